@@ -1,0 +1,114 @@
+"""What every dialect is: one connection's translator, pure (no I/O, clock, randomness, logging).
+
+The connection calls it in this order: `decode` for each frame that arrives; `answer` or `refuse` once for each
+request, in request order; `tell`, `hold` and `wake` for what the server says unasked. Times are seconds of any
+monotonic clock, passed in. Nothing but DecodeError may leave `decode`, whatever the bytes.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from services.edge.requests import Answer, Binary, Command, Event, Frame
+from shared.contract.errors import ErrorCode, Failure
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import Message, Segment
+from shared.settings import Limits
+
+
+class DecodeError(Exception):
+    """The frame cannot be understood; `context` is the dialect's own, for `refuse`."""
+
+    def __init__(self, text: str, code: ErrorCode = ErrorCode.INVALID, context: object = None) -> None:
+        super().__init__(text)
+        self.failure = Failure(code, text)
+        self.context = context
+
+
+class Request(NamedTuple):
+    """One decoded request; `context` is the dialect's own and comes back with the answer."""
+
+    command: Command
+    context: object = None
+
+
+class Push(NamedTuple):
+    """Frames to be written now; `message` is the one they hold, if any (it then counts as pushed)."""
+
+    frames: tuple[Frame, ...]
+    message: Message | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a connection tells its dialect at its start."""
+
+    limits: Limits
+    base_url: str
+    """`http(s)://host[:port]` of addresses that this connection's client can fetch."""
+
+
+class Dialect(ABC):
+    """See the module. The defaults are those of a dialect that holds nothing back."""
+
+    name: ClassVar[str]
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self.limits = surroundings.limits
+        self.base_url = surroundings.base_url
+
+    # Frames in
+
+    @abstractmethod
+    def decode(self, frame: Frame, now: float) -> Sequence[Request]:
+        """The requests of one frame (usually one). Raises DecodeError."""
+
+    # Frames out
+
+    @abstractmethod
+    def answer(self, request: Request, answer: Answer, now: float) -> tuple[Frame, ...]:
+        """The reply to a request that succeeded."""
+
+    @abstractmethod
+    def refuse(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
+        """The reply to a request that failed; `request` is None when the frame could not be decoded."""
+
+    @abstractmethod
+    def tell(self, event: Event, now: float) -> tuple[Push, ...]:
+        """An event in this dialect's words; nothing where it has no words, or while pushes are held."""
+
+    @property
+    def variant(self) -> Hashable:
+        """Connections of the same variant get the same bytes of a message: encoded once for all of them."""
+        return (self.name, self.base_url)
+
+    @abstractmethod
+    def encode_message(self, message: Message, segments: tuple[Segment, ...]) -> tuple[Frame, ...]:
+        """A message as every connection of this variant sees it."""
+
+    # Holding back
+
+    def entered(self, account: AccountId, now: float) -> None:
+        """The connection is logged in from here on (also again, also as another account)."""
+
+    def knows(self, chats: Iterable[ChatId], now: float) -> None:
+        """The account was in these chats when the connection logged in."""
+
+    def holds(self, chat: ChatId) -> bool:
+        """Whether a message of this chat must go to `hold` instead of being written at once."""
+        return False
+
+    def hold(self, message: Message, frames: tuple[Frame, ...], now: float) -> tuple[Push, ...]:
+        """Keep a message of a chat that `holds`; returns what may be written at once (in its place, or before)."""
+        return (Push(frames, message),)
+
+    wake_at: float | None = None
+    """When `wake` wants to be called; looked at after every call."""
+
+    def wake(self, now: float) -> tuple[Push, ...]:
+        """What was held and is due."""
+        return ()
+
+
+__all__ = ["Binary", "DecodeError", "Dialect", "Frame", "Push", "Request", "Surroundings"]

@@ -1,0 +1,133 @@
+"""What message is asked: post, sync, history, read state."""
+
+import msgspec
+
+from shared.contract.errors import Failure
+from shared.contract.ids import NOBODY, AccountId, ChatId, MessageId, NodeId, Nonce
+from shared.contract.model import Message
+
+
+class Draft(msgspec.Struct, array_like=True, frozen=True):
+    """One message to be committed. `deadline` (Unix milliseconds): after it, it must not be."""
+
+    sender: AccountId
+    chat: ChatId
+    nonce: Nonce
+    deadline: int
+    body: bytes
+
+
+class PostMessages(msgspec.Struct):
+    """What the connections of one edge node said within one turn of its event loop."""
+
+    node: NodeId
+    drafts: list[Draft]
+
+
+class Posted(msgspec.Struct, tag="posted", array_like=True, frozen=True):
+    """Committed (now, or by an earlier attempt with the same nonce)."""
+
+    id: MessageId
+    index: int
+    time: int
+
+
+class PostResults(msgspec.Struct, frozen=True):
+    """One result per draft, in order. `failures` maps positions to refusals; `posted` is None there."""
+
+    posted: list[Posted | None]
+    failures: dict[int, Failure] = {}
+
+
+class Sync(msgspec.Struct):
+    """What an account missed, over its chats in order of id, starting after `after`.
+
+    A reply holds the head of every chat it covers, and unread messages (the account's own are never unread),
+    oldest first, at most the newest 1,000 per chat (setting), as far as the reply's size allows; all from one
+    snapshot. `known` are heads the asker has delivered already: messages up to them are left out.
+    """
+
+    account: AccountId
+    after: ChatId = ChatId(0)
+    known: dict[ChatId, int] = {}
+
+
+class ChatSync(msgspec.Struct, array_like=True, frozen=True):
+    """`messages` are unread ones up to `upto`; when `upto` is below `head`, go on with SyncChat after it."""
+
+    chat: ChatId
+    head: int
+    read_index: int
+    upto: int
+    messages: list[Message]
+
+
+class Synced(msgspec.Struct, frozen=True):
+    chats: list[ChatSync]
+    more: bool = False
+
+
+class SyncChat(msgspec.Struct):
+    """The messages of one chat after index `after`, a page, and what each of these accounts may see of it."""
+
+    chat: ChatId
+    accounts: list[AccountId]
+    after: int
+
+
+class ChatSynced(msgspec.Struct, frozen=True):
+    """`messages` go up to `upto` without a gap, `head` is the last index there is. `first_index` has an entry for
+    every asked account that is a member: the first index it may see. `unread` holds, for these accounts, what
+    of the page is unread for them, when it is less than all: read indexes above read_index are left out."""
+
+    chat: ChatId
+    head: int
+    upto: int
+    messages: list[Message]
+    first_index: dict[AccountId, int]
+    version: int = 0
+
+
+class GetHistory(msgspec.Struct):
+    """Messages of a chat, for members: `start` counts from 1, or −k for the k-th newest; towards `older` (newest
+    first) or newer (oldest first). Starting before the first message gives an empty list."""
+
+    chat: ChatId
+    start: int
+    count: int
+    older: bool = True
+    actor: AccountId = NOBODY
+    all: bool = False
+    """An operator reads without being a member; the bus lets only its user ask so."""
+
+
+class History(msgspec.Struct, frozen=True):
+    messages: list[Message]
+    head: int
+    more: bool = False
+    """The reply was full before `count` was reached: go on from the last index."""
+
+
+class ReadRange(msgspec.Struct, array_like=True, frozen=True):
+    """Indexes `low` to `high`, inclusive, arrived at this account."""
+
+    account: AccountId
+    chat: ChatId
+    low: int
+    high: int
+
+
+class MarkRead(msgspec.Struct):
+    """Read state of one node's accounts, gathered for up to 200 ms."""
+
+    ranges: list[ReadRange]
+
+
+class GetHeads(msgspec.Struct):
+    """The last index of each of these chats (0: no message yet)."""
+
+    chats: list[ChatId]
+
+
+class Heads(msgspec.Struct, frozen=True):
+    heads: dict[ChatId, int]

@@ -1,0 +1,145 @@
+"""The canonical model: what every dialect is translated to and from."""
+
+from enum import IntEnum, StrEnum
+
+import msgspec
+
+from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
+
+# Segments
+
+
+class Text(msgspec.Struct, tag="t", array_like=True, frozen=True):
+    text: str
+
+
+class Emoji(msgspec.Struct, tag="e", array_like=True, frozen=True):
+    emoji_id: int
+
+
+class Media(msgspec.Struct, array_like=True, frozen=True):
+    """A stored file. `id` is the last part of its address (128 random bits, hex); `size` in bytes."""
+
+    id: str
+    name: str
+    size: int
+    sha256: str
+    mime: str
+
+
+class Image(msgspec.Struct, tag="i", array_like=True, frozen=True):
+    media: Media
+
+
+class File(msgspec.Struct, tag="f", array_like=True, frozen=True):
+    media: Media
+
+
+Segment = Text | Emoji | Image | File
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(tuple[Segment, ...]).decode
+
+
+def pack_segments(segments: tuple[Segment, ...]) -> bytes:
+    """The stored and transported form: services in between never look inside."""
+    return _pack(segments)
+
+
+def unpack_segments(body: bytes) -> tuple[Segment, ...]:
+    return _unpack(body)
+
+
+class Message(msgspec.Struct, array_like=True, frozen=True):
+    """One committed message. `index` counts 1, 2, 3 … within the chat; `time` is the server's, Unix milliseconds,
+    strictly growing within the chat; `body` is what `pack_segments` made of its segments."""
+
+    chat: ChatId
+    index: int
+    id: MessageId
+    sender: AccountId
+    time: int
+    body: bytes
+    nonce: Nonce
+
+
+# Accounts
+
+
+class Scheme(StrEnum):
+    """How the client hashed the password before it sent it."""
+
+    PLAIN = "plain"
+    MD5 = "md5"
+    SHA256 = "sha256"
+    SERVICE = "service"
+    """A service client's own secret: no password elsewhere."""
+
+
+class Secret(msgspec.Struct, array_like=True, frozen=True):
+    """A password as sent. Hash schemes hold lower-case hex."""
+
+    scheme: Scheme
+    value: str
+
+    def __repr__(self) -> str:
+        return f"Secret({self.scheme}, ***)"
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """One account as others see it. Times are Unix milliseconds. An empty `avatar` means: the generated one."""
+
+    id: AccountId
+    uuid: str
+    nickname: str
+    avatar: str = ""
+    avatar_hash: str = ""
+    icon_id: int = 0
+    signature: str = ""
+    vip: int = 0
+    status: int = 0
+    created: int = 0
+    public_updated: int = 0
+    """Moves with the profile."""
+    private_updated: int = 0
+    """Moves with chats and friends."""
+    deleted: bool = False
+
+
+# Chats
+
+
+class ChatKind(StrEnum):
+    PRIVATE = "private"
+    GROUP = "group"
+    SERVICE = "service"
+
+
+class JoinPolicy(StrEnum):
+    OPEN = "open"
+    APPROVAL = "approval"
+    CLOSED = "closed"
+
+
+class Role(IntEnum):
+    LEFT = 0
+    """A tombstone in the membership's history, never a member."""
+    MEMBER = 1
+    ADMIN = 2
+    OWNER = 3
+
+
+class Chat(msgspec.Struct, frozen=True, kw_only=True):
+    """One chat without its members. Times are Unix milliseconds. An empty `avatar` means: the generated one.
+    `version` grows with every change of the membership."""
+
+    id: ChatId
+    kind: ChatKind
+    name: str
+    owner: AccountId
+    join_policy: JoinPolicy
+    avatar: str = ""
+    avatar_hash: str = ""
+    created: int = 0
+    updated: int = 0
+    version: int = 1

@@ -1,0 +1,88 @@
+"""Who may say what on the bus: each service's NATS user has exactly these subjects, and no other."""
+
+from dataclasses import dataclass
+
+from shared.contract import subjects as on
+from shared.contract.subjects import Route, Topic
+
+
+@dataclass(frozen=True)
+class Peer:
+    """What one service answers, asks, tells, hears; the durable events it makes and works on."""
+
+    serves: tuple[Route, ...] = ()  # type: ignore[type-arg]
+    asks: tuple[Route, ...] = ()  # type: ignore[type-arg]
+    tells: tuple[str, ...] = ()
+    hears: tuple[str, ...] = ()
+    emits: tuple[Topic, ...] = ()  # type: ignore[type-arg]
+    works_on: tuple[Topic, ...] = ()  # type: ignore[type-arg]
+
+
+_NODE = "edge.*"
+
+PEERS: dict[str, Peer] = {
+    "auth": Peer(
+        serves=(
+            on.REGISTER, on.LOGIN, on.LOGOUT, on.SEND_VERIFICATION, on.OPEN_VERIFICATION, on.DELETE_ACCOUNT,
+            on.WATCH, on.GET_KEYS, on.SET_MAINTENANCE,
+        ),
+        asks=(on.ERASE_PROFILE, on.ERASE_READ_STATE),
+        tells=(on.NOTIFY_ALL, f"{_NODE}.notify"),
+        emits=(on.ACCOUNT_REGISTERED, on.ACCOUNT_DELETED, on.MAIL_REQUESTED),
+        works_on=(on.MAIL_REQUESTED,),
+    ),
+    "session": Peer(
+        serves=(
+            on.ENSURE_PROFILE, on.GET_ACCOUNT, on.SET_PROFILE, on.CREATE_CHAT, on.GET_CHAT, on.LIST_CHATS,
+            on.GET_MEMBERSHIP, on.ERASE_PROFILE,
+        ),
+        asks=(on.GET_HEADS,),
+        tells=(on.NOTIFY_ALL, f"{_NODE}.notify"),
+        works_on=(on.ACCOUNT_REGISTERED, on.ACCOUNT_DELETED),
+    ),
+    "message": Peer(
+        serves=(
+            on.POST_MESSAGES, on.SYNC, on.SYNC_CHAT, on.GET_HISTORY, on.MARK_READ, on.GET_HEADS, on.ERASE_READ_STATE,
+        ),
+        asks=(on.LIST_CHATS, on.GET_MEMBERSHIP),
+        tells=(on.BROADCAST, on.HEARTBEAT, f"{_NODE}.deliver"),
+        works_on=(on.ACCOUNT_DELETED,),
+    ),
+    "edge": Peer(
+        serves=(Route(f"{_NODE}.flush", object, object),),
+        asks=(
+            on.REGISTER, on.LOGIN, on.LOGOUT, on.SEND_VERIFICATION, on.OPEN_VERIFICATION, on.DELETE_ACCOUNT,
+            on.WATCH, on.GET_KEYS, on.ENSURE_PROFILE, on.GET_ACCOUNT, on.SET_PROFILE, on.CREATE_CHAT, on.GET_CHAT,
+            on.POST_MESSAGES, on.SYNC, on.SYNC_CHAT, on.MARK_READ, Route(f"{_NODE}.flush", object, object),
+        ),
+        hears=(on.BROADCAST, on.HEARTBEAT, on.NOTIFY_ALL, f"{_NODE}.deliver", f"{_NODE}.notify"),
+    ),
+    "admin": Peer(asks=(on.SET_MAINTENANCE, on.GET_HISTORY, on.WATCH)),
+}  # fmt: skip
+
+
+def publishes(service: str) -> list[str]:
+    """NATS publish grants of a service's user."""
+    peer = PEERS[service]
+    grants = {route.subject for route in peer.asks} | set(peer.tells) | {topic.subject for topic in peer.emits}
+    if peer.serves:
+        grants |= {f"inbox.{asker}.>" for asker, other in PEERS.items() if _answers(peer, other)}
+    for topic in peer.works_on:
+        name = on.durable(service, topic)
+        grants |= {
+            f"$JS.API.CONSUMER.INFO.{on.STREAM}.{name}", f"$JS.API.CONSUMER.MSG.NEXT.{on.STREAM}.{name}",
+            f"$JS.ACK.{on.STREAM}.{name}.>",
+        }  # fmt: skip
+    if peer.works_on:
+        grants.add(f"dead.{service}.>")
+    return sorted(grants)
+
+
+def subscribes(service: str) -> list[str]:
+    """NATS subscribe grants of a service's user."""
+    peer = PEERS[service]
+    return sorted({route.subject for route in peer.serves} | set(peer.hears) | {f"inbox.{service}.>"})
+
+
+def _answers(peer: Peer, other: Peer) -> bool:
+    return bool({route.subject for route in peer.serves} & {route.subject for route in other.asks})

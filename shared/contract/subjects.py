@@ -1,0 +1,88 @@
+"""Every subject on the bus, with the types that travel on it. Nothing else is published or subscribed."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from shared.contract import auth, edge, events, message, session
+from shared.contract.ids import NodeId
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Route(Generic[Q, R]):
+    """A request/reply subject. `reply` may be a union; a refusal is always possible beside it."""
+
+    subject: str
+    request: type[Q]
+    reply: type[R]
+
+
+@dataclass(frozen=True)
+class Topic(Generic[Q]):
+    """A durable event's subject in the stream EVENTS."""
+
+    subject: str
+    event: type[Q]
+
+
+Entrance = auth.Authenticated | auth.VerificationNeeded
+
+REGISTER: Route[auth.Register, Entrance] = Route("auth.register", auth.Register, Entrance)  # type: ignore[arg-type]
+LOGIN: Route[auth.Login, Entrance] = Route("auth.login", auth.Login, Entrance)  # type: ignore[arg-type]
+LOGOUT = Route("auth.logout", auth.Logout, session.Done)
+SEND_VERIFICATION = Route("auth.send_verification", auth.SendVerification, session.Done)
+OPEN_VERIFICATION = Route("auth.open_verification", auth.OpenVerification, auth.Opened)
+DELETE_ACCOUNT = Route("auth.delete_account", auth.DeleteAccount, session.Done)
+WATCH = Route("auth.watch", auth.Watch, auth.Watched)
+GET_KEYS = Route("auth.keys", auth.GetKeys, auth.Keys)
+SET_MAINTENANCE = Route("auth.maintenance", auth.SetMaintenance, session.Done)
+
+ENSURE_PROFILE = Route("session.ensure_profile", session.EnsureProfile, session.Done)
+GET_ACCOUNT = Route("session.get_account", session.GetAccount, session.AccountView)
+SET_PROFILE = Route("session.set_profile", session.SetProfile, session.Done)
+CREATE_CHAT = Route("session.create_chat", session.CreateChat, session.ChatView)
+GET_CHAT = Route("session.get_chat", session.GetChat, session.ChatView)
+LIST_CHATS = Route("session.list_chats", session.ListChats, session.ChatList)
+GET_MEMBERSHIP = Route("session.membership", session.GetMembership, session.Membership)
+ERASE_PROFILE = Route("session.erase_account", session.EraseAccount, session.Done)
+
+POST_MESSAGES = Route("message.post", message.PostMessages, message.PostResults)
+SYNC = Route("message.sync", message.Sync, message.Synced)
+SYNC_CHAT = Route("message.sync_chat", message.SyncChat, message.ChatSynced)
+GET_HISTORY = Route("message.history", message.GetHistory, message.History)
+MARK_READ = Route("message.read", message.MarkRead, session.Done)
+GET_HEADS = Route("message.heads", message.GetHeads, message.Heads)
+ERASE_READ_STATE = Route("message.erase_account", session.EraseAccount, session.Done)
+
+ACCOUNT_REGISTERED = Topic("events.auth.account_registered", events.AccountRegistered)
+ACCOUNT_DELETED = Topic("events.auth.account_deleted", events.AccountDeleted)
+MAIL_REQUESTED = Topic("events.auth.mail_requested", events.MailRequested)
+
+STREAM = "EVENTS"
+STREAM_SUBJECTS = "events.>"
+DEAD_LETTERS = "DEAD"
+DEAD_LETTER_SUBJECTS = "dead.>"
+
+BROADCAST = "edge.all.deliver"
+HEARTBEAT = "edge.all.heartbeat"
+NOTIFY_ALL = "edge.all.notify"
+
+
+def deliver(node: NodeId) -> str:
+    """Envelopes for one edge node."""
+    return f"edge.{node}.deliver"
+
+
+def notify(node: NodeId) -> str:
+    return f"edge.{node}.notify"
+
+
+def flush(node: NodeId) -> Route[edge.Flush, edge.Flushed]:
+    return Route(f"edge.{node}.flush", edge.Flush, edge.Flushed)
+
+
+def durable(service: str, topic: Topic[Q]) -> str:
+    """The name of a service's durable consumer of a topic."""
+    return f"{service}-{topic.subject.rsplit('.', 1)[-1]}"

@@ -1,0 +1,126 @@
+"""One service's database: SQLite or PostgreSQL by URL, transactions as plain functions on their own threads.
+
+A transaction is a function of a SQLAlchemy connection, run off the event loop. SQLite has one writer thread
+(BEGIN IMMEDIATE, WAL, synchronous=FULL: a commit survives a power cut) and a few readers; PostgreSQL a small pool.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.pool import QueuePool
+
+from shared.telemetry import log
+
+T = TypeVar("T")
+
+_log = log(__name__)
+_CHECKPOINT_SECONDS = 1.0
+
+
+class Database:
+    """`read` and `write` run one transaction each. Exceptions of the work come through, after a rollback."""
+
+    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+        self.url = sa.make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
+        self._engine = make_engine(url, pool_size=pool_size)
+        self._writers = ThreadPoolExecutor(1 if self.is_sqlite else pool_size, "write")
+        self._readers = ThreadPoolExecutor(4, "read") if self.is_sqlite else self._writers
+        self._closing = threading.Event()
+        self._checkpointer: threading.Thread | None = None
+        if self.is_sqlite:
+            self._checkpointer = threading.Thread(target=self._checkpoint, name="checkpoint", daemon=True)
+            self._checkpointer.start()
+
+    async def read(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run `work` in a read-only transaction: all it reads is one snapshot."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+
+    async def write(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run `work` in a transaction that is durably committed when this returns."""
+        return await asyncio.get_running_loop().run_in_executor(self._writers, self._write, work)
+
+    async def check(self) -> None:
+        """A real round trip. Raises sqlalchemy.exc.SQLAlchemyError."""
+        await self.read(lambda connection: connection.execute(sa.text("SELECT 1")).scalar())
+
+    async def close(self) -> None:
+        self._closing.set()
+        await asyncio.to_thread(self._shut)
+
+    def _shut(self) -> None:
+        self._writers.shutdown()
+        self._readers.shutdown()
+        if self._checkpointer is not None:
+            self._checkpointer.join()
+        self._engine.dispose()
+
+    def _read(self, work: Callable[[sa.Connection], T]) -> T:
+        with self._engine.connect() as connection:
+            if not self.is_sqlite:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                return work(connection)
+
+    def _write(self, work: Callable[[sa.Connection], T]) -> T:
+        with self._engine.connect() as connection:
+            if self.is_sqlite:
+                connection = connection.execution_options(begin="BEGIN IMMEDIATE")
+            with connection.begin():
+                return work(connection)
+
+    def _checkpoint(self) -> None:
+        """Move the write-ahead log into the database beside the writer, never in its way."""
+        with self._engine.connect() as connection:
+            raw = connection.connection.driver_connection
+            assert raw is not None
+            while not self._closing.wait(_CHECKPOINT_SECONDS):
+                try:
+                    raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                except Exception:
+                    _log.exception("checkpoint failed")
+
+
+def make_engine(url: str, *, pool_size: int = 8) -> sa.Engine:
+    """An engine with this project's pragmas; also what migrations run on."""
+    if sa.make_url(url).get_backend_name() != "sqlite":
+        return sa.create_engine(
+            url,
+            poolclass=QueuePool,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_pre_ping=True,
+            pool_timeout=5,
+            connect_args={"connect_timeout": 5, "options": "-c statement_timeout=5000"},
+        )
+    engine = sa.create_engine(
+        url, poolclass=QueuePool, pool_size=8, max_overflow=0, connect_args={"check_same_thread": False, "timeout": 5}
+    )
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun by us alone
+    for pragma in (
+        "journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON", "wal_autocheckpoint=0",
+    ):  # fmt: skip
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+
+def now_ms() -> int:
+    """The wall clock, Unix milliseconds."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,80 @@
+"""The operations port of a service: `/healthz` (alive), `/readyz` (dependencies answer, not draining), `/metrics`."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+import uvicorn
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+
+from shared.settings import Ops
+
+Check = Callable[[], Awaitable[None]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+_CHECK_SECONDS = 2.0
+
+
+class OpsServer:
+    """Each check is one real round trip to a dependency; all must answer within two seconds to be ready."""
+
+    def __init__(self, settings: Ops, registry: CollectorRegistry, checks: Mapping[str, Check]) -> None:
+        self._registry = registry
+        self._checks = checks
+        self.draining = False
+        config = uvicorn.Config(
+            self._app, settings.host, settings.port, log_config=None, access_log=False, lifespan="off", ws="none",
+            timeout_graceful_shutdown=1,
+        )  # fmt: skip
+        self._server = uvicorn.Server(config)
+        self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+
+    async def run(self) -> None:
+        """Serve until cancelled or stopped."""
+        with _no_signals(self._server):
+            await self._server.serve()
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+
+    async def readiness(self) -> dict[str, str]:
+        """What is wrong, by name of the dependency; empty when ready."""
+        wrong = {"process": "draining"} if self.draining else {}
+        results = await asyncio.gather(*map(self._ask, self._checks.values()))
+        return wrong | {name: error for name, error in zip(self._checks, results, strict=True) if error}
+
+    async def _ask(self, check: Check) -> str:
+        try:
+            await asyncio.wait_for(check(), _CHECK_SECONDS)
+        except TimeoutError:
+            return "no answer in time"
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        return ""
+
+    async def _app(self, scope: Mapping[str, Any], _receive: object, send: Send) -> None:
+        match scope["path"]:
+            case "/healthz":
+                await _respond(send, 200, b"ok\n")
+            case "/readyz":
+                wrong = await self.readiness()
+                await _respond(send, 503 if wrong else 200, msgspec.json.encode(wrong or {"status": "ready"}) + b"\n")
+            case "/metrics":
+                await _respond(send, 200, generate_latest(self._registry), b"text/plain; version=0.0.4; charset=utf-8")
+            case _:
+                await _respond(send, 404, b"not found: try /healthz, /readyz or /metrics\n")
+
+
+def _no_signals(server: uvicorn.Server) -> Any:
+    """The process handles signals itself."""
+    from contextlib import nullcontext
+
+    server.capture_signals = nullcontext  # type: ignore[assignment,method-assign]
+    return nullcontext()
+
+
+async def _respond(send: Send, status: int, body: bytes, content_type: bytes = b"text/plain; charset=utf-8") -> None:
+    headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,194 @@
+"""Who is where, and which version a chat's membership has: hints in Redis, never the truth.
+
+Keys (every one touched alone, so a cluster may spread them):
+`presence:{k}`  hash: account id → names of the nodes that hold its connections, joined by commas; k = id mod 64
+`version:{k}`   hash: chat id → version of its membership; k = id mod 64
+`node:<id>`     lease of a node, expires by itself
+`generation`    random; while it is missing or new, presence is incomplete and readers must reach all nodes
+
+Losing Redis degrades and heals: readers are told that nothing is known, edges register again.
+"""
+
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple, TypeVar
+
+from redis import asyncio as aioredis
+from redis.backoff import NoBackoff
+from redis.asyncio.retry import Retry
+from redis.exceptions import RedisError
+
+from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.settings import Redis
+from shared.telemetry import log
+
+I = TypeVar("I", bound=int)
+
+_log = log(__name__)
+_SHARDS = 64
+_TRUST_SECONDS = 12.0
+"""A generation this young may still lack nodes: a lease's life and a beat."""
+_BROKEN_SECONDS = 1.0
+"""After a failure Redis is left alone for so long, so that nobody waits for it with every batch."""
+
+# KEYS[1] a presence shard; ARGV: node, then account ids. Returns, per account, the nodes it was on before.
+_JOIN = """
+local before = {}
+for i = 2, #ARGV do
+  local nodes = redis.call('HGET', KEYS[1], ARGV[i]) or ''
+  before[i - 1] = nodes
+  if not string.find(',' .. nodes .. ',', ',' .. ARGV[1] .. ',', 1, true) then
+    redis.call('HSET', KEYS[1], ARGV[i], nodes == '' and ARGV[1] or nodes .. ',' .. ARGV[1])
+  end
+end
+return before
+"""
+_LEAVE = """
+for i = 2, #ARGV do
+  local left = {}
+  for node in string.gmatch(redis.call('HGET', KEYS[1], ARGV[i]) or '', '[^,]+') do
+    if node ~= ARGV[1] then left[#left + 1] = node end
+  end
+  if #left == 0 then redis.call('HDEL', KEYS[1], ARGV[i])
+  else redis.call('HSET', KEYS[1], ARGV[i], table.concat(left, ',')) end
+end
+return redis.status_reply('OK')
+"""
+
+
+class Whereabouts(NamedTuple):
+    """`nodes`: where recipients are (offline ones are left out), or None when that is not known and every node
+    must be told. `versions`: of the chats asked for; a missing one must be asked of session."""
+
+    nodes: dict[NodeId, list[AccountId]] | None
+    versions: dict[ChatId, int]
+
+
+class Beat(NamedTuple):
+    held: bool
+    """The lease was still there; otherwise this node was taken for dead."""
+    generation: str
+
+
+class Presence:
+    """Edges `join`, `leave` and `beat` (raising RedisError); services `look_up` (which never fails)."""
+
+    def __init__(self, settings: Redis) -> None:
+        self._redis = aioredis.Redis.from_url(
+            settings.url.get_secret_value(),
+            socket_timeout=settings.timeout_seconds,
+            socket_connect_timeout=settings.timeout_seconds,
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=True,
+        )
+        self._join = self._redis.register_script(_JOIN)
+        self._leave = self._redis.register_script(_LEAVE)
+        self._generation = ""
+        self._generation_since = 0.0
+        self._broken_until = 0.0
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    async def check(self) -> None:
+        await self._redis.ping()
+
+    # Edges
+
+    async def join(self, node: NodeId, accounts: Collection[AccountId]) -> dict[AccountId, list[NodeId]]:
+        """Register accounts on a node; returns the other nodes each one is on."""
+        others: dict[AccountId, list[NodeId]] = {}
+        for shard, members in _by_shard(accounts).items():
+            before = await self._join(keys=[f"presence:{{{shard}}}"], args=[node, *members])
+            for account, nodes in zip(members, before, strict=True):
+                others[account] = [NodeId(name) for name in nodes.split(",") if name and name != node]
+        return others
+
+    async def leave(self, node: NodeId, accounts: Collection[AccountId]) -> None:
+        for shard, members in _by_shard(accounts).items():
+            await self._leave(keys=[f"presence:{{{shard}}}"], args=[node, *members])
+
+    async def beat(self, node: NodeId, lease_seconds: float) -> Beat:
+        """Refresh the node's lease; make a generation when there is none."""
+        generation = await self._redis.get("generation")
+        if generation is None:
+            await self._redis.set("generation", secrets.token_hex(8), nx=True)
+            generation = await self._redis.get("generation")
+        held = await self._redis.set(f"node:{node}", generation, px=int(lease_seconds * 1000), get=True)
+        return Beat(held is not None, str(generation))
+
+    async def retire(self, node: NodeId) -> None:
+        """The node ends in order."""
+        await self._redis.delete(f"node:{node}")
+
+    async def alive(self, node: NodeId) -> bool:
+        return bool(await self._redis.exists(f"node:{node}"))
+
+    async def sweep(self, shard: int) -> int:
+        """Remove entries of dead nodes from one of the shards (0 … 63); returns how many."""
+        entries = await self._redis.hgetall(f"presence:{{{shard % _SHARDS}}}")
+        gone: dict[NodeId, list[AccountId]] = defaultdict(list)
+        for account, nodes in entries.items():
+            for node in nodes.split(","):
+                gone[NodeId(node)].append(AccountId(int(account)))
+        dead = {node: accounts for node, accounts in gone.items() if not await self.alive(node)}
+        for node, accounts in dead.items():
+            await self.leave(node, accounts)
+        return sum(map(len, dead.values()))
+
+    # Services
+
+    async def publish_versions(self, versions: Mapping[ChatId, int]) -> None:
+        """Raises RedisError: then the caller must try again until it is told."""
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for chat, version in versions.items():
+                pipeline.hset(f"version:{{{chat % _SHARDS}}}", str(chat), str(version))
+            await pipeline.execute()
+
+    async def look_up(self, accounts: Iterable[AccountId] = (), chats: Iterable[ChatId] = ()) -> Whereabouts:
+        """One pipeline for a whole batch."""
+        now = time.monotonic()
+        if now < self._broken_until:
+            return Whereabouts(None, {})
+        account_shards, chat_shards = _by_shard(set(accounts)), _by_shard(set(chats))
+        try:
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                pipeline.get("generation")
+                for shard, members in account_shards.items():
+                    pipeline.hmget(f"presence:{{{shard}}}", list(map(str, members)))
+                for shard, numbers in chat_shards.items():
+                    pipeline.hmget(f"version:{{{shard}}}", list(map(str, numbers)))
+                generation, *rows = await pipeline.execute()
+        except RedisError as error:
+            _log.warning("presence unknown", error=repr(error))
+            self._broken_until = time.monotonic() + _BROKEN_SECONDS
+            return Whereabouts(None, {})
+        nodes: dict[NodeId, list[AccountId]] = defaultdict(list)
+        for members, row in zip(account_shards.values(), rows, strict=False):
+            for account, names in zip(members, row, strict=True):
+                for name in (names or "").split(",") if names else ():
+                    nodes[NodeId(name)].append(account)
+        versions = {
+            chat: int(version)
+            for numbers, row in zip(chat_shards.values(), rows[len(account_shards) :], strict=True)
+            for chat, version in zip(numbers, row, strict=True)
+            if version is not None
+        }
+        return Whereabouts(dict(nodes) if self._trusted(generation, now) else None, versions)
+
+    def _trusted(self, generation: str | None, now: float) -> bool:
+        if generation is None:
+            self._generation = ""
+            return False
+        if generation != self._generation:
+            self._generation, self._generation_since = generation, now
+        return now - self._generation_since >= _TRUST_SECONDS
+
+
+def _by_shard(numbers: Iterable[I]) -> dict[int, list[I]]:
+    shards: dict[int, list[I]] = defaultdict(list)
+    for number in numbers:
+        shards[number % _SHARDS].append(number)
+    return shards

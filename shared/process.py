@@ -1,0 +1,35 @@
+"""One service as a process: event loop, logs, signals, orderly end."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+
+import uvloop
+
+from shared.settings import Settings
+from shared.telemetry import configure_logging, log
+
+_log = log(__name__)
+
+Serve = Callable[[Settings, asyncio.Event], Awaitable[None]]
+"""Runs a service until the event is set (SIGTERM, SIGINT), then ends it in order."""
+
+
+def run(service: str, settings: Settings, serve: Serve) -> int:
+    """The exit status: 0 after an orderly end, 1 when the service failed."""
+    configure_logging(settings.log, service)
+    try:
+        uvloop.run(_supervise(settings, serve))
+    except Exception:
+        _log.exception("service failed")
+        return 1
+    return 0
+
+
+async def _supervise(settings: Settings, serve: Serve) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    await serve(settings, stopping)
+    _log.info("stopped")

@@ -1,0 +1,42 @@
+"""Owned background work: every task is named, kept, and cancelled or awaited by the set that started it."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from shared.telemetry import log
+
+_log = log(__name__)
+
+
+class Tasks:
+    """Tasks of one owner. A failure is logged with its task's name; `close` cancels and awaits what is left."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def start(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("task failed", task=task.get_name(), exc_info=error)
+
+    async def finish(self, timeout_seconds: float) -> None:
+        """Wait for what is under way; whatever is left after the timeout is cancelled."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=timeout_seconds)
+        await self.close()
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks))
