@@ -1,0 +1,89 @@
+"""The port between a WebSocket implementation (gateway, one per library) and the edge behind it.
+
+Everything is synchronous and runs on the event loop; nothing here waits.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.edge.requests import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """A client's opening handshake. `address` is the client's, behind trusted proxies; `host` the Host header."""
+
+    path: str
+    host: str
+    address: str
+    secure: bool
+    subprotocols: tuple[str, ...]
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """Accept, with one of the offered subprotocols or none."""
+
+    subprotocol: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Answer the handshake with this HTTP status instead."""
+
+    status: int
+    text: str
+
+
+class Socket(Protocol):
+    """One open WebSocket, as the edge uses it. After the end every call is a no-op."""
+
+    def send(self, frames: Iterable[Frame]) -> None:
+        """Write whole messages, in order, as few system calls as the library allows. Never blocks: what the
+        kernel does not take is buffered (see `unsent`)."""
+
+    def ping(self) -> None:
+        """Pongs come back as `Client.pong_received`, in order."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Start the closing handshake after what was sent; the socket is aborted when the peer does not answer
+        within a few seconds, or does not read."""
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def unsent(self) -> int:
+        """Bytes that the kernel has not taken yet."""
+
+    def unacknowledged(self) -> int | None:
+        """Bytes that the peer's kernel has not acknowledged, ours and the kernel's (SIOCOUTQ); None: unknown, as
+        after a reset."""
+
+
+class Client(Protocol):
+    """The edge's end of one socket: what the gateway reports. `closed` comes exactly once, last."""
+
+    def frame_received(self, frame: Frame) -> None:
+        """One whole message (fragments joined): text is `bytes` of valid UTF-8, binary is `Binary`."""
+
+    def pong_received(self) -> None: ...
+
+    def peer_closing(self) -> None:
+        """A close frame or the end of the stream arrived; the socket can still be asked `unacknowledged`.
+        Nothing more is received, and nothing sent from now on is delivered. Comes at most once."""
+
+    def closed(self) -> None: ...
+
+
+class Endpoint(Protocol):
+    """The edge as the gateway sees it."""
+
+    def welcome(self, hello: Hello) -> Welcome | Rejection: ...
+
+    def connected(self, hello: Hello, socket: Socket) -> Client: ...
