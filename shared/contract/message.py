@@ -40,29 +40,35 @@ class PostResults(msgspec.Struct, frozen=True):
 
 
 class Sync(msgspec.Struct):
-    """What an account missed, over its chats in order of id, starting after `after`.
+    """What an account missed, over its chats in order of id, a page starting after `after`, from one snapshot.
 
-    A reply holds the head of every chat it covers, and unread messages (the account's own are never unread),
-    oldest first, at most the newest 1,000 per chat (setting), as far as the reply's size allows; all from one
-    snapshot. `known` are heads the asker has delivered already: messages up to them are left out.
+    The reply holds the head of every chat it covers and, save for the chats in `known`, the unread messages: the
+    account's own are never unread; oldest first; at most the newest 1,000 per chat (setting), as far as the reply's
+    size allows.
     """
 
     account: AccountId
     after: ChatId = ChatId(0)
-    known: dict[ChatId, int] = {}
+    known: list[ChatId] = []
 
 
 class ChatSync(msgspec.Struct, array_like=True, frozen=True):
-    """`messages` are unread ones up to `upto`; when `upto` is below `head`, go on with SyncChat after it."""
+    """`messages` are the unread ones from `unread_from` to `upto`. When `upto` is below `head`, go on with SyncChat
+    after it, leaving out the account's own messages and the indexes in `read` (inclusive ranges above `read_index`
+    that are read already). What lies between `read_index` and `unread_from` is too old: it counts as read."""
 
     chat: ChatId
     head: int
     read_index: int
+    unread_from: int
     upto: int
+    read: list[tuple[int, int]]
     messages: list[Message]
 
 
 class Synced(msgspec.Struct, frozen=True):
+    """With `more`, ask again after the last chat."""
+
     chats: list[ChatSync]
     more: bool = False
 
@@ -76,9 +82,8 @@ class SyncChat(msgspec.Struct):
 
 
 class ChatSynced(msgspec.Struct, frozen=True):
-    """`messages` go up to `upto` without a gap, `head` is the last index there is. `first_index` has an entry for
-    every asked account that is a member: the first index it may see. `unread` holds, for these accounts, what
-    of the page is unread for them, when it is less than all: read indexes above read_index are left out."""
+    """`messages` go up to `upto` without a gap, `head` is the last index there is (one snapshot). `first_index` has
+    an entry for every asked account that is a member: the first index it may see."""
 
     chat: ChatId
     head: int
