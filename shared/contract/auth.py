@@ -72,6 +72,8 @@ class Authenticated(msgspec.Struct, tag="authenticated", frozen=True, kw_only=Tr
     created: int = 0
     """Unix milliseconds."""
     lobby: bool = False
+    revision: int = 0
+    """The highest revocation number when this login was made: only later ones end it."""
 
 
 class VerificationNeeded(msgspec.Struct, tag="verification", frozen=True):

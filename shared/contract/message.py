@@ -83,13 +83,15 @@ class SyncChat(msgspec.Struct):
 
 class ChatSynced(msgspec.Struct, frozen=True):
     """`messages` go up to `upto` without a gap, `head` is the last index there is (one snapshot). `first_index` has
-    an entry for every asked account that is a member: the first index it may see."""
+    an entry for every asked account that is a member: the first index it may see; `unread_from`: the first that may
+    be unread for it (as in ChatSync, so that what is too old is not shown as news)."""
 
     chat: ChatId
     head: int
     upto: int
     messages: list[Message]
     first_index: dict[AccountId, int]
+    unread_from: dict[AccountId, int]
     version: int = 0
 
 
