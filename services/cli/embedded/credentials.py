@@ -1,0 +1,46 @@
+"""Generated passwords of the embedded servers' users, kept in the data directory and nowhere else."""
+
+import os
+import secrets
+from pathlib import Path
+
+import msgspec
+
+from services.cli.embedded import nats, valkey
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """Passwords by user name, of each server."""
+
+    nats: dict[str, str]
+    valkey: dict[str, str]
+
+
+def generate(known: Credentials | None = None) -> Credentials:
+    """A password for every user there is; those already known stay."""
+    return Credentials(
+        nats=_complete(nats.USERS, known.nats if known else {}),
+        valkey=_complete(tuple(valkey.GRANTS), known.valkey if known else {}),
+    )
+
+
+def load_or_make(file: Path) -> Credentials:
+    """The credentials in `file` (mode 0600), made on first start. Raises OSError, msgspec.DecodeError."""
+    known = msgspec.json.decode(file.read_bytes(), type=Credentials) if file.exists() else None
+    credentials = generate(known)
+    if credentials != known:
+        write_private(file, msgspec.json.format(msgspec.json.encode(credentials)))
+    return credentials
+
+
+def write_private(file: Path, content: bytes) -> None:
+    """Replace a file at once (never half written), readable by its owner only."""
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+    draft.replace(file)
+
+
+def _complete(users: tuple[str, ...], known: dict[str, str]) -> dict[str, str]:
+    return {user: known.get(user) or secrets.token_hex(24) for user in users}

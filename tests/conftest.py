@@ -1,0 +1,81 @@
+"""Fixtures every test may use: one set of real servers per test process, each test finding it empty."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.cli.family import Family
+from tests.servers import NatsServer, PostgresServer, ValkeyServer
+
+
+@pytest.fixture(scope="session")
+def server_directory() -> Iterator[Path]:
+    """Short (sockets), and open to the user PostgreSQL runs as, unlike pytest's own directories."""
+    directory = Path(tempfile.mkdtemp(prefix="dragoman-test-"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def family(server_directory: Path) -> Iterator[Family]:
+    with Family() as family:
+        yield family
+
+
+@pytest.fixture(scope="session")
+def _nats_process(server_directory: Path, family: Family) -> Iterator[NatsServer]:
+    server = NatsServer(server_directory / "nats", family)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def nats_server(_nats_process: NatsServer) -> NatsServer:
+    """nats-server with the streams and consumers of this version, empty."""
+    await _nats_process.make_fresh()
+    return _nats_process
+
+
+@pytest.fixture(scope="session")
+def _valkey_process(server_directory: Path, family: Family) -> Iterator[ValkeyServer]:
+    server = ValkeyServer(server_directory / "valkey", family)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def valkey_server(_valkey_process: ValkeyServer) -> ValkeyServer:
+    _valkey_process.make_fresh()
+    return _valkey_process
+
+
+@pytest.fixture(scope="session")
+def postgres_server(server_directory: Path, family: Family) -> Iterator[PostgresServer]:
+    server = PostgresServer(server_directory / "postgresql", family)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a fresh, empty database: a SQLite file, then PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'test.db'}"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    with server.database() as url:
+        yield url
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own DRAGOMAN_… variables must not change what tests see."""
+    for name in [name for name in os.environ if name.startswith("DRAGOMAN_")]:
+        monkeypatch.delenv(name)
