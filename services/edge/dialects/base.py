@@ -1,6 +1,7 @@
 """What every dialect is: one connection's translator, pure (no I/O, clock, randomness, logging).
 
-The connection calls it in this order: `decode` for each frame that arrives; `answer` or `refuse` once for each
+The connection calls it in this order: `decode` for each frame that arrives, but not before every registration or
+login ahead of it is answered (what a frame means depends on whose it is); `answer` or `refuse` once for each
 request, in request order; `tell`, `hold` and `wake` for what the server says unasked. Times are seconds of any
 monotonic clock, passed in. Nothing but DecodeError may leave `decode`, whatever the bytes.
 """
@@ -90,10 +91,12 @@ class Dialect(ABC):
     # Holding back
 
     def entered(self, account: AccountId, now: float) -> None:
-        """The connection is logged in from here on (also again, also as another account)."""
+        """The connection is logged in from here on (also again, also as another account; as NOBODY: logged out).
+        Comes just before the `answer` that says so; what was held for the account before is dropped unpushed."""
 
     def knows(self, chats: Iterable[ChatId], now: float) -> None:
-        """The account was in these chats when the connection logged in."""
+        """The account was in these chats when the connection logged in; comes for each page of its first sync.
+        No message is handed to `hold` or written before the first one."""
 
     def holds(self, chat: ChatId) -> bool:
         """Whether a message of this chat must go to `hold` instead of being written at once."""
@@ -103,12 +106,19 @@ class Dialect(ABC):
         """Keep a message of a chat that `holds`; returns what may be written at once (in its place, or before)."""
         return (Push(frames, message),)
 
-    wake_at: float | None = None
-    """When `wake` wants to be called; looked at after every call."""
+    @property
+    def wake_at(self) -> float | None:
+        """When `wake` wants to be called; looked at after every call, `answer` and `refuse` too."""
+        return None
 
     def wake(self, now: float) -> tuple[Push, ...]:
         """What was held and is due."""
         return ()
+
+    @property
+    def held_bytes(self) -> int:
+        """The size of all that is held back now; bounding it is the connection's affair."""
+        return 0
 
 
 __all__ = ["Binary", "DecodeError", "Dialect", "Frame", "Push", "Request", "Surroundings"]
