@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool
 
+from shared.contract.errors import ErrorCode, Refused
 from shared.telemetry import log
 
 T = TypeVar("T")
@@ -23,8 +24,16 @@ _log = log(__name__)
 _CHECKPOINT_SECONDS = 1.0
 
 
+class DatabaseUnavailable(Refused):
+    """The database cannot be reached, is full, locked or too slow. Whether a transaction was committed is unknown."""
+
+    def __init__(self) -> None:
+        super().__init__(ErrorCode.UNAVAILABLE, "the database does not answer, please try again")
+
+
 class Database:
-    """`read` and `write` run one transaction each. Exceptions of the work come through, after a rollback."""
+    """`read` and `write` run one transaction each. Raises DatabaseUnavailable; other exceptions of the work come
+    through, after a rollback."""
 
     def __init__(self, url: str, *, pool_size: int = 8) -> None:
         self.url = sa.make_url(url)
@@ -49,7 +58,7 @@ class Database:
         return await asyncio.get_running_loop().run_in_executor(self._writers, self._write, work)
 
     async def check(self) -> None:
-        """A real round trip. Raises sqlalchemy.exc.SQLAlchemyError."""
+        """A real round trip. Raises DatabaseUnavailable."""
         await self.read(lambda connection: connection.execute(sa.text("SELECT 1")).scalar())
 
     async def close(self) -> None:
@@ -64,18 +73,20 @@ class Database:
         self._engine.dispose()
 
     def _read(self, work: Callable[[sa.Connection], T]) -> T:
-        with self._engine.connect() as connection:
-            if not self.is_sqlite:
-                connection = connection.execution_options(isolation_level="REPEATABLE READ")
-            with connection.begin():
-                return work(connection)
+        return self._transact(work, {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"})
 
     def _write(self, work: Callable[[sa.Connection], T]) -> T:
-        with self._engine.connect() as connection:
-            if self.is_sqlite:
-                connection = connection.execution_options(begin="BEGIN IMMEDIATE")
-            with connection.begin():
-                return work(connection)
+        return self._transact(work, {"begin": "BEGIN IMMEDIATE"} if self.is_sqlite else {})
+
+    def _transact(self, work: Callable[[sa.Connection], T], options: dict[str, Any]) -> T:
+        try:
+            with self._engine.connect() as connection:
+                connection = connection.execution_options(**options)
+                with connection.begin():
+                    return work(connection)
+        except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+            _log.warning("database unavailable", error=repr(getattr(error, "orig", error)))
+            raise DatabaseUnavailable from error
 
     def _checkpoint(self) -> None:
         """Move the write-ahead log into the database beside the writer, never in its way."""
@@ -99,10 +110,16 @@ def make_engine(url: str, *, pool_size: int = 8) -> sa.Engine:
             max_overflow=0,
             pool_pre_ping=True,
             pool_timeout=5,
+            hide_parameters=True,
             connect_args={"connect_timeout": 5, "options": "-c statement_timeout=5000"},
         )
     engine = sa.create_engine(
-        url, poolclass=QueuePool, pool_size=8, max_overflow=0, connect_args={"check_same_thread": False, "timeout": 5}
+        url,
+        poolclass=QueuePool,
+        pool_size=8,
+        max_overflow=0,
+        hide_parameters=True,
+        connect_args={"check_same_thread": False, "timeout": 5},
     )
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
