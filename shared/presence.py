@@ -57,6 +57,17 @@ end
 return redis.status_reply('OK')
 """
 
+# KEYS[1] a shard of versions; ARGV: chat, version, chat, version … A version never goes back: of two changes, the
+# first may be told last.
+_PUBLISH = """
+for i = 1, #ARGV, 2 do
+  if tonumber(redis.call('HGET', KEYS[1], ARGV[i]) or 0) < tonumber(ARGV[i + 1]) then
+    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+  end
+end
+return redis.status_reply('OK')
+"""
+
 
 class Whereabouts(NamedTuple):
     """`nodes`: where recipients are (offline ones are left out), or None when that is not known and every node
@@ -143,8 +154,9 @@ class Presence:
     async def publish_versions(self, versions: Mapping[ChatId, int]) -> None:
         """Raises RedisError: then the caller must try again until it is told."""
         async with self._redis.pipeline(transaction=False) as pipeline:
-            for chat, version in versions.items():
-                pipeline.hset(f"version:{{{chat % _SHARDS}}}", str(chat), str(version))
+            for shard, chats in _by_shard(versions).items():
+                told = [str(number) for chat in chats for number in (chat, versions[chat])]
+                pipeline.eval(_PUBLISH, 1, f"version:{{{shard}}}", *told)
             await pipeline.execute()
 
     async def look_up(self, accounts: Iterable[AccountId] = (), chats: Iterable[ChatId] = ()) -> Whereabouts:
