@@ -104,12 +104,14 @@ class GetMembership(msgspec.Struct):
 
 
 class Member(msgspec.Struct, array_like=True, frozen=True):
-    """`role` LEFT says that the account is no member any more. `version` is the chat's version of the change."""
+    """`role` LEFT says that the account is no member any more. `version` is the chat's version of the change.
+    `unread_from` as in ChatEntry; 0 until the join is complete, which is a change with a version of its own."""
 
     account: AccountId
     role: Role
     first_index: int
     version: int
+    unread_from: int = 0
 
 
 class Membership(msgspec.Struct, frozen=True):
