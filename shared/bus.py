@@ -5,23 +5,22 @@ A request carries its deadline and trace id in headers; what is past its deadlin
 """
 
 import asyncio
+import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 import nats.errors
-from faststream import AckPolicy
-from faststream.exceptions import NackMessage
-from faststream.nats import JStream, NatsBroker, PullSub
+from faststream.nats import NatsBroker, NatsUserPassword
+from faststream.nats.broker.broker import UNRECOVERABLE_CONNECT_ERRORS
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js.api import AckPolicy as JetStreamAck
-from nats.js.api import ConsumerConfig
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from shared.contract.errors import ErrorCode, Failure, Refused
-from shared.contract.subjects import STREAM, Route, Topic, durable
+from shared.contract.subjects import STREAM, Route, Topic
+from shared.durable import REDELIVERY_SECONDS, Worker
 from shared.settings import Nats
 from shared.tasks import Tasks
 from shared.telemetry import log, new_trace, trace, trace_of, traceparent
@@ -35,8 +34,9 @@ _decode_failure = msgspec.msgpack.Decoder(Failure).decode
 
 _ATTEMPT_SECONDS = 2.0
 _NOBODY_THERE_SECONDS = 0.1
-_MAX_DELIVERIES = 12
-_REDELIVERY_SECONDS = (0.5, 1, 2, 5, 10, 30, 60)
+_FOREVER_SECONDS = 86_400
+_SLACK_SECONDS = 0.5
+"""The asker waits so much longer than the deadline it states: what was begun in time can still be answered."""
 
 
 class Unavailable(Refused):
@@ -58,23 +58,11 @@ class Bus:
         self._service = service
         self._decoders: dict[type[Any], msgspec.msgpack.Decoder[Any]] = {}
         self._tasks = Tasks()
-        self._broker = NatsBroker(
-            settings.url,
-            user=settings.user or None,
-            password=settings.password.get_secret_value() or None,
-            name=service,
-            connect_timeout=settings.connect_timeout_seconds,
-            reconnect_time_wait=0.5,
-            max_reconnect_attempts=-1,
-            ping_interval=5,
-            max_outstanding_pings=2,
-            inbox_prefix=f"inbox.{service}",
-            error_cb=self._on_error,
-            reconnected_cb=self._on_reconnected,
-            disconnected_cb=self._on_disconnected,
-            logger=None,
-            apply_types=False,
-        )
+        self._workers: list[Worker[Any]] = []
+        self._work = Tasks()
+        self._round_trip: asyncio.Task[None] | None = None
+        self._running = False
+        self._broker = NatsBroker(settings.url.split(","), **self._options(settings))
         self.on_disturbed: Callable[[str], None] = lambda reason: None
         """Called when messages to this process may have been lost (a reconnect, a slow-consumer drop)."""
         self._served = Histogram(
@@ -156,29 +144,16 @@ class Bus:
 
         self._subscribe(route.subject, receive, queue)
 
-    def consume(self, topic: Topic[Q], handler: Callable[[Q], Awaitable[None]]) -> None:
-        """Work on a durable event until it succeeds: retried with growing pauses, then kept as a dead letter."""
-        decode = msgspec.msgpack.Decoder(topic.event).decode
-
-        async def receive(message: Msg) -> None:
-            trace.set(trace_of((message.headers or {}).get("traceparent", "")))
-            try:
-                await handler(decode(message.data))
-            except Exception as error:
-                await self._retry(topic.subject, message, error)
-            else:
-                await message.ack()
-
-        self._broker.subscriber(
-            topic.subject,
-            durable=durable(self._service, topic),
-            stream=JStream(STREAM, declare=False),
-            pull_sub=PullSub(batch_size=1, timeout=5.0),
-            config=consumer_config(self._service, topic),
-            decoder=_raw,
-            no_reply=True,
-            ack_policy=AckPolicy.MANUAL,
-        )(receive)
+    def consume(
+        self,
+        topic: Topic[Q],
+        handler: Callable[[Q], Awaitable[None]],
+        *,
+        pauses: Sequence[float] = REDELIVERY_SECONDS,
+    ) -> None:
+        """Work on a durable event until it succeeds: tried again after each of the pauses (seconds), then kept as a
+        dead letter. It may come twice."""
+        self._workers.append(Worker(self._service, topic, handler, pauses, self._dead))
 
     def _subscribe(self, subject: str, receive: Callable[[Msg], Awaitable[None]], queue: str) -> None:
         self._broker.subscriber(
@@ -188,34 +163,62 @@ class Bus:
     # Life
 
     async def start(self) -> None:
-        """Connect and subscribe. Raises nats.errors.Error or OSError when the broker cannot be reached."""
+        """Connect and subscribe, however long the broker takes to appear. Raises nats.errors.Error when it refuses
+        this user, RuntimeError when a durable consumer is missing."""
+        _log.info("connecting to the bus")
         await self._broker.start()
+        self._running = True
+        for worker in self._workers:
+            await worker.check(self._client)
+            self._work.start(worker.run(self._client), worker.name)
 
     async def stop(self, timeout_seconds: float = 5.0) -> None:
         """Take nothing new, answer what is under way, send what is buffered, disconnect."""
-        for subscriber in self._broker.subscribers:
-            try:
-                await asyncio.wait_for(subscriber.stop(), timeout_seconds)
-            except (TimeoutError, nats.errors.Error) as error:
-                _log.warning("subscription not drained", error=repr(error))
+        if not self._running:
+            return
+        self._running = False
+        for worker in self._workers:
+            worker.stop()
+        await asyncio.gather(
+            self._work.finish(timeout_seconds), *(self._end(one, timeout_seconds) for one in self._broker.subscribers)
+        )
         await self._tasks.finish(timeout_seconds)
         try:
             await asyncio.wait_for(self._broker.stop(), timeout_seconds)
         except (TimeoutError, nats.errors.Error) as error:
             _log.warning("bus not drained", error=repr(error))
+            await self._client.close()
+
+    async def _end(self, subscriber: Any, timeout_seconds: float) -> None:
+        """Unsubscribe, and only then stop: FastStream forgets what is still queued when it stops."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                if subscriber.subscription is not None:
+                    await subscriber.subscription.drain()
+                    subscriber.subscription = None
+                await subscriber.stop()
+        except (TimeoutError, nats.errors.Error) as error:
+            _log.warning("subscription not drained", error=repr(error))
 
     async def check(self, timeout_seconds: float = 1.0) -> None:
-        """A real round trip to the broker. Raises TimeoutError or nats.errors.Error."""
-        try:
-            await self._client.flush(timeout=max(1, int(timeout_seconds)))
-        except nats.errors.TimeoutError as error:
-            raise TimeoutError("nats") from error
+        """A real round trip to the broker. Raises TimeoutError, or nats.errors.Error while there is no connection."""
+        if not (self._running and self._client.is_connected):
+            raise nats.errors.ConnectionClosedError
+        # nats-py stops reading when a round trip was cancelled and its answer comes after all: it is only waited for.
+        if self._round_trip is None or self._round_trip.done():
+            self._round_trip = self._tasks.start(self._client.flush(timeout=_FOREVER_SECONDS), "round trip")
+        round_trip = self._round_trip
+        await asyncio.wait({round_trip}, timeout=timeout_seconds)
+        if not round_trip.done():
+            raise TimeoutError("nats")
+        if round_trip.cancelled() or round_trip.exception() is not None:
+            raise nats.errors.ConnectionClosedError
 
     # Asking and telling
 
     async def ask(self, route: Route[Q, R], request: Q, *, seconds: float = 8.0, retry: bool = False) -> R:
-        """The answer to a request. With `retry` (for idempotent requests), it is repeated until the deadline.
-        Raises Refused; Unavailable when there was no answer in time."""
+        """The answer to a request, after `seconds` at most. With `retry` (for idempotent requests), it is repeated
+        until then. Raises Refused; Unavailable when there was no answer in time."""
         started = time.monotonic()
         outcome = "ok"
         try:
@@ -229,7 +232,7 @@ class Bus:
     async def _request(self, subject: str, payload: bytes, seconds: float, retry: bool) -> bytes:
         deadline = time.monotonic() + seconds
         headers = {
-            "Deadline": str(int((time.time() + seconds) * 1000)),
+            "Deadline": str(int((time.time() + max(seconds - _SLACK_SECONDS, seconds / 2)) * 1000)),
             "traceparent": traceparent(trace.get() or new_trace()),
         }
         while (left := deadline - time.monotonic()) > 0:
@@ -241,9 +244,11 @@ class Bus:
             except nats.errors.TimeoutError:
                 if not retry:
                     break
-            except nats.errors.Error as error:
-                _log.debug("request not sent", subject=subject, error=repr(error))
+            except nats.errors.OutboundBufferLimitError:
                 await asyncio.sleep(min(_NOBODY_THERE_SECONDS, left))
+            except nats.errors.Error as error:
+                _log.warning("request not sent", subject=subject, error=repr(error))
+                break
         raise Unavailable(subject)
 
     def _answer(self, route: Route[Q, R], data: bytes) -> R:
@@ -273,18 +278,6 @@ class Bus:
         except nats.errors.Error as error:
             _log.warning("reply lost", subject=message.subject, error=repr(error))
 
-    async def _retry(self, subject: str, message: Msg, error: Exception) -> None:
-        delivered = message.metadata.num_delivered
-        if delivered < _MAX_DELIVERIES:
-            pause = _REDELIVERY_SECONDS[min(delivered, len(_REDELIVERY_SECONDS)) - 1]
-            _log.warning("event failed, will be retried", subject=subject, attempt=delivered, error=repr(error))
-            raise NackMessage(delay=pause)
-        _log.error("event given up", subject=subject, exc_info=error)
-        self._dead.labels(subject).inc()
-        headers = {"Error": repr(error)[:512], "Consumer": self._service}
-        await self._client.jetstream(timeout=2.0).publish(f"dead.{self._service}.{subject}", message.data, headers=headers)
-        await message.ack()
-
     # Connection
 
     @property
@@ -292,23 +285,57 @@ class Bus:
         client: Client = self._broker.connection
         return client
 
+    def _options(self, settings: Nats) -> dict[str, Any]:
+        password = settings.password.get_secret_value()
+        return {
+            "security": NatsUserPassword(settings.user, password) if settings.user else None,
+            "name": self._service,
+            "connect_timeout": settings.connect_timeout_seconds,
+            "reconnect_time_wait": 0.5,
+            "max_reconnect_attempts": -1,
+            "ping_interval": 5,
+            "max_outstanding_pings": 2,
+            "inbox_prefix": f"inbox.{self._service}",
+            "error_cb": self._on_error,
+            "reconnected_cb": self._on_reconnected,
+            "disconnected_cb": self._on_disconnected,
+            "closed_cb": self._on_closed,
+            "logger": None,
+            "apply_types": False,
+        }
+
     async def _on_error(self, error: Exception) -> None:
+        text = str(error).lower()
         if isinstance(error, nats.errors.SlowConsumerError):
             self._errors.labels("slow_consumer").inc()
             self.on_disturbed("slow consumer")
-        elif "permissions violation" in str(error).lower():
+        elif "permissions violation" in text:
             self._errors.labels("permission").inc()
             _log.error("not permitted on the bus", error=str(error))
+        elif self._running and text.removeprefix("nats: ").strip("'") in UNRECOVERABLE_CONNECT_ERRORS:
+            self._give_up(text)  # FastStream raises it out of the reconnection, which then never goes on
         else:
             self._errors.labels("other").inc()
-            _log.warning("bus error", error=repr(error))
+            _log.debug("bus error", error=repr(error))
 
     async def _on_disconnected(self) -> None:
-        _log.warning("bus disconnected")
+        if self._round_trip is not None:
+            self._round_trip.cancel()
+        if self._running:
+            _log.warning("bus disconnected")
 
     async def _on_reconnected(self) -> None:
         _log.info("bus reconnected")
         self.on_disturbed("reconnected")
+
+    async def _on_closed(self) -> None:
+        if self._running:
+            self._give_up("the connection was closed for good")
+
+    def _give_up(self, reason: str) -> None:
+        """End this process in order: only a new one will connect again."""
+        _log.critical("bus lost", reason=reason)
+        signal.raise_signal(signal.SIGTERM)
 
 
 class Responder:
@@ -330,14 +357,3 @@ class Responder:
 async def _raw(message: Any) -> Msg:
     raw: Msg = message.raw_message
     return raw
-
-
-def consumer_config(service: str, topic: Topic[Any]) -> ConsumerConfig:
-    return ConsumerConfig(
-        durable_name=durable(service, topic),
-        filter_subject=topic.subject,
-        ack_policy=JetStreamAck.EXPLICIT,
-        ack_wait=10,
-        max_ack_pending=64,
-    )
-

@@ -62,9 +62,7 @@ def configure_logging(settings: Log, service: str) -> None:
     structlog.contextvars.bind_contextvars(service=service)
 
 
-def _add_trace(
-    _logger: object, _method: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
+def _add_trace(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     if trace_id := trace.get():
         event["trace"] = trace_id
     return event

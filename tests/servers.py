@@ -95,10 +95,11 @@ class NatsServer(Server):
     def __init__(self, directory: Path, family: Family) -> None:
         directory.mkdir()
         self.passwords = generate().nats
-        port, config = free_port(), directory / "nats.conf"
+        self.config = directory / "nats.conf"
         self._store = directory / "store"
-        config.write_bytes(nats.configuration(port, self._store, self.passwords))
-        super().__init__("nats", nats.command(config), port, family, directory / "nats.log")
+        port = free_port()
+        self.config.write_bytes(nats.configuration(port, self._store, self.passwords))
+        super().__init__("nats", nats.command(self.config), port, family, directory / "nats.log")
 
     def settings(self, service: str) -> Nats:
         """How `service` connects (also: admin, setup)."""

@@ -9,9 +9,9 @@ from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import NotFoundError
 
-from shared.bus import consumer_config
 from shared.contract.permissions import PEERS
 from shared.contract.subjects import DEAD_LETTER_SUBJECTS, DEAD_LETTERS, STREAM, STREAM_SUBJECTS
+from shared.durable import consumer_config
 from shared.settings import Nats
 
 _CONNECT_SECONDS = 10.0
