@@ -1,0 +1,143 @@
+"""Work on durable events: one at a time, retried with growing pauses, then kept as a dead letter.
+
+The consumer exists already (provisioned with the streams); here it is only bound to. The number of attempts and the
+pauses are ours: a broker that counts them would drop the event silently.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig
+from nats.js.errors import NotFoundError
+from prometheus_client import Counter
+
+from shared.contract.subjects import STREAM, Topic, durable
+from shared.tasks import Tasks
+from shared.telemetry import log, trace, trace_of
+
+Q = TypeVar("Q")
+
+_log = log(__name__)
+
+_ACK_WAIT_SECONDS = 10.0
+_FETCH_SECONDS = 1.0
+_PAUSE_SECONDS = 0.5
+
+REDELIVERY_SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 60, 60, 60, 60)
+"""The pauses before each further attempt; after the last one an event is given up."""
+
+
+def consumer_config(service: str, topic: Topic[Any]) -> ConsumerConfig:
+    """The durable consumer of a topic. What is not acknowledged in ten seconds is delivered again, without end:
+    the worker itself gives up and keeps a dead letter."""
+    return ConsumerConfig(
+        durable_name=durable(service, topic),
+        name=durable(service, topic),
+        filter_subject=topic.subject,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=_ACK_WAIT_SECONDS,
+        max_ack_pending=64,
+    )
+
+
+class Worker(Generic[Q]):
+    """A service's work on one topic. `run` goes on until `stop`; the event under way is then finished."""
+
+    def __init__(
+        self,
+        service: str,
+        topic: Topic[Q],
+        handler: Callable[[Q], Awaitable[None]],
+        pauses: Sequence[float],
+        dead_letters: Counter,
+    ) -> None:
+        self._service = service
+        self._topic = topic
+        self._handler = handler
+        self._pauses = pauses
+        self._dead_letters = dead_letters
+        self._decode = msgspec.msgpack.Decoder(topic.event).decode
+        self._stopping = False
+        self._tasks = Tasks()
+
+    @property
+    def name(self) -> str:
+        return durable(self._service, self._topic)
+
+    async def check(self, client: Client) -> None:
+        """Raises RuntimeError when the consumer was not provisioned, nats.errors.Error when the broker fails."""
+        try:
+            await client.jetstream(timeout=5.0).consumer_info(STREAM, self.name)
+        except NotFoundError as error:
+            raise RuntimeError(f"the consumer {self.name} is missing: run `dragoman migrate`") from error
+
+    def stop(self) -> None:
+        self._stopping = True
+
+    async def run(self, client: Client) -> None:
+        stream = client.jetstream(timeout=2.0)
+        subscription = await stream.pull_subscribe_bind(consumer=self.name, stream=STREAM)
+        while not self._stopping:
+            started = time.monotonic()
+            message = await self._next(subscription)
+            if message is not None:
+                await self._work(message, stream)
+            elif time.monotonic() - started < _PAUSE_SECONDS:
+                await asyncio.sleep(_PAUSE_SECONDS)  # refused at once: never spin
+        await self._tasks.close()
+
+    async def _next(self, subscription: JetStreamContext.PullSubscription) -> Msg | None:
+        try:
+            return (await subscription.fetch(1, timeout=_FETCH_SECONDS))[0]
+        except nats.errors.TimeoutError:
+            return None
+        except nats.errors.Error as error:
+            _log.warning("events not fetched", consumer=self.name, error=repr(error))
+            return None
+
+    async def _work(self, message: Msg, stream: JetStreamContext) -> None:
+        trace.set(trace_of((message.headers or {}).get("traceparent", "")))
+        keeper = self._tasks.start(_keep(message), f"keep {self.name}")
+        try:
+            await self._attempt(message, stream)
+        except nats.errors.Error as error:
+            _log.warning("event not settled, will be delivered again", consumer=self.name, error=repr(error))
+        finally:
+            keeper.cancel()
+
+    async def _attempt(self, message: Msg, stream: JetStreamContext) -> None:
+        try:
+            await self._handler(self._decode(message.data))
+        except Exception as error:
+            await self._retry(message, stream, error)
+        else:
+            await message.ack()
+
+    async def _retry(self, message: Msg, stream: JetStreamContext, error: Exception) -> None:
+        subject, delivered = self._topic.subject, message.metadata.num_delivered
+        if delivered <= len(self._pauses):
+            _log.warning("event failed, will be retried", subject=subject, attempt=delivered, error=repr(error))
+            return await message.nak(delay=self._pauses[delivered - 1])
+        _log.error("event given up", subject=subject, exc_info=error)
+        headers = {"Error": _one_line(repr(error)), "Consumer": self.name}
+        await stream.publish(f"dead.{self._service}.{subject}", message.data, headers=headers)
+        self._dead_letters.labels(subject).inc()
+        await message.ack()
+
+
+async def _keep(message: Msg) -> None:
+    """Tell the broker that slow work is still under way."""
+    while True:
+        await asyncio.sleep(_ACK_WAIT_SECONDS / 3)
+        await message.in_progress()
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:512]
