@@ -1,0 +1,194 @@
+"""The state of one client, sans-IO: from its first frame to its end, who it is, what waits for its turn.
+
+Frames come in by `receive` and wait; `next_work` decodes and hands out the next one when the one before is answered,
+so that replies keep request order. Rates are limited here, sizes in the dialects.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TypeGuard
+
+from services.edge.dialects.base import DecodeError, Dialect, Request, Surroundings
+from services.edge.dialects.registry import NotSpoken, detect
+from services.edge.rates import Bucket
+from services.edge.requests import BEFORE_LOGIN, Frame, PostMessage
+from shared.contract.errors import ErrorCode, Failure
+from shared.contract.ids import NOBODY, AccountId, ChatId
+
+_REFUSALS_PER_SECOND = 10
+_REFUSALS_BURST = 200
+_RUN = 64
+"""Messages of one connection in one request, at most."""
+
+NOT_LOGGED_IN = Failure(ErrorCode.UNAUTHENTICATED, "log in first")
+TOO_FAST = Failure(ErrorCode.RATE_LIMITED, "too many requests, slow down")
+
+
+class Hangup(Exception):
+    """The connection must be closed with this WebSocket close code and reason."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class Phase(Enum):
+    OPENED = auto()
+    AUTHENTICATED = auto()
+    CLOSING = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A frame that could not be understood, or a request over the rate, waiting to be answered in its turn."""
+
+    failure: Failure
+    request: Request | None = None
+    context: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A registration or login that waits for its e-mail to be verified; `expires` on the caller's clock."""
+
+    request: Request
+    ticket: str
+    expires: float
+
+
+Turn = Request | Refusal
+
+
+class Connection:
+    """See the module. `number` is unique on this node; times are seconds of one monotonic clock."""
+
+    __slots__ = (
+        "_decoded", "_frames", "_refusals", "_requests", "account", "account_requests", "dialect", "first_valid",
+        "number", "opened", "phase", "revision", "sid", "surroundings", "withheld",
+    )  # fmt: skip
+
+    def __init__(self, number: int, dialect: Dialect | None, surroundings: Surroundings, now: float) -> None:
+        self.number = number
+        self.dialect = dialect
+        self.surroundings = surroundings
+        self.phase = Phase.OPENED
+        self.opened = now
+        self.first_valid: float | None = None
+        self.account: AccountId = NOBODY
+        self.sid = ""
+        self.revision = 0
+        self.withheld: Withheld | None = None
+        self.account_requests: Bucket | None = None
+        limits = surroundings.limits
+        self._requests = Bucket(limits.requests_per_second, limits.requests_burst, now)
+        self._refusals = Bucket(_REFUSALS_PER_SECOND, _REFUSALS_BURST, now)
+        self._frames: deque[Frame | None] = deque()  # None: a frame over the rate, which is not kept
+        self._decoded: deque[Turn] = deque()
+
+    # In
+
+    def receive(self, frame: Frame, now: float) -> None:
+        """Take one frame. Raises Hangup when the connection cannot go on."""
+        if self.phase is Phase.CLOSING:
+            return
+        if self.dialect is None:
+            self.dialect = self._detect(frame)
+        if not self.surroundings.limits.rates or self._within_rates(now):
+            self._frames.append(frame)
+        elif self._refusals.take(now):
+            self._frames.append(None)
+        else:
+            raise Hangup(1008, "too many requests")
+
+    def repeat(self, request: Request) -> None:
+        """A withheld request comes before everything that waits."""
+        self._decoded.appendleft(request)
+
+    def _detect(self, frame: Frame) -> Dialect:
+        try:
+            return detect(frame)(self.surroundings)
+        except NotSpoken as error:
+            raise Hangup(1003, str(error)) from error
+
+    def _within_rates(self, now: float) -> bool:
+        within = self._requests.take(now)
+        return within and (self.account_requests is None or self.account_requests.take(now))
+
+    # Out
+
+    @property
+    def waiting(self) -> int:
+        return len(self._frames) + len(self._decoded)
+
+    def next_work(self, now: float) -> list[Request] | Refusal | None:
+        """What to do next: a run of messages to one chat, one other request, a refusal to write, or nothing.
+
+        Frames are decoded here, not before: what they mean depends on who is logged in by then."""
+        turn = self._next_turn(now)
+        if turn is None or isinstance(turn, Refusal):
+            return turn
+        if self.phase is not Phase.AUTHENTICATED and not isinstance(turn.command, BEFORE_LOGIN):
+            return Refusal(NOT_LOGGED_IN, turn)
+        run = [turn]
+        if isinstance(turn.command, PostMessage):
+            while len(run) < _RUN and (following := self._next_turn(now)) is not None:
+                if not _says(following, turn.command.chat):
+                    self._decoded.appendleft(following)
+                    break
+                run.append(following)
+        return run
+
+    def _next_turn(self, now: float) -> Turn | None:
+        if self.phase is Phase.CLOSING:
+            return None
+        while not self._decoded and self._frames:
+            frame = self._frames.popleft()
+            self._decoded.extend([Refusal(TOO_FAST)] if frame is None else self._decode(frame, now))
+        return self._decoded.popleft() if self._decoded else None
+
+    def _decode(self, frame: Frame, now: float) -> Sequence[Turn]:
+        assert self.dialect is not None
+        try:
+            requests = self.dialect.decode(frame, now)
+        except DecodeError as error:
+            return [Refusal(error.failure, context=error.context)]
+        if self.first_valid is None:
+            self.first_valid = now
+        return requests
+
+    # Login
+
+    def enter(self, account: AccountId, sid: str, revision: int, account_requests: Bucket | None) -> None:
+        self.phase = Phase.AUTHENTICATED
+        self.account, self.sid, self.revision = account, sid, revision
+        self.account_requests = account_requests
+        self.withheld = None
+
+    def leave(self) -> None:
+        """Logged out; the connection goes on as if it had just been opened."""
+        self.phase = Phase.OPENED
+        self.account, self.sid = NOBODY, ""
+        self.account_requests = None
+
+    def close(self) -> None:
+        self.phase = Phase.CLOSING
+        self._frames.clear()
+        self._decoded.clear()
+
+    def overdue(self, now: float, first_frame_seconds: float, unauthenticated_seconds: float) -> str:
+        """Why a connection without a login is closed by now; empty while it may stay."""
+        if self.phase is not Phase.OPENED:
+            return ""
+        if self.first_valid is None:
+            return "no valid frame in time" if now - self.opened > first_frame_seconds else ""
+        if self.withheld is not None:
+            return ""
+        return "not logged in for too long" if now - self.first_valid > unauthenticated_seconds else ""
+
+
+def _says(turn: Turn, chat: ChatId) -> TypeGuard[Request]:
+    """Whether it is a message to the chat. (A run to one chat alone cannot be answered out of order.)"""
+    return isinstance(turn, Request) and isinstance(turn.command, PostMessage) and turn.command.chat == chat

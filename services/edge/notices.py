@@ -1,0 +1,54 @@
+"""What session and auth tell this node, to whom it concerns here."""
+
+from typing import assert_never
+
+import msgspec
+
+from services.edge.endpoint import Endpoint
+from services.edge.node import Node
+from services.edge.performing import Performer
+from services.edge.watch import Watcher
+from shared.contract import subjects
+from shared.contract.edge import (
+    ChatCreated,
+    MaintenanceSet,
+    MembershipChanged,
+    Notify,
+    ProfileChanged,
+    Revoked,
+    VerificationOpened,
+)
+
+_decode = msgspec.msgpack.Decoder(Notify).decode
+
+
+class Notices:
+    def __init__(self, node: Node, endpoint: Endpoint, performer: Performer, watcher: Watcher) -> None:
+        self._node = node
+        self._endpoint = endpoint
+        self._performer = performer
+        self._watcher = watcher
+
+    def listen(self) -> None:
+        """Before the bus starts."""
+        self._node.bus.listen(subjects.notify(self._node.id), self.receive)
+        self._node.bus.listen(subjects.NOTIFY_ALL, self.receive)
+
+    def receive(self, data: bytes) -> None:
+        notice = _decode(data).notice
+        match notice:
+            case ChatCreated():
+                self._node.delivery.created(notice)
+            case MembershipChanged():
+                self._node.delivery.changed(notice)
+            case Revoked():
+                self._watcher.revoked(notice.revocations)
+            case MaintenanceSet():
+                self._watcher.maintenance(notice.on)
+            case VerificationOpened():
+                if client := self._endpoint.clients.get(notice.connection):
+                    self._performer.verification_opened(client, notice.ticket, notice.passed)
+            case ProfileChanged():
+                pass  # no dialect here shows others' profiles unasked
+            case _:
+                assert_never(notice)

@@ -1,0 +1,170 @@
+"""What a connection asks for, save messages: sent to the service that answers it; logins and verification here."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import assert_never
+
+from services.edge.client import Client
+from services.edge.connection import Withheld
+from services.edge.dialects.base import Request
+from services.edge.node import Node
+from services.edge.requests import (
+    Answer,
+    GetServerStatus,
+    NothingToVerify,
+    PostMessage,
+    RequestVerification,
+    ServerStatus,
+    VerificationEnded,
+    VerificationMailed,
+)
+from shared.contract import subjects
+from shared.contract.auth import (
+    Authenticated,
+    DeleteAccount,
+    Login,
+    Origin,
+    Register,
+    SendVerification,
+    VerificationNeeded,
+)
+from shared.contract.edge import Flush
+from shared.contract.errors import ErrorCode, Refused
+from shared.contract.ids import AccountId, NodeId
+from shared.contract.session import CreateChat, EnsureProfile, GetAccount, GetChat, SetProfile
+from shared.database import now_ms
+from shared.telemetry import log
+
+_log = log(__name__)
+_PROFILE_SECONDS = 2.0
+_FLUSH_SECONDS = 1.0
+_TOGETHER_SECONDS = 0.05
+"""Two frames of which the second needs the first leave this far apart (clients handle the newest first)."""
+
+
+FlushHere = Callable[[AccountId, Client], Awaitable[None]]
+
+
+class Performer:
+    """`flush_here` commits the read state of an account's connections on this node."""
+
+    def __init__(self, node: Node, flush_here: FlushHere) -> None:
+        self._node = node
+        self._flush_here = flush_here
+
+    async def perform(self, client: Client, request: Request) -> Answer:
+        """Raises Refused."""
+        command, bus = request.command, self._node.bus
+        seconds = self._node.settings.edge.request_seconds
+        actor = client.connection.account
+        match command:
+            case Register() | Login():
+                return await self._enter(client, request, command)
+            case RequestVerification():
+                return await self._mail_verification(client)
+            case GetServerStatus():
+                return ServerStatus(self._node.maintenance)
+            case DeleteAccount():
+                return await self._delete(client, command)
+            case GetAccount():
+                command.actor = actor
+                return await bus.ask(subjects.GET_ACCOUNT, command, seconds=seconds, retry=True)
+            case SetProfile():
+                command.actor = actor
+                return await bus.ask(subjects.SET_PROFILE, command, seconds=seconds, retry=True)
+            case CreateChat():
+                command.actor = actor
+                return await bus.ask(subjects.CREATE_CHAT, command, seconds=seconds)
+            case GetChat():
+                command.actor = actor
+                return await bus.ask(subjects.GET_CHAT, command, seconds=seconds, retry=True)
+            case PostMessage():
+                raise Refused(ErrorCode.INTERNAL, "messages go upstream by themselves")
+            case _:
+                assert_never(command)
+
+    # Logging in
+
+    async def _enter(self, client: Client, request: Request, command: Register | Login) -> Answer:
+        connection, seconds = client.connection, self._node.settings.edge.request_seconds
+        command.origin = Origin(self._node.id, connection.number, client.address)
+        if isinstance(command, Register):
+            answer = await self._node.bus.ask(subjects.REGISTER, command, seconds=seconds)
+        else:
+            answer = await self._node.bus.ask(subjects.LOGIN, command, seconds=seconds, retry=True)
+        if isinstance(answer, VerificationNeeded):
+            left = (answer.expires - now_ms()) / 1000
+            connection.withheld = Withheld(request, answer.ticket, self._node.now() + left)
+            return answer
+        await self._ensure_profile(answer)
+        if client.leaving:
+            raise Refused(ErrorCode.UNAVAILABLE, "the connection is closed")
+        resident = client.enter(answer.account, answer.sid, answer.revision)
+        others = await self._node.residents.register(answer.account)
+        await self._settle(answer.account, others, client)
+        client.read_backlog(resident)
+        return answer
+
+    async def _ensure_profile(self, entered: Authenticated) -> None:
+        """Heal a missing profile; a login does not fail for it (an event makes it, too)."""
+        seeds = EnsureProfile(
+            account=entered.account, uuid=entered.uuid, nickname=entered.nickname, icon_id=entered.icon_id,
+            signature=entered.signature, vip=entered.vip, created=entered.created, lobby=entered.lobby,
+        )  # fmt: skip
+        try:
+            await self._node.bus.ask(subjects.ENSURE_PROFILE, seeds, seconds=_PROFILE_SECONDS, retry=True)
+        except Refused as refusal:
+            _log.warning("profile not ensured", account=entered.account, error=str(refusal))
+
+    async def _settle(self, account: AccountId, others: list[NodeId], newcomer: Client) -> None:
+        """What other connections of the account have got must be known before unread messages are looked for."""
+        asked = [self._flush_there(node, account) for node in others]
+        await asyncio.gather(self._flush_here(account, newcomer), *asked)
+
+    async def _flush_there(self, node: NodeId, account: AccountId) -> None:
+        try:
+            await self._node.bus.ask(subjects.flush(node), Flush(account), seconds=_FLUSH_SECONDS)
+        except Refused:
+            _log.info("other node did not flush", other=node)
+
+    # Verification
+
+    async def _mail_verification(self, client: Client) -> Answer:
+        withheld = client.connection.withheld
+        if withheld is None:
+            return NothingToVerify()
+        origin = Origin(self._node.id, client.connection.number, client.address)
+        base_url = client.connection.surroundings.base_url
+        seconds = self._node.settings.edge.request_seconds
+        await self._node.bus.ask(
+            subjects.SEND_VERIFICATION, SendVerification(withheld.ticket, origin, base_url), seconds=seconds
+        )
+        return VerificationMailed()
+
+    def verification_opened(self, client: Client, ticket: str, passed: bool) -> None:
+        """The mailed link was opened: what was withheld is repeated, in its turn."""
+        withheld = client.connection.withheld
+        if withheld is None or withheld.ticket != ticket:
+            return
+        client.tell(VerificationEnded("passed" if passed else "wrong"))
+        if not passed:
+            return
+        client.connection.withheld = None
+        command = withheld.request.command
+        assert isinstance(command, Register | Login)
+        command.ticket = ticket
+        asyncio.get_running_loop().call_later(_TOGETHER_SECONDS, client.repeat, withheld.request)
+
+    # Deletion
+
+    async def _delete(self, client: Client, command: DeleteAccount) -> Answer:
+        command.actor = client.connection.account
+        client.deleting = True
+        try:
+            answer = await self._node.bus.ask(
+                subjects.DELETE_ACCOUNT, command, seconds=self._node.settings.edge.request_seconds, retry=True
+            )
+        finally:
+            client.deleting = False
+        client.log_out()
+        return answer

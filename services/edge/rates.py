@@ -1,0 +1,23 @@
+"""Rate limits of connections and accounts: pure token buckets, the clock comes in."""
+
+
+class Bucket:
+    """`burst` requests at once, then `per_second`."""
+
+    __slots__ = ("_burst", "_per_second", "_tokens", "_updated")
+
+    def __init__(self, per_second: float, burst: float, now: float) -> None:
+        self._per_second = per_second
+        self._burst = burst
+        self._tokens = burst
+        self._updated = now
+
+    def take(self, now: float) -> bool:
+        """Whether one more request is within the limit."""
+        tokens = min(self._burst, self._tokens + (now - self._updated) * self._per_second)
+        self._updated = now
+        if tokens < 1:
+            self._tokens = tokens
+            return False
+        self._tokens = tokens - 1
+        return True
