@@ -192,5 +192,5 @@ def _push(reader: Reader, rest: _Rest, messages: list[Message], account: Account
 
 
 async def _pace(reader: Reader, positions: Positions) -> None:
-    while reader.unsent() > _PACE_BYTES and reader.is_at(positions):
+    while reader.unsent() > _PACE_BYTES and reader.is_at(positions):  # noqa: ASYNC110 (the kernel sets no event)
         await asyncio.sleep(_PACE_SECONDS)

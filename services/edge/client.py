@@ -48,8 +48,27 @@ class Client:
     """See services.edge.socket.Client and services.edge.residents.Recipient."""
 
     __slots__ = (
-        "_busy", "_deferred", "_ended", "_paused", "_run", "_settled", "_task", "_timer", "connection", "heard", "leaving",
-        "_perform_request", "_sync", "address", "deleting", "last_ping", "node", "pinged_at", "positions", "socket", "unconfirmed",
+        "_busy",
+        "_deferred",
+        "_ended",
+        "_paused",
+        "_perform_request",
+        "_run",
+        "_settled",
+        "_sync",
+        "_task",
+        "_timer",
+        "address",
+        "connection",
+        "deleting",
+        "heard",
+        "last_ping",
+        "leaving",
+        "node",
+        "pinged_at",
+        "positions",
+        "socket",
+        "unconfirmed",
     )  # fmt: skip
 
     def __init__(
