@@ -1,0 +1,71 @@
+"""The session service: its parts, connected; its start and its orderly end.
+
+Ready means that NATS and the database answer. Without Redis it goes on: edges are all told of everything, and
+versions are published when Redis is back.
+"""
+
+import asyncio
+
+from services.session.metrics import Metrics
+from services.session.notices import Notices
+from services.session.router import route
+from services.session.service import Sessions
+from shared.bus import Bus
+from shared.contract.ids import ChatId
+from shared.contract.message import GetHeads
+from shared.contract.subjects import GET_HEADS
+from shared.database import Database, DatabaseUnavailable
+from shared.ops import OpsServer
+from shared.presence import Presence
+from shared.process import unless
+from shared.settings import Settings
+from shared.tasks import Tasks
+from shared.telemetry import log, new_registry
+
+_log = log(__name__)
+
+_DATABASE_PAUSE_SECONDS = 1.0
+_HEAD_SECONDS = 3.0
+_OPS_SECONDS = 2.0
+
+
+async def serve(settings: Settings, stopping: asyncio.Event) -> None:
+    """Run until `stopping` is set. Dependencies that are not there yet are waited for."""
+    registry = new_registry()
+    metrics = Metrics(registry)
+    database = Database(settings.database_url("session"), pool_size=settings.database.pool_size)
+    presence = Presence(settings.redis)
+    bus = Bus(settings.nats, "session", registry)
+    notices = Notices(bus, presence, metrics)
+
+    async def head(chat: ChatId) -> int:
+        heads = await bus.ask(GET_HEADS, GetHeads([chat]), seconds=_HEAD_SECONDS, retry=True)
+        return heads.heads.get(chat, 0)
+
+    sessions = Sessions(database, notices, head, metrics, settings)
+    route(bus, sessions)
+    ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": database.check})
+    tasks = Tasks()
+    tasks.start(ops.run(), "operations port")
+    try:
+        await unless(stopping, _start(sessions, bus))
+        await stopping.wait()
+    finally:
+        ops.draining = True
+        await bus.stop()
+        await notices.close()
+        await presence.close()
+        await database.close()
+        ops.stop()
+        await tasks.finish(_OPS_SECONDS)
+
+
+async def _start(sessions: Sessions, bus: Bus) -> None:
+    while True:
+        try:
+            await sessions.open_lobby()
+            break
+        except DatabaseUnavailable:
+            await asyncio.sleep(_DATABASE_PAUSE_SECONDS)
+    await bus.start()
+    _log.info("session serves")

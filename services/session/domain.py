@@ -1,0 +1,135 @@
+"""The rules of profiles, chats and membership: pure, no clock, no randomness. Refusals are raised as Refused."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from msgspec import UNSET
+
+from shared.contract.errors import ErrorCode, Refused
+from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.model import ChatKind, Role
+from shared.contract.session import CreateChat, EnsureProfile, SetProfile
+from shared.settings import Limits
+
+LOBBY = ChatId(1)
+"""The public lobby, the first chat of every installation."""
+LOBBY_NAME = "Lobby"
+DELETED_NICKNAME = "已注销用户"
+
+_NAMES_IN_A_NAME = 3
+_HASH_CHARACTERS = 128
+_LARGEST = 2**63 - 1
+_LARGEST_STATUS = 2**53 - 1
+
+
+class Candidate(NamedTuple):
+    """A member who may inherit a chat; `seat` is the order of joining."""
+
+    account: AccountId
+    role: Role
+    seat: int
+
+
+def heir(candidates: Iterable[Candidate]) -> Candidate | None:
+    """Who owns a chat after its owner has gone: the oldest admin, else the oldest member, else nobody."""
+    return min(candidates, key=lambda candidate: (-candidate.role, candidate.seat), default=None)
+
+
+def default_name(nicknames: Sequence[str], limit: int) -> str:
+    """What a chat without a name is called: its first members, as far as the limit on names allows."""
+    return "、".join(nicknames[:_NAMES_IN_A_NAME])[:limit]
+
+
+def check_seed(seed: EnsureProfile, limits: Limits) -> None:
+    """A new profile's first values. An account may be nameless when it registers, not later."""
+    check_account(seed.account)
+    _check_characters("nickname", seed.nickname, limits.nickname_characters)
+    for field, text in (("uuid", seed.uuid), ("signature", seed.signature)):
+        _check_text(field, text)
+    for field, number in (("icon_id", seed.icon_id), ("vip", seed.vip), ("created", seed.created)):
+        _check_number(field, number, _LARGEST)
+
+
+def new_values(request: SetProfile, limits: Limits) -> dict[str, str | int]:
+    """What is to be set, by field of the profile."""
+    _require_login(request.actor)
+    if request.actor != request.account:
+        raise Refused(ErrorCode.FORBIDDEN, "only one's own profile can be set", "account")
+    values: dict[str, str | int] = {}
+    if request.nickname is not UNSET:
+        _check_nickname(request.nickname, limits)
+        values["nickname"] = request.nickname
+    if request.avatar is not UNSET:
+        _check_avatar(request.avatar, limits)
+        values["avatar"] = request.avatar
+    if request.avatar_hash is not UNSET:
+        _check_characters("avatar_hash", request.avatar_hash, _HASH_CHARACTERS)
+        values["avatar_hash"] = request.avatar_hash
+    if request.status is not UNSET:
+        _check_number("status", request.status, _LARGEST_STATUS)
+        values["status"] = request.status
+    return values
+
+
+def new_chat(request: CreateChat, limits: Limits) -> list[AccountId]:
+    """The members of a chat that may be made so, as far as can be told without the stored: the creator first, then
+    each of the others once, as listed."""
+    _require_login(request.actor)
+    if request.kind is not ChatKind.GROUP:
+        raise Refused(ErrorCode.INVALID, "only groups can be made", "kind")
+    _check_characters("name", request.name, limits.group_name_characters)
+    _check_avatar(request.avatar, limits)
+    _check_characters("avatar_hash", request.avatar_hash, _HASH_CHARACTERS)
+    members = list(dict.fromkeys((request.actor, *request.members)))
+    for account in members:
+        check_account(account, "members")
+    if len(members) > limits.members_per_group:
+        raise Refused(ErrorCode.LIMIT, f"a group has at most {limits.members_per_group} members", "members")
+    return members
+
+
+def _require_login(actor: AccountId) -> None:
+    if actor <= NOBODY:
+        raise Refused(ErrorCode.UNAUTHENTICATED, "please log in first")
+
+
+def check_account(account: AccountId, field: str = "account") -> None:
+    """An id that cannot be stored is one that nobody has."""
+    if not 1 <= account <= _LARGEST:
+        raise no_account(account, field)
+
+
+def no_account(account: AccountId, field: str = "account") -> Refused:
+    return Refused(ErrorCode.NOT_FOUND, f"there is no account {account}", field)
+
+
+def _check_nickname(nickname: str, limits: Limits) -> None:
+    if not nickname:
+        raise Refused(ErrorCode.INVALID, "a nickname cannot be empty", "nickname")
+    _check_characters("nickname", nickname, limits.nickname_characters)
+
+
+def _check_avatar(address: str, limits: Limits) -> None:
+    """Empty means the generated one."""
+    _check_text("avatar", address)
+    if address and not address.startswith(("http://", "https://")):
+        raise Refused(ErrorCode.INVALID, "an avatar's address starts with http:// or https://", "avatar")
+    if len(address.encode()) > limits.address_url_bytes:
+        raise Refused(ErrorCode.TOO_LARGE, f"an address has at most {limits.address_url_bytes} bytes", "avatar")
+
+
+def _check_characters(field: str, text: str, limit: int) -> None:
+    _check_text(field, text)
+    if len(text) > limit:
+        raise Refused(ErrorCode.TOO_LARGE, f"{field} has at most {limit} characters", field)
+
+
+def _check_text(field: str, text: str) -> None:
+    """Lone surrogates never get here: the bus refuses them."""
+    if "\0" in text:
+        raise Refused(ErrorCode.INVALID, f"{field} must not contain U+0000", field)
+
+
+def _check_number(field: str, number: int, largest: int) -> None:
+    if not 0 <= number <= largest:
+        raise Refused(ErrorCode.INVALID, f"{field} is out of range", field)
