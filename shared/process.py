@@ -2,7 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import uvloop
 
@@ -33,3 +34,17 @@ async def _supervise(settings: Settings, serve: Serve) -> None:
         loop.add_signal_handler(number, stopping.set)
     await serve(settings, stopping)
     _log.info("stopped")
+
+
+async def unless(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Do the work, or as much of it as is done when it is time to stop. Raises what the work raises."""
+    ended = asyncio.ensure_future(stopping.wait())
+    working = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait((working, ended), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ended.cancel()
+        working.cancel()
+        await asyncio.wait((working, ended))
+    if not working.cancelled():
+        working.result()
