@@ -62,6 +62,7 @@ class Bus:
         self._work = Tasks()
         self._round_trip: asyncio.Task[None] | None = None
         self._running = False
+        self._drained = False
         self._broker = NatsBroker(settings.url.split(","), **self._options(settings))
         self.on_disturbed: Callable[[str], None] = lambda reason: None
         """Called when messages to this process may have been lost (a reconnect, a slow-consumer drop)."""
@@ -172,17 +173,24 @@ class Bus:
             await worker.check(self._client)
             self._work.start(worker.run(self._client), worker.name)
 
-    async def stop(self, timeout_seconds: float = 5.0) -> None:
-        """Take nothing new, answer what is under way, send what is buffered, disconnect."""
-        if not self._running:
+    async def drain(self, timeout_seconds: float = 5.0) -> None:
+        """Take nothing new, answer what is under way. Telling and asking still work, until `stop`."""
+        if self._drained or not self._running:
             return
-        self._running = False
+        self._drained = True
         for worker in self._workers:
             worker.stop()
         await asyncio.gather(
             self._work.finish(timeout_seconds), *(self._end(one, timeout_seconds) for one in self._broker.subscribers)
         )
         await self._tasks.finish(timeout_seconds)
+
+    async def stop(self, timeout_seconds: float = 5.0) -> None:
+        """Drain, send what is buffered, disconnect."""
+        await self.drain(timeout_seconds)
+        if not self._running:
+            return
+        self._running = False
         try:
             await asyncio.wait_for(self._broker.stop(), timeout_seconds)
         except (TimeoutError, nats.errors.Error) as error:
