@@ -18,7 +18,8 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class Register(msgspec.Struct, kw_only=True):
-    """Make an account; at least one of the identifiers is set. Fails with `conflict` and the taken `field`."""
+    """Make an account. Fails with `conflict` and the taken `field`. Without any identifier it is known by its OC
+    number alone (v0's `nick`)."""
 
     secret: Secret
     nickname: str
@@ -35,6 +36,9 @@ class Register(msgspec.Struct, kw_only=True):
     origin: Origin = Origin()
     ticket: str = ""
     """The verification this request waited for, when it is repeated after it."""
+
+    def __repr__(self) -> str:
+        return f"Register(email={self.email!r}, username={self.username!r}, uuid={self.uuid!r}, ***)"
 
 
 class IdentifierKind(StrEnum):
@@ -75,6 +79,9 @@ class Authenticated(msgspec.Struct, tag="authenticated", frozen=True, kw_only=Tr
     revision: int = 0
     """The highest revocation number when this login was made: only later ones end it."""
 
+    def __repr__(self) -> str:
+        return f"Authenticated(account={self.account}, sid={self.sid!r}, ***)"
+
 
 class VerificationNeeded(msgspec.Struct, tag="verification", frozen=True):
     """The request is withheld until the mailed link of this ticket is opened (v2: 13, 14, 15)."""
@@ -98,6 +105,9 @@ class OpenVerification(msgspec.Struct):
 
     ticket: str
     code: str
+
+    def __repr__(self) -> str:
+        return f"OpenVerification({self.ticket!r}, ***)"
 
 
 class Opened(msgspec.Struct, frozen=True):

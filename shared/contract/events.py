@@ -22,3 +22,6 @@ class MailRequested(msgspec.Struct, frozen=True):
     text: str
     expires: int
     """Unix milliseconds; after it the mail is pointless and dropped."""
+
+    def __repr__(self) -> str:
+        return f"MailRequested(expires={self.expires}, ***)"
