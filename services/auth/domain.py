@@ -1,0 +1,193 @@
+"""The pure rules of accounts: what may be registered, which verifier opens what, what failures cost."""
+
+import hashlib
+import ipaddress
+import re
+import unicodedata
+import uuid
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from shared.contract.auth import IdentifierKind, Login, Origin, Register
+from shared.contract.errors import ErrorCode, Refused
+from shared.contract.ids import AccountId
+from shared.contract.model import Scheme, Secret
+from shared.contract.session import EnsureProfile
+
+IDENTIFIER_CHARACTERS = 254
+USERNAME_CHARACTERS = 64
+SECRET_BYTES = 1024
+TEXT_CHARACTERS = 1024
+"""A signature, an answer, an address of this server."""
+NAME_CHARACTERS = 128
+"""A node, a client's address, a ticket, a code, a login session."""
+
+FREE_FAILURES = 10
+LONGEST_DELAY_SECONDS = 2.0
+_FIRST_DELAY_SECONDS = 0.1
+
+_EMAIL = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+")
+_TEN_DIGITS = re.compile(r"[0-9]{10}")
+_HEX = {Scheme.MD5: re.compile(r"[0-9a-f]{32}"), Scheme.SHA256: re.compile(r"[0-9a-f]{64}")}
+_LARGEST = 2**63 - 1
+
+
+class Purpose(StrEnum):
+    """What a verification is for; its ticket is good for nothing else."""
+
+    REGISTER = "register"
+    LOGIN = "login"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A living account. `profile` is what session makes its profile from, while it has none."""
+
+    profile: EnsureProfile
+    email: str = field(repr=False)
+    verifiers: Mapping[Scheme, str] = field(repr=False)
+
+    @property
+    def id(self) -> AccountId:
+        return self.profile.account
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who a verification is about: an e-mail address that wants an account, or an account (else 0)."""
+
+    purpose: Purpose
+    email: str = field(repr=False)
+    account: AccountId
+
+
+def email_key(email: str) -> str:
+    """Two addresses with the same key are one: case does not count."""
+    return unicodedata.normalize("NFC", email).casefold()
+
+
+def number(identifier: str) -> int:
+    """The OC number written in an identifier, padded or not; 0, which nobody has, when it is none."""
+    if not (identifier.isascii() and identifier.isdecimal() and len(identifier) <= 32):
+        return 0
+    value = int(identifier)
+    return value if value <= _LARGEST else 0
+
+
+# Checks
+
+
+def check_registration(request: Register, nickname_characters: int) -> None:
+    """Raises Refused (`invalid`) and names the field."""
+    if request.email:
+        _check(len(request.email) <= IDENTIFIER_CHARACTERS and bool(_EMAIL.fullmatch(request.email)), "email")
+        _check(request.email.isprintable(), "email")
+    if request.username:
+        _check_username(request.username)
+    if request.uuid:
+        _check(_is_uuid(request.uuid), "uuid")
+    _check(0 < len(request.nickname) <= nickname_characters, "nickname")
+    for name, text in (("signature", request.signature), ("answer", request.answer)):
+        _check(len(text) <= TEXT_CHARACTERS, name)
+    for name, text in (("nickname", request.nickname), ("signature", request.signature), ("answer", request.answer)):
+        _check("\0" not in text, name)
+    for name, value in (("question_id", request.question_id), ("icon_id", request.icon_id), ("vip", request.vip)):
+        _check(0 <= value <= _LARGEST, name)
+    _check(request.secret.scheme is not Scheme.SERVICE or bool(request.uuid), "uuid")
+    _check_secret(request.secret)
+    check_origin(request.origin)
+    _check(len(request.ticket) <= NAME_CHARACTERS, "ticket")
+
+
+def check_login(request: Login) -> None:
+    """Raises Refused (`invalid`): the request is malformed, whoever is meant."""
+    _check(0 < len(request.identifier) <= IDENTIFIER_CHARACTERS and "\0" not in request.identifier, "identifier")
+    _check_secret(request.secret)
+    check_origin(request.origin)
+    _check(len(request.ticket) <= NAME_CHARACTERS and "\0" not in request.ticket, "ticket")
+
+
+def check_origin(origin: Origin) -> None:
+    for name, text in (("node", origin.node), ("address", origin.address)):
+        _check(len(text) <= NAME_CHARACTERS and text.isprintable(), name)
+    _check(0 <= origin.connection <= _LARGEST, "connection")
+
+
+def check_name(name: str, field_name: str) -> None:
+    """An opaque name that somebody was given here: a ticket, a code, a login session."""
+    _check(0 < len(name) <= NAME_CHARACTERS and name.isascii() and name.isprintable(), field_name)
+
+
+def _check_username(username: str) -> None:
+    _check(len(username) <= USERNAME_CHARACTERS and username.isprintable(), "username")
+    looks_like_another = "@" in username or _TEN_DIGITS.fullmatch(username)
+    _check(not looks_like_another and username == username.strip(), "username")
+
+
+def _check_secret(secret: Secret) -> None:
+    _check(0 < len(secret.value.encode()) <= SECRET_BYTES, "secret")
+    if form := _HEX.get(secret.scheme):
+        _check(bool(form.fullmatch(secret.value.lower())), "secret")
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return len(text) == 36 and bool(uuid.UUID(text))
+    except ValueError:
+        return False
+
+
+def _check(sound: bool, field_name: str) -> None:
+    if not sound:
+        raise Refused(ErrorCode.INVALID, f"{field_name} is not acceptable", field_name)
+
+
+# Secrets
+
+
+def verifier_texts(secret: Secret) -> dict[Scheme, str]:
+    """What is hashed and kept: of a plain password each scheme that can be derived, else the scheme itself."""
+    if secret.scheme in _HEX:
+        return {secret.scheme: secret.value.lower()}
+    if secret.scheme is Scheme.SERVICE:
+        return {Scheme.SERVICE: secret.value}
+    data = secret.value.encode()
+    return {
+        Scheme.PLAIN: secret.value,
+        Scheme.SHA256: hashlib.sha256(data).hexdigest(),
+        Scheme.MD5: hashlib.md5(data, usedforsecurity=False).hexdigest(),
+    }
+
+
+def opener(secret: Secret, held: Collection[Scheme]) -> tuple[Scheme, str] | None:
+    """The one verifier that this secret is checked against, and the text for it; None: it opens nothing here."""
+    return next(((scheme, text) for scheme, text in verifier_texts(secret).items() if scheme in held), None)
+
+
+# Limits
+
+
+def network(address: str) -> str:
+    """What counts as one address: an IPv4 address, or an IPv6 /64, which one subscriber has."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
+        return str(ipaddress.IPv6Network((int(parsed), 64), strict=False).network_address)
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+
+
+def subject(account: Account | None, kind: IdentifierKind, identifier: str) -> str:
+    """Whose failures are counted: an account, or a name that nobody has, which must not be told apart."""
+    if account is not None:
+        return str(account.id)
+    return hashlib.sha256(f"{kind}:{email_key(identifier)}".encode()).hexdigest()[:32]
+
+
+def delay_seconds(failures: int) -> float:
+    """How long a login waits after so many failures of its account, whatever addresses they came from."""
+    if failures < FREE_FAILURES:
+        return 0.0
+    return float(min(LONGEST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2 ** min(failures - FREE_FAILURES, 16)))

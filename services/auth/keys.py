@@ -1,0 +1,118 @@
+"""The keys tokens are signed with: Ed25519, `<kid>.pem` in one directory; the last by name signs, all of them verify.
+
+To rotate, put a key with a later name beside the others; take the old one away when its last token has expired.
+"""
+
+import fcntl
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from secrets import token_hex
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from shared.contract.auth import Keys, PublicKey
+from shared.contract.ids import AccountId
+from shared.settings import Auth
+from shared.tokens import ALGORITHM, TYPE
+
+_KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    text: str = field(repr=False)
+    sid: str
+    expires: int
+    """Unix seconds."""
+
+
+class Keyring:
+    """Raises OSError or ValueError when the directory cannot be used; the message names it."""
+
+    def __init__(self, settings: Auth) -> None:
+        self._settings = settings
+        self._keys = _read(settings.keys) or _found(settings.keys)
+
+    def refresh(self) -> None:
+        """Take in keys that were added or taken away since."""
+        self._keys = _read(self._settings.keys) or self._keys
+
+    def issue(self, account: AccountId, now: float) -> Token:
+        """A token of a new login session, good from `now` (Unix seconds) on."""
+        kid = max(self._keys)
+        token = Token("", token_hex(16), int(now + self._settings.legacy_token_days * _DAY_SECONDS))
+        claims = {
+            "iss": self._settings.issuer,
+            "aud": self._settings.audience,
+            "sub": str(account),
+            "sid": token.sid,
+            "jti": token_hex(16),
+            "iat": int(now),
+            "exp": token.expires,
+        }
+        text = jwt.encode(claims, self._keys[kid], ALGORITHM, headers={"kid": kid, "typ": TYPE})
+        return Token(text, token.sid, token.expires)
+
+    def public(self) -> Keys:
+        keys = [PublicKey(kid, _public_pem(key)) for kid, key in sorted(self._keys.items())]
+        return Keys(self._settings.issuer, self._settings.audience, keys)
+
+
+def _read(directory: Path) -> dict[str, Ed25519PrivateKey]:
+    return {path.stem: _key(path) for path in directory.glob("*.pem")}
+
+
+def _key(path: Path) -> Ed25519PrivateKey:
+    try:
+        key = load_pem_private_key(path.read_bytes(), None)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is no unencrypted private key in PEM") from error
+    if not isinstance(key, Ed25519PrivateKey) or not _KID.fullmatch(path.stem):
+        raise ValueError(f"{path}: keys are Ed25519, their names letters, digits, - and _")
+    return key
+
+
+def _found(directory: Path) -> dict[str, Ed25519PrivateKey]:
+    """The first key of an installation; replicas that start at the same time agree on one."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _locked(directory / ".lock"):
+        if keys := _read(directory):
+            return keys
+        kid = f"{time.strftime('%Y%m%d%H%M%S', time.gmtime())}-{token_hex(4)}"
+        _write(directory / f"{kid}.pem", Ed25519PrivateKey.generate())
+        return _read(directory)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _write(path: Path, key: Ed25519PrivateKey) -> None:
+    """All at once: nobody reads half a key."""
+    new = path.with_suffix(".new")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def _public_pem(key: Ed25519PrivateKey) -> str:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()

@@ -1,0 +1,124 @@
+"""Hands e-mails on: to an SMTP server, or into a directory of files. Addresses and texts stay out of logs."""
+
+import asyncio
+import hashlib
+import os
+import smtplib
+import socket
+import ssl
+import tempfile
+from collections.abc import Callable
+from email.message import EmailMessage
+from email.utils import formatdate, parseaddr
+from functools import partial
+from pathlib import Path
+
+from services.auth.metrics import Metrics
+from shared.contract.events import MailRequested
+from shared.database import now_ms
+from shared.settings import Mail
+from shared.telemetry import log
+
+RETRY_SECONDS = (0.5, 1, 2, 5, 10, *[30] * 20)
+"""As long as a verification lives by default."""
+
+_log = log(__name__)
+_PERMANENT = 500
+
+Deliver = Callable[[MailRequested], None]
+"""Blocks until the mail is somebody else's. Raises OSError or MailDelayed to be tried again, MailRefused for good."""
+
+
+class MailDelayed(Exception):
+    """The server does not take mail now."""
+
+
+class MailRefused(Exception):
+    """The server will never take this mail."""
+
+
+class Mailer:
+    """Works on MailRequested. The same mail has the same name, should it be delivered twice."""
+
+    def __init__(self, settings: Mail, metrics: Metrics) -> None:
+        self._deliver: Deliver = partial(_send if settings.smtp_host else _file, settings)
+        self._metrics = metrics
+
+    async def work(self, mail: MailRequested) -> None:
+        self._metrics.mails.labels(await self._outcome(mail)).inc()
+
+    async def _outcome(self, mail: MailRequested) -> str:
+        if mail.expires <= now_ms():
+            return "expired"
+        try:
+            await asyncio.to_thread(self._deliver, mail)
+        except MailRefused as error:
+            _log.warning("mail refused", error=str(error))
+            return "refused"
+        except Exception:
+            self._metrics.mails.labels("delayed").inc()
+            raise
+        return "sent"
+
+
+def name(mail: MailRequested) -> str:
+    """The same for every attempt, in order of time."""
+    digest = hashlib.sha256(f"{mail.to}\0{mail.text}".encode()).hexdigest()
+    return f"{mail.expires}-{digest[:16]}"
+
+
+def _message(settings: Mail, mail: MailRequested) -> EmailMessage:
+    message = EmailMessage()
+    message["From"] = settings.sender
+    message["To"] = mail.to
+    message["Subject"] = mail.subject
+    message["Date"] = formatdate(usegmt=True)
+    message["Message-ID"] = f"<{name(mail)}@{parseaddr(settings.sender)[1].rpartition('@')[2] or 'localhost'}>"
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(mail.text)
+    return message
+
+
+def _file(settings: Mail, mail: MailRequested) -> None:
+    """Written beside the outbox and moved in: whoever looks there sees whole mails only."""
+    settings.outbox.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, new = tempfile.mkstemp(prefix=f".{settings.outbox.name}-", dir=settings.outbox.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(_message(settings, mail).as_bytes())
+        os.replace(new, settings.outbox / f"{name(mail)}.eml")
+    except BaseException:
+        Path(new).unlink(missing_ok=True)
+        raise
+
+
+def _send(settings: Mail, mail: MailRequested) -> None:
+    message = _message(settings, mail)
+    try:
+        with _connected(settings) as server:
+            if settings.smtp_user:
+                server.login(settings.smtp_user, settings.smtp_password.get_secret_value())
+            server.send_message(message)
+    except smtplib.SMTPRecipientsRefused as error:
+        code = max((code for code, _ in error.recipients.values()), default=0)
+        raise (MailRefused if code >= _PERMANENT else MailDelayed)(f"recipient refused: {code}") from None
+    except smtplib.SMTPResponseException as error:
+        raise MailDelayed(f"{type(error).__name__}: {error.smtp_code}") from None
+    except smtplib.SMTPException as error:
+        raise MailDelayed(type(error).__name__) from None
+
+
+def _connected(settings: Mail) -> smtplib.SMTP:
+    """Certificates are verified against the system's authorities."""
+    host, port, us = settings.smtp_host, settings.smtp_port, socket.gethostname()
+    if settings.smtp_security == "tls":
+        trusted = ssl.create_default_context()
+        return smtplib.SMTP_SSL(host, port, us, timeout=settings.smtp_timeout_seconds, context=trusted)
+    server = smtplib.SMTP(host, port, us, timeout=settings.smtp_timeout_seconds)
+    if settings.smtp_security == "starttls":
+        try:
+            server.starttls(context=ssl.create_default_context())
+        except BaseException:
+            server.close()
+            raise
+    return server

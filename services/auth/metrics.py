@@ -1,0 +1,29 @@
+"""Auth's numbers."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_HASH_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.logins = Counter("dragoman_auth_logins", "Login requests", ["result"], registry=registry)
+        self.registrations = Counter(
+            "dragoman_auth_registrations", "Registration requests", ["result"], registry=registry
+        )
+        self.deletions = Counter("dragoman_auth_deletions", "Accounts deleted", registry=registry)
+        self.hashes_waiting = Gauge("dragoman_auth_hashes_waiting", "Requests waiting for a hash", registry=registry)
+        self.hash_seconds = Histogram(
+            "dragoman_auth_hash_seconds", "Time in a hash thread", buckets=_HASH_BUCKETS, registry=registry
+        )
+        self.revocations = Counter("dragoman_auth_revocations", "Tokens voided", ["scope"], registry=registry)
+        self.verifications = Counter(
+            "dragoman_auth_verifications", "Steps of e-mail verifications", ["step"], registry=registry
+        )
+        self.mails = Counter("dragoman_auth_mails", "E-mails handed on", ["result"], registry=registry)
+        self.limiter_fallbacks = Counter(
+            "dragoman_auth_limiter_fallbacks", "Limits counted in this process because Redis is away", registry=registry
+        )
+        self.relay_failures = Counter(
+            "dragoman_auth_relay_failures", "Attempts to tell committed events that failed", registry=registry
+        )

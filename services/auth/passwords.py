@@ -1,0 +1,79 @@
+"""Argon2id on threads of its own, never on the event loop: first come, first served, with a bounded queue."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from secrets import token_hex
+from typing import TypeVar
+
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import VerifyMismatchError
+
+from services.auth.metrics import Metrics
+from shared.contract.errors import ErrorCode, Refused
+from shared.settings import Auth
+
+T = TypeVar("T")
+
+_LONGEST_WAIT_SECONDS = 6.0
+"""Who asked has given up soon after; the hash would be for nothing."""
+
+
+class Passwords:
+    """Raises Refused (`unavailable`) when the queue is full, or was not short enough in time."""
+
+    def __init__(self, settings: Auth, metrics: Metrics) -> None:
+        self._hasher = PasswordHasher(
+            time_cost=settings.argon2_iterations, memory_cost=settings.argon2_memory_kib, parallelism=1
+        )
+        self._nobodys = self._hasher.hash(token_hex(16))
+        self._threads = ThreadPoolExecutor(settings.hash_threads, "argon2")
+        self._free = asyncio.Semaphore(settings.hash_threads)
+        self._queue = settings.hash_queue
+        self._waiting = 0
+        self._metrics = metrics
+
+    async def hash(self, texts: Sequence[str]) -> list[str]:
+        """The verifiers of these texts."""
+        return await self._run(lambda: [self._hasher.hash(text) for text in texts])
+
+    async def opens(self, verifier: str | None, text: str) -> bool:
+        """Whether the text is the secret; without a verifier no, but in the same time."""
+        matches = await self._run(lambda: self._matches(verifier or self._nobodys, text))
+        return matches and verifier is not None
+
+    def is_outdated(self, verifier: str) -> bool:
+        """Made when hashes were cheaper than they are to be now."""
+        made = extract_parameters(verifier)
+        return made.memory_cost < self._hasher.memory_cost or made.time_cost < self._hasher.time_cost
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._threads.shutdown)
+
+    def _matches(self, verifier: str, text: str) -> bool:
+        try:
+            return self._hasher.verify(verifier, text)
+        except VerifyMismatchError:
+            return False
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        await self._queue_up()
+        try:
+            with self._metrics.hash_seconds.time():
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._free.release()
+
+    async def _queue_up(self) -> None:
+        if self._waiting >= self._queue:
+            raise Refused(ErrorCode.UNAVAILABLE, "too many logins at the moment, please try again")
+        self._waiting += 1
+        self._metrics.hashes_waiting.set(self._waiting)
+        try:
+            async with asyncio.timeout(_LONGEST_WAIT_SECONDS):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise Refused(ErrorCode.UNAVAILABLE, "too many logins at the moment, please try again") from error
+        finally:
+            self._waiting -= 1
+            self._metrics.hashes_waiting.set(self._waiting)

@@ -1,0 +1,68 @@
+"""Carries committed events from the outbox to the broker, in order, until it has confirmed them."""
+
+import asyncio
+from functools import partial
+
+import nats.errors
+
+from services.auth import outbox
+from services.auth.metrics import Metrics
+from services.auth.outbox import Entry
+from shared.bus import Bus
+from shared.database import Database, DatabaseUnavailable
+from shared.telemetry import log, trace
+
+_log = log(__name__)
+_BATCH = 64
+_EVERY_SECONDS = 2.0
+"""What another replica left behind is found without being told."""
+
+
+class Relay:
+    """Several replicas may relay one outbox: the broker drops what it has by its key."""
+
+    def __init__(self, database: Database, bus: Bus, metrics: Metrics) -> None:
+        self._database = database
+        self._bus = bus
+        self._metrics = metrics
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """An event was committed."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            self._woken.clear()
+            await self._attempt()
+            try:
+                await asyncio.wait_for(self._woken.wait(), _EVERY_SECONDS)
+            except TimeoutError:
+                continue
+
+    async def finish(self, timeout_seconds: float) -> None:
+        """One last time before the bus is left; what remains is durable and is told by whoever comes next."""
+        try:
+            await asyncio.wait_for(self._attempt(), timeout_seconds)
+        except TimeoutError:
+            _log.warning("events left for the next start")
+
+    async def _attempt(self) -> None:
+        try:
+            while entries := await self._database.read(partial(outbox.oldest, limit=_BATCH)):
+                await self._tell(entries)
+        except (nats.errors.Error, DatabaseUnavailable, TimeoutError) as error:
+            self._metrics.relay_failures.inc()
+            _log.warning("events wait to be told", error=repr(error))
+
+    async def _tell(self, entries: list[Entry]) -> None:
+        told: list[int] = []
+        try:
+            for entry in entries:
+                trace.set(entry.trace)
+                await self._bus.emit(entry.topic, entry.event, key=entry.key)
+                told.append(entry.id)
+        finally:
+            if told:
+                await self._database.write(partial(outbox.remove, entries=told))

@@ -1,0 +1,24 @@
+"""Subject → use case."""
+
+from services.auth.mail import RETRY_SECONDS, Mailer
+from services.auth.service import Accounts
+from services.auth.verification import Verification
+from shared.bus import Bus
+from shared.contract import subjects as on
+
+_QUEUE = "auth"
+_SLOW = 2048
+"""Logins under way: most of them wait in the bounded queue of the hashes, or for a delay."""
+
+
+def route(bus: Bus, accounts: Accounts, verification: Verification, mailer: Mailer) -> None:
+    bus.serve(on.REGISTER, accounts.register, queue=_QUEUE, concurrency=_SLOW)
+    bus.serve(on.LOGIN, accounts.login, queue=_QUEUE, concurrency=_SLOW)
+    bus.serve(on.LOGOUT, accounts.logout, queue=_QUEUE)
+    bus.serve(on.DELETE_ACCOUNT, accounts.delete, queue=_QUEUE)
+    bus.serve(on.SEND_VERIFICATION, verification.send, queue=_QUEUE)
+    bus.serve(on.OPEN_VERIFICATION, verification.open, queue=_QUEUE)
+    bus.serve(on.WATCH, accounts.watch, queue=_QUEUE)
+    bus.serve(on.GET_KEYS, accounts.keys, queue=_QUEUE)
+    bus.serve(on.SET_MAINTENANCE, accounts.set_maintenance, queue=_QUEUE)
+    bus.consume(on.MAIL_REQUESTED, mailer.work, pauses=RETRY_SECONDS)

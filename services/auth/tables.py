@@ -1,0 +1,112 @@
+"""Auth's tables. Times are Unix milliseconds unless their name says otherwise."""
+
+import sqlalchemy as sa
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+_SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""SQLite counts only its INTEGER PRIMARY KEY; that one has 64 bits."""
+
+
+class Base(SQLModel, registry=registry()):
+    """Auth's own metadata, apart from other services'."""
+
+
+class AccountRow(Base, table=True):
+    """A deleted account keeps its row, with nothing but the id, so that the id is never given again."""
+
+    __tablename__ = "accounts"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id: int = Field(sa_type=_SERIAL, primary_key=True)
+    uuid: str | None = Field(unique=True)
+    """None: deleted."""
+    email: str | None
+    email_key: str | None = Field(unique=True)
+    username: str | None = Field(unique=True)
+    created: int = Field(sa_type=sa.BigInteger)
+    question_id: int = Field(sa_type=sa.BigInteger)
+    answer: str | None
+    """The argon2id hash of the answer."""
+    nickname: str
+    icon_id: int = Field(sa_type=sa.BigInteger)
+    signature: str
+    vip: int = Field(sa_type=sa.BigInteger)
+    lobby: bool
+
+
+class SecretRow(Base, table=True):
+    """`verifier`: the argon2id hash of what a client of that scheme sends."""
+
+    __tablename__ = "secrets"
+
+    account: int = Field(sa_type=sa.BigInteger, primary_key=True)
+    scheme: str = Field(primary_key=True)
+    verifier: str
+
+
+class RevocationRow(Base, table=True):
+    """Numbers grow in the order of commits: the counter's row is locked while one is written."""
+
+    __tablename__ = "revocations"
+    __table_args__ = (sa.Index("ix_revocations_account_sid", "account", "sid"),)
+
+    number: int = Field(sa_type=sa.BigInteger, primary_key=True)
+    account: int = Field(sa_type=sa.BigInteger)
+    sid: str
+    seconds: int = Field(sa_type=sa.BigInteger, index=True)
+
+
+class StateRow(Base, table=True):
+    """`revocations`: the highest number given. `maintenance`: 0 or 1."""
+
+    __tablename__ = "state"
+
+    name: str = Field(primary_key=True)
+    value: int = Field(sa_type=sa.BigInteger)
+
+
+class TicketRow(Base, table=True):
+    """A verification that waits for its mailed link to be opened, or has passed and waits for its use."""
+
+    __tablename__ = "tickets"
+
+    ticket: str = Field(primary_key=True)
+    purpose: str
+    account: int = Field(sa_type=sa.BigInteger, index=True)
+    email: str
+    email_key: str = Field(index=True)
+    node: str
+    connection: int = Field(sa_type=sa.BigInteger)
+    expires: int = Field(sa_type=sa.BigInteger, index=True)
+    code: str
+    """The SHA-256 of the code mailed last, hex; empty before the first mail."""
+    mails: int
+    wrong: int
+    passed: bool
+
+
+class OutboxRow(Base, table=True):
+    """An event of a committed transaction that the broker has not confirmed yet. `key` deduplicates it there."""
+
+    __tablename__ = "outbox"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id: int = Field(sa_type=_SERIAL, primary_key=True)
+    key: str
+    subject: str
+    payload: bytes
+    trace: str
+
+
+def _table(row: type[SQLModel]) -> sa.Table:
+    table: sa.Table = row.__table__  # type: ignore[attr-defined]
+    return table
+
+
+accounts = _table(AccountRow)
+secrets = _table(SecretRow)
+revocations = _table(RevocationRow)
+state = _table(StateRow)
+tickets = _table(TicketRow)
+outbox = _table(OutboxRow)
