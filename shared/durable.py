@@ -92,6 +92,7 @@ class Worker(Generic[Q]):
             elif time.monotonic() - started < _PAUSE_SECONDS:
                 await asyncio.sleep(_PAUSE_SECONDS)  # refused at once: never spin
         await self._tasks.close()
+        await subscription.unsubscribe()
 
     async def _next(self, subscription: JetStreamContext.PullSubscription) -> Msg | None:
         try:

@@ -16,15 +16,15 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
 from redis import asyncio as aioredis
-from redis.backoff import NoBackoff
 from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.settings import Redis
 from shared.telemetry import log
 
-I = TypeVar("I", bound=int)
+N = TypeVar("N", bound=int)
 
 _log = log(__name__)
 _SHARDS = 64
@@ -123,12 +123,10 @@ class Presence:
 
     async def beat(self, node: NodeId, lease_seconds: float) -> Beat:
         """Refresh the node's lease; make a generation when there is none."""
-        generation = await self._redis.get("generation")
-        if generation is None:
-            await self._redis.set("generation", secrets.token_hex(8), nx=True)
-            generation = await self._redis.get("generation")
+        await self._redis.set("generation", secrets.token_hex(8), nx=True)
+        generation = str(await self._redis.get("generation") or "")
         held = await self._redis.set(f"node:{node}", generation, px=int(lease_seconds * 1000), get=True)
-        return Beat(held is not None, str(generation))
+        return Beat(held is not None, generation)
 
     async def retire(self, node: NodeId) -> None:
         """The node ends in order."""
@@ -142,7 +140,7 @@ class Presence:
         entries = await self._redis.hgetall(f"presence:{{{shard % _SHARDS}}}")
         gone: dict[NodeId, list[AccountId]] = defaultdict(list)
         for account, nodes in entries.items():
-            for node in nodes.split(","):
+            for node in str(nodes).split(","):
                 gone[NodeId(node)].append(AccountId(int(account)))
         dead = {node: accounts for node, accounts in gone.items() if not await self.alive(node)}
         for node, accounts in dead.items():
@@ -167,12 +165,12 @@ class Presence:
         account_shards, chat_shards = _by_shard(set(accounts)), _by_shard(set(chats))
         try:
             async with self._redis.pipeline(transaction=False) as pipeline:
-                pipeline.get("generation")
                 for shard, members in account_shards.items():
                     pipeline.hmget(f"presence:{{{shard}}}", list(map(str, members)))
                 for shard, numbers in chat_shards.items():
                     pipeline.hmget(f"version:{{{shard}}}", list(map(str, numbers)))
-                generation, *rows = await pipeline.execute()
+                pipeline.get("generation")  # last: what was read before a loss then counts as unknown
+                *rows, generation = await pipeline.execute()
         except RedisError as error:
             _log.warning("presence unknown", error=repr(error))
             self._broken_until = time.monotonic() + _BROKEN_SECONDS
@@ -180,7 +178,7 @@ class Presence:
         nodes: dict[NodeId, list[AccountId]] = defaultdict(list)
         for members, row in zip(account_shards.values(), rows, strict=False):
             for account, names in zip(members, row, strict=True):
-                for name in (names or "").split(",") if names else ():
+                for name in names.split(",") if names else ():
                     nodes[NodeId(name)].append(account)
         versions = {
             chat: int(version)
@@ -199,8 +197,8 @@ class Presence:
         return now - self._generation_since >= _TRUST_SECONDS
 
 
-def _by_shard(numbers: Iterable[I]) -> dict[int, list[I]]:
-    shards: dict[int, list[I]] = defaultdict(list)
+def _by_shard(numbers: Iterable[N]) -> dict[int, list[N]]:
+    shards: dict[int, list[N]] = defaultdict(list)
     for number in numbers:
         shards[number % _SHARDS].append(number)
     return shards

@@ -107,10 +107,14 @@ class NatsServer(Server):
 
     async def make_fresh(self) -> None:
         """Running, with empty streams: whatever the test before has done to it."""
+        self.make_bare()
+        await provision.provision(self.settings(nats.SETUP))
+
+    def make_bare(self) -> None:
+        """Running, without any stream."""
         self.kill()
         shutil.rmtree(self._store, ignore_errors=True)
         self.start()
-        await provision.provision(self.settings(nats.SETUP))
 
 
 class ValkeyServer(Server):

@@ -23,7 +23,7 @@ GRANTS = {
         "~limit:*",
         f"{_SCRIPTS} get set del exists incr incrby expire pexpire ttl pttl hget hmget hset hincrby hgetall time",
     ),
-    "session": Grant("%R~presence:* %R~generation ~version:*", f"{_LOOK_UP} hset eval"),
+    "session": Grant("%R~presence:* %R~generation ~version:*", f"{_LOOK_UP} eval hget hset"),
     "message": Grant("%R~presence:* %R~generation %R~version:*", _LOOK_UP),
     "edge": Grant(
         "~presence:* ~node:* ~generation %R~version:*",

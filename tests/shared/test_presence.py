@@ -1,0 +1,159 @@
+"""Presence on a real Valkey, each service with its own grants."""
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError, RedisError
+
+from shared import presence
+from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.presence import Presence, Whereabouts
+from tests.servers import ValkeyServer
+
+A, B = NodeId("edge-1.a"), NodeId("edge-2.b")
+ANN, BOB, CEM = AccountId(1), AccountId(2), AccountId(65)
+"""1 and 65 share a shard."""
+
+Connect = Callable[[str], Presence]
+
+
+@pytest.fixture
+async def connect(valkey_server: ValkeyServer) -> AsyncIterator[Connect]:
+    """Opens a service's presence; all are closed at the end."""
+    opened: list[Presence] = []
+
+    def open_for(service: str) -> Presence:
+        opened.append(Presence(valkey_server.settings(service)))
+        return opened[-1]
+
+    yield open_for
+    for one in opened:
+        await one.close()
+
+
+@pytest.fixture
+def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Believe a generation at once."""
+    monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("trusting")
+async def test_services_see_where_accounts_are(connect: Connect) -> None:
+    edge, message = connect("edge"), connect("message")
+    await edge.beat(A, 10)
+    assert await edge.join(A, [ANN, BOB]) == {ANN: [], BOB: []}
+    assert await edge.join(B, [ANN, CEM]) == {ANN: [A], CEM: []}
+    found = await message.look_up([ANN, BOB, CEM, AccountId(99)])
+    assert found.nodes is not None
+    assert {node: set(accounts) for node, accounts in found.nodes.items()} == {A: {ANN, BOB}, B: {ANN, CEM}}
+
+
+@pytest.mark.usefixtures("trusting")
+async def test_joining_twice_and_leaving_are_idempotent(connect: Connect) -> None:
+    edge, session = connect("edge"), connect("session")
+    await edge.beat(A, 10)
+    await edge.join(A, [ANN])
+    await edge.join(A, [ANN])
+    await edge.join(B, [ANN])
+    await edge.leave(A, [ANN, BOB])
+    assert (await session.look_up([ANN, BOB])).nodes == {B: [ANN]}
+    await edge.leave(B, [ANN])
+    await edge.leave(B, [ANN])
+    assert (await session.look_up([ANN, BOB])).nodes == {}
+
+
+async def test_a_young_generation_is_not_believed(connect: Connect) -> None:
+    edge, message = connect("edge"), connect("message")
+    assert (await message.look_up([ANN])).nodes is None
+    await edge.beat(A, 10)
+    await edge.join(A, [ANN])
+    assert (await message.look_up([ANN])).nodes is None
+
+
+@pytest.mark.usefixtures("trusting")
+async def test_losing_everything_shows_and_heals(valkey_server: ValkeyServer, connect: Connect) -> None:
+    edge, message = connect("edge"), connect("message")
+    first = await edge.beat(A, 10)
+    assert not first.held
+    await edge.join(A, [ANN])
+    assert await edge.beat(A, 10) == (True, first.generation)
+    valkey_server.flush()
+    assert (await message.look_up([ANN])).nodes is None
+    after = await edge.beat(A, 10)
+    assert not after.held
+    assert after.generation != first.generation
+    await edge.join(A, [ANN])
+    assert (await message.look_up([ANN])).nodes == {A: [ANN]}
+
+
+async def test_versions_are_published_and_never_go_back(connect: Connect) -> None:
+    session, message = connect("session"), connect("message")
+    await session.publish_versions({ChatId(1): 3, ChatId(65): 1, ChatId(2): 7})
+    await session.publish_versions({ChatId(1): 2, ChatId(65): 2})
+    found = await message.look_up(chats=[ChatId(1), ChatId(2), ChatId(65), ChatId(4)])
+    assert found.versions == {1: 3, 2: 7, 65: 2}
+
+
+@pytest.mark.usefixtures("trusting")
+async def test_a_sweep_removes_only_what_the_dead_left(connect: Connect) -> None:
+    edge, message = connect("edge"), connect("message")
+    await edge.beat(A, 10)
+    await edge.join(A, [ANN])
+    await edge.join(B, [ANN, CEM, BOB])
+    assert await edge.alive(A)
+    assert not await edge.alive(B)
+    assert await edge.sweep(1) == 2
+    assert (await message.look_up([ANN, CEM, BOB])).nodes == {A: [ANN], B: [BOB]}
+    await edge.retire(A)
+    assert await edge.sweep(1) == 1
+
+
+@pytest.mark.usefixtures("trusting")
+async def test_without_redis_nothing_is_known_and_edges_are_told(valkey_server: ValkeyServer, connect: Connect) -> None:
+    edge, message = connect("edge"), connect("message")
+    await edge.beat(A, 10)
+    await edge.join(A, [ANN])
+    await message.look_up([ANN])
+    valkey_server.kill()
+    assert await message.look_up([ANN], [ChatId(1)]) == Whereabouts(None, {})
+    with pytest.raises(RedisError):
+        await edge.join(A, [BOB])
+    with pytest.raises(RedisError):
+        await message.check()
+    valkey_server.start()
+    assert not (await edge.beat(A, 10)).held
+    await edge.join(A, [ANN])
+    await edge.check()
+    assert (await connect("message").look_up([ANN])).nodes == {A: [ANN]}
+
+
+async def test_a_frozen_redis_costs_its_timeout_once(valkey_server: ValkeyServer, connect: Connect) -> None:
+    message = connect("message")
+    valkey_server.pause()
+    assert (await message.look_up([ANN])).nodes is None
+    assert [(await message.look_up([ANN])).nodes for _ in range(100)] == [None] * 100
+    valkey_server.resume()
+
+
+@pytest.mark.parametrize(
+    ("service", "command"),
+    [
+        ("edge", "FLUSHALL"),
+        ("edge", "KEYS *"),
+        ("edge", "CONFIG GET maxmemory"),
+        ("edge", "SET limit:x 1"),
+        ("edge", "HSET version:{1} 1 9"),
+        ("message", "HSET presence:{1} 1 x"),
+        ("message", "SET generation x"),
+        ("session", "HSET presence:{1} 1 x"),
+        ("session", "DEL version:{1}"),
+        ("auth", "GET generation"),
+        ("auth", "HGET presence:{1} 1"),
+        ("auth", "ACL WHOAMI"),
+    ],
+)
+async def test_no_service_may_do_more_than_it_needs(valkey_server: ValkeyServer, service: str, command: str) -> None:
+    async with Redis.from_url(valkey_server.settings(service).url.get_secret_value()) as client:
+        with pytest.raises(NoPermissionError):
+            await client.execute_command(*command.split())  # type: ignore[no-untyped-call]
