@@ -1,0 +1,44 @@
+"""Addresses of avatars: this server's own are kept as a path, and shown with an origin the asking client reaches."""
+
+import re
+from typing import NamedTuple
+
+from services.edge.avatars import Kind, avatar_hash, avatar_path
+from services.edge.dialects.base import DecodeError
+from shared.contract.errors import ErrorCode
+from shared.settings import Limits
+
+_ADDRESS = re.compile(r"https?://[^/?#\s\x00-\x20\x7f]+(?P<path>[^\s\x00-\x20\x7f]*)", re.IGNORECASE)
+_OWN_PATH = re.compile(r"/avatar/(?:account|chat)/[1-9][0-9]{0,18}\.png|/media/[0-9a-f]{32}")
+
+
+class Face(NamedTuple):
+    """An avatar's address and the sha256 of the picture there, in hex."""
+
+    avatar: str
+    avatar_hash: str
+
+
+def stored(address: str, limits: Limits) -> str:
+    """What is kept of an avatar's address that a client sets: of this server's own only the path counts. Empty
+    stands for the generated one. Raises DecodeError."""
+    if not address:
+        return ""
+    if len(address.encode()) > limits.address_url_bytes:
+        raise DecodeError(f"an address has at most {limits.address_url_bytes} bytes", ErrorCode.TOO_LARGE)
+    match = _ADDRESS.fullmatch(address)
+    if match is None:
+        raise DecodeError("`avatar` must be an http or https address")
+    return match["path"] if _OWN_PATH.fullmatch(match["path"]) else address
+
+
+def face(kind: Kind, number: int, kept: Face, base_url: str, own_only: bool) -> Face:
+    """The face to show of an account or chat: what was set, else the generated picture and its true hash. With
+    `own_only`, the generated one also stands in for any address that is not this server's."""
+    own = kept.avatar.startswith("/")
+    if kept.avatar and (own or not own_only):
+        return Face(base_url + kept.avatar if own else kept.avatar, kept.avatar_hash)
+    generated = base_url + avatar_path(kind, number)
+    if kept.avatar_hash and not own_only:
+        return Face(generated, kept.avatar_hash)
+    return Face(generated, avatar_hash(kind, number))

@@ -1,0 +1,64 @@
+"""Which dialect a connection speaks, told from its first text frame: the settled rules, in their order.
+
+Real clients dial without a path or a subprotocol. The rules name dialects whether or not this edge speaks them, so
+that nobody's frame is taken for somebody else's. JSON is read leniently here: what is wrong with a frame is for its
+own dialect to say.
+"""
+
+import json
+from typing import NamedTuple
+
+PIPE_COMMANDS = frozenset({
+    "register", "login", "update_profile", "forget_passwd", "get_user_info", "get_user_friend", "get_user_group",
+    "get_group_info", "add_friend", "del_friend", "hand_friend_request", "create_group", "join_group",
+    "hand_group_request", "send_message", "send_file", "get_unread_friend_request", "get_unread_group_request",
+    "get_unread_message",
+})  # fmt: skip
+
+_ENTRANCES = (4, 6)
+"""Registration and login in every OurChat dialect."""
+_V0_KEYS = frozenset({"mail", "nick", "ocId"})
+_V1_KEYS = frozenset({"email", "account"})
+
+
+class Opening(NamedTuple):
+    """A first frame: its text without the white space around it, and its members if it is a JSON object."""
+
+    text: str
+    members: dict[str, object] | None
+
+
+def read(frame: bytes) -> Opening:
+    text = frame.decode(errors="replace").strip()
+    try:
+        value: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return Opening(text, None)
+    return Opening(text, value if isinstance(value, dict) else None)
+
+
+def dialect_of(opening: Opening) -> str | None:
+    """The name of the dialect that the settled rules find, if they find one."""
+    members = opening.members
+    if members is None:
+        command, bar, _ = opening.text.partition("|")
+        return "pipe" if bar and command in PIPE_COMMANDS else None
+    if "service_code" in members:
+        return "service"
+    if "op" in members:
+        return "native"
+    return _ourchat(members) if "code" in members else None
+
+
+def _ourchat(members: dict[str, object]) -> str | None:
+    code, data = members["code"], members.get("data")
+    if isinstance(data, dict):
+        if code in _ENTRANCES and data.keys() & _V0_KEYS:
+            return "ourchat-v0"
+        if code in _ENTRANCES and data.keys() & _V1_KEYS:
+            return "ourchat-v1"
+        if "time" in members:
+            return "ourchat-v1"
+        if code != 19:
+            return "ourchat-v0"
+    return "ourchat-v2" if type(code) is int else None

@@ -1,0 +1,108 @@
+"""How the JSON dialects read a frame: one sound object, then typed shapes of it; every refusal is a DecodeError.
+
+msgspec reads the JSON. What it lets pass and a chat may not (deep nesting, a key twice, U+0000) is refused here;
+what it refuses itself: malformed JSON, NaN and infinities, lone surrogates, bad UTF-8.
+"""
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from services.edge.dialects.base import DecodeError
+from services.edge.requests import Binary, Frame
+from shared.contract.errors import ErrorCode
+from shared.settings import Limits
+
+Shape = TypeVar("Shape")
+
+_SHOWN = 200
+"""Characters of a decoder's complaint that are shown: it may quote the frame."""
+_ID_DIGITS = 64
+_MAX_ID = 2**63 - 1
+
+_decode = msgspec.json.Decoder().decode
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+"""A string from its quote on, also one that never ends: so each byte is looked at once, whatever the input."""
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
+_SAME_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+class WireId(int):
+    """An id on the wire, in a shape: an integer or a decimal string (padded or not), 1 to 2^63 - 1."""
+
+
+def read_object(frame: Frame, limits: Limits) -> dict[str, Any]:
+    """The JSON object that is this frame. Raises DecodeError."""
+    if isinstance(frame, Binary):
+        raise DecodeError("a text frame is expected")
+    if len(frame) > limits.text_frame_bytes:
+        raise DecodeError(f"a frame has at most {limits.text_frame_bytes} bytes", ErrorCode.TOO_LARGE)
+    skeleton = _STRINGS.sub(b"", frame)
+    if _is_deeper(skeleton, limits.json_depth):
+        raise DecodeError(f"not JSON, or nested deeper than {limits.json_depth}")
+    try:
+        value = _decode(frame)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DecodeError(f"not JSON: {error}"[:_SHOWN]) from error
+    if not isinstance(value, dict):
+        raise DecodeError("a JSON object is expected")
+    if skeleton.count(b":") != _pairs(value):
+        raise DecodeError("a key comes twice in one object")
+    if b"\\u0000" in frame and _NUL.search(frame):
+        raise DecodeError("a string holds U+0000")
+    return value
+
+
+def integer(members: dict[str, Any], name: str) -> int:
+    """The member of this name, which must be an integer. Raises DecodeError."""
+    value = members.get(name)
+    if type(value) is not int:
+        raise DecodeError(f"`{name}` must be an integer")
+    return value
+
+
+def shaped(members: dict[str, Any], shape: type[Shape]) -> Shape:
+    """The object as a msgspec struct (unknown members are ignored). Raises DecodeError that names the member."""
+    try:
+        return msgspec.convert(members, shape, dec_hook=_convert_id)
+    except msgspec.ValidationError as error:
+        raise DecodeError(str(error)[:_SHOWN]) from error
+
+
+def parse_id(value: object) -> int | None:
+    """An id as clients write it, or None if it is none."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _ID_DIGITS:
+        value = int(value)
+    return value if type(value) is int and 1 <= value <= _MAX_ID else None
+
+
+def _convert_id(kind: type, value: object) -> WireId:
+    assert kind is WireId
+    number = parse_id(value)
+    if number is None:
+        raise ValueError("expected an id, as a positive integer or a decimal string")
+    return WireId(number)
+
+
+def _is_deeper(skeleton: bytes, depth: int) -> bool:
+    """Whether brackets are nested deeper than that (or do not match), by taking away the innermost pairs."""
+    brackets = skeleton.translate(_SAME_BRACKETS, _NO_BRACKETS)
+    for _ in range(depth):
+        if not brackets:
+            return False
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)
+
+
+def _pairs(value: object) -> int:
+    """How many members all objects in the value have together."""
+    count, waiting = 0, [value]
+    for one in waiting:
+        if type(one) is dict:
+            count += len(one)
+            waiting.extend(one.values())
+        elif type(one) is list:
+            waiting.extend(one)
+    return count

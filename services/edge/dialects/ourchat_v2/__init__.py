@@ -1,0 +1,158 @@
+"""OurChat v2 (2024): JSON objects with an integer `code`; all ids are strings on output, times milliseconds."""
+
+from collections.abc import Iterable, Sequence
+from typing import assert_never
+
+from services.edge.dialects.base import Dialect, Push, Request, Surroundings
+from services.edge.dialects.ourchat_v2 import encode
+from services.edge.dialects.ourchat_v2.codes import Code
+from services.edge.dialects.ourchat_v2.decode import decode
+from services.edge.dialects.ourchat_v2.holding import Holding
+from services.edge.dialects.ourchat_v2.refusals import REFUSALS
+from services.edge.dialects.ourchat_v2.values import FAMILY_MARK, Viewer, of_account, of_session
+from services.edge.requests import (
+    BEFORE_LOGIN,
+    Answer,
+    ChatAppeared,
+    Event,
+    Frame,
+    MaintenanceChanged,
+    NothingToVerify,
+    OwnMessage,
+    ServerStatus,
+    VerificationEnded,
+    VerificationMailed,
+)
+from shared.contract.auth import Authenticated, DeleteAccount, Register, VerificationNeeded
+from shared.contract.errors import Failure
+from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.model import Message, Segment
+from shared.contract.session import AccountView, ChatView, CreateChat, Done, GetAccount
+
+_OUTCOMES = {"passed": 0, "wrong": 1, "expired": 2}
+"""验证状态."""
+
+
+class OurChatV2(Dialect):
+    """See services.edge.dialects.base; what is held back and why, see holding."""
+
+    name = "ourchat-v2"
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        super().__init__(surroundings)
+        self._account = NOBODY
+        self._holding = Holding()
+
+    # Frames in
+
+    def decode(self, frame: Frame, now: float) -> Sequence[Request]:
+        request = decode(frame, self._account, self.limits)
+        if isinstance(request.command, CreateChat):
+            self._holding.creating()
+        elif isinstance(request.command, GetAccount) and FAMILY_MARK in _names(request):
+            self._holding.is_family()
+        return (request,)
+
+    # Frames out
+
+    def answer(self, request: Request, answer: Answer, now: float) -> tuple[Frame, ...]:
+        match answer:
+            case OwnMessage():
+                return answer.frames
+            case Authenticated():
+                self._holding.welcomed(now)
+                registered = isinstance(request.command, Register)
+                return (encode.entered(Code.REGISTERED if registered else Code.LOGGED_IN, answer),)
+            case VerificationNeeded():
+                return (encode.verify(),)
+            case NothingToVerify():
+                return (encode.status(Code.VERIFICATION, 0),)
+            case VerificationMailed():
+                return ()
+            case ServerStatus(maintenance):
+                return (encode.status(Code.SERVER_STATUS, int(maintenance)),)
+            case AccountView():
+                self._holding.account_told(now)
+                return (encode.data(Code.ACCOUNT, of_account(answer, _names(request), self._viewer)),)
+            case ChatView():
+                return (self._session(request, answer, now),)
+            case Done():
+                deleted = isinstance(request.command, DeleteAccount)
+                return (encode.status(Code.DELETED if deleted else Code.ACCOUNT_SET, 0),)
+            case _:
+                assert_never(answer)
+
+    def _session(self, request: Request, view: ChatView, now: float) -> Frame:
+        if isinstance(request.command, CreateChat):
+            self._holding.created(view.chat.id, now)
+            return encode.session_made(view.chat.id)
+        self._holding.listed(view.chat.id, now)
+        return encode.data(Code.SESSION, of_session(view, _names(request), self._viewer))
+
+    @property
+    def _viewer(self) -> Viewer:
+        return Viewer(self._account, self._holding.family, self.base_url)
+
+    def refuse(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
+        """`context` is the kind of command that an undecodable frame was meant to be, if that has a say."""
+        kind = context if request is None else type(request.command)
+        error = encode.error(failure.text or failure.code)
+        if kind is CreateChat:
+            self._holding.not_created()
+        refusal = REFUSALS.get(kind) if self._account != NOBODY or kind in BEFORE_LOGIN else None
+        status = refusal.statuses[failure.code] if refusal else None
+        if refusal is None or status is None:
+            return (error,)
+        reply = encode.status(refusal.reply, status)
+        if kind is not CreateChat:
+            return (reply,)
+        return (error,) if self._holding.family else (reply, error)
+
+    def tell(self, event: Event, now: float) -> tuple[Push, ...]:
+        match event:
+            case ChatAppeared(chat):
+                return self._holding.appeared(chat, now)
+            case MaintenanceChanged(on):
+                return self._holding.status(encode.status(Code.SERVER_STATUS, int(on)), now)
+            case VerificationEnded(outcome):
+                return (Push((encode.status(Code.VERIFICATION, _OUTCOMES[outcome]),)),)
+            case _:
+                assert_never(event)
+
+    def encode_message(self, message: Message, segments: tuple[Segment, ...]) -> tuple[Frame, ...]:
+        return (encode.message(message, segments, self.base_url),)
+
+    # Holding back
+
+    def entered(self, account: AccountId, now: float) -> None:
+        self._account = account
+        if account == NOBODY:
+            self._holding.left()
+        else:
+            self._holding.entered()
+
+    def knows(self, chats: Iterable[ChatId], now: float) -> None:
+        self._holding.knows(chats)
+
+    def holds(self, chat: ChatId) -> bool:
+        return self._holding.holds(chat)
+
+    def hold(self, message: Message, frames: tuple[Frame, ...], now: float) -> tuple[Push, ...]:
+        return self._holding.hold(message, frames, now)
+
+    @property
+    def wake_at(self) -> float | None:
+        return self._holding.wake_at
+
+    def wake(self, now: float) -> tuple[Push, ...]:
+        return self._holding.wake(now)
+
+    @property
+    def held_bytes(self) -> int:
+        return self._holding.held_bytes
+
+
+def _names(request: Request) -> tuple[str, ...]:
+    """The values that a 1 or 10 asked for."""
+    assert isinstance(request.context, tuple)
+    return request.context

@@ -1,0 +1,239 @@
+"""OurChat v2, client to server: one reader per code, each from the wire's shape to a canonical command."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from services.edge.dialects import credentials
+from services.edge.dialects.addresses import stored
+from services.edge.dialects.base import DecodeError, Request
+from services.edge.dialects.json_frames import WireId, integer, parse_id, read_object, shaped
+from services.edge.dialects.ourchat_v2.codes import Code
+from services.edge.dialects.ourchat_v2.segments import WireEmoji, WireSegment, WireText
+from services.edge.dialects.ourchat_v2.values import ACCOUNT_VALUES, SESSION_VALUES
+from services.edge.requests import Frame, GetServerStatus, PostMessage, RequestVerification
+from shared.contract.auth import DeleteAccount, IdentifierKind, Login, Register
+from shared.contract.errors import ErrorCode
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import Emoji, JoinPolicy, Segment, Text
+from shared.contract.session import CreateChat, GetAccount, GetChat, SetProfile
+from shared.settings import Limits
+
+_QUOTED_CHARACTERS = 64
+_ACCOUNT_CHARACTERS = 256
+"""More than an e-mail address has: what is cut is nobody's either way."""
+_NOT_SETTABLE = frozenset({
+    "ocid", "time", "update_time", "public_update_time", "private_update_time", "sessions", "friends",
+})  # fmt: skip
+_SETTABLE = frozenset({"nickname", "avatar", "avatar_hash", "status"})
+
+Members = dict[str, Any]
+_Hash = Annotated[str, msgspec.Meta(max_length=128)]
+
+
+def decode(frame: Frame, account: AccountId, limits: Limits) -> Request:
+    """The request of a frame on a connection of this account. Raises DecodeError."""
+    members = read_object(frame, limits)
+    code = integer(members, "code")
+    reader = _READERS.get(code)
+    if reader is None:
+        raise DecodeError(f"code {code} is none that a client sends"[:_QUOTED_CHARACTERS])
+    return reader(members, account, limits)
+
+
+# 用户信息
+
+
+class _Sender(msgspec.Struct):
+    session_id: WireId
+    ocid: WireId | UnsetType = UNSET
+
+
+class _Message(msgspec.Struct):
+    """A `time` is not looked at: the server's clock decides."""
+
+    sender: _Sender
+    msg: list[WireSegment]
+
+
+def _message(members: Members, account: AccountId, limits: Limits) -> Request:
+    """0: `sender.session_id` picks the session; `sender.ocid`, if there, must be the connection's own."""
+    wire = shaped(members, _Message)
+    if wire.sender.ocid is not UNSET and AccountId(wire.sender.ocid) != account:
+        raise DecodeError("`sender.ocid` is not the account of this connection", ErrorCode.FORBIDDEN)
+    if len(wire.msg) > limits.segments_per_message:
+        raise DecodeError(f"a message has at most {limits.segments_per_message} segments", ErrorCode.TOO_LARGE)
+    segments = tuple(map(_segment, wire.msg))
+    _check_text(segments, limits)
+    return Request(PostMessage(ChatId(wire.sender.session_id), segments))
+
+
+def _segment(wire: WireSegment) -> Segment:
+    match wire:
+        case WireText(text=text):
+            return Text(text)
+        case WireEmoji(emoji_id=emoji_id):
+            return Emoji(emoji_id)
+        case _:
+            raise DecodeError("`url` is no address of a picture or file on this server", ErrorCode.NOT_FOUND)
+
+
+def _check_text(segments: tuple[Segment, ...], limits: Limits) -> None:
+    texts = [segment.text for segment in segments if isinstance(segment, Text)]
+    if len(texts) == len(segments) and not any(texts):
+        raise DecodeError("the message is empty")
+    if sum(len(text.encode()) for text in texts) > limits.message_text_bytes:
+        raise DecodeError(f"a message has at most {limits.message_text_bytes} bytes of text", ErrorCode.TOO_LARGE)
+
+
+# 获取会话信息, 获取账号信息, 设置账号信息
+
+
+class _GetSession(msgspec.Struct):
+    session_id: WireId
+    request_values: list[str]
+
+
+def _get_session(members: Members, account: AccountId, limits: Limits) -> Request:
+    """1: the request's context is the names of the values, in the order they were asked for."""
+    wire = shaped(members, _GetSession)
+    return Request(GetChat(ChatId(wire.session_id)), _asked(wire.request_values, SESSION_VALUES))
+
+
+class _GetAccount(msgspec.Struct):
+    ocid: WireId
+    request_values: list[str]
+
+
+def _get_account(members: Members, account: AccountId, limits: Limits) -> Request:
+    """10: context as in 1."""
+    wire = shaped(members, _GetAccount)
+    asked = _asked(wire.request_values, ACCOUNT_VALUES)
+    lists = "sessions" in asked or "friends" in asked
+    return Request(GetAccount(AccountId(wire.ocid), lists=lists), asked)
+
+
+def _asked(names: list[str], known: Iterable[str]) -> tuple[str, ...]:
+    for name in names:
+        if name not in known:
+            raise _unknown(name)
+    return tuple(dict.fromkeys(names))
+
+
+def _unknown(name: str) -> DecodeError:
+    return DecodeError(f"unknown value {name[:_QUOTED_CHARACTERS]!r}")
+
+
+class _Settings(msgspec.Struct):
+    nickname: str | UnsetType = UNSET
+    avatar: str | UnsetType = UNSET
+    avatar_hash: _Hash | UnsetType = UNSET
+    status: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] | UnsetType = UNSET
+
+
+class _SetAccount(msgspec.Struct):
+    ocid: WireId
+    data: dict[str, Any]
+
+
+def _set_account(members: Members, account: AccountId, limits: Limits) -> Request:
+    """19: what may not be set at all, and another's account, is refused with a 20."""
+    wire = shaped(members, _SetAccount)
+    if AccountId(wire.ocid) != account:
+        raise DecodeError("`ocid` is not the account of this connection", ErrorCode.FORBIDDEN, SetProfile)
+    for name in wire.data:
+        if name in _NOT_SETTABLE:
+            raise DecodeError(f"`{name}` cannot be set", ErrorCode.FORBIDDEN, SetProfile)
+        if name not in _SETTABLE:
+            raise _unknown(name)
+    settings = shaped(wire.data, _Settings)
+    command = SetProfile(account, avatar_hash=settings.avatar_hash, status=settings.status)
+    if settings.nickname is not UNSET:
+        command.nickname = _nickname(settings.nickname, limits)
+    if settings.avatar is not UNSET:
+        command.avatar = stored(settings.avatar, limits)
+    return Request(command)
+
+
+# 注册信息, 登录信息
+
+
+class _Register(msgspec.Struct):
+    email: str
+    password: str
+    name: str = ""
+
+
+def _register(members: Members, account: AccountId, limits: Limits) -> Request:
+    """4: without a name, the e-mail's local part is the nickname."""
+    wire = shaped(members, _Register)
+    email = credentials.email(wire.email)
+    nickname = wire.name or email.partition("@")[0][: limits.nickname_characters]
+    secret = credentials.password(wire.password)
+    return Request(Register(secret=secret, nickname=_nickname(nickname, limits), email=email))
+
+
+class _Login(msgspec.Struct):
+    login_type: Literal[0, 1]
+    account: str | int
+    password: str
+
+
+def _login(members: Members, account: AccountId, limits: Limits) -> Request:
+    """6: login_type 0 is by e-mail, 1 by ocid. What is no number at all is nobody's, and fails like a wrong one."""
+    wire = shaped(members, _Login)
+    if wire.login_type == 0:
+        kind, identifier = IdentifierKind.EMAIL, str(wire.account)[:_ACCOUNT_CHARACTERS]
+    else:
+        kind, identifier = IdentifierKind.ID, str(parse_id(wire.account) or 0)
+    return Request(Login(kind=kind, identifier=identifier, secret=credentials.password(wire.password)))
+
+
+# 新建会话
+
+
+class _NewSession(msgspec.Struct):
+    members: list[WireId]
+    name: str = ""
+    avatar: str = ""
+    avatar_hash: _Hash = ""
+
+
+def _new_session(members: Members, account: AccountId, limits: Limits) -> Request:
+    """8: a closed group; each member is one however often it is named."""
+    wire = shaped(members, _NewSession)
+    if len(wire.name) > limits.group_name_characters:
+        raise DecodeError(f"a name has at most {limits.group_name_characters} characters", ErrorCode.TOO_LARGE)
+    return Request(
+        CreateChat(
+            members=[AccountId(member) for member in dict.fromkeys(wire.members)],
+            name=wire.name,
+            avatar=stored(wire.avatar, limits),
+            avatar_hash=wire.avatar_hash,
+            join_policy=JoinPolicy.CLOSED,
+        )
+    )
+
+
+def _nickname(text: str, limits: Limits) -> str:
+    if not text:
+        raise DecodeError("the nickname is empty")
+    if len(text) > limits.nickname_characters:
+        raise DecodeError(f"a nickname has at most {limits.nickname_characters} characters", ErrorCode.TOO_LARGE)
+    return text
+
+
+_READERS: Mapping[int, Callable[[Members, AccountId, Limits], Request]] = {
+    Code.MESSAGE: _message,
+    Code.GET_SESSION: _get_session,
+    Code.REGISTER: _register,
+    Code.LOGIN: _login,
+    Code.NEW_SESSION: _new_session,
+    Code.GET_ACCOUNT: _get_account,
+    Code.SERVER_STATUS: lambda *_: Request(GetServerStatus()),
+    Code.SEND_VERIFICATION: lambda *_: Request(RequestVerification()),
+    Code.DELETE_ACCOUNT: lambda *_: Request(DeleteAccount()),
+    Code.SET_ACCOUNT: _set_account,
+}

@@ -1,0 +1,64 @@
+"""OurChat v2, server to client: the frames, byte for byte."""
+
+import msgspec
+
+from services.edge.dialects.ourchat_v2.codes import Code
+from services.edge.dialects.ourchat_v2.segments import WireSegment, to_wire
+from shared.contract.auth import Authenticated
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import Message, Segment
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Sender(msgspec.Struct):
+    ocid: str
+    session_id: str
+
+
+class _Message(msgspec.Struct):
+    """用户信息: all ids are strings, `time` is whole milliseconds."""
+
+    code: int
+    time: int
+    msg_id: str
+    sender: _Sender
+    msg: list[WireSegment]
+
+
+def ocid(account: AccountId) -> str:
+    """The OC number, padded to ten digits."""
+    return f"{account:010d}"
+
+
+def message(message: Message, segments: tuple[Segment, ...], base_url: str) -> bytes:
+    sender = _Sender(ocid(message.sender), str(message.chat))
+    wire = [to_wire(segment, base_url) for segment in segments]
+    return _encode(_Message(0, message.time, str(message.id), sender, wire))
+
+
+def status(code: Code, status: int) -> bytes:
+    """`{"code", "status"}`: most replies are no more."""
+    return _encode({"code": code, "status": status})
+
+
+def data(code: Code, data: dict[str, object]) -> bytes:
+    """The values asked for."""
+    return _encode({"code": code, "status": 0, "data": data})
+
+
+def entered(code: Code, answer: Authenticated) -> bytes:
+    """A registration or login that succeeded; the token opens the edge's other doors to the same client."""
+    return _encode({"code": code, "status": 0, "ocid": ocid(answer.account), "token": answer.token})
+
+
+def session_made(chat: ChatId) -> bytes:
+    return _encode({"code": Code.NEW_SESSION_MADE, "status": 0, "session_id": str(chat)})
+
+
+def verify() -> bytes:
+    return _encode({"code": Code.VERIFY})
+
+
+def error(details: str) -> bytes:
+    return _encode({"code": Code.ERROR, "details": details})

@@ -1,0 +1,60 @@
+"""Every dialect this edge speaks, in one table. A new one is a module, a line here, its vectors and its page."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from services.edge.dialects.base import Dialect, Surroundings
+from services.edge.dialects.detection import Opening, dialect_of, read
+from services.edge.dialects.ourchat_v2 import OurChatV2
+from services.edge.requests import Binary, Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One dialect; called with a connection's surroundings it makes that connection's translator.
+
+    `detects` is the rule of a dialect that the settled ones (detection.py) do not name; it is asked after them.
+    """
+
+    name: str
+    path: str
+    subprotocol: str
+    factory: Callable[[Surroundings], Dialect]
+    detects: Callable[[Opening], bool] | None = None
+
+    def __call__(self, surroundings: Surroundings) -> Dialect:
+        return self.factory(surroundings)
+
+
+DIALECTS: tuple[Entry, ...] = (
+    Entry("ourchat-v2", "/ws/ourchat-v2", "ourchat.v2", OurChatV2),
+)  # fmt: skip
+
+UNDECIDED_PATHS = ("/", "/ws")
+"""Here the dialect is told by the subprotocol, else by the first frame."""
+
+
+class NotSpoken(Exception):
+    """The first frame is in no dialect that this edge speaks; the text says so (a close reason, under 124 bytes)."""
+
+
+def by_path(path: str) -> Entry | None:
+    return next((entry for entry in DIALECTS if entry.path == path), None)
+
+
+def by_subprotocol(offered: Iterable[str]) -> Entry | None:
+    """The first of the offered subprotocols that is one of ours."""
+    ours = {entry.subprotocol: entry for entry in DIALECTS}
+    return next((ours[name] for name in offered if name in ours), None)
+
+
+def detect(frame: Frame, dialects: tuple[Entry, ...] = DIALECTS) -> Entry:
+    """The dialect of a connection's first frame. Raises NotSpoken."""
+    if isinstance(frame, Binary):
+        raise NotSpoken("a text frame must come first")
+    opening = read(frame)
+    name = dialect_of(opening)
+    for entry in dialects:
+        if entry.name == name or (name is None and entry.detects is not None and entry.detects(opening)):
+            return entry
+    raise NotSpoken(f"{name} is not spoken here" if name else "no dialect begins with such a frame")

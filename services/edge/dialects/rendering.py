@@ -1,0 +1,39 @@
+"""What a dialect lacks, as readable text: emoji, pictures and files."""
+
+from typing import assert_never
+
+from shared.contract.model import Emoji, File, Image, Media, Segment, Text
+
+
+def rendered(segments: tuple[Segment, ...], base_url: str) -> str:
+    """A whole message as one text."""
+    return " ".join(render(segment, base_url) for segment in segments)
+
+
+def render(segment: Segment, base_url: str) -> str:
+    match segment:
+        case Text(text):
+            return text
+        case Emoji(emoji_id):
+            return f"[emoji:{emoji_id}]"
+        case Image(media):
+            return f"[图片] {media.name} {media_url(media, base_url)}"
+        case File(media):
+            return f"[文件] {media.name} ({size(media.size)}) {media_url(media, base_url)}"
+        case _:
+            assert_never(segment)
+
+
+def media_url(media: Media, base_url: str) -> str:
+    return f"{base_url}/media/{media.id}"
+
+
+def size(count: int) -> str:
+    """A number of bytes for readers: `512 B`, `1.5 KB`, `2.0 MB`."""
+    if count < 1024:
+        return f"{count} B"
+    amount, units = count / 1024, ["GB", "MB", "KB"]
+    while len(units) > 1 and round(amount, 1) >= 1024:
+        amount /= 1024
+        units.pop()
+    return f"{amount:.1f} {units[-1]}"
