@@ -12,7 +12,8 @@ from services.edge.requests import Frame
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """A client's opening handshake. `address` is the client's, behind trusted proxies; `host` the Host header."""
+    """A client's opening handshake. `path` is decoded and has no query; `address` is the client's, also behind trusted
+    proxies; `host` and `origin` are the headers, or empty."""
 
     path: str
     host: str
@@ -20,6 +21,7 @@ class Hello:
     secure: bool
     subprotocols: tuple[str, ...]
     origin: str
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +43,27 @@ class Socket(Protocol):
     """One open WebSocket, as the edge uses it. After the end every call is a no-op."""
 
     def send(self, frames: Iterable[Frame]) -> None:
-        """Write whole messages, in order, as few system calls as the library allows. Never blocks: what the
-        kernel does not take is buffered (see `unsent`)."""
+        """Write whole messages, in order. What is sent within one turn of the event loop leaves in one system call;
+        a tuple that goes to many sockets in one turn is framed once. Never blocks: what the kernel does not take is
+        buffered (see `unsent`)."""
 
     def ping(self) -> None:
         """Pongs come back as `Client.pong_received`, in order."""
 
     def close(self, code: int, reason: str) -> None:
-        """Start the closing handshake after what was sent; the socket is aborted when the peer does not answer
-        within a few seconds, or does not read."""
+        """Start the closing handshake after what was sent. Messages that still come are dropped, pongs are reported.
+        The socket is aborted when the peer does not answer within a few seconds, or reads nothing for one."""
 
     def abort(self) -> None:
         """Drop the connection at once."""
 
-    def pause_reading(self) -> None: ...
+    def pause_reading(self) -> None:
+        """Nothing is reported until reading is resumed: no pongs either, nor the end of the stream."""
 
     def resume_reading(self) -> None: ...
 
     def unsent(self) -> int:
-        """Bytes that the kernel has not taken yet."""
+        """Bytes that the kernel has not taken yet, those of this turn included."""
 
     def unacknowledged(self) -> int | None:
         """Bytes that the peer's kernel has not acknowledged, ours and the kernel's (SIOCOUTQ); None: unknown, as
@@ -75,8 +79,9 @@ class Client(Protocol):
     def pong_received(self) -> None: ...
 
     def peer_closing(self) -> None:
-        """A close frame or the end of the stream arrived; the socket can still be asked `unacknowledged`.
-        Nothing more is received, and nothing sent from now on is delivered. Comes at most once."""
+        """A close frame or the end of the stream arrived, or the peer broke the protocol; the socket can still be
+        asked `unacknowledged`. Nothing more is received, and nothing sent from now on is delivered. Comes at most
+        once, and not when the connection is reset or aborted."""
 
     def closed(self) -> None: ...
 

@@ -1,0 +1,6 @@
+"""The only code that touches clients' sockets: WebSockets behind `services.edge.socket`, and the port they share with
+HTTP."""
+
+from services.edge.gateway.server import Gateway
+
+__all__ = ["Gateway"]

@@ -1,0 +1,74 @@
+"""What a connection is before it is a WebSocket: uvicorn's HTTP protocol, with limits on how long and how large the
+head of a request may be. Upgrades to WebSocket are handed on."""
+
+import asyncio
+from collections.abc import Callable
+
+from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from services.edge.gateway.handshake import Request
+
+_HEAD_BYTES = 16 * 1024
+
+Upgrade = Callable[[Request, asyncio.Transport], None]
+
+
+class Doorstep(HttpToolsProtocol):
+    """`seconds` is for one whole request head, however its bytes trickle in, and for waiting for the next one."""
+
+    def __init__(self, config: Config, state: ServerState, upgrade: Upgrade, seconds: float, most: int) -> None:
+        super().__init__(config, state, app_state={})
+        self._upgrade = upgrade
+        self._seconds = seconds
+        self._most = most
+        self._deadline: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if self.client is None or len(self.connections) > self._most:
+            transport.abort()
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._deadline is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > _HEAD_BYTES:
+                self.send_400_response("The request's head is too large.")
+                return
+        super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.response_complete:
+            self._await_head()
+
+    def handle_websocket_upgrade(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.send_400_response("A request is still being answered.")
+            return
+        assert self.client is not None
+        self.connections.discard(self)
+        scope = self.scope
+        request = Request(scope["method"], self.url, scope["http_version"], self.headers, self.client[0])
+        self._upgrade(request, self.transport)
+
+    def _await_head(self) -> None:
+        self._stop_waiting()
+        self._head_bytes = 0
+        self._deadline = self.loop.call_later(self._seconds, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None

@@ -1,0 +1,62 @@
+"""WebSocket frames as bytes: what the server writes, and what one parsed frame is (RFC 6455, section 5)."""
+
+import struct
+from typing import NamedTuple
+
+from services.edge.requests import Binary, Frame
+
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+PROTOCOL_ERROR, INVALID_TEXT, TOO_BIG, INTERNAL_ERROR = 1002, 1007, 1009, 1011
+_REASON_BYTES = 123
+_CODES_ON_THE_WIRE = {1000, 1001, 1002, 1003, *range(1007, 1015)}
+
+
+class Violation(Exception):
+    """The peer broke the protocol: the connection is failed with this close code and reason."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class Received(NamedTuple):
+    """One frame, unmasked, its own form already checked; `final`: the last one of its message."""
+
+    opcode: int
+    final: bool
+    payload: bytes
+
+
+def frame(opcode: int, payload: bytes) -> bytes:
+    """A whole message or control frame as a server writes it: unmasked, so the same bytes suit every client."""
+    size = len(payload)
+    if size < 126:
+        return bytes((0x80 | opcode, size)) + payload
+    if size < 65_536:
+        return struct.pack("!BBH", 0x80 | opcode, 126, size) + payload
+    return struct.pack("!BBQ", 0x80 | opcode, 127, size) + payload
+
+
+def framed(message: Frame) -> bytes:
+    return frame(BINARY, message.data) if isinstance(message, Binary) else frame(TEXT, message)
+
+
+def close_frame(code: int, reason: str) -> bytes:
+    """A reason that is too long is cut at a character's end."""
+    text = reason.encode()
+    if len(text) > _REASON_BYTES:
+        text = text[:_REASON_BYTES].decode(errors="ignore").encode()
+    return frame(CLOSE, code.to_bytes(2, "big") + text)
+
+
+def close_echo(payload: bytes) -> bytes:
+    """The answer to a peer's close frame: its code back. Raises Violation when the code must not be sent."""
+    code = payload[:2]
+    if code and not _may_be_sent(int.from_bytes(code, "big")):
+        raise Violation(PROTOCOL_ERROR, "invalid close code")
+    return frame(CLOSE, code)
+
+
+def _may_be_sent(code: int) -> bool:
+    return code in _CODES_ON_THE_WIRE or 3000 <= code < 5000

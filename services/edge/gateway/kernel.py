@@ -1,0 +1,42 @@
+"""What the gateway asks of the operating system's sockets."""
+
+import asyncio
+import fcntl
+import socket
+import struct
+import sys
+import termios
+from typing import Final
+
+BACKLOG = 2048
+_SEND_BUFFER_BYTES = 128 * 1024
+_UNACKNOWLEDGED_MILLISECONDS = 15_000
+_TCP_CLOSE: Final = 7
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Accepted sockets inherit the options: a small send buffer, so that a peer that does not read shows soon, and
+    an end to peers that acknowledge nothing. Raises OSError, as when the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    both = host == "::" and socket.has_dualstack_ipv6()
+    listener = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if sys.platform == "linux":
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MILLISECONDS)
+    return listener
+
+
+def unacknowledged(transport: asyncio.Transport) -> int | None:
+    """Bytes in the kernel that the peer's kernel has not acknowledged (SIOCOUTQ); None where that cannot be known:
+    on other systems, and once the connection is reset."""
+    if sys.platform != "linux":
+        return None
+    connection = transport.get_extra_info("socket")
+    try:
+        if connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE:
+            return None
+        answer = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, struct.pack("i", 0))
+    except OSError:
+        return None
+    return int(struct.unpack("i", answer)[0])

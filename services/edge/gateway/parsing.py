@@ -1,0 +1,30 @@
+"""Bytes to frames, by either of two libraries: the one thing in which the WebSocket implementations differ.
+
+Only their parsers are used; they never see the network. What the server writes is made in `framing`.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from services.edge.gateway.framing import Received, Violation
+
+
+class Parser(Protocol):
+    """The parser of one connection. Malformed frames, and single ones over the size limit, are its to refuse."""
+
+    violation: Violation | None
+    """Set when the peer broke the protocol; what `feed` returned came before that. Nothing is fed after it."""
+
+    def feed(self, data: memoryview) -> list[Received]:
+        """The frames that these bytes complete, in order."""
+
+
+def parsers(library: str, limit: int) -> Callable[[], Parser]:
+    """Makes parsers by `picows` or `websockets` (only that one is imported) for payloads up to `limit` bytes."""
+    if library == "picows":
+        from services.edge.gateway.parsing_picows import PicowsParsers
+
+        return PicowsParsers(limit)
+    from services.edge.gateway.parsing_websockets import WebsocketsParser
+
+    return lambda: WebsocketsParser(limit)

@@ -1,0 +1,146 @@
+"""Frames by picows, whose parser unmasks and splits in C.
+
+picows drives a transport of its own accord (handshake, close on errors, a log line for each connection), and its
+handshake refuses browsers that send `Connection: keep-alive, Upgrade`. So its protocol is given a transport that
+leads nowhere, and a handshake that is always the same. It leaves reserved bits and some close codes unchecked: they
+are checked here and in `framing`.
+
+Between two frames a protocol of picows knows nothing of its connection. So connections hold one only within a frame,
+and an idle one costs nothing; and as its buffer never shrinks, one that has seen a large frame is not used again.
+"""
+
+import logging
+from typing import Final, Protocol
+
+from picows import WSAutoPingStrategy, WSFrame, WSListener, WSTransport
+from picows import picows as _picows
+
+from services.edge.gateway.framing import PROTOCOL_ERROR, Received, Violation
+
+_HANDSHAKE: Final = (
+    b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+_BUFFER_BYTES = 4096
+_LARGE_BUFFER_BYTES = 64 * 1024
+_SPARE = 64
+_UNHEARD = logging.getLogger(f"{__name__}.library")
+_UNHEARD.disabled = True
+
+
+class _Protocol(Protocol):
+    """What is used of picows' protocol (which its stubs do not show)."""
+
+    @property
+    def transport(self) -> WSTransport: ...
+
+    def connection_made(self, transport: object) -> None: ...
+
+    def get_buffer(self, hint: int) -> memoryview: ...
+
+    def buffer_updated(self, size: int) -> None: ...
+
+
+class _Nowhere:
+    """A transport, and its socket, that take everything and do nothing."""
+
+    def get_extra_info(self, name: str) -> object:
+        return self if name == "socket" else None
+
+    def get_write_buffer_size(self) -> int:
+        """Never empty: or picows would write to the socket itself."""
+        return 1
+
+    def fileno(self) -> int:
+        return -1
+
+    def getsockopt(self, *_: object) -> int:
+        return 0
+
+    def _ignore(self, *_: object) -> None:
+        pass
+
+    setsockopt = write = writelines = close = abort = _ignore
+
+
+_NOWHERE: Final = _Nowhere()
+
+
+class _Splitter(WSListener):
+    """One protocol of picows, and what it has made of the bytes so far."""
+
+    __slots__ = ("_protocol", "at_rest", "frames", "violation", "worn")
+
+    def __init__(self, limit: int) -> None:
+        self.frames: list[Received] = []
+        self.violation: Violation | None = None
+        self.at_rest = True
+        """No part of a frame is waiting for the rest."""
+        self.worn = False
+        self._protocol: _Protocol = _picows.WSProtocol(  # type: ignore[attr-defined]
+            None, None, False, lambda _: self, logging.LoggerAdapter(_UNHEARD), False, None, False, 0, 0,
+            WSAutoPingStrategy.PING_WHEN_IDLE, False, limit, None, _BUFFER_BYTES,
+        )  # fmt: skip
+        self._protocol.connection_made(_NOWHERE)
+        self.split(memoryview(_HANDSHAKE))
+
+    def split(self, data: memoryview) -> None:
+        protocol = self._protocol
+        while data and self.violation is None:
+            buffer = protocol.get_buffer(-1)
+            self.worn = self.worn or len(buffer) > _LARGE_BUFFER_BYTES
+            size = min(len(buffer), len(data))
+            buffer[:size] = data[:size]
+            data = data[size:]
+            self.at_rest = False
+            protocol.buffer_updated(size)
+            if protocol.transport.is_close_frame_sent and self.violation is None:
+                sent = protocol.transport.close_handshake.sent
+                assert sent is not None
+                self.violation = Violation(sent.code.value, sent.reason)
+
+    def on_ws_frame(self, _transport: WSTransport, frame: WSFrame) -> None:
+        if self.violation is not None:
+            return
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self.violation = Violation(PROTOCOL_ERROR, "reserved bits must be 0")
+            return
+        self.frames.append(Received(frame.msg_type.value, bool(frame.fin), frame.get_payload_as_bytes()))
+        self.at_rest = frame.tail_size == 0
+
+
+class PicowsParsers:
+    """Makes parsers that share splitters at rest."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._spare: list[_Splitter] = []
+
+    def __call__(self) -> "_Parser":
+        return _Parser(self)
+
+    def lend(self) -> _Splitter:
+        return self._spare.pop() if self._spare else _Splitter(self._limit)
+
+    def take_back(self, splitter: _Splitter) -> None:
+        if not splitter.worn and len(self._spare) < _SPARE:
+            self._spare.append(splitter)
+
+
+class _Parser:
+    __slots__ = ("_parsers", "_splitter", "violation")
+
+    def __init__(self, parsers: PicowsParsers) -> None:
+        self._parsers = parsers
+        self._splitter: _Splitter | None = None
+        self.violation: Violation | None = None
+
+    def feed(self, data: memoryview) -> list[Received]:
+        splitter = self._splitter or self._parsers.lend()
+        splitter.split(data)
+        frames, splitter.frames = splitter.frames, []
+        self.violation, self._splitter = splitter.violation, splitter
+        if splitter.at_rest and self.violation is None:
+            self._splitter = None
+            self._parsers.take_back(splitter)
+        return frames

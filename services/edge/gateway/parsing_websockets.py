@@ -1,0 +1,37 @@
+"""Frames by `websockets`' sans-I/O protocol (the one under uvicorn's websockets-sansio): reference and fallback.
+
+It takes lengths that are not in their shortest form, which picows refuses.
+"""
+
+import logging
+
+from websockets.frames import Frame
+from websockets.protocol import Protocol, Side, State
+
+from services.edge.gateway.framing import PROTOCOL_ERROR, Received, Violation
+
+_UNHEARD = logging.getLogger(f"{__name__}.library")
+_UNHEARD.disabled = True
+
+
+class WebsocketsParser:
+    """The library also answers pings and close frames and sums up fragments; what it would write is dropped."""
+
+    __slots__ = ("_protocol", "violation")
+
+    def __init__(self, limit: int) -> None:
+        self._protocol = Protocol(Side.SERVER, state=State.OPEN, max_size=limit, logger=_UNHEARD)
+        self.violation: Violation | None = None
+
+    def feed(self, data: memoryview) -> list[Received]:
+        protocol = self._protocol
+        protocol.receive_data(bytes(data))
+        protocol.data_to_send()
+        if protocol.parser_exc is not None:
+            sent = protocol.close_sent
+            self.violation = Violation(int(sent.code), sent.reason) if sent else Violation(PROTOCOL_ERROR, "")
+        return [
+            Received(int(event.opcode), event.fin, bytes(event.data))
+            for event in protocol.events_received()
+            if isinstance(event, Frame)
+        ]

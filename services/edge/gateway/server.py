@@ -1,0 +1,101 @@
+"""The clients' port: HTTP by uvicorn's protocol, WebSockets by ours, accepted and ended as the edge asks for it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from services.edge.gateway import handshake, kernel
+from services.edge.gateway.doorstep import Doorstep
+from services.edge.gateway.parsing import parsers
+from services.edge.gateway.websocket import WebSocket
+from services.edge.gateway.writing import Turn
+from services.edge.socket import Endpoint, Rejection
+from shared.settings import Edge, Limits
+
+_REQUESTS_SECONDS = 2.0
+
+
+class Gateway:
+    """`http` is an ASGI application, asked for everything that is no WebSocket. No signal is handled here, and no
+    open socket is closed before `close`. Raises ValueError for a trusted proxy that is no network."""
+
+    def __init__(
+        self, settings: Edge, limits: Limits, endpoint: Endpoint, http: Callable[..., Any], head_seconds: float = 10.0
+    ) -> None:
+        self._settings = settings
+        self._endpoint = endpoint
+        self._trusted = handshake.networks(settings.trusted_proxies)
+        self._message_bytes = limits.transport_frame_bytes
+        self._new_parser = parsers(settings.websocket, limits.transport_frame_bytes)
+        self._head_seconds = head_seconds
+        self._config = uvicorn.Config(
+            http, lifespan="off", ws=WebSocket, log_config=None, log_level="error", access_log=False,
+            proxy_headers=False, server_header=False,
+        )  # fmt: skip
+        self._requests = ServerState()
+        self._sockets: set[WebSocket] = set()
+        self._server: asyncio.Server | None = None
+        self._turn: Turn | None = None
+        self._port = settings.port
+
+    @property
+    def port(self) -> int:
+        """The one that is listened on, also when the setting leaves it open (0)."""
+        return self._port
+
+    async def start(self) -> None:
+        """Raises OSError when the address cannot be listened on."""
+        loop = asyncio.get_running_loop()
+        self._turn = Turn(loop)
+        self._config.load()
+        listener = kernel.listen(self._settings.host, self._settings.port)
+        self._port = listener.getsockname()[1]
+        self._server = await loop.create_server(self._doorstep, sock=listener, backlog=kernel.BACKLOG)
+
+    def stop_accepting(self) -> None:
+        """New connections are refused, and open ones can no longer become WebSockets; open sockets go on."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def close(self) -> None:
+        """Abort the sockets that are left, and let HTTP requests that are under way finish, for a moment."""
+        self.stop_accepting()
+        for socket in list(self._sockets):
+            socket.abort()
+        for connection in list(self._requests.connections):
+            connection.shutdown()
+        tasks = set(self._requests.tasks)
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=_REQUESTS_SECONDS)
+            for task in late:
+                task.cancel()
+        await asyncio.sleep(0)  # the aborted ones are reported as closed
+
+    def _doorstep(self) -> Doorstep:
+        most = self._settings.max_connections
+        return Doorstep(self._config, self._requests, self._upgrade, self._head_seconds, most)
+
+    def _upgrade(self, request: handshake.Request, transport: asyncio.Transport) -> None:
+        refusal = handshake.refusal(request) or self._no_room()
+        hello = handshake.hello(request, self._trusted)
+        answer = refusal or self._endpoint.welcome(hello)
+        if isinstance(answer, Rejection):
+            transport.write(handshake.rejected(answer))
+            transport.close()
+            return
+        assert self._turn is not None
+        transport.write(handshake.accepted(request, answer))
+        socket = WebSocket(transport, self._new_parser(), self._message_bytes, self._turn, self._sockets.discard)
+        socket.open(self._endpoint, hello)
+        self._sockets.add(socket)
+
+    def _no_room(self) -> Rejection | None:
+        if self._server is None:
+            return Rejection(503, "going down, connect again elsewhere")
+        if len(self._sockets) >= self._settings.max_connections:
+            return Rejection(503, "too many connections, try again later")
+        return None

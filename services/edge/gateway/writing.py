@@ -1,0 +1,38 @@
+"""What sockets write within one turn of the event loop goes out at its end: one system call for each socket."""
+
+import asyncio
+from typing import Protocol
+
+from services.edge.gateway.framing import framed
+from services.edge.requests import Frame
+
+
+class Writer(Protocol):
+    def flush(self) -> None: ...
+
+
+class Turn:
+    """Shared by all sockets of a gateway."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._writers: list[Writer] = []
+        self._framed: dict[tuple[Frame, ...], bytes] = {}
+
+    def framed(self, frames: tuple[Frame, ...]) -> bytes:
+        """The bytes of these messages; made once, however many sockets they go to in this turn."""
+        wire = self._framed.get(frames)
+        if wire is None:
+            wire = self._framed[frames] = b"".join(map(framed, frames))
+        return wire
+
+    def flush_later(self, writer: Writer) -> None:
+        if not self._writers:
+            self.loop.call_soon(self._end)
+        self._writers.append(writer)
+
+    def _end(self) -> None:
+        writers, self._writers = self._writers, []
+        self._framed.clear()
+        for writer in writers:
+            writer.flush()
