@@ -103,7 +103,9 @@ class Database:
 
 def make_engine(url: str, *, pool_size: int = 8) -> sa.Engine:
     """An engine with this project's pragmas; also what migrations run on."""
-    if sa.make_url(url).get_backend_name() != "sqlite":
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        options = f"{parsed.query.get('options', '')} -c statement_timeout=5000"
         return sa.create_engine(
             url,
             poolclass=QueuePool,
@@ -112,7 +114,7 @@ def make_engine(url: str, *, pool_size: int = 8) -> sa.Engine:
             pool_pre_ping=True,
             pool_timeout=5,
             hide_parameters=True,
-            connect_args={"connect_timeout": 5, "options": "-c statement_timeout=5000"},
+            connect_args={"connect_timeout": 5, "options": options},
         )
     engine = sa.create_engine(
         url,

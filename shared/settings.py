@@ -39,7 +39,8 @@ class Redis(_Section):
 
 
 class Database(_Section):
-    """One SQLAlchemy URL per service; {service} is replaced by its name."""
+    """One URL for all services: {service} in it is replaced by each one's name. Without it, PostgreSQL keeps each
+    service in a schema of its name."""
 
     url: SecretStr = SecretStr("sqlite:///.dragoman/{service}.db")
     pool_size: int = 8
@@ -173,7 +174,14 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     def database_url(self, service: str) -> str:
-        return self.database.url.get_secret_value().replace("{service}", service)
+        """The SQLAlchemy URL of a service's own database."""
+        url = self.database.url.get_secret_value()
+        for scheme in ("postgres://", "postgresql://"):
+            if url.startswith(scheme):
+                url = "postgresql+psycopg://" + url.removeprefix(scheme)
+        if "{service}" not in url and url.startswith("postgresql"):
+            url += ("&" if "?" in url else "?") + "options=-csearch_path%3D{service}"
+        return url.replace("{service}", service)
 
 
 def load(file: Path | None, flags: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:

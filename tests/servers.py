@@ -67,6 +67,7 @@ class Server:
     def pause(self) -> None:
         """Freeze it: connections stay, nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)
+        os.waitpid(self.pid, os.WUNTRACED)
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
