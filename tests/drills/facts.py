@@ -1,0 +1,96 @@
+"""A trial's records, looked at from every side the checker asks from."""
+
+from collections import defaultdict
+from typing import NamedTuple
+
+from tests.drills.records import Acked, Closed, Denied, Entry, Fault, Heard, Opened, Said, Told, Trial
+
+_CLOSING_SECONDS = 5.0
+"""A client may notice so late that its edge was killed."""
+
+
+class Place(NamedTuple):
+    """Where a message is stored."""
+
+    chat: int
+    entry: Entry
+
+    @property
+    def content(self) -> tuple[int, str, int]:
+        return self.entry.sender, self.entry.text, self.entry.time
+
+
+class Facts:
+    def __init__(self, trial: Trial) -> None:
+        self.trial = trial
+        self.connections: dict[int, Opened] = {}
+        self.closed: dict[int, Closed] = {}
+        self.said: dict[str, Said] = {}
+        self.acked: dict[str, list[Acked]] = defaultdict(list)
+        self.denied: dict[str, Denied] = {}
+        self.heard: list[Heard] = []
+        self.told: list[Told] = []
+        self.faults: list[Fault] = []
+        self.heard_on: dict[int, list[Heard]] = defaultdict(list)
+        self.heard_by_account: dict[int, set[int]] = defaultdict(set)
+        self.words: dict[tuple[int, int], list[tuple[Said, bool]]] = defaultdict(list)
+        """By account and chat: what was said (False) and acknowledged (True), in order of time."""
+        self.stored: dict[str, list[Place]] = defaultdict(list)
+        self.place: dict[int, Place] = {}
+        for record in trial.records:
+            self._take(record)
+        for chat, entries in trial.history.items():
+            for entry in entries:
+                self.stored[entry.text].append(Place(chat, entry))
+                self.place.setdefault(entry.msg_id, Place(chat, entry))
+        self.end = trial.records[-1].at if trial.records else 0.0
+
+    def _take(self, record: object) -> None:
+        match record:
+            case Opened():
+                self.connections[record.connection] = record
+            case Closed():
+                self.closed[record.connection] = record
+            case Said():
+                self.said[record.text] = record
+                self._words(record).append((record, False))
+            case Acked():
+                self.acked[record.text].append(record)
+                said = self.said[record.text]
+                self._words(said).append((said, True))
+            case Denied():
+                self.denied[record.text] = record
+            case Heard():
+                self.heard.append(record)
+                self.heard_on[record.connection].append(record)
+                self.heard_by_account[self.connections[record.connection].account].add(record.msg_id)
+            case Told():
+                self.told.append(record)
+            case Fault():
+                self.faults.append(record)
+
+    def _words(self, said: Said) -> list[tuple[Said, bool]]:
+        return self.words[self.connections[said.connection].account, said.chat]
+
+    def index_of(self, text: str) -> int | None:
+        places = self.stored.get(text)
+        return places[0].entry.index if places else None
+
+    def end_of(self, connection: int) -> float:
+        closed = self.closed.get(connection)
+        return closed.at if closed else self.end
+
+    def killed_under(self, connection: int) -> float | None:
+        """When the connection's edge was killed, if that is what ended it."""
+        opened, ended = self.connections[connection], self.end_of(connection)
+        for fault in self.faults:
+            if (fault.target, fault.kind) == (opened.edge, "kill") and opened.at <= fault.at <= ended:
+                return fault.at if ended - fault.at <= _CLOSING_SECONDS else None
+        return None
+
+    def state(self, text: str) -> str:
+        """What its sender knows of it."""
+        if text in self.acked:
+            return "acknowledged"
+        denied = self.denied.get(text)
+        return "unknown" if denied is None or denied.unknown else "refused"
