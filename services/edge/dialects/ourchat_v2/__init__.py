@@ -6,7 +6,7 @@ from typing import assert_never
 from services.edge.dialects.base import Dialect, Push, Request, Surroundings
 from services.edge.dialects.ourchat_v2 import encode
 from services.edge.dialects.ourchat_v2.codes import Code
-from services.edge.dialects.ourchat_v2.decode import decode
+from services.edge.dialects.ourchat_v2.decode import request_of
 from services.edge.dialects.ourchat_v2.holding import Holding
 from services.edge.dialects.ourchat_v2.refusals import REFUSALS
 from services.edge.dialects.ourchat_v2.values import FAMILY_MARK, Viewer, of_account, of_session
@@ -46,7 +46,7 @@ class OurChatV2(Dialect):
     # Frames in
 
     def decode(self, frame: Frame, now: float) -> Sequence[Request]:
-        request = decode(frame, self._account, self.limits)
+        request = request_of(frame, self._account, self.limits)
         if isinstance(request.command, CreateChat):
             self._holding.creating()
         elif isinstance(request.command, GetAccount) and FAMILY_MARK in _names(request):

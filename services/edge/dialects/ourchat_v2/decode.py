@@ -33,7 +33,7 @@ Members = dict[str, Any]
 _Hash = Annotated[str, msgspec.Meta(max_length=128)]
 
 
-def decode(frame: Frame, account: AccountId, limits: Limits) -> Request:
+def request_of(frame: Frame, account: AccountId, limits: Limits) -> Request:
     """The request of a frame on a connection of this account. Raises DecodeError."""
     members = read_object(frame, limits)
     code = integer(members, "code")
