@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import pytest
+
+from docs.generate import filled, pages
+
+PAGE = """# Talk
+
+<!-- frames: Greetings -->
+old
+<!-- end -->
+
+Words.
+
+<!-- frames: Farewells -->
+<!-- end -->
+"""
+VECTORS = [
+    {"section": "Greetings", "name": "hello", "shown": True, "in": {"say": "你好"}, "replies": [
+        {"answer": {"DoneSoFar": {}}, "out": ["ok|1"]},
+        {"failure": {"code": "rate_limited", "text": "slow"}, "out": []},
+    ]},
+    {"section": "Greetings", "name": "not for readers", "in": {"say": "x"}, "error": "invalid"},
+    {"section": "Farewells", "name": "bye", "shown": True, "event": {"Left": {}}, "out": [{"bye": True}]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("page", "text"), list(pages()), ids=lambda value: getattr(value, "name", ""))
+def test_the_page_shows_the_vectors_of_today(page: Path, text: str) -> None:
+    """Else run `python -m docs.generate`."""
+    assert page.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize(("page", "text"), list(pages()), ids=lambda value: getattr(value, "name", ""))
+def test_every_shown_vector_has_its_place(page: Path, text: str) -> None:
+    assert text.count("<!-- frames: ") == text.count("<!-- end -->") > 0
+    assert "```text\n\n" not in text
+    assert "-->\n\n<!-- end -->" not in text, "a place without vectors"
+
+
+def test_frames_are_put_where_the_page_wants_them() -> None:
+    page = filled(PAGE, VECTORS)
+    assert "old" not in page
+    assert '→ {"say": "你好"}\n← ok|1\nor, rate limited:\n(nothing yet)\n' in page
+    assert "not for readers" not in page
+    assert page.index("Words.") < page.index('← {"bye": true}')
+    assert filled(page, VECTORS) == page
+
+
+def test_long_frames_are_broken_into_lines() -> None:
+    frame = {"key": "x" * 200}
+    page = filled(PAGE, [{"section": "Greetings", "name": "long", "shown": True, "in": frame}])
+    assert '→ {\n    "key": ' in page

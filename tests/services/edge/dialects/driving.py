@@ -1,0 +1,54 @@
+"""Dialects driven as a connection drives them."""
+
+import json
+from typing import Any
+
+from services.edge.dialects.base import Dialect, Push, Request, Surroundings
+from services.edge.dialects.registry import Entry
+from services.edge.requests import Binary, Frame
+from shared.contract.auth import Authenticated, IdentifierKind, Login
+from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.model import Scheme, Secret
+from shared.settings import Limits
+from tests.vectors import Given, wire
+
+BASE_URL = "http://chat.example:8080"
+LONG_AFTER = 1000.0
+"""A time at which nothing is held back any more."""
+
+
+def connect(entry: Entry, limits: Limits | None = None) -> Dialect:
+    return entry(Surroundings(limits or Limits(), BASE_URL))
+
+
+def log_in(dialect: Dialect, account: AccountId, now: float = 0.0, chats: tuple[ChatId, ...] = ()) -> None:
+    login = Login(kind=IdentifierKind.ID, identifier=str(account), secret=Secret(Scheme.PLAIN, "x"))
+    answer = Authenticated(account=account, sid="s", token="t", expires=0, uuid="u", nickname="n")
+    dialect.entered(account, now)
+    dialect.answer(Request(login), answer, now)
+    dialect.knows(chats, now)
+
+
+def given(entry: Entry, state: Given) -> Dialect:
+    """A connection in this state."""
+    dialect = connect(entry)
+    if state.account != NOBODY:
+        log_in(dialect, state.account)
+    for frame in state.before:
+        dialect.decode(wire(frame), 0.0)
+    return dialect
+
+
+def frames(pushes: tuple[Push, ...]) -> tuple[Frame, ...]:
+    return tuple(frame for push in pushes for frame in push.frames)
+
+
+def seen(frame: Frame | str) -> Any:
+    """A frame in a form that compares as clients do: JSON by its values and their types, else text."""
+    if isinstance(frame, Binary):
+        return frame
+    text = frame if isinstance(frame, str) else frame.decode()
+    try:
+        return json.dumps(json.loads(text), sort_keys=True)
+    except ValueError:
+        return text
