@@ -3,6 +3,7 @@
 Environment: `DRAGOMAN_EDGE__PORT=8080`; file: `[edge] port = 8080`; flag: `--set edge.port=8080`.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,91 +25,94 @@ class _Section(BaseModel):
 class Nats(_Section):
     """The broker. `user` and `password` are this service's own."""
 
-    url: str = "nats://127.0.0.1:4222"
-    user: str = ""
-    password: SecretStr = SecretStr("")
-    connect_timeout_seconds: float = 5.0
-    replicas: int = Field(1, description="JetStream replicas of the event stream (3 on a cluster)")
+    url: str = Field("nats://127.0.0.1:4222", description="one address, or several joined by commas")
+    user: str = Field("", description="empty: as the address says")
+    password: SecretStr = Field(SecretStr(""), description="of `user`")
+    connect_timeout_seconds: float = Field(5.0, gt=0, description="for one attempt; attempts go on")
+    replicas: int = Field(1, ge=1, le=5, description="JetStream replicas of the event stream (3 on a cluster)")
 
 
 class Redis(_Section):
     """Presence and limits. The URL may hold the service's own user and password."""
 
-    url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
-    timeout_seconds: float = 0.5
+    url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="redis[s]://user:password@host:port/0")
+    timeout_seconds: float = Field(0.5, gt=0, description="then presence counts as unknown")
 
 
 class Database(_Section):
     """One URL for all services: {service} in it is replaced by each one's name. Without it, PostgreSQL keeps each
     service in a schema of its name."""
 
-    url: SecretStr = SecretStr("sqlite:///.dragoman/{service}.db")
-    pool_size: int = 8
+    url: SecretStr = Field(
+        SecretStr("sqlite:///.dragoman/{service}.db"),
+        description="sqlite:///path or postgresql://user:password@host/name",
+    )
+    pool_size: int = Field(8, ge=1, description="connections of one process (PostgreSQL)")
 
 
 class Ops(_Section):
     """The operations port of a service (health, metrics); never the clients' port."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(0, description="0: any free port")
+    host: str = Field("127.0.0.1", description="address of the operations port")
+    port: int = Field(0, ge=0, le=65535, description="0: any free port")
 
 
 class Log(_Section):
-    level: str = "info"
+    level: str = Field("info", pattern="^(debug|info|warning|error|critical)$", description="from debug to critical")
     json_lines: bool = Field(True, description="one JSON object a line; false: for reading on a terminal")
 
 
 class Limits(_Section):
     rates: bool = Field(True, description="rate limits on (sizes are always limited)")
-    requests_per_second: float = 50.0
-    requests_burst: int = 200
+    requests_per_second: float = Field(50.0, gt=0, description="per connection and per account")
+    requests_burst: int = Field(200, ge=1, description="requests at once, before the rate holds")
     registrations_per_minute: int = Field(5, description="per address")
     failed_logins_per_address: int = Field(20, description="in 10 minutes")
     failed_logins_per_account: int = Field(5, description="in 10 minutes, per account and address")
-    text_frame_bytes: int = 64 * 1024
-    binary_frame_bytes: int = 1024 * 1024
-    transport_frame_bytes: int = 2 * 1024 * 1024
-    message_text_bytes: int = 16 * 1024
-    segments_per_message: int = 64
-    json_depth: int = 32
-    nickname_characters: int = 64
-    group_name_characters: int = 128
-    members_per_group: int = 100_000
-    members_listed: int = 10_000
-    chats_per_account: int = 1_000
-    address_url_bytes: int = 2 * 1024
+    text_frame_bytes: int = Field(64 * 1024, ge=1, description="a larger text frame is refused")
+    binary_frame_bytes: int = Field(1024 * 1024, ge=1, description="a larger binary frame is refused")
+    transport_frame_bytes: int = Field(2 * 1024 * 1024, ge=1, description="a larger frame closes the connection (1009)")
+    message_text_bytes: int = Field(16 * 1024, ge=1, description="text of one message, as UTF-8")
+    segments_per_message: int = Field(64, ge=1, description="parts of one message")
+    json_depth: int = Field(32, ge=4, description="nesting of a frame's JSON")
+    nickname_characters: int = Field(64, ge=1, description="length of a nickname")
+    group_name_characters: int = Field(128, ge=1, description="length of a group's name")
+    members_per_group: int = Field(100_000, ge=2, description="the lobby has no limit")
+    members_listed: int = Field(10_000, ge=2, description="members in one reply")
+    chats_per_account: int = Field(1_000, ge=1, description="groups an account may be in")
+    address_url_bytes: int = Field(2 * 1024, ge=1, description="length of an avatar's address")
 
 
 class Verification(_Section):
     """When e-mail addresses must be verified (v2: 13, 14, 15)."""
 
-    registration: bool = False
+    registration: bool = Field(False, description="every registration must be verified")
     after_failed_logins: int = Field(0, description="0: never")
-    time_limit_seconds: float = 600.0
+    time_limit_seconds: float = Field(600.0, gt=0, description="how long a mailed link is good")
 
 
 class Mail(_Section):
     """Where mail goes: an SMTP server when `smtp_host` is set, else files in `outbox`."""
 
-    smtp_host: str = ""
-    smtp_port: int = 587
-    smtp_user: str = ""
-    smtp_password: SecretStr = SecretStr("")
-    smtp_security: str = Field("starttls", pattern="^(starttls|tls|none)$")
-    smtp_timeout_seconds: float = 10.0
-    sender: str = "Dragoman <no-reply@localhost>"
-    outbox: Path = Path(".dragoman/outbox")
+    smtp_host: str = Field("", description="mail server; empty: files in `outbox`")
+    smtp_port: int = Field(587, ge=1, le=65535, description="of the mail server")
+    smtp_user: str = Field("", description="empty: no login")
+    smtp_password: SecretStr = Field(SecretStr(""), description="of `smtp_user`")
+    smtp_security: str = Field("starttls", pattern="^(starttls|tls|none)$", description="starttls, tls or none")
+    smtp_timeout_seconds: float = Field(10.0, gt=0, description="then the mail is tried again later")
+    sender: str = Field("Dragoman <no-reply@localhost>", description="From of every mail")
+    outbox: Path = Field(Path(".dragoman/outbox"), description="directory of mails as .eml files")
 
 
 class Auth(_Section):
     keys: Path = Field(Path(".dragoman/keys"), description="directory of Ed25519 private keys, <kid>.pem")
-    issuer: str = "dragoman"
-    audience: str = "dragoman"
-    legacy_token_days: float = 30.0
+    issuer: str = Field("dragoman", description="`iss` of tokens")
+    audience: str = Field("dragoman", description="`aud` of tokens")
+    legacy_token_days: float = Field(30.0, gt=0, description="life of tokens that are never refreshed")
     hash_threads: int = Field(2, description="argon2 hashes at the same time")
     hash_queue: int = Field(256, description="logins waiting for a hash; more are refused as unavailable")
-    argon2_memory_kib: int = 19_456
-    argon2_iterations: int = 2
+    argon2_memory_kib: int = Field(19_456, ge=8, description="memory of one password hash")
+    argon2_iterations: int = Field(2, ge=1, description="passes of one password hash")
     lobby: bool = Field(True, description="v0 accounts belong to the public lobby, chat 1")
 
 
@@ -120,23 +124,23 @@ class Message(_Section):
 
 
 class Edge(_Section):
-    name: str = "edge-1"
-    host: str = "127.0.0.1"
-    port: int = 8080
+    name: str = Field("edge-1", description="of this edge, unlike all others")
+    host: str = Field("127.0.0.1", description="address clients connect to")
+    port: int = Field(8080, ge=0, le=65535, description="port clients connect to")
     public_url: str = Field("", description="http(s)://host[:port] of links; empty: the connection's Host")
-    websocket: str = Field("picows", pattern="^(picows|websockets)$")
+    websocket: str = Field("picows", pattern="^(picows|websockets)$", description="picows or websockets")
     trusted_proxies: list[str] = Field([], description="networks whose X-Forwarded-For is believed")
-    ping_interval_seconds: float = 25.0
-    pong_timeout_seconds: float = 10.0
+    ping_interval_seconds: float = Field(25.0, gt=0, description="between pings of a connection")
+    pong_timeout_seconds: float = Field(10.0, gt=0, description="a connection that does not answer in time is closed")
     confirm_interval_seconds: float = Field(3.0, description="between pings that confirm pushes")
-    first_frame_seconds: float = 30.0
-    unauthenticated_seconds: float = 900.0
+    first_frame_seconds: float = Field(30.0, gt=0, description="a connection must say something sound by then")
+    unauthenticated_seconds: float = Field(900.0, gt=0, description="a connection must have logged in by then")
     request_seconds: float = Field(8.0, description="after it a request is answered `unavailable`")
     outgoing_bytes: int = Field(1024 * 1024, description="unsent bytes of one connection before it is closed (1013)")
     incoming_frames: int = Field(256, description="waiting frames of one connection before its socket is not read")
-    max_connections: int = 20_000
-    drain_seconds: float = 10.0
-    lease_seconds: float = 10.0
+    max_connections: int = Field(20_000, ge=1, description="more are refused (1013)")
+    drain_seconds: float = Field(10.0, ge=0, description="over which connections are closed (1012) at the end")
+    lease_seconds: float = Field(10.0, gt=1, description="an edge silent for so long counts as dead")
 
 
 class Settings(BaseSettings):
@@ -187,7 +191,8 @@ class Settings(BaseSettings):
 def load(file: Path | None, flags: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
     """The settings, and where each one that is no default came from (a flag, the environment, the file's name).
 
-    `flags` maps dotted names to values. Raises pydantic.ValidationError, OSError, tomllib.TOMLDecodeError.
+    `flags` maps dotted names to values (lists as JSON). Raises pydantic.ValidationError; OSError or ValueError for a
+    file that cannot be read.
     """
     layers: list[tuple[str, dict[str, Any]]] = []
     if file is not None:
@@ -209,7 +214,7 @@ def _nested(flags: Mapping[str, str]) -> dict[str, Any]:
         branch = tree
         for section in sections:
             branch = branch.setdefault(section, {})
-        branch[leaf] = value
+        branch[leaf] = json.loads(value) if value.startswith("[") else value
     return tree
 
 
