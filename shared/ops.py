@@ -25,7 +25,7 @@ class OpsServer:
         self.draining = False
         config = uvicorn.Config(
             self._app, settings.host, settings.port, log_config=None, access_log=False, lifespan="off", ws="none",
-            timeout_graceful_shutdown=1,
+            interface="asgi3", timeout_graceful_shutdown=1,
         )  # fmt: skip
         self._server = uvicorn.Server(config)
         self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
