@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ Words.
 <!-- frames: Farewells -->
 <!-- end -->
 """
-VECTORS = [
+VECTORS: list[dict[str, Any]] = [
     {"section": "Greetings", "name": "hello", "shown": True, "in": {"say": "你好"}, "replies": [
         {"answer": {"DoneSoFar": {}}, "out": ["ok|1"]},
         {"failure": {"code": "rate_limited", "text": "slow"}, "out": []},
