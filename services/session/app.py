@@ -5,6 +5,7 @@ versions are published when Redis is back.
 """
 
 import asyncio
+from functools import partial
 
 from services.session.metrics import Metrics
 from services.session.notices import Notices
@@ -15,6 +16,7 @@ from shared.contract.ids import ChatId
 from shared.contract.message import GetHeads
 from shared.contract.subjects import GET_HEADS
 from shared.database import Database, DatabaseUnavailable
+from shared.migrate import require_current
 from shared.ops import OpsServer
 from shared.presence import Presence
 from shared.process import unless
@@ -48,7 +50,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:
-        await unless(stopping, _start(sessions, bus))
+        await unless(stopping, _start(database, sessions, bus))
         await stopping.wait()
     finally:
         ops.draining = True
@@ -60,9 +62,11 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await tasks.finish(_OPS_SECONDS)
 
 
-async def _start(sessions: Sessions, bus: Bus) -> None:
+async def _start(database: Database, sessions: Sessions, bus: Bus) -> None:
+    """Wait for the database, then for the broker. Raises NotMigrated."""
     while True:
         try:
+            await database.read(partial(require_current, "session"))
             await sessions.open_lobby()
             break
         except DatabaseUnavailable:

@@ -4,15 +4,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.session.tables import metadata
-from shared.database import Database, make_engine
+from shared.database import Database
+from shared.migrate import upgrade
 
 
 @pytest.fixture
 def migrated_url(database_url: str) -> str:
-    engine = make_engine(database_url)
-    metadata.create_all(engine)
-    engine.dispose()
+    upgrade("session", database_url)
     return database_url
 
 
