@@ -165,7 +165,7 @@ class Bus:
 
     async def start(self) -> None:
         """Connect and subscribe, however long the broker takes to appear. Raises nats.errors.Error when it refuses
-        this user, RuntimeError when a durable consumer is missing."""
+        this user, NotProvisioned when a durable consumer is missing."""
         _log.info("connecting to the bus")
         await self._broker.start()
         self._running = True

@@ -47,6 +47,10 @@ def consumer_config(service: str, topic: Topic[Any]) -> ConsumerConfig:
     )
 
 
+class NotProvisioned(RuntimeError):
+    """The streams and consumers of this version were not made; the message says what to do."""
+
+
 class Worker(Generic[Q]):
     """A service's work on one topic. `run` goes on until `stop`; the event under way is then finished."""
 
@@ -72,11 +76,11 @@ class Worker(Generic[Q]):
         return durable(self._service, self._topic)
 
     async def check(self, client: Client) -> None:
-        """Raises RuntimeError when the consumer was not provisioned, nats.errors.Error when the broker fails."""
+        """Raises NotProvisioned when the consumer is missing, nats.errors.Error when the broker fails."""
         try:
             await client.jetstream(timeout=5.0).consumer_info(STREAM, self.name)
         except NotFoundError as error:
-            raise RuntimeError(f"the consumer {self.name} is missing: run `dragoman migrate`") from error
+            raise NotProvisioned(f"the consumer {self.name} is missing: run `dragoman migrate`") from error
 
     def stop(self) -> None:
         self._stopping = True

@@ -7,6 +7,8 @@ from typing import Any
 
 import uvloop
 
+from shared.durable import NotProvisioned
+from shared.migrate import NotMigrated
 from shared.settings import Settings
 from shared.telemetry import configure_logging, log
 
@@ -21,6 +23,9 @@ def run(service: str, settings: Settings, serve: Serve) -> int:
     configure_logging(settings.log, service)
     try:
         uvloop.run(_supervise(settings, serve))
+    except (NotMigrated, NotProvisioned) as error:
+        _log.error(str(error))
+        return 1
     except Exception:
         _log.exception("service failed")
         return 1

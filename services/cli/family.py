@@ -18,28 +18,49 @@ class Belonging(TypedDict):
 
 
 class Family:
-    """Starts its guard at once; see guard.py. Closing it leaves whoever is still there to the guard, and waits."""
+    """Starts its guard at once; see guard.py. `close` leaves whoever is still there to the guard, and waits.
+    Members also hold the descriptors `held` open (a lock, say) for as long as one of them lives."""
 
-    def __init__(self) -> None:
-        alive, self._alive = os.pipe()
-        self._guard = subprocess.Popen(
-            [sys.executable, "-E", "-S", guard.__file__, str(alive)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            pass_fds=(alive,),
-            process_group=0,
-        )
-        os.close(alive)
+    def __init__(self, held: tuple[int, ...] = ()) -> None:
+        self._held = held
+        self._alive_end, self._alive = os.pipe()
+        self._group = 0
+        self._guard = self._start_guard()
 
     @property
     def belonging(self) -> Belonging:
-        return {"process_group": self._guard.pid, "pass_fds": (self._alive,), "stdin": subprocess.DEVNULL}
+        self.heal()
+        return {
+            "process_group": self._group,
+            "pass_fds": (self._alive, *self._held),
+            "stdin": subprocess.DEVNULL,
+        }
+
+    def heal(self) -> None:
+        """A guard that was killed is replaced."""
+        if self._guard.poll() is not None:
+            if self._guard.stdin is not None:
+                self._guard.stdin.close()
+            self._guard = self._start_guard()
 
     def close(self) -> None:
-        if self._guard.stdin is not None and not self._guard.stdin.closed:
-            os.close(self._alive)
+        os.close(self._alive)
+        os.close(self._alive_end)
+        if self._guard.stdin is not None:
             self._guard.stdin.close()
         self._guard.wait()
+
+    def _start_guard(self) -> "subprocess.Popen[bytes]":
+        group = self._group if self._group and _exists(self._group) else 0
+        started = subprocess.Popen(
+            [sys.executable, "-E", "-S", guard.__file__, str(self._alive_end)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            pass_fds=(self._alive_end,),
+            process_group=group,
+        )
+        self._group = group or started.pid
+        return started
 
     def __enter__(self) -> "Family":
         return self
@@ -48,3 +69,11 @@ class Family:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _exists(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

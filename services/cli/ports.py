@@ -1,5 +1,6 @@
 """Free TCP ports on loopback for the embedded servers."""
 
+import contextlib
 import random
 import socket
 
@@ -13,17 +14,15 @@ def free_port(host: str = "127.0.0.1") -> int:
     """A port that nothing listens on now. Raises OSError when none is found."""
     for _ in range(_TRIES):
         port = random.randrange(_LOWEST, _HIGHEST)  # noqa: S311 (no secret)
-        if is_free(host, port):
+        with contextlib.suppress(OSError):
+            try_to_bind(host, port)
             return port
     raise OSError(f"no free port on {host} between {_LOWEST} and {_HIGHEST}")
 
 
-def is_free(host: str, port: int) -> bool:
+def try_to_bind(host: str, port: int) -> None:
+    """Raises OSError when nobody could listen there now."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        probe.bind((host, port))

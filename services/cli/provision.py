@@ -14,21 +14,33 @@ from shared.contract.subjects import DEAD_LETTER_SUBJECTS, DEAD_LETTERS, STREAM,
 from shared.durable import consumer_config
 from shared.settings import Nats
 
-_CONNECT_SECONDS = 10.0
+_SECONDS = 10.0
+_PAUSE_SECONDS = 0.05
 _DUPLICATE_WINDOW_SECONDS = 600.0
+
+
+class NotReachable(Exception):
+    """The broker cannot be reached, or does not allow it; the message says which."""
 
 
 async def provision(settings: Nats) -> None:
     """Make streams and consumers what this version needs; safe to repeat. The user must be allowed to.
+    Raises NotReachable."""
+    try:
+        async with asyncio.timeout(_SECONDS), await _connect(settings) as client:
+            await _make(client.jetstream(), settings.replicas)
+    except TimeoutError as error:
+        raise NotReachable("the broker does not answer, or this user may not make streams") from error
+    except nats.errors.Error as error:
+        raise NotReachable(f"the broker refuses: {error}") from error
 
-    Raises TimeoutError when the broker cannot be reached, nats.errors.Error when it refuses."""
-    async with asyncio.timeout(_CONNECT_SECONDS), await _connect(settings) as client:
-        stream = client.jetstream()
-        for config in streams(settings.replicas):
-            await _ensure_stream(stream, config)
-        for service, peer in PEERS.items():
-            for topic in peer.works_on:
-                await stream.add_consumer(STREAM, consumer_config(service, topic))
+
+async def _make(stream: JetStreamContext, replicas: int) -> None:
+    for config in streams(replicas):
+        await _ensure_stream(stream, config)
+    for service, peer in PEERS.items():
+        for topic in peer.works_on:
+            await stream.add_consumer(STREAM, consumer_config(service, topic))
 
 
 def streams(replicas: int) -> list[StreamConfig]:
@@ -55,15 +67,24 @@ def streams(replicas: int) -> list[StreamConfig]:
 
 
 async def _connect(settings: Nats) -> Client:
-    return await nats.connect(
-        settings.url,
-        user=settings.user or None,
-        password=settings.password.get_secret_value() or None,
-        name="setup",
-        inbox_prefix=f"inbox.{settings.user or 'setup'}",
-        reconnect_time_wait=0.05,
-        max_reconnect_attempts=-1,
-    )
+    """Tries until the broker is there, or the caller's time is over."""
+    while True:
+        try:
+            return await nats.connect(
+                settings.url.split(","),
+                user=settings.user or None,
+                password=settings.password.get_secret_value() or None,
+                name="setup",
+                inbox_prefix=f"inbox.{settings.user or 'setup'}",
+                allow_reconnect=False,
+                error_cb=_ignore,
+            )
+        except (OSError, nats.errors.NoServersError):
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def _ignore(_: Exception) -> None:
+    """What matters is raised as well."""
 
 
 async def _ensure_stream(stream: JetStreamContext, config: StreamConfig) -> None:

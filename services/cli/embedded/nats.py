@@ -14,6 +14,9 @@ SETUP = "setup"
 
 USERS = (*PEERS, SETUP)
 
+NOISE = (b"[INF]", b"Plaintext passwords")
+"""What it writes at every start; the configuration file is for its owner only."""
+
 
 def configuration(port: int, store: Path, passwords: Mapping[str, str]) -> bytes:
     """The server's configuration file (JSON is a subset of its syntax); `store` holds JetStream's data."""

@@ -32,6 +32,9 @@ GRANTS = {
 }
 """By service; see shared/presence.py for who needs which key."""
 
+NOISE = (b"Memory overcommit",)
+"""Nothing is ever saved."""
+
 _EVERYBODY = "ping client|setinfo client|setname"
 
 
@@ -48,6 +51,8 @@ def configuration(port: int, directory: Path, access_file: Path) -> bytes:
         f"port {port}",
         "protected-mode yes",
         'save ""',
+        "loglevel warning",
+        "always-show-logo no",
         "appendonly no",
         "databases 1",
         f"dir {_quoted(directory)}",

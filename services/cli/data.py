@@ -1,0 +1,95 @@
+"""The data directory of `dragoman up`: one run at a time, private files, and what the present run looks like."""
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from services.cli.embedded.credentials import write_private
+from services.cli.options import Refusal
+
+_REMNANTS_SECONDS = 12.0
+"""Children of a killed supervisor end within this time."""
+
+
+class Running(msgspec.Struct, frozen=True):
+    """One process of the run. `port` is where clients connect, 0 if they do not; `ops` its operations port."""
+
+    name: str
+    pid: int
+    ops: int = 0
+    port: int = 0
+
+
+class Run(msgspec.Struct, frozen=True):
+    """The run as others find it in `run.json`: for `dragoman admin`, and for whoever wants to kill something."""
+
+    supervisor: int
+    nats: str
+    embedded_nats: bool
+    processes: list[Running]
+
+
+def run_file(directory: Path) -> Path:
+    return directory / "run.json"
+
+
+def read_run(directory: Path) -> Run | None:
+    """None when there is none, or it is over."""
+    try:
+        run = msgspec.json.decode(run_file(directory).read_bytes(), type=Run)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return run if _lives(run.supervisor) else None
+
+
+def write_run(directory: Path, run: Run) -> None:
+    write_private(run_file(directory), msgspec.json.format(msgspec.json.encode(run)) + b"\n")
+
+
+def prepare(directory: Path, *parts: str) -> None:
+    """Make the directory and its parts, for its owner only. Raises Refusal."""
+    try:
+        for path in (directory, *(directory / part for part in parts)):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refusal(f"the data directory {directory} cannot be made: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[int]:
+    """Holds the directory; yields the lock's descriptor, which children keep too. Raises Refusal."""
+    try:
+        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise Refusal(f"the data directory {directory} cannot be written: {error.strerror}") from error
+    try:
+        _lock(descriptor, directory)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, directory: Path) -> None:
+    deadline = time.monotonic() + _REMNANTS_SECONDS
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if read_run(directory) is not None or time.monotonic() > deadline:
+                raise Refusal(f"the data directory {directory} is in use by another `dragoman up`") from error
+        time.sleep(0.1)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

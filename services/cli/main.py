@@ -1,0 +1,119 @@
+"""The command `dragoman`: one process per command, or the whole system with `up`."""
+
+import asyncio
+import importlib
+import sys
+from importlib.metadata import version as distribution_version
+from pathlib import Path
+
+import click
+
+from services.cli.options import read_settings, settings_options
+
+_VERSION = distribution_version("dragoman")
+_SETTING_OF = {
+    "port": "edge.port",
+    "host": "edge.host",
+    "data": "data",
+    "nats": "nats.url",
+    "redis": "redis.url",
+    "database": "database.url",
+}
+_HELP = {
+    "auth": "Run auth: accounts' secrets, tokens, verification.",
+    "session": "Run session: profiles, friends, chats, members.",
+    "message": "Run message: order, storage, delivery, history.",
+    "edge": "Run an edge: the WebSocket server clients connect to.",
+}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(_VERSION, prog_name="dragoman")
+def main() -> None:
+    """A chat backend whose edge speaks every client's own protocol.
+
+    Settings come from flags, the environment (DRAGOMAN_EDGE__PORT=8080), a TOML file and defaults, in this order.
+    """
+
+
+def _add_service(name: str) -> None:
+    @main.command(name, help=_HELP[name])
+    @settings_options
+    def command(file: Path | None, assignments: tuple[str, ...]) -> None:
+        from shared.process import run
+
+        settings, _ = read_settings(file, assignments)
+        sys.exit(run(name, settings, importlib.import_module(f"services.{name}.app").serve))
+
+
+for _name in _HELP:
+    _add_service(_name)
+
+
+@main.command()
+@settings_options
+@click.option("--edges", type=click.IntRange(1, 64), default=1, show_default=True, help="How many edges.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the first edge, the others follow (0: any).")
+@click.option("--host", help="Address the edges listen on.")
+@click.option("--data", type=click.Path(path_type=Path), help="Data directory (default .dragoman).")
+@click.option("--no-limits", is_flag=True, help="No rate limits, for tests and benches.")
+@click.option("--nats", help="Use this NATS server instead of the embedded one.")
+@click.option("--redis", help="Use this Redis or Valkey instead of the embedded one.")
+@click.option("--database", help="Use this database instead of SQLite files.")
+def up(
+    file: Path | None,
+    assignments: tuple[str, ...],
+    edges: int,
+    no_limits: bool,
+    **named: object,
+) -> None:
+    """Run everything on this machine: nats-server, Valkey, SQLite, all services, N edges."""
+    flags = {_SETTING_OF[option]: str(value) for option, value in named.items() if value is not None}
+    if no_limits:
+        flags["limits.rates"] = "false"
+    from services.cli.starting import start
+
+    sys.exit(start(file, assignments, flags, edges, _VERSION))
+
+
+@main.command()
+@settings_options
+def config(file: Path | None, assignments: tuple[str, ...]) -> None:
+    """Show every setting: its value, where it came from, what it means."""
+    from services.cli.listing import rows
+
+    table = rows(*read_settings(file, assignments))
+    names, values, sources = (max(len(row[column]) for row in table) for column in range(3))
+    for row in table:
+        click.echo(f"{row.name:<{names}}  {row.value:<{values}}  {row.source:<{sources}}  {row.description}".rstrip())
+
+
+@main.command()
+@settings_options
+@click.argument("what", nargs=-1, type=click.Choice(["auth", "session", "message", "streams"]))
+def migrate(file: Path | None, assignments: tuple[str, ...], what: tuple[str, ...]) -> None:
+    """Bring databases and event streams to this version (all, or only WHAT). Safe to repeat."""
+    from services.cli.operating import migrate_all
+
+    settings, sources = read_settings(file, assignments)
+    migrate_all(settings, sources, what or ("auth", "session", "message", "streams"))
+
+
+@main.group()
+def admin() -> None:
+    """The operator's work on a running system."""
+
+
+@admin.command()
+@settings_options
+@click.argument("state", type=click.Choice(["on", "off"]))
+def maintenance(file: Path | None, assignments: tuple[str, ...], state: str) -> None:
+    """Tell all clients that the server is in maintenance, or no longer."""
+    from services.cli.operating import set_maintenance
+
+    settings, sources = read_settings(file, assignments)
+    asyncio.run(set_maintenance(settings, sources, state == "on"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Where every command's settings come from, and how a wrong one is told: one sentence, exit status 2."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+from pydantic import ValidationError
+
+from shared.settings import Settings, load
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Refusal(click.ClickException):
+    """What the user must change; nothing was started."""
+
+    exit_code = 2
+
+
+def settings_options(command: F) -> F:
+    """Adds --config and --set."""
+    command = click.option(
+        "assignments", "--set", multiple=True, metavar="NAME=VALUE", help="A setting, as in edge.port=8080; repeatable."
+    )(command)
+    return click.option(
+        "file", "--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings from this TOML file."
+    )(command)
+
+
+def read_settings(
+    file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str] | None = None
+) -> tuple[Settings, dict[str, str]]:
+    """The settings and the source of each that is no default. `flags` are the command's own. Raises Refusal."""
+    values = dict(map(_split, assignments)) | dict(flags or {})
+    if file is not None and not file.is_file():
+        raise Refusal(f"the settings file {file} does not exist")
+    try:
+        return load(file, values)
+    except ValidationError as error:
+        _refuse(error, file, values)
+    except (OSError, TypeError, AttributeError, ValueError) as error:
+        raise Refusal(f"the settings cannot be read: {error}") from error
+
+
+def _split(assignment: str) -> tuple[str, str]:
+    name, equals, value = assignment.partition("=")
+    if not equals or not name.strip():
+        raise Refusal(f"--set takes NAME=VALUE, not {assignment!r}")
+    return name.strip(), value
+
+
+def _refuse(error: ValidationError, file: Path | None, values: Mapping[str, str]) -> NoReturn:
+    first = error.errors(include_url=False, include_input=False)[0]
+    name = ".".join(map(str, first["loc"]))
+    source = "a flag" if name in values else f"the environment or {file}" if file else "the environment"
+    if first["type"] == "extra_forbidden":
+        raise Refusal(f"there is no setting {name} (from {source}); `dragoman config` lists them all")
+    raise Refusal(f"the setting {name} (from {source}) is wrong: {first['msg'].removeprefix('Input ')}")

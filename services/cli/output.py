@@ -1,0 +1,59 @@
+"""The one readable log of `dragoman up`: lines of many processes, each with its name, never held up by the reader."""
+
+import queue
+import sys
+import threading
+from typing import BinaryIO
+
+_LINES = 10_000
+_FLUSH_SECONDS = 2.0
+
+
+class Output:
+    """Lines are written by a thread of its own: a reader that does not read must not stop the supervisor. What it
+    leaves unread beyond a bound is dropped, and counted in the log."""
+
+    def __init__(self, stream: BinaryIO | None = None) -> None:
+        self._stream = stream or sys.stdout.buffer
+        self._queue: queue.Queue[bytes | None] = queue.Queue(_LINES)
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._write, name="output", daemon=True)
+        self._thread.start()
+
+    def line(self, text: str) -> None:
+        self._put(f"{text}\n".encode(errors="replace"))
+
+    def of(self, name: str, line: bytes) -> None:
+        """A line that the process of this name wrote."""
+        self._put(f"{name:<8} | ".encode() + line.rstrip() + b"\n")
+
+    def close(self) -> None:
+        """Write what is there, as long as it is read."""
+        try:
+            self._queue.put(None, timeout=_FLUSH_SECONDS)
+        except queue.Full:
+            return
+        self._thread.join(_FLUSH_SECONDS)
+
+    def _put(self, line: bytes) -> None:
+        try:
+            self._queue.put_nowait(line)
+        except queue.Full:
+            self._dropped += 1
+
+    def _write(self) -> None:
+        while (line := self._queue.get()) is not None:
+            dropped, self._dropped = self._dropped, 0
+            if dropped:
+                line = f"({dropped} lines dropped: nobody read them)\n".encode() + line
+            try:
+                self._stream.write(line)
+                if self._queue.empty():
+                    self._stream.flush()
+            except (OSError, ValueError):
+                return self._discard()
+
+    def _discard(self) -> None:
+        """The reader is gone; the servers go on."""
+        while self._queue.get() is not None:
+            pass

@@ -1,0 +1,82 @@
+"""Before `dragoman up` starts anything: is everything it needs there? What is not, is told in one sentence."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from services.cli import up
+from services.cli.data import locked, prepare
+from services.cli.embedded.credentials import load_or_make
+from services.cli.family import Family
+from services.cli.options import Refusal, read_settings
+from services.cli.output import Output
+from services.cli.plan import SERVICES, Part, Plan, authority, defaults
+from services.cli.ports import free_port, try_to_bind
+from shared.settings import Log, Settings
+from shared.telemetry import configure_logging
+
+
+def start(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str], edges: int, version: str) -> int:
+    """Run until a signal; the exit status. Raises Refusal."""
+    settings, sources = _resolve(file, assignments, flags)
+    if "{service}" not in settings.database_url("{service}"):
+        raise Refusal("database.url must hold {service}: each service has a SQLite file of its own")
+    os.umask(0o077)
+    prepare(settings.data, "nats", "valkey")
+    configure_logging(Log(level="warning", json_lines=False), "up")
+    with locked(settings.data) as lock:
+        plan = _plan(settings, sources, edges)
+        with Family((lock,)) as family:
+            output = Output()
+            try:
+                return asyncio.run(up.run(plan, settings.data, family, output, version))
+            finally:
+                output.close()
+
+
+def _resolve(
+    file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str]
+) -> tuple[Settings, dict[str, str]]:
+    """The user's settings, and what `up` itself sets where the user says nothing."""
+    settings, sources = read_settings(file, assignments, flags)
+    data = settings.data.expanduser().resolve()
+    ours = {
+        name: value
+        for name, value in defaults(data, settings.edge.host, settings.edge.port).items()
+        if name not in sources
+    }
+    settings, _ = read_settings(file, assignments, {**flags, **ours, "data": str(data)})
+    return settings, sources
+
+
+def _plan(settings: Settings, sources: Mapping[str, str], edges: int) -> Plan:
+    try:
+        credentials = load_or_make(settings.data / "credentials.json")
+    except msgspec.MsgspecError as error:
+        raise Refusal(f"{settings.data / 'credentials.json'} is damaged: {error}") from error
+    except OSError as error:
+        raise Refusal(f"the data directory {settings.data} cannot be written: {error.strerror}") from error
+    services = [Part(name, name, free_port()) for name in SERVICES]
+    return Plan(
+        settings,
+        credentials,
+        nats_port=0 if "nats.url" in sources else free_port(),
+        valkey_port=0 if "redis.url" in sources else free_port(),
+        parts=(*services, *_edges(settings, edges)),
+    )
+
+
+def _edges(settings: Settings, count: int) -> list[Part]:
+    host, first = settings.edge.host, settings.edge.port
+    if first + count - 1 > 65_535:
+        raise Refusal(f"{count} edges from port {first} on are more than there are ports")
+    ports = [first + number if first else free_port() for number in range(count)]
+    for port in ports:
+        try:
+            try_to_bind(host, port)
+        except OSError as error:
+            raise Refusal(f"nothing can listen on {authority(host, port)}: {os.strerror(error.errno or 0)}") from error
+    return [Part(f"edge-{number}", "edge", free_port(), port) for number, port in enumerate(ports, 1)]

@@ -1,0 +1,150 @@
+"""One supervised child process: started, watched until it is ready, started again when it dies, stopped in order."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from services.cli.family import Family
+from services.cli.output import Output
+
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
+_STABLE_SECONDS = 10.0
+_HOPELESS_FAILURES = 5
+_POLL_SECONDS = 0.05
+_WRONG_USE = 2
+_LINE_BYTES = 65_536
+
+Check = Callable[[], Awaitable[bool]]
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to run. `check` tells whether it is ready; after `stop_seconds` of grace it is killed."""
+
+    name: str
+    command: Sequence[str]
+    check: Check
+    environment: Mapping[str, str] | None = None
+    stop_seconds: float = 5.0
+    hides: tuple[bytes, ...] = ()
+    """Lines with one of these in them are not worth reading."""
+
+
+class Hopeless(Exception):
+    """A child does not start, and trying again will not help; its own words are in the log."""
+
+
+class Child:
+    """`run` keeps the program alive until `stop`. `changed` is called whenever its pid has changed."""
+
+    def __init__(self, program: Program, family: Family, output: Output, changed: Callable[[], None]) -> None:
+        self.program = program
+        self.pid = 0
+        self.ready = asyncio.Event()
+        self._family = family
+        self._output = output
+        self._changed = changed
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = asyncio.Event()
+        self._was_ready = False
+
+    async def run(self) -> None:
+        """Raises Hopeless when the program has never been ready and fails again and again, or refuses its settings;
+        OSError when it cannot be started at all."""
+        pause, failures = _FIRST_PAUSE_SECONDS, 0
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            status = await self._live()
+            if self._stopping.is_set():
+                break
+            failures += 1
+            if not self._was_ready and (status == _WRONG_USE or failures == _HOPELESS_FAILURES):
+                raise Hopeless(f"{self.program.name} does not start (exit status {status})")
+            if time.monotonic() - started > _STABLE_SECONDS:
+                pause = _FIRST_PAUSE_SECONDS
+            self._say(f"ended ({_how(status)}), starts again in {pause:g} s")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    async def stop(self) -> None:
+        """Ask it to end, wait, insist."""
+        self._stopping.set()
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        _send(process, signal.SIGTERM)
+        _send(process, signal.SIGCONT)
+        try:
+            await asyncio.wait_for(process.wait(), self.program.stop_seconds)
+        except TimeoutError:
+            self._say("did not end in time and is killed")
+            self.kill()
+            await process.wait()
+
+    def kill(self) -> None:
+        self._stopping.set()
+        if self._process is not None:
+            _send(self._process, signal.SIGKILL)
+
+    async def _live(self) -> int:
+        """One life of the program; returns its exit status (negative: the signal it died of)."""
+        process = self._process = await asyncio.create_subprocess_exec(
+            *self.program.command,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=self.program.environment,
+            **self._family.belonging,
+        )
+        self.pid = process.pid
+        self._changed()
+        if self._stopping.is_set():
+            _send(process, signal.SIGTERM)
+        async with asyncio.TaskGroup() as tasks:
+            reading = tasks.create_task(self._read(process), name=f"read {self.program.name}")
+            watching = tasks.create_task(self._watch(), name=f"watch {self.program.name}")
+            status = await process.wait()
+            watching.cancel()
+            self.ready.clear()
+            await asyncio.wait({reading}, timeout=1.0)
+            reading.cancel()
+        self.pid = 0
+        return status
+
+    async def _watch(self) -> None:
+        while not await self.program.check():  # noqa: ASYNC110 (the other side is a process)
+            await asyncio.sleep(_POLL_SECONDS)
+        self._was_ready = True
+        self.ready.set()
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        rest = b""
+        while chunk := await process.stdout.read(_LINE_BYTES):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > _LINE_BYTES:
+                lines, rest = [*lines, rest], b""
+            for line in lines:
+                self._show(line)
+        if rest:
+            self._show(rest)
+
+    def _show(self, line: bytes) -> None:
+        if not any(noise in line for noise in self.program.hides):
+            self._output.of(self.program.name, line)
+
+    def _say(self, text: str) -> None:
+        self._output.of(self.program.name, text.encode())
+
+
+def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(number)
+
+
+def _how(status: int) -> str:
+    return f"exit status {status}" if status >= 0 else signal.Signals(-status).name

@@ -1,0 +1,159 @@
+"""`dragoman up`: the whole system on one machine, in one terminal."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from services.cli import probes
+from services.cli.data import Run, Running, run_file, write_run
+from services.cli.embedded import nats, valkey
+from services.cli.embedded.credentials import write_private
+from services.cli.family import Family
+from services.cli.output import Output
+from services.cli.plan import SERVICES, Part, Plan
+from services.cli.provision import NotReachable, provision
+from services.cli.supervisor import Child, Hopeless, Program
+from shared.migrate import upgrade
+from shared.process import unless
+from shared.tasks import Tasks
+
+_HEAL_SECONDS = 1.0
+_SERVICE_STOP_SECONDS = 10.0
+
+
+async def run(plan: Plan, directory: Path, family: Family, output: Output, version: str) -> int:
+    """Serve until a signal; the exit status: 0 after an orderly end, 1 when something could not be started."""
+    stopping = asyncio.Event()
+    house = _House(plan, directory, family, output, stopping)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, house.end)
+    try:
+        output.line(f"dragoman {version}, data in {directory}")
+        await unless(stopping, house.open())
+        await stopping.wait()
+    except (OSError, Hopeless, NotReachable) as error:
+        house.failure = str(error)
+    finally:
+        await house.close()
+    if house.failure:
+        output.line(f"error: {house.failure}")
+    return 1 if house.failure else 0
+
+
+class _House:
+    """All children: opened from the ground up, closed from the top down."""
+
+    def __init__(self, plan: Plan, directory: Path, family: Family, output: Output, stopping: asyncio.Event) -> None:
+        self.failure = ""
+        self._plan = plan
+        self._directory = directory
+        self._family = family
+        self._output = output
+        self._stopping = stopping
+        self._children: dict[str, Child] = {}
+        self._tasks = Tasks()
+
+    def end(self) -> None:
+        """A signal: the first asks for an orderly end, the second for an end."""
+        if self._stopping.is_set():
+            for child in self._children.values():
+                child.kill()
+        self._stopping.set()
+
+    async def open(self) -> None:
+        self._note()
+        self._tasks.start(self._heal(), "heal")
+        migrating = asyncio.create_task(asyncio.to_thread(self._migrate), name="migrate")
+        try:
+            await self._ready(self._start(program) for program in self._servers())
+            edges = [self._start(self._program(part)) for part in self._plan.edges]
+            await provision(self._plan.setup)
+            await migrating
+        finally:
+            migrating.cancel()
+        services = [self._start(self._program(part)) for part in self._plan.parts if part.service != "edge"]
+        await self._ready([*edges, *services])
+        self._announce()
+
+    async def close(self) -> None:
+        self._stopping.set()
+        for names in (self._names("edge"), self._names(*SERVICES), ["nats", "valkey"]):
+            await asyncio.gather(*(self._children[name].stop() for name in names if name in self._children))
+        await self._tasks.close()
+        run_file(self._directory).unlink(missing_ok=True)
+
+    def _start(self, program: Program) -> Child:
+        child = Child(program, self._family, self._output, self._note)
+        self._children[program.name] = child
+        self._tasks.start(self._keep(child), program.name)
+        return child
+
+    async def _keep(self, child: Child) -> None:
+        try:
+            await child.run()
+        except (Hopeless, OSError) as error:
+            self.failure = self.failure or str(error)
+            self._stopping.set()
+
+    async def _heal(self) -> None:
+        while True:
+            await asyncio.sleep(_HEAL_SECONDS)
+            self._family.heal()
+
+    async def _ready(self, children: Iterable[Child]) -> None:
+        await asyncio.gather(*(child.ready.wait() for child in children))
+
+    def _migrate(self) -> None:
+        for service in SERVICES:
+            try:
+                upgrade(service, self._plan.settings.database_url(service))
+            except SQLAlchemyError as error:
+                reason = str(getattr(error, "orig", error)).splitlines()[0]
+                raise Hopeless(f"the database of {service} cannot be migrated: {reason}") from error
+
+    def _servers(self) -> list[Program]:
+        """The embedded ones, configured."""
+        programs = []
+        if port := self._plan.nats_port:
+            folder = self._directory / "nats"
+            config = folder / "nats.conf"
+            write_private(config, nats.configuration(port, folder / "store", self._plan.credentials.nats))
+            programs.append(Program("nats", nats.command(config), probes.listens(port), hides=nats.NOISE))
+        if port := self._plan.valkey_port:
+            folder = self._directory / "valkey"
+            config, access = folder / "valkey.conf", folder / "users.acl"
+            write_private(access, valkey.access(self._plan.credentials.valkey))
+            write_private(config, valkey.configuration(port, folder, access))
+            programs.append(Program("valkey", valkey.command(config), probes.listens(port), hides=valkey.NOISE))
+        return programs
+
+    def _program(self, part: Part) -> Program:
+        drain = self._plan.settings.edge.drain_seconds if part.service == "edge" else 0.0
+        return Program(
+            part.name,
+            part.command,
+            probes.answers_ready(self._plan.settings.ops.host, part.ops),
+            environment=self._plan.environment(part),
+            stop_seconds=_SERVICE_STOP_SECONDS + drain,
+        )
+
+    def _names(self, *services: str) -> list[str]:
+        return [part.name for part in self._plan.parts if part.service in services]
+
+    def _note(self) -> None:
+        """Tell others what runs now."""
+        ports = {part.name: (part.ops, part.port) for part in self._plan.parts}
+        processes = [Running(name, child.pid, *ports.get(name, (0, 0))) for name, child in self._children.items()]
+        write_run(
+            self._directory, Run(os.getpid(), self._plan.nats("admin").url, bool(self._plan.nats_port), processes)
+        )
+
+    def _announce(self) -> None:
+        for part in self._plan.parts:
+            address = self._plan.address(part) if part.port else ""
+            self._output.line(f"  {part.name:<8} {address:<28} http://127.0.0.1:{part.ops}/metrics")
+        self._output.line("ready " + " ".join(map(self._plan.address, self._plan.edges)))
