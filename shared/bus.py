@@ -169,6 +169,7 @@ class Bus:
         _log.info("connecting to the bus")
         await self._broker.start()
         self._running = True
+        await self._client.flush()  # from here on, the broker knows what we listen to
         for worker in self._workers:
             await worker.check(self._client)
             self._work.start(worker.run(self._client), worker.name)
