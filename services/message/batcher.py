@@ -1,0 +1,258 @@
+"""Posting: what waits becomes one transaction, its envelopes, then its answers.
+
+Two loops: one commits a batch while the other fans out and answers the one before. Batches pass from the one to the
+other in order, so a chat's messages are handed to NATS in the order of their index, and every request's answer after
+the envelopes of all its messages. A request is never split: one of more than `batch_rows` messages is a batch alone.
+A request for whose chats session must be asked stands aside meanwhile and holds nobody up; no sender has two requests
+under way, so none of their messages overtakes another.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from services.message.domain import LATE, MESSAGE_OVERHEAD_BYTES, refusal
+from services.message.fanout import Fanout
+from services.message.membership import Memberships, Roster
+from services.message.metrics import Metrics
+from services.message.store import OutcomeUnknown, Store
+from shared.contract.errors import ErrorCode, Failure
+from shared.contract.ids import ChatId
+from shared.contract.message import Draft, Posted, PostMessages, PostResults
+from shared.contract.model import Message
+from shared.database import DatabaseUnavailable, now_ms
+from shared.presence import Presence
+from shared.tasks import Tasks
+from shared.telemetry import log
+
+_log = log(__name__)
+
+_BATCHES_WAITING = 64
+"""So many batches' messages may be unanswered; a request beyond is refused."""
+_BYTES_WAITING = 64 * 1024 * 1024
+_UNKNOWN_PAUSE_SECONDS = 0.5
+
+OVERLOADED = Failure(ErrorCode.UNAVAILABLE, "overloaded, please try again")
+_AWAY = Failure(ErrorCode.UNAVAILABLE, "the database does not answer, please try again")
+_BROKEN = Failure(ErrorCode.INTERNAL, "internal error")
+
+Outcome = Message | Failure
+
+
+class Responder(Protocol):
+    """Takes the answer to one request."""
+
+    async def answer(self, reply: object) -> None: ...
+
+    async def refuse(self, failure: Failure) -> None: ...
+
+
+class _Request:
+    """One edge's turn on its way: what was asked, then what came of it."""
+
+    __slots__ = ("chats", "drafts", "outcomes", "responder", "rosters", "size")
+
+    def __init__(self, drafts: list[Draft], responder: Responder) -> None:
+        self.drafts = drafts
+        self.responder = responder
+        self.chats = {draft.chat for draft in drafts}
+        self.size = sum([len(draft.body) for draft in drafts]) + MESSAGE_OVERHEAD_BYTES * len(drafts)
+        self.rosters: Mapping[ChatId, Roster | Failure] | None = None
+        """Of its chats, once they are known."""
+        self.outcomes: list[Outcome] = []
+
+    def results(self) -> PostResults:
+        posted: list[Posted | None] = []
+        failures: dict[int, Failure] = {}
+        for position, outcome in enumerate(self.outcomes):
+            if isinstance(outcome, Message):
+                posted.append(Posted(outcome.id, outcome.index, outcome.time))
+            else:
+                posted.append(None)
+                failures[position] = outcome
+        return PostResults(posted, failures)
+
+
+class Batcher:
+    """`submit` requests while `run` is under way; after `close`, it ends when everything is answered."""
+
+    def __init__(
+        self,
+        store: Store,
+        memberships: Memberships,
+        presence: Presence,
+        fanout: Fanout,
+        metrics: Metrics,
+        batch_rows: int,
+    ) -> None:
+        self._store = store
+        self._memberships = memberships
+        self._presence = presence
+        self._fanout = fanout
+        self._metrics = metrics
+        self._batch_rows = batch_rows
+        self._queue: deque[_Request] = deque()
+        self._wake = asyncio.Event()
+        self._committed: asyncio.Queue[list[_Request] | None] = asyncio.Queue(1)
+        self._tasks = Tasks()
+        self._rows = self._bytes = self._requests = 0
+        self._closed = False
+
+    def submit(self, request: PostMessages, responder: Responder) -> None:
+        """Queue a request, or refuse it when too much waits already."""
+        waiting = _Request(request.drafts, responder)
+        full = self._rows >= _BATCHES_WAITING * self._batch_rows or self._bytes >= _BYTES_WAITING
+        if full or self._closed:
+            self._metrics.refused[ErrorCode.UNAVAILABLE].inc(len(request.drafts))
+            self._tasks.start(responder.refuse(OVERLOADED), "refuse")
+            return
+        self._account(waiting, 1)
+        self._put(waiting)
+
+    def close(self) -> None:
+        """Take nothing new."""
+        self._closed = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._commit_all(), name="commit")
+                group.create_task(self._fan_out_all(), name="fan out")
+        finally:
+            await self._tasks.close()
+
+    def _put(self, request: _Request) -> None:
+        self._queue.append(request)
+        self._wake.set()
+
+    def _account(self, request: _Request, sign: int) -> None:
+        self._requests += sign
+        self._rows += sign * len(request.drafts)
+        self._bytes += sign * request.size
+        self._metrics.queue_rows.set(self._rows)
+
+    # Committing
+
+    async def _commit_all(self) -> None:
+        while requests := await self._next():
+            if ready := await self._with_rosters(requests):
+                await self._commit(ready)
+                await self._committed.put(ready)
+        await self._committed.put(None)
+
+    async def _next(self) -> list[_Request]:
+        """Everything that waits, up to a batch; nothing when it is over."""
+        while not self._queue:
+            if self._closed and not self._requests:
+                return []
+            self._wake.clear()
+            await self._wake.wait()
+        requests = [self._queue.popleft()]
+        rows = len(requests[0].drafts)
+        while self._queue and rows + len(self._queue[0].drafts) <= self._batch_rows:
+            requests.append(self._queue.popleft())
+            rows += len(requests[-1].drafts)
+        return requests
+
+    async def _with_rosters(self, requests: Iterable[_Request]) -> list[_Request]:
+        """Those whose chats' members are known; the others come back when they are."""
+        new = [request for request in requests if request.rosters is None]
+        ready = [request for request in requests if request.rosters is not None]
+        chats = set[ChatId]().union(*(request.chats for request in new))
+        versions = (await self._presence.look_up(chats=chats)).versions if chats else {}
+        good = {chat: roster for chat in chats if (roster := self._memberships.good(chat, versions)) is not None}
+        for request in new:
+            if request.chats <= good.keys():
+                request.rosters = good
+                ready.append(request)
+            else:
+                self._tasks.start(self._ask_rosters(request, versions), "rosters")
+        return ready
+
+    async def _ask_rosters(self, request: _Request, versions: Mapping[ChatId, int]) -> None:
+        request.rosters = await self._memberships.rosters(request.chats, versions)
+        self._put(request)
+
+    async def _commit(self, requests: list[_Request]) -> None:
+        now = now_ms()
+        verdicts: list[Failure | None] = []
+        accepted: list[Draft] = []
+        for request in requests:
+            for draft in request.drafts:
+                verdict = self._verdict(draft, request, now)
+                verdicts.append(verdict)
+                if verdict is None:
+                    accepted.append(draft)
+        committed = iter(await self._post(accepted) if accepted else ())
+        outcomes = iter([next(committed) if verdict is None else verdict for verdict in verdicts])
+        for request in requests:
+            request.outcomes = [next(outcomes) for _ in request.drafts]
+
+    def _verdict(self, draft: Draft, request: _Request, now: int) -> Failure | None:
+        assert request.rosters is not None
+        roster = request.rosters[draft.chat]
+        return refusal(draft, roster if isinstance(roster, Failure) else roster.members, now)
+
+    async def _post(self, drafts: Sequence[Draft]) -> list[Outcome]:
+        """One outcome per draft. What the database takes from nobody is found by halving the batch."""
+        started = time.perf_counter()
+        try:
+            outcomes, duplicates = await self._post_for_sure(drafts)
+        except DatabaseUnavailable:
+            return [_AWAY] * len(drafts)
+        except Exception:
+            if len(drafts) == 1:
+                _log.exception("message refused by the database")
+                return [_BROKEN]
+            self._metrics.retries.labels("content").inc()
+            middle = len(drafts) // 2
+            return await self._post(drafts[:middle]) + await self._post(drafts[middle:])
+        self._metrics.commit_seconds.observe(time.perf_counter() - started)
+        self._metrics.batch_rows.observe(len(drafts))
+        self._metrics.duplicates.inc(duplicates)
+        return [LATE if outcome is None else outcome for outcome in outcomes]
+
+    async def _post_for_sure(self, drafts: Sequence[Draft]) -> tuple[Sequence[Message | None], int]:
+        """When a commit gets no answer, nothing else is done until it is known what became of it: what was committed
+        must be told to its recipients. Raises DatabaseUnavailable when nothing was committed."""
+        unknown = False
+        while True:
+            try:
+                return await self._store.post(drafts)
+            except OutcomeUnknown:
+                unknown = True
+            except DatabaseUnavailable:
+                if not unknown:
+                    raise
+            self._metrics.retries.labels("unknown").inc()
+            await asyncio.sleep(_UNKNOWN_PAUSE_SECONDS)
+
+    # Fanning out
+
+    async def _fan_out_all(self) -> None:
+        while (requests := await self._committed.get()) is not None:
+            try:
+                await self._fan_out(requests)
+            except Exception:
+                _log.exception("batch not fanned out")
+                self._fanout.announce_loss()
+            for request in requests:
+                self._account(request, -1)
+            self._wake.set()
+
+    async def _fan_out(self, requests: Sequence[_Request]) -> None:
+        started = time.perf_counter()
+        outcomes = [outcome for request in requests for outcome in request.outcomes]
+        messages = [outcome for outcome in outcomes if isinstance(outcome, Message)]
+        if messages:
+            await self._fanout.deliver(messages)
+            self._metrics.fan_out_seconds.observe(time.perf_counter() - started)
+        for request in requests:
+            await request.responder.answer(request.results())
+        self._metrics.acknowledged.inc(len(messages))
+        for outcome in outcomes:
+            if not isinstance(outcome, Message):
+                self._metrics.refused[outcome.code].inc()

@@ -1,0 +1,197 @@
+"""From committed messages to envelopes: one per edge node and batch, counted so that a loss shows.
+
+Counters start at 1 per subject and run. Heartbeats repeat those of the last ten minutes; one that is not named says
+nothing. Counters of nodes that were sent nothing are kept all the same, so that none is ever set back for a node that
+lives (a node is one run of one edge); only of more than 4,096 nodes the longest unused are forgotten.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from itertools import chain
+from typing import NamedTuple
+
+import msgspec
+import nats.errors
+
+from services.message.domain import size_of
+from services.message.membership import Memberships, Roster
+from services.message.metrics import Metrics
+from shared.contract import subjects
+from shared.contract.edge import Delivery, Envelope, Heartbeat
+from shared.contract.errors import Failure
+from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.model import Message
+from shared.database import now_ms
+from shared.presence import Presence, Whereabouts
+from shared.telemetry import log
+
+_log = log(__name__)
+
+_ALL = NodeId("all")
+"""Counts the broadcasts."""
+_BEAT_SECONDS = 1.0
+_REPEATED_SECONDS = 600.0
+_NODES_KEPT = 4096
+_ENVELOPE_BYTES = 480 * 1024
+_RECIPIENT_BYTES = 9
+_LISTED = 40_000
+"""Recipients of one message that are named; more would not fit an envelope."""
+
+Publish = Callable[[str, bytes], Awaitable[None]]
+"""Hands a message to NATS. Raises nats.errors.Error."""
+
+_pack = msgspec.msgpack.Encoder().encode
+
+
+class _Route(NamedTuple):
+    """Where a chat's messages go: by node (or `_ALL`) the recipients there, None for all its local members."""
+
+    version: int
+    recipients: dict[NodeId, list[AccountId] | None]
+
+
+_NOWHERE = _Route(0, {})
+
+
+class Fanout:
+    """One replica's. `deliver` one batch after the other; `run` beats beside it."""
+
+    def __init__(
+        self, publish: Publish, presence: Presence, memberships: Memberships, metrics: Metrics, broadcast_members: int
+    ) -> None:
+        self.replica = secrets.token_hex(8)
+        self.epoch = now_ms()
+        self._publish = publish
+        self._presence = presence
+        self._memberships = memberships
+        self._metrics = metrics
+        self._big = min(broadcast_members, _LISTED)
+        self._counters: dict[NodeId, int] = {}
+        self._used: dict[NodeId, float] = {}
+
+    # Envelopes
+
+    async def deliver(self, messages: Collection[Message]) -> None:
+        """Tell the edges; afterwards everything is handed to NATS, or a loss is announced."""
+        routes = await self._routes({message.chat for message in messages})
+        pages: dict[NodeId, list[Delivery]] = {}
+        room: dict[NodeId, int] = {}
+        for message in messages:
+            version, recipients_at = routes.get(message.chat, _NOWHERE)
+            for node, recipients in recipients_at.items():
+                size = size_of(message) + _RECIPIENT_BYTES * len(recipients or ())
+                if size > room.get(node, 0):
+                    await self._send(node, pages.pop(node, []))
+                    room[node] = _ENVELOPE_BYTES
+                room[node] -= size
+                pages.setdefault(node, []).append(Delivery(message, recipients, version))
+        for node, deliveries in pages.items():
+            await self._send(node, deliveries)
+
+    async def _routes(self, chats: set[ChatId]) -> dict[ChatId, _Route]:
+        """By the members and their nodes as they are now, after the commit. A chat without a roster is left out."""
+        rosters = {chat: roster for chat in chats if (roster := self._memberships.known(chat)) is not None}
+        asked = {chat: roster.version for chat, roster in rosters.items()}
+        where = await self._presence.look_up(self._listed(rosters.values()), chats)
+        moved = [
+            chat for chat in chats if self._has_moved(rosters.get(chat), asked.get(chat), where.versions.get(chat))
+        ]
+        if moved:
+            where = await self._follow(moved, rosters, where)
+        if where.nodes is None:
+            self._metrics.presence_unknown.inc()
+        nodes_of = _by_account(where)
+        return {chat: self._route(roster, named.get(chat, 0), nodes_of) for chat, roster in rosters.items()}
+
+    def _has_moved(self, roster: Roster | None, asked: int | None, version: int) -> bool:
+        """Whether there may be members whose nodes were not `asked` for. Edges know the members of big chats."""
+        if roster is None:
+            return True
+        return len(roster.members) < self._big and (roster.version != asked or version > roster.confirmed)
+
+    async def _follow(self, moved: list[ChatId], rosters: dict[ChatId, Roster], where: Whereabouts) -> Whereabouts:
+        """Membership has changed since it was checked: the members are the new ones."""
+        for chat, roster in (await self._memberships.rosters(moved, where.versions)).items():
+            if isinstance(roster, Failure):
+                rosters.pop(chat, None)
+                self.announce_loss()
+            else:
+                rosters[chat] = roster
+        newer = await self._presence.look_up(self._listed(rosters[chat] for chat in moved if chat in rosters))
+        if where.nodes is None or newer.nodes is None:
+            return where._replace(nodes=None)
+        both = {node: set(accounts) for node, accounts in where.nodes.items()}
+        for node, accounts in newer.nodes.items():
+            both.setdefault(node, set()).update(accounts)
+        return where._replace(nodes={node: list(accounts) for node, accounts in both.items()})
+
+    def _listed(self, rosters: Iterable[Roster]) -> set[AccountId]:
+        return set(chain.from_iterable(roster.members for roster in rosters if len(roster.members) < self._big))
+
+    def _route(self, roster: Roster, version: int, nodes_of: dict[AccountId, list[NodeId]] | None) -> _Route:
+        if len(roster.members) >= self._big:
+            return _Route(max(version, roster.version), {_ALL: None})
+        if nodes_of is None:
+            return _Route(roster.version, {_ALL: list(roster.members)})
+        recipients: dict[NodeId, list[AccountId]] = {}
+        for account in roster.members:
+            for node in nodes_of.get(account, ()):
+                recipients.setdefault(node, []).append(account)
+        return _Route(roster.version, {**recipients})
+
+    async def _send(self, node: NodeId, deliveries: list[Delivery]) -> None:
+        if not deliveries:
+            return
+        payload = _pack(Envelope(self.replica, self.epoch, self._count(node), deliveries))
+        self._metrics.envelope_bytes.observe(len(payload))
+        try:
+            await self._publish(subjects.BROADCAST if node == _ALL else subjects.deliver(node), payload)
+        except nats.errors.Error as error:
+            self._metrics.losses.inc()
+            _log.warning("envelope lost", node=node, error=repr(error))
+
+    def announce_loss(self) -> None:
+        """Count a broadcast that is never sent: the next heartbeat makes every edge sync."""
+        self._count(_ALL)
+        self._metrics.losses.inc()
+
+    def _count(self, node: NodeId) -> int:
+        counter = self._counters.pop(node, 0) + 1
+        self._counters[node] = counter
+        self._used[node] = time.monotonic()
+        if len(self._counters) > _NODES_KEPT:
+            longest_unused = next(node for node in self._counters if node != _ALL)
+            del self._counters[longest_unused], self._used[longest_unused]
+        return counter
+
+    # Heartbeats
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        while True:
+            await self._beat()
+            await asyncio.sleep(_BEAT_SECONDS)
+
+    async def farewell(self) -> None:
+        """Everything is sent; this replica will not be missed."""
+        await self._beat(leaving=True)
+
+    async def _beat(self, *, leaving: bool = False) -> None:
+        since = time.monotonic() - _REPEATED_SECONDS
+        counters = {str(node): counter for node, counter in self._counters.items() if self._used[node] > since}
+        try:
+            await self._publish(subjects.HEARTBEAT, _pack(Heartbeat(self.replica, self.epoch, counters, leaving)))
+        except nats.errors.Error as error:
+            _log.warning("heartbeat lost", error=repr(error))
+
+
+def _by_account(where: Whereabouts) -> dict[AccountId, list[NodeId]] | None:
+    if where.nodes is None:
+        return None
+    nodes_of: dict[AccountId, list[NodeId]] = {}
+    for node, accounts in where.nodes.items():
+        for account in accounts:
+            nodes_of.setdefault(account, []).append(node)
+    return nodes_of

@@ -1,0 +1,40 @@
+"""What message counts, beside the requests that the bus counts."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from shared.contract.errors import ErrorCode
+
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_BYTES = (256, 1024, 4096, 16_384, 65_536, 262_144, 524_288)
+
+
+class Metrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.batch_rows = Histogram(
+            "dragoman_message_batch_rows", "Messages in one transaction", buckets=_ROWS, registry=registry
+        )
+        self.commit_seconds = Histogram(
+            "dragoman_message_commit_seconds", "Time to commit a batch", buckets=_SECONDS, registry=registry
+        )
+        self.fan_out_seconds = Histogram(
+            "dragoman_message_fan_out_seconds", "Time to hand a batch to NATS", buckets=_SECONDS, registry=registry
+        )
+        self.envelope_bytes = Histogram(
+            "dragoman_message_envelope_bytes", "Size of an envelope", buckets=_BYTES, registry=registry
+        )
+        self.acknowledged = Counter("dragoman_message_acknowledged", "Messages acknowledged", registry=registry)
+        self.duplicates = Counter("dragoman_message_duplicates", "Nonces seen before", registry=registry)
+        self.queue_rows = Gauge("dragoman_message_queue_rows", "Messages not answered yet", registry=registry)
+        self.retries = Counter("dragoman_message_retries", "Batches tried again", ["cause"], registry=registry)
+        self.presence_unknown = Counter(
+            "dragoman_message_presence_unknown", "Batches told to every edge for lack of presence", registry=registry
+        )
+        self.losses = Counter(
+            "dragoman_message_losses", "Fan-outs given up: edges were told to sync", registry=registry
+        )
+        self.refreshes = Counter(
+            "dragoman_message_membership_refreshes", "Memberships asked of session", ["outcome"], registry=registry
+        )
+        refused = Counter("dragoman_message_refused", "Messages refused", ["code"], registry=registry)
+        self.refused = {code: refused.labels(code.value) for code in ErrorCode}

@@ -1,0 +1,82 @@
+"""The database of message: what is posted, and who has read how far. Use cases say what, here is how."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from services.message.store.marking import erase, mark_read
+from services.message.store.posting import Committed, Stalled, make_heads, post
+from services.message.store.reading import Snapshot
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.message import Draft, ReadRange
+from shared.database import Database, DatabaseUnavailable, now_ms
+
+__all__ = ["Committed", "OutcomeUnknown", "Snapshot", "Store"]
+
+T = TypeVar("T")
+
+_HEADS_KNOWN = 200_000
+
+
+class OutcomeUnknown(DatabaseUnavailable):
+    """The commit itself got no answer. The same drafts, posted again, will tell."""
+
+
+class Store:
+    """Each call is one transaction. Raises DatabaseUnavailable."""
+
+    def __init__(self, database: Database, now: Callable[[], int] = now_ms) -> None:
+        self._database = database
+        self._now = now
+        self._with_head: set[ChatId] = set()
+
+    async def check(self) -> None:
+        await self._database.check()
+
+    async def read(self, work: Callable[[Snapshot], T]) -> T:
+        """All that `work` reads is one snapshot."""
+        return await self._database.read(lambda connection: work(Snapshot(connection)))
+
+    async def post(self, drafts: Sequence[Draft]) -> Committed:
+        """Commit the drafts in this order; with a deadline that passes meanwhile, all but that one. `drafts` must not
+        be empty. Raises OutcomeUnknown; what the database says to bad content comes through."""
+        while True:
+            try:
+                return await self._post(drafts)
+            except Stalled:
+                continue
+
+    async def _post(self, drafts: Sequence[Draft]) -> Committed:
+        chats = {draft.chat for draft in drafts}
+        committing = False
+
+        def work(connection: sa.Connection) -> Committed:
+            nonlocal committing
+            committing = False
+            if new := chats - self._with_head:
+                make_heads(connection, new)
+            committed = post(connection, drafts, self._now)
+            committing = True
+            return committed
+
+        try:
+            committed = await self._database.write(work)
+        except DatabaseUnavailable as error:
+            if committing:
+                raise OutcomeUnknown from error
+            raise
+        self._remember(chats)
+        return committed
+
+    def _remember(self, chats: set[ChatId]) -> None:
+        """Heads are never deleted: making them once is enough."""
+        if len(self._with_head) > _HEADS_KNOWN:
+            self._with_head.clear()
+        self._with_head |= chats
+
+    async def mark_read(self, ranges: Iterable[ReadRange], most: int) -> None:
+        await self._database.write(lambda connection: mark_read(connection, ranges, most))
+
+    async def erase(self, account: AccountId) -> None:
+        await self._database.write(lambda connection: erase(connection, account))

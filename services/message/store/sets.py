@@ -1,0 +1,58 @@
+"""Statements over a set of rows, in the words of both databases.
+
+SQLite takes the set as JSON (`:rows`), PostgreSQL as the text of one array a column (`:a`, `:b`, `:c`, `:d`), which is
+far cheaper to write than what the driver makes of a list. The statement is always the same, so it is prepared once.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+Rows = Sequence[Sequence[int | str]]
+
+_HEX = r'"\\x%s"'
+_json = msgspec.json.Encoder().encode
+
+
+class SetStatement:
+    """The rows given hold integers, or texts without quotes and backslashes; there must be one at least."""
+
+    def __init__(self, *, sqlite: str, postgresql: str) -> None:
+        self._texts = {"sqlite": sa.text(sqlite), "postgresql": sa.text(postgresql)}
+
+    def run(self, connection: sa.Connection, rows: Rows, **others: object) -> None:
+        """`others` are further parameters."""
+        self._execute(connection, rows, others)
+
+    def fetch(self, connection: sa.Connection, rows: Rows, **others: object) -> Sequence[Any]:
+        """As `run`; returns what is selected."""
+        return self._execute(connection, rows, others).all()
+
+    def _execute(self, connection: sa.Connection, rows: Rows, others: dict[str, object]) -> sa.CursorResult[Any]:
+        name = connection.dialect.name
+        return connection.execute(self._texts[name], _parameters(name, rows) | others)
+
+
+def _parameters(dialect: str, rows: Rows) -> dict[str, object]:
+    if dialect == "sqlite":
+        return {"rows": _json(rows).decode()}
+    return dict(zip("abcd", map(array, zip(*rows, strict=True)), strict=False))
+
+
+def array(values: Sequence[int | str]) -> str:
+    """PostgreSQL's text of an array."""
+    if isinstance(values[0], str):
+        values = [f'"{value}"' for value in values]
+    return f"{{{','.join(map(str, values))}}}"
+
+
+def byte_array(values: Iterable[bytes]) -> str:
+    """PostgreSQL's text of bytea[]."""
+    return f"{{{','.join([_HEX % value.hex() for value in values])}}}"
+
+
+def singles(numbers: Iterable[int]) -> list[tuple[int]]:
+    """A set of one column."""
+    return [(number,) for number in numbers]
