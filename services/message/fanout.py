@@ -95,9 +95,8 @@ class Fanout:
         rosters = {chat: roster for chat in chats if (roster := self._memberships.known(chat)) is not None}
         asked = {chat: roster.version for chat, roster in rosters.items()}
         where = await self._presence.look_up(self._listed(rosters.values()), chats)
-        moved = [
-            chat for chat in chats if self._has_moved(rosters.get(chat), asked.get(chat), where.versions.get(chat))
-        ]
+        named = where.versions
+        moved = [chat for chat in chats if self._has_moved(rosters.get(chat), asked.get(chat), named.get(chat, 0))]
         if moved:
             where = await self._follow(moved, rosters, where)
         if where.nodes is None:
