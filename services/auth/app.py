@@ -5,6 +5,7 @@ Ready means that NATS and the database answer. Redis is no condition: without it
 
 import asyncio
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 from services.auth.counters import Counters
@@ -20,7 +21,8 @@ from services.auth.service import Accounts
 from services.auth.upkeep import keep_up
 from services.auth.verification import Verification
 from shared.bus import Bus
-from shared.database import Database
+from shared.database import Database, DatabaseUnavailable
+from shared.migrate import require_current
 from shared.ops import OpsServer
 from shared.process import unless
 from shared.settings import Settings
@@ -28,12 +30,13 @@ from shared.tasks import Tasks
 from shared.telemetry import log, new_registry
 
 _log = log(__name__)
-_LAST_RELAY_SECONDS = 2.0
+_DATABASE_PAUSE_SECONDS = 1.0
 _OPS_SECONDS = 2.0
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
-    """Run until `stopping` is set. Raises OSError or ValueError when the keys cannot be used."""
+    """Run until `stopping` is set. Dependencies that are not there yet are waited for.
+    Raises OSError or ValueError when the keys cannot be used, NotMigrated."""
     registry = new_registry()
     metrics = Metrics(registry)
     keyring = await asyncio.to_thread(Keyring, settings.auth)
@@ -61,13 +64,12 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:
-        await unless(stopping, bus.start())
-        _log.info("auth serves")
-        await _beside(stopping, relay.run(), keep_up(database, keyring, settings.auth.legacy_token_days))
+        await unless(stopping, _start(database, bus))
+        if not stopping.is_set():
+            upkeep = keep_up(database, keyring, settings.auth.legacy_token_days)
+            await _work(stopping, ops, bus, relay, upkeep)
     finally:
         ops.draining = True
-        await bus.drain()
-        await relay.finish(_LAST_RELAY_SECONDS)
         await bus.stop()
         await passwords.close()
         await counters.close()
@@ -76,10 +78,28 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await tasks.finish(_OPS_SECONDS)
 
 
-async def _beside(stopping: asyncio.Event, *work: Coroutine[Any, Any, None]) -> None:
-    """Do endless work until it is time to stop. If some of it fails, the process does, and is started again."""
+async def _start(database: Database, bus: Bus) -> None:
+    """Wait for the database, then for the broker. Raises NotMigrated."""
+    while True:
+        try:
+            await database.read(partial(require_current, "auth"))
+            break
+        except DatabaseUnavailable:
+            await asyncio.sleep(_DATABASE_PAUSE_SECONDS)
+    await bus.start()
+    _log.info("auth serves")
+
+
+async def _work(
+    stopping: asyncio.Event, ops: OpsServer, bus: Bus, relay: Relay, upkeep: Coroutine[Any, Any, None]
+) -> None:
+    """Until it is time to stop; then nothing new comes in, and what is committed is told. If some of it fails, the
+    process does, and is started again."""
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(part) for part in work]
+        group.create_task(relay.run(), name="relay")
+        keeper = group.create_task(upkeep, name="upkeep")
         await stopping.wait()
-        for task in tasks:
-            task.cancel()
+        ops.draining = True
+        await bus.drain()
+        keeper.cancel()
+        relay.end()

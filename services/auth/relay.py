@@ -26,35 +26,43 @@ class Relay:
         self._bus = bus
         self._metrics = metrics
         self._woken = asyncio.Event()
+        self._ending = False
 
     def wake(self) -> None:
         """An event was committed."""
         self._woken.set()
 
+    def end(self) -> None:
+        """Tell what was committed until now, once, and return from `run`: what remains is durable."""
+        self._ending = True
+        self._woken.set()
+
     async def run(self) -> None:
-        """Until cancelled."""
-        while True:
-            self._woken.clear()
-            await self._attempt()
-            try:
-                await asyncio.wait_for(self._woken.wait(), _EVERY_SECONDS)
-            except TimeoutError:
-                continue
+        """Until `end`. (Never by cancelling: what waits inside the broker's client may not notice.)"""
+        ending = False
+        while not ending:
+            ending = self._ending
+            if not await self._attempt() and not ending:
+                await self._rest()
 
-    async def finish(self, timeout_seconds: float) -> None:
-        """One last time before the bus is left; what remains is durable and is told by whoever comes next."""
+    async def _rest(self) -> None:
         try:
-            await asyncio.wait_for(self._attempt(), timeout_seconds)
+            async with asyncio.timeout(_EVERY_SECONDS):
+                await self._woken.wait()
         except TimeoutError:
-            _log.warning("events left for the next start")
+            return
+        self._woken.clear()
 
-    async def _attempt(self) -> None:
+    async def _attempt(self) -> bool:
+        """Whether there was something, and all of it is told: perhaps there is more."""
         try:
-            while entries := await self._database.read(partial(outbox.oldest, limit=_BATCH)):
-                await self._tell(entries)
+            entries = await self._database.read(partial(outbox.oldest, limit=_BATCH))
+            await self._tell(entries)
         except (nats.errors.Error, DatabaseUnavailable, TimeoutError) as error:
             self._metrics.relay_failures.inc()
             _log.warning("events wait to be told", error=repr(error))
+            return False
+        return bool(entries)
 
     async def _tell(self, entries: list[Entry]) -> None:
         told: list[int] = []

@@ -1,0 +1,75 @@
+"""Auth's parts on real servers, with hashes that cost next to nothing."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.auth.metrics import Metrics
+from shared import settings as given
+from shared.database import Database
+from shared.migrate import upgrade
+from shared.settings import Settings
+from tests.servers import NatsServer, ValkeyServer
+from tests.services.auth.world import World
+
+MakeWorld = Callable[..., World]
+
+
+def cheap_auth(keys: Path) -> given.Auth:
+    return given.Auth(keys=keys, argon2_memory_kib=8, argon2_iterations=1)
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(CollectorRegistry())
+
+
+def settings_of(url: str, **sections: object) -> Settings:
+    return Settings(database=given.Database(url=SecretStr(url)), **sections)  # type: ignore[arg-type]
+
+
+def migrated(url: str) -> str:
+    upgrade("auth", settings_of(url).database_url("auth"))
+    return url
+
+
+@pytest.fixture
+def tables_url(database_url: str) -> str:
+    """SQLite, then PostgreSQL."""
+    return migrated(database_url)
+
+
+@pytest.fixture
+async def database(tables_url: str) -> AsyncIterator[Database]:
+    database = Database(settings_of(tables_url).database_url("auth"))
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return migrated(f"sqlite:///{tmp_path / 'auth.db'}")
+
+
+@pytest.fixture
+async def make_world(nats_server: NatsServer, valkey_server: ValkeyServer, tmp_path: Path) -> AsyncIterator[MakeWorld]:
+    """Makes a world around auth, from the sections of its settings that matter to a test."""
+    worlds: list[World] = []
+
+    def make(database_url: str, **sections: object) -> World:
+        usual = {
+            "nats": nats_server.settings("auth"),
+            "redis": valkey_server.settings("auth"),
+            "auth": cheap_auth(tmp_path / "keys"),
+            "mail": given.Mail(outbox=tmp_path / "outbox"),
+            "limits": given.Limits(rates=False),
+        }
+        worlds.append(World(settings_of(database_url, **{**usual, **sections}), nats_server))
+        return worlds[-1]
+
+    yield make
+    for world in worlds:
+        await world.close()
