@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from services.edge.delivery import Delivery
 from services.edge.endpoint import Endpoint
 from services.edge.gateway import Gateway
-from services.edge.http import Http
+from services.edge.http import HttpApp, Outcome
 from services.edge.lease import Lease
 from services.edge.metrics import Metrics
 from services.edge.node import Node, Turn
@@ -19,7 +19,7 @@ from services.edge.upstream import Upstream
 from services.edge.watch import Watcher
 from shared.bus import Bus
 from shared.contract import subjects
-from shared.contract.auth import Opened, OpenVerification
+from shared.contract.auth import OpenVerification
 from shared.contract.edge import Flush, Flushed
 from shared.contract.ids import NodeId
 from shared.ops import OpsServer
@@ -47,7 +47,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     endpoint = Endpoint(node, performer.perform)
     watcher = Watcher(node, endpoint.tell_all)
     lease = Lease(presence, node_id, residents, delivery, settings.edge.lease_seconds)
-    gateway = Gateway(settings.edge, settings.limits, endpoint, Http(_open_verification(bus)))
+    gateway = Gateway(settings.edge, settings.limits, endpoint, HttpApp(_open_verification(bus)))
     ops = OpsServer(settings.ops, registry, {"nats": bus.check})
 
     delivery.listen()
@@ -81,9 +81,10 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await presence.close()
 
 
-def _open_verification(bus: Bus) -> Callable[[str, str], Awaitable[Opened]]:
-    async def opened(ticket: str, code: str) -> Opened:
-        return await bus.ask(subjects.OPEN_VERIFICATION, OpenVerification(ticket, code), seconds=5.0, retry=True)
+def _open_verification(bus: Bus) -> Callable[[str, str], Awaitable[Outcome]]:
+    async def opened(ticket: str, code: str) -> Outcome:
+        link = OpenVerification(ticket, code)
+        return (await bus.ask(subjects.OPEN_VERIFICATION, link, seconds=5.0, retry=True)).outcome
 
     return opened
 
