@@ -124,7 +124,7 @@ class Message(_Section):
 
 
 class Edge(_Section):
-    name: str = Field("edge-1", description="of this edge, unlike all others")
+    name: str = Field("edge-1", pattern="^[A-Za-z0-9_-]{1,64}$", description="of this edge, unlike all others")
     host: str = Field("127.0.0.1", description="address clients connect to")
     port: int = Field(8080, ge=0, le=65535, description="port clients connect to")
     public_url: str = Field("", description="http(s)://host[:port] of links; empty: the connection's Host")
