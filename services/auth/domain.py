@@ -19,15 +19,16 @@ IDENTIFIER_CHARACTERS = 254
 USERNAME_CHARACTERS = 64
 SECRET_BYTES = 1024
 TEXT_CHARACTERS = 1024
-"""A signature, an answer, an address of this server."""
+"""A signature, an answer."""
 NAME_CHARACTERS = 128
-"""A node, a client's address, a ticket, a code, a login session."""
+"""A client's address, a ticket, a code, a login session."""
 
 FREE_FAILURES = 10
 LONGEST_DELAY_SECONDS = 2.0
 _FIRST_DELAY_SECONDS = 0.1
 
 _EMAIL = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+")
+_NODE = re.compile(r"[A-Za-z0-9_-]{0,128}")
 _TEN_DIGITS = re.compile(r"[0-9]{10}")
 _HEX = {Scheme.MD5: re.compile(r"[0-9a-f]{32}"), Scheme.SHA256: re.compile(r"[0-9a-f]{64}")}
 _LARGEST = 2**63 - 1
@@ -81,42 +82,49 @@ def number(identifier: str) -> int:
 def check_registration(request: Register, nickname_characters: int) -> None:
     """Raises Refused (`invalid`) and names the field."""
     if request.email:
-        _check(len(request.email) <= IDENTIFIER_CHARACTERS and bool(_EMAIL.fullmatch(request.email)), "email")
-        _check(request.email.isprintable(), "email")
+        _check_email(request.email)
     if request.username:
         _check_username(request.username)
     if request.uuid:
         _check(_is_uuid(request.uuid), "uuid")
     _check(0 < len(request.nickname) <= nickname_characters, "nickname")
+    _check("\0" not in request.nickname, "nickname")
     for name, text in (("signature", request.signature), ("answer", request.answer)):
-        _check(len(text) <= TEXT_CHARACTERS, name)
-    for name, text in (("nickname", request.nickname), ("signature", request.signature), ("answer", request.answer)):
-        _check("\0" not in text, name)
+        _check(len(text) <= TEXT_CHARACTERS and "\0" not in text, name)
     for name, value in (("question_id", request.question_id), ("icon_id", request.icon_id), ("vip", request.vip)):
         _check(0 <= value <= _LARGEST, name)
     _check(request.secret.scheme is not Scheme.SERVICE or bool(request.uuid), "uuid")
     _check_secret(request.secret)
-    check_origin(request.origin)
-    _check(len(request.ticket) <= NAME_CHARACTERS, "ticket")
+    _check_waiting(request)
 
 
 def check_login(request: Login) -> None:
     """Raises Refused (`invalid`): the request is malformed, whoever is meant."""
     _check(0 < len(request.identifier) <= IDENTIFIER_CHARACTERS and "\0" not in request.identifier, "identifier")
     _check_secret(request.secret)
+    _check_waiting(request)
+
+
+def _check_waiting(request: Register | Login) -> None:
     check_origin(request.origin)
-    _check(len(request.ticket) <= NAME_CHARACTERS and "\0" not in request.ticket, "ticket")
+    if request.ticket:
+        check_name(request.ticket, "ticket")
 
 
 def check_origin(origin: Origin) -> None:
-    for name, text in (("node", origin.node), ("address", origin.address)):
-        _check(len(text) <= NAME_CHARACTERS and text.isprintable(), name)
+    """The node becomes part of a subject on the bus."""
+    _check(bool(_NODE.fullmatch(origin.node)), "node")
+    _check(len(origin.address) <= NAME_CHARACTERS and origin.address.isprintable(), "address")
     _check(0 <= origin.connection <= _LARGEST, "connection")
 
 
 def check_name(name: str, field_name: str) -> None:
     """An opaque name that somebody was given here: a ticket, a code, a login session."""
     _check(0 < len(name) <= NAME_CHARACTERS and name.isascii() and name.isprintable(), field_name)
+
+
+def _check_email(email: str) -> None:
+    _check(len(email) <= IDENTIFIER_CHARACTERS and email.isprintable() and bool(_EMAIL.fullmatch(email)), "email")
 
 
 def _check_username(username: str) -> None:

@@ -1,0 +1,169 @@
+"""Tokens: what auth would sign passes, anything else does not (RFC 8725)."""
+
+import base64
+import hashlib
+import hmac
+import json
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed448, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.contract.auth import Keys, PublicKey
+from shared.contract.errors import ErrorCode
+from shared.contract.ids import AccountId
+from shared.tokens import LEEWAY_SECONDS, BadToken, Claims, UnknownKey, Verifier
+
+NOW = 1_800_000_000
+KEY = Ed25519PrivateKey.generate()
+OTHER_KEY = Ed25519PrivateKey.generate()
+HEADER = {"kid": "k1", "typ": "at+jwt"}
+CLAIMS = {"iss": "us", "aud": "chat", "sub": "7", "sid": "s", "jti": "j", "iat": NOW - 10, "exp": NOW + 100}
+
+
+def pem(key: Any) -> str:
+    text: bytes = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return text.decode()
+
+
+VERIFIER = Verifier(Keys("us", "chat", [PublicKey("k1", pem(KEY)), PublicKey("k2", pem(OTHER_KEY))]))
+
+
+def token(key: Any = KEY, algorithm: str | None = "EdDSA", header: dict[str, Any] | None = None, **claims: Any) -> str:
+    body = {name: value for name, value in {**CLAIMS, **claims}.items() if value is not None}
+    return jwt.encode(body, key, algorithm, headers=HEADER if header is None else header)
+
+
+def handmade(header: dict[str, Any], claims: dict[str, Any], signature: bytes = b"") -> str:
+    parts = [json.dumps(header).encode(), json.dumps(claims).encode(), signature]
+    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
+
+
+def refused(text: str, now: float = NOW) -> BadToken:
+    with pytest.raises(BadToken) as caught:
+        VERIFIER.verify(text, now)
+    assert caught.value.failure.code == ErrorCode.UNAUTHENTICATED
+    return caught.value
+
+
+def test_a_good_token_says_whose_it_is() -> None:
+    assert VERIFIER.verify(token(), NOW) == Claims(AccountId(7), "s", NOW - 10, NOW + 100, "j")
+    assert VERIFIER.verify(token(OTHER_KEY, header={**HEADER, "kid": "k2"}), NOW).account == 7
+
+
+def test_an_unsigned_token() -> None:
+    refused(token(None, None))
+    refused(handmade({"alg": "none", **HEADER}, CLAIMS))
+    refused(handmade({"alg": "EdDSA", **HEADER}, CLAIMS))
+
+
+def test_the_public_key_is_no_shared_secret() -> None:
+    unsigned = handmade({"alg": "HS256", **HEADER}, CLAIMS).rsplit(".", 1)[0]
+    mac = hmac.new(pem(KEY).encode(), unsigned.encode(), hashlib.sha256).digest()
+    refused(f"{unsigned}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}")
+
+
+def test_another_key_or_algorithm() -> None:
+    refused(token(OTHER_KEY))
+    refused(token(rsa.generate_private_key(65537, 2048), "RS256"))
+    refused(token(ed448.Ed448PrivateKey.generate()))
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"iss": "them"}, {"aud": "mail"}, {"aud": ["mail"]}, {"iss": None}, {"aud": None}, {"sub": None},
+        {"sid": None}, {"jti": None}, {"iat": None}, {"exp": None}, {"sub": "0"}, {"sub": "-7"}, {"sub": "07"},
+        {"sub": "seven"}, {"sub": "9" * 20}, {"sub": "7\n"}, {"sid": ""}, {"sid": "x" * 65}, {"sid": 5}, {"jti": 5},
+        {"exp": str(NOW + 100)}, {"exp": NOW + 100.5}, {"iat": True}, {"iat": -1}, {"exp": 2**60},
+    ],
+)  # fmt: skip
+def test_claims_that_are_missing_foreign_or_malformed(claims: dict[str, Any]) -> None:
+    refused(token(**claims))
+
+
+@pytest.mark.parametrize(
+    ("claims", "good"),
+    [
+        ({"exp": NOW - LEEWAY_SECONDS // 2}, True),
+        ({"exp": NOW - LEEWAY_SECONDS}, False),
+        ({"iat": NOW + LEEWAY_SECONDS}, True),
+        ({"iat": NOW + LEEWAY_SECONDS + 1}, False),
+        ({"nbf": NOW + LEEWAY_SECONDS + 1}, False),
+        ({"nbf": NOW}, True),
+    ],
+)
+def test_its_time_must_have_come_and_not_be_over(claims: dict[str, float], good: bool) -> None:
+    whole: dict[str, Any] = {name: int(value) for name, value in claims.items()}
+    text = token(**whole)
+    if good:
+        VERIFIER.verify(text, NOW)
+    else:
+        refused(text)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"kid": "k1"}, {"kid": "k1", "typ": "JWT"}, {"kid": "k1", "typ": "rt+jwt"}, {"typ": "at+jwt"},
+        {**HEADER, "jku": "https://evil.example/keys"}, {**HEADER, "x5u": "https://evil.example/cert"},
+        {**HEADER, "jwk": {}}, {**HEADER, "crit": ["b64"], "b64": True}, {**HEADER, "crit": ["exp"]},
+    ],
+)  # fmt: skip
+def test_headers_that_are_missing_or_say_more(header: dict[str, Any]) -> None:
+    refused(token(header=header))
+
+
+@pytest.mark.parametrize("kid", ["k3", "../k1", "k1.pem", "", "/etc/passwd"])
+def test_a_key_that_is_not_in_the_list_can_be_asked_for(kid: str) -> None:
+    assert isinstance(refused(token(header={**HEADER, "kid": kid})), UnknownKey)
+
+
+def test_a_wrong_signature_is_no_unknown_key() -> None:
+    assert not isinstance(refused(token(OTHER_KEY)), UnknownKey)
+
+
+def test_an_oversized_token() -> None:
+    VERIFIER.verify(token(extra="x" * 2000), NOW)
+    refused(token(extra="x" * 4096))
+
+
+def test_one_changed_character() -> None:
+    good = token()
+    for position in range(0, len(good), 7):
+        changed = "A" if good[position] != "A" else "B"
+        refused(good[:position] + changed + good[position + 1 :])
+
+
+def test_deep_nesting() -> None:
+    depth = 600
+    nested = base64.urlsafe_b64encode(b"[" * depth + b"]" * depth).rstrip(b"=").decode()
+    refused(f"{nested}.e30.e30")
+
+
+@given(st.one_of(st.text(), st.from_regex(r"\A[\w-]*\.[\w-]*\.[\w-]*\Z")))
+def test_any_text_is_refused(text: str) -> None:
+    refused(text)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["alg", "kid", "typ", "crit", "x"]), st.one_of(st.none(), st.text(), st.integers()))
+)
+def test_any_header_is_refused(header: dict[str, Any]) -> None:
+    refused(handmade(header, CLAIMS, b"x" * 64))
+
+
+def test_only_ed25519_keys_are_taken() -> None:
+    with pytest.raises(ValueError, match="k9"):
+        Verifier(Keys("us", "chat", [PublicKey("k9", pem(ed448.Ed448PrivateKey.generate()))]))
+
+
+def test_the_reason_is_not_told() -> None:
+    assert {str(refused(token(exp=NOW - 1000))), str(refused(token(OTHER_KEY)))} == {
+        "unauthenticated: the token is not valid"
+    }
