@@ -29,8 +29,14 @@ _SAME_BRACKETS = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
-class WireId(int):
-    """An id on the wire, in a shape: an integer or a decimal string (padded or not), 1 to 2^63 - 1."""
+class WireId:
+    """An id on the wire, in a shape: an integer or a decimal string (padded or not), 1 to 2^63 - 1. It is no `int`
+    itself: msgspec, which must be able to tell it from one, would not encode it again."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
 def read_object(frame: Frame, limits: Limits) -> dict[str, Any]:

@@ -61,13 +61,13 @@ class _Message(msgspec.Struct):
 def _message(members: Members, account: AccountId, limits: Limits) -> Request:
     """0: `sender.session_id` picks the session; `sender.ocid`, if there, must be the connection's own."""
     wire = shaped(members, _Message)
-    if wire.sender.ocid is not UNSET and AccountId(wire.sender.ocid) != account:
+    if wire.sender.ocid is not UNSET and AccountId(wire.sender.ocid.number) != account:
         raise DecodeError("`sender.ocid` is not the account of this connection", ErrorCode.FORBIDDEN)
     if len(wire.msg) > limits.segments_per_message:
         raise DecodeError(f"a message has at most {limits.segments_per_message} segments", ErrorCode.TOO_LARGE)
     segments = tuple(map(_segment, wire.msg))
     _check_text(segments, limits)
-    return Request(PostMessage(ChatId(wire.sender.session_id), segments))
+    return Request(PostMessage(ChatId(wire.sender.session_id.number), segments))
 
 
 def _segment(wire: WireSegment) -> Segment:
@@ -99,7 +99,7 @@ class _GetSession(msgspec.Struct):
 def _get_session(members: Members, account: AccountId, limits: Limits) -> Request:
     """1: the request's context is the names of the values, in the order they were asked for."""
     wire = shaped(members, _GetSession)
-    return Request(GetChat(ChatId(wire.session_id)), _asked(wire.request_values, SESSION_VALUES))
+    return Request(GetChat(ChatId(wire.session_id.number)), _asked(wire.request_values, SESSION_VALUES))
 
 
 class _GetAccount(msgspec.Struct):
@@ -112,7 +112,7 @@ def _get_account(members: Members, account: AccountId, limits: Limits) -> Reques
     wire = shaped(members, _GetAccount)
     asked = _asked(wire.request_values, ACCOUNT_VALUES)
     lists = "sessions" in asked or "friends" in asked
-    return Request(GetAccount(AccountId(wire.ocid), lists=lists), asked)
+    return Request(GetAccount(AccountId(wire.ocid.number), lists=lists), asked)
 
 
 def _asked(names: list[str], known: Iterable[str]) -> tuple[str, ...]:
@@ -141,7 +141,7 @@ class _SetAccount(msgspec.Struct):
 def _set_account(members: Members, account: AccountId, limits: Limits) -> Request:
     """19: what may not be set at all, and another's account, is refused with a 20."""
     wire = shaped(members, _SetAccount)
-    if AccountId(wire.ocid) != account:
+    if AccountId(wire.ocid.number) != account:
         raise DecodeError("`ocid` is not the account of this connection", ErrorCode.FORBIDDEN, SetProfile)
     for name in wire.data:
         if name in _NOT_SETTABLE:
@@ -208,7 +208,7 @@ def _new_session(members: Members, account: AccountId, limits: Limits) -> Reques
         raise DecodeError(f"a name has at most {limits.group_name_characters} characters", ErrorCode.TOO_LARGE)
     return Request(
         CreateChat(
-            members=[AccountId(member) for member in dict.fromkeys(wire.members)],
+            members=[AccountId(number) for number in dict.fromkeys(member.number for member in wire.members)],
             name=wire.name,
             avatar=stored(wire.avatar, limits),
             avatar_hash=wire.avatar_hash,

@@ -120,7 +120,7 @@ class Shape(msgspec.Struct):
     (1, 1), ("1", 1), ("0000000012", 12), (2**63 - 1, 2**63 - 1), (str(2**63 - 1), 2**63 - 1), ("0" * 63 + "7", 7),
 ])  # fmt: skip
 def test_ids_are_integers_or_decimal_strings(written: object, number: int) -> None:
-    assert shaped({"who": written}, Shape).who == parse_id(written) == number
+    assert shaped({"who": written}, Shape).who.number == parse_id(written) == number
 
 
 @pytest.mark.parametrize("written", [
@@ -143,7 +143,8 @@ def test_a_refusal_names_the_member(members: dict[str, Any], culprit: str) -> No
 
 
 def test_members_that_the_shape_does_not_know_are_ignored() -> None:
-    assert shaped({"who": 1, "colour": []}, Shape) == Shape(WireId(1))
+    shape = shaped({"who": 1, "colour": []}, Shape)
+    assert (shape.who.number, shape.text, shape.small) == (1, "", 0)
 
 
 @pytest.mark.parametrize("value", [None, "12", True, 12.0, [12], {}])
