@@ -1,7 +1,8 @@
 """One v2 connection with a clock of its own, driven as the edge drives it; it notes what its client sees, and when."""
 
 import json
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from services.edge.dialects.base import Dialect, Push
 from services.edge.dialects.registry import by_path
@@ -16,7 +17,8 @@ from tests.services.edge.dialects.driving import connect
 ME, OTHER = AccountId(12), AccountId(34)
 
 
-class Seen(NamedTuple):
+@dataclass(frozen=True)
+class Seen:
     """A frame at the client: its code and, of a message, the chat and index; of a 9 and a 2, the chat."""
 
     at: float

@@ -7,6 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from shared.contract.ids import ChatId
 from tests.services.edge.dialects.ourchat_v2.playbook import OTHER, Playbook, Seen
 
 SECOND, APART, HAIR = 1.0, 0.05, 1e-9
@@ -121,7 +122,7 @@ class Conversation(RuleBasedStateMachine):
     def what_is_held_is_known_by_size(self) -> None:
         waiting = self.waiting()
         assert bool(waiting) == (self.playbook.dialect.held_bytes > 0)
-        assert all(self.playbook.dialect.holds(chat) for chat in waiting)
+        assert all(self.playbook.dialect.holds(ChatId(chat)) for chat in waiting)
 
     def waiting(self) -> set[int]:
         """Chats with messages that were not shown yet."""
