@@ -32,8 +32,8 @@ GRANTS = {
 }
 """By service; see shared/presence.py for who needs which key."""
 
-NOISE = (b"Memory overcommit",)
-"""Nothing is ever saved."""
+NOISE = (b"Memory overcommit", b"signal-handler", b"ready to exit")
+"""What it says though nothing is ever saved, and when it ends in order."""
 
 _EVERYBODY = "ping client|setinfo client|setname"
 

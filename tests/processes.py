@@ -1,0 +1,25 @@
+"""Looking at processes from outside."""
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def gone(pid: int) -> bool:
+    """No such process, or one that has ended and whose parent has not looked yet."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return Path("/proc/self").exists()  # elsewhere there is no /proc, and only the signal tells
+
+
+def until_gone(pids: Iterable[int], seconds: float = 12.0) -> None:
+    deadline = time.monotonic() + seconds
+    while left := [pid for pid in pids if not gone(pid)]:
+        assert time.monotonic() < deadline, f"still there: {left}"
+        time.sleep(0.02)

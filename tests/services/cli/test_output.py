@@ -1,0 +1,46 @@
+"""The log of many processes, read or not."""
+
+import os
+import threading
+
+from services.cli.output import Output
+
+
+def test_each_line_carries_its_name() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as stream:
+        output = Output(stream)
+        output.line("ready ws://127.0.0.1:8080")
+        output.of("auth", b"begun\r")
+        output.close()
+    with os.fdopen(reading, "rb") as log:
+        assert log.read() == b"ready ws://127.0.0.1:8080\nauth     | begun\n"
+
+
+def test_a_reader_that_does_not_read_holds_nobody_up_and_learns_what_it_missed() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as stream:
+        output = Output(stream)
+        for number in range(20_000):
+            output.of("edge-1", b"%d " % number + b"x" * 100)
+        received: list[bytes] = []
+        with os.fdopen(reading, "rb") as log:
+            reader = threading.Thread(target=lambda: received.extend(log))
+            reader.start()
+            while not any(b"lines dropped: nobody read them" in line for line in received):
+                output.line("more")
+            output.close()
+            stream.close()
+            reader.join()
+    assert received[0].startswith(b"edge-1   | 0 x")
+
+
+def test_a_reader_that_went_away_is_nobody_s_problem() -> None:
+    reading, writing = os.pipe()
+    stream = os.fdopen(writing, "wb", buffering=0)
+    output = Output(stream)
+    os.close(reading)
+    for _ in range(30_000):
+        output.line("still here")
+    output.close()
+    stream.close()
