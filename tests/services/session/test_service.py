@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from services.session import service as service_module
 from shared import presence
+from shared.bus import pack
 from shared.contract import subjects as on
 from shared.contract.edge import ChatCreated, MembershipChanged, Notify
 from shared.contract.errors import ErrorCode
@@ -21,6 +23,8 @@ from shared.contract.session import (
     GetAccount,
     GetChat,
     ListChats,
+    Member,
+    Membership,
     SetProfile,
 )
 from shared.contract.subjects import notify
@@ -199,3 +203,16 @@ async def test_an_erased_account_is_not_brought_back(peers: Peers) -> None:
     assert await view(peers, ANN, BOB) == before
     assert (await refusal(peers.create(ANN, actor=BOB))).code == ErrorCode.NOT_FOUND
     assert (await refusal(peers.create(BOB, actor=ANN))).code == ErrorCode.NOT_FOUND
+
+
+# Sizes
+
+
+def test_full_pages_fit_on_the_bus() -> None:
+    most, account = 2**63 - 1, AccountId(2**63 - 1)
+    members = [Member(account, Role.OWNER, most, most, most)] * service_module._MEMBERS_PAGE
+    assert len(pack(Membership(ChatId(most), most, members, more=True))) < 512 * 1024
+    entries = [ChatEntry(ChatId(most), most, most)] * service_module._CHATS_PAGE
+    assert len(pack(ChatList(entries, more=True))) < 512 * 1024
+    listed = [most] * Limits().members_listed
+    assert len(pack((listed, listed))) < 512 * 1024
