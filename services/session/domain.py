@@ -110,9 +110,9 @@ def _check_nickname(nickname: str, limits: Limits) -> None:
 
 
 def _check_avatar(address: str, limits: Limits) -> None:
-    """Empty means the generated one."""
+    """Empty means the generated one; a path alone, a picture that every edge serves."""
     _check_text("avatar", address)
-    if address and not address.startswith(("http://", "https://")):
+    if address and not address.startswith(("http://", "https://", "/avatar/", "/media/")):
         raise Refused(ErrorCode.INVALID, "an avatar's address starts with http:// or https://", "avatar")
     if len(address.encode()) > limits.address_url_bytes:
         raise Refused(ErrorCode.TOO_LARGE, f"an address has at most {limits.address_url_bytes} bytes", "avatar")

@@ -87,7 +87,8 @@ class Secret(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """One account as others see it. Times are Unix milliseconds. An empty `avatar` means: the generated one."""
+    """One account as others see it. Times are Unix milliseconds. `avatar` is an http(s) address, the path of a picture
+    that every edge serves, or empty for the generated one."""
 
     id: AccountId
     uuid: str
