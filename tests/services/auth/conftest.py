@@ -23,8 +23,13 @@ def cheap_auth(keys: Path) -> given.Auth:
 
 
 @pytest.fixture
-def metrics() -> Metrics:
-    return Metrics(CollectorRegistry())
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def metrics(registry: CollectorRegistry) -> Metrics:
+    return Metrics(registry)
 
 
 def settings_of(url: str, **sections: object) -> Settings:
