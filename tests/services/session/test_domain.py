@@ -86,7 +86,8 @@ def test_only_what_is_given_is_set() -> None:
     address = "https://" + "x" * (2048 - 8)
     every = SetProfile(ANN, nickname="名" * 64, avatar=address, avatar_hash="", status=2**53 - 1, actor=ANN)
     assert set(new_values(every, LIMITS)) == {"nickname", "avatar", "avatar_hash", "status"}
-    assert new_values(SetProfile(ANN, avatar="", actor=ANN), LIMITS) == {"avatar": ""}
+    for picture in ("", "http://a/b.png", "/avatar/1", "/media/0f"):
+        assert new_values(SetProfile(ANN, avatar=picture, actor=ANN), LIMITS) == {"avatar": picture}
 
 
 @pytest.mark.parametrize(
@@ -98,6 +99,8 @@ def test_only_what_is_given_is_set() -> None:
         (SetProfile(ANN, nickname="x" * 65, actor=ANN), (ErrorCode.TOO_LARGE, "nickname")),
         (SetProfile(ANN, nickname="\0", actor=ANN), (ErrorCode.INVALID, "nickname")),
         (SetProfile(ANN, avatar="ftp://x", actor=ANN), (ErrorCode.INVALID, "avatar")),
+        (SetProfile(ANN, avatar="/verify/x", actor=ANN), (ErrorCode.INVALID, "avatar")),
+        (SetProfile(ANN, avatar="/etc/passwd", actor=ANN), (ErrorCode.INVALID, "avatar")),
         (SetProfile(ANN, avatar="https://" + "像" * 681, actor=ANN), (ErrorCode.TOO_LARGE, "avatar")),
         (SetProfile(ANN, avatar_hash="x" * 129, actor=ANN), (ErrorCode.TOO_LARGE, "avatar_hash")),
         (SetProfile(ANN, status=-1, actor=ANN), (ErrorCode.INVALID, "status")),
