@@ -99,6 +99,17 @@ def check_account(account: AccountId, field: str = "account") -> None:
         raise no_account(account, field)
 
 
+def check_chat(chat: ChatId) -> None:
+    """An id that cannot be stored is one that no chat has."""
+    if not 1 <= chat <= _LARGEST:
+        raise not_yours(ErrorCode.NOT_FOUND)
+
+
+def not_yours(code: ErrorCode) -> Refused:
+    """In the same words, whether there is no such chat or one is no member of it."""
+    return Refused(code, "you are in no such chat", "chat")
+
+
 def no_account(account: AccountId, field: str = "account") -> Refused:
     return Refused(ErrorCode.NOT_FOUND, f"there is no account {account}", field)
 
@@ -113,7 +124,7 @@ def _check_avatar(address: str, limits: Limits) -> None:
     """Empty means the generated one; a path alone, a picture that every edge serves."""
     _check_text("avatar", address)
     if address and not address.startswith(("http://", "https://", "/avatar/", "/media/")):
-        raise Refused(ErrorCode.INVALID, "an avatar's address starts with http:// or https://", "avatar")
+        raise Refused(ErrorCode.INVALID, "an avatar is an http(s) address", "avatar")
     if len(address.encode()) > limits.address_url_bytes:
         raise Refused(ErrorCode.TOO_LARGE, f"an address has at most {limits.address_url_bytes} bytes", "avatar")
 

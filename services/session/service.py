@@ -121,15 +121,18 @@ class Sessions:
         return ChatView(chat, members[: self._limits.members_listed])
 
     async def get_chat(self, request: GetChat) -> ChatView:
+        domain.check_chat(request.chat)
         most = self._limits.members_listed
         view = partial(chats.view_chat, number=request.chat, actor=request.actor, most=most)
         return await self._database.read(view)
 
     async def list_chats(self, request: ListChats) -> ChatList:
+        domain.check_account(request.account)
         page = partial(chats.list_chats, account=request.account, after=request.after, most=_CHATS_PAGE)
         return await self._database.read(page)
 
     async def get_membership(self, request: GetMembership) -> Membership:
+        domain.check_chat(request.chat)
         return await self._database.read(partial(chats.membership, request=request, most=_MEMBERS_PAGE))
 
     # Deletion

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from services.session.domain import LOBBY, LOBBY_NAME, default_name, no_account
+from services.session.domain import LOBBY, LOBBY_NAME, default_name, no_account, not_yours
 from services.session.store.profiles import friends_of
 from services.session.store.rows import CHAT, LIVE, chat_of, insert, later, lock_living, touch
 from services.session.tables import chat, member
@@ -14,7 +14,6 @@ from shared.contract.model import Chat, ChatKind, JoinPolicy, Role
 from shared.contract.session import ChatEntry, ChatList, ChatView, CreateChat, GetMembership, Member, Membership
 from shared.settings import Limits
 
-_NOT_YOURS = "you are in no such chat"
 _LAST = 2**63 - 1
 
 
@@ -89,13 +88,13 @@ def version_of(connection: sa.Connection, number: ChatId) -> int:
 
 
 def view_chat(connection: sa.Connection, number: ChatId, actor: AccountId, most: int) -> ChatView:
-    """Raises Refused: in the same words, whether there is no such chat or the actor is no member."""
+    """For members only; the owner comes first, then all in order of joining. Raises Refused."""
     row = connection.execute(sa.select(*CHAT).where(chat.c.id == number)).one_or_none()
     if row is None:
-        raise Refused(ErrorCode.NOT_FOUND, _NOT_YOURS, "chat")
+        raise not_yours(ErrorCode.NOT_FOUND)
     asks = sa.select(member.c.account).where(member.c.chat == number, member.c.account == actor, LIVE)
     if connection.execute(asks).one_or_none() is None:
-        raise Refused(ErrorCode.FORBIDDEN, _NOT_YOURS, "chat")
+        raise not_yours(ErrorCode.FORBIDDEN)
     found = chat_of(row)
     first = [] if found.owner == NOBODY else [found.owner]
     others = sa.select(member.c.account).where(member.c.chat == number, LIVE, member.c.account != found.owner)
@@ -123,7 +122,7 @@ def list_chats(connection: sa.Connection, account: AccountId, after: ChatId, mos
 def membership(connection: sa.Connection, request: GetMembership, most: int) -> Membership:
     """Raises Refused when there is no such chat."""
     if (version := connection.execute(_version(request.chat)).scalar_one_or_none()) is None:
-        raise Refused(ErrorCode.NOT_FOUND, _NOT_YOURS, "chat")
+        raise not_yours(ErrorCode.NOT_FOUND)
     after = max(tuple(request.after), (request.since, _LAST))
     rows = connection.execute(
         sa.select(member.c.account, member.c.role, member.c.first_index, member.c.version, member.c.unread_from)
