@@ -30,11 +30,11 @@ def trace_of(traceparent_header: str) -> str:
 
 
 def configure_logging(settings: Log, service: str) -> None:
-    """Logs go to standard output, all of them (libraries' too) in the same form."""
+    """Logs go to standard output, all of them (libraries' too) in the same form; as JSON, with the service's name."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.TimeStamper(fmt="iso" if settings.json_lines else "%H:%M:%S", utc=settings.json_lines),
         _add_trace,
         structlog.processors.format_exc_info,
     ]
@@ -59,7 +59,10 @@ def configure_logging(settings: Log, service: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(service=service)
+    for chatty in ("uvicorn.error", "uvicorn.access", "nats"):
+        logging.getLogger(chatty).setLevel(max(root.level, logging.WARNING))
+    if settings.json_lines:
+        structlog.contextvars.bind_contextvars(service=service)
 
 
 def _add_trace(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
