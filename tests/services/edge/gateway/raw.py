@@ -1,0 +1,121 @@
+"""A client on a bare TCP socket: frames as it likes them, and none of a library's good manners."""
+
+import asyncio
+import socket
+import struct
+from types import TracebackType
+from typing import Self
+
+SECONDS = 10.0
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+
+
+def masked(opcode: int, payload: bytes = b"", *, final: bool = True, reserved: int = 0) -> bytes:
+    size = len(payload)
+    first = (0x80 if final else 0) | reserved | opcode
+    if size < 126:
+        head = bytes((first, 0x80 | size))
+    elif size < 65_536:
+        head = struct.pack("!BBH", first, 0xFE, size)
+    else:
+        head = struct.pack("!BBQ", first, 0xFF, size)
+    mask = b"\x11\x22\x33\x44"
+    stream = (mask * (size // 4 + 1))[:size]
+    return head + mask + (int.from_bytes(payload, "big") ^ int.from_bytes(stream, "big")).to_bytes(size, "big")
+
+
+def closing(code: int, reason: str = "") -> bytes:
+    return masked(CLOSE, code.to_bytes(2, "big") + reason.encode())
+
+
+def request(path: str = "/", *headers: str, key: str = KEY) -> bytes:
+    lines = [
+        f"GET {path} HTTP/1.1", "Host: chat.test:8080", "Upgrade: websocket", "Connection: keep-alive, Upgrade",
+        "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {key}", *headers, "", "",
+    ]  # fmt: skip
+    return "\r\n".join(lines).encode()
+
+
+class RawPeer:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def dial(cls, port: int, receive_buffer: int | None = None) -> Self:
+        sock = socket.socket()
+        if receive_buffer is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        sock.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+        except OSError:
+            sock.close()
+            raise
+        return cls(*await asyncio.open_connection(sock=sock, limit=16 * 1024))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.transport.abort()
+        await asyncio.sleep(0)
+
+    def send(self, *data: bytes) -> None:
+        self._writer.write(b"".join(data))
+
+    async def head(self) -> str:
+        """The head of an HTTP response."""
+        async with asyncio.timeout(SECONDS):
+            return (await self._reader.readuntil(b"\r\n\r\n")).decode()
+
+    async def upgrade(self, path: str = "/", *headers: str) -> str:
+        self.send(request(path, *headers))
+        head = await self.head()
+        assert head.startswith("HTTP/1.1 101 "), head
+        return head
+
+    async def frame(self) -> tuple[int, bytes]:
+        """The next frame from the server, unmasked and final: opcode and payload."""
+        async with asyncio.timeout(SECONDS):
+            first, size = await self._reader.readexactly(2)
+            assert first & 0xF0 == 0x80
+            if size == 126:
+                size = int.from_bytes(await self._reader.readexactly(2), "big")
+            elif size == 127:
+                size = int.from_bytes(await self._reader.readexactly(8), "big")
+            return first & 0x0F, await self._reader.readexactly(size)
+
+    async def closed_with(self) -> tuple[int, str]:
+        """The next frame is a close frame: its code and reason."""
+        opcode, payload = await self.frame()
+        assert opcode == CLOSE, (opcode, payload)
+        return int.from_bytes(payload[:2], "big"), payload[2:].decode()
+
+    async def some(self) -> bytes:
+        """What one read returns."""
+        async with asyncio.timeout(SECONDS):
+            return await self._reader.read(65_536)
+
+    async def rest(self) -> bytes:
+        """Everything up to the end of the stream."""
+        async with asyncio.timeout(SECONDS):
+            return await self._reader.read(-1)
+
+    def stop_reading(self) -> None:
+        self._writer.transport.pause_reading()  # type: ignore[attr-defined]
+
+    def start_reading(self) -> None:
+        self._writer.transport.resume_reading()  # type: ignore[attr-defined]
+
+    def end_writing(self) -> None:
+        """Half-close: the server sees the end of the stream."""
+        self._writer.write_eof()
+
+    def reset(self) -> None:
+        """Close at once with RST."""
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
