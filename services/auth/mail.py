@@ -75,7 +75,7 @@ def _message(settings: Mail, mail: MailRequested) -> EmailMessage:
     message["Date"] = formatdate(usegmt=True)
     message["Message-ID"] = f"<{name(mail)}@{parseaddr(settings.sender)[1].rpartition('@')[2] or 'localhost'}>"
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(mail.text)
+    message.set_content(mail.text, cte="8bit")
     return message
 
 

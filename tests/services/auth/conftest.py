@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -13,9 +14,11 @@ from shared.database import Database
 from shared.migrate import upgrade
 from shared.settings import Settings
 from tests.servers import NatsServer, ValkeyServer
+from tests.services.auth.smtp import Server
 from tests.services.auth.world import World
 
 MakeWorld = Callable[..., World]
+MakeServer = Callable[..., Server]
 
 
 def cheap_auth(keys: Path) -> given.Auth:
@@ -78,3 +81,17 @@ async def make_world(nats_server: NatsServer, valkey_server: ValkeyServer, tmp_p
     yield make
     for world in worlds:
         await world.close()
+
+
+@pytest.fixture
+async def make_server() -> AsyncIterator[MakeServer]:
+    """Makes SMTP servers; a test starts them when it likes."""
+    servers: list[Server] = []
+
+    def make(**options: Any) -> Server:
+        servers.append(Server(**options))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        await server.stop()

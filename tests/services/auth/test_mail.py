@@ -1,12 +1,10 @@
 """Mail to files, and to a real SMTP server: in the open, by STARTTLS, by TLS, with a login."""
 
-import asyncio
 import email
 import email.policy
 import socket
 import ssl
 import stat
-from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from ipaddress import IPv4Address
@@ -14,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from aiosmtpd.smtp import AuthResult, LoginPassword
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -25,70 +23,14 @@ from pydantic import SecretStr
 
 from services.auth.mail import MailDelayed, Mailer
 from services.auth.metrics import Metrics
-from services.cli.ports import free_port
 from shared.contract.events import MailRequested
 from shared.database import now_ms
 from shared.settings import Mail
+from tests.services.auth.conftest import MakeServer
+from tests.services.auth.smtp import Server
 
 LATER = now_ms() + 600_000
 LETTER = MailRequested("ann@example.org", "Hello / 你好", "你好\n\nhttp://127.0.0.1/verify/a.b\n", LATER)
-
-
-class Server:
-    """An SMTP server on the test's own loop; `answers` are given to DATA or RCPT in turn, then mail is taken."""
-
-    def __init__(self, **options: Any) -> None:
-        self.port = free_port()
-        self.tls: ssl.SSLContext | None = options.pop("tls", None)
-        self.options = options
-        self.mails: list[EmailMessage] = []
-        self.recipients: list[str] = []
-        self.secured: list[bool] = []
-        self.refusals: list[str] = []
-        self._server: asyncio.Server | None = None
-
-    async def start(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._protocol, "127.0.0.1", self.port, ssl=self.tls)
-
-    async def stop(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
-
-    def _protocol(self) -> SMTP:
-        return SMTP(self, hostname="mail.test", enable_SMTPUTF8=True, **self.options)
-
-    async def handle_RCPT(self, _s: SMTP, _session: Session, envelope: Envelope, to: str, _options: object) -> str:
-        if self.refusals:
-            return self.refusals.pop(0)
-        envelope.rcpt_tos.append(to)
-        return "250 OK"
-
-    async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:
-        assert isinstance(envelope.content, bytes)
-        message = email.message_from_bytes(envelope.content, policy=email.policy.default)
-        assert isinstance(message, EmailMessage)
-        self.mails.append(message)
-        self.recipients += envelope.rcpt_tos
-        self.secured.append(session.ssl is not None or self.tls is not None)
-        return "250 OK"
-
-
-MakeServer = Callable[..., Server]
-
-
-@pytest.fixture
-async def make_server() -> AsyncIterator[MakeServer]:
-    servers: list[Server] = []
-
-    def make(**options: Any) -> Server:
-        servers.append(Server(**options))
-        return servers[-1]
-
-    yield make
-    for server in servers:
-        await server.stop()
 
 
 def smtp(server: Server, security: str = "none", **more: Any) -> Mail:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ async def edge(world: World) -> Edge:
     return await world.edge()
 
 
-async def refusal(work: Awaitable[object]) -> Refused:
+async def refusal(work: Awaitable[Any]) -> Refused:
     with pytest.raises(Refused) as caught:
         await work
     return caught.value

@@ -1,7 +1,10 @@
 """Auth as its neighbours see it: the whole service on a real bus, with an edge and the peers it asks."""
 
 import asyncio
+import email
+import email.policy
 from collections import deque
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -161,11 +164,13 @@ class World:
         await asyncio.gather(self.stop_auth(), *(bus.stop() for bus in self._buses))
 
     async def mail(self, number: int = 1) -> str:
-        """The newest mail, when there are so many."""
+        """The text of the newest mail, when there are so many."""
         async with asyncio.timeout(WAIT_SECONDS):
             while len(mails := _mails(self.settings.mail.outbox)) < number:
                 await asyncio.sleep(0.01)
-        return mails[-1].read_text()
+        message = email.message_from_bytes(mails[-1].read_bytes(), policy=email.policy.default)
+        assert isinstance(message, EmailMessage)
+        return str(message.get_content())
 
     async def _peer(self, service: str, route: Route[EraseAccount, Done]) -> Peer:
         peer = Peer(self._nats, service, route)
