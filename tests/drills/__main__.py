@@ -1,0 +1,66 @@
+"""`python -m tests.drills kill`: what `./dev drill kill` runs. Exit status 0: proven, 1: violated, 2: inconclusive."""
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+import msgspec
+
+from tests.drills.breakage import BREAKAGES
+from tests.drills.checker import check
+from tests.drills.cluster import UP, Cluster
+from tests.drills.facts import Facts
+from tests.drills.faults import phases
+from tests.drills.kill import Drill, demands
+from tests.drills.report import summary, table
+
+SERVICES = ("auth", "session", "message", "edge-1", "edge-2")
+
+
+@click.group()
+def drills() -> None:
+    """Faults under load, and proof of what they did not break."""
+
+
+@drills.command()
+@click.option("--seconds", default=30.0, show_default=True, help="How long services are killed for.")
+@click.option("--every", default=3.0, show_default=True, help="Seconds from one kill to the next.")
+@click.option("--targets", default=",".join(SERVICES), show_default=True, help="Which processes.")
+@click.option("--only", is_flag=True, help="Kill these and nothing else: no NATS, no Valkey, nothing frozen.")
+@click.option("--rate", default=100.0, show_default=True, help="Messages per second of all people together.")
+@click.option("--database", default="", help="A SQLAlchemy URL with {service} in it, instead of SQLite.")
+@click.option("--break", "breakage", type=click.Choice(sorted(BREAKAGES)), help="A build broken so: must be violated.")
+@click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures there.")
+@click.option("--keep", is_flag=True, help="Keep the directory, with all records and the log, also after a proof.")
+def kill(
+    seconds: float, every: float, targets: str, only: bool, rate: float, database: str, breakage: str | None,
+    report_file: Path | None, keep: bool,
+) -> None:  # fmt: skip
+    """People talk through two edges while one process after the other is killed under them."""
+    planned = phases(tuple(targets.split(",")), seconds, every)
+    planned = planned[:1] if only else planned
+    directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
+    arguments = ["--no-limits", *(["--database", database] if database else [])]
+    program = (sys.executable, "-m", "tests.drills.breakage", breakage, "up") if breakage else UP
+    with Cluster(directory / "data", *arguments, program=program) as cluster:
+        click.echo(f"{' '.join(cluster.edges)} {cluster.data}")
+        drill = Drill(cluster, planned, rate, click.echo)
+        trial = asyncio.run(drill.run())
+    facts, verdict = Facts(trial), check(trial, demands(planned, rate))
+    figures = summary(facts, verdict)
+    click.echo(table(figures))
+    if keep or verdict.exit_status:
+        (directory / "trial.json").write_bytes(msgspec.json.encode(trial))
+        click.echo(f"all that was written down, and the log: {directory}")
+    else:
+        shutil.rmtree(directory)
+    if report_file is not None:
+        report_file.write_bytes(msgspec.json.format(msgspec.json.encode(figures)) + b"\n")
+    sys.exit(verdict.exit_status)
+
+
+if __name__ == "__main__":
+    drills()

@@ -1,0 +1,53 @@
+"""The final history, read over the bus by the operator's user of a data directory."""
+
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.cli.data import read_run
+from services.cli.embedded.credentials import load_or_make
+from shared.bus import Bus
+from shared.contract.ids import ChatId
+from shared.contract.message import GetHistory
+from shared.contract.model import Message, Text, unpack_segments
+from shared.contract.subjects import GET_HISTORY
+from shared.settings import Nats
+from tests.drills.records import Entry
+
+_PAGE = 200
+_SECONDS = 20.0
+
+
+async def read_history(data: Path, chats: list[int]) -> dict[int, list[Entry]]:
+    """Every message of these chats, oldest first. Raises Refused when message does not answer."""
+    bus = Bus(operator(data), "admin", CollectorRegistry())
+    await bus.start()
+    try:
+        return {chat: await _read(bus, chat) for chat in chats}
+    finally:
+        await bus.stop()
+
+
+def operator(data: Path) -> Nats:
+    """How the operator of a running system connects to its bus."""
+    run = read_run(data)
+    assert run is not None
+    password = load_or_make(data / "credentials.json").nats["admin"]
+    return Nats(url=run.nats, user="admin", password=SecretStr(password))
+
+
+async def _read(bus: Bus, chat: int) -> list[Entry]:
+    entries: list[Entry] = []
+    while True:
+        start = entries[-1].index + 1 if entries else 1
+        request = GetHistory(ChatId(chat), start, _PAGE, older=False, all=True)
+        page = await bus.ask(GET_HISTORY, request, seconds=_SECONDS, retry=True)
+        entries += map(_entry, page.messages)
+        if not page.messages or entries[-1].index >= page.head:
+            return entries
+
+
+def _entry(message: Message) -> Entry:
+    words = [segment.text for segment in unpack_segments(message.body) if isinstance(segment, Text)]
+    return Entry(message.index, message.id, message.sender, "".join(words), message.time)

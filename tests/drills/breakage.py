@@ -1,0 +1,116 @@
+"""Builds that are broken on purpose, to show that a drill can fail.
+
+`python -m tests.drills.breakage NAME up …` is `dragoman up` whose one service is started through this module again,
+which breaks it in its own process and then runs it as ever. Nothing of the product knows of it.
+"""
+
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from services.cli.main import main
+from services.cli.plan import Part
+from shared.contract.edge import Delivery
+from shared.contract.ids import AccountId
+from shared.contract.model import Message
+from shared.database import Database
+
+T = TypeVar("T")
+
+_LATE_SECONDS = 1.0
+_EVERY = 20
+"""One message in so many is treated badly."""
+
+
+@dataclass(frozen=True)
+class Breakage:
+    """`apply` breaks the service in the process it is called in; `invariant` is what a drill must find violated."""
+
+    service: str
+    invariant: str
+    apply: Callable[[], None]
+
+
+class HastyDatabase(Database):
+    """Writes are done, and answered, in a transaction that stays open; it is committed about a second later."""
+
+    _connection: sa.Connection | None = None
+
+    def _write(self, work: Callable[[sa.Connection], T]) -> T:
+        if self._connection is None:
+            self._connection = self._engine.connect().execution_options(begin="BEGIN IMMEDIATE")
+            self._connection.begin()
+            threading.Timer(_LATE_SECONDS, lambda: self._writers.submit(self._commit)).start()
+        with self._connection.begin_nested():
+            return work(self._connection)
+
+    def _commit(self) -> None:
+        if self._connection is not None:
+            self._connection.commit()
+            self._connection.close()
+            self._connection = None
+
+
+def _ack_before_commit() -> None:
+    from services.message import app
+
+    _put(app, "Database", HastyDatabase)
+
+
+def _skip_recipient() -> None:
+    from services.message import fanout
+
+    def forgetful(message: Message, recipients: list[AccountId] | None, version: int) -> Delivery:
+        forgets = bool(recipients) and message.index % _EVERY == 0
+        return Delivery(message, recipients[1:] if forgets and recipients else recipients, version)
+
+    _put(fanout, "Delivery", forgetful)
+
+
+def _double_delivery() -> None:
+    from services.edge.client import Client
+    from services.edge.encoding import Encoded
+
+    deliver = Client.deliver
+
+    def twice(client: Client, encoded: Encoded) -> None:
+        deliver(client, encoded)
+        if encoded.message.index % _EVERY == 0:
+            deliver(client, encoded)
+
+    _put(Client, "deliver", twice)
+
+
+BREAKAGES = {
+    "ack-before-commit": Breakage("message", "I1 durability", _ack_before_commit),
+    "skip-recipient": Breakage("message", "I2 delivery", _skip_recipient),
+    "double-delivery": Breakage("edge", "I2 once", _double_delivery),
+}
+
+
+def _start_through_here(name: str) -> None:
+    sound: Callable[[Part], list[str]] = vars(Part)["command"].fget
+
+    def command(part: Part) -> list[str]:
+        broken = part.service == BREAKAGES[name].service
+        return [sys.executable, "-m", "tests.drills.breakage", name, part.service] if broken else sound(part)
+
+    _put(Part, "command", property(command))
+
+
+def _put(owner: object, name: str, value: object) -> None:
+    """Behind the type checker's back: what is done here is wrong."""
+    setattr(owner, name, value)
+
+
+if __name__ == "__main__":
+    chosen = sys.argv.pop(1)
+    if sys.argv[1] == "up":
+        _start_through_here(chosen)
+    else:
+        BREAKAGES[chosen].apply()
+    main()

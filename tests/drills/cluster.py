@@ -1,0 +1,115 @@
+"""A whole system of its own for a drill or a test: `dragoman up` as a child, on free ports, in its own directory."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from services.cli.data import Running, read_run
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parents[2]
+_START_SECONDS = 90.0
+_STOP_SECONDS = 30.0
+_POLL_SECONDS = 0.02
+
+UP = (sys.executable, "-m", "services.cli.main", "up")
+"""What starts it; a drill may put something of its own in its place that takes the same arguments."""
+
+
+class Cluster:
+    """Running between `__enter__` and `__exit__`. Processes are known by the names of `run.json`."""
+
+    def __init__(self, data: Path, *arguments: str, edges: int = 2, program: Sequence[str] = UP) -> None:
+        self.data = data
+        self._command = [*program, "--edges", str(edges), "--port", "0", "--data", str(data), *arguments]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.log = data.with_name(f"{data.name}.log")
+        self.edges: list[str] = []
+        """The addresses of the `ready` line."""
+
+    def __enter__(self) -> "Cluster":
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                self._command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
+        try:
+            self.edges = self.wait_for(self._ready, _START_SECONDS)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> int:
+        """The exit status after SIGTERM."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(signal.SIGCONT)
+        try:
+            return self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise
+
+    # Processes
+
+    def process(self, name: str) -> Running | None:
+        """None while it does not run."""
+        run = read_run(self.data)
+        found = [one for one in run.processes if one.name == name and one.pid] if run else []
+        return found[0] if found else None
+
+    def names(self) -> list[str]:
+        run = read_run(self.data)
+        return [one.name for one in run.processes] if run else []
+
+    def signal(self, name: str, number: signal.Signals) -> int:
+        """Send a signal; the pid it went to. Waits for a process that is just being started again."""
+        running = self.wait_for(lambda: self.process(name), _START_SECONDS)
+        os.kill(running.pid, number)
+        return running.pid
+
+    def kill(self, name: str) -> None:
+        """SIGKILL; returns when that process is gone (a new one may be there already)."""
+        pid = self.signal(name, signal.SIGKILL)
+        self.wait_for(lambda: (running := self.process(name)) is None or running.pid != pid, _STOP_SECONDS)
+
+    @contextlib.contextmanager
+    def unsupervised(self) -> Iterator[None]:
+        """Nothing is started again inside."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def wait_for(self, look: Callable[[], T | None], seconds: float) -> T:
+        """What `look` finds. Raises TimeoutError, or RuntimeError when the system has ended."""
+        deadline = time.monotonic() + seconds
+        while not (found := look()):
+            if self._process is not None and (status := self._process.poll()) is not None:
+                raise RuntimeError(f"the system ended with status {status}:\n{self.tail()}")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"waited {seconds:g} s for the system:\n{self.tail()}")
+            time.sleep(_POLL_SECONDS)
+        return found
+
+    def tail(self, characters: int = 4000) -> str:
+        return self.log.read_text(errors="replace")[-characters:]
+
+    def _ready(self) -> list[str]:
+        lines = self.log.read_text(errors="replace").splitlines()
+        return next((line.split()[1:] for line in lines if line.startswith("ready ")), [])

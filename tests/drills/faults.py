@@ -1,0 +1,67 @@
+"""What is done to the system, in which order, how often."""
+
+import asyncio
+import random
+import signal
+import time
+from dataclasses import dataclass
+
+from tests.drills.cluster import Cluster
+from tests.drills.line import Journal
+from tests.drills.records import Fault
+
+_CALM_SECONDS = 6.0
+"""Between two phases, so that each is judged alone."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Each of the targets in turn, about every so many seconds; `freeze_seconds`: stopped for so long, not killed."""
+
+    name: str
+    targets: tuple[str, ...]
+    seconds: float
+    every: float
+    freeze_seconds: float = 0.0
+
+    @property
+    def rounds(self) -> int:
+        return max(len(self.targets), round(self.seconds / self.every))
+
+
+def phases(services: tuple[str, ...], seconds: float, every: float) -> list[Phase]:
+    """Services for so many seconds, then the servers below them, then a frozen message service."""
+    return [
+        Phase("services", services, seconds, every),
+        Phase("servers", ("nats", "valkey"), seconds / 2, every),
+        Phase("frozen", ("message",), seconds / 3, 2 * every, freeze_seconds=min(4.0, 1.5 * every)),
+    ]
+
+
+async def inflict(cluster: Cluster, phase: Phase, journal: Journal) -> None:
+    for turn in range(phase.rounds):
+        target = phase.targets[turn % len(phase.targets)]
+        began = time.monotonic()
+        if phase.freeze_seconds:
+            await _freeze(cluster, target, phase.freeze_seconds, journal)
+        else:
+            await _kill(cluster, target, journal)
+        pause = phase.every * random.uniform(0.8, 1.2)
+        await asyncio.sleep(max(0.0, began + pause - time.monotonic()))
+    await asyncio.sleep(_CALM_SECONDS)
+
+
+async def _kill(cluster: Cluster, target: str, journal: Journal) -> None:
+    """The record comes first: whoever was connected then was cut off by it."""
+    await asyncio.to_thread(cluster.wait_for, lambda: cluster.process(target), _CALM_SECONDS)
+    journal(Fault(time.monotonic(), target, "kill"))
+    await asyncio.to_thread(cluster.kill, target)
+
+
+async def _freeze(cluster: Cluster, target: str, seconds: float, journal: Journal) -> None:
+    journal(Fault(time.monotonic(), target, "stop"))
+    cluster.signal(target, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        cluster.signal(target, signal.SIGCONT)
