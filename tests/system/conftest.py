@@ -1,0 +1,37 @@
+"""Whole systems, started as a user starts them: one per configuration, shared by its tests (one worker runs them)."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.drills.cluster import Cluster
+from tests.system.people import Client
+
+Dial = Callable[..., Client]
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Two edges, defaults but for the rates."""
+    with Cluster(tmp_path_factory.mktemp("system") / "data", "--no-limits") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def dial() -> Iterator[Dial]:
+    """Connections that are closed at the end of the test."""
+    with ExitStack() as stack:
+        yield lambda edge, **how: stack.enter_context(Client(edge, **how))
+
+
+@pytest.fixture
+def couple(system: Cluster, dial: Dial) -> tuple[Client, Client, int]:
+    """Two people on two edges, and their session."""
+    one, two = (dial(edge).register() for edge in system.edges)
+    return one, two, one.session(two)
+
+
+def outbox(cluster: Cluster) -> Path:
+    return cluster.data / "outbox"

@@ -1,0 +1,141 @@
+"""Any frames, from several connections at once: each gets one answer, and nobody else notices."""
+
+import json
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.drills.cluster import Cluster
+from tests.system.conftest import Dial
+from tests.system.frames import frames
+from tests.system.people import Account, Client, Frame
+
+pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
+
+STATUS = {"code": 12, "status": 0}
+ANSWERS = {0, 2, 5, 7, 9, 11, 12, 15, 18, 20}
+soak = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+@pytest.fixture(scope="module")
+def bystanders(system: Cluster) -> Iterator[tuple[Client, Client, int]]:
+    """Two people who chat while others rage."""
+    with Client(system.edges[0]) as one, Client(system.edges[1]) as two:
+        for client in (one, two):
+            client.register()
+        yield one, two, one.session(two)
+
+
+@pytest.fixture(scope="module")
+def accounts(system: Cluster) -> list[Account]:
+    with Client(system.edges[0]) as client:
+        return [client.register(Account()).account for _ in range(2)]
+
+
+@soak
+@given(data=st.data())
+def test_every_frame_gets_one_answer(
+    system: Cluster, accounts: list[Account], bystanders: tuple[Client, Client, int], data: st.DataObject
+) -> None:
+    """From four connections at once, two of them logged in, over both edges."""
+    with ExitStack() as stack:
+        vandals = [stack.enter_context(Client(system.edges[number % 2])) for number in range(4)]
+        for client, account in zip(vandals, accounts, strict=False):
+            client.login(account)
+        sent = [_rage(client, data) for client in vandals]
+        for client, count in zip(vandals, sent, strict=True):
+            answers = [_answer(client) for _ in range(count)]
+            assert {answer["code"] for answer in answers} <= ANSWERS
+            assert answers[-1] == STATUS
+        for client in vandals:
+            client.hears_nothing(0)
+    _chat(bystanders)
+
+
+def _rage(client: Client, data: st.DataObject) -> int:
+    """Send what is drawn, pings between, and a sound request at last; how many answers are due."""
+    garbage = data.draw(st.lists(frames(client.account.ocid), max_size=12))
+    for frame in garbage:
+        client.send(frame)
+        if data.draw(st.booleans()):
+            client.socket.ping()
+    client.send({"code": 12})
+    return len(garbage) + 1
+
+
+def _answer(client: Client) -> Frame:
+    """A refused 8 is answered by its status and then by the reason: together they are one."""
+    answer = client.read()
+    if answer["code"] == 9 and answer["status"] != 0:
+        assert client.read()["code"] == 18
+    return answer
+
+
+@pytest.mark.parametrize(
+    "frame", ["x" * (64 * 1024 + 1), b"x" * (1024 * 1024 + 1), "[" * 1000, json.dumps({"code": 16})]
+)
+def test_too_large_too_deep_or_too_early_is_only_refused(system: Cluster, dial: Dial, frame: str | bytes) -> None:
+    client = dial(system.edges[0])
+    client.send(frame)
+    assert client.read()["code"] == 18
+    assert client.ask({"code": 12}, 12) == STATUS
+
+
+def raw(opcode: int, payload: bytes, *, masked: bool = True, final: bool = True) -> bytes:
+    """A WebSocket frame as it is on the wire, masked with zeros."""
+    head = bytes([(0x80 if final else 0) | opcode])
+    mask_bit = 0x80 if masked else 0
+    size = len(payload)
+    if size < 126:
+        head += bytes([mask_bit | size])
+    elif size < 1 << 16:
+        head += struct.pack(">BH", mask_bit | 126, size)
+    else:
+        head += struct.pack(">BQ", mask_bit | 127, size)
+    return head + (bytes(4) if masked else b"") + payload
+
+
+@pytest.mark.parametrize(
+    ("bytes_", "code"),
+    [
+        pytest.param(raw(1, b"\xff\xfe"), 1007, id="text that is no UTF-8"),
+        pytest.param(raw(3, b"x"), 1002, id="reserved opcode"),
+        pytest.param(raw(1, b"{}", masked=False), 1002, id="unmasked"),
+        pytest.param(raw(9, b"x" * 126), 1002, id="long ping"),
+        pytest.param(raw(0, b"x"), 1002, id="continuation of nothing"),
+        pytest.param(raw(1, b"x" * (2 * 1024 * 1024 + 1)), 1009, id="over the transport's limit"),
+    ],
+)
+def test_what_is_no_websocket_closes_that_connection_alone(
+    system: Cluster, dial: Dial, bystanders: tuple[Client, Client, int], bytes_: bytes, code: int
+) -> None:
+    client = dial(system.edges[0]).register()
+    client.socket.socket.sendall(bytes_)
+    assert client.closed() == code
+    _chat(bystanders)
+
+
+@pytest.mark.parametrize("first", ["hello", "[]", "{}", "null", b"\x00"])
+def test_a_first_frame_of_no_dialect_closes_where_the_path_names_none(
+    system: Cluster, dial: Dial, first: str | bytes
+) -> None:
+    client = dial(system.edges[0], path="/")
+    client.send(first)
+    assert client.closed() == 1003
+
+
+def _chat(bystanders: tuple[Client, Client, int]) -> None:
+    one, two, session = bystanders
+    for here, there in ((one, two), (two, one)):
+        text = f"still here {os.urandom(6).hex()}"
+        here.say(session, text)
+        there.hears(text)
+        here.hears_nothing(0)
+        there.hears_nothing(0)
