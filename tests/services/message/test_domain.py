@@ -1,0 +1,204 @@
+"""The rules: who may post, order and time, read state, history, pages."""
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.message.domain import (
+    HISTORY_COUNT,
+    LATE,
+    NOT_A_MEMBER,
+    Head,
+    ReadState,
+    Span,
+    history_span,
+    portions,
+    read_on,
+    refusal,
+    since_joining,
+    stamp,
+    unread,
+    unread_from,
+)
+from shared.contract.errors import ErrorCode, Failure, Refused
+from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
+from shared.contract.message import Draft, GetHistory
+from shared.contract.model import Message
+
+ANN, BOB = AccountId(1), AccountId(2)
+ROOM = ChatId(7)
+NOW = 1_700_000_000_000
+MANY = 10_000
+
+spans = st.lists(st.tuples(st.integers(1, 60), st.integers(-1, 8)).map(lambda span: (span[0], span[0] + span[1])))
+
+
+def draft(nonce: int, chat: int = 7, sender: int = 1, deadline: int = NOW + 1000) -> Draft:
+    return Draft(AccountId(sender), ChatId(chat), Nonce(nonce), deadline, b"body %d" % nonce)
+
+
+def read(state: ReadState) -> set[int]:
+    return indexes([(1, state.read_index), *state.above])
+
+
+def indexes(of: Iterable[Span]) -> set[int]:
+    return {index for low, high in of for index in range(low, high + 1)}
+
+
+# Posting
+
+
+def test_members_may_post_until_the_deadline() -> None:
+    assert refusal(draft(1), {ANN: 1}, NOW) is None
+    assert refusal(draft(1, sender=2), {ANN: 1}, NOW) == NOT_A_MEMBER
+    assert refusal(draft(1), {ANN: 1}, NOW + 1000) == LATE
+    assert refusal(draft(1), Failure(ErrorCode.NOT_FOUND, "no"), NOW) == Failure(ErrorCode.NOT_FOUND, "no")
+
+
+@pytest.mark.parametrize("nonce", [-1, 2**63])
+def test_a_nonce_has_63_bits(nonce: int) -> None:
+    refused = refusal(draft(nonce), {ANN: 1}, NOW)
+    assert refused is not None
+    assert refused.code is ErrorCode.INVALID
+
+
+def test_new_messages_go_on_where_the_chat_ends() -> None:
+    stamped = stamp([draft(1), draft(2, chat=8), draft(3)], {ROOM: Head(4, NOW + 50), ChatId(8): Head()}, {}, NOW)
+    assert stamped.outcomes == [0, 1, 2]
+    assert [row[:2] + row[3:5] for row in stamped.rows] == [(7, 5, 1, NOW + 51), (8, 1, 2, NOW), (7, 6, 3, NOW + 52)]
+    assert stamped.heads == {ROOM: Head(6, NOW + 52), ChatId(8): Head(1, NOW)}
+    assert stamped.deadline == NOW + 1000
+
+
+def test_a_nonce_is_posted_once_in_a_batch_and_ever() -> None:
+    before = Message(ROOM, 3, MessageId(9), ANN, NOW - 5, b"before", Nonce(1))
+    drafts = [draft(1), draft(2), draft(2), draft(1, sender=2)]
+    stamped = stamp(drafts, {ROOM: Head(4, NOW)}, {(ROOM, ANN, Nonce(1)): before}, NOW)
+    assert stamped.outcomes == [before, 0, 0, 1]
+    assert [row[1] for row in stamped.rows] == [5, 6]
+
+
+def test_what_is_late_leaves_no_hole_and_what_was_posted_before_is_not_late() -> None:
+    before = Message(ROOM, 3, MessageId(9), ANN, NOW - 5, b"before", Nonce(1))
+    late = [draft(1, deadline=NOW), draft(2, deadline=NOW), draft(3)]
+    stamped = stamp(late, {ROOM: Head(4, 0)}, {(ROOM, ANN, Nonce(1)): before}, NOW)
+    assert stamped.outcomes == [before, None, 0]
+    assert stamped.heads == {ROOM: Head(5, NOW)}
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 3), st.integers(1, 20), st.booleans())),
+    st.dictionaries(st.integers(1, 3), st.tuples(st.integers(0, 9), st.integers(0, 2 * NOW))),
+)
+def test_indexes_are_dense_and_times_grow(
+    said: list[tuple[int, int, bool]], before: dict[int, tuple[int, int]]
+) -> None:
+    heads = {ChatId(chat): Head(*before.get(chat, (0, 0))) for chat in (1, 2, 3)}
+    drafts = [draft(nonce, chat, deadline=NOW if late else NOW + 1) for chat, nonce, late in said]
+    stamped = stamp(drafts, heads, {}, NOW)
+    for chat, head in heads.items():
+        rows = [row for row in stamped.rows if row[0] == chat]
+        assert [row[1] for row in rows] == list(range(head.last_index + 1, head.last_index + 1 + len(rows)))
+        times = [head.last_time, *(row[4] for row in rows)]
+        assert times == sorted(set(times))
+        assert all(time >= NOW for time in times[1:])
+        assert stamped.heads.get(chat, head) == (Head(rows[-1][1], rows[-1][4]) if rows else head)
+
+
+# Read state
+
+
+@given(spans, st.randoms(use_true_random=False))
+def test_reading_is_a_union_in_any_order(ranges: list[Span], random: object) -> None:
+    shuffled = list(ranges)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    at_once = read_on(ReadState(), ranges, MANY)
+    one_by_one = ReadState()
+    for span in [*shuffled, *shuffled]:
+        one_by_one = read_on(one_by_one, [span], MANY)
+    assert at_once == one_by_one
+    assert read(at_once) == indexes(ranges)
+    edges = [(0, at_once.read_index), *at_once.above]
+    assert all(below[1] + 1 < above[0] <= above[1] for below, above in pairwise(edges))
+
+
+@given(spans, st.integers(0, 5))
+def test_of_too_many_holes_the_lowest_are_closed(ranges: list[Span], most: int) -> None:
+    whole, bounded = read_on(ReadState(), ranges, MANY), read_on(ReadState(), ranges, most)
+    assert len(bounded.above) <= most
+    assert bounded.above == (whole.above[-most:] if most else ())
+    assert read(bounded) >= read(whole)
+    holes = unread(bounded, 80, MANY)
+    assert all(index < holes[0][0] for index in read(bounded) - read(whole))
+
+
+@given(spans, st.integers(0, 80), st.integers(0, 90))
+def test_unread_is_what_is_not_read_and_only_the_newest(ranges: list[Span], head: int, most: int) -> None:
+    state = read_on(ReadState(), ranges, MANY)
+    expected = sorted(set(range(1, head + 1)) - read(state))
+    holes = unread(state, head, most)
+    assert [index for low, high in holes for index in range(low, high + 1)] == (expected[-most:] if most else [])
+    assert unread_from(state, holes) == (expected[-most:][0] if most and expected else state.read_index + 1)
+
+
+def test_what_lies_before_joining_is_not_unread() -> None:
+    assert since_joining(ReadState(), 1) == ReadState()
+    assert since_joining(ReadState(), 100) == ReadState(99)
+    assert since_joining(ReadState(0, ((100, 120), (130, 131))), 100) == ReadState(120, ((130, 131),))
+    assert since_joining(ReadState(150), 100) == ReadState(150)
+
+
+# History
+
+
+@pytest.mark.parametrize(
+    ("start", "count", "older", "first_index", "expected"),
+    [
+        (10, 3, True, 1, (8, 10)),
+        (2, 5, True, 1, (1, 2)),
+        (-1, 3, True, 1, (8, 10)),
+        (-4, 2, True, 1, (6, 7)),
+        (-10, 5, True, 1, (1, 1)),
+        (99, 2, True, 1, (9, 10)),
+        (3, 3, False, 1, (3, 5)),
+        (9, 5, False, 1, (9, 10)),
+        (-2, 5, False, 1, (9, 10)),
+        (7, 9, True, 5, (5, 7)),
+        (1, 3, False, 5, (5, 7)),
+    ],
+)
+def test_history(start: int, count: int, older: bool, first_index: int, expected: Span) -> None:
+    assert history_span(GetHistory(ROOM, start, count, older), 10, first_index) == expected
+
+
+@pytest.mark.parametrize(
+    ("start", "older", "first_index"), [(0, True, 1), (0, False, 1), (-11, True, 1), (11, False, 1), (4, True, 5)]
+)
+def test_history_from_where_nothing_is(start: int, older: bool, first_index: int) -> None:
+    low, high = history_span(GetHistory(ROOM, start, 5, older), 10, first_index)
+    assert low > high
+
+
+@pytest.mark.parametrize("count", [0, -1, HISTORY_COUNT + 1])
+def test_history_of_a_wrong_count(count: int) -> None:
+    with pytest.raises(Refused, match="count"):
+        history_span(GetHistory(ROOM, 1, count), 10, 1)
+
+
+# Pages
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 50), st.integers(-1, 30))), st.integers(1, 20))
+def test_portions_keep_everything_in_order(asked: list[tuple[int, int, int]], rows: int) -> None:
+    whole = [(ChatId(chat), low, low + more) for chat, low, more in asked]
+    parts = list(portions(whole, rows))
+    assert [pair for part in parts for pair in flat(part)] == flat(whole)
+    assert all(len(flat(part)) == rows for part in parts[:-1])
+    assert all(0 < len(flat(part)) <= rows for part in parts)
+
+
+def flat(of: Iterable[tuple[ChatId, int, int]]) -> list[tuple[int, int]]:
+    return [(chat, index) for chat, low, high in of for index in range(low, high + 1)]
