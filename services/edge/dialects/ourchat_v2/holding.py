@@ -74,6 +74,7 @@ class Holding:
 
     def knows(self, chats: Iterable[ChatId]) -> None:
         self._known = (self._known or set()).union(chats)
+        self._unheard.update(dict.fromkeys(chat for chat in self._queues if not self._has_heard_of(chat)))
         self._replan()
 
     def is_family(self) -> None:
@@ -114,9 +115,11 @@ class Holding:
         return ()
 
     def appeared(self, chat: ChatId, now: float) -> tuple[Push, ...]:
-        """The account is in this chat: a 9, unless the connection has heard of it."""
-        if self._has_heard_of(chat):
-            return ()
+        """The account has come into this chat: a 9, though its sync may have found the chat already, because what the
+        client asked for before did not show it."""
+        return () if self._has_seen(chat) else self._announce(chat, now)
+
+    def _announce(self, chat: ChatId, now: float) -> tuple[Push, ...]:
         if now < self._speaks_at():
             self._unheard[chat] = None
             self._plan(self._speaks_at())
@@ -131,7 +134,8 @@ class Holding:
         """Take a message in; returns what may be pushed now."""
         self._queues.setdefault(message.chat, []).append(Push(frames, message))
         self.held_bytes += _size(frames)
-        announcement = self.appeared(message.chat, now)
+        heard = self._known is None or self._has_heard_of(message.chat)
+        announcement = () if heard else self._announce(message.chat, now)
         due = self._due(message.chat)
         if due <= now:
             return (*announcement, *self._flush(message.chat))
@@ -154,8 +158,11 @@ class Holding:
 
     # The rules
 
+    def _has_seen(self, chat: ChatId) -> bool:
+        return chat in self._announced or chat in self._listed
+
     def _has_heard_of(self, chat: ChatId) -> bool:
-        return chat in self._announced or chat in self._listed or (self._known is not None and chat in self._known)
+        return self._has_seen(chat) or (self._known is not None and chat in self._known)
 
     def _speaks_at(self) -> float:
         """When chats may be announced."""

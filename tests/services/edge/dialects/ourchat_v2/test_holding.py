@@ -86,7 +86,6 @@ def test_no_chat_is_spoken_of_before_the_sync() -> None:
     playbook = Playbook()
     playbook.log_in(known=False)
     playbook.ask_account()
-    playbook.appear(HOME)
     playbook.appear(NEW)
     playbook.hear(HOME)
     playbook.wait(3)
@@ -95,6 +94,16 @@ def test_no_chat_is_spoken_of_before_the_sync() -> None:
     playbook.wait(0)
     assert playbook.codes() == [7, 11, 9, 0]
     assert playbook.announced() == [(START + 3, NEW)]
+
+
+def test_a_chat_made_just_after_the_login_is_announced_though_the_sync_found_it(family: Playbook) -> None:
+    """What the client has asked for before did not show it."""
+    family.ask_account(family=True)
+    family.wait(2)
+    family.appear(HOME)
+    assert family.announced() == [(START + 2, HOME)]
+    family.appear(HOME)
+    assert len(family.announced()) == 1
 
 
 def test_more_pages_of_the_sync_make_more_chats_known(plain: Playbook) -> None:

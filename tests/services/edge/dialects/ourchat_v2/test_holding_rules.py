@@ -28,6 +28,7 @@ class Conversation(RuleBasedStateMachine):
         self.family_since: float | None = None
         self.listed: dict[int, float] = {}
         self.heard_of: dict[int, float] = {}
+        self.appeared: set[int] = set()
         self.own: set[tuple[int, int]] = set()
         self.synced: float | None = None
         self.judged = 0
@@ -64,6 +65,7 @@ class Conversation(RuleBasedStateMachine):
 
     @rule(meanwhile=st.lists(chats, max_size=3))
     def create(self, meanwhile: list[int]) -> None:
+        self.appeared.update(meanwhile)
         new = 10 + len(self.heard_of)
         self.playbook.create(new, *meanwhile, new)
 
@@ -75,6 +77,7 @@ class Conversation(RuleBasedStateMachine):
 
     @rule(chat=chats)
     def appear(self, chat: int) -> None:
+        self.appeared.add(chat)
         self.playbook.appear(chat)
 
     @rule(chat=st.sampled_from(AT_LOGIN))
@@ -95,7 +98,8 @@ class Conversation(RuleBasedStateMachine):
         self.judged = len(self.playbook.seen)
 
     def may_be_announced(self, seen: Seen) -> bool:
-        known = seen.chat in AT_LOGIN or seen.chat in self.heard_of or seen.chat in self.listed
+        at_login = seen.chat in AT_LOGIN and seen.chat not in self.appeared
+        known = at_login or seen.chat in self.heard_of or seen.chat in self.listed
         created = seen.chat >= 10
         return created or (self.may_push(seen.at) and not known)
 
