@@ -155,13 +155,11 @@ async def test_who_has_no_address_cannot_be_verified(edge: Edge) -> None:
     assert (failure.code, failure.field) == (ErrorCode.INVALID, "email")
 
 
-@pytest.mark.parametrize(
-    "base", ["", "chat.example", "javascript:alert(1)", "http://a b", "http://a/\nhttp://evil.example", "http://"]
-)
-async def test_a_link_begins_with_an_address_alone(edge: Edge, base: str) -> None:
+async def test_a_link_begins_with_an_address_alone(edge: Edge) -> None:
     needed = await withheld(edge)
-    wrong = SendVerification(needed.ticket, ORIGIN, base)
-    assert (await refusal(edge.ask(SEND_VERIFICATION, wrong))).failure.field == "base_url"
+    for base in ("", "chat.example", "javascript:alert(1)", "http://a b", "http://a/\nhttp://evil.example", "http://"):
+        wrong = SendVerification(needed.ticket, ORIGIN, base)
+        assert (await refusal(edge.ask(SEND_VERIFICATION, wrong))).failure.field == "base_url"
 
 
 async def test_an_unknown_ticket_opens_and_sends_nothing(edge: Edge) -> None:

@@ -160,6 +160,10 @@ class World:
         self._auth.clear()
         self._stopping.clear()
 
+    def forget_auth(self) -> None:
+        """It has ended by itself."""
+        self._auth.clear()
+
     async def close(self) -> None:
         await asyncio.gather(self.stop_auth(), *(bus.stop() for bus in self._buses))
 
