@@ -99,18 +99,18 @@ class Bus:
                 reply = b"-" + _pack(Failure(ErrorCode.INTERNAL, "internal error"))
             finally:
                 under_way -= 1
-            self._served.labels(route.subject, outcome).observe(time.monotonic() - received)
+            self._served.labels(route.label, outcome).observe(time.monotonic() - received)
             await self._reply(message, reply)
 
         async def receive(message: Msg) -> None:
             nonlocal under_way
             headers = message.headers or {}
             if time.time() * 1000 > float(headers.get("Deadline", "inf")):
-                self._served.labels(route.subject, "late").observe(0)
+                self._served.labels(route.label, "late").observe(0)
                 return
             trace.set(trace_of(headers.get("traceparent", "")))
             if under_way >= concurrency:
-                self._served.labels(route.subject, "overloaded").observe(0)
+                self._served.labels(route.label, "overloaded").observe(0)
                 await self._reply(message, b"-" + _pack(Failure(ErrorCode.UNAVAILABLE, "overloaded, try again")))
                 return
             under_way += 1
@@ -225,20 +225,33 @@ class Bus:
 
     # Asking and telling
 
-    async def ask(self, route: Route[Q, R], request: Q, *, seconds: float = 8.0, retry: bool = False) -> R:
+    async def ask(
+        self,
+        route: Route[Q, R],
+        request: Q,
+        *,
+        seconds: float = 8.0,
+        retry: bool = False,
+        wait_for_service: bool = True,
+    ) -> R:
         """The answer to a request, after `seconds` at most. With `retry` (for idempotent requests), it is repeated
-        until then. Raises Refused; Unavailable when there was no answer in time."""
+        until then; without `wait_for_service` it fails at once when nobody serves the route. Raises Refused;
+        Unavailable when there was no answer in time."""
         started = time.monotonic()
         outcome = "ok"
         try:
-            return self._answer(route, await self._request(route.subject, _pack(request), seconds, retry))
+            return self._answer(
+                route, await self._request(route.subject, _pack(request), seconds, retry, wait_for_service)
+            )
         except Refused as refusal:
             outcome = refusal.failure.code.value
             raise
         finally:
-            self._asked.labels(route.subject, outcome).observe(time.monotonic() - started)
+            self._asked.labels(route.label, outcome).observe(time.monotonic() - started)
 
-    async def _request(self, subject: str, payload: bytes, seconds: float, retry: bool) -> bytes:
+    async def _request(
+        self, subject: str, payload: bytes, seconds: float, retry: bool, wait_for_service: bool
+    ) -> bytes:
         deadline = time.monotonic() + seconds
         headers = {
             "Deadline": str(int((time.time() + max(seconds - _SLACK_SECONDS, seconds / 2)) * 1000)),
@@ -249,6 +262,8 @@ class Bus:
             try:
                 return (await self._client.request(subject, payload, timeout=attempt, headers=headers)).data
             except nats.errors.NoRespondersError:
+                if not wait_for_service:
+                    break
                 await asyncio.sleep(min(_NOBODY_THERE_SECONDS, left))
             except nats.errors.TimeoutError:
                 if not retry:

@@ -2,10 +2,15 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
+from prometheus_client import CollectorRegistry
+
+from services.edge.chats import Chats
 from services.edge.delivery import Delivery
 from services.edge.endpoint import Endpoint
+from services.edge.gaps import Gaps
 from services.edge.gateway import Gateway
 from services.edge.http import HttpApp, Outcome
 from services.edge.lease import Lease
@@ -15,70 +20,113 @@ from services.edge.notices import Notices
 from services.edge.performing import Performer
 from services.edge.read_flush import ReadFlush
 from services.edge.residents import Residents
+from services.edge.resync import Resync
 from services.edge.upstream import Upstream
 from services.edge.watch import Watcher
 from shared.bus import Bus
 from shared.contract import subjects
 from shared.contract.auth import OpenVerification
-from shared.contract.edge import Flush, Flushed
 from shared.contract.ids import NodeId
 from shared.ops import OpsServer
 from shared.presence import Presence
+from shared.process import unless
 from shared.settings import Settings
 from shared.tasks import Tasks
 from shared.telemetry import log, new_registry
 
 _log = log(__name__)
+_FINISH_SECONDS = 1.0
+_OPS_SECONDS = 2.0
+
+
+class Edge:
+    """Everything behind the gateway, which reports to `endpoint`. Start the bus, then `run` until it is cancelled,
+    `drain`, `close`."""
+
+    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
+        self._settings = settings
+        self.id = NodeId(f"{settings.edge.name}-{secrets.token_hex(3)}")
+        self.bus = Bus(settings.nats, "edge", registry)
+        self._presence = Presence(settings.redis)
+        metrics = Metrics(registry)
+        self.residents = Residents(self.id, self._presence, settings.limits)
+        self.chats = Chats(self.residents, metrics)
+        self._gaps = Gaps(self.bus, self.residents, self.chats, metrics)
+        self.resync = Resync(self.bus, self.residents, self.chats, self._gaps, metrics)
+        self.delivery = Delivery(self.id, self.chats, self.resync)
+        self.upstream = Upstream(self.bus, self.id, settings.edge.request_seconds)
+        self.read_flush = ReadFlush(self.bus, self.id, self.residents)
+        self.node = Node(
+            settings, self.id, self.bus, metrics, self.residents, self.chats, self.upstream, self.read_flush,
+            Turn(self.upstream),
+        )  # fmt: skip
+        performer = Performer(self.node)
+        self.endpoint = Endpoint(self.node, performer.perform, self.delivery.tick)
+        self.watcher = Watcher(self.node, self.endpoint.tell_all)
+        self.lease = Lease(self._presence, self.id, self.residents, self.resync.doubt, settings.edge.lease_seconds)
+        self.delivery.listen(self.bus)
+        self.read_flush.serve()
+        Notices(self.node, self.endpoint, performer, self.watcher).listen()
+
+    async def run(self) -> None:
+        """What goes on beside the clients. Ends only by failing, which the node cannot live with."""
+        loops: dict[str, Coroutine[Any, Any, None]] = {
+            "lease": self.lease.run(),
+            "watch": self.watcher.run(),
+            "read state": self.read_flush.run(),
+            "re-sync": self.resync.run(),
+            "upkeep": self.endpoint.keep(),
+        }
+        async with asyncio.TaskGroup() as group:
+            for name, loop in loops.items():
+                group.create_task(loop, name=name)
+
+    async def drain(self) -> None:
+        """Send the clients elsewhere, and commit what they have got."""
+        await self.endpoint.drain(self._settings.edge.drain_seconds)
+        await self.upstream.finish(_FINISH_SECONDS)
+        await self.node.tasks.finish(_FINISH_SECONDS)
+        await self.read_flush.flush()
+
+    async def close(self) -> None:
+        await self._gaps.stop()
+        await self.upstream.finish(0)
+        await self.node.tasks.close()
+        await self.lease.end()
+        await self.bus.stop()
+        await self._presence.close()
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Run one edge until `stopping` is set, then drain it."""
     registry = new_registry()
-    metrics = Metrics(registry)
-    node_id = NodeId(f"{settings.edge.name}-{secrets.token_hex(3)}")
-    bus = Bus(settings.nats, "edge", registry)
-    presence = Presence(settings.redis)
-    residents = Residents(node_id, presence)
-    delivery = Delivery(bus, node_id, residents, metrics)
-    upstream = Upstream(bus, node_id, settings.edge.request_seconds)
-    node = Node(settings, node_id, bus, presence, metrics, residents, delivery, upstream, Turn(upstream))
-    read_flush = ReadFlush(bus, residents, node.read_state)
-    performer = Performer(node, read_flush.settle)
-    endpoint = Endpoint(node, performer.perform)
-    watcher = Watcher(node, endpoint.tell_all)
-    lease = Lease(presence, node_id, residents, delivery, settings.edge.lease_seconds)
-    gateway = Gateway(settings.edge, settings.limits, endpoint, HttpApp(_open_verification(bus)))
-    ops = OpsServer(settings.ops, registry, {"nats": bus.check})
-
-    delivery.listen()
-    Notices(node, endpoint, performer, watcher).listen()
-    bus.serve(subjects.flush(node_id), _flush(node_id, residents, read_flush))
-
-    background = Tasks()
-    await bus.start()
-    delivery.start()
-    background.start(lease.run(), "lease")
-    background.start(watcher.run(), "watch")
-    background.start(read_flush.run(), "read state")
-    background.start(endpoint.keep(), "upkeep")
-    await gateway.start()
-    background.start(ops.run(), "ops")
-    _log.info("edge started", node=node_id, port=gateway.port)
+    edge = Edge(settings, registry)
+    gateway = Gateway(settings.edge, settings.limits, edge.endpoint, HttpApp(_open_verification(edge.bus)))
+    ops = OpsServer(settings.ops, registry, {"nats": edge.bus.check})
+    tasks = Tasks()
+    tasks.start(ops.run(), "operations port")
     try:
+        await unless(stopping, edge.bus.start())
+        if not stopping.is_set():
+            await _serve(edge, gateway, stopping, ops)
+    finally:
+        ops.draining = True
+        await gateway.close()
+        await edge.close()
+        ops.stop()
+        await tasks.finish(_OPS_SECONDS)
+
+
+async def _serve(edge: Edge, gateway: Gateway, stopping: asyncio.Event, ops: OpsServer) -> None:
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(edge.run(), name="edge")
+        await gateway.start()
+        _log.info("edge serves", node=edge.id, port=gateway.port)
         await stopping.wait()
         ops.draining = True
         gateway.stop_accepting()
-        await endpoint.drain(settings.edge.drain_seconds)
-        await upstream.finish(1.0)
-        await node.tasks.finish(1.0)
-        await read_flush.flush()
-    finally:
-        await delivery.stop()
-        await background.close()
-        await gateway.close()
-        await lease.end()
-        await bus.stop()
-        await presence.close()
+        await edge.drain()
+        running.cancel()
 
 
 def _open_verification(bus: Bus) -> Callable[[str, str], Awaitable[Outcome]]:
@@ -87,11 +135,3 @@ def _open_verification(bus: Bus) -> Callable[[str, str], Awaitable[Outcome]]:
         return (await bus.ask(subjects.OPEN_VERIFICATION, link, seconds=5.0, retry=True)).outcome
 
     return opened
-
-
-def _flush(node: NodeId, residents: Residents, read_flush: ReadFlush) -> Callable[[Flush], Awaitable[Flushed]]:
-    async def flush(request: Flush) -> Flushed:
-        await read_flush.settle(request.account)
-        return Flushed(node, residents.get(request.account) is not None)
-
-    return flush

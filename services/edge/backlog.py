@@ -5,192 +5,208 @@ connection keeps its own last index per chat until the chat's head on this node 
 """
 
 import asyncio
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from services.edge.asking import insist
 from services.edge.encoding import Encoded
+from services.edge.gaps import BEYOND
 from services.edge.node import Node
 from services.edge.residents import Resident
 from services.edge.streams import ChatStream
 from shared.contract import subjects
-from shared.contract.errors import ErrorCode, Refused
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.errors import Refused
+from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import ChatSync, Sync, SyncChat
 from shared.contract.model import Message
+from shared.database import now_ms
 from shared.telemetry import log
 
 _log = log(__name__)
-_PAUSE_SECONDS = 0.5
 _PACE_SECONDS = 0.05
 _PACE_BYTES = 256 * 1024
 
-READING = -1
-"""The position of a chat whose backlog is still being read."""
-
-
-class Positions:
-    """How far one connection has read each chat; messages up to there, and of chats not reached yet, are not news."""
-
-    __slots__ = ("complete", "last", "missed")
-
-    def __init__(self) -> None:
-        self.last: dict[ChatId, int] = {}
-        self.missed: set[ChatId] = set()
-        """Chats that had news before the sync reached them."""
-        self.complete = False
-        """Every chat has been reached."""
-
-    def covers(self, chat: ChatId, index: int) -> bool:
-        """Whether the backlog holds this message, so that it must not be pushed as news."""
-        position = self.last.get(chat)
-        if position is None:
-            if self.complete:
-                return False
-            self.missed.add(chat)
-            return True
-        return position == READING or index <= position
+_READING = -1
+"""The position of a chat whose backlog is being read."""
 
 
 class Reader(Protocol):
     """The connection that reads."""
 
-    positions: Positions | None
-
-    def push(self, encoded: Encoded) -> None: ...
+    def show(self, encoded: Encoded) -> None:
+        """A message that was missed."""
 
     def knows(self, chats: list[ChatId]) -> None: ...
 
-    def unsent(self) -> int: ...
-
-    def is_at(self, positions: Positions) -> bool:
-        """Whether it is still logged in as when it got these positions."""
+    def unsent(self) -> int:
+        """Bytes shown that are not on their way yet."""
 
 
-async def sync(node: Node, reader: Reader, resident: Resident, positions: Positions) -> None:
-    """Everything unread in every chat; goes on until it is read, or the connection is gone."""
-    after = ChatId(0)
-    while reader.is_at(positions):
-        try:
-            reply = await node.bus.ask(subjects.SYNC, Sync(resident.account, after), retry=True)
-        except Refused as refusal:
-            _log.warning("sync failed, will be repeated", error=str(refusal))
-            await asyncio.sleep(_PAUSE_SECONDS)
-            continue
-        if not reader.is_at(positions):
-            return
-        reader.knows([entry.chat for entry in reply.chats])
-        for entry in reply.chats:
-            await read_chat(node, reader, resident, positions, entry)
-        if not reply.more:
-            break
-        after = reply.chats[-1].chat
-    await _finish(node, reader, resident, positions)
-
-
-async def _finish(node: Node, reader: Reader, resident: Resident, positions: Positions) -> None:
-    """Chats that turned up while the sync was under way, then back to plain delivery as soon as possible."""
-    while reader.is_at(positions) and (late := positions.missed - positions.last.keys()):
-        for chat in late:
-            await _read_on(node, reader, resident, positions, _Rest(chat))
-    positions.complete = True
-    _forget_passed(node, reader, positions)
-
-
-async def sync_chat(node: Node, reader: Reader, resident: Resident, entry: ChatSync) -> None:
-    """A chat that a re-sync found, to a connection that is past its own sync."""
-    positions = reader.positions
-    if positions is None:
-        positions = reader.positions = Positions()
-        positions.complete = True
-    await read_chat(node, reader, resident, positions, entry)
-    _forget_passed(node, reader, positions)
-
-
-def _forget_passed(node: Node, reader: Reader, positions: Positions) -> None:
-    for chat, last in list(positions.last.items()):
-        stream = node.delivery.stream(chat)
-        if last != READING and (stream is None or stream.head is None or stream.head >= last):
-            del positions.last[chat]
-    if positions.complete and not positions.last and reader.positions is positions:
-        reader.positions = None
-
-
-async def read_chat(node: Node, reader: Reader, resident: Resident, positions: Positions, entry: ChatSync) -> None:
-    """One chat of a sync, to its head."""
-    if not reader.is_at(positions):
-        return
-    stream = node.delivery.joined(resident, entry.chat, entry.head)
-    if entry.unread_from > entry.read_index + 1:
-        node.read_state.add(resident.account, {entry.chat: [(entry.read_index + 1, entry.unread_from - 1)]})
-    for message in entry.messages:
-        reader.push(Encoded(message))
-    positions.last[entry.chat] = entry.upto
-    if entry.upto < entry.head or (stream.head is not None and stream.head > entry.upto):
-        await _read_on(node, reader, resident, positions, _Rest(entry.chat, entry.upto, entry.read))
-    await _pace(reader, positions)
-
-
+@dataclass(slots=True)
 class _Rest:
-    """What is left of a chat: after an index (None: from the account's first unread one), without what is read."""
+    """What is left of a chat: after an index (None: from the account's first unread one), without what is `read`, save
+    for what came live since the login: from `fresh` on."""
 
-    __slots__ = ("_read", "after", "chat")
+    chat: ChatId
+    account: AccountId
+    after: int | None
+    fresh: int
+    read: list[tuple[int, int]] = field(default_factory=list)
 
-    def __init__(self, chat: ChatId, after: int | None = None, read: list[tuple[int, int]] | None = None) -> None:
-        self.chat = chat
-        self.after = after
-        self._read = read or []
-
-    def wants(self, message: Message, account: AccountId, first: int) -> bool:
-        if message.sender == account or message.index < first:
-            return False
-        return not any(low <= message.index <= high for low, high in self._read)
-
-
-async def _read_on(node: Node, reader: Reader, resident: Resident, positions: Positions, rest: _Rest) -> None:
-    """Page to the head while news of this chat are left aside, then change over to them."""
-    stream = node.delivery.joined(resident, rest.chat, None)
-    positions.last[rest.chat] = READING
-    stream.readers += 1
-    try:
-        while reader.is_at(positions):
-            try:
-                if await _read_page(node, reader, resident, stream, rest):
-                    break
-            except Refused as refusal:
-                if refusal.failure.code is not ErrorCode.UNAVAILABLE:
-                    break
-                await asyncio.sleep(_PAUSE_SECONDS)
-            await _pace(reader, positions)
-    finally:
-        stream.readers -= 1
-        positions.last[rest.chat] = rest.after or 0
+    def wants(self, message: Message) -> bool:
+        if message.index >= self.fresh:
+            return True
+        return message.sender != self.account and not any(low <= message.index <= high for low, high in self.read)
 
 
-async def _read_page(node: Node, reader: Reader, resident: Resident, stream: ChatStream, rest: _Rest) -> bool:
-    """One page; whether the connection has all there is."""
-    account = resident.account
-    after = 2**53 if rest.after is None else rest.after
-    reply = await node.bus.ask(subjects.SYNC_CHAT, SyncChat(rest.chat, [account], after), retry=True)
-    if account not in reply.first_index:
-        return True
-    if rest.after is None:
-        rest.after = min(reply.unread_from[account] - 1, reply.head)
-    else:
-        _push(reader, rest, reply.messages, account, reply.first_index[account])
-        rest.after = max(rest.after, reply.upto)
-    recent = stream.recent_after(rest.after) if rest.after >= reply.head else None
-    if recent is None:
+class Backlog:
+    """How far one connection has read each chat: what is not reached yet, or read already, is no news."""
+
+    __slots__ = ("_answered", "_complete", "_last", "_node", "_reader", "_resident", "_since", "_turned_up")
+
+    def __init__(self, node: Node, reader: Reader, resident: Resident, *, complete: bool = False) -> None:
+        self._node = node
+        self._reader = reader
+        self._resident = resident
+        self._since = now_ms()
+        self._last: dict[ChatId, int] = {}
+        self._turned_up: dict[ChatId, int] = {}
+        """Chats still to be read that had news, and from which index on these are newer than the login."""
+        self._answered: set[tuple[ChatId, int]] = set()
+        """The connection's own messages."""
+        self._complete = complete
+        """Every chat has been reached: one without a position has no backlog."""
+
+    # What comes meanwhile
+
+    def covers(self, message: Message) -> bool:
+        """Whether the backlog holds this message, so that it must not be pushed as news."""
+        position = self._last.get(message.chat)
+        if position is None:
+            if not self._complete:
+                self._note(message)
+            return not self._complete
+        if position == _READING or message.index <= position:
+            return True
+        if self._complete:
+            del self._last[message.chat]  # the stream has passed it
         return False
-    _push(reader, rest, recent, account, reply.first_index[account])
-    rest.after = max(rest.after, stream.head or 0)
-    return True
 
+    def _note(self, message: Message) -> None:
+        """The snapshot may call a message read that came here after the login, since it is the account's own or
+        another device has got it: it is wanted here nevertheless. An older one may be repeated, and is not."""
+        fresh = message.index if message.time >= self._since else BEYOND
+        self._turned_up[message.chat] = min(fresh, self._turned_up.get(message.chat, BEYOND))
 
-def _push(reader: Reader, rest: _Rest, messages: list[Message], account: AccountId, first: int) -> None:
-    for message in messages:
-        if rest.wants(message, account, first):
-            reader.push(Encoded(message))
+    def answered(self, chat: ChatId, index: int) -> None:
+        """The connection has got this message as an answer."""
+        if not self.passed:
+            self._answered.add((chat, index))
 
+    def turned_up(self, chat: ChatId) -> None:
+        """News of this chat did not come: read it, too."""
+        if chat not in self._last:
+            self._turned_up.setdefault(chat, BEYOND)
+            if self._complete:
+                self._last[chat] = _READING
 
-async def _pace(reader: Reader, positions: Positions) -> None:
-    while reader.unsent() > _PACE_BYTES and reader.is_at(positions):  # noqa: ASYNC110 (the kernel sets no event)
-        await asyncio.sleep(_PACE_SECONDS)
+    @property
+    def passed(self) -> bool:
+        """Nothing but plain delivery is left."""
+        return self._complete and not self._last
+
+    # Reading
+
+    async def read_all(self, others: Collection[NodeId]) -> None:
+        """Everything unread in every chat; `others` are the other nodes that the account is on."""
+        account, after, more = self._resident.account, ChatId(0), True
+        await self._node.read_flush.settle(account, others)
+        while more:
+            try:
+                page = await insist(self._node.bus, subjects.SYNC, Sync(account, after))
+            except Refused as refusal:
+                _log.warning("account cannot be synced", account=account, error=str(refusal))
+                return
+            self._reader.knows([entry.chat for entry in page.chats])
+            for entry in page.chats:
+                await self._read(entry)
+            more = page.more
+            after = page.chats[-1].chat if page.chats else after
+        await self.read_turned_up()
+
+    async def read_turned_up(self) -> None:
+        """Chats that turned up meanwhile, then back to plain delivery."""
+        while self._turned_up:
+            chat = next(iter(self._turned_up))
+            fresh = self._turned_up.pop(chat)
+            await self._read_on(_Rest(chat, self._resident.account, None, fresh))
+        self._complete = True
+        self._answered.clear()
+        for chat, last in list(self._last.items()):
+            stream = self._node.chats.stream(chat)
+            if stream is None or stream.delivered(last):
+                del self._last[chat]
+
+    async def _read(self, entry: ChatSync) -> None:
+        """One chat of a sync, to its head."""
+        account, chat = self._resident.account, entry.chat
+        stream = self._node.chats.joined(self._resident, chat, entry.head)
+        if stream is None:
+            return
+        if entry.unread_from > entry.read_index + 1:
+            self._node.read_flush.read(account, {chat: [(entry.read_index + 1, entry.unread_from - 1)]})
+        fresh = min(self._turned_up.pop(chat, BEYOND), entry.head + 1)
+        after = min(entry.upto, fresh - 1)
+        self._show(message for message in entry.messages if message.index <= after)
+        self._last[chat] = after
+        if after < entry.head or (stream.head or 0) > after:
+            await self._read_on(_Rest(chat, account, after, fresh, entry.read))
+        await self._pace()
+
+    async def _read_on(self, rest: _Rest) -> None:
+        """Page to the head while news of this chat are left aside, then change over to them."""
+        self._last[rest.chat] = _READING
+        stream = self._node.chats.joined(self._resident, rest.chat, None)
+        try:
+            if stream is not None:
+                with self._node.chats.reading(rest.chat, stream):
+                    while not await self._read_page(stream, rest):
+                        await self._pace()
+        except Refused as refusal:
+            _log.warning("chat cannot be read", chat=rest.chat, error=str(refusal))
+        finally:
+            self._last[rest.chat] = rest.after or 0
+
+    async def _read_page(self, stream: ChatStream, rest: _Rest) -> bool:
+        """One page; whether the connection has all there is. Raises Refused."""
+        after = BEYOND if rest.after is None else rest.after
+        request = SyncChat(rest.chat, [rest.account], after)
+        reply = await insist(self._node.bus, subjects.SYNC_CHAT, request)
+        first = reply.first_index.get(rest.account)
+        if first is None:
+            return True  # it has left
+        if rest.after is None:
+            rest.fresh = min(rest.fresh, reply.head + 1)
+            rest.after = min(reply.unread_from[rest.account], rest.fresh) - 1
+        else:
+            self._show_rest(rest, reply.messages, first)
+            rest.after = max(rest.after, reply.upto)
+        recent = stream.recent_after(rest.after) if rest.after >= reply.head else None
+        if recent is None:
+            return False
+        self._show_rest(rest, recent, first)
+        rest.after = max(rest.after, stream.head or 0)
+        return True
+
+    def _show_rest(self, rest: _Rest, messages: Iterable[Message], first: int) -> None:
+        self._show(message for message in messages if message.index >= first and rest.wants(message))
+
+    def _show(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            if (message.chat, message.index) not in self._answered:
+                self._reader.show(Encoded(message))
+
+    async def _pace(self) -> None:
+        while self._reader.unsent() > _PACE_BYTES:  # noqa: ASYNC110 (the kernel sets no event)
+            await asyncio.sleep(_PACE_SECONDS)

@@ -4,7 +4,6 @@ Frames come in by `receive` and wait; `next_work` decodes and hands out the next
 so that replies keep request order. Rates are limited here, sizes in the dialects.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -85,8 +84,9 @@ class Connection:
         limits = surroundings.limits
         self._requests = Bucket(limits.requests_per_second, limits.requests_burst, now)
         self._refusals = Bucket(_REFUSALS_PER_SECOND, _REFUSALS_BURST, now)
-        self._frames: deque[Frame | None] = deque()  # None: a frame over the rate, which is not kept
-        self._decoded: deque[Turn] = deque()
+        # Lists, since most connections have nothing that waits, and few have much.
+        self._frames: list[Frame | None] = []  # None: a frame over the rate, which is not kept
+        self._decoded: list[Turn] = []
 
     # In
 
@@ -104,8 +104,8 @@ class Connection:
             raise Hangup(1008, "too many requests")
 
     def repeat(self, request: Request) -> None:
-        """A withheld request comes before everything that waits."""
-        self._decoded.appendleft(request)
+        """A request that was withheld, or put back, comes before everything that waits."""
+        self._decoded.insert(0, request)
 
     def _detect(self, frame: Frame) -> Dialect:
         try:
@@ -136,7 +136,7 @@ class Connection:
         if isinstance(turn.command, PostMessage):
             while len(run) < _RUN and (following := self._next_turn(now)) is not None:
                 if not _says(following, turn.command.chat):
-                    self._decoded.appendleft(following)
+                    self._decoded.insert(0, following)
                     break
                 run.append(following)
         return run
@@ -145,9 +145,9 @@ class Connection:
         if self.phase is Phase.CLOSING:
             return None
         while not self._decoded and self._frames:
-            frame = self._frames.popleft()
+            frame = self._frames.pop(0)
             self._decoded.extend([Refusal(TOO_FAST)] if frame is None else self._decode(frame, now))
-        return self._decoded.popleft() if self._decoded else None
+        return self._decoded.pop(0) if self._decoded else None
 
     def _decode(self, frame: Frame, now: float) -> Sequence[Turn]:
         assert self.dialect is not None

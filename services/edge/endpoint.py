@@ -2,30 +2,37 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 from itertools import count
 
 from services.edge.client import Client, Perform
-from services.edge.connection import Connection, Phase
+from services.edge.connection import Connection
 from services.edge.dialects import registry
 from services.edge.dialects.base import Surroundings
 from services.edge.node import Node
-from services.edge.requests import Event, VerificationEnded
+from services.edge.requests import Event
 from services.edge.socket import Hello, Rejection, Socket, Welcome
 from shared.telemetry import log
 
 _log = log(__name__)
 _EVERY_SECONDS = 0.5
 _SLICE_SECONDS = 0.1
-_IDLE_SECONDS = 3.0
+_AT_ONCE = 500
+"""Connections looked after in one turn of the event loop."""
+_FEW = 20
+"""So many connections are told all at once."""
+_ANSWERS_SECONDS = 3.0
+_CLOSES_SECONDS = 3.5
 _GOODBYE = 1012, "restarting, please reconnect"
 
 
 class Endpoint:
-    """See services.edge.socket.Endpoint."""
+    """See services.edge.socket.Endpoint. `tick` is called about twice a second."""
 
-    def __init__(self, node: Node, perform: Perform) -> None:
+    def __init__(self, node: Node, perform: Perform, tick: Callable[[float], None]) -> None:
         self._node = node
         self._perform = perform
+        self._tick = tick
         self._numbers = count(1)
         self.clients: dict[int, Client] = {}
         self._empty = asyncio.Event()
@@ -67,27 +74,12 @@ class Endpoint:
         """Pings, and what is due by the clock; one loop for all connections."""
         while True:
             await asyncio.sleep(_EVERY_SECONDS)
-            now = self._node.now()
-            for client in list(self.clients.values()):
-                self._look_at(client, now)
-            self._node.delivery.tick(now)
+            for number, client in enumerate(list(self.clients.values())):
+                client.look_after(self._node.now())
+                if number % _AT_ONCE == _AT_ONCE - 1:
+                    await asyncio.sleep(0)
+            self._tick(self._node.now())
             self._count()
-
-    def _look_at(self, client: Client, now: float) -> None:
-        edge, connection = self._node.settings.edge, client.connection
-        if reason := connection.overdue(now, edge.first_frame_seconds, edge.unauthenticated_seconds):
-            client.hang_up(1008, reason)
-        elif client.pinged_at is not None:
-            if now - client.pinged_at > edge.pong_timeout_seconds:
-                client.socket.abort()
-        elif client.unconfirmed:
-            if now - client.last_ping >= edge.confirm_interval_seconds:
-                client.ping()
-        elif now - client.heard >= edge.ping_interval_seconds:
-            client.ping()
-        if connection.withheld is not None and now >= connection.withheld.expires:
-            connection.withheld = None
-            client.tell(VerificationEnded("expired"))
 
     def _count(self) -> None:
         metrics, dialects = self._node.metrics, dict.fromkeys((entry.name for entry in registry.DIALECTS), 0)
@@ -98,6 +90,7 @@ class Endpoint:
             metrics.connections.labels(name).set(number)
         metrics.undecided.set(len(self.clients) - sum(dialects.values()))
         metrics.residents.set(len(self._node.residents))
+        metrics.chats.set(len(self._node.chats))
 
     # End
 
@@ -106,27 +99,24 @@ class Endpoint:
         first."""
         clients = list(self.clients.values())
         random.shuffle(clients)
-        slices = max(1, round(seconds / _SLICE_SECONDS)) if len(clients) > 20 else 1
-        async with asyncio.TaskGroup() as group:
-            for number in range(slices):
-                for client in clients[number::slices]:
-                    group.create_task(_retire(client))
-                await asyncio.sleep(_SLICE_SECONDS)
+        slices = max(1, round(seconds / _SLICE_SECONDS)) if len(clients) > _FEW else 1
+        for number in range(slices):
+            for client in clients[number::slices]:
+                client.retire(*_GOODBYE)
+            await asyncio.sleep(_SLICE_SECONDS if slices > 1 else 0)
+        if not await self._emptied(_ANSWERS_SECONDS):
+            for client in list(self.clients.values()):
+                client.hang_up(*_GOODBYE)
+        if not await self._emptied(_CLOSES_SECONDS):
+            _log.info("connections aborted", left=len(self.clients))
+            for client in list(self.clients.values()):
+                client.socket.abort()
+            await self._emptied(_SLICE_SECONDS)
+
+    async def _emptied(self, seconds: float) -> bool:
         if self.clients:
             try:
-                await asyncio.wait_for(self._empty.wait(), _IDLE_SECONDS)
+                await asyncio.wait_for(self._empty.wait(), seconds)
             except TimeoutError:
-                _log.info("connections aborted", left=len(self.clients))
-                for client in list(self.clients.values()):
-                    client.socket.abort()
-
-
-async def _retire(client: Client) -> None:
-    """Let the client's requests be answered, then close."""
-    client.socket.pause_reading()
-    deadline = asyncio.get_running_loop().time() + _IDLE_SECONDS
-    while not client.idle and client.connection.phase is not Phase.CLOSING:
-        if asyncio.get_running_loop().time() > deadline:
-            break
-        await asyncio.sleep(0.02)
-    client.hang_up(*_GOODBYE)
+                return False
+        return True

@@ -16,7 +16,7 @@ Verify = Callable[[str, str], Awaitable[Outcome]]
 Headers = Mapping[str, str]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
-_AVATAR = re.compile(r"/avatar/(account|chat)/([1-9][0-9]{0,15})\.png")
+_AVATAR = re.compile(r"/avatar/(account|chat)/([1-9][0-9]{0,18})\.png")
 _VERIFY = re.compile(r"/verify/([A-Za-z0-9_-]{1,128})\.([A-Za-z0-9_-]{1,128})")
 _GREETING = "Dragoman, a chat server. Connect to this address with a WebSocket client.\n"
 _ALWAYS: Headers = {

@@ -2,12 +2,12 @@
 
 import asyncio
 import random
+from collections.abc import Callable, Collection
 
 from redis.exceptions import RedisError
 
-from services.edge.delivery import Delivery
 from services.edge.residents import Residents
-from shared.contract.ids import NodeId
+from shared.contract.ids import AccountId, NodeId
 from shared.presence import Presence
 from shared.telemetry import log
 
@@ -16,15 +16,18 @@ _BEATS_PER_LEASE = 3.3
 _SWEEP_EVERY = 10
 _SHARDS = 64
 
+Resync = Callable[[str, Collection[AccountId]], None]
+"""Syncs these accounts, for this reason."""
+
 
 class Lease:
     def __init__(
-        self, presence: Presence, node: NodeId, residents: Residents, delivery: Delivery, lease_seconds: float
+        self, presence: Presence, node: NodeId, residents: Residents, resync: Resync, lease_seconds: float
     ) -> None:
         self._presence = presence
         self._node = node
         self._residents = residents
-        self._delivery = delivery
+        self._resync = resync
         self._seconds = lease_seconds
         self._generation = ""
         self._beats = 0
@@ -47,13 +50,12 @@ class Lease:
     async def beat(self) -> None:
         """Raises RedisError."""
         beat = await self._presence.beat(self._node, self._seconds)
-        lost = bool(self._generation) and (not beat.held or beat.generation != self._generation)
-        if lost:
+        if self._generation and (not beat.held or beat.generation != self._generation):
             _log.warning("presence was lost, registering again", accounts=len(self._residents))
-        missing = await self._residents.register_all(again=lost)
+            self._residents.forget()
         self._generation = beat.generation
-        if missing:
-            self._delivery.disturbed("presence was not registered")
+        while accounts := await self._residents.register_missing():
+            self._resync("presence was not registered", accounts)
         self._beats += 1
         if self._beats % _SWEEP_EVERY == 0:
             await self._presence.sweep(random.randrange(_SHARDS))  # noqa: S311

@@ -1,17 +1,32 @@
 """The edge's numbers."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+
+class Traffic:
+    """Frames of one dialect, plain integers since every frame counts."""
+
+    __slots__ = ("frames_in", "frames_out")
+
+    def __init__(self) -> None:
+        self.frames_in = 0
+        self.frames_out = 0
 
 
 class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._traffic: dict[str, Traffic] = {}
+        registry.register(_TrafficCollector(self._traffic))
         self.connections = Gauge("dragoman_edge_connections", "Open connections", ["dialect"], registry=registry)
         self.undecided = Gauge(
             "dragoman_edge_undecided_connections", "Open connections without a dialect yet", registry=registry
         )
         self.residents = Gauge("dragoman_edge_accounts", "Accounts with a connection here", registry=registry)
-        self.frames_in = Counter("dragoman_edge_frames_in", "Frames received", ["dialect"], registry=registry)
-        self.frames_out = Counter("dragoman_edge_frames_out", "Frames sent", ["dialect"], registry=registry)
+        self.chats = Gauge("dragoman_edge_chats", "Chats with a member here", registry=registry)
         self.refused = Counter("dragoman_edge_refusals", "Requests refused", ["dialect", "code"], registry=registry)
         self.closed = Counter("dragoman_edge_closes", "Connections closed by us", ["code"], registry=registry)
         self.delivered = Counter("dragoman_edge_deliveries", "Messages handed to connections", registry=registry)
@@ -24,3 +39,20 @@ class Metrics:
         self.request_seconds = Histogram(
             "dragoman_edge_request_seconds", "From a request to its reply", ["command"], registry=registry
         )
+
+    def traffic(self, dialect: str) -> Traffic:
+        return self._traffic.setdefault(dialect, Traffic())
+
+
+class _TrafficCollector(Collector):
+    def __init__(self, traffic: dict[str, Traffic]) -> None:
+        self._traffic = traffic
+
+    def collect(self) -> Iterator[Metric]:
+        received = CounterMetricFamily("dragoman_edge_frames_in", "Frames received", labels=["dialect"])
+        sent = CounterMetricFamily("dragoman_edge_frames_out", "Frames sent", labels=["dialect"])
+        for dialect, traffic in self._traffic.items():
+            received.add_metric([dialect], traffic.frames_in)
+            sent.add_metric([dialect], traffic.frames_out)
+        yield received
+        yield sent

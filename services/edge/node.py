@@ -4,20 +4,24 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from services.edge.delivery import Delivery
+from services.edge.chats import Chats
 from services.edge.metrics import Metrics
-from services.edge.reading import ReadState
+from services.edge.read_flush import ReadFlush
 from services.edge.residents import Residents
 from services.edge.upstream import Upstream
 from shared.bus import Bus
 from shared.contract.ids import NodeId
-from shared.presence import Presence
 from shared.settings import Settings
 from shared.tasks import Tasks
+from shared.telemetry import log
+
+_log = log(__name__)
 
 
 class Advances(Protocol):
     def advance(self) -> None: ...
+
+    def fail(self) -> None: ...
 
 
 class Turn:
@@ -36,7 +40,11 @@ class Turn:
     def _end(self) -> None:
         waiting, self._waiting = self._waiting, {}
         for connection in waiting:
-            connection.advance()
+            try:
+                connection.advance()
+            except Exception:
+                _log.exception("connection failed")
+                connection.fail()
         self._upstream.flush()
 
 
@@ -45,15 +53,20 @@ class Node:
     settings: Settings
     id: NodeId
     bus: Bus
-    presence: Presence
     metrics: Metrics
     residents: Residents
-    delivery: Delivery
+    chats: Chats
     upstream: Upstream
+    read_flush: ReadFlush
     turn: Turn
-    read_state: ReadState = field(default_factory=ReadState)
     tasks: Tasks = field(default_factory=Tasks)
     maintenance: bool = False
+    revision: int = 0
+    """Up to this number, revocations have been carried out for everybody who is logged in."""
+
+    def revisions_heard(self, revision: int) -> None:
+        """Somebody is logged in who is subject to revocations after this one, however long ago they were heard of."""
+        self.revision = min(self.revision, revision)
 
     @staticmethod
     def now() -> float:

@@ -38,9 +38,9 @@ class Notices:
         notice = _decode(data).notice
         match notice:
             case ChatCreated():
-                self._node.delivery.created(notice)
+                self._node.chats.created(notice)
             case MembershipChanged():
-                self._node.delivery.changed(notice)
+                self._node.chats.changed(notice)
             case Revoked():
                 self._watcher.revoked(notice.revocations)
             case MaintenanceSet():

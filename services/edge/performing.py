@@ -1,7 +1,6 @@
 """What a connection asks for, save messages: sent to the service that answers it; logins and verification here."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import assert_never
 
 from services.edge.client import Client
@@ -28,29 +27,20 @@ from shared.contract.auth import (
     SendVerification,
     VerificationNeeded,
 )
-from shared.contract.edge import Flush
 from shared.contract.errors import ErrorCode, Refused
-from shared.contract.ids import AccountId, NodeId
 from shared.contract.session import CreateChat, EnsureProfile, GetAccount, GetChat, SetProfile
 from shared.database import now_ms
 from shared.telemetry import log
 
 _log = log(__name__)
 _PROFILE_SECONDS = 2.0
-_FLUSH_SECONDS = 1.0
 _TOGETHER_SECONDS = 0.05
 """Two frames of which the second needs the first leave this far apart (clients handle the newest first)."""
 
 
-FlushHere = Callable[[AccountId, Client], Awaitable[None]]
-
-
 class Performer:
-    """`flush_here` commits the read state of an account's connections on this node."""
-
-    def __init__(self, node: Node, flush_here: FlushHere) -> None:
+    def __init__(self, node: Node) -> None:
         self._node = node
-        self._flush_here = flush_here
 
     async def perform(self, client: Client, request: Request) -> Answer:
         """Raises Refused."""
@@ -97,12 +87,10 @@ class Performer:
             connection.withheld = Withheld(request, answer.ticket, self._node.now() + left)
             return answer
         await self._ensure_profile(answer)
+        others = await self._node.residents.register(answer.account)
         if client.leaving:
             raise Refused(ErrorCode.UNAVAILABLE, "the connection is closed")
-        resident = client.enter(answer.account, answer.sid, answer.revision)
-        others = await self._node.residents.register(answer.account)
-        await self._settle(answer.account, others, client)
-        client.read_backlog(resident)
+        client.enter(answer, others)
         return answer
 
     async def _ensure_profile(self, entered: Authenticated) -> None:
@@ -115,17 +103,6 @@ class Performer:
             await self._node.bus.ask(subjects.ENSURE_PROFILE, seeds, seconds=_PROFILE_SECONDS, retry=True)
         except Refused as refusal:
             _log.warning("profile not ensured", account=entered.account, error=str(refusal))
-
-    async def _settle(self, account: AccountId, others: list[NodeId], newcomer: Client) -> None:
-        """What other connections of the account have got must be known before unread messages are looked for."""
-        asked = [self._flush_there(node, account) for node in others]
-        await asyncio.gather(self._flush_here(account, newcomer), *asked)
-
-    async def _flush_there(self, node: NodeId, account: AccountId) -> None:
-        try:
-            await self._node.bus.ask(subjects.flush(node), Flush(account), seconds=_FLUSH_SECONDS)
-        except Refused:
-            _log.info("other node did not flush", other=node)
 
     # Verification
 
@@ -166,5 +143,6 @@ class Performer:
             )
         finally:
             client.deleting = False
+            self._node.revisions_heard(client.connection.revision)  # what was not obeyed meanwhile
         client.log_out()
         return answer

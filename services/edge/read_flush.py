@@ -1,16 +1,17 @@
 """Read state on its way to message: gathered for a moment, committed together; then presence may be left."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from redis.exceptions import RedisError
 
-from services.edge.reading import ReadState
-from services.edge.residents import Recipient, Residents
+from services.edge.reading import Ranges, ReadState
+from services.edge.residents import Residents
 from shared.bus import Bus
 from shared.contract import subjects
+from shared.contract.edge import Flush, Flushed
 from shared.contract.errors import Refused
-from shared.contract.ids import AccountId
+from shared.contract.ids import AccountId, NodeId
 from shared.contract.message import MarkRead
 from shared.telemetry import log
 
@@ -18,30 +19,40 @@ _log = log(__name__)
 _GATHER_SECONDS = 0.15
 _AT_ONCE = 4_000
 _ATTEMPT_SECONDS = 2.0
+_FLUSH_SECONDS = 1.0
 
 
 class ReadFlush:
-    def __init__(self, bus: Bus, residents: Residents, read_state: ReadState) -> None:
+    def __init__(self, bus: Bus, node: NodeId, residents: Residents) -> None:
         self._bus = bus
+        self._node = node
         self._residents = residents
-        self._read_state = read_state
+        self._gathered = ReadState()
         self._flushing = asyncio.Lock()
+
+    def serve(self) -> None:
+        """Before the bus starts."""
+        self._bus.serve(subjects.flush(self._node), self._asked)
 
     async def run(self) -> None:
         while True:
             await asyncio.sleep(_GATHER_SECONDS)
-            if self._read_state or self._residents.departed():
+            if self._gathered or self._residents.departed():
                 await self.flush()
+
+    def read(self, account: AccountId, ranges: Ranges) -> None:
+        """The account has got these messages."""
+        self._gathered.add(account, ranges)
 
     async def flush(self) -> bool:
         """Commit all that is gathered, then leave presence for those who are gone; whether it worked."""
         async with self._flushing:
             departed = self._residents.departed()
-            while ranges := self._read_state.take(_AT_ONCE):
+            while ranges := self._gathered.take(_AT_ONCE):
                 try:
                     await self._bus.ask(subjects.MARK_READ, MarkRead(ranges), seconds=_ATTEMPT_SECONDS, retry=True)
                 except Refused as refusal:
-                    self._read_state.put_back(ranges)
+                    self._gathered.put_back(ranges)
                     _log.warning("read state not committed, will be repeated", error=str(refusal))
                     return False
             try:
@@ -51,10 +62,24 @@ class ReadFlush:
                 return False
             return True
 
-    async def settle(self, account: AccountId, but: Recipient | None = None) -> None:
-        """Find out what the account's connections here have got, and commit it."""
+    # What connections of the account have got must be known before its unread messages are looked for.
+
+    async def settle(self, account: AccountId, others: Collection[NodeId]) -> None:
+        """Find out what the account's connections have got, here and on other nodes, and commit it."""
+        await asyncio.gather(self._settle_here(account), *(self._settle_there(account, node) for node in others))
+
+    async def _settle_here(self, account: AccountId) -> None:
         resident = self._residents.get(account)
-        others: Iterable[Recipient] = resident.recipients if resident else ()
-        await asyncio.gather(*(recipient.settle() for recipient in others if recipient is not but))
-        if account in self._read_state or self._flushing.locked():
+        await asyncio.gather(*(recipient.settle() for recipient in (resident.recipients if resident else ())))
+        if account in self._gathered or self._flushing.locked():
             await self.flush()
+
+    async def _settle_there(self, account: AccountId, node: NodeId) -> None:
+        try:
+            await self._bus.ask(subjects.flush(node), Flush(account), seconds=_FLUSH_SECONDS, wait_for_service=False)
+        except Refused:
+            _log.info("other node did not flush", other=node)
+
+    async def _asked(self, request: Flush) -> Flushed:
+        await self._settle_here(request.account)
+        return Flushed(self._node, self._residents.get(request.account) is not None)

@@ -1,11 +1,13 @@
 """The accounts that have connections on this node, and their registration in presence.
 
-Presence is joined before an account's missed messages are read, and left only after its read state is committed.
-When Redis is away, nothing waits for it: services then tell every node, and the lease registers later.
+Presence is joined before an account's missed messages are read, and left only after its read state is committed. Of
+one account only one call to Redis is under way at a time, so that none overtakes another. When Redis is away, nothing
+waits for it: services then tell every node, and the lease registers later.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from redis.exceptions import RedisError
@@ -14,11 +16,12 @@ from services.edge.encoding import Encoded
 from services.edge.rates import Bucket
 from services.edge.requests import Event
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.message import ChatSync
 from shared.presence import Presence
+from shared.settings import Limits
 from shared.telemetry import log
 
 _log = log(__name__)
+_AT_ONCE = 1_000
 
 
 class Recipient(Protocol):
@@ -29,8 +32,8 @@ class Recipient(Protocol):
 
     def tell(self, event: Event) -> None: ...
 
-    def catch_up(self, entry: ChatSync) -> None:
-        """A re-sync found a chat that the account was not known to be in."""
+    def catch_up(self, chat: ChatId) -> None:
+        """Messages of this chat were not delivered, because the account was not known to be in it."""
 
     def hang_up(self, code: int, reason: str) -> None: ...
 
@@ -43,93 +46,114 @@ class Recipient(Protocol):
 
 class Resident:
     """One account here. `recipients` is replaced, never changed, so it may be iterated while connections come and
-    go."""
+    go; `requests` limits all of them together; `left` are chats it was in, so that no older answer says it still is."""
 
-    __slots__ = ("account", "chats", "recipients", "registered", "requests")
+    __slots__ = ("account", "chats", "left", "recipients", "requests")
 
-    def __init__(self, account: AccountId, requests: Bucket | None) -> None:
+    def __init__(self, account: AccountId, requests: Bucket) -> None:
         self.account = account
         self.recipients: tuple[Recipient, ...] = ()
         self.chats: set[ChatId] = set()
+        self.left: set[ChatId] = set()
         self.requests = requests
-        self.registered = True
-        """False: presence could not be joined, or was lost."""
 
 
 class Residents:
-    def __init__(self, node: NodeId, presence: Presence) -> None:
+    def __init__(self, node: NodeId, presence: Presence, limits: Limits) -> None:
         self._node = node
         self._presence = presence
-        self._residents: dict[AccountId, Resident] = {}
+        self._limits = limits
+        self.by_account: dict[AccountId, Resident] = {}
+        """To be read."""
         self._leaving: set[AccountId] = set()
-        self._registering = asyncio.Lock()
+        """Not here (any more), and still in presence."""
+        self._missing: set[AccountId] = set()
+        """Not, or not surely, in presence."""
+        self._calling: dict[AccountId, asyncio.Event] = {}
+        """A call to Redis is under way; set when it is over."""
 
     def __len__(self) -> int:
-        return len(self._residents)
+        return len(self.by_account)
 
     def get(self, account: AccountId) -> Resident | None:
-        return self._residents.get(account)
+        return self.by_account.get(account)
 
-    def all(self) -> list[Resident]:
-        return list(self._residents.values())
-
-    def attach(self, account: AccountId, recipient: Recipient, requests: Bucket | None) -> Resident:
+    def attach(self, account: AccountId, recipient: Recipient, now: float) -> Resident:
         """From now on what comes for the account goes to this connection too."""
-        resident = self._residents.get(account)
+        resident = self.by_account.get(account)
         if resident is None:
-            resident = self._residents[account] = Resident(account, requests)
+            requests = Bucket(self._limits.requests_per_second, self._limits.requests_burst, now)
+            resident = self.by_account[account] = Resident(account, requests)
         self._leaving.discard(account)
         resident.recipients += (recipient,)
         return resident
 
-    def detach(self, account: AccountId, recipient: Recipient) -> Resident | None:
-        """The connection leaves; returns the resident if it was the last one (its presence is left later)."""
-        resident = self._residents.get(account)
-        if resident is None or recipient not in resident.recipients:
-            return None
+    def detach(self, resident: Resident, recipient: Recipient) -> bool:
+        """The connection leaves; whether it was the account's last one (its presence is left later)."""
         resident.recipients = tuple(other for other in resident.recipients if other is not recipient)
         if resident.recipients:
-            return None
-        del self._residents[account]
-        self._leaving.add(account)
-        return resident
+            return False
+        del self.by_account[resident.account]
+        self._leaving.add(resident.account)
+        return True
+
+    # Presence
 
     async def register(self, account: AccountId) -> list[NodeId]:
-        """Join presence; the other nodes the account is on. Without Redis: none, and it is registered later."""
-        try:
-            others = await self._presence.join(self._node, [account])
-        except RedisError as error:
-            _log.warning("presence not joined", error=repr(error))
-            if resident := self._residents.get(account):
-                resident.registered = False
-            return []
+        """Join presence for an account that is about to be attached, in this very moment; if it never is, its presence
+        is left again. Returns the other nodes the account is on; none without Redis, and it is registered later."""
+        while (call := self._calling.get(account)) is not None:
+            await call.wait()
+        with self._call([account]):
+            try:
+                others = await self._presence.join(self._node, [account])
+            except RedisError as error:
+                _log.warning("presence not joined", error=repr(error))
+                self._missing.add(account)
+                others = {}
+        if account not in self.by_account:
+            self._leaving.add(account)
         return others.get(account, [])
 
-    async def register_all(self, *, again: bool) -> list[AccountId]:
-        """Join presence for those that are not registered, or for all `again`; returns whom. Raises RedisError."""
-        async with self._registering:
-            if again:
-                for resident in self._residents.values():
-                    resident.registered = False
-            missing = [resident for resident in self._residents.values() if not resident.registered]
-            for start in range(0, len(missing), 1000):
-                some = missing[start : start + 1000]
-                await self._presence.join(self._node, [resident.account for resident in some])
-                for resident in some:
-                    resident.registered = True
-            return [resident.account for resident in missing]
+    def forget(self) -> None:
+        """Presence was lost: everybody is to be registered again."""
+        self._missing.update(self.by_account)
+
+    async def register_missing(self) -> list[AccountId]:
+        """Register some of those who are missing; returns whom, nobody when all are registered. Raises RedisError."""
+        self._missing.intersection_update(self.by_account)
+        some = [account for account in self._missing if account not in self._calling][:_AT_ONCE]
+        if some:
+            with self._call(some):
+                await self._presence.join(self._node, some)
+            self._missing.difference_update(some)
+        return some
 
     def departed(self) -> list[AccountId]:
         """Accounts whose last connection has left, and whose presence has not been left yet."""
         return list(self._leaving)
 
-    async def leave(self, accounts: Iterable[AccountId]) -> None:
+    async def leave(self, accounts: Collection[AccountId]) -> None:
         """Leave presence, save for those who are back. Raises RedisError."""
-        gone = [account for account in accounts if account in self._leaving]
+        gone = [account for account in accounts if account in self._leaving and account not in self._calling]
         if not gone:
             return
-        await self._presence.leave(self._node, gone)
         self._leaving.difference_update(gone)
-        back = [account for account in gone if account in self._residents]
-        if back:  # they came while their departure was on its way
-            await self._presence.join(self._node, back)
+        with self._call(gone):
+            try:
+                await self._presence.leave(self._node, gone)
+            except RedisError:
+                self._leaving.update(account for account in gone if account not in self.by_account)
+                self._missing.update(gone)  # it may be carried out yet, after they have come back
+                raise
+
+    @contextmanager
+    def _call(self, accounts: Collection[AccountId]) -> Iterator[None]:
+        over = asyncio.Event()
+        self._calling.update(dict.fromkeys(accounts, over))
+        try:
+            yield
+        finally:
+            for account in accounts:
+                del self._calling[account]
+            over.set()

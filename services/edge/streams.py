@@ -1,22 +1,23 @@
 """The order of one chat on this node, pure: messages come in any order and leave in the order of their index.
 
-`head` is the last index delivered here; None until it is known: it is never guessed. What is above it waits; a gap
-is filled from the message service, for the accounts that may see it.
+`head` is the last index that left; None until it is known: it is never guessed. What is above it waits; a gap is
+filled from the message service, for the accounts that may see it.
 """
 
 from collections import deque
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable
+from typing import NamedTuple
 
 from shared.contract.ids import AccountId
 from shared.contract.model import Message
 
 RECENT = 256
 """Messages kept while a connection is reading the chat's backlog, so that it can change over to live ones."""
+WAITING = 1024
+"""Messages kept above a gap; what comes beyond is fetched."""
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """A message and the accounts it is for; None: every local member, by the membership of this version."""
 
     message: Message
@@ -24,58 +25,84 @@ class Offer:
     version: int = 0
 
 
-@dataclass(slots=True)
 class ChatStream:
-    head: int | None = None
-    version: int = 0
-    """The membership's version that `members` is of; only broadcasts need it, and wait for the right one."""
-    members: set[AccountId] = field(default_factory=set)
-    waiting: dict[int, Offer] = field(default_factory=dict)
-    recent: deque[Message] = field(default_factory=lambda: deque(maxlen=RECENT))
-    readers: int = 0
-    """Connections that are reading the backlog."""
-    catching_up: bool = False
+    """`known` is the highest index heard of; `members` are the accounts here that are in the chat, by the membership's
+    `version` (only broadcasts need it, and wait for the right one)."""
 
-    def offer(self, offer: Offer) -> Iterator[Offer]:
-        """Take a message; yields what is deliverable now, in order. The head has passed what was yielded."""
-        if self.delivered(offer.message.index):
-            return
-        if self._follows(offer):
-            yield self._pass(offer)
-            yield from self.drain()
-        else:
-            self.waiting.setdefault(offer.message.index, offer)
+    __slots__ = ("_readers", "_recent", "expected", "head", "known", "members", "version", "waiting")
 
-    def start(self, head: int) -> Iterator[Offer]:
-        """The head is known now; yields what waited for it."""
-        self.head = head
-        self.recent.clear()
-        yield from self.drain()
+    def __init__(self) -> None:
+        self.head: int | None = None
+        self.known = 0
+        self.version = 0
+        self.members: set[AccountId] = set()
+        self.waiting: dict[int, Offer] = {}
+        self.expected: dict[int, Callable[[], None]] = {}
+        """To be called when the head has passed this index."""
+        self._readers = 0
+        self._recent: deque[Message] | None = None
 
-    def drain(self) -> Iterator[Offer]:
+    # Messages
+
+    def offer(self, offer: Offer) -> list[Offer]:
+        """Take a message; returns what leaves now, in order. The head has passed it."""
+        index = offer.message.index
+        if self.delivered(index):
+            return []
+        self.known = max(self.known, index)
+        if not self.waiting and self._follows(offer):
+            return [self._pass(offer)]
+        if len(self.waiting) < WAITING or index == (self.head or 0) + 1:
+            self.waiting.setdefault(index, offer)
+        return self.drain()
+
+    def start(self, head: int) -> list[Offer]:
+        """The head is known now, though what came here before that is above it in any case."""
+        self.head = min(head, min(self.waiting, default=head + 1) - 1)
+        self.known = max(self.known, head)
+        return self.drain()
+
+    def fill(self, offers: Iterable[Offer], upto: int, version: int) -> list[Offer]:
+        """All there is from the head on, up to an index, for the members of this version. Live messages know better
+        for whom they are, save for broadcasts."""
+        for offer in offers:
+            index = offer.message.index
+            waiting = self.waiting.get(index)
+            better = waiting is not None and (waiting.recipients is not None or waiting.version > version)
+            if not better and not self.delivered(index):
+                self.waiting[index] = offer
+        self.known = max(self.known, upto)
+        passed = self.drain()
+        while self.head is not None and self.head < upto and self.head + 1 not in self.waiting:
+            self.head += 1  # there is no such message (any more)
+            passed += self.drain()
+        return passed
+
+    def drain(self) -> list[Offer]:
         """What waits and follows the head."""
-        if not self.waiting or self.head is None:
-            return
-        for index in [index for index in self.waiting if index <= self.head]:
-            del self.waiting[index]
-        while (offer := self.waiting.get(self.head + 1)) is not None and self._follows(offer):
-            yield self._pass(self.waiting.pop(offer.message.index))
+        passed: list[Offer] = []
+        while self.head is not None and (offer := self.waiting.get(self.head + 1)) is not None and self._follows(offer):
+            del self.waiting[offer.message.index]
+            passed.append(self._pass(offer))
+        return passed
 
     def delivered(self, index: int) -> bool:
         return self.head is not None and index <= self.head
 
     @property
-    def stale(self) -> bool:
-        """A broadcast waits for another version of the membership than the one known here."""
-        return any(offer.recipients is None and offer.version != self.version for offer in self.waiting.values())
+    def behind(self) -> bool:
+        """Whether there is more than has left."""
+        return self.head is None or self.head < self.known
 
-    def recent_after(self, index: int) -> list[Message] | None:
-        """All messages delivered after `index`, or None when they are not all kept."""
-        if self.head is None or index >= self.head:
-            return []
-        if not self.recent or self.recent[0].index > index + 1:
-            return None
-        return [message for message in self.recent if message.index > index]
+    @property
+    def stale(self) -> bool:
+        """The next message waits only for the membership of its version."""
+        return self.head is not None and self.head + 1 in self.waiting
+
+    def due(self) -> list[Callable[[], None]]:
+        """Whom to call, since the head has passed what they expect."""
+        passed = sorted(index for index in self.expected if self.delivered(index))
+        return [self.expected.pop(index) for index in passed]
 
     def _follows(self, offer: Offer) -> bool:
         """Whether it is the next one, and for whom is known."""
@@ -85,8 +112,46 @@ class ChatStream:
 
     def _pass(self, offer: Offer) -> Offer:
         self.head = offer.message.index
-        if self.readers:
-            self.recent.append(offer.message)
-        elif self.recent:
-            self.recent.clear()
+        if self._recent is not None:
+            self._recent.append(offer.message)
         return offer
+
+    # Members
+
+    def change(self, account: AccountId, version: int, *, member: bool) -> bool:
+        """A membership changed with this version; False when that is known already."""
+        if version <= self.version:
+            return False
+        if version == self.version + 1:
+            self.version = version
+        if member:
+            self.members.add(account)
+        else:
+            self.members.discard(account)
+        return True
+
+    # Changing over from a backlog
+
+    def begin_reading(self) -> None:
+        """A connection reads the backlog; from now on recent messages are kept."""
+        self._readers += 1
+        if self._recent is None:
+            self._recent = deque(maxlen=RECENT)
+
+    def end_reading(self) -> None:
+        self._readers -= 1
+        if not self._readers:
+            self._recent = None
+
+    def recent_after(self, index: int) -> list[Message] | None:
+        """All messages that left after `index`, or None when they are not all kept."""
+        if self.head is None or index >= self.head:
+            return []
+        if not self._recent or self._recent[0].index > index + 1:
+            return None
+        return [message for message in self._recent if message.index > index]
+
+    @property
+    def idle(self) -> bool:
+        """Nobody here needs it."""
+        return not self.members and not self._readers

@@ -14,26 +14,34 @@ from shared.bus import Bus
 from shared.contract import subjects
 from shared.contract.errors import ErrorCode, Failure, Refused
 from shared.contract.ids import AccountId, ChatId, NodeId, Nonce
-from shared.contract.message import Draft, Posted, PostMessages
+from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from shared.database import now_ms
 from shared.tasks import Tasks
+from shared.telemetry import log
 
+_log = log(__name__)
 _SLACK_SECONDS = 1.0
 _PAUSE_SECONDS = 0.15
 _BATCH_DRAFTS = 512
 _BATCH_BYTES = 384 * 1024
+"""Beyond these a batch takes no further run; runs are kept whole, so that their order is."""
+_DRAFT_BYTES = 64
 
 UNCONFIRMED = Failure(ErrorCode.UNAVAILABLE, "the message was not confirmed in time, please try again")
+_INTERNAL = Failure(ErrorCode.INTERNAL, "internal error")
 
 
 class Author(Protocol):
-    """Whoever said it; one of the two is called, save when it called `done` before."""
+    """Whoever said it; one of the first two is called for each draft, save when it called `done` before."""
 
     def confirmed(self, draft: Draft, posted: Posted) -> None:
         """It is committed."""
 
     def failed(self, draft: Draft, failure: Failure) -> None:
         """It is not, and will not be (or, without an answer, that is not known)."""
+
+    def crashed(self) -> None:
+        """One of the above raised; that has been logged."""
 
 
 @dataclass(slots=True)
@@ -43,80 +51,107 @@ class _Pending:
 
 
 class Upstream:
-    """`post` during a turn; `flush` at its end."""
+    """`post` during a turn; `flush` at its end. `longest_seconds`: after so long every draft is answered."""
 
     def __init__(self, bus: Bus, node: NodeId, request_seconds: float) -> None:
         self._bus = bus
         self._node = node
         self._seconds = request_seconds
+        self.longest_seconds = request_seconds + _SLACK_SECONDS
         self._tasks = Tasks()
-        self._turn: list[_Pending] = []
+        self._turn: list[list[_Pending]] = []
         self._open: set[Nonce] = set()
         self._nonces = count(secrets.randbits(62))
 
-    def nonce(self) -> Nonce:
-        return Nonce(next(self._nonces) & (2**63 - 1))
+    def draft(self, sender: AccountId, chat: ChatId, body: bytes) -> Draft:
+        nonce = Nonce(next(self._nonces) & (2**63 - 1))
+        return Draft(sender, chat, nonce, now_ms() + int(self._seconds * 1000), body)
 
-    def post(self, author: Author, sender: AccountId, chat: ChatId, nonce: Nonce, body: bytes) -> None:
-        """Queue a message for this turn's request."""
-        deadline = now_ms() + int(self._seconds * 1000)
-        self._open.add(nonce)
-        self._turn.append(_Pending(Draft(sender, chat, nonce, deadline, body), author))
+    def post(self, author: Author, run: list[Draft]) -> None:
+        """Queue a connection's messages, in this order, for this turn's request."""
+        self._open.update(draft.nonce for draft in run)
+        self._turn.append([_Pending(draft, author) for draft in run])
 
     def done(self, nonce: Nonce) -> None:
         """It was delivered: no need to repeat it or to hear of it."""
         self._open.discard(nonce)
 
     def flush(self) -> None:
-        while self._turn:
-            size = taken = 0
-            while taken < len(self._turn) and taken < _BATCH_DRAFTS and size < _BATCH_BYTES:
-                size += len(self._turn[taken].draft.body) + 64
-                taken += 1
-            batch, self._turn = self._turn[:taken], self._turn[taken:]
-            self._tasks.start(self._deliver(batch), "post")
+        batch: list[_Pending] = []
+        size = 0
+        runs, self._turn = self._turn, []
+        for run in runs:
+            run_size = sum(len(pending.draft.body) + _DRAFT_BYTES for pending in run)
+            if batch and (len(batch) + len(run) > _BATCH_DRAFTS or size + run_size > _BATCH_BYTES):
+                self._send(batch)
+                batch, size = [], 0
+            batch.extend(run)
+            size += run_size
+        if batch:
+            self._send(batch)
+
+    def _send(self, batch: list[_Pending]) -> None:
+        self._tasks.start(self._deliver(batch), "post")
 
     async def finish(self, timeout_seconds: float) -> None:
         await self._tasks.finish(timeout_seconds)
 
     async def _deliver(self, batch: list[_Pending]) -> None:
         """Repeat what has no answer until the deadline, all in the order it was said."""
-        deadline = asyncio.get_running_loop().time() + self._seconds + _SLACK_SECONDS
-        while batch:
-            left = deadline - asyncio.get_running_loop().time()
-            if left <= 0:
-                break
-            batch = await self._attempt(batch, left)
+        failure = UNCONFIRMED
+        try:
+            batch = await self._insist(batch)
+        except Refused as refusal:
+            failure = refusal.failure
+        except Exception:
+            _log.exception("messages not posted")
+            failure = _INTERNAL
+        for pending in batch:
+            self._fail(pending, failure)
+
+    async def _insist(self, batch: list[_Pending]) -> list[_Pending]:
+        """Returns what has no answer at the deadline. Raises Refused."""
+        deadline = asyncio.get_running_loop().time() + self.longest_seconds
+        while batch and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            try:
+                request = PostMessages(self._node, [pending.draft for pending in batch])
+                results = await self._bus.ask(subjects.POST_MESSAGES, request, seconds=left, retry=True)
+            except Refused as refusal:
+                if refusal.failure.code is not ErrorCode.UNAVAILABLE:
+                    raise
+            else:
+                batch = self._settle(batch, results)
             batch = [pending for pending in batch if pending.draft.nonce in self._open]
             if batch:
                 await asyncio.sleep(_PAUSE_SECONDS)
-        for pending in batch:
-            self._close(pending, UNCONFIRMED)
+        return batch
 
-    async def _attempt(self, batch: list[_Pending], seconds: float) -> list[_Pending]:
-        """Ask once (the bus repeats it while nobody answers); returns what is to be asked again."""
-        request = PostMessages(self._node, [pending.draft for pending in batch])
-        try:
-            results = await self._bus.ask(subjects.POST_MESSAGES, request, seconds=seconds, retry=True)
-        except Refused as refusal:
-            if refusal.failure.code is ErrorCode.UNAVAILABLE:
-                return batch
-            for pending in batch:
-                self._close(pending, refusal.failure)
-            return []
+    def _settle(self, batch: list[_Pending], results: PostResults) -> list[_Pending]:
+        """Hand out the results; returns what is to be asked again."""
         again: list[_Pending] = []
         for position, (pending, posted) in enumerate(zip(batch, results.posted, strict=True)):
             if posted is not None:
-                if pending.draft.nonce in self._open:
-                    self._open.discard(pending.draft.nonce)
-                    pending.author.confirmed(pending.draft, posted)
+                self._confirm(pending, posted)
             elif (failure := results.failures[position]).code is ErrorCode.UNAVAILABLE:
                 again.append(pending)
             else:
-                self._close(pending, failure)
+                self._fail(pending, failure)
         return again
 
-    def _close(self, pending: _Pending, failure: Failure) -> None:
+    def _confirm(self, pending: _Pending, posted: Posted) -> None:
         if pending.draft.nonce in self._open:
             self._open.discard(pending.draft.nonce)
-            pending.author.failed(pending.draft, failure)
+            try:
+                pending.author.confirmed(pending.draft, posted)
+            except Exception:
+                _log.exception("answer failed")
+                pending.author.crashed()
+
+    def _fail(self, pending: _Pending, failure: Failure) -> None:
+        if pending.draft.nonce in self._open:
+            self._open.discard(pending.draft.nonce)
+            try:
+                pending.author.failed(pending.draft, failure)
+            except Exception:
+                _log.exception("answer failed")
+                pending.author.crashed()

@@ -12,6 +12,7 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _EVERY_SECONDS = 1.0
+_ATTEMPT_SECONDS = 2.0
 
 
 class Watcher:
@@ -20,8 +21,9 @@ class Watcher:
     def __init__(self, node: Node, tell_all: Callable[[Event], None]) -> None:
         self._node = node
         self._tell_all = tell_all
-        self._since = 0
         self._informed = False
+        self._pushed = 0
+        """How often maintenance mode was told without being asked for."""
 
     async def run(self) -> None:
         while True:
@@ -35,11 +37,13 @@ class Watcher:
         """Raises Refused."""
         more = True
         while more:
-            watched = await self._node.bus.ask(subjects.WATCH, Watch(self._since), seconds=2.0, retry=True)
+            since, pushed = self._node.revision, self._pushed
+            watched = await self._node.bus.ask(subjects.WATCH, Watch(since), seconds=_ATTEMPT_SECONDS, retry=True)
             self.revoked(watched.revocations)
-            if watched.revocations:
-                self._since = max(self._since, watched.revocations[-1].number)
-            self.maintenance(watched.maintenance)
+            if watched.revocations and self._node.revision == since:  # else somebody came meanwhile
+                self._node.revision = watched.revocations[-1].number
+            if self._pushed == pushed:  # else the answer may be the older news
+                self._maintain(watched.maintenance)
             more = watched.more
         self._informed = True
 
@@ -51,6 +55,11 @@ class Watcher:
                 recipient.revoked(revocation.sid, revocation.number)
 
     def maintenance(self, on: bool) -> None:
+        """Auth says so unasked."""
+        self._pushed += 1
+        self._maintain(on)
+
+    def _maintain(self, on: bool) -> None:
         if on == self._node.maintenance:
             return
         self._node.maintenance = on

@@ -17,6 +17,13 @@ class Route(Generic[Q, R]):
     subject: str
     request: type[Q]
     reply: type[R]
+    template: str = ""
+    """Of a subject that is one of many: what they have in common."""
+
+    @property
+    def label(self) -> str:
+        """One of few, for metrics."""
+        return self.template or self.subject
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,7 @@ def notify(node: NodeId) -> str:
 
 
 def flush(node: NodeId) -> Route[edge.Flush, edge.Flushed]:
-    return Route(f"edge.{node}.flush", edge.Flush, edge.Flushed)
+    return Route(f"edge.{node}.flush", edge.Flush, edge.Flushed, "edge.*.flush")
 
 
 def durable(service: str, topic: Topic[Q]) -> str:

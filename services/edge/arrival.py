@@ -1,0 +1,73 @@
+"""Has what was pushed arrived? Asked of one client by pings, which its pongs answer in order."""
+
+import asyncio
+from collections.abc import Callable
+
+from services.edge.reading import Ranges, Unconfirmed
+from services.edge.socket import Socket
+from shared.contract.ids import ChatId
+
+_SETTLE_SECONDS = 0.8
+
+
+class Arrival:
+    """`report` is told what has arrived. One ping is out at a time: peers may answer the latest alone."""
+
+    __slots__ = ("_report", "_settled", "_socket", "_unconfirmed", "last_ping", "waiting_since")
+
+    def __init__(self, socket: Socket, report: Callable[[Ranges], None], now: float) -> None:
+        self._socket = socket
+        self._report = report
+        self._unconfirmed = Unconfirmed()
+        self._settled: asyncio.Event | None = None
+        self.last_ping = now
+        self.waiting_since: float | None = None
+        """When the ping was sent that has no pong yet."""
+
+    @property
+    def anything(self) -> bool:
+        """Whether there are pushes of which it is not known."""
+        return bool(self._unconfirmed)
+
+    def pushed(self, chat: ChatId, index: int) -> None:
+        self._unconfirmed.pushed(chat, index)
+
+    def ping(self, now: float) -> None:
+        if self.waiting_since is None:
+            self.waiting_since = self.last_ping = now
+            self._unconfirmed.pinged()
+            self._socket.ping()
+
+    def ponged(self) -> None:
+        self.waiting_since = None
+        self._report(self._unconfirmed.ponged())
+        self._wake()
+
+    def excuse(self, now: float) -> None:
+        """Pongs were not read for a while, which is our affair."""
+        if self.waiting_since is not None:
+            self.waiting_since = now
+
+    def ended(self) -> None:
+        """The account leaves the connection; what the peer's kernel has acknowledged has arrived."""
+        if self._unconfirmed:
+            self._report(self._unconfirmed.ended(self._socket.unacknowledged() == 0))
+        self._wake()
+
+    async def settle(self, now: Callable[[], float]) -> None:
+        """Wait, a moment at most, until it is known whether what was pushed before has arrived."""
+        rounds = 1 if self.waiting_since is None else 2  # a ping that is out says nothing of what is newer
+        try:
+            async with asyncio.timeout(_SETTLE_SECONDS):
+                while rounds and self._unconfirmed:
+                    rounds -= 1
+                    self.ping(now())
+                    self._settled = self._settled or asyncio.Event()
+                    await self._settled.wait()
+        except TimeoutError:
+            pass  # then it stays unread
+
+    def _wake(self) -> None:
+        if self._settled is not None:
+            self._settled.set()
+            self._settled = None

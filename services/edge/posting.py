@@ -1,0 +1,122 @@
+"""One client's own messages: said in runs, one under way at a time, each answered when its turn in the chat comes."""
+
+from functools import partial
+from typing import Protocol
+
+from services.edge.connection import Connection
+from services.edge.dialects.base import Dialect, Request
+from services.edge.encoding import Encoded
+from services.edge.node import Node
+from services.edge.requests import Answer, OwnMessage, PostMessage
+from services.edge.runs import Result, Run
+from services.edge.upstream import UNCONFIRMED
+from shared.contract.errors import Failure
+from shared.contract.ids import ChatId
+from shared.contract.message import Draft, Posted
+from shared.contract.model import Message, pack_segments
+from shared.telemetry import log
+
+_log = log(__name__)
+_RUN_BYTES = 192 * 1024
+"""Messages of one connection in one request, about."""
+_TURN_SECONDS = 2.0
+"""How much longer than for any answer a committed message waits for its turn in the chat."""
+
+
+class Speaker(Protocol):
+    """The client."""
+
+    @property
+    def connection(self) -> Connection: ...
+
+    @property
+    def dialect(self) -> Dialect: ...
+
+    def reply(self, request: Request, answer: Answer) -> None: ...
+
+    def refuse(self, request: Request, failure: Failure) -> None: ...
+
+    def answered(self, chat: ChatId, index: int) -> None:
+        """It has got this message, and must not get it again."""
+
+    def go_on(self) -> None:
+        """All that was said is answered."""
+
+    def fail(self) -> None: ...
+
+
+class Posting:
+    """See services.edge.upstream.Author."""
+
+    __slots__ = ("_client", "_node", "run")
+
+    def __init__(self, node: Node, client: Speaker) -> None:
+        self._node = node
+        self._client = client
+        self.run: Run | None = None
+        """What is under way."""
+
+    def say(self, requests: list[Request]) -> None:
+        """As many of these messages as fit one request; the others are put back."""
+        run: list[tuple[Request, Draft]] = []
+        size = 0
+        while requests and size < _RUN_BYTES:
+            draft = self._draft(request := requests.pop(0))
+            size += len(draft.body)
+            run.append((request, draft))
+        for request in reversed(requests):
+            self._client.connection.repeat(request)
+        self.run = Run([(request, draft.nonce) for request, draft in run], self._node.now())
+        self._node.upstream.post(self, [draft for _, draft in run])
+
+    def _draft(self, request: Request) -> Draft:
+        command = request.command
+        assert isinstance(command, PostMessage)
+        body = pack_segments(command.segments)
+        return self._node.upstream.draft(self._client.connection.account, command.chat, body)
+
+    def failed(self, draft: Draft, failure: Failure) -> None:
+        if self.run is not None:
+            self._answer(self.run, self.run.settle(draft.nonce, failure))
+
+    def confirmed(self, draft: Draft, posted: Posted) -> None:
+        """Committed, but not delivered here yet: it is answered when its turn in the chat has come."""
+        message = Message(draft.chat, posted.index, posted.id, draft.sender, posted.time, draft.body, draft.nonce)
+        self._node.chats.expect(draft.sender, draft.chat, posted.index, partial(self._passed, message))
+
+    def crashed(self) -> None:
+        self._client.fail()
+
+    def _passed(self, message: Message) -> None:
+        """Its turn has come, and it was not delivered: the sender is not in the chat any more."""
+        self.takes(Encoded(message))
+
+    def takes(self, encoded: Encoded) -> bool:
+        """Whether a message is one of the run, which is its answer."""
+        message, run = encoded.message, self.run
+        if run is None or not run.lacks(message.nonce):
+            return False
+        node = self._node
+        node.upstream.done(message.nonce)
+        node.read_flush.read(message.sender, {message.chat: [(message.index, message.index)]})
+        node.metrics.post_seconds.observe(node.now() - run.since)
+        self._client.answered(message.chat, message.index)
+        self._answer(run, run.settle(message.nonce, OwnMessage(message, encoded.frames(self._client.dialect))))
+        return True
+
+    def give_up(self, now: float) -> None:
+        """A committed message is not called failed lightly, but the connection cannot wait forever either."""
+        run = self.run
+        if run is not None and now - run.since > self._node.upstream.longest_seconds + _TURN_SECONDS:
+            _log.warning("committed messages did not get their turn", connection=self._client.connection.number)
+            self._answer(run, run.give_up(UNCONFIRMED))
+
+    def _answer(self, run: Run, due: list[tuple[Request, Result]]) -> None:
+        for request, result in due:
+            if isinstance(result, Failure):
+                self._client.refuse(request, result)
+            else:
+                self._client.reply(request, result)
+        if not run:
+            self.run = None
+            self._client.go_on()
