@@ -21,6 +21,7 @@ from prometheus_client import Counter
 from shared.contract.subjects import STREAM, Topic, durable
 from shared.tasks import Tasks
 from shared.telemetry import log, trace, trace_of
+from shared.unprepared import Unprepared
 
 Q = TypeVar("Q")
 
@@ -47,7 +48,7 @@ def consumer_config(service: str, topic: Topic[Any]) -> ConsumerConfig:
     )
 
 
-class NotProvisioned(RuntimeError):
+class NotProvisioned(Unprepared):
     """The streams and consumers of this version were not made; the message says what to do."""
 
 

@@ -17,6 +17,7 @@ from alembic.script import ScriptDirectory
 
 from shared.database import make_engine
 from shared.telemetry import log
+from shared.unprepared import Unprepared
 
 _log = log(__name__)
 
@@ -24,7 +25,7 @@ _SERVICES = Path(__file__).parents[1] / "services"
 _LOCK = 0x6472_6167
 
 
-class NotMigrated(RuntimeError):
+class NotMigrated(Unprepared):
     """The database lacks tables this version needs; the message says what to do."""
 
 

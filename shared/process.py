@@ -7,10 +7,9 @@ from typing import Any
 
 import uvloop
 
-from shared.durable import NotProvisioned
-from shared.migrate import NotMigrated
 from shared.settings import Settings
 from shared.telemetry import configure_logging, log
+from shared.unprepared import Unprepared
 
 _log = log(__name__)
 
@@ -23,7 +22,7 @@ def run(service: str, settings: Settings, serve: Serve) -> int:
     configure_logging(settings.log, service)
     try:
         uvloop.run(_supervise(settings, serve))
-    except (NotMigrated, NotProvisioned) as error:
+    except Unprepared as error:
         _log.error(str(error))
         return 1
     except Exception:

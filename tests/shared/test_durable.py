@@ -13,6 +13,7 @@ from shared.bus import Bus
 from shared.contract import subjects as on
 from shared.contract.events import AccountDeleted
 from shared.contract.ids import AccountId
+from shared.durable import NotProvisioned
 from shared.telemetry import new_trace, trace
 from tests.servers import NatsServer
 
@@ -175,6 +176,6 @@ async def _reachable(bus: Bus) -> bool:
 async def test_a_consumer_that_was_never_made_is_named(nats_server: NatsServer) -> None:
     nats_server.make_bare()
     session = Service(nats_server, "session")
-    with pytest.raises(RuntimeError, match=r"session-account_deleted.*dragoman migrate"):
+    with pytest.raises(NotProvisioned, match=r"session-account_deleted.*dragoman migrate"):
         await session.bus.start()
     await session.bus.stop()

@@ -1,0 +1,5 @@
+"""Why a process cannot start yet, told in one sentence instead of a traceback."""
+
+
+class Unprepared(Exception):
+    """Something must be done first; the message says what."""
