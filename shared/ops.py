@@ -1,7 +1,9 @@
 """The operations port of a service: `/healthz` (alive), `/readyz` (dependencies answer, not draining), `/metrics`."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
@@ -10,6 +12,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from shared.settings import Ops
+from shared.telemetry import log
+from shared.unprepared import Unprepared
+
+_log = log(__name__)
 
 Check = Callable[[], Awaitable[None]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -17,23 +23,31 @@ _CHECK_SECONDS = 2.0
 
 
 class OpsServer:
-    """Each check is one real round trip to a dependency; all must answer within two seconds to be ready."""
+    """Each check is one real round trip to a dependency; all must answer within two seconds to be ready.
+    The port is opened at once; raises Unprepared when it cannot be."""
 
     def __init__(self, settings: Ops, registry: CollectorRegistry, checks: Mapping[str, Check]) -> None:
         self._registry = registry
         self._checks = checks
         self.draining = False
         config = uvicorn.Config(
-            self._app, settings.host, settings.port, log_config=None, access_log=False, lifespan="off", ws="none",
-            interface="asgi3", timeout_graceful_shutdown=1,
+            self._app, log_config=None, access_log=False, lifespan="off", ws="none", interface="asgi3",
+            timeout_graceful_shutdown=1,
         )  # fmt: skip
         self._server = uvicorn.Server(config)
-        self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        self._server.capture_signals = nullcontext  # type: ignore[assignment,method-assign]
+        self._listener = _listen(settings)
+
+    @property
+    def port(self) -> int:
+        port: int = self._listener.getsockname()[1]
+        return port
 
     async def run(self) -> None:
         """Serve until cancelled or stopped."""
-        with _no_signals(self._server):
-            await self._server.serve()
+        with self._listener:
+            _log.info("operations port opened", port=self.port)
+            await self._server.serve(sockets=[self._listener])
 
     def stop(self) -> None:
         self._server.should_exit = True
@@ -66,12 +80,13 @@ class OpsServer:
                 await _respond(send, 404, b"not found: try /healthz, /readyz or /metrics\n")
 
 
-def _no_signals(server: uvicorn.Server) -> Any:
-    """The process handles signals itself."""
-    from contextlib import nullcontext
-
-    server.capture_signals = nullcontext  # type: ignore[assignment,method-assign]
-    return nullcontext()
+def _listen(settings: Ops) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        raise Unprepared(f"the operations port {where} cannot be opened (ops.port): {error.strerror}") from error
 
 
 async def _respond(send: Send, status: int, body: bytes, content_type: bytes = b"text/plain; charset=utf-8") -> None:

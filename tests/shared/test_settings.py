@@ -1,0 +1,65 @@
+"""Where settings come from, and which are refused."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from shared.settings import Database, Settings, load
+
+
+def test_flags_over_environment_over_file_over_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "dragoman.toml"
+    file.write_text('[edge]\nport = 1\nname = "file"\nhost = "127.0.0.9"\n')
+    monkeypatch.setenv("DRAGOMAN_EDGE__PORT", "2")
+    monkeypatch.setenv("DRAGOMAN_EDGE__NAME", "environment")
+    settings, sources = load(file, {"edge.port": "3"})
+    assert (settings.edge.port, settings.edge.name, settings.edge.host) == (3, "environment", "127.0.0.9")
+    assert settings.edge.max_connections == Settings().edge.max_connections
+    assert sources == {"edge.port": "flag", "edge.name": "environment", "edge.host": str(file)}
+
+
+def test_lists_are_json() -> None:
+    assert load(None, {"edge.trusted_proxies": '["10.0.0.0/8", "::1/128"]'})[0].edge.trusted_proxies == [
+        "10.0.0.0/8",
+        "::1/128",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("edge.port", "http"),
+        ("edge.port", "65536"),
+        ("edge.prot", "8080"),
+        ("edge", "8080"),
+        ("log.level", "loud"),
+        ("mail.smtp_security", "please"),
+        ("limits.text_frame_bytes", "0"),
+    ],
+)
+def test_what_is_no_setting_or_no_value_of_it_is_refused(name: str, value: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        load(None, {name: value})
+    assert ".".join(map(str, caught.value.errors()[0]["loc"])) == name
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("sqlite:////data/{service}.db", "sqlite:////data/auth.db"),
+        ("postgresql://u:p@h/db_{service}", "postgresql+psycopg://u:p@h/db_auth"),
+        ("postgres://u:p@h/db", "postgresql+psycopg://u:p@h/db?options=-csearch_path%3Dauth"),
+        (
+            "postgresql+psycopg://h/db?sslmode=require",
+            "postgresql+psycopg://h/db?sslmode=require&options=-csearch_path%3Dauth",
+        ),
+    ],
+)
+def test_every_service_has_a_database_of_its_own(url: str, expected: str) -> None:
+    assert Settings(database=Database(url=SecretStr(url))).database_url("auth") == expected
+
+
+def test_secrets_are_not_shown() -> None:
+    settings = load(None, {"nats.password": "hidden", "database.url": "postgresql://u:hidden@h/d"})[0]
+    assert "hidden" not in repr(settings)
