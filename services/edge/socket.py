@@ -43,9 +43,9 @@ class Socket(Protocol):
     """One open WebSocket, as the edge uses it. After the end every call is a no-op."""
 
     def send(self, frames: Iterable[Frame]) -> None:
-        """Write whole messages, in order. What is sent within one turn of the event loop leaves in one system call;
-        a tuple that goes to many sockets in one turn is framed once. Never blocks: what the kernel does not take is
-        buffered (see `unsent`)."""
+        """Write whole messages, in order. What is sent within one turn of the event loop leaves together, in one
+        system call for each 64 KiB; a tuple that goes to many sockets in one turn is framed once. Never blocks: what
+        the kernel does not take is buffered (see `unsent`)."""
 
     def ping(self) -> None:
         """Pongs come back as `Client.pong_received`, in order."""

@@ -6,13 +6,14 @@ leads nowhere, and a handshake that is always the same. It leaves reserved bits 
 are checked here and in `framing`.
 
 Between two frames a protocol of picows knows nothing of its connection. So connections hold one only within a frame,
-and an idle one costs nothing; and as its buffer never shrinks, one that has seen a large frame is not used again.
+and an idle one costs nothing. One that has seen a close frame is not used again, for it remembers that; nor one that
+has seen a large frame, for its buffer never shrinks.
 """
 
 import logging
 from typing import Final, Protocol
 
-from picows import WSAutoPingStrategy, WSFrame, WSListener, WSTransport
+from picows import WSAutoPingStrategy, WSFrame, WSListener, WSMsgType, WSTransport
 from picows import picows as _picows
 
 from services.edge.gateway.framing import PROTOCOL_ERROR, Received, Violation
@@ -78,7 +79,7 @@ class _Splitter(WSListener):
         """No part of a frame is waiting for the rest."""
         self.worn = False
         self._protocol: _Protocol = _picows.WSProtocol(  # type: ignore[attr-defined]
-            None, None, False, lambda _: self, logging.LoggerAdapter(_UNHEARD), False, None, False, 0, 0,
+            None, None, False, lambda _: self, logging.LoggerAdapter(_UNHEARD), True, None, False, 0, 0,
             WSAutoPingStrategy.PING_WHEN_IDLE, False, limit, None, _BUFFER_BYTES,
         )  # fmt: skip
         self._protocol.connection_made(_NOWHERE)
@@ -107,6 +108,7 @@ class _Splitter(WSListener):
             return
         self.frames.append(Received(frame.msg_type.value, bool(frame.fin), frame.get_payload_as_bytes()))
         self.at_rest = frame.tail_size == 0
+        self.worn = self.worn or frame.msg_type == WSMsgType.CLOSE
 
 
 class PicowsParsers:
@@ -140,7 +142,7 @@ class _Parser:
         splitter.split(data)
         frames, splitter.frames = splitter.frames, []
         self.violation, self._splitter = splitter.violation, splitter
-        if splitter.at_rest and self.violation is None:
+        if splitter.at_rest:
             self._splitter = None
             self._parsers.take_back(splitter)
         return frames

@@ -32,6 +32,8 @@ _SLICE_BYTES = 4096
 """Parsed at a time, so that a client that wants a pause is given few frames more."""
 _PONGS_BYTES = 64 * 1024
 """Unsent bytes of a peer, above which its pings are not answered."""
+_AT_ONCE_BYTES = 64 * 1024
+"""Written without waiting for the turn's end."""
 _CLOSING_SECONDS = 3
 _NOTHING = memoryview(b"")
 
@@ -146,6 +148,8 @@ class WebSocket(asyncio.Protocol):
             self._turn.flush_later(self)
         self._outgoing.append(data)
         self._outgoing_bytes += len(data)
+        if self._outgoing_bytes > _AT_ONCE_BYTES:
+            self.flush()
 
     # In
 

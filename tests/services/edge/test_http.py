@@ -87,7 +87,7 @@ async def test_a_head_is_answered_as_a_get(method: str) -> None:
         "/avatar/account/1.png/",
         "/avatar/account/1.png\n",
         "/avatar/account/٣.png",
-        "/avatar/account/12345678901234567.png",
+        "/avatar/account/12345678901234567890.png",
         "/avatar/person/1.png",
         "/avatar/",
         "/verify/",

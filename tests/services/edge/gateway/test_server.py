@@ -97,6 +97,20 @@ async def test_compression_is_never_agreed_to(gateway: Gateway) -> None:
         assert "Extensions" not in await peer.upgrade("/", "Sec-WebSocket-Extensions: permessage-deflate")
 
 
+async def test_many_come_and_go(gateway: Gateway, recorder: Recorder) -> None:
+    """Nothing of one is left for the next."""
+    for number in range(5):
+        async with await RawPeer.dial(gateway.port) as peer, await RawPeer.dial(gateway.port) as other:
+            await peer.upgrade()
+            await other.upgrade()
+            peer.send(masked(TEXT, b"hello")[:4])
+            other.send(masked(TEXT, b"you"), closing(1000))
+            assert await other.closed_with() == (1000, "")
+            peer.send(masked(TEXT, b"hello")[4:], closing(3000 + number))
+            assert await peer.closed_with() == (3000 + number, "")
+            await recorder.clients[-2].until(b"hello", "peer_closing", "closed")
+
+
 # Limits
 
 

@@ -1,0 +1,100 @@
+"""Both libraries' parsers, whatever way the bytes are cut, and whoever else's bytes come in between."""
+
+from itertools import pairwise
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.edge.gateway.framing import Received
+from services.edge.gateway.parsing import parsers
+from tests.services.edge.gateway.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, masked
+
+LIMIT = 100_000
+
+sizes = st.sampled_from([0, 1, 125, 126, 4000, 5000, 65_535, 65_536, LIMIT])
+data_frames = st.builds(
+    lambda size, opcode: Received(opcode, True, b"x" * size), sizes, st.sampled_from([TEXT, BINARY])
+)
+control_frames = st.builds(
+    lambda payload, opcode: Received(opcode, True, payload), st.binary(max_size=125), st.sampled_from([PING, PONG])
+)
+streams = st.lists(data_frames | control_frames, max_size=12).map(
+    lambda frames: [*frames, Received(CLOSE, True, b"\x03\xe8bye")]
+)
+both = pytest.mark.parametrize("library", ["picows", "websockets"])
+
+
+def wire(frames: list[Received]) -> bytes:
+    return b"".join(masked(frame.opcode, frame.payload, final=frame.final) for frame in frames)
+
+
+def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    return [data[start:end] for start, end in pairwise(edges)]
+
+
+@both
+@settings(deadline=None, max_examples=50)
+@given(
+    several=st.lists(streams, min_size=1, max_size=4),
+    cuts=st.lists(st.integers(min_value=0), max_size=12),
+    order=st.randoms(use_true_random=False),
+)
+async def test_every_connection_gets_its_own_frames(
+    library: str, several: list[list[Received]], cuts: list[int], order: Random
+) -> None:
+    new_parser = parsers(library, LIMIT)
+    connections = [(new_parser(), iter(pieces(wire(frames), cuts)), list[Received]()) for frames in several]
+    turns = [number for number in range(len(several)) for _ in range(len(cuts) + 1)]
+    order.shuffle(turns)
+    for number in turns:
+        parser, parts, got = connections[number]
+        got += parser.feed(memoryview(next(parts)))
+        assert parser.violation is None
+    assert [got for _, _, got in connections] == several
+
+
+@both
+@settings(deadline=None, max_examples=50)
+@given(garbage=st.binary(max_size=300), cut=st.integers(min_value=0, max_value=300))
+async def test_garbage_breaks_nothing(library: str, garbage: bytes, cut: int) -> None:
+    new_parser = parsers(library, LIMIT)
+    parser, other = new_parser(), new_parser()
+    for part in (garbage[:cut], garbage[cut:]):
+        if parser.violation is None:
+            parser.feed(memoryview(part))
+    if parser.violation is not None:
+        assert parser.violation.code in (1002, 1007, 1009)
+    assert other.feed(memoryview(masked(TEXT, b"fine"))) == [Received(TEXT, True, b"fine")]
+
+
+@both
+async def test_fragments_are_passed_on_as_they_are(library: str) -> None:
+    new_parser = parsers(library, LIMIT)
+    data = masked(TEXT, b"a", final=False) + masked(CONTINUATION, b"b", final=False) + masked(CONTINUATION, b"c")
+    assert new_parser().feed(memoryview(data)) == [
+        Received(TEXT, False, b"a"),
+        Received(CONTINUATION, False, b"b"),
+        Received(CONTINUATION, True, b"c"),
+    ]
+
+
+@both
+async def test_what_came_before_a_violation_is_kept(library: str) -> None:
+    new_parser = parsers(library, LIMIT)
+    parser = new_parser()
+    assert parser.feed(memoryview(masked(TEXT, b"good") + b"\x81\x01x")) == [Received(TEXT, True, b"good")]
+    assert parser.violation is not None
+    assert parser.violation.code == 1002
+
+
+@both
+async def test_the_limit_is_inclusive(library: str) -> None:
+    new_parser = parsers(library, LIMIT)
+    assert len(new_parser().feed(memoryview(masked(BINARY, b"x" * LIMIT)))) == 1
+    parser = new_parser()
+    assert parser.feed(memoryview(masked(BINARY, b"x" * (LIMIT + 1)))) == []
+    assert parser.violation is not None
+    assert parser.violation.code == 1009
