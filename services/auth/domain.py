@@ -92,7 +92,7 @@ def check_registration(request: Register, nickname_characters: int) -> None:
     for name, text in (("signature", request.signature), ("answer", request.answer)):
         _check(len(text) <= TEXT_CHARACTERS and "\0" not in text, name)
     for name, value in (("question_id", request.question_id), ("icon_id", request.icon_id), ("vip", request.vip)):
-        _check(0 <= value <= _LARGEST, name)
+        check_number(value, name)
     _check(request.secret.scheme is not Scheme.SERVICE or bool(request.uuid), "uuid")
     _check_secret(request.secret)
     _check_waiting(request)
@@ -115,7 +115,16 @@ def check_origin(origin: Origin) -> None:
     """The node becomes part of a subject on the bus."""
     _check(bool(_NODE.fullmatch(origin.node)), "node")
     _check(len(origin.address) <= NAME_CHARACTERS and origin.address.isprintable(), "address")
-    _check(0 <= origin.connection <= _LARGEST, "connection")
+    check_number(origin.connection, "connection")
+
+
+def check_actor(actor: AccountId) -> None:
+    if not 0 < actor <= _LARGEST:
+        raise Refused(ErrorCode.UNAUTHENTICATED, "nobody is logged in")
+
+
+def check_number(number: int, field_name: str) -> None:
+    _check(0 <= number <= _LARGEST, field_name)
 
 
 def check_name(name: str, field_name: str) -> None:

@@ -67,7 +67,7 @@ def name(mail: MailRequested) -> str:
     return f"{mail.expires}-{digest[:16]}"
 
 
-def _message(settings: Mail, mail: MailRequested) -> EmailMessage:
+def _message(settings: Mail, mail: MailRequested, encoding: str) -> EmailMessage:
     message = EmailMessage()
     message["From"] = settings.sender
     message["To"] = mail.to
@@ -75,17 +75,17 @@ def _message(settings: Mail, mail: MailRequested) -> EmailMessage:
     message["Date"] = formatdate(usegmt=True)
     message["Message-ID"] = f"<{name(mail)}@{parseaddr(settings.sender)[1].rpartition('@')[2] or 'localhost'}>"
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(mail.text, cte="8bit")
+    message.set_content(mail.text, cte=encoding)
     return message
 
 
 def _file(settings: Mail, mail: MailRequested) -> None:
-    """Written beside the outbox and moved in: whoever looks there sees whole mails only."""
+    """Written beside the outbox and moved in: whoever looks there sees whole mails only, and can read them."""
     settings.outbox.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, new = tempfile.mkstemp(prefix=f".{settings.outbox.name}-", dir=settings.outbox.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(_message(settings, mail).as_bytes())
+            file.write(_message(settings, mail, "8bit").as_bytes())
         os.replace(new, settings.outbox / f"{name(mail)}.eml")
     except BaseException:
         Path(new).unlink(missing_ok=True)
@@ -93,7 +93,7 @@ def _file(settings: Mail, mail: MailRequested) -> None:
 
 
 def _send(settings: Mail, mail: MailRequested) -> None:
-    message = _message(settings, mail)
+    message = _message(settings, mail, "base64")
     try:
         with _connected(settings) as server:
             if settings.smtp_user:

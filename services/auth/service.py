@@ -176,7 +176,7 @@ class Accounts:
     # Going out
 
     async def logout(self, request: Logout) -> Done:
-        _require_actor(request.actor)
+        domain.check_actor(request.actor)
         domain.check_name(request.sid, "sid")
         if not await self.database.read(partial(store.is_revoked, account=request.actor, sid=request.sid)):
             step = partial(store.revoke, account=request.actor, sid=request.sid, seconds=int(time.time()))
@@ -185,7 +185,7 @@ class Accounts:
 
     async def delete(self, request: DeleteAccount) -> Done:
         """Committed here first; the other services are asked at once, and told again by a durable event."""
-        _require_actor(request.actor)
+        domain.check_actor(request.actor)
         all_until_now = int(time.time()) + 1
         revocation = await self.database.write(partial(store.erase, account=request.actor, seconds=all_until_now))
         if revocation is not None:
@@ -208,6 +208,7 @@ class Accounts:
     # What edges and operators ask
 
     async def watch(self, request: Watch) -> Watched:
+        domain.check_number(request.since, "since")
         return await self.database.read(partial(store.watch, since=request.since))
 
     async def set_maintenance(self, request: SetMaintenance) -> Done:
@@ -228,11 +229,6 @@ async def _counted(counter: Counter, work: Awaitable[Entrance]) -> Entrance:
         raise
     counter.labels("ok" if isinstance(entrance, Authenticated) else "withheld").inc()
     return entrance
-
-
-def _require_actor(actor: AccountId) -> None:
-    if actor <= NOBODY:
-        raise Refused(ErrorCode.UNAUTHENTICATED, "nobody is logged in")
 
 
 def _taken(field: str) -> Refused:

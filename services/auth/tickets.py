@@ -1,15 +1,20 @@
 """Stored verifications. Every function is one step of a transaction; codes come in and stay as hashes only."""
 
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from secrets import token_hex
 
 import sqlalchemy as sa
 
 from services.auth.domain import Holder, Purpose, email_key
+from services.auth.outbox import emit
 from services.auth.tables import tickets
 from shared.contract.auth import Origin
+from shared.contract.events import MailRequested
 from shared.contract.ids import AccountId, NodeId
+from shared.contract.subjects import MAIL_REQUESTED
 
 MAILS_PER_TICKET = 3
 MAILS_PER_ADDRESS = 10
@@ -23,6 +28,14 @@ class Mailing:
 
     purpose: Purpose
     email: str
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A ticket, and until when its verification can pass."""
+
+    ticket: str
     expires: int
 
 
@@ -40,10 +53,15 @@ class Opening:
     origin: Origin | None = None
 
 
-def add(connection: sa.Connection, ticket: str, holder: Holder, origin: Origin, expires: int) -> None:
+def withhold(connection: sa.Connection, named: str, holder: Holder, origin: Origin, now: int, expires: int) -> Waiting:
+    """A ticket for a request that must wait; the one it names, if that is this holder's and still waits."""
+    found = sa.select(tickets.c.expires).where(tickets.c.ticket == named, ~tickets.c.passed, *_held(holder, now))
+    if (until := connection.execute(found).scalar()) is not None:
+        return Waiting(named, until)
+    waiting = Waiting(token_hex(16), expires)
     connection.execute(
         tickets.insert().values(
-            ticket=ticket,
+            ticket=waiting.ticket,
             purpose=holder.purpose,
             account=holder.account,
             email=holder.email,
@@ -57,12 +75,7 @@ def add(connection: sa.Connection, ticket: str, holder: Holder, origin: Origin, 
             passed=False,
         )
     )
-
-
-def waiting(connection: sa.Connection, ticket: str, holder: Holder, now: int) -> int | None:
-    """When a ticket of this holder that has not passed yet expires."""
-    found = sa.select(tickets.c.expires).where(tickets.c.ticket == ticket, ~tickets.c.passed, *_held(holder, now))
-    return connection.execute(found).scalar()
+    return waiting
 
 
 def has_passed(connection: sa.Connection, holder: Holder, now: int) -> bool:
@@ -84,13 +97,21 @@ def redeem(connection: sa.Connection, holder: Holder, ticket: str, now: int) -> 
     return connection.execute(tickets.delete().where(tickets.c.ticket == oldest)).rowcount == 1
 
 
-def mail(connection: sa.Connection, ticket: str, origin: Origin, code: str, now: int) -> Mailing | None:
-    """Give a ticket a new code, told to `origin` from now on. None: no such ticket. Raises TooManyMails."""
+def mail(
+    connection: sa.Connection,
+    ticket: str,
+    origin: Origin,
+    code: str,
+    letter: Callable[[Mailing], MailRequested],
+    now: int,
+) -> bool:
+    """Give a ticket a new code, and ask for the letter with it; what comes of it is told to `origin` from now on.
+    False: there is no such ticket. Raises TooManyMails."""
     row = connection.execute(
         sa.select(tickets).where(*_living(ticket, now), ~tickets.c.passed).with_for_update()
     ).first()
     if row is None:
-        return None
+        return False
     sent = sa.select(sa.func.sum(tickets.c.mails)).where(tickets.c.email_key == row.email_key, tickets.c.expires > now)
     if row.mails >= MAILS_PER_TICKET or connection.execute(sent).scalar_one() >= MAILS_PER_ADDRESS:
         raise TooManyMails
@@ -99,7 +120,8 @@ def mail(connection: sa.Connection, ticket: str, origin: Origin, code: str, now:
         .where(tickets.c.ticket == ticket)
         .values(code=code, mails=row.mails + 1, node=origin.node, connection=origin.connection)
     )
-    return Mailing(Purpose(row.purpose), row.email, row.expires)
+    emit(connection, MAIL_REQUESTED, letter(Mailing(Purpose(row.purpose), row.email, row.expires)))
+    return True
 
 
 class TooManyMails(Exception):

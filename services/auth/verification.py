@@ -5,20 +5,16 @@ import re
 from functools import partial
 from secrets import token_hex
 
-import sqlalchemy as sa
-
 from services.auth import letters, tickets
 from services.auth.domain import Holder, check_name, check_origin
 from services.auth.metrics import Metrics
 from services.auth.notices import Notices
-from services.auth.outbox import emit
 from services.auth.relay import Relay
 from services.auth.tickets import Outcome, TooManyMails
 from shared.contract.auth import Opened, OpenVerification, Origin, SendVerification, VerificationNeeded
 from shared.contract.edge import VerificationOpened
 from shared.contract.errors import ErrorCode, Refused
 from shared.contract.session import Done
-from shared.contract.subjects import MAIL_REQUESTED
 from shared.database import Database, now_ms
 
 _BASE_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]{1,300}")
@@ -38,10 +34,13 @@ class Verification:
 
     async def withhold(self, holder: Holder, origin: Origin, ticket: str) -> VerificationNeeded:
         """The ticket of a request that must wait; the one it named, if that still waits."""
-        step = partial(_withhold, holder=holder, origin=origin, named=ticket, now=now_ms(), limit=self._time_limit_ms)
-        needed = await self._database.write(step)
+        now = now_ms()
+        step = partial(
+            tickets.withhold, named=ticket, holder=holder, origin=origin, now=now, expires=now + self._time_limit_ms
+        )
+        waiting = await self._database.write(step)
         self._metrics.verifications.labels("withheld").inc()
-        return needed
+        return VerificationNeeded(waiting.ticket, waiting.expires)
 
     async def has_passed(self, holder: Holder) -> bool:
         return await self._database.read(partial(tickets.has_passed, holder=holder, now=now_ms()))
@@ -56,10 +55,22 @@ class Verification:
         check_origin(request.origin)
         if not _BASE_URL.fullmatch(request.base_url):
             raise Refused(ErrorCode.INVALID, "base_url is not acceptable", "base_url")
+        code = token_hex(16)
+        letter = partial(letters.verification, link=f"{request.base_url}/verify/{request.ticket}.{code}")
+        step = partial(
+            tickets.mail,
+            ticket=request.ticket,
+            origin=request.origin,
+            code=_digest(code),
+            letter=letter,
+            now=now_ms(),
+        )
         try:
-            await self._database.write(partial(_mail, request=request, code=token_hex(16), now=now_ms()))
+            found = await self._database.write(step)
         except TooManyMails as error:
             raise Refused(ErrorCode.RATE_LIMITED, "enough mails were sent, please look for them") from error
+        if not found:
+            raise Refused(ErrorCode.NOT_FOUND, "there is nothing to verify", "ticket")
         self._relay.wake()
         self._metrics.verifications.labels("mailed").inc()
         return Done()
@@ -76,24 +87,6 @@ class Verification:
             notice = VerificationOpened(request.ticket, opening.origin.connection, passed)
             await self._notices.to_node(opening.origin.node, notice)
         return Opened(opening.outcome.value)
-
-
-def _withhold(
-    connection: sa.Connection, *, holder: Holder, origin: Origin, named: str, now: int, limit: int
-) -> VerificationNeeded:
-    if named and (expires := tickets.waiting(connection, named, holder, now)) is not None:
-        return VerificationNeeded(named, expires)
-    needed = VerificationNeeded(token_hex(16), now + limit)
-    tickets.add(connection, needed.ticket, holder, origin, needed.expires)
-    return needed
-
-
-def _mail(connection: sa.Connection, *, request: SendVerification, code: str, now: int) -> None:
-    mailing = tickets.mail(connection, request.ticket, request.origin, _digest(code), now)
-    if mailing is None:
-        raise Refused(ErrorCode.NOT_FOUND, "there is nothing to verify", "ticket")
-    link = f"{request.base_url}/verify/{request.ticket}.{code}"
-    emit(connection, MAIL_REQUESTED, letters.verification(mailing, link))
 
 
 def _digest(code: str) -> str:

@@ -14,6 +14,7 @@ from shared.database import Database
 from shared.migrate import upgrade
 from shared.settings import Settings
 from tests.servers import NatsServer, ValkeyServer
+from tests.services.auth.gate import Gate
 from tests.services.auth.smtp import Server
 from tests.services.auth.world import World
 
@@ -42,6 +43,14 @@ def settings_of(url: str, **sections: object) -> Settings:
 def migrated(url: str) -> str:
     upgrade("auth", settings_of(url).database_url("auth"))
     return url
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    """What all hashes go through."""
+    gate = Gate()
+    monkeypatch.setattr("services.auth.passwords.PasswordHasher", lambda **_parameters: gate)
+    return gate
 
 
 @pytest.fixture

@@ -1,14 +1,13 @@
 """What a guesser meets: limits, equal work for every answer, hashes that grow, accounts that go meanwhile."""
 
 import asyncio
-import threading
 import time
 import urllib.request
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from argon2 import PasswordHasher, extract_parameters
+from argon2 import extract_parameters
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.auth.tables import secrets
@@ -23,6 +22,7 @@ from shared.contract.subjects import DELETE_ACCOUNT, WATCH
 from shared.database import make_engine
 from tests.servers import ValkeyServer
 from tests.services.auth.conftest import MakeWorld, cheap_auth
+from tests.services.auth.gate import Gate
 from tests.services.auth.test_service import refusal
 from tests.services.auth.world import Edge, World
 
@@ -127,28 +127,15 @@ async def test_hashes_grow_with_the_settings_at_the_next_login(
     assert held[Scheme.PLAIN].time_cost == 2
 
 
-class Gate(PasswordHasher):
-    """Verifies when it is opened."""
-
-    def __init__(self) -> None:
-        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
-        self.open, self.reached = threading.Event(), threading.Event()
-
-    def verify(self, hash: str | bytes, password: str | bytes) -> bool:  # type: ignore[override]
-        self.reached.set()
-        assert self.open.wait(10)
-        return super().verify(hash, password)
-
-
 async def test_an_account_deleted_during_a_login_is_not_entered(
-    make_world: MakeWorld, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    make_world: MakeWorld, sqlite_url: str, gate: Gate
 ) -> None:
-    gate = Gate()
-    monkeypatch.setattr("services.auth.passwords.PasswordHasher", lambda **_parameters: gate)
     world = make_world(sqlite_url)
     world.auth()
     edge, _session, _message = await world.edge(), await world.session(), await world.message()
     made = await edge.register("ann@example.org")
+    gate.open.clear()
+    gate.reached.clear()
     login = asyncio.create_task(edge.login("ann@example.org"))
     assert await asyncio.to_thread(gate.reached.wait, 10)
     await edge.ask(DELETE_ACCOUNT, DeleteAccount(made.account))

@@ -1,12 +1,11 @@
 """Hashing: on threads, one hash for each answer, bounded."""
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from argon2 import PasswordHasher, extract_parameters
+from argon2 import extract_parameters
 
 from services.auth import passwords as module
 from services.auth.metrics import Metrics
@@ -14,42 +13,14 @@ from services.auth.passwords import Passwords
 from shared.contract.errors import ErrorCode, Refused
 from shared.settings import Auth
 from tests.services.auth.conftest import cheap_auth
+from tests.services.auth.gate import Gate
 
 Make = Callable[[Auth], Passwords]
-
-
-class Gate(PasswordHasher):
-    """Hashes when it is opened; counts, and names the threads."""
-
-    def __init__(self) -> None:
-        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
-        self.open = threading.Event()
-        self.open.set()
-        self.threads: list[str] = []
-
-    def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
-        self._pass()
-        return super().hash(password, salt=salt)
-
-    def verify(self, hash: str | bytes, password: str | bytes) -> bool:  # type: ignore[override]
-        self._pass()
-        return super().verify(hash, password)
-
-    def _pass(self) -> None:
-        assert self.open.wait(10)
-        self.threads.append(threading.current_thread().name)
 
 
 @pytest.fixture
 def auth(tmp_path: Path) -> Auth:
     return cheap_auth(tmp_path).model_copy(update={"hash_threads": 1, "hash_queue": 3})
-
-
-@pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
-    gate = Gate()
-    monkeypatch.setattr(module, "PasswordHasher", lambda **_parameters: gate)
-    return gate
 
 
 @pytest.fixture

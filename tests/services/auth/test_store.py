@@ -12,7 +12,7 @@ from services.auth.domain import Holder, Purpose
 from services.auth.store import Found, NewAccount, NotVerified, Taken
 from services.auth.tables import accounts, secrets
 from shared.contract.auth import IdentifierKind, Origin, Watched
-from shared.contract.events import AccountDeleted, AccountRegistered
+from shared.contract.events import AccountDeleted, AccountRegistered, MailRequested
 from shared.contract.ids import NOBODY, AccountId
 from shared.contract.model import Scheme
 from shared.database import Database
@@ -89,7 +89,7 @@ async def test_a_registration_uses_its_verification_up(database: Database) -> No
     holder = Holder(Purpose.REGISTER, "ann@example.org", NOBODY)
     with pytest.raises(NotVerified):
         await database.write(partial(store.register, new=new(holder=holder)))
-    await passed(database, holder, "t1")
+    await passed(database, holder)
     await database.write(partial(store.register, new=new(holder=holder)))
     assert not await database.read(partial(tickets.has_passed, holder=holder, now=NOW))
 
@@ -97,19 +97,22 @@ async def test_a_registration_uses_its_verification_up(database: Database) -> No
 async def test_a_refused_registration_leaves_its_verification(database: Database) -> None:
     holder = Holder(Purpose.REGISTER, "ann@example.org", NOBODY)
     await made(database, "bob@example.org")
-    await passed(database, holder, "t1")
+    await passed(database, holder)
     with pytest.raises(Taken):
         await database.write(partial(store.register, new=new(holder=holder)))
     assert await database.read(partial(tickets.has_passed, holder=holder, now=NOW))
 
 
-async def passed(database: Database, holder: Holder, ticket: str) -> None:
-    def open_it(connection: sa.Connection) -> None:
-        tickets.add(connection, ticket, holder, Origin(), NOW + 1000)
-        tickets.mail(connection, ticket, Origin(), "digest", NOW)
+async def passed(database: Database, holder: Holder) -> None:
+    def letter(mailing: tickets.Mailing) -> MailRequested:
+        return MailRequested(mailing.email, "", "", mailing.expires)
+
+    def step(connection: sa.Connection) -> None:
+        ticket = tickets.withhold(connection, "", holder, Origin(), NOW, NOW + 1000).ticket
+        tickets.mail(connection, ticket, Origin(), "digest", letter, NOW)
         tickets.open_by(connection, ticket, "digest", NOW)
 
-    await database.write(open_it)
+    await database.write(step)
 
 
 async def test_a_verifier_is_replaced_once(database: Database) -> None:

@@ -1,0 +1,68 @@
+"""What has no effect any more is forgotten."""
+
+import asyncio
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from services.auth import store, tickets, upkeep
+from services.auth.domain import Holder, Purpose
+from services.auth.keys import Keyring
+from services.auth.tables import tickets as table
+from shared.contract.auth import Origin
+from shared.contract.ids import AccountId
+from shared.database import Database, now_ms
+from tests.services.auth.conftest import cheap_auth
+
+DAY = 86_400
+HOLDER = Holder(Purpose.LOGIN, "ann@example.org", AccountId(1))
+
+
+async def revoke(database: Database, age_days: float) -> int:
+    seconds = int(time.time() - age_days * DAY)
+    revocation = await database.write(partial(store.revoke, account=AccountId(1), sid="s", seconds=seconds))
+    return revocation.number
+
+
+async def withhold(database: Database, named: str, left_ms: int) -> str:
+    step = partial(tickets.withhold, named=named, holder=HOLDER, origin=Origin(), now=0, expires=now_ms() + left_ms)
+    return (await database.write(step)).ticket
+
+
+async def test_what_no_living_token_or_ticket_needs_is_purged(database: Database) -> None:
+    await revoke(database, 7.1)
+    young = [await revoke(database, 6.9), await revoke(database, 0)]
+    over, living = await withhold(database, "", -1), await withhold(database, "", 60_000)
+    await upkeep.tidy(database, 7)
+    watched = await database.read(partial(store.watch, since=0))
+    assert [revocation.number for revocation in watched.revocations] == young
+    assert await withhold(database, living, 1) == living
+    assert await withhold(database, over, 1) != over
+
+
+async def test_upkeep_goes_on_after_a_failure(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "_EVERY_SECONDS", 0.01)
+    keyring = Keyring(cheap_auth(tmp_path / "keys"))
+    rubbish = tmp_path / "keys" / "z.pem"
+    rubbish.write_text("no key")
+    over = await withhold(database, "", -1)
+    task = asyncio.create_task(upkeep.keep_up(database, keyring, 7))
+    await asyncio.sleep(0.1)
+    rubbish.unlink()
+    later = await withhold(database, "", -1)
+    async with asyncio.timeout(10):
+        while later in (await remaining(database)):
+            await asyncio.sleep(0.01)
+    assert over not in await remaining(database)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+async def remaining(database: Database) -> set[str]:
+    return set(await database.read(lambda connection: connection.execute(sa.select(table.c.ticket)).scalars().all()))
