@@ -30,7 +30,7 @@ def defaults(data: Path, host: str, port: int) -> dict[str, str]:
         "auth.keys": str(data / "keys"),
         "edge.drain_seconds": str(_DRAIN_SECONDS),
     }
-    if host in _LOOPBACK:
+    if host in _LOOPBACK and port:  # at a port that is chosen later, links follow the connection's Host
         values["edge.public_url"] = f"http://{authority(host, port)}"
     return values
 
