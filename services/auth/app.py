@@ -36,7 +36,7 @@ _OPS_SECONDS = 2.0
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Run until `stopping` is set. Dependencies that are not there yet are waited for.
-    Raises OSError or ValueError when the keys cannot be used, NotMigrated."""
+    Raises Unprepared: without usable keys or tables it cannot serve."""
     registry = new_registry()
     metrics = Metrics(registry)
     keyring = await asyncio.to_thread(Keyring, settings.auth)

@@ -26,8 +26,11 @@ from cryptography.hazmat.primitives.serialization import (
 from shared.contract.auth import Keys, PublicKey
 from shared.contract.ids import AccountId
 from shared.settings import Auth
+from shared.telemetry import log
 from shared.tokens import ALGORITHM, TYPE
+from shared.unprepared import Unprepared
 
+_log = log(__name__)
 _KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DAY_SECONDS = 86_400
 
@@ -41,15 +44,21 @@ class Token:
 
 
 class Keyring:
-    """Raises OSError or ValueError when the directory cannot be used; the message names it."""
+    """Raises Unprepared when the directory cannot be used."""
 
     def __init__(self, settings: Auth) -> None:
         self._settings = settings
-        self._keys = _read(settings.keys) or _found(settings.keys)
+        try:
+            self._keys = _read(settings.keys) or _found(settings.keys)
+        except (OSError, ValueError) as error:
+            raise Unprepared(f"the keys of tokens (auth.keys) cannot be used: {error}") from error
 
     def refresh(self) -> None:
-        """Take in keys that were added or taken away since."""
-        self._keys = _read(self._settings.keys) or self._keys
+        """Take in keys that were added or taken away since; if they cannot be used, go on with those there are."""
+        try:
+            self._keys = _read(self._settings.keys) or self._keys
+        except (OSError, ValueError) as error:
+            _log.error("keys not renewed", error=str(error))
 
     def issue(self, account: AccountId, now: float) -> Token:
         """A token of a new login session, good from `now` (Unix seconds) on."""

@@ -20,9 +20,9 @@ async def keep_up(database: Database, keyring: Keyring, token_days: float) -> No
     while True:
         try:
             await tidy(database, token_days)
-            await asyncio.to_thread(keyring.refresh)
-        except (DatabaseUnavailable, OSError, ValueError) as error:
-            _log.warning("upkeep put off", error=repr(error))
+        except DatabaseUnavailable as error:
+            _log.warning("upkeep put off", error=str(error))
+        await asyncio.to_thread(keyring.refresh)
         await asyncio.sleep(_EVERY_SECONDS)
 
 

@@ -16,6 +16,7 @@ from shared.contract.errors import Refused
 from shared.contract.events import AccountRegistered
 from shared.contract.subjects import ACCOUNT_REGISTERED, REGISTER, WATCH
 from shared.migrate import NotMigrated
+from shared.unprepared import Unprepared
 from tests.servers import NatsServer, ValkeyServer
 from tests.services.auth.conftest import MakeWorld
 from tests.services.auth.world import World, registration
@@ -91,7 +92,7 @@ async def test_unusable_keys_end_it(make_world: MakeWorld, sqlite_url: str, tmp_
     keys.mkdir()
     (keys / "k.pem").write_text("no key")
     world = make_world(sqlite_url)
-    with pytest.raises(ValueError, match=r"k\.pem"):
+    with pytest.raises(Unprepared, match=r"k\.pem"):
         await world.auth()
     world.forget_auth()
 

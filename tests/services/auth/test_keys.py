@@ -15,6 +15,7 @@ from services.auth.keys import Keyring
 from shared.contract.ids import AccountId
 from shared.settings import Auth
 from shared.tokens import UnknownKey, Verifier
+from shared.unprepared import Unprepared
 
 NOW = time.time()
 
@@ -95,14 +96,28 @@ def test_a_directory_that_was_emptied_keeps_the_keys_in_use(auth: Auth) -> None:
 @pytest.mark.parametrize("name", ["bad name.pem", "a.b.pem"])
 def test_an_unusable_name_is_named(auth: Auth, name: str) -> None:
     put(auth, name, Ed25519PrivateKey.generate())
-    with pytest.raises(ValueError, match=re.escape(name)):
+    with pytest.raises(Unprepared, match=re.escape(name)):
         Keyring(auth)
 
 
 def test_an_unusable_key_is_named(auth: Auth) -> None:
     put(auth, "rsa.pem", rsa.generate_private_key(65537, 2048))
-    with pytest.raises(ValueError, match=r"rsa\.pem"):
+    with pytest.raises(Unprepared, match=r"rsa\.pem"):
         Keyring(auth)
     (auth.keys / "rsa.pem").write_text("no key at all")
-    with pytest.raises(ValueError, match=r"rsa\.pem"):
+    with pytest.raises(Unprepared, match=r"rsa\.pem"):
         Keyring(auth)
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unprepared, match="file"):
+        Keyring(Auth(keys=tmp_path / "file" / "keys"))
+
+
+def test_a_key_that_is_spoilt_later_changes_nothing(auth: Auth) -> None:
+    keyring = Keyring(auth)
+    before = keyring.public()
+    (auth.keys / "z.pem").write_text("no key at all")
+    keyring.refresh()
+    assert keyring.public() == before

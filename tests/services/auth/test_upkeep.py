@@ -14,7 +14,7 @@ from services.auth.keys import Keyring
 from services.auth.tables import tickets as table
 from shared.contract.auth import Origin
 from shared.contract.ids import AccountId
-from shared.database import Database, now_ms
+from shared.database import Database, DatabaseUnavailable, now_ms
 from tests.services.auth.conftest import cheap_auth
 
 DAY = 86_400
@@ -47,18 +47,21 @@ async def test_upkeep_goes_on_after_a_failure(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upkeep, "_EVERY_SECONDS", 0.01)
-    keyring = Keyring(cheap_auth(tmp_path / "keys"))
-    rubbish = tmp_path / "keys" / "z.pem"
-    rubbish.write_text("no key")
+    failed = asyncio.Event()
+
+    async def fail(_database: Database, _days: float) -> None:
+        failed.set()
+        raise DatabaseUnavailable
+
+    tidy = upkeep.tidy
+    monkeypatch.setattr(upkeep, "tidy", fail)
     over = await withhold(database, "", -1)
-    task = asyncio.create_task(upkeep.keep_up(database, keyring, 7))
-    await asyncio.sleep(0.1)
-    rubbish.unlink()
-    later = await withhold(database, "", -1)
+    task = asyncio.create_task(upkeep.keep_up(database, Keyring(cheap_auth(tmp_path / "keys")), 7))
+    await failed.wait()
+    monkeypatch.setattr(upkeep, "tidy", tidy)
     async with asyncio.timeout(10):
-        while later in (await remaining(database)):
+        while over in await remaining(database):
             await asyncio.sleep(0.01)
-    assert over not in await remaining(database)
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
