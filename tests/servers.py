@@ -190,6 +190,17 @@ class PostgresServer(Server):
         finally:
             self._administer(f"DROP DATABASE {name} WITH (FORCE)")
 
+    @contextlib.contextmanager
+    def refusing(self, url: str) -> Iterator[None]:
+        """That database ends all its connections and takes no new ones for a while."""
+        name = url.rpartition("/")[2]
+        self._administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        self._administer(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        try:
+            yield
+        finally:
+            self._administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
     def _administer(self, statement: str) -> None:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(statement.encode())

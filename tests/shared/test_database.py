@@ -1,0 +1,100 @@
+"""Transactions on both databases."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from shared.database import Database, DatabaseUnavailable, make_engine
+from shared.telemetry import new_trace, trace
+from tests.servers import PostgresServer
+
+NOTES = sa.Table("notes", sa.MetaData(), sa.Column("id", sa.BigInteger, primary_key=True), sa.Column("text", sa.String))
+
+
+def insert(number: int) -> sa.Insert:
+    return NOTES.insert().values(id=number, text="x")
+
+
+def count(connection: sa.Connection) -> int:
+    return connection.execute(sa.select(sa.func.count()).select_from(NOTES)).scalar_one()
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url)
+    await database.write(lambda connection: NOTES.create(connection))
+    yield database
+    await database.close()
+
+
+async def test_what_was_written_is_read_by_another_process(database: Database, database_url: str) -> None:
+    await database.write(lambda connection: connection.execute(insert(1)))
+    engine = make_engine(database_url)
+    with engine.connect() as connection:
+        assert count(connection) == 1
+    engine.dispose()
+
+
+async def test_a_failure_leaves_nothing(database: Database) -> None:
+    def fail(connection: sa.Connection) -> None:
+        connection.execute(insert(1))
+        raise KeyError("no")
+
+    with pytest.raises(KeyError):
+        await database.write(fail)
+    assert await database.read(count) == 0
+
+
+async def test_constraints_come_through(database: Database) -> None:
+    await database.write(lambda connection: connection.execute(insert(1)))
+    with pytest.raises(sa.exc.IntegrityError):
+        await database.write(lambda connection: connection.execute(insert(1)))
+
+
+async def test_a_read_sees_one_snapshot(database: Database) -> None:
+    loop = asyncio.get_running_loop()
+
+    def twice(connection: sa.Connection) -> tuple[int, int]:
+        before = count(connection)
+        writing = database.write(lambda other: other.execute(insert(1)))
+        asyncio.run_coroutine_threadsafe(writing, loop).result(10)
+        return before, count(connection)
+
+    assert await database.read(twice) == (0, 0)
+    assert await database.read(count) == 1
+
+
+async def test_many_writers_lose_nothing(database: Database) -> None:
+    await asyncio.gather(*(database.write(lambda one, n=n: one.execute(insert(n))) for n in range(100)))  # type: ignore[misc]
+    assert await database.read(count) == 100
+
+
+async def test_the_trace_goes_along(database: Database) -> None:
+    trace.set(new_trace())
+    assert await database.read(lambda _: trace.get()) == trace.get()
+
+
+async def test_sqlite_keeps_what_it_committed_through_a_power_cut(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'new folder' / 'test.db'}")
+
+    def pragma(name: str, connection: sa.Connection) -> object:
+        return connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+
+    full = 2
+    assert await database.write(lambda one: pragma("synchronous", one)) == full
+    assert await database.read(lambda one: pragma("journal_mode", one)) == "wal"
+    await database.close()
+
+
+async def test_a_database_that_is_away_is_unavailable_and_comes_back(postgres_server: PostgresServer) -> None:
+    with postgres_server.database() as url:
+        database = Database(url)
+        await database.check()
+        with postgres_server.refusing(url):
+            with pytest.raises(DatabaseUnavailable):
+                await database.check()
+        await database.check()
+        await database.close()
