@@ -183,6 +183,9 @@ class Backlog:
         after = BEYOND if rest.after is None else rest.after
         request = SyncChat(rest.chat, [rest.account], after)
         reply = await insist(self._node.bus, subjects.SYNC_CHAT, request)
+        if reply.version < stream.heard:
+            await asyncio.sleep(_PACE_SECONDS)
+            return False
         first = reply.first_index.get(rest.account)
         if first is None:
             return True  # it has left

@@ -89,7 +89,7 @@ class Chats:
                 self.joined(resident, notice.chat, head)
                 _tell(resident, notice.chat)
         if head == 0 and (stream := self._streams.get(notice.chat)):
-            stream.version = notice.version
+            stream.version = stream.heard = notice.version
 
     def changed(self, notice: MembershipChanged) -> None:
         """Somebody joined or left a chat that has members here, or joins as the first one here."""
@@ -98,8 +98,8 @@ class Chats:
         news = stream is None or stream.change(notice.account, notice.version, member=member and resident is not None)
         if resident is not None and member:
             resident.left.discard(notice.chat)
-            if news:
-                self.joined(resident, notice.chat, None)
+            if news and (joined := self.joined(resident, notice.chat, None)):
+                joined.heard = max(joined.heard, notice.version)
             if notice.chat in resident.chats:
                 _tell(resident, notice.chat)
         elif resident is not None and news:

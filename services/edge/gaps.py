@@ -97,6 +97,8 @@ class Gaps:
         reply = await self._ask(chat, stream, after, wanted)
         if reply is None:
             return True
+        if reply.version < stream.heard:
+            return False
         before = stream.head
         self._chats.know(chat, wanted, reply.first_index, reply.version)
         if self._chats.stream(chat) is not stream:

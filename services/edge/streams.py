@@ -27,14 +27,16 @@ class Offer(NamedTuple):
 
 class ChatStream:
     """`known` is the highest index heard of; `members` are the accounts here that are in the chat, by the membership's
-    `version` (only broadcasts need it, and wait for the right one)."""
+    `version` (only broadcasts need it, and wait for the right one); `heard` is the highest version heard of: an answer
+    of an older one is of no use."""
 
-    __slots__ = ("_readers", "_recent", "expected", "head", "known", "members", "version", "waiting")
+    __slots__ = ("_readers", "_recent", "expected", "head", "heard", "known", "members", "version", "waiting")
 
     def __init__(self) -> None:
         self.head: int | None = None
         self.known = 0
         self.version = 0
+        self.heard = 0
         self.members: set[AccountId] = set()
         self.waiting: dict[int, Offer] = {}
         self.expected: dict[int, Callable[[], None]] = {}
@@ -50,6 +52,7 @@ class ChatStream:
         if self.delivered(index):
             return []
         self.known = max(self.known, index)
+        self.heard = max(self.heard, offer.version)
         if not self.waiting and self._follows(offer):
             return [self._pass(offer)]
         if len(self.waiting) < WAITING or index == (self.head or 0) + 1:
@@ -122,6 +125,7 @@ class ChatStream:
         """A membership changed with this version; False when that is known already."""
         if version <= self.version:
             return False
+        self.heard = max(self.heard, version)
         if version == self.version + 1:
             self.version = version
         if member:

@@ -1,0 +1,169 @@
+"""A client in memory: a Socket of the edge's, and what a person with a device does and sees on it."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from itertools import count
+from typing import Any
+
+import msgspec
+
+from services.edge.endpoint import Endpoint
+from services.edge.requests import Binary, Frame
+from services.edge.socket import Client, Hello
+from tests.services.edge.lines import frame
+
+PATIENCE_SECONDS = 10.0
+
+
+class Wire:
+    """See services.edge.socket.Socket. What is sent arrives at once, unless the peer is `deaf` (its kernel takes
+    nothing) or `mute` (it reads, and does not answer pings or close frames)."""
+
+    def __init__(self) -> None:
+        self.client: Client
+        self.received: list[bytes] = []
+        self.pings = 0
+        self.reading = True
+        self.closed_with: tuple[int, str] | None = None
+        self.ended = False
+        self.deaf = False
+        self.mute = False
+        self.backlog = 0
+        """Bytes a deaf peer has not taken."""
+        self._something = asyncio.Event()
+
+    def send(self, frames: Iterable[Frame]) -> None:
+        for sent in frames:
+            assert not isinstance(sent, Binary)
+            if self.ended or self.closed_with is not None:
+                continue
+            if self.deaf:
+                self.backlog += len(sent)
+            else:
+                self.received.append(sent)
+        self._something.set()
+
+    def ping(self) -> None:
+        self.pings += 1
+        self._something.set()
+        if not (self.deaf or self.mute or self.ended):
+            asyncio.get_running_loop().call_soon(self.pong)
+
+    def pong(self) -> None:
+        if not self.ended:
+            self.client.pong_received()
+
+    def close(self, code: int, reason: str) -> None:
+        if self.closed_with is None:
+            self.closed_with = code, reason
+            if not (self.deaf or self.mute):
+                asyncio.get_running_loop().call_soon(self.leave)
+        self._something.set()
+
+    def abort(self) -> None:
+        asyncio.get_running_loop().call_soon(self.vanish)
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def unsent(self) -> int:
+        return self.backlog
+
+    def unacknowledged(self) -> int | None:
+        return None if self.ended else self.backlog
+
+    # The peer's doing
+
+    def leave(self) -> None:
+        """It closes in order."""
+        if not self.ended:
+            self.client.peer_closing()
+            self.vanish()
+
+    def vanish(self) -> None:
+        """The connection is gone."""
+        if not self.ended:
+            self.ended = True
+            self.client.closed()
+        self._something.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something that was sent, or the end, makes it true."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not condition():
+                self._something.clear()
+                await self._something.wait()
+
+
+class Device:
+    """One connection in the dialect of tests."""
+
+    def __init__(self, endpoint: Endpoint, address: str = "192.0.2.1") -> None:
+        self.wire = Wire()
+        hello = Hello("/ws/lines", "chat.example", address, False, (), "")
+        self.wire.client = self.client = endpoint.connected(hello, self.wire)
+        self._refs = count(1)
+
+    @property
+    def seen(self) -> list[dict[str, Any]]:
+        return [msgspec.json.decode(text, type=dict[str, Any]) for text in self.wire.received]
+
+    def say(self, **fields: object) -> int:
+        """Send a frame; returns the reference that its answer will carry."""
+        ref = next(self._refs)
+        self.client.frame_received(frame(ref=ref, **fields))
+        return ref
+
+    async def ask(self, **fields: object) -> Any:
+        """The answer: what is `ok`, or the error's code."""
+        return await self.answer(self.say(**fields))
+
+    async def answer(self, ref: int) -> Any:
+        await self.wire.until(lambda: ref in self.answers)
+        return self.answers[ref]
+
+    @property
+    def answers(self) -> dict[int, Any]:
+        return {seen["re"]: seen.get("ok", seen.get("error")) for seen in self.seen if "re" in seen}
+
+    @property
+    def answered(self) -> list[int]:
+        """References in the order of their answers."""
+        return [seen["re"] for seen in self.seen if "re" in seen]
+
+    async def login(self, account: int) -> "Device":
+        assert await self.ask(do="login", account=account) == account
+        return self
+
+    async def post(self, chat: int, text: str) -> int:
+        """The index it got."""
+        answer = await self.ask(do="post", chat=chat, text=text)
+        assert isinstance(answer, list), answer
+        index: int = answer[1]
+        return index
+
+    @property
+    def messages(self) -> list[list[Any]]:
+        """[chat, index, sender, text] of what was pushed."""
+        return [seen["message"] for seen in self.seen if "message" in seen]
+
+    def texts(self, chat: int) -> list[str]:
+        return [text for number, _, _, text in self.messages if number == chat]
+
+    def indexes(self, chat: int) -> list[int]:
+        return [index for number, index, _, _ in self.messages if number == chat]
+
+    @property
+    def events(self) -> list[tuple[str, Any]]:
+        return [(seen["event"], seen["told"]) for seen in self.seen if "event" in seen]
+
+    async def until_texts(self, chat: int, *texts: str) -> None:
+        """Exactly these were pushed, in this order."""
+        await self.wire.until(lambda: len(self.texts(chat)) >= len(texts))
+        assert self.texts(chat) == list(texts)
+
+    async def until_event(self, kind: str, told: object) -> None:
+        await self.wire.until(lambda: (kind, told) in self.events)
