@@ -169,7 +169,7 @@ class Bus:
         _log.info("connecting to the bus")
         await self._broker.start()
         self._running = True
-        await self._client.flush()  # from here on, the broker knows what we listen to
+        await self._settle()
         for worker in self._workers:
             await worker.check(self._client)
             self._work.start(worker.run(self._client), worker.name)
@@ -202,12 +202,19 @@ class Bus:
         """Unsubscribe, and only then stop: FastStream forgets what is still queued when it stops."""
         try:
             async with asyncio.timeout(timeout_seconds):
-                if subscriber.subscription is not None:
-                    await subscriber.subscription.drain()
-                    subscriber.subscription = None
+                if (subscription := subscriber.subscription) is not None:
+                    await self._client._send_unsubscribe(subscription._id)
+                    await self._settle()
+                    await subscription._pending_queue.join()
                 await subscriber.stop()
         except (TimeoutError, nats.errors.Error) as error:
             _log.warning("subscription not drained", error=repr(error))
+
+    async def _settle(self) -> None:
+        """Return when the broker knows what we listen to. One round trip is not enough: nats-py's ping overtakes
+        subscriptions that wait to be sent."""
+        await self._client.flush()
+        await self._client.flush()
 
     async def check(self, timeout_seconds: float = 1.0) -> None:
         """A real round trip to the broker. Raises TimeoutError, or nats.errors.Error while there is no connection."""

@@ -1,8 +1,10 @@
 """Fixtures every test may use: one set of real servers per test process, each test finding it empty."""
 
+import gc
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,6 +87,14 @@ def _plain_logs() -> None:
             structlog.processors.KeyValueRenderer(key_order=["level", "event"]),
         ]
     )
+
+
+@pytest.fixture
+def refused_sockets() -> Iterator[None]:
+    """nats-py leaves a refused connection's socket to the collector, which warns: let it be here, and now."""
+    yield
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        gc.collect()
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """Where every command's settings come from, and how a wrong one is told: one sentence, exit status 2."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -43,6 +44,11 @@ def read_settings(
         raise Refusal(f"the settings cannot be read: {error}") from error
 
 
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return "DRAGOMAN_" + name.upper().replace(".", "__")
+
+
 def _split(assignment: str) -> tuple[str, str]:
     name, equals, value = assignment.partition("=")
     if not equals or not name.strip():
@@ -53,7 +59,7 @@ def _split(assignment: str) -> tuple[str, str]:
 def _refuse(error: ValidationError, file: Path | None, values: Mapping[str, str]) -> NoReturn:
     first = error.errors(include_url=False, include_input=False)[0]
     name = ".".join(map(str, first["loc"]))
-    source = "a flag" if name in values else f"the environment or {file}" if file else "the environment"
+    source = "a flag" if name in values else "the environment" if variable(name) in os.environ else str(file)
     if first["type"] == "extra_forbidden":
         raise Refusal(f"there is no setting {name} (from {source}); `dragoman config` lists them all")
     raise Refusal(f"the setting {name} (from {source}) is wrong: {first['msg'].removeprefix('Input ')}")

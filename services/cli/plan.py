@@ -13,6 +13,7 @@ from services.cli.embedded import valkey
 from services.cli.embedded.credentials import Credentials
 from services.cli.embedded.nats import SETUP
 from services.cli.listing import leaves
+from services.cli.options import variable
 from shared.settings import Nats, Settings
 
 SERVICES = ("auth", "session", "message")
@@ -105,11 +106,7 @@ class Plan:
 def variables(settings: Settings) -> dict[str, str]:
     """The environment variables that make up these settings."""
     plain = {name: value for name, value, _ in leaves(Settings())}
-    return {
-        _PREFIX + name.upper().replace(".", "__"): _text(value)
-        for name, value, _ in leaves(settings)
-        if value != plain[name]
-    }
+    return {variable(name): _text(value) for name, value, _ in leaves(settings) if value != plain[name]}
 
 
 def authority(host: str, port: int) -> str:

@@ -24,11 +24,11 @@ def start(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, s
     settings, sources = _resolve(file, assignments, flags)
     if "{service}" not in settings.database_url("{service}"):
         raise Refusal("database.url must hold {service}: each service has a SQLite file of its own")
-    os.umask(0o077)
     prepare(settings.data, "nats", "valkey")
     configure_logging(Log(level="warning", json_lines=False), "up")
     with locked(settings.data) as lock:
         plan = _plan(settings, sources, edges)
+        os.umask(0o077)
         with Family((lock,)) as family:
             output = Output()
             try:

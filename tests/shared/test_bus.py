@@ -1,11 +1,9 @@
 """The bus against a real nats-server with each service's own grants."""
 
 import asyncio
-import gc
 import signal
 import time
-import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import nats.errors
@@ -282,14 +280,6 @@ async def test_what_is_not_granted_is_refused_and_counted(nats_server: NatsServe
         with pytest.raises(Unavailable):
             await session.ask(on.WATCH, Watch(), seconds=0.3)
     assert registry.get_sample_value("dragoman_bus_errors_total", {"kind": "permission"})
-
-
-@pytest.fixture
-def refused_sockets() -> Iterator[None]:
-    """nats-py leaves a refused connection's socket to the collector, which warns: let it be here, and now."""
-    yield
-    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
-        gc.collect()
 
 
 @pytest.mark.usefixtures("refused_sockets")

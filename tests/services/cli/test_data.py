@@ -1,0 +1,69 @@
+"""The data directory."""
+
+import os
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from services.cli import data
+from services.cli.data import Run, Running, locked, prepare, read_run, write_run
+from services.cli.options import Refusal
+
+RUN = Run(os.getpid(), "nats://127.0.0.1:4222", True, [Running("edge-1", 7, 9000, 8080)])
+
+
+def test_a_run_is_found_while_it_lives(tmp_path: Path) -> None:
+    assert read_run(tmp_path / "nowhere") is None
+    write_run(tmp_path, RUN)
+    assert read_run(tmp_path) == RUN
+    assert stat.S_IMODE(data.run_file(tmp_path).stat().st_mode) == 0o600
+    over = subprocess.Popen([sys.executable, "-c", ""])
+    over.wait()
+    write_run(tmp_path, Run(over.pid, "", True, []))
+    assert read_run(tmp_path) is None
+
+
+def test_one_run_at_a_time(tmp_path: Path) -> None:
+    write_run(tmp_path, RUN)
+    with locked(tmp_path):
+        with pytest.raises(Refusal, match="in use by another `dragoman up`"):
+            with locked(tmp_path):
+                pytest.fail("two runs at once")
+    with locked(tmp_path):
+        pass
+
+
+def test_the_remnants_of_a_killed_run_are_waited_for(tmp_path: Path) -> None:
+    with locked(tmp_path) as descriptor:
+        remnant = subprocess.Popen(["sleep", "0.5"], pass_fds=(descriptor,))  # noqa: S607
+    started = time.monotonic()
+    with locked(tmp_path):
+        assert time.monotonic() - started > 0.2
+    remnant.wait()
+
+
+def test_remnants_that_never_end_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "_REMNANTS_SECONDS", 0.1)
+    with locked(tmp_path):
+        with pytest.raises(Refusal, match="in use"):
+            with locked(tmp_path):
+                pytest.fail("two runs at once")
+
+
+def test_it_is_private(tmp_path: Path) -> None:
+    prepare(tmp_path / "da ta", "nats", "valkey")
+    assert {stat.S_IMODE(path.stat().st_mode) for path in [tmp_path / "da ta", *(tmp_path / "da ta").iterdir()]} == {
+        0o700
+    }
+
+
+def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Refusal, match="file cannot be made: File exists"):
+        prepare(tmp_path / "file")
+    with pytest.raises(Refusal, match="inside cannot be made: Not a directory"):
+        prepare(tmp_path / "file" / "inside")
