@@ -1,0 +1,236 @@
+"""Whatever a client sends is done and answered in the order it came."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.edge.connection import NOT_LOGGED_IN, TOO_FAST, Connection, Hangup, Phase, Refusal, Withheld
+from services.edge.dialects.base import Request, Surroundings
+from services.edge.rates import Bucket
+from services.edge.requests import Binary, Frame, PostMessage
+from shared.contract.auth import IdentifierKind, Login
+from shared.contract.errors import ErrorCode
+from shared.contract.ids import AccountId
+from shared.contract.model import Scheme, Secret
+from shared.settings import Limits
+from tests.services.edge.lines import Lines, frame
+
+NOW = 1_000.0
+
+
+def connection(limits: Limits | None = None, *, account: int | None = 1) -> Connection:
+    surroundings = Surroundings(limits or Limits(rates=False), "http://chat.example")
+    made = Connection(5, Lines(surroundings), surroundings, NOW)
+    if account is not None:
+        made.enter(AccountId(account), "sid", 3, Bucket(1e9, 1e9, NOW))
+    return made
+
+
+def post(ref: int, chat: int = 1) -> bytes:
+    return frame(ref=ref, do="post", chat=chat, text="hello")
+
+
+def contexts(work: list[Request] | Refusal | None) -> list[object]:
+    return [request.context for request in work] if isinstance(work, list) else []
+
+
+def drain(connection: Connection) -> list[list[Request] | Refusal]:
+    done = []
+    while (work := connection.next_work(NOW)) is not None:
+        done.append(work)
+    return done
+
+
+def test_messages_to_one_chat_make_a_run() -> None:
+    each = connection()
+    for number, chat in enumerate([1, 1, 2, 1], start=1):
+        each.receive(post(number, chat), NOW)
+    each.receive(frame(ref=5, do="account", account=1), NOW)
+    each.receive(post(6), NOW)
+    assert [contexts(work) for work in drain(each)] == [[1, 2], [3], [4], [5], [6]]
+
+
+def test_a_run_is_bounded() -> None:
+    each = connection()
+    for number in range(150):
+        each.receive(post(number), NOW)
+    assert [len(contexts(work)) for work in drain(each)] == [64, 64, 22]
+
+
+def test_what_is_put_back_comes_first() -> None:
+    each = connection()
+    for number in (1, 2, 3):
+        each.receive(post(number), NOW)
+    run = each.next_work(NOW)
+    assert isinstance(run, list)
+    each.receive(post(4), NOW)
+    for request in reversed(run[1:]):
+        each.repeat(request)
+    assert [contexts(work) for work in drain(each)] == [[2, 3, 4]]
+
+
+frames = st.lists(
+    st.sampled_from(["post 1", "post 2", "account", "garbage", "binary", "login", "three"]), max_size=30
+)  # fmt: skip
+
+
+def _frame(kind: str, ref: int) -> Frame:
+    match kind.split():
+        case ["post", chat]:
+            return post(ref, int(chat))
+        case ["account"]:
+            return frame(ref=ref, do="account", account=1)
+        case ["login"]:
+            return frame(ref=ref, do="login", account=1)
+        case ["three"]:
+            return frame(ref=ref, do="account", account=1, times=3)
+        case ["binary"]:
+            return Binary(b"x")
+        case _:
+            return b"garbage"
+
+
+@given(frames, st.lists(st.booleans(), max_size=60), st.integers(1, 20))
+def test_everything_is_handed_out_once_in_the_order_it_came(kinds: list[str], turns: list[bool], burst: int) -> None:
+    """Frames come and work is taken in any interleaving; beyond the burst they are over the rate."""
+    each = connection(Limits(requests_per_second=0.001, requests_burst=burst))
+    expected: list[object] = []
+    handed: list[object] = []
+    waiting = list(enumerate(kinds))
+    for takes in [*turns, *([False] * len(kinds))]:
+        if takes:
+            handed += _handed(each.next_work(NOW))
+        elif waiting:
+            number, kind = waiting.pop(0)
+            each.receive(_frame(kind, number), NOW)
+            if number >= burst:
+                expected.append("too fast")
+            elif kind in ("garbage", "binary"):
+                expected.append("invalid")
+            else:
+                expected += [number] * (3 if kind == "three" else 1)
+    for work in drain(each):
+        handed += _handed(work)
+    assert handed == expected
+    assert each.waiting == 0
+
+
+def _handed(work: list[Request] | Refusal | None) -> list[object]:
+    if isinstance(work, Refusal):
+        return ["too fast" if work.failure is TOO_FAST else "invalid"]
+    if isinstance(work, list) and len(work) > 1:
+        chats = {request.command.chat for request in work if isinstance(request.command, PostMessage)}
+        assert len(chats) == 1
+    return contexts(work)
+
+
+def test_before_the_login_only_what_leads_to_it_is_done() -> None:
+    each = connection(account=None)
+    asked: list[dict[str, object]] = [
+        {"do": "post", "chat": 1, "text": "hello"}, {"do": "account", "account": 1}, {"do": "create", "members": [2]},
+        {"do": "delete"}, {"do": "status"}, {"do": "verify"}, {"do": "login", "account": 1},
+        {"do": "register", "nickname": "x"},
+    ]  # fmt: skip
+    for number, fields in enumerate(asked):
+        each.receive(frame(ref=number, **fields), NOW)
+    done = drain(each)
+    assert [work.failure for work in done[:4] if isinstance(work, Refusal)] == [NOT_LOGGED_IN] * 4
+    assert [contexts(work) for work in done[4:]] == [[4], [5], [6], [7]]
+
+
+def test_what_a_frame_means_depends_on_who_is_logged_in_when_its_turn_comes() -> None:
+    each = connection(account=None)
+    each.receive(frame(ref=1, do="login", account=1), NOW)
+    each.receive(post(2), NOW)
+    assert contexts(each.next_work(NOW)) == [1]
+    each.enter(AccountId(1), "sid", 0, Bucket(1, 1, NOW))
+    assert contexts(each.next_work(NOW)) == [2]
+
+
+def test_over_the_rate_is_refused_then_hung_up_on() -> None:
+    each = connection(Limits(requests_per_second=1.0, requests_burst=2))
+    for number in range(2):
+        each.receive(post(number), NOW)
+    for _ in range(200):
+        each.receive(b"x" * 60_000, NOW)
+    with pytest.raises(Hangup) as caught:
+        each.receive(post(9), NOW)
+    assert caught.value.code == 1008
+    done = drain(each)
+    assert contexts(done[0]) == [0, 1]
+    assert [work.failure.code for work in done[1:] if isinstance(work, Refusal)] == [ErrorCode.RATE_LIMITED] * 200
+
+
+def test_the_connections_of_an_account_share_its_rate() -> None:
+    shared = Bucket(0.001, 3, NOW)
+    first, second = (connection(Limits(requests_per_second=0.001, requests_burst=100)) for _ in range(2))
+    for each in (first, second):
+        each.enter(AccountId(1), "sid", 0, shared)
+        each.receive(post(1), NOW)
+        each.receive(post(2), NOW)
+    assert [contexts(work) for work in drain(first)] == [[1, 2]]
+    assert [contexts(work) for work in drain(second)] == [[1], []]
+
+
+@pytest.mark.parametrize(
+    ("first_frame", "code"),
+    [(b"hello", 1003), (Binary(b"{}"), 1003), (frame(op="x"), 1003)],
+)
+def test_what_is_in_no_dialect_closes(first_frame: Frame, code: int) -> None:
+    surroundings = Surroundings(Limits(), "http://chat.example")
+    each = Connection(1, None, surroundings, NOW)
+    with pytest.raises(Hangup) as caught:
+        each.receive(first_frame, NOW)
+    assert caught.value.code == code
+    assert len(caught.value.reason.encode()) < 124
+
+
+def test_the_dialect_is_told_from_the_first_frame() -> None:
+    surroundings = Surroundings(Limits(), "http://chat.example")
+    each = Connection(1, None, surroundings, NOW)
+    each.receive(b'{"code": 12}', NOW)
+    assert each.dialect is not None
+    assert each.dialect.name == "ourchat-v2"
+    each.receive(b"anything", NOW)
+    assert [contexts(work) for work in drain(each)] == [[None], []]
+
+
+def test_a_closing_connection_does_nothing_more() -> None:
+    each = connection()
+    each.receive(post(1), NOW)
+    each.close()
+    each.receive(post(2), NOW)
+    assert each.phase is Phase.CLOSING
+    assert each.next_work(NOW) is None
+    assert each.waiting == 0
+
+
+@pytest.mark.parametrize(
+    ("frames", "withheld", "at", "overdue"),
+    [
+        ([], False, 29, False), ([], False, 31, True), ([b"garbage"], False, 31, True),
+        ([frame(do="status")], False, 899, False), ([frame(do="status")], False, 901, True),
+        ([frame(do="status")], True, 901, False),
+    ],
+)  # fmt: skip
+def test_who_does_not_log_in_is_not_kept_forever(frames: list[bytes], withheld: bool, at: float, overdue: bool) -> None:
+    each = connection(account=None)
+    for text in frames:
+        each.receive(text, NOW)
+    drain(each)
+    if withheld:
+        login = Login(kind=IdentifierKind.ID, identifier="1", secret=Secret(Scheme.PLAIN, "x"))
+        each.withheld = Withheld(Request(login), "ticket", NOW + 600)
+    assert bool(each.overdue(NOW + at, 30, 900)) == overdue
+    each.enter(AccountId(1), "sid", 0, Bucket(1, 1, NOW))
+    assert not each.overdue(NOW + at, 30, 900)
+
+
+def test_a_logout_leaves_the_connection_as_it_was_opened() -> None:
+    each = connection()
+    each.leave()
+    each.receive(post(1), NOW)
+    refusal = each.next_work(NOW)
+    assert isinstance(refusal, Refusal)
+    assert refusal.failure is NOT_LOGGED_IN
+    assert each.phase is Phase.OPENED
