@@ -9,6 +9,10 @@ from pydantic import BaseModel, SecretStr
 
 from shared.settings import Settings
 
+_PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
+_MARK = "<!-- settings: made by `python -m services.cli.listing` -->"
+_END = "<!-- end -->"
+
 
 class Row(NamedTuple):
     name: str
@@ -55,3 +59,21 @@ def leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]
             yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value, field.description or ""
+
+
+def page(text: str) -> str:
+    """A documentation page with its table of settings as the code has them."""
+    before, marker, rest = text.partition(_MARK)
+    table = "".join(
+        f"| `{name}` | {_cell(value)} | {description} |\n" for name, value, _, description in rows(Settings(), {})
+    )
+    after = rest.partition(_END)[2]
+    return f"{before}{marker}\n| setting | default | meaning |\n|---|---|---|\n{table}{_END}{after}"
+
+
+def _cell(value: str) -> str:
+    return f"`{value}`" if value else ""
+
+
+if __name__ == "__main__":
+    _PAGE.write_text(page(_PAGE.read_text()))
