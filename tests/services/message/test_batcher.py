@@ -1,0 +1,317 @@
+"""Batches: bounded, in order, each request answered, whatever the database says."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.message import batcher as batches
+from services.message.batcher import OVERLOADED, Batcher
+from services.message.fanout import Fanout
+from services.message.membership import Memberships
+from services.message.metrics import Metrics
+from services.message.store import Committed, Store
+from shared.contract.edge import Envelope
+from shared.contract.errors import ErrorCode, Failure
+from shared.contract.ids import AccountId, ChatId, NodeId, Nonce
+from shared.contract.message import Draft, PostMessages, PostResults
+from shared.contract.model import Role
+from shared.contract.session import GetMembership, Member, Membership
+from shared.database import Database, DatabaseUnavailable
+from shared.migrate import upgrade
+from shared.presence import Presence
+from shared.settings import Redis
+
+T = TypeVar("T")
+
+ANN, MONSTER = AccountId(1), AccountId(2**64 - 1)
+"""MONSTER is an account that no database can hold."""
+ROOM = ChatId(1)
+NODE = NodeId("north-1")
+
+
+class GatedStore(Store):
+    """Its transactions begin when they may, and are counted."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.sizes: list[int] = []
+
+    async def post(self, drafts: Sequence[Draft]) -> Committed:
+        self.sizes.append(len(drafts))
+        await self.gate.wait()
+        return await super().post(drafts)
+
+
+class Bench:
+    """A batcher on a real database, without Redis; `log` is all that leaves it, in order."""
+
+    def __init__(self, database: Database, batch_rows: int = 4) -> None:
+        self.registry = CollectorRegistry()
+        metrics = Metrics(self.registry)
+        self.log: list[tuple[str, object]] = []
+        self.store = GatedStore(database)
+        self.presence = Presence(Redis(url=SecretStr("redis://127.0.0.1:1/0")))
+        self.memberships = Memberships(self._membership, metrics)
+        self.fanout = Fanout(self.publish, self.presence, self.memberships, metrics, 100)
+        self.batcher = Batcher(self.store, self.memberships, self.presence, self.fanout, metrics, batch_rows)
+        self._nonce = 0
+
+    async def _membership(self, request: GetMembership) -> Membership:
+        return Membership(request.chat, 1, [Member(ANN, Role.MEMBER, 1, 1, 1), Member(MONSTER, Role.MEMBER, 1, 1, 1)])
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        envelope = msgspec.msgpack.decode(payload, type=Envelope)
+        self.log.append(("told", [(one.message.chat, one.message.index) for one in envelope.deliveries]))
+
+    def draft(self, sender: AccountId = ANN, chat: ChatId = ROOM, body: bytes = b"x") -> Draft:
+        self._nonce += 1
+        return Draft(sender, chat, Nonce(self._nonce), 2**62, body)
+
+    def submit(self, name: str, *drafts: Draft) -> "Answer":
+        answer = Answer(name, self.log)
+        self.batcher.submit(PostMessages(NODE, list(drafts)), answer)
+        return answer
+
+    async def close(self, running: asyncio.Task[None]) -> None:
+        self.batcher.close()
+        async with asyncio.timeout(5):
+            await running
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(f"dragoman_message_{name}", labels) or 0.0
+
+
+class Answer:
+    """One request's responder."""
+
+    def __init__(self, name: str, log: list[tuple[str, object]]) -> None:
+        self._name = name
+        self._log = log
+        self.given: asyncio.Future[PostResults | Failure] = asyncio.get_running_loop().create_future()
+
+    async def answer(self, reply: object) -> None:
+        assert isinstance(reply, PostResults)
+        self._log.append(("answered", self._name))
+        self.given.set_result(reply)
+
+    async def refuse(self, failure: Failure) -> None:
+        self.given.set_result(failure)
+
+    async def indexes(self) -> list[int | None]:
+        async with asyncio.timeout(5):
+            results = await self.given
+        assert isinstance(results, PostResults)
+        return [posted.index if posted else None for posted in results.posted]
+
+    async def failures(self) -> list[ErrorCode]:
+        async with asyncio.timeout(5):
+            results = await self.given
+        assert isinstance(results, PostResults)
+        return [results.failures[position].code for position in sorted(results.failures)]
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    url = f"sqlite:///{tmp_path / 'message.db'}"
+    upgrade("message", url)
+    database = Database(url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def bench(database: Database) -> AsyncIterator[Bench]:
+    async for bench in running(database):
+        yield bench
+
+
+async def running(database: Database) -> AsyncIterator[Bench]:
+    bench = Bench(database)
+    task = asyncio.create_task(bench.batcher.run())
+    yield bench
+    await bench.close(task)
+    assert bench.metric("queue_rows") == 0
+    await bench.memberships.close()
+    await bench.presence.close()
+
+
+async def test_what_waits_becomes_one_transaction_and_no_request_is_split(bench: Bench) -> None:
+    bench.store.gate.clear()
+    answers = [bench.submit("first", bench.draft())]
+    await asyncio.sleep(0.05)
+    sizes = (2, 1, 2, 9, 1)
+    answers += [bench.submit(str(size), *(bench.draft() for _ in range(size))) for size in sizes]
+    bench.store.gate.set()
+    assert [await answer.indexes() for answer in answers] == [
+        [1], [2, 3], [4], [5, 6], list(range(7, 16)), [16],
+    ]  # fmt: skip
+    assert bench.store.sizes == [1, 3, 2, 9, 1]
+    assert bench.metric("batch_rows_sum") == 16
+    assert bench.metric("acknowledged_total") == 16
+
+
+async def test_every_answer_follows_its_envelopes_and_every_chat_its_order(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fan-out is slow; the next batch is committed meanwhile."""
+    publish = bench.fanout._publish
+
+    async def slowly(subject: str, payload: bytes) -> None:
+        await asyncio.sleep(0.01)
+        await publish(subject, payload)
+
+    monkeypatch.setattr(bench.fanout, "_publish", slowly)
+    answers = [bench.submit(str(number), bench.draft(), bench.draft()) for number in range(10)]
+    indexes = [await answer.indexes() for answer in answers]
+    told: list[int] = []
+    for what, value in bench.log:
+        if what == "told":
+            assert isinstance(value, list)
+            told += [index for _, index in value]
+        else:
+            assert set(indexes[int(str(value))]) <= set(told)
+    assert told == list(range(1, 21))
+
+
+async def test_the_next_batch_commits_while_one_is_fanned_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish, gate = bench.fanout._publish, asyncio.Event()
+
+    async def gated(subject: str, payload: bytes) -> None:
+        await gate.wait()
+        await publish(subject, payload)
+
+    monkeypatch.setattr(bench.fanout, "_publish", gated)
+    answers = [bench.submit(str(number), *(bench.draft() for _ in range(4))) for number in range(3)]
+    async with asyncio.timeout(5):
+        while len(bench.store.sizes) < 2:
+            await asyncio.sleep(0.01)
+    assert not any(answer.given.done() for answer in answers)
+    gate.set()
+    assert [await answer.indexes() for answer in answers][2] == [9, 10, 11, 12]
+
+
+async def test_what_the_database_does_not_take_fails_alone(bench: Bench) -> None:
+    bench.store.gate.clear()
+    bench.submit("first", bench.draft())
+    await asyncio.sleep(0.05)
+    one = bench.submit("one", bench.draft(), bench.draft(MONSTER))
+    other = bench.submit("other", bench.draft(), bench.draft())
+    bench.store.gate.set()
+    assert await one.indexes() == [2, None]
+    assert await one.failures() == [ErrorCode.INTERNAL]
+    assert await other.indexes() == [3, 4]
+    assert bench.metric("refused_total", code="internal") == 1
+    assert bench.metric("retries_total", cause="content") == 2
+
+
+async def test_beyond_the_bound_requests_are_refused_and_later_ones_are_not(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "_BATCHES_WAITING", 2)
+    bench.store.gate.clear()
+    taken = [bench.submit(str(number), *(bench.draft() for _ in range(4))) for number in range(2)]
+    refused = bench.submit("refused", bench.draft())
+    assert await refused.given == OVERLOADED
+    assert bench.metric("refused_total", code="unavailable") == 1
+    bench.store.gate.set()
+    assert [await answer.indexes() for answer in taken] == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    assert await bench.submit("later", bench.draft()).indexes() == [9]
+
+
+async def test_waiting_bytes_are_bounded_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "_BYTES_WAITING", 10_000)
+    bench.store.gate.clear()
+    taken = bench.submit("taken", bench.draft(body=b"x" * 10_000))
+    assert await bench.submit("refused", bench.draft()).given == OVERLOADED
+    bench.store.gate.set()
+    assert await taken.indexes() == [1]
+
+
+async def test_a_fan_out_that_fails_is_announced_and_not_answered(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = bench.fanout._publish
+    monkeypatch.setattr(bench.fanout, "_publish", None)
+    draft = bench.draft()
+    failed = bench.submit("failed", draft)
+    async with asyncio.timeout(5):
+        while not bench.metric("losses_total"):
+            await asyncio.sleep(0.01)
+    monkeypatch.setattr(bench.fanout, "_publish", publish)
+    assert await bench.submit("again", draft).indexes() == [1]
+    assert not failed.given.done()
+    assert bench.metric("duplicates_total") == 1
+
+
+async def test_after_the_close_what_was_taken_is_answered(database: Database) -> None:
+    bench = Bench(database)
+    bench.store.gate.clear()
+    task = asyncio.create_task(bench.batcher.run())
+    taken = [bench.submit(str(number), bench.draft()) for number in range(7)]
+    await asyncio.sleep(0.05)
+    bench.batcher.close()
+    assert await bench.submit("late", bench.draft()).given == OVERLOADED
+    bench.store.gate.set()
+    async with asyncio.timeout(5):
+        await task
+    assert [await answer.indexes() for answer in taken] == [[number] for number in range(1, 8)]
+    await bench.presence.close()
+
+
+async def test_it_can_be_cancelled_while_it_waits(database: Database) -> None:
+    bench = Bench(database)
+    bench.store.gate.clear()
+    task = asyncio.create_task(bench.batcher.run())
+    bench.submit("stuck", bench.draft())
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await bench.memberships.close()
+    await bench.presence.close()
+
+
+async def test_without_a_database_nothing_is_acknowledged_or_told() -> None:
+    database = Database("postgresql+psycopg://nobody@127.0.0.1:1/none")
+    async for bench in running(database):
+        answer = bench.submit("one", bench.draft(), bench.draft())
+        assert await answer.failures() == [ErrorCode.UNAVAILABLE] * 2
+        assert bench.log == [("answered", "one")]
+    await database.close()
+
+
+class Unsure(Database):
+    """Its first commit gets no answer, and then it is away for a while."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.calls = 0
+
+    async def write(self, work: Callable[[sa.Connection], T]) -> T:
+        self.calls += 1
+        if 1 < self.calls < 4:
+            raise DatabaseUnavailable
+        done = await super().write(work)
+        if self.calls == 1:
+            raise DatabaseUnavailable
+        return done
+
+
+async def test_a_commit_without_an_answer_is_cleared_up(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was committed is told to its recipients and acknowledged, whatever the connection says."""
+    monkeypatch.setattr(batches, "_UNKNOWN_PAUSE_SECONDS", 0.01)
+    unsure = Unsure(database.url.render_as_string())
+    async for bench in running(unsure):
+        assert await bench.submit("one", bench.draft()).indexes() == [1]
+        assert bench.log == [("told", [(ROOM, 1)]), ("answered", "one")]
+        assert bench.metric("retries_total", cause="unknown") == 3
+    await unsure.close()
