@@ -37,8 +37,8 @@ class Client:
     """See services.edge.socket.Client and services.edge.residents.Recipient."""
 
     __slots__ = (
-        "_backlog", "_busy", "_deferred", "_ended", "_goodbye", "_out", "_perform_request", "_posting", "_reading",
-        "_resident", "address", "arrival", "connection", "deleting", "heard", "node", "paused", "socket",
+        "_backlog", "_busy", "_deferred", "_ended", "_goodbye", "_out", "_perform_request", "_posting",
+        "_resident", "address", "arrival", "connection", "deleting", "heard", "node", "paused", "reading", "socket",
     )  # fmt: skip
 
     def __init__(
@@ -59,7 +59,8 @@ class Client:
         self._resident: Resident | None = None
         self._backlog: Backlog | None = None
         """While one is being read, and until the chats' heads have passed it."""
-        self._reading: asyncio.Task[None] | None = None
+        self.reading: asyncio.Task[None] | None = None
+        """Reads the backlog."""
         self._posting = Posting(node, self)
         self._busy = False
         self._deferred: list[ChatAppeared] | None = None
@@ -219,7 +220,7 @@ class Client:
         self.dialect.entered(answer.account, now)
         self._out.plan()
         self._backlog = Backlog(self.node, self, self._resident)
-        self._reading = self.node.tasks.start(self._read(self._backlog.read_all(others)), "sync")
+        self.reading = self.node.tasks.start(self._read(self._backlog.read_all(others)), "sync")
 
     def catch_up(self, chat: ChatId) -> None:
         if self._resident is None or self.leaving:
@@ -227,8 +228,8 @@ class Client:
         if self._backlog is None:
             self._backlog = Backlog(self.node, self, self._resident, complete=True)
         self._backlog.turned_up(chat)
-        if self._reading is None or self._reading.done():
-            self._reading = self.node.tasks.start(self._read(self._backlog.read_turned_up()), "sync chats")
+        if self.reading is None or self.reading.done():
+            self.reading = self.node.tasks.start(self._read(self._backlog.read_turned_up()), "sync chats")
 
     async def _read(self, backlog: Coroutine[Any, Any, None]) -> None:
         try:
@@ -266,9 +267,9 @@ class Client:
 
     def _stop_reading(self) -> None:
         self._backlog = None
-        if self._reading is not None:
-            self._reading.cancel()
-            self._reading = None
+        if self.reading is not None:
+            self.reading.cancel()
+            self.reading = None
 
     def _arrived(self, ranges: Ranges) -> None:
         if self._resident is not None:

@@ -2,23 +2,23 @@
 
 from collections.abc import Hashable
 
-from services.edge.dialects.base import Dialect
+from services.edge.dialects.base import Dialect, Shown
 from services.edge.requests import Frame
-from shared.contract.model import Message, Segment, unpack_segments
+from shared.contract.model import Message, unpack_segments
 
 
 class Encoded:
-    __slots__ = ("_frames", "_segments", "message")
+    __slots__ = ("_frames", "_shown", "message")
 
     def __init__(self, message: Message) -> None:
         self.message = message
-        self._segments: tuple[Segment, ...] | None = None
+        self._shown: Shown | None = None
         self._frames: dict[Hashable, tuple[Frame, ...]] = {}
 
     def frames(self, dialect: Dialect) -> tuple[Frame, ...]:
         frames = self._frames.get(dialect.variant)
         if frames is None:
-            if self._segments is None:
-                self._segments = unpack_segments(self.message.body)
-            frames = self._frames[dialect.variant] = dialect.encode_message(self.message, self._segments)
+            if self._shown is None:
+                self._shown = Shown(self.message, unpack_segments(self.message.body))
+            frames = self._frames[dialect.variant] = dialect.encode_message(self._shown)
         return frames

@@ -11,7 +11,12 @@ from services.edge.watch import Watcher
 from shared.contract import subjects
 from shared.contract.edge import (
     ChatCreated,
+    ChatRenamed,
+    FriendshipAnswered,
+    FriendshipRequested,
     MaintenanceSet,
+    MembershipAnswered,
+    MembershipApplied,
     MembershipChanged,
     Notify,
     ProfileChanged,
@@ -48,7 +53,14 @@ class Notices:
             case VerificationOpened():
                 if client := self._endpoint.clients.get(notice.connection):
                     self._performer.verification_opened(client, notice.ticket, notice.passed)
-            case ProfileChanged():
-                pass  # no dialect here shows others' profiles unasked
+            case (
+                ProfileChanged()
+                | FriendshipRequested()
+                | FriendshipAnswered()
+                | MembershipApplied()
+                | MembershipAnswered()
+                | ChatRenamed()
+            ):
+                pass  # no dialect here has words for it
             case _:
                 assert_never(notice)

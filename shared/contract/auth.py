@@ -114,6 +114,26 @@ class Opened(msgspec.Struct, frozen=True):
     outcome: Literal["passed", "wrong", "expired"]
 
 
+class Recover(msgspec.Struct, kw_only=True):
+    """A new password by the answer to the security question. Unknown account, no answer stored, wrong question or
+    answer fail alike (`unauthenticated`), in the same time, and count as failed logins. Revokes the account's tokens
+    and connections."""
+
+    username: str
+    question_id: int
+    answer: str
+    secret: Secret
+    origin: Origin = Origin()
+
+
+class SetSecurity(msgspec.Struct):
+    """Replace the security question and its answer."""
+
+    question_id: int
+    answer: str
+    actor: AccountId = NOBODY
+
+
 class DeleteAccount(msgspec.Struct):
     """Erase the account everywhere (v2: 16). Answered once auth has committed and every reachable service has
     confirmed, at most 2 s; a durable event does the rest."""

@@ -4,7 +4,7 @@ import msgspec
 
 from shared.contract.auth import Revocation
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.model import Message, Profile, Role
+from shared.contract.model import Face, Message, Pair, Profile, Role
 
 
 class Delivery(msgspec.Struct, array_like=True, frozen=True):
@@ -14,6 +14,10 @@ class Delivery(msgspec.Struct, array_like=True, frozen=True):
     message: Message
     recipients: list[AccountId] | None
     version: int
+    pair: Pair | None = None
+    """Of a private chat."""
+    face: Face | None = None
+    """The sender's, as its edge knew it."""
 
 
 class Envelope(msgspec.Struct, array_like=True, frozen=True):
@@ -79,7 +83,63 @@ class VerificationOpened(msgspec.Struct, tag="verification_opened", frozen=True)
     passed: bool
 
 
-Notice = ChatCreated | MembershipChanged | ProfileChanged | Revoked | MaintenanceSet | VerificationOpened
+class FriendshipRequested(msgspec.Struct, tag="friendship_requested", frozen=True):
+    """For `account`."""
+
+    applicant: AccountId
+    account: AccountId
+    text: str
+
+
+class FriendshipAnswered(msgspec.Struct, tag="friendship_answered", frozen=True):
+    """For both when accepted, for the applicant when refused. `kept`: its numbers by account, to be dropped once it
+    has been shown there."""
+
+    applicant: AccountId
+    account: AccountId
+    accepted: bool
+    kept: dict[AccountId, int] = {}
+
+
+class MembershipApplied(msgspec.Struct, tag="membership_applied", frozen=True):
+    """For the owner and the admins."""
+
+    applicant: AccountId
+    chat: ChatId
+    text: str
+
+
+class MembershipAnswered(msgspec.Struct, tag="membership_answered", frozen=True):
+    """`account` is in the group now (told to all its members), or was refused (told to it alone)."""
+
+    chat: ChatId
+    name: str
+    account: AccountId
+    accepted: bool
+    kept: dict[AccountId, int] = {}
+
+
+class ChatRenamed(msgspec.Struct, tag="chat_renamed", frozen=True):
+    """For all members."""
+
+    chat: ChatId
+    name: str
+    by: AccountId
+
+
+Notice = (
+    ChatCreated
+    | MembershipChanged
+    | ProfileChanged
+    | Revoked
+    | MaintenanceSet
+    | VerificationOpened
+    | FriendshipRequested
+    | FriendshipAnswered
+    | MembershipApplied
+    | MembershipAnswered
+    | ChatRenamed
+)
 
 
 class Notify(msgspec.Struct, frozen=True):

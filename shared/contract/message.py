@@ -4,7 +4,7 @@ import msgspec
 
 from shared.contract.errors import Failure
 from shared.contract.ids import NOBODY, AccountId, ChatId, MessageId, NodeId, Nonce
-from shared.contract.model import Message
+from shared.contract.model import Face, Message, Pair
 
 
 class Draft(msgspec.Struct, array_like=True, frozen=True):
@@ -15,6 +15,8 @@ class Draft(msgspec.Struct, array_like=True, frozen=True):
     nonce: Nonce
     deadline: int
     body: bytes
+    face: Face | None = None
+    """Passed on to the recipients' edges, not stored."""
 
 
 class PostMessages(msgspec.Struct):
@@ -64,6 +66,7 @@ class ChatSync(msgspec.Struct, array_like=True, frozen=True):
     upto: int
     read: list[tuple[int, int]]
     messages: list[Message]
+    pair: Pair | None = None
 
 
 class Synced(msgspec.Struct, frozen=True):
@@ -93,6 +96,7 @@ class ChatSynced(msgspec.Struct, frozen=True):
     first_index: dict[AccountId, int]
     unread_from: dict[AccountId, int]
     version: int = 0
+    pair: Pair | None = None
 
 
 class GetHistory(msgspec.Struct):
@@ -138,3 +142,19 @@ class GetHeads(msgspec.Struct):
 
 class Heads(msgspec.Struct, frozen=True):
     heads: dict[ChatId, int]
+
+
+class GetUnread(msgspec.Struct):
+    """The unread messages of an account over all its chats, oldest first by time, at most `count` (0: only how many
+    there are). The limit of unread messages per chat counts as in a sync."""
+
+    account: AccountId
+    count: int
+
+
+class Unread(msgspec.Struct, frozen=True):
+    """`total` before this answer; `pairs` names the private chats among those of the messages."""
+
+    total: int
+    messages: list[Message]
+    pairs: dict[ChatId, Pair] = {}

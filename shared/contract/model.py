@@ -107,6 +107,13 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     deleted: bool = False
 
 
+class Face(msgspec.Struct, array_like=True, frozen=True):
+    """What dialects show of a message's sender beside its number."""
+
+    nickname: str
+    uuid: str
+
+
 # Chats
 
 
@@ -128,6 +135,10 @@ class Role(IntEnum):
     MEMBER = 1
     ADMIN = 2
     OWNER = 3
+
+
+Pair = tuple[AccountId, AccountId]
+"""The two people of a private chat, the lower number first."""
 
 
 class Chat(msgspec.Struct, frozen=True, kw_only=True):

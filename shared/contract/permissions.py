@@ -20,11 +20,18 @@ class Peer:
 
 _NODE = "edge.*"
 
+_PEOPLE_AND_GROUPS = (
+    on.GET_FACES, on.FIND_ACCOUNTS, on.REQUEST_FRIENDSHIP, on.ANSWER_FRIENDSHIP, on.END_FRIENDSHIP,
+    on.OPEN_PRIVATE_CHAT, on.REQUEST_MEMBERSHIP, on.ANSWER_MEMBERSHIP, on.ADD_MEMBER, on.RENAME_CHAT, on.LIST_REQUESTS,
+    on.LIST_CHAT_VIEWS, on.LIST_KEPT, on.DROP_KEPT,
+)  # fmt: skip
+"""What edges ask session on behalf of people about each other and their groups."""
+
 PEERS: dict[str, Peer] = {
     "auth": Peer(
         serves=(
-            on.REGISTER, on.LOGIN, on.LOGOUT, on.SEND_VERIFICATION, on.OPEN_VERIFICATION, on.DELETE_ACCOUNT,
-            on.WATCH, on.GET_KEYS, on.SET_MAINTENANCE,
+            on.REGISTER, on.LOGIN, on.LOGOUT, on.RECOVER, on.SET_SECURITY, on.SEND_VERIFICATION, on.OPEN_VERIFICATION,
+            on.DELETE_ACCOUNT, on.WATCH, on.GET_KEYS, on.SET_MAINTENANCE,
         ),
         asks=(on.ERASE_PROFILE, on.ERASE_READ_STATE),
         tells=(on.NOTIFY_ALL, f"{_NODE}.notify"),
@@ -34,7 +41,7 @@ PEERS: dict[str, Peer] = {
     "session": Peer(
         serves=(
             on.ENSURE_PROFILE, on.GET_ACCOUNT, on.SET_PROFILE, on.CREATE_CHAT, on.GET_CHAT, on.LIST_CHATS,
-            on.GET_MEMBERSHIP, on.ERASE_PROFILE,
+            on.GET_MEMBERSHIP, on.ERASE_PROFILE, *_PEOPLE_AND_GROUPS,
         ),
         asks=(on.GET_HEADS,),
         tells=(on.NOTIFY_ALL, f"{_NODE}.notify"),
@@ -42,7 +49,8 @@ PEERS: dict[str, Peer] = {
     ),
     "message": Peer(
         serves=(
-            on.POST_MESSAGES, on.SYNC, on.SYNC_CHAT, on.GET_HISTORY, on.MARK_READ, on.GET_HEADS, on.ERASE_READ_STATE,
+            on.POST_MESSAGES, on.SYNC, on.SYNC_CHAT, on.GET_HISTORY, on.GET_UNREAD, on.MARK_READ, on.GET_HEADS,
+            on.ERASE_READ_STATE,
         ),
         asks=(on.LIST_CHATS, on.GET_MEMBERSHIP),
         tells=(on.BROADCAST, on.HEARTBEAT, f"{_NODE}.deliver"),
@@ -51,9 +59,10 @@ PEERS: dict[str, Peer] = {
     "edge": Peer(
         serves=(Route(f"{_NODE}.flush", object, object),),
         asks=(
-            on.REGISTER, on.LOGIN, on.LOGOUT, on.SEND_VERIFICATION, on.OPEN_VERIFICATION, on.DELETE_ACCOUNT,
-            on.WATCH, on.GET_KEYS, on.ENSURE_PROFILE, on.GET_ACCOUNT, on.SET_PROFILE, on.CREATE_CHAT, on.GET_CHAT,
-            on.POST_MESSAGES, on.SYNC, on.SYNC_CHAT, on.MARK_READ, Route(f"{_NODE}.flush", object, object),
+            on.REGISTER, on.LOGIN, on.LOGOUT, on.RECOVER, on.SET_SECURITY, on.SEND_VERIFICATION, on.OPEN_VERIFICATION,
+            on.DELETE_ACCOUNT, on.WATCH, on.GET_KEYS, on.ENSURE_PROFILE, on.GET_ACCOUNT, on.SET_PROFILE, on.CREATE_CHAT,
+            on.GET_CHAT, *_PEOPLE_AND_GROUPS, on.POST_MESSAGES, on.SYNC, on.SYNC_CHAT, on.GET_HISTORY, on.GET_UNREAD,
+            on.MARK_READ, Route(f"{_NODE}.flush", object, object),
         ),
         hears=(on.BROADCAST, on.HEARTBEAT, on.NOTIFY_ALL, f"{_NODE}.deliver", f"{_NODE}.notify"),
     ),

@@ -4,7 +4,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from shared.contract.ids import NOBODY, AccountId, ChatId
-from shared.contract.model import Chat, ChatKind, JoinPolicy, Profile, Role
+from shared.contract.model import Chat, ChatKind, Face, JoinPolicy, Pair, Profile, Role
 
 
 class EnsureProfile(msgspec.Struct, kw_only=True):
@@ -45,6 +45,8 @@ class SetProfile(msgspec.Struct):
     avatar_hash: str | UnsetType = UNSET
     status: int | UnsetType = UNSET
     actor: AccountId = NOBODY
+    icon_id: int | UnsetType = UNSET
+    signature: str | UnsetType = UNSET
 
 
 class CreateChat(msgspec.Struct):
@@ -87,6 +89,7 @@ class ChatEntry(msgspec.Struct, array_like=True, frozen=True):
     chat: ChatId
     first_index: int
     unread_from: int
+    pair: Pair | None = None
 
 
 class ChatList(msgspec.Struct, frozen=True):
@@ -121,6 +124,7 @@ class Membership(msgspec.Struct, frozen=True):
     version: int
     members: list[Member]
     more: bool = False
+    pair: Pair | None = None
 
 
 class EraseAccount(msgspec.Struct):
@@ -131,3 +135,174 @@ class EraseAccount(msgspec.Struct):
 
 class Done(msgspec.Struct, frozen=True):
     """It is so now (also when it was so before)."""
+
+
+# People
+
+
+class GetFaces(msgspec.Struct):
+    """Nicknames and uuids of accounts (also deleted ones), at most 1,000 at once; unknown ones are left out."""
+
+    accounts: list[AccountId]
+
+
+class Faces(msgspec.Struct, frozen=True):
+    faces: dict[AccountId, Face]
+
+
+class FindAccounts(msgspec.Struct):
+    """The accounts with these uuids; unknown and deleted ones are left out."""
+
+    uuids: list[str]
+
+
+class Found(msgspec.Struct, frozen=True):
+    accounts: dict[str, AccountId]
+
+
+class RequestFriendship(msgspec.Struct):
+    """Ask `account` to become friends. Again while it is pending: the text is replaced, and it is told again. Friends
+    already: `conflict`. When `account` has asked the actor before, they become friends at once."""
+
+    account: AccountId
+    text: str = ""
+    actor: AccountId = NOBODY
+
+
+class AnswerFriendship(msgspec.Struct):
+    """Accept or refuse the pending request of `applicant` to the actor; none pending: `not_found`."""
+
+    applicant: AccountId
+    accept: bool
+    actor: AccountId = NOBODY
+
+
+class EndFriendship(msgspec.Struct):
+    """No friends: `not_found`."""
+
+    account: AccountId
+    actor: AccountId = NOBODY
+
+
+# Groups
+
+
+class OpenPrivateChat(msgspec.Struct):
+    """The private chat of the actor and `account`, made if there is none. With oneself: `invalid`."""
+
+    account: AccountId
+    actor: AccountId = NOBODY
+
+
+class ChatOpened(msgspec.Struct, frozen=True):
+    chat: ChatId
+    pair: Pair
+
+
+class RequestMembership(msgspec.Struct):
+    """Join an open group at once, or apply to one that needs approval (again while pending: the text is replaced and
+    it is told again). A closed group: `forbidden`; a member already: `conflict`; a full group: `limit`."""
+
+    chat: ChatId
+    text: str = ""
+    actor: AccountId = NOBODY
+
+
+class MembershipRequested(msgspec.Struct, frozen=True):
+    joined: bool
+    """At once; otherwise it waits for an answer."""
+    name: str
+
+
+class AnswerMembership(msgspec.Struct):
+    """The owner or an admin accepts or refuses a pending application; none pending: `not_found`."""
+
+    chat: ChatId
+    applicant: AccountId
+    accept: bool
+    actor: AccountId = NOBODY
+
+
+class AddMember(msgspec.Struct):
+    """The owner or an admin pulls a friend in (or accepts, if that one has applied). A member already: `conflict`;
+    no friend: `forbidden`."""
+
+    chat: ChatId
+    account: AccountId
+    actor: AccountId = NOBODY
+
+
+class RenameChat(msgspec.Struct):
+    """The owner or an admin renames a group."""
+
+    chat: ChatId
+    name: str
+    actor: AccountId = NOBODY
+
+
+class ListRequests(msgspec.Struct):
+    """Requests that wait for this account's answer: to itself, and to the groups it is owner or admin of. Oldest
+    first, at most 1,000."""
+
+    actor: AccountId = NOBODY
+
+
+class PendingFriendship(msgspec.Struct, array_like=True, frozen=True):
+    applicant: AccountId
+    text: str
+
+
+class PendingMembership(msgspec.Struct, array_like=True, frozen=True):
+    applicant: AccountId
+    chat: ChatId
+    text: str
+
+
+class Requests(msgspec.Struct, frozen=True):
+    friendships: list[PendingFriendship]
+    memberships: list[PendingMembership]
+
+
+class ListChatViews(msgspec.Struct):
+    """Every chat of the account with the faces of its members (at most as many as are listed), a page after `after`."""
+
+    after: ChatId = ChatId(0)
+    actor: AccountId = NOBODY
+
+
+class ChatWithFaces(msgspec.Struct, frozen=True):
+    chat: Chat
+    members: list[Face]
+
+
+class ChatViews(msgspec.Struct, frozen=True):
+    chats: list[ChatWithFaces]
+    more: bool = False
+
+
+# Kept notices: what a dialect could not be told at once (v1: 10 and 11)
+
+
+class ListKept(msgspec.Struct):
+    """Answers and memberships that were told this account since it last dropped them, oldest first (the newest 1,000
+    of the last 90 days are kept)."""
+
+    actor: AccountId = NOBODY
+
+
+class Kept(msgspec.Struct, array_like=True, frozen=True):
+    """`number` grows; `notice` is a packed shared.contract.edge.Notice."""
+
+    number: int
+    notice: bytes
+
+
+class KeptNotices(msgspec.Struct, frozen=True):
+    kept: list[Kept]
+
+
+class DropKept(msgspec.Struct):
+    """They have been shown."""
+
+    numbers: list[int]
+    actor: AccountId = NOBODY

@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple
 from services.edge.requests import Answer, Binary, Command, Event, Frame
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import Message, Segment
+from shared.contract.model import Face, Message, Segment
 from shared.settings import Limits
 
 
@@ -39,6 +39,16 @@ class Push(NamedTuple):
 
     frames: tuple[Frame, ...]
     message: Message | None = None
+
+
+class Shown(NamedTuple):
+    """A message as it is shown. `face`: its sender's, for dialects that name senders. `to`: the other person of a
+    private chat (NOBODY once deleted), None in a group."""
+
+    message: Message
+    segments: tuple[Segment, ...]
+    face: Face | None = None
+    to: AccountId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,7 @@ class Dialect(ABC):
         return (self.name, self.base_url)
 
     @abstractmethod
-    def encode_message(self, message: Message, segments: tuple[Segment, ...]) -> tuple[Frame, ...]:
+    def encode_message(self, shown: Shown) -> tuple[Frame, ...]:
         """A message as every connection of this variant sees it."""
 
     # Holding back
@@ -121,4 +131,4 @@ class Dialect(ABC):
         return 0
 
 
-__all__ = ["Binary", "DecodeError", "Dialect", "Frame", "Push", "Request", "Surroundings"]
+__all__ = ["Binary", "DecodeError", "Dialect", "Frame", "Push", "Request", "Shown", "Surroundings"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from services.edge.dialects.base import DecodeError, Dialect, Push, Request, Surroundings
+from services.edge.dialects.base import DecodeError, Dialect, Push, Request, Shown, Surroundings
 from services.edge.dialects.registry import Entry
 from services.edge.requests import (
     Answer,
@@ -28,7 +28,7 @@ from services.edge.requests import (
 from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Login, Register
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import Message, Scheme, Secret, Segment, Text
+from shared.contract.model import Message, Scheme, Secret, Text
 from shared.contract.session import AccountView, ChatView, CreateChat, GetAccount, GetChat
 
 Fields = dict[str, Any]
@@ -114,8 +114,9 @@ class Lines(Dialect):
                 told = outcome
         return (Push((frame(event=type(event).__name__, told=told),)),)
 
-    def encode_message(self, message: Message, segments: tuple[Segment, ...]) -> tuple[Frame, ...]:
-        text = "".join(segment.text for segment in segments if isinstance(segment, Text))
+    def encode_message(self, shown: Shown) -> tuple[Frame, ...]:
+        message = shown.message
+        text = "".join(segment.text for segment in shown.segments if isinstance(segment, Text))
         if text == "poison":
             raise RuntimeError("a dialect with a bug")
         return (frame(message=[message.chat, message.index, message.sender, text]),)

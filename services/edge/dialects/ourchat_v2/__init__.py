@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import assert_never
 
-from services.edge.dialects.base import Dialect, Push, Request, Surroundings
+from services.edge.dialects.base import Dialect, Push, Request, Shown, Surroundings
 from services.edge.dialects.ourchat_v2 import encode
 from services.edge.dialects.ourchat_v2.codes import Code
 from services.edge.dialects.ourchat_v2.decode import request_of
@@ -26,7 +26,7 @@ from services.edge.requests import (
 from shared.contract.auth import Authenticated, DeleteAccount, Register, VerificationNeeded
 from shared.contract.errors import Failure
 from shared.contract.ids import NOBODY, AccountId, ChatId
-from shared.contract.model import Message, Segment
+from shared.contract.model import Message
 from shared.contract.session import AccountView, ChatView, CreateChat, Done, GetAccount
 
 _OUTCOMES = {"passed": 0, "wrong": 1, "expired": 2}
@@ -119,8 +119,8 @@ class OurChatV2(Dialect):
             case _:
                 assert_never(event)
 
-    def encode_message(self, message: Message, segments: tuple[Segment, ...]) -> tuple[Frame, ...]:
-        return (encode.message(message, segments, self.base_url),)
+    def encode_message(self, shown: Shown) -> tuple[Frame, ...]:
+        return (encode.message(shown.message, shown.segments, self.base_url),)
 
     # Holding back
 

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from services.edge.dialects.base import Dialect, Push
+from services.edge.dialects.base import Dialect, Push, Shown
 from services.edge.dialects.registry import by_path
 from services.edge.requests import Answer, ChatAppeared, Frame, MaintenanceChanged, OwnMessage
 from shared.contract.auth import Authenticated
@@ -90,7 +90,7 @@ class Playbook:
     def say(self, chat: int) -> None:
         """One's own message, and its echo."""
         message = self._next(chat, ME)
-        frames = self.dialect.encode_message(message, (Text("x"),))
+        frames = self.dialect.encode_message(Shown(message, (Text("x"),)))
         frame = {"code": 0, "sender": {"session_id": chat}, "msg": [{"type": 0, "text": "x"}]}
         self._ask(frame, OwnMessage(message, frames))
 
@@ -106,7 +106,7 @@ class Playbook:
     def hear(self, chat: int) -> None:
         """Somebody says something in this chat."""
         message = self._next(chat, OTHER)
-        frames = self.dialect.encode_message(message, (Text("x"),))
+        frames = self.dialect.encode_message(Shown(message, (Text("x"),)))
         if self.dialect.holds(message.chat):
             self._push(self.dialect.hold(message, frames, self.now))
         else:

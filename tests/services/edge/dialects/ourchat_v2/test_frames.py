@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.edge.dialects.base import DecodeError, Dialect, Request
+from services.edge.dialects.base import DecodeError, Dialect, Request, Shown
 from services.edge.dialects.registry import by_path
 from services.edge.requests import PostMessage
 from shared.contract.errors import ErrorCode, Failure
@@ -46,7 +46,7 @@ def refused(frame: dict[str, Any]) -> ErrorCode:
 
 def written(segments: tuple[Segment, ...], sender: AccountId = ME) -> bytes:
     message = Message(CHAT, 1, MessageId(77), sender, 1724400000123, pack_segments(segments), Nonce(1))
-    (frame,) = V2.encode_message(message, segments)
+    (frame,) = V2.encode_message(Shown(message, segments))
     assert isinstance(frame, bytes)
     return frame
 
