@@ -6,7 +6,6 @@ A transaction is a function of a SQLAlchemy connection, run off the event loop. 
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool
 
+from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, Refused
 from shared.telemetry import log
 
@@ -141,6 +141,4 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
 
 
-def now_ms() -> int:
-    """The wall clock, Unix milliseconds."""
-    return time.time_ns() // 1_000_000
+__all__ = ["Database", "DatabaseUnavailable", "make_engine", "now_ms"]

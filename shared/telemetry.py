@@ -59,7 +59,7 @@ def configure_logging(settings: Log, service: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    for chatty in ("uvicorn.error", "uvicorn.access", "nats"):
+    for chatty in ("alembic", "nats", "uvicorn.access", "uvicorn.error"):
         logging.getLogger(chatty).setLevel(max(root.level, logging.WARNING))
     if settings.json_lines:
         structlog.contextvars.bind_contextvars(service=service)

@@ -1,0 +1,38 @@
+"""Free ports."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from services.cli import ports
+from services.cli.ports import free_port, try_to_bind
+
+
+def test_no_port_is_given_twice_by_whatever_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "_HIGHEST", ports._LOWEST + 40)
+    mine = {free_port() for _ in range(10)}
+    code = (
+        "from services.cli import ports; ports._HIGHEST = ports._LOWEST + 40\n"
+        "print(*[ports.free_port() for _ in range(10)])"
+    )
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    theirs = {int(port) for port in other.stdout.split()}
+    assert (len(mine), len(theirs)) == (10, 10)
+    assert not mine & theirs
+
+
+def test_a_taken_port_is_not_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with pytest.raises(OSError, match="in use"):
+            try_to_bind("127.0.0.1", server.getsockname()[1])
+
+
+def test_no_port_at_all_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setattr(ports, "_LOWEST", port)
+        monkeypatch.setattr(ports, "_HIGHEST", port + 1)
+        with pytest.raises(OSError, match="can be had"):
+            free_port()
