@@ -31,7 +31,7 @@ class _Reservations:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
-        except BlockingIOError:
+        except (BlockingIOError, PermissionError):
             return False
         self._mine.add(port)
         return True
