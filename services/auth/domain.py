@@ -24,7 +24,8 @@ NAME_CHARACTERS = 128
 """A client's address, a ticket, a code, a login session."""
 
 FREE_FAILURES = 10
-LONGEST_DELAY_SECONDS = 2.0
+LONGEST_DELAY_SECONDS = 1.0
+"""Less than the two seconds after which a request is repeated."""
 _FIRST_DELAY_SECONDS = 0.1
 
 _EMAIL = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+")
