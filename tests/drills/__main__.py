@@ -31,13 +31,14 @@ def drills() -> None:
 @click.option("--targets", default=",".join(SERVICES), show_default=True, help="Which processes.")
 @click.option("--only", is_flag=True, help="Kill these and nothing else: no NATS, no Valkey, nothing frozen.")
 @click.option("--rate", default=100.0, show_default=True, help="Messages per second of all people together.")
+@click.option("--patience", default=30.0, show_default=True, help="Seconds to come back and to hear all, at the end.")
 @click.option("--database", default="", help="A SQLAlchemy URL with {service} in it, instead of SQLite.")
 @click.option("--break", "breakage", type=click.Choice(sorted(BREAKAGES)), help="A build broken so: must be violated.")
 @click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures there.")
 @click.option("--keep", is_flag=True, help="Keep the directory, with all records and the log, also after a proof.")
 def kill(
-    seconds: float, every: float, targets: str, only: bool, rate: float, database: str, breakage: str | None,
-    report_file: Path | None, keep: bool,
+    seconds: float, every: float, targets: str, only: bool, rate: float, patience: float, database: str,
+    breakage: str | None, report_file: Path | None, keep: bool,
 ) -> None:  # fmt: skip
     """People talk through two edges while one process after the other is killed under them."""
     planned = phases(tuple(targets.split(",")), seconds, every)
@@ -47,7 +48,7 @@ def kill(
     program = (sys.executable, "-m", "tests.drills.breakage", breakage, "up") if breakage else UP
     with Cluster(directory / "data", *arguments, program=program) as cluster:
         click.echo(f"{' '.join(cluster.edges)} {cluster.data}")
-        drill = Drill(cluster, planned, rate, click.echo)
+        drill = Drill(cluster, planned, rate, patience, click.echo)
         trial = asyncio.run(drill.run())
     facts, verdict = Facts(trial), check(trial, demands(planned, rate))
     figures = summary(facts, verdict)

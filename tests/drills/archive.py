@@ -21,7 +21,7 @@ _SECONDS = 20.0
 
 async def read_history(data: Path, chats: list[int]) -> dict[int, list[Entry]]:
     """Every message of these chats, oldest first. Raises Refused when message does not answer."""
-    bus = Bus(operator(data), "admin", CollectorRegistry())
+    bus = Bus(broker(data, "admin"), "admin", CollectorRegistry())
     await bus.start()
     try:
         return {chat: await _read(bus, chat) for chat in chats}
@@ -29,12 +29,12 @@ async def read_history(data: Path, chats: list[int]) -> dict[int, list[Entry]]:
         await bus.stop()
 
 
-def operator(data: Path) -> Nats:
-    """How the operator of a running system connects to its bus."""
+def broker(data: Path, user: str) -> Nats:
+    """How a user connects to the bus of a running system."""
     run = read_run(data)
     assert run is not None
-    password = load_or_make(data / "credentials.json").nats["admin"]
-    return Nats(url=run.nats, user="admin", password=SecretStr(password))
+    password = load_or_make(data / "credentials.json").nats[user]
+    return Nats(url=run.nats, user=user, password=SecretStr(password))
 
 
 async def _read(bus: Bus, chat: int) -> list[Entry]:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from services.cli.data import Running, read_run
+from services.cli.ports import free_port, try_to_bind
 
 T = TypeVar("T")
 
@@ -29,7 +30,8 @@ class Cluster:
 
     def __init__(self, data: Path, *arguments: str, edges: int = 2, program: Sequence[str] = UP) -> None:
         self.data = data
-        self._command = [*program, "--edges", str(edges), "--port", "0", "--data", str(data), *arguments]
+        port = str(_free_ports(edges))
+        self._command = [*program, "--edges", str(edges), "--port", port, "--data", str(data), *arguments]
         self._process: subprocess.Popen[bytes] | None = None
         self.log = data.with_name(f"{data.name}.log")
         self.edges: list[str] = []
@@ -113,3 +115,13 @@ class Cluster:
     def _ready(self) -> list[str]:
         lines = self.log.read_text(errors="replace").splitlines()
         return next((line.split()[1:] for line in lines if line.startswith("ready ")), [])
+
+
+def _free_ports(count: int) -> int:
+    """The first of so many free ports in a row."""
+    while True:
+        first = free_port()
+        with contextlib.suppress(OSError):
+            for number in range(1, count):
+                try_to_bind("127.0.0.1", first + number)
+            return first

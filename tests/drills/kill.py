@@ -21,17 +21,17 @@ from tests.drills.records import Acked, Closed, Fault, Heard, Record, Said, Tria
 
 _WARM_SECONDS = 2.0
 _AWAY_SECONDS = 2.0
-_QUIET_SECONDS = 30.0
-"""So long everybody may take to come back and to hear everything, after the last fault."""
 
 
 @dataclass
 class Drill:
-    """One run. `rate`: messages per second of all devices together; `report` gets a progress line each second."""
+    """One run. `rate`: messages per second of all devices together; `patience`: seconds everybody may take to come
+    back, and then to hear everything, after the last fault; `report` gets a progress line each second."""
 
     cluster: Cluster
     phases: Sequence[Phase]
     rate: float
+    patience: float
     report: Callable[[str], None]
     records: list[Record] = field(default_factory=list)
     phase: str = "warm-up"
@@ -67,11 +67,11 @@ class Drill:
         """Everybody comes back and says a last word everywhere; then all must be delivered."""
         self.phase = "last words"
         with suppress(TimeoutError):
-            async with asyncio.timeout(_QUIET_SECONDS):
+            async with asyncio.timeout(self.patience):
                 await asyncio.gather(*map(_last_words, crowd.devices))
         self.phase = "delivery"
         trial = await self._trial(crowd)
-        deadline = time.monotonic() + _QUIET_SECONDS
+        deadline = time.monotonic() + self.patience
         while next(iter(delivered(Facts(trial))), None) and time.monotonic() < deadline:
             await asyncio.sleep(0.5)
             trial = await self._trial(crowd)

@@ -1,0 +1,22 @@
+"""One PostgreSQL database per service."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from services.cli.plan import SERVICES
+from tests.servers import PostgresServer
+
+
+@contextmanager
+def databases(server: PostgresServer) -> Iterator[str]:
+    """Fresh, empty ones; yields their URL, with {service} in it."""
+    prefix = f"system_{secrets.token_hex(4)}"
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        for service in SERVICES:
+            connection.execute(f"CREATE DATABASE {prefix}_{service} TEMPLATE template0".encode())
+        yield server.url(f"{prefix}_{{service}}", "+psycopg")
+        for service in SERVICES:
+            connection.execute(f"DROP DATABASE {prefix}_{service} WITH (FORCE)".encode())

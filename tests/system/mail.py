@@ -1,0 +1,73 @@
+"""A mail server that keeps what it gets, and the links in its mails."""
+
+import re
+import time
+from email import message_from_bytes, policy
+from types import TracebackType
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, build_opener
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from services.cli.ports import free_port
+
+_LINK = re.compile(r"https?://\S+/verify/\S+")
+_SECONDS = 15.0
+
+
+class Postbox:
+    """Listens between `__enter__` and `__exit__`, and may be opened again on the same port."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.mails: list[tuple[str, str]] = []
+        """Address and text, in order of arrival."""
+        self._controller: Controller | None = None
+
+    def __enter__(self) -> "Postbox":
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open(self) -> None:
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        self._controller.start()
+
+    def close(self) -> None:
+        if self._controller is not None:
+            self._controller.stop()
+            self._controller = None
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        """Called by aiosmtpd."""
+        content: Any = envelope.content
+        body = message_from_bytes(content, policy=policy.default).get_content()
+        self.mails += [(address, body) for address in envelope.rcpt_tos]
+        return "250 kept"
+
+    def link(self, address: str, after: int = 0) -> str:
+        """The link of the newest mail to this address, of those after the first so many."""
+        deadline = time.monotonic() + _SECONDS
+        while not (found := [text for to, text in self.mails[after:] if to == address]):
+            assert time.monotonic() < deadline, f"no mail for {address}"
+            time.sleep(0.02)
+        match = _LINK.search(found[-1])
+        assert match is not None
+        return match[0]
+
+
+def visit(link: str) -> int:
+    """Open a link as a browser does; the HTTP status."""
+    try:
+        with build_opener(ProxyHandler({})).open(link, timeout=_SECONDS) as response:
+            status: int = response.status
+            return status
+    except HTTPError as error:
+        with error:
+            return error.code

@@ -1,0 +1,35 @@
+"""What an operator does to a running system from outside."""
+
+import subprocess
+import sys
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+from tests.drills.cluster import ROOT, Cluster
+
+_SECONDS = 20.0
+
+
+def admin(cluster: Cluster, *arguments: str) -> str:
+    """Run `dragoman admin`; what it says."""
+    command = [sys.executable, "-m", "services.cli.main", "admin", *arguments, "--set", f"data={cluster.data}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def await_ready(cluster: Cluster, name: str, since: int = 0) -> None:
+    """Until the process of this name, another than `since`, is ready."""
+    opener = build_opener(ProxyHandler({}))
+
+    def ready() -> bool:
+        running = cluster.process(name)
+        if running is None or running.pid == since:
+            return False
+        try:
+            with opener.open(f"http://127.0.0.1:{running.ops}/readyz", timeout=2) as response:
+                return bool(response.status == 200)
+        except (URLError, OSError):
+            return False
+
+    cluster.wait_for(ready, _SECONDS)

@@ -1,0 +1,89 @@
+"""Services started one by one, each by its own command, against servers that were there before."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+from pydantic import SecretStr
+
+from services.cli.family import Family
+from services.cli.plan import variables
+from services.cli.ports import free_port
+from shared.settings import Auth, Database, Edge, Limits, Mail, Ops, Redis, Settings
+from tests.drills.cluster import ROOT
+from tests.servers import NatsServer, ValkeyServer
+
+_READY_SECONDS = 30.0
+_open = build_opener(ProxyHandler({})).open
+
+
+@dataclass
+class Service:
+    """A running one; `port` is where clients connect to an edge."""
+
+    process: subprocess.Popen[bytes]
+    ops: int
+    port: int
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def metric(self, name: str) -> float:
+        """The sum over all labels of a metric."""
+        with _open(f"http://127.0.0.1:{self.ops}/metrics", timeout=5) as response:
+            lines = response.read().decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
+
+    def is_ready(self) -> bool:
+        with suppress(URLError, OSError), _open(f"http://127.0.0.1:{self.ops}/readyz", timeout=2) as response:
+            return bool(response.status == 200)
+        return False
+
+
+class Stack:
+    """Starts services that share NATS, Valkey and databases (`database_url` holds {service})."""
+
+    def __init__(
+        self, directory: Path, nats: NatsServer, valkey: ValkeyServer, database_url: str, family: Family
+    ) -> None:
+        self._directory = directory
+        self._nats = nats
+        self._valkey = valkey
+        self._database = database_url
+        self._family = family
+
+    def migrate(self) -> None:
+        command = [sys.executable, "-m", "services.cli.main", "migrate", "auth", "session", "message"]
+        subprocess.run(command, cwd=ROOT, env=self._environment("setup", 0, 0), check=True, capture_output=True)
+
+    def start(self, service: str) -> Service:
+        ops, port = free_port(), free_port() if service == "edge" else 0
+        with (self._directory / f"{service}-{ops}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "services.cli.main", service],
+                cwd=ROOT, env=self._environment(service, ops, port), stdout=log, stderr=log, **self._family.belonging,
+            )  # fmt: skip
+        return Service(process, ops, port)
+
+    def await_ready(self, *services: Service) -> None:
+        deadline = time.monotonic() + _READY_SECONDS
+        while not all(service.is_ready() for service in services):
+            assert time.monotonic() < deadline, [log.read_text()[-2000:] for log in self._directory.glob("*.log")]
+            time.sleep(0.05)
+
+    def _environment(self, service: str, ops: int, port: int) -> Mapping[str, str]:
+        redis = Redis() if service == "setup" else self._valkey.settings(service)
+        settings = Settings(
+            nats=self._nats.settings(service), database=Database(url=SecretStr(self._database)), ops=Ops(port=ops),
+            limits=Limits(rates=False), edge=Edge(port=port or 8080, name=f"edge-{port}"),
+            auth=Auth(keys=self._directory / "keys"), mail=Mail(outbox=self._directory / "outbox"), redis=redis,
+        )  # fmt: skip
+        return {**os.environ, **variables(settings)}

@@ -1,0 +1,95 @@
+"""Account deletion is carried through all services, also when one of them is away at the time."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import nats
+import pytest
+
+from services.cli.embedded.nats import SETUP
+from shared.contract.subjects import ACCOUNT_DELETED, STREAM, durable
+from tests.drills.archive import broker
+from tests.drills.cluster import Cluster
+from tests.system.conftest import Dial
+from tests.system.people import Client
+
+pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
+
+DELETION_SECONDS = 4.0
+"""Services that do not answer are waited for two seconds; the rest is for a busy machine."""
+SECONDS = 20.0
+Away = Callable[[Cluster, str], AbstractContextManager[None]]
+GONE = "已注销用户"
+
+
+@contextmanager
+def frozen(system: Cluster, name: str) -> Iterator[None]:
+    system.signal(name, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        system.signal(name, signal.SIGCONT)
+
+
+@contextmanager
+def dead(system: Cluster, name: str) -> Iterator[None]:
+    with system.unsupervised():
+        system.signal(name, signal.SIGKILL)
+        yield
+
+
+@pytest.mark.parametrize("away", [frozen, dead])
+@pytest.mark.parametrize("service", ["session", "message"])
+async def test_what_a_service_missed_is_done_when_it_is_back(
+    system: Cluster,
+    couple: tuple[Client, Client, int],
+    away: Callable[[Cluster, str], AbstractContextManager[None]],
+    service: str,
+) -> None:
+    leaver, stayer, session = couple
+    stayer.say(session, "hello")
+    with away(system, service):
+        began = time.monotonic()
+        assert leaver.ask({"code": 16}, 17) == {"code": 17, "status": 0}
+        assert time.monotonic() - began < DELETION_SECONDS
+    await until_worked_off(system, service)
+    check_forgotten(leaver, stayer, session)
+
+
+async def until_worked_off(system: Cluster, service: str) -> None:
+    """Until the service has acknowledged every deletion there was."""
+    settings = broker(system.data, SETUP)
+    password = settings.password.get_secret_value()
+    client = await nats.connect(settings.url, user=SETUP, password=password, inbox_prefix=f"inbox.{SETUP}")
+    try:
+        async with asyncio.timeout(SECONDS):
+            while True:
+                info = await client.jetstream().consumer_info(STREAM, durable(service, ACCOUNT_DELETED))
+                if not (info.num_pending or info.num_ack_pending):
+                    return
+                await asyncio.sleep(0.05)
+    finally:
+        await client.close()
+
+
+def check_forgotten(leaver: Client, stayer: Client, session: int) -> None:
+    """Nobody can log in as the account, it is named as gone and in no session; what it said, and others say, stays."""
+    account = leaver.account
+    login = {"code": 6, "login_type": 0, "account": account.email, "password": account.secret}
+    assert stayer.ask(login, 7) == {"code": 7, "status": 1}
+    ocid = f"{account.ocid:010d}"
+    assert stayer.ask({"code": 10, "ocid": ocid, "request_values": ["nickname"]}, 11)["data"] == {"nickname": GONE}
+    view = stayer.ask({"code": 1, "session_id": str(session), "request_values": ["members", "owner"]}, 2)["data"]
+    assert view == {"members": [f"{stayer.account.ocid:010d}"], "owner": f"{stayer.account.ocid:010d}"}
+    stayer.say(session, "alone")
+
+
+def test_the_address_is_free_again(system: Cluster, couple: tuple[Client, Client, int], dial: Dial) -> None:
+    leaver, _, _ = couple
+    former = leaver.account.ocid
+    assert leaver.ask({"code": 16}, 17) == {"code": 17, "status": 0}
+    again = dial(system.edges[1]).register(leaver.account)
+    assert again.account.ocid > former

@@ -1,0 +1,38 @@
+"""The kill drill, short: it proves the contract on the real thing, and does not on builds that break it."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.drills.breakage import BREAKAGES
+from tests.drills.cluster import ROOT
+
+pytestmark = [pytest.mark.xdist_group("drills"), pytest.mark.timeout(240)]
+
+Figures = dict[str, Any]
+
+
+def drill(report: Path, *arguments: str) -> tuple[int, Figures]:
+    """The exit status, and the figures."""
+    command = [sys.executable, "-m", "tests.drills", "kill", "--every", "2", "--json", str(report), *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert report.exists(), done.stdout + done.stderr
+    figures: Figures = msgspec.json.decode(report.read_bytes())
+    return done.returncode, figures
+
+
+def test_nothing_acknowledged_is_lost_whatever_is_killed(tmp_path: Path) -> None:
+    status, figures = drill(tmp_path / "figures.json", "--seconds", "10")
+    assert (status, figures["verdict"], figures["violations"], figures["doubts"]) == (0, "proven", [], [])
+
+
+@pytest.mark.parametrize("name", sorted(BREAKAGES))
+def test_a_broken_build_is_found_out(tmp_path: Path, name: str) -> None:
+    short = ("--seconds", "4", "--targets", "message", "--only", "--patience", "6")
+    status, figures = drill(tmp_path / "figures.json", *short, "--break", name)
+    assert (status, figures["verdict"]) == (1, "violated")
+    assert figures["invariants"][BREAKAGES[name].invariant]

@@ -1,0 +1,85 @@
+"""Two message replicas in one cluster: either may go at any moment, and nobody notices more than a pause."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.cli.family import Family
+from tests.servers import NatsServer, PostgresServer, ValkeyServer
+from tests.system.conftest import Dial
+from tests.system.databases import databases
+from tests.system.people import Client
+from tests.system.stack import Service, Stack
+
+pytestmark = [pytest.mark.xdist_group("postgresql"), pytest.mark.timeout(120)]
+
+WORDS = 120
+FROZEN_SECONDS = 3.0
+
+
+@pytest.fixture
+def replicas(
+    tmp_path: Path, nats_server: NatsServer, valkey_server: ValkeyServer, postgres_server: PostgresServer,
+    family: Family, dial: Dial,
+) -> Iterator[tuple[list[Service], list[Service]]]:  # fmt: skip
+    """Two of message, two edges, and one of each other service."""
+    with databases(postgres_server) as url:
+        stack = Stack(tmp_path, nats_server, valkey_server, url, family)
+        stack.migrate()
+        names = ("auth", "session", "message", "message", "edge", "edge")
+        services = [stack.start(name) for name in names]
+        try:
+            stack.await_ready(*services)
+            yield services[2:4], services[4:6]
+        finally:
+            for service in services:
+                service.process.kill()
+                service.process.wait()
+
+
+@pytest.fixture
+def couple(replicas: tuple[list[Service], list[Service]], dial: Dial) -> tuple[Client, Client, int]:
+    one, two = (dial(f"ws://127.0.0.1:{edge.port}").register() for edge in replicas[1])
+    return one, two, one.session(two)
+
+
+def talk(couple: tuple[Client, Client, int], since: int, upto: int) -> None:
+    speaker, _, session = couple
+    for number in range(since, upto):
+        speaker.say(session, str(number))
+
+
+def check_heard(couple: tuple[Client, Client, int]) -> None:
+    """All of it, once, in order."""
+    _, listener, _ = couple
+    assert [listener.code(0)["msg"][0]["text"] for _ in range(WORDS)] == list(map(str, range(WORDS)))
+    listener.hears_nothing()
+
+
+def test_both_work_and_one_may_be_killed(
+    replicas: tuple[list[Service], list[Service]], couple: tuple[Client, Client, int]
+) -> None:
+    messages, _ = replicas
+    talk(couple, 0, WORDS // 2)
+    assert all(replica.metric("dragoman_message_acknowledged_total") > 0 for replica in messages)
+    messages[0].process.kill()
+    talk(couple, WORDS // 2, WORDS)
+    check_heard(couple)
+
+
+def test_one_that_is_frozen_is_passed_by_and_says_nothing_late(
+    replicas: tuple[list[Service], list[Service]], couple: tuple[Client, Client, int]
+) -> None:
+    messages, _ = replicas
+    talk(couple, 0, WORDS // 2)
+    os.kill(messages[0].pid, signal.SIGSTOP)
+    thawed = time.monotonic() + FROZEN_SECONDS
+    talk(couple, WORDS // 2, WORDS - 10)
+    time.sleep(max(0.0, thawed - time.monotonic()))
+    os.kill(messages[0].pid, signal.SIGCONT)
+    talk(couple, WORDS - 10, WORDS)
+    check_heard(couple)

@@ -1,0 +1,115 @@
+"""Registrations that are withheld until the mailed link is opened (13, 14, 15), with a real mail server."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.drills.cluster import Cluster
+from tests.system.conftest import Dial
+from tests.system.mail import Postbox, visit
+from tests.system.people import Account, Client
+
+pytestmark = [pytest.mark.xdist_group("verification"), pytest.mark.timeout(120)]
+
+LIMIT_SECONDS = 6
+
+
+@pytest.fixture(scope="module")
+def postbox() -> Iterator[Postbox]:
+    with Postbox() as postbox:
+        yield postbox
+
+
+@pytest.fixture(scope="module")
+def verifying(tmp_path_factory: pytest.TempPathFactory, postbox: Postbox) -> Iterator[Cluster]:
+    settings = [
+        "verification.registration=true", f"verification.time_limit_seconds={LIMIT_SECONDS}",
+        "mail.smtp_host=127.0.0.1", f"mail.smtp_port={postbox.port}", "mail.smtp_security=none",
+    ]  # fmt: skip
+    flags = [word for setting in settings for word in ("--set", setting)]
+    with Cluster(tmp_path_factory.mktemp("verifying") / "data", "--no-limits", *flags) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def applicant(verifying: Cluster, dial: Dial) -> Client:
+    """Has asked to be registered, and for the mail."""
+    client = dial(verifying.edges[0])
+    assert client.ask(client.registration(client.account), 13, 5) == {"code": 13}
+    client.send({"code": 14})
+    return client
+
+
+def spoiled(link: str) -> str:
+    return link[:-1] + ("0" if link[-1] != "0" else "1")
+
+
+def on(edge: str, link: str) -> str:
+    """The same link at another edge."""
+    return link.replace(urlsplit(link).netloc, urlsplit(edge).netloc)
+
+
+def test_the_link_completes_the_registration(applicant: Client, postbox: Postbox, verifying: Cluster) -> None:
+    applicant.hears_nothing()
+    assert visit(postbox.link(applicant.account.email)) == 200
+    assert applicant.read() == {"code": 15, "status": 0}
+    registered = applicant.read()
+    assert (registered["code"], registered["status"]) == (5, 0)
+    own = {"code": 10, "ocid": registered["ocid"], "request_values": ["nickname"]}
+    assert applicant.ask(own, 11)["data"] == {"nickname": f"名{applicant.account.tag}"}
+
+
+def test_any_edge_serves_the_link(applicant: Client, postbox: Postbox, verifying: Cluster) -> None:
+    assert visit(on(verifying.edges[1], postbox.link(applicant.account.email))) == 200
+    assert [applicant.read()["code"], applicant.read()["code"]] == [15, 5]
+
+
+def test_a_wrong_code_is_told_and_the_right_one_still_works(applicant: Client, postbox: Postbox) -> None:
+    link = postbox.link(applicant.account.email)
+    assert visit(spoiled(link)) == 403
+    assert applicant.read() == {"code": 15, "status": 1}
+    assert visit(link) == 200
+    assert applicant.read() == {"code": 15, "status": 0}
+    assert applicant.read()["status"] == 0
+
+
+def test_nobody_is_registered_before(applicant: Client, postbox: Postbox, verifying: Cluster, dial: Dial) -> None:
+    """The address is not taken: somebody else may apply with it, and whoever opens a link first has it."""
+    login = {"code": 6, "login_type": 0, "account": applicant.account.email, "password": applicant.account.secret}
+    other = dial(verifying.edges[1])
+    assert other.ask(login, 7, 13) == {"code": 7, "status": 1}
+    assert other.ask(Client.registration(applicant.account), 13, 5) == {"code": 13}
+
+
+def test_after_the_time_limit_it_is_over(applicant: Client, postbox: Postbox) -> None:
+    link = postbox.link(applicant.account.email)
+    assert applicant.code(15, seconds=LIMIT_SECONDS + 5) == {"code": 15, "status": 2}
+    assert visit(link) == 410
+    applicant.hears_nothing()
+    assert applicant.ask(applicant.registration(applicant.account), 13, 5) == {"code": 13}
+
+
+def test_a_link_opened_when_the_connection_is_gone_counts_for_the_next_attempt(
+    verifying: Cluster, postbox: Postbox, dial: Dial
+) -> None:
+    account = Account()
+    with Client(verifying.edges[0]) as client:
+        assert client.ask(client.registration(account), 13) == {"code": 13}
+        client.send({"code": 14})
+        link = postbox.link(account.email)
+    assert visit(link) == 200
+    again = dial(verifying.edges[1])
+    assert again.ask(again.registration(account), 13, 5)["status"] == 0
+
+
+def test_mail_waits_for_the_mail_server(verifying: Cluster, postbox: Postbox, dial: Dial) -> None:
+    client = dial(verifying.edges[0])
+    postbox.close()
+    try:
+        client.ask(client.registration(client.account), 13)
+        client.send({"code": 14})
+        client.hears_nothing(1.0)
+    finally:
+        postbox.open()
+    assert "/verify/" in postbox.link(client.account.email)
