@@ -1,7 +1,9 @@
 """What an account missed, to one of its connections: after a login, and for chats that turn up in a re-sync.
 
 Presence is registered before this starts, so a message is either read here or delivered as news, or both: each
-connection keeps its own last index per chat until the chat's head on this node has passed it.
+connection keeps its own last index per chat until the chat's head on this node has passed it. The first page is asked
+for before the login is answered: so what is said after the answer comes after that snapshot, and is shown even if it
+is the account's own or another device has read it already.
 """
 
 import asyncio
@@ -18,12 +20,13 @@ from services.edge.streams import ChatStream
 from shared.contract import subjects
 from shared.contract.errors import Refused
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.message import ChatSync, Sync, SyncChat
+from shared.contract.message import ChatSync, Sync, SyncChat, Synced
 from shared.contract.model import Message
 from shared.database import now_ms
 from shared.telemetry import log
 
 _log = log(__name__)
+_BEGIN_SECONDS = 1.5
 _PACE_SECONDS = 0.05
 _PACE_BYTES = 256 * 1024
 
@@ -63,13 +66,24 @@ class _Rest:
 class Backlog:
     """How far one connection has read each chat: what is not reached yet, or read already, is no news."""
 
-    __slots__ = ("_answered", "_complete", "_last", "_node", "_reader", "_resident", "_since", "_turned_up")
+    __slots__ = (
+        "_answered",
+        "_complete",
+        "_first_page",
+        "_last",
+        "_node",
+        "_reader",
+        "_resident",
+        "_since",
+        "_turned_up",
+    )
 
     def __init__(self, node: Node, reader: Reader, resident: Resident, *, complete: bool = False) -> None:
         self._node = node
         self._reader = reader
         self._resident = resident
         self._since = now_ms()
+        self._first_page: Synced | None = None
         self._last: dict[ChatId, int] = {}
         self._turned_up: dict[ChatId, int] = {}
         """Chats still to be read that had news, and from which index on these are newer than the login."""
@@ -118,22 +132,34 @@ class Backlog:
 
     # Reading
 
-    async def read_all(self, others: Collection[NodeId]) -> None:
-        """Everything unread in every chat; `others` are the other nodes that the account is on."""
-        account, after, more = self._resident.account, ChatId(0), True
-        await self._node.read_flush.settle(account, others)
-        while more:
-            try:
-                page = await insist(self._node.bus, subjects.SYNC, Sync(account, after))
-            except Refused as refusal:
-                _log.warning("account cannot be synced", account=account, error=str(refusal))
-                return
+    async def begin(self, others: Collection[NodeId]) -> None:
+        """Before the login is answered, which does not wait for it long; `others` are the other nodes that the account
+        is on."""
+        try:
+            async with asyncio.timeout(_BEGIN_SECONDS):
+                await self._node.read_flush.settle(self._resident.account, others)
+                self._first_page = await self._ask(ChatId(0))
+        except TimeoutError:
+            _log.info("login does not wait for its sync", account=self._resident.account)
+
+    async def read_all(self) -> None:
+        """Everything unread in every chat."""
+        page = self._first_page or await self._ask(ChatId(0))
+        self._first_page = None
+        while page is not None:
             self._reader.knows([entry.chat for entry in page.chats])
             for entry in page.chats:
                 await self._read(entry)
-            more = page.more
-            after = page.chats[-1].chat if page.chats else after
+            page = await self._ask(page.chats[-1].chat) if page.more else None
         await self.read_turned_up()
+
+    async def _ask(self, after: ChatId) -> Synced | None:
+        """The page after a chat; None when there can be none."""
+        try:
+            return await insist(self._node.bus, subjects.SYNC, Sync(self._resident.account, after))
+        except Refused as refusal:
+            _log.warning("account cannot be synced", account=self._resident.account, error=str(refusal))
+            return None
 
     async def read_turned_up(self) -> None:
         """Chats that turned up meanwhile, then back to plain delivery."""

@@ -209,9 +209,9 @@ class Client:
 
     # The account
 
-    def enter(self, answer: Authenticated, others: Collection[NodeId]) -> None:
-        """Logged in: what comes for the account comes here, and what it missed is read. Its former account is left
-        first."""
+    async def enter(self, answer: Authenticated, others: Collection[NodeId]) -> None:
+        """Logged in: what comes for the account comes here, and what it missed is read once that is answered. The
+        former account is left first. `others` are the other nodes that the account is on."""
         self.log_out()
         now = self.node.now()
         self._resident = self.node.residents.attach(answer.account, self, now)
@@ -219,8 +219,10 @@ class Client:
         self.node.revisions_heard(answer.revision)
         self.dialect.entered(answer.account, now)
         self._out.plan()
-        self._backlog = Backlog(self.node, self, self._resident)
-        self.reading = self.node.tasks.start(self._read(self._backlog.read_all(others)), "sync")
+        backlog = self._backlog = Backlog(self.node, self, self._resident)
+        await backlog.begin(others)
+        if self._backlog is backlog:
+            self.reading = self.node.tasks.start(self._read(backlog.read_all()), "sync")
 
     def catch_up(self, chat: ChatId) -> None:
         if self._resident is None or self.leaving:

@@ -2,8 +2,8 @@
 
 from collections.abc import Hashable
 
-from services.edge.dialects.base import Dialect, Shown
-from services.edge.requests import Frame
+from services.edge.dialects.base import Dialect
+from services.edge.requests import Frame, Shown
 from shared.contract.model import Message, unpack_segments
 
 

@@ -1,19 +1,22 @@
 """What a connection asks for, save messages: sent to the service that answers it; logins and verification here."""
 
 import asyncio
-from typing import assert_never
 
 from services.edge.client import Client
 from services.edge.connection import Withheld
 from services.edge.dialects.base import Request
+from services.edge.fetching import fetch
 from services.edge.node import Node
+from services.edge.relaying import relay
 from services.edge.requests import (
     Answer,
+    CreateChatOf,
     GetServerStatus,
     NothingToVerify,
     PostMessage,
     RequestVerification,
     ServerStatus,
+    TakeUnread,
     VerificationEnded,
     VerificationMailed,
 )
@@ -23,12 +26,16 @@ from shared.contract.auth import (
     DeleteAccount,
     Login,
     Origin,
+    Recover,
     Register,
     SendVerification,
     VerificationNeeded,
 )
 from shared.contract.errors import ErrorCode, Refused
-from shared.contract.session import CreateChat, EnsureProfile, GetAccount, GetChat, SetProfile
+from shared.contract.ids import AccountId
+from shared.contract.message import GetHistory
+from shared.contract.model import JoinPolicy
+from shared.contract.session import CreateChat, EnsureProfile, FindAccounts, GetChat, OpenPrivateChat
 from shared.database import now_ms
 from shared.telemetry import log
 
@@ -56,28 +63,40 @@ class Performer:
                 return ServerStatus(self._node.maintenance)
             case DeleteAccount():
                 return await self._delete(client, command)
-            case GetAccount():
-                command.actor = actor
-                return await bus.ask(subjects.GET_ACCOUNT, command, seconds=seconds, retry=True)
-            case SetProfile():
-                command.actor = actor
-                return await bus.ask(subjects.SET_PROFILE, command, seconds=seconds, retry=True)
-            case CreateChat():
-                command.actor = actor
-                return await bus.ask(subjects.CREATE_CHAT, command, seconds=seconds)
-            case GetChat():
-                command.actor = actor
-                return await bus.ask(subjects.GET_CHAT, command, seconds=seconds, retry=True)
+            case Recover():
+                command.origin = self._origin(client)
+                return await bus.ask(subjects.RECOVER, command, seconds=seconds)
+            case CreateChatOf():
+                return await self._create_chat_of(command, actor)
+            case GetHistory() | TakeUnread():
+                return await fetch(self._node, command, actor, seconds)
             case PostMessage():
                 raise Refused(ErrorCode.INTERNAL, "messages go upstream by themselves")
             case _:
-                assert_never(command)
+                return await relay(bus, command, actor, seconds)
+
+    async def _create_chat_of(self, command: CreateChatOf, actor: AccountId) -> Answer:
+        bus, seconds = self._node.bus, self._node.settings.edge.request_seconds
+        found = (await bus.ask(subjects.FIND_ACCOUNTS, FindAccounts(list(command.uuids)), seconds=seconds)).accounts
+        if unknown := [uuid for uuid in command.uuids if uuid not in found]:
+            raise Refused(ErrorCode.NOT_FOUND, f"there is no account {unknown[0]:.64}", "member")
+        members = [account for account in found.values() if account != actor]
+        if not command.private:
+            create = CreateChat(members, command.name, join_policy=JoinPolicy.OPEN)
+            return await relay(bus, create, actor, seconds)
+        if len(members) != 1:
+            raise Refused(ErrorCode.INVALID, "a private chat has exactly one other member", "member")
+        opened = await bus.ask(subjects.OPEN_PRIVATE_CHAT, OpenPrivateChat(members[0], actor), seconds=seconds)
+        return await relay(bus, GetChat(opened.chat), actor, seconds)
+
+    def _origin(self, client: Client) -> Origin:
+        return Origin(self._node.id, client.connection.number, client.address)
 
     # Logging in
 
     async def _enter(self, client: Client, request: Request, command: Register | Login) -> Answer:
         connection, seconds = client.connection, self._node.settings.edge.request_seconds
-        command.origin = Origin(self._node.id, connection.number, client.address)
+        command.origin = self._origin(client)
         if isinstance(command, Register):
             answer = await self._node.bus.ask(subjects.REGISTER, command, seconds=seconds)
         else:
@@ -90,7 +109,7 @@ class Performer:
         others = await self._node.residents.register(answer.account)
         if client.leaving:
             raise Refused(ErrorCode.UNAVAILABLE, "the connection is closed")
-        client.enter(answer, others)
+        await client.enter(answer, others)
         return answer
 
     async def _ensure_profile(self, entered: Authenticated) -> None:
@@ -110,7 +129,7 @@ class Performer:
         withheld = client.connection.withheld
         if withheld is None:
             return NothingToVerify()
-        origin = Origin(self._node.id, client.connection.number, client.address)
+        origin = self._origin(client)
         base_url = client.connection.surroundings.base_url
         seconds = self._node.settings.edge.request_seconds
         await self._node.bus.ask(

@@ -4,19 +4,76 @@ Most commands are the contract's own; the ones here never leave the edge in this
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from shared.contract.auth import Authenticated, DeleteAccount, Login, Register, VerificationNeeded
-from shared.contract.ids import ChatId
-from shared.contract.model import Message, Segment
-from shared.contract.session import AccountView, ChatView, CreateChat, Done, GetAccount, GetChat, SetProfile
+from shared.contract.auth import (
+    Authenticated,
+    DeleteAccount,
+    Login,
+    Recover,
+    Register,
+    SetSecurity,
+    VerificationNeeded,
+)
+from shared.contract.edge import (
+    ChatRenamed,
+    FriendshipAnswered,
+    FriendshipRequested,
+    MembershipAnswered,
+    MembershipApplied,
+    ProfileChanged,
+)
+from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.message import GetHistory
+from shared.contract.model import Face, Message, Segment
+from shared.contract.session import (
+    AccountView,
+    AddMember,
+    AnswerFriendship,
+    AnswerMembership,
+    ChatView,
+    ChatViews,
+    CreateChat,
+    Done,
+    EndFriendship,
+    GetAccount,
+    GetChat,
+    ListChatViews,
+    ListRequests,
+    MembershipRequested,
+    RenameChat,
+    RequestFriendship,
+    RequestMembership,
+    Requests,
+    SetProfile,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class PostMessage:
-    """Say something in a chat. Answered by the committed message itself, when it is its turn in the chat's order."""
+    """Say something in a chat, or (`to`, and chat 0) in the private chat with somebody. Answered by the committed
+    message itself, when it is its turn in the chat's order."""
 
     chat: ChatId
     segments: tuple[Segment, ...]
+    to: AccountId = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class CreateChatOf:
+    """Make a group of the people with these uuids, open to everybody, or (`private`) find or make the private chat
+    with the only one."""
+
+    uuids: tuple[str, ...]
+    name: str
+    private: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TakeUnread:
+    """The unread messages of all chats, oldest first, `count` at most (None: all); they are read then."""
+
+    count: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +97,23 @@ Command = (
     | CreateChat
     | GetChat
     | DeleteAccount
+    | Recover
+    | SetSecurity
+    | RequestFriendship
+    | AnswerFriendship
+    | EndFriendship
+    | RequestMembership
+    | AnswerMembership
+    | AddMember
+    | RenameChat
+    | ListRequests
+    | ListChatViews
+    | CreateChatOf
+    | GetHistory
+    | TakeUnread
 )
 
-BEFORE_LOGIN = (Register, Login, RequestVerification, GetServerStatus)
+BEFORE_LOGIN = (Register, Login, Recover, RequestVerification, GetServerStatus)
 """All else is refused on a connection that is not logged in."""
 
 
@@ -59,6 +130,23 @@ class NothingToVerify:
 @dataclass(frozen=True, slots=True)
 class VerificationMailed:
     """The link is on its way; what comes of it is told by a VerificationEnded."""
+
+
+class Shown(NamedTuple):
+    """A message as it is shown. `face`: its sender's, for dialects that name senders. `to`: the other person of a
+    private chat (NOBODY once deleted), None in a group."""
+
+    message: Message
+    segments: tuple[Segment, ...]
+    face: Face | None = None
+    to: AccountId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The answer to a GetHistory or TakeUnread, with the senders' faces."""
+
+    messages: tuple[Shown, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +167,10 @@ Answer = (
     | AccountView
     | ChatView
     | Done
+    | Requests
+    | MembershipRequested
+    | ChatViews
+    | Page
 )
 
 
@@ -101,7 +193,17 @@ class VerificationEnded:
     outcome: str
 
 
-Event = ChatAppeared | MaintenanceChanged | VerificationEnded
+Event = (
+    ChatAppeared
+    | MaintenanceChanged
+    | VerificationEnded
+    | ProfileChanged
+    | FriendshipRequested
+    | FriendshipAnswered
+    | MembershipApplied
+    | MembershipAnswered
+    | ChatRenamed
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from services.edge.requests import Answer, Binary, Command, Event, Frame
+from services.edge.requests import Answer, Binary, Command, Event, Frame, Shown
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import Face, Message, Segment
+from shared.contract.model import Message
 from shared.settings import Limits
 
 
@@ -28,10 +28,12 @@ class DecodeError(Exception):
 
 
 class Request(NamedTuple):
-    """One decoded request; `context` is the dialect's own and comes back with the answer."""
+    """One decoded request; `context` is the dialect's own and comes back with the answer. A `token` (JWT) must be good,
+    and of the connection's account; on a connection that is not logged in it is a login."""
 
     command: Command
     context: object = None
+    token: str = ""
 
 
 class Push(NamedTuple):
@@ -39,16 +41,6 @@ class Push(NamedTuple):
 
     frames: tuple[Frame, ...]
     message: Message | None = None
-
-
-class Shown(NamedTuple):
-    """A message as it is shown. `face`: its sender's, for dialects that name senders. `to`: the other person of a
-    private chat (NOBODY once deleted), None in a group."""
-
-    message: Message
-    segments: tuple[Segment, ...]
-    face: Face | None = None
-    to: AccountId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +56,15 @@ class Dialect(ABC):
     """See the module. The defaults are those of a dialect that holds nothing back."""
 
     name: ClassVar[str]
+    is_told_messages: bool = True
+    """Whether messages are pushed to this connection; otherwise it asks for them, and what it is not given stays
+    unread."""
+    reads_at_login: ClassVar[bool] = True
+    """Whether what was missed is pushed after the login; otherwise the client asks for it."""
+    names_senders: ClassVar[bool] = False
+    """Whether a message cannot be shown without its sender's face."""
+    is_told_requests_at_login: ClassVar[bool] = False
+    """Whether pending requests, and notices kept for this account, are told after the login."""
 
     def __init__(self, surroundings: Surroundings) -> None:
         self.limits = surroundings.limits
@@ -103,6 +104,10 @@ class Dialect(ABC):
     def entered(self, account: AccountId, now: float) -> None:
         """The connection is logged in from here on (also again, also as another account; as NOBODY: logged out).
         Comes just before the `answer` that says so; what was held for the account before is dropped unpushed."""
+
+    def counts(self, unread: int) -> None:
+        """How many messages wait for the account: told just before the `answer` of its login to a dialect that does not
+        read at login."""
 
     def knows(self, chats: Iterable[ChatId], now: float) -> None:
         """The account was in these chats when the connection logged in; comes for each page of its first sync.

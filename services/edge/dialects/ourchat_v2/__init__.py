@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import assert_never
 
-from services.edge.dialects.base import Dialect, Push, Request, Shown, Surroundings
+from services.edge.dialects.base import Dialect, Push, Request, Surroundings
 from services.edge.dialects.ourchat_v2 import encode
 from services.edge.dialects.ourchat_v2.codes import Code
 from services.edge.dialects.ourchat_v2.decode import request_of
@@ -19,15 +19,34 @@ from services.edge.requests import (
     MaintenanceChanged,
     NothingToVerify,
     OwnMessage,
+    Page,
     ServerStatus,
+    Shown,
     VerificationEnded,
     VerificationMailed,
 )
 from shared.contract.auth import Authenticated, DeleteAccount, Register, VerificationNeeded
+from shared.contract.edge import (
+    ChatRenamed,
+    FriendshipAnswered,
+    FriendshipRequested,
+    MembershipAnswered,
+    MembershipApplied,
+    ProfileChanged,
+)
 from shared.contract.errors import Failure
 from shared.contract.ids import NOBODY, AccountId, ChatId
 from shared.contract.model import Message
-from shared.contract.session import AccountView, ChatView, CreateChat, Done, GetAccount
+from shared.contract.session import (
+    AccountView,
+    ChatView,
+    ChatViews,
+    CreateChat,
+    Done,
+    GetAccount,
+    MembershipRequested,
+    Requests,
+)
 
 _OUTCOMES = {"passed": 0, "wrong": 1, "expired": 2}
 """验证状态."""
@@ -79,6 +98,8 @@ class OurChatV2(Dialect):
             case Done():
                 deleted = isinstance(request.command, DeleteAccount)
                 return (encode.status(Code.DELETED if deleted else Code.ACCOUNT_SET, 0),)
+            case Requests() | MembershipRequested() | ChatViews() | Page():
+                raise TypeError("no v2 client can ask for this")
             case _:
                 assert_never(answer)
 
@@ -116,6 +137,15 @@ class OurChatV2(Dialect):
                 return self._holding.status(encode.status(Code.SERVER_STATUS, int(on)), now)
             case VerificationEnded(outcome):
                 return (Push((encode.status(Code.VERIFICATION, _OUTCOMES[outcome]),)),)
+            case (
+                ProfileChanged()
+                | FriendshipRequested()
+                | FriendshipAnswered()
+                | MembershipApplied()
+                | MembershipAnswered()
+                | ChatRenamed()
+            ):
+                return ()
             case _:
                 assert_never(event)
 
