@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.auth import relay
 from services.cli.ports import free_port
 from shared import settings as given
 from shared.bus import Bus
@@ -97,7 +98,12 @@ async def test_unusable_keys_end_it(make_world: MakeWorld, sqlite_url: str, tmp_
     world.forget_auth()
 
 
-async def test_what_is_under_way_at_the_end_is_answered_and_told(world: World, nats_server: NatsServer) -> None:
+async def test_what_is_under_way_at_the_end_is_answered_and_told(
+    world: World, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end alone makes it tell: it is not woken, nor does it look by itself."""
+    monkeypatch.setattr(relay, "_EVERY_SECONDS", 60.0)
+    monkeypatch.setattr(relay.Relay, "wake", lambda _self: None)
     world.auth()
     edge = await world.edge()
     await edge.ask(WATCH, Watch())

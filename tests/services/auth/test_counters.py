@@ -51,9 +51,12 @@ async def test_of_many_at_once_as_many_pass_as_the_limit(counters: Counters, val
 
 
 async def test_a_window_slides(counters: Counters) -> None:
-    assert [await take(counters, 1, 0.2) for _ in range(2)] == [0, 1]
-    await asyncio.sleep(0.25)
-    assert [await take(counters, 1, 0.2) for _ in range(2)] == [0, 1]
+    """Each event counts for its own time: the first is over while the second still counts."""
+    assert await take(counters, 2, 1.0) == 0
+    await asyncio.sleep(0.7)
+    assert [await take(counters, 2, 1.0) for _ in range(2)] == [1, 2]
+    await asyncio.sleep(0.4)
+    assert [await take(counters, 2, 1.0) for _ in range(2)] == [1, 2]
 
 
 async def test_what_is_forgotten_begins_anew(counters: Counters) -> None:
