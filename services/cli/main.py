@@ -36,6 +36,11 @@ def main() -> None:
     """
 
 
+def _flags(**named: object) -> dict[str, str]:
+    """Options that are settings under another name."""
+    return {_SETTING_OF[option]: str(value) for option, value in named.items() if value is not None}
+
+
 def _add_service(name: str) -> None:
     @main.command(name, help=_HELP[name])
     @settings_options
@@ -68,7 +73,7 @@ def up(
     **named: object,
 ) -> None:
     """Run everything on this machine: nats-server, Valkey, SQLite, all services, N edges."""
-    flags = {_SETTING_OF[option]: str(value) for option, value in named.items() if value is not None}
+    flags = _flags(**named)
     if no_limits:
         flags["limits.rates"] = "false"
     from services.cli.starting import start
@@ -88,14 +93,18 @@ def config(file: Path | None, assignments: tuple[str, ...]) -> None:
         click.echo(f"{row.name:<{names}}  {row.value:<{values}}  {row.source:<{sources}}  {row.description}".rstrip())
 
 
+_data = click.option("--data", type=click.Path(path_type=Path), help="Data directory of a `dragoman up` to work on.")
+
+
 @main.command()
 @settings_options
+@_data
 @click.argument("what", nargs=-1, type=click.Choice(["auth", "session", "message", "streams"]))
-def migrate(file: Path | None, assignments: tuple[str, ...], what: tuple[str, ...]) -> None:
+def migrate(file: Path | None, assignments: tuple[str, ...], data: Path | None, what: tuple[str, ...]) -> None:
     """Bring databases and event streams to this version (all, or only WHAT). Safe to repeat."""
     from services.cli.operating import migrate_all
 
-    settings, sources = read_settings(file, assignments)
+    settings, sources = read_settings(file, assignments, _flags(data=data))
     migrate_all(settings, sources, what or ("auth", "session", "message", "streams"))
 
 
@@ -106,12 +115,13 @@ def admin() -> None:
 
 @admin.command()
 @settings_options
+@_data
 @click.argument("state", type=click.Choice(["on", "off"]))
-def maintenance(file: Path | None, assignments: tuple[str, ...], state: str) -> None:
+def maintenance(file: Path | None, assignments: tuple[str, ...], data: Path | None, state: str) -> None:
     """Tell all clients that the server is in maintenance, or no longer."""
     from services.cli.operating import set_maintenance
 
-    settings, sources = read_settings(file, assignments)
+    settings, sources = read_settings(file, assignments, _flags(data=data))
     asyncio.run(set_maintenance(settings, sources, state == "on"))
 
 

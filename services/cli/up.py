@@ -29,7 +29,7 @@ async def run(plan: Plan, directory: Path, family: Family, output: Output, versi
     """Serve until a signal; the exit status: 0 after an orderly end, 1 when something could not be started."""
     stopping = asyncio.Event()
     house = _House(plan, directory, family, output, stopping)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _ending_signals():
         asyncio.get_running_loop().add_signal_handler(number, house.end)
     try:
         output.line(f"dragoman {version}, data in {directory}")
@@ -42,6 +42,12 @@ async def run(plan: Plan, directory: Path, family: Family, output: Output, versi
     if house.failure:
         output.line(f"error: {house.failure}")
     return 1 if house.failure else 0
+
+
+def _ending_signals() -> list[signal.Signals]:
+    """The end of the terminal counts, unless `nohup` says that it does not."""
+    hung_up = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else []
+    return [signal.SIGINT, signal.SIGTERM, *hung_up]
 
 
 class _House:

@@ -104,6 +104,19 @@ def test_ctrl_c_and_a_closed_terminal_end_it_too(up: Callable[..., Up], number: 
     until_gone(pids.values(), 0.5)
 
 
+def test_nohup_is_respected(up: Callable[..., Up]) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        house = up()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    house.until("ready ")
+    house.process.send_signal(signal.SIGHUP)
+    os.kill(house.pids()["auth"], signal.SIGKILL)
+    house.until("auth     | hello")
+    assert house.process.poll() is None
+
+
 def test_any_child_that_is_killed_comes_back(up: Callable[..., Up]) -> None:
     house = up()
     house.until("ready ")
