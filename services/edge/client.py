@@ -166,13 +166,13 @@ class Client:
 
     def reply(self, request: Request, answer: Answer) -> None:
         if not self.leaving:
-            self._out.write(self.dialect.answer(request, answer, self.node.now()))
+            self._out.write(self._out.told_time().answer(request, answer, self.node.now()))
             self._out.plan()
 
     def refuse(self, request: Request | None, failure: Failure, context: object = None) -> None:
         if not self.leaving:
             self.node.metrics.refused.labels(self.dialect.name, failure.code.value).inc()
-            self._out.write(self.dialect.refuse(request, failure, context))
+            self._out.write(self._out.told_time().refuse(request, failure, context))
             self._out.plan()
 
     # Pushes

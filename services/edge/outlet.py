@@ -10,6 +10,7 @@ from services.edge.encoding import Encoded
 from services.edge.metrics import Traffic
 from services.edge.requests import Event, Frame
 from services.edge.socket import Socket
+from shared.clock import now_ms
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -39,6 +40,11 @@ class Outlet:
         assert self._connection.dialect is not None
         return self._connection.dialect
 
+    def told_time(self) -> Dialect:
+        """The dialect, as it must be before it answers, refuses or tells: it knows what time it is."""
+        self.dialect.unix_seconds = now_ms() // 1000
+        return self.dialect
+
     def write(self, frames: tuple[Frame, ...]) -> None:
         if not frames or self.silent:
             return
@@ -62,7 +68,7 @@ class Outlet:
 
     def tell(self, event: Event) -> None:
         if not self.silent and self._connection.dialect is not None:
-            self._push_all(self.dialect.tell(event, _now()))
+            self._push_all(self.told_time().tell(event, _now()))
 
     def _push_all(self, pushes: tuple[Push, ...]) -> None:
         for push in pushes:

@@ -65,6 +65,9 @@ class Dialect(ABC):
     """Whether a message cannot be shown without its sender's face."""
     is_told_requests_at_login: ClassVar[bool] = False
     """Whether pending requests, and notices kept for this account, are told after the login."""
+    unix_seconds: int = 0
+    """What time it is, for dialects that write it into every frame: set just before each `answer`, `refuse` and `tell`.
+    (`now` is another clock.)"""
 
     def __init__(self, surroundings: Surroundings) -> None:
         self.limits = surroundings.limits
