@@ -1,8 +1,8 @@
 """Who is where, and which version a chat's membership has: hints in Redis, never the truth.
 
 Keys (every one touched alone, so a cluster may spread them):
-`presence:{k}`  hash: account id → names of the nodes that hold its connections, joined by commas; k = id mod 64
-`version:{k}`   hash: chat id → version of its membership; k = id mod 64
+`presence:{k}`  hash: account id → names of the nodes that hold its connections, joined by commas; k = id mod 16
+`version:{k}`   hash: chat id → version of its membership; k = id mod 16
 `node:<id>`     lease of a node, expires by itself
 `generation`    random; while it is missing or new, presence is incomplete and readers must reach all nodes
 
@@ -27,7 +27,8 @@ from shared.telemetry import log
 N = TypeVar("N", bound=int)
 
 _log = log(__name__)
-_SHARDS = 64
+_SHARDS = 16
+"""Each is a command of its own in every look-up: as many as a big cluster needs to spread them, no more."""
 _TRUST_SECONDS = 12.0
 """A generation this young may still lack nodes: a lease's life and a beat."""
 _BROKEN_SECONDS = 1.0
@@ -136,7 +137,7 @@ class Presence:
         return bool(await self._redis.exists(f"node:{node}"))
 
     async def sweep(self, shard: int) -> int:
-        """Remove entries of dead nodes from one of the shards (0 … 63); returns how many."""
+        """Remove entries of dead nodes from one of the shards (0 … 15); returns how many."""
         entries = await self._redis.hgetall(f"presence:{{{shard % _SHARDS}}}")
         gone: dict[NodeId, list[AccountId]] = defaultdict(list)
         for account, nodes in entries.items():
