@@ -64,8 +64,12 @@ class Bench:
         self.fanout = Fanout(self.publish, self.presence, self.memberships, metrics, 100)
         self.batcher = Batcher(self.store, self.memberships, self.presence, self.fanout, metrics, batch_rows)
         self._nonce = 0
+        self.told = asyncio.Event()
+        """While it is not set, session does not answer."""
+        self.told.set()
 
     async def _membership(self, request: GetMembership) -> Membership:
+        await self.told.wait()
         return Membership(request.chat, 1, [Member(ANN, Role.MEMBER, 1, 1, 1), Member(MONSTER, Role.MEMBER, 1, 1, 1)])
 
     async def publish(self, subject: str, payload: bytes) -> None:
@@ -264,6 +268,21 @@ async def test_after_the_close_what_was_taken_is_answered(database: Database) ->
     async with asyncio.timeout(5):
         await task
     assert [await answer.indexes() for answer in taken] == [[number] for number in range(1, 8)]
+    await bench.presence.close()
+
+
+async def test_a_request_that_stands_aside_at_the_close_is_answered(database: Database) -> None:
+    bench = Bench(database)
+    bench.told.clear()
+    task = asyncio.create_task(bench.batcher.run())
+    aside = bench.submit("aside", bench.draft())
+    await asyncio.sleep(0.05)
+    bench.batcher.close()
+    await asyncio.sleep(0.05)
+    bench.told.set()
+    assert await aside.indexes() == [1]
+    async with asyncio.timeout(5):
+        await task
     await bench.presence.close()
 
 
