@@ -16,16 +16,16 @@ from typing import Any
 
 import msgspec
 
-from services.edge.requests import Answer, Command, Event
+from services.edge.requests import Answer, Command, Event, Shown
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
-from shared.contract.model import Message, Segment, pack_segments
+from shared.contract.model import Face, Message, Segment, pack_segments
 
 _HERE = Path(__file__).parent
 
 
 class Said(msgspec.Struct, forbid_unknown_fields=True):
-    """A message with its segments in the clear."""
+    """A message with its segments in the clear; `face` and `to` as it is shown with."""
 
     chat: ChatId
     index: int
@@ -33,6 +33,12 @@ class Said(msgspec.Struct, forbid_unknown_fields=True):
     sender: AccountId
     time: int
     segments: tuple[Segment, ...]
+    face: Face | None = None
+    to: AccountId | None = None
+
+    @property
+    def shown(self) -> Shown:
+        return Shown(self.message, self.segments, self.face, self.to)
 
     @property
     def message(self) -> Message:

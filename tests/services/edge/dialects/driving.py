@@ -15,10 +15,14 @@ from tests.vectors import Given, wire
 BASE_URL = "http://chat.example:8080"
 LONG_AFTER = 1000.0
 """A time at which nothing is held back any more."""
+UNIX_SECONDS = 1724400001
+"""What time it is on the wall."""
 
 
 def connect(entry: Entry, limits: Limits | None = None) -> Dialect:
-    return entry(Surroundings(limits or Limits(), BASE_URL))
+    dialect = entry(Surroundings(limits or Limits(), BASE_URL))
+    dialect.unix_seconds = UNIX_SECONDS
+    return dialect
 
 
 def log_in(dialect: Dialect, account: AccountId, now: float = 0.0, chats: tuple[ChatId, ...] = ()) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.edge.dialects.base import DecodeError, Dialect, Request, Shown
+from services.edge.dialects.base import DecodeError, Dialect, Request
 from services.edge.dialects.registry import DIALECTS, Entry
 from services.edge.requests import Frame, OwnMessage
 from shared.contract.errors import Failure
@@ -77,7 +77,7 @@ def replied(dialect: Dialect, request: Request, reply: Reply) -> tuple[Frame, ..
 
 
 def said_by(dialect: Dialect, said: Said) -> tuple[Frame, ...]:
-    return dialect.encode_message(Shown(said.message, said.segments))
+    return dialect.encode_message(said.shown)
 
 
 @pytest.mark.parametrize("entry", DIALECTS, ids=lambda entry: entry.name)
