@@ -102,9 +102,10 @@ _data = click.option("--data", type=click.Path(path_type=Path), help="Data direc
 @click.argument("what", nargs=-1, type=click.Choice(["auth", "session", "message", "streams"]))
 def migrate(file: Path | None, assignments: tuple[str, ...], data: Path | None, what: tuple[str, ...]) -> None:
     """Bring databases and event streams to this version (all, or only WHAT). Safe to repeat."""
-    from services.cli.operating import migrate_all
+    from services.cli.operating import migrate_all, speak_plainly
 
     settings, sources = read_settings(file, assignments, _flags(data=data))
+    speak_plainly()
     migrate_all(settings, sources, what or ("auth", "session", "message", "streams"))
 
 
@@ -119,9 +120,10 @@ def admin() -> None:
 @click.argument("state", type=click.Choice(["on", "off"]))
 def maintenance(file: Path | None, assignments: tuple[str, ...], data: Path | None, state: str) -> None:
     """Tell all clients that the server is in maintenance, or no longer."""
-    from services.cli.operating import set_maintenance
+    from services.cli.operating import set_maintenance, speak_plainly
 
     settings, sources = read_settings(file, assignments, _flags(data=data))
+    speak_plainly()
     asyncio.run(set_maintenance(settings, sources, state == "on"))
 
 

@@ -17,9 +17,15 @@ from shared.contract.auth import SetMaintenance
 from shared.contract.errors import Refused
 from shared.contract.subjects import SET_MAINTENANCE
 from shared.migrate import upgrade
-from shared.settings import Nats, Settings
+from shared.settings import Log, Nats, Settings
+from shared.telemetry import configure_logging
 
 _CONNECT_SECONDS = 5.0
+
+
+def speak_plainly() -> None:
+    """A command tells its result; of the log only what went wrong."""
+    configure_logging(Log(level="warning", json_lines=False), "dragoman")
 
 
 async def set_maintenance(settings: Settings, sources: Mapping[str, str], on: bool) -> None:
