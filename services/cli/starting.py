@@ -78,5 +78,5 @@ def _edges(settings: Settings, count: int) -> list[Part]:
         try:
             try_to_bind(host, port)
         except OSError as error:
-            raise Refusal(f"nothing can listen on {authority(host, port)}: {os.strerror(error.errno or 0)}") from error
+            raise Refusal(f"nothing can listen on {authority(host, port)}: {error.strerror}") from error
     return [Part(f"edge-{number}", "edge", free_port(), port) for number, port in enumerate(ports, 1)]
