@@ -85,7 +85,7 @@ class Database:
                 connection = connection.execution_options(**options)
                 with connection.begin():
                     return work(connection)
-        except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+        except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError, sa.exc.TimeoutError) as error:
             _log.warning("database unavailable", error=repr(getattr(error, "orig", error)))
             raise DatabaseUnavailable from error
 
@@ -105,7 +105,9 @@ def make_engine(url: str, *, pool_size: int = 8) -> sa.Engine:
     """An engine with this project's pragmas; also what migrations run on."""
     parsed = sa.make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        options = f"{parsed.query.get('options', '')} -c statement_timeout=5000"
+        # A process that is frozen in the middle of a transaction must not keep others from what it has locked.
+        limits = "-c statement_timeout=5000 -c idle_in_transaction_session_timeout=3000"
+        options = f"{parsed.query.get('options', '')} {limits}"
         return sa.create_engine(
             url,
             poolclass=QueuePool,

@@ -1,6 +1,7 @@
 """Appending: dense, once, in time, by several replicas at once."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -13,6 +14,8 @@ from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft
 from shared.contract.model import Message
 from shared.database import Database, DatabaseUnavailable
+from shared.migrate import upgrade
+from tests.servers import PostgresServer
 
 T = TypeVar("T")
 
@@ -157,6 +160,32 @@ async def test_replicas_that_get_the_same_draft_post_it_once(replicas: list[Stor
     assert all(committed.outcomes == outcomes[0].outcomes for committed in outcomes)
     assert sum(committed.duplicates for committed in outcomes) == 5 * 20
     assert len(await stored(database)) == 20
+
+
+async def test_a_replica_that_freezes_in_a_transaction_loses_its_locks(postgres_server: PostgresServer) -> None:
+    """The other one goes on; what the frozen one had begun is not committed when it wakes."""
+    with postgres_server.database() as url:
+        upgrade("message", url)
+        databases = [Database(url), Database(url)]
+        frozen, other = Store(databases[0], FrozenClock()), Store(databases[1])
+        await post(other, draft(1, deadline=2**62))
+        freezing = asyncio.create_task(frozen.post([draft(2, deadline=2**62)]))
+        await asyncio.sleep(0.3)
+        (posted,) = await post(other, draft(3, deadline=2**62))
+        assert posted.index == 2
+        with pytest.raises(DatabaseUnavailable):
+            await freezing
+        assert [message.nonce for message in await stored(databases[1])] == [1, 3]
+        for database in databases:
+            await database.close()
+
+
+class FrozenClock:
+    """Being asked for the time in the transaction, the process stands still for longer than it may."""
+
+    def __call__(self) -> int:
+        time.sleep(4)
+        return NOW
 
 
 class SilentAfterCommit(Database):
