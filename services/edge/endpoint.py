@@ -50,7 +50,7 @@ class Endpoint:
     def connected(self, hello: Hello, socket: Socket) -> Client:
         settings, now = self._node.settings, self._node.now()
         base_url = settings.edge.public_url or f"{'https' if hello.secure else 'http'}://{hello.host}"
-        surroundings = Surroundings(settings.limits, base_url.rstrip("/"))
+        surroundings = Surroundings(settings.limits, base_url.rstrip("/"), hello.query)
         entry = registry.by_path(hello.path) or registry.by_subprotocol(hello.subprotocols)
         dialect = entry(surroundings) if entry else None
         connection = Connection(next(self._numbers), dialect, surroundings, now)

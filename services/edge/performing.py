@@ -17,6 +17,7 @@ from services.edge.requests import (
     RequestVerification,
     ServerStatus,
     TakeUnread,
+    UpdateAccount,
     VerificationEnded,
     VerificationMailed,
 )
@@ -68,6 +69,9 @@ class Performer:
                 return await bus.ask(subjects.RECOVER, command, seconds=seconds)
             case CreateChatOf():
                 return await self._create_chat_of(command, actor)
+            case UpdateAccount(profile, security):
+                await relay(bus, profile, actor, seconds)
+                return await relay(bus, security, actor, seconds)
             case GetHistory() | TakeUnread():
                 return await fetch(self._node, command, actor, seconds)
             case PostMessage():

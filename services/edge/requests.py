@@ -77,6 +77,14 @@ class TakeUnread:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateAccount:
+    """Change one's profile, then one's security question: what one frame of some dialects says."""
+
+    profile: SetProfile
+    security: SetSecurity
+
+
+@dataclass(frozen=True, slots=True)
 class GetServerStatus:
     """Is the service in maintenance? Needs no login."""
 
@@ -111,6 +119,7 @@ Command = (
     | CreateChatOf
     | GetHistory
     | TakeUnread
+    | UpdateAccount
 )
 
 BEFORE_LOGIN = (Register, Login, Recover, RequestVerification, GetServerStatus)
@@ -134,12 +143,14 @@ class VerificationMailed:
 
 class Shown(NamedTuple):
     """A message as it is shown. `face`: its sender's, for dialects that name senders. `to`: the other person of a
-    private chat (NOBODY once deleted), None in a group."""
+    private chat (NOBODY once deleted), None in a group. `dialect`: the one it was said in, if that marks its
+    messages."""
 
     message: Message
     segments: tuple[Segment, ...]
     face: Face | None = None
     to: AccountId | None = None
+    dialect: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple
 
 from services.edge.requests import Answer, Binary, Command, Event, Frame, Shown
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import NOBODY, AccountId, ChatId
 from shared.contract.model import Message
 from shared.settings import Limits
 
@@ -29,11 +29,14 @@ class DecodeError(Exception):
 
 class Request(NamedTuple):
     """One decoded request; `context` is the dialect's own and comes back with the answer. A `token` (JWT) must be good,
-    and of the connection's account; on a connection that is not logged in it is a login."""
+    and of the connection's account; on a connection that is not logged in it is a login. An `account` must be the
+    token's. The token of a Login is a login by itself, whoever the connection is: the account must be the one that the
+    Login identifies, its secret is not looked at."""
 
     command: Command
     context: object = None
     token: str = ""
+    account: AccountId = NOBODY
 
 
 class Push(NamedTuple):
@@ -50,6 +53,8 @@ class Surroundings:
     limits: Limits
     base_url: str
     """`http(s)://host[:port]` of addresses that this connection's client can fetch."""
+    query: str = ""
+    """Of the address it dialled, as it was sent."""
 
 
 class Dialect(ABC):

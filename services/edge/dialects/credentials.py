@@ -9,16 +9,16 @@ from shared.contract.model import Scheme, Secret
 _SECRET_BYTES = 1024
 _EMAIL_CHARACTERS = 254
 _EMAIL = re.compile(r"[^@\s\x00-\x20\x7f]+@[^@\s\x00-\x20\x7f]+")
-_SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
+_HASHES = {Scheme.SHA256: re.compile(r"[0-9A-Fa-f]{64}"), Scheme.MD5: re.compile(r"[0-9A-Fa-f]{32}")}
 
 
-def password(text: str) -> Secret:
-    """A password as the OurChat dialects send it: 64 hex digits are its sha256, all else is plain."""
+def password(text: str, hashed: Scheme = Scheme.SHA256) -> Secret:
+    """A password as clients send it: so many hex digits as the dialect's hash has are that hash, all else is plain."""
     if not text:
         raise DecodeError("the password is empty")
     if len(text.encode()) > _SECRET_BYTES:
         raise DecodeError(f"a password has at most {_SECRET_BYTES} bytes", ErrorCode.TOO_LARGE)
-    return Secret(Scheme.SHA256, text.lower()) if _SHA256.fullmatch(text) else Secret(Scheme.PLAIN, text)
+    return Secret(hashed, text.lower()) if _HASHES[hashed].fullmatch(text) else Secret(Scheme.PLAIN, text)
 
 
 def email(text: str) -> str:

@@ -18,6 +18,11 @@ def test_anything_else_is_plain(text: str) -> None:
     assert credentials.password(text) == Secret(Scheme.PLAIN, text)
 
 
+@pytest.mark.parametrize(("text", "scheme"), [(HEX[:32], Scheme.MD5), (HEX[:32].upper(), Scheme.MD5), (HEX, Scheme.PLAIN)])
+def test_a_dialect_may_have_another_hash(text: str, scheme: Scheme) -> None:
+    assert credentials.password(text, Scheme.MD5) == Secret(scheme, text.lower())
+
+
 @pytest.mark.parametrize(("text", "code"), [("", ErrorCode.INVALID), ("密" * 342, ErrorCode.TOO_LARGE)])
 def test_no_password_and_a_huge_one_are_refused(text: str, code: ErrorCode) -> None:
     with pytest.raises(DecodeError) as refused:
