@@ -216,19 +216,19 @@ class Batcher:
         return [LATE if outcome is None else outcome for outcome in outcomes]
 
     async def _post_for_sure(self, drafts: Sequence[Draft]) -> tuple[Sequence[Message | None], int]:
-        """When a commit gets no answer, nothing else is done until it is known what became of it: what was committed
-        must be told to its recipients. Raises DatabaseUnavailable when nothing was committed."""
-        unknown = False
+        """The outcomes, and how many are duplicates. When a commit gets no answer, nothing else is done until it is
+        known what became of it: what was committed must be told to its recipients. Raises DatabaseUnavailable when
+        nothing was."""
+        try:
+            return await self._store.post(drafts)
+        except OutcomeUnknown:
+            _log.warning("commit without an answer", messages=len(drafts))
         while True:
-            try:
-                return await self._store.post(drafts)
-            except OutcomeUnknown:
-                unknown = True
-            except DatabaseUnavailable:
-                if not unknown:
-                    raise
             self._metrics.retries.labels("unknown").inc()
-            await asyncio.sleep(_UNKNOWN_PAUSE_SECONDS)
+            try:
+                return (await self._store.recall(drafts)).outcomes, 0
+            except DatabaseUnavailable:
+                await asyncio.sleep(_UNKNOWN_PAUSE_SECONDS)
 
     # Fanning out
 

@@ -31,7 +31,8 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
-    """Sent by each replica to all edges every second: its counter per node and, under "all", for broadcasts.
+    """Sent by each replica to all edges every second: its counter per node and, under "all", for broadcasts; a node
+    that is not named was sent nothing for ten minutes. A counter that no envelope reaches announces a loss.
     `leaving`: it stops, everything is sent, do not miss it."""
 
     replica: str

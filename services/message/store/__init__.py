@@ -17,10 +17,11 @@ __all__ = ["Committed", "OutcomeUnknown", "Snapshot", "Store"]
 T = TypeVar("T")
 
 _HEADS_KNOWN = 200_000
+_AFTER_EVERY_DEADLINE = 2**63 - 1
 
 
 class OutcomeUnknown(DatabaseUnavailable):
-    """The commit itself got no answer. The same drafts, posted again, will tell."""
+    """The commit itself got no answer: `recall` will tell."""
 
 
 class Store:
@@ -43,11 +44,16 @@ class Store:
         be empty. Raises OutcomeUnknown; what the database says to bad content comes through."""
         while True:
             try:
-                return await self._post(drafts)
+                return await self._post(drafts, self._now)
             except Stalled:
                 continue
 
-    async def _post(self, drafts: Sequence[Draft]) -> Committed:
+    async def recall(self, drafts: Sequence[Draft]) -> Committed:
+        """What has become of these drafts: None for those that are not committed, nor will be. Waits for whoever is
+        still committing them."""
+        return await self._post(drafts, lambda: _AFTER_EVERY_DEADLINE)
+
+    async def _post(self, drafts: Sequence[Draft], now: Callable[[], int]) -> Committed:
         chats = {draft.chat for draft in drafts}
         committing = False
 
@@ -56,7 +62,7 @@ class Store:
             committing = False
             if new := chats - self._with_head:
                 make_heads(connection, new)
-            committed = post(connection, drafts, self._now)
+            committed = post(connection, drafts, now)
             committing = True
             return committed
 

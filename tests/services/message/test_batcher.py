@@ -309,28 +309,44 @@ async def test_without_a_database_nothing_is_acknowledged_or_told() -> None:
 
 
 class Unsure(Database):
-    """Its first commit gets no answer, and then it is away for a while."""
+    """The answer to its first commit is lost, and then it is away for a while."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, commits: bool) -> None:
         super().__init__(url)
         self.calls = 0
+        self.commits = commits
 
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
         self.calls += 1
         if 1 < self.calls < 4:
             raise DatabaseUnavailable
-        done = await super().write(work)
-        if self.calls == 1:
-            raise DatabaseUnavailable
-        return done
+        if self.calls > 1:
+            return await super().write(work)
+        if self.commits:
+            await super().write(work)
+        else:
+            with pytest.raises(ZeroDivisionError):
+                await super().write(lambda connection: work(connection) and 1 / 0)
+        raise DatabaseUnavailable
 
 
-async def test_a_commit_without_an_answer_is_cleared_up(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was committed is told to its recipients and acknowledged, whatever the connection says."""
+@pytest.mark.parametrize("commits", [True, False])
+async def test_a_commit_without_an_answer_is_cleared_up(
+    database: Database, monkeypatch: pytest.MonkeyPatch, commits: bool
+) -> None:
+    """What was committed is told to its recipients and acknowledged, whatever the connection says; what was not, will
+    not be."""
     monkeypatch.setattr(batches, "_UNKNOWN_PAUSE_SECONDS", 0.01)
-    unsure = Unsure(database.url.render_as_string())
+    unsure = Unsure(database.url.render_as_string(), commits=commits)
     async for bench in running(unsure):
-        assert await bench.submit("one", bench.draft()).indexes() == [1]
-        assert bench.log == [("told", [(ROOM, 1)]), ("answered", "one")]
+        answer = bench.submit("one", bench.draft())
+        if commits:
+            assert await answer.indexes() == [1]
+            assert bench.log == [("told", [(ROOM, 1)]), ("answered", "one")]
+        else:
+            assert await answer.failures() == [ErrorCode.UNAVAILABLE]
+            assert bench.log == [("answered", "one")]
+            assert await bench.submit("two", bench.draft()).indexes() == [1]
         assert bench.metric("retries_total", cause="unknown") == 3
+        assert bench.metric("duplicates_total") == 0
     await unsure.close()

@@ -201,6 +201,8 @@ async def test_a_commit_without_an_answer_can_be_asked_about(migrated_url: str, 
     with pytest.raises(OutcomeUnknown):
         await Store(silent).post([draft(1, deadline=2**62)])
     await silent.close()
+    recalled = await store.recall([draft(1), draft(2, chat=9)])
+    assert [message and message.nonce for message in recalled.outcomes] == [1, None]
     assert (await store.post([draft(1)])).duplicates == 1
 
 
