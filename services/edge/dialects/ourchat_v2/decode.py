@@ -6,15 +6,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from services.edge.dialects import credentials
+from services.edge.dialects import credentials, texts
 from services.edge.dialects.addresses import stored
 from services.edge.dialects.base import DecodeError, Request
-from services.edge.dialects.json_frames import WireId, integer, parse_id, read_object, shaped
+from services.edge.dialects.json_frames import WireId, integer, read_object, shaped
+from services.edge.dialects.ourchat_envelope import Members, check_own, login
 from services.edge.dialects.ourchat_v2.codes import Code
 from services.edge.dialects.ourchat_v2.segments import WireEmoji, WireSegment, WireText
 from services.edge.dialects.ourchat_v2.values import ACCOUNT_VALUES, SESSION_VALUES
 from services.edge.requests import Frame, GetServerStatus, PostMessage, RequestVerification
-from shared.contract.auth import DeleteAccount, IdentifierKind, Login, Register
+from shared.contract.auth import DeleteAccount, IdentifierKind, Register
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Emoji, JoinPolicy, Segment, Text
@@ -22,14 +23,11 @@ from shared.contract.session import CreateChat, GetAccount, GetChat, SetProfile
 from shared.settings import Limits
 
 _QUOTED_CHARACTERS = 64
-_ACCOUNT_CHARACTERS = 256
-"""More than an e-mail address has: what is cut is nobody's either way."""
 _NOT_SETTABLE = frozenset({
     "ocid", "time", "update_time", "public_update_time", "private_update_time", "sessions", "friends",
 })  # fmt: skip
 _SETTABLE = frozenset({"nickname", "avatar", "avatar_hash", "status"})
 
-Members = dict[str, Any]
 _Hash = Annotated[str, msgspec.Meta(max_length=128)]
 
 
@@ -61,12 +59,9 @@ class _Message(msgspec.Struct):
 def _message(members: Members, account: AccountId, limits: Limits) -> Request:
     """0: `sender.session_id` picks the session; `sender.ocid`, if there, must be the connection's own."""
     wire = shaped(members, _Message)
-    if wire.sender.ocid is not UNSET and AccountId(wire.sender.ocid.number) != account:
-        raise DecodeError("`sender.ocid` is not the account of this connection", ErrorCode.FORBIDDEN)
-    if len(wire.msg) > limits.segments_per_message:
-        raise DecodeError(f"a message has at most {limits.segments_per_message} segments", ErrorCode.TOO_LARGE)
-    segments = tuple(map(_segment, wire.msg))
-    _check_text(segments, limits)
+    if wire.sender.ocid is not UNSET:
+        check_own(wire.sender.ocid, "sender.ocid", account)
+    segments = texts.said(tuple(map(_segment, wire.msg)), limits)
     return Request(PostMessage(ChatId(wire.sender.session_id.number), segments))
 
 
@@ -78,14 +73,6 @@ def _segment(wire: WireSegment) -> Segment:
             return Emoji(emoji_id)
         case _:
             raise DecodeError("`url` is no address of a picture or file on this server", ErrorCode.NOT_FOUND)
-
-
-def _check_text(segments: tuple[Segment, ...], limits: Limits) -> None:
-    texts = [segment.text for segment in segments if isinstance(segment, Text)]
-    if len(texts) == len(segments) and not any(texts):
-        raise DecodeError("the message is empty")
-    if sum(len(text.encode()) for text in texts) > limits.message_text_bytes:
-        raise DecodeError(f"a message has at most {limits.message_text_bytes} bytes of text", ErrorCode.TOO_LARGE)
 
 
 # 获取会话信息, 获取账号信息, 设置账号信息
@@ -141,8 +128,7 @@ class _SetAccount(msgspec.Struct):
 def _set_account(members: Members, account: AccountId, limits: Limits) -> Request:
     """19: what may not be set at all, and another's account, is refused with a 20."""
     wire = shaped(members, _SetAccount)
-    if AccountId(wire.ocid.number) != account:
-        raise DecodeError("`ocid` is not the account of this connection", ErrorCode.FORBIDDEN, SetProfile)
+    check_own(wire.ocid, "ocid", account, SetProfile)
     for name in wire.data:
         if name in _NOT_SETTABLE:
             raise DecodeError(f"`{name}` cannot be set", ErrorCode.FORBIDDEN, SetProfile)
@@ -151,7 +137,7 @@ def _set_account(members: Members, account: AccountId, limits: Limits) -> Reques
     settings = shaped(wire.data, _Settings)
     command = SetProfile(account, avatar_hash=settings.avatar_hash, status=settings.status)
     if settings.nickname is not UNSET:
-        command.nickname = _nickname(settings.nickname, limits)
+        command.nickname = texts.nickname(settings.nickname, limits)
     if settings.avatar is not UNSET:
         command.avatar = stored(settings.avatar, limits)
     return Request(command)
@@ -172,7 +158,7 @@ def _register(members: Members, account: AccountId, limits: Limits) -> Request:
     email = credentials.email(wire.email)
     nickname = wire.name or email.partition("@")[0][: limits.nickname_characters]
     secret = credentials.password(wire.password)
-    return Request(Register(secret=secret, nickname=_nickname(nickname, limits), email=email))
+    return Request(Register(secret=secret, nickname=texts.nickname(nickname, limits), email=email))
 
 
 class _Login(msgspec.Struct):
@@ -182,13 +168,10 @@ class _Login(msgspec.Struct):
 
 
 def _login(members: Members, account: AccountId, limits: Limits) -> Request:
-    """6: login_type 0 is by e-mail, 1 by ocid. What is no number at all is nobody's, and fails like a wrong one."""
+    """6: login_type 0 is by e-mail, 1 by ocid."""
     wire = shaped(members, _Login)
-    if wire.login_type == 0:
-        kind, identifier = IdentifierKind.EMAIL, str(wire.account)[:_ACCOUNT_CHARACTERS]
-    else:
-        kind, identifier = IdentifierKind.ID, str(parse_id(wire.account) or 0)
-    return Request(Login(kind=kind, identifier=identifier, secret=credentials.password(wire.password)))
+    kind = IdentifierKind.ID if wire.login_type else IdentifierKind.EMAIL
+    return Request(login(kind, wire.account, wire.password))
 
 
 # 新建会话
@@ -204,25 +187,15 @@ class _NewSession(msgspec.Struct):
 def _new_session(members: Members, account: AccountId, limits: Limits) -> Request:
     """8: a closed group; each member is one however often it is named."""
     wire = shaped(members, _NewSession)
-    if len(wire.name) > limits.group_name_characters:
-        raise DecodeError(f"a name has at most {limits.group_name_characters} characters", ErrorCode.TOO_LARGE)
     return Request(
         CreateChat(
             members=[AccountId(number) for number in dict.fromkeys(member.number for member in wire.members)],
-            name=wire.name,
+            name=wire.name and texts.group_name(wire.name, limits),
             avatar=stored(wire.avatar, limits),
             avatar_hash=wire.avatar_hash,
             join_policy=JoinPolicy.CLOSED,
         )
     )
-
-
-def _nickname(text: str, limits: Limits) -> str:
-    if not text:
-        raise DecodeError("the nickname is empty")
-    if len(text) > limits.nickname_characters:
-        raise DecodeError(f"a nickname has at most {limits.nickname_characters} characters", ErrorCode.TOO_LARGE)
-    return text
 
 
 _READERS: Mapping[int, Callable[[Members, AccountId, Limits], Request]] = {

@@ -2,10 +2,11 @@
 
 import msgspec
 
+from services.edge.dialects.ourchat_envelope import ocid
 from services.edge.dialects.ourchat_v2.codes import Code
 from services.edge.dialects.ourchat_v2.segments import WireSegment, to_wire
 from shared.contract.auth import Authenticated
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import ChatId
 from shared.contract.model import Message, Segment
 
 _encode = msgspec.json.Encoder().encode
@@ -26,18 +27,13 @@ class _Message(msgspec.Struct):
     msg: list[WireSegment]
 
 
-def ocid(account: AccountId) -> str:
-    """The OC number, padded to ten digits."""
-    return f"{account:010d}"
-
-
 def message(message: Message, segments: tuple[Segment, ...], base_url: str) -> bytes:
     sender = _Sender(ocid(message.sender), str(message.chat))
     wire = [to_wire(segment, base_url) for segment in segments]
     return _encode(_Message(0, message.time, str(message.id), sender, wire))
 
 
-def status(code: Code, status: int) -> bytes:
+def status(code: int, status: int) -> bytes:
     """`{"code", "status"}`: most replies are no more."""
     return _encode({"code": code, "status": status})
 

@@ -1,20 +1,12 @@
 """How v2 says that a request failed: which replies have a status for which error; all else is an 18."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
+from services.edge.dialects.ourchat_envelope import Refusal
 from services.edge.dialects.ourchat_v2.codes import Code
 from shared.contract.auth import DeleteAccount, Login, Register
 from shared.contract.errors import ErrorCode
 from shared.contract.session import CreateChat, SetProfile
-
-
-class Refusal(NamedTuple):
-    """The reply to a request, and its status for each error; None where the reply has none, and 18 is sent."""
-
-    reply: Code
-    statuses: Mapping[ErrorCode, int | None]
-
 
 REFUSALS: Mapping[object, Refusal] = {
     # 1 服务器错误, 2 邮箱重复

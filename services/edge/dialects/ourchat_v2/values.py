@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from services.edge.dialects.addresses import Face, face
-from services.edge.dialects.ourchat_v2.encode import ocid
+from services.edge.dialects.ourchat_envelope import ocid
 from shared.contract.ids import AccountId
 from shared.contract.session import AccountView, ChatView
 

@@ -105,7 +105,8 @@ def check_sound(request: Request) -> None:
     assert msgspec.msgpack.encode(command)
     if isinstance(command, PostMessage):
         texts = [segment.text for segment in command.segments if isinstance(segment, Text)]
-        assert 1 <= command.chat < 2**63
+        assert (command.chat == 0) != (command.to == NOBODY)
+        assert 0 <= command.chat < 2**63 > command.to >= 0
         assert any(texts) or len(texts) < len(command.segments) <= LIMITS.segments_per_message
         assert sum(len(text.encode()) for text in texts) <= LIMITS.message_text_bytes
 

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from services.edge.dialects.ourchat_v2.refusals import REFUSALS, Refusal
+from services.edge.dialects.ourchat_envelope import Refusal
+from services.edge.dialects.ourchat_v2.refusals import REFUSALS
 from services.edge.requests import Command
 from shared.contract.errors import ErrorCode
 

@@ -1,0 +1,60 @@
+"""What the OurChat dialects have in common: how numbers are written, whose a frame may be, how a login is read."""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from services.edge.dialects import credentials
+from services.edge.dialects.base import DecodeError
+from services.edge.dialects.json_frames import WireId, integer, parse_id, read_object
+from services.edge.requests import Frame
+from shared.contract.auth import IdentifierKind, Login
+from shared.contract.errors import ErrorCode
+from shared.contract.ids import AccountId
+from shared.settings import Limits
+
+_ACCOUNT_CHARACTERS = 256
+"""More than an e-mail address has: what is cut is nobody's either way."""
+
+Members = dict[str, Any]
+
+
+class Enveloped(NamedTuple):
+    """A frame of v0 or v1: `{"code", "data"}`, and what else it holds is not looked at."""
+
+    code: int
+    data: Members
+
+
+class Refusal(NamedTuple):
+    """The reply to a request, and its status for each error; None where the reply has none, and 18 is sent."""
+
+    reply: IntEnum
+    statuses: Mapping[ErrorCode, int | None]
+
+
+def enveloped(frame: Frame, limits: Limits) -> Enveloped:
+    """Raises DecodeError."""
+    members = read_object(frame, limits)
+    code, data = integer(members, "code"), members.get("data")
+    if not isinstance(data, dict):
+        raise DecodeError("`data` must be an object")
+    return Enveloped(code, data)
+
+
+def ocid(account: AccountId) -> str:
+    """The OC number as v0 and v2 write it, padded to ten digits."""
+    return f"{account:010d}"
+
+
+def check_own(claimed: WireId, name: str, account: AccountId, context: object = None) -> None:
+    """Nobody speaks for somebody else. Raises DecodeError."""
+    if AccountId(claimed.number) != account:
+        raise DecodeError(f"`{name}` is not the account of this connection", ErrorCode.FORBIDDEN, context)
+
+
+def login(kind: IdentifierKind, account: str | int, password: str) -> Login:
+    """By OC number, or by e-mail address. What is no number at all is nobody's, and fails like a wrong one."""
+    number = kind is IdentifierKind.ID
+    identifier = str(parse_id(account) or 0) if number else str(account)[:_ACCOUNT_CHARACTERS]
+    return Login(kind=kind, identifier=identifier, secret=credentials.password(password))

@@ -1,0 +1,34 @@
+"""Which texts a frame may hold, in every dialect: what is empty or too long is a DecodeError."""
+
+from services.edge.dialects.base import DecodeError
+from shared.contract.errors import ErrorCode
+from shared.contract.model import Segment, Text
+from shared.settings import Limits
+
+
+def nickname(text: str, limits: Limits) -> str:
+    return _name(text, "nickname", limits.nickname_characters)
+
+
+def group_name(text: str, limits: Limits) -> str:
+    return _name(text, "name", limits.group_name_characters)
+
+
+def _name(text: str, what: str, characters: int) -> str:
+    if not text:
+        raise DecodeError(f"the {what} is empty")
+    if len(text) > characters:
+        raise DecodeError(f"a {what} has at most {characters} characters", ErrorCode.TOO_LARGE)
+    return text
+
+
+def said(segments: tuple[Segment, ...], limits: Limits) -> tuple[Segment, ...]:
+    """The segments of a message that somebody may say."""
+    if len(segments) > limits.segments_per_message:
+        raise DecodeError(f"a message has at most {limits.segments_per_message} segments", ErrorCode.TOO_LARGE)
+    texts = [segment.text for segment in segments if isinstance(segment, Text)]
+    if len(texts) == len(segments) and not any(texts):
+        raise DecodeError("the message is empty")
+    if sum(len(text.encode()) for text in texts) > limits.message_text_bytes:
+        raise DecodeError(f"a message has at most {limits.message_text_bytes} bytes of text", ErrorCode.TOO_LARGE)
+    return segments
