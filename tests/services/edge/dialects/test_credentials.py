@@ -18,7 +18,9 @@ def test_anything_else_is_plain(text: str) -> None:
     assert credentials.password(text) == Secret(Scheme.PLAIN, text)
 
 
-@pytest.mark.parametrize(("text", "scheme"), [(HEX[:32], Scheme.MD5), (HEX[:32].upper(), Scheme.MD5), (HEX, Scheme.PLAIN)])
+@pytest.mark.parametrize(
+    ("text", "scheme"), [(HEX[:32], Scheme.MD5), (HEX[:32].upper(), Scheme.MD5), (HEX, Scheme.PLAIN)]
+)
 def test_a_dialect_may_have_another_hash(text: str, scheme: Scheme) -> None:
     assert credentials.password(text, Scheme.MD5) == Secret(scheme, text.lower())
 
