@@ -1,7 +1,8 @@
 """Frames as data: what each dialect reads and writes, beside the canonical values, one file per dialect.
 
 A vector is one of
-- a request: the frame `in`, the `command` it means, and `replies`: to an `answer` or a `failure`, the frames `out`;
+- a request: the frame `in`, the `command` it means, the `token` it bears and whose `account` that must be, and
+  `replies`: to an `answer` or a `failure`, the frames `out`;
 - a frame that cannot be understood: `in`, the code of the `error`, and, where it matters, the frames `out`;
 - an `event`, or somebody's `message`, and the frames `out`.
 
@@ -18,14 +19,14 @@ import msgspec
 
 from services.edge.requests import Answer, Command, Event, Shown
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
+from shared.contract.ids import NOBODY, AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Face, Message, Segment, pack_segments
 
 _HERE = Path(__file__).parent
 
 
 class Said(msgspec.Struct, forbid_unknown_fields=True):
-    """A message with its segments in the clear; `face` and `to` as it is shown with."""
+    """A message with its segments in the clear; `face`, `to` and `dialect` as it is shown with."""
 
     chat: ChatId
     index: int
@@ -35,10 +36,11 @@ class Said(msgspec.Struct, forbid_unknown_fields=True):
     segments: tuple[Segment, ...]
     face: Face | None = None
     to: AccountId | None = None
+    dialect: str = ""
 
     @property
     def shown(self) -> Shown:
-        return Shown(self.message, self.segments, self.face, self.to)
+        return Shown(self.message, self.segments, self.face, self.to, self.dialect)
 
     @property
     def message(self) -> Message:
@@ -66,6 +68,8 @@ class Vector(msgspec.Struct, forbid_unknown_fields=True):
     shown: bool = False
     frame: Any = msgspec.field(name="in", default=None)
     command: dict[str, Any] | None = None
+    token: str = ""
+    account: AccountId = NOBODY
     replies: list[Reply] = []
     error: ErrorCode | None = None
     event: dict[str, Any] | None = None

@@ -61,6 +61,7 @@ def check_request(entry: Entry, vector: Vector) -> None:
         dialect = given(entry, vector.given)
         (request,) = dialect.decode(wire(vector.frame), 0.0)
         assert request.command == canonical(vector.command, COMMANDS)
+        assert (request.token, request.account) == (vector.token, vector.account)
         assert msgspec.msgpack.encode(request.command), "it must be fit for the bus"
         if reply is not None:
             check_out(replied(dialect, request, reply), reply.out)
