@@ -267,7 +267,7 @@ class Bus:
         while (left := deadline - time.monotonic()) > 0:
             attempt = min(left, _ATTEMPT_SECONDS) if retry else left
             try:
-                return (await self._client.request(subject, payload, timeout=attempt, headers=headers)).data
+                return await self._request_once(subject, payload, attempt, headers)
             except nats.errors.NoRespondersError:
                 if not wait_for_service:
                     break
@@ -281,6 +281,17 @@ class Bus:
                 _log.warning("request not sent", subject=subject, error=repr(error))
                 break
         raise Unavailable(subject)
+
+    async def _request_once(self, subject: str, payload: bytes, seconds: float, headers: dict[str, str]) -> bytes:
+        """A cancellation that comes together with the answer is not forgotten, as `asyncio.wait_for` (in nats-py) does
+        before Python 3.12."""
+        task = asyncio.current_task()
+        cancellations = task.cancelling() if task is not None else 0
+        try:
+            return (await self._client.request(subject, payload, timeout=seconds, headers=headers)).data
+        finally:
+            if task is not None and task.cancelling() > cancellations:
+                raise asyncio.CancelledError
 
     def _answer(self, route: Route[Q, R], data: bytes) -> R:
         body = memoryview(data)[1:]

@@ -5,9 +5,11 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import nats.errors
 import pytest
+from nats.aio.client import Client
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
@@ -305,3 +307,23 @@ async def test_a_process_that_the_broker_turns_away_ends(nats_server: NatsServer
     finally:
         asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
         nats_server.config.write_bytes(config)
+
+
+async def test_a_cancellation_that_comes_with_the_answer_is_not_forgotten(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge = serving(nats_server), new_bus(nats_server, "edge")
+    async with running(*edge):
+        request = Client.request
+
+        async def both(client: Client, *args: Any, **kwargs: Any) -> Any:
+            answer = await request(client, *args, **kwargs)
+            together = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_soon(together.set_result, answer)
+            asyncio.get_running_loop().call_soon(asking.cancel)
+            return await asyncio.wait_for(together, 5)
+
+        monkeypatch.setattr(Client, "request", both)
+        asking = asyncio.create_task(edge[1].ask(on.WATCH, Watch()))
+        await asyncio.wait([asking])
+        assert asking.cancelled()
