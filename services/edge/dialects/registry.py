@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from services.edge.dialects.base import Dialect, Surroundings
 from services.edge.dialects.detection import Opening, dialect_of, read
 from services.edge.dialects.ourchat_v2 import OurChatV2
+from services.edge.dialects.service_code import Service
 from services.edge.requests import Binary, Frame
 
 
@@ -28,6 +29,7 @@ class Entry:
 
 DIALECTS: tuple[Entry, ...] = (
     Entry("ourchat-v2", "/ws/ourchat-v2", "ourchat.v2", OurChatV2),
+    Entry("service", "/ws/service", "service", Service),
 )  # fmt: skip
 
 UNDECIDED_PATHS = ("/", "/ws")

@@ -1,0 +1,133 @@
+"""service: JSON objects, requests with a `service_code`, replies with a `state_code`; every request bears a token."""
+
+from collections.abc import Sequence
+from typing import assert_never
+from urllib.parse import parse_qs
+
+from services.edge.dialects.base import Dialect, Push, Request, Surroundings
+from services.edge.dialects.service_code import encode
+from services.edge.dialects.service_code.codes import Code
+from services.edge.dialects.service_code.decode import Asked, request_of
+from services.edge.dialects.service_code.refusals import refusal
+from services.edge.dialects.service_code.secrets import Opener
+from services.edge.requests import (
+    Answer,
+    ChatAppeared,
+    Event,
+    Frame,
+    MaintenanceChanged,
+    NothingToVerify,
+    OwnMessage,
+    Page,
+    ServerStatus,
+    Shown,
+    VerificationEnded,
+    VerificationMailed,
+)
+from shared.contract.auth import Authenticated, Login, Register, VerificationNeeded
+from shared.contract.edge import (
+    ChatRenamed,
+    FriendshipAnswered,
+    FriendshipRequested,
+    MembershipAnswered,
+    MembershipApplied,
+    ProfileChanged,
+)
+from shared.contract.errors import Failure
+from shared.contract.ids import NOBODY, AccountId
+from shared.contract.session import AccountView, ChatView, ChatViews, Done, MembershipRequested, Requests
+
+
+class Service(Dialect):
+    """See services.edge.dialects.base. Nothing is pushed unless the address (`?push=1`) or the login asks for it."""
+
+    name = "service"
+    reads_at_login = False
+    names_senders = True
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        super().__init__(surroundings)
+        self._opener = Opener()
+        self._asks_always = parse_qs(surroundings.query).get("push") == ["1"]
+        self._asks = self.is_told_messages = self._asks_always
+
+    # Frames in
+
+    def decode(self, frame: Frame, now: float) -> Sequence[Request]:
+        request = request_of(frame, self._opener, self.limits)
+        if isinstance(request.command, Login | Register):
+            self._asks = self._asks_always or _asked(request).push
+        return (request,)
+
+    # Frames out
+
+    def answer(self, request: Request, answer: Answer, now: float) -> tuple[Frame, ...]:
+        return (self._reply(request, answer),)
+
+    def _reply(self, request: Request, answer: Answer) -> Frame:
+        match answer:
+            case Authenticated(token=token):
+                self._opened_by(request)
+                return encode.success(token=token)
+            case VerificationNeeded():
+                return encode.failed("the e-mail address of this account must be verified first")
+            case OwnMessage(message):
+                return encode.success(index=message.index)
+            case Page(messages) if _asked(request).code is Code.RECEIVE:
+                return encode.success(values=[encode.received(shown, self.base_url) for shown in messages])
+            case Page(messages):
+                return encode.ok({"values": [encode.value(shown, self.base_url) for shown in messages]})
+            case ChatViews(chats):
+                return encode.chats(chats)
+            case MembershipRequested(joined):
+                return encode.success() if joined else encode.failed("you have applied; the group has yet to approve")
+            case ChatView(chat):
+                return encode.success(chat=chat.id)
+            case NothingToVerify() | VerificationMailed() | ServerStatus() | AccountView() | Done() | Requests():
+                raise TypeError("no service client can ask for this")
+            case _:
+                assert_never(answer)
+
+    def _opened_by(self, request: Request) -> None:
+        command = request.command
+        assert isinstance(command, Login | Register)
+        if not request.token:
+            self._opener = Opener(command.secret.value)
+
+    def refuse(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
+        kind = None if request is None else type(request.command)
+        if kind in (Login, Register):
+            self._asks = self.is_told_messages
+        return (refusal(kind, failure),)
+
+    def tell(self, event: Event, now: float) -> tuple[Push, ...]:
+        match event:
+            case (
+                ChatAppeared()
+                | MaintenanceChanged()
+                | VerificationEnded()
+                | ProfileChanged()
+                | FriendshipRequested()
+                | FriendshipAnswered()
+                | MembershipApplied()
+                | MembershipAnswered()
+                | ChatRenamed()
+            ):
+                return ()
+            case _:
+                assert_never(event)
+
+    def encode_message(self, shown: Shown) -> tuple[Frame, ...]:
+        return (encode.push(shown, self.base_url),)
+
+    # The login
+
+    def entered(self, account: AccountId, now: float) -> None:
+        self._opener = Opener()
+        if account != NOBODY:
+            self.is_told_messages = self._asks
+
+
+def _asked(request: Request) -> Asked:
+    assert isinstance(request.context, Asked)
+    return request.context

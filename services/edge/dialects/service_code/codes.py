@@ -1,0 +1,24 @@
+"""The requests of service by their `service_code`, under the headings of its document."""
+
+from enum import IntEnum
+
+
+class Code(IntEnum):
+    LOGIN = 1
+    """登录."""
+    REGISTER = 2
+    """注册."""
+    GET_CHAT = 3
+    """获取Chat: messages, newest first."""
+    FIND_CHATS = 4
+    """找Chat."""
+    SAY = 5
+    """收发."""
+    JOIN = 6
+    """加入群聊."""
+    CREATE = 7
+    """创建群聊."""
+    PUSH = 8
+    """From the server, to who has asked for pushes."""
+    RECEIVE = 9
+    """接收消息: messages, oldest first, or from the end newest first."""

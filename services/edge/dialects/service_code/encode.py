@@ -1,0 +1,76 @@
+"""service, server to client: the frames, byte for byte."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from services.edge.dialects.rendering import rendered
+from services.edge.dialects.service_code.codes import Code
+from services.edge.requests import Shown
+from shared.contract.model import ChatKind, Face
+from shared.contract.session import ChatWithFaces
+
+_encode = msgspec.json.Encoder().encode
+_OK = 200
+
+_TYPES: Mapping[ChatKind, str] = {ChatKind.GROUP: "chat", ChatKind.PRIVATE: "user", ChatKind.SERVICE: "service"}
+
+
+def success(**more: object) -> bytes:
+    """服务器返回值(成功)."""
+    return ok({"msg": "success", **more})
+
+
+def ok(content: dict[str, object]) -> bytes:
+    return _encode({"state_code": _OK, "content": content})
+
+
+def failed(cause: str) -> bytes:
+    """服务器返回值(失败): sound, but refused."""
+    return ok({"msg": "failed", "cause": cause})
+
+
+def error(state: int, text: str) -> bytes:
+    """服务器返回值(其他失败)."""
+    return _encode({"state_code": state, "content": {"msg": text}})
+
+
+def push(shown: Shown, base_url: str) -> bytes:
+    content = {"chat": shown.message.chat, "values": [received(shown, base_url)]}
+    return _encode({"service_code": Code.PUSH, "content": content})
+
+
+def value(shown: Shown, base_url: str) -> dict[str, object]:
+    """获取Chat: a message; `time` in Unix seconds."""
+    message = shown.message
+    return {
+        "id": _face(shown).uuid,
+        "content": rendered(shown.segments, base_url),
+        "index": message.index,
+        "time": message.time // 1000,
+    }
+
+
+def received(shown: Shown, base_url: str) -> dict[str, object]:
+    """接收消息: a message with its sender's name."""
+    return {"name": _face(shown).nickname, **value(shown, base_url)}
+
+
+def _face(shown: Shown) -> Face:
+    return shown.face or Face(str(shown.message.sender), "")
+
+
+def chats(views: Iterable[ChatWithFaces]) -> bytes:
+    """找Chat, with both forms of a chat's kind that the document has."""
+    return ok({"values": [_chat(view) for view in views]})
+
+
+def _chat(view: ChatWithFaces) -> dict[str, object]:
+    chat = view.chat
+    return {
+        "id": chat.id,
+        "name": chat.name or "、".join(face.nickname for face in view.members),
+        "type": _TYPES[chat.kind],
+        "is_group": chat.kind is ChatKind.GROUP,
+        "usrs": [{"id": face.uuid} for face in view.members],
+    }
