@@ -6,6 +6,7 @@ it happens completely or not at all, and two at once are safe. A database that a
 alone, so that versions N-1 and N run side by side during an upgrade.
 """
 
+import time
 import zlib
 from pathlib import Path
 
@@ -23,6 +24,7 @@ _log = log(__name__)
 
 _SERVICES = Path(__file__).parents[1] / "services"
 _LOCK = 0x6472_6167
+_PATIENCE_SECONDS = 10.0
 
 
 class NotMigrated(Unprepared):
@@ -34,7 +36,7 @@ def upgrade(service: str, url: str) -> None:
     Raises sqlalchemy.exc.SQLAlchemyError."""
     engine = make_engine(url)
     try:
-        with engine.connect() as connection:
+        with _connect(engine) as connection:
             connection = connection.execution_options(begin="BEGIN IMMEDIATE")
             with connection.begin():
                 if connection.dialect.name == "postgresql":
@@ -54,6 +56,19 @@ def require_current(service: str, connection: sa.Connection) -> None:
             f"the database of {service} is at revision {', '.join(current) or 'none'}, this version needs "
             f"{script.get_current_head()}: run `dragoman migrate`"
         )
+
+
+def _connect(engine: sa.Engine) -> sa.Connection:
+    """Two first connections at once to a new SQLite file are in each other's way: SQLite does not wait when it turns
+    the write-ahead log on."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return engine.connect()
+        except sa.exc.OperationalError as error:
+            if "database is locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def _run(connection: sa.Connection, script: ScriptDirectory, service: str) -> None:
