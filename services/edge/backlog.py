@@ -13,16 +13,14 @@ from typing import Protocol
 
 from services.edge.asking import insist
 from services.edge.encoding import Encoded
-from services.edge.gaps import BEYOND
 from services.edge.node import Node
 from services.edge.residents import Resident
-from services.edge.streams import ChatStream
+from services.edge.streams import BEYOND, ChatStream
 from shared.contract import subjects
 from shared.contract.errors import Refused
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import ChatSync, Sync, SyncChat, Synced
 from shared.contract.model import Message
-from shared.database import now_ms
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -49,7 +47,7 @@ class Reader(Protocol):
 @dataclass(slots=True)
 class _Rest:
     """What is left of a chat: after an index (None: from the account's first unread one), without what is `read`, save
-    for what came live since the login: from `fresh` on."""
+    for what is newer than the login: from index `fresh` on."""
 
     chat: ChatId
     account: AccountId
@@ -67,68 +65,55 @@ class Backlog:
     """How far one connection has read each chat: what is not reached yet, or read already, is no news."""
 
     __slots__ = (
-        "_answered",
-        "_complete",
-        "_first_page",
-        "_last",
-        "_node",
-        "_reader",
-        "_resident",
-        "_since",
-        "_turned_up",
-    )
+        "_answered", "_first_page", "_last", "_node", "_reader", "_resident", "_turned_up", "complete",
+    )  # fmt: skip
 
     def __init__(self, node: Node, reader: Reader, resident: Resident, *, complete: bool = False) -> None:
         self._node = node
         self._reader = reader
         self._resident = resident
-        self._since = now_ms()
         self._first_page: Synced | None = None
         self._last: dict[ChatId, int] = {}
         self._turned_up: dict[ChatId, int] = {}
-        """Chats still to be read that had news, and from which index on these are newer than the login."""
+        """Chats still to be read that had news, and from which index on."""
         self._answered: set[tuple[ChatId, int]] = set()
         """The connection's own messages."""
-        self._complete = complete
+        self.complete = complete
         """Every chat has been reached: one without a position has no backlog."""
 
     # What comes meanwhile
 
     def covers(self, message: Message) -> bool:
         """Whether the backlog holds this message, so that it must not be pushed as news."""
-        position = self._last.get(message.chat)
+        chat, index = message.chat, message.index
+        position = self._last.get(chat)
         if position is None:
-            if not self._complete:
-                self._note(message)
-            return not self._complete
-        if position == _READING or message.index <= position:
+            if not self.complete:
+                self._turned_up[chat] = min(index, self._turned_up.get(chat, BEYOND))
+            return not self.complete
+        if position == _READING or index <= position:
             return True
-        if self._complete:
-            del self._last[message.chat]  # the stream has passed it
+        if self.complete:
+            del self._last[chat]  # the stream has passed it
         return False
-
-    def _note(self, message: Message) -> None:
-        """The snapshot may call a message read that came here after the login, since it is the account's own or
-        another device has got it: it is wanted here nevertheless. An older one may be repeated, and is not."""
-        fresh = message.index if message.time >= self._since else BEYOND
-        self._turned_up[message.chat] = min(fresh, self._turned_up.get(message.chat, BEYOND))
 
     def answered(self, chat: ChatId, index: int) -> None:
         """The connection has got this message as an answer."""
         if not self.passed:
             self._answered.add((chat, index))
 
-    def turned_up(self, chat: ChatId) -> None:
-        """News of this chat did not come: read it, too."""
+    def turned_up(self, chat: ChatId, fresh: int) -> None:
+        """News of this chat did not come: read it, too. After the sync, what comes from index `fresh` on is news in any
+        case."""
         if chat not in self._last:
-            self._turned_up.setdefault(chat, BEYOND)
-            if self._complete:
+            self._turned_up[chat] = min(fresh if self.complete else BEYOND, self._turned_up.get(chat, BEYOND))
+            if self.complete:
                 self._last[chat] = _READING
 
     @property
     def passed(self) -> bool:
         """Nothing but plain delivery is left."""
-        return self._complete and not self._last
+        return self.complete and not self._last
 
     # Reading
 
@@ -144,12 +129,12 @@ class Backlog:
 
     async def read_all(self) -> None:
         """Everything unread in every chat."""
-        page = self._first_page or await self._ask(ChatId(0))
-        self._first_page = None
+        first = self._first_page
+        page = first or await self._ask(ChatId(0))
         while page is not None:
             self._reader.knows([entry.chat for entry in page.chats])
             for entry in page.chats:
-                await self._read(entry)
+                await self._read(entry, after_login=page is not first)
             page = await self._ask(page.chats[-1].chat) if page.more else None
         await self.read_turned_up()
 
@@ -167,22 +152,24 @@ class Backlog:
             chat = next(iter(self._turned_up))
             fresh = self._turned_up.pop(chat)
             await self._read_on(_Rest(chat, self._resident.account, None, fresh))
-        self._complete = True
+        self.complete = True
         self._answered.clear()
         for chat, last in list(self._last.items()):
             stream = self._node.chats.stream(chat)
             if stream is None or stream.delivered(last):
                 del self._last[chat]
 
-    async def _read(self, entry: ChatSync) -> None:
-        """One chat of a sync, to its head."""
+    async def _read(self, entry: ChatSync, *, after_login: bool) -> None:
+        """One chat of a sync, to its head. In a snapshot of after the login, what has come live is news even if it is
+        read already."""
         account, chat = self._resident.account, entry.chat
         stream = self._node.chats.joined(self._resident, chat, entry.head)
         if stream is None:
             return
         if entry.unread_from > entry.read_index + 1:
             self._node.read_flush.read(account, {chat: [(entry.read_index + 1, entry.unread_from - 1)]})
-        fresh = min(self._turned_up.pop(chat, BEYOND), entry.head + 1)
+        live = self._turned_up.pop(chat, BEYOND)
+        fresh = min(live, entry.head + 1) if after_login else entry.head + 1
         after = min(entry.upto, fresh - 1)
         self._show(message for message in entry.messages if message.index <= after)
         self._last[chat] = after

@@ -7,7 +7,7 @@ from services.edge.encoding import Encoded
 from services.edge.metrics import Metrics
 from services.edge.requests import ChatAppeared
 from services.edge.residents import Recipient, Resident, Residents
-from services.edge.streams import ChatStream, Offer
+from services.edge.streams import BEYOND, ChatStream, Offer
 from shared.contract.edge import ChatCreated, MembershipChanged
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Message, Role
@@ -86,8 +86,8 @@ class Chats:
         head = None if notice.chat in self._streams else 0
         for account in notice.members:
             if resident := self._residents.get(account):
-                self.joined(resident, notice.chat, head)
-                _tell(resident, notice.chat)
+                self._appeared(resident, notice.chat, head, 1)
+                resident.tell(ChatAppeared(notice.chat))
         if head == 0 and (stream := self._streams.get(notice.chat)):
             stream.version = stream.heard = notice.version
 
@@ -98,16 +98,24 @@ class Chats:
         news = stream is None or stream.change(notice.account, notice.version, member=member and resident is not None)
         if resident is not None and member:
             resident.left.discard(notice.chat)
-            if news and (joined := self.joined(resident, notice.chat, None)):
+            if news and (joined := self._appeared(resident, notice.chat, None, notice.first_index)):
                 joined.heard = max(joined.heard, notice.version)
             if notice.chat in resident.chats:
-                _tell(resident, notice.chat)
+                resident.tell(ChatAppeared(notice.chat))
         elif resident is not None and news:
             resident.left.add(notice.chat)
             self.left(resident, notice.chat)
         if stream is not None:
             self._drop_if_idle(notice.chat, stream)
             self.pass_on(notice.chat, stream, stream.drain())
+
+    def _appeared(self, resident: Resident, chat: ChatId, head: int | None, first: int) -> ChatStream | None:
+        """An account that is past its sync is in the chat, and may have missed what the stream has passed from index
+        `first` on."""
+        stream, known = self._streams.get(chat), chat in resident.chats
+        if stream is not None and stream.delivered(first) and not known:
+            resident.catch_up(chat, BEYOND)
+        return self.joined(resident, chat, head)
 
     @contextmanager
     def reading(self, chat: ChatId, stream: ChatStream) -> Iterator[None]:
@@ -142,7 +150,7 @@ class Chats:
         chat = message.chat
         stream = self._streams.get(chat)
         if recipients is not None and (stream is None or not stream.members.issuperset(recipients)):
-            stream = self._meet(chat, recipients)
+            stream = self._meet(chat, recipients, message.index)
         if stream is None:
             return
         if stream.delivered(message.index):
@@ -150,11 +158,14 @@ class Chats:
             return
         self.pass_on(chat, stream, stream.offer(Offer(message, recipients, version)))
 
-    def _meet(self, chat: ChatId, recipients: Iterable[AccountId]) -> ChatStream | None:
-        """Accounts here that were not known to be in the chat: the membership event is still on its way."""
+    def _meet(self, chat: ChatId, recipients: Iterable[AccountId], index: int) -> ChatStream | None:
+        """Accounts here that were not known to be in the chat: the membership event is still on its way, or lost with
+        messages before this one."""
         stream = self._streams.get(chat)
         for account in recipients:
             if (resident := self._residents.get(account)) and chat not in resident.chats:
+                if stream is not None and stream.head is not None and chat not in resident.left:
+                    resident.catch_up(chat, index)
                 stream = self.joined(resident, chat, None) or stream
         return stream
 
@@ -195,11 +206,6 @@ class Chats:
                 except Exception:
                     _fail(recipient, offer.message)
         self._metrics.delivered.inc(count)
-
-
-def _tell(resident: Resident, chat: ChatId) -> None:
-    for recipient in resident.recipients:
-        recipient.tell(ChatAppeared(chat))
 
 
 def _fail(recipient: Recipient, message: Message) -> None:

@@ -224,13 +224,13 @@ class Client:
         if self._backlog is backlog:
             self.reading = self.node.tasks.start(self._read(backlog.read_all()), "sync")
 
-    def catch_up(self, chat: ChatId) -> None:
+    def catch_up(self, chat: ChatId, fresh: int) -> None:
         if self._resident is None or self.leaving:
             return
         if self._backlog is None:
             self._backlog = Backlog(self.node, self, self._resident, complete=True)
-        self._backlog.turned_up(chat)
-        if self.reading is None or self.reading.done():
+        self._backlog.turned_up(chat, fresh)
+        if self._backlog.complete and (self.reading is None or self.reading.done()):
             self.reading = self.node.tasks.start(self._read(self._backlog.read_turned_up()), "sync chats")
 
     async def _read(self, backlog: Coroutine[Any, Any, None]) -> None:

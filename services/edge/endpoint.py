@@ -116,7 +116,8 @@ class Endpoint:
     async def _emptied(self, seconds: float) -> bool:
         if self.clients:
             try:
-                await asyncio.wait_for(self._empty.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await self._empty.wait()
             except TimeoutError:
                 return False
         return True

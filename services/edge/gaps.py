@@ -12,7 +12,7 @@ from services.edge.asking import insist
 from services.edge.chats import Chats
 from services.edge.metrics import Metrics
 from services.edge.residents import Residents
-from services.edge.streams import ChatStream, Offer
+from services.edge.streams import BEYOND, ChatStream, Offer
 from shared.bus import Bus
 from shared.contract import subjects
 from shared.contract.errors import Refused
@@ -27,9 +27,6 @@ _GAP_SECONDS = 0.1
 _PAUSE_SECONDS = 0.5
 _ACCOUNTS = 4_000
 """Asked for in one request: the answer names each twice."""
-
-BEYOND = 2**53
-"""An index after every message: asks for the head alone."""
 
 
 class Gaps:
@@ -93,7 +90,7 @@ class Gaps:
     async def _fill_on(self, chat: ChatId, stream: ChatStream) -> bool:
         """A page; whether it is worth asking on at once. Raises Refused."""
         wanted = set(self._residents.by_account if stream.stale else stream.members)
-        after = BEYOND if stream.head is None else stream.head
+        after = BEYOND if stream.head is None else stream.head  # beyond all: asks for the head alone
         reply = await self._ask(chat, stream, after, wanted)
         if reply is None:
             return True

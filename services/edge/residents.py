@@ -32,8 +32,9 @@ class Recipient(Protocol):
 
     def tell(self, event: Event) -> None: ...
 
-    def catch_up(self, chat: ChatId) -> None:
-        """Messages of this chat were not delivered, because the account was not known to be in it."""
+    def catch_up(self, chat: ChatId, fresh: int) -> None:
+        """Messages of this chat were not delivered, because the account was not known to be in it; from index `fresh`
+        on they are news."""
 
     def hang_up(self, code: int, reason: str) -> None: ...
 
@@ -56,6 +57,14 @@ class Resident:
         self.chats: set[ChatId] = set()
         self.left: set[ChatId] = set()
         self.requests = requests
+
+    def catch_up(self, chat: ChatId, fresh: int) -> None:
+        for recipient in self.recipients:
+            recipient.catch_up(chat, fresh)
+
+    def tell(self, event: Event) -> None:
+        for recipient in self.recipients:
+            recipient.tell(event)
 
 
 class Residents:

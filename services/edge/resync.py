@@ -10,6 +10,7 @@ from services.edge.gaps import Gaps
 from services.edge.metrics import Metrics
 from services.edge.requests import ChatAppeared
 from services.edge.residents import Resident, Residents
+from services.edge.streams import BEYOND
 from shared.bus import Bus
 from shared.contract import subjects
 from shared.contract.errors import Refused
@@ -93,12 +94,10 @@ class Resync:
     def _turned_up(self, resident: Resident, entry: ChatSync) -> None:
         """The account is in a chat that it was not known to be in. What it missed comes from the stream, unless that
         has passed it already."""
-        for recipient in resident.recipients:
-            recipient.tell(ChatAppeared(entry.chat))
+        resident.tell(ChatAppeared(entry.chat))
         missed = min(entry.unread_from - 1, entry.head)
         stream = self._chats.stream(entry.chat)
         if stream is None or stream.head is None or stream.head <= missed:
             self._chats.joined(resident, entry.chat, missed if stream is None else None)
         else:
-            for recipient in resident.recipients:
-                recipient.catch_up(entry.chat)
+            resident.catch_up(entry.chat, BEYOND)

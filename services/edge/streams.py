@@ -11,6 +11,8 @@ from typing import NamedTuple
 from shared.contract.ids import AccountId
 from shared.contract.model import Message
 
+BEYOND = 2**53
+"""An index after every message."""
 RECENT = 256
 """Messages kept while a connection is reading the chat's backlog, so that it can change over to live ones."""
 WAITING = 1024

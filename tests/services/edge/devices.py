@@ -28,8 +28,7 @@ class Wire:
         self.ended = False
         self.deaf = False
         self.mute = False
-        self.backlog = 0
-        """Bytes a deaf peer has not taken."""
+        self._untaken: list[bytes] = []
         self._something = asyncio.Event()
 
     def send(self, frames: Iterable[Frame]) -> None:
@@ -38,7 +37,7 @@ class Wire:
             if self.ended or self.closed_with is not None:
                 continue
             if self.deaf:
-                self.backlog += len(sent)
+                self._untaken.append(sent)
             else:
                 self.received.append(sent)
         self._something.set()
@@ -69,13 +68,23 @@ class Wire:
     def resume_reading(self) -> None:
         self.reading = True
 
+    def sent(self) -> int:
+        return sum(map(len, self.received)) + self.unsent()
+
     def unsent(self) -> int:
-        return self.backlog
+        return sum(map(len, self._untaken))
 
     def unacknowledged(self) -> int | None:
-        return None if self.ended else self.backlog
+        return None if self.ended else self.unsent()
 
     # The peer's doing
+
+    def hear(self) -> None:
+        """Not deaf any more."""
+        self.deaf = False
+        self.received += self._untaken
+        self._untaken.clear()
+        self._something.set()
 
     def leave(self) -> None:
         """It closes in order."""
@@ -106,10 +115,18 @@ class Device:
         hello = Hello("/ws/lines", "chat.example", address, False, (), "")
         self.wire.client = self.client = endpoint.connected(hello, self.wire)
         self._refs = count(1)
+        self._seen: list[dict[str, Any]] = []
+        self._answers: dict[int, Any] = {}
 
     @property
     def seen(self) -> list[dict[str, Any]]:
-        return [msgspec.json.decode(text, type=dict[str, Any]) for text in self.wire.received]
+        for text in self.wire.received[len(self._seen) :]:
+            fields = msgspec.json.decode(text, type=dict[str, Any])
+            self._seen.append(fields)
+            if "re" in fields:
+                assert fields["re"] not in self._answers or fields["re"] is None
+                self._answers[fields["re"]] = fields.get("ok", fields.get("error"))
+        return self._seen
 
     def say(self, **fields: object) -> int:
         """Send a frame; returns the reference that its answer will carry."""
@@ -127,7 +144,9 @@ class Device:
 
     @property
     def answers(self) -> dict[int, Any]:
-        return {seen["re"]: seen.get("ok", seen.get("error")) for seen in self.seen if "re" in seen}
+        """By reference; there is never a second one."""
+        assert self.seen is self._seen
+        return self._answers
 
     @property
     def answered(self) -> list[int]:
@@ -137,6 +156,12 @@ class Device:
     async def login(self, account: int) -> "Device":
         assert await self.ask(do="login", account=account) == account
         return self
+
+    async def synced(self) -> None:
+        """What was missed at login is read."""
+        assert self.client.reading is not None
+        await asyncio.wait([self.client.reading], timeout=PATIENCE_SECONDS)
+        assert self.client.reading.done()
 
     async def post(self, chat: int, text: str) -> int:
         """The index it got."""
@@ -163,7 +188,7 @@ class Device:
     async def until_texts(self, chat: int, *texts: str) -> None:
         """Exactly these were pushed, in this order."""
         await self.wire.until(lambda: len(self.texts(chat)) >= len(texts))
-        assert self.texts(chat) == list(texts)
+        assert self.texts(chat) == list(texts), f"{self.texts(chat)} instead of {list(texts)}"
 
     async def until_event(self, kind: str, told: object) -> None:
         await self.wire.until(lambda: (kind, told) in self.events)

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from shared.bus import Bus, Responder, pack
@@ -71,8 +72,11 @@ class Neighbour:
         return [request for request in self.asked if isinstance(request, kind)]
 
     async def until_asked(self, kind: type[Any], times: int = 1) -> None:
+        await self._until(lambda: len(self.of(kind)) >= times)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while len(self.of(kind)) < times:
+            while not condition():
                 self._something.clear()
                 await self._something.wait()
 
@@ -217,8 +221,10 @@ class MessageService(Neighbour):
         self.refusals: list[Failure] = []
         self.on_envelope: Callable[[NodeId, Envelope], list[Envelope]] = lambda node, envelope: [envelope]
         self.on_answer: Callable[[], Awaitable[bool]] = _acknowledge
-        self.fans_out = True
+        self.dies_after_commit = False
         self.beats = True
+        self.batches = 0
+        self.answers = 0
         self._beat_seconds = beat_seconds
         self._presence = Presence(valkey.settings("message"))
         self._counters: dict[NodeId, int] = {}
@@ -249,8 +255,11 @@ class MessageService(Neighbour):
             request, responder = await self._posts.get()
             await self.note(request)
             outcomes = [self.refusals.pop(0) if self.refusals else self.world.commit(each) for each in request.drafts]
-            if self.fans_out:
-                await self.fan_out([outcome for outcome in outcomes if isinstance(outcome, Message)])
+            if self.dies_after_commit:
+                return
+            await self.fan_out([outcome for outcome in outcomes if isinstance(outcome, Message)])
+            self.batches += 1
+            self._something.set()
             self._tasks.start(self._answer(outcomes, responder), "answer")
 
     async def _answer(self, outcomes: list[Message | Failure], responder: Responder) -> None:
@@ -258,6 +267,15 @@ class MessageService(Neighbour):
             posted = [Posted(one.id, one.index, one.time) if isinstance(one, Message) else None for one in outcomes]
             failures = {position: one for position, one in enumerate(outcomes) if isinstance(one, Failure)}
             await responder.answer(PostResults(posted, failures))
+            self.answers += 1
+            self._something.set()
+
+    async def until_fanned_out(self, times: int = 1) -> None:
+        await self._until(lambda: self.batches >= times)
+
+    async def until_answered(self, times: int = 1) -> None:
+        """So many posts have been acknowledged."""
+        await self._until(lambda: self.answers >= times)
 
     async def say(self, chat: int, sender: int, *texts: str) -> None:
         """Somebody elsewhere says something."""
@@ -280,7 +298,19 @@ class MessageService(Neighbour):
     async def send(self, node: NodeId, deliveries: list[Delivery]) -> None:
         counter = self._counters[node] = self._counters.get(node, 0) + 1
         for envelope in self.on_envelope(node, Envelope(self.replica, 1, counter, deliveries)):
-            await self.bus.publish(subjects.BROADCAST if node == ALL else subjects.deliver(node), pack(envelope))
+            await self.publish(node, envelope)
+
+    async def publish(self, node: NodeId, envelope: Envelope) -> None:
+        await self.bus.publish(subjects.BROADCAST if node == ALL else subjects.deliver(node), pack(envelope))
+
+    @staticmethod
+    def without(envelope: Envelope, account: int) -> Envelope:
+        """The same envelope, but not for this account."""
+        deliveries = [
+            replace(one, recipients=[each for each in one.recipients or () if each != account])
+            for one in envelope.deliveries
+        ]
+        return replace(envelope, deliveries=deliveries)
 
     async def _beat_all(self) -> None:
         while True:

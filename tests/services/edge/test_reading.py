@@ -10,6 +10,9 @@ from services.edge.reading import Ranges, ReadState, Unconfirmed, joined
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ReadRange
 
+BYTES = 10
+"""Of each message."""
+
 Spans = list[tuple[int, int]]
 spans = st.lists(st.tuples(st.integers(1, 50), st.integers(0, 10)).map(lambda pair: (pair[0], pair[0] + pair[1])))
 
@@ -24,7 +27,7 @@ def covered(spans: Spans) -> set[int]:
 
 class Arriving(RuleBasedStateMachine):
     """Pushes, pings and pongs in any order. The peer gets everything in order; what it got is what came before the
-    last ping that it answered."""
+    last ping that it answered, and at the end what lies within the bytes that arrived."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,12 +36,16 @@ class Arriving(RuleBasedStateMachine):
         self.since_ping: set[tuple[int, int]] = set()
         self.confirmed: set[tuple[int, int]] = set()
         self.next = {1: 1, 2: 1}
+        self.position = 0
+        self.positions: dict[tuple[int, int], int] = {}
 
     @rule(chat=st.sampled_from([1, 2]), skipped=st.integers(0, 2))
     def push(self, chat: int, skipped: int) -> None:
         index = self.next[chat] + skipped
         self.next[chat] = index + 1
-        self.unconfirmed.pushed(ChatId(chat), index)
+        self.position += BYTES
+        self.unconfirmed.pushed(ChatId(chat), index, self.position)
+        self.positions[chat, index] = self.position
         self.since_ping.add((chat, index))
 
     @rule()
@@ -54,9 +61,10 @@ class Arriving(RuleBasedStateMachine):
         self.confirmed |= confirmed
         self.before_ping = set()
 
-    @rule(arrived=st.booleans())
-    def end(self, arrived: bool) -> None:
-        expected = self.before_ping | self.since_ping if arrived else set()
+    @rule(missing=st.integers(0, 5 * BYTES))
+    def end(self, missing: int) -> None:
+        arrived = self.position - missing
+        expected = {one for one in self.before_ping | self.since_ping if self.positions[one] <= arrived}
         assert indexes(self.unconfirmed.ended(arrived)) == expected
         self.before_ping, self.since_ping = set(), set()
 
@@ -71,8 +79,8 @@ TestArriving = Arriving.TestCase
 def test_indexes_that_follow_each_other_are_one_range() -> None:
     unconfirmed = Unconfirmed()
     for index in (4, 5, 6, 8):
-        unconfirmed.pushed(ChatId(7), index)
-    assert unconfirmed.ended(True) == {7: [(4, 6), (8, 8)]}
+        unconfirmed.pushed(ChatId(7), index, BYTES)
+    assert unconfirmed.ended(BYTES) == {7: [(4, 6), (8, 8)]}
 
 
 @given(spans)

@@ -19,6 +19,7 @@ class Room:
     members: dict[AccountId, tuple[int, int]] = field(default_factory=dict)
     """First index each may see, and the first that may be unread."""
     messages: list[Message] = field(default_factory=list)
+    posted: dict[tuple[AccountId, Nonce], Message] = field(default_factory=dict)
 
     @property
     def head(self) -> int:
@@ -58,9 +59,8 @@ class World:
     def commit(self, draft: Draft) -> Message | Failure:
         """Once for each nonce."""
         room = self.rooms[draft.chat]
-        for message in room.messages:
-            if (message.sender, message.nonce) == (draft.sender, draft.nonce):
-                return message
+        if (draft.sender, draft.nonce) in room.posted:
+            return room.posted[draft.sender, draft.nonce]
         if draft.sender not in room.members:
             return Failure(ErrorCode.FORBIDDEN, "not a member")
         now = time.time_ns() // 1_000_000
@@ -70,6 +70,7 @@ class World:
         number = MessageId(sum(other.head for other in self.rooms.values()) + 1)
         message = Message(draft.chat, room.head + 1, number, draft.sender, time_ms, draft.body, draft.nonce)
         room.messages.append(message)
+        room.posted[draft.sender, draft.nonce] = message
         return message
 
     def mark_read(self, account: int, chat: int, low: int, high: int) -> None:

@@ -455,6 +455,7 @@ async def test_what_a_peer_does_not_take_is_not_acknowledged(gateway: Gateway, r
         client = await recorder.client()
         client.socket.send((LARGE,) * 5)
         everything = 5 * (len(LARGE) + 10)
+        assert client.socket.sent() == everything
         unsent = client.socket.unsent()
         assert 0 < unsent < everything
         peer.send(closing(1000))
