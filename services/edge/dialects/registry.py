@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from services.edge.dialects.base import Dialect, Surroundings
 from services.edge.dialects.detection import Opening, dialect_of, read
+from services.edge.dialects.ourchat_v0 import OurChatV0
+from services.edge.dialects.ourchat_v1 import OurChatV1
 from services.edge.dialects.ourchat_v2 import OurChatV2
 from services.edge.dialects.service_code import Service
 from services.edge.requests import Binary, Frame
@@ -28,6 +30,8 @@ class Entry:
 
 
 DIALECTS: tuple[Entry, ...] = (
+    Entry("ourchat-v0", "/ws/ourchat-v0", "ourchat.v0", OurChatV0),
+    Entry("ourchat-v1", "/ws/ourchat-v1", "ourchat.v1", OurChatV1),
     Entry("ourchat-v2", "/ws/ourchat-v2", "ourchat.v2", OurChatV2),
     Entry("service", "/ws/service", "service", Service),
 )  # fmt: skip

@@ -1,0 +1,110 @@
+"""OurChat v1 (2023): JSON objects with `code`, `time` and `data`; all ids are integers, times seconds.
+
+Applications, their answers and renamings have no replies of their own: who sent them is told like everybody else.
+"""
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from services.edge.dialects.base import Dialect, Push, Request, Surroundings
+from services.edge.dialects.ourchat_envelope import UNVERIFIED
+from services.edge.dialects.ourchat_v1 import encode
+from services.edge.dialects.ourchat_v1.decode import request_of
+from services.edge.dialects.ourchat_v1.refusals import REFUSALS
+from services.edge.requests import (
+    Answer,
+    ChatAppeared,
+    Event,
+    Frame,
+    MaintenanceChanged,
+    NothingToVerify,
+    OwnMessage,
+    Page,
+    ServerStatus,
+    Shown,
+    VerificationEnded,
+    VerificationMailed,
+)
+from shared.contract.auth import Authenticated, Register, VerificationNeeded
+from shared.contract.edge import (
+    ChatRenamed,
+    FriendshipAnswered,
+    FriendshipRequested,
+    MembershipAnswered,
+    MembershipApplied,
+    ProfileChanged,
+)
+from shared.contract.errors import Failure
+from shared.contract.ids import NOBODY, AccountId
+from shared.contract.session import AccountView, ChatView, ChatViews, Done, MembershipRequested, Requests
+
+
+class OurChatV1(Dialect):
+    """See services.edge.dialects.base."""
+
+    name = "ourchat-v1"
+    is_told_requests_at_login = True
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        super().__init__(surroundings)
+        self._account = NOBODY
+
+    def entered(self, account: AccountId, now: float) -> None:
+        self._account = account
+
+    def decode(self, frame: Frame, now: float) -> Sequence[Request]:
+        return (request_of(frame, self._account, self.limits),)
+
+    def answer(self, request: Request, answer: Answer, now: float) -> tuple[Frame, ...]:
+        match answer:
+            case OwnMessage():
+                return answer.frames
+            case Authenticated():
+                registered = isinstance(request.command, Register)
+                entered = encode.registered if registered else encode.logged_in
+                return (entered(answer, self.unix_seconds),)
+            case VerificationNeeded():
+                return self.refuse(request, UNVERIFIED)
+            case ChatView(chat):
+                return (encode.in_group(chat.id, chat.name, self._account, self.unix_seconds),)
+            case Done() | MembershipRequested():
+                return ()
+            case NothingToVerify() | VerificationMailed() | ServerStatus():
+                raise TypeError("no v1 client can ask for this")
+            case AccountView() | Requests() | ChatViews() | Page():
+                raise TypeError("no v1 client can ask for this")
+            case _:
+                assert_never(answer)
+
+    def refuse(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
+        refusal = None if request is None else REFUSALS.get(type(request.command))
+        state = refusal.statuses[failure.code] if refusal else None
+        if refusal is None or state is None:
+            return (encode.error(failure.text or failure.code, self.unix_seconds),)
+        return (encode.state(refusal.reply, state, self.unix_seconds),)
+
+    def tell(self, event: Event, now: float) -> tuple[Push, ...]:
+        frame = self._told(event, self.unix_seconds)
+        return () if frame is None else (Push((frame,)),)
+
+    def _told(self, event: Event, time: int) -> Frame | None:
+        match event:
+            case FriendshipRequested():
+                return encode.friendship_requested(event, time)
+            case FriendshipAnswered():
+                return encode.friendship_answered(event, time)
+            case MembershipApplied():
+                return encode.membership_applied(event, time)
+            case MembershipAnswered():
+                return encode.membership_answered(event, time)
+            case ChatRenamed(chat, name, by):
+                return encode.chat_renamed(chat, name, by, time)
+            case ProfileChanged(profile):
+                return encode.person_renamed(profile.id, profile.nickname, time)
+            case ChatAppeared() | MaintenanceChanged() | VerificationEnded():
+                return None
+            case _:
+                assert_never(event)
+
+    def encode_message(self, shown: Shown) -> tuple[Frame, ...]:
+        return (encode.message(shown, self.base_url),)

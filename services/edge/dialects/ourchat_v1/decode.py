@@ -1,0 +1,200 @@
+"""OurChat v1, client to server: one reader per code, each from the wire's `data` to a canonical command.
+
+The `time` of a frame is not looked at: the server's clock decides. Of two keys that exclude each other a client may
+send the other one as null.
+"""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from services.edge.dialects import credentials, texts
+from services.edge.dialects.base import DecodeError, Request
+from services.edge.dialects.json_frames import WireId, parse_id, shaped
+from services.edge.dialects.ourchat_envelope import Members, check_own, enveloped, login
+from services.edge.dialects.ourchat_v1.codes import Code
+from services.edge.requests import Frame, PostMessage
+from shared.contract.auth import IdentifierKind, Register
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import JoinPolicy, Text
+from shared.contract.session import (
+    AddMember,
+    AnswerFriendship,
+    AnswerMembership,
+    CreateChat,
+    RenameChat,
+    RequestFriendship,
+    RequestMembership,
+    SetProfile,
+)
+from shared.settings import Limits
+
+_QUOTED_CHARACTERS = 64
+
+
+def request_of(frame: Frame, account: AccountId, limits: Limits) -> Request:
+    """The request of a frame on a connection of this account. Raises DecodeError."""
+    code, data = enveloped(frame, limits)
+    reader = _READERS.get(code)
+    if reader is None:
+        raise DecodeError(f"code {code} is none that a client sends"[:_QUOTED_CHARACTERS])
+    return reader(data, account, limits)
+
+
+def _either(group: WireId | None, person: WireId | None, names: str) -> None:
+    if (group is None) == (person is None):
+        raise DecodeError(f"exactly one of {names} is needed")
+
+
+# 文本信息
+
+
+class _Sender(msgspec.Struct):
+    ocid: WireId
+    group_id: WireId | None = None
+    private_id: WireId | None = None
+
+
+class _Message(msgspec.Struct):
+    sender: _Sender
+    msg: str
+
+
+def _message(data: Members, account: AccountId, limits: Limits) -> Request:
+    """0: to a group, or to the person who is `private_id`."""
+    wire = shaped(data, _Message)
+    sender = wire.sender
+    check_own(sender.ocid, "sender.ocid", account)
+    _either(sender.group_id, sender.private_id, "`group_id`, `private_id`")
+    segments = texts.said((Text(wire.msg),), limits)
+    if sender.group_id is not None:
+        return Request(PostMessage(ChatId(sender.group_id.number), segments))
+    assert sender.private_id is not None
+    return Request(PostMessage(ChatId(0), segments, to=AccountId(sender.private_id.number)))
+
+
+# 注册信息, 登录信息
+
+
+class _Register(msgspec.Struct):
+    email: str
+    password: str
+    name: str
+
+
+def _register(data: Members, account: AccountId, limits: Limits) -> Request:
+    """4: all three are needed."""
+    wire = shaped(data, _Register)
+    nickname, email = texts.nickname(wire.name, limits), credentials.email(wire.email)
+    return Request(Register(secret=credentials.password(wire.password), nickname=nickname, email=email))
+
+
+class _Login(msgspec.Struct):
+    account: str | int
+    password: str
+
+
+def _login(data: Members, account: AccountId, limits: Limits) -> Request:
+    """6: `account` is an ocid if it is a number, else an e-mail address."""
+    wire = shaped(data, _Login)
+    kind = IdentifierKind.EMAIL if parse_id(wire.account) is None else IdentifierKind.ID
+    return Request(login(kind, wire.account, wire.password))
+
+
+# 建群请求
+
+
+class _NewGroup(msgspec.Struct):
+    ocid: WireId
+    group_name: str | int
+
+
+def _new_group(data: Members, account: AccountId, limits: Limits) -> Request:
+    """8: a group of the connection's own; people apply. (The document's table has numbers for names.)"""
+    wire = shaped(data, _NewGroup)
+    check_own(wire.ocid, "ocid", account)
+    name = texts.group_name(str(wire.group_name), limits)
+    return Request(CreateChat(members=[], name=name, join_policy=JoinPolicy.APPROVAL))
+
+
+# 申请, 通过, 拒绝
+
+
+class _Relation(msgspec.Struct):
+    """`ocid` is who applied (or is pulled into a group), `add_ocid` whom it asked to be friends with."""
+
+    ocid: WireId
+    group_id: WireId | None = None
+    add_ocid: WireId | None = None
+
+
+def _apply(data: Members, account: AccountId, limits: Limits) -> Request:
+    """9: the connection's own application to a group, or to a person."""
+    wire = shaped(data, _Relation)
+    check_own(wire.ocid, "ocid", account)
+    _either(wire.group_id, wire.add_ocid, "`group_id`, `add_ocid`")
+    if wire.group_id is not None:
+        return Request(RequestMembership(ChatId(wire.group_id.number)))
+    assert wire.add_ocid is not None
+    return Request(RequestFriendship(AccountId(wire.add_ocid.number)))
+
+
+def _accept(data: Members, account: AccountId, limits: Limits) -> Request:
+    """10: into a group comes who applied, or a friend; a request for friendship is accepted by who was asked."""
+    wire = shaped(data, _Relation)
+    _either(wire.group_id, wire.add_ocid, "`group_id`, `add_ocid`")
+    applicant = AccountId(wire.ocid.number)
+    if wire.group_id is not None:
+        return Request(AddMember(ChatId(wire.group_id.number), applicant))
+    assert wire.add_ocid is not None
+    check_own(wire.add_ocid, "add_ocid", account)
+    return Request(AnswerFriendship(applicant, accept=True))
+
+
+def _refuse(data: Members, account: AccountId, limits: Limits) -> Request:
+    """11: of an application to a group if it names one, else of a request for the connection's friendship."""
+    wire = shaped(data, _Relation)
+    applicant = AccountId(wire.ocid.number)
+    if wire.group_id is not None:
+        return Request(AnswerMembership(ChatId(wire.group_id.number), applicant, accept=False))
+    if wire.add_ocid is not None:
+        check_own(wire.add_ocid, "add_ocid", account)
+    return Request(AnswerFriendship(applicant, accept=False))
+
+
+# 修改群名/用户昵称
+
+
+class _Rename(msgspec.Struct):
+    group_id: WireId | None = None
+    ocid: WireId | None = None
+    name: str | None = None
+    group_name: str | None = None
+
+
+def _rename(data: Members, account: AccountId, limits: Limits) -> Request:
+    """12: a group if it names one, else the connection's own nickname. The document's example says `name`, its table
+    `group_name`."""
+    wire = shaped(data, _Rename)
+    name = wire.group_name if wire.name is None else wire.name
+    if name is None:
+        raise DecodeError("`name` is needed")
+    if wire.ocid is not None:
+        check_own(wire.ocid, "ocid", account)
+    if wire.group_id is not None:
+        return Request(RenameChat(ChatId(wire.group_id.number), texts.group_name(name, limits)))
+    if wire.ocid is None:
+        raise DecodeError("`group_id` or `ocid` is needed")
+    return Request(SetProfile(account, nickname=texts.nickname(name, limits)))
+
+
+_READERS: Mapping[int, Callable[[Members, AccountId, Limits], Request]] = {
+    Code.MESSAGE: _message,
+    Code.REGISTER: _register,
+    Code.LOGIN: _login,
+    Code.NEW_GROUP: _new_group,
+    Code.APPLY: _apply,
+    Code.ACCEPT: _accept,
+    Code.REFUSE: _refuse,
+    Code.RENAME: _rename,
+}
