@@ -5,19 +5,16 @@ A request carries its deadline and trace id in headers; what is past its deadlin
 """
 
 import asyncio
-import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 import nats.errors
-from faststream.nats import NatsBroker, NatsUserPassword
-from faststream.nats.broker.broker import UNRECOVERABLE_CONNECT_ERRORS
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from shared.broker import Broker
 from shared.contract.errors import ErrorCode, Failure, Refused
 from shared.contract.subjects import STREAM, Route, Topic
 from shared.durable import REDELIVERY_SECONDS, Worker
@@ -34,7 +31,6 @@ _decode_failure = msgspec.msgpack.Decoder(Failure).decode
 
 _ATTEMPT_SECONDS = 2.0
 _NOBODY_THERE_SECONDS = 0.1
-_FOREVER_SECONDS = 86_400
 _SLACK_SECONDS = 0.5
 """The asker waits so much longer than the deadline it states: what was begun in time can still be answered."""
 
@@ -60,20 +56,25 @@ class Bus:
         self._tasks = Tasks()
         self._workers: list[Worker[Any]] = []
         self._work = Tasks()
-        self._round_trip: asyncio.Task[None] | None = None
-        self._running = False
         self._drained = False
-        self._broker = NatsBroker(settings.url.split(","), **self._options(settings))
-        self.on_disturbed: Callable[[str], None] = lambda reason: None
-        """Called when messages to this process may have been lost (a reconnect, a slow-consumer drop)."""
         self._served = Histogram(
             "dragoman_bus_request_seconds", "Time to answer a request", ["subject", "outcome"], registry=registry
         )
         self._asked = Histogram(
             "dragoman_bus_ask_seconds", "Time until a request was answered", ["subject", "outcome"], registry=registry
         )
-        self._errors = Counter("dragoman_bus_errors", "Asynchronous errors of the broker", ["kind"], registry=registry)
+        errors = Counter("dragoman_bus_errors", "Asynchronous errors of the broker", ["kind"], registry=registry)
+        self._broker = Broker(settings, service, errors)
         self._dead = Counter("dragoman_bus_dead_letters", "Events given up", ["subject"], registry=registry)
+
+    @property
+    def on_disturbed(self) -> Callable[[str], None]:
+        """Called when messages to this process may have been lost (a reconnect, a slow-consumer drop)."""
+        return self._broker.on_disturbed
+
+    @on_disturbed.setter
+    def on_disturbed(self, callback: Callable[[str], None]) -> None:
+        self._broker.on_disturbed = callback
 
     # Registering
 
@@ -116,7 +117,7 @@ class Bus:
             under_way += 1
             self._tasks.start(answer(message, time.monotonic()), route.subject)
 
-        self._subscribe(route.subject, receive, queue)
+        self._broker.subscribe(route.subject, receive, queue)
 
     def listen(self, subject: str, callback: Callable[[bytes], None]) -> None:
         """Take every message of a subject as bytes, in order, without an answer. The callback must be quick."""
@@ -127,7 +128,7 @@ class Bus:
             except Exception:
                 _log.exception("listener failed", subject=subject)
 
-        self._subscribe(subject, receive, "")
+        self._broker.subscribe(subject, receive, "")
 
     def take(self, route: Route[Q, R], callback: Callable[[Q, "Responder"], None], *, queue: str) -> None:
         """The hot path's `serve`: the callback queues the request at once and answers it later."""
@@ -143,7 +144,7 @@ class Bus:
                 _log.exception("request failed", subject=route.subject)
                 await self._reply(message, b"-" + _pack(Failure(ErrorCode.INTERNAL, "internal error")))
 
-        self._subscribe(route.subject, receive, queue)
+        self._broker.subscribe(route.subject, receive, queue)
 
     def consume(
         self,
@@ -156,79 +157,35 @@ class Bus:
         dead letter. It may come twice."""
         self._workers.append(Worker(self._service, topic, handler, pauses, self._dead))
 
-    def _subscribe(self, subject: str, receive: Callable[[Msg], Awaitable[None]], queue: str) -> None:
-        self._broker.subscriber(
-            subject, queue=queue, decoder=_raw, no_reply=True, pending_msgs_limit=65_536, pending_bytes_limit=64 << 20
-        )(receive)
-
     # Life
 
     async def start(self) -> None:
         """Connect and subscribe, however long the broker takes to appear. Raises nats.errors.Error when it refuses
         this user, NotProvisioned when a durable consumer is missing."""
-        _log.info("connecting to the bus")
         await self._broker.start()
-        self._running = True
-        await self._settle()
         for worker in self._workers:
-            await worker.check(self._client)
-            self._work.start(worker.run(self._client), worker.name)
+            await worker.check(self._broker.client)
+            self._work.start(worker.run(self._broker.client), worker.name)
 
     async def drain(self, timeout_seconds: float = 5.0) -> None:
         """Take nothing new, answer what is under way. Telling and asking still work, until `stop`."""
-        if self._drained or not self._running:
+        if self._drained or not self._broker.running:
             return
         self._drained = True
         for worker in self._workers:
             worker.stop()
-        await asyncio.gather(
-            self._work.finish(timeout_seconds), *(self._end(one, timeout_seconds) for one in self._broker.subscribers)
-        )
+        await asyncio.gather(self._work.finish(timeout_seconds), self._broker.unsubscribe(timeout_seconds))
         await self._tasks.finish(timeout_seconds)
 
     async def stop(self, timeout_seconds: float = 5.0) -> None:
         """Drain, send what is buffered, disconnect."""
         await self.drain(timeout_seconds)
-        if not self._running:
-            return
-        self._running = False
-        try:
-            await asyncio.wait_for(self._broker.stop(), timeout_seconds)
-        except (TimeoutError, nats.errors.Error) as error:
-            _log.warning("bus not drained", error=repr(error))
-            await self._client.close()
-
-    async def _end(self, subscriber: Any, timeout_seconds: float) -> None:
-        """Unsubscribe, and only then stop: FastStream forgets what is still queued when it stops."""
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                if (subscription := subscriber.subscription) is not None:
-                    await self._client._send_unsubscribe(subscription._id)
-                    await self._settle()
-                    await subscription._pending_queue.join()
-                await subscriber.stop()
-        except (TimeoutError, nats.errors.Error) as error:
-            _log.warning("subscription not drained", error=repr(error))
-
-    async def _settle(self) -> None:
-        """Return when the broker knows what we listen to. One round trip is not enough: nats-py's ping overtakes
-        subscriptions that wait to be sent."""
-        await self._client.flush()
-        await self._client.flush()
+        if self._broker.running:
+            await self._broker.stop(timeout_seconds)
 
     async def check(self, timeout_seconds: float = 1.0) -> None:
         """A real round trip to the broker. Raises TimeoutError, or nats.errors.Error while there is no connection."""
-        if not (self._running and self._client.is_connected):
-            raise nats.errors.ConnectionClosedError
-        # nats-py stops reading when a round trip was cancelled and its answer comes after all: it is only waited for.
-        if self._round_trip is None or self._round_trip.done():
-            self._round_trip = self._tasks.start(self._client.flush(timeout=_FOREVER_SECONDS), "round trip")
-        round_trip = self._round_trip
-        await asyncio.wait({round_trip}, timeout=timeout_seconds)
-        if not round_trip.done():
-            raise TimeoutError("nats")
-        if round_trip.cancelled() or round_trip.exception() is not None:
-            raise nats.errors.ConnectionClosedError
+        await self._broker.check(timeout_seconds)
 
     # Asking and telling
 
@@ -288,7 +245,7 @@ class Bus:
         task = asyncio.current_task()
         cancellations = task.cancelling() if task is not None else 0
         try:
-            return (await self._client.request(subject, payload, timeout=seconds, headers=headers)).data
+            return (await self._broker.client.request(subject, payload, timeout=seconds, headers=headers)).data
         finally:
             if task is not None and task.cancelling() > cancellations:
                 raise asyncio.CancelledError
@@ -305,79 +262,22 @@ class Bus:
 
     async def publish(self, subject: str, payload: bytes) -> None:
         """Hand a message to NATS (at most once). Raises nats.errors.Error when it cannot even be buffered."""
-        await self._client.publish(subject, payload)
+        await self._broker.client.publish(subject, payload)
 
     async def emit(self, topic: Topic[Q], event: Q, *, key: str) -> None:
         """Store a durable event; `key` deduplicates repetitions. Raises nats.errors.Error or TimeoutError."""
         headers = {"Nats-Msg-Id": key, "traceparent": traceparent(trace.get() or new_trace())}
-        await self._client.jetstream(timeout=2.0).publish(topic.subject, _pack(event), headers=headers, stream=STREAM)
+        await self._broker.client.jetstream(timeout=2.0).publish(
+            topic.subject, _pack(event), headers=headers, stream=STREAM
+        )
 
     async def _reply(self, message: Msg, payload: bytes) -> None:
         if not message.reply:
             return
         try:
-            await self._client.publish(message.reply, payload)
+            await self._broker.client.publish(message.reply, payload)
         except nats.errors.Error as error:
             _log.warning("reply lost", subject=message.subject, error=repr(error))
-
-    # Connection
-
-    @property
-    def _client(self) -> Client:
-        client: Client = self._broker.connection
-        return client
-
-    def _options(self, settings: Nats) -> dict[str, Any]:
-        password = settings.password.get_secret_value()
-        return {
-            "security": NatsUserPassword(settings.user, password) if settings.user else None,
-            "name": self._service,
-            "connect_timeout": settings.connect_timeout_seconds,
-            "reconnect_time_wait": 0.5,
-            "max_reconnect_attempts": -1,
-            "ping_interval": 5,
-            "max_outstanding_pings": 2,
-            "inbox_prefix": f"inbox.{self._service}",
-            "error_cb": self._on_error,
-            "reconnected_cb": self._on_reconnected,
-            "disconnected_cb": self._on_disconnected,
-            "closed_cb": self._on_closed,
-            "logger": None,
-            "apply_types": False,
-        }
-
-    async def _on_error(self, error: Exception) -> None:
-        text = str(error).lower()
-        if isinstance(error, nats.errors.SlowConsumerError):
-            self._errors.labels("slow_consumer").inc()
-            self.on_disturbed("slow consumer")
-        elif "permissions violation" in text:
-            self._errors.labels("permission").inc()
-            _log.error("not permitted on the bus", error=str(error))
-        elif self._running and text.removeprefix("nats: ").strip("'") in UNRECOVERABLE_CONNECT_ERRORS:
-            self._give_up(text)  # FastStream raises it out of the reconnection, which then never goes on
-        else:
-            self._errors.labels("other").inc()
-            _log.debug("bus error", error=repr(error))
-
-    async def _on_disconnected(self) -> None:
-        if self._round_trip is not None:
-            self._round_trip.cancel()
-        if self._running:
-            _log.warning("bus disconnected")
-
-    async def _on_reconnected(self) -> None:
-        _log.info("bus reconnected")
-        self.on_disturbed("reconnected")
-
-    async def _on_closed(self) -> None:
-        if self._running:
-            self._give_up("the connection was closed for good")
-
-    def _give_up(self, reason: str) -> None:
-        """End this process in order: only a new one will connect again."""
-        _log.critical("bus lost", reason=reason)
-        signal.raise_signal(signal.SIGTERM)
 
 
 class Responder:
@@ -394,8 +294,3 @@ class Responder:
 
     async def refuse(self, failure: Failure) -> None:
         await self._bus._reply(self._message, b"-" + _pack(failure))
-
-
-async def _raw(message: Any) -> Msg:
-    raw: Msg = message.raw_message
-    return raw

@@ -1,0 +1,160 @@
+"""The connection to NATS: FastStream's broker, and the way around nats-py's dead ends."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import nats.errors
+from faststream.nats import NatsBroker, NatsUserPassword
+from faststream.nats.broker.broker import UNRECOVERABLE_CONNECT_ERRORS
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from prometheus_client import Counter
+
+from shared.settings import Nats
+from shared.tasks import Tasks
+from shared.telemetry import log
+
+_log = log(__name__)
+
+_FOREVER_SECONDS = 86_400
+
+
+class Broker:
+    """One process's connection, kept until `stop`. `errors` counts by kind what the broker reports."""
+
+    def __init__(self, settings: Nats, service: str, errors: Counter) -> None:
+        self.on_disturbed: Callable[[str], None] = lambda reason: None
+        self._errors = errors
+        self._running = False
+        self._tasks = Tasks()
+        self._round_trip: asyncio.Task[None] | None = None
+        self._broker = NatsBroker(settings.url.split(","), **self._options(settings, service))
+
+    @property
+    def client(self) -> Client:
+        client: Client = self._broker.connection
+        return client
+
+    @property
+    def running(self) -> bool:
+        return self._running
+
+    def subscribe(self, subject: str, receive: Callable[[Msg], Awaitable[None]], queue: str) -> None:
+        """To be called before `start`. `receive` gets one message after the other, in order."""
+        self._broker.subscriber(
+            subject, queue=queue, decoder=_raw, no_reply=True, pending_msgs_limit=65_536, pending_bytes_limit=64 << 20
+        )(receive)
+
+    async def start(self) -> None:
+        """Connect and subscribe, however long the broker takes to appear. Raises nats.errors.Error when it refuses
+        this user."""
+        _log.info("connecting to the bus")
+        await self._broker.start()
+        self._running = True
+        await self._settle()
+
+    async def unsubscribe(self, timeout_seconds: float) -> None:
+        """Take nothing new; return when all that was received is handled."""
+        await asyncio.gather(*(self._end(one, timeout_seconds) for one in self._broker.subscribers))
+
+    async def stop(self, timeout_seconds: float) -> None:
+        """Send what is buffered, disconnect."""
+        self._running = False
+        await self._tasks.finish(timeout_seconds)
+        try:
+            await asyncio.wait_for(self._broker.stop(), timeout_seconds)
+        except (TimeoutError, nats.errors.Error) as error:
+            _log.warning("bus not drained", error=repr(error))
+            await self.client.close()
+
+    async def check(self, timeout_seconds: float) -> None:
+        """A real round trip. Raises TimeoutError, or nats.errors.Error while there is no connection."""
+        if not (self._running and self.client.is_connected):
+            raise nats.errors.ConnectionClosedError
+        # nats-py stops reading when a round trip was cancelled and its answer comes after all: it is only waited for.
+        if self._round_trip is None or self._round_trip.done():
+            self._round_trip = self._tasks.start(self.client.flush(timeout=_FOREVER_SECONDS), "round trip")
+        round_trip = self._round_trip
+        await asyncio.wait({round_trip}, timeout=timeout_seconds)
+        if not round_trip.done():
+            raise TimeoutError("nats")
+        if round_trip.cancelled() or round_trip.exception() is not None:
+            raise nats.errors.ConnectionClosedError
+
+    async def _end(self, subscriber: Any, timeout_seconds: float) -> None:
+        """Unsubscribe, and only then stop: FastStream forgets what is still queued when it stops."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                if (subscription := subscriber.subscription) is not None:
+                    await self.client._send_unsubscribe(subscription._id)
+                    await self._settle()
+                    await subscription._pending_queue.join()
+                await subscriber.stop()
+        except (TimeoutError, nats.errors.Error) as error:
+            _log.warning("subscription not drained", error=repr(error))
+
+    async def _settle(self) -> None:
+        """Return when the broker knows what we listen to. One round trip is not enough: nats-py's ping overtakes
+        subscriptions that wait to be sent."""
+        await self.client.flush()
+        await self.client.flush()
+
+    def _options(self, settings: Nats, service: str) -> dict[str, Any]:
+        password = settings.password.get_secret_value()
+        return {
+            "security": NatsUserPassword(settings.user, password) if settings.user else None,
+            "name": service,
+            "connect_timeout": settings.connect_timeout_seconds,
+            "reconnect_time_wait": 0.5,
+            "max_reconnect_attempts": -1,
+            "ping_interval": 5,
+            "max_outstanding_pings": 2,
+            "inbox_prefix": f"inbox.{service}",
+            "error_cb": self._on_error,
+            "reconnected_cb": self._on_reconnected,
+            "disconnected_cb": self._on_disconnected,
+            "closed_cb": self._on_closed,
+            "logger": None,
+            "apply_types": False,
+        }
+
+    async def _on_error(self, error: Exception) -> None:
+        text = str(error).lower()
+        if isinstance(error, nats.errors.SlowConsumerError):
+            self._errors.labels("slow_consumer").inc()
+            self.on_disturbed("slow consumer")
+        elif "permissions violation" in text:
+            self._errors.labels("permission").inc()
+            _log.error("not permitted on the bus", error=str(error))
+        elif self._running and text.removeprefix("nats: ").strip("'") in UNRECOVERABLE_CONNECT_ERRORS:
+            _give_up(text)  # FastStream raises it out of the reconnection, which then never goes on
+        else:
+            self._errors.labels("other").inc()
+            _log.debug("bus error", error=repr(error))
+
+    async def _on_disconnected(self) -> None:
+        if self._round_trip is not None:
+            self._round_trip.cancel()
+        if self._running:
+            _log.warning("bus disconnected")
+
+    async def _on_reconnected(self) -> None:
+        _log.info("bus reconnected")
+        self.on_disturbed("reconnected")
+
+    async def _on_closed(self) -> None:
+        if self._running:
+            _give_up("the connection was closed for good")
+
+
+def _give_up(reason: str) -> None:
+    """End this process in order: only a new one will connect again."""
+    _log.critical("bus lost", reason=reason)
+    signal.raise_signal(signal.SIGTERM)
+
+
+async def _raw(message: Any) -> Msg:
+    raw: Msg = message.raw_message
+    return raw
