@@ -1,0 +1,55 @@
+import json
+from typing import Any
+
+import pytest
+
+from services.edge.dialects.base import DecodeError
+from services.edge.dialects.json_frames import WireId
+from services.edge.dialects.ourchat_envelope import Enveloped, check_own, enveloped, login, ocid
+from shared.contract.auth import IdentifierKind
+from shared.contract.errors import ErrorCode
+from shared.contract.ids import NOBODY, AccountId
+from shared.contract.model import Scheme, Secret
+from shared.settings import Limits
+
+
+@pytest.mark.parametrize("frame", [
+    {"code": 4, "data": {"x": 1}}, {"data": {"x": 1}, "time": 1.5, "code": 4}, {"code": 4, "data": {"x": 1}, "y": None},
+])  # fmt: skip
+def test_only_the_code_and_the_data_count(frame: dict[str, Any]) -> None:
+    assert enveloped(json.dumps(frame).encode(), Limits()) == Enveloped(4, {"x": 1})
+
+
+@pytest.mark.parametrize("frame", [
+    {}, {"code": 4}, {"data": {}}, {"code": "4", "data": {}}, {"code": True, "data": {}}, {"code": 4.0, "data": {}},
+    {"code": 4, "data": None}, {"code": 4, "data": []}, {"code": 4, "data": "{}"}, [], None,
+])  # fmt: skip
+def test_nothing_is_enveloped_without_both(frame: object) -> None:
+    with pytest.raises(DecodeError) as refused:
+        enveloped(json.dumps(frame).encode(), Limits())
+    assert refused.value.failure.code is ErrorCode.INVALID
+
+
+@pytest.mark.parametrize(("account", "text"), [
+    (1, "0000000001"), (9_999_999_999, "9999999999"), (12_345_678_901, "12345678901"), (0, "0000000000"),
+])  # fmt: skip
+def test_a_number_is_padded_to_ten_digits(account: int, text: str) -> None:
+    assert ocid(AccountId(account)) == text
+
+
+def test_one_speaks_for_oneself_only() -> None:
+    check_own(WireId(12), "ocid", AccountId(12))
+    for account in (AccountId(13), NOBODY):
+        with pytest.raises(DecodeError) as refused:
+            check_own(WireId(12), "ocid", account, "context")
+        assert (refused.value.failure.code, refused.value.context) == (ErrorCode.FORBIDDEN, "context")
+
+
+@pytest.mark.parametrize(("kind", "account", "identifier"), [
+    (IdentifierKind.ID, "0000000012", "12"), (IdentifierKind.ID, 12, "12"), (IdentifierKind.ID, "a@b.c", "0"),
+    (IdentifierKind.ID, "9" * 60_000, "0"), (IdentifierKind.EMAIL, "a@b.c", "a@b.c"), (IdentifierKind.EMAIL, 12, "12"),
+    (IdentifierKind.EMAIL, "x" * 60_000 + "@b.c", "x" * 256),
+])  # fmt: skip
+def test_a_login_is_somebodys_or_nobodys(kind: IdentifierKind, account: str | int, identifier: str) -> None:
+    command = login(kind, account, "pw")
+    assert (command.kind, command.identifier, command.secret) == (kind, identifier, Secret(Scheme.PLAIN, "pw"))
