@@ -33,7 +33,10 @@ def say(text: str) -> None:
 def stand_in(name: str) -> None:
     say(f"hello from {name} on {environ.get('DRAGOMAN_EDGE__PORT', 'no port')}")
     server = Server(("127.0.0.1", int(environ["DRAGOMAN_OPS__PORT"])), Ready)
-    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+    if "STUBBORN" in environ:
+        signal.signal(signal.SIGTERM, lambda *_: say(f"not yet, says {name}"))
+    else:
+        signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     server.serve_forever(0.05)
     say(f"goodbye from {name}")
 

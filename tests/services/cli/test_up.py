@@ -104,6 +104,21 @@ def test_ctrl_c_and_a_closed_terminal_end_it_too(up: Callable[..., Up], number: 
     until_gone(pids.values(), 0.5)
 
 
+def test_a_second_signal_ends_it_at_once(up: Callable[..., Up], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STUBBORN", "yes")
+    house = up()
+    house.until("ready ")
+    pids = house.pids()
+    house.process.send_signal(signal.SIGINT)
+    house.until("not yet, says edge-")
+    started = time.monotonic()
+    house.process.send_signal(signal.SIGINT)
+    house.rest()
+    assert house.process.wait() == 0
+    assert time.monotonic() - started < 5
+    until_gone(pids.values(), 0.5)
+
+
 def test_nohup_is_respected(up: Callable[..., Up]) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
