@@ -100,7 +100,7 @@ def test_links_between_pages_lead_somewhere(path: Path) -> None:
 
 def test_the_newcomer_s_script_explains_every_command() -> None:
     text = (ROOT / "dev").read_text()
-    commands = re.findall(r'"(\w+)": \w+', text.partition("COMMANDS: dict")[2].partition("\n")[0])
+    commands = re.findall(r'"(\w+)": \w+', text.partition("COMMANDS: dict")[2].partition("}")[0])
     usage = text.partition('USAGE = """')[2].partition('"""')[0]
     assert commands
     assert [name for name in commands if f"\n  {name} " not in usage] == []
