@@ -30,7 +30,8 @@ class Arrival:
         return bool(self._unconfirmed)
 
     def pushed(self, chat: ChatId, index: int) -> None:
-        self._unconfirmed.pushed(chat, index)
+        """Just now, all of it."""
+        self._unconfirmed.pushed(chat, index, self._socket.sent())
 
     def ping(self, now: float) -> None:
         if self.waiting_since is None:
@@ -49,9 +50,11 @@ class Arrival:
             self.waiting_since = now
 
     def ended(self) -> None:
-        """The account leaves the connection; what the peer's kernel has acknowledged has arrived."""
+        """The account leaves the connection; what the peer's kernel has acknowledged has arrived, to the byte: what
+        was just being sent must not make everything since the last pong come twice."""
         if self._unconfirmed:
-            self._report(self._unconfirmed.ended(self._socket.unacknowledged() == 0))
+            waiting = self._socket.unacknowledged()
+            self._report(self._unconfirmed.ended(-1 if waiting is None else self._socket.sent() - waiting))
         self._wake()
 
     async def settle(self, now: Callable[[], float]) -> None:

@@ -1,5 +1,8 @@
 """What arrived at a client, pure: pushes are confirmed by a pong to a ping sent after them, or at the end."""
 
+from bisect import bisect_right
+from operator import itemgetter
+
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ReadRange
 
@@ -7,43 +10,48 @@ Ranges = dict[ChatId, list[tuple[int, int]]]
 
 
 class Unconfirmed:
-    """Pushed messages of one connection whose arrival is not known yet."""
+    """Pushed messages of one connection whose arrival is not known yet. A position is how many bytes had been sent
+    when all of a message had been."""
 
-    __slots__ = ("_fresh", "_pinged")
+    __slots__ = ("_asked", "_pushed")
 
     def __init__(self) -> None:
-        self._fresh: Ranges = {}
-        self._pinged: Ranges = {}
+        self._pushed: list[tuple[int, ChatId, int]] = []
+        """Position, chat and index, in order."""
+        self._asked = 0
+        """So many of them had been pushed before the ping."""
 
     def __bool__(self) -> bool:
-        return bool(self._fresh) or bool(self._pinged)
+        return bool(self._pushed)
 
-    def pushed(self, chat: ChatId, index: int) -> None:
-        """Indexes of a chat mostly follow each other, and then cost one tuple."""
-        ranges = self._fresh.get(chat)
-        if ranges is None:
-            self._fresh[chat] = [(index, index)]
-        elif ranges[-1][1] + 1 == index:
-            ranges[-1] = (ranges[-1][0], index)
-        else:
-            ranges.append((index, index))
+    def pushed(self, chat: ChatId, index: int, position: int) -> None:
+        self._pushed.append((position, chat, index))
 
     def pinged(self) -> None:
         """A ping was sent: its pong will confirm everything pushed so far."""
-        for chat, ranges in self._fresh.items():
-            self._pinged.setdefault(chat, []).extend(ranges)
-        self._fresh = {}
+        self._asked = len(self._pushed)
 
     def ponged(self) -> Ranges:
         """What is confirmed by the pong."""
-        confirmed, self._pinged = self._pinged, {}
+        return self._take(self._asked)
+
+    def ended(self, position: int) -> Ranges:
+        """What is confirmed at the connection's end, of which so many bytes have arrived; the rest stays unread."""
+        confirmed = self._take(bisect_right(self._pushed, position, key=itemgetter(0)))
+        self._pushed.clear()
         return confirmed
 
-    def ended(self, everything_arrived: bool) -> Ranges:
-        """What is confirmed at the connection's end: all or nothing; the rest stays unread."""
-        self.pinged()
-        confirmed = self.ponged()
-        return confirmed if everything_arrived else {}
+    def _take(self, count: int) -> Ranges:
+        ranges: Ranges = {}
+        for _, chat, index in self._pushed[:count]:
+            spans = ranges.setdefault(chat, [])
+            if spans and spans[-1][1] + 1 == index:
+                spans[-1] = (spans[-1][0], index)
+            else:
+                spans.append((index, index))
+        del self._pushed[:count]
+        self._asked = 0
+        return ranges
 
 
 class ReadState:

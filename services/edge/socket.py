@@ -62,6 +62,9 @@ class Socket(Protocol):
 
     def resume_reading(self) -> None: ...
 
+    def sent(self) -> int:
+        """Bytes of all frames so far, whether the kernel has taken them or not."""
+
     def unsent(self) -> int:
         """Bytes that the kernel has not taken yet, those of this turn included."""
 

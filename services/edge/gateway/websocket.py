@@ -41,7 +41,7 @@ _NOTHING = memoryview(b"")
 class WebSocket(asyncio.Protocol):
     __slots__ = (
         "_client", "_ended", "_frames", "_messages", "_outgoing", "_outgoing_bytes", "_parser", "_paused",
-        "_receiving", "_sending", "_timer", "_transport", "_turn", "_unparsed",
+        "_receiving", "_sending", "_sent_bytes", "_timer", "_transport", "_turn", "_unparsed",
     )  # fmt: skip
 
     _client: Client
@@ -62,7 +62,7 @@ class WebSocket(asyncio.Protocol):
         self._frames: Iterator[Received] = iter(())
         self._unparsed = _NOTHING
         self._outgoing: list[bytes] = []
-        self._outgoing_bytes = 0
+        self._outgoing_bytes = self._sent_bytes = 0
         self._sending = self._receiving = True
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
@@ -103,6 +103,9 @@ class WebSocket(asyncio.Protocol):
         if self._paused:
             self._paused = False
             self._turn.loop.call_soon(self._resume)
+
+    def sent(self) -> int:
+        return self._sent_bytes
 
     def unsent(self) -> int:
         return self._outgoing_bytes + self._transport.get_write_buffer_size()
@@ -148,6 +151,7 @@ class WebSocket(asyncio.Protocol):
             self._turn.flush_later(self)
         self._outgoing.append(data)
         self._outgoing_bytes += len(data)
+        self._sent_bytes += len(data)
         if self._outgoing_bytes > _AT_ONCE_BYTES:
             self.flush()
 
