@@ -71,9 +71,6 @@ class Wire:
     def sent(self) -> int:
         return sum(map(len, self.received)) + self.unsent()
 
-    def sent(self) -> int:
-        return sum(map(len, self.received)) + self.unsent()
-
     def unsent(self) -> int:
         return sum(map(len, self._untaken))
 
