@@ -14,7 +14,6 @@ from shared.telemetry import log
 _log = log(__name__)
 _BEATS_PER_LEASE = 3.3
 _SWEEP_EVERY = 10
-_SHARDS = 64
 
 Resync = Callable[[str, Collection[AccountId]], None]
 """Syncs these accounts, for this reason."""
@@ -58,4 +57,4 @@ class Lease:
             self._resync("presence was not registered", accounts)
         self._beats += 1
         if self._beats % _SWEEP_EVERY == 0:
-            await self._presence.sweep(random.randrange(_SHARDS))  # noqa: S311
+            await self._presence.sweep(random.getrandbits(16))

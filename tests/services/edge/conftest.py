@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from services.edge.app import Edge
 from services.edge.dialects import registry
+from shared.contract.ids import AccountId, NodeId
 from shared.settings import Settings
 from tests.servers import NatsServer, ValkeyServer
 from tests.services.edge.devices import Device
@@ -57,6 +58,12 @@ class Town:
     async def device(self, account: int, edge: Edge | None = None) -> Device:
         """Logged in."""
         return await Device((edge or self.edges[0]).endpoint).login(account)
+
+    async def where(self, account: int) -> list[NodeId]:
+        """The nodes that presence names, once it is known."""
+        while (nodes := (await self.message.presence.look_up([AccountId(account)])).nodes) is None:
+            await asyncio.sleep(0.05)
+        return list(nodes)
 
     async def replica(self, **knobs: Any) -> MessageService:
         """One more of message."""

@@ -226,7 +226,7 @@ class MessageService(Neighbour):
         self.batches = 0
         self.answers = 0
         self._beat_seconds = beat_seconds
-        self._presence = Presence(valkey.settings("message"))
+        self.presence = Presence(valkey.settings("message"))
         self._counters: dict[NodeId, int] = {}
         self._posts: asyncio.Queue[tuple[PostMessages, Responder]] = asyncio.Queue()
         self._tasks = Tasks()
@@ -243,7 +243,7 @@ class MessageService(Neighbour):
     async def stop(self) -> None:
         await self._tasks.close()
         await self.bus.stop()
-        await self._presence.close()
+        await self.presence.close()
 
     # Posting
 
@@ -289,7 +289,7 @@ class MessageService(Neighbour):
                 pages.setdefault(ALL, []).append(Delivery(message, None, room.version))
                 continue
             members = [account for account, (first, _) in room.members.items() if first <= message.index]
-            nodes = (await self._presence.look_up(members)).nodes
+            nodes = (await self.presence.look_up(members)).nodes
             for node, recipients in ({ALL: members} if nodes is None else nodes).items():
                 pages.setdefault(node, []).append(Delivery(message, recipients, room.version))
         for node, deliveries in pages.items():

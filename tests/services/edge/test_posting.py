@@ -123,7 +123,7 @@ async def test_a_replica_that_dies_before_it_fans_out_is_made_good_by_another(to
     town.message.dies_after_commit = True
     said = alice.say(do="post", chat=7, text="hello")
     await town.message.until_asked(PostMessages)
-    await town.message.bus.stop()
+    await town.message.stop()
     await town.replica()
     assert await alice.answer(said) == [7, 1]
     await bob.until_texts(7, "hello")
