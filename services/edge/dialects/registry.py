@@ -8,6 +8,7 @@ from services.edge.dialects.detection import Opening, dialect_of, read
 from services.edge.dialects.ourchat_v0 import OurChatV0
 from services.edge.dialects.ourchat_v1 import OurChatV1
 from services.edge.dialects.ourchat_v2 import OurChatV2
+from services.edge.dialects.pipe import Pipe
 from services.edge.dialects.service_code import Service
 from services.edge.requests import Binary, Frame
 
@@ -34,6 +35,7 @@ DIALECTS: tuple[Entry, ...] = (
     Entry("ourchat-v1", "/ws/ourchat-v1", "ourchat.v1", OurChatV1),
     Entry("ourchat-v2", "/ws/ourchat-v2", "ourchat.v2", OurChatV2),
     Entry("service", "/ws/service", "service", Service),
+    Entry("pipe", "/ws/pipe", "pipe", Pipe),
 )  # fmt: skip
 
 UNDECIDED_PATHS = ("/", "/ws")

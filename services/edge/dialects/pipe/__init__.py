@@ -1,0 +1,149 @@
+"""pipe: text frames of fields separated by `|`; every request bears a token, save the few that need none."""
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from services.edge.dialects.base import Dialect, Push, Request, Surroundings
+from services.edge.dialects.pipe import encode
+from services.edge.dialects.pipe.decode import request_of
+from services.edge.requests import (
+    Answer,
+    ChatAppeared,
+    Event,
+    Frame,
+    MaintenanceChanged,
+    NothingToVerify,
+    OwnMessage,
+    Page,
+    ServerStatus,
+    Shown,
+    VerificationEnded,
+    VerificationMailed,
+)
+from shared.contract.auth import Authenticated, Register, VerificationNeeded
+from shared.contract.edge import (
+    ChatRenamed,
+    FriendshipAnswered,
+    FriendshipRequested,
+    MembershipAnswered,
+    MembershipApplied,
+    ProfileChanged,
+)
+from shared.contract.errors import Failure
+from shared.contract.ids import NOBODY, AccountId
+from shared.contract.model import ChatKind
+from shared.contract.session import (
+    AccountView,
+    AnswerFriendship,
+    AnswerMembership,
+    ChatView,
+    ChatViews,
+    Done,
+    MembershipRequested,
+    PendingFriendship,
+    PendingMembership,
+    Requests,
+)
+
+
+class Pipe(Dialect):
+    """See services.edge.dialects.base."""
+
+    name = encode.NAME
+    reads_at_login = False
+    names_senders = True
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        super().__init__(surroundings)
+        self._account = NOBODY
+        self._unread = 0
+
+    # Frames in
+
+    def decode(self, frame: Frame, now: float) -> Sequence[Request]:
+        return (request_of(frame, self._account, self.limits),)
+
+    # Frames out
+
+    def answer(self, request: Request, answer: Answer, now: float) -> tuple[Frame, ...]:
+        if isinstance(answer, Page):
+            return tuple(encode.message(shown, self.base_url) for shown in answer.messages)
+        return (self._reply(request, answer),)
+
+    def _reply(self, request: Request, answer: Answer) -> Frame:
+        match answer:
+            case Authenticated():
+                registered = isinstance(request.command, Register)
+                return encode.done("register") if registered else encode.logged_in(answer, self._unread)
+            case VerificationNeeded():
+                return encode.error(_name(request), "the e-mail address of this account must be verified first")
+            case AccountView(profile, _, friends):
+                own = profile.id == self._account
+                return encode.profile(profile, own) if friends is None else encode.friends(friends)
+            case ChatViews(chats):
+                return encode.groups(view.chat.id for view in chats if view.chat.kind is ChatKind.GROUP)
+            case ChatView():
+                return _group(_name(request), answer)
+            case Requests(friendships, memberships):
+                asked_for_friends = _name(request) == "get_unread_friend_request"
+                return encode.friend_requests(friendships) if asked_for_friends else encode.group_requests(memberships)
+            case OwnMessage() | MembershipRequested() | Done():
+                return _done(request)
+            case NothingToVerify() | VerificationMailed() | ServerStatus() | Page():
+                raise TypeError("no pipe client can ask for this")
+            case _:
+                assert_never(answer)
+
+    def refuse(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
+        """`context` is the command that an undecodable frame names, if any."""
+        name = _name(request) if request else context if isinstance(context, str) else ""
+        return (encode.error(name, failure.text or failure.code.value),)
+
+    def tell(self, event: Event, now: float) -> tuple[Push, ...]:
+        match event:
+            case FriendshipRequested(applicant=applicant, text=text):
+                return (Push((encode.friend_requests([PendingFriendship(applicant, text)]),)),)
+            case MembershipApplied(applicant, chat, text):
+                return (Push((encode.group_requests([PendingMembership(applicant, chat, text)]),)),)
+            case (
+                ChatAppeared()
+                | MaintenanceChanged()
+                | VerificationEnded()
+                | ProfileChanged()
+                | FriendshipAnswered()
+                | MembershipAnswered()
+                | ChatRenamed()
+            ):
+                return ()
+            case _:
+                assert_never(event)
+
+    def encode_message(self, shown: Shown) -> tuple[Frame, ...]:
+        return (encode.message(shown, self.base_url),)
+
+    # The login
+
+    def entered(self, account: AccountId, now: float) -> None:
+        self._account, self._unread = account, 0
+
+    def counts(self, unread: int) -> None:
+        self._unread = unread
+
+
+def _name(request: Request) -> str:
+    """The command, as the client named it."""
+    assert isinstance(request.context, str)
+    return request.context
+
+
+def _group(name: str, view: ChatView) -> Frame:
+    if name == "create_group":
+        return encode.group_created(view.chat.id)
+    return encode.group(view) if view.chat.kind is ChatKind.GROUP else encode.error(name, "this is no group")
+
+
+def _done(request: Request) -> Frame:
+    command, name = request.command, _name(request)
+    if isinstance(command, AnswerFriendship | AnswerMembership):
+        return encode.handled(name, command.accept)
+    return encode.done(name)

@@ -1,0 +1,233 @@
+"""pipe, client to server: one reader per command, from the fields after it to a canonical command."""
+
+from collections.abc import Callable, Mapping
+
+from services.edge.dialects import credentials, texts
+from services.edge.dialects.base import DecodeError, Request
+from services.edge.dialects.pipe import fields
+from services.edge.requests import Binary, Frame, PostMessage, TakeUnread, UpdateAccount
+from shared.contract.auth import IdentifierKind, Login, Recover, Register, SetSecurity
+from shared.contract.errors import ErrorCode
+from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.model import JoinPolicy, Scheme, Secret, Text
+from shared.contract.session import (
+    AnswerFriendship,
+    AnswerMembership,
+    CreateChat,
+    EndFriendship,
+    GetAccount,
+    GetChat,
+    ListChatViews,
+    ListRequests,
+    RequestFriendship,
+    RequestMembership,
+    SetProfile,
+)
+from shared.settings import Limits
+
+
+def request_of(frame: Frame, account: AccountId, limits: Limits) -> Request:
+    """The request of a frame on a connection of this account; its context is the command's name. Raises DecodeError
+    with the same context, if there is such a command."""
+    if isinstance(frame, Binary):
+        raise DecodeError("a text frame is expected")
+    name, rest = fields.read(frame)
+    reader = READERS.get(name)
+    if reader is None:
+        raise DecodeError("there is no such command")
+    try:
+        if len(frame) > limits.text_frame_bytes:
+            raise DecodeError(f"a frame has at most {limits.text_frame_bytes} bytes", ErrorCode.TOO_LARGE)
+        if "\0" in rest:
+            raise DecodeError("the frame holds U+0000")
+        request = reader(rest, limits)
+        _check_own(request, account)
+    except DecodeError as error:
+        error.context = name
+        raise
+    return request._replace(context=name)
+
+
+def _check_own(request: Request, account: AccountId) -> None:
+    """Nobody speaks for somebody else. (Before the login it is the token that tells whose the connection is.)"""
+    if account != NOBODY and request.account not in (NOBODY, account):
+        raise DecodeError("that uid is not the account of this connection", ErrorCode.FORBIDDEN)
+
+
+# 1 用户管理
+
+
+def _register(rest: str, limits: Limits) -> Request:
+    username, password, nickname, icon, signature, question, answer, vip = fields.fixed(rest, 8)
+    register = Register(
+        secret=_password(password),
+        nickname=texts.nickname(nickname, limits),
+        username=_username(username),
+        question_id=fields.number(question),
+        answer=answer,
+        icon_id=fields.number(icon),
+        signature=signature,
+        vip=fields.number(vip),
+    )
+    return Request(register)
+
+
+def _login(rest: str, limits: Limits) -> Request:
+    username, password = fields.fixed(rest, 2)
+    return Request(Login(kind=IdentifierKind.ANY, identifier=_username(username), secret=_password(password)))
+
+
+def _update_profile(rest: str, limits: Limits) -> Request:
+    """Who leaves the answer empty keeps the old one."""
+    uid, token, nickname, icon, signature, question, answer = fields.fixed(rest, 7)
+    me = _account(uid)
+    profile = SetProfile(
+        me, nickname=texts.nickname(nickname, limits), icon_id=fields.number(icon), signature=signature
+    )
+    security = SetSecurity(fields.number(question), answer)
+    return Request(UpdateAccount(profile, security) if answer else profile, token=fields.token(token), account=me)
+
+
+def _forget_passwd(rest: str, limits: Limits) -> Request:
+    username, question, answer, password = fields.fixed(rest, 4)
+    recover = Recover(
+        username=_username(username),
+        question_id=fields.number(question),
+        answer=answer,
+        secret=_password(password),
+    )
+    return Request(recover)
+
+
+def _username(field: str) -> str:
+    if not field:
+        raise DecodeError("the username is empty")
+    return field
+
+
+def _password(field: str) -> Secret:
+    return credentials.password(field, Scheme.MD5)
+
+
+def _get_user_info(rest: str, limits: Limits) -> Request:
+    uid, other, token = fields.fixed(rest, 3)
+    return Request(GetAccount(_account(other)), token=fields.token(token), account=_account(uid))
+
+
+def _get_user_friend(rest: str, limits: Limits) -> Request:
+    uid, token = fields.fixed(rest, 2)
+    me = _account(uid)
+    return Request(GetAccount(me, lists=True), token=fields.token(token), account=me)
+
+
+def _get_user_group(rest: str, limits: Limits) -> Request:
+    uid, token = fields.fixed(rest, 2)
+    return Request(ListChatViews(), token=fields.token(token), account=_account(uid))
+
+
+def _get_group_info(rest: str, limits: Limits) -> Request:
+    uid, group, token = fields.fixed(rest, 3)
+    return Request(GetChat(_chat(group)), token=fields.token(token), account=_account(uid))
+
+
+# 2 好友管理
+
+
+def _add_friend(rest: str, limits: Limits) -> Request:
+    (uid, other), text, (token,) = fields.around(rest, 2, 1)
+    return Request(RequestFriendship(_account(other), text), token=fields.token(token), account=_account(uid))
+
+
+def _del_friend(rest: str, limits: Limits) -> Request:
+    uid, other, token = fields.fixed(rest, 3)
+    return Request(EndFriendship(_account(other)), token=fields.token(token), account=_account(uid))
+
+
+def _hand_friend_request(rest: str, limits: Limits) -> Request:
+    """uid1 handles what uid2 asked."""
+    uid, applicant, verdict, token = fields.fixed(rest, 4)
+    command = AnswerFriendship(_account(applicant), fields.flag(verdict))
+    return Request(command, token=fields.token(token), account=_account(uid))
+
+
+# 3 群组管理
+
+
+def _create_group(rest: str, limits: Limits) -> Request:
+    uid, name, token = fields.fixed(rest, 3)
+    command = CreateChat([], texts.group_name(name, limits), join_policy=JoinPolicy.APPROVAL)
+    return Request(command, token=fields.token(token), account=_account(uid))
+
+
+def _join_group(rest: str, limits: Limits) -> Request:
+    (uid, group), text, (token,) = fields.around(rest, 2, 1)
+    return Request(RequestMembership(_chat(group), text), token=fields.token(token), account=_account(uid))
+
+
+def _hand_group_request(rest: str, limits: Limits) -> Request:
+    """uid1 is the applicant; the token is the handler's."""
+    applicant, group, verdict, token = fields.fixed(rest, 4)
+    command = AnswerMembership(_chat(group), _account(applicant), fields.flag(verdict))
+    return Request(command, token=fields.token(token))
+
+
+# 4 消息处理
+
+
+def _send_message(rest: str, limits: Limits) -> Request:
+    """The time is not looked at: the server's clock decides."""
+    (kind, uid, whom, _), text, (token,) = fields.around(rest, 4, 1)
+    segments = texts.said((Text(text),), limits)
+    if fields.flag(kind):
+        command = PostMessage(_chat(whom), segments)
+    else:
+        command = PostMessage(ChatId(0), segments, _account(whom))
+    return Request(command, token=fields.token(token), account=_account(uid))
+
+
+def _send_file(rest: str, limits: Limits) -> Request:
+    raise DecodeError("files are not taken here")
+
+
+# 5 服务器消息
+
+
+def _get_unread_request(rest: str, limits: Limits) -> Request:
+    fields.fixed(rest, 0)
+    return Request(ListRequests())
+
+
+def _get_unread_message(rest: str, limits: Limits) -> Request:
+    (count,) = fields.fixed(rest, 1)
+    return Request(TakeUnread(fields.number(count) if count else None))
+
+
+def _account(field: str) -> AccountId:
+    return AccountId(fields.number_of_thing(field))
+
+
+def _chat(field: str) -> ChatId:
+    return ChatId(fields.number_of_thing(field))
+
+
+READERS: Mapping[str, Callable[[str, Limits], Request]] = {
+    "register": _register,
+    "login": _login,
+    "update_profile": _update_profile,
+    "forget_passwd": _forget_passwd,
+    "get_user_info": _get_user_info,
+    "get_user_friend": _get_user_friend,
+    "get_user_group": _get_user_group,
+    "get_group_info": _get_group_info,
+    "add_friend": _add_friend,
+    "del_friend": _del_friend,
+    "hand_friend_request": _hand_friend_request,
+    "create_group": _create_group,
+    "join_group": _join_group,
+    "hand_group_request": _hand_group_request,
+    "send_message": _send_message,
+    "send_file": _send_file,
+    "get_unread_friend_request": _get_unread_request,
+    "get_unread_group_request": _get_unread_request,
+    "get_unread_message": _get_unread_message,
+}

@@ -1,0 +1,101 @@
+"""pipe, server to client: the frames, character for character. What people have written is a field of its own, or the
+last one, where bars do no harm."""
+
+from collections.abc import Iterable, Mapping
+
+from services.edge.dialects.pipe.fields import field
+from services.edge.dialects.rendering import rendered
+from services.edge.requests import Shown
+from shared.contract.auth import Authenticated
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import Profile
+from shared.contract.session import ChatView, PendingFriendship, PendingMembership
+
+NAME = "pipe"
+
+_SUCCESSES: Mapping[str, str] = {
+    "register": "register_succ|注册成功！",
+    "update_profile": "update_profile_succ|修改成功！",
+    "forget_passwd": "up_pass_succ|修改成功！",
+    "add_friend": "add_friend_succ|已发送请求！",
+    "del_friend": "del_friend_succ|删除成功！",
+    "join_group": "join_group_succ|已发送请求！",
+    "send_message": "send_message_succ|发送成功！",
+}
+_VERDICTS = {True: "同意请求！", False: "拒绝请求！"}
+_ERROR_WORDS = {"forget_passwd": "up_pass_error", "": "error"}
+"""Of the others it is the command's name and `_error`; of none, the one for frames that name no command."""
+
+
+def done(command: str) -> bytes:
+    return _SUCCESSES[command].encode()
+
+
+def handled(command: str, accepted: bool) -> bytes:
+    return f"{command}_succ|{_VERDICTS[accepted]}".encode()
+
+
+def error(command: str, reason: str) -> bytes:
+    word = _ERROR_WORDS.get(command) or f"{command}_error"
+    return f"{word}|{field(reason)}".encode()
+
+
+# 1 用户管理
+
+
+def logged_in(answer: Authenticated, unread: int) -> bytes:
+    return f"login_succ|登录成功！|{answer.account}|{answer.token}|{unread}".encode()
+
+
+def profile(of: Profile, own: bool) -> bytes:
+    word = "userinfo" if own else "friend_detail_info"
+    return f"{word}|{field(of.nickname)}|{of.icon_id}|{field(of.signature)}".encode()
+
+
+def friends(accounts: Iterable[AccountId]) -> bytes:
+    return _counted("friendinfo", accounts)
+
+
+def groups(chats: Iterable[ChatId]) -> bytes:
+    return _counted("groupinfo", chats)
+
+
+def group(view: ChatView) -> bytes:
+    return _counted(f"groupinfo|{view.chat.id}|{field(view.chat.name)}", view.members)
+
+
+def _counted(head: str, numbers: Iterable[int]) -> bytes:
+    listed = list(numbers)
+    return "|".join([head, *map(str, (len(listed), *listed))]).encode()
+
+
+# 3 群组管理
+
+
+def group_created(chat: ChatId) -> bytes:
+    return f"create_group_succ|{chat}|群组创建成功！".encode()
+
+
+# 5 服务器消息
+
+
+def friend_requests(pending: list[PendingFriendship]) -> bytes:
+    rows = [f"{one.applicant}|{field(one.text)}|" for one in pending]
+    return f"friend_request|{len(rows)}|{''.join(rows)}".encode()
+
+
+def group_requests(pending: list[PendingMembership]) -> bytes:
+    rows = [f"{one.applicant}|{one.chat}|{field(one.text)}|" for one in pending]
+    return f"group_request|{len(rows)}|{''.join(rows)}".encode()
+
+
+def message(shown: Shown, base_url: str) -> bytes:
+    """In a group, who said it is told by the text itself: pipe's own clients put there what they need, before all
+    others' words comes the nickname."""
+    said, data = shown.message, rendered(shown.segments, base_url)
+    seconds = said.time // 1000
+    if shown.to is not None:
+        return f"message|0|{said.sender}|{seconds}|{data}".encode()
+    if shown.dialect != NAME:
+        data = f"{shown.face.nickname if shown.face else said.sender}: {data}"
+    return f"message|1|{said.chat}|{seconds}|{data}".encode()
