@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from services.message.domain import LATE, MESSAGE_OVERHEAD_BYTES, refusal
+from services.message.domain import LATE, MESSAGE_OVERHEAD_BYTES, Said, refusal
 from services.message.fanout import Fanout
 from services.message.membership import Memberships, Roster
 from services.message.metrics import Metrics
@@ -62,6 +62,11 @@ class _Request:
         self.rosters: Mapping[ChatId, Roster | Failure] | None = None
         """Of its chats, once they are known."""
         self.outcomes: list[Outcome] = []
+
+    def said(self) -> list[Said]:
+        """What of it is committed."""
+        outcomes = zip(self.outcomes, self.drafts, strict=True)
+        return [Said(outcome, draft.face) for outcome, draft in outcomes if isinstance(outcome, Message)]
 
     def results(self) -> PostResults:
         posted: list[Posted | None] = []
@@ -245,14 +250,14 @@ class Batcher:
 
     async def _fan_out(self, requests: Sequence[_Request]) -> None:
         started = time.perf_counter()
-        outcomes = [outcome for request in requests for outcome in request.outcomes]
-        messages = [outcome for outcome in outcomes if isinstance(outcome, Message)]
-        if messages:
-            await self._fanout.deliver(messages)
+        said = [one for request in requests for one in request.said()]
+        if said:
+            await self._fanout.deliver(said)
             self._metrics.fan_out_seconds.observe(time.perf_counter() - started)
         for request in requests:
             await request.responder.answer(request.results())
-        self._metrics.acknowledged.inc(len(messages))
-        for outcome in outcomes:
-            if not isinstance(outcome, Message):
-                self._metrics.refused[outcome.code].inc()
+        self._metrics.acknowledged.inc(len(said))
+        for request in requests:
+            for outcome in request.outcomes:
+                if not isinstance(outcome, Message):
+                    self._metrics.refused[outcome.code].inc()

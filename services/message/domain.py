@@ -9,13 +9,19 @@ from typing import NamedTuple
 from shared.contract.errors import ErrorCode, Failure, Refused
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft, GetHistory
-from shared.contract.model import Message
+from shared.contract.model import Face, Message
 
 HISTORY_COUNT = 200
 """Messages of one page of history, at most."""
 
 MESSAGE_OVERHEAD_BYTES = 64
 """What a message takes on the bus beside its body, at most."""
+
+WAITING_BYTES = MESSAGE_OVERHEAD_BYTES + 28
+"""Of a message beside its body, and what names the pair of its chat."""
+
+_FACE_OVERHEAD_BYTES = 16
+_CHARACTER_BYTES = 4
 
 LATE = Failure(ErrorCode.UNAVAILABLE, "the message was not stored in time, please try again")
 NOT_A_MEMBER = Failure(ErrorCode.FORBIDDEN, "you are not a member of this chat", "chat")
@@ -90,6 +96,13 @@ def stamp(drafts: Iterable[Draft], heads: Mapping[ChatId, Head], seen: Mapping[K
             deadline = min(deadline, draft.deadline)
         outcomes.append(position)
     return Stamped(rows, outcomes, moved, deadline)
+
+
+class Said(NamedTuple):
+    """A message to be told, and its sender's face as the edge has sent it along."""
+
+    message: Message
+    face: Face | None = None
 
 
 # Reading
@@ -187,6 +200,25 @@ def portions(spans: Iterable[tuple[ChatId, int, int]], rows: int) -> Iterator[li
         yield portion
 
 
+def fitting(messages: Iterable[tuple[ChatId, int, int]], room: int) -> list[tuple[ChatId, int, int]]:
+    """Of these messages (chat, index, bytes of the body) as many as a reply has room for, one at least; each as the
+    span of its own, in order."""
+    spans: list[tuple[ChatId, int, int]] = []
+    for chat, index, size in messages:
+        room -= size + WAITING_BYTES
+        if room < 0 and spans:
+            break
+        spans.append((chat, index, index))
+    return sorted(spans)
+
+
 def size_of(message: Message) -> int:
     """Bytes on the bus, at most."""
     return len(message.body) + MESSAGE_OVERHEAD_BYTES
+
+
+def size_of_face(face: Face | None) -> int:
+    """The same."""
+    if face is None:
+        return 1
+    return _FACE_OVERHEAD_BYTES + _CHARACTER_BYTES * (len(face.nickname) + len(face.uuid))

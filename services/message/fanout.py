@@ -15,14 +15,14 @@ from typing import NamedTuple
 import msgspec
 import nats.errors
 
-from services.message.domain import size_of
+from services.message.domain import Said, size_of, size_of_face
 from services.message.membership import Memberships, Roster
 from services.message.metrics import Metrics
 from shared.contract import subjects
 from shared.contract.edge import Delivery, Envelope, Heartbeat
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.model import Message
+from shared.contract.model import Pair
 from shared.database import now_ms
 from shared.presence import Presence, Whereabouts
 from shared.telemetry import log
@@ -36,6 +36,7 @@ _REPEATED_SECONDS = 600.0
 _NODES_KEPT = 4096
 _ENVELOPE_BYTES = 480 * 1024
 _RECIPIENT_BYTES = 9
+_PAIR_BYTES = 19
 _LISTED = 40_000
 """Recipients of one message that are named; more would not fit an envelope."""
 
@@ -50,6 +51,7 @@ class _Route(NamedTuple):
 
     version: int
     recipients: dict[NodeId, list[AccountId] | None]
+    pair: Pair | None = None
 
 
 _NOWHERE = _Route(0, {})
@@ -73,20 +75,20 @@ class Fanout:
 
     # Envelopes
 
-    async def deliver(self, messages: Collection[Message]) -> None:
+    async def deliver(self, batch: Collection[Said]) -> None:
         """Tell the edges; afterwards everything is handed to NATS, or a loss is announced."""
-        routes = await self._routes({message.chat for message in messages})
+        routes = await self._routes({said.message.chat for said in batch})
         pages: dict[NodeId, list[Delivery]] = {}
         room: dict[NodeId, int] = {}
-        for message in messages:
-            version, recipients_at = routes.get(message.chat, _NOWHERE)
+        for message, face in batch:
+            version, recipients_at, pair = routes.get(message.chat, _NOWHERE)
             for node, recipients in recipients_at.items():
-                size = size_of(message) + _RECIPIENT_BYTES * len(recipients or ())
+                size = size_of(message) + size_of_face(face) + _PAIR_BYTES + _RECIPIENT_BYTES * len(recipients or ())
                 if size > room.get(node, 0):
                     await self._send(node, pages.pop(node, []))
                     room[node] = _ENVELOPE_BYTES
                 room[node] -= size
-                pages.setdefault(node, []).append(Delivery(message, recipients, version))
+                pages.setdefault(node, []).append(Delivery(message, recipients, version, pair, face))
         for node, deliveries in pages.items():
             await self._send(node, deliveries)
 
@@ -131,14 +133,14 @@ class Fanout:
 
     def _route(self, roster: Roster, version: int, nodes_of: dict[AccountId, list[NodeId]] | None) -> _Route:
         if len(roster.members) >= self._big:
-            return _Route(max(version, roster.version), {_ALL: None})
+            return _Route(max(version, roster.version), {_ALL: None}, roster.pair)
         if nodes_of is None:
-            return _Route(roster.version, {_ALL: list(roster.members)})
+            return _Route(roster.version, {_ALL: list(roster.members)}, roster.pair)
         recipients: dict[NodeId, list[AccountId]] = {}
         for account in roster.members:
             for node in nodes_of.get(account, ()):
                 recipients.setdefault(node, []).append(account)
-        return _Route(roster.version, {**recipients})
+        return _Route(roster.version, {**recipients}, roster.pair)
 
     async def _send(self, node: NodeId, deliveries: list[Delivery]) -> None:
         if not deliveries:

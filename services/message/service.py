@@ -1,10 +1,14 @@
 """What message does beside posting: syncs, history, heads, read state."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from services.message.domain import (
     NOT_A_MEMBER,
+    WAITING_BYTES,
     ReadState,
+    Span,
+    fitting,
     history_span,
     since_joining,
     size_of,
@@ -21,18 +25,20 @@ from shared.contract.message import (
     ChatSynced,
     GetHeads,
     GetHistory,
+    GetUnread,
     Heads,
     History,
     MarkRead,
     Sync,
     SyncChat,
     Synced,
+    Unread,
 )
-from shared.contract.model import Message
+from shared.contract.model import Message, Pair
 from shared.contract.session import ChatEntry, ChatList, Done, EraseAccount, ListChats
 from shared.settings import Message as Settings
 
-_CHAT_BYTES = 48
+_CHAT_BYTES = 72
 _SPAN_BYTES = 20
 
 ListPage = Callable[[ListChats], Awaitable[ChatList]]
@@ -69,40 +75,69 @@ class Messages:
         self, now: Snapshot, account: AccountId, entries: list[ChatEntry], known: frozenset[ChatId]
     ) -> list[ChatSync]:
         """As many of these chats as the reply has room for."""
-        heads = now.heads(entry.chat for entry in entries)
-        cursors = now.cursors([(account, entry.chat) for entry in entries])
-        states = [
-            since_joining(cursors.get((account, entry.chat), ReadState()), max(entry.unread_from, entry.first_index))
-            for entry in entries
-        ]
-        spans = [
-            unread(state, heads.get(entry.chat, 0), 0 if entry.chat in known else self._most)
-            for entry, state in zip(entries, states, strict=True)
-        ]
-        missed = ((entry.chat, *span) for entry, holes in zip(entries, spans, strict=True) for span in holes)
-        page = _Page(now.messages(missed, account), self._reply_bytes)
+        standings = self._standings(now, account, entries, known)
+        page = _Page(now.messages(_missed(standings), account), self._reply_bytes)
         chats: list[ChatSync] = []
-        for entry, state, holes in zip(entries, states, spans, strict=True):
+        for entry, head, state, holes in standings:
             if page.full:
                 break
             page.spend(_CHAT_BYTES + _SPAN_BYTES * len(state.above))
-            head, first = heads.get(entry.chat, 0), unread_from(state, holes)
+            first = unread_from(state, holes)
             messages = page.take(entry.chat)
             upto = page.upto(messages, head, first - 1)
-            chats.append(ChatSync(entry.chat, head, state.read_index, first, upto, list(state.above), messages))
+            above = list(state.above)
+            chats.append(ChatSync(entry.chat, head, state.read_index, first, upto, above, messages, entry.pair))
         return chats
+
+    def _standings(
+        self, now: Snapshot, account: AccountId, entries: Sequence[ChatEntry], known: Container[ChatId] = ()
+    ) -> list["_Standing"]:
+        """How the account stands in each of these chats; in `known` ones nothing is looked for."""
+        heads = now.heads(entry.chat for entry in entries)
+        cursors = now.cursors([(account, entry.chat) for entry in entries])
+        standings: list[_Standing] = []
+        for entry in entries:
+            head = heads.get(entry.chat, 0)
+            cursor = cursors.get((account, entry.chat), ReadState())
+            state = since_joining(cursor, max(entry.unread_from, entry.first_index))
+            holes = unread(state, head, 0 if entry.chat in known else self._most)
+            standings.append(_Standing(entry, head, state, holes))
+        return standings
+
+    # What waits
+
+    async def unread(self, request: GetUnread) -> Unread:
+        """Of all chats together, so that they can be told in the order of their time."""
+        page = await self._list_chats(ListChats(request.account))
+        entries = page.entries
+        while page.more:
+            page = await self._list_chats(ListChats(request.account, page.entries[-1].chat))
+            entries = entries + page.entries
+        return await self._store.read(lambda now: self._unread(now, request, entries))
+
+    def _unread(self, now: Snapshot, request: GetUnread, entries: list[ChatEntry]) -> Unread:
+        missed = list(_missed(self._standings(now, request.account, entries)))
+        total = now.count(missed, request.account)
+        most = min(request.count, total, self._reply_bytes // WAITING_BYTES + 1)
+        if most <= 0:
+            return Unread(total, [])
+        oldest = fitting(now.oldest(missed, request.account, most), self._reply_bytes)
+        messages = sorted(now.messages(oldest), key=lambda message: (message.time, message.id))
+        chats = {message.chat for message in messages}
+        pairs = {entry.chat: entry.pair for entry in entries if entry.pair is not None and entry.chat in chats}
+        return Unread(total, messages, pairs)
 
     # One chat
 
     async def sync_chat(self, request: SyncChat) -> ChatSynced:
         roster = await self._roster(request.chat)
         members = {account: roster.members[account] for account in request.accounts if account in roster.members}
-        return await self._store.read(lambda now: self._chat(now, request, members, roster.version))
+        audience = _Audience(members, roster.version, roster.pair)
+        return await self._store.read(lambda now: self._chat(now, request, audience))
 
-    def _chat(
-        self, now: Snapshot, request: SyncChat, members: dict[AccountId, tuple[int, int]], version: int
-    ) -> ChatSynced:
+    def _chat(self, now: Snapshot, request: SyncChat, audience: "_Audience") -> ChatSynced:
         chat, after = request.chat, max(request.after, 0)
+        members, version, pair = audience
         head = now.heads([chat]).get(chat, 0)
         cursors = now.cursors([(account, chat) for account in members])
         news: dict[AccountId, int] = {}
@@ -119,6 +154,7 @@ class Messages:
             first_index={account: first for account, (first, _) in members.items()},
             unread_from=news,
             version=version,
+            pair=pair,
         )
 
     async def history(self, request: GetHistory) -> History:
@@ -159,6 +195,27 @@ class Messages:
 
     async def account_deleted(self, event: AccountDeleted) -> None:
         await self._store.erase(event.account)
+
+
+class _Standing(NamedTuple):
+    """`holes`: the spans of indexes that are unread, as far as they are looked for."""
+
+    entry: ChatEntry
+    head: int
+    state: ReadState
+    holes: list[Span]
+
+
+def _missed(standings: Iterable[_Standing]) -> Iterator[tuple[ChatId, int, int]]:
+    return ((standing.entry.chat, *span) for standing in standings for span in standing.holes)
+
+
+class _Audience(NamedTuple):
+    """The members of a chat that are asked about, by the roster of this version."""
+
+    members: dict[AccountId, tuple[int, int]]
+    version: int
+    pair: Pair | None
 
 
 class _Page:

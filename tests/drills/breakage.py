@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -64,9 +64,9 @@ def _ack_before_commit() -> None:
 def _skip_recipient() -> None:
     from services.message import fanout
 
-    def forgetful(message: Message, recipients: list[AccountId] | None, version: int) -> Delivery:
+    def forgetful(message: Message, recipients: list[AccountId] | None, *more: Any) -> Delivery:
         forgets = bool(recipients) and message.index % _EVERY == 0
-        return Delivery(message, recipients[1:] if forgets and recipients else recipients, version)
+        return Delivery(message, recipients[1:] if forgets and recipients else recipients, *more)
 
     _put(fanout, "Delivery", forgetful)
 

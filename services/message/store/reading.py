@@ -1,6 +1,6 @@
 """What is there: heads, messages and read state, all from one snapshot."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -30,6 +30,32 @@ _MESSAGES = SetStatement(
             SELECT chat_id, index, id, sender, time, body, nonce FROM messages
             WHERE chat_id = span.chat_id AND index BETWEEN span.low AND span.high OFFSET 0) AS found
         WHERE sender <> :but_of ORDER BY chat_id, index""",
+)
+_COUNT = SetStatement(
+    sqlite="""
+        SELECT count(*) FROM json_each(:rows) AS span CROSS JOIN messages
+        ON chat_id = span.value ->> 0 AND "index" BETWEEN span.value ->> 1 AND span.value ->> 2
+        WHERE sender <> :but_of""",
+    postgresql="""
+        SELECT coalesce(sum(found.several), 0)::bigint
+        FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[])) AS span (chat_id, low, high)
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS several FROM messages
+            WHERE chat_id = span.chat_id AND index BETWEEN span.low AND span.high AND sender <> :but_of) AS found""",
+)
+_OLDEST = SetStatement(
+    sqlite="""
+        SELECT chat_id, "index", length(body) FROM json_each(:rows) AS span CROSS JOIN messages
+        ON chat_id = span.value ->> 0 AND "index" BETWEEN span.value ->> 1 AND span.value ->> 2
+        WHERE sender <> :but_of ORDER BY time, messages.id LIMIT :most""",
+    postgresql="""
+        SELECT found.chat_id, found.index, found.size
+        FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[])) AS span (chat_id, low, high)
+        CROSS JOIN LATERAL (
+            SELECT chat_id, index, octet_length(body) AS size, time, id FROM messages
+            WHERE chat_id = span.chat_id AND index BETWEEN span.low AND span.high AND sender <> :but_of
+            ORDER BY index LIMIT :most) AS found
+        ORDER BY found.time, found.id LIMIT :most""",
 )
 _CURSORS = SetStatement(
     sqlite="""
@@ -66,6 +92,21 @@ class Snapshot:
         for portion in portions(spans, _PORTION_ROWS):
             for row in _MESSAGES.fetch(self._connection, portion, but_of=but_of):
                 yield Message(*row)
+
+    def count(self, spans: Sequence[tuple[ChatId, int, int]], but_of: AccountId) -> int:
+        """How many messages there are in these spans, save this account's own."""
+        if not spans:
+            return 0
+        ((several,),) = _COUNT.fetch(self._connection, spans, but_of=but_of)
+        return int(several)
+
+    def oldest(
+        self, spans: Sequence[tuple[ChatId, int, int]], but_of: AccountId, most: int
+    ) -> list[tuple[ChatId, int, int]]:
+        """Chat, index and size (bytes of the body) of so many messages of these spans, save this account's own, in the
+        order of their time."""
+        rows = _OLDEST.fetch(self._connection, spans, but_of=but_of, most=most) if spans else ()
+        return [(ChatId(chat), index, size) for chat, index, size in rows]
 
 
 def states(rows: Iterable[tuple[int, int, int, str]]) -> dict[tuple[AccountId, ChatId], ReadState]:

@@ -23,12 +23,14 @@ from shared.contract.message import (
     ChatSynced,
     GetHeads,
     GetHistory,
+    GetUnread,
     MarkRead,
     Posted,
     PostMessages,
     ReadRange,
     Sync,
     SyncChat,
+    Unread,
 )
 from shared.contract.model import Message
 from shared.contract.session import Done, EraseAccount
@@ -93,6 +95,7 @@ async def test_every_subject_is_answered_to_whom_it_is_for(
         assert await edge.ask(on.SYNC_CHAT, SyncChat(ROOM, [BOB], 0)) == ChatSynced(
             ROOM, 1, 1, [message], {BOB: 1}, {BOB: 1}, 2
         )
+        assert await edge.ask(on.GET_UNREAD, GetUnread(BOB, 5)) == Unread(1, [message])
         assert await edge.ask(on.MARK_READ, MarkRead([ReadRange(BOB, ROOM, 1, 1)])) == Done()
         assert (await edge.ask(on.SYNC, Sync(BOB))).chats[0].messages == []
         assert (await world.session.bus.ask(on.GET_HEADS, GetHeads([ROOM, HALL]))).heads == {ROOM: 1, HALL: 0}

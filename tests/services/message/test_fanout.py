@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.message import fanout
+from services.message.domain import Said
 from services.message.fanout import Fanout
 from services.message.membership import Memberships
 from services.message.metrics import Metrics
@@ -16,7 +17,7 @@ from shared.contract import subjects
 from shared.contract.edge import Envelope, Heartbeat
 from shared.contract.errors import ErrorCode, Refused
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
-from shared.contract.model import Message, Role
+from shared.contract.model import Face, Message, Pair, Role
 from shared.contract.session import GetMembership, Member, Membership
 from shared.presence import Presence
 from tests.servers import ValkeyServer
@@ -26,8 +27,8 @@ ROOM, HALL = ChatId(1), ChatId(2)
 NORTH, SOUTH = NodeId("north-1"), NodeId("south-1")
 
 
-def message(chat: ChatId, index: int, size: int = 10) -> Message:
-    return Message(chat, index, MessageId(index), ANN, index, b"x" * size, Nonce(index))
+def said(chat: ChatId, index: int, size: int = 10, face: Face | None = None) -> Said:
+    return Said(Message(chat, index, MessageId(index), ANN, index, b"x" * size, Nonce(index)), face)
 
 
 class World:
@@ -38,6 +39,7 @@ class World:
         self.sessions = Presence(valkey_server.settings("session"))
         self.own = Presence(valkey_server.settings("message"))
         self.members: dict[ChatId, list[AccountId]] = {ROOM: [ANN, BOB], HALL: [ANN, BOB, CEM]}
+        self.pairs: dict[ChatId, Pair] = {}
         self.version = 1
         self.away = False
         self.sent: list[tuple[str, bytes]] = []
@@ -53,7 +55,7 @@ class World:
         if self.away:
             raise Refused(ErrorCode.UNAVAILABLE, "away")
         members = [Member(account, Role.MEMBER, 1, self.version, 1) for account in self.members[request.chat]]
-        return Membership(request.chat, self.version, members)
+        return Membership(request.chat, self.version, members, pair=self.pairs.get(request.chat))
 
     async def _publish(self, subject: str, payload: bytes) -> None:
         if self.broken:
@@ -98,8 +100,8 @@ async def test_one_envelope_a_node_and_batch_with_counters_of_their_own(world: W
     await world.join(NORTH, ANN, BOB)
     await world.join(SOUTH, CEM)
     await world.know(ROOM, HALL)
-    await world.fanout.deliver([message(ROOM, 1), message(HALL, 1), message(ROOM, 2)])
-    await world.fanout.deliver([message(ROOM, 3)])
+    await world.fanout.deliver([said(ROOM, 1), said(HALL, 1), said(ROOM, 2)])
+    await world.fanout.deliver([said(ROOM, 3)])
     north, south = subjects.deliver(NORTH), subjects.deliver(SOUTH)
     assert world.told(north) == [(1, 1, [1, 2]), (2, 1, [1, 2]), (1, 2, [1, 2]), (1, 3, [1, 2])]
     assert world.told(south) == [(2, 1, [3])]
@@ -121,14 +123,14 @@ async def test_each_run_of_a_replica_is_new(world: World) -> None:
 async def test_offline_members_cost_nothing(world: World) -> None:
     await world.edge.beat(NORTH, 10)
     await world.know(ROOM)
-    await world.fanout.deliver([message(ROOM, 1)])
+    await world.fanout.deliver([said(ROOM, 1)])
     assert world.sent == []
 
 
 async def test_envelopes_stay_below_512_kib_and_lose_nothing(world: World) -> None:
     await world.join(NORTH, ANN, BOB)
     await world.know(ROOM)
-    await world.fanout.deliver([message(ROOM, index, 60_000) for index in range(1, 31)])
+    await world.fanout.deliver([said(ROOM, index, 60_000) for index in range(1, 31)])
     payloads = [payload for _, payload in world.sent]
     assert len(payloads) == 4
     assert all(len(payload) <= 512 * 1024 for payload in payloads)
@@ -143,11 +145,35 @@ async def test_the_longest_list_of_recipients_fits(world: World) -> None:
         world.members[ROOM] = [AccountId(2**31 + number) for number in range(members)]
         world.version += 1
         await world.memberships.rosters([ROOM], {ROOM: world.version})
-        await fan_out.deliver([message(ROOM, 1, 60_000)])
+        await fan_out.deliver([said(ROOM, 1, 60_000)])
     named, broadcast = world.envelopes(subjects.BROADCAST)
     assert len(named.deliveries[0].recipients or ()) == 39_999
     assert broadcast.deliveries[0].recipients is None
     assert max(len(payload) for _, payload in world.sent) <= 512 * 1024
+
+
+async def test_deliveries_name_the_pair_of_a_private_chat_and_the_face_of_the_sender(world: World) -> None:
+    await world.join(NORTH, ANN, BOB)
+    world.pairs[ROOM] = (ANN, BOB)
+    await world.know(ROOM, HALL)
+    face = Face("Ann", "00000000-0000-4000-8000-000000000001")
+    for fan_out, subject in (
+        (world.fanout, subjects.deliver(NORTH)),
+        (world.with_broadcast_from(1), subjects.BROADCAST),
+    ):
+        await fan_out.deliver([said(ROOM, 1, face=face), said(HALL, 1)])
+        (envelope,) = world.envelopes(subject)
+        assert [(one.pair, one.face) for one in envelope.deliveries] == [((ANN, BOB), face), (None, None)]
+
+
+async def test_pairs_and_faces_have_their_room_in_an_envelope(world: World) -> None:
+    await world.join(NORTH, AccountId(2**53), AccountId(2**53 - 1))
+    world.members[ROOM] = [AccountId(2**53), AccountId(2**53 - 1)]
+    world.pairs[ROOM] = (AccountId(2**53 - 1), AccountId(2**53))
+    await world.know(ROOM)
+    await world.fanout.deliver([said(ROOM, 2**40 + index, face=Face("😀" * 64, "x" * 36)) for index in range(4_000)])
+    assert len(world.sent) > 2
+    assert max(len(payload) for _, payload in world.sent) <= fanout._ENVELOPE_BYTES + 100
 
 
 async def test_big_chats_go_by_the_newest_version_without_asking_for_members(world: World) -> None:
@@ -156,7 +182,7 @@ async def test_big_chats_go_by_the_newest_version_without_asking_for_members(wor
     await world.know(HALL)
     await world.sessions.publish_versions({HALL: 7})
     world.away = True
-    await fan_out.deliver([message(HALL, 1)])
+    await fan_out.deliver([said(HALL, 1)])
     (envelope,) = world.envelopes(subjects.BROADCAST)
     assert (envelope.counter, envelope.deliveries[0].recipients, envelope.deliveries[0].version) == (1, None, 7)
 
@@ -167,7 +193,7 @@ async def test_members_who_came_after_the_check_are_found(world: World) -> None:
     world.members[ROOM].append(CEM)
     world.version = 2
     await world.sessions.publish_versions({ROOM: 2})
-    await world.fanout.deliver([message(ROOM, 1)])
+    await world.fanout.deliver([said(ROOM, 1)])
     assert world.told(subjects.deliver(NORTH)) == [(1, 1, [1, 3])]
 
 
@@ -188,7 +214,7 @@ async def test_a_roster_that_is_renewed_during_the_look_up_is_looked_up_again(
         return found
 
     monkeypatch.setattr(world.own, "look_up", interrupted)
-    await world.fanout.deliver([message(ROOM, 1)])
+    await world.fanout.deliver([said(ROOM, 1)])
     assert world.told(subjects.deliver(NORTH)) == [(1, 1, [1, 3])]
 
 
@@ -197,7 +223,7 @@ async def test_members_that_cannot_be_known_are_told_to_sync(world: World) -> No
     await world.know(ROOM, HALL)
     await world.sessions.publish_versions({ROOM: 2})
     world.away = True
-    await world.fanout.deliver([message(ROOM, 1), message(HALL, 1)])
+    await world.fanout.deliver([said(ROOM, 1), said(HALL, 1)])
     assert world.told(subjects.deliver(NORTH)) == [(2, 1, [1, 2])]
     assert (await world.beat()).counters == {NORTH: 1, "all": 1}
 
@@ -206,10 +232,10 @@ async def test_an_envelope_that_cannot_be_handed_over_shows_in_the_counter(world
     await world.join(NORTH, ANN)
     await world.know(ROOM)
     world.broken = True
-    await world.fanout.deliver([message(ROOM, 1)])
+    await world.fanout.deliver([said(ROOM, 1)])
     await world.fanout.farewell()
     world.broken = False
-    await world.fanout.deliver([message(ROOM, 2)])
+    await world.fanout.deliver([said(ROOM, 2)])
     assert [envelope.counter for envelope in world.envelopes(subjects.deliver(NORTH))] == [2]
 
 
@@ -218,10 +244,10 @@ async def test_heartbeats_repeat_recent_counters_and_old_ones_go_on(
 ) -> None:
     await world.join(NORTH, ANN)
     await world.know(ROOM)
-    await world.fanout.deliver([message(ROOM, 1)])
+    await world.fanout.deliver([said(ROOM, 1)])
     monkeypatch.setattr(fanout, "_REPEATED_SECONDS", 0.0)
     assert (await world.beat()).counters == {}
-    await world.fanout.deliver([message(ROOM, 2)])
+    await world.fanout.deliver([said(ROOM, 2)])
     assert [envelope.counter for envelope in world.envelopes(subjects.deliver(NORTH))] == [1, 2]
 
 
@@ -231,6 +257,6 @@ async def test_counters_of_nodes_long_unused_are_forgotten(world: World, monkeyp
     world.fanout.announce_loss()
     for index, node in enumerate(("a-1", "b-1", "c-1"), 1):
         await world.join(NodeId(node), ANN)
-        await world.fanout.deliver([message(ROOM, index)])
+        await world.fanout.deliver([said(ROOM, index)])
         await world.edge.leave(NodeId(node), [ANN])
     assert (await world.beat()).counters == {"all": 1, "b-1": 1, "c-1": 1}

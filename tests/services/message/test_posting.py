@@ -2,11 +2,12 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import ChatId
-from shared.contract.model import Role
+from shared.contract.model import Face, Role
 from shared.settings import Message as MessageSettings
 from shared.settings import Settings
 from tests.servers import NatsServer, ValkeyServer
@@ -70,18 +71,20 @@ async def test_each_draft_of_a_request_has_its_own_answer(world: World, settings
 
 
 async def test_a_repeated_nonce_is_told_again_with_the_same_index(world: World, settings: Settings) -> None:
-    """As after the death of the replica that committed it: another one answers."""
+    """As after the death of the replica that committed it: another one answers. The face is the one that comes with
+    the repetition: it is not stored."""
     await world.session.have(ROOM, ANN, BOB)
     await world.edges.join(SOUTH, BOB)
-    draft = world.edges.draft(ANN, ROOM, b"once")
+    draft = msgspec.structs.replace(world.edges.draft(ANN, ROOM, b"once"), face=Face("Ann", "u-1"))
     async with service(settings):
         first = await world.edges.post(draft)
         await world.edges.say(BOB, ROOM)
     async with service(settings):
-        assert await world.edges.post(draft) == first
+        assert await world.edges.post(msgspec.structs.replace(draft, face=Face("Ann II", "u-1"))) == first
         await until(lambda: len(world.edges.told(SOUTH)) == 3)
     assert world.edges.told(SOUTH) == [(ROOM, 1, [BOB]), (ROOM, 2, [BOB]), (ROOM, 1, [BOB])]
     assert len({envelope.replica for envelope in world.edges.envelopes[SOUTH]}) == 2
+    assert [told.face for told in world.edges.deliveries(SOUTH)] == [Face("Ann", "u-1"), None, Face("Ann II", "u-1")]
 
 
 async def test_while_the_database_is_blocked_nothing_is_answered_or_told(world: World, settings: Settings) -> None:

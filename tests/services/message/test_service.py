@@ -1,6 +1,7 @@
 """Syncs, history, read state: what an account is shown, on both databases."""
 
 import pytest
+import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
 from services.message.membership import Memberships
@@ -15,14 +16,16 @@ from shared.contract.message import (
     Draft,
     GetHeads,
     GetHistory,
+    GetUnread,
     History,
     MarkRead,
     ReadRange,
     Sync,
     SyncChat,
     Synced,
+    Unread,
 )
-from shared.contract.model import Message, Role
+from shared.contract.model import Message, Pair, Role
 from shared.contract.session import ChatEntry, ChatList, GetMembership, ListChats, Member, Membership
 from shared.database import Database
 from shared.settings import Message as Settings
@@ -35,9 +38,13 @@ class World:
     """The use cases on a real database; session is what the test says."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
-        self.store = Store(database)
+        self.now = 0
+        self.store = Store(database, lambda: self.now)
         self.entries: list[ChatEntry] = []
+        self.listed = 9
+        """So many of them on a page."""
         self.more = False
+        self.pair: Pair | None = None
         self.members = [Member(ANN, Role.MEMBER, 1, 1, 1), Member(BOB, Role.MEMBER, 3, 2, 5)]
         memberships = Memberships(self._membership, Metrics(CollectorRegistry()))
         self.messages = Messages(self.store, memberships, self._list, self._versions, settings)
@@ -46,18 +53,20 @@ class World:
     async def _membership(self, request: GetMembership) -> Membership:
         if request.chat == LOFT:
             raise Refused(ErrorCode.NOT_FOUND, "no such chat")
-        return Membership(request.chat, 2, self.members)
+        return Membership(request.chat, 2, self.members, pair=self.pair)
 
     async def _list(self, request: ListChats) -> ChatList:
-        return ChatList([entry for entry in self.entries if entry.chat > request.after], self.more)
+        entries = [entry for entry in self.entries if entry.chat > request.after]
+        return ChatList(entries[: self.listed], self.more or len(entries) > self.listed)
 
     async def _versions(self, _chats: object) -> dict[ChatId, int]:
         return {}
 
     async def talk(self, chat: ChatId, senders: str, size: int = 1) -> None:
-        """One message by each sender."""
+        """One message by each sender, each a moment after the one before, wherever that was said."""
         for sender in senders:
             self._nonce += 1
+            self.now += 10
             await self.store.post([Draft(AccountId(int(sender)), chat, Nonce(self._nonce), 2**62, b"x" * size)])
 
     async def read(self, account: AccountId, chat: ChatId, *spans: tuple[int, int]) -> None:
@@ -79,7 +88,7 @@ def world(database: Database) -> World:
 @pytest.fixture
 def small(database: Database) -> World:
     """Replies of few bytes; few unread messages at login."""
-    return World(database, Settings(reply_bytes=700, unread_per_chat=4))
+    return World(database, Settings(reply_bytes=720, unread_per_chat=4))
 
 
 def indexes(messages: list[Message]) -> list[int]:
@@ -199,6 +208,108 @@ async def test_one_chat_in_pages(small: World) -> None:
         after = reply.upto
     assert seen == list(range(1, 21))
     assert reply.unread_from == {ANN: 17}
+
+
+async def test_syncs_name_the_pair_of_a_private_chat(world: World) -> None:
+    await world.talk(ROOM, "2")
+    world.pair = (ANN, BOB)
+    world.entries = [ChatEntry(ROOM, 1, 1, (ANN, BOB)), ChatEntry(HALL, 1, 1)]
+    (page,) = await world.sync_all(ANN)
+    assert [entry.pair for entry in page.chats] == [(ANN, BOB), None]
+    assert (await world.messages.sync_chat(SyncChat(ROOM, [ANN], 0))).pair == (ANN, BOB)
+
+
+# What waits
+
+
+def waiting(unread: Unread) -> list[tuple[ChatId, int]]:
+    return [(message.chat, message.index) for message in unread.messages]
+
+
+async def test_what_waits_is_told_oldest_first_whatever_chat_it_is_in(world: World) -> None:
+    for chat, senders in ((HALL, "23"), (ROOM, "212"), (HALL, "1"), (LOFT, "2"), (HALL, "2")):
+        await world.talk(chat, senders)
+    await world.read(ANN, ROOM, (1, 1))
+    world.entries = [ChatEntry(ROOM, 1, 1, (ANN, BOB)), ChatEntry(HALL, 1, 1), ChatEntry(LOFT, 1, 1, (ANN, CEM))]
+    whole = await world.messages.unread(GetUnread(ANN, 2**31))
+    assert whole.total == len(whole.messages) == 5
+    assert waiting(whole) == [(HALL, 1), (HALL, 2), (ROOM, 3), (LOFT, 1), (HALL, 4)]
+    assert whole.messages[0].body == b"x"
+    assert whole.pairs == {ROOM: (ANN, BOB), LOFT: (ANN, CEM)}
+    some = await world.messages.unread(GetUnread(ANN, 3))
+    assert (some.total, waiting(some), some.pairs) == (5, waiting(whole)[:3], {ROOM: (ANN, BOB)})
+
+
+@pytest.mark.parametrize("count", [0, -1])
+async def test_what_waits_may_only_be_counted(world: World, count: int) -> None:
+    await world.talk(ROOM, "21221")
+    world.entries = [ChatEntry(ROOM, 1, 1, (ANN, BOB))]
+    assert await world.messages.unread(GetUnread(ANN, count)) == Unread(3, [])
+
+
+async def test_messages_of_the_same_moment_are_told_as_they_were_said(world: World) -> None:
+    for chat in (HALL, ROOM):
+        await world.talk(chat, "2")
+        world.now -= 10
+    world.entries = [ChatEntry(ROOM, 1, 1), ChatEntry(HALL, 1, 1)]
+    assert waiting(await world.messages.unread(GetUnread(ANN, 9))) == [(HALL, 1), (ROOM, 1)]
+
+
+async def test_what_waits_is_what_a_sync_would_tell(small: World) -> None:
+    """Also where an account joined late, has read in between, or is too far behind."""
+    await small.talk(ROOM, "2" * 9)
+    await small.talk(HALL, "2122212")
+    await small.talk(LOFT, "2222")
+    await small.read(ANN, ROOM, (1, 1), (7, 7))
+    await small.read(ANN, LOFT, (1, 4))
+    small.entries = [ChatEntry(ROOM, 1, 1), ChatEntry(HALL, 4, 5), ChatEntry(LOFT, 1, 1)]
+    (page,) = await small.sync_all(ANN)
+    told = [(entry.chat, message.index) for entry in page.chats for message in entry.messages]
+    counted = await small.messages.unread(GetUnread(ANN, 0))
+    assert (counted.total, sorted(waiting(await small.messages.unread(GetUnread(ANN, 99))))) == (6, told)
+
+
+async def test_what_waits_in_chats_on_several_pages_of_session(world: World) -> None:
+    for chat in (LOFT, HALL, ROOM):
+        await world.talk(chat, "2")
+    world.entries, world.listed = [ChatEntry(chat, 1, 1) for chat in (ROOM, HALL, LOFT)], 1
+    assert waiting(await world.messages.unread(GetUnread(ANN, 9))) == [(LOFT, 1), (HALL, 1), (ROOM, 1)]
+
+
+async def test_what_waits_is_told_as_far_as_a_reply_has_room(small: World) -> None:
+    await small.talk(ROOM, "222", size=200)
+    await small.talk(HALL, "2", size=5000)
+    small.entries = [ChatEntry(HALL, 1, 1), ChatEntry(ROOM, 1, 1)]
+    first = await small.messages.unread(GetUnread(ANN, 9))
+    assert (first.total, waiting(first)) == (4, [(ROOM, 1), (ROOM, 2)])
+    await small.read(ANN, ROOM, (1, 3))
+    rest = await small.messages.unread(GetUnread(ANN, 9))
+    assert (rest.total, waiting(rest)) == (1, [(HALL, 1)])
+
+
+async def test_nothing_waits_without_chats_or_messages(world: World) -> None:
+    assert await world.messages.unread(GetUnread(ANN, 9)) == Unread(0, [])
+    world.entries = [ChatEntry(ROOM, 1, 1)]
+    assert await world.messages.unread(GetUnread(ANN, 9)) == Unread(0, [])
+
+
+async def test_what_waits_costs_as_many_statements_however_many_chats(
+    world: World, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements: list[str] = []
+    sa.event.listen(database._engine, "before_cursor_execute", lambda *about: statements.append(about[2]))
+    costs = []
+    for chats in (1, 30):
+        for chat in range(1, chats + 1):
+            await world.talk(ChatId(chat), "2")
+        world.entries, world.listed = [ChatEntry(ChatId(chat), 1, 1) for chat in range(1, chats + 1)], 99
+        statements.clear()
+        await world.messages.unread(GetUnread(ANN, 99))
+        costs.append(len(statements))
+    assert costs[0] == costs[1]
+
+
+# History
 
 
 async def test_history_is_for_members_from_where_they_may_see(world: World) -> None:

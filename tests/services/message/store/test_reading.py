@@ -1,6 +1,7 @@
 """Reading: heads, spans of messages, cursors, in one snapshot."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 from services.message.domain import ReadState
 from services.message.store import Snapshot, Store, reading
 from services.message.store.posting import post
-from services.message.store.sets import Rows
+from services.message.store.sets import Rows, SetStatement, _parameters
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft, ReadRange
 from shared.contract.model import Message
@@ -74,6 +75,29 @@ async def test_messages_are_read_only_as_far_as_they_are_taken(store: Store, mon
     assert asked == [[(ROOM, 1, 2)]]
 
 
+async def test_spans_are_counted_and_their_oldest_found_without_ones_own(store: Store) -> None:
+    await talk(store, ROOM, "12212")
+    await talk(store, HALL, "222")
+    spans = [(ROOM, 2, 4), (ROOM, 5, 9), (HALL, 1, 2)]
+    assert await store.read(lambda now: (now.count(spans, ANN), now.count(spans, BOB))) == (5, 1)
+    assert await store.read(lambda now: (now.count([], ANN), now.oldest([], ANN, 9))) == (0, [])
+    whole = await store.read(lambda now: list(now.messages(spans, ANN)))
+    by_time = sorted(whole, key=lambda message: (message.time, message.id))
+    assert await store.read(lambda now: now.oldest(spans, ANN, 4)) == [(*said([one])[0], 1) for one in by_time[:4]]
+
+
+@pytest.mark.parametrize("chats", [1, 3])
+async def test_counting_reads_no_more_than_the_spans(store: Store, database: Database, chats: int) -> None:
+    """However long the history is, and whatever the planner knows of it."""
+    for chat in range(1, chats + 1):
+        await talk(store, ChatId(chat), "2" * 400)
+    spans = [(ChatId(chat), 396, 400) for chat in range(1, chats + 1)]
+    for statement, more in ((reading._COUNT, {}), (reading._OLDEST, {"most": 9})):
+        plan = await database.read(partial(_plan, statement, spans, {"but_of": ANN, **more}))
+        assert "messages_order" in plan or "sqlite_autoindex_messages_1" in plan, plan
+        assert "Seq Scan on messages" not in plan, plan
+
+
 async def test_cursors_by_account_and_chat(store: Store) -> None:
     await talk(store, ROOM, "1" * 9)
     await store.mark_read([ReadRange(ANN, ROOM, 1, 3), ReadRange(ANN, ROOM, 5, 6), ReadRange(BOB, ROOM, 1, 1)], 9)
@@ -98,6 +122,13 @@ async def test_a_snapshot_is_one_moment(store: Store, migrated_url: str) -> None
     assert await store.read(read) == ({ROOM: 1}, 1)
     assert await store.read(lambda now: now.heads([ROOM])) == {ROOM: 2}
     await other.close()
+
+
+def _plan(statement: SetStatement, rows: Rows, others: dict[str, object], connection: sa.Connection) -> str:
+    name = connection.dialect.name
+    explain = "EXPLAIN QUERY PLAN" if name == "sqlite" else "EXPLAIN"
+    text = sa.text(f"{explain} {statement._texts[name]}")
+    return "\n".join(str(row) for row in connection.execute(text, _parameters(name, rows) | others))
 
 
 def _post(database: Database) -> None:
