@@ -39,10 +39,10 @@ def test_a_number_is_padded_to_ten_digits(account: int, text: str) -> None:
 
 def test_one_speaks_for_oneself_only() -> None:
     check_own(WireId(12), "ocid", AccountId(12))
-    for account in (AccountId(13), NOBODY):
+    for account, code in ((AccountId(13), ErrorCode.FORBIDDEN), (NOBODY, ErrorCode.UNAUTHENTICATED)):
         with pytest.raises(DecodeError) as refused:
             check_own(WireId(12), "ocid", account, "context")
-        assert (refused.value.failure.code, refused.value.context) == (ErrorCode.FORBIDDEN, "context")
+        assert (refused.value.failure.code, refused.value.context) == (code, "context")
 
 
 @pytest.mark.parametrize(("kind", "account", "identifier"), [
