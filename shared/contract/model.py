@@ -1,6 +1,7 @@
 """The canonical model: what every dialect is translated to and from."""
 
 from enum import IntEnum, StrEnum
+from typing import NamedTuple, cast
 
 import msgspec
 
@@ -37,22 +38,43 @@ class File(msgspec.Struct, tag="f", array_like=True, frozen=True):
 
 Segment = Text | Emoji | Image | File
 
+
+class Mark(msgspec.Struct, tag="d", array_like=True, frozen=True):
+    """Comes after the segments of a message, where the dialect it was said in must be known again."""
+
+    dialect: str
+
+
+class Body(NamedTuple):
+    """What a message's body holds; `dialect` is empty where it was not marked."""
+
+    segments: tuple[Segment, ...]
+    dialect: str
+
+
 _pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(tuple[Segment, ...]).decode
+_unpack = msgspec.msgpack.Decoder(tuple[Segment | Mark, ...]).decode
 
 
-def pack_segments(segments: tuple[Segment, ...]) -> bytes:
+def pack_segments(segments: tuple[Segment, ...], dialect: str = "") -> bytes:
     """The stored and transported form: services in between never look inside."""
-    return _pack(segments)
+    return _pack((*segments, Mark(dialect)) if dialect else segments)
+
+
+def unpack(body: bytes) -> Body:
+    parts = _unpack(body)
+    if parts and isinstance(mark := parts[-1], Mark):
+        return Body(cast(tuple[Segment, ...], parts[:-1]), mark.dialect)
+    return Body(cast(tuple[Segment, ...], parts), "")
 
 
 def unpack_segments(body: bytes) -> tuple[Segment, ...]:
-    return _unpack(body)
+    return unpack(body).segments
 
 
 class Message(msgspec.Struct, array_like=True, frozen=True):
     """One committed message. `index` counts 1, 2, 3 … within the chat; `time` is the server's, Unix milliseconds,
-    strictly growing within the chat; `body` is what `pack_segments` made of its segments."""
+    strictly growing within the chat; `body` is what `pack_segments` made."""
 
     chat: ChatId
     index: int

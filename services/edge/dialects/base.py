@@ -68,6 +68,8 @@ class Dialect(ABC):
     """Whether what was missed is pushed after the login; otherwise the client asks for it."""
     names_senders: ClassVar[bool] = False
     """Whether a message cannot be shown without its sender's face."""
+    marks_messages: ClassVar[bool] = False
+    """Whether what is said here is marked with the dialect's name (Shown.dialect), to be known again."""
     is_told_requests_at_login: ClassVar[bool] = False
     """Whether pending requests, and notices kept for this account, are told after the login."""
     unix_seconds: int = 0

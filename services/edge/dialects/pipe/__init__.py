@@ -52,6 +52,7 @@ class Pipe(Dialect):
     name = encode.NAME
     reads_at_login = False
     names_senders = True
+    marks_messages = True
 
     def __init__(self, surroundings: Surroundings) -> None:
         super().__init__(surroundings)
