@@ -64,8 +64,8 @@ def pack_segments(segments: tuple[Segment, ...], dialect: str = "") -> bytes:
 def unpack(body: bytes) -> Body:
     parts = _unpack(body)
     if parts and isinstance(mark := parts[-1], Mark):
-        return Body(cast(tuple[Segment, ...], parts[:-1]), mark.dialect)
-    return Body(cast(tuple[Segment, ...], parts), "")
+        return Body(cast("tuple[Segment, ...]", parts[:-1]), mark.dialect)
+    return Body(cast("tuple[Segment, ...]", parts), "")
 
 
 def unpack_segments(body: bytes) -> tuple[Segment, ...]:
