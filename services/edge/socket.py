@@ -63,7 +63,7 @@ class Socket(Protocol):
     def resume_reading(self) -> None: ...
 
     def sent(self) -> int:
-        """Bytes of all frames so far, whether the kernel has taken them or not."""
+        """Bytes of all frames so far, whether the kernel has taken them or not, or never will."""
 
     def unsent(self) -> int:
         """Bytes that the kernel has not taken yet, those of this turn included."""
@@ -82,9 +82,9 @@ class Client(Protocol):
     def pong_received(self) -> None: ...
 
     def peer_closing(self) -> None:
-        """A close frame or the end of the stream arrived, or the peer broke the protocol; the socket can still be
-        asked `unacknowledged`. Nothing more is received, and nothing sent from now on is delivered. Comes at most
-        once, and not when the connection is reset or aborted."""
+        """A close frame or the end of the stream arrived (a moment ago: what was under way had time to arrive), or the
+        peer broke the protocol; the socket can still be asked `unacknowledged`. Nothing more is received, and nothing
+        sent from now on is delivered. Comes at most once, and not when the connection is reset or aborted."""
 
     def closed(self) -> None: ...
 

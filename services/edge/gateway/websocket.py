@@ -19,6 +19,7 @@ from services.edge.gateway.framing import (
     close_echo,
     close_frame,
     frame,
+    framed,
 )
 from services.edge.gateway.messages import Messages
 from services.edge.gateway.parsing import Parser
@@ -35,13 +36,16 @@ _PONGS_BYTES = 64 * 1024
 _AT_ONCE_BYTES = 64 * 1024
 """Written without waiting for the turn's end."""
 _CLOSING_SECONDS = 3
+_ARRIVING_SECONDS = 0.25
+"""For what was sent just before the peer's close frame came, to be acknowledged."""
+_LOOK_SECONDS = 0.01
 _NOTHING = memoryview(b"")
 
 
 class WebSocket(asyncio.Protocol):
     __slots__ = (
-        "_client", "_ended", "_frames", "_messages", "_outgoing", "_outgoing_bytes", "_parser", "_paused",
-        "_receiving", "_sending", "_sent_bytes", "_timer", "_transport", "_turn", "_unparsed",
+        "_client", "_ended", "_frames", "_lost_bytes", "_messages", "_outgoing", "_outgoing_bytes", "_parser",
+        "_parting", "_paused", "_receiving", "_sending", "_sent_bytes", "_timer", "_transport", "_turn", "_unparsed",
     )  # fmt: skip
 
     _client: Client
@@ -62,9 +66,9 @@ class WebSocket(asyncio.Protocol):
         self._frames: Iterator[Received] = iter(())
         self._unparsed = _NOTHING
         self._outgoing: list[bytes] = []
-        self._outgoing_bytes = self._sent_bytes = 0
+        self._outgoing_bytes = self._sent_bytes = self._lost_bytes = 0
         self._sending = self._receiving = True
-        self._paused = False
+        self._paused = self._parting = False
         self._timer: asyncio.TimerHandle | None = None
 
     def open(self, endpoint: Endpoint, hello: Hello) -> None:
@@ -76,6 +80,10 @@ class WebSocket(asyncio.Protocol):
     def send(self, frames: Iterable[Frame]) -> None:
         if self._sending:
             self._write(self._turn.framed(tuple(frames)))
+        else:
+            lost = sum(len(framed(frame)) for frame in frames)
+            self._sent_bytes += lost
+            self._lost_bytes += lost
 
     def ping(self) -> None:
         if self._sending:
@@ -111,6 +119,10 @@ class WebSocket(asyncio.Protocol):
         return self._outgoing_bytes + self._transport.get_write_buffer_size()
 
     def unacknowledged(self) -> int | None:
+        under_way = self._under_way()
+        return None if under_way is None else under_way + self._lost_bytes
+
+    def _under_way(self) -> int | None:
         if self._transport.is_closing():
             return None
         in_kernel = kernel.unacknowledged(self._transport)
@@ -123,12 +135,14 @@ class WebSocket(asyncio.Protocol):
             self._unparsed = memoryview(data)
             self._proceed()
 
-    def eof_received(self) -> None:
-        """The transport closes itself when what is left is written."""
-        self._peer_ends()
-        self._sending = False
-        self.flush()
-        self._give_up_later()
+    def eof_received(self) -> bool:
+        """Unless it is parting already, the transport closes itself when what is left is written."""
+        if not self._parting:
+            self._peer_ends()
+            self._sending = False
+            self.flush()
+            self._give_up_later()
+        return self._parting
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._sending = self._receiving = False
@@ -202,14 +216,28 @@ class WebSocket(asyncio.Protocol):
     # The end
 
     def _peer_closes(self, payload: bytes) -> None:
-        echo = close_echo(payload)
-        self._peer_ends()
-        if self._sending:
-            self._write(echo)
-            self._sending = False
+        """Nothing is sent any more. What was sent last may still be under way, and the peer's kernel is given a moment
+        to say that it has it: the edge takes its word for what has arrived."""
+        echo = close_echo(payload) if self._sending else b""
+        self._receiving = self._sending = False
+        self._parting = True
         self.flush()
-        self._transport.close()
-        self._give_up_later()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._part(echo, self._turn.loop.time() + _ARRIVING_SECONDS)
+
+    def _part(self, echo: bytes, deadline: float) -> None:
+        self._timer = None
+        if self._under_way() and self._turn.loop.time() < deadline:
+            self._timer = self._turn.loop.call_later(_LOOK_SECONDS, self._part, echo, deadline)
+            return
+        self._parting = False
+        try:
+            self._client.peer_closing()
+        finally:
+            self._transport.write(echo)
+            self._transport.close()
+            self._give_up_later()
 
     def _peer_ends(self) -> None:
         if self._receiving:

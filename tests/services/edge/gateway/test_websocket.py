@@ -465,6 +465,26 @@ async def test_what_a_peer_does_not_take_is_not_acknowledged(gateway: Gateway, r
         assert unsent < waiting <= everything
 
 
+async def test_what_is_under_way_when_the_peer_closes_may_still_arrive(gateway: Gateway, recorder: Recorder) -> None:
+    """What is sent from then on does not."""
+    async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
+        await peer.upgrade()
+        peer.stop_reading()
+        client = await recorder.client()
+        client.socket.send((LARGE,))
+        peer.send(masked(TEXT, b"bye"), closing(1000))
+        await client.until(b"bye")
+        before = client.socket.sent()
+        client.socket.send((b"late",))
+        late = client.socket.sent() - before
+        peer.start_reading()
+        assert await peer.frame() == (TEXT, LARGE)
+        assert await peer.frame() == (CLOSE, (1000).to_bytes(2, "big"))
+        await client.until_closed()
+        assert client.unacknowledged_at == {"peer_closing": late, "closed": None}
+        assert late > 0
+
+
 async def test_one_who_leaves_without_reading_makes_it_unknown(peer: RawPeer, recorder: Recorder) -> None:
     """Its kernel had acknowledged what it never read: the close frame is followed by a reset."""
     client = await recorder.client()
