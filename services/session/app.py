@@ -10,7 +10,10 @@ from functools import partial
 from services.session.metrics import Metrics
 from services.session.notices import Notices
 from services.session.router import route
-from services.session.service import Sessions
+from services.session.service.accounts import Accounts
+from services.session.service.chats import Chats
+from services.session.service.friends import Friends
+from services.session.service.joining import Joins
 from shared.bus import Bus
 from shared.contract.ids import ChatId
 from shared.contract.message import GetHeads
@@ -44,13 +47,15 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         heads = await bus.ask(GET_HEADS, GetHeads([chat]), seconds=_HEAD_SECONDS, retry=True)
         return heads.heads.get(chat, 0)
 
-    sessions = Sessions(database, notices, head, metrics, settings)
-    route(bus, sessions)
+    chats = Chats(database, notices, metrics, settings)
+    joins = Joins(database, notices, head, settings)
+    accounts = Accounts(database, notices, joins, metrics, settings)
+    route(bus, accounts, chats, joins, Friends(database, notices))
     ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": database.check})
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:
-        await unless(stopping, _start(database, sessions, bus))
+        await unless(stopping, _start(database, chats, bus))
         await stopping.wait()
     finally:
         ops.draining = True
@@ -62,12 +67,12 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await tasks.finish(_OPS_SECONDS)
 
 
-async def _start(database: Database, sessions: Sessions, bus: Bus) -> None:
+async def _start(database: Database, chats: Chats, bus: Bus) -> None:
     """Wait for the database, then for the broker. Raises NotMigrated."""
     while True:
         try:
             await database.read(partial(require_current, "session"))
-            await sessions.open_lobby()
+            await chats.open_lobby()
             break
         except DatabaseUnavailable:
             await asyncio.sleep(_DATABASE_PAUSE_SECONDS)

@@ -1,15 +1,20 @@
-"""The rules of profiles, chats and membership: pure, no clock, no randomness. Refusals are raised as Refused."""
+"""The rules of profiles, chats, membership and friendship: pure, no clock, no randomness. Refusals are raised as
+Refused."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+import msgspec
 from msgspec import UNSET
 
 from shared.contract.errors import ErrorCode, Refused
 from shared.contract.ids import NOBODY, AccountId, ChatId
-from shared.contract.model import ChatKind, Role
-from shared.contract.session import CreateChat, EnsureProfile, SetProfile
+from shared.contract.model import ChatKind, JoinPolicy, Pair, Role
+from shared.contract.session import CreateChat, EnsureProfile, RenameChat, SetProfile
 from shared.settings import Limits
+
+T = TypeVar("T")
+N = TypeVar("N", bound=int)
 
 LOBBY = ChatId(1)
 """The public lobby, the first chat of every installation."""
@@ -18,8 +23,11 @@ DELETED_NICKNAME = "已注销用户"
 
 _NAMES_IN_A_NAME = 3
 _HASH_CHARACTERS = 128
+_SIGNATURE_CHARACTERS = 256
+_REQUEST_CHARACTERS = 1_000
 _LARGEST = 2**63 - 1
-_LARGEST_STATUS = 2**53 - 1
+_LARGEST_SHOWN = 2**53 - 1
+"""Numbers that every client can read."""
 
 
 class Candidate(NamedTuple):
@@ -52,7 +60,7 @@ def check_seed(seed: EnsureProfile, limits: Limits) -> None:
 
 def new_values(request: SetProfile, limits: Limits) -> dict[str, str | int]:
     """What is to be set, by field of the profile."""
-    _require_login(request.actor)
+    check_actor(request.actor)
     if request.actor != request.account:
         raise Refused(ErrorCode.FORBIDDEN, "only one's own profile can be set", "account")
     values: dict[str, str | int] = {}
@@ -65,16 +73,20 @@ def new_values(request: SetProfile, limits: Limits) -> dict[str, str | int]:
     if request.avatar_hash is not UNSET:
         _check_characters("avatar_hash", request.avatar_hash, _HASH_CHARACTERS)
         values["avatar_hash"] = request.avatar_hash
-    if request.status is not UNSET:
-        _check_number("status", request.status, _LARGEST_STATUS)
-        values["status"] = request.status
+    if request.signature is not UNSET:
+        _check_characters("signature", request.signature, _SIGNATURE_CHARACTERS)
+        values["signature"] = request.signature
+    for field, number in (("status", request.status), ("icon_id", request.icon_id)):
+        if number is not UNSET:
+            _check_number(field, number, _LARGEST_SHOWN)
+            values[field] = number
     return values
 
 
 def new_chat(request: CreateChat, limits: Limits) -> list[AccountId]:
     """The members of a chat that may be made so, as far as can be told without the stored: the creator first, then
     each of the others once, as listed."""
-    _require_login(request.actor)
+    check_actor(request.actor)
     if request.kind is not ChatKind.GROUP:
         raise Refused(ErrorCode.INVALID, "only groups can be made", "kind")
     _check_characters("name", request.name, limits.group_name_characters)
@@ -88,7 +100,89 @@ def new_chat(request: CreateChat, limits: Limits) -> list[AccountId]:
     return members
 
 
-def _require_login(actor: AccountId) -> None:
+def new_name(request: RenameChat, limits: Limits) -> str:
+    """What a group may be called from now on."""
+    check_actor(request.actor)
+    check_chat(request.chat)
+    if not request.name:
+        raise Refused(ErrorCode.INVALID, "a name cannot be empty", "name")
+    _check_characters("name", request.name, limits.group_name_characters)
+    return request.name
+
+
+# Between people
+
+
+def pair_of(one: AccountId, other: AccountId) -> Pair:
+    return (one, other) if one < other else (other, one)
+
+
+def check_other(actor: AccountId, account: AccountId, field: str = "account") -> None:
+    """What one asks of somebody else."""
+    check_actor(actor)
+    check_account(account, field)
+    if actor == account:
+        raise Refused(ErrorCode.INVALID, "that is yourself", field)
+
+
+def check_request(text: str) -> None:
+    """The words that go with a request."""
+    _check_characters("text", text, _REQUEST_CHARACTERS)
+
+
+def joins_at_once(policy: JoinPolicy) -> bool:
+    """Otherwise somebody is asked. Raises Refused when nobody may join by himself."""
+    if policy is JoinPolicy.CLOSED:
+        raise Refused(ErrorCode.FORBIDDEN, "nobody can ask to join this group", "chat")
+    return policy is JoinPolicy.OPEN
+
+
+def check_runs(role: Role | None) -> None:
+    """Owner and admins decide about a group; others are told whether they are in it."""
+    if role is None:
+        raise not_yours(ErrorCode.FORBIDDEN)
+    if role < Role.ADMIN:
+        raise Refused(ErrorCode.FORBIDDEN, "only the owner and the admins of a group may do that", "chat")
+
+
+def check_room(number: ChatId, size: int, limits: Limits) -> None:
+    """There is a place for one more."""
+    if number != LOBBY and size >= limits.members_per_group:
+        raise Refused(ErrorCode.LIMIT, f"a group has at most {limits.members_per_group} members", "members")
+
+
+def check_count(chats: int, limits: Limits) -> None:
+    """An account may be in one chat more."""
+    if chats >= limits.chats_per_account:
+        raise Refused(ErrorCode.LIMIT, f"an account has at most {limits.chats_per_account} chats", "chats")
+
+
+# Lists
+
+
+def fitting(items: Sequence[T], most_bytes: int) -> Sequence[T]:
+    """As many of the first as have room in so many bytes on the bus."""
+    for count, item in enumerate(items):
+        most_bytes -= len(msgspec.msgpack.encode(item))
+        if most_bytes < 0:
+            return items[:count]
+    return items
+
+
+def storable(numbers: Iterable[N]) -> list[N]:
+    """Each once, ascending; what cannot be stored is nobody's."""
+    return sorted({number for number in numbers if 1 <= number <= _LARGEST})
+
+
+def check_many(items: Sequence[object], most: int, field: str) -> None:
+    if len(items) > most:
+        raise Refused(ErrorCode.LIMIT, f"at most {most} at once", field)
+
+
+# Of every request
+
+
+def check_actor(actor: AccountId) -> None:
     if actor <= NOBODY:
         raise Refused(ErrorCode.UNAUTHENTICATED, "please log in first")
 
@@ -108,6 +202,10 @@ def check_chat(chat: ChatId) -> None:
 def not_yours(code: ErrorCode) -> Refused:
     """In the same words, whether there is no such chat or one is no member of it."""
     return Refused(code, "you are in no such chat", "chat")
+
+
+def nothing_pending(field: str) -> Refused:
+    return Refused(ErrorCode.NOT_FOUND, "nothing waits for that answer", field)
 
 
 def no_account(account: AccountId, field: str = "account") -> Refused:

@@ -15,7 +15,18 @@ from redis.exceptions import RedisError
 
 from services.session.metrics import Metrics
 from shared.bus import Bus, pack
-from shared.contract.edge import ChatCreated, MembershipChanged, Notify
+from shared.contract.edge import (
+    ChatCreated,
+    ChatRenamed,
+    FriendshipAnswered,
+    FriendshipRequested,
+    MembershipAnswered,
+    MembershipApplied,
+    MembershipChanged,
+    Notify,
+    ProfileChanged,
+)
+from shared.contract.errors import ErrorCode, Refused
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.subjects import NOTIFY_ALL, notify
 from shared.presence import Presence
@@ -26,10 +37,19 @@ _log = log(__name__)
 
 _PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0)
 _WAITING_CHATS = 10_000
-_PAGE = 20_000
-"""Recipients of one message on the bus: below 512 KiB, though each may be named twice."""
+_PAGE = 15_000
+"""Recipients of one message on the bus: below 512 KiB, though each may be named twice, once with a number."""
 
-Notice = ChatCreated | MembershipChanged
+Notice = (
+    ChatCreated
+    | MembershipChanged
+    | MembershipApplied
+    | MembershipAnswered
+    | ChatRenamed
+    | ProfileChanged
+    | FriendshipRequested
+    | FriendshipAnswered
+)
 
 
 class Told(NamedTuple):
@@ -54,6 +74,11 @@ class Notices:
         published = await self._publish(versions)
         await self._tell(list(told), presence=published)
         return published
+
+    async def insist(self, versions: Mapping[ChatId, int]) -> None:
+        """Publish them, or raise Refused: it must be tried again."""
+        if not await self.announce(versions):
+            raise Refused(ErrorCode.UNAVAILABLE, "the versions of chats are not published yet")
 
     async def close(self) -> None:
         await self._tasks.close()
@@ -147,7 +172,12 @@ def _pages(recipients: Sequence[AccountId] | None) -> Iterator[list[AccountId] |
 
 
 def _addressed(notice: Notice, page: list[AccountId] | None) -> Notice:
-    """A new chat's notice names only those it goes to."""
-    if isinstance(notice, ChatCreated) and page is not None:
+    """A notice names only those it goes to, as new members or as those it is kept for."""
+    if page is None:
+        return notice
+    if isinstance(notice, ChatCreated):
         return msgspec.structs.replace(notice, members=page)
+    if isinstance(notice, FriendshipAnswered | MembershipAnswered):
+        kept = {account: number for account in page if (number := notice.kept.get(account)) is not None}
+        return msgspec.structs.replace(notice, kept=kept)
     return notice

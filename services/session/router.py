@@ -1,20 +1,40 @@
 """Which use case answers which subject."""
 
-from services.session.service import Sessions
+from services.session.service.accounts import Accounts
+from services.session.service.chats import Chats
+from services.session.service.friends import Friends
+from services.session.service.joining import Joins
 from shared.bus import Bus
 from shared.contract import subjects as on
 
 _QUEUE = "session"
 
 
-def route(bus: Bus, sessions: Sessions) -> None:
-    bus.serve(on.ENSURE_PROFILE, sessions.ensure_profile, queue=_QUEUE)
-    bus.serve(on.GET_ACCOUNT, sessions.get_account, queue=_QUEUE)
-    bus.serve(on.SET_PROFILE, sessions.set_profile, queue=_QUEUE)
-    bus.serve(on.CREATE_CHAT, sessions.create_chat, queue=_QUEUE)
-    bus.serve(on.GET_CHAT, sessions.get_chat, queue=_QUEUE)
-    bus.serve(on.LIST_CHATS, sessions.list_chats, queue=_QUEUE)
-    bus.serve(on.GET_MEMBERSHIP, sessions.get_membership, queue=_QUEUE)
-    bus.serve(on.ERASE_PROFILE, sessions.erase_account, queue=_QUEUE)
-    bus.consume(on.ACCOUNT_REGISTERED, sessions.account_registered)
-    bus.consume(on.ACCOUNT_DELETED, sessions.account_deleted)
+def route(bus: Bus, accounts: Accounts, chats: Chats, joins: Joins, friends: Friends) -> None:
+    bus.serve(on.ENSURE_PROFILE, accounts.ensure_profile, queue=_QUEUE)
+    bus.serve(on.GET_ACCOUNT, accounts.get_account, queue=_QUEUE)
+    bus.serve(on.SET_PROFILE, accounts.set_profile, queue=_QUEUE)
+    bus.serve(on.GET_FACES, accounts.get_faces, queue=_QUEUE)
+    bus.serve(on.FIND_ACCOUNTS, accounts.find_accounts, queue=_QUEUE)
+    bus.serve(on.ERASE_PROFILE, accounts.erase_account, queue=_QUEUE)
+    bus.consume(on.ACCOUNT_REGISTERED, accounts.account_registered)
+    bus.consume(on.ACCOUNT_DELETED, accounts.account_deleted)
+
+    bus.serve(on.CREATE_CHAT, chats.create_chat, queue=_QUEUE)
+    bus.serve(on.OPEN_PRIVATE_CHAT, chats.open_private_chat, queue=_QUEUE)
+    bus.serve(on.GET_CHAT, chats.get_chat, queue=_QUEUE)
+    bus.serve(on.LIST_CHATS, chats.list_chats, queue=_QUEUE)
+    bus.serve(on.LIST_CHAT_VIEWS, chats.list_chat_views, queue=_QUEUE)
+    bus.serve(on.GET_MEMBERSHIP, chats.get_membership, queue=_QUEUE)
+    bus.serve(on.RENAME_CHAT, chats.rename_chat, queue=_QUEUE)
+
+    bus.serve(on.REQUEST_MEMBERSHIP, joins.request_membership, queue=_QUEUE)
+    bus.serve(on.ANSWER_MEMBERSHIP, joins.answer_membership, queue=_QUEUE)
+    bus.serve(on.ADD_MEMBER, joins.add_member, queue=_QUEUE)
+
+    bus.serve(on.REQUEST_FRIENDSHIP, friends.request_friendship, queue=_QUEUE)
+    bus.serve(on.ANSWER_FRIENDSHIP, friends.answer_friendship, queue=_QUEUE)
+    bus.serve(on.END_FRIENDSHIP, friends.end_friendship, queue=_QUEUE)
+    bus.serve(on.LIST_REQUESTS, friends.list_requests, queue=_QUEUE)
+    bus.serve(on.LIST_KEPT, friends.list_kept, queue=_QUEUE)
+    bus.serve(on.DROP_KEPT, friends.drop_kept, queue=_QUEUE)

@@ -1,15 +1,15 @@
-"""Profiles and friendships."""
+"""Profiles."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from services.session.domain import DELETED_NICKNAME, LOBBY
-from services.session.store.rows import SLICE, insert, lock_living, moved, touch
-from services.session.tables import friendship, member, profile
+from services.session.store.rows import insert, moved
+from services.session.tables import member, profile
 from shared.contract.ids import AccountId
-from shared.contract.model import Profile, Role
+from shared.contract.model import Face, Profile, Role
 from shared.contract.session import EnsureProfile
 
 
@@ -52,15 +52,26 @@ def find_profile(connection: sa.Connection, account: AccountId) -> Profile | Non
     return None if row is None else Profile(**row._mapping)
 
 
-def friends_of(connection: sa.Connection, account: AccountId, most: int) -> list[AccountId]:
-    friends = sa.select(friendship.c.friend).where(friendship.c.account == account).order_by(friendship.c.friend)
-    return [AccountId(number) for number in connection.execute(friends.limit(most)).scalars()]
-
-
-def set_profile(connection: sa.Connection, account: AccountId, values: Mapping[str, str | int], now: int) -> bool:
-    """Whether there is such an account that is not deleted."""
+def set_profile(
+    connection: sa.Connection, account: AccountId, values: Mapping[str, str | int], now: int
+) -> Profile | None:
+    """The profile as it is now; None when there is no such account, or a deleted one."""
     statement = sa.update(profile).where(profile.c.id == account, profile.c.deleted.is_(False))
-    return connection.execute(statement.values(**values, public_updated=moved(now))).rowcount == 1
+    changed = statement.values(**values, public_updated=moved(now)).returning(profile)
+    row = connection.execute(changed).one_or_none()
+    return None if row is None else Profile(**row._mapping)
+
+
+def faces_of(connection: sa.Connection, accounts: Sequence[AccountId]) -> dict[AccountId, Face]:
+    """Also those of deleted accounts."""
+    faces = sa.select(profile.c.id, profile.c.nickname, profile.c.uuid).where(profile.c.id.in_(accounts))
+    return {AccountId(row.id): Face(row.nickname, row.uuid) for row in connection.execute(faces)}
+
+
+def accounts_of(connection: sa.Connection, uuids: Sequence[str]) -> dict[str, AccountId]:
+    """Of two with the same uuid (the older one's deletion is on its way), the newer."""
+    named = sa.select(profile.c.uuid, profile.c.id).where(profile.c.uuid.in_(uuids), profile.c.deleted.is_(False))
+    return {row.uuid: AccountId(row.id) for row in connection.execute(named.order_by(profile.c.id))}
 
 
 def erase_profile(connection: sa.Connection, account: AccountId, uuid: str, now: int) -> bool:
@@ -72,17 +83,6 @@ def erase_profile(connection: sa.Connection, account: AccountId, uuid: str, now:
         index_elements=[profile.c.id], set_=changes, where=profile.c.deleted.is_(False)
     ).returning(profile.c.id)
     return connection.execute(erased).one_or_none() is not None
-
-
-def end_friendships(connection: sa.Connection, account: AccountId, now: int) -> bool:
-    """End a number of them; whether there were any."""
-    friends = friends_of(connection, account, SLICE)
-    lock_living(connection, friends)
-    forth = sa.and_(friendship.c.account == account, friendship.c.friend.in_(friends))
-    back = sa.and_(friendship.c.account.in_(friends), friendship.c.friend == account)
-    connection.execute(sa.delete(friendship).where(sa.or_(forth, back)))
-    touch(connection, friends, now)
-    return bool(friends)
 
 
 def _nobody(account: AccountId, now: int) -> dict[str, str | int | bool]:

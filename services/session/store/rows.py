@@ -1,13 +1,17 @@
 """What the transactions are made of."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from services.session.domain import no_account
 from services.session.tables import chat, member, profile
-from shared.contract.ids import AccountId
-from shared.contract.model import Chat, ChatKind, JoinPolicy, Role
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import Chat, ChatKind, JoinPolicy, Pair, Role
+
+V = TypeVar("V")
 
 SLICE = 5_000
 """Values in one statement; databases limit them."""
@@ -16,9 +20,21 @@ LIVE = member.c.role > Role.LEFT
 CHAT = [chat.c[field] for field in Chat.__struct_fields__]
 
 
-def chat_of(row: sa.Row[tuple[object, ...]]) -> Chat:
-    fields = row._mapping
+def chat_of(row: sa.RowMapping) -> Chat:
+    fields = {field: row[field] for field in Chat.__struct_fields__}
     return Chat(**{**fields, "kind": ChatKind(fields["kind"]), "join_policy": JoinPolicy(fields["join_policy"])})
+
+
+def pair_in(key: str | None) -> Pair | None:
+    """The two people that a chat's row names."""
+    if key is None:
+        return None
+    one, _, other = key.partition(":")
+    return AccountId(int(one)), AccountId(int(other))
+
+
+def key_of(pair: Pair) -> str:
+    return f"{pair[0]}:{pair[1]}"
 
 
 def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
@@ -48,12 +64,35 @@ def lock_living(connection: sa.Connection, accounts: Iterable[AccountId]) -> dic
     return nicknames
 
 
+def require_living(connection: sa.Connection, accounts: Iterable[AccountId], field: str) -> dict[AccountId, str]:
+    """The nicknames of all of them; they stay living until this transaction ends. Raises Refused when one is not."""
+    wanted = list(accounts)
+    nicknames = lock_living(connection, wanted)
+    for account in wanted:
+        if account not in nicknames:
+            raise no_account(account, field)
+    return nicknames
+
+
 def touch(connection: sa.Connection, accounts: Sequence[AccountId], now: int) -> None:
     """The chats or friends of these accounts have changed; their profiles are locked by the caller."""
     for some in slices(accounts):
         connection.execute(sa.update(profile).where(profile.c.id.in_(some)).values(private_updated=moved(now)))
 
 
-def slices(accounts: Sequence[AccountId]) -> Iterator[Sequence[AccountId]]:
-    for start in range(0, len(accounts), SLICE):
-        yield accounts[start : start + SLICE]
+def slices(values: Sequence[V]) -> Iterator[Sequence[V]]:
+    for start in range(0, len(values), SLICE):
+        yield values[start : start + SLICE]
+
+
+def members_of(connection: sa.Connection, number: ChatId, least: Role = Role.MEMBER) -> list[AccountId]:
+    """Those in a chat that have at least this role."""
+    listed = sa.select(member.c.account).where(member.c.chat == number, LIVE, member.c.role >= least)
+    return [AccountId(account) for account in connection.execute(listed.order_by(member.c.seat)).scalars()]
+
+
+def role_in(connection: sa.Connection, number: ChatId, account: AccountId) -> Role | None:
+    """None for who is no member."""
+    role = sa.select(member.c.role).where(member.c.chat == number, member.c.account == account, LIVE)
+    found = connection.execute(role).scalar_one_or_none()
+    return None if found is None else Role(found)

@@ -14,10 +14,20 @@ from services.session.app import serve
 from shared.bus import Bus
 from shared.contract import subjects as on
 from shared.contract.edge import Notify
-from shared.contract.errors import Failure, Refused
+from shared.contract.errors import ErrorCode, Failure, Refused
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import GetHeads, Heads
-from shared.contract.session import ChatView, CreateChat, EnsureProfile, EraseAccount, GetAccount, GetMembership
+from shared.contract.model import JoinPolicy
+from shared.contract.session import (
+    AccountView,
+    ChatView,
+    CreateChat,
+    EnsureProfile,
+    EraseAccount,
+    GetAccount,
+    GetMembership,
+    RequestFriendship,
+)
 from shared.contract.session import Membership as Changes
 from shared.contract.subjects import notify
 from shared.migrate import upgrade
@@ -26,6 +36,10 @@ from shared.settings import Database, Limits, Ops, Settings
 from tests.servers import NatsServer, ValkeyServer
 
 T = TypeVar("T")
+
+A, B = NodeId("edge-1-a"), NodeId("edge-2-b")
+ANN, BOB, CEM, DAN = (AccountId(number) for number in (1, 2, 3, 4))
+LOBBY = ChatId(1)
 
 _WAIT_SECONDS = 10.0
 _decode = msgspec.msgpack.Decoder(Notify).decode
@@ -56,10 +70,14 @@ class Peers:
         )
         self.presence = Presence(valkey_server.settings("edge"))
         self.heads: dict[ChatId, int] = {}
+        self.silent = False
+        """Message does not say what the heads are."""
         self.told: dict[str, list[Notify]] = {}
         self.message.serve(on.GET_HEADS, self._heads, queue="message")
 
     async def _heads(self, request: GetHeads) -> Heads:
+        if self.silent:
+            raise Refused(ErrorCode.UNAVAILABLE, "later")
         return Heads({chat: self.heads.get(chat, 0) for chat in request.chats})
 
     def hear(self, *nodes: NodeId) -> None:
@@ -68,14 +86,32 @@ class Peers:
             self.told[subject] = []
             self.edge.listen(subject, lambda data, subject=subject: self.told[subject].append(_decode(data)))  # type: ignore[misc]
 
+    async def heard(self, subject: str, count: int = 1) -> list[Notify]:
+        """What was told there, as soon as it is so much."""
+
+        async def probe() -> list[Notify]:
+            return self.told[subject]
+
+        return await eventually(probe, lambda found: len(found) >= count)
+
     async def register(self, *accounts: int, lobby: bool = False) -> None:
         for account in accounts:
             seed = EnsureProfile(account=AccountId(account), uuid=f"u{account}", nickname=f"n{account}", lobby=lobby)
             await self.edge.ask(on.ENSURE_PROFILE, seed)
 
-    async def create(self, *members: int, actor: int, name: str = "") -> ChatView:
-        request = CreateChat(members=[AccountId(one) for one in members], name=name, actor=AccountId(actor))
+    async def create(
+        self, *members: int, actor: int, name: str = "", join_policy: JoinPolicy = JoinPolicy.CLOSED
+    ) -> ChatView:
+        others = [AccountId(one) for one in members]
+        request = CreateChat(members=others, name=name, join_policy=join_policy, actor=AccountId(actor))
         return await self.edge.ask(on.CREATE_CHAT, request)
+
+    async def befriend(self, one: AccountId, other: AccountId) -> None:
+        for actor, account in ((one, other), (other, one)):
+            await self.edge.ask(on.REQUEST_FRIENDSHIP, RequestFriendship(account, actor=actor))
+
+    async def view(self, account: AccountId, actor: AccountId, lists: bool = True) -> AccountView:
+        return await self.edge.ask(on.GET_ACCOUNT, GetAccount(account, lists, actor))
 
     async def erase(self, account: int) -> None:
         await self.auth.ask(on.ERASE_PROFILE, EraseAccount(AccountId(account)))

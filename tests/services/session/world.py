@@ -1,16 +1,36 @@
 """A few people and chats, for tests of the store."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 
+import pytest
 import sqlalchemy as sa
 
-from services.session.store import chats, departures, profiles
+from services.session.domain import LOBBY, pair_of
+from services.session.store import chats, departures, friends, joining, kept, profiles
 from services.session.store.departures import Departure
+from services.session.store.joining import Applied, Joining, Settled
 from services.session.tables import friendship
+from shared.contract.edge import FriendshipAnswered, FriendshipRequested, MembershipAnswered
+from shared.contract.errors import Failure, Refused
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import Chat, Profile
-from shared.contract.session import CreateChat, EnsureProfile, GetMembership, Member, Membership
+from shared.contract.model import Chat, JoinPolicy, Profile
+from shared.contract.session import (
+    AddMember,
+    AnswerFriendship,
+    AnswerMembership,
+    ChatEntry,
+    ChatList,
+    CreateChat,
+    EnsureProfile,
+    GetMembership,
+    Kept,
+    Member,
+    Membership,
+    RequestFriendship,
+    RequestMembership,
+    Requests,
+)
 from shared.database import Database
 from shared.settings import Limits
 
@@ -36,15 +56,75 @@ class World:
         for account in accounts:
             await self.database.write(partial(profiles.add_profile, seed=seed(account), now=self.now))
 
-    async def group(self, *members: AccountId, name: str = "") -> Chat:
+    async def group(self, *members: AccountId, name: str = "", join_policy: JoinPolicy = JoinPolicy.CLOSED) -> Chat:
         """Made and owned by the first."""
-        request = CreateChat(members=list(members), name=name, actor=members[0])
+        request = CreateChat(members=list(members), name=name, join_policy=join_policy, actor=members[0])
         make = partial(chats.add_chat, request=request, members=members, limits=self.limits, now=self.now)
         return await self.database.write(make)
 
     async def befriend(self, one: AccountId, other: AccountId) -> None:
         rows = [{"account": a, "friend": b, "created": self.now} for a, b in ((one, other), (other, one))]
         await self.database.write(lambda connection: connection.execute(sa.insert(friendship), rows) and None)
+
+    async def private(self, one: AccountId, other: AccountId) -> tuple[ChatId, Chat | None]:
+        return await self.database.write(partial(chats.open_private, pair=pair_of(one, other), now=self.now))
+
+    # Friends
+
+    async def ask_friend(
+        self, actor: AccountId, account: AccountId, text: str = "hi"
+    ) -> FriendshipRequested | FriendshipAnswered:
+        asked = RequestFriendship(account, text, actor)
+        return await self.database.write(partial(friends.request, asked=asked, now=self.now))
+
+    async def answer_friend(self, actor: AccountId, applicant: AccountId, accept: bool = True) -> FriendshipAnswered:
+        asked = AnswerFriendship(applicant, accept, actor)
+        return await self.database.write(partial(friends.answer, asked=asked, now=self.now))
+
+    async def pending(self, account: AccountId, most: int = 100) -> Requests:
+        return await self.database.read(partial(friends.pending, account=account, most=most))
+
+    async def kept(self, account: AccountId) -> list[Kept]:
+        return await self.database.read(partial(kept.kept_for, account=account, now=self.now))
+
+    async def end_requests(self, account: AccountId) -> None:
+        await self.database.write(partial(friends.end_requests, account=account))
+
+    # Joining
+
+    async def enter_lobby(self, account: AccountId) -> int | None:
+        return await self.database.write(partial(joining.join_lobby, account=account, now=self.now))
+
+    async def ask_to_join(self, actor: AccountId, number: ChatId, text: str = "hi") -> Joining | Applied:
+        asked = RequestMembership(number, text, actor)
+        return await self.database.write(partial(joining.request, asked=asked, limits=self.limits, now=self.now))
+
+    async def answer_member(
+        self, actor: AccountId, number: ChatId, applicant: AccountId, accept: bool = True
+    ) -> Joining | MembershipAnswered:
+        asked = AnswerMembership(number, applicant, accept, actor)
+        return await self.database.write(partial(joining.answer, asked=asked, limits=self.limits, now=self.now))
+
+    async def pull_in(self, actor: AccountId, number: ChatId, account: AccountId) -> Joining:
+        asked = AddMember(number, account, actor)
+        return await self.database.write(partial(joining.add, asked=asked, limits=self.limits, now=self.now))
+
+    async def settle(
+        self, account: AccountId, unread_from: int = 1, number: ChatId = LOBBY, many: int = 512
+    ) -> Settled | None:
+        work = partial(joining.settle, number=number, account=account, unread_from=unread_from, now=self.now, many=many)
+        return await self.database.write(work)
+
+    async def unsettled(self, account: AccountId) -> dict[ChatId, int]:
+        return await self.database.read(partial(joining.unsettled, account=account))
+
+    async def entries(self, account: AccountId, after: int = 0, most: int = 100) -> ChatList:
+        return await self.database.read(partial(chats.list_chats, account=account, after=ChatId(after), most=most))
+
+    async def entry(self, account: AccountId, number: ChatId) -> ChatEntry:
+        return next(entry for entry in (await self.entries(account)).entries if entry.chat == number)
+
+    # What is there
 
     async def profile(self, account: AccountId) -> Profile:
         profile = await self.database.read(partial(profiles.find_profile, account=account))
@@ -83,3 +163,9 @@ class World:
 
 def roles(members: Sequence[Member]) -> dict[AccountId, int]:
     return {member.account: int(member.role) for member in members}
+
+
+async def refusal(action: Awaitable[object]) -> Failure:
+    with pytest.raises(Refused) as caught:
+        await action
+    return caught.value.failure

@@ -1,7 +1,6 @@
 """Chats and members, on both databases."""
 
 import asyncio
-from collections.abc import Awaitable
 from functools import partial
 
 import pytest
@@ -13,26 +12,7 @@ from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Role
 from shared.contract.session import ChatEntry, ChatList, CreateChat, Member
 from shared.settings import Limits
-from tests.services.session.world import ANN, BOB, CEM, DAN, EVE, NOW, World
-
-
-async def refusal(action: Awaitable[object]) -> Failure:
-    with pytest.raises(Refused) as caught:
-        await action
-    return caught.value.failure
-
-
-async def join(world: World, account: AccountId) -> int | None:
-    return await world.database.write(partial(chats.join_lobby, account=account, now=world.now))
-
-
-async def settle(world: World, account: AccountId, unread_from: int = 1) -> int | None:
-    work = partial(chats.settle, number=LOBBY, account=account, unread_from=unread_from, now=world.now)
-    return await world.database.write(work)
-
-
-async def entries(world: World, account: AccountId, after: int = 0, most: int = 100) -> ChatList:
-    return await world.database.read(partial(chats.list_chats, account=account, after=ChatId(after), most=most))
+from tests.services.session.world import ANN, BOB, CEM, DAN, EVE, NOW, World, refusal
 
 
 async def test_a_new_chat_is_as_it_was_asked_for(world: World) -> None:
@@ -134,13 +114,13 @@ async def test_who_left_sees_the_chat_no_more(world: World) -> None:
 async def test_chats_are_listed_in_pages(world: World) -> None:
     await world.people(ANN)
     numbers = [(await world.group(ANN)).id for _ in range(5)]
-    first = await entries(world, ANN, most=3)
+    first = await world.entries(ANN, most=3)
     assert first == ChatList([ChatEntry(number, 1, 1) for number in numbers[:3]], more=True)
-    assert await entries(world, ANN, after=numbers[2], most=3) == ChatList(
+    assert await world.entries(ANN, after=numbers[2], most=3) == ChatList(
         [ChatEntry(number, 1, 1) for number in numbers[3:]]
     )
     assert (await world.lists(ANN, most=2))[0] == numbers[3:]
-    assert await entries(world, BOB) == ChatList([])
+    assert await world.entries(BOB) == ChatList([])
 
 
 # The lobby
@@ -149,48 +129,11 @@ async def test_chats_are_listed_in_pages(world: World) -> None:
 async def test_the_lobby_is_chat_1_open_and_nobodys(world: World) -> None:
     await world.people(ANN)
     await world.database.write(partial(chats.add_lobby, now=NOW + 5))
-    await join(world, ANN)
+    await world.enter_lobby(ANN)
     chat = await world.chat(LOBBY, ANN)
     assert (chat.id, chat.owner, chat.join_policy, chat.kind) == (1, 0, JoinPolicy.OPEN, ChatKind.GROUP)
     assert chat.created == NOW
     assert (await world.group(ANN)).id == 2
-
-
-async def test_joining_is_complete_when_it_is_known_what_is_unread(world: World) -> None:
-    await world.people(ANN)
-    assert await join(world, ANN) == 2
-    assert await entries(world, ANN) == ChatList([])
-    assert (await world.changes(LOBBY)).members == [Member(ANN, Role.MEMBER, 1, 2, 0)]
-    assert await settle(world, ANN, unread_from=8) == 3
-    assert await entries(world, ANN) == ChatList([ChatEntry(LOBBY, 1, 8)])
-    assert (await world.changes(LOBBY)).members == [Member(ANN, Role.MEMBER, 1, 3, 8)]
-    assert await world.members(LOBBY, ANN) == [ANN]
-
-
-async def test_joining_and_completing_again_change_nothing(world: World) -> None:
-    await world.people(ANN)
-    assert [await join(world, ANN), await join(world, ANN)] == [2, 2]
-    assert [await settle(world, ANN, 8), await settle(world, ANN, 9), await join(world, ANN)] == [3, None, 3]
-    assert await entries(world, ANN) == ChatList([ChatEntry(LOBBY, 1, 8)])
-
-
-async def test_a_deleted_account_does_not_join(world: World) -> None:
-    await world.erase(ANN)
-    assert await join(world, ANN) is None
-    assert await world.changes(LOBBY) == await world.changes(LOBBY, since=1)
-    assert (await world.changes(LOBBY)).version == 1
-
-
-async def test_many_join_at_once_each_with_a_version_and_a_seat_of_its_own(world: World) -> None:
-    people = [AccountId(number) for number in range(1, 21)]
-    await world.people(*people)
-    versions = await asyncio.gather(*(join(world, account) for account in people))
-    assert sorted(version or 0 for version in versions) == list(range(2, 22))
-    await asyncio.gather(*(settle(world, account) for account in people))
-    assert (await world.changes(LOBBY)).version == 41
-    by_version = sorted(people, key=lambda account: versions[people.index(account)] or 0)
-    assert await world.members(LOBBY, ANN) == by_version
-    assert (await world.chat(LOBBY, ANN)).updated == NOW + 40
 
 
 # Changes

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from services.session.domain import LOBBY
-from services.session.store import chats, departures, profiles
+from services.session.store import chats, departures, joining, profiles
 from services.session.tables import chat, member
 from shared.contract.errors import Refused
 from shared.contract.ids import NOBODY, AccountId, ChatId
@@ -88,11 +88,11 @@ class Histories(RuleBasedStateMachine):
 
     @rule(account=people)
     def join(self, account: AccountId) -> None:
-        self.run(partial(chats.join_lobby, account=account, now=NOW))
+        self.run(partial(joining.join_lobby, account=account, now=NOW))
 
     @rule(account=people)
     def settle(self, account: AccountId) -> None:
-        self.run(partial(chats.settle, number=LOBBY, account=account, unread_from=5, now=NOW))
+        self.run(partial(joining.settle, number=LOBBY, account=account, unread_from=5, now=NOW, many=9))
 
     @rule(account=people)
     def erase(self, account: AccountId) -> None:

@@ -1,24 +1,22 @@
-"""Profiles and friendships, on both databases."""
+"""Profiles, on both databases."""
 
 import asyncio
 from functools import partial
 
-import pytest
-
 from services.session.domain import LOBBY
-from services.session.store import chats, profiles
+from services.session.store import joining, profiles
 from services.session.store.profiles import Standing
 from shared.contract.ids import AccountId
 from shared.contract.model import Profile
 from shared.contract.session import EnsureProfile
-from tests.services.session.world import ANN, BOB, CEM, DAN, NOW, World, seed
+from tests.services.session.world import ANN, BOB, NOW, World, seed
 
 
 async def add(world: World, profile: EnsureProfile) -> bool:
     return await world.database.write(partial(profiles.add_profile, seed=profile, now=world.now))
 
 
-async def change(world: World, account: AccountId, **values: str | int) -> bool:
+async def change(world: World, account: AccountId, **values: str | int) -> Profile | None:
     return await world.database.write(partial(profiles.set_profile, account=account, values=values, now=world.now))
 
 
@@ -129,37 +127,10 @@ async def test_a_taken_uuid_may_be_free_again_elsewhere_already(world: World) ->
     assert await add(world, EnsureProfile(account=BOB, uuid=f"uuid-{ANN}", nickname="Bob"))
 
 
-async def test_friends_are_listed_for_both_and_ended_for_both(world: World) -> None:
-    await world.people(ANN, BOB, CEM, DAN)
-    await world.befriend(ANN, CEM)
-    await world.befriend(ANN, BOB)
-    await world.befriend(CEM, DAN)
-    assert (await world.lists(ANN))[1] == [BOB, CEM]
-    assert (await world.lists(ANN, most=1))[1] == [BOB]
-    end = partial(profiles.end_friendships, account=ANN, now=NOW)
-    assert await world.database.write(end)
-    assert [(await world.lists(account))[1] for account in (ANN, BOB, CEM, DAN)] == [[], [], [DAN], [CEM]]
-    assert [(await world.profile(account)).private_updated for account in (BOB, CEM, DAN)] == [NOW + 1, NOW + 1, NOW]
-    assert not await world.database.write(end)
-
-
-async def test_many_friendships_end_a_number_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(profiles, "SLICE", 2)
-    others = [AccountId(number) for number in range(2, 7)]
-    await world.people(ANN, *others)
-    for other in others:
-        await world.befriend(ANN, other)
-    rounds = 0
-    while await world.database.write(partial(profiles.end_friendships, account=ANN, now=NOW)):
-        rounds += 1
-    assert rounds == 3
-    assert [(await world.lists(account))[1] for account in (ANN, *others)] == [[]] * 6
-
-
 async def test_standing_tells_of_the_lobby(world: World) -> None:
     await world.people(ANN)
-    await world.database.write(partial(chats.join_lobby, account=ANN, now=NOW))
+    await world.database.write(partial(joining.join_lobby, account=ANN, now=NOW))
     assert await standing(world, ANN) == Standing(deleted=False, in_lobby=False)
-    settle = partial(chats.settle, number=LOBBY, account=ANN, unread_from=3, now=NOW)
+    settle = partial(joining.settle, number=LOBBY, account=ANN, unread_from=3, now=NOW, many=9)
     await world.database.write(settle)
     assert await standing(world, ANN) == Standing(deleted=False, in_lobby=True)

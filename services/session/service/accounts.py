@@ -1,64 +1,56 @@
-"""The use cases of session. Each is safe to repeat, save the making of a chat; refusals are raised as Refused."""
+"""Profiles: made, shown, changed, erased."""
 
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from services.session import domain
 from services.session.domain import LOBBY
 from services.session.metrics import Metrics
 from services.session.notices import Notices, Told
-from services.session.store import chats, departures, profiles
+from services.session.service.joining import Joins
+from services.session.store import chats, departures, friends, joining, profiles
 from services.session.store.departures import Departure
-from shared.contract.edge import ChatCreated, MembershipChanged
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.edge import MembershipChanged, ProfileChanged
 from shared.contract.events import AccountDeleted, AccountRegistered
-from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.ids import NOBODY, AccountId
 from shared.contract.model import Role
 from shared.contract.session import (
     AccountView,
-    ChatList,
-    ChatView,
-    CreateChat,
     Done,
     EnsureProfile,
     EraseAccount,
+    Faces,
+    FindAccounts,
+    Found,
     GetAccount,
-    GetChat,
-    GetMembership,
-    ListChats,
-    Membership,
+    GetFaces,
     SetProfile,
 )
 from shared.database import Database, now_ms
 from shared.settings import Settings
 
-_CHATS_PAGE = 10_000
-_MEMBERS_PAGE = 13_000
-"""Rows of 38 bytes at most: a full page stays below 512 KiB."""
-
-Head = Callable[[ChatId], Awaitable[int]]
-"""The last index of a chat, asked of message. Raises Refused."""
+_FACES = 1_000
+_UUIDS = 5_000
+"""In one request."""
 
 
-class Sessions:
-    def __init__(self, database: Database, notices: Notices, head: Head, metrics: Metrics, settings: Settings) -> None:
+class Accounts:
+    def __init__(
+        self, database: Database, notices: Notices, joins: Joins, metrics: Metrics, settings: Settings
+    ) -> None:
         self._database = database
         self._notices = notices
-        self._head = head
+        self._joins = joins
         self._metrics = metrics
         self._limits = settings.limits
         self._lobby = settings.auth.lobby
         self._many = settings.message.broadcast_members
 
-    async def open_lobby(self) -> None:
-        """Every installation has it, before anything else happens."""
-        await self._database.write(partial(chats.add_lobby, now=now_ms()))
-
-    # Profiles
+    # Registration and login
 
     async def ensure_profile(self, seed: EnsureProfile) -> Done:
-        """A deleted account stays deleted, and who has left the lobby stays out."""
+        """A deleted account stays deleted, and who has left the lobby stays out. Completes joins that were
+        interrupted."""
         domain.check_seed(seed, self._limits)
         known = await self._database.read(partial(profiles.standing, account=seed.account))
         if known is None and await self._database.write(partial(profiles.add_profile, seed=seed, now=now_ms())):
@@ -66,6 +58,9 @@ class Sessions:
         settled = known is not None and (known.deleted or known.in_lobby)
         if seed.lobby and self._lobby and not settled:
             await self._join_lobby(seed.account)
+        if known is not None:
+            for chat, version in (await self._database.read(partial(joining.unsettled, account=seed.account))).items():
+                await self._joins.complete(chat, seed.account, version)
         return Done()
 
     async def account_registered(self, event: AccountRegistered) -> None:
@@ -74,23 +69,14 @@ class Sessions:
         await self.ensure_profile(event.profile)
         if event.profile.lobby:
             version = await self._database.read(partial(chats.version_of, number=LOBBY))
-            await self._insist({LOBBY: version})
+            await self._notices.insist({LOBBY: version})
 
     async def _join_lobby(self, account: AccountId) -> None:
-        """What was said before the version was published is not unread; what is said after it reaches the account."""
-        version = await self._database.write(partial(chats.join_lobby, account=account, now=now_ms()))
-        if version is None:
-            return
-        await self._notices.announce({LOBBY: version})
-        unread_from = await self._head(LOBBY) + 1
-        settle = partial(chats.settle, number=LOBBY, account=account, unread_from=unread_from, now=now_ms())
-        if (version := await self._database.write(settle)) is not None:
-            joined = MembershipChanged(LOBBY, account, Role.MEMBER, first_index=1, version=version)
-            await self._notices.announce({LOBBY: version}, [Told(joined, [account])])
+        version = await self._database.write(partial(joining.join_lobby, account=account, now=now_ms()))
+        if version is not None:
+            await self._joins.complete(LOBBY, account, version)
 
-    async def _insist(self, versions: Mapping[ChatId, int]) -> None:
-        if not await self._notices.announce(versions):
-            raise Refused(ErrorCode.UNAVAILABLE, "the versions of chats are not published yet")
+    # Profiles
 
     async def get_account(self, request: GetAccount) -> AccountView:
         domain.check_account(request.account)
@@ -103,37 +89,27 @@ class Sessions:
         return AccountView(profile, *await self._database.read(own))
 
     async def set_profile(self, request: SetProfile) -> Done:
-        values = domain.new_values(request, self._limits)
-        change = partial(profiles.set_profile, account=request.account, values=values, now=now_ms())
-        if values and not await self._database.write(change):
-            raise domain.no_account(request.account)
+        """Tells friends, and the account's own edges."""
+        if not (values := domain.new_values(request, self._limits)):
+            return Done()
+        account = request.account
+        change = partial(profiles.set_profile, account=account, values=values, now=now_ms())
+        if (changed := await self._database.write(change)) is None:
+            raise domain.no_account(account)
+        some = partial(friends.friends_of, account=account, most=self._limits.members_listed)
+        concerned = [account, *await self._database.read(some)]
+        await self._notices.announce({}, [Told(ProfileChanged(changed), concerned)])
         return Done()
 
-    # Chats
+    async def get_faces(self, request: GetFaces) -> Faces:
+        domain.check_many(request.accounts, _FACES, "accounts")
+        accounts = domain.storable(request.accounts)
+        return Faces(await self._database.read(partial(profiles.faces_of, accounts=accounts)))
 
-    async def create_chat(self, request: CreateChat) -> ChatView:
-        members = domain.new_chat(request, self._limits)
-        make = partial(chats.add_chat, request=request, members=members, limits=self._limits, now=now_ms())
-        chat = await self._database.write(make)
-        self._metrics.chats.inc()
-        created = ChatCreated(chat.id, request.actor, members, chat.version)
-        await self._notices.announce({chat.id: chat.version}, [Told(created, members)])
-        return ChatView(chat, members[: self._limits.members_listed])
-
-    async def get_chat(self, request: GetChat) -> ChatView:
-        domain.check_chat(request.chat)
-        most = self._limits.members_listed
-        view = partial(chats.view_chat, number=request.chat, actor=request.actor, most=most)
-        return await self._database.read(view)
-
-    async def list_chats(self, request: ListChats) -> ChatList:
-        domain.check_account(request.account)
-        page = partial(chats.list_chats, account=request.account, after=request.after, most=_CHATS_PAGE)
-        return await self._database.read(page)
-
-    async def get_membership(self, request: GetMembership) -> Membership:
-        domain.check_chat(request.chat)
-        return await self._database.read(partial(chats.membership, request=request, most=_MEMBERS_PAGE))
+    async def find_accounts(self, request: FindAccounts) -> Found:
+        domain.check_many(request.uuids, _UUIDS, "uuids")
+        named = [one for one in request.uuids if "\0" not in one]
+        return Found(await self._database.read(partial(profiles.accounts_of, uuids=named)))
 
     # Deletion
 
@@ -145,7 +121,7 @@ class Sessions:
         """Tells all versions again, for a process may have ended before it did. Raises Refused when it must be tried
         again."""
         await self._erase(event.account)
-        await self._insist(await self._database.read(partial(departures.versions_left, account=event.account)))
+        await self._notices.insist(await self._database.read(partial(departures.versions_left, account=event.account)))
 
     async def _erase(self, account: AccountId) -> None:
         """Repeated, it goes on where it was interrupted."""
@@ -155,8 +131,9 @@ class Sessions:
             self._metrics.erased.inc()
         while left := await self._leave_some(account):
             self._metrics.departures.inc(left)
-        while await self._database.write(partial(profiles.end_friendships, account=account, now=now_ms())):
+        while await self._database.write(partial(friends.end_friendships, account=account, now=now_ms())):
             pass
+        await self._database.write(partial(friends.end_requests, account=account))
 
     async def _leave_some(self, account: AccountId) -> int:
         leave = partial(departures.end_memberships, account=account, now=now_ms(), many=self._many)

@@ -1,0 +1,49 @@
+"""Requests of people to each other and to groups, notices that wait to be shown."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+_ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_JOINING = sa.text("role > 0 AND unread_from IS NULL")
+
+
+def upgrade() -> None:
+    op.create_index("ix_profile_uuid", "profile", ["uuid"])
+    op.create_index("member_joining", "member", ["account"], sqlite_where=_JOINING, postgresql_where=_JOINING)
+    op.create_table(
+        "friend_request",
+        sa.Column("applicant", sa.BigInteger, sa.ForeignKey("profile.id"), primary_key=True, autoincrement=False),
+        sa.Column("account", sa.BigInteger, sa.ForeignKey("profile.id"), primary_key=True),
+        sa.Column("text", sa.String, nullable=False),
+        sa.Column("created", sa.BigInteger, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("friend_request_account", "friend_request", ["account", "created", "applicant"])
+    op.create_table(
+        "application",
+        sa.Column("chat", sa.BigInteger, sa.ForeignKey("chat.id"), primary_key=True, autoincrement=False),
+        sa.Column("applicant", sa.BigInteger, sa.ForeignKey("profile.id"), primary_key=True),
+        sa.Column("text", sa.String, nullable=False),
+        sa.Column("created", sa.BigInteger, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("application_applicant", "application", ["applicant"])
+    op.create_table(
+        "kept",
+        sa.Column("number", _ROW_ID, sa.Identity(), primary_key=True),
+        sa.Column("account", sa.BigInteger, sa.ForeignKey("profile.id"), nullable=False),
+        sa.Column("notice", sa.LargeBinary, nullable=False),
+        sa.Column("created", sa.BigInteger, nullable=False),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("kept_account", "kept", ["account", "number"])
+
+
+def downgrade() -> None:
+    for table in ("kept", "application", "friend_request"):
+        op.drop_table(table)
+    op.drop_index("member_joining", "member")
+    op.drop_index("ix_profile_uuid", "profile")

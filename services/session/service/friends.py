@@ -1,0 +1,72 @@
+"""Friendships, requests that wait, notices that are kept."""
+
+from functools import partial
+
+from services.session import domain
+from services.session.notices import Notices, Told
+from services.session.store import friends, kept
+from shared.contract.edge import FriendshipAnswered
+from shared.contract.session import (
+    AnswerFriendship,
+    Done,
+    DropKept,
+    EndFriendship,
+    KeptNotices,
+    ListKept,
+    ListRequests,
+    RequestFriendship,
+    Requests,
+)
+from shared.database import Database, now_ms
+
+_REQUESTS = 1_000
+_LIST_BYTES = 224 * 1024
+"""Of one list in a reply."""
+
+
+class Friends:
+    def __init__(self, database: Database, notices: Notices) -> None:
+        self._database = database
+        self._notices = notices
+
+    async def request_friendship(self, request: RequestFriendship) -> Done:
+        domain.check_other(request.actor, request.account)
+        domain.check_request(request.text)
+        notice = await self._database.write(partial(friends.request, asked=request, now=now_ms()))
+        concerned = [request.account]
+        if isinstance(notice, FriendshipAnswered):
+            concerned.append(request.actor)
+        await self._notices.announce({}, [Told(notice, concerned)])
+        return Done()
+
+    async def answer_friendship(self, request: AnswerFriendship) -> Done:
+        domain.check_other(request.actor, request.applicant, "applicant")
+        notice = await self._database.write(partial(friends.answer, asked=request, now=now_ms()))
+        concerned = [request.applicant, request.actor] if request.accept else [request.applicant]
+        await self._notices.announce({}, [Told(notice, concerned)])
+        return Done()
+
+    async def end_friendship(self, request: EndFriendship) -> Done:
+        domain.check_other(request.actor, request.account)
+        await self._database.write(partial(friends.end, asked=request, now=now_ms()))
+        return Done()
+
+    async def list_requests(self, request: ListRequests) -> Requests:
+        """As many as have room on the bus; the others come when these are answered."""
+        domain.check_actor(request.actor)
+        found = await self._database.read(partial(friends.pending, account=request.actor, most=_REQUESTS))
+        return Requests(
+            list(domain.fitting(found.friendships, _LIST_BYTES)), list(domain.fitting(found.memberships, _LIST_BYTES))
+        )
+
+    async def list_kept(self, request: ListKept) -> KeptNotices:
+        """As many as have room on the bus; the others come when these are dropped."""
+        domain.check_actor(request.actor)
+        found = await self._database.read(partial(kept.kept_for, account=request.actor, now=now_ms()))
+        return KeptNotices(list(domain.fitting(found, _LIST_BYTES)))
+
+    async def drop_kept(self, request: DropKept) -> Done:
+        domain.check_actor(request.actor)
+        numbers = domain.storable(request.numbers)
+        await self._database.write(partial(kept.drop, account=request.actor, numbers=numbers))
+        return Done()

@@ -1,0 +1,77 @@
+"""How people get into groups."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from services.session import domain
+from services.session.notices import Notices, Told
+from services.session.store import joining
+from services.session.store.joining import Applied
+from shared.contract.edge import MembershipAnswered, MembershipApplied, MembershipChanged
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import Role
+from shared.contract.session import (
+    AddMember,
+    AnswerMembership,
+    Done,
+    MembershipRequested,
+    RequestMembership,
+)
+from shared.database import Database, now_ms
+from shared.settings import Settings
+
+Head = Callable[[ChatId], Awaitable[int]]
+"""The last index of a chat, asked of message. Raises Refused."""
+
+
+class Joins:
+    def __init__(self, database: Database, notices: Notices, head: Head, settings: Settings) -> None:
+        self._database = database
+        self._notices = notices
+        self._head = head
+        self._limits = settings.limits
+        self._many = settings.message.broadcast_members
+
+    async def request_membership(self, request: RequestMembership) -> MembershipRequested:
+        domain.check_actor(request.actor)
+        domain.check_chat(request.chat)
+        domain.check_request(request.text)
+        outcome = await self._database.write(partial(joining.request, asked=request, limits=self._limits, now=now_ms()))
+        if isinstance(outcome, Applied):
+            applied = MembershipApplied(request.actor, request.chat, request.text)
+            await self._notices.announce({}, [Told(applied, outcome.hosts)])
+            return MembershipRequested(joined=False, name=outcome.name)
+        await self.complete(request.chat, request.actor, outcome.version)
+        return MembershipRequested(joined=True, name=outcome.name)
+
+    async def answer_membership(self, request: AnswerMembership) -> Done:
+        domain.check_actor(request.actor)
+        domain.check_chat(request.chat)
+        domain.check_account(request.applicant, "applicant")
+        outcome = await self._database.write(partial(joining.answer, asked=request, limits=self._limits, now=now_ms()))
+        if isinstance(outcome, MembershipAnswered):
+            await self._notices.announce({}, [Told(outcome, [request.applicant])])
+        else:
+            await self.complete(request.chat, request.applicant, outcome.version)
+        return Done()
+
+    async def add_member(self, request: AddMember) -> Done:
+        domain.check_actor(request.actor)
+        domain.check_chat(request.chat)
+        domain.check_account(request.account)
+        outcome = await self._database.write(partial(joining.add, asked=request, limits=self._limits, now=now_ms()))
+        await self.complete(request.chat, request.account, outcome.version)
+        return Done()
+
+    async def complete(self, chat: ChatId, account: AccountId, version: int) -> None:
+        """What was said before the version was published is not unread; what is said after it reaches the account.
+        Raises Refused when message does not say how much that is; then it is to be done again."""
+        await self._notices.announce({chat: version})
+        unread_from = await self._head(chat) + 1
+        settle = partial(
+            joining.settle, number=chat, account=account, unread_from=unread_from, now=now_ms(), many=self._many
+        )
+        if (settled := await self._database.write(settle)) is not None:
+            joined = MembershipChanged(chat, account, Role.MEMBER, settled.first_index, settled.version)
+            told = [Told(joined, settled.told), Told(settled.answered, settled.told)]
+            await self._notices.announce({chat: settled.version}, told)

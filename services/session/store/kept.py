@@ -1,0 +1,50 @@
+"""Notices that are kept until a dialect has shown them: answers to requests, and new members of one's groups."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import msgspec
+import sqlalchemy as sa
+
+from services.session.store.rows import slices
+from services.session.tables import kept
+from shared.contract.edge import FriendshipAnswered, MembershipAnswered
+from shared.contract.ids import AccountId
+from shared.contract.session import Kept
+
+Answered = TypeVar("Answered", FriendshipAnswered, MembershipAnswered)
+
+_MOST = 1_000
+"""For one account."""
+_KEPT_MS = 90 * 24 * 3600 * 1000
+
+
+def keep(connection: sa.Connection, accounts: Sequence[AccountId], notice: Answered, now: int) -> Answered:
+    """The notice with the numbers by which it is kept. What is too old, or too much, is forgotten."""
+    body, numbers = msgspec.msgpack.encode(notice), dict[AccountId, int]()
+    for some in slices(accounts):
+        rows = [{"account": account, "notice": body, "created": now} for account in some]
+        made = connection.execute(sa.insert(kept).returning(kept.c.account, kept.c.number), rows)
+        numbers |= {AccountId(row.account): row.number for row in made}
+        _forget_old(connection, some, now)
+    return msgspec.structs.replace(notice, kept=numbers)
+
+
+def kept_for(connection: sa.Connection, account: AccountId, now: int) -> list[Kept]:
+    """Oldest first."""
+    mine = sa.select(kept.c.number, kept.c.notice).where(kept.c.account == account, kept.c.created > now - _KEPT_MS)
+    rows = connection.execute(mine.order_by(kept.c.number.desc()).limit(_MOST)).all()
+    return [Kept(row.number, row.notice) for row in reversed(rows)]
+
+
+def drop(connection: sa.Connection, account: AccountId, numbers: Sequence[int]) -> None:
+    for some in slices(numbers):
+        connection.execute(sa.delete(kept).where(kept.c.account == account, kept.c.number.in_(some)))
+
+
+def _forget_old(connection: sa.Connection, accounts: Sequence[AccountId], now: int) -> None:
+    place = sa.func.row_number().over(partition_by=kept.c.account, order_by=kept.c.number.desc())
+    ranked = sa.select(kept.c.number, kept.c.created, place.label("place")).where(kept.c.account.in_(accounts))
+    rows = ranked.subquery()
+    old = sa.or_(rows.c.place > _MOST, rows.c.created <= now - _KEPT_MS)
+    connection.execute(sa.delete(kept).where(kept.c.number.in_(sa.select(rows.c.number).where(old))))
