@@ -181,10 +181,10 @@ class PostgresServer(Server):
         return f"postgresql{driver}://postgres:{self._password}@127.0.0.1:{self.port}/{database}"
 
     @contextlib.contextmanager
-    def database(self, template: str = "template0") -> Iterator[str]:
-        """A fresh database's SQLAlchemy URL: empty, or a copy of the database `template` that nobody uses."""
+    def database(self) -> Iterator[str]:
+        """A fresh, empty database's SQLAlchemy URL."""
         name = f"test_{secrets.token_hex(6)}"
-        self._administer(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self._administer(f"CREATE DATABASE {name} TEMPLATE template0")
         try:
             yield self.url(name, "+psycopg")
         finally:

@@ -1,13 +1,15 @@
-"""Databases with session's tables, on SQLite and on PostgreSQL: copies of one that was migrated."""
+"""Databases with session's tables, on SQLite and on PostgreSQL; migrated once, and emptied for each test."""
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from services.session.tables import metadata
 from shared import durable
-from shared.database import Database
+from shared.database import Database, make_engine
 from shared.migrate import upgrade
 from tests.servers import PostgresServer
 
@@ -16,6 +18,7 @@ from tests.servers import PostgresServer
 def _ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that stops waits for its last fetch of events."""
     monkeypatch.setattr(durable, "_FETCH_SECONDS", 0.1)
+    monkeypatch.setattr(durable, "_PAUSE_SECONDS", 0.05)
 
 
 @pytest.fixture(scope="session")
@@ -26,23 +29,24 @@ def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _postgres_template(postgres_server: PostgresServer) -> Iterator[str]:
+def _postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     with postgres_server.database() as url:
         upgrade("session", url)
-        yield url.rpartition("/")[2]
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a fresh database with the tables."""
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database with empty tables."""
     if request.param == "sqlite":
-        template: Path = request.getfixturevalue("_sqlite_template")
-        shutil.copy(template, tmp_path / "test.db")
-        yield f"sqlite:///{tmp_path / 'test.db'}"
-        return
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    with server.database(request.getfixturevalue("_postgres_template")) as url:
-        yield url
+        shutil.copy(request.getfixturevalue("_sqlite_template"), tmp_path / "test.db")
+        return f"sqlite:///{tmp_path / 'test.db'}"
+    url: str = request.getfixturevalue("_postgres_url")
+    engine = make_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY"))
+    engine.dispose()
+    return url
 
 
 @pytest.fixture

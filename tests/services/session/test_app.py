@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from services.session import notices
+from services.session import app, notices
 from services.session.app import serve
 from services.session.store import departures, profiles
 from shared.contract import subjects as on
@@ -185,8 +185,13 @@ async def test_a_registration_is_carried_out_though_nobody_asked_for_the_profile
 
 
 async def test_without_message_the_lobby_is_joined_later(
-    nats_server: NatsServer, peers: Peers, settings: Settings, valkey_server: ValkeyServer
+    nats_server: NatsServer,
+    peers: Peers,
+    settings: Settings,
+    valkey_server: ValkeyServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(app, "_HEAD_SECONDS", 0.5)
     others = Peers(nats_server, valkey_server)
     async with others.running(), service(settings):
         await others.message.drain()

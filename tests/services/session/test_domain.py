@@ -4,11 +4,30 @@ from collections.abc import Callable
 
 import pytest
 
-from services.session.domain import Candidate, check_account, check_seed, default_name, heir, new_chat, new_values
+from services.session.domain import (
+    LOBBY,
+    Candidate,
+    check_account,
+    check_count,
+    check_other,
+    check_request,
+    check_room,
+    check_runs,
+    check_seed,
+    default_name,
+    fitting,
+    heir,
+    joins_at_once,
+    new_chat,
+    new_name,
+    new_values,
+    pair_of,
+    storable,
+)
 from shared.contract.errors import ErrorCode, Refused
-from shared.contract.ids import NOBODY, AccountId
-from shared.contract.model import ChatKind, Role
-from shared.contract.session import CreateChat, EnsureProfile, SetProfile
+from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.model import ChatKind, JoinPolicy, Role
+from shared.contract.session import CreateChat, EnsureProfile, RenameChat, SetProfile
 from shared.settings import Limits
 
 ANN, BOB, CEM = AccountId(1), AccountId(2), AccountId(3)
@@ -84,8 +103,11 @@ def test_only_what_is_given_is_set() -> None:
     assert new_values(request, LIMITS) == {"nickname": "Ann", "status": 2}
     assert new_values(SetProfile(ANN, actor=ANN), LIMITS) == {}
     address = "https://" + "x" * (2048 - 8)
-    every = SetProfile(ANN, nickname="名" * 64, avatar=address, avatar_hash="", status=2**53 - 1, actor=ANN)
-    assert set(new_values(every, LIMITS)) == {"nickname", "avatar", "avatar_hash", "status"}
+    every = SetProfile(
+        ANN, nickname="名" * 64, avatar=address, avatar_hash="", status=2**53 - 1, icon_id=0, signature="签" * 256,
+        actor=ANN,
+    )  # fmt: skip
+    assert set(new_values(every, LIMITS)) == {"nickname", "avatar", "avatar_hash", "status", "icon_id", "signature"}
     for picture in ("", "http://a/b.png", "/avatar/1", "/media/0f"):
         assert new_values(SetProfile(ANN, avatar=picture, actor=ANN), LIMITS) == {"avatar": picture}
 
@@ -105,6 +127,10 @@ def test_only_what_is_given_is_set() -> None:
         (SetProfile(ANN, avatar_hash="x" * 129, actor=ANN), (ErrorCode.TOO_LARGE, "avatar_hash")),
         (SetProfile(ANN, status=-1, actor=ANN), (ErrorCode.INVALID, "status")),
         (SetProfile(ANN, status=2**53, actor=ANN), (ErrorCode.INVALID, "status")),
+        (SetProfile(ANN, icon_id=-1, actor=ANN), (ErrorCode.INVALID, "icon_id")),
+        (SetProfile(ANN, icon_id=2**53, actor=ANN), (ErrorCode.INVALID, "icon_id")),
+        (SetProfile(ANN, signature="x" * 257, actor=ANN), (ErrorCode.TOO_LARGE, "signature")),
+        (SetProfile(ANN, signature="\0", actor=ANN), (ErrorCode.INVALID, "signature")),
     ],
 )
 def test_what_may_not_be_set(request_: SetProfile, expected: tuple[ErrorCode, str]) -> None:
@@ -128,3 +154,75 @@ def test_a_profile_that_cannot_be_kept(account: AccountId, nickname: str, icon: 
 @pytest.mark.parametrize("number", [0, -1, 2**63])
 def test_nobody_has_an_id_that_cannot_be_stored(number: int) -> None:
     assert refusal(lambda: check_account(AccountId(number))) == (ErrorCode.NOT_FOUND, "account")
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        (RenameChat(ChatId(2), "x"), (ErrorCode.UNAUTHENTICATED, "")),
+        (RenameChat(ChatId(0), "x", ANN), (ErrorCode.NOT_FOUND, "chat")),
+        (RenameChat(ChatId(2), "", ANN), (ErrorCode.INVALID, "name")),
+        (RenameChat(ChatId(2), "\0", ANN), (ErrorCode.INVALID, "name")),
+        (RenameChat(ChatId(2), "x" * 129, ANN), (ErrorCode.TOO_LARGE, "name")),
+    ],
+)
+def test_what_no_group_is_called(request_: RenameChat, expected: tuple[ErrorCode, str]) -> None:
+    assert refusal(lambda: new_name(request_, LIMITS)) == expected
+
+
+def test_a_group_may_be_called_so() -> None:
+    assert new_name(RenameChat(ChatId(2), "群|\n" * 42, ANN), LIMITS) == "群|\n" * 42
+
+
+@pytest.mark.parametrize(
+    ("actor", "other", "expected"),
+    [
+        (NOBODY, ANN, (ErrorCode.UNAUTHENTICATED, "")),
+        (ANN, NOBODY, (ErrorCode.NOT_FOUND, "account")),
+        (ANN, ANN, (ErrorCode.INVALID, "account")),
+    ],
+)
+def test_one_asks_somebody_else(actor: AccountId, other: AccountId, expected: tuple[ErrorCode, str]) -> None:
+    assert refusal(lambda: check_other(actor, other)) == expected
+    check_other(ANN, BOB)
+
+
+def test_a_pair_has_the_lower_number_first() -> None:
+    assert pair_of(BOB, ANN) == pair_of(ANN, BOB) == (ANN, BOB)
+
+
+def test_the_words_of_a_request_are_limited() -> None:
+    check_request("字" * 1_000)
+    assert refusal(lambda: check_request("x" * 1_001)) == (ErrorCode.TOO_LARGE, "text")
+    assert refusal(lambda: check_request("\0")) == (ErrorCode.INVALID, "text")
+
+
+def test_who_joins_at_once() -> None:
+    assert joins_at_once(JoinPolicy.OPEN)
+    assert not joins_at_once(JoinPolicy.APPROVAL)
+    assert refusal(lambda: joins_at_once(JoinPolicy.CLOSED)) == (ErrorCode.FORBIDDEN, "chat")
+
+
+def test_owner_and_admins_run_a_group() -> None:
+    check_runs(Role.OWNER)
+    check_runs(Role.ADMIN)
+    for role in (Role.MEMBER, None):
+        assert refusal(lambda role=role: check_runs(role)) == (ErrorCode.FORBIDDEN, "chat")  # type: ignore[misc]
+
+
+def test_places_are_limited_save_in_the_lobby() -> None:
+    limits = Limits(members_per_group=2, chats_per_account=2)
+    check_room(ChatId(2), 1, limits)
+    assert refusal(lambda: check_room(ChatId(2), 2, limits)) == (ErrorCode.LIMIT, "members")
+    check_room(LOBBY, 10**6, limits)
+    check_count(1, limits)
+    assert refusal(lambda: check_count(2, limits)) == (ErrorCode.LIMIT, "chats")
+
+
+@pytest.mark.parametrize(("most", "expected"), [(0, []), (2, ["a"]), (5, ["a"]), (6, ["a", "bcd"]), (99, ["a", "bcd"])])
+def test_as_many_as_have_room(most: int, expected: list[str]) -> None:
+    assert fitting(["a", "bcd"], most) == expected
+
+
+def test_what_can_be_stored() -> None:
+    assert storable([5, 0, 2**63, 1, 5, -3, 2**63 - 1]) == [1, 5, 2**63 - 1]

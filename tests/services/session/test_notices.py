@@ -13,7 +13,7 @@ from services.session.notices import Notices, Told
 from shared import presence
 from shared.bus import Bus, pack
 from shared.contract import subjects as on
-from shared.contract.edge import ChatCreated, MembershipChanged, Notify
+from shared.contract.edge import ChatCreated, FriendshipAnswered, MembershipAnswered, MembershipChanged, Notify
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import Role
 from shared.contract.subjects import notify
@@ -89,6 +89,28 @@ async def test_a_full_page_fits_on_the_bus() -> None:
     created = ChatCreated(ChatId(2**63 - 1), AccountId(2**63 - 1), largest, 2**63 - 1)
     assert len(pack(Notify(created, largest))) < 512 * 1024
     assert msgspec.msgpack.decode(pack(Notify(created, largest)), type=Notify).recipients == largest
+    kept = dict.fromkeys(largest, 2**63 - 1)
+    joined = MembershipAnswered(ChatId(2**63 - 1), "名" * 128, AccountId(2**63 - 1), accepted=True, kept=kept)
+    assert len(pack(Notify(joined, largest))) < 512 * 1024
+
+
+async def test_each_node_is_told_the_numbers_of_its_own(peers: Peers, telling: Notices) -> None:
+    kept = {AccountId(number): 70 + number for number in (1, 6, 9)}
+    joined = MembershipAnswered(CHAT, "g", AccountId(1), accepted=True, kept=kept)
+    await telling.announce({}, [Told(joined, list(kept))])
+    own = msgspec.structs.replace(joined, kept={AccountId(1): 71})
+    assert await told(peers, notify(A), 1) == [Notify(own, [AccountId(1)])]
+    own = msgspec.structs.replace(joined, kept={AccountId(6): 76})
+    assert await told(peers, notify(B), 1) == [Notify(own, [AccountId(6)])]
+
+
+async def test_when_presence_is_unknown_all_numbers_are_told(
+    peers: Peers, telling: Notices, valkey_server: ValkeyServer
+) -> None:
+    valkey_server.flush()
+    answered = FriendshipAnswered(AccountId(1), AccountId(6), accepted=True, kept={AccountId(1): 3, AccountId(6): 4})
+    await telling.announce({}, [Told(answered, [AccountId(1), AccountId(6)])])
+    assert await told(peers, on.NOTIFY_ALL, 1) == [Notify(answered, [AccountId(1), AccountId(6)])]
 
 
 async def test_of_versions_that_wait_the_highest_is_told(

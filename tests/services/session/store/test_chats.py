@@ -8,9 +8,9 @@ import pytest
 from services.session.domain import LOBBY
 from services.session.store import chats, rows
 from shared.contract.errors import ErrorCode, Failure, Refused
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import NOBODY, AccountId, ChatId
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Role
-from shared.contract.session import ChatEntry, ChatList, CreateChat, Member
+from shared.contract.session import ChatEntry, ChatList, CreateChat, Member, RenameChat
 from shared.settings import Limits
 from tests.services.session.world import ANN, BOB, CEM, DAN, EVE, NOW, World, refusal
 
@@ -134,6 +134,78 @@ async def test_the_lobby_is_chat_1_open_and_nobodys(world: World) -> None:
     assert (chat.id, chat.owner, chat.join_policy, chat.kind) == (1, 0, JoinPolicy.OPEN, ChatKind.GROUP)
     assert chat.created == NOW
     assert (await world.group(ANN)).id == 2
+
+
+# Private chats
+
+
+async def test_two_people_have_one_private_chat_also_when_both_open_it_at_once(world: World) -> None:
+    await world.people(ANN, BOB, CEM)
+    opened = await asyncio.gather(*(world.private(*pair) for pair in ((ANN, BOB), (BOB, ANN)) * 4))
+    assert len({number for number, _ in opened}) == 1
+    (made,) = [chat for _, chat in opened if chat is not None]
+    assert made == Chat(
+        id=opened[0][0], kind=ChatKind.PRIVATE, name="name 1、name 2", owner=NOBODY, join_policy=JoinPolicy.CLOSED,
+        created=NOW, updated=NOW, version=1,
+    )  # fmt: skip
+    changes = await world.changes(made.id)
+    assert changes.members == [Member(ANN, Role.MEMBER, 1, 1, 1), Member(BOB, Role.MEMBER, 1, 1, 1)]
+    assert changes.pair == (ANN, BOB)
+    assert await world.entries(BOB) == ChatList([ChatEntry(made.id, 1, 1, (ANN, BOB))])
+    assert [(await world.profile(account)).private_updated for account in (ANN, BOB, CEM)] == [NOW + 1, NOW + 1, NOW]
+    assert (await world.private(CEM, BOB))[0] != made.id
+
+
+async def test_with_the_deleted_there_is_no_private_chat(world: World) -> None:
+    await world.people(ANN, BOB)
+    number, _ = await world.private(ANN, BOB)
+    find = partial(chats.find_private, pair=(ANN, BOB))
+    assert await world.database.read(find) == number
+    await world.erase(BOB)
+    assert await world.database.read(find) is None
+    assert (await refusal(world.private(ANN, BOB))).code == ErrorCode.NOT_FOUND
+    assert (await refusal(world.private(ANN, CEM))).code == ErrorCode.NOT_FOUND
+    await world.leave_all(BOB)
+    assert await world.members(number, ANN) == [ANN]
+    assert (await world.chat(number, ANN)).owner == NOBODY
+
+
+async def test_a_private_chat_opened_while_one_is_deleted_is_left_or_refused(world: World) -> None:
+    await world.people(ANN, BOB)
+
+    async def delete() -> None:
+        await world.erase(BOB)
+        await world.leave_all(BOB)
+
+    await asyncio.gather(world.private(ANN, BOB), delete(), world.private(BOB, ANN), return_exceptions=True)
+    await world.leave_all(BOB)
+    assert (await world.lists(BOB))[0] == []
+    for number in (await world.lists(ANN))[0]:
+        assert await world.members(number, ANN) == [ANN]
+
+
+async def test_private_chats_are_not_counted_as_groups(world: World) -> None:
+    world.limits = Limits(chats_per_account=1)
+    await world.people(ANN, BOB)
+    await world.private(ANN, BOB)
+    await world.group(ANN)
+    await world.private(BOB, ANN)
+    assert (await refusal(world.group(ANN))).code == ErrorCode.LIMIT
+
+
+# Names
+
+
+async def test_a_new_name_moves_times_but_not_the_version(world: World) -> None:
+    await world.people(ANN, BOB, CEM)
+    chat = await world.group(ANN, BOB)
+    renamed = partial(chats.rename, asked=RenameChat(chat.id, "new", ANN), now=NOW)
+    assert await world.database.write(partial(renamed, many=3)) == [ANN, BOB]
+    after = await world.chat(chat.id, BOB)
+    assert (after.name, after.version, after.updated) == ("new", chat.version, NOW + 1)
+    assert [(await world.profile(account)).private_updated for account in (ANN, BOB, CEM)] == [NOW + 2, NOW + 2, NOW]
+    assert await world.database.write(partial(renamed, many=2)) is None
+    assert (await world.profile(ANN)).private_updated == NOW + 2
 
 
 # Changes

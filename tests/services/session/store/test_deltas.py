@@ -1,5 +1,6 @@
 """Whoever follows the changes of a chat, from any version, in any pages, knows its members."""
 
+import contextlib
 import shutil
 import tempfile
 from collections import Counter
@@ -17,8 +18,8 @@ from services.session.store import chats, departures, joining, profiles
 from services.session.tables import chat, member
 from shared.contract.errors import Refused
 from shared.contract.ids import NOBODY, AccountId, ChatId
-from shared.contract.model import Role
-from shared.contract.session import CreateChat, GetMembership, Member
+from shared.contract.model import JoinPolicy, Role
+from shared.contract.session import CreateChat, GetMembership, Member, RequestMembership
 from shared.database import make_engine
 from shared.migrate import upgrade
 from shared.settings import Limits
@@ -75,7 +76,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(members=st.lists(people, min_size=1, unique=True))
     def create(self, members: list[AccountId]) -> None:
-        request = CreateChat(members=members, actor=members[0])
+        request = CreateChat(members=members, join_policy=JoinPolicy.OPEN, actor=members[0])
         make = partial(chats.add_chat, request=request, members=members, limits=Limits(), now=NOW)
         try:
             self.numbers.append(self.run(make).id)
@@ -90,9 +91,16 @@ class Histories(RuleBasedStateMachine):
     def join(self, account: AccountId) -> None:
         self.run(partial(joining.join_lobby, account=account, now=NOW))
 
-    @rule(account=people)
-    def settle(self, account: AccountId) -> None:
-        self.run(partial(joining.settle, number=LOBBY, account=account, unread_from=5, now=NOW, many=9))
+    @rule(account=people, data=st.data())
+    def join_group(self, account: AccountId, data: st.DataObject) -> None:
+        asked = RequestMembership(data.draw(st.sampled_from(self.numbers)), actor=account)
+        with contextlib.suppress(Refused):
+            self.run(partial(joining.request, asked=asked, limits=Limits(), now=NOW))
+
+    @rule(account=people, data=st.data())
+    def settle(self, account: AccountId, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(self.numbers))
+        self.run(partial(joining.settle, number=number, account=account, unread_from=5, now=NOW, many=9))
 
     @rule(account=people)
     def erase(self, account: AccountId) -> None:
