@@ -10,7 +10,9 @@ from prometheus_client import CollectorRegistry
 from services.edge.chats import Chats
 from services.edge.delivery import Delivery
 from services.edge.endpoint import Endpoint
+from services.edge.entrance import Entrance
 from services.edge.gaps import Gaps
+from services.edge.gate import Gate
 from services.edge.gateway import Gateway
 from services.edge.http import HttpApp, Outcome
 from services.edge.lease import Lease
@@ -60,13 +62,15 @@ class Edge:
             settings, self.id, self.bus, metrics, self.residents, self.chats, self.upstream, self.read_flush,
             Turn(self.upstream),
         )  # fmt: skip
-        performer = Performer(self.node)
-        self.endpoint = Endpoint(self.node, performer.perform, self.delivery.tick)
-        self.watcher = Watcher(self.node, self.endpoint.tell_all)
+        gate = Gate(self.bus)
+        entrance = Entrance(self.node, gate)
+        performer = Performer(self.node, entrance)
+        self.endpoint = Endpoint(self.node, performer, self.delivery.tick)
+        self.watcher = Watcher(self.node, gate, self.endpoint.tell_all)
         self.lease = Lease(self._presence, self.id, self.residents, self.resync.doubt, settings.edge.lease_seconds)
         self.delivery.listen(self.bus)
         self.read_flush.serve()
-        Notices(self.node, self.endpoint, performer, self.watcher).listen()
+        Notices(self.node, self.endpoint, entrance, self.watcher).listen()
 
     async def run(self) -> None:
         """What goes on beside the clients. Ends only by failing, which the node cannot live with."""

@@ -7,12 +7,14 @@ is the account's own or another device has read it already.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.edge.asking import insist
+from services.edge.dialects.base import Dialect
 from services.edge.encoding import Encoded
+from services.edge.faces import faces_of
 from services.edge.node import Node
 from services.edge.residents import Resident
 from services.edge.streams import BEYOND, ChatStream
@@ -20,13 +22,16 @@ from shared.contract import subjects
 from shared.contract.errors import Refused
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import ChatSync, Sync, SyncChat, Synced
-from shared.contract.model import Message
+from shared.contract.model import Face, Message
 from shared.telemetry import log
 
 _log = log(__name__)
 _BEGIN_SECONDS = 1.5
 _PACE_SECONDS = 0.05
 _PACE_BYTES = 256 * 1024
+_FACES_SECONDS = 2.0
+
+Faces = Mapping[AccountId, Face]
 
 _READING = -1
 """The position of a chat whose backlog is being read."""
@@ -34,6 +39,9 @@ _READING = -1
 
 class Reader(Protocol):
     """The connection that reads."""
+
+    @property
+    def dialect(self) -> Dialect: ...
 
     def show(self, encoded: Encoded) -> None:
         """A message that was missed."""
@@ -163,15 +171,20 @@ class Backlog:
         """One chat of a sync, to its head. In a snapshot of after the login, what has come live is news even if it is
         read already."""
         account, chat = self._resident.account, entry.chat
+        faces = await self._faces(entry.messages)
         stream = self._node.chats.joined(self._resident, chat, entry.head)
         if stream is None:
             return
         if entry.unread_from > entry.read_index + 1:
             self._node.read_flush.read(account, {chat: [(entry.read_index + 1, entry.unread_from - 1)]})
         live = self._turned_up.pop(chat, BEYOND)
+        stream.pair = entry.pair or stream.pair
         fresh = min(live, entry.head + 1) if after_login else entry.head + 1
-        after = min(entry.upto, fresh - 1)
-        self._show(message for message in entry.messages if message.index <= after)
+        if self._reader.dialect.reads_at_login:
+            after = min(entry.upto, fresh - 1)
+            self._show(stream, (message for message in entry.messages if message.index <= after), faces)
+        else:
+            after = fresh - 1  # the client asks for what is older
         self._last[chat] = after
         if after < entry.head or (stream.head or 0) > after:
             await self._read_on(_Rest(chat, account, after, fresh, entry.read))
@@ -206,22 +219,37 @@ class Backlog:
             rest.fresh = min(rest.fresh, reply.head + 1)
             rest.after = min(reply.unread_from[rest.account], rest.fresh) - 1
         else:
-            self._show_rest(rest, reply.messages, first)
+            self._show_rest(stream, rest, reply.messages, first, await self._faces(reply.messages))
             rest.after = max(rest.after, reply.upto)
-        recent = stream.recent_after(rest.after) if rest.after >= reply.head else None
+        if rest.after < reply.head:
+            return False
+        faces = await self._faces(stream.recent_after(rest.after) or ())
+        recent = stream.recent_after(rest.after)  # what has come by now: there is no waiting from here on
         if recent is None:
             return False
-        self._show_rest(rest, recent, first)
+        self._show_rest(stream, rest, recent, first, faces)
         rest.after = max(rest.after, stream.head or 0)
         return True
 
-    def _show_rest(self, rest: _Rest, messages: Iterable[Message], first: int) -> None:
-        self._show(message for message in messages if message.index >= first and rest.wants(message))
+    def _show_rest(
+        self, stream: ChatStream, rest: _Rest, messages: Iterable[Message], first: int, faces: Faces
+    ) -> None:
+        self._show(stream, (one for one in messages if one.index >= first and rest.wants(one)), faces)
 
-    def _show(self, messages: Iterable[Message]) -> None:
+    def _show(self, stream: ChatStream, messages: Iterable[Message], faces: Faces) -> None:
         for message in messages:
             if (message.chat, message.index) not in self._answered:
-                self._reader.show(Encoded(message))
+                self._reader.show(Encoded(message, stream.pair, faces.get(message.sender)))
+
+    async def _faces(self, messages: Collection[Message]) -> Faces:
+        """Of the senders, for a dialect that names them; a message is not left out for want of them."""
+        if not self._reader.dialect.names_senders or not messages:
+            return {}
+        try:
+            return await faces_of(self._node.bus, {message.sender for message in messages}, _FACES_SECONDS)
+        except Refused as refusal:
+            _log.warning("senders' faces not known", error=str(refusal))
+            return {}
 
     async def _pace(self) -> None:
         while self._reader.unsent() > _PACE_BYTES:  # noqa: ASYNC110 (the kernel sets no event)

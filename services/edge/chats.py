@@ -8,7 +8,7 @@ from services.edge.metrics import Metrics
 from services.edge.requests import ChatAppeared
 from services.edge.residents import Recipient, Resident, Residents
 from services.edge.streams import BEYOND, ChatStream, Offer
-from shared.contract.edge import ChatCreated, MembershipChanged
+from shared.contract.edge import ChatCreated, Delivery, MembershipChanged
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Message, Role
 from shared.telemetry import log
@@ -145,8 +145,9 @@ class Chats:
 
     # Messages
 
-    def offer(self, message: Message, recipients: list[AccountId] | None, version: int) -> None:
-        """A committed message, for these accounts or (None) all local members."""
+    def offer(self, delivery: Delivery) -> None:
+        """A committed message, for some accounts or (None) all local members."""
+        message, recipients = delivery.message, delivery.recipients
         chat = message.chat
         stream = self._streams.get(chat)
         if recipients is not None and (stream is None or not stream.members.issuperset(recipients)):
@@ -156,7 +157,8 @@ class Chats:
         if stream.delivered(message.index):
             self._metrics.duplicates.inc()
             return
-        self.pass_on(chat, stream, stream.offer(Offer(message, recipients, version)))
+        stream.pair = delivery.pair or stream.pair
+        self.pass_on(chat, stream, stream.offer(Offer(message, recipients, delivery.version, delivery.face)))
 
     def _meet(self, chat: ChatId, recipients: Iterable[AccountId], index: int) -> ChatStream | None:
         """Accounts here that were not known to be in the chat: the membership event is still on its way, or lost with
@@ -194,7 +196,7 @@ class Chats:
 
     def _deliver(self, offer: Offer, stream: ChatStream) -> None:
         """To everybody it is for, whatever happens to one of them."""
-        encoded, residents, count = Encoded(offer.message), self._residents.by_account, 0
+        encoded, residents, count = Encoded(offer.message, stream.pair, offer.face), self._residents.by_account, 0
         for account in tuple(stream.members) if offer.recipients is None else offer.recipients:
             resident = residents.get(account)
             if resident is None:

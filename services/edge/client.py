@@ -4,8 +4,8 @@ Everything here runs on the event loop without waiting, save for `_perform`: the
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Coroutine
-from typing import Any
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any, Protocol
 
 from services.edge.arrival import Arrival
 from services.edge.backlog import Backlog
@@ -22,14 +22,24 @@ from services.edge.socket import Socket
 from shared.contract.auth import Authenticated
 from shared.contract.errors import ErrorCode, Failure, Refused
 from shared.contract.ids import NOBODY, ChatId, NodeId
-from shared.contract.model import Message
+from shared.contract.model import Face, Message
 from shared.telemetry import log, new_trace, trace
 
 _log = log(__name__)
 _INTERNAL = Failure(ErrorCode.INTERNAL, "internal error")
 
-Perform = Callable[["Client", Request], Awaitable[Answer]]
-"""Carries out any request but a message. Raises Refused."""
+
+class Performs(Protocol):
+    async def perform(self, client: "Client", request: Request) -> Answer:
+        """Carry out any request but a message. Raises Refused."""
+
+    async def address(self, client: "Client", request: Request) -> ChatId:
+        """The chat that a message is for, once it is known who says it. Raises Refused."""
+
+    def welcome(self, client: "Client") -> None:
+        """A login is answered: what else is due now."""
+
+
 Ended = Callable[["Client"], None]
 
 
@@ -37,18 +47,18 @@ class Client:
     """See services.edge.socket.Client and services.edge.residents.Recipient."""
 
     __slots__ = (
-        "_backlog", "_busy", "_deferred", "_ended", "_goodbye", "_out", "_perform_request", "_posting",
+        "_backlog", "_busy", "_deferred", "_ended", "_goodbye", "_out", "_performs", "_posting",
         "_resident", "address", "arrival", "connection", "deleting", "heard", "node", "paused", "reading", "socket",
     )  # fmt: skip
 
     def __init__(
-        self, node: Node, connection: Connection, socket: Socket, address: str, perform: Perform, ended: Ended
+        self, node: Node, connection: Connection, socket: Socket, address: str, performs: Performs, ended: Ended
     ) -> None:
         self.node = node
         self.connection = connection
         self.socket = socket
         self.address = address
-        self._perform_request = perform
+        self._performs = performs
         self._ended = ended
         self.heard = node.now()
         self.arrival = Arrival(socket, self._arrived, self.heard)
@@ -105,7 +115,10 @@ class Client:
                 self.refuse(work.request, work.failure, work.context)
             elif isinstance(work[0].command, PostMessage):
                 self._busy = True
-                self._posting.say(work)
+                if self._may_say(work[0]):
+                    self._posting.say(work)
+                else:
+                    self.node.tasks.start(self._address(work), "PostMessage")
             else:
                 self._busy = True
                 self.node.tasks.start(self._perform(work[0]), type(work[0].command).__name__)
@@ -125,6 +138,14 @@ class Client:
     @property
     def dialect(self) -> Dialect:
         return self._out.dialect
+
+    @property
+    def names_senders(self) -> bool:
+        return self.dialect.names_senders
+
+    @property
+    def is_told_requests(self) -> bool:
+        return self.dialect.is_told_requests_at_login
 
     @property
     def leaving(self) -> bool:
@@ -148,6 +169,8 @@ class Client:
                 self.refuse(request, outcome)
             else:
                 self.reply(request, outcome)
+            if isinstance(outcome, Authenticated):
+                self._performs.welcome(self)
             for event in deferred:
                 self.tell(event)
         except Exception:
@@ -155,14 +178,33 @@ class Client:
             self.fail()
         self.go_on()
 
+    def _may_say(self, request: Request) -> bool:
+        """Whether it is known who says it, and in which chat."""
+        command = request.command
+        assert isinstance(command, PostMessage)
+        return not command.to and (not request.token or request.token == self.connection.token)
+
+    async def _address(self, run: list[Request]) -> None:
+        """Messages that bear a token, or are for a private chat."""
+        trace.set(new_trace())
+        try:
+            chat = await self._performs.address(self, run[0])
+        except Exception as error:
+            failure = _failure(error, "PostMessage")
+            for request in run:
+                self.refuse(request, failure)
+            self.go_on()
+            return
+        if self.leaving:
+            self.go_on()
+        else:
+            self._posting.say([_addressed(request, chat) for request in run])
+
     async def _outcome(self, request: Request) -> Answer | Failure:
         try:
-            return await self._perform_request(self, request)
-        except Refused as refusal:
-            return refusal.failure
-        except Exception:
-            _log.exception("request failed", command=type(request.command).__name__)
-            return _INTERNAL
+            return await self._performs.perform(self, request)
+        except Exception as error:
+            return _failure(error, type(request.command).__name__)
 
     def reply(self, request: Request, answer: Answer) -> None:
         if not self.leaving:
@@ -180,13 +222,13 @@ class Client:
     def deliver(self, encoded: Encoded) -> None:
         if self._posting.run is not None and self._posting.takes(encoded):
             return
-        if self._backlog is not None and self._is_covered(encoded.message):
+        if not self.dialect.is_told_messages or (self._backlog is not None and self._is_covered(encoded.message)):
             return
         self._out.push(encoded)
 
     def show(self, encoded: Encoded) -> None:
         """What was missed; also the connection's own messages, if they are found that way first."""
-        if not self._posting.takes(encoded):
+        if not self._posting.takes(encoded) and self.dialect.is_told_messages:
             self._out.push(encoded)
 
     def answered(self, chat: ChatId, index: int) -> None:
@@ -209,16 +251,19 @@ class Client:
 
     # The account
 
-    async def enter(self, answer: Authenticated, others: Collection[NodeId]) -> None:
+    async def enter(self, answer: Authenticated, others: Collection[NodeId], face: Face | None) -> None:
         """Logged in: what comes for the account comes here, and what it missed is read once that is answered. The
         former account is left first. `others` are the other nodes that the account is on."""
         self.log_out()
         now = self.node.now()
         self._resident = self.node.residents.attach(answer.account, self, now)
+        self._resident.face = face or self._resident.face
         self.connection.enter(answer.account, answer.sid, answer.revision, self._resident.requests)
         self.node.revisions_heard(answer.revision)
         self.dialect.entered(answer.account, now)
         self._out.plan()
+        if not self.dialect.is_told_messages:
+            return
         backlog = self._backlog = Backlog(self.node, self, self._resident)
         await backlog.begin(others)
         if self._backlog is backlog:
@@ -331,3 +376,17 @@ class Client:
         self._out.fall_silent()
         self._stop_reading()
         self.connection.close()
+
+
+def _failure(error: Exception, command: str) -> Failure:
+    """What became of a request; what is not a refusal is a bug, and is logged."""
+    if isinstance(error, Refused):
+        return error.failure
+    _log.error("request failed", command=command, exc_info=error)
+    return _INTERNAL
+
+
+def _addressed(request: Request, chat: ChatId) -> Request:
+    command = request.command
+    assert isinstance(command, PostMessage)
+    return Request(PostMessage(chat, command.segments), request.context)

@@ -14,7 +14,7 @@ from services.edge.dialects.registry import NotSpoken, detect
 from services.edge.rates import Bucket
 from services.edge.requests import BEFORE_LOGIN, Frame, PostMessage
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.ids import NOBODY, AccountId
 
 _REFUSALS_PER_SECOND = 10
 _REFUSALS_BURST = 200
@@ -66,7 +66,7 @@ class Connection:
 
     __slots__ = (
         "_decoded", "_frames", "_refusals", "_requests", "account", "account_requests", "dialect", "first_valid",
-        "number", "opened", "phase", "revision", "sid", "surroundings", "withheld",
+        "number", "opened", "phase", "revision", "sid", "surroundings", "token", "withheld",
     )  # fmt: skip
 
     def __init__(self, number: int, dialect: Dialect | None, surroundings: Surroundings, now: float) -> None:
@@ -78,6 +78,8 @@ class Connection:
         self.first_valid: float | None = None
         self.account: AccountId = NOBODY
         self.sid = ""
+        self.token = ""
+        """The last one that was found good for this login."""
         self.revision = 0
         self.withheld: Withheld | None = None
         self.account_requests: Bucket | None = None
@@ -130,12 +132,12 @@ class Connection:
         turn = self._next_turn(now)
         if turn is None or isinstance(turn, Refusal):
             return turn
-        if self.phase is not Phase.AUTHENTICATED and not isinstance(turn.command, BEFORE_LOGIN):
+        if self.phase is not Phase.AUTHENTICATED and not turn.token and not isinstance(turn.command, BEFORE_LOGIN):
             return Refusal(NOT_LOGGED_IN, turn)
         run = [turn]
-        if isinstance(turn.command, PostMessage):
+        if isinstance(turn.command, PostMessage) and self.phase is Phase.AUTHENTICATED:
             while len(run) < _RUN and (following := self._next_turn(now)) is not None:
-                if not _says(following, turn.command.chat):
+                if not _says_on(following, turn):
                     self._decoded.insert(0, following)
                     break
                 run.append(following)
@@ -169,6 +171,7 @@ class Connection:
 
     def leave(self) -> None:
         """Logged out; the connection goes on as if it had just been opened."""
+        self.token = ""
         self.phase = Phase.OPENED
         self.account, self.sid = NOBODY, ""
         self.account_requests = None
@@ -189,6 +192,11 @@ class Connection:
         return "not logged in for too long" if now - self.first_valid > unauthenticated_seconds else ""
 
 
-def _says(turn: Turn, chat: ChatId) -> TypeGuard[Request]:
-    """Whether it is a message to the chat. (A run to one chat alone cannot be answered out of order.)"""
-    return isinstance(turn, Request) and isinstance(turn.command, PostMessage) and turn.command.chat == chat
+def _says_on(turn: Turn, before: Request) -> TypeGuard[Request]:
+    """Whether it is a message to the same chat. (A run to one chat alone cannot be answered out of order.)"""
+    if not isinstance(turn, Request) or not isinstance(turn.command, PostMessage):
+        return False
+    command = before.command
+    assert isinstance(command, PostMessage)
+    same_chat = turn.command.chat == command.chat and turn.command.to == command.to
+    return same_chat and turn.token == before.token and turn.account == before.account

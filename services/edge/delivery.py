@@ -39,7 +39,7 @@ class Delivery:
             self._resync.doubt("an envelope was lost")
         for delivery in envelope.deliveries:
             try:
-                self._chats.offer(delivery.message, delivery.recipients, delivery.version)
+                self._chats.offer(delivery)
             except Exception:
                 _log.exception("message not offered", chat=delivery.message.chat, index=delivery.message.index)
                 self._resync.doubt("an offer failed")

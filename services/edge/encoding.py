@@ -4,14 +4,19 @@ from collections.abc import Hashable
 
 from services.edge.dialects.base import Dialect
 from services.edge.requests import Frame, Shown
-from shared.contract.model import Message, unpack_segments
+from shared.contract.ids import AccountId
+from shared.contract.model import Face, Message, Pair, unpack_segments
 
 
 class Encoded:
-    __slots__ = ("_frames", "_shown", "message")
+    """`pair`: of a private chat. `face`: the sender's, as far as it is known."""
 
-    def __init__(self, message: Message) -> None:
+    __slots__ = ("_face", "_frames", "_pair", "_shown", "message")
+
+    def __init__(self, message: Message, pair: Pair | None = None, face: Face | None = None) -> None:
         self.message = message
+        self._pair = pair
+        self._face = face
         self._shown: Shown | None = None
         self._frames: dict[Hashable, tuple[Frame, ...]] = {}
 
@@ -19,6 +24,17 @@ class Encoded:
         frames = self._frames.get(dialect.variant)
         if frames is None:
             if self._shown is None:
-                self._shown = Shown(self.message, unpack_segments(self.message.body))
+                self._shown = shown(self.message, self._pair, self._face)
             frames = self._frames[dialect.variant] = dialect.encode_message(self._shown)
         return frames
+
+
+def shown(message: Message, pair: Pair | None, face: Face | None) -> Shown:
+    """A sender whose face is not known is called by its number."""
+    face = face or Face(str(message.sender), "")
+    return Shown(message, unpack_segments(message.body), face, _other(pair, message.sender))
+
+
+def _other(pair: Pair | None, account: AccountId) -> AccountId | None:
+    """The other one of a pair; None where there is none."""
+    return None if pair is None else pair[1] if pair[0] == account else pair[0]

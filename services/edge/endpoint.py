@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 from itertools import count
 
-from services.edge.client import Client, Perform
+from services.edge.client import Client, Performs
 from services.edge.connection import Connection
 from services.edge.dialects import registry
 from services.edge.dialects.base import Surroundings
@@ -29,9 +29,9 @@ _GOODBYE = 1012, "restarting, please reconnect"
 class Endpoint:
     """See services.edge.socket.Endpoint. `tick` is called about twice a second."""
 
-    def __init__(self, node: Node, perform: Perform, tick: Callable[[float], None]) -> None:
+    def __init__(self, node: Node, performs: Performs, tick: Callable[[float], None]) -> None:
         self._node = node
-        self._perform = perform
+        self._performs = performs
         self._tick = tick
         self._numbers = count(1)
         self.clients: dict[int, Client] = {}
@@ -54,7 +54,7 @@ class Endpoint:
         entry = registry.by_path(hello.path) or registry.by_subprotocol(hello.subprotocols)
         dialect = entry(surroundings) if entry else None
         connection = Connection(next(self._numbers), dialect, surroundings, now)
-        client = Client(self._node, connection, socket, hello.address, self._perform, self._ended)
+        client = Client(self._node, connection, socket, hello.address, self._performs, self._ended)
         self.clients[connection.number] = client
         self._empty.clear()
         return client

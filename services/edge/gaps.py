@@ -5,11 +5,12 @@ head that is not known is asked for at once.
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from itertools import islice
 
 from services.edge.asking import insist
 from services.edge.chats import Chats
+from services.edge.faces import faces_of
 from services.edge.metrics import Metrics
 from services.edge.residents import Residents
 from services.edge.streams import BEYOND, ChatStream, Offer
@@ -18,13 +19,14 @@ from shared.contract import subjects
 from shared.contract.errors import Refused
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ChatSynced, SyncChat
-from shared.contract.model import Message
+from shared.contract.model import Face, Message
 from shared.tasks import Tasks
 from shared.telemetry import log
 
 _log = log(__name__)
 _GAP_SECONDS = 0.1
 _PAUSE_SECONDS = 0.5
+_FACES_SECONDS = 2.0
 _ACCOUNTS = 4_000
 """Asked for in one request: the answer names each twice."""
 
@@ -101,13 +103,24 @@ class Gaps:
         if self._chats.stream(chat) is not stream:
             return True  # nobody here is in it
         stream.known = max(stream.known, reply.head)
+        stream.pair = reply.pair or stream.pair
         if after != BEYOND:
-            offers = _offers(reply, stream.members)
+            offers = _offers(reply, stream.members, await self._faces(stream, reply.messages))
             self._chats.pass_on(chat, stream, stream.fill(offers, reply.upto, reply.version))
         elif stream.head is None:
             start = min(reply.unread_from.values(), default=reply.head + 1) - 1
             self._chats.pass_on(chat, stream, stream.start(min(start, reply.head)))
         return stream.head != before
+
+    async def _faces(self, stream: ChatStream, messages: Collection[Message]) -> Mapping[AccountId, Face]:
+        """Of the senders, if anybody here is shown them; a gap is not left open for want of them."""
+        if not any(self._residents.names_senders(account) for account in stream.members):
+            return {}
+        try:
+            return await faces_of(self._bus, {message.sender for message in messages}, _FACES_SECONDS)
+        except Refused as refusal:
+            _log.warning("senders' faces not known", error=str(refusal))
+            return {}
 
     async def _ask(self, chat: ChatId, stream: ChatStream, after: int, wanted: set[AccountId]) -> ChatSynced | None:
         """One page of messages and everything about the accounts wanted, and those that come to the chat meanwhile;
@@ -127,7 +140,7 @@ class Gaps:
         return reply
 
 
-def _offers(reply: ChatSynced, members: Collection[AccountId]) -> list[Offer]:
+def _offers(reply: ChatSynced, members: Collection[AccountId], faces: Mapping[AccountId, Face]) -> list[Offer]:
     first_index = {account: first for account, first in reply.first_index.items() if account in members}
     everybody, latest = list(first_index), max(first_index.values(), default=0)
 
@@ -136,4 +149,4 @@ def _offers(reply: ChatSynced, members: Collection[AccountId]) -> list[Offer]:
             return everybody
         return [account for account, first in first_index.items() if first <= message.index]
 
-    return [Offer(message, audience(message)) for message in reply.messages]
+    return [Offer(message, audience(message), face=faces.get(message.sender)) for message in reply.messages]

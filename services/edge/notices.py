@@ -5,8 +5,9 @@ from typing import assert_never
 import msgspec
 
 from services.edge.endpoint import Endpoint
+from services.edge.entrance import Entrance
 from services.edge.node import Node
-from services.edge.performing import Performer
+from services.edge.telling import tell
 from services.edge.watch import Watcher
 from shared.contract import subjects
 from shared.contract.edge import (
@@ -28,10 +29,10 @@ _decode = msgspec.msgpack.Decoder(Notify).decode
 
 
 class Notices:
-    def __init__(self, node: Node, endpoint: Endpoint, performer: Performer, watcher: Watcher) -> None:
+    def __init__(self, node: Node, endpoint: Endpoint, entrance: Entrance, watcher: Watcher) -> None:
         self._node = node
         self._endpoint = endpoint
-        self._performer = performer
+        self._entrance = entrance
         self._watcher = watcher
 
     def listen(self) -> None:
@@ -40,7 +41,8 @@ class Notices:
         self._node.bus.listen(subjects.NOTIFY_ALL, self.receive)
 
     def receive(self, data: bytes) -> None:
-        notice = _decode(data).notice
+        notify = _decode(data)
+        notice = notify.notice
         match notice:
             case ChatCreated():
                 self._node.chats.created(notice)
@@ -52,7 +54,7 @@ class Notices:
                 self._watcher.maintenance(notice.on)
             case VerificationOpened():
                 if client := self._endpoint.clients.get(notice.connection):
-                    self._performer.verification_opened(client, notice.ticket, notice.passed)
+                    self._entrance.verification_opened(client, notice.ticket, notice.passed)
             case (
                 ProfileChanged()
                 | FriendshipRequested()
@@ -61,6 +63,6 @@ class Notices:
                 | MembershipAnswered()
                 | ChatRenamed()
             ):
-                pass  # no dialect here has words for it
+                tell(self._node, notify, notice)
             case _:
                 assert_never(notice)

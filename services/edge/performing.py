@@ -1,10 +1,10 @@
-"""What a connection asks for, save messages: sent to the service that answers it; logins and verification here."""
+"""What a connection asks for, sent to the service that answers it."""
 
-import asyncio
+from msgspec import UNSET
 
 from services.edge.client import Client
-from services.edge.connection import Withheld
 from services.edge.dialects.base import Request
+from services.edge.entrance import Entrance
 from services.edge.fetching import fetch
 from services.edge.node import Node
 from services.edge.relaying import relay
@@ -12,72 +12,74 @@ from services.edge.requests import (
     Answer,
     CreateChatOf,
     GetServerStatus,
-    NothingToVerify,
     PostMessage,
     RequestVerification,
     ServerStatus,
     TakeUnread,
     UpdateAccount,
-    VerificationEnded,
-    VerificationMailed,
 )
+from services.edge.telling import tell_what_waits
 from shared.contract import subjects
 from shared.contract.auth import (
-    Authenticated,
     DeleteAccount,
     Login,
-    Origin,
     Recover,
     Register,
-    SendVerification,
-    VerificationNeeded,
 )
 from shared.contract.errors import ErrorCode, Refused
-from shared.contract.ids import AccountId
+from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHistory
-from shared.contract.model import JoinPolicy
-from shared.contract.session import CreateChat, EnsureProfile, FindAccounts, GetChat, OpenPrivateChat
-from shared.database import now_ms
-from shared.telemetry import log
-
-_log = log(__name__)
-_PROFILE_SECONDS = 2.0
-_TOGETHER_SECONDS = 0.05
-"""Two frames of which the second needs the first leave this far apart (clients handle the newest first)."""
+from shared.contract.model import Face, JoinPolicy
+from shared.contract.session import CreateChat, FindAccounts, GetChat, OpenPrivateChat, SetProfile
 
 
 class Performer:
-    def __init__(self, node: Node) -> None:
+    """See services.edge.client.Performs."""
+
+    def __init__(self, node: Node, entrance: Entrance) -> None:
         self._node = node
+        self._entrance = entrance
 
     async def perform(self, client: Client, request: Request) -> Answer:
         """Raises Refused."""
+        await self._entrance.authenticate(client, request)
         command, bus = request.command, self._node.bus
         seconds = self._node.settings.edge.request_seconds
         actor = client.connection.account
         match command:
             case Register() | Login():
-                return await self._enter(client, request, command)
+                return await self._entrance.enter(client, request)
             case RequestVerification():
-                return await self._mail_verification(client)
+                return await self._entrance.mail_verification(client)
             case GetServerStatus():
                 return ServerStatus(self._node.maintenance)
             case DeleteAccount():
                 return await self._delete(client, command)
             case Recover():
-                command.origin = self._origin(client)
+                command.origin = self._entrance.origin(client)
                 return await bus.ask(subjects.RECOVER, command, seconds=seconds)
             case CreateChatOf():
                 return await self._create_chat_of(command, actor)
             case UpdateAccount(profile, security):
                 await relay(bus, profile, actor, seconds)
+                self._call_oneself(actor, profile)
                 return await relay(bus, security, actor, seconds)
             case GetHistory() | TakeUnread():
                 return await fetch(self._node, command, actor, seconds)
             case PostMessage():
                 raise Refused(ErrorCode.INTERNAL, "messages go upstream by themselves")
+            case SetProfile():
+                answer = await relay(bus, command, actor, seconds)
+                self._call_oneself(actor, command)
+                return answer
             case _:
                 return await relay(bus, command, actor, seconds)
+
+    def _call_oneself(self, account: AccountId, changed: SetProfile) -> None:
+        """A new nickname is in the next message already."""
+        resident = self._node.residents.get(account)
+        if resident is not None and resident.face is not None and changed.nickname is not UNSET:
+            resident.face = Face(changed.nickname, resident.face.uuid)
 
     async def _create_chat_of(self, command: CreateChatOf, actor: AccountId) -> Answer:
         bus, seconds = self._node.bus, self._node.settings.edge.request_seconds
@@ -93,67 +95,28 @@ class Performer:
         opened = await bus.ask(subjects.OPEN_PRIVATE_CHAT, OpenPrivateChat(members[0], actor), seconds=seconds)
         return await relay(bus, GetChat(opened.chat), actor, seconds)
 
-    def _origin(self, client: Client) -> Origin:
-        return Origin(self._node.id, client.connection.number, client.address)
+    # Messages
 
-    # Logging in
+    async def address(self, client: Client, request: Request) -> ChatId:
+        await self._entrance.authenticate(client, request)
+        command, actor = request.command, client.connection.account
+        assert isinstance(command, PostMessage)
+        if not command.to:
+            return command.chat
+        resident = self._node.residents.get(actor)
+        chats = resident.private_chats if resident else {}
+        if command.to not in chats:
+            ask = OpenPrivateChat(command.to, actor)
+            seconds = self._node.settings.edge.request_seconds
+            opened = await self._node.bus.ask(subjects.OPEN_PRIVATE_CHAT, ask, seconds=seconds, retry=True)
+            chats[command.to] = opened.chat
+        return chats[command.to]
 
-    async def _enter(self, client: Client, request: Request, command: Register | Login) -> Answer:
-        connection, seconds = client.connection, self._node.settings.edge.request_seconds
-        command.origin = self._origin(client)
-        if isinstance(command, Register):
-            answer = await self._node.bus.ask(subjects.REGISTER, command, seconds=seconds)
-        else:
-            answer = await self._node.bus.ask(subjects.LOGIN, command, seconds=seconds, retry=True)
-        if isinstance(answer, VerificationNeeded):
-            left = (answer.expires - now_ms()) / 1000
-            connection.withheld = Withheld(request, answer.ticket, self._node.now() + left)
-            return answer
-        await self._ensure_profile(answer)
-        others = await self._node.residents.register(answer.account)
-        if client.leaving:
-            raise Refused(ErrorCode.UNAVAILABLE, "the connection is closed")
-        await client.enter(answer, others)
-        return answer
+    # After a login
 
-    async def _ensure_profile(self, entered: Authenticated) -> None:
-        """Heal a missing profile; a login does not fail for it (an event makes it, too)."""
-        seeds = EnsureProfile(
-            account=entered.account, uuid=entered.uuid, nickname=entered.nickname, icon_id=entered.icon_id,
-            signature=entered.signature, vip=entered.vip, created=entered.created, lobby=entered.lobby,
-        )  # fmt: skip
-        try:
-            await self._node.bus.ask(subjects.ENSURE_PROFILE, seeds, seconds=_PROFILE_SECONDS, retry=True)
-        except Refused as refusal:
-            _log.warning("profile not ensured", account=entered.account, error=str(refusal))
-
-    # Verification
-
-    async def _mail_verification(self, client: Client) -> Answer:
-        withheld = client.connection.withheld
-        if withheld is None:
-            return NothingToVerify()
-        origin = self._origin(client)
-        base_url = client.connection.surroundings.base_url
-        seconds = self._node.settings.edge.request_seconds
-        await self._node.bus.ask(
-            subjects.SEND_VERIFICATION, SendVerification(withheld.ticket, origin, base_url), seconds=seconds
-        )
-        return VerificationMailed()
-
-    def verification_opened(self, client: Client, ticket: str, passed: bool) -> None:
-        """The mailed link was opened: what was withheld is repeated, in its turn."""
-        withheld = client.connection.withheld
-        if withheld is None or withheld.ticket != ticket:
-            return
-        client.tell(VerificationEnded("passed" if passed else "wrong"))
-        if not passed:
-            return
-        client.connection.withheld = None
-        command = withheld.request.command
-        assert isinstance(command, Register | Login)
-        command.ticket = ticket
-        asyncio.get_running_loop().call_later(_TOGETHER_SECONDS, client.repeat, withheld.request)
+    def welcome(self, client: Client) -> None:
+        if client.dialect.is_told_requests_at_login:
+            self._node.tasks.start(tell_what_waits(self._node, client), "requests")
 
     # Deletion
 

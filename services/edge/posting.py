@@ -13,7 +13,7 @@ from services.edge.upstream import UNCONFIRMED
 from shared.contract.errors import Failure
 from shared.contract.ids import ChatId
 from shared.contract.message import Draft, Posted
-from shared.contract.model import Message, pack_segments
+from shared.contract.model import Face, Message, pack_segments
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -72,8 +72,10 @@ class Posting:
     def _draft(self, request: Request) -> Draft:
         command = request.command
         assert isinstance(command, PostMessage)
+        account = self._client.connection.account
+        resident = self._node.residents.get(account)
         body = pack_segments(command.segments)
-        return self._node.upstream.draft(self._client.connection.account, command.chat, body)
+        return self._node.upstream.draft(account, command.chat, body, resident.face if resident else None)
 
     def failed(self, draft: Draft, failure: Failure) -> None:
         if self.run is not None:
@@ -82,14 +84,15 @@ class Posting:
     def confirmed(self, draft: Draft, posted: Posted) -> None:
         """Committed, but not delivered here yet: it is answered when its turn in the chat has come."""
         message = Message(draft.chat, posted.index, posted.id, draft.sender, posted.time, draft.body, draft.nonce)
-        self._node.chats.expect(draft.sender, draft.chat, posted.index, partial(self._passed, message))
+        self._node.chats.expect(draft.sender, draft.chat, posted.index, partial(self._passed, message, draft.face))
 
     def crashed(self) -> None:
         self._client.fail()
 
-    def _passed(self, message: Message) -> None:
+    def _passed(self, message: Message, face: Face | None) -> None:
         """Its turn has come, and it was not delivered: the sender is not in the chat any more."""
-        self.takes(Encoded(message))
+        stream = self._node.chats.stream(message.chat)
+        self.takes(Encoded(message, stream.pair if stream else None, face))
 
     def takes(self, encoded: Encoded) -> bool:
         """Whether a message is one of the run, which is its answer."""

@@ -16,6 +16,7 @@ from services.edge.encoding import Encoded
 from services.edge.rates import Bucket
 from services.edge.requests import Event
 from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.model import Face
 from shared.presence import Presence
 from shared.settings import Limits
 from shared.telemetry import log
@@ -26,6 +27,14 @@ _AT_ONCE = 1_000
 
 class Recipient(Protocol):
     """A connection of a resident, as those see it who have something for it."""
+
+    @property
+    def names_senders(self) -> bool:
+        """Whether its client is shown how senders are called."""
+
+    @property
+    def is_told_requests(self) -> bool:
+        """Whether its client is shown what happened while nobody was here."""
 
     def deliver(self, encoded: Encoded) -> None:
         """A message, in the order of its chat's index."""
@@ -49,7 +58,7 @@ class Resident:
     """One account here. `recipients` is replaced, never changed, so it may be iterated while connections come and
     go; `requests` limits all of them together; `left` are chats it was in, so that no older answer says it still is."""
 
-    __slots__ = ("account", "chats", "left", "recipients", "requests")
+    __slots__ = ("account", "chats", "face", "left", "private_chats", "recipients", "requests")
 
     def __init__(self, account: AccountId, requests: Bucket) -> None:
         self.account = account
@@ -57,6 +66,9 @@ class Resident:
         self.chats: set[ChatId] = set()
         self.left: set[ChatId] = set()
         self.requests = requests
+        self.face: Face | None = None
+        self.private_chats: dict[AccountId, ChatId] = {}
+        """Those it has spoken in from here, by the other one."""
 
     def catch_up(self, chat: ChatId, fresh: int) -> None:
         for recipient in self.recipients:
@@ -80,6 +92,11 @@ class Residents:
         """Not, or not surely, in presence."""
         self._calling: dict[AccountId, asyncio.Event] = {}
         """A call to Redis is under way; set when it is over."""
+
+    def names_senders(self, account: AccountId) -> bool:
+        """Whether any client of the account here is shown how senders are called."""
+        resident = self.by_account.get(account)
+        return resident is not None and any(recipient.names_senders for recipient in resident.recipients)
 
     def __len__(self) -> int:
         return len(self.by_account)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 from shared.contract.ids import AccountId
-from shared.contract.model import Message
+from shared.contract.model import Face, Message, Pair
 
 BEYOND = 2**53
 """An index after every message."""
@@ -25,17 +25,19 @@ class Offer(NamedTuple):
     message: Message
     recipients: Collection[AccountId] | None
     version: int = 0
+    face: Face | None = None
 
 
 class ChatStream:
-    """`known` is the highest index heard of; `members` are the accounts here that are in the chat, by the membership's
-    `version` (only broadcasts need it, and wait for the right one); `heard` is the highest version heard of: an answer
-    of an older one is of no use."""
+    """`pair`: the people of a private chat. `known` is the highest index heard of; `members` are the accounts here that
+    are in the chat, by the membership's `version` (only broadcasts need it, and wait for the right one); `heard` is the
+    highest version heard of: an answer of an older one is of no use."""
 
-    __slots__ = ("_readers", "_recent", "expected", "head", "heard", "known", "members", "version", "waiting")
+    __slots__ = ("_readers", "_recent", "expected", "head", "heard", "known", "members", "pair", "version", "waiting")
 
     def __init__(self) -> None:
         self.head: int | None = None
+        self.pair: Pair | None = None
         self.known = 0
         self.version = 0
         self.heard = 0

@@ -15,6 +15,7 @@ from shared.contract import subjects
 from shared.contract.errors import ErrorCode, Failure, Refused
 from shared.contract.ids import AccountId, ChatId, NodeId, Nonce
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
+from shared.contract.model import Face
 from shared.database import now_ms
 from shared.tasks import Tasks
 from shared.telemetry import log
@@ -63,9 +64,9 @@ class Upstream:
         self._open: set[Nonce] = set()
         self._nonces = count(secrets.randbits(62))
 
-    def draft(self, sender: AccountId, chat: ChatId, body: bytes) -> Draft:
+    def draft(self, sender: AccountId, chat: ChatId, body: bytes, face: Face | None) -> Draft:
         nonce = Nonce(next(self._nonces) & (2**63 - 1))
-        return Draft(sender, chat, nonce, now_ms() + int(self._seconds * 1000), body)
+        return Draft(sender, chat, nonce, now_ms() + int(self._seconds * 1000), body, face)
 
     def post(self, author: Author, run: list[Draft]) -> None:
         """Queue a connection's messages, in this order, for this turn's request."""

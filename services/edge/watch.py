@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from services.edge.gate import Gate
 from services.edge.node import Node
 from services.edge.requests import Event, MaintenanceChanged
 from shared.contract import subjects
@@ -18,8 +19,9 @@ _ATTEMPT_SECONDS = 2.0
 class Watcher:
     """`tell_all` reaches every connection, logged in or not."""
 
-    def __init__(self, node: Node, tell_all: Callable[[Event], None]) -> None:
+    def __init__(self, node: Node, gate: Gate, tell_all: Callable[[Event], None]) -> None:
         self._node = node
+        self._gate = gate
         self._tell_all = tell_all
         self._informed = False
         self._pushed = 0
@@ -46,9 +48,11 @@ class Watcher:
                 self._maintain(watched.maintenance)
             more = watched.more
         self._informed = True
+        self._gate.informed.set()
 
     def revoked(self, revocations: list[Revocation]) -> None:
         """Idempotent: a revocation may be heard of twice."""
+        self._gate.revoked(revocations)
         for revocation in revocations:
             resident = self._node.residents.get(revocation.account)
             for recipient in resident.recipients if resident else ():

@@ -36,8 +36,18 @@ from shared.contract.edge import (
 from shared.contract.errors import ErrorCode, Failure, Refused
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import ChatSynced, MarkRead, Posted, PostMessages, PostResults, Sync, SyncChat, Synced
-from shared.contract.model import Chat, ChatKind, JoinPolicy, Message, Profile, Role
-from shared.contract.session import AccountView, ChatView, CreateChat, Done, EnsureProfile, GetAccount, GetChat
+from shared.contract.model import Chat, ChatKind, Face, JoinPolicy, Message, Profile, Role
+from shared.contract.session import (
+    AccountView,
+    ChatView,
+    CreateChat,
+    Done,
+    EnsureProfile,
+    Faces,
+    GetAccount,
+    GetChat,
+    GetFaces,
+)
 from shared.database import now_ms
 from shared.presence import Presence
 from shared.tasks import Tasks
@@ -162,6 +172,7 @@ class Session(Neighbour):
         self.bus.serve(subjects.GET_ACCOUNT, self._account, queue="session")
         self.bus.serve(subjects.CREATE_CHAT, self._create, queue="session")
         self.bus.serve(subjects.GET_CHAT, self._chat, queue="session")
+        self.bus.serve(subjects.GET_FACES, self._faces, queue="session")
 
     async def _ensure(self, request: EnsureProfile) -> Done:
         await self.note(request)
@@ -170,6 +181,9 @@ class Session(Neighbour):
     async def _account(self, request: GetAccount) -> AccountView:
         await self.note(request)
         return AccountView(Profile(id=request.account, uuid="", nickname=f"name-{request.account}"))
+
+    async def _faces(self, request: GetFaces) -> Faces:
+        return Faces({account: Face(f"name-{account}", f"uuid-{account}") for account in request.accounts})
 
     async def _create(self, request: CreateChat) -> ChatView:
         chat = await self.create(max(self._world.rooms, default=0) + 1, request.actor, *request.members)

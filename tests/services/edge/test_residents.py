@@ -21,6 +21,9 @@ ALICE, BOB = AccountId(1), AccountId(2)
 class Recipient:
     """Does nothing."""
 
+    is_told_requests = False
+    names_senders = False
+
     def deliver(self, encoded: Encoded) -> None: ...
 
     def tell(self, event: Event) -> None: ...

@@ -1,0 +1,166 @@
+"""How a connection becomes an account's: by registration, secret or token, with e-mails verified where they must be."""
+
+import asyncio
+
+from services.edge.client import Client
+from services.edge.connection import Withheld
+from services.edge.dialects.base import Request
+from services.edge.faces import faces_of
+from services.edge.gate import Gate
+from services.edge.node import Node
+from services.edge.requests import NothingToVerify, VerificationEnded, VerificationMailed
+from shared.contract import subjects
+from shared.contract.auth import (
+    Authenticated,
+    IdentifierKind,
+    Login,
+    Origin,
+    Register,
+    SendVerification,
+    VerificationNeeded,
+)
+from shared.contract.errors import ErrorCode, Refused
+from shared.contract.ids import NOBODY, AccountId
+from shared.contract.message import GetUnread
+from shared.contract.model import Face
+from shared.contract.session import EnsureProfile, FindAccounts
+from shared.database import now_ms
+from shared.telemetry import log
+from shared.tokens import Claims
+
+_log = log(__name__)
+_PROFILE_SECONDS = 2.0
+_UNREAD_SECONDS = 2.0
+_TOGETHER_SECONDS = 0.05
+"""Two frames of which the second needs the first leave this far apart (clients handle the newest first)."""
+
+
+class Entrance:
+    def __init__(self, node: Node, gate: Gate) -> None:
+        self._node = node
+        self._gate = gate
+
+    async def authenticate(self, client: Client, request: Request) -> None:
+        """A request that bears a token must be of the connection's account; on a connection without one the token is a
+        login. Raises Refused."""
+        connection = client.connection
+        if not request.token or isinstance(request.command, Login) or request.token == connection.token:
+            return
+        claims = await self._gate.check(request.token, self._seconds)
+        if request.account not in (NOBODY, claims.account) or connection.account not in (NOBODY, claims.account):
+            raise Refused(ErrorCode.UNAUTHENTICATED, "the token is another account's")
+        if connection.account == NOBODY:
+            await self._enter(client, _by_token(claims, request.token))
+        connection.token = request.token
+
+    async def enter(self, client: Client, request: Request) -> Authenticated | VerificationNeeded:
+        """Register or log in. Raises Refused."""
+        command = request.command
+        if isinstance(command, Login) and request.token:
+            answer: Authenticated | VerificationNeeded = await self._show_token(command, request.token)
+        elif isinstance(command, Login):
+            command.origin = self.origin(client)
+            answer = await self._node.bus.ask(subjects.LOGIN, command, seconds=self._seconds)
+        else:
+            assert isinstance(command, Register)
+            command.origin = self.origin(client)
+            answer = await self._node.bus.ask(subjects.REGISTER, command, seconds=self._seconds)
+        if isinstance(answer, VerificationNeeded):
+            left = (answer.expires - now_ms()) / 1000
+            client.connection.withheld = Withheld(request, answer.ticket, self._node.now() + left)
+            return answer
+        await self._enter(client, answer)
+        return answer
+
+    async def _show_token(self, command: Login, token: str) -> Authenticated:
+        """A login by token instead of the secret, for the account that is named."""
+        claims = await self._gate.check(token, self._seconds)
+        if command.kind is not IdentifierKind.UUID:
+            raise Refused(ErrorCode.UNAUTHENTICATED, "a token opens an account by its uuid")
+        request = FindAccounts([command.identifier])
+        found = await self._node.bus.ask(subjects.FIND_ACCOUNTS, request, seconds=self._seconds, retry=True)
+        if found.accounts.get(command.identifier) != claims.account:
+            raise Refused(ErrorCode.UNAUTHENTICATED, "unknown account or wrong secret")
+        return _by_token(claims, token)
+
+    async def _enter(self, client: Client, answer: Authenticated) -> None:
+        """Presence first, then what was missed."""
+        account = answer.account
+        face = await self._face(answer)
+        others = await self._node.residents.register(account)
+        if client.leaving:
+            raise Refused(ErrorCode.UNAVAILABLE, "the connection is closed")
+        await client.enter(answer, others, face)
+        if not client.dialect.reads_at_login:
+            client.dialect.counts(await self._unread(account))
+
+    async def _face(self, entered: Authenticated) -> Face | None:
+        """Heal a missing profile, and learn how the account is called now. A login does not fail for want of session:
+        an event makes the profile, too, and the account is called as it was registered."""
+        registered = Face(entered.nickname, entered.uuid) if entered.nickname else None
+        try:
+            if registered is not None:
+                await self._ensure_profile(entered)
+            faces = await faces_of(self._node.bus, [entered.account], _PROFILE_SECONDS)
+        except Refused as refusal:
+            _log.warning("profile not ensured", account=entered.account, error=str(refusal))
+            return registered
+        return faces.get(entered.account, registered)
+
+    async def _ensure_profile(self, entered: Authenticated) -> None:
+        seeds = EnsureProfile(
+            account=entered.account, uuid=entered.uuid, nickname=entered.nickname, icon_id=entered.icon_id,
+            signature=entered.signature, vip=entered.vip, created=entered.created, lobby=entered.lobby,
+        )  # fmt: skip
+        await self._node.bus.ask(subjects.ENSURE_PROFILE, seeds, seconds=_PROFILE_SECONDS, retry=True)
+
+    async def _unread(self, account: AccountId) -> int:
+        try:
+            unread = await self._node.bus.ask(
+                subjects.GET_UNREAD, GetUnread(account, 0), seconds=_UNREAD_SECONDS, retry=True
+            )
+        except Refused as refusal:
+            _log.warning("unread messages not counted", account=account, error=str(refusal))
+            return 0
+        return unread.total
+
+    # Verification
+
+    async def mail_verification(self, client: Client) -> NothingToVerify | VerificationMailed:
+        withheld = client.connection.withheld
+        if withheld is None:
+            return NothingToVerify()
+        base_url = client.connection.surroundings.base_url
+        request = SendVerification(withheld.ticket, self.origin(client), base_url)
+        await self._node.bus.ask(subjects.SEND_VERIFICATION, request, seconds=self._seconds)
+        return VerificationMailed()
+
+    def verification_opened(self, client: Client, ticket: str, passed: bool) -> None:
+        """The mailed link was opened: what was withheld is repeated, in its turn."""
+        withheld = client.connection.withheld
+        if withheld is None or withheld.ticket != ticket:
+            return
+        client.tell(VerificationEnded("passed" if passed else "wrong"))
+        if not passed:
+            return
+        client.connection.withheld = None
+        command = withheld.request.command
+        assert isinstance(command, Register | Login)
+        command.ticket = ticket
+        asyncio.get_running_loop().call_later(_TOGETHER_SECONDS, client.repeat, withheld.request)
+
+    # What every request needs
+
+    @property
+    def _seconds(self) -> float:
+        return self._node.settings.edge.request_seconds
+
+    def origin(self, client: Client) -> Origin:
+        return Origin(self._node.id, client.connection.number, client.address)
+
+
+def _by_token(claims: Claims, token: str) -> Authenticated:
+    """Revocations of before have been looked at: only later ones end this login."""
+    return Authenticated(
+        account=claims.account, sid=claims.sid, token=token, expires=claims.expires, uuid="", nickname=""
+    )
