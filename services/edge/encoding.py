@@ -5,7 +5,7 @@ from collections.abc import Hashable
 from services.edge.dialects.base import Dialect
 from services.edge.requests import Frame, Shown
 from shared.contract.ids import AccountId
-from shared.contract.model import Face, Message, Pair, unpack_segments
+from shared.contract.model import Face, Message, Pair, unpack
 
 
 class Encoded:
@@ -32,7 +32,8 @@ class Encoded:
 def shown(message: Message, pair: Pair | None, face: Face | None) -> Shown:
     """A sender whose face is not known is called by its number."""
     face = face or Face(str(message.sender), "")
-    return Shown(message, unpack_segments(message.body), face, _other(pair, message.sender))
+    segments, dialect = unpack(message.body)
+    return Shown(message, segments, face, _other(pair, message.sender), dialect)
 
 
 def _other(pair: Pair | None, account: AccountId) -> AccountId | None:

@@ -74,7 +74,8 @@ class Posting:
         assert isinstance(command, PostMessage)
         account = self._client.connection.account
         resident = self._node.residents.get(account)
-        body = pack_segments(command.segments)
+        dialect = self._client.dialect
+        body = pack_segments(command.segments, dialect.name if dialect.marks_messages else "")
         return self._node.upstream.draft(account, command.chat, body, resident.face if resident else None)
 
     def failed(self, draft: Draft, failure: Failure) -> None:
