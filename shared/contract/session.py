@@ -37,7 +37,7 @@ class AccountView(msgspec.Struct, frozen=True):
 
 
 class SetProfile(msgspec.Struct):
-    """Change one's own profile. Another's account fails with `forbidden`."""
+    """Change one's own profile; friends and oneself are told. Another's account fails with `forbidden`."""
 
     account: AccountId
     nickname: str | UnsetType = UNSET
@@ -108,7 +108,8 @@ class GetMembership(msgspec.Struct):
 
 class Member(msgspec.Struct, array_like=True, frozen=True):
     """`role` LEFT says that the account is no member any more. `version` is the chat's version of the change.
-    `unread_from` as in ChatEntry; 0 until the join is complete, which is a change with a version of its own."""
+    `first_index` and `unread_from` as in ChatEntry. Until the join is complete, which is a change with a version of
+    its own, `unread_from` is 0, and `first_index` beyond every index where newcomers do not see the past."""
 
     account: AccountId
     role: Role
@@ -151,7 +152,7 @@ class Faces(msgspec.Struct, frozen=True):
 
 
 class FindAccounts(msgspec.Struct):
-    """The accounts with these uuids; unknown and deleted ones are left out."""
+    """The accounts with these uuids, at most 5,000 at once; unknown and deleted ones are left out."""
 
     uuids: list[str]
 
@@ -162,7 +163,8 @@ class Found(msgspec.Struct, frozen=True):
 
 class RequestFriendship(msgspec.Struct):
     """Ask `account` to become friends. Again while it is pending: the text is replaced, and it is told again. Friends
-    already: `conflict`. When `account` has asked the actor before, they become friends at once."""
+    already: `conflict`. When `account` has asked the actor before, they become friends at once. A text has at most
+    1,000 characters (`too_large`)."""
 
     account: AccountId
     text: str = ""
@@ -188,7 +190,8 @@ class EndFriendship(msgspec.Struct):
 
 
 class OpenPrivateChat(msgspec.Struct):
-    """The private chat of the actor and `account`, made if there is none. With oneself: `invalid`."""
+    """The private chat of the actor and `account`, made if there is none; nobody owns it. With oneself: `invalid`;
+    with a deleted or unknown account: `not_found`."""
 
     account: AccountId
     actor: AccountId = NOBODY
@@ -242,7 +245,7 @@ class RenameChat(msgspec.Struct):
 
 class ListRequests(msgspec.Struct):
     """Requests that wait for this account's answer: to itself, and to the groups it is owner or admin of. Oldest
-    first, at most 1,000."""
+    first, at most 1,000 of each, and as many as fit into one reply; the others come when these are answered."""
 
     actor: AccountId = NOBODY
 
@@ -264,7 +267,8 @@ class Requests(msgspec.Struct, frozen=True):
 
 
 class ListChatViews(msgspec.Struct):
-    """Every chat of the account with the faces of its members (at most as many as are listed), a page after `after`."""
+    """Every chat of the account with the faces of its members (the owner first, at most as many as are listed and fit
+    into one reply), a page after `after`."""
 
     after: ChatId = ChatId(0)
     actor: AccountId = NOBODY
@@ -285,7 +289,8 @@ class ChatViews(msgspec.Struct, frozen=True):
 
 class ListKept(msgspec.Struct):
     """Answers and memberships that were told this account since it last dropped them, oldest first (the newest 1,000
-    of the last 90 days are kept)."""
+    of the last 90 days are kept), as many as fit into one reply. Of newcomers to big groups only the newcomer itself
+    is told so."""
 
     actor: AccountId = NOBODY
 

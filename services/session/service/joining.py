@@ -9,7 +9,6 @@ from services.session.store import joining
 from services.session.store.joining import Applied
 from shared.contract.edge import MembershipAnswered, MembershipApplied, MembershipChanged
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import Role
 from shared.contract.session import (
     AddMember,
     AnswerMembership,
@@ -72,6 +71,6 @@ class Joins:
             joining.settle, number=chat, account=account, unread_from=unread_from, now=now_ms(), many=self._many
         )
         if (settled := await self._database.write(settle)) is not None:
-            joined = MembershipChanged(chat, account, Role.MEMBER, settled.first_index, settled.version)
+            joined = MembershipChanged(chat, account, settled.role, settled.first_index, settled.version)
             told = [Told(joined, settled.told), Told(settled.answered, settled.told)]
             await self._notices.announce({chat: settled.version}, told)

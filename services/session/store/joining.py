@@ -53,6 +53,7 @@ class Settled(NamedTuple):
     """A join is complete. `told`: who is there now; None when they are many. In the lobby, only who joined."""
 
     version: int
+    role: Role
     first_index: int
     answered: MembershipAnswered
     told: list[AccountId] | None
@@ -66,8 +67,7 @@ def request(connection: sa.Connection, asked: RequestMembership, limits: Limits,
     group = lock_group(connection, asked.chat)
     if _is_joining(connection, group, asked.actor):
         return Joining(group.version, group.name)
-    at_once = domain.joins_at_once(group.join_policy)
-    if at_once:
+    if domain.joins_at_once(group.join_policy):
         return _take_in(connection, group, asked.actor, limits, now)
     domain.check_room(group.id, group.size, limits)
     require_living(connection, [asked.actor], "actor")
@@ -154,18 +154,19 @@ def settle(
     completed = sa.update(member).where(waiting).values(
         unread_from=unread_from, first_index=first, version=group.version + 1
     )  # fmt: skip
-    first_index = connection.execute(completed.returning(member.c.first_index)).scalar_one_or_none()
-    if first_index is None:
+    row = connection.execute(completed.returning(member.c.role, member.c.first_index)).one_or_none()
+    if row is None:
         return None
     _change(connection, number, now)
     answered = MembershipAnswered(number, group.name, account, accepted=True)
-    if number == LOBBY:
-        return Settled(group.version + 1, first_index, answered, [account])
-    told = members_of(connection, number) if group.size < many else None
-    if told is not None:
-        lock_living(connection, told)
-        touch(connection, [other for other in told if other != account], now)
-    return Settled(group.version + 1, first_index, keep(connection, told or [account], answered, now), told)
+    told: list[AccountId] | None = [account]
+    if number != LOBBY:
+        told = members_of(connection, number) if group.size < many else None
+        if told is not None:
+            lock_living(connection, told)
+            touch(connection, [other for other in told if other != account], now)
+        answered = keep(connection, told or [account], answered, now)
+    return Settled(group.version + 1, Role(row.role), row.first_index, answered, told)
 
 
 def unsettled(connection: sa.Connection, account: AccountId) -> dict[ChatId, int]:

@@ -104,7 +104,7 @@ def test_only_what_is_given_is_set() -> None:
     assert new_values(SetProfile(ANN, actor=ANN), LIMITS) == {}
     address = "https://" + "x" * (2048 - 8)
     every = SetProfile(
-        ANN, nickname="名" * 64, avatar=address, avatar_hash="", status=2**53 - 1, icon_id=0, signature="签" * 256,
+        ANN, nickname="名" * 64, avatar=address, avatar_hash="", status=2**53 - 1, icon_id=0, signature="签" * 1_024,
         actor=ANN,
     )  # fmt: skip
     assert set(new_values(every, LIMITS)) == {"nickname", "avatar", "avatar_hash", "status", "icon_id", "signature"}
@@ -129,7 +129,7 @@ def test_only_what_is_given_is_set() -> None:
         (SetProfile(ANN, status=2**53, actor=ANN), (ErrorCode.INVALID, "status")),
         (SetProfile(ANN, icon_id=-1, actor=ANN), (ErrorCode.INVALID, "icon_id")),
         (SetProfile(ANN, icon_id=2**53, actor=ANN), (ErrorCode.INVALID, "icon_id")),
-        (SetProfile(ANN, signature="x" * 257, actor=ANN), (ErrorCode.TOO_LARGE, "signature")),
+        (SetProfile(ANN, signature="x" * 1_025, actor=ANN), (ErrorCode.TOO_LARGE, "signature")),
         (SetProfile(ANN, signature="\0", actor=ANN), (ErrorCode.INVALID, "signature")),
     ],
 )

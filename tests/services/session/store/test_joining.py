@@ -35,7 +35,7 @@ async def test_joining_is_complete_when_it_is_known_what_is_unread(world: World)
     assert await world.entries(ANN) == ChatList([])
     assert (await world.changes(LOBBY)).members == [Member(ANN, Role.MEMBER, 1, 2, 0)]
     settled = await world.settle(ANN, unread_from=8)
-    assert settled == Settled(3, 1, MembershipAnswered(LOBBY, "Lobby", ANN, accepted=True), [ANN])
+    assert settled == Settled(3, Role.MEMBER, 1, MembershipAnswered(LOBBY, "Lobby", ANN, accepted=True), [ANN])
     assert await world.entries(ANN) == ChatList([ChatEntry(LOBBY, 1, 8)])
     assert (await world.changes(LOBBY)).members == [Member(ANN, Role.MEMBER, 1, 3, 8)]
     assert await world.members(LOBBY, ANN) == [ANN]
@@ -243,6 +243,15 @@ async def test_an_interrupted_join_is_completed_by_asking_again(people: World) -
         assert await people.settle(BOB, 4, chat) is None
     assert await people.unsettled(BOB) == {}
     assert [entry.unread_from for entry in (await people.entries(BOB)).entries] == [3, 3, 3]
+
+
+async def test_who_inherits_a_group_while_it_joins_owns_it(people: World) -> None:
+    chat = (await people.group(ANN, join_policy=OPEN)).id
+    await people.ask_to_join(BOB, chat)
+    await people.leave_all(ANN)
+    settled = await people.settle(BOB, 3, chat)
+    assert settled is not None
+    assert (settled.role, (await people.chat(chat, BOB)).owner) == (Role.OWNER, BOB)
 
 
 async def test_everybody_in_the_group_keeps_the_notice_of_a_newcomer(people: World) -> None:
