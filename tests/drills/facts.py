@@ -7,6 +7,8 @@ from tests.drills.records import Acked, Closed, Denied, Entry, Fault, Heard, Ope
 
 _CLOSING_SECONDS = 5.0
 """A client may notice so late that its edge was killed."""
+_COMMITTING_SECONDS = 3.0
+"""What a connection had got is committed within this time after its end."""
 
 
 class Place(NamedTuple):
@@ -81,11 +83,12 @@ class Facts:
         return closed.at if closed else self.end
 
     def killed_under(self, connection: int) -> float | None:
-        """When the connection's edge was killed, if that is what ended it."""
+        """When the connection's edge was killed, if that is what ended it, or came before its read state was safe."""
         opened, ended = self.connections[connection], self.end_of(connection)
         for fault in self.faults:
-            if (fault.target, fault.kind) == (opened.edge, "kill") and opened.at <= fault.at <= ended:
-                return fault.at if ended - fault.at <= _CLOSING_SECONDS else None
+            killed = (fault.target, fault.kind) == (opened.edge, "kill") and opened.at <= fault.at
+            if killed and -_COMMITTING_SECONDS <= ended - fault.at <= _CLOSING_SECONDS:
+                return fault.at
         return None
 
     def state(self, text: str) -> str:

@@ -133,6 +133,19 @@ def test_again_after_its_edge_was_killed_is_excused(talk: Specimen) -> None:
     assert (flagged(verdict), verdict.excused) == (set(), 1)
 
 
+@pytest.mark.parametrize(("seconds", "expected"), [(0.1, set()), (10.0, {"I2 once"})])
+def test_again_after_its_edge_was_killed_just_after_it_had_left(
+    talk: Specimen, seconds: float, expected: set[str]
+) -> None:
+    talk.say("1/a", CHAT)
+    talk.leave("2/a")
+    talk.tick(seconds)
+    talk.kill("edge-2")
+    talk.enter("2/a")
+    talk.hear("2/a", CHAT, talk.history[CHAT][-1])
+    assert judge(talk) == expected
+
+
 def test_again_long_after_it_must_have_been_confirmed(talk: Specimen) -> None:
     talk.say("1/a", CHAT)
     talk.tick(CONFIRM_SECONDS + 1)
