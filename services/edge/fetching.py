@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import msgspec
+
 from services.edge.encoding import shown
 from services.edge.faces import faces_of
 from services.edge.node import Node
@@ -9,7 +11,7 @@ from services.edge.requests import Page, TakeUnread
 from shared.contract import subjects
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHistory, GetUnread
-from shared.contract.model import Pair
+from shared.contract.model import Message, Pair
 
 _ALL = 2**31
 
@@ -19,14 +21,47 @@ async def fetch(node: Node, command: GetHistory | TakeUnread, actor: AccountId, 
     pairs: Mapping[ChatId, Pair] = {}
     if isinstance(command, GetHistory):
         command.actor = actor
-        history = await node.bus.ask(subjects.GET_HISTORY, command, seconds=seconds, retry=True)
-        messages = history.messages
+        messages = await _history(node, command, seconds)
+        _read(node, actor, messages)
     else:
-        await node.read_flush.settle(actor, [])  # what was pushed a moment ago is not unread
-        request = GetUnread(actor, _ALL if command.count is None else command.count)
-        unread = await node.bus.ask(subjects.GET_UNREAD, request, seconds=seconds, retry=True)
-        messages, pairs = unread.messages, unread.pairs
+        messages, pairs = await _unread(node, actor, _ALL if command.count is None else command.count, seconds)
     faces = await faces_of(node.bus, {message.sender for message in messages}, seconds)
-    for message in messages:
-        node.read_flush.read(actor, {message.chat: [(message.index, message.index)]})
     return Page(tuple(shown(message, pairs.get(message.chat), faces.get(message.sender)) for message in messages))
+
+
+async def _history(node: Node, command: GetHistory, seconds: float) -> list[Message]:
+    """As many as were asked for, however many replies they fill."""
+    messages: list[Message] = []
+    while True:
+        page = await node.bus.ask(subjects.GET_HISTORY, command, seconds=seconds, retry=True)
+        messages += page.messages
+        left = command.count - len(page.messages)
+        if not page.more or not page.messages or left < 1:
+            return messages
+        following = messages[-1].index + (-1 if command.older else 1)
+        command = msgspec.structs.replace(command, start=following, count=left)
+
+
+async def _unread(
+    node: Node, actor: AccountId, count: int, seconds: float
+) -> tuple[list[Message], Mapping[ChatId, Pair]]:
+    """As many as there are, however many replies they fill: what one holds is read before the next is asked for. (What
+    could not be marked as read comes again, and ends it.)"""
+    messages: dict[tuple[ChatId, int], Message] = {}
+    pairs: dict[ChatId, Pair] = {}
+    while count > 0:
+        await node.read_flush.settle(actor, [])  # also what was pushed a moment ago is not unread
+        unread = await node.bus.ask(subjects.GET_UNREAD, GetUnread(actor, count), seconds=seconds, retry=True)
+        news = [message for message in unread.messages if (message.chat, message.index) not in messages]
+        if not news:
+            break
+        messages |= {(message.chat, message.index): message for message in news}
+        pairs |= unread.pairs
+        _read(node, actor, news)
+        count = min(count, unread.total) - len(news)
+    return list(messages.values()), pairs
+
+
+def _read(node: Node, account: AccountId, messages: list[Message]) -> None:
+    for message in messages:
+        node.read_flush.read(account, {message.chat: [(message.index, message.index)]})

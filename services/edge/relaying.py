@@ -1,5 +1,7 @@
 """Requests that one service answers as they are: only whose they are is added."""
 
+import msgspec
+
 from shared.bus import Bus
 from shared.contract import subjects
 from shared.contract.auth import SetSecurity
@@ -11,6 +13,7 @@ from shared.contract.session import (
     AnswerMembership,
     ChatView,
     ChatViews,
+    ChatWithFaces,
     CreateChat,
     Done,
     EndFriendship,
@@ -76,4 +79,15 @@ async def relay(bus: Bus, command: Relayed, actor: AccountId, seconds: float) ->
         case ListRequests():
             return await bus.ask(subjects.LIST_REQUESTS, command, seconds=seconds, retry=True)
         case ListChatViews():
-            return await bus.ask(subjects.LIST_CHAT_VIEWS, command, seconds=seconds, retry=True)
+            return await _list_chats(bus, command, seconds)
+
+
+async def _list_chats(bus: Bus, command: ListChatViews, seconds: float) -> ChatViews:
+    """All pages together."""
+    chats: list[ChatWithFaces] = []
+    while True:
+        page = await bus.ask(subjects.LIST_CHAT_VIEWS, command, seconds=seconds, retry=True)
+        chats += page.chats
+        if not page.more or not page.chats:
+            return ChatViews(chats)
+        command = msgspec.structs.replace(command, after=chats[-1].chat.id)
