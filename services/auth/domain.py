@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from shared.contract.auth import IdentifierKind, Login, Origin, Register
+from shared.contract.auth import IdentifierKind, Login, Origin, Recover, Register, SetSecurity
 from shared.contract.errors import ErrorCode, Refused
 from shared.contract.ids import AccountId
 from shared.contract.model import Scheme, Secret
@@ -25,8 +25,12 @@ NAME_CHARACTERS = 128
 
 FREE_FAILURES = 10
 LONGEST_DELAY_SECONDS = 1.0
-"""Less than the two seconds after which a request is repeated."""
+"""Together with the longest wait for a hash, less than an edge waits for its answer."""
 _FIRST_DELAY_SECONDS = 0.1
+
+_VOID_AHEAD_SECONDS = 10
+"""A revocation of all tokens also voids those that are issued while it is being committed, or by a replica whose clock
+is ahead; later ones are dated after it. (Whoever verifies them allows for clocks further apart than this.)"""
 
 _EMAIL = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+")
 _NODE = re.compile(r"[A-Za-z0-9_-]{0,128}")
@@ -44,11 +48,15 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A living account. `profile` is what session makes its profile from, while it has none."""
+    """A living account. `profile` is what session makes its profile from, while it has none. `answer` is the hash of
+    the one to the security question; tokens from before `tokens_from` (Unix seconds) are void."""
 
     profile: EnsureProfile
     email: str = field(repr=False)
     verifiers: Mapping[Scheme, str] = field(repr=False)
+    question_id: int = 0
+    answer: str | None = field(default=None, repr=False)
+    tokens_from: int = 0
 
     @property
     def id(self) -> AccountId:
@@ -90,9 +98,9 @@ def check_registration(request: Register, nickname_characters: int) -> None:
         _check(_is_uuid(request.uuid), "uuid")
     _check(0 < len(request.nickname) <= nickname_characters, "nickname")
     _check("\0" not in request.nickname, "nickname")
-    for name, text in (("signature", request.signature), ("answer", request.answer)):
-        _check(len(text) <= TEXT_CHARACTERS and "\0" not in text, name)
-    for name, value in (("question_id", request.question_id), ("icon_id", request.icon_id), ("vip", request.vip)):
+    _check(len(request.signature) <= TEXT_CHARACTERS and "\0" not in request.signature, "signature")
+    _check_answer(request.question_id, request.answer)
+    for name, value in (("icon_id", request.icon_id), ("vip", request.vip)):
         check_number(value, name)
     _check(request.secret.scheme is not Scheme.SERVICE or bool(request.uuid), "uuid")
     _check_secret(request.secret)
@@ -104,6 +112,26 @@ def check_login(request: Login) -> None:
     _check(0 < len(request.identifier) <= IDENTIFIER_CHARACTERS and "\0" not in request.identifier, "identifier")
     _check_secret(request.secret)
     _check_waiting(request)
+
+
+def check_recovery(request: Recover) -> None:
+    """Raises Refused (`invalid`): the request is malformed, whoever is meant."""
+    _check(0 < len(request.username) <= IDENTIFIER_CHARACTERS and "\0" not in request.username, "username")
+    _check_answer(request.question_id, request.answer)
+    _check(request.secret.scheme is not Scheme.SERVICE, "secret")
+    _check_secret(request.secret)
+    check_origin(request.origin)
+
+
+def check_security(request: SetSecurity) -> None:
+    """Raises Refused."""
+    check_actor(request.actor)
+    _check_answer(request.question_id, request.answer)
+
+
+def _check_answer(question_id: int, answer: str) -> None:
+    check_number(question_id, "question_id")
+    _check(len(answer) <= TEXT_CHARACTERS and "\0" not in answer, "answer")
 
 
 def _check_waiting(request: Register | Login) -> None:
@@ -181,6 +209,18 @@ def verifier_texts(secret: Secret) -> dict[Scheme, str]:
 def opener(secret: Secret, held: Collection[Scheme]) -> tuple[Scheme, str] | None:
     """The one verifier that this secret is checked against, and the text for it; None: it opens nothing here."""
     return next(((scheme, text) for scheme, text in verifier_texts(secret).items() if scheme in held), None)
+
+
+def expected_answer(account: Account | None, request: Recover) -> str | None:
+    """The hash that the answer of this recovery is checked against; None: none opens this account."""
+    if account is None or account.question_id != request.question_id or not request.answer:
+        return None
+    return account.answer
+
+
+def void_before(now: float) -> int:
+    """Which tokens a revocation of all of an account's voids, Unix seconds."""
+    return int(now) + _VOID_AHEAD_SECONDS
 
 
 # Limits

@@ -11,6 +11,7 @@ class Metrics:
         self.registrations = Counter(
             "dragoman_auth_registrations", "Registration requests", ["result"], registry=registry
         )
+        self.recoveries = Counter("dragoman_auth_recoveries", "Recovery requests", ["result"], registry=registry)
         self.deletions = Counter("dragoman_auth_deletions", "Accounts deleted", registry=registry)
         self.hashes_waiting = Gauge("dragoman_auth_hashes_waiting", "Requests waiting for a hash", registry=registry)
         self.hash_seconds = Histogram(

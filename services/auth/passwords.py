@@ -47,6 +47,11 @@ class Passwords:
         made = extract_parameters(verifier)
         return made.memory_cost < self._hasher.memory_cost or made.time_cost < self._hasher.time_cost
 
+    @property
+    def is_busy(self) -> bool:
+        """Somebody waits already: what need not be hashed now should not be."""
+        return self._waiting > 0
+
     async def close(self) -> None:
         await asyncio.to_thread(self._threads.shutdown)
 

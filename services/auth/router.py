@@ -14,6 +14,8 @@ _SLOW = 2048
 def route(bus: Bus, accounts: Accounts, verification: Verification, mailer: Mailer) -> None:
     bus.serve(on.REGISTER, accounts.register, queue=_QUEUE, concurrency=_SLOW)
     bus.serve(on.LOGIN, accounts.login, queue=_QUEUE, concurrency=_SLOW)
+    bus.serve(on.RECOVER, accounts.recover, queue=_QUEUE, concurrency=_SLOW)
+    bus.serve(on.SET_SECURITY, accounts.set_security, queue=_QUEUE, concurrency=_SLOW)
     bus.serve(on.LOGOUT, accounts.logout, queue=_QUEUE)
     bus.serve(on.DELETE_ACCOUNT, accounts.delete, queue=_QUEUE)
     bus.serve(on.SEND_VERIFICATION, verification.send, queue=_QUEUE)

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 from prometheus_client import Counter
@@ -25,12 +26,15 @@ from shared.contract.auth import (
     Authenticated,
     DeleteAccount,
     GetKeys,
+    IdentifierKind,
     Keys,
     Login,
     Logout,
+    Recover,
     Register,
     Revocation,
     SetMaintenance,
+    SetSecurity,
     VerificationNeeded,
     Watch,
     Watched,
@@ -39,11 +43,13 @@ from shared.contract.edge import MaintenanceSet, Revoked
 from shared.contract.errors import ErrorCode, Refused
 from shared.contract.ids import NOBODY, AccountId
 from shared.contract.model import Secret
-from shared.contract.session import Done, EnsureProfile, EraseAccount
+from shared.contract.session import Done, EraseAccount
 from shared.contract.subjects import ERASE_PROFILE, ERASE_READ_STATE, Entrance, Route
 from shared.database import Database, now_ms
 from shared.settings import Settings
 from shared.telemetry import log
+
+A = TypeVar("A")
 
 _log = log(__name__)
 _ERASE_SECONDS = 1.5
@@ -121,7 +127,7 @@ class Accounts:
             return await self.verification.withhold(new.holder, new.request.origin, "")
         self.relay.wake()
         assert registered.account is not None
-        return self._enter(registered.account.profile, registered.revision, began)
+        return self._enter(registered.account, registered.revision, began)
 
     async def _login(self, request: Login) -> Entrance:
         domain.check_login(request)
@@ -136,7 +142,7 @@ class Accounts:
             raise Refused(ErrorCode.UNAUTHENTICATED, "wrong account or password")
         if needed := await self._withheld(account, subject, request):
             return needed
-        return self._enter(account.profile, found.revision, began)
+        return self._enter(account, found.revision, began)
 
     async def _opened(self, account: Account | None, secret: Secret) -> Account | None:
         """The account, if the secret is its own. Always one hash, so that nobody learns which was wrong."""
@@ -148,7 +154,7 @@ class Accounts:
         verifier = account.verifiers[scheme]
         if not await self.passwords.opens(verifier, text):
             return None
-        if self.passwords.is_outdated(verifier):
+        if self.passwords.is_outdated(verifier) and not self.passwords.is_busy:
             [renewed] = await self.passwords.hash([text])
             change = partial(store.replace, account=account.id, scheme=scheme, old=verifier, new=renewed)
             still_holds = await self.database.write(change)
@@ -168,11 +174,49 @@ class Accounts:
             return None
         return await self.verification.withhold(holder, request.origin, request.ticket)
 
-    def _enter(self, profile: EnsureProfile, revision: int, began: float) -> Authenticated:
-        """A token is as old as the snapshot it was decided upon: what was revoked meanwhile voids it."""
-        token = self.keyring.issue(profile.account, began)
-        seeds = msgspec.structs.asdict(profile)
+    def _enter(self, account: Account, revision: int, began: float) -> Authenticated:
+        """A token is as old as the snapshot it was decided upon: what was revoked meanwhile voids it; what was revoked
+        before does not, even within the same second."""
+        token = self.keyring.issue(account.id, max(began, account.tokens_from))
+        seeds = msgspec.structs.asdict(account.profile)
         return Authenticated(**seeds, sid=token.sid, token=token.text, expires=token.expires, revision=revision)
+
+    # Forgotten passwords
+
+    async def recover(self, request: Recover) -> Done:
+        """Raises Refused: `unauthenticated`, whatever is wrong, `rate_limited`, `invalid`, `unavailable`."""
+        return await _counted(self.metrics.recoveries, self._recover(request))
+
+    async def _recover(self, request: Recover) -> Done:
+        domain.check_recovery(request)
+        kind, name = IdentifierKind.ANY, request.username
+        account = (await self.database.read(partial(store.find, kind=kind, identifier=name))).account
+        answer = domain.expected_answer(account, request)
+        async with self.limits.attempt(domain.subject(account, kind, name), request.origin.address) as attempt:
+            attempt.failed = not await self.passwords.opens(answer, request.answer)
+        if attempt.failed or account is None or answer is None:
+            raise _unrecoverable()
+        await self._replace_secrets(account.id, answer, request.secret)
+        return Done()
+
+    async def _replace_secrets(self, account: AccountId, answer: str, secret: Secret) -> None:
+        texts = domain.verifier_texts(secret)
+        verifiers = dict(zip(texts, await self.passwords.hash(list(texts.values())), strict=True))
+        seconds = domain.void_before(time.time())
+        step = partial(store.recover, account=account, answer=answer, verifiers=verifiers, seconds=seconds)
+        revocation = await self.database.write(step)
+        if revocation is None:
+            raise _unrecoverable()
+        await self._tell(revocation)
+
+    async def set_security(self, request: SetSecurity) -> Done:
+        """Raises Refused: `unauthenticated` for an account that is gone, `invalid`, `unavailable`."""
+        domain.check_security(request)
+        answer = (await self.passwords.hash([request.answer]))[0] if request.answer else None
+        step = partial(store.set_security, account=request.actor, question_id=request.question_id, answer=answer)
+        if not await self.database.write(step):
+            raise Refused(ErrorCode.UNAUTHENTICATED, "nobody is logged in")
+        return Done()
 
     # Going out
 
@@ -188,8 +232,8 @@ class Accounts:
         """Committed here first; the other services are asked at once, and told again by a durable event. Asked again,
         it is done already."""
         domain.check_actor(request.actor)
-        all_until_now = int(time.time()) + 1
-        revocation = await self.database.write(partial(store.erase, account=request.actor, seconds=all_until_now))
+        seconds = domain.void_before(time.time())
+        revocation = await self.database.write(partial(store.erase, account=request.actor, seconds=seconds))
         if revocation is None:
             return Done()
         self.relay.wake()
@@ -224,15 +268,19 @@ class Accounts:
         return self.keyring.public()
 
 
-async def _counted(counter: Counter, work: Awaitable[Entrance]) -> Entrance:
+async def _counted(counter: Counter, work: Awaitable[A]) -> A:
     try:
-        entrance = await work
+        answer = await work
     except Refused as refusal:
         counter.labels(refusal.failure.code.value).inc()
         raise
-    counter.labels("ok" if isinstance(entrance, Authenticated) else "withheld").inc()
-    return entrance
+    counter.labels("withheld" if isinstance(answer, VerificationNeeded) else "ok").inc()
+    return answer
 
 
 def _taken(field: str) -> Refused:
     return Refused(ErrorCode.CONFLICT, f"this {field} is taken", field)
+
+
+def _unrecoverable() -> Refused:
+    return Refused(ErrorCode.UNAUTHENTICATED, "wrong account, question or answer")

@@ -83,10 +83,7 @@ def register(connection: sa.Connection, new: NewAccount) -> Found:
         if field is None:
             raise
         raise Taken(field) from error
-    connection.execute(
-        secrets.insert(),
-        [{"account": account, "scheme": scheme, "verifier": text} for scheme, text in new.verifiers.items()],
-    )
+    _hold(connection, account, new.verifiers)
     registered = find(connection, IdentifierKind.ID, str(account))
     assert registered.account is not None
     emit(connection, ACCOUNT_REGISTERED, AccountRegistered(registered.account.profile))
@@ -126,7 +123,11 @@ def find(connection: sa.Connection, kind: IdentifierKind, identifier: str) -> Fo
         .limit(1)
         .subquery()
     )
-    held = sa.select(best, secrets.c.scheme, secrets.c.verifier).outerjoin(secrets, secrets.c.account == best.c.id)
+    voided = sa.select(sa.func.max(revocations.c.seconds)).where(
+        revocations.c.account == best.c.id, revocations.c.sid == ""
+    )
+    held = sa.select(best, secrets.c.scheme, secrets.c.verifier, voided.scalar_subquery().label("tokens_from"))
+    held = held.outerjoin(secrets, secrets.c.account == best.c.id)
     return Found(_account(connection.execute(held).all()), _state(connection, "revocations"))
 
 
@@ -164,7 +165,14 @@ def _account(rows: Sequence[sa.Row[Any]]) -> Account | None:
         created=row.created,
         lobby=row.lobby,
     )
-    return Account(profile, row.email or "", {Scheme(row.scheme): row.verifier for row in rows if row.scheme})
+    return Account(
+        profile=profile,
+        email=row.email or "",
+        verifiers={Scheme(row.scheme): row.verifier for row in rows if row.scheme},
+        question_id=row.question_id,
+        answer=row.answer,
+        tokens_from=row.tokens_from or 0,
+    )
 
 
 def confirm(connection: sa.Connection, account: AccountId, scheme: Scheme, verifier: str) -> bool:
@@ -180,6 +188,33 @@ def replace(connection: sa.Connection, account: AccountId, scheme: Scheme, old: 
 
 def _held(account: AccountId, scheme: Scheme, verifier: str) -> tuple[sa.ColumnElement[bool], ...]:
     return secrets.c.account == account, secrets.c.scheme == scheme, secrets.c.verifier == verifier
+
+
+def _hold(connection: sa.Connection, account: int, verifiers: Mapping[Scheme, str]) -> None:
+    connection.execute(
+        secrets.insert(),
+        [{"account": account, "scheme": scheme, "verifier": text} for scheme, text in verifiers.items()],
+    )
+
+
+def recover(
+    connection: sa.Connection, account: AccountId, answer: str, verifiers: Mapping[Scheme, str], seconds: int
+) -> Revocation | None:
+    """Replace all secrets of an account, and void its tokens issued before `seconds`. None: it does not hold the
+    answer any more. Two at the same time come one after the other: the account's row is locked."""
+    living = sa.select(accounts.c.id).where(accounts.c.id == account, accounts.c.answer == answer).with_for_update()
+    if connection.execute(living).first() is None:
+        return None
+    connection.execute(secrets.delete().where(secrets.c.account == account))
+    _hold(connection, account, verifiers)
+    return revoke(connection, account, "", seconds)
+
+
+def set_security(connection: sa.Connection, account: AccountId, question_id: int, answer: str | None) -> bool:
+    """False: there is no such account (any more)."""
+    living = sa.and_(accounts.c.id == account, accounts.c.uuid.is_not(None))
+    change = accounts.update().where(living).values(question_id=question_id, answer=answer)
+    return connection.execute(change).rowcount == 1
 
 
 def erase(connection: sa.Connection, account: AccountId, seconds: int) -> Revocation | None:

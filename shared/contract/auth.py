@@ -120,18 +120,25 @@ class Recover(msgspec.Struct, kw_only=True):
     and connections."""
 
     username: str
+    """Or an e-mail address, or an OC number (IdentifierKind.ANY)."""
     question_id: int
     answer: str
     secret: Secret
     origin: Origin = Origin()
 
+    def __repr__(self) -> str:
+        return f"Recover(username={self.username!r}, question_id={self.question_id}, ***)"
+
 
 class SetSecurity(msgspec.Struct):
-    """Replace the security question and its answer."""
+    """Replace the security question and its answer; with an empty one the account cannot be recovered any more."""
 
     question_id: int
     answer: str
     actor: AccountId = NOBODY
+
+    def __repr__(self) -> str:
+        return f"SetSecurity(question_id={self.question_id}, actor={self.actor}, ***)"
 
 
 class DeleteAccount(msgspec.Struct):

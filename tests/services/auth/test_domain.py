@@ -13,6 +13,7 @@ from shared.contract.errors import ErrorCode, Refused
 from shared.contract.ids import AccountId, NodeId
 from shared.contract.model import Scheme, Secret
 from shared.contract.session import EnsureProfile
+from shared.tokens import LEEWAY_SECONDS
 from tests.services.auth.world import plain, registration
 
 MD5 = "5ebe2294ecd0e0f08eab7690d2a6ee69"
@@ -158,3 +159,9 @@ def test_nothing_secret_is_in_a_repr() -> None:
     assert "argon2" not in repr(account)
     assert "a@b" not in repr(account)
     assert "hidden" not in repr(registration(password="hidden", answer="hidden", ticket="hidden"))
+
+
+@pytest.mark.parametrize("now", [1_800_000_000.0, 1_800_000_000.999])
+def test_tokens_that_are_dated_after_a_revocation_are_good_at_once(now: float) -> None:
+    """Also where the clock of whoever verifies them is behind."""
+    assert now + 5 < domain.void_before(now) < now + LEEWAY_SECONDS - 5

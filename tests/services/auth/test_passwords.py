@@ -108,3 +108,17 @@ async def test_cheaper_hashes_are_outdated_dearer_ones_are_not(make: Make, auth:
     assert dear.is_outdated(old)
     assert not dear.is_outdated(new)
     assert not cheap.is_outdated(new)
+
+
+async def test_it_is_busy_while_somebody_waits(make: Make, auth: Auth, gate: Gate) -> None:
+    passwords = make(auth)
+    gate.open.clear()
+    working: list[asyncio.Task[bool]] = []
+    busy: list[bool] = []
+    for _ in range(2):
+        working.append(asyncio.create_task(passwords.opens(None, "x")))
+        await asyncio.sleep(0)
+        busy.append(passwords.is_busy)
+    gate.open.set()
+    await asyncio.gather(*working)
+    assert [*busy, passwords.is_busy] == [False, True, False]

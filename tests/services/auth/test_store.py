@@ -206,6 +206,18 @@ async def test_what_was_revoked_is_known(database: Database) -> None:
     assert not await database.read(partial(store.is_revoked, account=AccountId(2), sid="s1"))
 
 
+async def test_an_account_knows_from_when_its_tokens_are_good(database: Database) -> None:
+    """Since the last revocation of all of them; those of single logins, and of others, do not count."""
+    account = await made(database)
+    assert account == 1
+    for sid, seconds in (("", 7), ("", 5), ("s1", 9)):
+        await revoke(database, sid, seconds)
+    await database.write(partial(store.revoke, account=AccountId(2), sid="", seconds=11))
+    known = (await found(database, IdentifierKind.ID, str(account))).account
+    assert known is not None
+    assert known.tokens_from == 7
+
+
 async def test_old_revocations_are_purged_and_numbers_go_on(database: Database) -> None:
     for seconds in (10, 20, 30):
         await revoke(database, f"s{seconds}", seconds)
