@@ -65,8 +65,8 @@ class Chat(Rows, table=True):
 
 class Member(Rows, table=True):
     """`version`: the chat's at the last change of this row; role LEFT is kept, so that changes can be told.
-    `seat`: the order of joining. `unread_from` is NULL until the join is complete; so long, `first_index` is out of
-    reach in groups that hide their past from newcomers."""
+    `seat`: the order of joining. `unread_from` is NULL until the join is complete; so long, `first_index` says about
+    where the account came in."""
 
     chat: int = _number(primary_key=True, foreign_key="chat.id", sa_column_kwargs={"autoincrement": False})
     account: int = _number(primary_key=True, foreign_key="profile.id")

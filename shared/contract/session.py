@@ -109,7 +109,7 @@ class GetMembership(msgspec.Struct):
 class Member(msgspec.Struct, array_like=True, frozen=True):
     """`role` LEFT says that the account is no member any more. `version` is the chat's version of the change.
     `first_index` and `unread_from` as in ChatEntry. Until the join is complete, which is a change with a version of
-    its own, `unread_from` is 0, and `first_index` beyond every index where newcomers do not see the past."""
+    its own, `unread_from` is 0, and `first_index` says about where the account came in."""
 
     account: AccountId
     role: Role

@@ -57,7 +57,7 @@ class Accounts:
             self._metrics.profiles.inc()
         settled = known is not None and (known.deleted or known.in_lobby)
         if seed.lobby and self._lobby and not settled:
-            await self._join_lobby(seed.account)
+            await self._joins.join_lobby(seed.account)
         if known is not None:
             for chat, version in (await self._database.read(partial(joining.unsettled, account=seed.account))).items():
                 await self._joins.complete(chat, seed.account, version)
@@ -70,11 +70,6 @@ class Accounts:
         if event.profile.lobby:
             version = await self._database.read(partial(chats.version_of, number=LOBBY))
             await self._notices.insist({LOBBY: version})
-
-    async def _join_lobby(self, account: AccountId) -> None:
-        version = await self._database.write(partial(joining.join_lobby, account=account, now=now_ms()))
-        if version is not None:
-            await self._joins.complete(LOBBY, account, version)
 
     # Profiles
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from services.session import domain
+from services.session.domain import LOBBY
 from services.session.notices import Notices, Told
 from services.session.store import joining
 from services.session.store.joining import Applied
@@ -31,11 +32,20 @@ class Joins:
         self._limits = settings.limits
         self._many = settings.message.broadcast_members
 
+    async def join_lobby(self, account: AccountId) -> None:
+        """Idempotent. Raises Refused when message does not answer."""
+        head = await self._head(LOBBY)
+        join = partial(joining.join_lobby, account=account, head=head, now=now_ms())
+        if (version := await self._database.write(join)) is not None:
+            await self.complete(LOBBY, account, version)
+
     async def request_membership(self, request: RequestMembership) -> MembershipRequested:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
         domain.check_request(request.text)
-        outcome = await self._database.write(partial(joining.request, asked=request, limits=self._limits, now=now_ms()))
+        head = await self._head(request.chat)
+        join = partial(joining.request, asked=request, head=head, limits=self._limits, now=now_ms())
+        outcome = await self._database.write(join)
         if isinstance(outcome, Applied):
             applied = MembershipApplied(request.actor, request.chat, request.text)
             await self._notices.announce({}, [Told(applied, outcome.hosts)])
@@ -47,7 +57,9 @@ class Joins:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
         domain.check_account(request.applicant, "applicant")
-        outcome = await self._database.write(partial(joining.answer, asked=request, limits=self._limits, now=now_ms()))
+        head = await self._head(request.chat)
+        answer = partial(joining.answer, asked=request, head=head, limits=self._limits, now=now_ms())
+        outcome = await self._database.write(answer)
         if isinstance(outcome, MembershipAnswered):
             await self._notices.announce({}, [Told(outcome, [request.applicant])])
         else:
@@ -58,7 +70,9 @@ class Joins:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
         domain.check_account(request.account)
-        outcome = await self._database.write(partial(joining.add, asked=request, limits=self._limits, now=now_ms()))
+        head = await self._head(request.chat)
+        add = partial(joining.add, asked=request, head=head, limits=self._limits, now=now_ms())
+        outcome = await self._database.write(add)
         await self.complete(request.chat, request.account, outcome.version)
         return Done()
 

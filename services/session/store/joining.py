@@ -1,8 +1,9 @@
 """How people get into chats: at once, on application, or pulled in by a friend.
 
-A join has two steps. First the account is a member, so that whatever is said from then on reaches it; `settle`
-completes it when message has told how much had been said before. A join that was interrupted in between is found by
-`unsettled`, and by asking for it again.
+A join has two steps. First the account is a member, so that whatever is said from then on reaches it; `head` is the
+last index that message told of shortly before. `settle` completes it when message has told how much had been said
+until everybody knew of the new member. A join that was interrupted in between is found by `unsettled`, and by asking
+for it again.
 """
 
 from typing import NamedTuple
@@ -20,9 +21,6 @@ from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import ChatKind, JoinPolicy, Role
 from shared.contract.session import AddMember, AnswerMembership, RequestMembership
 from shared.settings import Limits
-
-HIDDEN = 2**53
-"""The first index of somebody who does not see the past, while it is not known where that ends."""
 
 
 class Group(NamedTuple):
@@ -62,13 +60,15 @@ class Settled(NamedTuple):
 # Ways in
 
 
-def request(connection: sa.Connection, asked: RequestMembership, limits: Limits, now: int) -> Joining | Applied:
+def request(
+    connection: sa.Connection, asked: RequestMembership, head: int, limits: Limits, now: int
+) -> Joining | Applied:
     """Raises Refused."""
     group = lock_group(connection, asked.chat)
     if _is_joining(connection, group, asked.actor):
         return Joining(group.version, group.name)
     if domain.joins_at_once(group.join_policy):
-        return _take_in(connection, group, asked.actor, limits, now)
+        return _take_in(connection, group, asked.actor, head, limits, now)
     domain.check_room(group.id, group.size, limits)
     require_living(connection, [asked.actor], "actor")
     row = {"chat": group.id, "applicant": asked.actor, "text": asked.text, "created": now}
@@ -78,7 +78,7 @@ def request(connection: sa.Connection, asked: RequestMembership, limits: Limits,
 
 
 def answer(
-    connection: sa.Connection, asked: AnswerMembership, limits: Limits, now: int
+    connection: sa.Connection, asked: AnswerMembership, head: int, limits: Limits, now: int
 ) -> Joining | MembershipAnswered:
     """Raises Refused; then an application goes on waiting."""
     group = lock_group(connection, asked.chat)
@@ -89,13 +89,13 @@ def answer(
             return Joining(group.version, group.name)
         raise domain.nothing_pending("applicant")
     if asked.accept:
-        return _take_in(connection, group, asked.applicant, limits, now)
+        return _take_in(connection, group, asked.applicant, head, limits, now)
     refused = MembershipAnswered(group.id, group.name, asked.applicant, accepted=False)
     require_living(connection, [asked.applicant], "applicant")
     return keep(connection, [asked.applicant], refused, now)
 
 
-def add(connection: sa.Connection, asked: AddMember, limits: Limits, now: int) -> Joining:
+def add(connection: sa.Connection, asked: AddMember, head: int, limits: Limits, now: int) -> Joining:
     """Raises Refused."""
     group = lock_group(connection, asked.chat)
     domain.check_runs(role_in(connection, group.id, asked.actor))
@@ -104,34 +104,35 @@ def add(connection: sa.Connection, asked: AddMember, limits: Limits, now: int) -
     require_living(connection, [asked.actor, asked.account], "account")
     if not (_has_applied(connection, group.id, asked.account) or _are_friends(connection, asked)):
         raise Refused(ErrorCode.FORBIDDEN, "only friends can be added to a group", "account")
-    return _take_in(connection, group, asked.account, limits, now)
+    return _take_in(connection, group, asked.account, head, limits, now)
 
 
-def join_lobby(connection: sa.Connection, account: AccountId, now: int) -> int | None:
+def join_lobby(connection: sa.Connection, account: AccountId, head: int, now: int) -> int | None:
     """The lobby's version that has the account in it; None when the account is deleted."""
     lobby = lock_group(connection, LOBBY)
     if not lock_living(connection, [account]):
         return None
     was_there = sa.select(member.c.chat).where(member.c.chat == LOBBY, member.c.account == account)
     if connection.execute(was_there).one_or_none() is None:
-        return _seat(connection, lobby, account, now).version
+        return _seat(connection, lobby, account, head, now).version
     return lobby.version
 
 
-def _take_in(connection: sa.Connection, group: Group, account: AccountId, limits: Limits, now: int) -> Joining:
+def _take_in(
+    connection: sa.Connection, group: Group, account: AccountId, head: int, limits: Limits, now: int
+) -> Joining:
     domain.check_room(group.id, group.size, limits)
     require_living(connection, [account], "account")
     domain.check_count(groups_of(connection, account), limits)
     applied = sa.and_(application.c.chat == group.id, application.c.applicant == account)
     connection.execute(sa.delete(application).where(applied))
-    return _seat(connection, group, account, now)
+    return _seat(connection, group, account, head, now)
 
 
-def _seat(connection: sa.Connection, group: Group, account: AccountId, now: int) -> Joining:
+def _seat(connection: sa.Connection, group: Group, account: AccountId, head: int, now: int) -> Joining:
     seat = sa.select(chat.c.seats).where(chat.c.id == group.id).scalar_subquery()
-    first_index = 1 if group.join_policy is JoinPolicy.OPEN else HIDDEN
     row = {
-        "chat": group.id, "account": account, "role": Role.MEMBER, "seat": seat, "first_index": first_index,
+        "chat": group.id, "account": account, "role": Role.MEMBER, "seat": seat, "first_index": head + 1,
         "unread_from": None, "version": group.version + 1,
     }  # fmt: skip
     connection.execute(sa.insert(member).values(row))
@@ -150,7 +151,7 @@ def settle(
     and nobody's times move."""
     group = lock_group(connection, number)
     waiting = sa.and_(member.c.chat == number, member.c.account == account, LIVE, member.c.unread_from.is_(None))
-    first = sa.case((member.c.first_index == HIDDEN, unread_from), else_=member.c.first_index)
+    first = 1 if group.join_policy is JoinPolicy.OPEN else unread_from
     completed = sa.update(member).where(waiting).values(
         unread_from=unread_from, first_index=first, version=group.version + 1
     )  # fmt: skip

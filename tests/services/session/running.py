@@ -70,14 +70,16 @@ class Peers:
         )
         self.presence = Presence(valkey_server.settings("edge"))
         self.heads: dict[ChatId, int] = {}
-        self.silent = False
-        """Message does not say what the heads are."""
+        self.patience: int | None = None
+        """How often message goes on to say what the heads are."""
         self.told: dict[str, list[Notify]] = {}
         self.message.serve(on.GET_HEADS, self._heads, queue="message")
 
     async def _heads(self, request: GetHeads) -> Heads:
-        if self.silent:
-            raise Refused(ErrorCode.UNAVAILABLE, "later")
+        if self.patience is not None:
+            if self.patience == 0:
+                raise Refused(ErrorCode.UNAVAILABLE, "later")
+            self.patience -= 1
         return Heads({chat: self.heads.get(chat, 0) for chat in request.chats})
 
     def hear(self, *nodes: NodeId) -> None:

@@ -51,6 +51,7 @@ class World:
         self.database = database
         self.limits = limits or Limits()
         self.now = NOW
+        self.head = 0
 
     async def people(self, *accounts: AccountId) -> None:
         for account in accounts:
@@ -93,21 +94,27 @@ class World:
     # Joining
 
     async def enter_lobby(self, account: AccountId) -> int | None:
-        return await self.database.write(partial(joining.join_lobby, account=account, now=self.now))
+        return await self.database.write(partial(joining.join_lobby, account=account, head=self.head, now=self.now))
 
     async def ask_to_join(self, actor: AccountId, number: ChatId, text: str = "hi") -> Joining | Applied:
         asked = RequestMembership(number, text, actor)
-        return await self.database.write(partial(joining.request, asked=asked, limits=self.limits, now=self.now))
+        return await self.database.write(
+            partial(joining.request, asked=asked, head=self.head, limits=self.limits, now=self.now)
+        )
 
     async def answer_member(
         self, actor: AccountId, number: ChatId, applicant: AccountId, accept: bool = True
     ) -> Joining | MembershipAnswered:
         asked = AnswerMembership(number, applicant, accept, actor)
-        return await self.database.write(partial(joining.answer, asked=asked, limits=self.limits, now=self.now))
+        return await self.database.write(
+            partial(joining.answer, asked=asked, head=self.head, limits=self.limits, now=self.now)
+        )
 
     async def pull_in(self, actor: AccountId, number: ChatId, account: AccountId) -> Joining:
         asked = AddMember(number, account, actor)
-        return await self.database.write(partial(joining.add, asked=asked, limits=self.limits, now=self.now))
+        return await self.database.write(
+            partial(joining.add, asked=asked, head=self.head, limits=self.limits, now=self.now)
+        )
 
     async def settle(
         self, account: AccountId, unread_from: int = 1, number: ChatId = LOBBY, many: int = 512

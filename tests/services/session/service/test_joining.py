@@ -99,11 +99,11 @@ async def test_the_lobby_is_open_to_everybody(peers: Peers) -> None:
 async def test_a_join_that_was_interrupted_is_completed(peers: Peers, way: str) -> None:
     chat = (await peers.create(actor=ANN, join_policy=APPROVAL)).chat.id
     await apply(peers, CEM, chat)
-    peers.silent = True
+    peers.patience = 1
     assert (await refusal(answer(peers, ANN, chat, CEM))).code == ErrorCode.UNAVAILABLE
     assert await entry(peers, CEM, chat) is None
     assert await peers.version(chat) == 2
-    peers.silent = False
+    peers.patience = None
     peers.heads[chat] = 4
     if way == "again":
         await answer(peers, ANN, chat, CEM)
@@ -113,6 +113,13 @@ async def test_a_join_that_was_interrupted_is_completed(peers: Peers, way: str) 
     assert await peers.version(chat) == 3
     await log_in(peers, CEM)
     assert (await peers.changes(chat)).version == 3
+
+
+async def test_without_message_nobody_joins_halfway(peers: Peers) -> None:
+    chat = (await peers.create(actor=ANN, join_policy=OPEN)).chat.id
+    peers.patience = 0
+    assert (await refusal(apply(peers, CEM, chat))).code == ErrorCode.UNAVAILABLE
+    assert (await peers.changes(chat)).version == 1
 
 
 async def test_what_is_no_request(peers: Peers) -> None:

@@ -89,13 +89,13 @@ class Histories(RuleBasedStateMachine):
 
     @rule(account=people)
     def join(self, account: AccountId) -> None:
-        self.run(partial(joining.join_lobby, account=account, now=NOW))
+        self.run(partial(joining.join_lobby, account=account, head=0, now=NOW))
 
     @rule(account=people, data=st.data())
     def join_group(self, account: AccountId, data: st.DataObject) -> None:
         asked = RequestMembership(data.draw(st.sampled_from(self.numbers)), actor=account)
         with contextlib.suppress(Refused):
-            self.run(partial(joining.request, asked=asked, limits=Limits(), now=NOW))
+            self.run(partial(joining.request, asked=asked, head=3, limits=Limits(), now=NOW))
 
     @rule(account=people, data=st.data())
     def settle(self, account: AccountId, data: st.DataObject) -> None:

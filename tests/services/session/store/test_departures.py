@@ -91,7 +91,7 @@ async def test_many_members_are_not_listed(world: World) -> None:
 async def test_leaving_the_lobby_concerns_nobody_else(world: World) -> None:
     await world.people(ANN, BOB)
     for account in (ANN, BOB):
-        await world.database.write(partial(joining.join_lobby, account=account, now=NOW))
+        await world.database.write(partial(joining.join_lobby, account=account, head=0, now=NOW))
     before = await world.profile(BOB)
     assert await world.leave_all(ANN) == [Departure(LOBBY, 4, NOBODY, 0, None)]
     assert await world.profile(BOB) == before

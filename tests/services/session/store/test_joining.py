@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from services.session.domain import LOBBY
-from services.session.store.joining import HIDDEN, Applied, Joining, Settled
+from services.session.store.joining import Applied, Joining, Settled
 from shared.contract.edge import MembershipAnswered, Notice
 from shared.contract.errors import ErrorCode, Refused
 from shared.contract.ids import AccountId, ChatId
@@ -73,8 +73,9 @@ async def test_many_join_at_once_each_with_a_version_and_a_seat_of_its_own(world
 
 async def test_an_open_group_is_joined_at_once(people: World) -> None:
     chat = (await people.group(ANN, BOB, join_policy=OPEN, name="open")).id
+    people.head = 5
     assert await people.ask_to_join(CEM, chat) == Joining(2, "open")
-    assert (await people.changes(chat, since=1)).members == [Member(CEM, Role.MEMBER, 1, 2, 0)]
+    assert (await people.changes(chat, since=1)).members == [Member(CEM, Role.MEMBER, 6, 2, 0)]
     settled = await people.settle(CEM, 8, chat)
     assert settled is not None
     assert (settled.version, settled.first_index, settled.told) == (3, 1, [ANN, BOB, CEM])
@@ -83,8 +84,9 @@ async def test_an_open_group_is_joined_at_once(people: World) -> None:
 
 async def test_a_newcomer_does_not_see_the_past_of_other_groups(people: World) -> None:
     chat = (await people.group(ANN)).id
+    people.head = 5
     await people.pull_in(ANN, chat, BOB)
-    assert (await people.changes(chat, since=1)).members == [Member(BOB, Role.MEMBER, HIDDEN, 2, 0)]
+    assert (await people.changes(chat, since=1)).members == [Member(BOB, Role.MEMBER, 6, 2, 0)]
     settled = await people.settle(BOB, 8, chat)
     assert settled is not None
     assert settled.first_index == 8

@@ -129,7 +129,7 @@ async def test_a_taken_uuid_may_be_free_again_elsewhere_already(world: World) ->
 
 async def test_standing_tells_of_the_lobby(world: World) -> None:
     await world.people(ANN)
-    await world.database.write(partial(joining.join_lobby, account=ANN, now=NOW))
+    await world.database.write(partial(joining.join_lobby, account=ANN, head=0, now=NOW))
     assert await standing(world, ANN) == Standing(deleted=False, in_lobby=False)
     settle = partial(joining.settle, number=LOBBY, account=ANN, unread_from=3, now=NOW, many=9)
     await world.database.write(settle)
