@@ -199,6 +199,7 @@ class Client:
             self.go_on()
         else:
             self._posting.say([_addressed(request, chat) for request in run])
+            self.node.turn.add(self)  # whose end sends what was said
 
     async def _outcome(self, request: Request) -> Answer | Failure:
         try:
