@@ -199,6 +199,7 @@ class Client:
             self.go_on()
         else:
             self._posting.say([_addressed(request, chat) for request in run])
+            self.node.turn.add(self)  # what is posted leaves at the end of a turn
             self.node.turn.add(self)  # whose end sends what was said
 
     async def _outcome(self, request: Request) -> Answer | Failure:
@@ -221,11 +222,11 @@ class Client:
     # Pushes
 
     def deliver(self, encoded: Encoded) -> None:
-        if self._posting.run is not None and self._posting.takes(encoded):
+        """News. One's own message, too, comes after what was missed before it."""
+        if self.will_show(encoded.message) or self._posting.takes(encoded):
             return
-        if not self.dialect.is_told_messages or (self._backlog is not None and self._is_covered(encoded.message)):
-            return
-        self._out.push(encoded)
+        if self.dialect.is_told_messages:
+            self._out.push(encoded)
 
     def show(self, encoded: Encoded) -> None:
         """What was missed; also the connection's own messages, if they are found that way first."""
@@ -236,8 +237,10 @@ class Client:
         if self._backlog is not None:
             self._backlog.answered(chat, index)
 
-    def _is_covered(self, message: Message) -> bool:
-        assert self._backlog is not None
+    def will_show(self, message: Message) -> bool:
+        """Whether the message is still to come, or has come, with what was missed."""
+        if self._backlog is None:
+            return False
         covered = self._backlog.covers(message)
         if self._backlog.passed:
             self._backlog = None
