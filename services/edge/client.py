@@ -199,7 +199,6 @@ class Client:
             self.go_on()
         else:
             self._posting.say([_addressed(request, chat) for request in run])
-            self.node.turn.add(self)  # what is posted leaves at the end of a turn
             self.node.turn.add(self)  # whose end sends what was said
 
     async def _outcome(self, request: Request) -> Answer | Failure:
