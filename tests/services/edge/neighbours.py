@@ -147,8 +147,8 @@ class Auth(Neighbour):
         await self.note(request)
         return Done()
 
-    async def revoke(self, account: int, *, told: bool = True) -> None:
-        revocation = Revocation(len(self.revocations) + 1, AccountId(account), "", 0)
+    async def revoke(self, account: int, *, sid: str = "", told: bool = True) -> None:
+        revocation = Revocation(len(self.revocations) + 1, AccountId(account), sid, 0)
         self.revocations.append(revocation)
         if told:
             await self.tell(Revoked([revocation]))
