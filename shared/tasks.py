@@ -7,6 +7,7 @@ from typing import Any
 from shared.telemetry import log
 
 _log = log(__name__)
+_AGAIN_SECONDS = 1.0
 
 
 class Tasks:
@@ -36,7 +37,9 @@ class Tasks:
         await self.close()
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(set(self._tasks))
+        """A cancellation may be forgotten (by `asyncio.wait_for` before Python 3.12, which libraries use): who goes on
+        is cancelled again."""
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(set(self._tasks), timeout=_AGAIN_SECONDS)

@@ -81,9 +81,14 @@ class Edge:
             "re-sync": self.resync.run(),
             "upkeep": self.endpoint.keep(),
         }
-        async with asyncio.TaskGroup() as group:
-            for name, loop in loops.items():
-                group.create_task(loop, name=name)
+        tasks = Tasks()
+        running = [tasks.start(loop, name) for name, loop in loops.items()]
+        try:
+            ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
+        finally:
+            await tasks.close()
 
     async def drain(self) -> None:
         """Send the clients elsewhere, and commit what they have got."""

@@ -35,9 +35,9 @@ class Chats:
     # Members
 
     def joined(self, resident: Resident, chat: ChatId, head: int | None) -> ChatStream | None:
-        """The account is in the chat, or was when it was asked for: None when it has left since. `head` is what a
-        snapshot said, unless the stream knows better."""
-        if chat in resident.left:
+        """The account is in the chat, or was when it was asked for: None when it has left since, or is gone. `head` is
+        what a snapshot said, unless the stream knows better."""
+        if chat in resident.left or self._residents.get(resident.account) is not resident:
             return None
         stream = self._streams.get(chat)
         if stream is None:

@@ -19,7 +19,7 @@ from services.edge.reading import Ranges
 from services.edge.requests import Answer, ChatAppeared, Event, Frame, PostMessage, VerificationEnded
 from services.edge.residents import Resident
 from services.edge.socket import Socket
-from shared.contract.auth import Authenticated
+from shared.contract.auth import Authenticated, Revocation
 from shared.contract.errors import ErrorCode, Failure, Refused
 from shared.contract.ids import NOBODY, ChatId, NodeId
 from shared.contract.model import Face, Message
@@ -169,6 +169,7 @@ class Client:
                 self.refuse(request, outcome)
             else:
                 self.reply(request, outcome)
+            self._start_reading()
             if isinstance(outcome, Authenticated):
                 self._performs.welcome(self)
             for event in deferred:
@@ -189,17 +190,18 @@ class Client:
         trace.set(new_trace())
         try:
             chat = await self._performs.address(self, run[0])
+            addressed = [_addressed(request, chat) for request in run]
         except Exception as error:
             failure = _failure(error, "PostMessage")
             for request in run:
                 self.refuse(request, failure)
-            self.go_on()
-            return
-        if self.leaving:
-            self.go_on()
-        else:
-            self._posting.say([_addressed(request, chat) for request in run])
+            addressed = []
+        self._start_reading()
+        if addressed and not self.leaving:
+            self._posting.say(addressed)
             self.node.turn.add(self)  # whose end sends what was said
+        else:
+            self.go_on()
 
     async def _outcome(self, request: Request) -> Answer | Failure:
         try:
@@ -254,26 +256,32 @@ class Client:
 
     # The account
 
-    async def enter(self, answer: Authenticated, others: Collection[NodeId], face: Face | None) -> None:
-        """Logged in: what comes for the account comes here, and what it missed is read once that is answered. The
-        former account is left first. `others` are the other nodes that the account is on."""
+    async def enter(
+        self, answer: Authenticated, others: Collection[NodeId], face: Face | None, issued: int | None = None
+    ) -> None:
+        """Logged in (`issued`: by a token of this age): what comes for the account comes here, and what it missed is
+        read once that is answered. The former account is left first. `others` are the other nodes that the account is
+        on."""
         self.log_out()
         now = self.node.now()
         self._resident = self.node.residents.attach(answer.account, self, now)
         self._resident.face = face or self._resident.face
-        self.connection.enter(answer.account, answer.sid, answer.revision, self._resident.requests)
+        self.connection.enter(answer, self._resident.requests, issued)
         self.node.revisions_heard(answer.revision)
         self.dialect.entered(answer.account, now)
         self._out.plan()
         if not self.dialect.is_told_messages:
             return
-        backlog = self._backlog = Backlog(self.node, self, self._resident)
-        await backlog.begin(others)
-        if self._backlog is backlog:
-            self.reading = self.node.tasks.start(self._read(backlog.read_all()), "sync")
+        self._backlog = Backlog(self.node, self, self._resident)
+        await self._backlog.begin(others)
+
+    def _start_reading(self) -> None:
+        """The login is answered: read the backlog, beside everything else."""
+        if self._backlog is not None and self.reading is None:
+            self.reading = self.node.tasks.start(self._read(self._backlog.read_all()), "sync")
 
     def catch_up(self, chat: ChatId, fresh: int) -> None:
-        if self._resident is None or self.leaving:
+        if self._resident is None or self.leaving or not self.dialect.is_told_messages:
             return
         if self._backlog is None:
             self._backlog = Backlog(self.node, self, self._resident, complete=True)
@@ -352,9 +360,9 @@ class Client:
         """Something that concerns this connection went wrong; it has been logged."""
         self.hang_up(1011, "internal error")
 
-    def revoked(self, sid: str, number: int) -> None:
-        mine = not sid or sid == self.connection.sid
-        if mine and number > self.connection.revision and not self.deleting:
+    def revoked(self, revocation: Revocation) -> None:
+        self.connection.token = ""  # to be checked again
+        if not self.deleting and self.connection.is_ended_by(revocation):
             self.hang_up(1008, "logged out")
 
     def retire(self, code: int, reason: str) -> None:

@@ -13,6 +13,7 @@ from services.edge.dialects.base import DecodeError, Dialect, Request, Surroundi
 from services.edge.dialects.registry import NotSpoken, detect
 from services.edge.rates import Bucket
 from services.edge.requests import BEFORE_LOGIN, Frame, PostMessage
+from shared.contract.auth import Authenticated, Revocation
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NOBODY, AccountId
 
@@ -66,7 +67,7 @@ class Connection:
 
     __slots__ = (
         "_decoded", "_frames", "_refusals", "_requests", "account", "account_requests", "dialect", "first_valid",
-        "number", "opened", "phase", "revision", "sid", "surroundings", "token", "withheld",
+        "issued", "number", "opened", "phase", "revision", "sid", "surroundings", "token", "withheld",
     )  # fmt: skip
 
     def __init__(self, number: int, dialect: Dialect | None, surroundings: Surroundings, now: float) -> None:
@@ -81,6 +82,7 @@ class Connection:
         self.token = ""
         """The last one that was found good for this login."""
         self.revision = 0
+        self.issued: int | None = None
         self.withheld: Withheld | None = None
         self.account_requests: Bucket | None = None
         limits = surroundings.limits
@@ -163,11 +165,21 @@ class Connection:
 
     # Login
 
-    def enter(self, account: AccountId, sid: str, revision: int, account_requests: Bucket | None) -> None:
+    def enter(self, answer: Authenticated, account_requests: Bucket, issued: int | None = None) -> None:
+        """`issued`: of the token that it is logged in by, Unix seconds; None: by a secret."""
         self.phase = Phase.AUTHENTICATED
-        self.account, self.sid, self.revision = account, sid, revision
+        self.account, self.sid, self.revision = answer.account, answer.sid, answer.revision
+        self.issued = issued
         self.account_requests = account_requests
         self.withheld = None
+
+    def is_ended_by(self, revocation: Revocation) -> bool:
+        """Whether this login is void by it; what was heard of before the login is not."""
+        if revocation.number <= self.revision:
+            return False
+        if revocation.sid:
+            return revocation.sid == self.sid
+        return self.issued is None or self.issued < revocation.time
 
     def leave(self) -> None:
         """Logged out; the connection goes on as if it had just been opened."""

@@ -50,15 +50,15 @@ class Entrance:
         if request.account not in (NOBODY, claims.account) or connection.account not in (NOBODY, claims.account):
             raise Refused(ErrorCode.UNAUTHENTICATED, "the token is another account's")
         if connection.account == NOBODY:
-            await self._enter(client, _by_token(claims, request.token))
+            await self._enter(client, self._by_token(claims, request.token), claims.issued)
         connection.token = request.token
 
     async def enter(self, client: Client, request: Request) -> Authenticated | VerificationNeeded:
         """Register or log in. Raises Refused."""
         command = request.command
         if isinstance(command, Login) and request.token:
-            answer: Authenticated | VerificationNeeded = await self._show_token(command, request.token)
-        elif isinstance(command, Login):
+            return await self._show_token(client, command, request.token)
+        if isinstance(command, Login):
             command.origin = self.origin(client)
             answer = await self._node.bus.ask(subjects.LOGIN, command, seconds=self._seconds)
         else:
@@ -72,25 +72,34 @@ class Entrance:
         await self._enter(client, answer)
         return answer
 
-    async def _show_token(self, command: Login, token: str) -> Authenticated:
+    async def _show_token(self, client: Client, command: Login, token: str) -> Authenticated:
         """A login by token instead of the secret, for the account that is named."""
         claims = await self._gate.check(token, self._seconds)
+        answer = self._by_token(claims, token)
         if command.kind is not IdentifierKind.UUID:
             raise Refused(ErrorCode.UNAUTHENTICATED, "a token opens an account by its uuid")
         request = FindAccounts([command.identifier])
         found = await self._node.bus.ask(subjects.FIND_ACCOUNTS, request, seconds=self._seconds, retry=True)
         if found.accounts.get(command.identifier) != claims.account:
             raise Refused(ErrorCode.UNAUTHENTICATED, "unknown account or wrong secret")
-        return _by_token(claims, token)
+        await self._enter(client, answer, claims.issued)
+        return answer
 
-    async def _enter(self, client: Client, answer: Authenticated) -> None:
-        """Presence first, then what was missed."""
+    def _by_token(self, claims: Claims, token: str) -> Authenticated:
+        """The token has just been checked: it is not void by any revocation heard of."""
+        return Authenticated(
+            account=claims.account, sid=claims.sid, token=token, expires=claims.expires, uuid="", nickname="",
+            revision=self._node.revision,
+        )  # fmt: skip
+
+    async def _enter(self, client: Client, answer: Authenticated, issued: int | None = None) -> None:
+        """Presence first, then what was missed. `issued`: of the token it is done by."""
         account = answer.account
         face = await self._face(answer)
         others = await self._node.residents.register(account)
         if client.leaving:
             raise Refused(ErrorCode.UNAVAILABLE, "the connection is closed")
-        await client.enter(answer, others, face)
+        await client.enter(answer, others, face, issued)
         if not client.dialect.reads_at_login:
             client.dialect.counts(await self._unread(account))
 
@@ -157,10 +166,3 @@ class Entrance:
 
     def origin(self, client: Client) -> Origin:
         return Origin(self._node.id, client.connection.number, client.address)
-
-
-def _by_token(claims: Claims, token: str) -> Authenticated:
-    """Revocations of before have been looked at: only later ones end this login."""
-    return Authenticated(
-        account=claims.account, sid=claims.sid, token=token, expires=claims.expires, uuid="", nickname=""
-    )

@@ -96,6 +96,9 @@ class Gaps:
         reply = await self._ask(chat, stream, after, wanted)
         if reply is None:
             return True
+        faces = await self._faces(stream, reply.messages)
+        if not stream.members <= wanted:
+            return True  # somebody has come meanwhile: what is theirs of it is not known
         if reply.version < stream.heard:
             return False
         before = stream.head
@@ -105,7 +108,7 @@ class Gaps:
         stream.known = max(stream.known, reply.head)
         stream.pair = reply.pair or stream.pair
         if after != BEYOND:
-            offers = _offers(reply, stream.members, await self._faces(stream, reply.messages))
+            offers = _offers(reply, stream.members, faces)
             self._chats.pass_on(chat, stream, stream.fill(offers, reply.upto, reply.version))
         elif stream.head is None:
             start = min(reply.unread_from.values(), default=reply.head + 1) - 1
@@ -114,7 +117,7 @@ class Gaps:
 
     async def _faces(self, stream: ChatStream, messages: Collection[Message]) -> Mapping[AccountId, Face]:
         """Of the senders, if anybody here is shown them; a gap is not left open for want of them."""
-        if not any(self._residents.names_senders(account) for account in stream.members):
+        if not messages or not any(self._residents.names_senders(account) for account in stream.members):
             return {}
         try:
             return await faces_of(self._bus, {message.sender for message in messages}, _FACES_SECONDS)

@@ -40,7 +40,8 @@ class Gate:
     async def check(self, token: str, seconds: float) -> Claims:
         """Raises Refused."""
         try:
-            await asyncio.wait_for(self.informed.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self.informed.wait()
         except TimeoutError as error:
             raise Refused(ErrorCode.UNAVAILABLE, "tokens cannot be checked now, please try again") from error
         digest = hashlib.blake2b(token.encode(), digest_size=16).digest()

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from services.edge.encoding import Encoded
 from services.edge.rates import Bucket
 from services.edge.requests import Event
+from shared.contract.auth import Revocation
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import Face
 from shared.presence import Presence
@@ -47,8 +48,8 @@ class Recipient(Protocol):
 
     def hang_up(self, code: int, reason: str) -> None: ...
 
-    def revoked(self, sid: str, number: int) -> None:
-        """Revocation `number` ends the login session `sid` (empty: every session of the account)."""
+    def revoked(self, revocation: Revocation) -> None:
+        """Some of the account's logins are void; it may be heard of twice, or late."""
 
     async def settle(self) -> None:
         """Find out, within a second, whether what was pushed has arrived."""

@@ -56,7 +56,7 @@ class Watcher:
         for revocation in revocations:
             resident = self._node.residents.get(revocation.account)
             for recipient in resident.recipients if resident else ():
-                recipient.revoked(revocation.sid, revocation.number)
+                recipient.revoked(revocation)
 
     def maintenance(self, on: bool) -> None:
         """Auth says so unasked."""

@@ -105,6 +105,8 @@ async def town(
             await start()
             stack.push_async_callback(stop)
         yield Town(bus_server, valkey_server, world, auth, session, message, stack)
+        for neighbour in (auth, session, message):
+            neighbour.open()
 
 
 def _lives(

@@ -78,6 +78,11 @@ class Neighbour:
         gate = self.gates[kind] = asyncio.Event()
         return gate
 
+    def open(self) -> None:
+        """All gates."""
+        for gate in self.gates.values():
+            gate.set()
+
     def of(self, kind: type[Any]) -> list[Any]:
         return [request for request in self.asked if isinstance(request, kind)]
 

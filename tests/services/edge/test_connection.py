@@ -8,7 +8,7 @@ from services.edge.connection import NOT_LOGGED_IN, TOO_FAST, Connection, Hangup
 from services.edge.dialects.base import Request, Surroundings
 from services.edge.rates import Bucket
 from services.edge.requests import Binary, Frame, PostMessage
-from shared.contract.auth import IdentifierKind, Login
+from shared.contract.auth import Authenticated, IdentifierKind, Login, Revocation
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId
 from shared.contract.model import Scheme, Secret
@@ -16,13 +16,16 @@ from shared.settings import Limits
 from tests.services.edge.lines import Lines, frame
 
 NOW = 1_000.0
+ENTERED = Authenticated(
+    account=AccountId(1), sid="sid", token="", expires=2**31, uuid="", nickname="", revision=3
+)  # fmt: skip
 
 
-def connection(limits: Limits | None = None, *, account: int | None = 1) -> Connection:
+def connection(limits: Limits | None = None, *, logged_in: bool = True) -> Connection:
     surroundings = Surroundings(limits or Limits(rates=False), "http://chat.example")
     made = Connection(5, Lines(surroundings), surroundings, NOW)
-    if account is not None:
-        made.enter(AccountId(account), "sid", 3, Bucket(1e9, 1e9, NOW))
+    if logged_in:
+        made.enter(ENTERED, Bucket(1e9, 1e9, NOW))
     return made
 
 
@@ -125,7 +128,7 @@ def _handed(work: list[Request] | Refusal | None) -> list[object]:
 
 
 def test_before_the_login_only_what_leads_to_it_is_done() -> None:
-    each = connection(account=None)
+    each = connection(logged_in=False)
     asked: list[dict[str, object]] = [
         {"do": "post", "chat": 1, "text": "hello"}, {"do": "account", "account": 1}, {"do": "create", "members": [2]},
         {"do": "delete"}, {"do": "status"}, {"do": "verify"}, {"do": "login", "account": 1},
@@ -139,11 +142,11 @@ def test_before_the_login_only_what_leads_to_it_is_done() -> None:
 
 
 def test_what_a_frame_means_depends_on_who_is_logged_in_when_its_turn_comes() -> None:
-    each = connection(account=None)
+    each = connection(logged_in=False)
     each.receive(frame(ref=1, do="login", account=1), NOW)
     each.receive(post(2), NOW)
     assert contexts(each.next_work(NOW)) == [1]
-    each.enter(AccountId(1), "sid", 0, Bucket(1, 1, NOW))
+    each.enter(ENTERED, Bucket(1, 1, NOW))
     assert contexts(each.next_work(NOW)) == [2]
 
 
@@ -165,7 +168,7 @@ def test_the_connections_of_an_account_share_its_rate() -> None:
     shared = Bucket(0.001, 3, NOW)
     first, second = (connection(Limits(requests_per_second=0.001, requests_burst=100)) for _ in range(2))
     for each in (first, second):
-        each.enter(AccountId(1), "sid", 0, shared)
+        each.enter(ENTERED, shared)
         each.receive(post(1), NOW)
         each.receive(post(2), NOW)
     assert [contexts(work) for work in drain(first)] == [[1, 2]]
@@ -214,7 +217,7 @@ def test_a_closing_connection_does_nothing_more() -> None:
     ],
 )  # fmt: skip
 def test_who_does_not_log_in_is_not_kept_forever(frames: list[bytes], withheld: bool, at: float, overdue: bool) -> None:
-    each = connection(account=None)
+    each = connection(logged_in=False)
     for text in frames:
         each.receive(text, NOW)
     drain(each)
@@ -222,7 +225,7 @@ def test_who_does_not_log_in_is_not_kept_forever(frames: list[bytes], withheld: 
         login = Login(kind=IdentifierKind.ID, identifier="1", secret=Secret(Scheme.PLAIN, "x"))
         each.withheld = Withheld(Request(login), "ticket", NOW + 600)
     assert bool(each.overdue(NOW + at, 30, 900)) == overdue
-    each.enter(AccountId(1), "sid", 0, Bucket(1, 1, NOW))
+    each.enter(ENTERED, Bucket(1, 1, NOW))
     assert not each.overdue(NOW + at, 30, 900)
 
 
@@ -234,3 +237,19 @@ def test_a_logout_leaves_the_connection_as_it_was_opened() -> None:
     assert isinstance(refusal, Refusal)
     assert refusal.failure is NOT_LOGGED_IN
     assert each.phase is Phase.OPENED
+
+
+@pytest.mark.parametrize(
+    ("revocation", "issued", "ended"),
+    [
+        (Revocation(4, AccountId(1), "sid", 0), None, True), (Revocation(3, AccountId(1), "sid", 0), None, False),
+        (Revocation(4, AccountId(1), "other", 0), None, False), (Revocation(4, AccountId(1), "", 50), None, True),
+        (Revocation(4, AccountId(1), "", 50), 49, True), (Revocation(4, AccountId(1), "", 50), 50, False),
+        (Revocation(4, AccountId(1), "sid", 50), 50, True), (Revocation(3, AccountId(1), "", 50), 49, False),
+    ],
+)  # fmt: skip
+def test_what_a_revocation_ends(revocation: Revocation, issued: int | None, ended: bool) -> None:
+    """Everything of an account's, or one session; not what came after it, nor a token that is newer than it."""
+    each = connection(logged_in=False)
+    each.enter(ENTERED, Bucket(1, 1, NOW), issued)
+    assert each.is_ended_by(revocation) == ended

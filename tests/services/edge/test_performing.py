@@ -104,7 +104,7 @@ async def test_nothing_to_verify(town: Town) -> None:
 async def test_a_login_does_not_fail_for_a_profile_that_is_not_made(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.edge.performing._PROFILE_SECONDS", 0.2)
+    monkeypatch.setattr("services.edge.entrance._PROFILE_SECONDS", 0.2)
     await town.edge()
     town.session.close(EnsureProfile)
     await town.device(1)

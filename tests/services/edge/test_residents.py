@@ -9,6 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from services.edge.encoding import Encoded
 from services.edge.requests import Event
 from services.edge.residents import Residents
+from shared.contract.auth import Revocation
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.presence import Presence
 from shared.settings import Limits
@@ -32,7 +33,7 @@ class Recipient:
 
     def hang_up(self, code: int, reason: str) -> None: ...
 
-    def revoked(self, sid: str, number: int) -> None: ...
+    def revoked(self, revocation: Revocation) -> None: ...
 
     async def settle(self) -> None: ...
 
