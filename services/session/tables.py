@@ -13,6 +13,7 @@ from shared.contract.model import Role
 
 _ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _LIVE = sa.text(f"role > {Role.LEFT:d}")
+_HOSTS = sa.text(f"role > {Role.MEMBER:d}")
 _JOINING = sa.text(f"role > {Role.LEFT:d} AND unread_from IS NULL")
 
 
@@ -80,6 +81,7 @@ class Member(Rows, table=True):
         sa.Index("member_account", "account", "chat"),
         sa.Index("member_change", "chat", "version", "account"),
         sa.Index("member_seat", "chat", "seat", sqlite_where=_LIVE, postgresql_where=_LIVE),
+        sa.Index("member_host", "chat", "seat", sqlite_where=_HOSTS, postgresql_where=_HOSTS),
         sa.Index("member_joining", "account", sqlite_where=_JOINING, postgresql_where=_JOINING),
         {"sqlite_with_rowid": False},
     )

@@ -4,12 +4,11 @@ import sqlalchemy as sa
 
 from services.session.domain import nothing_pending
 from services.session.store.kept import keep
-from services.session.store.rows import LIVE, SLICE, insert, lock_living, require_living, touch
+from services.session.store.rows import HOSTS, SLICE, insert, lock_living, require_living, touch
 from services.session.tables import application, friend_request, friendship, kept, member
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested
 from shared.contract.errors import ErrorCode, Refused
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import Role
 from shared.contract.session import (
     AnswerFriendship,
     EndFriendship,
@@ -81,7 +80,7 @@ def pending(connection: sa.Connection, account: AccountId, most: int) -> Request
     """What waits for this account's answer, oldest first."""
     people = sa.select(friend_request.c.applicant, friend_request.c.text).where(friend_request.c.account == account)
     people = people.order_by(friend_request.c.created, friend_request.c.applicant).limit(most)
-    runs = sa.and_(member.c.chat == application.c.chat, member.c.account == account, LIVE, member.c.role >= Role.ADMIN)
+    runs = sa.and_(member.c.chat == application.c.chat, member.c.account == account, HOSTS)
     groups = sa.select(application.c.applicant, application.c.chat, application.c.text).join(member, runs)
     groups = groups.order_by(application.c.created, application.c.chat, application.c.applicant).limit(most)
     return Requests(

@@ -13,7 +13,17 @@ import sqlalchemy as sa
 from services.session import domain
 from services.session.domain import LOBBY
 from services.session.store.kept import keep
-from services.session.store.rows import LIVE, insert, later, lock_living, members_of, require_living, role_in, touch
+from services.session.store.rows import (
+    LIVE,
+    hosts_of,
+    insert,
+    later,
+    lock_living,
+    members_of,
+    require_living,
+    role_in,
+    touch,
+)
 from services.session.tables import application, chat, friendship, member
 from shared.contract.edge import MembershipAnswered
 from shared.contract.errors import ErrorCode, Refused
@@ -74,7 +84,7 @@ def request(
     row = {"chat": group.id, "applicant": asked.actor, "text": asked.text, "created": now}
     again = insert(connection, application).values(row)
     connection.execute(again.on_conflict_do_update(index_elements=["chat", "applicant"], set_={"text": asked.text}))
-    return Applied(group.name, members_of(connection, group.id, Role.ADMIN))
+    return Applied(group.name, hosts_of(connection, group.id))
 
 
 def answer(

@@ -16,7 +16,9 @@ V = TypeVar("V")
 SLICE = 5_000
 """Values in one statement; databases limit them."""
 
-LIVE = member.c.role > Role.LEFT
+LIVE = member.c.role > sa.literal_column(f"{Role.LEFT:d}")
+HOSTS = member.c.role > sa.literal_column(f"{Role.MEMBER:d}")
+"""Owner and admins. The numbers stand literally, so that SQLite finds the indexes of those who are there."""
 CHAT = [chat.c[field] for field in Chat.__struct_fields__]
 
 
@@ -85,10 +87,17 @@ def slices(values: Sequence[V]) -> Iterator[Sequence[V]]:
         yield values[start : start + SLICE]
 
 
-def members_of(connection: sa.Connection, number: ChatId, least: Role = Role.MEMBER) -> list[AccountId]:
-    """Those in a chat that have at least this role."""
-    listed = sa.select(member.c.account).where(member.c.chat == number, LIVE, member.c.role >= least)
-    return [AccountId(account) for account in connection.execute(listed.order_by(member.c.seat)).scalars()]
+def members_of(connection: sa.Connection, number: ChatId) -> list[AccountId]:
+    return _listed(connection, number, LIVE)
+
+
+def hosts_of(connection: sa.Connection, number: ChatId) -> list[AccountId]:
+    return _listed(connection, number, HOSTS)
+
+
+def _listed(connection: sa.Connection, number: ChatId, which: sa.ColumnElement[bool]) -> list[AccountId]:
+    listed = sa.select(member.c.account).where(member.c.chat == number, which).order_by(member.c.seat)
+    return [AccountId(account) for account in connection.execute(listed).scalars()]
 
 
 def role_in(connection: sa.Connection, number: ChatId, account: AccountId) -> Role | None:
