@@ -30,6 +30,8 @@ _log = log(__name__)
 _ACK_WAIT_SECONDS = 10.0
 _FETCH_SECONDS = 1.0
 _PAUSE_SECONDS = 0.5
+_TAKEN_SECONDS = 0.02
+"""Far more than it takes a delivered event to get from the connection to who waits for it."""
 
 REDELIVERY_SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 60, 60, 60, 60)
 """The pauses before each further attempt; after the last one an event is given up."""
@@ -69,7 +71,7 @@ class Worker(Generic[Q]):
         self._pauses = pauses
         self._dead_letters = dead_letters
         self._decode = msgspec.msgpack.Decoder(topic.event).decode
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._tasks = Tasks()
 
     @property
@@ -84,22 +86,46 @@ class Worker(Generic[Q]):
             raise NotProvisioned(f"the consumer {self.name} is missing: run `dragoman migrate`") from error
 
     def stop(self) -> None:
-        self._stopping = True
+        self._stopping.set()
 
     async def run(self, client: Client) -> None:
         stream = client.jetstream(timeout=2.0)
         subscription = await stream.pull_subscribe_bind(consumer=self.name, stream=STREAM)
-        while not self._stopping:
-            started = time.monotonic()
-            message = await self._next(subscription)
-            if message is not None:
-                await self._work(message, stream)
-            elif time.monotonic() - started < _PAUSE_SECONDS:
-                await asyncio.sleep(_PAUSE_SECONDS)  # refused at once: never spin
-        await self._tasks.close()
+        stopped = self._tasks.start(self._stopping.wait(), f"stop {self.name}")
+        try:
+            while not self._stopping.is_set():
+                started = time.monotonic()
+                message = await self._next(client, subscription, stopped)
+                if message is not None:
+                    await self._work(message, stream)
+                elif time.monotonic() - started < _PAUSE_SECONDS:
+                    await asyncio.wait({stopped}, timeout=_PAUSE_SECONDS)  # refused at once: never spin
+        finally:
+            await self._tasks.close()
         await subscription.unsubscribe()
 
-    async def _next(self, subscription: JetStreamContext.PullSubscription) -> Msg | None:
+    async def _next(
+        self, client: Client, subscription: JetStreamContext.PullSubscription, stopped: asyncio.Task[Any]
+    ) -> Msg | None:
+        """The next event, if one comes before the fetch ends or the work is stopped."""
+        fetching = self._tasks.start(self._fetch(subscription), f"fetch {self.name}")
+        await asyncio.wait({fetching, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not fetching.done():
+            await self._end(fetching, client, subscription)
+        return None if fetching.cancelled() else fetching.result()
+
+    async def _end(
+        self, fetching: asyncio.Task[Any], client: Client, subscription: JetStreamContext.PullSubscription
+    ) -> None:
+        """End a fetch. Once the broker knows that nobody listens it delivers nothing more; what it had delivered until
+        then is taken. (Its answer is waited for: nats-py stops reading when one comes that was given up.)"""
+        ending = self._tasks.start(_end_deliveries(client, subscription), f"end {self.name}")
+        await asyncio.wait({ending}, timeout=_FETCH_SECONDS)
+        await asyncio.wait({fetching}, timeout=_TAKEN_SECONDS)
+        fetching.cancel()
+        await asyncio.wait({fetching})
+
+    async def _fetch(self, subscription: JetStreamContext.PullSubscription) -> Msg | None:
         try:
             return (await subscription.fetch(1, timeout=_FETCH_SECONDS))[0]
         except nats.errors.TimeoutError:
@@ -143,6 +169,16 @@ async def _keep(message: Msg) -> None:
     while True:
         await asyncio.sleep(_ACK_WAIT_SECONDS / 3)
         await message.in_progress()
+
+
+async def _end_deliveries(client: Client, subscription: JetStreamContext.PullSubscription) -> None:
+    """Unsubscribe, but go on taking what is delivered. (One round trip may overtake what waits to be sent.)"""
+    try:
+        await client._send_unsubscribe(subscription._sub._id)
+        await client.flush()
+        await client.flush()
+    except nats.errors.Error as error:
+        _log.warning("deliveries not ended", error=repr(error))
 
 
 def _one_line(text: str) -> str:

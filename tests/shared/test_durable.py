@@ -153,6 +153,38 @@ async def test_work_under_way_is_finished_before_the_end(nats_server: NatsServer
         assert again.calls == [8]
 
 
+async def test_who_has_nothing_to_do_stops_at_once(nats_server: NatsServer) -> None:
+    for _ in range(3):
+        session = Service(nats_server, "session")
+        await session.bus.start()
+        await asyncio.sleep(0.1)
+        before = asyncio.get_running_loop().time()
+        await session.bus.stop()
+        assert asyncio.get_running_loop().time() - before < 0.7
+
+
+async def test_no_event_is_left_behind_by_who_stops(nats_server: NatsServer) -> None:
+    """Left behind, it would come again only after ten seconds."""
+    auth = auth_bus(nats_server)
+    services: list[Service] = []
+
+    async def emit() -> None:
+        for number in range(100):
+            await auth.emit(DELETED, deletion(number), key=f"deleted-{number}")
+            await asyncio.sleep(0.005)
+
+    async with running(auth), asyncio.timeout(9):
+        emitting = asyncio.create_task(emit())
+        while len(calls := [call for service in services for call in service.calls]) < 100:
+            services.append(Service(nats_server, "session"))
+            await services[-1].bus.start()
+            await asyncio.sleep(0.02 * (len(services) % 4))
+            await services[-1].bus.stop()
+        await emitting
+    assert calls == list(range(100))
+    assert len(services) > 3
+
+
 async def test_work_goes_on_after_the_broker_was_killed(nats_server: NatsServer) -> None:
     auth, session = auth_bus(nats_server), Service(nats_server, "session")
     async with running(auth, session.bus):
