@@ -69,7 +69,8 @@ class Entrance:
             left = (answer.expires - now_ms()) / 1000
             client.connection.withheld = Withheld(request, answer.ticket, self._node.now() + left)
             return answer
-        await self._enter(client, answer)
+        if isinstance(command, Login) or client.dialect.enters_at_registration:
+            await self._enter(client, answer)
         return answer
 
     async def _show_token(self, client: Client, command: Login, token: str) -> Authenticated:

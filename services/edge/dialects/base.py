@@ -64,6 +64,8 @@ class Dialect(ABC):
     is_told_messages: bool = True
     """Whether messages are pushed to this connection; otherwise it asks for them, and what it is not given stays
     unread."""
+    enters_at_registration: ClassVar[bool] = True
+    """Whether a registration is a login, too."""
     reads_at_login: ClassVar[bool] = True
     """Whether what was missed is pushed after the login; otherwise the client asks for it."""
     names_senders: ClassVar[bool] = False

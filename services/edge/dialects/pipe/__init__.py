@@ -50,6 +50,7 @@ class Pipe(Dialect):
     """See services.edge.dialects.base."""
 
     name = encode.NAME
+    enters_at_registration = False
     reads_at_login = False
     names_senders = True
     marks_messages = True
