@@ -3,6 +3,7 @@
 from functools import partial
 
 import pytest
+import sqlalchemy as sa
 
 from services.session.domain import LOBBY
 from services.session.store import views
@@ -68,3 +69,18 @@ async def test_the_lobby_is_shown_too_once_its_join_is_complete(people: World) -
     await people.settle(ANN)
     found = await page(people, ANN)
     assert (names(found), found.chats[0].chat.id) == ([["2", "1"]], LOBBY)
+
+
+async def test_a_page_takes_as_few_queries_as_one_chat(people: World) -> None:
+    def count(connection: sa.Connection) -> tuple[int, int]:
+        statements: list[object] = []
+        sa.event.listen(connection, "before_cursor_execute", lambda *_: statements.append(_))
+        return len(views.chat_views(connection, ANN, ChatId(0), 100).chats), len(statements)
+
+    await people.group(ANN, BOB)
+    one = await people.database.read(count)
+    for _ in range(9):
+        await people.group(ANN, BOB, CEM)
+    many = await people.database.read(count)
+    assert (one[0], many[0]) == (1, 10)
+    assert 0 < one[1] == many[1]
