@@ -43,6 +43,10 @@ class Unavailable(Refused):
         self.subject = subject
 
 
+class NobodyServes(Unavailable):
+    """Nobody is there to take the request: nothing has come of it."""
+
+
 def pack(value: object) -> bytes:
     return _pack(value)
 
@@ -199,7 +203,7 @@ class Bus:
         wait_for_service: bool = True,
     ) -> R:
         """The answer to a request, after `seconds` at most. With `retry` (for idempotent requests), it is repeated
-        until then; without `wait_for_service` it fails at once when nobody serves the route. Raises Refused;
+        until then; without `wait_for_service` it raises NobodyServes at once when that is so. Raises Refused;
         Unavailable when there was no answer in time."""
         started = time.monotonic()
         outcome = "ok"
@@ -227,7 +231,7 @@ class Bus:
                 return await self._request_once(subject, payload, attempt, headers)
             except nats.errors.NoRespondersError:
                 if not wait_for_service:
-                    break
+                    raise NobodyServes(subject) from None
                 await asyncio.sleep(min(_NOBODY_THERE_SECONDS, left))
             except nats.errors.TimeoutError:
                 if not retry:

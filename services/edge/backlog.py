@@ -18,6 +18,7 @@ from services.edge.faces import faces_of
 from services.edge.node import Node
 from services.edge.residents import Resident
 from services.edge.streams import BEYOND, ChatStream
+from shared.clock import now_ms
 from shared.contract import subjects
 from shared.contract.errors import Refused
 from shared.contract.ids import AccountId, ChatId, NodeId
@@ -73,19 +74,22 @@ class Backlog:
     """How far one connection has read each chat: what is not reached yet, or read already, is no news."""
 
     __slots__ = (
-        "_answered", "_first_page", "_last", "_node", "_reader", "_resident", "_turned_up", "complete",
+        "_answered", "_first_page", "_last", "_node", "_others", "_reader", "_resident", "_since", "_turned_up",
+        "complete",
     )  # fmt: skip
 
     def __init__(self, node: Node, reader: Reader, resident: Resident, *, complete: bool = False) -> None:
         self._node = node
         self._reader = reader
         self._resident = resident
+        self._since = now_ms()
+        self._others: Collection[NodeId] = ()
         self._first_page: Synced | None = None
         self._last: dict[ChatId, int] = {}
         self._turned_up: dict[ChatId, int] = {}
-        """Chats still to be read that had news, and from which index on."""
+        """Chats still to be read, and from which index on there was news since the login."""
         self._answered: set[tuple[ChatId, int]] = set()
-        """The connection's own messages."""
+        """The connection's own messages that did not wait for their place."""
         self.complete = complete
         """Every chat has been reached: one without a position has no backlog."""
 
@@ -97,7 +101,8 @@ class Backlog:
         position = self._last.get(chat)
         if position is None:
             if not self.complete:
-                self._turned_up[chat] = min(index, self._turned_up.get(chat, BEYOND))
+                fresh = index if message.time >= self._since else BEYOND  # what is older may have been got elsewhere
+                self._turned_up[chat] = min(fresh, self._turned_up.get(chat, BEYOND))
             return not self.complete
         if position == _READING or index <= position:
             return True
@@ -128,23 +133,28 @@ class Backlog:
     async def begin(self, others: Collection[NodeId]) -> None:
         """Before the login is answered, which does not wait for it long; `others` are the other nodes that the account
         is on."""
+        self._others = others
         try:
             async with asyncio.timeout(_BEGIN_SECONDS):
-                await self._node.read_flush.settle(self._resident.account, others)
-                self._first_page = await self._ask(ChatId(0))
+                self._first_page = await self._snapshot()
         except TimeoutError:
             _log.info("login does not wait for its sync", account=self._resident.account)
 
     async def read_all(self) -> None:
         """Everything unread in every chat."""
         first = self._first_page
-        page = first or await self._ask(ChatId(0))
+        page = first or await self._snapshot()
         while page is not None:
             self._reader.knows([entry.chat for entry in page.chats])
             for entry in page.chats:
                 await self._read(entry, after_login=page is not first)
             page = await self._ask(page.chats[-1].chat) if page.more else None
         await self.read_turned_up()
+
+    async def _snapshot(self) -> Synced | None:
+        """The first page, once it is committed what the account's other connections have got."""
+        await self._node.read_flush.settle(self._resident.account, self._others)
+        return await self._ask(ChatId(0))
 
     async def _ask(self, after: ChatId) -> Synced | None:
         """The page after a chat; None when there can be none."""

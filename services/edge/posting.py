@@ -19,6 +19,8 @@ from shared.telemetry import log
 _log = log(__name__)
 _RUN_BYTES = 192 * 1024
 """Messages of one connection in one request, about."""
+_PLACE_SECONDS = 2.0
+"""How long a committed message waits for what its sender has missed before it, which may be much."""
 _TURN_SECONDS = 2.0
 """How much longer than for any answer a committed message waits for its turn in the chat."""
 
@@ -39,6 +41,9 @@ class Speaker(Protocol):
     def answered(self, chat: ChatId, index: int) -> None:
         """It has got this message, and must not get it again."""
 
+    def will_show(self, message: Message) -> bool:
+        """Whether it comes with what the client missed, in its place."""
+
     def go_on(self) -> None:
         """All that was said is answered."""
 
@@ -48,13 +53,15 @@ class Speaker(Protocol):
 class Posting:
     """See services.edge.upstream.Author."""
 
-    __slots__ = ("_client", "_node", "run")
+    __slots__ = ("_client", "_node", "_passed_by", "run")
 
     def __init__(self, node: Node, client: Speaker) -> None:
         self._node = node
         self._client = client
         self.run: Run | None = None
         """What is under way."""
+        self._passed_by: list[Encoded] = []
+        """Those of it that will be shown in their place, or are answered when that takes too long."""
 
     def say(self, requests: list[Request]) -> None:
         """As many of these messages as fit one request; the others are put back."""
@@ -66,6 +73,7 @@ class Posting:
             run.append((request, draft))
         for request in reversed(requests):
             self._client.connection.repeat(request)
+        self._passed_by.clear()
         self.run = Run([(request, draft.nonce) for request, draft in run], self._node.now())
         self._node.upstream.post(self, [draft for _, draft in run])
 
@@ -91,9 +99,14 @@ class Posting:
         self._client.fail()
 
     def _passed(self, message: Message, face: Face | None) -> None:
-        """Its turn has come, and it was not delivered: the sender is not in the chat any more."""
+        """Its turn has come, and it was not delivered: the sender is not in the chat any more, or reads what it has
+        missed there."""
         stream = self._node.chats.stream(message.chat)
-        self.takes(Encoded(message, stream.pair if stream else None, face))
+        encoded = Encoded(message, stream.pair if stream else None, face)
+        if self._client.will_show(message):
+            self._passed_by.append(encoded)
+        else:
+            self.takes(encoded)
 
     def takes(self, encoded: Encoded) -> bool:
         """Whether a message is one of the run, which is its answer."""
@@ -110,6 +123,10 @@ class Posting:
 
     def give_up(self, now: float) -> None:
         """A committed message is not called failed lightly, but the connection cannot wait forever either."""
+        run = self.run
+        if run is not None and now - run.since > _PLACE_SECONDS:
+            for encoded in self._passed_by:
+                self.takes(encoded)
         run = self.run
         if run is not None and now - run.since > self._node.upstream.longest_seconds + _TURN_SECONDS:
             _log.warning("committed messages did not get their turn", connection=self._client.connection.number)

@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 
 from services.edge.reading import Ranges, ReadState
 from services.edge.residents import Residents
-from shared.bus import Bus
+from shared.bus import Bus, NobodyServes
 from shared.contract import subjects
 from shared.contract.edge import Flush, Flushed
 from shared.contract.errors import Refused
@@ -19,7 +19,7 @@ _log = log(__name__)
 _GATHER_SECONDS = 0.15
 _AT_ONCE = 4_000
 _ATTEMPT_SECONDS = 2.0
-_FLUSH_SECONDS = 1.0
+_PAUSE_SECONDS = 0.2
 
 
 class ReadFlush:
@@ -65,20 +65,31 @@ class ReadFlush:
     # What connections of the account have got must be known before its unread messages are looked for.
 
     async def settle(self, account: AccountId, others: Collection[NodeId]) -> None:
-        """Find out what the account's connections have got, here and on other nodes, and commit it."""
+        """Find out what the account's connections have got, here and on other nodes, and commit it, however long that
+        takes: while it cannot be committed, nothing unread can be asked for either."""
         await asyncio.gather(self._settle_here(account), *(self._settle_there(account, node) for node in others))
 
     async def _settle_here(self, account: AccountId) -> None:
         resident = self._residents.get(account)
         await asyncio.gather(*(recipient.settle() for recipient in (resident.recipients if resident else ())))
-        if account in self._gathered or self._flushing.locked():
-            await self.flush()
+        while account in self._gathered or self._flushing.locked():
+            if await self.flush():
+                return
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _settle_there(self, account: AccountId, node: NodeId) -> None:
-        try:
-            await self._bus.ask(subjects.flush(node), Flush(account), seconds=_FLUSH_SECONDS, wait_for_service=False)
-        except Refused:
-            _log.info("other node did not flush", other=node)
+        """Until it has answered or is gone: a node that is frozen loses its place on the bus within seconds."""
+        while True:
+            try:
+                await self._bus.ask(
+                    subjects.flush(node), Flush(account), seconds=_ATTEMPT_SECONDS, wait_for_service=False
+                )
+                return
+            except NobodyServes:
+                return
+            except Refused as refusal:
+                _log.info("other node did not flush yet", other=node, error=str(refusal))
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _asked(self, request: Flush) -> Flushed:
         await self._settle_here(request.account)
