@@ -22,7 +22,7 @@ from shared.contract.model import Message
 
 SECOND = 1.0
 APART = 0.05
-"""Between two frames of which the second needs the first."""
+"""Between two frames of which the second needs the first, for those who may handle the newest first."""
 
 
 class Holding:
@@ -173,7 +173,7 @@ class Holding:
         if self._known is None:
             return inf
         if chat in self._listed:
-            return max(self._listed[chat] + APART, self._settles if self.family else self._opens)
+            return max(self._listed[chat] + APART, self._settles) if self.family else self._opens
         if self.family:
             return inf
         if chat in self._announced:

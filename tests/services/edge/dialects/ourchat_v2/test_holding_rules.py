@@ -114,7 +114,8 @@ class Conversation(RuleBasedStateMachine):
         if self.family_since is not None and seen.at >= self.family_since:
             return self.may_push(seen.at) and asked and later
         told = seen.chat in self.heard_of and seen.at >= self.heard_of[seen.chat] + SECOND - HAIR
-        return self.may_push(seen.at) and (asked or (later and (seen.chat in AT_LOGIN or told)))
+        listed = seen.chat in self.listed
+        return self.may_push(seen.at) and (listed or (later and (seen.chat in AT_LOGIN or told)))
 
     @invariant()
     def each_message_is_shown_at_most_once_and_in_order(self) -> None:
