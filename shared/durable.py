@@ -30,6 +30,7 @@ _log = log(__name__)
 _ACK_WAIT_SECONDS = 10.0
 _FETCH_SECONDS = 1.0
 _PAUSE_SECONDS = 0.5
+_ANSWER_SECONDS = 1.0
 _TAKEN_SECONDS = 0.02
 """Far more than it takes a delivered event to get from the connection to who waits for it."""
 
@@ -120,7 +121,7 @@ class Worker(Generic[Q]):
         """End a fetch. Once the broker knows that nobody listens it delivers nothing more; what it had delivered until
         then is taken. (Its answer is waited for: nats-py stops reading when one comes that was given up.)"""
         ending = self._tasks.start(_end_deliveries(client, subscription), f"end {self.name}")
-        await asyncio.wait({ending}, timeout=_FETCH_SECONDS)
+        await asyncio.wait({ending}, timeout=_ANSWER_SECONDS)
         await asyncio.wait({fetching}, timeout=_TAKEN_SECONDS)
         fetching.cancel()
         await asyncio.wait({fetching})
