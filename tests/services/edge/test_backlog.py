@@ -6,7 +6,7 @@ import pytest
 
 from services.edge.app import Edge
 from shared.contract.edge import Envelope
-from shared.contract.ids import NodeId
+from shared.contract.ids import ChatId, NodeId
 from shared.contract.message import MarkRead, PostMessages, Sync, SyncChat
 from tests.services.edge.conftest import Town
 from tests.services.edge.devices import Device
@@ -155,7 +155,24 @@ async def test_an_old_message_that_is_told_again_is_not_shown_again(town: Town) 
     await alice.until_texts(7, "4")
 
 
-async def test_own_messages_are_answered_during_the_sync_and_not_shown_again(town: Town) -> None:
+async def test_own_messages_come_after_what_was_missed_before_them(town: Town) -> None:
+    await town.edge()
+    town.world.messages_per_page = 3
+    town.world.room(7, 1, 2)
+    town.world.say(7, 2, *numbers(7))
+    gate = town.message.close(SyncChat)
+    alice = await town.device(1)
+    await town.message.until_asked(SyncChat)
+    said = alice.say(do="post", chat=7, text="mine")
+    await town.message.until_fanned_out()
+    assert said not in alice.answers
+    gate.set()
+    assert await alice.answer(said) == [7, 8]
+    assert [seen for seen in alice.seen if "message" in seen or seen.get("re") == said][-1]["re"] == said
+    assert alice.texts(7) == numbers(7)
+
+
+async def test_own_messages_do_not_wait_long_for_what_was_missed_and_are_not_shown_again(town: Town) -> None:
     await town.edge()
     town.world.messages_per_page = 3
     town.world.room(7, 1, 2)
@@ -204,6 +221,51 @@ async def test_a_login_does_not_wait_long_for_its_sync(town: Town, monkeypatch: 
     assert alice.messages == []
     gate.set()
     await alice.until_texts(7, "hello")
+
+
+@pytest.fixture
+async def torn(town: Town, monkeypatch: pytest.MonkeyPatch) -> tuple[Device, asyncio.Event]:
+    """Alice has got three messages on one node, and is logged in on another before that can be committed; the event
+    lets it be."""
+    monkeypatch.setattr("services.edge.backlog._BEGIN_SECONDS", 0.1)
+    monkeypatch.setattr("services.edge.read_flush._ATTEMPT_SECONDS", 0.3)
+    here, there = await town.edge(confirm_interval_seconds=1000.0), await town.edge()
+    town.world.room(7, 1, 2)
+    phone = await town.device(1, here)
+    await phone.synced()
+    await town.message.say(7, 2, *numbers(3))
+    await phone.until_texts(7, *numbers(3))
+    gate = town.message.close(MarkRead)
+    phone.wire.leave()
+    await asyncio.sleep(0.01)  # the login is later, by the wall clock
+    return await town.device(1, there), gate
+
+
+async def test_nothing_unread_is_asked_for_before_another_node_has_committed_what_arrived_there(
+    town: Town, torn: tuple[Device, asyncio.Event]
+) -> None:
+    """However long that takes; the login itself does not wait for it."""
+    desk, gate = torn
+    await town.message.until_asked(MarkRead, 3)
+    assert len(town.message.of(Sync)) == 1
+    gate.set()
+    await desk.synced()
+    assert desk.texts(7) == []
+
+
+async def test_what_the_stream_brings_meanwhile_is_not_taken_for_news(
+    town: Town, torn: tuple[Device, asyncio.Event]
+) -> None:
+    """It starts early, for what is said on the new connection."""
+    desk, gate = torn
+    said = desk.say(do="post", chat=7, text="mine")
+    async with asyncio.timeout(10):
+        while (stream := town.edges[1].chats.stream(ChatId(7))) is None or not stream.delivered(4):
+            await asyncio.sleep(0.01)
+    gate.set()
+    assert await desk.answer(said) == [7, 4]
+    await desk.synced()
+    assert desk.texts(7) == []
 
 
 async def test_a_chat_without_its_account_any_more_is_not_read(town: Town) -> None:
