@@ -120,8 +120,8 @@ class Device:
                 raise RuntimeError(f"{self.name}: the right password was refused")
             if reply["status"] != 0:
                 return await line.close()
-            self._speaks_at = time.monotonic() + self._habits.shy_seconds
             await self._habits.settle(line, person.ocid)
+            self._speaks_at = time.monotonic() + self._habits.shy_seconds
             self.line = line
             while True:
                 await self._habits.list_session(line, await line.told.get())

@@ -17,8 +17,8 @@ class Plain:
     """Dials the dialect's own path, logs in by OC number, lists its sessions and talks."""
 
     path = "/ws/ourchat-v2"
-    shy_seconds = 0.0
-    """How long it does not speak after its login."""
+    shy_seconds = 0.1
+    """How long it does not speak when it has listed its sessions: what was held back until then is on its way."""
 
     async def greet(self, line: Line) -> None:
         """What it says before its login."""
@@ -45,7 +45,7 @@ class Family(Plain):
     when its window is no longer busy, so that its echoes do not overtake what is held back for it."""
 
     path = "/"
-    shy_seconds = 1.5
+    shy_seconds = 1.2
 
     async def greet(self, line: Line) -> None:
         await line.ask({"code": 12})
