@@ -14,7 +14,7 @@ from services.edge.dialects.base import Dialect, Request
 from services.edge.encoding import Encoded
 from services.edge.node import Node
 from services.edge.outlet import Outlet
-from services.edge.posting import Posting
+from services.edge.posting import Posting, addressed
 from services.edge.reading import Ranges
 from services.edge.requests import Answer, ChatAppeared, Event, Frame, PostMessage, VerificationEnded
 from services.edge.residents import Resident
@@ -190,15 +190,15 @@ class Client:
         trace.set(new_trace())
         try:
             chat = await self._performs.address(self, run[0])
-            addressed = [_addressed(request, chat) for request in run]
+            run_there = [addressed(request, chat) for request in run]
         except Exception as error:
             failure = _failure(error, "PostMessage")
             for request in run:
                 self.refuse(request, failure)
-            addressed = []
+            run_there = []
         self._start_reading()
-        if addressed and not self.leaving:
-            self._posting.say(addressed)
+        if run_there and not self.leaving:
+            self._posting.say(run_there)
             self.node.turn.add(self)  # whose end sends what was said
         else:
             self.go_on()
@@ -395,9 +395,3 @@ def _failure(error: Exception, command: str) -> Failure:
         return error.failure
     _log.error("request failed", command=command, exc_info=error)
     return _INTERNAL
-
-
-def _addressed(request: Request, chat: ChatId) -> Request:
-    command = request.command
-    assert isinstance(command, PostMessage)
-    return Request(PostMessage(chat, command.segments), request.context)
