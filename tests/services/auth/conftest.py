@@ -1,6 +1,7 @@
 """Auth's parts on real servers, with hashes that cost next to nothing."""
 
-from collections.abc import AsyncIterator, Callable
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,18 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from services.auth.metrics import Metrics
+from services.auth.tables import Base
 from shared import settings as given
 from shared.database import Database
 from shared.migrate import upgrade
 from shared.settings import Settings
-from tests.servers import NatsServer, ValkeyServer
+from tests.databases import empty
+from tests.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.services.auth.gate import Gate
 from tests.services.auth.smtp import Server
 from tests.services.auth.world import World
+
+_STATE = ("INSERT INTO state VALUES ('revocations', 0), ('maintenance', 0)",)
 
 MakeWorld = Callable[..., World]
 MakeServer = Callable[..., Server]
@@ -40,11 +45,6 @@ def settings_of(url: str, **sections: object) -> Settings:
     return Settings(database=given.Database(url=SecretStr(url)), **sections)  # type: ignore[arg-type]
 
 
-def migrated(url: str) -> str:
-    upgrade("auth", settings_of(url).database_url("auth"))
-    return url
-
-
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
     """What all hashes go through."""
@@ -53,10 +53,28 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
     return gate
 
 
-@pytest.fixture
-def tables_url(database_url: str) -> str:
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    template = tmp_path_factory.mktemp("auth") / "template.db"
+    upgrade("auth", f"sqlite:///{template}")
+    return template
+
+
+@pytest.fixture(scope="session")
+def _postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    with postgres_server.database() as url:
+        upgrade("auth", settings_of(url).database_url("auth"))
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def tables_url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
     """SQLite, then PostgreSQL."""
-    return migrated(database_url)
+    if request.param == "sqlite":
+        return sqlite_url
+    url: str = request.getfixturevalue("_postgres_url")
+    empty(settings_of(url).database_url("auth"), Base.metadata.tables, *_STATE)
+    return url
 
 
 @pytest.fixture
@@ -67,8 +85,9 @@ async def database(tables_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    return migrated(f"sqlite:///{tmp_path / 'auth.db'}")
+def sqlite_url(_sqlite_template: Path, tmp_path: Path) -> str:
+    shutil.copy(_sqlite_template, tmp_path / "auth.db")
+    return f"sqlite:///{tmp_path / 'auth.db'}"
 
 
 @pytest.fixture

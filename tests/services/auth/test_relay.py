@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -20,12 +19,11 @@ from shared.contract.subjects import ACCOUNT_DELETED
 from shared.database import Database
 from shared.telemetry import trace
 from tests.servers import NatsServer
-from tests.services.auth.conftest import migrated
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database(migrated(f"sqlite:///{tmp_path / 'auth.db'}"))
+async def database(sqlite_url: str) -> AsyncIterator[Database]:
+    database = Database(sqlite_url)
     yield database
     await database.close()
 

@@ -1,22 +1,50 @@
 """Databases with message's tables, on SQLite and on PostgreSQL; message's neighbours."""
 
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from services.message.tables import metadata
 from shared import presence
 from shared.database import Database
 from shared.migrate import upgrade
 from shared.settings import Settings
-from tests.servers import NatsServer, ValkeyServer
+from tests.databases import empty
+from tests.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.services.message.running import World, settings_for
 
 
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    template = tmp_path_factory.mktemp("message") / "template.db"
+    upgrade("message", f"sqlite:///{template}")
+    return template
+
+
+@pytest.fixture(scope="session")
+def _postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    with postgres_server.database() as url:
+        upgrade("message", url)
+        yield url
+
+
 @pytest.fixture
-def migrated_url(database_url: str) -> str:
-    upgrade("message", database_url)
-    return database_url
+def sqlite_url(_sqlite_template: Path, tmp_path: Path) -> str:
+    path = tmp_path / "message.db"
+    shutil.copy(_sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def migrated_url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
+    """The URL of a database with empty tables."""
+    if request.param == "sqlite":
+        return sqlite_url
+    url: str = request.getfixturevalue("_postgres_url")
+    empty(url, metadata.tables)
+    return url
 
 
 @pytest.fixture
@@ -37,5 +65,5 @@ async def world(
 
 
 @pytest.fixture
-def settings(nats_server: NatsServer, valkey_server: ValkeyServer, tmp_path: Path) -> Settings:
-    return settings_for(nats_server, valkey_server, f"sqlite:///{tmp_path / 'message.db'}")
+def settings(nats_server: NatsServer, valkey_server: ValkeyServer, sqlite_url: str) -> Settings:
+    return settings_for(nats_server, valkey_server, sqlite_url)
