@@ -179,7 +179,7 @@ def _check_secret(secret: Secret) -> None:
 
 def _is_uuid(text: str) -> bool:
     try:
-        return len(text) == 36 and bool(uuid.UUID(text))
+        return str(uuid.UUID(text)) == text.lower()
     except ValueError:
         return False
 

@@ -36,6 +36,7 @@ SHA256 = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
         ("username", {"username": "x" * 65}),
         ("uuid", {"uuid": "not-a-uuid"}),
         ("uuid", {"uuid": "{00000000-0000-4000-8000-00000000}"}),
+        ("uuid", {"uuid": "----00000000000040008000000000000001"}),
         ("uuid", {"secret": Secret(Scheme.SERVICE, "without a uuid")}),
         ("nickname", {"nickname": ""}),
         ("nickname", {"nickname": "x" * 65}),
