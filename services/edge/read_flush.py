@@ -12,7 +12,7 @@ from shared.contract import subjects
 from shared.contract.edge import Flush, Flushed
 from shared.contract.errors import Refused
 from shared.contract.ids import AccountId, NodeId
-from shared.contract.message import MarkRead
+from shared.contract.message import MarkRead, ReadRange
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -49,11 +49,7 @@ class ReadFlush:
         async with self._flushing:
             departed = self._residents.departed()
             while ranges := self._gathered.take(_AT_ONCE):
-                try:
-                    await self._bus.ask(subjects.MARK_READ, MarkRead(ranges), seconds=_ATTEMPT_SECONDS, retry=True)
-                except Refused as refusal:
-                    self._gathered.put_back(ranges)
-                    _log.warning("read state not committed, will be repeated", error=str(refusal))
+                if not await self._commit(ranges):
                     return False
             try:
                 await self._residents.leave(departed)
@@ -61,6 +57,19 @@ class ReadFlush:
                 _log.warning("presence not left, will be repeated", error=repr(error))
                 return False
             return True
+
+    async def _commit(self, ranges: list[ReadRange]) -> bool:
+        """What is not known to be committed is told again; also when whoever flushes does not wait for the answer."""
+        committed = False
+        try:
+            await self._bus.ask(subjects.MARK_READ, MarkRead(ranges), seconds=_ATTEMPT_SECONDS, retry=True)
+            committed = True
+        except Refused as refusal:
+            _log.warning("read state not committed, will be repeated", error=str(refusal))
+        finally:
+            if not committed:
+                self._gathered.put_back(ranges)
+        return committed
 
     # What connections of the account have got must be known before its unread messages are looked for.
 

@@ -169,7 +169,7 @@ class Residents:
         with self._call(gone):
             try:
                 await self._presence.leave(self._node, gone)
-            except RedisError:
+            except BaseException:  # also when nobody waits for it any more
                 self._leaving.update(account for account in gone if account not in self.by_account)
                 self._missing.update(gone)  # it may be carried out yet, after they have come back
                 raise

@@ -3,7 +3,9 @@
 import asyncio
 
 import pytest
+from redis.exceptions import RedisError
 
+from shared.bus import Unavailable
 from shared.contract.edge import Flush, Flushed
 from shared.contract.ids import AccountId
 from shared.contract.message import MarkRead
@@ -123,6 +125,35 @@ async def test_read_state_that_is_not_taken_is_told_again(
     assert not await edge.read_flush.flush()
     assert await town.where(1) == [edge.id]
     await town.replica()
+    assert await edge.read_flush.flush()
+    assert town.world.unread(1, 7) == []
+    assert await town.where(1) == []
+
+
+@pytest.mark.parametrize(
+    ("step", "failure"),
+    [("shared.bus.Bus.ask", Unavailable("message.read")), ("shared.presence.Presence.leave", RedisError())],
+)
+async def test_a_flush_that_nobody_waits_for_any_more_loses_nothing(
+    town: Town, alice: Device, monkeypatch: pytest.MonkeyPatch, step: str, failure: Exception
+) -> None:
+    """As when a login has waited long enough."""
+    edge, reached, released = town.edges[0], asyncio.Event(), asyncio.Event()
+
+    async def wait(*_: object, **__: object) -> None:
+        reached.set()
+        await released.wait()
+        raise failure
+
+    await push(town, alice, "a")
+    with monkeypatch.context() as stuck:
+        stuck.setattr(step, wait)
+        alice.wire.leave()
+        flushing = asyncio.create_task(edge.read_flush.flush())
+        await reached.wait()
+        flushing.cancel()
+        await asyncio.wait([flushing])
+        released.set()
     assert await edge.read_flush.flush()
     assert town.world.unread(1, 7) == []
     assert await town.where(1) == []
