@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -93,9 +94,20 @@ def test_it_starts_and_ends_in_order(up: Callable[..., Up]) -> None:
     assert not (house.data / "run.json").exists()
 
 
+@contextmanager
+def meaning(number: signal.Signals, handler: signal.Handlers) -> Iterator[None]:
+    """What the signal means to those who are started meanwhile."""
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_ctrl_c_and_a_closed_terminal_end_it_too(up: Callable[..., Up], number: signal.Signals) -> None:
-    house = up()
+    with meaning(signal.SIGHUP, signal.SIG_DFL):  # the tests themselves may run under nohup
+        house = up()
     house.until("ready ")
     pids = house.pids()
     os.killpg(house.process.pid, number)
@@ -120,11 +132,8 @@ def test_a_second_signal_ends_it_at_once(up: Callable[..., Up], monkeypatch: pyt
 
 
 def test_nohup_is_respected(up: Callable[..., Up]) -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
+    with meaning(signal.SIGHUP, signal.SIG_IGN):
         house = up()
-    finally:
-        signal.signal(signal.SIGHUP, before)
     house.until("ready ")
     house.process.send_signal(signal.SIGHUP)
     os.kill(house.pids()["auth"], signal.SIGKILL)
