@@ -4,8 +4,8 @@ Everything here runs on the event loop without waiting, save for `_perform`: the
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Collection
+from typing import Protocol
 
 from services.edge.arrival import Arrival
 from services.edge.backlog import Backlog
@@ -278,7 +278,7 @@ class Client:
     def _start_reading(self) -> None:
         """The login is answered: read the backlog, beside everything else."""
         if self._backlog is not None and self.reading is None:
-            self.reading = self.node.tasks.start(self._read(self._backlog.read_all()), "sync")
+            self.reading = self.node.tasks.start(self._read(self._backlog.read_all), "sync")
 
     def catch_up(self, chat: ChatId, fresh: int) -> None:
         if self._resident is None or self.leaving or not self.dialect.is_told_messages:
@@ -287,11 +287,11 @@ class Client:
             self._backlog = Backlog(self.node, self, self._resident, complete=True)
         self._backlog.turned_up(chat, fresh)
         if self._backlog.complete and (self.reading is None or self.reading.done()):
-            self.reading = self.node.tasks.start(self._read(self._backlog.read_turned_up()), "sync chats")
+            self.reading = self.node.tasks.start(self._read(self._backlog.read_turned_up), "sync chats")
 
-    async def _read(self, backlog: Coroutine[Any, Any, None]) -> None:
+    async def _read(self, read: Callable[[], Awaitable[None]]) -> None:
         try:
-            await backlog
+            await read()
         except Exception:
             _log.exception("backlog not read", connection=self.connection.number)
             self.fail()

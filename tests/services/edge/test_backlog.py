@@ -291,6 +291,19 @@ async def test_a_chat_without_its_account_any_more_is_not_read(town: Town) -> No
     assert alice.texts(7) == []
 
 
+async def test_a_connection_that_is_up_to_date_keeps_nothing_of_its_sync(town: Town) -> None:
+    edge = await town.edge()
+    for chat in range(1, 6):
+        town.world.room(chat, 1, 2)
+        town.world.say(chat, 2, "old")
+    alice = await town.device(1)
+    await alice.synced()
+    await town.message.say(1, 2, "new")
+    await alice.until_texts(1, "old", "new")
+    assert alice.client._backlog is None
+    assert all(edge.chats.stream(chat).recent_after(0) is None for chat in range(1, 6))  # type: ignore[arg-type,union-attr]
+
+
 # Read state is settled before
 
 

@@ -78,6 +78,21 @@ async def test_the_loss_of_the_last_envelope_shows_by_the_heartbeat(town: Town) 
     await alice.until_texts(7, "last")
 
 
+async def test_a_skipped_envelope_shows_by_the_next_one_whatever_is_in_it(town: Town) -> None:
+    await town.edge()
+    town.world.room(7, 1, 2)
+    town.world.room(8, 1, 2)
+    (alice,) = await crowd(town, 1)
+    town.message.beats = False
+    await town.message.say(8, 2, "first")
+    town.message.on_envelope = lose
+    await town.message.say(7, 2, "lost")
+    town.message.on_envelope = keep
+    await town.message.say(8, 2, "second")
+    await alice.until_texts(7, "lost")
+    await alice.until_texts(8, "first", "second")
+
+
 async def test_a_replica_that_falls_silent_is_missed(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.edge.losses.SILENCE_SECONDS", 0.4)
     await town.edge()
@@ -148,6 +163,23 @@ async def test_who_is_met_in_a_chat_that_others_are_in_gets_what_was_lost_before
     await town.message.say(7, 2, "d")
     await alice.until_texts(7, *"abcd")
     await carol.until_texts(7, *"bcd")
+
+
+async def test_a_replica_that_does_not_know_a_newcomer_yet_is_asked_again(town: Town) -> None:
+    """It answers by an older membership than the one that the message was fanned out by."""
+    await town.edge()
+    room = town.world.room(7, 2, 3)
+    (alice,) = await crowd(town, 1)
+    town.session.silent = True
+    await town.session.join(7, 1)
+    member = room.members.pop(alice.client.connection.account)
+    room.version = 1
+    (message,) = town.world.say(7, 2, "a")
+    await town.message.send(town.edges[0].id, [Delivery(message, [alice.client.connection.account], 2)])
+    await town.message.until_asked(SyncChat)
+    room.members[alice.client.connection.account] = member
+    room.version = 2
+    await alice.until_texts(7, "a")
 
 
 async def test_a_notice_that_comes_after_messages_tells_of_the_chat(town: Town) -> None:
