@@ -60,8 +60,8 @@ class Posting:
         self._client = client
         self.run: Run | None = None
         """What is under way."""
-        self._passed_by: list[Encoded] = []
-        """Those of it that will be shown in their place, or are answered when that takes too long."""
+        self._passed_by: list[tuple[float, Encoded]] = []
+        """Those of it that will be shown in their place, or are answered when that takes too long; and since when."""
 
     def say(self, requests: list[Request]) -> None:
         """As many of these messages as fit one request; the others are put back."""
@@ -104,7 +104,7 @@ class Posting:
         stream = self._node.chats.stream(message.chat)
         encoded = Encoded(message, stream.pair if stream else None, face)
         if self._client.will_show(message):
-            self._passed_by.append(encoded)
+            self._passed_by.append((self._node.now(), encoded))
         else:
             self.takes(encoded)
 
@@ -123,9 +123,8 @@ class Posting:
 
     def give_up(self, now: float) -> None:
         """A committed message is not called failed lightly, but the connection cannot wait forever either."""
-        run = self.run
-        if run is not None and now - run.since > _PLACE_SECONDS:
-            for encoded in self._passed_by:
+        for since, encoded in self._passed_by:
+            if now - since > _PLACE_SECONDS:
                 self.takes(encoded)
         run = self.run
         if run is not None and now - run.since > self._node.upstream.longest_seconds + _TURN_SECONDS:
