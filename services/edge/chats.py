@@ -74,7 +74,7 @@ class Chats:
             if resident is not None and account in members:
                 stream.members.add(account)
                 resident.chats.add(chat)
-                resident.left.discard(chat)
+                resident.left.pop(chat, None)
             else:
                 stream.members.discard(account)
                 if resident is not None:
@@ -97,13 +97,13 @@ class Chats:
         member = notice.role is not Role.LEFT
         news = stream is None or stream.change(notice.account, notice.version, member=member and resident is not None)
         if resident is not None and member:
-            resident.left.discard(notice.chat)
+            resident.left.pop(notice.chat, None)
             if news and (joined := self._appeared(resident, notice.chat, None, notice.first_index)):
                 joined.heard = max(joined.heard, notice.version)
             if notice.chat in resident.chats:
                 resident.tell(ChatAppeared(notice.chat))
         elif resident is not None and news:
-            resident.left.add(notice.chat)
+            resident.left[notice.chat] = notice.version
             self.left(resident, notice.chat)
         if stream is not None:
             self._drop_if_idle(notice.chat, stream)
@@ -116,6 +116,16 @@ class Chats:
         if stream is not None and stream.delivered(first) and not known:
             resident.catch_up(chat, BEYOND)
         return self.joined(resident, chat, head)
+
+    def doubt_left(self, resident: Resident, chat: ChatId) -> None:
+        """An answer names a chat that the account has left: an old answer, or it is back and no notice came."""
+        stream = self._streams.get(chat)
+        if stream is not None:
+            stream.version = 0  # the next broadcast asks for the members
+        else:
+            version = resident.left.pop(chat)
+            if stream := self.joined(resident, chat, None):
+                stream.heard = version
 
     @contextmanager
     def reading(self, chat: ChatId, stream: ChatStream) -> Iterator[None]:
@@ -151,7 +161,7 @@ class Chats:
         chat = message.chat
         stream = self._streams.get(chat)
         if recipients is not None and (stream is None or not stream.members.issuperset(recipients)):
-            stream = self._meet(chat, recipients, message.index)
+            stream = self._meet(chat, recipients, message.index, delivery.version)
         if stream is None:
             return
         if stream.delivered(message.index):
@@ -160,12 +170,14 @@ class Chats:
         stream.pair = delivery.pair or stream.pair
         self.pass_on(chat, stream, stream.offer(Offer(message, recipients, delivery.version, delivery.face)))
 
-    def _meet(self, chat: ChatId, recipients: Iterable[AccountId], index: int) -> ChatStream | None:
+    def _meet(self, chat: ChatId, recipients: Iterable[AccountId], index: int, version: int) -> ChatStream | None:
         """Accounts here that were not known to be in the chat: the membership event is still on its way, or lost with
         messages before this one."""
         stream = self._streams.get(chat)
         for account in recipients:
             if (resident := self._residents.get(account)) and chat not in resident.chats:
+                if resident.left.get(chat, version) < version:
+                    del resident.left[chat]
                 if stream is not None and stream.head is not None and chat not in resident.left:
                     resident.catch_up(chat, index)
                 stream = self.joined(resident, chat, None) or stream

@@ -57,7 +57,8 @@ class Recipient(Protocol):
 
 class Resident:
     """One account here. `recipients` is replaced, never changed, so it may be iterated while connections come and
-    go; `requests` limits all of them together; `left` are chats it was in, so that no older answer says it still is."""
+    go; `requests` limits all of them together; `left` are chats it was in, and the membership's version that says that
+    it is not any more: nothing older is believed."""
 
     __slots__ = ("account", "chats", "face", "left", "private_chats", "recipients", "requests")
 
@@ -65,7 +66,7 @@ class Resident:
         self.account = account
         self.recipients: tuple[Recipient, ...] = ()
         self.chats: set[ChatId] = set()
-        self.left: set[ChatId] = set()
+        self.left: dict[ChatId, int] = {}
         self.requests = requests
         self.face: Face | None = None
         self.private_chats: dict[AccountId, ChatId] = {}

@@ -83,7 +83,9 @@ class Resync:
             self._chats.left(resident, chat)
 
     def _compare(self, resident: Resident, entry: ChatSync) -> None:
-        if entry.chat not in resident.chats and entry.chat not in resident.left:
+        if entry.chat in resident.left:
+            self._chats.doubt_left(resident, entry.chat)
+        elif entry.chat not in resident.chats:
             self._turned_up(resident, entry)
         stream = self._chats.stream(entry.chat)
         if stream is not None:

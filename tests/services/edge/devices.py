@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from services.edge.app import Edge
 from services.edge.endpoint import Endpoint
 from services.edge.requests import Binary, Frame
 from services.edge.socket import Client, Hello
@@ -189,6 +190,13 @@ class Device:
         """Exactly these were pushed, in this order."""
         await self.wire.until(lambda: len(self.texts(chat)) >= len(texts))
         assert self.texts(chat) == list(texts), f"{self.texts(chat)} instead of {list(texts)}"
+
+    async def until_left(self, edge: Edge, chat: int) -> None:
+        """The edge has heard that the account is not in the chat any more."""
+        resident = edge.residents.by_account[self.client.connection.account]
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while chat in resident.chats:
+                await asyncio.sleep(0.002)
 
     async def until_event(self, kind: str, told: object) -> None:
         await self.wire.until(lambda: (kind, told) in self.events)

@@ -238,6 +238,8 @@ class MessageService(Neighbour):
         self.world = world
         self.broadcast_members = 1_000
         self.refusals: list[Failure] = []
+        self.unreadable: set[ChatId] = set()
+        """There are no such chats, when they are asked for."""
         self.on_envelope: Callable[[NodeId, Envelope], list[Envelope]] = lambda node, envelope: [envelope]
         self.on_answer: Callable[[], Awaitable[bool]] = _acknowledge
         self.dies_after_commit = False
@@ -351,6 +353,8 @@ class MessageService(Neighbour):
     async def _sync_chat(self, request: SyncChat) -> ChatSynced:
         answer = self.world.sync_chat(request)
         await self.note(request)
+        if request.chat in self.unreadable:
+            raise Refused(ErrorCode.NOT_FOUND, "no such chat")
         return answer
 
     async def _mark_read(self, request: MarkRead) -> Done:

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from shared.contract.edge import Delivery, Envelope
-from shared.contract.ids import NodeId
-from shared.contract.message import SyncChat
+from shared.contract.ids import ChatId, NodeId
+from shared.contract.message import Sync, SyncChat
 from shared.contract.session import CreateChat
 from tests.services.edge.conftest import Town
 from tests.services.edge.devices import Device
@@ -89,7 +89,8 @@ async def test_a_skipped_envelope_shows_by_the_next_one_whatever_is_in_it(town: 
     await town.message.say(7, 2, "lost")
     town.message.on_envelope = keep
     await town.message.say(8, 2, "second")
-    await alice.until_texts(7, "lost")
+    async with asyncio.timeout(2):  # before anybody is missed for being silent
+        await alice.until_texts(7, "lost")
     await alice.until_texts(8, "first", "second")
 
 
@@ -104,6 +105,25 @@ async def test_a_replica_that_falls_silent_is_missed(town: Town, monkeypatch: py
     town.message.on_envelope = lose
     town.world.say(7, 2, "second")
     await alice.until_texts(7, "first", "second")
+
+
+async def test_a_chat_that_cannot_be_read_is_forgotten_and_held_against_nobody(town: Town) -> None:
+    edge = await town.edge()
+    for chat in (7, 8):
+        town.world.room(chat, 1, 2)
+    (alice,) = await crowd(town, 1)
+    town.message.unreadable.add(ChatId(7))
+    town.message.on_envelope = lose
+    assert await alice.post(7, "into the void") == 1
+    town.message.on_envelope = keep
+    assert edge.chats.stream(ChatId(7)) is None
+    asked = len(town.message.of(SyncChat))
+    assert await alice.post(8, "hello") == 1
+    assert len(town.message.of(SyncChat)) == asked
+    assert await edge.read_flush.flush()
+    town.message.unreadable.clear()
+    await town.message.say(7, 2, "back again")
+    await alice.until_texts(7, "back again")
 
 
 # Chats that are new here
@@ -207,6 +227,29 @@ async def test_who_has_left_gets_nothing_more(town: Town) -> None:
     await alice.until_texts(7, *"abc")
     assert carol.texts(7) == ["a"]
     assert not edge.chats.stream(7).members & {3}  # type: ignore[arg-type,union-attr]
+
+
+@pytest.mark.parametrize("others", [[], [4]])
+@pytest.mark.parametrize("big", [False, True])
+async def test_who_is_back_without_a_notice_gets_everything_again(town: Town, others: list[int], big: bool) -> None:
+    """By the next message where members are named, by the next sync where they are not."""
+    town.message.broadcast_members = 1 if big else 1000
+    edge = await town.edge()
+    town.world.room(7, 2, 3, *others)
+    (carol, *_) = await crowd(town, 3, *others)
+    await town.message.say(7, 2, "a")
+    await carol.until_texts(7, "a")
+    assert await edge.read_flush.flush()
+    await town.session.leave(7, 3)
+    await carol.until_left(edge, 7)
+    town.session.silent = True
+    await town.session.join(7, 3)
+    if big:
+        asked = len(town.message.of(Sync))
+        edge.resync.doubt("a test")
+        await town.message.until_asked(Sync, asked + 1)
+    await town.message.say(7, 2, "b")
+    await carol.until_texts(7, "a", "b")
 
 
 # Big chats
