@@ -1,0 +1,47 @@
+"""The edge's numbers, as they are scraped."""
+
+import asyncio
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+
+from services.edge.metrics import Metrics
+from tests.services.edge.conftest import Town
+
+
+def test_frames_are_counted_by_dialect() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    assert metrics.traffic("lines") is metrics.traffic("lines")
+    metrics.traffic("lines").frames_in += 3
+    metrics.traffic("lines").frames_out += 2
+    metrics.traffic("pipe").frames_in += 1
+    scraped = generate_latest(registry).decode()
+    assert 'dragoman_edge_frames_in_total{dialect="lines"} 3.0' in scraped
+    assert 'dragoman_edge_frames_out_total{dialect="lines"} 2.0' in scraped
+    assert 'dragoman_edge_frames_in_total{dialect="pipe"} 1.0' in scraped
+
+
+async def test_what_an_edge_does_is_counted(town: Town) -> None:
+    edge = await town.edge()
+    town.world.room(7, 1, 2)
+    alice, bob = await town.device(1), await town.device(2)
+    await alice.post(7, "hello")
+    await bob.until_texts(7, "hello")
+    metrics = edge.node.metrics
+    assert metrics.traffic("lines").frames_in == 3
+    assert metrics.traffic("lines").frames_out == len(alice.wire.received) + len(bob.wire.received)
+    numbers = {
+        sample.name: sample.value
+        for metric in (metrics.post_seconds, metrics.delivered)
+        for family in metric.collect()
+        for sample in family.samples
+        if not sample.labels
+    }
+    assert numbers["dragoman_edge_post_seconds_count"] == 1
+    assert numbers["dragoman_edge_deliveries_total"] == 2
+    async with asyncio.timeout(5):
+        while metrics.residents._value.get() != 2:
+            await asyncio.sleep(0.05)
+    assert metrics.connections.labels("lines")._value.get() == 2
+    assert metrics.chats._value.get() == 1
