@@ -3,12 +3,11 @@
 Everything here runs on the event loop without waiting, save for `_perform`: the one request that may be under way.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from services.edge.arrival import Arrival
-from services.edge.backlog import Backlog
+from services.edge.catching_up import CatchingUp
 from services.edge.connection import Connection, Hangup, Refusal
 from services.edge.dialects.base import Dialect, Request
 from services.edge.encoding import Encoded
@@ -47,8 +46,8 @@ class Client:
     """See services.edge.socket.Client and services.edge.residents.Recipient."""
 
     __slots__ = (
-        "_backlog", "_busy", "_deferred", "_ended", "_goodbye", "_out", "_performs", "_posting",
-        "_resident", "address", "arrival", "connection", "deleting", "heard", "node", "paused", "reading", "socket",
+        "_busy", "_deferred", "_ended", "_goodbye", "_out", "_performs", "_posting", "_resident",
+        "address", "arrival", "catching_up", "connection", "deleting", "heard", "node", "paused", "socket",
     )  # fmt: skip
 
     def __init__(
@@ -67,10 +66,7 @@ class Client:
         """More has arrived than is read on."""
         self.deleting = False
         self._resident: Resident | None = None
-        self._backlog: Backlog | None = None
-        """While one is being read, and until the chats' heads have passed it."""
-        self.reading: asyncio.Task[None] | None = None
-        """Reads the backlog."""
+        self.catching_up = CatchingUp(node, self)
         self._posting = Posting(node, self)
         self._busy = False
         self._deferred: list[ChatAppeared] | None = None
@@ -169,7 +165,7 @@ class Client:
                 self.refuse(request, outcome)
             else:
                 self.reply(request, outcome)
-            self._start_reading()
+            self.catching_up.go_on()
             if isinstance(outcome, Authenticated):
                 self._performs.welcome(self)
             for event in deferred:
@@ -196,7 +192,7 @@ class Client:
             for request in run:
                 self.refuse(request, failure)
             run_there = []
-        self._start_reading()
+        self.catching_up.go_on()
         if run_there and not self.leaving:
             self._posting.say(run_there)
             self.node.turn.add(self)  # whose end sends what was said
@@ -224,7 +220,9 @@ class Client:
 
     def deliver(self, encoded: Encoded) -> None:
         """News. One's own message, too, comes after what was missed before it."""
-        if self.will_show(encoded.message) or self._posting.takes(encoded):
+        if not self.catching_up.over and self.catching_up.covers(encoded.message):
+            return
+        if self._posting.run is not None and self._posting.takes(encoded):
             return
         if self.dialect.is_told_messages:
             self._out.push(encoded)
@@ -235,17 +233,10 @@ class Client:
             self._out.push(encoded)
 
     def answered(self, chat: ChatId, index: int) -> None:
-        if self._backlog is not None:
-            self._backlog.answered(chat, index)
+        self.catching_up.answered(chat, index)
 
     def will_show(self, message: Message) -> bool:
-        """Whether the message is still to come, or has come, with what was missed."""
-        if self._backlog is None:
-            return False
-        covered = self._backlog.covers(message)
-        if self._backlog.passed:
-            self._backlog = None
-        return covered
+        return self.catching_up.covers(message)
 
     def tell(self, event: Event) -> None:
         """Chats that appear during a request are told of after its answer, which may be about them."""
@@ -270,31 +261,12 @@ class Client:
         self.node.revisions_heard(answer.revision)
         self.dialect.entered(answer.account, now)
         self._out.plan()
-        if not self.dialect.is_told_messages:
-            return
-        self._backlog = Backlog(self.node, self, self._resident)
-        await self._backlog.begin(others)
-
-    def _start_reading(self) -> None:
-        """The login is answered: read the backlog, beside everything else."""
-        if self._backlog is not None and self.reading is None:
-            self.reading = self.node.tasks.start(self._read(self._backlog.read_all), "sync")
+        if self.dialect.is_told_messages:
+            await self.catching_up.begin(self._resident, others)
 
     def catch_up(self, chat: ChatId, fresh: int) -> None:
-        if self._resident is None or self.leaving or not self.dialect.is_told_messages:
-            return
-        if self._backlog is None:
-            self._backlog = Backlog(self.node, self, self._resident, complete=True)
-        self._backlog.turned_up(chat, fresh)
-        if self._backlog.complete and (self.reading is None or self.reading.done()):
-            self.reading = self.node.tasks.start(self._read(self._backlog.read_turned_up), "sync chats")
-
-    async def _read(self, read: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await read()
-        except Exception:
-            _log.exception("backlog not read", connection=self.connection.number)
-            self.fail()
+        if self._resident is not None and not self.leaving and self.dialect.is_told_messages:
+            self.catching_up.turned_up(self._resident, chat, fresh)
 
     def knows(self, chats: list[ChatId]) -> None:
         self.dialect.knows(chats, self.node.now())
@@ -317,17 +289,11 @@ class Client:
         resident = self._resident
         if resident is None:
             return
-        self._stop_reading()
+        self.catching_up.stop()
         self.arrival.ended()
         self._resident = None
         if self.node.residents.detach(resident, self):
             self.node.chats.gone(resident)
-
-    def _stop_reading(self) -> None:
-        self._backlog = None
-        if self.reading is not None:
-            self.reading.cancel()
-            self.reading = None
 
     def _arrived(self, ranges: Ranges) -> None:
         if self._resident is not None:
@@ -385,7 +351,7 @@ class Client:
 
     def _fall_silent(self) -> None:
         self._out.fall_silent()
-        self._stop_reading()
+        self.catching_up.stop()
         self.connection.close()
 
 

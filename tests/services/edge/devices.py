@@ -160,9 +160,10 @@ class Device:
 
     async def synced(self) -> None:
         """What was missed at login is read."""
-        assert self.client.reading is not None
-        await asyncio.wait([self.client.reading], timeout=PATIENCE_SECONDS)
-        assert self.client.reading.done()
+        reading = self.client.catching_up.reading
+        assert reading is not None
+        await asyncio.wait([reading], timeout=PATIENCE_SECONDS)
+        assert reading.done()
 
     async def post(self, chat: int, text: str) -> int:
         """The index it got."""
