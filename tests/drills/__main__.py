@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 import msgspec
 
+from shared.settings import Log
+from shared.telemetry import configure_logging
 from tests.drills.breakage import BREAKAGES
 from tests.drills.checker import check
 from tests.drills.cluster import UP, Cluster
@@ -41,6 +43,7 @@ def kill(
     breakage: str | None, report_file: Path | None, keep: bool,
 ) -> None:  # fmt: skip
     """People talk through two edges while one process after the other is killed under them."""
+    configure_logging(Log(level="error", json_lines=False), "drill")
     planned = phases(tuple(targets.split(",")), seconds, every)
     planned = planned[:1] if only else planned
     directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
