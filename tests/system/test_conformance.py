@@ -20,10 +20,10 @@ AFTER = 3
 
 
 def conforms(cluster: Cluster, *arguments: str) -> None:
-    """Run the suite; its own words are shown when it fails."""
+    """Run the suite, several tests at a time, since much of it is waiting; its own words are shown when it fails."""
     edge, other = cluster.edges
     command = [
-        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore",
+        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore", "-n", "3",
         "--edge", edge, "--edge2", other,
         "--mailbox", str(cluster.data / "outbox"), *arguments,
     ]  # fmt: skip
@@ -57,4 +57,4 @@ def on_postgres(tmp_path: Path, postgres_server: PostgresServer) -> Iterator[Clu
 
 @pytest.mark.xdist_group("postgresql")
 def test_v2_on_postgresql(on_postgres: Cluster) -> None:
-    conforms(on_postgres, *V2)
+    conforms(on_postgres, "test_ourchat_v2.py")
