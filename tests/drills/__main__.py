@@ -34,7 +34,7 @@ def drills() -> None:
 @click.option("--only", is_flag=True, help="Kill these and nothing else: no NATS, no Valkey, nothing frozen.")
 @click.option("--rate", default=100.0, show_default=True, help="Messages per second of all people together.")
 @click.option("--patience", default=30.0, show_default=True, help="Seconds to come back and to hear all, at the end.")
-@click.option("--database", default="", help="A SQLAlchemy URL with {service} in it, instead of SQLite.")
+@click.option("--database", default="", help="As for `dragoman up`, instead of SQLite.")
 @click.option("--break", "breakage", type=click.Choice(sorted(BREAKAGES)), help="A build broken so: must be violated.")
 @click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures there.")
 @click.option("--keep", is_flag=True, help="Keep the directory, with all records and the log, also after a proof.")
