@@ -175,6 +175,15 @@ def test_heard_in_another_order(talk: Specimen) -> None:
     assert judge(talk) == {"I3 order"}
 
 
+def test_a_late_echo_is_counted_and_no_violation(talk: Specimen) -> None:
+    echo, other = heard(talk, "1/a", talk.say("1/a", CHAT)), heard(talk, "1/a", talk.say("2/a", CHAT))
+    records = talk.records
+    one, two = records.index(echo), records.index(other)
+    records[one], records[two] = other, echo
+    verdict = check(talk.trial, ENOUGH)
+    assert (flagged(verdict), verdict.late_echoes) == (set(), 1)
+
+
 def test_stored_against_the_order_of_one_connection(talk: Specimen) -> None:
     texts = [talk.utter("1/a", CHAT) for _ in range(2)]
     for text in reversed(texts):
