@@ -85,7 +85,7 @@ async def test_who_deletes_the_account_is_answered_and_other_devices_are_closed(
 
 
 async def test_a_deletion_without_an_answer_does_not_leave_a_revoked_connection(town: Town) -> None:
-    edge = await town.edge(request_seconds=0.3)
+    edge = await town.edge(request_seconds=2.0)
     phone = await town.device(1)
     town.auth.close(DeleteAccount)
     assert await phone.ask(do="delete") == "unavailable"
