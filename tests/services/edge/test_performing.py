@@ -111,7 +111,7 @@ async def test_a_login_does_not_fail_for_a_profile_that_is_not_made(
 
 
 async def test_a_request_without_an_answer_is_unavailable_and_the_next_one_goes_on(town: Town) -> None:
-    await town.edge(request_seconds=0.3)
+    await town.edge(request_seconds=1.5)
     alice = await town.device(1)
     gate = town.session.close(GetAccount)
     assert await alice.ask(do="account", account=2) == "unavailable"

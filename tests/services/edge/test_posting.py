@@ -222,7 +222,7 @@ async def test_the_first_message_in_a_chat_that_this_node_has_not_heard_of(town:
 
 async def test_failed_only_after_the_deadline(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upstream, "_SLACK_SECONDS", 0.2)
-    await town.edge(request_seconds=0.5)
+    await town.edge(request_seconds=1.5)
     town.world.room(7, 1, 2)
     alice = await town.device(1)
     gate = town.message.close(PostMessages)
@@ -239,7 +239,7 @@ async def test_a_committed_message_that_cannot_be_read_is_called_failed_in_the_e
 ) -> None:
     monkeypatch.setattr(upstream, "_SLACK_SECONDS", 0.1)
     monkeypatch.setattr(posting, "_TURN_SECONDS", 0.1)
-    await town.edge(request_seconds=0.3)
+    await town.edge(request_seconds=1.5)
     town.world.room(7, 1, 2)
     alice = await town.device(1)
     gate = town.message.close(SyncChat)
