@@ -47,12 +47,6 @@ class Reader(Protocol):
     def show(self, encoded: Encoded) -> None:
         """A message that was missed."""
 
-    def speaks_in(self, chat: ChatId) -> bool:
-        """Whether something it has said there is not answered yet."""
-
-    def awaits(self, message: Message) -> bool:
-        """Whether the message is that."""
-
     def knows(self, chats: list[ChatId]) -> None: ...
 
     def unsent(self) -> int:
@@ -196,13 +190,11 @@ class Backlog:
         live = self._turned_up.pop(chat, BEYOND)
         stream.pair = entry.pair or stream.pair
         fresh = min(live, entry.head + 1) if after_login else entry.head + 1
-        if not self._reader.dialect.reads_at_login:
-            after = fresh - 1  # the client asks for what is older
-        elif after_login and self._reader.speaks_in(chat):
-            after = min(entry.unread_from, fresh) - 1  # what it says belongs among these, which have none of its own
-        else:
+        if self._reader.dialect.reads_at_login:
             after = min(entry.upto, fresh - 1)
             self._show(stream, (message for message in entry.messages if message.index <= after), faces)
+        else:
+            after = fresh - 1  # the client asks for what is older
         self._last[chat] = after
         if after < entry.head or (stream.head or 0) > after:
             await self._read_on(_Rest(chat, account, after, fresh, entry.read))
@@ -252,8 +244,7 @@ class Backlog:
     def _show_rest(
         self, stream: ChatStream, rest: _Rest, messages: Iterable[Message], first: int, faces: Faces
     ) -> None:
-        wanted = (one for one in messages if rest.wants(one) or self._reader.awaits(one))
-        self._show(stream, (one for one in wanted if one.index >= first), faces)
+        self._show(stream, (one for one in messages if one.index >= first and rest.wants(one)), faces)
 
     def _show(self, stream: ChatStream, messages: Iterable[Message], faces: Faces) -> None:
         for message in messages:

@@ -232,12 +232,6 @@ class Client:
         if not self._posting.takes(encoded) and self.dialect.is_told_messages:
             self._out.push(encoded)
 
-    def speaks_in(self, chat: ChatId) -> bool:
-        return self._posting.speaks_in(chat)
-
-    def awaits(self, message: Message) -> bool:
-        return self._posting.awaits(message)
-
     def answered(self, chat: ChatId, index: int) -> None:
         self.catching_up.answered(chat, index)
 

@@ -53,15 +53,13 @@ class Speaker(Protocol):
 class Posting:
     """See services.edge.upstream.Author."""
 
-    __slots__ = ("_chat", "_client", "_node", "_passed_by", "run")
+    __slots__ = ("_client", "_node", "_passed_by", "run")
 
     def __init__(self, node: Node, client: Speaker) -> None:
         self._node = node
         self._client = client
         self.run: Run | None = None
         """What is under way."""
-        self._chat = ChatId(0)
-        """Where the last of it was said."""
         self._passed_by: list[tuple[float, Encoded]] = []
         """Those of it that will be shown in their place, or are answered when that takes too long; and since when."""
 
@@ -76,7 +74,6 @@ class Posting:
         for request in reversed(requests):
             self._client.connection.repeat(request)
         self._passed_by.clear()
-        self._chat = run[0][1].chat
         self.run = Run([(request, draft.nonce) for request, draft in run], self._node.now())
         self._node.upstream.post(self, [draft for _, draft in run])
 
@@ -88,13 +85,6 @@ class Posting:
         dialect = self._client.dialect
         body = pack_segments(command.segments, dialect.name if dialect.marks_messages else "")
         return self._node.upstream.draft(account, command.chat, body, resident.face if resident else None)
-
-    def speaks_in(self, chat: ChatId) -> bool:
-        return self.run is not None and self._chat == chat
-
-    def awaits(self, message: Message) -> bool:
-        """Whether the message is one of the run, and not answered yet."""
-        return self.run is not None and self.run.lacks(message.nonce)
 
     def failed(self, draft: Draft, failure: Failure) -> None:
         if self.run is not None:

@@ -268,27 +268,6 @@ async def test_what_the_stream_brings_meanwhile_is_not_taken_for_news(
     assert desk.texts(7) == []
 
 
-async def test_an_own_message_that_is_in_the_snapshot_already_is_answered_in_its_place(
-    town: Town, torn: tuple[Device, asyncio.Event]
-) -> None:
-    """What was said since the login is committed, and neither its envelope nor its answer has come."""
-    desk, gate = torn
-    town.message.beats = False
-
-    async def never() -> bool:
-        return False
-
-    town.message.on_envelope, town.message.on_answer = lambda node, envelope: [], never
-    said = desk.say(do="post", chat=7, text="mine")
-    await town.message.until_fanned_out(2)
-    await town.message.say(7, 2, "5")
-    gate.set()
-    await desk.until_texts(7, "5")
-    last = [seen.get("re") or seen["message"][1] for seen in desk.seen if "re" in seen or "message" in seen][-2:]
-    assert last == [said, 5]
-    assert desk.answers[said] == [7, 4]
-
-
 async def test_a_chat_without_its_account_any_more_is_not_read(town: Town) -> None:
     """The account leaves while the answer that says it is a member is on its way."""
     await town.edge()
