@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from services.edge.chats import Chats
 from services.edge.delivery import Delivery
+from services.edge.dialects.registry import DIALECTS, Dialects
 from services.edge.endpoint import Endpoint
 from services.edge.entrance import Entrance
 from services.edge.gaps import Gaps
@@ -45,7 +46,7 @@ class Edge:
     """Everything behind the gateway, which reports to `endpoint`. Start the bus, then `run` until it is cancelled,
     `drain`, `close`."""
 
-    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
+    def __init__(self, settings: Settings, registry: CollectorRegistry, dialects: Dialects = DIALECTS) -> None:
         self._settings = settings
         self.id = NodeId(f"{settings.edge.name}-{secrets.token_hex(3)}")
         self.bus = Bus(settings.nats, "edge", registry)
@@ -65,7 +66,7 @@ class Edge:
         gate = Gate(self.bus)
         entrance = Entrance(self.node, gate)
         performer = Performer(self.node, entrance)
-        self.endpoint = Endpoint(self.node, performer, self.delivery.tick)
+        self.endpoint = Endpoint(self.node, performer, self.delivery.tick, dialects)
         self.watcher = Watcher(self.node, gate, self.endpoint.tell_all)
         self.lease = Lease(self._presence, self.id, self.residents, self.resync.doubt, settings.edge.lease_seconds)
         self.delivery.listen(self.bus)

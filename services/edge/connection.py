@@ -10,7 +10,7 @@ from enum import Enum, auto
 from typing import TypeGuard
 
 from services.edge.dialects.base import DecodeError, Dialect, Request, Surroundings
-from services.edge.dialects.registry import NotSpoken, detect
+from services.edge.dialects.registry import Dialects, NotSpoken, detect
 from services.edge.rates import Bucket
 from services.edge.requests import BEFORE_LOGIN, Frame, PostMessage
 from shared.contract.auth import Authenticated, Revocation
@@ -63,15 +63,19 @@ Turn = Request | Refusal
 
 
 class Connection:
-    """See the module. `number` is unique on this node; times are seconds of one monotonic clock."""
+    """See the module. `number` is unique on this node; times are seconds of one monotonic clock. Without a `dialect`
+    the first frame tells which of `dialects` it is."""
 
     __slots__ = (
-        "_decoded", "_frames", "_refusals", "_requests", "account", "account_requests", "dialect", "first_valid",
-        "issued", "number", "opened", "phase", "revision", "sid", "surroundings", "token", "withheld",
+        "_decoded", "_dialects", "_frames", "_refusals", "_requests", "account", "account_requests", "dialect",
+        "first_valid", "issued", "number", "opened", "phase", "revision", "sid", "surroundings", "token", "withheld",
     )  # fmt: skip
 
-    def __init__(self, number: int, dialect: Dialect | None, surroundings: Surroundings, now: float) -> None:
+    def __init__(
+        self, number: int, dialect: Dialect | None, dialects: Dialects, surroundings: Surroundings, now: float
+    ) -> None:
         self.number = number
+        self._dialects = dialects
         self.dialect = dialect
         self.surroundings = surroundings
         self.phase = Phase.OPENED
@@ -113,7 +117,7 @@ class Connection:
 
     def _detect(self, frame: Frame) -> Dialect:
         try:
-            return detect(frame)(self.surroundings)
+            return detect(frame, self._dialects)(self.surroundings)
         except NotSpoken as error:
             raise Hangup(1003, str(error)) from error
 

@@ -27,22 +27,25 @@ _GOODBYE = 1012, "restarting, please reconnect"
 
 
 class Endpoint:
-    """See services.edge.socket.Endpoint. `tick` is called about twice a second."""
+    """See services.edge.socket.Endpoint; `dialects` are the ones spoken here. `tick` is called about twice a second."""
 
-    def __init__(self, node: Node, performs: Performs, tick: Callable[[float], None]) -> None:
+    def __init__(
+        self, node: Node, performs: Performs, tick: Callable[[float], None], dialects: registry.Dialects
+    ) -> None:
         self._node = node
         self._performs = performs
         self._tick = tick
+        self._dialects = dialects
         self._numbers = count(1)
         self.clients: dict[int, Client] = {}
         self._empty = asyncio.Event()
 
     def welcome(self, hello: Hello) -> Welcome | Rejection:
-        by_path = registry.by_path(hello.path)
+        by_path = registry.by_path(hello.path, self._dialects)
         if by_path is None and hello.path not in registry.UNDECIDED_PATHS:
-            known = ", ".join(entry.path for entry in registry.DIALECTS)
+            known = ", ".join(entry.path for entry in self._dialects)
             return Rejection(404, f"no such path: connect to / or to one of {known}")
-        entry = registry.by_subprotocol(hello.subprotocols)
+        entry = registry.by_subprotocol(hello.subprotocols, self._dialects)
         if entry is None or by_path not in (None, entry):
             return Welcome()
         return Welcome(entry.subprotocol)
@@ -51,13 +54,17 @@ class Endpoint:
         settings, now = self._node.settings, self._node.now()
         base_url = settings.edge.public_url or f"{'https' if hello.secure else 'http'}://{hello.host}"
         surroundings = Surroundings(settings.limits, base_url.rstrip("/"), hello.query)
-        entry = registry.by_path(hello.path) or registry.by_subprotocol(hello.subprotocols)
+        entry = self._asked_for(hello)
         dialect = entry(surroundings) if entry else None
-        connection = Connection(next(self._numbers), dialect, surroundings, now)
+        connection = Connection(next(self._numbers), dialect, self._dialects, surroundings, now)
         client = Client(self._node, connection, socket, hello.address, self._performs, self._ended)
         self.clients[connection.number] = client
         self._empty.clear()
         return client
+
+    def _asked_for(self, hello: Hello) -> registry.Entry | None:
+        by_path = registry.by_path(hello.path, self._dialects)
+        return by_path or registry.by_subprotocol(hello.subprotocols, self._dialects)
 
     def tell_all(self, event: Event) -> None:
         for client in list(self.clients.values()):
@@ -82,7 +89,7 @@ class Endpoint:
             self._count()
 
     def _count(self) -> None:
-        metrics, dialects = self._node.metrics, dict.fromkeys((entry.name for entry in registry.DIALECTS), 0)
+        metrics, dialects = self._node.metrics, dict.fromkeys((entry.name for entry in self._dialects), 0)
         for client in self.clients.values():
             if client.connection.dialect is not None:
                 dialects[client.connection.dialect.name] += 1

@@ -1,4 +1,7 @@
-"""Every dialect this edge speaks, in one table. A new one is a module, a line here, its vectors and its page."""
+"""Every dialect this edge speaks, in one table. A new one is a module, a line here, its vectors and its page.
+
+The table is a value: whoever looks something up says in which one.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -30,7 +33,9 @@ class Entry:
         return self.factory(surroundings)
 
 
-DIALECTS: tuple[Entry, ...] = (
+Dialects = tuple[Entry, ...]
+
+DIALECTS: Dialects = (
     Entry("ourchat-v0", "/ws/ourchat-v0", "ourchat.v0", OurChatV0),
     Entry("ourchat-v1", "/ws/ourchat-v1", "ourchat.v1", OurChatV1),
     Entry("ourchat-v2", "/ws/ourchat-v2", "ourchat.v2", OurChatV2),
@@ -46,17 +51,17 @@ class NotSpoken(Exception):
     """The first frame is in no dialect that this edge speaks; the text says so (a close reason, under 124 bytes)."""
 
 
-def by_path(path: str) -> Entry | None:
-    return next((entry for entry in DIALECTS if entry.path == path), None)
+def by_path(path: str, dialects: Dialects) -> Entry | None:
+    return next((entry for entry in dialects if entry.path == path), None)
 
 
-def by_subprotocol(offered: Iterable[str]) -> Entry | None:
+def by_subprotocol(offered: Iterable[str], dialects: Dialects) -> Entry | None:
     """The first of the offered subprotocols that is one of ours."""
-    ours = {entry.subprotocol: entry for entry in DIALECTS}
+    ours = {entry.subprotocol: entry for entry in dialects}
     return next((ours[name] for name in offered if name in ours), None)
 
 
-def detect(frame: Frame, dialects: tuple[Entry, ...] = DIALECTS) -> Entry:
+def detect(frame: Frame, dialects: Dialects) -> Entry:
     """The dialect of a connection's first frame. Raises NotSpoken."""
     if isinstance(frame, Binary):
         raise NotSpoken("a text frame must come first")

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.edge.app import Edge
-from services.edge.dialects import registry
+from services.edge.dialects.registry import DIALECTS, Dialects
 from shared.contract.ids import AccountId, NodeId
 from shared.settings import Settings
 from tests.servers import NatsServer, ValkeyServer
@@ -20,15 +20,9 @@ from tests.services.edge.neighbours import Auth, MessageService, Session
 from tests.services.edge.world import World
 
 
-@pytest.fixture(autouse=True)
-def _lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every edge of these tests speaks the dialect of tests, too."""
-    monkeypatch.setattr(registry, "DIALECTS", (*registry.DIALECTS, ENTRY))
-
-
 @dataclass
 class Town:
-    """Edges and their neighbours, all running."""
+    """Edges and their neighbours, all running; every edge speaks the dialect of tests, too."""
 
     nats: NatsServer
     valkey: ValkeyServer
@@ -38,6 +32,7 @@ class Town:
     message: MessageService
     stack: AsyncExitStack
     edges: list[Edge] = field(default_factory=list)
+    dialects: Dialects = (*DIALECTS, ENTRY)
 
     async def edge(self, **settings: Any) -> Edge:
         """One more, with these settings of the section `edge`."""
@@ -48,7 +43,7 @@ class Town:
             edge={"drain_seconds": 0.2, **settings},
             limits=limits,
         )
-        edge = Edge(made, CollectorRegistry())
+        edge = Edge(made, CollectorRegistry(), self.dialects)
         await edge.bus.start()
         running = asyncio.create_task(edge.run(), name="edge")
         self.stack.push_async_callback(_end, edge, running)

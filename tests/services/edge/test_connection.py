@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from services.edge.connection import NOT_LOGGED_IN, TOO_FAST, Connection, Hangup, Phase, Refusal, Withheld
 from services.edge.dialects.base import Request, Surroundings
+from services.edge.dialects.registry import DIALECTS
 from services.edge.rates import Bucket
 from services.edge.requests import Binary, Frame, PostMessage
 from shared.contract.auth import Authenticated, IdentifierKind, Login, Revocation
@@ -23,7 +24,7 @@ ENTERED = Authenticated(
 
 def connection(limits: Limits | None = None, *, logged_in: bool = True) -> Connection:
     surroundings = Surroundings(limits or Limits(rates=False), "http://chat.example")
-    made = Connection(5, Lines(surroundings), surroundings, NOW)
+    made = Connection(5, Lines(surroundings), DIALECTS, surroundings, NOW)
     if logged_in:
         made.enter(ENTERED, Bucket(1e9, 1e9, NOW))
     return made
@@ -181,7 +182,7 @@ def test_the_connections_of_an_account_share_its_rate() -> None:
 )
 def test_what_is_in_no_dialect_closes(first_frame: Frame, code: int) -> None:
     surroundings = Surroundings(Limits(), "http://chat.example")
-    each = Connection(1, None, surroundings, NOW)
+    each = Connection(1, None, DIALECTS, surroundings, NOW)
     with pytest.raises(Hangup) as caught:
         each.receive(first_frame, NOW)
     assert caught.value.code == code
@@ -190,7 +191,7 @@ def test_what_is_in_no_dialect_closes(first_frame: Frame, code: int) -> None:
 
 def test_the_dialect_is_told_from_the_first_frame() -> None:
     surroundings = Surroundings(Limits(), "http://chat.example")
-    each = Connection(1, None, surroundings, NOW)
+    each = Connection(1, None, DIALECTS, surroundings, NOW)
     each.receive(b'{"code": 12}', NOW)
     assert each.dialect is not None
     assert each.dialect.name == "ourchat-v2"

@@ -70,23 +70,23 @@ def test_the_first_frame_tells_the_dialect(frame: Any, name: str | None) -> None
 def test_what_is_not_spoken_here_is_said_so(frame: Any, name: str | None) -> None:
     known = {entry.name: entry for entry in DIALECTS}
     if name in known:
-        assert detect(sent(frame)) is known[name]
+        assert detect(sent(frame), DIALECTS) is known[name]
         return
     with pytest.raises(NotSpoken) as refused:
-        detect(sent(frame))
+        detect(sent(frame), DIALECTS)
     assert 0 < len(str(refused.value).encode()) < 124
     assert name is None or f"{name} is not spoken here" == str(refused.value)
 
 
 def test_a_binary_frame_begins_no_conversation() -> None:
     with pytest.raises(NotSpoken):
-        detect(Binary(b'{"code": 12}'))
+        detect(Binary(b'{"code": 12}'), DIALECTS)
 
 
 @given(st.binary())
 def test_any_bytes_are_detected_or_not_spoken(frame: bytes) -> None:
     try:
-        entry = detect(frame)
+        entry = detect(frame, DIALECTS)
     except NotSpoken:
         return
     assert entry in DIALECTS
@@ -105,19 +105,21 @@ def test_a_new_dialect_brings_its_own_rule_which_comes_after_the_settled_ones() 
 
 @pytest.mark.parametrize("entry", DIALECTS, ids=lambda entry: entry.name)
 def test_each_dialect_has_a_path_and_a_subprotocol_of_its_own(entry: Entry) -> None:
-    assert by_path(entry.path) is entry
-    assert by_subprotocol(["chat", entry.subprotocol, "more"]) is entry
+    assert by_path(entry.path, DIALECTS) is entry
+    assert by_subprotocol(["chat", entry.subprotocol, "more"], DIALECTS) is entry
     assert connect(entry).name == entry.name
 
 
 def test_v2_is_where_its_clients_look_for_it() -> None:
-    v2 = by_path("/ws/ourchat-v2")
+    v2 = by_path("/ws/ourchat-v2", DIALECTS)
     assert v2 is not None
-    assert by_subprotocol(["ourchat.v2"]) is v2
+    assert by_subprotocol(["ourchat.v2"], DIALECTS) is v2
 
 
 def test_other_paths_and_subprotocols_are_nobodys() -> None:
-    assert all(by_path(path) is None for path in (*UNDECIDED_PATHS, "", "/ws/", "/ws/ourchat-v2/", "/ourchat-v2"))
-    assert by_subprotocol([]) is None
-    assert by_subprotocol(["chat", "OURCHAT.V2"]) is None
+    assert all(
+        by_path(path, DIALECTS) is None for path in (*UNDECIDED_PATHS, "", "/ws/", "/ws/ourchat-v2/", "/ourchat-v2")
+    )
+    assert by_subprotocol([], DIALECTS) is None
+    assert by_subprotocol(["chat", "OURCHAT.V2"], DIALECTS) is None
     assert UNDECIDED_PATHS == ("/", "/ws")

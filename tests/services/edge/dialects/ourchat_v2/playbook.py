@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.edge.dialects.base import Dialect, Push, Shown
-from services.edge.dialects.registry import by_path
+from services.edge.dialects.registry import DIALECTS, by_path
 from services.edge.requests import Answer, ChatAppeared, Frame, MaintenanceChanged, OwnMessage
 from shared.contract.auth import Authenticated
 from shared.contract.errors import ErrorCode, Failure
@@ -29,7 +29,7 @@ class Seen:
 
 class Playbook:
     def __init__(self) -> None:
-        entry = by_path("/ws/ourchat-v2")
+        entry = by_path("/ws/ourchat-v2", DIALECTS)
         assert entry is not None
         self.dialect: Dialect = connect(entry)
         self.now = 100.0

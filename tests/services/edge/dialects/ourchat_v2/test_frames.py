@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.edge.dialects.base import DecodeError, Dialect, Request, Shown
-from services.edge.dialects.registry import by_path
+from services.edge.dialects.registry import DIALECTS, by_path
 from services.edge.requests import PostMessage
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
@@ -23,7 +23,7 @@ SEGMENTS = st.lists(TEXTS.map(Text) | st.integers(0, 2**53 - 1).map(Emoji), min_
 
 
 def connection() -> Dialect:
-    entry = by_path("/ws/ourchat-v2")
+    entry = by_path("/ws/ourchat-v2", DIALECTS)
     assert entry is not None
     dialect = connect(entry)
     log_in(dialect, ME)

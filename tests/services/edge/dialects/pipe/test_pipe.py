@@ -6,7 +6,7 @@ from services.edge.dialects.base import DecodeError, Request
 from services.edge.dialects.detection import PIPE_COMMANDS
 from services.edge.dialects.pipe import Pipe
 from services.edge.dialects.pipe.decode import READERS
-from services.edge.dialects.registry import by_path
+from services.edge.dialects.registry import DIALECTS, by_path
 from services.edge.requests import Binary
 from shared.contract.auth import Authenticated
 from shared.contract.errors import ErrorCode, Failure
@@ -17,7 +17,7 @@ ME, OTHER = AccountId(12), AccountId(34)
 
 
 def connection(account: AccountId = NOBODY) -> Pipe:
-    entry = by_path("/ws/pipe")
+    entry = by_path("/ws/pipe", DIALECTS)
     assert entry is not None
     pipe = connect(entry)
     assert isinstance(pipe, Pipe)
