@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from services.cli.options import read_settings, settings_options
+from services.cli.options import Refusal, read_settings, settings_options
 
 _VERSION = distribution_version("dragoman")
 _SETTING_OF = {
@@ -107,6 +107,26 @@ def migrate(file: Path | None, assignments: tuple[str, ...], data: Path | None, 
     settings, sources = read_settings(file, assignments, _flags(data=data))
     speak_plainly()
     migrate_all(settings, sources, what or ("auth", "session", "message", "streams"))
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--nats", default="nats://nats:4222", show_default=True, help="How the processes reach NATS.")
+@click.option("--valkey", default="valkey:6379", show_default=True, help="How they reach Valkey, host:port.")
+@click.option("--postgres", default="postgres:5432", show_default=True, help="How they reach PostgreSQL, host:port.")
+@click.option("--database", default="dragoman", show_default=True, help="Name of the PostgreSQL database.")
+def secrets(directory: Path, nats: str, valkey: str, postgres: str, database: str) -> None:
+    """Make the passwords of an installation: settings for each process, users for each server, under DIRECTORY.
+
+    Safe to repeat: what was issued before stays.
+    """
+    from services.cli.secrets import Addresses, issue
+
+    try:
+        issue(directory, Addresses(nats, valkey, postgres, database))
+    except OSError as error:
+        raise Refusal(f"the directory {directory} cannot be written: {error.strerror}") from error
+    click.echo(f"secrets: up to date in {directory}")
 
 
 @main.group()

@@ -28,16 +28,23 @@ def configuration(port: int, store: Path, passwords: Mapping[str, str]) -> bytes
         "ping_interval": "2s",
         "ping_max": 2,
         "jetstream": {"store_dir": str(store), "sync_interval": "always", "max_file_store": 2**30},
-        "authorization": {
-            "timeout": 10,
-            "users": [{"user": user, "password": passwords[user], "permissions": _permissions(user)} for user in USERS],
-        },
+        "authorization": _authorization(passwords),
     }
-    return json.dumps(settings, indent=2, ensure_ascii=False).encode()
+    return _encoded(settings)
+
+
+def access(passwords: Mapping[str, str]) -> bytes:
+    """Only who may connect and what each may do: a file for `include` in another server's configuration."""
+    return _encoded({"authorization": _authorization(passwords)})
 
 
 def command(config: Path) -> list[str]:
     return [str(Path(sysconfig.get_path("scripts")) / "nats-server"), "--config", str(config)]
+
+
+def _authorization(passwords: Mapping[str, str]) -> dict[str, Any]:
+    users = [{"user": user, "password": passwords[user], "permissions": _permissions(user)} for user in USERS]
+    return {"timeout": 10, "users": users}
 
 
 def _permissions(user: str) -> dict[str, Any]:
@@ -51,3 +58,7 @@ def _setup_grants() -> tuple[list[str], list[str]]:
     ]
     publish += [f"$JS.API.CONSUMER.{verb}.{STREAM}.>" for verb in ("CREATE", "DURABLE.CREATE", "INFO")]
     return publish, [f"inbox.{SETUP}.>"]
+
+
+def _encoded(settings: Mapping[str, Any]) -> bytes:
+    return json.dumps(settings, indent=2, ensure_ascii=False).encode()

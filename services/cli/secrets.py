@@ -1,0 +1,121 @@
+"""What an installation keeps secret, made once: for each process its settings, for each server who may do what.
+
+DIR/issued.json                  all passwords, for the next time
+DIR/nats/users.conf              to `include` in nats-server's configuration
+DIR/valkey/users.acl             Valkey's `aclfile`
+DIR/postgres/password            of the database's superuser
+DIR/postgres/roles.sql           to be run once in the new database
+DIR/<process>/dragoman.toml      for `--config`: auth, session, message, edge, migrate, admin
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from services.cli.embedded import nats, valkey
+from services.cli.embedded.credentials import Credentials, generate, write_private
+
+_STORES = ("auth", "session", "message")
+_MIGRATE = "migrate"
+_SUPERUSER = "postgres"
+_NATS_USERS = {"auth": "auth", "session": "session", "message": "message", "edge": "edge", "admin": "admin",
+               _MIGRATE: nats.SETUP}  # fmt: skip
+"""By process."""
+PLACES = ("nats", "valkey", "postgres", *_NATS_USERS)
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Of the servers: `nats` one URL or several joined by commas, the others host:port; `database` is its name."""
+
+    nats: str
+    valkey: str
+    postgres: str
+    database: str
+
+
+class Issued(msgspec.Struct, frozen=True):
+    """Passwords by user name, of each server."""
+
+    nats: dict[str, str]
+    valkey: dict[str, str]
+    postgres: dict[str, str]
+
+
+def issue(directory: Path, addresses: Addresses) -> None:
+    """Write all files anew; passwords that were issued before stay. Raises OSError, msgspec.DecodeError."""
+    issued = _load_or_make(directory / "issued.json")
+    for place, files in _files(issued, addresses).items():
+        (directory / place).mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, content in files.items():
+            write_private(directory / place / name, content)
+
+
+def _load_or_make(file: Path) -> Issued:
+    known = msgspec.json.decode(file.read_bytes(), type=Issued) if file.exists() else Issued({}, {}, {})
+    made = generate(Credentials(known.nats, known.valkey))
+    roles = (_SUPERUSER, _MIGRATE, *_STORES)
+    postgres = {role: known.postgres.get(role) or secrets.token_hex(24) for role in roles}
+    issued = Issued(made.nats, made.valkey, postgres)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(file, msgspec.json.format(msgspec.json.encode(issued)))
+    return issued
+
+
+def _files(issued: Issued, addresses: Addresses) -> dict[str, dict[str, bytes]]:
+    servers = {
+        "nats": {"users.conf": nats.access(issued.nats)},
+        "valkey": {"users.acl": valkey.access(issued.valkey)},
+        "postgres": {"password": issued.postgres[_SUPERUSER].encode(), "roles.sql": _roles(issued.postgres)},
+    }
+    return servers | {
+        process: {"dragoman.toml": _toml(_settings(process, issued, addresses))} for process in _NATS_USERS
+    }
+
+
+def _settings(process: str, issued: Issued, addresses: Addresses) -> dict[str, dict[str, str]]:
+    """By section. Each process gets its own users' passwords and no other's."""
+    user = _NATS_USERS[process]
+    settings = {"nats": {"url": addresses.nats, "user": user, "password": issued.nats[user]}}
+    if process in valkey.GRANTS:
+        password = issued.valkey[process]
+        settings["redis"] = {"url": f"redis://{process}:{password}@{addresses.valkey}/0"}
+    if process in issued.postgres:
+        password = issued.postgres[process]
+        url = f"postgresql://{process}:{password}@{addresses.postgres}/{addresses.database}"
+        settings["database"] = {"url": url}
+    return settings
+
+
+def _toml(settings: Mapping[str, Mapping[str, str]]) -> bytes:
+    """A JSON string is a TOML string."""
+    lines: list[str] = []
+    for section, values in settings.items():
+        lines += [
+            f"[{section}]",
+            *(f"{name} = {msgspec.json.encode(value).decode()}" for name, value in values.items()),
+        ]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _roles(passwords: Mapping[str, str]) -> bytes:
+    """One schema for each service: `migrate` makes its tables, the service may only read and write them."""
+    lines = ["REVOKE ALL ON SCHEMA public FROM PUBLIC;", _role(_MIGRATE, passwords[_MIGRATE])]
+    for name in _STORES:
+        lines += [
+            _role(name, passwords[name]),
+            f"CREATE SCHEMA {name} AUTHORIZATION {_MIGRATE};",
+            f"GRANT USAGE ON SCHEMA {name} TO {name};",
+            *(
+                f"ALTER DEFAULT PRIVILEGES FOR ROLE {_MIGRATE} IN SCHEMA {name} GRANT {rights} TO {name};"
+                for rights in ("SELECT, INSERT, UPDATE, DELETE ON TABLES", "USAGE, SELECT ON SEQUENCES")
+            ),
+        ]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _role(name: str, password: str) -> str:
+    return f"CREATE ROLE {name} LOGIN PASSWORD '{password}';"

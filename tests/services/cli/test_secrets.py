@@ -1,0 +1,71 @@
+"""The files of an installation: each process gets its own, servers know them all."""
+
+import stat
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from services.cli.secrets import PLACES, Addresses, issue
+from shared.settings import load
+
+ADDRESSES = Addresses("nats://nats:4222", "valkey:6379", "db:5432", "chat")
+
+
+def test_each_process_gets_settings_that_load(tmp_path: Path) -> None:
+    issue(tmp_path, ADDRESSES)
+    for process in ("auth", "session", "message", "edge", "migrate", "admin"):
+        settings, _ = load(tmp_path / process / "dragoman.toml", {})
+        assert settings.nats.url == "nats://nats:4222"
+        assert settings.nats.password.get_secret_value()
+    message, _ = load(tmp_path / "message" / "dragoman.toml", {})
+    assert "@db:5432/chat" in message.database_url("message")
+    assert "@valkey:6379/0" in message.redis.url.get_secret_value()
+
+
+def test_no_process_is_told_anothers_password(tmp_path: Path) -> None:
+    issue(tmp_path, ADDRESSES)
+    passwords = {
+        process: tomllib.loads((tmp_path / process / "dragoman.toml").read_text())["nats"]["password"]
+        for process in ("auth", "session", "message", "edge", "migrate", "admin")
+    }
+    assert len(set(passwords.values())) == len(passwords)
+    for process in passwords:
+        text = (tmp_path / process / "dragoman.toml").read_text()
+        assert [other for other, password in passwords.items() if password in text] == [process]
+
+
+def test_an_edge_has_no_database(tmp_path: Path) -> None:
+    issue(tmp_path, ADDRESSES)
+    assert "database" not in tomllib.loads((tmp_path / "edge" / "dragoman.toml").read_text())
+
+
+def test_what_was_issued_stays(tmp_path: Path) -> None:
+    def contents() -> dict[Path, bytes]:
+        return {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+
+    issue(tmp_path, ADDRESSES)
+    first = contents()
+    issue(tmp_path, ADDRESSES)
+    assert contents() == first
+    assert {file.parent.name for file in first if file.parent != tmp_path} == set(PLACES)
+
+
+def test_files_are_their_owners_alone(tmp_path: Path) -> None:
+    issue(tmp_path, ADDRESSES)
+    assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.rglob("*") if file.is_file()} == {0o600}
+
+
+def test_two_installations_share_nothing(tmp_path: Path) -> None:
+    issue(tmp_path / "one", ADDRESSES)
+    issue(tmp_path / "two", ADDRESSES)
+    assert (tmp_path / "one/nats/users.conf").read_bytes() != (tmp_path / "two/nats/users.conf").read_bytes()
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    command = [sys.executable, "-m", "services.cli.main", "secrets", str(tmp_path / "file" / "below")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "cannot be written" in result.stderr
+    assert "Traceback" not in result.stderr
