@@ -8,7 +8,7 @@ A vector is one of
 
 Canonical values are `{"Type": {fields}}`. A frame is text, or JSON where the dialect's frames are. `given` says what
 came before; `shown` vectors are printed in docs/protocols. `lacks` names the commands and events a dialect has no
-words for.
+words for; by the `separator` clients split a frame of text into fields (none where frames are JSON).
 """
 
 import json
@@ -81,6 +81,7 @@ class Vectors(msgspec.Struct, forbid_unknown_fields=True):
     dialect: str
     lacks: list[str]
     vectors: list[Vector]
+    separator: str = ""
 
 
 def path_of(dialect: str) -> Path:

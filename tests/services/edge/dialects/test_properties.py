@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.edge.dialects.base import DecodeError, Dialect, Request, Shown
-from services.edge.dialects.registry import DIALECTS, Entry
+from services.edge.dialects.registry import Entry
 from services.edge.requests import Binary, Frame, PostMessage
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NOBODY, AccountId, ChatId, MessageId, Nonce
@@ -18,13 +18,14 @@ from shared.settings import Limits
 from tests import vectors
 from tests.services.edge.dialects.driving import LONG_AFTER, connect, log_in
 from tests.services.edge.dialects.driving import given as as_given
+from tests.services.edge.dialects.spoken import SPOKEN
 from tests.vectors import COMMANDS, EVENTS, Vector, canonical, wire
 
 ME = AccountId(12)
 CHAT = ChatId(5)
 LIMITS = Limits()
 
-each_dialect = pytest.mark.parametrize("entry", DIALECTS, ids=lambda entry: entry.name)
+each_dialect = pytest.mark.parametrize("entry", SPOKEN, ids=lambda entry: entry.name)
 
 
 def connections(entry: Entry) -> tuple[Dialect, Dialect]:

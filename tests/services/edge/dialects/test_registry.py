@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.edge.dialects import detection
+from services.edge.dialects.detection import Opening
 from services.edge.dialects.registry import (
     DIALECTS,
     UNDECIDED_PATHS,
@@ -19,6 +20,7 @@ from services.edge.dialects.registry import (
 )
 from services.edge.requests import Binary
 from tests.services.edge.dialects.driving import connect
+from tests.services.edge.dialects.spoken import SPOKEN
 
 OPENINGS: list[tuple[Any, str | None]] = [
     ({"code": 0, "data": {"cid": 1, "sender_id": "1", "msg": "x"}}, "ourchat-v0"),
@@ -93,20 +95,22 @@ def test_any_bytes_are_detected_or_not_spoken(frame: bytes) -> None:
 
 
 def test_a_new_dialect_brings_its_own_rule_which_comes_after_the_settled_ones() -> None:
-    shouting = Entry(
-        "shouting", "/ws/shouting", "shouting", DIALECTS[0].factory, lambda opening: opening.text.isupper()
-    )
-    dialects = (shouting, *DIALECTS)
-    assert detect(b"HELLO", dialects) is shouting
+    def greedy(opening: Opening) -> bool:
+        return "code" in opening.text or opening.text.startswith("login")
+
+    newcomer = Entry("newcomer", "/ws/newcomer", "newcomer", DIALECTS[0].factory, greedy)
+    dialects = (newcomer, *DIALECTS)
+    assert detect(b"login 12 orange", dialects) is newcomer
     assert detect(b'{"code": 12}', dialects).name == "ourchat-v2"
+    assert detect(b"login|ann|orange", dialects).name == "pipe"
     with pytest.raises(NotSpoken):
         detect(b"hello", dialects)
 
 
-@pytest.mark.parametrize("entry", DIALECTS, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", SPOKEN, ids=lambda entry: entry.name)
 def test_each_dialect_has_a_path_and_a_subprotocol_of_its_own(entry: Entry) -> None:
-    assert by_path(entry.path, DIALECTS) is entry
-    assert by_subprotocol(["chat", entry.subprotocol, "more"], DIALECTS) is entry
+    assert by_path(entry.path, SPOKEN) is entry
+    assert by_subprotocol(["chat", entry.subprotocol, "more"], SPOKEN) is entry
     assert connect(entry).name == entry.name
 
 
