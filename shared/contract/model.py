@@ -19,13 +19,15 @@ class Emoji(msgspec.Struct, tag="e", array_like=True, frozen=True):
 
 
 class Media(msgspec.Struct, array_like=True, frozen=True):
-    """A stored file. `id` is the last part of its address (128 random bits, hex); `size` in bytes."""
+    """A stored file. `id` is the last part of its address (128 random bits, hex); `size` in bytes; `packages`: in how
+    many binary frames its uploader sent it, 0 if it did not come so."""
 
     id: str
     name: str
     size: int
     sha256: str
     mime: str
+    packages: int = 0
 
 
 class Image(msgspec.Struct, tag="i", array_like=True, frozen=True):

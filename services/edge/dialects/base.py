@@ -55,6 +55,8 @@ class Surroundings:
     """`http(s)://host[:port]` of addresses that this connection's client can fetch."""
     query: str = ""
     """Of the address it dialled, as it was sent."""
+    binary: bool = True
+    """Whether binary frames can be sent to it, and come from it."""
 
 
 class Dialect(ABC):
