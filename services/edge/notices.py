@@ -7,7 +7,7 @@ import msgspec
 from services.edge.endpoint import Endpoint
 from services.edge.entrance import Entrance
 from services.edge.node import Node
-from services.edge.telling import tell
+from services.edge.telling import tell, tell_put_in
 from services.edge.watch import Watcher
 from shared.contract import subjects
 from shared.contract.edge import (
@@ -46,6 +46,7 @@ class Notices:
         match notice:
             case ChatCreated():
                 self._node.chats.created(notice)
+                tell_put_in(self._node, notice)
             case MembershipChanged():
                 self._node.chats.changed(notice)
             case Revoked():

@@ -9,6 +9,7 @@ from services.edge.node import Node
 from services.edge.requests import Event
 from shared.contract import subjects
 from shared.contract.edge import (
+    ChatCreated,
     ChatRenamed,
     FriendshipAnswered,
     FriendshipRequested,
@@ -40,13 +41,23 @@ def tell(node: Node, notify: Notify, event: Social) -> None:
         own.face = Face(event.profile.nickname, event.profile.uuid)
     kept = event.kept if isinstance(event, FriendshipAnswered | MembershipAnswered) else {}
     for account in _audience(node, notify, event):
-        resident = node.residents.get(account)
-        if resident is None:
-            continue
-        resident.tell(event)
-        shown = any(recipient.is_told_requests for recipient in resident.recipients)
-        if shown and account in kept:
-            node.tasks.start(_drop(node, account, [kept[account]]), "drop kept")
+        _tell_one(node, account, event, kept.get(account))
+
+
+def tell_put_in(node: Node, created: ChatCreated) -> None:
+    """Those who were put into a new group, each of itself."""
+    for account, number in created.kept.items():
+        _tell_one(node, account, MembershipAnswered(created.chat, created.name, account, accepted=True), number)
+
+
+def _tell_one(node: Node, account: AccountId, event: Social, number: int | None) -> None:
+    """`number`: by which it is kept, until it has been shown."""
+    resident = node.residents.get(account)
+    if resident is None:
+        return
+    resident.tell(event)
+    if number is not None and any(recipient.is_told_requests for recipient in resident.recipients):
+        node.tasks.start(_drop(node, account, [number]), "drop kept")
 
 
 def _audience(node: Node, notify: Notify, event: Social) -> Iterable[AccountId]:

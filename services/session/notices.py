@@ -37,8 +37,8 @@ _log = log(__name__)
 
 _PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0)
 _WAITING_CHATS = 10_000
-_PAGE = 15_000
-"""Recipients of one message on the bus: below 512 KiB, though each may be named twice, once with a number."""
+_PAGE = 12_000
+"""Recipients of one message on the bus: below 512 KiB, though each may be named three times, once with a number."""
 
 Notice = (
     ChatCreated
@@ -175,9 +175,9 @@ def _addressed(notice: Notice, page: list[AccountId] | None) -> Notice:
     """A notice names only those it goes to, as new members or as those it is kept for."""
     if page is None:
         return notice
+    if not isinstance(notice, ChatCreated | FriendshipAnswered | MembershipAnswered):
+        return notice
+    kept = {account: number for account in page if (number := notice.kept.get(account)) is not None}
     if isinstance(notice, ChatCreated):
-        return msgspec.structs.replace(notice, members=page)
-    if isinstance(notice, FriendshipAnswered | MembershipAnswered):
-        kept = {account: number for account in page if (number := notice.kept.get(account)) is not None}
-        return msgspec.structs.replace(notice, kept=kept)
-    return notice
+        return msgspec.structs.replace(notice, members=page, kept=kept)
+    return msgspec.structs.replace(notice, kept=kept)

@@ -45,11 +45,16 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
 
 class ChatCreated(msgspec.Struct, tag="chat_created", frozen=True):
+    """`kept`: of those who were put into a group, the numbers by which that is kept for them (a MembershipAnswered
+    each), to be dropped once it has been shown."""
+
     chat: ChatId
     by: AccountId
     members: list[AccountId]
     """The ones on this node (or all, when presence is unknown)."""
     version: int = 1
+    name: str = ""
+    kept: dict[AccountId, int] = {}
 
 
 class MembershipChanged(msgspec.Struct, tag="membership_changed", frozen=True):

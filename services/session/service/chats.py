@@ -48,9 +48,9 @@ class Chats:
     async def create_chat(self, request: CreateChat) -> ChatView:
         members = domain.new_chat(request, self._limits)
         make = partial(chats.add_chat, request=request, members=members, limits=self._limits, now=now_ms())
-        chat = await self._database.write(make)
+        chat, kept = await self._database.write(make)
         self._metrics.chats.inc()
-        created = ChatCreated(chat.id, request.actor, members, chat.version)
+        created = ChatCreated(chat.id, request.actor, members, chat.version, chat.name, kept)
         await self._notices.announce({chat.id: chat.version}, [Told(created, members)])
         return ChatView(chat, members[: self._limits.members_listed])
 

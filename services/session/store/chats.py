@@ -1,12 +1,14 @@
 """Chats and who is in them."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from services.session.domain import LOBBY, LOBBY_NAME, check_count, check_runs, default_name, not_yours
 from services.session.store.friends import friends_of
 from services.session.store.joining import groups_of, lock_group
+from services.session.store.kept import keep_entrances
 from services.session.store.rows import (
     CHAT,
     LIVE,
@@ -40,6 +42,13 @@ from shared.settings import Limits
 _LAST = 2**63 - 1
 
 
+class Founded(NamedTuple):
+    """A new group; `kept`: the numbers of the notices to those who were put into it."""
+
+    chat: Chat
+    kept: dict[AccountId, int]
+
+
 def add_lobby(connection: sa.Connection, now: int) -> None:
     """Idempotent. Everybody may join it and nobody owns it."""
     values = _blank(LOBBY_NAME, NOBODY, now) | {"id": LOBBY, "join_policy": JoinPolicy.OPEN}
@@ -48,7 +57,7 @@ def add_lobby(connection: sa.Connection, now: int) -> None:
 
 def add_chat(
     connection: sa.Connection, request: CreateChat, members: Sequence[AccountId], limits: Limits, now: int
-) -> Chat:
+) -> Founded:
     """A new chat of these members, the owner first. Raises Refused when one is missing or the owner has too many."""
     nicknames = require_living(connection, members, "members")
     check_count(groups_of(connection, request.actor), limits)
@@ -58,7 +67,8 @@ def add_chat(
         "avatar": request.avatar,
         "avatar_hash": request.avatar_hash,
     }
-    return _make(connection, values, [Role.OWNER] + [Role.MEMBER] * (len(members) - 1), members, now)
+    made = _make(connection, values, [Role.OWNER] + [Role.MEMBER] * (len(members) - 1), members, now)
+    return Founded(made, keep_entrances(connection, members[1:], made, now))
 
 
 def find_private(connection: sa.Connection, pair: Pair) -> ChatId | None:

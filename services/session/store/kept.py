@@ -1,6 +1,7 @@
-"""Notices that are kept until a dialect has shown them: answers to requests, and new members of one's groups."""
+"""Notices that are kept until a dialect has shown them: answers to requests, new members of one's groups, groups that
+one was put into."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -10,8 +11,10 @@ from services.session.store.rows import slices
 from services.session.tables import kept
 from shared.contract.edge import FriendshipAnswered, MembershipAnswered
 from shared.contract.ids import AccountId
+from shared.contract.model import Chat
 from shared.contract.session import Kept
 
+Answer = FriendshipAnswered | MembershipAnswered
 Answered = TypeVar("Answered", FriendshipAnswered, MembershipAnswered)
 
 _MOST = 1_000
@@ -20,14 +23,28 @@ _KEPT_MS = 90 * 24 * 3600 * 1000
 
 
 def keep(connection: sa.Connection, accounts: Sequence[AccountId], notice: Answered, now: int) -> Answered:
-    """The notice with the numbers by which it is kept. What is too old, or too much, is forgotten."""
-    body, numbers = msgspec.msgpack.encode(notice), dict[AccountId, int]()
-    for some in slices(accounts):
-        rows = [{"account": account, "notice": body, "created": now} for account in some]
+    """The notice with the numbers by which it is kept."""
+    return msgspec.structs.replace(notice, kept=_keep(connection, dict.fromkeys(accounts, notice), now))
+
+
+def keep_entrances(
+    connection: sa.Connection, accounts: Iterable[AccountId], group: Chat, now: int
+) -> dict[AccountId, int]:
+    """For each of them, that it was put into the group; by which numbers."""
+    entered = {account: MembershipAnswered(group.id, group.name, account, accepted=True) for account in accounts}
+    return _keep(connection, entered, now)
+
+
+def _keep(connection: sa.Connection, notices: Mapping[AccountId, Answer], now: int) -> dict[AccountId, int]:
+    """What is too old, or too much, is forgotten."""
+    numbers: dict[AccountId, int] = {}
+    pack = msgspec.msgpack.encode
+    for some in slices(list(notices)):
+        rows = [{"account": account, "notice": pack(notices[account]), "created": now} for account in some]
         made = connection.execute(sa.insert(kept).returning(kept.c.account, kept.c.number), rows)
         numbers |= {AccountId(row.account): row.number for row in made}
         _forget_old(connection, some, now)
-    return msgspec.structs.replace(notice, kept=numbers)
+    return numbers
 
 
 def kept_for(connection: sa.Connection, account: AccountId, now: int) -> list[Kept]:

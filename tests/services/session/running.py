@@ -26,6 +26,8 @@ from shared.contract.session import (
     EraseAccount,
     GetAccount,
     GetMembership,
+    Kept,
+    ListKept,
     RequestFriendship,
 )
 from shared.contract.session import Membership as Changes
@@ -114,6 +116,13 @@ class Peers:
 
     async def view(self, account: AccountId, actor: AccountId, lists: bool = True) -> AccountView:
         return await self.edge.ask(on.GET_ACCOUNT, GetAccount(account, lists, actor))
+
+    async def kept(self, account: AccountId) -> list[Kept]:
+        return (await self.edge.ask(on.LIST_KEPT, ListKept(account))).kept
+
+    async def kept_numbers(self, account: AccountId) -> dict[AccountId, int]:
+        """As a notice names them."""
+        return dict.fromkeys([account], (await self.kept(account))[-1].number)
 
     async def erase(self, account: int) -> None:
         await self.auth.ask(on.ERASE_PROFILE, EraseAccount(AccountId(account)))

@@ -81,7 +81,8 @@ async def test_without_redis_chats_are_made_and_everybody_is_told(
         async def told() -> list[object]:
             return [one.notice for one in peers.told[on.NOTIFY_ALL]]
 
-        await eventually(told, lambda found: found == [ChatCreated(chat, ANN, [ANN, BOB], 1)])
+        created = ChatCreated(chat, ANN, [ANN, BOB], 1, "n1、n2", await peers.kept_numbers(BOB))
+        await eventually(told, lambda found: found == [created])
         assert (await get(settings, "/readyz"))[0] == 200
         valkey_server.restart()
         assert await eventually(partial(peers.version, chat), bool) == 1

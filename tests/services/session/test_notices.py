@@ -86,10 +86,10 @@ async def test_a_notice_to_whoever_is_a_member_goes_to_all_nodes(peers: Peers, t
 
 async def test_a_full_page_fits_on_the_bus() -> None:
     largest = [AccountId(2**63 - 1 - number) for number in range(notices._PAGE)]
-    created = ChatCreated(ChatId(2**63 - 1), AccountId(2**63 - 1), largest, 2**63 - 1)
+    kept = dict.fromkeys(largest, 2**63 - 1)
+    created = ChatCreated(ChatId(2**63 - 1), AccountId(2**63 - 1), largest, 2**63 - 1, "名" * 128, kept)
     assert len(pack(Notify(created, largest))) < 512 * 1024
     assert msgspec.msgpack.decode(pack(Notify(created, largest)), type=Notify).recipients == largest
-    kept = dict.fromkeys(largest, 2**63 - 1)
     joined = MembershipAnswered(ChatId(2**63 - 1), "名" * 128, AccountId(2**63 - 1), accepted=True, kept=kept)
     assert len(pack(Notify(joined, largest))) < 512 * 1024
 
@@ -102,6 +102,18 @@ async def test_each_node_is_told_the_numbers_of_its_own(peers: Peers, telling: N
     assert await told(peers, notify(A), 1) == [Notify(own, [AccountId(1)])]
     own = msgspec.structs.replace(joined, kept={AccountId(6): 76})
     assert await told(peers, notify(B), 1) == [Notify(own, [AccountId(6)])]
+
+
+async def test_of_a_new_chat_each_node_is_told_its_own_members_and_their_numbers(
+    peers: Peers, telling: Notices
+) -> None:
+    kept = {AccountId(number): 70 + number for number in (6, 9)}
+    members = [AccountId(number) for number in (1, 6, 9)]
+    await telling.announce({}, [Told(ChatCreated(CHAT, AccountId(1), members, 1, "g", kept), members)])
+    own = ChatCreated(CHAT, AccountId(1), [AccountId(6)], 1, "g", {AccountId(6): 76})
+    assert await told(peers, notify(B), 1) == [Notify(own, [AccountId(6)])]
+    own = ChatCreated(CHAT, AccountId(1), [AccountId(1)], 1, "g", {})
+    assert await told(peers, notify(A), 1) == [Notify(own, [AccountId(1)])]
 
 
 async def test_when_presence_is_unknown_all_numbers_are_told(

@@ -61,7 +61,7 @@ class World:
         """Made and owned by the first."""
         request = CreateChat(members=list(members), name=name, join_policy=join_policy, actor=members[0])
         make = partial(chats.add_chat, request=request, members=members, limits=self.limits, now=self.now)
-        return await self.database.write(make)
+        return (await self.database.write(make)).chat
 
     async def befriend(self, one: AccountId, other: AccountId) -> None:
         rows = [{"account": a, "friend": b, "created": self.now} for a, b in ((one, other), (other, one))]

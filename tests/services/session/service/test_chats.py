@@ -44,16 +44,19 @@ async def test_a_new_chat_is_told_to_the_nodes_of_its_members(peers: Peers) -> N
     chat = (await peers.create(BOB, CEM, actor=ANN)).chat.id
     (on_a,), (on_b,) = await peers.heard(notify(A)), await peers.heard(notify(B))
     assert sorted(on_a.recipients or []) == [ANN, BOB]
-    assert on_b == Notify(ChatCreated(chat, ANN, [BOB], 1), [BOB])
+    bobs = await peers.kept_numbers(BOB)
+    assert on_b == Notify(ChatCreated(chat, ANN, [BOB], 1, "n1、n2、n3", bobs), [BOB])
     assert isinstance(on_a.notice, ChatCreated)
-    assert on_a.notice.members == on_a.recipients
+    assert (on_a.notice.members, on_a.notice.kept) == (on_a.recipients, bobs)
+    assert len(await peers.kept_numbers(CEM)) == 1
     assert peers.told[on.NOTIFY_ALL] == []
 
 
 async def test_when_presence_is_unknown_all_nodes_are_told(peers: Peers, valkey_server: ValkeyServer) -> None:
     valkey_server.flush()
     chat = (await peers.create(BOB, actor=ANN)).chat.id
-    assert await peers.heard(on.NOTIFY_ALL) == [Notify(ChatCreated(chat, ANN, [ANN, BOB], 1), [ANN, BOB])]
+    created = ChatCreated(chat, ANN, [ANN, BOB], 1, "n1、n2", await peers.kept_numbers(BOB))
+    assert await peers.heard(on.NOTIFY_ALL) == [Notify(created, [ANN, BOB])]
 
 
 async def test_no_more_members_are_listed_than_the_limit_allows(peers: Peers) -> None:

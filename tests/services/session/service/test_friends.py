@@ -12,8 +12,6 @@ from shared.contract.session import (
     Done,
     DropKept,
     EndFriendship,
-    Kept,
-    ListKept,
     ListRequests,
     PendingFriendship,
     RequestFriendship,
@@ -30,10 +28,6 @@ async def answer(peers: Peers, actor: AccountId, applicant: AccountId, accept: b
     return await peers.edge.ask(on.ANSWER_FRIENDSHIP, AnswerFriendship(applicant, accept, actor))
 
 
-async def kept(peers: Peers, account: AccountId) -> list[Kept]:
-    return (await peers.edge.ask(on.LIST_KEPT, ListKept(account))).kept
-
-
 async def test_a_request_is_told_and_listed_and_its_answer_told_to_both(peers: Peers) -> None:
     await request(peers, ANN, BOB, "it is me")
     assert await peers.heard(notify(B)) == [Notify(FriendshipRequested(ANN, BOB, "it is me"), [BOB])]
@@ -41,7 +35,7 @@ async def test_a_request_is_told_and_listed_and_its_answer_told_to_both(peers: P
     assert waiting.friendships == [PendingFriendship(ANN, "it is me")]
     await answer(peers, BOB, ANN)
     assert (await peers.view(ANN, ANN)).friends == [BOB]
-    numbers = {account: (await kept(peers, account))[0].number for account in (ANN, BOB)}
+    numbers = {account: (await peers.kept(account))[0].number for account in (ANN, BOB)}
     told = (await peers.heard(notify(B), 2))[1]
     assert told == Notify(FriendshipAnswered(ANN, BOB, accepted=True, kept={BOB: numbers[BOB]}), [BOB])
     told = (await peers.heard(notify(A), 2))[1]
@@ -51,20 +45,20 @@ async def test_a_request_is_told_and_listed_and_its_answer_told_to_both(peers: P
 async def test_a_refusal_is_told_to_the_applicant_alone(peers: Peers) -> None:
     await request(peers, ANN, BOB)
     await answer(peers, BOB, ANN, accept=False)
-    (one,) = await kept(peers, ANN)
+    (one,) = await peers.kept(ANN)
     refused = FriendshipAnswered(ANN, BOB, accepted=False, kept={ANN: one.number})
     assert (await peers.heard(notify(A), 2))[1] == Notify(refused, [ANN])
     assert len(peers.told[notify(B)]) == 1
-    assert await kept(peers, BOB) == []
+    assert await peers.kept(BOB) == []
 
 
 async def test_what_has_been_shown_is_dropped(peers: Peers) -> None:
     await peers.befriend(ANN, CEM)
     await peers.befriend(BOB, CEM)
-    first, second = await kept(peers, CEM)
+    first, second = await peers.kept(CEM)
     await peers.edge.ask(on.DROP_KEPT, DropKept([first.number, 0, 2**63], CEM))
     await peers.edge.ask(on.DROP_KEPT, DropKept([second.number], ANN))
-    assert await kept(peers, CEM) == [second]
+    assert await peers.kept(CEM) == [second]
 
 
 async def test_a_friendship_is_ended_once(peers: Peers) -> None:
@@ -82,7 +76,7 @@ async def test_lists_fit_on_the_bus(peers: Peers, monkeypatch: pytest.MonkeyPatc
     assert [one.applicant for one in waiting.friendships] == [ANN]
     for actor in (ANN, BOB):
         await answer(peers, CEM, actor)
-    assert [len(await kept(peers, account)) for account in (ANN, CEM)] == [1, 1]
+    assert [len(await peers.kept(account)) for account in (ANN, CEM)] == [1, 1]
 
 
 async def test_what_is_no_request(peers: Peers) -> None:

@@ -15,7 +15,6 @@ from shared.contract.session import (
     Done,
     EnsureProfile,
     ListChats,
-    ListKept,
     ListRequests,
     MembershipRequested,
     PendingMembership,
@@ -51,11 +50,11 @@ async def test_whoever_joins_is_a_member_before_the_reply_and_all_are_told(peers
     assert await apply(peers, CEM, chat) == MembershipRequested(joined=True, name="g")
     assert await entry(peers, CEM, chat) == ChatEntry(chat, 1, 7)
     assert await peers.version(chat) == (await peers.changes(chat)).version == 3
-    (kept,) = (await peers.edge.ask(on.LIST_KEPT, ListKept(BOB))).kept
+    kept = (await peers.kept(BOB))[-1]
     answered = MembershipAnswered(chat, "g", CEM, accepted=True, kept={BOB: kept.number})
     changed = MembershipChanged(chat, CEM, Role.MEMBER, 1, 3)
     assert (await peers.heard(notify(B), 3))[1:] == [Notify(changed, [BOB]), Notify(answered, [BOB])]
-    (own,) = (await peers.edge.ask(on.LIST_KEPT, ListKept(CEM))).kept
+    (own,) = await peers.kept(CEM)
     notice = msgspec.msgpack.decode(own.notice, type=Notice)
     assert notice == MembershipAnswered(chat, "g", CEM, accepted=True)
 
@@ -68,7 +67,7 @@ async def test_owner_and_admins_hear_of_an_application_the_applicant_of_the_answ
     waiting = await peers.edge.ask(on.LIST_REQUESTS, ListRequests(BOB))
     assert waiting.memberships == [PendingMembership(ANN, chat, "please")]
     await answer(peers, BOB, chat, ANN, accept=False)
-    (kept,) = (await peers.edge.ask(on.LIST_KEPT, ListKept(ANN))).kept
+    (kept,) = await peers.kept(ANN)
     refused = MembershipAnswered(chat, "g", ANN, accepted=False, kept={ANN: kept.number})
     assert (await peers.heard(notify(A), 3))[2] == Notify(refused, [ANN])
     assert len(peers.told[notify(B)]) == 2

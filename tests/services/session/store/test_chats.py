@@ -3,10 +3,12 @@
 import asyncio
 from functools import partial
 
+import msgspec
 import pytest
 
 from services.session.domain import LOBBY
 from services.session.store import chats, rows
+from shared.contract.edge import MembershipAnswered, Notice
 from shared.contract.errors import ErrorCode, Failure, Refused
 from shared.contract.ids import NOBODY, AccountId, ChatId
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Role
@@ -20,7 +22,7 @@ async def test_a_new_chat_is_as_it_was_asked_for(world: World) -> None:
     request = CreateChat(
         members=[BOB], name="我们俩", avatar="https://a", avatar_hash="h", join_policy=JoinPolicy.APPROVAL, actor=ANN
     )
-    made = await world.database.write(
+    made, _ = await world.database.write(
         partial(chats.add_chat, request=request, members=[ANN, BOB], limits=Limits(), now=NOW)
     )
     assert made == Chat(
@@ -31,6 +33,24 @@ async def test_a_new_chat_is_as_it_was_asked_for(world: World) -> None:
     assert (await world.changes(made.id)).members == [
         Member(ANN, Role.OWNER, 1, 1, 1), Member(BOB, Role.MEMBER, 1, 1, 1)
     ]  # fmt: skip
+
+
+async def test_who_was_put_into_a_group_is_kept_a_notice_of_it(world: World) -> None:
+    await world.people(ANN, BOB, CEM)
+    request = CreateChat(members=[BOB, CEM], name="g", actor=ANN)
+    make = partial(chats.add_chat, request=request, members=[ANN, BOB, CEM], limits=Limits(), now=NOW)
+    made, numbers = await world.database.write(make)
+    assert await world.kept(ANN) == []
+    for account in (BOB, CEM):
+        (one,) = await world.kept(account)
+        put_in = MembershipAnswered(made.id, "g", account, accepted=True)
+        assert (one.number, msgspec.msgpack.decode(one.notice, type=Notice)) == (numbers[account], put_in)
+
+
+async def test_a_private_chat_is_nothing_one_is_put_into(world: World) -> None:
+    await world.people(ANN, BOB)
+    await world.private(ANN, BOB)
+    assert await world.kept(BOB) == await world.kept(ANN) == []
 
 
 async def test_a_chat_is_called_by_its_first_three_members(world: World) -> None:

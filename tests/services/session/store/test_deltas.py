@@ -79,7 +79,7 @@ class Histories(RuleBasedStateMachine):
         request = CreateChat(members=members, join_policy=JoinPolicy.OPEN, actor=members[0])
         make = partial(chats.add_chat, request=request, members=members, limits=Limits(), now=NOW)
         try:
-            self.numbers.append(self.run(make).id)
+            self.numbers.append(self.run(make).chat.id)
         except Refused:
             assert any(self.find(account) for account in members)
 
