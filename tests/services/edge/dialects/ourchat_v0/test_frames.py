@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.edge.dialects.base import DecodeError, Request, Surroundings
-from services.edge.dialects.ourchat_v0 import REFUSALS, OurChatV0
+from services.edge.dialects.ourchat_v0 import OurChatV0
+from services.edge.dialects.ourchat_v0.refusals import REFUSALS
 from services.edge.requests import Binary, PostMessage, Shown
 from shared.contract.auth import Login, Register
 from shared.contract.errors import ErrorCode, Failure

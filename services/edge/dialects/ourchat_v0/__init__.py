@@ -1,0 +1,71 @@
+"""OurChat v0 (2022): JSON objects with `code` and `data`; OC numbers are padded strings, a `cid` a chat's integer."""
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from services.edge.dialects.base import Dialect, Push, Request, Surroundings
+from services.edge.dialects.ourchat_envelope import UNVERIFIED
+from services.edge.dialects.ourchat_v0 import encode
+from services.edge.dialects.ourchat_v0.decode import request_of
+from services.edge.dialects.ourchat_v0.refusals import REFUSALS
+from services.edge.requests import (
+    Answer,
+    Event,
+    Frame,
+    NothingToVerify,
+    OwnMessage,
+    Page,
+    ServerStatus,
+    Shown,
+    VerificationMailed,
+)
+from shared.contract.auth import Authenticated, Register, VerificationNeeded
+from shared.contract.errors import Failure
+from shared.contract.ids import NOBODY, AccountId
+from shared.contract.session import AccountView, ChatView, ChatViews, Done, MembershipRequested, Requests
+
+
+class OurChatV0(Dialect):
+    """See services.edge.dialects.base."""
+
+    name = "ourchat-v0"
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        super().__init__(surroundings)
+        self._account = NOBODY
+
+    def entered(self, account: AccountId, now: float) -> None:
+        self._account = account
+
+    def decode(self, frame: Frame, now: float) -> Sequence[Request]:
+        return (request_of(frame, self._account, self.limits),)
+
+    def answer(self, request: Request, answer: Answer, now: float) -> tuple[Frame, ...]:
+        match answer:
+            case OwnMessage():
+                return answer.frames
+            case Authenticated():
+                registered = isinstance(request.command, Register)
+                return ((encode.registered if registered else encode.logged_in)(answer),)
+            case VerificationNeeded():
+                return self.refuse(request, UNVERIFIED)
+            case NothingToVerify() | VerificationMailed() | ServerStatus() | AccountView() | ChatView() | Done():
+                raise TypeError("no v0 client can ask for this")
+            case Requests() | MembershipRequested() | ChatViews() | Page():
+                raise TypeError("no v0 client can ask for this")
+            case _:
+                assert_never(answer)
+
+    def refuse(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
+        refusal = None if request is None else REFUSALS.get(type(request.command))
+        state = refusal.statuses[failure.code] if refusal else None
+        if refusal is None or state is None:
+            return (encode.error(failure.text or failure.code),)
+        return (encode.state(refusal.reply, state),)
+
+    def tell(self, event: Event, now: float) -> tuple[Push, ...]:
+        """The document knows of messages only."""
+        return ()
+
+    def encode_message(self, shown: Shown) -> tuple[Frame, ...]:
+        return encode.message(shown, self.base_url)

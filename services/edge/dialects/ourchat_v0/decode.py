@@ -1,0 +1,91 @@
+"""OurChat v0, client to server: one reader per code, each from the wire's `data` to a canonical command."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+import msgspec
+
+from services.edge.dialects import credentials, texts
+from services.edge.dialects.base import DecodeError, Request
+from services.edge.dialects.json_frames import WireId, shaped
+from services.edge.dialects.ourchat_envelope import Members, check_own, enveloped, login
+from services.edge.dialects.ourchat_v0.codes import Code
+from services.edge.requests import Frame, PostMessage
+from shared.contract.auth import IdentifierKind, Register
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import Emoji, Text
+from shared.settings import Limits
+
+_QUOTED_CHARACTERS = 64
+
+
+def request_of(frame: Frame, account: AccountId, limits: Limits) -> Request:
+    """The request of a frame on a connection of this account. Raises DecodeError."""
+    code, data = enveloped(frame, limits)
+    reader = _READERS.get(code)
+    if reader is None:
+        raise DecodeError(f"code {code} is none that a client sends"[:_QUOTED_CHARACTERS])
+    return reader(data, account, limits)
+
+
+class _Text(msgspec.Struct):
+    cid: WireId
+    sender_id: WireId
+    msg: str
+
+
+class _Emoji(msgspec.Struct):
+    cid: WireId
+    sender_id: WireId
+    emoji_id: Annotated[int, msgspec.Meta(ge=0, lt=2**53)] = msgspec.field(name="emojiId")
+
+
+def _text(data: Members, account: AccountId, limits: Limits) -> Request:
+    """0."""
+    wire = shaped(data, _Text)
+    check_own(wire.sender_id, "sender_id", account)
+    return Request(PostMessage(ChatId(wire.cid.number), texts.said((Text(wire.msg),), limits)))
+
+
+def _emoji(data: Members, account: AccountId, limits: Limits) -> Request:
+    """1."""
+    wire = shaped(data, _Emoji)
+    check_own(wire.sender_id, "sender_id", account)
+    return Request(PostMessage(ChatId(wire.cid.number), (Emoji(wire.emoji_id),)))
+
+
+class _Register(msgspec.Struct):
+    password: str
+    mail: str | None = None
+    nick: str | None = None
+
+
+def _register(data: Members, account: AccountId, limits: Limits) -> Request:
+    """4: with a mail, or (the clients of the time) with a nick instead. Without a nick, the mail's local part is the
+    nickname. Who comes from here is in the lobby."""
+    wire = shaped(data, _Register)
+    if wire.mail is None and wire.nick is None:
+        raise DecodeError("`mail` is needed, or `nick`")
+    email = "" if wire.mail is None else credentials.email(wire.mail)
+    nickname = email.partition("@")[0][: limits.nickname_characters] if wire.nick is None else wire.nick
+    secret = credentials.password(wire.password)
+    return Request(Register(secret=secret, nickname=texts.nickname(nickname, limits), email=email, lobby=True))
+
+
+class _Login(msgspec.Struct):
+    account: str | int = msgspec.field(name="ocId")
+    password: str
+
+
+def _login(data: Members, account: AccountId, limits: Limits) -> Request:
+    """6: by OC number."""
+    wire = shaped(data, _Login)
+    return Request(login(IdentifierKind.ID, wire.account, wire.password))
+
+
+_READERS: Mapping[int, Callable[[Members, AccountId, Limits], Request]] = {
+    Code.TEXT: _text,
+    Code.EMOJI: _emoji,
+    Code.REGISTER: _register,
+    Code.LOGIN: _login,
+}

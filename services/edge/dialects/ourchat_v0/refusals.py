@@ -1,0 +1,24 @@
+"""How v0 says that a request failed: registration and login have a state for it; all else is an 18."""
+
+from collections.abc import Mapping
+
+from services.edge.dialects.ourchat_envelope import Refusal
+from services.edge.dialects.ourchat_v0.codes import Code
+from shared.contract.auth import Login, Register
+from shared.contract.errors import ErrorCode
+
+REFUSALS: Mapping[object, Refusal] = {
+    # 1 服务器错误, for a taken e-mail too
+    Register: Refusal(Code.REGISTERED, {
+        ErrorCode.INVALID: None, ErrorCode.UNAUTHENTICATED: 1, ErrorCode.FORBIDDEN: 1, ErrorCode.NOT_FOUND: 1,
+        ErrorCode.CONFLICT: 1, ErrorCode.LIMIT: 1, ErrorCode.TOO_LARGE: None, ErrorCode.RATE_LIMITED: 1,
+        ErrorCode.UNAVAILABLE: 1, ErrorCode.INTERNAL: 1,
+    }),
+    # 1 账号或密码不正确: there is no other
+    Login: Refusal(Code.LOGGED_IN, {
+        ErrorCode.INVALID: None, ErrorCode.UNAUTHENTICATED: 1, ErrorCode.FORBIDDEN: 1, ErrorCode.NOT_FOUND: 1,
+        ErrorCode.CONFLICT: None, ErrorCode.LIMIT: None, ErrorCode.TOO_LARGE: None, ErrorCode.RATE_LIMITED: None,
+        ErrorCode.UNAVAILABLE: None, ErrorCode.INTERNAL: None,
+    }),
+}  # fmt: skip
+"""By the type of the command."""
