@@ -81,6 +81,7 @@ class Limits(_Section):
     members_listed: int = Field(10_000, ge=2, description="members in one reply")
     chats_per_account: int = Field(1_000, ge=1, description="groups an account may be in")
     address_url_bytes: int = Field(2 * 1024, ge=1, description="length of an avatar's address")
+    file_bytes: int = Field(100 * 1024 * 1024, ge=1, description="size of a picture or file")
 
 
 class Verification(_Section):
@@ -143,6 +144,13 @@ class Edge(_Section):
     lease_seconds: float = Field(10.0, gt=1, description="an edge silent for so long counts as dead")
 
 
+class Media(_Section):
+    """Where pictures and files are kept."""
+
+    directory: Path = Field(Path(".dragoman/media"), description="of pictures and files, shared by all edges")
+    timeout_seconds: float = Field(30.0, gt=0, description="for storing or finding one file, and for each piece of it")
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="DRAGOMAN_",
@@ -164,6 +172,7 @@ class Settings(BaseSettings):
     auth: Auth = Auth()
     message: Message = Message()
     edge: Edge = Edge()
+    media: Media = Media()
 
     @classmethod
     def settings_customise_sources(

@@ -29,6 +29,7 @@ def defaults(data: Path, host: str, port: int) -> dict[str, str]:
         "database.url": f"sqlite:///{data}/{{service}}.db",
         "mail.outbox": str(data / "outbox"),
         "auth.keys": str(data / "keys"),
+        "media.directory": str(data / "media"),
         "edge.drain_seconds": str(_DRAIN_SECONDS),
     }
     if host in _LOOPBACK and port:  # at a port that is chosen later, links follow the connection's Host

@@ -17,6 +17,9 @@ from services.edge.gate import Gate
 from services.edge.gateway import Gateway
 from services.edge.http import HttpApp, Outcome
 from services.edge.lease import Lease
+from services.edge.media import MediaRoom
+from services.edge.media.directory import DirectoryStore
+from services.edge.media.disk import Disk
 from services.edge.metrics import Metrics
 from services.edge.node import Node, Turn
 from services.edge.notices import Notices
@@ -61,7 +64,7 @@ class Edge:
         self.read_flush = ReadFlush(self.bus, self.id, self.residents)
         self.node = Node(
             settings, self.id, self.bus, metrics, self.residents, self.chats, self.upstream, self.read_flush,
-            Turn(self.upstream),
+            Turn(self.upstream), _media(settings, metrics),
         )  # fmt: skip
         gate = Gate(self.bus)
         entrance = Entrance(self.node, gate)
@@ -103,6 +106,7 @@ class Edge:
         await self.upstream.finish(0)
         await self.node.tasks.close()
         await self.lease.end()
+        await self.node.media.close()
         await self.bus.stop()
         await self._presence.close()
 
@@ -116,6 +120,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:
+        await edge.node.media.prepare()
         await unless(stopping, edge.bus.start())
         if not stopping.is_set():
             await _serve(edge, gateway, stopping, ops)
@@ -137,6 +142,11 @@ async def _serve(edge: Edge, gateway: Gateway, stopping: asyncio.Event, ops: Ops
         gateway.stop_accepting()
         await edge.drain()
         running.cancel()
+
+
+def _media(settings: Settings, metrics: Metrics) -> MediaRoom:
+    disk = Disk()
+    return MediaRoom(DirectoryStore(settings.media.directory, disk), settings, metrics, disk)
 
 
 def _open_verification(bus: Bus) -> Callable[[str, str], Awaitable[Outcome]]:

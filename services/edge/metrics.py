@@ -33,6 +33,15 @@ class Metrics:
         self.duplicates = Counter("dragoman_edge_duplicates", "Envelopes' messages seen before", registry=registry)
         self.catch_ups = Counter("dragoman_edge_catch_ups", "Chats whose gap was fetched", registry=registry)
         self.resyncs = Counter("dragoman_edge_resyncs", "Accounts compared after a loss", registry=registry)
+        self.media_kept = Counter("dragoman_edge_media_kept", "Files kept", ["kind"], registry=registry)
+        self.media_kept_bytes = Counter("dragoman_edge_media_kept_bytes", "Bytes of files kept", registry=registry)
+        self.media_known = Counter(
+            "dragoman_edge_media_known", "Files kept whose content was there already", registry=registry
+        )
+        self.media_read_bytes = Counter("dragoman_edge_media_read_bytes", "Bytes of files read", registry=registry)
+        self.media_failures = Counter(
+            "dragoman_edge_media_failures", "Times that the media store failed", ["doing"], registry=registry
+        )
         self.post_seconds = Histogram(
             "dragoman_edge_post_seconds", "From a message's frame to its acknowledgement", registry=registry
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.edge.chats import Chats
+from services.edge.media import MediaRoom
 from services.edge.metrics import Metrics
 from services.edge.read_flush import ReadFlush
 from services.edge.residents import Residents
@@ -59,6 +60,7 @@ class Node:
     upstream: Upstream
     read_flush: ReadFlush
     turn: Turn
+    media: MediaRoom
     tasks: Tasks = field(default_factory=Tasks)
     maintenance: bool = False
     revision: int = 0

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,8 @@ class Town:
     session: Session
     message: MessageService
     stack: AsyncExitStack
+    files: Path
+    """The edges' directory of media."""
     edges: list[Edge] = field(default_factory=list)
     dialects: Dialects = (*DIALECTS, ENTRY)
 
@@ -42,8 +45,10 @@ class Town:
             redis=self.valkey.settings("edge"),
             edge={"drain_seconds": 0.2, **settings},
             limits=limits,
+            media={"directory": self.files},
         )
         edge = Edge(made, CollectorRegistry(), self.dialects)
+        await edge.node.media.prepare()
         await edge.bus.start()
         running = asyncio.create_task(edge.run(), name="edge")
         self.stack.push_async_callback(_end, edge, running)
@@ -88,7 +93,7 @@ async def bus_server(_nats_process: NatsServer) -> NatsServer:
 
 @pytest.fixture
 async def town(
-    bus_server: NatsServer, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+    bus_server: NatsServer, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> AsyncIterator[Town]:
     """No edge yet."""
     monkeypatch.setattr("shared.presence._TRUST_SECONDS", 0.0)
@@ -99,7 +104,7 @@ async def town(
         for start, stop in _lives(auth, session, message):
             await start()
             stack.push_async_callback(stop)
-        yield Town(bus_server, valkey_server, world, auth, session, message, stack)
+        yield Town(bus_server, valkey_server, world, auth, session, message, stack, tmp_path / "media")
         for neighbour in (auth, session, message):
             neighbour.open()
 

@@ -1,6 +1,7 @@
 """An edge as a process runs it: it serves until it is told to stop, and does not live on with a part of it dead."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -20,6 +21,7 @@ def settings(town: Town, port: int) -> Settings:
         nats=town.nats.settings("edge"),
         redis=town.valkey.settings("edge"),
         edge={"port": port, "drain_seconds": 0.2},
+        media={"directory": town.files},
     )
 
 
@@ -53,9 +55,9 @@ async def test_it_serves_until_it_is_told_to_stop(town: Town) -> None:
         await connect(f"ws://127.0.0.1:{port}/")
 
 
-async def test_it_may_be_stopped_before_the_broker_is_there() -> None:
+async def test_it_may_be_stopped_before_the_broker_is_there(tmp_path: Path) -> None:
     stopping = asyncio.Event()
-    alone = Settings(nats=Nats(url=f"nats://127.0.0.1:{free_port()}"))
+    alone = Settings(nats=Nats(url=f"nats://127.0.0.1:{free_port()}"), media={"directory": tmp_path})
     serving = asyncio.create_task(serve(alone, stopping))
     await asyncio.sleep(0.1)
     stopping.set()

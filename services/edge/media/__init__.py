@@ -1,0 +1,6 @@
+"""Pictures and files: kept once for each content, found by addresses that nobody can guess, read in pieces."""
+
+from services.edge.media.room import MediaRoom
+from services.edge.media.spool import Upload
+
+__all__ = ["MediaRoom", "Upload"]
