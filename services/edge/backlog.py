@@ -17,6 +17,7 @@ from services.edge.encoding import Encoded
 from services.edge.faces import faces_of
 from services.edge.node import Node
 from services.edge.residents import Resident
+from services.edge.runs import Run
 from services.edge.streams import BEYOND, ChatStream
 from shared.clock import now_ms
 from shared.contract import subjects
@@ -47,6 +48,10 @@ class Reader(Protocol):
     def show(self, encoded: Encoded) -> None:
         """A message that was missed."""
 
+    @property
+    def unanswered(self) -> Run | None:
+        """What it has said itself, as long as it has not got all of it."""
+
     def knows(self, chats: list[ChatId]) -> None: ...
 
     def unsent(self) -> int:
@@ -64,10 +69,13 @@ class _Rest:
     fresh: int
     read: list[tuple[int, int]] = field(default_factory=list)
 
-    def wants(self, message: Message) -> bool:
+    def wants(self, message: Message, said: Run | None) -> bool:
+        """`said`: what the connection waits for itself."""
         if message.index >= self.fresh:
             return True
-        return message.sender != self.account and not any(low <= message.index <= high for low, high in self.read)
+        if message.sender == self.account:
+            return said is not None and said.lacks(message.nonce)
+        return not any(low <= message.index <= high for low, high in self.read)
 
 
 class Backlog:
@@ -190,15 +198,22 @@ class Backlog:
         live = self._turned_up.pop(chat, BEYOND)
         stream.pair = entry.pair or stream.pair
         fresh = min(live, entry.head + 1) if after_login else entry.head + 1
-        if self._reader.dialect.reads_at_login:
+        reads = self._reader.dialect.reads_at_login
+        if after_login and self._speaks_in(chat):
+            after = min(entry.unread_from, fresh) - 1  # what it says may be among these, and a sync leaves it out
+        elif reads:
             after = min(entry.upto, fresh - 1)
             self._show(stream, (message for message in entry.messages if message.index <= after), faces)
         else:
             after = fresh - 1  # the client asks for what is older
         self._last[chat] = after
         if after < entry.head or (stream.head or 0) > after:
-            await self._read_on(_Rest(chat, account, after, fresh, entry.read))
+            await self._read_on(_Rest(chat, account, after, fresh, entry.read if reads else [(1, fresh - 1)]))
         await self._pace()
+
+    def _speaks_in(self, chat: ChatId) -> bool:
+        said = self._reader.unanswered
+        return said is not None and said.chat == chat
 
     async def _read_on(self, rest: _Rest) -> None:
         """Page to the head while news of this chat are left aside, then change over to them."""
@@ -244,7 +259,8 @@ class Backlog:
     def _show_rest(
         self, stream: ChatStream, rest: _Rest, messages: Iterable[Message], first: int, faces: Faces
     ) -> None:
-        self._show(stream, (one for one in messages if one.index >= first and rest.wants(one)), faces)
+        said = self._reader.unanswered
+        self._show(stream, (one for one in messages if one.index >= first and rest.wants(one, said)), faces)
 
     def _show(self, stream: ChatStream, messages: Iterable[Message], faces: Faces) -> None:
         for message in messages:

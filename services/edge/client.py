@@ -17,6 +17,7 @@ from services.edge.posting import Posting, addressed
 from services.edge.reading import Ranges
 from services.edge.requests import Answer, ChatAppeared, Event, Frame, PostMessage, VerificationEnded
 from services.edge.residents import Resident
+from services.edge.runs import Run
 from services.edge.socket import Socket
 from shared.contract.auth import Authenticated, Revocation
 from shared.contract.errors import ErrorCode, Failure, Refused
@@ -231,6 +232,10 @@ class Client:
         """What was missed; also the connection's own messages, if they are found that way first."""
         if not self._posting.takes(encoded) and self.dialect.is_told_messages:
             self._out.push(encoded)
+
+    @property
+    def unanswered(self) -> Run | None:
+        return self._posting.run
 
     def answered(self, chat: ChatId, index: int) -> None:
         self.catching_up.answered(chat, index)

@@ -74,7 +74,7 @@ class Posting:
         for request in reversed(requests):
             self._client.connection.repeat(request)
         self._passed_by.clear()
-        self.run = Run([(request, draft.nonce) for request, draft in run], self._node.now())
+        self.run = Run(run[0][1].chat, [(request, draft.nonce) for request, draft in run], self._node.now())
         self._node.upstream.post(self, [draft for _, draft in run])
 
     def _draft(self, request: Request) -> Draft:

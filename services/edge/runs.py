@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from services.edge.dialects.base import Request
 from services.edge.requests import OwnMessage
 from shared.contract.errors import Failure
-from shared.contract.ids import Nonce
+from shared.contract.ids import ChatId, Nonce
 
 Result = OwnMessage | Failure
 
@@ -20,9 +20,10 @@ class _Said:
 class Run:
     """`since` is when it was said, on the caller's clock."""
 
-    __slots__ = ("_said", "since")
+    __slots__ = ("_said", "chat", "since")
 
-    def __init__(self, requests: list[tuple[Request, Nonce]], now: float) -> None:
+    def __init__(self, chat: ChatId, requests: list[tuple[Request, Nonce]], now: float) -> None:
+        self.chat = chat
         self._said = [_Said(request, nonce) for request, nonce in requests]
         self.since = now
 

@@ -10,6 +10,7 @@ from shared.contract.ids import ChatId, NodeId
 from shared.contract.message import MarkRead, PostMessages, Sync, SyncChat
 from tests.services.edge.conftest import Town
 from tests.services.edge.devices import Device
+from tests.services.edge.lines import Lines
 
 
 def numbers(count: int, first: int = 1) -> list[str]:
@@ -199,10 +200,7 @@ async def test_an_own_message_that_the_backlog_finds_first_is_its_answer(town: T
     await town.message.until_asked(PostMessages)
     town.message.on_envelope = lambda node, envelope: []
 
-    async def never() -> bool:
-        return False
-
-    town.message.on_answer = never
+    town.message.on_answer = _never
     gates[1].set()
     await town.message.until_fanned_out()
     gates[0].set()
@@ -266,6 +264,56 @@ async def test_what_the_stream_brings_meanwhile_is_not_taken_for_news(
     assert await desk.answer(said) == [7, 4]
     await desk.synced()
     assert desk.texts(7) == []
+
+
+async def _never() -> bool:
+    return False
+
+
+def _answers_and_news(device: Device, since: int) -> list[int]:
+    """In the order they came: the references of answers after this one, the indexes of messages."""
+    told = [seen.get("re") or seen["message"][1] for seen in device.seen if "re" in seen or "message" in seen]
+    return told[told.index(since) :]
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_an_own_message_that_is_in_the_snapshot_already_is_answered_in_its_place(
+    town: Town, torn: tuple[Device, asyncio.Event], monkeypatch: pytest.MonkeyPatch, reads: bool
+) -> None:
+    """What was said since the login is committed, and neither its envelope nor its answer has come."""
+    monkeypatch.setattr(Lines, "reads_at_login", reads)
+    desk, gate = torn
+    town.message.beats = False
+    town.message.on_envelope, town.message.on_answer = lambda node, envelope: [], _never
+    said = [desk.say(do="post", chat=7, text=text) for text in ("mine", "mine, too")]
+    await town.message.until_fanned_out(2)
+    await town.message.say(7, 2, "6")
+    gate.set()
+    assert await desk.answer(said[1]) == [7, 5]
+    await desk.synced()
+    town.message.on_envelope = lambda node, envelope: [envelope]
+    await town.message.say(7, 2, "7")
+    await desk.until_texts(7, *(("6", "7") if reads else ("7",)))
+    assert _answers_and_news(desk, said[0]) == ([*said, 6, 7] if reads else [*said, 7])
+
+
+async def test_an_own_message_in_a_chat_that_turns_up_is_answered_in_its_place(town: Town) -> None:
+    """The account is in the chat, and this node is told of neither that nor what is said there."""
+    edge = await town.edge()
+    room = town.world.room(7, 2, 3)
+    alice, bob = await town.device(1), await town.device(2)
+    for device in (alice, bob):
+        await device.synced()
+    room.join(1)
+    town.message.on_envelope = lambda node, envelope: [town.message.without(envelope, 1)]
+    town.message.on_answer = _never
+    said = alice.say(do="post", chat=7, text="mine")
+    await town.message.until_fanned_out()
+    await town.message.say(7, 3, "2")
+    await bob.until_texts(7, "mine", "2")
+    edge.resync.doubt("a test")
+    await alice.until_texts(7, "2")
+    assert _answers_and_news(alice, said) == [said, 2]
 
 
 async def test_a_chat_without_its_account_any_more_is_not_read(town: Town) -> None:

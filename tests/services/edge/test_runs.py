@@ -21,7 +21,7 @@ def result(number: int, *, fails: bool = False) -> Result:
 
 
 def run_of(size: int) -> Run:
-    return Run([(Request(PostMessage(ChatId(1), ()), number), Nonce(number)) for number in range(size)], 0.0)
+    return Run(ChatId(1), [(Request(PostMessage(ChatId(1), ()), number), Nonce(number)) for number in range(size)], 0.0)
 
 
 @given(st.permutations(range(8)), st.sets(st.integers(0, 7)), st.integers(0, 8))
