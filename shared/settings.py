@@ -80,6 +80,7 @@ class Limits(_Section):
     members_per_group: int = Field(100_000, ge=2, description="the lobby has no limit")
     members_listed: int = Field(10_000, ge=2, description="members in one reply")
     chats_per_account: int = Field(1_000, ge=1, description="groups an account may be in")
+    requests_pending: int = Field(1_000, ge=1, description="friendships and memberships an account has asked for")
     address_url_bytes: int = Field(2 * 1024, ge=1, description="length of an avatar's address")
     file_bytes: int = Field(100 * 1024 * 1024, ge=1, description="size of a picture or file")
 

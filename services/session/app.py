@@ -50,7 +50,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     chats = Chats(database, notices, metrics, settings)
     joins = Joins(database, notices, head, settings)
     accounts = Accounts(database, notices, joins, metrics, settings)
-    route(bus, accounts, chats, joins, Friends(database, notices))
+    route(bus, accounts, chats, joins, Friends(database, notices, settings))
     ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": database.check})
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")

@@ -157,6 +157,12 @@ def check_count(chats: int, limits: Limits) -> None:
         raise Refused(ErrorCode.LIMIT, f"an account has at most {limits.chats_per_account} chats", "chats")
 
 
+def check_pending(requests: int, limits: Limits) -> None:
+    """An account may ask for one thing more."""
+    if requests >= limits.requests_pending:
+        raise Refused(ErrorCode.LIMIT, f"at most {limits.requests_pending} requests may wait for an answer", "requests")
+
+
 # Lists
 
 

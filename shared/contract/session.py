@@ -164,7 +164,7 @@ class Found(msgspec.Struct, frozen=True):
 class RequestFriendship(msgspec.Struct):
     """Ask `account` to become friends. Again while it is pending: the text is replaced, and it is told again. Friends
     already: `conflict`. When `account` has asked the actor before, they become friends at once. A text has at most
-    1,000 characters (`too_large`)."""
+    1,000 characters (`too_large`). Too many of the actor's requests wait for an answer: `limit`."""
 
     account: AccountId
     text: str = ""
@@ -204,7 +204,8 @@ class ChatOpened(msgspec.Struct, frozen=True):
 
 class RequestMembership(msgspec.Struct):
     """Join an open group at once, or apply to one that needs approval (again while pending: the text is replaced and
-    it is told again). A closed group: `forbidden`; a member already: `conflict`; a full group: `limit`."""
+    it is told again). A closed group: `forbidden`; a member already: `conflict`; a full group, or too many of the
+    actor's requests waiting: `limit`."""
 
     chat: ChatId
     text: str = ""

@@ -18,6 +18,7 @@ from shared.contract.session import (
     Requests,
 )
 from shared.database import Database, now_ms
+from shared.settings import Settings
 
 _REQUESTS = 1_000
 _LIST_BYTES = 224 * 1024
@@ -25,14 +26,16 @@ _LIST_BYTES = 224 * 1024
 
 
 class Friends:
-    def __init__(self, database: Database, notices: Notices) -> None:
+    def __init__(self, database: Database, notices: Notices, settings: Settings) -> None:
         self._database = database
         self._notices = notices
+        self._limits = settings.limits
 
     async def request_friendship(self, request: RequestFriendship) -> Done:
         domain.check_other(request.actor, request.account)
         domain.check_request(request.text)
-        notice = await self._database.write(partial(friends.request, asked=request, now=now_ms()))
+        ask = partial(friends.request, asked=request, limits=self._limits, now=now_ms())
+        notice = await self._database.write(ask)
         concerned = [request.account]
         if isinstance(notice, FriendshipAnswered):
             concerned.append(request.actor)

@@ -1,10 +1,12 @@
 """Friendships and the requests before them. Both people's profiles are locked by whatever concerns them."""
 
+from collections.abc import Mapping
+
 import sqlalchemy as sa
 
-from services.session.domain import nothing_pending
+from services.session.domain import check_pending, nothing_pending
 from services.session.store.kept import keep
-from services.session.store.rows import HOSTS, SLICE, insert, lock_living, require_living, touch
+from services.session.store.rows import HOSTS, SLICE, lock_living, require_living, touch
 from services.session.tables import application, friend_request, friendship, kept, member
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested
 from shared.contract.errors import ErrorCode, Refused
@@ -17,6 +19,7 @@ from shared.contract.session import (
     RequestFriendship,
     Requests,
 )
+from shared.settings import Limits
 
 
 def friends_of(connection: sa.Connection, account: AccountId, most: int) -> list[AccountId]:
@@ -24,7 +27,9 @@ def friends_of(connection: sa.Connection, account: AccountId, most: int) -> list
     return [AccountId(number) for number in connection.execute(friends.limit(most)).scalars()]
 
 
-def request(connection: sa.Connection, asked: RequestFriendship, now: int) -> FriendshipRequested | FriendshipAnswered:
+def request(
+    connection: sa.Connection, asked: RequestFriendship, limits: Limits, now: int
+) -> FriendshipRequested | FriendshipAnswered:
     """Two who ask each other are friends. Raises Refused."""
     require_living(connection, [asked.account, asked.actor], "account")
     known = sa.select(friendship.c.account).where(_between(asked.actor, asked.account))
@@ -32,9 +37,8 @@ def request(connection: sa.Connection, asked: RequestFriendship, now: int) -> Fr
         raise Refused(ErrorCode.CONFLICT, "friends already", "account")
     if _take_request(connection, asked.account, asked.actor):
         return _befriend(connection, asked.account, asked.actor, now)
-    row = {"applicant": asked.actor, "account": asked.account, "text": asked.text, "created": now}
-    again = insert(connection, friend_request).values(row)
-    connection.execute(again.on_conflict_do_update(index_elements=["applicant", "account"], set_={"text": asked.text}))
+    key = {"applicant": asked.actor, "account": asked.account}
+    put_request(connection, friend_request, key, asked.text, limits, now)
     return FriendshipRequested(asked.actor, asked.account, asked.text)
 
 
@@ -87,6 +91,27 @@ def pending(connection: sa.Connection, account: AccountId, most: int) -> Request
         [PendingFriendship(AccountId(row[0]), row[1]) for row in connection.execute(people)],
         [PendingMembership(AccountId(row[0]), ChatId(row[1]), row[2]) for row in connection.execute(groups)],
     )
+
+
+def put_request(
+    connection: sa.Connection, table: sa.Table, key: Mapping[str, int], text: str, limits: Limits, now: int
+) -> None:
+    """A request of the applicant in `key`, whose profile is locked; one that waits already has new words. Raises
+    Refused when too many wait."""
+    same = [table.c[name] == value for name, value in key.items()]
+    if connection.execute(sa.update(table).where(*same).values(text=text)).rowcount == 0:
+        check_pending(_requests_of(connection, key["applicant"]), limits)
+        connection.execute(sa.insert(table).values(**key, text=text, created=now))
+
+
+def _requests_of(connection: sa.Connection, applicant: int) -> int:
+    """How many of somebody's requests wait for an answer."""
+    counts = [
+        sa.select(sa.func.count()).where(table.c.applicant == applicant).scalar_subquery()
+        for table in (friend_request, application)
+    ]
+    people, groups = connection.execute(sa.select(*counts)).one()
+    return int(people + groups)
 
 
 def _take_request(connection: sa.Connection, applicant: AccountId, account: AccountId) -> bool:

@@ -12,11 +12,11 @@ import sqlalchemy as sa
 
 from services.session import domain
 from services.session.domain import LOBBY
+from services.session.store.friends import put_request
 from services.session.store.kept import keep
 from services.session.store.rows import (
     LIVE,
     hosts_of,
-    insert,
     later,
     lock_living,
     members_of,
@@ -81,9 +81,8 @@ def request(
         return _take_in(connection, group, asked.actor, head, limits, now)
     domain.check_room(group.id, group.size, limits)
     require_living(connection, [asked.actor], "actor")
-    row = {"chat": group.id, "applicant": asked.actor, "text": asked.text, "created": now}
-    again = insert(connection, application).values(row)
-    connection.execute(again.on_conflict_do_update(index_elements=["chat", "applicant"], set_={"text": asked.text}))
+    key = {"chat": group.id, "applicant": asked.actor}
+    put_request(connection, application, key, asked.text, limits, now)
     return Applied(group.name, hosts_of(connection, group.id))
 
 

@@ -76,7 +76,7 @@ class World:
         self, actor: AccountId, account: AccountId, text: str = "hi"
     ) -> FriendshipRequested | FriendshipAnswered:
         asked = RequestFriendship(account, text, actor)
-        return await self.database.write(partial(friends.request, asked=asked, now=self.now))
+        return await self.database.write(partial(friends.request, asked=asked, limits=self.limits, now=self.now))
 
     async def answer_friend(self, actor: AccountId, applicant: AccountId, accept: bool = True) -> FriendshipAnswered:
         asked = AnswerFriendship(applicant, accept, actor)

@@ -9,10 +9,11 @@ import pytest
 from services.session.store import friends
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested, Notice
 from shared.contract.errors import ErrorCode, Refused
-from shared.contract.ids import AccountId
+from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import JoinPolicy
-from shared.contract.session import EndFriendship, PendingFriendship
-from tests.services.session.world import ANN, BOB, CEM, DAN, NOW, World, refusal
+from shared.contract.session import EndFriendship, PendingFriendship, PendingMembership, Requests
+from shared.settings import Limits
+from tests.services.session.world import ANN, BOB, CEM, DAN, EVE, NOW, World, refusal
 
 
 @pytest.fixture
@@ -162,3 +163,43 @@ async def test_many_friendships_end_a_number_at_a_time(world: World, monkeypatch
         rounds += 1
     assert rounds == 3
     assert [(await world.lists(account))[1] for account in (ANN, *others)] == [[]] * 6
+
+
+# How much may wait
+
+
+@pytest.fixture
+async def few(people: World) -> World:
+    """Two requests of one account may wait."""
+    await people.people(DAN, EVE)
+    people.limits = Limits(requests_pending=2)
+    return people
+
+
+async def test_requests_to_people_and_to_groups_count_together(few: World) -> None:
+    group = (await few.group(BOB, join_policy=JoinPolicy.APPROVAL)).id
+    await few.ask_friend(ANN, BOB)
+    await few.ask_to_join(ANN, group)
+    failures = [await refusal(few.ask_friend(ANN, CEM)), await refusal(few.ask_to_join(ANN, await approved(few)))]
+    assert [failure.code for failure in failures] == [ErrorCode.LIMIT] * 2
+    assert not (await few.pending(CEM)).friendships
+    assert not (await few.pending(DAN)).memberships
+    await few.ask_friend(ANN, BOB, "again")
+    await few.ask_to_join(ANN, group, "again")
+    waiting = await few.pending(BOB)
+    assert waiting == Requests([PendingFriendship(ANN, "again")], [PendingMembership(ANN, group, "again")])
+    await few.ask_friend(CEM, ANN)
+    assert isinstance(await few.ask_friend(ANN, CEM), FriendshipAnswered)
+    await few.answer_friend(BOB, ANN, accept=False)
+    await few.ask_friend(ANN, DAN)
+
+
+async def approved(world: World) -> ChatId:
+    return (await world.group(DAN, join_policy=JoinPolicy.APPROVAL)).id
+
+
+async def test_requests_at_the_same_time_count_too(few: World) -> None:
+    asked = [few.ask_friend(ANN, one) for one in (BOB, CEM, DAN, EVE)]
+    results = await asyncio.gather(*asked, return_exceptions=True)
+    assert sum(isinstance(result, FriendshipRequested) for result in results) == 2
+    assert [one.failure.code for one in results if isinstance(one, Refused)] == [ErrorCode.LIMIT] * 2
