@@ -1,6 +1,7 @@
 """Bytes as they come, in any pieces, to frames: what is cut where must not depend on the network."""
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,7 @@ containers = st.lists(values, max_size=4) | st.dictionaries(st.text(), values, m
 
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     bounds = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    return [data[low:high] for low, high in zip(bounds, bounds[1:], strict=False)]
+    return [data[low:high] for low, high in pairwise(bounds)]
 
 
 def frames(*packets: bytes, limit: int = LIMIT) -> tuple[list[bytes], Splitter]:
