@@ -8,8 +8,9 @@ lives (a node is one run of one edge); only of more than 4,096 nodes the longest
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from itertools import chain
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -47,11 +48,20 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 class _Route(NamedTuple):
-    """Where a chat's messages go: by node (or `_ALL`) the recipients there, None for all its local members."""
+    """Where a chat's messages go: by node (or `_ALL`) the recipients there, None for all its local members. `late`: who
+    may not see all of them, and from which index on."""
 
     version: int
     recipients: dict[NodeId, list[AccountId] | None]
     pair: Pair | None = None
+    late: Mapping[AccountId, int] = MappingProxyType({})
+
+    def at(self, node: NodeId, index: int) -> list[AccountId] | None:
+        """Who there is told of the message with this index."""
+        recipients = self.recipients[node]
+        if not self.late or recipients is None:
+            return recipients
+        return [account for account in recipients if self.late.get(account, 0) <= index]
 
 
 _NOWHERE = _Route(0, {})
@@ -77,23 +87,30 @@ class Fanout:
 
     async def deliver(self, batch: Collection[Said]) -> None:
         """Tell the edges; afterwards everything is handed to NATS, or a loss is announced."""
-        routes = await self._routes({said.message.chat for said in batch})
+        oldest: dict[ChatId, int] = {}
+        for message, _ in batch:
+            oldest[message.chat] = min(message.index, oldest.get(message.chat, message.index))
+        routes = await self._routes(oldest)
         pages: dict[NodeId, list[Delivery]] = {}
         room: dict[NodeId, int] = {}
         for message, face in batch:
-            version, recipients_at, pair = routes.get(message.chat, _NOWHERE)
-            for node, recipients in recipients_at.items():
+            route = routes.get(message.chat, _NOWHERE)
+            for node in route.recipients:
+                recipients = route.at(node, message.index)
+                if recipients == []:
+                    continue
                 size = size_of(message) + size_of_face(face) + _PAIR_BYTES + _RECIPIENT_BYTES * len(recipients or ())
                 if size > room.get(node, 0):
                     await self._send(node, pages.pop(node, []))
                     room[node] = _ENVELOPE_BYTES
                 room[node] -= size
-                pages.setdefault(node, []).append(Delivery(message, recipients, version, pair, face))
+                pages.setdefault(node, []).append(Delivery(message, recipients, route.version, route.pair, face))
         for node, deliveries in pages.items():
             await self._send(node, deliveries)
 
-    async def _routes(self, chats: set[ChatId]) -> dict[ChatId, _Route]:
-        """By the members and their nodes as they are now, after the commit. A chat without a roster is left out."""
+    async def _routes(self, chats: Mapping[ChatId, int]) -> dict[ChatId, _Route]:
+        """For these chats, each with the lowest index that is told: by the members and their nodes as they are now,
+        after the commit. A chat without a roster is left out."""
         rosters = {chat: roster for chat in chats if (roster := self._memberships.known(chat)) is not None}
         asked = {chat: roster.version for chat, roster in rosters.items()}
         where = await self._presence.look_up(self._listed(rosters.values()), chats)
@@ -104,7 +121,9 @@ class Fanout:
         if where.nodes is None:
             self._metrics.presence_unknown.inc()
         nodes_of = _by_account(where)
-        return {chat: self._route(roster, named.get(chat, 0), nodes_of) for chat, roster in rosters.items()}
+        return {
+            chat: self._route(roster, named.get(chat, 0), nodes_of, chats[chat]) for chat, roster in rosters.items()
+        }
 
     def _has_moved(self, roster: Roster | None, asked: int | None, version: int) -> bool:
         """Whether there may be members whose nodes were not `asked` for. Edges know the members of big chats."""
@@ -131,16 +150,19 @@ class Fanout:
     def _listed(self, rosters: Iterable[Roster]) -> set[AccountId]:
         return set(chain.from_iterable(roster.members for roster in rosters if len(roster.members) < self._big))
 
-    def _route(self, roster: Roster, version: int, nodes_of: dict[AccountId, list[NodeId]] | None) -> _Route:
+    def _route(
+        self, roster: Roster, version: int, nodes_of: dict[AccountId, list[NodeId]] | None, oldest: int
+    ) -> _Route:
         if len(roster.members) >= self._big:
             return _Route(max(version, roster.version), {_ALL: None}, roster.pair)
+        late = roster.joined_after(oldest)
         if nodes_of is None:
-            return _Route(roster.version, {_ALL: list(roster.members)}, roster.pair)
+            return _Route(roster.version, {_ALL: list(roster.members)}, roster.pair, late)
         recipients: dict[NodeId, list[AccountId]] = {}
         for account in roster.members:
             for node in nodes_of.get(account, ()):
                 recipients.setdefault(node, []).append(account)
-        return _Route(roster.version, {**recipients}, roster.pair)
+        return _Route(roster.version, {**recipients}, roster.pair, late)
 
     async def _send(self, node: NodeId, deliveries: list[Delivery]) -> None:
         if not deliveries:

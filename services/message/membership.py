@@ -33,7 +33,7 @@ class Roster:
     """The members of a chat at `version`: the first index each may see, and the first that may be unread for it.
     Loading replaces what is in it; whoever iterates it must not await meanwhile."""
 
-    __slots__ = ("asked", "confirmed", "members", "pair", "version")
+    __slots__ = ("_latest", "asked", "confirmed", "members", "pair", "version")
 
     def __init__(self) -> None:
         self.version = 0
@@ -44,6 +44,8 @@ class Roster:
         """The highest version named by Redis that session has been asked about."""
         self.asked = 0.0
         """When session was last asked, monotonic seconds."""
+        self._latest = 0
+        """No member's first index is above this."""
 
     def change(self, member: Member) -> None:
         if member.role is Role.LEFT:
@@ -51,6 +53,13 @@ class Roster:
         else:
             first = member.first_index
             self.members[member.account] = (first, max(member.unread_from, first))
+            self._latest = max(self._latest, first)
+
+    def joined_after(self, index: int) -> dict[AccountId, int]:
+        """Members who may not see the message with this index, and their first ones."""
+        if self._latest <= index:
+            return {}
+        return {account: first for account, (first, _) in self.members.items() if first > index}
 
 
 class Memberships:

@@ -39,6 +39,7 @@ class World:
         self.sessions = Presence(valkey_server.settings("session"))
         self.own = Presence(valkey_server.settings("message"))
         self.members: dict[ChatId, list[AccountId]] = {ROOM: [ANN, BOB], HALL: [ANN, BOB, CEM]}
+        self.first_index: dict[AccountId, int] = {}
         self.pairs: dict[ChatId, Pair] = {}
         self.version = 1
         self.away = False
@@ -54,7 +55,10 @@ class World:
     async def _membership(self, request: GetMembership) -> Membership:
         if self.away:
             raise Refused(ErrorCode.UNAVAILABLE, "away")
-        members = [Member(account, Role.MEMBER, 1, self.version, 1) for account in self.members[request.chat]]
+        members = [
+            Member(account, Role.MEMBER, self.first_index.get(account, 1), self.version, 1)
+            for account in self.members[request.chat]
+        ]
         return Membership(request.chat, self.version, members, pair=self.pairs.get(request.chat))
 
     async def _publish(self, subject: str, payload: bytes) -> None:
@@ -195,6 +199,24 @@ async def test_members_who_came_after_the_check_are_found(world: World) -> None:
     await world.sessions.publish_versions({ROOM: 2})
     await world.fanout.deliver([said(ROOM, 1)])
     assert world.told(subjects.deliver(NORTH)) == [(1, 1, [1, 3])]
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_who_joined_after_a_message_is_not_told_of_it(world: World, known: bool) -> None:
+    """Whether it is known where people are, or not."""
+    where = subjects.deliver(NORTH) if known else subjects.BROADCAST
+    if known:
+        await world.join(NORTH, ANN, CEM)
+        await world.join(SOUTH, CEM)
+    await world.know(ROOM)
+    world.members[ROOM].append(CEM)
+    world.first_index[CEM] = 3
+    world.version = 2
+    await world.sessions.publish_versions({ROOM: 2})
+    await world.fanout.deliver([said(ROOM, index) for index in (3, 4, 2)])
+    everybody, before = ([ANN, CEM], [ANN]) if known else ([ANN, BOB, CEM], [ANN, BOB])
+    assert world.told(where) == [(ROOM, 3, everybody), (ROOM, 4, everybody), (ROOM, 2, before)]
+    assert [index for _, index, _ in world.told(subjects.deliver(SOUTH))] == ([3, 4] if known else [])
 
 
 async def test_a_roster_that_is_renewed_during_the_look_up_is_looked_up_again(
