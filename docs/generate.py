@@ -1,31 +1,57 @@
-"""Puts the frames of tests/vectors into the pages of docs/protocols, so that what the pages show is what is tested.
+"""Fills the pages of docs/ with what is tested, or found out from the code, so that they cannot rot.
 
-A page says where: what stands between `<!-- frames: SECTION -->` and `<!-- end -->` is replaced by the section's
-shown vectors. Run it from the root: `python -m docs.generate`.
+A page says where: what stands between `<!-- KIND: NAME -->` and `<!-- end -->` is replaced.
+- `frames: SECTION`: the section's shown vectors of the page's dialect
+- `table: NAME`: one of docs/interop.py
+- `lacking: DIALECT`: what that dialect has no words for, from there, too
+- `source: PATH`: that file
+Run it from the root: `python -m docs.generate`.
 """
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from docs.interop import TABLES, lacking
+from services.edge.dialects.registry import DIALECTS
+from tests import vectors
+
 ROOT = Path(__file__).parents[1]
-PAGES = ROOT / "docs" / "protocols"
-VECTORS = ROOT / "tests" / "vectors"
+PROTOCOLS = ROOT / "docs" / "protocols"
+PAGES: Mapping[Path, str] = {
+    **{PROTOCOLS / f"{entry.name}.md": entry.name for entry in DIALECTS},
+    PROTOCOLS / "README.md": "",
+    ROOT / "docs" / "adding-a-dialect.md": "telegraph",
+}
+"""Each with the dialect whose frames it shows."""
 
-_PLACE = re.compile(r"(<!-- frames: (?P<section>.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+_PLACE = re.compile(r"(<!-- (?P<kind>frames|table|lacking|source): (?P<name>.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 _WIDTH = 110
+_LANGUAGES = {".py": "python", ".json": "json"}
 
 
-def filled(page: str, vectors: list[dict[str, Any]]) -> str:
-    """The page with its frames as the vectors have them."""
+def filled(page: str, shown: list[dict[str, Any]]) -> str:
+    """The page with the frames of these vectors, and all else as it is today."""
 
     def fill(place: re.Match[str]) -> str:
-        blocks = [block(vector) for vector in vectors if vector["section"] == place["section"] and vector.get("shown")]
-        return place[1] + "".join(blocks) + "\n" + place[3]
+        return place[1] + content(place["kind"], place["name"], shown) + "\n" + place[4]
 
     return _PLACE.sub(fill, page)
+
+
+def content(kind: str, name: str, shown: list[dict[str, Any]]) -> str:
+    match kind:
+        case "frames":
+            return "".join(block(vector) for vector in shown if vector["section"] == name and vector.get("shown"))
+        case "table":
+            return "\n" + TABLES[name]()
+        case "lacking":
+            return "\n" + lacking(next(entry for entry in DIALECTS if entry.name == name))
+        case _:
+            source = (ROOT / name).read_text(encoding="utf-8")
+            return f"\n```{_LANGUAGES[Path(name).suffix]}\n{source}```\n"
 
 
 def block(vector: dict[str, Any]) -> str:
@@ -66,12 +92,10 @@ def arrow(direction: str, frame: Any) -> str:
 
 
 def pages() -> Iterator[tuple[Path, str]]:
-    """Every page that has vectors, and its text as it should be."""
-    for page in sorted(PAGES.glob("*.md")):
-        vectors = VECTORS / f"{page.stem.replace('-', '_')}.json"
-        if vectors.exists():
-            text = page.read_text(encoding="utf-8")
-            yield page, filled(text, json.loads(vectors.read_text(encoding="utf-8"))["vectors"])
+    """Every page with something to fill in, and its text as it should be."""
+    for page, dialect in PAGES.items():
+        shown = json.loads(vectors.path_of(dialect).read_bytes())["vectors"] if dialect else []
+        yield page, filled(page.read_text(encoding="utf-8"), shown)
 
 
 def main() -> None:

@@ -1,9 +1,11 @@
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from docs.generate import filled, pages
+from docs.generate import PAGES, PROTOCOLS, filled, pages
+from tests import vectors
 
 PAGE = """# Talk
 
@@ -27,16 +29,34 @@ VECTORS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize(("page", "text"), list(pages()), ids=lambda value: getattr(value, "name", ""))
-def test_the_page_shows_the_vectors_of_today(page: Path, text: str) -> None:
+def test_the_page_is_that_of_today(page: Path, text: str) -> None:
     """Else run `python -m docs.generate`."""
     assert page.read_text(encoding="utf-8") == text
 
 
 @pytest.mark.parametrize(("page", "text"), list(pages()), ids=lambda value: getattr(value, "name", ""))
-def test_every_shown_vector_has_its_place(page: Path, text: str) -> None:
-    assert text.count("<!-- frames: ") == text.count("<!-- end -->") > 0
+def test_every_place_is_filled(page: Path, text: str) -> None:
+    places = re.findall(r"^<!-- (?:frames|table|lacking|source): .+ -->$", text, re.MULTILINE)
+    assert len(places) == text.count("<!-- end -->") == text.count("<!--") / 2 > 0
     assert "```text\n\n" not in text
-    assert "-->\n\n<!-- end -->" not in text, "a place without vectors"
+    assert "-->\n\n<!-- end -->" not in text, "a place without content"
+
+
+@pytest.mark.parametrize(("page", "text"), list(pages()), ids=lambda value: getattr(value, "name", ""))
+def test_every_shown_vector_has_its_place(page: Path, text: str) -> None:
+    shown = vectors.load(PAGES[page]).vectors if PAGES[page] else []
+    sections = {vector.section for vector in shown if vector.shown}
+    assert sections == set(re.findall(r"<!-- frames: (.+) -->", text))
+
+
+def test_no_page_of_a_protocol_is_left_out() -> None:
+    assert set(PROTOCOLS.glob("*.md")) <= PAGES.keys()
+
+
+def test_a_source_is_shown_as_it_is() -> None:
+    page = filled("<!-- source: tests/vectors/telegraph.json -->\nold\n<!-- end -->", [])
+    assert page.startswith("<!-- source: tests/vectors/telegraph.json -->\n\n```json\n{\n")
+    assert page.endswith("}\n```\n\n<!-- end -->")
 
 
 def test_frames_are_put_where_the_page_wants_them() -> None:

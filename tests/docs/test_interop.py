@@ -1,0 +1,92 @@
+"""The tables say what the dialects do."""
+
+import pytest
+
+from docs.interop import (
+    AS_TEXT,
+    HAPPENINGS,
+    NOTHING,
+    SEGMENTS,
+    TABLES,
+    Column,
+    acknowledged,
+    column,
+    coming,
+    head,
+    lacking,
+    messages,
+    missed,
+    noticed,
+    table,
+)
+from services.edge.dialects.registry import DIALECTS
+from services.edge.requests import Binary, Event
+from shared.contract.model import Segment
+from tests.services.edge.dialects.spoken import SPOKEN
+
+COLUMNS = {entry.name: column(entry) for entry in SPOKEN}
+V0, V1, V2, SERVICE, PIPE, TELEGRAPH = COLUMNS.values()
+
+
+def test_the_tables_leave_nothing_out() -> None:
+    assert {type(one.event) for one in HAPPENINGS.values()} == set(Event.__args__)
+    assert {type(segment) for segment in SEGMENTS.values()} == set(Segment.__args__)
+    for made in TABLES.values():
+        lines = made().splitlines()
+        assert len({line.count(" | ") for line in lines}) == 1
+        assert all(entry.name in made() for entry in DIALECTS)
+
+
+@pytest.mark.parametrize(
+    ("frame", "separator", "name"),
+    [
+        (b'{"code": 4, "x": 1}', "", "`code` 4"), (b'{"time": 5, "code": 4}', "", "`code` 4"),
+        (b"message|1|5|x", "|", "`message`"), (b"heard 5 34 x\n", " ", "`heard`"), (Binary(b"x"), "", "binary frames"),
+    ],
+)  # fmt: skip
+def test_a_frame_is_known_by_its_head(frame: object, separator: str, name: str) -> None:
+    assert head(frame, separator) == name
+
+
+@pytest.mark.parametrize(
+    ("of", "segment", "seen"),
+    [
+        (V0, "an emoji", "`code` 1"), (V1, "an emoji", AS_TEXT), (V2, "an emoji", "`code` 0"),
+        (PIPE, "a text", "`message`"), (TELEGRAPH, "a text", "`heard`"), (TELEGRAPH, "a picture", AS_TEXT),
+        (SERVICE, "a text", "`service_code` 8"),
+    ],
+)  # fmt: skip
+def test_a_message_is_shown_in_words_of_its_own_or_as_text(of: Column, segment: str, seen: str) -> None:
+    assert messages(of, SEGMENTS[segment]) == seen
+
+
+@pytest.mark.parametrize(
+    ("of", "happening", "seen"),
+    [
+        (V0, "somebody has another name", NOTHING), (V1, "somebody has another name", "`code` 12"),
+        (V2, "somebody has another name", "asked for: `code` 10"), (V2, "one is in a new chat", "`code` 9"),
+        (PIPE, "somebody wants to be friends", "`friend_request`"), (TELEGRAPH, "one is in a new chat", "`chat`"),
+        (SERVICE, "one is in a new chat", "asked for: `service_code` 4"), (PIPE, "one may not join", NOTHING),
+    ],
+)  # fmt: skip
+def test_what_happens_is_told_or_asked_for_or_neither(of: Column, happening: str, seen: str) -> None:
+    assert noticed(of, HAPPENINGS[happening]) == seen
+
+
+def test_how_messages_come() -> None:
+    assert [coming(of).split(":")[0] for of in (V2, SERVICE, TELEGRAPH)] == ["pushed", "asked for", "pushed"]
+    assert [missed(of) for of in (V2, PIPE)] == ["pushed after the login", "asked for: `get_unread_message`"]
+    assert [acknowledged(of) for of in (V1, TELEGRAPH)] == ["the message itself", "`sent`"]
+
+
+def test_what_a_dialect_lacks_is_shown_as_it_is_seen() -> None:
+    page = lacking(V1.entry)
+    assert "| an emoji | as text: `[emoji:3]` |\n" in page
+    assert "| one is in a new chat | not told |\n" in page
+    assert "somebody has joined" not in page
+    assert "list requests" in page.splitlines()[-1]
+    assert "rename chat" not in page.splitlines()[-1]
+
+
+def test_a_bar_in_a_cell_is_none_of_the_table() -> None:
+    assert table("x", [("a|b",)], []) == "| x |\n| --- |\n| a&#124;b |\n"
