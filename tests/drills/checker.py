@@ -28,12 +28,11 @@ class Violation(NamedTuple):
 @dataclass(frozen=True)
 class Verdict:
     """`doubts` say why there is no proof although nothing was violated; `excused`: messages that came twice because
-    the edge that had delivered them was killed; `late_echoes`: answers that came after later words of others."""
+    the edge that had delivered them was killed."""
 
     violations: list[Violation]
     doubts: list[str]
     excused: int
-    late_echoes: int = 0
 
     @property
     def exit_status(self) -> int:
@@ -45,7 +44,7 @@ def check(trial: Trial, demands: Demands) -> Verdict:
     facts = Facts(trial)
     found = [Violation(name, text) for name, invariant in INVARIANTS.items() for text in invariant(facts)]
     excused = sum(1 for first, again in repetitions(facts) if excusable(facts, first, again))
-    return Verdict(found, doubts(facts, demands), excused, sum(1 for text, echo in disorder(facts) if echo))
+    return Verdict(found, doubts(facts, demands), excused)
 
 
 def durable(facts: Facts) -> Iterator[str]:
@@ -86,12 +85,7 @@ def once(facts: Facts) -> Iterator[str]:
 
 
 def ordered(facts: Facts) -> Iterator[str]:
-    """On a connection the indexes of a chat grow. An echo is an answer, whose place is not promised."""
-    return (text for text, echo in disorder(facts) if not echo)
-
-
-def disorder(facts: Facts) -> Iterator[tuple[str, bool]]:
-    """What came after something later, and whether it is the echo of what was said on that very connection."""
+    """On a connection the indexes of a chat grow."""
     for connection, heard in facts.heard_on.items():
         highest: dict[int, int] = {}
         for one in heard:
@@ -100,9 +94,7 @@ def disorder(facts: Facts) -> Iterator[tuple[str, bool]]:
                 continue
             before = highest.get(one.chat, 0)
             if where.entry.index < before:
-                said = facts.said.get(one.text)
-                text = f"connection {connection} got {one.chat}/{where.entry.index} after {before}"
-                yield text, said is not None and said.connection == connection
+                yield f"connection {connection} got {one.chat}/{where.entry.index} after {before}: {one.text}"
             highest[one.chat] = max(before, where.entry.index)
 
 

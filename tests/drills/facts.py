@@ -1,6 +1,9 @@
 """A trial's records, looked at from every side the checker asks from."""
 
+import math
+from bisect import bisect_left
 from collections import defaultdict
+from itertools import islice
 from typing import NamedTuple
 
 from tests.drills.records import Acked, Closed, Denied, Entry, Fault, Heard, Opened, Said, Told, Trial
@@ -8,7 +11,7 @@ from tests.drills.records import Acked, Closed, Denied, Entry, Fault, Heard, Ope
 _CLOSING_SECONDS = 5.0
 """A client may notice so late that its edge was killed."""
 _COMMITTING_SECONDS = 3.0
-"""What a connection had got is committed within this time after its end."""
+"""What a connection had got is committed within this time after its end, or after message was seen to work since."""
 
 
 class Place(NamedTuple):
@@ -30,6 +33,8 @@ class Facts:
         self.said: dict[str, Said] = {}
         self.acked: dict[str, list[Acked]] = defaultdict(list)
         self.denied: dict[str, Denied] = {}
+        self._answers: list[tuple[float, float]] = []
+        """Of acknowledgements, in order of time: when they came, and when that was said."""
         self.heard: list[Heard] = []
         self.told: list[Told] = []
         self.faults: list[Fault] = []
@@ -60,6 +65,7 @@ class Facts:
                 self.acked[record.text].append(record)
                 said = self.said[record.text]
                 self._words(said).append((said, True))
+                self._answers.append((record.at, said.at))
             case Denied():
                 self.denied[record.text] = record
             case Heard():
@@ -87,9 +93,14 @@ class Facts:
         opened, ended = self.connections[connection], self.end_of(connection)
         for fault in self.faults:
             killed = (fault.target, fault.kind) == (opened.edge, "kill") and opened.at <= fault.at
-            if killed and -_COMMITTING_SECONDS <= ended - fault.at <= _CLOSING_SECONDS:
+            if killed and ended - _CLOSING_SECONDS <= fault.at <= self._worked_after(ended) + _COMMITTING_SECONDS:
                 return fault.at
         return None
+
+    def _worked_after(self, moment: float) -> float:
+        """When something was acknowledged that had been said after this moment."""
+        later = islice(self._answers, bisect_left(self._answers, (moment, 0.0)), None)
+        return next((at for at, said_at in later if said_at >= moment), math.inf)
 
     def state(self, text: str) -> str:
         """What its sender knows of it."""
