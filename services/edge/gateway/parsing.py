@@ -3,23 +3,25 @@
 Only their parsers are used; they never see the network. What the server writes is made in `framing`.
 """
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 from services.edge.gateway.framing import Received, Violation
 
+Item_co = TypeVar("Item_co", covariant=True)
 
-class Parser(Protocol):
+
+class Parser(Protocol[Item_co]):
     """The parser of one connection. Malformed frames, and single ones over the size limit, are its to refuse."""
 
     violation: Violation | None
     """Set when the peer broke the protocol; what `feed` returned came before that. Nothing is fed after it."""
 
-    def feed(self, data: memoryview) -> list[Received]:
-        """The frames that these bytes complete, in order."""
+    def feed(self, data: memoryview) -> Sequence[Item_co]:
+        """What these bytes complete, in order."""
 
 
-def parsers(library: str, limit: int) -> Callable[[], Parser]:
+def parsers(library: str, limit: int) -> Callable[[], Parser[Received]]:
     """Makes parsers by `picows` or `websockets` (only that one is imported) for payloads up to `limit` bytes."""
     if library == "picows":
         from services.edge.gateway.parsing_picows import PicowsParsers

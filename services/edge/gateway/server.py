@@ -9,6 +9,7 @@ from uvicorn.server import ServerState
 
 from services.edge.gateway import handshake, kernel
 from services.edge.gateway.doorstep import Doorstep
+from services.edge.gateway.link import Link
 from services.edge.gateway.parsing import parsers
 from services.edge.gateway.websocket import WebSocket
 from services.edge.gateway.writing import Turn
@@ -36,7 +37,7 @@ class Gateway:
             proxy_headers=False, server_header=False,
         )  # fmt: skip
         self._requests = ServerState()
-        self._sockets: set[WebSocket] = set()
+        self._sockets: set[Link[Any]] = set()
         self._server: asyncio.Server | None = None
         self._turn: Turn | None = None
         self._port = settings.port

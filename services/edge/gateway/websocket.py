@@ -1,4 +1,4 @@
-"""One open WebSocket: the asyncio protocol of its transport on one side, `services.edge.socket.Socket` on the other.
+"""One open WebSocket.
 
 It may send until a close frame is sent or received, and receives until one is received or the stream ends. A peer that
 breaks the protocol is told why and then heard out for a moment: closing a TCP connection with unread bytes resets it,
@@ -6,74 +6,50 @@ and the close frame would be lost with it.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from services.edge.gateway import kernel
 from services.edge.gateway.framing import (
     CLOSE,
-    INTERNAL_ERROR,
     PING,
     PONG,
     Received,
-    Violation,
     close_echo,
     close_frame,
     frame,
     framed,
 )
+from services.edge.gateway.link import Link
 from services.edge.gateway.messages import Messages
 from services.edge.gateway.parsing import Parser
 from services.edge.gateway.writing import Turn
 from services.edge.requests import Frame
-from services.edge.socket import Client, Endpoint, Hello
-from shared.telemetry import log
 
-_log = log(__name__)
-_SLICE_BYTES = 4096
-"""Parsed at a time, so that a client that wants a pause is given few frames more."""
 _PONGS_BYTES = 64 * 1024
 """Unsent bytes of a peer, above which its pings are not answered."""
 _AT_ONCE_BYTES = 64 * 1024
 """Written without waiting for the turn's end."""
-_CLOSING_SECONDS = 3
 _ARRIVING_SECONDS = 0.25
 """For what was sent just before the peer's close frame came, to be acknowledged."""
 _LOOK_SECONDS = 0.01
-_NOTHING = memoryview(b"")
 
 
-class WebSocket(asyncio.Protocol):
-    __slots__ = (
-        "_client", "_ended", "_frames", "_lost_bytes", "_messages", "_outgoing", "_outgoing_bytes", "_parser",
-        "_parting", "_paused", "_receiving", "_sending", "_sent_bytes", "_timer", "_transport", "_turn", "_unparsed",
-    )  # fmt: skip
-
-    _client: Client
+class WebSocket(Link[Received]):
+    __slots__ = ("_messages", "_outgoing", "_parting", "_turn")
 
     def __init__(
         self,
         transport: asyncio.Transport,
-        parser: Parser,
+        parser: Parser[Received],
         message_bytes: int,
         turn: Turn,
-        ended: Callable[["WebSocket"], None],
+        ended: Callable[[Link[Any]], None],
     ) -> None:
-        self._transport = transport
-        self._parser = parser
+        super().__init__(transport, parser, turn.loop, ended)
         self._messages = Messages(message_bytes)
         self._turn = turn
-        self._ended = ended
-        self._frames: Iterator[Received] = iter(())
-        self._unparsed = _NOTHING
         self._outgoing: list[bytes] = []
-        self._outgoing_bytes = self._sent_bytes = self._lost_bytes = 0
-        self._sending = self._receiving = True
-        self._paused = self._parting = False
-        self._timer: asyncio.TimerHandle | None = None
-
-    def open(self, endpoint: Endpoint, hello: Hello) -> None:
-        self._client = endpoint.connected(hello, self)
-        self._transport.set_protocol(self)
+        self._parting = False
 
     # services.edge.socket.Socket
 
@@ -98,42 +74,7 @@ class WebSocket(asyncio.Protocol):
         self._give_up_later()
         self.resume_reading()
 
-    def abort(self) -> None:
-        self._sending = self._receiving = False
-        self._transport.abort()
-
-    def pause_reading(self) -> None:
-        if self._sending:
-            self._paused = True
-            self._transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        if self._paused:
-            self._paused = False
-            self._turn.loop.call_soon(self._resume)
-
-    def sent(self) -> int:
-        return self._sent_bytes
-
-    def unsent(self) -> int:
-        return self._outgoing_bytes + self._transport.get_write_buffer_size()
-
-    def unacknowledged(self) -> int | None:
-        under_way = self._under_way()
-        return None if under_way is None else under_way + self._lost_bytes
-
-    def _under_way(self) -> int | None:
-        if self._transport.is_closing():
-            return None
-        in_kernel = kernel.unacknowledged(self._transport)
-        return None if in_kernel is None else in_kernel + self.unsent()
-
     # asyncio.Protocol
-
-    def data_received(self, data: bytes) -> None:
-        if self._receiving:
-            self._unparsed = memoryview(data)
-            self._proceed()
 
     def eof_received(self) -> bool:
         """Unless it is parting already, the transport closes itself when what is left is written."""
@@ -144,13 +85,9 @@ class WebSocket(asyncio.Protocol):
             self._give_up_later()
         return self._parting
 
-    def connection_lost(self, _error: Exception | None) -> None:
-        self._sending = self._receiving = False
+    def connection_lost(self, error: Exception | None) -> None:
         self._outgoing, self._outgoing_bytes = [], 0
-        if self._timer is not None:
-            self._timer.cancel()
-        self._ended(self)
-        self._client.closed()
+        super().connection_lost(error)
 
     # Out
 
@@ -171,47 +108,18 @@ class WebSocket(asyncio.Protocol):
 
     # In
 
-    def _resume(self) -> None:
-        self._proceed()
-        if self._receiving and not self._paused:
-            self._transport.resume_reading()
-
-    def _proceed(self) -> None:
-        """Report what has arrived, until the client wants a pause."""
-        try:
-            while self._receiving and not self._paused:
-                received = next(self._frames, None)
-                if received is not None:
-                    self._handle(received)
-                elif self._parser.violation is not None:
-                    raise self._parser.violation
-                elif self._unparsed:
-                    self._frames = iter(self._parser.feed(self._next_slice()))
-                else:
-                    return
-        except Violation as violation:
-            self._fail(violation.code, violation.reason)
-        except Exception:
-            _log.exception("client failed")
-            self._fail(INTERNAL_ERROR, "internal error")
-
-    def _next_slice(self) -> memoryview:
-        data = self._unparsed
-        self._unparsed = data[_SLICE_BYTES:] if len(data) > _SLICE_BYTES else _NOTHING
-        return data[:_SLICE_BYTES]
-
-    def _handle(self, received: Received) -> None:
-        opcode = received.opcode
+    def _handle(self, item: Received) -> None:
+        opcode = item.opcode
         if opcode < CLOSE:
-            message = self._messages.add(received)
+            message = self._messages.add(item)
             if message is not None and self._sending:
                 self._client.frame_received(message)
         elif opcode == PONG:
             self._client.pong_received()
         elif opcode == CLOSE:
-            self._peer_closes(received.payload)
+            self._peer_closes(item.payload)
         elif self._sending and self.unsent() < _PONGS_BYTES:
-            self._write(frame(PONG, received.payload))
+            self._write(frame(PONG, item.payload))
 
     # The end
 
@@ -224,12 +132,12 @@ class WebSocket(asyncio.Protocol):
         self.flush()
         if self._timer is not None:
             self._timer.cancel()
-        self._part(echo, self._turn.loop.time() + _ARRIVING_SECONDS)
+        self._part(echo, self._loop.time() + _ARRIVING_SECONDS)
 
     def _part(self, echo: bytes, deadline: float) -> None:
         self._timer = None
-        if self._under_way() and self._turn.loop.time() < deadline:
-            self._timer = self._turn.loop.call_later(_LOOK_SECONDS, self._part, echo, deadline)
+        if self._under_way() and self._loop.time() < deadline:
+            self._timer = self._loop.call_later(_LOOK_SECONDS, self._part, echo, deadline)
             return
         self._parting = False
         try:
@@ -255,15 +163,3 @@ class WebSocket(asyncio.Protocol):
         self._transport.write_eof()
         self._transport.resume_reading()
         self._give_up_later()
-
-    def _give_up_later(self) -> None:
-        if self._timer is None:
-            self._timer = self._turn.loop.call_later(1, self._give_up, _CLOSING_SECONDS - 1, self.unsent())
-
-    def _give_up(self, seconds_left: int, unsent_before: int) -> None:
-        """Abort at the end, or as soon as a second has passed in which the peer read nothing of what waits for it."""
-        unsent = self.unsent()
-        if not seconds_left or unsent >= unsent_before > 0:
-            self.abort()
-        else:
-            self._timer = self._turn.loop.call_later(1, self._give_up, seconds_left - 1, unsent)

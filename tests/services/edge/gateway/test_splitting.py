@@ -25,7 +25,8 @@ def frames(*packets: bytes, limit: int = LIMIT) -> tuple[list[bytes], Splitter]:
     splitter = Splitter(limit)
     found: list[bytes] = []
     for packet in packets:
-        found += splitter.feed(memoryview(packet))
+        if splitter.violation is None:
+            found += splitter.feed(memoryview(packet))
     return found, splitter
 
 

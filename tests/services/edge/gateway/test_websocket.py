@@ -304,7 +304,7 @@ async def test_after_our_close_only_pongs_are_heard(peer: RawPeer, recorder: Rec
 async def test_a_peer_that_does_not_answer_a_close_is_dropped(
     peer: RawPeer, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.edge.gateway.websocket._CLOSING_SECONDS", 2)
+    monkeypatch.setattr("services.edge.gateway.link._CLOSING_SECONDS", 2)
     client = await recorder.client()
     client.socket.close(1000, "")
     assert await peer.closed_with() == (1000, "")
@@ -318,7 +318,7 @@ async def test_a_peer_that_does_not_answer_a_close_is_dropped(
 async def test_a_peer_that_does_not_read_is_dropped_soon(
     gateway: Gateway, recorder: Recorder, end: Callable[[RawPeer], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.edge.gateway.websocket._CLOSING_SECONDS", 60)
+    monkeypatch.setattr("services.edge.gateway.link._CLOSING_SECONDS", 60)
     async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
         await peer.upgrade()
         peer.stop_reading()
