@@ -12,6 +12,7 @@ from services.edge.delivery import Delivery
 from services.edge.dialects.registry import DIALECTS, Dialects
 from services.edge.endpoint import Endpoint
 from services.edge.entrance import Entrance
+from services.edge.faces import keep_faces
 from services.edge.gaps import Gaps
 from services.edge.gate import Gate
 from services.edge.gateway import Gateway
@@ -83,6 +84,7 @@ class Edge:
             "watch": self.watcher.run(),
             "read state": self.read_flush.run(),
             "re-sync": self.resync.run(),
+            "faces": keep_faces(self.bus, self.residents),
             "upkeep": self.endpoint.keep(),
         }
         tasks = Tasks()
@@ -145,8 +147,12 @@ async def _serve(edge: Edge, gateway: Gateway, stopping: asyncio.Event, ops: Ops
 
 
 def _media(settings: Settings, metrics: Metrics) -> MediaRoom:
-    disk = Disk()
-    return MediaRoom(DirectoryStore(settings.media.directory, disk), settings, metrics, disk)
+    disk, store = Disk(), None
+    if settings.media.bucket_url:
+        from services.edge.media.bucket import BucketStore  # its library costs memory
+
+        store = BucketStore(settings.media)
+    return MediaRoom(store or DirectoryStore(settings.media.directory, disk), settings, metrics, disk)
 
 
 def _open_verification(bus: Bus) -> Callable[[str, str], Awaitable[Outcome]]:

@@ -1,14 +1,25 @@
-"""What dialects show of senders beside their numbers, as session knows it."""
+"""What dialects show of senders beside their numbers, as session knows it.
 
+Who speaks here is shown by the face that its resident has. A notice of a change may be lost, or come just before the
+resident: so those who have come, who speak, or whose messages are compared after a loss are asked for again, soon.
+"""
+
+import asyncio
 from collections.abc import Collection
 
+from services.edge.residents import Residents
 from shared.bus import Bus
 from shared.contract import subjects
+from shared.contract.errors import Refused
 from shared.contract.ids import AccountId
 from shared.contract.model import Face
 from shared.contract.session import GetFaces
+from shared.telemetry import log
 
+_log = log(__name__)
 _AT_ONCE = 1_000
+_AGE_SECONDS = 3.0
+_ASK_SECONDS = 2.0
 
 
 async def faces_of(bus: Bus, accounts: Collection[AccountId], seconds: float) -> dict[AccountId, Face]:
@@ -18,3 +29,21 @@ async def faces_of(bus: Bus, accounts: Collection[AccountId], seconds: float) ->
         request = GetFaces(wanted[start : start + _AT_ONCE])
         faces |= (await bus.ask(subjects.GET_FACES, request, seconds=seconds, retry=True)).faces
     return faces
+
+
+async def keep_faces(bus: Bus, residents: Residents) -> None:
+    """Ask again for the faces that are due, every few seconds."""
+    while True:
+        await asyncio.sleep(_AGE_SECONDS)
+        due, residents.faces_due = residents.faces_due, set()
+        before = {account: resident.face for account in due if (resident := residents.get(account))}
+        try:
+            faces = await faces_of(bus, before, _ASK_SECONDS)
+        except Refused as refusal:
+            _log.warning("faces not asked for again", accounts=len(before), error=str(refusal))
+            residents.faces_due.update(before)
+            continue
+        for account, face in faces.items():
+            resident = residents.get(account)
+            if resident is not None and resident.face is before[account]:  # else there is later news
+                resident.face = face

@@ -82,6 +82,7 @@ class Posting:
         assert isinstance(command, PostMessage)
         account = self._client.connection.account
         resident = self._node.residents.get(account)
+        self._node.residents.faces_due.add(account)
         dialect = self._client.dialect
         body = pack_segments(command.segments, dialect.name if dialect.marks_messages else "")
         return self._node.upstream.draft(account, command.chat, body, resident.face if resident else None)

@@ -88,6 +88,8 @@ class Residents:
         self._limits = limits
         self.by_account: dict[AccountId, Resident] = {}
         """To be read."""
+        self.faces_due: set[AccountId] = set()
+        """Those whose faces may have changed unnoticed."""
         self._leaving: set[AccountId] = set()
         """Not here (any more), and still in presence."""
         self._missing: set[AccountId] = set()
@@ -113,6 +115,7 @@ class Residents:
             requests = Bucket(self._limits.requests_per_second, self._limits.requests_burst, now)
             resident = self.by_account[account] = Resident(account, requests)
         self._leaving.discard(account)
+        self.faces_due.add(account)
         resident.recipients += (recipient,)
         return resident
 

@@ -68,6 +68,7 @@ class Resync:
         resident = self._residents.get(account)
         if resident is None:
             return
+        self._residents.faces_due.add(account)
         after, unlisted, more = ChatId(0), set(resident.chats), True
         while more:
             known = [chat for chat in resident.chats if chat > after]

@@ -36,7 +36,7 @@ from shared.contract.edge import (
 from shared.contract.errors import ErrorCode, Failure, Refused
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import ChatSynced, MarkRead, Posted, PostMessages, PostResults, Sync, SyncChat, Synced
-from shared.contract.model import Chat, ChatKind, Face, JoinPolicy, Message, Profile, Role
+from shared.contract.model import Chat, ChatKind, Face, JoinPolicy, Message, Profile, Role, Segment
 from shared.contract.session import (
     AccountView,
     ChatView,
@@ -173,6 +173,8 @@ class Session(Neighbour):
         super().__init__("session", server)
         self._world = world
         self.silent = False
+        self.nicknames: dict[AccountId, str] = {}
+        """Of those who are not called by their numbers."""
         self.bus.serve(subjects.ENSURE_PROFILE, self._ensure, queue="session")
         self.bus.serve(subjects.GET_ACCOUNT, self._account, queue="session")
         self.bus.serve(subjects.CREATE_CHAT, self._create, queue="session")
@@ -188,7 +190,9 @@ class Session(Neighbour):
         return AccountView(Profile(id=request.account, uuid="", nickname=f"name-{request.account}"))
 
     async def _faces(self, request: GetFaces) -> Faces:
-        return Faces({account: Face(f"name-{account}", f"uuid-{account}") for account in request.accounts})
+        names = {account: self.nicknames.get(account, f"name-{account}") for account in request.accounts}
+        await self.note(request)
+        return Faces({account: Face(name, f"uuid-{account}") for account, name in names.items()})
 
     async def _create(self, request: CreateChat) -> ChatView:
         chat = await self.create(max(self._world.rooms, default=0) + 1, request.actor, *request.members)
@@ -298,9 +302,9 @@ class MessageService(Neighbour):
         """So many posts have been acknowledged."""
         await self._until(lambda: self.answers >= times)
 
-    async def say(self, chat: int, sender: int, *texts: str) -> None:
+    async def say(self, chat: int, sender: int, *said: str | Segment) -> None:
         """Somebody elsewhere says something."""
-        await self.fan_out(self.world.say(chat, sender, *texts))
+        await self.fan_out(self.world.say(chat, sender, *said))
 
     async def fan_out(self, messages: list[Message]) -> None:
         pages: dict[NodeId, list[Delivery]] = {}
