@@ -213,12 +213,18 @@ class Batcher:
                 _log.exception("message refused by the database")
                 return [_BROKEN]
             self._metrics.retries.labels("content").inc()
-            middle = len(drafts) // 2
-            return await self._post(drafts[:middle]) + await self._post(drafts[middle:])
+            return await self._post_halves(drafts[: len(drafts) // 2], drafts[len(drafts) // 2 :])
         self._metrics.commit_seconds.observe(time.perf_counter() - started)
         self._metrics.batch_rows.observe(len(drafts))
         self._metrics.duplicates.inc(duplicates)
         return [LATE if outcome is None else outcome for outcome in outcomes]
+
+    async def _post_halves(self, first: Sequence[Draft], second: Sequence[Draft]) -> list[Outcome]:
+        """What can be said again must not be overtaken by what was said after it."""
+        outcomes = await self._post(first)
+        if any(isinstance(outcome, Failure) and outcome.code is ErrorCode.UNAVAILABLE for outcome in outcomes):
+            return outcomes + [_AWAY] * len(second)
+        return outcomes + await self._post(second)
 
     async def _post_for_sure(self, drafts: Sequence[Draft]) -> tuple[Sequence[Message | None], int]:
         """The outcomes, and how many are duplicates. When a commit gets no answer, nothing else is done until it is

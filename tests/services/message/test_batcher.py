@@ -308,6 +308,37 @@ async def test_without_a_database_nothing_is_acknowledged_or_told() -> None:
     await database.close()
 
 
+class Stumbling(Database):
+    """Its third transaction comes to nothing; `asked` says whether it got as far as the commit."""
+
+    def __init__(self, url: str, *, asked: bool) -> None:
+        super().__init__(url)
+        self.calls = 0
+        self.asked = asked
+
+    async def write(self, work: Callable[[sa.Connection], T]) -> T:
+        self.calls += 1
+        if self.calls != 3:
+            return await super().write(work)
+        if self.asked:
+            with pytest.raises(ZeroDivisionError):
+                await super().write(lambda connection: work(connection) and 1 / 0)
+        raise DatabaseUnavailable
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_nothing_overtakes_what_was_not_stored_for_want_of_a_database(database: Database, asked: bool) -> None:
+    """The batch is halved for its content, and then the database is away for one of the parts."""
+    stumbling = Stumbling(database.url.render_as_string(), asked=asked)
+    async for bench in running(stumbling):
+        run = [bench.draft() for _ in range(3)]
+        drafts = [run[0], bench.draft(MONSTER), *run[1:]]
+        answer = bench.submit("run", *drafts)
+        assert await answer.failures() == [ErrorCode.UNAVAILABLE] * 4
+        assert await bench.submit("again", *drafts).indexes() == [1, None, 2, 3]
+    await stumbling.close()
+
+
 class Unsure(Database):
     """The answer to its first commit is lost, and then it is away for a while."""
 
