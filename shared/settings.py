@@ -146,9 +146,17 @@ class Edge(_Section):
 
 
 class Media(_Section):
-    """Where pictures and files are kept."""
+    """Where pictures and files are kept: in a bucket that speaks S3 when `bucket_url` is set, else in `directory`."""
 
-    directory: Path = Field(Path(".dragoman/media"), description="of pictures and files, shared by all edges")
+    directory: Path = Field(
+        Path(".dragoman/media"),
+        description="shared by all edges; with a bucket, each edge's own, for what is coming in",
+    )
+    bucket_url: str = Field("", pattern=r"^(s3://[a-z0-9.-]+(/.*)?)?$", description="s3://bucket/prefix of files")
+    endpoint: str = Field("", pattern="^(https?://.+)?$", description="http(s)://host:port of S3; empty: Amazon's")
+    region: str = Field("", description="of the bucket; empty: as AWS_REGION says")
+    access_key: SecretStr = Field(SecretStr(""), description="empty: as AWS_ACCESS_KEY_ID says, or the machine's role")
+    secret_key: SecretStr = Field(SecretStr(""), description="of `access_key`")
     timeout_seconds: float = Field(30.0, gt=0, description="for storing or finding one file, and for each piece of it")
 
 

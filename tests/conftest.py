@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from services.cli.family import Family
-from tests.servers import NatsServer, PostgresServer, ValkeyServer
+from tests.servers import NatsServer, PostgresServer, S3Server, ValkeyServer
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +64,22 @@ def postgres_server(server_directory: Path, family: Family) -> Iterator[Postgres
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def _s3_process(server_directory: Path, family: Family) -> Iterator[S3Server]:
+    server = S3Server(server_directory / "s3", family)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def s3_server(_s3_process: S3Server) -> S3Server:
+    if _s3_process.running:
+        _s3_process.resume()
+    else:
+        _s3_process.start()
+    return _s3_process
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,7 +1,8 @@
-"""Real servers for tests, on random loopback ports: nats-server and Valkey configured as `dragoman up` does, and
-PostgreSQL."""
+"""Real servers for tests, on random loopback ports: nats-server and Valkey configured as `dragoman up` does,
+PostgreSQL, and one that speaks S3."""
 
 import contextlib
+import http.client
 import os
 import pwd
 import secrets
@@ -9,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -233,6 +235,28 @@ class PostgresServer(Server):
             extra_groups=None if self._user is None else [],
         )  # fmt: skip
         return data
+
+
+class S3Server(Server):
+    """Keeps objects in memory; takes any key for good."""
+
+    def __init__(self, directory: Path, family: Family) -> None:
+        directory.mkdir()
+        port = free_port()
+        command = [sys.executable, "-P", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        super().__init__("s3", command, port, family, directory / "s3.log")
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def bucket(self) -> str:
+        """A fresh, empty bucket's name."""
+        name = f"bucket-{secrets.token_hex(6)}"
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=_START_SECONDS)) as client:
+            client.request("PUT", f"/{name}")
+            assert client.getresponse().status == 200
+        return name
 
 
 def _unprivileged() -> int | None:

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from services.edge.media.disk import Disk
+from services.edge.media.store import CHUNK_BYTES
 
-_CHUNK_BYTES = 256 * 1024
 SPOOL = "spool"
 """Where files are while they are not whole yet, in the store's own file system."""
 
@@ -34,7 +34,7 @@ class DirectoryStore:
 
     async def read(self, key: str, start: int, stop: int) -> AsyncGenerator[bytes]:
         while start < stop:
-            chunk = await self._disk.do(partial(_piece, self._root / key, start, min(_CHUNK_BYTES, stop - start)))
+            chunk = await self._disk.do(partial(_piece, self._root / key, start, min(CHUNK_BYTES, stop - start)))
             start += len(chunk)
             yield chunk
 

@@ -4,6 +4,9 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Protocol
 
+CHUNK_BYTES = 256 * 1024
+"""Files are read in chunks of at most this size."""
+
 
 class Store(Protocol):
     """Keys are `blobs/<sha256>` and `records/<id>`; what is under a key never changes, and is never removed. Every
@@ -21,4 +24,4 @@ class Store(Protocol):
     async def load(self, key: str) -> bytes | None: ...
 
     def read(self, key: str, start: int, stop: int) -> AsyncGenerator[bytes]:
-        """The bytes from `start` up to `stop`, in chunks of at most 256 KiB. Raises FileNotFoundError, too."""
+        """The bytes from `start` up to `stop`, in chunks. Raises FileNotFoundError, too."""

@@ -1,0 +1,101 @@
+"""The store in an S3-compatible bucket, for edges on many machines."""
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from services.edge.media.store import CHUNK_BYTES
+from shared.settings import Media
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config  # there is none at run time
+
+_WINDOW_BYTES = 1024 * 1024
+"""Read by one request: nothing is left open for a reader that is slow."""
+_PART_BYTES = 8 * 1024 * 1024
+_PARTS_AT_ONCE = 4
+_CONNECT = timedelta(seconds=5)
+_RETRIES = 3
+_ERROR_CHARACTERS = 300
+
+
+class BucketStore:
+    """See services.edge.media.store.Store. Calls that fail are repeated a few times before they raise OSError."""
+
+    def __init__(self, settings: Media) -> None:
+        limit = timedelta(seconds=settings.timeout_seconds)
+        self._bucket = S3Store.from_url(
+            settings.bucket_url,
+            config=_config(settings),
+            client_options={
+                "timeout": limit, "connect_timeout": _CONNECT, "allow_http": settings.endpoint.startswith("http://"),
+            },
+            retry_config={
+                "max_retries": _RETRIES, "retry_timeout": limit,
+                "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=1), "base": 2},
+            },
+        )  # fmt: skip
+
+    async def prepare(self) -> None:
+        """The bucket is the operator's to make; while it is away, all else goes on."""
+
+    async def put(self, key: str, source: Path, size: int) -> bool:
+        with _failing():
+            if await self._size(key) == size:
+                return False
+            await obstore.put_async(self._bucket, key, source, chunk_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE)
+        return True
+
+    async def write(self, key: str, data: bytes) -> None:
+        with _failing():
+            await obstore.put_async(self._bucket, key, data)
+
+    async def load(self, key: str) -> bytes | None:
+        with _failing():
+            try:
+                return bytes(await (await obstore.get_async(self._bucket, key)).bytes_async())
+            except FileNotFoundError:
+                return None
+
+    async def read(self, key: str, start: int, stop: int) -> AsyncGenerator[bytes]:
+        while start < stop:
+            with _failing():
+                window = memoryview(
+                    await obstore.get_range_async(self._bucket, key, start=start, end=min(start + _WINDOW_BYTES, stop))
+                )
+            start += len(window)
+            for chunk in range(0, len(window), CHUNK_BYTES):
+                yield bytes(window[chunk : chunk + CHUNK_BYTES])
+
+    async def _size(self, key: str) -> int | None:
+        try:
+            return (await obstore.head_async(self._bucket, key))["size"]
+        except FileNotFoundError:
+            return None
+
+
+def _config(settings: Media) -> "S3Config":
+    """What is not set is taken from the environment, as all that speak to S3 do, or from the machine's own role."""
+    config: S3Config = {}
+    if settings.endpoint:
+        config["endpoint"] = settings.endpoint
+    if settings.region:
+        config["region"] = settings.region
+    if settings.access_key:
+        config["access_key_id"] = settings.access_key.get_secret_value()
+        config["secret_access_key"] = settings.secret_key.get_secret_value()
+    return config
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    try:
+        yield
+    except BaseError as error:
+        raise OSError(f"{type(error).__name__}: {str(error)[:_ERROR_CHARACTERS]}") from error

@@ -1,0 +1,46 @@
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.edge.media.naming import safe_name
+
+
+@pytest.mark.parametrize(
+    ("given", "safe"),
+    [
+        ("holiday.png", "holiday.png"),
+        ("  多语言 name.tar.gz ", "多语言 name.tar.gz"),
+        ("a|b;c\"d'e%f.txt", "a|b;c\"d'e%f.txt"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\Users\\ann\\me.jpg", "me.jpg"),
+        ("/", ""),
+        ("..", ""),
+        (".", ""),
+        ("trailing. .", "trailing"),
+        (".bashrc", ".bashrc"),
+        ("two\r\nlines\x00\x1b[31m\u2028.txt", "twolines[31m.txt"),
+        ("gnp.\u202eexe", "gnp.exe"),
+        ("\ud800x", "x"),
+        ("", ""),
+    ],
+)
+def test_names(given: str, safe: str) -> None:
+    assert safe_name(given) == safe
+
+
+def test_a_long_name_keeps_its_extension() -> None:
+    assert safe_name("名" * 200 + ".jpeg") == "名" * 83 + ".jpeg"
+    assert safe_name("x" * 300) == "x" * 255
+    assert safe_name("x." + "y" * 300) == "x." + "y" * 253
+
+
+@given(st.text())
+def test_any_name_is_safe(name: str) -> None:
+    safe = safe_name(name)
+    assert len(safe.encode()) <= 255
+    assert not set(safe) & set("/\\\r\n\0")
+    assert not {unicodedata.category(character) for character in safe} & {"Cc", "Cf", "Cs"}
+    assert safe not in (".", "..")
+    assert safe_name(safe) == safe
