@@ -147,8 +147,12 @@ async def _serve(edge: Edge, gateway: Gateway, stopping: asyncio.Event, ops: Ops
 
 
 def _media(settings: Settings, metrics: Metrics) -> MediaRoom:
-    disk = Disk()
-    return MediaRoom(DirectoryStore(settings.media.directory, disk), settings, metrics, disk)
+    disk, store = Disk(), None
+    if settings.media.bucket_url:
+        from services.edge.media.bucket import BucketStore  # its library costs memory
+
+        store = BucketStore(settings.media)
+    return MediaRoom(store or DirectoryStore(settings.media.directory, disk), settings, metrics, disk)
 
 
 def _open_verification(bus: Bus) -> Callable[[str, str], Awaitable[Outcome]]:
