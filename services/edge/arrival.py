@@ -45,7 +45,7 @@ class Arrival:
         self._wake()
 
     def excuse(self, now: float) -> None:
-        """Pongs were not read for a while, which is our affair."""
+        """Its pong may be late for a good reason: it was not read for a while, or the ping waits behind much else."""
         if self.waiting_since is not None:
             self.waiting_since = now
 

@@ -27,6 +27,7 @@ from shared.telemetry import log, new_trace, trace
 
 _log = log(__name__)
 _INTERNAL = Failure(ErrorCode.INTERNAL, "internal error")
+_ANSWERED = 1000, "all is answered"
 
 
 class Performs(Protocol):
@@ -62,7 +63,7 @@ class Client:
         self._ended = ended
         self.heard = node.now()
         self.arrival = Arrival(socket, self._arrived, self.heard)
-        self._out = Outlet(socket, connection, self.arrival, node.settings.edge.outgoing_bytes, self.hang_up)
+        self._out = Outlet(node, socket, connection, self.arrival, self.hang_up, self._emptied)
         self.paused = False
         """More has arrived than is read on."""
         self.deleting = False
@@ -96,6 +97,10 @@ class Client:
         self.heard = self.node.now()
         self.arrival.ponged()
 
+    def input_ended(self) -> None:
+        self._goodbye = self._goodbye or _ANSWERED
+        self.node.turn.add(self)
+
     def peer_closing(self) -> None:
         self._part()
 
@@ -119,7 +124,7 @@ class Client:
             else:
                 self._busy = True
                 self.node.tasks.start(self._perform(work[0]), type(work[0].command).__name__)
-        if self._goodbye is not None and not self._busy:
+        if self._goodbye is not None and not self._busy and not self._out.transfers:
             self.hang_up(*self._goodbye)
         if self.paused and self.connection.waiting <= self.node.settings.edge.incoming_frames // 2:
             self.paused = False
@@ -151,6 +156,9 @@ class Client:
 
     def go_on(self) -> None:
         self._busy = False
+        self._emptied()
+
+    def _emptied(self) -> None:
         self.node.turn.add(self)
 
     async def _perform(self, request: Request) -> None:
@@ -295,7 +303,7 @@ class Client:
         if resident is None:
             return
         self.catching_up.stop()
-        self.arrival.ended()
+        self._out.account_left()
         self._resident = None
         if self.node.residents.detach(resident, self):
             self.node.chats.gone(resident)
@@ -315,7 +323,8 @@ class Client:
         if reason := connection.overdue(now, edge.first_frame_seconds, edge.unauthenticated_seconds):
             self.hang_up(1008, reason)
         elif self.arrival.waiting_since is not None:
-            if now - self.arrival.waiting_since > edge.pong_timeout_seconds and not self.paused:
+            ours = self.paused or self.socket.holds_back()
+            if now - self.arrival.waiting_since > edge.pong_timeout_seconds and not ours:
                 self.socket.abort()
         elif self.arrival.anything:
             if now - self.arrival.last_ping >= edge.confirm_interval_seconds:

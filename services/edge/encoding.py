@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 
 from services.edge.dialects.base import Dialect
-from services.edge.requests import Frame, Shown
+from services.edge.requests import Outgoing, Shown
 from shared.contract.ids import AccountId
 from shared.contract.model import Face, Message, Pair, unpack
 
@@ -18,9 +18,9 @@ class Encoded:
         self._pair = pair
         self._face = face
         self._shown: Shown | None = None
-        self._frames: dict[Hashable, tuple[Frame, ...]] = {}
+        self._frames: dict[Hashable, tuple[Outgoing, ...]] = {}
 
-    def frames(self, dialect: Dialect) -> tuple[Frame, ...]:
+    def frames(self, dialect: Dialect) -> tuple[Outgoing, ...]:
         frames = self._frames.get(dialect.variant)
         if frames is None:
             if self._shown is None:

@@ -2,34 +2,45 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import TypeGuard
 
 from services.edge.arrival import Arrival
 from services.edge.connection import Connection
 from services.edge.dialects.base import Dialect, Push
 from services.edge.encoding import Encoded
 from services.edge.metrics import Traffic
-from services.edge.requests import Event, Frame
+from services.edge.node import Node
+from services.edge.requests import Content, Event, Frame, Outgoing
 from services.edge.socket import Socket
+from services.edge.transfers import Transfers
 from shared.clock import now_ms
+from shared.contract.model import Message
 from shared.telemetry import log
 
 _log = log(__name__)
 
 
 class Outlet:
-    """`hang_up` is called when the client does not keep up, or its dialect fails; times are the event loop's."""
+    """`hang_up` is called when the client does not keep up, its dialect or a transfer fails; `emptied` at the end of
+    transfers. Times are the event loop's. See also services.edge.transfers.Line."""
 
-    __slots__ = ("_connection", "_hang_up", "_most_bytes", "_socket", "_timer", "arrival", "silent", "traffic")
+    __slots__ = (
+        "_connection", "_emptied", "_hang_up", "_node", "_socket", "_timer", "_transfers", "arrival", "silent",
+        "traffic",
+    )  # fmt: skip
 
     def __init__(
-        self, socket: Socket, connection: Connection, arrival: Arrival, most_bytes: int,
-        hang_up: Callable[[int, str], None],
+        self, node: Node, socket: Socket, connection: Connection, arrival: Arrival,
+        hang_up: Callable[[int, str], None], emptied: Callable[[], None],
     ) -> None:  # fmt: skip
+        self._node = node
         self._socket = socket
         self._connection = connection
-        self._most_bytes = most_bytes
         self._hang_up = hang_up
+        self._emptied = emptied
         self._timer: asyncio.TimerHandle | None = None
+        self._transfers: Transfers | None = None
+        """While there are any: then everything waits for its place behind them."""
         self.arrival = arrival
         self.traffic: Traffic | None = None
         self.silent = False
@@ -45,13 +56,27 @@ class Outlet:
         self.dialect.unix_seconds = now_ms() // 1000
         return self.dialect
 
-    def write(self, frames: tuple[Frame, ...]) -> None:
-        if not frames or self.silent:
+    def write(self, frames: tuple[Outgoing, ...], message: Message | None = None) -> None:
+        """`message`: the one that these frames push, if any."""
+        if self.silent:
             return
-        self._socket.send(frames)
-        if self.traffic is not None:
-            self.traffic.frames_out += len(frames)
-        self._bound(self._socket.unsent())
+        if self._transfers is None and _fit_a_socket(frames):
+            self.write_now(frames, message)
+            if frames:
+                self._bound(self._socket.unsent())
+            return
+        if self._transfers is None:
+            self._transfers = Transfers(self._node, self, self._transferred, self._broken_off)
+        self._transfers.put(frames, message)
+        self._bound(self._transfers.waiting_bytes)
+
+    def write_now(self, frames: tuple[Frame, ...], message: Message | None = None) -> None:
+        if frames and not self.silent:
+            self._socket.send(frames)
+            if self.traffic is not None:
+                self.traffic.frames_out += len(frames)
+        if message is not None:
+            self.arrival.pushed(message.chat, message.index)
 
     def push(self, encoded: Encoded) -> None:
         """Write a message now, or let the dialect hold it."""
@@ -63,8 +88,7 @@ class Outlet:
             self._push_all(dialect.hold(message, frames, _now()))
             self._bound(dialect.held_bytes)
         else:
-            self.write(frames)
-            self.arrival.pushed(message.chat, message.index)
+            self.write(frames, message)
 
     def tell(self, event: Event) -> None:
         if not self.silent and self._connection.dialect is not None:
@@ -74,18 +98,43 @@ class Outlet:
         for push in pushes:
             if self.silent:
                 break
-            self.write(push.frames)
-            if push.message is not None:
-                self.arrival.pushed(push.message.chat, push.message.index)
+            self.write(push.frames, push.message)
         self.plan()
 
     def waiting_bytes(self) -> int:
         """What is on its way, or held back."""
-        return self._socket.unsent() + self.dialect.held_bytes
+        behind = 0 if self._transfers is None else self._transfers.waiting_bytes
+        return self._socket.unsent() + behind + self.dialect.held_bytes
 
     def _bound(self, waiting_bytes: int) -> None:
-        if waiting_bytes > self._most_bytes:
+        if waiting_bytes > self._node.settings.edge.outgoing_bytes:
             self._hang_up(1013, "too slow, reconnect to catch up")
+
+    # Pictures and files
+
+    @property
+    def transfers(self) -> bool:
+        """Something is on its way that takes its time."""
+        return self._transfers is not None
+
+    def unsent(self) -> int:
+        return self._socket.unsent()
+
+    def moving(self) -> None:
+        self.arrival.excuse(_now())
+
+    def account_left(self) -> None:
+        """What is still to be pushed stays unread."""
+        self.arrival.ended()
+        if self._transfers is not None:
+            self._transfers.forget_pushes()
+
+    def _transferred(self) -> None:
+        self._transfers = None
+        self._emptied()
+
+    def _broken_off(self) -> None:
+        self._hang_up(1011, "a transfer failed, reconnect to get it")
 
     # What is held back
 
@@ -110,9 +159,16 @@ class Outlet:
 
     def fall_silent(self) -> None:
         self.silent = True
+        if self._transfers is not None:
+            self._transfers.stop()
+            self._transfers = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _fit_a_socket(frames: tuple[Outgoing, ...]) -> TypeGuard[tuple[Frame, ...]]:
+    return Content not in map(type, frames)
 
 
 def _now() -> float:

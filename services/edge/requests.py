@@ -25,7 +25,7 @@ from shared.contract.edge import (
 )
 from shared.contract.ids import NOBODY, AccountId, ChatId
 from shared.contract.message import GetHistory
-from shared.contract.model import Face, Message, Segment
+from shared.contract.model import Face, Media, Message, Segment
 from shared.contract.session import (
     AccountView,
     AddMember,
@@ -165,7 +165,7 @@ class OwnMessage:
     """The answer to a PostMessage: `frames` are what `encode_message` made of it for this connection's variant."""
 
     message: Message
-    frames: "tuple[Frame, ...]"
+    frames: "tuple[Outgoing, ...]"
 
 
 Answer = (
@@ -223,5 +223,28 @@ class Binary:
 
     data: bytes
 
+    def __len__(self) -> int:
+        return len(self.data)
+
 
 Frame = bytes | Binary
+"""What goes over a socket, either way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A picture or file in the client's own form: a text frame that announces it, then its bytes in so many binary
+    ones, as even as can be. Where the bytes cannot be had, `otherwise` is written instead."""
+
+    announcement: bytes
+    media: Media
+    packages: int
+    otherwise: bytes
+
+    def __len__(self) -> int:
+        """What has to be kept of it while it waits."""
+        return len(self.announcement) + len(self.otherwise)
+
+
+Outgoing = Frame | Content
+"""What a dialect writes."""

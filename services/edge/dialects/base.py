@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from services.edge.requests import Answer, Binary, Command, Event, Frame, Shown
+from services.edge.requests import Answer, Binary, Command, Content, Event, Frame, Outgoing, Shown
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NOBODY, AccountId, ChatId
 from shared.contract.model import Message
@@ -42,7 +42,7 @@ class Request(NamedTuple):
 class Push(NamedTuple):
     """Frames to be written now; `message` is the one they hold, if any (it then counts as pushed)."""
 
-    frames: tuple[Frame, ...]
+    frames: tuple[Outgoing, ...]
     message: Message | None = None
 
 
@@ -68,6 +68,9 @@ class Dialect(ABC):
     unread."""
     enters_at_registration: ClassVar[bool] = True
     """Whether a registration is a login, too."""
+    awaits_verification: ClassVar[bool] = False
+    """Whether its client asks for the mail with the link, and waits for what was withheld; otherwise that mail is on its
+    way when the dialect answers a VerificationNeeded, and the client is told to try again after it."""
     reads_at_login: ClassVar[bool] = True
     """Whether what was missed is pushed after the login; otherwise the client asks for it."""
     names_senders: ClassVar[bool] = False
@@ -93,11 +96,11 @@ class Dialect(ABC):
     # Frames out
 
     @abstractmethod
-    def answer(self, request: Request, answer: Answer, now: float) -> tuple[Frame, ...]:
+    def answer(self, request: Request, answer: Answer, now: float) -> tuple[Outgoing, ...]:
         """The reply to a request that succeeded."""
 
     @abstractmethod
-    def refuse(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
+    def refuse(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Outgoing, ...]:
         """The reply to a request that failed; `request` is None when the frame could not be decoded."""
 
     @abstractmethod
@@ -110,7 +113,7 @@ class Dialect(ABC):
         return (self.name, self.base_url)
 
     @abstractmethod
-    def encode_message(self, shown: Shown) -> tuple[Frame, ...]:
+    def encode_message(self, shown: Shown) -> tuple[Outgoing, ...]:
         """A message as every connection of this variant sees it."""
 
     # Holding back
@@ -131,7 +134,7 @@ class Dialect(ABC):
         """Whether a message of this chat must go to `hold` instead of being written at once."""
         return False
 
-    def hold(self, message: Message, frames: tuple[Frame, ...], now: float) -> tuple[Push, ...]:
+    def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
         """Keep a message of a chat that `holds`; returns what may be written at once (in its place, or before)."""
         return (Push(frames, message),)
 
@@ -150,4 +153,6 @@ class Dialect(ABC):
         return 0
 
 
-__all__ = ["Binary", "DecodeError", "Dialect", "Frame", "Push", "Request", "Shown", "Surroundings"]
+__all__ = [
+    "Binary", "Content", "DecodeError", "Dialect", "Frame", "Outgoing", "Push", "Request", "Shown", "Surroundings",
+]  # fmt: skip

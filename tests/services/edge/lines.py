@@ -1,7 +1,8 @@
 """A dialect for tests: one JSON object a frame, nothing held back unless the client asks for it.
 
 In: `{"do": "login", "account": 1}`, `{"do": "post", "chat": 1, "text": "hello"}` and so on; a `ref` comes back as `re`.
-Out: `{"re": …, "ok": …}`, `{"re": …, "error": code}`, `{"message": [chat, index, sender, text]}`, `{"event": …}`.
+Out: `{"re": …, "ok": …}`, `{"re": …, "error": code}`, `{"message": [chat, index, sender, text]}`, `{"event": …}`. A
+picture or file is its announcement, `{"content": [chat, index, sender, packages]}`, or a text with its name.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,10 +17,12 @@ from services.edge.requests import (
     Binary,
     ChatAppeared,
     Command,
+    Content,
     Event,
     Frame,
     GetServerStatus,
     MaintenanceChanged,
+    Outgoing,
     OwnMessage,
     PostMessage,
     RequestVerification,
@@ -28,7 +31,7 @@ from services.edge.requests import (
 from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Login, Register
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import Message, Scheme, Secret, Text
+from shared.contract.model import File, Image, Media, Message, Scheme, Secret, Text
 from shared.contract.session import AccountView, ChatView, CreateChat, GetAccount, GetChat
 
 Fields = dict[str, Any]
@@ -64,6 +67,7 @@ class Lines(Dialect):
     """`{"do": "hold", "chat": 7, "until": 12.5}` holds that chat's messages until then, without an answer."""
 
     name = "lines"
+    awaits_verification = True
 
     def __init__(self, surroundings: Surroundings) -> None:
         super().__init__(surroundings)
@@ -114,8 +118,10 @@ class Lines(Dialect):
                 told = outcome
         return (Push((frame(event=type(event).__name__, told=told),)),)
 
-    def encode_message(self, shown: Shown) -> tuple[Frame, ...]:
+    def encode_message(self, shown: Shown) -> tuple[Outgoing, ...]:
         message = shown.message
+        if media := [segment.media for segment in shown.segments if isinstance(segment, Image | File)]:
+            return tuple(_content(message, one) for one in media)
         text = "".join(segment.text for segment in shown.segments if isinstance(segment, Text))
         if text == "poison":
             raise RuntimeError("a dialect with a bug")
@@ -133,7 +139,7 @@ class Lines(Dialect):
     def holds(self, chat: ChatId) -> bool:
         return chat in self._until
 
-    def hold(self, message: Message, frames: tuple[Frame, ...], now: float) -> tuple[Push, ...]:
+    def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
         self._held.setdefault(message.chat, []).append(Push(frames, message))
         return ()
 
@@ -150,6 +156,11 @@ class Lines(Dialect):
     @property
     def held_bytes(self) -> int:
         return sum(len(bytes_) for pushes in self._held.values() for push in pushes for bytes_ in _texts(push))
+
+
+def _content(message: Message, media: Media) -> Content:
+    what = [message.chat, message.index, message.sender]
+    return Content(frame(content=[*what, media.packages]), media, media.packages, frame(message=[*what, media.name]))
 
 
 def _texts(push: Push) -> list[bytes]:

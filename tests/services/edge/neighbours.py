@@ -36,7 +36,7 @@ from shared.contract.edge import (
 from shared.contract.errors import ErrorCode, Failure, Refused
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import ChatSynced, MarkRead, Posted, PostMessages, PostResults, Sync, SyncChat, Synced
-from shared.contract.model import Chat, ChatKind, Face, JoinPolicy, Message, Profile, Role
+from shared.contract.model import Chat, ChatKind, Face, JoinPolicy, Message, Profile, Role, Segment
 from shared.contract.session import (
     AccountView,
     ChatView,
@@ -302,9 +302,9 @@ class MessageService(Neighbour):
         """So many posts have been acknowledged."""
         await self._until(lambda: self.answers >= times)
 
-    async def say(self, chat: int, sender: int, *texts: str) -> None:
+    async def say(self, chat: int, sender: int, *said: str | Segment) -> None:
         """Somebody elsewhere says something."""
-        await self.fan_out(self.world.say(chat, sender, *texts))
+        await self.fan_out(self.world.say(chat, sender, *said))
 
     async def fan_out(self, messages: list[Message]) -> None:
         pages: dict[NodeId, list[Delivery]] = {}

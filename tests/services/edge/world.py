@@ -7,7 +7,7 @@ from services.message.domain import ReadState, read_on, since_joining, unread, u
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.message import ChatSync, ChatSynced, Draft, Sync, SyncChat, Synced
-from shared.contract.model import Message, Text, pack_segments
+from shared.contract.model import Message, Segment, Text, pack_segments
 
 MOST_UNREAD = 1_000
 
@@ -48,12 +48,10 @@ class World:
         room.members = {AccountId(member): (1, 1) for member in members}
         return room
 
-    def say(self, chat: int, sender: int, *texts: str) -> list[Message]:
+    def say(self, chat: int, sender: int, *said: str | Segment) -> list[Message]:
         """Committed by somebody, and told to nobody."""
-        drafts = [
-            Draft(AccountId(sender), ChatId(chat), self._nonce(), 2**62, pack_segments((Text(text),)))
-            for text in texts
-        ]  # fmt: skip
+        bodies = [pack_segments((Text(one) if isinstance(one, str) else one,)) for one in said]
+        drafts = [Draft(AccountId(sender), ChatId(chat), self._nonce(), 2**62, body) for body in bodies]
         return [message for draft in drafts if isinstance(message := self.commit(draft), Message)]
 
     def commit(self, draft: Draft) -> Message | Failure:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from services.edge.dialects.base import Dialect, Push, Request, Surroundings
-from services.edge.dialects.ourchat_envelope import UNVERIFIED
+from services.edge.dialects.credentials import UNVERIFIED
 from services.edge.dialects.ourchat_v0 import encode
 from services.edge.dialects.ourchat_v0.decode import request_of
 from services.edge.dialects.ourchat_v0.refusals import REFUSALS
@@ -13,6 +13,7 @@ from services.edge.requests import (
     Event,
     Frame,
     NothingToVerify,
+    Outgoing,
     OwnMessage,
     Page,
     ServerStatus,
@@ -40,7 +41,7 @@ class OurChatV0(Dialect):
     def decode(self, frame: Frame, now: float) -> Sequence[Request]:
         return (request_of(frame, self._account, self.limits),)
 
-    def answer(self, request: Request, answer: Answer, now: float) -> tuple[Frame, ...]:
+    def answer(self, request: Request, answer: Answer, now: float) -> tuple[Outgoing, ...]:
         match answer:
             case OwnMessage():
                 return answer.frames
@@ -61,7 +62,7 @@ class OurChatV0(Dialect):
         state = refusal.statuses[failure.code] if refusal else None
         if refusal is None or state is None:
             return (encode.error(failure.text or failure.code),)
-        return (encode.state(refusal.reply, state),)
+        return (encode.state(refusal.reply, state, failure.text or failure.code),)
 
     def tell(self, event: Event, now: float) -> tuple[Push, ...]:
         """The document knows of messages only."""

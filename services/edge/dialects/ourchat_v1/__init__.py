@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from services.edge.dialects.base import Dialect, Push, Request, Surroundings
-from services.edge.dialects.ourchat_envelope import UNVERIFIED
+from services.edge.dialects.credentials import UNVERIFIED
 from services.edge.dialects.ourchat_v1 import encode
 from services.edge.dialects.ourchat_v1.decode import request_of
 from services.edge.dialects.ourchat_v1.refusals import REFUSALS
@@ -18,6 +18,7 @@ from services.edge.requests import (
     Frame,
     MaintenanceChanged,
     NothingToVerify,
+    Outgoing,
     OwnMessage,
     Page,
     ServerStatus,
@@ -55,7 +56,7 @@ class OurChatV1(Dialect):
     def decode(self, frame: Frame, now: float) -> Sequence[Request]:
         return (request_of(frame, self._account, self.limits),)
 
-    def answer(self, request: Request, answer: Answer, now: float) -> tuple[Frame, ...]:
+    def answer(self, request: Request, answer: Answer, now: float) -> tuple[Outgoing, ...]:
         match answer:
             case OwnMessage():
                 return answer.frames
@@ -81,7 +82,7 @@ class OurChatV1(Dialect):
         state = refusal.statuses[failure.code] if refusal else None
         if refusal is None or state is None:
             return (encode.error(failure.text or failure.code, self.unix_seconds),)
-        return (encode.state(refusal.reply, state, self.unix_seconds),)
+        return (encode.state(refusal.reply, state, failure.text or failure.code, self.unix_seconds),)
 
     def tell(self, event: Event, now: float) -> tuple[Push, ...]:
         frame = self._told(event, self.unix_seconds)

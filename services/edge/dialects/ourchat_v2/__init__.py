@@ -18,6 +18,7 @@ from services.edge.requests import (
     Frame,
     MaintenanceChanged,
     NothingToVerify,
+    Outgoing,
     OwnMessage,
     Page,
     ServerStatus,
@@ -56,6 +57,7 @@ class OurChatV2(Dialect):
     """See services.edge.dialects.base; what is held back and why, see holding."""
 
     name = "ourchat-v2"
+    awaits_verification = True
 
     def __init__(self, surroundings: Surroundings) -> None:
         super().__init__(surroundings)
@@ -74,7 +76,7 @@ class OurChatV2(Dialect):
 
     # Frames out
 
-    def answer(self, request: Request, answer: Answer, now: float) -> tuple[Frame, ...]:
+    def answer(self, request: Request, answer: Answer, now: float) -> tuple[Outgoing, ...]:
         match answer:
             case OwnMessage():
                 return answer.frames
@@ -167,7 +169,7 @@ class OurChatV2(Dialect):
     def holds(self, chat: ChatId) -> bool:
         return self._holding.holds(chat)
 
-    def hold(self, message: Message, frames: tuple[Frame, ...], now: float) -> tuple[Push, ...]:
+    def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
         return self._holding.hold(message, frames, now)
 
     @property

@@ -16,7 +16,7 @@ from math import inf
 
 from services.edge.dialects.base import Push
 from services.edge.dialects.ourchat_v2 import encode
-from services.edge.requests import Binary, Frame
+from services.edge.requests import Frame, Outgoing
 from shared.contract.ids import ChatId
 from shared.contract.model import Message
 
@@ -130,7 +130,7 @@ class Holding:
     def holds(self, chat: ChatId) -> bool:
         return chat not in self._free
 
-    def hold(self, message: Message, frames: tuple[Frame, ...], now: float) -> tuple[Push, ...]:
+    def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
         """Take a message in; returns what may be pushed now."""
         self._queues.setdefault(message.chat, []).append(Push(frames, message))
         self.held_bytes += _size(frames)
@@ -201,5 +201,5 @@ class Holding:
             self._plan(self._due(chat))
 
 
-def _size(frames: tuple[Frame, ...]) -> int:
-    return sum(len(frame.data if isinstance(frame, Binary) else frame) for frame in frames)
+def _size(frames: tuple[Outgoing, ...]) -> int:
+    return sum(map(len, frames))

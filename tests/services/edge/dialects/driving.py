@@ -5,7 +5,7 @@ from typing import Any
 
 from services.edge.dialects.base import Dialect, Push, Request, Surroundings
 from services.edge.dialects.registry import Entry
-from services.edge.requests import Binary, Frame
+from services.edge.requests import Outgoing
 from shared.contract.auth import Authenticated, IdentifierKind, Login
 from shared.contract.ids import NOBODY, AccountId, ChatId
 from shared.contract.model import Scheme, Secret
@@ -43,13 +43,13 @@ def given(entry: Entry, state: Given) -> Dialect:
     return dialect
 
 
-def frames(pushes: tuple[Push, ...]) -> tuple[Frame, ...]:
+def frames(pushes: tuple[Push, ...]) -> tuple[Outgoing, ...]:
     return tuple(frame for push in pushes for frame in push.frames)
 
 
-def seen(frame: Frame | str) -> Any:
+def seen(frame: Outgoing | str) -> Any:
     """A frame in a form that compares as clients do: JSON by its values and their types, else text."""
-    if isinstance(frame, Binary):
+    if not isinstance(frame, bytes | str):
         return frame
     text = frame if isinstance(frame, str) else frame.decode()
     try:

@@ -8,7 +8,7 @@ import pytest
 
 from services.edge.dialects.base import DecodeError, Dialect, Request
 from services.edge.dialects.registry import DIALECTS, Entry
-from services.edge.requests import Frame, OwnMessage
+from services.edge.requests import Outgoing, OwnMessage
 from shared.contract.errors import Failure
 from tests import vectors
 from tests.services.edge.dialects.driving import LONG_AFTER, connect, frames, given, seen
@@ -23,7 +23,7 @@ CASES = [
 ]
 
 
-def check_out(out: tuple[Frame, ...], expected: list[Any]) -> None:
+def check_out(out: tuple[Outgoing, ...], expected: list[Any]) -> None:
     assert [seen(frame) for frame in out] == [seen(wire(frame).decode()) for frame in expected]
 
 
@@ -67,7 +67,7 @@ def check_request(entry: Entry, vector: Vector) -> None:
             check_out(replied(dialect, request, reply), reply.out)
 
 
-def replied(dialect: Dialect, request: Request, reply: Reply) -> tuple[Frame, ...]:
+def replied(dialect: Dialect, request: Request, reply: Reply) -> tuple[Outgoing, ...]:
     if reply.answer is None:
         assert isinstance(reply.failure, Failure)
         return dialect.refuse(request, reply.failure)
@@ -77,7 +77,7 @@ def replied(dialect: Dialect, request: Request, reply: Reply) -> tuple[Frame, ..
     return dialect.answer(request, canonical(reply.answer, ANSWERS), LONG_AFTER)
 
 
-def said_by(dialect: Dialect, said: Said) -> tuple[Frame, ...]:
+def said_by(dialect: Dialect, said: Said) -> tuple[Outgoing, ...]:
     return dialect.encode_message(said.shown)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.edge.dialects.base import DecodeError, Request, Surroundings
 from services.edge.dialects.ourchat_v1 import OurChatV1
-from services.edge.requests import Frame, PostMessage, Shown
+from services.edge.requests import Outgoing, PostMessage, Shown
 from shared.contract.auth import Login
 from shared.contract.edge import ChatRenamed, FriendshipRequested, ProfileChanged
 from shared.contract.errors import ErrorCode, Failure
@@ -44,7 +44,7 @@ def refused(code: int, dialect: OurChatV1 = V1, **data: Any) -> ErrorCode:
     return error.value.failure.code
 
 
-def written(frames: tuple[Frame, ...]) -> Any:
+def written(frames: tuple[Outgoing, ...]) -> Any:
     (frame,) = frames
     assert isinstance(frame, bytes)
     return json.loads(frame)

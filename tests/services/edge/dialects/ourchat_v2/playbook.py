@@ -6,7 +6,7 @@ from typing import Any
 
 from services.edge.dialects.base import Dialect, Push, Shown
 from services.edge.dialects.registry import DIALECTS, by_path
-from services.edge.requests import Answer, ChatAppeared, Frame, MaintenanceChanged, OwnMessage
+from services.edge.requests import Answer, ChatAppeared, MaintenanceChanged, Outgoing, OwnMessage
 from shared.contract.auth import Authenticated
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
@@ -131,7 +131,7 @@ class Playbook:
             if push.message is not None:
                 self.pushed.append(push.message)
 
-    def _write(self, frames: tuple[Frame, ...]) -> None:
+    def _write(self, frames: tuple[Outgoing, ...]) -> None:
         for frame in frames:
             assert isinstance(frame, bytes)
             value = json.loads(frame)
