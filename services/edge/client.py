@@ -19,6 +19,7 @@ from services.edge.requests import Answer, ChatAppeared, Event, Frame, PostMessa
 from services.edge.residents import Resident
 from services.edge.runs import Run
 from services.edge.socket import Socket
+from shared.clock import now_ms
 from shared.contract.auth import Authenticated, Revocation
 from shared.contract.errors import ErrorCode, Failure, Refused
 from shared.contract.ids import NOBODY, ChatId, NodeId
@@ -188,7 +189,7 @@ class Client:
         """Whether it is known who says it, and in which chat."""
         command = request.command
         assert isinstance(command, PostMessage)
-        return not command.to and (not request.token or request.token == self.connection.token)
+        return not command.to and (not request.token or self.connection.has_shown(request, now_ms() // 1000))
 
     async def _address(self, run: list[Request]) -> None:
         """Messages that bear a token, or are for a private chat."""

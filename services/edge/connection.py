@@ -68,7 +68,8 @@ class Connection:
 
     __slots__ = (
         "_decoded", "_dialects", "_frames", "_refusals", "_requests", "account", "account_requests", "dialect",
-        "first_valid", "issued", "number", "opened", "phase", "revision", "sid", "surroundings", "token", "withheld",
+        "first_valid", "issued", "number", "opened", "phase", "revision", "sid", "surroundings", "token",
+        "token_expires", "withheld",
     )  # fmt: skip
 
     def __init__(
@@ -85,6 +86,8 @@ class Connection:
         self.sid = ""
         self.token = ""
         """The last one that was found good for this login."""
+        self.token_expires = 0
+        """Unix seconds."""
         self.revision = 0
         self.issued: int | None = None
         self.withheld: Withheld | None = None
@@ -176,6 +179,11 @@ class Connection:
         self.issued = issued
         self.account_requests = account_requests
         self.withheld = None
+
+    def has_shown(self, request: Request, unix_seconds: int) -> bool:
+        """Whether the request bears the token that was found good before, for the account it names, and in time."""
+        same = request.token == self.token and request.account in (NOBODY, self.account)
+        return same and unix_seconds <= self.token_expires
 
     def is_ended_by(self, revocation: Revocation) -> bool:
         """Whether this login is void by it; what was heard of before the login is not."""

@@ -44,14 +44,14 @@ class Entrance:
         """A request that bears a token must be of the connection's account; on a connection without one the token is a
         login. Raises Refused."""
         connection = client.connection
-        if not request.token or isinstance(request.command, Login) or request.token == connection.token:
+        if not request.token or isinstance(request.command, Login) or connection.has_shown(request, now_ms() // 1000):
             return
         claims = await self._gate.check(request.token, self._seconds)
         if request.account not in (NOBODY, claims.account) or connection.account not in (NOBODY, claims.account):
             raise Refused(ErrorCode.UNAUTHENTICATED, "the token is another account's")
         if connection.account == NOBODY:
             await self._enter(client, self._by_token(claims, request.token), claims.issued)
-        connection.token = request.token
+        connection.token, connection.token_expires = request.token, claims.expires
 
     async def enter(self, client: Client, request: Request) -> Authenticated | VerificationNeeded:
         """Register or log in. Raises Refused."""

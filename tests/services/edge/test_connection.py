@@ -11,7 +11,7 @@ from services.edge.rates import Bucket
 from services.edge.requests import Binary, Frame, PostMessage
 from shared.contract.auth import Authenticated, IdentifierKind, Login, Revocation
 from shared.contract.errors import ErrorCode
-from shared.contract.ids import AccountId
+from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Scheme, Secret
 from shared.settings import Limits
 from tests.services.edge.lines import Lines, frame
@@ -43,6 +43,22 @@ def drain(connection: Connection) -> list[list[Request] | Refusal]:
     while (work := connection.next_work(NOW)) is not None:
         done.append(work)
     return done
+
+
+@pytest.mark.parametrize(("token", "account", "seconds", "shown"), [
+    ("good", 0, 100, True),
+    ("good", 1, 100, True),
+    ("good", 2, 100, False),
+    ("good", 1, 101, False),
+    ("other", 1, 100, False),
+])  # fmt: skip
+def test_a_token_is_good_again_in_time_for_its_account(token: str, account: int, seconds: int, shown: bool) -> None:
+    each = connection()
+    each.token, each.token_expires = "good", 100
+    request = Request(PostMessage(ChatId(1), ()), token=token, account=AccountId(account))
+    assert each.has_shown(request, seconds) is shown
+    each.leave()
+    assert not each.has_shown(request, seconds)
 
 
 def test_messages_to_one_chat_make_a_run() -> None:

@@ -1,11 +1,15 @@
 """How connections become an account's."""
 
+import time
+
 import pytest
 
 from services.edge.endpoint import Endpoint
+from services.edge.gate import Gate
 from services.edge.socket import Hello
 from shared.contract.auth import Register
-from shared.contract.ids import NOBODY
+from shared.contract.ids import NOBODY, AccountId
+from shared.tokens import BadToken, Claims
 from tests.services.edge.conftest import Town
 from tests.services.edge.devices import Wire
 
@@ -43,6 +47,51 @@ async def test_a_registration_is_a_login_where_clients_expect_it(
     assert len(town.auth.of(Register)) == 1
     (client,) = edge.endpoint.clients.values()
     assert (client.connection.account != NOBODY) is enters
+
+
+TOKEN = "x" * 40
+REQUESTS = [f"send_message|1|{{}}|7|now|hello|{TOKEN}", f"get_user_info|{{}}|2|{TOKEN}"]
+"""With a token, of which a message to a group takes a glance alone."""
+
+
+class Looks:
+    """A gate that takes tokens of account 1 until they expire, and counts its looks."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.expires = int(time.time()) + 60
+        self.count = 0
+
+        async def check(gate: Gate, token: str, seconds: float) -> Claims:
+            self.count += 1
+            if self.expires < time.time():
+                raise BadToken("expired")
+            return Claims(AccountId(1), "sid", 0, self.expires, "jti")
+
+        monkeypatch.setattr(Gate, "check", check)
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+async def test_a_token_serves_its_own_account_alone(town: Town, monkeypatch: pytest.MonkeyPatch, request_: str) -> None:
+    looks = Looks(monkeypatch)
+    town.world.room(7, 1, 2)
+    wire = dial((await town.edge()).endpoint, "/ws/pipe")
+    outcomes = [(await ask(wire, request_.format(account))).split("|")[0] for account in (1, 1, 2, 1)]
+    assert [outcome.endswith("_error") for outcome in outcomes] == [False, False, True, False]
+    assert looks.count == 1
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+async def test_a_token_that_expires_is_good_no_longer(
+    town: Town, monkeypatch: pytest.MonkeyPatch, request_: str
+) -> None:
+    looks = Looks(monkeypatch)
+    town.world.room(7, 1, 2)
+    wire = dial((await town.edge()).endpoint, "/ws/pipe")
+    assert not (await ask(wire, request_.format(1))).split("|")[0].endswith("_error")
+    (client,) = town.edges[0].endpoint.clients.values()
+    client.connection.token_expires = looks.expires = int(time.time()) - 1
+    assert (await ask(wire, request_.format(1))).split("|")[0].endswith("_error")
+    assert looks.count == 2
 
 
 async def test_a_pipe_client_logs_in_after_its_registration(town: Town) -> None:
