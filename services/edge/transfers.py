@@ -1,4 +1,4 @@
-"""Pictures and files on their way to one client, in its own form; all else that is for it waits behind them, in order."""
+"""Pictures and files on their way to one client in its own form; all else that is for it waits behind them in order."""
 
 import asyncio
 from collections import deque
