@@ -53,7 +53,7 @@ class Endpoint:
     def connected(self, hello: Hello, socket: Socket) -> Client:
         settings, now = self._node.settings, self._node.now()
         base_url = settings.edge.public_url or f"{'https' if hello.secure else 'http'}://{hello.host}"
-        surroundings = Surroundings(settings.limits, base_url.rstrip("/"), hello.query)
+        surroundings = Surroundings(settings.limits, base_url.rstrip("/"), hello.query, hello.binary)
         entry = self._asked_for(hello)
         dialect = entry(surroundings) if entry else None
         connection = Connection(next(self._numbers), dialect, self._dialects, surroundings, now)
@@ -96,6 +96,7 @@ class Endpoint:
         for name, number in dialects.items():
             metrics.connections.labels(name).set(number)
         metrics.undecided.set(len(self.clients) - sum(dialects.values()))
+        metrics.tcp.set(sum(not client.connection.surroundings.binary for client in self.clients.values()))
         metrics.residents.set(len(self._node.residents))
         metrics.chats.set(len(self._node.chats))
 

@@ -25,6 +25,7 @@ class Metrics:
         self.undecided = Gauge(
             "dragoman_edge_undecided_connections", "Open connections without a dialect yet", registry=registry
         )
+        self.tcp = Gauge("dragoman_edge_tcp_connections", "Open connections by plain TCP", registry=registry)
         self.residents = Gauge("dragoman_edge_accounts", "Accounts with a connection here", registry=registry)
         self.chats = Gauge("dragoman_edge_chats", "Chats with a member here", registry=registry)
         self.refused = Counter("dragoman_edge_refusals", "Requests refused", ["dialect", "code"], registry=registry)

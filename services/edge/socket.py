@@ -1,4 +1,4 @@
-"""The port between a WebSocket implementation (gateway, one per library) and the edge behind it.
+"""The port between the gateway (WebSockets by either library, plain TCP) and the edge behind it.
 
 Everything is synchronous and runs on the event loop; nothing here waits.
 """
@@ -12,8 +12,8 @@ from services.edge.requests import Frame
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """A client's opening handshake. `path` is decoded and has no query; `address` is the client's, also behind trusted
-    proxies; `host` and `origin` are the headers, or empty."""
+    """A client's opening handshake, or what stands for it on plain TCP. `path` is decoded and has no query; `address`
+    is the client's, also behind trusted proxies; `host` and `origin` are the headers, or empty."""
 
     path: str
     host: str
@@ -22,6 +22,8 @@ class Hello:
     subprotocols: tuple[str, ...]
     origin: str
     query: str = ""
+    binary: bool = True
+    """Whether it carries binary messages; plain TCP does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +42,27 @@ class Rejection:
 
 
 class Socket(Protocol):
-    """One open WebSocket, as the edge uses it. After the end every call is a no-op."""
+    """One open WebSocket or plain TCP connection, as the edge uses it. After the end every call is a no-op."""
 
     def send(self, frames: Iterable[Frame]) -> None:
         """Write whole messages, in order. What is sent within one turn of the event loop leaves together, in one
-        system call for each 64 KiB; a tuple that goes to many sockets in one turn is framed once. Never blocks: what
-        the kernel does not take is buffered (see `unsent`)."""
+        system call for each 64 KiB; a tuple that goes to many sockets in one turn is framed once. (On TCP, each leaves
+        alone, as the pacing has it.) Never blocks: what the kernel does not take is buffered (see `unsent`)."""
 
     def ping(self) -> None:
-        """Pongs come back as `Client.pong_received`, in order."""
+        """Pongs come back as `Client.pong_received`, in order. (On TCP, the peer's kernel has acknowledged all that was
+        sent before.)"""
 
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake after what was sent. Messages that still come are dropped, pongs are reported.
-        The socket is aborted when the peer does not answer within a few seconds, or reads nothing for one."""
+        (On TCP, code and reason are not told, and there are no more pongs.) The socket is aborted when the peer does not
+        answer within a few seconds, or reads nothing for one."""
 
     def abort(self) -> None:
         """Drop the connection at once."""
 
     def pause_reading(self) -> None:
-        """Nothing is reported until reading is resumed: no pongs either, nor the end of the stream."""
+        """Nothing that the peer sends is reported until reading is resumed: no pongs either, nor the stream's end."""
 
     def resume_reading(self) -> None: ...
 
@@ -72,19 +76,28 @@ class Socket(Protocol):
         """Bytes that the peer's kernel has not acknowledged, ours and the kernel's (SIOCOUTQ); None: unknown, as
         after a reset."""
 
+    def holds_back(self) -> bool:
+        """Whether messages wait for their time by our own pacing, and pongs with them."""
+
 
 class Client(Protocol):
     """The edge's end of one socket: what the gateway reports. `closed` comes exactly once, last."""
 
     def frame_received(self, frame: Frame) -> None:
-        """One whole message (fragments joined): text is `bytes` of valid UTF-8, binary is `Binary`."""
+        """One whole message (fragments joined): text is `bytes`, binary is `Binary`. A WebSocket's text is valid
+        UTF-8."""
 
     def pong_received(self) -> None: ...
 
+    def input_ended(self) -> None:
+        """Nothing more is received, but what is sent is still delivered: a TCP client has ended its side, or what it
+        says cannot be read on. `close` is expected once all is answered. Comes at most once."""
+
     def peer_closing(self) -> None:
         """A close frame or the end of the stream arrived (a moment ago: what was under way had time to arrive), or the
-        peer broke the protocol; the socket can still be asked `unacknowledged`. Nothing more is received, and nothing
-        sent from now on is delivered. Comes at most once, and not when the connection is reset or aborted."""
+        peer broke the protocol, or (on TCP) what was sent before our `close` has arrived, or never will; the socket can
+        still be asked `unacknowledged`. Nothing more is received, and nothing sent from now on is delivered. Comes at
+        most once, and not when the connection is reset or aborted."""
 
     def closed(self) -> None: ...
 

@@ -50,7 +50,7 @@ def refusal(request: Request) -> Rejection | None:
 def hello(request: Request, trusted: Networks) -> Hello:
     headers = request.headers
     path, _, query = _local(request.target).decode("latin-1").partition("?")
-    believed = _is_in(request.peer, trusted)
+    believed = is_in(request.peer, trusted)
     forwarded = _tokens(headers, b"x-forwarded-for") if believed else []
     protocols = _tokens(headers, b"x-forwarded-proto") if believed else []
     return Hello(
@@ -69,7 +69,7 @@ def client_address(peer: str, forwarded: Sequence[str], trusted: Networks) -> st
     lies left of it, or of something that is no address, was written by who knows whom."""
     address = _normal(peer)
     for entry in reversed(forwarded):
-        if not _is_in(address, trusted):
+        if not is_in(address, trusted):
             break
         try:
             address = _normal(_without_port(entry))
@@ -95,6 +95,12 @@ def rejected(rejection: Rejection) -> bytes:
         b"HTTP/1.1 %d %b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n%b"
         b"Connection: close\r\n\r\n%b" % (rejection.status, phrase, len(text), _HINTS.get(rejection.status, b""), text)
     )
+
+
+def authority(address: str, port: int) -> str:
+    """As in an address of the web."""
+    host = _normal(address)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _local(target: bytes) -> bytes:
@@ -140,5 +146,5 @@ def _normal(address: str) -> str:
     return str(mapped or parsed)
 
 
-def _is_in(address: str, trusted: Networks) -> bool:
+def is_in(address: str, trusted: Networks) -> bool:
     return bool(trusted) and any(ip_address(_normal(address)) in network for network in trusted)

@@ -11,7 +11,10 @@ from typing import Final
 BACKLOG = 2048
 _SEND_BUFFER_BYTES = 128 * 1024
 _UNACKNOWLEDGED_MILLISECONDS = 15_000
+_IDLE_SECONDS, _PROBE_SECONDS, _PROBES = 30, 10, 3
 _TCP_CLOSE: Final = 7
+TELLS: Final = sys.platform == "linux"
+"""Whether `unacknowledged` can be known."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -25,6 +28,15 @@ def listen(host: str, port: int) -> socket.socket:
     if sys.platform == "linux":
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MILLISECONDS)
     return listener
+
+
+def keep_alive(listener: socket.socket) -> None:
+    """Accepted sockets inherit it: a peer that says nothing is asked by the kernel whether it is there."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sys.platform == "linux":
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _IDLE_SECONDS)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_SECONDS)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
 
 
 def unacknowledged(transport: asyncio.Transport) -> int | None:

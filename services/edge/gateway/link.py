@@ -98,6 +98,9 @@ class Link(asyncio.Protocol, Generic[Item]):
         under_way = self._under_way()
         return None if under_way is None else under_way + self._lost_bytes
 
+    def holds_back(self) -> bool:
+        return False
+
     def _under_way(self) -> int | None:
         if self._transport.is_closing():
             return None
@@ -151,6 +154,9 @@ class Link(asyncio.Protocol, Generic[Item]):
 
     # The end
 
+    def _last_look(self) -> None:
+        """Before it is given up."""
+
     def _give_up_later(self) -> None:
         if self._timer is None:
             self._timer = self._loop.call_later(1, self._give_up, _CLOSING_SECONDS - 1, self.unsent())
@@ -159,6 +165,7 @@ class Link(asyncio.Protocol, Generic[Item]):
         """Abort at the end, or as soon as a second has passed in which the peer read nothing of what waits for it."""
         unsent = self.unsent()
         if not seconds_left or unsent >= unsent_before > 0:
+            self._last_look()
             self.abort()
         else:
             self._timer = self._loop.call_later(1, self._give_up, seconds_left - 1, unsent)

@@ -1,4 +1,5 @@
-"""The clients' port: HTTP by uvicorn's protocol, WebSockets by ours, accepted and ended as the edge asks for it."""
+"""The clients' ports: HTTP by uvicorn's protocol, WebSockets and plain TCP by ours, accepted and ended as the edge asks
+for it."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,11 +10,14 @@ from uvicorn.server import ServerState
 
 from services.edge.gateway import handshake, kernel
 from services.edge.gateway.doorstep import Doorstep
+from services.edge.gateway.introduction import Introduction
 from services.edge.gateway.link import Link
 from services.edge.gateway.parsing import parsers
+from services.edge.gateway.splitting import Splitter
+from services.edge.gateway.stream import Stream
 from services.edge.gateway.websocket import WebSocket
 from services.edge.gateway.writing import Turn
-from services.edge.socket import Endpoint, Rejection
+from services.edge.socket import Endpoint, Hello, Rejection
 from shared.settings import Edge, Limits
 
 _REQUESTS_SECONDS = 2.0
@@ -38,7 +42,8 @@ class Gateway:
         )  # fmt: skip
         self._requests = ServerState()
         self._sockets: set[Link[Any]] = set()
-        self._server: asyncio.Server | None = None
+        self._introductions: set[Introduction] = set()
+        self._servers: list[asyncio.Server] = []
         self._turn: Turn | None = None
         self._port = settings.port
 
@@ -48,25 +53,31 @@ class Gateway:
         return self._port
 
     async def start(self) -> None:
-        """Raises OSError when the address cannot be listened on."""
+        """Raises OSError when an address cannot be listened on."""
         loop = asyncio.get_running_loop()
         self._turn = Turn(loop)
         self._config.load()
         listener = kernel.listen(self._settings.host, self._settings.port)
         self._port = listener.getsockname()[1]
-        self._server = await loop.create_server(self._doorstep, sock=listener, backlog=kernel.BACKLOG)
+        self._servers.append(await loop.create_server(self._doorstep, sock=listener, backlog=kernel.BACKLOG))
+        if self._settings.tcp_port:
+            listener = kernel.listen(self._settings.host, self._settings.tcp_port)
+            kernel.keep_alive(listener)
+            self._servers.append(await loop.create_server(self._introduction, sock=listener, backlog=kernel.BACKLOG))
 
     def stop_accepting(self) -> None:
         """New connections are refused, and open ones can no longer become WebSockets; open sockets go on."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
 
     async def close(self) -> None:
         """Abort the sockets that are left, and let HTTP requests that are under way finish, for a moment."""
         self.stop_accepting()
         for socket in list(self._sockets):
             socket.abort()
+        for introduction in list(self._introductions):
+            introduction.abort()
         for connection in list(self._requests.connections):
             connection.shutdown()
         tasks = set(self._requests.tasks)
@@ -94,8 +105,26 @@ class Gateway:
         socket.open(self._endpoint, hello)
         self._sockets.add(socket)
 
+    def _introduction(self) -> Introduction:
+        return Introduction(self._trusted, self._introduced, self._introductions, self._head_seconds)
+
+    def _introduced(self, transport: asyncio.Transport, address: str, said: bytes) -> None:
+        if self._no_room():
+            transport.abort()
+            return
+        assert self._turn is not None
+        host = handshake.authority(transport.get_extra_info("sockname")[0], self._port)
+        client = handshake.client_address(address, (), ())
+        hello = Hello("/", host, client, secure=False, subprotocols=(), origin="", binary=False)
+        pacing = self._settings.tcp_pacing_ms / 1000
+        stream = Stream(transport, Splitter(self._message_bytes), pacing, self._turn.loop, self._sockets.discard)
+        stream.open(self._endpoint, hello)
+        self._sockets.add(stream)
+        if said:
+            stream.data_received(said)
+
     def _no_room(self) -> Rejection | None:
-        if self._server is None:
+        if not self._servers:
             return Rejection(503, "going down, connect again elsewhere")
         if len(self._sockets) >= self._settings.max_connections:
             return Rejection(503, "too many connections, try again later")

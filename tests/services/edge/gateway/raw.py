@@ -100,6 +100,10 @@ class RawPeer:
         async with asyncio.timeout(SECONDS):
             return await self._reader.read(65_536)
 
+    async def until(self, end: bytes) -> bytes:
+        async with asyncio.timeout(SECONDS):
+            return await self._reader.readuntil(end)
+
     async def rest(self) -> bytes:
         """Everything up to the end of the stream."""
         async with asyncio.timeout(SECONDS):

@@ -18,6 +18,7 @@ class Recorded:
         self.events: list[Frame | str] = []
         self.unacknowledged_at: dict[str, int | None] = {}
         self.on_frame: Callable[[Frame], None] = lambda frame: None
+        self.on_end: Callable[[], None] = lambda: None
         self._changed = asyncio.Event()
 
     def frame_received(self, frame: Frame) -> None:
@@ -26,6 +27,10 @@ class Recorded:
 
     def pong_received(self) -> None:
         self._record("pong")
+
+    def input_ended(self) -> None:
+        self._record("input_ended")
+        self.on_end()
 
     def peer_closing(self) -> None:
         self.unacknowledged_at["peer_closing"] = self.socket.unacknowledged()

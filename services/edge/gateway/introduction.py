@@ -1,0 +1,63 @@
+"""What a plain TCP connection is until it is known whose it is: a client dials itself, a trusted proxy must say first
+for whom it does. (Where it may or may not, its clients could say so in its name.)"""
+
+import asyncio
+from collections.abc import Callable
+
+from services.edge.gateway import proxy_header
+from services.edge.gateway.handshake import Networks, is_in
+from shared.telemetry import log
+
+_log = log(__name__)
+
+Introduced = Callable[[asyncio.Transport, str, bytes], None]
+"""Called with the client's address, and with what it has said already."""
+
+
+class Introduction(asyncio.Protocol):
+    """`waiting` holds it while it lasts, for `seconds` at most."""
+
+    def __init__(self, trusted: Networks, introduced: Introduced, waiting: "set[Introduction]", seconds: float) -> None:
+        self._trusted = trusted
+        self._introduced = introduced
+        self._waiting = waiting
+        self._seconds = seconds
+        self._head = b""
+        self._peer = ""
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        if peer is None:  # gone already
+            transport.abort()
+            return
+        self._peer = peer[0]
+        if not is_in(self._peer, self._trusted):
+            self._introduced(transport, self._peer, b"")
+            return
+        self._waiting.add(self)
+        self._deadline = asyncio.get_running_loop().call_later(self._seconds, self.abort)
+
+    def data_received(self, data: bytes) -> None:
+        self._head += data
+        try:
+            header = proxy_header.read(self._head)
+        except proxy_header.Malformed:
+            _log.warning("a trusted proxy does not say for whom it connects", proxy=self._peer)
+            self.abort()
+            return
+        if header is not None:
+            self._end()
+            self._introduced(self._transport, header.source or self._peer, self._head[header.bytes :])
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        self._waiting.discard(self)
+        if self._deadline is not None:
+            self._deadline.cancel()
