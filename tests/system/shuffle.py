@@ -1,0 +1,13 @@
+"""A pytest plugin (`-p tests.system.shuffle`): tests run in an order drawn from a seed, the same in all workers."""
+
+import random
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--order", type=int, required=True, help="the seed")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    random.Random(config.getoption("--order")).shuffle(items)
