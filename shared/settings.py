@@ -69,6 +69,7 @@ class Limits(_Section):
     registrations_per_minute: int = Field(5, description="per address")
     failed_logins_per_address: int = Field(20, description="in 10 minutes")
     failed_logins_per_account: int = Field(5, description="in 10 minutes, per account and address")
+    mails_per_address: int = Field(20, description="verification mails asked for from an address, in 10 minutes")
     text_frame_bytes: int = Field(64 * 1024, ge=1, description="a larger text frame is refused")
     binary_frame_bytes: int = Field(1024 * 1024, ge=1, description="a larger binary frame is refused")
     transport_frame_bytes: int = Field(2 * 1024 * 1024, ge=1, description="a larger frame closes the connection (1009)")

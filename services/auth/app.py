@@ -46,14 +46,16 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     passwords = Passwords(settings.auth, metrics)
     relay = Relay(database, bus, metrics)
     notices = Notices(bus)
-    verification = Verification(settings.verification.time_limit_seconds, database, relay, notices, metrics)
+    limits = Limits(settings.limits, counters, count_failures=settings.verification.after_failed_logins > 0)
+    time_limit = settings.verification.time_limit_seconds
+    verification = Verification(time_limit, database, relay, notices, limits, metrics)
     accounts = Accounts(
         settings=settings,
         database=database,
         bus=bus,
         passwords=passwords,
         keyring=keyring,
-        limits=Limits(settings.limits, counters, count_failures=settings.verification.after_failed_logins > 0),
+        limits=limits,
         verification=verification,
         relay=relay,
         notices=notices,

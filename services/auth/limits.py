@@ -1,4 +1,4 @@
-"""Who may try how often (protocols.md, Limits): registrations per address, failed logins per address and account."""
+"""Who may try how often: registrations and mails per address, failed logins per address and account."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -40,6 +40,14 @@ class Limits:
         limit = self._rates.registrations_per_minute
         if await self._counters.change(f"register:{domain.network(address)}", MINUTE, limit, "take") >= limit:
             raise _too_many("registrations")
+
+    async def mail(self, address: str) -> None:
+        """One more mail that somebody there has asked for. Raises Refused (`rate_limited`)."""
+        if not self._rates.rates:
+            return
+        limit = self._rates.mails_per_address
+        if await self._counters.change(f"mail:{domain.network(address)}", TEN_MINUTES, limit, "take") >= limit:
+            raise _too_many("mails")
 
     @asynccontextmanager
     async def attempt(self, subject: str, address: str) -> AsyncIterator[Attempt]:

@@ -7,6 +7,7 @@ from secrets import token_hex
 
 from services.auth import letters, tickets
 from services.auth.domain import Holder, check_name, check_origin
+from services.auth.limits import Limits
 from services.auth.metrics import Metrics
 from services.auth.notices import Notices
 from services.auth.relay import Relay
@@ -24,12 +25,19 @@ class Verification:
     """A passed verification counts until it expires, also for the next attempt on another connection; once."""
 
     def __init__(
-        self, time_limit_seconds: float, database: Database, relay: Relay, notices: Notices, metrics: Metrics
+        self,
+        time_limit_seconds: float,
+        database: Database,
+        relay: Relay,
+        notices: Notices,
+        limits: Limits,
+        metrics: Metrics,
     ) -> None:
         self._time_limit_ms = int(time_limit_seconds * 1000)
         self._database = database
         self._relay = relay
         self._notices = notices
+        self._limits = limits
         self._metrics = metrics
 
     async def withhold(self, holder: Holder, origin: Origin, ticket: str) -> VerificationNeeded:
@@ -55,6 +63,7 @@ class Verification:
         check_origin(request.origin)
         if not _BASE_URL.fullmatch(request.base_url):
             raise Refused(ErrorCode.INVALID, "base_url is not acceptable", "base_url")
+        await self._limits.mail(request.origin.address)
         code = token_hex(16)
         letter = partial(letters.verification, link=f"{request.base_url}/verify/{request.ticket}.{code}")
         step = partial(

@@ -66,8 +66,7 @@ class Entrance:
             command.origin = self.origin(client)
             answer = await self._node.bus.ask(subjects.REGISTER, command, seconds=self._seconds)
         if isinstance(answer, VerificationNeeded):
-            left = (answer.expires - now_ms()) / 1000
-            client.connection.withheld = Withheld(request, answer.ticket, self._node.now() + left)
+            await self._withhold(client, request, answer)
             return answer
         if isinstance(command, Login) or client.dialect.enters_at_registration:
             await self._enter(client, answer)
@@ -140,10 +139,22 @@ class Entrance:
         withheld = client.connection.withheld
         if withheld is None:
             return NothingToVerify()
-        base_url = client.connection.surroundings.base_url
-        request = SendVerification(withheld.ticket, self.origin(client), base_url)
-        await self._node.bus.ask(subjects.SEND_VERIFICATION, request, seconds=self._seconds)
+        await self._mail(client, withheld.ticket)
         return VerificationMailed()
+
+    async def _withhold(self, client: Client, request: Request, needed: VerificationNeeded) -> None:
+        """A client that knows of verification asks for the mail, and waits; to any other it is sent at once, with an
+        answer to try again after it. Raises Refused."""
+        if client.dialect.awaits_verification:
+            left = (needed.expires - now_ms()) / 1000
+            client.connection.withheld = Withheld(request, needed.ticket, self._node.now() + left)
+        else:
+            await self._mail(client, needed.ticket)
+
+    async def _mail(self, client: Client, ticket: str) -> None:
+        base_url = client.connection.surroundings.base_url
+        request = SendVerification(ticket, self.origin(client), base_url)
+        await self._node.bus.ask(subjects.SEND_VERIFICATION, request, seconds=self._seconds)
 
     def verification_opened(self, client: Client, ticket: str, passed: bool) -> None:
         """The mailed link was opened: what was withheld is repeated, in its turn."""

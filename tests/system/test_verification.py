@@ -74,6 +74,19 @@ def test_a_wrong_code_is_told_and_the_right_one_still_works(applicant: Client, p
     assert applicant.read()["status"] == 0
 
 
+@pytest.mark.parametrize(("path", "key"), [("/ws/ourchat-v0", "mail"), ("/ws/ourchat-v1", "email")])
+def test_clients_that_know_nothing_of_it_get_the_mail_and_try_again(
+    verifying: Cluster, postbox: Postbox, dial: Dial, path: str, key: str
+) -> None:
+    client, account = dial(verifying.edges[0], path=path), Account()
+    data = {key: account.email, "password": account.secret, "name": "x"}
+    refused = client.ask({"code": 4, "time": 0, "data": data}, 5)
+    assert (refused["data"]["state"], "a mail was sent" in refused["data"]["details"]) == (1, True)
+    assert visit(postbox.link(account.email)) == 200
+    client.hears_nothing()
+    assert client.ask({"code": 4, "time": 0, "data": data}, 5)["data"]["state"] == 0
+
+
 def test_nobody_is_registered_before(applicant: Client, postbox: Postbox, verifying: Cluster, dial: Dial) -> None:
     """The address is not taken: somebody else may apply with it, and whoever opens a link first has it."""
     login = {"code": 6, "login_type": 0, "account": applicant.account.email, "password": applicant.account.secret}

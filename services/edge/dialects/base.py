@@ -69,8 +69,8 @@ class Dialect(ABC):
     enters_at_registration: ClassVar[bool] = True
     """Whether a registration is a login, too."""
     awaits_verification: ClassVar[bool] = False
-    """Whether its client asks for the mail with the link, and waits for what was withheld; otherwise that mail is on its
-    way when the dialect answers a VerificationNeeded, and the client is told to try again after it."""
+    """Whether its client asks for the mail with the link, and waits for what was withheld; otherwise that mail is on
+    its way when the dialect answers a VerificationNeeded, and the client is told to try again after it."""
     reads_at_login: ClassVar[bool] = True
     """Whether what was missed is pushed after the login; otherwise the client asks for it."""
     names_senders: ClassVar[bool] = False

@@ -3,13 +3,17 @@
 import re
 
 from services.edge.dialects.base import DecodeError
-from shared.contract.errors import ErrorCode
+from shared.contract.errors import ErrorCode, Failure
 from shared.contract.model import Scheme, Secret
 
 _SECRET_BYTES = 1024
 _EMAIL_CHARACTERS = 254
 _EMAIL = re.compile(r"[^@\s\x00-\x20\x7f]+@[^@\s\x00-\x20\x7f]+")
 _HASHES = {Scheme.SHA256: re.compile(r"[0-9A-Fa-f]{64}"), Scheme.MD5: re.compile(r"[0-9A-Fa-f]{32}")}
+
+
+UNVERIFIED = Failure(ErrorCode.UNAVAILABLE, "a mail was sent to your address: open the link in it, then try again")
+"""For clients that know nothing of verification."""
 
 
 def password(text: str, hashed: Scheme = Scheme.SHA256) -> Secret:

@@ -9,15 +9,12 @@ from services.edge.dialects.base import DecodeError
 from services.edge.dialects.json_frames import WireId, integer, parse_id, read_object
 from services.edge.requests import Frame
 from shared.contract.auth import IdentifierKind, Login
-from shared.contract.errors import ErrorCode, Failure
+from shared.contract.errors import ErrorCode
 from shared.contract.ids import NOBODY, AccountId
 from shared.settings import Limits
 
 _ACCOUNT_CHARACTERS = 256
 """More than an e-mail address has: what is cut is nobody's either way."""
-
-UNVERIFIED = Failure(ErrorCode.UNAVAILABLE, "the e-mail address must be verified first, in a client of OurChat v2")
-"""Before v2 no client can ask for the mail."""
 
 Members = dict[str, Any]
 

@@ -56,6 +56,11 @@ async def test_five_registrations_a_minute_from_an_address(limits: Limits) -> No
     assert await passes(limits.registration("2001:db8:0:1::1"))
 
 
+async def test_twenty_mails_from_an_address(limits: Limits) -> None:
+    assert [await passes(limits.mail(HOME)) for _ in range(21)] == [True] * 20 + [False]
+    assert await passes(limits.mail(AWAY))
+
+
 async def test_five_failures_of_an_account_from_an_address(limits: Limits) -> None:
     for _ in range(20):
         await succeed(limits, "7")

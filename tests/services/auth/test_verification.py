@@ -142,6 +142,19 @@ async def test_mail_is_sent_again_a_few_times_and_the_newest_link_counts(world: 
     assert [await visit(edge, link) for link in links] == ["wrong", "wrong", "passed"]
 
 
+async def test_from_one_address_so_many_mails_are_sent(make_world: MakeWorld, sqlite_url: str) -> None:
+    world = make_world(sqlite_url, verification=VERIFY, limits=given.Limits(mails_per_address=2))
+    world.auth()
+    edge = await world.edge()
+    tickets = [(await withheld(edge, f"{name}@example.org")).ticket for name in ("ann", "bob", "cem")]
+    for number, ticket in enumerate(tickets[:2], 1):
+        await mailed(world, edge, ticket, number)
+    from_home = SendVerification(tickets[2], ORIGIN, BASE)
+    assert (await refusal(edge.ask(SEND_VERIFICATION, from_home))).failure.code == ErrorCode.RATE_LIMITED
+    elsewhere = SendVerification(tickets[2], Origin(NODE, 8, "198.51.100.1"), BASE)
+    assert await edge.ask(SEND_VERIFICATION, elsewhere) == Done()
+
+
 async def test_whoever_asked_for_the_mail_is_told(world: World, edge: Edge) -> None:
     needed = await withheld(edge)
     request = SendVerification(needed.ticket, Origin(NODE, 99), BASE)

@@ -102,6 +102,7 @@ class Auth(Neighbour):
     def __init__(self, server: NatsServer) -> None:
         super().__init__("auth", server)
         self.withhold = False
+        self.mails = True
         self.verified: set[str] = set()
         self.revocations: list[Revocation] = []
         self.maintenance = False
@@ -134,6 +135,8 @@ class Auth(Neighbour):
 
     async def _mail(self, request: SendVerification) -> Done:
         await self.note(request)
+        if not self.mails:
+            raise Refused(ErrorCode.RATE_LIMITED, "enough mails were sent")
         return Done()
 
     async def open_link(self, node: NodeId, connection: int, ticket: str, *, passed: bool = True) -> None:

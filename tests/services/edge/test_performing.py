@@ -4,11 +4,15 @@ import asyncio
 
 import pytest
 
+from services.edge.client import Client
+from services.edge.connection import Connection
+from services.edge.socket import Hello
 from shared.contract.auth import Login, Register, SendVerification
 from shared.contract.errors import ErrorCode, Refused
+from shared.contract.ids import NOBODY
 from shared.contract.session import EnsureProfile, GetAccount
 from tests.services.edge.conftest import Town
-from tests.services.edge.devices import Device
+from tests.services.edge.devices import Device, Wire
 
 
 @pytest.fixture
@@ -151,3 +155,61 @@ async def test_who_goes_away_while_logging_in_leaves_nothing_behind(town: Town, 
     assert (len(edge.residents), len(edge.endpoint.clients)) == (0, 0)
     assert await town.where(1) == []
     assert device.wire.received == []
+
+
+# Clients that know nothing of verification
+
+
+REGISTRATIONS = {
+    "ourchat-v0": '{"code": 4, "data": {"mail": "x@y", "password": "right"}}',
+    "ourchat-v1": '{"code": 4, "time": 0, "data": {"email": "x@y", "password": "right", "name": "x"}}',
+    "pipe": "register|x|right|x|1||1||0",
+    "service": '{"service_code": 2, "content": {"id": "6f9619ff-8b86-4d01-b42d-00c04fc964ff", "token": "right"}}',
+}
+MAILED = "a mail was sent to your address: open the link in it, then try again"
+
+
+async def says(town: Town, wire: Wire, frame: str) -> bytes:
+    """What is answered."""
+    before = len(wire.received)
+    wire.client.frame_received(frame.encode())
+    await wire.until(lambda: len(wire.received) > before)
+    return wire.received[-1]
+
+
+def dial(town: Town, dialect: str) -> Wire:
+    wire = Wire()
+    hello = Hello(f"/ws/{dialect}", "chat.example", "192.0.2.1", False, (), "")
+    wire.client = town.edges[0].endpoint.connected(hello, wire)
+    return wire
+
+
+def connection(wire: Wire) -> Connection:
+    assert isinstance(wire.client, Client)
+    return wire.client.connection
+
+
+@pytest.mark.parametrize("dialect", REGISTRATIONS)
+async def test_to_who_does_not_ask_the_link_is_mailed_at_once(town: Town, dialect: str) -> None:
+    """The answer says so; when the link was opened, nothing comes unasked, and the next attempt succeeds."""
+    edge = await town.edge()
+    town.auth.withhold = True
+    wire = dial(town, dialect)
+    assert MAILED in (await says(town, wire, REGISTRATIONS[dialect])).decode()
+    (mailed,) = town.auth.of(SendVerification)
+    assert (mailed.base_url, mailed.origin.connection) == ("http://chat.example", connection(wire).number)
+    assert connection(wire).withheld is None
+    await town.auth.open_link(edge.id, connection(wire).number, mailed.ticket)
+    town.auth.withhold = False
+    assert MAILED not in (await says(town, wire, REGISTRATIONS[dialect])).decode()
+    assert len(wire.received) == 2
+
+
+@pytest.mark.parametrize("dialect", REGISTRATIONS)
+async def test_where_no_mail_can_be_sent_it_is_said(town: Town, dialect: str) -> None:
+    await town.edge()
+    town.auth.withhold, town.auth.mails = True, False
+    wire = dial(town, dialect)
+    answer = (await says(town, wire, REGISTRATIONS[dialect])).decode()
+    assert "enough mails" in answer
+    assert connection(wire).account == NOBODY

@@ -29,8 +29,9 @@ def logged_in(answer: Authenticated) -> bytes:
     return _frame(Code.LOGGED_IN, {"state": 0, "token": answer.token})
 
 
-def state(code: int, state: int) -> bytes:
-    return _frame(code, {"state": state})
+def state(code: int, state: int, details: str) -> bytes:
+    """A registration or login that failed; the document has no place for the details."""
+    return _frame(code, {"state": state, "details": details})
 
 
 def error(details: str) -> bytes:

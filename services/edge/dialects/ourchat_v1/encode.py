@@ -59,9 +59,9 @@ def logged_in(answer: Authenticated, time: int) -> bytes:
     return _frame(Code.LOGGED_IN, time, {"state": 0, "ocid": answer.account, "token": answer.token})
 
 
-def state(code: int, state: int, time: int) -> bytes:
-    """A registration or login that failed."""
-    return _frame(code, time, {"state": state})
+def state(code: int, state: int, details: str, time: int) -> bytes:
+    """A registration or login that failed; the document has no place for the details."""
+    return _frame(code, time, {"state": state, "details": details})
 
 
 def error(details: str, time: int) -> bytes:

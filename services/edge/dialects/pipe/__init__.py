@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from services.edge.dialects.base import Dialect, Push, Request, Surroundings
+from services.edge.dialects.credentials import UNVERIFIED
 from services.edge.dialects.pipe import encode
 from services.edge.dialects.pipe.decode import request_of
 from services.edge.requests import (
@@ -78,7 +79,7 @@ class Pipe(Dialect):
                 registered = isinstance(request.command, Register)
                 return encode.done("register") if registered else encode.logged_in(answer, self._unread)
             case VerificationNeeded():
-                return encode.error(_name(request), "the e-mail address of this account must be verified first")
+                return encode.error(_name(request), UNVERIFIED.text)
             case AccountView(profile, _, friends):
                 own = profile.id == self._account
                 return encode.profile(profile, own) if friends is None else encode.friends(friends)

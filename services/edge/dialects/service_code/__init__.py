@@ -5,6 +5,7 @@ from typing import assert_never
 from urllib.parse import parse_qs
 
 from services.edge.dialects.base import Dialect, Push, Request, Surroundings
+from services.edge.dialects.credentials import UNVERIFIED
 from services.edge.dialects.service_code import encode
 from services.edge.dialects.service_code.codes import Code
 from services.edge.dialects.service_code.decode import Asked, request_of
@@ -70,7 +71,7 @@ class Service(Dialect):
                 self._opened_by(request)
                 return encode.success(token=token)
             case VerificationNeeded():
-                return encode.failed("the e-mail address of this account must be verified first")
+                return encode.failed(UNVERIFIED.text)
             case OwnMessage(message):
                 return encode.success(index=message.index)
             case Page(messages) if _asked(request).code is Code.RECEIVE:
