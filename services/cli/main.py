@@ -13,6 +13,7 @@ from services.cli.options import Refusal, read_settings, settings_options
 _VERSION = distribution_version("dragoman")
 _SETTING_OF = {
     "port": "edge.port",
+    "tcp_port": "edge.tcp_port",
     "host": "edge.host",
     "data": "data",
     "nats": "nats.url",
@@ -59,6 +60,7 @@ for _name in _HELP:
 @settings_options
 @click.option("--edges", type=click.IntRange(1, 64), default=1, show_default=True, help="How many edges.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the first edge, the others follow (0: any).")
+@click.option("--tcp-port", type=click.IntRange(1, 65535), help="Port of the first edge for plain TCP (default: none).")
 @click.option("--host", help="Address the edges listen on.")
 @click.option("--data", type=click.Path(path_type=Path), help="Data directory (default .dragoman).")
 @click.option("--no-limits", is_flag=True, help="No rate limits, for tests and benches.")

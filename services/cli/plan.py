@@ -39,12 +39,14 @@ def defaults(data: Path, host: str, port: int) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Part:
-    """One process of ours: a service or an edge. `port` is where clients connect, 0 if they do not."""
+    """One process of ours: a service or an edge. `port` is where clients connect, `tcp_port` where they do so without
+    WebSocket; 0 if they do not."""
 
     name: str
     service: str
     ops: int
     port: int = 0
+    tcp_port: int = 0
 
     @property
     def command(self) -> list[str]:
@@ -67,8 +69,16 @@ class Plan:
 
     def address(self, edge: Part) -> str:
         """Where clients connect to an edge."""
+        return f"ws://{authority(self._host, edge.port)}"
+
+    def tcp_address(self, edge: Part) -> str:
+        """Where they connect without WebSocket; empty: nowhere."""
+        return f"tcp://{authority(self._host, edge.tcp_port)}" if edge.tcp_port else ""
+
+    @property
+    def _host(self) -> str:
         host = self.settings.edge.host
-        return f"ws://{authority('127.0.0.1' if host in ('0.0.0.0', '::') else host, edge.port)}"  # noqa: S104
+        return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
 
     def nats(self, user: str) -> Nats:
         """How a user connects to the broker."""
@@ -99,7 +109,8 @@ class Plan:
             "log": settings.log.model_copy(update={"json_lines": False}),
         }
         if part.port:
-            update["edge"] = settings.edge.model_copy(update={"name": part.name, "port": part.port})
+            own = {"name": part.name, "port": part.port, "tcp_port": part.tcp_port}
+            update["edge"] = settings.edge.model_copy(update=own)
         kept = {name: value for name, value in inherited.items() if not name.startswith(_PREFIX)}
         return kept | variables(settings.model_copy(update=update))
 

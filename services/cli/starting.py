@@ -70,13 +70,21 @@ def _plan(settings: Settings, sources: Mapping[str, str], edges: int) -> Plan:
 
 
 def _edges(settings: Settings, count: int) -> list[Part]:
-    host, first = settings.edge.host, settings.edge.port
+    edge = settings.edge
+    ports = _ports(edge.port, count) if edge.port else [free_port() for _ in range(count)]
+    tcp_ports = _ports(edge.tcp_port, count) if edge.tcp_port else [0] * count
+    if both := set(ports) & set(tcp_ports):
+        raise Refusal(f"port {min(both)} cannot be for WebSocket and for plain TCP")
+    for port in filter(None, ports + tcp_ports):
+        try:
+            try_to_bind(edge.host, port)
+        except OSError as error:
+            raise Refusal(f"nothing can listen on {authority(edge.host, port)}: {error.strerror}") from error
+    numbered = enumerate(zip(ports, tcp_ports, strict=True), 1)
+    return [Part(f"edge-{number}", "edge", free_port(), *own) for number, own in numbered]
+
+
+def _ports(first: int, count: int) -> list[int]:
     if first + count - 1 > 65_535:
         raise Refusal(f"{count} edges from port {first} on are more than there are ports")
-    ports = [first + number if first else free_port() for number in range(count)]
-    for port in ports:
-        try:
-            try_to_bind(host, port)
-        except OSError as error:
-            raise Refusal(f"nothing can listen on {authority(host, port)}: {error.strerror}") from error
-    return [Part(f"edge-{number}", "edge", free_port(), port) for number, port in enumerate(ports, 1)]
+    return list(range(first, first + count))

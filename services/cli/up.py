@@ -162,4 +162,8 @@ class _House:
         for part in self._plan.parts:
             address = self._plan.address(part) if part.port else ""
             self._output.line(f"  {part.name:<8} {address:<28} http://127.0.0.1:{part.ops}/metrics")
-        self._output.line("ready " + " ".join(map(self._plan.address, self._plan.edges)))
+            if part.tcp_port:
+                self._output.line(f"  {'':<8} {self._plan.tcp_address(part)}")
+        edges = self._plan.edges
+        addresses = [*map(self._plan.address, edges), *filter(None, map(self._plan.tcp_address, edges))]
+        self._output.line("ready " + " ".join(addresses))

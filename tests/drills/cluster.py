@@ -30,12 +30,14 @@ class Cluster:
 
     def __init__(self, data: Path, *arguments: str, edges: int = 2, program: Sequence[str] = UP) -> None:
         self.data = data
-        port = str(_free_ports(edges))
+        port = str(free_ports(edges))
         self._command = [*program, "--edges", str(edges), "--port", port, "--data", str(data), *arguments]
         self._process: subprocess.Popen[bytes] | None = None
         self.log = data.with_name(f"{data.name}.log")
         self.edges: list[str] = []
-        """The addresses of the `ready` line."""
+        """The WebSocket addresses of the `ready` line."""
+        self.tcp: list[str] = []
+        """Its addresses of plain TCP."""
 
     def __enter__(self) -> "Cluster":
         with self.log.open("wb") as log:
@@ -43,7 +45,9 @@ class Cluster:
                 self._command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
         try:
-            self.edges = self.wait_for(self._ready, _START_SECONDS)
+            addresses = self.wait_for(self._ready, _START_SECONDS)
+            self.edges = [address for address in addresses if address.startswith("ws")]
+            self.tcp = [address for address in addresses if address.startswith("tcp")]
         except BaseException:
             self.stop()
             raise
@@ -117,7 +121,7 @@ class Cluster:
         return next((line.split()[1:] for line in lines if line.startswith("ready ")), [])
 
 
-def _free_ports(count: int) -> int:
+def free_ports(count: int) -> int:
     """The first of so many free ports in a row."""
     while True:
         first = free_port()

@@ -81,9 +81,15 @@ def test_up_refuses_one_sqlite_file_for_all_services() -> None:
     assert (result.exit_code, "must hold {service}" in result.output) == (2, True)
 
 
-def test_up_refuses_ports_beyond_the_last(tmp_path: Path) -> None:
-    result = dragoman("up", "--port", "65535", "--edges", "2", "--data", str(tmp_path))
+@pytest.mark.parametrize("option", ["--port", "--tcp-port"])
+def test_up_refuses_ports_beyond_the_last(tmp_path: Path, option: str) -> None:
+    result = dragoman("up", option, "65535", "--edges", "2", "--data", str(tmp_path))
     assert (result.exit_code, "more than there are ports" in result.output) == (2, True)
+
+
+def test_up_refuses_one_port_for_two_purposes(tmp_path: Path) -> None:
+    result = dragoman("up", "--port", "8080", "--tcp-port", "8081", "--edges", "2", "--data", str(tmp_path))
+    assert (result.exit_code, "port 8081 cannot be for" in result.output) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from services.cli.embedded.credentials import generate
 from services.cli.plan import Part, Plan, defaults, variables
 from shared.settings import Edge, Settings, load
 
-EDGE, AUTH = Part("edge-2", "edge", 9002, 8081), Part("auth", "auth", 9001)
+EDGE, AUTH = Part("edge-2", "edge", 9002, 8081, 54_089), Part("auth", "auth", 9001)
 
 
 def plan(settings: Settings | None = None, *, nats_port: int = 4222, valkey_port: int = 6379) -> Plan:
@@ -45,6 +45,7 @@ def test_each_service_gets_its_own_credentials_and_ports(monkeypatch: pytest.Mon
         f"redis://edge:{whole.credentials.valkey['edge']}@127.0.0.1:6379/0"
     )
     assert (settings.edge.name, settings.edge.port, settings.ops.port) == ("edge-2", 8081, 9002)
+    assert settings.edge.tcp_port == 54_089
     assert not settings.log.json_lines
     assert whole.credentials.nats["auth"] not in str(whole.environment(EDGE, {}))
 
@@ -76,4 +77,7 @@ def test_links_work_from_every_edge_on_loopback(host: str, url: str | None) -> N
     [("0.0.0.0", "ws://127.0.0.1:8081"), ("::1", "ws://[::1]:8081"), ("chat.test", "ws://chat.test:8081")],
 )
 def test_the_address_of_an_edge_can_be_dialled(host: str, address: str) -> None:
-    assert plan(Settings(edge=Edge(host=host))).address(EDGE) == address
+    planned = plan(Settings(edge=Edge(host=host)))
+    assert planned.address(EDGE) == address
+    assert planned.tcp_address(EDGE) == address.replace("ws", "tcp").replace("8081", "54089")
+    assert planned.tcp_address(Part("edge-1", "edge", 9003, 8080)) == ""

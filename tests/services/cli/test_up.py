@@ -14,6 +14,7 @@ import pytest
 
 from services.cli.data import Run, read_run
 from services.cli.ports import free_port
+from tests.drills.cluster import free_ports
 from tests.processes import until_gone
 
 _SCRIPT = Path(__file__).with_name("standing_in.py")
@@ -92,6 +93,15 @@ def test_it_starts_and_ends_in_order(up: Callable[..., Up]) -> None:
     assert sorted(farewells[:2]) == ["edge-1", "edge-2"]
     assert sorted(farewells[2:]) == ["auth", "message", "session"]
     assert not (house.data / "run.json").exists()
+
+
+def test_it_tells_where_plain_tcp_is_spoken(up: Callable[..., Up]) -> None:
+    first = free_ports(2)
+    house = up("--tcp-port", str(first))
+    *ws, one, two = house.until("ready ").split()[1:]
+    assert [address.split(":")[0] for address in ws] == ["ws", "ws"]
+    assert [one, two] == [f"tcp://127.0.0.1:{first}", f"tcp://127.0.0.1:{first + 1}"]
+    assert f"           tcp://127.0.0.1:{first + 1}" in house.lines
 
 
 @contextmanager
