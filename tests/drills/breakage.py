@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -23,7 +24,6 @@ T = TypeVar("T")
 
 _LATE_SECONDS = 1.0
 _EVERY = 20
-"""One message in so many is treated badly."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,13 @@ def _ack_before_commit() -> None:
 def _skip_recipient() -> None:
     from services.message import fanout
 
+    is_bad = _one_in_many()
+
     def forgetful(message: Message, recipients: list[AccountId] | None, *more: Any) -> Delivery:
-        forgets = bool(recipients) and message.index % _EVERY == 0
-        return Delivery(message, recipients[1:] if forgets and recipients else recipients, *more)
+        others = [account for account in recipients or () if account != message.sender]
+        if recipients and others and is_bad():
+            recipients = [account for account in recipients if account != others[0]]
+        return Delivery(message, recipients, *more)
 
     _put(fanout, "Delivery", forgetful)
 
@@ -75,11 +79,11 @@ def _double_delivery() -> None:
     from services.edge.client import Client
     from services.edge.encoding import Encoded
 
-    deliver = Client.deliver
+    deliver, is_bad = Client.deliver, _one_in_many()
 
     def twice(client: Client, encoded: Encoded) -> None:
         deliver(client, encoded)
-        if encoded.message.index % _EVERY == 0:
+        if client.catching_up.over and is_bad():
             deliver(client, encoded)
 
     _put(Client, "deliver", twice)
@@ -90,6 +94,12 @@ BREAKAGES = {
     "skip-recipient": Breakage("message", "I2 delivery", _skip_recipient),
     "double-delivery": Breakage("edge", "I2 once", _double_delivery),
 }
+
+
+def _one_in_many() -> Callable[[], bool]:
+    """Whether this one is to be treated badly: the first of a process, however little is said, then one in so many."""
+    numbers = count()
+    return lambda: next(numbers) % _EVERY == 0
 
 
 def _start_through_here(name: str) -> None:

@@ -29,8 +29,8 @@ def doubts(facts: Facts, demands: Demands) -> list[str]:
     for target, least in demands.faults.items():
         if seen[target] < least:
             found.append(f"{target} was disturbed {seen[target]} times, {least} are needed")
-    if missing := facts.trial.members.keys() - facts.trial.history.keys():
-        found.append(f"the history of {len(missing)} chats was not read")
+    if facts.unread:
+        found.append(f"the history of {len(facts.unread)} chats was not read")
     return found + (_silent(facts) if demands.ending else [])
 
 

@@ -28,6 +28,8 @@ class Place(NamedTuple):
 class Facts:
     def __init__(self, trial: Trial) -> None:
         self.trial = trial
+        self.unread = trial.members.keys() - trial.history.keys()
+        """Chats whose history could not be read."""
         self.connections: dict[int, Opened] = {}
         self.closed: dict[int, Closed] = {}
         self.said: dict[str, Said] = {}

@@ -72,17 +72,19 @@ class Drill:
         self.phase = "delivery"
         trial = await self._trial(crowd)
         deadline = time.monotonic() + self.patience
-        while next(iter(delivered(Facts(trial))), None) and time.monotonic() < deadline:
+        while not _complete(trial) and time.monotonic() < deadline:
             await asyncio.sleep(0.5)
             trial = await self._trial(crowd)
         return trial
 
     async def _trial(self, crowd: Crowd) -> Trial:
+        """What was written down before the history is read must all be there."""
+        records = list(self.records)
         try:
             history = await read_history(self.cluster.data, list(crowd.members))
         except Refused:
             history = {}
-        return Trial(crowd.members, list(self.records), history)
+        return Trial(crowd.members, records, history)
 
     async def _watch(self) -> None:
         began = time.monotonic()
@@ -104,6 +106,12 @@ def demands(phases: Sequence[Phase], rate: float) -> Demands:
     seconds = sum(phase.rounds * phase.every for phase in phases)
     least = int(seconds * rate / 5)
     return Demands(acked=least, heard=2 * least, faults=faults)
+
+
+def _complete(trial: Trial) -> bool:
+    """Whether everything is known, and has come to everybody."""
+    facts = Facts(trial)
+    return not facts.unread and next(iter(delivered(facts)), None) is None
 
 
 async def _wander(devices: list[Device]) -> None:

@@ -97,6 +97,12 @@ def test_unanswered_and_not_stored_is_no_loss(talk: Specimen) -> None:
     assert judge(talk) == set()
 
 
+def test_a_history_that_could_not_be_read_is_a_doubt_and_no_violation(talk: Specimen) -> None:
+    trial = talk.trial
+    verdict = check(replace(trial, history={OTHER: trial.history[OTHER]}), ENOUGH)
+    assert (verdict.violations, len(verdict.doubts), verdict.exit_status) == ([], 1, 2)
+
+
 # I2
 
 
