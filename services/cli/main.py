@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from services.cli.bench.command import bench
 from services.cli.options import Refusal, read_settings, settings_options
 
 _VERSION = distribution_version("dragoman")
@@ -147,6 +148,9 @@ def maintenance(file: Path | None, assignments: tuple[str, ...], data: Path | No
     settings, sources = read_settings(file, assignments, _flags(data=data))
     speak_plainly()
     asyncio.run(set_maintenance(settings, sources, state == "on"))
+
+
+main.add_command(bench)
 
 
 if __name__ == "__main__":

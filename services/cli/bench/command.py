@@ -1,0 +1,103 @@
+"""`dragoman bench`: what can be measured, and its options. What does it is imported only when it is needed."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_POSITIVE = click.IntRange(1)
+_SECONDS = click.FloatRange(0.1)
+_DIALECTS = click.Choice(["v2", "service", "pipe", "v1", "v0"])
+
+
+@click.group()
+def bench() -> None:
+    """Measure a system under load, and check that nothing is lost, doubled or reordered.
+
+    Starts a system of its own, unless --edge or --data names one. The exit status is 1 when messages were lost,
+    doubled or reordered, whatever the speed.
+    """
+
+
+def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+_common = _options(
+    click.option("--edge", "addresses", multiple=True, metavar="URL", help="Measure this edge; repeatable."),
+    click.option("--data", type=click.Path(path_type=Path), help="Data directory of the `dragoman up` to measure."),
+    click.option("--edges", type=click.IntRange(1, 64), default=2, show_default=True, help="Of the system it starts."),
+    click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the system it starts."),
+    click.option("--processes", type=_POSITIVE, default=1, show_default=True, help="That make the load."),
+    click.option("--json", type=click.Path(path_type=Path, dir_okay=False), help="Write the result here, too."),
+    click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here."),
+)
+_time = _options(
+    click.option("--seconds", type=_SECONDS, default=10.0, show_default=True, help="Measured."),
+    click.option("--warm-up", type=click.FloatRange(0), default=2.0, show_default=True, help="Seconds before that."),
+)
+_talk = _options(
+    click.option("--rate", type=click.FloatRange(0), default=0.0, help="Messages a second (open loop)."),
+    click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text."),
+)
+
+
+def _dialects(*default: str) -> Callable[[F], F]:
+    return click.option(
+        "--dialect", "dialects", type=_DIALECTS, multiple=True, default=default, show_default=True,
+        help="Of the clients, in turn; repeatable.",
+    )  # fmt: skip
+
+
+def _run(scenario: Any, given: dict[str, Any]) -> None:
+    from services.cli.bench.running import Papers, Where, run
+
+    where = Where(given["addresses"], given["data"], given["edges"], given["settings"])
+    sys.exit(run(where, Papers(given["json"], given["html"]), scenario))
+
+
+@bench.command()
+@_common
+@_time
+@_talk
+@_dialects("v2")
+@click.option("--people", type=click.IntRange(2), default=200, show_default=True, help="In pairs, on two edges each.")
+@click.option("--window", type=_POSITIVE, default=8, show_default=True, help="Of each, under way (closed loop).")
+def pairs(**given: Any) -> None:
+    """People talk in pairs."""
+    from services.cli.bench.scenarios import talking
+
+    people = given["people"] // 2 * 2
+    crowd = talking.Crowd(people, given["dialects"], given["processes"])
+    _run(lambda target, show: talking.pairs(target, show, crowd, _load(given)), given)
+
+
+@bench.command()
+@_common
+@_time
+@_talk
+@_dialects("v2")
+@click.option("--people", type=click.IntRange(2), default=500, show_default=True, help="In the group.")
+@click.option("--speakers", type=_POSITIVE, default=50, show_default=True, help="How many of them say something.")
+@click.option("--window", type=_POSITIVE, default=2, show_default=True, help="Messages under way (closed loop).")
+def group(**given: Any) -> None:
+    """Some of a group speak, and all hear it."""
+    from services.cli.bench.scenarios import talking
+
+    crowd = talking.Crowd(given["people"], given["dialects"], given["processes"], given["speakers"])
+    _run(lambda target, show: talking.group(target, show, crowd, _load(given)), given)
+
+
+def _load(given: dict[str, Any]) -> Any:
+    from services.cli.bench.planning import Load
+
+    return Load(given["size"], given["warm_up"], given["seconds"], given["rate"], given["window"])

@@ -1,0 +1,46 @@
+"""Spans of time in buckets that grow with them: any value from a microsecond to hours, within 1 %, in little space."""
+
+import math
+
+import msgspec
+
+_EXACT_BITS = 8
+_STEPS = 1 << (_EXACT_BITS - 1)
+"""Buckets per power of two."""
+
+
+class Histogram(msgspec.Struct):
+    """Of whole, non-negative values (microseconds, here). Histograms of several processes are merged."""
+
+    buckets: dict[int, int] = {}
+    count: int = 0
+    highest: int = 0
+
+    def record(self, value: int) -> None:
+        shift = value.bit_length() - _EXACT_BITS
+        bucket = shift * _STEPS + (value >> shift) if shift > 0 else max(value, 0)
+        self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
+        self.count += 1
+        if value > self.highest:
+            self.highest = value
+
+    def merge(self, other: "Histogram") -> None:
+        for bucket, count in other.buckets.items():
+            self.buckets[bucket] = self.buckets.get(bucket, 0) + count
+        self.count += other.count
+        self.highest = max(self.highest, other.highest)
+
+    def quantile(self, share: float) -> int:
+        """A value that so large a share of all is not above; 0 when there is none."""
+        wanted = max(1, math.ceil(share * self.count))
+        for bucket in sorted(self.buckets):
+            wanted -= self.buckets[bucket]
+            if wanted <= 0:
+                return min(_top(bucket), self.highest)
+        return 0
+
+
+def _top(bucket: int) -> int:
+    """The largest value that falls in a bucket."""
+    shift = max(0, bucket // _STEPS - 1)
+    return (bucket - shift * _STEPS + 1 << shift) - 1

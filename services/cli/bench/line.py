@@ -1,0 +1,121 @@
+"""One WebSocket connection of a client: frames by picows, words by a tongue, replies in the order of the requests."""
+
+import asyncio
+import time
+from collections import deque
+from typing import Protocol
+
+from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+from services.cli.bench.tongues.base import Asked, Reply, Said, Tongue
+
+_TEXT = WSMsgType.TEXT
+_HANDSHAKE_SECONDS = 20.0
+_BUFFER_BYTES = 2048
+
+
+class Trouble(Exception):
+    """The server cannot be reached, ended the connection, or said no."""
+
+
+class Ears(Protocol):
+    """Whoever listens to a line."""
+
+    def said(self, said: Said, now: int) -> None:
+        """Nanoseconds of the monotonic clock."""
+
+    def answered(self, reply: Reply, now: int) -> None:
+        """To what was sent, not asked."""
+
+    def ended(self) -> None:
+        """The server, or the network, ended the line."""
+
+
+class Line(WSListener):
+    """`dial` makes one."""
+
+    def __init__(self, tongue: Tongue, ears: Ears) -> None:
+        self._heard = tongue.heard
+        self._ears = ears
+        self._asked: deque[tuple[Asked, asyncio.Future[Reply]]] = deque()
+        self._transport: WSTransport | None = None
+        self._closing = False
+
+    # Speaking
+
+    def send(self, frame: bytes) -> None:
+        assert self._transport is not None
+        self._transport.send(_TEXT, frame)
+
+    async def ask(self, frame: bytes, what: Asked, seconds: float = 30.0) -> Reply:
+        """Raises Trouble for a refusal, too."""
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._asked.append((what, future))
+        self.send(frame)
+        try:
+            async with asyncio.timeout(seconds):
+                reply = await future
+        except TimeoutError:
+            raise Trouble(f"no answer to a {what.value} within {seconds:g} s") from None
+        if reply.refusal:
+            raise Trouble(f"{what.value} refused: {reply.refusal}")
+        return reply
+
+    async def close(self) -> None:
+        self._closing = True
+        if self._transport is not None:
+            self._transport.send_close(WSCloseCode.OK)
+            self._transport.disconnect()
+            await self._transport.wait_disconnected()
+
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_disconnected
+
+    # What picows calls
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type is not _TEXT:
+            if frame.msg_type is WSMsgType.CLOSE:
+                transport.disconnect()
+            return
+        heard = self._heard(frame.get_payload_as_bytes())
+        if type(heard) is Said:
+            self._ears.said(heard, time.monotonic_ns())
+        elif type(heard) is Reply:
+            self._reply(heard)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        for _, future in self._asked:
+            if not future.done():
+                future.set_exception(Trouble("the server ended the connection"))
+        self._asked.clear()
+        if not self._closing:
+            self._ears.ended()
+
+    def _reply(self, reply: Reply) -> None:
+        if not self._asked:
+            return self._ears.answered(reply, time.monotonic_ns())
+        what, future = self._asked[0]
+        if reply.to in (what, Asked.ANYTHING):
+            self._asked.popleft()
+            if not future.done():
+                future.set_result(reply)
+
+
+async def dial(address: str, tongue: Tongue, ears: Ears) -> Line:
+    """`address`: ws://host:port of an edge. Raises Trouble."""
+    try:
+        _, line = await ws_connect(
+            lambda: Line(tongue, ears),
+            address + tongue.path,
+            websocket_handshake_timeout=_HANDSHAKE_SECONDS,
+            read_buffer_init_size=_BUFFER_BYTES,
+        )
+    except (OSError, WSError, TimeoutError) as error:
+        raise Trouble(f"{address} cannot be reached: {error}") from error
+    assert isinstance(line, Line)
+    return line

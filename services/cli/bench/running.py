@@ -1,0 +1,84 @@
+"""From the command line to a verdict: find or start a system, let a scenario run on it, write down what came of it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import msgspec
+
+from services.cli.bench.line import Trouble
+from services.cli.bench.report.page import page
+from services.cli.bench.report.table import table
+from services.cli.bench.result import Result
+from services.cli.bench.show import Show
+from services.cli.bench.target import Target, own_system
+from services.cli.data import read_run
+from services.cli.options import Refusal
+
+Scenario = Callable[[Target, Show], Awaitable[Result]]
+
+
+class Where(NamedTuple):
+    """`addresses` of edges that run already, or `data`, the directory of a `dragoman up`, or both (the latter then
+    tells the processes behind the former). With neither, a system with so many `edges` and these `settings` is
+    started."""
+
+    addresses: tuple[str, ...]
+    data: Path | None
+    edges: int
+    settings: tuple[str, ...]
+
+
+class Papers(NamedTuple):
+    """Where the result is written, beside standard output."""
+
+    json: Path | None
+    html: Path | None
+
+
+def run(where: Where, papers: Papers, scenario: Scenario) -> int:
+    """The exit status: 0 when the run is good, 1 when it had faults. Raises click.ClickException."""
+    try:
+        result = asyncio.run(_run(where, scenario))
+    except Trouble as trouble:
+        raise click.ClickException(str(trouble)) from trouble
+    click.echo(table(result))
+    write(papers, [result])
+    return 0 if result.passed else 1
+
+
+def write(papers: Papers, results: list[Result]) -> None:
+    """Raises click.ClickException."""
+    try:
+        if papers.json:
+            papers.json.write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
+        if papers.html:
+            papers.html.write_text(page(results))
+    except OSError as error:
+        raise click.ClickException(f"the result cannot be written: {error}") from error
+
+
+async def _run(where: Where, scenario: Scenario) -> Result:
+    show = Show()
+    async with _target(where, show) as target:
+        return await scenario(target, show)
+
+
+@contextlib.asynccontextmanager
+async def _target(where: Where, show: Show) -> AsyncIterator[Target]:
+    if not where.addresses and where.data is None:
+        async with own_system(where.edges, where.settings, show.say) as target:
+            yield target
+    else:
+        yield Target(where.addresses or _edges_in(where.data), where.data)
+
+
+def _edges_in(data: Path | None) -> list[str]:
+    """Of the `dragoman up` there. Raises Refusal."""
+    system = read_run(data) if data else None
+    if system is None:
+        raise Refusal(f"no `dragoman up` is running in {data}")
+    return [f"ws://127.0.0.1:{one.port}" for one in system.processes if one.port]

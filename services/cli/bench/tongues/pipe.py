@@ -1,0 +1,34 @@
+"""pipe, by token: no password is hashed when such a client connects."""
+
+from services.cli.bench import mark
+from services.cli.bench.tongues.base import ASIDE, Asked, Heard, Person, Reply, Said, Tongue
+
+_GROUP = 1
+
+
+class Pipe(Tongue):
+    path = "/ws/pipe"
+    logs_in_by_token = True
+
+    def login(self, person: Person) -> bytes:
+        return f"get_user_info|{person.ocid}|{person.ocid}|{person.token}".encode()
+
+    def around(self, person: Person, chat: int) -> tuple[bytes, bytes]:
+        head = f"send_message|{_GROUP}|{person.ocid}|{chat}|0|"
+        return head.encode(), f"|{person.token}".encode()
+
+    def missed(self, person: Person, chat: int, count: int) -> bytes:
+        return b"get_unread_message|"
+
+    def heard(self, payload: bytes) -> Heard:
+        word, _, rest = payload.partition(b"|")
+        if word == b"message":
+            found = mark.find(payload)
+            return Said(found, int(rest.split(b"|", 3)[2])) if found else ASIDE
+        if word == b"send_message_succ":
+            return Reply(Asked.MESSAGE)
+        if word == b"userinfo":
+            return Reply(Asked.LOGIN)
+        if word == b"error" or word.endswith(b"_error"):
+            return Reply(Asked.ANYTHING, refusal=rest.decode())
+        return ASIDE

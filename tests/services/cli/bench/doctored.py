@@ -1,0 +1,65 @@
+"""A chat server that can be told to make mistakes: just enough of OurChat v2 for people who talk."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection, serve
+
+Frame = dict[str, Any]
+Spoil = Callable[[str, int, Frame], Sequence[Frame]]
+"""From a member and the how manieth delivery to it to what is delivered instead."""
+
+
+def honest(member: str, number: int, frame: Frame) -> Sequence[Frame]:
+    return [frame]
+
+
+class Server:
+    def __init__(self, spoil: Spoil, echoes: Spoil = honest) -> None:
+        self._spoil = spoil
+        self._echoes = echoes
+        self._accounts = count(1)
+        self._chats: dict[str, list[str]] = {}
+        self._there: dict[str, ServerConnection] = {}
+        self._delivered: dict[str, int] = {}
+        self._time = count(1)
+
+    async def serve(self, connection: ServerConnection) -> None:
+        ocid = ""
+        async for text in connection:
+            frame = json.loads(text)
+            match frame["code"]:
+                case 4:
+                    await self._send(connection, {"code": 5, "status": 0, "ocid": f"{next(self._accounts):010}"})
+                case 6:
+                    ocid = frame["account"]
+                    self._there[ocid] = connection
+                    await self._send(connection, {"code": 7, "status": 0, "ocid": ocid})
+                case 8:
+                    chat = str(len(self._chats) + 1)
+                    self._chats[chat] = [ocid, *frame["members"]]
+                    await self._send(connection, {"code": 9, "status": 0, "session_id": chat})
+                case 0:
+                    await self._post(ocid, frame)
+
+    async def _post(self, sender: str, frame: Frame) -> None:
+        frame["time"] = next(self._time)
+        for member in self._chats[frame["sender"]["session_id"]]:
+            number = self._delivered[member] = self._delivered.get(member, 0) + 1
+            for one in (self._echoes if member == sender else self._spoil)(member, number, frame):
+                await self._send(self._there[member], one)
+
+    async def _send(self, connection: ServerConnection, frame: Frame) -> None:
+        await connection.send(json.dumps(frame, separators=(",", ":")))
+
+
+@asynccontextmanager
+async def doctored(spoil: Spoil, echoes: Spoil = honest) -> AsyncIterator[str]:
+    """Its address."""
+    server = Server(spoil, echoes)
+    async with serve(server.serve, "127.0.0.1", 0) as listening:
+        host, port = listening.sockets[0].getsockname()
+        yield f"ws://{host}:{port}"
