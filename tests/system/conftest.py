@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.drills.cluster import ROOT, Cluster
+from tests.drills.cluster import ROOT, Cluster, free_ports
 from tests.system.people import Client
 
 Dial = Callable[..., Client]
@@ -16,8 +16,9 @@ collect_ignore = [] if SUITE.is_dir() else ["test_conformance.py"]
 
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Two edges, defaults but for the rates."""
-    with Cluster(tmp_path_factory.mktemp("system") / "data", "--no-limits") as cluster:
+    """Two edges, defaults but for the rates and plain TCP."""
+    tcp_port = str(free_ports(2))
+    with Cluster(tmp_path_factory.mktemp("system") / "data", "--no-limits", "--tcp-port", tcp_port) as cluster:
         yield cluster
 
 
