@@ -1,7 +1,8 @@
 """Who is where, and which version a chat's membership has: hints in Redis, never the truth.
 
 Keys (every one touched alone, so a cluster may spread them):
-`presence:{k}`  hash: account id → names of the nodes that hold its connections, joined by commas; k = id mod 16
+`presence:{k}`  hash: account id → names of the nodes that hold its connections, joined by commas; k = id mod 16;
+                and `@<node>` → its mark, which is new whenever it registers somebody there
 `version:{k}`   hash: chat id → version of its membership; k = id mod 16
 `node:<id>`     lease of a node, expires by itself
 `generation`    random; while it is missing or new, presence is incomplete and readers must reach all nodes
@@ -34,18 +35,20 @@ _TRUST_SECONDS = 12.0
 _BROKEN_SECONDS = 1.0
 """After a failure Redis is left alone for so long, so that nobody waits for it with every batch."""
 
-# KEYS[1] a presence shard; ARGV: node, then account ids. Returns, per account, the nodes it was on before.
+# KEYS[1] a presence shard; ARGV: node, mark, then account ids. Returns, per account, the nodes it was on before.
 _JOIN = """
 local before = {}
-for i = 2, #ARGV do
+redis.call('HSET', KEYS[1], '@' .. ARGV[1], ARGV[2])
+for i = 3, #ARGV do
   local nodes = redis.call('HGET', KEYS[1], ARGV[i]) or ''
-  before[i - 1] = nodes
+  before[i - 2] = nodes
   if not string.find(',' .. nodes .. ',', ',' .. ARGV[1] .. ',', 1, true) then
     redis.call('HSET', KEYS[1], ARGV[i], nodes == '' and ARGV[1] or nodes .. ',' .. ARGV[1])
   end
 end
 return before
 """
+# KEYS[1] a presence shard; ARGV: node, then account ids. Returns how many.
 _LEAVE = """
 for i = 2, #ARGV do
   local left = {}
@@ -55,8 +58,14 @@ for i = 2, #ARGV do
   if #left == 0 then redis.call('HDEL', KEYS[1], ARGV[i])
   else redis.call('HSET', KEYS[1], ARGV[i], table.concat(left, ',')) end
 end
-return redis.status_reply('OK')
+return #ARGV - 1
 """
+# ARGV: node, the mark it had, then account ids. Nothing is done if it has registered somebody since.
+_SWEEP = f"""
+local mark = '@' .. ARGV[1]
+if (redis.call('HGET', KEYS[1], mark) or '') ~= table.remove(ARGV, 2) then return 0 end
+redis.call('HDEL', KEYS[1], mark)
+{_LEAVE}"""
 
 # KEYS[1] a shard of versions; ARGV: chat, version, chat, version … A version never goes back: of two changes, the
 # first may be told last.
@@ -97,6 +106,7 @@ class Presence:
         )
         self._join = self._redis.register_script(_JOIN)
         self._leave = self._redis.register_script(_LEAVE)
+        self._sweep = self._redis.register_script(_SWEEP)
         self._generation = ""
         self._generation_since = 0.0
         self._broken_until = 0.0
@@ -112,8 +122,9 @@ class Presence:
     async def join(self, node: NodeId, accounts: Collection[AccountId]) -> dict[AccountId, list[NodeId]]:
         """Register accounts on a node; returns the other nodes each one is on."""
         others: dict[AccountId, list[NodeId]] = {}
+        mark = secrets.token_hex(8)
         for shard, members in _by_shard(accounts).items():
-            before = await self._join(keys=[f"presence:{{{shard}}}"], args=[node, *members])
+            before = await self._join(keys=[f"presence:{{{shard}}}"], args=[node, mark, *members])
             for account, nodes in zip(members, before, strict=True):
                 others[account] = [NodeId(name) for name in nodes.split(",") if name and name != node]
         return others
@@ -137,16 +148,17 @@ class Presence:
         return bool(await self._redis.exists(f"node:{node}"))
 
     async def sweep(self, shard: int) -> int:
-        """Remove entries of dead nodes from one of the shards (0 … 15); returns how many."""
-        entries = await self._redis.hgetall(f"presence:{{{shard % _SHARDS}}}")
-        gone: dict[NodeId, list[AccountId]] = defaultdict(list)
+        """Remove entries of dead nodes from one of the shards (0 … 15), save of those that come back meanwhile; returns
+        how many."""
+        key = f"presence:{{{shard % _SHARDS}}}"
+        entries = {str(name): str(value) for name, value in (await self._redis.hgetall(key)).items()}
+        marks = {name[1:]: entries.pop(name) for name in list(entries) if name.startswith("@")}
+        accounts: dict[str, list[str]] = {node: [] for node in marks}
         for account, nodes in entries.items():
-            for node in str(nodes).split(","):
-                gone[NodeId(node)].append(AccountId(int(account)))
-        dead = {node: accounts for node, accounts in gone.items() if not await self.alive(node)}
-        for node, accounts in dead.items():
-            await self.leave(node, accounts)
-        return sum(map(len, dead.values()))
+            for node in nodes.split(","):
+                accounts.setdefault(node, []).append(account)
+        dead = [node for node in accounts if not await self.alive(NodeId(node))]
+        return sum([await self._sweep([key], [node, marks.get(node, ""), *accounts[node]]) for node in dead])
 
     # Services
 

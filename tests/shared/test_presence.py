@@ -1,6 +1,6 @@
 """Presence on a real Valkey, each service with its own grants."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from redis.asyncio import Redis
@@ -107,6 +107,47 @@ async def test_a_sweep_removes_only_what_the_dead_left(connect: Connect) -> None
     assert (await message.look_up([ANN, CEM, BOB])).nodes == {A: [ANN], B: [BOB]}
     await edge.retire(A)
     assert await edge.sweep(1) == 1
+
+
+class Paused(Presence):
+    """A sweeper that stops between its look at a node and what it does then, while `meanwhile` happens."""
+
+    meanwhile: Callable[[], Awaitable[object]]
+
+    async def alive(self, node: NodeId) -> bool:
+        alive = await super().alive(node)
+        await self.meanwhile()
+        return alive
+
+
+@pytest.mark.usefixtures("trusting")
+async def test_a_node_that_comes_back_during_a_sweep_keeps_what_it_registers(
+    valkey_server: ValkeyServer, connect: Connect
+) -> None:
+    """Another sweep may have been quicker before that."""
+    edge, other, message = connect("edge"), connect("edge"), connect("message")
+    sweeper = Paused(valkey_server.settings("edge"))
+    await edge.join(A, [ANN, CEM])
+
+    async def come_back() -> None:
+        assert await other.sweep(1) == 2
+        await edge.beat(A, 10)
+        await edge.join(A, [ANN])
+
+    sweeper.meanwhile = come_back
+    assert await sweeper.sweep(1) == 0
+    assert (await message.look_up([ANN, CEM])).nodes == {A: [ANN]}
+    await sweeper.close()
+
+
+async def test_nothing_is_left_of_a_dead_node(valkey_server: ValkeyServer, connect: Connect) -> None:
+    edge = connect("edge")
+    await edge.join(A, [ANN])
+    await edge.join(B, [BOB])
+    await edge.leave(B, [BOB])
+    assert [await edge.sweep(shard) for shard in (1, 2)] == [1, 0]
+    async with Redis.from_url(valkey_server.settings("edge").url.get_secret_value()) as redis:
+        assert [await redis.hgetall(f"presence:{{{shard}}}") for shard in (1, 2)] == [{}, {}]
 
 
 @pytest.mark.usefixtures("trusting")
