@@ -8,7 +8,8 @@ A vector is one of
 
 Canonical values are `{"Type": {fields}}`. A frame is text, or JSON where the dialect's frames are. `given` says what
 came before; `shown` vectors are printed in docs/protocols. `lacks` names the commands and events a dialect has no
-words for; by the `separator` clients split a frame of text into fields (none where frames are JSON).
+words for; by the `separator` clients split a frame of text into fields (none where frames are JSON), and one
+that begins with a word of `splits` so many times only: what is left is a text.
 """
 
 import json
@@ -82,6 +83,7 @@ class Vectors(msgspec.Struct, forbid_unknown_fields=True):
     lacks: list[str]
     vectors: list[Vector]
     separator: str = ""
+    splits: dict[str, int] = {}
 
 
 def path_of(dialect: str) -> Path:

@@ -11,15 +11,13 @@ from hypothesis import strategies as st
 from services.edge.dialects.base import DecodeError, Dialect, Request, Shown
 from services.edge.dialects.registry import Entry
 from services.edge.requests import Binary, Frame, PostMessage
-from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NOBODY, AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Emoji, Message, Text, pack_segments
 from shared.settings import Limits
 from tests import vectors
 from tests.services.edge.dialects.driving import LONG_AFTER, connect, log_in
-from tests.services.edge.dialects.driving import given as as_given
 from tests.services.edge.dialects.spoken import SPOKEN
-from tests.vectors import COMMANDS, EVENTS, Vector, canonical, wire
+from tests.vectors import COMMANDS, EVENTS, Vector, canonical
 
 ME = AccountId(12)
 CHAT = ChatId(5)
@@ -110,27 +108,6 @@ def check_sound(request: Request) -> None:
         assert 0 <= command.chat < 2**63 > command.to >= 0
         assert any(texts) or len(texts) < len(command.segments) <= LIMITS.segments_per_message
         assert sum(len(text.encode()) for text in texts) <= LIMITS.message_text_bytes
-
-
-@each_dialect
-@pytest.mark.parametrize("code", list(ErrorCode), ids=lambda code: code.value)
-def test_every_request_can_be_refused_for_every_reason(entry: Entry, code: ErrorCode) -> None:
-    for vector in valid_frames(entry):
-        for text in ("because", ""):
-            dialect = as_given(entry, vector.given)
-            (request,) = dialect.decode(wire(vector.frame), 0.0)
-            frames = dialect.refuse(request, Failure(code, text))
-            assert frames
-            assert all(isinstance(frame, bytes) and frame for frame in frames)
-
-
-@each_dialect
-@pytest.mark.parametrize("account", [NOBODY, ME])
-def test_a_frame_that_is_not_understood_can_be_refused_for_every_reason(entry: Entry, account: AccountId) -> None:
-    dialect = connect(entry)
-    if account:
-        log_in(dialect, account)
-    assert all(dialect.refuse(None, Failure(code, "because")) for code in ErrorCode)
 
 
 @each_dialect
