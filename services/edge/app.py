@@ -17,6 +17,8 @@ from services.edge.gaps import Gaps
 from services.edge.gate import Gate
 from services.edge.gateway import Gateway
 from services.edge.http import HttpApp, Outcome
+from services.edge.http.downloads import Downloads
+from services.edge.http.uploads import Uploads
 from services.edge.lease import Lease
 from services.edge.media import MediaRoom
 from services.edge.media.directory import DirectoryStore
@@ -68,6 +70,8 @@ class Edge:
             Turn(self.upstream), _media(settings, metrics),
         )  # fmt: skip
         gate = Gate(self.bus)
+        uploads = Uploads(self.node.media, gate.check, settings)
+        self.http = HttpApp(_open_verification(self.bus), Downloads(self.node.media), uploads)
         entrance = Entrance(self.node, gate)
         performer = Performer(self.node, entrance)
         self.endpoint = Endpoint(self.node, performer, self.delivery.tick, dialects)
@@ -117,7 +121,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Run one edge until `stopping` is set, then drain it."""
     registry = new_registry()
     edge = Edge(settings, registry)
-    gateway = Gateway(settings.edge, settings.limits, edge.endpoint, HttpApp(_open_verification(edge.bus)))
+    gateway = Gateway(settings.edge, settings.limits, edge.endpoint, edge.http)
     ops = OpsServer(settings.ops, registry, {"nats": edge.bus.check})
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")

@@ -11,6 +11,7 @@ from uvicorn.server import ServerState
 from services.edge.gateway.handshake import Request
 
 _HEAD_BYTES = 16 * 1024
+_HEAD_END = b"\r\n\r\n"
 
 Upgrade = Callable[[Request, asyncio.Transport], None]
 
@@ -25,6 +26,7 @@ class Doorstep(HttpToolsProtocol):
         self._most = most
         self._deadline: asyncio.TimerHandle | None = None
         self._head_bytes = 0
+        self._tail = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -37,15 +39,22 @@ class Doorstep(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._deadline is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > _HEAD_BYTES:
-                self.send_400_response("The request's head is too large.")
-                return
+        if self._deadline is not None and self._is_too_much(data):
+            self.send_400_response("The request's head is too large.")
+            return
         super().data_received(data)
+
+    def _is_too_much(self, data: bytes) -> bool:
+        """A body may come together with the end of its head, and does not count."""
+        seen = self._tail + data
+        end = seen.find(_HEAD_END)
+        self._head_bytes += len(data) if end < 0 else end + len(_HEAD_END) - len(self._tail)
+        self._tail = seen[1 - len(_HEAD_END) :]
+        return self._head_bytes > _HEAD_BYTES
 
     def on_headers_complete(self) -> None:
         self._stop_waiting()
+        self.scope["extensions"] = {"dragoman.abort": {"abort": self.transport.abort}}
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:
@@ -66,7 +75,14 @@ class Doorstep(HttpToolsProtocol):
     def _await_head(self) -> None:
         self._stop_waiting()
         self._head_bytes = 0
-        self._deadline = self.loop.call_later(self._seconds, self.transport.abort)
+        self._tail = b""
+        self._deadline = self.loop.call_later(self._seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        if self.transport.get_write_buffer_size():  # the last answer is still being read, slowly
+            self._await_head()
+        else:
+            self.transport.abort()
 
     def _stop_waiting(self) -> None:
         if self._deadline is not None:

@@ -104,6 +104,10 @@ class RawPeer:
         async with asyncio.timeout(SECONDS):
             return await self._reader.readuntil(end)
 
+    async def exactly(self, size: int) -> bytes:
+        async with asyncio.timeout(SECONDS):
+            return await self._reader.readexactly(size)
+
     async def rest(self) -> bytes:
         """Everything up to the end of the stream."""
         async with asyncio.timeout(SECONDS):

@@ -3,15 +3,24 @@ import http.client
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from services.edge.avatars import avatar_hash, avatar_path
 from services.edge.gateway import Gateway
 from services.edge.http import HttpApp, Outcome
+from services.edge.http.downloads import Downloads
+from services.edge.http.uploads import Uploads
+from services.edge.media import MediaRoom
+from services.edge.media.directory import DirectoryStore
+from services.edge.media.disk import Disk
+from services.edge.metrics import Metrics
 from shared.contract.errors import ErrorCode, Refused
-from shared.settings import Edge, Limits
+from shared.settings import Edge, Limits, Settings
+from shared.tokens import BadToken, Claims
 from tests.services.edge.gateway.recording import Recorder
 
 
@@ -36,15 +45,29 @@ class Links:
         return self._outcome
 
 
+def app(links: Links) -> HttpApp:
+    """Without any file."""
+    settings, disk = Settings(media={"directory": "/nowhere"}), Disk()
+    room = MediaRoom(DirectoryStore(Path("/nowhere"), disk), settings, Metrics(CollectorRegistry()), disk)
+    return HttpApp(links.open, Downloads(room), Uploads(room, check, settings))
+
+
+async def check(_token: str, _seconds: float) -> Claims:
+    raise BadToken("none is good")
+
+
 async def ask(path: str, method: str = "GET", links: Links | None = None, **headers: str) -> Answer:
     sent: list[Mapping[str, Any]] = []
 
     async def send(message: Mapping[str, Any]) -> None:
         sent.append(message)
 
+    async def receive() -> Mapping[str, Any]:
+        return {"type": "http.disconnect"}
+
     named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    app = HttpApp((links or Links("passed")).open)
-    await app({"type": "http", "method": method, "path": path, "headers": named}, None, send)
+    scope = {"type": "http", "method": method, "path": path, "headers": named}
+    await app(links or Links("passed"))(scope, receive, send)
     start, body = sent
     answered = {name.decode(): value.decode() for name, value in start["headers"]}
     return Answer(start["status"], answered, body["body"])
@@ -162,7 +185,7 @@ async def test_every_answer_keeps_browsers_careful(path: str) -> None:
 
 
 async def test_a_browser_sees_it_on_the_port_of_the_websockets() -> None:
-    gateway = Gateway(Edge(port=0), Limits(), Recorder(), HttpApp(Links("wrong").open))
+    gateway = Gateway(Edge(port=0), Limits(), Recorder(), app(Links("wrong")))
     await gateway.start()
 
     def browse() -> list[tuple[int, int]]:

@@ -1,0 +1,6 @@
+"""What an edge serves by HTTP on the clients' port."""
+
+from services.edge.http.app import HttpApp
+from services.edge.http.pages import Outcome
+
+__all__ = ["HttpApp", "Outcome"]

@@ -1,0 +1,62 @@
+"""Answers that are whole and small: generated avatars, the links of verification mails, a greeting, refusals."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+from services.edge.avatars import Kind, avatar_png
+from services.edge.http.exchange import Headers, Response
+
+Outcome = Literal["passed", "wrong", "expired"]
+
+_AVATAR = re.compile(r"/avatar/(account|chat)/([1-9][0-9]{0,18})\.png")
+_GREETING = "Dragoman, a chat server. Connect to this address with a WebSocket client.\n"
+_PAGES: Mapping[str, tuple[int, str, str]] = {
+    "passed": (200, "验证成功", "Your e-mail address is verified. You can go back to your chat client."),
+    "wrong": (403, "链接无效", "This link is not right. Please open the one from the latest mail."),
+    "expired": (410, "链接已过期", "This link has expired. Please start again in your chat client."),
+    "unavailable": (503, "暂时无法验证", "That did not work just now. Please open the link again in a minute."),
+}
+
+
+def resource(path: str, asked: Headers) -> Response:
+    if avatar := _AVATAR.fullmatch(path):
+        return _avatar("chat" if avatar[1] == "chat" else "account", int(avatar[2]), asked)
+    if path == "/":
+        return text(200, _GREETING)
+    if path == "/ws" or path.startswith("/ws/"):
+        return text(426, "This is the address of a WebSocket.\n", {"Upgrade": "websocket"})
+    return not_found()
+
+
+def _avatar(kind: Kind, number: int, asked: Headers) -> Response:
+    """It never changes: who sets another one gets another address."""
+    png = avatar_png(kind, number)
+    tag = f'"{hashlib.sha256(png).hexdigest()[:32]}"'
+    caching = {"ETag": tag, "Cache-Control": "public, max-age=31536000, immutable"}
+    if tag in asked.get("if-none-match", ""):
+        return Response(304, b"", "image/png", caching)
+    return Response(200, png, "image/png", caching)
+
+
+def verification(outcome: Outcome | Literal["unavailable"]) -> Response:
+    status, title, words = _PAGES[outcome]
+    html = (
+        '<!doctype html><html lang="zh"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f'<title>{title}</title></head><body><h1>{title}</h1><p lang="en">{words}</p></body></html>\n'
+    )
+    retry = {"Retry-After": "30"} if status == 503 else {}
+    return Response(status, html.encode(), "text/html; charset=utf-8", {"Cache-Control": "no-store", **retry})
+
+
+def not_found() -> Response:
+    return text(404, "Not found.\n")
+
+
+def not_allowed(allowed: str) -> Response:
+    return text(405, "Method not allowed.\n", {"Allow": allowed})
+
+
+def text(status: int, words: str, headers: Headers | None = None) -> Response:
+    return Response(status, words.encode(), "text/plain; charset=utf-8", headers or {})
