@@ -68,7 +68,10 @@ class MembershipChanged(msgspec.Struct, tag="membership_changed", frozen=True):
 
 
 class ProfileChanged(msgspec.Struct, tag="profile_changed", frozen=True):
+    """`renamed`: the nickname was set."""
+
     profile: Profile
+    renamed: bool = True
 
 
 class Revoked(msgspec.Struct, tag="revoked", frozen=True):

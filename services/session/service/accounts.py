@@ -93,7 +93,8 @@ class Accounts:
             raise domain.no_account(account)
         some = partial(friends.friends_of, account=account, most=self._limits.members_listed)
         concerned = [account, *await self._database.read(some)]
-        await self._notices.announce({}, [Told(ProfileChanged(changed), concerned)])
+        notice = ProfileChanged(changed, renamed="nickname" in values)
+        await self._notices.announce({}, [Told(notice, concerned)])
         return Done()
 
     async def get_faces(self, request: GetFaces) -> Faces:

@@ -100,8 +100,8 @@ class OurChatV1(Dialect):
                 return encode.membership_answered(event, time)
             case ChatRenamed(chat, name, by):
                 return encode.chat_renamed(chat, name, by, time)
-            case ProfileChanged(profile):
-                return encode.person_renamed(profile.id, profile.nickname, time)
+            case ProfileChanged(profile, renamed):
+                return encode.person_renamed(profile.id, profile.nickname, time) if renamed else None
             case ChatAppeared() | MaintenanceChanged() | VerificationEnded():
                 return None
             case _:

@@ -58,17 +58,17 @@ async def test_a_changed_profile_is_told_to_friends_and_to_oneself(peers: Peers)
     await peers.befriend(ANN, BOB)
     before = len(await peers.heard(notify(A), 2)), len(await peers.heard(notify(B), 2))
     await peers.edge.ask(on.SET_PROFILE, SetProfile(ANN, icon_id=7, signature="hello", actor=ANN))
-    changed = ProfileChanged((await peers.view(ANN, BOB)).profile)
+    changed = ProfileChanged((await peers.view(ANN, BOB)).profile, renamed=False)
     assert (changed.profile.icon_id, changed.profile.signature) == (7, "hello")
     on_a, on_b = await peers.heard(notify(A), before[0] + 1), await peers.heard(notify(B), before[1] + 1)
     assert (on_a[-1].notice, sorted(on_a[-1].recipients or [])) == (changed, [ANN, BOB])
     assert on_b[-1] == Notify(changed, [BOB])
     await peers.edge.ask(on.SET_PROFILE, SetProfile(CEM, status=1, actor=CEM))
     await peers.edge.ask(on.SET_PROFILE, SetProfile(ANN, actor=ANN))
-    await peers.edge.ask(on.SET_PROFILE, SetProfile(BOB, status=2, actor=BOB))
+    await peers.edge.ask(on.SET_PROFILE, SetProfile(BOB, nickname="b", status=2, actor=BOB))
     last = (await peers.heard(notify(B), before[1] + 2))[before[1] + 1].notice
     assert isinstance(last, ProfileChanged)
-    assert last.profile.id == BOB
+    assert (last.profile.id, last.renamed) == (BOB, True)
 
 
 async def test_faces_are_shown_of_whoever_there_ever_was(peers: Peers) -> None:
