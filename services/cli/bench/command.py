@@ -97,6 +97,21 @@ def group(**given: Any) -> None:
     _run(lambda target, show: talking.group(target, show, crowd, _load(given)), given)
 
 
+@bench.command("connect")
+@_common
+@_time
+@_dialects("service", "pipe")
+@click.option("--people", type=click.IntRange(2), default=200, show_default=True, help="Who come, in turn.")
+@click.option("--at-once", type=_POSITIVE, default=64, show_default=True, help="Logins under way.")
+@click.option("--rate", type=click.FloatRange(0), default=0.0, help="Logins a second (open loop).")
+def connections(**given: Any) -> None:
+    """People come, log in and go: by token in service and pipe, by password in the others."""
+    from services.cli.bench.scenarios.connecting import Comings, connect
+
+    comings = Comings(**{name: given[name] for name in Comings._fields})
+    _run(lambda target, show: connect(target, show, comings), given)
+
+
 def _load(given: dict[str, Any]) -> Any:
     from services.cli.bench.planning import Load
 

@@ -48,7 +48,17 @@ class Talk(msgspec.Struct, tag=True):
     loops: list[Loop] = []
 
 
-Task = Talk
+class Knock(msgspec.Struct, tag=True):
+    """Connections that log in and end, one after the other: `at_once` of them under way, in open loop (`rate`, a
+    second) at most as many."""
+
+    warm_up: float
+    seconds: float
+    at_once: int
+    rate: float = 0.0
+
+
+Task = Talk | Knock
 
 
 class Job(msgspec.Struct, tag=True):

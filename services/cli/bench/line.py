@@ -106,6 +106,19 @@ class Line(WSListener):
                 future.set_result(reply)
 
 
+class Deaf:
+    """Ears of somebody who only waits for what was asked."""
+
+    def said(self, said: Said, now: int) -> None:
+        return
+
+    def answered(self, reply: Reply, now: int) -> None:
+        return
+
+    def ended(self) -> None:
+        return
+
+
 async def dial(address: str, tongue: Tongue, ears: Ears) -> Line:
     """`address`: ws://host:port of an edge. Raises Trouble."""
     try:

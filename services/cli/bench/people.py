@@ -8,10 +8,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from itertools import cycle
 from typing import Any
 
-from services.cli.bench.line import Trouble, dial
+from services.cli.bench.line import Deaf, Trouble, dial
 from services.cli.bench.together import together
 from services.cli.bench.tongues import founding
-from services.cli.bench.tongues.base import Asked, Founding, Person, Reply, Said
+from services.cli.bench.tongues.base import Asked, Founding, Person, Reply
 
 _AT_ONCE = 8
 _TRIES = 4
@@ -67,7 +67,7 @@ class Maker:
             return await self._ask_once(tongue, frame, what, person)
 
     async def _ask_once(self, tongue: Founding, frame: bytes, what: Asked, person: Person | None) -> Reply:
-        line = await dial(next(self._edges), tongue, _Deaf())
+        line = await dial(next(self._edges), tongue, Deaf())
         try:
             if person is not None:
                 await line.ask(tongue.login(person), Asked.LOGIN)
@@ -86,14 +86,3 @@ class Maker:
             return result
 
         return await together(map(one, work))
-
-
-class _Deaf:
-    def said(self, said: Said, now: int) -> None:
-        pass
-
-    def answered(self, reply: Reply, now: int) -> None:
-        pass
-
-    def ended(self) -> None:
-        pass

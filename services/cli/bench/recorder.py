@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from services.cli.bench.checker import Faults
 from services.cli.bench.histogram import Histogram
@@ -33,7 +34,7 @@ class Series:
 
 class Recorder:
     """Notes spans once it is `open`: from `start` to `end`, nanoseconds of the monotonic clock. Counts go on all the
-    time; `begin` and `finish` mark what is reported of them."""
+    time; `watch` takes what they grow by meanwhile."""
 
     def __init__(self) -> None:
         self.start = self.end = 0
@@ -55,11 +56,12 @@ class Recorder:
         if reason in self._refusals or len(self._refusals) < _REFUSALS:
             self._refusals[reason] = self._refusals.get(reason, 0) + 1
 
-    def begin(self, counts: dict[str, int]) -> None:
-        self._counts, self._cpu = counts, time.process_time()
-
-    def finish(self, counts: dict[str, int]) -> None:
-        self._counts = {name: count - self._counts.get(name, 0) for name, count in counts.items()}
+    async def watch(self, counts: Callable[[], dict[str, int]]) -> None:
+        """Until the end of the measurement."""
+        await until(self.start)
+        self._counts, self._cpu = counts(), time.process_time()
+        await until(self.end)
+        self._counts = {name: count - self._counts.get(name, 0) for name, count in counts().items()}
         self._cpu = time.process_time() - self._cpu
 
     def tally(self) -> Tally:

@@ -230,19 +230,12 @@ class Talking(Activity):
         task, recorder = self._task, self.floor.recorder
         recorder.open(at + int(task.warm_up * SECOND), task.seconds)
         await until(at)
-        begin = asyncio.create_task(self._measure(), name="measure")
+        watching = asyncio.create_task(recorder.watch(lambda: self.floor.counts), name="watch")
         for loop in self._loops:
             loop.start()
         if task.rate:
             await self._speak(Pace(task.rate, at, recorder.end))
-        await begin
-
-    async def _measure(self) -> None:
-        recorder, floor = self.floor.recorder, self.floor
-        await until(recorder.start)
-        recorder.begin(floor.counts)
-        await until(recorder.end)
-        recorder.finish(floor.counts)
+        await watching
 
     async def _speak(self, pace: Pace) -> None:
         assert self._turn is not None

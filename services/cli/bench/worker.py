@@ -12,7 +12,8 @@ import msgspec
 import uvloop
 
 from services.cli.bench.activity import Activity
-from services.cli.bench.job import Failed, Go, Hush, Job, Order, Ready, Report, Settle, Spoke, Talk
+from services.cli.bench.job import Failed, Go, Hush, Job, Knock, Order, Ready, Report, Settle, Spoke, Talk
+from services.cli.bench.knocking import Knocking
 from services.cli.bench.line import Trouble
 from services.cli.bench.recorder import Recorder
 from services.cli.bench.talking import Talking
@@ -56,6 +57,8 @@ def _activity(job: Job, recorder: Recorder) -> Activity:
     match job.task:
         case Talk():
             return Talking(job, job.task, recorder)
+        case Knock():
+            return Knocking(job, job.task, recorder)
 
 
 async def _live() -> None:
