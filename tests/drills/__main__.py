@@ -1,9 +1,13 @@
 """`python -m tests.drills kill`: what `./dev drill kill` runs. Exit status 0: proven, 1: violated, 2: inconclusive."""
 
 import asyncio
+import secrets
 import shutil
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -18,7 +22,9 @@ from tests.drills.facts import Facts
 from tests.drills.faults import phases
 from tests.drills.kill import Drill, demands
 from tests.drills.report import summary, table
+from tests.machine.playing import play
 
+_TOWNS = 12
 SERVICES = ("auth", "session", "message", "edge-1", "edge-2")
 
 
@@ -47,10 +53,7 @@ def kill(
     planned = phases(tuple(targets.split(",")), seconds, every)
     planned = planned[:1] if only else planned
     directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
-    arguments = ["--no-limits", *(["--database", database] if database else [])]
-    program = (sys.executable, "-m", "tests.drills.breakage", breakage, "up") if breakage else UP
-    with Cluster(directory / "data", *arguments, program=program) as cluster:
-        click.echo(f"{' '.join(cluster.edges)} {cluster.data}")
+    with _system(directory, database, breakage) as cluster:
         drill = Drill(cluster, planned, rate, patience, click.echo)
         trial = asyncio.run(drill.run())
     facts, verdict = Facts(trial), check(trial, demands(planned, rate))
@@ -64,6 +67,36 @@ def kill(
     if report_file is not None:
         report_file.write_bytes(msgspec.json.format(msgspec.json.encode(figures)) + b"\n")
     sys.exit(verdict.exit_status)
+
+
+@drills.command()
+@click.option("--seconds", default=120.0, show_default=True, help="Towns are begun for so long.")
+@click.option("--steps", default=60, show_default=True, help="Of each town, at most.")
+@click.option("--seed", type=int, help="The first one; each dozen of towns has the next. Random by default.")
+@click.option("--shrink", is_flag=True, help="Make the story of a failure short. Takes minutes.")
+@click.option("--database", default="", help="As for `dragoman up`, instead of SQLite.")
+@click.option("--break", "breakage", type=click.Choice(sorted(BREAKAGES)), help="A build broken so: must be found out.")
+def machine(seconds: float, steps: int, seed: int | None, shrink: bool, database: str, breakage: str | None) -> None:
+    """Random people of all dialects do random things, and each must see what a model says."""
+    configure_logging(Log(level="error", json_lines=False), "drill")
+    number = secrets.randbits(32) if seed is None else seed
+    directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
+    ends = time.monotonic() + seconds
+    with _system(directory, database, breakage) as cluster:
+        while time.monotonic() < ends:
+            click.echo(f"seed {number}")
+            play(cluster.edges, towns=_TOWNS, steps=steps, number=number, shrink=shrink)
+            number += 1
+    shutil.rmtree(directory)  # what differs raises, and leaves the log
+
+
+@contextmanager
+def _system(directory: Path, database: str, breakage: str | None) -> Iterator[Cluster]:
+    arguments = ["--no-limits", *(["--database", database] if database else [])]
+    program = (sys.executable, "-m", "tests.drills.breakage", breakage, "up") if breakage else UP
+    with Cluster(directory / "data", *arguments, program=program) as cluster:
+        click.echo(f"{' '.join(cluster.edges)} {cluster.data}")
+        yield cluster
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ _EVERY = 20
 
 @dataclass(frozen=True)
 class Breakage:
-    """`apply` breaks the service in the process it is called in; `invariant` is what a drill must find violated."""
+    """`apply` breaks the service in the process it is called in; `invariant` is what the kill drill must find
+    violated; empty for what is there for the machine (tests/machine) to find."""
 
     service: str
     invariant: str
@@ -89,10 +90,43 @@ def _double_delivery() -> None:
     _put(Client, "deliver", twice)
 
 
+def _forget_read() -> None:
+    from services.message.service import Messages
+    from shared.contract.message import MarkRead
+    from shared.contract.session import Done
+
+    mark = Messages.mark_read
+
+    async def forgetful(messages: Messages, request: MarkRead) -> Done:
+        return await mark(messages, MarkRead([one for one in request.ranges if one.high % 2]))
+
+    _put(Messages, "mark_read", forgetful)
+
+
+def _swap_neighbours() -> None:
+    from services.edge.client import Client
+    from services.edge.encoding import Encoded
+
+    deliver, is_bad, waiting = Client.deliver, _one_in_many(), dict[Client, Encoded]()
+
+    def late(client: Client, encoded: Encoded) -> None:
+        before = waiting.pop(client, None)
+        if before is None and is_bad():
+            waiting[client] = encoded
+            return
+        deliver(client, encoded)
+        if before is not None:
+            deliver(client, before)
+
+    _put(Client, "deliver", late)
+
+
 BREAKAGES = {
     "ack-before-commit": Breakage("message", "I1 durability", _ack_before_commit),
     "skip-recipient": Breakage("message", "I2 delivery", _skip_recipient),
     "double-delivery": Breakage("edge", "I2 once", _double_delivery),
+    "swap-neighbours": Breakage("edge", "", _swap_neighbours),
+    "forget-read": Breakage("message", "", _forget_read),
 }
 
 

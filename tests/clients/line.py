@@ -1,0 +1,37 @@
+"""A WebSocket for tests from outside: synchronous, every wait bounded, pings answered by a thread of its own."""
+
+import json
+import socket
+from typing import Any
+
+from websockets.sync.client import connect
+
+SECONDS = 15.0
+
+
+class Line:
+    """One connection; `read` raises TimeoutError and websockets' ConnectionClosed."""
+
+    def __init__(self, url: str) -> None:
+        self._dialled = connect(
+            url, max_size=None, max_queue=None, open_timeout=SECONDS, close_timeout=2, ping_interval=None, proxy=None,
+            compression=None,
+        )  # fmt: skip
+        self._socket = self._dialled.__enter__()
+
+    def send(self, frame: str | dict[str, Any]) -> None:
+        self._socket.send(json.dumps(frame) if isinstance(frame, dict) else frame)
+
+    def read(self, seconds: float = SECONDS) -> str:
+        frame = self._socket.recv(timeout=max(seconds, 0))
+        assert isinstance(frame, str), "a binary frame"
+        return frame
+
+    def close(self) -> None:
+        """In order; what has come until the closing handshake is over has arrived."""
+        self._dialled.__exit__(None, None, None)
+
+    def vanish(self) -> None:
+        """Without a word of WebSocket."""
+        self._socket.socket.shutdown(socket.SHUT_RDWR)
+        self.close()

@@ -1,0 +1,88 @@
+"""A client of OurChat v2, written from its document: it asks about itself at login, and about sessions it hears of."""
+
+from typing import Any
+
+from tests.clients.client import Account, Client, Malformed, Refused, Segment, Sight, parsed, shaped
+
+
+class V2(Client):
+    dialect = "ourchat-v2"
+    sees_own = True
+
+    def register(self, account: Account, name: str) -> None:
+        """Its password is sent plain, so that every dialect may use it."""
+        reply = self._ask(4, 5, email=account.email, password=account.password, name=name)
+        account.id, account.token, self.account = int(reply["ocid"]), reply["token"], account
+
+    def login(self, account: Account) -> None:
+        """The hash does where the plain password is known."""
+        reply = self._ask(6, 7, login_type=1, account=account.ocid, password=account.password)
+        assert reply["ocid"] == account.ocid, reply
+        account.token, self.account = reply["token"], account
+
+    def _ask(self, code: int, answer: int, **rest: object) -> dict[str, Any]:
+        """Raises Refused."""
+        self.line.send({"code": code, **rest})
+        reply = parsed(self.reply())
+        if reply["code"] != answer or reply["status"] != 0:
+            raise Refused(reply)
+        return reply
+
+    def say(self, chat: int, segments: tuple[Segment, ...], to: int = 0) -> None:
+        wire = [{"type": 0, "text": one} if isinstance(one, str) else {"type": 1, "emoji_id": one} for one in segments]
+        sender = {"ocid": self.account.ocid, "session_id": str(chat)}
+        self.line.send({"code": 0, "time": 0, "sender": sender, "msg": wire})
+
+    def acknowledged(self) -> int:
+        raise Refused(shaped(parsed(self.reply()), code=int, details=str))
+
+    # Sessions and oneself
+
+    def create(self, members: list[int], name: str) -> int:
+        """A session; its number."""
+        self.line.send({"code": 8, "members": [f"{member:010d}" for member in members], "name": name})
+        while (sight := self.sight(frame := self.line.read())) is None or sight.kind != "appeared":
+            if sight is None:
+                raise Refused(frame)
+            self.pending.append(frame)
+        number: int = sight.values["session_id"]
+        return number
+
+    def session(self, number: int, *values: str) -> dict[str, Any]:
+        """These values of it. Raises Refused."""
+        data: dict[str, Any] = self._ask(1, 2, session_id=str(number), request_values=list(values))["data"]
+        assert set(data) == set(values), data
+        assert data["session_id"] == str(number), data
+        return data
+
+    def oneself(self) -> dict[str, Any]:
+        """Nickname, sessions and friends."""
+        values = ["nickname", "sessions", "friends"]
+        data = self._ask(10, 11, ocid=self.account.ocid, request_values=values)["data"]
+        shaped(data, nickname=str, sessions=list, friends=list)
+        numbers = {name: set(map(int, data[name])) for name in ("sessions", "friends")}
+        return {"nickname": data["nickname"], **numbers}
+
+    def rename(self, name: str) -> None:
+        self._ask(19, 20, ocid=self.account.ocid, data={"nickname": name})
+
+    # What comes
+
+    def sight(self, frame: str) -> Sight | None:
+        read = parsed(frame)
+        match read.get("code"):
+            case 0:
+                return _message(read)
+            case 9 if read["status"] == 0:
+                return Sight("appeared", {"session_id": int(shaped(read, session_id=str)["session_id"])})
+            case int():
+                return None
+        raise Malformed(frame)
+
+
+def _message(read: dict[str, Any]) -> Sight:
+    shaped(read, time=int, msg_id=str, sender=dict, msg=list)
+    sender = shaped(read["sender"], ocid=str, session_id=str)
+    segments = [one["emoji_id"] if one["type"] == 1 else shaped(one, text=str)["text"] for one in read["msg"]]
+    values = {"session_id": int(sender["session_id"]), "ocid": sender["ocid"], "msg": segments}
+    return Sight("message", values, {"id": int(read["msg_id"]), "ms": read["time"]})

@@ -1,0 +1,254 @@
+"""Random people of random dialects do random things, and each must see what the model says."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from tests.clients.client import Client, Segment
+from tests.clients.ourchat_v0 import V0
+from tests.clients.ourchat_v1 import V1
+from tests.clients.ourchat_v2 import V2
+from tests.clients.pipe import Pipe
+from tests.clients.service import Service
+from tests.machine.device import Device
+from tests.machine.model import LOBBY, Chat, Person
+from tests.machine.town import CLIENTS, HOST, Town
+
+T = TypeVar("T")
+
+_MOST_DEVICES = 10
+_FILLERS = ("", "", "…", "a|b||", "汉字 👋", 'quoted "\\\n"', "[emoji:1]", "0: x")
+_NAMES = ("甲", "Ann B", "x" * 64, "名、字")
+
+data = st.data()
+flags = st.booleans()
+fillers = st.sampled_from(_FILLERS)
+names = st.sampled_from(_NAMES)
+
+
+class Machine(RuleBasedStateMachine):
+    """One run is the life of a town."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.town = self.open_town()
+        self._words = 0
+
+    @staticmethod
+    def open_town() -> Town:
+        raise NotImplementedError
+
+    def tell(self, story: Sequence[str]) -> None:
+        """What has happened in a town where something differs: if it cannot be repeated, nobody else tells it."""
+        raise NotImplementedError
+
+    @initialize(dialects=st.lists(st.sampled_from(sorted(CLIENTS)), min_size=3, max_size=4))
+    def begin(self, dialects: list[str]) -> None:
+        self.town.populate([HOST, *dialects])
+
+    def teardown(self) -> None:
+        if isinstance(failure := sys.exc_info()[1], Exception):
+            self.tell([*self.town.story, repr(failure)])
+        self.town.close()
+
+    # What there is to choose from
+
+    @property
+    def people(self) -> list[Person]:
+        return list(self.town.model.people.values())
+
+    @property
+    def chats(self) -> list[Chat]:
+        return list(self.town.model.chats.values())
+
+    @property
+    def groups(self) -> list[Chat]:
+        return [chat for chat in self.chats if chat.pair is None]
+
+    def devices(self, *kinds: type[Client]) -> list[Device]:
+        return [device for device in self.town.devices if isinstance(device.client, kinds or Client)]
+
+    def pick(self, choice: st.DataObject, what: str, among: Sequence[T]) -> T:
+        return choice.draw(st.sampled_from(among), label=what)
+
+    def chats_of(self, device: Device) -> list[Chat]:
+        return list(self.town.model.chats_of(device.person.number).values())
+
+    def words(self, filler: str) -> str:
+        """Never the same twice, so that nobody can be shown one word in another's place."""
+        self._words += 1
+        return f"{self._words} {filler}"
+
+    def segments(self, choice: st.DataObject, device: Device) -> tuple[Segment, ...]:
+        """What a client of this dialect can say in one message."""
+        words = self.words(choice.draw(fillers))
+        if isinstance(device.client, V2):
+            more = choice.draw(st.lists(st.one_of(st.integers(0, 99), fillers.map(self.words)), max_size=2))
+            return (words, *more)
+        return (self._words,) if isinstance(device.client, V0) and choice.draw(flags) else (words,)
+
+    # Talking
+
+    @precondition(lambda self: self.town.devices)
+    @rule(choice=data)
+    def say(self, choice: st.DataObject) -> None:
+        device = self.pick(choice, "who", self.devices())
+        chat = self.pick(choice, "where", self.chats_of(device))
+        self.town.say(device, chat, self.segments(choice, device))
+
+    @precondition(lambda self: self.devices())
+    @rule(choice=data)
+    def trespass(self, choice: st.DataObject) -> None:
+        """Who is no member is not heard."""
+        device = self.pick(choice, "who", self.devices())
+        theirs = self.chats_of(device)
+        others = [chat for chat in self.groups if chat not in theirs]
+        if others:
+            self.town.say(device, self.pick(choice, "where", others), (self.words(""),))
+
+    @precondition(lambda self: self.devices(V1, Pipe, Service))
+    @rule(choice=data, filler=fillers)
+    def whisper(self, choice: st.DataObject, filler: str) -> None:
+        device = self.pick(choice, "who", self.devices(V1, Pipe, Service))
+        other = self.pick(choice, "to whom", [one for one in self.people if one is not device.person])
+        self.town.whisper(device, other, self.words(filler))
+
+    @precondition(lambda self: self.devices(V0, V1, V2))
+    @rule(choice=data)
+    def rush(self, choice: st.DataObject) -> None:
+        """Several speak at once, and perhaps somebody logs in meanwhile who was away."""
+        witness = self.pick(choice, "who sees all", self.devices(V0, V1, V2))
+        chat = self.pick(choice, "where", self.chats_of(witness))
+        there = [device for device in self.town.devices if device.person.number in chat.first]
+        speakers = choice.draw(st.lists(st.sampled_from(there), min_size=2, max_size=8))
+        said = [(device, self.segments(choice, device)) for device in speakers]
+        late = self._late(choice, chat) if choice.draw(flags) else None
+        self.town.rush(chat, said, late)
+
+    def _late(self, choice: st.DataObject, chat: Chat) -> Callable[[], Client] | None:
+        told = {device.person.number for device in self.town.devices if device.pushes}
+        away = [
+            one
+            for one in self.people
+            if one.number in chat.first and one.number not in told and self._has_password(one)
+        ]
+        if not away or len(self.town.devices) >= _MOST_DEVICES:
+            return None
+        person, dialect = self.pick(choice, "who comes", away), choice.draw(st.sampled_from((V0, V1, V2)))
+        edge = choice.draw(st.integers(0, 1))
+
+        def come() -> Client:
+            client = dialect(self.town.edges[edge])
+            client.login(self.town.accounts[person.number])
+            return client
+
+        return come
+
+    def _has_password(self, person: Person) -> bool:
+        return not self.town.accounts[person.number].secret
+
+    # Coming and going
+
+    @precondition(lambda self: len(self.town.devices) < _MOST_DEVICES)
+    @rule(choice=data, edge=st.integers(0, 1), push=flags)
+    def login(self, choice: st.DataObject, edge: int, push: bool) -> None:
+        person = self.pick(choice, "who", self.people)
+        dialects = sorted(CLIENTS) if self._has_password(person) else [Pipe.dialect, Service.dialect]
+        self.town.login(person, self.pick(choice, "how", dialects), edge, push=push)
+
+    @precondition(lambda self: self.devices(V0, V1, V2))
+    @rule(choice=data)
+    def switch(self, choice: st.DataObject) -> None:
+        device = self.pick(choice, "which", self.devices(V0, V1, V2))
+        others = [one for one in self.people if one is not device.person and self._has_password(one)]
+        if others:
+            self.town.switch(device, self.pick(choice, "to whom", others))
+
+    @precondition(lambda self: len(self.town.devices) > 1)
+    @rule(choice=data, politely=flags)
+    def leave(self, choice: st.DataObject, politely: bool) -> None:
+        self.town.leave(self.pick(choice, "who", self.devices()), politely=politely)
+
+    # Groups
+
+    @precondition(lambda self: self.devices(V1, V2, Pipe, Service) and len(self.chats) < 12)
+    @rule(choice=data, name=names)
+    def create(self, choice: st.DataObject, name: str) -> None:
+        device = self.pick(choice, "who", self.devices(V1, V2, Pipe, Service))
+        others = [one.number for one in self.people if one is not device.person]
+        members = choice.draw(st.lists(st.sampled_from(others), unique=True))
+        self.town.create(device, f"{name} {len(self.chats)}", members)
+
+    @precondition(lambda self: self.devices(V1, Pipe, Service))
+    @rule(choice=data)
+    def apply(self, choice: st.DataObject) -> None:
+        device = self.pick(choice, "who", self.devices(V1, Pipe, Service))
+        self.town.apply(device, self.pick(choice, "where", self.groups))
+
+    @precondition(lambda self: self.devices(V1, Pipe))
+    @rule(choice=data, accept=flags)
+    def answer_applicant(self, choice: st.DataObject, accept: bool) -> None:
+        """More often about who has applied."""
+        device = self.pick(choice, "who", self.devices(V1, Pipe))
+        applied = [(chat, one) for chat in self.groups for one in chat.applied if chat.owner == device.person.number]
+        anybody = [(chat, one.number) for chat in self.groups for one in self.people if chat.number != LOBBY]
+        chat, applicant = self.pick(choice, "whom", applied or anybody)
+        self.town.answer_applicant(device, chat, applicant, accept=accept)
+
+    @precondition(lambda self: self.devices(V1))
+    @rule(choice=data, name=names)
+    def rename_group(self, choice: st.DataObject, name: str) -> None:
+        device = self.pick(choice, "who", self.devices(V1))
+        own = [chat for chat in self.groups if chat.owner == device.person.number]
+        self.town.rename_group(device, self.pick(choice, "which", own or self.groups), name)
+
+    # Between people
+
+    @precondition(lambda self: self.devices(V1, Pipe))
+    @rule(choice=data, text=st.sampled_from(("", "hi", "let's | talk")))
+    def befriend(self, choice: st.DataObject, text: str) -> None:
+        device = self.pick(choice, "who", self.devices(V1, Pipe))
+        other = self.pick(choice, "whom", [one for one in self.people if one is not device.person])
+        self.town.befriend(device, other, text)
+
+    @precondition(lambda self: self.devices(V1, Pipe))
+    @rule(choice=data, accept=flags)
+    def answer_friend(self, choice: st.DataObject, accept: bool) -> None:
+        device = self.pick(choice, "who", self.devices(V1, Pipe))
+        asking = [one for one in self.people if one.number in device.person.asked]
+        others = [one for one in self.people if one is not device.person]
+        self.town.answer_friend(device, self.pick(choice, "whom", asking or others), accept=accept)
+
+    @precondition(lambda self: self.devices(Pipe))
+    @rule(choice=data)
+    def unfriend(self, choice: st.DataObject) -> None:
+        device = self.pick(choice, "who", self.devices(Pipe))
+        self.town.unfriend(device, self.pick(choice, "whom", [one for one in self.people if one is not device.person]))
+
+    @precondition(lambda self: self.devices(V1, V2, Pipe))
+    @rule(choice=data, name=names)
+    def rename(self, choice: st.DataObject, name: str) -> None:
+        self.town.rename(self.pick(choice, "who", self.devices(V1, V2, Pipe)), name)
+
+    # Looking
+
+    @precondition(lambda self: self.devices(V2, Pipe, Service))
+    @rule(choice=data)
+    def look(self, choice: st.DataObject) -> None:
+        self.town.look(self.pick(choice, "who", self.devices(V2, Pipe, Service)))
+
+    @precondition(lambda self: self.devices(Service))
+    @rule(choice=data, newer=flags, count=st.integers(1, 30))
+    def walk(self, choice: st.DataObject, newer: bool, count: int) -> None:
+        device = self.pick(choice, "who", self.devices(Service))
+        chat = self.pick(choice, "where", self.chats)
+        index = choice.draw(st.integers(-4, 4).map(lambda number: number if number < 0 else chat.before + number))
+        self.town.walk(device, chat, 9 if newer else 3, index, count)
+
+    @precondition(lambda self: self.devices(Pipe))
+    @rule(choice=data, count=st.integers(1, 4))
+    def take_unread(self, choice: st.DataObject, count: int) -> None:
+        self.town.take_unread(self.pick(choice, "who", self.devices(Pipe)), count)

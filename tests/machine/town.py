@@ -1,0 +1,442 @@
+"""The people of a model at the sockets of a running system: whatever is done is done there and in the model, and then
+everybody must see what the model says."""
+
+import secrets
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from tests.clients.client import Account, Client, Refused, Segment, Sight
+from tests.clients.line import SECONDS
+from tests.clients.ourchat_v0 import V0
+from tests.clients.ourchat_v1 import V1
+from tests.clients.ourchat_v2 import V2
+from tests.clients.pipe import Pipe
+from tests.clients.service import Service
+from tests.machine.device import Device, Differs, learn, same
+from tests.machine.model import LOBBY, Chat, Forbidden, Model, News, Person, Policy, Said, Spoken
+from tests.machine.words import KEPT, WORDS, value
+
+CLIENTS: dict[str, type[Client]] = {client.dialect: client for client in (V0, V1, V2, Service, Pipe)}
+HOST = "ourchat-v2"
+"""What the first one speaks, who brings all others together."""
+
+
+class Town:
+    def __init__(self, edges: Sequence[str], lobby_head: int) -> None:
+        self.edges = edges
+        self.model = Model(lobby_head)
+        self.devices: list[Device] = []
+        self.accounts: dict[int, Account] = {}
+        self.story: list[str] = []
+
+    def note(self, line: str) -> None:
+        self.story.append(line)
+
+    # People come and go
+
+    def populate(self, dialects: Sequence[str]) -> None:
+        """One person of each dialect is born, and the first brings all together in a session."""
+        for number, dialect in enumerate(dialects):
+            self.devices.append(self._born(dialect, self.edges[number % len(self.edges)]))
+        self._meet(self.devices[0], [device.person.number for device in self.devices[1:]])
+
+    def _born(self, dialect: str, edge: str) -> Device:
+        account = Account(f"u{secrets.token_hex(5)}")
+        if dialect == Service.dialect:
+            account.uuid, account.secret = str(uuid.uuid4()), secrets.token_hex(8)
+        client = self._dial(dialect, edge)
+        name = account.uuid[:8] or (account.tag if dialect == V0.dialect else f"名 {account.tag[1:5]}")
+        client.register(account, name)
+        self.note(f"{dialect} of {account.id} is born at {edge}")
+        person = Person(account.id, name, account.uuid)
+        self.model.people[person.number], self.accounts[person.number] = person, account
+        if dialect == V0.dialect:
+            self.model.chats[LOBBY].first[person.number] = 1
+        device = Device(client, person, self.model, pushes=self._is_told(client))
+        device.known |= set(self.model.chats_of(person.number))
+        return device
+
+    def _meet(self, host: Device, others: list[int]) -> None:
+        """A session of everybody, in which service shows the uuids of its members in the order of their coming."""
+        chat = self.create(host, "广场", others)
+        reader = self.token_face(host.person.number)
+        for number, one in zip(chat.first, reader.chats()[chat.number]["usrs"], strict=True):
+            person = self.model.people[number]
+            person.uuid = person.uuid or one
+            self.accounts[number].uuid = person.uuid
+            same("service", one, person.uuid)
+        reader.line.close()
+
+    def _dial(self, dialect: str, edge: str, *, push: bool = False) -> Client:
+        return Service(edge, push=push) if dialect == Service.dialect else CLIENTS[dialect](edge)
+
+    @staticmethod
+    def _is_told(client: Client) -> bool:
+        return not isinstance(client, Service) or client.push
+
+    def token_face(self, number: int) -> Service:
+        """A client of service for anybody who has a token."""
+        face = Service(self.edges[0])
+        face.account = self.accounts[number]
+        return face
+
+    def login(self, person: Person, dialect: str, edge: int, *, push: bool = False) -> Device:
+        """One connection more."""
+        self.note(f"{dialect} of {person.number} logs in at edge {edge}{' for pushes' if push else ''}")
+        client = self._dial(dialect, self.edges[edge], push=push)
+        client.login(self.accounts[person.number])
+        return self._enter(client, person)
+
+    def _enter(self, client: Client, person: Person) -> Device:
+        """Logged in just now: what it must see of what the person has missed."""
+        device = Device(client, person, self.model, pushes=self._is_told(client))
+        self.devices.append(device)
+        if isinstance(client, Pipe) and not client.account.secret:
+            same(device, client.unread, len(person.unread))
+        if isinstance(client, V0 | V1 | V2):
+            unread, person.unread = person.unread, []
+            for said in unread:
+                device.expect(Spoken(said))
+        if isinstance(client, V1):
+            kept, person.kept = person.kept, []
+            for event in (*self.model.requests(person.number), *kept):
+                device.expect(event)
+        if isinstance(client, V2):
+            device.known |= set(self.model.chats_of(person.number))
+            self.look(device)
+        self.check()
+        return device
+
+    def switch(self, device: Device, person: Person) -> None:
+        """The same connection becomes somebody else's."""
+        self.note(f"{device} becomes {person.number}")
+        device.client.login(self.accounts[person.number])
+        self.devices.remove(device)
+        self._enter(device.client, person)
+
+    def leave(self, device: Device, *, politely: bool) -> None:
+        self.note(f"{device} leaves {'politely' if politely else 'without a word'}")
+        device.settle()
+        self.devices.remove(device)
+        if politely:
+            device.client.line.close()
+        else:
+            device.client.line.vanish()
+
+    def close(self) -> None:
+        for device in self.devices:
+            device.client.line.close()
+
+    # What is done, here and there
+
+    def do(self, act: Callable[[], object], becomes: Callable[[], News]) -> None:
+        """What the model forbids must be refused."""
+        try:
+            news = becomes()
+        except Forbidden:
+            with suppress(Refused):
+                act()
+                raise Differs("what nobody may do was not refused") from None
+        else:
+            act()
+            self.spread(news)
+        self.check()
+
+    def spread(self, news: News, by: Device | None = None) -> None:
+        """To all devices of whom it concerns. What a device did itself it is told by the answer, or by an echo."""
+        for number, event in news:
+            person = self.model.people[number]
+            here = [one for one in self.devices if one.person is person]
+            if isinstance(event, Spoken):
+                here = [one for one in here if one.pushes]
+                if here and event.said in person.unread:
+                    person.unread.remove(event.said)
+            for device in here:
+                if device is not by:
+                    device.expect(event)
+                elif device.client.sees_own and isinstance(event, Spoken):
+                    device.expect(event, own=True)
+                else:
+                    device.answered(event)
+            shown = any(isinstance(one.client, V1) for one in here)
+            if isinstance(event, KEPT) and not shown and getattr(event, "chat", 0) != LOBBY:
+                person.kept.append(event)
+
+    def check(self) -> None:
+        for device in self.devices:
+            device.settle()
+
+    # Messages
+
+    def say(self, device: Device, chat: Chat, segments: tuple[Segment, ...]) -> None:
+        self.note(f"{device} says {segments} in {chat.number}")
+        client = device.client
+        client.say(chat.number, segments, self._peer(device, chat))
+        try:
+            news = self.model.say(chat, device.person.number, client.dialect, segments)
+        except Forbidden:
+            with suppress(Refused):
+                client.acknowledged()
+                raise Differs(f"{device} may speak in {chat.number}") from None
+        else:
+            self._spoken(device, chat.said[-1], news)
+        self.check()
+
+    def _spoken(self, device: Device, said: Said, news: News) -> None:
+        self.spread(news, by=device)
+        if not device.client.sees_own:
+            self._acknowledged(device, said)
+
+    def _acknowledged(self, device: Device, said: Said) -> None:
+        if index := device.client.acknowledged():
+            learn(said, Sight("index", {}, {"index": index}), str(device))
+
+    @staticmethod
+    def _peer(device: Device, chat: Chat) -> int:
+        """How v1 and pipe name a private chat; 0 for all others."""
+        by_person = isinstance(device.client, V1 | Pipe) and chat.pair is not None
+        return chat.other(device.person.number) if by_person and device.person.number in chat.first else 0
+
+    def whisper(self, device: Device, other: Person, words: str) -> None:
+        """The first word between two people makes their chat."""
+        self.note(f"{device} says {words} to {other.number}")
+        if chat := self.model.private(device.person.number, other.number):
+            return self.say(device, chat, (words,))
+        if isinstance(device.client, Service):
+            number = device.client.create("", [other.uuid], private=True)
+            self.spread(self.model.open_private(number, device.person.number, other.number))
+            self.check()
+            return self.say(device, self.model.chats[number], (words,))
+        device.client.say(0, (words,), other.number)
+        number = self._private_number(device.person, other)
+        self.spread(self.model.open_private(number, device.person.number, other.number))
+        chat = self.model.chats[number]
+        self._spoken(device, *self._said(chat, device, (words,)))
+        self.check()
+
+    def _said(self, chat: Chat, device: Device, segments: tuple[Segment, ...]) -> tuple[Said, News]:
+        news = self.model.say(chat, device.person.number, device.client.dialect, segments)
+        return chat.said[-1], news
+
+    def _private_number(self, person: Person, other: Person) -> int:
+        """Neither v1 nor pipe tells it: service does, once the chat is there."""
+        face, deadline = self.token_face(person.number), time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            for number, chat in face.chats().items():
+                if chat["type"] == "user" and other.uuid in chat["usrs"]:
+                    face.line.close()
+                    return number
+        raise Differs(f"{person.number} has no private chat with {other.number}")
+
+    def rush(
+        self, chat: Chat, words: Sequence[tuple[Device, tuple[Segment, ...]]], late: Callable[[], Client] | None
+    ) -> None:
+        """All at once, and `late` logs in meanwhile; what order it becomes, the first one tells who sees all of it."""
+        self.note(f"in {chat.number} they say at once {words}, and {'somebody' if late else 'nobody'} comes")
+        witness = self.witness(chat)
+        queues: dict[int, deque[tuple[Device, tuple[Segment, ...]]]] = {}
+        for device, segments in words:
+            queues.setdefault(id(device), deque()).append((device, segments))
+            device.client.say(chat.number, segments, self._peer(device, chat))
+        arrived = late() if late else None
+        unanswered: list[tuple[Device, Said]] = []
+        while queues:
+            device, said, news = self._next(chat, witness, queues)
+            self.spread(news, by=device)
+            if not device.client.sees_own:
+                unanswered.append((device, said))
+            witness.match(self._first)
+            while witness.due:
+                witness.match(witness.client.see())
+        for device, said in unanswered:
+            self._acknowledged(device, said)
+        if arrived is not None:
+            number = arrived.account.id
+            self._enter(arrived, self.model.people[number])
+        self.check()
+
+    _first = Sight("", {})
+
+    def _next(
+        self, chat: Chat, witness: Device, queues: dict[int, deque[tuple[Device, tuple[Segment, ...]]]]
+    ) -> tuple[Device, Said, News]:
+        self._first = witness.client.see()
+        for key, queue in queues.items():
+            device, segments = queue[0]
+            said = Said(chat.number, chat.head + 1, device.person.number, device.client.dialect, segments)
+            if WORDS[witness.client.dialect](Spoken(said), self.model)[0] == self._first:
+                queue.popleft()
+                if not queue:
+                    del queues[key]
+                return device, *self._said(chat, device, segments)
+        raise Differs(f"{witness} sees {self._first}, which is no next word of {len(queues)} speakers")
+
+    def witness(self, chat: Chat) -> Device:
+        """Somebody who sees every message of the chat, and in its place."""
+        there = [one for one in self.devices if one.client.sees_own and one.person.number in chat.first]
+        witness = min(there, key=lambda one: one.held_until if one.holds else 0)
+        if witness.holds:
+            time.sleep(witness.held_until - time.monotonic())
+        return witness
+
+    # Groups
+
+    def create(self, device: Device, name: str, others: Sequence[int] = ()) -> Chat:
+        self.note(f"{device} makes a group with {list(others)}")
+        client, people = device.client, self.model.people
+        policy: Policy = "approval"
+        if isinstance(client, V2):
+            number, policy = client.create(list(others), name), "closed"
+        elif isinstance(client, Service):
+            number, policy = client.create(name, [people[one].uuid for one in others]), "open"
+        else:
+            assert isinstance(client, V1 | Pipe)
+            number, others = client.found(name), ()
+        self.spread(self.model.create(number, name, device.person.number, others, policy), by=device)
+        if isinstance(client, V2):
+            device.list_session(number)
+        self.check()
+        return self.model.chats[number]
+
+    def apply(self, device: Device, chat: Chat) -> None:
+        self.note(f"{device} applies to {chat.number}")
+        client, number = device.client, device.person.number
+        if isinstance(client, Service):
+            return self._join(device, client, chat)
+        assert isinstance(client, V1 | Pipe)
+        text = "may I?" if isinstance(client, Pipe) else ""
+        self.do(lambda: client.apply(chat.number, text), lambda: self.model.apply(chat, number, text))
+
+    def _join(self, device: Device, client: Service, chat: Chat) -> None:
+        """An application is no success in service, but one it is."""
+        number, waits = device.person.number, chat.policy == "approval"
+        if waits and number not in chat.first:
+            with suppress(Refused):
+                client.join(chat.number)
+                raise Differs(f"{device} has joined {chat.number}, where one applies")
+            self.spread(self.model.apply(chat, number, ""))
+            return self.check()
+        self.do(lambda: client.join(chat.number), lambda: self.model.apply(chat, number, ""))
+
+    def answer_applicant(self, device: Device, chat: Chat, applicant: int, *, accept: bool) -> None:
+        self.note(f"{device} {'takes' if accept else 'does not take'} {applicant} into {chat.number}")
+        client, by = device.client, device.person.number
+        assert isinstance(client, V1 | Pipe)
+        self.do(
+            lambda: client.answer_applicant(chat.number, chat.name, applicant, accept=accept),
+            lambda: self.model.answer_applicant(chat, by, applicant, accept=accept, pull=isinstance(client, V1)),
+        )
+
+    def rename_group(self, device: Device, chat: Chat, name: str) -> None:
+        self.note(f"{device} calls {chat.number} {name}")
+        client, by = device.client, device.person.number
+        assert isinstance(client, V1)
+        self.do(lambda: client.rename_group(chat.number, name), lambda: self.model.rename_group(chat, by, name))
+
+    # Between people
+
+    def befriend(self, device: Device, other: Person, text: str) -> None:
+        self.note(f"{device} wants to be a friend of {other.number}")
+        client, person = device.client, device.person
+        assert isinstance(client, V1 | Pipe)
+        said = text if isinstance(client, Pipe) else ""
+        self.do(lambda: client.befriend(other.number, text), lambda: self.model.befriend(person, other, said))
+
+    def answer_friend(self, device: Device, applicant: Person, *, accept: bool) -> None:
+        self.note(f"{device} {'accepts' if accept else 'refuses'} {applicant.number}")
+        client, person = device.client, device.person
+        assert isinstance(client, V1 | Pipe)
+        self.do(
+            lambda: client.answer_friend(applicant.number, accept=accept),
+            lambda: self.model.answer_friend(person, applicant, accept=accept),
+        )
+
+    def unfriend(self, device: Device, other: Person) -> None:
+        self.note(f"{device} is no friend of {other.number} any more")
+        client = device.client
+        assert isinstance(client, Pipe)
+        self.do(lambda: client.unfriend(other.number), lambda: self.model.unfriend(device.person, other))
+
+    def rename(self, device: Device, name: str) -> None:
+        self.note(f"{device} is called {name}")
+        client = device.client
+        assert isinstance(client, V1 | V2 | Pipe)
+        self.do(lambda: client.rename(name), lambda: self.model.rename(device.person, name))
+
+    # Looking
+
+    def look(self, device: Device) -> None:
+        """Everything that a client can ask about its person."""
+        self.note(f"{device} looks")
+        person, chats = device.person, self.model.chats_of(device.person.number)
+        groups = {number for number, chat in chats.items() if chat.pair is None}
+        match device.client:
+            case V2() as client:
+                seen = {"nickname": person.name, "sessions": set(chats), "friends": person.friends}
+                same(device, client.oneself(), seen)
+                for number in chats:
+                    device.list_session(number)
+            case Pipe() as client:
+                same(device, (client.groups(), client.friends()), (groups, person.friends))
+                for number in groups - {LOBBY}:
+                    name, members = client.group(number)
+                    same(device, (name, members[0]), (chats[number].name, chats[number].owner))
+                    same(device, sorted(members), sorted(chats[number].first))
+            case Service() as client:
+                self._look_by_service(device, client)
+            case _:
+                pass
+
+    def _look_by_service(self, device: Device, client: Service) -> None:
+        chats, seen = self.model.chats_of(device.person.number), client.chats()
+        same(device, set(seen), set(chats))
+        for number, chat in chats.items():
+            same(device, seen[number]["type"], "chat" if chat.pair is None else "user")
+            if number != LOBBY:
+                same(device, set(seen[number]["usrs"]), {self.model.people[one].uuid for one in chat.first})
+            if chat.pair is None:
+                same(device, seen[number]["name"], chat.name)
+
+    def walk(self, device: Device, chat: Chat, code: int, index: int, count: int) -> None:
+        """The history, in service's two ways; what it shows is read."""
+        self.note(f"{device} reads {chat.number}: {code}, {index}, {count}")
+        assert isinstance(device.client, Service)
+        if device.person.number not in chat.first:
+            with suppress(Refused):
+                device.client.walk(code, chat.number, index, count)
+                raise Differs(f"{device} may read {chat.number}")
+            return
+        wanted = walked(chat, device.person.number, code, index, count)
+        seen = [one for one in device.client.walk(code, chat.number, index, count) if one.facts["index"] > chat.before]
+        named = code == 9
+        same(device, seen, [value(said, self.model, named=named) for said in wanted])
+        for said, sight in zip(wanted, seen, strict=True):
+            learn(said, sight, str(device))
+        device.person.unread = [said for said in device.person.unread if said not in wanted]
+
+    def take_unread(self, device: Device, count: int) -> None:
+        self.note(f"{device} takes {count} unread")
+        assert isinstance(device.client, Pipe)
+        wanted = device.person.unread[:count]
+        seen = device.client.take_unread(count, len(wanted))
+        device.client.friends()  # an answer that comes after all of it
+        for said, sight in zip(wanted, seen, strict=True):
+            same(device, [sight], WORDS["pipe"](Spoken(said), self.model))
+            learn(said, sight, str(device))
+        device.person.unread = device.person.unread[count:]
+        self.check()
+
+
+def walked(chat: Chat, number: int, code: int, index: int, count: int) -> list[Said]:
+    """Negative: from that newest on towards older ones; else from there, 3 towards older ones and 9 towards newer."""
+    visible = chat.visible(number)
+    newest_first = visible[::-1]
+    if index < 0:
+        start = chat.head + index + 1
+        return [said for said in newest_first if said.index <= start][:count]
+    if code == 3:
+        return [said for said in newest_first if said.index <= index][:count]
+    return [said for said in visible if said.index >= index][:count]
