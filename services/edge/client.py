@@ -324,8 +324,9 @@ class Client:
         if reason := connection.overdue(now, edge.first_frame_seconds, edge.unauthenticated_seconds):
             self.hang_up(1008, reason)
         elif self.arrival.waiting_since is not None:
-            ours = self.paused or self.socket.holds_back()
-            if now - self.arrival.waiting_since > edge.pong_timeout_seconds and not ours:
+            if self.socket.holds_back():
+                self.arrival.excuse(now)
+            elif now - self.arrival.waiting_since > edge.pong_timeout_seconds and not self.paused:
                 self.socket.abort()
         elif self.arrival.anything:
             if now - self.arrival.last_ping >= edge.confirm_interval_seconds:
