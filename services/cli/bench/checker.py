@@ -1,6 +1,6 @@
 """What arrived, against what was said: nothing lost, nothing twice, nothing out of order, nothing to strangers."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -40,6 +40,17 @@ class Faults(msgspec.Struct):
 
     def any(self) -> bool:
         return any(msgspec.structs.astuple(self))
+
+
+def faults_of_page(start: int, size: int, found: Sequence[int]) -> Faults:
+    """Of so many messages of a history from the index `start` towards older ones."""
+    wanted = set(range(start, start - size, -1))
+    return Faults(
+        lost=len(wanted.difference(found)),
+        doubled=len(found) - len(set(found)),
+        reordered=int(list(found) != sorted(found, reverse=True)),
+        misrouted=len(set(found) - wanted),
+    )
 
 
 class Ledger:

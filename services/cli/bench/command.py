@@ -112,6 +112,35 @@ def connections(**given: Any) -> None:
     _run(lambda target, show: connect(target, show, comings), given)
 
 
+@bench.command("idle")
+@_common
+@_dialects("service", "pipe")
+@click.option("--connections", type=_POSITIVE, default=1_000, show_default=True, help="Logged in, on all edges.")
+@click.option("--people", type=click.IntRange(2), default=100, show_default=True, help="Whose devices they are.")
+@click.option("--at-once", type=_POSITIVE, default=32, show_default=True, help="Logins under way.")
+@click.option("--seconds", type=_SECONDS, default=10.0, show_default=True, help="Until memory is looked at again.")
+def idle_connections(**given: Any) -> None:
+    """People are connected and say nothing: memory of the edges for each."""
+    from services.cli.bench.scenarios.sitting import Sitters, idle
+
+    sitters = Sitters(**{name: given[name] for name in Sitters._fields})
+    _run(lambda target, show: idle(target, show, sitters), given)
+
+
+@bench.command("history")
+@_common
+@_time
+@click.option("--messages", type=click.IntRange(100), default=20_000, show_default=True, help="In the long chat.")
+@click.option("--chats", type=click.IntRange(3), default=50, show_default=True, help="Of each account, in the end.")
+@click.option("--size", type=click.IntRange(1, 200), default=50, show_default=True, help="Messages of a page.")
+def histories(**given: Any) -> None:
+    """Pages of history: from the only chat, from a long one, from the last of many."""
+    from services.cli.bench.scenarios.leafing import Library, history
+
+    library = Library(**{name: given[name] for name in Library._fields})
+    _run(lambda target, show: history(target, show, library), given)
+
+
 def _load(given: dict[str, Any]) -> Any:
     from services.cli.bench.planning import Load
 

@@ -58,7 +58,24 @@ class Knock(msgspec.Struct, tag=True):
     rate: float = 0.0
 
 
-Task = Talk | Knock
+class Walk(msgspec.Struct):
+    """A chat of so many messages, and the name under which its pages are measured."""
+
+    name: str
+    chat: int
+    length: int
+
+
+class Leaf(msgspec.Struct, tag=True):
+    """Every seat reads pages of `size` messages."""
+
+    size: int
+    warm_up: float
+    seconds: float
+    walks: list[Walk]
+
+
+Task = Talk | Knock | Leaf
 
 
 class Job(msgspec.Struct, tag=True):

@@ -71,10 +71,17 @@ def rates(books: Books, seconds: float) -> dict[str, float]:
 
 
 def result(
-    scenario: str, options: Mapping[str, object], figures: dict[str, float], books: Books, found: list[str]
+    scenario: str,
+    options: Mapping[str, object],
+    figures: dict[str, float],
+    books: Books,
+    found: list[str],
+    *,
+    done: bool | None = None,
 ) -> Result:
-    """The verdict: any fault fails a run, and so does one in which nothing was done."""
-    done = any(measure.count for measure in books.measures.values())
+    """The verdict: any fault fails a run, and so does one in which nothing was `done` (by default: measured)."""
+    if done is None:
+        done = any(measure.count for measure in books.measures.values())
     return Result(
         scenario, f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC", machine(), dict(options), figures, books.measures,
         books.faults, dict(books.refusals), books.generator, found if done else [*found, "nothing was measured"],

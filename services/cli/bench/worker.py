@@ -12,8 +12,9 @@ import msgspec
 import uvloop
 
 from services.cli.bench.activity import Activity
-from services.cli.bench.job import Failed, Go, Hush, Job, Knock, Order, Ready, Report, Settle, Spoke, Talk
+from services.cli.bench.job import Failed, Go, Hush, Job, Knock, Leaf, Order, Ready, Report, Settle, Spoke, Talk
 from services.cli.bench.knocking import Knocking
+from services.cli.bench.leafing import Leafing
 from services.cli.bench.line import Trouble
 from services.cli.bench.recorder import Recorder
 from services.cli.bench.talking import Talking
@@ -59,6 +60,8 @@ def _activity(job: Job, recorder: Recorder) -> Activity:
             return Talking(job, job.task, recorder)
         case Knock():
             return Knocking(job, job.task, recorder)
+        case Leaf():
+            return Leafing(job, job.task, recorder)
 
 
 async def _live() -> None:

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.cli.bench.checker import Faults, Ledger, Spoken
+from services.cli.bench.checker import Faults, Ledger, Spoken, faults_of_page
 from services.cli.bench.mark import Mark
 
 _ANN, _BOB = 1, 2
@@ -80,3 +80,18 @@ def test_books_of_several_processes_are_one() -> None:
     spoken.merge(Spoken({2: 6}, {2: {1}}))
     faults.merge(Faults(lost=2))
     assert (spoken, faults) == (Spoken({1: 5, 2: 6}, {2: {1}}), Faults(lost=3, closed=2))
+
+
+@pytest.mark.parametrize(
+    ("found", "faults"),
+    [
+        ([9, 8, 7], Faults()),
+        ([9, 7], Faults(lost=1)),
+        ([9, 8, 8, 7], Faults(doubled=1)),
+        ([9, 7, 8], Faults(reordered=1)),
+        ([9, 8, 7, 6], Faults(misrouted=1)),
+        ([], Faults(lost=3)),
+    ],
+)
+def test_a_page_holds_what_was_asked_for(found: list[int], faults: Faults) -> None:
+    assert faults_of_page(9, 3, found) == faults

@@ -1,0 +1,14 @@
+import pytest
+
+from services.cli.bench.scenarios.leafing import Library, history
+from services.cli.bench.show import Show
+from services.cli.bench.target import Target
+
+pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
+
+
+async def test_pages_of_short_and_long_chats(target: Target) -> None:
+    result = await history(target, Show(), Library(messages=500, chats=4, size=20, warm_up=0.0, seconds=0.5))
+    assert result.passed, result
+    assert set(result.measures) == {"only chat", "long chat", "last chat"}
+    assert {"p99 of long chat / only chat", "p99 of last chat / only chat"} <= set(result.figures)
