@@ -11,23 +11,24 @@ from services.edge.catching_up import CatchingUp
 from services.edge.connection import Connection, Hangup, Refusal
 from services.edge.dialects.base import Dialect, Request
 from services.edge.encoding import Encoded
+from services.edge.failures import failure_of
 from services.edge.node import Node
 from services.edge.outlet import Outlet
-from services.edge.posting import Posting, addressed
+from services.edge.posting import Posting
 from services.edge.reading import Ranges
-from services.edge.requests import Answer, ChatAppeared, Event, Frame, PostMessage, VerificationEnded
+from services.edge.requests import Answer, ChatAppeared, Event, Frame, OfUpload, PostMessage, Saying, VerificationEnded
 from services.edge.residents import Resident
 from services.edge.runs import Run
 from services.edge.socket import Socket
+from services.edge.uploads import ABANDONED, Uploads
 from shared.clock import now_ms
 from shared.contract.auth import Authenticated, Revocation
-from shared.contract.errors import ErrorCode, Failure, Refused
+from shared.contract.errors import Failure
 from shared.contract.ids import NOBODY, ChatId, NodeId
 from shared.contract.model import Face, Message
 from shared.telemetry import log, new_trace, trace
 
 _log = log(__name__)
-_INTERNAL = Failure(ErrorCode.INTERNAL, "internal error")
 _ANSWERED = 1000, "all is answered"
 
 
@@ -35,8 +36,8 @@ class Performs(Protocol):
     async def perform(self, client: "Client", request: Request) -> Answer:
         """Carry out any request but a message. Raises Refused."""
 
-    async def address(self, client: "Client", request: Request) -> ChatId:
-        """The chat that a message is for, once it is known who says it. Raises Refused."""
+    async def resolve(self, client: "Client", run: list[Request]) -> list[Request]:
+        """Messages, or the last part of a file, as messages that only have to be posted. Raises Refused."""
 
     def welcome(self, client: "Client") -> None:
         """A login is answered: what else is due now."""
@@ -51,6 +52,7 @@ class Client:
     __slots__ = (
         "_busy", "_deferred", "_ended", "_goodbye", "_out", "_performs", "_posting", "_resident",
         "address", "arrival", "catching_up", "connection", "deleting", "heard", "node", "paused", "socket",
+        "uploads",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +72,7 @@ class Client:
         self.deleting = False
         self._resident: Resident | None = None
         self.catching_up = CatchingUp(node, self)
+        self.uploads = Uploads(node.media)
         self._posting = Posting(node, self)
         self._busy = False
         self._deferred: list[ChatAppeared] | None = None
@@ -90,7 +93,7 @@ class Client:
             self._out.traffic = self.node.metrics.traffic(self.dialect.name)
         self._out.traffic.frames_in += 1
         self.node.turn.add(self)
-        if self.connection.waiting > self.node.settings.edge.incoming_frames and not self.paused:
+        if not self.paused and self._has_waiting(1.0):
             self.paused = True
             self.socket.pause_reading()
 
@@ -113,24 +116,38 @@ class Client:
 
     def advance(self) -> None:
         """Do what waits, as far as it can be done now."""
-        while not self._busy and (work := self.connection.next_work(self.node.now())) is not None:
+        while not self._busy and (work := self._next_work()) is not None:
             if isinstance(work, Refusal):
                 self.refuse(work.request, work.failure, work.context)
-            elif isinstance(work[0].command, PostMessage):
+            elif isinstance(command := work[0].command, Saying):
                 self._busy = True
                 if self._may_say(work[0]):
                     self._posting.say(work)
                 else:
-                    self.node.tasks.start(self._address(work), "PostMessage")
+                    self.node.tasks.start(self._resolve(work), type(command).__name__)
             else:
                 self._busy = True
                 self.node.tasks.start(self._perform(work[0]), type(work[0].command).__name__)
         if self._goodbye is not None and not self._busy and not self._out.transfers:
             self.hang_up(*self._goodbye)
-        if self.paused and self.connection.waiting <= self.node.settings.edge.incoming_frames // 2:
+        if self.paused and not self._has_waiting(0.5):
             self.paused = False
             self.arrival.excuse(self.node.now())
             self.socket.resume_reading()
+
+    def _next_work(self) -> list[Request] | Refusal | None:
+        try:
+            return self.connection.next_work(self.node.now())
+        except Hangup as hangup:
+            self.hang_up(hangup.code, hangup.reason)
+            return None
+
+    def _has_waiting(self, share: float) -> bool:
+        """More than this share of what may wait."""
+        connection, edge = self.connection, self.node.settings.edge
+        return (
+            connection.waiting > edge.incoming_frames * share or connection.waiting_bytes > edge.incoming_bytes * share
+        )
 
     def repeat(self, request: Request) -> None:
         """A request that was withheld, before all that waits."""
@@ -186,25 +203,25 @@ class Client:
         self.go_on()
 
     def _may_say(self, request: Request) -> bool:
-        """Whether it is known who says it, and in which chat."""
+        """Whether it is known who says it, where, and all of what."""
         command = request.command
-        assert isinstance(command, PostMessage)
-        return not command.to and (not request.token or self.connection.has_shown(request, now_ms() // 1000))
+        if not isinstance(command, PostMessage) or command.to or command.cites:
+            return False
+        return not request.token or self.connection.has_shown(request, now_ms() // 1000)
 
-    async def _address(self, run: list[Request]) -> None:
-        """Messages that bear a token, or are for a private chat."""
+    async def _resolve(self, run: list[Request]) -> None:
+        """Messages that bear a token, are for a private chat, or hold what has to be looked up."""
         trace.set(new_trace())
         try:
-            chat = await self._performs.address(self, run[0])
-            run_there = [addressed(request, chat) for request in run]
+            resolved = await self._performs.resolve(self, run)
         except Exception as error:
-            failure = _failure(error, "PostMessage")
+            failure = failure_of(error, type(run[0].command).__name__)
             for request in run:
                 self.refuse(request, failure)
-            run_there = []
+            resolved = []
         self.catching_up.go_on()
-        if run_there and not self.leaving:
-            self._posting.say(run_there)
+        if resolved and not self.leaving:
+            self._posting.say(resolved)
             self.node.turn.add(self)  # whose end sends what was said
         else:
             self.go_on()
@@ -213,7 +230,7 @@ class Client:
         try:
             return await self._performs.perform(self, request)
         except Exception as error:
-            return _failure(error, type(request.command).__name__)
+            return failure_of(error, type(request.command).__name__)
 
     def reply(self, request: Request, answer: Answer) -> None:
         if not self.leaving:
@@ -222,6 +239,8 @@ class Client:
 
     def refuse(self, request: Request | None, failure: Failure, context: object = None) -> None:
         if not self.leaving:
+            if request is not None and isinstance(request.command, OfUpload):
+                self.uploads.drop(request.command.number)
             self.node.metrics.refused.labels(self.dialect.name, failure.code.value).inc()
             self._out.write(self._out.told_time().refuse(request, failure, context))
             self._out.plan()
@@ -304,6 +323,7 @@ class Client:
         if resident is None:
             return
         self.catching_up.stop()
+        self.uploads.drop_all()
         self._out.account_left()
         self._resident = None
         if self.node.residents.detach(resident, self):
@@ -334,6 +354,9 @@ class Client:
         elif now - self.heard >= edge.ping_interval_seconds:
             self.arrival.ping(now)
         self._posting.give_up(now)
+        if not (self._busy or self.paused):
+            for begun_by in self.uploads.abandoned(now, edge.upload_idle_seconds):
+                self.refuse(begun_by, ABANDONED)
         if connection.withheld is not None and now >= connection.withheld.expires:
             connection.withheld = None
             self.tell(VerificationEnded("expired"))
@@ -369,11 +392,3 @@ class Client:
         self._out.fall_silent()
         self.catching_up.stop()
         self.connection.close()
-
-
-def _failure(error: Exception, command: str) -> Failure:
-    """What became of a request; what is not a refusal is a bug, and is logged."""
-    if isinstance(error, Refused):
-        return error.failure
-    _log.error("request failed", command=command, exc_info=error)
-    return _INTERNAL

@@ -12,7 +12,7 @@ from typing import TypeGuard
 from services.edge.dialects.base import DecodeError, Dialect, Request, Surroundings
 from services.edge.dialects.registry import Dialects, NotSpoken, detect
 from services.edge.rates import Bucket
-from services.edge.requests import BEFORE_LOGIN, Frame, PostMessage
+from services.edge.requests import BEFORE_LOGIN, Binary, Frame, PostMessage
 from shared.contract.auth import Authenticated, Revocation
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NOBODY, AccountId
@@ -69,7 +69,7 @@ class Connection:
     __slots__ = (
         "_decoded", "_dialects", "_frames", "_refusals", "_requests", "account", "account_requests", "dialect",
         "first_valid", "issued", "number", "opened", "phase", "revision", "sid", "surroundings", "token",
-        "token_expires", "withheld",
+        "token_expires", "waiting_bytes", "withheld",
     )  # fmt: skip
 
     def __init__(
@@ -98,17 +98,21 @@ class Connection:
         # Lists, since most connections have nothing that waits, and few have much.
         self._frames: list[Frame | None] = []  # None: a frame over the rate, which is not kept
         self._decoded: list[Turn] = []
+        self.waiting_bytes = 0
+        """Of the frames that wait."""
 
     # In
 
     def receive(self, frame: Frame, now: float) -> None:
-        """Take one frame. Raises Hangup when the connection cannot go on."""
+        """Take one frame. Raises Hangup when the connection cannot go on. A binary frame is part of something that was
+        announced by a request, and no request itself; else it is refused when it is decoded."""
         if self.phase is Phase.CLOSING:
             return
         if self.dialect is None:
             self.dialect = self._detect(frame)
-        if not self.surroundings.limits.rates or self._within_rates(now):
+        if not self.surroundings.limits.rates or isinstance(frame, Binary) or self._within_rates(now):
             self._frames.append(frame)
+            self.waiting_bytes += len(frame)
         elif self._refusals.take(now):
             self._frames.append(None)
         else:
@@ -135,7 +139,8 @@ class Connection:
         return len(self._frames) + len(self._decoded)
 
     def next_work(self, now: float) -> list[Request] | Refusal | None:
-        """What to do next: a run of messages to one chat, one other request, a refusal to write, or nothing.
+        """What to do next: a run of messages to one chat, one other request, a refusal to write, or nothing. Raises
+        Hangup when the connection cannot go on.
 
         Frames are decoded here, not before: what they mean depends on who is logged in by then."""
         turn = self._next_turn(now)
@@ -157,6 +162,7 @@ class Connection:
             return None
         while not self._decoded and self._frames:
             frame = self._frames.pop(0)
+            self.waiting_bytes -= len(frame or b"")
             self._decoded.extend([Refusal(TOO_FAST)] if frame is None else self._decode(frame, now))
         return self._decoded.pop(0) if self._decoded else None
 
@@ -165,6 +171,8 @@ class Connection:
         try:
             requests = self.dialect.decode(frame, now)
         except DecodeError as error:
+            if isinstance(frame, Binary) and self.surroundings.limits.rates and not self._refusals.take(now):
+                raise Hangup(1008, "too many requests") from error
             return [Refusal(error.failure, context=error.context)]
         if self.first_valid is None:
             self.first_valid = now
@@ -204,6 +212,7 @@ class Connection:
         self.phase = Phase.CLOSING
         self._frames.clear()
         self._decoded.clear()
+        self.waiting_bytes = 0
 
     def overdue(self, now: float, first_frame_seconds: float, unauthenticated_seconds: float) -> str:
         """Why a connection without a login is closed by now; empty while it may stay."""
@@ -217,10 +226,16 @@ class Connection:
 
 
 def _says_on(turn: Turn, before: Request) -> TypeGuard[Request]:
-    """Whether it is a message to the same chat. (A run to one chat alone cannot be answered out of order.)"""
+    """Whether it is a message to the same chat, of which nothing is to be looked up. (A run to one chat alone cannot be
+    answered out of order.)"""
     if not isinstance(turn, Request) or not isinstance(turn.command, PostMessage):
         return False
     command = before.command
     assert isinstance(command, PostMessage)
     same_chat = turn.command.chat == command.chat and turn.command.to == command.to
-    return same_chat and turn.token == before.token and turn.account == before.account
+    return (
+        same_chat
+        and not (command.cites or turn.command.cites)
+        and turn.token == before.token
+        and turn.account == before.account
+    )

@@ -11,13 +11,18 @@ from services.edge.relaying import relay
 from services.edge.requests import (
     Answer,
     CreateChatOf,
+    DropUpload,
     GetServerStatus,
     PostMessage,
+    PostUpload,
     RequestVerification,
     ServerStatus,
+    StartUpload,
     TakeUnread,
     UpdateAccount,
+    UploadPart,
 )
+from services.edge.resolving import check_receiver, resolve
 from services.edge.telling import tell_what_waits
 from shared.contract import subjects
 from shared.contract.auth import (
@@ -27,10 +32,10 @@ from shared.contract.auth import (
     Register,
 )
 from shared.contract.errors import ErrorCode, Refused
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import AccountId
 from shared.contract.message import GetHistory
 from shared.contract.model import Face, JoinPolicy
-from shared.contract.session import CreateChat, FindAccounts, GetChat, OpenPrivateChat, SetProfile
+from shared.contract.session import CreateChat, Done, FindAccounts, GetChat, OpenPrivateChat, SetProfile
 
 
 class Performer:
@@ -66,7 +71,9 @@ class Performer:
                 return await relay(bus, security, actor, seconds)
             case GetHistory() | TakeUnread():
                 return await fetch(self._node, command, actor, seconds)
-            case PostMessage():
+            case StartUpload() | UploadPart() | DropUpload():
+                return await self._upload(client, request)
+            case PostMessage() | PostUpload():
                 raise Refused(ErrorCode.INTERNAL, "messages go upstream by themselves")
             case SetProfile():
                 answer = await relay(bus, command, actor, seconds)
@@ -97,20 +104,23 @@ class Performer:
 
     # Messages
 
-    async def address(self, client: Client, request: Request) -> ChatId:
-        await self._entrance.authenticate(client, request)
-        command, actor = request.command, client.connection.account
-        assert isinstance(command, PostMessage)
-        if not command.to:
-            return command.chat
-        resident = self._node.residents.get(actor)
-        chats = resident.private_chats if resident else {}
-        if command.to not in chats:
-            ask = OpenPrivateChat(command.to, actor)
-            seconds = self._node.settings.edge.request_seconds
-            opened = await self._node.bus.ask(subjects.OPEN_PRIVATE_CHAT, ask, seconds=seconds, retry=True)
-            chats[command.to] = opened.chat
-        return chats[command.to]
+    async def resolve(self, client: Client, run: list[Request]) -> list[Request]:
+        await self._entrance.authenticate(client, run[0])
+        return await resolve(self._node, client.uploads, client.connection.account, run)
+
+    async def _upload(self, client: Client, request: Request) -> Answer:
+        command, now = request.command, self._node.now()
+        match command:
+            case StartUpload():
+                await check_receiver(self._node, client.connection.account, command)
+                if client.leaving:
+                    raise Refused(ErrorCode.UNAVAILABLE, "the connection is closed")
+                await client.uploads.start(request, now)
+            case UploadPart():
+                await client.uploads.add(command, now)
+            case DropUpload(failure=failure):
+                raise Refused.of(failure)
+        return Done()
 
     # After a login
 

@@ -141,10 +141,3 @@ class Posting:
         if not run:
             self.run = None
             self._client.go_on()
-
-
-def addressed(request: Request, chat: ChatId) -> Request:
-    """The same message, to the chat that was found for it."""
-    command = request.command
-    assert isinstance(command, PostMessage)
-    return Request(PostMessage(chat, command.segments), request.context)

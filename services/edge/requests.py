@@ -3,8 +3,8 @@
 Most commands are the contract's own; the ones here never leave the edge in this form.
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 from shared.contract.auth import (
     Authenticated,
@@ -23,6 +23,7 @@ from shared.contract.edge import (
     MembershipApplied,
     ProfileChanged,
 )
+from shared.contract.errors import Failure
 from shared.contract.ids import NOBODY, AccountId, ChatId
 from shared.contract.message import GetHistory
 from shared.contract.model import Face, Media, Message, Segment
@@ -52,11 +53,61 @@ from shared.contract.session import (
 @dataclass(frozen=True, slots=True)
 class PostMessage:
     """Say something in a chat, or (`to`, and chat 0) in the private chat with somebody. Answered by the committed
-    message itself, when it is its turn in the chat's order."""
+    message itself, when it is its turn in the chat's order. `cites`: of its pictures and files only the addresses
+    (`id`) are known, and perhaps new names; the rest is looked up before it is said."""
 
     chat: ChatId
     segments: tuple[Segment, ...]
     to: AccountId = NOBODY
+    cites: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StartUpload:
+    """A file will come in parts, for a chat or for somebody, as a PostMessage: what can be refused at once, is.
+    `number` is the dialect's own. `data`: the first part, where one frame is both."""
+
+    number: int
+    chat: ChatId
+    to: AccountId = NOBODY
+    data: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadPart:
+    """The next part, but not the last one."""
+
+    number: int
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PostUpload:
+    """The last part: the file is kept, then said. Answered as the PostMessage that it becomes. Without a `number` it is
+    all of the file. An empty `name`: a new one. `packages`: see Media."""
+
+    number: int | None
+    data: bytes = field(repr=False)
+    chat: ChatId
+    kind: Literal["image", "file"]
+    to: AccountId = NOBODY
+    name: str = ""
+    packages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DropUpload:
+    """The client did not keep to what it announced: what came is thrown away, and the answer is this refusal."""
+
+    number: int
+    failure: Failure
+
+
+Saying = PostMessage | PostUpload
+"""What puts a message into a chat."""
+
+OfUpload = StartUpload | UploadPart | PostUpload | DropUpload
+"""One that is refused ends its upload, in the dialect and behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +151,7 @@ Command = (
     | RequestVerification
     | GetServerStatus
     | PostMessage
+    | OfUpload
     | GetAccount
     | SetProfile
     | CreateChat
@@ -162,7 +214,8 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class OwnMessage:
-    """The answer to a PostMessage: `frames` are what `encode_message` made of it for this connection's variant."""
+    """The answer to what puts a message into a chat: `frames` are what `encode_message` made of it, for this variant of
+    connections."""
 
     message: Message
     frames: "tuple[Outgoing, ...]"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
 
+from services.edge.failures import INTERNAL
 from shared.bus import Bus
 from shared.contract import subjects
 from shared.contract.errors import ErrorCode, Failure, Refused
@@ -29,7 +30,6 @@ _BATCH_BYTES = 384 * 1024
 _DRAFT_BYTES = 64
 
 UNCONFIRMED = Failure(ErrorCode.UNAVAILABLE, "the message was not confirmed in time, please try again")
-_INTERNAL = Failure(ErrorCode.INTERNAL, "internal error")
 
 
 class Author(Protocol):
@@ -106,7 +106,7 @@ class Upstream:
             failure = refusal.failure
         except Exception:
             _log.exception("messages not posted")
-            failure = _INTERNAL
+            failure = INTERNAL
         for pending in batch:
             self._fail(pending, failure)
 

@@ -1,6 +1,7 @@
 """A dialect for tests: one JSON object a frame, nothing held back unless the client asks for it.
 
 In: `{"do": "login", "account": 1}`, `{"do": "post", "chat": 1, "text": "hello"}` and so on; a `ref` comes back as `re`.
+A binary frame that begins with "part" is the next part of upload 1.
 Out: `{"re": …, "ok": …}`, `{"re": …, "error": code}`, `{"message": [chat, index, sender, text]}`, `{"event": …}`. A
 picture or file is its announcement, `{"content": [chat, index, sender, packages]}`, or a text with its name.
 """
@@ -18,6 +19,7 @@ from services.edge.requests import (
     ChatAppeared,
     Command,
     Content,
+    DropUpload,
     Event,
     Frame,
     GetServerStatus,
@@ -25,13 +27,16 @@ from services.edge.requests import (
     Outgoing,
     OwnMessage,
     PostMessage,
+    PostUpload,
     RequestVerification,
+    StartUpload,
+    UploadPart,
     VerificationEnded,
 )
 from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Login, Register
-from shared.contract.errors import Failure
+from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import File, Image, Media, Message, Scheme, Secret, Text
+from shared.contract.model import File, Image, Media, Message, Scheme, Secret, Segment, Text
 from shared.contract.session import AccountView, ChatView, CreateChat, GetAccount, GetChat
 
 Fields = dict[str, Any]
@@ -46,6 +51,20 @@ def _register(fields: Fields) -> Command:
     return Register(secret=Secret(Scheme.PLAIN, "right"), nickname=str(fields["nickname"]))
 
 
+def _place(fields: Fields) -> tuple[ChatId, AccountId]:
+    return ChatId(fields.get("chat", 0)), AccountId(fields.get("to", 0))
+
+
+def _last(fields: Fields, chat: ChatId, to: AccountId) -> Command:
+    return PostUpload(
+        fields["number"], fields["data"].encode(), chat, fields.get("kind", "file"), to, fields.get("name", ""), 3
+    )  # fmt: skip
+
+
+def _cited(fields: Fields) -> tuple[Segment, ...]:
+    return (Text("look"), Image(Media(fields["id"], fields.get("name", ""), 0, "", "")))
+
+
 COMMANDS: dict[str, Callable[[Fields], Command]] = {
     "login": _login,
     "register": _register,
@@ -56,6 +75,11 @@ COMMANDS: dict[str, Callable[[Fields], Command]] = {
     "create": lambda fields: CreateChat([AccountId(number) for number in fields["members"]]),
     "chat": lambda fields: GetChat(ChatId(fields["chat"])),
     "delete": lambda fields: DeleteAccount(),
+    "start": lambda fields: StartUpload(fields["number"], *_place(fields)),
+    "part": lambda fields: UploadPart(fields["number"], fields["data"].encode()),
+    "last": lambda fields: _last(fields, *_place(fields)),
+    "drop": lambda fields: DropUpload(fields["number"], Failure(ErrorCode.TOO_LARGE, "more than announced")),
+    "cite": lambda fields: PostMessage(ChatId(fields["chat"]), _cited(fields), cites=True),
 }
 
 
@@ -78,7 +102,9 @@ class Lines(Dialect):
 
     def decode(self, frame: Frame, now: float) -> Sequence[Request]:
         if isinstance(frame, Binary):
-            raise DecodeError("no binary frames here")
+            if not frame.data.startswith(b"part"):
+                raise DecodeError("nothing of an upload")
+            return [Request(UploadPart(1, frame.data))]
         try:
             fields: Fields = msgspec.json.decode(frame, type=dict)
             if fields.get("do") == "explode":

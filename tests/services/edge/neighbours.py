@@ -178,6 +178,8 @@ class Session(Neighbour):
         self.silent = False
         self.nicknames: dict[AccountId, str] = {}
         """Of those who are not called by their numbers."""
+        self.nobody: set[AccountId] = set()
+        """There are no such accounts, when they are asked for."""
         self.bus.serve(subjects.ENSURE_PROFILE, self._ensure, queue="session")
         self.bus.serve(subjects.GET_ACCOUNT, self._account, queue="session")
         self.bus.serve(subjects.CREATE_CHAT, self._create, queue="session")
@@ -190,6 +192,8 @@ class Session(Neighbour):
 
     async def _account(self, request: GetAccount) -> AccountView:
         await self.note(request)
+        if request.account in self.nobody:
+            raise Refused(ErrorCode.NOT_FOUND, "no such account")
         return AccountView(Profile(id=request.account, uuid="", nickname=f"name-{request.account}"))
 
     async def _faces(self, request: GetFaces) -> Faces:
@@ -204,6 +208,8 @@ class Session(Neighbour):
 
     async def _chat(self, request: GetChat) -> ChatView:
         await self.note(request)
+        if request.chat in self._world.rooms and request.actor not in self._world.rooms[request.chat].members:
+            raise Refused(ErrorCode.FORBIDDEN, "not a member")
         return _view(request.chat, request.actor)
 
     async def create(self, number: int, *members: int) -> ChatId:

@@ -90,7 +90,7 @@ def test_what_is_put_back_comes_first() -> None:
 
 
 frames = st.lists(
-    st.sampled_from(["post 1", "post 2", "account", "garbage", "binary", "login", "three"]), max_size=30
+    st.sampled_from(["post 1", "post 2", "account", "garbage", "binary", "part", "login", "three"]), max_size=30
 )  # fmt: skip
 
 
@@ -106,33 +106,41 @@ def _frame(kind: str, ref: int) -> Frame:
             return frame(ref=ref, do="account", account=1, times=3)
         case ["binary"]:
             return Binary(b"x")
+        case ["part"]:
+            return Binary(b"part")
         case _:
             return b"garbage"
 
 
 @given(frames, st.lists(st.booleans(), max_size=60), st.integers(1, 20))
 def test_everything_is_handed_out_once_in_the_order_it_came(kinds: list[str], turns: list[bool], burst: int) -> None:
-    """Frames come and work is taken in any interleaving; beyond the burst they are over the rate."""
+    """Frames come and work is taken in any interleaving; beyond the burst they are over the rate, save for binary
+    ones."""
     each = connection(Limits(requests_per_second=0.001, requests_burst=burst))
     expected: list[object] = []
     handed: list[object] = []
-    waiting = list(enumerate(kinds))
+    waiting, counted = list(enumerate(kinds)), 0
     for takes in [*turns, *([False] * len(kinds))]:
         if takes:
             handed += _handed(each.next_work(NOW))
         elif waiting:
             number, kind = waiting.pop(0)
             each.receive(_frame(kind, number), NOW)
-            if number >= burst:
+            counted += kind not in ("binary", "part")
+            if kind == "part":
+                expected.append(None)
+            elif kind == "binary":
+                expected.append("invalid")
+            elif counted > burst:
                 expected.append("too fast")
-            elif kind in ("garbage", "binary"):
+            elif kind == "garbage":
                 expected.append("invalid")
             else:
                 expected += [number] * (3 if kind == "three" else 1)
     for work in drain(each):
         handed += _handed(work)
     assert handed == expected
-    assert each.waiting == 0
+    assert each.waiting == each.waiting_bytes == 0
 
 
 def _handed(work: list[Request] | Refusal | None) -> list[object]:
@@ -179,6 +187,40 @@ def test_over_the_rate_is_refused_then_hung_up_on() -> None:
     done = drain(each)
     assert contexts(done[0]) == [0, 1]
     assert [work.failure.code for work in done[1:] if isinstance(work, Refusal)] == [ErrorCode.RATE_LIMITED] * 200
+
+
+def test_binary_frames_count_only_where_nothing_announced_them() -> None:
+    each = connection(Limits(requests_per_second=1.0, requests_burst=2))
+    for _ in range(1_000):
+        each.receive(Binary(b"part"), NOW)
+    assert len(drain(each)) == 1_000
+    for _ in range(201):
+        each.receive(Binary(b"surprise"), NOW)
+    refused = [each.next_work(NOW) for _ in range(200)]
+    assert all(isinstance(work, Refusal) for work in refused)
+    with pytest.raises(Hangup) as caught:
+        each.next_work(NOW)
+    assert caught.value.code == 1008
+
+
+def test_the_bytes_that_wait_are_known() -> None:
+    each = connection()
+    each.receive(Binary(b"part" * 100), NOW)
+    each.receive(post(1), NOW)
+    assert each.waiting_bytes == 400 + len(post(1))
+    each.next_work(NOW)
+    assert each.waiting_bytes == len(post(1))
+    each.close()
+    assert each.waiting_bytes == 0
+
+
+def test_a_message_that_cites_is_looked_up_alone() -> None:
+    each = connection()
+    for number in (1, 2, 5):
+        each.receive(post(number), NOW)
+    for number in (3, 4):
+        each.receive(frame(ref=number, do="cite", chat=1, id="00ff"), NOW)
+    assert [contexts(work) for work in drain(each)] == [[1, 2, 5], [3], [4]]
 
 
 def test_the_connections_of_an_account_share_its_rate() -> None:

@@ -1,0 +1,15 @@
+"""What becomes of a request that failed: a refusal is told, anything else is a bug, which is logged."""
+
+from shared.contract.errors import ErrorCode, Failure, Refused
+from shared.telemetry import log
+
+_log = log(__name__)
+
+INTERNAL = Failure(ErrorCode.INTERNAL, "internal error")
+
+
+def failure_of(error: Exception, command: str) -> Failure:
+    if isinstance(error, Refused):
+        return error.failure
+    _log.error("request failed", command=command, exc_info=error)
+    return INTERNAL
