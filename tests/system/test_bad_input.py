@@ -1,0 +1,151 @@
+"""Whatever is wrong with a frame, it gets its dialect's words, and nothing else is lost: one running system, and the
+table of frames in tests/system/bad_input.py."""
+
+import json
+import secrets
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from string import Template
+
+import pytest
+
+from services.auth.keys import Keyring
+from shared.contract.ids import AccountId
+from shared.settings import Auth
+from tests.drills.cluster import Cluster
+from tests.system.bad_input import ROWS, Row
+from tests.system.speakers import SECONDS, Speaker
+
+pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
+
+DIALECTS = ("ourchat-v0", "ourchat-v1", "ourchat-v2", "pipe", "service")
+NOBODY = 9_000_000_000
+_LONG_AGO_SECONDS = 31 * 24 * 3600
+_TEXTS = {
+    "missing": str(NOBODY), "long": "x" * (16 * 1024 + 1), "huge": "x" * (64 * 1024 + 1), "name65": "x" * 65,
+    "name129": "x" * 129, "deep": "[" * 40 + "]" * 40, "zeros": "0" * 400,
+    "segments65": ", ".join(['{"type": 0, "text": "x"}'] * 65),
+}  # fmt: skip
+
+
+class Crowd:
+    """Somebody of each dialect, in a chat with a bystander who speaks v2 at the other edge, and what the frames of the
+    table name."""
+
+    def __init__(self, system: Cluster, elsewhere: Path, stack: ExitStack) -> None:
+        self._edge = system.edges[0]
+        self.bystander = stack.enter_context(Speaker(system.edges[1], "ourchat-v2")).register()
+        closed = self._session()
+        self.people = {one: stack.enter_context(Speaker(self._edge, one)).register() for one in DIALECTS}
+        self.commons = {one: self._session(person.number) for one, person in self.people.items()}
+        self._mine = self._own_groups()
+        gone = self._without_tokens(stack.enter_context(Speaker(self._edge, "pipe")).register())
+        self._shared = _TEXTS | {
+            "other": str(self.bystander.number), "closed": str(closed), "other_uuid": str(uuid.uuid4()),
+            "gone": str(gone.number), "revoked": gone.token,
+        }  # fmt: skip
+        self._keys = Keyring(Auth(keys=system.data / "keys")), Keyring(Auth(keys=elsewhere))
+        self._settle()
+
+    def _session(self, *members: int) -> int:
+        frame = {"code": 8, "members": [str(one) for one in members]}
+        return int(json.loads(self.bystander.ask(frame, '"code":9,"status":0'))["session_id"])
+
+    def _own_groups(self) -> dict[str, int]:
+        old, pat = self.people["ourchat-v1"], self.people["pipe"]
+        founded = {"code": 8, "time": 0, "data": {"group_name": "x", "ocid": old.number}}
+        group = json.loads(old.ask(founded, '"group_name":"x"'))["data"]["group_id"]
+        created = pat.ask(f"create_group|{pat.number}|x|{pat.token}", "create_group_succ|")
+        return {"ourchat-v1": group, "pipe": int(created.split("|")[1])}
+
+    def _without_tokens(self, gone: Speaker) -> Speaker:
+        """A new password voids the tokens of before."""
+        with Speaker(self._edge, "pipe") as forgetful:
+            forgetful.ask(f"forget_passwd|{gone.tag}|1|answer|{gone.md5}", "up_pass_succ|")
+        deadline = time.monotonic() + SECONDS
+        while True:
+            with Speaker(self._edge, "pipe") as fresh:
+                if "_error|" in fresh.ask(f"get_user_friend|{gone.number}|{gone.token}", "|"):
+                    return gone
+            assert time.monotonic() < deadline
+
+    def _settle(self) -> None:
+        """What the beginning brings is over: a session of v2 has been listed, in v1 it has been told of."""
+        listed = {"code": 1, "session_id": str(self.commons["ourchat-v2"]), "request_values": ["session_id"]}
+        self.people["ourchat-v2"].ask(listed, '"code":2')
+        self.people["ourchat-v1"].hear(f'"group_id":{self.commons["ourchat-v1"]}')
+        for one in DIALECTS:
+            self.check(one)
+            self.people[one].pending.clear()
+
+    def frame(self, row: Row) -> str | bytes:
+        if isinstance(row.frame, bytes):
+            return row.frame
+        person, (own, alien) = self.people[row.dialect], self._keys
+        other = self.people["pipe" if row.dialect == "service" else "service"]
+        account = AccountId(person.number)
+        return Template(row.frame).substitute(
+            self._shared, me=person.number, common=self.commons[row.dialect], mine=self._mine.get(row.dialect, 0),
+            mail=person.mail, tag=person.tag, uuid=person.uuid, token=person.token, foreign=other.token,
+            tampered=person.token[:-8] + "AAAAAAAA", expired=own.issue(account, time.time() - _LONG_AGO_SECONDS).text,
+            alien=alien.issue(account, time.time()).text,
+        )  # fmt: skip
+
+    def check(self, dialect: str) -> None:
+        """Who made the mistake is still logged in, says something, and hears the next message of the bystander, and
+        nothing else."""
+        person, chat, text = self.people[dialect], self.commons[dialect], secrets.token_hex(6)
+        _say(person, chat, f"own {text}")
+        sender = {"session_id": str(chat)}
+        self.bystander.ask({"code": 0, "time": 0, "sender": sender, "msg": [{"type": 0, "text": text}]}, text)
+        if dialect == "service":
+            newest = {"token": person.token, "chat": chat, "index": -1, "count": 1}
+            person.ask({"service_code": 3, "content": newest}, text)
+        else:
+            person.hear(text)
+        self.bystander.pending.clear()
+
+    def fresh(self, dialect: str) -> Speaker:
+        return Speaker(self._edge, dialect)
+
+
+def _say(person: Speaker, chat: int, text: str) -> None:
+    """Said, and acknowledged."""
+    number, token = person.number, person.token
+    frames = {
+        "ourchat-v0": {"code": 0, "data": {"cid": chat, "sender_id": f"{number:010d}", "msg": text}},
+        "ourchat-v1": {"code": 0, "time": 0, "data": {"sender": {"ocid": number, "group_id": chat}, "msg": text}},
+        "ourchat-v2": {"code": 0, "sender": {"session_id": str(chat)}, "msg": [{"type": 0, "text": text}]},
+        "service": {"service_code": 5, "content": {"token": token, "chat": chat, "msg": text}},
+    }
+    acknowledged = {"pipe": "send_message_succ|", "service": '"index"'}.get(person.dialect, text)
+    person.ask(frames.get(person.dialect) or f"send_message|1|{number}|{chat}|0|{text}|{token}", acknowledged)
+
+
+@pytest.fixture(scope="module")
+def crowd(system: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
+    with ExitStack() as stack:
+        yield Crowd(system, tmp_path_factory.mktemp("alien"), stack)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if not row.fresh], ids=lambda row: f"{row.dialect}: {row.wrong}")
+def test_a_mistake_is_named_and_nothing_else_is_lost(crowd: Crowd, row: Row) -> None:
+    person = crowd.people[row.dialect]
+    person.say(crowd.frame(row))
+    for held in row.answers:
+        assert held in (answer := person.read()), answer[:500]
+    crowd.check(row.dialect)
+    assert person.pending == []
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.fresh], ids=lambda row: f"{row.dialect}: {row.wrong}")
+def test_a_mistake_before_the_login_leaves_it_open(crowd: Crowd, row: Row) -> None:
+    with crowd.fresh(row.dialect) as stranger:
+        stranger.say(crowd.frame(row))
+        for held in row.answers:
+            assert held in (answer := stranger.read()), answer[:500]
+        stranger.register()
+        assert stranger.pending == []
