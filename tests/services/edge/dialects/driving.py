@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from services.edge.dialects.base import Dialect, Push, Request, Surroundings
 from services.edge.dialects.registry import Entry
 from services.edge.requests import Outgoing
@@ -10,13 +12,18 @@ from shared.contract.auth import Authenticated, IdentifierKind, Login
 from shared.contract.ids import NOBODY, AccountId, ChatId
 from shared.contract.model import Scheme, Secret
 from shared.settings import Limits
-from tests.vectors import Given, wire
+from tests.services.edge.dialects.spoken import SPOKEN
+from tests.vectors import Given, load, wire
 
 BASE_URL = "http://chat.example:8080"
 LONG_AFTER = 1000.0
 """A time at which nothing is held back any more."""
 UNIX_SECONDS = 1724400001
 """What time it is on the wall."""
+FILES = {entry.name: load(entry.name) for entry in SPOKEN}
+"""The vectors of every dialect."""
+
+each_dialect = pytest.mark.parametrize("entry", SPOKEN, ids=lambda entry: entry.name)
 
 
 def connect(entry: Entry, limits: Limits | None = None) -> Dialect:

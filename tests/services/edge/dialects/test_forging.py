@@ -5,7 +5,6 @@ from functools import cache, partial
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import example, given
 
 from services.edge.dialects.base import DecodeError, Dialect, Request
@@ -14,15 +13,12 @@ from services.edge.requests import Event, OwnMessage, Shown
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NOBODY, AccountId
 from shared.contract.model import Face
-from tests import vectors
-from tests.services.edge.dialects.driving import LONG_AFTER, connect, frames, log_in
+from tests.services.edge.dialects.driving import FILES, LONG_AFTER, connect, each_dialect, frames, log_in
 from tests.services.edge.dialects.driving import given as as_given
 from tests.services.edge.dialects.spoken import SPOKEN
 from tests.services.edge.dialects.wording import HOSTILE, MARK, read, rewritten
 from tests.vectors import ANSWERS, EVENTS, Said, Vector, Vectors, canonical, wire
 
-each_dialect = pytest.mark.parametrize("entry", SPOKEN, ids=lambda entry: entry.name)
-FILES = {entry.name: vectors.load(entry.name) for entry in SPOKEN}
 EVERY = [vector for file in FILES.values() for vector in file.vectors]
 SAID = [vector.message.shown for vector in EVERY if vector.message]
 HAPPENED = [canonical(vector.event, EVENTS) for vector in EVERY if vector.event]

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,16 +13,13 @@ from services.edge.requests import Binary, Frame, PostMessage
 from shared.contract.ids import NOBODY, AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Emoji, Message, Text, pack_segments
 from shared.settings import Limits
-from tests import vectors
-from tests.services.edge.dialects.driving import LONG_AFTER, connect, log_in
-from tests.services.edge.dialects.spoken import SPOKEN
-from tests.vectors import COMMANDS, EVENTS, Vector, canonical
+from tests.services.edge.dialects.driving import FILES, LONG_AFTER, connect, each_dialect, log_in
+from tests.vectors import COMMANDS, EVENTS, Vector, canonical, wire
 
 ME = AccountId(12)
 CHAT = ChatId(5)
+ACCOUNTS = st.sampled_from([NOBODY, ME, AccountId(34)])
 LIMITS = Limits()
-
-each_dialect = pytest.mark.parametrize("entry", SPOKEN, ids=lambda entry: entry.name)
 
 
 def connections(entry: Entry) -> tuple[Dialect, Dialect]:
@@ -47,13 +43,6 @@ def decodes_or_is_refused(dialect: Dialect, frame: Frame) -> list[Request]:
     return []
 
 
-@each_dialect
-@given(frame=st.binary() | st.text().map(lambda text: text.encode(errors="replace")) | st.builds(Binary, st.binary()))
-def test_any_bytes_decode_or_are_refused(entry: Entry, frame: Frame) -> None:
-    for dialect in connections(entry):
-        decodes_or_is_refused(dialect, frame)
-
-
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none()
     | st.booleans()
@@ -66,8 +55,38 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+OBJECTS = st.dictionaries(
+    st.sampled_from(["code", "data", "time", "sender", "msg", "service_code", "content", "token"])
+    | st.text(max_size=8),
+    VALUES,
+).map(lambda members: json.dumps(members).encode())
+TEXTS = st.text().map(lambda text: text.encode(errors="replace"))
+
+
+@each_dialect
+@given(frame=st.binary() | TEXTS | OBJECTS | st.builds(Binary, st.binary()))
+def test_any_bytes_decode_or_are_refused(entry: Entry, frame: Frame) -> None:
+    for dialect in connections(entry):
+        decodes_or_is_refused(dialect, frame)
+
+
+@each_dialect
+@given(data=st.data())
+def test_any_conversation_is_decoded_or_refused_whoever_logs_in_meanwhile(entry: Entry, data: st.DataObject) -> None:
+    sent = [wire(vector.frame) for vector in FILES[entry.name].vectors if vector.frame is not None]
+    steps = st.sampled_from(sent) | OBJECTS | st.builds(Binary, st.binary(max_size=40)) | ACCOUNTS
+    dialect = connect(entry)
+    for step in data.draw(st.lists(steps, max_size=12)):
+        if not isinstance(step, int):
+            decodes_or_is_refused(dialect, step)
+        elif step == NOBODY:
+            dialect.entered(NOBODY, 0.0)
+        else:
+            log_in(dialect, AccountId(step), chats=(CHAT,))
+
+
 def valid_frames(entry: Entry) -> list[Vector]:
-    return [vector for vector in vectors.load(entry.name).vectors if vector.command is not None]
+    return [vector for vector in FILES[entry.name].vectors if vector.command is not None]
 
 
 @st.composite
@@ -112,7 +131,7 @@ def check_sound(request: Request) -> None:
 
 @each_dialect
 def test_every_event_can_be_told_to_every_connection(entry: Entry) -> None:
-    events = [canonical(vector.event, EVENTS) for vector in vectors.load(entry.name).vectors if vector.event]
+    events = [canonical(vector.event, EVENTS) for vector in FILES[entry.name].vectors if vector.event]
     for dialect in connections(entry):
         for event in events:
             for push in dialect.tell(event, LONG_AFTER):

@@ -7,12 +7,9 @@ import pytest
 from services.edge.dialects.registry import Entry
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NOBODY, AccountId
-from tests import vectors
-from tests.services.edge.dialects.driving import LONG_AFTER, connect, given, log_in, seen
-from tests.services.edge.dialects.spoken import SPOKEN
+from tests.services.edge.dialects.driving import FILES, LONG_AFTER, connect, each_dialect, given, log_in, seen
 from tests.vectors import ANSWERS, COMMANDS, Vector, canonical, wire
 
-FILES = {entry.name: vectors.load(entry.name) for entry in SPOKEN}
 NO_SUCCESSES = {"OwnMessage", "VerificationNeeded"}
 """The one is shown elsewhere, the other is a refusal in most dialects."""
 
@@ -37,7 +34,7 @@ def successes(entry: Entry, vector: Vector) -> list[list[object]]:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("entry", SPOKEN, ids=lambda entry: entry.name)
+@each_dialect
 def test_every_command_can_be_refused_for_every_reason(entry: Entry, command: str) -> None:
     """In words that are none of a success; or the dialect has no frame for the command, and says so."""
     file = FILES[entry.name]
@@ -52,7 +49,7 @@ def test_every_command_can_be_refused_for_every_reason(entry: Entry, command: st
 
 
 @pytest.mark.parametrize("account", [NOBODY, AccountId(12)])
-@pytest.mark.parametrize("entry", SPOKEN, ids=lambda entry: entry.name)
+@each_dialect
 def test_a_frame_that_is_not_understood_can_be_refused_for_every_reason(entry: Entry, account: AccountId) -> None:
     dialect = connect(entry)
     if account != NOBODY:

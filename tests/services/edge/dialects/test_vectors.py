@@ -10,8 +10,7 @@ from services.edge.dialects.base import DecodeError, Dialect, Request
 from services.edge.dialects.registry import DIALECTS, Entry
 from services.edge.requests import Outgoing, OwnMessage
 from shared.contract.errors import Failure
-from tests import vectors
-from tests.services.edge.dialects.driving import LONG_AFTER, connect, frames, given, seen
+from tests.services.edge.dialects.driving import FILES, LONG_AFTER, connect, each_dialect, frames, given, seen
 from tests.services.edge.dialects.spoken import SPOKEN
 from tests.vectors import ANSWERS, COMMANDS, EVENTS, Reply, Said, Vector, canonical, wire
 
@@ -19,7 +18,7 @@ DOCS = Path(__file__).parents[4] / "docs" / "protocols"
 CASES = [
     pytest.param(entry, vector, id=f"{entry.name}: {vector.section}, {vector.name}")
     for entry in SPOKEN
-    for vector in vectors.load(entry.name).vectors
+    for vector in FILES[entry.name].vectors
 ]
 
 
@@ -81,15 +80,15 @@ def said_by(dialect: Dialect, said: Said) -> tuple[Outgoing, ...]:
     return dialect.encode_message(said.shown)
 
 
-@pytest.mark.parametrize("entry", SPOKEN, ids=lambda entry: entry.name)
+@each_dialect
 def test_every_dialect_has_its_vectors(entry: Entry) -> None:
-    assert vectors.load(entry.name).dialect == entry.name == connect(entry).name
+    assert FILES[entry.name].dialect == entry.name == connect(entry).name
 
 
-@pytest.mark.parametrize("entry", SPOKEN, ids=lambda entry: entry.name)
+@each_dialect
 def test_the_vectors_leave_nothing_out(entry: Entry) -> None:
     """Each command, event and answer of the edge is shown, or declared to be none of this dialect's."""
-    file = vectors.load(entry.name)
+    file = FILES[entry.name]
     shown = {next(iter(told)) for vector in file.vectors for told in (vector.command, vector.event) if told}
     shown |= {next(iter(reply.answer)) for vector in file.vectors for reply in vector.replies if reply.answer}
     assert shown | set(file.lacks) == COMMANDS.keys() | EVENTS.keys() | ANSWERS.keys()
@@ -101,7 +100,7 @@ def test_every_dialect_of_the_registry_has_its_page(entry: Entry) -> None:
     assert (DOCS / f"{entry.name}.md").exists()
 
 
-@pytest.mark.parametrize("entry", SPOKEN, ids=lambda entry: entry.name)
+@each_dialect
 def test_vectors_have_names_of_their_own(entry: Entry) -> None:
-    names = [(vector.section, vector.name) for vector in vectors.load(entry.name).vectors]
+    names = [(vector.section, vector.name) for vector in FILES[entry.name].vectors]
     assert len(names) == len(set(names))

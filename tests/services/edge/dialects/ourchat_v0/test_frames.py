@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from services.edge.dialects.base import DecodeError, Request, Surroundings
 from services.edge.dialects.ourchat_v0 import OurChatV0
 from services.edge.dialects.ourchat_v0.refusals import REFUSALS
-from services.edge.requests import Binary, PostMessage, Shown
+from services.edge.requests import Binary, Shown
 from shared.contract.auth import Login, Register
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
@@ -43,13 +43,6 @@ def written(segments: tuple[Segment, ...]) -> list[Any]:
     return [json.loads(frame) for frame in frames if isinstance(frame, bytes)]
 
 
-@given(TEXTS.map(Text) | EMOJI)
-def test_a_message_comes_out_as_it_went_in(segment: Segment) -> None:
-    """decode after encode is the identity."""
-    (frame,) = written((segment,))
-    assert read(frame["code"], **frame["data"]).command == PostMessage(CHAT, (segment,))
-
-
 @given(st.lists(TEXTS.map(Text) | EMOJI, min_size=1, max_size=8).map(tuple))
 def test_all_that_is_said_is_shown_in_its_order(segments: tuple[Segment, ...]) -> None:
     frames = written(segments)
@@ -75,14 +68,6 @@ def test_a_message_byte_for_byte() -> None:
         '{"code":0,"data":{"cid":5,"sender_id":"0000000012","msg":"你好"}}'.encode(),
         b'{"code":1,"data":{"cid":5,"sender_id":"0000000012","emojiId":7}}',
     )
-
-
-@given(TEXTS)
-def test_no_text_forges_a_field(text: str) -> None:
-    assert written((Text(text),)) == [{"code": 0, "data": {"cid": 5, "sender_id": "0000000012", "msg": text}}]
-    (frame,) = V0.refuse(None, Failure(ErrorCode.INVALID, text))
-    assert isinstance(frame, bytes)
-    assert json.loads(frame) == {"code": 18, "data": {"details": text}}
 
 
 def test_after_another_login_the_former_account_is_somebody_else() -> None:

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from services.edge.dialects.base import DecodeError, Dialect, Request, Shown
 from services.edge.dialects.registry import DIALECTS, by_path
-from services.edge.requests import PostMessage
-from shared.contract.errors import ErrorCode, Failure
+from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Emoji, Message, Segment, Text, pack_segments
 from shared.contract.session import CreateChat, SetProfile
@@ -58,13 +57,6 @@ def saying(*texts: str) -> dict[str, Any]:
 # Both ways
 
 
-@given(SEGMENTS)
-def test_a_message_comes_out_as_it_went_in(segments: tuple[Segment, ...]) -> None:
-    """decode after encode is the identity."""
-    (request,) = V2.decode(written(segments), 0.0)
-    assert request.command == PostMessage(CHAT, segments)
-
-
 def test_a_message_byte_for_byte() -> None:
     """As the document writes it: its keys, in its order, no white space."""
     assert (
@@ -74,19 +66,6 @@ def test_a_message_byte_for_byte() -> None:
             '"msg":[{"type":0,"text":"你好"}]}'
         ).encode()
     )
-
-
-@given(TEXTS)
-def test_no_text_forges_a_field(text: str) -> None:
-    frame = json.loads(written((Text(text),)))
-    assert frame == {**json.loads(written((Text("x"),))), "msg": [{"type": 0, "text": text}]}
-
-
-@given(st.text(st.characters(codec="utf-8"), min_size=1))
-def test_no_reason_forges_a_field(text: str) -> None:
-    (frame,) = V2.refuse(None, Failure(ErrorCode.INVALID, text))
-    assert isinstance(frame, bytes)
-    assert json.loads(frame) == {"code": 18, "details": text}
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=300))
