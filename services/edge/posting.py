@@ -19,8 +19,6 @@ from shared.telemetry import log
 _log = log(__name__)
 _RUN_BYTES = 192 * 1024
 """Messages of one connection in one request, about."""
-_PLACE_SECONDS = 2.0
-"""How long a committed message waits for what its sender has missed before it, which may be much."""
 _TURN_SECONDS = 2.0
 """How much longer than for any answer a committed message waits for its turn in the chat."""
 
@@ -60,8 +58,8 @@ class Posting:
         self._client = client
         self.run: Run | None = None
         """What is under way."""
-        self._passed_by: list[tuple[float, Encoded]] = []
-        """Those of it that will be shown in their place, or are answered when that takes too long; and since when."""
+        self._passed_by: list[Encoded] = []
+        """Those of it that will be shown in their place, or are answered when that takes too long."""
 
     def say(self, requests: list[Request]) -> None:
         """As many of these messages as fit one request; the others are put back."""
@@ -105,7 +103,7 @@ class Posting:
         stream = self._node.chats.stream(message.chat)
         encoded = Encoded(message, stream.pair if stream else None, face)
         if self._client.will_show(message):
-            self._passed_by.append((self._node.now(), encoded))
+            self._passed_by.append(encoded)
         else:
             self.takes(encoded)
 
@@ -124,11 +122,12 @@ class Posting:
 
     def give_up(self, now: float) -> None:
         """A committed message is not called failed lightly, but the connection cannot wait forever either."""
-        for since, encoded in self._passed_by:
-            if now - since > _PLACE_SECONDS:
-                self.takes(encoded)
-        run = self.run
-        if run is not None and now - run.since > self._node.upstream.longest_seconds + _TURN_SECONDS:
+        run, longest = self.run, self._node.upstream.longest_seconds
+        if run is None or now - run.since <= longest:
+            return
+        for encoded in self._passed_by:
+            self.takes(encoded)
+        if run and now - run.since > longest + _TURN_SECONDS:
             _log.warning("committed messages did not get their turn", connection=self._client.connection.number)
             self._answer(run, run.give_up(UNCONFIRMED))
 

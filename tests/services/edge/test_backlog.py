@@ -173,8 +173,11 @@ async def test_own_messages_come_after_what_was_missed_before_them(town: Town) -
     assert alice.texts(7) == numbers(7)
 
 
-async def test_own_messages_do_not_wait_long_for_what_was_missed_and_are_not_shown_again(town: Town) -> None:
-    await town.edge()
+async def test_own_messages_do_not_wait_forever_for_what_was_missed_and_are_not_shown_again(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.edge.upstream._SLACK_SECONDS", 0.2)
+    await town.edge(request_seconds=1.5)
     town.world.messages_per_page = 3
     town.world.room(7, 1, 2)
     town.world.say(7, 2, *numbers(7))
