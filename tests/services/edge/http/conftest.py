@@ -1,7 +1,7 @@
 """The HTTP side of an edge on a real port, with real files; tokens are stand-ins."""
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +53,15 @@ async def no_link(_ticket: str, _code: str) -> Outcome:
 
 @dataclass
 class Site:
-    port: int
+    gateway: Gateway
     room: MediaRoom
     tokens: Tokens
     directory: Path
     registry: CollectorRegistry
-    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def port(self) -> int:
+        return self.gateway.port
 
     async def keep(self, content: bytes, name: str = "") -> Media:
         upload = self.room.begin()
@@ -94,6 +97,6 @@ async def site(tmp_path: Path, sections: dict[str, Any]) -> AsyncIterator[Site]:
     app = HttpApp(no_link, Downloads(room), Uploads(room, tokens.check, settings), stall_seconds=1.0)
     gateway = Gateway(settings.edge, settings.limits, Recorder(), app, HEAD_SECONDS)
     await gateway.start()
-    yield Site(gateway.port, room, tokens, tmp_path, registry)
+    yield Site(gateway, room, tokens, tmp_path, registry)
     await gateway.close()
     await room.close()

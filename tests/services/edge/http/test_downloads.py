@@ -1,5 +1,7 @@
 import asyncio
 import shutil
+from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import unquote
 
 import pytest
@@ -182,9 +184,7 @@ async def test_the_end_of_an_answer_may_be_read_slowly(site: Site) -> None:
         await head_of(slow)
         assert await slow.exactly(400_000) == LARGE[:400_000]
         slow.stop_reading()
-        async with asyncio.timeout(SECONDS):
-            while answers():
-                await asyncio.sleep(0.01)
+        await until(lambda: not answers())
         await asyncio.sleep(3 * HEAD_SECONDS)
         slow.start_reading()
         assert await slow.exactly(200_000) == LARGE[400_000:600_000]
@@ -195,11 +195,11 @@ async def test_a_reader_that_stops_is_dropped(site: Site) -> None:
     async with await RawPeer.dial(site.port, receive_buffer=4096) as peer:
         peer.stop_reading()
         peer.send(request("GET", f"/media/{media.id}"))
-        async with asyncio.timeout(SECONDS):
-            while answers():
-                await asyncio.sleep(0.02)
+        await until(answers)
+        await until(lambda: not answers())
         peer.start_reading()
-        assert len(await peer.rest()) < len(LARGE)
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await peer.exactly(len(LARGE))
 
 
 async def test_a_reader_that_leaves_frees_everything(site: Site) -> None:
@@ -208,14 +208,39 @@ async def test_a_reader_that_leaves_frees_everything(site: Site) -> None:
         async with await RawPeer.dial(site.port, receive_buffer=4096) as peer:
             peer.stop_reading()
             peer.send(request("GET", f"/media/{media.id}"))
-            await asyncio.sleep(0.1)
-            assert answers()
+            await until(answers)
+            await asyncio.sleep(0.1)  # until it waits for the client
             read = site.registry.get_sample_value("dragoman_edge_media_read_bytes_total")
             leave(peer)
-            async with asyncio.timeout(SECONDS):
-                while answers():
-                    await asyncio.sleep(0.01)
+            await until(lambda: not answers())
             assert site.registry.get_sample_value("dragoman_edge_media_read_bytes_total") == read
+
+
+async def test_the_end_of_the_edge_does_not_wait_for_slow_readers(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    media = await site.keep(LARGE)
+    async with await RawPeer.dial(site.port, receive_buffer=4096) as peer:
+        peer.send(request("GET", f"/media/{media.id}"))
+        await head_of(peer)
+        reading = asyncio.create_task(trickle(peer))
+        async with asyncio.timeout(4):
+            await site.gateway.close()
+        assert answers() == []
+        reading.cancel()
+    assert caplog.records == []
+
+
+async def trickle(peer: RawPeer) -> None:
+    """So slowly that all of it takes long, and no piece of it too long."""
+    with suppress(OSError, asyncio.IncompleteReadError):
+        while True:
+            await peer.exactly(30_000)
+            await asyncio.sleep(0.1)
+
+
+async def until(true: Callable[[], object]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not true():
+            await asyncio.sleep(0.01)
 
 
 def answers() -> list[str]:
