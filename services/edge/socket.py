@@ -55,7 +55,7 @@ class Socket(Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake after what was sent. Messages that still come are dropped, pongs are reported.
-        (On TCP, code and reason are not told, and there are no more pongs.) The socket is aborted when the peer does not
+        (On TCP, code and reason are not told, and there are no pongs.) The socket is aborted when the peer does not
         answer within a few seconds, or reads nothing for one."""
 
     def abort(self) -> None:

@@ -1,5 +1,4 @@
-"""What a plain TCP connection is until it is known whose it is: a client dials itself, a trusted proxy must say first
-for whom it does. (Where it may or may not, its clients could say so in its name.)"""
+"""What a connection is until it is known whose it is: a client dials itself, a trusted proxy says first for whom."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,10 +14,19 @@ Introduced = Callable[[asyncio.Transport, str, bytes], None]
 
 
 class Introduction(asyncio.Protocol):
-    """`waiting` holds it while it lasts, for `seconds` at most."""
+    """`waiting` holds it while it lasts, for `seconds` at most. Where it is `demanded`, a trusted proxy must say it: if it
+    left it out, its clients could say it in its name."""
 
-    def __init__(self, trusted: Networks, introduced: Introduced, waiting: "set[Introduction]", seconds: float) -> None:
+    def __init__(
+        self,
+        trusted: Networks,
+        demanded: bool,
+        introduced: Introduced,
+        waiting: "set[Introduction]",
+        seconds: float,
+    ) -> None:
         self._trusted = trusted
+        self._demanded = demanded
         self._introduced = introduced
         self._waiting = waiting
         self._seconds = seconds
@@ -47,9 +55,11 @@ class Introduction(asyncio.Protocol):
         try:
             header = proxy_header.read(self._head)
         except proxy_header.Malformed:
-            _log.warning("a trusted proxy does not say for whom it connects", proxy=self._peer)
-            self.abort()
-            return
+            if self._demanded:
+                _log.warning("a trusted proxy does not say for whom it connects", proxy=self._peer)
+                self.abort()
+                return
+            header = proxy_header.NONE
         if header is not None:
             self._end()
             self._introduced(self._transport, header.source or self._peer, self._head[header.bytes :])

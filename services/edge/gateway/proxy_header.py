@@ -27,6 +27,9 @@ class Header(NamedTuple):
     bytes: int
 
 
+NONE = Header("", 0)
+
+
 def read(data: bytes) -> Header | None:
     """The header that the data begin with; None: more of it must come. Raises Malformed."""
     if _SIGNATURE.startswith(data[: len(_SIGNATURE)]):

@@ -54,6 +54,25 @@ async def test_a_trusted_proxy_is_believed(start: Start, recorder: Recorder) -> 
     assert [(hello.address, hello.secure) for hello in recorder.hellos] == [("198.51.100.4", True)]
 
 
+@pytest.mark.parametrize("pieces", [1, 7])
+async def test_a_trusted_proxy_of_tcp_is_believed(start: Start, recorder: Recorder, pieces: int) -> None:
+    """Its client writes the rest."""
+    gateway = await start(trusted_proxies=["127.0.0.0/8"])
+    said = b"PROXY TCP4 198.51.100.4 192.0.2.1 1 2\r\n" + request("/", "X-Forwarded-For: 6.6.6.6")
+    async with await RawPeer.dial(gateway.port) as peer:
+        for at in range(pieces):
+            peer.send(said[at * len(said) // pieces : (at + 1) * len(said) // pieces])
+            await asyncio.sleep(0.01)
+        assert (await peer.head()).startswith("HTTP/1.1 101 ")
+    assert [hello.address for hello in recorder.hellos] == ["198.51.100.4"]
+
+
+async def test_nobody_else_may_begin_like_a_proxy(gateway: Gateway, recorder: Recorder) -> None:
+    said = b"PROXY TCP4 198.51.100.4 192.0.2.1 1 2\r\n" + request()
+    assert (await ask(gateway.port, said)).startswith("HTTP/1.1 400 ")
+    assert recorder.hellos == []
+
+
 async def test_a_proxy_that_is_no_network_is_refused(start: Start) -> None:
     with pytest.raises(ValueError, match="does not appear to be"):
         await start(trusted_proxies=["my-proxy"])
