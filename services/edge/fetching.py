@@ -46,13 +46,16 @@ async def _unread(
     node: Node, actor: AccountId, count: int, seconds: float
 ) -> tuple[list[Message], Mapping[ChatId, Pair]]:
     """As many as there are, however many replies they fill: what one holds is read before the next is asked for. (What
-    could not be marked as read comes again, and ends it.)"""
+    could not be marked as read comes again, and ends it.) What is newer than the request is pushed, and left out."""
     messages: dict[tuple[ChatId, int], Message] = {}
     pairs: dict[ChatId, Pair] = {}
+    pushed_after = _passed(node, actor)
+    others = await node.residents.elsewhere(actor)
     while count > 0:
-        await node.read_flush.settle(actor, [])  # also what was pushed a moment ago is not unread
+        await node.read_flush.settle(actor, others)  # also what was got a moment ago, here or there, is not unread
         unread = await node.bus.ask(subjects.GET_UNREAD, GetUnread(actor, count), seconds=seconds, retry=True)
-        news = [message for message in unread.messages if (message.chat, message.index) not in messages]
+        older = [one for one in unread.messages if one.index <= pushed_after.get(one.chat, one.index)]
+        news = [message for message in older if (message.chat, message.index) not in messages]
         if not news:
             break
         messages |= {(message.chat, message.index): message for message in news}
@@ -60,6 +63,13 @@ async def _unread(
         _read(node, actor, news)
         count = min(count, unread.total) - len(news)
     return list(messages.values()), pairs
+
+
+def _passed(node: Node, account: AccountId) -> Mapping[ChatId, int]:
+    """The last index of each chat that has come by the account's connections here."""
+    resident = node.residents.get(account)
+    streams = {chat: node.chats.stream(chat) for chat in (resident.chats if resident else ())}
+    return {chat: stream.head for chat, stream in streams.items() if stream is not None and stream.head is not None}
 
 
 def _read(node: Node, account: AccountId, messages: list[Message]) -> None:

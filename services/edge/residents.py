@@ -146,6 +146,11 @@ class Residents:
             self._leaving.add(account)
         return others.get(account, [])
 
+    async def elsewhere(self, account: AccountId) -> list[NodeId]:
+        """The other nodes the account is on; none without Redis."""
+        nodes = (await self._presence.look_up([account])).nodes or {}
+        return [node for node in nodes if node != self._node]
+
     def forget(self) -> None:
         """Presence was lost: everybody is to be registered again."""
         self._missing.update(self.by_account)

@@ -104,6 +104,23 @@ async def test_unread_messages_are_taken_to_the_last_one(
     assert indexes(again) == list(range(expected + 1, 9))
 
 
+async def test_what_was_just_read_at_another_node_is_not_unread(town: Town, reader: Reader) -> None:
+    here, there = town.edges[0], await town.edge()
+    await town.device(ME, there)
+    town.world.say(CHAT, OTHER, "nine", "ten")
+    await fetch(there.node, GetHistory(CHAT, -1, 1), ME, SECONDS)
+    assert indexes(await fetch(here.node, TakeUnread(None), ME, SECONDS)) == [9]
+
+
+async def test_what_is_still_to_be_pushed_is_not_taken(town: Town, reader: Reader) -> None:
+    device = await town.device(ME)
+    await device.synced()
+    town.world.say(CHAT, OTHER, "nine")
+    assert indexes(await fetch(town.edges[0].node, TakeUnread(None), ME, SECONDS)) == []
+    await (await town.device(OTHER)).post(CHAT, "ten")
+    await device.until_texts(CHAT, *(f"text {number}" for number in range(1, 9)), "nine", "ten")
+
+
 async def test_what_cannot_be_marked_as_read_is_given_once(
     town: Town, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
