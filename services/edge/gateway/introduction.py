@@ -14,8 +14,8 @@ Introduced = Callable[[asyncio.Transport, str, bytes], None]
 
 
 class Introduction(asyncio.Protocol):
-    """`waiting` holds it while it lasts, for `seconds` at most. Where it is `demanded`, a trusted proxy must say it: if it
-    left it out, its clients could say it in its name."""
+    """`waiting` holds it while it lasts, for `seconds` at most. Where it is `demanded`, a trusted proxy must say it: if
+    it left it out, its clients could say it in its name."""
 
     def __init__(
         self,
