@@ -10,7 +10,7 @@ from uvicorn.server import ServerState
 
 from services.edge.gateway import handshake, kernel
 from services.edge.gateway.doorstep import Doorstep
-from services.edge.gateway.introduction import Introduction
+from services.edge.gateway.introduction import Introduced, Introduction
 from services.edge.gateway.link import Link
 from services.edge.gateway.parsing import parsers
 from services.edge.gateway.splitting import Splitter
@@ -60,11 +60,11 @@ class Gateway:
         self._config.load()
         listener = kernel.listen(self._settings.host, self._settings.port)
         self._port = listener.getsockname()[1]
-        self._servers.append(await loop.create_server(self._doorstep, sock=listener, backlog=kernel.BACKLOG))
+        self._servers.append(await loop.create_server(self._http_comes, sock=listener, backlog=kernel.BACKLOG))
         if self._settings.tcp_port:
             listener = kernel.listen(self._settings.host, self._settings.tcp_port)
             kernel.keep_alive(listener)
-            self._servers.append(await loop.create_server(self._introduction, sock=listener, backlog=kernel.BACKLOG))
+            self._servers.append(await loop.create_server(self._tcp_comes, sock=listener, backlog=kernel.BACKLOG))
 
     def stop_accepting(self) -> None:
         """New connections are refused, and open ones can no longer become WebSockets; open sockets go on."""
@@ -96,6 +96,18 @@ class Gateway:
         tasks = set(self._requests.tasks)
         return not tasks or not (await asyncio.wait(tasks, timeout=seconds))[1]
 
+    def _http_comes(self) -> asyncio.Protocol:
+        """A proxy of HTTP has other ways to say for whom it comes, and need not begin so."""
+        return self._introduction(False, self._http_from) if self._trusted else self._doorstep()
+
+    def _http_from(self, transport: asyncio.Transport, address: str, said: bytes) -> None:
+        doorstep = self._doorstep()
+        transport.set_protocol(doorstep)
+        doorstep.connection_made(transport)
+        doorstep.client = (address, 0)
+        if said:
+            doorstep.data_received(said)
+
     def _doorstep(self) -> Doorstep:
         most = self._settings.max_connections
         return Doorstep(self._config, self._requests, self._upgrade, self._head_seconds, most)
@@ -114,10 +126,13 @@ class Gateway:
         socket.open(self._endpoint, hello)
         self._sockets.add(socket)
 
-    def _introduction(self) -> Introduction:
-        return Introduction(self._trusted, self._introduced, self._introductions, self._head_seconds)
+    def _introduction(self, demanded: bool, introduced: Introduced) -> Introduction:
+        return Introduction(self._trusted, demanded, introduced, self._introductions, self._head_seconds)
 
-    def _introduced(self, transport: asyncio.Transport, address: str, said: bytes) -> None:
+    def _tcp_comes(self) -> Introduction:
+        return self._introduction(True, self._tcp_from)
+
+    def _tcp_from(self, transport: asyncio.Transport, address: str, said: bytes) -> None:
         if self._no_room():
             transport.abort()
             return
