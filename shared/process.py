@@ -8,6 +8,7 @@ from typing import Any
 import uvloop
 
 from shared.settings import Settings
+from shared.tasks import end
 from shared.telemetry import configure_logging, log
 from shared.unprepared import Unprepared
 
@@ -42,13 +43,11 @@ async def _supervise(settings: Settings, serve: Serve) -> None:
 
 async def unless(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
     """Do the work, or as much of it as is done when it is time to stop. Raises what the work raises."""
-    ended = asyncio.ensure_future(stopping.wait())
-    working = asyncio.ensure_future(work)
+    stopped = asyncio.create_task(stopping.wait(), name="stop")
+    working = asyncio.create_task(work, name="work")
     try:
-        await asyncio.wait((working, ended), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((working, stopped), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        ended.cancel()
-        working.cancel()
-        await asyncio.wait((working, ended))
+        await end((working, stopped))
     if not working.cancelled():
         working.result()

@@ -1,7 +1,7 @@
 """Owned background work: every task is named, kept, and cancelled or awaited by the set that started it."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from shared.telemetry import log
@@ -37,9 +37,15 @@ class Tasks:
         await self.close()
 
     async def close(self) -> None:
-        """A cancellation may be forgotten (by `asyncio.wait_for` before Python 3.12, which libraries use): who goes on
-        is cancelled again."""
         while self._tasks:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.wait(set(self._tasks), timeout=_AGAIN_SECONDS)
+            await end(self._tasks)
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel and await these. A cancellation may be forgotten (by `asyncio.wait_for` before Python 3.12, which
+    libraries use): who goes on is cancelled again."""
+    going_on = set(tasks)
+    while going_on:
+        for task in going_on:
+            task.cancel()
+        _, going_on = await asyncio.wait(going_on, timeout=_AGAIN_SECONDS)

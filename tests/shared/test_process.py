@@ -1,11 +1,15 @@
 """A service as a process."""
 
+import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 
 import pytest
+
+from shared.process import unless
 
 _SERVICE = """
 import sys
@@ -46,3 +50,43 @@ def test_a_failure_is_told(how: str, said: str, traceback: bool) -> None:
     assert process.returncode == 1
     assert said in output
     assert ("Traceback" in output) is traceback
+
+
+async def _forget_a_cancellation() -> None:
+    """As a library may, when what it waited for came in the same moment."""
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(60)
+    await asyncio.sleep(60)
+
+
+async def test_work_ends_when_it_is_time_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.tasks._AGAIN_SECONDS", 0.01)
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.05, stopping.set)
+    async with asyncio.timeout(5):
+        await unless(stopping, _forget_a_cancellation())
+
+
+async def test_what_the_work_raises_comes_through() -> None:
+    async def fail() -> None:
+        raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        await unless(asyncio.Event(), fail())
+
+
+async def test_whoever_waits_for_the_work_may_be_cancelled() -> None:
+    ended = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    waiting = asyncio.create_task(unless(asyncio.Event(), work()))
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert ended.is_set()
