@@ -12,11 +12,14 @@ from services.edge.dialects.base import Dialect
 from services.edge.dialects.registry import DIALECTS, Entry
 from services.edge.dialects.rendering import render
 from services.edge.requests import (
+    Binary,
     ChatAppeared,
     Command,
+    Content,
     Event,
     GetServerStatus,
     MaintenanceChanged,
+    Outgoing,
     OwnMessage,
     PostMessage,
     Shown,
@@ -72,6 +75,33 @@ HAPPENINGS: Mapping[str, Happening] = {
     "maintenance begins or ends": Happening(MaintenanceChanged(True), (GetServerStatus,)),
     "the mailed link was opened": Happening(VerificationEnded("passed")),
 }
+_PHRASES: Mapping[str, str] = {
+    "AddMember": "add somebody to a group",
+    "AnswerFriendship": "answer who wants to be friends",
+    "AnswerMembership": "answer who wants to join",
+    "CreateChat": "make a group",
+    "CreateChatOf": "make a chat of people's uuids",
+    "DeleteAccount": "delete one's account",
+    "EndFriendship": "end a friendship",
+    "GetAccount": "look at a person",
+    "GetChat": "look at a chat",
+    "GetHistory": "walk the history",
+    "GetServerStatus": "ask whether there is maintenance",
+    "ListChatViews": "list one's chats",
+    "ListRequests": "list what waits for one's answer",
+    "Login": "log in",
+    "PostMessage": "say something",
+    "PostUpload": "say a picture or file",
+    "Recover": "recover a password",
+    "RenameChat": "rename a group",
+    "RequestFriendship": "ask for a friendship",
+    "RequestMembership": "ask to join a group",
+    "RequestVerification": "have the link mailed",
+    "SetProfile": "change one's profile",
+    "TakeUnread": "fetch what is unread",
+    "UpdateAccount": "change one's profile and security question",
+}
+"""Where a command's name says too little to who does not know the code."""
 
 
 class Column(NamedTuple):
@@ -86,7 +116,7 @@ class Column(NamedTuple):
         log_in(dialect, ME)
         return dialect
 
-    def heads(self, frames: Iterable[object]) -> str:
+    def heads(self, frames: Iterable[Outgoing]) -> str:
         return ", ".join(dict.fromkeys(head(frame, self.separator) for frame in frames)) or NOTHING
 
     def asking(self, commands: Iterable[type[Command]]) -> str:
@@ -107,9 +137,11 @@ def column(entry: Entry) -> Column:
     return Column(entry, asks, file.separator)
 
 
-def head(frame: object, separator: str) -> str:
+def head(frame: Outgoing, separator: str) -> str:
     """How clients tell a frame from others: its first field, or the first member of its object."""
-    if not isinstance(frame, bytes):
+    if isinstance(frame, Content):
+        return f"{head(frame.announcement, separator)} with binary frames"
+    if isinstance(frame, Binary):
         return "binary frames"
     text = frame.decode().strip()
     if separator:
@@ -167,9 +199,14 @@ def acknowledged(of: Column) -> str:
     return "the message itself" if reply == echo else of.heads(reply)
 
 
-def spaced(name: str) -> str:
-    """GetAccount: get account."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+def phrase(command: str) -> str:
+    """What it is to ask for this: SetSecurity is to set security."""
+    return _PHRASES.get(command) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", command).lower()
+
+
+def asked_somewhere() -> list[str]:
+    asked = {command for entry in DIALECTS for command in column(entry).asks}
+    return [command for command in vectors.COMMANDS if command in asked]
 
 
 # Tables
@@ -202,7 +239,7 @@ def of_happenings() -> str:
 
 def of_commands() -> str:
     asks = [column(entry).asks for entry in DIALECTS]
-    rows = [(spaced(name), *(", ".join(heads.get(name, [NOTHING])) for heads in asks)) for name in vectors.COMMANDS]
+    rows = [(phrase(name), *(", ".join(heads.get(name, [NOTHING])) for heads in asks)) for name in asked_somewhere()]
     return table("what is asked", rows)
 
 
@@ -218,8 +255,8 @@ def lacking(entry: Entry) -> str:
         if told(of, happening) == NOTHING:
             instead = of.asking(happening.learnt)
             rows.append((name, "not told" if instead == NOTHING else f"not told; {instead}"))
-    never = ", ".join(spaced(name) for name in vectors.COMMANDS if name not in of.asks)
-    return table("what", rows, ["how it is seen here"]) + f"\nNobody can ask for this here: {never}.\n"
+    never = ", ".join(phrase(name) for name in asked_somewhere() if name not in of.asks)
+    return table("what", rows, ["how it is seen here"]) + f"\nWhat can only be done in other dialects: {never}.\n"
 
 
 TABLES: Mapping[str, Callable[[], str]] = {

@@ -20,11 +20,12 @@ from docs.interop import (
     table,
 )
 from services.edge.dialects.registry import DIALECTS
-from services.edge.requests import Binary, Event
-from shared.contract.model import Segment
+from services.edge.requests import Binary, Content, Event, Outgoing
+from shared.contract.model import Media, Segment
 from tests.services.edge.dialects.spoken import SPOKEN
 
 COLUMNS = {entry.name: column(entry) for entry in SPOKEN}
+MEDIA = Media("00", "cat.png", 512, "ab", "image/png")
 V0, V1, V2, SERVICE, PIPE, TELEGRAPH = COLUMNS.values()
 
 
@@ -42,9 +43,10 @@ def test_the_tables_leave_nothing_out() -> None:
     [
         (b'{"code": 4, "x": 1}', "", "`code` 4"), (b'{"time": 5, "code": 4}', "", "`code` 4"),
         (b"message|1|5|x", "|", "`message`"), (b"heard 5 34 x\n", " ", "`heard`"), (Binary(b"x"), "", "binary frames"),
+        (Content(b'{"code": 2}', MEDIA, 1, b""), "", "`code` 2 with binary frames"),
     ],
 )  # fmt: skip
-def test_a_frame_is_known_by_its_head(frame: object, separator: str, name: str) -> None:
+def test_a_frame_is_known_by_its_head(frame: Outgoing, separator: str, name: str) -> None:
     assert head(frame, separator) == name
 
 
@@ -84,8 +86,9 @@ def test_what_a_dialect_lacks_is_shown_as_it_is_seen() -> None:
     assert "| an emoji | as text: `[emoji:3]` |\n" in page
     assert "| one is in a new chat | not told |\n" in page
     assert "somebody has joined" not in page
-    assert "list requests" in page.splitlines()[-1]
+    assert "list what waits for one's answer, " in page.splitlines()[-1]
     assert "rename chat" not in page.splitlines()[-1]
+    assert "set security" not in page, "nobody can, in any dialect"
 
 
 def test_a_bar_in_a_cell_is_none_of_the_table() -> None:
