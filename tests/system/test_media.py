@@ -1,0 +1,59 @@
+"""Pictures and files by HTTP, on the whole system: real tokens, every edge serves what any edge took."""
+
+import json
+import time
+from contextlib import closing
+from hashlib import sha256
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
+
+import pytest
+
+from services.edge.avatars import avatar_png
+from tests.drills.cluster import Cluster
+from tests.system.conftest import Dial
+from tests.system.people import SECONDS, Account, Client
+
+pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
+
+PNG = avatar_png("account", 9)
+
+
+def http(edge: str, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
+    with closing(HTTPConnection(urlsplit(edge).netloc, timeout=SECONDS)) as connection:
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+def token_of(client: Client) -> str:
+    account = Account()
+    answer = client.ask(client.registration(account), 5)
+    account.ocid = int(answer["ocid"])
+    client.account = account
+    return str(answer["token"])
+
+
+def post(edge: str, token: str) -> tuple[int, bytes]:
+    return http(edge, "POST", "/media?name=face.png", PNG, Authorization=f"Bearer {token}")
+
+
+def test_what_one_edge_took_any_edge_serves(system: Cluster, dial: Dial) -> None:
+    here, there = system.edges
+    status, body = post(here, token_of(dial(there)))
+    kept = json.loads(body)
+    assert (status, kept["hash"]) == (201, sha256(PNG).hexdigest())
+    for edge in system.edges:
+        assert http(edge, "GET", f"/media/{kept['id']}") == (200, PNG)
+    assert (system.data / "media" / "blobs" / kept["hash"]).read_bytes() == PNG
+    assert post(here, "no.such.token")[0] == 401
+
+
+def test_who_has_left_sends_nothing_more(system: Cluster, dial: Dial) -> None:
+    client = dial(system.edges[0])
+    token = token_of(client)
+    assert post(system.edges[1], token)[0] == 201
+    assert client.ask({"code": 16}, 17)["status"] == 0
+    deadline = time.monotonic() + SECONDS
+    while post(system.edges[1], token)[0] != 401:
+        assert time.monotonic() < deadline
