@@ -51,8 +51,8 @@ class Client:
 
     __slots__ = (
         "_busy", "_deferred", "_ended", "_goodbye", "_out", "_performs", "_posting", "_resident",
-        "address", "arrival", "catching_up", "connection", "deleting", "heard", "node", "paused", "socket",
-        "uploads",
+        "address", "answers_first", "arrival", "catching_up", "connection", "heard", "is_void", "node", "paused",
+        "socket", "uploads",
     )  # fmt: skip
 
     def __init__(
@@ -69,7 +69,10 @@ class Client:
         self._out = Outlet(node, socket, connection, self.arrival, self.hang_up, self._emptied)
         self.paused = False
         """More has arrived than is read on."""
-        self.deleting = False
+        self.answers_first = False
+        """What is under way may void the login, and has to be answered before that ends it."""
+        self.is_void = False
+        """The login was voided meanwhile."""
         self._resident: Resident | None = None
         self.catching_up = CatchingUp(node, self)
         self.uploads = Uploads(node.media)
@@ -367,7 +370,10 @@ class Client:
 
     def revoked(self, revocation: Revocation) -> None:
         self.connection.token = ""  # to be checked again
-        if not self.deleting and self.connection.is_ended_by(revocation):
+        if not self.connection.is_ended_by(revocation):
+            return
+        self.is_void = self.answers_first
+        if not self.answers_first:
             self.hang_up(1008, "logged out")
 
     def retire(self, code: int, reason: str) -> None:

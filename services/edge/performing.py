@@ -1,5 +1,7 @@
 """What a connection asks for, sent to the service that answers it."""
 
+from collections.abc import Awaitable
+
 from msgspec import UNSET
 
 from services.edge.client import Client
@@ -62,7 +64,7 @@ class Performer:
                 return await self._delete(client, command)
             case Recover():
                 command.origin = self._entrance.origin(client)
-                return await bus.ask(subjects.RECOVER, command, seconds=seconds)
+                return await self._answer_first(client, bus.ask(subjects.RECOVER, command, seconds=seconds))
             case CreateChatOf():
                 return await self._create_chat_of(command, actor)
             case UpdateAccount(profile, security):
@@ -128,17 +130,23 @@ class Performer:
         if client.dialect.is_told_requests_at_login:
             self._node.tasks.start(tell_what_waits(self._node, client), "requests")
 
-    # Deletion
+    # What voids logins
 
     async def _delete(self, client: Client, command: DeleteAccount) -> Answer:
         command.actor = client.connection.account
-        client.deleting = True
-        try:
-            answer = await self._node.bus.ask(
-                subjects.DELETE_ACCOUNT, command, seconds=self._node.settings.edge.request_seconds, retry=True
-            )
-        finally:
-            client.deleting = False
-            self._node.revisions_heard(client.connection.revision)  # what was not obeyed meanwhile
+        seconds = self._node.settings.edge.request_seconds
+        deletion = self._node.bus.ask(subjects.DELETE_ACCOUNT, command, seconds=seconds, retry=True)
+        answer = await self._answer_first(client, deletion)
         client.log_out()
         return answer
+
+    async def _answer_first(self, client: Client, work: Awaitable[Done]) -> Done:
+        """The connection's own login, if it is voided by this, ends after the answer."""
+        client.answers_first = True
+        try:
+            return await work
+        finally:
+            client.answers_first = False
+            if client.is_void:
+                client.is_void = False
+                self._node.revisions_heard(client.connection.revision)  # it is told again, and obeyed

@@ -33,7 +33,7 @@ from services.edge.requests import (
     UploadPart,
     VerificationEnded,
 )
-from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Login, Register
+from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Login, Recover, Register
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import File, Image, Media, Message, Scheme, Secret, Segment, Text
@@ -75,6 +75,9 @@ COMMANDS: dict[str, Callable[[Fields], Command]] = {
     "create": lambda fields: CreateChat([AccountId(number) for number in fields["members"]]),
     "chat": lambda fields: GetChat(ChatId(fields["chat"])),
     "delete": lambda fields: DeleteAccount(),
+    "recover": lambda fields: Recover(
+        username=str(fields["account"]), question_id=1, answer="x", secret=Secret(Scheme.PLAIN, "right")
+    ),
     "start": lambda fields: StartUpload(fields["number"], *_place(fields)),
     "part": lambda fields: UploadPart(fields["number"], fields["data"].encode()),
     "last": lambda fields: _last(fields, *_place(fields)),

@@ -14,6 +14,7 @@ from shared.contract.auth import (
     Authenticated,
     DeleteAccount,
     Login,
+    Recover,
     Register,
     Revocation,
     SendVerification,
@@ -113,6 +114,7 @@ class Auth(Neighbour):
         self.bus.serve(subjects.WATCH, self._watch, queue="auth")
         self.bus.serve(subjects.SEND_VERIFICATION, self._mail, queue="auth")
         self.bus.serve(subjects.DELETE_ACCOUNT, self._delete, queue="auth")
+        self.bus.serve(subjects.RECOVER, self._recover, queue="auth")
 
     async def _login(self, request: Login) -> Authenticated | VerificationNeeded:
         if request.secret.value != "right":
@@ -152,6 +154,11 @@ class Auth(Neighbour):
 
     async def _delete(self, request: DeleteAccount) -> Done:
         await self.revoke(request.actor)
+        await self.note(request)
+        return Done()
+
+    async def _recover(self, request: Recover) -> Done:
+        await self.revoke(int(request.username))
         await self.note(request)
         return Done()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from shared.contract.auth import DeleteAccount, Login, Watch
+from shared.contract.auth import DeleteAccount, Login, Recover, Watch
 from shared.contract.session import EnsureProfile
 from tests.services.edge.conftest import Town
 from tests.services.edge.devices import Device
@@ -91,6 +91,20 @@ async def test_a_deletion_without_an_answer_does_not_leave_a_revoked_connection(
     assert await phone.ask(do="delete") == "unavailable"
     await edge.watcher.ask()
     await until_closed(phone)
+
+
+async def test_who_gets_a_new_password_is_answered_before_the_login_ends(town: Town) -> None:
+    await town.edge()
+    phone, desk, other = await town.device(1), await town.device(1), await town.device(2)
+    gate = town.auth.close(Recover)
+    asked = phone.say(do="recover", account=1)
+    await until_closed(desk)
+    assert phone.answered == [1]
+    gate.set()
+    assert await phone.answer(asked) == "Done"
+    await until_closed(phone)
+    assert await other.ask(do="recover", account=1) == "Done"
+    assert await other.ask(do="account", account=2) == "name-2"
 
 
 async def test_maintenance_is_told_to_everybody_once(town: Town) -> None:
