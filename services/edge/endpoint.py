@@ -52,8 +52,8 @@ class Endpoint:
 
     def connected(self, hello: Hello, socket: Socket) -> Client:
         settings, now = self._node.settings, self._node.now()
-        base_url = settings.edge.public_url or f"{'https' if hello.secure else 'http'}://{hello.host}"
-        surroundings = Surroundings(settings.limits, base_url.rstrip("/"), hello.query, hello.binary)
+        base_url = hello.base_url(settings.edge.public_url)
+        surroundings = Surroundings(settings.limits, base_url, hello.query, hello.binary)
         entry = self._asked_for(hello)
         dialect = entry(surroundings) if entry else None
         connection = Connection(next(self._numbers), dialect, self._dialects, surroundings, now)

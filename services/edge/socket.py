@@ -25,6 +25,10 @@ class Hello:
     binary: bool = True
     """Whether it carries binary messages; plain TCP does not."""
 
+    def base_url(self, public_url: str) -> str:
+        """What addresses shown to this client begin with: the public one, or else the one it came by itself."""
+        return (public_url or f"{'https' if self.secure else 'http'}://{self.host}").rstrip("/")
+
 
 @dataclass(frozen=True, slots=True)
 class Welcome:

@@ -71,8 +71,8 @@ class Uploads:
         except Refused as refusal:
             return await exchange.answer(_refused(refusal.failure))
         path = f"/media/{media.id}"
-        base_url = self._settings.edge.public_url or f"{'https' if hello.secure else 'http'}://{hello.host}"
-        kept = Kept(base_url.rstrip("/") + path, media.name, media.size, media.sha256, media.mime, media.id)
+        url = hello.base_url(self._settings.edge.public_url) + path
+        kept = Kept(url, media.name, media.size, media.sha256, media.mime, media.id)
         await exchange.answer(_json(201, kept, {"Location": path}))
 
     async def _take(self, exchange: Exchange, hello: Hello) -> Media:
