@@ -13,7 +13,6 @@ from services.edge.endpoint import Endpoint
 from shared.presence import Presence
 from shared.settings import Nats, Settings
 from tests.services.edge.conftest import Town
-from tests.services.edge.lines import frame
 
 
 def settings(town: Town, port: int) -> Settings:
@@ -37,9 +36,9 @@ async def until_open(address: str) -> ClientConnection:
 async def test_it_serves_until_it_is_told_to_stop(town: Town) -> None:
     port, stopping = free_port(), asyncio.Event()
     serving = asyncio.create_task(serve(settings(town, port), stopping))
-    client = await until_open(f"ws://127.0.0.1:{port}/ws/lines")
-    await client.send(frame(ref=1, do="login", account=1).decode())
-    assert await client.recv() == '{"re":1,"ok":1}'
+    client = await until_open(f"ws://127.0.0.1:{port}/ws/ourchat-v2")
+    await client.send('{"code":6,"login_type":1,"account":"1","password":"right"}')
+    assert '"code":7,"status":0' in str(await client.recv())
     (node,) = await town.where(1)
     stopping.set()
     with pytest.raises(ConnectionClosed):
