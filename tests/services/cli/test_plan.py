@@ -72,6 +72,12 @@ def test_links_work_from_every_edge_on_loopback(host: str, url: str | None) -> N
     assert defaults(Path("/d"), host, 8080).get("edge.public_url") == url
 
 
+def test_all_edges_keep_files_in_one_place() -> None:
+    settings = Settings(media={"directory": defaults(Path("/d"), "127.0.0.1", 8080)["media.directory"]})
+    environment = plan(settings).environment(EDGE, {})
+    assert environment["DRAGOMAN_MEDIA__DIRECTORY"] == "/d/media"
+
+
 @pytest.mark.parametrize(
     ("host", "address"),
     [("0.0.0.0", "ws://127.0.0.1:8081"), ("::1", "ws://[::1]:8081"), ("chat.test", "ws://chat.test:8081")],
