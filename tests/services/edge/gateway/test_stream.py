@@ -199,7 +199,8 @@ async def test_we_close(peer: RawPeer, recorder: Recorder) -> None:
     assert client.unacknowledged_at == {"peer_closing": len(b"too late\n"), "closed": None}
 
 
-async def test_closing_ends_a_pause(peer: RawPeer, recorder: Recorder) -> None:
+async def test_closing_ends_a_pause(peer: RawPeer, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.edge.gateway.link._CLOSING_SECONDS", 60)
     client = await recorder.client()
     client.socket.pause_reading()
     peer.send(b"unheard|\n")
@@ -351,15 +352,21 @@ async def test_a_trusted_proxy_says_for_whom_it_comes(start: Start, recorder: Re
 
 async def test_a_trusted_proxy_that_says_nothing_of_it_is_dropped(start: Start, recorder: Recorder) -> None:
     port = free_port()
-    gateway = await start(head_seconds=0.1, tcp_port=port, trusted_proxies=["127.0.0.0/8"])
+    await start(head_seconds=0.1, tcp_port=port, trusted_proxies=["127.0.0.0/8"])
     async with await RawPeer.dial(port) as speaking, await RawPeer.dial(port) as silent:
         speaking.send(b'{"code":12}')
         for peer in (speaking, silent):
             await dropped(peer)
-    async with await RawPeer.dial(port) as third:
-        await gateway.close()
-        await dropped(third)
     assert recorder.clients == []
+
+
+async def test_a_trusted_proxy_that_is_still_silent_at_the_end_is_dropped(start: Start) -> None:
+    port = free_port()
+    gateway = await start(head_seconds=60.0, tcp_port=port, trusted_proxies=["127.0.0.0/8"])
+    async with await RawPeer.dial(port) as peer:
+        await until(lambda: bool(gateway._introductions))
+        await gateway.close()
+        await dropped(peer)
 
 
 async def test_nobody_else_may_name_an_address(peer: RawPeer, recorder: Recorder) -> None:
