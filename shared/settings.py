@@ -132,7 +132,9 @@ class Edge(_Section):
     port: int = Field(8080, ge=0, le=65535, description="port clients connect to")
     tcp_port: int = Field(0, ge=0, le=65535, description="port for clients that speak plain TCP; 0: none")
     tcp_pacing_ms: float = Field(0.0, ge=0, le=1000, description="between two messages to a TCP client")
-    public_url: str = Field("", description="http(s)://host[:port] of links; empty: the connection's Host")
+    public_url: str = Field(
+        "", description="http(s)://host[:port] of links, needed with SMTP; empty: the Host of each client"
+    )
     websocket: str = Field("picows", pattern="^(picows|websockets)$", description="picows or websockets")
     trusted_proxies: list[str] = Field([], description="networks whose X-Forwarded-For and PROXY headers are believed")
     ping_interval_seconds: float = Field(25.0, gt=0, description="between pings of a connection")

@@ -48,7 +48,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     notices = Notices(bus)
     limits = Limits(settings.limits, counters, count_failures=settings.verification.after_failed_logins > 0)
     time_limit = settings.verification.time_limit_seconds
-    verification = Verification(time_limit, database, relay, notices, limits, metrics)
+    public_url = settings.edge.public_url.rstrip("/")
+    verification = Verification(time_limit, public_url, database, relay, notices, limits, metrics)
     accounts = Accounts(
         settings=settings,
         database=database,

@@ -22,11 +22,13 @@ _BASE_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]{1,300}")
 
 
 class Verification:
-    """A passed verification counts until it expires, also for the next attempt on another connection; once."""
+    """A passed verification counts until it expires, also for the next attempt on another connection; once. Links lead
+    to `public_url`; when it is empty, to where the client has dialled."""
 
     def __init__(
         self,
         time_limit_seconds: float,
+        public_url: str,
         database: Database,
         relay: Relay,
         notices: Notices,
@@ -34,6 +36,7 @@ class Verification:
         metrics: Metrics,
     ) -> None:
         self._time_limit_ms = int(time_limit_seconds * 1000)
+        self._public_url = public_url
         self._database = database
         self._relay = relay
         self._notices = notices
@@ -65,7 +68,8 @@ class Verification:
             raise Refused(ErrorCode.INVALID, "base_url is not acceptable", "base_url")
         await self._limits.mail(request.origin.address)
         code = token_hex(16)
-        letter = partial(letters.verification, link=f"{request.base_url}/verify/{request.ticket}.{code}")
+        base_url = self._public_url or request.base_url
+        letter = partial(letters.verification, link=f"{base_url}/verify/{request.ticket}.{code}")
         step = partial(
             tickets.mail,
             ticket=request.ticket,

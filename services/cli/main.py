@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from services.cli.bench.command import bench
-from services.cli.options import Refusal, read_settings, settings_options
+from services.cli.options import Refusal, read_settings, require_place_of_links, settings_options
 
 _VERSION = distribution_version("dragoman")
 _SETTING_OF = {
@@ -50,6 +50,7 @@ def _add_service(name: str) -> None:
         from shared.process import run
 
         settings, _ = read_settings(file, assignments)
+        require_place_of_links(settings)
         sys.exit(run(name, settings, importlib.import_module(f"services.{name}.app").serve))
 
 

@@ -44,6 +44,13 @@ def read_settings(
         raise Refusal(f"the settings cannot be read: {error}") from error
 
 
+def require_place_of_links(settings: Settings) -> None:
+    """A mail reaches people who never saw the connection whose Host header would say where its link leads: without
+    this, anybody could send them elsewhere. Raises Refusal."""
+    if settings.mail.smtp_host and not settings.edge.public_url:
+        raise Refusal("edge.public_url must be set with mail.smtp_host: it is where the links in mails lead")
+
+
 def variable(name: str) -> str:
     """The environment variable of a setting."""
     return "DRAGOMAN_" + name.upper().replace(".", "__")

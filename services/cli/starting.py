@@ -11,7 +11,7 @@ from services.cli import up
 from services.cli.data import locked, prepare
 from services.cli.embedded.credentials import load_or_make
 from services.cli.family import Family
-from services.cli.options import Refusal, read_settings
+from services.cli.options import Refusal, read_settings, require_place_of_links
 from services.cli.output import Output
 from services.cli.plan import SERVICES, Part, Plan, authority, defaults
 from services.cli.ports import free_port, try_to_bind
@@ -22,6 +22,7 @@ from shared.telemetry import configure_logging
 def start(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str], edges: int, version: str) -> int:
     """Run until a signal; the exit status. Raises Refusal."""
     settings, sources = _resolve(file, assignments, flags)
+    require_place_of_links(settings)
     if "{service}" not in settings.database_url("{service}"):
         raise Refusal("database.url must hold {service}: each service has a SQLite file of its own")
     prepare(settings.data, "nats", "valkey")

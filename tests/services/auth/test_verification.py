@@ -242,6 +242,19 @@ async def test_a_link_for_a_login_registers_nobody(make_world: MakeWorld, sqlite
 # Mail
 
 
+async def test_links_lead_where_the_settings_say_whatever_a_client_has_dialled(
+    make_world: MakeWorld, sqlite_url: str
+) -> None:
+    world = make_world(sqlite_url, verification=VERIFY, edge=given.Edge(public_url=f"{BASE}/"))
+    world.auth()
+    edge = await world.edge()
+    needed = await withheld(edge)
+    await edge.ask(SEND_VERIFICATION, SendVerification(needed.ticket, ORIGIN, "http://elsewhere.example"))
+    link = link_in(await world.mail(1))
+    assert link.startswith(f"{BASE}/verify/")
+    assert await visit(edge, link) == "passed"
+
+
 async def test_mail_waits_for_a_server_that_is_down(
     make_world: MakeWorld,
     sqlite_url: str,

@@ -81,6 +81,13 @@ def test_up_refuses_one_sqlite_file_for_all_services() -> None:
     assert (result.exit_code, "must hold {service}" in result.output) == (2, True)
 
 
+@pytest.mark.parametrize("arguments", [["auth"], ["up", "--host", "0.0.0.0"], ["up", "--port", "0"]])
+def test_mail_is_not_sent_by_smtp_without_a_place_for_its_links(tmp_path: Path, arguments: list[str]) -> None:
+    result = dragoman(*arguments, "--set", f"data={tmp_path}", "--set", "mail.smtp_host=mail.example")
+    assert (result.exit_code, len(result.output.splitlines())) == (2, 1)
+    assert "edge.public_url must be set with mail.smtp_host" in result.output
+
+
 @pytest.mark.parametrize("option", ["--port", "--tcp-port"])
 def test_up_refuses_ports_beyond_the_last(tmp_path: Path, option: str) -> None:
     result = dragoman("up", option, "65535", "--edges", "2", "--data", str(tmp_path))
