@@ -63,8 +63,7 @@ class Crowd:
 
     def _without_tokens(self, gone: Speaker) -> Speaker:
         """A new password voids the tokens of before."""
-        with Speaker(self._edge, "pipe") as forgetful:
-            forgetful.ask(f"forget_passwd|{gone.tag}|1|answer|{gone.md5}", "up_pass_succ|")
+        gone.ask(f"forget_passwd|{gone.tag}|1|answer|{gone.md5}", "up_pass_succ|")
         deadline = time.monotonic() + SECONDS
         while True:
             with Speaker(self._edge, "pipe") as fresh:

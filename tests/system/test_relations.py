@@ -1,6 +1,7 @@
 """Friendships and memberships as they are told in v1, whichever dialect causes them, live and after an absence."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -221,3 +222,40 @@ def test_requests_are_told_at_every_login_until_they_are_handled(vic: Speaker, e
             back.login_v1(vic.number, vic.tag)
             told(back, 9, add_ocid=vic.number, ocid=pat.number, text="hi")
             told(back, 9, group_id=group, ocid=pat.number, text="hi")
+
+
+# Names beside messages
+
+
+def v2_says(wil: Speaker, session: int, text: str) -> None:
+    frame = {"code": 0, "sender": {"session_id": str(session)}, "msg": [{"type": 0, "text": text}]}
+    wil.ask(frame, '"code":0', text)
+
+
+def test_senders_are_called_as_they_are_called_now(enter: Enter, system: Cluster) -> None:
+    """Renamed at another edge than they speak at; once deleted, nobody any more."""
+    wil, pat, sue = enter("ourchat-v2"), enter("pipe"), enter("service")
+    members = [str(pat.number), str(sue.number)]
+    made = wil.ask({"code": 8, "members": members, "name": "s"}, '"code":9,"status":0')
+    session = int(json.loads(made)["session_id"])
+    v2_says(wil, session, "one")
+    pat.hear(f"|v2-{wil.tag}: one")
+    with Speaker(system.edges[1], "ourchat-v2") as elsewhere:
+        elsewhere.ask({"code": 6, "login_type": 0, "account": wil.mail, "password": wil.tag}, '"code":7,"status":0')
+        elsewhere.ask({"code": 19, "ocid": str(wil.number), "data": {"nickname": "other"}}, '"code":20,"status":0')
+    told_otherwise(wil, pat, session)
+    wil.ask({"code": 16}, '"code":17,"status":0')
+    walk = {"service_code": 9, "content": {"token": sue.token, "chat": session, "index": 0, "count": 20}}
+    names = {one["name"] for one in json.loads(sue.ask(walk, '"values"'))["content"]["values"]}
+    assert names == {"已注销用户"}
+    pat.ask(f"get_user_info|{pat.number}|{wil.number}|{pat.token}", "friend_detail_info|已注销用户|")
+
+
+def told_otherwise(wil: Speaker, pat: Speaker, session: int) -> None:
+    """Within seconds."""
+    for number in range(50):
+        v2_says(wil, session, f"again {number}")
+        if "|other: again" in pat.hear(f": again {number}"):
+            return
+        time.sleep(0.1)
+    raise AssertionError("still called as before")
