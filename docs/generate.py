@@ -85,6 +85,10 @@ def reason(reply: dict[str, Any]) -> str:
 def arrow(direction: str, frame: Any) -> str:
     if isinstance(frame, str):
         return f"{direction} {frame}"
+    if "binary" in frame:
+        return f"{direction} (binary) {frame['binary']}"
+    if "announcement" in frame:
+        return f"{arrow(direction, frame['announcement'])}\n{direction} (binary frames: {frame['packages']})"
     line = json.dumps(frame, ensure_ascii=False)
     if len(line) > _WIDTH:
         line = json.dumps(frame, ensure_ascii=False, indent=2).replace("\n", "\n  ")

@@ -82,6 +82,7 @@ _PHRASES: Mapping[str, str] = {
     "CreateChat": "make a group",
     "CreateChatOf": "make a chat of people's uuids",
     "DeleteAccount": "delete one's account",
+    "DropUpload": "send a part that does not fit",
     "EndFriendship": "end a friendship",
     "GetAccount": "look at a person",
     "GetChat": "look at a chat",
@@ -98,8 +99,10 @@ _PHRASES: Mapping[str, str] = {
     "RequestMembership": "ask to join a group",
     "RequestVerification": "have the link mailed",
     "SetProfile": "change one's profile",
+    "StartUpload": "begin a picture or file",
     "TakeUnread": "fetch what is unread",
     "UpdateAccount": "change one's profile and security question",
+    "UploadPart": "send a part of it",
 }
 """Where a command's name says too little to who does not know the code."""
 

@@ -6,10 +6,9 @@ A vector is one of
 - a frame that cannot be understood: `in`, the code of the `error`, and, where it matters, the frames `out`;
 - an `event`, or somebody's `message`, and the frames `out`.
 
-Canonical values are `{"Type": {fields}}`. A frame is text, or JSON where the dialect's frames are. `given` says what
-came before; `shown` vectors are printed in docs/protocols. `lacks` names the commands and events a dialect has no
-words for; by the `separator` clients split a frame of text into fields (none where frames are JSON), and one
-that begins with a word of `splits` so many times only: what is left is a text.
+Canonical values are `{"Type": {fields}}`. A frame is text, or JSON where the dialect's frames are; `{"binary": text}`
+is binary, and `{"announcement", "packages", "media", "otherwise"}` a picture or file. `given` says what came before;
+`shown` vectors are printed in docs/protocols. `lacks` names the commands and events a dialect has no words for.
 """
 
 import json
@@ -18,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from services.edge.requests import Answer, Command, Event, Shown
+from services.edge.requests import Answer, Binary, Command, Event, Frame, Shown
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NOBODY, AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Face, Message, Segment, pack_segments
@@ -94,8 +93,14 @@ def load(dialect: str) -> Vectors:
     return msgspec.json.decode(path_of(dialect).read_bytes(), type=Vectors)
 
 
-def wire(frame: Any) -> bytes:
+def wire(frame: Any) -> Frame:
     """A vector's frame as it is sent."""
+    if isinstance(frame, dict) and frame.keys() == {"binary"}:
+        return Binary(frame["binary"].encode())
+    return text(frame)
+
+
+def text(frame: Any) -> bytes:
     return (frame if isinstance(frame, str) else json.dumps(frame, ensure_ascii=False)).encode()
 
 

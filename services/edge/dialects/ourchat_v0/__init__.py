@@ -1,15 +1,17 @@
 """OurChat v0 (2022): JSON objects with `code` and `data`; OC numbers are padded strings, a `cid` a chat's integer."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import assert_never
 
-from services.edge.dialects.base import Dialect, Push, Request, Surroundings
+from services.edge.dialects.base import DecodeError, Dialect, Push, Request, Surroundings
 from services.edge.dialects.credentials import UNVERIFIED
 from services.edge.dialects.ourchat_v0 import encode
-from services.edge.dialects.ourchat_v0.decode import request_of
+from services.edge.dialects.ourchat_v0.decode import read
 from services.edge.dialects.ourchat_v0.refusals import REFUSALS
+from services.edge.dialects.ourchat_v0.transfers import Announcement, Incoming
 from services.edge.requests import (
     Answer,
+    Binary,
     Event,
     Frame,
     NothingToVerify,
@@ -18,6 +20,8 @@ from services.edge.requests import (
     Page,
     ServerStatus,
     Shown,
+    StartUpload,
+    UploadPart,
     VerificationMailed,
 )
 from shared.contract.auth import Authenticated, Register, VerificationNeeded
@@ -34,12 +38,22 @@ class OurChatV0(Dialect):
     def __init__(self, surroundings: Surroundings) -> None:
         super().__init__(surroundings)
         self._account = NOBODY
+        self._incoming = Incoming(self.limits)
+        self._package_bytes = self.limits.binary_frame_bytes if surroundings.binary else 0
+        """0: no binary frames go either way."""
 
     def entered(self, account: AccountId, now: float) -> None:
         self._account = account
 
     def decode(self, frame: Frame, now: float) -> Sequence[Request]:
-        return (request_of(frame, self._account, self.limits),)
+        if isinstance(frame, Binary):
+            return self._incoming.package(frame.data, now)
+        what = read(frame, self._account, self.limits)
+        if not isinstance(what, Announcement):
+            return (what,)
+        if not self._package_bytes:
+            raise DecodeError("pictures and files are sent by WebSocket")
+        return (self._incoming.announce(what, self._account, now),)
 
     def answer(self, request: Request, answer: Answer, now: float) -> tuple[Outgoing, ...]:
         match answer:
@@ -50,7 +64,9 @@ class OurChatV0(Dialect):
                 return ((encode.registered if registered else encode.logged_in)(answer),)
             case VerificationNeeded():
                 return self.refuse(request, UNVERIFIED)
-            case NothingToVerify() | VerificationMailed() | ServerStatus() | AccountView() | ChatView() | Done():
+            case Done():
+                return ()
+            case NothingToVerify() | VerificationMailed() | ServerStatus() | AccountView() | ChatView():
                 raise TypeError("no v0 client can ask for this")
             case Requests() | MembershipRequested() | ChatViews() | Page():
                 raise TypeError("no v0 client can ask for this")
@@ -58,6 +74,8 @@ class OurChatV0(Dialect):
                 assert_never(answer)
 
     def refuse(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
+        if request is not None and isinstance(request.command, StartUpload | UploadPart):
+            self._incoming.failed(request.command.number)
         refusal = None if request is None else REFUSALS.get(type(request.command))
         state = refusal.statuses[failure.code] if refusal else None
         if refusal is None or state is None:
@@ -68,5 +86,9 @@ class OurChatV0(Dialect):
         """The document knows of messages only."""
         return ()
 
-    def encode_message(self, shown: Shown) -> tuple[Frame, ...]:
-        return encode.message(shown, self.base_url)
+    @property
+    def variant(self) -> Hashable:
+        return (super().variant, self._package_bytes)
+
+    def encode_message(self, shown: Shown) -> tuple[Outgoing, ...]:
+        return encode.message(shown, self.base_url, self._package_bytes)

@@ -1,7 +1,8 @@
-"""OurChat v0, client to server: one reader per code, each from the wire's `data` to a canonical command."""
+"""OurChat v0, client to server: one reader per code, each from the wire's `data` to a canonical command, or to the
+announcement of a picture or file."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -10,6 +11,7 @@ from services.edge.dialects.base import DecodeError, Request
 from services.edge.dialects.json_frames import WireId, shaped
 from services.edge.dialects.ourchat_envelope import Members, check_own, enveloped, login
 from services.edge.dialects.ourchat_v0.codes import Code
+from services.edge.dialects.ourchat_v0.transfers import Announcement
 from services.edge.requests import Frame, PostMessage
 from shared.contract.auth import IdentifierKind, Register
 from shared.contract.ids import AccountId, ChatId
@@ -19,8 +21,8 @@ from shared.settings import Limits
 _QUOTED_CHARACTERS = 64
 
 
-def request_of(frame: Frame, account: AccountId, limits: Limits) -> Request:
-    """The request of a frame on a connection of this account. Raises DecodeError."""
+def read(frame: Frame, account: AccountId, limits: Limits) -> Request | Announcement:
+    """What a text frame says on a connection of this account. Raises DecodeError."""
     code, data = enveloped(frame, limits)
     reader = _READERS.get(code)
     if reader is None:
@@ -54,6 +56,28 @@ def _emoji(data: Members, account: AccountId, limits: Limits) -> Request:
     return Request(PostMessage(ChatId(wire.cid.number), (Emoji(wire.emoji_id),)))
 
 
+class _Announced(msgspec.Struct):
+    cid: WireId
+    sender_id: WireId
+    packages_num: int
+    size: int
+
+
+def _image(data: Members, account: AccountId, limits: Limits) -> Announcement:
+    """2."""
+    return _announcement("image", data)
+
+
+def _file(data: Members, account: AccountId, limits: Limits) -> Announcement:
+    """3."""
+    return _announcement("file", data)
+
+
+def _announcement(kind: Literal["image", "file"], data: Members) -> Announcement:
+    wire = shaped(data, _Announced)
+    return Announcement(kind, ChatId(wire.cid.number), wire.sender_id, wire.packages_num, wire.size)
+
+
 class _Register(msgspec.Struct):
     password: str
     mail: str | None = None
@@ -83,9 +107,11 @@ def _login(data: Members, account: AccountId, limits: Limits) -> Request:
     return Request(login(IdentifierKind.ID, wire.account, wire.password))
 
 
-_READERS: Mapping[int, Callable[[Members, AccountId, Limits], Request]] = {
+_READERS: Mapping[int, Callable[[Members, AccountId, Limits], Request | Announcement]] = {
     Code.TEXT: _text,
     Code.EMOJI: _emoji,
+    Code.IMAGE: _image,
+    Code.FILE: _file,
     Code.REGISTER: _register,
     Code.LOGIN: _login,
 }

@@ -7,10 +7,13 @@ import msgspec
 
 from services.edge.dialects.ourchat_envelope import ocid
 from services.edge.dialects.ourchat_v0.codes import Code
-from services.edge.dialects.rendering import rendered
-from services.edge.requests import Frame, Shown
+from services.edge.dialects.rendering import render, rendered
+from services.edge.requests import Content, Outgoing, Shown
 from shared.contract.auth import Authenticated
-from shared.contract.model import Emoji, Segment
+from shared.contract.model import Emoji, File, Image, Segment
+
+_PACKAGE_BYTES = 256 * 1024
+"""Of what did not come in packages."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -38,19 +41,33 @@ def error(details: str) -> bytes:
     return _frame(Code.ERROR, {"details": details})
 
 
-def message(shown: Shown, base_url: str) -> tuple[Frame, ...]:
-    """One frame for each emoji and for each run of what is shown as text, in order."""
+def message(shown: Shown, base_url: str, package_bytes: int) -> tuple[Outgoing, ...]:
+    """One frame for each emoji and for each run of texts, and each picture or file in packages of at most so many bytes
+    (0: as text), in order."""
     said = shown.message
     where = {"cid": said.chat, "sender_id": ocid(said.sender)}
-    return tuple(_frame(code, where | what) for code, what in _contents(shown.segments, base_url))
+    return tuple(_frames(shown.segments, where, base_url, package_bytes))
 
 
-def _contents(segments: tuple[Segment, ...], base_url: str) -> Iterator[tuple[Code, dict[str, object]]]:
-    """What of each frame is its own."""
-    for emojis, run in groupby(segments, lambda segment: isinstance(segment, Emoji)):
-        if emojis:
-            for one in run:
-                assert isinstance(one, Emoji)
-                yield Code.EMOJI, {"emojiId": one.emoji_id}
-        elif text := rendered(tuple(run), base_url):
-            yield Code.TEXT, {"msg": text}
+def _frames(
+    segments: tuple[Segment, ...], where: dict[str, object], base_url: str, package_bytes: int
+) -> Iterator[Outgoing]:
+    apart = (Emoji, Image, File) if package_bytes else (Emoji,)
+    for is_apart, run in groupby(segments, lambda segment: isinstance(segment, apart)):
+        if not is_apart:
+            if text := rendered(tuple(run), base_url):
+                yield _frame(Code.TEXT, {**where, "msg": text})
+            continue
+        for one in run:
+            if isinstance(one, Emoji):
+                yield _frame(Code.EMOJI, {**where, "emojiId": one.emoji_id})
+            elif isinstance(one, Image | File):
+                yield _content(one, where, base_url, package_bytes)
+
+
+def _content(segment: Image | File, where: dict[str, object], base_url: str, package_bytes: int) -> Content:
+    """In as many packages as its uploader sent, if they are not too large."""
+    media, code = segment.media, Code.IMAGE if isinstance(segment, Image) else Code.FILE
+    packages = max(1, media.packages or -(-media.size // _PACKAGE_BYTES), -(-media.size // package_bytes))
+    announcement = _frame(code, {**where, "packages_num": packages, "size": media.size})
+    return Content(announcement, media, packages, _frame(Code.TEXT, {**where, "msg": render(segment, base_url)}))

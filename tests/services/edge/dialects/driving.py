@@ -7,7 +7,7 @@ import pytest
 
 from services.edge.dialects.base import Dialect, Push, Request, Surroundings
 from services.edge.dialects.registry import Entry
-from services.edge.requests import Outgoing
+from services.edge.requests import Content, Outgoing
 from shared.contract.auth import Authenticated, IdentifierKind, Login
 from shared.contract.ids import NOBODY, AccountId, ChatId
 from shared.contract.model import Scheme, Secret
@@ -56,6 +56,10 @@ def frames(pushes: tuple[Push, ...]) -> tuple[Outgoing, ...]:
 
 def seen(frame: Outgoing | str) -> Any:
     """A frame in a form that compares as clients do: JSON by its values and their types, else text."""
+    if isinstance(frame, Content):
+        told = {"announcement": frame.announcement, "otherwise": frame.otherwise}
+        parts = {name: json.loads(text) for name, text in told.items()}
+        return json.dumps({**parts, "packages": frame.packages, "media": frame.media.id}, sort_keys=True)
     if not isinstance(frame, bytes | str):
         return frame
     text = frame if isinstance(frame, str) else frame.decode()

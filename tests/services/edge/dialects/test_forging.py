@@ -17,7 +17,7 @@ from tests.services.edge.dialects.driving import FILES, LONG_AFTER, connect, eac
 from tests.services.edge.dialects.driving import given as as_given
 from tests.services.edge.dialects.spoken import SPOKEN
 from tests.services.edge.dialects.wording import HOSTILE, MARK, read, rewritten
-from tests.vectors import ANSWERS, EVENTS, Said, Vector, Vectors, canonical, wire
+from tests.vectors import ANSWERS, EVENTS, Said, Vector, Vectors, canonical, text, wire
 
 EVERY = [vector for file in FILES.values() for vector in file.vectors]
 SAID = [vector.message.shown for vector in EVERY if vector.message]
@@ -107,7 +107,7 @@ def test_what_is_refused_is_not_quoted_into_a_frame(entry: Entry, word: str) -> 
     for vector in FILES[entry.name].vectors:
         dialect = as_given(entry, vector.given)
         try:
-            dialect.decode(wire(vector.frame).replace(b"a", word.encode()), 0.0)
+            dialect.decode(text(vector.frame).replace(b"a", word.encode()), 0.0)
         except DecodeError as error:
             out = dialect.refuse(None, error.failure, error.context)
             like = dialect.refuse(None, Failure(error.failure.code, MARK), error.context)

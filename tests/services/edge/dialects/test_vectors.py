@@ -12,7 +12,7 @@ from services.edge.requests import Outgoing, OwnMessage
 from shared.contract.errors import Failure
 from tests.services.edge.dialects.driving import FILES, LONG_AFTER, connect, each_dialect, frames, given, seen
 from tests.services.edge.dialects.spoken import SPOKEN
-from tests.vectors import ANSWERS, COMMANDS, EVENTS, Reply, Said, Vector, canonical, wire
+from tests.vectors import ANSWERS, COMMANDS, EVENTS, Reply, Said, Vector, canonical, text, wire
 
 DOCS = Path(__file__).parents[4] / "docs" / "protocols"
 CASES = [
@@ -23,7 +23,7 @@ CASES = [
 
 
 def check_out(out: tuple[Outgoing, ...], expected: list[Any]) -> None:
-    assert [seen(frame) for frame in out] == [seen(wire(frame).decode()) for frame in expected]
+    assert [seen(frame) for frame in out] == [seen(text(frame)) for frame in expected]
 
 
 @pytest.mark.parametrize(("entry", "vector"), CASES)
