@@ -8,8 +8,11 @@ import hashlib
 import json
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
+
+from websockets.exceptions import ConnectionClosed
 
 from tests.clients.line import SECONDS, Line
 
@@ -103,6 +106,15 @@ class Client:
         if sight is None:
             raise Malformed(f"an answer that nobody asked for: {frame}")
         return sight
+
+    def last_sights(self) -> list[Sight]:
+        """Close in order; what had come before the end."""
+        self.line.close()
+        sights: list[Sight] = []
+        with suppress(ConnectionClosed):
+            while True:
+                sights.append(self.see(0))
+        return sights
 
     def reply(self) -> str:
         """The next frame that is no push."""

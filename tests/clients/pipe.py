@@ -57,10 +57,9 @@ class Pipe(Client):
         self._check(self.reply(), "send_message_succ|发送成功！")
         return 0
 
-    def take_unread(self, count: int, due: int) -> list[Sight]:
-        """The oldest, of which `due` will come."""
-        self.line.send(f"get_unread_message|{count}")
-        return [self.see() for _ in range(due)]
+    def take_unread(self, count: int | None) -> None:
+        """The oldest, or all; they come like news, and nothing else answers."""
+        self.line.send(f"get_unread_message|{'' if count is None else count}")
 
     # Friends and groups. All raise Refused.
 

@@ -39,16 +39,21 @@ class Device(Named):
     def __repr__(self) -> str:
         return f"{self.client.dialect} of {self.person.number}"
 
-    def expect(self, event: Event, *, own: bool = False) -> None:
-        """`own`: said by this very client."""
+    def expect(self, event: Event, *, own: bool = False, anywhere: bool = False) -> None:
+        """`own`: said by this very client; `anywhere`: not in its place among the messages of its chat."""
         said = event.said if isinstance(event, Spoken) else None
-        stream: Hashable = (said.chat, own and self.holds) if said else object()
+        stream: Hashable = object() if said is None or anywhere else (said.chat, own and self.holds)
         if sights := WORDS[self.client.dialect](event, self.model):
             self.due.setdefault(stream, deque()).extend((sight, said) for sight in sights)
 
     @property
     def holds(self) -> bool:
         return isinstance(self.client, V2) and time.monotonic() < self.held_until
+
+    def await_its_turn(self) -> None:
+        """Until it sees one's own words in their place."""
+        if self.holds:
+            time.sleep(self.held_until - time.monotonic())
 
     def settle(self) -> None:
         """See all that is due, and nothing else."""

@@ -1,6 +1,7 @@
 """Random people of random dialects do random things, and each must see what the model says."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -14,7 +15,9 @@ from tests.clients.ourchat_v2 import V2
 from tests.clients.pipe import Pipe
 from tests.clients.service import Service
 from tests.machine.device import Device
+from tests.machine.looking import look, take_unread, walk
 from tests.machine.model import LOBBY, Chat, Person
+from tests.machine.rush import Meanwhile, Rush
 from tests.machine.town import CLIENTS, HOST, Town
 
 T = TypeVar("T")
@@ -50,9 +53,17 @@ class Machine(RuleBasedStateMachine):
         self.town.populate([HOST, *dialects])
 
     def teardown(self) -> None:
-        if isinstance(failure := sys.exc_info()[1], Exception):
-            self.tell([*self.town.story, repr(failure)])
-        self.town.close()
+        failure = sys.exc_info()[1]
+        try:
+            if failure is None:
+                self.town.recall()
+        except Exception as differs:
+            failure = differs
+            raise
+        finally:
+            if isinstance(failure, Exception):
+                self.tell([*self.town.story, repr(failure)])
+            self.town.close()
 
     # What there is to choose from
 
@@ -119,16 +130,24 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.devices(V0, V1, V2))
     @rule(choice=data)
     def rush(self, choice: st.DataObject) -> None:
-        """Several speak at once, and perhaps somebody logs in meanwhile who was away."""
+        """Several speak at once; perhaps somebody who was away logs in meanwhile, perhaps somebody goes."""
         witness = self.pick(choice, "who sees all", self.devices(V0, V1, V2))
         chat = self.pick(choice, "where", self.chats_of(witness))
         there = [device for device in self.town.devices if device.person.number in chat.first]
         speakers = choice.draw(st.lists(st.sampled_from(there), min_size=2, max_size=8))
         said = [(device, self.segments(choice, device)) for device in speakers]
-        late = self._late(choice, chat) if choice.draw(flags) else None
-        self.town.rush(chat, said, late)
+        Rush(self.town, chat, witness).run(said, self._meanwhile(choice, chat, {witness, *speakers}))
 
-    def _late(self, choice: st.DataObject, chat: Chat) -> Callable[[], Client] | None:
+    def _meanwhile(self, choice: st.DataObject, chat: Chat, busy: set[Device]) -> Meanwhile:
+        comes = self._who_comes(choice, chat) if choice.draw(flags) else None
+        told = Counter(device.person for device in self.town.devices if device.pushes)
+        people = {device.person for device in busy}
+        alone = [one for one in self.town.devices if one.pushes and told[one.person] == 1 and one.person not in people]
+        leaves = choice.draw(st.sampled_from([None, *alone]), label="who leaves")
+        pipes = [one for one in alone if isinstance(one.client, Pipe) and one is not leaves]
+        return Meanwhile(comes, leaves, choice.draw(st.sampled_from([None, *pipes]), label="who takes"))
+
+    def _who_comes(self, choice: st.DataObject, chat: Chat) -> Callable[[], Client] | None:
         told = {device.person.number for device in self.town.devices if device.pushes}
         away = [
             one
@@ -238,7 +257,9 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.devices(V2, Pipe, Service))
     @rule(choice=data)
     def look(self, choice: st.DataObject) -> None:
-        self.town.look(self.pick(choice, "who", self.devices(V2, Pipe, Service)))
+        device = self.pick(choice, "who", self.devices(V2, Pipe, Service))
+        self.town.note(f"{device} looks")
+        look(self.town.model, device)
 
     @precondition(lambda self: self.devices(Service))
     @rule(choice=data, newer=flags, count=st.integers(1, 30))
@@ -246,9 +267,14 @@ class Machine(RuleBasedStateMachine):
         device = self.pick(choice, "who", self.devices(Service))
         chat = self.pick(choice, "where", self.chats)
         index = choice.draw(st.integers(-4, 4).map(lambda number: number if number < 0 else chat.before + number))
-        self.town.walk(device, chat, 9 if newer else 3, index, count)
+        code = 9 if newer else 3
+        self.town.note(f"{device} reads {count} of {chat.number} by {code} from {index}")
+        walk(self.town.model, device, chat, code, index, count)
 
     @precondition(lambda self: self.devices(Pipe))
     @rule(choice=data, count=st.integers(1, 4))
     def take_unread(self, choice: st.DataObject, count: int) -> None:
-        self.town.take_unread(self.pick(choice, "who", self.devices(Pipe)), count)
+        device = self.pick(choice, "who", self.devices(Pipe))
+        self.town.note(f"{device} takes {count} unread")
+        take_unread(self.town.model, device, count)
+        self.town.check()

@@ -19,7 +19,7 @@ class Named:
         printer.text(repr(self))
 
 
-@dataclass(repr=False)
+@dataclass(repr=False, eq=False)
 class Person(Named):
     number: int
     name: str
@@ -35,7 +35,7 @@ class Person(Named):
         return f"person {self.number}"
 
 
-@dataclass
+@dataclass(eq=False)
 class Said:
     """`chat` and `index` are its place; `facts` what one reader was told of it, and all others must be told."""
 
@@ -47,7 +47,7 @@ class Said:
     facts: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass(repr=False)
+@dataclass(repr=False, eq=False)
 class Chat(Named):
     """`first`: the members in order of joining, the owner first, and the first index each may see. `before`: how many
     messages there were before anybody of the model came."""

@@ -4,7 +4,6 @@ everybody must see what the model says."""
 import secrets
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -16,8 +15,9 @@ from tests.clients.ourchat_v2 import V2
 from tests.clients.pipe import Pipe
 from tests.clients.service import Service
 from tests.machine.device import Device, Differs, learn, same
+from tests.machine.looking import look, walk
 from tests.machine.model import LOBBY, Chat, Forbidden, Model, News, Person, Policy, Said, Spoken
-from tests.machine.words import KEPT, WORDS, value
+from tests.machine.words import KEPT
 
 CLIENTS: dict[str, type[Client]] = {client.dialect: client for client in (V0, V1, V2, Service, Pipe)}
 HOST = "ourchat-v2"
@@ -88,9 +88,9 @@ class Town:
         self.note(f"{dialect} of {person.number} logs in at edge {edge}{' for pushes' if push else ''}")
         client = self._dial(dialect, self.edges[edge], push=push)
         client.login(self.accounts[person.number])
-        return self._enter(client, person)
+        return self.enter(client, person)
 
-    def _enter(self, client: Client, person: Person) -> Device:
+    def enter(self, client: Client, person: Person) -> Device:
         """Logged in just now: what it must see of what the person has missed."""
         device = Device(client, person, self.model, pushes=self._is_told(client))
         self.devices.append(device)
@@ -106,7 +106,7 @@ class Town:
                 device.expect(event)
         if isinstance(client, V2):
             device.known |= set(self.model.chats_of(person.number))
-            self.look(device)
+            look(self.model, device)
         self.check()
         return device
 
@@ -115,7 +115,7 @@ class Town:
         self.note(f"{device} becomes {person.number}")
         device.client.login(self.accounts[person.number])
         self.devices.remove(device)
-        self._enter(device.client, person)
+        self.enter(device.client, person)
 
     def leave(self, device: Device, *, politely: bool) -> None:
         self.note(f"{device} leaves {'politely' if politely else 'without a word'}")
@@ -125,6 +125,16 @@ class Town:
             device.client.line.close()
         else:
             device.client.line.vanish()
+
+    def recall(self) -> None:
+        """At last everybody reads everything."""
+        for number, person in self.model.people.items():
+            face = self.token_face(number)
+            reader = Device(face, person, self.model, pushes=False)
+            look(self.model, reader)
+            for chat in self.model.chats_of(number).values():
+                walk(self.model, reader, chat, 9, chat.before, 200)
+            face.line.close()
 
     def close(self) -> None:
         for device in self.devices:
@@ -174,7 +184,7 @@ class Town:
     def say(self, device: Device, chat: Chat, segments: tuple[Segment, ...]) -> None:
         self.note(f"{device} says {segments} in {chat.number}")
         client = device.client
-        client.say(chat.number, segments, self._peer(device, chat))
+        client.say(chat.number, segments, self.address(device, chat))
         try:
             news = self.model.say(chat, device.person.number, client.dialect, segments)
         except Forbidden:
@@ -188,14 +198,14 @@ class Town:
     def _spoken(self, device: Device, said: Said, news: News) -> None:
         self.spread(news, by=device)
         if not device.client.sees_own:
-            self._acknowledged(device, said)
+            self.acknowledge(device, said)
 
-    def _acknowledged(self, device: Device, said: Said) -> None:
+    def acknowledge(self, device: Device, said: Said) -> None:
         if index := device.client.acknowledged():
             learn(said, Sight("index", {}, {"index": index}), str(device))
 
     @staticmethod
-    def _peer(device: Device, chat: Chat) -> int:
+    def address(device: Device, chat: Chat) -> int:
         """How v1 and pipe name a private chat; 0 for all others."""
         by_person = isinstance(device.client, V1 | Pipe) and chat.pair is not None
         return chat.other(device.person.number) if by_person and device.person.number in chat.first else 0
@@ -214,10 +224,10 @@ class Town:
         number = self._private_number(device.person, other)
         self.spread(self.model.open_private(number, device.person.number, other.number))
         chat = self.model.chats[number]
-        self._spoken(device, *self._said(chat, device, (words,)))
+        self._spoken(device, *self.said(chat, device, (words,)))
         self.check()
 
-    def _said(self, chat: Chat, device: Device, segments: tuple[Segment, ...]) -> tuple[Said, News]:
+    def said(self, chat: Chat, device: Device, segments: tuple[Segment, ...]) -> tuple[Said, News]:
         news = self.model.say(chat, device.person.number, device.client.dialect, segments)
         return chat.said[-1], news
 
@@ -230,57 +240,6 @@ class Town:
                     face.line.close()
                     return number
         raise Differs(f"{person.number} has no private chat with {other.number}")
-
-    def rush(
-        self, chat: Chat, words: Sequence[tuple[Device, tuple[Segment, ...]]], late: Callable[[], Client] | None
-    ) -> None:
-        """All at once, and `late` logs in meanwhile; what order it becomes, the first one tells who sees all of it."""
-        self.note(f"in {chat.number} they say at once {words}, and {'somebody' if late else 'nobody'} comes")
-        witness = self.witness(chat)
-        queues: dict[int, deque[tuple[Device, tuple[Segment, ...]]]] = {}
-        for device, segments in words:
-            queues.setdefault(id(device), deque()).append((device, segments))
-            device.client.say(chat.number, segments, self._peer(device, chat))
-        arrived = late() if late else None
-        unanswered: list[tuple[Device, Said]] = []
-        while queues:
-            device, said, news = self._next(chat, witness, queues)
-            self.spread(news, by=device)
-            if not device.client.sees_own:
-                unanswered.append((device, said))
-            witness.match(self._first)
-            while witness.due:
-                witness.match(witness.client.see())
-        for device, said in unanswered:
-            self._acknowledged(device, said)
-        if arrived is not None:
-            number = arrived.account.id
-            self._enter(arrived, self.model.people[number])
-        self.check()
-
-    _first = Sight("", {})
-
-    def _next(
-        self, chat: Chat, witness: Device, queues: dict[int, deque[tuple[Device, tuple[Segment, ...]]]]
-    ) -> tuple[Device, Said, News]:
-        self._first = witness.client.see()
-        for key, queue in queues.items():
-            device, segments = queue[0]
-            said = Said(chat.number, chat.head + 1, device.person.number, device.client.dialect, segments)
-            if WORDS[witness.client.dialect](Spoken(said), self.model)[0] == self._first:
-                queue.popleft()
-                if not queue:
-                    del queues[key]
-                return device, *self._said(chat, device, segments)
-        raise Differs(f"{witness} sees {self._first}, which is no next word of {len(queues)} speakers")
-
-    def witness(self, chat: Chat) -> Device:
-        """Somebody who sees every message of the chat, and in its place."""
-        there = [one for one in self.devices if one.client.sees_own and one.person.number in chat.first]
-        witness = min(there, key=lambda one: one.held_until if one.holds else 0)
-        if witness.holds:
-            time.sleep(witness.held_until - time.monotonic())
-        return witness
 
     # Groups
 
@@ -365,78 +324,3 @@ class Town:
         client = device.client
         assert isinstance(client, V1 | V2 | Pipe)
         self.do(lambda: client.rename(name), lambda: self.model.rename(device.person, name))
-
-    # Looking
-
-    def look(self, device: Device) -> None:
-        """Everything that a client can ask about its person."""
-        self.note(f"{device} looks")
-        person, chats = device.person, self.model.chats_of(device.person.number)
-        groups = {number for number, chat in chats.items() if chat.pair is None}
-        match device.client:
-            case V2() as client:
-                seen = {"nickname": person.name, "sessions": set(chats), "friends": person.friends}
-                same(device, client.oneself(), seen)
-                for number in chats:
-                    device.list_session(number)
-            case Pipe() as client:
-                same(device, (client.groups(), client.friends()), (groups, person.friends))
-                for number in groups - {LOBBY}:
-                    name, members = client.group(number)
-                    same(device, (name, members[0]), (chats[number].name, chats[number].owner))
-                    same(device, sorted(members), sorted(chats[number].first))
-            case Service() as client:
-                self._look_by_service(device, client)
-            case _:
-                pass
-
-    def _look_by_service(self, device: Device, client: Service) -> None:
-        chats, seen = self.model.chats_of(device.person.number), client.chats()
-        same(device, set(seen), set(chats))
-        for number, chat in chats.items():
-            same(device, seen[number]["type"], "chat" if chat.pair is None else "user")
-            if number != LOBBY:
-                same(device, set(seen[number]["usrs"]), {self.model.people[one].uuid for one in chat.first})
-            if chat.pair is None:
-                same(device, seen[number]["name"], chat.name)
-
-    def walk(self, device: Device, chat: Chat, code: int, index: int, count: int) -> None:
-        """The history, in service's two ways; what it shows is read."""
-        self.note(f"{device} reads {chat.number}: {code}, {index}, {count}")
-        assert isinstance(device.client, Service)
-        if device.person.number not in chat.first:
-            with suppress(Refused):
-                device.client.walk(code, chat.number, index, count)
-                raise Differs(f"{device} may read {chat.number}")
-            return
-        wanted = walked(chat, device.person.number, code, index, count)
-        seen = [one for one in device.client.walk(code, chat.number, index, count) if one.facts["index"] > chat.before]
-        named = code == 9
-        same(device, seen, [value(said, self.model, named=named) for said in wanted])
-        for said, sight in zip(wanted, seen, strict=True):
-            learn(said, sight, str(device))
-        device.person.unread = [said for said in device.person.unread if said not in wanted]
-
-    def take_unread(self, device: Device, count: int) -> None:
-        self.note(f"{device} takes {count} unread")
-        assert isinstance(device.client, Pipe)
-        wanted = device.person.unread[:count]
-        seen = device.client.take_unread(count, len(wanted))
-        device.client.friends()  # an answer that comes after all of it
-        for said, sight in zip(wanted, seen, strict=True):
-            same(device, [sight], WORDS["pipe"](Spoken(said), self.model))
-            learn(said, sight, str(device))
-        device.person.unread = device.person.unread[count:]
-        self.check()
-
-
-def walked(chat: Chat, number: int, code: int, index: int, count: int) -> list[Said]:
-    """Negative: from that newest on towards older ones; else from there, 3 towards older ones and 9 towards newer."""
-    visible = chat.visible(number)
-    newest_first = visible[::-1]
-    if index < 0:
-        start = chat.head + index + 1
-        return [said for said in newest_first if said.index <= start][:count]
-    if code == 3:
-        return [said for said in newest_first if said.index <= index][:count]
-    return [said for said in visible if said.index >= index][:count]
