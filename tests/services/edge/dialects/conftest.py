@@ -1,6 +1,6 @@
 """Property tests here are about what, never about how fast."""
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("dialects", deadline=None)
+settings.register_profile("dialects", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("dialects")
