@@ -8,7 +8,9 @@ A vector is one of
 
 Canonical values are `{"Type": {fields}}`. A frame is text, or JSON where the dialect's frames are; `{"binary": text}`
 is binary, and `{"announcement", "packages", "media", "otherwise"}` a picture or file. `given` says what came before;
-`shown` vectors are printed in docs/protocols. `lacks` names the commands and events a dialect has no words for.
+`shown` vectors are printed in docs/protocols. `lacks` names the commands and events a dialect has no words for. By the
+`separator` clients split a frame of text into fields (none where frames are JSON), and one that begins with a word of
+`splits` so many times only: what is left is a text.
 """
 
 import json
