@@ -25,8 +25,8 @@ class Outlet:
     transfers. Times are the event loop's. See also services.edge.transfers.Line."""
 
     __slots__ = (
-        "_connection", "_emptied", "_hang_up", "_node", "_socket", "_timer", "_transfers", "arrival", "silent",
-        "traffic",
+        "_connection", "_emptied", "_hang_up", "_node", "_socket", "_timer", "_transfers", "_wake_at",
+        "arrival", "silent", "traffic",
     )  # fmt: skip
 
     def __init__(
@@ -39,6 +39,8 @@ class Outlet:
         self._hang_up = hang_up
         self._emptied = emptied
         self._timer: asyncio.TimerHandle | None = None
+        self._wake_at: float | None = None
+        """When it will go off; not every event loop's timers tell."""
         self._transfers: Transfers | None = None
         """While there are any: then everything waits for its place behind them."""
         self.arrival = arrival
@@ -141,16 +143,15 @@ class Outlet:
     def plan(self) -> None:
         """After every call of the dialect: wake it when it wants to be."""
         wake_at = None if self.silent else self.dialect.wake_at
+        if wake_at == self._wake_at:
+            return
         if self._timer is not None:
-            if self._timer.when() == wake_at:
-                return
             self._timer.cancel()
-            self._timer = None
-        if wake_at is not None:
-            self._timer = asyncio.get_running_loop().call_at(wake_at, self._wake)
+        self._wake_at = wake_at
+        self._timer = None if wake_at is None else asyncio.get_running_loop().call_at(wake_at, self._wake)
 
     def _wake(self) -> None:
-        self._timer = None
+        self._timer = self._wake_at = None
         try:
             self._push_all(self.dialect.wake(_now()))
         except Exception:
@@ -162,9 +163,7 @@ class Outlet:
         if self._transfers is not None:
             self._transfers.stop()
             self._transfers = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.plan()
 
 
 def _fit_a_socket(frames: tuple[Outgoing, ...]) -> TypeGuard[tuple[Frame, ...]]:
