@@ -22,7 +22,7 @@ from shared.database import Database
 
 T = TypeVar("T")
 
-_LATE_SECONDS = 1.0
+_LATE_SECONDS = 3.0
 _EVERY = 20
 
 
@@ -37,7 +37,7 @@ class Breakage:
 
 
 class HastyDatabase(Database):
-    """Writes are done, and answered, in a transaction that stays open; it is committed about a second later."""
+    """Writes are done, and answered, in a transaction that stays open; it is committed seconds later."""
 
     _connection: sa.Connection | None = None
 

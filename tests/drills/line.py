@@ -99,7 +99,7 @@ class Line:
                 self._journal(Closed(time.monotonic(), self.number, gone.rcvd.code if gone.rcvd else 1006))
             for waiting in self._waiting:
                 if waiting.answer is not None and not waiting.answer.done():
-                    waiting.answer.set_exception(ConnectionClosed(gone.rcvd, gone.sent))
+                    waiting.answer.set_exception(ConnectionClosed(gone.rcvd, gone.sent, gone.rcvd_then_sent))
 
     def _take(self, frame: dict[str, Any]) -> None:
         code = frame["code"]

@@ -1,0 +1,31 @@
+"""A drill's client, at a server that hangs up."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from tests.drills.line import Line, dial
+
+
+@pytest.fixture
+async def line() -> AsyncIterator[Line]:
+    """Hung up on at its first word."""
+
+    async def hang_up(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.close(1011, "internal error")
+
+    async with serve(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        yield await dial(f"ws://127.0.0.1:{port}", lambda record: None, "1/a", "edge-1")
+
+
+async def test_who_waits_for_an_answer_hears_of_the_end(line: Line) -> None:
+    asking = asyncio.create_task(line.ask({"code": 12}))
+    async with asyncio.timeout(5):
+        await line.listen()
+        with pytest.raises(ConnectionClosed):
+            await asking
