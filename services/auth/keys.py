@@ -49,7 +49,7 @@ class Keyring:
     def __init__(self, settings: Auth) -> None:
         self._settings = settings
         try:
-            self._keys = _read(settings.keys) or _found(settings.keys)
+            self._keys = ensure_keys(settings.keys)
         except (OSError, ValueError) as error:
             raise Unprepared(f"the keys of tokens (auth.keys) cannot be used: {error}") from error
 
@@ -79,6 +79,11 @@ class Keyring:
     def public(self) -> Keys:
         keys = [PublicKey(kid, _public_pem(key)) for kid, key in sorted(self._keys.items())]
         return Keys(self._settings.issuer, self._settings.audience, keys)
+
+
+def ensure_keys(directory: Path) -> dict[str, Ed25519PrivateKey]:
+    """By kid; an empty directory gets its first key. Raises OSError, ValueError."""
+    return _read(directory) or _found(directory)
 
 
 def _read(directory: Path) -> dict[str, Ed25519PrivateKey]:

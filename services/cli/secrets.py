@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from services.auth.keys import ensure_keys
 from services.cli.embedded import nats, valkey
 from services.cli.embedded.credentials import Credentials, generate, write_private
 
@@ -25,7 +26,8 @@ _NATS_USERS = {"auth": "auth", "session": "session", "message": "message", "edge
                _MIGRATE: nats.SETUP}  # fmt: skip
 """By process."""
 _SERVERS = ("nats", "valkey", "postgres")
-PLACES = (*_SERVERS, *_NATS_USERS)
+_KEYS = "keys"
+PLACES = (*_SERVERS, *_NATS_USERS, _KEYS)
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Issued(msgspec.Struct, frozen=True):
 
 def issue(directory: Path, addresses: Addresses) -> None:
     """Write all files anew; passwords that were issued before stay. `directory` is its owner's alone.
-    Raises OSError, msgspec.DecodeError."""
+    Raises OSError, ValueError."""
     issued = _load_or_make(directory / "issued.json")
     for place, files in _files(issued, addresses).items():
         (directory / place).mkdir(mode=0o700, exist_ok=True)
@@ -57,6 +59,7 @@ def issue(directory: Path, addresses: Addresses) -> None:
             if place in _SERVERS:  # which run as users of their own, and find nothing else where they look
                 (directory / place).chmod(0o755)
                 (directory / place / name).chmod(0o644)
+    ensure_keys(directory / _KEYS)
 
 
 def _load_or_make(file: Path) -> Issued:

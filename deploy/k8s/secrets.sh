@@ -1,0 +1,12 @@
+#!/bin/sh
+# Issues the secrets of an installation, and hands them to the cluster as Secrets named dragoman-<place>.
+# Usage: secrets.sh NAMESPACE DIRECTORY [options of `dragoman secrets`]. Keep DIRECTORY safe; safe to repeat.
+set -eu
+[ $# -ge 2 ] || { sed -n '2,3s/^# //p' "$0"; exit 2; }
+namespace=$1 directory=$2
+shift 2
+dragoman secrets "$directory" "$@"
+for place in "$directory"/*/; do
+  kubectl create secret generic "dragoman-$(basename "$place")" --namespace "$namespace" --from-file="$place" \
+    --dry-run=client --output yaml | kubectl apply -f -
+done

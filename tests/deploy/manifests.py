@@ -1,0 +1,80 @@
+"""What `kubectl kustomize` makes of deploy/k8s, as plain values."""
+
+import functools
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+K8S = Path(__file__).parents[2] / "deploy" / "k8s"
+OVERLAYS = ("dev", "prod")
+CAN_RENDER = shutil.which("kubectl") is not None
+
+Object = dict[str, Any]
+
+
+@functools.cache
+def rendered(overlay: str) -> tuple[Object, ...]:
+    command = ["kubectl", "kustomize", str(K8S / "overlays" / overlay)]
+    text = subprocess.run(command, capture_output=True, check=True, timeout=50).stdout
+    return tuple(yaml.safe_load_all(text))
+
+
+def of_kind(overlay: str, *kinds: str) -> list[Object]:
+    return [one for one in rendered(overlay) if one["kind"] in kinds]
+
+
+def workloads(overlay: str) -> list[Object]:
+    return of_kind(overlay, "Deployment", "StatefulSet", "Job")
+
+
+def labels_of_pods(workload: Object) -> dict[str, str]:
+    labels: dict[str, str] = workload["spec"]["template"]["metadata"]["labels"]
+    return labels
+
+
+def containers(workload: Object) -> list[Object]:
+    spec = workload["spec"]["template"]["spec"]
+    return [*spec.get("initContainers", ()), *spec["containers"]]
+
+
+def ports(workload: Object) -> dict[str, int]:
+    return {port["name"]: port["containerPort"] for one in containers(workload) for port in one.get("ports", ())}
+
+
+def matches(selector: Object, labels: dict[str, str]) -> bool:
+    for expression in selector.get("matchExpressions", ()):
+        assert expression["operator"] == "In"
+        if labels.get(expression["key"]) not in expression["values"]:
+            return False
+    wanted: dict[str, str] = selector.get("matchLabels", {})
+    return wanted.items() <= labels.items()
+
+
+def allowed(overlay: str, direction: str) -> Iterator[tuple[str, str, str]]:
+    """(workload, the other end, port) of every rule of the network policies but that for names."""
+    pods = {one["metadata"]["name"]: labels_of_pods(one) for one in workloads(overlay)}
+    number = {(name, port): str(n) for one in workloads(overlay) for name in [one["metadata"]["name"]]
+              for port, n in ports(one).items()}  # fmt: skip
+    for policy in of_kind(overlay, "NetworkPolicy"):
+        if policy["metadata"]["name"] == "names":
+            continue
+        for name, labels in pods.items():
+            if not matches(policy["spec"]["podSelector"], labels):
+                continue
+            for rule in policy["spec"].get(direction.lower(), ()):
+                for peer in rule["from" if direction == "Ingress" else "to"]:
+                    for other in _ends(peer, pods):
+                        for port in rule["ports"]:
+                            yield name, other, number.get((name, str(port["port"])), str(port["port"]))
+
+
+def _ends(peer: Object, pods: dict[str, dict[str, str]]) -> list[str]:
+    if "namespaceSelector" in peer:
+        return [next(iter(peer["namespaceSelector"]["matchLabels"]))]
+    if "ipBlock" in peer:
+        return [peer["ipBlock"]["cidr"]]
+    return [name for name, labels in pods.items() if matches(peer["podSelector"], labels)]

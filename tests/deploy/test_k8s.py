@@ -1,0 +1,169 @@
+"""The manifests, as rendered: they fit together, allow no more than they must, and name what there is."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from services.cli.listing import leaves
+from services.cli.options import variable
+from services.cli.secrets import PLACES
+from shared.settings import Settings
+from tests.deploy.manifests import (
+    CAN_RENDER,
+    OVERLAYS,
+    allowed,
+    containers,
+    labels_of_pods,
+    matches,
+    of_kind,
+    ports,
+    rendered,
+    workloads,
+)  # fmt: skip
+
+ROOT = Path(__file__).parents[2]
+OURS = {"edge", "auth", "session", "message", "migrate"}
+
+pytestmark = [
+    pytest.mark.skipif(not CAN_RENDER, reason="there is no kubectl to render manifests with"),
+    pytest.mark.parametrize("overlay", OVERLAYS),
+]
+
+
+def test_every_process_of_ours_is_there(overlay: str) -> None:
+    assert OURS <= {one["metadata"]["name"] for one in workloads(overlay)}
+
+
+def test_selectors_find_pods(overlay: str) -> None:
+    pods = [labels_of_pods(one) for one in workloads(overlay)]
+    for one in of_kind(overlay, "Deployment", "StatefulSet"):
+        assert matches(one["spec"]["selector"], labels_of_pods(one))
+    for one in of_kind(overlay, "Service"):
+        assert any(one["spec"]["selector"].items() <= labels.items() for labels in pods), one["metadata"]["name"]
+    for one in of_kind(overlay, "PodDisruptionBudget"):
+        assert any(matches(one["spec"]["selector"], labels) for labels in pods), one["metadata"]["name"]
+    services = [one["metadata"]["labels"] for one in of_kind(overlay, "Service")]
+    for one in of_kind(overlay, "ServiceMonitor"):
+        assert any(matches(one["spec"]["selector"], labels) for labels in services), one["metadata"]["name"]
+
+
+def test_ports_that_are_named_exist(overlay: str) -> None:
+    for one in workloads(overlay):
+        for container in containers(one):
+            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+                asked = container.get(probe, {})
+                port = (asked.get("httpGet") or asked.get("tcpSocket") or {}).get("port")
+                assert port is None or port in ports(one)
+    for service in of_kind(overlay, "Service"):
+        backend = next(
+            one for one in workloads(overlay) if service["spec"]["selector"].items() <= labels_of_pods(one).items()
+        )
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= set(ports(backend))
+
+
+def test_a_disruption_leaves_somebody(overlay: str) -> None:
+    scaled = {one["spec"]["scaleTargetRef"]["name"]: one["spec"]["minReplicas"]
+              for one in of_kind(overlay, "HorizontalPodAutoscaler")}  # fmt: skip
+    budgets = {
+        one["metadata"]["name"]: one["spec"]["maxUnavailable"] for one in of_kind(overlay, "PodDisruptionBudget")
+    }
+    for one in of_kind(overlay, "Deployment"):
+        name = one["metadata"]["name"]
+        assert budgets[name] < one["spec"].get("replicas", scaled.get(name, 0)), name
+
+
+def test_nobody_may_do_more_than_a_restricted_pod(overlay: str) -> None:
+    for one in workloads(overlay):
+        pod = one["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"], one["metadata"]["name"]
+        assert pod["securityContext"]["runAsUser"] != 0
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["automountServiceAccountToken"] is False
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+        kinds = {next(kind for kind in volume if kind != "name") for volume in pod["volumes"]}
+        assert kinds <= {"emptyDir", "secret", "configMap", "persistentVolumeClaim"}
+        for container in containers(one):
+            security = container["securityContext"]
+            assert security["readOnlyRootFilesystem"]
+            assert security["allowPrivilegeEscalation"] is False
+            assert security["capabilities"] == {"drop": ["ALL"]}
+            assert container["resources"]["limits"]["memory"] == container["resources"]["requests"]["memory"]
+    enforced = of_kind(overlay, "Namespace")[0]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
+    assert enforced == "restricted"
+
+
+def test_every_variable_is_a_setting(overlay: str) -> None:
+    settings = {variable(name) for name, _, _ in leaves(Settings())}
+    for one in of_kind(overlay, "ConfigMap"):
+        if one["metadata"]["name"] == "dragoman-settings":
+            assert set(one["data"]) <= settings
+    for one in workloads(overlay):
+        used = {entry["name"] for container in containers(one) for entry in container.get("env", ())}
+        assert {name for name in used if name.startswith("DRAGOMAN_")} <= settings
+
+
+def test_every_secret_is_one_that_is_issued(overlay: str) -> None:
+    used = {
+        volume["secret"]["secretName"]
+        for one in workloads(overlay)
+        for volume in one["spec"]["template"]["spec"]["volumes"]
+        if "secret" in volume
+    }
+    assert used <= {f"dragoman-{place}" for place in PLACES}
+    assert {f"dragoman-{name}" for name in OURS} <= used
+    assert not of_kind(overlay, "Secret")
+
+
+def test_a_pod_has_time_to_end(overlay: str) -> None:
+    settings = next(one for one in of_kind(overlay, "ConfigMap") if one["metadata"]["name"] == "dragoman-settings")
+    drain = float(settings["data"]["DRAGOMAN_EDGE__DRAIN_SECONDS"])
+    edge = next(one for one in of_kind(overlay, "Deployment") if one["metadata"]["name"] == "edge")
+    pod = edge["spec"]["template"]["spec"]
+    waiting = float(pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert pod["terminationGracePeriodSeconds"] >= waiting + drain + 20
+
+
+def test_the_autoscaler_asks_for_what_is_exported(overlay: str) -> None:
+    source = "".join(file.read_text() for file in (ROOT / "services").glob("*/metrics.py"))
+    for one in of_kind(overlay, "HorizontalPodAutoscaler"):
+        for metric in one["spec"]["metrics"]:
+            if metric["type"] == "Pods":
+                assert f'"{metric["pods"]["metric"]["name"]}"' in source
+
+
+SERVERS = {("edge", "valkey"), ("auth", "valkey"), ("session", "valkey"), ("message", "valkey"),
+           ("auth", "postgres"), ("session", "postgres"), ("message", "postgres"), ("migrate", "postgres"),
+           *((ours, "nats") for ours in OURS)}  # fmt: skip
+PORTS = {"nats": "4222", "valkey": "6379", "postgres": "5432"}
+
+
+def test_who_is_reached_is_who_must_be(overlay: str) -> None:
+    expected = {("edge", "dragoman/ingress", "8080")} | {
+        (name, "dragoman/monitoring", "9000") for name in OURS - {"migrate"}
+    }
+    if overlay == "dev":
+        expected |= {(server, ours, PORTS[server]) for ours, server in SERVERS} | {("nats", "nats", "6222")}
+    assert set(allowed(overlay, "Ingress")) == expected
+
+
+def test_who_reaches_out_is_who_must(overlay: str) -> None:
+    reached = set(allowed(overlay, "Egress"))
+    if overlay == "dev":
+        expected = {(ours, server, PORTS[server]) for ours, server in SERVERS} | {("nats", "nats", "6222")}
+    else:
+        expected = {(ours, "10.0.0.0/8", PORTS[server]) for ours, server in SERVERS}
+        expected |= {("auth", "0.0.0.0/0", "587"), ("edge", "0.0.0.0/0", "443")}
+    assert reached == expected
+
+
+def test_everything_else_is_denied(overlay: str) -> None:
+    denied = next(one for one in of_kind(overlay, "NetworkPolicy") if one["metadata"]["name"] == "default-deny")
+    assert denied["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def test_versions_are_named(overlay: str) -> None:
+    for one in workloads(overlay):
+        for container in containers(one):
+            assert re.search(r":\d", container["image"]), container["image"]
+    assert rendered(overlay)
