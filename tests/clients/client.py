@@ -49,6 +49,8 @@ class Account:
     token: str = ""
     uuid: str = ""
     secret: str = ""
+    salt: str = "open"
+    """What the password is made with; another one makes a wrong one."""
 
     @property
     def email(self) -> str:
@@ -56,7 +58,7 @@ class Account:
 
     @property
     def password(self) -> str:
-        return f"open {self.tag}"
+        return f"{self.salt} {self.tag}"
 
     @property
     def ocid(self) -> str:
@@ -70,8 +72,9 @@ class Client:
     sees_own: ClassVar[bool]
     """One's own messages come back, and that is their acknowledgement; otherwise there is a reply."""
 
-    def __init__(self, edge: str) -> None:
-        self.line = Line(f"{edge}/ws/{self.dialect}")
+    def __init__(self, edge: str, *, bare: bool = False) -> None:
+        """`bare`: by an address that does not tell the dialect; the first frame does."""
+        self.line = Line(f"{edge}/" if bare else f"{edge}/ws/{self.dialect}")
         self.account = Account("nobody")
         self.pending: deque[str] = deque()
 

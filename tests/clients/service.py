@@ -11,8 +11,8 @@ class Service(Client):
     dialect = "service"
     sees_own = False
 
-    def __init__(self, edge: str, *, push: bool = False) -> None:
-        super().__init__(edge)
+    def __init__(self, edge: str, *, bare: bool = False, push: bool = False) -> None:
+        super().__init__(edge, bare=bare)
         self.push = push
 
     def register(self, account: Account, name: str) -> None:

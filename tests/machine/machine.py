@@ -172,11 +172,11 @@ class Machine(RuleBasedStateMachine):
     # Coming and going
 
     @precondition(lambda self: len(self.town.devices) < _MOST_DEVICES)
-    @rule(choice=data, edge=st.integers(0, 1), push=flags)
-    def login(self, choice: st.DataObject, edge: int, push: bool) -> None:
+    @rule(choice=data, edge=st.integers(0, 1), bare=flags, push=flags)
+    def login(self, choice: st.DataObject, edge: int, bare: bool, push: bool) -> None:
         person = self.pick(choice, "who", self.people)
         dialects = sorted(CLIENTS) if self._has_password(person) else [Pipe.dialect, Service.dialect]
-        self.town.login(person, self.pick(choice, "how", dialects), edge, push=push)
+        self.town.login(person, self.pick(choice, "how", dialects), edge, bare=bare, push=push)
 
     @precondition(lambda self: self.devices(V0, V1, V2))
     @rule(choice=data)
@@ -185,6 +185,13 @@ class Machine(RuleBasedStateMachine):
         others = [one for one in self.people if one is not device.person and self._has_password(one)]
         if others:
             self.town.switch(device, self.pick(choice, "to whom", others))
+
+    @precondition(lambda self: self.devices())
+    @rule(choice=data)
+    def mistake(self, choice: st.DataObject) -> None:
+        device = self.pick(choice, "who", self.devices())
+        people = self.people if isinstance(device.client, Service) else list(filter(self._has_password, self.people))
+        self.town.mistake(device, self.pick(choice, "whose", people))
 
     @precondition(lambda self: len(self.town.devices) > 1)
     @rule(choice=data, politely=flags)

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from tests.clients.client import Account, Client, Refused, Segment, Sight
 from tests.clients.line import SECONDS
@@ -70,8 +71,8 @@ class Town:
             same("service", one, person.uuid)
         reader.line.close()
 
-    def _dial(self, dialect: str, edge: str, *, push: bool = False) -> Client:
-        return Service(edge, push=push) if dialect == Service.dialect else CLIENTS[dialect](edge)
+    def _dial(self, dialect: str, edge: str, *, bare: bool = False, push: bool = False) -> Client:
+        return Service(edge, bare=bare, push=push) if dialect == Service.dialect else CLIENTS[dialect](edge, bare=bare)
 
     @staticmethod
     def _is_told(client: Client) -> bool:
@@ -83,10 +84,10 @@ class Town:
         face.account = self.accounts[number]
         return face
 
-    def login(self, person: Person, dialect: str, edge: int, *, push: bool = False) -> Device:
+    def login(self, person: Person, dialect: str, edge: int, *, bare: bool, push: bool) -> Device:
         """One connection more."""
         self.note(f"{dialect} of {person.number} logs in at edge {edge}{' for pushes' if push else ''}")
-        client = self._dial(dialect, self.edges[edge], push=push)
+        client = self._dial(dialect, self.edges[edge], bare=bare, push=push)
         client.login(self.accounts[person.number])
         return self.enter(client, person)
 
@@ -116,6 +117,16 @@ class Town:
         device.client.login(self.accounts[person.number])
         self.devices.remove(device)
         self.enter(device.client, person)
+
+    def mistake(self, device: Device, person: Person) -> None:
+        """A login that fails changes nothing."""
+        self.note(f"{device} has a wrong password for {person.number}")
+        secret = "wrong" if isinstance(device.client, Service) else ""
+        wrong = replace(self.accounts[person.number], salt="wrong", secret=secret)
+        with suppress(Refused):
+            device.client.login(wrong)
+            raise Differs(f"{device} is let in with a wrong password")
+        self.check()
 
     def leave(self, device: Device, *, politely: bool) -> None:
         self.note(f"{device} leaves {'politely' if politely else 'without a word'}")
