@@ -7,6 +7,7 @@ from services.edge.dialects.base import Dialect, Push, Request, Surroundings
 from services.edge.dialects.credentials import UNVERIFIED
 from services.edge.dialects.pipe import encode
 from services.edge.dialects.pipe.decode import request_of
+from services.edge.dialects.pipe.uploads import Incoming
 from services.edge.requests import (
     Answer,
     ChatAppeared,
@@ -14,6 +15,7 @@ from services.edge.requests import (
     Frame,
     MaintenanceChanged,
     NothingToVerify,
+    OfUpload,
     OwnMessage,
     Page,
     ServerStatus,
@@ -60,11 +62,12 @@ class Pipe(Dialect):
         super().__init__(surroundings)
         self._account = NOBODY
         self._unread = 0
+        self._incoming = Incoming()
 
     # Frames in
 
     def decode(self, frame: Frame, now: float) -> Sequence[Request]:
-        return (request_of(frame, self._account, self.limits),)
+        return (request_of(frame, self._account, self.limits, self._incoming),)
 
     # Frames out
 
@@ -99,6 +102,8 @@ class Pipe(Dialect):
 
     def refuse(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
         """`context` is the command that an undecodable frame names, if any."""
+        if request is not None and isinstance(request.command, OfUpload):
+            self._incoming.failed(request.command.number)
         name = _name(request) if request else context if isinstance(context, str) else ""
         return (encode.error(name, failure.text or failure.code.value),)
 
@@ -122,12 +127,14 @@ class Pipe(Dialect):
                 assert_never(event)
 
     def encode_message(self, shown: Shown) -> tuple[Frame, ...]:
-        return (encode.message(shown, self.base_url),)
+        return (encode.news(shown, self.base_url),)
 
     # The login
 
     def entered(self, account: AccountId, now: float) -> None:
         self._account, self._unread = account, 0
+        if account == NOBODY:
+            self._incoming.clear()
 
     def counts(self, unread: int) -> None:
         self._unread = unread

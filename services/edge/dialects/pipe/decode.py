@@ -1,10 +1,12 @@
 """pipe, client to server: one reader per command, from the fields after it to a canonical command."""
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from services.edge.dialects import credentials, texts
 from services.edge.dialects.base import DecodeError, Request
 from services.edge.dialects.pipe import fields
+from services.edge.dialects.pipe.uploads import Chunk, Incoming, decoded, named
 from services.edge.requests import Binary, Frame, PostMessage, TakeUnread, UpdateAccount
 from shared.contract.auth import IdentifierKind, Login, Recover, Register, SetSecurity
 from shared.contract.errors import ErrorCode
@@ -26,7 +28,15 @@ from shared.contract.session import (
 from shared.settings import Limits
 
 
-def request_of(frame: Frame, account: AccountId, limits: Limits) -> Request:
+class Sent(NamedTuple):
+    """A file, or a chunk of one; what it is a request for depends on those before."""
+
+    chunk: Chunk
+    token: str
+    account: AccountId
+
+
+def request_of(frame: Frame, account: AccountId, limits: Limits, incoming: Incoming) -> Request:
     """The request of a frame on a connection of this account; its context is the command's name. Raises DecodeError
     with the same context, if there is such a command."""
     if isinstance(frame, Binary):
@@ -42,13 +52,15 @@ def request_of(frame: Frame, account: AccountId, limits: Limits) -> Request:
             raise DecodeError("the frame holds U+0000")
         request = reader(rest, limits)
         _check_own(request, account)
+        if isinstance(request, Sent):
+            request = Request(incoming.chunk(request.chunk), token=request.token, account=request.account)
     except DecodeError as error:
         error.context = name
         raise
     return request._replace(context=name)
 
 
-def _check_own(request: Request, account: AccountId) -> None:
+def _check_own(request: Request | Sent, account: AccountId) -> None:
     """Nobody speaks for somebody else. (Before the login it is the token that tells whose the connection is.)"""
     if account != NOBODY and request.account not in (NOBODY, account):
         raise DecodeError("that uid is not the account of this connection", ErrorCode.FORBIDDEN)
@@ -185,8 +197,11 @@ def _send_message(rest: str, limits: Limits) -> Request:
     return Request(command, token=fields.token(token), account=_account(uid))
 
 
-def _send_file(rest: str, limits: Limits) -> Request:
-    raise DecodeError("files are not taken here")
+def _send_file(rest: str, limits: Limits) -> Sent:
+    """Type 0 is a picture, 1 a file; uid2 a person."""
+    (kind, uid, whom, _), field, (data, token) = fields.around(rest, 4, 2)
+    chunk = Chunk("file" if fields.flag(kind) else "image", _account(whom), *named(field), decoded(data))
+    return Sent(chunk, fields.token(token), _account(uid))
 
 
 # 5 服务器消息
@@ -210,7 +225,7 @@ def _chat(field: str) -> ChatId:
     return ChatId(fields.number_of_thing(field))
 
 
-READERS: Mapping[str, Callable[[str, Limits], Request]] = {
+READERS: Mapping[str, Callable[[str, Limits], Request | Sent]] = {
     "register": _register,
     "login": _login,
     "update_profile": _update_profile,

@@ -1,6 +1,7 @@
 """pipe, server to client: the frames, character for character. What people have written is a field of its own, or the
 last one, where bars do no harm."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 from services.edge.dialects.pipe.fields import field
@@ -8,7 +9,7 @@ from services.edge.dialects.rendering import rendered
 from services.edge.requests import Shown
 from shared.contract.auth import Authenticated
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import Profile
+from shared.contract.model import File, Image, Profile
 from shared.contract.session import ChatView, PendingFriendship, PendingMembership
 
 NAME = "pipe"
@@ -21,7 +22,10 @@ _SUCCESSES: Mapping[str, str] = {
     "del_friend": "del_friend_succ|删除成功！",
     "join_group": "join_group_succ|已发送请求！",
     "send_message": "send_message_succ|发送成功！",
+    "send_file": "send_file_succ|发送成功！",
 }
+_ORIGIN = re.compile(r"http://(?P<host>\[[0-9A-Fa-f:.]+\]|[^|/:\s]+)(?::(?P<port>[0-9]+))?")
+_HTTP_PORT = 80
 _VERDICTS = {True: "同意请求！", False: "拒绝请求！"}
 _ERROR_WORDS = {"forget_passwd": "up_pass_error", "": "error"}
 """Of the others it is the command's name and `_error`; of none, the one for frames that name no command."""
@@ -87,6 +91,16 @@ def friend_requests(pending: list[PendingFriendship]) -> bytes:
 def group_requests(pending: list[PendingMembership]) -> bytes:
     rows = [f"{one.applicant}|{one.chat}|{field(one.text)}|" for one in pending]
     return f"group_request|{len(rows)}|{''.join(rows)}".encode()
+
+
+def news(shown: Shown, base_url: str) -> bytes:
+    """A message for who is online: one person's file has a frame of its own, if it can be fetched by plain HTTP."""
+    match shown.segments, _ORIGIN.fullmatch(base_url):
+        case (Image(media) | File(media),), re.Match() as origin if shown.to is not None:
+            host, port = origin["host"], origin["port"] or _HTTP_PORT
+            return f"file|{shown.message.sender}|{host}|{port}|media/{media.id}|{media.size}|".encode()
+        case _:
+            return message(shown, base_url)
 
 
 def message(shown: Shown, base_url: str) -> bytes:

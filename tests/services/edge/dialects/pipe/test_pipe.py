@@ -56,15 +56,15 @@ def test_a_uid_must_be_the_accounts_also_after_another_login() -> None:
 
 
 @pytest.mark.parametrize("command", sorted(PIPE_COMMANDS - {
-    "register", "login", "forget_passwd", "hand_group_request", "send_file", "get_unread_friend_request",
-    "get_unread_group_request", "get_unread_message",
+    "register", "login", "forget_passwd", "hand_group_request", "get_unread_friend_request", "get_unread_group_request",
+    "get_unread_message",
 }))  # fmt: skip
 def test_each_command_with_a_uid_is_refused_to_others(command: str) -> None:
     fields = {
         "update_profile": "34|t|n|1|s|1|a", "get_user_info": "34|12|t", "get_user_friend": "34|t",
         "get_user_group": "34|t", "get_group_info": "34|5|t", "add_friend": "34|12|hi|t", "del_friend": "34|12|t",
         "hand_friend_request": "34|12|1|t", "create_group": "34|name|t", "join_group": "34|5|hi|t",
-        "send_message": "1|34|5|0|hi|t",
+        "send_message": "1|34|5|0|hi|t", "send_file": "1|34|12|0|name|YQ==|t",
     }  # fmt: skip
     frame = f"{command}|{fields[command]}"
     request = decoded(connection(), frame)
