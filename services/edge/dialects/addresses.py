@@ -1,4 +1,4 @@
-"""Addresses of avatars: this server's own are kept as a path, and shown with an origin the asking client reaches."""
+"""Addresses that clients send: of this server's own only the path counts, whatever origin they were shown with."""
 
 import re
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from shared.contract.errors import ErrorCode
 from shared.settings import Limits
 
 _ADDRESS = re.compile(r"https?://[^/?#\s\x00-\x20\x7f]+(?P<path>[^\s\x00-\x20\x7f]*)", re.IGNORECASE)
+_MEDIA_PATH = re.compile(r"/media/(?P<id>[0-9a-f]{32})")
 _OWN_PATH = re.compile(r"/avatar/(?:account|chat)/[1-9][0-9]{0,18}\.png|/media/[0-9a-f]{32}")
 
 
@@ -30,6 +31,15 @@ def stored(address: str, limits: Limits) -> str:
     if match is None:
         raise DecodeError("`avatar` must be an http or https address")
     return match["path"] if _OWN_PATH.fullmatch(match["path"]) else address
+
+
+def media_id(address: str, limits: Limits) -> str:
+    """Of a picture or file on this server. Raises DecodeError."""
+    match = _ADDRESS.fullmatch(address) if len(address.encode()) <= limits.address_url_bytes else None
+    own = match and _MEDIA_PATH.fullmatch(match["path"])
+    if not own:
+        raise DecodeError("`url` is no address of a picture or file on this server", ErrorCode.NOT_FOUND)
+    return own["id"]
 
 
 def face(kind: Kind, number: int, kept: Face, base_url: str, own_only: bool) -> Face:

@@ -12,13 +12,13 @@ from services.edge.dialects.base import DecodeError, Request
 from services.edge.dialects.json_frames import WireId, integer, read_object, shaped
 from services.edge.dialects.ourchat_envelope import Members, check_own, login
 from services.edge.dialects.ourchat_v2.codes import Code
-from services.edge.dialects.ourchat_v2.segments import WireEmoji, WireSegment, WireText
+from services.edge.dialects.ourchat_v2.segments import WireSegment, of_wire
 from services.edge.dialects.ourchat_v2.values import ACCOUNT_VALUES, SESSION_VALUES
 from services.edge.requests import Frame, GetServerStatus, PostMessage, RequestVerification
 from shared.contract.auth import DeleteAccount, IdentifierKind, Register
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import Emoji, JoinPolicy, Segment, Text
+from shared.contract.model import File, Image, JoinPolicy
 from shared.contract.session import CreateChat, GetAccount, GetChat, SetProfile
 from shared.settings import Limits
 
@@ -61,18 +61,9 @@ def _message(members: Members, account: AccountId, limits: Limits) -> Request:
     wire = shaped(members, _Message)
     if wire.sender.ocid is not UNSET:
         check_own(wire.sender.ocid, "sender.ocid", account)
-    segments = texts.said(tuple(map(_segment, wire.msg)), limits)
-    return Request(PostMessage(ChatId(wire.sender.session_id.number), segments))
-
-
-def _segment(wire: WireSegment) -> Segment:
-    match wire:
-        case WireText(text=text):
-            return Text(text)
-        case WireEmoji(emoji_id=emoji_id):
-            return Emoji(emoji_id)
-        case _:
-            raise DecodeError("`url` is no address of a picture or file on this server", ErrorCode.NOT_FOUND)
+    segments = texts.said(tuple(of_wire(one, limits) for one in wire.msg), limits)
+    cites = any(isinstance(segment, Image | File) for segment in segments)
+    return Request(PostMessage(ChatId(wire.sender.session_id.number), segments, cites=cites))
 
 
 # 获取会话信息, 获取账号信息, 设置账号信息

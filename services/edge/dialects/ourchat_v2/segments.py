@@ -5,8 +5,10 @@ from typing import Annotated, assert_never
 
 import msgspec
 
+from services.edge.dialects.addresses import media_id
 from services.edge.dialects.rendering import media_url, render
 from shared.contract.model import Emoji, File, Image, Media, Segment, Text
+from shared.settings import Limits
 
 
 class WireText(msgspec.Struct, tag_field="type", tag=0):
@@ -19,7 +21,7 @@ class WireEmoji(msgspec.Struct, tag_field="type", tag=1):
 
 
 class WireImage(msgspec.Struct, tag_field="type", tag=2):
-    """On input the address alone counts; `size` in bytes, `hash` the sha256 in hex."""
+    """On input the address counts, and the name if there is one; `size` in bytes, `hash` the sha256 in hex."""
 
     url: str
     name: str = ""
@@ -53,6 +55,25 @@ def to_wire(segment: Segment, base_url: str) -> WireSegment:
             return WireFile(*_described(media, base_url), render(segment, base_url))
         case _:
             assert_never(segment)
+
+
+def of_wire(wire: WireSegment, limits: Limits) -> Segment:
+    """Of a picture or file only its address here, and the name that it is sent under. Raises DecodeError."""
+    match wire:
+        case WireText(text=text):
+            return Text(text)
+        case WireEmoji(emoji_id=emoji_id):
+            return Emoji(emoji_id)
+        case WireImage(url=url, name=name):
+            return Image(_cited(url, name, limits))
+        case WireFile(url=url, name=name):
+            return File(_cited(url, name, limits))
+        case _:
+            assert_never(wire)
+
+
+def _cited(url: str, name: str, limits: Limits) -> Media:
+    return Media(media_id(url, limits), name, 0, "", "")
 
 
 def _described(media: Media, base_url: str) -> tuple[str, str, int, str]:

@@ -1,7 +1,7 @@
 import pytest
 
 from services.edge.avatars import avatar_hash
-from services.edge.dialects.addresses import Face, face, stored
+from services.edge.dialects.addresses import Face, face, media_id, stored
 from services.edge.dialects.base import DecodeError
 from shared.contract.errors import ErrorCode
 from shared.settings import Limits
@@ -42,6 +42,22 @@ def test_the_size_of_an_address_is_limited_inclusively() -> None:
     with pytest.raises(DecodeError) as refused:
         stored("http://p.test/" + "x" * 7, limits)
     assert refused.value.failure.code is ErrorCode.TOO_LARGE
+
+
+@pytest.mark.parametrize("origin", [BASE, "http://127.0.0.1:8081", "HTTPS://chat.example"])
+def test_of_the_address_of_a_picture_or_file_its_last_part_counts(origin: str) -> None:
+    assert media_id(origin + MEDIA, Limits()) == "00112233445566778899aabbccddeeff"
+
+
+@pytest.mark.parametrize("address", [
+    "", MEDIA, "http://pictures.test/a.png", f"{BASE}{MEDIA}x", f"{BASE}{MEDIA}/", f"{BASE}{MEDIA}?x=1",
+    f"{BASE}/x{MEDIA}", f"{BASE}{MEDIA.upper()}", f"{BASE}/avatar/account/12.png", f"{BASE}/media/../{MEDIA[7:]}", f"ftp://chat.example{MEDIA}",
+    f"{BASE}{MEDIA}\n", "http://" + "x" * 2048 + MEDIA,
+])  # fmt: skip
+def test_nothing_else_is_a_picture_or_file_here(address: str) -> None:
+    with pytest.raises(DecodeError) as refused:
+        media_id(address, Limits())
+    assert refused.value.failure.code is ErrorCode.NOT_FOUND
 
 
 @pytest.mark.parametrize("own_only", [False, True])
