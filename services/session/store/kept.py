@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from services.session.store.rows import slices
-from services.session.tables import kept
+from services.session.tables import kept, profile
 from shared.contract.edge import FriendshipAnswered, MembershipAnswered
 from shared.contract.ids import AccountId
 from shared.contract.model import Chat
@@ -60,8 +60,17 @@ def drop(connection: sa.Connection, account: AccountId, numbers: Sequence[int]) 
 
 
 def _forget_old(connection: sa.Connection, accounts: Sequence[AccountId], now: int) -> None:
-    place = sa.func.row_number().over(partition_by=kept.c.account, order_by=kept.c.number.desc())
-    ranked = sa.select(kept.c.number, kept.c.created, place.label("place")).where(kept.c.account.in_(accounts))
-    rows = ranked.subquery()
-    old = sa.or_(rows.c.place > _MOST, rows.c.created <= now - _KEPT_MS)
-    connection.execute(sa.delete(kept).where(kept.c.number.in_(sa.select(rows.c.number).where(old))))
+    """Of these accounts, which have just been kept something. The index alone tells who has too much, or too old."""
+    own = sa.select(kept.c.number).where(kept.c.account == profile.c.id)
+    oldest = own.order_by(kept.c.number).limit(1).scalar_subquery()
+    fresh = own.where(kept.c.created > now - _KEPT_MS).order_by(kept.c.number).limit(1).scalar_subquery()
+    most = own.order_by(kept.c.number.desc()).limit(1).offset(_MOST - 1).scalar_subquery()
+    first = sa.select(profile.c.id, oldest, fresh, most).where(profile.c.id.in_(accounts))
+    old = [
+        {"owner": account, "kept_from": kept_from}
+        for account, lowest, *bounds in connection.execute(first).all()
+        if lowest < (kept_from := max(bound for bound in bounds if bound is not None))
+    ]
+    if old:
+        mine = kept.c.account == sa.bindparam("owner")
+        connection.execute(sa.delete(kept).where(mine, kept.c.number < sa.bindparam("kept_from")), old)
