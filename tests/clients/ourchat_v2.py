@@ -1,5 +1,6 @@
 """A client of OurChat v2, written from its document: it asks about itself at login, and about sessions it hears of."""
 
+import json
 from typing import Any
 
 from tests.clients.client import Account, Client, Malformed, Refused, Segment, Sight, parsed, shaped
@@ -86,3 +87,18 @@ def _message(read: dict[str, Any]) -> Sight:
     segments = [one["emoji_id"] if one["type"] == 1 else shaped(one, text=str)["text"] for one in read["msg"]]
     values = {"session_id": int(sender["session_id"]), "ocid": sender["ocid"], "msg": segments}
     return Sight("message", values, {"id": int(read["msg_id"]), "ms": read["time"]})
+
+
+class Pc(V2):
+    """The client of 2024, which is known by what it asks about itself: it gets lists as strings, and messages only of
+    sessions that it has asked for."""
+
+    def __init__(self, edge: str, *, bare: bool = True) -> None:
+        super().__init__(edge, bare=True)
+
+    def oneself(self) -> dict[str, Any]:
+        values = ["nickname", "sessions", "friends", "public_update_time"]
+        data = self._ask(10, 11, ocid=self.account.ocid, request_values=values)["data"]
+        shaped(data, nickname=str, sessions=str, friends=str, public_update_time=int)
+        numbers = {name: set(map(int, json.loads(data[name]))) for name in ("sessions", "friends")}
+        return {"nickname": data["nickname"], **numbers}

@@ -37,7 +37,7 @@ class Device(Named):
     _seen: list[Sight] = field(default_factory=list)
 
     def __repr__(self) -> str:
-        return f"{self.client.dialect} of {self.person.number}"
+        return f"{type(self.client).__name__} of {self.person.number}"
 
     def expect(self, event: Event, *, own: bool = False, anywhere: bool = False) -> None:
         """`own`: said by this very client; `anywhere`: not in its place among the messages of its chat."""

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from tests.clients.client import Client, Segment
 from tests.clients.ourchat_v0 import V0
 from tests.clients.ourchat_v1 import V1
-from tests.clients.ourchat_v2 import V2
+from tests.clients.ourchat_v2 import V2, Pc
 from tests.clients.pipe import Pipe
 from tests.clients.service import Service
 from tests.machine.device import Device
@@ -48,9 +48,9 @@ class Machine(RuleBasedStateMachine):
         """What has happened in a town where something differs: if it cannot be repeated, nobody else tells it."""
         raise NotImplementedError
 
-    @initialize(dialects=st.lists(st.sampled_from(sorted(CLIENTS)), min_size=3, max_size=4))
-    def begin(self, dialects: list[str]) -> None:
-        self.town.populate([HOST, *dialects])
+    @initialize(kinds=st.lists(st.sampled_from(CLIENTS), min_size=3, max_size=4))
+    def begin(self, kinds: list[type[Client]]) -> None:
+        self.town.populate([HOST, *kinds])
 
     def teardown(self) -> None:
         failure = sys.exc_info()[1]
@@ -156,11 +156,11 @@ class Machine(RuleBasedStateMachine):
         ]
         if not away or len(self.town.devices) >= _MOST_DEVICES:
             return None
-        person, dialect = self.pick(choice, "who comes", away), choice.draw(st.sampled_from((V0, V1, V2)))
+        person, kind = self.pick(choice, "who comes", away), self.pick(choice, "how", (V0, V1, V2, Pc))
         edge = choice.draw(st.integers(0, 1))
 
         def come() -> Client:
-            client = dialect(self.town.edges[edge])
+            client = kind(self.town.edges[edge])
             client.login(self.town.accounts[person.number])
             return client
 
@@ -175,8 +175,8 @@ class Machine(RuleBasedStateMachine):
     @rule(choice=data, edge=st.integers(0, 1), bare=flags, push=flags)
     def login(self, choice: st.DataObject, edge: int, bare: bool, push: bool) -> None:
         person = self.pick(choice, "who", self.people)
-        dialects = sorted(CLIENTS) if self._has_password(person) else [Pipe.dialect, Service.dialect]
-        self.town.login(person, self.pick(choice, "how", dialects), edge, bare=bare, push=push)
+        kinds = CLIENTS if self._has_password(person) else (Pipe, Service)
+        self.town.login(person, self.pick(choice, "how", kinds), edge, bare=bare, push=push)
 
     @precondition(lambda self: self.devices(V0, V1, V2))
     @rule(choice=data)

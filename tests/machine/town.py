@@ -12,7 +12,7 @@ from tests.clients.client import Account, Client, Refused, Segment, Sight
 from tests.clients.line import SECONDS
 from tests.clients.ourchat_v0 import V0
 from tests.clients.ourchat_v1 import V1
-from tests.clients.ourchat_v2 import V2
+from tests.clients.ourchat_v2 import V2, Pc
 from tests.clients.pipe import Pipe
 from tests.clients.service import Service
 from tests.machine.device import Device, Differs, learn, same
@@ -20,9 +20,9 @@ from tests.machine.looking import look, walk
 from tests.machine.model import LOBBY, Chat, Forbidden, Model, News, Person, Policy, Said, Spoken
 from tests.machine.words import KEPT
 
-CLIENTS: dict[str, type[Client]] = {client.dialect: client for client in (V0, V1, V2, Service, Pipe)}
-HOST = "ourchat-v2"
-"""What the first one speaks, who brings all others together."""
+CLIENTS: tuple[type[Client], ...] = (V0, V1, V2, Pc, Service, Pipe)
+HOST = V2
+"""What the first one has, who brings all others together."""
 
 
 class Town:
@@ -38,23 +38,23 @@ class Town:
 
     # People come and go
 
-    def populate(self, dialects: Sequence[str]) -> None:
-        """One person of each dialect is born, and the first brings all together in a session."""
-        for number, dialect in enumerate(dialects):
-            self.devices.append(self._born(dialect, self.edges[number % len(self.edges)]))
+    def populate(self, kinds: Sequence[type[Client]]) -> None:
+        """One person with each of these clients is born, and the first brings all together in a session."""
+        for number, kind in enumerate(kinds):
+            self.devices.append(self._born(kind, self.edges[number % len(self.edges)]))
         self._meet(self.devices[0], [device.person.number for device in self.devices[1:]])
 
-    def _born(self, dialect: str, edge: str) -> Device:
+    def _born(self, kind: type[Client], edge: str) -> Device:
         account = Account(f"u{secrets.token_hex(5)}")
-        if dialect == Service.dialect:
+        if kind is Service:
             account.uuid, account.secret = str(uuid.uuid4()), secrets.token_hex(8)
-        client = self._dial(dialect, edge)
-        name = account.uuid[:8] or (account.tag if dialect == V0.dialect else f"名 {account.tag[1:5]}")
+        client = self._dial(kind, edge)
+        name = account.uuid[:8] or (account.tag if kind is V0 else f"名 {account.tag[1:5]}")
         client.register(account, name)
-        self.note(f"{dialect} of {account.id} is born at {edge}")
+        self.note(f"{kind.__name__} of {account.id} is born at {edge}")
         person = Person(account.id, name, account.uuid)
         self.model.people[person.number], self.accounts[person.number] = person, account
-        if dialect == V0.dialect:
+        if kind is V0:
             self.model.chats[LOBBY].first[person.number] = 1
         device = Device(client, person, self.model, pushes=self._is_told(client))
         device.known |= set(self.model.chats_of(person.number))
@@ -71,8 +71,9 @@ class Town:
             same("service", one, person.uuid)
         reader.line.close()
 
-    def _dial(self, dialect: str, edge: str, *, bare: bool = False, push: bool = False) -> Client:
-        return Service(edge, bare=bare, push=push) if dialect == Service.dialect else CLIENTS[dialect](edge, bare=bare)
+    @staticmethod
+    def _dial(kind: type[Client], edge: str, *, bare: bool = False, push: bool = False) -> Client:
+        return Service(edge, bare=bare, push=push) if kind is Service else kind(edge, bare=bare)
 
     @staticmethod
     def _is_told(client: Client) -> bool:
@@ -84,10 +85,10 @@ class Town:
         face.account = self.accounts[number]
         return face
 
-    def login(self, person: Person, dialect: str, edge: int, *, bare: bool, push: bool) -> Device:
+    def login(self, person: Person, kind: type[Client], edge: int, *, bare: bool, push: bool) -> Device:
         """One connection more."""
-        self.note(f"{dialect} of {person.number} logs in at edge {edge}{' for pushes' if push else ''}")
-        client = self._dial(dialect, self.edges[edge], bare=bare, push=push)
+        self.note(f"{kind.__name__} of {person.number} logs in at edge {edge}{' for pushes' if push else ''}")
+        client = self._dial(kind, self.edges[edge], bare=bare, push=push)
         client.login(self.accounts[person.number])
         return self.enter(client, person)
 
