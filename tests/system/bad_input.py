@@ -246,6 +246,7 @@ _PIPE_WITH_TOKENS = {
     "del_friend": "del_friend|$me|$other|{}", "hand_friend_request": "hand_friend_request|$me|$other|1|{}",
     "create_group": "create_group|$me|x|{}", "join_group": "join_group|$me|$closed|hi|{}",
     "hand_group_request": "hand_group_request|$other|$mine|1|{}", "send_message": "send_message|1|$me|$common|0|x|{}",
+    "send_file": "send_file|1|$me|$other|0|x.txt|eA==|{}",
 }  # fmt: skip
 _PIPE_EARLY = ["get_unread_friend_request|", "get_unread_group_request|", "get_unread_message|5"]
 
