@@ -57,7 +57,7 @@ class Ledger:
     """What one account has heard. `chat_of` places every voice of the run; `position` is where the server put a
     message in its chat, by any measure that never falls (an index, a time)."""
 
-    __slots__ = ("_chat_of", "_chats", "_faults", "_holes", "_next", "_positions")
+    __slots__ = ("_chat_of", "_chats", "_faults", "_holes", "_next", "_positions", "_read")
 
     def __init__(self, chats: Collection[int], chat_of: Mapping[int, int], faults: Faults) -> None:
         self._chats = chats
@@ -66,6 +66,7 @@ class Ledger:
         self._next: dict[int, int] = {}
         self._holes: dict[int, set[int]] = {}
         self._positions: dict[int, int] = {}
+        self._read: set[tuple[int, int]] = set()
 
     def hear(self, mark: Mark, position: int) -> bool:
         """Something that was told unasked; whether it is news."""
@@ -75,7 +76,7 @@ class Ledger:
             return False
         expected = self._next.get(mark.voice, 1)
         if mark.number < expected and not self._fills_hole(mark):
-            self._faults.doubled += 1
+            self._faults.doubled += not self._was_read(mark)
             return False
         if mark.number >= expected:
             self._skip(mark.voice, expected, mark.number)
@@ -86,13 +87,26 @@ class Ledger:
             self._faults.reordered += 1
         return True
 
-    def read(self, mark: Mark) -> bool:
-        """Something that stands in a history, which may well be known already; whether it is news."""
+    def read(self, mark: Mark, position: int) -> bool:
+        """Something that stands in a history, which may well be known already, and may still be told once; whether it
+        is news."""
         expected = self._next.get(mark.voice, 1)
-        if mark.number < expected:
-            return self._fills_hole(mark)
-        self._skip(mark.voice, expected, mark.number)
+        if mark.number < expected and not self._fills_hole(mark):
+            return False
+        if mark.number >= expected:
+            self._skip(mark.voice, expected, mark.number)
+        chat = self._chat_of[mark.voice]
+        self._positions[chat] = max(position, self.position(chat))
+        self._read.add((mark.voice, mark.number))
         return True
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._next
+
+    def position(self, chat: int) -> int:
+        """Of the last message of a chat that was heard or read; 0 before the first."""
+        return self._positions.get(chat, 0)
 
     def lost(self, voices: Collection[int], spoken: Spoken) -> int:
         """How many messages of these voices should be here and are not."""
@@ -103,6 +117,12 @@ class Ledger:
 
     def _missing(self, voice: int, sent: int) -> set[int]:
         return self._holes.get(voice, set()) | set(range(self._next.get(voice, 1), sent + 1))
+
+    def _was_read(self, mark: Mark) -> bool:
+        """Forgiven once."""
+        known = (mark.voice, mark.number) in self._read
+        self._read.discard((mark.voice, mark.number))
+        return known
 
     def _skip(self, voice: int, expected: int, number: int) -> None:
         self._next[voice] = number + 1

@@ -141,6 +141,37 @@ def histories(**given: Any) -> None:
     _run(lambda target, show: history(target, show, library), given)
 
 
+@bench.command("reconnect-storm")
+@_common
+@_dialects("service", "pipe")
+@click.option("--people", type=click.IntRange(2), default=500, show_default=True, help="All on the edge that dies.")
+@click.option("--at-once", type=_POSITIVE, default=32, show_default=True, help="First logins under way.")
+@click.option("--seconds", type=_SECONDS, default=60.0, show_default=True, help="Within which all must be back.")
+def storm_of_returns(**given: Any) -> None:
+    """An edge is killed; everybody on it comes back, for what was said since."""
+    from services.cli.bench.scenarios.returning import Storm, reconnect_storm
+
+    storm = Storm(**{name: given[name] for name in Storm._fields})
+    _run(lambda target, show: reconnect_storm(target, show, storm), given)
+
+
+@bench.command("mixed")
+@_common
+@_time
+@click.option("--people", type=click.IntRange(2), default=200, show_default=True, help="Of all dialects.")
+@click.option("--chats", type=_POSITIVE, default=200, show_default=True, help="Most are small.")
+@click.option("--rate", type=click.FloatRange(0.1), default=100.0, show_default=True, help="Messages a second.")
+@click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text.")
+@click.option("--leaves-per-minute", type=click.FloatRange(0), default=1.0, show_default=True, help="Of each.")
+@click.option("--away", type=click.FloatRange(0.1), default=5.0, show_default=True, help="Seconds, on average.")
+def mixed_day(**given: Any) -> None:
+    """A realistic day: all dialects, groups of all sizes, people who come and go."""
+    from services.cli.bench.scenarios.living import Day, mixed
+
+    day = Day(**{name: given[name] for name in Day._fields})
+    _run(lambda target, show: mixed(target, show, day), given)
+
+
 def _load(given: dict[str, Any]) -> Any:
     from services.cli.bench.planning import Load
 

@@ -75,7 +75,30 @@ class Leaf(msgspec.Struct, tag=True):
     walks: list[Walk]
 
 
-Task = Talk | Knock | Leaf
+class Return(msgspec.Struct, tag=True):
+    """Everybody connects and is cut off; the only voice of the run then speaks, once it sees nobody of its process
+    connected any more, and everybody comes back for that message, at the next of `edges`. `cuts`: the connections are
+    cut here, not by the death of their edge."""
+
+    edges: list[str]
+    seconds: float
+    cuts: bool
+
+
+class Live(msgspec.Struct, tag=True):
+    """People speak (`rate` messages a second altogether, at random times), leave now and then (each so many
+    times a minute) and come back after a while (`away` seconds, on average)."""
+
+    size: int
+    warm_up: float
+    seconds: float
+    rate: float
+    leaves_per_minute: float
+    away: float
+    edges: list[str]
+
+
+Task = Talk | Knock | Leaf | Return | Live
 
 
 class Job(msgspec.Struct, tag=True):

@@ -11,6 +11,7 @@ from services.cli.bench.tongues.base import Asked, Reply, Said, Tongue
 
 _TEXT = WSMsgType.TEXT
 _HANDSHAKE_SECONDS = 20.0
+_CLOSE_SECONDS = 5.0
 _BUFFER_BYTES = 2048
 
 
@@ -62,15 +63,21 @@ class Line(WSListener):
         return reply
 
     async def close(self) -> None:
+        """In order: until the server has closed, what it had sent before still comes, and is known to have come."""
         self._closing = True
-        if self._transport is not None:
-            self._transport.send_close(WSCloseCode.OK)
-            self._transport.disconnect()
-            await self._transport.wait_disconnected()
+        transport = self._transport
+        if transport is None or transport.is_disconnected:
+            return
+        transport.send_close(WSCloseCode.OK)
+        try:
+            await asyncio.wait_for(transport.wait_disconnected(), _CLOSE_SECONDS)
+        except TimeoutError:
+            transport.disconnect(graceful=False)
 
-    @property
-    def is_open(self) -> bool:
-        return self._transport is not None and not self._transport.is_disconnected
+    def cut(self) -> None:
+        """As a network does that breaks."""
+        if self._transport is not None:
+            self._transport.underlying_transport.abort()
 
     # What picows calls
 
@@ -100,7 +107,7 @@ class Line(WSListener):
         if not self._asked:
             return self._ears.answered(reply, time.monotonic_ns())
         what, future = self._asked[0]
-        if reply.to in (what, Asked.ANYTHING):
+        if Asked.ANYTHING in (what, reply.to) or what is reply.to:
             self._asked.popleft()
             if not future.done():
                 future.set_result(reply)

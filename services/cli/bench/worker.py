@@ -12,11 +12,28 @@ import msgspec
 import uvloop
 
 from services.cli.bench.activity import Activity
-from services.cli.bench.job import Failed, Go, Hush, Job, Knock, Leaf, Order, Ready, Report, Settle, Spoke, Talk
+from services.cli.bench.job import (
+    Failed,
+    Go,
+    Hush,
+    Job,
+    Knock,
+    Leaf,
+    Live,
+    Order,
+    Ready,
+    Report,
+    Return,
+    Settle,
+    Spoke,
+    Talk,
+)
 from services.cli.bench.knocking import Knocking
 from services.cli.bench.leafing import Leafing
 from services.cli.bench.line import Trouble
+from services.cli.bench.living import Living
 from services.cli.bench.recorder import Recorder
+from services.cli.bench.returning import Returning
 from services.cli.bench.talking import Talking
 
 _PROGRESS_SECONDS = 0.2
@@ -62,6 +79,10 @@ def _activity(job: Job, recorder: Recorder) -> Activity:
             return Knocking(job, job.task, recorder)
         case Leaf():
             return Leafing(job, job.task, recorder)
+        case Return():
+            return Returning(job, job.task, recorder)
+        case Live():
+            return Living(job, job.task, recorder)
 
 
 async def _live() -> None:

@@ -58,9 +58,8 @@ ASIDE = Aside()
 
 class Tongue(ABC):
     path: str
-    logs_in_by_token: bool = False
-    echoes: bool = False
-    """A message is acknowledged by coming back; otherwise by a reply."""
+    asks_for_missed: bool = False
+    """What was said meanwhile is not told after the login."""
 
     @abstractmethod
     def login(self, person: Person) -> bytes:
@@ -74,9 +73,10 @@ class Tongue(ABC):
     def heard(self, payload: bytes) -> Heard:
         """Raises msgspec.MsgspecError or ValueError for what no server sends."""
 
-    def missed(self, person: Person, chat: int, count: int) -> bytes | None:
-        """Asks for what was said in a chat meanwhile, where it is not told unasked."""
-        return None
+    def missed(self, person: Person, chat: int, after: int) -> Sequence[bytes]:
+        """Frames that ask for what was said in a chat after a position. The last is answered by a page of it, or, after
+        everything was told as if it were new, by anything else."""
+        raise NotImplementedError
 
 
 class Founding(Tongue):

@@ -44,7 +44,6 @@ _enveloped = msgspec.json.Decoder(_Enveloped).decode
 
 class OurChatV2(Founding):
     path = "/ws/ourchat-v2"
-    echoes = True
 
     def registration(self, person: Person) -> bytes:
         email = f"{person.name}@example.invalid"
@@ -76,8 +75,6 @@ class OurChatV2(Founding):
 
 class _Older(Tongue):
     """Both have an envelope `data`, and the same codes."""
-
-    echoes = True
 
     def heard(self, payload: bytes) -> Heard:
         if (found := mark.find(payload)) is not None:

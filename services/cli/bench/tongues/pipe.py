@@ -1,5 +1,7 @@
 """pipe, by token: no password is hashed when such a client connects."""
 
+from collections.abc import Sequence
+
 from services.cli.bench import mark
 from services.cli.bench.tongues.base import ASIDE, Asked, Heard, Person, Reply, Said, Tongue
 
@@ -8,7 +10,7 @@ _GROUP = 1
 
 class Pipe(Tongue):
     path = "/ws/pipe"
-    logs_in_by_token = True
+    asks_for_missed = True
 
     def login(self, person: Person) -> bytes:
         return f"get_user_info|{person.ocid}|{person.ocid}|{person.token}".encode()
@@ -17,8 +19,8 @@ class Pipe(Tongue):
         head = f"send_message|{_GROUP}|{person.ocid}|{chat}|0|"
         return head.encode(), f"|{person.token}".encode()
 
-    def missed(self, person: Person, chat: int, count: int) -> bytes:
-        return b"get_unread_message|"
+    def missed(self, person: Person, chat: int, after: int) -> Sequence[bytes]:
+        return b"get_unread_message|", self.login(person)
 
     def heard(self, payload: bytes) -> Heard:
         word, _, rest = payload.partition(b"|")

@@ -9,6 +9,7 @@ from services.cli.bench import mark
 from services.cli.bench.tongues.base import Asked, Founding, Heard, Person, Reply, Said
 
 _OK = 200
+_PAGE = 200
 _encode = msgspec.json.encode
 
 
@@ -36,7 +37,7 @@ _frame = msgspec.json.Decoder(_Frame).decode
 
 class Service(Founding):
     path = "/ws/service?push=1"
-    logs_in_by_token = True
+    asks_for_missed = True
 
     def registration(self, person: Person) -> bytes:
         return _request(2, id=person.uuid, token=person.secret)
@@ -51,8 +52,8 @@ class Service(Founding):
     def around(self, person: Person, chat: int) -> tuple[bytes, bytes]:
         return b'{"service_code":5,"content":{"token":%b,"chat":%d,"msg":"' % (_encode(person.token), chat), b'"}}'
 
-    def missed(self, person: Person, chat: int, count: int) -> bytes:
-        return self.page(person, chat, -1, count)
+    def missed(self, person: Person, chat: int, after: int) -> Sequence[bytes]:
+        return (_request(9, token=person.token, chat=chat, index=after + 1, count=_PAGE),)
 
     def page(self, person: Person, chat: int, index: int, count: int) -> bytes:
         """So many messages of a chat from `index` towards older ones; −1: from the newest."""

@@ -70,9 +70,21 @@ def test_a_history_fills_what_is_missing_and_repeats_what_is_known() -> None:
     faults = Faults()
     ledger = _ledger(faults)
     ledger.hear(Mark(0, _ANN, 3, 0), 3)
-    assert [ledger.read(Mark(0, _ANN, number, 0)) for number in (5, 4, 3, 2, 1)] == [True, True, False, True, True]
+    news = [ledger.read(Mark(0, _ANN, number, 0), number) for number in (5, 4, 3, 2, 1)]
+    assert news == [True, True, False, True, True]
     assert ledger.lost([_ANN], Spoken({_ANN: 5})) == 0
+    assert ledger.position(_CHAT) == 5
     assert not faults.any()
+
+
+def test_what_was_read_may_be_told_once_more_and_not_twice() -> None:
+    faults = Faults()
+    ledger = _ledger(faults)
+    ledger.read(Mark(0, _ANN, 1, 0), 1)
+    assert not ledger.hear(Mark(0, _ANN, 1, 0), 1)
+    assert not faults.any()
+    assert not ledger.hear(Mark(0, _ANN, 1, 0), 1)
+    assert faults == Faults(doubled=1)
 
 
 def test_books_of_several_processes_are_one() -> None:

@@ -1,0 +1,93 @@
+"""A storm of people who come back: an edge dies, everybody on it goes elsewhere, and wants what was said since."""
+
+import contextlib
+import os
+import secrets
+import signal
+from collections.abc import Sequence
+from itertools import cycle, islice
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from services.cli.bench.crew import Crew
+from services.cli.bench.job import Job, Return, Seat, Voice
+from services.cli.bench.judge import add_up, remarks
+from services.cli.bench.measuring import result
+from services.cli.bench.people import Maker
+from services.cli.bench.planning import deal
+from services.cli.bench.result import Result
+from services.cli.bench.show import Show
+from services.cli.bench.target import Target
+from services.cli.bench.tongues.base import Person
+
+_MEMBERS = 1_000
+"""Of a chat, at most: what is said to all is said in each."""
+
+
+class Storm(NamedTuple):
+    """So many people on one edge, all of whom must be back within `seconds`."""
+
+    people: int
+    dialects: Sequence[str]
+    processes: int
+    at_once: int
+    seconds: float
+
+
+async def reconnect_storm(target: Target, show: Show, storm: Storm) -> Result:
+    """Kills the first edge, where its process is known; else the clients cut their connections. Raises Trouble."""
+    dialects = list(islice(cycle(storm.dialects), storm.people))
+    maker = Maker(target.edges, show.step)
+    *people, speaker = await maker.people([*dialects, "v2"])
+    both = list(zip(people, dialects, strict=True))
+    groups = [both[first : first + _MEMBERS] for first in range(0, len(both), _MEMBERS)]
+    chats = await maker.chats([[(speaker, "v2"), *group] for group in groups])
+    seats = [
+        Seat(person, dialect, target.edges[0], [chats[number // _MEMBERS]])
+        for number, (person, dialect) in enumerate(both)
+    ]  # fmt: skip
+    edge = _first_edge(target) if len(target.edges) > 1 else None
+    jobs = _jobs(seats, speaker, chats, target.edges, storm, cuts=edge is None)
+    async with Crew(jobs) as crew:
+        show.say(f"reconnect-storm: {len(seats):,} connections to {target.edges[0]}")
+        await crew.connect()
+        tallies = await crew.run(lambda progress: show.progress("back", 0.5, progress), lambda: _kill(edge))
+    books = add_up(tallies, storm.seconds)
+    figures = {
+        f"seconds until all had {what}": round(books.measures[name].highest / 1e6, 2)
+        for name, what in (("login", "logged in"), ("back", "what they missed"))
+        if name in books.measures
+    }
+    found = remarks(books, storm.seconds)
+    if edge is None:
+        found.append("the clients cut their connections; no edge was killed, for none is known, or there is only one")
+    return result("reconnect-storm", storm._asdict(), figures, books, found)
+
+
+def _jobs(
+    seats: Sequence[Seat], speaker: Person, chats: Sequence[int], edges: Sequence[str], storm: Storm, *, cuts: bool
+) -> list[Job]:
+    """The speaker sits in the first process, at the last edge, and has a voice in every chat."""
+    hands = deal(seats, storm.processes)
+    run, task = secrets.randbits(32), Return([*edges[1:], *edges[:1]], storm.seconds, cuts)
+    chat_of = dict(enumerate(chats, 1))
+    at_once = max(1, storm.at_once // len(hands))
+    jobs = [Job(run, [seats[n] for n in hand], task, chat_of=chat_of, at_once=at_once) for hand in hands]
+    jobs[0].voices = [
+        Voice(number, len(jobs[0].seats), chat, sum(chat in seat.chats for seat in seats))
+        for number, chat in chat_of.items()
+    ]
+    jobs[0].seats.append(Seat(speaker, "v2", edges[-1]))
+    return jobs
+
+
+def _first_edge(target: Target) -> int | None:
+    """Its process."""
+    port = urlsplit(target.edges[0]).port
+    return next((one.pid for one in target.processes if one.port == port), None)
+
+
+def _kill(pid: int | None) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
