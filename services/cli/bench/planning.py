@@ -1,7 +1,7 @@
 """Who sits where and who speaks: pure, from a population to each process's job."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from services.cli.bench.job import Job, Loop, Seat, Talk, Voice
@@ -38,6 +38,7 @@ def conversations(run: int, seats: Sequence[Seat], speakers: Sequence[int], proc
     numbers = {place: number for number, place in enumerate(order, 1)}
     chat_of = {number: chat for (_, chat), number in numbers.items()}
     hands = deal(seats, processes)
+    places = {place: process for process, hand in enumerate(hands) for place in order if place[0] in hand}
     jobs = []
     for process, hand in enumerate(hands):
         voices = [
@@ -51,18 +52,26 @@ def conversations(run: int, seats: Sequence[Seat], speakers: Sequence[int], proc
         if load.rate:
             task.rate = load.rate * len(voices) / len(order)
         else:
-            task.loops = _loops(here, voices, load, process, len(hands))
+            task.loops = _loops(here, voices, load, places, process)
         jobs.append(Job(run, here, task, voices, chat_of))
     return jobs
 
 
-def _loops(here: Sequence[Seat], voices: Sequence[Voice], load: Load, process: int, processes: int) -> list[Loop]:
-    """A chat that has speakers in several processes has its window shared out among them."""
+def _loops(
+    here: Sequence[Seat], voices: Sequence[Voice], load: Load, places: Mapping[tuple[int, int], int], process: int
+) -> list[Loop]:
+    """A chat that has speakers in several processes has its window shared out among them. `places` maps all speakers
+    (seat, chat) to their processes."""
     listeners = Counter(chat for seat in here for chat in seat.chats)
     if load.each:
         return [Loop([index], load.window, listeners[voice.chat] - 1) for index, voice in enumerate(voices)]
     by_chat: dict[int, list[int]] = {}
     for index, voice in enumerate(voices):
         by_chat.setdefault(voice.chat, []).append(index)
-    share = load.window // processes + (process < load.window % processes)
-    return [Loop(indices, share, listeners[chat] - 1) for chat, indices in by_chat.items() if share]
+    loops = []
+    for chat, indices in by_chat.items():
+        sharers = sorted({place for (_, at), place in places.items() if at == chat})
+        share = load.window // len(sharers) + (sharers.index(process) < load.window % len(sharers))
+        if share:
+            loops.append(Loop(indices, share, listeners[chat] - 1))
+    return loops

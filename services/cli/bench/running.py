@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -40,9 +41,11 @@ class Papers(NamedTuple):
 
 
 def run(where: Where, papers: Papers, scenario: Scenario) -> int:
-    """The exit status: 0 when the run is good, 1 when it had faults. Raises click.ClickException."""
+    """The exit status: 0 when the run is good, 1 when it had faults. Raises click.ClickException, click.Abort."""
     try:
         result = asyncio.run(_run(where, scenario))
+    except asyncio.CancelledError:
+        raise click.Abort from None
     except Trouble as trouble:
         raise click.ClickException(str(trouble)) from trouble
     click.echo(table(result))
@@ -62,6 +65,10 @@ def write(papers: Papers, results: list[Result]) -> None:
 
 
 async def _run(where: Where, scenario: Scenario) -> Result:
+    """SIGTERM ends it in order, as Ctrl-C does."""
+    this = asyncio.current_task()
+    assert this is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     show = Show()
     async with _target(where, show) as target:
         return await scenario(target, show)

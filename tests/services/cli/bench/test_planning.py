@@ -33,9 +33,10 @@ def test_voices_are_known_to_all_processes() -> None:
     assert {voice.listeners for job in jobs for voice in job.voices} == {7}
 
 
+@pytest.mark.parametrize("speakers", [1, 3, 8])
 @pytest.mark.parametrize("window", [1, 2, 5])
-def test_the_window_of_a_group_is_shared_out(window: int) -> None:
-    jobs = conversations(1, _seats(8, pairs=False), range(8), 2, Load(100, 0, 1, window=window))
+def test_the_window_of_a_group_is_shared_out(window: int, speakers: int) -> None:
+    jobs = conversations(1, _seats(8, pairs=False), range(speakers), 2, Load(100, 0, 1, window=window))
     assert sum(loop.window for job in jobs if isinstance(job.task, Talk) for loop in job.task.loops) == window
 
 

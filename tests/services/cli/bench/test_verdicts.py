@@ -16,7 +16,7 @@ _NTH = 40
 _LOAD = Load(size=64, warm_up=0.0, seconds=0.5, rate=100)
 
 
-def _losing(member: str, number: int, frame: Frame) -> Sequence[Frame]:
+def losing(member: str, number: int, frame: Frame) -> Sequence[Frame]:
     return [] if number == _NTH else [frame]
 
 
@@ -56,7 +56,7 @@ async def test_an_honest_server_passes() -> None:
 
 @pytest.mark.parametrize(
     ("spoil", "found"),
-    [(_losing, Faults(lost=3)), (_doubling, Faults(doubled=3)), (_reordering(), Faults(reordered=3))],
+    [(losing, Faults(lost=3)), (_doubling, Faults(doubled=3)), (_reordering(), Faults(reordered=3))],
     ids=["lost", "doubled", "reordered"],
 )
 async def test_one_mistake_fails_a_run(spoil: Spoil, found: Faults) -> None:
@@ -67,7 +67,7 @@ async def test_one_mistake_fails_a_run(spoil: Spoil, found: Faults) -> None:
 
 
 async def test_a_missing_answer_fails_a_run() -> None:
-    result = await _run(honest, echoes=_losing)
+    result = await _run(honest, echoes=losing)
     assert not result.passed
     assert result.faults.answered_wrongly + result.faults.unanswered > 0
 
