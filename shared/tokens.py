@@ -67,6 +67,11 @@ class Verifier:
         self._audience = keys.audience
         self._keys = dict(_load(keys.keys))
 
+    @property
+    def keys(self) -> frozenset[str]:
+        """The names of those it knows."""
+        return frozenset(self._keys)
+
     def verify(self, token: str, now: float) -> Claims:
         """What the token says; `now` in Unix seconds. Raises BadToken; UnknownKey when its key is not known."""
         if len(token) > _MAX_BYTES or not token.isascii():

@@ -57,6 +57,8 @@ class Account:
     question_id: int = 0
     answer: str | None = field(default=None, repr=False)
     tokens_from: int = 0
+    username: str = field(default="", repr=False)
+    disabled: bool = False
 
     @property
     def id(self) -> AccountId:
@@ -103,14 +105,14 @@ def check_registration(request: Register, nickname_characters: int) -> None:
     for name, value in (("icon_id", request.icon_id), ("vip", request.vip)):
         check_number(value, name)
     _check(request.secret.scheme is not Scheme.SERVICE or bool(request.uuid), "uuid")
-    _check_secret(request.secret)
+    check_secret(request.secret)
     _check_waiting(request)
 
 
 def check_login(request: Login) -> None:
     """Raises Refused (`invalid`): the request is malformed, whoever is meant."""
-    _check(0 < len(request.identifier) <= IDENTIFIER_CHARACTERS and "\0" not in request.identifier, "identifier")
-    _check_secret(request.secret)
+    check_identifier(request.identifier)
+    check_secret(request.secret)
     _check_waiting(request)
 
 
@@ -119,7 +121,7 @@ def check_recovery(request: Recover) -> None:
     _check(0 < len(request.username) <= IDENTIFIER_CHARACTERS and "\0" not in request.username, "username")
     _check_answer(request.question_id, request.answer)
     _check(request.secret.scheme is not Scheme.SERVICE, "secret")
-    _check_secret(request.secret)
+    check_secret(request.secret)
     check_origin(request.origin)
 
 
@@ -161,6 +163,10 @@ def check_name(name: str, field_name: str) -> None:
     _check(0 < len(name) <= NAME_CHARACTERS and name.isascii() and name.isprintable(), field_name)
 
 
+def check_identifier(identifier: str) -> None:
+    _check(0 < len(identifier) <= IDENTIFIER_CHARACTERS and "\0" not in identifier, "identifier")
+
+
 def _check_email(email: str) -> None:
     _check(len(email) <= IDENTIFIER_CHARACTERS and email.isprintable() and bool(_EMAIL.fullmatch(email)), "email")
 
@@ -171,7 +177,7 @@ def _check_username(username: str) -> None:
     _check(not looks_like_another and username == username.strip(), "username")
 
 
-def _check_secret(secret: Secret) -> None:
+def check_secret(secret: Secret) -> None:
     _check(0 < len(secret.value.encode()) <= SECRET_BYTES, "secret")
     if form := _HEX.get(secret.scheme):
         _check(bool(form.fullmatch(secret.value.lower())), "secret")
@@ -204,6 +210,11 @@ def verifier_texts(secret: Secret) -> dict[Scheme, str]:
         Scheme.SHA256: hashlib.sha256(data).hexdigest(),
         Scheme.MD5: hashlib.md5(data, usedforsecurity=False).hexdigest(),
     }
+
+
+def new_verifier_texts(password: str, held: Collection[Scheme]) -> dict[Scheme, str]:
+    """What is hashed and kept when an operator gives an account a new password: for a service client, its secret."""
+    return verifier_texts(Secret(Scheme.SERVICE if Scheme.SERVICE in held else Scheme.PLAIN, password))
 
 
 def opener(secret: Secret, held: Collection[Scheme]) -> tuple[Scheme, str] | None:

@@ -1,6 +1,7 @@
 """The keys tokens are signed with: Ed25519, `<kid>.pem` in one directory; the last by name signs, all of them verify.
 
-To rotate, put a key with a later name beside the others; take the old one away when its last token has expired.
+To rotate, put a key with a later name beside the others (`rotate`); take the old one away when its last token has
+expired (`retire`). Running replicas take both in within a minute.
 """
 
 import fcntl
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from secrets import token_hex
 
@@ -32,7 +34,10 @@ from shared.unprepared import Unprepared
 
 _log = log(__name__)
 _KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_MOMENT = "%Y%m%d%H%M%S"
 _DAY_SECONDS = 86_400
+_TAKEN_IN_SECONDS = 120.0
+"""Until then, every replica signs with a new key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +61,18 @@ class Keyring:
     def refresh(self) -> None:
         """Take in keys that were added or taken away since; if they cannot be used, go on with those there are."""
         try:
-            self._keys = _read(self._settings.keys) or self._keys
+            keys = _read(self._settings.keys) or self._keys
         except (OSError, ValueError) as error:
             _log.error("keys not renewed", error=str(error))
+            return
+        if keys.keys() != self._keys.keys():
+            _log.info("keys changed", added=sorted(keys.keys() - self._keys), retired=sorted(self._keys.keys() - keys))
+        self._keys = keys
+
+    @property
+    def names(self) -> list[str]:
+        """Of the keys that verify."""
+        return sorted(self._keys)
 
     def issue(self, account: AccountId, now: float) -> Token:
         """A token of a new login session, good from `now` (Unix seconds) on."""
@@ -86,6 +100,56 @@ def ensure_keys(directory: Path) -> dict[str, Ed25519PrivateKey]:
     return _read(directory) or _found(directory)
 
 
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """`made`: Unix seconds. `needed_until`: when the last token it may have signed expires; None while it signs."""
+
+    kid: str
+    made: float
+    needed_until: float | None
+
+
+def inventory(directory: Path, token_days: float) -> list[KeyFile]:
+    """Oldest first; the last one signs. Raises OSError, ValueError."""
+    made = {kid: _made(directory / f"{kid}.pem") for kid in sorted(_read(directory))}
+    successors = [*made.values()][1:]
+    ends = [moment + _TAKEN_IN_SECONDS + token_days * _DAY_SECONDS for moment in successors]
+    return [KeyFile(*key) for key in zip(made, made.values(), [*ends, None], strict=False)]
+
+
+def rotate(directory: Path) -> str:
+    """Make the key that signs from now on; its name. Raises OSError, ValueError."""
+    with _locked(directory / ".lock"):
+        last, kid = max(_read(directory), default=""), _new_name()
+        if kid <= last:
+            raise ValueError(f"a new key would be called {kid}, which must come after {last}, the one that signs now")
+        _write(directory / f"{kid}.pem", Ed25519PrivateKey.generate())
+        return kid
+
+
+def retire(directory: Path, kid: str) -> None:
+    """Take a key away that does not sign any more: its tokens are void. Raises OSError, ValueError."""
+    with _locked(directory / ".lock"):
+        keys = _read(directory)
+        if kid not in keys:
+            raise ValueError(f"there is no key {kid}")
+        if kid == max(keys):
+            raise ValueError(f"the key {kid} signs: make another one first")
+        (directory / f"{kid}.pem").unlink()
+
+
+def _made(path: Path) -> float:
+    """As the name says, which no copy changes."""
+    try:
+        return datetime.strptime(path.stem[:14] + "+0000", _MOMENT + "%z").timestamp()
+    except ValueError:
+        return path.stat().st_mtime
+
+
+def _new_name() -> str:
+    return f"{time.strftime(_MOMENT, time.gmtime())}-{token_hex(4)}"
+
+
 def _read(directory: Path) -> dict[str, Ed25519PrivateKey]:
     return {path.stem: _key(path) for path in directory.glob("*.pem")}
 
@@ -106,8 +170,7 @@ def _found(directory: Path) -> dict[str, Ed25519PrivateKey]:
     with _locked(directory / ".lock"):
         if keys := _read(directory):
             return keys
-        kid = f"{time.strftime('%Y%m%d%H%M%S', time.gmtime())}-{token_hex(4)}"
-        _write(directory / f"{kid}.pem", Ed25519PrivateKey.generate())
+        _write(directory / f"{_new_name()}.pem", Ed25519PrivateKey.generate())
         return _read(directory)
 
 

@@ -1,5 +1,6 @@
 """Subject → use case."""
 
+from services.auth.administration import Administration
 from services.auth.mail import RETRY_SECONDS, Mailer
 from services.auth.service import Accounts
 from services.auth.verification import Verification
@@ -12,6 +13,7 @@ _SLOW = 2048
 
 
 def route(bus: Bus, accounts: Accounts, verification: Verification, mailer: Mailer) -> None:
+    administration = Administration(accounts)
     bus.serve(on.REGISTER, accounts.register, queue=_QUEUE, concurrency=_SLOW)
     bus.serve(on.LOGIN, accounts.login, queue=_QUEUE, concurrency=_SLOW)
     bus.serve(on.RECOVER, accounts.recover, queue=_QUEUE, concurrency=_SLOW)
@@ -22,5 +24,10 @@ def route(bus: Bus, accounts: Accounts, verification: Verification, mailer: Mail
     bus.serve(on.OPEN_VERIFICATION, verification.open, queue=_QUEUE)
     bus.serve(on.WATCH, accounts.watch, queue=_QUEUE)
     bus.serve(on.GET_KEYS, accounts.keys, queue=_QUEUE)
-    bus.serve(on.SET_MAINTENANCE, accounts.set_maintenance, queue=_QUEUE)
+    bus.serve(on.SET_MAINTENANCE, administration.set_maintenance, queue=_QUEUE)
+    bus.serve(on.FIND_USER, administration.find, queue=_QUEUE)
+    bus.serve(on.SET_DISABLED, administration.set_disabled, queue=_QUEUE)
+    bus.serve(on.RESET_PASSWORD, administration.reset, queue=_QUEUE)
+    bus.serve(on.KICK, administration.kick, queue=_QUEUE)
+    bus.serve(on.DELETE_USER, administration.delete, queue=_QUEUE)
     bus.consume(on.MAIL_REQUESTED, mailer.work, pauses=RETRY_SECONDS)

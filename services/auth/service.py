@@ -33,13 +33,12 @@ from shared.contract.auth import (
     Recover,
     Register,
     Revocation,
-    SetMaintenance,
     SetSecurity,
     VerificationNeeded,
     Watch,
     Watched,
 )
-from shared.contract.edge import MaintenanceSet, Revoked
+from shared.contract.edge import Revoked
 from shared.contract.errors import ErrorCode, Refused
 from shared.contract.ids import NOBODY, AccountId
 from shared.contract.model import Secret
@@ -207,7 +206,7 @@ class Accounts:
         revocation = await self.database.write(step)
         if revocation is None:
             raise _unrecoverable()
-        await self._tell(revocation)
+        await self.tell_revoked(revocation)
 
     async def set_security(self, request: SetSecurity) -> Done:
         """Raises Refused: `unauthenticated` for an account that is gone, `invalid`, `unavailable`."""
@@ -225,7 +224,7 @@ class Accounts:
         domain.check_name(request.sid, "sid")
         if not await self.database.read(partial(store.is_revoked, account=request.actor, sid=request.sid)):
             step = partial(store.revoke, account=request.actor, sid=request.sid, seconds=int(time.time()))
-            await self._tell(await self.database.write(step))
+            await self.tell_revoked(await self.database.write(step))
         return Done()
 
     async def delete(self, request: DeleteAccount) -> Done:
@@ -238,7 +237,7 @@ class Accounts:
             return Done()
         self.relay.wake()
         self.metrics.deletions.inc()
-        await self._tell(revocation)
+        await self.tell_revoked(revocation)
         await asyncio.gather(*(self._erase_at(route, request.actor) for route in (ERASE_PROFILE, ERASE_READ_STATE)))
         return Done()
 
@@ -248,20 +247,16 @@ class Accounts:
         except Refused as refusal:
             _log.warning("erased later, by the event", route=route.subject, error=str(refusal))
 
-    async def _tell(self, revocation: Revocation) -> None:
+    async def tell_revoked(self, revocation: Revocation) -> None:
         self.metrics.revocations.labels("session" if revocation.sid else "account").inc()
         await self.notices.to_all(Revoked([revocation]))
 
-    # What edges and operators ask
+    # What edges ask
 
     async def watch(self, request: Watch) -> Watched:
         domain.check_number(request.since, "since")
-        return await self.database.read(partial(store.watch, since=request.since))
-
-    async def set_maintenance(self, request: SetMaintenance) -> Done:
-        await self.database.write(partial(store.set_maintenance, on=request.on))
-        await self.notices.to_all(MaintenanceSet(request.on))
-        return Done()
+        watched = await self.database.read(partial(store.watch, since=request.since))
+        return msgspec.structs.replace(watched, keys=self.keyring.names)
 
     async def keys(self, _request: GetKeys) -> Keys:
         await asyncio.to_thread(self.keyring.refresh)

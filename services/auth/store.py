@@ -168,26 +168,29 @@ def _account(rows: Sequence[sa.Row[Any]]) -> Account | None:
     return Account(
         profile=profile,
         email=row.email or "",
+        username=row.username or "",
         verifiers={Scheme(row.scheme): row.verifier for row in rows if row.scheme},
         question_id=row.question_id,
         answer=row.answer,
         tokens_from=row.tokens_from or 0,
+        disabled=row.disabled,
     )
 
 
 def confirm(connection: sa.Connection, account: AccountId, scheme: Scheme, verifier: str) -> bool:
-    """Whether the account still holds the verifier that a secret has just opened."""
+    """Whether the account still holds the verifier that a secret has just opened, and is not disabled."""
     return connection.execute(sa.select(secrets.c.account).where(*_held(account, scheme, verifier))).first() is not None
 
 
 def replace(connection: sa.Connection, account: AccountId, scheme: Scheme, old: str, new: str) -> bool:
-    """Renew a verifier; False: the account does not hold the old one any more."""
+    """Renew a verifier; False: the account does not hold the old one any more, or is disabled."""
     renewed = secrets.update().where(*_held(account, scheme, old)).values(verifier=new)
     return connection.execute(renewed).rowcount == 1
 
 
 def _held(account: AccountId, scheme: Scheme, verifier: str) -> tuple[sa.ColumnElement[bool], ...]:
-    return secrets.c.account == account, secrets.c.scheme == scheme, secrets.c.verifier == verifier
+    enabled = sa.exists().where(accounts.c.id == account, ~accounts.c.disabled)
+    return secrets.c.account == account, secrets.c.scheme == scheme, secrets.c.verifier == verifier, enabled
 
 
 def _hold(connection: sa.Connection, account: int, verifiers: Mapping[Scheme, str]) -> None:
@@ -201,13 +204,48 @@ def recover(
     connection: sa.Connection, account: AccountId, answer: str, verifiers: Mapping[Scheme, str], seconds: int
 ) -> Revocation | None:
     """Replace all secrets of an account, and void its tokens issued before `seconds`. None: it does not hold the
-    answer any more. Two at the same time come one after the other: the account's row is locked."""
-    living = sa.select(accounts.c.id).where(accounts.c.id == account, accounts.c.answer == answer).with_for_update()
+    answer any more, or is disabled."""
+    allowed = sa.and_(accounts.c.answer == answer, ~accounts.c.disabled)
+    return _replace_all(connection, account, allowed, verifiers, seconds)
+
+
+def reset(
+    connection: sa.Connection, account: AccountId, verifiers: Mapping[Scheme, str], seconds: int
+) -> Revocation | None:
+    """As the operator wants it. None: there is no such account (any more)."""
+    return _replace_all(connection, account, accounts.c.uuid.is_not(None), verifiers, seconds)
+
+
+def _replace_all(
+    connection: sa.Connection,
+    account: AccountId,
+    allowed: sa.ColumnElement[bool],
+    verifiers: Mapping[Scheme, str],
+    seconds: int,
+) -> Revocation | None:
+    """Two at the same time come one after the other: the account's row is locked."""
+    living = sa.select(accounts.c.id).where(accounts.c.id == account, allowed).with_for_update()
     if connection.execute(living).first() is None:
         return None
     connection.execute(secrets.delete().where(secrets.c.account == account))
     _hold(connection, account, verifiers)
     return revoke(connection, account, "", seconds)
+
+
+def disable(connection: sa.Connection, account: AccountId, seconds: int) -> Revocation | None:
+    """Void the account's tokens issued before `seconds`; its secrets open nothing any more. None: there is no such
+    account."""
+    return revoke(connection, account, "", seconds) if _set_disabled(connection, account, True) else None
+
+
+def enable(connection: sa.Connection, account: AccountId) -> bool:
+    """False: there is no such account."""
+    return _set_disabled(connection, account, False)
+
+
+def _set_disabled(connection: sa.Connection, account: AccountId, disabled: bool) -> bool:
+    living = sa.and_(accounts.c.id == account, accounts.c.uuid.is_not(None))
+    return connection.execute(accounts.update().where(living).values(disabled=disabled)).rowcount == 1
 
 
 def set_security(connection: sa.Connection, account: AccountId, question_id: int, answer: str | None) -> bool:
@@ -241,6 +279,7 @@ _TOMBSTONE: dict[str, Any] = {
     "signature": "",
     "vip": 0,
     "lobby": False,
+    "disabled": False,
 }
 
 

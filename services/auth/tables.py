@@ -33,6 +33,7 @@ class AccountRow(Base, table=True):
     signature: str
     vip: int = Field(sa_type=sa.BigInteger)
     lobby: bool
+    disabled: bool = Field(sa_column_kwargs={"server_default": sa.false()})
 
 
 class SecretRow(Base, table=True):

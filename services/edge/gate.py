@@ -37,6 +37,12 @@ class Gate:
             else:
                 self._accounts[revocation.account] = max(revocation.time, self._accounts.get(revocation.account, 0))
 
+    def verified_by(self, keys: Iterable[str]) -> None:
+        """The names of the keys there are; when they are others than before, all tokens are verified anew."""
+        if self._verifier is not None and self._verifier.keys != frozenset(keys):
+            self._verifier = None
+            self._good.clear()
+
     async def check(self, token: str, seconds: float) -> Claims:
         """Raises Refused."""
         try:

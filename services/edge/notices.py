@@ -15,6 +15,7 @@ from shared.contract.edge import (
     ChatRenamed,
     FriendshipAnswered,
     FriendshipRequested,
+    Kicked,
     MaintenanceSet,
     MembershipAnswered,
     MembershipApplied,
@@ -51,6 +52,10 @@ class Notices:
                 self._node.chats.changed(notice)
             case Revoked():
                 self._watcher.revoked(notice.revocations)
+            case Kicked():
+                resident = self._node.residents.get(notice.account)
+                for recipient in resident.recipients if resident else ():
+                    recipient.hang_up(1008, "disconnected by the operator")
             case MaintenanceSet():
                 self._watcher.maintenance(notice.on)
             case VerificationOpened():

@@ -1,4 +1,5 @@
-"""What must take effect here within a second: revoked logins and maintenance mode, pushed by auth and asked for."""
+"""What must take effect here within a second: revoked logins and maintenance mode, pushed by auth and asked for; and
+which keys verify tokens."""
 
 import asyncio
 from collections.abc import Callable
@@ -42,6 +43,8 @@ class Watcher:
             since, pushed = self._node.revision, self._pushed
             watched = await self._node.bus.ask(subjects.WATCH, Watch(since), seconds=_ATTEMPT_SECONDS, retry=True)
             self.revoked(watched.revocations)
+            if watched.keys:
+                self._gate.verified_by(watched.keys)
             if watched.revocations and self._node.revision == since:  # else somebody came meanwhile
                 self._node.revision = watched.revocations[-1].number
             if self._pushed == pushed:  # else the answer may be the older news

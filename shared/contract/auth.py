@@ -156,7 +156,8 @@ class Logout(msgspec.Struct):
 
 
 class Watch(msgspec.Struct):
-    """What edges must know within a second: revocations after number `since`, and the maintenance flag."""
+    """What edges must know within a second: revocations after number `since`, the maintenance flag, which keys verify
+    tokens."""
 
     since: int = 0
 
@@ -171,12 +172,14 @@ class Revocation(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Watched(msgspec.Struct, frozen=True):
-    """`last` is the highest number there is; ask again from the last one received while `more` is set."""
+    """`last` is the highest number there is; ask again from the last one received while `more` is set. `keys`: the
+    names of those that verify tokens, or none at all when that is not told."""
 
     last: int
     revocations: list[Revocation]
     maintenance: bool
     more: bool = False
+    keys: list[str] = []
 
 
 class GetKeys(msgspec.Struct):

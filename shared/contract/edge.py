@@ -80,6 +80,12 @@ class Revoked(msgspec.Struct, tag="revoked", frozen=True):
     revocations: list[Revocation]
 
 
+class Kicked(msgspec.Struct, tag="kicked", frozen=True):
+    """Close what this account has logged in; it may come back (every edge is told)."""
+
+    account: AccountId
+
+
 class MaintenanceSet(msgspec.Struct, tag="maintenance", frozen=True):
     on: bool
 
@@ -141,6 +147,7 @@ Notice = (
     | MembershipChanged
     | ProfileChanged
     | Revoked
+    | Kicked
     | MaintenanceSet
     | VerificationOpened
     | FriendshipRequested

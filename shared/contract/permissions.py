@@ -20,6 +20,9 @@ class Peer:
 
 _NODE = "edge.*"
 
+_ACTS = (on.SET_MAINTENANCE, on.FIND_USER, on.SET_DISABLED, on.RESET_PASSWORD, on.KICK, on.DELETE_USER)
+"""What only an operator may ask auth."""
+
 _PEOPLE_AND_GROUPS = (
     on.GET_FACES, on.FIND_ACCOUNTS, on.REQUEST_FRIENDSHIP, on.ANSWER_FRIENDSHIP, on.END_FRIENDSHIP,
     on.OPEN_PRIVATE_CHAT, on.REQUEST_MEMBERSHIP, on.ANSWER_MEMBERSHIP, on.ADD_MEMBER, on.RENAME_CHAT, on.LIST_REQUESTS,
@@ -31,7 +34,7 @@ PEERS: dict[str, Peer] = {
     "auth": Peer(
         serves=(
             on.REGISTER, on.LOGIN, on.LOGOUT, on.RECOVER, on.SET_SECURITY, on.SEND_VERIFICATION, on.OPEN_VERIFICATION,
-            on.DELETE_ACCOUNT, on.WATCH, on.GET_KEYS, on.SET_MAINTENANCE,
+            on.DELETE_ACCOUNT, on.WATCH, on.GET_KEYS, *_ACTS,
         ),
         asks=(on.ERASE_PROFILE, on.ERASE_READ_STATE),
         tells=(on.NOTIFY_ALL, f"{_NODE}.notify"),
@@ -66,7 +69,7 @@ PEERS: dict[str, Peer] = {
         ),
         hears=(on.BROADCAST, on.HEARTBEAT, on.NOTIFY_ALL, f"{_NODE}.deliver", f"{_NODE}.notify"),
     ),
-    "admin": Peer(asks=(on.SET_MAINTENANCE, on.GET_HISTORY, on.WATCH)),
+    "admin": Peer(asks=(*_ACTS, on.GET_HISTORY, on.WATCH)),
 }  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from shared.contract import auth, edge, events, message, session
+from shared.contract import admin, auth, edge, events, message, session
 from shared.contract.ids import NodeId
 
 Q = TypeVar("Q")
@@ -47,6 +47,11 @@ DELETE_ACCOUNT = Route("auth.delete_account", auth.DeleteAccount, session.Done)
 WATCH = Route("auth.watch", auth.Watch, auth.Watched)
 GET_KEYS = Route("auth.keys", auth.GetKeys, auth.Keys)
 SET_MAINTENANCE = Route("auth.maintenance", auth.SetMaintenance, session.Done)
+FIND_USER = Route("auth.admin.find", admin.FindUser, admin.UserView)
+SET_DISABLED = Route("auth.admin.disable", admin.SetDisabled, session.Done)
+RESET_PASSWORD = Route("auth.admin.reset", admin.ResetPassword, session.Done)
+KICK = Route("auth.admin.kick", admin.Kick, session.Done)
+DELETE_USER = Route("auth.admin.delete", auth.DeleteAccount, session.Done)
 
 ENSURE_PROFILE = Route("session.ensure_profile", session.EnsureProfile, session.Done)
 GET_ACCOUNT = Route("session.get_account", session.GetAccount, session.AccountView)

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from services.auth.keys import Keyring
+from services.auth.keys import Keyring, inventory, retire, rotate
 from shared.contract.ids import AccountId
 from shared.settings import Auth
 from shared.tokens import UnknownKey, Verifier
@@ -121,3 +121,47 @@ def test_a_key_that_is_spoilt_later_changes_nothing(auth: Auth) -> None:
     (auth.keys / "z.pem").write_text("no key at all")
     keyring.refresh()
     assert keyring.public() == before
+
+
+OLD, YOUNGER = "20200101000000-0a0a0a0a", "20200102000000-0b0b0b0b"
+
+
+def test_a_rotation_makes_the_key_that_signs_from_now_on(auth: Auth) -> None:
+    put(auth, f"{OLD}.pem", Ed25519PrivateKey.generate())
+    keyring = Keyring(auth)
+    old = keyring.issue(AccountId(7), NOW)
+    made = rotate(auth.keys)
+    assert stat.S_IMODE((auth.keys / f"{made}.pem").stat().st_mode) == 0o600
+    keyring.refresh()
+    assert keyring.names == [OLD, made]
+    new = keyring.issue(AccountId(7), NOW)
+    verifier = Verifier(keyring.public())
+    assert [verifier.verify(token.text, NOW).sid for token in (old, new)] == [old.sid, new.sid]
+    retire(auth.keys, OLD)
+    keyring.refresh()
+    with pytest.raises(UnknownKey):
+        Verifier(keyring.public()).verify(old.text, NOW)
+
+
+def test_a_new_key_never_comes_before_the_one_that_signs(auth: Auth) -> None:
+    put(auth, "z.pem", Ed25519PrivateKey.generate())
+    with pytest.raises(ValueError, match="which must come after z"):
+        rotate(auth.keys)
+    assert [path.name for path in auth.keys.glob("*.pem")] == ["z.pem"]
+
+
+def test_the_key_that_signs_is_not_retired(auth: Auth) -> None:
+    put(auth, f"{OLD}.pem", Ed25519PrivateKey.generate())
+    with pytest.raises(ValueError, match="signs: make another one first"):
+        retire(auth.keys, OLD)
+    with pytest.raises(ValueError, match="there is no key"):
+        retire(auth.keys, YOUNGER)
+
+
+def test_a_key_is_needed_until_its_last_token_expires(auth: Auth) -> None:
+    for name in (OLD, YOUNGER):
+        put(auth, f"{name}.pem", Ed25519PrivateKey.generate())
+    old, younger = inventory(auth.keys, 1)
+    assert (old.kid, old.made, younger.kid, younger.needed_until) == (OLD, 1577836800, YOUNGER, None)
+    assert old.needed_until is not None
+    assert old.needed_until - younger.made == 86_400 + 120

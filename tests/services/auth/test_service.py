@@ -255,3 +255,9 @@ async def test_deletion_again_changes_nothing(world: World, edge: Edge) -> None:
 async def test_nobody_deletes_nothing(edge: Edge, actor: AccountId) -> None:
     for work in (edge.ask(DELETE_ACCOUNT, DeleteAccount(actor)), edge.ask(LOGOUT, Logout("s", actor))):
         assert (await refusal(work)).failure.code == ErrorCode.UNAUTHENTICATED
+
+
+async def test_edges_are_told_which_keys_verify(edge: Edge) -> None:
+    keys = (await edge.ask(GET_KEYS, GetKeys())).keys
+    assert (await edge.ask(WATCH, Watch())).keys == [key.kid for key in keys]
+    assert len(keys) == 1

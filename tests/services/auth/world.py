@@ -143,11 +143,14 @@ class World:
     async def message(self) -> Peer:
         return await self._peer("message", ERASE_READ_STATE)
 
+    async def operator(self) -> Bus:
+        bus = Bus(self._nats.settings("admin"), "admin", CollectorRegistry())
+        await self._start(bus)
+        return bus
+
     async def set_maintenance(self, on: bool) -> None:
         """As the operator does it."""
-        operator = Bus(self._nats.settings("admin"), "admin", CollectorRegistry())
-        await self._start(operator)
-        await operator.ask(SET_MAINTENANCE, SetMaintenance(on))
+        await (await self.operator()).ask(SET_MAINTENANCE, SetMaintenance(on))
 
     def auth(self) -> asyncio.Task[None]:
         """One more replica of the service."""

@@ -3,14 +3,16 @@
 import asyncio
 
 from shared.contract.auth import DeleteAccount, Login, Recover, Watch
+from shared.contract.edge import Kicked
+from shared.contract.ids import AccountId
 from shared.contract.session import EnsureProfile
 from tests.services.edge.conftest import Town
 from tests.services.edge.devices import Device
 
 
-async def until_closed(device: Device) -> None:
+async def until_closed(device: Device, reason: str = "logged out") -> None:
     await device.wire.until(lambda: device.wire.closed_with is not None)
-    assert device.wire.closed_with == (1008, "logged out")
+    assert device.wire.closed_with == (1008, reason)
 
 
 async def test_a_revocation_ends_every_connection_of_the_account(town: Town) -> None:
@@ -143,3 +145,14 @@ async def test_an_edge_that_starts_in_maintenance_knows_it_and_tells_nobody(town
     await stranger.ask(do="status")
     assert edge.node.maintenance
     assert stranger.events == []
+
+
+async def test_a_kick_ends_every_connection_of_the_account_and_no_login(town: Town) -> None:
+    here, there = await town.edge(), await town.edge()
+    phone, desk = await town.device(1, here), await town.device(1, there)
+    other = await town.device(2, here)
+    await town.auth.tell(Kicked(AccountId(1)))
+    for device in (phone, desk):
+        await until_closed(device, "disconnected by the operator")
+    assert await other.ask(do="status") == "ServerStatus"
+    assert await (await town.device(1, here)).ask(do="status") == "ServerStatus"

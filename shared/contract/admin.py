@@ -1,0 +1,57 @@
+"""What an operator asks auth. Each of these acts is logged there, with whom it was about."""
+
+import msgspec
+
+from shared.contract.auth import IdentifierKind
+from shared.contract.ids import AccountId
+
+
+class FindUser(msgspec.Struct):
+    """The living account an identifier names: `not_found` when there is none."""
+
+    kind: IdentifierKind
+    identifier: str
+
+    def __repr__(self) -> str:
+        return f"FindUser({self.kind})"
+
+
+class UserView(msgspec.Struct, frozen=True, kw_only=True):
+    """What auth knows of an account, without its secrets: `schemes` says which it holds, `recoverable` whether an
+    answer to a security question is stored."""
+
+    account: AccountId
+    uuid: str
+    email: str
+    username: str
+    nickname: str
+    """As it was registered; session knows the present one."""
+    created: int
+    """Unix milliseconds."""
+    disabled: bool
+    schemes: list[str]
+    recoverable: bool
+
+
+class SetDisabled(msgspec.Struct):
+    """A disabled account's tokens are revoked, its connections end, its secrets open nothing, until it is enabled.
+    `not_found` when there is no such account."""
+
+    account: AccountId
+    disabled: bool
+
+
+class ResetPassword(msgspec.Struct):
+    """Replace all secrets of an account, and revoke its tokens. `not_found` when there is no such account."""
+
+    account: AccountId
+    password: str
+
+    def __repr__(self) -> str:
+        return f"ResetPassword(account={self.account}, ***)"
+
+
+class Kick(msgspec.Struct):
+    """End all connections of an account; it may come back at once."""
+
+    account: AccountId
