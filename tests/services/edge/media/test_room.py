@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from services.edge.media import MediaRoom
 from shared.contract.errors import ErrorCode, Refused
 from shared.contract.model import Media
+from shared.settings import Media as Where
 from tests.services.edge.media.conftest import LIMIT, TIMEOUT_SECONDS, Open
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 2000
@@ -84,9 +85,10 @@ async def test_an_address_that_nobody_gave_is_nothing(room: MediaRoom, id: str) 
     assert await room.find(id) is None
 
 
-async def test_content_that_is_not_there_is_not_found(room: MediaRoom) -> None:
+async def test_content_that_is_not_there_is_not_found(room: MediaRoom, where: Where) -> None:
     assert await refusal(content(room, NOWHERE)) is ErrorCode.NOT_FOUND
-    outside = Media(NOWHERE.id, "a", 3, "../../../../etc/passwd", "image/png")
+    where.directory.joinpath("outside").write_bytes(b"any")
+    outside = Media(NOWHERE.id, "a", 3, "../outside", "image/png")
     assert await refusal(content(room, outside)) is ErrorCode.NOT_FOUND
 
 
