@@ -1,7 +1,9 @@
-"""The operations port of a service: `/healthz` (alive), `/readyz` (dependencies answer, not draining), `/metrics`."""
+"""The operations port of a service: `/healthz` (alive), `/readyz` (dependencies answer, not draining), `/metrics`, and
+for people `/`, a page that shows `/board` as it changes."""
 
 import asyncio
 import socket
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
@@ -11,7 +13,12 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
+from shared.board import page
+from shared.board.history import PERIOD_SECONDS, History
+from shared.board.lag import Lag
+from shared.board.rows import Board
 from shared.settings import Ops
+from shared.tasks import Tasks
 from shared.telemetry import log
 from shared.unprepared import Unprepared
 
@@ -26,9 +33,12 @@ class OpsServer:
     """Each check is one real round trip to a dependency; all must answer within two seconds to be ready.
     The port is opened at once; raises Unprepared when it cannot be."""
 
-    def __init__(self, settings: Ops, registry: CollectorRegistry, checks: Mapping[str, Check]) -> None:
+    def __init__(self, settings: Ops, registry: CollectorRegistry, checks: Mapping[str, Check], board: Board) -> None:
         self._registry = registry
         self._checks = checks
+        self._lag = Lag(registry)
+        self._history = History(board, registry)
+        self._page = page.load()
         self.draining = False
         config = uvicorn.Config(
             self._app, log_config=None, access_log=False, lifespan="off", ws="none", interface="asgi3",
@@ -45,12 +55,23 @@ class OpsServer:
 
     async def run(self) -> None:
         """Serve until cancelled or stopped."""
+        watching = Tasks()
         with self._listener:
             _log.info("operations port opened", port=self.port)
-            await self._server.serve(sockets=[self._listener])
+            watching.start(self._lag.watch(), "loop lag")
+            watching.start(self._remember(), "history")
+            try:
+                await self._server.serve(sockets=[self._listener])
+            finally:
+                await watching.close()
 
     def stop(self) -> None:
         self._server.should_exit = True
+
+    async def _remember(self) -> None:
+        while True:
+            self._history.look(time.time(), time.monotonic())
+            await asyncio.sleep(PERIOD_SECONDS)
 
     async def readiness(self) -> dict[str, str]:
         """What is wrong, by name of the dependency; empty when ready."""
@@ -76,8 +97,14 @@ class OpsServer:
                 await _respond(send, 503 if wrong else 200, msgspec.json.encode(wrong or {"status": "ready"}) + b"\n")
             case "/metrics":
                 await _respond(send, 200, generate_latest(self._registry), b"text/plain; version=0.0.4; charset=utf-8")
+            case "/board":
+                shown = self._history.show(await self.readiness())
+                await _respond(send, 200, msgspec.json.encode(shown), b"application/json")
+            case "/":
+                policy = (b"content-security-policy", self._page.policy)
+                await _respond(send, 200, self._page.body, b"text/html; charset=utf-8", policy)
             case _:
-                await _respond(send, 404, b"not found: try /healthz, /readyz or /metrics\n")
+                await _respond(send, 404, b"not found: try /, /healthz, /readyz or /metrics\n")
 
 
 def _listen(settings: Ops) -> socket.socket:
@@ -89,7 +116,19 @@ def _listen(settings: Ops) -> socket.socket:
         raise Unprepared(f"the operations port {where} cannot be opened (ops.port): {error.strerror}") from error
 
 
-async def _respond(send: Send, status: int, body: bytes, content_type: bytes = b"text/plain; charset=utf-8") -> None:
-    headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
+async def _respond(
+    send: Send,
+    status: int,
+    body: bytes,
+    content_type: bytes = b"text/plain; charset=utf-8",
+    *more: tuple[bytes, bytes],
+) -> None:
+    headers = [
+        (b"content-type", content_type),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"cache-control", b"no-store"),
+        *more,
+    ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

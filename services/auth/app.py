@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
+from services.auth.board import BOARD
 from services.auth.counters import Counters
 from services.auth.keys import Keyring
 from services.auth.limits import Limits
@@ -63,7 +64,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         metrics=metrics,
     )
     route(bus, accounts, verification, Mailer(settings.mail, metrics))
-    ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": database.check})
+    ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": database.check}, BOARD)
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:

@@ -3,10 +3,12 @@
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from services.edge.board import BOARD
 from services.edge.chats import Chats
 from services.edge.delivery import Delivery
 from services.edge.dialects.registry import DIALECTS, Dialects
@@ -122,7 +124,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     registry = new_registry()
     edge = Edge(settings, registry)
     gateway = Gateway(settings.edge, settings.limits, edge.endpoint, edge.http)
-    ops = OpsServer(settings.ops, registry, {"nats": edge.bus.check})
+    ops = OpsServer(settings.ops, registry, {"nats": edge.bus.check}, replace(BOARD, name=settings.edge.name))
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from services.message.batcher import Batcher
+from services.message.board import BOARD
 from services.message.fanout import Fanout
 from services.message.membership import Memberships
 from services.message.metrics import Metrics
@@ -59,7 +60,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     fanout = Fanout(bus.publish, presence, memberships, metrics, settings.message.broadcast_members)
     batcher = Batcher(store, memberships, presence, fanout, metrics, settings.message.batch_rows)
     route(bus, batcher, Messages(store, memberships, list_chats, versions, settings.message))
-    ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": store.check})
+    ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": store.check}, BOARD)
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:

@@ -7,6 +7,7 @@ versions are published when Redis is back.
 import asyncio
 from functools import partial
 
+from services.session.board import BOARD
 from services.session.metrics import Metrics
 from services.session.notices import Notices
 from services.session.router import route
@@ -51,7 +52,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     joins = Joins(database, notices, head, settings)
     accounts = Accounts(database, notices, joins, metrics, settings)
     route(bus, accounts, chats, joins, Friends(database, notices, settings))
-    ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": database.check})
+    ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": database.check}, BOARD)
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:

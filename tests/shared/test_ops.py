@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
+from shared.board.rows import Board
 from shared.ops import OpsServer
 from shared.settings import Ops
 from shared.unprepared import Unprepared
@@ -27,9 +28,11 @@ async def hanging() -> None:
 
 @asynccontextmanager
 async def serving(
-    checks: Mapping[str, Callable[[], Awaitable[None]]], registry: CollectorRegistry | None = None
+    checks: Mapping[str, Callable[[], Awaitable[None]]],
+    registry: CollectorRegistry | None = None,
+    board: Board = Board("tested"),  # noqa: B008
 ) -> AsyncIterator[OpsServer]:
-    ops = OpsServer(Ops(), registry or CollectorRegistry(), checks)
+    ops = OpsServer(Ops(), registry or CollectorRegistry(), checks, board)
     running = asyncio.ensure_future(ops.run())
     try:
         yield ops
@@ -77,10 +80,29 @@ async def test_metrics_are_those_of_the_registry() -> None:
         assert (await get(ops, "/secret"))[0] == 404
 
 
+async def test_the_board_says_what_it_is_and_what_is_wrong() -> None:
+    async with serving({"nats": broken}) as ops:
+        status, text = await get(ops, "/board")
+        assert status == 200
+        assert text.startswith('{"service":"tested","name":"","wrong":{"nats":"ConnectionError: refused"},"moments":[')
+
+
+async def test_the_page_may_do_nothing_but_show_the_board() -> None:
+    async with serving({}) as ops:
+        reader, writer = await asyncio.open_connection("127.0.0.1", ops.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        head = (await reader.read()).decode().partition("\r\n\r\n")[0]
+        writer.close()
+        await writer.wait_closed()
+        assert "content-type: text/html; charset=utf-8" in head
+        assert "content-security-policy: default-src 'none';" in head
+        assert "x-content-type-options: nosniff" in head
+
+
 def test_a_taken_port_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
             Unprepared, match=rf"127.0.0.1:{port} cannot be opened \(ops.port\): Address already in use"
         ):
-            OpsServer(Ops(port=port), CollectorRegistry(), {})
+            OpsServer(Ops(port=port), CollectorRegistry(), {}, Board("tested"))

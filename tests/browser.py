@@ -1,0 +1,122 @@
+"""A headless Chromium, driven by its own protocol: just what it takes to open a page and look at it."""
+
+import base64
+import itertools
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+from websockets.sync.client import ClientConnection, connect
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+_START_SECONDS = 30.0
+_ANSWER_SECONDS = 20.0
+_POLL_SECONDS = 0.05
+
+
+class Browser:
+    """One tab, between `__enter__` and `__exit__`. `complaints` is what the page had to say on its console and what it
+    was refused, errors only."""
+
+    def __init__(self, directory: Path) -> None:
+        assert CHROMIUM is not None
+        self._command = [
+            CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+            "--no-proxy-server", "--disable-background-networking", "--hide-scrollbars", "--remote-debugging-port=0",
+            f"--user-data-dir={directory}", "about:blank",
+        ]  # fmt: skip
+        self._profile = directory
+        self._numbers = itertools.count(1)
+        self._session = ""
+        self._open = ExitStack()
+        self.complaints: list[str] = []
+
+    def __enter__(self) -> "Browser":
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            connecting = connect(self._address(), max_size=None, compression=None, proxy=None)
+            self._socket: ClientConnection = self._open.enter_context(connecting)
+            tab = self._ask("Target.createTarget", url="about:blank")["targetId"]
+            self._session = self._ask("Target.attachToTarget", targetId=tab, flatten=True)["sessionId"]
+            for domain in ("Page", "Runtime", "Log"):
+                self._ask(f"{domain}.enable")
+        except BaseException:
+            self._process.kill()
+            self._process.wait()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+        self._process.terminate()
+        self._process.wait(_START_SECONDS)
+
+    def open(self, url: str, width: int = 1280, height: int = 800, *, dark: bool = False) -> None:
+        self._ask(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._ask("Emulation.setEmulatedMedia", features=[scheme])
+        self._ask("Page.navigate", url=url)
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of an expression in the page, as JSON has it."""
+        answer = self._ask("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def wait_for(self, expression: str, seconds: float = _ANSWER_SECONDS) -> Any:
+        """The expression's value, once it is true."""
+        deadline = time.monotonic() + seconds
+        while not (value := self.evaluate(expression)):
+            assert time.monotonic() < deadline, (expression, self.complaints)
+            time.sleep(_POLL_SECONDS)
+        return value
+
+    def text(self) -> str:
+        return str(self.evaluate("document.body.innerText"))
+
+    def screenshot(self, path: Path) -> None:
+        """The whole page, as long as it is."""
+        answer = self._ask("Page.captureScreenshot", captureBeyondViewport=True)
+        path.write_bytes(base64.b64decode(answer["data"]))
+
+    def _address(self) -> str:
+        """Where it listens is written into its profile."""
+        deadline = time.monotonic() + _START_SECONDS
+        told = self._profile / "DevToolsActivePort"
+        while not (told.exists() and (lines := told.read_text().split())[1:]):
+            assert self._process.poll() is None, "chromium has ended"
+            assert time.monotonic() < deadline, "chromium does not listen"
+            time.sleep(_POLL_SECONDS)
+        return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
+
+    def _ask(self, method: str, **parameters: object) -> dict[str, Any]:
+        number = next(self._numbers)
+        question: dict[str, object] = {"id": number, "method": method, "params": parameters}
+        if self._session:
+            question["sessionId"] = self._session
+        self._socket.send(msgspec.json.encode(question).decode())
+        while (told := msgspec.json.decode(self._socket.recv(_ANSWER_SECONDS))).get("id") != number:
+            self._note(told)
+        assert "error" not in told, told
+        result: dict[str, Any] = told["result"]
+        return result
+
+    def _note(self, event: Mapping[str, Any]) -> None:
+        match event.get("method"):
+            case "Log.entryAdded" if event["params"]["entry"]["level"] == "error":
+                self.complaints.append(event["params"]["entry"]["text"])
+            case "Runtime.exceptionThrown":
+                self.complaints.append(str(event["params"]["exceptionDetails"]))
+            case "Runtime.consoleAPICalled" if event["params"]["type"] in ("error", "assert"):
+                self.complaints.append(re.sub(r"\s+", " ", str(event["params"]["args"])))
