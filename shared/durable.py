@@ -34,6 +34,9 @@ _ANSWER_SECONDS = 1.0
 _TAKEN_SECONDS = 0.02
 """Far more than it takes a delivered event to get from the connection to who waits for it."""
 
+RETRIED_BY = "Retried-By"
+"""A header of an event that was a dead letter once: who has asked for it to be tried again."""
+
 REDELIVERY_SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 60, 60, 60, 60)
 """The pauses before each further attempt; after the last one an event is given up."""
 
@@ -136,7 +139,10 @@ class Worker(Generic[Q]):
             return None
 
     async def _work(self, message: Msg, stream: JetStreamContext) -> None:
-        trace.set(trace_of((message.headers or {}).get("traceparent", "")))
+        headers = message.headers or {}
+        trace.set(trace_of(headers.get("traceparent", "")))
+        if again := headers.get(RETRIED_BY):
+            _log.info("operator acts", act="retry event", by=again, consumer=self.name)
         keeper = self._tasks.start(_keep(message), f"keep {self.name}")
         try:
             await self._attempt(message, stream)
@@ -159,7 +165,7 @@ class Worker(Generic[Q]):
             _log.warning("event failed, will be retried", subject=subject, attempt=delivered, error=repr(error))
             return await message.nak(delay=self._pauses[delivered - 1])
         _log.error("event given up", subject=subject, exc_info=error)
-        headers = {"Error": _one_line(repr(error)), "Consumer": self.name}
+        headers = {"Error": _one_line(repr(error)), "Consumer": self.name, "Attempts": str(delivered)}
         await stream.publish(f"dead.{self._service}.{subject}", message.data, headers=headers)
         self._dead_letters.labels(subject).inc()
         await message.ack()

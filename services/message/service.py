@@ -37,6 +37,9 @@ from shared.contract.message import (
 from shared.contract.model import Message, Pair
 from shared.contract.session import ChatEntry, ChatList, Done, EraseAccount, ListChats
 from shared.settings import Message as Settings
+from shared.telemetry import log
+
+_log = log(__name__)
 
 _CHAT_BYTES = 72
 _SPAN_BYTES = 20
@@ -164,6 +167,8 @@ class Messages:
             if request.actor not in members:
                 raise Refused.of(NOT_A_MEMBER)
             first_index = members[request.actor][0]
+        else:
+            _log.info("operator acts", act="read history", by="admin", chat=request.chat, start=request.start)
         return await self._store.read(lambda now: self._history(now, request, first_index))
 
     def _history(self, now: Snapshot, request: GetHistory, first_index: int) -> History:

@@ -16,6 +16,8 @@ class Peer:
     hears: tuple[str, ...] = ()
     emits: tuple[Topic, ...] = ()  # type: ignore[type-arg]
     works_on: tuple[Topic, ...] = ()  # type: ignore[type-arg]
+    settles_dead_letters: bool = False
+    """Reads and removes what was given up, and may emit it again."""
 
 
 _NODE = "edge.*"
@@ -69,7 +71,14 @@ PEERS: dict[str, Peer] = {
         ),
         hears=(on.BROADCAST, on.HEARTBEAT, on.NOTIFY_ALL, f"{_NODE}.deliver", f"{_NODE}.notify"),
     ),
-    "admin": Peer(asks=(*_ACTS, on.GET_HISTORY, on.WATCH)),
+    "admin": Peer(
+        asks=(
+            *_ACTS, on.GET_ACCOUNT, on.GET_CHAT, on.LIST_CHATS, on.LIST_REQUESTS, on.GET_MEMBERSHIP, on.GET_FACES,
+            on.GET_HEADS, on.GET_HISTORY, on.WATCH,
+        ),
+        emits=(on.ACCOUNT_REGISTERED, on.ACCOUNT_DELETED, on.MAIL_REQUESTED),
+        settles_dead_letters=True,
+    ),
 }  # fmt: skip
 
 
@@ -87,6 +96,8 @@ def publishes(service: str) -> list[str]:
         }  # fmt: skip
     if peer.works_on:
         grants.add(f"dead.{service}.>")
+    if peer.settles_dead_letters:
+        grants |= {f"$JS.API.STREAM.MSG.{verb}.{on.DEAD_LETTERS}" for verb in ("GET", "DELETE")}
     return sorted(grants)
 
 

@@ -67,6 +67,8 @@ class GetChat(msgspec.Struct):
 
     chat: ChatId
     actor: AccountId = NOBODY
+    all: bool = False
+    """An operator looks without being a member."""
 
 
 class ChatView(msgspec.Struct, frozen=True):

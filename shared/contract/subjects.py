@@ -91,6 +91,7 @@ MAIL_REQUESTED = Topic("events.auth.mail_requested", events.MailRequested)
 
 STREAM = "EVENTS"
 STREAM_SUBJECTS = "events.>"
+TOPICS: tuple[Topic, ...] = (ACCOUNT_REGISTERED, ACCOUNT_DELETED, MAIL_REQUESTED)  # type: ignore[type-arg]
 DEAD_LETTERS = "DEAD"
 DEAD_LETTER_SUBJECTS = "dead.>"
 

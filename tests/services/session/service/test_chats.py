@@ -40,6 +40,14 @@ async def test_a_new_chats_version_is_published_before_the_reply(peers: Peers) -
     assert await peers.edge.ask(on.GET_CHAT, GetChat(chat.id, BOB)) == ChatView(chat, [ANN, BOB])
 
 
+async def test_an_operator_looks_without_being_a_member(peers: Peers) -> None:
+    chat = (await peers.create(BOB, BOB, ANN, actor=ANN)).chat
+    assert await peers.edge.ask(on.GET_CHAT, GetChat(chat.id, all=True)) == ChatView(chat, [ANN, BOB])
+    assert (await refusal(peers.edge.ask(on.GET_CHAT, GetChat(chat.id)))).code == ErrorCode.FORBIDDEN
+    missing = GetChat(ChatId(chat.id + 99), all=True)
+    assert (await refusal(peers.edge.ask(on.GET_CHAT, missing))).code == ErrorCode.NOT_FOUND
+
+
 async def test_a_new_chat_is_told_to_the_nodes_of_its_members(peers: Peers) -> None:
     chat = (await peers.create(BOB, CEM, actor=ANN)).chat.id
     (on_a,), (on_b,) = await peers.heard(notify(A)), await peers.heard(notify(B))
