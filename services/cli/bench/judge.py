@@ -14,6 +14,7 @@ _GENERATOR_LIMIT = 0.9
 _HELD = 0.95
 """Of the rate that was offered: below it a latency says nothing but that the server was overloaded."""
 _LATE = 0.5
+_OTHERS_LIMIT = 0.25
 
 
 class Books(NamedTuple):
@@ -41,9 +42,12 @@ def add_up(tallies: Sequence[Tally], seconds: float) -> Books:
     return Books(faults, counts, refusals, measures, [round(tally.cpu / seconds, 2) for tally in tallies])
 
 
-def remarks(books: Books, seconds: float, offered: float = 0.0) -> list[str]:
-    """What a reader must know before believing the figures; `offered` in messages a second, 0 in a closed loop."""
+def remarks(books: Books, seconds: float, offered: float = 0.0, others: float | None = None) -> list[str]:
+    """What a reader must know before believing the figures; `offered` in messages a second, 0 in a closed loop;
+    `others`: cores used by whatever else is on this machine."""
     found = []
+    if others is not None and others > _OTHERS_LIMIT:
+        found.append(f"others used {others:.1f} cores meanwhile: do not quote these figures")
     if books.generator and max(books.generator) >= _GENERATOR_LIMIT:
         found.append(
             f"the generator was the limit ({max(books.generator):.2f} of a core): the system can do more;"

@@ -9,13 +9,16 @@ from datetime import UTC, datetime
 from services.cli.bench.crew import Crew
 from services.cli.bench.job import Job, Progress
 from services.cli.bench.judge import Books, add_up, remarks
+from services.cli.bench.processes import busy_seconds
 from services.cli.bench.result import Result
 from services.cli.bench.show import Show
 from services.cli.bench.target import Target
 
+_ALL = "all"
+
 
 class Stopwatch:
-    """The processor time of the system's processes from the first to the last look within a span, as cores."""
+    """The processor time of the system's processes, and of all, from the first to the last look within a span."""
 
     def __init__(self, target: Target, start: float, end: float) -> None:
         self._target = target
@@ -27,10 +30,17 @@ class Stopwatch:
     def look(self) -> None:
         now = time.monotonic()
         if self._start <= now <= self._end:
-            self._last = (now, self._target.cpu())
+            used = self._target.cpu()
+            busy = busy_seconds()
+            self._last = (now, used if busy is None else used | {_ALL: busy})
             self._first = self._first or self._last
 
-    @property
+    def others(self, generator: float) -> float | None:
+        """Cores that neither the system nor the generator used; None where the system's processes are not known."""
+        cores = self.cores()
+        everybody = cores.pop(_ALL, None)
+        return None if everybody is None or not cores else max(0.0, everybody - sum(cores.values()) - generator)
+
     def cores(self) -> dict[str, float]:
         if self._first is None or self._last is None or self._first is self._last:
             return {}
@@ -62,8 +72,10 @@ async def measured(
 
         books = add_up(await crew.run(look), seconds)
     show.say(f"{scenario}: done")
-    figures = rates(books, seconds) | {f"cores of {name}": cores for name, cores in watch.cores.items()}
-    return result(scenario, options, figures, books, remarks(books, seconds, offered))
+    figures = rates(books, seconds)
+    figures |= {f"cores of {name}": cores for name, cores in watch.cores().items() if name != _ALL}
+    found = remarks(books, seconds, offered, watch.others(sum(books.generator)))
+    return result(scenario, options, figures, books, found)
 
 
 def rates(books: Books, seconds: float) -> dict[str, float]:

@@ -15,6 +15,16 @@ def cpu_seconds(pid: int) -> float | None:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
+def busy_seconds() -> float | None:
+    """Of all cores, by anything on this machine, stolen time included; None where that is not told."""
+    try:
+        first = Path("/proc/stat").read_text().split("\n", 1)[0]
+    except OSError:
+        return None
+    user, nice, system, _idle, _waiting, *interrupts_and_stolen = map(int, first.split()[1:9])
+    return (user + nice + system + sum(interrupts_and_stolen)) / _TICKS
+
+
 def memory_kib(pid: int) -> int | None:
     """Its own memory (anonymous pages); None for a process that cannot be seen."""
     try:

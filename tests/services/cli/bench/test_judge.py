@@ -37,6 +37,12 @@ def test_a_busy_generator_is_told() -> None:
     assert any("the generator was the limit" in one for one in remarks(add_up([_tally(cpu=0.95)], 1), 1))
 
 
+def test_others_on_the_machine_are_told() -> None:
+    books = add_up([_tally()], 1)
+    assert any("others used 0.5 cores" in one for one in remarks(books, 1, others=0.5))
+    assert not any("others" in one for one in [*remarks(books, 1, others=0.1), *remarks(books, 1)])
+
+
 def test_a_late_generator_is_told() -> None:
     assert any("spoke late" in one for one in remarks(add_up([_tally(late=2_000)], 1), 1, offered=100))
 
