@@ -102,6 +102,17 @@ async def test_the_largest_file(site: Site) -> None:
     assert (answer.status, json.loads(answer.body)["size"]) == (201, LIMIT)
 
 
+@pytest.mark.parametrize("cut", [-4, -3, -2, -1, 0])
+async def test_a_large_body_may_come_with_a_part_of_its_head(site: Site, cut: int) -> None:
+    """Only the head has the limit of a head."""
+    head, body = uploading(100_000), bytes(100_000)
+    async with await RawPeer.dial(site.port) as peer:
+        peer.send(head[: cut or None])
+        await asyncio.sleep(0.02)
+        peer.send(head[len(head) + cut :] if cut else b"", body)
+        assert (await head_of(peer)).status == 201
+
+
 async def test_a_larger_file_is_refused_before_it_is_read(site: Site) -> None:
     async with await RawPeer.dial(site.port) as peer:
         peer.send(uploading(LIMIT + 1, Expect="100-continue"))
