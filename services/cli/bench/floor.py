@@ -32,6 +32,8 @@ class Device:
         self.pending: deque[tuple[Voice, int, int]] = deque()
         self.fell = asyncio.Event()
         """The server has ended the line."""
+        self.logged_in = 0
+        """When the last login was answered, in nanoseconds of the monotonic clock."""
         self._floor = floor
         self._entered = 0
         self._catching_up = False
@@ -44,6 +46,7 @@ class Device:
         self._catching_up = self.tongue.asks_for_missed
         try:
             await line.ask(self.tongue.login(self.seat.person), Asked.LOGIN)
+            self.logged_in = time.monotonic_ns()
             self.line = line
             if self._catching_up:
                 await self._catch_up(line, known)

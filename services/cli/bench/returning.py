@@ -52,7 +52,7 @@ class Returning(OnFloor):
         await device.fell.wait()
         self._fell = self._fell or time.monotonic_ns()
         await self._enter(device, number)
-        self._logins.record(self._fell, time.monotonic_ns())
+        self._logins.record(self._fell, device.logged_in)
         while device.ledger.is_empty:  # noqa: ASYNC110 (must cost nothing when a message comes)
             await asyncio.sleep(_LOOK_SECONDS)
         self._backs.record(self._fell, time.monotonic_ns())

@@ -26,7 +26,7 @@ class Asked(Enum):
     LOGIN = "login"
     CHAT = "chat"
     MESSAGE = "message"
-    ANYTHING = "anything"
+    ANYTHING = "request"
     """Whatever was asked first."""
 
 
