@@ -29,8 +29,7 @@ async def resolve(node: Node, uploads: Uploads, actor: AccountId, run: list[Requ
             media = await uploads.keep(command)
             segments: tuple[Segment, ...] = (Image(media) if command.kind == "image" else File(media),)
         elif command.cites:
-            async with asyncio.timeout(node.settings.edge.request_seconds):
-                segments = tuple([await _looked_up(node.media, segment) for segment in command.segments])
+            segments = await _all_looked_up(node, command.segments)
         else:
             segments = command.segments
         said.append(Request(PostMessage(chat, segments), request.context))
@@ -62,6 +61,14 @@ async def _chat(node: Node, actor: AccountId, command: Saying) -> ChatId:
         opened = await node.bus.ask(subjects.OPEN_PRIVATE_CHAT, ask, seconds=seconds, retry=True)
         chats[command.to] = opened.chat
     return chats[command.to]
+
+
+async def _all_looked_up(node: Node, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
+    try:
+        async with asyncio.timeout(node.settings.edge.request_seconds):
+            return tuple([await _looked_up(node.media, segment) for segment in segments])
+    except TimeoutError as error:
+        raise Refused(ErrorCode.UNAVAILABLE, "the pictures and files were not found in time") from error
 
 
 async def _looked_up(room: MediaRoom, segment: Segment) -> Segment:

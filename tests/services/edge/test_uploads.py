@@ -142,9 +142,10 @@ async def test_half_a_file_is_given_up_after_a_while_and_its_client_is_told(town
     device = await ann(town, upload_idle_seconds=0.6)
     device.client.frame_received(frame(do="start", number=1, chat=CHAT))
     assert await device.ask(do="start", number=2, chat=CHAT) == "Done"
-    while {"re": None, "error": "invalid"} not in device.seen:
-        await device.ask(do="part", number=2, data="still coming")
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while {"re": None, "error": "invalid"} not in device.seen:
+            await device.ask(do="part", number=2, data="still coming")
+            await asyncio.sleep(0.05)
     assert await device.ask(do="part", number=1, data="too late") == "conflict"
     assert await device.ask(do="last", number=2, data=".", chat=CHAT) == [CHAT, 1]
     await until_nothing_is_spooled(town)
@@ -181,6 +182,18 @@ async def test_what_is_cited_is_described_by_its_record_alone(town: Town) -> Non
     media = file.media
     renamed = Media(media.id, "yours.txt", media.size, media.sha256, media.mime, media.packages)
     assert shown == [Image(media), Image(renamed)]
+
+
+async def test_what_is_not_found_in_time_is_not_said(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = await ann(town, request_seconds=0.2)
+    await device.synced()
+
+    async def never(id: str) -> Media | None:
+        await asyncio.Event().wait()
+        return None
+
+    monkeypatch.setattr(town.edges[0].node.media, "find", never)
+    assert await device.ask(do="cite", chat=CHAT, id="0" * 32) == "unavailable"
 
 
 async def test_what_is_nowhere_cannot_be_cited_and_spoils_nothing_else(town: Town) -> None:
