@@ -148,7 +148,7 @@ async def test_nothing_but_a_post(site: Site, method: str) -> None:
 
 async def test_a_full_disk(site: Site) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
     try:
         answer = await site.post(bytes(100_000))
     finally:
