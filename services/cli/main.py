@@ -10,6 +10,7 @@ import click
 
 from services.cli.bench.command import bench
 from services.cli.options import Refusal, read_settings, require_place_of_links, settings_options
+from services.cli.top.command import top
 
 _VERSION = distribution_version("dragoman")
 _SETTING_OF = {
@@ -152,6 +153,7 @@ def maintenance(file: Path | None, assignments: tuple[str, ...], data: Path | No
 
 
 main.add_command(bench)
+main.add_command(top)
 
 
 if __name__ == "__main__":

@@ -29,14 +29,15 @@ def answers_ready(host: str, port: int) -> Check:
     async def check() -> bool:
         try:
             async with asyncio.timeout(_SECONDS):
-                return await _status(_reachable(host), port) == b"200"
+                return await _status(reachable(host), port) == b"200"
         except (OSError, TimeoutError):
             return False
 
     return check
 
 
-def _reachable(host: str) -> str:
+def reachable(host: str) -> str:
+    """Where a server that listens on this address is reached from this machine."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
 
 

@@ -13,9 +13,9 @@ BOARD = Board(
                 rate("Frames in", "dragoman_edge_frames_in", by="dialect"),
                 rate("Frames out", "dragoman_edge_frames_out", by="dialect"),
                 rate("Deliveries", "dragoman_edge_deliveries"),
-                spread("Message to acknowledgement", "dragoman_edge_post_seconds"),
+                spread("Time to acknowledge", "dragoman_edge_post_seconds"),
                 rate("Requests", "dragoman_edge_request_seconds", by="command"),
-                spread("Request to reply", "dragoman_edge_request_seconds"),
+                spread("Time to reply", "dragoman_edge_request_seconds"),
             ),
         ),
         Group(

@@ -1,0 +1,78 @@
+"""`dragoman top`: what all processes do, in a terminal."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from services.cli.data import read_run
+from services.cli.options import Refusal, read_settings, settings_options
+from services.cli.probes import reachable
+from services.cli.top.drawing import colours_of, lines
+from services.cli.top.looking import Seen, Target, look, targets
+from shared.settings import Settings
+
+_EVERY_SECONDS = 2.0
+_ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
+_HOME, _REST_OF_LINE, _REST = "\x1b[H", "\x1b[K", "\x1b[J"
+
+
+@click.command()
+@settings_options
+@click.option("--data", type=click.Path(path_type=Path), help="Data directory of the `dragoman up` to look at.")
+@click.option("--once", is_flag=True, help="Print all there is, and end.")
+@click.argument("what", nargs=-1)
+def top(file: Path | None, assignments: tuple[str, ...], data: Path | None, once: bool, what: tuple[str, ...]) -> None:
+    """Watch processes: what they do, how long it takes, what goes wrong.
+
+    WHAT is names of a running `dragoman up` (edge-1, message), or addresses of operations ports (http://host:9000).
+    """
+    settings, _ = read_settings(file, assignments, {"data": str(data)} if data else {})
+
+    def seen() -> list[Seen]:
+        return look(_targets(settings, what))
+
+    colours = colours_of(os.environ, terminal=sys.stdout.isatty())
+    if once or not sys.stdout.isatty():
+        width = shutil.get_terminal_size((160, 24)).columns
+        click.echo("\n".join(lines(seen(), width, colours=colours)).rstrip(), color=colours)
+    else:
+        _watch(seen, colours)
+
+
+def _targets(settings: Settings, what: tuple[str, ...]) -> list[Target]:
+    """Anew each time: a process that is started again has another port. Raises Refusal."""
+    run = read_run(settings.data)
+    if run is None and not any("://" in one for one in what):
+        raise Refusal(f"no `dragoman up` runs with the data directory {settings.data}: name it, or addresses")
+    try:
+        return targets(run, reachable(settings.ops.host), what)
+    except KeyError as error:
+        raise Refusal(f"there is no process {error.args[0]} in the running `dragoman up`") from error
+
+
+def _watch(seen: Callable[[], list[Seen]], colours: bool) -> None:
+    """Until Ctrl-C; the terminal is then as it was."""
+    sys.stdout.write(_ENTER)
+    try:
+        while True:
+            sys.stdout.write(_screen(seen(), colours))
+            sys.stdout.flush()
+            time.sleep(_EVERY_SECONDS)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.stdout.write(_LEAVE)
+        sys.stdout.flush()
+
+
+def _screen(seen: list[Seen], colours: bool) -> str:
+    """As many rows of each as there is room for."""
+    size = shutil.get_terminal_size()
+    room = max(3, size.lines // max(1, len(seen)) - 1)
+    drawn = lines(seen, size.columns, room, colours=colours)[: size.lines - 1]
+    return _HOME + "\n".join(line + _REST_OF_LINE for line in drawn) + _REST
