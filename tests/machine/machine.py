@@ -85,6 +85,16 @@ class Machine(RuleBasedStateMachine):
     def pick(self, choice: st.DataObject, what: str, among: Sequence[T]) -> T:
         return choice.draw(st.sampled_from(among), label=what)
 
+    def prefer(self, choice: st.DataObject, what: str, sound: Sequence[T], among: Sequence[T]) -> T:
+        """Mostly what can be done, if anything can."""
+        sensible = choice.draw(st.integers(0, 4)) > 0
+        return self.pick(choice, what, sound if sound and sensible else among)
+
+    def pairs(self, *kinds: type[Client]) -> list[tuple[Device, Person]]:
+        """Devices of these kinds, and other people."""
+        devices = self.devices(*kinds)
+        return [(device, one) for device in devices for one in self.people if one is not device.person]
+
     def chats_of(self, device: Device) -> list[Chat]:
         return list(self.town.model.chats_of(device.person.number).values())
 
@@ -126,6 +136,18 @@ class Machine(RuleBasedStateMachine):
         device = self.pick(choice, "who", self.devices(V1, Pipe, Service))
         other = self.pick(choice, "to whom", [one for one in self.people if one is not device.person])
         self.town.whisper(device, other, self.words(filler))
+
+    @precondition(lambda self: self.unacquainted())
+    @rule(choice=data)
+    def meet(self, choice: st.DataObject) -> None:
+        one, other = self.pick(choice, "who", self.unacquainted())
+        Rush.meet(self.town, one, other, (self.words(choice.draw(fillers)), self.words(choice.draw(fillers))))
+
+    def unacquainted(self) -> list[tuple[Device, Device]]:
+        """Devices, the first of which sees all, of people who have no chat of their own."""
+        model, devices = self.town.model, self.devices(V1, Pipe)
+        pairs = [(one, other) for one in self.devices(V1) for other in devices if one.person is not other.person]
+        return [(one, other) for one, other in pairs if not model.private(one.person.number, other.person.number)]
 
     @precondition(lambda self: self.devices(V0, V1, V2))
     @rule(choice=data)
@@ -211,48 +233,56 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.devices(V1, Pipe, Service))
     @rule(choice=data)
     def apply(self, choice: st.DataObject) -> None:
-        device = self.pick(choice, "who", self.devices(V1, Pipe, Service))
-        self.town.apply(device, self.pick(choice, "where", self.groups))
+        anywhere = [(device, chat) for device in self.devices(V1, Pipe, Service) for chat in self.groups]
+        open_to = [
+            (device, chat) for device, chat in anywhere
+            if device.person.number not in chat.first and chat.policy != "closed"
+        ]  # fmt: skip
+        self.town.apply(*self.prefer(choice, "who and where", open_to, anywhere))
 
     @precondition(lambda self: self.devices(V1, Pipe))
     @rule(choice=data, accept=flags)
     def answer_applicant(self, choice: st.DataObject, accept: bool) -> None:
-        """More often about who has applied."""
-        device = self.pick(choice, "who", self.devices(V1, Pipe))
-        applied = [(chat, one) for chat in self.groups for one in chat.applied if chat.owner == device.person.number]
-        anybody = [(chat, one.number) for chat in self.groups for one in self.people if chat.number != LOBBY]
-        chat, applicant = self.pick(choice, "whom", applied or anybody)
-        self.town.answer_applicant(device, chat, applicant, accept=accept)
+        """To v1, who is a friend need not have applied."""
+        groups = [chat for chat in self.groups if chat.number != LOBBY]
+        anybody = [(device, chat, one) for device, one in self.pairs(V1, Pipe) for chat in groups]
+        sound = [
+            (device, chat, one) for device, chat, one in anybody
+            if chat.owner == device.person.number
+            and (one.number in chat.applied or (one.number in device.person.friends and one.number not in chat.first))
+        ]  # fmt: skip
+        device, chat, applicant = self.prefer(choice, "who, where and whom", sound, anybody)
+        self.town.answer_applicant(device, chat, applicant.number, accept=accept)
 
     @precondition(lambda self: self.devices(V1))
     @rule(choice=data, name=names)
     def rename_group(self, choice: st.DataObject, name: str) -> None:
-        device = self.pick(choice, "who", self.devices(V1))
-        own = [chat for chat in self.groups if chat.owner == device.person.number]
-        self.town.rename_group(device, self.pick(choice, "which", own or self.groups), name)
+        anything = [(device, chat) for device in self.devices(V1) for chat in self.groups]
+        own = [(device, chat) for device, chat in anything if chat.owner == device.person.number]
+        self.town.rename_group(*self.prefer(choice, "who and which", own, anything), name)
 
     # Between people
 
     @precondition(lambda self: self.devices(V1, Pipe))
     @rule(choice=data, text=st.sampled_from(("", "hi", "let's | talk")))
     def befriend(self, choice: st.DataObject, text: str) -> None:
-        device = self.pick(choice, "who", self.devices(V1, Pipe))
-        other = self.pick(choice, "whom", [one for one in self.people if one is not device.person])
-        self.town.befriend(device, other, text)
+        anybody = self.pairs(V1, Pipe)
+        strangers = [(device, one) for device, one in anybody if one.number not in device.person.friends]
+        self.town.befriend(*self.prefer(choice, "who and whom", strangers, anybody), text)
 
     @precondition(lambda self: self.devices(V1, Pipe))
     @rule(choice=data, accept=flags)
     def answer_friend(self, choice: st.DataObject, accept: bool) -> None:
-        device = self.pick(choice, "who", self.devices(V1, Pipe))
-        asking = [one for one in self.people if one.number in device.person.asked]
-        others = [one for one in self.people if one is not device.person]
-        self.town.answer_friend(device, self.pick(choice, "whom", asking or others), accept=accept)
+        anybody = self.pairs(V1, Pipe)
+        asking = [(device, one) for device, one in anybody if one.number in device.person.asked]
+        self.town.answer_friend(*self.prefer(choice, "who and whom", asking, anybody), accept=accept)
 
     @precondition(lambda self: self.devices(Pipe))
     @rule(choice=data)
     def unfriend(self, choice: st.DataObject) -> None:
-        device = self.pick(choice, "who", self.devices(Pipe))
-        self.town.unfriend(device, self.pick(choice, "whom", [one for one in self.people if one is not device.person]))
+        anybody = self.pairs(Pipe)
+        friends = [(device, one) for device, one in anybody if one.number in device.person.friends]
+        self.town.unfriend(*self.prefer(choice, "who and whom", friends, anybody))
 
     @precondition(lambda self: self.devices(V1, V2, Pipe))
     @rule(choice=data, name=names)

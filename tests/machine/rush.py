@@ -52,6 +52,17 @@ class Rush:
             town.enter(arrived, town.model.people[arrived.account.id])
         town.check()
 
+    @classmethod
+    def meet(cls, town: Town, one: Device, other: Device, words: tuple[str, str]) -> None:
+        """Two who have never spoken to each other speak at the same moment, and have one chat; `one` sees all."""
+        town.note(f"{one} and {other} say {words} to each other")
+        one.client.say(0, words[:1], other.person.number)
+        other.client.say(0, words[1:], one.person.number)
+        rush = cls(town, town.private_chat(one.person, other.person), one)
+        rush._queues = {one: deque([words[:1]]), other: deque([words[1:]])}
+        rush._resolve()
+        town.check()
+
     def _say(self, words: Sequence[Words]) -> None:
         for device, segments in words:
             self._queues.setdefault(device, deque()).append(segments)

@@ -233,15 +233,18 @@ class Town:
             self.check()
             return self.say(device, self.model.chats[number], (words,))
         device.client.say(0, (words,), other.number)
-        number = self._private_number(device.person, other)
-        self.spread(self.model.open_private(number, device.person.number, other.number))
-        chat = self.model.chats[number]
-        self._spoken(device, *self.said(chat, device, (words,)))
+        self._spoken(device, *self.said(self.private_chat(device.person, other), device, (words,)))
         self.check()
 
     def said(self, chat: Chat, device: Device, segments: tuple[Segment, ...]) -> tuple[Said, News]:
         news = self.model.say(chat, device.person.number, device.client.dialect, segments)
         return chat.said[-1], news
+
+    def private_chat(self, person: Person, other: Person) -> Chat:
+        """What a first word has just made."""
+        number = self._private_number(person, other)
+        self.spread(self.model.open_private(number, person.number, other.number))
+        return self.model.chats[number]
 
     def _private_number(self, person: Person, other: Person) -> int:
         """Neither v1 nor pipe tells it: service does, once the chat is there."""
