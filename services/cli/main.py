@@ -1,6 +1,5 @@
 """The command `dragoman`: one process per command, or the whole system with `up`."""
 
-import asyncio
 import importlib
 import sys
 from importlib.metadata import version as distribution_version
@@ -8,20 +7,20 @@ from pathlib import Path
 
 import click
 
+from services.cli.admin.command import admin
+from services.cli.admin.keys import keys
 from services.cli.bench.command import bench
-from services.cli.options import Refusal, read_settings, require_place_of_links, settings_options
+from services.cli.options import (
+    Refusal,
+    data_option,
+    flags_of,
+    read_settings,
+    require_place_of_links,
+    settings_options,
+)
 from services.cli.top.command import top
 
 _VERSION = distribution_version("dragoman")
-_SETTING_OF = {
-    "port": "edge.port",
-    "tcp_port": "edge.tcp_port",
-    "host": "edge.host",
-    "data": "data",
-    "nats": "nats.url",
-    "redis": "redis.url",
-    "database": "database.url",
-}
 _HELP = {
     "auth": "Run auth: accounts' secrets, tokens, verification.",
     "session": "Run session: profiles, friends, chats, members.",
@@ -37,11 +36,6 @@ def main() -> None:
 
     Settings come from flags, the environment (DRAGOMAN_EDGE__PORT=8080), a TOML file and defaults, in this order.
     """
-
-
-def _flags(**named: object) -> dict[str, str]:
-    """Options that are settings under another name."""
-    return {_SETTING_OF[option]: str(value) for option, value in named.items() if value is not None}
 
 
 def _add_service(name: str) -> None:
@@ -78,7 +72,7 @@ def up(
     **named: object,
 ) -> None:
     """Run everything on this machine: nats-server, Valkey, SQLite, all services, N edges."""
-    flags = _flags(**named)
+    flags = flags_of(**named)
     if no_limits:
         flags["limits.rates"] = "false"
     from services.cli.starting import start
@@ -98,20 +92,17 @@ def config(file: Path | None, assignments: tuple[str, ...]) -> None:
         click.echo(f"{row.name:<{names}}  {row.value:<{values}}  {row.source:<{sources}}  {row.description}".rstrip())
 
 
-_data = click.option("--data", type=click.Path(path_type=Path), help="Data directory of a `dragoman up` to work on.")
-
-
 @main.command()
 @settings_options
-@_data
+@data_option
 @click.argument("what", nargs=-1, type=click.Choice(["auth", "session", "message", "streams"]))
 def migrate(file: Path | None, assignments: tuple[str, ...], data: Path | None, what: tuple[str, ...]) -> None:
     """Bring databases and event streams to this version (all, or only WHAT). Safe to repeat."""
+    from services.cli.installation import find
     from services.cli.operating import migrate_all, speak_plainly
 
-    settings, sources = read_settings(file, assignments, _flags(data=data))
     speak_plainly()
-    migrate_all(settings, sources, what or ("auth", "session", "message", "streams"))
+    migrate_all(find(file, assignments, flags_of(data=data)), what or ("auth", "session", "message", "streams"))
 
 
 @main.command()
@@ -134,24 +125,8 @@ def secrets(directory: Path, nats: str, valkey: str, postgres: str, database: st
     click.echo(f"secrets: up to date in {directory}")
 
 
-@main.group()
-def admin() -> None:
-    """The operator's work on a running system."""
-
-
-@admin.command()
-@settings_options
-@_data
-@click.argument("state", type=click.Choice(["on", "off"]))
-def maintenance(file: Path | None, assignments: tuple[str, ...], data: Path | None, state: str) -> None:
-    """Tell all clients that the server is in maintenance, or no longer."""
-    from services.cli.operating import set_maintenance, speak_plainly
-
-    settings, sources = read_settings(file, assignments, _flags(data=data))
-    speak_plainly()
-    asyncio.run(set_maintenance(settings, sources, state == "on"))
-
-
+admin.add_command(keys)
+main.add_command(admin)
 main.add_command(bench)
 main.add_command(top)
 

@@ -12,6 +12,16 @@ from shared.settings import Settings, load
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_SETTING_OF = {
+    "port": "edge.port",
+    "tcp_port": "edge.tcp_port",
+    "host": "edge.host",
+    "data": "data",
+    "nats": "nats.url",
+    "redis": "redis.url",
+    "database": "database.url",
+}
+
 
 class Refusal(click.ClickException):
     """What the user must change; nothing was started."""
@@ -27,6 +37,18 @@ def settings_options(command: F) -> F:
     return click.option(
         "file", "--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings from this TOML file."
     )(command)
+
+
+def data_option(command: F) -> F:
+    """Adds --data."""
+    return click.option(
+        "--data", type=click.Path(path_type=Path), help="Data directory of the `dragoman up` to work on."
+    )(command)
+
+
+def flags_of(**named: object) -> dict[str, str]:
+    """Options that are settings under another name."""
+    return {_SETTING_OF[option]: str(value) for option, value in named.items() if value is not None}
 
 
 def read_settings(

@@ -27,7 +27,7 @@ async def provision(settings: Nats) -> None:
     """Make streams and consumers what this version needs; safe to repeat. The user must be allowed to.
     Raises NotReachable."""
     try:
-        async with asyncio.timeout(_SECONDS), await _connect(settings) as client:
+        async with asyncio.timeout(_SECONDS), await connect(settings) as client:
             await _make(client.jetstream(), settings.replicas)
     except TimeoutError as error:
         raise NotReachable("the broker does not answer, or this user may not make streams") from error
@@ -66,7 +66,7 @@ def streams(replicas: int) -> list[StreamConfig]:
     ]
 
 
-async def _connect(settings: Nats) -> Client:
+async def connect(settings: Nats) -> Client:
     """Tries until the broker is there, or the caller's time is over."""
     while True:
         try:
@@ -74,7 +74,7 @@ async def _connect(settings: Nats) -> Client:
                 settings.url.split(","),
                 user=settings.user or None,
                 password=settings.password.get_secret_value() or None,
-                name="setup",
+                name=settings.user or "setup",
                 inbox_prefix=f"inbox.{settings.user or 'setup'}",
                 allow_reconnect=False,
                 error_cb=_ignore,

@@ -11,9 +11,10 @@ from services.cli import up
 from services.cli.data import locked, prepare
 from services.cli.embedded.credentials import load_or_make
 from services.cli.family import Family
-from services.cli.options import Refusal, read_settings, require_place_of_links
+from services.cli.installation import resolve
+from services.cli.options import Refusal, require_place_of_links
 from services.cli.output import Output
-from services.cli.plan import SERVICES, Part, Plan, authority, defaults
+from services.cli.plan import SERVICES, Part, Plan, authority
 from services.cli.ports import free_port, try_to_bind
 from shared.settings import Log, Settings
 from shared.telemetry import configure_logging
@@ -21,7 +22,7 @@ from shared.telemetry import configure_logging
 
 def start(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str], edges: int, version: str) -> int:
     """Run until a signal; the exit status. Raises Refusal."""
-    settings, sources = _resolve(file, assignments, flags)
+    settings, sources = resolve(file, assignments, flags)
     require_place_of_links(settings)
     if "{service}" not in settings.database_url("{service}"):
         raise Refusal("database.url must hold {service}: each service has a SQLite file of its own")
@@ -36,21 +37,6 @@ def start(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, s
                 return asyncio.run(up.run(plan, settings.data, family, output, version))
             finally:
                 output.close()
-
-
-def _resolve(
-    file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str]
-) -> tuple[Settings, dict[str, str]]:
-    """The user's settings, and what `up` itself sets where the user says nothing."""
-    settings, sources = read_settings(file, assignments, flags)
-    data = settings.data.expanduser().resolve()
-    ours = {
-        name: value
-        for name, value in defaults(data, settings.edge.host, settings.edge.port).items()
-        if name not in sources
-    }
-    settings, _ = read_settings(file, assignments, {**flags, **ours, "data": str(data)})
-    return settings, sources
 
 
 def _plan(settings: Settings, sources: Mapping[str, str], edges: int) -> Plan:

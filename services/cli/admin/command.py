@@ -1,0 +1,263 @@
+"""`dragoman admin`: what an operator may do. What does it is imported only when it is needed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from services.cli.options import data_option, flags_of, settings_options
+
+if TYPE_CHECKING:
+    from services.cli.admin.dead_letters import DeadLetters
+    from services.cli.admin.link import Link
+    from services.cli.installation import Installation
+
+A = TypeVar("A")
+
+
+@click.group()
+def admin() -> None:
+    """The operator's work on a running system.
+
+    Beside a `dragoman up` it is found by --data; elsewhere with the settings of the NATS user `admin`.
+    The exit status is 1 when something could not be done, 2 when it was asked in a wrong way.
+    """
+
+
+@admin.group()
+def user() -> None:
+    """Accounts: find, disable, enable, reset."""
+
+
+@admin.group()
+def chat() -> None:
+    """Chats: show, members."""
+
+
+@admin.group("dead-letters")
+def dead_letters() -> None:
+    """Events that were given up: list, show, retry."""
+
+
+def on_installation(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options that say which installation is meant, and hands it over first."""
+
+    @wraps(command)
+    def run(file: Path | None, assignments: tuple[str, ...], data: Path | None, **arguments: Any) -> None:
+        from services.cli.installation import find
+        from services.cli.operating import speak_plainly
+
+        installation = find(file, assignments, flags_of(data=data))
+        speak_plainly()
+        command(installation, **arguments)
+
+    return settings_options(data_option(run))
+
+
+_who = click.argument("account", metavar="ACCOUNT")
+_number = click.argument("number", metavar="NUMBER", type=click.IntRange(1, 2**63 - 1))
+_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+def _ask(installation: "Installation", work: "Callable[[Link], Awaitable[A]]") -> A:
+    from services.cli.admin.link import linked
+
+    async def asked() -> A:
+        async with linked(installation) as link:
+            return await work(link)
+
+    return asyncio.run(asked())
+
+
+@admin.command()
+@on_installation
+@click.argument("state", type=click.Choice(["on", "off"]))
+def maintenance(installation: "Installation", state: str) -> None:
+    """Tell all clients that the server is in maintenance, or no longer."""
+    from shared.contract.auth import SetMaintenance
+    from shared.contract.subjects import SET_MAINTENANCE
+
+    _ask(installation, lambda link: link.ask(SET_MAINTENANCE, SetMaintenance(state == "on")))
+    click.echo(f"maintenance is {state}")
+
+
+# Accounts. ACCOUNT is always a username, an e-mail address, an OC number or a uuid.
+
+
+@user.command("find")
+@on_installation
+@_who
+@_json
+def find_user(installation: "Installation", account: str, as_json: bool) -> None:
+    """Show an account, named by username, e-mail address, OC number or uuid."""
+    from services.cli.admin import show, users
+
+    found = _ask(installation, lambda link: users.find(link, account))
+    click.echo(show.as_json(found) if as_json else show.user(found))
+
+
+@user.command()
+@on_installation
+@_who
+def disable(installation: "Installation", account: str) -> None:
+    """End an account's connections, void its tokens, and let nobody log in to it."""
+    from services.cli.admin import users
+
+    found = _ask(installation, lambda link: users.set_disabled(link, account, True))
+    click.echo(f"account {found.account} is disabled")
+
+
+@user.command()
+@on_installation
+@_who
+def enable(installation: "Installation", account: str) -> None:
+    """Let people log in to a disabled account again."""
+    from services.cli.admin import users
+
+    found = _ask(installation, lambda link: users.set_disabled(link, account, False))
+    click.echo(f"account {found.account} is enabled")
+
+
+@user.command()
+@on_installation
+@_who
+def reset(installation: "Installation", account: str) -> None:
+    """Give an account a new password, which is shown once; the old one and all tokens are void."""
+    from services.cli.admin import users
+
+    found, password = _ask(installation, lambda link: users.reset(link, account))
+    click.echo(f"the new password of account {found.account}: {password}")
+
+
+@admin.command()
+@on_installation
+@_who
+def kick(installation: "Installation", account: str) -> None:
+    """End an account's connections; it may come back at once."""
+    from services.cli.admin import users
+
+    found = _ask(installation, lambda link: users.kick(link, account))
+    click.echo(f"account {found.account} is disconnected")
+
+
+@admin.command()
+@on_installation
+@_who
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write here, instead of showing it.")
+def export(installation: "Installation", account: str, output: Path | None) -> None:
+    """Show, as JSON, everything that is kept of an account but its secrets."""
+    from services.cli.admin import exporting, show, users
+    from services.cli.embedded.credentials import write_private
+
+    async def work(link: "Link") -> exporting.Export:
+        return await exporting.export(link, await users.find(link, account))
+
+    text = show.as_json(_ask(installation, work))
+    if output is None:
+        return click.echo(text)
+    try:
+        write_private(output, f"{text}\n".encode())
+    except OSError as error:
+        raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
+    click.echo(f"written to {output}")
+
+
+@admin.command()
+@on_installation
+@_who
+@_yes
+def delete(installation: "Installation", account: str, yes: bool) -> None:
+    """Delete an account everywhere, as it could itself; what it has said stays. There is no way back."""
+    from services.cli.admin import users
+
+    async def work(link: "Link") -> int:
+        found = await users.find(link, account)
+        if not yes:
+            click.confirm(f"Delete account {found.account} ({found.nickname})?", abort=True)
+        await users.delete(link, found)
+        return found.account
+
+    click.echo(f"account {_ask(installation, work)} is deleted")
+
+
+# Chats
+
+
+@chat.command("show")
+@on_installation
+@_number
+@_json
+def show_chat(installation: "Installation", number: int, as_json: bool) -> None:
+    """Show a chat by its number."""
+    from services.cli.admin import chats, show
+    from shared.contract.ids import ChatId
+
+    found = _ask(installation, lambda link: chats.show(link, ChatId(number)))
+    click.echo(show.as_json(found) if as_json else show.chat(found))
+
+
+@chat.command()
+@on_installation
+@_number
+@_json
+def members(installation: "Installation", number: int, as_json: bool) -> None:
+    """List the members of a chat."""
+    from services.cli.admin import chats, show
+    from shared.contract.ids import ChatId
+
+    found = _ask(installation, lambda link: chats.members(link, ChatId(number)))
+    click.echo(show.as_json(found) if as_json else show.members(found))
+
+
+# Dead letters
+
+
+def _settle(installation: "Installation", work: "Callable[[DeadLetters], Awaitable[A]]") -> A:
+    from services.cli.admin.dead_letters import opened
+
+    async def settled() -> A:
+        async with opened(installation) as letters:
+            return await work(letters)
+
+    return asyncio.run(settled())
+
+
+@dead_letters.command("list")
+@on_installation
+@_json
+def list_letters(installation: "Installation", as_json: bool) -> None:
+    """List what was given up, oldest first."""
+    from services.cli.admin import show
+
+    found = _settle(installation, lambda letters: letters.list())
+    click.echo(show.as_json(found) if as_json else show.letters(found))
+
+
+@dead_letters.command("show")
+@on_installation
+@_number
+@_json
+def show_letter(installation: "Installation", number: int, as_json: bool) -> None:
+    """Show one event that was given up, and why."""
+    from services.cli.admin import show
+
+    found = _settle(installation, lambda letters: letters.show(number))
+    click.echo(show.as_json(found) if as_json else show.letter(found))
+
+
+@dead_letters.command()
+@on_installation
+@click.argument("numbers", metavar="NUMBER...", nargs=-1, required=True, type=click.IntRange(1, 2**63 - 1))
+def retry(installation: "Installation", numbers: tuple[int, ...]) -> None:
+    """Have events worked on again, by all who work on such; they are taken from the list."""
+
+    async def work(letters: "DeadLetters") -> None:
+        for number in numbers:
+            letter = await letters.retry(number)
+            click.echo(f"{number}: {letter.subject} is tried again")
+
+    _settle(installation, work)

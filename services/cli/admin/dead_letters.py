@@ -1,0 +1,120 @@
+"""Durable events that were given up: looked at, and tried again once what was wrong is mended."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import click
+import msgspec
+import nats.errors
+from nats.js import JetStreamContext
+from nats.js.api import RawStreamMsg
+from nats.js.errors import NotFoundError
+
+from services.cli.admin.link import USER
+from services.cli.installation import Installation
+from services.cli.provision import connect
+from shared.contract.subjects import DEAD_LETTER_SUBJECTS, DEAD_LETTERS, STREAM, TOPICS
+from shared.durable import RETRIED_BY
+
+_CONNECT_SECONDS = 5.0
+_ANSWER_SECONDS = 5.0
+_TOPICS = {topic.subject: topic for topic in TOPICS}
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as the stream keeps it. `given_up`: Unix milliseconds; `event`: what it tells, without secrets."""
+
+    number: int
+    service: str
+    subject: str
+    given_up: int
+    attempts: str
+    error: str
+    event: str
+
+
+@asynccontextmanager
+async def opened(installation: Installation) -> AsyncIterator["DeadLetters"]:
+    """Raises click.ClickException."""
+    try:
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            client = await connect(installation.broker(USER))
+    except (TimeoutError, nats.errors.Error) as error:
+        raise click.ClickException("the broker does not answer, or refuses: is the system running?") from error
+    try:
+        yield DeadLetters(client.jetstream(timeout=_ANSWER_SECONDS))
+    except nats.errors.Error as error:
+        raise click.ClickException(f"the broker fails: {error!r}") from error
+    finally:
+        await client.close()
+
+
+class DeadLetters:
+    """Raises nats.errors.Error."""
+
+    def __init__(self, stream: JetStreamContext) -> None:
+        self._stream = stream
+
+    async def list(self) -> list[DeadLetter]:
+        """Oldest first."""
+        return [_letter(message) async for message in self._all()]
+
+    async def show(self, number: int) -> DeadLetter:
+        return _letter(await self._get(number))
+
+    async def retry(self, number: int) -> DeadLetter:
+        """Told again to all who work on such events: it may have worked for some of them, and does no harm there."""
+        message = await self._get(number)
+        letter = _letter(message)
+        headers = {RETRIED_BY: USER, "Nats-Msg-Id": f"dead-{number}-{letter.given_up}"}
+        await self._stream.publish(letter.subject, message.data or b"", headers=headers, stream=STREAM)
+        await self._stream.delete_msg(DEAD_LETTERS, number)
+        return letter
+
+    async def _get(self, number: int) -> RawStreamMsg:
+        try:
+            return await self._stream.get_msg(DEAD_LETTERS, number)
+        except NotFoundError as error:
+            raise click.ClickException(f"there is no dead letter {number}") from error
+
+    async def _all(self) -> AsyncIterator[RawStreamMsg]:
+        number = 0
+        while True:
+            try:
+                message = await self._stream.get_msg(DEAD_LETTERS, number + 1, subject=DEAD_LETTER_SUBJECTS, next=True)
+            except NotFoundError:
+                return
+            yield message
+            number = _number(message)
+
+
+def _letter(message: RawStreamMsg) -> DeadLetter:
+    _, service, subject = str(message.subject).split(".", 2)
+    headers = message.headers or {}
+    assert message.time is not None
+    return DeadLetter(
+        number=_number(message),
+        service=service,
+        subject=subject,
+        given_up=int(message.time.timestamp() * 1000),
+        attempts=headers.get("Attempts", ""),
+        error=headers.get("Error", ""),
+        event=_event(subject, message.data or b""),
+    )
+
+
+def _event(subject: str, data: bytes) -> str:
+    """As it shows itself, which leaves out what is secret."""
+    topic = _TOPICS.get(subject)
+    if topic is None:
+        return "(of a kind that this version does not know)"
+    try:
+        return repr(msgspec.msgpack.decode(data, type=topic.event))
+    except msgspec.MsgspecError as error:
+        return f"(cannot be read: {error})"
+
+
+def _number(message: RawStreamMsg) -> int:
+    assert message.seq is not None
+    return message.seq

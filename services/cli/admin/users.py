@@ -1,0 +1,47 @@
+"""An operator and one account."""
+
+import secrets
+import uuid
+
+from services.cli.admin.link import Link
+from shared.contract.admin import FindUser, Kick, ResetPassword, SetDisabled, UserView
+from shared.contract.auth import DeleteAccount, IdentifierKind
+from shared.contract.subjects import DELETE_USER, FIND_USER, KICK, RESET_PASSWORD, SET_DISABLED
+
+_PASSWORD_BYTES = 12
+
+
+async def find(link: Link, who: str) -> UserView:
+    """By username, e-mail address, OC number or uuid."""
+    kind = IdentifierKind.UUID if _is_uuid(who) else IdentifierKind.ANY
+    return await link.ask(FIND_USER, FindUser(kind, who))
+
+
+async def set_disabled(link: Link, who: str, disabled: bool) -> UserView:
+    user = await find(link, who)
+    await link.ask(SET_DISABLED, SetDisabled(user.account, disabled))
+    return user
+
+
+async def reset(link: Link, who: str) -> tuple[UserView, str]:
+    """And the new password, which is kept nowhere."""
+    user, password = await find(link, who), secrets.token_urlsafe(_PASSWORD_BYTES)
+    await link.ask(RESET_PASSWORD, ResetPassword(user.account, password))
+    return user, password
+
+
+async def kick(link: Link, who: str) -> UserView:
+    user = await find(link, who)
+    await link.ask(KICK, Kick(user.account))
+    return user
+
+
+async def delete(link: Link, user: UserView) -> None:
+    await link.ask(DELETE_USER, DeleteAccount(user.account))
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
