@@ -21,6 +21,7 @@ from services.edge.metrics import Metrics
 from shared.contract.errors import ErrorCode, Refused
 from shared.contract.model import Media
 from shared.settings import Settings
+from shared.unprepared import Unprepared
 
 _REMEMBERED = 10_000
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -31,16 +32,21 @@ class MediaRoom:
     def __init__(self, store: Store, settings: Settings, metrics: Metrics, disk: Disk) -> None:
         self._store = store
         self._failures = Failures(metrics)
-        self._spool = Spool(settings.media.directory / SPOOL, settings.limits.file_bytes, disk, self._failures)
+        self._directory = settings.media.directory
+        self._spool = Spool(self._directory / SPOOL, settings.limits.file_bytes, disk, self._failures)
         self._seconds = settings.media.timeout_seconds
         self._metrics = metrics
         self._disk = disk
         self._known: OrderedDict[str, Media] = OrderedDict()
 
     async def prepare(self) -> None:
-        """Before anything else. Raises OSError."""
-        await self._spool.prepare()
-        await self._store.prepare()
+        """Before anything else. Raises Unprepared."""
+        try:
+            await self._spool.prepare()
+            await self._store.prepare()
+        except OSError as error:
+            where = error.filename or self._directory
+            raise Unprepared(f"the directory {where} (media.directory) cannot be used: {error.strerror}") from error
 
     def begin(self) -> Upload:
         """A new file, to be written, then kept or dropped."""
