@@ -71,14 +71,15 @@ class Edge:
             settings, self.id, self.bus, metrics, self.residents, self.chats, self.upstream, self.read_flush,
             Turn(self.upstream), _media(settings, metrics),
         )  # fmt: skip
-        gate = Gate(self.bus)
+        gate = Gate(self.bus, metrics)
         uploads = Uploads(self.node.media, gate.check, settings)
         self.http = HttpApp(_open_verification(self.bus), Downloads(self.node.media), uploads)
         entrance = Entrance(self.node, gate)
         performer = Performer(self.node, entrance)
         self.endpoint = Endpoint(self.node, performer, self.delivery.tick, dialects)
         self.watcher = Watcher(self.node, gate, self.endpoint.tell_all)
-        self.lease = Lease(self._presence, self.id, self.residents, self.resync.doubt, settings.edge.lease_seconds)
+        lease_seconds = settings.edge.lease_seconds
+        self.lease = Lease(self._presence, self.id, self.residents, self.resync.doubt, lease_seconds, metrics)
         self.delivery.listen(self.bus)
         self.read_flush.serve()
         Notices(self.node, self.endpoint, entrance, self.watcher).listen()

@@ -1,7 +1,7 @@
 """What is worth watching of an edge."""
 
 from shared.board.everywhere import ASKED, PROCESS
-from shared.board.rows import Board, Group, Unit, now, rate, spread
+from shared.board.rows import Board, Group, Unit, now, rate, share, spread
 
 BOARD = Board(
     "edge",
@@ -13,7 +13,9 @@ BOARD = Board(
                 rate("Frames in", "dragoman_edge_frames_in", by="dialect"),
                 rate("Frames out", "dragoman_edge_frames_out", by="dialect"),
                 rate("Deliveries", "dragoman_edge_deliveries"),
+                share("Encoded anew", "dragoman_edge_encodings", "dragoman_edge_deliveries"),
                 spread("Time to acknowledge", "dragoman_edge_post_seconds"),
+                spread("Time to deliver", "dragoman_edge_delivery_seconds"),
                 rate("Requests", "dragoman_edge_request_seconds", by="command"),
                 spread("Time to reply", "dragoman_edge_request_seconds"),
             ),
@@ -23,6 +25,9 @@ BOARD = Board(
             (
                 rate("Refusals", "dragoman_edge_refusals", by="code", bad=True),
                 rate("Closed by us", "dragoman_edge_closes", by="code"),
+                rate("Closed as too slow", "dragoman_edge_slow_closes", bad=True),
+                rate("Bad tokens", "dragoman_edge_token_failures", by="reason"),
+                rate("Vanished from presence", "dragoman_edge_presence_losses", bad=True),
                 rate("Re-syncs after a loss", "dragoman_edge_resyncs", bad=True),
                 rate("Gaps fetched", "dragoman_edge_catch_ups"),
                 rate("Seen before", "dragoman_edge_duplicates"),

@@ -8,6 +8,7 @@ from services.edge.metrics import Metrics
 from services.edge.requests import ChatAppeared
 from services.edge.residents import Recipient, Resident, Residents
 from services.edge.streams import BEYOND, ChatStream, Offer
+from shared.clock import now_ms
 from shared.contract.edge import ChatCreated, Delivery, MembershipChanged
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Message, Role
@@ -220,6 +221,8 @@ class Chats:
                 except Exception:
                     _fail(recipient, offer.message)
         self._metrics.delivered.inc(count)
+        self._metrics.encoded.inc(encoded.variants)
+        self._metrics.delivery_seconds.count(max(0, now_ms() - offer.message.time) / 1000, count)
 
 
 def _fail(recipient: Recipient, message: Message) -> None:

@@ -20,6 +20,11 @@ class Encoded:
         self._shown: Shown | None = None
         self._frames: dict[Hashable, tuple[Outgoing, ...]] = {}
 
+    @property
+    def variants(self) -> int:
+        """How many it was made for."""
+        return len(self._frames)
+
     def frames(self, dialect: Dialect) -> tuple[Outgoing, ...]:
         frames = self._frames.get(dialect.variant)
         if frames is None:

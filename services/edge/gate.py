@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from services.edge.metrics import Metrics
 from shared.bus import Bus
 from shared.contract import subjects
 from shared.contract.auth import GetKeys, Revocation
@@ -21,8 +22,9 @@ _KEYS_SECONDS = 5.0
 class Gate:
     """`informed` is set once the revocations of the past are known: before, no token can be told good."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, metrics: Metrics) -> None:
         self._bus = bus
+        self._metrics = metrics
         self._verifier: Verifier | None = None
         self._keys_asked = -_KEYS_SECONDS
         self._good: OrderedDict[bytes, Claims] = OrderedDict()
@@ -45,6 +47,13 @@ class Gate:
 
     async def check(self, token: str, seconds: float) -> Claims:
         """Raises Refused."""
+        try:
+            return await self._check(token, seconds)
+        except BadToken as error:
+            self._metrics.bad_tokens.labels(error.reason).inc()
+            raise
+
+    async def _check(self, token: str, seconds: float) -> Claims:
         try:
             async with asyncio.timeout(seconds):
                 await self.informed.wait()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 
 from redis.exceptions import RedisError
 
+from services.edge.metrics import Metrics
 from services.edge.residents import Residents
 from shared.contract.ids import AccountId, NodeId
 from shared.presence import Presence
@@ -21,8 +22,15 @@ Resync = Callable[[str, Collection[AccountId]], None]
 
 class Lease:
     def __init__(
-        self, presence: Presence, node: NodeId, residents: Residents, resync: Resync, lease_seconds: float
+        self,
+        presence: Presence,
+        node: NodeId,
+        residents: Residents,
+        resync: Resync,
+        lease_seconds: float,
+        metrics: Metrics,
     ) -> None:
+        self._metrics = metrics
         self._presence = presence
         self._node = node
         self._residents = residents
@@ -51,6 +59,7 @@ class Lease:
         beat = await self._presence.beat(self._node, self._seconds)
         if self._generation and (not beat.held or beat.generation != self._generation):
             _log.warning("presence was lost, registering again", accounts=len(self._residents))
+            self._metrics.presence_lost.inc()
             self._residents.forget()
         self._generation = beat.generation
         while accounts := await self._residents.register_missing():

@@ -1,10 +1,14 @@
 """The edge's numbers."""
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
+
+_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60)
 
 
 class Traffic:
@@ -17,10 +21,31 @@ class Traffic:
         self.frames_out = 0
 
 
+class Tally:
+    """A histogram in plain numbers, since every message counts. `bounds` grow; for the event loop's thread alone."""
+
+    __slots__ = ("_counts", "_sum", "bounds")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def count(self, value: float, times: int) -> None:
+        self._counts[bisect_left(self.bounds, value)] += times
+        self._sum += value * times
+
+    def family(self, name: str, documentation: str) -> Metric:
+        bounds = [*map(str, map(float, self.bounds)), "+Inf"]
+        counts = map(float, accumulate(self._counts))
+        return HistogramMetricFamily(name, documentation, list(zip(bounds, counts, strict=True)), self._sum)
+
+
 class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._traffic: dict[str, Traffic] = {}
-        registry.register(_TrafficCollector(self._traffic))
+        self.delivery_seconds = Tally(_SECONDS)
+        registry.register(_TrafficCollector(self._traffic, self.delivery_seconds))
         self.connections = Gauge("dragoman_edge_connections", "Open connections", ["dialect"], registry=registry)
         self.undecided = Gauge(
             "dragoman_edge_undecided_connections", "Open connections without a dialect yet", registry=registry
@@ -30,6 +55,18 @@ class Metrics:
         self.chats = Gauge("dragoman_edge_chats", "Chats with a member here", registry=registry)
         self.refused = Counter("dragoman_edge_refusals", "Requests refused", ["dialect", "code"], registry=registry)
         self.closed = Counter("dragoman_edge_closes", "Connections closed by us", ["code"], registry=registry)
+        self.slow = Counter(
+            "dragoman_edge_slow_closes", "Connections closed because they did not keep up", registry=registry
+        )
+        self.bad_tokens = Counter(
+            "dragoman_edge_token_failures", "Tokens that were not good", ["reason"], registry=registry
+        )
+        self.presence_lost = Counter(
+            "dragoman_edge_presence_losses", "Times that presence had forgotten this node", registry=registry
+        )
+        self.encoded = Counter(
+            "dragoman_edge_encodings", "Messages encoded, once for each variant of a dialect", registry=registry
+        )
         self.delivered = Counter("dragoman_edge_deliveries", "Messages handed to connections", registry=registry)
         self.duplicates = Counter("dragoman_edge_duplicates", "Envelopes' messages seen before", registry=registry)
         self.catch_ups = Counter("dragoman_edge_catch_ups", "Chats whose gap was fetched", registry=registry)
@@ -55,8 +92,9 @@ class Metrics:
 
 
 class _TrafficCollector(Collector):
-    def __init__(self, traffic: dict[str, Traffic]) -> None:
+    def __init__(self, traffic: dict[str, Traffic], delivery_seconds: Tally) -> None:
         self._traffic = traffic
+        self._delivery_seconds = delivery_seconds
 
     def collect(self) -> Iterator[Metric]:
         received = CounterMetricFamily("dragoman_edge_frames_in", "Frames received", labels=["dialect"])
@@ -66,3 +104,6 @@ class _TrafficCollector(Collector):
             sent.add_metric([dialect], traffic.frames_out)
         yield received
         yield sent
+        yield self._delivery_seconds.family(
+            "dragoman_edge_delivery_seconds", "From a message's commit to handing it to a connection"
+        )

@@ -110,6 +110,7 @@ class Outlet:
 
     def _bound(self, waiting_bytes: int) -> None:
         if waiting_bytes > self._node.settings.edge.outgoing_bytes:
+            self._node.metrics.slow.inc()
             self._hang_up(1013, "too slow, reconnect to catch up")
 
     # Pictures and files

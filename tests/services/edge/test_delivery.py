@@ -393,6 +393,7 @@ async def test_a_slow_reader_is_closed_and_delays_nobody(town: Town) -> None:
     await town.message.say(7, 2, *texts)
     await carol.until_texts(7, *texts)
     assert alice.wire.closed_with == (1013, "too slow, reconnect to catch up")
+    assert town.edges[0].node.metrics.slow._value.get() == 1
     alice.wire.vanish()
     again = await town.device(1)
     await again.until_texts(7, *texts)

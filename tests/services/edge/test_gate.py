@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from services.auth.keys import Keyring, ensure_keys, retire, rotate
 from services.edge.gate import Gate
+from services.edge.metrics import Metrics
 from shared.bus import Bus
 from shared.contract.auth import GetKeys, Keys
 from shared.contract.ids import AccountId
@@ -32,7 +33,12 @@ def keyring(tmp_path: Path) -> Keyring:
 
 
 @pytest.fixture
-async def gate(nats_server: NatsServer, keyring: Keyring) -> AsyncIterator[Gate]:
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+async def gate(nats_server: NatsServer, keyring: Keyring, registry: CollectorRegistry) -> AsyncIterator[Gate]:
     async def keys(_: GetKeys) -> Keys:
         return keyring.public()
 
@@ -40,7 +46,7 @@ async def gate(nats_server: NatsServer, keyring: Keyring) -> AsyncIterator[Gate]
     auth.serve(GET_KEYS, keys)
     await auth.start()
     await edge.start()
-    gate = Gate(edge)
+    gate = Gate(edge, Metrics(registry))
     gate.informed.set()
     yield gate
     await edge.stop()
@@ -67,3 +73,18 @@ async def test_tokens_of_two_keys_are_good_until_the_old_one_is_retired(
     with pytest.raises(BadToken):
         await gate.check(old.text, SECONDS)
     assert (await gate.check(new.text, SECONDS)).sid == new.sid
+
+
+async def test_tokens_that_are_not_good_are_counted_by_reason(
+    gate: Gate, keyring: Keyring, registry: CollectorRegistry
+) -> None:
+    for token in ("nonsense", keyring.issue(AccountId(1), time.time() - 10**9).text):
+        with pytest.raises(BadToken):
+            await gate.check(token, SECONDS)
+    counted = {
+        sample.labels["reason"]: sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == "dragoman_edge_token_failures_total"
+    }
+    assert counted == {"unreadable": 1, "expired": 1}

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest
 
 from services.edge.metrics import Metrics
@@ -22,6 +22,19 @@ def test_frames_are_counted_by_dialect() -> None:
     assert 'dragoman_edge_frames_in_total{dialect="pipe"} 1.0' in scraped
 
 
+def test_a_tally_is_scraped_as_a_histogram_is() -> None:
+    registry, tally = CollectorRegistry(), Metrics(CollectorRegistry()).delivery_seconds
+    histogram = Histogram("took_seconds", "Took", buckets=tally.bounds, registry=registry)
+    for value, times in ((0.0, 2), (0.001, 1), (0.3, 4), (1000.0, 1)):
+        tally.count(value, times)
+        for _ in range(times):
+            histogram.observe(value)
+    (expected,) = registry.collect()
+    samples = {(one.name, *one.labels.values()): one.value for one in expected.samples if "_created" not in one.name}
+    family = tally.family("took_seconds", "Took")
+    assert {(one.name, *one.labels.values()): one.value for one in family.samples} == samples
+
+
 async def test_what_an_edge_does_is_counted(town: Town) -> None:
     edge = await town.edge()
     town.world.room(7, 1, 2)
@@ -33,13 +46,16 @@ async def test_what_an_edge_does_is_counted(town: Town) -> None:
     assert metrics.traffic("lines").frames_out == len(alice.wire.received) + len(bob.wire.received)
     numbers = {
         sample.name: sample.value
-        for metric in (metrics.post_seconds, metrics.delivered)
+        for metric in (metrics.post_seconds, metrics.delivered, metrics.encoded)
         for family in metric.collect()
         for sample in family.samples
         if not sample.labels
     }
     assert numbers["dragoman_edge_post_seconds_count"] == 1
     assert numbers["dragoman_edge_deliveries_total"] == 2
+    assert numbers["dragoman_edge_encodings_total"] == 1
+    delivered = metrics.delivery_seconds.family("took", "").samples
+    assert [sample.value for sample in delivered if sample.name == "took_count"] == [2]
     async with asyncio.timeout(5):
         while metrics.residents._value.get() != 2:
             await asyncio.sleep(0.05)

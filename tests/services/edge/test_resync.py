@@ -152,11 +152,13 @@ async def test_a_lost_lease_makes_everybody_register_and_sync(town: Town) -> Non
     town.world.room(7, 1, 2)
     (alice,) = await crowd(town, 1)
     await edge.lease.beat()
+    assert edge.node.metrics.presence_lost._value.get() == 0
     town.valkey.flush()
     town.world.say(7, 2, "a")
     await edge.lease.beat()
     await alice.until_texts(7, "a")
     assert await town.where(1) == [edge.id]
+    assert edge.node.metrics.presence_lost._value.get() == 1
 
 
 async def test_a_node_that_was_taken_for_dead_comes_back(town: Town) -> None:
