@@ -146,6 +146,7 @@ class Edge(_Section):
     outgoing_bytes: int = Field(1024 * 1024, description="unsent bytes of one connection before it is closed (1013)")
     incoming_frames: int = Field(256, description="waiting frames of one connection before its socket is not read")
     incoming_bytes: int = Field(1024 * 1024, ge=1, description="of waiting frames before the socket is not read")
+    transfers_at_once: int = Field(200, ge=1, description="pictures and files being sent in packages; others wait")
     upload_idle_seconds: float = Field(60.0, gt=0, description="after which half a picture or file is given up")
     max_connections: int = Field(20_000, ge=1, description="more are refused (1013)")
     drain_seconds: float = Field(10.0, ge=0, description="over which connections are closed (1012) at the end")

@@ -65,6 +65,11 @@ class Node:
     maintenance: bool = False
     revision: int = 0
     """Up to this number, revocations have been carried out for everybody who is logged in."""
+    transfers: asyncio.Semaphore = field(init=False)
+    """Pictures and files that are being sent: each holds a package in memory, which may be large."""
+
+    def __post_init__(self) -> None:
+        self.transfers = asyncio.Semaphore(self.settings.edge.transfers_at_once)
 
     def revisions_heard(self, revision: int) -> None:
         """Somebody is logged in who is subject to revocations after this one, however long ago they were heard of."""

@@ -16,6 +16,8 @@ _log = log(__name__)
 _LOW_WATER_BYTES = 256 * 1024
 """Unsent bytes of a socket, above which no further package is read."""
 _LOOK_SECONDS = 0.01
+_TURN_SECONDS = 30.0
+"""For a place among the transfers of this node; then the client gets a text with the address instead."""
 
 
 class _Item(NamedTuple):
@@ -94,6 +96,21 @@ class Transfers:
                 self._line.write_now((frame,))
 
     async def _transfer(self, content: Content) -> None:
+        """In its turn. Raises Refused, half way."""
+        turn = self._node.transfers
+        try:
+            async with asyncio.timeout(_TURN_SECONDS):
+                await turn.acquire()
+        except TimeoutError:
+            _log.warning("too many transfers", media=content.media.sha256)
+            self._line.write_now((content.otherwise,))
+            return
+        try:
+            await self._stream(content)
+        finally:
+            turn.release()
+
+    async def _stream(self, content: Content) -> None:
         """Announced only once the first bytes are there. Raises Refused, half way."""
         chunks = self._node.media.read(content.media)
         async with aclosing(chunks), aclosing(packages(chunks, content.media.size, content.packages)) as parts:

@@ -139,6 +139,36 @@ async def test_who_takes_it_slowly_may_answer_late(town: Town) -> None:
     await bob.wire.until(lambda: bob.wire.ended)
 
 
+async def test_a_node_sends_only_so_many_at_once(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    edge = await town.edge(transfers_at_once=1)
+    town.world.room(CHAT, 1, 2, 3)
+    bob, cem = await town.device(2), await town.device(3)
+    await bob.synced()
+    await cem.synced()
+    bob.wire.deaf = True
+    media = await kept(edge, pattern(200_000), 2)
+    await town.message.say(CHAT, 1, Image(media))
+    await cem_waits(bob, cem)
+    bob.wire.hear()
+    assert await until_heard(cem, 3) == [[2], pattern(200_000)[:100_000], pattern(200_000)[100_000:]]
+    monkeypatch.setattr(transfers, "_TURN_SECONDS", 0.1)
+    bob.wire.deaf = True
+    await town.message.say(CHAT, 1, Image(media), "after")
+    assert (await until_heard(cem, 5))[3:] == ["notes.bin", "after"]
+    bob.wire.vanish()
+    await until_idle(edge)
+    await town.message.say(CHAT, 1, Image(media))
+    assert len(await until_heard(cem, 8)) == 8
+
+
+async def cem_waits(bob: Device, cem: Device) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while bob.wire.unsent() <= LOW_WATER:
+            await asyncio.sleep(0.002)
+    await asyncio.sleep(0.05)
+    assert heard(cem) == []
+
+
 async def test_what_cannot_be_opened_comes_as_text(town: Town) -> None:
     edge = await town.edge(confirm_interval_seconds=0.1)
     town.world.room(CHAT, 1, 2)
