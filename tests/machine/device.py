@@ -67,6 +67,20 @@ class Device(Named):
                 raise Differs(f"{self} does not see {self._wanted()}") from None
             self.match(sight)
 
+    def awaits(self, sight: Sight) -> bool:
+        return any(waiting[0][0] == sight for waiting in self.due.values())
+
+    def early_sights(self) -> list[Sight]:
+        """What it sees, and need not, until it has seen all that is due."""
+        early: list[Sight] = []
+        while self.due:
+            sight = self.client.see()
+            if self.awaits(sight):
+                self.match(sight)
+            else:
+                early.append(sight)
+        return early
+
     def match(self, sight: Sight) -> None:
         """This is what it has seen next."""
         for stream, waiting in self.due.items():

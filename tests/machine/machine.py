@@ -160,6 +160,26 @@ class Machine(RuleBasedStateMachine):
         said = [(device, self.segments(choice, device)) for device in speakers]
         Rush(self.town, chat, witness).run(said, self._meanwhile(choice, chat, {witness, *speakers}))
 
+    @precondition(lambda self: self.doors())
+    @rule(choice=data)
+    def join(self, choice: st.DataObject) -> None:
+        chat, witness, newcomer = self.pick(choice, "where, who sees all, who comes", self.doors())
+        there = [device for device in self.town.devices if device.person.number in chat.first]
+        speakers = choice.draw(st.lists(st.sampled_from(there), min_size=2, max_size=8))
+        said = [(device, self.segments(choice, device)) for device in speakers]
+        Rush(self.town, chat, witness).join(said, newcomer, self.words("enough"))
+
+    def doors(self) -> list[tuple[Chat, Device, Device]]:
+        """Open groups, who sees all there, and who may join and is told of messages by one client alone."""
+        told = Counter(device.person for device in self.town.devices if device.pushes)
+        alone = [device for device in self.devices(V1, Pipe) if told[device.person] == 1]
+        return [
+            (chat, witness, newcomer)
+            for chat in self.groups if chat.policy == "open"
+            for witness in self.devices(V0, V1, V2) if witness.person.number in chat.first
+            for newcomer in alone if newcomer.person.number not in chat.first
+        ]  # fmt: skip
+
     def _meanwhile(self, choice: st.DataObject, chat: Chat, busy: set[Device]) -> Meanwhile:
         comes = self._who_comes(choice, chat) if choice.draw(flags) else None
         told = Counter(device.person for device in self.town.devices if device.pushes)
@@ -303,10 +323,15 @@ class Machine(RuleBasedStateMachine):
     def walk(self, choice: st.DataObject, newer: bool, count: int) -> None:
         device = self.pick(choice, "who", self.devices(Service))
         chat = self.pick(choice, "where", self.chats)
-        index = choice.draw(st.integers(-4, 4).map(lambda number: number if number < 0 else chat.before + number))
+        index = choice.draw(st.integers(-4, 4).map(lambda number: number if number < 0 else self.place(chat, number)))
         code = 9 if newer else 3
         self.town.note(f"{device} reads {count} of {chat.number} by {code} from {index}")
         walk(self.town.model, device, chat, code, index, count)
+
+    @staticmethod
+    def place(chat: Chat, number: int) -> int:
+        """An index, counted from the first message of this town."""
+        return chat.before + max(number, 1) if chat.before else number
 
     @precondition(lambda self: self.devices(Pipe))
     @rule(choice=data, count=st.integers(1, 4))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from tests.clients.client import Client, Segment, Sight
+from tests.clients.ourchat_v1 import V1
 from tests.clients.pipe import Pipe
 from tests.machine.device import Device, Differs, same
 from tests.machine.model import Chat, News, Said, Spoken
@@ -63,6 +64,27 @@ class Rush:
         rush._resolve()
         town.check()
 
+    def join(self, words: Sequence[Words], newcomer: Device, last: str) -> None:
+        """Somebody comes into an open group while others speak, and is told of all that is said from some moment on;
+        it is over with the last word."""
+        town, chat, number = self._town, self._chat, newcomer.person.number
+        town.note(f"in {chat.number} at once: {words}; {newcomer} joins, {self._witness} says {last}")
+        assert isinstance(newcomer.client, V1 | Pipe)
+        self._witness.await_its_turn()
+        self._say(words)
+        newcomer.client.apply(chat.number, "")
+        town.spread(town.model.apply(chat, number, ""))
+        first, before = chat.first.pop(number), len(chat.said)
+        self._resolve()
+        chat.first[number] = first
+        meanwhile = chat.said[before:]
+        self._say([(self._witness, (last,))])
+        self._resolve()
+        seen = newcomer.early_sights()
+        wanted = [sight for said in meanwhile for sight in WORDS[newcomer.client.dialect](Spoken(said), town.model)]
+        same(newcomer, seen, wanted[len(wanted) - len(seen) :])
+        town.check()
+
     def _say(self, words: Sequence[Words]) -> None:
         for device, segments in words:
             self._queues.setdefault(device, deque()).append(segments)
@@ -72,13 +94,12 @@ class Rush:
         unanswered: list[tuple[Device, Said]] = []
         while self._queues:
             sight = self._witness.client.see()
-            device, said, news = self._next(sight)
-            self._town.spread(news, by=device)
-            if not device.client.sees_own:
-                unanswered.append((device, said))
+            if not self._witness.awaits(sight):
+                device, said, news = self._next(sight)
+                self._town.spread(news, by=device)
+                if not device.client.sees_own:
+                    unanswered.append((device, said))
             self._witness.match(sight)
-            while self._witness.due:
-                self._witness.match(self._witness.client.see())
         for device, said in unanswered:
             self._town.acknowledge(device, said)
 
