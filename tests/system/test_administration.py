@@ -1,0 +1,119 @@
+"""An operator at work on a running system, as clients on two edges see it."""
+
+import contextlib
+import http.client
+import json
+import re
+import time
+
+import pytest
+
+from tests.drills.cluster import Cluster
+from tests.system.conftest import Dial
+from tests.system.operating import admin
+from tests.system.people import Account, Client
+
+pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
+
+REVOKED_SECONDS = 1.0
+
+
+def refused(client: Client, account: Account, password: str) -> int:
+    """The status of a login."""
+    login = {"code": 6, "login_type": 0, "account": account.email, "password": password}
+    return int(client.ask(login, 7)["status"])
+
+
+def test_a_disabled_account_is_out_everywhere_within_a_second(system: Cluster, dial: Dial) -> None:
+    here, there = dial(system.edges[0]).register(), dial(system.edges[1])
+    account = here.account
+    there.login(account)
+    told = admin(system, "user", "disable", account.email)
+    since = time.monotonic()
+    assert told == f"account {account.ocid} is disabled\n"
+    assert (here.closed(), there.closed()) == (1008, 1008)
+    assert time.monotonic() - since < REVOKED_SECONDS
+    stranger = dial(system.edges[1])
+    assert refused(stranger, account, account.secret) == refused(stranger, account, "0" * 64) != 0
+    admin(system, "user", "enable", account.email)
+    assert refused(stranger, account, account.secret) == 0
+
+
+def test_a_reset_password_opens_and_the_old_one_does_not(system: Cluster, dial: Dial) -> None:
+    owner = dial(system.edges[0]).register()
+    told = admin(system, "user", "reset", f"{owner.account.ocid:010d}")
+    assert owner.closed() == 1008
+    password = re.fullmatch(rf"the new password of account {owner.account.ocid}: (\S+)\n", told)
+    assert password
+    again = dial(system.edges[1])
+    assert refused(again, owner.account, owner.account.secret) != 0
+    assert refused(again, owner.account, password[1]) == 0
+
+
+def test_who_is_kicked_may_come_back(system: Cluster, dial: Dial) -> None:
+    here, there = dial(system.edges[0]).register(), dial(system.edges[1])
+    there.login(here.account)
+    admin(system, "kick", here.account.email)
+    assert (here.closed(), there.closed()) == (1008, 1008)
+    assert dial(system.edges[0]).login(here.account)["status"] == 0
+
+
+def test_a_chat_and_its_members_are_shown(system: Cluster, couple: tuple[Client, Client, int]) -> None:
+    one, two, session = couple
+    one.say(session, "hello")
+    shown = json.loads(admin(system, "chat", "show", str(session), "--json"))
+    assert (shown["chat"]["owner"], shown["members"], shown["messages"]) == (one.account.ocid, 2, 1)
+    assert f"owner     {one.account.ocid}\n" in admin(system, "chat", "show", str(session))
+    members = json.loads(admin(system, "chat", "members", str(session), "--json"))
+    assert [(member["account"], member["nickname"], member["role"]) for member in members] == [
+        (one.account.ocid, f"名{one.account.tag}", "owner"),
+        (two.account.ocid, f"名{two.account.tag}", "member"),
+    ]
+
+
+def test_an_export_holds_what_the_account_has_said_and_nothing_of_others(
+    system: Cluster, couple: tuple[Client, Client, int]
+) -> None:
+    one, two, session = couple
+    one.say(session, "mine")
+    two.say(session, "theirs")
+    text = admin(system, "export", one.account.email)
+    found = json.loads(text)
+    assert found["account"]["email"] == one.account.email
+    assert found["profile"]["nickname"] == f"名{one.account.tag}"
+    [chat] = [chat for chat in found["chats"] if chat["chat"]["id"] == session]
+    assert [said["content"] for said in chat["said"]] == [[{"text": "mine"}]]
+    assert "theirs" not in text
+    assert "argon2" not in text
+
+
+def test_a_deletion_is_the_same_as_by_oneself(system: Cluster, couple: tuple[Client, Client, int]) -> None:
+    one, two, session = couple
+    one.say(session, "last words")
+    two.hears("last words")
+    admin(system, "delete", one.account.email, "--yes")
+    assert one.closed() == 1008
+    members = json.loads(admin(system, "chat", "members", str(session), "--json"))
+    assert [(member["account"], member["role"]) for member in members] == [(two.account.ocid, "owner")]
+
+
+def test_old_tokens_are_good_after_a_rotation(system: Cluster, dial: Dial) -> None:
+    token = dial(system.edges[0]).ask(Client.registration(Account()), 5)["token"]
+    before = kids(system)
+    assert admin(system, "keys", "rotate").startswith("the key ")
+    assert before < kids(system)
+    for edge in system.edges:
+        assert upload(edge, token) == 201
+        assert upload(edge, token[:-8] + "AAAAAAAA") == 401
+
+
+def kids(system: Cluster) -> set[str]:
+    return {line.split()[0] for line in admin(system, "keys", "list").splitlines()[1:]}
+
+
+def upload(edge: str, token: str) -> int:
+    """The status of a file sent with this token."""
+    client = http.client.HTTPConnection(edge.removeprefix("ws://"), timeout=10)
+    with contextlib.closing(client):
+        client.request("POST", "/media?name=a.txt", b"text", {"Authorization": f"Bearer {token}"})
+        return client.getresponse().status
