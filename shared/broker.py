@@ -41,6 +41,10 @@ class Broker:
     def running(self) -> bool:
         return self._running
 
+    @property
+    def unsent_bytes(self) -> int:
+        return self.client.pending_data_size if self._running else 0
+
     def subscribe(self, subject: str, receive: Callable[[Msg], Awaitable[None]], queue: str) -> None:
         """To be called before `start`. `receive` gets one message after the other, in order."""
         self._broker.subscriber(
@@ -67,7 +71,13 @@ class Broker:
             await asyncio.wait_for(self._broker.stop(), timeout_seconds)
         except (TimeoutError, nats.errors.Error) as error:
             _log.warning("bus not drained", error=repr(error))
+            await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        try:
             await self.client.close()
+        except OSError as error:  # it still tries to send what is buffered
+            _log.warning("bus not closed in order", error=repr(error))
 
     async def check(self, timeout_seconds: float) -> None:
         """A real round trip. Raises TimeoutError, or nats.errors.Error while there is no connection."""

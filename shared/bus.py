@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 import nats.errors
 from nats.aio.msg import Msg
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from shared.broker import Broker
 from shared.contract.errors import ErrorCode, Failure, Refused
@@ -70,6 +70,11 @@ class Bus:
         errors = Counter("dragoman_bus_errors", "Asynchronous errors of the broker", ["kind"], registry=registry)
         self._broker = Broker(settings, service, errors)
         self._dead = Counter("dragoman_bus_dead_letters", "Events given up", ["subject"], registry=registry)
+        self._events = Counter(
+            "dragoman_bus_events", "Attempts at durable events", ["subject", "outcome"], registry=registry
+        )
+        unsent = Gauge("dragoman_bus_unsent_bytes", "Bytes that wait to be sent to the broker", registry=registry)
+        unsent.set_function(lambda: self._broker.unsent_bytes)
 
     @property
     def on_disturbed(self) -> Callable[[str], None]:
@@ -159,7 +164,7 @@ class Bus:
     ) -> None:
         """Work on a durable event until it succeeds: tried again after each of the pauses (seconds), then kept as a
         dead letter. It may come twice."""
-        self._workers.append(Worker(self._service, topic, handler, pauses, self._dead))
+        self._workers.append(Worker(self._service, topic, handler, pauses, self._dead, self._events))
 
     # Life
 

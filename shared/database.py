@@ -6,13 +6,15 @@ A transaction is a function of a SQLAlchemy connection, run off the event loop. 
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from sqlalchemy.pool import QueuePool
 
 from shared.clock import now_ms
@@ -23,6 +25,7 @@ T = TypeVar("T")
 
 _log = log(__name__)
 _CHECKPOINT_SECONDS = 1.0
+_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
 class DatabaseUnavailable(Refused):
@@ -36,7 +39,8 @@ class Database:
     """`read` and `write` run one transaction each. Raises DatabaseUnavailable; other exceptions of the work come
     through, after a rollback."""
 
-    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+    def __init__(self, url: str, *, pool_size: int = 8, registry: CollectorRegistry | None = None) -> None:
+        self._numbers = _Numbers(registry or CollectorRegistry())
         self.url = sa.make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
@@ -52,11 +56,15 @@ class Database:
 
     async def read(self, work: Callable[[sa.Connection], T]) -> T:
         """Run `work` in a read-only transaction: all it reads is one snapshot."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, copy_context().run, self._read, work)
+        with self._numbers.under_way("read"):
+            return await asyncio.get_running_loop().run_in_executor(self._readers, copy_context().run, self._read, work)
 
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
         """Run `work` in a transaction that is durably committed when this returns."""
-        return await asyncio.get_running_loop().run_in_executor(self._writers, copy_context().run, self._write, work)
+        with self._numbers.under_way("write"):
+            return await asyncio.get_running_loop().run_in_executor(
+                self._writers, copy_context().run, self._write, work
+            )
 
     async def check(self) -> None:
         """A real round trip. Raises DatabaseUnavailable."""
@@ -86,6 +94,7 @@ class Database:
                 with connection.begin():
                     return work(connection)
         except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError, sa.exc.TimeoutError) as error:
+            self._numbers.failures.inc()
             _log.warning("database unavailable", error=repr(getattr(error, "orig", error)))
             raise DatabaseUnavailable from error
 
@@ -99,6 +108,28 @@ class Database:
                     raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 except Exception:
                     _log.exception("checkpoint failed")
+
+
+class _Numbers:
+    """Transactions, from when they are asked for until they are done, with the wait for their turn."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        seconds = Histogram(
+            "dragoman_database_seconds", "Time of a transaction", ["kind"], buckets=_SECONDS, registry=registry
+        )
+        open_ones = Gauge(
+            "dragoman_database_transactions", "Transactions waiting or under way", ["kind"], registry=registry
+        )
+        self.failures = Counter(
+            "dragoman_database_failures", "Transactions the database did not answer", registry=registry
+        )
+        self._of = {kind: (seconds.labels(kind), open_ones.labels(kind)) for kind in ("read", "write")}
+
+    @contextmanager
+    def under_way(self, kind: str) -> Iterator[None]:
+        seconds, open_ones = self._of[kind]
+        with seconds.time(), open_ones.track_inprogress():
+            yield
 
 
 def make_engine(url: str, *, pool_size: int = 8) -> sa.Engine:

@@ -68,7 +68,9 @@ class Worker(Generic[Q]):
         handler: Callable[[Q], Awaitable[None]],
         pauses: Sequence[float],
         dead_letters: Counter,
+        attempts: Counter,
     ) -> None:
+        self._attempts = attempts
         self._service = service
         self._topic = topic
         self._handler = handler
@@ -155,8 +157,10 @@ class Worker(Generic[Q]):
         try:
             await self._handler(self._decode(message.data))
         except Exception as error:
+            self._attempts.labels(self._topic.subject, "failed").inc()
             await self._retry(message, stream, error)
         else:
+            self._attempts.labels(self._topic.subject, "done").inc()
             await message.ack()
 
     async def _retry(self, message: Msg, stream: JetStreamContext, error: Exception) -> None:

@@ -13,9 +13,11 @@ Losing Redis degrades and heals: readers are told that nothing is known, edges r
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from redis import asyncio as aioredis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -34,6 +36,7 @@ _TRUST_SECONDS = 12.0
 """A generation this young may still lack nodes: a lease's life and a beat."""
 _BROKEN_SECONDS = 1.0
 """After a failure Redis is left alone for so long, so that nobody waits for it with every batch."""
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 
 # KEYS[1] a presence shard; ARGV: node, mark, then account ids. Returns, per account, the nodes it was on before.
 _JOIN = """
@@ -96,7 +99,8 @@ class Beat(NamedTuple):
 class Presence:
     """Edges `join`, `leave` and `beat` (raising RedisError); services `look_up` (which never fails)."""
 
-    def __init__(self, settings: Redis) -> None:
+    def __init__(self, settings: Redis, registry: CollectorRegistry | None = None) -> None:
+        self._numbers = _Numbers(registry or CollectorRegistry())
         self._redis = aioredis.Redis.from_url(
             settings.url.get_secret_value(),
             socket_timeout=settings.timeout_seconds,
@@ -123,21 +127,24 @@ class Presence:
         """Register accounts on a node; returns the other nodes each one is on."""
         others: dict[AccountId, list[NodeId]] = {}
         mark = secrets.token_hex(8)
-        for shard, members in _by_shard(accounts).items():
-            before = await self._join(keys=[f"presence:{{{shard}}}"], args=[node, mark, *members])
-            for account, nodes in zip(members, before, strict=True):
-                others[account] = [NodeId(name) for name in nodes.split(",") if name and name != node]
+        with self._numbers.call("join"):
+            for shard, members in _by_shard(accounts).items():
+                before = await self._join(keys=[f"presence:{{{shard}}}"], args=[node, mark, *members])
+                for account, nodes in zip(members, before, strict=True):
+                    others[account] = [NodeId(name) for name in nodes.split(",") if name and name != node]
         return others
 
     async def leave(self, node: NodeId, accounts: Collection[AccountId]) -> None:
-        for shard, members in _by_shard(accounts).items():
-            await self._leave(keys=[f"presence:{{{shard}}}"], args=[node, *members])
+        with self._numbers.call("leave"):
+            for shard, members in _by_shard(accounts).items():
+                await self._leave(keys=[f"presence:{{{shard}}}"], args=[node, *members])
 
     async def beat(self, node: NodeId, lease_seconds: float) -> Beat:
         """Refresh the node's lease; make a generation when there is none."""
-        await self._redis.set("generation", secrets.token_hex(8), nx=True)
-        generation = str(await self._redis.get("generation") or "")
-        held = await self._redis.set(f"node:{node}", generation, px=int(lease_seconds * 1000), get=True)
+        with self._numbers.call("beat"):
+            await self._redis.set("generation", secrets.token_hex(8), nx=True)
+            generation = str(await self._redis.get("generation") or "")
+            held = await self._redis.set(f"node:{node}", generation, px=int(lease_seconds * 1000), get=True)
         return Beat(held is not None, generation)
 
     async def retire(self, node: NodeId) -> None:
@@ -168,7 +175,8 @@ class Presence:
             for shard, chats in _by_shard(versions).items():
                 told = [str(number) for chat in chats for number in (chat, versions[chat])]
                 pipeline.eval(_PUBLISH, 1, f"version:{{{shard}}}", *told)
-            await pipeline.execute()
+            with self._numbers.call("publish_versions"):
+                await pipeline.execute()
 
     async def look_up(self, accounts: Iterable[AccountId] = (), chats: Iterable[ChatId] = ()) -> Whereabouts:
         """One pipeline for a whole batch."""
@@ -183,7 +191,8 @@ class Presence:
                 for shard, numbers in chat_shards.items():
                     pipeline.hmget(f"version:{{{shard}}}", list(map(str, numbers)))
                 pipeline.get("generation")  # last: what was read before a loss then counts as unknown
-                *rows, generation = await pipeline.execute()
+                with self._numbers.call("look_up"):
+                    *rows, generation = await pipeline.execute()
         except RedisError as error:
             _log.warning("presence unknown", error=repr(error))
             self._broken_until = time.monotonic() + _BROKEN_SECONDS
@@ -208,6 +217,27 @@ class Presence:
         if generation != self._generation:
             self._generation, self._generation_since = generation, now
         return now - self._generation_since >= _TRUST_SECONDS
+
+
+class _Numbers:
+    """How long Redis takes to answer, and how often it does not."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._seconds = Histogram(
+            "dragoman_presence_seconds", "Time of a call of Redis", ["call"], buckets=_SECONDS, registry=registry
+        )
+        self._failures = Counter(
+            "dragoman_presence_failures", "Calls that Redis did not answer", ["call"], registry=registry
+        )
+
+    @contextmanager
+    def call(self, name: str) -> Iterator[None]:
+        try:
+            with self._seconds.labels(name).time():
+                yield
+        except RedisError:
+            self._failures.labels(name).inc()
+            raise
 
 
 def _by_shard(numbers: Iterable[N]) -> dict[int, list[N]]:

@@ -41,7 +41,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     registry = new_registry()
     metrics = Metrics(registry)
     keyring = await asyncio.to_thread(Keyring, settings.auth)
-    database = Database(settings.database_url("auth"), pool_size=settings.database.pool_size)
+    database = Database(settings.database_url("auth"), pool_size=settings.database.pool_size, registry=registry)
     bus = Bus(settings.nats, "auth", registry)
     counters = Counters(settings.redis, metrics)
     passwords = Passwords(settings.auth, metrics)

@@ -1,6 +1,6 @@
 """What is worth watching of auth."""
 
-from shared.board.everywhere import ASKED, EVENTS, PROCESS, REQUESTS
+from shared.board.everywhere import ASKED, DATABASE, EVENTS, PROCESS, REQUESTS
 from shared.board.rows import Board, Group, now, rate, spread
 
 BOARD = Board(
@@ -40,6 +40,7 @@ BOARD = Board(
         ),
         REQUESTS,
         EVENTS,
+        DATABASE,
         ASKED,
         PROCESS,
     ),

@@ -58,7 +58,7 @@ class Edge:
         self._settings = settings
         self.id = NodeId(f"{settings.edge.name}-{secrets.token_hex(3)}")
         self.bus = Bus(settings.nats, "edge", registry)
-        self._presence = Presence(settings.redis)
+        self._presence = Presence(settings.redis, registry)
         metrics = Metrics(registry)
         self.residents = Residents(self.id, self._presence, settings.limits)
         self.chats = Chats(self.residents, metrics)

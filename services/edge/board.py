@@ -1,6 +1,6 @@
 """What is worth watching of an edge."""
 
-from shared.board.everywhere import ASKED, PROCESS
+from shared.board.everywhere import ASKED, PRESENCE, PROCESS
 from shared.board.rows import Board, Group, Unit, now, rate, share, spread
 
 BOARD = Board(
@@ -42,6 +42,7 @@ BOARD = Board(
                 now("By plain TCP", "dragoman_edge_tcp_connections"),
             ),
         ),
+        PRESENCE,
         ASKED,
         Group(
             "Pictures and files",

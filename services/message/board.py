@@ -1,6 +1,6 @@
 """What is worth watching of message."""
 
-from shared.board.everywhere import ASKED, PROCESS, REQUESTS
+from shared.board.everywhere import ASKED, DATABASE, PRESENCE, PROCESS, REQUESTS
 from shared.board.rows import Board, Group, Unit, mean, now, rate, spread
 
 BOARD = Board(
@@ -31,6 +31,8 @@ BOARD = Board(
             ),
         ),
         REQUESTS,
+        DATABASE,
+        PRESENCE,
         ASKED,
         PROCESS,
     ),

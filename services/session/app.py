@@ -39,8 +39,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Run until `stopping` is set. Dependencies that are not there yet are waited for."""
     registry = new_registry()
     metrics = Metrics(registry)
-    database = Database(settings.database_url("session"), pool_size=settings.database.pool_size)
-    presence = Presence(settings.redis)
+    database = Database(settings.database_url("session"), pool_size=settings.database.pool_size, registry=registry)
+    presence = Presence(settings.redis, registry)
     bus = Bus(settings.nats, "session", registry)
     notices = Notices(bus, presence, metrics)
 

@@ -1,6 +1,6 @@
 """What is worth watching of session."""
 
-from shared.board.everywhere import ASKED, EVENTS, PROCESS, REQUESTS
+from shared.board.everywhere import ASKED, DATABASE, EVENTS, PRESENCE, PROCESS, REQUESTS
 from shared.board.rows import Board, Group, now, rate
 
 BOARD = Board(
@@ -27,6 +27,8 @@ BOARD = Board(
             ),
         ),
         EVENTS,
+        DATABASE,
+        PRESENCE,
         ASKED,
         PROCESS,
     ),

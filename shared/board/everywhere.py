@@ -17,11 +17,32 @@ ASKED = Group(
         rate("Refused or without answer", "dragoman_bus_ask_seconds", by="outcome", but="ok", bad=True),
         spread("Time until answered", "dragoman_bus_ask_seconds"),
         rate("Errors of the broker", "dragoman_bus_errors", by="kind", bad=True),
+        now("Waiting to be sent to NATS", "dragoman_bus_unsent_bytes", Unit.BYTES),
     ),
 )
 EVENTS = Group(
     "Durable events",
-    (rate("Dead letters", "dragoman_bus_dead_letters", by="subject", bad=True),),
+    (
+        rate("Events handled", "dragoman_bus_events", by="outcome"),
+        rate("Dead letters", "dragoman_bus_dead_letters", by="subject", bad=True),
+    ),
+)
+DATABASE = Group(
+    "Database",
+    (
+        rate("Transactions", "dragoman_database_seconds", by="kind"),
+        spread("Time of a transaction", "dragoman_database_seconds"),
+        now("Waiting or under way", "dragoman_database_transactions", by="kind"),
+        rate("Database did not answer", "dragoman_database_failures", bad=True),
+    ),
+)
+PRESENCE = Group(
+    "Presence in Redis",
+    (
+        rate("Calls", "dragoman_presence_seconds", by="call"),
+        spread("Time of a call", "dragoman_presence_seconds"),
+        rate("Redis did not answer", "dragoman_presence_failures", by="call", bad=True),
+    ),
 )
 PROCESS = Group(
     "Process",

@@ -1,6 +1,7 @@
 """Each service shows what it counts, and nothing else."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -16,7 +17,9 @@ from services.session import metrics as session_metrics
 from shared.board.lag import Lag
 from shared.board.rows import Board, Kind
 from shared.bus import Bus
-from shared.settings import Nats
+from shared.database import Database
+from shared.presence import Presence
+from shared.settings import Nats, Redis
 from shared.telemetry import new_registry
 
 OURS = "dragoman_"
@@ -29,17 +32,21 @@ SERVICES: list[tuple[Board, Callable[[CollectorRegistry], object]]] = [
 
 
 @pytest.fixture(params=SERVICES, ids=lambda one: str(one[0].service))
-def service(request: pytest.FixtureRequest) -> tuple[Board, dict[str, str]]:
+async def service(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Board, dict[str, str]]:
     """Its board, and the types of the metrics that it has by their names."""
     board, metrics = request.param
     registry = new_registry()
     metrics(registry)
     Bus(Nats(), board.service, registry)
     Lag(registry)
+    if board.service != "edge":
+        await Database(f"sqlite:///{tmp_path / 'test.db'}", registry=registry).close()
+    if board.service != "auth":
+        await Presence(Redis(), registry).close()
     return board, {metric.name: metric.type for metric in registry.collect()}
 
 
-def test_every_row_has_its_metric(service: tuple[Board, dict[str, str]]) -> None:
+async def test_every_row_has_its_metric(service: tuple[Board, dict[str, str]]) -> None:
     board, types = service
     fitting = {
         Kind.NOW: {"gauge"}, Kind.AGE: {"gauge"}, Kind.RATE: {"counter", "histogram"}, Kind.SHARE: {"counter"},
@@ -49,14 +56,14 @@ def test_every_row_has_its_metric(service: tuple[Board, dict[str, str]]) -> None
     assert [row for row in board.rows if row.of and types.get(row.of) != "counter"] == []
 
 
-def test_every_metric_of_its_own_has_a_row(service: tuple[Board, dict[str, str]]) -> None:
+async def test_every_metric_of_its_own_has_a_row(service: tuple[Board, dict[str, str]]) -> None:
     board, types = service
     own = {name for name in types if name.startswith(f"{OURS}{board.service}_")}
     assert own
     assert own - {row.metric for row in board.rows} - {row.of for row in board.rows} == set()
 
 
-def test_titles_are_told_apart(service: tuple[Board, dict[str, str]]) -> None:
+async def test_titles_are_told_apart(service: tuple[Board, dict[str, str]]) -> None:
     board, _ = service
     titles = [row.title for row in board.rows]
     assert sorted(titles) == sorted(set(titles))

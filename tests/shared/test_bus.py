@@ -17,6 +17,7 @@ from shared.bus import Bus, Responder, Unavailable
 from shared.contract import subjects as on
 from shared.contract.auth import Watch, Watched
 from shared.contract.errors import ErrorCode, Failure, Refused
+from shared.contract.ids import NodeId
 from shared.telemetry import new_trace, trace
 from tests.servers import NatsServer
 
@@ -282,6 +283,17 @@ async def test_what_is_not_granted_is_refused_and_counted(nats_server: NatsServe
         with pytest.raises(Unavailable):
             await session.ask(on.WATCH, Watch(), seconds=0.3)
     assert registry.get_sample_value("dragoman_bus_errors_total", {"kind": "permission"})
+
+
+async def test_what_waits_to_be_sent_is_seen_and_keeps_nobody_from_ending(nats_server: NatsServer) -> None:
+    registry = CollectorRegistry()
+    session = new_bus(nats_server, "session", registry)
+    assert registry.get_sample_value("dragoman_bus_unsent_bytes") == 0
+    async with running(session):
+        nats_server.kill()
+        await _until_raises(session)
+        await session.publish(on.notify(NodeId("edge-1")), b"x" * 1000)
+        assert (registry.get_sample_value("dragoman_bus_unsent_bytes") or 0) >= 1000
 
 
 @pytest.mark.usefixtures("refused_sockets")

@@ -1,11 +1,13 @@
 """Transactions on both databases."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from prometheus_client import CollectorRegistry
 
 from shared.database import Database, DatabaseUnavailable, make_engine
 from shared.telemetry import new_trace, trace
@@ -91,10 +93,27 @@ async def test_sqlite_keeps_what_it_committed_through_a_power_cut(tmp_path: Path
 
 async def test_a_database_that_is_away_is_unavailable_and_comes_back(postgres_server: PostgresServer) -> None:
     with postgres_server.database() as url:
-        database = Database(url)
+        registry = CollectorRegistry()
+        database = Database(url, registry=registry)
         await database.check()
         with postgres_server.refusing(url):
             with pytest.raises(DatabaseUnavailable):
                 await database.check()
         await database.check()
         await database.close()
+        assert registry.get_sample_value("dragoman_database_failures_total") == 1
+        assert registry.get_sample_value("dragoman_database_seconds_count", {"kind": "read"}) == 3
+
+
+async def test_a_transaction_counts_from_when_it_is_asked_for(tmp_path: Path) -> None:
+    """The wait for the only writer is part of it."""
+    registry, gate = CollectorRegistry(), threading.Event()
+    database = Database(f"sqlite:///{tmp_path / 'test.db'}", registry=registry)
+    writes = [asyncio.create_task(database.write(lambda connection: gate.wait())) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert registry.get_sample_value("dragoman_database_transactions", {"kind": "write"}) == 2
+    gate.set()
+    await asyncio.gather(*writes)
+    await database.close()
+    assert registry.get_sample_value("dragoman_database_transactions", {"kind": "write"}) == 0
+    assert registry.get_sample_value("dragoman_database_seconds_count", {"kind": "write"}) == 2

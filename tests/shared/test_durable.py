@@ -120,6 +120,9 @@ async def test_what_never_succeeds_becomes_a_dead_letter_and_the_rest_goes_on(na
     assert session.calls == [7, 7, 7, 8]
     dead = await stream(nats_server, on.DEAD_LETTERS)
     assert dead.state.subjects == {f"dead.session.{DELETED.subject}": 1}
+    for outcome, times in (("failed", 3), ("done", 1)):
+        labels = {"subject": DELETED.subject, "outcome": outcome}
+        assert session.registry.get_sample_value("dragoman_bus_events_total", labels) == times
 
 
 async def test_an_event_told_twice_is_worked_on_once(nats_server: NatsServer) -> None:

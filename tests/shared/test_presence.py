@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
@@ -198,3 +199,18 @@ async def test_no_service_may_do_more_than_it_needs(valkey_server: ValkeyServer,
     async with Redis.from_url(valkey_server.settings(service).url.get_secret_value()) as client:
         with pytest.raises(NoPermissionError):
             await client.execute_command(*command.split())  # type: ignore[no-untyped-call]
+
+
+async def test_answers_are_timed_and_silence_is_counted(valkey_server: ValkeyServer) -> None:
+    registry = CollectorRegistry()
+    edge = Presence(valkey_server.settings("edge"), registry)
+    await edge.join(A, [ANN])
+    await edge.look_up([ANN])
+    valkey_server.kill()
+    with pytest.raises(RedisError):
+        await edge.join(A, [ANN])
+    assert (await edge.look_up([ANN])).nodes is None
+    await edge.close()
+    for call in ("join", "look_up"):
+        assert registry.get_sample_value("dragoman_presence_seconds_count", {"call": call}) == 2
+        assert registry.get_sample_value("dragoman_presence_failures_total", {"call": call}) == 1
