@@ -13,6 +13,7 @@ _TEXT = WSMsgType.TEXT
 _HANDSHAKE_SECONDS = 20.0
 _CLOSE_SECONDS = 5.0
 _BUFFER_BYTES = 2048
+_ENDED = "the server ended the connection"
 
 
 class Trouble(Exception):
@@ -50,6 +51,8 @@ class Line(WSListener):
 
     async def ask(self, frame: bytes, what: Asked, seconds: float = 30.0) -> Reply:
         """Raises Trouble for a refusal, too."""
+        if self._transport is None or self._transport.is_disconnected:
+            raise Trouble(_ENDED)
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._asked.append((what, future))
         self.send(frame)
@@ -98,7 +101,7 @@ class Line(WSListener):
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         for _, future in self._asked:
             if not future.done():
-                future.set_exception(Trouble("the server ended the connection"))
+                future.set_exception(Trouble(_ENDED))
         self._asked.clear()
         if not self._closing:
             self._ears.ended()
@@ -137,5 +140,7 @@ async def dial(address: str, tongue: Tongue, ears: Ears) -> Line:
         )
     except (OSError, WSError, TimeoutError) as error:
         raise Trouble(f"{address} cannot be reached: {error}") from error
+    if line is None:  # it was lost before anybody looked
+        raise Trouble(f"{address} ended the connection")
     assert isinstance(line, Line)
     return line
