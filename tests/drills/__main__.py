@@ -81,8 +81,8 @@ def machine(seconds: float, steps: int, seed: int | None, shrink: bool, database
     configure_logging(Log(level="error", json_lines=False), "drill")
     number = secrets.randbits(32) if seed is None else seed
     directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
-    ends = time.monotonic() + seconds
     with _system(directory, database, breakage) as cluster:
+        ends = time.monotonic() + seconds
         while time.monotonic() < ends:
             click.echo(f"seed {number}")
             play(cluster.edges, towns=_TOWNS, steps=steps, number=number, shrink=shrink)
