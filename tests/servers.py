@@ -136,9 +136,13 @@ class ValkeyServer(Server):
     def settings(self, service: str) -> Redis:
         return Redis(url=SecretStr(valkey.url(self.port, service, self.passwords[service])))
 
+    @property
+    def keeper_url(self) -> str:
+        return valkey.url(self.port, _KEEPER, self._keeper_password)
+
     def flush(self) -> None:
         """Forget everything, while connections stay."""
-        with SyncRedis.from_url(valkey.url(self.port, _KEEPER, self._keeper_password)) as client:
+        with SyncRedis.from_url(self.keeper_url) as client:
             client.flushall()
 
     def make_fresh(self) -> None:

@@ -95,9 +95,7 @@ def _file(settings: Mail, mail: MailRequested) -> None:
 def _send(settings: Mail, mail: MailRequested) -> None:
     message = _message(settings, mail, "base64")
     try:
-        with _connected(settings) as server:
-            if settings.smtp_user:
-                server.login(settings.smtp_user, settings.smtp_password.get_secret_value())
+        with _admitted(settings) as server:
             server.send_message(message)
     except smtplib.SMTPRecipientsRefused as error:
         code = max((code for code, _ in error.recipients.values()), default=0)
@@ -106,6 +104,23 @@ def _send(settings: Mail, mail: MailRequested) -> None:
         raise MailDelayed(f"{type(error).__name__}: {error.smtp_code}") from None
     except smtplib.SMTPException as error:
         raise MailDelayed(type(error).__name__) from None
+
+
+def check(settings: Mail) -> None:
+    """Connect and log in, and send nothing. Raises OSError, smtplib.SMTPException."""
+    with _admitted(settings) as server:
+        server.noop()
+
+
+def _admitted(settings: Mail) -> smtplib.SMTP:
+    server = _connected(settings)
+    try:
+        if settings.smtp_user:
+            server.login(settings.smtp_user, settings.smtp_password.get_secret_value())
+    except BaseException:
+        server.close()
+        raise
+    return server
 
 
 def _connected(settings: Mail) -> smtplib.SMTP:

@@ -26,12 +26,14 @@ class Running(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """The run as others find it in `run.json`: for `dragoman admin`, and for whoever wants to kill something."""
+    """The run as others find it in `run.json`: for `dragoman admin`, and for whoever wants to kill something.
+    `valkey`: the port of the embedded one, else 0."""
 
     supervisor: int
     nats: str
     embedded_nats: bool
     processes: list[Running]
+    valkey: int = 0
 
 
 def run_file(directory: Path) -> Path:

@@ -3,14 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from services.cli.data import read_run
+from services.cli.embedded import valkey
 from services.cli.embedded.credentials import load_or_make
+from services.cli.embedded.nats import USERS
 from services.cli.options import read_settings
 from services.cli.plan import defaults
-from shared.settings import Nats, Settings
+from shared.settings import Nats, Redis, Settings
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,24 @@ class Installation:
             return broker
         password = load_or_make(settings.data / "credentials.json").nats[user]
         return broker.model_copy(update={"user": user, "password": SecretStr(password)})
+
+    def brokers(self) -> list[Nats]:
+        """For every user whose password is known here."""
+        run = read_run(self.settings.data) if "nats.url" not in self.sources else None
+        users = USERS if run is not None and run.embedded_nats else (self.settings.nats.user,)
+        return [self.broker(user) for user in users]
+
+    def valkeys(self) -> dict[str, Redis]:
+        """By user, for every one whose password is known here."""
+        settings = self.settings.redis
+        run = read_run(self.settings.data) if "redis.url" not in self.sources else None
+        if run is None or not run.valkey:
+            return {urlsplit(settings.url.get_secret_value()).username or "": settings}
+        passwords = load_or_make(self.settings.data / "credentials.json").valkey
+        return {
+            user: settings.model_copy(update={"url": SecretStr(valkey.url(run.valkey, user, password))})
+            for user, password in passwords.items()
+        }
 
 
 def find(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str]) -> Installation:

@@ -154,9 +154,9 @@ class _House:
         """Tell others what runs now."""
         ports = {part.name: (part.ops, part.port) for part in self._plan.parts}
         processes = [Running(name, child.pid, *ports.get(name, (0, 0))) for name, child in self._children.items()]
-        write_run(
-            self._directory, Run(os.getpid(), self._plan.nats("admin").url, bool(self._plan.nats_port), processes)
-        )
+        plan = self._plan
+        run = Run(os.getpid(), plan.nats("admin").url, bool(plan.nats_port), processes, plan.valkey_port)
+        write_run(self._directory, run)
 
     def _announce(self) -> None:
         for part in self._plan.parts:

@@ -1,0 +1,46 @@
+"""`dragoman doctor`: one line for each thing that must be right."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from services.cli.options import data_option, flags_of, settings_options
+
+if TYPE_CHECKING:
+    from services.cli.doctor.finding import Finding
+
+_SERVICES = ("auth", "session", "message")
+_SIGN = {True: "✓", False: "✗", None: "-"}
+
+
+@click.command()
+@settings_options
+@data_option
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.argument("services", metavar="[SERVICE]...", nargs=-1, type=click.Choice(_SERVICES))
+def doctor(
+    file: Path | None, assignments: tuple[str, ...], data: Path | None, as_json: bool, services: tuple[str, ...]
+) -> None:
+    """Check an installation: settings, servers and the rights there, databases, clocks, disks, secrets.
+
+    Of the databases those of all services, or of each SERVICE. One line each, with what to do; the exit status is 1
+    when something is wrong. Nothing is changed.
+    """
+    from services.cli.admin import show
+    from services.cli.doctor.examination import examine
+    from services.cli.installation import find
+    from services.cli.operating import speak_plainly
+
+    installation = find(file, assignments, flags_of(data=data))
+    speak_plainly()
+    found = asyncio.run(examine(installation, services or _SERVICES))
+    click.echo(show.as_json(found) if as_json else _page(found))
+    sys.exit(1 if any(finding.good is False for finding in found) else 0)
+
+
+def _page(found: "list[Finding]") -> str:
+    width = max(len(finding.what) for finding in found)
+    return "\n".join(f"{_SIGN[finding.good]} {finding.what:<{width}}  {finding.text}" for finding in found)

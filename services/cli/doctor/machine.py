@@ -1,0 +1,79 @@
+"""This machine: room on the disks, descriptors, who may read what is secret, where files can be put."""
+
+import os
+import resource
+import shutil
+import stat
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from services.cli.doctor.finding import Finding, ill, unseen, well
+from services.cli.plan import SERVICES
+from shared.settings import Settings
+
+_LEAST_FREE_BYTES = 1024**3
+_SPARE_DESCRIPTORS = 256
+"""Of an edge, beside those of its clients."""
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def examine(settings: Settings) -> list[Finding]:
+    secret = [settings.data / "credentials.json", settings.auth.keys, *sorted(settings.auth.keys.glob("*.pem"))]
+    findings = [_descriptors(settings), *_disks(settings), _private(secret)]
+    if not settings.mail.smtp_host:
+        findings.append(_writable("mail", settings.mail.outbox, "mail.outbox"))
+    findings.append(_writable("media", settings.media.directory, "media.directory"))
+    return findings
+
+
+def _descriptors(settings: Settings) -> Finding:
+    have, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    need = settings.edge.max_connections + _SPARE_DESCRIPTORS
+    if have != resource.RLIM_INFINITY and have < need:
+        wrong = f"{have} descriptors are too few for edge.max_connections = {settings.edge.max_connections}"
+        return ill("descriptors", wrong, f"ulimit -n {need}, or LimitNOFILE={need} of the unit")
+    return well("descriptors", f"{have} at most")
+
+
+def _disks(settings: Settings) -> list[Finding]:
+    """One for each file system that something is kept on."""
+    places: dict[int, Path] = {}
+    for path in (settings.data, settings.auth.keys, settings.media.directory, *_database_files(settings)):
+        there = _nearest(path)
+        places.setdefault(there.stat().st_dev, there)
+    return [_disk(path) for path in places.values()]
+
+
+def _disk(path: Path) -> Finding:
+    free = shutil.disk_usage(path).free
+    if free < _LEAST_FREE_BYTES:
+        return ill("disk", f"{free // 2**20} MiB are free on the disk of {path}", "make room, a full one stops writing")
+    return well("disk", f"{free // 2**30} GiB free on the disk of {path}")
+
+
+def _database_files(settings: Settings) -> list[Path]:
+    urls = [sa.make_url(settings.database_url(service)) for service in SERVICES]
+    return [Path(url.database).parent for url in urls if url.get_backend_name() == "sqlite" and url.database]
+
+
+def _private(paths: list[Path]) -> Finding:
+    there = [path for path in paths if path.exists()]
+    open_ = [path for path in there if path.stat().st_mode & _OTHERS]
+    if open_:
+        return ill("secrets", f"others may read {open_[0]}", f"chmod go= {' '.join(map(str, open_))}")
+    if not there:
+        return unseen("secrets", "none are made yet")
+    return well("secrets", f"{len(there)} files and directories are their owner's alone")
+
+
+def _writable(what: str, directory: Path, setting: str) -> Finding:
+    there = _nearest(directory)
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return well(what, f"{directory} can be written")
+    return ill(what, f"{directory} cannot be written", f"give its user the right, or set {setting}")
+
+
+def _nearest(path: Path) -> Path:
+    """It, or the nearest directory above it that is there."""
+    return next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())

@@ -1,0 +1,116 @@
+"""Valkey, the databases, the mail server and the bucket: are they there, do they let us in, what time is it there?"""
+
+import asyncio
+import smtplib
+import time
+from pathlib import Path
+
+import sqlalchemy as sa
+from redis import asyncio as aioredis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoPermissionError, RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from services.auth import mail
+from services.cli.doctor.finding import Finding, ill, well
+from services.cli.listing import show
+from services.edge.media.bucket import BucketStore
+from shared.database import make_engine
+from shared.migrate import NotMigrated, require_current
+from shared.settings import Mail, Media, Redis, Settings
+
+_SECONDS = 5.0
+_MOST_SKEW_SECONDS = 0.5
+"""Requests carry their deadlines by the wall clock: beyond this, some come too late as soon as they are sent."""
+
+
+async def valkey(user: str, settings: Redis) -> list[Finding]:
+    """As one user sees it; only auth's may ask for the time."""
+    what, where = f"valkey {user}".strip(), show(settings.url)
+    client = aioredis.Redis.from_url(
+        settings.url.get_secret_value(),
+        socket_timeout=_SECONDS,
+        socket_connect_timeout=_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+    try:
+        await client.ping()
+        findings = [await _restricted(client, what, where)]
+        return findings + ([await _valkey_clock(client)] if user == "auth" else [])
+    except (RedisError, OSError) as error:
+        return [
+            ill(what, f"{where} does not answer ({error})", "start it, or set redis.url with its user and password")
+        ]
+    finally:
+        await client.aclose()
+
+
+async def _restricted(client: "aioredis.Redis", what: str, where: str) -> Finding:
+    try:
+        await client.echo("anything")
+    except NoPermissionError:
+        return well(what, f"{where}, with its own rights and no other")
+    return ill(what, f"may do anything at {where}", "load the users that `dragoman secrets` writes (aclfile)")
+
+
+async def _valkey_clock(client: "aioredis.Redis") -> Finding:
+    before = time.time()
+    seconds, microseconds = await client.time()
+    return _clock("valkey", seconds + microseconds / 1e6, before, time.time())
+
+
+def database(service: str, settings: Settings) -> list[Finding]:
+    """Reachable, migrated, and on PostgreSQL with the same time as here."""
+    what, url = f"database {service}", settings.database_url(service)
+    shown = sa.make_url(url).render_as_string(hide_password=True)
+    engine = make_engine(url)
+    if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():
+        return [ill(what, f"{shown} is not there", "run `dragoman migrate`, or set database.url")]
+    try:
+        with engine.connect() as connection:
+            require_current(service, connection)
+            clock = _database_clock(service, connection)
+    except NotMigrated as error:
+        return [ill(what, shown, str(error))]
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+        return [ill(what, f"{shown} cannot be used ({reason})", "start it, or set database.url")]
+    finally:
+        engine.dispose()
+    return [well(what, f"{shown}, migrated"), *clock]
+
+
+def _database_clock(service: str, connection: sa.Connection) -> list[Finding]:
+    if connection.dialect.name == "sqlite":
+        return []
+    before = time.time()
+    there = float(connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
+    return [_clock(f"database {service}", there, before, time.time())]
+
+
+def _clock(whose: str, there: float, before: float, after: float) -> Finding:
+    """`there` was read at some moment between `before` and `after` (Unix seconds)."""
+    skew = max(before - there, there - after, 0.0)
+    what = f"clock of {whose}"
+    if skew > _MOST_SKEW_SECONDS:
+        return ill(what, f"is {skew:.1f} s off", "let NTP set the clocks of all machines")
+    return well(what, f"within {_MOST_SKEW_SECONDS} s of this machine's")
+
+
+async def mail_server(settings: Mail) -> list[Finding]:
+    where = f"{settings.smtp_host}:{settings.smtp_port}"
+    try:
+        await asyncio.to_thread(mail.check, settings)
+    except (OSError, smtplib.SMTPException) as error:
+        reason = f"{type(error).__name__} {getattr(error, 'smtp_code', '') or getattr(error, 'strerror', '') or ''}"
+        return [ill("mail", f"{where} does not take mail ({reason.strip()})", "start it, or set mail.smtp_…")]
+    return [well("mail", f"{where} lets us in")]
+
+
+async def bucket(settings: Media) -> list[Finding]:
+    try:
+        await BucketStore(settings).load("records/doctor")
+    except OSError as error:
+        return [ill("bucket", f"{settings.bucket_url} cannot be read ({error})", "see media.… and the key's rights")]
+    return [well("bucket", f"{settings.bucket_url} can be read")]
