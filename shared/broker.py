@@ -27,6 +27,8 @@ class Broker:
     def __init__(self, settings: Nats, service: str, errors: Counter) -> None:
         self.on_disturbed: Callable[[str], None] = lambda reason: None
         self._errors = errors
+        for kind in ("slow_consumer", "permission", "other"):  # there from the start: a first one is an increase
+            errors.labels(kind)
         self._running = False
         self._tasks = Tasks()
         self._round_trip: asyncio.Task[None] | None = None

@@ -71,6 +71,7 @@ class Worker(Generic[Q]):
         attempts: Counter,
     ) -> None:
         self._attempts = attempts
+        dead_letters.labels(topic.subject)  # there from the start, so that the first one shows as an increase
         self._service = service
         self._topic = topic
         self._handler = handler

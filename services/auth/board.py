@@ -1,7 +1,7 @@
 """What is worth watching of auth."""
 
 from shared.board.everywhere import ASKED, DATABASE, EVENTS, PROCESS, REQUESTS
-from shared.board.rows import Board, Group, now, rate, spread
+from shared.board.rows import Board, Group, count, now, rate, spread
 
 BOARD = Board(
     "auth",
@@ -20,7 +20,7 @@ BOARD = Board(
             "Passwords",
             (
                 now("Waiting for a hash", "dragoman_auth_hashes_waiting"),
-                rate("Hashes", "dragoman_auth_hash_seconds"),
+                count("Hashes", "dragoman_auth_hash_seconds"),
                 spread("Time of a hash", "dragoman_auth_hash_seconds"),
             ),
         ),

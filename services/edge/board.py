@@ -1,7 +1,7 @@
 """What is worth watching of an edge."""
 
 from shared.board.everywhere import ASKED, PRESENCE, PROCESS
-from shared.board.rows import Board, Group, Unit, now, rate, share, spread
+from shared.board.rows import Board, Group, Unit, count, now, rate, share, spread
 
 BOARD = Board(
     "edge",
@@ -16,7 +16,7 @@ BOARD = Board(
                 share("Encoded anew", "dragoman_edge_encodings", "dragoman_edge_deliveries"),
                 spread("Time to acknowledge", "dragoman_edge_post_seconds"),
                 spread("Time to deliver", "dragoman_edge_delivery_seconds"),
-                rate("Requests", "dragoman_edge_request_seconds", by="command"),
+                count("Requests", "dragoman_edge_request_seconds", by="command"),
                 spread("Time to reply", "dragoman_edge_request_seconds"),
             ),
         ),

@@ -1,7 +1,7 @@
 """What is worth watching of message."""
 
 from shared.board.everywhere import ASKED, DATABASE, PRESENCE, PROCESS, REQUESTS
-from shared.board.rows import Board, Group, Unit, mean, now, rate, spread
+from shared.board.rows import Board, Group, Unit, count, mean, now, rate, spread
 
 BOARD = Board(
     "message",
@@ -12,10 +12,10 @@ BOARD = Board(
                 rate("Acknowledged", "dragoman_message_acknowledged"),
                 spread("Time to commit", "dragoman_message_commit_seconds"),
                 mean("Messages in a batch", "dragoman_message_batch_rows"),
-                rate("Batches", "dragoman_message_batch_rows"),
+                count("Batches", "dragoman_message_batch_rows"),
                 now("Not answered yet", "dragoman_message_queue_rows"),
                 spread("Time to fan out", "dragoman_message_fan_out_seconds"),
-                rate("Envelopes", "dragoman_message_envelope_bytes"),
+                count("Envelopes", "dragoman_message_envelope_bytes"),
                 spread("Size of an envelope", "dragoman_message_envelope_bytes", Unit.BYTES),
             ),
         ),

@@ -1,20 +1,20 @@
 """Rows that several services have."""
 
-from shared.board.rows import Group, Kind, Row, Unit, now, rate, spread
+from shared.board.rows import Group, Kind, Row, Unit, count, now, rate, spread
 
 REQUESTS = Group(
     "Requests served",
     (
-        rate("Requests", "dragoman_bus_request_seconds", by="subject"),
-        rate("Not answered well", "dragoman_bus_request_seconds", by="outcome", but="ok", bad=True),
+        count("Requests", "dragoman_bus_request_seconds", by="subject"),
+        count("Not answered well", "dragoman_bus_request_seconds", by="outcome", but="ok", bad=True),
         spread("Time to answer", "dragoman_bus_request_seconds"),
     ),
 )
 ASKED = Group(
     "Requests to other services",
     (
-        rate("Requests asked", "dragoman_bus_ask_seconds", by="subject"),
-        rate("Refused or without answer", "dragoman_bus_ask_seconds", by="outcome", but="ok", bad=True),
+        count("Requests asked", "dragoman_bus_ask_seconds", by="subject"),
+        count("Refused or without answer", "dragoman_bus_ask_seconds", by="outcome", but="ok", bad=True),
         spread("Time until answered", "dragoman_bus_ask_seconds"),
         rate("Errors of the broker", "dragoman_bus_errors", by="kind", bad=True),
         now("Waiting to be sent to NATS", "dragoman_bus_unsent_bytes", Unit.BYTES),
@@ -30,7 +30,7 @@ EVENTS = Group(
 DATABASE = Group(
     "Database",
     (
-        rate("Transactions", "dragoman_database_seconds", by="kind"),
+        count("Transactions", "dragoman_database_seconds", by="kind"),
         spread("Time of a transaction", "dragoman_database_seconds"),
         now("Waiting or under way", "dragoman_database_transactions", by="kind"),
         rate("Database did not answer", "dragoman_database_failures", bad=True),
@@ -39,7 +39,7 @@ DATABASE = Group(
 PRESENCE = Group(
     "Presence in Redis",
     (
-        rate("Calls", "dragoman_presence_seconds", by="call"),
+        count("Calls", "dragoman_presence_seconds", by="call"),
         spread("Time of a call", "dragoman_presence_seconds"),
         rate("Redis did not answer", "dragoman_presence_failures", by="call", bad=True),
     ),

@@ -17,7 +17,9 @@ def read(row: Row, families: Mapping[str, Metric]) -> Reading:
         case Kind.NOW | Kind.AGE:
             return _sums(samples, row.metric, row)
         case Kind.RATE:
-            return _sums(samples, row.metric + "_total", row) or _sums(samples, row.metric + "_count", row)
+            return _sums(samples, row.metric + "_total", row)
+        case Kind.COUNT:
+            return _sums(samples, row.metric + "_count", row)
         case Kind.SPREAD:
             return _by(samples, row.metric + "_bucket", "le")
         case Kind.MEAN:
@@ -35,7 +37,7 @@ def between(row: Row, before: Reading, after: Reading, seconds: float, unix_seco
             return dict(after)
         case Kind.AGE:
             return {name: unix_seconds - since for name, since in after.items()}
-        case Kind.RATE:
+        case Kind.RATE | Kind.COUNT:
             return {name: (count - before.get(name, 0)) / seconds for name, count in after.items()}
         case Kind.SPREAD:
             counts = [(float(bound), count - before.get(bound, 0)) for bound, count in after.items()]

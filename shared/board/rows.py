@@ -8,7 +8,9 @@ class Kind(StrEnum):
     NOW = "now"
     """A gauge, as it is."""
     RATE = "rate"
-    """A counter (or what a histogram has counted) per second."""
+    """A counter per second."""
+    COUNT = "count"
+    """What a histogram has counted, per second."""
     SPREAD = "spread"
     """A histogram's median and 99th percentile."""
     MEAN = "mean"
@@ -71,6 +73,10 @@ def rate(
     title: str, metric: str, unit: Unit = Unit.PER_SECOND, *, by: str = "", but: str = "", bad: bool = False
 ) -> Row:
     return Row(title, metric, Kind.RATE, unit, by, but, bad=bad)
+
+
+def count(title: str, metric: str, *, by: str = "", but: str = "", bad: bool = False) -> Row:
+    return Row(title, metric, Kind.COUNT, Unit.PER_SECOND, by, but, bad=bad)
 
 
 def spread(title: str, metric: str, unit: Unit = Unit.SECONDS) -> Row:

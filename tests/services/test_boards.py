@@ -49,8 +49,8 @@ async def service(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Board
 async def test_every_row_has_its_metric(service: tuple[Board, dict[str, str]]) -> None:
     board, types = service
     fitting = {
-        Kind.NOW: {"gauge"}, Kind.AGE: {"gauge"}, Kind.RATE: {"counter", "histogram"}, Kind.SHARE: {"counter"},
-        Kind.MEAN: {"histogram"}, Kind.SPREAD: {"histogram"},
+        Kind.NOW: {"gauge"}, Kind.AGE: {"gauge"}, Kind.RATE: {"counter"}, Kind.SHARE: {"counter"},
+        Kind.COUNT: {"histogram"}, Kind.MEAN: {"histogram"}, Kind.SPREAD: {"histogram"},
     }  # fmt: skip
     assert [row for row in board.rows if types.get(row.metric) not in fitting[row.kind]] == []
     assert [row for row in board.rows if row.of and types.get(row.of) != "counter"] == []

@@ -111,9 +111,9 @@ async def test_what_never_succeeds_becomes_a_dead_letter_and_the_rest_goes_on(na
     auth, session = auth_bus(nats_server), Service(nats_server, "session", failures=3, pauses=(0.01, 0.01))
     async with running(auth, session.bus):
         await auth.emit(DELETED, deletion(7), key="deleted-7")
-        while (
-            session.registry.get_sample_value("dragoman_bus_dead_letters_total", {"subject": DELETED.subject}) is None
-        ):
+        subject = {"subject": DELETED.subject}
+        assert session.registry.get_sample_value("dragoman_bus_dead_letters_total", subject) == 0
+        while not session.registry.get_sample_value("dragoman_bus_dead_letters_total", subject):
             await asyncio.sleep(0.02)
         await auth.emit(DELETED, deletion(8), key="deleted-8")
         assert await session.done.get() == 8

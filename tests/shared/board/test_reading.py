@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from shared.board.reading import Reading, between, quantile, read
-from shared.board.rows import Kind, Row, Unit, mean, now, rate, share, spread
+from shared.board.rows import Kind, Row, Unit, count, mean, now, rate, share, spread
 
 
 def looks(row: Row, registry: CollectorRegistry, happens: Callable[[], None]) -> dict[str, float | None]:
@@ -44,7 +44,7 @@ def test_a_histogram_has_rate_mean_and_spread() -> None:
         for seconds in (0.5, 1.5, 1.5, 3):
             histogram.labels("far").observe(seconds)
 
-    assert looks(rate("", "took_seconds"), registry, happens) == {"": 2.0}
+    assert looks(count("", "took_seconds"), registry, happens) == {"": 2.0}
     assert looks(mean("", "took_seconds"), registry, happens) == {"": 6.5 / 4}
     assert looks(spread("", "took_seconds"), registry, happens) == {"p50": 1.5, "p99": pytest.approx(3.92)}
     assert looks(spread("", "took_seconds"), registry, lambda: None) == {"p50": None, "p99": None}
