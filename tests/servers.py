@@ -183,6 +183,11 @@ class PostgresServer(Server):
     def stop(self) -> None:
         self._end(signal.SIGINT)
 
+    @property
+    def tools(self) -> Path:
+        """The directory of pg_dump and its like."""
+        return self._binaries
+
     def url(self, database: str, driver: str = "") -> str:
         return f"postgresql{driver}://postgres:{self._password}@127.0.0.1:{self.port}/{database}"
 

@@ -9,6 +9,7 @@ import click
 
 from services.cli.admin.command import admin
 from services.cli.admin.keys import keys
+from services.cli.backup.command import backup, restore
 from services.cli.bench.command import bench
 from services.cli.doctor.command import doctor
 from services.cli.options import (
@@ -128,6 +129,8 @@ def secrets(directory: Path, nats: str, valkey: str, postgres: str, database: st
 
 admin.add_command(keys)
 main.add_command(admin)
+main.add_command(backup)
+main.add_command(restore)
 main.add_command(bench)
 main.add_command(doctor)
 main.add_command(top)

@@ -9,6 +9,8 @@ from pathlib import Path
 from services.edge.media.disk import Disk
 from services.edge.media.store import CHUNK_BYTES
 
+ROOMS = ("records", "blobs")
+"""Where files are that are whole: of a record, there is always the blob."""
 SPOOL = "spool"
 """Where files are while they are not whole yet, in the store's own file system."""
 
@@ -39,7 +41,7 @@ class DirectoryStore:
             yield chunk
 
     def _make_rooms(self) -> None:
-        for room in ("blobs", "records", SPOOL):
+        for room in (*ROOMS, SPOOL):
             (self._root / room).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 

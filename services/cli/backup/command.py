@@ -1,0 +1,66 @@
+"""`dragoman backup` and `dragoman restore`."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+
+from services.cli.options import data_option, flags_of, settings_options
+
+_directory = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+
+
+@click.command()
+@settings_options
+@data_option
+@_directory
+def backup(file: Path | None, assignments: tuple[str, ...], data: Path | None, directory: Path) -> None:
+    """Copy databases, keys and media to DIR, which is made, or empty. Everything may go on running.
+
+    DIR holds secrets, and is its owner's alone.
+    """
+    from services.cli.backup.archive import back_up
+    from services.cli.installation import find
+
+    settings = find(file, assignments, flags_of(data=data)).settings
+    with _told():
+        made = back_up(settings, directory, version("dragoman"))
+    click.echo(f"backed up to {directory}{'' if made.media else ', but for what is in the bucket'}")
+
+
+@click.command()
+@settings_options
+@data_option
+@_directory
+def restore(file: Path | None, assignments: tuple[str, ...], data: Path | None, directory: Path) -> None:
+    """Bring back what `backup` has copied to DIR, into an installation that does not run and is empty.
+
+    Nothing is overwritten.
+    """
+    from services.cli.backup import archive
+    from services.cli.installation import find
+
+    settings = find(file, assignments, flags_of(data=data)).settings
+    with _told():
+        archive.restore(settings, directory)
+    click.echo(f"restored from {directory}: bring it to this version with `dragoman migrate`, or start `dragoman up`")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Raises click.ClickException."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from services.cli.backup.postgresql import ToolFailed
+
+    try:
+        yield
+    except OSError as error:
+        raise click.ClickException(f"{error.filename or 'a file'}: {error.strerror}") from error
+    except (sqlite3.Error, ToolFailed) as error:
+        raise click.ClickException(str(error)) from error
+    except SQLAlchemyError as error:
+        raise click.ClickException(f"the database: {getattr(error, 'orig', error)}") from error

@@ -1,0 +1,57 @@
+"""Databases in SQLite files, copied by its own means: one moment of each, while others write."""
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from services.cli.options import Refusal
+from shared.settings import Settings
+
+_ORDER = ("message", "session", "auth")
+"""An account or a chat that came meanwhile is in the later ones: its number is not given again."""
+
+
+def back_up(settings: Settings, directory: Path) -> None:
+    """Raises Refusal, sqlite3.Error."""
+    for service in _ORDER:
+        source = _file(settings, service)
+        if not source.is_file():
+            raise Refusal(f"the database {source} is not there")
+        _copy(source, directory / f"{service}.db")
+
+
+def restore(settings: Settings, directory: Path) -> None:
+    """Raises Refusal, sqlite3.Error, OSError."""
+    targets = {service: _file(settings, service) for service in _ORDER}
+    for target in targets.values():
+        for file in (target, target.with_name(f"{target.name}-wal")):
+            if file.exists():
+                raise Refusal(f"{file} is there: nothing is overwritten, restore into a new installation")
+    for service, target in targets.items():
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.new")
+        _copy(directory / f"{service}.db", draft)
+        draft.replace(target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """And see that it is whole, and on disk."""
+    target.unlink(missing_ok=True)
+    with closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as there:
+        with closing(sqlite3.connect(target)) as here:
+            there.backup(here)
+            here.execute("PRAGMA journal_mode=DELETE").fetchall()
+            if (found := here.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                raise sqlite3.DatabaseError(f"{source} is damaged: {found}")
+    descriptor = os.open(target, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _file(settings: Settings, service: str) -> Path:
+    return Path(sa.make_url(settings.database_url(service)).database or "")

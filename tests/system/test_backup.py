@@ -1,0 +1,58 @@
+"""What was said is read again in a new system, made from a backup of one that went on running."""
+
+import contextlib
+import http.client
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.drills.cluster import ROOT, Cluster
+from tests.system.people import Account, Client
+
+pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(180)]
+
+
+def dragoman(*arguments: str | Path) -> None:
+    command = [sys.executable, "-m", "services.cli.main", *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def media(edge: str, method: str, path: str, body: bytes = b"", token: str = "") -> bytes:
+    with contextlib.closing(http.client.HTTPConnection(edge.removeprefix("ws://"), timeout=10)) as client:
+        client.request(method, path, body, {"Authorization": f"Bearer {token}"})
+        answer = client.getresponse()
+        assert answer.status in (200, 201)
+        return answer.read()
+
+
+def test_a_restored_system_knows_everything(tmp_path: Path) -> None:
+    ann, bob = Account(), Account()
+    kept = tmp_path / "kept"
+    with Cluster(tmp_path / "first", "--no-limits", edges=1) as first, Client(first.edges[0]) as speaker:
+        registered = speaker.ask(Client.registration(ann), 5)
+        ann.ocid, speaker.account = int(registered["ocid"]), ann
+        with Client(first.edges[0]) as listener:
+            bob.ocid = listener.register(bob).account.ocid
+            session = speaker.session(listener)
+        speaker.say(session, "while you were away")
+        uploaded = media(first.edges[0], "POST", "/media?name=a.txt", b"a file", registered["token"])
+        dragoman("backup", kept, "--data", first.data)
+        speaker.say(session, "after the backup")
+    path = "/media/" + uploaded.decode().partition('"id":"')[2].partition('"')[0]
+
+    second = Cluster(tmp_path / "second", "--no-limits", edges=1)
+    dragoman("restore", kept, "--data", second.data)
+    with second, Client(second.edges[0]) as reader:
+        assert reader.login(bob)["status"] == 0
+        assert reader.hears("while you were away")["sender"]["ocid"] == f"{ann.ocid:010d}"
+        reader.hears_nothing(1.0)
+        assert media(second.edges[0], "GET", path) == b"a file"
+        assert media(second.edges[0], "POST", "/media?name=b.txt", b"another", registered["token"])
+        with Client(second.edges[0]) as writer:
+            writer.login(ann)
+            said = writer.say(session, "and on")
+            assert int(said["msg_id"]) > 1
+            reader.hears("and on")
