@@ -10,6 +10,7 @@ from shared.settings import Settings
 ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+_PORTS = r"\n    ports: \[(.*)\]"
 ONLY_OF_THE_FILE = {"DRAGOMAN_VERSION", "DRAGOMAN_PORT", "DRAGOMAN_PUBLIC_URL", "DRAGOMAN_RATES", "DRAGOMAN_TLS_PEM"}
 
 
@@ -37,5 +38,7 @@ def test_nothing_of_ours_may_write_or_rise() -> None:
 
 
 def test_only_the_balancer_is_reached_from_outside() -> None:
-    published = [block for block in re.split(r"\n  (?=\w)", COMPOSE) if "\n    ports:" in block]
-    assert [block.split(":")[0].strip() for block in published] == ["balancer"]
+    blocks = re.split(r"\n  (?=\w)", COMPOSE)
+    published = {block.split(":")[0].strip(): ports[1] for block in blocks if (ports := re.search(_PORTS, block))}
+    assert set(published) == {"balancer", "grafana"}
+    assert published["grafana"].startswith('"127.0.0.1:')

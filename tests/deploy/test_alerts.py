@@ -1,0 +1,63 @@
+"""The alert rules: valid, each tested, each with a runbook that says all there is to say."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROMETHEUS = ROOT / "deploy" / "prometheus"
+RULES = "".join(path.read_text() for path in (PROMETHEUS / "rules").glob("*.yml"))
+TESTS = (PROMETHEUS / "rules_test.yml").read_text()
+RUNBOOKS = dict(
+    section.split("\n", 1) for section in re.split(r"^## ", (ROOT / "docs" / "runbooks.md").read_text(), flags=re.M)[1:]
+)
+ALERTS = re.findall(r"- alert: (\w+)", RULES)
+PROMTOOL = shutil.which("promtool")
+needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="there is no promtool to check rules with")
+
+
+def promtool(*arguments: str) -> None:
+    assert PROMTOOL is not None
+    done = subprocess.run([PROMTOOL, *arguments], cwd=PROMETHEUS, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_promtool
+def test_rules_and_configuration_are_valid() -> None:
+    promtool("check", "config", "prometheus.yml")
+
+
+@needs_promtool
+def test_alerts_fire_when_they_must_and_only_then() -> None:
+    promtool("test", "rules", "rules_test.yml")
+
+
+def test_there_are_alerts_and_no_name_twice() -> None:
+    assert len(ALERTS) > 20
+    assert len(ALERTS) == len(set(ALERTS))
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_has_all_it_needs(alert: str) -> None:
+    rule = re.split(r"- alert: ", RULES)[1:][ALERTS.index(alert)]
+    assert re.search(r"labels: \{severity: (critical|warning|info)\}", rule)
+    assert "summary: " in rule
+    assert f"runbook_url: docs/runbooks.md#{alert.lower()}\n" in rule
+    parts = re.findall(r"^- \*\*(\w+)\.\*\* \S", RUNBOOKS[alert], re.MULTILINE)
+    assert parts == ["Symptom", "Impact", "Diagnose", "Mitigate", "Verify"]
+    assert f"name: {alert} fires" in TESTS
+    assert f"name: {alert} is quiet" in TESTS
+
+
+def test_no_runbook_is_left_of_what_is_gone() -> None:
+    assert set(RUNBOOKS) == set(ALERTS)
+
+
+def test_the_jobs_are_the_services() -> None:
+    jobs = set(re.findall(r"job_name: (\w+)", (PROMETHEUS / "prometheus.yml").read_text()))
+    assert jobs == {"auth", "edge", "message", "session"}
+    for named in re.findall(r'job=~"([^"]+)"', RULES):
+        assert set(named.split("|")) == jobs
