@@ -6,7 +6,7 @@ A transaction is a function of a SQLAlchemy connection, run off the event loop. 
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 _log = log(__name__)
 _CHECKPOINT_SECONDS = 1.0
+_PAUSE_SECONDS = 1.0
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
@@ -130,6 +131,15 @@ class _Numbers:
         seconds, open_ones = self._of[kind]
         with seconds.time(), open_ones.track_inprogress():
             yield
+
+
+async def patiently(work: Callable[[], Awaitable[T]]) -> T:
+    """Do the work as soon as the database answers. Raises what the work raises."""
+    while True:
+        try:
+            return await work()
+        except DatabaseUnavailable:
+            await asyncio.sleep(_PAUSE_SECONDS)
 
 
 def make_engine(url: str, *, pool_size: int = 8) -> sa.Engine:

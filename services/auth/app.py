@@ -22,7 +22,7 @@ from services.auth.service import Accounts
 from services.auth.upkeep import keep_up
 from services.auth.verification import Verification
 from shared.bus import Bus
-from shared.database import Database, DatabaseUnavailable
+from shared.database import Database, patiently
 from shared.migrate import require_current
 from shared.ops import OpsServer
 from shared.process import unless
@@ -31,7 +31,6 @@ from shared.tasks import Tasks
 from shared.telemetry import log, new_registry
 
 _log = log(__name__)
-_DATABASE_PAUSE_SECONDS = 1.0
 _OPS_SECONDS = 2.0
 
 
@@ -84,12 +83,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 
 async def _start(database: Database, bus: Bus) -> None:
     """Wait for the database, then for the broker. Raises NotMigrated."""
-    while True:
-        try:
-            await database.read(partial(require_current, "auth"))
-            break
-        except DatabaseUnavailable:
-            await asyncio.sleep(_DATABASE_PAUSE_SECONDS)
+    await patiently(partial(database.read, partial(require_current, "auth")))
     await bus.start()
     _log.info("auth serves")
 

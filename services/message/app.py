@@ -20,7 +20,7 @@ from shared.bus import Bus
 from shared.contract.ids import ChatId
 from shared.contract.session import ChatList, GetMembership, ListChats, Membership
 from shared.contract.subjects import GET_MEMBERSHIP, LIST_CHATS
-from shared.database import Database, DatabaseUnavailable
+from shared.database import Database, patiently
 from shared.migrate import require_current
 from shared.ops import OpsServer
 from shared.presence import Presence
@@ -31,7 +31,6 @@ from shared.telemetry import log, new_registry
 
 _log = log(__name__)
 
-_DATABASE_PAUSE_SECONDS = 1.0
 _MEMBERSHIP_SECONDS = 3.0
 _LIST_SECONDS = 5.0
 _DRAIN_SECONDS = 8.0
@@ -79,12 +78,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 
 async def _start(database: Database, bus: Bus) -> None:
     """Wait for the database, then for the broker. Raises NotMigrated."""
-    while True:
-        try:
-            await database.read(partial(require_current, "message"))
-            break
-        except DatabaseUnavailable:
-            await asyncio.sleep(_DATABASE_PAUSE_SECONDS)
+    await patiently(partial(database.read, partial(require_current, "message")))
     await bus.start()
     _log.info("message serves")
 

@@ -19,7 +19,7 @@ from shared.bus import Bus
 from shared.contract.ids import ChatId
 from shared.contract.message import GetHeads
 from shared.contract.subjects import GET_HEADS
-from shared.database import Database, DatabaseUnavailable
+from shared.database import Database, patiently
 from shared.migrate import require_current
 from shared.ops import OpsServer
 from shared.presence import Presence
@@ -30,7 +30,6 @@ from shared.telemetry import log, new_registry
 
 _log = log(__name__)
 
-_DATABASE_PAUSE_SECONDS = 1.0
 _HEAD_SECONDS = 3.0
 _OPS_SECONDS = 2.0
 
@@ -70,12 +69,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 
 async def _start(database: Database, chats: Chats, bus: Bus) -> None:
     """Wait for the database, then for the broker. Raises NotMigrated."""
-    while True:
-        try:
-            await database.read(partial(require_current, "session"))
-            await chats.open_lobby()
-            break
-        except DatabaseUnavailable:
-            await asyncio.sleep(_DATABASE_PAUSE_SECONDS)
+    await patiently(partial(database.read, partial(require_current, "session")))
+    await patiently(chats.open_lobby)
     await bus.start()
     _log.info("session serves")
