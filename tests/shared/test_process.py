@@ -12,6 +12,7 @@ import pytest
 from shared.process import unless
 
 _SERVICE = """
+import gc
 import sys
 from shared.process import run
 from shared.settings import Settings
@@ -22,6 +23,9 @@ async def serve(settings, stopping):
         raise Unprepared("first do this")
     if sys.argv[1] == "fail":
         raise ValueError("a bug")
+    if sys.argv[1] == "collect":
+        print("frozen" if gc.get_freeze_count() > 1000 and gc.get_threshold()[0] > 700 else "thawed")
+        return
     print("serving", flush=True)
     await stopping.wait()
 
@@ -50,6 +54,12 @@ def test_a_failure_is_told(how: str, said: str, traceback: bool) -> None:
     assert process.returncode == 1
     assert said in output
     assert ("Traceback" in output) is traceback
+
+
+def test_garbage_is_looked_for_seldom_and_not_in_what_was_imported() -> None:
+    with start("collect") as process:
+        output, _ = process.communicate()
+    assert "frozen" in output
 
 
 async def _forget_a_cancellation() -> None:
