@@ -10,24 +10,29 @@ Keys (every one touched alone, so a cluster may spread them):
 Losing Redis degrades and heals: readers are told that nothing is known, edges register again.
 """
 
+import asyncio
 import secrets
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from hiredis import pack_command
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from redis import asyncio as aioredis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.settings import Redis
 from shared.telemetry import log
 
 N = TypeVar("N", bound=int)
+Question = tuple[str | int, ...]
+"""A command of Redis."""
 
 _log = log(__name__)
 _SHARDS = 16
@@ -83,11 +88,22 @@ return redis.status_reply('OK')
 
 
 class Whereabouts(NamedTuple):
-    """`nodes`: where recipients are (offline ones are left out), or None when that is not known and every node
-    must be told. `versions`: of the chats asked for; a missing one must be asked of session."""
+    """`homes`: the nodes each recipient is on (offline ones are left out), or None when that is not known and every
+    node must be told. `versions`: of the chats asked for; a missing one must be asked of session."""
 
-    nodes: dict[NodeId, list[AccountId]] | None
+    homes: dict[AccountId, list[NodeId]] | None
     versions: dict[ChatId, int]
+
+    @property
+    def nodes(self) -> dict[NodeId, list[AccountId]] | None:
+        """The recipients on each node."""
+        if self.homes is None:
+            return None
+        nodes: dict[NodeId, list[AccountId]] = {}
+        for account, homes in self.homes.items():
+            for node in homes:
+                nodes.setdefault(node, []).append(account)
+        return nodes
 
 
 class Beat(NamedTuple):
@@ -108,6 +124,7 @@ class Presence:
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,
         )
+        self._round_trips = _RoundTrips(settings)
         self._join = self._redis.register_script(_JOIN)
         self._leave = self._redis.register_script(_LEAVE)
         self._sweep = self._redis.register_script(_SWEEP)
@@ -117,6 +134,7 @@ class Presence:
 
     async def close(self) -> None:
         await self._redis.aclose()
+        await self._round_trips.close()
 
     async def check(self) -> None:
         await self._redis.ping()
@@ -179,36 +197,27 @@ class Presence:
                 await pipeline.execute()
 
     async def look_up(self, accounts: Iterable[AccountId] = (), chats: Iterable[ChatId] = ()) -> Whereabouts:
-        """One pipeline for a whole batch."""
+        """One round trip for a whole batch."""
         now = time.monotonic()
         if now < self._broken_until:
             return Whereabouts(None, {})
         account_shards, chat_shards = _by_shard(set(accounts)), _by_shard(set(chats))
+        questions: list[Question] = [
+            *[_hmget(f"presence:{{{shard}}}", members) for shard, members in account_shards.items()],
+            *[_hmget(f"version:{{{shard}}}", numbers) for shard, numbers in chat_shards.items()],
+            ("GET", "generation"),  # last: what was read before a loss then counts as unknown
+        ]
         try:
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                for shard, members in account_shards.items():
-                    pipeline.hmget(f"presence:{{{shard}}}", list(map(str, members)))
-                for shard, numbers in chat_shards.items():
-                    pipeline.hmget(f"version:{{{shard}}}", list(map(str, numbers)))
-                pipeline.get("generation")  # last: what was read before a loss then counts as unknown
-                with self._numbers.call("look_up"):
-                    *rows, generation = await pipeline.execute()
+            with self._numbers.call("look_up"):
+                *rows, generation = await self._round_trips.ask(questions)
         except RedisError as error:
             _log.warning("presence unknown", error=repr(error))
             self._broken_until = time.monotonic() + _BROKEN_SECONDS
             return Whereabouts(None, {})
-        nodes: dict[NodeId, list[AccountId]] = defaultdict(list)
-        for members, row in zip(account_shards.values(), rows, strict=False):
-            for account, names in zip(members, row, strict=True):
-                for name in names.split(",") if names else ():
-                    nodes[NodeId(name)].append(account)
-        versions = {
-            chat: int(version)
-            for numbers, row in zip(chat_shards.values(), rows[len(account_shards) :], strict=True)
-            for chat, version in zip(numbers, row, strict=True)
-            if version is not None
-        }
-        return Whereabouts(dict(nodes) if self._trusted(generation, now) else None, versions)
+        several = len(account_shards)
+        homes = {account: _nodes_of(names) for account, names in _answered(account_shards, rows[:several])}
+        versions = {chat: int(version) for chat, version in _answered(chat_shards, rows[several:])}
+        return Whereabouts(homes if self._trusted(generation, now) else None, versions)
 
     def _trusted(self, generation: str | None, now: float) -> bool:
         if generation is None:
@@ -217,6 +226,40 @@ class Presence:
         if generation != self._generation:
             self._generation, self._generation_since = generation, now
         return now - self._generation_since >= _TRUST_SECONDS
+
+
+class _RoundTrips:
+    """Many commands at once, without what the library's pipeline costs for each: a timer, hooks, packing in Python."""
+
+    def __init__(self, settings: Redis) -> None:
+        self._seconds = settings.timeout_seconds
+        self._pool = aioredis.ConnectionPool.from_url(
+            settings.url.get_secret_value(),
+            socket_timeout=None,  # there is one limit for all
+            socket_connect_timeout=settings.timeout_seconds,
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=True,
+        )
+
+    async def close(self) -> None:
+        await self._pool.aclose()
+
+    async def ask(self, questions: Iterable[Question]) -> list[Any]:
+        """The reply to each. Raises RedisError."""
+        packed = [pack_command(question) for question in questions]  # type: ignore[arg-type] # it takes any length
+        try:
+            async with asyncio.timeout(self._seconds):
+                connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+                try:
+                    await connection.send_packed_command(b"".join(packed))
+                    return [await connection.read_response() for _ in packed]
+                except BaseException:
+                    await connection.disconnect(nowait=True)  # no reply is taken for another question's
+                    raise
+                finally:
+                    await self._pool.release(connection)
+        except TimeoutError as error:
+            raise RedisTimeoutError("no reply in time") from error
 
 
 class _Numbers:
@@ -245,3 +288,19 @@ def _by_shard(numbers: Iterable[N]) -> dict[int, list[N]]:
     for number in numbers:
         shards[number % _SHARDS].append(number)
     return shards
+
+
+def _hmget(key: str, numbers: Iterable[int]) -> Question:
+    return ("HMGET", key, *numbers)
+
+
+def _answered(shards: Mapping[int, list[N]], rows: Iterable[list[str | None]]) -> Iterator[tuple[N, str]]:
+    """Each number with what its shard holds for it, if anything."""
+    for numbers, row in zip(shards.values(), rows, strict=True):
+        for number, value in zip(numbers, row, strict=True):
+            if value:
+                yield number, value
+
+
+def _nodes_of(names: str) -> list[NodeId]:
+    return [NodeId(name) for name in names.split(",")]

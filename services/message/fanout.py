@@ -118,11 +118,10 @@ class Fanout:
         moved = [chat for chat in chats if self._has_moved(rosters.get(chat), asked.get(chat), named.get(chat, 0))]
         if moved:
             where = await self._follow(moved, rosters, where)
-        if where.nodes is None:
+        if where.homes is None:
             self._metrics.presence_unknown.inc()
-        nodes_of = _by_account(where)
         return {
-            chat: self._route(roster, named.get(chat, 0), nodes_of, chats[chat]) for chat, roster in rosters.items()
+            chat: self._route(roster, named.get(chat, 0), where.homes, chats[chat]) for chat, roster in rosters.items()
         }
 
     def _has_moved(self, roster: Roster | None, asked: int | None, version: int) -> bool:
@@ -140,27 +139,22 @@ class Fanout:
             else:
                 rosters[chat] = roster
         newer = await self._presence.look_up(self._listed(rosters[chat] for chat in moved if chat in rosters))
-        if where.nodes is None or newer.nodes is None:
-            return where._replace(nodes=None)
-        both = {node: set(accounts) for node, accounts in where.nodes.items()}
-        for node, accounts in newer.nodes.items():
-            both.setdefault(node, set()).update(accounts)
-        return where._replace(nodes={node: list(accounts) for node, accounts in both.items()})
+        if where.homes is None or newer.homes is None:
+            return where._replace(homes=None)
+        return where._replace(homes=where.homes | newer.homes)
 
     def _listed(self, rosters: Iterable[Roster]) -> set[AccountId]:
         return set(chain.from_iterable(roster.members for roster in rosters if len(roster.members) < self._big))
 
-    def _route(
-        self, roster: Roster, version: int, nodes_of: dict[AccountId, list[NodeId]] | None, oldest: int
-    ) -> _Route:
+    def _route(self, roster: Roster, version: int, homes: dict[AccountId, list[NodeId]] | None, oldest: int) -> _Route:
         if len(roster.members) >= self._big:
             return _Route(max(version, roster.version), {_ALL: None}, roster.pair)
         late = roster.joined_after(oldest)
-        if nodes_of is None:
+        if homes is None:
             return _Route(roster.version, {_ALL: list(roster.members)}, roster.pair, late)
         recipients: dict[NodeId, list[AccountId]] = {}
         for account in roster.members:
-            for node in nodes_of.get(account, ()):
+            for node in homes.get(account, ()):
                 recipients.setdefault(node, []).append(account)
         return _Route(roster.version, {**recipients}, roster.pair, late)
 
@@ -208,13 +202,3 @@ class Fanout:
             await self._publish(subjects.HEARTBEAT, _pack(Heartbeat(self.replica, self.epoch, counters, leaving)))
         except nats.errors.Error as error:
             _log.warning("heartbeat lost", error=repr(error))
-
-
-def _by_account(where: Whereabouts) -> dict[AccountId, list[NodeId]] | None:
-    if where.nodes is None:
-        return None
-    nodes_of: dict[AccountId, list[NodeId]] = {}
-    for node, accounts in where.nodes.items():
-        for account in accounts:
-            nodes_of.setdefault(account, []).append(node)
-    return nodes_of

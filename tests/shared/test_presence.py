@@ -178,6 +178,21 @@ async def test_a_frozen_redis_costs_its_timeout_once(valkey_server: ValkeyServer
     valkey_server.resume()
 
 
+@pytest.mark.usefixtures("trusting")
+async def test_replies_that_nobody_has_read_answer_nothing_else(
+    valkey_server: ValkeyServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "_BROKEN_SECONDS", 0.0)
+    edge, message = connect("edge"), connect("message")
+    await edge.beat(A, 10)
+    await edge.join(A, [BOB])
+    async with Redis.from_url(valkey_server.keeper_url) as keeper:
+        await keeper.set("presence:{1}", "no hash")
+        assert (await message.look_up([ANN, BOB])).homes is None
+        await keeper.delete("presence:{1}")
+    assert (await message.look_up([ANN, BOB])).homes == {BOB: [A]}
+
+
 @pytest.mark.parametrize(
     ("service", "command"),
     [
