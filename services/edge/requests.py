@@ -6,6 +6,8 @@ Most commands are the contract's own; the ones here never leave the edge in this
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from shared.contract.auth import (
     Authenticated,
     DeleteAccount,
@@ -50,8 +52,7 @@ from shared.contract.session import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PostMessage:
+class PostMessage(msgspec.Struct, frozen=True):
     """Say something in a chat, or (`to`, and chat 0) in the private chat with somebody. Answered by the committed
     message itself, when it is its turn in the chat's order. `cites`: of its pictures and files only the addresses
     (`id`) are known, and perhaps new names; the rest is looked up before it is said."""
@@ -212,8 +213,7 @@ class Page:
     messages: tuple[Shown, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class OwnMessage:
+class OwnMessage(msgspec.Struct, frozen=True):
     """The answer to what puts a message into a chat: `frames` are what `encode_message` made of it, for this variant of
     connections."""
 

@@ -8,13 +8,13 @@ import msgspec
 
 from services.edge.dialects import credentials, texts
 from services.edge.dialects.base import DecodeError, Request
-from services.edge.dialects.json_frames import WireId, shaped
+from services.edge.dialects.json_frames import Plain, WireId, parse_id, quotes_of, shaped
 from services.edge.dialects.ourchat_envelope import Members, check_own, enveloped, login
 from services.edge.dialects.ourchat_v0.codes import Code
 from services.edge.dialects.ourchat_v0.transfers import Announcement
 from services.edge.requests import Frame, PostMessage
 from shared.contract.auth import IdentifierKind, Register
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import NOBODY, AccountId, ChatId
 from shared.contract.model import Emoji, Text
 from shared.settings import Limits
 
@@ -23,6 +23,10 @@ _QUOTED_CHARACTERS = 64
 
 def read(frame: Frame, account: AccountId, limits: Limits) -> Request | Announcement:
     """What a text frame says on a connection of this account. Raises DecodeError."""
+    return _plain(frame, account, limits) or _any(frame, account, limits)
+
+
+def _any(frame: Frame, account: AccountId, limits: Limits) -> Request | Announcement:
     code, data = enveloped(frame, limits)
     reader = _READERS.get(code)
     if reader is None:
@@ -47,6 +51,32 @@ def _text(data: Members, account: AccountId, limits: Limits) -> Request:
     wire = shaped(data, _Text)
     check_own(wire.sender_id, "sender_id", account)
     return Request(PostMessage(ChatId(wire.cid.number), texts.said((Text(wire.msg),), limits)))
+
+
+class _PlainText(msgspec.Struct):
+    cid: int | str
+    sender_id: int | str
+    msg: str
+
+
+class _PlainMessage(msgspec.Struct):
+    code: Literal[0]
+    data: _PlainText
+
+
+_PLAIN = Plain(_PlainMessage, lambda wire: 12 + quotes_of(wire.data.cid) + quotes_of(wire.data.sender_id))
+
+
+def _plain(frame: Frame, account: AccountId, limits: Limits) -> Request | None:
+    """A 0, the quick way."""
+    wire = _PLAIN.read(frame, limits)
+    if wire is None:
+        return None
+    data = wire.data
+    chat = parse_id(data.cid)
+    if chat is None or not data.msg or account == NOBODY or parse_id(data.sender_id) != account:
+        return None
+    return Request(PostMessage(ChatId(chat), (Text(data.msg),)))
 
 
 def _emoji(data: Members, account: AccountId, limits: Limits) -> Request:

@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from services.edge.dialects import credentials, texts
 from services.edge.dialects.addresses import stored
 from services.edge.dialects.base import DecodeError, Request
-from services.edge.dialects.json_frames import WireId, integer, read_object, shaped
+from services.edge.dialects.json_frames import Plain, WireId, integer, parse_id, read_object, shaped
 from services.edge.dialects.ourchat_envelope import Members, check_own, login
 from services.edge.dialects.ourchat_v2.codes import Code
 from services.edge.dialects.ourchat_v2.segments import WireSegment, of_wire
@@ -17,8 +17,8 @@ from services.edge.dialects.ourchat_v2.values import ACCOUNT_VALUES, SESSION_VAL
 from services.edge.requests import Frame, GetServerStatus, PostMessage, RequestVerification
 from shared.contract.auth import DeleteAccount, IdentifierKind, Register
 from shared.contract.errors import ErrorCode
-from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import File, Image, JoinPolicy
+from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.model import File, Image, JoinPolicy, Text
 from shared.contract.session import CreateChat, GetAccount, GetChat, SetProfile
 from shared.settings import Limits
 
@@ -33,6 +33,10 @@ _Hash = Annotated[str, msgspec.Meta(max_length=128)]
 
 def request_of(frame: Frame, account: AccountId, limits: Limits) -> Request:
     """The request of a frame on a connection of this account. Raises DecodeError."""
+    return _plain(frame, account, limits) or _any_request(frame, account, limits)
+
+
+def _any_request(frame: Frame, account: AccountId, limits: Limits) -> Request:
     members = read_object(frame, limits)
     code = integer(members, "code")
     reader = _READERS.get(code)
@@ -64,6 +68,37 @@ def _message(members: Members, account: AccountId, limits: Limits) -> Request:
     segments = texts.said(tuple(of_wire(one, limits) for one in wire.msg), limits)
     cites = any(isinstance(segment, Image | File) for segment in segments)
     return Request(PostMessage(ChatId(wire.sender.session_id.number), segments, cites=cites))
+
+
+class _PlainSender(msgspec.Struct):
+    session_id: str
+    ocid: str | UnsetType = UNSET
+
+
+class _PlainText(msgspec.Struct):
+    type: Literal[0]
+    text: str
+
+
+class _PlainMessage(msgspec.Struct):
+    code: Literal[0]
+    sender: _PlainSender
+    msg: tuple[_PlainText]
+    time: float | UnsetType = UNSET
+
+
+_PLAIN = Plain(_PlainMessage, lambda wire: 16 + 2 * (wire.time is not UNSET) + 4 * (wire.sender.ocid is not UNSET))
+
+
+def _plain(frame: Frame, account: AccountId, limits: Limits) -> Request | None:
+    """A 0 that is one text, the quick way."""
+    wire = _PLAIN.read(frame, limits)
+    if wire is None:
+        return None
+    chat, text, ocid = parse_id(wire.sender.session_id), wire.msg[0].text, wire.sender.ocid
+    if chat is None or not text or (ocid is not UNSET and (account == NOBODY or parse_id(ocid) != account)):
+        return None
+    return Request(PostMessage(ChatId(chat), (Text(text),)))
 
 
 # 获取会话信息, 获取账号信息, 设置账号信息
