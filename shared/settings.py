@@ -4,11 +4,13 @@ Environment: `DRAGOMAN_EDGE__PORT=8080`; file: `[edge] port = 8080`; flag: `--se
 """
 
 import json
+import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -17,15 +19,50 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+T = TypeVar("T")
+
+
+def _matches(pattern: str, valid: str) -> AfterValidator:
+    """For what a process could else only find out after it has started; `valid` is told, the value never."""
+    compiled = re.compile(pattern)
+
+    def check(value: T) -> T:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        if not compiled.fullmatch(text):
+            raise ValueError(f"should be {valid}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _check_network(text: str) -> str:
+    try:
+        ip_network(text, strict=False)
+    except ValueError as error:
+        raise ValueError("should be networks or addresses, as in 10.0.0.0/8") from error
+    return text
+
+
+_Broker = Annotated[
+    str, _matches(r"((nats|tls|wss?)://[^\s,]+)(,(nats|tls|wss?)://[^\s,]+)*", "nats://host:port, one or several")
+]
+_Cache = Annotated[SecretStr, _matches(r"(rediss?|unix)://\S+", "redis[s]://user:password@host:port/0")]
+_Tables = Annotated[
+    SecretStr,
+    _matches(r"sqlite:///.+|postgres(ql(\+psycopg)?)?://\S+", "sqlite:///path or postgresql://user:password@host/name"),
+]
+_Place = Annotated[str, _matches(r"(https?://[^\s/?#]+/?)?", "http(s)://host[:port], or empty")]
+_Network = Annotated[str, AfterValidator(_check_network)]
+
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Nats(_Section):
     """The broker. `user` and `password` are this service's own."""
 
-    url: str = Field("nats://127.0.0.1:4222", description="one address, or several joined by commas")
+    url: _Broker = Field("nats://127.0.0.1:4222", description="one address, or several joined by commas")
     user: str = Field("", description="empty: as the address says")
     password: SecretStr = Field(SecretStr(""), description="of `user`")
     connect_timeout_seconds: float = Field(5.0, gt=0, description="for one attempt; attempts go on")
@@ -35,7 +72,7 @@ class Nats(_Section):
 class Redis(_Section):
     """Presence and limits. The URL may hold the service's own user and password."""
 
-    url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="redis[s]://user:password@host:port/0")
+    url: _Cache = Field(SecretStr("redis://127.0.0.1:6379/0"), description="redis[s]://user:password@host:port/0")
     timeout_seconds: float = Field(0.5, gt=0, description="then presence counts as unknown")
 
 
@@ -43,7 +80,7 @@ class Database(_Section):
     """One URL for all services: {service} in it is replaced by each one's name. Without it, PostgreSQL keeps each
     service in a schema of its name."""
 
-    url: SecretStr = Field(
+    url: _Tables = Field(
         SecretStr("sqlite:///.dragoman/{service}.db"),
         description="sqlite:///path or postgresql://user:password@host/name",
     )
@@ -66,10 +103,10 @@ class Limits(_Section):
     rates: bool = Field(True, description="rate limits on (sizes are always limited)")
     requests_per_second: float = Field(50.0, gt=0, description="per connection and per account")
     requests_burst: int = Field(200, ge=1, description="requests at once, before the rate holds")
-    registrations_per_minute: int = Field(5, description="per address")
-    failed_logins_per_address: int = Field(20, description="in 10 minutes")
-    failed_logins_per_account: int = Field(5, description="in 10 minutes, per account and address")
-    mails_per_address: int = Field(20, description="verification mails asked for from an address, in 10 minutes")
+    registrations_per_minute: int = Field(5, ge=1, description="per address")
+    failed_logins_per_address: int = Field(20, ge=1, description="in 10 minutes")
+    failed_logins_per_account: int = Field(5, ge=1, description="in 10 minutes, per account and address")
+    mails_per_address: int = Field(20, ge=1, description="verification mails asked for from an address, in 10 minutes")
     text_frame_bytes: int = Field(64 * 1024, ge=1, description="a larger text frame is refused")
     binary_frame_bytes: int = Field(1024 * 1024, ge=1, description="a larger binary frame is refused")
     transport_frame_bytes: int = Field(2 * 1024 * 1024, ge=1, description="a larger frame closes the connection (1009)")
@@ -90,7 +127,7 @@ class Verification(_Section):
     """When e-mail addresses must be verified (v2: 13, 14, 15)."""
 
     registration: bool = Field(False, description="every registration must be verified")
-    after_failed_logins: int = Field(0, description="0: never")
+    after_failed_logins: int = Field(0, ge=0, description="0: never")
     time_limit_seconds: float = Field(600.0, gt=0, description="how long a mailed link is good")
 
 
@@ -112,18 +149,20 @@ class Auth(_Section):
     issuer: str = Field("dragoman", description="`iss` of tokens")
     audience: str = Field("dragoman", description="`aud` of tokens")
     legacy_token_days: float = Field(30.0, gt=0, description="life of tokens that are never refreshed")
-    hash_threads: int = Field(2, description="argon2 hashes at the same time")
-    hash_queue: int = Field(256, description="logins waiting for a hash; more are refused as unavailable")
+    hash_threads: int = Field(2, ge=1, description="argon2 hashes at the same time")
+    hash_queue: int = Field(256, ge=1, description="logins waiting for a hash; more are refused as unavailable")
     argon2_memory_kib: int = Field(19_456, ge=8, description="memory of one password hash")
     argon2_iterations: int = Field(2, ge=1, description="passes of one password hash")
     lobby: bool = Field(True, description="v0 accounts belong to the public lobby, chat 1")
 
 
 class Message(_Section):
-    batch_rows: int = Field(512, description="messages per transaction, at most")
-    broadcast_members: int = Field(512, description="from this many members on, a message is broadcast to all edges")
-    unread_per_chat: int = Field(1_000, description="unread messages pushed at login, per chat")
-    reply_bytes: int = Field(448 * 1024, description="pages of a reply are filled up to this size")
+    batch_rows: int = Field(512, ge=1, description="messages per transaction, at most")
+    broadcast_members: int = Field(
+        512, ge=1, description="from this many members on, a message is broadcast to all edges"
+    )
+    unread_per_chat: int = Field(1_000, ge=1, description="unread messages pushed at login, per chat")
+    reply_bytes: int = Field(448 * 1024, ge=1, le=448 * 1024, description="pages of a reply are filled up to this size")
 
 
 class Edge(_Section):
@@ -132,19 +171,25 @@ class Edge(_Section):
     port: int = Field(8080, ge=0, le=65535, description="port clients connect to")
     tcp_port: int = Field(0, ge=0, le=65535, description="port for clients that speak plain TCP; 0: none")
     tcp_pacing_ms: float = Field(0.0, ge=0, le=1000, description="between two messages to a TCP client")
-    public_url: str = Field(
+    public_url: _Place = Field(
         "", description="http(s)://host[:port] of links, needed with SMTP; empty: the Host of each client"
     )
     websocket: str = Field("picows", pattern="^(picows|websockets)$", description="picows or websockets")
-    trusted_proxies: list[str] = Field([], description="networks whose X-Forwarded-For and PROXY headers are believed")
+    trusted_proxies: list[_Network] = Field(
+        [], description="networks whose X-Forwarded-For and PROXY headers are believed"
+    )
     ping_interval_seconds: float = Field(25.0, gt=0, description="between pings of a connection")
     pong_timeout_seconds: float = Field(10.0, gt=0, description="a connection that does not answer in time is closed")
-    confirm_interval_seconds: float = Field(3.0, description="between pings that confirm pushes")
+    confirm_interval_seconds: float = Field(3.0, ge=0, description="between pings that confirm pushes")
     first_frame_seconds: float = Field(30.0, gt=0, description="a connection must say something sound by then")
     unauthenticated_seconds: float = Field(900.0, gt=0, description="a connection must have logged in by then")
-    request_seconds: float = Field(8.0, description="after it a request is answered `unavailable`")
-    outgoing_bytes: int = Field(1024 * 1024, description="unsent bytes of one connection before it is closed (1013)")
-    incoming_frames: int = Field(256, description="waiting frames of one connection before its socket is not read")
+    request_seconds: float = Field(8.0, gt=0, description="after it a request is answered `unavailable`")
+    outgoing_bytes: int = Field(
+        1024 * 1024, ge=1, description="unsent bytes of one connection before it is closed (1013)"
+    )
+    incoming_frames: int = Field(
+        256, ge=1, description="waiting frames of one connection before its socket is not read"
+    )
     incoming_bytes: int = Field(1024 * 1024, ge=1, description="of waiting frames before the socket is not read")
     transfers_at_once: int = Field(200, ge=1, description="pictures and files being sent in packages; others wait")
     upload_idle_seconds: float = Field(60.0, gt=0, description="after which half a picture or file is given up")

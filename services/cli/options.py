@@ -1,12 +1,12 @@
 """Where every command's settings come from, and how a wrong one is told: one sentence, exit status 2."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from shared.settings import Settings, load
 
@@ -87,8 +87,19 @@ def _split(assignment: str) -> tuple[str, str]:
 
 def _refuse(error: ValidationError, file: Path | None, values: Mapping[str, str]) -> NoReturn:
     first = error.errors(include_url=False, include_input=False)[0]
-    name = ".".join(map(str, first["loc"]))
+    place = [part for part in first["loc"] if isinstance(part, str)]  # the others are positions in a list
+    name = ".".join(place)
     source = "a flag" if name in values else "the environment" if variable(name) in os.environ else str(file)
     if first["type"] == "extra_forbidden":
         raise Refusal(f"there is no setting {name} (from {source}); `dragoman config` lists them all")
-    raise Refusal(f"the setting {name} (from {source}) is wrong: {first['msg'].removeprefix('Input ')}")
+    wrong = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    raise Refusal(f"the setting {name} (from {source}) is wrong: {wrong} ({_meaning(place)})")
+
+
+def _meaning(place: Sequence[str]) -> str:
+    """What the setting at this place is for."""
+    section, *leaf = place
+    field = Settings.model_fields[section]
+    if leaf and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+        field = field.annotation.model_fields[leaf[0]]
+    return field.description or "a section of settings"

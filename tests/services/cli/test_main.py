@@ -51,17 +51,25 @@ def test_config_lists_every_setting_with_its_source_and_masks_secrets(monkeypatc
     ("arguments", "sentence"),
     [
         (["--set", "edge.port=x"], "the setting edge.port (from a flag) is wrong: should be a valid integer"),
+        (["--set", "edge.websocket=x"], "(picows or websockets)"),
+        (["--set", "nats.url=x"], "the setting nats.url (from a flag) is wrong: should be nats://host:port"),
+        (
+            ["--set", 'edge.trusted_proxies=["x"]'],
+            "the setting edge.trusted_proxies (from a flag) is wrong: should be netw",
+        ),
+        (["--set", "database.url=mysql://ann:hidden@b"], "is wrong: should be sqlite:///path or postgresql://"),
         (["--set", "edge.prot=1"], "there is no setting edge.prot (from a flag)"),
         (["--set", "edge.port"], "--set takes NAME=VALUE, not 'edge.port'"),
         (["--set", "edge=1", "--set", "edge.port=1"], "the settings cannot be read"),
         (["--config", "nowhere.toml"], "the settings file nowhere.toml does not exist"),
     ],
 )
-@pytest.mark.parametrize("command", ["config", "edge", "up", "migrate"])
+@pytest.mark.parametrize("command", ["config", "auth", "session", "message", "edge", "up", "migrate", "doctor"])
 def test_a_wrong_setting_is_one_sentence_and_status_2(command: str, arguments: list[str], sentence: str) -> None:
     result = dragoman(command, *arguments)
     assert result.exit_code == 2
     assert sentence in result.output
+    assert "hidden" not in result.output
     assert len(result.output.splitlines()) == 1
 
 
