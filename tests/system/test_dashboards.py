@@ -1,0 +1,122 @@
+"""What a running system exports, and what its pages, dashboards and alerts make of it."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from deploy.grafana.generate import DIRECTORY
+from services.cli.data import Running, read_run
+from services.cli.family import Family
+from tests.browser import CHROMIUM, Browser
+from tests.drills.cluster import ROOT, Cluster
+from tests.system.people import Client
+from tests.system.prometheus import PROMETHEUS, Prometheus, scrape
+
+pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(180)]
+
+EXPRESSIONS = sorted(
+    {
+        target["expr"].replace("$__rate_interval", "1m").replace("$instance", ".*")
+        for path in DIRECTORY.glob("*.json")
+        for panel in json.loads(path.read_text())["panels"]
+        for target in panel.get("targets", ())
+    }
+)
+SELECTOR = r"\b(?:dragoman|process|python)_\w+(?:\{[^}]*\})?"
+SAMPLES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
+NOT_EXPORTED = {"up"}
+"""Prometheus's own."""
+
+
+def named(expression: str) -> set[str]:
+    """The metrics in an expression."""
+    return set(re.findall(r"\b(?:dragoman|process|python)_\w+|\bup\b(?=\{)", re.sub(r"\{[^}]*\}", "{", expression)))
+
+
+def processes(system: Cluster) -> list[Running]:
+    run = read_run(system.data)
+    assert run is not None
+    return [one for one in run.processes if one.ops]
+
+
+def exported(system: Cluster) -> dict[str, str]:
+    """The types of all metrics by their names, save when a series was made, which the client library adds."""
+    types = dict(re.findall(r"^# TYPE (\w+) (\w+)$", "".join(map(scrape, processes(system))), re.MULTILINE))
+    return {name: kind for name, kind in types.items() if not name.endswith("_created")}
+
+
+def test_every_metric_is_on_a_dashboard_and_every_dashboard_s_is_exported(system: Cluster) -> None:
+    shown, there = set().union(*map(named, EXPRESSIONS)), exported(system)
+    samples = {f"{name}{suffix}": name for name, kind in there.items() for suffix in SAMPLES[kind]}
+    assert shown - set(samples) == NOT_EXPORTED
+    assert set(there) - {samples[name] for name in shown - NOT_EXPORTED} == set()
+
+
+def test_every_metric_of_an_alert_is_exported(system: Cluster) -> None:
+    text = "".join(path.read_text() for path in (ROOT / "deploy" / "prometheus" / "rules").glob("*.yml"))
+    samples = {f"{name}{suffix}" for name, kind in exported(system).items() for suffix in SAMPLES[kind]}
+    assert named(re.sub(r"severity:.*", "", text)) - samples == NOT_EXPORTED
+
+
+@pytest.fixture
+def prometheus(system: Cluster, family: Family, tmp_path: Path) -> Iterator[Prometheus]:
+    server = Prometheus(tmp_path, processes(system), family)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.mark.skipif(PROMETHEUS is None, reason="there is no prometheus to ask")
+def test_dashboards_and_alerts_have_their_data(prometheus: Prometheus, couple: tuple[Client, Client, int]) -> None:
+    one, other, session = couple
+    prometheus.await_samples("count(dragoman_loop_lag_seconds_count) == 5")
+    for number in range(50):
+        one.say(session, f"message {number}")
+        other.hears(f"message {number}")
+    prometheus.await_samples('rate(dragoman_edge_deliveries_total{job="edge"}[1m]) > 0')
+    prometheus.await_samples("rate(dragoman_message_commit_seconds_count[1m]) > 0")
+    for expression in EXPRESSIONS:
+        if all(map(prometheus.ask, re.findall(SELECTOR, expression))):
+            prometheus.await_samples(expression)
+        else:
+            prometheus.ask(expression)  # nothing of the kind has happened here
+    assert [rule["name"] for rule in prometheus.rules() if rule["health"] != "ok"] == []
+
+
+def shown(title: str) -> str:
+    """The number under a title of an operations page, as an expression of JavaScript; undefined until it is there."""
+    tile = f"[...document.querySelectorAll('.tile')].find((tile) => tile.querySelector('h3').textContent === '{title}')"
+    return f"{tile}?.querySelector('.value').textContent"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to open a page with")
+def test_the_page_of_an_edge_shows_what_its_clients_do(
+    system: Cluster, couple: tuple[Client, Client, int], tmp_path: Path
+) -> None:
+    one, other, session = couple
+    edge = system.process("edge-1")
+    assert edge is not None
+    with Browser(tmp_path) as browser:
+        browser.open(f"http://127.0.0.1:{edge.ops}/")
+        browser.wait_for(f"{shown('Deliveries')} === '0/s'")
+        assert browser.text().startswith("edge edge-1")
+        for number in count():
+            one.say(session, f"message {number}")
+            other.hears(f"message {number}")
+            if browser.evaluate(f"parseFloat({shown('Deliveries')}) > 0"):
+                break
+        browser.wait_for(f"/ms|s/.test({shown('Time to acknowledge')})")
+        assert browser.complaints == []
+
+
+def test_top_shows_every_process(system: Cluster) -> None:
+    command = [sys.executable, "-m", "services.cli.main", "top", "--once", "--data", str(system.data)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    heads = [line for line in done.stdout.splitlines() if line and not line.startswith(" ")]
+    assert sorted(heads) == [f"{name}  ready" for name in ("auth", "edge-1", "edge-2", "message", "session")]
