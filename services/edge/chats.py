@@ -220,8 +220,8 @@ class Chats:
                     recipient.deliver(encoded)
                 except Exception:
                     _fail(recipient, offer.message)
-        self._metrics.delivered.inc(count)
-        self._metrics.encoded.inc(encoded.variants)
+        self._metrics.delivered += count
+        self._metrics.encoded += encoded.variants
         self._metrics.delivery_seconds.count(max(0, now_ms() - offer.message.time) / 1000, count)
 
 

@@ -43,9 +43,13 @@ class Tally:
 
 class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._traffic: dict[str, Traffic] = {}
+        self.by_dialect: dict[str, Traffic] = {}
         self.delivery_seconds = Tally(_SECONDS)
-        registry.register(_TrafficCollector(self._traffic, self.delivery_seconds))
+        self.delivered = 0
+        """Messages handed to connections."""
+        self.encoded = 0
+        """Messages encoded, once for each variant of a dialect."""
+        registry.register(_PlainNumbers(self))
         self.connections = Gauge("dragoman_edge_connections", "Open connections", ["dialect"], registry=registry)
         self.undecided = Gauge(
             "dragoman_edge_undecided_connections", "Open connections without a dialect yet", registry=registry
@@ -64,10 +68,6 @@ class Metrics:
         self.presence_lost = Counter(
             "dragoman_edge_presence_losses", "Times that presence had forgotten this node", registry=registry
         )
-        self.encoded = Counter(
-            "dragoman_edge_encodings", "Messages encoded, once for each variant of a dialect", registry=registry
-        )
-        self.delivered = Counter("dragoman_edge_deliveries", "Messages handed to connections", registry=registry)
         self.duplicates = Counter("dragoman_edge_duplicates", "Envelopes' messages seen before", registry=registry)
         self.catch_ups = Counter("dragoman_edge_catch_ups", "Chats whose gap was fetched", registry=registry)
         self.resyncs = Counter("dragoman_edge_resyncs", "Accounts compared after a loss", registry=registry)
@@ -88,22 +88,28 @@ class Metrics:
         )
 
     def traffic(self, dialect: str) -> Traffic:
-        return self._traffic.setdefault(dialect, Traffic())
+        return self.by_dialect.setdefault(dialect, Traffic())
 
 
-class _TrafficCollector(Collector):
-    def __init__(self, traffic: dict[str, Traffic], delivery_seconds: Tally) -> None:
-        self._traffic = traffic
-        self._delivery_seconds = delivery_seconds
+class _PlainNumbers(Collector):
+    """What every frame or message counts."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
 
     def collect(self) -> Iterator[Metric]:
+        metrics = self._metrics
         received = CounterMetricFamily("dragoman_edge_frames_in", "Frames received", labels=["dialect"])
         sent = CounterMetricFamily("dragoman_edge_frames_out", "Frames sent", labels=["dialect"])
-        for dialect, traffic in self._traffic.items():
+        for dialect, traffic in metrics.by_dialect.items():
             received.add_metric([dialect], traffic.frames_in)
             sent.add_metric([dialect], traffic.frames_out)
         yield received
         yield sent
-        yield self._delivery_seconds.family(
+        yield CounterMetricFamily("dragoman_edge_deliveries", "Messages handed to connections", metrics.delivered)
+        yield CounterMetricFamily(
+            "dragoman_edge_encodings", "Messages encoded, once for each variant of a dialect", metrics.encoded
+        )
+        yield metrics.delivery_seconds.family(
             "dragoman_edge_delivery_seconds", "From a message's commit to handing it to a connection"
         )
