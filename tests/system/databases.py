@@ -14,9 +14,15 @@ from tests.servers import PostgresServer
 def databases(server: PostgresServer) -> Iterator[str]:
     """Fresh, empty ones; yields their URL, with {service} in it."""
     prefix = f"system_{secrets.token_hex(4)}"
+    _administer(server, f"CREATE DATABASE {prefix}_{{service}} TEMPLATE template0")
+    try:
+        yield server.url(f"{prefix}_{{service}}", "+psycopg")
+    finally:
+        _administer(server, f"DROP DATABASE {prefix}_{{service}} WITH (FORCE)")
+
+
+def _administer(server: PostgresServer, statement: str) -> None:
+    """With a connection of its own each time: a test may restart the server."""
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         for service in SERVICES:
-            connection.execute(f"CREATE DATABASE {prefix}_{service} TEMPLATE template0".encode())
-        yield server.url(f"{prefix}_{{service}}", "+psycopg")
-        for service in SERVICES:
-            connection.execute(f"DROP DATABASE {prefix}_{service} WITH (FORCE)".encode())
+            connection.execute(statement.format(service=service).encode())

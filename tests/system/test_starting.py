@@ -1,0 +1,108 @@
+"""Each service, as a process, when what it stands on is not there yet: it waits, says so, and serves in the end."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import ProxyHandler, build_opener
+
+import pytest
+
+from services.cli.family import Family
+from tests.servers import NatsServer, PostgresServer, ValkeyServer
+from tests.system.databases import databases
+from tests.system.stack import Service, Stack
+
+pytestmark = [pytest.mark.xdist_group("postgresql"), pytest.mark.timeout(120)]
+
+NAMES = ("auth", "session", "message", "edge")
+SECONDS = 30.0
+Start = Callable[..., dict[str, Service]]
+_open = build_opener(ProxyHandler({})).open
+
+
+@pytest.fixture
+def start(
+    tmp_path: Path, nats_server: NatsServer, valkey_server: ValkeyServer, postgres_server: PostgresServer,
+    family: Family,
+) -> Iterator[Start]:  # fmt: skip
+    """Starts services of these names, on migrated databases."""
+    running: dict[str, Service] = {}
+    with databases(postgres_server) as url:
+        stack = Stack(tmp_path, nats_server, valkey_server, url, family)
+        stack.migrate()
+
+        def start(*names: str) -> dict[str, Service]:
+            running.update({name: stack.start(name) for name in names})
+            return running
+
+        yield start
+        for service in running.values():
+            service.process.kill()
+            service.process.wait()
+
+
+def readiness(service: Service) -> tuple[int, str]:
+    """Status and body of /readyz; 0 while nobody answers."""
+    try:
+        with _open(f"http://127.0.0.1:{service.ops}/readyz", timeout=5) as response:
+            return response.status, response.read().decode()
+    except HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except (URLError, OSError):
+        return 0, ""
+
+
+def until(seen: Callable[[], object]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not seen():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def becomes(service: Service, status: int, word: str) -> None:
+    def seen() -> bool:
+        found, body = readiness(service)
+        return found == status and word in body
+
+    until(seen)
+    assert service.process.poll() is None
+
+
+def says(directory: Path, name: str, service: Service, words: str) -> None:
+    until(lambda: words in (directory / f"{name}-{service.ops}.log").read_text())
+
+
+def test_without_a_broker(start: Start, nats_server: NatsServer, tmp_path: Path) -> None:
+    nats_server.kill()
+    services = start(*NAMES)
+    for name, service in services.items():
+        becomes(service, 503, '"nats":')
+        says(tmp_path, name, service, "connecting to the bus")
+    nats_server.start()
+    for service in services.values():
+        becomes(service, 200, "ready")
+
+
+def test_without_a_database(start: Start, postgres_server: PostgresServer, tmp_path: Path) -> None:
+    postgres_server.stop()
+    try:
+        services = start("auth", "session", "message")
+        for name, service in services.items():
+            becomes(service, 503, '"database":')
+            says(tmp_path, name, service, "database unavailable")
+    finally:
+        postgres_server.start()
+    for service in services.values():
+        becomes(service, 200, "ready")
+
+
+def test_without_valkey_they_serve_all_the_same(start: Start, valkey_server: ValkeyServer) -> None:
+    valkey_server.kill()
+    services = start(*NAMES)
+    for service in services.values():
+        becomes(service, 200, "ready")
+    valkey_server.start()
+    for service in services.values():
+        becomes(service, 200, "ready")
