@@ -158,7 +158,7 @@ async def _turn(server: NatsServer) -> AsyncIterator[Work]:
         crowd = _Crowd()
         crowd.left = _AT_ONCE
         for number in range(_AT_ONCE):
-            upstream.post(crowd, [upstream.draft(AccountId(number + 1), ChatId(number + 1), _BODY, None)])
+            upstream.post(crowd, upstream.drafts(AccountId(number + 1), ChatId(number + 1), [_BODY], None))
         upstream.flush()
         await crowd.done.wait()
         assert crowd.failure is None

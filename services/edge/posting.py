@@ -63,27 +63,31 @@ class Posting:
 
     def say(self, requests: list[Request]) -> None:
         """As many of these messages as fit one request; the others are put back."""
-        run: list[tuple[Request, Draft]] = []
-        size = 0
-        while requests and size < _RUN_BYTES:
-            draft = self._draft(request := requests.pop(0))
-            size += len(draft.body)
-            run.append((request, draft))
-        for request in reversed(requests):
+        bodies = self._bodies(requests)
+        said = requests[: len(bodies)]
+        for request in reversed(requests[len(bodies) :]):
             self._client.connection.repeat(request)
+        node, account = self._node, self._client.connection.account
+        resident = node.residents.get(account)
+        node.residents.faces_due.add(account)
+        chat = _message_of(said[0]).chat
+        drafts = node.upstream.drafts(account, chat, bodies, resident.face if resident else None)
         self._passed_by.clear()
-        self.run = Run(run[0][1].chat, [(request, draft.nonce) for request, draft in run], self._node.now())
-        self._node.upstream.post(self, [draft for _, draft in run])
+        self.run = Run(chat, [(request, draft.nonce) for request, draft in zip(said, drafts, strict=True)], node.now())
+        node.upstream.post(self, drafts)
 
-    def _draft(self, request: Request) -> Draft:
-        command = request.command
-        assert isinstance(command, PostMessage)
-        account = self._client.connection.account
-        resident = self._node.residents.get(account)
-        self._node.residents.faces_due.add(account)
+    def _bodies(self, requests: list[Request]) -> list[bytes]:
+        """Of the first ones, at least one."""
         dialect = self._client.dialect
-        body = pack_segments(command.segments, dialect.name if dialect.marks_messages else "")
-        return self._node.upstream.draft(account, command.chat, body, resident.face if resident else None)
+        mark = dialect.name if dialect.marks_messages else ""
+        bodies: list[bytes] = []
+        size = 0
+        for request in requests:
+            if size >= _RUN_BYTES:
+                break
+            bodies.append(body := pack_segments(_message_of(request).segments, mark))
+            size += len(body)
+        return bodies
 
     def failed(self, draft: Draft, failure: Failure) -> None:
         if self.run is not None:
@@ -112,12 +116,12 @@ class Posting:
         message, run = encoded.message, self.run
         if run is None or not run.lacks(message.nonce):
             return False
-        node = self._node
+        node, client, chat, index = self._node, self._client, message.chat, message.index
         node.upstream.done(message.nonce)
-        node.read_flush.read(message.sender, {message.chat: [(message.index, message.index)]})
+        node.read_flush.read(message.sender, {chat: [(index, index)]})
         node.metrics.post_seconds.observe(node.now() - run.since)
-        self._client.answered(message.chat, message.index)
-        self._answer(run, run.settle(message.nonce, OwnMessage(message, encoded.frames(self._client.dialect))))
+        client.answered(chat, index)
+        self._answer(run, run.settle(message.nonce, OwnMessage(message, encoded.frames(client.dialect))))
         return True
 
     def give_up(self, now: float) -> None:
@@ -140,3 +144,8 @@ class Posting:
         if not run:
             self.run = None
             self._client.go_on()
+
+
+def _message_of(request: Request) -> PostMessage:
+    assert isinstance(request.command, PostMessage)
+    return request.command

@@ -6,7 +6,7 @@ some slack is it called failed, so that no replica commits what a user was told 
 
 import asyncio
 import secrets
-from dataclasses import dataclass
+from collections.abc import Iterable
 from itertools import count
 from typing import Protocol
 
@@ -28,6 +28,7 @@ _BATCH_DRAFTS = 512
 _BATCH_BYTES = 384 * 1024
 """Beyond these a batch takes no further run; runs are kept whole, so that their order is."""
 _DRAFT_BYTES = 64
+_NONCE_BITS = 2**63 - 1
 
 UNCONFIRMED = Failure(ErrorCode.UNAVAILABLE, "the message was not confirmed in time, please try again")
 
@@ -45,12 +46,6 @@ class Author(Protocol):
         """One of the above raised; that has been logged."""
 
 
-@dataclass(slots=True)
-class _Pending:
-    draft: Draft
-    author: Author
-
-
 class Upstream:
     """`post` during a turn; `flush` at its end. `longest_seconds`: after so long every draft is answered."""
 
@@ -60,44 +55,46 @@ class Upstream:
         self._seconds = request_seconds
         self.longest_seconds = request_seconds + _SLACK_SECONDS
         self._tasks = Tasks()
-        self._turn: list[list[_Pending]] = []
-        self._open: set[Nonce] = set()
+        self._turn: list[list[Draft]] = []
+        self._open: dict[Nonce, Author] = {}
+        """Whom to tell of what has no answer yet."""
         self._nonces = count(secrets.randbits(62))
 
-    def draft(self, sender: AccountId, chat: ChatId, body: bytes, face: Face | None) -> Draft:
-        nonce = Nonce(next(self._nonces) & (2**63 - 1))
-        return Draft(sender, chat, nonce, now_ms() + int(self._seconds * 1000), body, face)
+    def drafts(self, sender: AccountId, chat: ChatId, bodies: Iterable[bytes], face: Face | None) -> list[Draft]:
+        deadline, nonces = now_ms() + int(self._seconds * 1000), self._nonces
+        return [Draft(sender, chat, Nonce(next(nonces) & _NONCE_BITS), deadline, body, face) for body in bodies]
 
     def post(self, author: Author, run: list[Draft]) -> None:
         """Queue a connection's messages, in this order, for this turn's request."""
-        self._open.update(draft.nonce for draft in run)
-        self._turn.append([_Pending(draft, author) for draft in run])
+        for draft in run:
+            self._open[draft.nonce] = author
+        self._turn.append(run)
 
     def done(self, nonce: Nonce) -> None:
         """It was delivered: no need to repeat it or to hear of it."""
-        self._open.discard(nonce)
+        self._open.pop(nonce, None)
 
     def flush(self) -> None:
-        batch: list[_Pending] = []
+        batch: list[Draft] = []
         size = 0
         runs, self._turn = self._turn, []
         for run in runs:
-            run_size = sum(len(pending.draft.body) + _DRAFT_BYTES for pending in run)
+            run_size = sum([len(draft.body) for draft in run]) + _DRAFT_BYTES * len(run)
             if batch and (len(batch) + len(run) > _BATCH_DRAFTS or size + run_size > _BATCH_BYTES):
                 self._send(batch)
                 batch, size = [], 0
-            batch.extend(run)
+            batch += run
             size += run_size
         if batch:
             self._send(batch)
 
-    def _send(self, batch: list[_Pending]) -> None:
+    def _send(self, batch: list[Draft]) -> None:
         self._tasks.start(self._deliver(batch), "post")
 
     async def finish(self, timeout_seconds: float) -> None:
         await self._tasks.finish(timeout_seconds)
 
-    async def _deliver(self, batch: list[_Pending]) -> None:
+    async def _deliver(self, batch: list[Draft]) -> None:
         """Repeat what has no answer until the deadline, all in the order it was said."""
         failure = UNCONFIRMED
         try:
@@ -107,52 +104,50 @@ class Upstream:
         except Exception:
             _log.exception("messages not posted")
             failure = INTERNAL
-        for pending in batch:
-            self._fail(pending, failure)
+        for draft in batch:
+            self._fail(draft, failure)
 
-    async def _insist(self, batch: list[_Pending]) -> list[_Pending]:
+    async def _insist(self, batch: list[Draft]) -> list[Draft]:
         """Returns what has no answer at the deadline. Raises Refused."""
         deadline = asyncio.get_running_loop().time() + self.longest_seconds
         while batch and (left := deadline - asyncio.get_running_loop().time()) > 0:
             try:
-                request = PostMessages(self._node, [pending.draft for pending in batch])
+                request = PostMessages(self._node, batch)
                 results = await self._bus.ask(subjects.POST_MESSAGES, request, seconds=left, retry=True)
             except Refused as refusal:
                 if refusal.failure.code is not ErrorCode.UNAVAILABLE:
                     raise
             else:
                 batch = self._settle(batch, results)
-            batch = [pending for pending in batch if pending.draft.nonce in self._open]
+            batch = [draft for draft in batch if draft.nonce in self._open]
             if batch:
                 await asyncio.sleep(_PAUSE_SECONDS)
         return batch
 
-    def _settle(self, batch: list[_Pending], results: PostResults) -> list[_Pending]:
+    def _settle(self, batch: list[Draft], results: PostResults) -> list[Draft]:
         """Hand out the results; returns what is to be asked again."""
-        again: list[_Pending] = []
-        for position, (pending, posted) in enumerate(zip(batch, results.posted, strict=True)):
+        again: list[Draft] = []
+        for position, (draft, posted) in enumerate(zip(batch, results.posted, strict=True)):
             if posted is not None:
-                self._confirm(pending, posted)
+                self._confirm(draft, posted)
             elif (failure := results.failures[position]).code is ErrorCode.UNAVAILABLE:
-                again.append(pending)
+                again.append(draft)
             else:
-                self._fail(pending, failure)
+                self._fail(draft, failure)
         return again
 
-    def _confirm(self, pending: _Pending, posted: Posted) -> None:
-        if pending.draft.nonce in self._open:
-            self._open.discard(pending.draft.nonce)
+    def _confirm(self, draft: Draft, posted: Posted) -> None:
+        if author := self._open.pop(draft.nonce, None):
             try:
-                pending.author.confirmed(pending.draft, posted)
+                author.confirmed(draft, posted)
             except Exception:
                 _log.exception("answer failed")
-                pending.author.crashed()
+                author.crashed()
 
-    def _fail(self, pending: _Pending, failure: Failure) -> None:
-        if pending.draft.nonce in self._open:
-            self._open.discard(pending.draft.nonce)
+    def _fail(self, draft: Draft, failure: Failure) -> None:
+        if author := self._open.pop(draft.nonce, None):
             try:
-                pending.author.failed(pending.draft, failure)
+                author.failed(draft, failure)
             except Exception:
                 _log.exception("answer failed")
-                pending.author.crashed()
+                author.crashed()
