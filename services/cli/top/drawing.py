@@ -54,7 +54,7 @@ def _rows(shown: Shown, width: int) -> list[str]:
     if not shown.moments:
         return ["  no numbers yet"]
     rows = [row for group in shown.groups for row in group.rows]
-    return [_line(row, width) for row in rows if any(any(numbers) for numbers in row.series.values())]
+    return [_line(row, width) for row in rows if any(any(numbers[-_CURVE:]) for numbers in row.series.values())]
 
 
 def _line(row: ShownRow, width: int) -> str:

@@ -53,7 +53,9 @@ def test_a_spread_has_both_its_ends() -> None:
 
 
 def test_what_is_calm_is_left_out() -> None:
-    assert drawn(seen(row("Refusals", all=[0, 0]), row("Deliveries", all=[None, None]))) == ["edge-1  ready", ""]
+    long_ago: list[float | None] = [5, *[0] * 30]
+    calm = row("Refusals", all=[0, 0]), row("Deliveries", all=[None, None]), row("Closed", all=long_ago)
+    assert drawn(seen(*calm)) == ["edge-1  ready", ""]
 
 
 def test_a_process_says_what_is_wrong_and_silence_is_told() -> None:
