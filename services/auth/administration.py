@@ -54,7 +54,7 @@ class Administration:
         return Done()
 
     async def reset(self, request: ResetPassword) -> Done:
-        """Whoever was kept out by too many failures may try at once."""
+        """Failures with the old password neither delay the next login nor ask for a verification."""
         domain.check_secret(Secret(Scheme.PLAIN, request.password))
         account = await self._find(IdentifierKind.ID, str(request.account))
         texts = domain.new_verifier_texts(request.password, account.verifiers)

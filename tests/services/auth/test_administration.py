@@ -9,9 +9,10 @@ from structlog.typing import EventDict
 
 from services.auth import administration
 from services.auth.domain import LONGEST_DELAY_SECONDS
+from shared import settings as given
 from shared.bus import Bus
 from shared.contract.admin import FindUser, Kick, ResetPassword, SetDisabled, UserView
-from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Recover, Watch
+from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Recover, VerificationNeeded, Watch
 from shared.contract.edge import Kicked, Revoked
 from shared.contract.errors import ErrorCode, Refused
 from shared.contract.ids import AccountId
@@ -130,6 +131,17 @@ async def test_a_reset_password_is_the_only_one(edge: Edge, operator: Bus) -> No
     await operator.ask(RESET_PASSWORD, ResetPassword(ann.account, "brand-new"))
     assert [one.account for one in (await edge.hears(Revoked)).revocations] == [ann.account]
     assert (await refused_login(edge, "ann@example.org")).failure.code == ErrorCode.UNAUTHENTICATED
+    assert isinstance(await edge.login("ann@example.org", "brand-new"), Authenticated)
+
+
+async def test_failures_with_the_old_password_are_forgiven(make_world: MakeWorld, sqlite_url: str) -> None:
+    world = make_world(sqlite_url, verification=given.Verification(after_failed_logins=1))
+    world.auth()
+    edge, operator = await world.edge(), await world.operator()
+    ann = await edge.register("ann@example.org")
+    await refused_login(edge, "ann@example.org", "wrong")
+    assert isinstance(await edge.login("ann@example.org"), VerificationNeeded)
+    await operator.ask(RESET_PASSWORD, ResetPassword(ann.account, "brand-new"))
     assert isinstance(await edge.login("ann@example.org", "brand-new"), Authenticated)
 
 
