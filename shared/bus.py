@@ -137,7 +137,7 @@ class Bus:
             except Exception:
                 _log.exception("listener failed", subject=subject)
 
-        self._broker.subscribe(subject, receive, "")
+        self._broker.subscribe_directly(subject, receive, "")
 
     def take(self, route: Route[Q, R], callback: Callable[[Q, "Responder"], None], *, queue: str) -> None:
         """The hot path's `serve`: the callback queues the request at once and answers it later."""
@@ -153,7 +153,7 @@ class Bus:
                 _log.exception("request failed", subject=route.subject)
                 await self._reply(message, b"-" + _pack(Failure(ErrorCode.INTERNAL, "internal error")))
 
-        self._broker.subscribe(route.subject, receive, queue)
+        self._broker.subscribe_directly(route.subject, receive, queue)
 
     def consume(
         self,

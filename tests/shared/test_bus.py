@@ -235,6 +235,22 @@ async def test_a_listener_hears_all_in_order_whatever_it_raises(nats_server: Nat
     assert heard == [str(number).encode() for number in range(100)]
 
 
+async def test_what_was_told_before_the_stop_is_heard(nats_server: NatsServer) -> None:
+    heard: list[bytes] = []
+    message, edge = new_bus(nats_server, "message"), new_bus(nats_server, "edge")
+    edge.listen(on.BROADCAST, heard.append)
+    async with running(edge, message):
+        for number in range(5_000):
+            await message.publish(on.BROADCAST, b"%d" % number)
+        await message.check()
+        await edge.drain()
+        for number in range(10):
+            await message.publish(on.BROADCAST, b"%d" % -number)
+        await message.check()
+        await edge.check()
+    assert heard == [b"%d" % number for number in range(5_000)]
+
+
 async def test_what_was_received_before_the_stop_is_answered(nats_server: NatsServer) -> None:
     begun = asyncio.Event()
 
