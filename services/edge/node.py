@@ -1,6 +1,7 @@
 """One run of an edge: what its connections share. It decides nothing itself."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -67,15 +68,14 @@ class Node:
     """Up to this number, revocations have been carried out for everybody who is logged in."""
     transfers: asyncio.Semaphore = field(init=False)
     """Pictures and files that are being sent: each holds a package in memory, which may be large."""
+    now: Callable[[], float] = field(init=False)
+    """The monotonic clock that connections and dialects are given: the event loop's, which is looked up once, since
+    that costs a system call before Python 3.12."""
 
     def __post_init__(self) -> None:
+        self.now = asyncio.get_running_loop().time
         self.transfers = asyncio.Semaphore(self.settings.edge.transfers_at_once)
 
     def revisions_heard(self, revision: int) -> None:
         """Somebody is logged in who is subject to revocations after this one, however long ago they were heard of."""
         self.revision = min(self.revision, revision)
-
-    @staticmethod
-    def now() -> float:
-        """The monotonic clock that connections and dialects are given."""
-        return asyncio.get_running_loop().time()
