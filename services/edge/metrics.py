@@ -44,6 +44,7 @@ class Tally:
 class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.by_dialect: dict[str, Traffic] = {}
+        self.post_seconds = Tally(Histogram.DEFAULT_BUCKETS[:-1])
         self.delivery_seconds = Tally(_SECONDS)
         self.delivered = 0
         """Messages handed to connections."""
@@ -80,9 +81,6 @@ class Metrics:
         self.media_failures = Counter(
             "dragoman_edge_media_failures", "Times that the media store failed", ["doing"], registry=registry
         )
-        self.post_seconds = Histogram(
-            "dragoman_edge_post_seconds", "From a message's frame to its acknowledgement", registry=registry
-        )
         self.request_seconds = Histogram(
             "dragoman_edge_request_seconds", "From a request to its reply", ["command"], registry=registry
         )
@@ -110,6 +108,7 @@ class _PlainNumbers(Collector):
         yield CounterMetricFamily(
             "dragoman_edge_encodings", "Messages encoded, once for each variant of a dialect", metrics.encoded
         )
+        yield metrics.post_seconds.family("dragoman_edge_post_seconds", "From a message's frame to its acknowledgement")
         yield metrics.delivery_seconds.family(
             "dragoman_edge_delivery_seconds", "From a message's commit to handing it to a connection"
         )

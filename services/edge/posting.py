@@ -119,7 +119,7 @@ class Posting:
         node, client, chat, index = self._node, self._client, message.chat, message.index
         node.upstream.done(message.nonce)
         node.read_flush.read(message.sender, {chat: [(index, index)]})
-        node.metrics.post_seconds.observe(node.now() - run.since)
+        node.metrics.post_seconds.count(node.now() - run.since, 1)
         client.answered(chat, index)
         self._answer(run, run.settle(message.nonce, OwnMessage(message, encoded.frames(client.dialect))))
         return True

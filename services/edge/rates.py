@@ -14,7 +14,9 @@ class Bucket:
 
     def take(self, now: float) -> bool:
         """Whether one more request is within the limit."""
-        tokens = min(self._burst, self._tokens + (now - self._updated) * self._per_second)
+        tokens = self._tokens + (now - self._updated) * self._per_second
+        if tokens > self._burst:
+            tokens = self._burst
         self._updated = now
         if tokens < 1:
             self._tokens = tokens
