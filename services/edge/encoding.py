@@ -4,7 +4,6 @@ from collections.abc import Hashable
 
 from services.edge.dialects.base import Dialect
 from services.edge.requests import Outgoing, Shown
-from shared.contract.ids import AccountId
 from shared.contract.model import Face, Message, Pair, unpack
 
 
@@ -26,21 +25,16 @@ class Encoded:
         return len(self._frames)
 
     def frames(self, dialect: Dialect) -> tuple[Outgoing, ...]:
-        frames = self._frames.get(dialect.variant)
+        frames = self._frames.get(variant := dialect.variant)
         if frames is None:
             if self._shown is None:
                 self._shown = shown(self.message, self._pair, self._face)
-            frames = self._frames[dialect.variant] = dialect.encode_message(self._shown)
+            frames = self._frames[variant] = dialect.encode_message(self._shown)
         return frames
 
 
 def shown(message: Message, pair: Pair | None, face: Face | None) -> Shown:
     """A sender whose face is not known is called by its number."""
-    face = face or Face(str(message.sender), "")
-    segments, dialect = unpack(message.body)
-    return Shown(message, segments, face, _other(pair, message.sender), dialect)
-
-
-def _other(pair: Pair | None, account: AccountId) -> AccountId | None:
-    """The other one of a pair; None where there is none."""
-    return None if pair is None else pair[1] if pair[0] == account else pair[0]
+    sender, body = message.sender, unpack(message.body)
+    other = None if pair is None else pair[1] if pair[0] == sender else pair[0]
+    return Shown(message, body.segments, face or Face(str(sender), ""), other, body.dialect)

@@ -4,7 +4,7 @@ Most commands are the contract's own; the ones here never leave the edge in this
 """
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -194,7 +194,7 @@ class VerificationMailed:
     """The link is on its way; what comes of it is told by a VerificationEnded."""
 
 
-class Shown(NamedTuple):
+class Shown(msgspec.Struct, array_like=True, frozen=True):
     """A message as it is shown. `face`: its sender's, for dialects that name senders. `to`: the other person of a
     private chat (NOBODY once deleted), None in a group. `dialect`: the one it was said in, if that marks its
     messages."""

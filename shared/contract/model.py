@@ -1,7 +1,7 @@
 """The canonical model: what every dialect is translated to and from."""
 
 from enum import IntEnum, StrEnum
-from typing import NamedTuple, cast
+from typing import Any
 
 import msgspec
 
@@ -47,7 +47,7 @@ class Mark(msgspec.Struct, tag="d", array_like=True, frozen=True):
     dialect: str
 
 
-class Body(NamedTuple):
+class Body(msgspec.Struct, frozen=True):
     """What a message's body holds; `dialect` is empty where it was not marked."""
 
     segments: tuple[Segment, ...]
@@ -64,10 +64,10 @@ def pack_segments(segments: tuple[Segment, ...], dialect: str = "") -> bytes:
 
 
 def unpack(body: bytes) -> Body:
-    parts = _unpack(body)
-    if parts and isinstance(mark := parts[-1], Mark):
-        return Body(cast("tuple[Segment, ...]", parts[:-1]), mark.dialect)
-    return Body(cast("tuple[Segment, ...]", parts), "")
+    parts: tuple[Any, ...] = _unpack(body)
+    if parts and type(mark := parts[-1]) is Mark:
+        return Body(parts[:-1], mark.dialect)
+    return Body(parts, "")
 
 
 def unpack_segments(body: bytes) -> tuple[Segment, ...]:

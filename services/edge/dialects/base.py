@@ -86,6 +86,8 @@ class Dialect(ABC):
     def __init__(self, surroundings: Surroundings) -> None:
         self.limits = surroundings.limits
         self.base_url = surroundings.base_url
+        self.variant: Hashable = (self.name, self.base_url)
+        """Connections of the same variant get the same bytes of a message: encoded once for all of them."""
 
     # Frames in
 
@@ -106,11 +108,6 @@ class Dialect(ABC):
     @abstractmethod
     def tell(self, event: Event, now: float) -> tuple[Push, ...]:
         """An event in this dialect's words; nothing where it has no words, or while pushes are held."""
-
-    @property
-    def variant(self) -> Hashable:
-        """Connections of the same variant get the same bytes of a message: encoded once for all of them."""
-        return (self.name, self.base_url)
 
     @abstractmethod
     def encode_message(self, shown: Shown) -> tuple[Outgoing, ...]:

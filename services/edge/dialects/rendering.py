@@ -5,9 +5,15 @@ from typing import assert_never
 from shared.contract.model import Emoji, File, Image, Media, Segment, Text
 
 
+def only_text(segments: tuple[Segment, ...]) -> str | None:
+    """The text of a message that is one text and nothing else, as most are."""
+    return segments[0].text if len(segments) == 1 and type(segments[0]) is Text else None
+
+
 def rendered(segments: tuple[Segment, ...], base_url: str) -> str:
     """A whole message as one text."""
-    return " ".join(render(segment, base_url) for segment in segments)
+    text = only_text(segments)
+    return " ".join([render(segment, base_url) for segment in segments]) if text is None else text
 
 
 def render(segment: Segment, base_url: str) -> str:

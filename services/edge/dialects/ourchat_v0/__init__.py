@@ -1,6 +1,6 @@
 """OurChat v0 (2022): JSON objects with `code` and `data`; OC numbers are padded strings, a `cid` a chat's integer."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import assert_never
 
 from services.edge.dialects.base import DecodeError, Dialect, Push, Request, Surroundings
@@ -41,6 +41,7 @@ class OurChatV0(Dialect):
         self._incoming = Incoming(self.limits)
         self._package_bytes = self.limits.binary_frame_bytes if surroundings.binary else 0
         """0: no binary frames go either way."""
+        self.variant = (self.variant, self._package_bytes)
 
     def entered(self, account: AccountId, now: float) -> None:
         self._account = account
@@ -85,10 +86,6 @@ class OurChatV0(Dialect):
     def tell(self, event: Event, now: float) -> tuple[Push, ...]:
         """The document knows of messages only."""
         return ()
-
-    @property
-    def variant(self) -> Hashable:
-        return (super().variant, self._package_bytes)
 
     def encode_message(self, shown: Shown) -> tuple[Outgoing, ...]:
         return encode.message(shown, self.base_url, self._package_bytes)

@@ -7,7 +7,7 @@ import msgspec
 
 from services.edge.dialects.ourchat_envelope import ocid
 from services.edge.dialects.ourchat_v0.codes import Code
-from services.edge.dialects.rendering import render, rendered
+from services.edge.dialects.rendering import only_text, render, rendered
 from services.edge.requests import Content, Outgoing, Shown
 from shared.contract.auth import Authenticated
 from shared.contract.model import Emoji, File, Image, Segment
@@ -46,6 +46,8 @@ def message(shown: Shown, base_url: str, package_bytes: int) -> tuple[Outgoing, 
     (0: as text), in order."""
     said = shown.message
     where = {"cid": said.chat, "sender_id": ocid(said.sender)}
+    if text := only_text(shown.segments):
+        return (_frame(Code.TEXT, {**where, "msg": text}),)
     return tuple(_frames(shown.segments, where, base_url, package_bytes))
 
 

@@ -1,10 +1,13 @@
 """OurChat v2, server to client: the frames, byte for byte."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from services.edge.dialects.ourchat_envelope import ocid
 from services.edge.dialects.ourchat_v2.codes import Code
-from services.edge.dialects.ourchat_v2.segments import WireSegment, to_wire
+from services.edge.dialects.ourchat_v2.segments import WireSegment, WireText, to_wire
+from services.edge.dialects.rendering import only_text
 from shared.contract.auth import Authenticated
 from shared.contract.ids import ChatId
 from shared.contract.model import Message, Segment
@@ -24,12 +27,13 @@ class _Message(msgspec.Struct):
     time: int
     msg_id: str
     sender: _Sender
-    msg: list[WireSegment]
+    msg: Sequence[WireSegment]
 
 
 def message(message: Message, segments: tuple[Segment, ...], base_url: str) -> bytes:
     sender = _Sender(ocid(message.sender), str(message.chat))
-    wire = [to_wire(segment, base_url) for segment in segments]
+    text = only_text(segments)
+    wire = [to_wire(segment, base_url) for segment in segments] if text is None else [WireText(text)]
     return _encode(_Message(0, message.time, str(message.id), sender, wire))
 
 

@@ -95,8 +95,8 @@ def group_requests(pending: list[PendingMembership]) -> bytes:
 
 def news(shown: Shown, base_url: str) -> bytes:
     """A message for who is online: one person's file has a frame of its own, if it can be fetched by plain HTTP."""
-    match shown.segments, _ORIGIN.fullmatch(base_url):
-        case (Image(media) | File(media),), re.Match() as origin if shown.to is not None:
+    match shown.segments:
+        case (Image(media) | File(media),) if shown.to is not None and (origin := _ORIGIN.fullmatch(base_url)):
             host, port = origin["host"], origin["port"] or _HTTP_PORT
             return f"file|{shown.message.sender}|{host}|{port}|media/{media.id}|{media.size}|".encode()
         case _:

@@ -30,7 +30,9 @@ Written = Callable[[str], tuple[object, ...]]
 def shown_to(entry: Entry) -> Iterator[Written]:
     """Whatever is said or happens in any dialect, to a client of this one."""
     for shown in SAID:
-        yield from (partial(heard, entry, shown._replace(face=face)) for face in (shown.face, Face("name", "u")))
+        yield from (
+            partial(heard, entry, msgspec.structs.replace(shown, face=face)) for face in (shown.face, Face("name", "u"))
+        )
     for event in HAPPENED:
         yield from (partial(told, entry, event, account) for account in (NOBODY, AccountId(12), AccountId(34)))
     for vector in FILES[entry.name].vectors:

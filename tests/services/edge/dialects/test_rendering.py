@@ -1,6 +1,6 @@
 import pytest
 
-from services.edge.dialects.rendering import render, rendered, size
+from services.edge.dialects.rendering import only_text, render, rendered, size
 from shared.contract.model import Emoji, File, Image, Media, Segment, Text
 
 MEDIA = Media("00ff", "cat.png", 1536, "ab", "image/png")
@@ -19,6 +19,16 @@ def test_each_kind_of_segment_has_a_text(segment: Segment, text: str) -> None:
 def test_segments_are_joined_by_one_space_in_order() -> None:
     segments = (Text("look"), Emoji(1), Image(MEDIA), Text("!"))
     assert rendered(segments, "http://h:1") == "look [emoji:1] [图片] cat.png http://h:1/media/00ff !"
+
+
+@pytest.mark.parametrize("text", ["", "a|b\n", "猫"])
+def test_a_text_alone_is_itself(text: str) -> None:
+    assert only_text((Text(text),)) == rendered((Text(text),), "http://h:1") == text
+
+
+@pytest.mark.parametrize("segments", [(), (Emoji(5),), (Image(MEDIA),), (Text("a"), Text("b")), (Text("a"), Emoji(5))])
+def test_what_is_no_text_alone_is_none(segments: tuple[Segment, ...]) -> None:
+    assert only_text(segments) is None
 
 
 @pytest.mark.parametrize(("count", "text"), [

@@ -57,6 +57,12 @@ def saying(*texts: str) -> dict[str, Any]:
 # Both ways
 
 
+@given(TEXTS)
+def test_a_text_alone_is_written_as_among_others(text: str) -> None:
+    alone, among = json.loads(written((Text(text),))), json.loads(written((Text(text), Emoji(5))))
+    assert alone == among | {"msg": among["msg"][:1]}
+
+
 def test_a_message_byte_for_byte() -> None:
     """As the document writes it: its keys, in its order, no white space."""
     assert (
