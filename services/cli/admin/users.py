@@ -6,15 +6,22 @@ import uuid
 from services.cli.admin.link import Link
 from shared.contract.admin import FindUser, Kick, ResetPassword, SetDisabled, UserView
 from shared.contract.auth import DeleteAccount, IdentifierKind
+from shared.contract.errors import ErrorCode, Refused
 from shared.contract.subjects import DELETE_USER, FIND_USER, KICK, RESET_PASSWORD, SET_DISABLED
 
 _PASSWORD_BYTES = 12
 
 
 async def find(link: Link, who: str) -> UserView:
-    """By username, e-mail address, OC number or uuid."""
-    kind = IdentifierKind.UUID if _is_uuid(who) else IdentifierKind.ANY
-    return await link.ask(FIND_USER, FindUser(kind, who))
+    """By OC number, uuid, username or e-mail address: nobody hides behind somebody else's number by his username."""
+    if _is_uuid(who):
+        return await link.ask(FIND_USER, FindUser(IdentifierKind.UUID, who))
+    try:
+        return await link.ask(FIND_USER, FindUser(IdentifierKind.ID, who))
+    except Refused as refusal:
+        if refusal.failure.code is not ErrorCode.NOT_FOUND:
+            raise
+    return await link.ask(FIND_USER, FindUser(IdentifierKind.ANY, who))
 
 
 async def set_disabled(link: Link, who: str, disabled: bool) -> UserView:

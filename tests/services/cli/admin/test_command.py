@@ -38,7 +38,8 @@ class Auth:
         self.bus.serve(SET_MAINTENANCE, self._do)
 
     async def _find(self, request: FindUser) -> UserView:
-        if request.identifier not in ("ann@example.org", "7", UUID):
+        known = {IdentifierKind.ID: ["7"], IdentifierKind.UUID: [UUID], IdentifierKind.ANY: ["ann@example.org", "7"]}
+        if request.identifier not in known.get(request.kind, []):
             raise Refused(ErrorCode.NOT_FOUND, "there is no such account", "account")
         self.asked.append(request.kind)
         return ANN
@@ -78,16 +79,16 @@ async def test_settings_of_its_own_serve_as_well(auth: Auth, nats_server: NatsSe
     assert auth.asked == [SetMaintenance(True)]
 
 
-async def test_an_account_is_found_by_what_its_name_looks_like(auth: Auth, tmp_path: Path) -> None:
+async def test_an_account_is_found_by_its_number_before_anything_else(auth: Auth, tmp_path: Path) -> None:
     for name in ("ann@example.org", "7", UUID):
         assert "account        0000000007\n" in (await admin(tmp_path, "user", "find", name)).output
-    assert auth.asked == [IdentifierKind.ANY, IdentifierKind.ANY, IdentifierKind.UUID]
+    assert auth.asked == [IdentifierKind.ANY, IdentifierKind.ID, IdentifierKind.UUID]
     assert '"email": "ann@example.org"' in (await admin(tmp_path, "user", "find", "7", "--json")).output
 
 
 async def test_nothing_is_deleted_before_it_is_confirmed(auth: Auth, tmp_path: Path) -> None:
     assert (await admin(tmp_path, "delete", "7", input="n\n")).exit_code == 1
-    assert auth.asked == [IdentifierKind.ANY]
+    assert auth.asked == [IdentifierKind.ID]
     assert (await admin(tmp_path, "delete", "7", input="y\n")).exit_code == 0
     assert auth.asked[-1] == DeleteAccount(AccountId(7))
     assert (await admin(tmp_path, "delete", "7", "--yes")).output == "account 7 is deleted\n"
