@@ -84,18 +84,19 @@ class Client:
     # What the gateway reports
 
     def frame_received(self, frame: Frame) -> None:
-        if self.leaving:
+        node, out = self.node, self._out
+        if out.silent:
             return
-        self.heard = now = self.node.now()
+        self.heard = now = node.now()
         try:
             self.connection.receive(frame, now)
         except Hangup as hangup:
             self.hang_up(hangup.code, hangup.reason)
             return
-        if self._out.traffic is None:
-            self._out.traffic = self.node.metrics.traffic(self.dialect.name)
-        self._out.traffic.frames_in += 1
-        self.node.turn.add(self)
+        if out.traffic is None:
+            out.traffic = node.metrics.traffic(out.dialect.name)
+        out.traffic.frames_in += 1
+        node.turn.add(self)
         if not self.paused and self._has_waiting(1.0):
             self.paused = True
             self.socket.pause_reading()
@@ -149,7 +150,7 @@ class Client:
         """More than this share of what may wait."""
         connection, edge = self.connection, self.node.settings.edge
         return (
-            connection.waiting > edge.incoming_frames * share or connection.waiting_bytes > edge.incoming_bytes * share
+            connection.waiting_bytes > edge.incoming_bytes * share or connection.waiting > edge.incoming_frames * share
         )
 
     def repeat(self, request: Request) -> None:
@@ -236,9 +237,10 @@ class Client:
             return failure_of(error, type(request.command).__name__)
 
     def reply(self, request: Request, answer: Answer) -> None:
-        if not self.leaving:
-            self._out.write(self._out.told_time().answer(request, answer, self.node.now()))
-            self._out.plan()
+        out = self._out
+        if not out.silent:
+            out.write(out.told_time().answer(request, answer, self.node.now()))
+            out.plan()
 
     def refuse(self, request: Request | None, failure: Failure, context: object = None) -> None:
         if not self.leaving:

@@ -162,8 +162,13 @@ class Connection:
             return None
         while not self._decoded and self._frames:
             frame = self._frames.pop(0)
-            self.waiting_bytes -= len(frame or b"")
-            self._decoded.extend([Refusal(TOO_FAST)] if frame is None else self._decode(frame, now))
+            if frame is None:
+                return Refusal(TOO_FAST)
+            self.waiting_bytes -= len(frame)
+            turns = self._decode(frame, now)
+            if len(turns) == 1:
+                return turns[0]
+            self._decoded += turns
         return self._decoded.pop(0) if self._decoded else None
 
     def _decode(self, frame: Frame, now: float) -> Sequence[Turn]:
