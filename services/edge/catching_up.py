@@ -20,54 +20,49 @@ class FallibleReader(Reader, Protocol):
 
 
 class CatchingUp:
-    __slots__ = ("_backlog", "_node", "_reader", "reading")
+    __slots__ = ("_node", "_reader", "backlog", "reading")
 
     def __init__(self, node: Node, reader: FallibleReader) -> None:
         self._node = node
         self._reader = reader
-        self._backlog: Backlog | None = None
-        """While one is being read, and until the chats' heads have passed it."""
+        self.backlog: Backlog | None = None
+        """While one is being read, and until the chats' heads have passed it; without one, all that comes is news."""
         self.reading: asyncio.Task[None] | None = None
 
     async def begin(self, resident: Resident, others: Collection[NodeId]) -> None:
         """Before a login is answered."""
-        self._backlog = Backlog(self._node, self._reader, resident)
-        await self._backlog.begin(others)
+        self.backlog = Backlog(self._node, self._reader, resident)
+        await self.backlog.begin(others)
 
     def go_on(self) -> None:
         """After it is answered: read what was missed."""
-        if self._backlog is not None and self.reading is None:
-            self._start(self._backlog.read_all, "sync")
+        if self.backlog is not None and self.reading is None:
+            self._start(self.backlog.read_all, "sync")
 
     def turned_up(self, resident: Resident, chat: ChatId, fresh: int) -> None:
         """See services.edge.residents.Recipient.catch_up."""
-        if self._backlog is None:
-            self._backlog = Backlog(self._node, self._reader, resident, complete=True)
-        self._backlog.turned_up(chat, fresh)
-        if self._backlog.complete and (self.reading is None or self.reading.done()):
-            self._start(self._backlog.read_turned_up, "sync chats")
+        if self.backlog is None:
+            self.backlog = Backlog(self._node, self._reader, resident, complete=True)
+        self.backlog.turned_up(chat, fresh)
+        if self.backlog.complete and (self.reading is None or self.reading.done()):
+            self._start(self.backlog.read_turned_up, "sync chats")
 
     def covers(self, message: Message) -> bool:
         """Whether the message is still to come, or has come, with what was missed."""
-        if self._backlog is None:
+        if self.backlog is None:
             return False
-        covered = self._backlog.covers(message)
-        if self._backlog.passed:
-            self._backlog = None
+        covered = self.backlog.covers(message)
+        if self.backlog.passed:
+            self.backlog = None
         return covered
 
     def answered(self, chat: ChatId, index: int) -> None:
         """The client has got this message as an answer."""
-        if self._backlog is not None:
-            self._backlog.answered(chat, index)
-
-    @property
-    def over(self) -> bool:
-        """All that comes is news."""
-        return self._backlog is None
+        if self.backlog is not None:
+            self.backlog.answered(chat, index)
 
     def stop(self) -> None:
-        self._backlog = None
+        self.backlog = None
         if self.reading is not None:
             self.reading.cancel()
             self.reading = None

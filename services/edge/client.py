@@ -254,16 +254,15 @@ class Client:
 
     def deliver(self, encoded: Encoded) -> None:
         """News. One's own message, too, comes after what was missed before it."""
-        if not self.catching_up.over and self.catching_up.covers(encoded.message):
+        catching_up, posting = self.catching_up, self._posting
+        if catching_up.backlog is not None and catching_up.covers(encoded.message):
             return
-        if self._posting.run is not None and self._posting.takes(encoded):
-            return
-        if self.dialect.is_told_messages:
+        if posting.run is None or not posting.takes(encoded):
             self._out.push(encoded)
 
     def show(self, encoded: Encoded) -> None:
         """What was missed; also the connection's own messages, if they are found that way first."""
-        if not self._posting.takes(encoded) and self.dialect.is_told_messages:
+        if not self._posting.takes(encoded):
             self._out.push(encoded)
 
     @property

@@ -81,11 +81,11 @@ class Outlet:
             self.arrival.pushed(message.chat, message.index)
 
     def push(self, encoded: Encoded) -> None:
-        """Write a message now, or let the dialect hold it."""
-        if self.silent:
+        """Write a message now, or let the dialect hold it; unless its client asks for messages itself."""
+        dialect = self._connection.dialect
+        if self.silent or dialect is None or not dialect.is_told_messages:
             return
-        message, dialect = encoded.message, self.dialect
-        frames = encoded.frames(dialect)
+        message, frames = encoded.message, encoded.frames(dialect)
         if dialect.holds(message.chat):
             self._push_all(dialect.hold(message, frames, _now()))
             self._bound(dialect.held_bytes)
@@ -168,7 +168,7 @@ class Outlet:
 
 
 def _fit_a_socket(frames: tuple[Outgoing, ...]) -> TypeGuard[tuple[Frame, ...]]:
-    return Content not in map(type, frames)
+    return type(frames[0]) is not Content if len(frames) == 1 else Content not in map(type, frames)
 
 
 def _now() -> float:

@@ -1,6 +1,7 @@
 """What arrived at a client, pure: pushes are confirmed by a pong to a ping sent after them, or at the end."""
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from operator import itemgetter
 
 from shared.contract.ids import AccountId, ChatId
@@ -42,15 +43,13 @@ class Unconfirmed:
         return confirmed
 
     def _take(self, count: int) -> Ranges:
+        taken, self._pushed, self._asked = self._pushed[:count], self._pushed[count:], 0
         ranges: Ranges = {}
-        for _, chat, index in self._pushed[:count]:
+        for chat, low, high in _runs(taken):
             spans = ranges.setdefault(chat, [])
-            if spans and spans[-1][1] + 1 == index:
-                spans[-1] = (spans[-1][0], index)
-            else:
-                spans.append((index, index))
-        del self._pushed[:count]
-        self._asked = 0
+            if spans and spans[-1][1] + 1 == low:
+                low, _ = spans.pop()
+            spans.append((low, high))
         return ranges
 
 
@@ -84,6 +83,20 @@ class ReadState:
     def put_back(self, ranges: list[ReadRange]) -> None:
         for item in ranges:
             self.add(item.account, {item.chat: [(item.low, item.high)]})
+
+
+def _runs(pushed: list[tuple[int, ChatId, int]]) -> Iterator[tuple[ChatId, int, int]]:
+    """Pushes of successive indexes of one chat, together: the chat, the first and the last index."""
+    if not pushed:
+        return
+    _, chat, low = pushed[0]
+    high = low - 1
+    for _, following, index in pushed:
+        if index != high + 1 or following != chat:
+            yield chat, low, high
+            chat, low = following, index
+        high = index
+    yield chat, low, high
 
 
 def joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
