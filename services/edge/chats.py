@@ -7,7 +7,7 @@ from services.edge.encoding import Encoded
 from services.edge.metrics import Metrics
 from services.edge.requests import ChatAppeared
 from services.edge.residents import Recipient, Resident, Residents
-from services.edge.streams import BEYOND, ChatStream, Offer
+from services.edge.streams import BEYOND, ChatStream
 from shared.clock import now_ms
 from shared.contract.edge import ChatCreated, Delivery, MembershipChanged
 from shared.contract.ids import AccountId, ChatId
@@ -169,7 +169,7 @@ class Chats:
             self._metrics.duplicates.inc()
             return
         stream.pair = delivery.pair or stream.pair
-        self.pass_on(chat, stream, stream.offer(Offer(message, recipients, delivery.version, delivery.face)))
+        self.pass_on(chat, stream, stream.offer(delivery))
 
     def _meet(self, chat: ChatId, recipients: Iterable[AccountId], index: int, version: int) -> ChatStream | None:
         """Accounts here that were not known to be in the chat: the membership event is still on its way, or lost with
@@ -197,7 +197,7 @@ class Chats:
         stream.known = max(stream.known, index)
         self.on_behind(chat, stream)
 
-    def pass_on(self, chat: ChatId, stream: ChatStream, offers: Iterable[Offer]) -> None:
+    def pass_on(self, chat: ChatId, stream: ChatStream, offers: Iterable[Delivery]) -> None:
         """Hand out what has left a stream, and see to what has not."""
         for offer in offers:
             self._deliver(offer, stream)
@@ -207,7 +207,7 @@ class Chats:
         if stream.behind:
             self.on_behind(chat, stream)
 
-    def _deliver(self, offer: Offer, stream: ChatStream) -> None:
+    def _deliver(self, offer: Delivery, stream: ChatStream) -> None:
         """To everybody it is for, whatever happens to one of them."""
         encoded, residents, count = Encoded(offer.message, stream.pair, offer.face), self._residents.by_account, 0
         for account in tuple(stream.members) if offer.recipients is None else offer.recipients:

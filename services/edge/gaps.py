@@ -13,9 +13,10 @@ from services.edge.chats import Chats
 from services.edge.faces import faces_of
 from services.edge.metrics import Metrics
 from services.edge.residents import Residents
-from services.edge.streams import BEYOND, ChatStream, Offer
+from services.edge.streams import BEYOND, ChatStream
 from shared.bus import Bus
 from shared.contract import subjects
+from shared.contract.edge import Delivery
 from shared.contract.errors import Refused
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ChatSynced, SyncChat
@@ -143,7 +144,7 @@ class Gaps:
         return reply
 
 
-def _offers(reply: ChatSynced, members: Collection[AccountId], faces: Mapping[AccountId, Face]) -> list[Offer]:
+def _offers(reply: ChatSynced, members: Collection[AccountId], faces: Mapping[AccountId, Face]) -> list[Delivery]:
     first_index = {account: first for account, first in reply.first_index.items() if account in members}
     everybody, latest = list(first_index), max(first_index.values(), default=0)
 
@@ -152,4 +153,4 @@ def _offers(reply: ChatSynced, members: Collection[AccountId], faces: Mapping[Ac
             return everybody
         return [account for account, first in first_index.items() if first <= message.index]
 
-    return [Offer(message, audience(message), face=faces.get(message.sender)) for message in reply.messages]
+    return [Delivery(message, audience(message), 0, face=faces.get(message.sender)) for message in reply.messages]

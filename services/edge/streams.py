@@ -5,11 +5,11 @@ filled from the message service, for the accounts that may see it.
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
 
+from shared.contract.edge import Delivery
 from shared.contract.ids import AccountId
-from shared.contract.model import Face, Message, Pair
+from shared.contract.model import Message, Pair
 
 BEYOND = 2**53
 """An index after every message."""
@@ -17,15 +17,6 @@ RECENT = 256
 """Messages kept while a connection is reading the chat's backlog, so that it can change over to live ones."""
 WAITING = 1024
 """Messages kept above a gap; what comes beyond is fetched."""
-
-
-class Offer(NamedTuple):
-    """A message and the accounts it is for; None: every local member, by the membership of this version."""
-
-    message: Message
-    recipients: Collection[AccountId] | None
-    version: int = 0
-    face: Face | None = None
 
 
 class ChatStream:
@@ -42,7 +33,7 @@ class ChatStream:
         self.version = 0
         self.heard = 0
         self.members: set[AccountId] = set()
-        self.waiting: dict[int, Offer] = {}
+        self.waiting: dict[int, Delivery] = {}
         self.expected: dict[int, Callable[[], None]] = {}
         """To be called when the head has passed this index."""
         self._readers = 0
@@ -50,26 +41,28 @@ class ChatStream:
 
     # Messages
 
-    def offer(self, offer: Offer) -> list[Offer]:
+    def offer(self, offer: Delivery) -> list[Delivery]:
         """Take a message; returns what leaves now, in order. The head has passed it."""
         index = offer.message.index
         if self.delivered(index):
             return []
-        self.known = max(self.known, index)
-        self.heard = max(self.heard, offer.version)
+        if index > self.known:
+            self.known = index
+        if offer.version > self.heard:
+            self.heard = offer.version
         if not self.waiting and self._follows(offer):
             return [self._pass(offer)]
         if len(self.waiting) < WAITING or index == (self.head or 0) + 1:
             self.waiting.setdefault(index, offer)
         return self.drain()
 
-    def start(self, head: int) -> list[Offer]:
+    def start(self, head: int) -> list[Delivery]:
         """The head is known now, though what came here before that is above it in any case."""
         self.head = min(head, min(self.waiting, default=head + 1) - 1)
         self.known = max(self.known, head)
         return self.drain()
 
-    def fill(self, offers: Iterable[Offer], upto: int, version: int) -> list[Offer]:
+    def fill(self, offers: Iterable[Delivery], upto: int, version: int) -> list[Delivery]:
         """All there is from the head on, up to an index, for the members of this version. Live messages know better
         for whom they are, save for broadcasts."""
         for offer in offers:
@@ -85,9 +78,9 @@ class ChatStream:
             passed += self.drain()
         return passed
 
-    def drain(self) -> list[Offer]:
+    def drain(self) -> list[Delivery]:
         """What waits and follows the head."""
-        passed: list[Offer] = []
+        passed: list[Delivery] = []
         while self.head is not None and (offer := self.waiting.get(self.head + 1)) is not None and self._follows(offer):
             del self.waiting[offer.message.index]
             passed.append(self._pass(offer))
@@ -111,13 +104,13 @@ class ChatStream:
         passed = sorted(index for index in self.expected if self.delivered(index))
         return [self.expected.pop(index) for index in passed]
 
-    def _follows(self, offer: Offer) -> bool:
+    def _follows(self, offer: Delivery) -> bool:
         """Whether it is the next one, and for whom is known."""
         if self.head is None or offer.message.index != self.head + 1:
             return False
         return offer.recipients is not None or offer.version == self.version
 
-    def _pass(self, offer: Offer) -> Offer:
+    def _pass(self, offer: Delivery) -> Delivery:
         self.head = offer.message.index
         if self._recent is not None:
             self._recent.append(offer.message)

@@ -44,7 +44,7 @@ def enveloped(frame: Frame, limits: Limits) -> Enveloped:
 
 def ocid(account: AccountId) -> str:
     """The OC number as v0 and v2 write it, padded to ten digits."""
-    return f"{account:010d}"
+    return str(account).zfill(10)
 
 
 def check_own(claimed: WireId, name: str, account: AccountId, context: object = None) -> None:

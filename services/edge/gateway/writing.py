@@ -23,7 +23,8 @@ class Turn:
         """The bytes of these messages; made once, however many sockets they go to in this turn."""
         wire = self._framed.get(frames)
         if wire is None:
-            wire = self._framed[frames] = b"".join(map(framed, frames))
+            wire = framed(frames[0]) if len(frames) == 1 else b"".join(map(framed, frames))
+            self._framed[frames] = wire
         return wire
 
     def flush_later(self, writer: Writer) -> None:

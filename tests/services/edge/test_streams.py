@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.edge.streams import RECENT, WAITING, ChatStream, Offer
+from services.edge.streams import RECENT, WAITING, ChatStream
+from shared.contract.edge import Delivery
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Message
 
@@ -17,12 +18,16 @@ def message(index: int) -> Message:
     return Message(ChatId(7), index, MessageId(index), ALICE, index, b"", Nonce(index))
 
 
-def explicit(index: int, version: int = 1) -> Offer:
-    return Offer(message(index), [ALICE], version)
+def explicit(index: int, version: int = 1) -> Delivery:
+    return Delivery(message(index), [ALICE], version)
 
 
-def broadcast(index: int, version: int = 1) -> Offer:
-    return Offer(message(index), None, version)
+def broadcast(index: int, version: int = 1) -> Delivery:
+    return Delivery(message(index), None, version)
+
+
+def fetched(index: int) -> Delivery:
+    return Delivery(message(index), [BOB], 0)
 
 
 def started(head: int, version: int = 1) -> ChatStream:
@@ -32,7 +37,7 @@ def started(head: int, version: int = 1) -> ChatStream:
     return stream
 
 
-def indexes(offers: list[Offer]) -> list[int]:
+def indexes(offers: list[Delivery]) -> list[int]:
     return [offer.message.index for offer in offers]
 
 
@@ -43,7 +48,7 @@ class Streaming(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.stream = ChatStream()
-        self.left: list[Offer] = []
+        self.left: list[Delivery] = []
         self.first: int | None = None
         self.live: set[int] = set()
         self.version_of: list[int] = []
@@ -58,7 +63,7 @@ class Streaming(RuleBasedStateMachine):
     def version(self, index: int) -> int:
         return self.version_of[index - 1]
 
-    def leaves(self, offers: list[Offer]) -> None:
+    def leaves(self, offers: list[Delivery]) -> None:
         for offer in offers:
             if offer.recipients is None:
                 assert offer.version == self.stream.version
@@ -84,7 +89,7 @@ class Streaming(RuleBasedStateMachine):
         upto = min(head + pages, MOST)
         version = self.version_of[-1] if newest else max(1, self.version_of[-1] - 1)
         self.stream.version = max(self.stream.version, version)
-        offers = [Offer(message(index), [BOB]) for index in range(head + 1, upto + 1)]
+        offers = [fetched(index) for index in range(head + 1, upto + 1)]
         self.leaves(self.stream.fill(offers, upto, version))
 
     @invariant()
@@ -148,7 +153,7 @@ def test_an_answer_of_an_older_membership_does_not_say_for_whom_a_broadcast_is(k
     stream = started(0, version=0)
     stream.offer(broadcast(1, version=4))
     stream.version = known
-    passed = stream.fill([Offer(message(1), [BOB])], 1, known)
+    passed = stream.fill([fetched(1)], 1, known)
     assert indexes(passed) == leaves
     assert all(offer.recipients == [BOB] for offer in passed if known != 4)
 
@@ -156,14 +161,14 @@ def test_an_answer_of_an_older_membership_does_not_say_for_whom_a_broadcast_is(k
 def test_a_live_message_knows_better_for_whom_it_is_than_a_fetched_one() -> None:
     stream = started(0)
     stream.offer(explicit(2))
-    passed = stream.fill([Offer(message(index), [BOB]) for index in (1, 2)], 2, 9)
+    passed = stream.fill([fetched(index) for index in (1, 2)], 2, 9)
     assert [offer.recipients for offer in passed] == [[BOB], [ALICE]]
 
 
 def test_a_message_that_is_not_there_any_more_holds_nothing_up() -> None:
     stream = started(0)
     stream.offer(explicit(5))
-    assert indexes(stream.fill([Offer(message(2), [BOB])], 4, 1)) == [2, 5]
+    assert indexes(stream.fill([fetched(2)], 4, 1)) == [2, 5]
 
 
 def test_what_waits_is_bounded_and_what_was_left_out_is_known_to_be_there() -> None:
