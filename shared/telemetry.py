@@ -4,6 +4,7 @@ import logging
 import secrets
 import sys
 from contextvars import ContextVar
+from typing import TextIO
 
 import structlog
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -29,8 +30,9 @@ def trace_of(traceparent_header: str) -> str:
     return parts[1] if len(parts) == 4 and len(parts[1]) == 32 else ""
 
 
-def configure_logging(settings: Log, service: str) -> None:
-    """Logs go to standard output, all of them (libraries' too) in the same form; as JSON, with the service's name."""
+def configure_logging(settings: Log, service: str, stream: TextIO | None = None) -> None:
+    """Logs go to standard output, or to this stream, all of them (libraries' too) in the same form; as JSON, with the
+    service's name."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -43,7 +45,7 @@ def configure_logging(settings: Log, service: str) -> None:
         if settings.json_lines
         else structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, sort_keys=False)
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

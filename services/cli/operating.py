@@ -1,6 +1,7 @@
 """What an operator does to databases and event streams, beside a `dragoman up` or with settings of its own."""
 
 import asyncio
+import sys
 from collections.abc import Sequence
 
 import click
@@ -15,8 +16,8 @@ from shared.telemetry import configure_logging
 
 
 def speak_plainly() -> None:
-    """A command tells its result; of the log only what went wrong."""
-    configure_logging(Log(level="warning", json_lines=False), "dragoman")
+    """A command tells its result; of the log only what went wrong, apart from the result."""
+    configure_logging(Log(level="warning", json_lines=False), "dragoman", sys.stderr)
 
 
 def migrate_all(installation: Installation, what: Sequence[str]) -> None:

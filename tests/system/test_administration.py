@@ -4,11 +4,13 @@ import contextlib
 import http.client
 import json
 import re
+import subprocess
+import sys
 import time
 
 import pytest
 
-from tests.drills.cluster import Cluster
+from tests.drills.cluster import ROOT, Cluster
 from tests.system.conftest import Dial
 from tests.system.operating import admin
 from tests.system.people import Account, Client
@@ -95,6 +97,16 @@ def test_a_deletion_is_the_same_as_by_oneself(system: Cluster, couple: tuple[Cli
     assert one.closed() == 1008
     members = json.loads(admin(system, "chat", "members", str(session), "--json"))
     assert [(member["account"], member["role"]) for member in members] == [(two.account.ocid, "owner")]
+
+
+def test_a_running_system_is_found_healthy(system: Cluster) -> None:
+    command = [sys.executable, "-m", "services.cli.main", "doctor", "--data", str(system.data)]
+    few = ["--set", "edge.max_connections=10"]
+    done = subprocess.run([*command, *few], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    signs = {line[2:].split("  ")[0]: line[0] for line in done.stdout.splitlines()}
+    assert set(signs.values()) == {"✓"}
+    assert {"nats setup", "streams", "valkey auth", "clock of valkey", "database message", "secrets"} < set(signs)
 
 
 def test_old_tokens_are_good_after_a_rotation(system: Cluster, dial: Dial) -> None:

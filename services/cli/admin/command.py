@@ -174,14 +174,11 @@ def delete(installation: "Installation", account: str, yes: bool) -> None:
     """Delete an account everywhere, as it could itself; what it has said stays. There is no way back."""
     from services.cli.admin import users
 
-    async def work(link: "Link") -> int:
-        found = await users.find(link, account)
-        if not yes:
-            click.confirm(f"Delete account {found.account} ({found.nickname})?", abort=True)
-        await users.delete(link, found)
-        return found.account
-
-    click.echo(f"account {_ask(installation, work)} is deleted")
+    found = _ask(installation, lambda link: users.find(link, account))
+    if not yes:
+        click.confirm(f"Delete account {found.account} ({found.nickname!r})?", abort=True)
+    _ask(installation, lambda link: users.delete(link, found))
+    click.echo(f"account {found.account} is deleted")
 
 
 # Chats
