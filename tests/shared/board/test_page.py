@@ -83,7 +83,7 @@ async def test_numbers_are_shown_as_they_change(talk: Talk, browser: Browser) ->
 async def test_what_is_wrong_is_told_and_so_is_silence(talk: Talk, browser: Browser) -> None:
     talk.wrong = "refused"
     await asyncio.to_thread(browser.open, talk.url)
-    state = "document.getElementById('state').textContent"
+    state = "document.getElementById('state')?.textContent"
     await asyncio.to_thread(browser.wait_for, f"{state} === 'not ready – nats: ConnectionError: refused'")
     talk.wrong = ""
     await asyncio.to_thread(browser.wait_for, f"{state} === 'ready'")
@@ -91,7 +91,7 @@ async def test_what_is_wrong_is_told_and_so_is_silence(talk: Talk, browser: Brow
         url = f"http://127.0.0.1:{other.port}/"
         await asyncio.to_thread(browser.open, url)
         await asyncio.to_thread(browser.wait_for, f"{state} === 'ready'")
-    await asyncio.to_thread(browser.wait_for, f"{state}.startsWith('no answer for ')")
+    await asyncio.to_thread(browser.wait_for, f"{state}?.startsWith('no answer for ')")
     assert await asyncio.to_thread(browser.evaluate, "document.querySelector('#groups.stale') !== null")
 
 
