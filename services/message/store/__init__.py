@@ -6,7 +6,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from services.message.store.marking import erase, mark_read
-from services.message.store.posting import Committed, Stalled, make_heads, post
+from services.message.store.posting import Committed, Repeated, Stalled, make_heads, post
 from services.message.store.reading import Snapshot
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import Draft, ReadRange
@@ -31,6 +31,8 @@ class Store:
         self._database = database
         self._now = now
         self._with_head: set[ChatId] = set()
+        self._looks = False
+        """Whether the last batch held what was posted before: where something is repeated, more will be."""
 
     async def check(self) -> None:
         await self._database.check()
@@ -44,16 +46,16 @@ class Store:
         be empty. Raises OutcomeUnknown; what the database says to bad content comes through."""
         while True:
             try:
-                return await self._post(drafts, self._now)
-            except Stalled:
-                continue
+                return await self._post(drafts, self._now, look=self._looks)
+            except (Stalled, Repeated):
+                self._looks = True
 
     async def recall(self, drafts: Sequence[Draft]) -> Committed:
         """What has become of these drafts: None for those that are not committed, nor will be. Waits for whoever is
         still committing them."""
-        return await self._post(drafts, lambda: _AFTER_EVERY_DEADLINE)
+        return await self._post(drafts, lambda: _AFTER_EVERY_DEADLINE, look=True)
 
-    async def _post(self, drafts: Sequence[Draft], now: Callable[[], int]) -> Committed:
+    async def _post(self, drafts: Sequence[Draft], now: Callable[[], int], *, look: bool) -> Committed:
         chats = {draft.chat for draft in drafts}
         committing = False
 
@@ -62,7 +64,7 @@ class Store:
             committing = False
             if new := chats - self._with_head:
                 make_heads(connection, new)
-            committed = post(connection, drafts, now)
+            committed = post(connection, drafts, now, look=look)
             committing = True
             return committed
 
@@ -73,6 +75,7 @@ class Store:
                 raise OutcomeUnknown from error
             raise
         self._remember(chats)
+        self._looks = committed.duplicates > 0
         return committed
 
     def _remember(self, chats: set[ChatId]) -> None:

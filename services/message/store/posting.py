@@ -1,6 +1,7 @@
 """Appending to chats: one transaction for a batch, in which nothing is said twice and no index is left out."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -53,7 +54,11 @@ _MOVE_HEADS = SetStatement(
         WHERE heads.chat_id = moved.chat_id""",
 )
 _LAST_ID_SQLITE = sa.text("SELECT coalesce(max(id), 0) FROM messages")
-_INSERT_SQLITE = str(sa.insert(messages).compile(dialect=sqlite.dialect()))
+# A statement that may leave some of its rows behind keeps no journal of its own; the transaction goes back anyway. Of
+# many rows at once, the interpreter's lock is asked for once.
+_INSERT_ROW = str(sa.insert(messages).compile(dialect=sqlite.dialect())).replace("INSERT", "INSERT OR FAIL", 1)
+_MANY_ROWS = 64
+_INSERT_MANY = _INSERT_ROW + ", (?, ?, ?, ?, ?, ?, ?)" * (_MANY_ROWS - 1)
 _INSERT_POSTGRESQL = sa.text("""
     INSERT INTO messages (chat_id, index, sender, nonce, time, body)
     SELECT * FROM unnest(
@@ -74,17 +79,24 @@ class Stalled(Exception):
     """A deadline passed while the transaction ran; nothing is committed."""
 
 
+class Repeated(Exception):
+    """Some of the drafts may have been posted before, which was not looked for; nothing is committed."""
+
+
 def make_heads(connection: sa.Connection, chats: Iterable[ChatId]) -> None:
     """Before the heads are locked. Idempotent."""
     _MAKE_HEADS.run(connection, singles(chats))
 
 
-def post(connection: sa.Connection, drafts: Sequence[Draft], now: Callable[[], int]) -> Committed:
-    """Raises Stalled."""
+def post(connection: sa.Connection, drafts: Sequence[Draft], now: Callable[[], int], *, look: bool) -> Committed:
+    """With `look`, what was posted before is looked for; without, the index of nonces tells that something was.
+    Raises Stalled; Repeated without `look`."""
     chats = singles({draft.chat for draft in drafts})
     heads = {ChatId(row[0]): Head(row[1], row[2]) for row in _LOCK_HEADS.fetch(connection, chats)}
-    stamped = stamp(drafts, heads, _seen(connection, drafts), now())
-    posted = _insert(connection, stamped.rows) if stamped.rows else []
+    stamped = stamp(drafts, heads, _seen(connection, drafts) if look else {}, now())
+    if not look and None in stamped.outcomes:
+        raise Repeated
+    posted = _insert(connection, stamped.rows, look=look) if stamped.rows else []
     if stamped.rows:
         _MOVE_HEADS.run(connection, [(chat, *head) for chat, head in stamped.heads.items()])
     if stamped.deadline <= now():
@@ -99,11 +111,17 @@ def _seen(connection: sa.Connection, drafts: Sequence[Draft]) -> dict[Key, Messa
     return {(message.chat, message.sender, message.nonce): message for message in found}
 
 
-def _insert(connection: sa.Connection, rows: Sequence[Row]) -> list[Message]:
+def _insert(connection: sa.Connection, rows: Sequence[Row], *, look: bool) -> list[Message]:
     insert = _insert_sqlite if connection.dialect.name == "sqlite" else _insert_postgresql
+    try:
+        ids = insert(connection, rows)
+    except sa.exc.IntegrityError as error:
+        if look:
+            raise
+        raise Repeated from error
     return [
         Message(chat, index, MessageId(number), sender, time, body, nonce)
-        for number, (chat, index, sender, nonce, time, body) in zip(insert(connection, rows), rows, strict=True)
+        for number, (chat, index, sender, nonce, time, body) in zip(ids, rows, strict=True)
     ]
 
 
@@ -111,7 +129,12 @@ def _insert_sqlite(connection: sa.Connection, rows: Sequence[Row]) -> Iterable[i
     """There is one writer: the next ids are known before."""
     first = connection.execute(_LAST_ID_SQLITE).scalar_one() + 1
     ids = range(first, first + len(rows))
-    connection.exec_driver_sql(_INSERT_SQLITE, [(number, *row) for number, row in zip(ids, rows, strict=True)])
+    numbered = [(number, *row) for number, row in zip(ids, rows, strict=True)]
+    rest = len(rows) % _MANY_ROWS
+    for start in range(rest, len(rows), _MANY_ROWS):
+        connection.exec_driver_sql(_INSERT_MANY, tuple(chain.from_iterable(numbered[start : start + _MANY_ROWS])))
+    if rest:
+        connection.exec_driver_sql(_INSERT_ROW, numbered[:rest])
     return ids
 
 

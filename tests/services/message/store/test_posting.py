@@ -1,14 +1,19 @@
 """Appending: dense, once, in time, by several replicas at once."""
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
 from services.message.store import OutcomeUnknown, Store
+from services.message.store.posting import make_heads
+from services.message.store.posting import post as append
 from services.message.tables import messages
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft
@@ -98,6 +103,28 @@ async def test_a_nonce_is_posted_once(store: Store, database: Database) -> None:
     assert [row.index for row in await stored(database)] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("seed", range(4))
+async def test_the_same_comes_of_it_whether_repetitions_are_looked_for_or_met(
+    database: Database, store: Store, clock: Clock, seed: int
+) -> None:
+    """Batches of old and new drafts, in time and late, twice: said as they come, and with a look before each."""
+    chance = random.Random(seed)
+    await database.write(lambda connection: make_heads(connection, [ChatId(101), ChatId(102)]))
+    for _ in range(25):
+        clock.now += chance.randrange(300)
+        said = [
+            draft(chance.randrange(60), chance.choice([1, 2]), 1, NOW + chance.randrange(4_000))
+            for _ in range(chance.randint(1, 5))
+        ]
+        met = await store.post(said)
+        there = [msgspec.structs.replace(one, chat=ChatId(one.chat + 100)) for one in said]
+        looked = await database.write(partial(append, drafts=there, now=clock, look=True))
+        assert [one and (one.chat + 100, one.index, one.time, one.nonce) for one in met.outcomes] == [
+            one and (one.chat, one.index, one.time, one.nonce) for one in looked.outcomes
+        ]
+        assert met.duplicates == looked.duplicates
+
+
 async def test_a_nonce_belongs_to_its_chat_and_sender(store: Store) -> None:
     posted = await store.post([draft(1), draft(1, chat=2), draft(1, sender=2)])
     assert posted.duplicates == 0
@@ -121,6 +148,13 @@ async def test_a_deadline_that_passes_within_the_transaction(
     committed = await store.post([draft(1, deadline=NOW + 500), draft(2, deadline=NOW + 900)])
     assert committed.outcomes[0] is None
     assert [(row.nonce, row.index) for row in await stored(database)] == [(2, 1)]
+
+
+async def test_more_rows_than_one_statement_takes(store: Store, database: Database) -> None:
+    for several in (63, 64, 65, 200):
+        first = len(await stored(database))
+        posted = await post(store, *[draft(first + nonce, body=b"%d" % nonce) for nonce in range(several)])
+        assert await stored(database) == (await stored(database))[:first] + posted
 
 
 async def test_content_the_database_refuses_leaves_nothing(store: Store, database: Database) -> None:
