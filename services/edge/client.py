@@ -3,7 +3,7 @@
 Everything here runs on the event loop without waiting, save for `_perform`: the one request that may be under way.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from services.edge.arrival import Arrival
@@ -25,7 +25,7 @@ from shared.clock import now_ms
 from shared.contract.auth import Authenticated, Revocation
 from shared.contract.errors import Failure
 from shared.contract.ids import NOBODY, ChatId, NodeId
-from shared.contract.model import Face, Message
+from shared.contract.model import Face
 from shared.telemetry import log, new_trace, trace
 
 _log = log(__name__)
@@ -120,6 +120,7 @@ class Client:
 
     def advance(self) -> None:
         """Do what waits, as far as it can be done now."""
+        self._posting.answer()
         while not self._busy and (work := self._next_work()) is not None:
             if isinstance(work, Refusal):
                 self.refuse(work.request, work.failure, work.context)
@@ -195,7 +196,7 @@ class Client:
             if isinstance(outcome, Failure):
                 self.refuse(request, outcome)
             else:
-                self.reply(request, outcome)
+                self.reply([(request, outcome)])
             self.catching_up.go_on()
             if isinstance(outcome, Authenticated):
                 self._performs.welcome(self)
@@ -236,11 +237,11 @@ class Client:
         except Exception as error:
             return failure_of(error, type(request.command).__name__)
 
-    def reply(self, request: Request, answer: Answer) -> None:
-        out = self._out
-        if not out.silent:
-            out.write(out.told_time().answer(request, answer, self.node.now()))
-            out.plan()
+    def reply(self, answers: Sequence[tuple[Request, Answer]]) -> None:
+        if not self.leaving:
+            dialect, now = self._out.told_time(), self.node.now()
+            self._out.write(tuple([frame for asked, told in answers for frame in dialect.answer(asked, told, now)]))
+            self._out.plan()
 
     def refuse(self, request: Request | None, failure: Failure, context: object = None) -> None:
         if not self.leaving:
@@ -254,32 +255,28 @@ class Client:
 
     def deliver(self, encoded: Encoded) -> None:
         """News. One's own message, too, comes after what was missed before it."""
-        catching_up, posting = self.catching_up, self._posting
-        if catching_up.backlog is not None and catching_up.covers(encoded.message):
-            return
-        if posting.run is None or not posting.takes(encoded):
-            self._out.push(encoded)
+        if self.catching_up.backlog is None or not self.catching_up.covers(encoded.message):
+            self.show(encoded)
 
     def show(self, encoded: Encoded) -> None:
-        """What was missed; also the connection's own messages, if they are found that way first."""
-        if not self._posting.takes(encoded):
+        """Also what was missed, and the connection's own messages, if they are found that way first."""
+        posting = self._posting
+        if posting.run is not None and posting.takes(encoded):
+            self.node.turn.add(self)  # at whose end it is answered
+        else:
+            posting.answer()
             self._out.push(encoded)
 
     @property
     def unanswered(self) -> Run | None:
         return self._posting.run
 
-    def answered(self, chat: ChatId, index: int) -> None:
-        self.catching_up.answered(chat, index)
-
-    def will_show(self, message: Message) -> bool:
-        return self.catching_up.covers(message)
-
     def tell(self, event: Event) -> None:
         """Chats that appear during a request are told of after its answer, which may be about them."""
         if self._deferred is not None and isinstance(event, ChatAppeared):
             self._deferred.append(event)
         else:
+            self._posting.answer()
             self._out.tell(event)
 
     # The account
@@ -396,6 +393,7 @@ class Client:
         self._detach()
 
     def _fall_silent(self) -> None:
+        self._posting.answer()
         self._out.fall_silent()
         self.catching_up.stop()
         self.connection.close()

@@ -1,8 +1,11 @@
-"""One client's own messages: said in runs, one under way at a time, each answered when its turn in the chat comes."""
+"""One client's own messages: said in runs, one under way at a time, each answered when its turn in the chat comes. What
+comes together is answered together, at the end of the event loop's turn, or before anything else is written."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
+from services.edge.catching_up import CatchingUp
 from services.edge.connection import Connection
 from services.edge.dialects.base import Dialect, Request
 from services.edge.encoding import Encoded
@@ -11,7 +14,6 @@ from services.edge.requests import Answer, OwnMessage, PostMessage
 from services.edge.runs import Result, Run
 from services.edge.upstream import UNCONFIRMED
 from shared.contract.errors import Failure
-from shared.contract.ids import ChatId
 from shared.contract.message import Draft, Posted
 from shared.contract.model import Face, Message, pack_segments
 from shared.telemetry import log
@@ -32,15 +34,12 @@ class Speaker(Protocol):
     @property
     def dialect(self) -> Dialect: ...
 
-    def reply(self, request: Request, answer: Answer) -> None: ...
+    @property
+    def catching_up(self) -> CatchingUp: ...
+
+    def reply(self, answers: Sequence[tuple[Request, Answer]]) -> None: ...
 
     def refuse(self, request: Request, failure: Failure) -> None: ...
-
-    def answered(self, chat: ChatId, index: int) -> None:
-        """It has got this message, and must not get it again."""
-
-    def will_show(self, message: Message) -> bool:
-        """Whether it comes with what the client missed, in its place."""
 
     def go_on(self) -> None:
         """All that was said is answered."""
@@ -91,7 +90,8 @@ class Posting:
 
     def failed(self, draft: Draft, failure: Failure) -> None:
         if self.run is not None:
-            self._answer(self.run, self.run.settle(draft.nonce, failure))
+            self.run.settle(draft.nonce, failure)
+            self.answer()
 
     def confirmed(self, draft: Draft, posted: Posted) -> None:
         """Committed, but not delivered here yet: it is answered when its turn in the chat has come."""
@@ -106,23 +106,24 @@ class Posting:
         missed there."""
         stream = self._node.chats.stream(message.chat)
         encoded = Encoded(message, stream.pair if stream else None, face)
-        if self._client.will_show(message):
+        if self._client.catching_up.covers(message):
             self._passed_by.append(encoded)
-        else:
-            self.takes(encoded)
+        elif self.takes(encoded):
+            self.answer()
 
     def takes(self, encoded: Encoded) -> bool:
-        """Whether a message is one of the run, which is its answer."""
+        """Whether a message is one of the run, which is its answer: to be given by `answer`."""
         message, run = encoded.message, self.run
         if run is None or not run.lacks(message.nonce):
             return False
-        node, client, chat, index = self._node, self._client, message.chat, message.index
-        node.upstream.done(message.nonce)
-        node.read_flush.read(message.sender, {chat: [(index, index)]})
-        node.metrics.post_seconds.count(node.now() - run.since, 1)
-        client.answered(chat, index)
-        self._answer(run, run.settle(message.nonce, OwnMessage(message, encoded.frames(client.dialect))))
+        self._node.upstream.done(message.nonce)
+        run.settle(message.nonce, OwnMessage(message, encoded.frames(self._client.dialect)))
         return True
+
+    def answer(self) -> None:
+        """All that has come of the run, and whose turn it is."""
+        if self.run is not None and (due := self.run.due()):
+            self._give(self.run, due)
 
     def give_up(self, now: float) -> None:
         """A committed message is not called failed lightly, but the connection cannot wait forever either."""
@@ -131,19 +132,36 @@ class Posting:
             return
         for encoded in self._passed_by:
             self.takes(encoded)
+        self.answer()
         if run and now - run.since > longest + _TURN_SECONDS:
             _log.warning("committed messages did not get their turn", connection=self._client.connection.number)
-            self._answer(run, run.give_up(UNCONFIRMED))
+            self._give(run, run.give_up(UNCONFIRMED))
 
-    def _answer(self, run: Run, due: list[tuple[Request, Result]]) -> None:
-        for request, result in due:
-            if isinstance(result, Failure):
-                self._client.refuse(request, result)
-            else:
-                self._client.reply(request, result)
+    def _give(self, run: Run, due: list[tuple[Request, Result]]) -> None:
         if not run:
             self.run = None
+        said: list[tuple[Request, OwnMessage]] = []
+        for request, result in due:
+            if isinstance(result, Failure):
+                self._acknowledge(run, said)
+                self._client.refuse(request, result)
+            else:
+                said.append((request, result))
+        self._acknowledge(run, said)
+        if not run:
             self._client.go_on()
+
+    def _acknowledge(self, run: Run, said: list[tuple[Request, OwnMessage]]) -> None:
+        """Takes them out of the list."""
+        if not said:
+            return
+        node, indexes = self._node, [own.message.index for _, own in said]
+        node.read_flush.read(said[0][1].message.sender, {run.chat: [(index, index) for index in indexes]})
+        node.metrics.post_seconds.count(node.now() - run.since, len(said))
+        for index in indexes:
+            self._client.catching_up.answered(run.chat, index)
+        self._client.reply(said)
+        said.clear()
 
 
 def _message_of(request: Request) -> PostMessage:

@@ -28,10 +28,13 @@ class Run:
         """Whether this message is one of the run, and has no result yet."""
         return nonce in self._results and self._results[nonce] is None
 
-    def settle(self, nonce: Nonce, result: Result) -> list[tuple[Request, Result]]:
-        """The result of one message; returns the answers that are due now."""
+    def settle(self, nonce: Nonce, result: Result) -> None:
+        """The result of one message."""
         if self.lacks(nonce):
             self._results[nonce] = result
+
+    def due(self) -> list[tuple[Request, Result]]:
+        """The answers that can be given now, each once."""
         said, due = self._said, list[tuple[Request, Result]]()
         while said and (first := self._results[said[0][1]]) is not None:
             due.append((said.pop(0)[0], first))

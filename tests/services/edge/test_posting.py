@@ -1,13 +1,18 @@
 """What a client says: committed once, answered once, in order, whatever becomes of envelopes and acknowledgements."""
 
 import asyncio
+from collections.abc import Iterable
 
 import pytest
+from msgspec.structs import replace
 
 from services.edge import posting, upstream
+from services.edge.app import Edge
+from services.edge.requests import ChatAppeared, Frame
+from shared.bus import pack
 from shared.contract.edge import Envelope
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import AccountId, NodeId, Nonce
+from shared.contract.ids import AccountId, ChatId, NodeId, Nonce
 from shared.contract.message import PostMessages, SyncChat
 from tests.services.edge.conftest import Town
 from tests.services.edge.devices import Device
@@ -298,3 +303,78 @@ async def test_a_dialect_that_fails_ends_its_connection_alone(town: Town) -> Non
     assert alice.wire.closed_with[0] == 1011
     assert isinstance(bob, Device)
     assert await bob.ask(do="status") == "ServerStatus"
+
+
+# What comes together
+
+
+async def said_and_held(town: Town, *said: tuple[Device, str]) -> list[Envelope]:
+    """In chat 7, committed in this order; neither acknowledged nor delivered yet: that is the caller's to do."""
+    held = list[Envelope]()
+
+    async def never() -> bool:
+        return False
+
+    town.message.on_answer = never
+    town.message.on_envelope = lambda node, envelope: held.append(envelope) or []  # type: ignore[func-returns-value]
+    for number, (device, text) in enumerate(said, town.message.batches + 1):
+        device.say(do="post", chat=7, text=text)
+        await town.message.until_fanned_out(number)
+    return held
+
+
+def deliver(edge: Edge, envelopes: list[Envelope]) -> None:
+    """All of them, in the first one."""
+    deliveries = [delivery for envelope in envelopes for delivery in envelope.deliveries]
+    edge.delivery.envelope(pack(replace(envelopes[0], deliveries=deliveries)), edge.id)
+
+
+async def test_what_is_pushed_with_an_answer_keeps_the_order_of_the_chat(town: Town) -> None:
+    edge = await town.edge()
+    town.world.room(7, 1, 2)
+    alice, bob = await town.device(1), await town.device(2)
+    deliver(edge, await said_and_held(town, (alice, "one"), (bob, "two")))
+    await alice.until_texts(7, "two")
+    assert [seen.get("ok") or seen["message"][1] for seen in alice.seen[-2:]] == [[7, 1], 2]
+    await bob.wire.until(lambda: bob.seen[-1].get("ok") == [7, 2])
+    assert bob.texts(7) == ["one"]
+
+
+async def test_what_is_told_after_a_message_came_is_told_after_its_answer(town: Town) -> None:
+    edge = await town.edge()
+    town.world.room(7, 1, 2)
+    alice = await town.device(1)
+    deliver(edge, await said_and_held(town, (alice, "one")))
+    alice.client.tell(ChatAppeared(ChatId(9)))
+    assert [seen.get("ok") or seen["event"] for seen in alice.seen[-2:]] == [[7, 1], "ChatAppeared"]
+
+
+async def test_what_came_is_answered_though_the_connection_is_closed_at_once(town: Town) -> None:
+    edge = await town.edge()
+    town.world.room(7, 1, 2)
+    alice = await town.device(1)
+    deliver(edge, await said_and_held(town, (alice, "one")))
+    alice.client.hang_up(1008, "logged out")
+    assert alice.seen[-1].get("ok") == [7, 1]
+    assert alice.wire.closed_with == (1008, "logged out")
+
+
+async def test_answers_that_come_together_are_written_together(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    edge = await town.edge()
+    town.world.room(7, 1, 2)
+    alice = await town.device(1)
+    writes = list[int]()
+
+    def send(frames: Iterable[Frame]) -> None:
+        writes.append(len(list(frames)))
+
+    monkeypatch.setattr(alice.wire, "send", send)
+    held = await said_and_held(town)
+    for text in ("one", "two", "three"):
+        alice.say(do="post", chat=7, text=text)
+    await town.message.until_fanned_out()
+    deliver(edge, held)
+    async with asyncio.timeout(5):
+        while not writes:
+            await asyncio.sleep(0)
+    assert writes == [3]

@@ -30,7 +30,8 @@ def test_results_in_any_order_are_answers_in_order(order: list[int], failing: se
     for number in order[:known]:
         assert run.lacks(Nonce(number))
         for _ in range(2):  # told twice, it is answered once
-            for request, outcome in run.settle(Nonce(number), result(number, fails=number in failing)):
+            run.settle(Nonce(number), result(number, fails=number in failing))
+            for request, outcome in run.due():
                 answers.append((request.context, outcome))
         assert not run.lacks(Nonce(number))
     assert [context for context, _ in answers] == list(range(len(answers)))
@@ -44,5 +45,6 @@ def test_results_in_any_order_are_answers_in_order(order: list[int], failing: se
 def test_what_is_not_of_the_run_is_left_alone() -> None:
     run = run_of(2)
     assert not run.lacks(Nonce(9))
-    assert run.settle(Nonce(9), result(9)) == []
+    run.settle(Nonce(9), result(9))
+    assert run.due() == []
     assert run
