@@ -1,14 +1,18 @@
 """Events that were given up, in the real stream."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import structlog
 from click.testing import CliRunner, Result
 from prometheus_client import CollectorRegistry
 
+from services.cli.admin.dead_letters import opened
 from services.cli.main import main
+from shared import durable
 from shared.bus import Bus
 from shared.contract.events import AccountDeleted, MailRequested
 from shared.contract.ids import AccountId
@@ -80,6 +84,20 @@ async def test_what_is_retried_is_worked_on_and_listed_no_more(auth: Auth, tmp_p
     async with asyncio.timeout(10):
         assert await auth.tried.get() == MAIL
     assert [line.split()[0] for line in (await dragoman(tmp_path, "list")).output.splitlines()] == ["NUMBER", "2"]
+
+
+async def test_who_works_on_it_again_logs_who_wanted_it(
+    auth: Auth, nats_server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await given_up(auth, tmp_path, 1)
+    loud = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    monkeypatch.setattr(durable, "_log", loud)  # the module's own is as quiet as the command
+    with structlog.testing.capture_logs() as entries:
+        async with opened(beside(nats_server, tmp_path)) as letters:
+            await letters.retry(1)
+        async with asyncio.timeout(10):
+            await auth.tried.get()
+    assert [(entry["act"], entry["by"]) for entry in entries if "act" in entry] == [("retry event", "admin")]
 
 
 async def test_what_fails_again_is_a_dead_letter_again(auth: Auth, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import structlog
 
 from services.session.service import chats
 from shared.bus import pack
@@ -40,9 +41,13 @@ async def test_a_new_chats_version_is_published_before_the_reply(peers: Peers) -
     assert await peers.edge.ask(on.GET_CHAT, GetChat(chat.id, BOB)) == ChatView(chat, [ANN, BOB])
 
 
-async def test_an_operator_looks_without_being_a_member(peers: Peers) -> None:
+async def test_an_operator_looks_without_being_a_member(peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is logged."""
     chat = (await peers.create(BOB, BOB, ANN, actor=ANN)).chat
-    assert await peers.edge.ask(on.GET_CHAT, GetChat(chat.id, all=True)) == ChatView(chat, [ANN, BOB])
+    monkeypatch.setattr(chats, "_log", structlog.get_logger())  # the module's own may be bound for good
+    with structlog.testing.capture_logs() as entries:
+        assert await peers.edge.ask(on.GET_CHAT, GetChat(chat.id, all=True)) == ChatView(chat, [ANN, BOB])
+    assert [(entry["act"], entry["chat"]) for entry in entries if "act" in entry] == [("show chat", chat.id)]
     assert (await refusal(peers.edge.ask(on.GET_CHAT, GetChat(chat.id)))).code == ErrorCode.FORBIDDEN
     missing = GetChat(ChatId(chat.id + 99), all=True)
     assert (await refusal(peers.edge.ask(on.GET_CHAT, missing))).code == ErrorCode.NOT_FOUND
