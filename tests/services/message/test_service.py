@@ -2,8 +2,10 @@
 
 import pytest
 import sqlalchemy as sa
+import structlog
 from prometheus_client import CollectorRegistry
 
+from services.message import service
 from services.message.membership import Memberships
 from services.message.metrics import Metrics
 from services.message.service import Messages
@@ -324,13 +326,17 @@ async def test_history_is_for_members_from_where_they_may_see(world: World) -> N
     assert nothing == History([], 6)
 
 
-async def test_history_is_refused_to_others(world: World) -> None:
+async def test_history_is_refused_to_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But to an operator, whose reading is logged."""
+    monkeypatch.setattr(service, "_log", structlog.get_logger())  # the module's own may be bound for good
     await world.talk(ROOM, "12")
     for chat, code in ((ROOM, ErrorCode.FORBIDDEN), (LOFT, ErrorCode.NOT_FOUND)):
         with pytest.raises(Refused) as refused:
             await world.messages.history(GetHistory(chat, 1, 1, actor=CEM))
         assert refused.value.failure.code is code
-    operator = await world.messages.history(GetHistory(ROOM, 1, 9, older=False, all=True))
+    with structlog.testing.capture_logs() as entries:
+        operator = await world.messages.history(GetHistory(ROOM, 1, 9, older=False, all=True))
+    assert [(entry["act"], entry["chat"]) for entry in entries if "act" in entry] == [("read history", ROOM)]
     assert indexes(operator.messages) == [1, 2]
 
 
