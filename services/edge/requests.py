@@ -194,7 +194,7 @@ class VerificationMailed:
     """The link is on its way; what comes of it is told by a VerificationEnded."""
 
 
-class Shown(msgspec.Struct, array_like=True, frozen=True):
+class Shown(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A message as it is shown. `face`: its sender's, for dialects that name senders. `to`: the other person of a
     private chat (NOBODY once deleted), None in a group. `dialect`: the one it was said in, if that marks its
     messages."""

@@ -7,7 +7,7 @@ from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import Face, Message, Pair, Profile, Role
 
 
-class Delivery(msgspec.Struct, array_like=True, frozen=True):
+class Delivery(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One committed message and its recipients on this node; None: every local member (broadcast of big chats).
     `version` is the membership's version it was fanned out by."""
 

@@ -1,4 +1,6 @@
-"""The canonical model: what every dialect is translated to and from."""
+"""The canonical model: what every dialect is translated to and from.
+
+What comes by the thousand and holds nothing that could hold it again is spared the search for cycles (`gc=False`)."""
 
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -10,7 +12,7 @@ from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 # Segments
 
 
-class Text(msgspec.Struct, tag="t", array_like=True, frozen=True):
+class Text(msgspec.Struct, tag="t", array_like=True, frozen=True, gc=False):
     text: str
 
 
@@ -47,7 +49,7 @@ class Mark(msgspec.Struct, tag="d", array_like=True, frozen=True):
     dialect: str
 
 
-class Body(msgspec.Struct, frozen=True):
+class Body(msgspec.Struct, frozen=True, gc=False):
     """What a message's body holds; `dialect` is empty where it was not marked."""
 
     segments: tuple[Segment, ...]
@@ -74,7 +76,7 @@ def unpack_segments(body: bytes) -> tuple[Segment, ...]:
     return unpack(body).segments
 
 
-class Message(msgspec.Struct, array_like=True, frozen=True):
+class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One committed message. `index` counts 1, 2, 3 … within the chat; `time` is the server's, Unix milliseconds,
     strictly growing within the chat; `body` is what `pack_segments` made."""
 
@@ -131,7 +133,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     deleted: bool = False
 
 
-class Face(msgspec.Struct, array_like=True, frozen=True):
+class Face(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What dialects show of a message's sender beside its number."""
 
     nickname: str

@@ -1,12 +1,10 @@
 """OurChat v2, server to client: the frames, byte for byte."""
 
-from collections.abc import Sequence
-
 import msgspec
 
 from services.edge.dialects.ourchat_envelope import ocid
 from services.edge.dialects.ourchat_v2.codes import Code
-from services.edge.dialects.ourchat_v2.segments import WireSegment, WireText, to_wire
+from services.edge.dialects.ourchat_v2.segments import WireText, to_wire
 from services.edge.dialects.rendering import only_text
 from shared.contract.auth import Authenticated
 from shared.contract.ids import ChatId
@@ -14,27 +12,14 @@ from shared.contract.model import Message, Segment
 
 _encode = msgspec.json.Encoder().encode
 
-
-class _Sender(msgspec.Struct):
-    ocid: str
-    session_id: str
-
-
-class _Message(msgspec.Struct):
-    """用户信息: all ids are strings, `time` is whole milliseconds."""
-
-    code: int
-    time: int
-    msg_id: str
-    sender: _Sender
-    msg: Sequence[WireSegment]
+_MESSAGE = b'{"code":0,"time":%d,"msg_id":"%d","sender":{"ocid":"%010d","session_id":"%d"},"msg":%b}'
+"""用户信息: all ids are strings, `time` is whole milliseconds."""
 
 
 def message(message: Message, segments: tuple[Segment, ...], base_url: str) -> bytes:
-    sender = _Sender(ocid(message.sender), str(message.chat))
     text = only_text(segments)
     wire = [to_wire(segment, base_url) for segment in segments] if text is None else [WireText(text)]
-    return _encode(_Message(0, message.time, str(message.id), sender, wire))
+    return _MESSAGE % (message.time, message.id, message.sender, message.chat, _encode(wire))
 
 
 def status(code: int, status: int) -> bytes:
