@@ -1,13 +1,15 @@
 """WebSocket frames as bytes: what the server writes, and what one parsed frame is (RFC 6455, section 5)."""
 
 import struct
-from typing import NamedTuple
+
+import msgspec
 
 from services.edge.requests import Binary, Frame
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 PROTOCOL_ERROR, INVALID_TEXT, TOO_BIG, INTERNAL_ERROR = 1002, 1007, 1009, 1011
 _REASON_BYTES = 123
+_head, _large_head = struct.Struct("!BBH").pack, struct.Struct("!BBQ").pack
 _CODES_ON_THE_WIRE = {1000, 1001, 1002, 1003, *range(1007, 1015)}
 
 
@@ -20,7 +22,7 @@ class Violation(Exception):
         self.reason = reason
 
 
-class Received(NamedTuple):
+class Received(msgspec.Struct, frozen=True, gc=False):
     """One frame, unmasked, its own form already checked; `final`: the last one of its message."""
 
     opcode: int
@@ -34,8 +36,8 @@ def frame(opcode: int, payload: bytes) -> bytes:
     if size < 126:
         return bytes((0x80 | opcode, size)) + payload
     if size < 65_536:
-        return struct.pack("!BBH", 0x80 | opcode, 126, size) + payload
-    return struct.pack("!BBQ", 0x80 | opcode, 127, size) + payload
+        return _head(0x80 | opcode, 126, size) + payload
+    return _large_head(0x80 | opcode, 127, size) + payload
 
 
 def framed(message: Frame) -> bytes:

@@ -24,17 +24,17 @@ class Messages:
 
     def add(self, received: Received) -> Frame | None:
         """The message that this frame completes, if it does. Raises Violation."""
-        opcode, final, payload = received
+        opcode, payload = received.opcode, received.payload
         if self._fragments is None:
             if opcode == CONTINUATION:
                 raise Violation(PROTOCOL_ERROR, "continuation of no message")
-            if final:
+            if received.final:
                 return _message(opcode, payload)
             self._opcode, self._fragments = opcode, bytearray(payload)
             return None
         if opcode != CONTINUATION:
             raise Violation(PROTOCOL_ERROR, "new message within a fragmented one")
-        return self._continue(final, payload)
+        return self._continue(received.final, payload)
 
     def _continue(self, final: bool, payload: bytes) -> Frame | None:
         assert self._fragments is not None

@@ -13,10 +13,10 @@ has seen a large frame, for its buffer never shrinks.
 import logging
 from typing import Final, Protocol
 
-from picows import WSAutoPingStrategy, WSFrame, WSListener, WSMsgType, WSTransport
+from picows import WSAutoPingStrategy, WSFrame, WSListener, WSTransport
 from picows import picows as _picows
 
-from services.edge.gateway.framing import PROTOCOL_ERROR, Received, Violation
+from services.edge.gateway.framing import CLOSE, PROTOCOL_ERROR, Received, Violation
 
 _HANDSHAKE: Final = (
     b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -106,9 +106,11 @@ class _Splitter(WSListener):
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self.violation = Violation(PROTOCOL_ERROR, "reserved bits must be 0")
             return
-        self.frames.append(Received(frame.msg_type.value, bool(frame.fin), frame.get_payload_as_bytes()))
+        opcode: int = frame.msg_type.value
+        self.frames.append(Received(opcode, bool(frame.fin), frame.get_payload_as_bytes()))
         self.at_rest = frame.tail_size == 0
-        self.worn = self.worn or frame.msg_type == WSMsgType.CLOSE
+        if opcode == CLOSE:
+            self.worn = True
 
 
 class PicowsParsers:
