@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from shared.board import page
-from shared.board.history import PERIOD_SECONDS, History
+from shared.board.history import PERIOD_SECONDS, History, look
 from shared.board.lag import Lag
 from shared.board.rows import Board
 from shared.settings import Ops
@@ -37,7 +37,8 @@ class OpsServer:
         self._registry = registry
         self._checks = checks
         self._lag = Lag(registry)
-        self._history = History(board, registry)
+        self._board = board
+        self._history = History(board)
         self._page = page.load()
         self.draining = False
         config = uvicorn.Config(
@@ -70,7 +71,7 @@ class OpsServer:
 
     async def _remember(self) -> None:
         while True:
-            self._history.look(time.time(), time.monotonic())
+            self._history.add(await asyncio.to_thread(look, self._board, self._registry, time.time(), time.monotonic()))
             await asyncio.sleep(PERIOD_SECONDS)
 
     async def readiness(self) -> dict[str, str]:

@@ -99,7 +99,7 @@ class _PlainNumbers(Collector):
         metrics = self._metrics
         received = CounterMetricFamily("dragoman_edge_frames_in", "Frames received", labels=["dialect"])
         sent = CounterMetricFamily("dragoman_edge_frames_out", "Frames sent", labels=["dialect"])
-        for dialect, traffic in metrics.by_dialect.items():
+        for dialect, traffic in list(metrics.by_dialect.items()):  # read from any thread, while it may grow
             received.add_metric([dialect], traffic.frames_in)
             sent.add_metric([dialect], traffic.frames_out)
         yield received

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -41,25 +42,37 @@ class Shown(msgspec.Struct, frozen=True):
     groups: list[ShownGroup]
 
 
+class Look(NamedTuple):
+    """What was found at one time, and what its metrics are."""
+
+    unix_seconds: float
+    monotonic_seconds: float
+    readings: Mapping[Row, Reading]
+    help: Mapping[str, str]
+
+
+def look(board: Board, registry: CollectorRegistry, unix_seconds: float, monotonic_seconds: float) -> Look:
+    """It takes milliseconds: best on a thread of its own, beside the event loop's."""
+    families = {metric.name: metric for metric in registry.collect()}
+    readings = {row: read(row, families) for row in board.rows}
+    texts = {name: metric.documentation for name, metric in families.items()}
+    return Look(unix_seconds, monotonic_seconds, readings, texts)
+
+
 class History:
-    def __init__(self, board: Board, registry: CollectorRegistry) -> None:
+    def __init__(self, board: Board) -> None:
         self._board = board
-        self._registry = registry
-        self._help: dict[str, str] = {}
-        self._last: tuple[float, Mapping[Row, Reading]] | None = None
+        self._last: Look | None = None
         self._moments: deque[tuple[float, Moment]] = deque(maxlen=_KEPT)
 
-    def look(self, unix_seconds: float, monotonic_seconds: float) -> None:
-        """Take the next sample; rates are measured since the one before."""
-        families = {metric.name: metric for metric in self._registry.collect()}
-        self._help = {name: metric.documentation for name, metric in families.items()}
-        readings = {row: read(row, families) for row in self._board.rows}
+    def add(self, now: Look) -> None:
+        """The next look; rates are measured since the one before."""
         if self._last is not None:
-            before, past = self._last
-            seconds = monotonic_seconds - before
-            moment = {row: between(row, past[row], now, seconds, unix_seconds) for row, now in readings.items()}
-            self._moments.append((unix_seconds, moment))
-        self._last = monotonic_seconds, readings
+            seconds = now.monotonic_seconds - self._last.monotonic_seconds
+            past = self._last.readings
+            moment = {row: between(row, past[row], new, seconds, now.unix_seconds) for row, new in now.readings.items()}
+            self._moments.append((now.unix_seconds, moment))
+        self._last = now
 
     def show(self, wrong: dict[str, str]) -> Shown:
         groups = [ShownGroup(group.title, [self._row(row) for row in group.rows]) for group in self._board.groups]
@@ -68,7 +81,8 @@ class History:
     def _row(self, row: Row) -> ShownRow:
         labels = dict.fromkeys(label for _, moment in self._moments for label in moment[row])
         series = {label: [_short(moment[row].get(label)) for _, moment in self._moments] for label in labels}
-        return ShownRow(row.title, row.kind.value, row.unit.value, row.bad, self._help.get(row.metric, ""), series)
+        text = self._last.help.get(row.metric, "") if self._last else ""
+        return ShownRow(row.title, row.kind.value, row.unit.value, row.bad, text, series)
 
 
 def _short(value: float | None) -> float | None:

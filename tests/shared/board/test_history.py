@@ -3,20 +3,23 @@
 import msgspec
 from prometheus_client import CollectorRegistry, Counter
 
-from shared.board.history import History, Shown
+from shared.board.history import History, Shown, look
 from shared.board.rows import Board, Group, rate
+
+BOARD = Board("talk", (Group("Talk", (rate("Said", "said"),)),))
 
 
 def test_every_moment_after_the_first_look_has_its_number() -> None:
     registry = CollectorRegistry()
     counter = Counter("said", "What was said", ["word"], registry=registry)
-    history = History(Board("talk", (Group("Talk", (rate("Said", "said", by="word"),)),), "talk-1"), registry)
-    history.look(1000.0, 10.0)
+    board = Board("talk", (Group("Talk", (rate("Said", "said", by="word"),)),), "talk-1")
+    history = History(board)
+    history.add(look(board, registry, 1000.0, 10.0))
     assert history.show({}).moments == []
     counter.labels("yes").inc(4)
-    history.look(1002.0, 12.0)
+    history.add(look(board, registry, 1002.0, 12.0))
     counter.labels("no").inc(1)
-    history.look(1006.0, 16.0)
+    history.add(look(board, registry, 1006.0, 16.0))
     shown = msgspec.json.decode(msgspec.json.encode(history.show({"nats": "away"})), type=Shown)
     assert (shown.service, shown.name, shown.wrong) == ("talk", "talk-1", {"nats": "away"})
     assert shown.moments == [1002.0, 1006.0]
@@ -28,9 +31,9 @@ def test_every_moment_after_the_first_look_has_its_number() -> None:
 def test_only_the_last_minutes_are_kept() -> None:
     registry = CollectorRegistry()
     Counter("said", "What was said", registry=registry)
-    history = History(Board("talk", (Group("Talk", (rate("Said", "said"),)),)), registry)
+    history = History(BOARD)
     for second in range(0, 600, 2):
-        history.look(float(second), float(second))
+        history.add(look(BOARD, registry, float(second), float(second)))
     shown = history.show({})
     assert shown.moments == [float(second) for second in range(420, 600, 2)]
     assert shown.groups[0].rows[0].series == {"": [0.0] * 90}
@@ -39,8 +42,8 @@ def test_only_the_last_minutes_are_kept() -> None:
 def test_numbers_are_as_short_as_can_be_seen() -> None:
     registry = CollectorRegistry()
     counter = Counter("said", "What was said", registry=registry)
-    history = History(Board("talk", (Group("Talk", (rate("Said", "said"),)),)), registry)
-    history.look(0, 0)
+    history = History(BOARD)
+    history.add(look(BOARD, registry, 0, 0))
     counter.inc(10)
-    history.look(3, 3)
+    history.add(look(BOARD, registry, 3, 3))
     assert history.show({}).groups[0].rows[0].series == {"": [3.333]}
