@@ -84,7 +84,7 @@ def _double_delivery() -> None:
 
     def twice(client: Client, encoded: Encoded) -> None:
         deliver(client, encoded)
-        if client.catching_up.over and is_bad():
+        if client.catching_up.backlog is None and is_bad():
             deliver(client, encoded)
 
     _put(Client, "deliver", twice)
