@@ -104,6 +104,7 @@ class Batcher:
         self._tasks = Tasks()
         self._rows = self._bytes = self._requests = 0
         self._closed = False
+        metrics.queue_rows.set_function(lambda: self._rows)
 
     def submit(self, request: PostMessages, responder: Responder) -> None:
         """Queue a request, or refuse it when too much waits already."""
@@ -137,7 +138,6 @@ class Batcher:
         self._requests += sign
         self._rows += sign * len(request.drafts)
         self._bytes += sign * request.size
-        self._metrics.queue_rows.set(self._rows)
 
     # Committing
 
