@@ -71,7 +71,7 @@ class OurChatV2(Dialect):
         if isinstance(request.command, CreateChat):
             self._holding.creating()
         elif isinstance(request.command, GetAccount) and FAMILY_MARK in _names(request):
-            self._holding.is_family()
+            self._holding.is_family(now)
         return (request,)
 
     # Frames out

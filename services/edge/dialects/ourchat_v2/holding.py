@@ -77,9 +77,9 @@ class Holding:
         self._unheard.update(dict.fromkeys(chat for chat in self._queues if not self._has_heard_of(chat)))
         self._replan()
 
-    def is_family(self) -> None:
+    def is_family(self, now: float) -> None:
         self.family = True
-        self._free &= self._listed.keys()
+        self._free = {chat for chat in self._free if self._due(chat) <= now}
         self._replan()
 
     def account_told(self, now: float) -> None:

@@ -266,6 +266,16 @@ def test_who_turns_out_to_be_of_the_family_is_treated_so_from_then_on(plain: Pla
     assert [(chat, index) for _, chat, index in plain.messages()] == [(HOME, 1), (NEW, 1), (NEW, 2)]
 
 
+def test_who_turns_out_to_be_of_the_family_is_spared_messages_just_after_a_1(plain: Playbook) -> None:
+    plain.wait(2)
+    plain.hear(HOME)
+    plain.ask_session(HOME)
+    plain.ask_account(family=True)
+    plain.hear(HOME)
+    plain.wait(60)
+    assert times(plain) == [2, 2 + APART]
+
+
 def test_a_10_that_is_not_answered_in_a_second_still_tells_the_family() -> None:
     playbook = Playbook()
     playbook.log_in(HOME)
