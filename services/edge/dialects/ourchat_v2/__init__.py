@@ -167,7 +167,7 @@ class OurChatV2(Dialect):
         self._holding.knows(chats)
 
     def holds(self, chat: ChatId) -> bool:
-        return self._holding.holds(chat)
+        return chat not in self._holding.free
 
     def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
         return self._holding.hold(message, frames, now)

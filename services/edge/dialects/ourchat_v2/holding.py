@@ -29,8 +29,8 @@ class Holding:
     """The holds of one connection. `family` says that the client is of the PC client's."""
 
     __slots__ = (
-        "_announced", "_creating", "_free", "_known", "_listed", "_opens", "_queues", "_settles", "_status",
-        "_unheard", "family", "held_bytes", "wake_at",
+        "_announced", "_creating", "_known", "_listed", "_opens", "_queues", "_settles", "_status",
+        "_unheard", "family", "free", "held_bytes", "wake_at",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Holding:
         self._announced: dict[ChatId, float] = {}
         self._listed: dict[ChatId, float] = {}
         """When they were told by a 9, and asked for by a 1."""
-        self._free: set[ChatId] = set()
+        self.free: set[ChatId] = set()
         """What flows by without coming here."""
         self._unheard: dict[ChatId, None] = {}
         """To be announced, in this order."""
@@ -79,7 +79,7 @@ class Holding:
 
     def is_family(self, now: float) -> None:
         self.family = True
-        self._free = {chat for chat in self._free if self._due(chat) <= now}
+        self.free = {chat for chat in self.free if self._due(chat) <= now}
         self._replan()
 
     def account_told(self, now: float) -> None:
@@ -126,9 +126,6 @@ class Holding:
             return ()
         self._announced[chat] = now
         return (Push((encode.session_made(chat),)),)
-
-    def holds(self, chat: ChatId) -> bool:
-        return chat not in self._free
 
     def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
         """Take a message in; returns what may be pushed now."""
@@ -184,7 +181,7 @@ class Holding:
         """All that waits of this chat; from now on its messages flow by."""
         pushes = self._queues.pop(chat)
         self.held_bytes -= sum(_size(push.frames) for push in pushes)
-        self._free.add(chat)
+        self.free.add(chat)
         return pushes
 
     def _plan(self, due: float) -> None:
