@@ -23,7 +23,7 @@ from shared.contract.errors import ErrorCode, Refused
 from shared.contract.ids import NOBODY, AccountId
 from shared.contract.message import GetUnread
 from shared.contract.model import Face
-from shared.contract.session import EnsureProfile, FindAccounts
+from shared.contract.session import EnsureProfile
 from shared.database import now_ms
 from shared.telemetry import log
 from shared.tokens import Claims
@@ -50,7 +50,8 @@ class Entrance:
         if request.account not in (NOBODY, claims.account) or connection.account not in (NOBODY, claims.account):
             raise Refused(ErrorCode.UNAUTHENTICATED, "the token is another account's")
         if connection.account == NOBODY:
-            await self._enter(client, self._by_token(claims, request.token), claims.issued)
+            answer = self._by_token(claims, request.token)
+            await self._enter(client, answer, await self._face(answer), claims.issued)
         connection.token, connection.token_expires = request.token, claims.expires
 
     async def enter(self, client: Client, request: Request) -> Authenticated | VerificationNeeded:
@@ -69,7 +70,9 @@ class Entrance:
             await self._withhold(client, request, answer)
             return answer
         if isinstance(command, Login) or client.dialect.enters_at_registration:
-            await self._enter(client, answer)
+            await self._enter(client, answer, await self._face(answer))
+            if client.dialect.counts_at_login:
+                client.dialect.counts(await self._unread(answer.account))
         return answer
 
     async def _show_token(self, client: Client, command: Login, token: str) -> Authenticated:
@@ -78,11 +81,10 @@ class Entrance:
         answer = self._by_token(claims, token)
         if command.kind is not IdentifierKind.UUID:
             raise Refused(ErrorCode.UNAUTHENTICATED, "a token opens an account by its uuid")
-        request = FindAccounts([command.identifier])
-        found = await self._node.bus.ask(subjects.FIND_ACCOUNTS, request, seconds=self._seconds, retry=True)
-        if found.accounts.get(command.identifier) != claims.account:
+        face = (await faces_of(self._node.bus, [claims.account], self._seconds)).get(claims.account)
+        if face is None or face.uuid != command.identifier:
             raise Refused(ErrorCode.UNAUTHENTICATED, "unknown account or wrong secret")
-        await self._enter(client, answer, claims.issued)
+        await self._enter(client, answer, face, claims.issued)
         return answer
 
     def _by_token(self, claims: Claims, token: str) -> Authenticated:
@@ -92,16 +94,12 @@ class Entrance:
             revision=self._node.revision,
         )  # fmt: skip
 
-    async def _enter(self, client: Client, answer: Authenticated, issued: int | None = None) -> None:
+    async def _enter(self, client: Client, answer: Authenticated, face: Face | None, issued: int | None = None) -> None:
         """Presence first, then what was missed. `issued`: of the token it is done by."""
-        account = answer.account
-        face = await self._face(answer)
-        others = await self._node.residents.register(account)
+        others = await self._node.residents.register(answer.account)
         if client.leaving:
             raise Refused(ErrorCode.UNAVAILABLE, "the connection is closed")
         await client.enter(answer, others, face, issued)
-        if not client.dialect.reads_at_login:
-            client.dialect.counts(await self._unread(account))
 
     async def _face(self, entered: Authenticated) -> Face | None:
         """Heal a missing profile, and learn how the account is called now. A login does not fail for want of session:

@@ -73,6 +73,8 @@ class Dialect(ABC):
     its way when the dialect answers a VerificationNeeded, and the client is told to try again after it."""
     reads_at_login: ClassVar[bool] = True
     """Whether what was missed is pushed after the login; otherwise the client asks for it."""
+    counts_at_login: ClassVar[bool] = False
+    """Whether the answer of a login says how many messages wait."""
     names_senders: ClassVar[bool] = False
     """Whether a message cannot be shown without its sender's face."""
     marks_messages: ClassVar[bool] = False
@@ -120,8 +122,8 @@ class Dialect(ABC):
         Comes just before the `answer` that says so; what was held for the account before is dropped unpushed."""
 
     def counts(self, unread: int) -> None:
-        """How many messages wait for the account: told just before the `answer` of its login to a dialect that does not
-        read at login."""
+        """How many messages wait for the account: told just before the `answer` of its login to a dialect that counts
+        them."""
 
     def knows(self, chats: Iterable[ChatId], now: float) -> None:
         """The account was in these chats when the connection logged in; comes for each page of its first sync.

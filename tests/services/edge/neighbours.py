@@ -185,6 +185,8 @@ class Session(Neighbour):
         self.silent = False
         self.nicknames: dict[AccountId, str] = {}
         """Of those who are not called by their numbers."""
+        self.uuids: dict[AccountId, str] = {}
+        """The same."""
         self.nobody: set[AccountId] = set()
         """There are no such accounts, when they are asked for."""
         self.bus.serve(subjects.ENSURE_PROFILE, self._ensure, queue="session")
@@ -206,7 +208,8 @@ class Session(Neighbour):
     async def _faces(self, request: GetFaces) -> Faces:
         names = {account: self.nicknames.get(account, f"name-{account}") for account in request.accounts}
         await self.note(request)
-        return Faces({account: Face(name, f"uuid-{account}") for account, name in names.items()})
+        faces = {account: Face(name, self.uuids.get(account, f"uuid-{account}")) for account, name in names.items()}
+        return Faces(faces)
 
     async def _create(self, request: CreateChat) -> ChatView:
         chat = await self.create(max(self._world.rooms, default=0) + 1, request.actor, *request.members)

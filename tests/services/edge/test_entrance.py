@@ -5,6 +5,7 @@ import time
 import pytest
 
 from services.edge.endpoint import Endpoint
+from services.edge.entrance import Entrance
 from services.edge.gate import Gate
 from services.edge.socket import Hello
 from shared.contract.auth import Register
@@ -99,3 +100,40 @@ async def test_a_pipe_client_logs_in_after_its_registration(town: Town) -> None:
     assert await ask(wire, "register|ann|right|Ann|1||1||0") == "register_succ|注册成功！"
     assert (await ask(wire, "get_unread_message|1")).startswith("get_unread_message_error|")
     assert (await ask(wire, "login|101|right")).startswith("login_succ|登录成功！|101|")
+
+
+SERVICE_LOGIN = '{{"service_code":1,"content":{{"id":"{}","token":"{}"}}}}'
+SERVICE_TOKEN = ".".join(["eyJ" + "x" * 20] * 2 + ["x" * 40])
+OWN, ANOTHER = "6f9619ff-8b86-4d01-b42d-00c04fc964ff", "7f9619ff-8b86-4d01-b42d-00c04fc964ff"
+
+
+async def test_a_token_opens_the_account_of_its_uuid_alone(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    Looks(monkeypatch)
+    town.session.uuids[AccountId(1)] = OWN
+    edge = await town.edge()
+    outcomes = []
+    for uuid in (ANOTHER, OWN):
+        await ask(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.format(uuid, SERVICE_TOKEN))
+        outcomes.append([client.connection.account for client in edge.endpoint.clients.values()])
+    assert outcomes == [[NOBODY], [NOBODY, AccountId(1)]]
+
+
+async def test_unread_messages_are_counted_for_who_is_told_how_many(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Looks(monkeypatch)
+    counted: list[AccountId] = []
+
+    async def count(_entrance: Entrance, account: AccountId) -> int:
+        counted.append(account)
+        return 3
+
+    monkeypatch.setattr(Entrance, "_unread", count)
+    town.session.uuids[AccountId(1)] = OWN
+    edge = await town.edge()
+    await ask(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.format(OWN, SERVICE_TOKEN))
+    await ask(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.replace(":1,", ":2,").format(ANOTHER, "secret"))
+    await ask(dial(edge.endpoint, "/ws/pipe"), REQUESTS[1].format(1))
+    assert counted == []
+    assert (await ask(dial(edge.endpoint, "/ws/pipe"), "login|101|right")).startswith("login_succ|登录成功！|101|")
+    assert counted == [AccountId(101)]

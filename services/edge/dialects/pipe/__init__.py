@@ -55,6 +55,7 @@ class Pipe(Dialect):
     name = encode.NAME
     enters_at_registration = False
     reads_at_login = False
+    counts_at_login = True
     names_senders = True
     marks_messages = True
 
