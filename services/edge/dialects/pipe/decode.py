@@ -57,7 +57,7 @@ def request_of(frame: Frame, account: AccountId, limits: Limits, incoming: Incom
     except DecodeError as error:
         error.context = name
         raise
-    return request._replace(context=name)
+    return Request(request.command, name, request.token, request.account)
 
 
 def _check_own(request: Request | Sent, account: AccountId) -> None:
