@@ -16,6 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from hiredis import pack_command
@@ -91,7 +92,7 @@ class Whereabouts(NamedTuple):
     """`homes`: the nodes each recipient is on (offline ones are left out), or None when that is not known and every
     node must be told. `versions`: of the chats asked for; a missing one must be asked of session."""
 
-    homes: dict[AccountId, list[NodeId]] | None
+    homes: dict[AccountId, tuple[NodeId, ...]] | None
     versions: dict[ChatId, int]
 
     @property
@@ -302,5 +303,7 @@ def _answered(shards: Mapping[int, list[N]], rows: Iterable[list[str | None]]) -
                 yield number, value
 
 
-def _nodes_of(names: str) -> list[NodeId]:
-    return [NodeId(name) for name in names.split(",")]
+@lru_cache(4096)
+def _nodes_of(names: str) -> tuple[NodeId, ...]:
+    """Most accounts are where many others are."""
+    return tuple([NodeId(name) for name in names.split(",")])

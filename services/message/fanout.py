@@ -146,7 +146,9 @@ class Fanout:
     def _listed(self, rosters: Iterable[Roster]) -> set[AccountId]:
         return set(chain.from_iterable(roster.members for roster in rosters if len(roster.members) < self._big))
 
-    def _route(self, roster: Roster, version: int, homes: dict[AccountId, list[NodeId]] | None, oldest: int) -> _Route:
+    def _route(
+        self, roster: Roster, version: int, homes: dict[AccountId, tuple[NodeId, ...]] | None, oldest: int
+    ) -> _Route:
         if len(roster.members) >= self._big:
             return _Route(max(version, roster.version), {_ALL: None}, roster.pair)
         late = roster.joined_after(oldest)

@@ -190,7 +190,7 @@ async def test_replies_that_nobody_has_read_answer_nothing_else(
         await keeper.set("presence:{1}", "no hash")
         assert (await message.look_up([ANN, BOB])).homes is None
         await keeper.delete("presence:{1}")
-    assert (await message.look_up([ANN, BOB])).homes == {BOB: [A]}
+    assert (await message.look_up([ANN, BOB])).homes == {BOB: (A,)}
 
 
 @pytest.mark.parametrize(
