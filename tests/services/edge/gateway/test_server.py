@@ -74,7 +74,7 @@ async def test_nobody_else_may_begin_like_a_proxy(gateway: Gateway, recorder: Re
 
 
 async def test_a_proxy_that_is_no_network_is_refused(start: Start) -> None:
-    with pytest.raises(ValueError, match="does not appear to be"):
+    with pytest.raises(ValueError, match="should be networks"):
         await start(trusted_proxies=["my-proxy"])
 
 
