@@ -261,11 +261,12 @@ class Client:
     def show(self, encoded: Encoded) -> None:
         """Also what was missed, and the connection's own messages, if they are found that way first."""
         posting = self._posting
-        if posting.run is not None and posting.takes(encoded):
-            self.node.turn.add(self)  # at whose end it is answered
-        else:
+        if posting.run is not None:
+            if posting.takes(encoded):
+                self.node.turn.add(self)  # at whose end it is answered
+                return
             posting.answer()
-            self._out.push(encoded)
+        self._out.push(encoded)
 
     @property
     def unanswered(self) -> Run | None:
