@@ -154,7 +154,7 @@ async def test_a_store_that_fails_half_way_breaks_the_connection(site: Site, cap
             blob.truncate(600_000)
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
             await peer.exactly(len(LARGE))
-    assert caplog.records == []
+    assert {record.name for record in caplog.records} <= {"services.edge.media.failures"}
 
 
 # Slow clients, and those that leave

@@ -14,6 +14,7 @@ import pytest
 from services.edge.media import MediaRoom
 from shared.contract.errors import ErrorCode, Refused
 from shared.settings import Media
+from shared.unprepared import Unprepared
 from tests.services.edge.media.conftest import TIMEOUT_SECONDS, Open
 from tests.services.edge.media.test_room import PNG, content, keep, refusal
 
@@ -107,5 +108,5 @@ async def test_a_drop_during_a_write_leaves_nothing(room: MediaRoom, where: Medi
 
 async def test_a_directory_that_cannot_be_made_is_an_error(open_room: Open, where: Media) -> None:
     where.directory.write_bytes(b"in the way")
-    with pytest.raises(OSError, match="media"):
+    with pytest.raises(Unprepared, match=r"media\.directory"):
         await open_room()

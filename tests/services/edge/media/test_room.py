@@ -10,11 +10,9 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from services.edge.media import MediaRoom
-from services.edge.media.directory import SPOOL
 from shared.contract.errors import ErrorCode, Refused
 from shared.contract.model import Media
 from shared.settings import Media as Where
-from shared.unprepared import Unprepared
 from tests.services.edge.media.conftest import LIMIT, TIMEOUT_SECONDS, Open
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 2000
@@ -169,9 +167,3 @@ async def test_an_upload_that_nobody_waits_for_is_not_left(
     await asyncio.wait([keeping])
     await room.close()
     assert spooled() == []
-
-
-async def test_a_directory_that_cannot_be_used_is_named(open_room: Open, where: Where) -> None:
-    (where.directory / SPOOL).touch()
-    with pytest.raises(Unprepared, match=r"media\.directory"):
-        await open_room()
