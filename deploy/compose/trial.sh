@@ -15,7 +15,8 @@ elif command -v docker-compose >/dev/null; then compose=docker-compose
 else skip "there is no Docker Compose"; fi
 
 python_image=python:3.11-slim-bookworm
-images="$python_image $(sed -n 's/.*image: ${[A-Z]*_IMAGE:-\(.*\)}/\1/p' docker-compose.yml)"
+# Those of the profile `dashboards` are not started here.
+images="$python_image $(sed -n 's/.*image: ${[A-Z]*_IMAGE:-\(.*\)}/\1/p' docker-compose.yml | grep -v '^prom/\|^grafana/')"
 missing=""
 for image in $images; do
   docker image inspect "$image" >/dev/null 2>&1 || docker pull --quiet "$image" 2>/dev/null || missing="$missing $image"
