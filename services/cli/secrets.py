@@ -6,9 +6,9 @@ DIR/valkey/users.acl             Valkey's `aclfile`
 DIR/postgres/password            of the database's superuser
 DIR/postgres/roles.sql           to be run once in the new database
 DIR/<process>/dragoman.toml      for `--config`: auth, session, message, edge, migrate, admin
+DIR/keys/*.pem                   of tokens, the same for all replicas of auth (`auth.keys`)
 """
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ import msgspec
 
 from services.auth.keys import ensure_keys
 from services.cli.embedded import nats, valkey
-from services.cli.embedded.credentials import Credentials, generate, write_private
+from services.cli.embedded.credentials import Credentials, complete, generate, write_private
 
 _STORES = ("auth", "session", "message")
 _MIGRATE = "migrate"
@@ -40,11 +40,7 @@ class Addresses:
     database: str
 
 
-class Issued(msgspec.Struct, frozen=True):
-    """Passwords by user name, of each server."""
-
-    nats: dict[str, str]
-    valkey: dict[str, str]
+class Issued(Credentials, frozen=True):
     postgres: dict[str, str]
 
 
@@ -64,10 +60,8 @@ def issue(directory: Path, addresses: Addresses) -> None:
 
 def _load_or_make(file: Path) -> Issued:
     known = msgspec.json.decode(file.read_bytes(), type=Issued) if file.exists() else Issued({}, {}, {})
-    made = generate(Credentials(known.nats, known.valkey))
-    roles = (_SUPERUSER, _MIGRATE, *_STORES)
-    postgres = {role: known.postgres.get(role) or secrets.token_hex(24) for role in roles}
-    issued = Issued(made.nats, made.valkey, postgres)
+    servers, postgres = generate(known), complete((_SUPERUSER, _MIGRATE, *_STORES), known.postgres)
+    issued = Issued(servers.nats, servers.valkey, postgres)
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(file, msgspec.json.format(msgspec.json.encode(issued)))
     return issued

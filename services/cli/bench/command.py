@@ -65,6 +65,12 @@ def _run(scenario: Any, given: dict[str, Any]) -> None:
     sys.exit(run(where, Papers(given["json"], given["html"]), scenario))
 
 
+def _run_chosen(scenario: Any, choice: Any, given: dict[str, Any]) -> None:
+    """`choice`: the tuple that the scenario takes, whose fields are options."""
+    chosen = choice(**{name: given[name] for name in choice._fields})
+    _run(lambda target, show: scenario(target, show, chosen), given)
+
+
 @bench.command()
 @_common
 @_time
@@ -108,8 +114,7 @@ def connections(**given: Any) -> None:
     """People come, log in and go: by token in service and pipe, by password in the others."""
     from services.cli.bench.scenarios.connecting import Comings, connect
 
-    comings = Comings(**{name: given[name] for name in Comings._fields})
-    _run(lambda target, show: connect(target, show, comings), given)
+    _run_chosen(connect, Comings, given)
 
 
 @bench.command("idle")
@@ -123,8 +128,7 @@ def idle_connections(**given: Any) -> None:
     """People are connected and say nothing: memory of the edges for each."""
     from services.cli.bench.scenarios.sitting import Sitters, idle
 
-    sitters = Sitters(**{name: given[name] for name in Sitters._fields})
-    _run(lambda target, show: idle(target, show, sitters), given)
+    _run_chosen(idle, Sitters, given)
 
 
 @bench.command("history")
@@ -137,8 +141,7 @@ def histories(**given: Any) -> None:
     """Pages of history: from the only chat, from a long one, from the last of many."""
     from services.cli.bench.scenarios.leafing import Library, history
 
-    library = Library(**{name: given[name] for name in Library._fields})
-    _run(lambda target, show: history(target, show, library), given)
+    _run_chosen(history, Library, given)
 
 
 @bench.command("reconnect-storm")
@@ -151,8 +154,7 @@ def storm_of_returns(**given: Any) -> None:
     """An edge is killed; everybody on it comes back, for what was said since."""
     from services.cli.bench.scenarios.returning import Storm, reconnect_storm
 
-    storm = Storm(**{name: given[name] for name in Storm._fields})
-    _run(lambda target, show: reconnect_storm(target, show, storm), given)
+    _run_chosen(reconnect_storm, Storm, given)
 
 
 @bench.command("mixed")
@@ -168,8 +170,7 @@ def mixed_day(**given: Any) -> None:
     """A realistic day: all dialects, groups of all sizes, people who come and go."""
     from services.cli.bench.scenarios.living import Day, mixed
 
-    day = Day(**{name: given[name] for name in Day._fields})
-    _run(lambda target, show: mixed(target, show, day), given)
+    _run_chosen(mixed, Day, given)
 
 
 def _load(given: dict[str, Any]) -> Any:

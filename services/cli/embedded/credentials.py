@@ -19,8 +19,8 @@ class Credentials(msgspec.Struct, frozen=True):
 def generate(known: Credentials | None = None) -> Credentials:
     """A password for every user there is; those already known stay."""
     return Credentials(
-        nats=_complete(nats.USERS, known.nats if known else {}),
-        valkey=_complete(tuple(valkey.GRANTS), known.valkey if known else {}),
+        nats=complete(nats.USERS, known.nats if known else {}),
+        valkey=complete(tuple(valkey.GRANTS), known.valkey if known else {}),
     )
 
 
@@ -42,5 +42,6 @@ def write_private(file: Path, content: bytes) -> None:
     draft.replace(file)
 
 
-def _complete(users: tuple[str, ...], known: dict[str, str]) -> dict[str, str]:
+def complete(users: tuple[str, ...], known: dict[str, str]) -> dict[str, str]:
+    """A password for each; those already known stay."""
     return {user: known.get(user) or secrets.token_hex(24) for user in users}
