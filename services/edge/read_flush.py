@@ -1,6 +1,7 @@
 """Read state on its way to message: gathered for a moment, committed together; then presence may be left."""
 
 import asyncio
+import sys
 from collections.abc import Collection
 
 from redis.exceptions import RedisError
@@ -48,9 +49,8 @@ class ReadFlush:
         """Commit all that is gathered, then leave presence for those who are gone; whether it worked."""
         async with self._flushing:
             departed = self._residents.departed()
-            while ranges := self._gathered.take(_AT_ONCE):
-                if not await self._commit(ranges):
-                    return False
+            if not await self._commit_gathered():
+                return False
             try:
                 await self._residents.leave(departed)
             except RedisError as error:
@@ -58,18 +58,21 @@ class ReadFlush:
                 return False
             return True
 
-    async def _commit(self, ranges: list[ReadRange]) -> bool:
-        """What is not known to be committed is told again; also when whoever flushes does not wait for the answer."""
-        committed = False
+    async def _commit_gathered(self) -> bool:
+        """What comes meanwhile waits for the next time. What is not known to be committed is told again, also when
+        whoever flushes does not wait for the answer."""
+        waiting, self._gathered = self._gathered, ReadState()
+        ranges: list[ReadRange] = []
         try:
-            await self._bus.ask(subjects.MARK_READ, MarkRead(ranges), seconds=_ATTEMPT_SECONDS, retry=True)
-            committed = True
+            while ranges := waiting.take(_AT_ONCE):
+                await self._bus.ask(subjects.MARK_READ, MarkRead(ranges), seconds=_ATTEMPT_SECONDS, retry=True)
+            return True
         except Refused as refusal:
             _log.warning("read state not committed, will be repeated", error=str(refusal))
+            return False
         finally:
-            if not committed:
-                self._gathered.put_back(ranges)
-        return committed
+            self._gathered.put_back(ranges)
+            self._gathered.put_back(waiting.take(sys.maxsize))
 
     # What connections of the account have got must be known before its unread messages are looked for.
 

@@ -26,13 +26,15 @@ _MAKE_CURSORS = SetStatement(
 )
 _LOCK_CURSORS = SetStatement(
     sqlite="""
-        SELECT account_id, chat_id, read_index, above FROM json_each(:rows) AS key CROSS JOIN cursors
+        SELECT json_group_array(json_array(account_id, chat_id, read_index, above))
+        FROM json_each(:rows) AS key CROSS JOIN cursors
         ON account_id = key.value ->> 0 AND chat_id = key.value ->> 1""",
     postgresql="""
         SELECT locked.* FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[])) AS key (account_id, chat_id)
         CROSS JOIN LATERAL (
             SELECT account_id, chat_id, read_index, above FROM cursors
             WHERE account_id = key.account_id AND chat_id = key.chat_id FOR UPDATE) AS locked""",
+    packed=True,
 )
 _MOVE_CURSORS = SetStatement(
     sqlite="""

@@ -1,15 +1,14 @@
 """Appending to chats: one transaction for a batch, in which nothing is said twice and no index is left out."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
 from services.message.domain import Head, Key, Row, stamp
 from services.message.store.sets import SetStatement, array, byte_array, singles
-from services.message.tables import messages
 from shared.contract.ids import ChatId, MessageId
 from shared.contract.message import Draft
 from shared.contract.model import Message
@@ -26,10 +25,12 @@ _MAKE_HEADS = SetStatement(
 )
 _LOCK_HEADS = SetStatement(
     sqlite="""
-        SELECT chat_id, last_index, last_time FROM heads WHERE chat_id IN (SELECT value ->> 0 FROM json_each(:rows))""",
+        SELECT json_group_array(json_array(chat_id, last_index, last_time)) FROM heads
+        WHERE chat_id IN (SELECT value ->> 0 FROM json_each(:rows))""",
     postgresql="""
         SELECT chat_id, last_index, last_time FROM heads WHERE chat_id = ANY(CAST(:a AS bigint[]))
         ORDER BY chat_id FOR UPDATE""",
+    packed=True,
 )
 _SEEN = SetStatement(
     sqlite="""
@@ -53,12 +54,10 @@ _MOVE_HEADS = SetStatement(
         AS moved (chat_id, last_index, last_time)
         WHERE heads.chat_id = moved.chat_id""",
 )
-_LAST_ID_SQLITE = sa.text("SELECT coalesce(max(id), 0) FROM messages")
-# A statement that may leave some of its rows behind keeps no journal of its own; the transaction goes back anyway. Of
-# many rows at once, the interpreter's lock is asked for once.
-_INSERT_ROW = str(sa.insert(messages).compile(dialect=sqlite.dialect())).replace("INSERT", "INSERT OR FAIL", 1)
+# A statement that may leave some of its rows behind keeps no journal of its own; the transaction goes back anyway.
+_INSERT_SQLITE = """
+    INSERT OR FAIL INTO messages (chat_id, "index", sender, nonce, time, body) VALUES (?, ?, ?, ?, ?, ?)"""
 _MANY_ROWS = 64
-_INSERT_MANY = _INSERT_ROW + ", (?, ?, ?, ?, ?, ?, ?)" * (_MANY_ROWS - 1)
 _INSERT_POSTGRESQL = sa.text("""
     INSERT INTO messages (chat_id, index, sender, nonce, time, body)
     SELECT * FROM unnest(
@@ -126,16 +125,19 @@ def _insert(connection: sa.Connection, rows: Sequence[Row], *, look: bool) -> li
 
 
 def _insert_sqlite(connection: sa.Connection, rows: Sequence[Row]) -> Iterable[int]:
-    """There is one writer: the next ids are known before."""
-    first = connection.execute(_LAST_ID_SQLITE).scalar_one() + 1
-    ids = range(first, first + len(rows))
-    numbered = [(number, *row) for number, row in zip(ids, rows, strict=True)]
-    rest = len(rows) % _MANY_ROWS
-    for start in range(rest, len(rows), _MANY_ROWS):
-        connection.exec_driver_sql(_INSERT_MANY, tuple(chain.from_iterable(numbered[start : start + _MANY_ROWS])))
-    if rest:
-        connection.exec_driver_sql(_INSERT_ROW, numbered[:rest])
-    return ids
+    """There is one writer: ids follow each other."""
+    last = 0
+    for start in range(0, len(rows), _MANY_ROWS):
+        portion = rows[start : start + _MANY_ROWS]
+        values = tuple(chain.from_iterable(portion))
+        last = connection.exec_driver_sql(_insertion_sqlite(len(portion)), values).lastrowid
+    return range(last - len(rows) + 1, last + 1)
+
+
+@lru_cache(_MANY_ROWS)
+def _insertion_sqlite(several: int) -> str:
+    """Of so many rows at once, as the interpreter's lock is given away for each execution."""
+    return _INSERT_SQLITE + ", (?, ?, ?, ?, ?, ?)" * (several - 1)
 
 
 def _insert_postgresql(connection: sa.Connection, rows: Sequence[Row]) -> Iterable[int]:

@@ -13,8 +13,11 @@ from shared.contract.model import Message
 _PORTION_ROWS = 512
 
 _HEADS = SetStatement(
-    sqlite="SELECT chat_id, last_index FROM heads WHERE chat_id IN (SELECT value ->> 0 FROM json_each(:rows))",
+    sqlite="""
+        SELECT json_group_array(json_array(chat_id, last_index)) FROM heads
+        WHERE chat_id IN (SELECT value ->> 0 FROM json_each(:rows))""",
     postgresql="SELECT chat_id, last_index FROM heads WHERE chat_id = ANY(CAST(:a AS bigint[]))",
+    packed=True,
 )
 # Span by span through the index of the chat's order, whatever the planner believes of the table.
 _MESSAGES = SetStatement(
@@ -59,13 +62,15 @@ _OLDEST = SetStatement(
 )
 _CURSORS = SetStatement(
     sqlite="""
-        SELECT account_id, chat_id, read_index, above FROM json_each(:rows) AS key CROSS JOIN cursors
+        SELECT json_group_array(json_array(account_id, chat_id, read_index, above))
+        FROM json_each(:rows) AS key CROSS JOIN cursors
         ON account_id = key.value ->> 0 AND chat_id = key.value ->> 1""",
     postgresql="""
         SELECT found.* FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[])) AS key (account_id, chat_id)
         CROSS JOIN LATERAL (
             SELECT account_id, chat_id, read_index, above FROM cursors
             WHERE account_id = key.account_id AND chat_id = key.chat_id LIMIT 1) AS found""",
+    packed=True,
 )
 
 _spans = msgspec.json.Decoder(tuple[Span, ...]).decode

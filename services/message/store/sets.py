@@ -14,13 +14,19 @@ Rows = Sequence[Sequence[int | str]]
 
 _HEX = r'"\\x%s"'
 _json = msgspec.json.Encoder().encode
+_unpack = msgspec.json.Decoder(list[Any]).decode
 
 
 class SetStatement:
-    """The rows given hold integers, or texts without quotes and backslashes; there must be one at least."""
+    """The rows given hold integers, or texts without quotes and backslashes; there must be one at least.
 
-    def __init__(self, *, sqlite: str, postgresql: str) -> None:
+    `packed`: SQLite hands over all that is selected as one array in JSON. For every row that it is asked for, the
+    interpreter's lock is given away, and comes back late.
+    """
+
+    def __init__(self, *, sqlite: str, postgresql: str, packed: bool = False) -> None:
         self._texts = {"sqlite": sa.text(sqlite), "postgresql": sa.text(postgresql)}
+        self._packed = packed
 
     def run(self, connection: sa.Connection, rows: Rows, **others: object) -> None:
         """`others` are further parameters."""
@@ -28,7 +34,11 @@ class SetStatement:
 
     def fetch(self, connection: sa.Connection, rows: Rows, **others: object) -> Sequence[Any]:
         """As `run`; returns what is selected."""
-        return self._execute(connection, rows, others).all()
+        result = self._execute(connection, rows, others)
+        if self._packed and connection.dialect.name == "sqlite":
+            unpacked: list[Any] = _unpack(result.scalar_one())
+            return unpacked
+        return result.all()
 
     def _execute(self, connection: sa.Connection, rows: Rows, others: dict[str, object]) -> sa.CursorResult[Any]:
         name = connection.dialect.name
