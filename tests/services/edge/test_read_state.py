@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 
 from shared.bus import Unavailable
 from shared.contract.edge import Flush, Flushed
-from shared.contract.ids import AccountId
+from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import MarkRead
 from shared.contract.subjects import flush
 from tests.services.edge.conftest import Town
@@ -128,6 +128,22 @@ async def test_read_state_that_is_not_taken_is_told_again(
     assert await edge.read_flush.flush()
     assert town.world.unread(1, 7) == []
     assert await town.where(1) == []
+
+
+async def test_what_is_got_during_a_flush_waits_for_the_next(town: Town, alice: Device) -> None:
+    """Under load there is always something new: a flush must end nevertheless."""
+    edge = town.edges[0]
+    await push(town, alice, "a", "b")
+    gate = town.message.close(MarkRead)
+    edge.read_flush.read(AccountId(1), {ChatId(7): [(1, 1)]})
+    flushing = asyncio.create_task(edge.read_flush.flush())
+    await town.message.until_asked(MarkRead)
+    edge.read_flush.read(AccountId(1), {ChatId(7): [(2, 2)]})
+    gate.set()
+    assert await flushing
+    assert town.world.unread(1, 7) == [2]
+    assert await edge.read_flush.flush()
+    assert town.world.unread(1, 7) == []
 
 
 @pytest.mark.parametrize(
