@@ -2,13 +2,15 @@
 
 A transaction is a function of a SQLAlchemy connection, run off the event loop. SQLite has one writer thread
 (BEGIN IMMEDIATE, WAL, synchronous=FULL: a commit survives a power cut) and a few readers; PostgreSQL a small pool.
+SQLite's brief transactions may run on the event loop: the way to a thread and back takes longer than they do.
 """
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,9 +25,14 @@ from shared.telemetry import log
 
 T = TypeVar("T")
 
+_IMMEDIATE = {"begin": "BEGIN IMMEDIATE"}
+"""For SQLite: a writer waits for others when it begins, or not at all."""
+
 _log = log(__name__)
 _CHECKPOINT_SECONDS = 1.0
 _PAUSE_SECONDS = 1.0
+_BRIEF_SECONDS = 0.003
+"""While the last transaction took longer, none runs on the event loop: what is asked is much, or the disk is slow."""
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
@@ -34,6 +41,10 @@ class DatabaseUnavailable(Refused):
 
     def __init__(self) -> None:
         super().__init__(ErrorCode.UNAVAILABLE, "the database does not answer, please try again")
+
+
+class _Locked(Exception):
+    """Another process writes; nothing was done."""
 
 
 class Database:
@@ -49,6 +60,9 @@ class Database:
         self._engine = make_engine(url, pool_size=pool_size)
         self._writers = ThreadPoolExecutor(1 if self.is_sqlite else pool_size, "write")
         self._readers = ThreadPoolExecutor(4, "read") if self.is_sqlite else self._writers
+        self._on_the_spot = _OnTheSpot(self._engine)
+        self._writes = 0
+        self._last_seconds = 0.0
         self._closing = threading.Event()
         self._checkpointer: threading.Thread | None = None
         if self.is_sqlite:
@@ -60,12 +74,25 @@ class Database:
         with self._numbers.under_way("read"):
             return await asyncio.get_running_loop().run_in_executor(self._readers, copy_context().run, self._read, work)
 
-    async def write(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run `work` in a transaction that is durably committed when this returns."""
+    async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False) -> T:
+        """Run `work` in a transaction that is durably committed when this returns. One that is `brief` as a rule may
+        run on the spot, and again on a thread when it finds the database locked."""
         with self._numbers.under_way("write"):
-            return await asyncio.get_running_loop().run_in_executor(
-                self._writers, copy_context().run, self._write, work
-            )
+            if brief and self.is_quick:
+                with suppress(_Locked):
+                    return self._write_on_the_spot(work)
+            self._writes += 1
+            try:
+                return await asyncio.get_running_loop().run_in_executor(
+                    self._writers, copy_context().run, self._write, work
+                )
+            finally:
+                self._writes -= 1
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether a brief transaction would run on the spot."""
+        return self.is_sqlite and not self._writes and self._last_seconds < _BRIEF_SECONDS
 
     async def check(self) -> None:
         """A real round trip. Raises DatabaseUnavailable."""
@@ -78,22 +105,36 @@ class Database:
     def _shut(self) -> None:
         self._writers.shutdown()
         self._readers.shutdown()
+        self._on_the_spot.close()
         if self._checkpointer is not None:
             self._checkpointer.join()
         self._engine.dispose()
 
     def _read(self, work: Callable[[sa.Connection], T]) -> T:
-        return self._transact(work, {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"})
+        options = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        with self._answering(), self._engine.connect() as connection:
+            return _transact(connection.execution_options(**options), work)
 
     def _write(self, work: Callable[[sa.Connection], T]) -> T:
-        return self._transact(work, {"begin": "BEGIN IMMEDIATE"} if self.is_sqlite else {})
+        with self._answering(), self._timed(), self._engine.connect() as connection:
+            return _transact(connection.execution_options(**_IMMEDIATE), work)
 
-    def _transact(self, work: Callable[[sa.Connection], T], options: dict[str, Any]) -> T:
+    def _write_on_the_spot(self, work: Callable[[sa.Connection], T]) -> T:
+        with self._answering(), self._timed():
+            return self._on_the_spot.transact(work)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        started = time.perf_counter()
         try:
-            with self._engine.connect() as connection:
-                connection = connection.execution_options(**options)
-                with connection.begin():
-                    return work(connection)
+            yield
+        finally:
+            self._last_seconds = time.perf_counter() - started
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
         except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError, sa.exc.TimeoutError) as error:
             self._numbers.failures.inc()
             _log.warning("database unavailable", error=repr(getattr(error, "orig", error)))
@@ -109,6 +150,38 @@ class Database:
                     raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 except Exception:
                     _log.exception("checkpoint failed")
+
+
+class _OnTheSpot:
+    """SQLite's connection for transactions on the event loop: it waits for nobody."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._connection: sa.Connection | None = None
+
+    def transact(self, work: Callable[[sa.Connection], T]) -> T:
+        """Raises _Locked."""
+        try:
+            return _transact(self._connected(), work)
+        except sa.exc.DBAPIError as error:
+            self.close()
+            if getattr(error.orig, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
+                raise _Locked from error
+            raise
+
+    def _connected(self) -> sa.Connection:
+        if self._connection is None:
+            self._connection = self._engine.connect().execution_options(**_IMMEDIATE)
+            raw = self._connection.connection.driver_connection
+            assert raw is not None
+            raw.execute("PRAGMA busy_timeout=0")
+        return self._connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None
 
 
 class _Numbers:
@@ -170,6 +243,11 @@ def make_engine(url: str, *, pool_size: int = 8) -> sa.Engine:
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _transact(connection: sa.Connection, work: Callable[[sa.Connection], T]) -> T:
+    with connection.begin():
+        return work(connection)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

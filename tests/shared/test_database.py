@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -72,6 +73,75 @@ async def test_a_read_sees_one_snapshot(database: Database) -> None:
 async def test_many_writers_lose_nothing(database: Database) -> None:
     await asyncio.gather(*(database.write(lambda one, n=n: one.execute(insert(n))) for n in range(100)))  # type: ignore[misc]
     assert await database.read(count) == 100
+
+
+def thread_of(connection: sa.Connection) -> int:
+    connection.execute(insert(count(connection)))
+    return threading.get_ident()
+
+
+async def brief(database: Database) -> bool:
+    """Whether a brief transaction ran on the spot."""
+    return await database.write(thread_of, brief=True) == threading.get_ident()
+
+
+async def test_brief_writes_run_on_the_spot_where_that_is_quicker(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.database._BRIEF_SECONDS", 10.0)
+    assert [await brief(database) for _ in range(3)] == [database.is_sqlite] * 3
+    assert await database.write(thread_of) != threading.get_ident()
+    assert await database.read(count) == 4
+
+
+async def test_what_is_slow_runs_on_a_thread_until_it_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
+    await database.write(lambda connection: NOTES.create(connection), brief=True)
+    await database.write(lambda connection: time.sleep(0.005), brief=True)
+    assert not await brief(database)
+    monkeypatch.setattr("shared.database._BRIEF_SECONDS", 10.0)
+    assert await brief(database)
+    await database.close()
+
+
+async def test_brief_writes_wait_for_other_writers_without_holding_up_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread of this process, another process."""
+    monkeypatch.setattr("shared.database._BRIEF_SECONDS", 10.0)
+    url, gate = f"sqlite:///{tmp_path / 'test.db'}", threading.Event()
+    ours, other = Database(url), Database(url)
+    await ours.write(lambda connection: NOTES.create(connection))
+    for database in (ours, other):
+        gate.clear()
+        holding = asyncio.create_task(database.write(lambda connection: gate.wait()))
+        await asyncio.sleep(0.05)
+        writing = asyncio.create_task(brief(ours))
+        await asyncio.wait([writing], timeout=0.05)
+        assert not writing.done()
+        gate.set()
+        assert not await writing
+        await holding
+    assert await brief(ours)
+    await ours.close()
+    await other.close()
+
+
+async def test_a_failure_on_the_spot_leaves_nothing_and_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(connection: sa.Connection) -> None:
+        connection.execute(insert(1))
+        connection.exec_driver_sql("SELECT nothing")
+
+    monkeypatch.setattr("shared.database._BRIEF_SECONDS", 10.0)
+    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
+    await database.write(lambda connection: NOTES.create(connection))
+    with pytest.raises(DatabaseUnavailable):
+        await database.write(fail, brief=True)
+    assert await brief(database)
+    assert await database.read(count) == 1
+    await database.close()
 
 
 async def test_the_trace_goes_along(database: Database) -> None:
