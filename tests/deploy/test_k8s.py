@@ -10,12 +10,12 @@ from services.cli.options import variable
 from services.cli.secrets import PLACES
 from shared.settings import Settings
 from tests.deploy.manifests import (
-    CAN_RENDER,
     OVERLAYS,
     allowed,
     containers,
     labels_of_pods,
     matches,
+    needs_renderer,
     of_kind,
     ports,
     rendered,
@@ -25,10 +25,7 @@ from tests.deploy.manifests import (
 ROOT = Path(__file__).parents[2]
 OURS = {"edge", "auth", "session", "message", "migrate"}
 
-pytestmark = [
-    pytest.mark.skipif(not CAN_RENDER, reason="there is no kubectl to render manifests with"),
-    pytest.mark.parametrize("overlay", OVERLAYS),
-]
+pytestmark = [needs_renderer, pytest.mark.parametrize("overlay", OVERLAYS)]
 
 
 def test_every_process_of_ours_is_there(overlay: str) -> None:

@@ -1,0 +1,53 @@
+"""Every object of the manifests is one that Kubernetes, or what extends it, knows: no key too many, no type wrong."""
+
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+
+from tests.deploy.manifests import OVERLAYS, Object, needs_renderer, of_kind, rendered
+
+KUBERNETES = "1.37"
+SCHEMAS = Path(__file__).parent / "schemas"
+EXTENSIONS: dict[str, Any] = {path.stem: json.loads(path.read_text()) for path in SCHEMAS.iterdir()}
+
+pytestmark = needs_renderer
+
+
+def validate(one: Object) -> None:
+    """Raises jsonschema.ValidationError; SchemaNotFoundError for what nobody knows."""
+    extension = EXTENSIONS.get(one["kind"].lower())
+    if extension:
+        jsonschema.validate(one, extension)
+    else:
+        kubernetes_validate.validate(one, KUBERNETES, strict=True)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_object_is_by_its_schema(overlay: str) -> None:
+    assert len(rendered(overlay)) > 30
+    for one in rendered(overlay):
+        validate(one)
+
+
+def _extended(overlay: str) -> list[Object]:
+    return [one for one in rendered(overlay) if one["kind"].lower() in EXTENSIONS]
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "NetworkPolicy", "HorizontalPodAutoscaler", "Ingress"])
+def test_a_key_that_nobody_knows_is_found(kind: str) -> None:
+    wrong = deepcopy((of_kind("prod", kind) or of_kind("dev", kind))[0])
+    wrong["spec"]["replica"] = 2
+    with pytest.raises(kubernetes_validate.ValidationError):
+        validate(wrong)
+
+
+def test_a_key_that_no_extension_knows_is_found() -> None:
+    assert {one["kind"].lower() for one in _extended("prod")} == set(EXTENSIONS)
+    for one in _extended("prod"):
+        with pytest.raises(jsonschema.ValidationError):
+            validate({**one, "spec": {**one["spec"], "interval": "15s"}})
