@@ -20,7 +20,7 @@ from tests.drills.checker import check
 from tests.drills.cluster import UP, Cluster
 from tests.drills.facts import Facts
 from tests.drills.faults import phases
-from tests.drills.kill import Drill, demands
+from tests.drills.kill import demands, kill_in_turn
 from tests.drills.report import summary, table
 from tests.machine.playing import play
 
@@ -54,8 +54,7 @@ def kill(
     planned = planned[:1] if only else planned
     directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
     with _system(directory, database, breakage) as cluster:
-        drill = Drill(cluster, planned, rate, patience, click.echo)
-        trial = asyncio.run(drill.run())
+        trial = asyncio.run(kill_in_turn(cluster, planned, rate, patience, click.echo))
     facts, verdict = Facts(trial), check(trial, demands(planned, rate))
     figures = summary(facts, verdict)
     click.echo(table(figures))

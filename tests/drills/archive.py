@@ -1,4 +1,4 @@
-"""The final history, read over the bus by the operator's user of a data directory."""
+"""The final history, read over the bus by the operator's user."""
 
 from pathlib import Path
 
@@ -19,9 +19,9 @@ _PAGE = 200
 _SECONDS = 20.0
 
 
-async def read_history(data: Path, chats: list[int]) -> dict[int, list[Entry]]:
+async def read_history(settings: Nats, chats: list[int]) -> dict[int, list[Entry]]:
     """Every message of these chats, oldest first. Raises Refused when message does not answer."""
-    bus = Bus(broker(data, "admin"), "admin", CollectorRegistry())
+    bus = Bus(settings, "admin", CollectorRegistry())
     await bus.start()
     try:
         return {chat: await _read(bus, chat) for chat in chats}
@@ -30,7 +30,7 @@ async def read_history(data: Path, chats: list[int]) -> dict[int, list[Entry]]:
 
 
 def broker(data: Path, user: str) -> Nats:
-    """How a user connects to the bus of a running system."""
+    """How a user connects to the bus of the `dragoman up` in a data directory."""
     run = read_run(data)
     assert run is not None
     password = load_or_make(data / "credentials.json").nats[user]

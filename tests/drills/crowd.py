@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from tests.drills.device import Device, Person
+from tests.drills.device import Device, Edge, Person
 from tests.drills.habits import Family, Plain, secret
 from tests.drills.line import Journal, Line, dial
 
@@ -17,7 +17,7 @@ _GROUPS = (tuple(range(_PEOPLE)), (0, 1, 2), (0, 1), (2, 3), (4, 5), (6, 7), (1,
 _FAMILY = (2, 3)
 """Whose client is the PC client's."""
 _TWO_DEVICES = (0, 5)
-_STAYERS = (1, 4)
+STAYERS = (1, 4)
 """Who dials the same edge until it answers; the others try the next."""
 
 
@@ -28,8 +28,9 @@ class Crowd:
     devices: list[Device]
 
 
-async def gather(edges: Sequence[tuple[str, str]], journal: Journal) -> Crowd:
-    """Edges by name and address. Raises whatever goes wrong: nothing may, before the first fault."""
+async def gather(edges: Sequence[Edge], journal: Journal, stayers: Sequence[int]) -> Crowd:
+    """Everybody but the stayers follows changes of the edges. Raises whatever goes wrong: nothing may, before the
+    first fault."""
     async with _lines(edges, _PEOPLE + len(_OUTSIDERS)) as lines:
         people = [await _register(line) for line in lines]
         members = {}
@@ -40,11 +41,11 @@ async def gather(edges: Sequence[tuple[str, str]], journal: Journal) -> Crowd:
             members[chat] = frozenset(ocids)
             for number in numbers:
                 people[number].chats.append(chat)
-    return Crowd(members, _devices(people, edges, journal))
+    return Crowd(members, _devices(people, edges, journal, stayers))
 
 
 @asynccontextmanager
-async def _lines(edges: Sequence[tuple[str, str]], count: int) -> AsyncIterator[list[Line]]:
+async def _lines(edges: Sequence[Edge], count: int) -> AsyncIterator[list[Line]]:
     """Connections of which nothing is written down."""
     lines = [await dial(edges[number % len(edges)][1] + Plain.path, _ignore, "", "") for number in range(count)]
     async with asyncio.TaskGroup() as group:
@@ -62,14 +63,14 @@ async def _register(line: Line) -> Person:
     return Person(int(reply["ocid"]), email, password)
 
 
-def _devices(people: list[Person], edges: Sequence[tuple[str, str]], journal: Journal) -> list[Device]:
+def _devices(people: list[Person], edges: Sequence[Edge], journal: Journal, stayers: Sequence[int]) -> list[Device]:
     devices = []
     for number, person in enumerate(people):
         for which in range(2 if number in _TWO_DEVICES else 1):
             home = (number + which) % len(edges)
-            ring = [edges[home]] if number in _STAYERS else [*edges[home:], *edges[:home]]
+            places = [edges[home]] if number in stayers else edges
             habits = Family() if number in _FAMILY else Plain()
-            devices.append(Device(f"{person.ocid}/{'ab'[which]}", person, ring, habits, journal))
+            devices.append(Device(f"{person.ocid}/{'ab'[which]}", person, places, home, habits, journal))
     return devices
 
 

@@ -17,6 +17,10 @@ _MOST_UNANSWERED = 8
 _FILLERS = ("", "", "", "…", "汉字 ", "🐉", 'quoted "\\\n" ', "long " * 400)
 
 
+Edge = tuple[str, str]
+"""Name and URL."""
+
+
 @dataclass
 class Person:
     """An account; `password` is what v2 sends."""
@@ -28,10 +32,10 @@ class Person:
 
 
 class Device:
-    """`edges` are (name, URL) in the order it tries them; a roaming one tries the next after each failure."""
+    """It dials the edge at position `home`, and the next one after each failure; `edges` may change meanwhile."""
 
     def __init__(
-        self, name: str, person: Person, edges: Sequence[tuple[str, str]], habits: Plain, journal: Journal
+        self, name: str, person: Person, edges: Sequence[Edge], home: int, habits: Plain, journal: Journal
     ) -> None:
         self.name = name
         self.person = person
@@ -39,7 +43,7 @@ class Device:
         self.hushed = False
         """Ends `talk`, which is never cut off in the middle of a word."""
         self._edges = edges
-        self._at = 0
+        self._at = home
         self._habits = habits
         self._journal = journal
         self._speaks_at = 0.0

@@ -17,6 +17,12 @@ class Demands:
     faults: Mapping[str, int] = field(default_factory=dict)
     ending: bool = True
 
+    @classmethod
+    def of(cls, said: float, faults: Mapping[str, int]) -> "Demands":
+        """For so many messages as should be said: a fifth of them, and every fault."""
+        least = int(said / 5)
+        return cls(acked=least, heard=2 * least, faults=faults)
+
 
 def doubts(facts: Facts, demands: Demands) -> list[str]:
     """Why nothing is proven; empty when the evidence will do."""

@@ -1,100 +1,31 @@
-"""The kill drill: people talk through two edges while one process after the other is killed under them."""
+"""The kill drill: one process after the other is killed under people who talk through two edges."""
 
-import asyncio
-import random
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
 
-from shared.contract.errors import Refused
-from tests.drills.archive import read_history
-from tests.drills.checker import delivered
+from tests.drills.archive import broker, read_history
 from tests.drills.cluster import Cluster
-from tests.drills.crowd import Crowd, gather
-from tests.drills.device import Device
+from tests.drills.drill import Drill
 from tests.drills.evidence import Demands
-from tests.drills.facts import Facts
 from tests.drills.faults import Phase, inflict
-from tests.drills.records import Acked, Closed, Fault, Heard, Record, Said, Trial
-
-_WARM_SECONDS = 2.0
-_AWAY_SECONDS = 2.0
+from tests.drills.records import Entry, Trial
 
 
-@dataclass
-class Drill:
-    """One run. `rate`: messages per second of all devices together; `patience`: seconds everybody may take to come
-    back, and then to hear everything, after the last fault; `report` gets a progress line each second."""
+async def kill_in_turn(
+    cluster: Cluster, phases: Sequence[Phase], rate: float, patience: float, report: Callable[[str], None]
+) -> Trial:
+    """See Drill for the last three."""
 
-    cluster: Cluster
-    phases: Sequence[Phase]
-    rate: float
-    patience: float
-    report: Callable[[str], None]
-    records: list[Record] = field(default_factory=list)
-    phase: str = "warm-up"
+    async def history(chats: list[int]) -> dict[int, list[Entry]]:
+        return await read_history(broker(cluster.data, "admin"), chats)
 
-    async def run(self) -> Trial:
-        edges = [(f"edge-{number}", url) for number, url in enumerate(self.cluster.edges, 1)]
-        crowd = await gather(edges, self.records.append)
-        async with asyncio.TaskGroup() as group:
-            living = [group.create_task(device.live()) for device in crowd.devices]
-            watching = group.create_task(self._watch())
-            await self._disturb(crowd.devices)
-            trial = await self._quiesce(crowd)
-            for task in (*living, watching):
-                task.cancel()
-        for device in crowd.devices:
-            await device.end()
-        return trial
+    async def disturb(drill: Drill) -> None:
+        for phase in phases:
+            drill.phase = phase.name
+            await inflict(cluster, phase, drill.records.append)
 
-    async def _disturb(self, devices: list[Device]) -> None:
-        async with asyncio.TaskGroup() as group:
-            for device in devices:
-                group.create_task(device.talk(self.rate / len(devices)))
-            wandering = group.create_task(_wander(devices))
-            await asyncio.sleep(_WARM_SECONDS)
-            for phase in self.phases:
-                self.phase = phase.name
-                await inflict(self.cluster, phase, self.records.append)
-            wandering.cancel()
-            for device in devices:
-                device.hushed = True
-
-    async def _quiesce(self, crowd: Crowd) -> Trial:
-        """Everybody comes back and says a last word everywhere; then all must be delivered."""
-        self.phase = "last words"
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self.patience):
-                await asyncio.gather(*map(_last_words, crowd.devices))
-        self.phase = "delivery"
-        trial = await self._trial(crowd)
-        deadline = time.monotonic() + self.patience
-        while not _complete(trial) and time.monotonic() < deadline:
-            await asyncio.sleep(0.5)
-            trial = await self._trial(crowd)
-        return trial
-
-    async def _trial(self, crowd: Crowd) -> Trial:
-        """What was written down before the history is read must all be there."""
-        records = list(self.records)
-        try:
-            history = await read_history(self.cluster.data, list(crowd.members))
-        except Refused:
-            history = {}
-        return Trial(crowd.members, records, history)
-
-    async def _watch(self) -> None:
-        began = time.monotonic()
-        while True:
-            await asyncio.sleep(1)
-            seen = Counter(type(record) for record in self.records)
-            self.report(
-                f"{time.monotonic() - began:4.0f} s  {self.phase:<10}  said {seen[Said]}  acknowledged {seen[Acked]}  "
-                f"delivered {seen[Heard]}  reconnects {seen[Closed]}  faults {seen[Fault]}"
-            )
+    edges = [(f"edge-{number}", url) for number, url in enumerate(cluster.edges, 1)]
+    return await Drill(edges, history, rate, patience, report).run(disturb)
 
 
 def demands(phases: Sequence[Phase], rate: float) -> Demands:
@@ -104,28 +35,4 @@ def demands(phases: Sequence[Phase], rate: float) -> Demands:
         for turn in range(phase.rounds):
             faults[phase.targets[turn % len(phase.targets)]] += 1
     seconds = sum(phase.rounds * phase.every for phase in phases)
-    least = int(seconds * rate / 5)
-    return Demands(acked=least, heard=2 * least, faults=faults)
-
-
-def _complete(trial: Trial) -> bool:
-    """Whether everything is known, and has come to everybody."""
-    facts = Facts(trial)
-    return not facts.unread and next(iter(delivered(facts)), None) is None
-
-
-async def _wander(devices: list[Device]) -> None:
-    """People close their clients in order and come back: then nothing may come twice."""
-    async with asyncio.TaskGroup() as group:
-        while True:
-            await asyncio.sleep(random.uniform(0.5, 1.5))
-            group.create_task(random.choice(devices).leave(random.uniform(0, _AWAY_SECONDS)))
-
-
-async def _last_words(device: Device) -> None:
-    for chat in device.person.chats:
-        while not device.may_speak:
-            await asyncio.sleep(0.05)
-        await device.say(chat)
-    while device.line is None or device.line.unanswered:
-        await asyncio.sleep(0.05)
+    return Demands.of(seconds * rate, faults)

@@ -1,27 +1,22 @@
 """What a drill makes of its end, without a system: histories that come late, and what is written down meanwhile."""
 
-from pathlib import Path
-
 import pytest
 
 from shared.contract.errors import ErrorCode, Refused
-from tests.drills import kill
-from tests.drills.cluster import Cluster
 from tests.drills.crowd import Crowd
-from tests.drills.kill import Drill
+from tests.drills.drill import Drill
 from tests.drills.records import Entry, Trial
 from tests.drills.specimen import Specimen
 
 CHAT = 7
 
 
-async def end(monkeypatch: pytest.MonkeyPatch, talk: Specimen, *, away: int = 0, patience: float = 5.0) -> Trial:
+async def end(talk: Specimen, *, away: int = 0, patience: float = 5.0) -> Trial:
     """The trial of all that was said; while the history is read, somebody hears one thing more. Message is away for
     so many reads."""
-    drill = Drill(Cluster(Path("nowhere")), [], 1.0, patience, lambda line: None, talk.records)
     reads = 0
 
-    async def read(data: Path, chats: list[int]) -> dict[int, list[Entry]]:
+    async def read(chats: list[int]) -> dict[int, list[Entry]]:
         nonlocal reads
         reads += 1
         if reads <= away:
@@ -30,7 +25,7 @@ async def end(monkeypatch: pytest.MonkeyPatch, talk: Specimen, *, away: int = 0,
         talk.say("1/a", CHAT)
         return history
 
-    monkeypatch.setattr(kill, "read_history", read)
+    drill = Drill([], read, 1.0, patience, lambda line: None, records=talk.records)
     return await drill._quiesce(Crowd({CHAT: frozenset({1, 2})}, []))
 
 
@@ -41,20 +36,16 @@ def talk() -> Specimen:
     return talk
 
 
-async def test_what_is_written_down_was_there_before_the_history_was_read(
-    talk: Specimen, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_is_written_down_was_there_before_the_history_was_read(talk: Specimen) -> None:
     records = list(talk.records)
-    trial = await end(monkeypatch, talk)
+    trial = await end(talk)
     assert trial.records == records
     assert [entry.text for entry in trial.history[CHAT]] == ["text-1"]
 
 
-async def test_a_history_that_cannot_be_read_is_asked_for_again(
-    talk: Specimen, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert (await end(monkeypatch, talk, away=2)).history.keys() == {CHAT}
+async def test_a_history_that_cannot_be_read_is_asked_for_again(talk: Specimen) -> None:
+    assert (await end(talk, away=2)).history.keys() == {CHAT}
 
 
-async def test_the_patience_for_a_history_ends(talk: Specimen, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not (await end(monkeypatch, talk, away=2, patience=0.0)).history
+async def test_the_patience_for_a_history_ends(talk: Specimen) -> None:
+    assert not (await end(talk, away=2, patience=0.0)).history

@@ -1,0 +1,117 @@
+"""What every drill does: people talk while something is done to the system under them; then all is collected."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from shared.contract.errors import Refused
+from tests.drills.checker import delivered
+from tests.drills.crowd import STAYERS, Crowd, gather
+from tests.drills.device import Device, Edge
+from tests.drills.facts import Facts
+from tests.drills.records import Acked, Closed, Entry, Fault, Heard, Record, Said, Trial
+
+_WARM_SECONDS = 2.0
+_AWAY_SECONDS = 2.0
+
+
+@dataclass
+class Drill:
+    """One run. `edges`: where people connect; the list may change meanwhile. `history`: all that is stored of these
+    chats, raises Refused. `rate`: messages per second of all devices together; `patience`: seconds everybody may take
+    to come back, and then to hear everything, at the end; `report` gets a progress line each second; `stayers`: who
+    dials no edge but one."""
+
+    edges: Sequence[Edge]
+    history: Callable[[list[int]], Awaitable[dict[int, list[Entry]]]]
+    rate: float
+    patience: float
+    report: Callable[[str], None]
+    stayers: Sequence[int] = STAYERS
+    records: list[Record] = field(default_factory=list)
+    phase: str = "warm-up"
+
+    async def run(self, disturb: Callable[["Drill"], Awaitable[None]]) -> Trial:
+        """`disturb` is what is done to the system; it names its phases."""
+        crowd = await gather(self.edges, self.records.append, self.stayers)
+        async with asyncio.TaskGroup() as group:
+            living = [group.create_task(device.live()) for device in crowd.devices]
+            watching = group.create_task(self._watch())
+            await self._disturbed(crowd.devices, disturb)
+            trial = await self._quiesce(crowd)
+            for task in (*living, watching):
+                task.cancel()
+        for device in crowd.devices:
+            await device.end()
+        return trial
+
+    async def _disturbed(self, devices: list[Device], disturb: Callable[["Drill"], Awaitable[None]]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for device in devices:
+                group.create_task(device.talk(self.rate / len(devices)))
+            wandering = group.create_task(_wander(devices))
+            await asyncio.sleep(_WARM_SECONDS)
+            await disturb(self)
+            wandering.cancel()
+            for device in devices:
+                device.hushed = True
+
+    async def _quiesce(self, crowd: Crowd) -> Trial:
+        """Everybody comes back and says a last word everywhere; then all must be delivered."""
+        self.phase = "last words"
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.patience):
+                await asyncio.gather(*map(_last_words, crowd.devices))
+        self.phase = "delivery"
+        trial = await self._trial(crowd)
+        deadline = time.monotonic() + self.patience
+        while not _complete(trial) and time.monotonic() < deadline:
+            await asyncio.sleep(0.5)
+            trial = await self._trial(crowd)
+        return trial
+
+    async def _trial(self, crowd: Crowd) -> Trial:
+        """What was written down before the history is read must all be there."""
+        records = list(self.records)
+        try:
+            history = await self.history(list(crowd.members))
+        except Refused:
+            history = {}
+        return Trial(crowd.members, records, history)
+
+    async def _watch(self) -> None:
+        began = time.monotonic()
+        while True:
+            await asyncio.sleep(1)
+            seen = Counter(type(record) for record in self.records)
+            self.report(
+                f"{time.monotonic() - began:4.0f} s  {self.phase:<10}  edges {len(self.edges)}  said {seen[Said]}  "
+                f"acknowledged {seen[Acked]}  delivered {seen[Heard]}  reconnects {seen[Closed]}  faults {seen[Fault]}"
+            )
+
+
+def _complete(trial: Trial) -> bool:
+    """Whether everything is known, and has come to everybody."""
+    facts = Facts(trial)
+    return not facts.unread and next(iter(delivered(facts)), None) is None
+
+
+async def _wander(devices: list[Device]) -> None:
+    """People close their clients in order and come back: then nothing may come twice."""
+    async with asyncio.TaskGroup() as group:
+        while True:
+            await asyncio.sleep(random.uniform(0.5, 1.5))
+            group.create_task(random.choice(devices).leave(random.uniform(0, _AWAY_SECONDS)))
+
+
+async def _last_words(device: Device) -> None:
+    for chat in device.person.chats:
+        while not device.may_speak:
+            await asyncio.sleep(0.05)
+        await device.say(chat)
+    while device.line is None or device.line.unanswered:
+        await asyncio.sleep(0.05)
