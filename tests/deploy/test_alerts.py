@@ -6,6 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
+
+from deploy.prometheus import manifest
+from tests.deploy.manifests import needs_renderer, of_kind
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -33,6 +37,16 @@ def test_rules_and_configuration_are_valid() -> None:
 @needs_promtool
 def test_alerts_fire_when_they_must_and_only_then() -> None:
     promtool("test", "rules", "rules_test.yml")
+
+
+def test_what_the_operator_reads_is_made_of_the_rules() -> None:
+    assert manifest.MANIFEST.read_text() == manifest.manifest(), "run `python -m deploy.prometheus.manifest`"
+
+
+@needs_renderer
+def test_kubernetes_gets_the_same_rules() -> None:
+    (rules,) = of_kind("prod", "PrometheusRule")
+    assert rules["spec"] == yaml.safe_load(manifest.RULES.read_text())
 
 
 def test_there_are_alerts_and_no_name_twice() -> None:

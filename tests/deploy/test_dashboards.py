@@ -13,6 +13,7 @@ import pytest
 from deploy.grafana.generate import DIRECTORY, files
 from deploy.grafana.queries import Panel, Query, Scope, panel
 from shared.board.rows import Kind, Row, Unit, count, mean, now, rate, share, spread
+from tests.deploy.manifests import needs_renderer, of_kind
 
 DASHBOARDS: dict[str, dict[str, Any]] = {path.name: json.loads(path.read_text()) for path in DIRECTORY.glob("*.json")}
 PROMTOOL = shutil.which("promtool")
@@ -35,6 +36,13 @@ def test_the_files_are_as_the_code_has_them() -> None:
 def test_there_is_one_for_each_service_and_for_what_they_stand_on() -> None:
     names = {"overview", "edge", "auth", "session", "message", "nats", "valkey", "database"}
     assert set(DASHBOARDS) == {f"{name}.json" for name in names}
+
+
+@needs_renderer
+def test_kubernetes_gets_each_as_a_file_for_the_sidecar() -> None:
+    found = [one for one in of_kind("prod", "ConfigMap") if one["metadata"]["name"].startswith("dashboard-")]
+    assert all(one["metadata"]["labels"]["grafana_dashboard"] == "1" for one in found)
+    assert {name: text for one in found for name, text in one["data"].items()} == files()
 
 
 def test_each_can_be_told_by_its_uid_and_its_panels_by_their_ids() -> None:
