@@ -12,6 +12,8 @@ from services.cli.bench.line import Trouble
 from services.cli.bench.processes import cpu_seconds
 from services.cli.data import Running, read_run
 from services.cli.family import Family
+from services.cli.installation import Installation, find
+from services.cli.options import flags_of
 
 _START_SECONDS = 90.0
 _STOP_SECONDS = 40.0
@@ -27,11 +29,17 @@ _RAISED = {
 @dataclass
 class Target:
     """`edges` are addresses (ws://host:port). `data` is the directory of its `dragoman up`, where that is known: it
-    tells the processes."""
+    tells the processes. `settings`: what it was started with beside that, NAME=VALUE."""
 
     edges: Sequence[str]
     data: Path | None = None
+    settings: Sequence[str] = ()
     log: list[str] = field(default_factory=list)
+
+    @property
+    def installation(self) -> Installation | None:
+        """Where its databases are, if that is known."""
+        return find(None, tuple(self.settings), flags_of(data=self.data)) if self.data else None
 
     @property
     def processes(self) -> list[Running]:
@@ -57,7 +65,7 @@ async def own_system(edges: int, settings: Sequence[str], say: Callable[[str], N
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, **family.belonging,
         )  # fmt: skip
         assert process.stdout is not None
-        target = Target([], data)
+        target = Target([], data, assignments)
         reading = asyncio.create_task(_read(process.stdout, target), name="log of the system")
         try:
             await _until_ready(target, process)
