@@ -5,7 +5,7 @@ all. Too little evidence is no proof: then the verdict is inconclusive.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -20,6 +20,9 @@ CONFIRM_SECONDS = 15.0
 """What arrived longer than this before its edge was killed is known to have arrived, and does not come again."""
 
 
+Invariant = Callable[[Facts], Iterable[str]]
+
+
 class Violation(NamedTuple):
     invariant: str
     text: str
@@ -28,11 +31,12 @@ class Violation(NamedTuple):
 @dataclass(frozen=True)
 class Verdict:
     """`doubts` say why there is no proof although nothing was violated; `excused`: messages that came twice because
-    the edge that had delivered them was killed."""
+    the edge that had delivered them was killed; `invariants`: the names of all that were asked after."""
 
     violations: list[Violation]
     doubts: list[str]
     excused: int
+    invariants: Sequence[str]
 
     @property
     def exit_status(self) -> int:
@@ -40,11 +44,12 @@ class Verdict:
         return 1 if self.violations else 2 if self.doubts else 0
 
 
-def check(trial: Trial, demands: Demands) -> Verdict:
-    facts = Facts(trial)
-    found = [Violation(name, text) for name, invariant in INVARIANTS.items() for text in invariant(facts)]
+def check(trial: Trial, demands: Demands, more: Mapping[str, Invariant] | None = None) -> Verdict:
+    """`more`: what must hold in this drill beside the contract."""
+    facts, invariants = Facts(trial), {**INVARIANTS, **(more or {})}
+    found = [Violation(name, text) for name, invariant in invariants.items() for text in invariant(facts)]
     excused = sum(1 for first, again in repetitions(facts) if excusable(facts, first, again))
-    return Verdict(found, doubts(facts, demands), excused)
+    return Verdict(found, doubts(facts, demands), excused, list(invariants))
 
 
 def durable(facts: Facts) -> Iterator[str]:
@@ -165,7 +170,7 @@ def answered(facts: Facts) -> Iterator[str]:
             yield f"{text} had no answer for {at - said.at:.1f} s"
 
 
-INVARIANTS: dict[str, Callable[[Facts], Iterable[str]]] = {
+INVARIANTS: dict[str, Invariant] = {
     "I1 durability": durable,
     "I2 delivery": delivered,
     "I2 once": once,

@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from tests.drills.habits import Plain
 from tests.drills.line import Journal, Line, Refusal, dial
+from tests.drills.records import Tried
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 2.0
 _MOST_UNANSWERED = 8
@@ -102,6 +103,7 @@ class Device:
     async def _connected(self) -> bool:
         """One connection from beginning to end; whether it came to a login."""
         edge, url = self._edges[self._at % len(self._edges)]
+        self._journal(Tried(time.monotonic(), self.name))
         try:
             line = await dial(url + self._habits.path, self._journal, self.name, edge)
         except (OSError, TimeoutError, InvalidHandshake):

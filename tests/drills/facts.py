@@ -6,7 +6,7 @@ from collections import defaultdict
 from itertools import islice
 from typing import NamedTuple
 
-from tests.drills.records import Acked, Closed, Denied, Entry, Fault, Heard, Opened, Said, Told, Trial
+from tests.drills.records import Acked, Closed, Denied, Ended, Entry, Fault, Heard, Opened, Said, Told, Trial, Tried
 
 _CLOSING_SECONDS = 5.0
 """A client may notice so late that its edge was killed."""
@@ -40,6 +40,8 @@ class Facts:
         self.heard: list[Heard] = []
         self.told: list[Told] = []
         self.faults: list[Fault] = []
+        self.ended: dict[str, Ended] = {}
+        self.tried: list[Tried] = []
         self.heard_on: dict[int, list[Heard]] = defaultdict(list)
         self.heard_by_account: dict[int, set[int]] = defaultdict(set)
         self.words: dict[tuple[int, int], list[tuple[Said, bool]]] = defaultdict(list)
@@ -56,6 +58,8 @@ class Facts:
 
     def _take(self, record: object) -> None:
         match record:
+            case Tried():
+                self.tried.append(record)
             case Opened():
                 self.connections[record.connection] = record
             case Closed():
@@ -78,6 +82,8 @@ class Facts:
                 self.told.append(record)
             case Fault():
                 self.faults.append(record)
+            case Ended():
+                self.ended[record.target] = record
 
     def _words(self, said: Said) -> list[tuple[Said, bool]]:
         return self.words[self.connections[said.connection].account, said.chat]

@@ -4,6 +4,13 @@ otherwise; a connection is a number of its own, and every text is said once in t
 import msgspec
 
 
+class Tried(msgspec.Struct, tag="tried", frozen=True):
+    """A device dials."""
+
+    at: float
+    device: str
+
+
 class Opened(msgspec.Struct, tag="opened", frozen=True):
     """A device is logged in on an edge."""
 
@@ -71,14 +78,23 @@ class Told(msgspec.Struct, tag="told", frozen=True):
 
 
 class Fault(msgspec.Struct, tag="fault", frozen=True):
-    """A process was killed, or stopped for a while (`kind`)."""
+    """What was done to a process (`kind`): `kill` and `stop` (for a while) without warning; `restart`; `end` by
+    SIGTERM."""
 
     at: float
     target: str
     kind: str
 
 
-Record = Opened | Closed | Said | Acked | Denied | Heard | Told | Fault
+class Ended(msgspec.Struct, tag="ended", frozen=True):
+    """A process is gone after SIGTERM; `status` is its exit status, negative for the signal it died of."""
+
+    at: float
+    target: str
+    status: int
+
+
+Record = Tried | Opened | Closed | Said | Acked | Denied | Heard | Told | Fault | Ended
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True):

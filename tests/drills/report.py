@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from typing import Any
 
-from tests.drills.checker import INVARIANTS, Verdict
+from tests.drills.checker import Verdict
 from tests.drills.facts import Facts
 from tests.drills.records import Fault
 
@@ -30,7 +30,7 @@ def summary(facts: Facts, verdict: Verdict) -> dict[str, Any]:
         "cut_off": sum(1 for closed in facts.closed.values() if closed.code != 1000),
         "faults": dict(Counter(f"{fault.kind} {fault.target}" for fault in facts.faults)),
         "worst_outage_seconds": outages(facts),
-        "invariants": {name: broken[name] for name in INVARIANTS},
+        "invariants": {name: broken[name] for name in verdict.invariants},
         "violations": [_line(f"{violation.invariant}: {violation.text}") for violation in verdict.violations],
         "doubts": verdict.doubts,
     }
@@ -52,7 +52,9 @@ def outages(facts: Facts) -> dict[str, float]:
 
 
 def table(figures: dict[str, Any]) -> str:
-    lines = [f"{name.replace('_', ' '):<24}{value:>10}" for name, value in figures.items() if isinstance(value, int)]
+    lines = [
+        f"{name.replace('_', ' '):<24}{value:>10}" for name, value in figures.items() if isinstance(value, int | float)
+    ]
     lines += ["", f"{'fault':<24}{'times':>10}{'worst outage':>16}"]
     lines += [
         f"{name:<24}{times:>10}{figures['worst_outage_seconds'].get(name, 0):>14.2f} s"

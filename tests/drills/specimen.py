@@ -58,14 +58,17 @@ class Specimen:
     def say(self, device: str, chat: int) -> str:
         """Said, stored, acknowledged and heard by everybody who is there."""
         text = self.utter(device, chat)
+        self.acknowledge(device, text, chat)
+        return text
+
+    # Single steps
+
+    def acknowledge(self, device: str, text: str, chat: int) -> None:
         entry = self.store(text, _account(device), chat)
         self.records.append(Acked(self.tick(), self._online[device], text, entry.msg_id))
         for other in self._online:
             if _account(other) in self.members[chat]:
                 self.hear(other, chat, entry)
-        return text
-
-    # Single steps
 
     def utter(self, device: str, chat: int) -> str:
         self._texts += 1
