@@ -1,20 +1,20 @@
 """Posting: what waits becomes one transaction, its envelopes, then its answers.
 
-Two loops: one commits a batch while the other fans out and answers the one before. Batches pass from the one to the
-other in order, so a chat's messages are handed to NATS in the order of their index, and every request's answer after
-the envelopes of all its messages. A request is never split: one of more than `batch_rows` messages is a batch alone.
-A request for whose chats session must be asked stands aside meanwhile and holds nobody up; no sender has two requests
-under way, so none of their messages overtakes another.
+It goes in rounds, of one look-up each: what was committed in the round before is told and answered, and what waits is
+committed. Batches are told in the order they were committed, so a chat's messages are handed to NATS in the order of
+their index, and every request's answer after the envelopes of all its messages. A request is never split: one of more
+than `batch_rows` messages is a batch alone. A request for whose chats session must be asked stands aside meanwhile and
+holds nobody up; no sender has two requests under way, so none of their messages overtakes another.
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from services.message.domain import LATE, MESSAGE_OVERHEAD_BYTES, Said, refusal
-from services.message.fanout import Fanout
+from services.message.fanout import Fanout, Outgoing
 from services.message.membership import Memberships, Roster
 from services.message.metrics import Metrics
 from services.message.store import OutcomeUnknown, Store
@@ -23,7 +23,7 @@ from shared.contract.ids import ChatId
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from shared.contract.model import Message
 from shared.database import DatabaseUnavailable, now_ms
-from shared.presence import Presence
+from shared.presence import Presence, Whereabouts
 from shared.tasks import Tasks
 from shared.telemetry import log
 
@@ -100,7 +100,6 @@ class Batcher:
         self._batch_rows = batch_rows
         self._queue: deque[_Request] = deque()
         self._wake = asyncio.Event()
-        self._committed: asyncio.Queue[list[_Request] | None] = asyncio.Queue(1)
         self._tasks = Tasks()
         self._rows = self._bytes = self._requests = 0
         self._closed = False
@@ -124,9 +123,9 @@ class Batcher:
 
     async def run(self) -> None:
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._commit_all(), name="commit")
-                group.create_task(self._fan_out_all(), name="fan out")
+            committed: list[_Request] = []
+            while (requests := await self._next(committed)) or committed:
+                committed = await self._round(committed, requests)
         finally:
             await self._tasks.close()
 
@@ -139,19 +138,10 @@ class Batcher:
         self._rows += sign * len(request.drafts)
         self._bytes += sign * request.size
 
-    # Committing
-
-    async def _commit_all(self) -> None:
-        while requests := await self._next():
-            if ready := await self._with_rosters(requests):
-                await self._commit(ready)
-                await self._committed.put(ready)
-        await self._committed.put(None)
-
-    async def _next(self) -> list[_Request]:
-        """Everything that waits, up to a batch; nothing when it is over."""
+    async def _next(self, committed: Collection[_Request]) -> list[_Request]:
+        """Everything that waits, up to a batch; nothing when there are some to be told, or when it is over."""
         while not self._queue:
-            if self._closed and not self._requests:
+            if committed or (self._closed and not self._requests):
                 return []
             self._wake.clear()
             await self._wake.wait()
@@ -162,19 +152,34 @@ class Batcher:
             rows += len(requests[-1].drafts)
         return requests
 
-    async def _with_rosters(self, requests: Iterable[_Request]) -> list[_Request]:
+    async def _round(self, committed: list[_Request], requests: list[_Request]) -> list[_Request]:
+        """Returns what of the requests is committed now, or refused."""
+        outgoing = self._fanout.prepare([said for request in committed for said in request.said()])
+        new = set[ChatId]().union(*[request.chats for request in requests if request.rosters is None])
+        where = await self._presence.look_up(outgoing.accounts, new.union(outgoing.oldest))
+        ready = self._with_rosters(requests, new, where.versions)
+        if self._store.is_quick:
+            await self._tell(committed, outgoing, where)
+            await self._commit(ready)
+        else:
+            await asyncio.gather(self._commit(ready), self._tell(committed, outgoing, where))
+        return ready
+
+    # Committing
+
+    def _with_rosters(
+        self, requests: Iterable[_Request], new: Iterable[ChatId], versions: Mapping[ChatId, int]
+    ) -> list[_Request]:
         """Those whose chats' members are known; the others come back when they are."""
-        new = [request for request in requests if request.rosters is None]
-        ready = [request for request in requests if request.rosters is not None]
-        chats = set[ChatId]().union(*(request.chats for request in new))
-        versions = (await self._presence.look_up(chats=chats)).versions if chats else {}
-        good = {chat: roster for chat in chats if (roster := self._memberships.good(chat, versions)) is not None}
-        for request in new:
-            if request.chats <= good.keys():
+        good = {chat: roster for chat in new if (roster := self._memberships.good(chat, versions)) is not None}
+        ready: list[_Request] = []
+        for request in requests:
+            if request.rosters is None and request.chats <= good.keys():
                 request.rosters = good
-                ready.append(request)
-            else:
+            if request.rosters is None:
                 self._tasks.start(self._ask_rosters(request, versions), "rosters")
+            else:
+                ready.append(request)
         return ready
 
     async def _ask_rosters(self, request: _Request, versions: Mapping[ChatId, int]) -> None:
@@ -243,27 +248,24 @@ class Batcher:
 
     # Fanning out
 
-    async def _fan_out_all(self) -> None:
-        while (requests := await self._committed.get()) is not None:
-            try:
-                await self._fan_out(requests)
-            except Exception:
-                _log.exception("batch not fanned out")
-                self._fanout.announce_loss()
+    async def _tell(self, requests: Sequence[_Request], outgoing: Outgoing, where: Whereabouts) -> None:
+        """First those who are to have the messages, then those who said them."""
+        try:
+            await self._fan_out(outgoing, where)
             for request in requests:
-                self._account(request, -1)
-            self._wake.set()
-
-    async def _fan_out(self, requests: Sequence[_Request]) -> None:
-        started = time.perf_counter()
-        said = [one for request in requests for one in request.said()]
-        if said:
-            await self._fanout.deliver(said)
-            self._metrics.fan_out_seconds.observe(time.perf_counter() - started)
+                await request.responder.answer(request.results())
+        except Exception:
+            _log.exception("batch not fanned out")
+            self._fanout.announce_loss()
         for request in requests:
-            await request.responder.answer(request.results())
-        self._metrics.acknowledged.inc(len(said))
-        for request in requests:
+            self._account(request, -1)
             for outcome in request.outcomes:
-                if not isinstance(outcome, Message):
+                if isinstance(outcome, Failure):
                     self._metrics.refused[outcome.code].inc()
+
+    async def _fan_out(self, outgoing: Outgoing, where: Whereabouts) -> None:
+        if outgoing.batch:
+            started = time.perf_counter()
+            await self._fanout.deliver(outgoing, where)
+            self._metrics.fan_out_seconds.observe(time.perf_counter() - started)
+            self._metrics.acknowledged.inc(len(outgoing.batch))

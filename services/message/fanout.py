@@ -67,6 +67,17 @@ class _Route(NamedTuple):
 _NOWHERE = _Route(0, {})
 
 
+class Outgoing(NamedTuple):
+    """A batch before it is told: of each chat the lowest index, the roster if one is known, and its version then."""
+
+    batch: Collection[Said]
+    oldest: dict[ChatId, int]
+    rosters: dict[ChatId, Roster]
+    versions: dict[ChatId, int]
+    accounts: set[AccountId]
+    """Whose nodes are to be looked up."""
+
+
 class Fanout:
     """One replica's. `deliver` one batch after the other; `run` beats beside it."""
 
@@ -85,15 +96,22 @@ class Fanout:
 
     # Envelopes
 
-    async def deliver(self, batch: Collection[Said]) -> None:
-        """Tell the edges; afterwards everything is handed to NATS, or a loss is announced."""
+    def prepare(self, batch: Collection[Said]) -> Outgoing:
+        """What must be looked up before they are delivered: after the commit, so that those who came are known."""
         oldest: dict[ChatId, int] = {}
         for message, _ in batch:
             oldest[message.chat] = min(message.index, oldest.get(message.chat, message.index))
-        routes = await self._routes(oldest)
+        rosters = {chat: roster for chat in oldest if (roster := self._memberships.known(chat)) is not None}
+        versions = {chat: roster.version for chat, roster in rosters.items()}
+        return Outgoing(batch, oldest, rosters, versions, self._listed(rosters.values()))
+
+    async def deliver(self, outgoing: Outgoing, where: Whereabouts) -> None:
+        """Tell the edges; afterwards everything is handed to NATS, or a loss is announced. `where`: of the accounts and
+        chats of `outgoing`, at least."""
+        routes = await self._routes(outgoing, where)
         pages: dict[NodeId, list[Delivery]] = {}
         room: dict[NodeId, int] = {}
-        for message, face in batch:
+        for message, face in outgoing.batch:
             route = routes.get(message.chat, _NOWHERE)
             for node in route.recipients:
                 recipients = route.at(node, message.index)
@@ -108,20 +126,17 @@ class Fanout:
         for node, deliveries in pages.items():
             await self._send(node, deliveries)
 
-    async def _routes(self, chats: Mapping[ChatId, int]) -> dict[ChatId, _Route]:
-        """For these chats, each with the lowest index that is told: by the members and their nodes as they are now,
-        after the commit. A chat without a roster is left out."""
-        rosters = {chat: roster for chat in chats if (roster := self._memberships.known(chat)) is not None}
-        asked = {chat: roster.version for chat, roster in rosters.items()}
-        where = await self._presence.look_up(self._listed(rosters.values()), chats)
+    async def _routes(self, outgoing: Outgoing, where: Whereabouts) -> dict[ChatId, _Route]:
+        """For each chat: by the members and their nodes as they are now. A chat without a roster is left out."""
+        _, oldest, rosters, asked, _ = outgoing
         named = where.versions
-        moved = [chat for chat in chats if self._has_moved(rosters.get(chat), asked.get(chat), named.get(chat, 0))]
+        moved = [chat for chat in oldest if self._has_moved(rosters.get(chat), asked.get(chat), named.get(chat, 0))]
         if moved:
             where = await self._follow(moved, rosters, where)
         if where.homes is None:
             self._metrics.presence_unknown.inc()
         return {
-            chat: self._route(roster, named.get(chat, 0), where.homes, chats[chat]) for chat, roster in rosters.items()
+            chat: self._route(roster, named.get(chat, 0), where.homes, oldest[chat]) for chat, roster in rosters.items()
         }
 
     def _has_moved(self, roster: Roster | None, asked: int | None, version: int) -> bool:

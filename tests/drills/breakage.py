@@ -41,6 +41,10 @@ class HastyDatabase(Database):
 
     _connection: sa.Connection | None = None
 
+    @property
+    def is_quick(self) -> bool:
+        return False
+
     def _write(self, work: Callable[[sa.Connection], T]) -> T:
         if self._connection is None:
             self._connection = self._engine.connect().execution_options(begin="BEGIN IMMEDIATE")

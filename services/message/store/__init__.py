@@ -17,6 +17,8 @@ __all__ = ["Committed", "OutcomeUnknown", "Snapshot", "Store"]
 T = TypeVar("T")
 
 _HEADS_KNOWN = 200_000
+_SMALL = 128
+"""Drafts that are posted in a millisecond or two."""
 _AFTER_EVERY_DEADLINE = 2**63 - 1
 
 
@@ -33,6 +35,11 @@ class Store:
         self._with_head: set[ChatId] = set()
         self._looks = False
         """Whether the last batch held what was posted before: where something is repeated, more will be."""
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether a small batch would be posted on the spot, holding up all else; otherwise that goes on beside."""
+        return self._database.is_quick
 
     async def check(self) -> None:
         await self._database.check()
@@ -69,7 +76,7 @@ class Store:
             return committed
 
         try:
-            committed = await self._database.write(work)
+            committed = await self._database.write(work, brief=len(drafts) <= _SMALL)
         except DatabaseUnavailable as error:
             if committing:
                 raise OutcomeUnknown from error

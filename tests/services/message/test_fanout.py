@@ -66,6 +66,11 @@ class World:
             raise nats.errors.OutboundBufferLimitError
         self.sent.append((subject, payload))
 
+    async def deliver(self, fan_out: Fanout, batch: list[Said]) -> None:
+        """As the batcher does."""
+        outgoing = fan_out.prepare(batch)
+        await fan_out.deliver(outgoing, await self.own.look_up(outgoing.accounts, outgoing.oldest))
+
     async def know(self, *chats: ChatId) -> None:
         """As when the drafts were checked."""
         await self.memberships.rosters(chats, {})
@@ -104,8 +109,8 @@ async def test_one_envelope_a_node_and_batch_with_counters_of_their_own(world: W
     await world.join(NORTH, ANN, BOB)
     await world.join(SOUTH, CEM)
     await world.know(ROOM, HALL)
-    await world.fanout.deliver([said(ROOM, 1), said(HALL, 1), said(ROOM, 2)])
-    await world.fanout.deliver([said(ROOM, 3)])
+    await world.deliver(world.fanout, [said(ROOM, 1), said(HALL, 1), said(ROOM, 2)])
+    await world.deliver(world.fanout, [said(ROOM, 3)])
     north, south = subjects.deliver(NORTH), subjects.deliver(SOUTH)
     assert world.told(north) == [(1, 1, [1, 2]), (2, 1, [1, 2]), (1, 2, [1, 2]), (1, 3, [1, 2])]
     assert world.told(south) == [(2, 1, [3])]
@@ -127,14 +132,14 @@ async def test_each_run_of_a_replica_is_new(world: World) -> None:
 async def test_offline_members_cost_nothing(world: World) -> None:
     await world.edge.beat(NORTH, 10)
     await world.know(ROOM)
-    await world.fanout.deliver([said(ROOM, 1)])
+    await world.deliver(world.fanout, [said(ROOM, 1)])
     assert world.sent == []
 
 
 async def test_envelopes_stay_below_512_kib_and_lose_nothing(world: World) -> None:
     await world.join(NORTH, ANN, BOB)
     await world.know(ROOM)
-    await world.fanout.deliver([said(ROOM, index, 60_000) for index in range(1, 31)])
+    await world.deliver(world.fanout, [said(ROOM, index, 60_000) for index in range(1, 31)])
     payloads = [payload for _, payload in world.sent]
     assert len(payloads) == 4
     assert all(len(payload) <= 512 * 1024 for payload in payloads)
@@ -149,7 +154,7 @@ async def test_the_longest_list_of_recipients_fits(world: World) -> None:
         world.members[ROOM] = [AccountId(2**31 + number) for number in range(members)]
         world.version += 1
         await world.memberships.rosters([ROOM], {ROOM: world.version})
-        await fan_out.deliver([said(ROOM, 1, 60_000)])
+        await world.deliver(fan_out, [said(ROOM, 1, 60_000)])
     named, broadcast = world.envelopes(subjects.BROADCAST)
     assert len(named.deliveries[0].recipients or ()) == 39_999
     assert broadcast.deliveries[0].recipients is None
@@ -165,7 +170,7 @@ async def test_deliveries_name_the_pair_of_a_private_chat_and_the_face_of_the_se
         (world.fanout, subjects.deliver(NORTH)),
         (world.with_broadcast_from(1), subjects.BROADCAST),
     ):
-        await fan_out.deliver([said(ROOM, 1, face=face), said(HALL, 1)])
+        await world.deliver(fan_out, [said(ROOM, 1, face=face), said(HALL, 1)])
         (envelope,) = world.envelopes(subject)
         assert [(one.pair, one.face) for one in envelope.deliveries] == [((ANN, BOB), face), (None, None)]
 
@@ -175,7 +180,9 @@ async def test_pairs_and_faces_have_their_room_in_an_envelope(world: World) -> N
     world.members[ROOM] = [AccountId(2**53), AccountId(2**53 - 1)]
     world.pairs[ROOM] = (AccountId(2**53 - 1), AccountId(2**53))
     await world.know(ROOM)
-    await world.fanout.deliver([said(ROOM, 2**40 + index, face=Face("😀" * 64, "x" * 36)) for index in range(4_000)])
+    await world.deliver(
+        world.fanout, [said(ROOM, 2**40 + index, face=Face("😀" * 64, "x" * 36)) for index in range(4_000)]
+    )
     assert len(world.sent) > 2
     assert max(len(payload) for _, payload in world.sent) <= fanout._ENVELOPE_BYTES + 100
 
@@ -186,7 +193,7 @@ async def test_big_chats_go_by_the_newest_version_without_asking_for_members(wor
     await world.know(HALL)
     await world.sessions.publish_versions({HALL: 7})
     world.away = True
-    await fan_out.deliver([said(HALL, 1)])
+    await world.deliver(fan_out, [said(HALL, 1)])
     (envelope,) = world.envelopes(subjects.BROADCAST)
     assert (envelope.counter, envelope.deliveries[0].recipients, envelope.deliveries[0].version) == (1, None, 7)
 
@@ -197,7 +204,7 @@ async def test_members_who_came_after_the_check_are_found(world: World) -> None:
     world.members[ROOM].append(CEM)
     world.version = 2
     await world.sessions.publish_versions({ROOM: 2})
-    await world.fanout.deliver([said(ROOM, 1)])
+    await world.deliver(world.fanout, [said(ROOM, 1)])
     assert world.told(subjects.deliver(NORTH)) == [(1, 1, [1, 3])]
 
 
@@ -213,7 +220,7 @@ async def test_who_joined_after_a_message_is_not_told_of_it(world: World, known:
     world.first_index[CEM] = 3
     world.version = 2
     await world.sessions.publish_versions({ROOM: 2})
-    await world.fanout.deliver([said(ROOM, index) for index in (3, 4, 2)])
+    await world.deliver(world.fanout, [said(ROOM, index) for index in (3, 4, 2)])
     everybody, before = ([ANN, CEM], [ANN]) if known else ([ANN, BOB, CEM], [ANN, BOB])
     assert world.told(where) == [(ROOM, 3, everybody), (ROOM, 4, everybody), (ROOM, 2, before)]
     assert [index for _, index, _ in world.told(subjects.deliver(SOUTH))] == ([3, 4] if known else [])
@@ -236,7 +243,7 @@ async def test_a_roster_that_is_renewed_during_the_look_up_is_looked_up_again(
         return found
 
     monkeypatch.setattr(world.own, "look_up", interrupted)
-    await world.fanout.deliver([said(ROOM, 1)])
+    await world.deliver(world.fanout, [said(ROOM, 1)])
     assert world.told(subjects.deliver(NORTH)) == [(1, 1, [1, 3])]
 
 
@@ -245,7 +252,7 @@ async def test_members_that_cannot_be_known_are_told_to_sync(world: World) -> No
     await world.know(ROOM, HALL)
     await world.sessions.publish_versions({ROOM: 2})
     world.away = True
-    await world.fanout.deliver([said(ROOM, 1), said(HALL, 1)])
+    await world.deliver(world.fanout, [said(ROOM, 1), said(HALL, 1)])
     assert world.told(subjects.deliver(NORTH)) == [(2, 1, [1, 2])]
     assert (await world.beat()).counters == {NORTH: 1, "all": 1}
 
@@ -254,10 +261,10 @@ async def test_an_envelope_that_cannot_be_handed_over_shows_in_the_counter(world
     await world.join(NORTH, ANN)
     await world.know(ROOM)
     world.broken = True
-    await world.fanout.deliver([said(ROOM, 1)])
+    await world.deliver(world.fanout, [said(ROOM, 1)])
     await world.fanout.farewell()
     world.broken = False
-    await world.fanout.deliver([said(ROOM, 2)])
+    await world.deliver(world.fanout, [said(ROOM, 2)])
     assert [envelope.counter for envelope in world.envelopes(subjects.deliver(NORTH))] == [2]
 
 
@@ -266,10 +273,10 @@ async def test_heartbeats_repeat_recent_counters_and_old_ones_go_on(
 ) -> None:
     await world.join(NORTH, ANN)
     await world.know(ROOM)
-    await world.fanout.deliver([said(ROOM, 1)])
+    await world.deliver(world.fanout, [said(ROOM, 1)])
     monkeypatch.setattr(fanout, "_REPEATED_SECONDS", 0.0)
     assert (await world.beat()).counters == {}
-    await world.fanout.deliver([said(ROOM, 2)])
+    await world.deliver(world.fanout, [said(ROOM, 2)])
     assert [envelope.counter for envelope in world.envelopes(subjects.deliver(NORTH))] == [1, 2]
 
 
@@ -279,6 +286,6 @@ async def test_counters_of_nodes_long_unused_are_forgotten(world: World, monkeyp
     world.fanout.announce_loss()
     for index, node in enumerate(("a-1", "b-1", "c-1"), 1):
         await world.join(NodeId(node), ANN)
-        await world.fanout.deliver([said(ROOM, index)])
+        await world.deliver(world.fanout, [said(ROOM, index)])
         await world.edge.leave(NodeId(node), [ANN])
     assert (await world.beat()).counters == {"all": 1, "b-1": 1, "c-1": 1}

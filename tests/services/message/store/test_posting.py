@@ -225,8 +225,8 @@ class FrozenClock:
 class SilentAfterCommit(Database):
     """Commits, and does not say so."""
 
-    async def write(self, work: Callable[[sa.Connection], T]) -> T:
-        await super().write(work)
+    async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False) -> T:
+        await super().write(work, brief=brief)
         raise DatabaseUnavailable
 
 
