@@ -160,8 +160,10 @@ def lists_of(connection: sa.Connection, account: AccountId, most: int) -> tuple[
 
 
 def list_chats(connection: sa.Connection, account: AccountId, after: ChatId, most: int) -> ChatList:
-    page = complete(account).add_columns(chat.c.pair).join(chat).where(member.c.chat > after)
-    rows = connection.execute(page.order_by(member.c.chat).limit(most + 1)).all()
+    """Their rows are looked up after the page is found, whatever the planner would rather do."""
+    page = complete(account).where(member.c.chat > after).order_by(member.c.chat).limit(most + 1).subquery()
+    listed = sa.select(page, chat.c.pair).join(chat, chat.c.id == page.c.chat).order_by(page.c.chat)
+    rows = connection.execute(listed).all()
     entries = [ChatEntry(ChatId(row[0]), row[1], row[2], pair_in(row[3])) for row in rows[:most]]
     return ChatList(entries, more=len(rows) > most)
 
