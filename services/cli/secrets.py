@@ -5,6 +5,7 @@ DIR/nats/users.conf              to `include` in nats-server's configuration
 DIR/valkey/users.acl             Valkey's `aclfile`
 DIR/postgres/password            of the database's superuser
 DIR/postgres/roles.sql           to be run once in the new database
+DIR/s3/access_key secret_key     of a server of our own that speaks S3, where there is one
 DIR/<process>/dragoman.toml      for `--config`: auth, session, message, edge, migrate, admin
 DIR/keys/*.pem                   of tokens, the same for all replicas of auth (`auth.keys`)
 """
@@ -26,8 +27,10 @@ _NATS_USERS = {"auth": "auth", "session": "session", "message": "message", "edge
                _MIGRATE: nats.SETUP}  # fmt: skip
 """By process."""
 _SERVERS = ("nats", "valkey", "postgres")
+_S3 = "s3"
+_S3_USER = "dragoman"
 _KEYS = "keys"
-PLACES = (*_SERVERS, *_NATS_USERS, _KEYS)
+PLACES = (*_SERVERS, _S3, *_NATS_USERS, _KEYS)
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Addresses:
 
 class Issued(Credentials, frozen=True):
     postgres: dict[str, str]
+    s3: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 def issue(directory: Path, addresses: Addresses) -> None:
@@ -61,7 +65,7 @@ def issue(directory: Path, addresses: Addresses) -> None:
 def _load_or_make(file: Path) -> Issued:
     known = msgspec.json.decode(file.read_bytes(), type=Issued) if file.exists() else Issued({}, {}, {})
     servers, postgres = generate(known), complete((_SUPERUSER, _MIGRATE, *_STORES), known.postgres)
-    issued = Issued(servers.nats, servers.valkey, postgres)
+    issued = Issued(servers.nats, servers.valkey, postgres, complete((_S3_USER,), known.s3))
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(file, msgspec.json.format(msgspec.json.encode(issued)))
     return issued
@@ -72,6 +76,7 @@ def _files(issued: Issued, addresses: Addresses) -> dict[str, dict[str, bytes]]:
         "nats": {"users.conf": nats.access(issued.nats)},
         "valkey": {"users.acl": valkey.access(issued.valkey)},
         "postgres": {"password": issued.postgres[_SUPERUSER].encode(), "roles.sql": _roles(issued.postgres)},
+        _S3: {"access_key": _S3_USER.encode(), "secret_key": issued.s3[_S3_USER].encode()},
     }
     return servers | {
         process: {"dragoman.toml": _toml(_settings(process, issued, addresses))} for process in _NATS_USERS

@@ -49,6 +49,10 @@ def ports(workload: Object) -> dict[str, int]:
     return {port["name"]: port["containerPort"] for one in containers(workload) for port in one.get("ports", ())}
 
 
+def variables(workload: Object) -> list[Object]:
+    return [entry for one in containers(workload) for entry in one.get("env", ())]
+
+
 def matches(selector: Object, labels: dict[str, str]) -> bool:
     for expression in selector.get("matchExpressions", ()):
         assert expression["operator"] == "In"

@@ -7,7 +7,7 @@ import pytest
 
 from services.cli.listing import leaves
 from services.cli.options import variable
-from services.cli.secrets import PLACES
+from services.cli.secrets import PLACES, Addresses, issue
 from shared.settings import Settings
 from tests.deploy.manifests import (
     OVERLAYS,
@@ -19,6 +19,7 @@ from tests.deploy.manifests import (
     of_kind,
     ports,
     rendered,
+    variables,
     workloads,
 )  # fmt: skip
 
@@ -96,19 +97,23 @@ def test_every_variable_is_a_setting(overlay: str) -> None:
         if one["metadata"]["name"] == "dragoman-settings":
             assert set(one["data"]) <= settings
     for one in workloads(overlay):
-        used = {entry["name"] for container in containers(one) for entry in container.get("env", ())}
+        used = {entry["name"] for entry in variables(one)}
         assert {name for name in used if name.startswith("DRAGOMAN_")} <= settings
 
 
-def test_every_secret_is_one_that_is_issued(overlay: str) -> None:
-    used = {
+def test_every_secret_is_one_that_is_issued(overlay: str, tmp_path: Path) -> None:
+    issue(tmp_path, Addresses("nats://nats:4222", "valkey:6379", "postgres:5432", "dragoman"))
+    mounted = {
         volume["secret"]["secretName"]
         for one in workloads(overlay)
         for volume in one["spec"]["template"]["spec"]["volumes"]
         if "secret" in volume
     }
-    assert used <= {f"dragoman-{place}" for place in PLACES}
-    assert {f"dragoman-{name}" for name in OURS} <= used
+    assert mounted <= {f"dragoman-{place}" for place in PLACES}
+    assert {f"dragoman-{name}" for name in OURS} <= mounted
+    for entry in (entry for one in workloads(overlay) for entry in variables(one)):
+        if of := entry.get("valueFrom", {}).get("secretKeyRef"):
+            assert (tmp_path / of["name"].removeprefix("dragoman-") / of["key"]).is_file(), entry
     assert not of_kind(overlay, "Secret")
 
 
@@ -132,7 +137,8 @@ def test_the_autoscaler_asks_for_what_is_exported(overlay: str) -> None:
 SERVERS = {("edge", "valkey"), ("auth", "valkey"), ("session", "valkey"), ("message", "valkey"),
            ("auth", "postgres"), ("session", "postgres"), ("message", "postgres"), ("migrate", "postgres"),
            *((ours, "nats") for ours in OURS)}  # fmt: skip
-PORTS = {"nats": "4222", "valkey": "6379", "postgres": "5432"}
+PORTS = {"nats": "4222", "valkey": "6379", "postgres": "5432", "s3": "7070"}
+OWN_SERVERS = SERVERS | {("edge", "s3")}
 
 
 def test_who_is_reached_is_who_must_be(overlay: str) -> None:
@@ -140,14 +146,14 @@ def test_who_is_reached_is_who_must_be(overlay: str) -> None:
         (name, "dragoman/monitoring", "9000") for name in OURS - {"migrate"}
     }
     if overlay == "dev":
-        expected |= {(server, ours, PORTS[server]) for ours, server in SERVERS} | {("nats", "nats", "6222")}
+        expected |= {(server, ours, PORTS[server]) for ours, server in OWN_SERVERS} | {("nats", "nats", "6222")}
     assert set(allowed(overlay, "Ingress")) == expected
 
 
 def test_who_reaches_out_is_who_must(overlay: str) -> None:
     reached = set(allowed(overlay, "Egress"))
     if overlay == "dev":
-        expected = {(ours, server, PORTS[server]) for ours, server in SERVERS} | {("nats", "nats", "6222")}
+        expected = {(ours, server, PORTS[server]) for ours, server in OWN_SERVERS} | {("nats", "nats", "6222")}
     else:
         expected = {(ours, "10.0.0.0/8", PORTS[server]) for ours, server in SERVERS}
         expected |= {("auth", "0.0.0.0/0", "587"), ("edge", "0.0.0.0/0", "443")}
@@ -162,5 +168,5 @@ def test_everything_else_is_denied(overlay: str) -> None:
 def test_versions_are_named(overlay: str) -> None:
     for one in workloads(overlay):
         for container in containers(one):
-            assert re.search(r":\d", container["image"]), container["image"]
+            assert re.search(r":v?\d", container["image"]), container["image"]
     assert rendered(overlay)

@@ -1,5 +1,6 @@
 """The files of an installation: each process gets its own, servers know them all."""
 
+import json
 import stat
 import subprocess
 import sys
@@ -49,6 +50,23 @@ def test_what_was_issued_stays(tmp_path: Path) -> None:
     issue(tmp_path, ADDRESSES)
     assert contents() == first
     assert {file.parent.name for file in first if file.parent != tmp_path} == set(PLACES)
+
+
+def test_what_was_issued_before_there_was_a_bucket_stays(tmp_path: Path) -> None:
+    issue(tmp_path, ADDRESSES)
+    before = (tmp_path / "nats" / "users.conf").read_bytes()
+    issued = json.loads((tmp_path / "issued.json").read_text())
+    del issued["s3"]
+    (tmp_path / "issued.json").write_text(json.dumps(issued))
+    issue(tmp_path, ADDRESSES)
+    assert (tmp_path / "nats" / "users.conf").read_bytes() == before
+
+
+def test_the_key_of_the_bucket_is_nobody_elses(tmp_path: Path) -> None:
+    issue(tmp_path, ADDRESSES)
+    key = (tmp_path / "s3" / "secret_key").read_bytes()
+    assert len(key) >= 40
+    assert {file.parent.name for file in tmp_path.rglob("*/*") if file.is_file() and key in file.read_bytes()} == {"s3"}
 
 
 def test_everything_is_below_a_place_that_is_its_owners_alone(tmp_path: Path) -> None:
