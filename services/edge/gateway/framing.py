@@ -3,6 +3,7 @@
 import struct
 
 import msgspec
+from websockets.speedups import apply_mask
 
 from services.edge.requests import Binary, Frame
 
@@ -38,6 +39,25 @@ def frame(opcode: int, payload: bytes) -> bytes:
     if size < 65_536:
         return _head(0x80 | opcode, 126, size) + payload
     return _large_head(0x80 | opcode, 127, size) + payload
+
+
+def sole_text(data: bytes, limit: int) -> bytes | None:
+    """What nearly every read is: one masked frame and nothing else, a whole text message, ASCII. That one's text, or
+    None: it is for the parser, also when it is larger than the limit."""
+    size = len(data) - 6
+    if size < 0 or data[0] != 0x80 | TEXT:
+        return None
+    if size > 125:
+        size -= 2
+        if size < 126 or data[1] != 0x80 | 126 or data[2] << 8 | data[3] != size:
+            return None
+    elif data[1] != 0x80 | size:
+        return None
+    if size > limit:
+        return None
+    start = len(data) - size
+    text = apply_mask(data[start:], data[start - 4 : start])
+    return text if text.isascii() else None
 
 
 def framed(message: Frame) -> bytes:

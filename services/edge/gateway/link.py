@@ -144,8 +144,11 @@ class Link(asyncio.Protocol, Generic[Item]):
         except Violation as violation:
             self._fail(violation.code, violation.reason)
         except Exception:
-            _log.exception("client failed")
-            self._fail(INTERNAL_ERROR, "internal error")
+            self._client_failed()
+
+    def _client_failed(self) -> None:
+        _log.exception("client failed")
+        self._fail(INTERNAL_ERROR, "internal error")
 
     def _next_slice(self) -> memoryview:
         data = self._unparsed

@@ -15,12 +15,17 @@ from services.edge.requests import Binary, Frame
 class Messages:
     """The data frames of one connection in order; control frames between fragments do not come here."""
 
-    __slots__ = ("_fragments", "_limit", "_opcode")
+    __slots__ = ("_fragments", "_opcode", "limit")
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._opcode = CONTINUATION
         self._fragments: bytearray | None = None
+
+    @property
+    def at_rest(self) -> bool:
+        """No fragment waits for the next one."""
+        return self._fragments is None
 
     def add(self, received: Received) -> Frame | None:
         """The message that this frame completes, if it does. Raises Violation."""
@@ -38,8 +43,8 @@ class Messages:
 
     def _continue(self, final: bool, payload: bytes) -> Frame | None:
         assert self._fragments is not None
-        if len(self._fragments) + len(payload) > self._limit:
-            raise Violation(TOO_BIG, f"message over {self._limit} bytes")
+        if len(self._fragments) + len(payload) > self.limit:
+            raise Violation(TOO_BIG, f"message over {self.limit} bytes")
         self._fragments += payload
         if not final:
             return None

@@ -21,7 +21,12 @@ class Parser(Protocol[Item_co]):
         """What these bytes complete, in order."""
 
 
-def parsers(library: str, limit: int) -> Callable[[], Parser[Received]]:
+class FrameParser(Parser[Received], Protocol):
+    at_rest: bool
+    """Whether it surely holds no part of a frame: then it may be spared the next one."""
+
+
+def parsers(library: str, limit: int) -> Callable[[], FrameParser]:
     """Makes parsers by `picows` or `websockets` (only that one is imported) for payloads up to `limit` bytes."""
     if library == "picows":
         from services.edge.gateway.parsing_picows import PicowsParsers

@@ -132,11 +132,12 @@ class PicowsParsers:
 
 
 class _Parser:
-    __slots__ = ("_parsers", "_splitter", "violation")
+    __slots__ = ("_parsers", "_splitter", "at_rest", "violation")
 
     def __init__(self, parsers: PicowsParsers) -> None:
         self._parsers = parsers
         self._splitter: _Splitter | None = None
+        self.at_rest = True
         self.violation: Violation | None = None
 
     def feed(self, data: memoryview) -> list[Received]:
@@ -144,6 +145,7 @@ class _Parser:
         splitter.split(data)
         frames, splitter.frames = splitter.frames, []
         self.violation, self._splitter = splitter.violation, splitter
+        self.at_rest = splitter.at_rest and splitter.violation is None
         if splitter.at_rest:
             self._splitter = None
             self._parsers.take_back(splitter)

@@ -18,10 +18,11 @@ from services.edge.gateway.framing import (
     close_frame,
     frame,
     framed,
+    sole_text,
 )
 from services.edge.gateway.link import Link
 from services.edge.gateway.messages import Messages
-from services.edge.gateway.parsing import Parser
+from services.edge.gateway.parsing import FrameParser
 from services.edge.gateway.writing import Turn
 from services.edge.requests import Frame
 
@@ -35,17 +36,18 @@ _LOOK_SECONDS = 0.01
 
 
 class WebSocket(Link[Received]):
-    __slots__ = ("_messages", "_outgoing", "_parting", "_turn")
+    __slots__ = ("_frames", "_messages", "_outgoing", "_parting", "_turn")
 
     def __init__(
         self,
         transport: asyncio.Transport,
-        parser: Parser[Received],
+        parser: FrameParser,
         message_bytes: int,
         turn: Turn,
         ended: Callable[[Link[Any]], None],
     ) -> None:
         super().__init__(transport, parser, turn.loop, ended)
+        self._frames = parser
         self._messages = Messages(message_bytes)
         self._turn = turn
         self._outgoing: list[bytes] = []
@@ -75,6 +77,19 @@ class WebSocket(Link[Received]):
         self.resume_reading()
 
     # asyncio.Protocol
+
+    def data_received(self, data: bytes) -> None:
+        """What is one text and nothing else goes past the parser, if nothing unfinished comes before it."""
+        messages = self._messages
+        if not (self._sending and self._receiving and self._frames.at_rest and messages.at_rest):
+            super().data_received(data)
+        elif (text := sole_text(data, messages.limit)) is None:
+            super().data_received(data)
+        else:
+            try:
+                self._client.frame_received(text)
+            except Exception:
+                self._client_failed()
 
     def eof_received(self) -> bool:
         """Unless it is parting already, the transport closes itself when what is left is written."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.edge.gateway.framing import Received
+from services.edge.gateway.framing import Received, sole_text
 from services.edge.gateway.parsing import parsers
 from tests.services.edge.gateway.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, masked
 
@@ -98,3 +98,40 @@ async def test_the_limit_is_inclusive(library: str) -> None:
     assert parser.feed(memoryview(masked(BINARY, b"x" * (LIMIT + 1)))) == []
     assert parser.violation is not None
     assert parser.violation.code == 1009
+
+
+# Past the parser
+
+near_texts = st.builds(
+    lambda payload, opcode, final, reserved: masked(opcode, payload, final=final, reserved=reserved),
+    st.sampled_from([0, 1, 124, 125, 126, 127, 130, 131, 132, 133, 134, 300, 65_535, 65_536])
+    .flatmap(lambda size: st.sampled_from([b"x" * size, b"\xe4" * size, "é".encode() * (size // 2)])),
+    st.sampled_from([TEXT, TEXT, BINARY, PING]),
+    st.sampled_from([True, True, False]),
+    st.sampled_from([0, 0, 0x40]),
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=300)
+@given(data=near_texts, start=st.binary(max_size=8), cut=st.integers(-3, 3), limit=st.sampled_from([1, 125, LIMIT]))
+async def test_what_goes_past_the_parser_is_what_it_would_have_made(
+    data: bytes, start: bytes, cut: int, limit: int
+) -> None:
+    for read in (data, start + data, start + data[len(start) :], data[:cut], data + data[:cut]):
+        text = sole_text(read, limit)
+        if text is not None:
+            parser = parsers("picows", limit)()
+            assert parser.feed(memoryview(read)) == [Received(TEXT, True, text)]
+            assert parser.violation is None
+            assert parser.at_rest
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 132, 65_535])
+def test_a_text_goes_past_the_parser(size: int) -> None:
+    assert sole_text(masked(TEXT, b"x" * size), size) == b"x" * size
+    assert sole_text(masked(TEXT, b"x" * size), size - 1) is None
+
+
+@pytest.mark.parametrize("size", [124, 125])
+def test_a_length_in_a_longer_form_is_for_the_parser(size: int) -> None:
+    assert sole_text(b"\x81\xfe" + size.to_bytes(2, "big") + bytes(4) + b"x" * size, LIMIT) is None

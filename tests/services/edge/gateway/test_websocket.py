@@ -80,6 +80,25 @@ async def test_fragments_are_joined_around_control_frames(peer: RawPeer, recorde
     await client.until("pong", text)
 
 
+async def test_a_frame_that_looks_whole_is_none_amid_another(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    start, inside = b"x" * 200, masked(TEXT, b"inside")
+    size = (len(start) + len(inside)).to_bytes(2, "big")
+    peer.send(masked(PING), b"\x82\xfe" + size + bytes(4) + start)
+    assert await peer.frame() == (PONG, b"")
+    peer.send(inside)
+    await client.until(Binary(start + inside))
+
+
+async def test_a_message_within_a_message_is_seen_across_reads(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    peer.send(masked(TEXT, b"begun", final=False), masked(PING))
+    assert await peer.frame() == (PONG, b"")
+    peer.send(masked(TEXT, b"another"))
+    assert (await peer.closed_with())[0] == 1002
+    await client.until("peer_closing")
+
+
 async def test_pings_and_pongs(gateway: Gateway, recorder: Recorder) -> None:
     async with dial(gateway) as ws:
         client = await recorder.client()
