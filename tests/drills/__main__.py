@@ -1,6 +1,7 @@
-"""`python -m tests.drills kill`: what `./dev drill kill` runs. Exit status 0: proven, 1: violated, 2: inconclusive."""
+"""`python -m tests.drills …`: what `./dev drill …` runs. Exit status 0: proven, 1: violated, 2: inconclusive."""
 
 import asyncio
+import random
 import secrets
 import shutil
 import sys
@@ -8,21 +9,28 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 import msgspec
 
 from shared.settings import Log
 from shared.telemetry import configure_logging
+from tests.drills import rolling
+from tests.drills import scale as scaling
 from tests.drills.breakage import BREAKAGES
-from tests.drills.checker import check
+from tests.drills.checker import Invariant, Verdict, check
 from tests.drills.cluster import UP, Cluster
 from tests.drills.facts import Facts
 from tests.drills.faults import phases
+from tests.drills.fleet import DATABASES, Builds, checkout, fleet
 from tests.drills.kill import demands, kill_in_turn
+from tests.drills.records import Record, Trial
 from tests.drills.report import summary, table
 from tests.machine.playing import play
+from tests.system.stack import PRESENT, Build
 
 _TOWNS = 12
 SERVICES = ("auth", "session", "message", "edge-1", "edge-2")
@@ -55,17 +63,44 @@ def kill(
     directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
     with _system(directory, database, breakage) as cluster:
         trial = asyncio.run(kill_in_turn(cluster, planned, rate, patience, click.echo))
-    facts, verdict = Facts(trial), check(trial, demands(planned, rate))
-    figures = summary(facts, verdict)
-    click.echo(table(figures))
-    if keep or verdict.exit_status:
-        (directory / "trial.json").write_bytes(msgspec.json.encode(trial))
-        click.echo(f"all that was written down, and the log: {directory}")
-    else:
-        shutil.rmtree(directory)
-    if report_file is not None:
-        report_file.write_bytes(msgspec.json.format(msgspec.json.encode(figures)) + b"\n")
-    sys.exit(verdict.exit_status)
+    verdict = check(trial, demands(planned, rate))
+    _tell(trial, verdict, summary(Facts(trial), verdict), directory, keep, report_file)
+
+
+@drills.command()
+@click.option("--seconds", default=60.0, show_default=True, help="How long all steps take together, at least.")
+@click.option("--edges", type=click.IntRange(2, 16), default=4, show_default=True, help="From one to so many and back.")
+@click.option("--only", help="These of grow,replace,servers,shrink.")
+@click.option("--rate", default=100.0, show_default=True, help="Messages per second of all people together.")
+@click.option("--bound", default=10.0, show_default=True, help="Nobody may be without service for longer (seconds).")
+@click.option("--database", type=click.Choice(DATABASES), default=DATABASES[0], show_default=True)
+@click.option("--seed", type=int, help="Of the order of steps, and of what people do. Random by default.")
+@click.option("--from", "revision", help="Begin with this revision's build: replacing all is then an upgrade.")
+@click.option("--break", "breakage", type=click.Choice(sorted(BREAKAGES)), help="A build broken so: must be violated.")
+@click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures there.")
+@click.option("--keep", is_flag=True, help="Keep the directory, with all records and the logs, also after a proof.")
+def scale(
+    seconds: float, edges: int, only: str | None, rate: float, bound: float, database: str, seed: int | None,
+    revision: str | None, breakage: str | None, report_file: Path | None, keep: bool,
+) -> None:  # fmt: skip
+    """People talk while edges come and go and every process is replaced by another one, one at a time."""
+    configure_logging(Log(level="error", json_lines=False), "drill")
+    number = secrets.randbits(32) if seed is None else seed
+    random.seed(number)
+    steps = scaling.plan(edges, number, upgrade=revision is not None)
+    steps = [step for step in steps if not only or step.phase in only.split(",")]
+    directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
+    directory.chmod(0o755)
+    click.echo(f"seed {number} {directory}")
+    after = _broken(breakage)
+    before = checkout(revision, directory / "before") if revision else None
+    records: list[Record] = []
+    with fleet(directory, database, records.append) as running:
+        builds = (lambda service: before) if before else after, after
+        trial = asyncio.run(scaling.scale(running, records, steps, seconds, rate, builds, click.echo))
+    rules: dict[str, Invariant] = {"S1 service": partial(rolling.served, bound=bound), "S2 drain": rolling.drained}
+    facts, verdict = Facts(trial), check(trial, scaling.demands(steps, seconds, rate), rules)
+    _tell(trial, verdict, summary(facts, verdict) | rolling.figures(facts), directory, keep, report_file)
 
 
 @drills.command()
@@ -87,6 +122,31 @@ def machine(seconds: float, steps: int, seed: int | None, shrink: bool, database
             play(cluster.edges, towns=_TOWNS, steps=steps, number=number, shrink=shrink)
             number += 1
     shutil.rmtree(directory)  # what differs raises, and leaves the log
+
+
+def _broken(breakage: str | None) -> Builds:
+    """The present build, its one service broken."""
+
+    def build(service: str) -> Build:
+        if breakage and BREAKAGES[breakage].service == service:
+            return Build(module=("tests.drills.breakage", breakage))
+        return PRESENT
+
+    return build
+
+
+def _tell(
+    trial: Trial, verdict: Verdict, figures: dict[str, Any], directory: Path, keep: bool, report_file: Path | None
+) -> NoReturn:
+    click.echo(table(figures))
+    if keep or verdict.exit_status:
+        (directory / "trial.json").write_bytes(msgspec.json.encode(trial))
+        click.echo(f"all that was written down, and the logs: {directory}")
+    else:
+        shutil.rmtree(directory)
+    if report_file is not None:
+        report_file.write_bytes(msgspec.json.format(msgspec.json.encode(figures)) + b"\n")
+    sys.exit(verdict.exit_status)
 
 
 @contextmanager

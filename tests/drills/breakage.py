@@ -4,6 +4,7 @@
 which breaks it in its own process and then runs it as ever. Nothing of the product knows of it.
 """
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -28,12 +29,13 @@ _EVERY = 20
 
 @dataclass(frozen=True)
 class Breakage:
-    """`apply` breaks the service in the process it is called in; `invariant` is what the kill drill must find
-    violated; empty for what is there for the machine (tests/machine) to find."""
+    """`apply` breaks the service in the process it is called in; `drill` must find `invariant` violated. The machine
+    (tests/machine) has none."""
 
     service: str
     invariant: str
     apply: Callable[[], None]
+    drill: str = "kill"
 
 
 class HastyDatabase(Database):
@@ -125,12 +127,37 @@ def _swap_neighbours() -> None:
     _put(Client, "deliver", late)
 
 
+def _abrupt_end() -> None:
+    from services.edge.app import Edge
+
+    async def drain(edge: Edge) -> None:
+        os._exit(0)
+
+    _put(Edge, "drain", drain)
+
+
+def _forgetful_end() -> None:
+    """What is found to have arrived at the end is not committed."""
+    from services.edge.app import Edge
+    from services.edge.read_flush import ReadFlush
+
+    drain = Edge.drain
+
+    async def forgetful(edge: Edge) -> None:
+        _put(ReadFlush, "read", lambda *_: None)
+        await drain(edge)
+
+    _put(Edge, "drain", forgetful)
+
+
 BREAKAGES = {
     "ack-before-commit": Breakage("message", "I1 durability", _ack_before_commit),
     "skip-recipient": Breakage("message", "I2 delivery", _skip_recipient),
     "double-delivery": Breakage("edge", "I2 once", _double_delivery),
-    "swap-neighbours": Breakage("edge", "", _swap_neighbours),
-    "forget-read": Breakage("message", "", _forget_read),
+    "swap-neighbours": Breakage("edge", "", _swap_neighbours, "machine"),
+    "forget-read": Breakage("message", "", _forget_read, "machine"),
+    "abrupt-end": Breakage("edge", "S2 drain", _abrupt_end, "scale"),
+    "forgetful-end": Breakage("edge", "I2 once", _forgetful_end, "scale"),
 }
 
 

@@ -16,12 +16,26 @@ from pydantic import SecretStr
 from services.cli.family import Family
 from services.cli.plan import variables
 from services.cli.ports import free_port
-from shared.settings import Auth, Database, Edge, Limits, Mail, Ops, Redis, Settings
+from shared.settings import Auth, Database, Edge, Limits, Mail, Media, Ops, Redis, Settings
 from tests.drills.cluster import ROOT
 from tests.servers import NatsServer, ValkeyServer
 
-_READY_SECONDS = 30.0
+_READY_SECONDS = 90.0
 _open = build_opener(ProxyHandler({})).open
+
+
+@dataclass(frozen=True)
+class Build:
+    """What is started: the checkout at `root`, its services by this module and its arguments."""
+
+    root: Path = ROOT
+    module: tuple[str, ...] = ("services.cli.main",)
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", *self.module, *arguments]
+
+
+PRESENT = Build()
 
 
 @dataclass
@@ -60,23 +74,24 @@ class Stack:
         self._database = database_url
         self._family = family
 
-    def migrate(self) -> None:
-        command = [sys.executable, "-m", "services.cli.main", "migrate", "auth", "session", "message"]
-        subprocess.run(command, cwd=ROOT, env=self._environment("setup", 0, 0), check=True, capture_output=True)
+    def migrate(self, build: Build = PRESENT) -> None:
+        command = build.command("migrate", "auth", "session", "message")
+        subprocess.run(command, cwd=build.root, env=self._environment("setup", 0, 0), check=True, capture_output=True)
 
-    def start(self, service: str) -> Service:
+    def start(self, service: str, build: Build = PRESENT) -> Service:
         ops, port = free_port(), free_port() if service == "edge" else 0
         with (self._directory / f"{service}-{ops}.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "services.cli.main", service],
-                cwd=ROOT, env=self._environment(service, ops, port), stdout=log, stderr=log, **self._family.belonging,
+                build.command(service), cwd=build.root, env=self._environment(service, ops, port), stdout=log,
+                stderr=log, **self._family.belonging,
             )  # fmt: skip
         return Service(process, ops, port)
 
     def await_ready(self, *services: Service) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         while not all(service.is_ready() for service in services):
-            assert time.monotonic() < deadline, [log.read_text()[-2000:] for log in self._directory.glob("*.log")]
+            given_up = time.monotonic() > deadline or any(service.process.poll() is not None for service in services)
+            assert not given_up, [log.read_text()[-2000:] for log in self._directory.glob("*.log")]
             time.sleep(0.05)
 
     def _environment(self, service: str, ops: int, port: int) -> Mapping[str, str]:
@@ -84,6 +99,7 @@ class Stack:
         settings = Settings(
             nats=self._nats.settings(service), database=Database(url=SecretStr(self._database)), ops=Ops(port=ops),
             limits=Limits(rates=False), edge=Edge(port=port or 8080, name=f"edge-{port}"),
-            auth=Auth(keys=self._directory / "keys"), mail=Mail(outbox=self._directory / "outbox"), redis=redis,
+            auth=Auth(keys=self._directory / "keys", argon2_memory_kib=8, argon2_iterations=1),
+            media=Media(directory=self._directory / "media"), mail=Mail(outbox=self._directory / "outbox"), redis=redis,
         )  # fmt: skip
         return {**os.environ, **variables(settings)}

@@ -1,0 +1,108 @@
+"""A system whose processes are started and ended one by one: each service's as many as wanted, of any build."""
+
+import asyncio
+import shutil
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from services.cli.family import Family
+from shared.settings import Nats
+from tests.drills.cluster import ROOT
+from tests.drills.device import Edge
+from tests.drills.line import Journal
+from tests.drills.records import Ended, Fault
+from tests.drills.rolling import GRACE_SECONDS
+from tests.servers import NatsServer, PostgresServer, Server, ValkeyServer
+from tests.system.databases import databases
+from tests.system.stack import Build, Service, Stack
+
+DATABASES = ("sqlite", "postgresql")
+Builds = Callable[[str], Build]
+"""What is started of a service."""
+
+
+class Fleet:
+    """`edges` are those in rotation: an edge comes in once it is ready, and is out before it is told to end, as behind
+    a balancer. `journal` is told of every end."""
+
+    def __init__(self, stack: Stack, nats: NatsServer, valkey: ValkeyServer, journal: Journal) -> None:
+        self.edges: list[Edge] = []
+        self._stack = stack
+        self._servers: dict[str, Server] = {"nats": nats, "valkey": valkey}
+        self._journal = journal
+        self._running: dict[str, Service] = {}
+        self._numbers: Counter[str] = Counter()
+        self.operator: Nats = nats.settings("admin")
+
+    async def migrate(self, build: Build) -> None:
+        await asyncio.to_thread(self._stack.migrate, build)
+
+    async def start(self, service: str, build: Build) -> None:
+        """Returns when the new process is ready."""
+        self._numbers[service] += 1
+        name = f"{service}-{self._numbers[service]}"
+        running = self._running[name] = self._stack.start(service, build)
+        await asyncio.to_thread(self._stack.await_ready, running)
+        if running.port:
+            self.edges.append((name, f"ws://127.0.0.1:{running.port}"))
+
+    async def end(self, service: str) -> None:
+        """End the oldest process of a service in order; returns when it is gone."""
+        name = next(name for name in self._running if name.startswith(f"{service}-"))
+        process = self._running.pop(name).process
+        self.edges[:] = [edge for edge in self.edges if edge[0] != name]
+        self._journal(Fault(time.monotonic(), name, "end"))
+        process.terminate()
+        try:
+            status = await asyncio.to_thread(process.wait, GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            status = await asyncio.to_thread(process.wait)
+        self._journal(Ended(time.monotonic(), name, status))
+
+    async def restart(self, server: str) -> None:
+        """NATS or Valkey: there is but one, so it is away for a moment."""
+        self._journal(Fault(time.monotonic(), server, "restart"))
+        await asyncio.to_thread(self._servers[server].stop)
+        await asyncio.to_thread(self._servers[server].start)
+
+    def kill(self) -> None:
+        for service in self._running.values():
+            service.process.kill()
+            service.process.wait()
+
+
+@contextmanager
+def fleet(directory: Path, database: str, journal: Journal) -> Iterator[Fleet]:
+    """NATS, Valkey and an empty database; no service yet. The directory must be open to everybody: PostgreSQL may run
+    as another user."""
+    with ExitStack() as stack:
+        family = stack.enter_context(Family())
+        nats, valkey = NatsServer(directory / "nats", family), ValkeyServer(directory / "valkey", family)
+        for server in (nats, valkey):
+            stack.callback(server.stop)
+        valkey.start()
+        asyncio.run(nats.make_fresh())
+        url = f"sqlite:///{directory}/{{service}}.db"
+        if database == "postgresql":
+            postgres = PostgresServer(directory / "postgresql", family)
+            stack.callback(postgres.stop)
+            postgres.start()
+            url = stack.enter_context(databases(postgres))
+        running = Fleet(Stack(directory, nats, valkey, url, family), nats, valkey, journal)
+        stack.callback(running.kill)
+        yield running
+
+
+def checkout(revision: str, directory: Path) -> Build:
+    """What the repository held at a revision."""
+    directory.mkdir()
+    archive = directory.with_suffix(".tar")
+    subprocess.run(["git", "archive", f"--output={archive}", revision], cwd=ROOT, check=True)  # noqa: S607
+    shutil.unpack_archive(archive, directory)
+    archive.unlink()
+    return Build(directory)

@@ -1,0 +1,95 @@
+"""The scale drill: edges come and go, and every process is replaced by another one, while people talk."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, assert_never
+
+from tests.drills.archive import read_history
+from tests.drills.drill import Drill
+from tests.drills.evidence import Demands
+from tests.drills.fleet import Builds, Fleet
+from tests.drills.records import Entry, Record, Trial
+
+FIRST = ("auth", "session", "message", "message", "edge")
+"""What there is in the beginning."""
+_CALM_SECONDS = 3.0
+_PATIENCE_SECONDS = 30.0
+
+
+class Step(NamedTuple):
+    """`replace`: a new process is ready before the oldest one of the service is told to end."""
+
+    phase: str
+    act: Literal["start", "end", "replace", "restart", "migrate"]
+    what: str
+
+
+def plan(edges: int, seed: int, *, upgrade: bool) -> list[Step]:
+    """From one edge to so many, one process after the other anew, the servers below them, and back to one edge. With
+    `upgrade`, the databases are migrated before anything is replaced."""
+    services = [*(service for service in FIRST if service != "edge"), *["edge"] * edges]
+    random.Random(seed).shuffle(services)
+    return [
+        *[Step("grow", "start", "edge")] * (edges - 1),
+        *[Step("migrate", "migrate", "")] * upgrade,
+        *[Step("replace", "replace", service) for service in services],
+        *[Step("servers", "restart", server) for server in ("nats", "valkey")],
+        *[Step("shrink", "end", "edge")] * (edges - 1),
+    ]
+
+
+async def scale(
+    fleet: Fleet, records: list[Record], steps: Sequence[Step], seconds: float, rate: float,
+    builds: tuple[Builds, Builds], report: Callable[[str], None],
+) -> Trial:  # fmt: skip
+    """`records` is what the fleet writes down; `builds`: what is started before anything is replaced, and after."""
+    before, after = builds
+
+    async def history(chats: list[int]) -> dict[int, list[Entry]]:
+        return await read_history(fleet.operator, chats)
+
+    async def disturb(drill: Drill) -> None:
+        for step in steps:
+            drill.phase = step.phase
+            began = time.monotonic()
+            await _take(fleet, step, before if step.phase == "grow" else after)
+            await asyncio.sleep(max(0.0, began + seconds / len(steps) - time.monotonic()))
+        await asyncio.sleep(_CALM_SECONDS)
+
+    await fleet.migrate(before("message"))
+    await asyncio.gather(*(fleet.start(service, before(service)) for service in FIRST))
+    drill = Drill(fleet.edges, history, rate, _PATIENCE_SECONDS, report, stayers=(), records=records)
+    return await drill.run(disturb)
+
+
+async def _take(fleet: Fleet, step: Step, builds: Builds) -> None:
+    match step.act:
+        case "start":
+            await fleet.start(step.what, builds(step.what))
+        case "end":
+            await fleet.end(step.what)
+        case "replace":
+            await fleet.start(step.what, builds(step.what))
+            await fleet.end(step.what)
+        case "restart":
+            await fleet.restart(step.what)
+        case "migrate":
+            await fleet.migrate(builds("message"))
+        case unknown:
+            assert_never(unknown)
+
+
+def demands(steps: Sequence[Step], seconds: float, rate: float) -> Demands:
+    """What such a drill must have seen to prove anything: a fifth of the load, every end and restart."""
+    faults: Counter[str] = Counter()
+    ended: Counter[str] = Counter()
+    for step in steps:
+        if step.act in ("end", "replace"):
+            ended[step.what] += 1
+            faults[f"{step.what}-{ended[step.what]}"] += 1
+        elif step.act == "restart":
+            faults[step.what] += 1
+    return Demands.of(seconds * rate, faults)

@@ -1,0 +1,63 @@
+"""The scale drill, short: it proves on the real thing that processes may come and go; edges that end badly are found."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.drills.breakage import BREAKAGES
+from tests.drills.cluster import ROOT
+from tests.drills.scale import demands, plan
+
+pytestmark = [pytest.mark.xdist_group("drills"), pytest.mark.timeout(240)]
+
+Figures = dict[str, Any]
+
+
+def drill(report: Path, *arguments: str) -> tuple[int, Figures]:
+    """The exit status, and the figures."""
+    command = [sys.executable, "-m", "tests.drills", "scale", "--edges", "2", "--json", str(report), *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert report.exists(), done.stdout + done.stderr
+    figures: Figures = msgspec.json.decode(report.read_bytes())
+    return done.returncode, figures
+
+
+def test_nobody_loses_anything_while_processes_come_and_go(tmp_path: Path) -> None:
+    status, figures = drill(tmp_path / "figures.json", "--seconds", "12", "--rate", "60")
+    assert (status, figures["verdict"], figures["violations"], figures["doubts"]) == (0, "proven", [], [])
+    assert figures["sent_elsewhere"] > 0
+
+
+@pytest.mark.parametrize("name", sorted(name for name, one in BREAKAGES.items() if one.drill == "scale"))
+def test_an_edge_that_ends_badly_is_found_out(tmp_path: Path, name: str) -> None:
+    status, figures = drill(tmp_path / "figures.json", "--seconds", "6", "--only", "grow,shrink", "--break", name)
+    assert (status, figures["verdict"]) == (1, "violated")
+    assert figures["invariants"][BREAKAGES[name].invariant]
+
+
+# The plan
+
+
+def test_every_process_there_was_is_replaced_and_one_edge_is_left() -> None:
+    steps = plan(4, 1, upgrade=False)
+    assert demands(steps, 60, 100).faults == {
+        "auth-1": 1, "session-1": 1, "message-1": 1, "message-2": 1, **{f"edge-{number}": 1 for number in range(1, 8)},
+        "nats": 1, "valkey": 1,
+    }  # fmt: skip
+    assert 1 + sum({"start": 1, "end": -1}.get(step.act, 0) for step in steps) == 1
+    assert all(step.what == "edge" for step in steps if step.act in ("start", "end"))
+
+
+def test_the_seed_decides_the_order() -> None:
+    plans = {tuple(plan(4, seed, upgrade=False)) for seed in (1, 1, 2, 3, 4, 5)}
+    assert 1 < len(plans) <= 5
+
+
+def test_databases_are_migrated_before_anything_new_starts() -> None:
+    acts = [step.act for step in plan(2, 1, upgrade=True)]
+    assert acts.count("migrate") == 1
+    assert acts.index("migrate") < acts.index("replace")
