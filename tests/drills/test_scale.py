@@ -1,4 +1,4 @@
-"""The scale drill, short: it proves on the real thing that processes may come and go; edges that end badly are found."""
+"""The scale drill, short: it proves on the real thing that processes may come and go, and finds what ends badly."""
 
 import subprocess
 import sys
