@@ -135,7 +135,7 @@ class Memberships:
     async def _refresh(self, chat: ChatId, version: int) -> Roster:
         asked = self._clock()
         roster = self._rosters.get(chat) or Roster()
-        pages = [page := await self._ask(GetMembership(chat, roster.version))]
+        pages = [page := await self._ask(GetMembership(chat, roster.version, unnamed=not version))]
         while page.more:
             last = page.members[-1]
             page = await self._ask(GetMembership(chat, roster.version, (last.version, last.account)))

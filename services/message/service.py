@@ -1,6 +1,7 @@
 """What message does beside posting: syncs, history, heads, read state."""
 
-from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from services.message.domain import (
@@ -69,17 +70,25 @@ class Messages:
     async def sync(self, request: Sync) -> Synced:
         """First the chats, as session lists them, then their state: what is posted in a chat that is joined between
         the two comes by fan-out."""
-        page = await self._list_chats(ListChats(request.account, request.after))
-        known = frozenset(request.known)
-        chats = await self._store.read(lambda now: self._chats(now, request.account, page.entries, known))
-        return Synced(chats, more=page.more or len(chats) < len(page.entries))
+        page = await self._list_chats(ListChats(request.account, request.after, request.also))
+        return await self._store.read(lambda now: self._synced(now, request, page))
 
-    def _chats(
-        self, now: Snapshot, account: AccountId, entries: list[ChatEntry], known: frozenset[ChatId]
-    ) -> list[ChatSync]:
+    def _synced(self, now: Snapshot, request: Sync, page: ChatList) -> Synced:
+        """The account that is asked for, and as many others as the reply has room for."""
+        lists = {request.account: page, **page.also}
+        entries = {account: listed.entries for account, listed in lists.items()}
+        room, told = _Room(self._reply_bytes), dict[AccountId, Synced]()
+        for account, standings in self._standings(now, entries, frozenset(request.known)).items():
+            if told and room.left <= 0:
+                break
+            missed = iter(()) if request.bare else now.messages(_missed(standings), account)
+            chats = self._chats(standings, _Page(missed, room))
+            told[account] = Synced(chats, more=lists[account].more or len(chats) < len(standings))
+        own = told.pop(request.account)
+        return Synced(own.chats, own.more, told)
+
+    def _chats(self, standings: "Iterable[_Standing]", page: "_Page") -> list[ChatSync]:
         """As many of these chats as the reply has room for."""
-        standings = self._standings(now, account, entries, known)
-        page = _Page(now.messages(_missed(standings), account), self._reply_bytes)
         chats: list[ChatSync] = []
         for entry, head, state, holes in standings:
             if page.full:
@@ -93,19 +102,19 @@ class Messages:
         return chats
 
     def _standings(
-        self, now: Snapshot, account: AccountId, entries: Sequence[ChatEntry], known: Container[ChatId] = ()
-    ) -> list["_Standing"]:
-        """How the account stands in each of these chats; in `known` ones nothing is looked for."""
-        heads = now.heads(entry.chat for entry in entries)
-        cursors = now.cursors([(account, entry.chat) for entry in entries])
-        standings: list[_Standing] = []
-        for entry in entries:
+        self, now: Snapshot, lists: Mapping[AccountId, Iterable[ChatEntry]], known: Container[ChatId] = ()
+    ) -> dict[AccountId, list["_Standing"]]:
+        """How each account stands in each of its chats; in `known` ones nothing is looked for."""
+        heads = now.heads(entry.chat for entries in lists.values() for entry in entries)
+        cursors = now.cursors([(account, entry.chat) for account, entries in lists.items() for entry in entries])
+
+        def standing(account: AccountId, entry: ChatEntry) -> _Standing:
             head = heads.get(entry.chat, 0)
             cursor = cursors.get((account, entry.chat), ReadState())
             state = since_joining(cursor, max(entry.unread_from, entry.first_index))
-            holes = unread(state, head, 0 if entry.chat in known else self._most)
-            standings.append(_Standing(entry, head, state, holes))
-        return standings
+            return _Standing(entry, head, state, unread(state, head, 0 if entry.chat in known else self._most))
+
+        return {account: [standing(account, entry) for entry in entries] for account, entries in lists.items()}
 
     # What waits
 
@@ -119,7 +128,7 @@ class Messages:
         return await self._store.read(lambda now: self._unread(now, request, entries))
 
     def _unread(self, now: Snapshot, request: GetUnread, entries: list[ChatEntry]) -> Unread:
-        missed = list(_missed(self._standings(now, request.account, entries)))
+        missed = list(_missed(self._standings(now, {request.account: entries})[request.account]))
         total = now.count(missed, request.account)
         most = min(request.count, total, self._reply_bytes // WAITING_BYTES + 1)
         if most <= 0:
@@ -147,7 +156,7 @@ class Messages:
         for account, (_, joined) in members.items():
             state = since_joining(cursors.get((account, chat), ReadState()), joined)
             news[account] = unread_from(state, unread(state, head, self._most))
-        page = _Page(now.messages([(chat, after + 1, head)] if members else []), self._reply_bytes)
+        page = _Page(now.messages([(chat, after + 1, head)] if members else []), _Room(self._reply_bytes))
         messages = page.take(chat)
         return ChatSynced(
             chat=chat,
@@ -174,7 +183,7 @@ class Messages:
     def _history(self, now: Snapshot, request: GetHistory, first_index: int) -> History:
         head = now.heads([request.chat]).get(request.chat, 0)
         messages = list(now.messages([(request.chat, *history_span(request, head, first_index))]))
-        page = _Page(iter(messages[::-1] if request.older else messages), self._reply_bytes)
+        page = _Page(iter(messages[::-1] if request.older else messages), _Room(self._reply_bytes))
         return History(page.take(request.chat), head, more=page.full)
 
     async def _roster(self, chat: ChatId) -> Roster:
@@ -223,10 +232,17 @@ class _Audience(NamedTuple):
     pair: Pair | None
 
 
+@dataclass(slots=True)
+class _Room:
+    """What a reply still has, bytes."""
+
+    left: int
+
+
 class _Page:
     """Messages as they come, as long as the reply has room; the first one has room always."""
 
-    def __init__(self, messages: Iterator[Message], room: int) -> None:
+    def __init__(self, messages: Iterator[Message], room: _Room) -> None:
         self._messages = messages
         self._next = next(messages, None)
         self._room = room
@@ -235,14 +251,14 @@ class _Page:
         """A message was left out: nothing after it is in the reply."""
 
     def spend(self, size: int) -> None:
-        self._room -= size
+        self._room.left -= size
 
     def take(self, chat: ChatId) -> list[Message]:
         """Those of the next chat."""
         taken: list[Message] = []
         while (message := self._next) is not None and message.chat == chat:
-            self._room -= size_of(message)
-            if self._room < 0 and not self._empty:
+            self._room.left -= size_of(message)
+            if self._room.left < 0 and not self._empty:
                 self.full = True
                 break
             taken.append(message)

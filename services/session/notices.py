@@ -36,6 +36,7 @@ from shared.telemetry import log
 _log = log(__name__)
 
 _PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0)
+_TOGETHER_SECONDS = 0.05
 _WAITING_CHATS = 10_000
 _PAGE = 12_000
 """Recipients of one message on the bus: below 512 KiB, though each may be named three times, once with a number."""
@@ -67,6 +68,7 @@ class Notices:
         self._tasks = Tasks()
         self._untold: dict[ChatId, int] = {}
         self._catching_up: asyncio.Task[None] | None = None
+        self._forgotten: dict[ChatId, int] = {}
 
     async def announce(self, versions: Mapping[ChatId, int], told: Iterable[Told] = ()) -> bool:
         """Publish the versions, then tell the edges; whether Redis took the versions. Never waits for Redis longer
@@ -84,6 +86,20 @@ class Notices:
         await self._tasks.close()
 
     # Versions
+
+    def remind(self, versions: Mapping[ChatId, int]) -> None:
+        """Redis has forgotten these. It is told in a moment, once: whoever misses them asks again."""
+        if not self._forgotten:
+            self._tasks.start(self._remind(), "remind of versions")
+        self._forgotten.update(versions)
+
+    async def _remind(self) -> None:
+        await asyncio.sleep(_TOGETHER_SECONDS)
+        forgotten, self._forgotten = self._forgotten, {}
+        try:
+            await self._presence.publish_versions(forgotten)
+        except RedisError as error:
+            _log.debug("versions not published", chats=len(forgotten), error=repr(error))
 
     async def _publish(self, versions: Mapping[ChatId, int]) -> bool:
         if not self._untold:

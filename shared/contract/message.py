@@ -52,6 +52,10 @@ class Sync(msgspec.Struct):
     account: AccountId
     after: ChatId = ChatId(0)
     known: list[ChatId] = []
+    also: list[AccountId] = []
+    """The first pages of these too, as of accounts of their own."""
+    bare: bool = False
+    """Messages are not wanted, only how many there are to be read."""
 
 
 class ChatSync(msgspec.Struct, array_like=True, frozen=True):
@@ -70,10 +74,12 @@ class ChatSync(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Synced(msgspec.Struct, frozen=True):
-    """With `more`, ask again after the last chat."""
+    """With `more`, ask again after the last chat. `also`: as many of the others that were asked for as the reply has
+    room for."""
 
     chats: list[ChatSync]
     more: bool = False
+    also: "dict[AccountId, Synced]" = {}
 
 
 class SyncChat(msgspec.Struct):

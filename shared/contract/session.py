@@ -83,6 +83,8 @@ class ListChats(msgspec.Struct):
 
     account: AccountId
     after: ChatId = ChatId(0)
+    also: list[AccountId] = []
+    """The first pages of these too."""
 
 
 class ChatEntry(msgspec.Struct, array_like=True, frozen=True):
@@ -95,8 +97,11 @@ class ChatEntry(msgspec.Struct, array_like=True, frozen=True):
 
 
 class ChatList(msgspec.Struct, frozen=True):
+    """`also`: as many of the others that were asked for as there was room for."""
+
     entries: list[ChatEntry]
     more: bool = False
+    also: "dict[AccountId, ChatList]" = {}
 
 
 class GetMembership(msgspec.Struct):
@@ -106,6 +111,8 @@ class GetMembership(msgspec.Struct):
     chat: ChatId
     since: int = 0
     after: tuple[int, int] = (0, 0)
+    unnamed: bool = False
+    """Redis does not name the chat's version, and should."""
 
 
 class Member(msgspec.Struct, array_like=True, frozen=True):

@@ -18,7 +18,7 @@ from services.session.store import chats, profiles, rows
 from shared.contract.auth import IdentifierKind
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft, ReadRange
-from shared.contract.session import GetMembership
+from shared.contract.session import ChatList, GetMembership
 from shared.database import Database, make_engine
 from shared.migrate import upgrade
 from shared.settings import Auth, Settings
@@ -142,6 +142,12 @@ _QUESTIONS: dict[str, Callable[[sa.Connection, Town], object]] = {
     "who has come and gone": lambda now, town: chats.membership(now, GetMembership(town.big, since=0), 100),
     "that nobody has": lambda now, town: chats.membership(now, GetMembership(town.big, since=1), 100),
     "a page of many chats": lambda now, town: chats.list_chats(now, town.first, ChatId(town.chats[2_000]), 100),
+    "the chats of some": lambda now, town: chats.list_several(
+        now, lambda _: ChatList([]), [AccountId(one) for one in town.people[2:10]], 600
+    ),
+    "those of two who have many": lambda now, town: chats.list_several(
+        now, lambda _: ChatList([]), [AccountId(one) for one in town.people[:2]], 100
+    ),
     "the newest of many chats": lambda now, town: chats.chats_of(now, town.first, 100),
     "whether somebody is a member": lambda now, town: rows.role_in(now, town.big, town.first),
     "a private chat": lambda now, town: chats.find_private(now, (town.first, AccountId(town.first + 1))),

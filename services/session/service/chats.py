@@ -31,6 +31,7 @@ from shared.telemetry import log
 _log = log(__name__)
 
 _CHATS_PAGE = 10_000
+_LISTS = 256
 _MEMBERS_PAGE = 13_000
 """Rows of 38 bytes at most: a full page stays below 512 KiB."""
 _VIEWS_BYTES = 448 * 1024
@@ -80,8 +81,12 @@ class Chats:
 
     async def list_chats(self, request: ListChats) -> ChatList:
         domain.check_account(request.account)
+        domain.check_many(request.also, _LISTS, "accounts")
         page = partial(chats.list_chats, account=request.account, after=request.after, most=_CHATS_PAGE)
-        return await self._database.read(page)
+        if not request.also:
+            return await self._database.read(page)
+        others = domain.storable(request.also)
+        return await self._database.read(partial(chats.list_several, page=page, others=others, most=_CHATS_PAGE))
 
     async def list_chat_views(self, request: ListChatViews) -> ChatViews:
         """A chat whose members alone are too much for the bus is shown with the first of them."""
@@ -97,7 +102,10 @@ class Chats:
 
     async def get_membership(self, request: GetMembership) -> Membership:
         domain.check_chat(request.chat)
-        return await self._database.read(partial(chats.membership, request=request, most=_MEMBERS_PAGE))
+        page = await self._database.read(partial(chats.membership, request=request, most=_MEMBERS_PAGE))
+        if request.unnamed:
+            self._notices.remind({request.chat: page.version})
+        return page
 
     async def rename_chat(self, request: RenameChat) -> Done:
         name = domain.new_name(request, self._limits)

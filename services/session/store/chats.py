@@ -1,8 +1,9 @@
 """Chats and who is in them."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
+import msgspec
 import sqlalchemy as sa
 
 from services.session.domain import LOBBY, LOBBY_NAME, check_count, check_runs, default_name, not_yours
@@ -40,6 +41,9 @@ from shared.contract.session import (
 from shared.settings import Limits
 
 _LAST = 2**63 - 1
+_COMPLETE = sa.select(member.c.chat, member.c.first_index, member.c.unread_from).where(
+    LIVE, member.c.unread_from.is_not(None)
+)
 
 
 class Founded(NamedTuple):
@@ -164,8 +168,32 @@ def list_chats(connection: sa.Connection, account: AccountId, after: ChatId, mos
     page = complete(account).where(member.c.chat > after).order_by(member.c.chat).limit(most + 1).subquery()
     listed = sa.select(page, chat.c.pair).join(chat, chat.c.id == page.c.chat).order_by(page.c.chat)
     rows = connection.execute(listed).all()
-    entries = [ChatEntry(ChatId(row[0]), row[1], row[2], pair_in(row[3])) for row in rows[:most]]
-    return ChatList(entries, more=len(rows) > most)
+    return ChatList(_entries(rows[:most]), more=len(rows) > most)
+
+
+def list_several(
+    connection: sa.Connection, page: Callable[[sa.Connection], ChatList], others: Sequence[AccountId], most: int
+) -> ChatList:
+    """A page of one account, and beside it the chats of as many others as have no more than `most` with it."""
+    own = page(connection)
+    return msgspec.structs.replace(own, also=_first_pages(connection, others, most - len(own.entries)))
+
+
+def _first_pages(connection: sa.Connection, accounts: Sequence[AccountId], most: int) -> dict[AccountId, ChatList]:
+    """All chats of as many of these accounts as have so many together."""
+    chosen = _COMPLETE.add_columns(member.c.account).where(member.c.account.in_(accounts))
+    page = chosen.order_by(member.c.account, member.c.chat).limit(most + 1).subquery()
+    listed = sa.select(page.c.chat, page.c.first_index, page.c.unread_from, chat.c.pair, page.c.account)
+    rows = connection.execute(listed.join(chat, chat.c.id == page.c.chat).order_by(page.c.account, page.c.chat)).all()
+    found: dict[AccountId, list[Sequence[Any]]] = {account: [] for account in accounts}
+    for row in rows:
+        found[row.account].append(row)
+    whole = rows[most].account if len(rows) > most else _LAST
+    return {account: ChatList(_entries(own)) for account, own in found.items() if account < whole}
+
+
+def _entries(rows: Iterable[Sequence[Any]]) -> list[ChatEntry]:
+    return [ChatEntry(ChatId(row[0]), row[1], row[2], pair_in(row[3])) for row in rows]
 
 
 def membership(connection: sa.Connection, request: GetMembership, most: int) -> Membership:
@@ -190,9 +218,7 @@ def _version(number: ChatId) -> sa.Select[int]:
 
 def complete(account: AccountId) -> sa.Select[int, int, int]:
     """The chats that an account is in, save one that it is just joining."""
-    return sa.select(member.c.chat, member.c.first_index, member.c.unread_from).where(
-        member.c.account == account, LIVE, member.c.unread_from.is_not(None)
-    )
+    return _COMPLETE.where(member.c.account == account)
 
 
 def _blank(name: str, owner: AccountId, now: int) -> dict[str, object]:

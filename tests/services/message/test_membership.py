@@ -64,6 +64,14 @@ async def test_changes_are_loaded_not_lists(session: Session) -> None:
     assert [request.since for request in session.asked] == [0, 2]
 
 
+async def test_session_is_told_when_redis_does_not_name_the_version(session: Session) -> None:
+    session.has(ROOM, 2, member(ANN, 1), member(BOB, 2))
+    await session.get(version=2)
+    session.now += 31
+    await session.get()
+    assert [request.unnamed for request in session.asked] == [False, True]
+
+
 async def test_the_roster_of_a_private_chat_names_its_pair(session: Session) -> None:
     """Also once only one of them is left, and after a session of before."""
     session.answers[ROOM] = lambda _request: Membership(ROOM, 1, [member(ANN, 1), member(BOB, 1)])

@@ -1,5 +1,6 @@
 """Syncs, history, read state: what an account is shown, on both databases."""
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 import structlog
@@ -43,6 +44,7 @@ class World:
         self.now = 0
         self.store = Store(database, lambda: self.now)
         self.entries: list[ChatEntry] = []
+        """Of everybody."""
         self.listed = 9
         """So many of them on a page."""
         self.more = False
@@ -59,7 +61,8 @@ class World:
 
     async def _list(self, request: ListChats) -> ChatList:
         entries = [entry for entry in self.entries if entry.chat > request.after]
-        return ChatList(entries[: self.listed], self.more or len(entries) > self.listed)
+        own = ChatList(entries[: self.listed], self.more or len(entries) > self.listed)
+        return msgspec.structs.replace(own, also=dict.fromkeys(request.also, own))
 
     async def _versions(self, _chats: object) -> dict[ChatId, int]:
         return {}
@@ -172,6 +175,35 @@ async def test_pages_of_session_are_pages_here(world: World) -> None:
     world.entries, world.more = [ChatEntry(HALL, 1, 1)], False
     rest = await world.messages.sync(Sync(ANN, ROOM))
     assert ([entry.chat for entry in rest.chats], rest.more) == ([HALL], False)
+
+
+async def test_several_are_synced_as_each_would_be_alone(world: World) -> None:
+    await world.talk(ROOM, "12321")
+    await world.talk(HALL, "33")
+    await world.read(BOB, ROOM, (3, 3))
+    world.entries = [ChatEntry(ROOM, 1, 1), ChatEntry(HALL, 1, 2)]
+    together = await world.messages.sync(Sync(ANN, also=[BOB, CEM]))
+    alone = {account: await world.messages.sync(Sync(account)) for account in (ANN, BOB, CEM)}
+    assert {ANN: msgspec.structs.replace(together, also={}), **together.also} == alone
+    assert [indexes(entry.messages) for entry in alone[BOB].chats] == [[1, 5], [2]]
+
+
+async def test_of_several_there_are_as_many_as_the_reply_has_room_for(small: World) -> None:
+    await small.talk(ROOM, "11", size=240)
+    small.entries = [ChatEntry(ROOM, 1, 1)]
+    whole = await small.messages.sync(Sync(ANN, also=[BOB, CEM]))
+    assert list(whole.also) == [BOB]
+    cut = whole.also[BOB].chats[0]
+    assert (indexes(cut.messages), cut.upto, cut.head) == ([1], 1, 2)
+
+
+async def test_messages_need_not_come_with_a_sync(world: World) -> None:
+    await world.talk(ROOM, "221")
+    await world.read(ANN, ROOM, (1, 1))
+    world.entries = [ChatEntry(ROOM, 1, 1)]
+    bare = await world.messages.sync(Sync(ANN, also=[BOB], bare=True))
+    assert shown(bare.chats[0]) == (3, 1, 2, 3, [])
+    assert shown(bare.also[BOB].chats[0]) == (3, 0, 1, 3, [])
 
 
 async def test_an_account_without_chats_missed_nothing(world: World) -> None:

@@ -128,6 +128,11 @@ class World:
     async def entries(self, account: AccountId, after: int = 0, most: int = 100) -> ChatList:
         return await self.database.read(partial(chats.list_chats, account=account, after=ChatId(after), most=most))
 
+    async def several(self, *accounts: AccountId, most: int) -> ChatList:
+        """The first one's, and beside them those of the others that have no more than `most` with it."""
+        page = partial(chats.list_chats, account=accounts[0], after=ChatId(0), most=most)
+        return await self.database.read(partial(chats.list_several, page=page, others=accounts[1:], most=most))
+
     async def entry(self, account: AccountId, number: ChatId) -> ChatEntry:
         return next(entry for entry in (await self.entries(account)).entries if entry.chat == number)
 

@@ -21,6 +21,7 @@ from shared.contract.session import (
     ChatWithFaces,
     CreateChat,
     GetChat,
+    GetMembership,
     ListChats,
     ListChatViews,
     Member,
@@ -31,7 +32,7 @@ from shared.contract.session import (
 from shared.contract.subjects import notify
 from shared.settings import Limits
 from tests.servers import ValkeyServer
-from tests.services.session.running import ANN, BOB, CEM, DAN, A, B, Peers, refusal
+from tests.services.session.running import ANN, BOB, CEM, DAN, A, B, Peers, eventually, refusal
 
 
 async def test_a_new_chats_version_is_published_before_the_reply(peers: Peers) -> None:
@@ -204,6 +205,23 @@ async def test_views_are_paged_by_their_size(peers: Peers, monkeypatch: pytest.M
     monkeypatch.setattr(chats, "_VIEWS_BYTES", 10)
     alone = await views(peers, ANN)
     assert (alone.chats[0].members, alone.more) == ([Face("n1", "u1")], True)
+
+
+# Versions
+
+
+async def test_a_version_that_redis_has_lost_is_published_again(peers: Peers, valkey_server: ValkeyServer) -> None:
+    await peers.register(ANN)
+    chats = [(await peers.create(actor=ANN)).chat.id for _ in range(3)]
+    valkey_server.flush()
+    for chat in chats[:2]:
+        await peers.message.ask(on.GET_MEMBERSHIP, GetMembership(chat, unnamed=True))
+    await peers.message.ask(on.GET_MEMBERSHIP, GetMembership(chats[2]))
+
+    async def named() -> set[ChatId]:
+        return set((await peers.presence.look_up(chats=chats)).versions)
+
+    await eventually(named, lambda found: found == set(chats[:2]))
 
 
 # Sizes

@@ -143,6 +143,19 @@ async def test_chats_are_listed_in_pages(world: World) -> None:
     assert await world.entries(BOB) == ChatList([])
 
 
+async def test_the_chats_of_several_are_listed_whole_or_not_at_all(world: World) -> None:
+    await world.people(ANN, BOB, CEM)
+    of_two, of_bob = await world.group(ANN, BOB), await world.group(BOB)
+    own, both = [ChatEntry(of_two.id, 1, 1)], [ChatEntry(of_two.id, 1, 1), ChatEntry(of_bob.id, 1, 1)]
+    assert await world.several(ANN, BOB, CEM, most=3) == ChatList(own, also={BOB: ChatList(both), CEM: ChatList([])})
+    assert await world.several(ANN, BOB, CEM, most=2) == ChatList(own)
+    assert await world.several(BOB, ANN, most=1) == ChatList(both[:1], more=True)
+    await world.private(CEM, BOB)
+    pair = await world.entries(CEM)
+    assert pair.entries[0].pair == (BOB, CEM)
+    assert await world.several(ANN, CEM, most=2) == ChatList(own, also={CEM: pair})
+
+
 # The lobby
 
 
