@@ -7,7 +7,7 @@ A request carries its deadline and trace id in headers; what is past its deadlin
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import nats.errors
@@ -21,6 +21,9 @@ from shared.durable import REDELIVERY_SECONDS, Worker
 from shared.settings import Nats
 from shared.tasks import Tasks
 from shared.telemetry import log, new_trace, trace, trace_of, traceparent
+
+if TYPE_CHECKING:
+    from shared.tracing import Span, Tracer
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -54,8 +57,11 @@ def pack(value: object) -> bytes:
 class Bus:
     """One process's connection to NATS. Register everything (`serve`, `listen`, `consume`), then `start`."""
 
-    def __init__(self, settings: Nats, service: str, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, settings: Nats, service: str, registry: CollectorRegistry, tracer: "Tracer | None" = None
+    ) -> None:
         self._service = service
+        self._tracer = tracer
         self._decoders: dict[type[Any], msgspec.msgpack.Decoder[Any]] = {}
         self._tasks = Tasks()
         self._workers: list[Worker[Any]] = []
@@ -110,6 +116,8 @@ class Bus:
             finally:
                 under_way -= 1
             self._served.labels(route.label, outcome).observe(time.monotonic() - received)
+            if self._tracer is not None:
+                self._tracer.conclude(outcome)
             await self._reply(message, reply)
 
         async def receive(message: Msg) -> None:
@@ -124,16 +132,26 @@ class Bus:
                 await self._reply(message, b"-" + _pack(Failure(ErrorCode.UNAVAILABLE, "overloaded, try again")))
                 return
             under_way += 1
-            self._tasks.start(answer(message, time.monotonic()), route.subject)
+            answering = answer(message, time.monotonic())
+            if self._tracer is not None:
+                answering = self._tracer.take_up(route.label, "server", headers.get("traceparent", "")).around(
+                    answering
+                )
+            self._tasks.start(answering, route.subject)
 
         self._broker.subscribe(route.subject, receive, queue)
 
     def listen(self, subject: str, callback: Callable[[bytes], None]) -> None:
         """Take every message of a subject as bytes, in order, without an answer. The callback must be quick."""
+        name = subject.rpartition(".")[2]
 
         async def receive(message: Msg) -> None:
             try:
-                callback(message.data)
+                if self._tracer is not None and message.headers:
+                    with self._tracer.take_up(name, "consumer", message.headers.get("traceparent", "")):
+                        callback(message.data)
+                else:
+                    callback(message.data)
             except Exception:
                 _log.exception("listener failed", subject=subject)
 
@@ -147,11 +165,14 @@ class Bus:
             headers = message.headers or {}
             if time.time() * 1000 > float(headers.get("Deadline", "inf")):
                 return
+            responder = Responder(self, message)
+            if self._tracer is not None:
+                responder.span = self._tracer.take_up(route.label, "server", headers.get("traceparent", ""))
             try:
-                callback(decode(message.data), Responder(self, message))
+                callback(decode(message.data), responder)
             except Exception:
                 _log.exception("request failed", subject=route.subject)
-                await self._reply(message, b"-" + _pack(Failure(ErrorCode.INTERNAL, "internal error")))
+                await responder.refuse(Failure(ErrorCode.INTERNAL, "internal error"))
 
         self._broker.subscribe_directly(route.subject, receive, queue)
 
@@ -164,7 +185,7 @@ class Bus:
     ) -> None:
         """Work on a durable event until it succeeds: tried again after each of the pauses (seconds), then kept as a
         dead letter. It may come twice."""
-        self._workers.append(Worker(self._service, topic, handler, pauses, self._dead, self._events))
+        self._workers.append(Worker(self._service, topic, handler, pauses, self._dead, self._events, self._tracer))
 
     # Life
 
@@ -213,9 +234,10 @@ class Bus:
         started = time.monotonic()
         outcome = "ok"
         try:
-            return self._answer(
-                route, await self._request(route.subject, _pack(request), seconds, retry, wait_for_service)
-            )
+            asking = self._request(route.subject, _pack(request), seconds, retry, wait_for_service)
+            if self._tracer is not None:
+                asking = self._tracer.step(route.label, "client").around(asking)
+            return self._answer(route, await asking)
         except Refused as refusal:
             outcome = refusal.failure.code.value
             raise
@@ -228,7 +250,7 @@ class Bus:
         deadline = time.monotonic() + seconds
         headers = {
             "Deadline": str(int((time.time() + max(seconds - _SLACK_SECONDS, seconds / 2)) * 1000)),
-            "traceparent": traceparent(trace.get() or new_trace()),
+            "traceparent": self._traceparent(),
         }
         while (left := deadline - time.monotonic()) > 0:
             attempt = min(left, _ATTEMPT_SECONDS) if retry else left
@@ -247,6 +269,10 @@ class Bus:
                 _log.warning("request not sent", subject=subject, error=repr(error))
                 break
         raise Unavailable(subject)
+
+    def _traceparent(self) -> str:
+        recorded = self._tracer.under_way() if self._tracer is not None else ""
+        return recorded or traceparent(trace.get() or new_trace())
 
     async def _request_once(self, subject: str, payload: bytes, seconds: float, headers: dict[str, str]) -> bytes:
         """A cancellation that comes together with the answer is not forgotten, as `asyncio.wait_for` (in nats-py) does
@@ -271,11 +297,12 @@ class Bus:
 
     async def publish(self, subject: str, payload: bytes) -> None:
         """Hand a message to NATS (at most once). Raises nats.errors.Error when it cannot even be buffered."""
-        await self._broker.client.publish(subject, payload)
+        cause = self._tracer.under_way() if self._tracer is not None else ""
+        await self._broker.client.publish(subject, payload, headers={"traceparent": cause} if cause else None)
 
     async def emit(self, topic: Topic[Q], event: Q, *, key: str) -> None:
         """Store a durable event; `key` deduplicates repetitions. Raises nats.errors.Error or TimeoutError."""
-        headers = {"Nats-Msg-Id": key, "traceparent": traceparent(trace.get() or new_trace())}
+        headers = {"Nats-Msg-Id": key, "traceparent": self._traceparent()}
         await self._broker.client.jetstream(timeout=2.0).publish(
             topic.subject, _pack(event), headers=headers, stream=STREAM
         )
@@ -292,14 +319,25 @@ class Bus:
 class Responder:
     """Answers one request that `take` handed over."""
 
-    __slots__ = ("_bus", "_message")
+    __slots__ = ("_bus", "_message", "span")
 
     def __init__(self, bus: Bus, message: Msg) -> None:
         self._bus = bus
         self._message = message
+        self.span: Span | None = None
+        """From when it was taken until it is answered."""
+
+    @property
+    def cause(self) -> str:
+        """Its traceparent; empty when it is not recorded."""
+        return self.span.traceparent if self.span is not None else ""
 
     async def answer(self, reply: object) -> None:
         await self._bus._reply(self._message, b"+" + _pack(reply))
+        if self.span is not None:
+            self.span.end()
 
     async def refuse(self, failure: Failure) -> None:
         await self._bus._reply(self._message, b"-" + _pack(failure))
+        if self.span is not None:
+            self.span.end(failure.code.value)

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -22,6 +22,9 @@ from sqlalchemy.pool import QueuePool
 from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, Refused
 from shared.telemetry import log
+
+if TYPE_CHECKING:
+    from shared.tracing import Tracer
 
 T = TypeVar("T")
 
@@ -51,9 +54,16 @@ class Database:
     """`read` and `write` run one transaction each. Raises DatabaseUnavailable; other exceptions of the work come
     through, after a rollback."""
 
-    def __init__(self, url: str, *, pool_size: int = 8, registry: CollectorRegistry | None = None) -> None:
-        self._numbers = _Numbers(registry or CollectorRegistry())
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 8,
+        registry: CollectorRegistry | None = None,
+        tracer: "Tracer | None" = None,
+    ) -> None:
         self.url = sa.make_url(url)
+        self._numbers = _Numbers(registry or CollectorRegistry(), tracer, self.url.get_backend_name())
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
@@ -187,7 +197,9 @@ class _OnTheSpot:
 class _Numbers:
     """Transactions, from when they are asked for until they are done, with the wait for their turn."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, tracer: "Tracer | None", system: str) -> None:
+        self._tracer = tracer
+        self._system = {"db.system.name": system}
         seconds = Histogram(
             "dragoman_database_seconds", "Time of a transaction", ["kind"], buckets=_SECONDS, registry=registry
         )
@@ -203,7 +215,11 @@ class _Numbers:
     def under_way(self, kind: str) -> Iterator[None]:
         seconds, open_ones = self._of[kind]
         with seconds.time(), open_ones.track_inprogress():
-            yield
+            if self._tracer is None:
+                yield
+            else:
+                with self._tracer.step(f"database {kind}", "client", self._system):
+                    yield
 
 
 async def patiently(work: Callable[[], Awaitable[T]]) -> T:

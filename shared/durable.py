@@ -7,7 +7,7 @@ pauses are ours: a broker that counts them would drop the event silently.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 import nats.errors
@@ -22,6 +22,9 @@ from shared.contract.subjects import STREAM, Topic, durable
 from shared.tasks import Tasks
 from shared.telemetry import log, trace, trace_of
 from shared.unprepared import Unprepared
+
+if TYPE_CHECKING:
+    from shared.tracing import Tracer
 
 Q = TypeVar("Q")
 
@@ -69,8 +72,10 @@ class Worker(Generic[Q]):
         pauses: Sequence[float],
         dead_letters: Counter,
         attempts: Counter,
+        tracer: "Tracer | None",
     ) -> None:
         self._attempts = attempts
+        self._tracer = tracer
         dead_letters.labels(topic.subject)  # there from the start, so that the first one shows as an increase
         self._service = service
         self._topic = topic
@@ -156,13 +161,20 @@ class Worker(Generic[Q]):
 
     async def _attempt(self, message: Msg, stream: JetStreamContext) -> None:
         try:
-            await self._handler(self._decode(message.data))
+            await self._handle(message)
         except Exception as error:
             self._attempts.labels(self._topic.subject, "failed").inc()
             await self._retry(message, stream, error)
         else:
             self._attempts.labels(self._topic.subject, "done").inc()
             await message.ack()
+
+    async def _handle(self, message: Msg) -> None:
+        handling = self._handler(self._decode(message.data))
+        if self._tracer is not None:
+            cause = (message.headers or {}).get("traceparent", "")
+            handling = self._tracer.take_up(self._topic.subject, "consumer", cause).around(handling)
+        await handling
 
     async def _retry(self, message: Msg, stream: JetStreamContext, error: Exception) -> None:
         subject, delivered = self._topic.subject, message.metadata.num_delivered

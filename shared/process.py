@@ -3,8 +3,9 @@
 import asyncio
 import gc
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
@@ -12,6 +13,9 @@ from shared.settings import Settings
 from shared.tasks import end
 from shared.telemetry import configure_logging, log
 from shared.unprepared import Unprepared
+
+if TYPE_CHECKING:
+    from shared.tracing import Tracer
 
 _log = log(__name__)
 
@@ -52,6 +56,23 @@ def _collect_seldom() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
+
+
+def keep_light(settings: Settings) -> None:
+    """Before a service is imported. Redis' client loads OpenTelemetry's library wherever it is installed, for metrics
+    that nobody asks of it: 3 MiB in each process. Where nothing is traced, it does not find it."""
+    if not settings.tracing.endpoint:
+        sys.modules.setdefault("opentelemetry", None)  # type: ignore[arg-type]
+
+
+def tracing(settings: Settings, service: str, instance: str = "") -> "Tracer | None":
+    """What records spans, where there is somewhere to send them; to be ended last. Without an `instance` (unlike all
+    others), it is named after the machine and the process."""
+    if not settings.tracing.endpoint:
+        return None
+    from shared.tracing import Tracer  # its library costs memory
+
+    return Tracer(settings.tracing, service, instance)
 
 
 async def unless(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:

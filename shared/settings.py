@@ -52,6 +52,7 @@ _Tables = Annotated[
     _matches(r"sqlite:///.+|postgres(ql(\+psycopg)?)?://\S+", "sqlite:///path or postgresql://user:password@host/name"),
 ]
 _Place = Annotated[str, _matches(r"(https?://[^\s/?#]+/?)?", "http(s)://host[:port], or empty")]
+_Collector = Annotated[str, _matches(r"(https?://[^\s/?#@]+(/[^\s?#@]*)?)?", "http(s)://host[:port][/path], or empty")]
 _Network = Annotated[str, AfterValidator(_check_network)]
 
 
@@ -97,6 +98,13 @@ class Ops(_Section):
 class Log(_Section):
     level: str = Field("info", pattern="^(debug|info|warning|error|critical)$", description="from debug to critical")
     json_lines: bool = Field(True, description="one JSON object a line; false: for reading on a terminal")
+
+
+class Tracing(_Section):
+    """Spans for a collector of OpenTelemetry's (OTLP by HTTP); off without an `endpoint`."""
+
+    endpoint: _Collector = Field("", description="http(s)://host:4318 of the collector; empty: no tracing")
+    sample_ratio: float = Field(1.0, ge=0, le=1, description="share of what clients do that is traced")
 
 
 class Limits(_Section):
@@ -228,6 +236,7 @@ class Settings(BaseSettings):
     database: Database = Database()
     ops: Ops = Ops()
     log: Log = Log()
+    tracing: Tracing = Tracing()
     limits: Limits = Limits()
     verification: Verification = Verification()
     mail: Mail = Mail()

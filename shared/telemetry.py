@@ -1,10 +1,11 @@
 """Logs and metrics: one structured line per event, with the trace id of the frame that caused it."""
 
 import logging
+import re
 import secrets
 import sys
 from contextvars import ContextVar
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 import structlog
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -14,20 +15,36 @@ from shared.settings import Log
 trace: ContextVar[str] = ContextVar("trace", default="")
 """The W3C trace id (32 hex digits) of the frame that is being worked on; empty outside of one."""
 
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
+
+
+class Cause(NamedTuple):
+    """What a W3C header names: a trace, and one span of it, in hex."""
+
+    trace_id: str
+    span_id: str
+    is_recorded: bool
+
 
 def new_trace() -> str:
     return secrets.token_hex(16)
 
 
 def traceparent(trace_id: str) -> str:
-    """The W3C header value that carries a trace id on."""
-    return f"00-{trace_id}-{secrets.token_hex(8)}-01"
+    """The W3C header value that carries on a trace id of which nothing is recorded."""
+    return f"00-{trace_id}-{trace_id[:16]}-00"
+
+
+def cause_of(traceparent_header: str) -> Cause | None:
+    """None for what is no such header."""
+    found = _TRACEPARENT.fullmatch(traceparent_header)
+    return Cause(found[1], found[2], bool(int(found[3], 16) & 1)) if found else None
 
 
 def trace_of(traceparent_header: str) -> str:
     """The trace id of a header, empty if it is none."""
-    parts = traceparent_header.split("-")
-    return parts[1] if len(parts) == 4 and len(parts[1]) == 32 else ""
+    found = _TRACEPARENT.fullmatch(traceparent_header)
+    return found[1] if found else ""
 
 
 def configure_logging(settings: Log, service: str, stream: TextIO | None = None) -> None:

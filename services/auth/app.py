@@ -25,7 +25,7 @@ from shared.bus import Bus
 from shared.database import Database, patiently
 from shared.migrate import require_current
 from shared.ops import OpsServer
-from shared.process import unless
+from shared.process import tracing, unless
 from shared.settings import Settings
 from shared.tasks import Tasks
 from shared.telemetry import log, new_registry
@@ -39,9 +39,11 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     Raises Unprepared: without usable keys or tables it cannot serve."""
     registry = new_registry()
     metrics = Metrics(registry)
+    tracer = tracing(settings, "auth")
     keyring = await asyncio.to_thread(Keyring, settings.auth)
-    database = Database(settings.database_url("auth"), pool_size=settings.database.pool_size, registry=registry)
-    bus = Bus(settings.nats, "auth", registry)
+    pool_size = settings.database.pool_size
+    database = Database(settings.database_url("auth"), pool_size=pool_size, registry=registry, tracer=tracer)
+    bus = Bus(settings.nats, "auth", registry, tracer)
     counters = Counters(settings.redis, metrics)
     passwords = Passwords(settings.auth, metrics)
     relay = Relay(database, bus, metrics)
@@ -79,6 +81,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await database.close()
         ops.stop()
         await tasks.finish(_OPS_SECONDS)
+        if tracer is not None:
+            await tracer.end()
 
 
 async def _start(database: Database, bus: Bus) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
 
@@ -32,6 +32,7 @@ from services.edge.performing import Performer
 from services.edge.read_flush import ReadFlush
 from services.edge.residents import Residents
 from services.edge.resync import Resync
+from services.edge.tracing import Traced
 from services.edge.upstream import Upstream
 from services.edge.watch import Watcher
 from shared.bus import Bus
@@ -40,10 +41,13 @@ from shared.contract.auth import OpenVerification
 from shared.contract.ids import NodeId
 from shared.ops import OpsServer
 from shared.presence import Presence
-from shared.process import unless
+from shared.process import tracing, unless
 from shared.settings import Settings
 from shared.tasks import Tasks
 from shared.telemetry import log, new_registry
+
+if TYPE_CHECKING:
+    from shared.tracing import Tracer
 
 _log = log(__name__)
 _FINISH_SECONDS = 1.0
@@ -54,10 +58,16 @@ class Edge:
     """Everything behind the gateway, which reports to `endpoint`. Start the bus, then `run` until it is cancelled,
     `drain`, `close`."""
 
-    def __init__(self, settings: Settings, registry: CollectorRegistry, dialects: Dialects = DIALECTS) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        registry: CollectorRegistry,
+        dialects: Dialects = DIALECTS,
+        tracer: "Tracer | None" = None,
+    ) -> None:
         self._settings = settings
         self.id = NodeId(f"{settings.edge.name}-{secrets.token_hex(3)}")
-        self.bus = Bus(settings.nats, "edge", registry)
+        self.bus = Bus(settings.nats, "edge", registry, tracer)
         self._presence = Presence(settings.redis, registry)
         metrics = Metrics(registry)
         self.residents = Residents(self.id, self._presence, settings.limits)
@@ -65,7 +75,7 @@ class Edge:
         self._gaps = Gaps(self.bus, self.residents, self.chats, metrics)
         self.resync = Resync(self.bus, self.residents, self.chats, self._gaps, metrics)
         self.delivery = Delivery(self.id, self.chats, self.resync)
-        self.upstream = Upstream(self.bus, self.id, settings.edge.request_seconds)
+        self.upstream = Upstream(self.bus, self.id, settings.edge.request_seconds, tracer)
         self.read_flush = ReadFlush(self.bus, self.id, self.residents)
         self.node = Node(
             settings, self.id, self.bus, metrics, self.residents, self.chats, self.upstream, self.read_flush,
@@ -76,7 +86,8 @@ class Edge:
         self.http = HttpApp(_open_verification(self.bus), Downloads(self.node.media), uploads)
         entrance = Entrance(self.node, gate)
         performer = Performer(self.node, entrance)
-        self.endpoint = Endpoint(self.node, performer, self.delivery.tick, dialects)
+        performs = performer if tracer is None else Traced(performer, tracer)
+        self.endpoint = Endpoint(self.node, performs, self.delivery.tick, dialects)
         self.watcher = Watcher(self.node, gate, self.endpoint.tell_all)
         lease_seconds = settings.edge.lease_seconds
         self.lease = Lease(self._presence, self.id, self.residents, self.resync.doubt, lease_seconds, metrics)
@@ -123,7 +134,8 @@ class Edge:
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Run one edge until `stopping` is set, then drain it."""
     registry = new_registry()
-    edge = Edge(settings, registry)
+    tracer = tracing(settings, "edge", settings.edge.name)
+    edge = Edge(settings, registry, tracer=tracer)
     gateway = Gateway(settings.edge, settings.limits, edge.endpoint, edge.http)
     ops = OpsServer(settings.ops, registry, {"nats": edge.bus.check}, replace(BOARD, name=settings.edge.name))
     tasks = Tasks()
@@ -139,6 +151,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await edge.close()
         ops.stop()
         await tasks.finish(_OPS_SECONDS)
+        if tracer is not None:
+            await tracer.end()
 
 
 async def _serve(edge: Edge, gateway: Gateway, stopping: asyncio.Event, ops: OpsServer) -> None:

@@ -8,7 +8,7 @@ import asyncio
 import secrets
 from collections.abc import Iterable
 from itertools import count
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from services.edge.failures import INTERNAL
 from shared.bus import Bus
@@ -20,6 +20,9 @@ from shared.contract.model import Face
 from shared.database import now_ms
 from shared.tasks import Tasks
 from shared.telemetry import log
+
+if TYPE_CHECKING:
+    from shared.tracing import Tracer
 
 _log = log(__name__)
 _SLACK_SECONDS = 1.0
@@ -49,8 +52,9 @@ class Author(Protocol):
 class Upstream:
     """`post` during a turn; `flush` at its end. `longest_seconds`: after so long every draft is answered."""
 
-    def __init__(self, bus: Bus, node: NodeId, request_seconds: float) -> None:
+    def __init__(self, bus: Bus, node: NodeId, request_seconds: float, tracer: "Tracer | None" = None) -> None:
         self._bus = bus
+        self._tracer = tracer
         self._node = node
         self._seconds = request_seconds
         self.longest_seconds = request_seconds + _SLACK_SECONDS
@@ -89,7 +93,10 @@ class Upstream:
             self._send(batch)
 
     def _send(self, batch: list[Draft]) -> None:
-        self._tasks.start(self._deliver(batch), "post")
+        delivering = self._deliver(batch)
+        if self._tracer is not None:
+            delivering = self._tracer.begin("post", {"messages": len(batch)}).around(delivering)
+        self._tasks.start(delivering, "post")
 
     async def finish(self, timeout_seconds: float) -> None:
         await self._tasks.finish(timeout_seconds)

@@ -16,6 +16,7 @@ from services.message.metrics import Metrics
 from services.message.router import route
 from services.message.service import Messages
 from services.message.store import Store
+from services.message.tracing import TracedBatcher
 from shared.bus import Bus
 from shared.contract.ids import ChatId
 from shared.contract.session import ChatList, GetMembership, ListChats, Membership
@@ -24,7 +25,7 @@ from shared.database import Database, patiently
 from shared.migrate import require_current
 from shared.ops import OpsServer
 from shared.presence import Presence
-from shared.process import unless
+from shared.process import tracing, unless
 from shared.settings import Settings
 from shared.tasks import Tasks
 from shared.telemetry import log, new_registry
@@ -41,9 +42,11 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Run until `stopping` is set. Dependencies that are not there yet are waited for."""
     registry = new_registry()
     metrics = Metrics(registry)
-    database = Database(settings.database_url("message"), pool_size=settings.database.pool_size, registry=registry)
+    tracer = tracing(settings, "message")
+    pool_size = settings.database.pool_size
+    database = Database(settings.database_url("message"), pool_size=pool_size, registry=registry, tracer=tracer)
     presence = Presence(settings.redis, registry)
-    bus = Bus(settings.nats, "message", registry)
+    bus = Bus(settings.nats, "message", registry, tracer)
 
     async def membership(request: GetMembership) -> Membership:
         return await bus.ask(GET_MEMBERSHIP, request, seconds=_MEMBERSHIP_SECONDS, retry=True)
@@ -57,7 +60,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     store = Store(database)
     memberships = Memberships(membership, metrics)
     fanout = Fanout(bus.publish, presence, memberships, metrics, settings.message.broadcast_members)
-    batcher = Batcher(store, memberships, presence, fanout, metrics, settings.message.batch_rows)
+    parts = store, memberships, presence, fanout, metrics, settings.message.batch_rows
+    batcher = Batcher(*parts) if tracer is None else TracedBatcher(*parts, tracer)
     route(bus, batcher, Messages(store, memberships, list_chats, versions, settings.message))
     ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": store.check}, BOARD)
     tasks = Tasks()
@@ -74,6 +78,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await database.close()
         ops.stop()
         await tasks.finish(_OPS_SECONDS)
+        if tracer is not None:
+            await tracer.end()
 
 
 async def _start(database: Database, bus: Bus) -> None:

@@ -42,14 +42,17 @@ Outcome = Message | Failure
 
 
 class Responder(Protocol):
-    """Takes the answer to one request."""
+    """Takes the answer to one request. `cause`: names it to a tracer; empty when it is not traced."""
+
+    @property
+    def cause(self) -> str: ...
 
     async def answer(self, reply: object) -> None: ...
 
     async def refuse(self, failure: Failure) -> None: ...
 
 
-class _Request:
+class Request:
     """One edge's turn on its way: what was asked, then what came of it."""
 
     __slots__ = ("chats", "drafts", "outcomes", "responder", "rosters", "size")
@@ -98,7 +101,7 @@ class Batcher:
         self._fanout = fanout
         self._metrics = metrics
         self._batch_rows = batch_rows
-        self._queue: deque[_Request] = deque()
+        self._queue: deque[Request] = deque()
         self._wake = asyncio.Event()
         self._tasks = Tasks()
         self._rows = self._bytes = self._requests = 0
@@ -107,7 +110,7 @@ class Batcher:
 
     def submit(self, request: PostMessages, responder: Responder) -> None:
         """Queue a request, or refuse it when too much waits already."""
-        waiting = _Request(request.drafts, responder)
+        waiting = Request(request.drafts, responder)
         full = self._rows >= _BATCHES_WAITING * self._batch_rows or self._bytes >= _BYTES_WAITING
         if full or self._closed:
             self._metrics.refused[ErrorCode.UNAVAILABLE].inc(len(request.drafts))
@@ -123,22 +126,22 @@ class Batcher:
 
     async def run(self) -> None:
         try:
-            committed: list[_Request] = []
+            committed: list[Request] = []
             while (requests := await self._next(committed)) or committed:
                 committed = await self._round(committed, requests)
         finally:
             await self._tasks.close()
 
-    def _put(self, request: _Request) -> None:
+    def _put(self, request: Request) -> None:
         self._queue.append(request)
         self._wake.set()
 
-    def _account(self, request: _Request, sign: int) -> None:
+    def _account(self, request: Request, sign: int) -> None:
         self._requests += sign
         self._rows += sign * len(request.drafts)
         self._bytes += sign * request.size
 
-    async def _next(self, committed: Collection[_Request]) -> list[_Request]:
+    async def _next(self, committed: Collection[Request]) -> list[Request]:
         """Everything that waits, up to a batch; nothing when there are some to be told, or when it is over."""
         while not self._queue:
             if committed or (self._closed and not self._requests):
@@ -152,7 +155,7 @@ class Batcher:
             rows += len(requests[-1].drafts)
         return requests
 
-    async def _round(self, committed: list[_Request], requests: list[_Request]) -> list[_Request]:
+    async def _round(self, committed: list[Request], requests: list[Request]) -> list[Request]:
         """Returns what of the requests is committed now, or refused."""
         outgoing = self._fanout.prepare([said for request in committed for said in request.said()])
         new = set[ChatId]().union(*[request.chats for request in requests if request.rosters is None])
@@ -168,11 +171,11 @@ class Batcher:
     # Committing
 
     def _with_rosters(
-        self, requests: Iterable[_Request], new: Iterable[ChatId], versions: Mapping[ChatId, int]
-    ) -> list[_Request]:
+        self, requests: Iterable[Request], new: Iterable[ChatId], versions: Mapping[ChatId, int]
+    ) -> list[Request]:
         """Those whose chats' members are known; the others come back when they are."""
         good = {chat: roster for chat in new if (roster := self._memberships.good(chat, versions)) is not None}
-        ready: list[_Request] = []
+        ready: list[Request] = []
         for request in requests:
             if request.rosters is None and request.chats <= good.keys():
                 request.rosters = good
@@ -182,11 +185,11 @@ class Batcher:
                 ready.append(request)
         return ready
 
-    async def _ask_rosters(self, request: _Request, versions: Mapping[ChatId, int]) -> None:
+    async def _ask_rosters(self, request: Request, versions: Mapping[ChatId, int]) -> None:
         request.rosters = await self._memberships.rosters(request.chats, versions)
         self._put(request)
 
-    async def _commit(self, requests: list[_Request]) -> None:
+    async def _commit(self, requests: list[Request]) -> None:
         now = now_ms()
         verdicts: list[Failure | None] = []
         accepted: list[Draft] = []
@@ -201,7 +204,7 @@ class Batcher:
         for request in requests:
             request.outcomes = [next(outcomes) for _ in request.drafts]
 
-    def _verdict(self, draft: Draft, request: _Request, now: int) -> Failure | None:
+    def _verdict(self, draft: Draft, request: Request, now: int) -> Failure | None:
         assert request.rosters is not None
         roster = request.rosters[draft.chat]
         return refusal(draft, roster if isinstance(roster, Failure) else roster.members, now)
@@ -248,7 +251,7 @@ class Batcher:
 
     # Fanning out
 
-    async def _tell(self, requests: Sequence[_Request], outgoing: Outgoing, where: Whereabouts) -> None:
+    async def _tell(self, requests: Sequence[Request], outgoing: Outgoing, where: Whereabouts) -> None:
         """First those who are to have the messages, then those who said them."""
         try:
             await self._fan_out(outgoing, where)

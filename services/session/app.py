@@ -23,7 +23,7 @@ from shared.database import Database, patiently
 from shared.migrate import require_current
 from shared.ops import OpsServer
 from shared.presence import Presence
-from shared.process import unless
+from shared.process import tracing, unless
 from shared.settings import Settings
 from shared.tasks import Tasks
 from shared.telemetry import log, new_registry
@@ -38,9 +38,11 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Run until `stopping` is set. Dependencies that are not there yet are waited for."""
     registry = new_registry()
     metrics = Metrics(registry)
-    database = Database(settings.database_url("session"), pool_size=settings.database.pool_size, registry=registry)
+    tracer = tracing(settings, "session")
+    pool_size = settings.database.pool_size
+    database = Database(settings.database_url("session"), pool_size=pool_size, registry=registry, tracer=tracer)
     presence = Presence(settings.redis, registry)
-    bus = Bus(settings.nats, "session", registry)
+    bus = Bus(settings.nats, "session", registry, tracer)
     notices = Notices(bus, presence, metrics)
 
     async def head(chat: ChatId) -> int:
@@ -65,6 +67,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await database.close()
         ops.stop()
         await tasks.finish(_OPS_SECONDS)
+        if tracer is not None:
+            await tracer.end()
 
 
 async def _start(database: Database, chats: Chats, bus: Bus) -> None:

@@ -102,6 +102,8 @@ class Bench:
 class Answer:
     """One request's responder."""
 
+    cause = ""
+
     def __init__(self, name: str, log: list[tuple[str, object]]) -> None:
         self._name = name
         self._log = log

@@ -1,0 +1,45 @@
+"""What becomes of the requests to post, as spans: a batch has many causes, and is linked to each."""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from services.message.batcher import Batcher, Request
+from services.message.fanout import Fanout, Outgoing
+from services.message.membership import Memberships
+from services.message.metrics import Metrics
+from services.message.store import Store
+from shared.presence import Presence, Whereabouts
+
+if TYPE_CHECKING:
+    from shared.tracing import Tracer
+
+
+class TracedBatcher(Batcher):
+    """A batcher that shows what it does."""
+
+    def __init__(
+        self,
+        store: Store,
+        memberships: Memberships,
+        presence: Presence,
+        fanout: Fanout,
+        metrics: Metrics,
+        batch_rows: int,
+        tracer: "Tracer",
+    ) -> None:
+        super().__init__(store, memberships, presence, fanout, metrics, batch_rows)
+        self._tracer = tracer
+        self._commits = deque([""])
+        """What causes the next to be told: a round tells what the round before has committed."""
+
+    async def _commit(self, requests: list[Request]) -> None:
+        causes = [request.responder.cause for request in requests]
+        counts = {"requests": len(requests), "messages": sum(len(request.drafts) for request in requests)}
+        span = self._tracer.gather("commit", causes, counts)
+        self._commits.append(span.traceparent)
+        await span.around(super()._commit(requests))
+
+    async def _tell(self, requests: Sequence[Request], outgoing: Outgoing, where: Whereabouts) -> None:
+        span = self._tracer.take_up("fan out", "internal", self._commits.popleft())
+        await span.around(super()._tell(requests, outgoing, where))
