@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,9 +33,13 @@ _IMMEDIATE = {"begin": "BEGIN IMMEDIATE"}
 
 _log = log(__name__)
 _CHECKPOINT_SECONDS = 1.0
+_CHECKPOINT_ROUNDS = 2
+"""What came during the first is little: the writer will not wait for long."""
+_LOG_PAGES = 32_768
 _PAUSE_SECONDS = 1.0
 _BRIEF_SECONDS = 0.003
-"""While the last transaction took longer, none runs on the event loop: what is asked is much, or the disk is slow."""
+"""While brief ones take longer on the average, none runs on the event loop: the disk is slow, or has much to do."""
+_AVERAGED = 8
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
@@ -72,7 +76,7 @@ class Database:
         self._readers = ThreadPoolExecutor(4, "read") if self.is_sqlite else self._writers
         self._on_the_spot = _OnTheSpot(self._engine)
         self._writes = 0
-        self._last_seconds = 0.0
+        self._brief_seconds = 0.0
         self._closing = threading.Event()
         self._checkpointer: threading.Thread | None = None
         if self.is_sqlite:
@@ -94,7 +98,7 @@ class Database:
             self._writes += 1
             try:
                 return await asyncio.get_running_loop().run_in_executor(
-                    self._writers, copy_context().run, self._write, work
+                    self._writers, copy_context().run, self._write, work, brief
                 )
             finally:
                 self._writes -= 1
@@ -102,7 +106,7 @@ class Database:
     @property
     def is_quick(self) -> bool:
         """Whether a brief transaction would run on the spot."""
-        return self.is_sqlite and not self._writes and self._last_seconds < _BRIEF_SECONDS
+        return self.is_sqlite and not self._writes and self._brief_seconds < _BRIEF_SECONDS
 
     async def check(self) -> None:
         """A real round trip. Raises DatabaseUnavailable."""
@@ -125,8 +129,9 @@ class Database:
         with self._answering(), self._engine.connect() as connection:
             return _transact(connection.execution_options(**options), work)
 
-    def _write(self, work: Callable[[sa.Connection], T]) -> T:
-        with self._answering(), self._timed(), self._engine.connect() as connection:
+    def _write(self, work: Callable[[sa.Connection], T], brief: bool) -> T:
+        timed = self._timed() if brief else nullcontext()
+        with self._answering(), timed, self._engine.connect() as connection:
             return _transact(connection.execution_options(**_IMMEDIATE), work)
 
     def _write_on_the_spot(self, work: Callable[[sa.Connection], T]) -> T:
@@ -135,11 +140,12 @@ class Database:
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
+        """Brief transactions, wherever they run."""
         started = time.perf_counter()
         try:
             yield
         finally:
-            self._last_seconds = time.perf_counter() - started
+            self._brief_seconds += (time.perf_counter() - started - self._brief_seconds) / _AVERAGED
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -151,15 +157,25 @@ class Database:
             raise DatabaseUnavailable from error
 
     def _checkpoint(self) -> None:
-        """Move the write-ahead log into the database beside the writer, never in its way."""
+        """Move the write-ahead log into the database beside the writer. While somebody always writes, it is never all
+        moved, and grows: once it is long, the writer waits until it is, and begins anew."""
         with self._engine.connect() as connection:
             raw = connection.connection.driver_connection
             assert raw is not None
+            raw.execute("PRAGMA busy_timeout=500")
             while not self._closing.wait(_CHECKPOINT_SECONDS):
                 try:
-                    raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                    _move_log(raw)
                 except Exception:
                     _log.exception("checkpoint failed")
+
+
+def _move_log(raw: Any) -> None:
+    for _ in range(_CHECKPOINT_ROUNDS):
+        _, pages, _ = raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if pages < _LOG_PAGES:
+            return
+    raw.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
 
 
 class _OnTheSpot:

@@ -47,7 +47,7 @@ class HastyDatabase(Database):
     def is_quick(self) -> bool:
         return False
 
-    def _write(self, work: Callable[[sa.Connection], T]) -> T:
+    def _write(self, work: Callable[[sa.Connection], T], brief: bool) -> T:
         if self._connection is None:
             self._connection = self._engine.connect().execution_options(begin="BEGIN IMMEDIATE")
             self._connection.begin()

@@ -1,6 +1,7 @@
 """Transactions on both databases."""
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -97,7 +98,7 @@ async def test_brief_writes_run_on_the_spot_where_that_is_quicker(
 async def test_what_is_slow_runs_on_a_thread_until_it_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = Database(f"sqlite:///{tmp_path / 'test.db'}")
     await database.write(lambda connection: NOTES.create(connection), brief=True)
-    await database.write(lambda connection: time.sleep(0.005), brief=True)
+    await database.write(lambda connection: time.sleep(0.05), brief=True)
     assert not await brief(database)
     monkeypatch.setattr("shared.database._BRIEF_SECONDS", 10.0)
     assert await brief(database)
@@ -158,6 +159,27 @@ async def test_sqlite_keeps_what_it_committed_through_a_power_cut(tmp_path: Path
     full = 2
     assert await database.write(lambda one: pragma("synchronous", one)) == full
     assert await database.read(lambda one: pragma("journal_mode", one)) == "wal"
+    await database.close()
+
+
+async def test_the_log_of_sqlite_begins_anew_though_somebody_always_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.database._LOG_PAGES", 64)
+    monkeypatch.setattr("shared.database._CHECKPOINT_SECONDS", 0.005)
+    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
+    await database.write(lambda connection: NOTES.create(connection))
+
+    def log() -> bytes:
+        """What is drawn by lot for each new log: see "WAL Header Format" in SQLite's file format."""
+        return (tmp_path / "test.db-wal").read_bytes()[16:24]
+
+    first, numbers = log(), itertools.count()
+    async with asyncio.timeout(10):
+        while log() == first:
+            await asyncio.gather(
+                *[database.write(lambda one: one.execute(insert(next(numbers))), brief=n % 2 == 0) for n in range(100)]
+            )
     await database.close()
 
 
