@@ -11,6 +11,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _POSITIVE = click.IntRange(1)
 _SECONDS = click.FloatRange(0.1)
+_AXES = ("chat-size", "connections", "chats", "edges", "history", "accounts")
 _DIALECTS = click.Choice(["v2", "service", "pipe", "v1", "v0"])
 
 
@@ -32,14 +33,17 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
-_common = _options(
-    click.option("--edge", "addresses", multiple=True, metavar="URL", help="Measure this edge; repeatable."),
-    click.option("--data", type=click.Path(path_type=Path), help="Data directory of the `dragoman up` to measure."),
-    click.option("--edges", type=click.IntRange(1, 64), default=2, show_default=True, help="Of the system it starts."),
+_own = _options(
     click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the system it starts."),
     click.option("--processes", type=_POSITIVE, default=1, show_default=True, help="That make the load."),
     click.option("--json", type=click.Path(path_type=Path, dir_okay=False), help="Write the result here, too."),
     click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here."),
+)
+_common = _options(
+    click.option("--edge", "addresses", multiple=True, metavar="URL", help="Measure this edge; repeatable."),
+    click.option("--data", type=click.Path(path_type=Path), help="Data directory of the `dragoman up` to measure."),
+    click.option("--edges", type=click.IntRange(1, 64), default=2, show_default=True, help="Of the system it starts."),
+    _own,
 )
 _time = _options(
     click.option("--seconds", type=_SECONDS, default=10.0, show_default=True, help="Measured."),
@@ -171,6 +175,35 @@ def mixed_day(**given: Any) -> None:
     from services.cli.bench.scenarios.living import Day, mixed
 
     _run_chosen(mixed, Day, given)
+
+
+@bench.command()
+@_own
+@_dialects("pipe")
+@click.option("--axis", "axes", type=click.Choice(_AXES), multiple=True, help="What grows (default: each); repeatable.")
+@click.option("--value", "values", type=_POSITIVE, multiple=True, help="In place of the axis's own; repeatable.")
+@click.option("--compare", multiple=True, metavar="NAME=VALUE", help="A curve with this setting; repeatable.")
+@click.option("--seconds", type=_SECONDS, default=8.0, show_default=True, help="Measured, of each point.")
+@click.option("--rate", type=click.FloatRange(1), default=500.0, show_default=True, help="Messages a second, at most.")
+@click.option("--deliveries", type=click.FloatRange(1), default=20_000.0, show_default=True, help="A second, at most.")
+@click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text.")
+@click.option("--quick", is_flag=True, help="A few small points: to see that it works.")
+def growth(**given: Any) -> None:
+    """How the cost of a message grows with chats, connections, edges, histories, accounts.
+
+    On systems of its own, with people who are written straight into its databases.
+    """
+    from services.cli.bench.growth.axes import Effort
+    from services.cli.bench.growth.growing import Plan, grow
+    from services.cli.bench.running import Papers, conclude
+
+    seconds = 1.0 if given["quick"] else given["seconds"]
+    effort = Effort(
+        seconds, seconds / 4, seconds / 2, given["rate"], given["deliveries"], given["size"], given["processes"],
+        given["dialects"],
+    )  # fmt: skip
+    plan = Plan(given["settings"], given["compare"], sorted(given["values"]), given["quick"], effort)
+    sys.exit(conclude(Papers(given["json"], given["html"]), lambda show: grow(given["axes"] or _AXES, plan, show)))
 
 
 def _load(given: dict[str, Any]) -> Any:

@@ -15,9 +15,11 @@ from services.cli.bench.job import Failed, Go, Hush, Job, Order, Progress, Ready
 from services.cli.bench.line import Trouble
 from services.cli.bench.together import together
 
+HEAD_START_SECONDS = 0.3
+"""From `Crew.run` to the start of the load: by then, everybody has been told."""
+
 _COMMAND = (sys.executable, "-P", "-m", "services.cli.bench.worker")
 _LINE_BYTES = 256 * 1024 * 1024
-_HEAD_START_SECONDS = 0.3
 _LOOK_SECONDS = 0.1
 _QUIET_SECONDS = 3.0
 _STOP_SECONDS = 5.0
@@ -49,8 +51,8 @@ class Crew:
 
     async def run(self, watch: Watch, at_start: Callable[[], object] = lambda: None) -> list[Tally]:
         """From the start to the books; `at_start` is called when the load starts. Raises Trouble."""
-        self._tell(Go(time.monotonic_ns() + int(_HEAD_START_SECONDS * 1e9)))
-        asyncio.get_running_loop().call_later(_HEAD_START_SECONDS, at_start)
+        self._tell(Go(time.monotonic_ns() + int(HEAD_START_SECONDS * 1e9)))
+        asyncio.get_running_loop().call_later(HEAD_START_SECONDS, at_start)
         watching = asyncio.create_task(self._watch(watch), name="watch")
         try:
             spokes = await together(member.expect(Spoke) for member in self._members)

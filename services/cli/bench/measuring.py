@@ -1,12 +1,13 @@
 """One measurement: the crew at work, live numbers, the processor time of the system meanwhile, the verdict."""
 
+import asyncio
 import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from services.cli.bench.crew import Crew
+from services.cli.bench.crew import HEAD_START_SECONDS, Crew
 from services.cli.bench.job import Job, Progress
 from services.cli.bench.judge import Books, add_up, remarks
 from services.cli.bench.processes import busy_seconds
@@ -48,6 +49,54 @@ class Stopwatch:
         return {name: round((after[name] - before[name]) / (until - since), 3) for name in after if name in before}
 
 
+class Meter:
+    """What connections and messages cost each process, beside what it uses anyway."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._moment, self._used = time.monotonic(), target.cpu()
+        self._idle: dict[str, float] = {}
+        self._from = float("inf")
+
+    async def rest(self, seconds: float) -> dict[str, float]:
+        """Seconds that each process has used so far, beside what it uses in so many seconds without any request."""
+        since, before = self._moment, self._used
+        self._note()
+        came, now = self._moment - since, self._used
+        await asyncio.sleep(seconds)
+        rested = self._target.cpu()
+        self._idle = {name: (rested[name] - now[name]) / seconds for name in rested if name in now}
+        return {
+            name: max(0.0, now[name] - before[name] - self._idle[name] * came) for name in self._idle if name in before
+        }
+
+    @property
+    def idle(self) -> dict[str, float]:
+        """Cores."""
+        return self._idle
+
+    def count_from(self, moment: float) -> None:
+        """Monotonic seconds; `look` again and again."""
+        self._from = moment
+
+    def look(self) -> None:
+        if time.monotonic() >= self._from:
+            self._note()
+            self._from = float("inf")
+
+    def spent(self) -> dict[str, float]:
+        """Seconds that each process has used since then, beside what it uses without any request."""
+        passed, used = time.monotonic() - self._moment, self._target.cpu()
+        return {
+            name: max(0.0, used[name] - self._used[name] - self._idle.get(name, 0.0) * passed)
+            for name in used
+            if name in self._used
+        }
+
+    def _note(self) -> None:
+        self._moment, self._used = time.monotonic(), self._target.cpu()
+
+
 async def measured(
     scenario: str,
     jobs: Sequence[Job],
@@ -58,24 +107,39 @@ async def measured(
     warm_up: float,
     seconds: float,
     offered: float = 0.0,
+    rest: float = 0.0,
 ) -> Result:
-    """Raises Trouble."""
+    """With `rest`, it is told, too, what logins and messages cost beside what is used for so many seconds before
+    anybody speaks. Raises Trouble."""
     async with Crew(jobs) as crew:
-        show.say(f"{scenario}: {sum(len(job.seats) for job in jobs):,} connections in {len(jobs)} processes")
+        connections = sum(len(job.seats) for job in jobs)
+        show.say(f"{scenario}: {connections:,} connections in {len(jobs)} processes")
+        meter = Meter(target)
         await crew.connect()
+        came = await meter.rest(rest) if rest else {}
         began = time.monotonic()
         watch = Stopwatch(target, began + warm_up, began + warm_up + seconds)
+        meter.count_from(began + HEAD_START_SECONDS + warm_up)
 
         def look(progress: Progress) -> None:
             watch.look()
+            meter.look()
             show.progress(scenario, (time.monotonic() - began) / (warm_up + seconds), progress)
 
         books = add_up(await crew.run(look), seconds)
+        spent = meter.spent() if rest else {}
     show.say(f"{scenario}: done")
     figures = rates(books, seconds)
     figures |= {f"cores of {name}": cores for name, cores in watch.cores().items() if name != _ALL}
+    figures |= {f"idle cores of {name}": round(cores, 4) for name, cores in meter.idle.items()}
+    figures |= _costs("login", came, connections)
+    figures |= _costs("message", spent, said.count if (said := books.measures.get("acknowledgement")) else 0)
     found = remarks(books, seconds, offered, watch.others(sum(books.generator)))
     return result(scenario, options, figures, books, found)
+
+
+def _costs(what: str, used: Mapping[str, float], count: int) -> dict[str, float]:
+    return {f"µs of a {what} in {name}": round(seconds / count * 1e6, 2) for name, seconds in used.items() if count}
 
 
 def rates(books: Books, seconds: float) -> dict[str, float]:

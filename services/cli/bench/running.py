@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import click
 import msgspec
 
+from services.cli.bench.growth.outcome import Growth
 from services.cli.bench.line import Trouble
-from services.cli.bench.report.page import page
+from services.cli.bench.report.growth import growth_table
+from services.cli.bench.report.page import Report, page
 from services.cli.bench.report.table import table
 from services.cli.bench.result import Result
 from services.cli.bench.show import Show
@@ -41,37 +43,46 @@ class Papers(NamedTuple):
 
 
 def run(where: Where, papers: Papers, scenario: Scenario) -> int:
-    """The exit status: 0 when the run is good, 1 when it had faults. Raises click.ClickException, click.Abort."""
+    """As `conclude`."""
+
+    async def work(show: Show) -> list[Report]:
+        async with _target(where, show) as target:
+            return [await scenario(target, show)]
+
+    return conclude(papers, work)
+
+
+def conclude(papers: Papers, work: Callable[[Show], Awaitable[Sequence[Report]]]) -> int:
+    """The exit status: 0 when all is good, 1 when there were faults. Raises click.ClickException, click.Abort."""
     try:
-        result = asyncio.run(_run(where, scenario))
+        reports = asyncio.run(_run(work))
     except asyncio.CancelledError:
         raise click.Abort from None
     except Trouble as trouble:
         raise click.ClickException(str(trouble)) from trouble
-    click.echo(table(result))
-    write(papers, [result])
-    return 0 if result.passed else 1
+    for report in reports:
+        click.echo(growth_table(report) if isinstance(report, Growth) else table(report))
+    write(papers, reports)
+    return 0 if all(report.passed for report in reports) else 1
 
 
-def write(papers: Papers, results: list[Result]) -> None:
+def write(papers: Papers, reports: Sequence[Report]) -> None:
     """Raises click.ClickException."""
     try:
         if papers.json:
-            papers.json.write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
+            papers.json.write_bytes(msgspec.json.format(msgspec.json.encode(reports)) + b"\n")
         if papers.html:
-            papers.html.write_text(page(results))
+            papers.html.write_text(page(reports))
     except OSError as error:
         raise click.ClickException(f"the result cannot be written: {error}") from error
 
 
-async def _run(where: Where, scenario: Scenario) -> Result:
+async def _run(work: Callable[[Show], Awaitable[Sequence[Report]]]) -> Sequence[Report]:
     """SIGTERM ends it in order, as Ctrl-C does."""
     this = asyncio.current_task()
     assert this is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
-    show = Show()
-    async with _target(where, show) as target:
-        return await scenario(target, show)
+    return await work(Show())
 
 
 @contextlib.asynccontextmanager

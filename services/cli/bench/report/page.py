@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from html import escape
 
+from services.cli.bench.growth.outcome import Growth
+from services.cli.bench.report.growth import growth_section
 from services.cli.bench.report.plot import Axis, Line, linear, percentiles, plot
 from services.cli.bench.report.table import figure, milliseconds, verdict
 from services.cli.bench.result import Measure, Result
@@ -15,9 +17,11 @@ svg text { font: 11px system-ui, sans-serif } .passed { color: #1a7f37 } .failed
 small { color: #666 }
 """
 
+Report = Result | Growth
 
-def page(results: Sequence[Result]) -> str:
-    body = "".join(map(_section, results))
+
+def page(reports: Sequence[Report]) -> str:
+    body = "".join(growth_section(one) if isinstance(one, Growth) else _section(one) for one in reports)
     head = f'<meta charset="utf-8"><title>dragoman bench</title><style>{_STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body><h1>dragoman bench</h1>{body}</body></html>\n'
 

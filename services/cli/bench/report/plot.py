@@ -33,6 +33,18 @@ def linear(title: str, highest: float, show: Callable[[float], str]) -> Axis:
     return Axis(title, show, [step * number for number in range(round(top / step) + 1)], lambda value: value / top)
 
 
+def logarithmic(title: str, lowest: float, highest: float) -> Axis:
+    """From power to power of ten."""
+    first = math.floor(math.log10(lowest))
+    last = max(first + 1, math.ceil(math.log10(highest)))
+
+    def place(value: float) -> float:
+        return (math.log10(value) - first) / (last - first)
+
+    ticks = [10.0**power for power in range(first, last + 1)]
+    return Axis(title, lambda value: f"{value:,.6g}", ticks, place)
+
+
 def percentiles(title: str) -> Axis:
     """Shares of all, so that each further nine takes as much room."""
     ticks = (0.0, 0.9, 0.99, 0.999, 0.9999)

@@ -1,6 +1,9 @@
 """Results as a report gets them."""
 
+from collections.abc import Sequence
+
 from services.cli.bench.checker import Faults
+from services.cli.bench.growth.outcome import Curve, Growth, Point
 from services.cli.bench.histogram import Histogram
 from services.cli.bench.result import Result, measure
 
@@ -14,3 +17,8 @@ def sample(faults: Faults, *, passed: bool) -> Result:
         {"delivery": measure([(0, histogram), (1, histogram)])}, faults, {"<no>": 1}, [0.5],
         ["refused 1 times: <no>"], passed,
     )  # fmt: skip
+
+
+def growth(costs: Sequence[tuple[int, float]], *, limit: float | None) -> Growth:
+    points = [Point(x, cost, {"message": cost}, {}, [], Faults(), passed=True) for x, cost in costs]
+    return Growth("chats", "chats of an account", "2026-01-01", "2 cores", {}, [Curve("", points)], limit)

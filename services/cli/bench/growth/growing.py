@@ -1,0 +1,61 @@
+"""From an axis to its curves, each on systems of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from services.cli.bench.growth.axes import AXES, Axis, Effort, Place
+from services.cli.bench.growth.outcome import Curve, Growth, Point, point
+from services.cli.bench.measuring import machine
+from services.cli.bench.seeding import Seedbed
+from services.cli.bench.show import Show
+from services.cli.bench.target import own_system
+
+_CHEAP_PASSWORDS = ("auth.argon2_memory_kib=8", "auth.argon2_iterations=1")
+_EDGES = 2
+
+
+class Plan(NamedTuple):
+    """`settings` (NAME=VALUE) hold for all; each of `compare` makes a curve. `values` in place of an axis's own;
+    `quick`: as little as shows that it works."""
+
+    settings: Sequence[str]
+    compare: Sequence[str]
+    values: Sequence[int]
+    quick: bool
+    effort: Effort
+
+
+async def grow(names: Sequence[str], plan: Plan, show: Show) -> list[Growth]:
+    """Raises Trouble."""
+    return [await _grow(name, AXES[name], plan, show) for name in names]
+
+
+async def _grow(name: str, axis: Axis, plan: Plan, show: Show) -> Growth:
+    started = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    curves = [Curve(one, await _points(axis, plan, one, show)) for one in plan.compare or ("",)]
+    options = {**plan.effort._asdict(), "settings": list(plan.settings)}
+    return Growth(name, axis.title, started, machine(), options, curves, None if plan.quick else axis.limit)
+
+
+async def _points(axis: Axis, plan: Plan, compared: str, show: Show) -> list[Point]:
+    values = plan.values or (axis.quick if plan.quick else axis.values)
+    settings = (*_CHEAP_PASSWORDS, *plan.settings, *([compared] if compared else ()))
+    if not axis.by_edges:
+        async with _place(_EDGES, settings, plan.effort, show) as place:
+            return [point(x, await place.measure(axis, x)) for x in values]
+    points = []
+    for x in values:
+        async with _place(x, settings, plan.effort, show) as place:
+            points.append(point(x, await place.measure(axis, x)))
+    return points
+
+
+@asynccontextmanager
+async def _place(edges: int, settings: Sequence[str], effort: Effort, show: Show) -> AsyncIterator[Place]:
+    async with own_system(edges, settings, show.say) as target:
+        assert target.installation is not None
+        seedbed = await asyncio.to_thread(Seedbed, target.installation)
+        yield Place(target, seedbed, show, effort)
