@@ -165,11 +165,15 @@ class Chats:
             stream = self._meet(chat, recipients, message.index, delivery.version)
         if stream is None:
             return
-        if stream.delivered(message.index):
+        if delivery.pair is not None:
+            stream.pair = delivery.pair
+        if stream.leads(delivery):
+            self._deliver(delivery, stream)
+            self._passed(chat, stream)
+        elif stream.delivered(message.index):
             self._metrics.duplicates.inc()
-            return
-        stream.pair = delivery.pair or stream.pair
-        self.pass_on(chat, stream, stream.offer(delivery))
+        else:
+            self.pass_on(chat, stream, stream.offer(delivery))
 
     def _meet(self, chat: ChatId, recipients: Iterable[AccountId], index: int, version: int) -> ChatStream | None:
         """Accounts here that were not known to be in the chat: the membership event is still on its way, or lost with
@@ -201,6 +205,9 @@ class Chats:
         """Hand out what has left a stream, and see to what has not."""
         for offer in offers:
             self._deliver(offer, stream)
+        self._passed(chat, stream)
+
+    def _passed(self, chat: ChatId, stream: ChatStream) -> None:
         if stream.expected:
             for call in stream.due():
                 call()

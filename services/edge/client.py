@@ -4,6 +4,7 @@ Everything here runs on the event loop without waiting, save for `_perform`: the
 """
 
 from collections.abc import Callable, Collection, Sequence
+from itertools import chain
 from typing import Protocol
 
 from services.edge.arrival import Arrival
@@ -120,7 +121,8 @@ class Client:
 
     def advance(self) -> None:
         """Do what waits, as far as it can be done now."""
-        self._posting.answer()
+        if self._posting.run is not None:
+            self._posting.answer()
         while not self._busy and (work := self._next_work()) is not None:
             if isinstance(work, Refusal):
                 self.refuse(work.request, work.failure, work.context)
@@ -179,7 +181,8 @@ class Client:
 
     def go_on(self) -> None:
         self._busy = False
-        self._emptied()
+        if self.connection.waiting or self.paused or self._goodbye is not None:
+            self.node.turn.add(self)
 
     def _emptied(self) -> None:
         self.node.turn.add(self)
@@ -240,7 +243,8 @@ class Client:
     def reply(self, answers: Sequence[tuple[Request, Answer]]) -> None:
         if not self.leaving:
             dialect, now = self._out.told_time(), self.node.now()
-            self._out.write(tuple([frame for asked, told in answers for frame in dialect.answer(asked, told, now)]))
+            replies = [dialect.answer(asked, told, now) for asked, told in answers]
+            self._out.write(replies[0] if len(replies) == 1 else tuple(chain.from_iterable(replies)))
             self._out.plan()
 
     def refuse(self, request: Request | None, failure: Failure, context: object = None) -> None:
@@ -260,13 +264,8 @@ class Client:
 
     def show(self, encoded: Encoded) -> None:
         """Also what was missed, and the connection's own messages, if they are found that way first."""
-        posting = self._posting
-        if posting.run is not None:
-            if posting.takes(encoded):
-                self.node.turn.add(self)  # at whose end it is answered
-                return
-            posting.answer()
-        self._out.push(encoded)
+        if self._posting.run is None or not self._posting.answered_by(encoded):
+            self._out.push(encoded)
 
     @property
     def unanswered(self) -> Run | None:

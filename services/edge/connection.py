@@ -143,6 +143,8 @@ class Connection:
         Hangup when the connection cannot go on.
 
         Frames are decoded here, not before: what they mean depends on who is logged in by then."""
+        if not (self._frames or self._decoded):
+            return None
         turn = self._next_turn(now)
         if turn is None or isinstance(turn, Refusal):
             return turn
@@ -150,7 +152,7 @@ class Connection:
             return Refusal(NOT_LOGGED_IN, turn)
         run = [turn]
         if isinstance(turn.command, PostMessage) and self.phase is Phase.AUTHENTICATED:
-            while len(run) < _RUN and (following := self._next_turn(now)) is not None:
+            while self.waiting and len(run) < _RUN and (following := self._next_turn(now)) is not None:
                 if not _says_on(following, turn):
                     self._decoded.insert(0, following)
                     break

@@ -55,8 +55,9 @@ class Outlet:
 
     def told_time(self) -> Dialect:
         """The dialect, as it must be before it answers, refuses or tells: it knows what time it is."""
-        self.dialect.unix_seconds = now_ms() // 1000
-        return self.dialect
+        dialect = self.dialect
+        dialect.unix_seconds = now_ms() // 1000
+        return dialect
 
     def write(self, frames: tuple[Outgoing, ...], message: Message | None = None) -> None:
         """`message`: the one that these frames push, if any."""

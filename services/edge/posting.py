@@ -41,6 +41,9 @@ class Speaker(Protocol):
 
     def refuse(self, request: Request, failure: Failure) -> None: ...
 
+    def advance(self) -> None:
+        """At the turn's end: give the answers that are due, and go on."""
+
     def go_on(self) -> None:
         """All that was said is answered."""
 
@@ -110,6 +113,16 @@ class Posting:
             self._passed_by.append(encoded)
         elif self.takes(encoded):
             self.answer()
+
+    def answered_by(self, encoded: Encoded) -> bool:
+        """Whether a message is one of the run: then it is its answer, given when the run is complete, or at the turn's
+        end. Any other comes after the answers that are due."""
+        taken = self.takes(encoded)
+        if taken and self.run is not None and not self.run.settled:
+            self._node.turn.add(self._client)
+        else:
+            self.answer()
+        return taken
 
     def takes(self, encoded: Encoded) -> bool:
         """Whether a message is one of the run, which is its answer: to be given by `answer`."""

@@ -46,15 +46,25 @@ class ChatStream:
         index = offer.message.index
         if self.delivered(index):
             return []
-        if index > self.known:
-            self.known = index
-        if offer.version > self.heard:
-            self.heard = offer.version
-        if not self.waiting and self._follows(offer):
-            return [self._pass(offer)]
+        if self.leads(offer):
+            return [offer]
+        self.known = max(self.known, index)
+        self.heard = max(self.heard, offer.version)
         if len(self.waiting) < WAITING or index == (self.head or 0) + 1:
             self.waiting.setdefault(index, offer)
         return self.drain()
+
+    def leads(self, offer: Delivery) -> bool:
+        """Take a message that leaves at once and alone, as most do: nothing waits, and it is the next one. Any other is
+        to be offered."""
+        if self.waiting or not self._follows(offer):
+            return False
+        if offer.version > self.heard:
+            self.heard = offer.version
+        self._pass(offer)
+        if offer.message.index > self.known:
+            self.known = offer.message.index
+        return True
 
     def start(self, head: int) -> list[Delivery]:
         """The head is known now, though what came here before that is above it in any case."""

@@ -17,14 +17,16 @@ class Turn:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._writers: list[Writer] = []
-        self._framed: dict[tuple[Frame, ...], bytes] = {}
+        self._framed: dict[int, tuple[tuple[Frame, ...], bytes]] = {}
+        """By the tuple's identity; it is kept, so that no other gets the same."""
 
     def framed(self, frames: tuple[Frame, ...]) -> bytes:
         """The bytes of these messages; made once, however many sockets they go to in this turn."""
-        wire = self._framed.get(frames)
-        if wire is None:
-            wire = framed(frames[0]) if len(frames) == 1 else b"".join(map(framed, frames))
-            self._framed[frames] = wire
+        known = self._framed.get(id(frames))
+        if known is not None:
+            return known[1]
+        wire = framed(frames[0]) if len(frames) == 1 else b"".join(map(framed, frames))
+        self._framed[id(frames)] = frames, wire
         return wire
 
     def flush_later(self, writer: Writer) -> None:

@@ -4,7 +4,7 @@ import msgspec
 
 from services.edge.dialects.ourchat_envelope import ocid
 from services.edge.dialects.ourchat_v2.codes import Code
-from services.edge.dialects.ourchat_v2.segments import WireText, to_wire
+from services.edge.dialects.ourchat_v2.segments import to_wire
 from services.edge.dialects.rendering import only_text
 from shared.contract.auth import Authenticated
 from shared.contract.ids import ChatId
@@ -14,11 +14,14 @@ _encode = msgspec.json.Encoder().encode
 
 _MESSAGE = b'{"code":0,"time":%d,"msg_id":"%d","sender":{"ocid":"%010d","session_id":"%d"},"msg":%b}'
 """用户信息: all ids are strings, `time` is whole milliseconds."""
+_TEXT = _MESSAGE.replace(b"%b", b'[{"type":0,"text":%b}]')
 
 
 def message(message: Message, segments: tuple[Segment, ...], base_url: str) -> bytes:
     text = only_text(segments)
-    wire = [to_wire(segment, base_url) for segment in segments] if text is None else [WireText(text)]
+    if text is not None:
+        return _TEXT % (message.time, message.id, message.sender, message.chat, _encode(text))
+    wire = [to_wire(segment, base_url) for segment in segments]
     return _MESSAGE % (message.time, message.id, message.sender, message.chat, _encode(wire))
 
 
