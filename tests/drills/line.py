@@ -71,7 +71,11 @@ class Line:
         """The answer to a request. Raises Refusal, TimeoutError, ConnectionClosed."""
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(_ANSWERS[frame["code"]], answer, ""))
-        await self._socket.send(self._encode(frame), text=True)
+        try:
+            await self._socket.send(self._encode(frame), text=True)
+        except ConnectionClosed:
+            answer.cancel()
+            raise
         async with asyncio.timeout(ASK_SECONDS):
             return await answer
 

@@ -1,6 +1,7 @@
 """A drill's client, at a server that hangs up."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 
 import pytest
@@ -29,3 +30,14 @@ async def test_who_waits_for_an_answer_hears_of_the_end(line: Line) -> None:
         await line.listen()
         with pytest.raises(ConnectionClosed):
             await asking
+
+
+async def test_who_could_not_even_ask_waits_for_nothing(line: Line) -> None:
+    forgotten: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: forgotten.append(context))
+    await line.close()
+    with pytest.raises(ConnectionClosed):
+        await line.ask({"code": 12})
+    await line.listen()
+    gc.collect()
+    assert forgotten == []
