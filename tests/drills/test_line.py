@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
@@ -12,8 +13,8 @@ from tests.drills.line import Line, dial
 
 
 @pytest.fixture
-async def line() -> AsyncIterator[Line]:
-    """Hung up on at its first word."""
+async def address() -> AsyncIterator[str]:
+    """Where everybody is hung up on at the first word."""
 
     async def hang_up(connection: ServerConnection) -> None:
         await connection.recv()
@@ -21,10 +22,15 @@ async def line() -> AsyncIterator[Line]:
 
     async with serve(hang_up, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        yield await dial(f"ws://127.0.0.1:{port}", lambda record: None, "1/a", "edge-1")
+        yield f"ws://127.0.0.1:{port}"
 
 
-async def test_who_waits_for_an_answer_hears_of_the_end(line: Line) -> None:
+async def dialled(address: str) -> Line:
+    return await dial(address, lambda record: None, "1/a", "edge-1")
+
+
+async def test_who_waits_for_an_answer_hears_of_the_end(address: str) -> None:
+    line = await dialled(address)
     asking = asyncio.create_task(line.ask({"code": 12}))
     async with asyncio.timeout(5):
         await line.listen()
@@ -32,12 +38,14 @@ async def test_who_waits_for_an_answer_hears_of_the_end(line: Line) -> None:
             await asking
 
 
-async def test_who_could_not_even_ask_waits_for_nothing(line: Line) -> None:
+async def test_who_could_not_even_ask_waits_for_nothing(address: str) -> None:
     forgotten: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: forgotten.append(context))
+    line = await dialled(address)
     await line.close()
-    with pytest.raises(ConnectionClosed):
+    with suppress(ConnectionClosed):
         await line.ask({"code": 12})
     await line.listen()
+    del line
     gc.collect()
     assert forgotten == []
