@@ -138,13 +138,20 @@ def idle_connections(**given: Any) -> None:
 @bench.command("history")
 @_common
 @_time
-@click.option("--messages", type=click.IntRange(100), default=20_000, show_default=True, help="In the long chat.")
-@click.option("--chats", type=click.IntRange(3), default=50, show_default=True, help="Of each account, in the end.")
+@click.option("--messages", type=click.IntRange(100), help="In the long chat (default: 1,000,000, or 20,000).")
+@click.option("--chats", type=click.IntRange(3), help="Of each account, in the end (default: 10,000, or 50).")
 @click.option("--size", type=click.IntRange(1, 200), default=50, show_default=True, help="Messages of a page.")
 def histories(**given: Any) -> None:
-    """Pages of history: from the only chat, from a long one, from the last of many."""
+    """Pages of history: from the only chat, from a long one, from the last of many.
+
+    In a system of its own they are written straight into the databases. In another they must be said, so there are
+    fewer.
+    """
     from services.cli.bench.scenarios.leafing import Library, history
 
+    own = not given["addresses"] and given["data"] is None
+    given["messages"] = given["messages"] or (1_000_000 if own else 20_000)
+    given["chats"] = given["chats"] or (10_000 if own else 50)
     _run_chosen(history, Library, given)
 
 

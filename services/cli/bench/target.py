@@ -29,10 +29,11 @@ _RAISED = {
 @dataclass
 class Target:
     """`edges` are addresses (ws://host:port). `data` is the directory of its `dragoman up`, where that is known: it
-    tells the processes. `settings`: what it was started with beside that, NAME=VALUE."""
+    tells the processes. `own`: it was started for this run, with these `settings` (NAME=VALUE)."""
 
     edges: Sequence[str]
     data: Path | None = None
+    own: bool = False
     settings: Sequence[str] = ()
     log: list[str] = field(default_factory=list)
 
@@ -65,7 +66,7 @@ async def own_system(edges: int, settings: Sequence[str], say: Callable[[str], N
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, **family.belonging,
         )  # fmt: skip
         assert process.stdout is not None
-        target = Target([], data, assignments)
+        target = Target([], data, own=True, settings=assignments)
         reading = asyncio.create_task(_read(process.stdout, target), name="log of the system")
         try:
             await _until_ready(target, process)

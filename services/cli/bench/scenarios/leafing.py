@@ -1,15 +1,19 @@
 """Histories: whether a page costs the same from a short chat, from a long one, and from one of many."""
 
+import asyncio
 import secrets
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 from services.cli.bench.filling import fill
 from services.cli.bench.job import Job, Leaf, Seat, Walk
 from services.cli.bench.measuring import measured
 from services.cli.bench.people import Maker
 from services.cli.bench.result import Result
+from services.cli.bench.seeding import Seedbed
 from services.cli.bench.show import Show
 from services.cli.bench.target import Target
+from services.cli.bench.tongues.base import Person
 
 _READERS = 4
 
@@ -25,18 +29,67 @@ class Library(NamedTuple):
     seconds: float
 
 
+class Writer(Protocol):
+    """Who fills the library."""
+
+    async def readers(self) -> Sequence[Person]: ...
+
+    async def chats(self, count: int, length: int) -> int:
+        """So many, each of so many messages; the last of them. Raises Trouble."""
+
+
+class Speaker:
+    """Says it all, as anybody would."""
+
+    def __init__(self, target: Target, show: Show) -> None:
+        self._edge = target.edges[0]
+        self._show = show
+        self._maker = Maker(target.edges, show.step)
+        self._people: list[Person] = []
+
+    async def readers(self) -> Sequence[Person]:
+        self._people = await self._maker.people(["service"] * _READERS)
+        return self._people
+
+    async def chats(self, count: int, length: int) -> int:
+        *_, last = await self._maker.chats([[(person, "service") for person in self._people]] * count)
+        await fill(self._edge, self._people[0], last, length, self._show.step)
+        return last
+
+
+class Seeder:
+    """Writes it into the databases of a system that nobody else needs."""
+
+    def __init__(self, seedbed: Seedbed, show: Show) -> None:
+        self._seedbed = seedbed
+        self._show = show
+        self._accounts = range(0)
+
+    async def readers(self) -> Sequence[Person]:
+        self._accounts = await asyncio.to_thread(self._seedbed.accounts, _READERS)
+        return self._seedbed.people(self._accounts)
+
+    async def chats(self, count: int, length: int) -> int:
+        self._show.say(f"seeding {count * length:,} messages")
+        made = await asyncio.to_thread(self._write, count, length)
+        await self._seedbed.publish(made)
+        return made[-1]
+
+    def _write(self, count: int, length: int) -> range:
+        made = self._seedbed.chats(self._accounts, _READERS, each=count, unread_from=length + 1)
+        self._seedbed.history(made, length, self._accounts[0])
+        self._seedbed.settle()
+        return made
+
+
 async def history(target: Target, show: Show, library: Library) -> Result:
     """Raises Trouble."""
-    maker = Maker(target.edges, show.step)
-    people = await maker.people(["service"] * _READERS)
-    group = [(person, "service") for person in people]
+    writer: Writer = Speaker(target, show)
+    if target.own and target.installation:
+        writer = Seeder(await asyncio.to_thread(Seedbed, target.installation), show)
+    people = await writer.readers()
     seats = [Seat(person, "service", target.edges[n % len(target.edges)]) for n, person in enumerate(people)]
     short = 2 * library.size
-
-    async def chat(length: int) -> Walk:
-        (made,) = await maker.chats([group])
-        await fill(target.edges[0], people[0], made, length, show.step)
-        return Walk("", made, length)
 
     async def leaf(*walks: Walk) -> Result:
         job = Job(secrets.randbits(32), seats, Leaf(library.size, library.warm_up, library.seconds, list(walks)))
@@ -44,15 +97,10 @@ async def history(target: Target, show: Show, library: Library) -> Result:
             "history", [job], target, show, library._asdict(), warm_up=library.warm_up, seconds=library.seconds
         )
 
-    first = await leaf(_named("only chat", await chat(short)))
-    long = _named("long chat", await chat(library.messages))
-    await maker.chats([group] * (library.chats - 3))
-    last = _named("last chat", await chat(short))
+    first = await leaf(Walk("only chat", await writer.chats(1, short), short))
+    long = Walk("long chat", await writer.chats(1, library.messages), library.messages)
+    last = Walk("last chat", await writer.chats(library.chats - 2, short), short)
     return _compared(first, await leaf(long, last))
-
-
-def _named(name: str, walk: Walk) -> Walk:
-    return Walk(name, walk.chat, walk.length)
 
 
 def _compared(first: Result, second: Result) -> Result:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from services.cli.bench.scenarios.leafing import Library, history
@@ -7,7 +9,10 @@ from services.cli.bench.target import Target
 pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
 
 
-async def test_pages_of_short_and_long_chats(target: Target) -> None:
+@pytest.mark.parametrize("own", [False, True])
+async def test_pages_of_short_and_long_chats(target: Target, own: bool) -> None:
+    """In a system of one's own they are seeded, in others they are said."""
+    target = replace(target, own=own)
     result = await history(target, Show(), Library(messages=500, chats=4, size=20, warm_up=0.0, seconds=0.5))
     assert result.passed, result
     assert set(result.measures) == {"only chat", "long chat", "last chat"}
