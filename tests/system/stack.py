@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from services.cli.family import Family
 from services.cli.plan import variables
 from services.cli.ports import free_port
-from shared.settings import Auth, Database, Edge, Limits, Mail, Media, Ops, Redis, Settings
+from shared.settings import Auth, Database, Edge, Limits, Mail, Media, Ops, Redis, Settings, Tracing
 from tests.drills.cluster import ROOT
 from tests.servers import NatsServer, ValkeyServer
 
@@ -63,16 +63,24 @@ class Service:
 
 
 class Stack:
-    """Starts services that share NATS, Valkey and databases (`database_url` holds {service})."""
+    """Starts services that share NATS, Valkey and databases (`database_url` holds {service}), and send spans to the
+    address of a `collector`, if there is one."""
 
     def __init__(
-        self, directory: Path, nats: NatsServer, valkey: ValkeyServer, database_url: str, family: Family
+        self,
+        directory: Path,
+        nats: NatsServer,
+        valkey: ValkeyServer,
+        database_url: str,
+        family: Family,
+        collector: str = "",
     ) -> None:
         self._directory = directory
         self._nats = nats
         self._valkey = valkey
         self._database = database_url
         self._family = family
+        self._tracing = Tracing(endpoint=collector)
 
     def migrate(self, build: Build = PRESENT) -> None:
         command = build.command("migrate", "auth", "session", "message")
@@ -101,5 +109,6 @@ class Stack:
             limits=Limits(rates=False), edge=Edge(port=port or 8080, name=f"edge-{port}"),
             auth=Auth(keys=self._directory / "keys", argon2_memory_kib=8, argon2_iterations=1),
             media=Media(directory=self._directory / "media"), mail=Mail(outbox=self._directory / "outbox"), redis=redis,
+            tracing=self._tracing,
         )  # fmt: skip
         return {**os.environ, **variables(settings)}

@@ -1,0 +1,147 @@
+"""What a collector sees of a whole system: the way of a message and of a login, through every process."""
+
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from services.cli.family import Family
+from tests.collector import Collector, Seen
+from tests.servers import NatsServer, ValkeyServer
+from tests.system.conftest import Dial
+from tests.system.people import Client
+from tests.system.stack import Service, Stack
+
+pytestmark = pytest.mark.timeout(120)
+
+_WORDS = "meet me at the old oak"
+_END_SECONDS = 20.0
+
+LOGIN = {
+    ("edge", "Login", "server", ""),
+    ("edge", "auth.login", "client", "Login"),
+    ("auth", "auth.login", "server", "auth.login"),
+    ("auth", "database read", "client", "auth.login"),
+    ("session", "session.list_chats", "server", "session.list_chats"),
+    ("session", "database read", "client", "session.list_chats"),
+    ("message", "message.sync", "server", "message.sync"),
+    ("message", "session.list_chats", "client", "message.sync"),
+    ("message", "database read", "client", "message.sync"),
+}
+"""Some of it: service, name, kind, and what it is a part of."""
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with closing(Collector()) as collector:
+        yield collector
+
+
+@pytest.fixture
+def services(
+    tmp_path: Path, nats_server: NatsServer, valkey_server: ValkeyServer, family: Family, collector: Collector
+) -> Iterator[list[Service]]:
+    """One of each, and a second edge, which is the last."""
+    url = f"sqlite:///{tmp_path}/{{service}}.db"
+    stack = Stack(tmp_path, nats_server, valkey_server, url, family, collector.endpoint)
+    stack.migrate()
+    services = [stack.start(name) for name in ("auth", "session", "message", "edge", "edge")]
+    try:
+        stack.await_ready(*services)
+        yield services
+    finally:
+        for service in services:
+            service.process.kill()
+            service.process.wait()
+
+
+@pytest.fixture
+def couple(services: list[Service], dial: Dial) -> tuple[Client, Client, int]:
+    one, two = (dial(f"ws://127.0.0.1:{edge.port}").register() for edge in services[3:])
+    return one, two, one.session(two)
+
+
+def trace_of(spans: Sequence[Seen], root: str) -> list[Seen]:
+    """The spans of the trace that began so; none while its beginning is not there."""
+    traces = {span.trace for span in spans if span.name == root and not span.parent}
+    assert len(traces) < 2
+    return [span for span in spans if span.trace in traces]
+
+
+def has(root: str, number: int) -> Callable[[Sequence[Seen]], bool]:
+    return lambda spans: len(trace_of(spans, root)) >= number
+
+
+def way(trace: Sequence[Seen]) -> Counter[tuple[str, str, str, str]]:
+    """Each span's service, name and kind, and the name of what it is a part of, as far as that is there yet."""
+    by_id = {span.id: span for span in trace}
+    return Counter(
+        (span.service.removeprefix("dragoman-"), span.name, span.kind, by_id[span.parent].name if span.parent else "")
+        for span in trace
+        if span.parent in {"", *by_id}
+    )
+
+
+def test_messages_and_logins_are_one_trace_each_through_all_processes(
+    collector: Collector, services: list[Service], couple: tuple[Client, Client, int], dial: Dial
+) -> None:
+    ann, bob, session = couple
+    ann.say(session, _WORDS)
+    bob.hears(_WORDS)
+    check_message(collector.spans(has("post", 8)), *(f"edge-{edge.port}" for edge in services[3:]))
+    device = dial(f"ws://127.0.0.1:{services[-1].port}")
+    device.login(ann.account)
+    device.ask({"code": 6, "login_type": 1, "account": f"{bob.account.ocid:010d}", "password": "wrong"}, 7)
+    spans = collector.spans(lambda spans: LOGIN <= way(login(spans)).keys() and failures(spans) != [])
+    assert failures(spans) == ["unauthenticated"]
+    for one in (ann, bob):
+        for secret in (_WORDS, one.account.tag, one.account.secret, f"{one.account.ocid:010d}"):
+            assert secret.encode() not in collector.raw
+
+
+def check_message(spans: Sequence[Seen], here: str, there: str) -> None:
+    trace = trace_of(spans, "post")
+    assert way(trace) == {
+        ("edge", "post", "server", ""): 1,
+        ("edge", "message.post", "client", "post"): 1,
+        ("message", "message.post", "server", "message.post"): 1,
+        ("message", "commit", "internal", "message.post"): 1,
+        ("message", "database write", "client", "commit"): 1,
+        ("message", "fan out", "internal", "commit"): 1,
+        ("edge", "deliver", "consumer", "fan out"): 2,
+    }
+    (commit,) = [span for span in trace if span.name == "commit"]
+    (request,) = [span for span in trace if span.id == commit.parent]
+    assert (request.kind, commit.links) == ("server", (request.id,))
+    assert commit.attributes == {"requests": 1, "messages": 1}
+    assert sorted(span.instance for span in trace if span.name == "deliver") == sorted((here, there))
+    assert {span.instance for span in trace if span.name == "post"} == {here}
+
+
+def login(spans: Sequence[Seen]) -> list[Seen]:
+    """The trace of the one that succeeded."""
+    traces = {span.trace for span in spans if span.name == "Login" and not span.failed}
+    return [span for span in spans if span.trace in traces]
+
+
+def failures(spans: Sequence[Seen]) -> list[str]:
+    return [span.failed for span in spans if span.name == "Login" and span.failed]
+
+
+def test_a_collector_that_hangs_keeps_no_process_from_its_work_and_its_end(
+    collector: Collector, services: list[Service], couple: tuple[Client, Client, int]
+) -> None:
+    ann, bob, session = couple
+    collector.answers.clear()
+    for number in range(50):
+        ann.say(session, f"{_WORDS} {number}")
+        bob.hears(f"{_WORDS} {number}")
+    started = time.monotonic()
+    for service in reversed(services):
+        service.process.send_signal(signal.SIGTERM)
+    assert [service.process.wait(_END_SECONDS) for service in services] == [0] * 5
+    assert time.monotonic() - started < _END_SECONDS
