@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from services.cli.embedded import valkey
 from shared.contract import permissions, subjects
 from shared.contract.edge import Envelope, Heartbeat, Notice, Notify
 from shared.contract.errors import Failure
@@ -37,18 +38,20 @@ PLACES: dict[str, Any] = {
 
 
 class Release(msgspec.Struct):
-    """`said`: samples by place, as msgpack. `grants`: by user of NATS, what it may publish and subscribe to."""
+    """`said`: samples by place, as msgpack. `rights`: by user, what it may publish and subscribe to in NATS, its keys
+    and commands in Valkey."""
 
     version: str
     said: dict[str, list[bytes]]
-    grants: dict[str, tuple[list[str], list[str]]]
+    rights: dict[str, tuple[list[str], list[str]]]
 
 
 def present() -> Release:
     return Release(
         version("dragoman"),
         {place: samples(type_) for place, type_ in PLACES.items()},
-        {user: (permissions.publishes(user), permissions.subscribes(user)) for user in permissions.PEERS},
+        {f"nats {user}": (permissions.publishes(user), permissions.subscribes(user)) for user in permissions.PEERS}
+        | {f"valkey {user}": (one.keys.split(), one.commands.split()) for user, one in valkey.GRANTS.items()},
     )
 
 

@@ -35,9 +35,9 @@ def test_what_the_last_release_does_not_understand_is_not_said_yet(place: str) -
     assert len(unknown(LAST.said[place], PRESENT.said[place])) == UNDERSTOOD_ONLY.get(place, 0)
 
 
-@pytest.mark.parametrize("user", LAST.grants)
+@pytest.mark.parametrize("user", LAST.rights)
 def test_processes_of_the_last_release_may_say_and_hear_what_they_must(user: str) -> None:
-    for then, now in zip(LAST.grants[user], PRESENT.grants[user], strict=True):
+    for then, now in zip(LAST.rights[user], PRESENT.rights[user], strict=True):
         assert set(then) - set(now) == set()
 
 
