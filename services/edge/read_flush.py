@@ -17,7 +17,7 @@ from shared.contract.message import MarkRead, ReadRange
 from shared.telemetry import log
 
 _log = log(__name__)
-_GATHER_SECONDS = 0.15
+_GATHER_SECONDS = 0.4
 _AT_ONCE = 4_000
 _ATTEMPT_SECONDS = 2.0
 _PAUSE_SECONDS = 0.2
