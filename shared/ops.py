@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import uvicorn
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
 
 from shared.board import page
@@ -37,6 +37,7 @@ class OpsServer:
         self._registry = registry
         self._checks = checks
         self._lag = Lag(registry)
+        Gauge("dragoman_clock_seconds", "The wall clock, Unix time", registry=registry).set_function(time.time)
         self._board = board
         self._history = History(board)
         self._page = page.load()

@@ -52,6 +52,7 @@ def _pick(board: Board, *titles: str) -> tuple[Panel, ...]:
 
 def _overview() -> Dashboard:
     everywhere = _across(*JOBS)
+    saturation = Group("Saturation", (*PROCESS.rows, now("Open files allowed", "process_max_fds")))
     sections = (
         Section("Promises", (_send_success(), *_pick(EDGE, "Time to acknowledge", "Time to deliver", "Connections"))),
         Section(
@@ -71,7 +72,7 @@ def _overview() -> Dashboard:
                 *_pick(EDGE, "Re-syncs after a loss", "Closed as too slow"),
             ),
         ),
-        section(Group("Saturation", (*PROCESS.rows, now("Open files allowed", "process_max_fds"))), everywhere),
+        Section("Saturation", (*section(saturation, everywhere).panels, _clocks())),
         _python(),
     )
     return Dashboard("overview", "Overview", JOBS, sections)
@@ -86,6 +87,13 @@ def _send_success() -> Panel:
 def _up() -> Panel:
     jobs = _across(*JOBS).selector
     return Panel("Processes that answer", Unit.NUMBER, (Query(f"sum by (job) (up{{{jobs}}})", "{{job}}"),))
+
+
+def _clocks() -> Panel:
+    """Beside the one of Prometheus, which notes when it asked."""
+    clock = f"dragoman_clock_seconds{{{_across(*JOBS).selector}}}"
+    ahead = Query(f"{clock} - timestamp({clock})", "{{instance}}")
+    return Panel("Clocks ahead of Prometheus's", Unit.SECONDS, (ahead,))
 
 
 def _python() -> Section:

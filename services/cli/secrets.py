@@ -6,6 +6,7 @@ DIR/valkey/users.acl             Valkey's `aclfile`
 DIR/postgres/password            of the database's superuser
 DIR/postgres/roles.sql           to be run once in the new database
 DIR/s3/access_key secret_key     of a server of our own that speaks S3, where there is one
+DIR/exporters/valkey.json postgres   what exporters of metrics log in with
 DIR/<process>/dragoman.toml      for `--config`: auth, session, message, edge, migrate, admin
 DIR/keys/*.pem                   of tokens, the same for all replicas of auth (`auth.keys`)
 """
@@ -22,6 +23,7 @@ from services.cli.embedded.credentials import Credentials, complete, generate, w
 
 _STORES = ("auth", "session", "message")
 _MIGRATE = "migrate"
+_EXPORTER = "exporter"
 _SUPERUSER = "postgres"
 _NATS_USERS = {"auth": "auth", "session": "session", "message": "message", "edge": "edge", "admin": "admin",
                _MIGRATE: nats.SETUP}  # fmt: skip
@@ -29,8 +31,9 @@ _NATS_USERS = {"auth": "auth", "session": "session", "message": "message", "edge
 _SERVERS = ("nats", "valkey", "postgres")
 _S3 = "s3"
 _S3_USER = "dragoman"
+_EXPORTERS = "exporters"
 _KEYS = "keys"
-PLACES = (*_SERVERS, _S3, *_NATS_USERS, _KEYS)
+PLACES = (*_SERVERS, _S3, _EXPORTERS, *_NATS_USERS, _KEYS)
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def issue(directory: Path, addresses: Addresses) -> None:
 
 def _load_or_make(file: Path) -> Issued:
     known = msgspec.json.decode(file.read_bytes(), type=Issued) if file.exists() else Issued({}, {}, {})
-    servers, postgres = generate(known), complete((_SUPERUSER, _MIGRATE, *_STORES), known.postgres)
+    servers, postgres = generate(known), complete((_SUPERUSER, _MIGRATE, _EXPORTER, *_STORES), known.postgres)
     issued = Issued(servers.nats, servers.valkey, postgres, complete((_S3_USER,), known.s3))
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(file, msgspec.json.format(msgspec.json.encode(issued)))
@@ -76,6 +79,7 @@ def _files(issued: Issued, addresses: Addresses) -> dict[str, dict[str, bytes]]:
         "nats": {"users.conf": nats.access(issued.nats)},
         "valkey": {"users.acl": valkey.access(issued.valkey)},
         "postgres": {"password": issued.postgres[_SUPERUSER].encode(), "roles.sql": _roles(issued.postgres)},
+        _EXPORTERS: _exporters(issued, addresses),
         _S3: {"access_key": _S3_USER.encode(), "secret_key": issued.s3[_S3_USER].encode()},
     }
     return servers | {
@@ -97,6 +101,15 @@ def _settings(process: str, issued: Issued, addresses: Addresses) -> dict[str, d
     return settings
 
 
+def _exporters(issued: Issued, addresses: Addresses) -> dict[str, bytes]:
+    """In the form that each of them reads. That of Valkey looks for the address, older versions without the user."""
+    found_by = (f"redis://{_EXPORTER}@{addresses.valkey}", f"redis://{addresses.valkey}")
+    return {
+        "valkey.json": msgspec.json.encode(dict.fromkeys(found_by, issued.valkey[_EXPORTER])),
+        "postgres": issued.postgres[_EXPORTER].encode(),
+    }
+
+
 def _toml(settings: Mapping[str, Mapping[str, str]]) -> bytes:
     """A JSON string is a TOML string."""
     lines: list[str] = []
@@ -110,7 +123,12 @@ def _toml(settings: Mapping[str, Mapping[str, str]]) -> bytes:
 
 def _roles(passwords: Mapping[str, str]) -> bytes:
     """One schema for each service: `migrate` makes its tables, the service may only read and write them."""
-    lines = ["REVOKE ALL ON SCHEMA public FROM PUBLIC;", _role(_MIGRATE, passwords[_MIGRATE])]
+    lines = [
+        "REVOKE ALL ON SCHEMA public FROM PUBLIC;",
+        _role(_EXPORTER, passwords[_EXPORTER]),
+        f"GRANT pg_monitor TO {_EXPORTER};",
+        _role(_MIGRATE, passwords[_MIGRATE]),
+    ]
     for name in _STORES:
         lines += [
             _role(name, passwords[name]),

@@ -42,3 +42,18 @@ def test_only_the_balancer_is_reached_from_outside() -> None:
     published = {block.split(":")[0].strip(): ports[1] for block in blocks if (ports := re.search(_PORTS, block))}
     assert set(published) == {"balancer", "grafana"}
     assert published["grafana"].startswith('"127.0.0.1:')
+
+
+def test_what_is_scraped_is_there() -> None:
+    targets = set(re.findall(r'"([\w-]+):\d+"', (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()))
+    assert targets <= set(re.findall(r"\n  ([\w-]+):\n", COMPOSE))
+    assert len(targets) > 8
+
+
+def test_exporters_are_nobody_and_come_only_with_the_dashboards() -> None:
+    ours = COMPOSE[COMPOSE.index("x-exporter:") : COMPOSE.index("services:\n")]
+    for line in ('profiles: ["dashboards"]', "read_only: true", 'cap_drop: ["ALL"]', 'user: "10001:10001"'):
+        assert line in ours
+    for block in re.split(r"\n  (?=\w)", COMPOSE):
+        if "_EXPORTER_IMAGE" in block or "BLACKBOX_IMAGE" in block:
+            assert "<<: *exporter" in block

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from services.cli.backup import postgresql, sqlite
 from services.cli.data import locked, prepare
@@ -61,6 +62,15 @@ def back_up(settings: Settings, directory: Path, version: str) -> Manifest:
     manifest = Manifest(version, now_ms(), kind, with_media)
     write_private(directory / _MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
     return manifest
+
+
+def note(manifest: Manifest, file: Path) -> None:
+    """When the backup was made, for Prometheus; replaced at once, readable by all. Raises OSError."""
+    registry = CollectorRegistry()
+    Gauge("dragoman_backup_time_seconds", "When the last backup was made, Unix time", registry=registry).set(
+        manifest.made / 1000
+    )
+    write_to_textfile(str(file), registry)
 
 
 @_for_the_owner_alone()

@@ -16,18 +16,28 @@ _directory = click.argument("directory", metavar="DIR", type=click.Path(path_typ
 @click.command()
 @settings_options
 @data_option
+@click.option(
+    "--metrics",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Note the time there, for the textfile collector of Prometheus's node exporter.",
+)
 @_directory
-def backup(file: Path | None, assignments: tuple[str, ...], data: Path | None, directory: Path) -> None:
+def backup(
+    file: Path | None, assignments: tuple[str, ...], data: Path | None, metrics: Path | None, directory: Path
+) -> None:
     """Copy databases, keys and media to DIR, which is made, or empty. Everything may go on running.
 
     DIR holds secrets, and is its owner's alone.
     """
-    from services.cli.backup.archive import back_up
+    from services.cli.backup.archive import back_up, note
     from services.cli.installation import find
 
     settings = find(file, assignments, flags_of(data=data)).settings
     with _told():
         made = back_up(settings, directory, version("dragoman"))
+        if metrics:
+            note(made, metrics)
     click.echo(f"backed up to {directory}{'' if made.media else ', but for what is in the bucket'}")
 
 

@@ -29,8 +29,9 @@ GRANTS = {
         "~presence:* ~node:* ~generation %R~version:*",
         f"{_LOOK_UP} {_SCRIPTS} set del exists hget hset hdel hgetall",
     ),
+    "exporter": Grant("", "info"),
 }
-"""By service; see shared/presence.py for who needs which key."""
+"""By service, and for the exporter of metrics; see shared/presence.py for who needs which key."""
 
 NOISE = (b"Memory overcommit", b"signal-handler", b"ready to exit")
 """What it says though nothing is ever saved, and when it ends in order."""

@@ -1,6 +1,7 @@
 """The files of an installation: each process gets its own, servers know them all."""
 
 import json
+import re
 import stat
 import subprocess
 import sys
@@ -67,6 +68,20 @@ def test_the_key_of_the_bucket_is_nobody_elses(tmp_path: Path) -> None:
     key = (tmp_path / "s3" / "secret_key").read_bytes()
     assert len(key) >= 40
     assert {file.parent.name for file in tmp_path.rglob("*/*") if file.is_file() and key in file.read_bytes()} == {"s3"}
+
+
+def test_an_exporter_may_look_and_no_more(tmp_path: Path) -> None:
+    issue(tmp_path, ADDRESSES)
+    (user,) = re.findall(r"^user exporter .*", (tmp_path / "valkey" / "users.acl").read_text(), re.MULTILINE)
+    assert "~" not in user
+    assert user.split("-@all")[1].split() == ["+ping", "+client|setinfo", "+client|setname", "+info"]
+    roles = (tmp_path / "postgres" / "roles.sql").read_text()
+    assert "GRANT pg_monitor TO exporter;" in roles
+    assert re.findall(r".*exporter.*", roles.replace("GRANT pg_monitor TO exporter;", "")) == [
+        f"CREATE ROLE exporter LOGIN PASSWORD '{(tmp_path / 'exporters' / 'postgres').read_text()}';"
+    ]
+    passwords = json.loads((tmp_path / "exporters" / "valkey.json").read_text())
+    assert set(passwords) == {"redis://exporter@valkey:6379", "redis://valkey:6379"}
 
 
 def test_everything_is_below_a_place_that_is_its_owners_alone(tmp_path: Path) -> None:

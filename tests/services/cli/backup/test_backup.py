@@ -1,7 +1,9 @@
 """`dragoman backup` and `dragoman restore`: what comes back, and what is refused."""
 
 import fcntl
+import json
 import os
+import re
 import sqlite3
 import stat
 import threading
@@ -73,6 +75,28 @@ def open_database(url: str) -> Iterator[sa.Connection]:
     with engine.connect() as connection:
         yield connection
     engine.dispose()
+
+
+def test_its_time_is_noted_for_prometheus(installation: Path, tmp_path: Path) -> None:
+    kept, metrics = tmp_path / "kept", tmp_path / "backup.prom"
+    assert dragoman("backup", kept, "--data", installation, "--metrics", metrics).exit_code == 0
+    made = json.loads((kept / "backup.json").read_text())["made"]
+    (noted,) = re.findall(r"^dragoman_backup_time_seconds (\S+)$", metrics.read_text(), re.MULTILINE)
+    assert float(noted) == made / 1000
+    assert stat.S_IMODE(metrics.stat().st_mode) & 0o444 == 0o444
+
+
+def test_a_time_is_not_noted_of_a_backup_that_failed(installation: Path, tmp_path: Path) -> None:
+    metrics = tmp_path / "backup.prom"
+    (installation / "auth.db").write_text("no database")
+    assert dragoman("backup", tmp_path / "kept", "--data", installation, "--metrics", metrics).exit_code != 0
+    assert not metrics.exists()
+
+
+def test_a_place_for_its_time_that_cannot_be_written_is_told(installation: Path, tmp_path: Path) -> None:
+    result = dragoman("backup", tmp_path / "kept", "--data", installation, "--metrics", tmp_path / "no" / "backup.prom")
+    assert result.exit_code == 1
+    assert "No such file or directory" in result.output
 
 
 def test_a_backup_is_its_owner_s_alone(installation: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def roles(postgres_server: PostgresServer) -> Iterator[None]:
     """Belong to the whole server, and are gone afterwards."""
     yield
     with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
-        for role in ("migrate", *SERVICES):
+        for role in ("exporter", "migrate", *SERVICES):
             connection.execute(f"DROP ROLE {role}".encode())
 
 
