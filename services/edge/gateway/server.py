@@ -10,6 +10,7 @@ from uvicorn.server import ServerState
 
 from services.edge.gateway import handshake, kernel
 from services.edge.gateway.doorstep import Doorstep
+from services.edge.gateway.framing import close_frame
 from services.edge.gateway.introduction import Introduced, Introduction
 from services.edge.gateway.link import Link
 from services.edge.gateway.parsing import parsers
@@ -20,6 +21,7 @@ from services.edge.gateway.writing import Turn
 from services.edge.socket import Endpoint, Hello, Rejection
 from shared.settings import Edge, Limits
 
+_FULL = 1013, "too many connections, try again later"
 _REQUESTS_SECONDS = 2.0
 _ABORTED_SECONDS = 1.0
 
@@ -113,15 +115,18 @@ class Gateway:
         return Doorstep(self._config, self._requests, self._upgrade, self._head_seconds, most)
 
     def _upgrade(self, request: handshake.Request, transport: asyncio.Transport) -> None:
-        refusal = handshake.refusal(request) or self._no_room()
         hello = handshake.hello(request, self._trusted)
-        answer = refusal or self._endpoint.welcome(hello)
+        answer = handshake.refusal(request) or self._going_down() or self._endpoint.welcome(hello)
         if isinstance(answer, Rejection):
             transport.write(handshake.rejected(answer))
             transport.close()
             return
         assert self._turn is not None
         transport.write(handshake.accepted(request, answer))
+        if self._is_full():  # told as a close code, since browsers show their scripts nothing else
+            transport.write(close_frame(*_FULL))
+            transport.close()
+            return
         socket = WebSocket(transport, self._new_parser(), self._message_bytes, self._turn, self._sockets.discard)
         socket.open(self._endpoint, hello)
         self._sockets.add(socket)
@@ -133,7 +138,7 @@ class Gateway:
         return self._introduction(True, self._tcp_from)
 
     def _tcp_from(self, transport: asyncio.Transport, address: str, said: bytes) -> None:
-        if self._no_room():
+        if self._going_down() or self._is_full():
             transport.abort()
             return
         assert self._turn is not None
@@ -147,9 +152,8 @@ class Gateway:
         if said:
             stream.data_received(said)
 
-    def _no_room(self) -> Rejection | None:
-        if not self._servers:
-            return Rejection(503, "going down, connect again elsewhere")
-        if len(self._sockets) >= self._settings.max_connections:
-            return Rejection(503, "too many connections, try again later")
-        return None
+    def _going_down(self) -> Rejection | None:
+        return None if self._servers else Rejection(503, "going down, connect again elsewhere")
+
+    def _is_full(self) -> bool:
+        return len(self._sockets) >= self._settings.max_connections

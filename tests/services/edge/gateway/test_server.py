@@ -133,12 +133,16 @@ async def test_many_come_and_go(gateway: Gateway, recorder: Recorder) -> None:
 # Limits
 
 
-async def test_a_full_edge_answers_503_until_somebody_leaves(start: Start, recorder: Recorder) -> None:
+async def test_a_full_edge_closes_with_1013_until_somebody_leaves(start: Start, recorder: Recorder) -> None:
     gateway = await start(max_connections=2)
     async with await RawPeer.dial(gateway.port) as first, await RawPeer.dial(gateway.port) as second:
         await first.upgrade()
         await second.upgrade()
-        assert (await ask(gateway.port, request())).startswith("HTTP/1.1 503 ")
+        async with await RawPeer.dial(gateway.port) as refused:
+            await refused.upgrade()
+            assert await refused.closed_with() == (1013, "too many connections, try again later")
+            assert await refused.rest() == b""
+        assert len(recorder.clients) == 2
         first.send(closing(1000))
         await (await recorder.client(0)).until("peer_closing", "closed")
         async with await RawPeer.dial(gateway.port) as third:
