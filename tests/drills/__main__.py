@@ -72,6 +72,7 @@ def kill(
 @click.option("--edges", type=click.IntRange(2, 16), default=4, show_default=True, help="From one to so many and back.")
 @click.option("--only", help="These of grow,replace,servers,shrink.")
 @click.option("--rate", default=100.0, show_default=True, help="Messages per second of all people together.")
+@click.option("--crowds", default=1, show_default=True, help="Ten people each. An edge with many takes time to drain.")
 @click.option("--bound", default=10.0, show_default=True, help="Nobody may be without service for longer (seconds).")
 @click.option("--database", type=click.Choice(DATABASES), default=DATABASES[0], show_default=True)
 @click.option("--seed", type=int, help="Of the order of steps, and of what people do. Random by default.")
@@ -80,8 +81,8 @@ def kill(
 @click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures there.")
 @click.option("--keep", is_flag=True, help="Keep the directory, with all records and the logs, also after a proof.")
 def scale(
-    seconds: float, edges: int, only: str | None, rate: float, bound: float, database: str, seed: int | None,
-    revision: str | None, breakage: str | None, report_file: Path | None, keep: bool,
+    seconds: float, edges: int, only: str | None, rate: float, crowds: int, bound: float, database: str,
+    seed: int | None, revision: str | None, breakage: str | None, report_file: Path | None, keep: bool,
 ) -> None:  # fmt: skip
     """People talk while edges come and go and every process is replaced by another one, one at a time."""
     configure_logging(Log(level="error", json_lines=False), "drill")
@@ -97,7 +98,7 @@ def scale(
     records: list[Record] = []
     with fleet(directory, database, records.append) as running:
         builds = (lambda service: before) if before else after, after
-        trial = asyncio.run(scaling.scale(running, records, steps, seconds, rate, builds, click.echo))
+        trial = asyncio.run(scaling.scale(running, records, steps, seconds, rate, crowds, builds, click.echo))
     rules: dict[str, Invariant] = {"S1 service": partial(rolling.served, bound=bound), "S2 drain": rolling.drained}
     facts, verdict = Facts(trial), check(trial, scaling.demands(steps, seconds, rate), rules)
     _tell(trial, verdict, summary(facts, verdict) | rolling.figures(facts), directory, keep, report_file)

@@ -27,6 +27,10 @@ class Crowd:
     """OC numbers by chat."""
     devices: list[Device]
 
+    def join(self, other: "Crowd") -> None:
+        self.members |= other.members
+        self.devices += other.devices
+
 
 async def gather(edges: Sequence[Edge], journal: Journal, stayers: Sequence[int]) -> Crowd:
     """Everybody but the stayers follows changes of the edges. Raises whatever goes wrong: nothing may, before the

@@ -13,7 +13,7 @@ from tests.drills.checker import delivered
 from tests.drills.crowd import STAYERS, Crowd, gather
 from tests.drills.device import Device, Edge
 from tests.drills.facts import Facts
-from tests.drills.records import Acked, Closed, Entry, Fault, Heard, Record, Said, Trial
+from tests.drills.records import Acked, Closed, Entry, Fault, Heard, Held, Record, Said, Trial
 
 _WARM_SECONDS = 2.0
 _AWAY_SECONDS = 2.0
@@ -24,7 +24,7 @@ class Drill:
     """One run. `edges`: where people connect; the list may change meanwhile. `history`: all that is stored of these
     chats, raises Refused. `rate`: messages per second of all devices together; `patience`: seconds everybody may take
     to come back, and then to hear everything, at the end; `report` gets a progress line each second; `stayers`: who
-    dials no edge but one."""
+    of a crowd dials no edge but one; `crowds`: how many there are, none knows another."""
 
     edges: Sequence[Edge]
     history: Callable[[list[int]], Awaitable[dict[int, list[Entry]]]]
@@ -32,12 +32,15 @@ class Drill:
     patience: float
     report: Callable[[str], None]
     stayers: Sequence[int] = STAYERS
+    crowds: int = 1
     records: list[Record] = field(default_factory=list)
     phase: str = "warm-up"
 
     async def run(self, disturb: Callable[["Drill"], Awaitable[None]]) -> Trial:
         """`disturb` is what is done to the system; it names its phases."""
-        crowd = await gather(self.edges, self.records.append, self.stayers)
+        crowd = Crowd({}, [])
+        for _ in range(self.crowds):
+            crowd.join(await gather(self.edges, self.records.append, self.stayers))
         async with asyncio.TaskGroup() as group:
             living = [group.create_task(device.live()) for device in crowd.devices]
             watching = group.create_task(self._watch())
@@ -86,7 +89,9 @@ class Drill:
     async def _watch(self) -> None:
         began = time.monotonic()
         while True:
+            before = time.monotonic()
             await asyncio.sleep(1)
+            self.records.append(Held(time.monotonic(), time.monotonic() - before - 1))
             seen = Counter(type(record) for record in self.records)
             self.report(
                 f"{time.monotonic() - began:4.0f} s  {self.phase:<10}  edges {len(self.edges)}  said {seen[Said]}  "

@@ -6,7 +6,21 @@ from collections import defaultdict
 from itertools import islice
 from typing import NamedTuple
 
-from tests.drills.records import Acked, Closed, Denied, Ended, Entry, Fault, Heard, Opened, Said, Told, Trial, Tried
+from tests.drills.records import (
+    Acked,
+    Closed,
+    Denied,
+    Ended,
+    Entry,
+    Fault,
+    Heard,
+    Held,
+    Opened,
+    Said,
+    Told,
+    Trial,
+    Tried,
+)
 
 _CLOSING_SECONDS = 5.0
 """A client may notice so late that its edge was killed."""
@@ -42,6 +56,7 @@ class Facts:
         self.faults: list[Fault] = []
         self.ended: dict[str, Ended] = {}
         self.tried: list[Tried] = []
+        self.held: list[Held] = []
         self.heard_on: dict[int, list[Heard]] = defaultdict(list)
         self.heard_by_account: dict[int, set[int]] = defaultdict(set)
         self.words: dict[tuple[int, int], list[tuple[Said, bool]]] = defaultdict(list)
@@ -84,6 +99,8 @@ class Facts:
                 self.faults.append(record)
             case Ended():
                 self.ended[record.target] = record
+            case Held():
+                self.held.append(record)
 
     def _words(self, said: Said) -> list[tuple[Said, bool]]:
         return self.words[self.connections[said.connection].account, said.chat]

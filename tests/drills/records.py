@@ -94,7 +94,14 @@ class Ended(msgspec.Struct, tag="ended", frozen=True):
     status: int
 
 
-Record = Tried | Opened | Closed | Said | Acked | Denied | Heard | Told | Fault | Ended
+class Held(msgspec.Struct, tag="held", frozen=True):
+    """The drill itself was held up for so many seconds: the machine had no time for it, and maybe for nobody."""
+
+    at: float
+    seconds: float
+
+
+Record = Tried | Opened | Closed | Said | Acked | Denied | Heard | Told | Fault | Ended | Held
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True):

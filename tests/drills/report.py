@@ -26,6 +26,7 @@ def summary(facts: Facts, verdict: Verdict) -> dict[str, Any]:
         "delivered": len(facts.heard),
         "stored": sum(map(len, facts.trial.history.values())),
         "twice_after_edge_kill": verdict.excused,
+        "held_up_max_seconds": round(max((held.seconds for held in facts.held), default=0.0), 2),
         "logins": len(facts.connections),
         "cut_off": sum(1 for closed in facts.closed.values() if closed.code != 1000),
         "faults": dict(Counter(f"{fault.kind} {fault.target}" for fault in facts.faults)),

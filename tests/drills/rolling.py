@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from tests.drills.facts import Facts
 
-GRACE_SECONDS = 12.0
-"""A process ends within this time after SIGTERM."""
+GRACE_SECONDS = 20.0
+"""A process ends within this time after SIGTERM: `edge.drain_seconds`, and ten."""
 _ORDERLY = (1000, 1012)
 """Close codes: the client's own wish, and the edge's request to reconnect elsewhere."""
 _NOTICING_SECONDS = 1.0

@@ -42,10 +42,11 @@ def plan(edges: int, seed: int, *, upgrade: bool) -> list[Step]:
 
 
 async def scale(
-    fleet: Fleet, records: list[Record], steps: Sequence[Step], seconds: float, rate: float,
+    fleet: Fleet, records: list[Record], steps: Sequence[Step], seconds: float, rate: float, crowds: int,
     builds: tuple[Builds, Builds], report: Callable[[str], None],
 ) -> Trial:  # fmt: skip
-    """`records` is what the fleet writes down; `builds`: what is started before anything is replaced, and after."""
+    """`records` is what the fleet writes down; `builds`: what is started before anything is replaced, and after. For
+    the others, see Drill."""
     before, after = builds
 
     async def history(chats: list[int]) -> dict[int, list[Entry]]:
@@ -61,7 +62,7 @@ async def scale(
 
     await fleet.migrate(before("message"))
     await asyncio.gather(*(fleet.start(service, before(service)) for service in FIRST))
-    drill = Drill(fleet.edges, history, rate, _PATIENCE_SECONDS, report, stayers=(), records=records)
+    drill = Drill(fleet.edges, history, rate, _PATIENCE_SECONDS, report, (), crowds, records)
     return await drill.run(disturb)
 
 

@@ -3,6 +3,7 @@
 from tests.drills.checker import check
 from tests.drills.evidence import Demands
 from tests.drills.facts import Facts
+from tests.drills.records import Held
 from tests.drills.report import summary, table
 from tests.drills.specimen import Specimen
 
@@ -31,3 +32,11 @@ def test_a_violation_is_shown_with_its_invariant() -> None:
     assert "I2 once: 2/a got text-1 twice" in shown
     assert "only 1 messages were acknowledged, 100 are needed" in shown
     assert shown.endswith("VIOLATED")
+
+
+def test_a_machine_that_held_the_drill_up_shows() -> None:
+    talk = Specimen({CHAT: frozenset({1, 2})}, {"1/a": "edge-1", "2/a": "edge-2"})
+    for seconds in (0.004, 2.5, 0.3):
+        talk.records.append(Held(talk.tick(), seconds))
+    figures = summary(Facts(talk.trial), check(talk.trial, Demands(ending=False)))
+    assert figures["held_up_max_seconds"] == 2.5
