@@ -1,11 +1,13 @@
 """A real Prometheus that scrapes a system, with the rules that are shipped."""
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, build_opener
 
@@ -27,16 +29,21 @@ def scrape(process: Running) -> str:
 
 
 class Prometheus(Server):
-    """Scrapes every second."""
+    """Scrapes every second. An `impatient` one waits for nothing longer than that before it raises an alarm."""
 
-    def __init__(self, directory: Path, processes: Iterable[Running], family: Family) -> None:
+    def __init__(
+        self, directory: Path, processes: Iterable[Running], family: Family, *, impatient: bool = False
+    ) -> None:
         assert PROMETHEUS is not None
+        rules = directory / "rules.yml"
+        text = (ROOT / "deploy" / "prometheus" / "rules" / "dragoman.yml").read_text()
+        rules.write_text(re.sub(r"\bfor: \w+", "for: 1s", text) if impatient else text)
         jobs: dict[str, list[str]] = {}
         for process in processes:
             jobs.setdefault(process.name.partition("-")[0], []).append(f"127.0.0.1:{process.ops}")
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "rule_files": [str(ROOT / "deploy" / "prometheus" / "rules" / "*.yml")],
+            "rule_files": [str(rules)],
             "scrape_configs": [
                 {"job_name": job, "static_configs": [{"targets": targets}]} for job, targets in jobs.items()
             ],
@@ -48,6 +55,13 @@ class Prometheus(Server):
             f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn",
         ]  # fmt: skip
         super().__init__("prometheus", command, port, family, directory / "prometheus.log")
+
+    def start(self) -> None:
+        super().start()
+        deadline = time.monotonic() + _SECONDS
+        while not self._is_ready():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
     def ask(self, expression: str) -> list[Any]:
         """The answer to an instant query. Raises urllib.error.HTTPError for one that cannot be read."""
@@ -64,11 +78,38 @@ class Prometheus(Server):
             assert time.monotonic() < deadline, rules
             time.sleep(0.1)
 
+    def alerts(self) -> set[tuple[str, str]]:
+        """Name and job of what fires."""
+        alerts = self._get("alerts")["alerts"]
+        return {(a["labels"]["alertname"], a["labels"].get("job", "")) for a in alerts if a["state"] == "firing"}
+
+    def await_alerts(self, *expected: tuple[str, str]) -> None:
+        """Until these fire, others or not."""
+        deadline = time.monotonic() + _SECONDS
+        while missing := set(expected) - self.alerts():
+            assert time.monotonic() < deadline, missing
+            time.sleep(0.1)
+
+    def await_quiet(self) -> None:
+        """Before the first scrapes, everything is missed."""
+        deadline = time.monotonic() + _SECONDS
+        while firing := self.alerts():
+            assert time.monotonic() < deadline, firing
+            time.sleep(0.1)
+
     def await_samples(self, expression: str) -> None:
         deadline = time.monotonic() + _SECONDS
         while not self.ask(expression):
             assert time.monotonic() < deadline, expression
             time.sleep(0.1)
+
+    def _is_ready(self) -> bool:
+        """It listens before it can answer."""
+        try:
+            with _open(f"http://127.0.0.1:{self.port}/-/ready", timeout=10):
+                return True
+        except HTTPError:
+            return False
 
     def _get(self, what: str, **parameters: str) -> dict[str, Any]:
         with _open(f"http://127.0.0.1:{self.port}/api/v1/{what}?{urlencode(parameters)}", timeout=10) as response:

@@ -1,0 +1,43 @@
+"""What is broken in a running system raises the alarm that is meant for it, and nothing does while all is well."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from services.cli.data import read_run
+from services.cli.family import Family
+from tests.drills.cluster import Cluster
+from tests.system.people import Client
+from tests.system.prometheus import PROMETHEUS, Prometheus
+
+pytestmark = [
+    pytest.mark.xdist_group("system"),
+    pytest.mark.timeout(180),
+    pytest.mark.skipif(PROMETHEUS is None, reason="there is no prometheus to raise an alarm"),
+]
+
+
+def test_who_is_killed_is_missed(
+    system: Cluster, couple: tuple[Client, Client, int], family: Family, tmp_path: Path
+) -> None:
+    one, other, session = couple
+    run = read_run(system.data)
+    assert run is not None
+    prometheus = Prometheus(tmp_path, [process for process in run.processes if process.ops], family, impatient=True)
+    prometheus.start()
+    try:
+        one.say(session, "all is well")
+        other.hears("all is well")
+        prometheus.await_samples("count(up == 1) == 5")
+        prometheus.rules()
+        prometheus.await_quiet()
+        with system.unsupervised():
+            system.signal("message", signal.SIGKILL)
+            system.signal("valkey", signal.SIGKILL)
+            prometheus.await_alerts(
+                ("DragomanProcessDown", "message"), ("DragomanServiceMissing", "message"), ("DragomanRedisAway", "edge")
+            )
+        prometheus.await_samples("count(up == 1) == 5")
+    finally:
+        prometheus.stop()
