@@ -187,6 +187,31 @@ def mixed_day(**given: Any) -> None:
 @bench.command()
 @_own
 @_dialects("pipe")
+@click.option("--edges", type=click.IntRange(1, 64), default=2, show_default=True, help="Of the system it starts.")
+@click.option("--people", type=click.IntRange(4), default=1_000, show_default=True, help="In pairs, on two edges each.")
+@click.option("--window", type=_POSITIVE, default=4, show_default=True, help="Of each, under way, at saturation.")
+@click.option("--factor", type=click.FloatRange(1), default=2.0, show_default=True, help="Of that, offered.")
+@click.option("--seconds", type=_SECONDS, default=15.0, show_default=True, help="Of the overload.")
+@click.option("--calm", type=click.FloatRange(2), default=8.0, show_default=True, help="Seconds before, and after.")
+@click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text.")
+def overload(**given: Any) -> None:
+    """Say twice as much as the system can take: it goes on, answers everything, and is soon itself again.
+
+    On a system of its own, which has all cores but the last; that one is for the load.
+    """
+    from services.cli.bench import running
+    from services.cli.bench.scenarios import straining
+
+    strain = straining.Strain(**{name: given[name] for name in straining.Strain._fields})
+    settings = (f"edge.max_connections={straining.room(strain, given['edges'])}", *given["settings"])
+    where = running.Where((), None, given["edges"], settings, apart=True)
+    papers = running.Papers(given["json"], given["html"])
+    sys.exit(running.run(where, papers, lambda target, show: straining.overload(target, show, strain)))
+
+
+@bench.command()
+@_own
+@_dialects("pipe")
 @click.option("--axis", "axes", type=click.Choice(_AXES), multiple=True, help="What grows (default: each); repeatable.")
 @click.option("--value", "values", type=_POSITIVE, multiple=True, help="In place of the axis's own; repeatable.")
 @click.option("--compare", multiple=True, metavar="NAME=VALUE", help="A curve with this setting; repeatable.")

@@ -100,6 +100,7 @@ class Device:
         voice, number, due = self.pending.popleft()
         if reply.refusal:
             self._floor.refuse(voice, number, reply.refusal)
+            self._floor.refusals.record(due, now)
         else:
             self._floor.acknowledge(due, now)
 
@@ -187,6 +188,7 @@ class Floor:
         self.recorder = recorder
         self.padding = b"x" * (size - mark.SIZE)
         self.deliveries = recorder.series("delivery")
+        self.refusals = recorder.series("refusal")
         self.sent = self.expected = self.delivered = self.acknowledged = self.refused = 0
         self.devices = [Device(seat, self) for seat in job.seats]
         self.voices = {voice.number: Voice(voice, self.devices[voice.seat], self) for voice in job.voices}

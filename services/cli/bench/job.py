@@ -98,7 +98,21 @@ class Live(msgspec.Struct, tag=True):
     edges: list[str]
 
 
-Task = Talk | Knock | Leaf | Return | Live
+class Stage(msgspec.Struct):
+    """`rate` messages a second for so many seconds."""
+
+    seconds: float
+    rate: float
+
+
+class Surge(msgspec.Struct, tag=True):
+    """Everybody connects, then speaks in open loop: at one rate after the other."""
+
+    size: int
+    stages: list[Stage]
+
+
+Task = Talk | Knock | Leaf | Return | Live | Surge
 
 
 class Job(msgspec.Struct, tag=True):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import click
 import msgspec
 
+from services.cli.bench import cores
 from services.cli.bench.growth.outcome import Growth
 from services.cli.bench.line import Trouble
 from services.cli.bench.report.growth import growth_table
@@ -27,12 +28,13 @@ Scenario = Callable[[Target, Show], Awaitable[Result]]
 class Where(NamedTuple):
     """`addresses` of edges that run already, or `data`, the directory of a `dragoman up`, or both (the latter then
     tells the processes behind the former). With neither, a system with so many `edges` and these `settings` is
-    started."""
+    started; `apart`: not on the core of the load."""
 
     addresses: tuple[str, ...]
     data: Path | None
     edges: int
     settings: tuple[str, ...]
+    apart: bool = False
 
 
 class Papers(NamedTuple):
@@ -87,11 +89,14 @@ async def _run(work: Callable[[Show], Awaitable[Sequence[Report]]]) -> Sequence[
 
 @contextlib.asynccontextmanager
 async def _target(where: Where, show: Show) -> AsyncIterator[Target]:
-    if not where.addresses and where.data is None:
-        async with own_system(where.edges, where.settings, show.say) as target:
-            yield target
-    else:
+    if where.addresses or where.data is not None:
         yield Target(where.addresses or _edges_in(where.data), where.data)
+        return
+    async with contextlib.AsyncExitStack() as stack:
+        with cores.for_the_system() if where.apart else contextlib.nullcontext():
+            target = await stack.enter_async_context(own_system(where.edges, where.settings, show.say))
+        stack.enter_context(cores.for_the_load() if where.apart else contextlib.nullcontext())
+        yield target
 
 
 def _edges_in(data: Path | None) -> list[str]:

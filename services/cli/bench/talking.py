@@ -9,6 +9,8 @@ from services.cli.bench.floor import Floor, Loop, OnFloor
 from services.cli.bench.pace import Pace
 from services.cli.bench.recorder import SECOND, Recorder, until
 
+_SAID_AT_ONCE = 200
+
 
 class Talking(OnFloor):
     """The task `Talk`."""
@@ -16,9 +18,8 @@ class Talking(OnFloor):
     def __init__(self, job: job.Job, task: job.Talk, recorder: Recorder) -> None:
         super().__init__(job, Floor(job, task.size, recorder))
         self._task = task
-        self._lateness = recorder.series("lateness")
+        self._turns = Turns(self.floor)
         voices = [self.floor.voices[voice.number] for voice in job.voices]
-        self._turn = cycle(voices) if voices else None
         self._loops = [
             Loop([voices[index] for index in loop.voices], loop.window, loop.listeners, self.floor)
             for loop in task.loops
@@ -33,13 +34,22 @@ class Talking(OnFloor):
         for loop in self._loops:
             loop.start()
         if task.rate:
-            await self._speak(Pace(task.rate, at, recorder.end))
+            await self._turns.speak(Pace(task.rate, at, recorder.end))
         await watching
 
-    async def _speak(self, pace: Pace) -> None:
-        assert self._turn is not None
+
+class Turns:
+    """Voices that speak one after the other, in open loop."""
+
+    def __init__(self, floor: Floor) -> None:
+        self._lateness = floor.recorder.series("lateness")
+        self._turn = cycle(floor.voices.values())
+
+    async def speak(self, pace: Pace) -> None:
         while (due := pace.next) is not None:
             await until(due)
-            for due in pace.take(time.monotonic_ns()):
+            for number, due in enumerate(pace.take(time.monotonic_ns()), 1):
                 self._lateness.record(due, time.monotonic_ns())
                 next(self._turn).say(due)
+                if number % _SAID_AT_ONCE == 0:  # who is late must still listen
+                    await asyncio.sleep(0)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.cli.bench.line import Trouble
-from services.cli.bench.processes import cpu_seconds
+from services.cli.bench.processes import cpu_seconds, memory_kib
 from services.cli.data import Running, read_run
 from services.cli.family import Family
 from services.cli.installation import Installation, find
@@ -51,6 +51,11 @@ class Target:
         """Seconds used so far, by process."""
         used = {one.name: cpu_seconds(one.pid) for one in self.processes}
         return {name: seconds for name, seconds in used.items() if seconds is not None}
+
+    def memory(self) -> dict[str, int]:
+        """KiB of their own, by process."""
+        used = {one.name: memory_kib(one.pid) for one in self.processes}
+        return {name: kib for name, kib in used.items() if kib is not None}
 
 
 @contextlib.asynccontextmanager

@@ -26,6 +26,7 @@ from services.cli.bench.job import (
     Return,
     Settle,
     Spoke,
+    Surge,
     Talk,
 )
 from services.cli.bench.knocking import Knocking
@@ -34,6 +35,7 @@ from services.cli.bench.line import Trouble
 from services.cli.bench.living import Living
 from services.cli.bench.recorder import Recorder
 from services.cli.bench.returning import Returning
+from services.cli.bench.surging import Surging
 from services.cli.bench.talking import Talking
 
 _PROGRESS_SECONDS = 0.2
@@ -83,6 +85,8 @@ def _activity(job: Job, recorder: Recorder) -> Activity:
             return Returning(job, job.task, recorder)
         case Live():
             return Living(job, job.task, recorder)
+        case Surge():
+            return Surging(job, job.task, recorder)
 
 
 async def _live() -> None:

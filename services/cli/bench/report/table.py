@@ -24,7 +24,7 @@ def verdict(result: Result) -> str:
     ]
     if result.passed:
         return "PASSED: nothing lost, nothing twice, nothing out of order"
-    return "FAILED: " + (", ".join(found) or "nothing was measured")
+    return "FAILED: " + (", ".join(found) or "see the notes")
 
 
 def figure(value: float) -> str:
