@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import nats.errors
@@ -36,7 +36,7 @@ class Broker:
         for kind in ("slow_consumer", "permission", "other"):  # there from the start: a first one is an increase
             errors.labels(kind)
         self._running = False
-        self._direct: list[tuple[str, Receive, str]] = []
+        self._wanted: list[tuple[str, Receive, str]] = []
         self._subscriptions: list[Subscription] = []
         self._tasks = Tasks()
         self._round_trip: asyncio.Task[None] | None = None
@@ -56,27 +56,16 @@ class Broker:
         return self.client.pending_data_size if self._running else 0
 
     def subscribe(self, subject: str, receive: Receive, queue: str) -> None:
-        """To be called before `start`."""
-        self._broker.subscriber(
-            subject,
-            queue=queue,
-            decoder=_raw,
-            no_reply=True,
-            pending_msgs_limit=_PENDING_MESSAGES,
-            pending_bytes_limit=_PENDING_BYTES,
-        )(receive)
-
-    def subscribe_directly(self, subject: str, receive: Receive, queue: str) -> None:
-        """The same for hot subjects, past FastStream, whose handling of a message costs tens of microseconds. What
+        """To be called before `start`. Past FastStream, whose handling of a message costs tens of microseconds. What
         `receive` raises is reported as an error of the broker."""
-        self._direct.append((subject, receive, queue))
+        self._wanted.append((subject, receive, queue))
 
     async def start(self) -> None:
         """Connect and subscribe, however long the broker takes to appear. Raises nats.errors.Error when it refuses
         this user."""
         _log.info("connecting to the bus")
         await self._broker.start()
-        for subject, receive, queue in self._direct:
+        for subject, receive, queue in self._wanted:
             subscription = await self.client.subscribe(
                 subject, queue, receive, pending_msgs_limit=_PENDING_MESSAGES, pending_bytes_limit=_PENDING_BYTES
             )
@@ -86,11 +75,7 @@ class Broker:
 
     async def unsubscribe(self, timeout_seconds: float) -> None:
         """Take nothing new; return when all that was received is handled."""
-        subscribers: Sequence[Any] = self._broker.subscribers
-        await asyncio.gather(
-            *[self._end(one.subscription, one.stop, timeout_seconds) for one in subscribers],
-            *[self._end(one, one.unsubscribe, timeout_seconds) for one in self._subscriptions],
-        )
+        await asyncio.gather(*[self._end(one, timeout_seconds) for one in self._subscriptions])
 
     async def stop(self, timeout_seconds: float) -> None:
         """Send what is buffered, disconnect."""
@@ -122,17 +107,14 @@ class Broker:
         if round_trip.cancelled() or round_trip.exception() is not None:
             raise nats.errors.ConnectionClosedError
 
-    async def _end(
-        self, subscription: Subscription | None, stop: Callable[[], Awaitable[None]], timeout_seconds: float
-    ) -> None:
+    async def _end(self, subscription: Subscription, timeout_seconds: float) -> None:
         """Unsubscribe, and only then stop, which forgets what is still queued."""
         try:
             async with asyncio.timeout(timeout_seconds):
-                if subscription is not None:
-                    await self.client._send_unsubscribe(subscription._id)
-                    await self._settle()
-                    await subscription._pending_queue.join()
-                await stop()
+                await self.client._send_unsubscribe(subscription._id)
+                await self._settle()
+                await subscription._pending_queue.join()
+                await subscription.unsubscribe()
         except (TimeoutError, nats.errors.Error) as error:
             _log.warning("subscription not drained", error=repr(error))
 
@@ -194,8 +176,3 @@ def _give_up(reason: str) -> None:
     """End this process in order: only a new one will connect again."""
     _log.critical("bus lost", reason=reason)
     signal.raise_signal(signal.SIGTERM)
-
-
-async def _raw(message: Any) -> Msg:
-    raw: Msg = message.raw_message
-    return raw

@@ -1,4 +1,4 @@
-"""The bus: FastStream over NATS, with typed requests, a deadline on each, and refusals as answers.
+"""The bus: NATS, with typed requests, a deadline on each, and refusals as answers.
 
 A request carries its deadline and trace id in headers; what is past its deadline is dropped. A reply is one byte
 (`+` answer, `-` refusal) and msgpack. Fan-out is plain publishing (at most once); durable events go to JetStream.
@@ -18,9 +18,10 @@ from shared.broker import Broker
 from shared.contract.errors import ErrorCode, Failure, Refused
 from shared.contract.subjects import STREAM, Route, Topic
 from shared.durable import REDELIVERY_SECONDS, Worker
+from shared.serving import Desk, is_late
 from shared.settings import Nats
 from shared.tasks import Tasks
-from shared.telemetry import log, new_trace, trace, trace_of, traceparent
+from shared.telemetry import log, new_trace, trace, traceparent
 
 if TYPE_CHECKING:
     from shared.tracing import Span, Tracer
@@ -94,52 +95,20 @@ class Bus:
     # Registering
 
     def serve(
-        self, route: Route[Q, R], handler: Callable[[Q], Awaitable[R]], *, queue: str = "", concurrency: int = 256
+        self,
+        route: Route[Q, R],
+        handler: Callable[[Q], Awaitable[R]],
+        *,
+        queue: str = "",
+        concurrency: int = 256,
+        waiting: int = 4096,
     ) -> None:
         """Answer a route. With `queue`, the replicas of a queue group share the requests. Beyond `concurrency`
-        requests under way, more are refused as unavailable."""
-        decode = msgspec.msgpack.Decoder(route.request).decode
-        under_way = 0
-
-        async def answer(message: Msg, received: float) -> None:
-            nonlocal under_way
-            outcome = "ok"
-            try:
-                reply = b"+" + _pack(await handler(decode(message.data)))
-            except Refused as refusal:
-                outcome = refusal.failure.code.value
-                reply = b"-" + _pack(refusal.failure)
-            except Exception:
-                outcome = ErrorCode.INTERNAL.value
-                _log.exception("request failed", subject=route.subject)
-                reply = b"-" + _pack(Failure(ErrorCode.INTERNAL, "internal error"))
-            finally:
-                under_way -= 1
-            self._served.labels(route.label, outcome).observe(time.monotonic() - received)
-            if self._tracer is not None:
-                self._tracer.conclude(outcome)
-            await self._reply(message, reply)
-
-        async def receive(message: Msg) -> None:
-            nonlocal under_way
-            headers = message.headers or {}
-            if time.time() * 1000 > float(headers.get("Deadline", "inf")):
-                self._served.labels(route.label, "late").observe(0)
-                return
-            trace.set(trace_of(headers.get("traceparent", "")))
-            if under_way >= concurrency:
-                self._served.labels(route.label, "overloaded").observe(0)
-                await self._reply(message, b"-" + _pack(Failure(ErrorCode.UNAVAILABLE, "overloaded, try again")))
-                return
-            under_way += 1
-            answering = answer(message, time.monotonic())
-            if self._tracer is not None:
-                answering = self._tracer.take_up(route.label, "server", headers.get("traceparent", "")).around(
-                    answering
-                )
-            self._tasks.start(answering, route.subject)
-
-        self._broker.subscribe(route.subject, receive, queue)
+        requests under way so many more wait for their turn; what comes then is refused as unavailable."""
+        desk = Desk(
+            route, handler, self._served, self._reply, self._tasks, self._tracer, at_once=concurrency, waiting=waiting
+        )
+        self._broker.subscribe(route.subject, desk.receive, queue)
 
     def listen(self, subject: str, callback: Callable[[bytes], None]) -> None:
         """Take every message of a subject as bytes, in order, without an answer. The callback must be quick."""
@@ -155,26 +124,26 @@ class Bus:
             except Exception:
                 _log.exception("listener failed", subject=subject)
 
-        self._broker.subscribe_directly(subject, receive, "")
+        self._broker.subscribe(subject, receive, "")
 
     def take(self, route: Route[Q, R], callback: Callable[[Q, "Responder"], None], *, queue: str) -> None:
         """The hot path's `serve`: the callback queues the request at once and answers it later."""
         decode = msgspec.msgpack.Decoder(route.request).decode
 
         async def receive(message: Msg) -> None:
-            headers = message.headers or {}
-            if time.time() * 1000 > float(headers.get("Deadline", "inf")):
+            if is_late(message):
                 return
             responder = Responder(self, message)
             if self._tracer is not None:
-                responder.span = self._tracer.take_up(route.label, "server", headers.get("traceparent", ""))
+                cause = (message.headers or {}).get("traceparent", "")
+                responder.span = self._tracer.take_up(route.label, "server", cause)
             try:
                 callback(decode(message.data), responder)
             except Exception:
                 _log.exception("request failed", subject=route.subject)
                 await responder.refuse(Failure(ErrorCode.INTERNAL, "internal error"))
 
-        self._broker.subscribe_directly(route.subject, receive, queue)
+        self._broker.subscribe(route.subject, receive, queue)
 
     def consume(
         self,

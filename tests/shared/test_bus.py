@@ -152,23 +152,47 @@ async def test_the_broker_may_come_after_the_services(nats_server: NatsServer) -
     await asyncio.gather(auth.stop(), edge.stop())
 
 
-async def test_too_many_requests_at_once_are_refused(nats_server: NatsServer) -> None:
-    free = asyncio.Event()
+async def test_too_many_requests_wait_in_their_order_and_what_is_beyond_is_refused(nats_server: NatsServer) -> None:
+    free, begun = asyncio.Event(), list[int]()
 
     async def wait(request: Watch) -> Watched:
+        begun.append(request.since)
         await free.wait()
         return await watched(request)
 
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve(on.WATCH, wait, concurrency=2)
+    auth.serve(on.WATCH, wait, concurrency=2, waiting=3)
     async with running(auth, edge):
-        first = [asyncio.ensure_future(edge.ask(on.WATCH, Watch())) for _ in range(2)]
+        taken = [asyncio.ensure_future(edge.ask(on.WATCH, Watch(number))) for number in range(5)]
         await asyncio.sleep(0)
         with pytest.raises(Refused) as caught:
-            await edge.ask(on.WATCH, Watch())
+            await edge.ask(on.WATCH, Watch(5))
         assert caught.value.failure.code is ErrorCode.UNAVAILABLE
+        assert begun == [0, 1]
         free.set()
-        assert [reply.last for reply in await asyncio.gather(*first)] == [1, 1]
+        assert [reply.last for reply in await asyncio.gather(*taken)] == [1, 2, 3, 4, 5]
+    assert begun == [0, 1, 2, 3, 4]
+
+
+async def test_what_has_waited_past_its_deadline_is_not_begun(nats_server: NatsServer) -> None:
+    free, begun = asyncio.Event(), list[int]()
+
+    async def wait(request: Watch) -> Watched:
+        begun.append(request.since)
+        await free.wait()
+        return await watched(request)
+
+    auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
+    auth.serve(on.WATCH, wait, concurrency=1)
+    async with running(auth, edge):
+        first = asyncio.ensure_future(edge.ask(on.WATCH, Watch(1)))
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable):
+            await edge.ask(on.WATCH, Watch(2), seconds=0.4)
+        free.set()
+        assert (await first).last == 2
+        assert (await edge.ask(on.WATCH, Watch(3))).last == 4
+    assert begun == [1, 3]
 
 
 async def test_replicas_share_the_requests(nats_server: NatsServer) -> None:
@@ -260,7 +284,7 @@ async def test_what_was_received_before_the_stop_is_answered(nats_server: NatsSe
         return await watched(request)
 
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve(on.WATCH, slow, queue="auth", concurrency=10_000)
+    auth.serve(on.WATCH, slow, queue="auth", concurrency=100)
     async with running(edge):
         await auth.start()
         asked = [asyncio.ensure_future(edge.ask(on.WATCH, Watch(), seconds=3)) for _ in range(500)]
