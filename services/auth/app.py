@@ -46,7 +46,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     bus = Bus(settings.nats, "auth", registry, tracer)
     counters = Counters(settings.redis, metrics)
     passwords = Passwords(settings.auth, metrics)
-    relay = Relay(database, bus, metrics)
+    relay = Relay(database, bus, metrics, tracer)
     notices = Notices(bus)
     limits = Limits(settings.limits, counters, count_failures=settings.verification.after_failed_logins > 0)
     time_limit = settings.verification.time_limit_seconds

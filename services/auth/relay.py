@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from typing import TYPE_CHECKING
 
 import nats.errors
 
@@ -12,6 +13,9 @@ from shared.bus import Bus
 from shared.database import Database, DatabaseUnavailable
 from shared.telemetry import log, trace
 
+if TYPE_CHECKING:
+    from shared.tracing import Tracer
+
 _log = log(__name__)
 _BATCH = 64
 _EVERY_SECONDS = 2.0
@@ -21,10 +25,11 @@ _EVERY_SECONDS = 2.0
 class Relay:
     """Several replicas may relay one outbox: the broker drops what it has by its key."""
 
-    def __init__(self, database: Database, bus: Bus, metrics: Metrics) -> None:
+    def __init__(self, database: Database, bus: Bus, metrics: Metrics, tracer: "Tracer | None" = None) -> None:
         self._database = database
         self._bus = bus
         self._metrics = metrics
+        self._tracer = tracer
         self._woken = asyncio.Event()
         self._ending = False
 
@@ -69,7 +74,10 @@ class Relay:
         try:
             for entry in entries:
                 trace.set(entry.trace)
-                await self._bus.emit(entry.topic, entry.event, key=entry.key)
+                telling = self._bus.emit(entry.topic, entry.event, key=entry.key)
+                if self._tracer is not None:
+                    telling = self._tracer.begin(entry.topic.subject, trace_id=entry.trace).around(telling)
+                await telling
                 told.append(entry.id)
         finally:
             if told:
