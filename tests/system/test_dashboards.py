@@ -20,14 +20,13 @@ from tests.system.prometheus import PROMETHEUS, Prometheus, scrape
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(180)]
 
-EXPRESSIONS = sorted(
-    {
-        target["expr"].replace("$__rate_interval", "1m").replace("$instance", ".*")
-        for path in DIRECTORY.glob("*.json")
-        for panel in json.loads(path.read_text())["panels"]
-        for target in panel.get("targets", ())
-    }
-)
+LEGENDS = {
+    target["expr"].replace("$__rate_interval", "1m").replace("$instance", ".*"): target["legendFormat"]
+    for path in DIRECTORY.glob("*.json")
+    for panel in json.loads(path.read_text())["panels"]
+    for target in panel.get("targets", ())
+}
+"""By expression: what Grafana writes beside each line, with labels in {{braces}}."""
 SELECTOR = r"\b(?:dragoman|process|python)_\w+(?:\{[^}]*\})?"
 SAMPLES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
 NOT_EXPORTED = {"up"}
@@ -47,23 +46,40 @@ def processes(system: Cluster) -> list[Running]:
     return [one for one in run.processes if one.ops]
 
 
-def exported(system: Cluster) -> dict[str, str]:
+def exported(system: Cluster, job: str = "") -> dict[str, str]:
     """The types of all metrics by their names, save when a series was made, which the client library adds."""
-    types = dict(re.findall(r"^# TYPE (\w+) (\w+)$", "".join(map(scrape, processes(system))), re.MULTILINE))
+    scrapes = [scrape(process) for process in processes(system) if process.name.startswith(job)]
+    types = dict(re.findall(r"^# TYPE (\w+) (\w+)$", "".join(scrapes), re.MULTILINE))
     return {name: kind for name, kind in types.items() if not name.endswith("_created")}
 
 
+def samples(types: dict[str, str]) -> dict[str, str]:
+    """The metrics by the names of their samples."""
+    return {f"{name}{suffix}": name for name, kind in types.items() for suffix in SAMPLES[kind]}
+
+
 def test_every_metric_is_on_a_dashboard_and_every_dashboard_s_is_exported(system: Cluster) -> None:
-    shown, there = set().union(*map(named, EXPRESSIONS)), exported(system)
-    samples = {f"{name}{suffix}": name for name, kind in there.items() for suffix in SAMPLES[kind]}
-    assert shown - set(samples) == NOT_EXPORTED
-    assert set(there) - {samples[name] for name in shown - NOT_EXPORTED} == set()
+    shown, there = set().union(*map(named, LEGENDS)), exported(system)
+    known = samples(there)
+    assert shown - set(known) == NOT_EXPORTED
+    assert set(there) - {known[name] for name in shown - NOT_EXPORTED} == set()
+
+
+def test_every_panel_asks_the_services_that_export_its_metric(system: Cluster) -> None:
+    known = {job: samples(exported(system, job)) for job in ("auth", "edge", "message", "session")}
+    asked = {
+        (name, job)
+        for expression in LEGENDS
+        for name, jobs in re.findall(r'((?:dragoman|process|python)_\w+)\{[^}]*job=~?"([^"]+)"', expression)
+        for job in jobs.split("|")
+    }
+    assert len({name for name, _ in asked}) > 50
+    assert {(name, job) for name, job in asked if name not in known[job]} == set()
 
 
 def test_every_metric_of_an_alert_is_exported(system: Cluster) -> None:
     text = "".join(path.read_text() for path in (ROOT / "deploy" / "prometheus" / "rules").glob("*.yml"))
-    samples = {f"{name}{suffix}" for name, kind in exported(system).items() for suffix in SAMPLES[kind]}
-    assert named(re.sub(r"severity:.*", "", text)) - samples == NOT_EXPORTED | OF_BACKUPS
+    assert named(re.sub(r"severity:.*", "", text)) - set(samples(exported(system))) == NOT_EXPORTED | OF_BACKUPS
 
 
 @pytest.fixture
@@ -83,11 +99,12 @@ def test_dashboards_and_alerts_have_their_data(prometheus: Prometheus, couple: t
         other.hears(f"message {number}")
     prometheus.await_samples('rate(dragoman_edge_deliveries_total{job="edge"}[1m]) > 0')
     prometheus.await_samples("rate(dragoman_message_commit_seconds_count[1m]) > 0")
-    for expression in EXPRESSIONS:
+    for expression, legend in LEGENDS.items():
         if all(map(prometheus.ask, re.findall(SELECTOR, expression))):
             prometheus.await_samples(expression)
-        else:
-            prometheus.ask(expression)  # nothing of the kind has happened here
+        lines = prometheus.ask(expression)  # perhaps none: nothing of the kind has happened here
+        wanted = set(re.findall(r"{{(\w+)}}", legend))
+        assert [line["metric"] for line in lines if not wanted <= set(line["metric"])] == [], (expression, legend)
     assert [rule["name"] for rule in prometheus.rules() if rule["health"] != "ok"] == []
 
 
