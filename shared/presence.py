@@ -126,8 +126,6 @@ class Presence:
             decode_responses=True,
         )
         self._round_trips = _RoundTrips(settings)
-        self._join = self._redis.register_script(_JOIN)
-        self._leave = self._redis.register_script(_LEAVE)
         self._sweep = self._redis.register_script(_SWEEP)
         self._generation = ""
         self._generation_since = 0.0
@@ -144,26 +142,30 @@ class Presence:
 
     async def join(self, node: NodeId, accounts: Collection[AccountId]) -> dict[AccountId, list[NodeId]]:
         """Register accounts on a node; returns the other nodes each one is on."""
-        others: dict[AccountId, list[NodeId]] = {}
-        mark = secrets.token_hex(8)
+        shards, mark = _by_shard(accounts), secrets.token_hex(8)
         with self._numbers.call("join"):
-            for shard, members in _by_shard(accounts).items():
-                before = await self._join(keys=[f"presence:{{{shard}}}"], args=[node, mark, *members])
-                for account, nodes in zip(members, before, strict=True):
-                    others[account] = [NodeId(name) for name in nodes.split(",") if name and name != node]
+            rows = await self._round_trips.ask([
+                ("EVAL", _JOIN, 1, f"presence:{{{shard}}}", node, mark, *members) for shard, members in shards.items()
+            ])  # fmt: skip
+        others: dict[AccountId, list[NodeId]] = {account: [] for account in accounts}
+        for account, names in _answered(shards, rows):
+            others[account] = [home for home in _nodes_of(names) if home != node]
         return others
 
     async def leave(self, node: NodeId, accounts: Collection[AccountId]) -> None:
+        shards = _by_shard(accounts)
         with self._numbers.call("leave"):
-            for shard, members in _by_shard(accounts).items():
-                await self._leave(keys=[f"presence:{{{shard}}}"], args=[node, *members])
+            await self._round_trips.ask([
+                ("EVAL", _LEAVE, 1, f"presence:{{{shard}}}", node, *members) for shard, members in shards.items()
+            ])  # fmt: skip
 
     async def beat(self, node: NodeId, lease_seconds: float) -> Beat:
         """Refresh the node's lease; make a generation when there is none."""
         with self._numbers.call("beat"):
-            await self._redis.set("generation", secrets.token_hex(8), nx=True)
-            generation = str(await self._redis.get("generation") or "")
-            held = await self._redis.set(f"node:{node}", generation, px=int(lease_seconds * 1000), get=True)
+            make: Question = ("SET", "generation", secrets.token_hex(8), "NX")
+            generation = str((await self._round_trips.ask([make, ("GET", "generation")]))[1] or "")
+            refresh = ("SET", f"node:{node}", generation, "PX", int(lease_seconds * 1000), "GET")
+            [held] = await self._round_trips.ask([refresh])
         return Beat(held is not None, generation)
 
     async def retire(self, node: NodeId) -> None:

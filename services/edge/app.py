@@ -14,7 +14,7 @@ from services.edge.delivery import Delivery
 from services.edge.dialects.registry import DIALECTS, Dialects
 from services.edge.endpoint import Endpoint
 from services.edge.entrance import Entrance
-from services.edge.faces import keep_faces
+from services.edge.faces import faces_together, keep_faces
 from services.edge.gaps import Gaps
 from services.edge.gate import Gate
 from services.edge.gateway import Gateway
@@ -32,6 +32,7 @@ from services.edge.performing import Performer
 from services.edge.read_flush import ReadFlush
 from services.edge.residents import Residents
 from services.edge.resync import Resync
+from services.edge.syncs import Syncs
 from services.edge.tracing import Traced
 from services.edge.upstream import Upstream
 from services.edge.watch import Watcher
@@ -79,7 +80,7 @@ class Edge:
         self.read_flush = ReadFlush(self.bus, self.id, self.residents)
         self.node = Node(
             settings, self.id, self.bus, metrics, self.residents, self.chats, self.upstream, self.read_flush,
-            Turn(self.upstream), _media(settings, metrics),
+            Turn(self.upstream), _media(settings, metrics), faces_together(self.bus), Syncs(self.bus),
         )  # fmt: skip
         gate = Gate(self.bus, metrics)
         uploads = Uploads(self.node.media, gate.check, settings)
@@ -124,7 +125,7 @@ class Edge:
     async def close(self) -> None:
         await self._gaps.stop()
         await self.upstream.finish(0)
-        await self.node.tasks.close()
+        await self.node.close()
         await self.lease.end()
         await self.node.media.close()
         await self.bus.stop()

@@ -7,7 +7,7 @@ is the account's own or another device has read it already.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -156,18 +156,22 @@ class Backlog:
             self._reader.knows([entry.chat for entry in page.chats])
             for entry in page.chats:
                 await self._read(entry, after_login=page is not first)
-            page = await self._ask(page.chats[-1].chat) if page.more else None
+            page = await self._page(self._following(page)) if page.more else None
         await self.read_turned_up()
 
     async def _snapshot(self) -> Synced | None:
         """The first page, once it is committed what the account's other connections have got."""
-        await self._node.read_flush.settle(self._resident.account, self._others)
-        return await self._ask(ChatId(0))
+        account, bare = self._resident.account, not self._reader.dialect.reads_at_login
+        await self._node.read_flush.settle(account, self._others)
+        return await self._page(self._node.syncs.first_page(account, bare=bare))
 
-    async def _ask(self, after: ChatId) -> Synced | None:
-        """The page after a chat; None when there can be none."""
+    async def _following(self, page: Synced) -> Synced:
+        return await insist(self._node.bus, subjects.SYNC, Sync(self._resident.account, page.chats[-1].chat))
+
+    async def _page(self, asking: Awaitable[Synced]) -> Synced | None:
+        """None when there can be none."""
         try:
-            return await insist(self._node.bus, subjects.SYNC, Sync(self._resident.account, after))
+            return await asking
         except Refused as refusal:
             _log.warning("account cannot be synced", account=self._resident.account, error=str(refusal))
             return None

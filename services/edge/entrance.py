@@ -5,7 +5,6 @@ import asyncio
 from services.edge.client import Client
 from services.edge.connection import Withheld
 from services.edge.dialects.base import Request
-from services.edge.faces import faces_of
 from services.edge.gate import Gate
 from services.edge.node import Node
 from services.edge.requests import NothingToVerify, VerificationEnded, VerificationMailed
@@ -81,7 +80,7 @@ class Entrance:
         answer = self._by_token(claims, token)
         if command.kind is not IdentifierKind.UUID:
             raise Refused(ErrorCode.UNAUTHENTICATED, "a token opens an account by its uuid")
-        face = (await faces_of(self._node.bus, [claims.account], self._seconds)).get(claims.account)
+        face = await self._node.faces.of(claims.account, self._seconds)
         if face is None or face.uuid != command.identifier:
             raise Refused(ErrorCode.UNAUTHENTICATED, "unknown account or wrong secret")
         await self._enter(client, answer, face, claims.issued)
@@ -108,11 +107,10 @@ class Entrance:
         try:
             if registered is not None:
                 await self._ensure_profile(entered)
-            faces = await faces_of(self._node.bus, [entered.account], _PROFILE_SECONDS)
+            return await self._node.faces.of(entered.account, _PROFILE_SECONDS) or registered
         except Refused as refusal:
             _log.warning("profile not ensured", account=entered.account, error=str(refusal))
             return registered
-        return faces.get(entered.account, registered)
 
     async def _ensure_profile(self, entered: Authenticated) -> None:
         seeds = EnsureProfile(

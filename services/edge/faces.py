@@ -5,8 +5,9 @@ resident: so those who have come, who speak, or whose messages are compared afte
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
+from services.edge.gathering import Gathering
 from services.edge.residents import Residents
 from shared.bus import Bus
 from shared.contract import subjects
@@ -29,6 +30,15 @@ async def faces_of(bus: Bus, accounts: Collection[AccountId], seconds: float) ->
         request = GetFaces(wanted[start : start + _AT_ONCE])
         faces |= (await bus.ask(subjects.GET_FACES, request, seconds=seconds, retry=True)).faces
     return faces
+
+
+def faces_together(bus: Bus) -> Gathering[AccountId, Face | None]:
+    """For many who each want to know one."""
+
+    async def ask(accounts: Sequence[AccountId]) -> Mapping[AccountId, Face | None]:
+        return dict.fromkeys(accounts) | await faces_of(bus, accounts, _ASK_SECONDS)
+
+    return Gathering("faces", ask, _AT_ONCE)
 
 
 async def keep_faces(bus: Bus, residents: Residents) -> None:

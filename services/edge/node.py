@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.edge.chats import Chats
+from services.edge.gathering import Gathering
 from services.edge.media import MediaRoom
 from services.edge.metrics import Metrics
 from services.edge.read_flush import ReadFlush
 from services.edge.residents import Residents
+from services.edge.syncs import Syncs
 from services.edge.upstream import Upstream
 from shared.bus import Bus
-from shared.contract.ids import NodeId
+from shared.contract.ids import AccountId, NodeId
+from shared.contract.model import Face
 from shared.settings import Settings
 from shared.tasks import Tasks
 from shared.telemetry import log
@@ -62,6 +65,8 @@ class Node:
     read_flush: ReadFlush
     turn: Turn
     media: MediaRoom
+    faces: Gathering[AccountId, Face | None]
+    syncs: Syncs
     tasks: Tasks = field(default_factory=Tasks)
     maintenance: bool = False
     revision: int = 0
@@ -75,6 +80,13 @@ class Node:
     def __post_init__(self) -> None:
         self.now = asyncio.get_running_loop().time
         self.transfers = asyncio.Semaphore(self.settings.edge.transfers_at_once)
+
+    async def close(self) -> None:
+        """Whatever is still under way ends."""
+        await self.tasks.close()
+        await self.syncs.close()
+        await self.faces.close()
+        await self.residents.close()
 
     def revisions_heard(self, revision: int) -> None:
         """Somebody is logged in who is subject to revocations after this one, however long ago they were heard of."""

@@ -2,7 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Coroutine, Sequence
+from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -29,6 +30,7 @@ class ReadFlush:
         self._node = node
         self._residents = residents
         self._gathered = ReadState()
+        self._committing: frozenset[AccountId] = frozenset()
         self._flushing = asyncio.Lock()
 
     def serve(self) -> None:
@@ -62,6 +64,7 @@ class ReadFlush:
         """What comes meanwhile waits for the next time. What is not known to be committed is told again, also when
         whoever flushes does not wait for the answer."""
         waiting, self._gathered = self._gathered, ReadState()
+        self._committing = waiting.accounts
         ranges: list[ReadRange] = []
         try:
             while ranges := waiting.take(_AT_ONCE):
@@ -73,18 +76,19 @@ class ReadFlush:
         finally:
             self._gathered.put_back(ranges)
             self._gathered.put_back(waiting.take(sys.maxsize))
+            self._committing = frozenset()
 
     # What connections of the account have got must be known before its unread messages are looked for.
 
     async def settle(self, account: AccountId, others: Collection[NodeId]) -> None:
         """Find out what the account's connections have got, here and on other nodes, and commit it, however long that
         takes: while it cannot be committed, nothing unread can be asked for either."""
-        await asyncio.gather(self._settle_here(account), *(self._settle_there(account, node) for node in others))
+        await _all([self._settle_here(account), *(self._settle_there(account, node) for node in others)])
 
     async def _settle_here(self, account: AccountId) -> None:
         resident = self._residents.get(account)
-        await asyncio.gather(*(recipient.settle() for recipient in (resident.recipients if resident else ())))
-        while account in self._gathered or self._flushing.locked():
+        await _all([recipient.settle() for recipient in (resident.recipients if resident else ())])
+        while account in self._gathered or account in self._committing:
             if await self.flush():
                 return
             await asyncio.sleep(_PAUSE_SECONDS)
@@ -106,3 +110,11 @@ class ReadFlush:
     async def _asked(self, request: Flush) -> Flushed:
         await self._settle_here(request.account)
         return Flushed(self._node, self._residents.get(request.account) is not None)
+
+
+async def _all(steps: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """At the same time. Mostly there is one or none, which costs no task."""
+    if len(steps) == 1:
+        await steps[0]
+    else:
+        await asyncio.gather(*steps)

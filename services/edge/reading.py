@@ -65,6 +65,10 @@ class ReadState:
     def __len__(self) -> int:
         return len(self._ranges)
 
+    @property
+    def accounts(self) -> frozenset[AccountId]:
+        return frozenset(self._ranges)
+
     def add(self, account: AccountId, confirmed: Ranges) -> None:
         if not confirmed:
             return

@@ -1,18 +1,20 @@
 """The accounts that have connections on this node, and their registration in presence.
 
-Presence is joined before an account's missed messages are read, and left only after its read state is committed. Of
-one account only one call to Redis is under way at a time, so that none overtakes another. When Redis is away, nothing
-waits for it: services then tell every node, and the lease registers later.
+Presence is joined before an account's missed messages are read, and left only after its read state is committed; many
+join together. Of one account only one call to Redis is under way at a time, so that none overtakes another. When Redis
+is away, nothing waits for it: services then tell every node, and the lease registers later.
 """
 
 import asyncio
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Protocol
 
 from redis.exceptions import RedisError
 
 from services.edge.encoding import Encoded
+from services.edge.gathering import Gathering
 from services.edge.rates import Bucket
 from services.edge.requests import Event
 from shared.contract.auth import Revocation
@@ -96,6 +98,10 @@ class Residents:
         """Not, or not surely, in presence."""
         self._calling: dict[AccountId, asyncio.Event] = {}
         """A call to Redis is under way; set when it is over."""
+        self._joins = Gathering("presence", partial(presence.join, node), _AT_ONCE)
+
+    async def close(self) -> None:
+        await self._joins.close()
 
     def names_senders(self, account: AccountId) -> bool:
         """Whether any client of the account here is shown how senders are called."""
@@ -137,14 +143,14 @@ class Residents:
             await call.wait()
         with self._call([account]):
             try:
-                others = await self._presence.join(self._node, [account])
+                others = await self._joins.of(account)
             except RedisError as error:
                 _log.warning("presence not joined", error=repr(error))
                 self._missing.add(account)
-                others = {}
+                others = []
         if account not in self.by_account:
             self._leaving.add(account)
-        return others.get(account, [])
+        return others
 
     async def elsewhere(self, account: AccountId) -> list[NodeId]:
         """The other nodes the account is on; none without Redis."""

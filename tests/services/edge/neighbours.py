@@ -369,9 +369,12 @@ class MessageService(Neighbour):
     # Reading: the answer is a snapshot of the moment when the request came
 
     async def _sync(self, request: Sync) -> Synced:
-        answer = self.world.sync(request)
-        await self.note(request)
-        return answer
+        """As many as come together are noted one by one."""
+        alone = [replace(request, account=account, also=[]) for account in (request.account, *request.also)]
+        first, *others = [self.world.sync(each) for each in alone]
+        for each in alone:
+            await self.note(each)
+        return replace(first, also=dict(zip(request.also, others, strict=True)))
 
     async def _sync_chat(self, request: SyncChat) -> ChatSynced:
         answer = self.world.sync_chat(request)

@@ -9,7 +9,7 @@ from shared.contract.edge import Envelope
 from shared.contract.ids import ChatId, NodeId
 from shared.contract.message import MarkRead, PostMessages, Sync, SyncChat
 from tests.services.edge.conftest import Town
-from tests.services.edge.devices import Device
+from tests.services.edge.devices import PATIENCE_SECONDS, Device
 from tests.services.edge.lines import Lines
 
 
@@ -396,7 +396,11 @@ async def test_a_node_that_is_gone_holds_up_no_login(town: Town) -> None:
 
 
 async def _gone(edge: Edge) -> bool:
-    return await edge.read_flush.flush() and not len(edge.residents) and not len(edge.chats)
+    """What is cancelled takes a moment to end."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len(edge.residents) or len(edge.chats):
+            await asyncio.sleep(0.005)
+    return await edge.read_flush.flush()
 
 
 @pytest.mark.parametrize("kind", [Sync, SyncChat])
