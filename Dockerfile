@@ -25,7 +25,8 @@ COPY --from=build /opt/dragoman /opt/dragoman
 # Volumes mounted here take this ownership over; everything else in the image belongs to root and is only read.
 RUN cd / && install -d -o 10001 -g 10001 /data /data/keys /data/media /data/outbox \
       /secrets /secrets/nats /secrets/valkey /secrets/postgres \
-      /secrets/auth /secrets/session /secrets/message /secrets/edge /secrets/migrate /secrets/admin /secrets/keys
+      /secrets/auth /secrets/session /secrets/message /secrets/edge /secrets/migrate /secrets/admin \
+      /secrets/exporters /secrets/keys
 ENV PATH=/opt/dragoman/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     DRAGOMAN_DATA=/data \

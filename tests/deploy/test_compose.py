@@ -50,6 +50,14 @@ def test_what_is_scraped_is_there() -> None:
     assert len(targets) > 8
 
 
+def test_whoever_writes_secrets_may_write_into_each_volume() -> None:
+    """A new volume belongs to whom its place in the image belongs to."""
+    volumes = set(re.findall(r"- [\w-]+:(/secrets/[\w-]+)\n", COMPOSE))
+    (made,) = re.findall(r"install -d -o 10001 -g 10001 ((?:[^\n]*\\\n)*[^\n]*)", DOCKERFILE)
+    assert "/secrets/exporters" in volumes
+    assert volumes <= set(made.replace("\\\n", " ").split())
+
+
 def test_exporters_are_nobody_and_come_only_with_the_dashboards() -> None:
     ours = COMPOSE[COMPOSE.index("x-exporter:") : COMPOSE.index("services:\n")]
     for line in ('profiles: ["dashboards"]', "read_only: true", 'cap_drop: ["ALL"]', 'user: "10001:10001"'):
