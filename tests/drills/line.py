@@ -74,7 +74,8 @@ class Line:
         try:
             await self._socket.send(self._encode(frame), text=True)
         except ConnectionClosed:
-            answer.cancel()
+            if not answer.cancel():
+                answer.exception()  # `listen` was told first
             raise
         async with asyncio.timeout(ASK_SECONDS):
             return await answer
