@@ -20,9 +20,9 @@ Object = dict[str, Any]
 
 
 @functools.cache
-def rendered(overlay: str) -> tuple[Object, ...]:
+def rendered(overlay: str, place: Path = K8S) -> tuple[Object, ...]:
     assert RENDERER is not None
-    command = [RENDERER, RENDERERS[RENDERER], str(K8S / "overlays" / overlay)]
+    command = [RENDERER, RENDERERS[RENDERER], str(place / "overlays" / overlay)]
     text = subprocess.run(command, capture_output=True, check=True, timeout=50).stdout
     return tuple(yaml.safe_load_all(text))
 

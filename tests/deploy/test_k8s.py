@@ -1,6 +1,7 @@
 """The manifests, as rendered: they fit together, allow no more than they must, and name what there is."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from services.cli.listing import leaves
 from services.cli.options import variable
 from services.cli.secrets import PLACES, Addresses, issue
-from shared.settings import Settings
+from shared.settings import Settings, Tracing
 from tests.deploy.manifests import (
     OVERLAYS,
     allowed,
@@ -170,3 +171,20 @@ def test_versions_are_named(overlay: str) -> None:
         for container in containers(one):
             assert re.search(r":v?\d", container["image"]), container["image"]
     assert rendered(overlay)
+
+
+def test_spans_reach_a_collector_with_the_component_for_it(overlay: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    kustomization = tmp_path / "deploy" / "k8s" / "overlays" / overlay / "kustomization.yaml"
+    text = kustomization.read_text()
+    kustomization.write_text(text.replace("components:\n", "components:\n  - ../../components/tracing\n"))
+    objects = rendered(overlay, tmp_path / "deploy" / "k8s")
+    (told,) = [one["data"] for one in objects if one["metadata"]["name"] == "dragoman-settings"]
+    tracing = Tracing(endpoint=told["DRAGOMAN_TRACING__ENDPOINT"], sample_ratio=told["DRAGOMAN_TRACING__SAMPLE_RATIO"])
+    (policy,) = [one["spec"] for one in objects if one["metadata"]["name"] == "to-collector"]
+    (rule,) = policy["egress"]
+    assert tracing.endpoint.endswith(f":{rule['ports'][0]['port']}")
+    reached = {
+        one["metadata"]["name"] for one in workloads(overlay) if matches(policy["podSelector"], labels_of_pods(one))
+    }
+    assert reached == OURS - {"migrate"}
