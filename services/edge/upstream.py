@@ -1,4 +1,5 @@
-"""What the connections of this node say, on its way to message: one request per turn of the event loop.
+"""What the connections of this node say, on its way to message: one request per turn of the event loop, and fewer when
+so many are under way that one more would only wait there.
 
 A draft is repeated with the same nonce until it is answered or its deadline has passed; only after the deadline and
 some slack is it called failed, so that no replica commits what a user was told had failed.
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 _log = log(__name__)
 _SLACK_SECONDS = 1.0
 _PAUSE_SECONDS = 0.15
+_AT_ONCE = 3
+"""Requests under way that keep message busy: one is told to the recipients, one committed, one waits."""
+_PATIENCE_SECONDS = 0.02
+"""How long what is said meanwhile is gathered: a replica that does not answer holds nobody up longer."""
 _BATCH_DRAFTS = 512
 _BATCH_BYTES = 384 * 1024
 """Beyond these a batch takes no further run; runs are kept whole, so that their order is."""
@@ -50,7 +55,8 @@ class Author(Protocol):
 
 
 class Upstream:
-    """`post` during a turn; `flush` at its end. `longest_seconds`: after so long every draft is answered."""
+    """`post` during a turn; `flush` at its end. `longest_seconds`: after so long, and a moment, every draft is
+    answered."""
 
     def __init__(self, bus: Bus, node: NodeId, request_seconds: float, tracer: "Tracer | None" = None) -> None:
         self._bus = bus
@@ -59,7 +65,9 @@ class Upstream:
         self._seconds = request_seconds
         self.longest_seconds = request_seconds + _SLACK_SECONDS
         self._tasks = Tasks()
-        self._turn: list[list[Draft]] = []
+        self._said: list[list[Draft]] = []
+        """The runs that are in no request yet."""
+        self._timer: asyncio.TimerHandle | None = None
         self._open: dict[Nonce, Author] = {}
         """Whom to tell of what has no answer yet."""
         self._nonces = count(secrets.randbits(62))
@@ -69,19 +77,31 @@ class Upstream:
         return [Draft(sender, chat, Nonce(next(nonces) & _NONCE_BITS), deadline, body, face) for body in bodies]
 
     def post(self, author: Author, run: list[Draft]) -> None:
-        """Queue a connection's messages, in this order, for this turn's request."""
+        """Queue a connection's messages, in this order, for the next request."""
         for draft in run:
             self._open[draft.nonce] = author
-        self._turn.append(run)
+        self._said.append(run)
 
     def done(self, nonce: Nonce) -> None:
         """It was delivered: no need to repeat it or to hear of it."""
         self._open.pop(nonce, None)
 
     def flush(self) -> None:
+        """Send what was said, or let it gather for a moment."""
+        if not self._said:
+            return
+        if len(self._tasks) < _AT_ONCE:
+            self._send_all()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._send_all)
+
+    def _send_all(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         batch: list[Draft] = []
         size = 0
-        runs, self._turn = self._turn, []
+        runs, self._said = self._said, []
         for run in runs:
             run_size = sum([len(draft.body) for draft in run]) + _DRAFT_BYTES * len(run)
             if batch and (len(batch) + len(run) > _BATCH_DRAFTS or size + run_size > _BATCH_BYTES):
@@ -99,6 +119,7 @@ class Upstream:
         self._tasks.start(delivering, "post")
 
     async def finish(self, timeout_seconds: float) -> None:
+        self._send_all()
         await self._tasks.finish(timeout_seconds)
 
     async def _deliver(self, batch: list[Draft]) -> None:
@@ -113,6 +134,7 @@ class Upstream:
             failure = INTERNAL
         for draft in batch:
             self._fail(draft, failure)
+        self._send_all()
 
     async def _insist(self, batch: list[Draft]) -> list[Draft]:
         """Returns what has no answer at the deadline. Raises Refused."""

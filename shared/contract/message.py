@@ -20,7 +20,7 @@ class Draft(msgspec.Struct, array_like=True, frozen=True):
 
 
 class PostMessages(msgspec.Struct):
-    """What the connections of one edge node said within one turn of its event loop."""
+    """What the connections of one edge node said within one turn of its event loop, or while enough was under way."""
 
     node: NodeId
     drafts: list[Draft]
