@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from deploy.grafana.generate import DIRECTORY, files
 from deploy.grafana.queries import Panel, Query, Scope, panel
 from shared.board.rows import Kind, Row, Unit, count, mean, now, rate, share, spread
 from tests.deploy.manifests import needs_renderer, of_kind
 
+ROOT = Path(__file__).parents[2]
 DASHBOARDS: dict[str, dict[str, Any]] = {path.name: json.loads(path.read_text()) for path in DIRECTORY.glob("*.json")}
 PROMTOOL = shutil.which("promtool")
 
@@ -43,6 +45,20 @@ def test_kubernetes_gets_each_as_a_file_for_the_sidecar() -> None:
     found = [one for one in of_kind("prod", "ConfigMap") if one["metadata"]["name"].startswith("dashboard-")]
     assert all(one["metadata"]["labels"]["grafana_dashboard"] == "1" for one in found)
     assert {name: text for one in found for name, text in one["data"].items()} == files()
+
+
+def test_grafana_finds_them_and_prometheus_where_compose_puts_them() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    provisioning = DIRECTORY.parent / "provisioning"
+    (provider,) = yaml.safe_load((provisioning / "dashboards" / "dragoman.yml").read_text())["providers"]
+    mounted = dict(one.split(":")[1::-1] for one in compose["grafana"]["volumes"])
+    assert (ROOT / mounted[provider["options"]["path"]]).resolve() == DIRECTORY
+    assert (ROOT / mounted["/etc/grafana/provisioning"]).resolve() == provisioning
+    first = Path(compose["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert (str(first.parent), first.name in DASHBOARDS) == (provider["options"]["path"], True)
+    (source,) = yaml.safe_load((provisioning / "datasources" / "prometheus.yml").read_text())["datasources"]
+    assert (source["type"], source["url"], source["isDefault"]) == ("prometheus", "http://prometheus:9090", True)
+    assert "prometheus" in compose
 
 
 def test_each_can_be_told_by_its_uid_and_its_panels_by_their_ids() -> None:
