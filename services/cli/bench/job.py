@@ -76,9 +76,9 @@ class Leaf(msgspec.Struct, tag=True):
 
 
 class Return(msgspec.Struct, tag=True):
-    """Everybody connects and is cut off; the only voice of the run then speaks, once it sees nobody of its process
-    connected any more, and everybody comes back for that message, at the next of `edges`. `cuts`: the connections are
-    cut here, not by the death of their edge."""
+    """Everybody connects and is cut off; the voices of the run then speak, once they see nobody of their process
+    connected any more, and everybody comes back for that message, at one of `edges`, the last of which fell. `cuts`:
+    the connections are cut here, not by the death of their edge."""
 
     edges: list[str]
     seconds: float

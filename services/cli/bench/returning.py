@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from itertools import cycle
 
 from services.cli.bench.floor import Device, Floor, OnFloor
 from services.cli.bench.job import Job, Return
@@ -58,12 +59,14 @@ class Returning(OnFloor):
         self._backs.record(self._fell, time.monotonic_ns())
 
     async def _enter(self, device: Device, number: int) -> None:
-        """At one edge after the other, with growing pauses, as a good client does."""
-        edges, pause = self._task.edges, _FIRST_PAUSE_SECONDS
-        while True:
+        """At one edge after the other, that which fell last, with growing pauses, as a good client does."""
+        *others, fallen = self._task.edges
+        first = number % max(1, len(others))
+        pause = _FIRST_PAUSE_SECONDS
+        for edge in cycle([*others[first:], *others[:first], fallen]):
             try:
-                return await device.enter(edges[number % len(edges)])
+                return await device.enter(edge)
             except Trouble as trouble:
                 self.floor.recorder.refused(str(trouble))
             await asyncio.sleep(pause)
-            number, pause = number + 1, min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

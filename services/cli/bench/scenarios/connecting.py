@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from services.cli.bench.job import Job, Knock, Seat
 from services.cli.bench.measuring import measured
-from services.cli.bench.people import Maker
 from services.cli.bench.planning import deal
+from services.cli.bench.populace import people
 from services.cli.bench.result import Result
 from services.cli.bench.show import Show
 from services.cli.bench.target import Target
@@ -29,10 +29,10 @@ class Comings(NamedTuple):
 async def connect(target: Target, show: Show, comings: Comings) -> Result:
     """Raises Trouble."""
     dialects = list(islice(cycle(comings.dialects), comings.people))
-    people = await Maker(target.edges, show.step).people(dialects)
+    crowd = await people(target, show, dialects)
     seats = [
         Seat(person, dialect, target.edges[number % len(target.edges)])
-        for number, (person, dialect) in enumerate(zip(people, dialects, strict=True))
+        for number, (person, dialect) in enumerate(zip(crowd, dialects, strict=True))
     ]
     result = await measured(
         "connect", _jobs(seats, comings), target, show, comings._asdict(),

@@ -4,6 +4,7 @@ import contextlib
 import os
 import secrets
 import signal
+from collections import Counter
 from collections.abc import Sequence
 from itertools import cycle, islice
 from typing import NamedTuple
@@ -13,12 +14,11 @@ from services.cli.bench.crew import Crew
 from services.cli.bench.job import Job, Return, Seat, Voice
 from services.cli.bench.judge import add_up, remarks
 from services.cli.bench.measuring import result
-from services.cli.bench.people import Maker
 from services.cli.bench.planning import deal
+from services.cli.bench.populace import Circle, circles
 from services.cli.bench.result import Result
 from services.cli.bench.show import Show
 from services.cli.bench.target import Target
-from services.cli.bench.tongues.base import Person
 
 _MEMBERS = 1_000
 """Of a chat, at most: what is said to all is said in each."""
@@ -37,17 +37,14 @@ class Storm(NamedTuple):
 async def reconnect_storm(target: Target, show: Show, storm: Storm) -> Result:
     """Kills the first edge, where its process is known; else the clients cut their connections. Raises Trouble."""
     dialects = list(islice(cycle(storm.dialects), storm.people))
-    maker = Maker(target.edges, show.step)
-    *people, speaker = await maker.people([*dialects, "v2"])
-    both = list(zip(people, dialects, strict=True))
-    groups = [both[first : first + _MEMBERS] for first in range(0, len(both), _MEMBERS)]
-    chats = await maker.chats([[(speaker, "v2"), *group] for group in groups])
+    groups = await circles(target, show, dialects, _MEMBERS)
     seats = [
-        Seat(person, dialect, target.edges[0], [chats[number // _MEMBERS]])
-        for number, (person, dialect) in enumerate(both)
-    ]  # fmt: skip
+        Seat(person, dialect, target.edges[0], [circle.chat])
+        for number, circle in enumerate(groups)
+        for person, dialect in zip(circle.people, dialects[number :: len(groups)], strict=True)
+    ]
     edge = _first_edge(target) if len(target.edges) > 1 else None
-    jobs = _jobs(seats, speaker, chats, target.edges, storm, cuts=edge is None)
+    jobs = _jobs(seats, groups, target.edges, storm, cuts=edge is None)
     async with Crew(jobs) as crew:
         show.say(f"reconnect-storm: {len(seats):,} connections to {target.edges[0]}")
         await crew.connect()
@@ -65,19 +62,19 @@ async def reconnect_storm(target: Target, show: Show, storm: Storm) -> Result:
 
 
 def _jobs(
-    seats: Sequence[Seat], speaker: Person, chats: Sequence[int], edges: Sequence[str], storm: Storm, *, cuts: bool
+    seats: Sequence[Seat], groups: Sequence[Circle], edges: Sequence[str], storm: Storm, *, cuts: bool
 ) -> list[Job]:
-    """The speaker sits in the first process, at the last edge, and has a voice in every chat."""
+    """The speakers sit in the first process, at the last edge."""
     hands = deal(seats, storm.processes)
     run, task = secrets.randbits(32), Return([*edges[1:], *edges[:1]], storm.seconds, cuts)
-    chat_of = dict(enumerate(chats, 1))
+    chat_of = {number: circle.chat for number, circle in enumerate(groups, 1)}
     at_once = max(1, storm.at_once // len(hands))
     jobs = [Job(run, [seats[n] for n in hand], task, chat_of=chat_of, at_once=at_once) for hand in hands]
-    jobs[0].voices = [
-        Voice(number, len(jobs[0].seats), chat, sum(chat in seat.chats for seat in seats))
-        for number, chat in chat_of.items()
-    ]
-    jobs[0].seats.append(Seat(speaker, "v2", edges[-1]))
+    first = jobs[0]
+    listeners = Counter(chat for seat in seats for chat in seat.chats)
+    for number, circle in enumerate(groups, 1):
+        first.voices.append(Voice(number, len(first.seats), circle.chat, listeners[circle.chat]))
+        first.seats.append(Seat(circle.speaker, "v2", edges[-1]))
     return jobs
 
 
