@@ -8,7 +8,7 @@ SQLite's brief transactions may run on the event loop: the way to a thread and b
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import copy_context
@@ -74,19 +74,24 @@ class Database:
         self._engine = make_engine(url, pool_size=pool_size)
         self._writers = ThreadPoolExecutor(1 if self.is_sqlite else pool_size, "write")
         self._readers = ThreadPoolExecutor(4, "read") if self.is_sqlite else self._writers
-        self._on_the_spot = _OnTheSpot(self._engine)
+        self._reading = _OnTheSpot(self._engine, {})
+        self._writing = _OnTheSpot(self._engine, _IMMEDIATE)
         self._writes = 0
-        self._brief_seconds = 0.0
         self._closing = threading.Event()
         self._checkpointer: threading.Thread | None = None
         if self.is_sqlite:
             self._checkpointer = threading.Thread(target=self._checkpoint, name="checkpoint", daemon=True)
             self._checkpointer.start()
 
-    async def read(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run `work` in a read-only transaction: all it reads is one snapshot."""
+    async def read(self, work: Callable[[sa.Connection], T], *, brief: bool = False) -> T:
+        """Run `work` in a read-only transaction: all it reads is one snapshot. `brief` as in `write`."""
         with self._numbers.under_way("read"):
-            return await asyncio.get_running_loop().run_in_executor(self._readers, copy_context().run, self._read, work)
+            if brief and self.is_sqlite and self._reading.is_quick:
+                with suppress(_Locked):
+                    return self._on_the_spot(self._reading, work)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._readers, copy_context().run, self._read, work, brief
+            )
 
     async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False) -> T:
         """Run `work` in a transaction that is durably committed when this returns. One that is `brief` as a rule may
@@ -94,7 +99,7 @@ class Database:
         with self._numbers.under_way("write"):
             if brief and self.is_quick:
                 with suppress(_Locked):
-                    return self._write_on_the_spot(work)
+                    return self._on_the_spot(self._writing, work)
             self._writes += 1
             try:
                 return await asyncio.get_running_loop().run_in_executor(
@@ -106,7 +111,7 @@ class Database:
     @property
     def is_quick(self) -> bool:
         """Whether a brief transaction would run on the spot."""
-        return self.is_sqlite and not self._writes and self._brief_seconds < _BRIEF_SECONDS
+        return self.is_sqlite and not self._writes and self._writing.is_quick
 
     async def check(self) -> None:
         """A real round trip. Raises DatabaseUnavailable."""
@@ -119,33 +124,26 @@ class Database:
     def _shut(self) -> None:
         self._writers.shutdown()
         self._readers.shutdown()
-        self._on_the_spot.close()
+        self._reading.close()
+        self._writing.close()
         if self._checkpointer is not None:
             self._checkpointer.join()
         self._engine.dispose()
 
-    def _read(self, work: Callable[[sa.Connection], T]) -> T:
+    def _read(self, work: Callable[[sa.Connection], T], brief: bool) -> T:
         options = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
-        with self._answering(), self._engine.connect() as connection:
+        timed = self._reading.timed() if brief else nullcontext()
+        with self._answering(), timed, self._engine.connect() as connection:
             return _transact(connection.execution_options(**options), work)
 
     def _write(self, work: Callable[[sa.Connection], T], brief: bool) -> T:
-        timed = self._timed() if brief else nullcontext()
+        timed = self._writing.timed() if brief else nullcontext()
         with self._answering(), timed, self._engine.connect() as connection:
             return _transact(connection.execution_options(**_IMMEDIATE), work)
 
-    def _write_on_the_spot(self, work: Callable[[sa.Connection], T]) -> T:
-        with self._answering(), self._timed():
-            return self._on_the_spot.transact(work)
-
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        """Brief transactions, wherever they run."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._brief_seconds += (time.perf_counter() - started - self._brief_seconds) / _AVERAGED
+    def _on_the_spot(self, place: "_OnTheSpot", work: Callable[[sa.Connection], T]) -> T:
+        with self._answering(), place.timed():
+            return place.transact(work)
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -179,11 +177,26 @@ def _move_log(raw: Any) -> None:
 
 
 class _OnTheSpot:
-    """SQLite's connection for transactions on the event loop: it waits for nobody."""
+    """SQLite's connection for transactions of a kind on the event loop: it waits for nobody."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, options: Mapping[str, str]) -> None:
         self._engine = engine
+        self._options = options
         self._connection: sa.Connection | None = None
+        self._seconds = 0.0
+
+    @property
+    def is_quick(self) -> bool:
+        return self._seconds < _BRIEF_SECONDS
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Brief transactions of the kind, wherever they run."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds += (time.perf_counter() - started - self._seconds) / _AVERAGED
 
     def transact(self, work: Callable[[sa.Connection], T]) -> T:
         """Raises _Locked."""
@@ -197,7 +210,7 @@ class _OnTheSpot:
 
     def _connected(self) -> sa.Connection:
         if self._connection is None:
-            self._connection = self._engine.connect().execution_options(**_IMMEDIATE)
+            self._connection = self._engine.connect().execution_options(**self._options)
             raw = self._connection.connection.driver_connection
             assert raw is not None
             raw.execute("PRAGMA busy_timeout=0")

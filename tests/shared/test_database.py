@@ -105,6 +105,30 @@ async def test_what_is_slow_runs_on_a_thread_until_it_is_not(tmp_path: Path, mon
     await database.close()
 
 
+async def test_brief_reads_run_on_the_spot_beside_whoever_writes(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.database._BRIEF_SECONDS", 10.0)
+    gate = threading.Event()
+
+    def hold(connection: sa.Connection) -> None:
+        connection.execute(insert(1))
+        gate.wait()
+
+    def read(connection: sa.Connection) -> tuple[int, bool]:
+        return count(connection), threading.get_ident() == threading.main_thread().ident
+
+    writing = asyncio.create_task(database.write(hold))
+    await asyncio.sleep(0.05)
+    assert await database.read(read, brief=True) == (0, database.is_sqlite)
+    gate.set()
+    await writing
+    assert await database.read(read, brief=True) == (1, database.is_sqlite)
+    assert await database.read(read) == (1, False)
+    monkeypatch.setattr("shared.database._BRIEF_SECONDS", 0.0)
+    assert await database.read(read, brief=True) == (1, False)
+
+
 async def test_brief_writes_wait_for_other_writers_without_holding_up_the_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

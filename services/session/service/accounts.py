@@ -52,7 +52,7 @@ class Accounts:
         """A deleted account stays deleted, and who has left the lobby stays out. Completes joins that were
         interrupted."""
         domain.check_seed(seed, self._limits)
-        known = await self._database.read(partial(profiles.standing, account=seed.account))
+        known = await self._database.read(partial(profiles.standing, account=seed.account), brief=True)
         if known is None and await self._database.write(partial(profiles.add_profile, seed=seed, now=now_ms())):
             self._metrics.profiles.inc()
         settled = known is not None and (known.deleted or known.in_lobby)
@@ -75,7 +75,7 @@ class Accounts:
 
     async def get_account(self, request: GetAccount) -> AccountView:
         domain.check_account(request.account)
-        profile = await self._database.read(partial(profiles.find_profile, account=request.account))
+        profile = await self._database.read(partial(profiles.find_profile, account=request.account), brief=True)
         if profile is None:
             raise domain.no_account(request.account)
         if not request.lists or request.actor != request.account:
@@ -100,7 +100,7 @@ class Accounts:
     async def get_faces(self, request: GetFaces) -> Faces:
         domain.check_many(request.accounts, _FACES, "accounts")
         accounts = domain.storable(request.accounts)
-        return Faces(await self._database.read(partial(profiles.faces_of, accounts=accounts)))
+        return Faces(await self._database.read(partial(profiles.faces_of, accounts=accounts), brief=True))
 
     async def find_accounts(self, request: FindAccounts) -> Found:
         domain.check_many(request.uuids, _UUIDS, "uuids")

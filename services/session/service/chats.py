@@ -84,9 +84,9 @@ class Chats:
         domain.check_many(request.also, _LISTS, "accounts")
         page = partial(chats.list_chats, account=request.account, after=request.after, most=_CHATS_PAGE)
         if not request.also:
-            return await self._database.read(page)
-        others = domain.storable(request.also)
-        return await self._database.read(partial(chats.list_several, page=page, others=others, most=_CHATS_PAGE))
+            return await self._database.read(page, brief=True)
+        several = partial(chats.list_several, page=page, others=domain.storable(request.also), most=_CHATS_PAGE)
+        return await self._database.read(several, brief=True)
 
     async def list_chat_views(self, request: ListChatViews) -> ChatViews:
         """A chat whose members alone are too much for the bus is shown with the first of them."""
