@@ -6,13 +6,18 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import structlog
 
 from services.cli.family import Family
 from tests.servers import NatsServer, PostgresServer, S3Server, ValkeyServer
+
+if TYPE_CHECKING:
+    from tests.collector import Collector
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +85,15 @@ def s3_server(_s3_process: S3Server) -> S3Server:
     else:
         _s3_process.start()
     return _s3_process
+
+
+@pytest.fixture
+def collector() -> Iterator["Collector"]:
+    """Takes spans."""
+    from tests.collector import Collector  # few tests need it, and its library takes its time
+
+    with closing(Collector()) as collector:
+        yield collector
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

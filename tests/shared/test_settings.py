@@ -49,6 +49,9 @@ def test_lists_are_json() -> None:
         ("message.batch_rows", "0"),
         ("message.reply_bytes", "1000000"),
         ("limits.failed_logins_per_account", "-1"),
+        ("tracing.endpoint", "collector:4318"),
+        ("tracing.endpoint", "https://ann:secret@collector:4318"),
+        ("tracing.sample_ratio", "1.1"),
     ],
 )
 def test_what_is_no_setting_or_no_value_of_it_is_refused(name: str, value: str) -> None:

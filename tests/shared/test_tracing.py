@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 import sqlalchemy as sa
@@ -25,13 +25,6 @@ from tests.collector import Collector, Seen
 from tests.servers import NatsServer
 
 Trace = Callable[..., Tracer]
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    collector = Collector()
-    yield collector
-    collector.close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -33,12 +32,6 @@ LOGIN = {
     ("message", "database read", "client", "message.sync"),
 }
 """Some of it: service, name, kind, and what it is a part of."""
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    with closing(Collector()) as collector:
-        yield collector
 
 
 @pytest.fixture

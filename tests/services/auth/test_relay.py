@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import closing
 from functools import partial
 
 import msgspec
@@ -98,30 +97,26 @@ async def test_events_are_told_in_order_with_their_trace(
 
 
 async def test_events_belong_to_the_trace_of_what_they_were_committed_by(
-    database: Database, nats_server: NatsServer, metrics: Metrics
+    database: Database, nats_server: NatsServer, metrics: Metrics, collector: Collector
 ) -> None:
-    with closing(Collector()) as collector:
-        tracer = Tracer(Tracing(endpoint=collector.endpoint), "auth")
-        bus, message = (
-            Bus(nats_server.settings(name), name, CollectorRegistry(), tracer) for name in ("auth", "message")
-        )
-        handled = asyncio.Event()
+    tracer = Tracer(Tracing(endpoint=collector.endpoint), "auth")
+    bus, message = (Bus(nats_server.settings(name), name, CollectorRegistry(), tracer) for name in ("auth", "message"))
+    handled = asyncio.Event()
 
-        async def handle(_: AccountDeleted) -> None:
-            handled.set()
+    async def handle(_: AccountDeleted) -> None:
+        handled.set()
 
-        message.consume(ACCOUNT_DELETED, handle)
-        await asyncio.gather(bus.start(), message.start())
-        relaying = Relay(database, bus, metrics, tracer)
-        trace.set("b" * 32)
-        await commit(database, 1)
-        relaying.end()
-        await relaying.run()
-        await handled.wait()
-        await asyncio.gather(bus.stop(), message.stop())
-        await tracer.end()
-        spans = collector.spans(lambda spans: len(spans) >= 2)
-        told, handling = sorted(spans, key=lambda span: span.parent)
+    message.consume(ACCOUNT_DELETED, handle)
+    await asyncio.gather(bus.start(), message.start())
+    relaying = Relay(database, bus, metrics, tracer)
+    trace.set("b" * 32)
+    await commit(database, 1)
+    relaying.end()
+    await relaying.run()
+    await handled.wait()
+    await asyncio.gather(bus.stop(), message.stop())
+    await tracer.end()
+    told, handling = sorted(collector.spans(lambda spans: len(spans) >= 2), key=lambda span: span.parent)
     assert {(span.name, span.trace) for span in (told, handling)} == {(ACCOUNT_DELETED.subject, "b" * 32)}
     assert handling.parent == told.id
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import closing
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -35,24 +34,22 @@ class TracedBench(Bench):
 
 
 @pytest.fixture
-async def traced(sqlite_url: str) -> AsyncIterator[tuple[TracedBench, Collector]]:
-    with closing(Collector()) as collector:
-        tracer = Tracer(Tracing(endpoint=collector.endpoint), "message")
-        database = Database(sqlite_url, tracer=tracer)
-        bench = TracedBench(database, tracer)
-        running = asyncio.create_task(bench.batcher.run())
-        yield bench, collector
-        await bench.close(running)
-        await bench.memberships.close()
-        await bench.presence.close()
-        await database.close()
-        await tracer.end()
+async def bench(sqlite_url: str, collector: Collector) -> AsyncIterator[TracedBench]:
+    tracer = Tracer(Tracing(endpoint=collector.endpoint), "message")
+    database = Database(sqlite_url, tracer=tracer)
+    bench = TracedBench(database, tracer)
+    running = asyncio.create_task(bench.batcher.run())
+    yield bench
+    await bench.close(running)
+    await bench.memberships.close()
+    await bench.presence.close()
+    await database.close()
+    await tracer.end()
 
 
 async def test_batches_are_linked_to_their_requests_and_told_in_their_own_trace(
-    traced: tuple[TracedBench, Collector],
+    bench: TracedBench, collector: Collector
 ) -> None:
-    bench, collector = traced
     bench.store.gate.clear()
     asked = [bench.ask("first", 1)]
     while not bench.store.sizes:
