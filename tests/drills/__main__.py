@@ -18,13 +18,12 @@ import msgspec
 
 from shared.settings import Log
 from shared.telemetry import configure_logging
-from tests.drills import rolling
+from tests.drills import faults, rolling
 from tests.drills import scale as scaling
 from tests.drills.breakage import BREAKAGES
 from tests.drills.checker import Invariant, Verdict, check
 from tests.drills.cluster import UP, Cluster
 from tests.drills.facts import Facts
-from tests.drills.faults import phases
 from tests.drills.fleet import DATABASES, Builds, checkout, fleet
 from tests.drills.kill import demands, kill_in_turn
 from tests.drills.records import Record, Trial
@@ -58,7 +57,7 @@ def kill(
 ) -> None:  # fmt: skip
     """People talk through two edges while one process after the other is killed under them."""
     configure_logging(Log(level="error", json_lines=False), "drill")
-    planned = phases(tuple(targets.split(",")), seconds, every)
+    planned = faults.phases(tuple(targets.split(",")), seconds, every)
     planned = planned[:1] if only else planned
     directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
     with _system(directory, database, breakage) as cluster:
@@ -70,7 +69,7 @@ def kill(
 @drills.command()
 @click.option("--seconds", default=60.0, show_default=True, help="How long all steps take together, at least.")
 @click.option("--edges", type=click.IntRange(2, 16), default=4, show_default=True, help="From one to so many and back.")
-@click.option("--only", help="These of grow,replace,servers,shrink.")
+@click.option("--phase", "phases", type=click.Choice(scaling.PHASES), multiple=True, help="Only this; repeatable.")
 @click.option("--rate", default=100.0, show_default=True, help="Messages per second of all people together.")
 @click.option("--crowds", default=1, show_default=True, help="Ten people each. An edge with many takes time to drain.")
 @click.option("--bound", default=10.0, show_default=True, help="Nobody may be without service for longer (seconds).")
@@ -81,24 +80,23 @@ def kill(
 @click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures there.")
 @click.option("--keep", is_flag=True, help="Keep the directory, with all records and the logs, also after a proof.")
 def scale(
-    seconds: float, edges: int, only: str | None, rate: float, crowds: int, bound: float, database: str,
+    seconds: float, edges: int, phases: tuple[str, ...], rate: float, crowds: int, bound: float, database: str,
     seed: int | None, revision: str | None, breakage: str | None, report_file: Path | None, keep: bool,
 ) -> None:  # fmt: skip
     """People talk while edges come and go and every process is replaced by another one, one at a time."""
     configure_logging(Log(level="error", json_lines=False), "drill")
     number = secrets.randbits(32) if seed is None else seed
     random.seed(number)
-    steps = scaling.plan(edges, number, upgrade=revision is not None)
-    steps = [step for step in steps if not only or step.phase in only.split(",")]
+    plan = scaling.plan(edges, number, upgrade=revision is not None)
+    steps = [step for step in plan if step.phase in (phases or scaling.PHASES)]
     directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
     directory.chmod(0o755)
     click.echo(f"seed {number} {directory}")
     after = _broken(breakage)
-    before = checkout(revision, directory / "before") if revision else None
+    before = _earlier(revision, directory / "before") if revision else after
     records: list[Record] = []
     with fleet(directory, database, records.append) as running:
-        builds = (lambda service: before) if before else after, after
-        trial = asyncio.run(scaling.scale(running, records, steps, seconds, rate, crowds, builds, click.echo))
+        trial = asyncio.run(scaling.scale(running, records, steps, seconds, rate, crowds, (before, after), click.echo))
     rules: dict[str, Invariant] = {"S1 service": partial(rolling.served, bound=bound), "S2 drain": rolling.drained}
     facts, verdict = Facts(trial), check(trial, scaling.demands(steps, seconds, rate), rules)
     _tell(trial, verdict, summary(facts, verdict) | rolling.figures(facts), directory, keep, report_file)
@@ -123,6 +121,14 @@ def machine(seconds: float, steps: int, seed: int | None, shrink: bool, database
             play(cluster.edges, towns=_TOWNS, steps=steps, number=number, shrink=shrink)
             number += 1
     shutil.rmtree(directory)  # what differs raises, and leaves the log
+
+
+def _earlier(revision: str, directory: Path) -> Builds:
+    try:
+        build = checkout(revision, directory)
+    except LookupError as error:
+        raise click.BadParameter(f"git knows no {revision}") from error
+    return lambda service: build
 
 
 def _broken(breakage: str | None) -> Builds:

@@ -99,10 +99,12 @@ def fleet(directory: Path, database: str, journal: Journal) -> Iterator[Fleet]:
 
 
 def checkout(revision: str, directory: Path) -> Build:
-    """What the repository held at a revision."""
+    """What the repository held at a revision. Raises LookupError when it knows none of this name."""
     directory.mkdir()
     archive = directory.with_suffix(".tar")
-    subprocess.run(["git", "archive", f"--output={archive}", revision], cwd=ROOT, check=True)  # noqa: S607
+    done = subprocess.run(["git", "archive", f"--output={archive}", revision], cwd=ROOT, check=False)  # noqa: S607
+    if done.returncode:
+        raise LookupError(revision)
     shutil.unpack_archive(archive, directory)
     archive.unlink()
     return Build(directory)

@@ -15,6 +15,7 @@ from tests.drills.records import Entry, Record, Trial
 
 FIRST = ("auth", "session", "message", "message", "edge")
 """What there is in the beginning."""
+PHASES = ("grow", "replace", "servers", "shrink")
 _CALM_SECONDS = 3.0
 _PATIENCE_SECONDS = 30.0
 
@@ -34,7 +35,7 @@ def plan(edges: int, seed: int, *, upgrade: bool) -> list[Step]:
     random.Random(seed).shuffle(services)
     return [
         *[Step("grow", "start", "edge")] * (edges - 1),
-        *[Step("migrate", "migrate", "")] * upgrade,
+        *[Step("replace", "migrate", "")] * upgrade,
         *[Step("replace", "replace", service) for service in services],
         *[Step("servers", "restart", server) for server in ("nats", "valkey")],
         *[Step("shrink", "end", "edge")] * (edges - 1),

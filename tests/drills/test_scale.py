@@ -34,7 +34,7 @@ def test_nobody_loses_anything_while_processes_come_and_go(tmp_path: Path) -> No
 
 
 def test_an_edge_that_ends_badly_is_found_out(tmp_path: Path) -> None:
-    broken = ("--only", "grow,shrink", "--break", "forgetful-end")
+    broken = ("--phase", "grow", "--phase", "shrink", "--break", "forgetful-end")
     status, figures = drill(tmp_path / "figures.json", "--seconds", "4", *broken)
     assert (status, figures["verdict"]) == (1, "violated")
     assert figures["invariants"][BREAKAGES["forgetful-end"].invariant]
