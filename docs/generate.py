@@ -5,6 +5,7 @@ A page says where: what stands between `<!-- KIND: NAME -->` and `<!-- end -->` 
 - `table: NAME`: one of docs/interop.py
 - `lacking: DIALECT`: what that dialect has no words for, from there, too
 - `source: PATH`: that file
+- `capacity: NAME`: one of docs/capacity.py
 Run it from the root: `python -m docs.generate`.
 """
 
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from docs.capacity import CAPACITY
 from docs.interop import TABLES, lacking
 from services.edge.dialects.registry import DIALECTS
 from tests import vectors
@@ -24,10 +26,13 @@ PAGES: Mapping[Path, str] = {
     **{PROTOCOLS / f"{entry.name}.md": entry.name for entry in DIALECTS},
     PROTOCOLS / "README.md": "",
     ROOT / "docs" / "adding-a-dialect.md": "telegraph",
+    ROOT / "docs" / "capacity.md": "",
 }
 """Each with the dialect whose frames it shows."""
 
-_PLACE = re.compile(r"(<!-- (?P<kind>frames|table|lacking|source): (?P<name>.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+_PLACE = re.compile(
+    r"(<!-- (?P<kind>frames|table|lacking|source|capacity): (?P<name>.+?) -->\n).*?(<!-- end -->)", re.DOTALL
+)
 _WIDTH = 110
 _LANGUAGES = {".py": "python", ".json": "json"}
 
@@ -47,6 +52,8 @@ def content(kind: str, name: str, shown: list[dict[str, Any]]) -> str:
             return "".join(block(vector) for vector in shown if vector["section"] == name and vector.get("shown"))
         case "table":
             return "\n" + TABLES[name]()
+        case "capacity":
+            return "\n" + CAPACITY[name]()
         case "lacking":
             return "\n" + lacking(next(entry for entry in DIALECTS if entry.name == name))
         case _:

@@ -36,7 +36,7 @@ def test_the_page_is_that_of_today(page: Path, text: str) -> None:
 
 @pytest.mark.parametrize(("page", "text"), list(pages()), ids=lambda value: getattr(value, "name", ""))
 def test_every_place_is_filled(page: Path, text: str) -> None:
-    places = re.findall(r"^<!-- (?:frames|table|lacking|source): .+ -->$", text, re.MULTILINE)
+    places = re.findall(r"^<!-- (?:frames|table|lacking|source|capacity): .+ -->$", text, re.MULTILINE)
     assert len(places) == text.count("<!-- end -->") == text.count("<!--") / 2 > 0
     assert "```text\n\n" not in text
     assert "-->\n\n<!-- end -->" not in text, "a place without content"

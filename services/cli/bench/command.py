@@ -238,6 +238,53 @@ def growth(**given: Any) -> None:
     sys.exit(conclude(Papers(given["json"], given["html"]), lambda show: grow(given["axes"] or _AXES, plan, show)))
 
 
+@bench.command("costs")
+@_dialects("pipe")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the system it starts.")
+@click.option("--processes", type=_POSITIVE, default=1, show_default=True, help="That make the load.")
+@click.option("--slow", type=click.FloatRange(1), default=50.0, show_default=True, help="Messages/s, each alone.")
+@click.option("--brisk", type=click.FloatRange(1), default=5_000.0, show_default=True, help="Messages/s, in batches.")
+@click.option(
+    "--deliveries", type=click.FloatRange(1), default=10_000.0, show_default=True, help="A second, in a group."
+)
+@click.option("--members", type=click.IntRange(3), default=400, show_default=True, help="Of the group.")
+@click.option("--connections", type=click.IntRange(200), default=5_000, show_default=True, help="That are idle.")
+@click.option("--seconds", type=_SECONDS, default=15.0, show_default=True, help="Measured, each time.")
+@click.option("--rest", type=_SECONDS, default=5.0, show_default=True, help="Seconds without a message before that.")
+@click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text.")
+def costs_of_one(**given: Any) -> None:
+    """What one message, delivery, login and connection cost on this machine: into FILE, for `bench capacity`."""
+    import msgspec
+
+    from services.cli.bench.capacity.tables import costs_table
+    from services.cli.bench.capacity.weighing import Weighing, weigh
+    from services.cli.bench.running import complete
+
+    weighing = Weighing(**{name: given[name] for name in Weighing._fields})
+    costs = complete(lambda show: weigh(weighing, given["settings"], given["processes"], show))
+    click.echo(costs_table(costs))
+    given["file"].write_bytes(msgspec.json.format(msgspec.json.encode(costs)) + b"\n")
+
+
+@bench.command("capacity")
+@click.option("--costs", "file", type=click.Path(path_type=Path, dir_okay=False), default="bench/costs.json",
+              show_default=True, help="As `bench costs` has written it.")  # fmt: skip
+@click.option(
+    "--users", type=_POSITIVE, multiple=True, help="Connected at once (default: 10 k, 1 M, 50 M); repeatable."
+)
+@click.option(
+    "--assume", multiple=True, metavar="NAME=VALUE", help="Another habit, as messages_per_minute=2; repeatable."
+)
+def what_is_needed(file: Path, users: tuple[int, ...], assume: tuple[str, ...]) -> None:
+    """What so many people need, reckoned from what one of everything costs, and where the first limit lies."""
+    from services.cli.bench.capacity.tables import USERS, habits_table, limits_table, needs_table, read, supposed
+
+    costs, habits = read(file), supposed(assume)
+    for table in (habits_table(habits), needs_table(costs, habits, users or USERS), limits_table(costs, habits)):
+        click.echo(table)
+
+
 def _load(given: dict[str, Any]) -> Any:
     from services.cli.bench.planning import Load
 

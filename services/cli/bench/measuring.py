@@ -4,7 +4,7 @@ import asyncio
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from services.cli.bench.crew import HEAD_START_SECONDS, Crew
@@ -50,30 +50,24 @@ class Stopwatch:
 
 
 class Meter:
-    """What connections and messages cost each process, beside what it uses anyway."""
+    """What connections and messages cost each process, beside what it uses anyway, by one of its counters."""
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
-        self._moment, self._used = time.monotonic(), target.cpu()
-        self._idle: dict[str, float] = {}
+    def __init__(self, read: Callable[[], Mapping[str, float]]) -> None:
+        self._read = read
+        self._moment, self._used = time.monotonic(), read()
+        self.idle: dict[str, float] = {}
+        """A second, while nothing is asked of it; known after `rest`."""
         self._from = float("inf")
 
     async def rest(self, seconds: float) -> dict[str, float]:
-        """Seconds that each process has used so far, beside what it uses in so many seconds without any request."""
+        """What each process has used so far, beside what it uses in so many seconds without any request."""
         since, before = self._moment, self._used
         self._note()
         came, now = self._moment - since, self._used
         await asyncio.sleep(seconds)
-        rested = self._target.cpu()
-        self._idle = {name: (rested[name] - now[name]) / seconds for name in rested if name in now}
-        return {
-            name: max(0.0, now[name] - before[name] - self._idle[name] * came) for name in self._idle if name in before
-        }
-
-    @property
-    def idle(self) -> dict[str, float]:
-        """Cores."""
-        return self._idle
+        rested = self._read()
+        self.idle = {name: (rested[name] - now[name]) / seconds for name in rested if name in now}
+        return {name: now[name] - before[name] - self.idle[name] * came for name in self.idle if name in before}
 
     def count_from(self, moment: float) -> None:
         """Monotonic seconds; `look` again and again."""
@@ -85,16 +79,54 @@ class Meter:
             self._from = float("inf")
 
     def spent(self) -> dict[str, float]:
-        """Seconds that each process has used since then, beside what it uses without any request."""
-        passed, used = time.monotonic() - self._moment, self._target.cpu()
+        """What each process has used since then, beside what it uses without any request."""
+        passed, used = time.monotonic() - self._moment, self._read()
         return {
-            name: max(0.0, used[name] - self._used[name] - self._idle.get(name, 0.0) * passed)
+            name: used[name] - self._used[name] - self.idle.get(name, 0.0) * passed
             for name in used
             if name in self._used
         }
 
     def _note(self) -> None:
-        self._moment, self._used = time.monotonic(), self._target.cpu()
+        self._moment, self._used = time.monotonic(), self._read()
+
+
+class Meters:
+    """All counters of the system's processes."""
+
+    def __init__(self, target: Target) -> None:
+        self._cpu = Meter(target.cpu)
+        traffic = [Meter(target.received), Meter(target.sent)]
+        self._of_messages = dict(zip(("µs", "bytes read", "bytes written"), (self._cpu, *traffic), strict=True))
+        self._of_logins = self._of_messages | {"KiB": Meter(target.memory)}
+
+    async def rest(self, seconds: float, logins: int) -> dict[str, float]:
+        """What a login has cost, and the cores that are used without any request."""
+        came = await asyncio.gather(*(meter.rest(seconds) for meter in self._of_logins.values()))
+        figures = {f"idle cores of {name}": round(cores, 4) for name, cores in self._cpu.idle.items()}
+        for unit, used in zip(self._of_logins, came, strict=True):
+            figures |= _costs(f"{unit} of a login", used, logins, unit)
+        return figures
+
+    def count_from(self, moment: float) -> None:
+        for meter in self._of_messages.values():
+            meter.count_from(moment)
+
+    def look(self) -> None:
+        for meter in self._of_messages.values():
+            meter.look()
+
+    def spent(self, messages: int) -> dict[str, float]:
+        """What a message has cost."""
+        figures: dict[str, float] = {}
+        for unit, meter in self._of_messages.items():
+            figures |= _costs(f"{unit} of a message", meter.spent(), messages, unit)
+        return figures
+
+
+def _costs(what: str, used: Mapping[str, float], count: int, unit: str) -> dict[str, float]:
+    scale = 1e6 if unit == "µs" else 1.0
+    return {f"{what} in {name}": round(max(0.0, much) / count * scale, 3) for name, much in used.items() if count}
 
 
 async def measured(
@@ -114,32 +146,27 @@ async def measured(
     async with Crew(jobs) as crew:
         connections = sum(len(job.seats) for job in jobs)
         show.say(f"{scenario}: {connections:,} connections in {len(jobs)} processes")
-        meter = Meter(target)
+        meters = Meters(target)
         await crew.connect()
-        came = await meter.rest(rest) if rest else {}
+        costs = await meters.rest(rest, connections) if rest else {}
         began = time.monotonic()
         watch = Stopwatch(target, began + warm_up, began + warm_up + seconds)
-        meter.count_from(began + HEAD_START_SECONDS + warm_up)
+        meters.count_from(began + HEAD_START_SECONDS + warm_up)
 
         def look(progress: Progress) -> None:
             watch.look()
-            meter.look()
+            meters.look()
             show.progress(scenario, (time.monotonic() - began) / (warm_up + seconds), progress)
 
         books = add_up(await crew.run(look), seconds)
-        spent = meter.spent() if rest else {}
+        said = books.measures.get("acknowledgement")
+        costs |= meters.spent(said.count) if rest and said else {}
     show.say(f"{scenario}: done")
     figures = rates(books, seconds)
     figures |= {f"cores of {name}": cores for name, cores in watch.cores().items() if name != _ALL}
-    figures |= {f"idle cores of {name}": round(cores, 4) for name, cores in meter.idle.items()}
-    figures |= _costs("login", came, connections)
-    figures |= _costs("message", spent, said.count if (said := books.measures.get("acknowledgement")) else 0)
+    figures |= costs
     found = remarks(books, seconds, offered, watch.others(sum(books.generator)))
     return result(scenario, options, figures, books, found)
-
-
-def _costs(what: str, used: Mapping[str, float], count: int) -> dict[str, float]:
-    return {f"µs of a {what} in {name}": round(seconds / count * 1e6, 2) for name, seconds in used.items() if count}
 
 
 def rates(books: Books, seconds: float) -> dict[str, float]:

@@ -25,6 +25,16 @@ def busy_seconds() -> float | None:
     return (user + nice + system + sum(interrupts_and_stolen)) / _TICKS
 
 
+def bytes_through(pid: int) -> tuple[int, int] | None:
+    """Read and written since its start, from and to sockets and files; None for a process that cannot be seen."""
+    try:
+        lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    except OSError:
+        return None
+    counts = dict(line.split(": ") for line in lines)
+    return int(counts["rchar"]), int(counts["wchar"])
+
+
 def memory_kib(pid: int) -> int | None:
     """Its own memory (anonymous pages); None for a process that cannot be seen."""
     try:

@@ -5,7 +5,7 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import click
 import msgspec
@@ -21,6 +21,8 @@ from services.cli.bench.show import Show
 from services.cli.bench.target import Target, own_system
 from services.cli.data import read_run
 from services.cli.options import Refusal
+
+T = TypeVar("T")
 
 Scenario = Callable[[Target, Show], Awaitable[Result]]
 
@@ -56,12 +58,7 @@ def run(where: Where, papers: Papers, scenario: Scenario) -> int:
 
 def conclude(papers: Papers, work: Callable[[Show], Awaitable[Sequence[Report]]]) -> int:
     """The exit status: 0 when all is good, 1 when there were faults. Raises click.ClickException, click.Abort."""
-    try:
-        reports = asyncio.run(_run(work))
-    except asyncio.CancelledError:
-        raise click.Abort from None
-    except Trouble as trouble:
-        raise click.ClickException(str(trouble)) from trouble
+    reports = complete(work)
     for report in reports:
         click.echo(growth_table(report) if isinstance(report, Growth) else table(report))
     write(papers, reports)
@@ -79,7 +76,17 @@ def write(papers: Papers, reports: Sequence[Report]) -> None:
         raise click.ClickException(f"the result cannot be written: {error}") from error
 
 
-async def _run(work: Callable[[Show], Awaitable[Sequence[Report]]]) -> Sequence[Report]:
+def complete(work: Callable[[Show], Awaitable[T]]) -> T:
+    """Raises click.ClickException, click.Abort."""
+    try:
+        return asyncio.run(_run(work))
+    except asyncio.CancelledError:
+        raise click.Abort from None
+    except Trouble as trouble:
+        raise click.ClickException(str(trouble)) from trouble
+
+
+async def _run(work: Callable[[Show], Awaitable[T]]) -> T:
     """SIGTERM ends it in order, as Ctrl-C does."""
     this = asyncio.current_task()
     assert this is not None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.cli.bench.line import Trouble
-from services.cli.bench.processes import cpu_seconds, memory_kib
+from services.cli.bench.processes import bytes_through, cpu_seconds, memory_kib
 from services.cli.data import Running, read_run
 from services.cli.family import Family
 from services.cli.installation import Installation, find
@@ -51,6 +51,18 @@ class Target:
         """Seconds used so far, by process."""
         used = {one.name: cpu_seconds(one.pid) for one in self.processes}
         return {name: seconds for name, seconds in used.items() if seconds is not None}
+
+    def received(self) -> dict[str, float]:
+        """Bytes so far, by process, of files, too."""
+        return {name: read for name, (read, _) in self._traffic().items()}
+
+    def sent(self) -> dict[str, float]:
+        """Bytes so far, by process, to files, too."""
+        return {name: written for name, (_, written) in self._traffic().items()}
+
+    def _traffic(self) -> dict[str, tuple[int, int]]:
+        both = {one.name: bytes_through(one.pid) for one in self.processes}
+        return {name: counts for name, counts in both.items() if counts is not None}
 
     def memory(self) -> dict[str, int]:
         """KiB of their own, by process."""

@@ -42,20 +42,21 @@ async def _grow(name: str, axis: Axis, plan: Plan, show: Show) -> Growth:
 
 async def _points(axis: Axis, plan: Plan, compared: str, show: Show) -> list[Point]:
     values = plan.values or (axis.quick if plan.quick else axis.values)
-    settings = (*_CHEAP_PASSWORDS, *plan.settings, *([compared] if compared else ()))
+    settings = (*plan.settings, *([compared] if compared else ()))
     if not axis.by_edges:
-        async with _place(_EDGES, settings, plan.effort, show) as place:
+        async with place_of(_EDGES, settings, plan.effort, show) as place:
             return [point(x, await place.measure(axis, x)) for x in values]
     points = []
     for x in values:
-        async with _place(x, settings, plan.effort, show) as place:
+        async with place_of(x, settings, plan.effort, show) as place:
             points.append(point(x, await place.measure(axis, x)))
     return points
 
 
 @asynccontextmanager
-async def _place(edges: int, settings: Sequence[str], effort: Effort, show: Show) -> AsyncIterator[Place]:
-    async with own_system(edges, settings, show.say) as target:
+async def place_of(edges: int, settings: Sequence[str], effort: Effort, show: Show) -> AsyncIterator[Place]:
+    """A system of its own, with cheap passwords unless the settings say otherwise. Raises Trouble."""
+    async with own_system(edges, (*_CHEAP_PASSWORDS, *settings), show.say) as target:
         assert target.installation is not None
         seedbed = await asyncio.to_thread(Seedbed, target.installation)
         yield Place(target, seedbed, show, effort)
