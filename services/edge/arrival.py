@@ -59,6 +59,8 @@ class Arrival:
 
     async def settle(self, now: Callable[[], float]) -> None:
         """Wait, a moment at most, until it is known whether what was pushed before has arrived."""
+        if not self._unconfirmed:
+            return
         rounds = 1 if self.waiting_since is None else 2  # a ping that is out says nothing of what is newer
         try:
             async with asyncio.timeout(_SETTLE_SECONDS):

@@ -54,11 +54,8 @@ class Gate:
             raise
 
     async def _check(self, token: str, seconds: float) -> Claims:
-        try:
-            async with asyncio.timeout(seconds):
-                await self.informed.wait()
-        except TimeoutError as error:
-            raise Refused(ErrorCode.UNAVAILABLE, "tokens cannot be checked now, please try again") from error
+        if not self.informed.is_set():
+            await self._until_informed(seconds)
         digest = hashlib.blake2b(token.encode(), digest_size=16).digest()
         claims = self._good.get(digest)
         if claims is None:
@@ -70,6 +67,13 @@ class Gate:
         if claims.expires < time.time():
             raise BadToken("expired")
         return claims
+
+    async def _until_informed(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self.informed.wait()
+        except TimeoutError as error:
+            raise Refused(ErrorCode.UNAVAILABLE, "tokens cannot be checked now, please try again") from error
 
     async def _verify(self, token: str, seconds: float) -> Claims:
         verifier = self._verifier or await self._ask_keys(seconds)

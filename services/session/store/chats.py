@@ -46,6 +46,23 @@ _COMPLETE = sa.select(member.c.chat, member.c.first_index, member.c.unread_from)
 )
 
 
+def _listed(members: sa.Select[Any], *order: sa.Column[int]) -> sa.Select[Any]:
+    """A page of these, with their accounts. Chats are looked up after it is found, whatever the planner would rather
+    do."""
+    page = members.add_columns(member.c.account).order_by(*order).limit(sa.bindparam("most", type_=sa.Integer))
+    found = page.subquery()
+    listed = sa.select(found.c.chat, found.c.first_index, found.c.unread_from, chat.c.pair, found.c.account)
+    return listed.join(chat, chat.c.id == found.c.chat).order_by(found.c.account, found.c.chat)
+
+
+_PAGE = _listed(
+    _COMPLETE.where(member.c.account == sa.bindparam("account"), member.c.chat > sa.bindparam("after")), member.c.chat
+)
+_PAGES = _listed(
+    _COMPLETE.where(member.c.account.in_(sa.bindparam("accounts", expanding=True))), member.c.account, member.c.chat
+)
+
+
 class Founded(NamedTuple):
     """A new group; `kept`: the numbers of the notices to those who were put into it."""
 
@@ -164,10 +181,7 @@ def lists_of(connection: sa.Connection, account: AccountId, most: int) -> tuple[
 
 
 def list_chats(connection: sa.Connection, account: AccountId, after: ChatId, most: int) -> ChatList:
-    """Their rows are looked up after the page is found, whatever the planner would rather do."""
-    page = complete(account).where(member.c.chat > after).order_by(member.c.chat).limit(most + 1).subquery()
-    listed = sa.select(page, chat.c.pair).join(chat, chat.c.id == page.c.chat).order_by(page.c.chat)
-    rows = connection.execute(listed).all()
+    rows = connection.execute(_PAGE, {"account": account, "after": after, "most": most + 1}).all()
     return ChatList(_entries(rows[:most]), more=len(rows) > most)
 
 
@@ -181,10 +195,7 @@ def list_several(
 
 def _first_pages(connection: sa.Connection, accounts: Sequence[AccountId], most: int) -> dict[AccountId, ChatList]:
     """All chats of as many of these accounts as have so many together."""
-    chosen = _COMPLETE.add_columns(member.c.account).where(member.c.account.in_(accounts))
-    page = chosen.order_by(member.c.account, member.c.chat).limit(most + 1).subquery()
-    listed = sa.select(page.c.chat, page.c.first_index, page.c.unread_from, chat.c.pair, page.c.account)
-    rows = connection.execute(listed.join(chat, chat.c.id == page.c.chat).order_by(page.c.account, page.c.chat)).all()
+    rows = connection.execute(_PAGES, {"accounts": accounts, "most": most + 1}).all()
     found: dict[AccountId, list[Sequence[Any]]] = {account: [] for account in accounts}
     for row in rows:
         found[row.account].append(row)
