@@ -320,8 +320,8 @@ async def test_a_collector_that_is_away_costs_nothing_but_the_spans() -> None:
     watching = asyncio.create_task(_lag(0.3))
     started = time.monotonic()
     await tracer.end()
-    assert time.monotonic() - started < 4
-    assert await watching < 0.5
+    assert time.monotonic() - started < 8
+    assert await watching < 1.5
 
 
 async def test_of_what_waits_for_the_collector_only_so_much_is_kept(collector: Collector, new_tracer: Trace) -> None:
@@ -340,8 +340,8 @@ async def test_a_collector_that_hangs_holds_nobody_up(collector: Collector) -> N
     watching = asyncio.create_task(_lag(0.5))
     started = time.monotonic()
     await tracer.end()
-    assert 1 < time.monotonic() - started < 4
-    assert await watching < 0.5
+    assert 1 < time.monotonic() - started < 8
+    assert await watching < 1.5
     _work(tracer, 100)  # what comes too late is dropped
 
 

@@ -18,7 +18,7 @@ from tests.system.stack import Service, Stack
 pytestmark = pytest.mark.timeout(120)
 
 _WORDS = "meet me at the old oak"
-_END_SECONDS = 20.0
+_END_SECONDS = 30.0
 
 LOGIN = {
     ("edge", "Login", "server", ""),
