@@ -318,6 +318,7 @@ async def test_a_collector_that_is_away_costs_nothing_but_the_spans() -> None:
     tracer = Tracer(Tracing(endpoint=f"http://127.0.0.1:{free_port()}"), "edge")
     _work(tracer, 6_000)
     watching = asyncio.create_task(_lag(0.3))
+    await asyncio.sleep(0)
     started = time.monotonic()
     await tracer.end()
     assert time.monotonic() - started < 8
@@ -338,6 +339,7 @@ async def test_a_collector_that_hangs_holds_nobody_up(collector: Collector) -> N
     tracer = Tracer(Tracing(endpoint=collector.endpoint), "edge")
     _work(tracer, 6_000)
     watching = asyncio.create_task(_lag(0.5))
+    await asyncio.sleep(0)
     started = time.monotonic()
     await tracer.end()
     assert 1 < time.monotonic() - started < 8
