@@ -22,6 +22,8 @@ _GATHER_SECONDS = 0.4
 _AT_ONCE = 4_000
 _ATTEMPT_SECONDS = 2.0
 _PAUSE_SECONDS = 0.2
+_GONE_SECONDS = 0.25
+"""A node that was not there is not asked again so soon: when one dies, thousands may come from it."""
 
 
 class ReadFlush:
@@ -32,6 +34,8 @@ class ReadFlush:
         self._gathered = ReadState()
         self._committing: frozenset[AccountId] = frozenset()
         self._flushing = asyncio.Lock()
+        self._gone: dict[NodeId, float] = {}
+        """Nodes that were not there, and until when that is believed."""
 
     def serve(self) -> None:
         """Before the bus starts."""
@@ -95,13 +99,15 @@ class ReadFlush:
 
     async def _settle_there(self, account: AccountId, node: NodeId) -> None:
         """Until it has answered or is gone: a node that is frozen loses its place on the bus within seconds."""
-        while True:
+        while self._gone.get(node, 0.0) < _now():
             try:
                 await self._bus.ask(
                     subjects.flush(node), Flush(account), seconds=_ATTEMPT_SECONDS, wait_for_service=False
                 )
                 return
             except NobodyServes:
+                self._gone = {other: until for other, until in self._gone.items() if until > _now()}
+                self._gone[node] = _now() + _GONE_SECONDS
                 return
             except Refused as refusal:
                 _log.info("other node did not flush yet", other=node, error=str(refusal))
@@ -110,6 +116,10 @@ class ReadFlush:
     async def _asked(self, request: Flush) -> Flushed:
         await self._settle_here(request.account)
         return Flushed(self._node, self._residents.get(request.account) is not None)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def _all(steps: Sequence[Coroutine[Any, Any, None]]) -> None:

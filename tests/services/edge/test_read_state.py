@@ -1,13 +1,14 @@
 """Only what has arrived is read, and presence is left only when that is committed."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from redis.exceptions import RedisError
 
 from shared.bus import Unavailable
 from shared.contract.edge import Flush, Flushed
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import MarkRead
 from shared.contract.subjects import flush
 from tests.services.edge.conftest import Town
@@ -173,6 +174,35 @@ async def test_a_flush_that_nobody_waits_for_any_more_loses_nothing(
     assert await edge.read_flush.flush()
     assert town.world.unread(1, 7) == []
     assert await town.where(1) == []
+
+
+async def test_a_login_does_not_wait_for_what_others_have_got(town: Town, alice: Device) -> None:
+    await push(town, alice, "a")
+    gate = town.message.close(MarkRead)
+    town.edges[0].read_flush.read(AccountId(1), {ChatId(7): [(1, 1)]})
+    await town.message.until_asked(MarkRead)
+    bob = await town.device(2)
+    await bob.synced()
+    gate.set()
+
+
+async def test_a_node_that_is_gone_is_not_asked_for_everybody(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    edge, asked = await town.edge(), list[str]()
+    ask = edge.bus.ask
+
+    async def noted(route: Any, *request: Any, **how: Any) -> Any:
+        asked.append(route.label)
+        return await ask(route, *request, **how)
+
+    monkeypatch.setattr(edge.bus, "ask", noted)
+    for account in range(5):
+        await edge.read_flush.settle(AccountId(account), [NodeId("gone")])
+    assert asked.count("edge.*.flush") == 1
+    monkeypatch.setattr("services.edge.read_flush._GONE_SECONDS", 0.0)
+    edge.read_flush._gone.clear()
+    for account in range(2):
+        await edge.read_flush.settle(AccountId(account), [NodeId("gone")])
+    assert asked.count("edge.*.flush") == 3
 
 
 async def test_another_node_asks_for_a_flush(town: Town, alice: Device) -> None:
