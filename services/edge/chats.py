@@ -1,13 +1,13 @@
 """The chats that have members on this node: each one's stream, and who here is in it; messages go to connections."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from services.edge.encoding import Encoded
 from services.edge.metrics import Metrics
 from services.edge.requests import ChatAppeared
 from services.edge.residents import Recipient, Resident, Residents
-from services.edge.streams import BEYOND, ChatStream
+from services.edge.streams import BEYOND, ChatStream, together
 from shared.clock import now_ms
 from shared.contract.edge import ChatCreated, Delivery, MembershipChanged
 from shared.contract.ids import AccountId, ChatId
@@ -156,24 +156,30 @@ class Chats:
 
     # Messages
 
-    def offer(self, delivery: Delivery) -> None:
-        """A committed message, for some accounts or (None) all local members."""
-        message, recipients = delivery.message, delivery.recipients
-        chat = message.chat
+    def offer(self, run: Sequence[Delivery]) -> None:
+        """Committed messages (see `together`), for some accounts or (None) all local members."""
+        first = run[0]
+        chat, recipients = first.message.chat, first.recipients
         stream = self._streams.get(chat)
         if recipients is not None and (stream is None or not stream.members.issuperset(recipients)):
-            stream = self._meet(chat, recipients, message.index, delivery.version)
+            stream = self._meet(chat, recipients, first.message.index, first.version)
         if stream is None:
             return
-        if delivery.pair is not None:
-            stream.pair = delivery.pair
-        if stream.leads(delivery):
-            self._deliver(delivery, stream)
+        if first.pair is not None:
+            stream.pair = first.pair
+        leading = 0
+        for delivery in run:
+            if not stream.leads(delivery):
+                break
+            leading += 1
+        if leading:
+            self._deliver(run[:leading], stream)
             self._passed(chat, stream)
-        elif stream.delivered(message.index):
-            self._metrics.duplicates.inc()
-        else:
-            self.pass_on(chat, stream, stream.offer(delivery))
+        for delivery in run[leading:]:
+            if stream.delivered(delivery.message.index):
+                self._metrics.duplicates.inc()
+            else:
+                self.pass_on(chat, stream, stream.offer(delivery))
 
     def _meet(self, chat: ChatId, recipients: Iterable[AccountId], index: int, version: int) -> ChatStream | None:
         """Accounts here that were not known to be in the chat: the membership event is still on its way, or lost with
@@ -203,8 +209,8 @@ class Chats:
 
     def pass_on(self, chat: ChatId, stream: ChatStream, offers: Iterable[Delivery]) -> None:
         """Hand out what has left a stream, and see to what has not."""
-        for offer in offers:
-            self._deliver(offer, stream)
+        for run in together(offers):
+            self._deliver(run, stream)
         self._passed(chat, stream)
 
     def _passed(self, chat: ChatId, stream: ChatStream) -> None:
@@ -214,22 +220,27 @@ class Chats:
         if stream.behind:
             self.on_behind(chat, stream)
 
-    def _deliver(self, offer: Delivery, stream: ChatStream) -> None:
-        """To everybody it is for, whatever happens to one of them."""
-        encoded, residents, count = Encoded(offer.message, stream.pair, offer.face), self._residents.by_account, 0
-        for account in tuple(stream.members) if offer.recipients is None else offer.recipients:
+    def _deliver(self, run: Sequence[Delivery], stream: ChatStream) -> None:
+        """To everybody it is for, whatever happens to one of them. (They were committed at once, as far as their times
+        are counted.)"""
+        first, residents, count = run[0], self._residents.by_account, 0
+        said = [Encoded(offer.message, stream.pair, offer.face) for offer in run]
+        for account in tuple(stream.members) if first.recipients is None else first.recipients:
             resident = residents.get(account)
             if resident is None:
                 continue
             for recipient in resident.recipients:
                 count += 1
                 try:
-                    recipient.deliver(encoded)
+                    recipient.deliver(said)
                 except Exception:
-                    _fail(recipient, offer.message)
-        self._metrics.delivered += count
-        self._metrics.encoded += encoded.variants
-        self._metrics.delivery_seconds.count(max(0, now_ms() - offer.message.time) / 1000, count)
+                    _fail(recipient, first.message)
+        count *= len(said)
+        metrics = self._metrics
+        metrics.delivered += count
+        for encoded in said:
+            metrics.encoded += encoded.variants
+        metrics.delivery_seconds.count(max(0, now_ms() - first.message.time) / 1000, count)
 
 
 def _fail(recipient: Recipient, message: Message) -> None:

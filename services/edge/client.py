@@ -257,10 +257,11 @@ class Client:
 
     # Pushes
 
-    def deliver(self, encoded: Encoded) -> None:
-        """News. One's own message, too, comes after what was missed before it."""
-        if self.catching_up.backlog is None or not self.catching_up.covers(encoded.message):
-            self.show(encoded)
+    def deliver(self, said: Sequence[Encoded]) -> None:
+        """News. One's own messages, too, come after what was missed before them."""
+        for encoded in said:
+            if self.catching_up.backlog is None or not self.catching_up.covers(encoded.message):
+                self.show(encoded)
 
     def show(self, encoded: Encoded) -> None:
         """Also what was missed, and the connection's own messages, if they are found that way first."""

@@ -7,6 +7,7 @@ import msgspec
 from services.edge.chats import Chats
 from services.edge.losses import BROADCAST, LossDetector
 from services.edge.resync import Resync
+from services.edge.streams import together
 from shared.bus import Bus
 from shared.contract import subjects
 from shared.contract.edge import Envelope, Heartbeat
@@ -37,11 +38,12 @@ class Delivery:
         envelope = _decode_envelope(data)
         if self._losses.envelope(envelope.replica, envelope.epoch, subject, envelope.counter, _now()):
             self._resync.doubt("an envelope was lost")
-        for delivery in envelope.deliveries:
+        for run in together(envelope.deliveries):
             try:
-                self._chats.offer(delivery)
+                self._chats.offer(run)
             except Exception:
-                _log.exception("message not offered", chat=delivery.message.chat, index=delivery.message.index)
+                first = run[0].message
+                _log.exception("messages not offered", chat=first.chat, index=first.index, messages=len(run))
                 self._resync.doubt("an offer failed")
 
     def heartbeat(self, data: bytes) -> None:

@@ -115,10 +115,10 @@ class Posting:
             self.answer()
 
     def answered_by(self, encoded: Encoded) -> bool:
-        """Whether a message is one of the run: then it is its answer, given when the run is complete, or at the turn's
-        end. Any other comes after the answers that are due."""
+        """Whether a message is one of the run: then it is its answer, given at the turn's end. Any other comes after
+        the answers that are due."""
         taken = self.takes(encoded)
-        if taken and self.run is not None and not self.run.settled:
+        if taken:
             self._node.turn.add(self._client)
         else:
             self.answer()

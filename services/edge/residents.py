@@ -6,7 +6,7 @@ is away, nothing waits for it: services then tell every node, and the lease regi
 """
 
 import asyncio
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Protocol
@@ -39,8 +39,8 @@ class Recipient(Protocol):
     def is_told_requests(self) -> bool:
         """Whether its client is shown what happened while nobody was here."""
 
-    def deliver(self, encoded: Encoded) -> None:
-        """A message, in the order of its chat's index."""
+    def deliver(self, said: Sequence[Encoded]) -> None:
+        """Messages of one chat, in the order of its index."""
 
     def tell(self, event: Event) -> None: ...
 

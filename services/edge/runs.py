@@ -11,24 +11,18 @@ Result = OwnMessage | Failure
 class Run:
     """`since` is when it was said, on the caller's clock."""
 
-    __slots__ = ("_results", "_said", "_unsettled", "chat", "since")
+    __slots__ = ("_results", "_said", "chat", "since")
 
     def __init__(self, chat: ChatId, requests: list[tuple[Request, Nonce]], now: float) -> None:
         self.chat = chat
         self._said = requests
         """Those that are not answered."""
         self._results: dict[Nonce, Result | None] = dict.fromkeys([nonce for _, nonce in requests])
-        self._unsettled = len(requests)
         self.since = now
 
     def __bool__(self) -> bool:
         """Whether any of it is unanswered."""
         return bool(self._said)
-
-    @property
-    def settled(self) -> bool:
-        """Whether all of it has a result."""
-        return not self._unsettled
 
     def lacks(self, nonce: Nonce) -> bool:
         """Whether this message is one of the run, and has no result yet."""
@@ -38,7 +32,6 @@ class Run:
         """The result of one message."""
         if self.lacks(nonce):
             self._results[nonce] = result
-            self._unsettled -= 1
 
     def due(self) -> list[tuple[Request, Result]]:
         """The answers that can be given now, each once."""

@@ -5,10 +5,10 @@ filled from the message service, for the accounts that may see it.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from shared.contract.edge import Delivery
-from shared.contract.ids import AccountId
+from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Message, Pair
 
 BEYOND = 2**53
@@ -17,6 +17,25 @@ RECENT = 256
 """Messages kept while a connection is reading the chat's backlog, so that it can change over to live ones."""
 WAITING = 1024
 """Messages kept above a gap; what comes beyond is fetched."""
+
+
+def together(deliveries: Iterable[Delivery]) -> Iterator[list[Delivery]]:
+    """Deliveries in runs: those that follow each other, of one chat, for the same recipients by the same version."""
+    run: list[Delivery] = []
+    chat: ChatId | None = None
+    for delivery in deliveries:
+        if delivery.message.chat == chat and _alike(delivery, run[0]):
+            run.append(delivery)
+            continue
+        if run:
+            yield run
+        run, chat = [delivery], delivery.message.chat
+    if run:
+        yield run
+
+
+def _alike(one: Delivery, other: Delivery) -> bool:
+    return one.version == other.version and one.recipients == other.recipients
 
 
 class ChatStream:

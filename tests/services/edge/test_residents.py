@@ -1,7 +1,7 @@
 """Who is here and in presence, whatever overtakes what."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -25,7 +25,7 @@ class Recipient:
     is_told_requests = False
     names_senders = False
 
-    def deliver(self, encoded: Encoded) -> None: ...
+    def deliver(self, said: Sequence[Encoded]) -> None: ...
 
     def tell(self, event: Event) -> None: ...
 
