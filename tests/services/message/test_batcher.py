@@ -90,6 +90,12 @@ class Bench:
         self.batcher.submit(PostMessages(NODE, list(drafts)), answer)
         return answer
 
+    async def until_posted(self, transactions: int) -> None:
+        """So many are begun, or wait at the gate."""
+        async with asyncio.timeout(5):
+            while len(self.store.sizes) < transactions:
+                await asyncio.sleep(0.01)
+
     async def close(self, running: asyncio.Task[None]) -> None:
         self.batcher.close()
         async with asyncio.timeout(5):
@@ -158,7 +164,7 @@ async def running(database: Database) -> AsyncIterator[Bench]:
 async def test_what_waits_becomes_one_transaction_and_no_request_is_split(bench: Bench) -> None:
     bench.store.gate.clear()
     answers = [bench.submit("first", bench.draft())]
-    await asyncio.sleep(0.05)
+    await bench.until_posted(1)
     sizes = (2, 1, 2, 9, 1)
     answers += [bench.submit(str(size), *(bench.draft() for _ in range(size))) for size in sizes]
     bench.store.gate.set()
@@ -205,9 +211,7 @@ async def test_the_next_batch_commits_while_one_is_fanned_out(bench: Bench, monk
 
     monkeypatch.setattr(bench.fanout, "_publish", gated)
     answers = [bench.submit(str(number), *(bench.draft() for _ in range(4))) for number in range(3)]
-    async with asyncio.timeout(5):
-        while len(bench.store.sizes) < 3:
-            await asyncio.sleep(0.01)
+    await bench.until_posted(3)
     assert not any(answer.given.done() for answer in answers)
     gate.set()
     assert [await answer.indexes() for answer in answers][2] == [10, 11, 12, 13]
@@ -216,7 +220,7 @@ async def test_the_next_batch_commits_while_one_is_fanned_out(bench: Bench, monk
 async def test_what_the_database_does_not_take_fails_alone(bench: Bench) -> None:
     bench.store.gate.clear()
     bench.submit("first", bench.draft())
-    await asyncio.sleep(0.05)
+    await bench.until_posted(1)
     one = bench.submit("one", bench.draft(), bench.draft(MONSTER))
     other = bench.submit("other", bench.draft(), bench.draft())
     bench.store.gate.set()
