@@ -4,6 +4,7 @@ Frames come in by `receive` and wait; `next_work` decodes and hands out the next
 so that replies keep request order. Rates are limited here, sizes in the dialects.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -24,6 +25,7 @@ _RUN = 64
 
 NOT_LOGGED_IN = Failure(ErrorCode.UNAUTHENTICATED, "log in first")
 TOO_FAST = Failure(ErrorCode.RATE_LIMITED, "too many requests, slow down")
+WAITED = Failure(ErrorCode.UNAVAILABLE, "too much is waiting, please try again")
 
 
 class Hangup(Exception):
@@ -96,7 +98,7 @@ class Connection:
         self._requests = Bucket(limits.requests_per_second, limits.requests_burst, now)
         self._refusals = Bucket(_REFUSALS_PER_SECOND, _REFUSALS_BURST, now)
         # Lists, since most connections have nothing that waits, and few have much.
-        self._frames: list[Frame | None] = []  # None: a frame over the rate, which is not kept
+        self._frames: list[tuple[Frame | None, float]] = []  # and when it came; None: over the rate, not kept
         self._decoded: list[Turn] = []
         self.waiting_bytes = 0
         """Of the frames that wait."""
@@ -111,10 +113,10 @@ class Connection:
         if self.dialect is None:
             self.dialect = self._detect(frame)
         if not self.surroundings.limits.rates or isinstance(frame, Binary) or self._within_rates(now):
-            self._frames.append(frame)
+            self._frames.append((frame, now))
             self.waiting_bytes += len(frame)
         elif self._refusals.take(now):
-            self._frames.append(None)
+            self._frames.append((None, now))
         else:
             raise Hangup(1008, "too many requests")
 
@@ -138,35 +140,38 @@ class Connection:
     def waiting(self) -> int:
         return len(self._frames) + len(self._decoded)
 
-    def next_work(self, now: float) -> list[Request] | Refusal | None:
-        """What to do next: a run of messages to one chat, one other request, a refusal to write, or nothing. Raises
-        Hangup when the connection cannot go on.
+    def next_work(self, now: float, patience: float = math.inf) -> list[Request] | Refusal | None:
+        """What to do next: a run of messages to one chat, one other request, a refusal to write, or nothing. What has
+        waited for more than `patience` seconds is refused: it would be answered too late, and late is what comes after
+        it, too. Raises Hangup when the connection cannot go on.
 
         Frames are decoded here, not before: what they mean depends on who is logged in by then."""
         if not (self._frames or self._decoded):
             return None
-        turn = self._next_turn(now)
+        turn = self._next_turn(now, patience)
         if turn is None or isinstance(turn, Refusal):
             return turn
         if self.phase is not Phase.AUTHENTICATED and not turn.token and not isinstance(turn.command, BEFORE_LOGIN):
             return Refusal(NOT_LOGGED_IN, turn)
         run = [turn]
         if isinstance(turn.command, PostMessage) and self.phase is Phase.AUTHENTICATED:
-            while self.waiting and len(run) < _RUN and (following := self._next_turn(now)) is not None:
+            while self.waiting and len(run) < _RUN and (following := self._next_turn(now, patience)) is not None:
                 if not _says_on(following, turn):
                     self._decoded.insert(0, following)
                     break
                 run.append(following)
         return run
 
-    def _next_turn(self, now: float) -> Turn | None:
+    def _next_turn(self, now: float, patience: float) -> Turn | None:
         if self.phase is Phase.CLOSING:
             return None
         while not self._decoded and self._frames:
-            frame = self._frames.pop(0)
+            frame, came = self._frames.pop(0)
             if frame is None:
                 return Refusal(TOO_FAST)
             self.waiting_bytes -= len(frame)
+            if now - came > patience and not isinstance(frame, Binary):
+                return Refusal(WAITED)
             turns = self._decode(frame, now)
             if len(turns) == 1:
                 return turns[0]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.edge.connection import NOT_LOGGED_IN, TOO_FAST, Connection, Hangup, Phase, Refusal, Withheld
+from services.edge.connection import NOT_LOGGED_IN, TOO_FAST, WAITED, Connection, Hangup, Phase, Refusal, Withheld
 from services.edge.dialects.base import Request, Surroundings
 from services.edge.dialects.registry import DIALECTS
 from services.edge.rates import Bucket
@@ -201,6 +201,30 @@ def test_binary_frames_count_only_where_nothing_announced_them() -> None:
     with pytest.raises(Hangup) as caught:
         each.next_work(NOW)
     assert caught.value.code == 1008
+
+
+def test_what_has_waited_too_long_is_refused_in_its_turn() -> None:
+    each = connection()
+    for ref, came in ((1, NOW - 9), (2, NOW - 8), (3, NOW)):
+        each.receive(post(ref), came)
+    assert each.next_work(NOW, patience=8.0) == Refusal(WAITED)
+    assert contexts(each.next_work(NOW, patience=8.0)) == [2, 3]
+    assert each.waiting_bytes == 0
+
+
+def test_a_run_ends_before_what_has_waited_too_long() -> None:
+    each = connection()
+    for ref, came in ((1, NOW), (2, NOW - 9), (3, NOW)):
+        each.receive(post(ref), came)
+    assert contexts(each.next_work(NOW, patience=8.0)) == [1]
+    assert each.next_work(NOW, patience=8.0) == Refusal(WAITED)
+    assert contexts(each.next_work(NOW, patience=8.0)) == [3]
+
+
+def test_parts_of_a_file_may_wait() -> None:
+    each = connection()
+    each.receive(Binary(b"part"), NOW - 60)
+    assert each.next_work(NOW, patience=8.0) != Refusal(WAITED)
 
 
 def test_the_bytes_that_wait_are_known() -> None:

@@ -286,6 +286,24 @@ async def test_failed_only_after_the_deadline(town: Town, monkeypatch: pytest.Mo
     assert texts_of(town, 7) == [1]
 
 
+async def test_what_waits_behind_a_failure_fails_with_it(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not each run after a deadline of its own: the last of many would have no answer for a minute."""
+    monkeypatch.setattr(upstream, "_SLACK_SECONDS", 0.2)
+    await town.edge(request_seconds=1.0)
+    town.world.room(7, 1, 2)
+    alice = await town.device(1)
+    gate = town.message.close(PostMessages)
+    started = asyncio.get_running_loop().time()
+    before = len(alice.wire.received)
+    for number in range(150):
+        alice.say(do="post", chat=7, text=f"{number}")
+    await alice.wire.until(lambda: len(alice.wire.received) >= before + 150)
+    assert not alice.texts(7)
+    assert asyncio.get_running_loop().time() - started < 2.2
+    gate.set()
+    assert await alice.ask(do="post", chat=7, text="hello again") == [7, 1]
+
+
 async def test_a_committed_message_that_cannot_be_read_is_called_failed_in_the_end_and_comes_later(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
