@@ -12,6 +12,12 @@ from shared.contract.ids import AccountId
 from shared.contract.model import Face, Profile, Role
 from shared.contract.session import EnsureProfile
 
+# Made once: what is asked at every login.
+_PROFILE = sa.select(profile).where(profile.c.id == sa.bindparam("account"))
+_FACES = sa.select(profile.c.id, profile.c.nickname, profile.c.uuid).where(
+    profile.c.id.in_(sa.bindparam("accounts", expanding=True))
+)
+
 
 class Standing(NamedTuple):
     """What is known of an account when it logs in. `in_lobby`: its join there is complete, or it has left."""
@@ -48,8 +54,8 @@ def add_profile(connection: sa.Connection, seed: EnsureProfile, now: int) -> boo
 
 
 def find_profile(connection: sa.Connection, account: AccountId) -> Profile | None:
-    row = connection.execute(sa.select(profile).where(profile.c.id == account)).one_or_none()
-    return None if row is None else Profile(**row._mapping)
+    row = connection.execute(_PROFILE, {"account": account}).mappings().one_or_none()
+    return None if row is None else Profile(**row)
 
 
 def set_profile(
@@ -64,8 +70,8 @@ def set_profile(
 
 def faces_of(connection: sa.Connection, accounts: Sequence[AccountId]) -> dict[AccountId, Face]:
     """Also those of deleted accounts."""
-    faces = sa.select(profile.c.id, profile.c.nickname, profile.c.uuid).where(profile.c.id.in_(accounts))
-    return {AccountId(row.id): Face(row.nickname, row.uuid) for row in connection.execute(faces)}
+    rows = connection.execute(_FACES, {"accounts": accounts})
+    return {AccountId(account): Face(nickname, uuid) for account, nickname, uuid in rows}
 
 
 def accounts_of(connection: sa.Connection, uuids: Sequence[str]) -> dict[str, AccountId]:
