@@ -130,13 +130,13 @@ class Database:
             self._checkpointer.join()
         self._engine.dispose()
 
-    def _read(self, work: Callable[[sa.Connection], T], brief: bool) -> T:
+    def _read(self, work: Callable[[sa.Connection], T], brief: bool = False) -> T:
         options = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         timed = self._reading.timed() if brief else nullcontext()
         with self._answering(), timed, self._engine.connect() as connection:
             return _transact(connection.execution_options(**options), work)
 
-    def _write(self, work: Callable[[sa.Connection], T], brief: bool) -> T:
+    def _write(self, work: Callable[[sa.Connection], T], brief: bool = False) -> T:
         timed = self._writing.timed() if brief else nullcontext()
         with self._answering(), timed, self._engine.connect() as connection:
             return _transact(connection.execution_options(**_IMMEDIATE), work)
