@@ -1,6 +1,7 @@
 #!/bin/sh
 # Images from Debian's packages under the names given, for where the real ones cannot be pulled: one file system for
-# all of them, with what each name must start. The versions differ from the real ones. Needs root and debootstrap.
+# all of them, with what each name must start. The versions differ from the real ones; of what Debian does not have,
+# there is none. Needs root and debootstrap.
 set -eu
 cd "$(dirname "$0")/../.."
 command -v debootstrap >/dev/null || { echo "stand-ins: there is no debootstrap"; exit 1; }
@@ -9,7 +10,10 @@ command -v debootstrap >/dev/null || { echo "stand-ins: there is no debootstrap"
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 echo "stand-ins: making a Debian"
-debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates,haproxy,postgresql bookworm "$root" >"$root.log" 2>&1 \
+packages=python3,python3-venv,ca-certificates,haproxy,postgresql
+exporters=prometheus-blackbox-exporter,prometheus-postgres-exporter,prometheus-redis-exporter
+case $* in *prom/*) packages=$packages,prometheus,$exporters ;; esac
+debootstrap --variant=minbase --include=$packages bookworm "$root" >"$root.log" 2>&1 \
   || { tail -5 "$root.log"; exit 1; }
 rm -f "$root.log"
 # The registry of Python packages may be behind a certificate that only this host knows.
@@ -42,7 +46,11 @@ for image in "$@"; do
     valkey/*) start='ENTRYPOINT ["valkey-server"]' ;;
     postgres:*) start='ENTRYPOINT ["postgres-entrypoint"]' ;;
     haproxy:*) start='CMD ["haproxy", "-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]' ;;
-    *) echo "stand-ins: none for $image"; exit 1 ;;
+    prom/prometheus:*) start='ENTRYPOINT ["prometheus"]' ;;
+    prom/blackbox-exporter:*) start='ENTRYPOINT ["prometheus-blackbox-exporter"]' ;;
+    prometheuscommunity/postgres-exporter:*) start='ENTRYPOINT ["prometheus-postgres-exporter"]' ;;
+    oliver006/redis_exporter:*) start='ENTRYPOINT ["prometheus-redis-exporter"]' ;;
+    *) echo "stand-ins: none for $image"; continue ;;
   esac
   echo "stand-ins: $image"
   tar -C "$root" -c . | docker import --change "$start" - "$image" >/dev/null

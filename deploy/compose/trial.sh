@@ -1,9 +1,21 @@
 #!/bin/sh
 # Does docker-compose.yml really run? Builds the image, starts everything, and has the conformance suite talk to it
 # through the balancer. Where the named base images cannot be pulled, it makes stand-ins for them from Debian packages
-# (needs root, debootstrap). Usage: deploy/compose/trial.sh [DIRECTORY OF THE CONFORMANCE SUITE] [PYTEST ARGUMENTS]
+# (needs root, debootstrap). Usage:
+#   deploy/compose/trial.sh [--tls] [--dashboards] [DIRECTORY OF THE CONFORMANCE SUITE] [PYTEST ARGUMENTS]
+# --tls: with the switch to TLS on (what of the suite expects addresses of plain http then fails);
+# --dashboards: with as much of the profile as there are images for.
 set -eu
 cd "$(dirname "$0")/../.."
+tls=false dashboards=""
+while :; do
+  case ${1:-} in
+    --tls) tls=true ;;
+    --dashboards) dashboards="prometheus nats-exporter valkey-exporter postgres-exporter blackbox grafana" ;;
+    *) break ;;
+  esac
+  shift
+done
 suite=${1:-../shared/conformance}
 [ $# -gt 0 ] && shift
 
@@ -14,36 +26,70 @@ if docker compose version >/dev/null 2>&1; then compose="docker compose"
 elif command -v docker-compose >/dev/null; then compose=docker-compose
 else skip "there is no Docker Compose"; fi
 
-python_image=python:3.11-slim-bookworm
-# Those of the profile `dashboards` are not started here.
-images="$python_image $(sed -n 's/.*image: ${[A-Z]*_IMAGE:-\(.*\)}/\1/p' docker-compose.yml | grep -v '^prom/\|^grafana/')"
+image_of() { sed -n "/^  $1:\$/,/^\$/s/.*image: \${[A-Z_]*_IMAGE:-\(.*\)}/\1/p" docker-compose.yml; }
+there() { docker image inspect "$1" >/dev/null 2>&1; }
+images=$(for service in nats valkey postgres balancer $dashboards; do image_of $service; done)
 missing=""
-for image in $images; do
-  docker image inspect "$image" >/dev/null 2>&1 || docker pull --quiet "$image" 2>/dev/null || missing="$missing $image"
+for image in python:3.11-slim-bookworm $images; do
+  there "$image" || docker pull --quiet "$image" 2>/dev/null || missing="$missing $image"
 done
 [ -z "$missing" ] || deploy/compose/stand-ins.sh $missing || skip "no base images:$missing"
+watching=""
+for service in $dashboards; do
+  if there "$(image_of $service)"; then watching="$watching $service"; else say "without $service: no image"; fi
+done
 
 project=dragoman-trial
+kept=$(mktemp -d)
 export COMPOSE_PROJECT_NAME=$project DRAGOMAN_PORT="${DRAGOMAN_PORT:-18080}" DRAGOMAN_RATES=false
-export DRAGOMAN_PUBLIC_URL="http://127.0.0.1:$DRAGOMAN_PORT"
+place=127.0.0.1:$DRAGOMAN_PORT s=""
+if $tls; then
+  openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=trial -addext subjectAltName=IP:127.0.0.1 \
+    -keyout "$kept/key.pem" -out "$kept/certificate.pem" 2>/dev/null
+  cat "$kept/certificate.pem" "$kept/key.pem" > "$kept/tls.pem"
+  # Of all that tell curl and Python whom to trust, these are asked first.
+  export DRAGOMAN_TLS_PEM="$kept/tls.pem" CURL_CA_BUNDLE="$kept/certificate.pem" SSL_CERT_FILE="$kept/certificate.pem"
+  s=s
+fi
+export DRAGOMAN_PUBLIC_URL="http$s://$place"
 end() {
   status=$?
-  [ $status -eq 0 ] || $compose logs --tail=40
-  $compose down --volumes --timeout 20 >/dev/null 2>&1
+  [ $status -eq 0 ] || $compose --profile dashboards logs --tail=40
+  $compose --profile dashboards down --volumes --timeout 20 >/dev/null 2>&1
+  rm -rf "$kept"
 }
 trap end EXIT
+
+# Within so many seconds, a command succeeds.
+await() {
+  deadline=$(($(date +%s) + $1))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    [ "$(date +%s)" -lt $deadline ] || { say "in vain: $*"; $compose ps; exit 1; }
+    sleep 1
+  done
+}
+# Prometheus has an answer to this that is not empty.
+shows() {
+  prometheus=$($compose --profile dashboards ps -q prometheus)
+  address=$(docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$prometheus")
+  curl -fsS --noproxy '*' --get "http://$address:9090/api/v1/query" --data-urlencode "query=$1" | grep -q '"value"'
+}
 
 say "building the image"
 docker build --quiet --network host --tag dragoman:0.1.0 . >/dev/null
 say "starting"
 $compose up -d
-deadline=$(($(date +%s) + 180))
-until curl -fsS -o /dev/null "http://127.0.0.1:$DRAGOMAN_PORT/"; do
-  [ "$(date +%s)" -lt $deadline ] || { say "the balancer did not answer in time"; $compose ps; exit 1; }
-  sleep 1
-done 2>/dev/null
-say "answers at http://127.0.0.1:$DRAGOMAN_PORT"
+await 300 curl -fsS --noproxy '*' -o /dev/null "$DRAGOMAN_PUBLIC_URL/"
+say "answers at $DRAGOMAN_PUBLIC_URL"
+if [ -n "$watching" ]; then
+  $compose --profile dashboards up -d $watching
+  await 90 shows 'count(up{job=~"auth|edge|message|session"} == 1) == 6'
+  await 60 shows 'redis_up == 1 and on() pg_up == 1'
+  ! $tls || await 120 shows 'probe_ssl_earliest_cert_expiry > time()'
+  say "is watched by$watching"
+fi
 [ -d "$suite" ] || { say "there is no conformance suite at $suite: not run"; exit 0; }
 outbox=$(docker volume inspect --format '{{.Mountpoint}}' ${project}_outbox)
 .venv/bin/python -m pytest -q -p no:cacheprovider --rootdir "$suite" "$suite" --mailbox "$outbox" \
-  --edge "ws://127.0.0.1:$DRAGOMAN_PORT" --edge2 "ws://127.0.0.1:$DRAGOMAN_PORT" "$@"
+  --edge "ws$s://$place" --edge2 "ws$s://$place" "$@"
