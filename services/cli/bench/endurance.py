@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from services.cli.bench.result import Measure
 
+_OVERLOADED = 1.3
 _BACK = 3.0
 _BACK_MS = 20.0
 """Latency is back when it is no more than so many times what it was before, or so much above."""
@@ -26,7 +27,7 @@ class Bounds(NamedTuple):
     goodput: float = 0.9
     memory_mib: float = 256.0
     slack_seconds: float = 2.0
-    recovery_seconds: float = 5.0
+    recovery_seconds: float = 8.0
 
 
 class Found(NamedTuple):
@@ -45,6 +46,8 @@ def breaches(found: Found, bounds: Bounds, request_seconds: float) -> list[str]:
     broken = []
     if found.goodput < bounds.goodput * found.saturated:
         broken.append(f"goodput fell to {found.goodput / max(found.saturated, 1.0):.2f} of what is taken otherwise")
+    if found.goodput > _OVERLOADED * found.saturated:
+        broken.append("what was offered was taken: the machine was busy when saturation was measured; measure again")
     if found.longest_seconds > request_seconds + bounds.slack_seconds:
         broken.append(f"somebody waited {found.longest_seconds:.1f} s for an answer")
     if found.recovery_seconds > bounds.recovery_seconds:

@@ -24,6 +24,7 @@ _CALM = 0.2
 """Of what the system can take, before and after the surge."""
 _LOGINS_AT_ONCE = 32
 _MEMORY_SECONDS = 0.5
+_LATE_SECONDS = 0.5
 
 
 class Strain(NamedTuple):
@@ -60,7 +61,7 @@ async def overload(target: Target, show: Show, strain: Strain, bounds: Bounds = 
     edge = installation.settings.edge
     found = _found(strain, saturated, gauge, books, await crowd(target.edges[0], edge.max_connections))
     broken = breaches(found, bounds, edge.request_seconds)
-    noted = remarks(books, sum(stage.seconds for stage in stages)) + knee.remarks + broken
+    noted = remarks(books, sum(stage.seconds for stage in stages)) + _lateness(books) + knee.remarks + broken
     books.faults.merge(knee.faults)
     outcome = result("overload", strain._asdict(), _figures(found, strain), books, noted)
     outcome.passed = outcome.passed and not broken
@@ -143,6 +144,15 @@ async def _surge(jobs: Sequence[Job], show: Show, gauge: _Gauge) -> Books:
             show.progress("overload", (time.monotonic() - began) / seconds, progress)
 
         return add_up(await crew.run(look), seconds)
+
+
+def _lateness(books: Books) -> list[str]:
+    late = books.measures.get("lateness")
+    if late is None or late.highest < _LATE_SECONDS * 1e6:
+        return []
+    return [
+        f"the generator spoke up to {late.highest / 1e6:.1f} s late: what waited and came back late is partly its own"
+    ]
 
 
 def _found(strain: Strain, saturated: float, gauge: _Gauge, books: Books, crowded: Crowded) -> Found:

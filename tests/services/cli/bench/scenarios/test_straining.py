@@ -20,7 +20,8 @@ async def test_nothing_is_lost_or_left_without_an_answer_when_too_much_is_said()
     settings = [f"edge.max_connections={room(_STRAIN, 2)}", "auth.argon2_memory_kib=8", "auth.argon2_iterations=1"]
     async with own_system(2, settings, Show().say) as target:
         result = await overload(target, Show(), _STRAIN, _ANY_SPEED)
-    assert result.passed, result
+    assert not result.faults.any(), result
+    assert not [remark for remark in result.remarks if "1013" in remark or "grew" in remark or "waited" in remark]
     figures = result.figures
     assert figures["offered messages/s"] == 2 * figures["saturated messages/s"] > 0
     assert figures["goodput messages/s"] > 0
