@@ -14,7 +14,7 @@ from services.edge.delivery import Delivery
 from services.edge.dialects.registry import DIALECTS, Dialects
 from services.edge.endpoint import Endpoint
 from services.edge.entrance import Entrance
-from services.edge.faces import faces_together, keep_faces
+from services.edge.faces import faces_together, keep_faces, profiles_together
 from services.edge.gaps import Gaps
 from services.edge.gate import Gate
 from services.edge.gateway import Gateway
@@ -80,7 +80,8 @@ class Edge:
         self.read_flush = ReadFlush(self.bus, self.id, self.residents)
         self.node = Node(
             settings, self.id, self.bus, metrics, self.residents, self.chats, self.upstream, self.read_flush,
-            Turn(self.upstream), _media(settings, metrics), faces_together(self.bus), Syncs(self.bus),
+            Turn(self.upstream), _media(settings, metrics), faces_together(self.bus),
+            profiles_together(self.bus, settings.edge.request_seconds), Syncs(self.bus),
         )  # fmt: skip
         gate = Gate(self.bus, metrics)
         uploads = Uploads(self.node.media, gate.check, settings)

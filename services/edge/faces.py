@@ -13,12 +13,13 @@ from shared.bus import Bus
 from shared.contract import subjects
 from shared.contract.errors import Refused
 from shared.contract.ids import AccountId
-from shared.contract.model import Face
+from shared.contract.model import Face, Profile
 from shared.contract.session import GetFaces
 from shared.telemetry import log
 
 _log = log(__name__)
 _AT_ONCE = 1_000
+_PROFILES_AT_ONCE = 100
 _AGE_SECONDS = 3.0
 _ASK_SECONDS = 2.0
 
@@ -39,6 +40,17 @@ def faces_together(bus: Bus) -> Gathering[AccountId, Face | None]:
         return dict.fromkeys(accounts) | await faces_of(bus, accounts, _ASK_SECONDS)
 
     return Gathering("faces", ask, _AT_ONCE)
+
+
+def profiles_together(bus: Bus, seconds: float) -> Gathering[AccountId, Profile | None]:
+    """The same of whole profiles."""
+
+    async def ask(accounts: Sequence[AccountId]) -> Mapping[AccountId, Profile | None]:
+        request = GetFaces(list(accounts), profiles=True)
+        found = (await bus.ask(subjects.GET_FACES, request, seconds=seconds, retry=True)).profiles
+        return dict.fromkeys(accounts) | found
+
+    return Gathering("profiles", ask, _PROFILES_AT_ONCE)
 
 
 async def keep_faces(bus: Bus, residents: Residents) -> None:

@@ -15,7 +15,7 @@ from services.edge.syncs import Syncs
 from services.edge.upstream import Upstream
 from shared.bus import Bus
 from shared.contract.ids import AccountId, NodeId
-from shared.contract.model import Face
+from shared.contract.model import Face, Profile
 from shared.settings import Settings
 from shared.tasks import Tasks
 from shared.telemetry import log
@@ -66,6 +66,7 @@ class Node:
     turn: Turn
     media: MediaRoom
     faces: Gathering[AccountId, Face | None]
+    profiles: Gathering[AccountId, Profile | None]
     syncs: Syncs
     tasks: Tasks = field(default_factory=Tasks)
     maintenance: bool = False
@@ -86,6 +87,7 @@ class Node:
         await self.tasks.close()
         await self.syncs.close()
         await self.faces.close()
+        await self.profiles.close()
         await self.residents.close()
 
     def revisions_heard(self, revision: int) -> None:

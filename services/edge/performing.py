@@ -37,7 +37,16 @@ from shared.contract.errors import ErrorCode, Refused
 from shared.contract.ids import AccountId
 from shared.contract.message import GetHistory
 from shared.contract.model import Face, JoinPolicy
-from shared.contract.session import CreateChat, Done, FindAccounts, GetChat, OpenPrivateChat, SetProfile
+from shared.contract.session import (
+    AccountView,
+    CreateChat,
+    Done,
+    FindAccounts,
+    GetAccount,
+    GetChat,
+    OpenPrivateChat,
+    SetProfile,
+)
 
 
 class Performer:
@@ -71,6 +80,9 @@ class Performer:
                 await relay(bus, profile, actor, seconds)
                 self._call_oneself(actor, profile)
                 return await relay(bus, security, actor, seconds)
+            case GetAccount(account, lists=False):
+                found = await self._node.profiles.of(account, seconds)
+                return AccountView(found) if found else await relay(bus, command, actor, seconds)
             case GetHistory() | TakeUnread():
                 return await fetch(self._node, command, actor, seconds)
             case StartUpload() | UploadPart() | DropUpload():

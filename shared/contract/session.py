@@ -151,13 +151,16 @@ class Done(msgspec.Struct, frozen=True):
 
 
 class GetFaces(msgspec.Struct):
-    """Nicknames and uuids of accounts (also deleted ones), at most 1,000 at once; unknown ones are left out."""
+    """Nicknames and uuids of accounts (also deleted ones), at most 1,000 at once; unknown ones are left out. Instead of
+    them, whole `profiles` of at most 100."""
 
     accounts: list[AccountId]
+    profiles: bool = False
 
 
 class Faces(msgspec.Struct, frozen=True):
     faces: dict[AccountId, Face]
+    profiles: dict[AccountId, Profile] = {}
 
 
 class FindAccounts(msgspec.Struct):

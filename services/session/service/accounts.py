@@ -30,6 +30,7 @@ from shared.database import Database, now_ms
 from shared.settings import Settings
 
 _FACES = 1_000
+_PROFILES = 100
 _UUIDS = 5_000
 """In one request."""
 
@@ -98,8 +99,11 @@ class Accounts:
         return Done()
 
     async def get_faces(self, request: GetFaces) -> Faces:
-        domain.check_many(request.accounts, _FACES, "accounts")
+        domain.check_many(request.accounts, _PROFILES if request.profiles else _FACES, "accounts")
         accounts = domain.storable(request.accounts)
+        if request.profiles:
+            found = await self._database.read(partial(profiles.find_profiles, accounts=accounts), brief=True)
+            return Faces({}, found)
         return Faces(await self._database.read(partial(profiles.faces_of, accounts=accounts), brief=True))
 
     async def find_accounts(self, request: FindAccounts) -> Found:

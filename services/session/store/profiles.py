@@ -14,6 +14,7 @@ from shared.contract.session import EnsureProfile
 
 # Made once: what is asked at every login.
 _PROFILE = sa.select(profile).where(profile.c.id == sa.bindparam("account"))
+_PROFILES = sa.select(profile).where(profile.c.id.in_(sa.bindparam("accounts", expanding=True)))
 _FACES = sa.select(profile.c.id, profile.c.nickname, profile.c.uuid).where(
     profile.c.id.in_(sa.bindparam("accounts", expanding=True))
 )
@@ -56,6 +57,11 @@ def add_profile(connection: sa.Connection, seed: EnsureProfile, now: int) -> boo
 def find_profile(connection: sa.Connection, account: AccountId) -> Profile | None:
     row = connection.execute(_PROFILE, {"account": account}).mappings().one_or_none()
     return None if row is None else Profile(**row)
+
+
+def find_profiles(connection: sa.Connection, accounts: Sequence[AccountId]) -> dict[AccountId, Profile]:
+    rows = connection.execute(_PROFILES, {"accounts": accounts}).mappings()
+    return {AccountId(row["id"]): Profile(**row) for row in rows}
 
 
 def set_profile(

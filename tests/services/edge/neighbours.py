@@ -189,6 +189,8 @@ class Session(Neighbour):
         """The same."""
         self.nobody: set[AccountId] = set()
         """There are no such accounts, when they are asked for."""
+        self.shows_profiles = False
+        """Of many at once; before, it did not."""
         self.bus.serve(subjects.ENSURE_PROFILE, self._ensure, queue="session")
         self.bus.serve(subjects.GET_ACCOUNT, self._account, queue="session")
         self.bus.serve(subjects.CREATE_CHAT, self._create, queue="session")
@@ -203,11 +205,14 @@ class Session(Neighbour):
         await self.note(request)
         if request.account in self.nobody:
             raise Refused(ErrorCode.NOT_FOUND, "no such account")
-        return AccountView(Profile(id=request.account, uuid="", nickname=f"name-{request.account}"))
+        return AccountView(_profile(request.account))
 
     async def _faces(self, request: GetFaces) -> Faces:
         names = {account: self.nicknames.get(account, f"name-{account}") for account in request.accounts}
         await self.note(request)
+        if request.profiles:
+            known = set(request.accounts) - self.nobody if self.shows_profiles else set()
+            return Faces({}, {account: _profile(account) for account in known})
         faces = {account: Face(name, self.uuids.get(account, f"uuid-{account}")) for account, name in names.items()}
         return Faces(faces)
 
@@ -241,6 +246,10 @@ class Session(Neighbour):
     async def _tell(self, notice: Notice) -> None:
         if not self.silent:
             await self.bus.publish(subjects.NOTIFY_ALL, pack(Notify(notice)))
+
+
+def _profile(account: AccountId) -> Profile:
+    return Profile(id=account, uuid="", nickname=f"name-{account}")
 
 
 def _view(chat: ChatId, owner: AccountId) -> ChatView:

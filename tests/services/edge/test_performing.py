@@ -9,7 +9,7 @@ from services.edge.connection import Connection
 from services.edge.socket import Hello
 from shared.contract.auth import Login, Register, SendVerification
 from shared.contract.errors import ErrorCode, Refused
-from shared.contract.ids import NOBODY
+from shared.contract.ids import NOBODY, AccountId
 from shared.contract.session import EnsureProfile, GetAccount
 from tests.services.edge.conftest import Town
 from tests.services.edge.devices import Device, Wire
@@ -121,6 +121,18 @@ async def test_a_request_without_an_answer_is_unavailable_and_the_next_one_goes_
     assert await alice.ask(do="account", account=2) == "unavailable"
     gate.set()
     assert await alice.ask(do="account", account=2) == "name-2"
+
+
+async def test_profiles_are_asked_for_together(town: Town) -> None:
+    """One that is not among them is asked for alone: there is none, or session is of the version before."""
+    await town.edge()
+    alice, bob = await town.device(1), await town.device(2)
+    town.session.shows_profiles, town.session.nobody = True, {AccountId(404)}
+    asked = [(device, device.say(do="account", account=3)) for device in (alice, bob)]
+    assert [await device.answer(ref) for device, ref in asked] == ["name-3"] * 2
+    assert not town.session.of(GetAccount)
+    assert await alice.ask(do="account", account=404) == "not_found"
+    assert [one.account for one in town.session.of(GetAccount)] == [404]
 
 
 @pytest.mark.parametrize(

@@ -78,8 +78,11 @@ async def test_faces_are_shown_of_whoever_there_ever_was(peers: Peers) -> None:
     assert {account: face.nickname for account, face in faces.items()} == {ANN: "n1", BOB: "n2", CEM: "已注销用户"}
     assert faces[ANN] == Face("n1", "u1")
     assert await peers.edge.ask(on.GET_FACES, GetFaces([])) == Faces({})
-    many = GetFaces([AccountId(number) for number in range(1, 1_002)])
-    assert (await refusal(peers.edge.ask(on.GET_FACES, many))).code == ErrorCode.LIMIT
+    found = await peers.edge.ask(on.GET_FACES, GetFaces([ANN, AccountId(404)], profiles=True))
+    assert found == Faces({}, {ANN: (await peers.view(ANN, BOB)).profile})
+    for most, profiles in ((1_000, False), (100, True)):
+        many = GetFaces([AccountId(number) for number in range(1, most + 2)], profiles)
+        assert (await refusal(peers.edge.ask(on.GET_FACES, many))).code == ErrorCode.LIMIT
 
 
 async def test_accounts_are_found_by_their_uuids(peers: Peers) -> None:
