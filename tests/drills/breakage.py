@@ -7,7 +7,7 @@ which breaks it in its own process and then runs it as ever. Nothing of the prod
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, TypeVar
@@ -47,7 +47,7 @@ class HastyDatabase(Database):
     def is_quick(self) -> bool:
         return False
 
-    def _write(self, work: Callable[[sa.Connection], T], brief: bool) -> T:
+    def _write(self, work: Callable[[sa.Connection], T], brief: bool = False) -> T:
         if self._connection is None:
             self._connection = self._engine.connect().execution_options(begin="BEGIN IMMEDIATE")
             self._connection.begin()
@@ -88,10 +88,10 @@ def _double_delivery() -> None:
 
     deliver, is_bad = Client.deliver, _one_in_many()
 
-    def twice(client: Client, encoded: Encoded) -> None:
-        deliver(client, encoded)
-        if client.catching_up.backlog is None and is_bad():
-            deliver(client, encoded)
+    def twice(client: Client, said: Sequence[Encoded]) -> None:
+        deliver(client, said)
+        if client.catching_up.backlog is None:
+            deliver(client, [encoded for encoded in said if is_bad()])
 
     _put(Client, "deliver", twice)
 
@@ -113,16 +113,14 @@ def _swap_neighbours() -> None:
     from services.edge.client import Client
     from services.edge.encoding import Encoded
 
-    deliver, is_bad, waiting = Client.deliver, _one_in_many(), dict[Client, Encoded]()
+    deliver, is_bad, waiting = Client.deliver, _one_in_many(), dict[Client, Sequence[Encoded]]()
 
-    def late(client: Client, encoded: Encoded) -> None:
-        before = waiting.pop(client, None)
-        if before is None and is_bad():
-            waiting[client] = encoded
-            return
-        deliver(client, encoded)
-        if before is not None:
-            deliver(client, before)
+    def late(client: Client, said: Sequence[Encoded]) -> None:
+        before = waiting.pop(client, ())
+        if not before and is_bad():
+            waiting[client] = said
+        else:
+            deliver(client, [*said, *before])
 
     _put(Client, "deliver", late)
 
