@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from deploy.grafana.queries import Panel, Query, Scope, Section, panel, quantile, rate, section
+from deploy.grafana.servers import NATS, POSTGRESQL, VALKEY
 from services.auth.board import BOARD as AUTH
 from services.edge.board import BOARD as EDGE
 from services.message.board import BOARD as MESSAGE
@@ -123,8 +124,9 @@ def _nats() -> Dashboard:
         Section("Requests served", (*section(REQUESTS, everywhere).panels, by_subject)),
         Section("Fan-out", (*fan_out, *mended, *_pick(SESSION, "Notices", "Not handed to NATS"))),
         section(EVENTS, _across("auth", "session", "message")),
+        NATS,
     )
-    return Dashboard("nats", "NATS, as services see it", JOBS, sections)
+    return Dashboard("nats", "NATS", JOBS, sections)
 
 
 def _valkey() -> Dashboard:
@@ -137,8 +139,9 @@ def _valkey() -> Dashboard:
     sections = (
         section(PRESENCE, _across("edge", "message", "session")),
         Section("What is missed when it is away", without),
+        VALKEY,
     )
-    return Dashboard("valkey", "Valkey, as services see it", JOBS, sections)
+    return Dashboard("valkey", "Valkey", JOBS, sections)
 
 
 def _database() -> Dashboard:
@@ -153,5 +156,6 @@ def _database() -> Dashboard:
         section(Group("Transactions", rows), scope),
         Section("Messages", commits),
         Section("Outbox", _pick(AUTH, "Events not told")),
+        POSTGRESQL,
     )
-    return Dashboard("database", "Databases, as services see them", _STORES, sections)
+    return Dashboard("database", "Databases", _STORES, sections)
