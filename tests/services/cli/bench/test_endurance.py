@@ -40,6 +40,7 @@ def test_what_was_not_kept_is_told(found: Found, word: str) -> None:
     [
         ((9, 5, 5, 900, 900, 5, 5), 0.0),
         ((9, 5, 5, 900, 900, 400, 5), 1.0),
+        ((9, 5, 5, 900, 900, 400, 400, 5), 2.0),
         ((9, 5, 5, 900, 900, 24, 5), 0.0),
         ((9, 5, 5, 900, 900, 5, 400), math.inf),
         ((9, 5, 5, 900, 900), math.inf),
@@ -47,6 +48,10 @@ def test_what_was_not_kept_is_told(found: Found, word: str) -> None:
 )
 def test_it_is_over_when_answers_are_as_quick_as_before(p50s: tuple[int, ...], seconds: float) -> None:
     assert recovery(_answers(*p50s), calm=3, surge=2) == seconds
+
+
+def test_the_first_second_is_not_what_is_usual() -> None:
+    assert recovery(_answers(900, 5, 900, 400, 5), calm=2, surge=1) == 1.0
 
 
 def test_without_answers_nothing_is_over() -> None:
