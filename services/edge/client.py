@@ -144,7 +144,7 @@ class Client:
 
     def _next_work(self) -> list[Request] | Refusal | None:
         try:
-            return self.connection.next_work(self.node.now(), self.node.settings.edge.request_seconds / 2)
+            return self.connection.next_work(self.node.now(), self.node.settings.edge.request_seconds)
         except Hangup as hangup:
             self.hang_up(hangup.code, hangup.reason)
             return None

@@ -192,7 +192,7 @@ def mixed_day(**given: Any) -> None:
 @click.option("--window", type=_POSITIVE, default=4, show_default=True, help="Of each, under way, at saturation.")
 @click.option("--factor", type=click.FloatRange(1), default=2.0, show_default=True, help="Of that, offered.")
 @click.option("--seconds", type=_SECONDS, default=15.0, show_default=True, help="Of the overload.")
-@click.option("--calm", type=click.FloatRange(2), default=12.0, show_default=True, help="Seconds before, and after.")
+@click.option("--calm", type=click.FloatRange(2), default=15.0, show_default=True, help="Seconds before, and after.")
 @click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text.")
 def overload(**given: Any) -> None:
     """Say twice as much as the system can take: it goes on, answers everything, and is soon itself again.

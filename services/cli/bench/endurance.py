@@ -27,7 +27,7 @@ class Bounds(NamedTuple):
     goodput: float = 0.9
     memory_mib: float = 256.0
     slack_seconds: float = 2.0
-    recovery_seconds: float = 8.0
+    recovery_seconds: float = 10.0
 
 
 class Found(NamedTuple):
