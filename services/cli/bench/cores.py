@@ -19,10 +19,6 @@ def for_the_load() -> Iterator[None]:
         yield
 
 
-def are_apart() -> bool:
-    return len(_all()) > 1
-
-
 @contextlib.contextmanager
 def _on(cores: set[int]) -> Iterator[None]:
     before = _all()
@@ -36,7 +32,7 @@ def _on(cores: set[int]) -> Iterator[None]:
 
 
 def _all() -> set[int]:
-    """None where they are not told."""
+    """Empty where they are not told."""
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 

@@ -65,8 +65,8 @@ class Meter:
         self._note()
         came, now = self._moment - since, self._used
         await asyncio.sleep(seconds)
-        rested = self._read()
-        self.idle = {name: (rested[name] - now[name]) / seconds for name in rested if name in now}
+        rested, rest = self._read(), time.monotonic() - self._moment
+        self.idle = {name: (rested[name] - now[name]) / rest for name in rested if name in now}
         return {name: now[name] - before[name] - self.idle[name] * came for name in self.idle if name in before}
 
     def count_from(self, moment: float) -> None:
