@@ -214,6 +214,7 @@ def overload(**given: Any) -> None:
 @_dialects("pipe")
 @click.option("--axis", "axes", type=click.Choice(_AXES), multiple=True, help="What grows (default: each); repeatable.")
 @click.option("--value", "values", type=_POSITIVE, multiple=True, help="In place of the axis's own; repeatable.")
+@click.option("--edges", type=click.IntRange(1, 64), default=2, show_default=True, help="Where they are not the axis.")
 @click.option("--compare", multiple=True, metavar="NAME=VALUE", help="A curve with this setting; repeatable.")
 @click.option("--seconds", type=_SECONDS, default=8.0, show_default=True, help="Measured, of each point.")
 @click.option("--rate", type=click.FloatRange(1), default=500.0, show_default=True, help="Messages a second, at most.")
@@ -234,7 +235,7 @@ def growth(**given: Any) -> None:
         seconds, seconds / 4, seconds / 2, given["rate"], given["deliveries"], given["size"], given["processes"],
         given["dialects"],
     )  # fmt: skip
-    plan = Plan(given["settings"], given["compare"], sorted(given["values"]), given["quick"], effort)
+    plan = Plan(given["edges"], given["settings"], given["compare"], sorted(given["values"]), given["quick"], effort)
     sys.exit(conclude(Papers(given["json"], given["html"]), lambda show: grow(given["axes"] or _AXES, plan, show)))
 
 

@@ -14,13 +14,13 @@ from services.cli.bench.show import Show
 from services.cli.bench.target import own_system
 
 _CHEAP_PASSWORDS = ("auth.argon2_memory_kib=8", "auth.argon2_iterations=1")
-_EDGES = 2
 
 
 class Plan(NamedTuple):
-    """`settings` (NAME=VALUE) hold for all; each of `compare` makes a curve. `values` in place of an axis's own;
-    `quick`: as little as shows that it works."""
+    """`edges` and `settings` (NAME=VALUE) hold for all; each of `compare` makes a curve. `values` in place of an axis's
+    own; `quick`: as little as shows that it works."""
 
+    edges: int
     settings: Sequence[str]
     compare: Sequence[str]
     values: Sequence[int]
@@ -36,7 +36,7 @@ async def grow(names: Sequence[str], plan: Plan, show: Show) -> list[Growth]:
 async def _grow(name: str, axis: Axis, plan: Plan, show: Show) -> Growth:
     started = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
     curves = [Curve(one, await _points(axis, plan, one, show)) for one in plan.compare or ("",)]
-    options = {**plan.effort._asdict(), "settings": list(plan.settings)}
+    options = {**plan.effort._asdict(), "edges": plan.edges, "settings": list(plan.settings)}
     return Growth(name, axis.title, started, machine(), options, curves, None if plan.quick else axis.limit)
 
 
@@ -44,7 +44,7 @@ async def _points(axis: Axis, plan: Plan, compared: str, show: Show) -> list[Poi
     values = plan.values or (axis.quick if plan.quick else axis.values)
     settings = (*plan.settings, *([compared] if compared else ()))
     if not axis.by_edges:
-        async with place_of(_EDGES, settings, plan.effort, show) as place:
+        async with place_of(plan.edges, settings, plan.effort, show) as place:
             return [point(x, await place.measure(axis, x)) for x in values]
     points = []
     for x in values:
