@@ -46,7 +46,7 @@ class Store:
 
     async def read(self, work: Callable[[Snapshot], T]) -> T:
         """All that `work` reads is one snapshot."""
-        return await self._database.read(lambda connection: work(Snapshot(connection)))
+        return await self._database.read(lambda connection: work(Snapshot(connection)), brief=True)
 
     async def post(self, drafts: Sequence[Draft]) -> Committed:
         """Commit the drafts in this order; with a deadline that passes meanwhile, all but that one. `drafts` must not
