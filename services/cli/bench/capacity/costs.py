@@ -30,6 +30,8 @@ class Costs(msgspec.Struct):
     nats: tuple[float, float]
     client: tuple[float, float]
     rows: dict[str, float]
+    remarks: list[str] = []
+    """What a reader must know before believing them."""
 
 
 Figures = Mapping[str, float]

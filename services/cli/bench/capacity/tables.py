@@ -56,7 +56,8 @@ def costs_table(costs: Costs) -> str:
         *([f"in the databases, a row of {name}", f"{_number(size)} B"] for name, size in costs.rows.items()),
     ]
     head = f"Measured {costs.measured} on: {costs.machine}. Texts of {costs.size} bytes; µs of processor time.\n\n"
-    return head + _table(["µs", *columns], rows) + "\n" + _table(["what", "how much"], others)
+    noted = "".join(f"Noted at {remark}.\n\n" for remark in costs.remarks)
+    return head + noted + _table(["µs", *columns], rows) + "\n" + _table(["what", "how much"], others)
 
 
 def needs_table(costs: Costs, habits: Habits, users: Sequence[float] = USERS) -> str:

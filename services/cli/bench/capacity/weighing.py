@@ -63,15 +63,15 @@ async def weigh(weighing: Weighing, settings: Sequence[str], processes: int, sho
     found = Measured(
         brisk.figures, slow.figures, group.figures, weighing.members, crowd.figures, weighing.connections - _TALKERS
     )
-    return derived(found, rows, machine(), f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", weighing.size)
+    costs = derived(found, rows, machine(), f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", weighing.size)
+    costs.remarks = [f"{run.scenario}: {remark}" for run in (crowd, slow, brisk, group) for remark in run.remarks]
+    return costs
 
 
 async def _run(place: Place, axis: str, x: int) -> Result:
     result = await place.measure(AXES[axis], x)
     if not result.passed:
         raise Trouble(f"{result.scenario}: {result.faults}")
-    for remark in result.remarks:
-        place.show.say(f"note, {result.scenario}: {remark}")
     return result
 
 
