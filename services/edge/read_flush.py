@@ -19,6 +19,8 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _GATHER_SECONDS = 0.4
+_DEPARTURE_SECONDS = 0.1
+"""Who leaves may be on another node soon, which asks for what was got here; unless presence was lost just now."""
 _AT_ONCE = 4_000
 _ATTEMPT_SECONDS = 2.0
 _PAUSE_SECONDS = 0.2
@@ -42,10 +44,12 @@ class ReadFlush:
         self._bus.serve(subjects.flush(self._node), self._asked)
 
     async def run(self) -> None:
+        due = _now()
         while True:
-            await asyncio.sleep(_GATHER_SECONDS)
-            if self._gathered or self._residents.departed():
+            await asyncio.sleep(_DEPARTURE_SECONDS)
+            if self._residents.departed() or (self._gathered and due <= _now()):
                 await self.flush()
+                due = _now() + _GATHER_SECONDS
 
     def read(self, account: AccountId, ranges: Ranges) -> None:
         """The account has got these messages."""
