@@ -131,6 +131,21 @@ async def test_read_state_that_is_not_taken_is_told_again(
     assert await town.where(1) == []
 
 
+async def test_what_those_who_leave_have_got_does_not_wait(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may be on another node soon."""
+    monkeypatch.setattr("services.edge.read_flush._GATHER_SECONDS", 1000.0)
+    await town.edge(confirm_interval_seconds=1000.0)
+    town.world.room(7, 1, 2)
+    alice = await town.device(1)
+    await push(town, alice, "a")
+    alice.client.arrival.ping(0.0)
+    await town.message.until_asked(MarkRead)
+    await push(town, alice, "b")
+    alice.wire.leave()
+    await town.message.until_asked(MarkRead, 2)
+    assert town.world.unread(1, 7) == []
+
+
 async def test_what_is_got_during_a_flush_waits_for_the_next(town: Town, alice: Device) -> None:
     """Under load there is always something new: a flush must end nevertheless."""
     edge = town.edges[0]
