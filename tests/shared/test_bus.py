@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -152,16 +152,21 @@ async def test_the_broker_may_come_after_the_services(nats_server: NatsServer) -
     await asyncio.gather(auth.stop(), edge.stop())
 
 
-async def test_too_many_requests_wait_in_their_order_and_what_is_beyond_is_refused(nats_server: NatsServer) -> None:
-    free, begun = asyncio.Event(), list[int]()
+def held(free: asyncio.Event, begun: list[int]) -> Callable[[Watch], Awaitable[Watched]]:
+    """Answers once that is set; notes what it has begun."""
 
-    async def wait(request: Watch) -> Watched:
+    async def answer(request: Watch) -> Watched:
         begun.append(request.since)
         await free.wait()
         return await watched(request)
 
+    return answer
+
+
+async def test_too_many_requests_wait_in_their_order_and_what_is_beyond_is_refused(nats_server: NatsServer) -> None:
+    free, begun = asyncio.Event(), list[int]()
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve(on.WATCH, wait, concurrency=2, waiting=3)
+    auth.serve(on.WATCH, held(free, begun), concurrency=2, waiting=3)
     async with running(auth, edge):
         taken = [asyncio.ensure_future(edge.ask(on.WATCH, Watch(number))) for number in range(5)]
         await asyncio.sleep(0)
@@ -176,14 +181,8 @@ async def test_too_many_requests_wait_in_their_order_and_what_is_beyond_is_refus
 
 async def test_what_has_waited_past_its_deadline_is_not_begun(nats_server: NatsServer) -> None:
     free, begun = asyncio.Event(), list[int]()
-
-    async def wait(request: Watch) -> Watched:
-        begun.append(request.since)
-        await free.wait()
-        return await watched(request)
-
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve(on.WATCH, wait, concurrency=1)
+    auth.serve(on.WATCH, held(free, begun), concurrency=1)
     async with running(auth, edge):
         first = asyncio.ensure_future(edge.ask(on.WATCH, Watch(1)))
         await asyncio.sleep(0)
