@@ -65,3 +65,8 @@ def test_exporters_are_nobody_and_come_only_with_the_dashboards() -> None:
     for block in re.split(r"\n  (?=\w)", COMPOSE):
         if "_EXPORTER_IMAGE" in block or "BLACKBOX_IMAGE" in block:
             assert "<<: *exporter" in block
+
+
+def test_what_is_built_of_nats_exporter_is_what_compose_pulls() -> None:
+    (built,) = re.findall(r"prometheus-nats-exporter@v(\S+)", (ROOT / ".ci" / "go").read_text())
+    assert f"prometheus-nats-exporter:{built}" in COMPOSE

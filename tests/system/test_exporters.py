@@ -1,24 +1,31 @@
-"""What dashboards and alerts ask of the servers' exporters, these export: of Valkey as who may only look, of PostgreSQL
-with the rights of a monitor."""
+"""What dashboards and alerts ask of the servers' exporters, these export: of NATS with the arguments of Compose, of
+Valkey as who may only look, of PostgreSQL with the rights of a monitor."""
 
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
 import psycopg
 import pytest
+import yaml
+from pydantic import SecretStr
 
 from deploy.grafana.generate import DIRECTORY
+from services.cli.embedded import nats
 from services.cli.family import Family
 from services.cli.ports import free_port
+from services.cli.provision import provision
+from shared.settings import Nats
 from tests.drills.cluster import ROOT
 from tests.servers import PostgresServer, Server, ValkeyServer
 
 pytestmark = pytest.mark.xdist_group("postgresql")
 
+OF_NATS = shutil.which("prometheus-nats-exporter")
 OF_VALKEY = shutil.which("prometheus-redis-exporter") or shutil.which("redis_exporter")
 OF_POSTGRESQL = shutil.which("prometheus-postgres-exporter") or shutil.which("postgres_exporter")
 RULES = (ROOT / "deploy" / "prometheus" / "rules" / "dragoman.yml").read_text()
@@ -47,8 +54,56 @@ def role(postgres_server: PostgresServer) -> Iterator[tuple[str, str]]:
         connection.execute(f"DROP ROLE {name}".encode())
 
 
+Run = Callable[[str, list[str], int], AbstractContextManager[Server]]
+
+
+@pytest.fixture
+def run(family: Family, tmp_path: Path) -> Run:
+    """A command that listens on a port, until the context ends."""
+
+    @contextmanager
+    def run(name: str, command: list[str], port: int) -> Iterator[Server]:
+        server = Server(name, command, port, family, tmp_path / f"{name}.log")
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+    return run
+
+
+def like_compose(directory: Path) -> tuple[list[str], Nats, int]:
+    """How nats-server starts with the file of Compose; as whom to make its streams; the port of its numbers."""
+    config, port, numbers = directory / "dragoman.conf", free_port(), free_port()
+    config.write_text((ROOT / "deploy" / "compose" / "nats.conf").read_text().replace("/data", str(directory / "data")))
+    (directory / "secrets").mkdir()
+    (directory / "secrets" / "users.conf").write_bytes(nats.access(dict.fromkeys(nats.USERS, "known")))
+    command = [*nats.command(config), "--addr", "127.0.0.1", "--port", str(port), "--http_port", str(numbers)]
+    maker = Nats(url=f"nats://127.0.0.1:{port}", user=nats.SETUP, password=SecretStr("known"))
+    return command, maker, numbers
+
+
+@pytest.mark.skipif(OF_NATS is None, reason="there is no prometheus-nats-exporter")
+async def test_nats_tells_what_is_asked(run: Run, tmp_path: Path) -> None:
+    assert OF_NATS is not None
+    command, maker, numbers = like_compose(tmp_path)
+    port = free_port()
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["nats-exporter"]["command"]
+    said = [argument.replace("nats:8222", f"127.0.0.1:{numbers}") for argument in compose]
+    with run("nats", command, int(maker.url.rpartition(":")[2])) as server:
+        await provision(maker)
+        with run("exporter", [OF_NATS, "-addr=127.0.0.1", f"-port={port}", *said], port):
+            found = exported(port)
+            assert found["gnatsd_healthz_status_value"] == "1"
+            assert asked("gnatsd") | asked("jetstream") <= set(found)
+            assert len(asked("gnatsd") | asked("jetstream")) > 5
+            server.stop()
+            assert exported(port)["gnatsd_healthz_status_value"] == "0"
+
+
 @pytest.mark.skipif(OF_VALKEY is None, reason="there is no redis_exporter")
-def test_valkey_tells_what_is_asked(valkey_server: ValkeyServer, family: Family, tmp_path: Path) -> None:
+def test_valkey_tells_what_is_asked(valkey_server: ValkeyServer, run: Run) -> None:
     assert OF_VALKEY is not None
     port = free_port()
     command = [
@@ -56,31 +111,21 @@ def test_valkey_tells_what_is_asked(valkey_server: ValkeyServer, family: Family,
         f"-redis.password={valkey_server.passwords['exporter']}", "-set-client-name=false",
         f"-web.listen-address=127.0.0.1:{port}",
     ]  # fmt: skip
-    exporter = Server("redis_exporter", command, port, family, tmp_path / "log")
-    exporter.start()
-    try:
+    with run("exporter", command, port):
         found = exported(port)
         assert found["redis_up"] == "1"
         assert asked("redis") <= set(found)
         assert len(asked("redis")) > 3
-    finally:
-        exporter.stop()
 
 
 @pytest.mark.skipif(OF_POSTGRESQL is None, reason="there is no postgres_exporter")
-def test_postgresql_tells_what_is_asked(
-    postgres_server: PostgresServer, role: tuple[str, str], family: Family, tmp_path: Path
-) -> None:
+def test_postgresql_tells_what_is_asked(postgres_server: PostgresServer, role: tuple[str, str], run: Run) -> None:
     assert OF_POSTGRESQL is not None
     port, (name, password) = free_port(), role
     source = f"postgresql://{name}:{password}@127.0.0.1:{postgres_server.port}/postgres?sslmode=disable"
     command = ["env", f"DATA_SOURCE_NAME={source}", OF_POSTGRESQL, f"--web.listen-address=127.0.0.1:{port}"]
-    exporter = Server("postgres_exporter", command, port, family, tmp_path / "log")
-    exporter.start()
-    try:
+    with run("exporter", command, port):
         found = exported(port)
         assert found["pg_up"] == "1"
         assert asked("pg") <= set(found)
         assert len(asked("pg")) > 5
-    finally:
-        exporter.stop()
