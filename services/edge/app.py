@@ -20,6 +20,7 @@ from services.edge.gate import Gate
 from services.edge.gateway import Gateway
 from services.edge.http import HttpApp, Outcome
 from services.edge.http.downloads import Downloads
+from services.edge.http.tracing import TracedHttp
 from services.edge.http.uploads import Uploads
 from services.edge.lease import Lease
 from services.edge.media import MediaRoom
@@ -85,7 +86,8 @@ class Edge:
         )  # fmt: skip
         gate = Gate(self.bus, metrics)
         uploads = Uploads(self.node.media, gate.check, settings)
-        self.http = HttpApp(_open_verification(self.bus), Downloads(self.node.media), uploads)
+        http = HttpApp(_open_verification(self.bus), Downloads(self.node.media), uploads)
+        self.http = http if tracer is None else TracedHttp(http, tracer)
         entrance = Entrance(self.node, gate)
         performer = Performer(self.node, entrance)
         performs = performer if tracer is None else Traced(performer, tracer)

@@ -1,5 +1,6 @@
 """What a collector sees of a whole system: the way of a message and of a login, through every process."""
 
+import http.client
 import signal
 import time
 from collections import Counter
@@ -32,6 +33,11 @@ LOGIN = {
     ("message", "database read", "client", "message.sync"),
 }
 """Some of it: service, name, kind, and what it is a part of."""
+VERIFICATION = {
+    ("edge", "GET /verify", "server", ""),
+    ("edge", "auth.open_verification", "client", "GET /verify"),
+    ("auth", "auth.open_verification", "server", "auth.open_verification"),
+}
 
 
 @pytest.fixture
@@ -94,6 +100,27 @@ def test_messages_and_logins_are_one_trace_each_through_all_processes(
     for one in (ann, bob):
         for secret in (_WORDS, one.account.tag, one.account.secret, f"{one.account.ocid:010d}"):
             assert secret.encode() not in collector.raw
+
+
+def test_requests_by_http_begin_traces(collector: Collector, services: list[Service]) -> None:
+    ticket, code, address = "opened", "with-this", "0123456789abcdef" * 2
+    page = http.client.HTTPConnection("127.0.0.1", services[-1].port, timeout=10)
+    answers = []
+    for path in (f"/verify/{ticket}.{code}", f"/media/{address}"):
+        page.request("GET", path)
+        with page.getresponse() as answer:
+            answers.append((answer.status, bool(answer.read())))
+    page.close()
+    assert answers == [(410, True), (404, True)]
+    spans = collector.spans(lambda spans: VERIFICATION <= way(spans).keys() and has("GET /media", 1)(spans))
+    roots = {span.name: (span.instance, span.failed) for span in spans if not span.parent}
+    here = f"edge-{services[-1].port}"
+    assert {name: roots[name] for name in ("GET /verify", "GET /media")} == {
+        "GET /verify": (here, "410"),
+        "GET /media": (here, "404"),
+    }
+    for secret in (ticket, code, address):
+        assert secret.encode() not in collector.raw
 
 
 def check_message(spans: Sequence[Seen], here: str, there: str) -> None:
