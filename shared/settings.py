@@ -164,6 +164,16 @@ class Auth(_Section):
     lobby: bool = Field(True, description="v0 accounts belong to the public lobby, chat 1")
 
 
+class Notices(_Section):
+    """What operators tell people (`dragoman admin notice`)."""
+
+    name: str = Field(
+        "Dragoman",
+        pattern=r"^[^\s\p{C}|]([^\p{C}|]{0,62}[^\s\p{C}|])?$",
+        description="who tells them, as people see it",
+    )
+
+
 class Message(_Section):
     batch_rows: int = Field(512, ge=1, description="messages per transaction, at most")
     broadcast_members: int = Field(
@@ -241,6 +251,7 @@ class Settings(BaseSettings):
     verification: Verification = Verification()
     mail: Mail = Mail()
     auth: Auth = Auth()
+    notices: Notices = Notices()
     message: Message = Message()
     edge: Edge = Edge()
     media: Media = Media()

@@ -13,7 +13,7 @@ from services.auth.outbox import emit
 from services.auth.tables import accounts, revocations, secrets, state
 from shared.contract.auth import IdentifierKind, Register, Revocation, Watched
 from shared.contract.events import AccountDeleted, AccountRegistered
-from shared.contract.ids import AccountId
+from shared.contract.ids import HERALD_UUID, AccountId
 from shared.contract.model import Scheme
 from shared.contract.session import EnsureProfile
 from shared.contract.subjects import ACCOUNT_DELETED, ACCOUNT_REGISTERED
@@ -60,6 +60,8 @@ class Found:
 
 def taken(connection: sa.Connection, request: Register) -> str | None:
     """The field of this registration that another account has."""
+    if request.uuid.lower() == HERALD_UUID:
+        return "uuid"
     wanted = (
         ("email", accounts.c.email_key, domain.email_key(request.email)),
         ("username", accounts.c.username, request.username),

@@ -207,7 +207,9 @@ class Batcher:
     def _verdict(self, draft: Draft, request: Request, now: int) -> Failure | None:
         assert request.rosters is not None
         roster = request.rosters[draft.chat]
-        return refusal(draft, roster if isinstance(roster, Failure) else roster.members, now)
+        if isinstance(roster, Failure):
+            return refusal(draft, roster, now)
+        return refusal(draft, roster.members, now, roster.speaker)
 
     async def _post(self, drafts: Sequence[Draft]) -> list[Outcome]:
         """One outcome per draft. What the database takes from nobody is found by halving the batch."""

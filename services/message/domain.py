@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from shared.contract.errors import ErrorCode, Failure, Refused
-from shared.contract.ids import AccountId, ChatId, Nonce
+from shared.contract.ids import NOBODY, AccountId, ChatId, Nonce
 from shared.contract.message import Draft, GetHistory
 from shared.contract.model import Face, Message
 
@@ -25,6 +25,7 @@ _CHARACTER_BYTES = 4
 
 LATE = Failure(ErrorCode.UNAVAILABLE, "the message was not stored in time, please try again")
 NOT_A_MEMBER = Failure(ErrorCode.FORBIDDEN, "you are not a member of this chat", "chat")
+NOT_READ = Failure(ErrorCode.FORBIDDEN, "nobody reads what is said in this chat", "chat")
 _NEVER = 2**63
 _BAD_NONCE = Failure(ErrorCode.INVALID, "a nonce has 63 bits", "nonce")
 
@@ -58,12 +59,17 @@ class Stamped(NamedTuple):
     deadline: int
 
 
-def refusal(draft: Draft, members: Container[AccountId] | Failure, now: int) -> Failure | None:
-    """Why a draft may not be posted; `members` are its chat's, or why they are not known."""
+def refusal(
+    draft: Draft, members: Container[AccountId] | Failure, now: int, speaker: AccountId = NOBODY
+) -> Failure | None:
+    """Why a draft may not be posted; `members` are its chat's, or why they are not known; `speaker`: the only one of
+    them who may."""
     if isinstance(members, Failure):
         return members
     if draft.sender not in members:
         return NOT_A_MEMBER
+    if speaker and draft.sender != speaker:
+        return NOT_READ
     if draft.deadline <= now:
         return LATE
     return None if 0 <= draft.nonce < 2**63 else _BAD_NONCE

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from services.message.metrics import Metrics
 from shared.contract.errors import ErrorCode, Failure, Refused
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import NOBODY, AccountId, ChatId
 from shared.contract.model import Pair, Role
 from shared.contract.session import GetMembership, Member, Membership
 from shared.tasks import Tasks
@@ -33,13 +33,15 @@ class Roster:
     """The members of a chat at `version`: the first index each may see, and the first that may be unread for it.
     Loading replaces what is in it; whoever iterates it must not await meanwhile."""
 
-    __slots__ = ("_latest", "asked", "confirmed", "members", "pair", "version")
+    __slots__ = ("_latest", "asked", "confirmed", "members", "pair", "speaker", "version")
 
     def __init__(self) -> None:
         self.version = 0
         self.members: dict[AccountId, tuple[int, int]] = {}
         self.pair: Pair | None = None
         """Of a private chat."""
+        self.speaker = NOBODY
+        """Who alone may say something; NOBODY: every member."""
         self.confirmed = 0
         """The highest version named by Redis that session has been asked about."""
         self.asked = 0.0
@@ -148,6 +150,7 @@ class Memberships:
                 roster.change(member)
         roster.version = page.version
         roster.pair = page.pair
+        roster.speaker = page.speaker
         roster.confirmed = max(page.version, version)
         roster.asked = asked
         self._keep(chat, roster)

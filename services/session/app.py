@@ -12,6 +12,7 @@ from services.session.metrics import Metrics
 from services.session.notices import Notices
 from services.session.router import route
 from services.session.service.accounts import Accounts
+from services.session.service.announcing import Announcements
 from services.session.service.chats import Chats
 from services.session.service.friends import Friends
 from services.session.service.joining import Joins
@@ -52,12 +53,14 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     chats = Chats(database, notices, metrics, settings)
     joins = Joins(database, notices, head, settings)
     accounts = Accounts(database, notices, joins, metrics, settings)
-    route(bus, accounts, chats, joins, Friends(database, notices, settings))
+    announcements = Announcements(database, notices, presence.look_up, metrics, settings)
+    route(bus, accounts, chats, joins, Friends(database, notices, settings), announcements)
     ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": database.check}, BOARD)
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:
-        await unless(stopping, _start(database, chats, bus))
+        await unless(stopping, _start(database, chats, announcements, bus))
+        await presence.look_up()  # what Redis says is believed some time after the first look only
         await stopping.wait()
     finally:
         ops.draining = True
@@ -71,9 +74,10 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             await tracer.end()
 
 
-async def _start(database: Database, chats: Chats, bus: Bus) -> None:
+async def _start(database: Database, chats: Chats, announcements: Announcements, bus: Bus) -> None:
     """Wait for the database, then for the broker. Raises NotMigrated."""
     await patiently(partial(database.read, partial(require_current, "session")))
     await patiently(chats.open_lobby)
+    await patiently(announcements.introduce_herald)
     await bus.start()
     _log.info("session serves")

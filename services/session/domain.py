@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET
 
 from shared.contract.errors import ErrorCode, Refused
-from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.ids import HERALD, NOBODY, AccountId, ChatId
 from shared.contract.model import ChatKind, JoinPolicy, Pair, Role
 from shared.contract.session import CreateChat, EnsureProfile, RenameChat, SetProfile
 from shared.settings import Limits
@@ -95,6 +95,8 @@ def new_chat(request: CreateChat, limits: Limits) -> list[AccountId]:
     members = list(dict.fromkeys((request.actor, *request.members)))
     for account in members:
         check_account(account, "members")
+    if HERALD in members:
+        raise no_account(HERALD, "members")
     if len(members) > limits.members_per_group:
         raise Refused(ErrorCode.LIMIT, f"a group has at most {limits.members_per_group} members", "members")
     return members
@@ -123,6 +125,8 @@ def check_other(actor: AccountId, account: AccountId, field: str = "account") ->
     check_account(account, field)
     if actor == account:
         raise Refused(ErrorCode.INVALID, "that is yourself", field)
+    if account == HERALD:
+        raise Refused(ErrorCode.FORBIDDEN, "this account only tells notices", field)
 
 
 def check_request(text: str) -> None:

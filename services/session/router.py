@@ -1,6 +1,7 @@
 """Which use case answers which subject."""
 
 from services.session.service.accounts import Accounts
+from services.session.service.announcing import Announcements
 from services.session.service.chats import Chats
 from services.session.service.friends import Friends
 from services.session.service.joining import Joins
@@ -10,7 +11,9 @@ from shared.contract import subjects as on
 _QUEUE = "session"
 
 
-def route(bus: Bus, accounts: Accounts, chats: Chats, joins: Joins, friends: Friends) -> None:
+def route(
+    bus: Bus, accounts: Accounts, chats: Chats, joins: Joins, friends: Friends, announcements: Announcements
+) -> None:
     bus.serve(on.ENSURE_PROFILE, accounts.ensure_profile, queue=_QUEUE)
     bus.serve(on.GET_ACCOUNT, accounts.get_account, queue=_QUEUE)
     bus.serve(on.SET_PROFILE, accounts.set_profile, queue=_QUEUE)
@@ -38,3 +41,6 @@ def route(bus: Bus, accounts: Accounts, chats: Chats, joins: Joins, friends: Fri
     bus.serve(on.LIST_REQUESTS, friends.list_requests, queue=_QUEUE)
     bus.serve(on.LIST_KEPT, friends.list_kept, queue=_QUEUE)
     bus.serve(on.DROP_KEPT, friends.drop_kept, queue=_QUEUE)
+
+    bus.serve(on.LIST_ACCOUNTS, announcements.list_accounts, queue=_QUEUE)
+    bus.serve(on.OPEN_NOTICES, announcements.open_notices, queue=_QUEUE)

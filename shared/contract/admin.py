@@ -1,9 +1,10 @@
-"""What an operator asks auth. Each of these acts is logged there, with whom it was about."""
+"""What an operator asks auth and session. Each act is logged there, with whom it was about."""
 
 import msgspec
 
 from shared.contract.auth import IdentifierKind
-from shared.contract.ids import AccountId
+from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.model import Face
 
 
 class FindUser(msgspec.Struct):
@@ -55,3 +56,34 @@ class Kick(msgspec.Struct):
     """End all connections of an account; it may come back at once."""
 
     account: AccountId
+
+
+# Notices: messages of the herald, to each in a chat of its own with it
+
+
+class ListAccounts(msgspec.Struct):
+    """The accounts that can be told something, in order of their numbers, a page after `after`. `online`: only those
+    that are connected; `unavailable` when that is not known."""
+
+    after: AccountId = NOBODY
+    online: bool = False
+
+
+class AccountList(msgspec.Struct, frozen=True):
+    """`last`: go on after it; NOBODY: there are no more."""
+
+    accounts: list[AccountId]
+    last: AccountId = NOBODY
+
+
+class OpenNotices(msgspec.Struct):
+    """The chats in which the herald tells these accounts notices, at most 500 at once; made where there are none."""
+
+    accounts: list[AccountId]
+
+
+class NoticesOpened(msgspec.Struct, frozen=True):
+    """Accounts that are not there (any more) are left out. `face`: the herald's."""
+
+    chats: dict[AccountId, ChatId]
+    face: Face

@@ -18,3 +18,10 @@ NodeId = NewType("NodeId", str)
 
 NOBODY = AccountId(0)
 """The actor of a connection that is not logged in."""
+
+HERALD = AccountId(2**31 - 1)
+"""The system's own account, which tells people the operator's notices: the highest number that every client can read.
+Session has its profile; auth, which counts from 1, has no such account, so that nobody can log in as it."""
+
+HERALD_UUID = "433cbccd-e00b-4aee-8586-6a13d0f996b6"
+"""In every installation; nobody can register it."""

@@ -46,7 +46,7 @@ PEERS: dict[str, Peer] = {
     "session": Peer(
         serves=(
             on.ENSURE_PROFILE, on.GET_ACCOUNT, on.SET_PROFILE, on.CREATE_CHAT, on.GET_CHAT, on.LIST_CHATS,
-            on.GET_MEMBERSHIP, on.ERASE_PROFILE, *_PEOPLE_AND_GROUPS,
+            on.GET_MEMBERSHIP, on.ERASE_PROFILE, *_PEOPLE_AND_GROUPS, on.LIST_ACCOUNTS, on.OPEN_NOTICES,
         ),
         asks=(on.GET_HEADS,),
         tells=(on.NOTIFY_ALL, f"{_NODE}.notify"),
@@ -74,7 +74,7 @@ PEERS: dict[str, Peer] = {
     "admin": Peer(
         asks=(
             *_ACTS, on.GET_ACCOUNT, on.GET_CHAT, on.LIST_CHATS, on.LIST_REQUESTS, on.GET_MEMBERSHIP, on.GET_FACES,
-            on.GET_HEADS, on.GET_HISTORY, on.WATCH,
+            on.GET_HEADS, on.GET_HISTORY, on.WATCH, on.LIST_ACCOUNTS, on.OPEN_NOTICES, on.POST_MESSAGES,
         ),
         emits=(on.ACCOUNT_REGISTERED, on.ACCOUNT_DELETED, on.MAIL_REQUESTED),
         settles_dead_letters=True,

@@ -135,6 +135,8 @@ class Membership(msgspec.Struct, frozen=True):
     members: list[Member]
     more: bool = False
     pair: Pair | None = None
+    speaker: AccountId = NOBODY
+    """Who alone may say something there; NOBODY: every member."""
 
 
 class EraseAccount(msgspec.Struct):

@@ -74,6 +74,8 @@ LIST_REQUESTS = Route("session.list_requests", session.ListRequests, session.Req
 LIST_CHAT_VIEWS = Route("session.list_chat_views", session.ListChatViews, session.ChatViews)
 LIST_KEPT = Route("session.list_kept", session.ListKept, session.KeptNotices)
 DROP_KEPT = Route("session.drop_kept", session.DropKept, session.Done)
+LIST_ACCOUNTS = Route("session.admin.accounts", admin.ListAccounts, admin.AccountList)
+OPEN_NOTICES = Route("session.admin.notices", admin.OpenNotices, admin.NoticesOpened)
 ERASE_PROFILE = Route("session.erase_account", session.EraseAccount, session.Done)
 
 POST_MESSAGES = Route("message.post", message.PostMessages, message.PostResults)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from services.session.domain import LOBBY, LOBBY_NAME, check_count, check_runs, default_name, not_yours
+from services.session.domain import LOBBY, LOBBY_NAME, check_count, check_runs, default_name, not_yours, pair_of
 from services.session.store.friends import friends_of
 from services.session.store.joining import groups_of, lock_group
 from services.session.store.kept import keep_entrances
@@ -26,7 +26,7 @@ from services.session.store.rows import (
 )
 from services.session.tables import chat, member, profile
 from shared.contract.errors import ErrorCode
-from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.ids import HERALD, NOBODY, AccountId, ChatId
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Pair, Role
 from shared.contract.session import (
     ChatEntry,
@@ -89,6 +89,7 @@ def add_chat(
         "avatar_hash": request.avatar_hash,
     }
     made = _make(connection, values, [Role.OWNER] + [Role.MEMBER] * (len(members) - 1), members, now)
+    touch(connection, members, now)
     return Founded(made, keep_entrances(connection, members[1:], made, now))
 
 
@@ -110,7 +111,28 @@ def open_private(connection: sa.Connection, pair: Pair, now: int) -> tuple[ChatI
         "kind": ChatKind.PRIVATE, "join_policy": JoinPolicy.CLOSED, "pair": key_of(pair),
     }  # fmt: skip
     made = _make(connection, values, [Role.MEMBER] * 2, pair, now)
+    touch(connection, pair, now)
     return made.id, made
+
+
+def open_notices(
+    connection: sa.Connection, accounts: Sequence[AccountId], now: int
+) -> tuple[dict[AccountId, ChatId], dict[AccountId, Chat]]:
+    """The chats in which the herald tells these accounts something, as far as they are there; and those of them that
+    were made for it."""
+    nicknames = lock_living(connection, [HERALD, *accounts])
+    pairs = {key_of(pair_of(HERALD, account)): account for account in accounts if account in nicknames}
+    rows = connection.execute(sa.select(chat.c.pair, chat.c.id).where(chat.c.pair.in_(pairs)))
+    opened = {pairs[row.pair]: ChatId(row.id) for row in rows}
+    made: dict[AccountId, Chat] = {}
+    for pair, account in pairs.items():
+        if account not in opened:
+            values = _blank(nicknames[HERALD], HERALD, now) | {
+                "kind": ChatKind.SERVICE, "join_policy": JoinPolicy.CLOSED, "pair": pair,
+            }  # fmt: skip
+            made[account] = _make(connection, values, [Role.OWNER, Role.MEMBER], [HERALD, account], now)
+    touch(connection, list(made), now)
+    return opened | {account: one.id for account, one in made.items()}, made
 
 
 def _make(
@@ -120,7 +142,7 @@ def _make(
     members: Sequence[AccountId],
     now: int,
 ) -> Chat:
-    """A chat in which these members have been from the beginning."""
+    """A chat in which these members have been from the beginning; the caller touches their profiles."""
     counted = values | {"size": len(members), "seats": len(members)}
     made = chat_of(connection.execute(sa.insert(chat).values(counted).returning(*CHAT)).one()._mapping)
     rows = [
@@ -131,7 +153,6 @@ def _make(
         for seat, (account, role) in enumerate(zip(members, roles, strict=True))
     ]  # fmt: skip
     connection.execute(sa.insert(member), rows)
-    touch(connection, members, now)
     return made
 
 
@@ -209,7 +230,8 @@ def _entries(rows: Iterable[Sequence[Any]]) -> list[ChatEntry]:
 
 def membership(connection: sa.Connection, request: GetMembership, most: int) -> Membership:
     """Raises Refused when there is no such chat."""
-    found = connection.execute(_version(request.chat).add_columns(chat.c.pair)).one_or_none()
+    speaker = sa.case((chat.c.kind == ChatKind.SERVICE, chat.c.owner), else_=NOBODY)
+    found = connection.execute(_version(request.chat).add_columns(chat.c.pair, speaker)).one_or_none()
     if found is None:
         raise not_yours(ErrorCode.NOT_FOUND)
     after = max(tuple(request.after), (request.since, _LAST))
@@ -220,7 +242,8 @@ def membership(connection: sa.Connection, request: GetMembership, most: int) -> 
         .limit(most + 1)
     ).all()
     members = [Member(AccountId(row[0]), Role(row[1]), row[2], row[3], row[4] or 0) for row in rows[:most]]
-    return Membership(request.chat, found[0], members, more=len(rows) > most, pair=pair_in(found[1]))
+    pair = pair_in(found[1])
+    return Membership(request.chat, found[0], members, more=len(rows) > most, pair=pair, speaker=found[2])
 
 
 def _version(number: ChatId) -> sa.Select[int]:

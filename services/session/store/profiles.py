@@ -54,6 +54,21 @@ def add_profile(connection: sa.Connection, seed: EnsureProfile, now: int) -> boo
     return connection.execute(statement).one_or_none() is not None
 
 
+def introduce(connection: sa.Connection, seed: EnsureProfile, now: int) -> None:
+    """A profile that is there under this nickname, whatever it was called before."""
+    if add_profile(connection, seed, now):
+        return
+    renamed = sa.update(profile).where(profile.c.id == seed.account, profile.c.nickname != seed.nickname)
+    connection.execute(renamed.values(nickname=seed.nickname, public_updated=moved(now)))
+
+
+def living_after(connection: sa.Connection, account: AccountId, most: int) -> list[AccountId]:
+    """Ascending."""
+    living = sa.select(profile.c.id).where(profile.c.id > account, profile.c.deleted.is_(False))
+    rows = connection.execute(living.order_by(profile.c.id).limit(most)).scalars()
+    return [AccountId(number) for number in rows]
+
+
 def find_profile(connection: sa.Connection, account: AccountId) -> Profile | None:
     row = connection.execute(_PROFILE, {"account": account}).mappings().one_or_none()
     return None if row is None else Profile(**row)

@@ -18,7 +18,7 @@ from shared.contract.auth import (
 )
 from shared.contract.edge import MaintenanceSet, Revoked
 from shared.contract.errors import ErrorCode, Refused
-from shared.contract.ids import NOBODY, AccountId
+from shared.contract.ids import HERALD_UUID, NOBODY, AccountId
 from shared.contract.model import Scheme, Secret
 from shared.contract.session import Done
 from shared.contract.subjects import (
@@ -89,6 +89,8 @@ async def test_registration_is_told_to_session(world: World, edge: Edge) -> None
         ({"email": "ANN@example.org"}, "email"),
         ({"username": "ann"}, "username"),
         ({"uuid": "00000000-0000-4000-8000-000000000001"}, "uuid"),
+        ({"uuid": HERALD_UUID}, "uuid"),
+        ({"uuid": HERALD_UUID.upper()}, "uuid"),
     ],
 )
 async def test_what_is_taken_is_named(edge: Edge, taken: dict[str, str], field: str) -> None:

@@ -17,7 +17,7 @@ from shared.bus import Bus
 from shared.contract import subjects as on
 from shared.contract.edge import Delivery, Envelope, Heartbeat
 from shared.contract.errors import ErrorCode, Refused
-from shared.contract.ids import AccountId, ChatId, NodeId, Nonce
+from shared.contract.ids import NOBODY, AccountId, ChatId, NodeId, Nonce
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from shared.contract.model import Role
 from shared.contract.session import ChatEntry, ChatList, GetMembership, ListChats, Member, Membership
@@ -57,6 +57,8 @@ class Session:
         self._versions: dict[ChatId, int] = {}
         self._members: dict[ChatId, dict[AccountId, Member]] = {}
         self.asked: list[GetMembership] = []
+        self.speaker = NOBODY
+        """Of every chat."""
         self.away = False
         self.gate = asyncio.Event()
         """While it is not set, memberships are not answered."""
@@ -95,7 +97,8 @@ class Session:
         after = max(tuple(request.after), (request.since, 2**63))
         rows = sorted(self._members[request.chat].values(), key=lambda member: (member.version, member.account))
         page = [member for member in rows if (member.version, member.account) > after]
-        return Membership(request.chat, self._versions[request.chat], page[:2], more=len(page) > 2)
+        version, more = self._versions[request.chat], len(page) > 2
+        return Membership(request.chat, version, page[:2], more=more, speaker=self.speaker)
 
     async def _list(self, request: ListChats) -> ChatList:
         entries = [

@@ -11,6 +11,7 @@ from services.message.domain import (
     HISTORY_COUNT,
     LATE,
     NOT_A_MEMBER,
+    NOT_READ,
     Head,
     ReadState,
     Span,
@@ -56,6 +57,13 @@ def test_members_may_post_until_the_deadline() -> None:
     assert refusal(draft(1, sender=2), {ANN: 1}, NOW) == NOT_A_MEMBER
     assert refusal(draft(1), {ANN: 1}, NOW + 1000) == LATE
     assert refusal(draft(1), Failure(ErrorCode.NOT_FOUND, "no"), NOW) == Failure(ErrorCode.NOT_FOUND, "no")
+
+
+def test_where_one_speaks_the_others_do_not() -> None:
+    members = {ANN: 1, BOB: 1}
+    assert refusal(draft(1), members, NOW, speaker=ANN) is None
+    assert refusal(draft(1, sender=2), members, NOW, speaker=ANN) == NOT_READ
+    assert refusal(draft(1, sender=3), members, NOW, speaker=ANN) == NOT_A_MEMBER
 
 
 @pytest.mark.parametrize("nonce", [-1, 2**63])

@@ -70,6 +70,18 @@ async def test_each_draft_of_a_request_has_its_own_answer(world: World, settings
     }  # fmt: skip
 
 
+async def test_a_chat_where_one_speaks_is_silent_for_the_others(world: World, settings: Settings) -> None:
+    world.session.speaker = ANN
+    await world.session.have(ROOM, ANN, BOB)
+    await world.edges.join(SOUTH, BOB)
+    async with service(settings):
+        results = await world.edges.post(world.edges.draft(BOB, ROOM), world.edges.draft(ANN, ROOM))
+        await until(lambda: bool(world.edges.told(SOUTH)))
+    assert [posted and posted.index for posted in results.posted] == [None, 1]
+    assert results.failures[0].code == ErrorCode.FORBIDDEN
+    assert world.edges.told(SOUTH) == [(ROOM, 1, [BOB])]
+
+
 async def test_a_repeated_nonce_is_told_again_with_the_same_index(world: World, settings: Settings) -> None:
     """As after the death of the replica that committed it: another one answers. The face is the one that comes with
     the repetition: it is not stored."""
