@@ -1,7 +1,7 @@
 #!/bin/sh
 # Images from Debian's packages under the names given, for where the real ones cannot be pulled: one file system for
-# all of them, with what each name must start. The versions differ from the real ones; of what Debian does not have,
-# there is none. Needs root and debootstrap.
+# all of them, with what each name must start. Most versions differ from the real ones. NATS's exporter is built from its
+# module; of what else Debian does not have (Grafana), there is none. Needs root and debootstrap.
 set -eu
 cd "$(dirname "$0")/../.."
 command -v debootstrap >/dev/null || { echo "stand-ins: there is no debootstrap"; exit 1; }
@@ -38,8 +38,12 @@ if [ ! -s $data/PG_VERSION ]; then
 fi
 exec setpriv --reuid postgres --regid postgres --init-groups "$bin/postgres" -D $data -c listen_addresses='*'
 SCRIPT
+exporter=prometheus-nats-exporter
+case $* in *$exporter*) [ -x .venv/bin/$exporter ] || .ci/go $exporter || echo "stand-ins: no $exporter from here" ;; esac
+[ ! -x .venv/bin/$exporter ] || cp .venv/bin/$exporter "$root/usr/local/bin/"
 chmod 0755 "$root/usr/local/bin/"* "$root"
 for image in "$@"; do
+  start=""
   case $image in
     python:*) start='CMD ["python3"]' ;;
     nats:*) start='ENTRYPOINT ["nats-server"]' ;;
@@ -47,11 +51,12 @@ for image in "$@"; do
     postgres:*) start='ENTRYPOINT ["postgres-entrypoint"]' ;;
     haproxy:*) start='CMD ["haproxy", "-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]' ;;
     prom/prometheus:*) start='ENTRYPOINT ["prometheus"]' ;;
+    natsio/$exporter:*) [ ! -x .venv/bin/$exporter ] || start="ENTRYPOINT [\"$exporter\"]" ;;
     prom/blackbox-exporter:*) start='ENTRYPOINT ["prometheus-blackbox-exporter"]' ;;
     prometheuscommunity/postgres-exporter:*) start='ENTRYPOINT ["prometheus-postgres-exporter"]' ;;
     oliver006/redis_exporter:*) start='ENTRYPOINT ["prometheus-redis-exporter"]' ;;
-    *) echo "stand-ins: none for $image"; continue ;;
   esac
+  [ -n "$start" ] || { echo "stand-ins: none for $image"; continue; }
   echo "stand-ins: $image"
   tar -C "$root" -c . | docker import --change "$start" - "$image" >/dev/null
 done
