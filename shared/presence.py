@@ -26,6 +26,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.settings import Redis
@@ -42,6 +43,9 @@ _TRUST_SECONDS = 12.0
 """A generation this young may still lack nodes: a lease's life and a beat."""
 _BROKEN_SECONDS = 1.0
 """After a failure Redis is left alone for so long, so that nobody waits for it with every batch."""
+_NO_NOTICES = MaintNotificationsConfig(enabled=False)
+"""Where the library expects notices of maintenance, it does not see that a connection was closed meanwhile: after a
+restart of Redis, the next call on each would fail."""
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 
 # KEYS[1] a presence shard; ARGV: node, mark, then account ids. Returns, per account, the nodes it was on before.
@@ -123,6 +127,7 @@ class Presence:
             socket_timeout=settings.timeout_seconds,
             socket_connect_timeout=settings.timeout_seconds,
             retry=Retry(NoBackoff(), 0),
+            maint_notifications_config=_NO_NOTICES,
             decode_responses=True,
         )
         self._round_trips = _RoundTrips(settings)
@@ -241,6 +246,7 @@ class _RoundTrips:
             socket_timeout=None,  # there is one limit for all
             socket_connect_timeout=settings.timeout_seconds,
             retry=Retry(NoBackoff(), 0),
+            maint_notifications_config=_NO_NOTICES,
             decode_responses=True,
         )
 

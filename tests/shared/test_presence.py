@@ -170,6 +170,21 @@ async def test_without_redis_nothing_is_known_and_edges_are_told(valkey_server: 
     assert (await connect("message").look_up([ANN])).nodes == {A: [ANN]}
 
 
+async def test_connections_that_a_restart_has_closed_fail_nobody(valkey_server: ValkeyServer, connect: Connect) -> None:
+    edge, session = connect("edge"), connect("session")
+    await edge.beat(A, 10)
+    await edge.check()
+    await session.publish_versions({ChatId(1): 1})
+    await session.look_up([ANN])
+    valkey_server.restart()
+    async with Redis.from_url(valkey_server.keeper_url) as keeper:
+        await keeper.ping()
+    assert not (await edge.beat(A, 10)).held
+    await edge.retire(A)
+    await session.publish_versions({ChatId(1): 2})
+    assert (await session.look_up(chats=[ChatId(1)])).versions == {ChatId(1): 2}
+
+
 async def test_a_frozen_redis_costs_its_timeout_once(valkey_server: ValkeyServer, connect: Connect) -> None:
     message = connect("message")
     valkey_server.pause()
