@@ -1,18 +1,23 @@
 """What the connections of this node say, on its way to message: one request per turn of the event loop, and fewer when
-so many are under way that one more would only wait there.
+so many are under way that one more would only wait there. How much is under way follows from how soon it is answered;
+what waits for its place here, while answers come, is soon refused.
 
 A draft is repeated with the same nonce until it is answered or its deadline has passed; only after the deadline and
-some slack is it called failed, so that no replica commits what a user was told had failed.
+some slack is it called failed, so that no replica commits what a user was told had failed. A replica that is going or
+has lost its database says so (unavailable), and another may do better; one that has too much to do is believed, and who
+said it is told at once.
 """
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import Iterable
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 from services.edge.failures import INTERNAL
-from shared.bus import Bus
+from services.edge.window import Window
+from shared.bus import Bus, Unavailable
 from shared.contract import subjects
 from shared.contract.errors import ErrorCode, Failure, Refused
 from shared.contract.ids import AccountId, ChatId, NodeId, Nonce
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
 _log = log(__name__)
 _SLACK_SECONDS = 1.0
 _PAUSE_SECONDS = 0.15
+_ATTEMPT_SECONDS = 2.0
 _AT_ONCE = 3
 """Requests under way that keep message busy: one is told to the recipients, one committed, one waits."""
 _PATIENCE_SECONDS = 0.02
@@ -36,8 +42,13 @@ _BATCH_DRAFTS = 512
 _BATCH_BYTES = 384 * 1024
 """Beyond these a batch takes no further run; runs are kept whole, so that their order is."""
 _DRAFT_BYTES = 64
+_SOON_SECONDS = 0.5
+"""A request that takes longer has waited for others."""
+_WAIT_SECONDS = 1.0
+"""How long a run waits here while others are answered."""
 _NONCE_BITS = 2**63 - 1
 
+OVERLOADED = Failure(ErrorCode.RATE_LIMITED, "too much is being said, please try again")
 UNCONFIRMED = Failure(ErrorCode.UNAVAILABLE, "the message was not confirmed in time, please try again")
 
 
@@ -65,8 +76,9 @@ class Upstream:
         self._seconds = request_seconds
         self.longest_seconds = request_seconds + _SLACK_SECONDS
         self._tasks = Tasks()
-        self._said: list[list[Draft]] = []
-        """The runs that are in no request yet."""
+        self._said: deque[tuple[float, list[Draft]]] = deque()
+        """The runs that are in no request yet, and since when."""
+        self._window = Window()
         self._timer: asyncio.TimerHandle | None = None
         self._open: dict[Nonce, Author] = {}
         """Whom to tell of what has no answer yet."""
@@ -80,7 +92,7 @@ class Upstream:
         """Queue a connection's messages, in this order, for the next request."""
         for draft in run:
             self._open[draft.nonce] = author
-        self._said.append(run)
+        self._said.append((asyncio.get_running_loop().time(), run))
 
     def done(self, nonce: Nonce) -> None:
         """It was delivered: no need to repeat it or to hear of it."""
@@ -96,34 +108,49 @@ class Upstream:
             self._timer = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._send_all)
 
     def _send_all(self) -> None:
+        """What there is room for."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        while self._said and self._window.has_room(len(self._said[0][1])):
+            self._send(self._next_batch())
+
+    def _next_batch(self) -> list[Draft]:
         batch: list[Draft] = []
         size = 0
-        runs, self._said = self._said, []
-        for run in runs:
-            run_size = sum([len(draft.body) for draft in run]) + _DRAFT_BYTES * len(run)
-            if batch and (len(batch) + len(run) > _BATCH_DRAFTS or size + run_size > _BATCH_BYTES):
-                self._send(batch)
-                batch, size = [], 0
+        while self._said:
+            run = self._said[0][1]
+            size += sum([len(draft.body) for draft in run]) + _DRAFT_BYTES * len(run)
+            count = len(batch) + len(run)
+            if batch and (count > _BATCH_DRAFTS or size > _BATCH_BYTES or not self._window.has_room(count)):
+                break
             batch += run
-            size += run_size
-        if batch:
-            self._send(batch)
+            self._said.popleft()
+        return batch
+
+    def _refuse_late(self) -> None:
+        """What has waited while others were answered: it would wait ever longer."""
+        latest = asyncio.get_running_loop().time() - _WAIT_SECONDS
+        while self._said and self._said[0][0] < latest:
+            for draft in self._said.popleft()[1]:
+                self._fail(draft, OVERLOADED)
 
     def _send(self, batch: list[Draft]) -> None:
+        self._window.sent(len(batch))
         delivering = self._deliver(batch)
         if self._tracer is not None:
             delivering = self._tracer.begin("post", {"messages": len(batch)}).around(delivering)
         self._tasks.start(delivering, "post")
 
     async def finish(self, timeout_seconds: float) -> None:
-        self._send_all()
+        """Whether there is room or not."""
+        while self._said:
+            self._send(self._next_batch())
         await self._tasks.finish(timeout_seconds)
 
     async def _deliver(self, batch: list[Draft]) -> None:
         """Repeat what has no answer until the deadline, all in the order it was said."""
+        count, started = len(batch), asyncio.get_running_loop().time()
         failure = UNCONFIRMED
         try:
             batch = await self._insist(batch)
@@ -134,17 +161,25 @@ class Upstream:
             failure = INTERNAL
         for draft in batch:
             self._fail(draft, failure)
+        soon = failure is UNCONFIRMED and asyncio.get_running_loop().time() - started < _SOON_SECONDS
+        self._window.answered(count, soon=soon, is_full=bool(self._said))
         self._send_all()
+        if failure is not UNCONFIRMED or not batch:
+            self._refuse_late()
 
     async def _insist(self, batch: list[Draft]) -> list[Draft]:
-        """Returns what has no answer at the deadline. Raises Refused."""
+        """Returns what has no answer at the deadline. Raises Refused; not while an attempt that had no answer may still
+        be carried out."""
         deadline = asyncio.get_running_loop().time() + self.longest_seconds
+        repeated: tuple[ErrorCode, ...] = (ErrorCode.UNAVAILABLE,)
         while batch and (left := deadline - asyncio.get_running_loop().time()) > 0:
             try:
-                request = PostMessages(self._node, batch)
-                results = await self._bus.ask(subjects.POST_MESSAGES, request, seconds=left, retry=True)
+                request, seconds = PostMessages(self._node, batch), min(left, _ATTEMPT_SECONDS)
+                results = await self._bus.ask(subjects.POST_MESSAGES, request, seconds=seconds)
+            except Unavailable:
+                repeated = (ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED)
             except Refused as refusal:
-                if refusal.failure.code is not ErrorCode.UNAVAILABLE:
+                if refusal.failure.code not in repeated:
                     raise
             else:
                 batch = self._settle(batch, results)

@@ -22,7 +22,7 @@ UNAVAILABLE = Failure(ErrorCode.UNAVAILABLE, "not now")
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.bus._ATTEMPT_SECONDS", 0.3)
+    monkeypatch.setattr(upstream, "_ATTEMPT_SECONDS", 0.3)
 
 
 def texts_of(town: Town, chat: int) -> list[int]:
