@@ -22,6 +22,8 @@ _REFUSALS_PER_SECOND = 10
 _REFUSALS_BURST = 200
 _RUN = 64
 """Messages of one connection in one request, at most."""
+_CROWDED_SECONDS = 0.7
+"""Whose messages wait so long each time is behind a queue that does not get shorter, not behind a stall."""
 
 NOT_LOGGED_IN = Failure(ErrorCode.UNAUTHENTICATED, "log in first")
 TOO_FAST = Failure(ErrorCode.RATE_LIMITED, "too many requests, slow down")
@@ -52,6 +54,9 @@ class Refusal:
     context: object = None
 
 
+_TOO_LATE = Refusal(WAITED)
+
+
 @dataclass(frozen=True, slots=True)
 class Withheld:
     """A registration or login that waits for its e-mail to be verified; `expires` on the caller's clock."""
@@ -69,9 +74,9 @@ class Connection:
     the first frame tells which of `dialects` it is."""
 
     __slots__ = (
-        "_decoded", "_dialects", "_frames", "_refusals", "_requests", "account", "account_requests", "dialect",
-        "first_valid", "issued", "number", "opened", "phase", "revision", "sid", "surroundings", "token",
-        "token_expires", "waiting_bytes", "withheld",
+        "_decoded", "_dialects", "_frames", "_has_said", "_patience", "_refusals", "_requests", "_waits", "account",
+        "account_requests", "dialect", "first_valid", "issued", "number", "opened", "phase", "revision", "sid",
+        "surroundings", "token", "token_expires", "waiting_bytes", "withheld",
     )  # fmt: skip
 
     def __init__(
@@ -102,6 +107,11 @@ class Connection:
         self._decoded: list[Turn] = []
         self.waiting_bytes = 0
         """Of the frames that wait."""
+        self._has_said = False
+        """The last thing to do was a run of messages."""
+        self._waits = 0
+        """So many runs, one after the other, were too long under way for what came meanwhile."""
+        self._patience = math.inf
 
     # In
 
@@ -148,6 +158,10 @@ class Connection:
         Frames are decoded here, not before: what they mean depends on who is logged in by then."""
         if not (self._frames or self._decoded):
             return None
+        if self._has_said:
+            self._has_said = False
+            self._look_at_the_queue(now)
+        patience = min(patience, self._patience)
         turn = self._next_turn(now, patience)
         if turn is None or isinstance(turn, Refusal):
             return turn
@@ -160,7 +174,15 @@ class Connection:
                     self._decoded.insert(0, following)
                     break
                 run.append(following)
+            self._has_said = True
         return run
+
+    def _look_at_the_queue(self, now: float) -> None:
+        """After a run of messages. When what came meanwhile has waited too long again, more is said than can be taken,
+        and only the newest of it is: the less, the longer it took. After a stall, all of it is."""
+        waited = now - self._frames[0][1] if self._frames else 0.0
+        self._waits = self._waits + 1 if waited > _CROWDED_SECONDS else 0
+        self._patience = _CROWDED_SECONDS**2 / waited if self._waits > 1 else math.inf
 
     def _next_turn(self, now: float, patience: float) -> Turn | None:
         if self.phase is Phase.CLOSING:
@@ -171,7 +193,7 @@ class Connection:
                 return Refusal(TOO_FAST)
             self.waiting_bytes -= len(frame)
             if now - came > patience and not isinstance(frame, Binary):
-                return Refusal(WAITED)
+                return _TOO_LATE
             turns = self._decode(frame, now)
             if len(turns) == 1:
                 return turns[0]

@@ -221,6 +221,47 @@ def test_a_run_ends_before_what_has_waited_too_long() -> None:
     assert contexts(each.next_work(NOW, patience=8.0)) == [3]
 
 
+def keep_up(each: Connection, *seconds: float) -> list[object]:
+    """A message is said every tenth of a second, and a run takes so long, then the next. What is done at the end."""
+    now = NOW
+    each.receive(post(0), now)
+    each.next_work(now)
+    for took in seconds:
+        done = []
+        for number in range(1, round(took * 10) + 1):
+            each.receive(post(number), now + number / 10)
+        now += took
+        while (work := each.next_work(now, patience=8.0)) is not None:
+            done += contexts(work) or [None]
+            if isinstance(work, list):
+                break
+    return done
+
+
+def test_after_a_stall_all_that_came_meanwhile_is_said() -> None:
+    assert keep_up(connection(), 0.1, 3.0) == list(range(1, 31))
+
+
+def test_behind_a_queue_that_gets_no_shorter_only_the_newest_is_said() -> None:
+    """The less of it, the longer it takes; the others are refused in their turn."""
+    quick, slow = keep_up(connection(), 2.0, 1.0), keep_up(connection(), 2.0, 2.0)
+    assert quick == [*[None] * 4, *range(5, 11)]
+    assert slow == [*[None] * 17, *range(18, 21)]
+
+
+def test_whoever_is_soon_answered_again_is_not_behind_a_queue() -> None:
+    assert keep_up(connection(), 2.0, 2.0, 0.1, 2.0) == list(range(1, 21))
+
+
+def test_a_pause_is_no_wait() -> None:
+    each = connection()
+    for number in range(3):
+        each.receive(post(number), NOW + 60 * number)
+        assert contexts(each.next_work(NOW + 60 * number)) == [number]
+    each.receive(post(4), NOW + 121)
+    assert contexts(each.next_work(NOW + 124)) == [4]
+
+
 def test_parts_of_a_file_may_wait() -> None:
     each = connection()
     each.receive(Binary(b"part"), NOW - 60)
