@@ -135,6 +135,10 @@ class Presence:
         self._generation = ""
         self._generation_since = 0.0
         self._broken_until = 0.0
+        self._beaten = ""
+        self._met = ""
+        """The generation at the last beat, and since; empty when there was none."""
+        self._whole_from = 0.0
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -148,14 +152,25 @@ class Presence:
     async def join(self, node: NodeId, accounts: Collection[AccountId]) -> dict[AccountId, list[NodeId]]:
         """Register accounts on a node; returns the other nodes each one is on."""
         shards, mark = _by_shard(accounts), secrets.token_hex(8)
-        with self._numbers.call("join"):
-            rows = await self._round_trips.ask([
-                ("EVAL", _JOIN, 1, f"presence:{{{shard}}}", node, mark, *members) for shard, members in shards.items()
-            ])  # fmt: skip
+        questions: list[Question] = [
+            ("EVAL", _JOIN, 1, f"presence:{{{shard}}}", node, mark, *members) for shard, members in shards.items()
+        ]
+        try:
+            with self._numbers.call("join"):
+                *rows, generation = await self._round_trips.ask([*questions, ("GET", "generation")])
+        except RedisError:
+            self._met = ""
+            raise
+        self._met = generation or ""
         others: dict[AccountId, list[NodeId]] = {account: [] for account in accounts}
         for account, names in _answered(shards, rows):
             others[account] = [home for home in _nodes_of(names) if home != node]
         return others
+
+    @property
+    def has_forgotten(self) -> bool:
+        """Redis was lost: `join` does not tell all nodes, for not all have registered again."""
+        return self._beaten != "" and (self._met != self._beaten or time.monotonic() < self._whole_from)
 
     async def leave(self, node: NodeId, accounts: Collection[AccountId]) -> None:
         shards = _by_shard(accounts)
@@ -171,6 +186,9 @@ class Presence:
             generation = str((await self._round_trips.ask([make, ("GET", "generation")]))[1] or "")
             refresh = ("SET", f"node:{node}", generation, "PX", int(lease_seconds * 1000), "GET")
             [held] = await self._round_trips.ask([refresh])
+        if self._beaten not in ("", generation):
+            self._whole_from = time.monotonic() + _TRUST_SECONDS
+        self._beaten = self._met = generation
         return Beat(held is not None, generation)
 
     async def retire(self, node: NodeId) -> None:

@@ -21,6 +21,8 @@ _log = log(__name__)
 _GATHER_SECONDS = 0.4
 _DEPARTURE_SECONDS = 0.1
 """Who leaves may be on another node soon, which asks for what was got here; unless presence was lost just now."""
+_FORGOTTEN_SECONDS = 0.5
+"""Then, a node is given so long to commit unasked what those who have left it had got."""
 _AT_ONCE = 4_000
 _ATTEMPT_SECONDS = 2.0
 _PAUSE_SECONDS = 0.2
@@ -90,7 +92,10 @@ class ReadFlush:
 
     async def settle(self, account: AccountId, others: Collection[NodeId]) -> None:
         """Find out what the account's connections have got, here and on other nodes, and commit it, however long that
-        takes: while it cannot be committed, nothing unread can be asked for either."""
+        takes: while it cannot be committed, nothing unread can be asked for either. Nodes that presence has
+        forgotten do so unasked."""
+        if self._residents.may_be_anywhere:
+            await asyncio.sleep(_FORGOTTEN_SECONDS)
         await _all([self._settle_here(account), *(self._settle_there(account, node) for node in others)])
 
     async def _settle_here(self, account: AccountId) -> None:

@@ -152,6 +152,11 @@ class Residents:
             self._leaving.add(account)
         return others
 
+    @property
+    def may_be_anywhere(self) -> bool:
+        """Accounts may be on nodes that presence, which was lost, does not name yet."""
+        return self._presence.has_forgotten
+
     async def elsewhere(self, account: AccountId) -> list[NodeId]:
         """The other nodes the account is on; none without Redis."""
         nodes = (await self._presence.look_up([account])).nodes or {}

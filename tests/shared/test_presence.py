@@ -170,6 +170,30 @@ async def test_without_redis_nothing_is_known_and_edges_are_told(valkey_server: 
     assert (await connect("message").look_up([ANN])).nodes == {A: [ANN]}
 
 
+async def test_a_node_knows_that_others_may_be_forgotten(
+    valkey_server: ValkeyServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = connect("edge"), connect("edge")
+    await there.join(B, [ANN])
+    assert not there.has_forgotten, "not even known yet"
+    for edge, node in ((here, A), (there, B)):
+        await edge.beat(node, 10)
+        await edge.join(node, [ANN])
+        assert not edge.has_forgotten
+    valkey_server.flush()
+    assert not (await here.beat(A, 10)).held
+    assert await here.join(A, [ANN]) == {ANN: []}
+    await there.join(B, [BOB])
+    assert (here.has_forgotten, there.has_forgotten) == (True, True)
+    monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
+    await there.beat(B, 10)
+    assert (here.has_forgotten, there.has_forgotten) == (True, False)
+    valkey_server.kill()
+    with pytest.raises(RedisError):
+        await there.join(B, [BOB])
+    assert there.has_forgotten
+
+
 async def test_connections_that_a_restart_has_closed_fail_nobody(valkey_server: ValkeyServer, connect: Connect) -> None:
     edge, session = connect("edge"), connect("session")
     await edge.beat(A, 10)

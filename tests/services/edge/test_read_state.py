@@ -257,3 +257,16 @@ async def test_who_leaves_while_it_settles_holds_nobody_up(town: Town, alice: De
     started = asyncio.get_running_loop().time()
     await settling
     assert asyncio.get_running_loop().time() - started < 0.5
+
+
+async def test_who_has_moved_while_presence_was_forgotten_gets_nothing_twice(town: Town, alice: Device) -> None:
+    """The node before cannot be asked, and needs a moment to commit."""
+    there = await town.edge(lease_seconds=1000.0)
+    await there.lease.beat()
+    await push(town, alice, "a")
+    town.valkey.flush()
+    alice.wire.leave()
+    again = await town.device(1, there)
+    await again.synced()
+    assert town.world.unread(1, 7) == []
+    assert again.texts(7) == []
