@@ -9,6 +9,7 @@ import click
 
 from services.cli.admin.command import admin
 from services.cli.admin.keys import keys
+from services.cli.admin.notice import notice
 from services.cli.backup.command import backup, restore
 from services.cli.bench.command import bench
 from services.cli.doctor.command import doctor
@@ -129,6 +130,7 @@ def secrets(directory: Path, nats: str, valkey: str, postgres: str, database: st
 
 
 admin.add_command(keys)
+admin.add_command(notice)
 main.add_command(admin)
 main.add_command(backup)
 main.add_command(restore)

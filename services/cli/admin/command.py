@@ -63,7 +63,8 @@ _json = click.option("--json", "as_json", is_flag=True, help="For programs.")
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
-def _ask(installation: "Installation", work: "Callable[[Link], Awaitable[A]]") -> A:
+def ask(installation: "Installation", work: "Callable[[Link], Awaitable[A]]") -> A:
+    """What this work finds out, over a connection of its own. Raises click.ClickException."""
     from services.cli.admin.link import linked
 
     async def asked() -> A:
@@ -81,7 +82,7 @@ def maintenance(installation: "Installation", state: str) -> None:
     from shared.contract.auth import SetMaintenance
     from shared.contract.subjects import SET_MAINTENANCE
 
-    _ask(installation, lambda link: link.ask(SET_MAINTENANCE, SetMaintenance(state == "on")))
+    ask(installation, lambda link: link.ask(SET_MAINTENANCE, SetMaintenance(state == "on")))
     click.echo(f"maintenance is {state}")
 
 
@@ -96,7 +97,7 @@ def find_user(installation: "Installation", account: str, as_json: bool) -> None
     """Show an account, named by username, e-mail address, OC number or uuid."""
     from services.cli.admin import show, users
 
-    found = _ask(installation, lambda link: users.find(link, account))
+    found = ask(installation, lambda link: users.find(link, account))
     click.echo(show.as_json(found) if as_json else show.user(found))
 
 
@@ -107,7 +108,7 @@ def disable(installation: "Installation", account: str) -> None:
     """End an account's connections, void its tokens, and let nobody log in to it."""
     from services.cli.admin import users
 
-    found = _ask(installation, lambda link: users.set_disabled(link, account, True))
+    found = ask(installation, lambda link: users.set_disabled(link, account, True))
     click.echo(f"account {found.account} is disabled")
 
 
@@ -118,7 +119,7 @@ def enable(installation: "Installation", account: str) -> None:
     """Let people log in to a disabled account again."""
     from services.cli.admin import users
 
-    found = _ask(installation, lambda link: users.set_disabled(link, account, False))
+    found = ask(installation, lambda link: users.set_disabled(link, account, False))
     click.echo(f"account {found.account} is enabled")
 
 
@@ -129,7 +130,7 @@ def reset(installation: "Installation", account: str) -> None:
     """Give an account a new password, which is shown once; the old one and all tokens are void."""
     from services.cli.admin import users
 
-    found, password = _ask(installation, lambda link: users.reset(link, account))
+    found, password = ask(installation, lambda link: users.reset(link, account))
     click.echo(f"the new password of account {found.account}: {password}")
 
 
@@ -140,7 +141,7 @@ def kick(installation: "Installation", account: str) -> None:
     """End an account's connections; it may come back at once."""
     from services.cli.admin import users
 
-    found = _ask(installation, lambda link: users.kick(link, account))
+    found = ask(installation, lambda link: users.kick(link, account))
     click.echo(f"account {found.account} is disconnected")
 
 
@@ -156,7 +157,7 @@ def export(installation: "Installation", account: str, output: Path | None) -> N
     async def work(link: "Link") -> exporting.Export:
         return await exporting.export(link, await users.find(link, account))
 
-    text = show.as_json(_ask(installation, work))
+    text = show.as_json(ask(installation, work))
     if output is None:
         return click.echo(text)
     try:
@@ -174,10 +175,10 @@ def delete(installation: "Installation", account: str, yes: bool) -> None:
     """Delete an account everywhere, as it could itself; what it has said stays. There is no way back."""
     from services.cli.admin import users
 
-    found = _ask(installation, lambda link: users.find(link, account))
+    found = ask(installation, lambda link: users.find(link, account))
     if not yes:
         click.confirm(f"Delete account {found.account} ({found.nickname!r})?", abort=True)
-    _ask(installation, lambda link: users.delete(link, found))
+    ask(installation, lambda link: users.delete(link, found))
     click.echo(f"account {found.account} is deleted")
 
 
@@ -193,7 +194,7 @@ def show_chat(installation: "Installation", number: int, as_json: bool) -> None:
     from services.cli.admin import chats, show
     from shared.contract.ids import ChatId
 
-    found = _ask(installation, lambda link: chats.show(link, ChatId(number)))
+    found = ask(installation, lambda link: chats.show(link, ChatId(number)))
     click.echo(show.as_json(found) if as_json else show.chat(found))
 
 
@@ -206,7 +207,7 @@ def members(installation: "Installation", number: int, as_json: bool) -> None:
     from services.cli.admin import chats, show
     from shared.contract.ids import ChatId
 
-    found = _ask(installation, lambda link: chats.members(link, ChatId(number)))
+    found = ask(installation, lambda link: chats.members(link, ChatId(number)))
     click.echo(show.as_json(found) if as_json else show.members(found))
 
 
