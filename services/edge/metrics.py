@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
@@ -41,6 +42,13 @@ class Tally:
         return HistogramMetricFamily(name, documentation, list(zip(bounds, counts, strict=True)), self._sum)
 
 
+class Remembered:
+    """A counter by dialect and code, whose children are looked up once: under overload much is refused."""
+
+    def __init__(self, counter: Counter) -> None:
+        self.labels = cache(counter.labels)
+
+
 class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.by_dialect: dict[str, Traffic] = {}
@@ -58,7 +66,8 @@ class Metrics:
         self.tcp = Gauge("dragoman_edge_tcp_connections", "Open connections by plain TCP", registry=registry)
         self.residents = Gauge("dragoman_edge_accounts", "Accounts with a connection here", registry=registry)
         self.chats = Gauge("dragoman_edge_chats", "Chats with a member here", registry=registry)
-        self.refused = Counter("dragoman_edge_refusals", "Requests refused", ["dialect", "code"], registry=registry)
+        refused = Counter("dragoman_edge_refusals", "Requests refused", ["dialect", "code"], registry=registry)
+        self.refused = Remembered(refused)
         self.closed = Counter("dragoman_edge_closes", "Connections closed by us", ["code"], registry=registry)
         self.slow = Counter(
             "dragoman_edge_slow_closes", "Connections closed because they did not keep up", registry=registry

@@ -17,6 +17,9 @@ from shared.contract.ids import NOBODY, AccountId, ChatId
 from shared.contract.model import Message
 from shared.settings import Limits
 
+WORDINGS = 64
+"""So many of a dialect's refusals are remembered: where much is refused, it is all in the same words."""
+
 
 class DecodeError(Exception):
     """The frame cannot be understood; `context` is the dialect's own, for `refuse`."""

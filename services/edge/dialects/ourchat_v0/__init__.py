@@ -1,9 +1,10 @@
 """OurChat v0 (2022): JSON objects with `code` and `data`; OC numbers are padded strings, a `cid` a chat's integer."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import assert_never
 
-from services.edge.dialects.base import DecodeError, Dialect, Push, Request, Surroundings
+from services.edge.dialects.base import WORDINGS, DecodeError, Dialect, Push, Request, Surroundings
 from services.edge.dialects.credentials import UNVERIFIED
 from services.edge.dialects.ourchat_v0 import encode
 from services.edge.dialects.ourchat_v0.decode import read
@@ -80,7 +81,7 @@ class OurChatV0(Dialect):
         refusal = None if request is None else REFUSALS.get(type(request.command))
         state = refusal.statuses[failure.code] if refusal else None
         if refusal is None or state is None:
-            return (encode.error(failure.text or failure.code),)
+            return _error(failure.text or failure.code)
         return (encode.state(refusal.reply, state, failure.text or failure.code),)
 
     def tell(self, event: Event, now: float) -> tuple[Push, ...]:
@@ -89,3 +90,8 @@ class OurChatV0(Dialect):
 
     def encode_message(self, shown: Shown) -> tuple[Outgoing, ...]:
         return encode.message(shown, self.base_url, self._package_bytes)
+
+
+@lru_cache(WORDINGS)
+def _error(details: str) -> tuple[Frame]:
+    return (encode.error(details),)

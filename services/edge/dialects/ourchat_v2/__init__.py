@@ -1,9 +1,10 @@
 """OurChat v2 (2024): JSON objects with an integer `code`; all ids are strings on output, times milliseconds."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import assert_never
 
-from services.edge.dialects.base import Dialect, Push, Request, Surroundings
+from services.edge.dialects.base import WORDINGS, Dialect, Push, Request, Surroundings
 from services.edge.dialects.ourchat_v2 import encode
 from services.edge.dialects.ourchat_v2.codes import Code
 from services.edge.dialects.ourchat_v2.decode import request_of
@@ -119,17 +120,17 @@ class OurChatV2(Dialect):
     def refuse(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
         """`context` is the kind of command that an undecodable frame was meant to be, if that has a say."""
         kind = context if request is None else type(request.command)
-        error = encode.error(failure.text or failure.code)
+        error = _error(failure.text or failure.code)
         if kind is CreateChat:
             self._holding.not_created()
         refusal = REFUSALS.get(kind) if self._account != NOBODY or kind in BEFORE_LOGIN else None
         status = refusal.statuses[failure.code] if refusal else None
         if refusal is None or status is None:
-            return (error,)
+            return error
         reply = encode.status(refusal.reply, status)
         if kind is not CreateChat:
             return (reply,)
-        return (error,) if self._holding.family else (reply, error)
+        return error if self._holding.family else (reply, *error)
 
     def tell(self, event: Event, now: float) -> tuple[Push, ...]:
         match event:
@@ -182,6 +183,11 @@ class OurChatV2(Dialect):
     @property
     def held_bytes(self) -> int:
         return self._holding.held_bytes
+
+
+@lru_cache(WORDINGS)
+def _error(details: str) -> tuple[Frame]:
+    return (encode.error(details),)
 
 
 def _names(request: Request) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
 """pipe: text frames of fields separated by `|`; every request bears a token, save the few that need none."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import assert_never
 
-from services.edge.dialects.base import Dialect, Push, Request, Surroundings
+from services.edge.dialects.base import WORDINGS, Dialect, Push, Request, Surroundings
 from services.edge.dialects.credentials import UNVERIFIED
 from services.edge.dialects.pipe import encode
 from services.edge.dialects.pipe.decode import request_of
@@ -106,7 +107,7 @@ class Pipe(Dialect):
         if request is not None and isinstance(request.command, OfUpload):
             self._incoming.failed(request.command.number)
         name = _name(request) if request else context if isinstance(context, str) else ""
-        return (encode.error(name, failure.text or failure.code.value),)
+        return _error(name, failure.text or failure.code.value)
 
     def tell(self, event: Event, now: float) -> tuple[Push, ...]:
         match event:
@@ -139,6 +140,11 @@ class Pipe(Dialect):
 
     def counts(self, unread: int) -> None:
         self._unread = unread
+
+
+@lru_cache(WORDINGS)
+def _error(name: str, reason: str) -> tuple[Frame]:
+    return (encode.error(name, reason),)
 
 
 def _name(request: Request) -> str:

@@ -99,7 +99,7 @@ class Service(Dialect):
         kind = None if request is None else type(request.command)
         if kind in (Login, Register):
             self._asks = self.is_told_messages
-        return (refusal(kind, failure),)
+        return refusal(kind, failure)
 
     def tell(self, event: Event, now: float) -> tuple[Push, ...]:
         match event:

@@ -1,7 +1,9 @@
 """How service says that a request failed: an error state, or 200 and `failed` where it was sound but refused."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
+from services.edge.dialects.base import WORDINGS
 from services.edge.dialects.service_code import encode
 from services.edge.requests import CreateChatOf
 from shared.contract.auth import Login, Register
@@ -24,8 +26,12 @@ _SOUND: Mapping[type | None, frozenset[ErrorCode]] = {
 """What is no error of the request there, though elsewhere it is."""
 
 
-def refusal(kind: type | None, failure: Failure) -> bytes:
+def refusal(kind: type | None, failure: Failure) -> tuple[bytes]:
     """`kind` of the command; None: the frame was not understood."""
-    text = failure.text or failure.code.value
-    state = STATES[failure.code]
-    return encode.failed(text) if state is None or failure.code in _SOUND.get(kind, ()) else encode.error(state, text)
+    sound = failure.code in _SOUND.get(kind, ())
+    return _worded(None if sound else STATES[failure.code], failure.text or failure.code.value)
+
+
+@lru_cache(WORDINGS)
+def _worded(state: int | None, text: str) -> tuple[bytes]:
+    return (encode.failed(text) if state is None else encode.error(state, text),)

@@ -13,6 +13,8 @@ from tests.vectors import ANSWERS, COMMANDS, Vector, canonical, wire
 NO_SUCCESSES = {"OwnMessage", "VerificationNeeded"}
 """The one is shown elsewhere, the other is a refusal in most dialects."""
 
+WORDED_ONCE = {"ourchat-v0", "ourchat-v2", "service", "pipe"}
+
 
 def refusals(entry: Entry, vector: Vector, failure: Failure) -> list[object]:
     dialect = given(entry, vector.given)
@@ -55,3 +57,11 @@ def test_a_frame_that_is_not_understood_can_be_refused_for_every_reason(entry: E
     if account != NOBODY:
         log_in(dialect, account)
     assert all(dialect.refuse(None, Failure(code, "because")) for code in ErrorCode)
+
+
+@each_dialect
+def test_what_is_refused_in_the_same_words_is_worded_once(entry: Entry) -> None:
+    """Where much is refused at once; unless a refusal bears the time."""
+    one, other = (connect(entry).refuse(None, Failure(ErrorCode.UNAVAILABLE, "too much")) for _ in range(2))
+    assert one == other
+    assert (one is other) == (entry.name in WORDED_ONCE)
