@@ -35,7 +35,8 @@ class Run:
 
     def due(self) -> list[tuple[Request, Result]]:
         """The answers that can be given now, each once."""
-        said, due = self._said, list[tuple[Request, Result]]()
+        said = self._said
+        due: list[tuple[Request, Result]] = []
         while said and (first := self._results[said[0][1]]) is not None:
             due.append((said.pop(0)[0], first))
         return due
