@@ -74,7 +74,7 @@ class Connection:
     the first frame tells which of `dialects` it is."""
 
     __slots__ = (
-        "_decoded", "_dialects", "_frames", "_has_said", "_patience", "_refusals", "_requests", "_waits", "account",
+        "_decoded", "_dialects", "_frames", "_patience", "_refusals", "_requests", "_said_at", "_waits", "account",
         "account_requests", "dialect", "first_valid", "issued", "number", "opened", "phase", "revision", "sid",
         "surroundings", "token", "token_expires", "waiting_bytes", "withheld",
     )  # fmt: skip
@@ -107,8 +107,8 @@ class Connection:
         self._decoded: list[Turn] = []
         self.waiting_bytes = 0
         """Of the frames that wait."""
-        self._has_said = False
-        """The last thing to do was a run of messages."""
+        self._said_at: float | None = None
+        """When the last thing to do was handed out, if it was a run of messages."""
         self._waits = 0
         """So many runs, one after the other, were too long under way for what came meanwhile."""
         self._patience = math.inf
@@ -158,9 +158,9 @@ class Connection:
         Frames are decoded here, not before: what they mean depends on who is logged in by then."""
         if not (self._frames or self._decoded):
             return None
-        if self._has_said:
-            self._has_said = False
-            self._look_at_the_queue(now)
+        if self._said_at is not None:
+            self._look_at_the_queue(now, self._said_at)
+            self._said_at = None
         patience = min(patience, self._patience)
         turn = self._next_turn(now, patience)
         if turn is None or isinstance(turn, Refusal):
@@ -174,13 +174,13 @@ class Connection:
                     self._decoded.insert(0, following)
                     break
                 run.append(following)
-            self._has_said = True
+            self._said_at = now
         return run
 
-    def _look_at_the_queue(self, now: float) -> None:
+    def _look_at_the_queue(self, now: float, said_at: float) -> None:
         """After a run of messages. When what came meanwhile has waited too long again, more is said than can be taken,
         and only the newest of it is: the less, the longer it took. After a stall, all of it is."""
-        waited = now - self._frames[0][1] if self._frames else 0.0
+        waited = now - max(self._frames[0][1], said_at) if self._frames else 0.0
         self._waits = self._waits + 1 if waited > _CROWDED_SECONDS else 0
         self._patience = _CROWDED_SECONDS**2 / waited if self._waits > 1 else math.inf
 

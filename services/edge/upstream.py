@@ -44,7 +44,7 @@ _BATCH_BYTES = 384 * 1024
 _DRAFT_BYTES = 64
 _SOON_SECONDS = 0.5
 """A request that takes longer has waited for others."""
-_WAIT_SECONDS = 1.0
+_WAIT_SECONDS = 1.5
 """How long a run waits here while others are answered."""
 _NONCE_BITS = 2**63 - 1
 

@@ -242,6 +242,16 @@ def test_after_a_stall_all_that_came_meanwhile_is_said() -> None:
     assert keep_up(connection(), 0.1, 3.0) == list(range(1, 31))
 
 
+def test_what_is_left_of_a_stall_is_no_new_one() -> None:
+    each = connection()
+    for number in range(200):
+        each.receive(post(number), NOW + number / 1000)
+    each.next_work(NOW)
+    assert contexts(each.next_work(NOW + 3.0)) == list(range(64, 128))
+    assert contexts(each.next_work(NOW + 3.1)) == list(range(128, 192))
+    assert contexts(each.next_work(NOW + 3.2)) == list(range(192, 200))
+
+
 def test_behind_a_queue_that_gets_no_shorter_only_the_newest_is_said() -> None:
     """The less of it, the longer it takes; the others are refused in their turn."""
     quick, slow = keep_up(connection(), 2.0, 1.0), keep_up(connection(), 2.0, 2.0)
