@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 from services.edge.reading import Ranges, Unconfirmed
 from services.edge.socket import Socket
-from shared.contract.ids import ChatId
 
 _SETTLE_SECONDS = 0.8
 
@@ -13,12 +12,13 @@ _SETTLE_SECONDS = 0.8
 class Arrival:
     """`report` is told what has arrived. One ping is out at a time: peers may answer the latest alone."""
 
-    __slots__ = ("_report", "_settled", "_socket", "_unconfirmed", "last_ping", "waiting_since")
+    __slots__ = ("_report", "_settled", "_socket", "last_ping", "unconfirmed", "waiting_since")
 
     def __init__(self, socket: Socket, report: Callable[[Ranges], None], now: float) -> None:
         self._socket = socket
         self._report = report
-        self._unconfirmed = Unconfirmed()
+        self.unconfirmed = Unconfirmed()
+        """What is pushed is told to it."""
         self._settled: asyncio.Event | None = None
         self.last_ping = now
         self.waiting_since: float | None = None
@@ -27,21 +27,17 @@ class Arrival:
     @property
     def anything(self) -> bool:
         """Whether there are pushes of which it is not known."""
-        return bool(self._unconfirmed)
-
-    def pushed(self, chat: ChatId, index: int) -> None:
-        """Just now, all of it."""
-        self._unconfirmed.pushed(chat, index, self._socket.sent())
+        return bool(self.unconfirmed)
 
     def ping(self, now: float) -> None:
         if self.waiting_since is None:
             self.waiting_since = self.last_ping = now
-            self._unconfirmed.pinged()
+            self.unconfirmed.pinged()
             self._socket.ping()
 
     def ponged(self) -> None:
         self.waiting_since = None
-        self._report(self._unconfirmed.ponged())
+        self._report(self.unconfirmed.ponged())
         self._wake()
 
     def excuse(self, now: float) -> None:
@@ -52,19 +48,19 @@ class Arrival:
     def ended(self) -> None:
         """The account leaves the connection; what the peer's kernel has acknowledged has arrived, to the byte: what
         was just being sent must not make everything since the last pong come twice."""
-        if self._unconfirmed:
+        if self.unconfirmed:
             waiting = self._socket.unacknowledged()
-            self._report(self._unconfirmed.ended(-1 if waiting is None else self._socket.sent() - waiting))
+            self._report(self.unconfirmed.ended(-1 if waiting is None else self._socket.sent_bytes - waiting))
         self._wake()
 
     async def settle(self, now: Callable[[], float]) -> None:
         """Wait, a moment at most, until it is known whether what was pushed before has arrived."""
-        if not self._unconfirmed:
+        if not self.unconfirmed:
             return
         rounds = 1 if self.waiting_since is None else 2  # a ping that is out says nothing of what is newer
         try:
             async with asyncio.timeout(_SETTLE_SECONDS):
-                while rounds and self._unconfirmed:
+                while rounds and self.unconfirmed:
                     rounds -= 1
                     self.ping(now())
                     self._settled = self._settled or asyncio.Event()

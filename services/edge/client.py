@@ -259,14 +259,17 @@ class Client:
 
     def deliver(self, said: Sequence[Encoded]) -> None:
         """News. One's own messages, too, come after what was missed before them."""
+        if self.catching_up.backlog is None and self._posting.run is None:
+            self._out.push(said)
+            return
         for encoded in said:
-            if self.catching_up.backlog is None or not self.catching_up.covers(encoded.message):
+            if not self.catching_up.covers(encoded.message):
                 self.show(encoded)
 
     def show(self, encoded: Encoded) -> None:
         """Also what was missed, and the connection's own messages, if they are found that way first."""
         if self._posting.run is None or not self._posting.answered_by(encoded):
-            self._out.push(encoded)
+            self._out.push((encoded,))
 
     @property
     def unanswered(self) -> Run | None:

@@ -1,7 +1,7 @@
 """What goes out to one client: answers at once, pushes when its dialect lets them, none of it without bound."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeGuard
 
 from services.edge.arrival import Arrival
@@ -18,6 +18,8 @@ from shared.contract.model import Message
 from shared.telemetry import log
 
 _log = log(__name__)
+_LOOKS = 16
+"""At the socket's buffer, while as much is sent as may wait there."""
 
 
 class Outlet:
@@ -25,7 +27,7 @@ class Outlet:
     transfers. Times are the event loop's. See also services.edge.transfers.Line."""
 
     __slots__ = (
-        "_connection", "_emptied", "_hang_up", "_node", "_socket", "_timer", "_transfers", "_wake_at",
+        "_connection", "_emptied", "_hang_up", "_look_at", "_node", "_socket", "_timer", "_transfers", "_wake_at",
         "arrival", "silent", "traffic",
     )  # fmt: skip
 
@@ -41,6 +43,8 @@ class Outlet:
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at: float | None = None
         """When it will go off; not every event loop's timers tell."""
+        self._look_at = 0
+        """When so many bytes have been sent, it is looked whether they are taken, too."""
         self._transfers: Transfers | None = None
         """While there are any: then everything waits for its place behind them."""
         self.arrival = arrival
@@ -65,8 +69,8 @@ class Outlet:
             return
         if self._transfers is None and _fit_a_socket(frames):
             self.write_now(frames, message)
-            if frames:
-                self._bound(self._socket.unsent())
+            if self._socket.sent_bytes > self._look_at:
+                self._look()
             return
         if self._transfers is None:
             self._transfers = Transfers(self._node, self, self._transferred, self._broken_off)
@@ -79,19 +83,20 @@ class Outlet:
             if self.traffic is not None:
                 self.traffic.frames_out += len(frames)
         if message is not None:
-            self.arrival.pushed(message.chat, message.index)
+            self.arrival.unconfirmed.pushed(message.chat, message.index, self._socket.sent_bytes)
 
-    def push(self, encoded: Encoded) -> None:
-        """Write a message now, or let the dialect hold it; unless its client asks for messages itself."""
+    def push(self, said: Sequence[Encoded]) -> None:
+        """Write messages of one chat now, or let the dialect hold them; unless its client asks for messages itself."""
         dialect = self._connection.dialect
         if self.silent or dialect is None or not dialect.is_told_messages:
             return
-        message, frames = encoded.message, encoded.frames(dialect)
-        if dialect.holds(message.chat):
-            self._push_all(dialect.hold(message, frames, _now()))
-            self._bound(dialect.held_bytes)
-        else:
-            self.write(frames, message)
+        for encoded in said:
+            message, frames = encoded.message, encoded.frames(dialect)
+            if dialect.holds(message.chat):
+                self._push_all(dialect.hold(message, frames, _now()))
+                self._bound(dialect.held_bytes)
+            else:
+                self.write(frames, message)
 
     def tell(self, event: Event) -> None:
         if not self.silent and self._connection.dialect is not None:
@@ -108,6 +113,10 @@ class Outlet:
         """What is on its way, or held back."""
         behind = 0 if self._transfers is None else self._transfers.waiting_bytes
         return self._socket.unsent() + behind + self.dialect.held_bytes
+
+    def _look(self) -> None:
+        self._look_at = self._socket.sent_bytes + self._node.settings.edge.outgoing_bytes // _LOOKS
+        self._bound(self._socket.unsent())
 
     def _bound(self, waiting_bytes: int) -> None:
         if waiting_bytes > self._node.settings.edge.outgoing_bytes:

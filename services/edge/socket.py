@@ -3,7 +3,6 @@
 Everything is synchronous and runs on the event loop; nothing here waits.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,7 +47,11 @@ class Rejection:
 class Socket(Protocol):
     """One open WebSocket or plain TCP connection, as the edge uses it. After the end every call is a no-op."""
 
-    def send(self, frames: Iterable[Frame]) -> None:
+    @property
+    def sent_bytes(self) -> int:
+        """Of all frames so far, whether the kernel has taken them or not, or never will."""
+
+    def send(self, frames: tuple[Frame, ...]) -> None:
         """Write whole messages, in order. What is sent within one turn of the event loop leaves together, in one
         system call for each 64 KiB; a tuple that goes to many sockets in one turn is framed once. (On TCP, each leaves
         alone, as the pacing has it.) Never blocks: what the kernel does not take is buffered (see `unsent`)."""
@@ -69,9 +72,6 @@ class Socket(Protocol):
         """Nothing that the peer sends is reported until reading is resumed: no pongs either, nor the stream's end."""
 
     def resume_reading(self) -> None: ...
-
-    def sent(self) -> int:
-        """Bytes of all frames so far, whether the kernel has taken them or not, or never will."""
 
     def unsent(self) -> int:
         """Bytes that the kernel has not taken yet, those of this turn included."""

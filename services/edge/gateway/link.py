@@ -3,7 +3,7 @@
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 from services.edge.gateway import kernel
@@ -28,7 +28,7 @@ class Link(asyncio.Protocol, Generic[Item]):
 
     __slots__ = (
         "_client", "_ended", "_items", "_loop", "_lost_bytes", "_outgoing_bytes", "_parser", "_paused", "_receiving",
-        "_sending", "_sent_bytes", "_timer", "_transport", "_unparsed",
+        "_sending", "_timer", "_transport", "_unparsed", "sent_bytes",
     )  # fmt: skip
 
     _client: Client
@@ -46,7 +46,7 @@ class Link(asyncio.Protocol, Generic[Item]):
         self._ended = ended
         self._items: Iterator[Item] = iter(())
         self._unparsed = _NOTHING
-        self._outgoing_bytes = self._sent_bytes = self._lost_bytes = 0
+        self._outgoing_bytes = self.sent_bytes = self._lost_bytes = 0
         self._sending = self._receiving = True
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
@@ -66,7 +66,7 @@ class Link(asyncio.Protocol, Generic[Item]):
     # services.edge.socket.Socket
 
     @abstractmethod
-    def send(self, frames: Iterable[Frame]) -> None: ...
+    def send(self, frames: tuple[Frame, ...]) -> None: ...
 
     @abstractmethod
     def ping(self) -> None: ...
@@ -87,9 +87,6 @@ class Link(asyncio.Protocol, Generic[Item]):
         if self._paused:
             self._paused = False
             self._loop.call_soon(self._resume)
-
-    def sent(self) -> int:
-        return self._sent_bytes
 
     def unsent(self) -> int:
         return self._outgoing_bytes + self._transport.get_write_buffer_size()

@@ -5,7 +5,7 @@ for is answered first. Before we end ours, what was sent has a moment to arrive 
 afterwards nobody could tell."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from services.edge.gateway import kernel
@@ -40,9 +40,9 @@ class Stream(Link[bytes]):
 
     # services.edge.socket.Socket
 
-    def send(self, frames: Iterable[Frame]) -> None:
+    def send(self, frames: tuple[Frame, ...]) -> None:
         for line in map(self._splitter.wire, frames):
-            self._sent_bytes += len(line)
+            self.sent_bytes += len(line)
             if not self._sending:
                 self._lost_bytes += len(line)
             elif self._pause is None:
@@ -53,7 +53,7 @@ class Stream(Link[bytes]):
 
     def ping(self) -> None:
         if self._sending:
-            self._loop.call_soon(self._look, self._sent_bytes, _LOOK_SECONDS)
+            self._loop.call_soon(self._look, self.sent_bytes, _LOOK_SECONDS)
 
     def close(self, code: int, reason: str) -> None:
         if not self._sending:
@@ -110,7 +110,7 @@ class Stream(Link[bytes]):
     def _has_arrived(self, position: int) -> bool:
         """Where the kernel does not tell, what it has taken counts."""
         under_way = self._under_way() if kernel.TELLS else self.unsent()
-        return under_way is not None and self._sent_bytes - under_way >= position
+        return under_way is not None and self.sent_bytes - under_way >= position
 
     # In
 

@@ -6,7 +6,7 @@ and the close frame would be lost with it.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from services.edge.gateway.framing import (
@@ -55,12 +55,13 @@ class WebSocket(Link[Received]):
 
     # services.edge.socket.Socket
 
-    def send(self, frames: Iterable[Frame]) -> None:
+    def send(self, frames: tuple[Frame, ...]) -> None:
         if self._sending:
-            self._write(self._turn.framed(tuple(frames)))
+            known = self._turn.known.get(id(frames))
+            self._write(self._turn.framed(frames) if known is None else known[1])
         else:
             lost = sum(len(framed(frame)) for frame in frames)
-            self._sent_bytes += lost
+            self.sent_bytes += lost
             self._lost_bytes += lost
 
     def ping(self) -> None:
@@ -117,7 +118,7 @@ class WebSocket(Link[Received]):
             self._turn.flush_later(self)
         self._outgoing.append(data)
         self._outgoing_bytes += len(data)
-        self._sent_bytes += len(data)
+        self.sent_bytes += len(data)
         if self._outgoing_bytes > _AT_ONCE_BYTES:
             self.flush()
 

@@ -17,16 +17,13 @@ class Turn:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._writers: list[Writer] = []
-        self._framed: dict[int, tuple[tuple[Frame, ...], bytes]] = {}
-        """By the tuple's identity; it is kept, so that no other gets the same."""
+        self.known: dict[int, tuple[tuple[Frame, ...], bytes]] = {}
+        """What was framed in this turn: by the tuple's identity; it is kept, so that no other gets the same."""
 
     def framed(self, frames: tuple[Frame, ...]) -> bytes:
-        """The bytes of these messages; made once, however many sockets they go to in this turn."""
-        known = self._framed.get(id(frames))
-        if known is not None:
-            return known[1]
+        """The bytes of these messages, to be made once, however many sockets they go to in this turn."""
         wire = framed(frames[0]) if len(frames) == 1 else b"".join(map(framed, frames))
-        self._framed[id(frames)] = frames, wire
+        self.known[id(frames)] = frames, wire
         return wire
 
     def flush_later(self, writer: Writer) -> None:
@@ -36,6 +33,6 @@ class Turn:
 
     def _end(self) -> None:
         writers, self._writers = self._writers, []
-        self._framed.clear()
+        self.known.clear()
         for writer in writers:
             writer.flush()

@@ -1,7 +1,7 @@
 """A client in memory: a Socket of the edge's, and what a person with a device does and sees on it."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -33,7 +33,7 @@ class Wire:
         self._untaken: list[bytes] = []
         self._something = asyncio.Event()
 
-    def send(self, frames: Iterable[Frame]) -> None:
+    def send(self, frames: tuple[Frame, ...]) -> None:
         for one in frames:
             sent = frame(binary=one.data) if isinstance(one, Binary) else one
             if self.ended or self.closed_with is not None:
@@ -70,7 +70,8 @@ class Wire:
     def resume_reading(self) -> None:
         self.reading = True
 
-    def sent(self) -> int:
+    @property
+    def sent_bytes(self) -> int:
         return sum(map(len, self.received)) + self.unsent()
 
     def unsent(self) -> int:

@@ -63,7 +63,7 @@ async def test_what_may_not_have_arrived_stays_unread(town: Town, alice: Device,
     await push(town, alice, "a")
     alice.wire.deaf = deaf
     await town.message.say(7, 2, "b")
-    await alice.wire.until(lambda: alice.wire.sent() > len(alice.wire.received[-1]))
+    await alice.wire.until(lambda: alice.wire.sent_bytes > len(alice.wire.received[-1]))
     if deaf:
         alice.wire.leave()
     else:

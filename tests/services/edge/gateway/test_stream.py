@@ -89,9 +89,9 @@ async def test_each_message_out_is_a_line(peer: RawPeer, recorder: Recorder) -> 
     peer.send(b"hello|\n")
     await client.until(b"hello|")
     client.socket.send((b"one\ntwo", b"three"))
-    client.socket.send([b"four"])
+    client.socket.send((b"four",))
     assert await peer.until(b"four\n") == b"one two\nthree\nfour\n"
-    assert client.socket.sent() == len(b"one two\nthree\nfour\n")
+    assert client.socket.sent_bytes == len(b"one two\nthree\nfour\n")
 
 
 async def test_messages_out_are_paced(start: Start, recorder: Recorder) -> None:
@@ -102,7 +102,7 @@ async def test_messages_out_are_paced(start: Start, recorder: Recorder) -> None:
         peer.send(b"{}")
         await client.until(b"{}")
         texts = [b'{"number":%d}' % number for number in range(4)]
-        client.socket.send(texts)
+        client.socket.send(tuple(texts))
         assert client.socket.holds_back()
         assert client.socket.unsent() == sum(len(text) + 1 for text in texts[1:])
         started = asyncio.get_running_loop().time()
@@ -110,7 +110,7 @@ async def test_messages_out_are_paced(start: Start, recorder: Recorder) -> None:
             assert await peer.some() == text + b"\n"
         assert asyncio.get_running_loop().time() - started > 0.15
         assert not client.socket.holds_back()
-        client.socket.send(texts)
+        client.socket.send(tuple(texts))
         client.socket.close(1012, "restart")
         for text in texts:
             assert await peer.some() == text + b"\n"
@@ -236,7 +236,7 @@ async def test_a_peer_that_does_not_read_is_dropped_soon(
         await client.until_closed()
         waiting = client.unacknowledged_at["peer_closing"]
         assert waiting is not None
-        assert 0 < client.socket.sent() - waiting < client.socket.sent()
+        assert 0 < client.socket.sent_bytes - waiting < client.socket.sent_bytes
 
 
 async def test_a_slow_peer_that_reads_gets_all(port: int, recorder: Recorder) -> None:

@@ -112,7 +112,7 @@ async def test_everything_of_one_turn_leaves_together_and_in_order(peer: RawPeer
     socket = (await recorder.client()).socket
     socket.send((b"one", Binary(b"two")))
     socket.ping()
-    socket.send([b"three"])
+    socket.send((b"three",))
     assert socket.unsent() == sum(map(len, (b"one", b"two", b"three"))) + 4 * 2
     assert await peer.some() == b"\x81\x03one\x82\x03two\x89\x00\x81\x05three"
     assert socket.unsent() == 0
@@ -474,7 +474,7 @@ async def test_what_a_peer_does_not_take_is_not_acknowledged(gateway: Gateway, r
         client = await recorder.client()
         client.socket.send((LARGE,) * 5)
         everything = 5 * (len(LARGE) + 10)
-        assert client.socket.sent() == everything
+        assert client.socket.sent_bytes == everything
         unsent = client.socket.unsent()
         assert 0 < unsent < everything
         peer.send(closing(1000))
@@ -493,9 +493,9 @@ async def test_what_is_under_way_when_the_peer_closes_may_still_arrive(gateway: 
         client.socket.send((LARGE,))
         peer.send(masked(TEXT, b"bye"), closing(1000))
         await client.until(b"bye")
-        before = client.socket.sent()
+        before = client.socket.sent_bytes
         client.socket.send((b"late",))
-        late = client.socket.sent() - before
+        late = client.socket.sent_bytes - before
         peer.start_reading()
         assert await peer.frame() == (TEXT, LARGE)
         assert await peer.frame() == (CLOSE, (1000).to_bytes(2, "big"))
