@@ -176,8 +176,12 @@ class Notices(_Section):
 
 class Message(_Section):
     batch_rows: int = Field(512, ge=1, description="messages per transaction, at most")
+    queue_seconds: float = Field(1.5, gt=0, description="messages that would wait for longer are refused at once")
     broadcast_members: int = Field(
         512, ge=1, description="from this many members on, a message is broadcast to all edges"
+    )
+    broadcast_members_per_edge: int = Field(
+        64, ge=1, description="so many members for each edge are enough, too, to broadcast to all of them"
     )
     unread_per_chat: int = Field(1_000, ge=1, description="unread messages pushed at login, per chat")
     reply_bytes: int = Field(448 * 1024, ge=1, le=448 * 1024, description="pages of a reply are filled up to this size")

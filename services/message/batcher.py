@@ -17,6 +17,7 @@ from services.message.domain import LATE, MESSAGE_OVERHEAD_BYTES, Said, refusal
 from services.message.fanout import Fanout, Outgoing
 from services.message.membership import Memberships, Roster
 from services.message.metrics import Metrics
+from services.message.pace import Pace
 from services.message.store import OutcomeUnknown, Store
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import ChatId
@@ -24,17 +25,20 @@ from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from shared.contract.model import Message
 from shared.database import DatabaseUnavailable, now_ms
 from shared.presence import Presence, Whereabouts
+from shared.settings import Message as Settings
 from shared.tasks import Tasks
 from shared.telemetry import log
 
 _log = log(__name__)
 
 _BATCHES_WAITING = 64
-"""So many batches' messages may be unanswered; a request beyond is refused."""
+"""So many batches' messages may be unanswered; a request beyond is refused, however soon its turn would come."""
 _BYTES_WAITING = 64 * 1024 * 1024
 _UNKNOWN_PAUSE_SECONDS = 0.5
 
-OVERLOADED = Failure(ErrorCode.UNAVAILABLE, "overloaded, please try again")
+OVERLOADED = Failure(ErrorCode.RATE_LIMITED, "too much is being said, please try again")
+"""Told to who said it: to ask another replica would only make it more."""
+CLOSED = Failure(ErrorCode.UNAVAILABLE, "not here any more, please try again")
 _AWAY = Failure(ErrorCode.UNAVAILABLE, "the database does not answer, please try again")
 _BROKEN = Failure(ErrorCode.INTERNAL, "internal error")
 
@@ -93,14 +97,16 @@ class Batcher:
         presence: Presence,
         fanout: Fanout,
         metrics: Metrics,
-        batch_rows: int,
+        settings: Settings,
     ) -> None:
         self._store = store
         self._memberships = memberships
         self._presence = presence
         self._fanout = fanout
         self._metrics = metrics
-        self._batch_rows = batch_rows
+        self._batch_rows = settings.batch_rows
+        self._queue_seconds = settings.queue_seconds
+        self._pace = Pace()
         self._queue: deque[Request] = deque()
         self._wake = asyncio.Event()
         self._tasks = Tasks()
@@ -109,15 +115,20 @@ class Batcher:
         metrics.queue_rows.set_function(lambda: self._rows)
 
     def submit(self, request: PostMessages, responder: Responder) -> None:
-        """Queue a request, or refuse it when too much waits already."""
+        """Queue a request, or refuse it when it would not be answered soon."""
+        self._fanout.heard(request.node)
         waiting = Request(request.drafts, responder)
-        full = self._rows >= _BATCHES_WAITING * self._batch_rows or self._bytes >= _BYTES_WAITING
-        if full or self._closed:
-            self._metrics.refused[ErrorCode.UNAVAILABLE].inc(len(request.drafts))
-            self._tasks.start(responder.refuse(OVERLOADED), "refuse")
+        failure = CLOSED if self._closed else OVERLOADED if self._is_overloaded() else None
+        if failure is not None:
+            self._metrics.refused[failure.code].inc(len(request.drafts))
+            self._tasks.start(responder.refuse(failure), "refuse")
             return
         self._account(waiting, 1)
         self._put(waiting)
+
+    def _is_overloaded(self) -> bool:
+        full = self._rows >= _BATCHES_WAITING * self._batch_rows or self._bytes >= _BYTES_WAITING
+        return full or self._pace.wait(self._rows) > self._queue_seconds
 
     def close(self) -> None:
         """Take nothing new."""
@@ -128,7 +139,10 @@ class Batcher:
         try:
             committed: list[Request] = []
             while (requests := await self._next(committed)) or committed:
+                started, full = time.perf_counter(), bool(self._queue)
                 committed = await self._round(committed, requests)
+                messages = sum([len(request.drafts) for request in requests])
+                self._pace.took(messages, time.perf_counter() - started, full=full)
         finally:
             await self._tasks.close()
 

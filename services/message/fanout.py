@@ -26,6 +26,7 @@ from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import Pair
 from shared.database import now_ms
 from shared.presence import Presence, Whereabouts
+from shared.settings import Message as MessageSettings
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -34,6 +35,8 @@ _ALL = NodeId("all")
 """Counts the broadcasts."""
 _BEAT_SECONDS = 1.0
 _REPEATED_SECONDS = 600.0
+_HEARD_SECONDS = 60.0
+"""An edge that has neither said nor been told anything for so long is not counted."""
 _NODES_KEPT = 4096
 _ENVELOPE_BYTES = 480 * 1024
 _RECIPIENT_BYTES = 9
@@ -68,7 +71,8 @@ _NOWHERE = _Route(0, {})
 
 
 class Outgoing(NamedTuple):
-    """A batch before it is told: of each chat the lowest index, the roster if one is known, and its version then."""
+    """A batch before it is told: of each chat the lowest index, the roster if one is known, and its version then.
+    `big`: a chat of so many members is broadcast."""
 
     batch: Collection[Said]
     oldest: dict[ChatId, int]
@@ -76,13 +80,20 @@ class Outgoing(NamedTuple):
     versions: dict[ChatId, int]
     accounts: set[AccountId]
     """Whose nodes are to be looked up."""
+    big: int
 
 
 class Fanout:
-    """One replica's. `deliver` one batch after the other; `run` beats beside it."""
+    """One replica's. `deliver` one batch after the other; `run` beats beside it. A chat of `broadcast_members`, or of
+    `broadcast_members_per_edge` for each edge that is heard of, goes to all edges."""
 
     def __init__(
-        self, publish: Publish, presence: Presence, memberships: Memberships, metrics: Metrics, broadcast_members: int
+        self,
+        publish: Publish,
+        presence: Presence,
+        memberships: Memberships,
+        metrics: Metrics,
+        settings: MessageSettings,
     ) -> None:
         self.replica = secrets.token_hex(8)
         self.epoch = now_ms()
@@ -90,9 +101,16 @@ class Fanout:
         self._presence = presence
         self._memberships = memberships
         self._metrics = metrics
-        self._big = min(broadcast_members, _LISTED)
+        self._biggest = self._big = min(settings.broadcast_members, _LISTED)
+        self._per_edge = settings.broadcast_members_per_edge
+        self._heard: dict[NodeId, float] = {}
+        """The edges whose people spoke of late."""
         self._counters: dict[NodeId, int] = {}
         self._used: dict[NodeId, float] = {}
+
+    def heard(self, node: NodeId) -> None:
+        """There is an edge that speaks."""
+        self._heard[node] = time.monotonic()
 
     # Envelopes
 
@@ -103,7 +121,7 @@ class Fanout:
             oldest[message.chat] = min(message.index, oldest.get(message.chat, message.index))
         rosters = {chat: roster for chat in oldest if (roster := self._memberships.known(chat)) is not None}
         versions = {chat: roster.version for chat, roster in rosters.items()}
-        return Outgoing(batch, oldest, rosters, versions, self._listed(rosters.values()))
+        return Outgoing(batch, oldest, rosters, versions, _listed(rosters.values(), self._big), self._big)
 
     async def deliver(self, outgoing: Outgoing, where: Whereabouts) -> None:
         """Tell the edges; afterwards everything is handed to NATS, or a loss is announced. `where`: of the accounts and
@@ -128,52 +146,32 @@ class Fanout:
 
     async def _routes(self, outgoing: Outgoing, where: Whereabouts) -> dict[ChatId, _Route]:
         """For each chat: by the members and their nodes as they are now. A chat without a roster is left out."""
-        _, oldest, rosters, asked, _ = outgoing
+        _, oldest, rosters, asked, _, big = outgoing
         named = where.versions
-        moved = [chat for chat in oldest if self._has_moved(rosters.get(chat), asked.get(chat), named.get(chat, 0))]
+        moved = [chat for chat in oldest if _has_moved(rosters.get(chat), asked.get(chat), named.get(chat, 0), big)]
         if moved:
-            where = await self._follow(moved, rosters, where)
+            where = await self._follow(moved, outgoing, where)
         if where.homes is None:
             self._metrics.presence_unknown.inc()
         return {
-            chat: self._route(roster, named.get(chat, 0), where.homes, oldest[chat]) for chat, roster in rosters.items()
+            chat: _route(roster, named.get(chat, 0), where.homes, oldest[chat], big) for chat, roster in rosters.items()
         }
 
-    def _has_moved(self, roster: Roster | None, asked: int | None, version: int) -> bool:
-        """Whether there may be members whose nodes were not `asked` for. Edges know the members of big chats."""
-        if roster is None:
-            return True
-        return len(roster.members) < self._big and (roster.version != asked or version > roster.confirmed)
-
-    async def _follow(self, moved: list[ChatId], rosters: dict[ChatId, Roster], where: Whereabouts) -> Whereabouts:
+    async def _follow(self, moved: list[ChatId], outgoing: Outgoing, where: Whereabouts) -> Whereabouts:
         """Membership has changed since it was checked: the members are the new ones."""
+        rosters = outgoing.rosters
         for chat, roster in (await self._memberships.rosters(moved, where.versions)).items():
             if isinstance(roster, Failure):
                 rosters.pop(chat, None)
                 self.announce_loss()
             else:
                 rosters[chat] = roster
-        newer = await self._presence.look_up(self._listed(rosters[chat] for chat in moved if chat in rosters))
+        newer = await self._presence.look_up(
+            _listed((rosters[chat] for chat in moved if chat in rosters), outgoing.big)
+        )
         if where.homes is None or newer.homes is None:
             return where._replace(homes=None)
         return where._replace(homes=where.homes | newer.homes)
-
-    def _listed(self, rosters: Iterable[Roster]) -> set[AccountId]:
-        return set(chain.from_iterable(roster.members for roster in rosters if len(roster.members) < self._big))
-
-    def _route(
-        self, roster: Roster, version: int, homes: dict[AccountId, tuple[NodeId, ...]] | None, oldest: int
-    ) -> _Route:
-        if len(roster.members) >= self._big:
-            return _Route(max(version, roster.version), {_ALL: None}, roster.pair)
-        late = roster.joined_after(oldest)
-        if homes is None:
-            return _Route(roster.version, {_ALL: list(roster.members)}, roster.pair, late)
-        recipients: dict[NodeId, list[AccountId]] = {}
-        for account in roster.members:
-            for node in homes.get(account, ()):
-                recipients.setdefault(node, []).append(account)
-        return _Route(roster.version, {**recipients}, roster.pair, late)
 
     async def _send(self, node: NodeId, deliveries: list[Delivery]) -> None:
         if not deliveries:
@@ -208,14 +206,48 @@ class Fanout:
             await self._beat()
             await asyncio.sleep(_BEAT_SECONDS)
 
+    def _count_edges(self) -> None:
+        since = time.monotonic() - _HEARD_SECONDS
+        self._heard = {node: last for node, last in self._heard.items() if last > since}
+        told = {node for node, last in self._used.items() if last > since}
+        edges = len(told.union(self._heard) - {_ALL})
+        self._big = min(self._biggest, self._per_edge * edges) if edges else self._biggest
+
     async def farewell(self) -> None:
         """Everything is sent; this replica will not be missed."""
         await self._beat(leaving=True)
 
     async def _beat(self, *, leaving: bool = False) -> None:
+        self._count_edges()
         since = time.monotonic() - _REPEATED_SECONDS
         counters = {str(node): counter for node, counter in self._counters.items() if self._used[node] > since}
         try:
             await self._publish(subjects.HEARTBEAT, _pack(Heartbeat(self.replica, self.epoch, counters, leaving)))
         except nats.errors.Error as error:
             _log.warning("heartbeat lost", error=repr(error))
+
+
+def _listed(rosters: Iterable[Roster], big: int) -> set[AccountId]:
+    return set(chain.from_iterable(roster.members for roster in rosters if len(roster.members) < big))
+
+
+def _has_moved(roster: Roster | None, asked: int | None, version: int, big: int) -> bool:
+    """Whether there may be members whose nodes were not `asked` for. Edges know the members of big chats."""
+    if roster is None:
+        return True
+    return len(roster.members) < big and (roster.version != asked or version > roster.confirmed)
+
+
+def _route(
+    roster: Roster, version: int, homes: dict[AccountId, tuple[NodeId, ...]] | None, oldest: int, big: int
+) -> _Route:
+    if len(roster.members) >= big:
+        return _Route(max(version, roster.version), {_ALL: None}, roster.pair)
+    late = roster.joined_after(oldest)
+    if homes is None:
+        return _Route(roster.version, {_ALL: list(roster.members)}, roster.pair, late)
+    recipients: dict[NodeId, list[AccountId]] = {}
+    for account in roster.members:
+        for node in homes.get(account, ()):
+            recipients.setdefault(node, []).append(account)
+    return _Route(roster.version, {**recipients}, roster.pair, late)

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from services.message import batcher as batches
-from services.message.batcher import OVERLOADED, Batcher
+from services.message.batcher import CLOSED, OVERLOADED, Batcher
 from services.message.fanout import Fanout
 from services.message.membership import Memberships
 from services.message.metrics import Metrics
@@ -26,6 +26,7 @@ from shared.contract.session import GetMembership, Member, Membership
 from shared.database import Database, DatabaseUnavailable
 from shared.migrate import upgrade
 from shared.presence import Presence
+from shared.settings import Message as MessageSettings
 from shared.settings import Redis
 
 T = TypeVar("T")
@@ -45,6 +46,8 @@ class GatedStore(Store):
         self.gate.set()
         self.sizes: list[int] = []
         self.slow = False
+        self.seconds = 0.0
+        """Of each transaction, at least."""
 
     @property
     def is_quick(self) -> bool:
@@ -53,21 +56,23 @@ class GatedStore(Store):
     async def post(self, drafts: Sequence[Draft]) -> Committed:
         self.sizes.append(len(drafts))
         await self.gate.wait()
+        await asyncio.sleep(self.seconds)
         return await super().post(drafts)
 
 
 class Bench:
     """A batcher on a real database, without Redis; `log` is all that leaves it, in order."""
 
-    def __init__(self, database: Database, batch_rows: int = 4) -> None:
+    def __init__(self, database: Database, batch_rows: int = 4, queue_seconds: float = 60.0) -> None:
         self.registry = CollectorRegistry()
         metrics = Metrics(self.registry)
+        settings = MessageSettings(batch_rows=batch_rows, queue_seconds=queue_seconds)
         self.log: list[tuple[str, object]] = []
         self.store = GatedStore(database)
         self.presence = Presence(Redis(url=SecretStr("redis://127.0.0.1:1/0")))
         self.memberships = Memberships(self._membership, metrics)
-        self.fanout = Fanout(self.publish, self.presence, self.memberships, metrics, 100)
-        self.batcher = Batcher(self.store, self.memberships, self.presence, self.fanout, metrics, batch_rows)
+        self.fanout = Fanout(self.publish, self.presence, self.memberships, metrics, settings)
+        self.batcher = Batcher(self.store, self.memberships, self.presence, self.fanout, metrics, settings)
         self._nonce = 0
         self.told = asyncio.Event()
         """While it is not set, session does not answer."""
@@ -151,8 +156,8 @@ async def bench(database: Database) -> AsyncIterator[Bench]:
         yield bench
 
 
-async def running(database: Database) -> AsyncIterator[Bench]:
-    bench = Bench(database)
+async def running(database: Database, queue_seconds: float = 60.0) -> AsyncIterator[Bench]:
+    bench = Bench(database, queue_seconds=queue_seconds)
     task = asyncio.create_task(bench.batcher.run())
     yield bench
     await bench.close(task)
@@ -239,10 +244,22 @@ async def test_beyond_the_bound_requests_are_refused_and_later_ones_are_not(
     taken = [bench.submit(str(number), *(bench.draft() for _ in range(4))) for number in range(2)]
     refused = bench.submit("refused", bench.draft())
     assert await refused.given == OVERLOADED
-    assert bench.metric("refused_total", code="unavailable") == 1
+    assert bench.metric("refused_total", code="rate_limited") == 1
     bench.store.gate.set()
     assert [await answer.indexes() for answer in taken] == [[1, 2, 3, 4], [5, 6, 7, 8]]
     assert await bench.submit("later", bench.draft()).indexes() == [9]
+
+
+async def test_what_would_wait_too_long_is_refused_before_anything_is_spent_on_it(database: Database) -> None:
+    async for bench in running(database, queue_seconds=0.1):
+        bench.store.seconds = 0.02
+        taken = [bench.submit(str(number), *(bench.draft() for _ in range(4))) for number in range(20)]
+        await bench.until_posted(10)
+        refused = bench.submit("refused", bench.draft())
+        assert await refused.given == OVERLOADED
+        assert [await answer.indexes() for answer in taken][-1] == [77, 78, 79, 80]
+        assert await bench.submit("later", bench.draft()).indexes() == [81]
+        assert bench.metric("refused_total", code="rate_limited") == 1
 
 
 async def test_waiting_bytes_are_bounded_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,7 +294,7 @@ async def test_after_the_close_what_was_taken_is_answered(database: Database) ->
     taken = [bench.submit(str(number), bench.draft()) for number in range(7)]
     await asyncio.sleep(0.05)
     bench.batcher.close()
-    assert await bench.submit("late", bench.draft()).given == OVERLOADED
+    assert await bench.submit("late", bench.draft()).given == CLOSED
     bench.store.gate.set()
     async with asyncio.timeout(5):
         await task

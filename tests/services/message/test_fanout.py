@@ -20,6 +20,7 @@ from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.model import Face, Message, Pair, Role
 from shared.contract.session import GetMembership, Member, Membership
 from shared.presence import Presence
+from shared.settings import Message as MessageSettings
 from tests.servers import ValkeyServer
 
 ANN, BOB, CEM = (AccountId(number) for number in (1, 2, 3))
@@ -49,8 +50,9 @@ class World:
         self.memberships = Memberships(self._membership, Metrics(CollectorRegistry()))
         self.fanout = self.with_broadcast_from(100)
 
-    def with_broadcast_from(self, members: int) -> Fanout:
-        return Fanout(self._publish, self.own, self.memberships, Metrics(CollectorRegistry()), members)
+    def with_broadcast_from(self, members: int, per_edge: int = 100) -> Fanout:
+        settings = MessageSettings(broadcast_members=members, broadcast_members_per_edge=per_edge)
+        return Fanout(self._publish, self.own, self.memberships, Metrics(CollectorRegistry()), settings)
 
     async def _membership(self, request: GetMembership) -> Membership:
         if self.away:
@@ -159,6 +161,40 @@ async def test_the_longest_list_of_recipients_fits(world: World) -> None:
     assert len(named.deliveries[0].recipients or ()) == 39_999
     assert broadcast.deliveries[0].recipients is None
     assert max(len(payload) for _, payload in world.sent) <= 512 * 1024
+
+
+async def test_the_fewer_edges_there_are_the_smaller_chats_are_broadcast(world: World) -> None:
+    await world.join(NORTH, ANN, BOB)
+    await world.join(SOUTH, CEM)
+    await world.know(ROOM, HALL)
+    fan_out = world.fanout = world.with_broadcast_from(100, per_edge=2)
+    await world.deliver(fan_out, [said(ROOM, 1)])
+    assert world.told(subjects.BROADCAST) == [], "no edge was heard of"
+    fan_out.heard(NORTH)
+    await world.beat()
+    await world.deliver(fan_out, [said(ROOM, 2), said(HALL, 1)])
+    assert world.told(subjects.BROADCAST) == [(ROOM, 2, None), (HALL, 1, None)]
+    fan_out.heard(SOUTH)
+    await world.beat()
+    await world.deliver(fan_out, [said(ROOM, 3), said(HALL, 2)])
+    assert world.told(subjects.deliver(NORTH)) == [(ROOM, 1, [ANN, BOB]), (ROOM, 3, [ANN, BOB]), (HALL, 2, [ANN, BOB])]
+    assert world.told(subjects.deliver(SOUTH)) == [(HALL, 2, [CEM])]
+
+
+async def test_edges_that_were_told_by_name_count_and_old_ones_do_not(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.join(NORTH, ANN, BOB)
+    await world.know(ROOM)
+    fan_out = world.fanout = world.with_broadcast_from(100, per_edge=2)
+    await world.deliver(fan_out, [said(ROOM, 1)])
+    await world.beat()
+    await world.deliver(fan_out, [said(ROOM, 2)])
+    monkeypatch.setattr(fanout, "_HEARD_SECONDS", 0.0)
+    await world.beat()
+    await world.deliver(fan_out, [said(ROOM, 3)])
+    assert [index for _, index, _ in world.told(subjects.BROADCAST)] == [2]
+    assert [index for _, index, _ in world.told(subjects.deliver(NORTH))] == [1, 3]
 
 
 async def test_deliveries_name_the_pair_of_a_private_chat_and_the_face_of_the_sender(world: World) -> None:

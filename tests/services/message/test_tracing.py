@@ -10,6 +10,7 @@ from services.message.metrics import Metrics
 from services.message.tracing import TracedBatcher
 from shared.contract.message import PostMessages
 from shared.database import Database
+from shared.settings import Message as MessageSettings
 from shared.settings import Tracing
 from shared.tracing import Span, Tracer
 from tests.collector import Collector, Seen
@@ -22,8 +23,8 @@ class TracedBench(Bench):
     def __init__(self, database: Database, tracer: Tracer) -> None:
         super().__init__(database, 8)
         self.tracer = tracer
-        parts = self.store, self.memberships, self.presence, self.fanout, Metrics(CollectorRegistry()), 8
-        self.batcher = TracedBatcher(*parts, tracer)
+        parts = self.store, self.memberships, self.presence, self.fanout, Metrics(CollectorRegistry())
+        self.batcher = TracedBatcher(*parts, MessageSettings(batch_rows=8), tracer)
 
     def ask(self, name: str, messages: int) -> tuple[Span, Answer]:
         """A request, and what it is for those who trace it."""
