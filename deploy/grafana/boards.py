@@ -14,7 +14,7 @@ from shared.board.rows import rate as rate_row
 
 JOBS = ("auth", "edge", "message", "session")
 _STORES = ("auth", "message", "session")
-_LOST = 'code=~"internal|unavailable"'
+_LOST = 'code=~"internal|rate_limited|unavailable"'
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from services.message.membership import Memberships
 from services.message.metrics import Metrics
 from services.message.store import Store
 from shared.presence import Presence, Whereabouts
+from shared.settings import Message as Settings
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer
@@ -25,10 +26,10 @@ class TracedBatcher(Batcher):
         presence: Presence,
         fanout: Fanout,
         metrics: Metrics,
-        batch_rows: int,
+        settings: Settings,
         tracer: "Tracer",
     ) -> None:
-        super().__init__(store, memberships, presence, fanout, metrics, batch_rows)
+        super().__init__(store, memberships, presence, fanout, metrics, settings)
         self._tracer = tracer
         self._commits = deque([""])
         """What causes the next to be told: a round tells what the round before has committed."""
