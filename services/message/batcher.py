@@ -20,7 +20,7 @@ from services.message.metrics import Metrics
 from services.message.pace import Pace
 from services.message.store import OutcomeUnknown, Store
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import ChatId
+from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from shared.contract.model import Message
 from shared.database import DatabaseUnavailable, now_ms
@@ -173,7 +173,7 @@ class Batcher:
         """Returns what of the requests is committed now, or refused."""
         outgoing = self._fanout.prepare([said for request in committed for said in request.said()])
         new = set[ChatId]().union(*[request.chats for request in requests if request.rosters is None])
-        where = await self._presence.look_up(outgoing.accounts, new.union(outgoing.oldest))
+        where = await self._look_up(outgoing.accounts, new.union(outgoing.chats))
         ready = self._with_rosters(requests, new, where.versions)
         if self._store.is_quick:
             await self._tell(committed, outgoing, where)
@@ -181,6 +181,10 @@ class Batcher:
         else:
             await asyncio.gather(self._commit(ready), self._tell(committed, outgoing, where))
         return ready
+
+    async def _look_up(self, accounts: Collection[AccountId], chats: Collection[ChatId]) -> Whereabouts:
+        """What was told to all edges alone needs none."""
+        return await self._presence.look_up(accounts, chats) if accounts or chats else Whereabouts({}, {})
 
     # Committing
 

@@ -82,6 +82,12 @@ class Outgoing(NamedTuple):
     """Whose nodes are to be looked up."""
     big: int
 
+    @property
+    def chats(self) -> list[ChatId]:
+        """Whose versions are to be looked up: not of those that are broadcast, whose members the edges know."""
+        rosters, big = self.rosters, self.big
+        return [chat for chat in self.oldest if chat not in rosters or len(rosters[chat].members) < big]
+
 
 class Fanout:
     """One replica's. `deliver` one batch after the other; `run` beats beside it. A chat of `broadcast_members`, or of

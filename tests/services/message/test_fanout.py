@@ -19,7 +19,7 @@ from shared.contract.errors import ErrorCode, Refused
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.model import Face, Message, Pair, Role
 from shared.contract.session import GetMembership, Member, Membership
-from shared.presence import Presence
+from shared.presence import Presence, Whereabouts
 from shared.settings import Message as MessageSettings
 from tests.servers import ValkeyServer
 
@@ -71,7 +71,7 @@ class World:
     async def deliver(self, fan_out: Fanout, batch: list[Said]) -> None:
         """As the batcher does."""
         outgoing = fan_out.prepare(batch)
-        await fan_out.deliver(outgoing, await self.own.look_up(outgoing.accounts, outgoing.oldest))
+        await fan_out.deliver(outgoing, await self.own.look_up(outgoing.accounts, outgoing.chats))
 
     async def know(self, *chats: ChatId) -> None:
         """As when the drafts were checked."""
@@ -181,6 +181,12 @@ async def test_the_fewer_edges_there_are_the_smaller_chats_are_broadcast(world: 
     assert world.told(subjects.deliver(SOUTH)) == [(HALL, 2, [CEM])]
 
 
+async def test_of_a_chat_that_is_broadcast_nothing_is_looked_up(world: World) -> None:
+    await world.know(ROOM, HALL)
+    outgoing = world.with_broadcast_from(3).prepare([said(ROOM, 1), said(HALL, 1), said(ChatId(3), 1)])
+    assert (outgoing.accounts, outgoing.chats) == ({ANN, BOB}, [ROOM, ChatId(3)])
+
+
 async def test_edges_that_were_told_by_name_count_and_old_ones_do_not(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,15 +229,15 @@ async def test_pairs_and_faces_have_their_room_in_an_envelope(world: World) -> N
     assert max(len(payload) for _, payload in world.sent) <= fanout._ENVELOPE_BYTES + 100
 
 
-async def test_big_chats_go_by_the_newest_version_without_asking_for_members(world: World) -> None:
+async def test_big_chats_go_by_the_newest_version_that_is_known_without_asking_for_members(world: World) -> None:
     await world.join(NORTH, ANN, BOB, CEM)
     fan_out = world.with_broadcast_from(3)
     await world.know(HALL)
-    await world.sessions.publish_versions({HALL: 7})
     world.away = True
-    await world.deliver(fan_out, [said(HALL, 1)])
-    (envelope,) = world.envelopes(subjects.BROADCAST)
-    assert (envelope.counter, envelope.deliveries[0].recipients, envelope.deliveries[0].version) == (1, None, 7)
+    for version in (0, 7):
+        await fan_out.deliver(fan_out.prepare([said(HALL, 1)]), Whereabouts({}, {HALL: version}))
+    told = [envelope.deliveries[0] for envelope in world.envelopes(subjects.BROADCAST)]
+    assert [(one.recipients, one.version) for one in told] == [(None, 1), (None, 7)]
 
 
 async def test_members_who_came_after_the_check_are_found(world: World) -> None:
