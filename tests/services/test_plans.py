@@ -155,6 +155,7 @@ _QUESTIONS: dict[str, Callable[[sa.Connection, Town], object]] = {
     "how senders are called": lambda now, town: profiles.faces_of(now, [AccountId(one) for one in town.people[:50]]),
     "people by their own ids": lambda now, town: profiles.accounts_of(now, [uuid_of(one) for one in town.people[:50]]),
     "who logs in": lambda now, town: profiles.standing(now, town.first),
+    "who can be told notices": lambda now, town: profiles.living_after(now, town.first, 100),
 }
 
 
