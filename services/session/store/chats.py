@@ -1,6 +1,6 @@
 """Chats and who is in them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -88,7 +88,7 @@ def add_chat(
         "avatar": request.avatar,
         "avatar_hash": request.avatar_hash,
     }
-    made = _make(connection, values, [Role.OWNER] + [Role.MEMBER] * (len(members) - 1), members, now)
+    made = _make(connection, values, [Role.OWNER] + [Role.MEMBER] * (len(members) - 1), members)
     touch(connection, members, now)
     return Founded(made, keep_entrances(connection, members[1:], made, now))
 
@@ -110,7 +110,7 @@ def open_private(connection: sa.Connection, pair: Pair, now: int) -> tuple[ChatI
     values = _blank("、".join(nicknames[account] for account in pair), NOBODY, now) | {
         "kind": ChatKind.PRIVATE, "join_policy": JoinPolicy.CLOSED, "pair": key_of(pair),
     }  # fmt: skip
-    made = _make(connection, values, [Role.MEMBER] * 2, pair, now)
+    made = _make(connection, values, [Role.MEMBER] * 2, pair)
     touch(connection, pair, now)
     return made.id, made
 
@@ -124,36 +124,46 @@ def open_notices(
     pairs = {key_of(pair_of(HERALD, account)): account for account in accounts if account in nicknames}
     rows = connection.execute(sa.select(chat.c.pair, chat.c.id).where(chat.c.pair.in_(pairs)))
     opened = {pairs[row.pair]: ChatId(row.id) for row in rows}
-    made: dict[AccountId, Chat] = {}
-    for pair, account in pairs.items():
-        if account not in opened:
-            values = _blank(nicknames[HERALD], HERALD, now) | {
-                "kind": ChatKind.SERVICE, "join_policy": JoinPolicy.CLOSED, "pair": pair,
-            }  # fmt: skip
-            made[account] = _make(connection, values, [Role.OWNER, Role.MEMBER], [HERALD, account], now)
+    new = {pair: account for pair, account in pairs.items() if account not in opened}
+    made = _make_notices(connection, new, nicknames[HERALD], now) if new else {}
     touch(connection, list(made), now)
     return opened | {account: one.id for account, one in made.items()}, made
 
 
+def _make_notices(
+    connection: sa.Connection, accounts: Mapping[str, AccountId], name: str, now: int
+) -> dict[AccountId, Chat]:
+    """One for each pair with the herald, all of them in two statements; the caller touches the profiles."""
+    values = _blank(name, HERALD, now) | {
+        "kind": ChatKind.SERVICE, "join_policy": JoinPolicy.CLOSED, "size": 2, "seats": 2,
+    }  # fmt: skip
+    insertion = sa.insert(chat).returning(*CHAT, chat.c.pair)
+    rows = connection.execute(insertion, [values | {"pair": pair} for pair in accounts])
+    made = {accounts[row.pair]: chat_of(row._mapping) for row in rows}
+    roles = (Role.OWNER, Role.MEMBER)
+    seats = [row for account, one in made.items() for row in _seats(one, roles, (HERALD, account))]
+    connection.execute(sa.insert(member), seats)
+    return made
+
+
 def _make(
-    connection: sa.Connection,
-    values: dict[str, object],
-    roles: Sequence[Role],
-    members: Sequence[AccountId],
-    now: int,
+    connection: sa.Connection, values: dict[str, object], roles: Sequence[Role], members: Sequence[AccountId]
 ) -> Chat:
     """A chat in which these members have been from the beginning; the caller touches their profiles."""
     counted = values | {"size": len(members), "seats": len(members)}
     made = chat_of(connection.execute(sa.insert(chat).values(counted).returning(*CHAT)).one()._mapping)
-    rows = [
+    connection.execute(sa.insert(member), _seats(made, roles, members))
+    return made
+
+
+def _seats(made: Chat, roles: Sequence[Role], members: Sequence[AccountId]) -> list[dict[str, int]]:
+    return [
         {
             "chat": made.id, "account": account, "role": role, "seat": seat, "first_index": 1, "unread_from": 1,
             "version": made.version,
         }
         for seat, (account, role) in enumerate(zip(members, roles, strict=True))
     ]  # fmt: skip
-    connection.execute(sa.insert(member), rows)
-    return made
 
 
 def rename(connection: sa.Connection, asked: RenameChat, now: int, many: int) -> list[AccountId] | None:
