@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from services.edge.reading import Ranges, Unconfirmed
 from services.edge.socket import Socket
+from shared.settings import Edge
 
 _SETTLE_SECONDS = 0.8
 
@@ -24,11 +25,6 @@ class Arrival:
         self.waiting_since: float | None = None
         """When the ping was sent that has no pong yet."""
 
-    @property
-    def anything(self) -> bool:
-        """Whether there are pushes of which it is not known."""
-        return bool(self.unconfirmed)
-
     def ping(self, now: float) -> None:
         if self.waiting_since is None:
             self.waiting_since = self.last_ping = now
@@ -39,6 +35,19 @@ class Arrival:
         self.waiting_since = None
         self._report(self.unconfirmed.ponged())
         self._wake()
+
+    def is_missed(self, now: float, heard: float, settings: Edge, *, excused: bool) -> bool:
+        """Called about every second: ask when it is time. Whether a pong has been owed for too long. `heard`: when
+        anything came from the client last; `excused`: its pong may be late for a good reason."""
+        if self.waiting_since is None:
+            confirm, idle = self.last_ping + settings.confirm_interval_seconds, heard + settings.ping_interval_seconds
+            if now >= (confirm if self.unconfirmed else idle):
+                self.ping(now)
+        elif excused:
+            self.excuse(now)
+        else:
+            return now - self.waiting_since > settings.pong_timeout_seconds
+        return False
 
     def excuse(self, now: float) -> None:
         """Its pong may be late for a good reason: it was not read for a while, or the ping waits behind much else."""

@@ -348,16 +348,8 @@ class Client:
         edge, connection = self.node.settings.edge, self.connection
         if reason := connection.overdue(now, edge.first_frame_seconds, edge.unauthenticated_seconds):
             self.hang_up(1008, reason)
-        elif self.arrival.waiting_since is not None:
-            if self.socket.holds_back():
-                self.arrival.excuse(now)
-            elif now - self.arrival.waiting_since > edge.pong_timeout_seconds and not self.paused:
-                self.socket.abort()
-        elif self.arrival.anything:
-            if now - self.arrival.last_ping >= edge.confirm_interval_seconds:
-                self.arrival.ping(now)
-        elif now - self.heard >= edge.ping_interval_seconds:
-            self.arrival.ping(now)
+        elif self.arrival.is_missed(now, self.heard, edge, excused=self.paused or self.socket.holds_back()):
+            self.socket.abort()
         self._posting.give_up(now)
         if not (self._busy or self.paused):
             for begun_by in self.uploads.abandoned(now, edge.upload_idle_seconds):
