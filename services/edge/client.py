@@ -97,7 +97,8 @@ class Client:
         if out.traffic is None:
             out.traffic = node.metrics.traffic(out.dialect.name)
         out.traffic.frames_in += 1
-        node.turn.add(self)
+        if not self._busy:
+            node.turn.add(self)
         if not self.paused and self._has_waiting(1.0):
             self.paused = True
             self.socket.pause_reading()
