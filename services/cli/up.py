@@ -128,7 +128,8 @@ class _House:
             folder = self._directory / "nats"
             config = folder / "nats.conf"
             write_private(config, nats.configuration(port, folder / "store", self._plan.credentials.nats))
-            programs.append(Program("nats", nats.command(config), probes.listens(port), hides=nats.NOISE))
+            shared = nats.environment(os.environ, os.cpu_count() or 1)
+            programs.append(Program("nats", nats.command(config), probes.listens(port), shared, hides=nats.NOISE))
         if port := self._plan.valkey_port:
             folder = self._directory / "valkey"
             config, access = folder / "valkey.conf", folder / "users.acl"

@@ -42,6 +42,12 @@ def command(config: Path) -> list[str]:
     return [str(Path(sysconfig.get_path("scripts")) / "nats-server"), "--config", str(config)]
 
 
+def environment(given: Mapping[str, str], cores: int) -> dict[str, str]:
+    """It shares the machine with all else, and needs little of it; on every core, its idle threads look for work where
+    the others have some."""
+    return {"GOMAXPROCS": str(max(1, cores // 4)), **given}
+
+
 def _authorization(passwords: Mapping[str, str]) -> dict[str, Any]:
     users = [{"user": user, "password": passwords[user], "permissions": _permissions(user)} for user in USERS]
     return {"timeout": 10, "users": users}

@@ -11,7 +11,7 @@ import pytest
 from nats.aio.client import Client
 
 from services.cli.embedded.credentials import generate, load_or_make
-from services.cli.embedded.nats import USERS, configuration
+from services.cli.embedded.nats import USERS, configuration, environment
 from shared.contract.permissions import PEERS, publishes, subscribes
 from shared.contract.subjects import STREAM
 from tests.servers import NatsServer
@@ -24,6 +24,12 @@ _ADMINISTRATION = (
     f"$JS.API.CONSUMER.DELETE.{STREAM}.session-account_deleted",
     "$SYS.REQ.SERVER.PING",
 )
+
+
+@pytest.mark.parametrize(("cores", "own"), [(1, "1"), (2, "1"), (7, "1"), (8, "2"), (64, "16")])
+def test_it_takes_a_share_of_the_machine_unless_told_otherwise(cores: int, own: str) -> None:
+    assert environment({"PATH": "/bin"}, cores) == {"PATH": "/bin", "GOMAXPROCS": own}
+    assert environment({"GOMAXPROCS": "3"}, cores) == {"GOMAXPROCS": "3"}
 
 
 def concrete(subject: str) -> str:
