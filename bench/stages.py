@@ -157,8 +157,10 @@ async def _turn(server: NatsServer) -> AsyncIterator[Work]:
     async def work() -> int:
         crowd = _Crowd()
         crowd.left = _AT_ONCE
+        now = asyncio.get_running_loop().time()
         for number in range(_AT_ONCE):
-            upstream.post(crowd, upstream.drafts(AccountId(number + 1), ChatId(number + 1), [_BODY], None))
+            drafts = upstream.drafts(AccountId(number + 1), ChatId(number + 1), [_BODY], None)
+            upstream.post(crowd, drafts, now)
         upstream.flush()
         await crowd.done.wait()
         assert crowd.failure is None

@@ -36,8 +36,8 @@ class Arrival:
         self._report(self.unconfirmed.ponged())
         self._wake()
 
-    def is_missed(self, now: float, heard: float, settings: Edge, *, excused: bool) -> bool:
-        """Called about every second: ask when it is time. Whether a pong has been owed for too long. `heard`: when
+    def look_after(self, now: float, heard: float, settings: Edge, *, excused: bool) -> bool:
+        """Called about every second: ask when it is time. Returns whether a pong is owed for too long. `heard`: when
         anything came from the client last; `excused`: its pong may be late for a good reason."""
         if self.waiting_since is None:
             confirm, idle = self.last_ping + settings.confirm_interval_seconds, heard + settings.ping_interval_seconds

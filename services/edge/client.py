@@ -349,7 +349,7 @@ class Client:
         edge, connection = self.node.settings.edge, self.connection
         if reason := connection.overdue(now, edge.first_frame_seconds, edge.unauthenticated_seconds):
             self.hang_up(1008, reason)
-        elif self.arrival.is_missed(now, self.heard, edge, excused=self.paused or self.socket.holds_back()):
+        elif self.arrival.look_after(now, self.heard, edge, excused=self.paused or self.socket.holds_back()):
             self.socket.abort()
         self._posting.give_up(now)
         if not (self._busy or self.paused):

@@ -76,7 +76,7 @@ class Posting:
         drafts = node.upstream.drafts(account, chat, bodies, resident.face if resident else None)
         self._passed_by.clear()
         self.run = Run(chat, [(request, draft.nonce) for request, draft in zip(said, drafts, strict=True)], node.now())
-        node.upstream.post(self, drafts)
+        node.upstream.post(self, drafts, self.run.since)
 
     def _bodies(self, requests: list[Request]) -> list[bytes]:
         """Of the first ones, at least one."""

@@ -88,11 +88,11 @@ class Upstream:
         deadline, nonces = now_ms() + int(self._seconds * 1000), self._nonces
         return [Draft(sender, chat, Nonce(next(nonces) & _NONCE_BITS), deadline, body, face) for body in bodies]
 
-    def post(self, author: Author, run: list[Draft]) -> None:
-        """Queue a connection's messages, in this order, for the next request."""
+    def post(self, author: Author, run: list[Draft], now: float) -> None:
+        """Queue a connection's messages, in this order, for the next request. `now`: by the event loop's clock."""
         for draft in run:
             self._open[draft.nonce] = author
-        self._said.append((asyncio.get_running_loop().time(), run))
+        self._said.append((now, run))
 
     def done(self, nonce: Nonce) -> None:
         """It was delivered: no need to repeat it or to hear of it."""

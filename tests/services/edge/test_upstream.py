@@ -57,7 +57,8 @@ class Way(NamedTuple):
 
     def say(self, author: Author, messages: int) -> None:
         bodies = [b"x"] * messages
-        self.upstream.post(author, self.upstream.drafts(AccountId(1), ChatId(1), bodies, None))
+        drafts = self.upstream.drafts(AccountId(1), ChatId(1), bodies, None)
+        self.upstream.post(author, drafts, asyncio.get_running_loop().time())
         self.upstream.flush()
 
     async def asked(self) -> tuple[list[Draft], Responder]:
