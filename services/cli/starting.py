@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -31,12 +33,21 @@ def start(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, s
     with locked(settings.data) as lock:
         plan = _plan(settings, sources, edges)
         os.umask(0o077)
+        _take_turns()
         with Family((lock,)) as family:
             output = Output()
             try:
                 return asyncio.run(up.run(plan, settings.data, family, output, version))
             finally:
                 output.close()
+
+
+def _take_turns() -> None:
+    """All processes share a few cores, and call each other all the time: who is called waits until who runs has done a
+    piece of work. They inherit it, unless this one was given another policy of scheduling."""
+    if sys.platform == "linux" and os.sched_getscheduler(0) == os.SCHED_OTHER:
+        with suppress(OSError):  # a sandbox may forbid it
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _plan(settings: Settings, sources: Mapping[str, str], edges: int) -> Plan:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -93,6 +94,16 @@ def test_it_starts_and_ends_in_order(up: Callable[..., Up]) -> None:
     assert sorted(farewells[:2]) == ["edge-1", "edge-2"]
     assert sorted(farewells[2:]) == ["auth", "message", "session"]
     assert not (house.data / "run.json").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such policy")
+@pytest.mark.parametrize(("given", "taken"), [("SCHED_OTHER", "SCHED_BATCH"), ("SCHED_IDLE", "SCHED_IDLE")])
+def test_processes_do_not_interrupt_each_other(up: Callable[..., Up], given: str, taken: str) -> None:
+    with ThreadPoolExecutor(1) as thread:  # it alone has that policy, and nobody needs it afterwards
+        thread.submit(os.sched_setscheduler, 0, getattr(os, given), os.sched_param(0)).result()
+        house = thread.submit(up).result()
+    house.until("ready ")
+    assert {os.sched_getscheduler(pid) for pid in house.pids().values()} == {getattr(os, taken)}
 
 
 def test_it_tells_where_plain_tcp_is_spoken(up: Callable[..., Up]) -> None:
