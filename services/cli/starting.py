@@ -45,9 +45,10 @@ def start(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, s
 def _take_turns() -> None:
     """All processes share a few cores, and call each other all the time: who is called waits until who runs has done a
     piece of work. They inherit it, unless this one was given another policy of scheduling."""
-    if sys.platform == "linux" and os.sched_getscheduler(0) == os.SCHED_OTHER:
-        with suppress(OSError):  # a sandbox may forbid it
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    if sys.platform == "linux":
+        with suppress(OSError):  # a sandbox may forbid both
+            if os.sched_getscheduler(0) == os.SCHED_OTHER:
+                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _plan(settings: Settings, sources: Mapping[str, str], edges: int) -> Plan:
