@@ -2,16 +2,22 @@
 ARG PYTHON=python:3.11-slim-bookworm
 
 FROM ${PYTHON} AS build
+# Whether what an edge does for each message is made into C (pyproject.toml says which modules).
+ARG COMPILED=true
 WORKDIR /src
+RUN ! ${COMPILED} || command -v gcc || { apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev; }
 COPY deploy/image/ deploy/image/
 RUN python3 -m venv /opt/dragoman \
  && /opt/dragoman/bin/pip install --no-cache-dir --require-hashes --no-deps -r deploy/image/run.lock
+# The compiler of the modules reads the types of the packages that they stand on.
 RUN python3 -m venv /opt/builder \
- && /opt/builder/bin/pip install --no-cache-dir --require-hashes --no-deps -r deploy/image/build.lock
+ && /opt/builder/bin/pip install --no-cache-dir --require-hashes --no-deps -r deploy/image/build.lock \
+ && site() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; } \
+ && site /opt/dragoman/bin/python > "$(site /opt/builder/bin/python)/dragoman.pth"
 COPY pyproject.toml README.md LICENSE ./
 COPY shared/ shared/
 COPY services/ services/
-RUN /opt/builder/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
+RUN HATCH_BUILD_HOOK_ENABLE_MYPYC=${COMPILED} /opt/builder/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
  && /opt/dragoman/bin/pip install --no-cache-dir --no-deps --no-index /tmp/wheel/*.whl \
  && /opt/dragoman/bin/pip uninstall --yes pip setuptools
 

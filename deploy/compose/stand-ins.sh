@@ -10,7 +10,7 @@ command -v debootstrap >/dev/null || { echo "stand-ins: there is no debootstrap"
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 echo "stand-ins: making a Debian"
-packages=python3,python3-venv,ca-certificates,haproxy,postgresql
+packages=python3,python3-venv,python3-dev,gcc,libc6-dev,ca-certificates,haproxy,postgresql
 exporters=prometheus-blackbox-exporter,prometheus-postgres-exporter,prometheus-redis-exporter
 case $* in *prom/*) packages=$packages,prometheus,$exporters ;; esac
 debootstrap --variant=minbase --include=$packages bookworm "$root" >"$root.log" 2>&1 \

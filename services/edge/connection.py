@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from services.edge.dialects.base import DecodeError, Dialect, Request, Surroundings
 from services.edge.dialects.registry import Dialects, NotSpoken, detect
@@ -51,7 +51,7 @@ class Refusal:
 
     failure: Failure
     request: Request | None = None
-    context: object = None
+    context: Any = None
 
 
 _TOO_LATE = Refusal(WAITED)

@@ -23,7 +23,8 @@ def test_nothing_that_the_product_needs_is_missing() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     needed = {re.split(r"[\[>=<~! ]", one)[0].lower() for one in project["project"]["dependencies"]}
     assert needed <= set(pins("deploy/image/run.lock"))
-    build = {re.split(r"[\[>=<~! ]", one)[0] for one in project["build-system"]["requires"]}
+    hook = project["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["mypyc"]
+    build = {re.split(r"[\[>=<~! ]", one)[0] for one in project["build-system"]["requires"] + hook["dependencies"]}
     assert build <= set(pins("deploy/image/build.lock"))
 
 

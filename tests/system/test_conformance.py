@@ -1,4 +1,5 @@
-"""The suite of conformance tests that lies beside the checkout, against whole systems on SQLite and on PostgreSQL."""
+"""The suite of conformance tests that lies beside the checkout, against whole systems on SQLite and on PostgreSQL; the
+latter of compiled modules, as the image has them, where there is a compiler."""
 
 import os
 import secrets
@@ -12,6 +13,7 @@ import pytest
 
 from tests.drills.cluster import ROOT, Cluster
 from tests.servers import PostgresServer
+from tests.system.compiled import MODULES, can_compile, compiled
 from tests.system.conftest import SUITE
 from tests.system.databases import databases
 
@@ -69,13 +71,35 @@ def test_verification_after_failed_logins(tmp_path: Path) -> None:
         assert run.returncode == 0, output[-8000:]
 
 
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the product is: the checkout, or what is made of it with a compiler."""
+    return compiled(tmp_path_factory.mktemp("compiled")) if can_compile() else ROOT
+
+
 @pytest.fixture
-def on_postgres(tmp_path: Path, postgres_server: PostgresServer) -> Iterator[Cluster]:
+def on_postgres(tmp_path: Path, postgres_server: PostgresServer, packages: Path) -> Iterator[Cluster]:
     with (
         databases(postgres_server) as url,
-        Cluster(tmp_path / "data", "--no-limits", "--database", url) as cluster,
+        Cluster(tmp_path / "data", "--no-limits", "--database", url, program=from_(packages)) as cluster,
     ):
         yield cluster
+
+
+def from_(packages: Path) -> tuple[str, ...]:
+    """What starts the product of this directory, and of no other."""
+    return ("env", f"PYTHONPATH={packages}", sys.executable, "-P", "-m", "services.cli.main", "up")
+
+
+@pytest.mark.skipif(not can_compile(), reason="no C compiler, or no headers of Python")
+@pytest.mark.xdist_group("postgresql")
+def test_what_runs_is_compiled(packages: Path) -> None:
+    show = "import sys, importlib as i; print(*(i.import_module(name).__file__ for name in sys.argv[1:]))"
+    names = [module.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for module in MODULES]
+    command = ["env", f"PYTHONPATH={packages}", sys.executable, "-P", "-c", show, *names]
+    files = subprocess.run(command, cwd=packages, capture_output=True, text=True, check=True).stdout.split()
+    assert len(files) == len(MODULES)
+    assert all(file.startswith(str(packages)) and file.endswith(".so") for file in files)
 
 
 @pytest.mark.xdist_group("postgresql")

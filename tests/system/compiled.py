@@ -1,0 +1,45 @@
+"""The product as the image has it: with what an edge does for each message made into C."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import zipfile
+from pathlib import Path
+
+from tests.drills.cluster import ROOT
+
+_HOOK = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"][
+    "mypyc"
+]
+
+MODULES: tuple[str, ...] = tuple(name.removeprefix("/") for name in _HOOK["include"])
+"""Those that are compiled, as files of the checkout."""
+
+
+def can_compile() -> bool:
+    headers = Path(sysconfig.get_path("include")) / "Python.h"
+    return shutil.which("gcc") is not None and headers.exists()
+
+
+def compiled(directory: Path) -> Path:
+    """The packages, made in `directory`. From a copy, for the build moves the project's file aside for a while."""
+    source, wheels, packages = directory / "source", directory / "wheels", directory / "packages"
+    for name in ("services", "shared"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    command = [
+        sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps", "--no-build-isolation",
+        "--wheel-dir", str(wheels), str(source),
+    ]  # fmt: skip
+    build = subprocess.run(
+        command, env=os.environ | {"HATCH_BUILD_HOOK_ENABLE_MYPYC": "true"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    assert build.returncode == 0, build.stdout[-8000:]
+    (wheel,) = wheels.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(packages)
+    return packages
