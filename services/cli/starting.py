@@ -2,9 +2,7 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -33,22 +31,12 @@ def start(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, s
     with locked(settings.data) as lock:
         plan = _plan(settings, sources, edges)
         os.umask(0o077)
-        _take_turns()
         with Family((lock,)) as family:
             output = Output()
             try:
                 return asyncio.run(up.run(plan, settings.data, family, output, version))
             finally:
                 output.close()
-
-
-def _take_turns() -> None:
-    """All processes share a few cores, and call each other all the time: who is called waits until who runs has done a
-    piece of work. They inherit it, unless this one was given another policy of scheduling."""
-    if sys.platform == "linux":
-        with suppress(OSError):  # a sandbox may forbid both
-            if os.sched_getscheduler(0) == os.SCHED_OTHER:
-                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _plan(settings: Settings, sources: Mapping[str, str], edges: int) -> Plan:

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +34,8 @@ class Program:
     stop_seconds: float = 5.0
     hides: tuple[bytes, ...] = ()
     """Lines with one of these in them are not worth reading."""
+    is_patient: bool = False
+    """It has always something to do, in large pieces: it does not interrupt others when it is called."""
 
 
 class Hopeless(Exception):
@@ -101,6 +105,8 @@ class Child:
             **self._family.belonging,
         )
         self.pid = process.pid
+        if self.program.is_patient:
+            _make_patient(self.pid)
         self._changed()
         if self._stopping.is_set():
             _send(process, signal.SIGTERM)
@@ -148,3 +154,11 @@ def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
 
 def _how(status: int) -> str:
     return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
+
+
+def _make_patient(pid: int) -> None:
+    """On Linux, unless it has inherited another policy of scheduling."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # it may be gone, and a sandbox may forbid both
+            if os.sched_getscheduler(pid) == os.SCHED_OTHER:
+                os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))

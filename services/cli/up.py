@@ -146,6 +146,7 @@ class _House:
             probes.answers_ready(self._plan.settings.ops.host, part.ops),
             environment=self._plan.environment(part),
             stop_seconds=_SERVICE_STOP_SECONDS + drain,
+            is_patient=part.service == "message",
         )
 
     def _names(self, *services: str) -> list[str]:

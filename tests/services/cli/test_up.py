@@ -98,12 +98,14 @@ def test_it_starts_and_ends_in_order(up: Callable[..., Up]) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such policy")
 @pytest.mark.parametrize(("given", "taken"), [("SCHED_OTHER", "SCHED_BATCH"), ("SCHED_IDLE", "SCHED_IDLE")])
-def test_processes_do_not_interrupt_each_other(up: Callable[..., Up], given: str, taken: str) -> None:
+def test_message_interrupts_nobody(up: Callable[..., Up], given: str, taken: str) -> None:
     with ThreadPoolExecutor(1) as thread:  # it alone has that policy, and nobody needs it afterwards
         thread.submit(os.sched_setscheduler, 0, getattr(os, given), os.sched_param(0)).result()
         house = thread.submit(up).result()
     house.until("ready ")
-    assert {os.sched_getscheduler(pid) for pid in house.pids().values()} == {getattr(os, taken)}
+    policies = {name: os.sched_getscheduler(pid) for name, pid in house.pids().items()}
+    assert policies.pop("message") == getattr(os, taken)
+    assert set(policies.values()) == {getattr(os, given)}
 
 
 def test_it_tells_where_plain_tcp_is_spoken(up: Callable[..., Up]) -> None:
