@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tomllib
 import zipfile
 from pathlib import Path
@@ -19,9 +18,8 @@ MODULES: tuple[str, ...] = tuple(name.removeprefix("/") for name in _HOOK["inclu
 """Those that are compiled, as files of the checkout."""
 
 
-def can_compile() -> bool:
-    headers = Path(sysconfig.get_path("include")) / "Python.h"
-    return shutil.which("gcc") is not None and headers.exists()
+WANTED = "DRAGOMAN_TEST_COMPILED" in os.environ
+"""It takes gcc, Python's headers, and minutes."""
 
 
 def compiled(directory: Path) -> Path:
