@@ -10,13 +10,10 @@ from pathlib import Path
 
 from tests.drills.cluster import ROOT
 
-_HOOK = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"][
-    "mypyc"
-]
+_WHEEL = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
 
-MODULES: tuple[str, ...] = tuple(name.removeprefix("/") for name in _HOOK["include"])
+MODULES: tuple[str, ...] = tuple(name.removeprefix("/") for name in _WHEEL["hooks"]["mypyc"]["include"])
 """Those that are compiled, as files of the checkout."""
-
 
 WANTED = "DRAGOMAN_TEST_COMPILED" in os.environ
 """It takes gcc, Python's headers, and minutes."""
