@@ -157,15 +157,20 @@ class Database:
     def _checkpoint(self) -> None:
         """Move the write-ahead log into the database beside the writer. While somebody always writes, it is never all
         moved, and grows: once it is long, the writer waits until it is, and begins anew."""
+        while not self._closing.wait(_CHECKPOINT_SECONDS):
+            try:
+                self._keep_moving_log()
+            except Exception:
+                _log.exception("checkpoint failed")
+
+    def _keep_moving_log(self) -> None:
         with self._engine.connect() as connection:
             raw = connection.connection.driver_connection
             assert raw is not None
+            connection.detach()  # nobody else is to have it with this timeout
             raw.execute("PRAGMA busy_timeout=500")
             while not self._closing.wait(_CHECKPOINT_SECONDS):
-                try:
-                    _move_log(raw)
-                except Exception:
-                    _log.exception("checkpoint failed")
+                _move_log(raw)
 
 
 def _move_log(raw: Any) -> None:

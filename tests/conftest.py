@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -18,6 +19,12 @@ from tests.servers import NatsServer, PostgresServer, S3Server, ValkeyServer
 
 if TYPE_CHECKING:
     from tests.collector import Collector
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts_reach_children() -> None:
+    """A shell's background job ignores them, and so would whatever the tests start, and interrupt."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

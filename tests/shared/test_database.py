@@ -213,6 +213,32 @@ async def test_the_log_of_sqlite_begins_anew_though_somebody_always_writes(
     await database.close()
 
 
+async def test_the_log_is_moved_although_the_database_could_not_be_opened_at_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.database._CHECKPOINT_SECONDS", 0.01)
+    file = tmp_path / "test.db"
+    file.mkdir()
+    refused, connect = threading.Event(), sa.Engine.connect
+
+    def watched(engine: sa.Engine) -> sa.Connection:
+        try:
+            return connect(engine)
+        except sa.exc.OperationalError:
+            refused.set()
+            raise
+
+    monkeypatch.setattr(sa.Engine, "connect", watched)
+    database = Database(f"sqlite:///{file}")
+    assert await asyncio.to_thread(refused.wait, 5)
+    file.rmdir()
+    await database.write(lambda connection: NOTES.create(connection))
+    async with asyncio.timeout(5):
+        while b"NOTES" not in file.read_bytes().upper():
+            await asyncio.sleep(0.01)
+    await database.close()
+
+
 async def test_a_database_that_is_away_is_unavailable_and_comes_back(postgres_server: PostgresServer) -> None:
     with postgres_server.database() as url:
         registry = CollectorRegistry()
