@@ -73,6 +73,16 @@ class Broker:
         self._running = True
         await self._settle()
 
+    def flush(self) -> None:
+        """Write what was published now. nats-py does that in one of the event loop's next turns, which may be long in
+        coming."""
+        if not self._running:
+            return
+        client = self.client
+        if client.is_connected and client._transport is not None and client._pending:
+            pending, client._pending, client._pending_data_size = client._pending, [], 0
+            client._transport.writelines(pending)
+
     async def unsubscribe(self, timeout_seconds: float) -> None:
         """Take nothing new; return when all that was received is handled."""
         await asyncio.gather(*[self._end(one, timeout_seconds) for one in self._subscriptions])

@@ -269,6 +269,10 @@ class Bus:
         cause = self._tracer.under_way() if self._tracer is not None else ""
         await self._broker.client.publish(subject, payload, headers={"traceparent": cause} if cause else None)
 
+    def flush(self) -> None:
+        """Send what was published now, before anything else that is due is done."""
+        self._broker.flush()
+
     async def emit(self, topic: Topic[Q], event: Q, *, key: str) -> None:
         """Store a durable event; `key` deduplicates repetitions. Raises nats.errors.Error or TimeoutError."""
         headers = {"Nats-Msg-Id": key, "traceparent": self._traceparent()}

@@ -78,6 +78,8 @@ class Upstream:
         self._tasks = Tasks()
         self._said: deque[tuple[float, list[Draft]]] = deque()
         """The runs that are in no request yet, and since when."""
+        self._under_way: dict[Nonce, list[Draft]] = {}
+        """The requests that are not answered, by their first draft."""
         self._window = Window()
         self._timer: asyncio.TimerHandle | None = None
         self._open: dict[Nonce, Author] = {}
@@ -102,10 +104,16 @@ class Upstream:
         """Send what was said, or let it gather for a moment."""
         if not self._said:
             return
-        if len(self._tasks) < _AT_ONCE:
+        if not self._is_busy():
             self._send_all()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._send_all)
+
+    def _is_busy(self) -> bool:
+        """Whether one more request would only wait. One whose messages have all been delivered is done: its answer,
+        which comes after them, holds up nobody."""
+        busy = [batch for batch in self._under_way.values() if any(draft.nonce in self._open for draft in batch)]
+        return len(busy) >= _AT_ONCE
 
     def _send_all(self) -> None:
         """What there is room for."""
@@ -137,10 +145,12 @@ class Upstream:
 
     def _send(self, batch: list[Draft]) -> None:
         self._window.sent(len(batch))
+        self._under_way[batch[0].nonce] = batch
         delivering = self._deliver(batch)
         if self._tracer is not None:
             delivering = self._tracer.begin("post", {"messages": len(batch)}).around(delivering)
         self._tasks.start(delivering, "post")
+        asyncio.get_running_loop().call_soon(self._bus.flush)  # right after the task's first step, which publishes
 
     async def finish(self, timeout_seconds: float) -> None:
         """Whether there is room or not."""
@@ -150,7 +160,7 @@ class Upstream:
 
     async def _deliver(self, batch: list[Draft]) -> None:
         """Repeat what has no answer until the deadline, all in the order it was said."""
-        count, started = len(batch), asyncio.get_running_loop().time()
+        count, first, started = len(batch), batch[0].nonce, asyncio.get_running_loop().time()
         failure = UNCONFIRMED
         try:
             batch = await self._insist(batch)
@@ -159,11 +169,12 @@ class Upstream:
         except Exception:
             _log.exception("messages not posted")
             failure = INTERNAL
+        del self._under_way[first]
         for draft in batch:
             self._fail(draft, failure)
         soon = failure is UNCONFIRMED and asyncio.get_running_loop().time() - started < _SOON_SECONDS
         self._window.answered(count, soon=soon, is_full=bool(self._said))
-        self._send_all()
+        self.flush()
         if failure is not UNCONFIRMED or not batch:
             self._refuse_late()
 

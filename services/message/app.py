@@ -60,7 +60,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     store = Store(database)
     memberships = Memberships(membership, metrics)
     fanout = Fanout(bus.publish, presence, memberships, metrics, settings.message)
-    parts = store, memberships, presence, fanout, metrics, settings.message
+    parts = store, memberships, presence, fanout, metrics, settings.message, bus.flush
     batcher = Batcher(*parts) if tracer is None else TracedBatcher(*parts, tracer)
     route(bus, batcher, Messages(store, memberships, list_chats, versions, settings.message))
     ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": store.check}, BOARD)

@@ -10,7 +10,7 @@ holds nobody up; no sender has two requests under way, so none of their messages
 import asyncio
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from services.message.domain import LATE, MESSAGE_OVERHEAD_BYTES, Said, refusal
@@ -88,7 +88,8 @@ class Request:
 
 
 class Batcher:
-    """`submit` requests while `run` is under way; after `close`, it ends when everything is answered."""
+    """`submit` requests while `run` is under way; after `close`, it ends when everything is answered. `flush` sends at
+    once what was told and answered."""
 
     def __init__(
         self,
@@ -98,12 +99,14 @@ class Batcher:
         fanout: Fanout,
         metrics: Metrics,
         settings: Settings,
+        flush: Callable[[], None],
     ) -> None:
         self._store = store
         self._memberships = memberships
         self._presence = presence
         self._fanout = fanout
         self._metrics = metrics
+        self._flush = flush
         self._batch_rows = settings.batch_rows
         self._queue_seconds = settings.queue_seconds
         self._pace = Pace()
@@ -277,6 +280,8 @@ class Batcher:
             await self._fan_out(outgoing, where)
             for request in requests:
                 await request.responder.answer(request.results())
+            if requests:
+                self._flush()  # the commit that comes next may hold up the event loop
         except Exception:
             _log.exception("batch not fanned out")
             self._fanout.announce_loss()

@@ -1,7 +1,7 @@
 """What becomes of the requests to post, as spans: a batch has many causes, and is linked to each."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from services.message.batcher import Batcher, Request
@@ -27,9 +27,10 @@ class TracedBatcher(Batcher):
         fanout: Fanout,
         metrics: Metrics,
         settings: Settings,
+        flush: Callable[[], None],
         tracer: "Tracer",
     ) -> None:
-        super().__init__(store, memberships, presence, fanout, metrics, settings)
+        super().__init__(store, memberships, presence, fanout, metrics, settings, flush)
         self._tracer = tracer
         self._commits = deque([""])
         """What causes the next to be told: a round tells what the round before has committed."""

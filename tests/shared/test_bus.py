@@ -60,6 +60,23 @@ async def test_a_request_is_answered_and_its_trace_goes_along(nats_server: NatsS
         assert traces == [trace.get()]
 
 
+async def test_what_is_flushed_has_left_before_the_event_loop_goes_on(nats_server: NatsServer) -> None:
+    registry = CollectorRegistry()
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    message, edge = new_bus(nats_server, "message", registry), new_bus(nats_server, "edge")
+    edge.listen(on.BROADCAST, heard.put_nowait)
+    async with running(message, edge):
+        for payload in (b"one", b"two"):
+            await message.publish(on.BROADCAST, payload)
+        assert registry.get_sample_value("dragoman_bus_unsent_bytes")
+        message.flush()
+        assert registry.get_sample_value("dragoman_bus_unsent_bytes") == 0
+        await message.publish(on.BROADCAST, b"three")
+        async with asyncio.timeout(5):
+            assert [await heard.get() for _ in range(3)] == [b"one", b"two", b"three"]
+    message.flush()
+
+
 async def test_a_refusal_is_raised_where_it_was_asked(nats_server: NatsServer) -> None:
     async def refuse(_: Watch) -> Watched:
         raise Refused(ErrorCode.CONFLICT, "taken", "email")

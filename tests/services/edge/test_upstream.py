@@ -94,6 +94,25 @@ async def way(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> Async
     await message.stop()
 
 
+async def test_what_is_all_delivered_holds_up_nobody_though_its_answer_is_still_to_come(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ways, "_PATIENCE_SECONDS", 60.0)
+    author = Author()
+    for _ in range(3):
+        way.say(author, 1)
+    first, responder = await way.asked()
+    await way.asked()
+    await way.asked()
+    way.say(author, 2)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(way.requests.get(), 0.1)
+    way.upstream.done(first[0].nonce)
+    way.upstream.flush()
+    assert len((await way.asked())[0]) == 2
+    await responder.answer(PostResults([Posted(MessageId(1), 1, 1)], {}))
+
+
 async def test_a_replica_that_has_too_much_to_do_is_believed(way: Way) -> None:
     author = Author()
     way.say(author, 3)

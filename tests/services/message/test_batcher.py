@@ -72,7 +72,7 @@ class Bench:
         self.presence = Presence(Redis(url=SecretStr("redis://127.0.0.1:1/0")))
         self.memberships = Memberships(self._membership, metrics)
         self.fanout = Fanout(self.publish, self.presence, self.memberships, metrics, settings)
-        self.batcher = Batcher(self.store, self.memberships, self.presence, self.fanout, metrics, settings)
+        self.batcher = Batcher(self.store, self.memberships, self.presence, self.fanout, metrics, settings, self.flush)
         self._nonce = 0
         self.told = asyncio.Event()
         """While it is not set, session does not answer."""
@@ -85,6 +85,9 @@ class Bench:
     async def publish(self, subject: str, payload: bytes) -> None:
         envelope = msgspec.msgpack.decode(payload, type=Envelope)
         self.log.append(("told", [(one.message.chat, one.message.index) for one in envelope.deliveries]))
+
+    def flush(self) -> None:
+        self.log.append(("sent", None))
 
     def draft(self, sender: AccountId = ANN, chat: ChatId = ROOM, body: bytes = b"x") -> Draft:
         self._nonce += 1
@@ -199,9 +202,25 @@ async def test_every_answer_follows_its_envelopes_and_every_chat_its_order(
         if what == "told":
             assert isinstance(value, list)
             told += [index for _, index in value]
-        else:
+        elif what == "answered":
             assert set(indexes[int(str(value))]) <= set(told)
     assert told == list(range(1, 21))
+
+
+async def test_what_was_told_is_sent_before_a_commit_holds_up_the_event_loop(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post = bench.store.post
+
+    async def noted(drafts: Sequence[Draft]) -> Committed:
+        bench.log.append(("commit", len(drafts)))
+        return await post(drafts)
+
+    monkeypatch.setattr(bench.store, "post", noted)
+    answers = [bench.submit(str(number), *(bench.draft() for _ in range(4))) for number in range(2)]
+    for answer in answers:
+        await answer.indexes()
+    assert [what for what, _ in bench.log] == ["commit", "told", "answered", "sent"] * 2
 
 
 async def test_the_next_batch_commits_while_one_is_fanned_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,7 +354,7 @@ async def test_without_a_database_nothing_is_acknowledged_or_told() -> None:
     async for bench in running(database):
         answer = bench.submit("one", bench.draft(), bench.draft())
         assert await answer.failures() == [ErrorCode.UNAVAILABLE] * 2
-        assert bench.log == [("answered", "one")]
+        assert bench.log == [("answered", "one"), ("sent", None)]
     await database.close()
 
 
@@ -404,10 +423,10 @@ async def test_a_commit_without_an_answer_is_cleared_up(
         answer = bench.submit("one", bench.draft())
         if commits:
             assert await answer.indexes() == [1]
-            assert bench.log == [("told", [(ROOM, 1)]), ("answered", "one")]
+            assert bench.log == [("told", [(ROOM, 1)]), ("answered", "one"), ("sent", None)]
         else:
             assert await answer.failures() == [ErrorCode.UNAVAILABLE]
-            assert bench.log == [("answered", "one")]
+            assert bench.log == [("answered", "one"), ("sent", None)]
             assert await bench.submit("two", bench.draft()).indexes() == [1]
         assert bench.metric("retries_total", cause="unknown") == 3
         assert bench.metric("duplicates_total") == 0

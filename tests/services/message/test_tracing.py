@@ -24,7 +24,7 @@ class TracedBench(Bench):
         super().__init__(database, 8)
         self.tracer = tracer
         parts = self.store, self.memberships, self.presence, self.fanout, Metrics(CollectorRegistry())
-        self.batcher = TracedBatcher(*parts, MessageSettings(batch_rows=8), tracer)
+        self.batcher = TracedBatcher(*parts, MessageSettings(batch_rows=8), self.flush, tracer)
 
     def ask(self, name: str, messages: int) -> tuple[Span, Answer]:
         """A request, and what it is for those who trace it."""
