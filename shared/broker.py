@@ -75,13 +75,15 @@ class Broker:
 
     def flush(self) -> None:
         """Write what was published now. nats-py does that in one of the event loop's next turns, which may be long in
-        coming."""
+        coming. While the broker does not read, it is left to nats-py, which then holds up who publishes."""
         if not self._running:
             return
         client = self.client
-        if client.is_connected and client._transport is not None and client._pending:
-            pending, client._pending, client._pending_data_size = client._pending, [], 0
-            client._transport.writelines(pending)
+        writer: asyncio.StreamWriter | None = getattr(client._transport, "_io_writer", None)
+        if writer is None or not client.is_connected or not client._pending or writer.transport.get_write_buffer_size():
+            return
+        pending, client._pending, client._pending_data_size = client._pending, [], 0
+        writer.writelines(pending)
 
     async def unsubscribe(self, timeout_seconds: float) -> None:
         """Take nothing new; return when all that was received is handled."""

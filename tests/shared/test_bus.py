@@ -77,6 +77,29 @@ async def test_what_is_flushed_has_left_before_the_event_loop_goes_on(nats_serve
     message.flush()
 
 
+async def test_a_frozen_broker_holds_up_who_publishes_though_all_is_flushed(nats_server: NatsServer) -> None:
+    """Else all of it would wait in memory."""
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    message, edge = new_bus(nats_server, "message"), new_bus(nats_server, "edge")
+    edge.listen(on.BROADCAST, heard.put_nowait)
+    payload, times = b"x" * 100_000, 300
+
+    async def talk() -> None:
+        for _ in range(times):
+            await message.publish(on.BROADCAST, payload)
+            message.flush()
+
+    async with running(message, edge):
+        nats_server.pause()
+        talking = asyncio.create_task(talk())
+        done, _ = await asyncio.wait({talking}, timeout=0.5)
+        nats_server.resume()
+        assert not done
+        async with asyncio.timeout(20):
+            await talking
+            assert [await heard.get() for _ in range(times)] == [payload] * times
+
+
 async def test_a_refusal_is_raised_where_it_was_asked(nats_server: NatsServer) -> None:
     async def refuse(_: Watch) -> Watched:
         raise Refused(ErrorCode.CONFLICT, "taken", "email")
