@@ -80,10 +80,11 @@ class Broker:
             return
         client = self.client
         writer: asyncio.StreamWriter | None = getattr(client._transport, "_io_writer", None)
-        if writer is None or not client.is_connected or not client._pending or writer.transport.get_write_buffer_size():
+        if writer is None or writer.is_closing() or not client.is_connected or not client._pending:
             return
-        pending, client._pending, client._pending_data_size = client._pending, [], 0
-        writer.writelines(pending)
+        if not writer.transport.get_write_buffer_size():
+            writer.writelines(client._pending)
+            client._pending, client._pending_data_size = [], 0
 
     async def unsubscribe(self, timeout_seconds: float) -> None:
         """Take nothing new; return when all that was received is handled."""

@@ -328,6 +328,7 @@ async def test_what_was_received_before_the_stop_is_answered(nats_server: NatsSe
         await auth.start()
         asked = [asyncio.ensure_future(edge.ask(on.WATCH, Watch(), seconds=3)) for _ in range(500)]
         await begun.wait()
+        await edge.check()  # the broker has passed on all of them
         await auth.stop()
         replies = await asyncio.gather(*asked, return_exceptions=True)
     assert [reply for reply in replies if not isinstance(reply, Watched)] == []
