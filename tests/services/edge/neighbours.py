@@ -276,6 +276,8 @@ class MessageService(Neighbour):
         self.on_answer: Callable[[], Awaitable[bool]] = _acknowledge
         self.dies_after_commit = False
         self.beats = True
+        self.taken = 0
+        """Requests to post, also those that wait at a gate."""
         self.batches = 0
         self.answers = 0
         self._beat_seconds = beat_seconds
@@ -302,6 +304,8 @@ class MessageService(Neighbour):
 
     def _taken(self, request: PostMessages, responder: Responder) -> None:
         self._posts.put_nowait((request, responder))
+        self.taken += 1
+        self._something.set()
 
     async def _post_all(self) -> None:
         while True:
@@ -322,6 +326,9 @@ class MessageService(Neighbour):
             await responder.answer(PostResults(posted, failures))
             self.answers += 1
             self._something.set()
+
+    async def until_taken(self, requests: int) -> None:
+        await self._until(lambda: self.taken >= requests)
 
     async def until_fanned_out(self, times: int = 1) -> None:
         await self._until(lambda: self.batches >= times)

@@ -71,26 +71,26 @@ async def test_answered_by_the_envelope_when_the_acknowledgement_is_late_or_lost
 
 
 async def three_under_way(town: Town) -> tuple[list[Device], asyncio.Event]:
-    """Six people, three of whom have said something; the acknowledgements wait for the event."""
+    """Six people, three of whom have said something; what becomes of it waits for the event."""
     town.world.room(7, *range(1, 7))
     devices = [await town.device(account) for account in range(1, 7)]
-    held = asyncio.Event()
-    town.message.on_answer = held.wait
-    for index, device in enumerate(devices[:3], 1):
-        assert await device.post(7, "early") == index
-    return devices, held
+    gate = town.message.close(PostMessages)
+    for count, device in enumerate(devices[:3], 1):
+        device.say(do="post", chat=7, text="early")
+        await town.message.until_taken(count)
+    return devices, gate
 
 
 async def test_while_enough_is_under_way_what_is_said_is_gathered(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upstream, "_PATIENCE_SECONDS", 60.0)
     await town.edge()
-    devices, held = await three_under_way(town)
+    devices, gate = await three_under_way(town)
     said = []
     for device in devices[3:]:
         said.append((device, device.say(do="post", chat=7, text="late")))
         await asyncio.sleep(0.01)  # some turns of the event loop
-    assert len(town.message.of(PostMessages)) == 3
-    held.set()
+    assert town.message.taken == 3
+    gate.set()
     assert [await device.answer(number) for device, number in said] == [[7, 4], [7, 5], [7, 6]]
     assert [len(request.drafts) for request in town.message.of(PostMessages)] == [1, 1, 1, 3]
 
@@ -98,20 +98,24 @@ async def test_while_enough_is_under_way_what_is_said_is_gathered(town: Town, mo
 async def test_what_is_gathered_is_sent_at_the_end(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upstream, "_PATIENCE_SECONDS", 60.0)
     edge = await town.edge()
-    devices, held = await three_under_way(town)
+    devices, gate = await three_under_way(town)
     said = devices[3].say(do="post", chat=7, text="late")
     await asyncio.sleep(0.01)
-    assert len(town.message.of(PostMessages)) == 3
+    assert town.message.taken == 3
     finishing = asyncio.create_task(edge.upstream.finish(5.0))
+    await town.message.until_taken(4)
+    gate.set()
     assert await devices[3].answer(said) == [7, 4]
-    held.set()
     await finishing
 
 
 async def test_who_does_not_answer_holds_up_nobody(town: Town) -> None:
     await town.edge()
-    devices, _ = await three_under_way(town)
-    assert await asyncio.wait_for(devices[3].post(7, "late"), 1.0) == 4  # sooner than anything is repeated
+    devices, gate = await three_under_way(town)
+    said = devices[3].say(do="post", chat=7, text="late")
+    await asyncio.wait_for(town.message.until_taken(4), 1.0)  # sooner than anything is repeated
+    gate.set()
+    assert await devices[3].answer(said) == [7, 4]
 
 
 async def test_answered_once_when_the_acknowledgement_comes_first(town: Town) -> None:
