@@ -169,13 +169,13 @@ class Spoke(msgspec.Struct, tag=True):
 
 class Tally(msgspec.Struct, tag=True):
     """What a process has counted. `series`: microseconds by name and second; `counts`: while it was measured;
-    `cpu`: seconds of it used meanwhile."""
+    `cores`: the processors used meanwhile."""
 
     faults: Faults
     series: dict[str, dict[int, Histogram]] = {}
     counts: dict[str, int] = {}
     refusals: dict[str, int] = {}
-    cpu: float = 0.0
+    cores: float = 0.0
 
 
 class Failed(msgspec.Struct, tag=True):

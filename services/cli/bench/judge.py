@@ -27,7 +27,7 @@ class Books(NamedTuple):
     generator: list[float]
 
 
-def add_up(tallies: Sequence[Tally], seconds: float) -> Books:
+def add_up(tallies: Sequence[Tally]) -> Books:
     faults, counts, refusals = Faults(), Counter[str](), Counter[str]()
     series: dict[str, dict[int, Histogram]] = {}
     for tally in tallies:
@@ -39,7 +39,7 @@ def add_up(tallies: Sequence[Tally], seconds: float) -> Books:
             for second, histogram in by_second.items():
                 seconds_of.setdefault(second, Histogram()).merge(histogram)
     measures = {name: measure(by_second.items()) for name, by_second in series.items() if by_second}
-    return Books(faults, counts, refusals, measures, [round(tally.cpu / seconds, 2) for tally in tallies])
+    return Books(faults, counts, refusals, measures, [round(tally.cores, 2) for tally in tallies])
 
 
 def remarks(books: Books, seconds: float, offered: float = 0.0, others: float | None = None) -> list[str]:

@@ -158,7 +158,7 @@ async def measured(
             meters.look()
             show.progress(scenario, (time.monotonic() - began) / (warm_up + seconds), progress)
 
-        books = add_up(await crew.run(look), seconds)
+        books = add_up(await crew.run(look))
         said = books.measures.get("acknowledgement")
         costs |= meters.spent(said.count) if rest and said else {}
     show.say(f"{scenario}: done")

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from services.cli.bench.checker import Faults
 from services.cli.bench.histogram import Histogram
@@ -42,7 +43,7 @@ class Recorder:
         self._refusals: dict[str, int] = {}
         self._series: dict[str, Series] = {}
         self._counts: dict[str, int] = {}
-        self._cpu = 0.0
+        self._cores = 0.0
 
     def series(self, name: str) -> Series:
         return self._series.setdefault(name, Series())
@@ -59,14 +60,23 @@ class Recorder:
     async def watch(self, counts: Callable[[], dict[str, int]]) -> None:
         """Until the end of the measurement."""
         await until(self.start)
-        self._counts, self._cpu = counts(), time.process_time()
-        await until(self.end)
+        self._counts = counts()
+        with self.working():
+            await until(self.end)
         self._counts = {name: count - self._counts.get(name, 0) for name, count in counts().items()}
-        self._cpu = time.process_time() - self._cpu
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Meanwhile this process takes its part of the processors."""
+        since, used = time.monotonic(), time.process_time()
+        try:
+            yield
+        finally:
+            self._cores = (time.process_time() - used) / (time.monotonic() - since)
 
     def tally(self) -> Tally:
         series = {name: series.by_second for name, series in self._series.items()}
-        return Tally(self.faults, series, self._counts, self._refusals, self._cpu)
+        return Tally(self.faults, series, self._counts, self._refusals, self._cores)
 
 
 async def until(moment: int) -> None:

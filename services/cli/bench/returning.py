@@ -38,8 +38,9 @@ class Returning(OnFloor):
                 if device.line is not None:
                     device.line.cut()
         try:
-            async with asyncio.timeout(self._task.seconds):
-                await together([self._speak(), *(self._return(number) for number in range(len(self._people)))])
+            with recorder.working():
+                async with asyncio.timeout(self._task.seconds):
+                    await together([self._speak(), *(self._return(number) for number in range(len(self._people)))])
         except TimeoutError:
             recorder.refused(f"not back within {self._task.seconds:g} s")
 

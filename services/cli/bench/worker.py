@@ -131,10 +131,12 @@ async def _tell(activity: Activity, over: asyncio.Event) -> None:
 
 
 def main() -> None:
+    gone = False
     try:
         uvloop.run(_live())
     except* (_Ended, BrokenPipeError):
-        sys.exit(1)
+        gone = True  # until Python 3.11.3, to exit here is one more exception of the group
+    sys.exit(gone)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ async def reconnect_storm(target: Target, show: Show, storm: Storm) -> Result:
         show.say(f"reconnect-storm: {len(seats):,} connections to {target.edges[0]}")
         await crew.connect()
         tallies = await crew.run(lambda progress: show.progress("back", 0.5, progress), lambda: _kill(edge))
-    books = add_up(tallies, storm.seconds)
+    books = add_up(tallies)
     figures = {
         f"seconds until all had {what}": round(books.measures[name].highest / 1e6, 2)
         for name, what in (("login", "logged in"), ("back", "what they missed"))

@@ -44,7 +44,7 @@ async def idle(target: Target, show: Show, sitters: Sitters) -> Result:
         await crew.connect()
         figures = {"connections": 1.0 * len(seats), "connections/s": len(seats) / (time.monotonic() - began)}
         figures |= _growth(before, _memory(target), len(seats))
-        books = add_up(await crew.run(lambda progress: show.progress("idle", 0.5, progress)), sitters.seconds)
+        books = add_up(await crew.run(lambda progress: show.progress("idle", 0.5, progress)))
         figures |= {f"{name}, later": value for name, value in _growth(before, _memory(target), len(seats)).items()}
     found = remarks(books, sitters.seconds)
     if not before:

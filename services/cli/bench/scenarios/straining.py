@@ -143,7 +143,7 @@ async def _surge(jobs: Sequence[Job], show: Show, gauge: _Gauge) -> Books:
             gauge.look(progress)
             show.progress("overload", (time.monotonic() - began) / seconds, progress)
 
-        return add_up(await crew.run(look), seconds)
+        return add_up(await crew.run(look))
 
 
 def _lateness(books: Books) -> list[str]:

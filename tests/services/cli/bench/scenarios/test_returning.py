@@ -14,6 +14,8 @@ async def test_everybody_is_back_after_an_edge_has_died(target: Target) -> None:
     result = await reconnect_storm(target, Show(), _STORM)
     assert result.passed, result
     assert result.measures["back"].count == 30
+    assert len(result.generator) == 2
+    assert min(result.generator) > 0
     assert result.figures["seconds until all had what they missed"] > 0
     assert len(before - {one.pid for one in target.processes}) == 1
 
