@@ -167,6 +167,12 @@ class Presence:
             others[account] = [home for home in _nodes_of(names) if home != node]
         return others
 
+    async def homes(self, account: AccountId) -> tuple[NodeId, ...]:
+        """The nodes an account is registered on, whether they are known to be all or not."""
+        with self._numbers.call("homes"):
+            [[names]] = await self._round_trips.ask([_hmget(f"presence:{{{account % _SHARDS}}}", [account])])
+        return _nodes_of(names) if names else ()
+
     @property
     def has_forgotten(self) -> bool:
         """Redis was lost: `join` does not tell all nodes, for not all have registered again."""

@@ -159,8 +159,12 @@ class Residents:
 
     async def elsewhere(self, account: AccountId) -> list[NodeId]:
         """The other nodes the account is on; none without Redis."""
-        nodes = (await self._presence.look_up([account])).nodes or {}
-        return [node for node in nodes if node != self._node]
+        try:
+            homes = await self._presence.homes(account)
+        except RedisError as error:
+            _log.warning("presence unknown", error=repr(error))
+            return []
+        return [node for node in homes if node != self._node]
 
     def forget(self) -> None:
         """Presence was lost: everybody is to be registered again."""

@@ -72,6 +72,14 @@ async def test_a_young_generation_is_not_believed(connect: Connect) -> None:
     assert (await message.look_up([ANN])).nodes is None
 
 
+async def test_a_young_generation_names_where_somebody_is_registered(connect: Connect) -> None:
+    edge, other = connect("edge"), connect("edge")
+    await edge.beat(A, 10)
+    await edge.join(A, [ANN])
+    assert await other.homes(ANN) == (A,)
+    assert await other.homes(BOB) == ()
+
+
 @pytest.mark.usefixtures("trusting")
 async def test_losing_everything_shows_and_heals(valkey_server: ValkeyServer, connect: Connect) -> None:
     edge, message = connect("edge"), connect("message")
