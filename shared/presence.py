@@ -118,7 +118,7 @@ class Beat(NamedTuple):
 
 
 class Presence:
-    """Edges `join`, `leave` and `beat` (raising RedisError); services `look_up` (which never fails)."""
+    """Edges `join`, `leave`, `beat`, ask for `homes` (raising RedisError); services `look_up` (which never fails)."""
 
     def __init__(self, settings: Redis, registry: CollectorRegistry | None = None) -> None:
         self._numbers = _Numbers(registry or CollectorRegistry())

@@ -140,8 +140,7 @@ class Notices:
 
     async def _tell(self, told: Sequence[Told], presence: bool) -> None:
         accounts = {account for one in told for account in one.recipients or ()}
-        nodes = (await self._presence.look_up(accounts)).nodes if presence and accounts else None
-        homes = None if nodes is None else _homes(nodes)
+        homes = (await self._presence.look_up(accounts)).homes if presence and accounts else None
         for notice, recipients in told:
             if recipients is None or homes is None:
                 await self._send(NOTIFY_ALL, notice, recipients)
@@ -159,14 +158,6 @@ class Notices:
                 self._metrics.notices_lost.inc()
             else:
                 self._metrics.notices.labels(kind, reach).inc()
-
-
-def _homes(nodes: Mapping[NodeId, Sequence[AccountId]]) -> dict[AccountId, list[NodeId]]:
-    homes: dict[AccountId, list[NodeId]] = defaultdict(list)
-    for node, accounts in nodes.items():
-        for account in accounts:
-            homes[account].append(node)
-    return homes
 
 
 def _by_node(
