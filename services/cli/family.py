@@ -8,11 +8,17 @@ from typing import TypedDict
 
 from services.cli import guard
 
+_HAVE_SESSIONS = os.path.exists("/proc/self/fd")
+"""Members have sessions of their own where the guard can find them without their group. Linux shares its cores out
+among sessions: one that works much, like whoever puts a load on the family, would have as much as all of it together.
+In containers it is so, too."""
+
 
 class Belonging(TypedDict):
     """Arguments for subprocess that make a process a member."""
 
-    process_group: int
+    start_new_session: bool
+    process_group: int | None
     pass_fds: tuple[int, ...]
     stdin: int
 
@@ -31,7 +37,8 @@ class Family:
     def belonging(self) -> Belonging:
         self.heal()
         return {
-            "process_group": self._group,
+            "start_new_session": _HAVE_SESSIONS,
+            "process_group": None if _HAVE_SESSIONS else self._group,
             "pass_fds": (self._alive, *self._held),
             "stdin": subprocess.DEVNULL,
         }
