@@ -60,6 +60,18 @@ def sole_text(data: bytes, limit: int) -> bytes | None:
     return text if text.isascii() else None
 
 
+def sole_close(data: bytes) -> bytes | None:
+    """The payload of one masked close frame and nothing else, with a code that may be sent, if any, and a reason in
+    ASCII. None: it is for the parser."""
+    size = len(data) - 6
+    if size < 0 or size == 1 or size > 125 or data[0] != 0x80 | CLOSE or data[1] != 0x80 | size:
+        return None
+    payload = apply_mask(data[6:], data[2:6])
+    if size and not (_may_be_sent(int.from_bytes(payload[:2], "big")) and payload[2:].isascii()):
+        return None
+    return payload
+
+
 def framed(message: Frame) -> bytes:
     return frame(BINARY, message.data) if isinstance(message, Binary) else frame(TEXT, message)
 

@@ -6,8 +6,8 @@ leads nowhere, and a handshake that is always the same. It leaves reserved bits 
 are checked here and in `framing`.
 
 Between two frames a protocol of picows knows nothing of its connection. So connections hold one only within a frame,
-and an idle one costs nothing. One that has seen a close frame is not used again, for it remembers that; nor one that
-has seen a large frame, for its buffer never shrinks.
+and an idle one costs nothing. One that has seen a close frame is not used again, for it remembers that (few do:
+`framing.sole_close`); nor one that has seen a large frame, for its buffer never shrinks.
 """
 
 import logging

@@ -18,6 +18,7 @@ from services.edge.gateway.framing import (
     close_frame,
     frame,
     framed,
+    sole_close,
     sole_text,
 )
 from services.edge.gateway.link import Link
@@ -80,17 +81,21 @@ class WebSocket(Link[Received]):
     # asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
-        """What is one text and nothing else goes past the parser, if nothing unfinished comes before it."""
+        """What is one text and nothing else, or a close frame, goes past the parser, if nothing unfinished comes before
+        it."""
         messages = self._messages
         if not (self._sending and self._receiving and self._frames.at_rest and messages.at_rest):
             super().data_received(data)
-        elif (text := sole_text(data, messages.limit)) is None:
-            super().data_received(data)
-        else:
-            try:
+            return
+        try:
+            if (text := sole_text(data, messages.limit)) is not None:
                 self._client.frame_received(text)
-            except Exception:
-                self._client_failed()
+            elif (farewell := sole_close(data)) is not None:
+                self._peer_closes(farewell)
+            else:
+                super().data_received(data)
+        except Exception:
+            self._client_failed()
 
     def eof_received(self) -> bool:
         """Unless it is parting already, the transport closes itself when what is left is written."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.edge.gateway.framing import Received, sole_text
+from services.edge.gateway.framing import Received, sole_close, sole_text
 from services.edge.gateway.parsing import parsers
 from tests.services.edge.gateway.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, masked
 
@@ -135,3 +135,36 @@ def test_a_text_goes_past_the_parser(size: int) -> None:
 @pytest.mark.parametrize("size", [124, 125])
 def test_a_length_in_a_longer_form_is_for_the_parser(size: int) -> None:
     assert sole_text(b"\x81\xfe" + size.to_bytes(2, "big") + bytes(4) + b"x" * size, LIMIT) is None
+
+
+near_closes = st.builds(
+    lambda code, reason, opcode, final, reserved: masked(opcode, code + reason, final=final, reserved=reserved),
+    st.sampled_from([b"", b"\x03", *(code.to_bytes(2, "big") for code in (0, 999, 1000, 1005, 1014, 1015, 3000))]),
+    st.sampled_from([b"", b"bye", b"\xff", "é".encode(), b"x" * 123, b"x" * 124]),
+    st.sampled_from([CLOSE, CLOSE, CLOSE, PING, TEXT]),
+    st.sampled_from([True, True, False]),
+    st.sampled_from([0, 0, 0x40]),
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=300)
+@given(data=near_closes, start=st.binary(max_size=8), cut=st.integers(-3, 3))
+async def test_a_close_frame_that_goes_past_the_parser_is_what_it_would_have_made(
+    data: bytes, start: bytes, cut: int
+) -> None:
+    for read in (data, start + data, start + data[len(start) :], data[:cut], data + data[:cut]):
+        payload = sole_close(read)
+        if payload is not None:
+            parser = parsers("picows", LIMIT)()
+            assert parser.feed(memoryview(read)) == [Received(CLOSE, True, payload)]
+            assert parser.violation is None
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x03\xe8", b"\x0b\xb8see you", b"\x03\xe8" + b"x" * 123])
+def test_a_close_frame_goes_past_the_parser(payload: bytes) -> None:
+    assert sole_close(masked(CLOSE, payload)) == payload
+
+
+@pytest.mark.parametrize("payload", [b"\x03", b"\x03\xed", b"\x00\x00", b"\x03\xe8\xff"])
+def test_a_close_frame_that_may_be_wrong_is_for_the_parser(payload: bytes) -> None:
+    assert sole_close(masked(CLOSE, payload)) is None
