@@ -2,15 +2,14 @@
 
 import asyncio
 import contextlib
-import os
 import signal
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.cli.family import Family
 from services.cli.output import Output
+from services.cli.patience import make_patient
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -35,7 +34,7 @@ class Program:
     hides: tuple[bytes, ...] = ()
     """Lines with one of these in them are not worth reading."""
     is_patient: bool = False
-    """It has always something to do, in large pieces: it does not interrupt others when it is called."""
+    """It has always something to do, in large pieces: it does not interrupt others when it is called (see patience)."""
 
 
 class Hopeless(Exception):
@@ -106,7 +105,7 @@ class Child:
         )
         self.pid = process.pid
         if self.program.is_patient:
-            _make_patient(self.pid)
+            make_patient(self.pid)
         self._changed()
         if self._stopping.is_set():
             _send(process, signal.SIGTERM)
@@ -154,11 +153,3 @@ def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
 
 def _how(status: int) -> str:
     return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
-
-
-def _make_patient(pid: int) -> None:
-    """On Linux, unless it has inherited another policy of scheduling."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):  # it may be gone, and a sandbox may forbid both
-            if os.sched_getscheduler(pid) == os.SCHED_OTHER:
-                os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))

@@ -14,6 +14,7 @@ from services.cli.bench.checker import Spoken
 from services.cli.bench.job import Failed, Go, Hush, Job, Order, Progress, Ready, Report, Settle, Spoke, Tally
 from services.cli.bench.line import Trouble
 from services.cli.bench.together import together
+from services.cli.patience import make_patient
 
 HEAD_START_SECONDS = 0.3
 """From `Crew.run` to the start of the load: by then, everybody has been told."""
@@ -100,11 +101,13 @@ class _Member:
         self._decode = msgspec.json.Decoder(Report).decode
 
     async def start(self) -> None:
-        """In a group of its own: a Ctrl-C is the command's to handle."""
+        """In a group of its own: a Ctrl-C is the command's to handle. Patient: the load does not interrupt what is
+        measured beside it, as clients elsewhere would not."""
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
             *_COMMAND, stdin=pipe, stdout=pipe, limit=_LINE_BYTES, process_group=0
         )
+        make_patient(self._process.pid)
         self.tell(self._job)
 
     def tell(self, order: Order) -> None:

@@ -52,7 +52,7 @@ async def test_it_ends_at_once_and_leaves_nobody_behind(number: signal.Signals) 
         while b"connections in 2 processes" not in await process.stderr.readline():
             pass
         children = _children(process.pid)
-        assert len(children) == 2
+        assert [os.sched_getscheduler(child) for child in children] == [os.SCHED_BATCH] * 2
         os.kill(process.pid, number)
         _, error = await process.communicate()
         assert process.returncode == 1
