@@ -215,7 +215,7 @@ async def _presence(server: ValkeyServer) -> AsyncIterator[Work]:
 
     async def work() -> int:
         found = await message.look_up(accounts, [ChatId(1)])
-        assert found.nodes is not None
+        assert found.homes is not None
         return _MEMBERS
 
     with patch.object(presence, "_TRUST_SECONDS", 0.0):

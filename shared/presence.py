@@ -99,17 +99,6 @@ class Whereabouts(NamedTuple):
     homes: dict[AccountId, tuple[NodeId, ...]] | None
     versions: dict[ChatId, int]
 
-    @property
-    def nodes(self) -> dict[NodeId, list[AccountId]] | None:
-        """The recipients on each node."""
-        if self.homes is None:
-            return None
-        nodes: dict[NodeId, list[AccountId]] = {}
-        for account, homes in self.homes.items():
-            for node in homes:
-                nodes.setdefault(node, []).append(account)
-        return nodes
-
 
 class Beat(NamedTuple):
     held: bool

@@ -46,8 +46,8 @@ async def test_services_see_where_accounts_are(connect: Connect) -> None:
     assert await edge.join(A, [ANN, BOB]) == {ANN: [], BOB: []}
     assert await edge.join(B, [ANN, CEM]) == {ANN: [A], CEM: []}
     found = await message.look_up([ANN, BOB, CEM, AccountId(99)])
-    assert found.nodes is not None
-    assert {node: set(accounts) for node, accounts in found.nodes.items()} == {A: {ANN, BOB}, B: {ANN, CEM}}
+    assert found.homes is not None
+    assert {account: set(homes) for account, homes in found.homes.items()} == {ANN: {A, B}, BOB: {A}, CEM: {B}}
 
 
 @pytest.mark.usefixtures("trusting")
@@ -58,18 +58,18 @@ async def test_joining_twice_and_leaving_are_idempotent(connect: Connect) -> Non
     await edge.join(A, [ANN])
     await edge.join(B, [ANN])
     await edge.leave(A, [ANN, BOB])
-    assert (await session.look_up([ANN, BOB])).nodes == {B: [ANN]}
+    assert (await session.look_up([ANN, BOB])).homes == {ANN: (B,)}
     await edge.leave(B, [ANN])
     await edge.leave(B, [ANN])
-    assert (await session.look_up([ANN, BOB])).nodes == {}
+    assert (await session.look_up([ANN, BOB])).homes == {}
 
 
 async def test_a_young_generation_is_not_believed(connect: Connect) -> None:
     edge, message = connect("edge"), connect("message")
-    assert (await message.look_up([ANN])).nodes is None
+    assert (await message.look_up([ANN])).homes is None
     await edge.beat(A, 10)
     await edge.join(A, [ANN])
-    assert (await message.look_up([ANN])).nodes is None
+    assert (await message.look_up([ANN])).homes is None
 
 
 async def test_a_young_generation_names_where_somebody_is_registered(connect: Connect) -> None:
@@ -88,12 +88,12 @@ async def test_losing_everything_shows_and_heals(valkey_server: ValkeyServer, co
     await edge.join(A, [ANN])
     assert await edge.beat(A, 10) == (True, first.generation)
     valkey_server.flush()
-    assert (await message.look_up([ANN])).nodes is None
+    assert (await message.look_up([ANN])).homes is None
     after = await edge.beat(A, 10)
     assert not after.held
     assert after.generation != first.generation
     await edge.join(A, [ANN])
-    assert (await message.look_up([ANN])).nodes == {A: [ANN]}
+    assert (await message.look_up([ANN])).homes == {ANN: (A,)}
 
 
 async def test_versions_are_published_and_never_go_back(connect: Connect) -> None:
@@ -113,7 +113,7 @@ async def test_a_sweep_removes_only_what_the_dead_left(connect: Connect) -> None
     assert await edge.alive(A)
     assert not await edge.alive(B)
     assert await edge.sweep(1) == 2
-    assert (await message.look_up([ANN, CEM, BOB])).nodes == {A: [ANN], B: [BOB]}
+    assert (await message.look_up([ANN, CEM, BOB])).homes == {ANN: (A,), BOB: (B,)}
     await edge.retire(A)
     assert await edge.sweep(1) == 1
 
@@ -145,7 +145,7 @@ async def test_a_node_that_comes_back_during_a_sweep_keeps_what_it_registers(
 
     sweeper.meanwhile = come_back
     assert await sweeper.sweep(1) == 0
-    assert (await message.look_up([ANN, CEM])).nodes == {A: [ANN]}
+    assert (await message.look_up([ANN, CEM])).homes == {ANN: (A,)}
     await sweeper.close()
 
 
@@ -175,7 +175,7 @@ async def test_without_redis_nothing_is_known_and_edges_are_told(valkey_server: 
     assert not (await edge.beat(A, 10)).held
     await edge.join(A, [ANN])
     await edge.check()
-    assert (await connect("message").look_up([ANN])).nodes == {A: [ANN]}
+    assert (await connect("message").look_up([ANN])).homes == {ANN: (A,)}
 
 
 async def test_a_node_knows_that_others_may_be_forgotten(
@@ -220,8 +220,8 @@ async def test_connections_that_a_restart_has_closed_fail_nobody(valkey_server: 
 async def test_a_frozen_redis_costs_its_timeout_once(valkey_server: ValkeyServer, connect: Connect) -> None:
     message = connect("message")
     valkey_server.pause()
-    assert (await message.look_up([ANN])).nodes is None
-    assert [(await message.look_up([ANN])).nodes for _ in range(100)] == [None] * 100
+    assert (await message.look_up([ANN])).homes is None
+    assert [(await message.look_up([ANN])).homes for _ in range(100)] == [None] * 100
     valkey_server.resume()
 
 
@@ -271,7 +271,7 @@ async def test_answers_are_timed_and_silence_is_counted(valkey_server: ValkeySer
     valkey_server.kill()
     with pytest.raises(RedisError):
         await edge.join(A, [ANN])
-    assert (await edge.look_up([ANN])).nodes is None
+    assert (await edge.look_up([ANN])).homes is None
     await edge.close()
     for call in ("join", "look_up"):
         assert registry.get_sample_value("dragoman_presence_seconds_count", {"call": call}) == 2

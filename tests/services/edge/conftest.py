@@ -61,9 +61,9 @@ class Town:
 
     async def where(self, account: int) -> list[NodeId]:
         """The nodes that presence names, once it is known."""
-        while (nodes := (await self.message.presence.look_up([AccountId(account)])).nodes) is None:
+        while (homes := (await self.message.presence.look_up([AccountId(account)])).homes) is None:
             await asyncio.sleep(0.05)
-        return list(nodes)
+        return list(homes.get(AccountId(account), ()))
 
     async def replica(self, **knobs: Any) -> MessageService:
         """One more of message."""

@@ -349,8 +349,12 @@ class MessageService(Neighbour):
                 pages.setdefault(ALL, []).append(Delivery(message, None, room.version))
                 continue
             members = [account for account, (first, _) in room.members.items() if first <= message.index]
-            nodes = (await self.presence.look_up(members)).nodes
-            for node, recipients in ({ALL: members} if nodes is None else nodes).items():
+            homes = (await self.presence.look_up(members)).homes
+            nodes: dict[NodeId, list[AccountId]] = {ALL: members} if homes is None else {}
+            for account, there in ({} if homes is None else homes).items():
+                for node in there:
+                    nodes.setdefault(node, []).append(account)
+            for node, recipients in nodes.items():
                 pages.setdefault(node, []).append(Delivery(message, recipients, room.version))
         for node, deliveries in pages.items():
             await self.send(node, deliveries)

@@ -89,9 +89,9 @@ def residents(presence: Slow) -> Residents:
 
 
 async def where(presence: Presence, account: AccountId) -> list[NodeId]:
-    nodes = (await presence.look_up([account])).nodes
-    assert nodes is not None
-    return list(nodes)
+    homes = (await presence.look_up([account])).homes
+    assert homes is not None
+    return list(homes.get(account, ()))
 
 
 async def test_the_other_nodes_of_an_account_are_told(presence: Slow, residents: Residents) -> None:
