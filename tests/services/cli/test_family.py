@@ -79,7 +79,10 @@ def test_a_stranger_is_left_alone(bond: str) -> None:
 
 def test_a_key_pressed_for_the_starter_is_not_for_the_children(bond: str) -> None:
     with starter("plain", bond) as (process, pids):
-        assert process.pid not in map(os.getpgid, pids)
+        os.killpg(process.pid, signal.SIGWINCH)
+        groups = [os.getpgid(pid) for pid in pids]
+        assert process.pid not in groups
+        assert len(set(groups)) == (2 if bond == "sessions" else 1)
 
 
 def test_the_kernel_shares_out_its_cores_among_the_children() -> None:

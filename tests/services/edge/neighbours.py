@@ -350,9 +350,9 @@ class MessageService(Neighbour):
                 continue
             members = [account for account, (first, _) in room.members.items() if first <= message.index]
             homes = (await self.presence.look_up(members)).homes
-            nodes: dict[NodeId, list[AccountId]] = {ALL: members} if homes is None else {}
-            for account, there in ({} if homes is None else homes).items():
-                for node in there:
+            nodes: dict[NodeId, list[AccountId]] = {}
+            for account in members:
+                for node in (ALL,) if homes is None else homes.get(account, ()):
                     nodes.setdefault(node, []).append(account)
             for node, recipients in nodes.items():
                 pages.setdefault(node, []).append(Delivery(message, recipients, room.version))
