@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from services.cli.bench.capacity.arithmetic import Habits
-from services.cli.bench.capacity.tables import costs_table, habits_table, limits_table, needs_table, read
+from bench.capacity.arithmetic import Habits
+from bench.capacity.tables import costs_table, habits_table, limits_table, needs_table, read
 
 COSTS = Path(__file__).parents[1] / "bench" / "costs.json"
 

@@ -8,24 +8,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from services.edge.canonical.commands import Command, GetServerStatus, PostMessage, TakeUnread
+from services.edge.canonical.events import ChatAppeared, Event, MaintenanceChanged, VerificationEnded
+from services.edge.canonical.frames import Binary, Content, Outgoing
+from services.edge.canonical.replies import OwnMessage, Shown
 from services.edge.dialects.base import Dialect
 from services.edge.dialects.registry import DIALECTS, Entry
-from services.edge.dialects.rendering import render
-from services.edge.requests import (
-    Binary,
-    ChatAppeared,
-    Command,
-    Content,
-    Event,
-    GetServerStatus,
-    MaintenanceChanged,
-    Outgoing,
-    OwnMessage,
-    PostMessage,
-    Shown,
-    TakeUnread,
-    VerificationEnded,
-)
+from services.edge.dialects.text_fallback import render
 from shared.contract.edge import (
     ChatRenamed,
     FriendshipAnswered,
@@ -39,7 +28,7 @@ from shared.contract.message import GetHistory
 from shared.contract.model import Emoji, File, Image, Media, Profile, Segment, Text
 from shared.contract.session import GetAccount, GetChat, ListChatViews, ListRequests
 from tests import vectors
-from tests.services.edge.dialects.driving import BASE_URL, LONG_AFTER, connect, frames, given, log_in
+from tests.unit.services.edge.dialects.driving import BASE_URL, LONG_AFTER, connect, frames, given, log_in
 from tests.vectors import Said, wire
 
 ME, OTHER, CHAT = AccountId(12), AccountId(34), ChatId(5)

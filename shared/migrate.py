@@ -17,8 +17,8 @@ from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic.script import ScriptDirectory
 
 from shared.database import make_engine
+from shared.errors import Unprepared
 from shared.telemetry import log
-from shared.unprepared import Unprepared
 
 _log = log(__name__)
 

@@ -13,14 +13,14 @@ import uvicorn
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
 
-from shared.board import page
-from shared.board.history import PERIOD_SECONDS, History, look
-from shared.board.lag import Lag
-from shared.board.rows import Board
+from shared.dashboard import page
+from shared.dashboard.event_loop_lag import Lag
+from shared.dashboard.history import PERIOD_SECONDS, History, look
+from shared.dashboard.panels import Board
+from shared.errors import Unprepared
 from shared.settings import Ops
 from shared.tasks import Tasks
 from shared.telemetry import log
-from shared.unprepared import Unprepared
 
 _log = log(__name__)
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
+from shared.errors import Unprepared
 from shared.settings import Settings
 from shared.tasks import end
 from shared.telemetry import configure_logging, log
-from shared.unprepared import Unprepared
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer

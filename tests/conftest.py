@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
-from services.cli.family import Family
-from tests.servers import NatsServer, PostgresServer, S3Server, ValkeyServer
+from services.cli.process_group import Family
+from tests.support.servers import NatsServer, PostgresServer, S3Server, ValkeyServer
 
 if TYPE_CHECKING:
-    from tests.collector import Collector
+    from tests.support.collector import Collector
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -97,7 +97,7 @@ def s3_server(_s3_process: S3Server) -> S3Server:
 @pytest.fixture
 def collector() -> Iterator["Collector"]:
     """Takes spans."""
-    from tests.collector import Collector  # few tests need it, and its library takes its time
+    from tests.support.collector import Collector  # few tests need it, and its library takes its time
 
     with closing(Collector()) as collector:
         yield collector

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from deploy.grafana.queries import Panel, Query, Scope, Section, panel, quantile, rate, section
 from deploy.grafana.servers import NATS, POSTGRESQL, VALKEY
-from services.auth.board import BOARD as AUTH
-from services.edge.board import BOARD as EDGE
-from services.message.board import BOARD as MESSAGE
-from services.session.board import BOARD as SESSION
-from shared.board.everywhere import ASKED, DATABASE, EVENTS, PRESENCE, PROCESS, REQUESTS
-from shared.board.rows import Board, Group, Kind, Row, Unit, now
-from shared.board.rows import rate as rate_row
+from services.auth.dashboard import BOARD as AUTH
+from services.edge.dashboard import BOARD as EDGE
+from services.message.dashboard import BOARD as MESSAGE
+from services.session.dashboard import BOARD as SESSION
+from shared.dashboard.panels import Board, Group, Kind, Row, Unit, now
+from shared.dashboard.panels import rate as rate_row
+from shared.dashboard.presets import ASKED, DATABASE, EVENTS, PRESENCE, PROCESS, REQUESTS
 
 JOBS = ("auth", "edge", "message", "session")
 _STORES = ("auth", "message", "session")

@@ -8,7 +8,7 @@ from typing import Any
 
 from deploy.grafana.boards import Dashboard, dashboards
 from deploy.grafana.queries import Panel, Section
-from shared.board.rows import Unit
+from shared.dashboard.panels import Unit
 
 DIRECTORY = Path(__file__).parent / "dashboards"
 _SCHEMA = 39

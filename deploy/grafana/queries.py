@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shared.board.rows import Group, Kind, Row, Unit
+from shared.dashboard.panels import Group, Kind, Row, Unit
 
 INTERVAL = "$__rate_interval"
 

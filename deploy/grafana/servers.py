@@ -1,7 +1,7 @@
 """What the exporters of the servers tell: prometheus-nats-exporter, redis_exporter, postgres_exporter."""
 
 from deploy.grafana.queries import INTERVAL, Panel, Query, Section
-from shared.board.rows import Unit
+from shared.dashboard.panels import Unit
 
 
 def _one(title: str, unit: Unit, expression: str, legend: str, *, bad: bool = False) -> Panel:

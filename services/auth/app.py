@@ -8,20 +8,20 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
-from services.auth.board import BOARD
-from services.auth.counters import Counters
-from services.auth.keys import Keyring
-from services.auth.limits import Limits
-from services.auth.mail import Mailer
+from services.auth.adapters.edge_notifier import Notices
+from services.auth.adapters.housekeeping import keep_up
+from services.auth.adapters.mailer import Mailer
+from services.auth.adapters.outbox_relay import Relay
+from services.auth.adapters.passwords import Passwords
+from services.auth.adapters.signing_keys import Keyring
+from services.auth.adapters.sliding_window import Counters
+from services.auth.dashboard import BOARD
 from services.auth.metrics import Metrics
-from services.auth.notices import Notices
-from services.auth.passwords import Passwords
-from services.auth.relay import Relay
 from services.auth.router import route
-from services.auth.service import Accounts
-from services.auth.upkeep import keep_up
-from services.auth.verification import Verification
-from shared.bus import Bus
+from services.auth.service.accounts import Accounts
+from services.auth.service.login_limits import Limits
+from services.auth.service.verification import Verification
+from shared.bus.client import Bus
 from shared.database import Database, patiently
 from shared.migrate import require_current
 from shared.ops import OpsServer

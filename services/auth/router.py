@@ -1,10 +1,10 @@
 """Subject → use case."""
 
-from services.auth.administration import Administration
-from services.auth.mail import RETRY_SECONDS, Mailer
-from services.auth.service import Accounts
-from services.auth.verification import Verification
-from shared.bus import Bus
+from services.auth.adapters.mailer import RETRY_SECONDS, Mailer
+from services.auth.service.accounts import Accounts
+from services.auth.service.administration import Administration
+from services.auth.service.verification import Verification
+from shared.bus.client import Bus
 from shared.contract import subjects as on
 
 _QUEUE = "auth"

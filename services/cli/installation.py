@@ -12,7 +12,7 @@ from services.cli.embedded import valkey
 from services.cli.embedded.credentials import load_or_make
 from services.cli.embedded.nats import USERS
 from services.cli.options import read_settings
-from services.cli.plan import defaults
+from services.cli.up_plan import defaults
 from shared.settings import Nats, Redis, Settings
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
+from bench.cli import bench
 from services.cli.admin.command import admin
 from services.cli.admin.keys import keys
 from services.cli.admin.notice import notice
 from services.cli.backup.command import backup, restore
-from services.cli.bench.command import bench
 from services.cli.doctor.command import doctor
 from services.cli.options import (
     Refusal,
@@ -79,7 +79,7 @@ def up(
     flags = flags_of(**named)
     if no_limits:
         flags["limits.rates"] = "false"
-    from services.cli.starting import start
+    from services.cli.preflight import start
 
     sys.exit(start(file, assignments, flags, edges, _VERSION))
 
@@ -88,7 +88,7 @@ def up(
 @settings_options
 def config(file: Path | None, assignments: tuple[str, ...]) -> None:
     """Show every setting: its value, where it came from, what it means."""
-    from services.cli.listing import rows
+    from services.cli.settings_table import rows
 
     table = rows(*read_settings(file, assignments))
     names, values, sources = (max(len(row[column]) for row in table) for column in range(3))
@@ -103,7 +103,7 @@ def config(file: Path | None, assignments: tuple[str, ...]) -> None:
 def migrate(file: Path | None, assignments: tuple[str, ...], data: Path | None, what: tuple[str, ...]) -> None:
     """Bring databases and event streams to this version (all, or only WHAT). Safe to repeat."""
     from services.cli.installation import find
-    from services.cli.operating import migrate_all, speak_plainly
+    from services.cli.migrations import migrate_all, speak_plainly
 
     speak_plainly()
     migrate_all(find(file, assignments, flags_of(data=data)), what or ("auth", "session", "message", "streams"))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.auth.keys import ensure_keys
+from services.auth.adapters.signing_keys import ensure_keys
 from services.cli.embedded import nats, valkey
 from services.cli.embedded.credentials import Credentials, complete, generate, write_private
 

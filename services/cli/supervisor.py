@@ -7,9 +7,9 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from services.cli.family import Family
 from services.cli.output import Output
-from services.cli.patience import make_patient
+from services.cli.process_group import Family
+from services.cli.scheduling import make_patient
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0

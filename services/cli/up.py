@@ -12,11 +12,11 @@ from services.cli import probes
 from services.cli.data import Run, Running, run_file, write_run
 from services.cli.embedded import nats, valkey
 from services.cli.embedded.credentials import write_private
-from services.cli.family import Family
 from services.cli.output import Output
-from services.cli.plan import SERVICES, Part, Plan
-from services.cli.provision import NotReachable, provision
+from services.cli.process_group import Family
+from services.cli.streams import NotReachable, provision
 from services.cli.supervisor import Child, Hopeless, Program
+from services.cli.up_plan import SERVICES, Part, Plan
 from shared.migrate import upgrade
 from shared.process import unless
 from shared.tasks import Tasks

@@ -8,36 +8,36 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
 
-from services.edge.board import BOARD
-from services.edge.chats import Chats
-from services.edge.delivery import Delivery
+from services.edge.client.endpoint import Endpoint
+from services.edge.context import Node, Turn
+from services.edge.dashboard import BOARD
+from services.edge.delivery.gap_filler import Gaps
+from services.edge.delivery.local_chats import Chats
+from services.edge.delivery.receiver import Delivery
+from services.edge.delivery.resync import Resync
 from services.edge.dialects.registry import DIALECTS, Dialects
-from services.edge.endpoint import Endpoint
-from services.edge.entrance import Entrance
-from services.edge.faces import faces_together, keep_faces, profiles_together
-from services.edge.gaps import Gaps
-from services.edge.gate import Gate
 from services.edge.gateway import Gateway
+from services.edge.handlers.dispatcher import Performer
+from services.edge.handlers.tracing import Traced
 from services.edge.http import HttpApp, Outcome
 from services.edge.http.downloads import Downloads
 from services.edge.http.tracing import TracedHttp
 from services.edge.http.uploads import Uploads
-from services.edge.lease import Lease
+from services.edge.login.login import Entrance
+from services.edge.login.revocations import Watcher
+from services.edge.login.token_verifier import Gate
 from services.edge.media import MediaRoom
 from services.edge.media.directory import DirectoryStore
 from services.edge.media.disk import Disk
 from services.edge.metrics import Metrics
-from services.edge.node import Node, Turn
-from services.edge.notices import Notices
-from services.edge.performing import Performer
-from services.edge.read_flush import ReadFlush
-from services.edge.residents import Residents
-from services.edge.resync import Resync
-from services.edge.syncs import Syncs
-from services.edge.tracing import Traced
-from services.edge.upstream import Upstream
-from services.edge.watch import Watcher
-from shared.bus import Bus
+from services.edge.notifications.receiver import Notices
+from services.edge.presence.lease import Lease
+from services.edge.presence.local_accounts import Residents
+from services.edge.presence.profiles import faces_together, keep_faces, profiles_together
+from services.edge.receipts.read_state_flusher import ReadFlush
+from services.edge.rpc.sync_requests import Syncs
+from services.edge.upstream.publisher import Upstream
+from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.auth import OpenVerification
 from shared.contract.ids import NodeId

@@ -8,16 +8,16 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from functools import partial
 
-from services.message.batcher import Batcher
-from services.message.board import BOARD
-from services.message.fanout import Fanout
-from services.message.membership import Memberships
+from services.message.adapters.fanout import Fanout
+from services.message.adapters.roster_cache import Memberships
+from services.message.dashboard import BOARD
 from services.message.metrics import Metrics
 from services.message.router import route
-from services.message.service import Messages
+from services.message.service.posting import Batcher
+from services.message.service.queries import Messages
 from services.message.store import Store
 from services.message.tracing import TracedBatcher
-from shared.bus import Bus
+from shared.bus.client import Bus
 from shared.contract.ids import ChatId
 from shared.contract.session import ChatList, GetMembership, ListChats, Membership
 from shared.contract.subjects import GET_MEMBERSHIP, LIST_CHATS

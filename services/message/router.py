@@ -1,8 +1,8 @@
 """Which use case answers which subject."""
 
-from services.message.batcher import Batcher
-from services.message.service import Messages
-from shared.bus import Bus
+from services.message.service.posting import Batcher
+from services.message.service.queries import Messages
+from shared.bus.client import Bus
 from shared.contract import subjects as on
 
 _QUEUE = "message"

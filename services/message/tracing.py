@@ -4,10 +4,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from services.message.batcher import Batcher, Request
-from services.message.fanout import Fanout, Outgoing
-from services.message.membership import Memberships
+from services.message.adapters.fanout import Fanout, Outgoing
+from services.message.adapters.roster_cache import Memberships
 from services.message.metrics import Metrics
+from services.message.service.posting import Batcher, Request
 from services.message.store import Store
 from shared.presence import Presence, Whereabouts
 from shared.settings import Message as Settings

@@ -7,16 +7,16 @@ versions are published when Redis is back.
 import asyncio
 from functools import partial
 
-from services.session.board import BOARD
+from services.session.adapters.edge_notifier import Notices
+from services.session.dashboard import BOARD
 from services.session.metrics import Metrics
-from services.session.notices import Notices
 from services.session.router import route
 from services.session.service.accounts import Accounts
-from services.session.service.announcing import Announcements
+from services.session.service.announcements import Announcements
 from services.session.service.chats import Chats
 from services.session.service.friends import Friends
-from services.session.service.joining import Joins
-from shared.bus import Bus
+from services.session.service.memberships import Joins
+from shared.bus.client import Bus
 from shared.contract.ids import ChatId
 from shared.contract.message import GetHeads
 from shared.contract.subjects import GET_HEADS

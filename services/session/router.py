@@ -1,11 +1,11 @@
 """Which use case answers which subject."""
 
 from services.session.service.accounts import Accounts
-from services.session.service.announcing import Announcements
+from services.session.service.announcements import Announcements
 from services.session.service.chats import Chats
 from services.session.service.friends import Friends
-from services.session.service.joining import Joins
-from shared.bus import Bus
+from services.session.service.memberships import Joins
+from shared.bus.client import Bus
 from shared.contract import subjects as on
 
 _QUEUE = "session"

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from services.cli.listing import leaves
 from services.cli.options import variable
+from services.cli.settings_table import leaves
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ import yaml
 
 from deploy.grafana.generate import DIRECTORY, files
 from deploy.grafana.queries import Panel, Query, Scope, panel
-from shared.board.rows import Kind, Row, Unit, count, mean, now, rate, share, spread
+from shared.dashboard.panels import Kind, Row, Unit, count, mean, now, rate, share, spread
 from tests.deploy.manifests import needs_renderer, of_kind
 
 ROOT = Path(__file__).parents[2]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.listing import leaves
 from services.cli.options import variable
 from services.cli.secrets import PLACES, Addresses, issue
+from services.cli.settings_table import leaves
 from shared.settings import Settings, Tracing
 from tests.deploy.manifests import (
     OVERLAYS,

@@ -19,10 +19,11 @@ from docs.interop import (
     noticed,
     table,
 )
+from services.edge.canonical.events import Event
+from services.edge.canonical.frames import Binary, Content, Outgoing
 from services.edge.dialects.registry import DIALECTS
-from services.edge.requests import Binary, Content, Event, Outgoing
 from shared.contract.model import Media, Segment
-from tests.services.edge.dialects.spoken import SPOKEN
+from tests.unit.services.edge.dialects.spoken import SPOKEN
 
 COLUMNS = {entry.name: column(entry) for entry in SPOKEN}
 MEDIA = Media("00", "cat.png", 512, "ab", "image/png")

@@ -20,15 +20,15 @@ from shared.settings import Log
 from shared.telemetry import configure_logging
 from tests.drills import faults, rolling
 from tests.drills import scale as scaling
-from tests.drills.breakage import BREAKAGES
 from tests.drills.checker import Invariant, Verdict, check
 from tests.drills.cluster import UP, Cluster
-from tests.drills.facts import Facts
 from tests.drills.fleet import DATABASES, Builds, checkout, fleet
+from tests.drills.indexed_trial import Facts
 from tests.drills.kill import demands, kill_in_turn
+from tests.drills.mutants import BREAKAGES
 from tests.drills.records import Record, Trial
 from tests.drills.report import summary, table
-from tests.machine.playing import play
+from tests.model.runner import play
 from tests.system.stack import PRESENT, Build
 
 _TOWNS = 12
@@ -136,7 +136,7 @@ def _broken(breakage: str | None) -> Builds:
 
     def build(service: str) -> Build:
         if breakage and BREAKAGES[breakage].service == service:
-            return Build(module=("tests.drills.breakage", breakage))
+            return Build(module=("tests.drills.mutants", breakage))
         return PRESENT
 
     return build
@@ -159,7 +159,7 @@ def _tell(
 @contextmanager
 def _system(directory: Path, database: str, breakage: str | None) -> Iterator[Cluster]:
     arguments = ["--no-limits", *(["--database", database] if database else [])]
-    program = (sys.executable, "-m", "tests.drills.breakage", breakage, "up") if breakage else UP
+    program = (sys.executable, "-m", "tests.drills.mutants", breakage, "up") if breakage else UP
     with Cluster(directory / "data", *arguments, program=program) as cluster:
         click.echo(f"{' '.join(cluster.edges)} {cluster.data}")
         yield cluster

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from services.cli.data import read_run
 from services.cli.embedded.credentials import load_or_make
-from shared.bus import Bus
+from shared.bus.client import Bus
 from shared.contract.ids import ChatId
 from shared.contract.message import GetHistory
 from shared.contract.model import Message, Text, unpack_segments

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from tests.drills.evidence import Demands, doubts
-from tests.drills.facts import Facts
+from tests.drills.indexed_trial import Facts
 from tests.drills.records import Heard, Told, Trial
 
 ANSWER_SECONDS = 12.0

@@ -9,7 +9,7 @@ from typing import Any
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from tests.drills.habits import Plain
+from tests.drills.client_profiles import Plain
 from tests.drills.line import Journal, Line, Refusal, dial
 from tests.drills.records import Tried
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from shared.contract.errors import Refused
 from tests.drills.checker import delivered
-from tests.drills.crowd import STAYERS, Crowd, gather
 from tests.drills.device import Device, Edge
-from tests.drills.facts import Facts
+from tests.drills.indexed_trial import Facts
+from tests.drills.population import STAYERS, Crowd, gather
 from tests.drills.records import Acked, Closed, Entry, Fault, Heard, Held, Record, Said, Trial
 
 _WARM_SECONDS = 2.0

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tests.drills.facts import Facts
+from tests.drills.indexed_trial import Facts
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from services.cli.family import Family
+from services.cli.process_group import Family
 from shared.settings import Nats
 from tests.drills.cluster import ROOT
 from tests.drills.device import Edge
 from tests.drills.line import Journal
 from tests.drills.records import Ended, Fault
 from tests.drills.rolling import GRACE_SECONDS
-from tests.servers import NatsServer, PostgresServer, Server, ValkeyServer
+from tests.support.servers import NatsServer, PostgresServer, Server, ValkeyServer
 from tests.system.databases import databases
 from tests.system.stack import Build, Service, Stack
 

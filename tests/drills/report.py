@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 from tests.drills.checker import Verdict
-from tests.drills.facts import Facts
+from tests.drills.indexed_trial import Facts
 from tests.drills.records import Fault
 
 _SHOWN = 5

@@ -7,7 +7,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any, NamedTuple
 
-from tests.drills.facts import Facts
+from tests.drills.indexed_trial import Facts
 
 GRACE_SECONDS = 20.0
 """A process ends within this time after SIGTERM: `edge.drain_seconds`, and ten."""

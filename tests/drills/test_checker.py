@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tests.drills.checker import ANSWER_SECONDS, CONFIRM_SECONDS, Verdict, check
 from tests.drills.evidence import Demands
 from tests.drills.records import Acked, Entry, Heard, Trial
-from tests.drills.specimen import Specimen
+from tests.drills.sample_trials import Specimen
 
 CHAT, OTHER = 7, 8
 EDGES = {"1/a": "edge-1", "1/b": "edge-2", "2/a": "edge-2", "3/a": "edge-1", "4/a": "edge-2"}

@@ -3,10 +3,10 @@
 import pytest
 
 from shared.contract.errors import ErrorCode, Refused
-from tests.drills.crowd import Crowd
 from tests.drills.drill import Drill
+from tests.drills.population import Crowd
 from tests.drills.records import Entry, Trial
-from tests.drills.specimen import Specimen
+from tests.drills.sample_trials import Specimen
 
 CHAT = 7
 

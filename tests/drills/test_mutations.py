@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.drills.checker import check
 from tests.drills.evidence import Demands
 from tests.drills.records import Acked, Heard, Opened, Record, Trial
-from tests.drills.specimen import Specimen
+from tests.drills.sample_trials import Specimen
 
 MEMBERS = {7: frozenset({1, 2, 3}), 8: frozenset({2, 3}), 9: frozenset({4})}
 EDGES = {"1/a": "edge-1", "2/a": "edge-2", "3/a": "edge-1", "3/b": "edge-2", "4/a": "edge-2"}

@@ -2,10 +2,10 @@
 
 from tests.drills.checker import check
 from tests.drills.evidence import Demands
-from tests.drills.facts import Facts
+from tests.drills.indexed_trial import Facts
 from tests.drills.records import Held
 from tests.drills.report import summary, table
-from tests.drills.specimen import Specimen
+from tests.drills.sample_trials import Specimen
 
 CHAT = 7
 

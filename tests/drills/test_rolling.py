@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.drills.facts import Facts
+from tests.drills.indexed_trial import Facts
 from tests.drills.records import Ended, Fault, Tried
 from tests.drills.rolling import GRACE_SECONDS, drained, figures, longest_waits, served
-from tests.drills.specimen import Specimen
+from tests.drills.sample_trials import Specimen
 
 CHAT = 7
 BOUND = 5.0

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.drills.breakage import BREAKAGES
 from tests.drills.cluster import ROOT
+from tests.drills.mutants import BREAKAGES
 from tests.drills.scale import demands, plan
 
 pytestmark = [pytest.mark.xdist_group("scale"), pytest.mark.timeout(240)]

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import psycopg
 
-from services.cli.plan import SERVICES
-from tests.servers import PostgresServer
+from services.cli.up_plan import SERVICES
+from tests.support.servers import PostgresServer
 
 
 @contextmanager

@@ -12,10 +12,10 @@ from urllib.parse import urlencode
 from urllib.request import ProxyHandler, build_opener
 
 from services.cli.data import Running
-from services.cli.family import Family
 from services.cli.ports import free_port
+from services.cli.process_group import Family
 from tests.drills.cluster import ROOT
-from tests.servers import Server
+from tests.support.servers import Server
 
 PROMETHEUS = shutil.which("prometheus")
 _SECONDS = 30.0

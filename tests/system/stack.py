@@ -13,12 +13,12 @@ from urllib.request import ProxyHandler, build_opener
 
 from pydantic import SecretStr
 
-from services.cli.family import Family
-from services.cli.plan import variables
 from services.cli.ports import free_port
+from services.cli.process_group import Family
+from services.cli.up_plan import variables
 from shared.settings import Auth, Database, Edge, Limits, Mail, Media, Ops, Redis, Settings, Tracing
 from tests.drills.cluster import ROOT
-from tests.servers import NatsServer, ValkeyServer
+from tests.support.servers import NatsServer, ValkeyServer
 
 _READY_SECONDS = 90.0
 _open = build_opener(ProxyHandler({})).open

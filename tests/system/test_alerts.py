@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.cli.data import read_run
-from services.cli.family import Family
+from services.cli.process_group import Family
 from tests.drills.cluster import Cluster
 from tests.system.people import Client
 from tests.system.prometheus import PROMETHEUS, Prometheus

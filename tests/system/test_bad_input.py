@@ -12,7 +12,7 @@ from string import Template
 
 import pytest
 
-from services.auth.keys import Keyring
+from services.auth.adapters.signing_keys import Keyring
 from shared.contract.ids import AccountId
 from shared.settings import Auth
 from tests.drills.cluster import Cluster

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.drills.cluster import ROOT, Cluster
-from tests.servers import PostgresServer
+from tests.support.servers import PostgresServer
 from tests.system.compiled import MODULES, WANTED, compiled
 from tests.system.conftest import SUITE
 from tests.system.databases import databases

@@ -12,9 +12,9 @@ import pytest
 
 from deploy.grafana.generate import DIRECTORY
 from services.cli.data import Running, read_run
-from services.cli.family import Family
-from tests.browser import CHROMIUM, Browser
+from services.cli.process_group import Family
 from tests.drills.cluster import ROOT, Cluster
+from tests.support.browser import CHROMIUM, Browser
 from tests.system.people import Client
 from tests.system.prometheus import PROMETHEUS, Prometheus, scrape
 

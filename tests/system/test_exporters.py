@@ -16,12 +16,12 @@ from pydantic import SecretStr
 
 from deploy.grafana.generate import DIRECTORY
 from services.cli.embedded import nats
-from services.cli.family import Family
 from services.cli.ports import free_port
-from services.cli.provision import provision
+from services.cli.process_group import Family
+from services.cli.streams import provision
 from shared.settings import Nats
 from tests.drills.cluster import ROOT
-from tests.servers import PostgresServer, Server, ValkeyServer
+from tests.support.servers import PostgresServer, Server, ValkeyServer
 
 pytestmark = pytest.mark.xdist_group("postgresql")
 

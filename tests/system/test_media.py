@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from services.edge.avatars import avatar_png
+from services.edge.identicons import avatar_png
 from tests.drills.cluster import Cluster
 from tests.system.conftest import Dial
 from tests.system.people import SECONDS, Account, Client

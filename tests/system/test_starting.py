@@ -8,8 +8,8 @@ from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
-from services.cli.family import Family
-from tests.servers import NatsServer, PostgresServer, ValkeyServer
+from services.cli.process_group import Family
+from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.system.databases import databases
 from tests.system.stack import Service, Stack
 

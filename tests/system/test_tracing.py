@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.family import Family
-from tests.collector import Collector, Seen
-from tests.servers import NatsServer, ValkeyServer
+from services.cli.process_group import Family
+from tests.support.collector import Collector, Seen
+from tests.support.servers import NatsServer, ValkeyServer
 from tests.system.conftest import Dial
 from tests.system.people import Client
 from tests.system.stack import Service, Stack

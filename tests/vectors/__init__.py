@@ -19,7 +19,10 @@ from typing import Any
 
 import msgspec
 
-from services.edge.requests import Answer, Binary, Command, Event, Frame, Shown
+from services.edge.canonical.commands import Command
+from services.edge.canonical.events import Event
+from services.edge.canonical.frames import Binary, Frame
+from services.edge.canonical.replies import Answer, Shown
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NOBODY, AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Face, Message, Segment, pack_segments

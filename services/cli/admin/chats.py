@@ -2,7 +2,7 @@
 
 import msgspec
 
-from services.cli.admin.link import Link
+from services.cli.admin.bus_client import Link
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHeads
 from shared.contract.model import Chat, Role

@@ -11,8 +11,8 @@ import click
 from services.cli.options import data_option, flags_of, settings_options
 
 if TYPE_CHECKING:
+    from services.cli.admin.bus_client import Link
     from services.cli.admin.dead_letters import DeadLetters
-    from services.cli.admin.link import Link
     from services.cli.installation import Installation
 
 A = TypeVar("A")
@@ -48,7 +48,7 @@ def on_installation(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(file: Path | None, assignments: tuple[str, ...], data: Path | None, **arguments: Any) -> None:
         from services.cli.installation import find
-        from services.cli.operating import speak_plainly
+        from services.cli.migrations import speak_plainly
 
         installation = find(file, assignments, flags_of(data=data))
         speak_plainly()
@@ -65,7 +65,7 @@ _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 def ask(installation: "Installation", work: "Callable[[Link], Awaitable[A]]") -> A:
     """What this work finds out, over a connection of its own. Raises click.ClickException."""
-    from services.cli.admin.link import linked
+    from services.cli.admin.bus_client import linked
 
     async def asked() -> A:
         async with linked(installation) as link:
@@ -95,10 +95,10 @@ def maintenance(installation: "Installation", state: str) -> None:
 @_json
 def find_user(installation: "Installation", account: str, as_json: bool) -> None:
     """Show an account, named by username, e-mail address, OC number or uuid."""
-    from services.cli.admin import show, users
+    from services.cli.admin import format, users
 
     found = ask(installation, lambda link: users.find(link, account))
-    click.echo(show.as_json(found) if as_json else show.user(found))
+    click.echo(format.as_json(found) if as_json else format.user(found))
 
 
 @user.command()
@@ -151,13 +151,13 @@ def kick(installation: "Installation", account: str) -> None:
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write here, instead of showing it.")
 def export(installation: "Installation", account: str, output: Path | None) -> None:
     """Show, as JSON, everything that is kept of an account but its secrets."""
-    from services.cli.admin import exporting, show, users
+    from services.cli.admin import export, format, users
     from services.cli.embedded.credentials import write_private
 
-    async def work(link: "Link") -> exporting.Export:
-        return await exporting.export(link, await users.find(link, account))
+    async def work(link: "Link") -> export.Export:
+        return await export.export(link, await users.find(link, account))
 
-    text = show.as_json(ask(installation, work))
+    text = format.as_json(ask(installation, work))
     if output is None:
         return click.echo(text)
     try:
@@ -191,11 +191,11 @@ def delete(installation: "Installation", account: str, yes: bool) -> None:
 @_json
 def show_chat(installation: "Installation", number: int, as_json: bool) -> None:
     """Show a chat by its number."""
-    from services.cli.admin import chats, show
+    from services.cli.admin import chats, format
     from shared.contract.ids import ChatId
 
     found = ask(installation, lambda link: chats.show(link, ChatId(number)))
-    click.echo(show.as_json(found) if as_json else show.chat(found))
+    click.echo(format.as_json(found) if as_json else format.chat(found))
 
 
 @chat.command()
@@ -204,11 +204,11 @@ def show_chat(installation: "Installation", number: int, as_json: bool) -> None:
 @_json
 def members(installation: "Installation", number: int, as_json: bool) -> None:
     """List the members of a chat."""
-    from services.cli.admin import chats, show
+    from services.cli.admin import chats, format
     from shared.contract.ids import ChatId
 
     found = ask(installation, lambda link: chats.members(link, ChatId(number)))
-    click.echo(show.as_json(found) if as_json else show.members(found))
+    click.echo(format.as_json(found) if as_json else format.members(found))
 
 
 # Dead letters
@@ -229,10 +229,10 @@ def _settle(installation: "Installation", work: "Callable[[DeadLetters], Awaitab
 @_json
 def list_letters(installation: "Installation", as_json: bool) -> None:
     """List what was given up, oldest first."""
-    from services.cli.admin import show
+    from services.cli.admin import format
 
     found = _settle(installation, lambda letters: letters.list())
-    click.echo(show.as_json(found) if as_json else show.letters(found))
+    click.echo(format.as_json(found) if as_json else format.letters(found))
 
 
 @dead_letters.command("show")
@@ -241,10 +241,10 @@ def list_letters(installation: "Installation", as_json: bool) -> None:
 @_json
 def show_letter(installation: "Installation", number: int, as_json: bool) -> None:
     """Show one event that was given up, and why."""
-    from services.cli.admin import show
+    from services.cli.admin import format
 
     found = _settle(installation, lambda letters: letters.show(number))
-    click.echo(show.as_json(found) if as_json else show.letter(found))
+    click.echo(format.as_json(found) if as_json else format.letter(found))
 
 
 @dead_letters.command()

@@ -11,11 +11,11 @@ from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
-from services.cli.admin.link import USER
+from services.cli.admin.bus_client import USER
 from services.cli.installation import Installation
-from services.cli.provision import connect
+from services.cli.streams import connect
+from shared.bus.durable import RETRIED_BY
 from shared.contract.subjects import DEAD_LETTER_SUBJECTS, DEAD_LETTERS, STREAM, TOPICS
-from shared.durable import RETRIED_BY
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 5.0

@@ -10,7 +10,7 @@ import click
 from services.cli.admin.command import on_installation
 
 if TYPE_CHECKING:
-    from services.auth.keys import KeyFile
+    from services.auth.adapters.signing_keys import KeyFile
     from services.cli.installation import Installation
 
 
@@ -27,21 +27,21 @@ def keys() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def list_keys(installation: "Installation", as_json: bool) -> None:
     """List the keys that verify tokens, oldest first; the last one signs."""
-    from services.cli.admin import show
+    from services.cli.admin import format
 
     found = _inventory(installation)
-    rows = [(key.kid, show.moment(key.made * 1000), _use(key)) for key in found]
-    click.echo(show.as_json(found) if as_json else show.table(["KEY", "MADE", "USE"], rows))
+    rows = [(key.kid, format.moment(key.made * 1000), _use(key)) for key in found]
+    click.echo(format.as_json(found) if as_json else format.table(["KEY", "MADE", "USE"], rows))
 
 
 @keys.command()
 @on_installation
 def rotate(installation: "Installation") -> None:
     """Make a new key, which signs from now on; tokens of the others stay good."""
-    from services.auth import keys
+    from services.auth.adapters import signing_keys
 
     with _told(installation):
-        kid = keys.rotate(installation.settings.auth.keys)
+        kid = signing_keys.rotate(installation.settings.auth.keys)
     click.echo(f"the key {kid} signs within a minute; the others go on verifying until they are retired")
 
 
@@ -51,33 +51,34 @@ def rotate(installation: "Installation") -> None:
 @click.option("--now", is_flag=True, help="Although tokens it has signed may still be in use.")
 def retire(installation: "Installation", kid: str, now: bool) -> None:
     """Take a key away: the tokens it has signed are void."""
-    from services.auth import keys
-    from services.cli.admin import show
+    from services.auth.adapters import signing_keys
+    from services.cli.admin import format
 
     for key in _inventory(installation):
         if key.kid == kid and key.needed_until is not None and key.needed_until > time.time() and not now:
-            until = show.moment(key.needed_until * 1000)
+            until = format.moment(key.needed_until * 1000)
             raise click.ClickException(f"tokens that {kid} has signed may be in use until {until}; --now voids them")
     with _told(installation):
-        keys.retire(installation.settings.auth.keys, kid)
+        signing_keys.retire(installation.settings.auth.keys, kid)
     click.echo(f"the key {kid} is gone; its tokens are void within a minute")
 
 
 def _inventory(installation: "Installation") -> "list[KeyFile]":
-    from services.auth import keys
+    from services.auth.adapters import signing_keys
 
     auth = installation.settings.auth
     with _told(installation):
-        found = keys.inventory(auth.keys, auth.legacy_token_days)
+        found = signing_keys.inventory(auth.keys, auth.legacy_token_days)
     if not found:
         raise click.ClickException(f"there are no keys in {auth.keys}")
     return found
 
 
 def _use(key: "KeyFile") -> str:
-    from services.cli.admin import show
 
-    return "signs" if key.needed_until is None else f"verifies, needed until {show.moment(key.needed_until * 1000)}"
+    from services.cli.admin import format
+
+    return "signs" if key.needed_until is None else f"verifies, needed until {format.moment(key.needed_until * 1000)}"
 
 
 @contextmanager

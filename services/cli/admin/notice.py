@@ -8,8 +8,8 @@ import click
 from services.cli.admin.command import ask, on_installation
 
 if TYPE_CHECKING:
-    from services.cli.admin.link import Link
-    from services.cli.admin.telling import Notice
+    from services.cli.admin.broadcast import Notice
+    from services.cli.admin.bus_client import Link
     from services.cli.installation import Installation
     from shared.contract.ids import AccountId
 
@@ -37,7 +37,7 @@ def notice(
 
     Nobody is told the same notice twice: after an interruption, ask for the same again.
     """
-    from services.cli.admin.telling import Notice, name_of
+    from services.cli.admin.broadcast import Notice, name_of
 
     if names and online:
         raise click.UsageError("--to and --online exclude each other")
@@ -65,18 +65,18 @@ def _check(text: str, most_bytes: int) -> None:
 
 
 async def _audience(link: "Link", names: tuple[str, ...], online: bool) -> "list[AccountId]":
-    from services.cli.admin import telling
+    from services.cli.admin import broadcast
 
-    return await telling.named(link, names) if names else await telling.everybody(link, online=online)
+    return await broadcast.named(link, names) if names else await broadcast.everybody(link, online=online)
 
 
 def _tell(installation: "Installation", told: "Notice", accounts: "list[AccountId]", rate: int) -> int:
     """How many have it now; a bar shows how far it is."""
-    from services.cli.admin import telling
+    from services.cli.admin import broadcast
 
     hidden = not sys.stderr.isatty()
     with click.progressbar(length=len(accounts), label="telling", file=sys.stderr, hidden=hidden, show_pos=True) as bar:
-        return ask(installation, lambda link: telling.tell(link, told, accounts, rate, bar.update))
+        return ask(installation, lambda link: broadcast.tell(link, told, accounts, rate, bar.update))
 
 
 def _counted(accounts: int) -> str:

@@ -3,7 +3,7 @@
 import secrets
 import uuid
 
-from services.cli.admin.link import Link
+from services.cli.admin.bus_client import Link
 from shared.contract.admin import FindUser, Kick, ResetPassword, SetDisabled, UserView
 from shared.contract.auth import DeleteAccount, IdentifierKind
 from shared.contract.errors import ErrorCode, Refused

@@ -9,7 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from services.cli.options import Refusal
-from services.cli.plan import SERVICES
+from services.cli.up_plan import SERVICES
 from shared.database import make_engine
 from shared.settings import Settings
 

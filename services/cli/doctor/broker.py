@@ -11,7 +11,7 @@ from nats.js.errors import NotFoundError
 
 from services.cli.doctor.finding import Finding, ill, unseen, well
 from services.cli.embedded.nats import SETUP
-from services.cli.listing import without_password
+from services.cli.settings_table import without_password
 from shared.contract.permissions import PEERS
 from shared.contract.subjects import DEAD_LETTERS, STREAM, durable
 from shared.settings import Nats

@@ -29,15 +29,15 @@ def doctor(
     Of the databases those of all services, or of each SERVICE. One line each, with what to do; the exit status is 1
     when something is wrong. Nothing is changed.
     """
-    from services.cli.admin import show
-    from services.cli.doctor.examination import examine
+    from services.cli.admin import format
+    from services.cli.doctor.checks import examine
     from services.cli.installation import find
-    from services.cli.operating import speak_plainly
+    from services.cli.migrations import speak_plainly
 
     installation = find(file, assignments, flags_of(data=data))
     speak_plainly()
     found = asyncio.run(examine(installation, services or _SERVICES))
-    click.echo(show.as_json(found) if as_json else _page(found))
+    click.echo(format.as_json(found) if as_json else _page(found))
     sys.exit(1 if any(finding.good is False for finding in found) else 0)
 
 

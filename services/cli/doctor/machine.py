@@ -9,7 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from services.cli.doctor.finding import Finding, ill, unseen, well
-from services.cli.plan import SERVICES
+from services.cli.up_plan import SERVICES
 from shared.settings import Settings
 
 _LEAST_FREE_BYTES = 1024**3

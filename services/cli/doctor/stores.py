@@ -12,9 +12,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.auth import mail
+from services.auth.adapters import mailer
 from services.cli.doctor.finding import Finding, ill, well
-from services.cli.listing import show
+from services.cli.settings_table import show
 from services.edge.media.bucket import BucketStore
 from shared.database import make_engine
 from shared.migrate import NotMigrated, require_current
@@ -101,7 +101,7 @@ def _clock(whose: str, there: float, before: float, after: float) -> Finding:
 async def mail_server(settings: Mail) -> list[Finding]:
     where = f"{settings.smtp_host}:{settings.smtp_port}"
     try:
-        await asyncio.to_thread(mail.check, settings)
+        await asyncio.to_thread(mailer.check, settings)
     except (OSError, smtplib.SMTPException) as error:
         reason = f"{type(error).__name__} {getattr(error, 'smtp_code', '') or getattr(error, 'strerror', '') or ''}"
         return [ill("mail", f"{where} does not take mail ({reason.strip()})", "start it, or set mail.smtp_…")]

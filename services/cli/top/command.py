@@ -12,8 +12,8 @@ import click
 from services.cli.data import read_run
 from services.cli.options import Refusal, read_settings, settings_options
 from services.cli.probes import reachable
-from services.cli.top.drawing import colours_of, lines
-from services.cli.top.looking import Seen, Target, look, targets
+from services.cli.top.poller import Seen, Target, look, targets
+from services.cli.top.render import colours_of, lines
 from shared.settings import Settings
 
 _EVERY_SECONDS = 2.0

@@ -3,8 +3,8 @@
 import re
 from typing import NamedTuple
 
-from services.edge.avatars import Kind, avatar_hash, avatar_path
 from services.edge.dialects.base import DecodeError
+from services.edge.identicons import Kind, avatar_hash, avatar_path
 from shared.contract.errors import ErrorCode
 from shared.settings import Limits
 

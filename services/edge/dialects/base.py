@@ -11,7 +11,10 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from services.edge.requests import Answer, Binary, Command, Content, Event, Frame, Outgoing, Shown
+from services.edge.canonical.commands import Command
+from services.edge.canonical.events import Event
+from services.edge.canonical.frames import Binary, Content, Frame, Outgoing
+from services.edge.canonical.replies import Answer, Shown
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NOBODY, AccountId, ChatId
 from shared.contract.model import Message

@@ -10,8 +10,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from services.edge.canonical.frames import Binary, Frame
 from services.edge.dialects.base import DecodeError
-from services.edge.requests import Binary, Frame
 from shared.contract.errors import ErrorCode
 from shared.settings import Limits
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+from services.edge.canonical.frames import Frame
 from services.edge.dialects import credentials
 from services.edge.dialects.base import DecodeError
 from services.edge.dialects.json_frames import WireId, integer, parse_id, read_object
-from services.edge.requests import Frame
 from shared.contract.auth import IdentifierKind, Login
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NOBODY, AccountId

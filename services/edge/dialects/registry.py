@@ -6,6 +6,7 @@ The table is a value: whoever looks something up says in which one.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from services.edge.canonical.frames import Binary, Frame
 from services.edge.dialects.base import Dialect, Surroundings
 from services.edge.dialects.detection import Opening, dialect_of, read
 from services.edge.dialects.ourchat_v0 import OurChatV0
@@ -13,7 +14,6 @@ from services.edge.dialects.ourchat_v1 import OurChatV1
 from services.edge.dialects.ourchat_v2 import OurChatV2
 from services.edge.dialects.pipe import Pipe
 from services.edge.dialects.service_code import Service
-from services.edge.requests import Binary, Frame
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import struct
 import msgspec
 from websockets.speedups import apply_mask
 
-from services.edge.requests import Binary, Frame
+from services.edge.canonical.frames import Binary, Frame
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 PROTOCOL_ERROR, INVALID_TEXT, TOO_BIG, INTERNAL_ERROR = 1002, 1007, 1009, 1011

@@ -8,17 +8,17 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
-from services.edge.gateway import handshake, kernel
-from services.edge.gateway.doorstep import Doorstep
+from services.edge.canonical.transport import Endpoint, Hello, Rejection
+from services.edge.gateway import handshake, socket_options
 from services.edge.gateway.framing import close_frame
-from services.edge.gateway.introduction import Introduced, Introduction
-from services.edge.gateway.link import Link
-from services.edge.gateway.parsing import parsers
-from services.edge.gateway.splitting import Splitter
-from services.edge.gateway.stream import Stream
+from services.edge.gateway.http_protocol import Doorstep
+from services.edge.gateway.parser import parsers
+from services.edge.gateway.proxy_protocol import Introduced, Introduction
+from services.edge.gateway.stream_splitter import Splitter
+from services.edge.gateway.tcp_stream import Stream
+from services.edge.gateway.transport import Link
 from services.edge.gateway.websocket import WebSocket
-from services.edge.gateway.writing import Turn
-from services.edge.socket import Endpoint, Hello, Rejection
+from services.edge.gateway.write_batch import Turn
 from shared.settings import Edge, Limits
 
 _FULL = 1013, "too many connections, try again later"
@@ -60,13 +60,15 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self._turn = Turn(loop)
         self._config.load()
-        listener = kernel.listen(self._settings.host, self._settings.port)
+        listener = socket_options.listen(self._settings.host, self._settings.port)
         self._port = listener.getsockname()[1]
-        self._servers.append(await loop.create_server(self._http_comes, sock=listener, backlog=kernel.BACKLOG))
+        self._servers.append(await loop.create_server(self._http_comes, sock=listener, backlog=socket_options.BACKLOG))
         if self._settings.tcp_port:
-            listener = kernel.listen(self._settings.host, self._settings.tcp_port)
-            kernel.keep_alive(listener)
-            self._servers.append(await loop.create_server(self._tcp_comes, sock=listener, backlog=kernel.BACKLOG))
+            listener = socket_options.listen(self._settings.host, self._settings.tcp_port)
+            socket_options.keep_alive(listener)
+            self._servers.append(
+                await loop.create_server(self._tcp_comes, sock=listener, backlog=socket_options.BACKLOG)
+            )
 
     def stop_accepting(self) -> None:
         """New connections are refused, and open ones can no longer become WebSockets; open sockets go on."""

@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from services.edge.canonical.frames import Frame
+from services.edge.gateway.fragments import Messages
 from services.edge.gateway.framing import (
     CLOSE,
     PING,
@@ -21,11 +23,9 @@ from services.edge.gateway.framing import (
     sole_close,
     sole_text,
 )
-from services.edge.gateway.link import Link
-from services.edge.gateway.messages import Messages
-from services.edge.gateway.parsing import FrameParser
-from services.edge.gateway.writing import Turn
-from services.edge.requests import Frame
+from services.edge.gateway.parser import FrameParser
+from services.edge.gateway.transport import Link
+from services.edge.gateway.write_batch import Turn
 
 _PONGS_BYTES = 64 * 1024
 """Unsent bytes of a peer, above which its pings are not answered."""
@@ -54,7 +54,7 @@ class WebSocket(Link[Received]):
         self._outgoing: list[bytes] = []
         self._parting = False
 
-    # services.edge.socket.Socket
+    # services.edge.canonical.transport.Socket
 
     def send(self, frames: tuple[Frame, ...]) -> None:
         if self._sending:

@@ -4,7 +4,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
-from services.edge.rates import Bucket
+from services.edge.rate_limit import Bucket
 from shared.contract.errors import ErrorCode, Refused
 from shared.contract.ids import AccountId
 from shared.settings import Limits

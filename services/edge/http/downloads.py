@@ -9,7 +9,7 @@ from services.edge.http.exchange import Exchange, Gone, Headers
 from services.edge.http.pages import not_allowed, not_found, text
 from services.edge.http.ranges import Span, Unsatisfiable, span
 from services.edge.media import MediaRoom
-from services.edge.media.sniffing import PICTURES
+from services.edge.media.mime_sniffing import PICTURES
 from shared.contract.errors import ErrorCode, Refused
 from shared.contract.model import Media
 

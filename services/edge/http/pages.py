@@ -5,8 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from services.edge.avatars import Kind, avatar_png
 from services.edge.http.exchange import Headers, Response
+from services.edge.identicons import Kind, avatar_png
 
 Outcome = Literal["passed", "wrong", "expired"]
 

@@ -6,13 +6,13 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from services.edge.canonical.transport import Hello
 from services.edge.gateway import handshake
 from services.edge.http.admission import Admission
 from services.edge.http.exchange import Exchange, Response
 from services.edge.http.pages import not_allowed
 from services.edge.media import MediaRoom, Upload
-from services.edge.media.sniffing import PICTURES, sniff
-from services.edge.socket import Hello
+from services.edge.media.mime_sniffing import PICTURES, sniff
 from shared.contract.errors import ErrorCode, Failure, Refused
 from shared.contract.model import Media
 from shared.settings import Settings

@@ -5,9 +5,9 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from services.message.store.marking import erase, mark_read
 from services.message.store.posting import Committed, Repeated, Stalled, make_heads, post
-from services.message.store.reading import Snapshot
+from services.message.store.read_state import erase, mark_read
+from services.message.store.snapshot import Snapshot
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import Draft, ReadRange
 from shared.database import Database, DatabaseUnavailable, now_ms

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from services.message.domain import Head, Key, Row, stamp
-from services.message.store.sets import SetStatement, array, byte_array, singles
+from services.message.store.set_statements import SetStatement, array, byte_array, singles
 from shared.contract.ids import ChatId, MessageId
 from shared.contract.message import Draft
 from shared.contract.model import Message

@@ -4,12 +4,12 @@ import uuid
 from functools import partial
 
 from services.session import domain
+from services.session.adapters.edge_notifier import Notices, Told
 from services.session.domain import LOBBY
 from services.session.metrics import Metrics
-from services.session.notices import Notices, Told
-from services.session.service.joining import Joins
-from services.session.store import chats, departures, friends, joining, profiles
-from services.session.store.departures import Departure
+from services.session.service.memberships import Joins
+from services.session.store import account_removal, chats, friends, memberships, profiles
+from services.session.store.account_removal import Departure
 from shared.contract.edge import MembershipChanged, ProfileChanged
 from shared.contract.events import AccountDeleted, AccountRegistered
 from shared.contract.ids import NOBODY, AccountId
@@ -60,7 +60,9 @@ class Accounts:
         if seed.lobby and self._lobby and not settled:
             await self._joins.join_lobby(seed.account)
         if known is not None:
-            for chat, version in (await self._database.read(partial(joining.unsettled, account=seed.account))).items():
+            for chat, version in (
+                await self._database.read(partial(memberships.unsettled, account=seed.account))
+            ).items():
                 await self._joins.complete(chat, seed.account, version)
         return Done()
 
@@ -121,7 +123,9 @@ class Accounts:
         """Tells all versions again, for a process may have ended before it did. Raises Refused when it must be tried
         again."""
         await self._erase(event.account)
-        await self._notices.insist(await self._database.read(partial(departures.versions_left, account=event.account)))
+        await self._notices.insist(
+            await self._database.read(partial(account_removal.versions_left, account=event.account))
+        )
 
     async def _erase(self, account: AccountId) -> None:
         """Repeated, it goes on where it was interrupted."""
@@ -136,7 +140,7 @@ class Accounts:
         await self._database.write(partial(friends.end_requests, account=account))
 
     async def _leave_some(self, account: AccountId) -> int:
-        leave = partial(departures.end_memberships, account=account, now=now_ms(), many=self._many)
+        leave = partial(account_removal.end_memberships, account=account, now=now_ms(), many=self._many)
         left = await self._database.write(leave)
         told = [one for departure in left for one in _notices_of(account, departure)]
         await self._notices.announce({departure.chat: departure.version for departure in left}, told)

@@ -5,8 +5,8 @@ from functools import partial
 import msgspec
 
 from services.session import domain
+from services.session.adapters.edge_notifier import Notices, Told
 from services.session.metrics import Metrics
-from services.session.notices import Notices, Told
 from services.session.store import chats, views
 from shared.contract.edge import ChatCreated, ChatRenamed
 from shared.contract.session import (

@@ -3,8 +3,8 @@
 from functools import partial
 
 from services.session import domain
-from services.session.notices import Notices, Told
-from services.session.store import friends, kept
+from services.session.adapters.edge_notifier import Notices, Told
+from services.session.store import friends, pending_notifications
 from shared.contract.edge import FriendshipAnswered
 from shared.contract.session import (
     AnswerFriendship,
@@ -65,11 +65,11 @@ class Friends:
     async def list_kept(self, request: ListKept) -> KeptNotices:
         """As many as have room on the bus; the others come when these are dropped."""
         domain.check_actor(request.actor)
-        found = await self._database.read(partial(kept.kept_for, account=request.actor, now=now_ms()))
+        found = await self._database.read(partial(pending_notifications.kept_for, account=request.actor, now=now_ms()))
         return KeptNotices(list(domain.fitting(found, _LIST_BYTES)))
 
     async def drop_kept(self, request: DropKept) -> Done:
         domain.check_actor(request.actor)
         numbers = domain.storable(request.numbers)
-        await self._database.write(partial(kept.drop, account=request.actor, numbers=numbers))
+        await self._database.write(partial(pending_notifications.drop, account=request.actor, numbers=numbers))
         return Done()

@@ -8,9 +8,9 @@ import sqlalchemy as sa
 
 from services.session.domain import LOBBY, LOBBY_NAME, check_count, check_runs, default_name, not_yours, pair_of
 from services.session.store.friends import friends_of
-from services.session.store.joining import groups_of, lock_group
-from services.session.store.kept import keep_entrances
-from services.session.store.rows import (
+from services.session.store.memberships import groups_of, lock_group
+from services.session.store.pending_notifications import keep_entrances
+from services.session.store.sql import (
     CHAT,
     LIVE,
     chat_of,

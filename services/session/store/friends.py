@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 
 from services.session.domain import check_pending, nothing_pending
-from services.session.store.kept import keep
-from services.session.store.rows import HOSTS, SLICE, lock_living, require_living, touch
+from services.session.store.pending_notifications import keep
+from services.session.store.sql import HOSTS, SLICE, lock_living, require_living, touch
 from services.session.tables import application, friend_request, friendship, kept, member
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested
 from shared.contract.errors import ErrorCode, Refused

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from services.session.domain import DELETED_NICKNAME, LOBBY
-from services.session.store.rows import insert, moved
+from services.session.store.sql import insert, moved
 from services.session.tables import member, profile
 from shared.contract.ids import AccountId
 from shared.contract.model import Face, Profile, Role

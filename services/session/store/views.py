@@ -7,7 +7,7 @@ from itertools import accumulate
 import sqlalchemy as sa
 
 from services.session.store.chats import complete
-from services.session.store.rows import CHAT, LIVE, chat_of
+from services.session.store.sql import CHAT, LIVE, chat_of
 from services.session.tables import chat, member, profile
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Chat, Face

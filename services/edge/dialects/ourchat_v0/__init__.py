@@ -4,27 +4,24 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import assert_never
 
-from services.edge.dialects.base import WORDINGS, DecodeError, Dialect, Push, Request, Surroundings
-from services.edge.dialects.credentials import UNVERIFIED
-from services.edge.dialects.ourchat_v0 import encode
-from services.edge.dialects.ourchat_v0.decode import read
-from services.edge.dialects.ourchat_v0.refusals import REFUSALS
-from services.edge.dialects.ourchat_v0.transfers import Announcement, Incoming
-from services.edge.requests import (
+from services.edge.canonical.commands import StartUpload, UploadPart
+from services.edge.canonical.events import Event
+from services.edge.canonical.frames import Binary, Frame, Outgoing
+from services.edge.canonical.replies import (
     Answer,
-    Binary,
-    Event,
-    Frame,
     NothingToVerify,
-    Outgoing,
     OwnMessage,
     Page,
     ServerStatus,
     Shown,
-    StartUpload,
-    UploadPart,
     VerificationMailed,
 )
+from services.edge.dialects.base import WORDINGS, DecodeError, Dialect, Push, Request, Surroundings
+from services.edge.dialects.credentials import UNVERIFIED
+from services.edge.dialects.ourchat_v0 import encode
+from services.edge.dialects.ourchat_v0.decode import read
+from services.edge.dialects.ourchat_v0.errors import REFUSALS
+from services.edge.dialects.ourchat_v0.transfers import Announcement, Incoming
 from shared.contract.auth import Authenticated, Register, VerificationNeeded
 from shared.contract.errors import Failure
 from shared.contract.ids import NOBODY, AccountId

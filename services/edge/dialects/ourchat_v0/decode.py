@@ -6,13 +6,14 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from services.edge.dialects import credentials, texts
+from services.edge.canonical.commands import PostMessage
+from services.edge.canonical.frames import Frame
+from services.edge.dialects import credentials, validation
 from services.edge.dialects.base import DecodeError, Request
 from services.edge.dialects.json_frames import Plain, WireId, parse_id, quotes_of, shaped
 from services.edge.dialects.ourchat_envelope import Members, check_own, enveloped, login
 from services.edge.dialects.ourchat_v0.codes import Code
 from services.edge.dialects.ourchat_v0.transfers import Announcement
-from services.edge.requests import Frame, PostMessage
 from shared.contract.auth import IdentifierKind, Register
 from shared.contract.ids import NOBODY, AccountId, ChatId
 from shared.contract.model import Emoji, Text
@@ -50,7 +51,7 @@ def _text(data: Members, account: AccountId, limits: Limits) -> Request:
     """0."""
     wire = shaped(data, _Text)
     check_own(wire.sender_id, "sender_id", account)
-    return Request(PostMessage(ChatId(wire.cid.number), texts.said((Text(wire.msg),), limits)))
+    return Request(PostMessage(ChatId(wire.cid.number), validation.said((Text(wire.msg),), limits)))
 
 
 class _PlainText(msgspec.Struct):
@@ -123,7 +124,7 @@ def _register(data: Members, account: AccountId, limits: Limits) -> Request:
     email = "" if wire.mail is None else credentials.email(wire.mail)
     nickname = email.partition("@")[0][: limits.nickname_characters] if wire.nick is None else wire.nick
     secret = credentials.password(wire.password)
-    return Request(Register(secret=secret, nickname=texts.nickname(nickname, limits), email=email, lobby=True))
+    return Request(Register(secret=secret, nickname=validation.nickname(nickname, limits), email=email, lobby=True))
 
 
 class _Login(msgspec.Struct):

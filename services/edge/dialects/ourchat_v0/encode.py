@@ -5,10 +5,11 @@ from itertools import groupby
 
 import msgspec
 
+from services.edge.canonical.frames import Content, Outgoing
+from services.edge.canonical.replies import Shown
 from services.edge.dialects.ourchat_envelope import ocid
 from services.edge.dialects.ourchat_v0.codes import Code
-from services.edge.dialects.rendering import only_text, render, rendered
-from services.edge.requests import Content, Outgoing, Shown
+from services.edge.dialects.text_fallback import only_text, render, rendered
 from shared.contract.auth import Authenticated
 from shared.contract.model import Emoji, File, Image, Segment
 

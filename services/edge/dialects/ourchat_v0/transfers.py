@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Literal, NamedTuple
 
+from services.edge.canonical.commands import Command, DropUpload, PostUpload, StartUpload, UploadPart
 from services.edge.dialects.base import DecodeError, Request
 from services.edge.dialects.json_frames import WireId
 from services.edge.dialects.ourchat_envelope import check_own
-from services.edge.requests import Command, DropUpload, PostUpload, StartUpload, UploadPart
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId
 from shared.settings import Limits

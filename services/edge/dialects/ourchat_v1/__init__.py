@@ -6,26 +6,22 @@ Applications, their answers and renamings have no replies of their own: who sent
 from collections.abc import Sequence
 from typing import assert_never
 
-from services.edge.dialects.base import Dialect, Push, Request, Surroundings
-from services.edge.dialects.credentials import UNVERIFIED
-from services.edge.dialects.ourchat_v1 import encode
-from services.edge.dialects.ourchat_v1.decode import request_of
-from services.edge.dialects.ourchat_v1.refusals import REFUSALS
-from services.edge.requests import (
+from services.edge.canonical.events import ChatAppeared, Event, MaintenanceChanged, VerificationEnded
+from services.edge.canonical.frames import Frame, Outgoing
+from services.edge.canonical.replies import (
     Answer,
-    ChatAppeared,
-    Event,
-    Frame,
-    MaintenanceChanged,
     NothingToVerify,
-    Outgoing,
     OwnMessage,
     Page,
     ServerStatus,
     Shown,
-    VerificationEnded,
     VerificationMailed,
 )
+from services.edge.dialects.base import Dialect, Push, Request, Surroundings
+from services.edge.dialects.credentials import UNVERIFIED
+from services.edge.dialects.ourchat_v1 import encode
+from services.edge.dialects.ourchat_v1.decode import request_of
+from services.edge.dialects.ourchat_v1.errors import REFUSALS
 from shared.contract.auth import Authenticated, Register, VerificationNeeded
 from shared.contract.edge import (
     ChatRenamed,

@@ -9,12 +9,13 @@ from typing import Literal
 
 import msgspec
 
-from services.edge.dialects import credentials, texts
+from services.edge.canonical.commands import PostMessage
+from services.edge.canonical.frames import Frame
+from services.edge.dialects import credentials, validation
 from services.edge.dialects.base import DecodeError, Request
 from services.edge.dialects.json_frames import Plain, WireId, parse_id, quotes_of, shaped
 from services.edge.dialects.ourchat_envelope import Members, check_own, enveloped, login
 from services.edge.dialects.ourchat_v1.codes import Code
-from services.edge.requests import Frame, PostMessage
 from shared.contract.auth import IdentifierKind, Register
 from shared.contract.ids import NOBODY, AccountId, ChatId
 from shared.contract.model import JoinPolicy, Text
@@ -71,7 +72,7 @@ def _message(data: Members, account: AccountId, limits: Limits) -> Request:
     sender = wire.sender
     check_own(sender.ocid, "sender.ocid", account)
     _either(sender.group_id, sender.private_id, "`group_id`, `private_id`")
-    segments = texts.said((Text(wire.msg),), limits)
+    segments = validation.said((Text(wire.msg),), limits)
     if sender.group_id is not None:
         return Request(PostMessage(ChatId(sender.group_id.number), segments))
     assert sender.private_id is not None
@@ -121,7 +122,7 @@ class _Register(msgspec.Struct):
 def _register(data: Members, account: AccountId, limits: Limits) -> Request:
     """4: all three are needed."""
     wire = shaped(data, _Register)
-    nickname, email = texts.nickname(wire.name, limits), credentials.email(wire.email)
+    nickname, email = validation.nickname(wire.name, limits), credentials.email(wire.email)
     return Request(Register(secret=credentials.password(wire.password), nickname=nickname, email=email))
 
 
@@ -149,7 +150,7 @@ def _new_group(data: Members, account: AccountId, limits: Limits) -> Request:
     """8: a group of the connection's own; people apply. (The document's table has numbers for names.)"""
     wire = shaped(data, _NewGroup)
     check_own(wire.ocid, "ocid", account)
-    name = texts.group_name(str(wire.group_name), limits)
+    name = validation.group_name(str(wire.group_name), limits)
     return Request(CreateChat(members=[], name=name, join_policy=JoinPolicy.APPROVAL))
 
 
@@ -218,10 +219,10 @@ def _rename(data: Members, account: AccountId, limits: Limits) -> Request:
     if wire.ocid is not None:
         check_own(wire.ocid, "ocid", account)
     if wire.group_id is not None:
-        return Request(RenameChat(ChatId(wire.group_id.number), texts.group_name(name, limits)))
+        return Request(RenameChat(ChatId(wire.group_id.number), validation.group_name(name, limits)))
     if wire.ocid is None:
         raise DecodeError("`group_id` or `ocid` is needed")
-    return Request(SetProfile(account, nickname=texts.nickname(name, limits)))
+    return Request(SetProfile(account, nickname=validation.nickname(name, limits)))
 
 
 _READERS: Mapping[int, Callable[[Members, AccountId, Limits], Request]] = {

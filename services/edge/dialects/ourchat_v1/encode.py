@@ -4,9 +4,9 @@ numbers are integers."""
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from services.edge.canonical.replies import Shown
 from services.edge.dialects.ourchat_v1.codes import Code
-from services.edge.dialects.rendering import rendered
-from services.edge.requests import Shown
+from services.edge.dialects.text_fallback import rendered
 from shared.contract.auth import Authenticated
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested, MembershipAnswered, MembershipApplied
 from shared.contract.ids import AccountId, ChatId

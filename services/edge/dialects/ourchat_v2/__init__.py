@@ -4,29 +4,25 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import assert_never
 
-from services.edge.dialects.base import WORDINGS, Dialect, Push, Request, Surroundings
-from services.edge.dialects.ourchat_v2 import encode
-from services.edge.dialects.ourchat_v2.codes import Code
-from services.edge.dialects.ourchat_v2.decode import request_of
-from services.edge.dialects.ourchat_v2.holding import Holding
-from services.edge.dialects.ourchat_v2.refusals import REFUSALS
-from services.edge.dialects.ourchat_v2.values import FAMILY_MARK, Viewer, of_account, of_session
-from services.edge.requests import (
-    BEFORE_LOGIN,
+from services.edge.canonical.commands import BEFORE_LOGIN
+from services.edge.canonical.events import ChatAppeared, Event, MaintenanceChanged, VerificationEnded
+from services.edge.canonical.frames import Frame, Outgoing
+from services.edge.canonical.replies import (
     Answer,
-    ChatAppeared,
-    Event,
-    Frame,
-    MaintenanceChanged,
     NothingToVerify,
-    Outgoing,
     OwnMessage,
     Page,
     ServerStatus,
     Shown,
-    VerificationEnded,
     VerificationMailed,
 )
+from services.edge.dialects.base import WORDINGS, Dialect, Push, Request, Surroundings
+from services.edge.dialects.ourchat_v2 import encode
+from services.edge.dialects.ourchat_v2.codes import Code
+from services.edge.dialects.ourchat_v2.decode import request_of
+from services.edge.dialects.ourchat_v2.errors import REFUSALS
+from services.edge.dialects.ourchat_v2.push_gate import Holding
+from services.edge.dialects.ourchat_v2.values import FAMILY_MARK, Viewer, of_account, of_session
 from shared.contract.auth import Authenticated, DeleteAccount, Register, VerificationNeeded
 from shared.contract.edge import (
     ChatRenamed,

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from services.edge.dialects import credentials, texts
+from services.edge.canonical.commands import GetServerStatus, PostMessage, RequestVerification
+from services.edge.canonical.frames import Frame
+from services.edge.dialects import credentials, validation
 from services.edge.dialects.addresses import stored
 from services.edge.dialects.base import DecodeError, Request
 from services.edge.dialects.json_frames import Plain, WireId, integer, parse_id, read_object, shaped
@@ -14,7 +16,6 @@ from services.edge.dialects.ourchat_envelope import Members, check_own, login
 from services.edge.dialects.ourchat_v2.codes import Code
 from services.edge.dialects.ourchat_v2.segments import WireSegment, of_wire
 from services.edge.dialects.ourchat_v2.values import ACCOUNT_VALUES, SESSION_VALUES
-from services.edge.requests import Frame, GetServerStatus, PostMessage, RequestVerification
 from shared.contract.auth import DeleteAccount, IdentifierKind, Register
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NOBODY, AccountId, ChatId
@@ -65,7 +66,7 @@ def _message(members: Members, account: AccountId, limits: Limits) -> Request:
     wire = shaped(members, _Message)
     if wire.sender.ocid is not UNSET:
         check_own(wire.sender.ocid, "sender.ocid", account)
-    segments = texts.said(tuple(of_wire(one, limits) for one in wire.msg), limits)
+    segments = validation.said(tuple(of_wire(one, limits) for one in wire.msg), limits)
     cites = any(isinstance(segment, Image | File) for segment in segments)
     return Request(PostMessage(ChatId(wire.sender.session_id.number), segments, cites=cites))
 
@@ -163,7 +164,7 @@ def _set_account(members: Members, account: AccountId, limits: Limits) -> Reques
     settings = shaped(wire.data, _Settings)
     command = SetProfile(account, avatar_hash=settings.avatar_hash, status=settings.status)
     if settings.nickname is not UNSET:
-        command.nickname = texts.nickname(settings.nickname, limits)
+        command.nickname = validation.nickname(settings.nickname, limits)
     if settings.avatar is not UNSET:
         command.avatar = stored(settings.avatar, limits)
     return Request(command)
@@ -184,7 +185,7 @@ def _register(members: Members, account: AccountId, limits: Limits) -> Request:
     email = credentials.email(wire.email)
     nickname = wire.name or email.partition("@")[0][: limits.nickname_characters]
     secret = credentials.password(wire.password)
-    return Request(Register(secret=secret, nickname=texts.nickname(nickname, limits), email=email))
+    return Request(Register(secret=secret, nickname=validation.nickname(nickname, limits), email=email))
 
 
 class _Login(msgspec.Struct):
@@ -216,7 +217,7 @@ def _new_session(members: Members, account: AccountId, limits: Limits) -> Reques
     return Request(
         CreateChat(
             members=[AccountId(number) for number in dict.fromkeys(member.number for member in wire.members)],
-            name=wire.name and texts.group_name(wire.name, limits),
+            name=wire.name and validation.group_name(wire.name, limits),
             avatar=stored(wire.avatar, limits),
             avatar_hash=wire.avatar_hash,
             join_policy=JoinPolicy.CLOSED,

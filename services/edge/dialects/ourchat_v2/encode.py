@@ -5,7 +5,7 @@ import msgspec
 from services.edge.dialects.ourchat_envelope import ocid
 from services.edge.dialects.ourchat_v2.codes import Code
 from services.edge.dialects.ourchat_v2.segments import to_wire
-from services.edge.dialects.rendering import only_text
+from services.edge.dialects.text_fallback import only_text
 from shared.contract.auth import Authenticated
 from shared.contract.ids import ChatId
 from shared.contract.model import Message, Segment

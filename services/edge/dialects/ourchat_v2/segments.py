@@ -6,7 +6,7 @@ from typing import Annotated, assert_never
 import msgspec
 
 from services.edge.dialects.addresses import media_id
-from services.edge.dialects.rendering import media_url, render
+from services.edge.dialects.text_fallback import media_url, render
 from shared.contract.model import Emoji, File, Image, Media, Segment, Text
 from shared.settings import Limits
 

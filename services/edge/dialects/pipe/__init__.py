@@ -4,26 +4,23 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import assert_never
 
+from services.edge.canonical.commands import OfUpload
+from services.edge.canonical.events import ChatAppeared, Event, MaintenanceChanged, VerificationEnded
+from services.edge.canonical.frames import Frame
+from services.edge.canonical.replies import (
+    Answer,
+    NothingToVerify,
+    OwnMessage,
+    Page,
+    ServerStatus,
+    Shown,
+    VerificationMailed,
+)
 from services.edge.dialects.base import WORDINGS, Dialect, Push, Request, Surroundings
 from services.edge.dialects.credentials import UNVERIFIED
 from services.edge.dialects.pipe import encode
 from services.edge.dialects.pipe.decode import request_of
 from services.edge.dialects.pipe.uploads import Incoming
-from services.edge.requests import (
-    Answer,
-    ChatAppeared,
-    Event,
-    Frame,
-    MaintenanceChanged,
-    NothingToVerify,
-    OfUpload,
-    OwnMessage,
-    Page,
-    ServerStatus,
-    Shown,
-    VerificationEnded,
-    VerificationMailed,
-)
 from shared.contract.auth import Authenticated, Register, VerificationNeeded
 from shared.contract.edge import (
     ChatRenamed,

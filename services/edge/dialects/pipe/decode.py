@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from services.edge.dialects import credentials, texts
+from services.edge.canonical.commands import PostMessage, TakeUnread, UpdateAccount
+from services.edge.canonical.frames import Binary, Frame
+from services.edge.dialects import credentials, validation
 from services.edge.dialects.base import DecodeError, Request
 from services.edge.dialects.pipe import fields
 from services.edge.dialects.pipe.uploads import Chunk, Incoming, decoded, named
-from services.edge.requests import Binary, Frame, PostMessage, TakeUnread, UpdateAccount
 from shared.contract.auth import IdentifierKind, Login, Recover, Register, SetSecurity
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NOBODY, AccountId, ChatId
@@ -73,7 +74,7 @@ def _register(rest: str, limits: Limits) -> Request:
     username, password, nickname, icon, signature, question, answer, vip = fields.fixed(rest, 8)
     register = Register(
         secret=_password(password),
-        nickname=texts.nickname(nickname, limits),
+        nickname=validation.nickname(nickname, limits),
         username=_username(username),
         question_id=fields.number(question),
         answer=answer,
@@ -94,7 +95,7 @@ def _update_profile(rest: str, limits: Limits) -> Request:
     uid, token, nickname, icon, signature, question, answer = fields.fixed(rest, 7)
     me = _account(uid)
     profile = SetProfile(
-        me, nickname=texts.nickname(nickname, limits), icon_id=fields.number(icon), signature=signature
+        me, nickname=validation.nickname(nickname, limits), icon_id=fields.number(icon), signature=signature
     )
     security = SetSecurity(fields.number(question), answer)
     return Request(UpdateAccount(profile, security) if answer else profile, token=fields.token(token), account=me)
@@ -167,7 +168,7 @@ def _hand_friend_request(rest: str, limits: Limits) -> Request:
 
 def _create_group(rest: str, limits: Limits) -> Request:
     uid, name, token = fields.fixed(rest, 3)
-    command = CreateChat([], texts.group_name(name, limits), join_policy=JoinPolicy.APPROVAL)
+    command = CreateChat([], validation.group_name(name, limits), join_policy=JoinPolicy.APPROVAL)
     return Request(command, token=fields.token(token), account=_account(uid))
 
 
@@ -189,7 +190,7 @@ def _hand_group_request(rest: str, limits: Limits) -> Request:
 def _send_message(rest: str, limits: Limits) -> Request:
     """The time is not looked at: the server's clock decides."""
     (kind, uid, whom, _), text, (token,) = fields.around(rest, 4, 1)
-    segments = texts.said((Text(text),), limits)
+    segments = validation.said((Text(text),), limits)
     if fields.flag(kind):
         command = PostMessage(_chat(whom), segments)
     else:

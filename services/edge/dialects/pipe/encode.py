@@ -4,9 +4,9 @@ last one, where bars do no harm."""
 import re
 from collections.abc import Iterable, Mapping
 
+from services.edge.canonical.replies import Shown
 from services.edge.dialects.pipe.fields import field
-from services.edge.dialects.rendering import rendered
-from services.edge.requests import Shown
+from services.edge.dialects.text_fallback import rendered
 from shared.contract.auth import Authenticated
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import File, Image, Profile

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Literal, NamedTuple
 
+from services.edge.canonical.commands import Command, PostUpload, StartUpload, UploadPart
 from services.edge.dialects.base import DecodeError
-from services.edge.requests import Command, PostUpload, StartUpload, UploadPart
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
 

@@ -4,27 +4,24 @@ from collections.abc import Sequence
 from typing import assert_never
 from urllib.parse import parse_qs
 
-from services.edge.dialects.base import Dialect, Push, Request, Surroundings
-from services.edge.dialects.credentials import UNVERIFIED
-from services.edge.dialects.service_code import encode
-from services.edge.dialects.service_code.codes import Code
-from services.edge.dialects.service_code.decode import Asked, request_of
-from services.edge.dialects.service_code.refusals import refusal
-from services.edge.dialects.service_code.secrets import Opener
-from services.edge.requests import (
+from services.edge.canonical.events import ChatAppeared, Event, MaintenanceChanged, VerificationEnded
+from services.edge.canonical.frames import Frame
+from services.edge.canonical.replies import (
     Answer,
-    ChatAppeared,
-    Event,
-    Frame,
-    MaintenanceChanged,
     NothingToVerify,
     OwnMessage,
     Page,
     ServerStatus,
     Shown,
-    VerificationEnded,
     VerificationMailed,
 )
+from services.edge.dialects.base import Dialect, Push, Request, Surroundings
+from services.edge.dialects.credentials import UNVERIFIED
+from services.edge.dialects.service_code import encode
+from services.edge.dialects.service_code.codes import Code
+from services.edge.dialects.service_code.decode import Asked, request_of
+from services.edge.dialects.service_code.errors import refusal
+from services.edge.dialects.service_code.secrets import Opener
 from shared.contract.auth import Authenticated, Login, Register, VerificationNeeded
 from shared.contract.edge import (
     ChatRenamed,

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
-from services.edge.dialects import texts
+from services.edge.canonical.commands import Command, CreateChatOf, PostMessage
+from services.edge.canonical.frames import Frame
+from services.edge.dialects import validation
 from services.edge.dialects.base import DecodeError, Request
 from services.edge.dialects.json_frames import (
     Plain,
@@ -19,7 +21,6 @@ from services.edge.dialects.json_frames import (
 )
 from services.edge.dialects.service_code.codes import Code
 from services.edge.dialects.service_code.secrets import Opener, is_token, text_of
-from services.edge.requests import Command, CreateChatOf, Frame, PostMessage
 from shared.contract.auth import IdentifierKind, Login, Register
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import ChatId
@@ -139,7 +140,7 @@ class _Saying(msgspec.Struct):
 
 def _say(content: Content, limits: Limits) -> Command:
     wire = shaped(content, _Saying)
-    return PostMessage(ChatId(wire.chat.number), texts.said((Text(wire.msg),), limits))
+    return PostMessage(ChatId(wire.chat.number), validation.said((Text(wire.msg),), limits))
 
 
 class _PlainContent(msgspec.Struct):
@@ -191,7 +192,7 @@ def _create(content: Content, limits: Limits) -> Command:
     """7: each member is one however often it is named; the creator need not be."""
     wire = shaped(content, _Creation)
     uuids = tuple(dict.fromkeys(_uuid(member.id) for member in wire.member))
-    return CreateChatOf(uuids, wire.name and texts.group_name(wire.name, limits), private=not wire.is_group)
+    return CreateChatOf(uuids, wire.name and validation.group_name(wire.name, limits), private=not wire.is_group)
 
 
 _READERS: Mapping[int, Callable[[Content, Limits], Command]] = {

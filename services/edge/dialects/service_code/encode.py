@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from services.edge.dialects.rendering import rendered
+from services.edge.canonical.replies import Shown
 from services.edge.dialects.service_code.codes import Code
-from services.edge.requests import Shown
+from services.edge.dialects.text_fallback import rendered
 from shared.contract.model import ChatKind, Face
 from shared.contract.session import ChatWithFaces
 

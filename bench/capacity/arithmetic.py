@@ -1,0 +1,150 @@
+"""From costs and habits to what many people need, and to where the first limit lies. Pure.
+
+It is deliberately plain: every kind of process costs so much for each message, delivery, login and connection, and may
+be busy for a share of its time. A cost of growing together is reckoned with where the design has one: the heartbeats.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from bench.capacity.costs import Costs
+
+KINDS = ("edge", "message", "session", "auth", "nats", "valkey")
+_MINUTE, _HOUR, _DAY = 60.0, 3_600.0, 86_400.0
+_NODE_BYTES = 40.0
+"""Of a heartbeat: the name of an edge, and its counter."""
+_MOST_USERS = 1e12
+_LITTLE_BYTES = 1e6
+"""A second: whatever is less is no burden."""
+
+
+class Habits(NamedTuple):
+    """Of people who are connected, at the busiest time; and of the machines. `recipients`: those of a message who are
+    connected, beside its sender. `accounts`: for each who is connected. `mean`: load over a whole day as a share of
+    that of the busiest time. `busy`: the share of a core, or of a link, that may be used. `database_rows`: messages a
+    second that one database takes."""
+
+    messages_per_minute: float = 1.0
+    recipients: float = 4.0
+    logins_per_hour: float = 2.0
+    accounts: float = 5.0
+    chats: float = 30.0
+    mean: float = 1 / 3
+    busy: float = 0.6
+    edge_connections: float = 15_000
+    nats_cores: float = 8
+    link_gbit: float = 10.0
+    database_rows: float = 50_000
+
+
+class Needs(NamedTuple):
+    """Rates a second. `cores`: at least (all in full batches) and at most (each message alone), by kind. `processes`
+    are enough for the most. Bytes a second over the broker, of which `heartbeats`, and between clients and edges."""
+
+    users: float
+    messages: float
+    deliveries: float
+    logins: float
+    cores: dict[str, tuple[float, float]]
+    processes: dict[str, int]
+    edge_memory: float
+    nats: float
+    heartbeats: float
+    clients: float
+    databases: int
+    message_bytes_a_day: float
+    account_bytes: float
+
+
+class Limit(NamedTuple):
+    """Of what there is one; full at so many users. `way`: what moves it."""
+
+    what: str
+    users: float
+    way: str
+
+
+def needs(costs: Costs, habits: Habits, users: float) -> Needs:
+    messages = users * habits.messages_per_minute / _MINUTE
+    logins = users * habits.logins_per_hour / _HOUR
+    deliveries = messages * habits.recipients
+    further = max(0.0, deliveries - messages)
+
+    def cores(kind: str, message: dict[str, float]) -> float:
+        used = messages * message.get(kind, 0.0) + further * costs.delivery.get(kind, 0.0)
+        used += logins * costs.login.get(kind, 0.0) + (users * costs.idle if kind == "edge" else 0.0)
+        return used / 1e6
+
+    both = {kind: _ordered(cores(kind, costs.batched), cores(kind, costs.alone)) for kind in KINDS}
+    processes = {kind: _processes(kind, both[kind][1], users, habits) for kind in KINDS}
+    accounts = users * habits.accounts
+    return Needs(
+        users, messages, deliveries, logins, both, processes,
+        edge_memory=users * costs.kib * 1024,
+        nats=messages * costs.nats[0] + further * costs.nats[1],
+        heartbeats=processes["message"] * (processes["edge"] + 1) * processes["edge"] * _NODE_BYTES,
+        clients=messages * costs.client[0] + further * costs.client[1],
+        databases=max(1, math.ceil(messages / (habits.busy * habits.database_rows))),
+        message_bytes_a_day=messages * habits.mean * _DAY * costs.rows["message"],
+        account_bytes=accounts * (costs.rows["account"] + habits.chats * costs.rows["membership"]),
+    )  # fmt: skip
+
+
+def limits(costs: Costs, habits: Habits) -> list[Limit]:
+    """The first comes first."""
+
+    def full(enough: Callable[[Needs], bool]) -> float:
+        return _last(lambda users: enough(needs(costs, habits, users)))
+
+    link = habits.busy * habits.link_gbit * 1e9 / 8
+    found = [
+        Limit(
+            "one replica of message", full(lambda need: need.cores["message"][0] <= habits.busy),
+            "more replicas, on PostgreSQL: they share a queue group, and any takes any chat",
+        ),
+        Limit(
+            "one message database", full(lambda need: need.messages <= habits.busy * habits.database_rows),
+            "chats spread over several: order, nonces and read state are kept by chat; not done: see below",
+        ),
+        Limit(
+            "one Valkey", full(lambda need: need.cores["valkey"][1] <= habits.busy),
+            "Redis Cluster: every key is touched alone, in 16 shards by account and by chat",
+        ),
+        Limit(
+            f"one NATS server of {habits.nats_cores:g} cores",
+            full(lambda need: need.cores["nats"][1] <= habits.busy * habits.nats_cores),
+            "a cluster: subjects are per edge, so a message crosses at most one route",
+        ),
+        Limit(
+            f"the {habits.link_gbit:g} Gbit/s of one NATS server", full(lambda need: need.nats <= link),
+            "a cluster, as above; leaf nodes for zones",
+        ),
+        Limit(
+            "heartbeats, as many bytes as messages",
+            full(lambda need: need.heartbeats <= max(need.nats, _LITTLE_BYTES)),
+            "not done: each replica names all edges to all edges each second; each edge needs only its own counter",
+        ),
+    ]  # fmt: skip
+    return sorted(found, key=lambda limit: limit.users)
+
+
+def _ordered(one: float, other: float) -> tuple[float, float]:
+    return min(one, other), max(one, other)
+
+
+def _processes(kind: str, cores: float, users: float, habits: Habits) -> int:
+    """Two of everything, three of NATS, so that one may die."""
+    if kind == "nats":
+        return max(3, math.ceil(cores / (habits.busy * habits.nats_cores)))
+    connections = math.ceil(users / habits.edge_connections) if kind == "edge" else 0
+    return max(2, math.ceil(cores / habits.busy), connections)
+
+
+def _last(enough: Callable[[float], bool]) -> float:
+    """So many users, within 1 %; what is enough for some is enough for fewer."""
+    low, high = 1.0, _MOST_USERS
+    while high / low > 1.01:
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if enough(middle) else (low, middle)
+    return low

@@ -1,0 +1,106 @@
+"""What one of everything costs on this machine: a few runs on a system of its own, rows in databases of their own."""
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from bench.capacity.costs import Costs, Measured, derived
+from bench.growth.axes import AXES, Effort, Place
+from bench.growth.run_growth import place_of
+from bench.load.connection import Trouble
+from bench.measurement.progress import Show
+from bench.measurement.result import Result
+from bench.measurement.run import machine
+from bench.population.seeding import Seedbed
+from services.cli.installation import Installation
+from shared.database import make_engine
+from shared.migrate import upgrade
+from shared.settings import Auth, Database, Settings
+
+_TALKERS = 100
+"""Of the axis `edges`: people in pairs."""
+_EDGES = 2
+_ROWS = 10_000
+_SERVICES = ("auth", "session", "message")
+
+
+class Weighing(NamedTuple):
+    """Pairs talk at the rates `slow` and `brisk` (messages a second), a group of `members` hears so many deliveries a
+    second, `connections` are idle."""
+
+    slow: float
+    brisk: float
+    deliveries: float
+    members: int
+    connections: int
+    seconds: float
+    rest: float
+    size: int
+    dialects: Sequence[str]
+
+
+async def weigh(weighing: Weighing, settings: Sequence[str], processes: int, show: Show) -> Costs:
+    """Raises Trouble."""
+    rows = await asyncio.to_thread(row_bytes)
+    effort = Effort(
+        weighing.seconds, weighing.rest, weighing.rest, weighing.slow, weighing.deliveries, weighing.size, processes,
+        weighing.dialects,
+    )  # fmt: skip
+    async with place_of(_EDGES, settings, effort, show) as place:
+        # Memory can be told on edges that have held nothing before.
+        crowd = await _run(place, "connections", weighing.connections)
+        slow = await _run(place, "edges", _EDGES)
+        brisk = await _run(replace(place, effort=effort._replace(rate=weighing.brisk)), "edges", _EDGES)
+        group = await _run(place, "chat-size", weighing.members)
+    found = Measured(
+        brisk.figures, slow.figures, group.figures, weighing.members, crowd.figures, weighing.connections - _TALKERS
+    )
+    costs = derived(found, rows, machine(), f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", weighing.size)
+    costs.remarks = [f"{run.scenario}: {remark}" for run in (crowd, slow, brisk, group) for remark in run.remarks]
+    return costs
+
+
+async def _run(place: Place, axis: str, x: int) -> Result:
+    result = await place.measure(AXES[axis], x)
+    if not result.passed:
+        raise Trouble(f"{result.scenario}: {result.faults}")
+    return result
+
+
+def row_bytes() -> dict[str, float]:
+    """Of SQLite's files, for each row and its indexes: with texts of 150 bytes, and accounts of one password."""
+    with tempfile.TemporaryDirectory(prefix="dragoman-bench-") as directory:
+        place = Database(url=SecretStr(f"sqlite:///{directory}/{{service}}.db"))
+        settings = Settings(database=place, auth=Auth(keys=Path(directory) / "keys"))
+        for service in _SERVICES:
+            upgrade(service, settings.database_url(service))
+        seedbed = Seedbed(Installation(settings, {}))
+        sizes = [_size(settings)]
+        people = seedbed.accounts(_ROWS)
+        sizes.append(_size(settings))
+        chats = seedbed.chats(people[:100], 100, each=_ROWS // 100)
+        sizes.append(_size(settings))
+        seedbed.history(chats[:1], _ROWS, people[0])
+        sizes.append(_size(settings))
+    grown = [round((after - before) / _ROWS, 1) for before, after in pairwise(sizes)]
+    return dict(zip(("account", "membership", "message"), grown, strict=True))
+
+
+def _size(settings: Settings) -> int:
+    """Bytes of all databases, those in the write-ahead log included."""
+    total = 0
+    for service in _SERVICES:
+        engine = make_engine(settings.database_url(service))
+        with engine.connect() as connection:
+            pages, size = (connection.scalar(sa.text(f"PRAGMA {name}")) for name in ("page_count", "page_size"))
+            total += int(pages or 0) * int(size or 0)
+        engine.dispose()
+    return total

@@ -1,0 +1,292 @@
+"""`dragoman bench`: what can be measured, and its options. What does it is imported only when it is needed."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_POSITIVE = click.IntRange(1)
+_SECONDS = click.FloatRange(0.1)
+_AXES = ("chat-size", "connections", "chats", "edges", "history", "accounts")
+_DIALECTS = click.Choice(["v2", "service", "pipe", "v1", "v0"])
+
+
+@click.group()
+def bench() -> None:
+    """Measure a system under load, and check that nothing is lost, doubled or reordered.
+
+    Starts a system of its own, unless --edge or --data names one. The exit status is 1 when messages were lost,
+    doubled or reordered, whatever the speed.
+    """
+
+
+def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+_own = _options(
+    click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the system it starts."),
+    click.option("--processes", type=_POSITIVE, default=1, show_default=True, help="That make the load."),
+    click.option("--json", type=click.Path(path_type=Path, dir_okay=False), help="Write the result here, too."),
+    click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here."),
+)
+_common = _options(
+    click.option("--edge", "addresses", multiple=True, metavar="URL", help="Measure this edge; repeatable."),
+    click.option("--data", type=click.Path(path_type=Path), help="Data directory of the `dragoman up` to measure."),
+    click.option("--edges", type=click.IntRange(1, 64), default=2, show_default=True, help="Of the system it starts."),
+    _own,
+)
+_time = _options(
+    click.option("--seconds", type=_SECONDS, default=10.0, show_default=True, help="Measured."),
+    click.option("--warm-up", type=click.FloatRange(0), default=2.0, show_default=True, help="Seconds before that."),
+)
+_talk = _options(
+    click.option("--rate", type=click.FloatRange(0), default=0.0, help="Messages a second (open loop)."),
+    click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text."),
+)
+
+
+def _dialects(*default: str) -> Callable[[F], F]:
+    return click.option(
+        "--dialect", "dialects", type=_DIALECTS, multiple=True, default=default, show_default=True,
+        help="Of the clients, in turn; repeatable.",
+    )  # fmt: skip
+
+
+def _run(scenario: Any, given: dict[str, Any]) -> None:
+    from bench.measurement.command_runner import Papers, Where, run
+
+    where = Where(given["addresses"], given["data"], given["edges"], given["settings"])
+    sys.exit(run(where, Papers(given["json"], given["html"]), scenario))
+
+
+def _run_chosen(scenario: Any, choice: Any, given: dict[str, Any]) -> None:
+    """`choice`: the tuple that the scenario takes, whose fields are options."""
+    chosen = choice(**{name: given[name] for name in choice._fields})
+    _run(lambda target, show: scenario(target, show, chosen), given)
+
+
+@bench.command()
+@_common
+@_time
+@_talk
+@_dialects("v2")
+@click.option("--people", type=click.IntRange(2), default=200, show_default=True, help="In pairs, on two edges each.")
+@click.option("--window", type=_POSITIVE, default=8, show_default=True, help="Of each, under way (closed loop).")
+def pairs(**given: Any) -> None:
+    """People talk in pairs."""
+    from bench.scenarios import pairs
+
+    people = given["people"] // 2 * 2
+    crowd = pairs.Crowd(people, given["dialects"], given["processes"])
+    _run(lambda target, show: pairs.pairs(target, show, crowd, _load(given)), given)
+
+
+@bench.command()
+@_common
+@_time
+@_talk
+@_dialects("v2")
+@click.option("--people", type=click.IntRange(2), default=500, show_default=True, help="In the group.")
+@click.option("--speakers", type=_POSITIVE, default=50, show_default=True, help="How many of them say something.")
+@click.option("--window", type=_POSITIVE, default=2, show_default=True, help="Messages under way (closed loop).")
+def group(**given: Any) -> None:
+    """Some of a group speak, and all hear it."""
+    from bench.scenarios import pairs
+
+    crowd = pairs.Crowd(given["people"], given["dialects"], given["processes"], given["speakers"])
+    _run(lambda target, show: pairs.group(target, show, crowd, _load(given)), given)
+
+
+@bench.command("connect")
+@_common
+@_time
+@_dialects("service", "pipe")
+@click.option("--people", type=click.IntRange(2), default=200, show_default=True, help="Who come, in turn.")
+@click.option("--at-once", type=_POSITIVE, default=64, show_default=True, help="Logins under way.")
+@click.option("--rate", type=click.FloatRange(0), default=0.0, help="Logins a second (open loop).")
+def connections(**given: Any) -> None:
+    """People come, log in and go: by token in service and pipe, by password in the others."""
+    from bench.scenarios.connect import Comings, connect
+
+    _run_chosen(connect, Comings, given)
+
+
+@bench.command("idle")
+@_common
+@_dialects("service", "pipe")
+@click.option("--connections", type=_POSITIVE, default=1_000, show_default=True, help="Logged in, on all edges.")
+@click.option("--people", type=click.IntRange(2), default=100, show_default=True, help="Whose devices they are.")
+@click.option("--at-once", type=_POSITIVE, default=32, show_default=True, help="Logins under way.")
+@click.option("--seconds", type=_SECONDS, default=10.0, show_default=True, help="Until memory is looked at again.")
+def idle_connections(**given: Any) -> None:
+    """People are connected and say nothing: memory of the edges for each."""
+    from bench.scenarios.idle import Sitters, idle
+
+    _run_chosen(idle, Sitters, given)
+
+
+@bench.command("history")
+@_common
+@_time
+@click.option("--messages", type=click.IntRange(100), help="In the long chat (default: 1,000,000, or 20,000).")
+@click.option("--chats", type=click.IntRange(3), help="Of each account, in the end (default: 10,000, or 50).")
+@click.option("--size", type=click.IntRange(1, 200), default=50, show_default=True, help="Messages of a page.")
+def histories(**given: Any) -> None:
+    """Pages of history: from the only chat, from a long one, from the last of many.
+
+    In a system of its own they are written straight into the databases. In another they must be said, so there are
+    fewer.
+    """
+    from bench.scenarios.history import Library, history
+
+    own = not given["addresses"] and given["data"] is None
+    given["messages"] = given["messages"] or (1_000_000 if own else 20_000)
+    given["chats"] = given["chats"] or (10_000 if own else 50)
+    _run_chosen(history, Library, given)
+
+
+@bench.command("reconnect-storm")
+@_common
+@_dialects("service", "pipe")
+@click.option("--people", type=click.IntRange(2), default=500, show_default=True, help="All on the edge that dies.")
+@click.option("--at-once", type=_POSITIVE, default=32, show_default=True, help="First logins under way.")
+@click.option("--seconds", type=_SECONDS, default=60.0, show_default=True, help="Within which all must be back.")
+def storm_of_returns(**given: Any) -> None:
+    """An edge is killed; everybody on it comes back, for what was said since."""
+    from bench.scenarios.reconnect_storm import Storm, reconnect_storm
+
+    _run_chosen(reconnect_storm, Storm, given)
+
+
+@bench.command("mixed")
+@_common
+@_time
+@click.option("--people", type=click.IntRange(2), default=200, show_default=True, help="Of all dialects.")
+@click.option("--chats", type=_POSITIVE, default=200, show_default=True, help="Most are small.")
+@click.option("--rate", type=click.FloatRange(0.1), default=100.0, show_default=True, help="Messages a second.")
+@click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text.")
+@click.option("--leaves-per-minute", type=click.FloatRange(0), default=1.0, show_default=True, help="Of each.")
+@click.option("--away", type=click.FloatRange(0.1), default=5.0, show_default=True, help="Seconds, on average.")
+def mixed_day(**given: Any) -> None:
+    """A realistic day: all dialects, groups of all sizes, people who come and go."""
+    from bench.scenarios.mixed import Day, mixed
+
+    _run_chosen(mixed, Day, given)
+
+
+@bench.command()
+@_own
+@_dialects("pipe")
+@click.option("--edges", type=click.IntRange(1, 64), default=2, show_default=True, help="Of the system it starts.")
+@click.option("--people", type=click.IntRange(4), default=1_000, show_default=True, help="In pairs, on two edges each.")
+@click.option("--window", type=_POSITIVE, default=4, show_default=True, help="Of each, under way, at saturation.")
+@click.option("--factor", type=click.FloatRange(1), default=2.0, show_default=True, help="Of that, offered.")
+@click.option("--seconds", type=_SECONDS, default=15.0, show_default=True, help="Of the overload.")
+@click.option("--calm", type=click.FloatRange(2), default=15.0, show_default=True, help="Seconds before, and after.")
+@click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text.")
+def overload(**given: Any) -> None:
+    """Say twice as much as the system can take: it goes on, answers everything, and is soon itself again.
+
+    On a system of its own, which has all cores but the last; that one is for the load.
+    """
+    from bench.measurement import command_runner
+    from bench.scenarios import overload
+
+    strain = overload.Strain(**{name: given[name] for name in overload.Strain._fields})
+    settings = (f"edge.max_connections={overload.room(strain, given['edges'])}", *given["settings"])
+    where = command_runner.Where((), None, given["edges"], settings, apart=True)
+    papers = command_runner.Papers(given["json"], given["html"])
+    sys.exit(command_runner.run(where, papers, lambda target, show: overload.overload(target, show, strain)))
+
+
+@bench.command()
+@_own
+@_dialects("pipe")
+@click.option("--axis", "axes", type=click.Choice(_AXES), multiple=True, help="What grows (default: each); repeatable.")
+@click.option("--value", "values", type=_POSITIVE, multiple=True, help="In place of the axis's own; repeatable.")
+@click.option("--edges", type=click.IntRange(1, 64), default=2, show_default=True, help="Where they are not the axis.")
+@click.option("--compare", multiple=True, metavar="NAME=VALUE", help="A curve with this setting; repeatable.")
+@click.option("--seconds", type=_SECONDS, default=8.0, show_default=True, help="Measured, of each point.")
+@click.option("--rate", type=click.FloatRange(1), default=500.0, show_default=True, help="Messages a second, at most.")
+@click.option("--deliveries", type=click.FloatRange(1), default=20_000.0, show_default=True, help="A second, at most.")
+@click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text.")
+@click.option("--quick", is_flag=True, help="A few small points: to see that it works.")
+def growth(**given: Any) -> None:
+    """How the cost of a message grows with chats, connections, edges, histories, accounts.
+
+    On systems of its own, with people who are written straight into its databases.
+    """
+    from bench.growth.axes import Effort
+    from bench.growth.run_growth import Plan, grow
+    from bench.measurement.command_runner import Papers, conclude
+
+    seconds = 1.0 if given["quick"] else given["seconds"]
+    effort = Effort(
+        seconds, seconds / 4, seconds / 2, given["rate"], given["deliveries"], given["size"], given["processes"],
+        given["dialects"],
+    )  # fmt: skip
+    plan = Plan(given["edges"], given["settings"], given["compare"], sorted(given["values"]), given["quick"], effort)
+    sys.exit(conclude(Papers(given["json"], given["html"]), lambda show: grow(given["axes"] or _AXES, plan, show)))
+
+
+@bench.command("costs")
+@_dialects("pipe")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the system it starts.")
+@click.option("--processes", type=_POSITIVE, default=1, show_default=True, help="That make the load.")
+@click.option("--slow", type=click.FloatRange(1), default=50.0, show_default=True, help="Messages/s, each alone.")
+@click.option("--brisk", type=click.FloatRange(1), default=5_000.0, show_default=True, help="Messages/s, in batches.")
+@click.option(
+    "--deliveries", type=click.FloatRange(1), default=10_000.0, show_default=True, help="A second, in a group."
+)
+@click.option("--members", type=click.IntRange(3), default=400, show_default=True, help="Of the group.")
+@click.option("--connections", type=click.IntRange(200), default=5_000, show_default=True, help="That are idle.")
+@click.option("--seconds", type=_SECONDS, default=15.0, show_default=True, help="Measured, each time.")
+@click.option("--rest", type=_SECONDS, default=5.0, show_default=True, help="Seconds without a message before that.")
+@click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text.")
+def costs_of_one(**given: Any) -> None:
+    """What one message, delivery, login and connection cost on this machine: into FILE, for `bench capacity`."""
+    import msgspec
+
+    from bench.capacity.cost_measurement import Weighing, weigh
+    from bench.capacity.tables import costs_table
+    from bench.measurement.command_runner import complete
+
+    weighing = Weighing(**{name: given[name] for name in Weighing._fields})
+    costs = complete(lambda show: weigh(weighing, given["settings"], given["processes"], show))
+    click.echo(costs_table(costs))
+    given["file"].write_bytes(msgspec.json.format(msgspec.json.encode(costs)) + b"\n")
+
+
+@bench.command("capacity")
+@click.option("--costs", "file", type=click.Path(path_type=Path, dir_okay=False), default="bench/costs.json",
+              show_default=True, help="As `bench costs` has written it.")  # fmt: skip
+@click.option(
+    "--users", type=_POSITIVE, multiple=True, help="Connected at once (default: 10 k, 1 M, 50 M); repeatable."
+)
+@click.option(
+    "--assume", multiple=True, metavar="NAME=VALUE", help="Another habit, as messages_per_minute=2; repeatable."
+)
+def what_is_needed(file: Path, users: tuple[int, ...], assume: tuple[str, ...]) -> None:
+    """What so many people need, reckoned from what one of everything costs, and where the first limit lies."""
+    from bench.capacity.tables import USERS, habits_table, limits_table, needs_table, read, supposed
+
+    costs, habits = read(file), supposed(assume)
+    for table in (habits_table(habits), needs_table(costs, habits, users or USERS), limits_table(costs, habits)):
+        click.echo(table)
+
+
+def _load(given: dict[str, Any]) -> Any:
+    from bench.population.plan import Load
+
+    return Load(given["size"], given["warm_up"], given["seconds"], given["rate"], given["window"])

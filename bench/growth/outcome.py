@@ -1,0 +1,91 @@
+"""How a cost grows, as it is stored and shown."""
+
+from collections.abc import Mapping
+from itertools import combinations
+
+import msgspec
+
+from bench.growth.fit import called, crossings, exponent
+from bench.load.verifier import Faults
+from bench.measurement.result import Result
+
+_OF_A_MESSAGE = "µs of a message in "
+_LEAST_COST = 0.01
+
+
+class Point(msgspec.Struct):
+    """At `x`, a message costs so many microseconds of processor time altogether; `parts` are those of each kind of
+    process. What the processes use when nobody speaks is not counted."""
+
+    x: int
+    cost: float
+    parts: dict[str, float]
+    figures: dict[str, float]
+    remarks: list[str]
+    faults: Faults
+    passed: bool
+
+
+class Curve(msgspec.Struct):
+    """`name`: the setting under which it was measured, if that is what differs."""
+
+    name: str
+    points: list[Point]
+
+    @property
+    def costs(self) -> list[tuple[float, float]]:
+        return [(point.x, point.cost) for point in self.points]
+
+    @property
+    def exponent(self) -> float:
+        return exponent(self.costs)
+
+
+class Growth(msgspec.Struct):
+    """`axis` is what grows, in words; up to the exponent `limit` that is right (None: too few points to tell)."""
+
+    name: str
+    axis: str
+    started: str
+    machine: str
+    options: dict[str, object]
+    curves: list[Curve]
+    limit: float | None
+
+    @property
+    def passed(self) -> bool:
+        sound = all(point.passed for curve in self.curves for point in curve.points)
+        return sound and all(self.limit is None or curve.exponent <= self.limit for curve in self.curves)
+
+    def verdicts(self) -> list[str]:
+        """One for each curve, and one for each place where two of them meet."""
+        found = [_stated(curve, self.limit) for curve in self.curves]
+        for first, second in combinations(self.curves, 2):
+            met = [f"{place:,.0f}" for place in crossings(first.costs, second.costs)]
+            found.append(f"{first.name} and {second.name} cost the same at {' and '.join(met) or 'no place measured'}")
+        return found
+
+
+def point(x: int, result: Result) -> Point:
+    parts = per_message(result.figures)
+    cost = max(_LEAST_COST, round(sum(parts.values()), 2))
+    return Point(x, cost, parts, result.figures, result.remarks, result.faults, result.passed)
+
+
+def per_message(figures: Mapping[str, float]) -> dict[str, float]:
+    """Microseconds of each kind of process."""
+    parts: dict[str, float] = {}
+    for name, cost in figures.items():
+        if name.startswith(_OF_A_MESSAGE):
+            kind = name.removeprefix(_OF_A_MESSAGE).partition("-")[0]
+            parts[kind] = round(parts.get(kind, 0.0) + cost, 2)
+    return parts
+
+
+def _stated(curve: Curve, limit: float | None) -> str:
+    name = f"{curve.name}: " if curve.name else ""
+    first, last = curve.points[0], curve.points[-1]
+    factor = f"{last.x / first.x:,.0f} times as much, {last.cost / first.cost:,.1f} times the cost"
+    if limit is None:
+        return f"{name}{factor}; too few points to tell how it grows"
+    return f"{name}{called(curve.exponent)} (exponent {curve.exponent:.2f}, right up to {limit:.2f}); {factor}"

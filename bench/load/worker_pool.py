@@ -1,0 +1,143 @@
+"""The processes of a run, seen from the command: all do the same at the same time, and none outlives it."""
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import TypeVar
+
+import msgspec
+
+from bench.load.connection import Trouble
+from bench.load.gather import together
+from bench.load.protocol import Failed, Go, Hush, Job, Order, Progress, Ready, Report, Settle, Spoke, Tally
+from bench.load.verifier import Spoken
+from services.cli.scheduling import make_patient
+
+HEAD_START_SECONDS = 0.3
+"""From `Crew.run` to the start of the load: by then, everybody has been told."""
+
+_COMMAND = (sys.executable, "-P", "-m", "bench.load.worker")
+_LINE_BYTES = 256 * 1024 * 1024
+_LOOK_SECONDS = 0.1
+_QUIET_SECONDS = 3.0
+_STOP_SECONDS = 5.0
+
+T = TypeVar("T", bound=Report)
+
+Watch = Callable[[Progress], None]
+"""Is told, again and again, how far all are together."""
+
+
+class Crew:
+    """One process for each job, within `async with`."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._members = [_Member(job) for job in jobs]
+
+    async def __aenter__(self) -> "Crew":
+        await asyncio.gather(*(member.start() for member in self._members))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.gather(*(member.stop() for member in self._members))
+
+    async def connect(self) -> None:
+        """Until everybody is there. Raises Trouble."""
+        await together(member.expect(Ready) for member in self._members)
+
+    async def run(self, watch: Watch, at_start: Callable[[], object] = lambda: None) -> list[Tally]:
+        """From the start to the books; `at_start` is called when the load starts. Raises Trouble."""
+        self._tell(Go(time.monotonic_ns() + int(HEAD_START_SECONDS * 1e9)))
+        asyncio.get_running_loop().call_later(HEAD_START_SECONDS, at_start)
+        watching = asyncio.create_task(self._watch(watch), name="watch")
+        try:
+            spokes = await together(member.expect(Spoke) for member in self._members)
+        finally:
+            watching.cancel()
+        spoken = Spoken()
+        for spoke in spokes:
+            spoken.merge(spoke.spoken)
+        self._tell(Settle(spoken))
+        return await together(member.expect(Tally) for member in self._members)
+
+    def _tell(self, order: Order) -> None:
+        for member in self._members:
+            member.tell(order)
+
+    async def _watch(self, watch: Watch) -> None:
+        """Until all has arrived, or nothing more comes."""
+        last, moved = Progress(), time.monotonic()
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            progress = self._progress()
+            watch(progress)
+            if progress != last:
+                last, moved = progress, time.monotonic()
+            complete = progress.delivered >= progress.expected and not progress.waiting
+            if progress.over and (complete or time.monotonic() - moved > _QUIET_SECONDS):
+                return self._tell(Hush())
+
+    def _progress(self) -> Progress:
+        each = [member.progress for member in self._members]
+        return Progress(
+            sum(one.done for one in each),
+            sum(one.expected for one in each),
+            sum(one.delivered for one in each),
+            sum(one.waiting for one in each),
+            all(one.over for one in each),
+        )
+
+
+class _Member:
+    def __init__(self, job: Job) -> None:
+        self.progress = Progress()
+        self._job = job
+        self._process: asyncio.subprocess.Process | None = None
+        self._decode = msgspec.json.Decoder(Report).decode
+
+    async def start(self) -> None:
+        """In a group of its own: a Ctrl-C is the command's to handle. Patient: the load does not interrupt what is
+        measured beside it, as clients elsewhere would not."""
+        pipe = asyncio.subprocess.PIPE
+        self._process = await asyncio.create_subprocess_exec(
+            *_COMMAND, stdin=pipe, stdout=pipe, limit=_LINE_BYTES, process_group=0
+        )
+        make_patient(self._process.pid)
+        self.tell(self._job)
+
+    def tell(self, order: Order) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(msgspec.json.encode(order) + b"\n")
+
+    async def expect(self, kind: type[T]) -> T:
+        """The next report of this kind; progress is noted. Raises Trouble."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        while line := await self._process.stdout.readline():
+            report = self._decode(line)
+            if isinstance(report, kind):
+                return report
+            if isinstance(report, Failed):
+                raise Trouble(report.reason)
+            if isinstance(report, Progress):
+                self.progress = report
+        raise Trouble("a process of the bench died")
+
+    async def stop(self) -> None:
+        """It ends by itself with its standard input; one that does not is killed."""
+        if self._process is None:
+            return
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), _STOP_SECONDS)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()

@@ -1,0 +1,121 @@
+"""What is measured: a system of one's own, started for the run, or one that runs already."""
+
+import asyncio
+import contextlib
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.load.connection import Trouble
+from bench.measurement.processes import bytes_through, cpu_seconds, memory_kib
+from services.cli.data import Running, read_run
+from services.cli.installation import Installation, find
+from services.cli.options import flags_of
+from services.cli.process_group import Family
+
+_START_SECONDS = 90.0
+_STOP_SECONDS = 40.0
+_LINES_KEPT = 20
+_RAISED = {
+    "limits.requests_per_second": "1000000",
+    "limits.requests_burst": "1000000",
+    "limits.registrations_per_minute": "1000000",
+}
+"""Limits stay on, so that their cost is measured; their rates are out of the way."""
+
+
+@dataclass
+class Target:
+    """`edges` are addresses (ws://host:port). `data` is the directory of its `dragoman up`, where that is known: it
+    tells the processes. `own`: it was started for this run, with these `settings` (NAME=VALUE)."""
+
+    edges: Sequence[str]
+    data: Path | None = None
+    own: bool = False
+    settings: Sequence[str] = ()
+    log: list[str] = field(default_factory=list)
+
+    @property
+    def installation(self) -> Installation | None:
+        """Where its databases are, if that is known."""
+        return find(None, tuple(self.settings), flags_of(data=self.data)) if self.data else None
+
+    @property
+    def processes(self) -> list[Running]:
+        run = read_run(self.data) if self.data else None
+        return [one for one in run.processes if one.pid] if run else []
+
+    def cpu(self) -> dict[str, float]:
+        """Seconds used so far, by process."""
+        used = {one.name: cpu_seconds(one.pid) for one in self.processes}
+        return {name: seconds for name, seconds in used.items() if seconds is not None}
+
+    def received(self) -> dict[str, float]:
+        """Bytes so far, by process, of files, too."""
+        return {name: read for name, (read, _) in self._traffic().items()}
+
+    def sent(self) -> dict[str, float]:
+        """Bytes so far, by process, to files, too."""
+        return {name: written for name, (_, written) in self._traffic().items()}
+
+    def _traffic(self) -> dict[str, tuple[int, int]]:
+        both = {one.name: bytes_through(one.pid) for one in self.processes}
+        return {name: counts for name, counts in both.items() if counts is not None}
+
+    def memory(self) -> dict[str, int]:
+        """KiB of their own, by process."""
+        used = {one.name: memory_kib(one.pid) for one in self.processes}
+        return {name: kib for name, kib in used.items() if kib is not None}
+
+
+@contextlib.asynccontextmanager
+async def own_system(edges: int, settings: Sequence[str], say: Callable[[str], None]) -> AsyncIterator[Target]:
+    """A `dragoman up` on free ports, in a directory that is gone afterwards. `settings`: NAME=VALUE. Raises Trouble."""
+    with tempfile.TemporaryDirectory(prefix="dragoman-bench-") as directory, Family() as family:
+        data = Path(directory)
+        assignments = [*(f"{name}={value}" for name, value in _RAISED.items()), *settings]
+        say(f"starting a system with {edges} edges")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", "services.cli.main", "up", "--edges", str(edges), "--port", "0",
+            "--data", str(data), *(word for one in assignments for word in ("--set", one)),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, **family.belonging,
+        )  # fmt: skip
+        assert process.stdout is not None
+        target = Target([], data, own=True, settings=assignments)
+        reading = asyncio.create_task(_read(process.stdout, target), name="log of the system")
+        try:
+            await _until_ready(target, process)
+            yield target
+        finally:
+            await _stop(process)
+            await reading
+
+
+async def _until_ready(target: Target, process: asyncio.subprocess.Process) -> None:
+    try:
+        async with asyncio.timeout(_START_SECONDS):
+            while not target.edges:
+                if process.returncode is not None:
+                    raise Trouble("the system does not start:\n" + "\n".join(target.log))
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise Trouble("the system is not ready in time:\n" + "\n".join(target.log)) from None
+
+
+async def _read(stream: asyncio.StreamReader, target: Target) -> None:
+    while line := (await stream.readline()).decode(errors="replace").rstrip():
+        target.log[:] = [*target.log[1 - _LINES_KEPT :], line]
+        if line.startswith("ready "):
+            target.edges = line.split()[1:]
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+    except TimeoutError:
+        process.kill()
+        await process.wait()

@@ -1,0 +1,230 @@
+"""Whole populations, written straight into the databases of a system: accounts, chats and histories by the hundred
+thousand, as the services would have made them one by one.
+
+All of it is plain SQL over a series of numbers, in the services' own tables, for SQLite and PostgreSQL both. Services
+may run meanwhile, as long as nobody registers and nothing is said in these chats.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from argon2 import PasswordHasher
+
+from bench.load import message_tag
+from bench.tongues.base import Person
+from services.auth import tables as auth
+from services.auth.adapters.signing_keys import Keyring
+from services.cli.installation import Installation
+from services.message import tables as message
+from services.session import tables as session
+from services.session.domain import LOBBY
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import ChatKind, JoinPolicy, Role, Scheme, Text, pack_segments
+from shared.database import make_engine, now_ms
+from shared.presence import Presence
+
+SECRET = "5e" * 32
+"""Everybody's password, as v2 sends it (sha256 in hex)."""
+
+_AT_ONCE = 100_000
+"""Rows of one statement: a transaction holds up no service for long."""
+_CHATS_TOLD = 10_000
+_UUID = "5eed0000-0000-4000-8000-"
+_UUID_BASE = 10**11
+"""Makes every number one of twelve digits."""
+
+Values = Mapping[str, object]
+Number = sa.ColumnElement[int]
+
+
+class Seedbed:
+    """What is made belongs to the installation for good: take one of which nothing is needed any more."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
+        self._keys = Keyring(installation.settings.auth)
+        # The system's own hasher takes it as it is: no better one is made at the login.
+        settings = installation.settings.auth
+        hasher = PasswordHasher(settings.argon2_iterations, settings.argon2_memory_kib, parallelism=1)
+        self._verifier = hasher.hash(SECRET)
+
+    def accounts(self, count: int) -> range:
+        """New ones, with profiles and the same password; their ids."""
+        with self._connected("auth") as connection:
+            first = _after(connection, auth.accounts.c.id)
+            for some in _portions(range(first, first + count)):
+                _fill(connection, auth.accounts, some, self._account)
+                _fill(connection, auth.secrets, some, self._password)
+            _renumber(connection, auth.accounts)
+        with self._connected("session") as connection:
+            for some in _portions(range(first, first + count)):
+                _fill(connection, session.profile, some, _profile)
+        return range(first, first + count)
+
+    def chats(self, people: range, size: int, each: int = 1, unread_from: int = 1) -> range:
+        """Groups of `size` people side by side, `each` times; their ids. What was said before `unread_from` counts as
+        read. People who are left over are in none."""
+        circles = len(people) // size
+        with self._connected("session") as connection:
+            first = max(_after(connection, session.chat.c.id), LOBBY + 1)
+            chats = range(first, first + circles * each)
+
+            def member(number: Number) -> Values:
+                chat, seat = number // size, number % size
+                return _member(first + chat, people.start + chat // each * size + seat, seat, unread_from)
+
+            def group(number: Number) -> Values:
+                return _group(number, people.start + (number - first) // each * size, size)
+
+            for some in _portions(chats):
+                _fill(connection, session.chat, some, group)
+            for some in _portions(range(len(chats) * size)):
+                _fill(connection, session.member, some, member)
+            _renumber(connection, session.chat)
+        return chats
+
+    def history(self, chats: range, length: int, sender: int) -> None:
+        """So many messages in each of these chats, of which none had one. Whoever reads them finds a mark in each."""
+        said = message_tag.write(0, 1, 1, 0) + b"x" * (150 - message_tag.SIZE)
+        body, start = pack_segments((Text(said.decode()),)), now_ms() - 10 * length
+
+        def row(number: Number) -> Values:
+            index = number % length + 1
+            return {
+                "chat_id": chats.start + number // length, "index": index, "sender": sender, "nonce": number,
+                "time": start + index, "body": sa.literal(body),
+            }  # fmt: skip
+
+        def head(number: Number) -> Values:
+            return {"chat_id": number, "last_index": length, "last_time": start + length}
+
+        with self._connected("message") as connection:
+            for some in _portions(range(len(chats) * length)):
+                _fill(connection, message.messages, some, row)
+            for some in _portions(chats):
+                _fill(connection, message.heads, some, head)
+
+    def settle(self) -> None:
+        """Let PostgreSQL know what it holds now, as it finds out by itself in time. SQLite is never told, here as
+        elsewhere."""
+        for service in ("auth", "session", "message"):
+            with self._connected(service) as connection, connection.begin():
+                if connection.dialect.name == "postgresql":
+                    connection.exec_driver_sql("ANALYZE")
+
+    def people(self, accounts: Sequence[int]) -> list[Person]:
+        """As clients of any dialect, with tokens."""
+        now = time.time()
+        return [
+            Person(f"seed-{number}", SECRET, number, uuid_of(number), self._keys.issue(AccountId(number), now).text)
+            for number in accounts
+        ]
+
+    async def publish(self, chats: range) -> None:
+        """The versions of these chats' memberships, without which session is asked for them again and again."""
+        presence = Presence(self._installation.valkeys()["session"])
+        try:
+            for start in range(chats.start, chats.stop, _CHATS_TOLD):
+                some = range(start, min(start + _CHATS_TOLD, chats.stop))
+                await presence.publish_versions({ChatId(number): 1 for number in some})
+        finally:
+            await presence.close()
+
+    @contextmanager
+    def _connected(self, service: str) -> Iterator[sa.Connection]:
+        engine = make_engine(self._installation.settings.database_url(service))
+        try:
+            with engine.connect() as connection:
+                yield connection.execution_options(begin="BEGIN IMMEDIATE")
+        finally:
+            engine.dispose()
+
+    def _account(self, number: Number) -> Values:
+        return {
+            "id": number, "uuid": _uuid(number), "email": None, "email_key": None, "username": None,
+            "created": now_ms(), "question_id": 0, "answer": None, "nickname": "Seed", "icon_id": 0, "signature": "",
+            "vip": 0, "lobby": False, "disabled": False,
+        }  # fmt: skip
+
+    def _password(self, number: Number) -> Values:
+        return {"account": number, "scheme": Scheme.SHA256.value, "verifier": self._verifier}
+
+
+def uuid_of(account: int) -> str:
+    return f"{_UUID}{_UUID_BASE + account}"
+
+
+def _uuid(number: Number) -> sa.ColumnElement[str]:
+    return sa.literal(_UUID, sa.String) + sa.cast(number + _UUID_BASE, sa.String)
+
+
+def _profile(number: Number) -> Values:
+    now = now_ms()
+    return {
+        "id": number, "uuid": _uuid(number), "nickname": "Seed", "avatar": "", "avatar_hash": "", "icon_id": 0,
+        "signature": "", "vip": 0, "status": 0, "created": now, "public_updated": now, "private_updated": now,
+        "deleted": False,
+    }  # fmt: skip
+
+
+def _group(number: Number, owner: Number, size: int) -> Values:
+    now = now_ms()
+    return {
+        "id": number, "kind": ChatKind.GROUP.value, "name": "Seeds", "owner": owner,
+        "join_policy": JoinPolicy.CLOSED.value, "avatar": "", "avatar_hash": "", "created": now, "updated": now,
+        "version": 1, "size": size, "seats": size, "pair": None,
+    }  # fmt: skip
+
+
+def _member(chat: Number, account: Number, seat: Number, unread_from: int) -> Values:
+    role = sa.case((seat == 0, int(Role.OWNER)), else_=int(Role.MEMBER))
+    return {
+        "chat": chat, "account": account, "role": role, "seat": seat, "first_index": 1, "unread_from": unread_from,
+        "version": 1,
+    }  # fmt: skip
+
+
+# Rows by the hundred thousand
+
+
+def _fill(connection: sa.Connection, table: sa.Table, numbers: range, row: Callable[[Number], Values]) -> None:
+    """One row for each number, in a transaction."""
+    series = _series(numbers)
+    values = row(series.c.number)
+    columns = [_column(value, table.c[name]) for name, value in values.items()]
+    with connection.begin():
+        connection.execute(table.insert().from_select(list(values), sa.select(*columns).select_from(series)))
+
+
+def _series(numbers: range) -> sa.CTE:
+    first = sa.select(sa.literal(numbers.start, sa.BigInteger).label("number")).cte("series", recursive=True)
+    following = sa.select(first.c.number + 1).where(first.c.number < numbers.stop - 1)
+    return first.union_all(following)
+
+
+def _column(value: object, column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    if isinstance(value, sa.ColumnElement):
+        return value
+    return sa.null() if value is None else sa.literal(value, column.type)
+
+
+def _portions(numbers: range) -> Iterator[range]:
+    for start in range(numbers.start, numbers.stop, _AT_ONCE):
+        yield range(start, min(start + _AT_ONCE, numbers.stop))
+
+
+def _after(connection: sa.Connection, column: sa.Column[int]) -> int:
+    """The number that follows all there are."""
+    with connection.begin():
+        return (connection.execute(sa.select(sa.func.max(column))).scalar_one() or 0) + 1
+
+
+def _renumber(connection: sa.Connection, table: sa.Table) -> None:
+    """What PostgreSQL numbers itself goes on after these; SQLite looks."""
+    if connection.dialect.name == "postgresql":
+        last = sa.select(sa.func.max(table.c.id)).scalar_subquery()
+        with connection.begin():
+            connection.execute(sa.select(sa.func.setval(sa.func.pg_get_serial_sequence(table.name, "id"), last)))

@@ -1,0 +1,44 @@
+"""A result as text for a terminal."""
+
+import msgspec
+
+from bench.measurement.result import Measure, Result
+
+_COLUMNS = ("p50", "p90", "p99", "p99.9", "max")
+
+
+def table(result: Result) -> str:
+    """The verdict comes last, where the eye is."""
+    lines = [f"{result.scenario}: {result.started}; {result.machine}", _options(result), ""]
+    lines += [f"  {name:<24} {figure(value):>14}" for name, value in result.figures.items()]
+    lines += ["", f"  {'milliseconds':<24} {'count':>10} " + " ".join(f"{name:>9}" for name in _COLUMNS)]
+    lines += [_row(name, measure) for name, measure in result.measures.items()]
+    lines += ["", f"  generator: {', '.join(f'{share:.2f}' for share in result.generator)} of a core"]
+    lines += [f"  note: {remark}" for remark in result.remarks]
+    return "\n".join([*lines, "", verdict(result)])
+
+
+def verdict(result: Result) -> str:
+    found = [
+        f"{name.replace('_', ' ')} {count}" for name, count in msgspec.structs.asdict(result.faults).items() if count
+    ]
+    if result.passed:
+        return "PASSED: nothing lost, nothing twice, nothing out of order"
+    return "FAILED: " + (", ".join(found) or "see the notes")
+
+
+def figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.1f}" if abs(value) >= 10 else f"{value:,.3f}"
+
+
+def milliseconds(microseconds: int) -> str:
+    return figure(microseconds / 1000)
+
+
+def _row(name: str, measure: Measure) -> str:
+    values = (measure.p50, measure.p90, measure.p99, measure.p999, measure.highest)
+    return f"  {name:<24} {measure.count:>10,} " + " ".join(f"{milliseconds(value):>9}" for value in values)
+
+
+def _options(result: Result) -> str:
+    return "  " + ", ".join(f"{name} {value}" for name, value in result.options.items())

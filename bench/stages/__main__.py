@@ -1,0 +1,52 @@
+"""`./dev bench`: every stage of a message's way, beside the results that are stored in the repository."""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.measurement.run import machine
+from bench.stages.report import Results, store, stored, table
+from bench.stages.stages import stages
+from bench.stages.timing import microseconds
+from services.cli.process_group import Family
+from shared.settings import Log
+from shared.telemetry import configure_logging
+from tests.support.servers import NatsServer, ValkeyServer
+
+
+async def measure(seconds: float, only: str) -> Results:
+    """Stages whose name has `only` in it, each for so many seconds."""
+    results = Results(machine(), {})
+    with tempfile.TemporaryDirectory(prefix="dragoman-stages-") as place, Family() as family:
+        directory = Path(place)
+        nats, valkey = NatsServer(directory / "nats", family), ValkeyServer(directory / "valkey", family)
+        try:
+            await nats.make_fresh()
+            valkey.make_fresh()
+            for name, stage in stages(directory, nats, valkey).items():
+                if only in name:
+                    async with stage as work:
+                        results.stages[name] = await microseconds(work, seconds)
+        finally:
+            nats.stop()
+            valkey.stop()
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=2.0, help="for each stage (default 2)")
+    parser.add_argument("--only", default="", metavar="WORD", help="stages with this word in their name")
+    parser.add_argument("--store", action="store_true", help="keep these results, to be compared with from now on")
+    options = parser.parse_args()
+    configure_logging(Log(level="warning", json_lines=False), "bench")
+    results = asyncio.run(measure(options.seconds, options.only))
+    sys.stdout.write(table(results, stored()) + "\n")
+    if options.store:
+        store(results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""The stages a message passes, each alone: what a slower one would be traced to. Microseconds of one message, of one
+reply, or of one account, as the name says."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import count
+from pathlib import Path
+from unittest.mock import patch
+
+from prometheus_client import CollectorRegistry
+
+from bench.stages.timing import Work
+from bench.tongues import TONGUES
+from bench.tongues.base import Person
+from services.edge.dialects.base import Surroundings
+from services.edge.dialects.encoded_message import Encoded
+from services.edge.dialects.registry import DIALECTS, Entry
+from services.edge.upstream.publisher import Upstream
+from services.message.store import Store
+from shared import presence
+from shared.bus.client import Bus
+from shared.contract import subjects
+from shared.contract.auth import Watch, Watched
+from shared.contract.errors import Failure
+from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
+from shared.contract.message import Draft, Posted, PostMessages, PostResults
+from shared.contract.model import Face, Message, Text, pack_segments
+from shared.database import Database
+from shared.migrate import upgrade
+from shared.presence import Presence
+from shared.settings import Limits
+from tests.support.servers import NatsServer, ValkeyServer
+
+_TEXT = "x" * 150
+_BODY = pack_segments((Text(_TEXT),))
+_AT_ONCE = 256
+_MEMBERS = 500
+_NEVER_MS = 2**52
+_NODE = NodeId("edge-1.bench")
+_SPOKEN_AS = {"ourchat-v0": "v0", "ourchat-v1": "v1", "ourchat-v2": "v2", "service": "service", "pipe": "pipe"}
+
+Stage = AbstractAsyncContextManager[Work]
+
+
+def stages(directory: Path, nats: NatsServer, valkey: ValkeyServer) -> dict[str, Stage]:
+    """By name, in the order of a message's way."""
+    return {
+        **{f"decode {entry.name}, a message": _decoding(entry) for entry in DIALECTS},
+        f"turn of {_AT_ONCE} messages, one of them": _turn(nats),
+        "hop over the bus and back": _hop(nats),
+        f"commit of {_AT_ONCE} messages, one of them": _commit(directory),
+        f"presence of {_MEMBERS}, one of them": _presence(valkey),
+        **{f"encode {entry.name}, a message": _encoding(entry) for entry in DIALECTS},
+        f"delivery to {_MEMBERS}, one of them": _delivery(),
+    }
+
+
+# Dialects
+
+
+@asynccontextmanager
+async def _decoding(entry: Entry) -> AsyncIterator[Work]:
+    dialect = entry(Surroundings(Limits(), "http://127.0.0.1:8080"))
+    dialect.entered(AccountId(12), 0.0)
+    head, tail = TONGUES[_SPOKEN_AS[entry.name]].around(Person("ann", "", 12, token="t.o.k"), 34)  # noqa: S106
+    frame = head + _TEXT.encode() + tail
+
+    async def work() -> int:
+        for _ in range(_AT_ONCE):
+            dialect.decode(frame, 0.0)
+        return _AT_ONCE
+
+    yield work
+
+
+@asynccontextmanager
+async def _encoding(entry: Entry) -> AsyncIterator[Work]:
+    dialect = entry(Surroundings(Limits(), "http://127.0.0.1:8080"))
+    message = _message()
+
+    async def work() -> int:
+        for _ in range(_AT_ONCE):
+            Encoded(message, face=Face("Ann", "uuid")).frames(dialect)
+        return _AT_ONCE
+
+    yield work
+
+
+@asynccontextmanager
+async def _delivery() -> AsyncIterator[Work]:
+    """One message to connections of all dialects; what the sockets take is not in it."""
+    surroundings = Surroundings(Limits(), "http://127.0.0.1:8080")
+    dialects = [DIALECTS[number % len(DIALECTS)](surroundings) for number in range(_MEMBERS)]
+    message = _message()
+
+    async def work() -> int:
+        encoded = Encoded(message, face=Face("Ann", "uuid"))
+        return sum(len(encoded.frames(dialect)) for dialect in dialects)
+
+    yield work
+
+
+def _message() -> Message:
+    return Message(ChatId(34), 56, MessageId(78), AccountId(12), 1_700_000_000_000, _BODY, Nonce(9))
+
+
+# The bus
+
+
+@asynccontextmanager
+async def _hop(server: NatsServer) -> AsyncIterator[Work]:
+    edge, auth = _bus(server, "edge"), _bus(server, "auth")
+
+    async def watched(request: Watch) -> Watched:
+        return Watched(request.since, [], maintenance=False)
+
+    async def work() -> int:
+        await edge.ask(subjects.WATCH, Watch(since=1))
+        return 1
+
+    auth.serve(subjects.WATCH, watched, queue="auth")
+    async with _running(edge, auth):
+        yield work
+
+
+class _Crowd:
+    """The author of all messages of a turn: waits until each is confirmed."""
+
+    def __init__(self) -> None:
+        self.left = 0
+        self.done = asyncio.Event()
+        self.failure: Failure | None = None
+
+    def confirmed(self, draft: Draft, posted: Posted) -> None:
+        self.left -= 1
+        if not self.left:
+            self.done.set()
+
+    def failed(self, draft: Draft, failure: Failure) -> None:
+        self.failure = failure
+        self.done.set()
+
+    def crashed(self) -> None:
+        self.done.set()
+
+
+@asynccontextmanager
+async def _turn(server: NatsServer) -> AsyncIterator[Work]:
+    """From what many connections say in a turn to their confirmations, by a service that only nods."""
+    edge, message = _bus(server, "edge"), _bus(server, "message")
+    upstream = Upstream(edge, _NODE, 8.0)
+
+    async def nod(request: PostMessages) -> PostResults:
+        return PostResults([Posted(MessageId(1), 1, 1)] * len(request.drafts))
+
+    async def work() -> int:
+        crowd = _Crowd()
+        crowd.left = _AT_ONCE
+        now = asyncio.get_running_loop().time()
+        for number in range(_AT_ONCE):
+            drafts = upstream.drafts(AccountId(number + 1), ChatId(number + 1), [_BODY], None)
+            upstream.post(crowd, drafts, now)
+        upstream.flush()
+        await crowd.done.wait()
+        assert crowd.failure is None
+        return _AT_ONCE
+
+    message.serve(subjects.POST_MESSAGES, nod, queue="message")
+    async with _running(edge, message):
+        yield work
+        await upstream.finish(1.0)
+
+
+def _bus(server: NatsServer, service: str) -> Bus:
+    return Bus(server.settings(service), service, CollectorRegistry())
+
+
+@asynccontextmanager
+async def _running(*buses: Bus) -> AsyncIterator[None]:
+    await asyncio.gather(*(bus.start() for bus in buses))
+    try:
+        yield
+    finally:
+        await asyncio.gather(*(bus.stop() for bus in buses))
+
+
+# What is kept
+
+
+@asynccontextmanager
+async def _commit(directory: Path) -> AsyncIterator[Work]:
+    """On SQLite, synchronous=FULL."""
+    url = f"sqlite:///{directory / 'message.db'}"
+    await asyncio.to_thread(upgrade, "message", url)
+    database = Database(url)
+    store, nonces = Store(database), count(1)
+
+    async def work() -> int:
+        drafts = [
+            Draft(AccountId(number), ChatId(number % 32 + 1), Nonce(next(nonces)), _NEVER_MS, _BODY)
+            for number in range(1, _AT_ONCE + 1)
+        ]
+        await store.post(drafts)
+        return _AT_ONCE
+
+    yield work
+    await database.close()
+
+
+@asynccontextmanager
+async def _presence(server: ValkeyServer) -> AsyncIterator[Work]:
+    edge, message = Presence(server.settings("edge")), Presence(server.settings("message"))
+    accounts = [AccountId(number) for number in range(1, _MEMBERS + 1)]
+
+    async def work() -> int:
+        found = await message.look_up(accounts, [ChatId(1)])
+        assert found.homes is not None
+        return _MEMBERS
+
+    with patch.object(presence, "_TRUST_SECONDS", 0.0):
+        await edge.beat(_NODE, 60)
+        await edge.join(_NODE, accounts)
+        yield work
+    await edge.close()
+    await message.close()

@@ -1,0 +1,80 @@
+"""People who come, log in and go again: how fast, and how long each of them waits."""
+
+import asyncio
+import time
+from itertools import cycle
+
+from bench.load.connection import Deaf, Line, Trouble, dial
+from bench.load.gather import together
+from bench.load.pacing import Pace
+from bench.load.protocol import Job, Knock, Progress, Seat
+from bench.load.recorder import SECOND, Recorder, until
+from bench.load.workload import Activity
+from bench.tongues import TONGUES
+from bench.tongues.base import Asked
+
+
+class Knocking(Activity):
+    """The task `Knock`. A span lasts from when somebody should have come to the answer to the login."""
+
+    def __init__(self, job: Job, task: Knock, recorder: Recorder) -> None:
+        self._task = task
+        self._recorder = recorder
+        self._spans = recorder.series("login")
+        self._seats = cycle(job.seats)
+        self._slots = asyncio.Semaphore(task.at_once)
+        self._done = self._failed = 0
+
+    async def connect(self) -> None:
+        return
+
+    async def run(self, at: int) -> None:
+        task, recorder = self._task, self._recorder
+        recorder.open(at + int(task.warm_up * SECOND), task.seconds)
+        await until(at)
+        watching = asyncio.create_task(recorder.watch(lambda: self._counts), name="watch")
+        if task.rate:
+            await self._come_in_time(Pace(task.rate, at, recorder.end))
+        else:
+            await together(self._come_again() for _ in range(task.at_once))
+        await watching
+
+    async def _come_again(self) -> None:
+        while (now := time.monotonic_ns()) < self._recorder.end:
+            await self._come(next(self._seats), now)
+
+    async def _come_in_time(self, pace: Pace) -> None:
+        async with asyncio.TaskGroup() as group:
+            while (due := pace.next) is not None:
+                await until(due)
+                for due in pace.take(time.monotonic_ns()):
+                    await self._slots.acquire()
+                    coming = group.create_task(self._come(next(self._seats), due))
+                    coming.add_done_callback(lambda _: self._slots.release())
+
+    async def _come(self, seat: Seat, due: int) -> None:
+        line: Line | None = None
+        tongue = TONGUES[seat.dialect]
+        try:
+            line = await dial(seat.edge, tongue, Deaf())
+            await line.ask(tongue.login(seat.person), Asked.LOGIN)
+        except Trouble as trouble:
+            self._failed += 1
+            self._recorder.refused(str(trouble))
+        else:
+            self._done += 1
+            self._spans.record(due, time.monotonic_ns())
+        finally:
+            if line is not None:
+                await line.close()
+
+    @property
+    def _counts(self) -> dict[str, int]:
+        return {"logins": self._done, "failed": self._failed}
+
+    @property
+    def progress(self) -> Progress:
+        return Progress(self._done)
+
+    async def close(self) -> None:
+        return

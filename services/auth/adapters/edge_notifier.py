@@ -1,0 +1,28 @@
+"""Tells edges at once. A notice that is lost heals: edges ask for revocations, and verifications time out."""
+
+import nats.errors
+
+from shared.bus.client import Bus, pack
+from shared.contract.edge import Notice, Notify
+from shared.contract.ids import NodeId
+from shared.contract.subjects import NOTIFY_ALL, notify
+from shared.telemetry import log
+
+_log = log(__name__)
+
+
+class Notices:
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def to_all(self, notice: Notice) -> None:
+        await self._tell(NOTIFY_ALL, notice)
+
+    async def to_node(self, node: NodeId, notice: Notice) -> None:
+        await self._tell(notify(node), notice)
+
+    async def _tell(self, subject: str, notice: Notice) -> None:
+        try:
+            await self._bus.publish(subject, pack(Notify(notice)))
+        except nats.errors.Error as error:
+            _log.warning("notice not sent", notice=type(notice).__name__, error=repr(error))

@@ -1,0 +1,24 @@
+"""The words of e-mails."""
+
+from services.auth.domain import Purpose
+from services.auth.store.tickets import Mailing
+from shared.contract.events import MailRequested
+
+_SUBJECT = {
+    Purpose.REGISTER: "Confirm your e-mail address / 确认您的邮箱",
+    Purpose.LOGIN: "Confirm your login / 确认登录",
+}
+_REASON = {
+    Purpose.REGISTER: "An account is being registered with this e-mail address.\n有人正在用此邮箱注册账号。",
+    Purpose.LOGIN: "Somebody logs in to your account after failed attempts.\n您的账号在多次登录失败后有新的登录。",
+}
+
+
+def verification(mailing: Mailing, link: str) -> MailRequested:
+    """The link stands alone on its line, before any other address."""
+    text = (
+        f"{_REASON[mailing.purpose]}\n\n"
+        f"If it is you, open this link:\n如是您本人操作，请打开此链接：\n\n{link}\n\n"
+        "If it is not you, ignore this mail.\n如非本人操作，请忽略此邮件。\n"
+    )
+    return MailRequested(mailing.email, _SUBJECT[mailing.purpose], text, mailing.expires)

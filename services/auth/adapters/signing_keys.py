@@ -1,0 +1,195 @@
+"""The keys tokens are signed with: Ed25519, `<kid>.pem` in one directory; the last by name signs, all of them verify.
+
+To rotate, put a key with a later name beside the others (`rotate`); take the old one away when its last token has
+expired (`retire`). Running replicas take both in within a minute.
+"""
+
+import fcntl
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from secrets import token_hex
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from shared.contract.auth import Keys, PublicKey
+from shared.contract.ids import AccountId
+from shared.errors import Unprepared
+from shared.settings import Auth
+from shared.telemetry import log
+from shared.tokens import ALGORITHM, TYPE
+
+_log = log(__name__)
+_KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_MOMENT = "%Y%m%d%H%M%S"
+_DAY_SECONDS = 86_400
+_TAKEN_IN_SECONDS = 120.0
+"""Until then, every replica signs with a new key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    text: str = field(repr=False)
+    sid: str
+    expires: int
+    """Unix seconds."""
+
+
+class Keyring:
+    """Raises Unprepared when the directory cannot be used."""
+
+    def __init__(self, settings: Auth) -> None:
+        self._settings = settings
+        try:
+            self._keys = ensure_keys(settings.keys)
+        except (OSError, ValueError) as error:
+            raise Unprepared(f"the keys of tokens (auth.keys) cannot be used: {error}") from error
+
+    def refresh(self) -> None:
+        """Take in keys that were added or taken away since; if they cannot be used, go on with those there are."""
+        try:
+            keys = _read(self._settings.keys) or self._keys
+        except (OSError, ValueError) as error:
+            _log.error("keys not renewed", error=str(error))
+            return
+        if keys.keys() != self._keys.keys():
+            _log.info("keys changed", added=sorted(keys.keys() - self._keys), retired=sorted(self._keys.keys() - keys))
+        self._keys = keys
+
+    @property
+    def names(self) -> list[str]:
+        """Of the keys that verify."""
+        return sorted(self._keys)
+
+    def issue(self, account: AccountId, now: float) -> Token:
+        """A token of a new login session, good from `now` (Unix seconds) on."""
+        kid = max(self._keys)
+        token = Token("", token_hex(16), int(now + self._settings.legacy_token_days * _DAY_SECONDS))
+        claims = {
+            "iss": self._settings.issuer,
+            "aud": self._settings.audience,
+            "sub": str(account),
+            "sid": token.sid,
+            "jti": token_hex(16),
+            "iat": int(now),
+            "exp": token.expires,
+        }
+        text = jwt.encode(claims, self._keys[kid], ALGORITHM, headers={"kid": kid, "typ": TYPE})
+        return Token(text, token.sid, token.expires)
+
+    def public(self) -> Keys:
+        keys = [PublicKey(kid, _public_pem(key)) for kid, key in sorted(self._keys.items())]
+        return Keys(self._settings.issuer, self._settings.audience, keys)
+
+
+def ensure_keys(directory: Path) -> dict[str, Ed25519PrivateKey]:
+    """By kid; an empty directory gets its first key. Raises OSError, ValueError."""
+    return _read(directory) or _found(directory)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """`made`: Unix seconds. `needed_until`: when the last token it may have signed expires; None while it signs."""
+
+    kid: str
+    made: float
+    needed_until: float | None
+
+
+def inventory(directory: Path, token_days: float) -> list[KeyFile]:
+    """Oldest first; the last one signs. Raises OSError, ValueError."""
+    made = {kid: _made(directory / f"{kid}.pem") for kid in sorted(_read(directory))}
+    successors = [*made.values()][1:]
+    ends = [moment + _TAKEN_IN_SECONDS + token_days * _DAY_SECONDS for moment in successors]
+    return [KeyFile(*key) for key in zip(made, made.values(), [*ends, None], strict=False)]
+
+
+def rotate(directory: Path) -> str:
+    """Make the key that signs from now on; its name. Raises OSError, ValueError."""
+    with _locked(directory / ".lock"):
+        last, kid = max(_read(directory), default=""), _new_name()
+        if kid <= last:
+            raise ValueError(f"a new key would be called {kid}, which must come after {last}, the one that signs now")
+        _write(directory / f"{kid}.pem", Ed25519PrivateKey.generate())
+        return kid
+
+
+def retire(directory: Path, kid: str) -> None:
+    """Take a key away that does not sign any more: its tokens are void. Raises OSError, ValueError."""
+    with _locked(directory / ".lock"):
+        keys = _read(directory)
+        if kid not in keys:
+            raise ValueError(f"there is no key {kid}")
+        if kid == max(keys):
+            raise ValueError(f"the key {kid} signs: make another one first")
+        (directory / f"{kid}.pem").unlink()
+
+
+def _made(path: Path) -> float:
+    """As the name says, which no copy changes."""
+    try:
+        return datetime.strptime(path.stem[:14] + "+0000", _MOMENT + "%z").timestamp()
+    except ValueError:
+        return path.stat().st_mtime
+
+
+def _new_name() -> str:
+    return f"{time.strftime(_MOMENT, time.gmtime())}-{token_hex(4)}"
+
+
+def _read(directory: Path) -> dict[str, Ed25519PrivateKey]:
+    return {path.stem: _key(path) for path in directory.glob("*.pem")}
+
+
+def _key(path: Path) -> Ed25519PrivateKey:
+    try:
+        key = load_pem_private_key(path.read_bytes(), None)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is no unencrypted private key in PEM") from error
+    if not isinstance(key, Ed25519PrivateKey) or not _KID.fullmatch(path.stem):
+        raise ValueError(f"{path}: keys are Ed25519, their names letters, digits, - and _")
+    return key
+
+
+def _found(directory: Path) -> dict[str, Ed25519PrivateKey]:
+    """The first key of an installation; replicas that start at the same time agree on one."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _locked(directory / ".lock"):
+        if keys := _read(directory):
+            return keys
+        _write(directory / f"{_new_name()}.pem", Ed25519PrivateKey.generate())
+        return _read(directory)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _write(path: Path, key: Ed25519PrivateKey) -> None:
+    """All at once: nobody reads half a key."""
+    new = path.with_suffix(".new")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def _public_pem(key: Ed25519PrivateKey) -> str:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()

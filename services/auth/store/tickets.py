@@ -1,0 +1,160 @@
+"""Stored verifications. Every function is one step of a transaction; codes come in and stay as hashes only."""
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from secrets import token_hex
+
+import sqlalchemy as sa
+
+from services.auth.domain import Holder, Purpose, email_key
+from services.auth.store.outbox import emit
+from services.auth.tables import tickets
+from shared.contract.auth import Origin
+from shared.contract.events import MailRequested
+from shared.contract.ids import AccountId, NodeId
+from shared.contract.subjects import MAIL_REQUESTED
+
+MAILS_PER_TICKET = 3
+MAILS_PER_ADDRESS = 10
+"""Of all tickets that live at one time, so that nobody's mailbox is flooded from here."""
+WRONG_CODES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Mailing:
+    """What the mail of a ticket needs."""
+
+    purpose: Purpose
+    email: str
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A ticket, and until when its verification can pass."""
+
+    ticket: str
+    expires: int
+
+
+class Outcome(Enum):
+    PASSED = "passed"
+    WRONG = "wrong"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """`origin`: who waits for this ticket, while there is one."""
+
+    outcome: Outcome
+    origin: Origin | None = None
+
+
+def withhold(connection: sa.Connection, named: str, holder: Holder, origin: Origin, now: int, expires: int) -> Waiting:
+    """A ticket for a request that must wait; the one it names, if that is this holder's and still waits."""
+    found = sa.select(tickets.c.expires).where(tickets.c.ticket == named, ~tickets.c.passed, *_held(holder, now))
+    if (until := connection.execute(found).scalar()) is not None:
+        return Waiting(named, until)
+    waiting = Waiting(token_hex(16), expires)
+    connection.execute(
+        tickets.insert().values(
+            ticket=waiting.ticket,
+            purpose=holder.purpose,
+            account=holder.account,
+            email=holder.email,
+            email_key=email_key(holder.email),
+            node=origin.node,
+            connection=origin.connection,
+            expires=expires,
+            code="",
+            mails=0,
+            wrong=0,
+            passed=False,
+        )
+    )
+    return waiting
+
+
+def has_passed(connection: sa.Connection, holder: Holder, now: int) -> bool:
+    """Whether a verification of this holder waits for its use, whichever ticket it had."""
+    passed = sa.select(tickets.c.ticket).where(tickets.c.passed, *_held(holder, now)).limit(1)
+    return connection.execute(passed).first() is not None
+
+
+def redeem(connection: sa.Connection, holder: Holder, ticket: str, now: int) -> bool:
+    """Use up a passed verification: the ticket that is named, else any of the holder's. False: there is none."""
+    oldest = (
+        sa.select(tickets.c.ticket)
+        .where(tickets.c.passed, *_held(holder, now))
+        .order_by(tickets.c.ticket != ticket, tickets.c.expires)
+        .limit(1)
+        .with_for_update()
+        .scalar_subquery()
+    )
+    return connection.execute(tickets.delete().where(tickets.c.ticket == oldest)).rowcount == 1
+
+
+def mail(
+    connection: sa.Connection,
+    ticket: str,
+    origin: Origin,
+    code: str,
+    letter: Callable[[Mailing], MailRequested],
+    now: int,
+) -> bool:
+    """Give a ticket a new code, and ask for the letter with it; what comes of it is told to `origin` from now on.
+    False: there is no such ticket. Raises TooManyMails."""
+    row = connection.execute(
+        sa.select(tickets).where(*_living(ticket, now), ~tickets.c.passed).with_for_update()
+    ).first()
+    if row is None:
+        return False
+    sent = sa.select(sa.func.sum(tickets.c.mails)).where(tickets.c.email_key == row.email_key, tickets.c.expires > now)
+    if row.mails >= MAILS_PER_TICKET or connection.execute(sent).scalar_one() >= MAILS_PER_ADDRESS:
+        raise TooManyMails
+    connection.execute(
+        tickets.update()
+        .where(tickets.c.ticket == ticket)
+        .values(code=code, mails=row.mails + 1, node=origin.node, connection=origin.connection)
+    )
+    emit(connection, MAIL_REQUESTED, letter(Mailing(Purpose(row.purpose), row.email, row.expires)))
+    return True
+
+
+class TooManyMails(Exception):
+    """This ticket, or this address, has had its share."""
+
+
+def open_by(connection: sa.Connection, ticket: str, code: str, now: int) -> Opening:
+    """Try a code. A wrong one leaves the right one valid, a few times."""
+    row = connection.execute(sa.select(tickets).where(*_living(ticket, now)).with_for_update()).first()
+    if row is None or row.wrong >= WRONG_CODES:
+        return Opening(Outcome.EXPIRED)
+    right = bool(row.code) and hmac.compare_digest(row.code, code)
+    change = {"passed": True} if right else {"wrong": row.wrong + 1}
+    connection.execute(tickets.update().where(tickets.c.ticket == ticket).values(change))
+    return Opening(Outcome.PASSED if right else Outcome.WRONG, Origin(NodeId(row.node), row.connection))
+
+
+def forget(connection: sa.Connection, account: AccountId) -> None:
+    connection.execute(tickets.delete().where(tickets.c.account == account))
+
+
+def purge(connection: sa.Connection, now: int) -> None:
+    connection.execute(tickets.delete().where(tickets.c.expires <= now))
+
+
+def _living(ticket: str, now: int) -> tuple[sa.ColumnElement[bool], ...]:
+    return tickets.c.ticket == ticket, tickets.c.expires > now
+
+
+def _held(holder: Holder, now: int) -> tuple[sa.ColumnElement[bool], ...]:
+    return (
+        tickets.c.email_key == email_key(holder.email),
+        tickets.c.purpose == holder.purpose,
+        tickets.c.account == holder.account,
+        tickets.c.expires > now,
+    )

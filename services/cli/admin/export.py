@@ -1,0 +1,88 @@
+"""Everything that is kept of one account, but its secrets: for whoever asks what is known of him."""
+
+from typing import Any
+
+import msgspec
+
+from services.cli.admin.bus_client import Link
+from shared.clock import now_ms
+from shared.contract.admin import UserView
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.message import GetHistory
+from shared.contract.model import Chat, Emoji, File, Image, Message, Profile, Segment, Text, unpack_segments
+from shared.contract.session import GetAccount, GetChat, ListChats, ListRequests, Requests
+from shared.contract.subjects import GET_ACCOUNT, GET_CHAT, GET_HISTORY, LIST_CHATS, LIST_REQUESTS
+
+_PAGE = 200
+
+
+class Said(msgspec.Struct, frozen=True):
+    """A message of the account. `time`: Unix milliseconds; `content`: its parts."""
+
+    index: int
+    time: int
+    content: list[dict[str, Any]]
+
+
+class ChatExport(msgspec.Struct, frozen=True):
+    chat: Chat
+    said: list[Said]
+
+
+class Export(msgspec.Struct, frozen=True):
+    """`exported`: Unix milliseconds. `requests` wait for the account's answer."""
+
+    exported: int
+    account: UserView
+    profile: Profile
+    friends: list[AccountId]
+    requests: Requests
+    chats: list[ChatExport]
+
+
+async def export(link: Link, user: UserView) -> Export:
+    """Raises Refused."""
+    account = user.account
+    view = await link.ask(GET_ACCOUNT, GetAccount(account, lists=True, actor=account))
+    requests = await link.ask(LIST_REQUESTS, ListRequests(account))
+    chats = [await _chat(link, number, account) for number in await _chats(link, account)]
+    return Export(now_ms(), user, view.profile, view.friends or [], requests, chats)
+
+
+async def _chats(link: Link, account: AccountId) -> list[ChatId]:
+    numbers: list[ChatId] = []
+    more = True
+    while more:
+        page = await link.ask(LIST_CHATS, ListChats(account, numbers[-1] if numbers else ChatId(0)))
+        numbers += [entry.chat for entry in page.entries]
+        more = page.more
+    return numbers
+
+
+async def _chat(link: Link, number: ChatId, account: AccountId) -> ChatExport:
+    """What others have said there is theirs."""
+    chat = (await link.ask(GET_CHAT, GetChat(number, all=True))).chat
+    said: list[Said] = []
+    start, head = 1, 1
+    while start <= head:
+        request = GetHistory(number, start, _PAGE, older=False, all=True)
+        page = await link.ask(GET_HISTORY, request)
+        said += [_said(message) for message in page.messages if message.sender == account]
+        head = page.head
+        start = page.messages[-1].index + 1 if page.messages else head + 1
+    return ChatExport(chat, said)
+
+
+def _said(message: Message) -> Said:
+    return Said(message.index, message.time, [_part(segment) for segment in unpack_segments(message.body)])
+
+
+def _part(segment: Segment) -> dict[str, Any]:
+    match segment:
+        case Text():
+            return {"text": segment.text}
+        case Emoji():
+            return {"emoji": segment.emoji_id}
+        case Image() | File():
+            kind = "image" if isinstance(segment, Image) else "file"
+            return {kind: msgspec.structs.asdict(segment.media)}

@@ -1,0 +1,79 @@
+"""All settings, as a table for the operator and for the documentation."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, SecretStr
+
+from shared.settings import Settings
+
+_PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
+_MARK = "<!-- settings: made by `python -m services.cli.settings_table` -->"
+_END = "<!-- end -->"
+
+
+class Row(NamedTuple):
+    name: str
+    value: str
+    source: str
+    description: str
+
+
+def rows(settings: Settings, sources: dict[str, str]) -> list[Row]:
+    """One row per setting, in order of declaration; secrets are masked."""
+    return [
+        Row(name, show(value), sources.get(name, "default"), description)
+        for name, value, description in leaves(settings)
+    ]
+
+
+def show(value: object) -> str:
+    """As it could be written in a flag, without passwords."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case SecretStr():
+            secret = value.get_secret_value()
+            return without_password(secret) if "://" in secret else "***" if secret else ""
+        case str():
+            return without_password(value)
+        case list():
+            return "[" + ", ".join(f'"{one}"' for one in value) + "]"
+        case Path() | int() | float():
+            return str(value)
+    raise TypeError(type(value))
+
+
+def without_password(url: str) -> str:
+    password = urlsplit(url).password if "://" in url else None
+    return url.replace(f":{password}@", ":***@") if password else url
+
+
+def leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Name, value and description of every setting."""
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value, field.description or ""
+
+
+def page(text: str) -> str:
+    """A documentation page with its table of settings as the code has them."""
+    before, marker, rest = text.partition(_MARK)
+    table = "".join(
+        f"| `{name}` | {_cell(value)} | {description} |\n" for name, value, _, description in rows(Settings(), {})
+    )
+    after = rest.partition(_END)[2]
+    return f"{before}{marker}\n| setting | default | meaning |\n|---|---|---|\n{table}{_END}{after}"
+
+
+def _cell(value: str) -> str:
+    return f"`{value}`" if value else ""
+
+
+if __name__ == "__main__":
+    _PAGE.write_text(page(_PAGE.read_text()))

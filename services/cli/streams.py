@@ -1,0 +1,96 @@
+"""Streams and durable consumers: created once, by whoever migrates, never by the services that use them."""
+
+import asyncio
+from typing import Any
+
+import nats
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import NotFoundError
+
+from shared.bus.durable import consumer_config
+from shared.contract.permissions import PEERS
+from shared.contract.subjects import DEAD_LETTER_SUBJECTS, DEAD_LETTERS, STREAM, STREAM_SUBJECTS
+from shared.settings import Nats
+
+_SECONDS = 10.0
+_PAUSE_SECONDS = 0.05
+_DUPLICATE_WINDOW_SECONDS = 600.0
+
+
+class NotReachable(Exception):
+    """The broker cannot be reached, or does not allow it; the message says which."""
+
+
+async def provision(settings: Nats) -> None:
+    """Make streams and consumers what this version needs; safe to repeat. The user must be allowed to.
+    Raises NotReachable."""
+    try:
+        async with asyncio.timeout(_SECONDS), await connect(settings) as client:
+            await _make(client.jetstream(), settings.replicas)
+    except TimeoutError as error:
+        raise NotReachable("the broker does not answer, or this user may not make streams") from error
+    except nats.errors.Error as error:
+        raise NotReachable(f"the broker refuses: {error}") from error
+
+
+async def _make(stream: JetStreamContext, replicas: int) -> None:
+    for config in streams(replicas):
+        await _ensure_stream(stream, config)
+    for service, peer in PEERS.items():
+        for topic in peer.works_on:
+            await stream.add_consumer(STREAM, consumer_config(service, topic))
+
+
+def streams(replicas: int) -> list[StreamConfig]:
+    """An event is kept until every service that works on it is done; a dead letter until an operator decides.
+    A full stream refuses new messages: it never drops old ones."""
+    shared: dict[str, Any] = {
+        "storage": StorageType.FILE,
+        "discard": DiscardPolicy.NEW,
+        "duplicate_window": _DUPLICATE_WINDOW_SECONDS,
+        "num_replicas": replicas,
+    }
+    return [
+        StreamConfig(
+            name=STREAM, subjects=[STREAM_SUBJECTS], retention=RetentionPolicy.INTEREST, max_bytes=512 * 2**20, **shared
+        ),
+        StreamConfig(
+            name=DEAD_LETTERS,
+            subjects=[DEAD_LETTER_SUBJECTS],
+            retention=RetentionPolicy.LIMITS,
+            max_bytes=128 * 2**20,
+            **shared,
+        ),
+    ]
+
+
+async def connect(settings: Nats) -> Client:
+    """Tries until the broker is there, or the caller's time is over."""
+    while True:
+        try:
+            return await nats.connect(
+                settings.url.split(","),
+                user=settings.user or None,
+                password=settings.password.get_secret_value() or None,
+                name=settings.user or "setup",
+                inbox_prefix=f"inbox.{settings.user or 'setup'}",
+                allow_reconnect=False,
+                error_cb=_ignore,
+            )
+        except (OSError, nats.errors.NoServersError):
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def _ignore(_: Exception) -> None:
+    """What matters is raised as well."""
+
+
+async def _ensure_stream(stream: JetStreamContext, config: StreamConfig) -> None:
+    try:
+        await stream.stream_info(str(config.name))
+    except NotFoundError:
+        await stream.add_stream(config)
+    else:
+        await stream.update_stream(config)

@@ -1,0 +1,121 @@
+"""Processes as lines of a terminal, pure: what the operations page shows, without what is calm."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from services.cli.top.poller import Seen
+from shared.dashboard.history import Shown, ShownRow
+from shared.dashboard.panels import Kind, Unit
+
+_TITLE, _VALUE, _CURVE = 26, 20, 24
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+_BOLD, _FAINT, _GOOD, _BAD, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
+_PERIODS = ((172_800, 86_400, "days"), (7_200, 3_600, "h"), (120, 60, "min"))
+
+Numbers = Sequence[float | None]
+
+
+def lines(seen: Iterable[Seen], width: int, room: int | None = None, *, colours: bool) -> list[str]:
+    """A block for each process, of `room` lines at most. `width` is in characters; longer lines are cut."""
+    drawn = [line for one in seen for line in [*_block(one, width)[:room], ""]]
+    return drawn if colours else [_bare(line) for line in drawn]
+
+
+def words(value: float | None, unit: str) -> str:
+    """A number and its unit."""
+    match unit:
+        case _ if value is None:
+            return "–"
+        case Unit.SHARE:
+            return f"{_round(value * 100)} %"
+        case Unit.SECONDS:
+            return _time(value)
+        case _:
+            return _scaled(value, unit)
+
+
+def curve(numbers: Numbers, width: int) -> str:
+    """The last numbers as blocks, from zero to their maximum; nothing where there is none."""
+    last = numbers[-width:] if width > 0 else ()
+    top = max((number for number in last if number), default=0.0)
+    steps = (math.ceil(number / top * 8) if top and number else 0 for number in last)
+    return "".join(_BLOCKS[min(8, max(0, step))] for step in steps).rjust(width)
+
+
+def _block(seen: Seen, width: int) -> list[str]:
+    if seen.shown is None:
+        return [f"{_BOLD}{seen.name}{_PLAIN}  {_BAD}no answer: {seen.silence}{_PLAIN}"]
+    wrong = "; ".join(f"{name}: {error}" for name, error in seen.shown.wrong.items())
+    state = f"{_BAD}not ready – {wrong}{_PLAIN}" if wrong else f"{_GOOD}ready{_PLAIN}"
+    return [f"{_BOLD}{seen.name}{_PLAIN}  {state}", *_rows(seen.shown, width)]
+
+
+def _rows(shown: Shown, width: int) -> list[str]:
+    if not shown.moments:
+        return ["  no numbers yet"]
+    rows = [row for group in shown.groups for row in group.rows]
+    return [_line(row, width) for row in rows if any(any(numbers[-_CURVE:]) for numbers in row.series.values())]
+
+
+def _line(row: ShownRow, width: int) -> str:
+    numbers = row.series.get("p99") or _added(row.series.values())
+    value = words(numbers[-1], row.unit)
+    if row.kind == Kind.SPREAD:
+        value = f"{value} · {words(row.series['p50'][-1], row.unit)}"
+    plain = f"  {row.title:<{_TITLE}.{_TITLE}} {value:>{_VALUE}}  "
+    plain += curve(numbers, min(_CURVE, width - len(plain)))
+    detail = f"  {_detail(row)}"[: max(0, width - len(plain))].rstrip()
+    colour = _BAD if row.bad and numbers[-1] else ""
+    return f"{colour}{plain[:width]}{_PLAIN if colour else ''}{_FAINT}{detail}{_PLAIN}"
+
+
+def _detail(row: ShownRow) -> str:
+    if row.kind == Kind.SPREAD:
+        return "p99 · p50"
+    latest = {label: numbers[-1] for label, numbers in row.series.items() if label and numbers[-1]}
+    biggest = sorted(latest, key=lambda label: -(latest[label] or 0))
+    return "  ".join(f"{label} {words(latest[label], row.unit)}" for label in biggest)
+
+
+def _added(series: Iterable[Numbers]) -> Numbers:
+    return [
+        sum(known) if (known := [one for one in at if one is not None]) else None for at in zip(*series, strict=True)
+    ]
+
+
+def _round(value: float) -> str:
+    if value == 0:
+        return "0"
+    if abs(value) < 0.01:
+        return "<0.01"
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if digits else text
+
+
+def _time(seconds: float) -> str:
+    for least, size, word in _PERIODS:
+        if seconds >= least:
+            return f"{seconds // size:.0f} {word}"
+    if seconds >= 1 or seconds == 0:
+        return f"{_round(seconds)} s"
+    return f"{_round(seconds * 1e3)} ms" if seconds >= 1e-3 else f"{_round(seconds * 1e6)} µs"
+
+
+def _scaled(value: float, unit: str) -> str:
+    step, names = (1024, ("", "Ki", "Mi", "Gi")) if unit.startswith("B") else (1000, ("", "k", "M", "G"))
+    power = 0
+    while abs(value) >= (10_000 if step == 1000 and not power else step) and power < 3:
+        value, power = value / step, power + 1
+    return f"{_round(value)} {names[power]}{unit}".rstrip()
+
+
+def _bare(line: str) -> str:
+    for colour in (_BOLD, _FAINT, _GOOD, _BAD, _PLAIN):
+        line = line.replace(colour, "")
+    return line.rstrip()
+
+
+def colours_of(environment: Mapping[str, str], *, terminal: bool) -> bool:
+    """Whether to colour: never against the reader's will (NO_COLOR), never into a file."""
+    return terminal and not environment.get("NO_COLOR")

@@ -1,0 +1,135 @@
+"""What `dragoman up` is going to run: pure decisions from settings to processes and their environments."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from services.cli.embedded import valkey
+from services.cli.embedded.credentials import Credentials
+from services.cli.embedded.nats import SETUP
+from services.cli.options import variable
+from services.cli.settings_table import leaves
+from shared.settings import Nats, Settings
+
+SERVICES = ("auth", "session", "message")
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_PREFIX = "DRAGOMAN_"
+_DRAIN_SECONDS = 2.0
+"""When everything stops there is no other edge to spread the clients to."""
+
+
+def defaults(data: Path, host: str, port: int) -> dict[str, str]:
+    """What `up` sets unless the user did."""
+    values = {
+        "database.url": f"sqlite:///{data}/{{service}}.db",
+        "mail.outbox": str(data / "outbox"),
+        "auth.keys": str(data / "keys"),
+        "media.directory": str(data / "media"),
+        "edge.drain_seconds": str(_DRAIN_SECONDS),
+    }
+    if host in _LOOPBACK and port:  # at a port that is chosen later, links follow the connection's Host
+        values["edge.public_url"] = f"http://{authority(host, port)}"
+    return values
+
+
+@dataclass(frozen=True)
+class Part:
+    """One process of ours: a service or an edge. `port` is where clients connect, `tcp_port` where they do so without
+    WebSocket; 0 if they do not."""
+
+    name: str
+    service: str
+    ops: int
+    port: int = 0
+    tcp_port: int = 0
+
+    @property
+    def command(self) -> list[str]:
+        return [sys.executable, "-P", "-m", "services.cli.main", self.service]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`nats_port` and `valkey_port` are those of the embedded servers, 0 where a real one is used instead."""
+
+    settings: Settings
+    credentials: Credentials
+    nats_port: int
+    valkey_port: int
+    parts: tuple[Part, ...]
+
+    @property
+    def edges(self) -> list[Part]:
+        return [part for part in self.parts if part.service == "edge"]
+
+    def address(self, edge: Part) -> str:
+        """Where clients connect to an edge."""
+        return f"ws://{authority(self._host, edge.port)}"
+
+    def tcp_address(self, edge: Part) -> str:
+        """Where they connect without WebSocket; empty: nowhere."""
+        return f"tcp://{authority(self._host, edge.tcp_port)}" if edge.tcp_port else ""
+
+    @property
+    def _host(self) -> str:
+        host = self.settings.edge.host
+        return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
+
+    def nats(self, user: str) -> Nats:
+        """How a user connects to the broker."""
+        if not self.nats_port:
+            return self.settings.nats
+        return self.settings.nats.model_copy(
+            update={
+                "url": f"nats://127.0.0.1:{self.nats_port}",
+                "user": user,
+                "password": SecretStr(self.credentials.nats[user]),
+            }
+        )
+
+    @property
+    def setup(self) -> Nats:
+        return self.nats(SETUP)
+
+    def environment(self, part: Part, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """The whole environment of a process: nothing of the user's DRAGOMAN_… but what was resolved."""
+        settings, redis = self.settings, self.settings.redis
+        if self.valkey_port:
+            url = valkey.url(self.valkey_port, part.service, self.credentials.valkey[part.service])
+            redis = redis.model_copy(update={"url": SecretStr(url)})
+        update = {
+            "nats": self.nats(part.service),
+            "redis": redis,
+            "ops": settings.ops.model_copy(update={"port": part.ops}),
+            "log": settings.log.model_copy(update={"json_lines": False}),
+        }
+        if part.port:
+            own = {"name": part.name, "port": part.port, "tcp_port": part.tcp_port}
+            update["edge"] = settings.edge.model_copy(update=own)
+        kept = {name: value for name, value in inherited.items() if not name.startswith(_PREFIX)}
+        return kept | variables(settings.model_copy(update=update))
+
+
+def variables(settings: Settings) -> dict[str, str]:
+    """The environment variables that make up these settings."""
+    plain = {name: value for name, value, _ in leaves(Settings())}
+    return {variable(name): _text(value) for name, value, _ in leaves(settings) if value != plain[name]}
+
+
+def authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _text(value: object) -> str:
+    match value:
+        case SecretStr():
+            return value.get_secret_value()
+        case list() | bool():
+            return json.dumps(value)
+        case _:
+            return str(value)

@@ -1,0 +1,45 @@
+"""Events: the closed union of changes that a dialect may push to a connection."""
+
+from dataclasses import dataclass
+
+from shared.contract.edge import (
+    ChatRenamed,
+    FriendshipAnswered,
+    FriendshipRequested,
+    MembershipAnswered,
+    MembershipApplied,
+    ProfileChanged,
+)
+from shared.contract.ids import ChatId
+
+
+@dataclass(frozen=True, slots=True)
+class ChatAppeared:
+    """The account is in a chat that this connection has not heard of."""
+
+    chat: ChatId
+
+
+@dataclass(frozen=True, slots=True)
+class MaintenanceChanged:
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationEnded:
+    """`passed`: what was withheld follows. `wrong`: the right link still works. `expired`: it is forgotten."""
+
+    outcome: str
+
+
+Event = (
+    ChatAppeared
+    | MaintenanceChanged
+    | VerificationEnded
+    | ProfileChanged
+    | FriendshipRequested
+    | FriendshipAnswered
+    | MembershipApplied
+    | MembershipAnswered
+    | ChatRenamed
+)

@@ -1,0 +1,132 @@
+"""The clients' end of the edge: who is let in, the connections there are, and their upkeep."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from itertools import count
+
+from services.edge.canonical.events import Event
+from services.edge.canonical.transport import Hello, Rejection, Socket, Welcome
+from services.edge.client.client import Client, Performs
+from services.edge.client.connection import Connection
+from services.edge.context import Node
+from services.edge.dialects import registry
+from services.edge.dialects.base import Surroundings
+from shared.telemetry import log
+
+_log = log(__name__)
+_EVERY_SECONDS = 0.5
+_SLICE_SECONDS = 0.1
+_AT_ONCE = 500
+"""Connections looked after in one turn of the event loop."""
+_FEW = 20
+"""So many connections are told all at once."""
+_ANSWERS_SECONDS = 3.0
+_CLOSES_SECONDS = 3.5
+_GOODBYE = 1012, "restarting, please reconnect"
+
+
+class Endpoint:
+    """See services.edge.canonical.transport.Endpoint; `dialects` are the ones spoken here. `tick` is called about twice a
+    second."""
+
+    def __init__(
+        self, node: Node, performs: Performs, tick: Callable[[float], None], dialects: registry.Dialects
+    ) -> None:
+        self._node = node
+        self._performs = performs
+        self._tick = tick
+        self._dialects = dialects
+        self._numbers = count(1)
+        self.clients: dict[int, Client] = {}
+        self._empty = asyncio.Event()
+
+    def welcome(self, hello: Hello) -> Welcome | Rejection:
+        by_path = registry.by_path(hello.path, self._dialects)
+        if by_path is None and hello.path not in registry.UNDECIDED_PATHS:
+            known = ", ".join(entry.path for entry in self._dialects)
+            return Rejection(404, f"no such path: connect to / or to one of {known}")
+        entry = registry.by_subprotocol(hello.subprotocols, self._dialects)
+        if entry is None or by_path not in (None, entry):
+            return Welcome()
+        return Welcome(entry.subprotocol)
+
+    def connected(self, hello: Hello, socket: Socket) -> Client:
+        settings, now = self._node.settings, self._node.now()
+        base_url = hello.base_url(settings.edge.public_url)
+        surroundings = Surroundings(settings.limits, base_url, hello.query, hello.binary)
+        entry = self._asked_for(hello)
+        dialect = entry(surroundings) if entry else None
+        connection = Connection(next(self._numbers), dialect, self._dialects, surroundings, now)
+        client = Client(self._node, connection, socket, hello.address, self._performs, self._ended)
+        self.clients[connection.number] = client
+        self._empty.clear()
+        return client
+
+    def _asked_for(self, hello: Hello) -> registry.Entry | None:
+        by_path = registry.by_path(hello.path, self._dialects)
+        return by_path or registry.by_subprotocol(hello.subprotocols, self._dialects)
+
+    def tell_all(self, event: Event) -> None:
+        for client in list(self.clients.values()):
+            client.tell(event)
+
+    def _ended(self, client: Client) -> None:
+        self.clients.pop(client.connection.number, None)
+        if not self.clients:
+            self._empty.set()
+
+    # Upkeep
+
+    async def keep(self) -> None:
+        """Pings, and what is due by the clock; one loop for all connections."""
+        while True:
+            await asyncio.sleep(_EVERY_SECONDS)
+            for number, client in enumerate(list(self.clients.values())):
+                client.look_after(self._node.now())
+                if number % _AT_ONCE == _AT_ONCE - 1:
+                    await asyncio.sleep(0)
+            self._tick(self._node.now())
+            self._count()
+
+    def _count(self) -> None:
+        metrics, dialects = self._node.metrics, dict.fromkeys((entry.name for entry in self._dialects), 0)
+        for client in self.clients.values():
+            if client.connection.dialect is not None:
+                dialects[client.connection.dialect.name] += 1
+        for name, number in dialects.items():
+            metrics.connections.labels(name).set(number)
+        metrics.undecided.set(len(self.clients) - sum(dialects.values()))
+        metrics.tcp.set(sum(not client.connection.surroundings.binary for client in self.clients.values()))
+        metrics.residents.set(len(self._node.residents))
+        metrics.chats.set(len(self._node.chats))
+
+    # End
+
+    async def drain(self, seconds: float) -> None:
+        """Tell the clients to reconnect elsewhere, spread over the time there is; what they asked for is answered
+        first."""
+        clients = list(self.clients.values())
+        random.shuffle(clients)
+        slices = max(1, round(seconds / _SLICE_SECONDS)) if len(clients) > _FEW else 1
+        for number in range(slices):
+            for client in clients[number::slices]:
+                client.retire(*_GOODBYE)
+            await asyncio.sleep(_SLICE_SECONDS if slices > 1 else 0)
+        if not await self._emptied(_ANSWERS_SECONDS):
+            for client in list(self.clients.values()):
+                client.hang_up(*_GOODBYE)
+        if not await self._emptied(_CLOSES_SECONDS):
+            _log.info("connections aborted", left=len(self.clients))
+            for client in list(self.clients.values()):
+                client.socket.abort()
+            await self._emptied(_SLICE_SECONDS)
+
+    async def _emptied(self, seconds: float) -> bool:
+        if self.clients:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._empty.wait()
+            except TimeoutError:
+                return False
+        return True

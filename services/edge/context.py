@@ -1,0 +1,95 @@
+"""One run of an edge: what its connections share. It decides nothing itself."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from services.edge.delivery.local_chats import Chats
+from services.edge.media import MediaRoom
+from services.edge.metrics import Metrics
+from services.edge.presence.local_accounts import Residents
+from services.edge.receipts.read_state_flusher import ReadFlush
+from services.edge.rpc.coalescer import Gathering
+from services.edge.rpc.sync_requests import Syncs
+from services.edge.upstream.publisher import Upstream
+from shared.bus.client import Bus
+from shared.contract.ids import AccountId, NodeId
+from shared.contract.model import Face, Profile
+from shared.settings import Settings
+from shared.tasks import Tasks
+from shared.telemetry import log
+
+_log = log(__name__)
+
+
+class Advances(Protocol):
+    def advance(self) -> None: ...
+
+    def fail(self) -> None: ...
+
+
+class Turn:
+    """Connections that received something in this turn of the event loop: they go on at its end, all together, so
+    that what they say makes one request."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._waiting: dict[Advances, None] = {}
+
+    def add(self, connection: Advances) -> None:
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._end)
+        self._waiting[connection] = None
+
+    def _end(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for connection in waiting:
+            try:
+                connection.advance()
+            except Exception:
+                _log.exception("connection failed")
+                connection.fail()
+        self._upstream.flush()
+
+
+@dataclass(eq=False)
+class Node:
+    settings: Settings
+    id: NodeId
+    bus: Bus
+    metrics: Metrics
+    residents: Residents
+    chats: Chats
+    upstream: Upstream
+    read_flush: ReadFlush
+    turn: Turn
+    media: MediaRoom
+    faces: Gathering[AccountId, Face | None]
+    profiles: Gathering[AccountId, Profile | None]
+    syncs: Syncs
+    tasks: Tasks = field(default_factory=Tasks)
+    maintenance: bool = False
+    revision: int = 0
+    """Up to this number, revocations have been carried out for everybody who is logged in."""
+    transfers: asyncio.Semaphore = field(init=False)
+    """Pictures and files that are being sent: each holds a package in memory, which may be large."""
+    now: Callable[[], float] = field(init=False)
+    """The monotonic clock that connections and dialects are given: the event loop's, which is looked up once, since
+    that costs a system call before Python 3.12."""
+
+    def __post_init__(self) -> None:
+        self.now = asyncio.get_running_loop().time
+        self.transfers = asyncio.Semaphore(self.settings.edge.transfers_at_once)
+
+    async def close(self) -> None:
+        """Whatever is still under way ends."""
+        await self.tasks.close()
+        await self.syncs.close()
+        await self.faces.close()
+        await self.profiles.close()
+        await self.residents.close()
+
+    def revisions_heard(self, revision: int) -> None:
+        """Somebody is logged in who is subject to revocations after this one, however long ago they were heard of."""
+        self.revision = min(self.revision, revision)

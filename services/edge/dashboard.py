@@ -1,0 +1,59 @@
+"""What is worth watching of an edge."""
+
+from shared.dashboard.panels import Board, Group, Unit, count, now, rate, share, spread
+from shared.dashboard.presets import ASKED, PRESENCE, PROCESS
+
+BOARD = Board(
+    "edge",
+    (
+        Group(
+            "Clients",
+            (
+                now("Connections", "dragoman_edge_connections", by="dialect"),
+                rate("Frames in", "dragoman_edge_frames_in", by="dialect"),
+                rate("Frames out", "dragoman_edge_frames_out", by="dialect"),
+                rate("Deliveries", "dragoman_edge_deliveries"),
+                share("Encoded anew", "dragoman_edge_encodings", "dragoman_edge_deliveries"),
+                spread("Time to acknowledge", "dragoman_edge_post_seconds"),
+                spread("Time to deliver", "dragoman_edge_delivery_seconds"),
+                count("Requests", "dragoman_edge_request_seconds", by="command"),
+                spread("Time to reply", "dragoman_edge_request_seconds"),
+            ),
+        ),
+        Group(
+            "Trouble",
+            (
+                rate("Refusals", "dragoman_edge_refusals", by="code", bad=True),
+                rate("Closed by us", "dragoman_edge_closes", by="code"),
+                rate("Closed as too slow", "dragoman_edge_slow_closes", bad=True),
+                rate("Bad tokens", "dragoman_edge_token_failures", by="reason"),
+                rate("Vanished from presence", "dragoman_edge_presence_losses", bad=True),
+                rate("Re-syncs after a loss", "dragoman_edge_resyncs", bad=True),
+                rate("Gaps fetched", "dragoman_edge_catch_ups"),
+                rate("Seen before", "dragoman_edge_duplicates"),
+            ),
+        ),
+        Group(
+            "Who is here",
+            (
+                now("Accounts", "dragoman_edge_accounts"),
+                now("Chats", "dragoman_edge_chats"),
+                now("Without a dialect yet", "dragoman_edge_undecided_connections"),
+                now("By plain TCP", "dragoman_edge_tcp_connections"),
+            ),
+        ),
+        PRESENCE,
+        ASKED,
+        Group(
+            "Pictures and files",
+            (
+                rate("Files kept", "dragoman_edge_media_kept", by="kind"),
+                rate("Bytes kept", "dragoman_edge_media_kept_bytes", Unit.BYTES_PER_SECOND),
+                rate("Bytes read", "dragoman_edge_media_read_bytes", Unit.BYTES_PER_SECOND),
+                rate("Content there already", "dragoman_edge_media_known"),
+                rate("Failures of the store", "dragoman_edge_media_failures", by="doing", bad=True),
+            ),
+        ),
+        PROCESS,
+    ),
+)

@@ -1,0 +1,59 @@
+"""What message sends this node: envelopes to the streams of chats; whatever shows a loss makes the accounts sync."""
+
+import asyncio
+
+import msgspec
+
+from services.edge.delivery.local_chats import Chats
+from services.edge.delivery.loss_detector import BROADCAST, LossDetector
+from services.edge.delivery.ordering import together
+from services.edge.delivery.resync import Resync
+from shared.bus.client import Bus
+from shared.contract import subjects
+from shared.contract.edge import Envelope, Heartbeat
+from shared.contract.ids import NodeId
+from shared.telemetry import log
+
+_log = log(__name__)
+
+_decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
+_decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
+
+
+class Delivery:
+    def __init__(self, node: NodeId, chats: Chats, resync: Resync) -> None:
+        self._node = node
+        self._chats = chats
+        self._resync = resync
+        self._losses = LossDetector(node, _now())
+
+    def listen(self, bus: Bus) -> None:
+        """Before the bus starts."""
+        bus.listen(subjects.deliver(self._node), lambda data: self.envelope(data, self._node))
+        bus.listen(subjects.BROADCAST, lambda data: self.envelope(data, BROADCAST))
+        bus.listen(subjects.HEARTBEAT, self.heartbeat)
+        bus.on_disturbed = self._resync.doubt
+
+    def envelope(self, data: bytes, subject: str) -> None:
+        envelope = _decode_envelope(data)
+        if self._losses.envelope(envelope.replica, envelope.epoch, subject, envelope.counter, _now()):
+            self._resync.doubt("an envelope was lost")
+        for run in together(envelope.deliveries):
+            try:
+                self._chats.offer(run)
+            except Exception:
+                first = run[0].message
+                _log.exception("messages not offered", chat=first.chat, index=first.index, messages=len(run))
+                self._resync.doubt("an offer failed")
+
+    def heartbeat(self, data: bytes) -> None:
+        self._losses.heartbeat(_decode_heartbeat(data), _now())
+
+    def tick(self, now: float) -> None:
+        """About every second."""
+        for loss in self._losses.tick(now):
+            self._resync.doubt(loss)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

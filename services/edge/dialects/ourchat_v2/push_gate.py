@@ -1,0 +1,202 @@
+"""What a v2 connection is not told yet, and when it may be.
+
+The PC client of 2024 and its family die of a message whose session they do not list, and handle frames that come
+together newest first; other v2 clients are spared the same where they may be of its kind. So:
+
+- until a second after the login, or until the first 10 is answered, nothing is pushed;
+- a session the connection has not heard of is announced by a 9 before its first message;
+- the family gets the messages of a session once it has asked for it (1), and none in its first second;
+- any other connection gets them at once when it has asked, else a second after the login or after the 9.
+
+One's own echo never comes here. Times are the caller's, in seconds.
+"""
+
+from collections.abc import Iterable
+from math import inf
+
+from services.edge.canonical.frames import Frame, Outgoing
+from services.edge.dialects.base import Push
+from services.edge.dialects.ourchat_v2 import encode
+from shared.contract.ids import ChatId
+from shared.contract.model import Message
+
+SECOND = 1.0
+APART = 0.05
+"""Between two frames of which the second needs the first, for those who may handle the newest first."""
+
+
+class Holding:
+    """The holds of one connection. `family` says that the client is of the PC client's."""
+
+    __slots__ = (
+        "_announced", "_creating", "_known", "_listed", "_opens", "_queues", "_settles", "_status",
+        "_unheard", "family", "free", "held_bytes", "wake_at",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.family = False
+        self._creating = 0
+        """8s under way: what they make is not to be announced before their own replies."""
+        self._forget(-inf)
+
+    def _forget(self, opens: float) -> None:
+        self._opens = opens
+        """When anything at all may be pushed."""
+        self._settles = inf
+        """A second after the login."""
+        self._known: set[ChatId] | None = None
+        """The chats at login; None until they are known, and no chat is spoken of before."""
+        self._announced: dict[ChatId, float] = {}
+        self._listed: dict[ChatId, float] = {}
+        """When they were told by a 9, and asked for by a 1."""
+        self.free: set[ChatId] = set()
+        """What flows by without coming here."""
+        self._unheard: dict[ChatId, None] = {}
+        """To be announced, in this order."""
+        self._status: Frame | None = None
+        self._queues: dict[ChatId, list[Push]] = {}
+        self.held_bytes = 0
+        self.wake_at: float | None = None
+
+    # What happens to the connection
+
+    def entered(self) -> None:
+        """Logged in; nothing is pushed before the reply that says so."""
+        self._forget(inf)
+
+    def left(self) -> None:
+        self._forget(-inf)
+
+    def welcomed(self, now: float) -> None:
+        """That reply is written."""
+        self._opens = self._settles = now + SECOND
+        self._replan()
+
+    def knows(self, chats: Iterable[ChatId]) -> None:
+        self._known = (self._known or set()).union(chats)
+        self._unheard.update(dict.fromkeys(chat for chat in self._queues if not self._has_heard_of(chat)))
+        self._replan()
+
+    def is_family(self, now: float) -> None:
+        self.family = True
+        self.free = {chat for chat in self.free if self._due(chat) <= now}
+        self._replan()
+
+    def account_told(self, now: float) -> None:
+        """A 10 is answered."""
+        self._opens = min(self._opens, now + APART)
+        self._replan()
+
+    def listed(self, chat: ChatId, now: float) -> None:
+        """A 1 about this chat is answered."""
+        self._listed.setdefault(chat, now)
+        self._plan(self._due(chat))
+
+    def creating(self) -> None:
+        self._creating += 1
+
+    def created(self, chat: ChatId, now: float) -> None:
+        """An 8 is answered, by the 9 about this chat."""
+        self._announced.setdefault(chat, now)
+        self.not_created()
+
+    def not_created(self) -> None:
+        self._creating -= 1
+        self._replan()
+
+    # What is to be pushed
+
+    def status(self, frame: Frame, now: float) -> tuple[Push, ...]:
+        """A change that concerns everybody; a later one replaces it while it waits."""
+        if now >= self._opens:
+            return (Push((frame,)),)
+        self._status = frame
+        self._plan(self._opens)
+        return ()
+
+    def appeared(self, chat: ChatId, now: float) -> tuple[Push, ...]:
+        """The account has come into this chat: a 9, though its sync may have found the chat already, because what the
+        client asked for before did not show it."""
+        return () if self._has_seen(chat) else self._announce(chat, now)
+
+    def _announce(self, chat: ChatId, now: float) -> tuple[Push, ...]:
+        if now < self._speaks_at():
+            self._unheard[chat] = None
+            self._plan(self._speaks_at())
+            return ()
+        self._announced[chat] = now
+        return (Push((encode.session_made(chat),)),)
+
+    def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
+        """Take a message in; returns what may be pushed now."""
+        self._queues.setdefault(message.chat, []).append(Push(frames, message))
+        self.held_bytes += _size(frames)
+        heard = self._known is None or self._has_heard_of(message.chat)
+        announcement = () if heard else self._announce(message.chat, now)
+        due = self._due(message.chat)
+        if due <= now:
+            return (*announcement, *self._flush(message.chat))
+        self._plan(due)
+        return announcement
+
+    def wake(self, now: float) -> tuple[Push, ...]:
+        """Everything that is due, first what concerns all, then announcements, then messages."""
+        pushes: list[Push] = []
+        if self._status is not None and now >= self._opens:
+            pushes.append(Push((self._status,)))
+            self._status = None
+        if now >= self._speaks_at():
+            unheard, self._unheard = self._unheard, {}
+            pushes += [push for chat in unheard for push in self.appeared(chat, now)]
+        for chat in [chat for chat in self._queues if self._due(chat) <= now]:
+            pushes += self._flush(chat)
+        self._replan()
+        return tuple(pushes)
+
+    # The rules
+
+    def _has_seen(self, chat: ChatId) -> bool:
+        return chat in self._announced or chat in self._listed
+
+    def _has_heard_of(self, chat: ChatId) -> bool:
+        return self._has_seen(chat) or (self._known is not None and chat in self._known)
+
+    def _speaks_at(self) -> float:
+        """When chats may be announced."""
+        return inf if self._known is None or self._creating else self._opens
+
+    def _due(self, chat: ChatId) -> float:
+        """When messages of this chat may go out."""
+        if self._known is None:
+            return inf
+        if chat in self._listed:
+            return max(self._listed[chat] + APART, self._settles) if self.family else self._opens
+        if self.family:
+            return inf
+        if chat in self._announced:
+            return max(self._announced[chat] + SECOND, self._settles)
+        return self._settles if chat in self._known else inf
+
+    def _flush(self, chat: ChatId) -> list[Push]:
+        """All that waits of this chat; from now on its messages flow by."""
+        pushes = self._queues.pop(chat)
+        self.held_bytes -= sum(_size(push.frames) for push in pushes)
+        self.free.add(chat)
+        return pushes
+
+    def _plan(self, due: float) -> None:
+        if due < (inf if self.wake_at is None else self.wake_at):
+            self.wake_at = due
+
+    def _replan(self) -> None:
+        self.wake_at = None
+        if self._status is not None:
+            self._plan(self._opens)
+        if self._unheard:
+            self._plan(self._speaks_at())
+        for chat in self._queues:
+            self._plan(self._due(chat))
+
+
+def _size(frames: tuple[Outgoing, ...]) -> int:
+    return sum(map(len, frames))

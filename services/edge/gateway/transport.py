@@ -1,0 +1,171 @@
+"""What a WebSocket and a plain TCP connection have in common: the asyncio protocol of a transport on one side, most of
+`services.edge.canonical.transport.Socket` on the other."""
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar
+
+from services.edge.canonical.frames import Frame
+from services.edge.canonical.transport import Client, Endpoint, Hello
+from services.edge.gateway import socket_options
+from services.edge.gateway.framing import INTERNAL_ERROR, Violation
+from services.edge.gateway.parser import Parser
+from shared.telemetry import log
+
+Item = TypeVar("Item")
+
+_log = log(__name__)
+_SLICE_BYTES = 4096
+"""Parsed at a time, so that a client that wants a pause is given few frames more."""
+_CLOSING_SECONDS = 3
+_NOTHING = memoryview(b"")
+
+
+class Link(asyncio.Protocol, Generic[Item]):
+    """It writes while it is `_sending`, reports while it is `_receiving`; `_outgoing_bytes` are written, but not handed
+    to the transport yet."""
+
+    __slots__ = (
+        "_client", "_ended", "_items", "_loop", "_lost_bytes", "_outgoing_bytes", "_parser", "_paused", "_receiving",
+        "_sending", "_timer", "_transport", "_unparsed", "sent_bytes",
+    )  # fmt: skip
+
+    _client: Client
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        parser: Parser[Item],
+        loop: asyncio.AbstractEventLoop,
+        ended: Callable[["Link[Any]"], None],
+    ) -> None:
+        self._transport = transport
+        self._parser = parser
+        self._loop = loop
+        self._ended = ended
+        self._items: Iterator[Item] = iter(())
+        self._unparsed = _NOTHING
+        self._outgoing_bytes = self.sent_bytes = self._lost_bytes = 0
+        self._sending = self._receiving = True
+        self._paused = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def open(self, endpoint: Endpoint, hello: Hello) -> None:
+        self._client = endpoint.connected(hello, self)
+        self._transport.set_protocol(self)
+
+    @abstractmethod
+    def _handle(self, item: Item) -> None:
+        """What the parser made. Raises Violation."""
+
+    @abstractmethod
+    def _fail(self, code: int, reason: str) -> None:
+        """It cannot be read on."""
+
+    # services.edge.canonical.transport.Socket
+
+    @abstractmethod
+    def send(self, frames: tuple[Frame, ...]) -> None: ...
+
+    @abstractmethod
+    def ping(self) -> None: ...
+
+    @abstractmethod
+    def close(self, code: int, reason: str) -> None: ...
+
+    def abort(self) -> None:
+        self._sending = self._receiving = False
+        self._transport.abort()
+
+    def pause_reading(self) -> None:
+        if self._sending:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._loop.call_soon(self._resume)
+
+    def unsent(self) -> int:
+        return self._outgoing_bytes + self._transport.get_write_buffer_size()
+
+    def unacknowledged(self) -> int | None:
+        under_way = self._under_way()
+        return None if under_way is None else under_way + self._lost_bytes
+
+    def holds_back(self) -> bool:
+        return False
+
+    def _under_way(self) -> int | None:
+        if self._transport.is_closing():
+            return None
+        in_kernel = socket_options.unacknowledged(self._transport)
+        return None if in_kernel is None else in_kernel + self.unsent()
+
+    # asyncio.Protocol
+
+    def data_received(self, data: bytes) -> None:
+        if self._receiving:
+            self._unparsed = memoryview(data)
+            self._proceed()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._sending = self._receiving = False
+        if self._timer is not None:
+            self._timer.cancel()
+        self._ended(self)
+        self._client.closed()
+
+    # In
+
+    def _resume(self) -> None:
+        self._proceed()
+        if self._receiving and not self._paused:
+            self._transport.resume_reading()
+
+    def _proceed(self) -> None:
+        """Report what has arrived, until the client wants a pause."""
+        try:
+            while self._receiving and not self._paused:
+                item = next(self._items, None)
+                if item is not None:
+                    self._handle(item)
+                elif self._parser.violation is not None:
+                    raise self._parser.violation
+                elif self._unparsed:
+                    self._items = iter(self._parser.feed(self._next_slice()))
+                else:
+                    return
+        except Violation as violation:
+            self._fail(violation.code, violation.reason)
+        except Exception:
+            self._client_failed()
+
+    def _client_failed(self) -> None:
+        _log.exception("client failed")
+        self._fail(INTERNAL_ERROR, "internal error")
+
+    def _next_slice(self) -> memoryview:
+        data = self._unparsed
+        self._unparsed = data[_SLICE_BYTES:] if len(data) > _SLICE_BYTES else _NOTHING
+        return data[:_SLICE_BYTES]
+
+    # The end
+
+    def _last_look(self) -> None:
+        """Before it is given up."""
+
+    def _give_up_later(self) -> None:
+        if self._timer is None:
+            self._timer = self._loop.call_later(1, self._give_up, _CLOSING_SECONDS - 1, self.unsent())
+
+    def _give_up(self, seconds_left: int, unsent_before: int) -> None:
+        """Abort at the end, or as soon as a second has passed in which the peer read nothing of what waits for it."""
+        unsent = self.unsent()
+        if not seconds_left or unsent >= unsent_before > 0:
+            self._last_look()
+            self.abort()
+        else:
+            self._timer = self._loop.call_later(1, self._give_up, seconds_left - 1, unsent)

@@ -1,0 +1,78 @@
+"""Messages that a client asks for, with the faces of their senders; what is returned counts as read."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from services.edge.canonical.commands import TakeUnread
+from services.edge.canonical.replies import Page
+from services.edge.context import Node
+from services.edge.dialects.encoded_message import shown
+from services.edge.presence.profiles import faces_of
+from shared.contract import subjects
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.message import GetHistory, GetUnread
+from shared.contract.model import Message, Pair
+
+_ALL = 2**31
+
+
+async def fetch(node: Node, command: GetHistory | TakeUnread, actor: AccountId, seconds: float) -> Page:
+    """Raises Refused."""
+    pairs: Mapping[ChatId, Pair] = {}
+    if isinstance(command, GetHistory):
+        command.actor = actor
+        messages = await _history(node, command, seconds)
+        _read(node, actor, messages)
+    else:
+        messages, pairs = await _unread(node, actor, _ALL if command.count is None else command.count, seconds)
+    faces = await faces_of(node.bus, {message.sender for message in messages}, seconds)
+    return Page(tuple(shown(message, pairs.get(message.chat), faces.get(message.sender)) for message in messages))
+
+
+async def _history(node: Node, command: GetHistory, seconds: float) -> list[Message]:
+    """As many as were asked for, however many replies they fill."""
+    messages: list[Message] = []
+    while True:
+        page = await node.bus.ask(subjects.GET_HISTORY, command, seconds=seconds, retry=True)
+        messages += page.messages
+        left = command.count - len(page.messages)
+        if not page.more or not page.messages or left < 1:
+            return messages
+        following = messages[-1].index + (-1 if command.older else 1)
+        command = msgspec.structs.replace(command, start=following, count=left)
+
+
+async def _unread(
+    node: Node, actor: AccountId, count: int, seconds: float
+) -> tuple[list[Message], Mapping[ChatId, Pair]]:
+    """As many as there are, however many replies they fill: what one holds is read before the next is asked for. (What
+    could not be marked as read comes again, and ends it.) What is newer than the request is pushed, and left out."""
+    messages: dict[tuple[ChatId, int], Message] = {}
+    pairs: dict[ChatId, Pair] = {}
+    pushed_after = _passed(node, actor)
+    others = await node.residents.elsewhere(actor)
+    while count > 0:
+        await node.read_flush.settle(actor, others)  # also what was got a moment ago, here or there, is not unread
+        unread = await node.bus.ask(subjects.GET_UNREAD, GetUnread(actor, count), seconds=seconds, retry=True)
+        older = [one for one in unread.messages if one.index <= pushed_after.get(one.chat, one.index)]
+        news = [message for message in older if (message.chat, message.index) not in messages]
+        if not news:
+            break
+        messages |= {(message.chat, message.index): message for message in news}
+        pairs |= unread.pairs
+        _read(node, actor, news)
+        count = min(count, unread.total) - len(news)
+    return list(messages.values()), pairs
+
+
+def _passed(node: Node, account: AccountId) -> Mapping[ChatId, int]:
+    """The last index of each chat that has come by the account's connections here."""
+    resident = node.residents.get(account)
+    streams = {chat: node.chats.stream(chat) for chat in (resident.chats if resident else ())}
+    return {chat: stream.head for chat, stream in streams.items() if stream is not None and stream.head is not None}
+
+
+def _read(node: Node, account: AccountId, messages: list[Message]) -> None:
+    for message in messages:
+        node.read_flush.read(account, {message.chat: [(message.index, message.index)]})

@@ -1,0 +1,35 @@
+"""What is worth watching of session."""
+
+from shared.dashboard.panels import Board, Group, now, rate
+from shared.dashboard.presets import ASKED, DATABASE, EVENTS, PRESENCE, PROCESS, REQUESTS
+
+BOARD = Board(
+    "session",
+    (
+        REQUESTS,
+        Group(
+            "Notices to edges",
+            (
+                rate("Notices", "dragoman_session_notices", by="kind"),
+                rate("By reach", "dragoman_session_notices", by="reach"),
+                rate("Not handed to NATS", "dragoman_session_notices_lost", bad=True),
+                now("Versions Redis lacks", "dragoman_session_versions_untold", bad=True),
+                rate("Versions without a place", "dragoman_session_versions_dropped", bad=True),
+            ),
+        ),
+        Group(
+            "People and chats",
+            (
+                rate("Profiles created", "dragoman_session_profiles"),
+                rate("Chats created", "dragoman_session_chats"),
+                rate("Accounts erased", "dragoman_session_erased"),
+                rate("Memberships ended by that", "dragoman_session_departures"),
+            ),
+        ),
+        EVENTS,
+        DATABASE,
+        PRESENCE,
+        ASKED,
+        PROCESS,
+    ),
+)

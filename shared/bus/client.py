@@ -1,0 +1,316 @@
+"""The bus: NATS, with typed requests, a deadline on each, and refusals as answers.
+
+A request carries its deadline and trace id in headers; what is past its deadline is dropped. A reply is one byte
+(`+` answer, `-` refusal) and msgpack. Fan-out is plain publishing (at most once); durable events go to JetStream.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+import nats.errors
+from nats.aio.msg import Msg
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from shared.bus.connection import Broker
+from shared.bus.durable import REDELIVERY_SECONDS, Worker
+from shared.bus.request_queue import Desk, is_late
+from shared.contract.errors import ErrorCode, Failure, Refused
+from shared.contract.subjects import STREAM, Route, Topic
+from shared.settings import Nats
+from shared.tasks import Tasks
+from shared.telemetry import log, new_trace, trace, traceparent
+
+if TYPE_CHECKING:
+    from shared.tracing import Span, Tracer
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+_log = log(__name__)
+_pack = msgspec.msgpack.Encoder().encode
+_decode_failure = msgspec.msgpack.Decoder(Failure).decode
+
+_ATTEMPT_SECONDS = 2.0
+_NOBODY_THERE_SECONDS = 0.1
+_SLACK_SECONDS = 0.5
+"""The asker waits so much longer than the deadline it states: what was begun in time can still be answered."""
+
+
+class Unavailable(Refused):
+    """Nobody answered in time; the outcome is unknown."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__(ErrorCode.UNAVAILABLE, "the service did not answer in time, please try again")
+        self.subject = subject
+
+
+class NobodyServes(Unavailable):
+    """Nobody is there to take the request: nothing has come of it."""
+
+
+def pack(value: object) -> bytes:
+    return _pack(value)
+
+
+class Bus:
+    """One process's connection to NATS. Register everything (`serve`, `listen`, `consume`), then `start`."""
+
+    def __init__(
+        self, settings: Nats, service: str, registry: CollectorRegistry, tracer: "Tracer | None" = None
+    ) -> None:
+        self._service = service
+        self._tracer = tracer
+        self._decoders: dict[type[Any], msgspec.msgpack.Decoder[Any]] = {}
+        self._tasks = Tasks()
+        self._workers: list[Worker[Any]] = []
+        self._work = Tasks()
+        self._drained = False
+        self._served = Histogram(
+            "dragoman_bus_request_seconds", "Time to answer a request", ["subject", "outcome"], registry=registry
+        )
+        self._asked = Histogram(
+            "dragoman_bus_ask_seconds", "Time until a request was answered", ["subject", "outcome"], registry=registry
+        )
+        errors = Counter("dragoman_bus_errors", "Asynchronous errors of the broker", ["kind"], registry=registry)
+        self._broker = Broker(settings, service, errors)
+        self._dead = Counter("dragoman_bus_dead_letters", "Events given up", ["subject"], registry=registry)
+        self._events = Counter(
+            "dragoman_bus_events", "Attempts at durable events", ["subject", "outcome"], registry=registry
+        )
+        unsent = Gauge("dragoman_bus_unsent_bytes", "Bytes that wait to be sent to the broker", registry=registry)
+        unsent.set_function(lambda: self._broker.unsent_bytes)
+
+    @property
+    def on_disturbed(self) -> Callable[[str], None]:
+        """Called when messages to this process may have been lost (a reconnect, a slow-consumer drop)."""
+        return self._broker.on_disturbed
+
+    @on_disturbed.setter
+    def on_disturbed(self, callback: Callable[[str], None]) -> None:
+        self._broker.on_disturbed = callback
+
+    # Registering
+
+    def serve(
+        self,
+        route: Route[Q, R],
+        handler: Callable[[Q], Awaitable[R]],
+        *,
+        queue: str = "",
+        concurrency: int = 256,
+        waiting: int = 4096,
+    ) -> None:
+        """Answer a route. With `queue`, the replicas of a queue group share the requests. Beyond `concurrency`
+        requests under way so many more wait for their turn; what comes then is refused as unavailable."""
+        desk = Desk(
+            route, handler, self._served, self._reply, self._tasks, self._tracer, at_once=concurrency, waiting=waiting
+        )
+        self._broker.subscribe(route.subject, desk.receive, queue)
+
+    def listen(self, subject: str, callback: Callable[[bytes], None]) -> None:
+        """Take every message of a subject as bytes, in order, without an answer. The callback must be quick."""
+        name = subject.rpartition(".")[2]
+
+        async def receive(message: Msg) -> None:
+            try:
+                if self._tracer is not None and message.headers:
+                    with self._tracer.take_up(name, "consumer", message.headers.get("traceparent", "")):
+                        callback(message.data)
+                else:
+                    callback(message.data)
+            except Exception:
+                _log.exception("listener failed", subject=subject)
+
+        self._broker.subscribe(subject, receive, "")
+
+    def take(self, route: Route[Q, R], callback: Callable[[Q, "Responder"], None], *, queue: str) -> None:
+        """The hot path's `serve`: the callback queues the request at once and answers it later."""
+        decode = msgspec.msgpack.Decoder(route.request).decode
+
+        async def receive(message: Msg) -> None:
+            if is_late(message):
+                return
+            responder = Responder(self, message)
+            if self._tracer is not None:
+                cause = (message.headers or {}).get("traceparent", "")
+                responder.span = self._tracer.take_up(route.label, "server", cause)
+            try:
+                callback(decode(message.data), responder)
+            except Exception:
+                _log.exception("request failed", subject=route.subject)
+                await responder.refuse(Failure(ErrorCode.INTERNAL, "internal error"))
+
+        self._broker.subscribe(route.subject, receive, queue)
+
+    def consume(
+        self,
+        topic: Topic[Q],
+        handler: Callable[[Q], Awaitable[None]],
+        *,
+        pauses: Sequence[float] = REDELIVERY_SECONDS,
+    ) -> None:
+        """Work on a durable event until it succeeds: tried again after each of the pauses (seconds), then kept as a
+        dead letter. It may come twice."""
+        self._workers.append(Worker(self._service, topic, handler, pauses, self._dead, self._events, self._tracer))
+
+    # Life
+
+    async def start(self) -> None:
+        """Connect and subscribe, however long the broker takes to appear. Raises nats.errors.Error when it refuses
+        this user, NotProvisioned when a durable consumer is missing."""
+        await self._broker.start()
+        for worker in self._workers:
+            await worker.check(self._broker.client)
+            self._work.start(worker.run(self._broker.client), worker.name)
+
+    async def drain(self, timeout_seconds: float = 5.0) -> None:
+        """Take nothing new, answer what is under way. Telling and asking still work, until `stop`."""
+        if self._drained or not self._broker.running:
+            return
+        self._drained = True
+        for worker in self._workers:
+            worker.stop()
+        await asyncio.gather(self._work.finish(timeout_seconds), self._broker.unsubscribe(timeout_seconds))
+        await self._tasks.finish(timeout_seconds)
+
+    async def stop(self, timeout_seconds: float = 5.0) -> None:
+        """Drain, send what is buffered, disconnect."""
+        await self.drain(timeout_seconds)
+        if self._broker.running:
+            await self._broker.stop(timeout_seconds)
+
+    async def check(self, timeout_seconds: float = 1.0) -> None:
+        """A real round trip to the broker. Raises TimeoutError, or nats.errors.Error while there is no connection."""
+        await self._broker.check(timeout_seconds)
+
+    # Asking and telling
+
+    async def ask(
+        self,
+        route: Route[Q, R],
+        request: Q,
+        *,
+        seconds: float = 8.0,
+        retry: bool = False,
+        wait_for_service: bool = True,
+    ) -> R:
+        """The answer to a request, after `seconds` at most. With `retry` (for idempotent requests), it is repeated
+        until then; without `wait_for_service` it raises NobodyServes at once when that is so. Raises Refused;
+        Unavailable when there was no answer in time."""
+        started = time.monotonic()
+        outcome = "ok"
+        try:
+            asking = self._request(route.subject, _pack(request), seconds, retry, wait_for_service)
+            if self._tracer is not None:
+                asking = self._tracer.step(route.label, "client").around(asking)
+            return self._answer(route, await asking)
+        except Refused as refusal:
+            outcome = refusal.failure.code.value
+            raise
+        finally:
+            self._asked.labels(route.label, outcome).observe(time.monotonic() - started)
+
+    async def _request(
+        self, subject: str, payload: bytes, seconds: float, retry: bool, wait_for_service: bool
+    ) -> bytes:
+        deadline = time.monotonic() + seconds
+        headers = {
+            "Deadline": str(int((time.time() + max(seconds - _SLACK_SECONDS, seconds / 2)) * 1000)),
+            "traceparent": self._traceparent(),
+        }
+        while (left := deadline - time.monotonic()) > 0:
+            attempt = min(left, _ATTEMPT_SECONDS) if retry else left
+            try:
+                return await self._request_once(subject, payload, attempt, headers)
+            except nats.errors.NoRespondersError:
+                if not wait_for_service:
+                    raise NobodyServes(subject) from None
+                await asyncio.sleep(min(_NOBODY_THERE_SECONDS, left))
+            except nats.errors.TimeoutError:
+                if not retry:
+                    break
+            except nats.errors.OutboundBufferLimitError:
+                await asyncio.sleep(min(_NOBODY_THERE_SECONDS, left))
+            except nats.errors.Error as error:
+                _log.warning("request not sent", subject=subject, error=repr(error))
+                break
+        raise Unavailable(subject)
+
+    def _traceparent(self) -> str:
+        recorded = self._tracer.under_way() if self._tracer is not None else ""
+        return recorded or traceparent(trace.get() or new_trace())
+
+    async def _request_once(self, subject: str, payload: bytes, seconds: float, headers: dict[str, str]) -> bytes:
+        """A cancellation that comes together with the answer is not forgotten, as `asyncio.wait_for` (in nats-py) does
+        before Python 3.12."""
+        task = asyncio.current_task()
+        cancellations = task.cancelling() if task is not None else 0
+        try:
+            return (await self._broker.client.request(subject, payload, timeout=seconds, headers=headers)).data
+        finally:
+            if task is not None and task.cancelling() > cancellations:
+                raise asyncio.CancelledError
+
+    def _answer(self, route: Route[Q, R], data: bytes) -> R:
+        body = memoryview(data)[1:]
+        if data[:1] == b"-":
+            raise Refused.of(_decode_failure(body))
+        decoder = self._decoders.get(route.reply)
+        if decoder is None:
+            decoder = self._decoders[route.reply] = msgspec.msgpack.Decoder(route.reply)
+        answer: R = decoder.decode(body)
+        return answer
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        """Hand a message to NATS (at most once). Raises nats.errors.Error when it cannot even be buffered."""
+        cause = self._tracer.under_way() if self._tracer is not None else ""
+        await self._broker.client.publish(subject, payload, headers={"traceparent": cause} if cause else None)
+
+    def flush(self) -> None:
+        """Send what was published now, before anything else that is due is done."""
+        self._broker.flush()
+
+    async def emit(self, topic: Topic[Q], event: Q, *, key: str) -> None:
+        """Store a durable event; `key` deduplicates repetitions. Raises nats.errors.Error or TimeoutError."""
+        headers = {"Nats-Msg-Id": key, "traceparent": self._traceparent()}
+        await self._broker.client.jetstream(timeout=2.0).publish(
+            topic.subject, _pack(event), headers=headers, stream=STREAM
+        )
+
+    async def _reply(self, message: Msg, payload: bytes) -> None:
+        if not message.reply:
+            return
+        try:
+            await self._broker.client.publish(message.reply, payload)
+        except nats.errors.Error as error:
+            _log.warning("reply lost", subject=message.subject, error=repr(error))
+
+
+class Responder:
+    """Answers one request that `take` handed over."""
+
+    __slots__ = ("_bus", "_message", "span")
+
+    def __init__(self, bus: Bus, message: Msg) -> None:
+        self._bus = bus
+        self._message = message
+        self.span: Span | None = None
+        """From when it was taken until it is answered."""
+
+    @property
+    def cause(self) -> str:
+        """Its traceparent; empty when it is not recorded."""
+        return self.span.traceparent if self.span is not None else ""
+
+    async def answer(self, reply: object) -> None:
+        await self._bus._reply(self._message, b"+" + _pack(reply))
+        if self.span is not None:
+            self.span.end()
+
+    async def refuse(self, failure: Failure) -> None:
+        await self._bus._reply(self._message, b"-" + _pack(failure))
+        if self.span is not None:
+            self.span.end(failure.code.value)

@@ -1,0 +1,209 @@
+"""Work on durable events: one at a time, retried with growing pauses, then kept as a dead letter.
+
+The consumer exists already (provisioned with the streams); here it is only bound to. The number of attempts and the
+pauses are ours: a broker that counts them would drop the event silently.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig
+from nats.js.errors import NotFoundError
+from prometheus_client import Counter
+
+from shared.contract.subjects import STREAM, Topic, durable
+from shared.errors import Unprepared
+from shared.tasks import Tasks
+from shared.telemetry import log, trace, trace_of
+
+if TYPE_CHECKING:
+    from shared.tracing import Tracer
+
+Q = TypeVar("Q")
+
+_log = log(__name__)
+
+_ACK_WAIT_SECONDS = 10.0
+_FETCH_SECONDS = 1.0
+_PAUSE_SECONDS = 0.5
+_ANSWER_SECONDS = 1.0
+_TAKEN_SECONDS = 0.02
+"""Far more than it takes a delivered event to get from the connection to who waits for it."""
+
+RETRIED_BY = "Retried-By"
+"""A header of an event that was a dead letter once: who has asked for it to be tried again."""
+
+REDELIVERY_SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 60, 60, 60, 60)
+"""The pauses before each further attempt; after the last one an event is given up."""
+
+
+def consumer_config(service: str, topic: Topic[Any]) -> ConsumerConfig:
+    """The durable consumer of a topic. What is not acknowledged in ten seconds is delivered again, without end:
+    the worker itself gives up and keeps a dead letter."""
+    return ConsumerConfig(
+        durable_name=durable(service, topic),
+        name=durable(service, topic),
+        filter_subject=topic.subject,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=_ACK_WAIT_SECONDS,
+        max_ack_pending=64,
+    )
+
+
+class NotProvisioned(Unprepared):
+    """The streams and consumers of this version were not made; the message says what to do."""
+
+
+class Worker(Generic[Q]):
+    """A service's work on one topic. `run` goes on until `stop`; the event under way is then finished."""
+
+    def __init__(
+        self,
+        service: str,
+        topic: Topic[Q],
+        handler: Callable[[Q], Awaitable[None]],
+        pauses: Sequence[float],
+        dead_letters: Counter,
+        attempts: Counter,
+        tracer: "Tracer | None",
+    ) -> None:
+        self._attempts = attempts
+        self._tracer = tracer
+        dead_letters.labels(topic.subject)  # there from the start, so that the first one shows as an increase
+        self._service = service
+        self._topic = topic
+        self._handler = handler
+        self._pauses = pauses
+        self._dead_letters = dead_letters
+        self._decode = msgspec.msgpack.Decoder(topic.event).decode
+        self._stopping = asyncio.Event()
+        self._tasks = Tasks()
+
+    @property
+    def name(self) -> str:
+        return durable(self._service, self._topic)
+
+    async def check(self, client: Client) -> None:
+        """Raises NotProvisioned when the consumer is missing, nats.errors.Error when the broker fails."""
+        try:
+            await client.jetstream(timeout=5.0).consumer_info(STREAM, self.name)
+        except NotFoundError as error:
+            raise NotProvisioned(f"the consumer {self.name} is missing: run `dragoman migrate`") from error
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self, client: Client) -> None:
+        stream = client.jetstream(timeout=2.0)
+        subscription = await stream.pull_subscribe_bind(consumer=self.name, stream=STREAM)
+        stopped = self._tasks.start(self._stopping.wait(), f"stop {self.name}")
+        try:
+            while not self._stopping.is_set():
+                started = time.monotonic()
+                message = await self._next(client, subscription, stopped)
+                if message is not None:
+                    await self._work(message, stream)
+                elif time.monotonic() - started < _PAUSE_SECONDS:
+                    await asyncio.wait({stopped}, timeout=_PAUSE_SECONDS)  # refused at once: never spin
+        finally:
+            await self._tasks.close()
+        await subscription.unsubscribe()
+
+    async def _next(
+        self, client: Client, subscription: JetStreamContext.PullSubscription, stopped: asyncio.Task[Any]
+    ) -> Msg | None:
+        """The next event, if one comes before the fetch ends or the work is stopped."""
+        fetching = self._tasks.start(self._fetch(subscription), f"fetch {self.name}")
+        await asyncio.wait({fetching, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not fetching.done():
+            await self._end(fetching, client, subscription)
+        return None if fetching.cancelled() else fetching.result()
+
+    async def _end(
+        self, fetching: asyncio.Task[Any], client: Client, subscription: JetStreamContext.PullSubscription
+    ) -> None:
+        """End a fetch. Once the broker knows that nobody listens it delivers nothing more; what it had delivered until
+        then is taken. (Its answer is waited for: nats-py stops reading when one comes that was given up.)"""
+        ending = self._tasks.start(_end_deliveries(client, subscription), f"end {self.name}")
+        await asyncio.wait({ending}, timeout=_ANSWER_SECONDS)
+        await asyncio.wait({fetching}, timeout=_TAKEN_SECONDS)
+        fetching.cancel()
+        await asyncio.wait({fetching})
+
+    async def _fetch(self, subscription: JetStreamContext.PullSubscription) -> Msg | None:
+        try:
+            return (await subscription.fetch(1, timeout=_FETCH_SECONDS))[0]
+        except nats.errors.TimeoutError:
+            return None
+        except nats.errors.Error as error:
+            _log.warning("events not fetched", consumer=self.name, error=repr(error))
+            return None
+
+    async def _work(self, message: Msg, stream: JetStreamContext) -> None:
+        headers = message.headers or {}
+        trace.set(trace_of(headers.get("traceparent", "")))
+        if again := headers.get(RETRIED_BY):
+            _log.info("operator acts", act="retry event", by=again, consumer=self.name)
+        keeper = self._tasks.start(_keep(message), f"keep {self.name}")
+        try:
+            await self._attempt(message, stream)
+        except nats.errors.Error as error:
+            _log.warning("event not settled, will be delivered again", consumer=self.name, error=repr(error))
+        finally:
+            keeper.cancel()
+
+    async def _attempt(self, message: Msg, stream: JetStreamContext) -> None:
+        try:
+            await self._handle(message)
+        except Exception as error:
+            self._attempts.labels(self._topic.subject, "failed").inc()
+            await self._retry(message, stream, error)
+        else:
+            self._attempts.labels(self._topic.subject, "done").inc()
+            await message.ack()
+
+    async def _handle(self, message: Msg) -> None:
+        handling = self._handler(self._decode(message.data))
+        if self._tracer is not None:
+            cause = (message.headers or {}).get("traceparent", "")
+            handling = self._tracer.take_up(self._topic.subject, "consumer", cause).around(handling)
+        await handling
+
+    async def _retry(self, message: Msg, stream: JetStreamContext, error: Exception) -> None:
+        subject, delivered = self._topic.subject, message.metadata.num_delivered
+        if delivered <= len(self._pauses):
+            _log.warning("event failed, will be retried", subject=subject, attempt=delivered, error=repr(error))
+            return await message.nak(delay=self._pauses[delivered - 1])
+        _log.error("event given up", subject=subject, exc_info=error)
+        headers = {"Error": _one_line(repr(error)), "Consumer": self.name, "Attempts": str(delivered)}
+        await stream.publish(f"dead.{self._service}.{subject}", message.data, headers=headers)
+        self._dead_letters.labels(subject).inc()
+        await message.ack()
+
+
+async def _keep(message: Msg) -> None:
+    """Tell the broker that slow work is still under way."""
+    while True:
+        await asyncio.sleep(_ACK_WAIT_SECONDS / 3)
+        await message.in_progress()
+
+
+async def _end_deliveries(client: Client, subscription: JetStreamContext.PullSubscription) -> None:
+    """Unsubscribe, but go on taking what is delivered. (One round trip may overtake what waits to be sent.)"""
+    try:
+        await client._send_unsubscribe(subscription._sub._id)
+        await client.flush()
+        await client.flush()
+    except nats.errors.Error as error:
+        _log.warning("deliveries not ended", error=repr(error))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:512]

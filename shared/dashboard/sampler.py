@@ -1,0 +1,79 @@
+"""From two looks at a registry to a row's numbers; pure."""
+
+from collections.abc import Iterable, Mapping
+
+from prometheus_client import Metric
+from prometheus_client.samples import Sample
+
+from shared.dashboard.panels import Kind, Row
+
+Reading = Mapping[str, float]
+"""What one look at a row's metric found, by label, by upper bound of a bucket, or `part` and `whole`."""
+
+
+def read(row: Row, families: Mapping[str, Metric]) -> Reading:
+    samples = families[row.metric].samples if row.metric in families else []
+    match row.kind:
+        case Kind.NOW | Kind.AGE:
+            return _sums(samples, row.metric, row)
+        case Kind.RATE:
+            return _sums(samples, row.metric + "_total", row)
+        case Kind.COUNT:
+            return _sums(samples, row.metric + "_count", row)
+        case Kind.SPREAD:
+            return _by(samples, row.metric + "_bucket", "le")
+        case Kind.MEAN:
+            return {"part": _total(samples, row.metric + "_sum"), "whole": _total(samples, row.metric + "_count")}
+        case Kind.SHARE:
+            whole = families[row.of].samples if row.of in families else []
+            return {"part": _total(samples, row.metric + "_total"), "whole": _total(whole, row.of + "_total")}
+
+
+def between(row: Row, before: Reading, after: Reading, seconds: float, unix_seconds: float) -> dict[str, float | None]:
+    """The row's numbers, by label (empty without one); None where there was nothing to measure. A spread has `p50` and
+    `p99`."""
+    match row.kind:
+        case Kind.NOW:
+            return dict(after)
+        case Kind.AGE:
+            return {name: unix_seconds - since for name, since in after.items()}
+        case Kind.RATE | Kind.COUNT:
+            return {name: (count - before.get(name, 0)) / seconds for name, count in after.items()}
+        case Kind.SPREAD:
+            counts = [(float(bound), count - before.get(bound, 0)) for bound, count in after.items()]
+            return {"p50": quantile(counts, 0.5), "p99": quantile(counts, 0.99)}
+        case Kind.MEAN | Kind.SHARE:
+            whole = after["whole"] - before.get("whole", 0)
+            return {"": (after["part"] - before.get("part", 0)) / whole if whole else None}
+
+
+def quantile(buckets: Iterable[tuple[float, float]], share: float) -> float | None:
+    """From cumulative counts by upper bound, as Prometheus does it: straight within a bucket, and never beyond the last
+    bound."""
+    buckets = sorted(buckets)
+    rank = share * (buckets[-1][1] if buckets else 0)
+    if not rank:
+        return None
+    low, below = 0.0, 0.0
+    for bound, count in buckets:
+        if count >= rank:
+            return low if bound == float("inf") else low + (bound - low) * (rank - below) / (count - below)
+        low, below = bound, count
+    return low
+
+
+def _sums(samples: Iterable[Sample], name: str, row: Row) -> dict[str, float]:
+    return {label: value for label, value in _by(samples, name, row.by).items() if not row.but or label != row.but}
+
+
+def _by(samples: Iterable[Sample], name: str, label: str) -> dict[str, float]:
+    sums: dict[str, float] = {}
+    for sample in samples:
+        if sample.name == name:
+            value = sample.labels.get(label, "")
+            sums[value] = sums.get(value, 0) + sample.value
+    return sums
+
+
+def _total(samples: Iterable[Sample], name: str) -> float:
+    return sum(sample.value for sample in samples if sample.name == name)

@@ -1,0 +1,110 @@
+"""The house keeps its own rules."""
+
+import ast
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from services.cli.main import main
+from services.cli.settings_table import page
+
+ROOT = Path(__file__).parents[2]
+_VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "base_utils"}
+_LONGEST_FILE, _LONGEST_TEST, _LONGEST_FUNCTION = 400, 600, 60
+
+
+def tracked(*patterns: str) -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S607
+    return [path for name in listed.stdout.splitlines() if (path := ROOT / name).is_file()]
+
+
+SOURCES = tracked("*.py", "dev")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_the_sources_are_found() -> None:
+    assert len(SOURCES) > 50 or not (ROOT / ".git").exists()
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    assert [path for path in SOURCES if path.stem in _VAGUE] == []
+
+
+def test_files_and_functions_fit_in_the_head() -> None:
+    long = []
+    for path in SOURCES:
+        text = path.read_text()
+        if text.count("\n") > (_LONGEST_TEST if "tests" in path.parts else _LONGEST_FILE):
+            long.append(str(path))
+        long += [
+            f"{path}:{node.name}"
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            and (node.end_lineno or 0) - node.lineno >= _LONGEST_FUNCTION
+        ]
+    assert long == []
+
+
+def test_every_tests_folder_is_a_package() -> None:
+    folders = {path.parent for path in tracked("tests/*.py")}
+    assert [folder for folder in folders if not (folder / "__init__.py").exists()] == []
+
+
+def test_the_lock_has_versions_and_hashes_and_no_addresses() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    assert "://" not in lock
+    assert "--index-url" not in lock
+    blocks = re.split(r"\n(?=[a-z0-9])", re.sub(r"^#.*\n", "", lock, flags=re.MULTILINE).strip())
+    assert [block for block in blocks if "==" not in block or "--hash=sha256:" not in block] == []
+
+
+def locked_versions() -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+
+
+def dependencies() -> list[str]:
+    named = PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"]
+    return [re.split(r"[\[<>=]", one)[0] for one in named]
+
+
+@pytest.mark.parametrize("name", dependencies())
+def test_a_dependency_is_locked_and_has_its_reason(name: str) -> None:
+    assert name in locked_versions()
+    assert f"\n| {name} | " in (ROOT / "docs" / "dependencies.md").read_text()
+
+
+def test_no_reason_is_given_for_what_is_no_dependency() -> None:
+    reasons = re.findall(r"^\| ([a-z0-9-]+) \|", (ROOT / "docs" / "dependencies.md").read_text(), re.MULTILINE)
+    assert sorted(set(reasons) - {"package"}) == sorted(dependencies())
+
+
+def test_the_operator_s_page_has_every_setting_as_it_is() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    assert page(text) == text, "run `python -m services.cli.settings_table`"
+
+
+def test_the_operator_s_page_names_every_command_and_option() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    options = {name for one in main.commands["up"].params for name in one.opts if name.startswith("--")}
+    assert sorted(one for one in [*main.commands, *options] if one not in text) == []
+
+
+@pytest.mark.parametrize("path", [path for path in tracked("*.md")], ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(path: Path) -> None:
+    targets = re.findall(r"\]\((?!https?://)([^)#]+)", path.read_text())
+    assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+def test_the_newcomer_s_script_explains_every_command() -> None:
+    text = (ROOT / "dev").read_text()
+    commands = re.findall(r'"(\w+)": \w+', text.partition("COMMANDS: dict")[2].partition("}")[0])
+    usage = text.partition('USAGE = """')[2].partition('"""')[0]
+    assert commands
+    assert [name for name in commands if f"\n  {name} " not in usage] == []
+
+
+def test_the_newcomer_s_script_can_be_read_by_an_older_python() -> None:
+    ast.parse((ROOT / "dev").read_text(), feature_version=(3, 7))

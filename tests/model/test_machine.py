@@ -1,0 +1,40 @@
+"""Everybody sees what the model says, in the dialect's own words; and a system that is broken does not pass."""
+
+import secrets
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.drills.cluster import Cluster
+from tests.model.device import Differs
+from tests.model.runner import play
+
+pytestmark = [pytest.mark.xdist_group("machine"), pytest.mark.timeout(300)]
+
+TOWNS, STEPS = 6, 40
+"""`./dev drill machine` plays for longer."""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    with Cluster(tmp_path / "data", "--no-limits") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def number(request: pytest.FixtureRequest) -> int:
+    """What `--hypothesis-seed` says, else a new one, which is told when it fails."""
+    given = request.config.getoption("--hypothesis-seed")
+    return secrets.randbits(32) if given is None else int(given)
+
+
+def test_everybody_sees_what_the_model_says(cluster: Cluster, number: int) -> None:
+    play(cluster.edges, towns=TOWNS, steps=STEPS, number=number)
+
+
+def test_a_broken_build_is_found_out(tmp_path: Path) -> None:
+    program = (sys.executable, "-m", "tests.drills.mutants", "forget-read", "up")
+    with Cluster(tmp_path / "data", "--no-limits", program=program) as cluster, pytest.raises(Differs):
+        play(cluster.edges, towns=TOWNS, steps=STEPS, number=1)

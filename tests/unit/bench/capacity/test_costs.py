@@ -1,0 +1,46 @@
+import pytest
+
+from bench.capacity.costs import Costs, Measured, derived
+
+_BRISK = {"µs of a message in edge-1": 20.0, "µs of a message in edge-2": 20.0, "µs of a message in message": 20.0}
+_SLOW = {
+    "µs of a message in edge-1": 200.0, "µs of a message in edge-2": 100.0, "µs of a message in message": 1_000.0,
+    "bytes read of a message in nats": 1_000.0, "bytes written of a message in nats": 1_000.0,
+    "bytes read of a message in edge-1": 900.0, "bytes written of a message in edge-2": 600.0,
+    "idle cores of edge-1": 0.01, "idle cores of edge-2": 0.01,
+}  # fmt: skip
+_GROUP = {
+    "µs of a message in edge-1": 600.0, "µs of a message in edge-2": 600.0, "µs of a message in message": 1_100.0,
+    "bytes read of a message in nats": 1_200.0, "bytes written of a message in nats": 1_200.0,
+    "bytes read of a message in edge-1": 900.0, "bytes written of a message in edge-2": 18_800.0,
+}  # fmt: skip
+_CROWD = {
+    "µs of a login in edge-1": 300.0, "µs of a login in session": 200.0, "KiB of a login in edge-1": 5.0,
+    "KiB of a login in edge-2": 4.0, "idle cores of edge-1": 0.02, "idle cores of edge-2": 0.02,
+}  # fmt: skip
+
+
+@pytest.fixture
+def costs() -> Costs:
+    rows = {"account": 400.0, "membership": 50.0, "message": 200.0}
+    return derived(Measured(_BRISK, _SLOW, _GROUP, 102, _CROWD, 1_000), rows, "a machine", "today", 150)
+
+
+def test_processes_of_a_kind_are_one(costs: Costs) -> None:
+    assert costs.batched == {"edge": 40.0, "message": 20.0}
+    assert costs.alone == {"edge": 300.0, "message": 1_000.0}
+    assert costs.login == {"edge": 300.0, "session": 200.0}
+    assert costs.kib == 9.0
+
+
+def test_what_a_group_costs_more_is_shared_by_its_further_members(costs: Costs) -> None:
+    assert costs.delivery == {"edge": 9.0, "message": 1.0}
+    assert costs.nats == (2_000.0, 4.0)
+
+
+def test_what_is_not_the_broker_s_is_the_clients(costs: Costs) -> None:
+    assert costs.client == (500.0, 180.0)
+
+
+def test_idle_connections_cost_what_more_of_them_do(costs: Costs) -> None:
+    assert costs.idle == pytest.approx(20.0)

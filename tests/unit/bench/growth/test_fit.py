@@ -1,0 +1,38 @@
+import pytest
+
+from bench.growth.fit import called, crossings, exponent
+
+_X = (1, 10, 100, 1_000, 10_000)
+
+
+@pytest.mark.parametrize("power", [-0.5, 0.0, 1.0, 2.0])
+def test_a_power_is_found(power: float) -> None:
+    assert exponent([(x, 7 * x**power) for x in _X]) == pytest.approx(power)
+
+
+def test_what_is_always_to_be_done_does_not_hide_how_it_goes_on() -> None:
+    assert exponent([(x, 5 + 5 * x) for x in _X]) == pytest.approx(1, abs=0.03)
+
+
+def test_one_dear_point_is_not_a_growth() -> None:
+    assert exponent([(100, 10.0), (300, 10.0), (1_000, 12.0), (3_000, 10.0), (10_000, 10.0)]) < 0.1
+
+
+@pytest.mark.parametrize(("points", "power"), [([(5, 3.0)], 0.0), ([(1, 1.0), (2, 2.0)], 1.0)])
+def test_few_points_are_taken_as_they_are(points: list[tuple[float, float]], power: float) -> None:
+    assert exponent(points) == pytest.approx(power)
+
+
+@pytest.mark.parametrize(
+    ("power", "words"),
+    [(-0.3, "flat"), (0.1, "flat"), (0.5, "less than linear"), (1.0, "linear"), (1.2, "worse than linear")],
+)
+def test_a_power_has_a_name(power: float, words: str) -> None:
+    assert called(power) == words
+
+
+def test_curves_meet_between_points() -> None:
+    falling, rising = [(x, 100.0) for x in _X], [(x, 2.0 * x) for x in _X]
+    assert list(crossings(falling, rising)) == [pytest.approx(50)]
+    assert list(crossings(rising, falling)) == [pytest.approx(50)]
+    assert list(crossings(rising, rising)) == []

@@ -1,0 +1,50 @@
+import pytest
+
+from bench.growth.outcome import Curve, Growth, per_message, point
+from bench.load.verifier import Faults
+from tests.unit.bench.report.samples import growth, sample
+
+
+def test_edges_count_together_and_nothing_but_messages_counts() -> None:
+    figures = {
+        "µs of a message in edge-1": 10.0, "µs of a message in edge-2": 5.0, "µs of a message in message": 20.0,
+        "µs of a login in edge-1": 99.0, "idle cores of nats": 0.5,
+    }  # fmt: skip
+    assert per_message(figures) == {"edge": 15.0, "message": 20.0}
+
+
+def test_a_point_keeps_what_a_run_has_found() -> None:
+    result = sample(Faults(lost=1), passed=False)
+    result.figures["µs of a message in message"] = 20.0
+    found = point(7, result)
+    assert (found.x, found.cost, found.passed, found.faults.lost) == (7, 20.0, False, 1)
+
+
+def test_a_cost_that_grows_fails_where_it_should_not() -> None:
+    assert growth([(10, 5.0), (100, 5.0), (1_000, 5.2)], limit=0.1).passed
+    assert not growth([(10, 5.0), (100, 50.0), (1_000, 500.0)], limit=0.1).passed
+    assert growth([(10, 5.0), (100, 50.0), (1_000, 500.0)], limit=1.1).passed
+
+
+def test_few_points_prove_nothing() -> None:
+    grown = growth([(10, 5.0), (100, 50.0)], limit=None)
+    assert grown.passed
+    assert "too few points" in grown.verdicts()[0]
+
+
+def test_a_fault_fails_whatever_it_costs() -> None:
+    grown = growth([(10, 5.0)], limit=None)
+    grown.curves[0].points[0].passed = False
+    assert not grown.passed
+
+
+def test_the_crossover_is_told() -> None:
+    named, broadcast = growth([(10, 1.0), (1_000, 100.0)], limit=None), growth([(10, 10.0), (1_000, 10.0)], limit=None)
+    both = [Curve("named", named.curves[0].points), Curve("broadcast", broadcast.curves[0].points)]
+    grown = Growth("chat-size", "members", "", "", {}, both, None)
+    assert grown.verdicts()[-1] == "named and broadcast cost the same at 100"
+
+
+@pytest.mark.parametrize(("limit", "word"), [(0.1, "flat"), (1.1, "flat")])
+def test_the_verdict_says_how_it_grows(limit: float, word: str) -> None:
+    assert growth([(10, 5.0), (100, 5.0), (1_000, 5.0)], limit=limit).verdicts()[0].startswith(word)

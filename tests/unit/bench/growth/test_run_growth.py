@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import click
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from bench.cli import bench
+from bench.growth.axes import AXES, Effort, Place
+from bench.growth.outcome import Growth, point
+from bench.measurement.progress import Show
+from bench.measurement.system import Target
+from bench.population.seeding import Seedbed
+
+pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
+
+_EFFORT = Effort(0.6, 0.0, 0.2, rate=100, deliveries=2_000, size=150, processes=1, dialects=["pipe", "service"])
+
+
+@pytest.mark.parametrize("name", AXES)
+async def test_a_point_of_each_axis(target: Target, name: str) -> None:
+    assert target.installation is not None
+    place = Place(target, Seedbed(target.installation), Show(), _EFFORT)
+    axis = AXES[name]
+    x = axis.quick[-1]
+    result = await place.measure(axis, x)
+    assert result.passed, result
+    assert not result.refusals
+    found = point(x, result)
+    assert {"auth", "edge", "message", "nats", "session", "valkey"} <= set(found.parts)
+    assert found.cost == pytest.approx(sum(found.parts.values()), abs=0.1)
+    assert "µs of a login in edge-1" in found.figures
+
+
+def test_the_command_offers_every_axis() -> None:
+    (axes,) = [one.type for one in bench.commands["growth"].params if one.name == "axes"]
+    assert isinstance(axes, click.Choice)
+    assert list(axes.choices) == list(AXES)
+
+
+def test_the_command_starts_a_system_for_each_number_of_edges(tmp_path: Path) -> None:
+    json, html = tmp_path / "growth.json", tmp_path / "growth.html"
+    chosen = ["--quick", "--axis", "edges", "--value", "1", "--rate", "50", "--json", str(json), "--html", str(html)]
+    said = CliRunner().invoke(bench, ["growth", *chosen])
+    assert said.exit_code == 0, said.output
+    assert "PASSED" in said.output
+    (grown,) = msgspec.json.decode(json.read_bytes(), type=list[Growth])
+    assert [found.x for found in grown.curves[0].points] == [1]
+    assert not any("edge-2" in name for name in grown.curves[0].points[0].figures)
+    assert "<svg" in html.read_text()

@@ -1,0 +1,109 @@
+from collections.abc import Sequence
+
+import pytest
+
+from bench.load.message_tag import Mark
+from bench.load.verifier import Faults, Ledger, Spoken, faults_of_page
+
+_ANN, _BOB = 1, 2
+_CHAT = 70
+
+
+def _ledger(faults: Faults) -> Ledger:
+    return Ledger([_CHAT], {_ANN: _CHAT, _BOB: _CHAT, 3: 71}, faults)
+
+
+def _heard(numbers: Sequence[int], sent: int, refused: set[int] | None = None) -> Faults:
+    """What is found when Ann has said 1 to `sent`, and these numbers arrived."""
+    faults = Faults()
+    ledger = _ledger(faults)
+    for position, number in enumerate(numbers):
+        ledger.hear(Mark(0, _ANN, number, 0), position)
+    faults.lost += ledger.lost([_ANN], Spoken({_ANN: sent}, {_ANN: refused or set()}))
+    return faults
+
+
+def test_everything_once_and_in_order_is_no_fault() -> None:
+    assert not _heard([1, 2, 3], sent=3).any()
+
+
+@pytest.mark.parametrize("numbers", [[], [1], [3], [2, 3], [1, 3], [1, 2]])
+def test_what_is_missing_is_lost(numbers: list[int]) -> None:
+    assert _heard(numbers, sent=3) == Faults(lost=3 - len(numbers))
+
+
+@pytest.mark.parametrize("numbers", [[1, 1, 2, 3], [1, 2, 3, 1], [1, 2, 3, 3], [1, 2, 2, 3]])
+def test_what_comes_again_is_doubled(numbers: list[int]) -> None:
+    assert _heard(numbers, sent=3) == Faults(doubled=1)
+
+
+@pytest.mark.parametrize("numbers", [[2, 1, 3], [1, 3, 2]])
+def test_what_comes_late_is_reordered_and_not_lost(numbers: list[int]) -> None:
+    assert _heard(numbers, sent=3) == Faults(reordered=1)
+
+
+def test_late_and_again_is_both() -> None:
+    assert _heard([2, 1, 1], sent=2) == Faults(reordered=1, doubled=1)
+
+
+def test_what_was_refused_is_not_missed() -> None:
+    assert not _heard([1, 3], sent=4, refused={2, 4}).any()
+
+
+def test_the_order_of_several_voices_is_that_of_their_positions() -> None:
+    faults = Faults()
+    ledger = _ledger(faults)
+    ledger.hear(Mark(0, _ANN, 1, 0), 2)
+    ledger.hear(Mark(0, _BOB, 1, 0), 1)
+    ledger.hear(Mark(0, _ANN, 2, 0), 2)
+    assert faults == Faults(reordered=1)
+
+
+@pytest.mark.parametrize("voice", [3, 99])
+def test_who_hears_a_strange_chat_was_reached_wrongly(voice: int) -> None:
+    faults = Faults()
+    assert not _ledger(faults).hear(Mark(0, voice, 1, 0), 1)
+    assert faults == Faults(misrouted=1)
+
+
+def test_a_history_fills_what_is_missing_and_repeats_what_is_known() -> None:
+    faults = Faults()
+    ledger = _ledger(faults)
+    ledger.hear(Mark(0, _ANN, 3, 0), 3)
+    news = [ledger.read(Mark(0, _ANN, number, 0), number) for number in (5, 4, 3, 2, 1)]
+    assert news == [True, True, False, True, True]
+    assert ledger.lost([_ANN], Spoken({_ANN: 5})) == 0
+    assert ledger.position(_CHAT) == 5
+    assert not faults.any()
+
+
+def test_what_was_read_may_be_told_once_more_and_not_twice() -> None:
+    faults = Faults()
+    ledger = _ledger(faults)
+    ledger.read(Mark(0, _ANN, 1, 0), 1)
+    assert not ledger.hear(Mark(0, _ANN, 1, 0), 1)
+    assert not faults.any()
+    assert not ledger.hear(Mark(0, _ANN, 1, 0), 1)
+    assert faults == Faults(doubled=1)
+
+
+def test_books_of_several_processes_are_one() -> None:
+    spoken, faults = Spoken({1: 5}), Faults(lost=1, closed=2)
+    spoken.merge(Spoken({2: 6}, {2: {1}}))
+    faults.merge(Faults(lost=2))
+    assert (spoken, faults) == (Spoken({1: 5, 2: 6}, {2: {1}}), Faults(lost=3, closed=2))
+
+
+@pytest.mark.parametrize(
+    ("found", "faults"),
+    [
+        ([9, 8, 7], Faults()),
+        ([9, 7], Faults(lost=1)),
+        ([9, 8, 8, 7], Faults(doubled=1)),
+        ([9, 7, 8], Faults(reordered=1)),
+        ([9, 8, 7, 6], Faults(misrouted=1)),
+        ([], Faults(lost=3)),
+    ],
+)
+def test_a_page_holds_what_was_asked_for(found: list[int], faults: Faults) -> None:
+    assert faults_of_page(9, 3, found) == faults

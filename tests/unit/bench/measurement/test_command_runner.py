@@ -1,0 +1,79 @@
+"""The command as a process: what it writes, how it ends."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bench.measurement.result import Result
+from bench.measurement.system import own_system
+from tests.support.processes import until_gone
+from tests.unit.bench.faulty_server import Spoil, doctored, honest
+from tests.unit.bench.test_verdicts import losing
+
+_BENCH = (sys.executable, "-P", "-m", "services.cli.main", "bench")
+_PIPE = asyncio.subprocess.PIPE
+
+
+async def _bench(*arguments: str) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(*_BENCH, *arguments, stdout=_PIPE, stderr=_PIPE)
+    out, error = await process.communicate()
+    return process.returncode or 0, (out + error).decode()
+
+
+@pytest.mark.parametrize(("spoil", "status", "verdict"), [(honest, 0, "PASSED"), (losing, 1, "FAILED: lost 3")])
+async def test_the_exit_status_is_the_verdict(tmp_path: Path, spoil: Spoil, status: int, verdict: str) -> None:
+    json, html = tmp_path / "result.json", tmp_path / "result.html"
+    what = "group --people 4 --processes 1 --rate 100 --seconds 0.6 --warm-up 0 --size 64".split()
+    async with doctored(spoil) as address:
+        said = await _bench(*what, "--edge", address, "--json", str(json), "--html", str(html))
+    assert (said[0], verdict in said[1]) == (status, True), said
+    (result,) = msgspec.json.decode(json.read_bytes(), type=list[Result])
+    assert result.passed == (status == 0)
+    assert verdict in html.read_text()
+
+
+def _children(pid: int) -> list[int]:
+    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_it_ends_at_once_and_leaves_nobody_behind(number: signal.Signals) -> None:
+    async with doctored(honest) as address:
+        process = await asyncio.create_subprocess_exec(
+            *_BENCH, "pairs", "--people", "4", "--processes", "2", "--seconds", "60", "--edge", address,
+            stdout=_PIPE, stderr=_PIPE,
+        )  # fmt: skip
+        assert process.stderr is not None
+        while b"connections in 2 processes" not in await process.stderr.readline():
+            pass
+        children = _children(process.pid)
+        assert [os.sched_getscheduler(child) for child in children] == [os.SCHED_BATCH] * 2
+        os.kill(process.pid, number)
+        _, error = await process.communicate()
+        assert process.returncode == 1
+        assert error.decode().strip() == "Aborted!"
+        until_gone(children)
+
+
+async def test_without_a_system_there_is_one_sentence(tmp_path: Path) -> None:
+    status, said = await _bench("pairs", "--data", str(tmp_path))
+    assert (status, said.strip()) == (2, f"Error: no `dragoman up` is running in {tmp_path}")
+
+
+@pytest.mark.timeout(180)
+async def test_a_system_of_its_own_is_gone_afterwards() -> None:
+    said: list[str] = []
+    async with own_system(2, ["auth.argon2_iterations=1"], said.append) as target:
+        assert len(target.edges) == 2
+        assert {one.name for one in target.processes} >= {"edge-1", "edge-2", "message"}
+        assert target.cpu().keys() == {one.name for one in target.processes}
+        pids, data = [one.pid for one in target.processes], target.data
+    until_gone(pids)
+    assert data is not None
+    assert not data.exists()
+    assert said == ["starting a system with 2 edges"]

@@ -1,0 +1,54 @@
+import asyncio
+import time
+
+import pytest
+
+from bench.measurement.run import Meter, Stopwatch
+from bench.measurement.system import Target
+
+
+class _Still(Target):
+    def cpu(self) -> dict[str, float]:
+        return {"edge-1": time.monotonic() / 2}
+
+
+def _watched(target: Target, start: float, end: float) -> Stopwatch:
+    watch = Stopwatch(target, start, end)
+    for _ in range(2):
+        watch.look()
+        time.sleep(0.1)
+    return watch
+
+
+def test_processor_time_is_told_in_cores() -> None:
+    watch = _watched(_Still([]), 0, time.monotonic() + 60)
+    assert watch.cores()["edge-1"] == 0.5
+    assert watch.others(0) is not None
+    assert watch.others(1_000) == 0
+
+
+def test_before_and_after_the_measurement_nothing_is_looked_at() -> None:
+    assert _watched(_Still([]), 0, 1).cores() == {}
+
+
+def test_of_unknown_processes_nothing_is_said() -> None:
+    assert _watched(Target([]), 0, time.monotonic() + 60).others(0) is None
+
+
+async def test_what_is_used_without_any_request_is_no_cost() -> None:
+    """10 a second all the time, 5 for the logins, 7 for the messages."""
+    began, asked = time.monotonic(), 0.0
+
+    def read() -> dict[str, float]:
+        return {"edge": asked + 10.0 * (time.monotonic() - began)}
+
+    meter = Meter(read)
+    asked = 5.0
+    assert await meter.rest(0.1) == {"edge": pytest.approx(5.0, abs=0.1)}
+    assert meter.idle == {"edge": pytest.approx(10.0, abs=0.5)}
+    meter.count_from(time.monotonic())
+    meter.look()
+    asked = 12.0
+    meter.look()
+    await asyncio.sleep(0.05)
+    assert meter.spent() == {"edge": pytest.approx(7.0, abs=0.1)}

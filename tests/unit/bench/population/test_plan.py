@@ -1,0 +1,45 @@
+import pytest
+
+from bench.load.protocol import Seat, Talk
+from bench.population.plan import Load, conversations, deal
+from bench.tongues.base import Person
+
+
+def _seats(count: int, *, pairs: bool) -> list[Seat]:
+    return [Seat(Person(str(n), ""), "v2", f"edge-{n % 2}", [100 + n // 2 if pairs else 100]) for n in range(count)]
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 50])
+def test_everybody_has_a_place_and_nobody_two(processes: int) -> None:
+    hands = deal(_seats(10, pairs=True), processes)
+    assert sorted(number for hand in hands for number in hand) == list(range(10))
+    assert min(map(len, hands)) >= 2
+
+
+def test_partners_share_a_process() -> None:
+    jobs = conversations(1, _seats(12, pairs=True), range(12), 3, Load(100, 0, 1, window=4, each=True))
+    for job in jobs:
+        chats = [seat.chats[0] for seat in job.seats]
+        assert all(chats.count(chat) == 2 for chat in chats)
+        assert isinstance(job.task, Talk)
+        assert [(loop.window, loop.listeners) for loop in job.task.loops] == [(4, 1)] * len(job.seats)
+
+
+def test_voices_are_known_to_all_processes() -> None:
+    jobs = conversations(1, _seats(8, pairs=False), range(5), 2, Load(100, 0, 1, window=3))
+    numbers = [voice.number for job in jobs for voice in job.voices]
+    assert sorted(numbers) == [1, 2, 3, 4, 5]
+    assert {tuple(sorted(job.chat_of)) for job in jobs} == {(1, 2, 3, 4, 5)}
+    assert {voice.listeners for job in jobs for voice in job.voices} == {7}
+
+
+@pytest.mark.parametrize("speakers", [1, 3, 8])
+@pytest.mark.parametrize("window", [1, 2, 5])
+def test_the_window_of_a_group_is_shared_out(window: int, speakers: int) -> None:
+    jobs = conversations(1, _seats(8, pairs=False), range(speakers), 2, Load(100, 0, 1, window=window))
+    assert sum(loop.window for job in jobs if isinstance(job.task, Talk) for loop in job.task.loops) == window
+
+
+def test_a_rate_is_shared_out_by_voices() -> None:
+    jobs = conversations(1, _seats(6, pairs=False), range(3), 3, Load(100, 0, 1, rate=300))
+    assert [job.task.rate for job in jobs if isinstance(job.task, Talk)] == [200, 100, 0]

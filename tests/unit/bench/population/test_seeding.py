@@ -1,0 +1,124 @@
+"""Seeded people are people: they log in, talk and read like those who registered."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from bench.load.protocol import Job, Leaf, Seat, Walk
+from bench.measurement.progress import Show
+from bench.measurement.run import measured
+from bench.measurement.system import Target
+from bench.population.plan import Load, conversations
+from bench.population.seeding import Seedbed, uuid_of
+from services.auth import tables as auth
+from services.auth.adapters.signing_keys import Keyring
+from services.cli.installation import Installation
+from services.message import tables as message
+from services.session import tables as session
+from shared.database import make_engine
+from shared.migrate import upgrade
+from shared.settings import Auth, Database, Settings
+from tests.support.servers import PostgresServer
+
+pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installation]:
+    """Migrated databases, and nobody who serves them."""
+    with _databases(request, tmp_path) as url:
+        cheap = Auth(keys=tmp_path / "keys", argon2_memory_kib=8, argon2_iterations=1)
+        settings = Settings(database=Database(url=SecretStr(url)), auth=cheap)
+        for service in ("auth", "session", "message"):
+            upgrade(service, settings.database_url(service))
+        yield Installation(settings, {})
+
+
+@contextmanager
+def _databases(request: pytest.FixtureRequest, directory: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{directory}/{{service}}.db"
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        with server.database() as url:
+            yield url
+
+
+def _rows(installation: Installation, service: str, statement: sa.Executable) -> list[tuple[object, ...]]:
+    engine = make_engine(installation.settings.database_url(service))
+    with engine.begin() as connection:
+        found = [tuple(row) for row in connection.execute(statement).all()]
+    engine.dispose()
+    return found
+
+
+def test_rows_are_what_the_services_would_have_made(installation: Installation) -> None:
+    seedbed = Seedbed(installation)
+    people = seedbed.accounts(10)
+    chats = seedbed.chats(people, 3, each=2, unread_from=8)
+    seedbed.history(chats, 7, people[0])
+    seedbed.settle()
+    assert list(people) == list(range(1, 11))
+    assert len(chats) == 6
+    members = _rows(installation, "session", sa.select(session.member.c.chat, session.member.c.account))
+    circles = [people[start : start + 3] for start in (0, 0, 3, 3, 6, 6)]
+    expected = [(chat, account) for chat, circle in zip(chats, circles, strict=True) for account in circle]
+    assert sorted(members) == expected
+    assert _rows(installation, "session", sa.select(session.member.c.unread_from).distinct()) == [(8,)]
+    owners = _rows(installation, "session", sa.select(session.chat.c.owner).order_by(session.chat.c.id))
+    assert owners[-6:] == [(circle[0],) for circle in circles]
+    indexes = sa.select(message.messages.c.chat_id, message.messages.c.index)
+    assert sorted(_rows(installation, "message", indexes)) == [(chat, n) for chat in chats for n in range(1, 8)]
+    assert _rows(installation, "message", sa.select(message.heads.c.last_index)) == [(7,)] * 6
+    uuid = sa.select(auth.accounts.c.uuid).where(auth.accounts.c.id == 3)
+    assert _rows(installation, "auth", uuid) == [(uuid_of(3),)]
+
+
+def test_what_comes_after_gets_numbers_of_its_own(installation: Installation) -> None:
+    seedbed = Seedbed(installation)
+    people = seedbed.accounts(4)
+    chats = seedbed.chats(people, 2)
+    assert seedbed.accounts(2) == range(5, 7)
+    assert seedbed.chats(people, 4) == range(chats.stop, chats.stop + 1)
+    row = sa.select(auth.accounts).where(auth.accounts.c.id == 6)
+    ((_, _, *values),) = _rows(installation, "auth", row)
+    names = [column.name for column in auth.accounts.columns][2:]
+    new = auth.accounts.insert().values(dict(zip(names, values, strict=True))).returning(auth.accounts.c.id)
+    assert _rows(installation, "auth", new) == [(7,)]
+
+
+def test_tokens_are_the_accounts_own(installation: Installation) -> None:
+    seedbed = Seedbed(installation)
+    person, other = seedbed.people(list(seedbed.accounts(2)))
+    public = Keyring(installation.settings.auth).public()
+    assert public.keys
+    assert (person.ocid, other.ocid) == (1, 2)
+    assert person.token != other.token
+
+
+async def test_seeded_people_talk_and_read_in_any_dialect(target: Target) -> None:
+    assert target.installation is not None
+    seedbed = Seedbed(target.installation)
+    accounts = seedbed.accounts(8)
+    chats = seedbed.chats(accounts, 8, unread_from=301)
+    seedbed.history(chats, 300, accounts[0])
+    await seedbed.publish(chats)
+    people = seedbed.people(list(accounts))
+    dialects = ["v2", "pipe", "service", "v1"] * 2
+    seats = [
+        Seat(person, dialect, target.edges[n % 2], list(chats))
+        for n, (person, dialect) in enumerate(zip(people, dialects, strict=True))
+    ]  # fmt: skip
+    jobs = conversations(secrets.randbits(32), seats, range(4), 1, Load(150, 0.0, 0.5, window=2))
+    talk = await measured("talk", jobs, target, Show(), {}, warm_up=0.0, seconds=0.5)
+    assert talk.passed, talk
+    assert talk.measures["delivery"].count > talk.measures["acknowledgement"].count > 0
+    readers = [seat for seat in seats if seat.dialect == "service"]
+    leaf = Job(1, readers, Leaf(50, 0.0, 0.3, [Walk("seeded", chats[0], 300)]))
+    pages = await measured("pages", [leaf], target, Show(), {}, warm_up=0.0, seconds=0.3)
+    assert pages.passed, pages

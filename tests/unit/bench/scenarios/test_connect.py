@@ -1,0 +1,23 @@
+import pytest
+
+from bench.load.connection import Trouble
+from bench.measurement.progress import Show
+from bench.measurement.system import Target
+from bench.scenarios.connect import Comings, connect
+
+pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
+
+
+@pytest.mark.parametrize(("rate", "dialects"), [(0.0, ["service", "pipe"]), (20.0, ["v2", "v1", "v0"])])
+async def test_everybody_who_comes_is_let_in(target: Target, rate: float, dialects: list[str]) -> None:
+    result = await connect(target, Show(), Comings(12, dialects, 2, 4, rate, warm_up=0.0, seconds=1.0))
+    assert result.passed, result
+    assert not result.refusals
+    logins = result.measures["login"].count
+    assert logins == pytest.approx(20, abs=1) if rate else logins > 0
+    assert result.figures["logins/s of an edge"] == pytest.approx(result.figures["logins/s"] / 2, abs=0.1)
+
+
+async def test_a_server_that_is_not_there_is_told() -> None:
+    with pytest.raises(Trouble, match="cannot be reached"):
+        await connect(Target(["ws://127.0.0.1:9"]), Show(), Comings(2, ["pipe"], 1, 1, 0.0, 0.0, 1.0))

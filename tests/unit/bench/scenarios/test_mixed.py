@@ -1,0 +1,34 @@
+import random
+from collections import Counter
+
+import pytest
+
+from bench.measurement.progress import Show
+from bench.measurement.system import Target
+from bench.scenarios.mixed import WEIGHTS, Day, circles, mixed, population
+
+pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
+
+
+def test_every_dialect_is_there_by_its_weight() -> None:
+    drawn = Counter(population(random.Random(1), 10_000))
+    assert all(drawn[dialect] == pytest.approx(100 * weight, rel=0.2) for dialect, weight in WEIGHTS.items())
+    assert set(population(random.Random(1), 5)) == set(WEIGHTS)
+
+
+def test_most_chats_are_small_and_nobody_is_alone() -> None:
+    groups = circles(random.Random(1), 200, 100)
+    sizes = Counter(map(len, groups))
+    assert min(sizes) == 2
+    assert sizes.most_common(1)[0][0] == 2
+    assert max(sizes) > 20
+    assert {member for group in groups for member in group} == set(range(200))
+    assert all(len(set(group)) == len(group) for group in groups)
+
+
+async def test_people_come_and_go_and_miss_nothing(target: Target) -> None:
+    day = Day(20, 10, 2, 150, rate=40, leaves_per_minute=20, away=0.3, warm_up=0.0, seconds=3.0)
+    result = await mixed(target, Show(), day)
+    assert result.passed, result
+    assert result.measures["return"].count > 0
+    assert result.measures["delivery"].count > 40

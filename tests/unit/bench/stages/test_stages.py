@@ -1,0 +1,15 @@
+"""Every stage does its work; how fast is not for a test to say."""
+
+from pathlib import Path
+
+from bench.stages.stages import stages
+from bench.stages.timing import microseconds
+from tests.support.servers import NatsServer, ValkeyServer
+
+
+async def test_every_stage_does_its_work(tmp_path: Path, nats_server: NatsServer, valkey_server: ValkeyServer) -> None:
+    found = stages(tmp_path, nats_server, valkey_server)
+    assert len(found) == 15
+    for name, stage in found.items():
+        async with stage as work:
+            assert await microseconds(work, 0.0) > 0, name

@@ -1,0 +1,79 @@
+"""A run against a server that makes mistakes fails, whatever its speed."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from bench.load.verifier import Faults
+from bench.measurement.progress import Show
+from bench.measurement.result import Result
+from bench.measurement.system import Target
+from bench.population.plan import Load
+from bench.scenarios.pairs import Crowd, group
+from tests.unit.bench.faulty_server import Frame, Spoil, doctored, honest
+
+_NTH = 40
+_LOAD = Load(size=64, warm_up=0.0, seconds=0.5, rate=100)
+
+
+def losing(member: str, number: int, frame: Frame) -> Sequence[Frame]:
+    return [] if number == _NTH else [frame]
+
+
+def _doubling(member: str, number: int, frame: Frame) -> Sequence[Frame]:
+    return [frame, frame] if number == _NTH else [frame]
+
+
+def _refusing(member: str, number: int, frame: Frame) -> Sequence[Frame]:
+    return [{"code": 18, "details": "no"}] if number == _NTH else [frame]
+
+
+def _reordering() -> Spoil:
+    held: dict[str, Frame] = {}
+
+    def spoil(member: str, number: int, frame: Frame) -> Sequence[Frame]:
+        if number == _NTH:
+            held[member] = frame
+            return []
+        return [frame, held.pop(member)] if member in held else [frame]
+
+    return spoil
+
+
+async def _run(spoil: Spoil, echoes: Spoil = honest) -> Result:
+    """Four people in two processes."""
+    async with doctored(spoil, echoes) as address:
+        return await group(Target([address]), Show(), Crowd(4, ["v2"], 2), _LOAD)
+
+
+async def test_an_honest_server_passes() -> None:
+    result = await _run(honest)
+    assert result.passed
+    assert result.faults == Faults()
+    assert result.figures["delivered/s"] == pytest.approx(300, rel=0.2)
+    assert result.measures["delivery"].count == 3 * result.measures["acknowledgement"].count
+
+
+@pytest.mark.parametrize(
+    ("spoil", "found"),
+    [(losing, Faults(lost=3)), (_doubling, Faults(doubled=3)), (_reordering(), Faults(reordered=3))],
+    ids=["lost", "doubled", "reordered"],
+)
+async def test_one_mistake_fails_a_run(spoil: Spoil, found: Faults) -> None:
+    """With one message, at each of the three who hear it."""
+    result = await _run(spoil)
+    assert not result.passed
+    assert result.faults == found
+
+
+async def test_a_missing_answer_fails_a_run() -> None:
+    result = await _run(honest, echoes=losing)
+    assert not result.passed
+    assert result.faults.answered_wrongly + result.faults.unanswered > 0
+
+
+async def test_a_refusal_is_told_and_nothing_is_missed() -> None:
+    result = await _run(honest, echoes=_refusing)
+    assert result.refusals == {"no": 1}
+    assert "refused 1 times: no" in result.remarks
+    assert not result.faults.any()

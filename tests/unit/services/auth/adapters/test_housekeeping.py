@@ -1,0 +1,72 @@
+"""What has no effect any more is forgotten."""
+
+import asyncio
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from services.auth.adapters import housekeeping
+from services.auth.adapters.signing_keys import Keyring
+from services.auth.domain import Holder, Purpose
+from services.auth.store import accounts, tickets
+from services.auth.tables import tickets as table
+from shared.contract.auth import Origin
+from shared.contract.ids import AccountId
+from shared.database import Database, DatabaseUnavailable, now_ms
+from tests.unit.services.auth.conftest import cheap_auth
+
+DAY = 86_400
+HOLDER = Holder(Purpose.LOGIN, "ann@example.org", AccountId(1))
+
+
+async def revoke(database: Database, age_days: float) -> int:
+    seconds = int(time.time() - age_days * DAY)
+    revocation = await database.write(partial(accounts.revoke, account=AccountId(1), sid="s", seconds=seconds))
+    return revocation.number
+
+
+async def withhold(database: Database, named: str, left_ms: int) -> str:
+    step = partial(tickets.withhold, named=named, holder=HOLDER, origin=Origin(), now=0, expires=now_ms() + left_ms)
+    return (await database.write(step)).ticket
+
+
+async def test_what_no_living_token_or_ticket_needs_is_purged(database: Database) -> None:
+    await revoke(database, 7.1)
+    young = [await revoke(database, 6.9), await revoke(database, 0)]
+    over, living = await withhold(database, "", -1), await withhold(database, "", 60_000)
+    await housekeeping.tidy(database, 7)
+    watched = await database.read(partial(accounts.watch, since=0))
+    assert [revocation.number for revocation in watched.revocations] == young
+    assert await withhold(database, living, 1) == living
+    assert await withhold(database, over, 1) != over
+
+
+async def test_upkeep_goes_on_after_a_failure(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "_EVERY_SECONDS", 0.01)
+    failed = asyncio.Event()
+
+    async def fail(_database: Database, _days: float) -> None:
+        failed.set()
+        raise DatabaseUnavailable
+
+    tidy = housekeeping.tidy
+    monkeypatch.setattr(housekeeping, "tidy", fail)
+    over = await withhold(database, "", -1)
+    task = asyncio.create_task(housekeeping.keep_up(database, Keyring(cheap_auth(tmp_path / "keys")), 7))
+    await failed.wait()
+    monkeypatch.setattr(housekeeping, "tidy", tidy)
+    async with asyncio.timeout(10):
+        while over in await remaining(database):
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+async def remaining(database: Database) -> set[str]:
+    return set(await database.read(lambda connection: connection.execute(sa.select(table.c.ticket)).scalars().all()))

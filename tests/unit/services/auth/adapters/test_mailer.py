@@ -1,0 +1,181 @@
+"""Mail to files, and to a real SMTP server: in the open, by STARTTLS, by TLS, with a login."""
+
+import email
+import email.policy
+import socket
+import ssl
+import stat
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.smtp import AuthResult, LoginPassword
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.auth.adapters.mailer import MailDelayed, Mailer
+from services.auth.metrics import Metrics
+from shared.contract.events import MailRequested
+from shared.database import now_ms
+from shared.settings import Mail
+from tests.unit.services.auth.conftest import MakeServer
+from tests.unit.services.auth.smtp import Server
+
+LATER = now_ms() + 600_000
+LETTER = MailRequested("ann@example.org", "Hello / 你好", "你好\n\nhttp://127.0.0.1/verify/a.b\n", LATER)
+
+
+def smtp(server: Server, security: str = "none", **more: Any) -> Mail:
+    return Mail(
+        smtp_host="127.0.0.1", smtp_port=server.port, smtp_security=security, sender="Us <us@chat.example>", **more
+    )
+
+
+@pytest.fixture
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """The server's; this process trusts it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail.test")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "mail.pem"
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(pem + made.public_bytes(Encoding.PEM))
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return context
+
+
+def sent(registry: CollectorRegistry) -> dict[str, float]:
+    families = [family for family in registry.collect() if family.name == "dragoman_auth_mails"]
+    return {s.labels["result"]: s.value for f in families for s in f.samples if s.name.endswith("_total")}
+
+
+async def test_a_file_is_a_whole_mail(tmp_path: Path, metrics: Metrics, registry: CollectorRegistry) -> None:
+    outbox = tmp_path / "out box" / "mail"
+    mailer = Mailer(Mail(outbox=outbox), metrics)
+    await mailer.work(LETTER)
+    await mailer.work(LETTER)
+    await mailer.work(MailRequested("bob@example.org", "x", "y", LATER))
+    first, second = sorted(outbox.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    message = email.message_from_bytes(first.read_bytes(), policy=email.policy.default)
+    assert isinstance(message, EmailMessage)
+    assert (message["To"], message["Subject"]) == (LETTER.to, LETTER.subject)
+    assert message.get_content() == LETTER.text
+    assert second.suffix == first.suffix == ".eml"
+    assert stat.S_IMODE(outbox.stat().st_mode) == 0o700
+    assert list(outbox.parent.iterdir()) == [outbox]
+    assert sent(registry) == {"sent": 3}
+
+
+async def test_smtp_in_the_open(make_server: MakeServer, metrics: Metrics) -> None:
+    server = make_server()
+    await server.start()
+    mailer = Mailer(smtp(server), metrics)
+    await mailer.work(LETTER)
+    await mailer.work(LETTER)
+    message = server.mails[0]
+    assert (message["From"], message["To"], message["Subject"]) == ("Us <us@chat.example>", LETTER.to, LETTER.subject)
+    assert message.get_content().replace("\r\n", "\n") == LETTER.text
+    assert message["Message-ID"].endswith("@chat.example>")
+    assert message["Message-ID"] == server.mails[1]["Message-ID"]
+    assert server.recipients == [LETTER.to] * 2
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+async def test_smtp_secured_with_a_login(
+    make_server: MakeServer, certificate: ssl.SSLContext, metrics: Metrics, security: str
+) -> None:
+    logins: list[LoginPassword] = []
+
+    def authenticate(_server: object, _session: object, _envelope: object, _mechanism: str, data: Any) -> AuthResult:
+        logins.append(data)
+        return AuthResult(success=data.password == b"mail secret", handled=False)
+
+    options: dict[str, Any] = {"tls_context": certificate, "require_starttls": True}
+    server = make_server(
+        authenticator=authenticate, auth_required=True, auth_require_tls=security == "starttls",
+        **(options if security == "starttls" else {"tls": certificate}),
+    )  # fmt: skip
+    await server.start()
+    good = smtp(server, security, smtp_user="us", smtp_password=SecretStr("mail secret"))
+    await Mailer(good, metrics).work(LETTER)
+    assert [login.login for login in logins] == [b"us"]
+    assert server.secured == [True]
+    with pytest.raises(MailDelayed) as caught:
+        await Mailer(good.model_copy(update={"smtp_password": SecretStr("other")}), metrics).work(LETTER)
+    assert "other" not in str(caught.value)
+
+
+async def test_a_server_that_offers_no_tls_gets_nothing(make_server: MakeServer, metrics: Metrics) -> None:
+    server = make_server()
+    await server.start()
+    with pytest.raises(MailDelayed):
+        await Mailer(smtp(server, "starttls"), metrics).work(LETTER)
+    assert server.mails == []
+
+
+async def test_an_untrusted_server_gets_nothing(
+    make_server: MakeServer, certificate: ssl.SSLContext, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = make_server(tls=certificate)
+    await server.start()
+    monkeypatch.setenv("SSL_CERT_FILE", ssl.get_default_verify_paths().openssl_cafile)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await Mailer(smtp(server, "tls"), metrics).work(LETTER)
+    assert server.mails == []
+
+
+async def test_a_server_that_is_away_or_busy_is_tried_again(
+    make_server: MakeServer, metrics: Metrics, registry: CollectorRegistry
+) -> None:
+    server = make_server()
+    mailer = Mailer(smtp(server), metrics)
+    with pytest.raises(OSError, match="refused"):
+        await mailer.work(LETTER)
+    await server.start()
+    server.refusals = ["451 later"]
+    with pytest.raises(MailDelayed) as caught:
+        await mailer.work(LETTER)
+    assert LETTER.to not in f"{caught.value!r}"
+    await mailer.work(LETTER)
+    assert len(server.mails) == 1
+    assert sent(registry) == {"delayed": 2, "sent": 1}
+
+
+async def test_a_server_that_does_not_answer_is_left(metrics: Metrics) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        settings = Mail(smtp_host="127.0.0.1", smtp_port=port, smtp_security="none", smtp_timeout_seconds=0.1)
+        with pytest.raises(MailDelayed):
+            await Mailer(settings, metrics).work(LETTER)
+
+
+async def test_a_mail_that_is_refused_or_too_late_is_not_tried_again(
+    make_server: MakeServer, metrics: Metrics, registry: CollectorRegistry
+) -> None:
+    server = make_server()
+    await server.start()
+    mailer = Mailer(smtp(server), metrics)
+    server.refusals = ["550 nobody here"]
+    await mailer.work(LETTER)
+    await mailer.work(MailRequested(LETTER.to, "late", "late", now_ms() - 1))
+    assert server.mails == []
+    assert sent(registry) == {"refused": 1, "expired": 1}

@@ -1,0 +1,186 @@
+"""Committed events reach the broker, in order, once, whatever happens to it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+from prometheus_client import CollectorRegistry
+
+from services.auth.adapters import outbox_relay
+from services.auth.adapters.outbox_relay import Relay
+from services.auth.metrics import Metrics
+from services.auth.store import outbox
+from shared.bus.client import Bus
+from shared.contract.events import AccountDeleted
+from shared.contract.ids import AccountId
+from shared.contract.subjects import ACCOUNT_DELETED
+from shared.database import Database
+from shared.settings import Tracing
+from shared.telemetry import trace
+from shared.tracing import Tracer
+from tests.support.collector import Collector
+from tests.support.servers import NatsServer
+
+
+@pytest.fixture
+async def database(sqlite_url: str) -> AsyncIterator[Database]:
+    database = Database(sqlite_url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
+    bus = Bus(nats_server.settings("auth"), "auth", CollectorRegistry())
+    await bus.start()
+    yield bus
+    await bus.stop()
+
+
+class Message:
+    """Hears of deleted accounts, and of the frames that they were deleted by."""
+
+    def __init__(self, nats: NatsServer) -> None:
+        self.bus = Bus(nats.settings("message"), "message", CollectorRegistry())
+        self.bus.consume(ACCOUNT_DELETED, self._hear)
+        self.heard: list[tuple[AccountId, str]] = []
+
+    async def _hear(self, event: AccountDeleted) -> None:
+        self.heard.append((event.account, trace.get()))
+
+    async def has_heard(self, count: int) -> list[AccountId]:
+        """In the order of their first coming; an event whose acknowledgement was lost comes again."""
+        async with asyncio.timeout(20):
+            while len(accounts := list(dict.fromkeys(account for account, _ in self.heard))) < count:
+                await asyncio.sleep(0.01)
+        return accounts
+
+
+@pytest.fixture
+async def message(nats_server: NatsServer) -> AsyncIterator[Message]:
+    message = Message(nats_server)
+    await message.bus.start()
+    yield message
+    await message.bus.stop()
+
+
+async def commit(database: Database, *accounts: int) -> None:
+    def step(connection: sa.Connection) -> None:
+        for account in accounts:
+            outbox.emit(connection, ACCOUNT_DELETED, AccountDeleted(AccountId(account)))
+
+    await database.write(step)
+
+
+async def is_empty(database: Database) -> bool:
+    return await database.read(partial(outbox.oldest, limit=1)) == []
+
+
+async def test_events_are_told_in_order_with_their_trace(
+    database: Database, bus: Bus, message: Message, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_relay, "_BATCH", 4)
+    relaying = Relay(database, bus, metrics)
+    trace.set("a" * 32)
+    await commit(database, *range(1, 11))
+    task = asyncio.create_task(relaying.run())
+    assert await message.has_heard(10) == list(range(1, 11))
+    assert {heard for _, heard in message.heard} == {"a" * 32}
+    await commit(database, 11)
+    relaying.wake()
+    assert await message.has_heard(11) == list(range(1, 12))
+    relaying.end()
+    await task
+    assert await is_empty(database)
+
+
+async def test_events_belong_to_the_trace_of_what_they_were_committed_by(
+    database: Database, nats_server: NatsServer, metrics: Metrics, collector: Collector
+) -> None:
+    tracer = Tracer(Tracing(endpoint=collector.endpoint), "auth")
+    bus, message = (Bus(nats_server.settings(name), name, CollectorRegistry(), tracer) for name in ("auth", "message"))
+    handled = asyncio.Event()
+
+    async def handle(_: AccountDeleted) -> None:
+        handled.set()
+
+    message.consume(ACCOUNT_DELETED, handle)
+    await asyncio.gather(bus.start(), message.start())
+    relaying = Relay(database, bus, metrics, tracer)
+    trace.set("b" * 32)
+    await commit(database, 1)
+    relaying.end()
+    await relaying.run()
+    await handled.wait()
+    await asyncio.gather(bus.stop(), message.stop())
+    await tracer.end()
+    told, handling = sorted(collector.spans(lambda spans: len(spans) >= 2), key=lambda span: span.parent)
+    assert {(span.name, span.trace) for span in (told, handling)} == {(ACCOUNT_DELETED.subject, "b" * 32)}
+    assert handling.parent == told.id
+
+
+async def test_two_replicas_tell_an_event_once(
+    database: Database, bus: Bus, message: Message, metrics: Metrics
+) -> None:
+    await commit(database, *range(1, 41))
+    relays = [Relay(database, bus, metrics) for _ in range(3)]
+    tasks = [asyncio.create_task(one.run()) for one in relays]
+    await message.has_heard(40)
+    for one in relays:
+        one.end()
+    await asyncio.gather(*tasks)
+    assert sorted(account for account, _ in message.heard) == list(range(1, 41))
+    assert await is_empty(database)
+
+
+async def test_what_was_committed_before_the_end_is_told(
+    database: Database, bus: Bus, message: Message, metrics: Metrics
+) -> None:
+    relaying = Relay(database, bus, metrics)
+    await commit(database, 1)
+    relaying.end()
+    await relaying.run()
+    assert await message.has_heard(1) == [1]
+
+
+async def test_events_survive_the_broker_being_killed(
+    database: Database, bus: Bus, message: Message, metrics: Metrics, nats_server: NatsServer,
+    registry: CollectorRegistry,
+) -> None:  # fmt: skip
+    relaying = Relay(database, bus, metrics)
+    task = asyncio.create_task(relaying.run())
+    for number in range(1, 31):
+        await commit(database, number)
+        relaying.wake()
+        if number % 10 == 5:
+            nats_server.kill()
+        if number == 16:
+            await has_failed(registry)
+        if number % 10 == 0:
+            nats_server.start()
+            await message.has_heard(number)
+    relaying.end()
+    await task
+    assert await message.has_heard(30) == list(range(1, 31))
+    assert await is_empty(database)
+
+
+async def has_failed(registry: CollectorRegistry) -> None:
+    async with asyncio.timeout(20):
+        while not registry.get_sample_value("dragoman_auth_relay_failures_total"):
+            await asyncio.sleep(0.01)
+
+
+async def test_rows_are_unlike_each_other_to_the_broker(database: Database) -> None:
+    """Also those of a database that begins anew, or that had others before."""
+    await commit(database, 1)
+    [first] = await database.read(partial(outbox.oldest, limit=9))
+    await database.write(partial(outbox.remove, entries=[first.id]))
+    await commit(database, 1)
+    [second] = await database.read(partial(outbox.oldest, limit=9))
+    assert first.key != second.key
+    assert second.id > first.id
+    assert msgspec.msgpack.encode(second.event) == msgspec.msgpack.encode(first.event)

@@ -1,0 +1,124 @@
+"""Hashing: on threads, one hash for each answer, bounded."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from argon2 import extract_parameters
+
+from services.auth.adapters import passwords as module
+from services.auth.adapters.passwords import Passwords
+from services.auth.metrics import Metrics
+from shared.contract.errors import ErrorCode, Refused
+from shared.settings import Auth
+from tests.unit.services.auth.conftest import cheap_auth
+from tests.unit.services.auth.gate import Gate
+
+Make = Callable[[Auth], Passwords]
+
+
+@pytest.fixture
+def auth(tmp_path: Path) -> Auth:
+    return cheap_auth(tmp_path).model_copy(update={"hash_threads": 1, "hash_queue": 3})
+
+
+@pytest.fixture
+async def make(metrics: Metrics) -> AsyncIterator[Make]:
+    made: list[Passwords] = []
+
+    def one(settings: Auth) -> Passwords:
+        made.append(Passwords(settings, metrics))
+        return made[-1]
+
+    yield one
+    for passwords in made:
+        await passwords.close()
+
+
+async def test_a_verifier_opens_by_its_text_alone(make: Make, auth: Auth) -> None:
+    passwords = make(auth)
+    first, second = await passwords.hash(["secret", "secret"])
+    assert first != second
+    assert await passwords.opens(first, "secret")
+    assert not await passwords.opens(first, "Secret")
+    assert not await passwords.opens(None, "secret")
+
+
+def test_the_defaults_are_argon2id_as_recommended(metrics: Metrics) -> None:
+    made = extract_parameters(Passwords(Auth(), metrics)._nobodys)
+    assert (made.type.name, made.memory_cost, made.time_cost, made.parallelism) == ("ID", 19_456, 2, 1)
+
+
+async def test_every_answer_costs_one_hash_on_a_thread(make: Make, auth: Auth, gate: Gate) -> None:
+    passwords = make(auth)
+    [verifier] = await passwords.hash(["secret"])
+    for held, text in [(verifier, "secret"), (verifier, "wrong"), (None, "secret")]:
+        gate.threads.clear()
+        await passwords.opens(held, text)
+        assert [name.startswith("argon2") for name in gate.threads] == [True]
+
+
+async def test_a_full_queue_refuses_and_those_in_it_are_answered_in_order(make: Make, auth: Auth, gate: Gate) -> None:
+    passwords = make(auth)
+    [verifier] = await passwords.hash(["0"])
+    gate.open.clear()
+    done: list[int] = []
+
+    async def login(number: int) -> None:
+        await passwords.opens(verifier, str(number))
+        done.append(number)
+
+    waiting = [asyncio.create_task(login(number)) for number in range(4)]
+    await asyncio.sleep(0)
+    with pytest.raises(Refused) as caught:
+        await passwords.opens(verifier, "one too many")
+    assert caught.value.failure.code == ErrorCode.UNAVAILABLE
+    gate.open.set()
+    await asyncio.gather(*waiting)
+    assert done == [0, 1, 2, 3]
+
+
+async def test_who_waits_too_long_or_leaves_is_not_hashed_for(
+    make: Make, auth: Auth, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LONGEST_WAIT_SECONDS", 0.05)
+    passwords = make(auth)
+    [verifier] = await passwords.hash(["x"])
+    gate.open.clear()
+    gate.threads.clear()
+    working = asyncio.create_task(passwords.opens(verifier, "x"))
+    await asyncio.sleep(0)
+    leaving = asyncio.create_task(passwords.opens(verifier, "x"))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    with pytest.raises(Refused) as caught:
+        await passwords.opens(verifier, "x")
+    assert caught.value.failure.code == ErrorCode.UNAVAILABLE
+    gate.open.set()
+    assert await working
+    assert len(gate.threads) == 1
+    assert await passwords.opens(verifier, "x")
+
+
+async def test_cheaper_hashes_are_outdated_dearer_ones_are_not(make: Make, auth: Auth) -> None:
+    cheap = make(auth)
+    dear = make(auth.model_copy(update={"argon2_memory_kib": 64, "argon2_iterations": 2}))
+    [old], [new] = await cheap.hash(["x"]), await dear.hash(["x"])
+    assert dear.is_outdated(old)
+    assert not dear.is_outdated(new)
+    assert not cheap.is_outdated(new)
+
+
+async def test_it_is_busy_while_somebody_waits(make: Make, auth: Auth, gate: Gate) -> None:
+    passwords = make(auth)
+    gate.open.clear()
+    working: list[asyncio.Task[bool]] = []
+    busy: list[bool] = []
+    for _ in range(2):
+        working.append(asyncio.create_task(passwords.opens(None, "x")))
+        await asyncio.sleep(0)
+        busy.append(passwords.is_busy)
+    gate.open.set()
+    await asyncio.gather(*working)
+    assert [*busy, passwords.is_busy] == [False, True, False]

@@ -1,0 +1,113 @@
+"""Counts in Redis, and without it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from services.auth.adapters import sliding_window as module
+from services.auth.adapters.sliding_window import Change, Counters, LocalCounters
+from services.auth.metrics import Metrics
+from tests.support.servers import ValkeyServer
+
+STEPS = st.lists(st.tuples(st.sampled_from(["take", "look", "give"]), st.integers(0, 4), st.floats(0, 5)))
+
+
+def fallbacks(registry: CollectorRegistry) -> float | None:
+    return registry.get_sample_value("dragoman_auth_limiter_fallbacks_total")
+
+
+@pytest.fixture
+async def counters(valkey_server: ValkeyServer, metrics: Metrics) -> AsyncIterator[Counters]:
+    counters = Counters(valkey_server.settings("auth"), metrics)
+    yield counters
+    await counters.close()
+
+
+async def take(counters: Counters, limit: int = 2, seconds: float = 60) -> int:
+    return await counters.change("key", seconds, limit, "take")
+
+
+async def test_events_count_up_to_the_limit(counters: Counters) -> None:
+    assert [await take(counters) for _ in range(4)] == [0, 1, 2, 2]
+    assert await counters.change("key", 60, 0, "look") == 2
+    assert await counters.change("other", 60, 0, "look") == 0
+
+
+async def test_what_is_given_back_can_be_taken(counters: Counters) -> None:
+    changes: list[Change] = ["take", "take", "give", "look", "take", "look", "give", "give", "give", "look"]
+    assert [await counters.change("key", 60, 2, change) for change in changes] == [0, 1, 2, 1, 1, 2, 2, 1, 0, 0]
+
+
+async def test_of_many_at_once_as_many_pass_as_the_limit(counters: Counters, valkey_server: ValkeyServer) -> None:
+    other = Counters(valkey_server.settings("auth"), Metrics(CollectorRegistry()))
+    answers = await asyncio.gather(*(take(each, 5) for each in [counters, other] * 20))
+    await other.close()
+    assert sorted(answers)[:5] == [0, 1, 2, 3, 4]
+    assert sorted(answers)[5:] == [5] * 35
+
+
+async def test_a_window_slides(counters: Counters) -> None:
+    """Each event counts for its own time: the first is over while the second still counts."""
+    assert await take(counters, 2, 1.0) == 0
+    await asyncio.sleep(0.7)
+    assert [await take(counters, 2, 1.0) for _ in range(2)] == [1, 2]
+    await asyncio.sleep(0.4)
+    assert [await take(counters, 2, 1.0) for _ in range(2)] == [1, 2]
+
+
+async def test_what_is_forgotten_begins_anew(counters: Counters) -> None:
+    await take(counters)
+    await counters.forget("key")
+    assert await take(counters) == 0
+
+
+async def test_without_redis_this_process_counts(
+    counters: Counters, valkey_server: ValkeyServer, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BROKEN_SECONDS", 0.0)
+    await take(counters)
+    assert fallbacks(registry) == 0
+    valkey_server.kill()
+    assert [await take(counters) for _ in range(4)] == [0, 1, 2, 2]
+    await counters.forget("key")
+    assert await take(counters) == 0
+    assert fallbacks(registry) == 5
+    valkey_server.start()
+    assert [await take(counters) for _ in range(3)] == [0, 1, 2]
+    assert fallbacks(registry) == 5
+
+
+async def test_a_frozen_redis_is_waited_for_once(counters: Counters, valkey_server: ValkeyServer) -> None:
+    await take(counters)
+    valkey_server.pause()
+    loop = asyncio.get_running_loop()
+    await take(counters)
+    started = loop.time()
+    assert [await take(counters, 5) for _ in range(10)] == [1, 2, 3, 4, *[5] * 6]
+    assert loop.time() - started < 0.25
+    valkey_server.resume()
+
+
+@given(STEPS)
+def test_local_counts_stay_within_the_limit(steps: list[tuple[Change, int, float]]) -> None:
+    local, now = LocalCounters(), 0.0
+    for change, limit, pause in steps:
+        now += pause
+        before = local.change("key", 10, limit, "look", now)
+        assert local.change("key", 10, limit, change, now) == before
+        after = local.change("key", 10, limit, "look", now)
+        expected = {"take": before + 1 if before < limit else before, "look": before, "give": max(0, before - 1)}
+        assert after == expected[change]
+
+
+def test_local_counts_slide_and_are_bounded() -> None:
+    local = LocalCounters(keys=3)
+    assert [local.change("key", 10, 5, "take", now) for now in (0, 4, 9, 10, 14.5)] == [0, 1, 2, 2, 2]
+    for number in range(3):
+        local.change(f"other {number}", 10, 5, "take", 15)
+    assert local.change("key", 10, 5, "look", 15) == 0
+    assert local.change("other 0", 10, 5, "look", 15) == 1

@@ -1,0 +1,138 @@
+"""The service's life: what it waits for, what it is ready with, how it ends."""
+
+import asyncio
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.auth.adapters import outbox_relay
+from services.cli.ports import free_port
+from shared import settings as given
+from shared.bus.client import Bus
+from shared.contract.auth import Authenticated, Watch
+from shared.contract.errors import Refused
+from shared.contract.events import AccountRegistered
+from shared.contract.subjects import ACCOUNT_REGISTERED, REGISTER, WATCH
+from shared.errors import Unprepared
+from shared.migrate import NotMigrated
+from tests.support.servers import NatsServer, ValkeyServer
+from tests.unit.services.auth.conftest import MakeWorld
+from tests.unit.services.auth.world import World, registration
+
+
+@pytest.fixture
+def world(make_world: MakeWorld, sqlite_url: str) -> World:
+    return make_world(sqlite_url, ops=given.Ops(port=free_port()))
+
+
+def _status(world: World, path: str) -> tuple[int, str]:
+    try:
+        url = f"http://127.0.0.1:{world.settings.ops.port}{path}"
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+async def becomes(world: World, status: int, path: str = "/readyz") -> str:
+    async with asyncio.timeout(20):
+        while (seen := await asyncio.to_thread(_status, world, path))[0] != status:
+            await asyncio.sleep(0.02)
+    return seen[1]
+
+
+async def test_ready_without_redis_not_without_the_broker(
+    world: World, nats_server: NatsServer, valkey_server: ValkeyServer
+) -> None:
+    world.auth()
+    await becomes(world, 200)
+    valkey_server.kill()
+    edge = await world.edge()
+    await edge.register("ann@example.org")
+    await becomes(world, 200)
+    nats_server.kill()
+    assert "nats" in await becomes(world, 503)
+    await becomes(world, 200, "/healthz")
+    nats_server.start()
+    await becomes(world, 200)
+    assert isinstance(await edge.login("ann@example.org"), Authenticated)
+    assert "dragoman_auth_logins_total" in await becomes(world, 200, "/metrics")
+
+
+async def test_the_broker_may_come_later(world: World, nats_server: NatsServer) -> None:
+    nats_server.kill()
+    world.auth()
+    assert "nats" in await becomes(world, 503)
+    nats_server.start()
+    await becomes(world, 200)
+
+
+async def test_the_end_may_come_before_the_broker(world: World, nats_server: NatsServer) -> None:
+    nats_server.kill()
+    world.auth()
+    await becomes(world, 503)
+    async with asyncio.timeout(10):
+        await world.stop_auth()
+
+
+async def test_a_database_without_tables_ends_it(make_world: MakeWorld, tmp_path: Path) -> None:
+    world = make_world(f"sqlite:///{tmp_path / 'empty.db'}")
+    with pytest.raises(NotMigrated, match="dragoman migrate"):
+        await world.auth()
+    world.forget_auth()
+
+
+async def test_unusable_keys_end_it(make_world: MakeWorld, sqlite_url: str, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    (keys / "k.pem").write_text("no key")
+    world = make_world(sqlite_url)
+    with pytest.raises(Unprepared, match=r"k\.pem"):
+        await world.auth()
+    world.forget_auth()
+
+
+async def test_what_is_under_way_at_the_end_is_answered_and_told(
+    world: World, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end alone makes it tell: it is not woken, nor does it look by itself."""
+    monkeypatch.setattr(outbox_relay, "_EVERY_SECONDS", 60.0)
+    monkeypatch.setattr(outbox_relay.Relay, "wake", lambda _self: None)
+    world.auth()
+    edge = await world.edge()
+    await edge.ask(WATCH, Watch())
+    requests = [asyncio.create_task(edge.ask(REGISTER, registration(f"u{n}@example.org"))) for n in range(40)]
+    await asyncio.wait(requests, return_when=asyncio.FIRST_COMPLETED)
+    await world.stop_auth()
+    for request in requests:
+        request.cancel()
+    answers = await asyncio.gather(*requests, return_exceptions=True)
+    made = {answer.account for answer in answers if isinstance(answer, Authenticated)}
+    assert not [answer for answer in answers if isinstance(answer, Refused)]
+    assert made
+    assert made <= await told(nats_server, len(made))
+
+
+async def told(nats_server: NatsServer, count: int) -> set[int]:
+    """The accounts that session hears of, though auth is gone."""
+    heard: set[int] = set()
+    enough = asyncio.Event()
+
+    async def hear(event: AccountRegistered) -> None:
+        heard.add(event.profile.account)
+        if len(heard) >= count:
+            enough.set()
+
+    session = Bus(nats_server.settings("session"), "session", CollectorRegistry())
+    session.consume(ACCOUNT_REGISTERED, hear)
+    await session.start()
+    async with asyncio.timeout(20):
+        await enough.wait()
+    await session.stop()
+    return heard

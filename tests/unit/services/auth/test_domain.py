@@ -1,0 +1,168 @@
+"""The pure rules."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.auth import domain
+from services.auth.domain import Account
+from shared.contract.auth import IdentifierKind, Login, Origin
+from shared.contract.errors import ErrorCode, Refused
+from shared.contract.ids import AccountId, NodeId
+from shared.contract.model import Scheme, Secret
+from shared.contract.session import EnsureProfile
+from shared.tokens import LEEWAY_SECONDS
+from tests.unit.services.auth.world import plain, registration
+
+MD5 = "5ebe2294ecd0e0f08eab7690d2a6ee69"
+SHA256 = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
+
+
+@pytest.mark.parametrize(
+    ("field", "more"),
+    [
+        ("email", {"email": "no-address"}),
+        ("email", {"email": "a@b\r\nBcc: c@d"}),
+        ("email", {"email": "a@b, c@d"}),
+        ("email", {"email": "a@b@c"}),
+        ("email", {"email": "a\u2028b@c"}),
+        ("email", {"email": "a" * 252 + "@b.c"}),
+        ("username", {"username": "1234567890"}),
+        ("username", {"username": "a@b"}),
+        ("username", {"username": " a"}),
+        ("username", {"username": "a\0"}),
+        ("username", {"username": "x" * 65}),
+        ("uuid", {"uuid": "not-a-uuid"}),
+        ("uuid", {"uuid": "{00000000-0000-4000-8000-00000000}"}),
+        ("uuid", {"uuid": "----00000000000040008000000000000001"}),
+        ("uuid", {"secret": Secret(Scheme.SERVICE, "without a uuid")}),
+        ("nickname", {"nickname": ""}),
+        ("nickname", {"nickname": "x" * 65}),
+        ("nickname", {"nickname": "a\0b"}),
+        ("signature", {"signature": "x" * 1025}),
+        ("answer", {"answer": "\0"}),
+        ("vip", {"vip": -1}),
+        ("icon_id", {"icon_id": 2**63}),
+        ("secret", {"secret": plain("")}),
+        ("secret", {"secret": plain("字" * 342)}),
+        ("secret", {"secret": Secret(Scheme.SHA256, MD5)}),
+        ("secret", {"secret": Secret(Scheme.MD5, "g" * 32)}),
+        ("node", {"origin": Origin(NodeId("a.b"))}),
+        ("node", {"origin": Origin(NodeId(">"))}),
+        ("address", {"origin": Origin(address="x" * 129)}),
+        ("ticket", {"ticket": "x" * 129}),
+    ],
+)
+def test_an_unacceptable_registration_names_the_field(field: str, more: dict[str, Any]) -> None:
+    with pytest.raises(Refused) as caught:
+        domain.check_registration(registration(**{"email": "ann@example.org", **more}), 64)
+    assert (caught.value.failure.code, caught.value.failure.field) == (ErrorCode.INVALID, field)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"email": "a+b.c@example"},
+        {"email": "名@例え.jp"},
+        {"username": "12345"},
+        {"username": "用户"},
+        {"uuid": "00000000-0000-4000-8000-000000000001", "secret": Secret(Scheme.SERVICE, "1")},
+        {"nickname": "名" * 64},
+        {"secret": plain("x" * 1024)},
+        {"secret": Secret(Scheme.MD5, MD5.upper())},
+        {},
+    ],
+)
+def test_an_acceptable_registration_passes(more: dict[str, Any]) -> None:
+    domain.check_registration(registration(**more), 64)
+
+
+@given(st.text(), st.text(), st.sampled_from(Scheme), st.text())
+def test_any_login_is_taken_or_refused_as_invalid(identifier: str, value: str, scheme: Scheme, ticket: str) -> None:
+    login = Login(kind=IdentifierKind.ANY, identifier=identifier, secret=Secret(scheme, value), ticket=ticket)
+    try:
+        domain.check_login(login)
+    except Refused as refused:
+        assert refused.failure.code == ErrorCode.INVALID  # noqa: PT017
+    domain.verifier_texts(login.secret)
+    assert 0 <= domain.number(identifier) < 2**63
+
+
+@pytest.mark.parametrize(
+    ("identifier", "number"),
+    [("7", 7), ("0000000007", 7), ("", 0), ("-7", 0), ("7.0", 0), ("٧", 0), (" 7", 0), (str(2**63), 0), ("1" * 99, 0)],
+)
+def test_an_oc_number_may_be_padded(identifier: str, number: int) -> None:
+    assert domain.number(identifier) == number
+
+
+def test_a_plain_password_gives_every_verifier_a_hash_its_own() -> None:
+    assert domain.verifier_texts(plain("secret")) == {
+        Scheme.PLAIN: "secret",
+        Scheme.MD5: MD5,
+        Scheme.SHA256: SHA256,
+    }
+    assert domain.verifier_texts(Secret(Scheme.MD5, MD5.upper())) == {Scheme.MD5: MD5}
+    assert domain.verifier_texts(Secret(Scheme.SERVICE, "Ab")) == {Scheme.SERVICE: "Ab"}
+
+
+@pytest.mark.parametrize(
+    ("secret", "held", "opened"),
+    [
+        (plain("secret"), [Scheme.PLAIN, Scheme.MD5, Scheme.SHA256], (Scheme.PLAIN, "secret")),
+        (plain("secret"), [Scheme.SHA256], (Scheme.SHA256, SHA256)),
+        (plain("secret"), [Scheme.MD5], (Scheme.MD5, MD5)),
+        (plain("secret"), [Scheme.SERVICE], None),
+        (Secret(Scheme.MD5, MD5), [Scheme.SHA256], None),
+        (Secret(Scheme.SERVICE, "secret"), [Scheme.PLAIN], None),
+    ],
+)
+def test_one_verifier_is_chosen(secret: Secret, held: list[Scheme], opened: tuple[Scheme, str] | None) -> None:
+    assert domain.opener(secret, held) == opened
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2::ffff", "2001:db8:1:2::"),
+        ("", ""),
+        ("unknown", "unknown"),
+    ],
+)
+def test_an_ipv6_subscriber_is_one_address(address: str, network: str) -> None:
+    assert domain.network(address) == network
+
+
+def test_delays_begin_late_grow_and_end() -> None:
+    delays = [domain.delay_seconds(failures) for failures in range(1000)]
+    assert delays[9] == 0 < delays[10] < delays[11]
+    assert delays == sorted(delays)
+    assert delays[-1] == domain.LONGEST_DELAY_SECONDS
+
+
+def test_failures_of_an_account_count_together_those_of_a_name_by_the_name() -> None:
+    account = Account(EnsureProfile(account=AccountId(7), uuid="u", nickname="n"), "", {})
+    assert (
+        domain.subject(account, IdentifierKind.EMAIL, "a@b") == domain.subject(account, IdentifierKind.ID, "7") == "7"
+    )
+    nobody = domain.subject(None, IdentifierKind.EMAIL, "a@b")
+    assert nobody == domain.subject(None, IdentifierKind.EMAIL, "A@B")
+    assert nobody != domain.subject(None, IdentifierKind.EMAIL, "a@c")
+
+
+def test_nothing_secret_is_in_a_repr() -> None:
+    account = Account(EnsureProfile(account=AccountId(7), uuid="u", nickname="n"), "a@b", {Scheme.PLAIN: "$argon2id$"})
+    assert "argon2" not in repr(account)
+    assert "a@b" not in repr(account)
+    assert "hidden" not in repr(registration(password="hidden", answer="hidden", ticket="hidden"))
+
+
+@pytest.mark.parametrize("now", [1_800_000_000.0, 1_800_000_000.999])
+def test_tokens_that_are_dated_after_a_revocation_are_good_at_once(now: float) -> None:
+    """Also where the clock of whoever verifies them is behind."""
+    assert now + 5 < domain.void_before(now) < now + LEEWAY_SECONDS - 5

@@ -1,0 +1,66 @@
+"""Keys of tokens, as files."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from services.auth.adapters.signing_keys import ensure_keys
+from services.cli.main import main
+
+OLD = "20200101000000-0a0a0a0a"
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """With a key that was made long ago."""
+    ensure_keys(tmp_path / "keys")
+    [first] = (tmp_path / "keys").glob("*.pem")
+    first.rename(first.with_stem(OLD))
+    return tmp_path
+
+
+def keys(directory: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["admin", "keys", *arguments, "--data", str(directory)])
+
+
+def test_keys_are_listed_with_what_they_are_for(directory: Path) -> None:
+    assert keys(directory, "list").output.splitlines()[1:] == [f"{OLD}  2020-01-01 00:00:00 UTC  signs"]
+    keys(directory, "rotate")
+    old, new = keys(directory, "list").output.splitlines()[1:]
+    assert old.startswith(f"{OLD}  2020-01-01 00:00:00 UTC  verifies, needed until 20")
+    assert new.endswith("  signs")
+
+
+def test_a_key_that_may_be_needed_is_retired_only_when_told_so(directory: Path) -> None:
+    keys(directory, "rotate")
+    refused = keys(directory, "retire", OLD)
+    assert refused.exit_code == 1
+    assert "--now voids them" in refused.output
+    assert keys(directory, "retire", OLD, "--now").exit_code == 0
+    assert OLD not in keys(directory, "list").output
+
+
+def test_a_key_that_nobody_needs_is_retired(directory: Path) -> None:
+    path = directory / "keys" / f"{OLD}.pem"
+    path.with_stem("20190101000000-0b0b0b0b").write_bytes(path.read_bytes())
+    assert keys(directory, "retire", "20190101000000-0b0b0b0b").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["retire", OLD], f"the key {OLD} signs: make another one first"),
+        (["retire", "nothing"], "there is no key nothing"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(directory: Path, arguments: list[str], sentence: str) -> None:
+    result = keys(directory, *arguments)
+    assert (result.exit_code, result.output) == (1, f"Error: {sentence}\n")
+
+
+def test_without_keys_it_says_so(tmp_path: Path) -> None:
+    for arguments in (["list"], ["retire", OLD]):
+        result = keys(tmp_path, *arguments)
+        assert (result.exit_code, result.output) == (1, f"Error: there are no keys in {tmp_path / 'keys'}\n")
+    assert keys(tmp_path, "rotate").exit_code == 1

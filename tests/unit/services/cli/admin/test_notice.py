@@ -1,0 +1,199 @@
+"""What an operator tells people: to whom, how fast, and to nobody twice."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from prometheus_client import CollectorRegistry
+
+from services.cli.admin import broadcast
+from services.cli.main import main
+from shared.bus.client import Bus
+from shared.contract import subjects as on
+from shared.contract.admin import AccountList, FindUser, ListAccounts, NoticesOpened, OpenNotices, UserView
+from shared.contract.errors import ErrorCode, Failure, Refused
+from shared.contract.ids import HERALD, NOBODY, AccountId, ChatId, MessageId
+from shared.contract.message import Draft, Posted, PostMessages, PostResults
+from shared.contract.model import Face, Text, unpack_segments
+from tests.support.servers import NatsServer
+from tests.unit.services.cli.installed import beside
+
+FACE = Face("The house", "u-h")
+PEOPLE = 5
+NAMES = {"1": 1, "ann@example.org": 1, "3": 3}
+
+
+class System:
+    """Auth, session and message: five people, two on a page, the first of them online; chat 100 + n is that of n."""
+
+    def __init__(self, server: NatsServer) -> None:
+        self.buses = [Bus(server.settings(name), name, CollectorRegistry()) for name in ("auth", "session", "message")]
+        auth, session, message = self.buses
+        auth.serve(on.FIND_USER, self._find)
+        session.serve(on.LIST_ACCOUNTS, self._list)
+        session.serve(on.OPEN_NOTICES, self._open)
+        message.serve(on.POST_MESSAGES, self._post)
+        self.gone: set[AccountId] = set()
+        self.leaving: set[AccountId] = set()
+        """They are gone before they are told."""
+        self.unknown = False
+        """Who is online."""
+        self.breaks_after = 1_000
+        """So many messages."""
+        self.opened: list[list[AccountId]] = []
+        self.told: list[Draft] = []
+
+    async def _find(self, request: FindUser) -> UserView:
+        if request.identifier not in NAMES:
+            raise Refused(ErrorCode.NOT_FOUND, "there is no such account", "account")
+        return UserView(
+            account=AccountId(NAMES[request.identifier]), uuid="", email="", username="", nickname="", created=0,
+            disabled=False, schemes=[], recoverable=False,
+        )  # fmt: skip
+
+    async def _list(self, request: ListAccounts) -> AccountList:
+        if self.unknown and request.online:
+            raise Refused(ErrorCode.UNAVAILABLE, "who is online is not known")
+        page = [AccountId(number) for number in range(request.after + 1, min(request.after + 2, PEOPLE) + 1)]
+        return AccountList(page[:1] if request.online else page, page[-1] if page[-1] < PEOPLE else NOBODY)
+
+    async def _open(self, request: OpenNotices) -> NoticesOpened:
+        self.opened.append(request.accounts)
+        there = [account for account in request.accounts if account not in self.gone]
+        return NoticesOpened({account: ChatId(100 + account) for account in there}, FACE)
+
+    async def _post(self, request: PostMessages) -> PostResults:
+        if len(self.told) + len(request.drafts) > self.breaks_after:
+            return PostResults([None], {0: Failure(ErrorCode.UNAVAILABLE, "the database does not answer")})
+        left = [place for place, draft in enumerate(request.drafts) if draft.chat - 100 in self.leaving]
+        self.told += [draft for place, draft in enumerate(request.drafts) if place not in left]
+        posted = [None if place in left else Posted(MessageId(1), 1, 1) for place in range(len(request.drafts))]
+        return PostResults(posted, {place: Failure(ErrorCode.FORBIDDEN, "no member") for place in left})
+
+    @property
+    def chats(self) -> list[int]:
+        return [draft.chat for draft in self.told]
+
+
+@pytest.fixture
+async def system(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[System]:
+    beside(nats_server, tmp_path)
+    system = System(nats_server)
+    await asyncio.gather(*(bus.start() for bus in system.buses))
+    yield system
+    await asyncio.gather(*(bus.stop() for bus in system.buses))
+
+
+async def notice(directory: Path, *arguments: str, input: str = "") -> Result:
+    command = ["admin", "notice", *arguments, "--data", str(directory)]
+    return await asyncio.to_thread(CliRunner().invoke, main, command, input)
+
+
+async def test_everybody_is_told_by_the_herald(system: System, tmp_path: Path) -> None:
+    result = await notice(tmp_path, "Back at ten\n😀", "--yes", "--id", "monday")
+    assert (result.exit_code, result.output) == (0, "5 of 5 accounts have the notice monday\n")
+    assert system.chats == [101, 102, 103, 104, 105]
+    for draft in system.told:
+        assert (draft.sender, draft.face, unpack_segments(draft.body)) == (HERALD, FACE, (Text("Back at ten\n😀"),))
+    assert len({draft.nonce for draft in system.told}) == 1
+
+
+async def nonce_of(system: System, directory: Path, *arguments: str) -> int:
+    system.told.clear()
+    assert (await notice(directory, *arguments, "--to", "1", "--yes")).exit_code == 0
+    (draft,) = system.told
+    assert 0 <= draft.nonce < 2**63
+    return draft.nonce
+
+
+async def test_the_same_notice_is_known_again_by_its_text_or_by_its_id(system: System, tmp_path: Path) -> None:
+    """Message stores a nonce once for each chat and sender."""
+    plain = await nonce_of(system, tmp_path, "Back at ten")
+    assert await nonce_of(system, tmp_path, "Back at ten") == plain
+    assert await nonce_of(system, tmp_path, "Back at two") != plain
+    tuesday = await nonce_of(system, tmp_path, "Back at ten", "--id", "tuesday")
+    assert tuesday != plain
+    assert await nonce_of(system, tmp_path, "Back at two", "--id", "tuesday") == tuesday
+
+
+async def test_nobody_is_told_before_it_is_confirmed(system: System, tmp_path: Path) -> None:
+    refused = await notice(tmp_path, "hello", input="n\n")
+    assert refused.exit_code == 1
+    assert refused.output.startswith("Tell 5 accounts, at most 500 a second? [y/N]")
+    assert system.opened == []
+    assert (await notice(tmp_path, "hello", input="y\n")).exit_code == 0
+    assert len(system.told) == PEOPLE
+
+
+async def test_a_dry_run_only_counts(system: System, tmp_path: Path) -> None:
+    assert (await notice(tmp_path, "hello", "--dry-run")).output == "5 accounts would be told\n"
+    assert (await notice(tmp_path, "hello", "--dry-run", "--to", "3")).output == "1 account would be told\n"
+    assert (system.opened, system.told) == ([], [])
+
+
+async def test_some_are_named_and_told_once(system: System, tmp_path: Path) -> None:
+    named = ["--to", "3", "--to", "ann@example.org", "--to", "1"]
+    assert (await notice(tmp_path, "hello", "--yes", *named)).exit_code == 0
+    assert system.chats == [103, 101]
+
+
+async def test_an_unknown_name_is_told_and_nobody_else_is(system: System, tmp_path: Path) -> None:
+    result = await notice(tmp_path, "hello", "--yes", "--to", "3", "--to", "nobody")
+    assert (result.exit_code, result.output) == (1, "Error: nobody: there is no such account\n")
+    assert system.opened == []
+
+
+async def test_those_online_are_the_ones_that_session_names(system: System, tmp_path: Path) -> None:
+    assert (await notice(tmp_path, "hello", "--yes", "--online")).exit_code == 0
+    assert system.chats == [101, 103, 105]
+    system.unknown = True
+    result = await notice(tmp_path, "hello", "--yes", "--online")
+    assert (result.exit_code, result.output) == (1, "Error: who is online is not known\n")
+
+
+async def test_who_is_gone_does_not_count(system: System, tmp_path: Path) -> None:
+    system.gone, system.leaving = {AccountId(2)}, {AccountId(4)}
+    result = await notice(tmp_path, "hello", "--yes", "--id", "x")
+    assert (result.exit_code, result.output) == (0, "3 of 5 accounts have the notice x\n")
+
+
+async def test_after_a_failure_it_says_how_far_it_came(system: System, tmp_path: Path) -> None:
+    system.breaks_after = 2
+    result = await notice(tmp_path, "hello", "--yes", "--rate", "20")
+    assert result.exit_code == 1
+    reached = "2 of 5 accounts have the notice; ask again to go on"
+    assert result.output == f"Error: the database does not answer ({reached})\n"
+
+
+async def test_it_keeps_an_even_pace(system: System, tmp_path: Path) -> None:
+    """In tenths of a second, save after the last."""
+    began = time.monotonic()
+    await notice(tmp_path, "hello", "--yes", "--rate", "20")
+    assert time.monotonic() - began > 0.2
+    assert [len(some) for some in system.opened] == [2, 2, 1]
+
+
+async def test_long_notices_fit_the_bus(system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broadcast, "_TOGETHER_BYTES", 4 * (16_384 + 256))
+    assert (await notice(tmp_path, "x" * 16_384, "--yes", "--rate", "10000")).exit_code == 0
+    assert [len(some) for some in system.opened] == [4, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["  "], "the text is empty"),
+        (["é" * 8_193], "the text has at most 16384 bytes"),
+        (["\udc80"], "the text is no valid UTF-8"),
+        (["x", "--online", "--to", "1"], "exclude each other"),
+        (["x", "--rate", "0"], "--rate"),
+        ([], "TEXT"),
+    ],
+)
+async def test_a_wrong_use_is_status_2(tmp_path: Path, arguments: list[str], reason: str) -> None:
+    result = await notice(tmp_path, *arguments)
+    assert result.exit_code == 2
+    assert reason in result.output

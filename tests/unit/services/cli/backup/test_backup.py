@@ -1,0 +1,256 @@
+"""`dragoman backup` and `dragoman restore`: what comes back, and what is refused."""
+
+import fcntl
+import json
+import os
+import re
+import sqlite3
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner, Result
+
+from services.auth.adapters.signing_keys import ensure_keys
+from services.cli.data import Run, write_run
+from services.cli.main import main
+from services.cli.up_plan import SERVICES
+from shared.database import make_engine
+from shared.migrate import require_current, upgrade
+from shared.settings import Settings, load
+from tests.support.servers import PostgresServer
+from tests.system.databases import databases
+
+DIGEST, RECORD = "0" * 64, "1" * 32
+
+
+def dragoman(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(one) for one in arguments])
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Path:
+    """A data directory with something of everything."""
+    data = tmp_path / "data"
+    for room, name in (("blobs", DIGEST), ("records", RECORD), ("spool", "half")):
+        (data / "media" / room).mkdir(parents=True)
+        (data / "media" / room / name).write_text(f"of {room}")
+    ensure_keys(data / "keys")
+    for service in SERVICES:
+        upgrade(service, f"sqlite:///{data}/{service}.db")
+    with sqlite3.connect(data / "auth.db") as connection:
+        connection.execute("UPDATE state SET value = 42 WHERE name = 'revocations'")
+    return data
+
+
+def files(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir() if not path.name.startswith(".")}
+
+
+def test_everything_comes_back(installation: Path, tmp_path: Path) -> None:
+    kept, fresh = tmp_path / "kept", tmp_path / "fresh"
+    assert dragoman("backup", kept, "--data", installation).exit_code == 0
+    assert sorted(path.name for path in kept.iterdir()) == [
+        "auth.db", "backup.json", "keys", "media", "message.db", "session.db"
+    ]  # fmt: skip
+    restored = dragoman("restore", kept, "--data", fresh)
+    assert restored.exit_code == 0, restored.output
+    assert files(fresh / "keys") == files(installation / "keys")
+    for room in ("blobs", "records"):
+        assert files(fresh / "media" / room) == files(installation / "media" / room)
+    with closing(sqlite3.connect(fresh / "auth.db")) as connection:
+        assert connection.execute("SELECT value FROM state WHERE name = 'revocations'").fetchone() == (42,)
+    for service in SERVICES:
+        with open_database(f"sqlite:///{fresh}/{service}.db") as connection:
+            require_current(service, connection)
+
+
+@contextmanager
+def open_database(url: str) -> Iterator[sa.Connection]:
+    engine = make_engine(url)
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def test_its_time_is_noted_for_prometheus(installation: Path, tmp_path: Path) -> None:
+    kept, metrics = tmp_path / "kept", tmp_path / "backup.prom"
+    assert dragoman("backup", kept, "--data", installation, "--metrics", metrics).exit_code == 0
+    made = json.loads((kept / "backup.json").read_text())["made"]
+    (noted,) = re.findall(r"^dragoman_backup_time_seconds (\S+)$", metrics.read_text(), re.MULTILINE)
+    assert float(noted) == made / 1000
+    assert stat.S_IMODE(metrics.stat().st_mode) & 0o444 == 0o444
+
+
+def test_a_time_is_not_noted_of_a_backup_that_failed(installation: Path, tmp_path: Path) -> None:
+    metrics = tmp_path / "backup.prom"
+    (installation / "auth.db").write_text("no database")
+    assert dragoman("backup", tmp_path / "kept", "--data", installation, "--metrics", metrics).exit_code != 0
+    assert not metrics.exists()
+
+
+def test_a_place_for_its_time_that_cannot_be_written_is_told(installation: Path, tmp_path: Path) -> None:
+    result = dragoman("backup", tmp_path / "kept", "--data", installation, "--metrics", tmp_path / "no" / "backup.prom")
+    assert result.exit_code == 1
+    assert "No such file or directory" in result.output
+
+
+def test_a_backup_is_its_owner_s_alone(installation: Path, tmp_path: Path) -> None:
+    dragoman("backup", tmp_path / "kept", "--data", installation)
+    dragoman("restore", tmp_path / "kept", "--data", tmp_path / "fresh")
+    for top in (tmp_path / "kept", tmp_path / "fresh"):
+        assert [path for path in (top, *top.rglob("*")) if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
+
+
+def test_a_backup_is_one_moment_of_a_database_that_is_written_to(installation: Path, tmp_path: Path) -> None:
+    """Two rows are always changed together."""
+    stop = threading.Event()
+
+    def write() -> None:
+        with closing(sqlite3.connect(installation / "auth.db", timeout=30)) as connection:
+            while not stop.is_set():
+                with connection:
+                    connection.execute("UPDATE state SET value = value + 1 WHERE name = 'maintenance'")
+                    connection.execute("UPDATE state SET value = value + 1 WHERE name = 'revocations'")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for number in range(5):
+            kept = tmp_path / f"kept{number}"
+            assert dragoman("backup", kept, "--data", installation).exit_code == 0
+            with closing(sqlite3.connect(kept / "auth.db")) as connection:
+                both = dict(connection.execute("SELECT name, value FROM state"))
+            assert both["revocations"] == both["maintenance"] + 42
+    finally:
+        stop.set()
+        writer.join()
+
+
+def test_what_is_there_is_not_overwritten(installation: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    dragoman("backup", kept, "--data", installation)
+    again = dragoman("backup", kept, "--data", installation)
+    assert (again.exit_code, "is not empty" in again.output) == (2, True)
+    for spared in ("message.db", "session.db", "auth.db", "keys", "media"):
+        fresh = tmp_path / f"not {spared}"
+        if spared == "keys":
+            ensure_keys(fresh / "keys")
+        elif spared == "media":
+            (fresh / "media" / "blobs").mkdir(parents=True)
+            (fresh / "media" / "blobs" / "x").touch()
+        else:
+            fresh.mkdir()
+            (fresh / spared).write_text("mine")
+        before = [path for path in fresh.rglob("*") if path.is_file() and path.name != "lock"]
+        result = dragoman("restore", kept, "--data", fresh)
+        assert (result.exit_code, "nothing is overwritten" in result.output) == (2, True), result.output
+        assert [path for path in fresh.rglob("*") if path.is_file() and path.name != "lock"] == before
+
+
+def test_what_runs_is_not_restored_into(installation: Path, tmp_path: Path) -> None:
+    dragoman("backup", tmp_path / "kept", "--data", installation)
+    running = tmp_path / "running"
+    running.mkdir()
+    write_run(running, Run(os.getpid(), "", True, []))
+    with (running / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = dragoman("restore", tmp_path / "kept", "--data", running)
+    assert (result.exit_code, "in use by another `dragoman up`" in result.output) == (2, True)
+
+
+def test_half_a_backup_is_none(installation: Path, tmp_path: Path) -> None:
+    dragoman("backup", tmp_path / "kept", "--data", installation)
+    (tmp_path / "kept" / "backup.json").unlink()
+    result = dragoman("restore", tmp_path / "kept", "--data", tmp_path / "fresh")
+    assert (result.exit_code, "no backup, or not a whole one" in result.output) == (2, True)
+    assert not (tmp_path / "fresh").exists()
+
+
+def test_a_damaged_database_is_told(installation: Path, tmp_path: Path) -> None:
+    (installation / "session.db").write_bytes(b"no database, but some text that is long enough" * 100)
+    result = dragoman("backup", tmp_path / "kept", "--data", installation)
+    assert (result.exit_code, result.output) == (1, "Error: file is not a database\n")
+    assert not (tmp_path / "kept" / "backup.json").exists()
+
+
+def test_an_installation_that_is_not_there_is_told(tmp_path: Path) -> None:
+    result = dragoman("backup", tmp_path / "kept", "--data", tmp_path / "nowhere")
+    assert (result.exit_code, "message.db is not there" in result.output) == (2, True)
+
+
+# PostgreSQL
+
+
+@contextmanager
+def one_database(server: PostgresServer) -> Iterator[str]:
+    """Shared, with a schema for each service."""
+    with server.database() as url:
+        yield url.replace("+psycopg", "")
+
+
+@pytest.mark.parametrize("made", [one_database, databases])
+def test_postgresql_comes_back(
+    installation: Path, tmp_path: Path, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch, made: object
+) -> None:
+    assert callable(made)
+    monkeypatch.setenv("PATH", str(postgres_server.tools), prepend=os.pathsep)
+    with made(postgres_server) as source:
+        for service in SERVICES:
+            upgrade(service, settings_of(source).database_url(service))
+        with open_database(settings_of(source).database_url("auth")) as connection, connection.begin():
+            connection.execute(sa.text("UPDATE state SET value = 42 WHERE name = 'revocations'"))
+        backed_up = dragoman("backup", tmp_path / "kept", "--data", installation, "--set", f"database.url={source}")
+        assert backed_up.exit_code == 0, backed_up.output
+    with made(postgres_server) as target:
+        command: list[str | Path] = [
+            "restore",
+            tmp_path / "kept",
+            "--data",
+            tmp_path / "fresh",
+            "--set",
+            f"database.url={target}",
+        ]
+        restored = dragoman(*command)
+        assert restored.exit_code == 0, restored.output
+        for service in SERVICES:
+            with open_database(settings_of(target).database_url(service)) as connection:
+                require_current(service, connection)
+        with open_database(settings_of(target).database_url("auth")) as connection:
+            value = sa.text("SELECT value FROM state WHERE name = 'revocations'")
+            assert connection.execute(value).scalar_one() == 42
+        again = dragoman(*command[:2], "--data", tmp_path / "fresher", *command[4:])
+        assert (again.exit_code, "has tables: nothing is overwritten" in again.output) == (2, True)
+
+
+def settings_of(url: str) -> Settings:
+    return load(None, {"database.url": url})[0]
+
+
+def test_without_postgresql_s_tools_it_says_so(
+    installation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    url = "database.url=postgresql://127.0.0.1:1/x"
+    result = dragoman("backup", tmp_path / "kept", "--data", installation, "--set", url)
+    assert (result.exit_code, "pg_dump is not on the PATH" in result.output) == (2, True)
+
+
+def test_a_postgresql_that_is_away_is_told(
+    installation: Path, tmp_path: Path, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(postgres_server.tools), prepend=os.pathsep)
+    url = "database.url=postgresql://ann:secret@127.0.0.1:1/x"
+    result = dragoman("backup", tmp_path / "kept", "--data", installation, "--set", url)
+    assert (result.exit_code, "pg_dump failed" in result.output, "secret" in result.output) == (1, True, False)
+
+
+def test_a_backup_is_restored_to_the_kind_of_database_it_came_from(installation: Path, tmp_path: Path) -> None:
+    dragoman("backup", tmp_path / "kept", "--data", installation)
+    url = "database.url=postgresql://127.0.0.1:1/x"
+    result = dragoman("restore", tmp_path / "kept", "--data", tmp_path / "fresh", "--set", url)
+    assert (result.exit_code, "is of sqlite, database.url of postgresql" in result.output) == (2, True)

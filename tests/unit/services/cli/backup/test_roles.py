@@ -1,0 +1,74 @@
+"""A database as `dragoman secrets` divides it, restored with its owners and rights."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+
+from services.auth.adapters.signing_keys import ensure_keys
+from services.cli.main import main
+from services.cli.secrets import Addresses, issue
+from services.cli.up_plan import SERVICES
+from tests.support.servers import PostgresServer
+
+
+def dragoman(*arguments: str | Path) -> None:
+    result = CliRunner().invoke(main, [str(one) for one in arguments])
+    assert result.exit_code == 0, result.output
+
+
+@pytest.fixture
+def roles(postgres_server: PostgresServer) -> Iterator[None]:
+    """Belong to the whole server, and are gone afterwards."""
+    yield
+    with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
+        for role in ("exporter", "migrate", *SERVICES):
+            connection.execute(f"DROP ROLE {role}".encode())
+
+
+def prepared(server: PostgresServer, url: str, directory: Path) -> Path:
+    """Where the settings of each process are that uses this new database."""
+    url = url.replace("+psycopg", "")
+    issue(directory, Addresses("nats://x:1", "x:1", f"127.0.0.1:{server.port}", url.rpartition("/")[2]))
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in (directory / "postgres" / "roles.sql").read_bytes().splitlines():
+            with suppress(psycopg.errors.DuplicateObject):
+                connection.execute(statement)
+    return directory
+
+
+def connected(directory: Path, process: str) -> psycopg.Connection:
+    found = re.search(r'"(postgresql://.*)"', (directory / process / "dragoman.toml").read_text())
+    assert found
+    return psycopg.connect(found[1])
+
+
+@pytest.mark.usefixtures("roles")
+def test_owners_and_rights_come_back(
+    postgres_server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(postgres_server.tools), prepend=os.pathsep)
+    ensure_keys(tmp_path / "data" / "keys")
+    kept, secrets = tmp_path / "kept", tmp_path / "secrets"
+    with postgres_server.database() as first, postgres_server.database() as second:
+        settings = prepared(postgres_server, first, secrets) / "migrate" / "dragoman.toml"
+        dragoman("migrate", "--config", settings, *SERVICES)
+        dragoman("backup", kept, "--config", settings, "--data", tmp_path / "data")
+        prepared(postgres_server, second, secrets)
+        superuser = second.replace("+psycopg", "")
+        dragoman("restore", kept, "--set", f"database.url={superuser}", "--data", tmp_path / "fresh")
+        with connected(secrets, "auth") as connection:
+            connection.execute("UPDATE auth.state SET value = 1")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute("CREATE TABLE auth.intruder (number int)")
+        with connected(secrets, "session") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT * FROM auth.state")
+        with connected(secrets, "migrate") as connection:
+            connection.execute("CREATE TABLE auth.newcomer (number int)")
+        with connected(secrets, "auth") as connection:
+            connection.execute("INSERT INTO auth.newcomer VALUES (1)")

@@ -1,0 +1,47 @@
+"""Streams and consumers, made and remade."""
+
+import nats
+import pytest
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType
+
+from services.cli.streams import NotReachable, provision
+from shared.contract.permissions import PEERS
+from shared.contract.subjects import DEAD_LETTERS, STREAM, durable
+from shared.settings import Nats
+from tests.support.servers import NatsServer
+
+
+async def test_it_makes_everything_and_can_be_repeated(nats_server: NatsServer) -> None:
+    nats_server.make_bare()
+    settings = nats_server.settings("setup")
+    await provision(settings)
+    await provision(settings)
+    async with await nats.connect(
+        settings.url, user="setup", password=settings.password.get_secret_value(), inbox_prefix="inbox.setup"
+    ) as client:
+        stream = client.jetstream()
+        for name, retention in ((STREAM, RetentionPolicy.INTEREST), (DEAD_LETTERS, RetentionPolicy.LIMITS)):
+            config = (await stream.stream_info(name)).config
+            assert (config.storage, config.discard, config.retention) == (
+                StorageType.FILE,
+                DiscardPolicy.NEW,
+                retention,
+            )
+            assert config.duplicate_window == 600
+        for service, peer in PEERS.items():
+            for topic in peer.works_on:
+                info = await stream.consumer_info(STREAM, durable(service, topic))
+                assert info.config is not None
+                assert info.config.filter_subject == topic.subject
+
+
+async def test_a_user_without_the_right_is_told(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.cli.streams._SECONDS", 0.5)
+    with pytest.raises(NotReachable, match="may not make streams"):
+        await provision(nats_server.settings("edge"))
+
+
+async def test_a_broker_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.cli.streams._SECONDS", 0.3)
+    with pytest.raises(NotReachable, match="does not answer"):
+        await provision(Nats(url="nats://127.0.0.1:1"))

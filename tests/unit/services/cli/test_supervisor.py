@@ -1,0 +1,150 @@
+"""Children that die, refuse, resist."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from services.cli.output import Output
+from services.cli.process_group import Family
+from services.cli.supervisor import Check, Child, Hopeless, Program
+
+
+class Lines(Output):
+    """Keeps what children say."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.said = asyncio.Event()
+
+    def of(self, name: str, line: bytes) -> None:
+        self.lines.append(f"{name}: {line.decode()}")
+        self.said.set()
+
+    async def until(self, text: str) -> None:
+        while not any(text in line for line in self.lines):
+            self.said.clear()
+            await self.said.wait()
+
+
+@pytest.fixture
+def guarded() -> Iterator[Family]:
+    with Family() as family:
+        yield family
+
+
+@pytest.fixture
+def output() -> Lines:
+    return Lines()
+
+
+async def at_once() -> bool:
+    return True
+
+
+def program(code: str, *, check: Check = at_once, stop_seconds: float = 5.0, hides: tuple[bytes, ...] = ()) -> Program:
+    return Program("child", [sys.executable, "-u", "-c", code], check, stop_seconds=stop_seconds, hides=hides)
+
+
+@asynccontextmanager
+async def running(child: Child) -> AsyncIterator["asyncio.Task[None]"]:
+    task = asyncio.ensure_future(child.run())
+    try:
+        yield task
+    finally:
+        await child.stop()
+        with suppress(Hopeless):
+            await task
+
+
+async def test_a_child_that_is_killed_lives_again(guarded: Family, output: Lines) -> None:
+    changes = []
+    child = Child(program("import time; time.sleep(1000)"), guarded, output, lambda: changes.append(1))
+    async with running(child):
+        await child.ready.wait()
+        first = child.pid
+        os.kill(first, signal.SIGKILL)
+        await output.until("ended (SIGKILL), starts again in 0.1 s")
+        assert not child.ready.is_set()
+        await child.ready.wait()
+        assert child.pid not in (0, first)
+    assert len(changes) == 2
+
+
+async def test_pauses_grow(guarded: Family, output: Lines) -> None:
+    child = Child(program("import time; time.sleep(0.05)"), guarded, output, lambda: None)
+    async with running(child):
+        for pause in ("0.1", "0.2", "0.4"):
+            await output.until(f"ended (exit status 0), starts again in {pause} s")
+
+
+async def test_what_was_never_ready_and_fails_again_and_again_is_hopeless(guarded: Family, output: Lines) -> None:
+    async def never() -> bool:
+        return False
+
+    child = Child(program("raise SystemExit(7)", check=never), guarded, output, lambda: None)
+    async with running(child) as task:
+        with pytest.raises(Hopeless, match=r"child does not start \(exit status 7\)"):
+            await task
+
+
+async def test_wrong_settings_are_hopeless_at_once(guarded: Family, output: Lines) -> None:
+    async def never() -> bool:
+        return False
+
+    child = Child(program("print('port is wrong'); raise SystemExit(2)", check=never), guarded, output, lambda: None)
+    async with running(child) as task:
+        with pytest.raises(Hopeless, match="exit status 2"):
+            await task
+    assert output.lines == ["child: port is wrong"]
+
+
+async def test_who_does_not_want_to_end_is_killed(guarded: Family, output: Lines) -> None:
+    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); time.sleep(1000)"
+    child = Child(program(code, stop_seconds=0.2), guarded, output, lambda: None)
+    async with running(child) as task:
+        await output.until("deaf")
+        await child.stop()
+        await task
+    assert output.lines[-1] == "child: did not end in time and is killed"
+
+
+async def test_a_frozen_child_ends_in_order(guarded: Family, output: Lines) -> None:
+    code = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit('bye')); print('up'); time.sleep(1000)"
+    child = Child(program(code), guarded, output, lambda: None)
+    async with running(child):
+        await output.until("up")
+        os.kill(child.pid, signal.SIGSTOP)
+    assert output.lines == ["child: up", "child: bye"]
+
+
+async def test_stopping_while_it_starts_leaves_nobody(guarded: Family, output: Lines) -> None:
+    child = Child(program("import time; time.sleep(1000)"), guarded, output, lambda: None)
+    task = asyncio.ensure_future(child.run())
+    await asyncio.sleep(0)
+    await child.stop()
+    await task
+    assert child.pid == 0
+
+
+async def test_output_is_cut_into_lines_and_noise_is_hidden(guarded: Family, output: Lines) -> None:
+    code = "print('a'); print('[INF] b'); print('x' * 200_000); print('end', end=''); import time; time.sleep(0.01)"
+    child = Child(program(code, hides=(b"[INF]",)), guarded, output, lambda: None)
+    async with running(child):
+        await output.until("end")
+    lines = [line.removeprefix("child: ") for line in output.lines if "starts again" not in line]
+    assert lines[0] == "a"
+    assert "".join(lines[1:-1]) == "x" * 200_000
+    assert lines[-1] == "end"
+
+
+async def test_a_program_that_is_not_there_is_an_error(guarded: Family, output: Lines, tmp_path: Path) -> None:
+    child = Child(Program("child", [str(tmp_path / "nothing")], at_once), guarded, output, lambda: None)
+    with pytest.raises(FileNotFoundError):
+        await child.run()
+    await child.stop()

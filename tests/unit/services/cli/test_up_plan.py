@@ -1,0 +1,89 @@
+"""What `dragoman up` gives to its children."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from services.cli.embedded.credentials import generate
+from services.cli.up_plan import Part, Plan, defaults, variables
+from shared.settings import Edge, Settings, load
+
+EDGE, AUTH = Part("edge-2", "edge", 9002, 8081, 54_089), Part("auth", "auth", 9001)
+
+
+def plan(settings: Settings | None = None, *, nats_port: int = 4222, valkey_port: int = 6379) -> Plan:
+    return Plan(settings or Settings(), generate(), nats_port, valkey_port, (AUTH, EDGE))
+
+
+def settings_in(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    for name, value in environment.items():
+        if name.startswith("DRAGOMAN_"):
+            monkeypatch.setenv(name, value)
+    return load(None, {})[0]
+
+
+def test_variables_are_exactly_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(
+        None,
+        {
+            "edge.trusted_proxies": '["10.0.0.0/8"]',
+            "limits.rates": "false",
+            "nats.password": "se cret",
+            "data": "/a path/of mine",
+            "edge.drain_seconds": "2.5",
+        },
+    )[0]
+    assert settings_in(variables(settings), monkeypatch) == settings
+
+
+def test_each_service_gets_its_own_credentials_and_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = plan()
+    settings = settings_in(whole.environment(EDGE, {}), monkeypatch)
+    assert (settings.nats.user, settings.nats.password.get_secret_value()) == ("edge", whole.credentials.nats["edge"])
+    assert settings.redis.url.get_secret_value() == (
+        f"redis://edge:{whole.credentials.valkey['edge']}@127.0.0.1:6379/0"
+    )
+    assert (settings.edge.name, settings.edge.port, settings.ops.port) == ("edge-2", 8081, 9002)
+    assert settings.edge.tcp_port == 54_089
+    assert not settings.log.json_lines
+    assert whole.credentials.nats["auth"] not in str(whole.environment(EDGE, {}))
+
+
+def test_real_servers_are_used_as_they_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(None, {"nats.url": "nats://real:4222", "redis.url": "redis://real/0"})[0]
+    seen = settings_in(plan(settings, nats_port=0, valkey_port=0).environment(AUTH, {}), monkeypatch)
+    assert (seen.nats.url, seen.nats.user) == ("nats://real:4222", "")
+    assert seen.redis.url == SecretStr("redis://real/0")
+
+
+def test_the_user_s_own_variables_reach_children_only_as_settings() -> None:
+    inherited = {"PATH": "/bin", "DRAGOMAN_EDGE__PORT": "1", "DRAGOMAN_NONSENSE": "x"}
+    environment = plan().environment(AUTH, inherited)
+    assert environment["PATH"] == "/bin"
+    assert "DRAGOMAN_NONSENSE" not in environment
+    assert "DRAGOMAN_EDGE__PORT" not in environment
+
+
+@pytest.mark.parametrize(
+    ("host", "url"), [("127.0.0.1", "http://127.0.0.1:8080"), ("::1", "http://[::1]:8080"), ("0.0.0.0", None)]
+)
+def test_links_work_from_every_edge_on_loopback(host: str, url: str | None) -> None:
+    assert defaults(Path("/d"), host, 8080).get("edge.public_url") == url
+
+
+def test_all_edges_keep_files_in_one_place() -> None:
+    settings = Settings(media={"directory": defaults(Path("/d"), "127.0.0.1", 8080)["media.directory"]})
+    environment = plan(settings).environment(EDGE, {})
+    assert environment["DRAGOMAN_MEDIA__DIRECTORY"] == "/d/media"
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("0.0.0.0", "ws://127.0.0.1:8081"), ("::1", "ws://[::1]:8081"), ("chat.test", "ws://chat.test:8081")],
+)
+def test_the_address_of_an_edge_can_be_dialled(host: str, address: str) -> None:
+    planned = plan(Settings(edge=Edge(host=host)))
+    assert planned.address(EDGE) == address
+    assert planned.tcp_address(EDGE) == address.replace("ws", "tcp").replace("8081", "54089")
+    assert planned.tcp_address(Part("edge-1", "edge", 9003, 8080)) == ""

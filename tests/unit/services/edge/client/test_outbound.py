@@ -1,0 +1,48 @@
+"""What is held back for a client, on the event loop of the product."""
+
+import asyncio
+from typing import Any, cast
+
+import uvloop
+
+from services.edge.client.connection import Connection
+from services.edge.client.outbound import Outlet
+from services.edge.dialects.base import Surroundings
+from services.edge.receipts.confirmation import Arrival
+from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
+from shared.contract.model import Message
+from shared.settings import Limits
+from tests.unit.services.edge.devices import Wire
+from tests.unit.services.edge.json_dialect import Lines, frame
+
+MESSAGE = Message(ChatId(7), 1, MessageId(1), AccountId(2), 0, b"", Nonce(1))
+
+
+async def hold(*, until: float, silent: bool = False) -> list[bytes]:
+    """What the client gets of a message that is held until so many seconds from now, within a moment."""
+    surroundings, wire = Surroundings(Limits(), "http://chat.example"), Wire()
+    dialect = Lines(surroundings)
+    dialect.decode(frame(do="hold", chat=7, until=asyncio.get_running_loop().time() + until), 0.0)
+    connection = Connection(1, dialect, (), surroundings, 0.0)
+    arrival = Arrival(wire, lambda ranges: None, 0.0)
+    out = Outlet(cast(Any, None), wire, connection, arrival, wire.close, lambda: None)
+    dialect.hold(MESSAGE, (b"{}",), 0.0)
+    for _ in range(2):
+        out.plan()
+    if silent:
+        out.fall_silent()
+    await asyncio.sleep(0.05)
+    return wire.received
+
+
+def test_what_is_held_until_now_is_told_at_once() -> None:
+    assert uvloop.run(hold(until=0.0)) == [b"{}"]
+
+
+def test_what_is_held_for_a_moment_is_told_after_it() -> None:
+    assert uvloop.run(hold(until=0.01)) == [b"{}"]
+    assert uvloop.run(hold(until=60.0)) == []
+
+
+def test_who_is_silent_tells_nothing_of_it() -> None:
+    assert uvloop.run(hold(until=0.0, silent=True)) == []

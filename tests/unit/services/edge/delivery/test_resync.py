@@ -1,0 +1,194 @@
+"""After any loss everybody has what message has: losses of envelopes and notices, of Redis, of the lease, of NATS."""
+
+import asyncio
+
+import pytest
+
+from shared.contract.edge import Envelope
+from shared.contract.ids import NodeId
+from shared.contract.message import Sync
+from shared.presence import Presence
+from tests.unit.services.edge.conftest import Town
+from tests.unit.services.edge.devices import Device
+
+
+def lose(node: NodeId, envelope: Envelope) -> list[Envelope]:
+    return []
+
+
+def keep(node: NodeId, envelope: Envelope) -> list[Envelope]:
+    return [envelope]
+
+
+async def crowd(town: Town, *accounts: int) -> list[Device]:
+    devices = [await town.device(account) for account in accounts]
+    for device in devices:
+        await device.synced()
+    return devices
+
+
+async def test_every_chat_of_every_account_is_compared(town: Town) -> None:
+    edge = await town.edge()
+    town.world.chats_per_page = 2
+    accounts = range(1, 21)
+    for account in accounts:
+        for chat in range(5):
+            town.world.room(account * 10 + chat, account, 99)
+    devices = await crowd(town, *accounts)
+    town.message.on_envelope = lose
+    for account in accounts:
+        for chat in range(5):
+            await town.message.say(account * 10 + chat, 99, "a", "b")
+    town.message.on_envelope = keep
+    edge.resync.doubt("a test")
+    for account, device in zip(accounts, devices, strict=True):
+        for chat in range(5):
+            await device.until_texts(account * 10 + chat, "a", "b")
+
+
+async def test_only_the_accounts_in_doubt_are_synced(town: Town) -> None:
+    edge = await town.edge()
+    town.world.room(7, 1, 2, 3)
+    await crowd(town, 1, 2, 3)
+    asked = len(town.message.of(Sync))
+    (account,) = (account for account in edge.residents.by_account if account == 2)
+    edge.resync.doubt("a test", [account])
+    await town.message.until_asked(Sync, asked + 1)
+    assert [request.account for request in town.message.of(Sync)[asked:]] == [2]
+    assert town.message.of(Sync)[asked].known == [7]
+
+
+@pytest.mark.parametrize("others", [[], [2]])
+async def test_a_chat_turns_up_of_which_nothing_has_come(town: Town, others: list[int]) -> None:
+    """Neither notice nor envelopes; others here may have got everything."""
+    edge = await town.edge()
+    town.world.room(7, 2, 3)
+    (alice, *rest) = await crowd(town, 1, *others)
+    second = await town.device(1)
+    await second.synced()
+    town.session.silent = True
+    await town.session.join(7, 1)
+
+    def not_for_alice(node: NodeId, envelope: Envelope) -> list[Envelope]:
+        return [town.message.without(envelope, 1)]
+
+    town.message.on_envelope = not_for_alice
+    await town.message.say(7, 3, "a", "b")
+    for device in rest:
+        await device.until_texts(7, "a", "b")
+    town.message.on_envelope = keep
+    edge.resync.doubt("a test")
+    for device in (alice, second):
+        await device.until_texts(7, "a", "b")
+        assert device.events == [("ChatAppeared", 7)]
+    await town.message.say(7, 3, "c")
+    for device in (alice, second, *rest):
+        await device.until_texts(7, *"abc")
+
+
+async def test_a_chat_that_the_account_is_not_in_any_more_is_forgotten(town: Town) -> None:
+    edge = await town.edge()
+    town.world.room(7, 1, 2)
+    await crowd(town, 1)
+    town.session.silent = True
+    await town.session.leave(7, 1)
+    asked = len(town.message.of(Sync))
+    edge.resync.doubt("a test")
+    await town.message.until_asked(Sync, asked + 1)
+    async with asyncio.timeout(5):
+        while len(edge.chats):
+            await asyncio.sleep(0.005)
+    assert [resident.chats for resident in edge.residents.by_account.values()] == [set()]
+
+
+async def test_news_during_a_resync_come_once(town: Town) -> None:
+    edge = await town.edge()
+    town.world.room(7, 1, 2)
+    (alice,) = await crowd(town, 1)
+    await town.message.say(7, 2, "a")
+    await alice.until_texts(7, "a")
+    gate = town.message.close(Sync)
+    asked = len(town.message.of(Sync))
+    edge.resync.doubt("a test")
+    await town.message.until_asked(Sync, asked + 1)
+    await town.session.create(8, 2, 1)
+    await town.message.say(8, 2, "new")
+    await town.message.say(7, 2, "b")
+    await alice.until_texts(8, "new")
+    gate.set()
+    await town.message.say(7, 2, "c")
+    await alice.until_texts(7, *"abc")
+    assert alice.texts(8) == ["new"]
+    assert alice.events == [("ChatAppeared", 8)]
+
+
+async def test_a_resync_waits_for_a_service_that_is_away(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.bus.client._ATTEMPT_SECONDS", 0.2)
+    edge = await town.edge()
+    town.world.room(7, 1, 2)
+    (alice,) = await crowd(town, 1)
+    await town.message.stop()
+    town.world.say(7, 2, "a")
+    edge.resync.doubt("a test")
+    await asyncio.sleep(0.4)
+    await town.replica()
+    await alice.until_texts(7, "a")
+
+
+async def test_a_reconnect_of_the_bus_makes_everybody_sync(town: Town) -> None:
+    await town.edge()
+    town.world.room(7, 1, 2)
+    (alice,) = await crowd(town, 1)
+    town.world.say(7, 2, "a")
+    town.nats.restart()
+    await alice.until_texts(7, "a")
+
+
+# Presence
+
+
+async def test_a_lost_lease_makes_everybody_register_and_sync(town: Town) -> None:
+    edge = await town.edge()
+    town.world.room(7, 1, 2)
+    (alice,) = await crowd(town, 1)
+    await edge.lease.beat()
+    assert edge.node.metrics.presence_lost._value.get() == 0
+    town.valkey.flush()
+    town.world.say(7, 2, "a")
+    await edge.lease.beat()
+    await alice.until_texts(7, "a")
+    assert await town.where(1) == [edge.id]
+    assert edge.node.metrics.presence_lost._value.get() == 1
+
+
+async def test_a_node_that_was_taken_for_dead_comes_back(town: Town) -> None:
+    """It was frozen, its lease has expired, and its entries were swept."""
+    edge = await town.edge(lease_seconds=1000.0)
+    town.world.room(7, 1, 2)
+    (alice,) = await crowd(town, 1)
+    await edge.lease.beat()
+    await edge.lease.end()
+    sweeper = Presence(town.valkey.settings("edge"))
+    assert sum([await sweeper.sweep(shard) for shard in range(16)]) == 1
+    await sweeper.close()
+    assert await town.where(1) == []
+    town.world.say(7, 2, "a")
+    await edge.lease.beat()
+    await alice.until_texts(7, "a")
+    assert await town.where(1) == [edge.id]
+
+
+async def test_a_login_while_redis_is_away(town: Town) -> None:
+    edge = await town.edge(lease_seconds=1000.0)
+    town.world.room(7, 1, 2)
+    await edge.lease.beat()
+    town.valkey.kill()
+    alice = await town.device(1)
+    await alice.synced()
+    await town.message.say(7, 2, "a")
+    await alice.until_texts(7, "a")
+    town.valkey.start()
+    town.world.say(7, 2, "b")
+    await edge.lease.beat()
+    await alice.until_texts(7, "a", "b")
+    assert await town.where(1) == [edge.id]

@@ -1,0 +1,113 @@
+"""What v0 reads and writes, beyond its vectors: one frame per kind, limits, forgery, bytes, states."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.edge.canonical.frames import Binary
+from services.edge.canonical.replies import Shown
+from services.edge.dialects.base import DecodeError, Request, Surroundings
+from services.edge.dialects.ourchat_v0 import OurChatV0
+from services.edge.dialects.ourchat_v0.errors import REFUSALS
+from shared.contract.auth import Login, Register
+from shared.contract.errors import ErrorCode, Failure
+from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
+from shared.contract.model import Emoji, Message, Segment, Text, pack_segments
+from shared.settings import Limits
+from tests.unit.services.edge.dialects.driving import BASE_URL
+
+ME, OTHER = AccountId(12), AccountId(34)
+CHAT = ChatId(5)
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
+EMOJI = st.integers(0, 2**53 - 1).map(Emoji)
+V0 = OurChatV0(Surroundings(Limits(), BASE_URL))
+V0.entered(ME, 0.0)
+
+
+def read(code: int, dialect: OurChatV0 = V0, **data: Any) -> Request:
+    (request,) = dialect.decode(json.dumps({"code": code, "data": data}).encode(), 0.0)
+    return request
+
+
+def refused(code: int, dialect: OurChatV0 = V0, **data: Any) -> ErrorCode:
+    with pytest.raises(DecodeError) as error:
+        read(code, dialect, **data)
+    return error.value.failure.code
+
+
+def written(segments: tuple[Segment, ...]) -> list[Any]:
+    message = Message(CHAT, 1, MessageId(77), ME, 1724400000123, pack_segments(segments), Nonce(1))
+    frames = V0.encode_message(Shown(message, segments))
+    return [json.loads(frame) for frame in frames if isinstance(frame, bytes)]
+
+
+@given(st.lists(TEXTS.map(Text) | EMOJI, min_size=1, max_size=8).map(tuple))
+def test_all_that_is_said_is_shown_in_its_order(segments: tuple[Segment, ...]) -> None:
+    frames = written(segments)
+    shown = [frame["data"].get("msg", frame["data"].get("emojiId")) for frame in frames]
+    expected = list[str | int]()
+    for segment in segments:
+        if isinstance(segment, Emoji):
+            expected.append(segment.emoji_id)
+        elif isinstance(segment, Text) and expected and isinstance(expected[-1], str):
+            expected[-1] += f" {segment.text}"
+        elif isinstance(segment, Text):
+            expected.append(segment.text)
+    assert shown == expected
+    assert {(frame["data"]["cid"], frame["data"]["sender_id"]) for frame in frames} == {(5, "0000000012")}
+    assert all(frame["code"] == ("emojiId" in frame["data"]) for frame in frames)
+
+
+def test_a_message_byte_for_byte() -> None:
+    """As the document writes it: its keys, in its order, no white space."""
+    segments = (Text("你好"), Emoji(7))
+    message = Message(CHAT, 1, MessageId(77), ME, 1724400000123, pack_segments(segments), Nonce(1))
+    assert V0.encode_message(Shown(message, segments)) == (
+        '{"code":0,"data":{"cid":5,"sender_id":"0000000012","msg":"你好"}}'.encode(),
+        b'{"code":1,"data":{"cid":5,"sender_id":"0000000012","emojiId":7}}',
+    )
+
+
+def test_after_another_login_the_former_account_is_somebody_else() -> None:
+    dialect = OurChatV0(Surroundings(Limits(), BASE_URL))
+    for account, other in ((ME, OTHER), (OTHER, ME)):
+        dialect.entered(account, 0.0)
+        assert read(1, dialect, cid=1, sender_id=account, emojiId=5)
+        assert refused(1, dialect, cid=1, sender_id=other, emojiId=5) is ErrorCode.FORBIDDEN
+
+
+def test_limits_are_inclusive() -> None:
+    assert read(0, cid=1, sender_id=ME, msg="字" * 5461 + "x")
+    assert refused(0, cid=1, sender_id=ME, msg="字" * 5461 + "xx") is ErrorCode.TOO_LARGE
+    assert read(4, nick="名" * 64, password="x")
+    assert refused(4, nick="名" * 65, password="x") is ErrorCode.TOO_LARGE
+    assert read(1, cid=1, sender_id=ME, emojiId=2**53 - 1)
+    assert refused(1, cid=1, sender_id=ME, emojiId=2**53) is ErrorCode.INVALID
+
+
+def test_a_nickname_by_default_fits() -> None:
+    command = read(4, mail="n" * 100 + "@b.c", password="x").command
+    assert isinstance(command, Register)
+    assert (command.nickname, command.lobby) == ("n" * 64, True)
+
+
+def test_a_binary_frame_is_refused() -> None:
+    with pytest.raises(DecodeError):
+        V0.decode(Binary(b"{}"), 0.0)
+
+
+def test_the_tables_are_total_and_use_the_documented_state() -> None:
+    for refusal in REFUSALS.values():
+        assert set(refusal.statuses) == set(ErrorCode)
+        assert set(refusal.statuses.values()) == {None, 1}
+    assert {kind: int(refusal.reply) for kind, refusal in REFUSALS.items()} == {Register: 5, Login: 7}
+
+
+@pytest.mark.parametrize("code", [ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL, ErrorCode.RATE_LIMITED])
+def test_the_servers_failure_is_not_called_a_wrong_password(code: ErrorCode) -> None:
+    (frame,) = V0.refuse(read(6, ocId=12, password="x"), Failure(code, "try again"))
+    assert isinstance(frame, bytes)
+    assert json.loads(frame) == {"code": 18, "data": {"details": "try again"}}

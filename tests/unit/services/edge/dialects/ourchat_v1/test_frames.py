@@ -1,0 +1,145 @@
+"""What v1 reads and writes, beyond its vectors: limits, forgery, bytes, time, whose a frame is."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+
+from services.edge.canonical.frames import Outgoing
+from services.edge.canonical.replies import Shown
+from services.edge.dialects.base import DecodeError, Request, Surroundings
+from services.edge.dialects.ourchat_v1 import OurChatV1
+from shared.contract.auth import Login
+from shared.contract.edge import ProfileChanged
+from shared.contract.errors import ErrorCode, Failure
+from shared.contract.ids import NOBODY, AccountId, ChatId, MessageId, Nonce
+from shared.contract.model import Message, Profile, Text, pack_segments
+from shared.settings import Limits
+from tests.unit.services.edge.dialects.driving import BASE_URL, UNIX_SECONDS
+
+ME, OTHER = AccountId(12), AccountId(34)
+CHAT = ChatId(5)
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
+
+
+def connection(account: AccountId = ME) -> OurChatV1:
+    dialect = OurChatV1(Surroundings(Limits(), BASE_URL))
+    dialect.unix_seconds = UNIX_SECONDS
+    dialect.entered(account, 0.0)
+    return dialect
+
+
+V1 = connection()
+
+
+def read(code: int, dialect: OurChatV1 = V1, **data: Any) -> Request:
+    (request,) = dialect.decode(json.dumps({"code": code, "time": 1, "data": data}).encode(), 0.0)
+    return request
+
+
+def refused(code: int, dialect: OurChatV1 = V1, **data: Any) -> ErrorCode:
+    with pytest.raises(DecodeError) as error:
+        read(code, dialect, **data)
+    return error.value.failure.code
+
+
+def written(frames: tuple[Outgoing, ...]) -> Any:
+    (frame,) = frames
+    assert isinstance(frame, bytes)
+    return json.loads(frame)
+
+
+def shown(text: str, to: AccountId | None = None, time: int = 1724400000123) -> Shown:
+    segments = (Text(text),)
+    return Shown(Message(CHAT, 1, MessageId(77), ME, time, pack_segments(segments), Nonce(1)), segments, None, to)
+
+
+# Both ways
+
+
+def test_a_message_byte_for_byte() -> None:
+    """As the document writes it: its keys, in its order, no white space."""
+    text = '{"code":0,"time":1724400000,"data":{"cid":77,"sender":{"ocid":12,"group_id":5},"msg":"你好"}}'
+    assert V1.encode_message(shown("你好")) == (text.encode(),)
+    assert V1.encode_message(shown("你好", OTHER)) == (text.replace('"group_id":5', '"private_id":34').encode(),)
+
+
+# Time
+
+
+def test_a_message_bears_its_own_time_in_whole_seconds() -> None:
+    assert written(V1.encode_message(shown("x", time=1724400000999)))["time"] == 1724400000
+
+
+def test_all_else_bears_the_time_at_which_it_is_sent() -> None:
+    dialect = connection()
+    event = ProfileChanged(Profile(id=OTHER, uuid="u", nickname="n"))
+    for dialect.unix_seconds in (UNIX_SECONDS, UNIX_SECONDS + 5):
+        (push,) = dialect.tell(event, 1e6)
+        assert written(push.frames)["time"] == dialect.unix_seconds
+        assert written(dialect.refuse(None, Failure(ErrorCode.INTERNAL, "")))["time"] == dialect.unix_seconds
+
+
+# Whose it is
+
+
+def test_after_another_login_the_former_account_is_somebody_else() -> None:
+    dialect = connection()
+    assert read(8, dialect, group_name="g", ocid=ME)
+    dialect.entered(OTHER, 0.0)
+    assert read(8, dialect, group_name="g", ocid=OTHER)
+    assert refused(8, dialect, group_name="g", ocid=ME) is ErrorCode.FORBIDDEN
+
+
+@pytest.mark.parametrize(("account", "error"), [
+    (NOBODY, ErrorCode.UNAUTHENTICATED), (OTHER, ErrorCode.FORBIDDEN),
+])  # fmt: skip
+@pytest.mark.parametrize(("code", "data"), [
+    (0, {"sender": {"ocid": ME, "group_id": 5}, "msg": "x"}), (8, {"group_name": "g", "ocid": ME}),
+    (9, {"group_id": 5, "ocid": ME}), (9, {"add_ocid": 34, "ocid": ME}), (10, {"add_ocid": ME, "ocid": 34}),
+    (11, {"add_ocid": ME, "ocid": 34}), (12, {"ocid": ME, "name": "n"}), (12, {"ocid": ME, "group_id": 5, "name": "n"}),
+])  # fmt: skip
+def test_what_is_not_ones_own_is_refused(account: AccountId, error: ErrorCode, code: int, data: dict[str, Any]) -> None:
+    assert read(code, **data)
+    assert refused(code, connection(account), **data) is error
+
+
+# Limits, all inclusive
+
+
+def test_the_text_of_a_message_is_limited_in_bytes() -> None:
+    sender = {"ocid": ME, "group_id": 5}
+    assert read(0, sender=sender, msg="字" * 5461 + "x")
+    assert refused(0, sender=sender, msg="字" * 5461 + "xx") is ErrorCode.TOO_LARGE
+
+
+def test_names_are_limited_in_characters() -> None:
+    assert read(8, ocid=ME, group_name="名" * 128)
+    assert refused(8, ocid=ME, group_name="名" * 129) is ErrorCode.TOO_LARGE
+    assert read(12, group_id=5, name="名" * 128)
+    assert refused(12, group_id=5, name="名" * 129) is ErrorCode.TOO_LARGE
+    assert read(12, ocid=ME, name="名" * 64)
+    assert refused(12, ocid=ME, name="名" * 65) is ErrorCode.TOO_LARGE
+    assert refused(4, email="a@b.c", password="x", name="名" * 65) is ErrorCode.TOO_LARGE
+
+
+def test_an_account_is_a_number_or_else_an_address() -> None:
+    for account in (2**63, "9" * 100, "-1", "1 2"):
+        command = read(6, account=account, password="x").command
+        assert isinstance(command, Login)
+        assert command.kind == "email"
+        assert len(command.identifier) <= 256
+
+
+# Of two names for one thing
+
+
+@pytest.mark.parametrize(("data", "name"), [
+    ({"name": "a"}, "a"), ({"group_name": "b"}, "b"), ({"name": "a", "group_name": "b"}, "a"),
+    ({"name": None, "group_name": "b"}, "b"),
+])  # fmt: skip
+def test_a_new_name_is_read_from_either_key(data: dict[str, Any], name: str) -> None:
+    for where in ({"group_id": 5}, {"ocid": ME}):
+        command = read(12, **where, **data).command
+        assert name in (getattr(command, "name", None), getattr(command, "nickname", None))

@@ -1,0 +1,135 @@
+"""What v2 reads and writes, beyond its vectors: limits, forgery, bytes."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.edge.dialects.base import DecodeError, Dialect, Request, Shown
+from services.edge.dialects.registry import DIALECTS, by_path
+from shared.contract.errors import ErrorCode
+from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
+from shared.contract.model import Emoji, Message, Segment, Text, pack_segments
+from shared.contract.session import CreateChat, SetProfile
+from tests.unit.services.edge.dialects.driving import connect, log_in
+
+ME = AccountId(12)
+CHAT = ChatId(5)
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
+SEGMENTS = st.lists(TEXTS.map(Text) | st.integers(0, 2**53 - 1).map(Emoji), min_size=1, max_size=8).map(tuple)
+
+
+def connection() -> Dialect:
+    entry = by_path("/ws/ourchat-v2", DIALECTS)
+    assert entry is not None
+    dialect = connect(entry)
+    log_in(dialect, ME)
+    return dialect
+
+
+V2 = connection()
+
+
+def read(frame: dict[str, Any]) -> Request:
+    (request,) = V2.decode(json.dumps(frame, ensure_ascii=False).encode(), 0.0)
+    return request
+
+
+def refused(frame: dict[str, Any]) -> ErrorCode:
+    with pytest.raises(DecodeError) as error:
+        read(frame)
+    return error.value.failure.code
+
+
+def written(segments: tuple[Segment, ...], sender: AccountId = ME) -> bytes:
+    message = Message(CHAT, 1, MessageId(77), sender, 1724400000123, pack_segments(segments), Nonce(1))
+    (frame,) = V2.encode_message(Shown(message, segments))
+    assert isinstance(frame, bytes)
+    return frame
+
+
+def saying(*texts: str) -> dict[str, Any]:
+    return {"code": 0, "sender": {"session_id": "5"}, "msg": [{"type": 0, "text": text} for text in texts]}
+
+
+# Both ways
+
+
+@given(TEXTS)
+def test_a_text_alone_is_written_as_among_others(text: str) -> None:
+    alone, among = json.loads(written((Text(text),))), json.loads(written((Text(text), Emoji(5))))
+    assert alone == among | {"msg": among["msg"][:1]}
+
+
+def test_a_message_byte_for_byte() -> None:
+    """As the document writes it: its keys, in its order, no white space."""
+    assert (
+        written((Text("你好"),))
+        == (
+            '{"code":0,"time":1724400000123,"msg_id":"77","sender":{"ocid":"0000000012","session_id":"5"},'
+            '"msg":[{"type":0,"text":"你好"}]}'
+        ).encode()
+    )
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=300))
+def test_no_unknown_name_forges_a_field_or_fills_the_reply(name: str) -> None:
+    with pytest.raises(DecodeError) as error:
+        read({"code": 1, "session_id": "5", "request_values": [f"?{name}"]})
+    (frame,) = V2.refuse(None, error.value.failure, error.value.context)
+    assert isinstance(frame, bytes)
+    answer = json.loads(frame)
+    assert answer.keys() == {"code", "details"}
+    assert len(answer["details"]) < 1000
+
+
+# Limits, all inclusive
+
+
+def test_the_text_of_a_message_is_limited_in_bytes_over_all_segments() -> None:
+    assert read(saying("x" * 16384))
+    assert read(saying("字" * 5461, "x"))
+    assert refused(saying("字" * 5461, "xx")) is ErrorCode.TOO_LARGE
+    assert refused(saying("x" * 16385)) is ErrorCode.TOO_LARGE
+
+
+def test_the_segments_of_a_message_are_limited() -> None:
+    assert read(saying(*["x"] * 64))
+    assert refused(saying(*["x"] * 65)) is ErrorCode.TOO_LARGE
+
+
+def test_a_nickname_is_limited_in_characters() -> None:
+    def naming(name: str) -> dict[str, Any]:
+        return {"code": 19, "ocid": ME, "data": {"nickname": name}}
+
+    assert read(naming("名" * 64)).command == SetProfile(ME, nickname="名" * 64)
+    assert refused(naming("名" * 65)) is ErrorCode.TOO_LARGE
+    assert refused({"code": 4, "email": "a@b.c", "password": "x", "name": "n" * 65}) is ErrorCode.TOO_LARGE
+
+
+def test_a_nickname_by_default_fits() -> None:
+    command = read({"code": 4, "email": "n" * 100 + "@b.c", "password": "x"}).command
+    assert getattr(command, "nickname", None) == "n" * 64
+
+
+def test_the_name_of_a_session_is_limited_in_characters() -> None:
+    assert read({"code": 8, "members": [], "name": "名" * 128}).command == CreateChat([], name="名" * 128)
+    assert refused({"code": 8, "members": [], "name": "名" * 129}) is ErrorCode.TOO_LARGE
+
+
+@pytest.mark.parametrize("frame", [
+    {"code": 8, "members": [], "avatar_hash": "a" * 129}, {"code": 19, "ocid": ME, "data": {"avatar_hash": "a" * 129}},
+])  # fmt: skip
+def test_a_hash_is_limited(frame: dict[str, Any]) -> None:
+    assert refused(frame) is ErrorCode.INVALID
+
+
+def test_a_frame_is_limited() -> None:
+    assert refused(saying("x" * 70_000)) is ErrorCode.TOO_LARGE
+
+
+def test_a_login_name_of_any_length_is_somebody_or_nobody() -> None:
+    command = read({"code": 6, "login_type": 0, "account": "x" * 50_000 + "@b.c", "password": "x"}).command
+    assert len(getattr(command, "identifier", "")) == 256

@@ -1,0 +1,102 @@
+"""What a pipe connection tells, and whose frames it takes."""
+
+import pytest
+
+from services.edge.canonical.frames import Binary
+from services.edge.dialects.base import DecodeError, Request
+from services.edge.dialects.detection import PIPE_COMMANDS
+from services.edge.dialects.pipe import Pipe
+from services.edge.dialects.pipe.decode import READERS
+from services.edge.dialects.registry import DIALECTS, by_path
+from shared.contract.auth import Authenticated
+from shared.contract.errors import ErrorCode, Failure
+from shared.contract.ids import NOBODY, AccountId
+from tests.unit.services.edge.dialects.driving import connect, seen
+
+ME, OTHER = AccountId(12), AccountId(34)
+
+
+def connection(account: AccountId = NOBODY) -> Pipe:
+    entry = by_path("/ws/pipe", DIALECTS)
+    assert entry is not None
+    pipe = connect(entry)
+    assert isinstance(pipe, Pipe)
+    pipe.entered(account, 0.0)
+    return pipe
+
+
+def decoded(pipe: Pipe, frame: str) -> Request:
+    (request,) = pipe.decode(frame.encode(), 0.0)
+    return request
+
+
+def test_every_command_that_is_detected_is_read() -> None:
+    assert READERS.keys() == PIPE_COMMANDS
+
+
+def test_the_login_counts_what_is_unread_for_this_account() -> None:
+    pipe = connection()
+    answer = Authenticated(account=ME, sid="s", token="t", expires=0, uuid="u", nickname="n")
+    for unread in (5, 0):
+        request = decoded(pipe, "login|ann|secret")
+        pipe.entered(ME, 0.0)
+        pipe.counts(unread)
+        assert pipe.answer(request, answer, 0.0) == (f"login_succ|登录成功！|12|t|{unread}".encode(),)
+
+
+def test_a_uid_must_be_the_accounts_also_after_another_login() -> None:
+    pipe = connection()
+    assert decoded(pipe, "get_user_friend|34|t").account == OTHER
+    for account, other in ((ME, OTHER), (OTHER, ME)):
+        pipe.entered(account, 0.0)
+        assert decoded(pipe, f"get_user_friend|{account}|t").account == account
+        with pytest.raises(DecodeError) as refused:
+            decoded(pipe, f"get_user_friend|{other}|t")
+        assert refused.value.failure.code is ErrorCode.FORBIDDEN
+
+
+@pytest.mark.parametrize("command", sorted(PIPE_COMMANDS - {
+    "register", "login", "forget_passwd", "hand_group_request", "get_unread_friend_request", "get_unread_group_request",
+    "get_unread_message",
+}))  # fmt: skip
+def test_each_command_with_a_uid_is_refused_to_others(command: str) -> None:
+    fields = {
+        "update_profile": "34|t|n|1|s|1|a", "get_user_info": "34|12|t", "get_user_friend": "34|t",
+        "get_user_group": "34|t", "get_group_info": "34|5|t", "add_friend": "34|12|hi|t", "del_friend": "34|12|t",
+        "hand_friend_request": "34|12|1|t", "create_group": "34|name|t", "join_group": "34|5|hi|t",
+        "send_message": "1|34|5|0|hi|t", "send_file": "1|34|12|0|name|YQ==|t",
+    }  # fmt: skip
+    frame = f"{command}|{fields[command]}"
+    request = decoded(connection(), frame)
+    assert (request.token, request.account) == ("t", OTHER), "before the login, the token's account is checked"
+    with pytest.raises(DecodeError) as refused:
+        decoded(connection(ME), frame)
+    assert (refused.value.failure.code, refused.value.context) == (ErrorCode.FORBIDDEN, command)
+    empty = frame.replace("|t|", "||") if command == "update_profile" else frame.removesuffix("t")
+    with pytest.raises(DecodeError) as refused:
+        decoded(connection(OTHER), empty)
+    assert refused.value.failure.code in (ErrorCode.UNAUTHENTICATED, ErrorCode.INVALID)
+    assert refused.value.context == command
+
+
+@pytest.mark.parametrize("command", sorted(PIPE_COMMANDS))
+@pytest.mark.parametrize("code", list(ErrorCode), ids=lambda code: code.value)
+def test_every_failure_of_every_command_has_its_words(command: str, code: ErrorCode) -> None:
+    word = "up_pass" if command == "forget_passwd" else command
+    for text in ("because", ""):
+        assert connection().refuse(None, Failure(code, text), command) == (
+            f"{word}_error|{text or code.value}".encode(),
+        )
+
+
+def test_what_names_no_command_gets_the_general_error() -> None:
+    failure = Failure(ErrorCode.RATE_LIMITED, "too many requests, slow down")
+    assert connection().refuse(None, failure) == (b"error|too many requests, slow down",)
+
+
+@pytest.mark.parametrize("frame", [Binary(b"login|a|b"), b"login|\xff|b", b"\xed\xa0\x80"])
+def test_what_is_no_text_is_refused(frame: bytes | Binary) -> None:
+    with pytest.raises(DecodeError) as refused:
+        connection().decode(frame, 0.0)
+    (reply,) = connection().refuse(None, refused.value.failure, refused.value.context)
+    assert seen(reply).startswith("error|")

@@ -1,0 +1,158 @@
+"""Files that come in chunks, and how a person's file is told."""
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.edge.canonical.commands import Command, PostMessage, PostUpload, StartUpload, UploadPart
+from services.edge.dialects.base import DecodeError, Request, Shown, Surroundings
+from services.edge.dialects.pipe import Pipe
+from shared.contract.errors import ErrorCode, Failure
+from shared.contract.ids import NOBODY, AccountId, ChatId, MessageId, Nonce
+from shared.contract.model import Face, File, Image, Media, Message, Segment, Text, pack_segments
+from shared.settings import Limits
+from tests.unit.services.edge.dialects.driving import BASE_URL
+
+ME, OTHER = AccountId(12), AccountId(34)
+NO_CHAT = ChatId(0)
+MEDIA = Media("00ff", "cat.png", 512, "ab", "image/png")
+REFUSED = Failure(ErrorCode.TOO_LARGE, "too much")
+
+
+@pytest.fixture
+def pipe() -> Pipe:
+    return connection()
+
+
+def connection(base_url: str = BASE_URL) -> Pipe:
+    made = Pipe(Surroundings(Limits(), base_url))
+    made.entered(ME, 0.0)
+    return made
+
+
+def request(pipe: Pipe, name: str, data: bytes = b"x", kind: int = 1, whom: int = OTHER) -> Request:
+    coded = base64.b64encode(data).decode()
+    (decoded,) = pipe.decode(f"send_file|{kind}|{ME}|{whom}|0|{name}|{coded}|t".encode(), 0.0)
+    return decoded
+
+
+def sent(pipe: Pipe, name: str, data: bytes = b"x", kind: int = 1, whom: int = OTHER) -> Command:
+    return request(pipe, name, data, kind, whom).command
+
+
+def refused(pipe: Pipe, name: str, kind: int = 1, whom: int = OTHER) -> bool:
+    try:
+        sent(pipe, name, b"x", kind, whom)
+    except DecodeError as error:
+        return error.context == "send_file"
+    return False
+
+
+@given(st.lists(st.binary(min_size=1), min_size=2, max_size=6), st.text("a|#/1你 .", min_size=1))
+def test_chunks_make_one_file(parts: list[bytes], name: str) -> None:
+    pipe, of = connection(), len(parts)
+    commands = [sent(pipe, f"{name}#{k}/{of}", part) for k, part in enumerate(parts, start=1)]
+    assert commands == [
+        StartUpload(1, NO_CHAT, OTHER, parts[0]),
+        *(UploadPart(1, part) for part in parts[1:-1]),
+        PostUpload(1, parts[-1], NO_CHAT, "file", OTHER, name),
+    ]
+    assert isinstance(sent(pipe, f"{name}#1/{of}"), StartUpload)
+
+
+@pytest.mark.parametrize(("name", "kept"), [
+    ("cat.png", "cat.png"), ("cat.png#1/1", "cat.png"), ("#1/1", "#1/1"), ("C#", "C#"), ("a#b/c", "a#b/c"),
+    ("a#1/3x", "a#1/3x"), ("a#-1/3", "a#-1/3"), ("a#1/9999999999", "a#1/9999999999"), ("a#b#1/1", "a#b"),
+])  # fmt: skip
+def test_a_file_that_is_not_cut_comes_at_once(pipe: Pipe, name: str, kept: str) -> None:
+    assert sent(pipe, name, b"abc", 0) == PostUpload(None, b"abc", NO_CHAT, "image", OTHER, kept)
+
+
+def test_what_is_no_next_chunk_changes_nothing(pipe: Pipe) -> None:
+    sent(pipe, "f#1/3")
+    assert all(refused(pipe, name) for name in ("f#1/3", "f#3/3", "f#2/4", "f#0/3", "f#4/3"))
+    assert refused(pipe, "f#2/3", kind=0)
+    assert refused(pipe, "f#2/3", whom=56)
+    with pytest.raises(DecodeError):
+        pipe.decode(f"send_file|1|{ME}|{OTHER}|0|f#2/3|not base64|t".encode(), 0.0)
+    assert isinstance(sent(pipe, "f#2/3"), UploadPart)
+    assert refused(pipe, "f#2/3")
+    assert isinstance(sent(pipe, "f#3/3"), PostUpload)
+
+
+def test_files_of_several_names_come_side_by_side(pipe: Pipe) -> None:
+    assert sent(pipe, "a#1/2", b"a") == StartUpload(1, NO_CHAT, OTHER, b"a")
+    assert sent(pipe, "b#1/2", b"b") == StartUpload(2, NO_CHAT, OTHER, b"b")
+    assert sent(pipe, "a#2/2", b"A") == PostUpload(1, b"A", NO_CHAT, "file", OTHER, "a")
+    assert sent(pipe, "b#2/2", b"B") == PostUpload(2, b"B", NO_CHAT, "file", OTHER, "b")
+
+
+@pytest.mark.parametrize("chunk", ["f#1/3", "f#2/3"])
+def test_what_is_refused_behind_it_ends_a_transfer_and_it_may_begin_again(pipe: Pipe, chunk: str) -> None:
+    requests = [request(pipe, f"f#{k}/3") for k in range(1, int(chunk[2]) + 1)]
+    assert pipe.refuse(requests[-1], REFUSED) == (b"send_file_error|too much",)
+    assert refused(pipe, "f#2/3")
+    assert refused(pipe, "f#3/3")
+    assert isinstance(sent(pipe, "f#1/3"), StartUpload)
+
+
+def test_a_refusal_of_what_is_over_ends_nothing(pipe: Pipe) -> None:
+    first = request(pipe, "f#1/2")
+    sent(pipe, "f#2/2")
+    sent(pipe, "f#1/2")
+    pipe.refuse(first, REFUSED)
+    assert isinstance(sent(pipe, "f#2/2"), PostUpload)
+
+
+def test_who_logs_out_has_sent_half_a_file_in_vain(pipe: Pipe) -> None:
+    sent(pipe, "f#1/2")
+    pipe.entered(NOBODY, 0.0)
+    pipe.entered(ME, 0.0)
+    assert refused(pipe, "f#2/2")
+
+
+def test_a_chunk_may_be_what_logs_in() -> None:
+    pipe = Pipe(Surroundings(Limits(), BASE_URL))
+    sent(pipe, "f#1/2")
+    pipe.entered(ME, 0.0)
+    assert isinstance(sent(pipe, "f#2/2"), PostUpload)
+
+
+def test_a_file_that_is_said_is_acknowledged_as_what_was_sent(pipe: Pipe) -> None:
+    asked = request(pipe, "cat.png")
+    said = asked._replace(command=PostMessage(ChatId(6), (Image(MEDIA),)))
+    assert pipe.refuse(said, REFUSED) == (b"send_file_error|too much",)
+
+
+# Out
+
+
+def told(base_url: str, *segments: Segment, to: AccountId | None = ME) -> str:
+    message = Message(ChatId(6), 1, MessageId(77), OTHER, 1724400000456, pack_segments(segments), Nonce(1))
+    (frame,) = connection(base_url).encode_message(Shown(message, segments, Face("Bob", "u"), to))
+    assert isinstance(frame, bytes)
+    return frame.decode()
+
+
+@pytest.mark.parametrize(("base_url", "place"), [
+    ("http://chat.example:8080", "chat.example|8080"), ("http://chat.example", "chat.example|80"),
+    ("http://127.0.0.1:1", "127.0.0.1|1"), ("http://[::1]:8080", "[::1]|8080"), ("http://[::1]", "[::1]|80"),
+])  # fmt: skip
+@pytest.mark.parametrize("segment", [Image(MEDIA), File(MEDIA)])
+def test_a_persons_file_is_told_with_where_it_is(base_url: str, place: str, segment: Segment) -> None:
+    assert told(base_url, segment) == f"file|34|{place}|media/00ff|512|"
+
+
+@pytest.mark.parametrize("base_url", [
+    "https://chat.example", "http://chat.example/below", "http://a|b:1", "http://a\nb", "http://", "http://x:y",
+])  # fmt: skip
+def test_what_cannot_be_fetched_so_is_told_by_its_address(base_url: str) -> None:
+    assert told(base_url, Image(MEDIA)) == f"message|0|34|1724400000|[图片] cat.png {base_url}/media/00ff"
+
+
+def test_a_groups_file_and_one_with_words_are_messages() -> None:
+    shown = f"[图片] cat.png {BASE_URL}/media/00ff"
+    assert told(BASE_URL, Image(MEDIA), to=None) == f"message|1|6|1724400000|Bob: {shown}"
+    assert told(BASE_URL, Text("look"), Image(MEDIA)) == f"message|0|34|1724400000|look {shown}"

@@ -1,0 +1,161 @@
+"""What a service connection remembers: the secret it was opened with, and whether it is told messages."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.edge.canonical.commands import CreateChatOf
+from services.edge.dialects.base import Request, Surroundings
+from services.edge.dialects.service_code import Service
+from services.edge.dialects.service_code.errors import STATES, refusal
+from shared.contract.auth import Authenticated, Login, Register
+from shared.contract.errors import ErrorCode, Failure
+from shared.contract.ids import NOBODY, AccountId
+from shared.contract.session import RequestMembership
+from shared.settings import Limits
+from tests.unit.services.edge.dialects.driving import BASE_URL
+
+ME, OTHER = AccountId(12), AccountId(34)
+UUID = "6f9619ff-8b86-4d01-b42d-00c04fc964ff"
+JWT = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIxMiJ9.c2ln"
+WRONG = Failure(ErrorCode.UNAUTHENTICATED, "unknown account or wrong secret")
+
+
+def connection(query: str = "") -> Service:
+    return Service(Surroundings(Limits(), BASE_URL, query))
+
+
+def decoded(service: Service, code: int, **content: Any) -> Request:
+    (request,) = service.decode(json.dumps({"service_code": code, "content": content}).encode(), 0.0)
+    return request
+
+
+def enter(service: Service, request: Request, account: AccountId = ME) -> None:
+    service.entered(account, 0.0)
+    answer = Authenticated(account=account, sid="s", token=JWT, expires=0, uuid=UUID, nickname="n")
+    service.answer(request, answer, 0.0)
+
+
+def log_in(service: Service, token: int | str = 1145141919810, **more: Any) -> None:
+    enter(service, decoded(service, 1, id=UUID, token=token, **more))
+
+
+def token_of(service: Service, token: int | str) -> str:
+    """What the edge has to verify."""
+    return decoded(service, 4, token=token).token
+
+
+@pytest.mark.parametrize("code", [1, 2])
+@pytest.mark.parametrize("token", [1145141919810, "1145141919810"])
+def test_the_very_secret_of_the_login_needs_no_token(code: int, token: int | str) -> None:
+    service = connection()
+    enter(service, decoded(service, code, id=UUID, token=token))
+    assert token_of(service, 1145141919810) == token_of(service, "1145141919810") == ""
+    assert token_of(service, 1145141919811) == "1145141919811"
+    assert token_of(service, " 1145141919810") == " 1145141919810"
+    assert token_of(service, JWT) == JWT
+
+
+def test_a_secret_opens_nothing_without_a_login() -> None:
+    assert token_of(connection(), 5) == "5"
+
+
+def test_a_refused_login_changes_nothing() -> None:
+    service = connection()
+    log_in(service, "old", push=True)
+    refused = decoded(service, 1, id=UUID, token="new")
+    service.refuse(refused, WRONG)
+    assert token_of(service, "new") == "new"
+    assert token_of(service, "old") == ""
+    enter_by_token(service)
+    assert service.is_told_messages
+
+
+def enter_by_token(service: Service, account: AccountId = ME) -> None:
+    """What the edge does before it answers the first request that bears a token."""
+    service.entered(account, 0.0)
+
+
+def test_the_secret_is_forgotten_with_the_account() -> None:
+    service = connection()
+    log_in(service, "old")
+    service.entered(NOBODY, 0.0)
+    assert token_of(service, "old") == "old"
+    log_in(service, "old")
+    enter_by_token(service, OTHER)
+    assert token_of(service, "old") == "old"
+
+
+def test_a_login_by_token_leaves_the_token_to_be_verified_every_time() -> None:
+    service = connection()
+    request = decoded(service, 1, id=UUID, token=JWT)
+    assert request.token == JWT
+    enter(service, request)
+    assert token_of(service, JWT) == JWT
+
+
+@given(st.text(min_size=1).filter(lambda text: "\0" not in text) | st.integers(-(10**30), 10**30))
+def test_any_secret_is_known_again_and_no_other(secret: str | int) -> None:
+    service = connection()
+    log_in(service, secret)
+    assert token_of(service, secret) == ""
+    assert token_of(service, f"{secret}x") == f"{secret}x"
+
+
+# Pushes
+
+
+@pytest.mark.parametrize(("query", "asks"), [
+    ("", False), ("push=1", True), ("a=b&push=1", True), ("push=0", False), ("push", False), ("push=11", False),
+    ("nopush=1", False), ("push=1&push=0", False),
+])  # fmt: skip
+def test_the_address_may_ask_for_pushes(query: str, asks: bool) -> None:
+    service = connection(query)
+    log_in(service)
+    assert service.is_told_messages is asks
+    enter_by_token(service, OTHER)
+    assert service.is_told_messages is asks
+
+
+def test_the_login_may_ask_for_pushes() -> None:
+    service = connection()
+    log_in(service, push=True)
+    assert service.is_told_messages
+    log_in(service)
+    assert not service.is_told_messages
+
+
+def test_pushes_begin_with_the_login_not_with_its_request() -> None:
+    service = connection()
+    request = decoded(service, 1, id=UUID, token=5, push=True)
+    assert not service.is_told_messages
+    service.refuse(request, WRONG)
+    enter_by_token(service)
+    assert not service.is_told_messages
+
+
+# Refusals
+
+
+@pytest.mark.parametrize("kind", [None, Login, Register, RequestMembership, CreateChatOf])
+@pytest.mark.parametrize("code", list(ErrorCode), ids=lambda code: code.value)
+def test_every_refusal_has_a_documented_shape(kind: type | None, code: ErrorCode) -> None:
+    reply = json.loads(*refusal(kind, Failure(code, "because")))
+    if reply["state_code"] == 200:
+        assert reply["content"] == {"msg": "failed", "cause": "because"}
+    else:
+        assert reply == {"state_code": STATES[code], "content": {"msg": "because"}}
+
+
+def test_every_error_has_its_state() -> None:
+    assert STATES.keys() == set(ErrorCode)
+    assert STATES[ErrorCode.UNAUTHENTICATED] == 401
+    assert json.loads(*refusal(None, Failure(ErrorCode.INTERNAL, "")))["content"]["msg"] == "internal"
+
+
+@pytest.mark.parametrize("kind", [Login, Register])
+def test_a_wrong_secret_is_no_error(kind: type) -> None:
+    assert json.loads(*refusal(kind, WRONG)) == {"state_code": 200, "content": {"msg": "failed", "cause": WRONG.text}}

@@ -1,0 +1,81 @@
+import pytest
+
+from services.edge.dialects.addresses import Face, face, media_id, stored
+from services.edge.dialects.base import DecodeError
+from services.edge.identicons import avatar_hash
+from shared.contract.errors import ErrorCode
+from shared.settings import Limits
+
+BASE = "http://chat.example:8080"
+MEDIA = "/media/00112233445566778899aabbccddeeff"
+GENERATED = f"{BASE}/avatar/account/12.png"
+
+
+@pytest.mark.parametrize("path", ["/avatar/account/12.png", "/avatar/chat/9223372036854775807.png", MEDIA])
+@pytest.mark.parametrize("origin", [BASE, "http://127.0.0.1:8081", "https://chat.example"])
+def test_of_an_own_address_the_path_is_kept(path: str, origin: str) -> None:
+    assert stored(origin + path, Limits()) == path
+
+
+@pytest.mark.parametrize("address", [
+    "", "https://pictures.test/a.png", "HTTP://pictures.test", "http://pictures.test/avatar/account/12.png?x=1",
+    "http://pictures.test/media/short", "http://pictures.test/avatar/account/0.png", "http://p.test/x/avatar/chat/1.png",
+    "http://pictures.test/图.png", f"http://pictures.test{MEDIA}/..", "http://p.test/avatar/account/12.png/",
+])  # fmt: skip
+def test_another_servers_address_is_kept_as_it_is(address: str) -> None:
+    assert stored(address, Limits()) == address
+
+
+@pytest.mark.parametrize("address", [
+    "/avatar/account/12.png", MEDIA, "pictures.test/a.png", "file:///etc/passwd", "data:image/png;base64,AA==", "http://",
+    "http:///a.png", "javascript:alert(1)", "http://p.test/a b.png", "http://p.test/a.png\n", "http://p.test\n/a.png",
+    "ftp://p.test/a.png", " http://p.test/a.png",
+])  # fmt: skip
+def test_only_web_addresses_are_taken(address: str) -> None:
+    with pytest.raises(DecodeError):
+        stored(address, Limits())
+
+
+def test_the_size_of_an_address_is_limited_inclusively() -> None:
+    limits = Limits(address_url_bytes=20)
+    assert stored("http://p.test/" + "x" * 6, limits)
+    with pytest.raises(DecodeError) as refused:
+        stored("http://p.test/" + "x" * 7, limits)
+    assert refused.value.failure.code is ErrorCode.TOO_LARGE
+
+
+@pytest.mark.parametrize("origin", [BASE, "http://127.0.0.1:8081", "HTTPS://chat.example"])
+def test_of_the_address_of_a_picture_or_file_its_last_part_counts(origin: str) -> None:
+    assert media_id(origin + MEDIA, Limits()) == "00112233445566778899aabbccddeeff"
+
+
+@pytest.mark.parametrize("address", [
+    "", MEDIA, "http://pictures.test/a.png", f"{BASE}{MEDIA}x", f"{BASE}{MEDIA}/", f"{BASE}{MEDIA}?x=1",
+    f"{BASE}/x{MEDIA}", f"{BASE}{MEDIA.upper()}", f"{BASE}/avatar/account/12.png", f"{BASE}/media/../{MEDIA[7:]}", f"ftp://chat.example{MEDIA}",
+    f"{BASE}{MEDIA}\n", "http://" + "x" * 2048 + MEDIA,
+])  # fmt: skip
+def test_nothing_else_is_a_picture_or_file_here(address: str) -> None:
+    with pytest.raises(DecodeError) as refused:
+        media_id(address, Limits())
+    assert refused.value.failure.code is ErrorCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("own_only", [False, True])
+def test_without_an_avatar_there_is_a_generated_one(own_only: bool) -> None:
+    assert face("account", 12, Face("", ""), BASE, own_only) == Face(GENERATED, avatar_hash("account", 12))
+
+
+@pytest.mark.parametrize("own_only", [False, True])
+def test_an_own_avatar_is_shown_where_the_client_can_reach_it(own_only: bool) -> None:
+    assert face("account", 12, Face(MEDIA, "ab"), BASE, own_only) == Face(BASE + MEDIA, "ab")
+
+
+def test_another_servers_avatar_is_shown_to_who_can_bear_it() -> None:
+    kept = Face("https://pictures.test/a.png", "ab")
+    assert face("account", 12, kept, BASE, False) == kept
+    assert face("account", 12, kept, BASE, True) == Face(GENERATED, avatar_hash("account", 12))
+
+
+def test_a_hash_without_an_avatar_is_shown_to_who_set_it_and_is_true_for_the_rest() -> None:
+    assert face("account", 12, Face("", "ab"), BASE, False) == Face(GENERATED, "ab")
+    assert face("account", 12, Face("", "ab"), BASE, True) == Face(GENERATED, avatar_hash("account", 12))

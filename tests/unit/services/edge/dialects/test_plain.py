@@ -1,0 +1,143 @@
+"""The quick way of reading the commonest frames is the long way, only quicker: both agree about every frame."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.edge.canonical.frames import Binary, Frame
+from services.edge.dialects import json_frames
+from services.edge.dialects.base import DecodeError, Dialect, Request
+from services.edge.dialects.json_frames import Plain
+from services.edge.dialects.registry import DIALECTS, Entry
+from shared.contract.errors import Failure
+from shared.contract.ids import AccountId
+from shared.settings import Limits
+from tests.unit.services.edge.dialects.driving import connect, log_in
+
+ME = AccountId(12)
+JSON = [entry for entry in DIALECTS if entry.name != "pipe"]
+PLAIN = {
+    "ourchat-v0": b'{"code":0,"data":{"cid":5,"sender_id":"0000000012","msg":"hi"}}',
+    "ourchat-v1": b'{"code":0,"time":0,"data":{"sender":{"ocid":12,"group_id":5},"msg":"hi"}}',
+    "ourchat-v2": b'{"code":0,"time":1,"sender":{"ocid":"0000000012","session_id":"5"},"msg":[{"type":0,"text":"hi"}]}',
+    "service": b'{"service_code":5,"content":{"token":"t","chat":5,"msg":"hi"}}',
+}
+SAID = [
+    rb"x", rb"\u4e2d\n\t\/", "中文😀".encode(), rb"\"quoted\"", rb"\\", rb"\\\"", rb"\u0000", rb"\\u0000", rb"", b"\0",
+    rb"\ud800", rb"\ud83d\ude00", b"\xff", b"\xed\xa0\x80", rb"\x", b"[[[[", b'a":"b', b"\n", rb"\u0022",
+]  # fmt: skip
+each = pytest.mark.parametrize("entry", JSON, ids=lambda entry: str(entry.name))
+
+Outcome = Sequence[Request] | tuple[Failure, object]
+
+
+def outcome(dialect: Dialect, frame: Frame) -> Outcome:
+    try:
+        return dialect.decode(frame, 0.0)
+    except DecodeError as error:
+        return error.failure, error.context
+
+
+def check_both_agree(entry: Entry, frame: Frame) -> None:
+    for account in (None, ME):
+        dialect = connect(entry)
+        if account is not None:
+            log_in(dialect, account)
+        quick = outcome(dialect, frame)
+        with patch.object(Plain, "read", return_value=None):
+            assert outcome(dialect, frame) == quick
+
+
+@each
+def test_a_plain_frame_is_read_the_quick_way(entry: Entry) -> None:
+    dialect = connect(entry)
+    log_in(dialect, ME)
+    with patch.object(json_frames, "_STRINGS", None):  # which only the long way uses
+        for said in (b"hi", rb"\u4e2d\"\n", "中文".encode()):
+            (request,) = dialect.decode(PLAIN[entry.name].replace(b"hi", said), 0.0)
+            assert type(request.command).__name__ == "PostMessage"
+
+
+@pytest.mark.parametrize("frame", [
+    b'{"code":0,"sender":{"session_id":"5"},"msg":[{"type":0,"text":"hi"}]}',
+    b'{"code":0,"time":1.5,"sender":{"session_id":"5"},"msg":[{"type":0,"text":"hi"}]}',
+])  # fmt: skip
+def test_v2_clients_may_leave_out_what_is_not_looked_at(frame: bytes) -> None:
+    (entry,) = (entry for entry in JSON if entry.name == "ourchat-v2")
+    with patch.object(json_frames, "_STRINGS", None):
+        assert len(connect(entry).decode(frame, 0.0)) == 1
+
+
+@each
+@pytest.mark.parametrize("said", SAID)
+def test_both_ways_agree_about_texts(entry: Entry, said: bytes) -> None:
+    check_both_agree(entry, PLAIN[entry.name].replace(b"hi", said))
+
+
+@each
+@pytest.mark.parametrize("size", [40, 200, 16_000, 16 * 1024, 16 * 1024 + 1, 64 * 1024, 70_000])
+@pytest.mark.parametrize("letter", ["x", "中", "\n"])
+def test_both_ways_agree_about_sizes(entry: Entry, size: int, letter: str) -> None:
+    said = letter * (size // len(letter.encode()))
+    for text in (said.encode(), json.dumps(said)[1:-1].encode()):
+        check_both_agree(entry, PLAIN[entry.name].replace(b"hi", text))
+
+
+@each
+def test_a_small_limit_of_frames_holds_both_ways(entry: Entry) -> None:
+    dialect = connect(entry)
+    dialect.limits = Limits(text_frame_bytes=20)
+    with pytest.raises(DecodeError):
+        dialect.decode(PLAIN[entry.name], 0.0)
+
+
+@each
+def test_both_ways_agree_about_binary_frames(entry: Entry) -> None:
+    check_both_agree(entry, Binary(PLAIN[entry.name]))
+
+
+SCALARS = st.sampled_from([
+    "0", "5", "12", '"5"', '"12"', '"0000000012"', '"012 "', '"x"', '""', "0.0", "-0", "-1", "1e3", "1e999", "null",
+    "true", "[]", "{}", "9" * 19, "9" * 400, '"' + "9" * 70 + '"', '{"type":0,"text":"a"}', '[{"type":0,"text":"a"}]',
+])  # fmt: skip
+
+
+@st.composite
+def rendered(draw: st.DrawFn, value: Any) -> str:
+    """A value as JSON, with members changed, left out, added, or there twice."""
+    if not draw(st.integers(0, 15)):
+        return draw(SCALARS)
+    if isinstance(value, list):
+        return "[" + ",".join(draw(rendered(one)) for one in value * draw(st.sampled_from([1, 1, 1, 0, 2]))) + "]"
+    if not isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=draw(st.booleans()))
+    members = [f"{json.dumps(name)}:{draw(rendered(one))}" for name, one in value.items() if draw(st.integers(0, 19))]
+    if members and not draw(st.integers(0, 5)):
+        members.insert(draw(st.integers(0, len(members))), draw(st.sampled_from(members)))
+    if not draw(st.integers(0, 9)):
+        name = draw(st.sampled_from([*value, "x", "ti\\u006de", "c\\u006fde", "private_id", "ocid", "time"]))
+        members.append(f'"{name}":{draw(SCALARS)}')
+    return "{" + draw(st.sampled_from([",", ", "])).join(members) + "}"
+
+
+@each
+@given(data=st.data())
+def test_both_ways_agree_about_what_is_almost_plain(entry: Entry, data: st.DataObject) -> None:
+    frame = data.draw(rendered(json.loads(PLAIN[entry.name]))).encode()
+    check_both_agree(entry, frame)
+
+
+@each
+@given(data=st.data())
+def test_both_ways_agree_about_damaged_frames(entry: Entry, data: st.DataObject) -> None:
+    frame = PLAIN[entry.name]
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(frame)))
+        piece = data.draw(st.sampled_from([b'"', b"\\", b"\\u0000", b"\\\\", b",", b":", b"{", b"}", b"\0", b"0", b""]))
+        frame = frame[:at] + piece + frame[data.draw(st.integers(at, min(at + 3, len(frame)))) :]
+    check_both_agree(entry, frame)

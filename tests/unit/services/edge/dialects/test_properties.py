@@ -1,0 +1,152 @@
+"""What holds for every dialect of the registry, whatever anybody sends or says."""
+
+import json
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.edge.canonical.commands import PostMessage
+from services.edge.canonical.frames import Binary, Frame
+from services.edge.dialects.base import DecodeError, Dialect, Request, Shown
+from services.edge.dialects.registry import Entry
+from shared.contract.ids import NOBODY, AccountId, ChatId, MessageId, Nonce
+from shared.contract.model import Emoji, Message, Text, pack_segments
+from shared.settings import Limits
+from tests.unit.services.edge.dialects.driving import FILES, LONG_AFTER, connect, each_dialect, log_in
+from tests.vectors import COMMANDS, EVENTS, Vector, canonical, wire
+
+ME = AccountId(12)
+CHAT = ChatId(5)
+ACCOUNTS = st.sampled_from([NOBODY, ME, AccountId(34)])
+LIMITS = Limits()
+
+
+def connections(entry: Entry) -> tuple[Dialect, Dialect]:
+    """One that is not logged in, one that is."""
+    fresh, mine = connect(entry), connect(entry)
+    log_in(mine, ME, chats=(CHAT,))
+    return fresh, mine
+
+
+def decodes_or_is_refused(dialect: Dialect, frame: Frame) -> list[Request]:
+    """The one property of every decoder. What it refuses, it can tell the client."""
+    try:
+        requests = dialect.decode(frame, 0.0)
+    except DecodeError as error:
+        refusal = error
+    else:
+        assert all(type(request.command).__name__ in COMMANDS for request in requests)
+        return list(requests)
+    assert refusal.failure.text
+    assert dialect.refuse(None, refusal.failure, refusal.context)
+    return []
+
+
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from([ME, "12", CHAT, "0000000012"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+OBJECTS = st.dictionaries(
+    st.sampled_from(["code", "data", "time", "sender", "msg", "service_code", "content", "token"])
+    | st.text(max_size=8),
+    VALUES,
+).map(lambda members: json.dumps(members).encode())
+TEXTS = st.text().map(lambda text: text.encode(errors="replace"))
+
+
+@each_dialect
+@given(frame=st.binary() | TEXTS | OBJECTS | st.builds(Binary, st.binary()))
+def test_any_bytes_decode_or_are_refused(entry: Entry, frame: Frame) -> None:
+    for dialect in connections(entry):
+        decodes_or_is_refused(dialect, frame)
+
+
+@each_dialect
+@given(data=st.data())
+def test_any_conversation_is_decoded_or_refused_whoever_logs_in_meanwhile(entry: Entry, data: st.DataObject) -> None:
+    sent = [wire(vector.frame) for vector in FILES[entry.name].vectors if vector.frame is not None]
+    steps = st.sampled_from(sent) | OBJECTS | st.builds(Binary, st.binary(max_size=40)) | ACCOUNTS
+    dialect = connect(entry)
+    for step in data.draw(st.lists(steps, max_size=12)):
+        if not isinstance(step, int):
+            decodes_or_is_refused(dialect, step)
+        elif step == NOBODY:
+            dialect.entered(NOBODY, 0.0)
+        else:
+            log_in(dialect, AccountId(step), chats=(CHAT,))
+
+
+def valid_frames(entry: Entry) -> list[Vector]:
+    return [vector for vector in FILES[entry.name].vectors if vector.command is not None]
+
+
+@st.composite
+def mutated(draw: st.DrawFn, frame: Any) -> Any:
+    """A valid frame with one value somewhere replaced, removed or added; of a text, some characters."""
+    if isinstance(frame, str):
+        at = draw(st.integers(0, len(frame)))
+        return frame[:at] + draw(st.text(max_size=4)) + frame[draw(st.integers(at, len(frame))) :]
+    if isinstance(frame, dict) and frame and draw(st.integers(0, 9)):
+        key = draw(st.sampled_from(sorted(frame)))
+        if not draw(st.integers(0, 5)):
+            return {name: value for name, value in frame.items() if name != key}
+        return {**frame, key: draw(mutated(frame[key]))}
+    if isinstance(frame, list) and frame and draw(st.integers(0, 9)):
+        at = draw(st.integers(0, len(frame) - 1))
+        return [*frame[:at], draw(mutated(frame[at])), *frame[at + 1 :]]
+    return draw(VALUES)
+
+
+@each_dialect
+@given(data=st.data())
+def test_a_valid_frame_with_something_changed_decodes_or_is_refused(entry: Entry, data: st.DataObject) -> None:
+    vector = data.draw(st.sampled_from(valid_frames(entry)))
+    frame = data.draw(mutated(vector.frame))
+    text = frame if isinstance(frame, str) else json.dumps(frame, ensure_ascii=data.draw(st.booleans()))
+    for dialect in connections(entry):
+        for request in decodes_or_is_refused(dialect, text.encode(errors="surrogatepass")):
+            check_sound(request)
+
+
+def check_sound(request: Request) -> None:
+    """What is decoded is fit for the bus, and keeps the limits."""
+    command = request.command
+    assert msgspec.msgpack.encode(command)
+    if isinstance(command, PostMessage):
+        texts = [segment.text for segment in command.segments if isinstance(segment, Text)]
+        assert (command.chat == 0) != (command.to == NOBODY)
+        assert 0 <= command.chat < 2**63 > command.to >= 0
+        assert any(texts) or len(texts) < len(command.segments) <= LIMITS.segments_per_message
+        assert sum(len(text.encode()) for text in texts) <= LIMITS.message_text_bytes
+
+
+@each_dialect
+def test_every_event_can_be_told_to_every_connection(entry: Entry) -> None:
+    events = [canonical(vector.event, EVENTS) for vector in FILES[entry.name].vectors if vector.event]
+    for dialect in connections(entry):
+        for event in events:
+            for push in dialect.tell(event, LONG_AFTER):
+                assert push.message is None
+
+
+@each_dialect
+@given(frame=st.binary(max_size=50))
+def test_connections_of_one_variant_share_their_bytes(entry: Entry, frame: bytes) -> None:
+    """Whatever the one has gone through: messages are encoded once for all of a variant."""
+    fresh, mine = connections(entry)
+    decodes_or_is_refused(mine, frame)
+    segments = (Text("hello"), Emoji(3))
+    message = Message(CHAT, 1, MessageId(77), ME, 1724400000123, pack_segments(segments), Nonce(1))
+    shown = Shown(message, segments)
+    if fresh.variant == mine.variant:
+        assert fresh.encode_message(shown) == mine.encode_message(shown)

@@ -1,0 +1,129 @@
+"""Names and addresses: by path, by subprotocol, by the first frame."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.edge.canonical.frames import Binary
+from services.edge.dialects import detection
+from services.edge.dialects.detection import Opening
+from services.edge.dialects.registry import (
+    DIALECTS,
+    UNDECIDED_PATHS,
+    Entry,
+    NotSpoken,
+    by_path,
+    by_subprotocol,
+    detect,
+)
+from tests.unit.services.edge.dialects.driving import connect
+from tests.unit.services.edge.dialects.spoken import SPOKEN
+
+OPENINGS: list[tuple[Any, str | None]] = [
+    ({"code": 0, "data": {"cid": 1, "sender_id": "1", "msg": "x"}}, "ourchat-v0"),
+    ({"code": 6, "data": {"ocId": "1", "password": "x"}, "extra": 1}, "ourchat-v0"),
+    ({"data": {}, "code": 99}, "ourchat-v0"),
+    ({"code": 4, "time": 5, "data": {"nick": "x"}}, "ourchat-v0"),
+    ({"code": 4, "time": 5, "data": {"mail": "x@dragoman.test"}}, "ourchat-v0"),
+    ({"time": 5.5, "code": 6, "data": {"password": "x", "ocId": "999999999999"}}, "ourchat-v0"),
+    ({"code": 0, "time": 5, "data": {"nick": "only registrations and logins are told by their keys"}}, "ourchat-v1"),
+    ({"code": 4, "data": {"email": "x@dragoman.test"}}, "ourchat-v1"),
+    ({"code": 6, "data": {"account": "999999999999", "password": "x"}}, "ourchat-v1"),
+    ({"code": 0, "time": 5, "data": {"sender": {"ocid": 1, "group_id": 1}, "msg": "x"}}, "ourchat-v1"),
+    ({"data": {}, "time": 5, "code": 99}, "ourchat-v1"),
+    ({"time": 5, "code": 19, "data": {}}, "ourchat-v1"),
+    ({"code": 12}, "ourchat-v2"),
+    ({"code": 19, "ocid": "1", "data": {"nickname": "x"}}, "ourchat-v2"),
+    ({"code": 0, "time": 5, "sender": {}, "msg": []}, "ourchat-v2"),
+    ({"code": 99, "data": None}, "ourchat-v2"),
+    ({"code": 99, "data": [], "time": 5}, "ourchat-v2"),
+    ({"code": 4, "email": "a@b.c"}, "ourchat-v2"),
+    ({"service_code": 4, "content": {"token": 5}}, "service"),
+    ({"content": {}, "service_code": 99}, "service"),
+    ({"service_code": 4, "op": "x", "code": 12, "data": {}, "time": 5}, "service"),
+    ({"op": "login", "code": 12}, "native"),
+    ("login|a|b", "pipe"),
+    ("  get_unread_friend_request|\r\n", "pipe"),
+    ("send_message|", "pipe"),
+    ('{"code": 12}\n', "ourchat-v2"),
+    (' \t{"code": 12}', "ourchat-v2"),
+    ('{"code": 12, "code": 13, "x": "\\ud800", "y": NaN}', "ourchat-v2"),
+    *((text, None) for text in (
+        "hello", "login", "no_such_command|x", "[]", "42", "null", '"text"', "{}", '{"code": "12"}', '{"foo": 1}',
+        "{", "你好|", '{"code": null, "x": {}}', '{"code": true}', '{"code": 12.0}', "", "|", "[" * 100_000,
+        '{"code":' * 100_000, '{"code": ' + "9" * 5000 + "}",
+    )),
+]  # fmt: skip
+
+
+def sent(frame: Any) -> bytes:
+    return (frame if isinstance(frame, str) else json.dumps(frame)).encode()
+
+
+@pytest.mark.parametrize(("frame", "name"), OPENINGS, ids=lambda value: str(value)[:60])
+def test_the_first_frame_tells_the_dialect(frame: Any, name: str | None) -> None:
+    assert detection.dialect_of(detection.read(sent(frame))) == name
+
+
+@pytest.mark.parametrize(("frame", "name"), OPENINGS, ids=lambda value: str(value)[:60])
+def test_what_is_not_spoken_here_is_said_so(frame: Any, name: str | None) -> None:
+    known = {entry.name: entry for entry in DIALECTS}
+    if name in known:
+        assert detect(sent(frame), DIALECTS) is known[name]
+        return
+    with pytest.raises(NotSpoken) as refused:
+        detect(sent(frame), DIALECTS)
+    assert 0 < len(str(refused.value).encode()) < 124
+    assert name is None or f"{name} is not spoken here" == str(refused.value)
+
+
+def test_a_binary_frame_begins_no_conversation() -> None:
+    with pytest.raises(NotSpoken):
+        detect(Binary(b'{"code": 12}'), DIALECTS)
+
+
+@given(st.binary())
+def test_any_bytes_are_detected_or_not_spoken(frame: bytes) -> None:
+    try:
+        entry = detect(frame, DIALECTS)
+    except NotSpoken:
+        return
+    assert entry in DIALECTS
+
+
+def test_a_new_dialect_brings_its_own_rule_which_comes_after_the_settled_ones() -> None:
+    def greedy(opening: Opening) -> bool:
+        return "code" in opening.text or opening.text.startswith("login")
+
+    newcomer = Entry("newcomer", "/ws/newcomer", "newcomer", DIALECTS[0].factory, greedy)
+    dialects = (newcomer, *DIALECTS)
+    assert detect(b"login 12 orange", dialects) is newcomer
+    assert detect(b'{"code": 12}', dialects).name == "ourchat-v2"
+    assert detect(b"login|ann|orange", dialects).name == "pipe"
+    with pytest.raises(NotSpoken):
+        detect(b"hello", dialects)
+
+
+@pytest.mark.parametrize("entry", SPOKEN, ids=lambda entry: entry.name)
+def test_each_dialect_has_a_path_and_a_subprotocol_of_its_own(entry: Entry) -> None:
+    assert by_path(entry.path, SPOKEN) is entry
+    assert by_subprotocol(["chat", entry.subprotocol, "more"], SPOKEN) is entry
+    assert connect(entry).name == entry.name
+
+
+def test_v2_is_where_its_clients_look_for_it() -> None:
+    v2 = by_path("/ws/ourchat-v2", DIALECTS)
+    assert v2 is not None
+    assert by_subprotocol(["ourchat.v2"], DIALECTS) is v2
+
+
+def test_other_paths_and_subprotocols_are_nobodys() -> None:
+    assert all(
+        by_path(path, DIALECTS) is None for path in (*UNDECIDED_PATHS, "", "/ws/", "/ws/ourchat-v2/", "/ourchat-v2")
+    )
+    assert by_subprotocol([], DIALECTS) is None
+    assert by_subprotocol(["chat", "OURCHAT.V2"], DIALECTS) is None
+    assert UNDECIDED_PATHS == ("/", "/ws")

@@ -1,0 +1,47 @@
+from collections.abc import Callable
+
+import pytest
+
+from services.edge.dialects import validation
+from services.edge.dialects.base import DecodeError
+from shared.contract.errors import ErrorCode
+from shared.contract.model import Emoji, Segment, Text
+from shared.settings import Limits
+
+LIMITS = Limits()
+Naming = Callable[[str, Limits], str]
+NAMES = pytest.mark.parametrize(("naming", "characters"), [(validation.nickname, 64), (validation.group_name, 128)])
+
+
+@NAMES
+def test_a_name_is_limited_in_characters_inclusively(naming: Naming, characters: int) -> None:
+    assert naming("名" * characters, LIMITS) == "名" * characters
+    with pytest.raises(DecodeError) as refused:
+        naming("n" * (characters + 1), LIMITS)
+    assert refused.value.failure.code is ErrorCode.TOO_LARGE
+
+
+@NAMES
+def test_an_empty_name_is_refused(naming: Naming, characters: int) -> None:
+    with pytest.raises(DecodeError) as refused:
+        naming("", LIMITS)
+    assert refused.value.failure.code is ErrorCode.INVALID
+
+
+@pytest.mark.parametrize("segments", [
+    (Text("x"),), (Text(" "),), (Text(""), Text("x")), (Emoji(1),), (Text(""), Emoji(1)), (Emoji(0),) * 64,
+    (Text("x" * 16384), Emoji(1)), (Text("字" * 5461), Text("x")),
+])  # fmt: skip
+def test_what_may_be_said(segments: tuple[Segment, ...]) -> None:
+    assert validation.said(segments, LIMITS) == segments
+
+
+@pytest.mark.parametrize(("segments", "code"), [
+    ((), ErrorCode.INVALID), ((Text(""),), ErrorCode.INVALID), ((Text(""), Text("")), ErrorCode.INVALID),
+    ((Emoji(0),) * 65, ErrorCode.TOO_LARGE), ((Text("x" * 16385),), ErrorCode.TOO_LARGE),
+    ((Text("字" * 5461), Text("xx")), ErrorCode.TOO_LARGE),
+])  # fmt: skip
+def test_what_may_not_be_said(segments: tuple[Segment, ...], code: ErrorCode) -> None:
+    with pytest.raises(DecodeError) as refused:
+        validation.said(segments, LIMITS)
+    assert refused.value.failure.code is code

@@ -1,0 +1,122 @@
+"""What people write: found and replaced in canonical values and in frames, and read from frames as clients read."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
+
+from services.edge.canonical.frames import Binary
+from tests.vectors import Vectors
+
+WRITTEN = frozenset({"text", "nickname", "name", "signature", "answer"})
+"""The fields of canonical values that hold what people have written."""
+MARK = "Qzjx"
+"""A word that is in no frame unless somebody writes it."""
+BREAKS = "\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+
+HOSTILE = st.lists(
+    st.sampled_from([
+        *BREAKS, "\r\n", "\0", "|", "｜", "||", " ", "\t", '"', "'", "\\", "\\n", "\\u0022", "{", "}", "}{", "[", "]",
+        ",", ":", "\u202e", "\u2066", "\u200b", "\ufeff", "</script>", "%0a", "a", "甲", "😀",
+        '","code":18,"x":"', '{"code":18}\n{"code":18}', "\nmessage|0|34|1|x", "|1|34|x|", "\nheard 5 34 x",
+    ]),
+    min_size=1, max_size=6,
+).map("".join) | st.text(min_size=1)  # fmt: skip
+PLAIN = st.text(st.characters(codec="utf-8", exclude_characters=f"\0{BREAKS}"), min_size=1) | HOSTILE.map(
+    lambda word: "".join(each for each in word if each not in f"\0{BREAKS}")
+).filter(bool)
+"""On one line, otherwise as hostile: what every dialect can express."""
+
+
+def rewritten(value: Any, change: Callable[[str], str]) -> Any:
+    """A canonical value with all that people have written changed."""
+
+    def inside(name: str, inner: Any) -> Any:
+        return change(inner) if name in WRITTEN and isinstance(inner, str) else rewritten(inner, change)
+
+    match value:
+        case msgspec.Struct():
+            return msgspec.structs.replace(
+                value, **{name: inside(name, getattr(value, name)) for name in value.__struct_fields__}
+            )
+        case list() | tuple():
+            return type(value)(rewritten(inner, change) for inner in value)
+        case dict():
+            return {key: rewritten(inner, change) for key, inner in value.items()}
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            return replace(value, **{one.name: inside(one.name, getattr(value, one.name)) for one in fields(value)})
+        case _:
+            return value
+
+
+def written(value: Any) -> set[str]:
+    """All that people have written in a canonical value."""
+    found: set[str] = set()
+
+    def note(text: str) -> str:
+        found.add(text)
+        return text
+
+    rewritten(value, note)
+    return found - {""}
+
+
+def replaced(frame: Any, old: str, new: str, separator: str) -> Any | None:
+    """A vector's frame in which a client writes something else in one place; None where there is no such place, or
+    more than one, or a frame of JSON is given as text."""
+    if not isinstance(frame, str):
+        return _in_object(frame, old, new) if list(_leaves(frame)).count(old) == 1 else None
+    if not separator:
+        return None
+    parts = frame.split(separator)
+    return separator.join(new if part == old else part for part in parts) if parts.count(old) == 1 else None
+
+
+def _in_object(value: Any, old: str, new: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _in_object(inner, old, new) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_in_object(inner, old, new) for inner in value]
+    return new if value == old else value
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(inner)
+    else:
+        yield value
+
+
+def read(frame: object, file: Vectors) -> list[object]:
+    """The fields of a frame, as a client reads it: by their names from JSON, else between separators, where only the
+    last of those that `splits` names may hold a line break. Of content that is announced, its texts count."""
+    if is_dataclass(frame) and not isinstance(frame, Binary):
+        texts = [text for one in fields(frame) if isinstance(text := getattr(frame, one.name), bytes)]
+        return [field for text in texts for field in read(text, file)]
+    if not isinstance(frame, bytes):
+        return [frame]
+    text = frame.decode()
+    if not file.separator:
+        return list(_paths(json.loads(text, object_pairs_hook=tuple), ()))
+    whole = text.split(file.separator, file.splits.get(text.split(file.separator)[0], -1))
+    assert whole[0] in file.splits or len(text.splitlines()) == 1
+    return list(whole)
+
+
+def _paths(value: Any, path: tuple[object, ...]) -> Iterator[object]:
+    """Where each leaf of a JSON value is, and what it is; an object's members are pairs, so that none can hide."""
+    if isinstance(value, tuple):
+        yield (*path, "object", len(value))
+        for key, inner in value:
+            yield from _paths(inner, (*path, key))
+    elif isinstance(value, list):
+        yield (*path, "list", len(value))
+        for position, inner in enumerate(value):
+            yield from _paths(inner, (*path, position))
+    else:
+        yield (*path, type(value).__name__)
+        yield value

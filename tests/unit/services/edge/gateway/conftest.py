@@ -1,0 +1,70 @@
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import pytest
+import uvloop
+
+from services.edge.gateway import Gateway
+from shared.settings import Edge, Limits
+from tests.unit.services.edge.gateway.raw import RawPeer
+from tests.unit.services.edge.gateway.recording import Recorder
+
+MESSAGE_BYTES = 2 * 1024 * 1024
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that the edge runs on: the gateway depends on when its transports write and close."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(params=["picows", "websockets"])
+def library(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+async def greet(
+    scope: Mapping[str, Any], _receive: object, send: Callable[[Mapping[str, Any]], Awaitable[None]]
+) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+Start = Callable[..., Awaitable[Gateway]]
+
+
+@pytest.fixture
+async def start(library: str, recorder: Recorder) -> AsyncIterator[Start]:
+    """Starts gateways, which end with the test. Keyword arguments are settings of the edge."""
+    gateways: list[Gateway] = []
+
+    async def start(head_seconds: float = 10.0, **settings: Any) -> Gateway:
+        edge = Edge(**{"port": 0, "websocket": library, **settings})
+        gateway = Gateway(edge, Limits(transport_frame_bytes=MESSAGE_BYTES), recorder, greet, head_seconds)
+        await gateway.start()
+        gateways.append(gateway)
+        return gateway
+
+    yield start
+    for gateway in gateways:
+        await gateway.close()
+
+
+@pytest.fixture
+async def gateway(start: Start) -> Gateway:
+    return await start()
+
+
+@pytest.fixture
+async def peer(gateway: Gateway) -> AsyncIterator[RawPeer]:
+    """A client that may send what it likes, after a proper handshake."""
+    async with await RawPeer.dial(gateway.port) as peer:
+        await peer.upgrade()
+        yield peer

@@ -1,0 +1,109 @@
+"""Frames in, messages out; messages in, frames out."""
+
+import pytest
+
+from services.edge.canonical.frames import Binary
+from services.edge.gateway.fragments import Messages
+from services.edge.gateway.framing import (
+    BINARY,
+    CONTINUATION,
+    PONG,
+    TEXT,
+    Received,
+    Violation,
+    close_echo,
+    close_frame,
+    frame,
+    framed,
+)
+
+LIMIT = 100
+
+
+def refused(messages: Messages, *received: Received) -> int:
+    """The close code of the last one; those before it are taken."""
+    *taken, last = received
+    for one in taken:
+        assert messages.add(one) is None
+    with pytest.raises(Violation) as violation:
+        messages.add(last)
+    return violation.value.code
+
+
+def test_a_whole_message_is_given_as_it_is() -> None:
+    messages = Messages(LIMIT)
+    assert messages.add(Received(TEXT, True, b"hello")) == b"hello"
+    assert messages.add(Received(TEXT, True, "你好".encode())) == "你好".encode()
+    assert messages.add(Received(BINARY, True, b"\xff")) == Binary(b"\xff")
+    assert messages.add(Received(TEXT, True, b"")) == b""
+
+
+def test_fragments_are_joined_even_within_a_character() -> None:
+    messages = Messages(LIMIT)
+    text = "你好".encode()
+    assert messages.add(Received(TEXT, False, text[:1])) is None
+    assert messages.add(Received(CONTINUATION, False, text[1:4])) is None
+    assert messages.add(Received(CONTINUATION, True, text[4:])) == text
+    assert messages.add(Received(BINARY, False, b"a")) is None
+    assert messages.add(Received(CONTINUATION, True, b"")) == Binary(b"a")
+    assert messages.add(Received(TEXT, True, b"next")) == b"next"
+
+
+def test_text_must_be_utf8() -> None:
+    assert refused(Messages(LIMIT), Received(TEXT, True, b"a\xff")) == 1007
+    assert refused(Messages(LIMIT), Received(TEXT, True, b"\xed\xa0\x80")) == 1007
+    assert refused(Messages(LIMIT), Received(TEXT, False, b"\xe4"), Received(CONTINUATION, True, b"a")) == 1007
+
+
+def test_fragments_must_be_in_order() -> None:
+    assert refused(Messages(LIMIT), Received(CONTINUATION, True, b"a")) == 1002
+    assert refused(Messages(LIMIT), Received(TEXT, False, b"a"), Received(TEXT, True, b"b")) == 1002
+
+
+def test_the_limit_is_inclusive_and_counts_all_fragments() -> None:
+    messages = Messages(LIMIT)
+    assert messages.add(Received(TEXT, False, b"x" * 60)) is None
+    assert messages.add(Received(CONTINUATION, True, b"x" * 40)) == b"x" * 100
+    assert refused(messages, Received(TEXT, False, b"x" * 60), Received(CONTINUATION, False, b"x" * 41)) == 1009
+
+
+@pytest.mark.parametrize(
+    ("size", "head"),
+    [
+        (0, "8100"),
+        (125, "817d"),
+        (126, "817e007e"),
+        (65_535, "817effff"),
+        (65_536, "817f0000000000010000"),
+    ],
+)
+def test_lengths_are_written_in_their_shortest_form(size: int, head: str) -> None:
+    assert framed(b"x" * size) == bytes.fromhex(head) + b"x" * size
+
+
+def test_kinds_of_frames() -> None:
+    assert framed(Binary(b"x")) == b"\x82\x01x"
+    assert frame(PONG, b"x") == b"\x8a\x01x"
+    assert close_frame(1012, "restart") == b"\x88\x09\x03\xf4restart"
+
+
+def test_a_long_reason_is_cut_at_the_end_of_a_character() -> None:
+    assert close_frame(1000, "x" * 123)[4:] == b"x" * 123
+    assert close_frame(1000, "x" * 124)[4:] == b"x" * 123
+    assert close_frame(1000, "x" + "好" * 41)[4:].decode() == "x" + "好" * 40
+
+
+@pytest.mark.parametrize("code", [1000, 1003, 1007, 1014, 3000, 4999])
+def test_close_codes_are_echoed(code: int) -> None:
+    assert close_echo(code.to_bytes(2, "big") + b"why") == b"\x88\x02" + code.to_bytes(2, "big")
+
+
+def test_a_close_without_a_code_is_echoed_without_one() -> None:
+    assert close_echo(b"") == b"\x88\x00"
+
+
+@pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 2999, 5000])
+def test_some_close_codes_must_not_be_sent(code: int) -> None:
+    with pytest.raises(Violation) as violation:
+        close_echo(code.to_bytes(2, "big"))
+    assert violation.value.code == 1002

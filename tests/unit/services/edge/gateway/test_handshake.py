@@ -1,0 +1,137 @@
+import pytest
+
+from services.edge.canonical.transport import Hello, Rejection, Welcome
+from services.edge.gateway.handshake import Request, accepted, client_address, hello, networks, refusal, rejected
+
+KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
+PROXIES = networks(["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"])
+
+
+def upgrade(
+    *headers: tuple[bytes, bytes],
+    target: bytes = b"/ws",
+    method: str = "GET",
+    version: str = "1.1",
+    peer: str = "10.0.0.1",
+) -> Request:
+    good = ((b"sec-websocket-version", b"13"), (b"sec-websocket-key", KEY))
+    return Request(method, target, version, (*good, *headers), peer)
+
+
+def status(request: Request) -> int | None:
+    problem = refusal(request)
+    return problem.status if problem else None
+
+
+def test_the_answer_proves_that_the_key_was_read() -> None:
+    """The example of RFC 6455, section 1.3."""
+    answer = accepted(upgrade(), Welcome("ourchat.v2")).decode()
+    assert answer.startswith("HTTP/1.1 101 Switching Protocols\r\n")
+    assert "\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in answer
+    assert answer.endswith("\r\nSec-WebSocket-Protocol: ourchat.v2\r\n\r\n")
+    assert "Protocol:" not in accepted(upgrade(), Welcome()).decode()
+
+
+def test_bad_handshakes_are_refused() -> None:
+    assert status(upgrade()) is None
+    assert status(upgrade(method="POST")) == 405
+    assert status(upgrade(version="1.0")) == 505
+    assert status(upgrade((b"sec-websocket-key", KEY))) == 400
+    assert status(Request("GET", b"/", "1.1", ((b"sec-websocket-version", b"13"),), "::1")) == 400
+    for key in (b"", b"short", b"=" * 24, b"dGhlIHNhbXBsZSBub25j", b"\xff" * 24):
+        headers = ((b"sec-websocket-version", b"13"), (b"sec-websocket-key", key))
+        assert status(Request("GET", b"/", "1.1", headers, "::1")) == 400
+    old = Request("GET", b"/", "1.1", ((b"sec-websocket-version", b"8"), (b"sec-websocket-key", KEY)), "::1")
+    assert status(old) == 426
+    assert b"\r\nSec-WebSocket-Version: 13\r\n" in rejected(Rejection(426, "old"))
+
+
+def test_a_rejection_says_why_and_closes() -> None:
+    assert rejected(Rejection(404, "nothing here")) == (
+        b"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 13\r\n"
+        b"Connection: close\r\n\r\nnothing here\n"
+    )
+
+
+def test_a_hello_has_what_the_request_said() -> None:
+    request = upgrade(
+        (b"host", b"chat.test:8080"),
+        (b"origin", b"https://web.test"),
+        (b"sec-websocket-protocol", b"ourchat.v2, native"),
+        (b"sec-websocket-protocol", b"pipe"),
+        target=b"/ws/%E4%BD%A0?push=1",
+        peer="203.0.113.9",
+    )
+    assert hello(request, ()) == Hello(
+        path="/ws/你",
+        host="chat.test:8080",
+        address="203.0.113.9",
+        secure=False,
+        subprotocols=("ourchat.v2", "native", "pipe"),
+        origin="https://web.test",
+        query="push=1",
+    )
+
+
+def test_a_hello_of_hardly_any_headers() -> None:
+    bare = hello(upgrade(target=b"/"), ())
+    assert (bare.host, bare.origin, bare.subprotocols, bare.query) == ("", "", (), "")
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        (b"/", "/"),
+        (b"//ws", "//ws"),
+        (b"*", "*"),
+        (b"/a/../b", "/a/../b"),
+        (b"http://chat.test/ws/pipe?x", "/ws/pipe"),
+        (b"http://chat.test", "/"),
+        (b"/see?http://x/y", "/see"),
+        (b"/%ff", "/\ufffd"),
+        (b"/\xe4", "/ä"),
+    ],
+)
+def test_paths(target: bytes, path: str) -> None:
+    assert hello(upgrade(target=target), ()).path == path
+
+
+def test_a_proxy_tells_whether_its_side_was_encrypted() -> None:
+    told = (b"x-forwarded-proto", b"https")
+    assert hello(upgrade(told), PROXIES).secure
+    assert not hello(upgrade(told, peer="203.0.113.9"), PROXIES).secure
+    assert not hello(upgrade(told, (b"x-forwarded-proto", b"http")), PROXIES).secure
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        ("203.0.113.9", [], "203.0.113.9"),
+        ("203.0.113.9", ["1.1.1.1"], "203.0.113.9"),  # not a proxy's word
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", ["198.51.100.4"], "198.51.100.4"),
+        ("10.0.0.1", ["6.6.6.6", "198.51.100.4"], "198.51.100.4"),  # what the client wrote itself
+        ("10.0.0.1", ["6.6.6.6", "198.51.100.4", "192.0.2.7", "10.1.2.3"], "198.51.100.4"),
+        ("10.0.0.1", ["10.0.0.9", "10.0.0.8"], "10.0.0.9"),
+        ("10.0.0.1", ["198.51.100.4", "unknown"], "10.0.0.1"),
+        ("10.0.0.1", ["198.51.100.4", "unknown", "10.0.0.9"], "10.0.0.9"),
+        ("10.0.0.1", ["198.51.100.4:5678"], "198.51.100.4"),
+        ("10.0.0.1", ["[2001:DB9::5]:80"], "2001:db9::5"),
+        ("2001:db8::1", ["2001:db9:0:0::5"], "2001:db9::5"),
+        ("::ffff:10.0.0.1", ["::ffff:198.51.100.4"], "198.51.100.4"),
+        ("::ffff:203.0.113.9", [], "203.0.113.9"),
+    ],
+)
+def test_the_client_is_the_right_most_address_that_is_no_proxy(peer: str, forwarded: list[str], address: str) -> None:
+    assert client_address(peer, forwarded, PROXIES) == address
+
+
+def test_several_headers_are_one_list() -> None:
+    request = upgrade((b"x-forwarded-for", b"6.6.6.6, 198.51.100.4"), (b"x-forwarded-for", b"10.0.0.2"))
+    assert hello(request, PROXIES).address == "198.51.100.4"
+
+
+def test_nobody_is_trusted_unless_named() -> None:
+    assert client_address("127.0.0.1", ["198.51.100.4"], ()) == "127.0.0.1"
+    with pytest.raises(ValueError, match="proxy"):
+        networks(["proxy"])

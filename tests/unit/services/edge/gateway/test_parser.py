@@ -1,0 +1,170 @@
+"""Both libraries' parsers, whatever way the bytes are cut, and whoever else's bytes come in between."""
+
+from itertools import pairwise
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.edge.gateway.framing import Received, sole_close, sole_text
+from services.edge.gateway.parser import parsers
+from tests.unit.services.edge.gateway.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, masked
+
+LIMIT = 100_000
+
+sizes = st.sampled_from([0, 1, 125, 126, 4000, 5000, 65_535, 65_536, LIMIT])
+data_frames = st.builds(
+    lambda size, opcode: Received(opcode, True, b"x" * size), sizes, st.sampled_from([TEXT, BINARY])
+)
+control_frames = st.builds(
+    lambda payload, opcode: Received(opcode, True, payload), st.binary(max_size=125), st.sampled_from([PING, PONG])
+)
+streams = st.lists(data_frames | control_frames, max_size=12).map(
+    lambda frames: [*frames, Received(CLOSE, True, b"\x03\xe8bye")]
+)
+both = pytest.mark.parametrize("library", ["picows", "websockets"])
+
+
+def wire(frames: list[Received]) -> bytes:
+    return b"".join(masked(frame.opcode, frame.payload, final=frame.final) for frame in frames)
+
+
+def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    return [data[start:end] for start, end in pairwise(edges)]
+
+
+@both
+@settings(deadline=None, max_examples=50)
+@given(
+    several=st.lists(streams, min_size=1, max_size=4),
+    cuts=st.lists(st.integers(min_value=0), max_size=12),
+    order=st.randoms(use_true_random=False),
+)
+async def test_every_connection_gets_its_own_frames(
+    library: str, several: list[list[Received]], cuts: list[int], order: Random
+) -> None:
+    new_parser = parsers(library, LIMIT)
+    connections = [(new_parser(), iter(pieces(wire(frames), cuts)), list[Received]()) for frames in several]
+    turns = [number for number in range(len(several)) for _ in range(len(cuts) + 1)]
+    order.shuffle(turns)
+    for number in turns:
+        parser, parts, got = connections[number]
+        got += parser.feed(memoryview(next(parts)))
+        assert parser.violation is None
+    assert [got for _, _, got in connections] == several
+
+
+@both
+@settings(deadline=None, max_examples=50)
+@given(garbage=st.binary(max_size=300), cut=st.integers(min_value=0, max_value=300))
+async def test_garbage_breaks_nothing(library: str, garbage: bytes, cut: int) -> None:
+    new_parser = parsers(library, LIMIT)
+    parser, other = new_parser(), new_parser()
+    for part in (garbage[:cut], garbage[cut:]):
+        if parser.violation is None:
+            parser.feed(memoryview(part))
+    if parser.violation is not None:
+        assert parser.violation.code in (1002, 1007, 1009)
+    assert other.feed(memoryview(masked(TEXT, b"fine"))) == [Received(TEXT, True, b"fine")]
+
+
+@both
+async def test_fragments_are_passed_on_as_they_are(library: str) -> None:
+    new_parser = parsers(library, LIMIT)
+    data = masked(TEXT, b"a", final=False) + masked(CONTINUATION, b"b", final=False) + masked(CONTINUATION, b"c")
+    assert new_parser().feed(memoryview(data)) == [
+        Received(TEXT, False, b"a"),
+        Received(CONTINUATION, False, b"b"),
+        Received(CONTINUATION, True, b"c"),
+    ]
+
+
+@both
+async def test_what_came_before_a_violation_is_kept(library: str) -> None:
+    new_parser = parsers(library, LIMIT)
+    parser = new_parser()
+    assert parser.feed(memoryview(masked(TEXT, b"good") + b"\x81\x01x")) == [Received(TEXT, True, b"good")]
+    assert parser.violation is not None
+    assert parser.violation.code == 1002
+
+
+@both
+async def test_the_limit_is_inclusive(library: str) -> None:
+    new_parser = parsers(library, LIMIT)
+    assert len(new_parser().feed(memoryview(masked(BINARY, b"x" * LIMIT)))) == 1
+    parser = new_parser()
+    assert parser.feed(memoryview(masked(BINARY, b"x" * (LIMIT + 1)))) == []
+    assert parser.violation is not None
+    assert parser.violation.code == 1009
+
+
+# Past the parser
+
+near_texts = st.builds(
+    lambda payload, opcode, final, reserved: masked(opcode, payload, final=final, reserved=reserved),
+    st.sampled_from([0, 1, 124, 125, 126, 127, 130, 131, 132, 133, 134, 300, 65_535, 65_536])
+    .flatmap(lambda size: st.sampled_from([b"x" * size, b"\xe4" * size, "é".encode() * (size // 2)])),
+    st.sampled_from([TEXT, TEXT, BINARY, PING]),
+    st.sampled_from([True, True, False]),
+    st.sampled_from([0, 0, 0x40]),
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=300)
+@given(data=near_texts, start=st.binary(max_size=8), cut=st.integers(-3, 3), limit=st.sampled_from([1, 125, LIMIT]))
+async def test_what_goes_past_the_parser_is_what_it_would_have_made(
+    data: bytes, start: bytes, cut: int, limit: int
+) -> None:
+    for read in (data, start + data, start + data[len(start) :], data[:cut], data + data[:cut]):
+        text = sole_text(read, limit)
+        if text is not None:
+            parser = parsers("picows", limit)()
+            assert parser.feed(memoryview(read)) == [Received(TEXT, True, text)]
+            assert parser.violation is None
+            assert parser.at_rest
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 132, 65_535])
+def test_a_text_goes_past_the_parser(size: int) -> None:
+    assert sole_text(masked(TEXT, b"x" * size), size) == b"x" * size
+    assert sole_text(masked(TEXT, b"x" * size), size - 1) is None
+
+
+@pytest.mark.parametrize("size", [124, 125])
+def test_a_length_in_a_longer_form_is_for_the_parser(size: int) -> None:
+    assert sole_text(b"\x81\xfe" + size.to_bytes(2, "big") + bytes(4) + b"x" * size, LIMIT) is None
+
+
+near_closes = st.builds(
+    lambda code, reason, opcode, final, reserved: masked(opcode, code + reason, final=final, reserved=reserved),
+    st.sampled_from([b"", b"\x03", *(code.to_bytes(2, "big") for code in (0, 999, 1000, 1005, 1014, 1015, 3000))]),
+    st.sampled_from([b"", b"bye", b"\xff", "é".encode(), b"x" * 123, b"x" * 124]),
+    st.sampled_from([CLOSE, CLOSE, CLOSE, PING, TEXT]),
+    st.sampled_from([True, True, False]),
+    st.sampled_from([0, 0, 0x40]),
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=300)
+@given(data=near_closes, start=st.binary(max_size=8), cut=st.integers(-3, 3))
+async def test_a_close_frame_that_goes_past_the_parser_is_what_it_would_have_made(
+    data: bytes, start: bytes, cut: int
+) -> None:
+    for read in (data, start + data, start + data[len(start) :], data[:cut], data + data[:cut]):
+        payload = sole_close(read)
+        if payload is not None:
+            parser = parsers("picows", LIMIT)()
+            assert parser.feed(memoryview(read)) == [Received(CLOSE, True, payload)]
+            assert parser.violation is None
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x03\xe8", b"\x0b\xb8see you", b"\x03\xe8" + b"x" * 123])
+def test_a_close_frame_goes_past_the_parser(payload: bytes) -> None:
+    assert sole_close(masked(CLOSE, payload)) == payload
+
+
+@pytest.mark.parametrize("payload", [b"\x03", b"\x03\xed", b"\x00\x00", b"\x03\xe8\xff"])
+def test_a_close_frame_that_may_be_wrong_is_for_the_parser(payload: bytes) -> None:
+    assert sole_close(masked(CLOSE, payload)) is None

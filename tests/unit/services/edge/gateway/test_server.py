@@ -1,0 +1,274 @@
+"""The clients' port as a whole: handshakes, limits, HTTP beside WebSockets, and the orderly end."""
+
+import asyncio
+import logging
+import signal
+
+import pytest
+from websockets.asyncio.client import connect
+
+from services.edge.canonical.transport import Hello, Rejection
+from services.edge.gateway import Gateway
+from tests.unit.services.edge.gateway.conftest import Start
+from tests.unit.services.edge.gateway.raw import CLOSE, TEXT, RawPeer, closing, masked, request
+from tests.unit.services.edge.gateway.recording import Recorder
+
+HELLO = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+async def ask(port: int, data: bytes) -> str:
+    """The response to a request on a connection of its own, which the server closes."""
+    async with await RawPeer.dial(port) as peer:
+        peer.send(data)
+        return (await peer.rest()).decode()
+
+
+# Handshakes
+
+
+async def test_the_edge_hears_who_calls(gateway: Gateway, recorder: Recorder) -> None:
+    async with await RawPeer.dial(gateway.port) as peer:
+        await peer.upgrade(
+            "/ws/ourchat-v2?push=1",
+            "Sec-WebSocket-Protocol: ourchat.v2, native",
+            "Origin: https://web.test",
+            "X-Forwarded-For: 6.6.6.6",
+        )
+        expected = Hello(
+            "/ws/ourchat-v2",
+            "chat.test:8080",
+            "127.0.0.1",
+            False,
+            ("ourchat.v2", "native"),
+            "https://web.test",
+            "push=1",
+        )
+        assert recorder.hellos == [expected]
+        assert (await recorder.client()).hello == expected
+
+
+async def test_a_trusted_proxy_is_believed(start: Start, recorder: Recorder) -> None:
+    gateway = await start(trusted_proxies=["127.0.0.0/8", "10.0.0.0/8"])
+    async with await RawPeer.dial(gateway.port) as peer:
+        await peer.upgrade("/", "X-Forwarded-For: 6.6.6.6, 198.51.100.4, 10.0.0.1", "X-Forwarded-Proto: https")
+    assert [(hello.address, hello.secure) for hello in recorder.hellos] == [("198.51.100.4", True)]
+
+
+@pytest.mark.parametrize("pieces", [1, 7])
+async def test_a_trusted_proxy_of_tcp_is_believed(start: Start, recorder: Recorder, pieces: int) -> None:
+    """Its client writes the rest."""
+    gateway = await start(trusted_proxies=["127.0.0.0/8"])
+    said = b"PROXY TCP4 198.51.100.4 192.0.2.1 1 2\r\n" + request("/", "X-Forwarded-For: 6.6.6.6")
+    async with await RawPeer.dial(gateway.port) as peer:
+        for at in range(pieces):
+            peer.send(said[at * len(said) // pieces : (at + 1) * len(said) // pieces])
+            await asyncio.sleep(0.01)
+        assert (await peer.head()).startswith("HTTP/1.1 101 ")
+    assert [hello.address for hello in recorder.hellos] == ["198.51.100.4"]
+
+
+async def test_nobody_else_may_begin_like_a_proxy(gateway: Gateway, recorder: Recorder) -> None:
+    said = b"PROXY TCP4 198.51.100.4 192.0.2.1 1 2\r\n" + request()
+    assert (await ask(gateway.port, said)).startswith("HTTP/1.1 400 ")
+    assert recorder.hellos == []
+
+
+async def test_a_proxy_that_is_no_network_is_refused(start: Start) -> None:
+    with pytest.raises(ValueError, match="should be networks"):
+        await start(trusted_proxies=["my-proxy"])
+
+
+async def test_the_edge_may_reject(gateway: Gateway, recorder: Recorder) -> None:
+    recorder.answer = Rejection(404, "no dialect is spoken here")
+    response = await ask(gateway.port, request("/nowhere"))
+    assert response.startswith("HTTP/1.1 404 Not Found\r\n")
+    assert response.endswith("\r\n\r\nno dialect is spoken here\n")
+    assert recorder.clients == []
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (request().replace(b"GET", b"POST"), 405),
+        (request().replace(b"HTTP/1.1", b"HTTP/1.0"), 505),
+        (request().replace(b"Version: 13", b"Version: 12"), 426),
+        (request(key="short"), 400),
+        (request("ws"), 400),
+        (request(""), 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+        (b"hello\r\n\r\n", 400),
+    ],
+)
+async def test_what_is_no_handshake_is_told_so(gateway: Gateway, recorder: Recorder, data: bytes, status: int) -> None:
+    assert (await ask(gateway.port, data)).startswith(f"HTTP/1.1 {status} ")
+    assert recorder.clients == []
+
+
+@pytest.mark.parametrize("path", ["//", "/%2e%2e/", "/" + "x" * 8000, "/?" + "x" * 8000, "*", "/%00%ff"])
+async def test_odd_paths_come_to_the_edge(gateway: Gateway, recorder: Recorder, path: str) -> None:
+    async with await RawPeer.dial(gateway.port) as peer:
+        await peer.upgrade(path)
+    assert len(recorder.hellos) == 1
+
+
+async def test_compression_is_never_agreed_to(gateway: Gateway) -> None:
+    async with await RawPeer.dial(gateway.port) as peer:
+        assert "Extensions" not in await peer.upgrade("/", "Sec-WebSocket-Extensions: permessage-deflate")
+
+
+async def test_many_come_and_go(gateway: Gateway, recorder: Recorder) -> None:
+    """Nothing of one is left for the next."""
+    for number in range(5):
+        async with await RawPeer.dial(gateway.port) as peer, await RawPeer.dial(gateway.port) as other:
+            await peer.upgrade()
+            await other.upgrade()
+            peer.send(masked(TEXT, b"hello")[:4])
+            other.send(masked(TEXT, b"you"), closing(1000))
+            assert await other.closed_with() == (1000, "")
+            peer.send(masked(TEXT, b"hello")[4:], closing(3000 + number))
+            assert await peer.closed_with() == (3000 + number, "")
+            await recorder.clients[-2].until(b"hello", "peer_closing", "closed")
+
+
+# Limits
+
+
+async def test_a_full_edge_closes_with_1013_until_somebody_leaves(start: Start, recorder: Recorder) -> None:
+    gateway = await start(max_connections=2)
+    async with await RawPeer.dial(gateway.port) as first, await RawPeer.dial(gateway.port) as second:
+        await first.upgrade()
+        await second.upgrade()
+        async with await RawPeer.dial(gateway.port) as refused:
+            await refused.upgrade()
+            assert await refused.closed_with() == (1013, "too many connections, try again later")
+            assert await refused.rest() == b""
+        assert len(recorder.clients) == 2
+        first.send(closing(1000))
+        await (await recorder.client(0)).until("peer_closing", "closed")
+        async with await RawPeer.dial(gateway.port) as third:
+            await third.upgrade()
+
+
+async def test_connections_that_ask_nothing_are_counted_too(start: Start) -> None:
+    gateway = await start(max_connections=2)
+    async with await RawPeer.dial(gateway.port), await RawPeer.dial(gateway.port):
+        assert await ask(gateway.port, b"") == ""
+
+
+async def test_a_handshake_must_be_whole_in_time(start: Start) -> None:
+    """However it trickles in: who came first is dropped first."""
+    gateway = await start(head_seconds=1.0)
+    dropped: list[str] = []
+
+    async def watch(peer: RawPeer, name: str) -> None:
+        assert await peer.rest() == b""
+        dropped.append(name)
+
+    async with await RawPeer.dial(gateway.port) as trickling:
+        await asyncio.sleep(0.2)
+        async with await RawPeer.dial(gateway.port) as silent:
+            await asyncio.sleep(0.1)
+            trickling.send(request()[:20])
+            await asyncio.gather(watch(trickling, "trickling"), watch(silent, "silent"))
+    assert dropped == ["trickling", "silent"]
+
+
+async def test_the_next_request_must_be_whole_in_time(start: Start) -> None:
+    gateway = await start(head_seconds=1.0)
+    async with await RawPeer.dial(gateway.port) as peer:
+        for _ in range(2):
+            await asyncio.sleep(0.6)
+            peer.send(HELLO)
+            assert (await peer.head()).startswith("HTTP/1.1 200 ")
+            assert await peer.some() == b"hello"
+        peer.send(b"GET")
+        assert await peer.rest() == b""
+
+
+async def test_an_open_socket_has_no_such_deadline(start: Start, recorder: Recorder) -> None:
+    gateway = await start(head_seconds=0.5)
+    async with await RawPeer.dial(gateway.port) as peer:
+        await peer.upgrade()
+        await asyncio.sleep(0.7)
+        peer.send(masked(TEXT, b"still here"))
+        await (await recorder.client()).until(b"still here")
+
+
+async def test_a_request_head_has_a_limit(gateway: Gateway) -> None:
+    async with await RawPeer.dial(gateway.port) as peer:
+        peer.send(request("/", "X: " + "x" * 20_000))
+        assert (await peer.head()).startswith("HTTP/1.1 400 ")
+
+
+async def test_no_upgrade_while_a_request_is_being_answered(gateway: Gateway, recorder: Recorder) -> None:
+    response = await ask(gateway.port, HELLO + request())
+    assert "101" not in response
+    assert recorder.clients == []
+
+
+# HTTP beside it
+
+
+async def test_all_else_is_http(gateway: Gateway) -> None:
+    async with await RawPeer.dial(gateway.port) as peer:
+        peer.send(HELLO)
+        assert (await peer.head()).startswith("HTTP/1.1 200 OK")
+        assert await peer.some() == b"hello"
+        head = await peer.upgrade()  # on the same connection
+        assert "server:" not in head.lower()
+
+
+async def test_addresses_of_requests_are_not_logged(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    data = b"GET /verify/ticket.secret HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert (await ask(gateway.port, data)).startswith("HTTP/1.1 200 ")
+    await ask(gateway.port, request("/verify/secret", key="bad"))
+    await ask(gateway.port, b"GET secret HTTP/1.1\r\n\r\n")
+    assert "secret" not in caplog.text
+
+
+# Start and end
+
+
+async def test_a_taken_port_fails_the_start(start: Start, gateway: Gateway, recorder: Recorder) -> None:
+    with pytest.raises(OSError, match="Address already in use"):
+        await start(port=gateway.port)
+
+
+async def test_signals_are_left_alone(start: Start) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    await start()
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+async def test_open_sockets_live_on_when_no_more_are_accepted(gateway: Gateway, recorder: Recorder) -> None:
+    async with (
+        connect(f"ws://127.0.0.1:{gateway.port}", proxy=None) as ws,
+        await RawPeer.dial(gateway.port) as kept,
+    ):
+        kept.send(HELLO)
+        await kept.head()
+        assert await kept.some() == b"hello"
+        gateway.stop_accepting()
+        with pytest.raises(ConnectionRefusedError):
+            await RawPeer.dial(gateway.port)
+        kept.send(request())
+        assert (await kept.head()).startswith("HTTP/1.1 503 ")
+        client = await recorder.client()
+        await ws.send("still here")
+        await client.until(b"still here")
+        client.socket.close(1012, "restart")
+        with pytest.raises(Exception, match="1012"):
+            await ws.recv()
+
+
+async def test_what_is_left_at_the_end_is_aborted(gateway: Gateway, recorder: Recorder) -> None:
+    async with await RawPeer.dial(gateway.port) as stubborn, await RawPeer.dial(gateway.port) as idle:
+        await stubborn.upgrade()
+        (await recorder.client()).socket.close(1012, "restart")
+        assert (await stubborn.frame())[0] == CLOSE
+        await gateway.close()
+        assert recorder.clients[0].events == ["closed"]
+        assert await stubborn.rest() == b""
+        assert await idle.rest() == b""
+    await gateway.close()

@@ -1,0 +1,390 @@
+"""One plain TCP connection, from its first byte on."""
+
+import asyncio
+import socket as sockets
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+
+import pytest
+from structlog.testing import capture_logs
+
+from services.cli.ports import free_port
+from services.edge.canonical.frames import Frame
+from tests.unit.services.edge.gateway.conftest import MESSAGE_BYTES, Start
+from tests.unit.services.edge.gateway.raw import RawPeer
+from tests.unit.services.edge.gateway.recording import Recorded, Recorder
+
+LARGE = b'"' + b"x" * 200_000 + b'"'
+ENDED = ("input_ended", "peer_closing", "closed")
+
+
+@pytest.fixture
+def library() -> str:
+    """WebSockets are none of this."""
+    return "websockets"
+
+
+@pytest.fixture
+async def port(start: Start) -> int:
+    port = free_port()
+    await start(tcp_port=port)
+    return port
+
+
+@pytest.fixture
+async def peer(port: int) -> AsyncIterator[RawPeer]:
+    async with await RawPeer.dial(port) as peer:
+        yield peer
+
+
+def close_when_asked(client: Recorded) -> None:
+    """As the edge does, once all is answered."""
+    client.on_end = lambda: client.socket.close(1000, "")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def line(peer: RawPeer) -> bytes:
+    return await peer.until(b"\n")
+
+
+async def dropped(peer: RawPeer) -> None:
+    """Soon, and without a word."""
+    with suppress(ConnectionResetError):
+        assert await peer.rest() == b""
+
+
+# Messages
+
+
+async def test_the_edge_hears_who_calls(peer: RawPeer, recorder: Recorder) -> None:
+    hello = (await recorder.client()).hello
+    assert (hello.path, hello.address, hello.binary) == ("/", "127.0.0.1", False)
+    assert hello.host.startswith("127.0.0.1:")
+
+
+async def test_values_are_messages_however_they_are_packed(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    value = '{"text":"你好"}'.encode()
+    peer.send(value + value + b"\n" + value[:12])
+    await client.until(value, value)
+    peer.send(value[12:] + b"{}")
+    await client.until(value, value, value, b"{}")
+
+
+async def test_lines_are_messages(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    peer.send("\nlogin|a|b\r\n{你".encode())
+    await client.until(b"login|a|b\r")
+    peer.send(b"\n\n")
+    await client.until(b"login|a|b\r", "{你".encode())
+
+
+async def test_each_message_out_is_a_line(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    peer.send(b"hello|\n")
+    await client.until(b"hello|")
+    client.socket.send((b"one\ntwo", b"three"))
+    client.socket.send((b"four",))
+    assert await peer.until(b"four\n") == b"one two\nthree\nfour\n"
+    assert client.socket.sent_bytes == len(b"one two\nthree\nfour\n")
+
+
+async def test_messages_out_are_paced(start: Start, recorder: Recorder) -> None:
+    port = free_port()
+    await start(tcp_port=port, tcp_pacing_ms=60)
+    async with await RawPeer.dial(port) as peer:
+        client = await recorder.client()
+        peer.send(b"{}")
+        await client.until(b"{}")
+        texts = [b'{"number":%d}' % number for number in range(4)]
+        client.socket.send(tuple(texts))
+        assert client.socket.holds_back()
+        assert client.socket.unsent() == sum(len(text) + 1 for text in texts[1:])
+        started = asyncio.get_running_loop().time()
+        for text in texts:
+            assert await peer.some() == text + b"\n"
+        assert asyncio.get_running_loop().time() - started > 0.15
+        assert not client.socket.holds_back()
+        client.socket.send(tuple(texts))
+        client.socket.close(1012, "restart")
+        for text in texts:
+            assert await peer.some() == text + b"\n"
+        assert await peer.some() == b""
+
+
+# What cannot be read on
+
+
+@pytest.mark.parametrize("garbage", [b"}}}}", b"{]", b"\xff\xd8\xff\xe0" * 50_000, b'{"' + b"x" * (MESSAGE_BYTES + 9)])
+async def test_garbage_is_the_last_message(peer: RawPeer, recorder: Recorder, garbage: bytes) -> None:
+    client = await recorder.client()
+    client.on_end = lambda: client.socket.send((b'{"error":1}',))
+    peer.send(b"{}", garbage, b'{"unheard":1}')
+    await until(lambda: "input_ended" in client.events)
+    client.socket.close(1000, "")
+    assert await peer.rest() == b'{"error":1}\n'
+    peer.end_writing()
+    await client.until_closed()
+    assert client.events[0] == b"{}"
+    assert client.events[2:] == list(ENDED)
+    assert len(client.events[1]) <= MESSAGE_BYTES
+
+
+async def test_a_client_that_fails_is_asked_to_end(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+
+    def fail(frame: Frame) -> None:
+        raise ZeroDivisionError
+
+    client.on_frame = fail
+    close_when_asked(client)
+    with capture_logs() as logs:
+        peer.send(b"{}")
+        assert await peer.rest() == b""
+    assert [entry["event"] for entry in logs] == ["client failed"]
+
+
+# Pauses
+
+
+async def test_a_pause_holds_back_what_has_arrived_and_the_end(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    close_when_asked(client)
+    numbers = [b"%06d" % number for number in range(20_000)]
+    client.on_frame = lambda frame: client.socket.pause_reading() if len(client.events) == 10 else None
+    peer.send(b"[]", *(number + b" " for number in numbers))
+    peer.end_writing()
+    await client.until(b"[]", *numbers[:9])
+    await asyncio.sleep(0.05)
+    assert client.events == [b"[]", *numbers[:9]]
+    client.socket.resume_reading()
+    await client.until(b"[]", *numbers, *ENDED)
+
+
+# The end
+
+
+async def test_one_who_ends_its_side_is_still_answered(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    peer.send(b'{"say":1}{"say":2')
+    peer.end_writing()
+    await client.until(b'{"say":1}', b'{"say":2', "input_ended")
+    client.socket.send((b'{"answer":1}',))
+    await asyncio.sleep(0.05)
+    client.socket.send((b'{"answer":2}',))
+    client.socket.close(1000, "")
+    assert await peer.rest() == b'{"answer":1}\n{"answer":2}\n'
+    await client.until(b'{"say":1}', b'{"say":2', *ENDED)
+    assert client.unacknowledged_at["peer_closing"] == 0
+
+
+async def test_we_close(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    peer.send(b"{}")
+    await client.until(b"{}")
+    client.socket.send((LARGE, LARGE))
+    client.socket.close(1012, "restart")
+    client.socket.send((b"too late",))
+    client.socket.close(1000, "again")
+    peer.send(b'{"unheard":1}')
+    assert await peer.rest() == (LARGE + b"\n") * 2
+    peer.send(b'{"unheard":2}')
+    peer.end_writing()
+    await client.until(b"{}", "peer_closing", "closed")
+    assert client.unacknowledged_at == {"peer_closing": len(b"too late\n"), "closed": None}
+
+
+async def test_closing_ends_a_pause(peer: RawPeer, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.edge.gateway.transport._CLOSING_SECONDS", 60)
+    client = await recorder.client()
+    client.socket.pause_reading()
+    peer.send(b"unheard|\n")
+    client.socket.close(1012, "restart")
+    assert await peer.rest() == b""
+    peer.end_writing()
+    await client.until("peer_closing", "closed")
+
+
+async def test_a_peer_that_goes_on_is_dropped(
+    peer: RawPeer, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.edge.gateway.transport._CLOSING_SECONDS", 2)
+    client = await recorder.client()
+    client.socket.close(1000, "")
+    assert await peer.rest() == b""
+    await client.until("peer_closing", "closed")
+
+
+async def test_a_peer_that_does_not_read_is_dropped_soon(
+    port: int, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it is known what it has got."""
+    monkeypatch.setattr("services.edge.gateway.transport._CLOSING_SECONDS", 60)
+    async with await RawPeer.dial(port, receive_buffer=4096) as peer:
+        client = await recorder.client()
+        peer.send(b"{}")
+        await client.until(b"{}")
+        peer.stop_reading()
+        client.socket.send((LARGE,) * 20)
+        await asyncio.sleep(0.05)
+        client.socket.close(1013, "too slow")
+        await client.until_closed()
+        waiting = client.unacknowledged_at["peer_closing"]
+        assert waiting is not None
+        assert 0 < client.socket.sent_bytes - waiting < client.socket.sent_bytes
+
+
+async def test_a_slow_peer_that_reads_gets_all(port: int, recorder: Recorder) -> None:
+    async with await RawPeer.dial(port, receive_buffer=4096) as peer:
+        client = await recorder.client()
+        peer.send(b"{}")
+        await client.until(b"{}")
+        peer.stop_reading()
+        client.socket.send((LARGE,) * 5)
+        client.socket.close(1013, "too slow")
+        peer.start_reading()
+        assert await peer.rest() == (LARGE + b"\n") * 5
+
+
+async def test_a_reset(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    peer.reset()
+    await client.until("closed")
+    assert client.unacknowledged_at == {"closed": None}
+
+
+async def test_after_the_end_every_call_is_idle(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    close_when_asked(client)
+    peer.send(b"{}")
+    peer.end_writing()
+    await client.until(b"{}", *ENDED)
+    socket = client.socket
+    socket.send((b"x",))
+    socket.ping()
+    socket.pause_reading()
+    socket.resume_reading()
+    socket.close(1000, "")
+    socket.abort()
+    assert socket.unsent() == 0
+    assert socket.unacknowledged() is None
+    await asyncio.sleep(0.03)
+    assert client.events == [b"{}", *ENDED]
+
+
+# Pongs
+
+
+async def test_a_ping_is_answered_once_all_before_it_has_arrived(port: int, recorder: Recorder) -> None:
+    async with await RawPeer.dial(port, receive_buffer=4096) as peer:
+        client = await recorder.client()
+        peer.send(b"{}")
+        await client.until(b"{}")
+        client.socket.ping()
+        assert client.events == [b"{}"]
+        await client.until(b"{}", "pong")
+        peer.stop_reading()
+        client.socket.send((LARGE,) * 5)
+        client.socket.ping()
+        await asyncio.sleep(0.2)
+        assert client.events == [b"{}", "pong"]
+        peer.start_reading()
+        read = 0
+        while read < 5 * (len(LARGE) + 1):
+            read += len(await peer.some())
+        await client.until(b"{}", "pong", "pong")
+
+
+async def test_what_a_pause_of_pacing_holds_back_has_not_arrived(start: Start, recorder: Recorder) -> None:
+    port = free_port()
+    await start(tcp_port=port, tcp_pacing_ms=100)
+    async with await RawPeer.dial(port) as peer:
+        client = await recorder.client()
+        peer.send(b"{}")
+        await client.until(b"{}")
+        client.socket.send((b"1", b"2"))
+        client.socket.ping()
+        assert await line(peer) == b"1\n"
+        assert client.events == [b"{}"]
+        assert await line(peer) == b"2\n"
+        await client.until(b"{}", "pong")
+
+
+async def test_an_idle_connection_has_no_task_and_is_probed_by_the_kernel(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    served = client.socket._transport.get_extra_info("socket")  # type: ignore[attr-defined]
+    assert served.getsockopt(sockets.SOL_SOCKET, sockets.SO_KEEPALIVE) == 1
+
+
+# Who may come
+
+
+async def test_more_than_there_is_room_for_are_refused(start: Start, recorder: Recorder) -> None:
+    port = free_port()
+    await start(tcp_port=port, max_connections=1)
+    async with await RawPeer.dial(port), await RawPeer.dial(port) as second:
+        await recorder.client()
+        await dropped(second)
+    assert len(recorder.clients) == 1
+
+
+async def test_a_trusted_proxy_says_for_whom_it_comes(start: Start, recorder: Recorder) -> None:
+    port = free_port()
+    await start(tcp_port=port, trusted_proxies=["127.0.0.0/8"])
+    async with await RawPeer.dial(port) as peer:
+        peer.send(b"PROXY TCP4 203.0.113.7 192.0.2.1 ")
+        await asyncio.sleep(0.02)
+        assert recorder.clients == []
+        peer.send(b"1 2\r\n{}")
+        client = await recorder.client()
+        await client.until(b"{}")
+        assert client.hello.address == "203.0.113.7"
+    async with await RawPeer.dial(port) as peer:
+        peer.send(b"PROXY UNKNOWN\r\n")
+        assert (await recorder.client(1)).hello.address == "127.0.0.1"
+
+
+async def test_a_trusted_proxy_that_says_nothing_of_it_is_dropped(start: Start, recorder: Recorder) -> None:
+    port = free_port()
+    await start(head_seconds=0.1, tcp_port=port, trusted_proxies=["127.0.0.0/8"])
+    async with await RawPeer.dial(port) as speaking, await RawPeer.dial(port) as silent:
+        speaking.send(b'{"code":12}')
+        for peer in (speaking, silent):
+            await dropped(peer)
+    assert recorder.clients == []
+
+
+async def test_a_trusted_proxy_that_is_still_silent_at_the_end_is_dropped(start: Start) -> None:
+    port = free_port()
+    gateway = await start(head_seconds=60.0, tcp_port=port, trusted_proxies=["127.0.0.0/8"])
+    async with await RawPeer.dial(port) as peer:
+        await until(lambda: bool(gateway._introductions))
+        await gateway.close()
+        await dropped(peer)
+
+
+async def test_nobody_else_may_name_an_address(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    peer.send(b"PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r\n")
+    await client.until(b"PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r")
+    assert client.hello.address == "127.0.0.1"
+
+
+async def test_after_stop_accepting_open_connections_go_on(start: Start, recorder: Recorder) -> None:
+    port = free_port()
+    gateway = await start(tcp_port=port)
+    async with await RawPeer.dial(port) as peer:
+        client = await recorder.client()
+        gateway.stop_accepting()
+        with pytest.raises(ConnectionRefusedError):
+            await RawPeer.dial(port)
+        peer.send(b"{}")
+        await client.until(b"{}")
+        await gateway.close()
+        await client.until(b"{}", "closed")

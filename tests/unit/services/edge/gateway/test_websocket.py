@@ -1,0 +1,508 @@
+"""One WebSocket, from its first message on, by both libraries."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from structlog.testing import capture_logs
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Close
+from websockets.sync.client import connect as connect_in_thread
+
+from services.edge.canonical.frames import Binary, Frame
+from services.edge.canonical.transport import Welcome
+from services.edge.gateway import Gateway
+from tests.unit.services.edge.gateway.conftest import MESSAGE_BYTES
+from tests.unit.services.edge.gateway.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, RawPeer, closing, masked
+from tests.unit.services.edge.gateway.recording import Recorded, Recorder
+
+LARGE = b"x" * 200_000
+
+
+def dial(gateway: Gateway, path: str = "/", **options: object) -> connect:
+    return connect(f"ws://127.0.0.1:{gateway.port}{path}", proxy=None, max_size=None, **options)  # type: ignore[arg-type]
+
+
+async def echo(client: Recorded) -> None:
+    client.on_frame = lambda frame: client.socket.send((frame,))
+
+
+# Messages
+
+
+async def test_messages_of_all_sizes_pass_both_ways(gateway: Gateway, recorder: Recorder) -> None:
+    async with dial(gateway) as ws:
+        await echo(await recorder.client())
+        for size in (0, 1, 125, 126, 4096, 65_535, 65_536, 300_000, MESSAGE_BYTES, 10):
+            await ws.send("x" * size)
+            assert await ws.recv() == "x" * size
+        for message in ("你好，世界 🌍", b"\x00\xff", b""):
+            await ws.send(message)
+            assert await ws.recv() == message
+    events = (await recorder.client()).events
+    assert events[-5:] == ["你好，世界 🌍".encode(), Binary(b"\x00\xff"), Binary(b""), "peer_closing", "closed"]
+
+
+async def test_messages_keep_their_order(gateway: Gateway, recorder: Recorder) -> None:
+    async with dial(gateway) as ws:
+        await echo(await recorder.client())
+        texts = [f"{number}:{'x' * (number * 37 % 3000)}" for number in range(1000)]
+        for text in texts:
+            await ws.send(text)
+        assert [await ws.recv() for _ in texts] == texts
+
+
+async def test_bytes_may_come_one_by_one(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    for byte in masked(TEXT, b"x" * 130) + masked(BINARY, b"y"):
+        peer.send(bytes((byte,)))
+        await asyncio.sleep(0)
+    await client.until(b"x" * 130, Binary(b"y"))
+
+
+async def test_fragments_are_joined_around_control_frames(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    text = "你好".encode()
+    peer.send(masked(TEXT, text[:2], final=False), masked(PING, b"are you there"))
+    assert await peer.frame() == (PONG, b"are you there")
+    peer.send(masked(CONTINUATION, b"", final=False), masked(PONG), masked(CONTINUATION, text[2:]))
+    await client.until("pong", text)
+
+
+async def test_a_frame_that_looks_whole_is_none_amid_another(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    start, inside = b"x" * 200, masked(TEXT, b"inside")
+    size = (len(start) + len(inside)).to_bytes(2, "big")
+    peer.send(masked(PING), b"\x82\xfe" + size + bytes(4) + start)
+    assert await peer.frame() == (PONG, b"")
+    peer.send(inside)
+    await client.until(Binary(start + inside))
+
+
+async def test_a_message_within_a_message_is_seen_across_reads(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    peer.send(masked(TEXT, b"begun", final=False), masked(PING))
+    assert await peer.frame() == (PONG, b"")
+    peer.send(masked(TEXT, b"another"))
+    assert (await peer.closed_with())[0] == 1002
+    await client.until("peer_closing")
+
+
+async def test_pings_and_pongs(gateway: Gateway, recorder: Recorder) -> None:
+    async with dial(gateway) as ws:
+        client = await recorder.client()
+        async with asyncio.timeout(5):
+            await (await ws.ping(b"hello"))
+        client.socket.ping()
+        await client.until("pong")
+
+
+async def test_everything_of_one_turn_leaves_together_and_in_order(peer: RawPeer, recorder: Recorder) -> None:
+    socket = (await recorder.client()).socket
+    socket.send((b"one", Binary(b"two")))
+    socket.ping()
+    socket.send((b"three",))
+    assert socket.unsent() == sum(map(len, (b"one", b"two", b"three"))) + 4 * 2
+    assert await peer.some() == b"\x81\x03one\x82\x03two\x89\x00\x81\x05three"
+    assert socket.unsent() == 0
+
+
+async def test_one_tuple_goes_to_many(gateway: Gateway, recorder: Recorder) -> None:
+    peers: list[ClientConnection] = [await dial(gateway) for _ in range(20)]
+    frames = (b"to all", Binary(b"1"))
+    for number in range(20):
+        (await recorder.client(number)).socket.send(frames)
+    for peer in peers:
+        assert [await peer.recv(), await peer.recv()] == ["to all", b"1"]
+        await peer.close()
+
+
+async def test_what_is_sent_at_once_follows_the_handshake(gateway: Gateway, recorder: Recorder) -> None:
+    recorder.answer = Welcome("ourchat.v2")
+    recorder.on_connected = lambda client: client.socket.send((b"welcome",))
+    async with dial(gateway, subprotocols=["native", "ourchat.v2"]) as ws:
+        assert ws.subprotocol == "ourchat.v2"
+        assert await ws.recv() == "welcome"
+
+
+# What breaks the protocol
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        pytest.param(masked(TEXT, b"x", reserved=0x40), 1002, id="reserved bit 1"),
+        pytest.param(masked(TEXT, b"x", reserved=0x10), 1002, id="reserved bit 3"),
+        pytest.param(b"\x81\x01x", 1002, id="not masked"),
+        pytest.param(masked(3, b"x"), 1002, id="unknown data frame"),
+        pytest.param(masked(0xB, b"x"), 1002, id="unknown control frame"),
+        pytest.param(masked(PING, b"x" * 126), 1002, id="long control frame"),
+        pytest.param(masked(PING, b"x", final=False), 1002, id="fragmented control frame"),
+        pytest.param(masked(CONTINUATION, b"x"), 1002, id="continuation of nothing"),
+        pytest.param(masked(TEXT, b"x", final=False) + masked(TEXT, b"y"), 1002, id="message within a message"),
+        pytest.param(masked(CLOSE, b"x"), 1002, id="half a close code"),
+        pytest.param(closing(1005), 1002, id="reserved close code"),
+        pytest.param(closing(999), 1002, id="unknown close code"),
+        pytest.param(masked(CLOSE, b"\x03\xe8\xff"), 1007, id="close reason that is no text"),
+        pytest.param(masked(TEXT, b"\xff"), 1007, id="no text"),
+        pytest.param(masked(TEXT, b"\xe4\xbd") + masked(TEXT, b"\xa0"), 1007, id="half a character"),
+        pytest.param(masked(TEXT, b"\xe4", final=False) + masked(CONTINUATION, b"a"), 1007, id="no text, in fragments"),
+        pytest.param(b"\x81\xff" + (MESSAGE_BYTES + 1).to_bytes(8, "big"), 1009, id="too large"),
+        pytest.param(b"\x82\xff" + (1 << 62).to_bytes(8, "big"), 1009, id="enormous"),
+    ],
+)
+async def test_a_peer_that_breaks_the_protocol_is_told(
+    peer: RawPeer, recorder: Recorder, data: bytes, code: int
+) -> None:
+    client = await recorder.client()
+    peer.send(masked(TEXT, b"before"), data, masked(TEXT, b"after"))
+    told, reason = await peer.closed_with()
+    assert told == code
+    assert reason
+    assert await peer.rest() == b""
+    await client.until(b"before", "peer_closing")
+    peer.end_writing()
+    await client.until(b"before", "peer_closing", "closed")
+
+
+@pytest.mark.parametrize("library", ["picows"], indirect=True)
+@pytest.mark.parametrize(
+    "data", [b"\x81\xfe\x00\x05", b"\x81\xff" + (5).to_bytes(8, "big"), b"\x81\xff\x80" + b"\0" * 7]
+)
+async def test_lengths_have_one_form_only(peer: RawPeer, data: bytes) -> None:
+    """The fallback is lenient here."""
+    peer.send(data)
+    assert (await peer.closed_with())[0] == 1002
+
+
+async def test_a_flood_in_fragments_ends_with_a_close_frame(gateway: Gateway) -> None:
+    """Not with a reset, though the client has not stopped sending."""
+
+    def flood() -> Close | None:
+        with connect_in_thread(f"ws://127.0.0.1:{gateway.port}/", proxy=None, ping_interval=None) as ws:
+            with pytest.raises(ConnectionClosed) as closed:  # noqa: PT012 -- whichever is told first
+                ws.send("x" * (1 << 16) for _ in range(16 << 4))
+                ws.recv(timeout=5)
+            return closed.value.rcvd
+
+    told = await asyncio.to_thread(flood)
+    assert told is not None
+    assert told.code == 1009
+    assert told.reason
+
+
+async def test_a_flood_in_one_frame_ends_with_a_close_frame(peer: RawPeer, recorder: Recorder) -> None:
+    peer.send(masked(TEXT, b"x" * (8 << 20)))
+    assert (await peer.closed_with())[0] == 1009
+    assert await peer.rest() == b""
+    assert (await recorder.client()).events == ["peer_closing"]
+
+
+async def test_empty_fragments_may_come_forever(peer: RawPeer, recorder: Recorder) -> None:
+    peer.send(masked(TEXT, b"x", final=False), masked(CONTINUATION, final=False) * 20_000, masked(CONTINUATION, b"y"))
+    await (await recorder.client()).until(b"xy")
+
+
+async def test_one_who_does_not_read_gets_no_endless_pongs(gateway: Gateway, recorder: Recorder) -> None:
+    async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
+        await peer.upgrade()
+        peer.stop_reading()
+        client = await recorder.client()
+        peer.send(masked(PING, b"x" * 125) * 50_000, masked(TEXT, b"last"))
+        await client.until(b"last")
+        assert 0 < client.socket.unsent() < 128 * 1024
+
+
+async def test_a_client_that_fails_is_closed_with_1011(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+
+    def fail(frame: Frame) -> None:
+        raise ZeroDivisionError
+
+    client.on_frame = fail
+    with capture_logs() as logs:
+        peer.send(masked(TEXT, b"x"))
+        assert await peer.closed_with() == (1011, "internal error")
+    await client.until(b"x", "peer_closing")
+    assert [entry["event"] for entry in logs] == ["client failed"]
+
+
+# Pauses
+
+
+async def test_a_pause_holds_back_what_has_already_arrived(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    numbers = [b"%06d" % number for number in range(20_000)]
+    client.on_frame = lambda frame: client.socket.pause_reading() if len(client.events) == 10 else None
+    peer.send(*(masked(TEXT, number) for number in numbers), masked(PING))
+    await client.until(*numbers[:10])
+    await asyncio.sleep(0.05)
+    assert client.events == numbers[:10]
+    client.socket.resume_reading()
+    await client.until(*numbers)
+    assert await peer.frame() == (PONG, b"")
+
+
+async def test_a_pause_reaches_the_peer(gateway: Gateway, recorder: Recorder) -> None:
+    async with dial(gateway, ping_interval=None) as ws:
+        client = await recorder.client()
+        client.socket.pause_reading()
+        sending = asyncio.create_task(ws.send(b"x" * (1 << 20)))
+        more = [asyncio.create_task(ws.send(LARGE)) for _ in range(100)]
+        await asyncio.sleep(0.1)
+        assert not all(task.done() for task in more)
+        client.socket.resume_reading()
+        await asyncio.gather(sending, *more)
+        await client.until(Binary(b"x" * (1 << 20)), *[Binary(LARGE)] * 100)
+
+
+async def test_closing_ends_a_pause(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    client.socket.pause_reading()
+    peer.send(masked(TEXT, b"unheard"))
+    client.socket.close(1012, "restart")
+    assert await peer.closed_with() == (1012, "restart")
+    peer.send(closing(1012))
+    await client.until("peer_closing", "closed")
+
+
+# The end
+
+
+async def test_a_close_is_echoed(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    client.socket.send((b"last words",))
+    peer.send(masked(TEXT, b"bye"), closing(3001, "done"), masked(TEXT, b"unheard"))
+    assert await peer.frame() == (TEXT, b"last words")
+    assert await peer.closed_with() == (3001, "")
+    assert await peer.rest() == b""
+    await client.until(b"bye", "peer_closing", "closed")
+
+
+async def test_a_close_without_a_code_is_echoed_without_one(peer: RawPeer) -> None:
+    peer.send(masked(CLOSE))
+    assert await peer.frame() == (CLOSE, b"")
+
+
+async def test_we_close(gateway: Gateway, recorder: Recorder) -> None:
+    async with dial(gateway) as ws:
+        client = await recorder.client()
+        client.socket.send((LARGE, LARGE))
+        client.socket.close(1012, "restart " + "好" * 50)
+        client.socket.send((b"too late",))
+        client.socket.close(1000, "again")
+        assert [len(await ws.recv()), len(await ws.recv())] == [len(LARGE), len(LARGE)]
+        with pytest.raises(ConnectionClosed) as closed:
+            await ws.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1012
+        assert closed.value.rcvd.reason == "restart " + "好" * 38
+    await client.until("peer_closing", "closed")
+
+
+async def test_after_our_close_only_pongs_are_heard(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    client.socket.ping()
+    client.socket.close(1000, "")
+    peer.send(masked(TEXT, b"unheard"), masked(PONG), masked(PING), closing(1000))
+    await client.until("pong", "peer_closing", "closed")
+    assert await peer.rest() == b"\x89\x00\x88\x02\x03\xe8"
+
+
+async def test_a_peer_that_does_not_answer_a_close_is_dropped(
+    peer: RawPeer, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.edge.gateway.transport._CLOSING_SECONDS", 2)
+    client = await recorder.client()
+    client.socket.close(1000, "")
+    assert await peer.closed_with() == (1000, "")
+    started = asyncio.get_running_loop().time()
+    assert await peer.rest() == b""
+    assert asyncio.get_running_loop().time() - started > 1
+    await client.until("closed")
+
+
+@pytest.mark.parametrize("end", [lambda peer: None, lambda peer: peer.send(closing(1000)), RawPeer.end_writing])
+async def test_a_peer_that_does_not_read_is_dropped_soon(
+    gateway: Gateway, recorder: Recorder, end: Callable[[RawPeer], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.edge.gateway.transport._CLOSING_SECONDS", 60)
+    async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
+        await peer.upgrade()
+        peer.stop_reading()
+        client = await recorder.client()
+        client.socket.send((LARGE,) * 20)
+        end(peer)
+        client.socket.close(1013, "too slow")
+        await client.until_closed()
+
+
+async def test_a_slow_peer_that_reads_gets_all_and_the_close_frame(gateway: Gateway, recorder: Recorder) -> None:
+    async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
+        await peer.upgrade()
+        peer.stop_reading()
+        client = await recorder.client()
+        client.socket.send((LARGE,) * 5)
+        client.socket.close(1013, "too slow")
+        assert client.socket.unsent() > 2 * len(LARGE)
+        peer.start_reading()
+        for _ in range(5):
+            assert await peer.frame() == (TEXT, LARGE)
+        assert await peer.closed_with() == (1013, "too slow")
+
+
+async def test_the_end_of_the_stream(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    client.socket.send((b"still read",))
+    peer.send(masked(TEXT, b"half a frame")[:5])
+    peer.end_writing()
+    assert await peer.rest() == b"\x81\x0astill read"
+    await client.until("peer_closing", "closed")
+
+
+async def test_a_reset(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    peer.reset()
+    await client.until("closed")
+    assert client.unacknowledged_at == {"closed": None}
+
+
+async def test_an_abort_is_reported_later_and_once(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    client.on_frame = lambda frame: client.socket.abort()
+    peer.send(masked(TEXT, b"one"), masked(TEXT, b"two"), closing(1000))
+    await client.until(b"one", "closed")
+    assert await peer.rest() == b""
+
+
+async def test_an_abort_within_connected(gateway: Gateway, recorder: Recorder) -> None:
+    recorder.on_connected = lambda client: client.socket.abort()
+    async with await RawPeer.dial(gateway.port) as peer:
+        await peer.upgrade()
+        assert await peer.rest() == b""
+    await (await recorder.client()).until("closed")
+
+
+async def test_after_the_end_every_call_is_idle(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    socket = client.socket
+    peer.send(closing(1000))
+    await client.until("peer_closing", "closed")
+    socket.send((b"x",))
+    socket.ping()
+    socket.pause_reading()
+    socket.resume_reading()
+    socket.close(1000, "")
+    socket.abort()
+    assert socket.unsent() == 0
+    assert socket.unacknowledged() is None
+    await asyncio.sleep(0.01)
+    assert client.events == ["peer_closing", "closed"]
+
+
+async def test_an_idle_socket_has_no_task_and_no_timer(peer: RawPeer, recorder: Recorder) -> None:
+    await recorder.client()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+# Slow readers
+
+
+async def test_a_peer_that_does_not_read_holds_up_nobody(gateway: Gateway, recorder: Recorder) -> None:
+    async with await RawPeer.dial(gateway.port, receive_buffer=4096) as slow, dial(gateway) as other:
+        await slow.upgrade()
+        slow.stop_reading()
+        victim, client = await recorder.client(1), await recorder.client(0)
+        if not victim.hello.host.startswith("chat.test"):
+            victim, client = client, victim
+        await echo(client)
+        for number in range(50):
+            victim.socket.send((LARGE,))
+            await other.send(str(number))
+            assert await other.recv() == str(number)
+        assert victim.socket.unsent() > 40 * len(LARGE)
+        victim.socket.abort()
+        await victim.until("closed")
+        assert victim.socket.unsent() == 0
+        await other.send("still here")
+        assert await other.recv() == "still here"
+
+
+# What has arrived
+
+
+async def wait_for(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_what_the_peer_has_read_is_acknowledged(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    client.socket.send((b"hello",))
+    assert await peer.frame() == (TEXT, b"hello")
+    await wait_for(lambda: client.socket.unacknowledged() == 0)
+    peer.send(closing(1000))
+    await client.until("peer_closing", "closed")
+    assert client.unacknowledged_at == {"peer_closing": 0, "closed": None}
+
+
+async def test_a_half_closed_stream_can_still_be_asked(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    client.socket.send((b"hello",))
+    assert await peer.frame() == (TEXT, b"hello")
+    peer.end_writing()
+    await client.until("peer_closing", "closed")
+    assert client.unacknowledged_at == {"peer_closing": 0, "closed": None}
+
+
+async def test_what_a_peer_does_not_take_is_not_acknowledged(gateway: Gateway, recorder: Recorder) -> None:
+    async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
+        await peer.upgrade()
+        peer.stop_reading()
+        client = await recorder.client()
+        client.socket.send((LARGE,) * 5)
+        everything = 5 * (len(LARGE) + 10)
+        assert client.socket.sent_bytes == everything
+        unsent = client.socket.unsent()
+        assert 0 < unsent < everything
+        peer.send(closing(1000))
+        await client.until("peer_closing")
+        waiting = client.unacknowledged_at["peer_closing"]
+        assert waiting is not None
+        assert unsent < waiting <= everything
+
+
+async def test_what_is_under_way_when_the_peer_closes_may_still_arrive(gateway: Gateway, recorder: Recorder) -> None:
+    """What is sent from then on does not."""
+    async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
+        await peer.upgrade()
+        peer.stop_reading()
+        client = await recorder.client()
+        client.socket.send((LARGE,))
+        peer.send(masked(TEXT, b"bye"), closing(1000))
+        await client.until(b"bye")
+        before = client.socket.sent_bytes
+        client.socket.send((b"late",))
+        late = client.socket.sent_bytes - before
+        peer.start_reading()
+        assert await peer.frame() == (TEXT, LARGE)
+        assert await peer.frame() == (CLOSE, (1000).to_bytes(2, "big"))
+        await client.until_closed()
+        assert client.unacknowledged_at == {"peer_closing": late, "closed": None}
+        assert late > 0
+
+
+async def test_one_who_leaves_without_reading_makes_it_unknown(peer: RawPeer, recorder: Recorder) -> None:
+    """Its kernel had acknowledged what it never read: the close frame is followed by a reset."""
+    client = await recorder.client()
+    client.socket.pause_reading()
+    client.socket.send((b"unread",))
+    await wait_for(lambda: client.socket.unacknowledged() == 0)
+    peer.send(closing(1000))
+    peer.reset()
+    await wait_for(lambda: client.socket.unacknowledged() is None)
+    client.socket.resume_reading()
+    await client.until_closed()
+    assert set(client.unacknowledged_at.values()) == {None}

@@ -1,0 +1,227 @@
+"""Logins that wait for a verification, requests that fail, connections that go away meanwhile."""
+
+import asyncio
+
+import pytest
+
+from services.edge.canonical.transport import Hello
+from services.edge.client.client import Client
+from services.edge.client.connection import Connection
+from shared.contract.auth import Login, Register, SendVerification
+from shared.contract.errors import ErrorCode, Refused
+from shared.contract.ids import NOBODY, AccountId
+from shared.contract.session import EnsureProfile, GetAccount
+from tests.unit.services.edge.conftest import Town
+from tests.unit.services.edge.devices import Device, Wire
+
+
+@pytest.fixture
+async def stranger(town: Town) -> Device:
+    """Its registration is withheld."""
+    edge = await town.edge()
+    town.auth.withhold = True
+    device = Device(edge.endpoint)
+    assert await device.ask(do="register", nickname="x") == "VerificationNeeded"
+    return device
+
+
+def ticket(device: Device) -> str:
+    assert device.client.connection.withheld is not None
+    return device.client.connection.withheld.ticket
+
+
+async def open_link(town: Town, device: Device, *, passed: bool = True) -> None:
+    node, number = town.edges[0].id, device.client.connection.number
+    await town.auth.open_link(node, number, ticket(device), passed=passed)
+
+
+async def test_what_was_withheld_follows_the_opened_link(town: Town, stranger: Device) -> None:
+    assert await stranger.ask(do="verify") == "VerificationMailed"
+    assert town.auth.of(SendVerification)[0].base_url == "http://chat.example"
+    await open_link(town, stranger)
+    await stranger.until_event("VerificationEnded", "passed")
+    told = asyncio.get_running_loop().time()
+    await stranger.wire.until(lambda: len(stranger.answered) == 3)
+    assert asyncio.get_running_loop().time() - told > 0.04
+    assert stranger.seen[-1] == {"re": 1, "ok": 102}
+    first, second = town.auth.of(Register)
+    assert (first.origin, second.origin) == (second.origin, first.origin)
+    assert await stranger.ask(do="account", account=102) == "name-102"
+
+
+async def test_a_wrong_link_leaves_the_right_one(town: Town, stranger: Device) -> None:
+    await open_link(town, stranger, passed=False)
+    await stranger.until_event("VerificationEnded", "wrong")
+    await open_link(town, stranger)
+    await stranger.wire.until(lambda: {"re": 1, "ok": 102} in stranger.seen)
+
+
+async def test_after_the_time_limit_it_is_forgotten(town: Town) -> None:
+    edge = await town.edge()
+    town.auth.withhold, town.auth.time_limit_ms = True, 100
+    device = Device(edge.endpoint)
+    assert await device.ask(do="login", account=1) == "VerificationNeeded"
+    late = ticket(device)
+    await device.until_event("VerificationEnded", "expired")
+    await town.auth.open_link(edge.id, device.client.connection.number, late)
+    assert await device.ask(do="verify") == "NothingToVerify"
+    assert len(town.auth.of(Login)) == 1
+
+
+async def test_what_waits_comes_after_what_was_withheld(town: Town, stranger: Device) -> None:
+    """The link is opened while another request is under way, and more wait."""
+    gate = town.auth.close(SendVerification)
+    asked = [stranger.say(do="verify"), *(stranger.say(do="account", account=1) for _ in range(2))]
+    await town.auth.until_asked(SendVerification)
+    await open_link(town, stranger)
+    await stranger.until_event("VerificationEnded", "passed")
+    await asyncio.sleep(0.06)
+    gate.set()
+    await stranger.answer(asked[-1])
+    assert [seen.get("re") for seen in stranger.seen[1:]] == [None, asked[0], 1, *asked[1:]]
+    assert stranger.answers[asked[-1]] == "name-1"
+
+
+async def test_who_went_away_is_not_logged_in_by_the_link(town: Town, stranger: Device) -> None:
+    number, which = stranger.client.connection.number, ticket(stranger)
+    stranger.wire.leave()
+    await town.auth.open_link(town.edges[0].id, number, which)
+    other = await _other(town)
+    assert len(town.edges[0].residents) == 0
+    assert await other.ask(do="status") == "ServerStatus"
+
+
+async def _other(town: Town) -> Device:
+    device = Device(town.edges[0].endpoint)
+    await device.ask(do="status")
+    return device
+
+
+async def test_nothing_to_verify(town: Town) -> None:
+    edge = await town.edge()
+    assert await Device(edge.endpoint).ask(do="verify") == "NothingToVerify"
+
+
+# Requests
+
+
+async def test_a_login_does_not_fail_for_a_profile_that_is_not_made(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.edge.login.login._PROFILE_SECONDS", 0.2)
+    await town.edge()
+    town.session.close(EnsureProfile)
+    await town.device(1)
+
+
+async def test_a_request_without_an_answer_is_unavailable_and_the_next_one_goes_on(town: Town) -> None:
+    await town.edge(request_seconds=1.5)
+    alice = await town.device(1)
+    gate = town.session.close(GetAccount)
+    assert await alice.ask(do="account", account=2) == "unavailable"
+    gate.set()
+    assert await alice.ask(do="account", account=2) == "name-2"
+
+
+async def test_profiles_are_asked_for_together(town: Town) -> None:
+    """One that is not among them is asked for alone: there is none, or session is of the version before."""
+    await town.edge()
+    alice, bob = await town.device(1), await town.device(2)
+    town.session.shows_profiles, town.session.nobody = True, {AccountId(404)}
+    asked = [(device, device.say(do="account", account=3)) for device in (alice, bob)]
+    assert [await device.answer(ref) for device, ref in asked] == ["name-3"] * 2
+    assert not town.session.of(GetAccount)
+    assert await alice.ask(do="account", account=404) == "not_found"
+    assert [one.account for one in town.session.of(GetAccount)] == [404]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(Refused(ErrorCode.FORBIDDEN, "no"), "forbidden"), (ZeroDivisionError(), "internal")]
+)
+async def test_failures_are_answered(town: Town, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str) -> None:
+    async def fail(*_: object) -> None:
+        raise error
+
+    await town.edge()
+    alice = await town.device(1)
+    monkeypatch.setattr("services.edge.handlers.dispatcher.relay", fail)
+    assert await alice.ask(do="account", account=2) == told
+    monkeypatch.undo()
+    assert await alice.ask(do="account", account=2) == "name-2"
+
+
+@pytest.mark.parametrize("kind", [Login, EnsureProfile])
+async def test_who_goes_away_while_logging_in_leaves_nothing_behind(town: Town, kind: type) -> None:
+    edge = await town.edge()
+    neighbour = town.auth if kind is Login else town.session
+    gate = neighbour.close(kind)
+    device = Device(edge.endpoint)
+    device.say(do="login", account=1)
+    await neighbour.until_asked(kind)
+    device.wire.vanish()
+    gate.set()
+    async with asyncio.timeout(5):
+        while len(edge.node.tasks):
+            await asyncio.sleep(0.005)
+    assert await edge.read_flush.flush()
+    assert (len(edge.residents), len(edge.endpoint.clients)) == (0, 0)
+    assert await town.where(1) == []
+    assert device.wire.received == []
+
+
+# Clients that know nothing of verification
+
+
+REGISTRATIONS = {
+    "ourchat-v0": '{"code": 4, "data": {"mail": "x@y", "password": "right"}}',
+    "ourchat-v1": '{"code": 4, "time": 0, "data": {"email": "x@y", "password": "right", "name": "x"}}',
+    "pipe": "register|x|right|x|1||1||0",
+    "service": '{"service_code": 2, "content": {"id": "6f9619ff-8b86-4d01-b42d-00c04fc964ff", "token": "right"}}',
+}
+MAILED = "a mail was sent to your address: open the link in it, then try again"
+
+
+async def says(town: Town, wire: Wire, frame: str) -> bytes:
+    """What is answered."""
+    before = len(wire.received)
+    wire.client.frame_received(frame.encode())
+    await wire.until(lambda: len(wire.received) > before)
+    return wire.received[-1]
+
+
+def dial(town: Town, dialect: str) -> Wire:
+    wire = Wire()
+    hello = Hello(f"/ws/{dialect}", "chat.example", "192.0.2.1", False, (), "")
+    wire.client = town.edges[0].endpoint.connected(hello, wire)
+    return wire
+
+
+def connection(wire: Wire) -> Connection:
+    assert isinstance(wire.client, Client)
+    return wire.client.connection
+
+
+@pytest.mark.parametrize("dialect", REGISTRATIONS)
+async def test_to_who_does_not_ask_the_link_is_mailed_at_once(town: Town, dialect: str) -> None:
+    """The answer says so; when the link was opened, nothing comes unasked, and the next attempt succeeds."""
+    edge = await town.edge()
+    town.auth.withhold = True
+    wire = dial(town, dialect)
+    assert MAILED in (await says(town, wire, REGISTRATIONS[dialect])).decode()
+    (mailed,) = town.auth.of(SendVerification)
+    assert (mailed.base_url, mailed.origin.connection) == ("http://chat.example", connection(wire).number)
+    assert connection(wire).withheld is None
+    await town.auth.open_link(edge.id, connection(wire).number, mailed.ticket)
+    town.auth.withhold = False
+    assert MAILED not in (await says(town, wire, REGISTRATIONS[dialect])).decode()
+    assert len(wire.received) == 2
+
+
+@pytest.mark.parametrize("dialect", REGISTRATIONS)
+async def test_where_no_mail_can_be_sent_it_is_said(town: Town, dialect: str) -> None:
+    await town.edge()
+    town.auth.withhold, town.auth.mails = True, False
+    wire = dial(town, dialect)
+    answer = (await says(town, wire, REGISTRATIONS[dialect])).decode()
+    assert "enough mails" in answer
+    assert connection(wire).account == NOBODY

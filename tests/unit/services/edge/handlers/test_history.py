@@ -1,0 +1,141 @@
+"""What fills more than one reply reaches a client as one."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.edge.canonical.commands import TakeUnread
+from services.edge.canonical.replies import Page
+from services.edge.handlers.forwarding import relay
+from services.edge.handlers.history import fetch
+from shared.contract import subjects
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.message import GetHistory, GetUnread, History, MarkRead, Unread
+from shared.contract.model import Chat, ChatKind, JoinPolicy
+from shared.contract.session import ChatViews, ChatWithFaces, ListChatViews
+from tests.unit.services.edge.conftest import Town
+from tests.unit.services.edge.fake_services import Neighbour
+
+ME, OTHER, CHAT = AccountId(1), AccountId(2), ChatId(7)
+A_REPLY = 3
+SECONDS = 5.0
+
+
+class Reader(Neighbour):
+    """Message, three in a reply."""
+
+    def __init__(self, town: Town) -> None:
+        super().__init__("message", town.nats)
+        self._world = town.world
+        self.bus.serve(subjects.GET_HISTORY, self._history, queue="message")
+        self.bus.serve(subjects.GET_UNREAD, self._unread, queue="message")
+
+    async def _history(self, request: GetHistory) -> History:
+        await self.note(request)
+        messages = self._world.rooms[request.chat].messages
+        start = request.start if request.start > 0 else len(messages) + 1 + request.start
+        found = messages[start - 1 :: -1] if request.older else messages[start - 1 :]
+        found = found[: request.count]
+        return History(found[:A_REPLY], len(messages), more=len(found) > A_REPLY)
+
+    async def _unread(self, request: GetUnread) -> Unread:
+        await self.note(request)
+        unread = self._world.unread(request.account, CHAT)
+        messages = [self._world.rooms[CHAT].messages[index - 1] for index in unread]
+        return Unread(len(unread), messages[: min(A_REPLY, request.count)], {CHAT: (ME, OTHER)})
+
+
+class Lister(Neighbour):
+    """Session, seven chats, three in a reply."""
+
+    def __init__(self, town: Town) -> None:
+        super().__init__("session", town.nats)
+        self.bus.serve(subjects.LIST_CHAT_VIEWS, self._chats, queue="session")
+
+    async def _chats(self, request: ListChatViews) -> ChatViews:
+        await self.note(request)
+        numbers = range(request.after + 1, min(request.after + A_REPLY, 7) + 1)
+        chats = [
+            Chat(id=ChatId(one), kind=ChatKind.GROUP, name="", owner=ME, join_policy=JoinPolicy.OPEN) for one in numbers
+        ]
+        return ChatViews([ChatWithFaces(chat, []) for chat in chats], more=request.after + A_REPLY < 7)
+
+
+@pytest.fixture
+async def reader(town: Town) -> AsyncIterator[Reader]:
+    """Eight messages, said by somebody else, wait."""
+    await town.edge()
+    town.world.room(CHAT, ME, OTHER)
+    town.world.say(CHAT, OTHER, *(f"text {number}" for number in range(1, 9)))
+    reader = Reader(town)
+    await reader.bus.start()
+    yield reader
+    await reader.bus.stop()
+
+
+def indexes(page: Page) -> list[int]:
+    return [shown.message.index for shown in page.messages]
+
+
+@pytest.mark.parametrize(("start", "count", "older", "expected", "replies"), [
+    (-1, 8, True, [8, 7, 6, 5, 4, 3, 2, 1], 3), (-2, 4, True, [7, 6, 5, 4], 2), (3, 20, True, [3, 2, 1], 1),
+    (1, 200, False, [1, 2, 3, 4, 5, 6, 7, 8], 3), (2, 6, False, [2, 3, 4, 5, 6, 7], 2), (8, 1, False, [8], 1),
+    (9, 5, False, [], 1),
+])  # fmt: skip
+async def test_a_walk_through_the_history_goes_on_to_its_end(
+    town: Town, reader: Reader, start: int, count: int, older: bool, expected: list[int], replies: int
+) -> None:
+    page = await fetch(town.edges[0].node, GetHistory(CHAT, start, count, older), ME, SECONDS)
+    assert indexes(page) == expected
+    assert [shown.face.nickname for shown in page.messages if shown.face] == ["name-2"] * len(expected)
+    assert len(reader.of(GetHistory)) == replies
+    await town.edges[0].read_flush.flush()
+    assert town.world.unread(ME, CHAT) == [index for index in range(1, 9) if index not in expected]
+
+
+@pytest.mark.parametrize(("count", "expected"), [(None, 8), (20, 8), (8, 8), (7, 7), (3, 3), (1, 1), (0, 0)])
+async def test_unread_messages_are_taken_to_the_last_one(
+    town: Town, reader: Reader, count: int | None, expected: int
+) -> None:
+    node = town.edges[0].node
+    page = await fetch(node, TakeUnread(count), ME, SECONDS)
+    assert indexes(page) == list(range(1, expected + 1))
+    assert [shown.to for shown in page.messages] == [ME] * expected
+    again = await fetch(node, TakeUnread(None), ME, SECONDS)
+    assert indexes(again) == list(range(expected + 1, 9))
+
+
+async def test_what_was_just_read_at_another_node_is_not_unread(town: Town, reader: Reader) -> None:
+    here, there = town.edges[0], await town.edge()
+    await town.device(ME, there)
+    town.world.say(CHAT, OTHER, "nine", "ten")
+    await fetch(there.node, GetHistory(CHAT, -1, 1), ME, SECONDS)
+    assert indexes(await fetch(here.node, TakeUnread(None), ME, SECONDS)) == [9]
+
+
+async def test_what_is_still_to_be_pushed_is_not_taken(town: Town, reader: Reader) -> None:
+    device = await town.device(ME)
+    await device.synced()
+    town.world.say(CHAT, OTHER, "nine")
+    assert indexes(await fetch(town.edges[0].node, TakeUnread(None), ME, SECONDS)) == []
+    await (await town.device(OTHER)).post(CHAT, "ten")
+    await device.until_texts(CHAT, *(f"text {number}" for number in range(1, 9)), "nine", "ten")
+
+
+async def test_what_cannot_be_marked_as_read_is_given_once(
+    town: Town, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(town.world, "mark_read", lambda *span: None)
+    page = await fetch(town.edges[0].node, TakeUnread(None), ME, SECONDS)
+    assert indexes(page) == [1, 2, 3]
+    assert len(town.message.of(MarkRead)) == 1
+
+
+async def test_all_chats_are_listed(town: Town) -> None:
+    edge, lister = await town.edge(), Lister(town)
+    await lister.bus.start()
+    views = await relay(edge.bus, ListChatViews(), ME, SECONDS)
+    assert isinstance(views, ChatViews)
+    assert [view.chat.id for view in views.chats] == [1, 2, 3, 4, 5, 6, 7]
+    assert [(request.after, request.actor) for request in lister.of(ListChatViews)] == [(0, ME), (3, ME), (6, ME)]
+    await lister.bus.stop()

@@ -1,0 +1,39 @@
+"""Requests over bare sockets: what is sent, and what really comes back."""
+
+from dataclasses import dataclass
+
+from tests.unit.services.edge.gateway.raw import RawPeer
+
+
+@dataclass
+class Answer:
+    """Header names in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
+    """Underscores in header names stand for hyphens. A body has its length, unless the headers say otherwise."""
+    named = {"Host": "chat.test:8080"} | {name.replace("_", "-"): value for name, value in headers.items()}
+    if body and "Transfer-Encoding" not in named:
+        named.setdefault("Content-Length", str(len(body)))
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in named.items()), "", ""]
+    return "\r\n".join(lines).encode("latin-1") + body
+
+
+async def head_of(peer: RawPeer) -> Answer:
+    """The head of the next answer."""
+    status, *lines = (await peer.head()).split("\r\n")[:-2]
+    pairs = (line.partition(": ") for line in lines)
+    return Answer(int(status.split(" ")[1]), {name.lower(): value for name, _, value in pairs}, b"")
+
+
+async def browse(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+    """One request on a connection of its own, and all that comes until it is closed."""
+    async with await RawPeer.dial(port) as peer:
+        peer.send(request(method, path, body, Connection="close", **headers))
+        answer = await head_of(peer)
+        answer.body = await peer.rest()
+        return answer

@@ -1,0 +1,102 @@
+"""The HTTP side of an edge on a real port, with real files; tokens are stand-ins."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.edge.gateway import Gateway
+from services.edge.http import HttpApp, Outcome
+from services.edge.http.downloads import Downloads
+from services.edge.http.uploads import Uploads
+from services.edge.media import MediaRoom
+from services.edge.media.directory import DirectoryStore
+from services.edge.media.disk import Disk
+from services.edge.metrics import Metrics
+from shared.contract.errors import ErrorCode, Refused
+from shared.contract.ids import AccountId
+from shared.contract.model import Media
+from shared.settings import Settings
+from shared.tokens import BadToken, Claims
+from tests.unit.services.edge.gateway.conftest import pytest_asyncio_loop_factories
+from tests.unit.services.edge.gateway.recording import Recorder
+from tests.unit.services.edge.http.browsing import Answer, browse
+
+__all__ = ["pytest_asyncio_loop_factories"]
+
+LIMIT = 2_000_000
+HEAD_SECONDS = 0.5
+
+
+class Tokens:
+    """`token-N` is good for account N, until it is in `revoked`; without auth (`away`), none can be checked."""
+
+    def __init__(self) -> None:
+        self.revoked: set[str] = set()
+        self.away = False
+
+    async def check(self, token: str, _seconds: float) -> Claims:
+        if self.away:
+            raise Refused(ErrorCode.UNAVAILABLE, "tokens cannot be checked now, please try again")
+        name, _, number = token.partition("-")
+        if name != "token" or token in self.revoked:
+            raise BadToken("not one of ours")
+        return Claims(AccountId(int(number)), "sid", 0, 2**31, "jti")
+
+
+async def no_link(_ticket: str, _code: str) -> Outcome:
+    return "wrong"
+
+
+@dataclass
+class Site:
+    gateway: Gateway
+    room: MediaRoom
+    tokens: Tokens
+    directory: Path
+    registry: CollectorRegistry
+
+    @property
+    def port(self) -> int:
+        return self.gateway.port
+
+    async def keep(self, content: bytes, name: str = "") -> Media:
+        upload = self.room.begin()
+        await upload.write(content)
+        return await self.room.keep(upload, "file", name)
+
+    async def browse(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+        return await browse(self.port, method, path, body, **headers)
+
+    async def post(self, body: bytes, query: str = "", token: str = "token-1", **headers: str) -> Answer:
+        return await self.browse("POST", f"/media{query}", body, Authorization=f"Bearer {token}", **headers)
+
+    def spooled(self) -> int:
+        """Temporary files there are."""
+        return len(list((self.directory / "spool").iterdir()))
+
+
+@pytest.fixture
+def sections() -> dict[str, Any]:
+    """Settings of the site, by section; a test's module may have its own."""
+    return {}
+
+
+@pytest.fixture
+async def site(tmp_path: Path, sections: dict[str, Any]) -> AsyncIterator[Site]:
+    """A file has at most two million bytes; a request's head half a second; a client may stall for one."""
+    limits = {"rates": False, "file_bytes": LIMIT, **sections.get("limits", {})}
+    edge = {"port": 0, **sections.get("edge", {})}
+    settings = Settings(media={"directory": tmp_path, "timeout_seconds": 5}, limits=limits, edge=edge)
+    registry, tokens, disk = CollectorRegistry(), Tokens(), Disk()
+    room = MediaRoom(DirectoryStore(tmp_path, disk), settings, Metrics(registry), disk)
+    await room.prepare()
+    app = HttpApp(no_link, Downloads(room), Uploads(room, tokens.check, settings), stall_seconds=1.0)
+    gateway = Gateway(settings.edge, settings.limits, Recorder(), app, HEAD_SECONDS)
+    await gateway.start()
+    yield Site(gateway, room, tokens, tmp_path, registry)
+    await gateway.close()
+    await room.close()

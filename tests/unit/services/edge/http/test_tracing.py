@@ -1,0 +1,98 @@
+"""Each request by HTTP begins a trace, which does not tell whose address it was."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+
+from services.edge.http.exchange import Receive, Send
+from services.edge.http.tracing import TracedHttp, named
+from shared.settings import Tracing
+from shared.telemetry import trace
+from shared.tracing import Tracer
+from tests.support.collector import Collector
+
+SECRET = "0123456789abcdef" * 2
+
+
+@pytest.fixture
+async def tracer(collector: Collector) -> AsyncIterator[Tracer]:
+    tracer = Tracer(Tracing(endpoint=collector.endpoint), "edge")
+    yield tracer
+    await tracer.end()
+
+
+async def nothing() -> Mapping[str, Any]:
+    return {"type": "http.disconnect"}
+
+
+async def ask(tracer: Tracer, path: str, *statuses: int, whole: bool = True, method: str = "GET") -> list[str]:
+    """What is sent, by its types, where these are answered; not `whole`: the client is gone before the end."""
+    sent: list[str] = []
+
+    async def serve(_scope: Mapping[str, Any], _receive: Receive, send: Send) -> None:
+        assert trace.get() == tracer.under_way().split("-")[1]
+        for status in statuses:
+            await send({"type": "http.response.start", "status": status, "headers": []})
+            await send({"type": "http.response.body", "body": b"some", "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": not whole})
+
+    async def send(message: Mapping[str, Any]) -> None:
+        await asyncio.sleep(0)
+        sent.append(message["type"])
+
+    await TracedHttp(serve, tracer)({"method": method, "path": path}, nothing, send)
+    return sent
+
+
+async def test_what_is_asked_is_answered_and_seen(collector: Collector, tracer: Tracer) -> None:
+    sent = await ask(tracer, f"/media/{SECRET}", 206)
+    assert sent == ["http.response.start", "http.response.body", "http.response.body"]
+    await ask(tracer, f"/verify/{SECRET}.{SECRET}", 503)
+    await ask(tracer, "/media", 201, method="POST")
+    assert trace.get() == ""
+    spans = collector.spans(lambda spans: len(spans) == 3)
+    assert [(span.name, span.kind, span.parent, span.failed) for span in spans] == [
+        ("GET /media", "server", "", ""),
+        ("GET /verify", "server", "", "503"),
+        ("POST /media", "server", "", ""),
+    ]
+    assert len({span.trace for span in spans}) == 3
+    assert SECRET.encode() not in collector.raw
+
+
+@pytest.mark.parametrize("statuses", [(), (200,)])
+async def test_who_does_not_get_all_is_gone(collector: Collector, tracer: Tracer, statuses: tuple[int, ...]) -> None:
+    await ask(tracer, f"/media/{SECRET}", *statuses, whole=False)
+    (span,) = collector.spans()
+    assert span.failed == "gone"
+
+
+async def test_what_fails_is_seen_and_passed_on(collector: Collector, tracer: Tracer) -> None:
+    async def serve(_scope: Mapping[str, Any], _receive: Receive, _send: Send) -> None:
+        raise RuntimeError(SECRET)
+
+    async def send(_message: Mapping[str, Any]) -> None:
+        raise AssertionError
+
+    with pytest.raises(RuntimeError):
+        await TracedHttp(serve, tracer)({"method": "GET", "path": "/"}, nothing, send)
+    (span,) = collector.spans()
+    assert (span.name, span.failed) == ("GET /", "internal")
+    assert SECRET.encode() not in collector.raw
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/", "GET /"),
+        ("/media", "GET /media"),
+        ("/avatar/account/7.png", "GET /avatar"),
+        (f"/{SECRET}", "GET elsewhere"),
+        (f"/{SECRET}/media", "GET elsewhere"),
+        ("*", "GET elsewhere"),
+    ],
+)
+def test_an_address_is_told_by_its_room_alone(path: str, name: str) -> None:
+    assert named("GET", path) == name

@@ -1,0 +1,192 @@
+"""A dialect for tests: one JSON object a frame, nothing held back unless the client asks for it.
+
+In: `{"do": "login", "account": 1}`, `{"do": "post", "chat": 1, "text": "hello"}` and so on; a `ref` comes back as `re`.
+A binary frame that begins with "part" is the next part of upload 1.
+Out: `{"re": …, "ok": …}`, `{"re": …, "error": code}`, `{"message": [chat, index, sender, text]}`, `{"event": …}`. A
+picture or file is its announcement, `{"content": [chat, index, sender, packages]}`, or a text with its name.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from services.edge.canonical.commands import (
+    Command,
+    DropUpload,
+    GetServerStatus,
+    PostMessage,
+    PostUpload,
+    RequestVerification,
+    StartUpload,
+    UploadPart,
+)
+from services.edge.canonical.events import ChatAppeared, Event, MaintenanceChanged, VerificationEnded
+from services.edge.canonical.frames import Binary, Content, Frame, Outgoing
+from services.edge.canonical.replies import Answer, OwnMessage
+from services.edge.dialects.base import DecodeError, Dialect, Push, Request, Shown, Surroundings
+from services.edge.dialects.registry import Entry
+from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Login, Recover, Register
+from shared.contract.errors import ErrorCode, Failure
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import File, Image, Media, Message, Scheme, Secret, Segment, Text
+from shared.contract.session import AccountView, ChatView, CreateChat, GetAccount, GetChat
+
+Fields = dict[str, Any]
+
+
+def _login(fields: Fields) -> Command:
+    secret = Secret(Scheme.PLAIN, str(fields.get("secret", "right")))
+    return Login(kind=IdentifierKind.ID, identifier=str(fields["account"]), secret=secret)
+
+
+def _register(fields: Fields) -> Command:
+    return Register(secret=Secret(Scheme.PLAIN, "right"), nickname=str(fields["nickname"]))
+
+
+def _place(fields: Fields) -> tuple[ChatId, AccountId]:
+    return ChatId(fields.get("chat", 0)), AccountId(fields.get("to", 0))
+
+
+def _last(fields: Fields, chat: ChatId, to: AccountId) -> Command:
+    return PostUpload(
+        fields["number"], fields["data"].encode(), chat, fields.get("kind", "file"), to, fields.get("name", ""), 3
+    )  # fmt: skip
+
+
+def _cited(fields: Fields) -> tuple[Segment, ...]:
+    return (Text("look"), Image(Media(fields["id"], fields.get("name", ""), 0, "", "")))
+
+
+COMMANDS: dict[str, Callable[[Fields], Command]] = {
+    "login": _login,
+    "register": _register,
+    "verify": lambda fields: RequestVerification(),
+    "status": lambda fields: GetServerStatus(),
+    "post": lambda fields: PostMessage(ChatId(fields["chat"]), (Text(fields["text"]),)),
+    "account": lambda fields: GetAccount(AccountId(fields["account"])),
+    "create": lambda fields: CreateChat([AccountId(number) for number in fields["members"]]),
+    "chat": lambda fields: GetChat(ChatId(fields["chat"])),
+    "delete": lambda fields: DeleteAccount(),
+    "recover": lambda fields: Recover(
+        username=str(fields["account"]), question_id=1, answer="x", secret=Secret(Scheme.PLAIN, "right")
+    ),
+    "start": lambda fields: StartUpload(fields["number"], *_place(fields)),
+    "part": lambda fields: UploadPart(fields["number"], fields["data"].encode()),
+    "last": lambda fields: _last(fields, *_place(fields)),
+    "drop": lambda fields: DropUpload(fields["number"], Failure(ErrorCode.TOO_LARGE, "more than announced")),
+    "cite": lambda fields: PostMessage(ChatId(fields["chat"]), _cited(fields), cites=True),
+}
+
+
+def frame(**fields: object) -> bytes:
+    return msgspec.json.encode(fields)
+
+
+class Lines(Dialect):
+    """`{"do": "hold", "chat": 7, "until": 12.5}` holds that chat's messages until then, without an answer."""
+
+    name = "lines"
+    awaits_verification = True
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        super().__init__(surroundings)
+        self.entered_as: list[AccountId] = []
+        self.known: list[list[ChatId]] = []
+        self._until: dict[ChatId, float] = {}
+        self._held: dict[ChatId, list[Push]] = {}
+
+    def decode(self, frame: Frame, now: float) -> Sequence[Request]:
+        if isinstance(frame, Binary):
+            if not frame.data.startswith(b"part"):
+                raise DecodeError("nothing of an upload")
+            return [Request(UploadPart(1, frame.data))]
+        try:
+            fields: Fields = msgspec.json.decode(frame, type=dict)
+            if fields.get("do") == "explode":
+                raise RuntimeError("a dialect with a bug")
+            if fields.get("do") == "hold":
+                self._until[ChatId(fields["chat"])] = fields["until"]
+                return ()
+            command = COMMANDS[fields["do"]](fields)
+        except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
+            raise DecodeError(f"cannot be understood: {error}") from error
+        return [Request(command, fields.get("ref"))] * fields.get("times", 1)
+
+    def answer(self, request: Request, answer: Answer, now: float) -> tuple[Frame, ...]:
+        match answer:
+            case OwnMessage(message, _):
+                told: object = [message.chat, message.index]
+            case Authenticated(account=account):
+                told = account
+            case ChatView(chat=chat):
+                told = chat.id
+            case AccountView(profile=profile):
+                told = profile.nickname
+            case _:
+                told = type(answer).__name__
+        return (frame(re=request.context, ok=told),)
+
+    def refuse(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
+        return (frame(re=request.context if request else None, error=failure.code),)
+
+    def tell(self, event: Event, now: float) -> tuple[Push, ...]:
+        match event:
+            case ChatAppeared(chat):
+                told: object = chat
+            case MaintenanceChanged(on):
+                told = on
+            case VerificationEnded(outcome):
+                told = outcome
+        return (Push((frame(event=type(event).__name__, told=told),)),)
+
+    def encode_message(self, shown: Shown) -> tuple[Outgoing, ...]:
+        message = shown.message
+        if media := [segment.media for segment in shown.segments if isinstance(segment, Image | File)]:
+            return tuple(_content(message, one) for one in media)
+        text = "".join(segment.text for segment in shown.segments if isinstance(segment, Text))
+        if text == "poison":
+            raise RuntimeError("a dialect with a bug")
+        return (frame(message=[message.chat, message.index, message.sender, text]),)
+
+    # Holding back
+
+    def entered(self, account: AccountId, now: float) -> None:
+        self.entered_as.append(account)
+        self._held.clear()
+
+    def knows(self, chats: "Sequence[ChatId]", now: float) -> None:  # type: ignore[override]
+        self.known.append(list(chats))
+
+    def holds(self, chat: ChatId) -> bool:
+        return chat in self._until
+
+    def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
+        self._held.setdefault(message.chat, []).append(Push(frames, message))
+        return ()
+
+    @property
+    def wake_at(self) -> float | None:
+        return min((self._until[chat] for chat in self._held), default=None)
+
+    def wake(self, now: float) -> tuple[Push, ...]:
+        due = [chat for chat in self._held if self._until[chat] <= now]
+        for chat in due:
+            del self._until[chat]
+        return tuple(push for chat in due for push in self._held.pop(chat))
+
+    @property
+    def held_bytes(self) -> int:
+        return sum(len(bytes_) for pushes in self._held.values() for push in pushes for bytes_ in _texts(push))
+
+
+def _content(message: Message, media: Media) -> Content:
+    what = [message.chat, message.index, message.sender]
+    return Content(frame(content=[*what, media.packages]), media, media.packages, frame(message=[*what, media.name]))
+
+
+def _texts(push: Push) -> list[bytes]:
+    return [frame for frame in push.frames if isinstance(frame, bytes)]
+
+
+ENTRY = Entry("lines", "/ws/lines", "lines", Lines)

@@ -1,0 +1,139 @@
+"""How connections become an account's."""
+
+import time
+
+import pytest
+
+from services.edge.canonical.transport import Hello
+from services.edge.client.endpoint import Endpoint
+from services.edge.login.login import Entrance
+from services.edge.login.token_verifier import Gate
+from shared.contract.auth import Register
+from shared.contract.ids import NOBODY, AccountId
+from shared.tokens import BadToken, Claims
+from tests.unit.services.edge.conftest import Town
+from tests.unit.services.edge.devices import Wire
+
+
+@pytest.fixture(autouse=True)
+def _uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody here counts unread messages: do not wait for it."""
+    monkeypatch.setattr("services.edge.login.login._UNREAD_SECONDS", 0.05)
+
+
+def dial(endpoint: Endpoint, path: str) -> Wire:
+    wire = Wire()
+    wire.client = endpoint.connected(Hello(path, "chat.example", "192.0.2.1", False, (), ""), wire)
+    return wire
+
+
+async def ask(wire: Wire, frame: str) -> str:
+    before = len(wire.received)
+    wire.client.frame_received(frame.encode())
+    await wire.until(lambda: len(wire.received) > before)
+    return wire.received[before].decode()
+
+
+@pytest.mark.parametrize(("path", "frame", "enters"), [
+    ("/ws/pipe", "register|ann|right|Ann|1||1||0", False),
+    ("/ws/service", '{"service_code":2,"content":{"id":"6f9619ff-8b86-4d01-b42d-00c04fc964ff","token":5}}', True),
+    ("/ws/ourchat-v2", '{"code":4,"email":"ann@dragoman.test","password":"right"}', True),
+])  # fmt: skip
+async def test_a_registration_is_a_login_where_clients_expect_it(
+    town: Town, path: str, frame: str, enters: bool
+) -> None:
+    edge = await town.edge()
+    wire = dial(edge.endpoint, path)
+    await ask(wire, frame)
+    assert len(town.auth.of(Register)) == 1
+    (client,) = edge.endpoint.clients.values()
+    assert (client.connection.account != NOBODY) is enters
+
+
+TOKEN = "x" * 40
+REQUESTS = [f"send_message|1|{{}}|7|now|hello|{TOKEN}", f"get_user_info|{{}}|2|{TOKEN}"]
+"""With a token, of which a message to a group takes a glance alone."""
+
+
+class Looks:
+    """A gate that takes tokens of account 1 until they expire, and counts its looks."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.expires = int(time.time()) + 60
+        self.count = 0
+
+        async def check(gate: Gate, token: str, seconds: float) -> Claims:
+            self.count += 1
+            if self.expires < time.time():
+                raise BadToken("expired")
+            return Claims(AccountId(1), "sid", 0, self.expires, "jti")
+
+        monkeypatch.setattr(Gate, "check", check)
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+async def test_a_token_serves_its_own_account_alone(town: Town, monkeypatch: pytest.MonkeyPatch, request_: str) -> None:
+    looks = Looks(monkeypatch)
+    town.world.room(7, 1, 2)
+    wire = dial((await town.edge()).endpoint, "/ws/pipe")
+    outcomes = [(await ask(wire, request_.format(account))).split("|")[0] for account in (1, 1, 2, 1)]
+    assert [outcome.endswith("_error") for outcome in outcomes] == [False, False, True, False]
+    assert looks.count == 1
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+async def test_a_token_that_expires_is_good_no_longer(
+    town: Town, monkeypatch: pytest.MonkeyPatch, request_: str
+) -> None:
+    looks = Looks(monkeypatch)
+    town.world.room(7, 1, 2)
+    wire = dial((await town.edge()).endpoint, "/ws/pipe")
+    assert not (await ask(wire, request_.format(1))).split("|")[0].endswith("_error")
+    (client,) = town.edges[0].endpoint.clients.values()
+    client.connection.token_expires = looks.expires = int(time.time()) - 1
+    assert (await ask(wire, request_.format(1))).split("|")[0].endswith("_error")
+    assert looks.count == 2
+
+
+async def test_a_pipe_client_logs_in_after_its_registration(town: Town) -> None:
+    wire = dial((await town.edge()).endpoint, "/ws/pipe")
+    assert await ask(wire, "register|ann|right|Ann|1||1||0") == "register_succ|注册成功！"
+    assert (await ask(wire, "get_unread_message|1")).startswith("get_unread_message_error|")
+    assert (await ask(wire, "login|101|right")).startswith("login_succ|登录成功！|101|")
+
+
+SERVICE_LOGIN = '{{"service_code":1,"content":{{"id":"{}","token":"{}"}}}}'
+SERVICE_TOKEN = ".".join(["eyJ" + "x" * 20] * 2 + ["x" * 40])
+OWN, ANOTHER = "6f9619ff-8b86-4d01-b42d-00c04fc964ff", "7f9619ff-8b86-4d01-b42d-00c04fc964ff"
+
+
+async def test_a_token_opens_the_account_of_its_uuid_alone(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    Looks(monkeypatch)
+    town.session.uuids[AccountId(1)] = OWN
+    edge = await town.edge()
+    outcomes = []
+    for uuid in (ANOTHER, OWN):
+        await ask(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.format(uuid, SERVICE_TOKEN))
+        outcomes.append([client.connection.account for client in edge.endpoint.clients.values()])
+    assert outcomes == [[NOBODY], [NOBODY, AccountId(1)]]
+
+
+async def test_unread_messages_are_counted_for_who_is_told_how_many(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Looks(monkeypatch)
+    counted: list[AccountId] = []
+
+    async def count(_entrance: Entrance, account: AccountId) -> int:
+        counted.append(account)
+        return 3
+
+    monkeypatch.setattr(Entrance, "_unread", count)
+    town.session.uuids[AccountId(1)] = OWN
+    edge = await town.edge()
+    await ask(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.format(OWN, SERVICE_TOKEN))
+    await ask(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.replace(":1,", ":2,").format(ANOTHER, "secret"))
+    await ask(dial(edge.endpoint, "/ws/pipe"), REQUESTS[1].format(1))
+    assert counted == []
+    assert (await ask(dial(edge.endpoint, "/ws/pipe"), "login|101|right")).startswith("login_succ|登录成功！|101|")
+    assert counted == [AccountId(101)]

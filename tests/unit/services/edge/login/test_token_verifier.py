@@ -1,0 +1,90 @@
+"""Tokens that clients show, as their keys come and go."""
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.auth.adapters.signing_keys import Keyring, ensure_keys, retire, rotate
+from services.edge.login.token_verifier import Gate
+from services.edge.metrics import Metrics
+from shared.bus.client import Bus
+from shared.contract.auth import GetKeys, Keys
+from shared.contract.ids import AccountId
+from shared.contract.subjects import GET_KEYS
+from shared.settings import Auth
+from shared.tokens import BadToken
+from tests.support.servers import NatsServer
+
+SECONDS = 5.0
+OLD = "20200101000000-0a0a0a0a"
+
+
+@pytest.fixture
+def keyring(tmp_path: Path) -> Keyring:
+    """With a key that was made long ago."""
+    directory = tmp_path / "keys"
+    ensure_keys(directory)
+    [first] = directory.glob("*.pem")
+    first.rename(directory / f"{OLD}.pem")
+    return Keyring(Auth(keys=directory))
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+async def gate(nats_server: NatsServer, keyring: Keyring, registry: CollectorRegistry) -> AsyncIterator[Gate]:
+    async def keys(_: GetKeys) -> Keys:
+        return keyring.public()
+
+    auth, edge = (Bus(nats_server.settings(name), name, CollectorRegistry()) for name in ("auth", "edge"))
+    auth.serve(GET_KEYS, keys)
+    await auth.start()
+    await edge.start()
+    gate = Gate(edge, Metrics(registry))
+    gate.informed.set()
+    yield gate
+    await edge.stop()
+    await auth.stop()
+
+
+async def test_tokens_of_two_keys_are_good_until_the_old_one_is_retired(
+    gate: Gate, keyring: Keyring, tmp_path: Path
+) -> None:
+    directory = tmp_path / "keys"
+    old = keyring.issue(AccountId(1), time.time())
+    assert (await gate.check(old.text, SECONDS)).sid == old.sid
+
+    rotate(directory)
+    keyring.refresh()
+    gate.verified_by(keyring.names)
+    new = keyring.issue(AccountId(1), time.time())
+    for token in (old, new):
+        assert (await gate.check(token.text, SECONDS)).sid == token.sid
+
+    retire(directory, OLD)
+    keyring.refresh()
+    gate.verified_by(keyring.names)
+    with pytest.raises(BadToken):
+        await gate.check(old.text, SECONDS)
+    assert (await gate.check(new.text, SECONDS)).sid == new.sid
+
+
+async def test_tokens_that_are_not_good_are_counted_by_reason(
+    gate: Gate, keyring: Keyring, registry: CollectorRegistry
+) -> None:
+    for token in ("nonsense", keyring.issue(AccountId(1), time.time() - 10**9).text):
+        with pytest.raises(BadToken):
+            await gate.check(token, SECONDS)
+    counted = {
+        sample.labels["reason"]: sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == "dragoman_edge_token_failures_total"
+    }
+    assert counted == {"unreadable": 1, "expired": 1}

@@ -1,0 +1,29 @@
+"""What a bucket may suffer beyond what any store may."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+from services.cli.ports import free_port
+from services.edge.media import MediaRoom
+from shared.contract.errors import ErrorCode
+from shared.settings import Media
+from tests.unit.services.edge.media.test_service import NOWHERE, content, refusal
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> Media:
+    return Media(
+        directory=tmp_path, bucket_url="s3://nowhere", endpoint=f"http://127.0.0.1:{free_port()}", region="us-east-1",
+        access_key=SecretStr("key"), secret_key=SecretStr("hush"), timeout_seconds=20.0,
+    )  # fmt: skip
+
+
+async def test_a_server_that_is_not_there_is_unavailable_before_time_is_up(room: MediaRoom) -> None:
+    with capture_logs() as logs:
+        assert await refusal(room.find(NOWHERE.id)) is ErrorCode.UNAVAILABLE
+        assert await refusal(content(room, NOWHERE)) is ErrorCode.UNAVAILABLE
+    assert ["GenericError" in entry["error"] for entry in logs] == [True, True]
+    assert "hush" not in str(logs)

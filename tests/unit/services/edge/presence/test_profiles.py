@@ -1,0 +1,106 @@
+"""Senders are shown by their faces of today, also when a notice of the change was lost."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from shared.bus.client import pack
+from shared.contract import subjects
+from shared.contract.edge import Notify, ProfileChanged
+from shared.contract.ids import AccountId
+from shared.contract.message import PostMessages
+from shared.contract.model import Face, Profile
+from shared.contract.session import GetFaces
+from tests.unit.services.edge.conftest import Town
+from tests.unit.services.edge.devices import PATIENCE_SECONDS, Device
+
+ANN, CHAT = AccountId(1), 7
+_AGE = "services.edge.presence.profiles._AGE_SECONDS"
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def face(town: Town) -> Face | None:
+    return town.edges[0].residents.by_account[ANN].face
+
+
+async def said_as(town: Town, ann: Device) -> str | None:
+    """The nickname that goes with what she says."""
+    await ann.post(CHAT, "hello")
+    sent = town.message.of(PostMessages)[-1].drafts[-1].face
+    return None if sent is None else str(sent.nickname)
+
+
+@pytest.fixture
+async def ann(town: Town, monkeypatch: pytest.MonkeyPatch) -> Device:
+    """Logged in, and asked for again since."""
+    monkeypatch.setattr(_AGE, 0.02)
+    await town.edge()
+    town.world.room(CHAT, ANN)
+    ann = await town.device(ANN)
+    await until(lambda: len(town.session.of(GetFaces)) >= 2)
+    await until(lambda: not town.edges[0].residents.faces_due)
+    return ann
+
+
+async def test_who_speaks_is_asked_for_again(town: Town, ann: Device) -> None:
+    town.session.nicknames[ANN] = "Ann II"
+    assert await said_as(town, ann) == "name-1"
+    await until(lambda: face(town) == Face("Ann II", "uuid-1"))
+    assert await said_as(town, ann) == "Ann II"
+
+
+async def test_who_is_silent_is_not(town: Town, ann: Device) -> None:
+    asked = len(town.session.of(GetFaces))
+    await asyncio.sleep(0.2)
+    assert len(town.session.of(GetFaces)) == asked
+
+
+async def test_who_has_just_come_is_asked_for_again(town: Town, ann: Device) -> None:
+    """The change was told between the question and the arrival."""
+    gate = town.session.close(GetFaces)
+    asked = len(town.session.of(GetFaces))
+    bob = Device(town.edges[0].endpoint)
+    bob.say(do="login", account=2)
+    await town.session.until_asked(GetFaces, asked + 1)
+    town.session.nicknames[AccountId(2)] = "Bob II"
+    gate.set()
+    await bob.answer(1)
+    assert town.edges[0].residents.by_account[AccountId(2)].face == Face("name-2", "uuid-2")
+    await until(lambda: town.edges[0].residents.by_account[AccountId(2)].face == Face("Bob II", "uuid-2"))
+
+
+async def test_after_a_loss_everybody_concerned_is_asked_for_again(town: Town, ann: Device) -> None:
+    town.session.nicknames[ANN] = "Ann II"
+    town.edges[0].resync.doubt("a loss")
+    await until(lambda: face(town) == Face("Ann II", "uuid-1"))
+
+
+async def test_later_news_win(town: Town, ann: Device) -> None:
+    gate = town.session.close(GetFaces)
+    asked = len(town.session.of(GetFaces))
+    town.session.nicknames[ANN] = "Ann II"
+    await ann.post(CHAT, "hello")
+    await town.session.until_asked(GetFaces, asked + 1)
+    changed = ProfileChanged(Profile(id=ANN, uuid="uuid-1", nickname="Ann III"))
+    await town.session.bus.publish(subjects.NOTIFY_ALL, pack(Notify(changed, [])))
+    await until(lambda: face(town) == Face("Ann III", "uuid-1"))
+    gate.set()
+    await asyncio.sleep(0.1)
+    assert face(town) == Face("Ann III", "uuid-1")
+
+
+async def test_without_session_it_is_asked_for_later(town: Town, ann: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.edge.presence.profiles._ASK_SECONDS", 0.1)
+    gate = town.session.close(GetFaces)
+    town.session.nicknames[ANN] = "Ann II"
+    await ann.post(CHAT, "hello")
+    await town.session.until_asked(GetFaces, len(town.session.of(GetFaces)) + 2)
+    assert face(town) == Face("name-1", "uuid-1")
+    gate.set()
+    await until(lambda: face(town) == Face("Ann II", "uuid-1"))

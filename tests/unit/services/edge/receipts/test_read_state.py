@@ -1,0 +1,105 @@
+"""What counts as read, and that nothing does that may not have arrived."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from services.edge.receipts.read_state import Ranges, ReadState, Unconfirmed, joined
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.message import ReadRange
+
+BYTES = 10
+"""Of each message."""
+
+Spans = list[tuple[int, int]]
+spans = st.lists(st.tuples(st.integers(1, 50), st.integers(0, 10)).map(lambda pair: (pair[0], pair[0] + pair[1])))
+
+
+def indexes(ranges: Ranges) -> set[tuple[int, int]]:
+    return {(chat, index) for chat, spans in ranges.items() for low, high in spans for index in range(low, high + 1)}
+
+
+def covered(spans: Spans) -> set[int]:
+    return {index for low, high in spans for index in range(low, high + 1)}
+
+
+class Arriving(RuleBasedStateMachine):
+    """Pushes, pings and pongs in any order. The peer gets everything in order; what it got is what came before the
+    last ping that it answered, and at the end what lies within the bytes that arrived."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unconfirmed = Unconfirmed()
+        self.before_ping: set[tuple[int, int]] = set()
+        self.since_ping: set[tuple[int, int]] = set()
+        self.confirmed: set[tuple[int, int]] = set()
+        self.next = {1: 1, 2: 1}
+        self.position = 0
+        self.positions: dict[tuple[int, int], int] = {}
+
+    @rule(chat=st.sampled_from([1, 2]), skipped=st.integers(0, 2))
+    def push(self, chat: int, skipped: int) -> None:
+        index = self.next[chat] + skipped
+        self.next[chat] = index + 1
+        self.position += BYTES
+        self.unconfirmed.pushed(ChatId(chat), index, self.position)
+        self.positions[chat, index] = self.position
+        self.since_ping.add((chat, index))
+
+    @rule()
+    def ping(self) -> None:
+        self.unconfirmed.pinged()
+        self.before_ping |= self.since_ping
+        self.since_ping = set()
+
+    @rule()
+    def pong(self) -> None:
+        confirmed = indexes(self.unconfirmed.ponged())
+        assert confirmed == self.before_ping
+        self.confirmed |= confirmed
+        self.before_ping = set()
+
+    @rule(missing=st.integers(0, 5 * BYTES))
+    def end(self, missing: int) -> None:
+        arrived = self.position - missing
+        expected = {one for one in self.before_ping | self.since_ping if self.positions[one] <= arrived}
+        assert indexes(self.unconfirmed.ended(arrived)) == expected
+        self.before_ping, self.since_ping = set(), set()
+
+    @invariant()
+    def it_is_true_while_something_is_open(self) -> None:
+        assert bool(self.unconfirmed) == bool(self.before_ping | self.since_ping)
+
+
+TestArriving = Arriving.TestCase
+
+
+def test_indexes_that_follow_each_other_are_one_range() -> None:
+    unconfirmed = Unconfirmed()
+    for index in (4, 5, 6, 8):
+        unconfirmed.pushed(ChatId(7), index, BYTES)
+    assert unconfirmed.ended(BYTES) == {7: [(4, 6), (8, 8)]}
+
+
+@given(spans)
+def test_joining_keeps_the_indexes_in_as_few_ranges_as_possible(spans: Spans) -> None:
+    result = joined(spans)
+    assert covered(result) == covered(spans)
+    assert all(high + 1 < low for (_, high), (low, _) in pairwise(result))
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3), spans), max_size=10), st.integers(1, 5))
+def test_read_state_is_taken_once_and_put_back_whole(told: list[tuple[int, int, Spans]], most: int) -> None:
+    state, expected = ReadState(), set[tuple[int, int, int]]()
+    for account, chat, ranges in told:
+        state.add(AccountId(account), {ChatId(chat): ranges} if ranges else {})
+        expected |= {(account, chat, index) for index in covered(ranges)}
+    first = state.take(most)
+    state.put_back(first)
+    taken: list[ReadRange] = []
+    while portion := state.take(most):
+        taken += portion
+    assert {(one.account, one.chat, index) for one in taken for index in range(one.low, one.high + 1)} == expected
+    assert not state

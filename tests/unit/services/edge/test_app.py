@@ -1,0 +1,86 @@
+"""An edge as a process runs it: it serves until it is told to stop, and does not live on with a part of it dead."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from services.cli.ports import free_port
+from services.edge.app import serve
+from services.edge.client.endpoint import Endpoint
+from shared.presence import Presence
+from shared.settings import Nats, Settings
+from tests.unit.services.edge.conftest import Town
+
+
+def settings(town: Town, port: int) -> Settings:
+    return Settings(
+        nats=town.nats.settings("edge"),
+        redis=town.valkey.settings("edge"),
+        edge={"port": port, "drain_seconds": 0.2},
+        media={"directory": town.files},
+    )
+
+
+async def until_open(address: str) -> ClientConnection:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                return await connect(address)
+            except OSError:
+                await asyncio.sleep(0.02)
+
+
+async def test_it_serves_until_it_is_told_to_stop(town: Town) -> None:
+    port, stopping = free_port(), asyncio.Event()
+    serving = asyncio.create_task(serve(settings(town, port), stopping))
+    client = await until_open(f"ws://127.0.0.1:{port}/ws/ourchat-v2")
+    await client.send('{"code":6,"login_type":1,"account":"1","password":"right"}')
+    assert '"code":7,"status":0' in str(await client.recv())
+    (node,) = await town.where(1)
+    stopping.set()
+    with pytest.raises(ConnectionClosed):
+        await client.recv()
+    assert client.close_code == 1012
+    async with asyncio.timeout(10):
+        await serving
+    assert await town.where(1) == []
+    presence = Presence(town.valkey.settings("edge"))
+    assert not await presence.alive(node)
+    await presence.close()
+    with pytest.raises(OSError, match="Connect call failed"):
+        await connect(f"ws://127.0.0.1:{port}/")
+
+
+async def test_it_may_be_stopped_before_the_broker_is_there(tmp_path: Path) -> None:
+    stopping = asyncio.Event()
+    alone = Settings(nats=Nats(url=f"nats://127.0.0.1:{free_port()}"), media={"directory": tmp_path})
+    serving = asyncio.create_task(serve(alone, stopping))
+    await asyncio.sleep(0.1)
+    stopping.set()
+    async with asyncio.timeout(10):
+        await serving
+
+
+async def test_it_ends_when_a_part_of_it_fails(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(self: Endpoint) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Endpoint, "keep", fail)
+    with pytest.raises(ExceptionGroup) as caught:
+        async with asyncio.timeout(20):
+            await serve(settings(town, free_port()), asyncio.Event())
+    assert caught.value.subgroup(ZeroDivisionError) is not None
+
+
+async def test_a_taken_port_is_an_error(town: Town) -> None:
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    with pytest.raises(ExceptionGroup) as caught:
+        async with asyncio.timeout(20):
+            await serve(settings(town, port), asyncio.Event())
+    assert caught.value.subgroup(OSError) is not None
+    server.close()
+    await server.wait_closed()

@@ -1,0 +1,63 @@
+"""The edge's numbers, as they are scraped."""
+
+import asyncio
+
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.exposition import generate_latest
+
+from services.edge.metrics import Metrics, Tally
+from tests.unit.services.edge.conftest import Town
+
+
+def test_frames_and_messages_are_counted() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    assert metrics.traffic("lines") is metrics.traffic("lines")
+    metrics.traffic("lines").frames_in += 3
+    metrics.traffic("lines").frames_out += 2
+    metrics.traffic("pipe").frames_in += 1
+    metrics.delivered += 5
+    metrics.encoded += 4
+    scraped = generate_latest(registry).decode()
+    assert 'dragoman_edge_frames_in_total{dialect="lines"} 3.0' in scraped
+    assert 'dragoman_edge_frames_out_total{dialect="lines"} 2.0' in scraped
+    assert 'dragoman_edge_frames_in_total{dialect="pipe"} 1.0' in scraped
+    assert "dragoman_edge_deliveries_total 5.0" in scraped
+    assert "dragoman_edge_encodings_total 4.0" in scraped
+
+
+def test_a_tally_is_scraped_as_a_histogram_is() -> None:
+    registry, tally = CollectorRegistry(), Metrics(CollectorRegistry()).delivery_seconds
+    histogram = Histogram("took_seconds", "Took", buckets=tally.bounds, registry=registry)
+    for value, times in ((0.0, 2), (0.001, 1), (0.3, 4), (1000.0, 1)):
+        tally.count(value, times)
+        for _ in range(times):
+            histogram.observe(value)
+    (expected,) = registry.collect()
+    samples = {(one.name, *one.labels.values()): one.value for one in expected.samples if "_created" not in one.name}
+    family = tally.family("took_seconds", "Took")
+    assert {(one.name, *one.labels.values()): one.value for one in family.samples} == samples
+
+
+def count(tally: Tally) -> float:
+    (total,) = (sample.value for sample in tally.family("took", "").samples if sample.name == "took_count")
+    return total
+
+
+async def test_what_an_edge_does_is_counted(town: Town) -> None:
+    edge = await town.edge()
+    town.world.room(7, 1, 2)
+    alice, bob = await town.device(1), await town.device(2)
+    await alice.post(7, "hello")
+    await bob.until_texts(7, "hello")
+    metrics = edge.node.metrics
+    assert metrics.traffic("lines").frames_in == 3
+    assert metrics.traffic("lines").frames_out == len(alice.wire.received) + len(bob.wire.received)
+    assert count(metrics.post_seconds) == 1
+    assert (metrics.delivered, metrics.encoded) == (2, 1)
+    assert count(metrics.delivery_seconds) == 2
+    async with asyncio.timeout(5):
+        while metrics.residents._value.get() != 2:
+            await asyncio.sleep(0.05)
+    assert metrics.connections.labels("lines")._value.get() == 2
+    assert metrics.chats._value.get() == 1

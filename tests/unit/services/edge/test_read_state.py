@@ -1,0 +1,272 @@
+"""Only what has arrived is read, and presence is left only when that is committed."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from redis.exceptions import RedisError
+
+from shared.bus.client import Unavailable
+from shared.contract.edge import Flush, Flushed
+from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.message import MarkRead
+from shared.contract.subjects import flush
+from tests.unit.services.edge.conftest import Town
+from tests.unit.services.edge.devices import Device
+
+
+@pytest.fixture
+async def alice(town: Town) -> Device:
+    """Pinged only when she is asked to settle."""
+    await town.edge(confirm_interval_seconds=1000.0)
+    town.world.room(7, 1, 2)
+    alice = await town.device(1)
+    await alice.synced()
+    return alice
+
+
+async def push(town: Town, alice: Device, *texts: str) -> None:
+    await town.message.say(7, 2, *texts)
+    await alice.wire.until(lambda: alice.texts(7)[-len(texts) :] == list(texts))
+
+
+async def test_a_pong_confirms_what_was_pushed_before_the_ping(town: Town, alice: Device) -> None:
+    alice.wire.mute = True
+    await push(town, alice, "a", "b")
+    alice.client.arrival.ping(0.0)
+    await push(town, alice, "c")
+    alice.wire.pong()
+    await town.message.until_asked(MarkRead)
+    assert town.world.unread(1, 7) == [3]
+
+
+async def test_who_has_unconfirmed_pushes_is_pinged_now_and_then(town: Town) -> None:
+    await town.edge(confirm_interval_seconds=0.2)
+    town.world.room(7, 1, 2)
+    alice = await town.device(1)
+    await push(town, alice, "a")
+    await town.message.until_asked(MarkRead)
+    assert town.world.unread(1, 7) == []
+    assert alice.wire.pings == 1
+
+
+async def test_at_an_orderly_end_what_the_kernel_has_passed_on_is_read(town: Town, alice: Device) -> None:
+    await push(town, alice, "a", "b")
+    alice.wire.leave()
+    assert await town.edges[0].read_flush.flush()
+    assert town.world.unread(1, 7) == []
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+async def test_what_may_not_have_arrived_stays_unread(town: Town, alice: Device, deaf: bool) -> None:
+    """The connection breaks off, or ends with bytes that nobody took."""
+    await push(town, alice, "a")
+    alice.wire.deaf = deaf
+    await town.message.say(7, 2, "b")
+    await alice.wire.until(lambda: alice.wire.sent_bytes > len(alice.wire.received[-1]))
+    if deaf:
+        alice.wire.leave()
+    else:
+        alice.wire.vanish()
+    assert await town.edges[0].read_flush.flush()
+    assert 2 in town.world.unread(1, 7)
+
+
+async def test_when_we_hang_up_the_end_of_the_socket_decides(town: Town, alice: Device) -> None:
+    alice.wire.mute = True
+    await push(town, alice, "a")
+    alice.client.hang_up(1012, "bye")
+    await town.message.say(7, 2, "b")
+    assert await town.edges[0].read_flush.flush()
+    assert town.world.unread(1, 7) == [1, 2]
+    alice.wire.leave()
+    assert await town.edges[0].read_flush.flush()
+    assert town.world.unread(1, 7) == [2]
+
+
+async def test_own_messages_are_read(town: Town, alice: Device) -> None:
+    await alice.post(7, "mine")
+    assert await town.edges[0].read_flush.flush()
+    assert town.world.state(1, 7).read_index == 1  # type: ignore[arg-type]
+
+
+async def test_held_messages_are_not_read(town: Town, alice: Device) -> None:
+    alice.say(do="hold", chat=7, until=asyncio.get_running_loop().time() + 1000)
+    await alice.ask(do="status")
+    await town.session.create(8, 2, 1)
+    await town.message.say(7, 2, "a")
+    await town.message.say(8, 2, "marker")
+    await alice.until_texts(8, "marker")
+    await alice.client.settle()
+    alice.wire.leave()
+    assert await town.edges[0].read_flush.flush()
+    assert town.world.unread(1, 7) == [1]
+
+
+async def test_presence_is_left_only_when_read_state_is_committed(town: Town, alice: Device) -> None:
+    edge = town.edges[0]
+    await push(town, alice, "a")
+    gate = town.message.close(MarkRead)
+    alice.wire.leave()
+    await town.message.until_asked(MarkRead)
+    assert await town.where(1) == [edge.id]
+    gate.set()
+    assert await edge.read_flush.flush()
+    assert await town.where(1) == []
+
+
+async def test_read_state_that_is_not_taken_is_told_again(
+    town: Town, alice: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.edge.receipts.read_state_flusher._ATTEMPT_SECONDS", 0.3)
+    edge = town.edges[0]
+    await push(town, alice, "a")
+    await town.message.stop()
+    alice.wire.leave()
+    assert not await edge.read_flush.flush()
+    assert await town.where(1) == [edge.id]
+    await town.replica()
+    assert await edge.read_flush.flush()
+    assert town.world.unread(1, 7) == []
+    assert await town.where(1) == []
+
+
+async def test_what_those_who_leave_have_got_does_not_wait(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may be on another node soon."""
+    monkeypatch.setattr("services.edge.receipts.read_state_flusher._GATHER_SECONDS", 1000.0)
+    await town.edge(confirm_interval_seconds=1000.0)
+    town.world.room(7, 1, 2)
+    alice = await town.device(1)
+    await push(town, alice, "a")
+    alice.client.arrival.ping(0.0)
+    await town.message.until_asked(MarkRead)
+    await push(town, alice, "b")
+    alice.wire.leave()
+    await town.message.until_asked(MarkRead, 2)
+    assert town.world.unread(1, 7) == []
+
+
+async def test_what_is_got_during_a_flush_waits_for_the_next(town: Town, alice: Device) -> None:
+    """Under load there is always something new: a flush must end nevertheless."""
+    edge = town.edges[0]
+    await push(town, alice, "a", "b")
+    gate = town.message.close(MarkRead)
+    edge.read_flush.read(AccountId(1), {ChatId(7): [(1, 1)]})
+    flushing = asyncio.create_task(edge.read_flush.flush())
+    await town.message.until_asked(MarkRead)
+    edge.read_flush.read(AccountId(1), {ChatId(7): [(2, 2)]})
+    gate.set()
+    assert await flushing
+    assert town.world.unread(1, 7) == [2]
+    assert await edge.read_flush.flush()
+    assert town.world.unread(1, 7) == []
+
+
+@pytest.mark.parametrize(
+    ("step", "failure"),
+    [("shared.bus.client.Bus.ask", Unavailable("message.read")), ("shared.presence.Presence.leave", RedisError())],
+)
+async def test_a_flush_that_nobody_waits_for_any_more_loses_nothing(
+    town: Town, alice: Device, monkeypatch: pytest.MonkeyPatch, step: str, failure: Exception
+) -> None:
+    """As when a login has waited long enough."""
+    edge, reached, released = town.edges[0], asyncio.Event(), asyncio.Event()
+
+    async def wait(*_: object, **__: object) -> None:
+        reached.set()
+        await released.wait()
+        raise failure
+
+    await push(town, alice, "a")
+    with monkeypatch.context() as stuck:
+        stuck.setattr(step, wait)
+        alice.wire.leave()
+        flushing = asyncio.create_task(edge.read_flush.flush())
+        await reached.wait()
+        flushing.cancel()
+        await asyncio.wait([flushing])
+        released.set()
+    assert await edge.read_flush.flush()
+    assert town.world.unread(1, 7) == []
+    assert await town.where(1) == []
+
+
+async def test_a_login_does_not_wait_for_what_others_have_got(town: Town, alice: Device) -> None:
+    await push(town, alice, "a")
+    gate = town.message.close(MarkRead)
+    town.edges[0].read_flush.read(AccountId(1), {ChatId(7): [(1, 1)]})
+    await town.message.until_asked(MarkRead)
+    bob = await town.device(2)
+    await bob.synced()
+    gate.set()
+
+
+async def test_a_node_that_is_gone_is_not_asked_for_everybody(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    edge, asked = await town.edge(), list[str]()
+    ask = edge.bus.ask
+
+    async def noted(route: Any, *request: Any, **how: Any) -> Any:
+        asked.append(route.label)
+        return await ask(route, *request, **how)
+
+    monkeypatch.setattr(edge.bus, "ask", noted)
+    for account in range(5):
+        await edge.read_flush.settle(AccountId(account), [NodeId("gone")])
+    assert asked.count("edge.*.flush") == 1
+    monkeypatch.setattr("services.edge.receipts.read_state_flusher._GONE_SECONDS", 0.0)
+    edge.read_flush._gone.clear()
+    for account in range(2):
+        await edge.read_flush.settle(AccountId(account), [NodeId("gone")])
+    assert asked.count("edge.*.flush") == 3
+
+
+async def test_another_node_asks_for_a_flush(town: Town, alice: Device) -> None:
+    here, there = town.edges[0], await town.edge()
+    await push(town, alice, "a")
+    flushed = await there.bus.ask(flush(here.id), Flush(alice.client.connection.account))
+    assert flushed == Flushed(here.id, present=True)
+    assert town.world.unread(1, 7) == []
+    assert await there.bus.ask(flush(here.id), Flush(AccountId(99))) == Flushed(here.id, present=False)
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_settling_takes_a_moment_at_most_and_covers_what_a_ping_that_is_out_does_not(
+    town: Town, alice: Device, answers: bool
+) -> None:
+    alice.wire.mute = True
+    alice.client.arrival.ping(0.0)
+    await push(town, alice, "a")
+    started = asyncio.get_running_loop().time()
+    settling = asyncio.create_task(alice.client.settle())
+    await asyncio.sleep(0)
+    alice.wire.mute = not answers
+    if answers:
+        alice.wire.pong()
+    await settling
+    assert asyncio.get_running_loop().time() - started < 1.0
+    assert await town.edges[0].read_flush.flush()
+    assert town.world.unread(1, 7) == ([] if answers else [1])
+
+
+async def test_who_leaves_while_it_settles_holds_nobody_up(town: Town, alice: Device) -> None:
+    alice.wire.mute = True
+    await push(town, alice, "a")
+    settling = asyncio.create_task(alice.client.settle())
+    await asyncio.sleep(0)
+    alice.wire.leave()
+    started = asyncio.get_running_loop().time()
+    await settling
+    assert asyncio.get_running_loop().time() - started < 0.5
+
+
+async def test_who_has_moved_while_presence_was_forgotten_gets_nothing_twice(town: Town, alice: Device) -> None:
+    """The node before cannot be asked, and needs a moment to commit."""
+    there = await town.edge(lease_seconds=1000.0)
+    await there.lease.beat()
+    await push(town, alice, "a")
+    town.valkey.flush()
+    alice.wire.leave()
+    again = await town.device(1, there)
+    await again.synced()
+    assert town.world.unread(1, 7) == []
+    assert again.texts(7) == []

@@ -1,0 +1,69 @@
+"""Databases with message's tables, on SQLite and on PostgreSQL; message's neighbours."""
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from services.message.tables import metadata
+from shared import presence
+from shared.database import Database
+from shared.migrate import upgrade
+from shared.settings import Settings
+from tests.support.databases import empty
+from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
+from tests.unit.services.message.running import World, settings_for
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    template = tmp_path_factory.mktemp("message") / "template.db"
+    upgrade("message", f"sqlite:///{template}")
+    return template
+
+
+@pytest.fixture(scope="session")
+def _postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    with postgres_server.database() as url:
+        upgrade("message", url)
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(_sqlite_template: Path, tmp_path: Path) -> str:
+    path = tmp_path / "message.db"
+    shutil.copy(_sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def migrated_url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
+    """The URL of a database with empty tables."""
+    if request.param == "sqlite":
+        return sqlite_url
+    url: str = request.getfixturevalue("_postgres_url")
+    empty(url, metadata.tables)
+    return url
+
+
+@pytest.fixture
+async def database(migrated_url: str) -> AsyncIterator[Database]:
+    database = Database(migrated_url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def world(
+    nats_server: NatsServer, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[World]:
+    """Session and edges; presence is believed at once."""
+    monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
+    async with World(nats_server, valkey_server).running() as world:
+        yield world
+
+
+@pytest.fixture
+def settings(nats_server: NatsServer, valkey_server: ValkeyServer, sqlite_url: str) -> Settings:
+    return settings_for(nats_server, valkey_server, sqlite_url)

@@ -1,0 +1,238 @@
+"""Message on real servers, and those around it: edges, and a session that says what the test wants."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Callable
+from itertools import count
+from typing import TypeVar
+
+import msgspec
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.cli.ports import free_port
+from services.message.app import serve
+from shared.bus.client import Bus
+from shared.contract import subjects as on
+from shared.contract.edge import Delivery, Envelope, Heartbeat
+from shared.contract.errors import ErrorCode, Refused
+from shared.contract.ids import NOBODY, AccountId, ChatId, NodeId, Nonce
+from shared.contract.message import Draft, Posted, PostMessages, PostResults
+from shared.contract.model import Role
+from shared.contract.session import ChatEntry, ChatList, GetMembership, ListChats, Member, Membership
+from shared.database import Database as Connections
+from shared.database import now_ms
+from shared.migrate import upgrade
+from shared.presence import Presence
+from shared.settings import Database, Ops, Settings
+from shared.settings import Message as MessageSettings
+from tests.support.servers import NatsServer, ValkeyServer
+
+T = TypeVar("T")
+
+ANN, BOB, CEM, DAN = (AccountId(number) for number in range(1, 5))
+ROOM, HALL, LOFT = (ChatId(number) for number in range(101, 104))
+NORTH, SOUTH = NodeId("north-1"), NodeId("south-1")
+LEASE_SECONDS = 10.0
+_WAIT_SECONDS = 10.0
+
+_decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
+_decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
+
+
+async def until(right: Callable[[], bool]) -> None:
+    """Wait for what the loop is about to bring."""
+    async with asyncio.timeout(_WAIT_SECONDS):
+        while not right():
+            await asyncio.sleep(0.01)
+
+
+class Session:
+    """The neighbour: memberships by version, told on the bus as session tells them, pages of two."""
+
+    def __init__(self, nats_server: NatsServer, valkey_server: ValkeyServer) -> None:
+        self.bus = Bus(nats_server.settings("session"), "session", CollectorRegistry())
+        self._presence = Presence(valkey_server.settings("session"))
+        self._versions: dict[ChatId, int] = {}
+        self._members: dict[ChatId, dict[AccountId, Member]] = {}
+        self.asked: list[GetMembership] = []
+        self.speaker = NOBODY
+        """Of every chat."""
+        self.away = False
+        self.gate = asyncio.Event()
+        """While it is not set, memberships are not answered."""
+        self.gate.set()
+        self.bus.serve(on.GET_MEMBERSHIP, self._membership, queue="session")
+        self.bus.serve(on.LIST_CHATS, self._list, queue="session")
+
+    async def close(self) -> None:
+        await self.bus.stop()
+        await self._presence.close()
+
+    async def have(self, chat: ChatId, *accounts: int, first_index: int = 1, unread_from: int = 1) -> None:
+        """These are members from now on."""
+        for account in accounts:
+            await self.change(chat, account, Role.MEMBER, first_index, unread_from)
+
+    async def remove(self, chat: ChatId, account: int) -> None:
+        await self.change(chat, account, Role.LEFT, 1, 1)
+
+    async def change(
+        self, chat: ChatId, account: int, role: Role, first_index: int, unread_from: int, *, tell: bool = True
+    ) -> None:
+        version = self._versions[chat] = self._versions.get(chat, 0) + 1
+        member = Member(AccountId(account), role, first_index, version, unread_from)
+        self._members.setdefault(chat, {})[AccountId(account)] = member
+        if tell:
+            await self._presence.publish_versions({chat: version})
+
+    async def _membership(self, request: GetMembership) -> Membership:
+        self.asked.append(request)
+        await self.gate.wait()
+        if self.away:
+            raise Refused(ErrorCode.UNAVAILABLE, "away")
+        if request.chat not in self._versions:
+            raise Refused(ErrorCode.NOT_FOUND, "there is no such chat")
+        after = max(tuple(request.after), (request.since, 2**63))
+        rows = sorted(self._members[request.chat].values(), key=lambda member: (member.version, member.account))
+        page = [member for member in rows if (member.version, member.account) > after]
+        version, more = self._versions[request.chat], len(page) > 2
+        return Membership(request.chat, version, page[:2], more=more, speaker=self.speaker)
+
+    async def _list(self, request: ListChats) -> ChatList:
+        entries = [
+            ChatEntry(chat, member.first_index, member.unread_from)
+            for chat, members in sorted(self._members.items())
+            if chat > request.after and (member := members.get(request.account)) and member.role is not Role.LEFT
+        ]
+        return ChatList(entries[:2], more=len(entries) > 2)
+
+
+class Edges:
+    """Two nodes on one connection: what they are told, in the order of its arrival, and what they ask."""
+
+    def __init__(self, nats_server: NatsServer, valkey_server: ValkeyServer) -> None:
+        self.bus = Bus(nats_server.settings("edge"), "edge", CollectorRegistry())
+        self.presence = Presence(valkey_server.settings("edge"))
+        self.envelopes: dict[str, list[Envelope]] = {NORTH: [], SOUTH: [], "all": []}
+        self.heartbeats: list[Heartbeat] = []
+        self._nonces = count(secrets.randbits(60))
+        self.last_nonce = Nonce(0)
+        self.bus.listen(on.deliver(NORTH), self._to(NORTH))
+        self.bus.listen(on.deliver(SOUTH), self._to(SOUTH))
+        self.bus.listen(on.BROADCAST, self._to("all"))
+        self.bus.listen(on.HEARTBEAT, self._beat)
+
+    def _to(self, where: str) -> Callable[[bytes], None]:
+        return lambda data: self.envelopes[where].append(_decode_envelope(data))
+
+    def _beat(self, data: bytes) -> None:
+        self.heartbeats.append(_decode_heartbeat(data))
+
+    async def close(self) -> None:
+        await self.bus.stop()
+        await self.presence.close()
+
+    async def join(self, node: NodeId, *accounts: AccountId) -> None:
+        await self.presence.beat(node, LEASE_SECONDS)
+        await self.presence.join(node, accounts)
+
+    def draft(
+        self, sender: AccountId, chat: ChatId, body: bytes = b"hi", *, nonce: int | None = None, seconds: float = 5.0
+    ) -> Draft:
+        self.last_nonce = Nonce(next(self._nonces) if nonce is None else nonce)
+        return Draft(sender, chat, self.last_nonce, now_ms() + int(seconds * 1000), body)
+
+    async def post(self, *drafts: Draft, seconds: float = 5.0) -> PostResults:
+        return await self.bus.ask(on.POST_MESSAGES, PostMessages(NORTH, list(drafts)), seconds=seconds)
+
+    async def say(self, sender: AccountId, chat: ChatId, body: bytes = b"hi") -> Posted:
+        """Post one message, which must be committed."""
+        (posted,) = (await self.post(self.draft(sender, chat, body))).posted
+        assert posted is not None
+        return posted
+
+    def deliveries(self, where: str) -> list[Delivery]:
+        return [delivery for envelope in self.envelopes[where] for delivery in envelope.deliveries]
+
+    def told(self, where: str) -> list[tuple[ChatId, int, list[AccountId] | None]]:
+        """Chat, index, and recipients of all that was told to a node, or to "all"."""
+        return [
+            (one.message.chat, one.message.index, one.recipients if one.recipients is None else sorted(one.recipients))
+            for one in self.deliveries(where)
+        ]
+
+
+class World:
+    """Session, edges, and replicas of message."""
+
+    def __init__(self, nats_server: NatsServer, valkey_server: ValkeyServer) -> None:
+        self.session = Session(nats_server, valkey_server)
+        self.edges = Edges(nats_server, valkey_server)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["World"]:
+        await asyncio.gather(self.session.bus.start(), self.edges.bus.start())
+        try:
+            yield self
+        finally:
+            self.session.gate.set()
+            await asyncio.gather(self.session.close(), self.edges.close())
+
+    async def settled(self, replicas: int = 1) -> None:
+        """So many replicas beat: they serve."""
+        await until(lambda: len({beat.replica for beat in self.edges.heartbeats}) >= replicas)
+
+
+def settings_for(
+    nats_server: NatsServer, valkey_server: ValkeyServer, url: str, message: MessageSettings | None = None
+) -> Settings:
+    """With a migrated database."""
+    settings = Settings(
+        nats=nats_server.settings("message"),
+        redis=valkey_server.settings("message"),
+        database=Database(url=SecretStr(url)),
+        ops=Ops(port=free_port()),
+        message=message or MessageSettings(),
+    )
+    upgrade("message", settings.database_url("message"))
+    return settings
+
+
+def another(settings: Settings) -> Settings:
+    """Of a second replica."""
+    return settings.model_copy(update={"ops": Ops(port=free_port())})
+
+
+@contextlib.asynccontextmanager
+async def service(settings: Settings) -> AsyncIterator[asyncio.Event]:
+    """One replica of message; setting the event stops it."""
+    stopping = asyncio.Event()
+    task = asyncio.create_task(serve(settings, stopping))
+    try:
+        yield stopping
+    finally:
+        stopping.set()
+        await task
+
+
+@contextlib.asynccontextmanager
+async def locked(settings: Settings) -> AsyncIterator[asyncio.Event]:
+    """While it is open, or until the event is set, nobody else can commit."""
+    database = Connections(settings.database_url("message"))
+    has, release = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def hold(_connection: object) -> None:
+        loop.call_soon_threadsafe(has.set)
+        asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
+
+    holding = asyncio.create_task(database.write(hold))
+    await has.wait()
+    try:
+        yield release
+    finally:
+        release.set()
+        await holding
+        await database.close()

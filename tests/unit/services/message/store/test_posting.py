@@ -1,0 +1,248 @@
+"""Appending: dense, once, in time, by several replicas at once."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from services.message.store import OutcomeUnknown, Store
+from services.message.store.posting import make_heads
+from services.message.store.posting import post as append
+from services.message.tables import messages
+from shared.contract.ids import AccountId, ChatId, Nonce
+from shared.contract.message import Draft
+from shared.contract.model import Message
+from shared.database import Database, DatabaseUnavailable
+from shared.migrate import upgrade
+from tests.support.servers import PostgresServer
+
+T = TypeVar("T")
+
+NOW = 1_700_000_000_000
+
+
+def draft(nonce: int, chat: int = 1, sender: int = 1, deadline: int = NOW + 1000, body: bytes = b"\x00\xffhi") -> Draft:
+    return Draft(AccountId(sender), ChatId(chat), Nonce(nonce), deadline, body)
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(database: Database, clock: Clock) -> Store:
+    return Store(database, clock)
+
+
+@pytest.fixture
+async def replicas(migrated_url: str) -> AsyncIterator[list[Store]]:
+    """Two, each with its own connections."""
+    databases = [Database(migrated_url), Database(migrated_url)]
+    yield [Store(database) for database in databases]
+    for database in databases:
+        await database.close()
+
+
+async def post(store: Store, *drafts: Draft) -> list[Message]:
+    """When all of them must be committed."""
+    outcomes = (await store.post(drafts)).outcomes
+    assert None not in outcomes
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+async def stored(database: Database) -> list[Message]:
+    columns = [messages.c[name] for name in ("chat_id", "index", "id", "sender", "time", "body", "nonce")]
+    ordered = sa.select(*columns).order_by(messages.c.chat_id, messages.c.index)
+    rows: Sequence[Any] = await database.read(lambda connection: connection.execute(ordered).all())
+    return [Message(*row) for row in rows]
+
+
+async def test_messages_are_numbered_by_chat_and_stored(store: Store, database: Database) -> None:
+    posted = await post(store, draft(1), draft(2, chat=2), draft(3, sender=2))
+    posted += await post(store, draft(4, deadline=2**62))
+    assert [(message.chat, message.index) for message in posted] == [(1, 1), (2, 1), (1, 2), (1, 3)]
+    assert [message.nonce for message in posted] == [1, 2, 3, 4]
+    assert {message.body for message in posted} == {b"\x00\xffhi"}
+    assert len({message.id for message in posted}) == 4
+    assert all(0 < message.id < 2**53 for message in posted)
+    assert await stored(database) == [posted[0], posted[2], posted[3], posted[1]]
+
+
+async def test_times_grow_within_a_chat_whatever_the_clock_does(store: Store, clock: Clock) -> None:
+    posted = await post(store, draft(1), draft(2))
+    clock.now -= 3_600_000
+    posted += await post(store, draft(3))
+    clock.now += 7_200_000
+    posted += await post(store, draft(4, deadline=2**62))
+    assert [message.time for message in posted] == [NOW, NOW + 1, NOW + 2, NOW + 3_600_000]
+
+
+async def test_a_nonce_is_posted_once(store: Store, database: Database) -> None:
+    first = await post(store, draft(1, body=b"said"), draft(2**63 - 1))
+    again = await store.post([draft(3), draft(1, body=b"changed"), draft(2**63 - 1, deadline=NOW), draft(3)])
+    assert again.outcomes[1:3] == first
+    assert again.outcomes[0] == again.outcomes[3]
+    assert again.duplicates == 3
+    assert [row.index for row in await stored(database)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_the_same_comes_of_it_whether_repetitions_are_looked_for_or_met(
+    database: Database, store: Store, clock: Clock, seed: int
+) -> None:
+    """Batches of old and new drafts, in time and late, twice: said as they come, and with a look before each."""
+    chance = random.Random(seed)
+    await database.write(lambda connection: make_heads(connection, [ChatId(101), ChatId(102)]))
+    for _ in range(25):
+        clock.now += chance.randrange(300)
+        said = [
+            draft(chance.randrange(60), chance.choice([1, 2]), 1, NOW + chance.randrange(4_000))
+            for _ in range(chance.randint(1, 5))
+        ]
+        met = await store.post(said)
+        there = [msgspec.structs.replace(one, chat=ChatId(one.chat + 100)) for one in said]
+        looked = await database.write(partial(append, drafts=there, now=clock, look=True))
+        assert [one and (one.chat + 100, one.index, one.time, one.nonce) for one in met.outcomes] == [
+            one and (one.chat, one.index, one.time, one.nonce) for one in looked.outcomes
+        ]
+        assert met.duplicates == looked.duplicates
+
+
+async def test_a_nonce_belongs_to_its_chat_and_sender(store: Store) -> None:
+    posted = await store.post([draft(1), draft(1, chat=2), draft(1, sender=2)])
+    assert posted.duplicates == 0
+    assert len({message.id for message in posted.outcomes if message}) == 3
+
+
+async def test_what_is_late_is_not_stored(store: Store, database: Database, clock: Clock) -> None:
+    clock.now += 500
+    committed = await store.post([draft(1, deadline=NOW + 500), draft(2, deadline=NOW + 501)])
+    assert committed.outcomes[0] is None
+    assert [row.nonce for row in await stored(database)] == [2]
+    assert (await store.post([draft(1, deadline=NOW + 500)])).outcomes == [None]
+
+
+async def test_a_deadline_that_passes_within_the_transaction(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction freezes after its messages are inserted, and wakes up late."""
+    times: Iterator[int] = iter([NOW, NOW + 600, NOW + 600, NOW + 600])
+    store = Store(database, lambda: next(times))
+    committed = await store.post([draft(1, deadline=NOW + 500), draft(2, deadline=NOW + 900)])
+    assert committed.outcomes[0] is None
+    assert [(row.nonce, row.index) for row in await stored(database)] == [(2, 1)]
+
+
+async def test_more_rows_than_one_statement_takes(store: Store, database: Database) -> None:
+    for several in (63, 64, 65, 200):
+        first = len(await stored(database))
+        posted = await post(store, *[draft(first + nonce, body=b"%d" % nonce) for nonce in range(several)])
+        assert await stored(database) == (await stored(database))[:first] + posted
+
+
+async def test_content_the_database_refuses_leaves_nothing(store: Store, database: Database) -> None:
+    with pytest.raises(Exception) as refused:  # noqa: PT011 (each driver has its own)
+        await store.post([draft(1), draft(2**64)])
+    assert not isinstance(refused.value, DatabaseUnavailable)
+    assert await stored(database) == []
+    assert [message.index for message in await post(store, draft(1))] == [1]
+
+
+async def test_replicas_leave_no_holes_and_never_lock_each_other_out(replicas: list[Store], database: Database) -> None:
+    """Overlapping chats in opposite orders, most of them new."""
+
+    async def talk(replica: int) -> None:
+        for turn in range(20):
+            chats = range(1 + turn // 4, 9 + turn // 4)
+            drafts = [
+                Draft(AccountId(replica), ChatId(chat), Nonce(turn * 100 + chat), 2**62, b"x")
+                for chat in (reversed(chats) if replica % 2 else chats)
+            ]
+            await post(replicas[replica % 2], *drafts)
+
+    await asyncio.gather(*(talk(replica) for replica in range(1, 5)))
+    rows = await stored(database)
+    assert len(rows) == 4 * 20 * 8
+    for chat in {row.chat for row in rows}:
+        of_chat = [row for row in rows if row.chat == chat]
+        assert [row.index for row in of_chat] == list(range(1, len(of_chat) + 1))
+        times = [row.time for row in of_chat]
+        assert times == sorted(set(times))
+    assert len({row.id for row in rows}) == len(rows)
+
+
+async def test_replicas_that_get_the_same_draft_post_it_once(replicas: list[Store], database: Database) -> None:
+    drafts = [Draft(AccountId(1), ChatId(5), Nonce(nonce), 2**62, b"x") for nonce in range(20)]
+    outcomes = await asyncio.gather(*(replica.post(drafts) for replica in replicas for _ in range(3)))
+    assert all(committed.outcomes == outcomes[0].outcomes for committed in outcomes)
+    assert sum(committed.duplicates for committed in outcomes) == 5 * 20
+    assert len(await stored(database)) == 20
+
+
+async def test_a_replica_that_freezes_in_a_transaction_loses_its_locks(postgres_server: PostgresServer) -> None:
+    """The other one goes on; what the frozen one had begun is not committed when it wakes."""
+    with postgres_server.database() as url:
+        upgrade("message", url)
+        databases = [Database(url), Database(url)]
+        frozen, other = Store(databases[0], FrozenClock()), Store(databases[1])
+        await post(other, draft(1, deadline=2**62))
+        freezing = asyncio.create_task(frozen.post([draft(2, deadline=2**62)]))
+        await asyncio.sleep(0.3)
+        (posted,) = await post(other, draft(3, deadline=2**62))
+        assert posted.index == 2
+        with pytest.raises(DatabaseUnavailable):
+            await freezing
+        assert [message.nonce for message in await stored(databases[1])] == [1, 3]
+        for database in databases:
+            await database.close()
+
+
+class FrozenClock:
+    """Being asked for the time in the transaction, the process stands still for longer than it may."""
+
+    def __call__(self) -> int:
+        time.sleep(4)
+        return NOW
+
+
+class SilentAfterCommit(Database):
+    """Commits, and does not say so."""
+
+    async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False) -> T:
+        await super().write(work, brief=brief)
+        raise DatabaseUnavailable
+
+
+async def test_a_commit_without_an_answer_can_be_asked_about(migrated_url: str, store: Store) -> None:
+    silent = SilentAfterCommit(migrated_url)
+    with pytest.raises(OutcomeUnknown):
+        await Store(silent).post([draft(1, deadline=2**62)])
+    await silent.close()
+    recalled = await store.recall([draft(1), draft(2, chat=9)])
+    assert [message and message.nonce for message in recalled.outcomes] == [1, None]
+    assert (await store.post([draft(1)])).duplicates == 1
+
+
+async def test_a_database_that_is_not_there_commits_nothing(tmp_path: object) -> None:
+    database = Database("postgresql+psycopg://nobody@127.0.0.1:1/none")
+    with pytest.raises(DatabaseUnavailable) as refused:
+        await Store(database).post([draft(1, deadline=2**62)])
+    assert not isinstance(refused.value, OutcomeUnknown)
+    await database.close()

@@ -1,0 +1,136 @@
+"""Telling Redis and the edges, with real ones."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.session.adapters import edge_notifier
+from services.session.adapters.edge_notifier import Notices, Told
+from services.session.metrics import Metrics
+from shared import presence
+from shared.bus.client import Bus, pack
+from shared.contract import subjects as on
+from shared.contract.edge import ChatCreated, FriendshipAnswered, MembershipAnswered, MembershipChanged, Notify
+from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.model import Role
+from shared.contract.subjects import notify
+from shared.presence import Presence
+from tests.support.servers import NatsServer, ValkeyServer
+from tests.unit.services.session.running import Peers, eventually
+
+A, B = NodeId("edge-1-a"), NodeId("edge-2-b")
+CHAT = ChatId(7)
+
+
+@pytest.fixture
+async def peers(
+    nats_server: NatsServer, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Peers]:
+    """Accounts 1 to 5 are on node A, 4 to 6 on node B."""
+    monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
+    peers = Peers(nats_server, valkey_server)
+    peers.hear(A, B)
+    async with peers.running():
+        await peers.presence.beat(A, 10)
+        await peers.presence.join(A, [AccountId(number) for number in range(1, 6)])
+        await peers.presence.join(B, [AccountId(number) for number in range(4, 7)])
+        yield peers
+
+
+@pytest.fixture
+async def telling(nats_server: NatsServer, valkey_server: ValkeyServer) -> AsyncIterator[Notices]:
+    bus = Bus(nats_server.settings("session"), "session", CollectorRegistry())
+    places = Presence(valkey_server.settings("session"))
+    telling = Notices(bus, places, Metrics(CollectorRegistry()))
+    await bus.start()
+    yield telling
+    await bus.stop()
+    await telling.close()
+    await places.close()
+
+
+async def told(peers: Peers, subject: str, count: int) -> list[Notify]:
+    async def probe() -> list[Notify]:
+        return peers.told[subject]
+
+    return await eventually(probe, lambda found: len(found) >= count)
+
+
+async def test_each_node_is_told_in_pages(peers: Peers, telling: Notices, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge_notifier, "_PAGE", 2)
+    members = [AccountId(number) for number in range(1, 9)]
+    await telling.announce({}, [Told(ChatCreated(CHAT, AccountId(1), members), members)])
+    on_a, on_b = await told(peers, notify(A), 3), await told(peers, notify(B), 2)
+    assert [one.recipients for one in on_a] == [[1, 2], [3, 4], [5]]
+    assert [one.recipients for one in on_b] == [[4, 5], [6]]
+    assert all(isinstance(one.notice, ChatCreated) and one.notice.members == one.recipients for one in on_a + on_b)
+
+
+async def test_each_notice_goes_to_its_own(peers: Peers, telling: Notices) -> None:
+    left = MembershipChanged(CHAT, AccountId(1), Role.LEFT, 0, 2)
+    owns = MembershipChanged(CHAT, AccountId(6), Role.OWNER, 1, 2)
+    await telling.announce({CHAT: 2}, [Told(left, [AccountId(2)]), Told(owns, [AccountId(6), AccountId(9)])])
+    assert await told(peers, notify(A), 1) == [Notify(left, [AccountId(2)])]
+    assert await told(peers, notify(B), 1) == [Notify(owns, [AccountId(6)])]
+
+
+async def test_a_notice_to_whoever_is_a_member_goes_to_all_nodes(peers: Peers, telling: Notices) -> None:
+    left = MembershipChanged(CHAT, AccountId(1), Role.LEFT, 0, 2)
+    await telling.announce({}, [Told(left, None), Told(left, [AccountId(1)])])
+    assert await told(peers, on.NOTIFY_ALL, 1) == [Notify(left, None)]
+    assert await told(peers, notify(A), 1) == [Notify(left, [AccountId(1)])]
+
+
+async def test_a_full_page_fits_on_the_bus() -> None:
+    largest = [AccountId(2**63 - 1 - number) for number in range(edge_notifier._PAGE)]
+    kept = dict.fromkeys(largest, 2**63 - 1)
+    created = ChatCreated(ChatId(2**63 - 1), AccountId(2**63 - 1), largest, 2**63 - 1, "名" * 128, kept)
+    assert len(pack(Notify(created, largest))) < 512 * 1024
+    assert msgspec.msgpack.decode(pack(Notify(created, largest)), type=Notify).recipients == largest
+    joined = MembershipAnswered(ChatId(2**63 - 1), "名" * 128, AccountId(2**63 - 1), accepted=True, kept=kept)
+    assert len(pack(Notify(joined, largest))) < 512 * 1024
+
+
+async def test_each_node_is_told_the_numbers_of_its_own(peers: Peers, telling: Notices) -> None:
+    kept = {AccountId(number): 70 + number for number in (1, 6, 9)}
+    joined = MembershipAnswered(CHAT, "g", AccountId(1), accepted=True, kept=kept)
+    await telling.announce({}, [Told(joined, list(kept))])
+    own = msgspec.structs.replace(joined, kept={AccountId(1): 71})
+    assert await told(peers, notify(A), 1) == [Notify(own, [AccountId(1)])]
+    own = msgspec.structs.replace(joined, kept={AccountId(6): 76})
+    assert await told(peers, notify(B), 1) == [Notify(own, [AccountId(6)])]
+
+
+async def test_of_a_new_chat_each_node_is_told_its_own_members_and_their_numbers(
+    peers: Peers, telling: Notices
+) -> None:
+    kept = {AccountId(number): 70 + number for number in (6, 9)}
+    members = [AccountId(number) for number in (1, 6, 9)]
+    await telling.announce({}, [Told(ChatCreated(CHAT, AccountId(1), members, 1, "g", kept), members)])
+    own = ChatCreated(CHAT, AccountId(1), [AccountId(6)], 1, "g", {AccountId(6): 76})
+    assert await told(peers, notify(B), 1) == [Notify(own, [AccountId(6)])]
+    own = ChatCreated(CHAT, AccountId(1), [AccountId(1)], 1, "g", {})
+    assert await told(peers, notify(A), 1) == [Notify(own, [AccountId(1)])]
+
+
+async def test_when_presence_is_unknown_all_numbers_are_told(
+    peers: Peers, telling: Notices, valkey_server: ValkeyServer
+) -> None:
+    valkey_server.flush()
+    answered = FriendshipAnswered(AccountId(1), AccountId(6), accepted=True, kept={AccountId(1): 3, AccountId(6): 4})
+    await telling.announce({}, [Told(answered, [AccountId(1), AccountId(6)])])
+    assert await told(peers, on.NOTIFY_ALL, 1) == [Notify(answered, [AccountId(1), AccountId(6)])]
+
+
+async def test_of_versions_that_wait_the_highest_is_told(
+    peers: Peers, telling: Notices, valkey_server: ValkeyServer
+) -> None:
+    valkey_server.kill()
+    assert not await telling.announce({CHAT: 3})
+    assert not await telling.announce({CHAT: 2})
+    valkey_server.restart()
+    assert await eventually(partial(peers.version, CHAT), bool) == 3
+    assert await eventually(partial(telling.announce, {ChatId(8): 1}), bool)

@@ -1,0 +1,176 @@
+"""The whole service on real servers, and those who talk to it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.cli.ports import free_port
+from services.session.app import serve
+from shared.bus.client import Bus
+from shared.contract import subjects as on
+from shared.contract.edge import Notify
+from shared.contract.errors import ErrorCode, Failure, Refused
+from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.message import GetHeads, Heads
+from shared.contract.model import JoinPolicy
+from shared.contract.session import (
+    AccountView,
+    ChatView,
+    CreateChat,
+    EnsureProfile,
+    EraseAccount,
+    GetAccount,
+    GetMembership,
+    Kept,
+    ListKept,
+    RequestFriendship,
+)
+from shared.contract.session import Membership as Changes
+from shared.contract.subjects import notify
+from shared.migrate import upgrade
+from shared.presence import Presence
+from shared.settings import Database, Limits, Ops, Settings
+from tests.support.servers import NatsServer, ValkeyServer
+
+T = TypeVar("T")
+
+A, B = NodeId("edge-1-a"), NodeId("edge-2-b")
+ANN, BOB, CEM, DAN = (AccountId(number) for number in (1, 2, 3, 4))
+LOBBY = ChatId(1)
+
+_WAIT_SECONDS = 10.0
+_decode = msgspec.msgpack.Decoder(Notify).decode
+
+
+async def eventually(probe: Callable[[], Awaitable[T]], right: Callable[[T], bool]) -> T:
+    """What the probe gives as soon as it is right."""
+    async with asyncio.timeout(_WAIT_SECONDS):
+        while not right(found := await probe()):
+            await asyncio.sleep(0.02)
+    return found
+
+
+async def refusal(action: Awaitable[T]) -> Failure:
+    try:
+        await action
+    except Refused as refused:
+        return refused.failure
+    raise AssertionError("was not refused")
+
+
+class Peers:
+    """An edge, auth and message, each on the bus as itself."""
+
+    def __init__(self, nats_server: NatsServer, valkey_server: ValkeyServer) -> None:
+        self.edge, self.auth, self.message = (
+            Bus(nats_server.settings(name), name, CollectorRegistry()) for name in ("edge", "auth", "message")
+        )
+        self.presence = Presence(valkey_server.settings("edge"))
+        self.heads: dict[ChatId, int] = {}
+        self.patience: int | None = None
+        """How often message goes on to say what the heads are."""
+        self.told: dict[str, list[Notify]] = {}
+        self.message.serve(on.GET_HEADS, self._heads, queue="message")
+
+    async def _heads(self, request: GetHeads) -> Heads:
+        if self.patience is not None:
+            if self.patience == 0:
+                raise Refused(ErrorCode.UNAVAILABLE, "later")
+            self.patience -= 1
+        return Heads({chat: self.heads.get(chat, 0) for chat in request.chats})
+
+    def hear(self, *nodes: NodeId) -> None:
+        """To be called before the start."""
+        for subject in (on.NOTIFY_ALL, *map(notify, nodes)):
+            self.told[subject] = []
+            self.edge.listen(subject, lambda data, subject=subject: self.told[subject].append(_decode(data)))  # type: ignore[misc]
+
+    async def heard(self, subject: str, count: int = 1) -> list[Notify]:
+        """What was told there, as soon as it is so much."""
+
+        async def probe() -> list[Notify]:
+            return self.told[subject]
+
+        return await eventually(probe, lambda found: len(found) >= count)
+
+    async def register(self, *accounts: int, lobby: bool = False) -> None:
+        for account in accounts:
+            seed = EnsureProfile(account=AccountId(account), uuid=f"u{account}", nickname=f"n{account}", lobby=lobby)
+            await self.edge.ask(on.ENSURE_PROFILE, seed)
+
+    async def create(
+        self, *members: int, actor: int, name: str = "", join_policy: JoinPolicy = JoinPolicy.CLOSED
+    ) -> ChatView:
+        others = [AccountId(one) for one in members]
+        request = CreateChat(members=others, name=name, join_policy=join_policy, actor=AccountId(actor))
+        return await self.edge.ask(on.CREATE_CHAT, request)
+
+    async def befriend(self, one: AccountId, other: AccountId) -> None:
+        for actor, account in ((one, other), (other, one)):
+            await self.edge.ask(on.REQUEST_FRIENDSHIP, RequestFriendship(account, actor=actor))
+
+    async def view(self, account: AccountId, actor: AccountId, lists: bool = True) -> AccountView:
+        return await self.edge.ask(on.GET_ACCOUNT, GetAccount(account, lists, actor))
+
+    async def kept(self, account: AccountId) -> list[Kept]:
+        return (await self.edge.ask(on.LIST_KEPT, ListKept(account))).kept
+
+    async def kept_numbers(self, account: AccountId) -> dict[AccountId, int]:
+        """As a notice names them."""
+        return dict.fromkeys([account], (await self.kept(account))[-1].number)
+
+    async def erase(self, account: int) -> None:
+        await self.auth.ask(on.ERASE_PROFILE, EraseAccount(AccountId(account)))
+
+    async def chats(self, account: int) -> list[ChatId] | None:
+        request = GetAccount(AccountId(account), lists=True, actor=AccountId(account))
+        return (await self.edge.ask(on.GET_ACCOUNT, request)).chats
+
+    async def changes(self, chat: ChatId, since: int = 0) -> Changes:
+        return await self.message.ask(on.GET_MEMBERSHIP, GetMembership(chat, since))
+
+    async def version(self, chat: ChatId) -> int | None:
+        """As published in Redis."""
+        return (await self.presence.look_up(chats=[chat])).versions.get(chat)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["Peers"]:
+        buses = (self.edge, self.auth, self.message)
+        await asyncio.gather(*(bus.start() for bus in buses))
+        try:
+            yield self
+        finally:
+            await asyncio.gather(*(bus.stop() for bus in buses))
+            await self.presence.close()
+
+
+def settings_for(
+    nats_server: NatsServer, valkey_server: ValkeyServer, database_url: str, limits: Limits | None = None
+) -> Settings:
+    """With a migrated database."""
+    settings = Settings(
+        nats=nats_server.settings("session"),
+        redis=valkey_server.settings("session"),
+        database=Database(url=SecretStr(database_url)),
+        ops=Ops(port=free_port()),
+        limits=limits or Limits(),
+    )
+    upgrade("session", settings.database_url("session"))
+    return settings
+
+
+@contextlib.asynccontextmanager
+async def service(settings: Settings) -> AsyncIterator[asyncio.Event]:
+    """One replica of session; setting the event stops it."""
+    stopping = asyncio.Event()
+    task = asyncio.create_task(serve(settings, stopping))
+    try:
+        yield stopping
+    finally:
+        stopping.set()
+        await task

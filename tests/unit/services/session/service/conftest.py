@@ -1,0 +1,28 @@
+"""The service runs; Ann is on node A, Bob on A and B, Cem is offline."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from shared import presence
+from shared.settings import Limits
+from tests.support.servers import NatsServer, ValkeyServer
+from tests.unit.services.session.running import ANN, BOB, CEM, A, B, Peers, service, settings_for
+
+
+@pytest.fixture
+async def peers(
+    nats_server: NatsServer, valkey_server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Peers]:
+    monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
+    peers = Peers(nats_server, valkey_server)
+    peers.hear(A, B)
+    limits = Limits(chats_per_account=3, members_per_group=4, members_listed=2)
+    settings = settings_for(nats_server, valkey_server, f"sqlite:///{tmp_path / 'session.db'}", limits)
+    async with peers.running(), service(settings):
+        await peers.register(ANN, BOB, CEM)
+        await peers.presence.beat(A, 10)
+        await peers.presence.join(A, [ANN, BOB])
+        await peers.presence.join(B, [BOB])
+        yield peers

@@ -1,0 +1,111 @@
+"""Notices of the operator, over the real bus, with a real Valkey."""
+
+from collections.abc import AsyncIterator
+from typing import TypeVar
+
+import pytest
+import structlog
+from prometheus_client import CollectorRegistry
+
+from services.session.service import announcements
+from shared.bus.client import Bus
+from shared.contract import subjects as on
+from shared.contract.admin import AccountList, ListAccounts, NoticesOpened, OpenNotices
+from shared.contract.edge import ChatCreated, Notify
+from shared.contract.errors import ErrorCode
+from shared.contract.ids import HERALD, HERALD_UUID, NOBODY, AccountId, ChatId
+from shared.contract.model import ChatKind, Face
+from shared.contract.session import AddMember, GetChat, ListChats, OpenPrivateChat, RequestFriendship
+from shared.contract.subjects import Route, notify
+from tests.support.servers import NatsServer, ValkeyServer
+from tests.unit.services.session.running import ANN, BOB, CEM, A, B, Peers, refusal
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+UNKNOWN = AccountId(77)
+
+
+class Operator:
+    """On the bus as the user `admin`."""
+
+    def __init__(self, server: NatsServer) -> None:
+        self.bus = Bus(server.settings("admin"), "admin", CollectorRegistry())
+
+    async def ask(self, route: Route[Q, R], request: Q) -> R:
+        return await self.bus.ask(route, request, seconds=5)
+
+    async def open(self, *accounts: AccountId) -> NoticesOpened:
+        return await self.ask(on.OPEN_NOTICES, OpenNotices(list(accounts)))
+
+
+@pytest.fixture
+async def operator(peers: Peers, nats_server: NatsServer) -> AsyncIterator[Operator]:
+    operator = Operator(nats_server)
+    await operator.bus.start()
+    yield operator
+    await operator.bus.stop()
+
+
+async def test_all_are_listed_but_the_herald(operator: Operator) -> None:
+    assert await operator.ask(on.LIST_ACCOUNTS, ListAccounts()) == AccountList([ANN, BOB, CEM])
+    assert await operator.ask(on.LIST_ACCOUNTS, ListAccounts(ANN)) == AccountList([BOB, CEM])
+
+
+async def test_a_page_tells_where_the_next_begins(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(announcements, "_PAGE", 2)
+    assert await operator.ask(on.LIST_ACCOUNTS, ListAccounts()) == AccountList([ANN, BOB], BOB)
+    assert await operator.ask(on.LIST_ACCOUNTS, ListAccounts(BOB)) == AccountList([CEM], HERALD)
+    assert await operator.ask(on.LIST_ACCOUNTS, ListAccounts(HERALD)) == AccountList([], NOBODY)
+
+
+async def test_those_online_are_listed_as_far_as_that_is_known(operator: Operator, valkey_server: ValkeyServer) -> None:
+    assert await operator.ask(on.LIST_ACCOUNTS, ListAccounts(online=True)) == AccountList([ANN, BOB])
+    valkey_server.flush()
+    failure = await refusal(operator.ask(on.LIST_ACCOUNTS, ListAccounts(online=True)))
+    assert failure.code == ErrorCode.UNAVAILABLE
+
+
+async def test_a_chat_with_the_herald_is_told_where_its_account_is(peers: Peers, operator: Operator) -> None:
+    opened = await operator.open(ANN, CEM, UNKNOWN, HERALD)
+    assert (list(opened.chats), opened.face) == ([ANN, CEM], Face("Dragoman", HERALD_UUID))
+    number = opened.chats[ANN]
+    created = Notify(ChatCreated(number, HERALD, [ANN], 1, "Dragoman"), [ANN])
+    assert await peers.heard(notify(A)) == [created]
+    assert (peers.told[notify(B)], peers.told[on.NOTIFY_ALL]) == ([], [])
+    assert await peers.version(number) == 1
+    assert (await peers.message.ask(on.LIST_CHATS, ListChats(CEM))).entries[0].chat == opened.chats[CEM]
+    chat = (await peers.edge.ask(on.GET_CHAT, GetChat(number, ANN))).chat
+    assert (chat.kind, (await peers.changes(number)).speaker) == (ChatKind.SERVICE, HERALD)
+
+
+async def test_the_same_chats_are_opened_and_not_told_again(peers: Peers, operator: Operator) -> None:
+    assert await operator.open(ANN) == await operator.open(ANN)
+    await operator.open(BOB)
+    await peers.heard(notify(B))
+    assert len(peers.told[notify(A)]) == 2  # one for each of them
+
+
+async def test_it_is_logged_whom_it_was_about(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(announcements, "_log", structlog.get_logger())  # the module's own may be bound for good
+    with structlog.testing.capture_logs() as entries:
+        await operator.open(ANN, BOB, UNKNOWN)
+    assert [(one["act"], one["by"], one["accounts"]) for one in entries if "act" in one] == [("notice", "admin", 2)]
+
+
+async def test_not_too_many_at_once(operator: Operator) -> None:
+    failure = await refusal(operator.open(*[ANN] * 501))
+    assert (failure.code, failure.field) == (ErrorCode.LIMIT, "accounts")
+
+
+async def test_the_herald_is_nobodys_friend_and_in_nobodys_group(peers: Peers) -> None:
+    """Nor does anybody open a chat with it, whether there is one or not."""
+    group = (await peers.create(actor=ANN)).chat.id
+    failures = [
+        await refusal(peers.edge.ask(on.REQUEST_FRIENDSHIP, RequestFriendship(HERALD, actor=ANN))),
+        await refusal(peers.edge.ask(on.OPEN_PRIVATE_CHAT, OpenPrivateChat(HERALD, ANN))),
+        await refusal(peers.edge.ask(on.ADD_MEMBER, AddMember(ChatId(group), HERALD, ANN))),
+        await refusal(peers.create(HERALD, actor=ANN)),
+    ]
+    assert [failure.code for failure in failures] == [ErrorCode.FORBIDDEN] * 3 + [ErrorCode.NOT_FOUND]
+    assert failures[0].text == failures[1].text == "this account only tells notices"

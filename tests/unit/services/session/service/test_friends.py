@@ -1,0 +1,91 @@
+"""Friendships, over the real bus, with a real Valkey."""
+
+import pytest
+
+from services.session.service import friends
+from shared.contract import subjects as on
+from shared.contract.edge import FriendshipAnswered, FriendshipRequested, Notify
+from shared.contract.errors import ErrorCode
+from shared.contract.ids import AccountId
+from shared.contract.session import (
+    AnswerFriendship,
+    Done,
+    DropKept,
+    EndFriendship,
+    ListRequests,
+    PendingFriendship,
+    RequestFriendship,
+)
+from shared.contract.subjects import notify
+from tests.unit.services.session.running import ANN, BOB, CEM, A, B, Peers, refusal
+
+
+async def request(peers: Peers, actor: AccountId, account: AccountId, text: str = "hi") -> Done:
+    return await peers.edge.ask(on.REQUEST_FRIENDSHIP, RequestFriendship(account, text, actor))
+
+
+async def answer(peers: Peers, actor: AccountId, applicant: AccountId, accept: bool = True) -> Done:
+    return await peers.edge.ask(on.ANSWER_FRIENDSHIP, AnswerFriendship(applicant, accept, actor))
+
+
+async def test_a_request_is_told_and_listed_and_its_answer_told_to_both(peers: Peers) -> None:
+    await request(peers, ANN, BOB, "it is me")
+    assert await peers.heard(notify(B)) == [Notify(FriendshipRequested(ANN, BOB, "it is me"), [BOB])]
+    waiting = await peers.edge.ask(on.LIST_REQUESTS, ListRequests(BOB))
+    assert waiting.friendships == [PendingFriendship(ANN, "it is me")]
+    await answer(peers, BOB, ANN)
+    assert (await peers.view(ANN, ANN)).friends == [BOB]
+    numbers = {account: (await peers.kept(account))[0].number for account in (ANN, BOB)}
+    told = (await peers.heard(notify(B), 2))[1]
+    assert told == Notify(FriendshipAnswered(ANN, BOB, accepted=True, kept={BOB: numbers[BOB]}), [BOB])
+    told = (await peers.heard(notify(A), 2))[1]
+    assert told.notice == FriendshipAnswered(ANN, BOB, accepted=True, kept=numbers)
+
+
+async def test_a_refusal_is_told_to_the_applicant_alone(peers: Peers) -> None:
+    await request(peers, ANN, BOB)
+    await answer(peers, BOB, ANN, accept=False)
+    (one,) = await peers.kept(ANN)
+    refused = FriendshipAnswered(ANN, BOB, accepted=False, kept={ANN: one.number})
+    assert (await peers.heard(notify(A), 2))[1] == Notify(refused, [ANN])
+    assert len(peers.told[notify(B)]) == 1
+    assert await peers.kept(BOB) == []
+
+
+async def test_what_has_been_shown_is_dropped(peers: Peers) -> None:
+    await peers.befriend(ANN, CEM)
+    await peers.befriend(BOB, CEM)
+    first, second = await peers.kept(CEM)
+    await peers.edge.ask(on.DROP_KEPT, DropKept([first.number, 0, 2**63], CEM))
+    await peers.edge.ask(on.DROP_KEPT, DropKept([second.number], ANN))
+    assert await peers.kept(CEM) == [second]
+
+
+async def test_a_friendship_is_ended_once(peers: Peers) -> None:
+    await peers.befriend(ANN, BOB)
+    await peers.edge.ask(on.END_FRIENDSHIP, EndFriendship(ANN, BOB))
+    assert ((await peers.view(ANN, ANN)).friends, (await peers.view(BOB, BOB)).friends) == ([], [])
+    assert (await refusal(peers.edge.ask(on.END_FRIENDSHIP, EndFriendship(BOB, ANN)))).code == ErrorCode.NOT_FOUND
+
+
+async def test_lists_fit_on_the_bus(peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(friends, "_LIST_BYTES", 100)
+    for actor in (ANN, BOB):
+        await request(peers, actor, CEM, "x" * 60)
+    waiting = await peers.edge.ask(on.LIST_REQUESTS, ListRequests(CEM))
+    assert [one.applicant for one in waiting.friendships] == [ANN]
+    for actor in (ANN, BOB):
+        await answer(peers, CEM, actor)
+    assert [len(await peers.kept(account)) for account in (ANN, CEM)] == [1, 1]
+
+
+async def test_what_is_no_request(peers: Peers) -> None:
+    refused = [
+        (RequestFriendship(BOB), ErrorCode.UNAUTHENTICATED),
+        (RequestFriendship(ANN, actor=ANN), ErrorCode.INVALID),
+        (RequestFriendship(AccountId(77), actor=ANN), ErrorCode.NOT_FOUND),
+        (RequestFriendship(AccountId(2**63), actor=ANN), ErrorCode.NOT_FOUND),
+        (RequestFriendship(BOB, "x" * 1_001, ANN), ErrorCode.TOO_LARGE),
+    ]
+    for asked, code in refused:
+        assert (await refusal(peers.edge.ask(on.REQUEST_FRIENDSHIP, asked))).code == code

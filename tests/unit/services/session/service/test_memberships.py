@@ -1,0 +1,133 @@
+"""Getting into groups, over the real bus, with a real Valkey."""
+
+import msgspec
+import pytest
+
+from shared.contract import subjects as on
+from shared.contract.edge import MembershipAnswered, MembershipApplied, MembershipChanged, Notice, Notify
+from shared.contract.errors import ErrorCode
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import JoinPolicy, Role
+from shared.contract.session import (
+    AddMember,
+    AnswerMembership,
+    ChatEntry,
+    Done,
+    EnsureProfile,
+    ListChats,
+    ListRequests,
+    MembershipRequested,
+    PendingMembership,
+    RequestMembership,
+)
+from shared.contract.subjects import notify
+from tests.unit.services.session.running import ANN, BOB, CEM, LOBBY, A, B, Peers, refusal
+
+OPEN, APPROVAL = JoinPolicy.OPEN, JoinPolicy.APPROVAL
+
+
+async def apply(peers: Peers, actor: AccountId, chat: ChatId, text: str = "hi") -> MembershipRequested:
+    return await peers.edge.ask(on.REQUEST_MEMBERSHIP, RequestMembership(chat, text, actor))
+
+
+async def answer(peers: Peers, actor: AccountId, chat: ChatId, applicant: AccountId, accept: bool = True) -> Done:
+    return await peers.edge.ask(on.ANSWER_MEMBERSHIP, AnswerMembership(chat, applicant, accept, actor))
+
+
+async def entry(peers: Peers, account: AccountId, chat: ChatId) -> ChatEntry | None:
+    found = await peers.message.ask(on.LIST_CHATS, ListChats(account))
+    return next((one for one in found.entries if one.chat == chat), None)
+
+
+async def log_in(peers: Peers, account: AccountId) -> None:
+    seed = EnsureProfile(account=account, uuid=f"u{account}", nickname="")
+    await peers.edge.ask(on.ENSURE_PROFILE, seed)
+
+
+async def test_whoever_joins_is_a_member_before_the_reply_and_all_are_told(peers: Peers) -> None:
+    chat = (await peers.create(BOB, actor=ANN, name="g", join_policy=OPEN)).chat.id
+    peers.heads[chat] = 6
+    assert await apply(peers, CEM, chat) == MembershipRequested(joined=True, name="g")
+    assert await entry(peers, CEM, chat) == ChatEntry(chat, 1, 7)
+    assert await peers.version(chat) == (await peers.changes(chat)).version == 3
+    kept = (await peers.kept(BOB))[-1]
+    answered = MembershipAnswered(chat, "g", CEM, accepted=True, kept={BOB: kept.number})
+    changed = MembershipChanged(chat, CEM, Role.MEMBER, 1, 3)
+    assert (await peers.heard(notify(B), 3))[1:] == [Notify(changed, [BOB]), Notify(answered, [BOB])]
+    (own,) = await peers.kept(CEM)
+    notice = msgspec.msgpack.decode(own.notice, type=Notice)
+    assert notice == MembershipAnswered(chat, "g", CEM, accepted=True)
+
+
+async def test_owner_and_admins_hear_of_an_application_the_applicant_of_the_answer(peers: Peers) -> None:
+    chat = (await peers.create(actor=BOB, name="g", join_policy=APPROVAL)).chat.id
+    peers.heads[chat] = 6
+    assert await apply(peers, ANN, chat, "please") == MembershipRequested(joined=False, name="g")
+    assert (await peers.heard(notify(B), 2))[1] == Notify(MembershipApplied(ANN, chat, "please"), [BOB])
+    waiting = await peers.edge.ask(on.LIST_REQUESTS, ListRequests(BOB))
+    assert waiting.memberships == [PendingMembership(ANN, chat, "please")]
+    await answer(peers, BOB, chat, ANN, accept=False)
+    (kept,) = await peers.kept(ANN)
+    refused = MembershipAnswered(chat, "g", ANN, accepted=False, kept={ANN: kept.number})
+    assert (await peers.heard(notify(A), 3))[2] == Notify(refused, [ANN])
+    assert len(peers.told[notify(B)]) == 2
+    await apply(peers, ANN, chat)
+    await answer(peers, BOB, chat, ANN)
+    assert await entry(peers, ANN, chat) == ChatEntry(chat, 7, 7)
+    assert (await refusal(answer(peers, BOB, chat, ANN))).code == ErrorCode.NOT_FOUND
+
+
+async def test_a_friend_is_pulled_in(peers: Peers) -> None:
+    chat = (await peers.create(actor=ANN)).chat.id
+    add = AddMember(chat, CEM, ANN)
+    assert (await refusal(peers.edge.ask(on.ADD_MEMBER, add))).code == ErrorCode.FORBIDDEN
+    await peers.befriend(ANN, CEM)
+    await peers.edge.ask(on.ADD_MEMBER, add)
+    assert await entry(peers, CEM, chat) == ChatEntry(chat, 1, 1)
+    assert (await refusal(peers.edge.ask(on.ADD_MEMBER, add))).code == ErrorCode.CONFLICT
+
+
+async def test_the_lobby_is_open_to_everybody(peers: Peers) -> None:
+    peers.heads[LOBBY] = 9
+    assert (await apply(peers, BOB, LOBBY)).joined
+    assert await entry(peers, BOB, LOBBY) == ChatEntry(LOBBY, 1, 10)
+    assert (await peers.heard(notify(B), 2))[1].notice == MembershipAnswered(LOBBY, "Lobby", BOB, accepted=True)
+
+
+@pytest.mark.parametrize("way", ["again", "login"])
+async def test_a_join_that_was_interrupted_is_completed(peers: Peers, way: str) -> None:
+    chat = (await peers.create(actor=ANN, join_policy=APPROVAL)).chat.id
+    await apply(peers, CEM, chat)
+    peers.patience = 1
+    assert (await refusal(answer(peers, ANN, chat, CEM))).code == ErrorCode.UNAVAILABLE
+    assert await entry(peers, CEM, chat) is None
+    assert await peers.version(chat) == 2
+    peers.patience = None
+    peers.heads[chat] = 4
+    if way == "again":
+        await answer(peers, ANN, chat, CEM)
+    else:
+        await log_in(peers, CEM)
+    assert await entry(peers, CEM, chat) == ChatEntry(chat, 5, 5)
+    assert await peers.version(chat) == 3
+    await log_in(peers, CEM)
+    assert (await peers.changes(chat)).version == 3
+
+
+async def test_without_message_nobody_joins_halfway(peers: Peers) -> None:
+    chat = (await peers.create(actor=ANN, join_policy=OPEN)).chat.id
+    peers.patience = 0
+    assert (await refusal(apply(peers, CEM, chat))).code == ErrorCode.UNAVAILABLE
+    assert (await peers.changes(chat)).version == 1
+
+
+async def test_what_is_no_request(peers: Peers) -> None:
+    refused = [
+        (RequestMembership(ChatId(9)), ErrorCode.UNAUTHENTICATED),
+        (RequestMembership(ChatId(9), "", ANN), ErrorCode.NOT_FOUND),
+        (RequestMembership(ChatId(2**63), "", ANN), ErrorCode.NOT_FOUND),
+        (RequestMembership(LOBBY, "x" * 1_001, ANN), ErrorCode.TOO_LARGE),
+        (RequestMembership(LOBBY, "\0", ANN), ErrorCode.INVALID),
+    ]
+    for asked, code in refused:
+        assert (await refusal(peers.edge.ask(on.REQUEST_MEMBERSHIP, asked))).code == code

@@ -1,0 +1,16 @@
+"""The store's suite runs on SQLite and on PostgreSQL."""
+
+from functools import partial
+
+import pytest
+
+from services.session.store import chats
+from shared.database import Database
+from tests.unit.services.session.world import NOW, World
+
+
+@pytest.fixture
+async def world(database: Database) -> World:
+    """With the lobby, as every installation."""
+    await database.write(partial(chats.add_lobby, now=NOW))
+    return World(database)

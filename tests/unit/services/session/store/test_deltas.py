@@ -1,0 +1,160 @@
+"""Whoever follows the changes of a chat, from any version, in any pages, knows its members."""
+
+import contextlib
+import shutil
+import tempfile
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import sqlalchemy as sa
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from services.session.domain import LOBBY
+from services.session.store import account_removal, chats, memberships, profiles
+from services.session.tables import chat, member
+from shared.contract.errors import Refused
+from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.model import JoinPolicy, Role
+from shared.contract.session import CreateChat, GetMembership, Member, RequestMembership
+from shared.database import make_engine
+from shared.migrate import upgrade
+from shared.settings import Limits
+from tests.unit.services.session.world import NOW, seed
+
+T = TypeVar("T")
+
+PEOPLE = [AccountId(number) for number in range(1, 7)]
+people = st.sampled_from(PEOPLE)
+
+
+class Follower:
+    """A cache of one chat's members, as a reader of changes keeps it."""
+
+    def __init__(self, number: ChatId) -> None:
+        self.number = number
+        self.version = 0
+        self.members: dict[AccountId, Member] = {}
+        self.after = (0, 0)
+
+    def read(self, connection: sa.Connection, most: int) -> bool:
+        """One page; whether there are more."""
+        page = chats.membership(connection, GetMembership(self.number, self.version, self.after), most)
+        for one in page.members:
+            self.members[one.account] = one
+            self.after = (one.version, one.account)
+        if not page.more:
+            self.version, self.after = page.version, (0, 0)
+        return page.more
+
+
+class Histories(RuleBasedStateMachine):
+    template: Path
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = tempfile.TemporaryDirectory()
+        database = Path(self.directory.name) / "session.db"
+        shutil.copy(self.template, database)
+        self.engine = make_engine(f"sqlite:///{database}")
+        self.connection = self.engine.connect()
+        self.numbers = [LOBBY]
+        self.followers: list[Follower] = []
+
+    def run(self, work: "partial[T]") -> T:
+        with self.connection.begin():
+            return work(self.connection)
+
+    @initialize()
+    def open(self) -> None:
+        self.run(partial(chats.add_lobby, now=NOW))
+        for account in PEOPLE:
+            self.run(partial(profiles.add_profile, seed=seed(account), now=NOW))
+
+    @rule(members=st.lists(people, min_size=1, unique=True))
+    def create(self, members: list[AccountId]) -> None:
+        request = CreateChat(members=members, join_policy=JoinPolicy.OPEN, actor=members[0])
+        make = partial(chats.add_chat, request=request, members=members, limits=Limits(), now=NOW)
+        try:
+            self.numbers.append(self.run(make).chat.id)
+        except Refused:
+            assert any(self.find(account) for account in members)
+
+    def find(self, account: AccountId) -> bool:
+        found = self.run(partial(profiles.find_profile, account=account))
+        return found is not None and found.deleted
+
+    @rule(account=people)
+    def join(self, account: AccountId) -> None:
+        self.run(partial(memberships.join_lobby, account=account, head=0, now=NOW))
+
+    @rule(account=people, data=st.data())
+    def join_group(self, account: AccountId, data: st.DataObject) -> None:
+        asked = RequestMembership(data.draw(st.sampled_from(self.numbers)), actor=account)
+        with contextlib.suppress(Refused):
+            self.run(partial(memberships.request, asked=asked, head=3, limits=Limits(), now=NOW))
+
+    @rule(account=people, data=st.data())
+    def settle(self, account: AccountId, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(self.numbers))
+        self.run(partial(memberships.settle, number=number, account=account, unread_from=5, now=NOW, many=9))
+
+    @rule(account=people)
+    def erase(self, account: AccountId) -> None:
+        self.run(partial(profiles.erase_profile, account=account, uuid="gone", now=NOW))
+        self.run(partial(account_removal.end_memberships, account=account, now=NOW, many=3))
+
+    @precondition(lambda self: self.numbers)
+    @rule(data=st.data())
+    def follow(self, data: st.DataObject) -> None:
+        self.followers.append(Follower(data.draw(st.sampled_from(self.numbers))))
+
+    @precondition(lambda self: self.followers)
+    @rule(data=st.data(), most=st.integers(1, 4))
+    def read_a_page(self, data: st.DataObject, most: int) -> None:
+        data.draw(st.sampled_from(self.followers)).read(self.connection, most)
+        self.connection.rollback()
+
+    @invariant()
+    def whoever_reads_on_knows_all(self) -> None:
+        for follower in self.followers:
+            whole = Follower(follower.number)
+            whole.read(self.connection, 1000)
+            ahead = Follower(follower.number)
+            ahead.version, ahead.after, ahead.members = follower.version, follower.after, dict(follower.members)
+            while ahead.read(self.connection, 2):
+                pass
+            assert (ahead.version, ahead.members) == (whole.version, whole.members)
+        self.connection.rollback()
+
+    @invariant()
+    def chats_are_sound(self) -> None:
+        rows = self.connection.execute(sa.select(chat)).all()
+        members = self.connection.execute(sa.select(member)).all()
+        self.connection.rollback()
+        live = Counter(one.chat for one in members if one.role > Role.LEFT)
+        owners = {(one.chat, one.account) for one in members if one.role == Role.OWNER}
+        assert owners == {(row.id, row.owner) for row in rows if row.owner != NOBODY}
+        for row in rows:
+            assert row.size == live[row.id]
+            assert row.owner != NOBODY or row.size == 0 or row.id == LOBBY
+            mine = [one for one in members if one.chat == row.id]
+            assert max((one.version for one in mine), default=1) == row.version
+            assert sorted(one.seat for one in mine) == list(range(row.seats))
+
+    def teardown(self) -> None:
+        self.connection.close()
+        self.engine.dispose()
+        self.directory.cleanup()
+
+
+def test_deltas_equal_the_whole(tmp_path: Path) -> None:
+    Histories.template = tmp_path / "template.db"
+    upgrade("session", f"sqlite:///{Histories.template}")
+    Histories.TestCase.settings = settings(
+        max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    Histories.TestCase().runTest()

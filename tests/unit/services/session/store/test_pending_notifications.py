@@ -1,0 +1,73 @@
+"""Notices that wait to be shown, on both databases."""
+
+from functools import partial
+
+import msgspec
+import pytest
+
+from services.session.store import pending_notifications
+from shared.contract.edge import FriendshipAnswered, Notice
+from shared.contract.ids import AccountId
+from shared.contract.session import Kept
+from tests.unit.services.session.world import ANN, BOB, World
+
+_DAY_MS = 24 * 3600 * 1000
+
+
+@pytest.fixture
+async def people(world: World) -> World:
+    await world.people(ANN, BOB)
+    return world
+
+
+async def keep(world: World, applicant: int, *accounts: AccountId) -> dict[AccountId, int]:
+    notice = FriendshipAnswered(AccountId(applicant), BOB, accepted=True)
+    work = partial(pending_notifications.keep, accounts=accounts, notice=notice, now=world.now)
+    return (await world.database.write(work)).kept
+
+
+async def drop(world: World, account: AccountId, *numbers: int) -> None:
+    await world.database.write(partial(pending_notifications.drop, account=account, numbers=numbers))
+
+
+def applicants(found: list[Kept]) -> list[int]:
+    notices = [msgspec.msgpack.decode(one.notice, type=Notice) for one in found]
+    return [notice.applicant for notice in notices if isinstance(notice, FriendshipAnswered)]
+
+
+async def test_each_drops_its_own(people: World) -> None:
+    first, second = await keep(people, 7, ANN, BOB), await keep(people, 8, ANN)
+    assert first[ANN] < second[ANN]
+    assert applicants(await people.kept(ANN)) == [7, 8]
+    await drop(people, ANN, first[ANN], first[BOB], 99)
+    assert applicants(await people.kept(ANN)) == [8]
+    assert applicants(await people.kept(BOB)) == [7]
+
+
+async def test_a_number_is_never_used_again(people: World) -> None:
+    before = (await keep(people, 7, ANN))[ANN]
+    await drop(people, ANN, before)
+    assert (await keep(people, 8, ANN))[ANN] > before
+
+
+async def test_only_the_newest_are_kept(people: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pending_notifications, "_MOST", 3)
+    for number in range(1, 6):
+        await keep(people, number, ANN, BOB)
+        await drop(people, BOB, *(one.number for one in await people.kept(BOB)))
+    monkeypatch.setattr(pending_notifications, "_MOST", 100)
+    assert applicants(await people.kept(ANN)) == [3, 4, 5]
+    assert await people.kept(BOB) == []
+
+
+async def test_what_is_old_is_forgotten(people: World) -> None:
+    start = people.now
+    await keep(people, 1, ANN)
+    people.now = start + 90 * _DAY_MS - 1
+    await keep(people, 2, ANN)
+    assert applicants(await people.kept(ANN)) == [1, 2]
+    people.now += 1
+    assert applicants(await people.kept(ANN)) == [2]
+    await keep(people, 3, ANN)
+    people.now = start
+    assert applicants(await people.kept(ANN)) == [2, 3]

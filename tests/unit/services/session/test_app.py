@@ -1,0 +1,302 @@
+"""The service as a process: what it does while others are away, and how it ends."""
+
+import asyncio
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from services.session import app
+from services.session.adapters import edge_notifier
+from services.session.app import serve
+from services.session.store import account_removal, profiles
+from shared.contract import subjects as on
+from shared.contract.edge import ChatCreated
+from shared.contract.errors import ErrorCode, Refused
+from shared.contract.events import AccountDeleted, AccountRegistered
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import Profile
+from shared.contract.session import ChatEntry, ChatList, EnsureProfile, GetAccount, ListChats
+from shared.database import Database, now_ms
+from shared.migrate import NotMigrated
+from shared.settings import Database as DatabaseSettings
+from shared.settings import Nats, Settings
+from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
+from tests.unit.services.session.running import Peers, eventually, refusal, service, settings_for
+
+ANN, BOB = AccountId(1), AccountId(2)
+LOBBY = ChatId(1)
+
+
+@pytest.fixture
+def peers(nats_server: NatsServer, valkey_server: ValkeyServer) -> Peers:
+    peers = Peers(nats_server, valkey_server)
+    peers.hear()
+    return peers
+
+
+@pytest.fixture
+def settings(nats_server: NatsServer, valkey_server: ValkeyServer, tmp_path: Path) -> Settings:
+    return settings_for(nats_server, valkey_server, f"sqlite:///{tmp_path / 'session.db'}")
+
+
+@pytest.fixture
+def on_both(nats_server: NatsServer, valkey_server: ValkeyServer, database_url: str) -> Settings:
+    """Settings for SQLite, then for PostgreSQL."""
+    return settings_for(nats_server, valkey_server, database_url)
+
+
+async def profile(peers: Peers, account: AccountId) -> Profile | None:
+    """None while there is none."""
+    try:
+        return (await peers.edge.ask(on.GET_ACCOUNT, GetAccount(account))).profile
+    except Refused:
+        return None
+
+
+async def get(settings: Settings, path: str) -> tuple[int, str]:
+    """Status and body from the operations port; 0 when nobody listens."""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", settings.ops.port)
+    except OSError:
+        return 0, ""
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    return int(head.split()[1]), body.decode()
+
+
+# Redis away
+
+
+async def test_without_redis_chats_are_made_and_everybody_is_told(
+    peers: Peers, settings: Settings, valkey_server: ValkeyServer
+) -> None:
+    async with peers.running(), service(settings):
+        await peers.register(ANN, BOB)
+        valkey_server.kill()
+        chat = (await peers.create(BOB, actor=ANN)).chat.id
+
+        async def told() -> list[object]:
+            return [one.notice for one in peers.told[on.NOTIFY_ALL]]
+
+        created = ChatCreated(chat, ANN, [ANN, BOB], 1, "n1、n2", await peers.kept_numbers(BOB))
+        await eventually(told, lambda found: found == [created])
+        assert (await get(settings, "/readyz"))[0] == 200
+        valkey_server.restart()
+        assert await eventually(partial(peers.version, chat), bool) == 1
+
+
+async def test_a_redis_that_hangs_delays_one_reply_by_its_time_out_only(
+    peers: Peers, settings: Settings, valkey_server: ValkeyServer
+) -> None:
+    patient = settings.redis.model_copy(update={"timeout_seconds": 1.5})
+    async with peers.running(), service(settings.model_copy(update={"redis": patient})):
+        await peers.register(ANN)
+        await peers.create(actor=ANN)
+        valkey_server.pause()
+        took = []
+        for _ in range(3):
+            started = time.monotonic()
+            last = (await peers.create(actor=ANN)).chat.id
+            took.append(time.monotonic() - started)
+        valkey_server.resume()
+        assert 1.5 <= took[0] < 2.5
+        assert sum(took[1:]) < 1.0
+        assert await eventually(partial(peers.version, last), bool) == 1
+
+
+async def test_a_deletion_is_settled_only_when_redis_knows_of_it(
+    peers: Peers, settings: Settings, valkey_server: ValkeyServer
+) -> None:
+    async with peers.running(), service(settings):
+        await peers.register(ANN, BOB)
+        chat = (await peers.create(BOB, actor=ANN)).chat.id
+        valkey_server.kill()
+        await peers.auth.emit(on.ACCOUNT_DELETED, AccountDeleted(ANN), key="deleted-1")
+        await eventually(partial(profile, peers, ANN), lambda found: found is not None and found.deleted)
+        valkey_server.restart()
+        assert await eventually(partial(peers.version, chat), bool) == 2
+
+
+async def test_versions_that_wait_for_redis_are_bounded(
+    peers: Peers, settings: Settings, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge_notifier, "_WAITING_CHATS", 2)
+    async with peers.running(), service(settings):
+        await peers.register(ANN)
+        valkey_server.kill()
+        numbers = [(await peers.create(actor=ANN)).chat.id for _ in range(3)]
+        body = (await get(settings, "/metrics"))[1]
+        assert "dragoman_session_versions_untold 2.0" in body
+        assert "dragoman_session_versions_dropped_total 1.0" in body
+        valkey_server.restart()
+        assert await eventually(partial(peers.version, numbers[1]), bool) == 1
+        assert await peers.version(numbers[2]) is None
+        assert (await peers.changes(numbers[2])).version == 1
+
+
+# Events
+
+
+async def test_a_deletion_from_before_the_start_is_carried_out(peers: Peers, on_both: Settings) -> None:
+    async with peers.running():
+        async with service(on_both):
+            await peers.register(ANN, BOB)
+            chat = (await peers.create(BOB, actor=ANN)).chat.id
+        await peers.auth.emit(on.ACCOUNT_DELETED, AccountDeleted(ANN), key="deleted-1")
+        async with service(on_both):
+            await eventually(partial(profile, peers, ANN), lambda found: found is not None and found.deleted)
+            assert await eventually(partial(peers.version, chat), lambda found: found == 2)
+            changes = await peers.changes(chat)
+            assert [(one.account, int(one.role)) for one in changes.members] == [(ANN, 0), (BOB, 3)]
+
+
+async def test_a_deletion_that_was_interrupted_before_it_was_told_is_told_again(
+    peers: Peers, settings: Settings
+) -> None:
+    async with peers.running():
+        async with service(settings):
+            await peers.register(ANN, BOB)
+            chat = (await peers.create(BOB, actor=ANN)).chat.id
+        database = Database(settings.database_url("session"))
+        await database.write(partial(profiles.erase_profile, account=ANN, uuid="x", now=now_ms()))
+        await database.write(partial(account_removal.end_memberships, account=ANN, now=now_ms(), many=9))
+        await database.close()
+        await peers.auth.emit(on.ACCOUNT_DELETED, AccountDeleted(ANN), key="deleted-1")
+        assert await peers.version(chat) == 1
+        async with service(settings):
+            assert await eventually(partial(peers.version, chat), lambda found: found == 2)
+
+
+async def test_a_registration_is_carried_out_though_nobody_asked_for_the_profile(
+    peers: Peers, settings: Settings
+) -> None:
+    seed = EnsureProfile(account=ANN, uuid="u", nickname="Ann", lobby=True)
+    peers.heads[LOBBY] = 3
+    async with peers.running():
+        await peers.auth.emit(on.ACCOUNT_REGISTERED, AccountRegistered(seed), key="registered-1")
+        async with service(settings):
+            entries = await eventually(
+                partial(peers.message.ask, on.LIST_CHATS, ListChats(ANN)), lambda found: bool(found.entries)
+            )
+            assert entries == ChatList([ChatEntry(LOBBY, 1, 4)])
+            assert await peers.version(LOBBY) == (await peers.changes(LOBBY)).version
+
+
+async def test_without_message_the_lobby_is_joined_later(
+    nats_server: NatsServer,
+    peers: Peers,
+    settings: Settings,
+    valkey_server: ValkeyServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(app, "_HEAD_SECONDS", 0.5)
+    others = Peers(nats_server, valkey_server)
+    async with others.running(), service(settings):
+        await others.message.drain()
+        failure = await refusal(others.register(ANN, lobby=True))
+        assert failure.code == ErrorCode.UNAVAILABLE
+        assert (await others.chats(ANN)) == []
+        async with peers.running():
+            peers.heads[LOBBY] = 7
+            await peers.register(ANN, lobby=True)
+            assert await peers.message.ask(on.LIST_CHATS, ListChats(ANN)) == ChatList([ChatEntry(LOBBY, 1, 8)])
+
+
+async def test_a_lobby_that_is_switched_off_is_not_joined(peers: Peers, settings: Settings) -> None:
+    closed = settings.model_copy(update={"auth": settings.auth.model_copy(update={"lobby": False})})
+    async with peers.running(), service(closed):
+        await peers.register(ANN, lobby=True)
+        assert await peers.chats(ANN) == []
+
+
+# Replicas
+
+
+async def test_two_replicas_count_one_lobby(
+    peers: Peers, nats_server: NatsServer, valkey_server: ValkeyServer, postgres_server: PostgresServer
+) -> None:
+    people = range(1, 31)
+    with postgres_server.database() as url:
+        one, other = (settings_for(nats_server, valkey_server, url) for _ in range(2))
+        async with peers.running(), service(one), service(other):
+            await asyncio.gather(*(peers.register(account, lobby=True) for account in people))
+            changes = await peers.changes(LOBBY)
+            assert changes.version == 61
+            assert sorted(one.account for one in changes.members) == list(people)
+            assert await peers.version(LOBBY) == 61
+            made = await asyncio.gather(*(peers.create(*people, actor=account) for account in people))
+            assert len({view.chat.id for view in made}) == 30
+            await asyncio.gather(*(peers.erase(account) for account in range(2, 12)))
+            views = [await peers.changes(view.chat.id) for view in made]
+            assert {view.version for view in views} == {11}
+            assert [await peers.version(view.chat) for view in views] == [11] * 30
+
+
+# Life
+
+
+async def test_it_is_ready_when_nats_and_the_database_answer(
+    peers: Peers, settings: Settings, nats_server: NatsServer
+) -> None:
+    ready = partial(get, settings, "/readyz")
+    async with peers.running(), service(settings):
+        assert await eventually(ready, lambda found: found[0] == 200)
+        assert (await get(settings, "/healthz"))[0] == 200
+        nats_server.pause()
+        assert "nats" in (await eventually(ready, lambda found: found[0] == 503))[1]
+        nats_server.resume()
+        await eventually(ready, lambda found: found[0] == 200)
+
+
+async def test_requests_under_way_are_answered_before_it_ends(peers: Peers, settings: Settings) -> None:
+    async with peers.running(), service(settings) as stopping:
+        await peers.register(ANN, BOB)
+        asked = [asyncio.ensure_future(peers.create(BOB, actor=ANN)) for _ in range(20)]
+        await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        stopping.set()
+        made = await asyncio.gather(*asked)
+        assert len({view.chat.id for view in made}) == 20
+
+
+async def ends(settings: Settings) -> None:
+    """It has been told to stop while it still waits for something."""
+    stopping = asyncio.Event()
+    task = asyncio.create_task(serve(settings, stopping))
+    await eventually(partial(get, settings, "/healthz"), lambda found: found[0] == 200)
+    assert (await get(settings, "/readyz"))[0] == 503
+    stopping.set()
+    await asyncio.wait_for(task, 5)
+
+
+async def test_it_ends_while_it_waits_for_the_broker(settings: Settings) -> None:
+    await ends(settings.model_copy(update={"nats": Nats(url="nats://127.0.0.1:1")}))
+
+
+async def test_it_ends_while_it_waits_for_the_database(settings: Settings) -> None:
+    nowhere = DatabaseSettings(url=SecretStr("postgresql+psycopg://nobody@127.0.0.1:1/none"))
+    await ends(settings.model_copy(update={"database": nowhere}))
+
+
+async def test_it_does_not_start_on_a_database_without_its_tables(settings: Settings, tmp_path: Path) -> None:
+    empty = DatabaseSettings(url=SecretStr(f"sqlite:///{tmp_path / 'empty.db'}"))
+    with pytest.raises(NotMigrated, match="dragoman migrate"):
+        await serve(settings.model_copy(update={"database": empty}), asyncio.Event())
+
+
+async def test_a_database_that_goes_away_is_unavailable_and_comes_back(
+    peers: Peers, nats_server: NatsServer, valkey_server: ValkeyServer, postgres_server: PostgresServer
+) -> None:
+    with postgres_server.database() as url:
+        settings = settings_for(nats_server, valkey_server, url)
+        async with peers.running(), service(settings):
+            await peers.register(ANN)
+            postgres_server.stop()
+            assert (await refusal(peers.create(actor=ANN))).code == ErrorCode.UNAVAILABLE
+            assert "database" in (await get(settings, "/readyz"))[1]
+            postgres_server.start()
+            chat = (await peers.create(actor=ANN)).chat.id
+            assert await peers.chats(ANN) == [chat]

@@ -1,0 +1,187 @@
+"""A few people and chats, for tests of the store."""
+
+from collections.abc import Awaitable, Sequence
+from functools import partial
+
+import pytest
+import sqlalchemy as sa
+
+from services.session.domain import LOBBY, pair_of
+from services.session.store import account_removal, chats, friends, memberships, pending_notifications, profiles
+from services.session.store.account_removal import Departure
+from services.session.store.memberships import Applied, Joining, Settled
+from services.session.tables import friendship
+from shared.contract.edge import FriendshipAnswered, FriendshipRequested, MembershipAnswered
+from shared.contract.errors import Failure, Refused
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import Chat, JoinPolicy, Profile
+from shared.contract.session import (
+    AddMember,
+    AnswerFriendship,
+    AnswerMembership,
+    ChatEntry,
+    ChatList,
+    CreateChat,
+    EnsureProfile,
+    GetMembership,
+    Kept,
+    Member,
+    Membership,
+    RequestFriendship,
+    RequestMembership,
+    Requests,
+)
+from shared.database import Database
+from shared.settings import Limits
+
+ANN, BOB, CEM, DAN, EVE = (AccountId(number) for number in range(1, 6))
+NOW = 1_700_000_000_000
+
+
+def seed(account: AccountId, nickname: str = "", *, lobby: bool = False) -> EnsureProfile:
+    return EnsureProfile(
+        account=account, uuid=f"uuid-{account}", nickname=nickname or f"name {account}", created=NOW, lobby=lobby
+    )
+
+
+class World:
+    """The store's transactions on one database, at a clock that stands still until it is moved."""
+
+    def __init__(self, database: Database, limits: Limits | None = None) -> None:
+        self.database = database
+        self.limits = limits or Limits()
+        self.now = NOW
+        self.head = 0
+
+    async def people(self, *accounts: AccountId) -> None:
+        for account in accounts:
+            await self.database.write(partial(profiles.add_profile, seed=seed(account), now=self.now))
+
+    async def group(self, *members: AccountId, name: str = "", join_policy: JoinPolicy = JoinPolicy.CLOSED) -> Chat:
+        """Made and owned by the first."""
+        request = CreateChat(members=list(members), name=name, join_policy=join_policy, actor=members[0])
+        make = partial(chats.add_chat, request=request, members=members, limits=self.limits, now=self.now)
+        return (await self.database.write(make)).chat
+
+    async def befriend(self, one: AccountId, other: AccountId) -> None:
+        rows = [{"account": a, "friend": b, "created": self.now} for a, b in ((one, other), (other, one))]
+        await self.database.write(lambda connection: connection.execute(sa.insert(friendship), rows) and None)
+
+    async def private(self, one: AccountId, other: AccountId) -> tuple[ChatId, Chat | None]:
+        return await self.database.write(partial(chats.open_private, pair=pair_of(one, other), now=self.now))
+
+    # Friends
+
+    async def ask_friend(
+        self, actor: AccountId, account: AccountId, text: str = "hi"
+    ) -> FriendshipRequested | FriendshipAnswered:
+        asked = RequestFriendship(account, text, actor)
+        return await self.database.write(partial(friends.request, asked=asked, limits=self.limits, now=self.now))
+
+    async def answer_friend(self, actor: AccountId, applicant: AccountId, accept: bool = True) -> FriendshipAnswered:
+        asked = AnswerFriendship(applicant, accept, actor)
+        return await self.database.write(partial(friends.answer, asked=asked, now=self.now))
+
+    async def pending(self, account: AccountId, most: int = 100) -> Requests:
+        return await self.database.read(partial(friends.pending, account=account, most=most))
+
+    async def kept(self, account: AccountId) -> list[Kept]:
+        return await self.database.read(partial(pending_notifications.kept_for, account=account, now=self.now))
+
+    async def end_requests(self, account: AccountId) -> None:
+        await self.database.write(partial(friends.end_requests, account=account))
+
+    # Joining
+
+    async def enter_lobby(self, account: AccountId) -> int | None:
+        return await self.database.write(partial(memberships.join_lobby, account=account, head=self.head, now=self.now))
+
+    async def ask_to_join(self, actor: AccountId, number: ChatId, text: str = "hi") -> Joining | Applied:
+        asked = RequestMembership(number, text, actor)
+        return await self.database.write(
+            partial(memberships.request, asked=asked, head=self.head, limits=self.limits, now=self.now)
+        )
+
+    async def answer_member(
+        self, actor: AccountId, number: ChatId, applicant: AccountId, accept: bool = True
+    ) -> Joining | MembershipAnswered:
+        asked = AnswerMembership(number, applicant, accept, actor)
+        return await self.database.write(
+            partial(memberships.answer, asked=asked, head=self.head, limits=self.limits, now=self.now)
+        )
+
+    async def pull_in(self, actor: AccountId, number: ChatId, account: AccountId) -> Joining:
+        asked = AddMember(number, account, actor)
+        return await self.database.write(
+            partial(memberships.add, asked=asked, head=self.head, limits=self.limits, now=self.now)
+        )
+
+    async def settle(
+        self, account: AccountId, unread_from: int = 1, number: ChatId = LOBBY, many: int = 512
+    ) -> Settled | None:
+        work = partial(
+            memberships.settle, number=number, account=account, unread_from=unread_from, now=self.now, many=many
+        )
+        return await self.database.write(work)
+
+    async def unsettled(self, account: AccountId) -> dict[ChatId, int]:
+        return await self.database.read(partial(memberships.unsettled, account=account))
+
+    async def entries(self, account: AccountId, after: int = 0, most: int = 100) -> ChatList:
+        return await self.database.read(partial(chats.list_chats, account=account, after=ChatId(after), most=most))
+
+    async def several(self, *accounts: AccountId, most: int) -> ChatList:
+        """The first one's, and beside them those of the others that have no more than `most` with it."""
+        page = partial(chats.list_chats, account=accounts[0], after=ChatId(0), most=most)
+        return await self.database.read(partial(chats.list_several, page=page, others=accounts[1:], most=most))
+
+    async def entry(self, account: AccountId, number: ChatId) -> ChatEntry:
+        return next(entry for entry in (await self.entries(account)).entries if entry.chat == number)
+
+    # What is there
+
+    async def profile(self, account: AccountId) -> Profile:
+        profile = await self.database.read(partial(profiles.find_profile, account=account))
+        assert profile is not None
+        return profile
+
+    async def lists(self, account: AccountId, most: int = 100) -> tuple[list[ChatId], list[AccountId]]:
+        return await self.database.read(partial(chats.lists_of, account=account, most=most))
+
+    async def chat(self, number: ChatId, actor: AccountId) -> Chat:
+        return (await self.database.read(partial(chats.view_chat, number=number, actor=actor, most=9))).chat
+
+    async def members(self, number: ChatId, actor: AccountId, most: int = 100) -> list[AccountId]:
+        view = await self.database.read(partial(chats.view_chat, number=number, actor=actor, most=most))
+        return view.members
+
+    async def changes(
+        self, number: ChatId, since: int = 0, after: tuple[int, int] = (0, 0), most: int = 100
+    ) -> Membership:
+        request = GetMembership(number, since, after)
+        return await self.database.read(partial(chats.membership, request=request, most=most))
+
+    async def erase(self, account: AccountId, uuid: str = "gone") -> bool:
+        erase = partial(profiles.erase_profile, account=account, uuid=uuid, now=self.now)
+        return await self.database.write(erase)
+
+    async def leave(self, account: AccountId, many: int = 512) -> list[Departure]:
+        return await self.database.write(
+            partial(account_removal.end_memberships, account=account, now=self.now, many=many)
+        )
+
+    async def leave_all(self, account: AccountId) -> list[Departure]:
+        left: list[Departure] = []
+        while some := await self.leave(account):
+            left += some
+        return left
+
+
+def roles(members: Sequence[Member]) -> dict[AccountId, int]:
+    return {member.account: int(member.role) for member in members}
+
+
+async def refusal(action: Awaitable[object]) -> Failure:
+    with pytest.raises(Refused) as caught:
+        await action
+    return caught.value.failure

@@ -1,0 +1,421 @@
+"""The bus against a real nats-server with each service's own grants."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import nats.errors
+import pytest
+from nats.aio.client import Client
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from shared.bus.client import Bus, Responder, Unavailable
+from shared.contract import subjects as on
+from shared.contract.auth import Watch, Watched
+from shared.contract.errors import ErrorCode, Failure, Refused
+from shared.contract.ids import NodeId
+from shared.telemetry import new_trace, trace
+from tests.support.servers import NatsServer
+
+
+def new_bus(server: NatsServer, service: str, registry: CollectorRegistry | None = None) -> Bus:
+    return Bus(server.settings(service), service, registry or CollectorRegistry())
+
+
+@asynccontextmanager
+async def running(*buses: Bus) -> AsyncIterator[None]:
+    await asyncio.gather(*(bus.start() for bus in buses))
+    try:
+        yield
+    finally:
+        await asyncio.gather(*(bus.stop() for bus in buses))
+
+
+async def watched(request: Watch) -> Watched:
+    return Watched(last=request.since + 1, revocations=[], maintenance=False)
+
+
+def serving(server: NatsServer, queue: str = "auth") -> Bus:
+    bus = new_bus(server, "auth")
+    bus.serve(on.WATCH, watched, queue=queue)
+    return bus
+
+
+async def test_a_request_is_answered_and_its_trace_goes_along(nats_server: NatsServer) -> None:
+    traces = []
+
+    async def handler(request: Watch) -> Watched:
+        traces.append(trace.get())
+        return await watched(request)
+
+    auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
+    auth.serve(on.WATCH, handler, queue="auth")
+    async with running(auth, edge):
+        trace.set(new_trace())
+        assert await edge.ask(on.WATCH, Watch(since=41)) == Watched(42, [], False)
+        assert traces == [trace.get()]
+
+
+async def test_what_is_flushed_has_left_before_the_event_loop_goes_on(nats_server: NatsServer) -> None:
+    registry = CollectorRegistry()
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    message, edge = new_bus(nats_server, "message", registry), new_bus(nats_server, "edge")
+    edge.listen(on.BROADCAST, heard.put_nowait)
+    async with running(message, edge):
+        for payload in (b"one", b"two"):
+            await message.publish(on.BROADCAST, payload)
+        assert registry.get_sample_value("dragoman_bus_unsent_bytes")
+        message.flush()
+        assert registry.get_sample_value("dragoman_bus_unsent_bytes") == 0
+        await message.publish(on.BROADCAST, b"three")
+        async with asyncio.timeout(5):
+            assert [await heard.get() for _ in range(3)] == [b"one", b"two", b"three"]
+    message.flush()
+
+
+async def test_a_frozen_broker_holds_up_who_publishes_though_all_is_flushed(nats_server: NatsServer) -> None:
+    """Else all of it would wait in memory."""
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    message, edge = new_bus(nats_server, "message"), new_bus(nats_server, "edge")
+    edge.listen(on.BROADCAST, heard.put_nowait)
+    payload, times = b"x" * 100_000, 300
+
+    async def talk() -> None:
+        for _ in range(times):
+            await message.publish(on.BROADCAST, payload)
+            message.flush()
+
+    async with running(message, edge):
+        nats_server.pause()
+        talking = asyncio.create_task(talk())
+        done, _ = await asyncio.wait({talking}, timeout=0.5)
+        nats_server.resume()
+        assert not done
+        async with asyncio.timeout(20):
+            await talking
+            assert [await heard.get() for _ in range(times)] == [payload] * times
+
+
+async def test_a_refusal_is_raised_where_it_was_asked(nats_server: NatsServer) -> None:
+    async def refuse(_: Watch) -> Watched:
+        raise Refused(ErrorCode.CONFLICT, "taken", "email")
+
+    auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
+    auth.serve(on.WATCH, refuse)
+    async with running(auth, edge):
+        with pytest.raises(Refused) as caught:
+            await edge.ask(on.WATCH, Watch())
+    assert caught.value.failure == Failure(ErrorCode.CONFLICT, "taken", "email")
+
+
+async def test_a_bug_is_answered_without_its_details(nats_server: NatsServer) -> None:
+    async def fail(_: Watch) -> Watched:
+        raise ValueError("the secret is 42")
+
+    auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
+    auth.serve(on.WATCH, fail)
+    async with running(auth, edge):
+        with pytest.raises(Refused) as caught:
+            await edge.ask(on.WATCH, Watch())
+    assert caught.value.failure.code is ErrorCode.INTERNAL
+    assert "42" not in caught.value.failure.text
+
+
+async def test_no_answer_in_time_is_unavailable(nats_server: NatsServer) -> None:
+    async def sleep(_: Watch) -> Watched:
+        await asyncio.sleep(30)
+        raise AssertionError
+
+    auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
+    auth.serve(on.WATCH, sleep)
+    async with running(edge):
+        await auth.start()
+        started = time.monotonic()
+        with pytest.raises(Unavailable):
+            await edge.ask(on.WATCH, Watch(), seconds=0.4)
+        assert 0.3 < time.monotonic() - started < 2
+        await auth.stop(0.1)
+
+
+async def test_a_service_that_comes_late_still_answers(nats_server: NatsServer) -> None:
+    edge, auth = new_bus(nats_server, "edge"), serving(nats_server)
+    async with running(edge):
+        asked = asyncio.ensure_future(edge.ask(on.WATCH, Watch()))
+        await asyncio.sleep(0.2)
+        async with running(auth):
+            assert (await asked).last == 1
+
+
+async def test_a_frozen_broker_delays_and_what_is_late_is_dropped(nats_server: NatsServer) -> None:
+    handled = []
+
+    async def handler(request: Watch) -> Watched:
+        handled.append(request.since)
+        return await watched(request)
+
+    auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
+    auth.serve(on.WATCH, handler)
+    async with running(auth, edge):
+        nats_server.pause()
+        with pytest.raises(Unavailable):
+            await edge.ask(on.WATCH, Watch(since=1), seconds=0.5)
+        nats_server.resume()
+        assert (await edge.ask(on.WATCH, Watch(since=2), retry=True)).last == 3
+    assert handled == [2]
+
+
+async def test_a_request_is_repeated_through_a_restart_of_the_broker(nats_server: NatsServer) -> None:
+    disturbed: list[str] = []
+    auth, edge = serving(nats_server), new_bus(nats_server, "edge")
+    edge.on_disturbed = disturbed.append
+    async with running(auth, edge):
+        nats_server.kill()
+        asked = asyncio.ensure_future(edge.ask(on.WATCH, Watch(), retry=True))
+        await asyncio.to_thread(nats_server.start)
+        assert (await asked).last == 1
+    assert disturbed == ["reconnected"]
+
+
+async def test_the_broker_may_come_after_the_services(nats_server: NatsServer) -> None:
+    nats_server.kill()
+    auth, edge = serving(nats_server), new_bus(nats_server, "edge")
+    starting = asyncio.gather(auth.start(), edge.start())
+    await asyncio.sleep(0.1)
+    assert not starting.done()
+    await asyncio.to_thread(nats_server.start)
+    await starting
+    assert (await edge.ask(on.WATCH, Watch())).last == 1
+    await asyncio.gather(auth.stop(), edge.stop())
+
+
+def held(free: asyncio.Event, begun: list[int]) -> Callable[[Watch], Awaitable[Watched]]:
+    """Answers once that is set; notes what it has begun."""
+
+    async def answer(request: Watch) -> Watched:
+        begun.append(request.since)
+        await free.wait()
+        return await watched(request)
+
+    return answer
+
+
+async def test_too_many_requests_wait_in_their_order_and_what_is_beyond_is_refused(nats_server: NatsServer) -> None:
+    free, begun = asyncio.Event(), list[int]()
+    auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
+    auth.serve(on.WATCH, held(free, begun), concurrency=2, waiting=3)
+    async with running(auth, edge):
+        taken = [asyncio.ensure_future(edge.ask(on.WATCH, Watch(number))) for number in range(5)]
+        await asyncio.sleep(0)
+        with pytest.raises(Refused) as caught:
+            await edge.ask(on.WATCH, Watch(5))
+        assert caught.value.failure.code is ErrorCode.UNAVAILABLE
+        assert begun == [0, 1]
+        free.set()
+        assert [reply.last for reply in await asyncio.gather(*taken)] == [1, 2, 3, 4, 5]
+    assert begun == [0, 1, 2, 3, 4]
+
+
+async def test_what_has_waited_past_its_deadline_is_not_begun(nats_server: NatsServer) -> None:
+    free, begun = asyncio.Event(), list[int]()
+    auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
+    auth.serve(on.WATCH, held(free, begun), concurrency=1)
+    async with running(auth, edge):
+        first = asyncio.ensure_future(edge.ask(on.WATCH, Watch(1)))
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable):
+            await edge.ask(on.WATCH, Watch(2), seconds=0.4)
+        free.set()
+        assert (await first).last == 2
+        assert (await edge.ask(on.WATCH, Watch(3))).last == 4
+    assert begun == [1, 3]
+
+
+async def test_replicas_share_the_requests(nats_server: NatsServer) -> None:
+    counts = [0, 0]
+
+    def replica(number: int) -> Bus:
+        async def handler(request: Watch) -> Watched:
+            counts[number] += 1
+            return await watched(request)
+
+        bus = new_bus(nats_server, "auth")
+        bus.serve(on.WATCH, handler, queue="auth")
+        return bus
+
+    edge = new_bus(nats_server, "edge")
+    async with running(replica(0), replica(1), edge):
+        await asyncio.gather(*(edge.ask(on.WATCH, Watch()) for _ in range(100)))
+    assert sum(counts) == 100
+    assert min(counts) > 10
+
+
+async def test_taken_requests_come_in_order_and_are_answered_later(nats_server: NatsServer) -> None:
+    taken: list[tuple[int, Responder]] = []
+    enough = asyncio.Event()
+
+    def take(request: Watch, responder: Responder) -> None:
+        taken.append((request.since, responder))
+        if len(taken) == 50:
+            enough.set()
+
+    auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
+    auth.take(on.WATCH, take, queue="auth")
+    async with running(auth, edge):
+        asked = [asyncio.ensure_future(edge.ask(on.WATCH, Watch(number))) for number in range(50)]
+        await enough.wait()
+        assert [number for number, _ in taken] == list(range(50))
+        for number, responder in reversed(taken):
+            if number:
+                await responder.answer(Watched(number, [], False))
+            else:
+                await responder.refuse(Failure(ErrorCode.LIMIT, "no"))
+        replies = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(replies[0], Refused)
+    assert [reply.last for reply in replies[1:] if isinstance(reply, Watched)] == list(range(1, 50))
+
+
+async def test_a_listener_hears_all_in_order_whatever_it_raises(nats_server: NatsServer) -> None:
+    heard: list[bytes] = []
+    enough = asyncio.Event()
+
+    def hear(data: bytes) -> None:
+        heard.append(data)
+        if len(heard) == 100:
+            enough.set()
+        if data == b"13":
+            raise ValueError(data)
+
+    message, edge = new_bus(nats_server, "message"), new_bus(nats_server, "edge")
+    edge.listen(on.BROADCAST, hear)
+    async with running(edge, message):
+        for number in range(100):
+            await message.publish(on.BROADCAST, str(number).encode())
+        await enough.wait()
+    assert heard == [str(number).encode() for number in range(100)]
+
+
+async def test_what_was_told_before_the_stop_is_heard(nats_server: NatsServer) -> None:
+    heard: list[bytes] = []
+    message, edge = new_bus(nats_server, "message"), new_bus(nats_server, "edge")
+    edge.listen(on.BROADCAST, heard.append)
+    async with running(edge, message):
+        for number in range(5_000):
+            await message.publish(on.BROADCAST, b"%d" % number)
+        await message.check()
+        await edge.drain()
+        for number in range(10):
+            await message.publish(on.BROADCAST, b"%d" % -number)
+        await message.check()
+        await edge.check()
+    assert heard == [b"%d" % number for number in range(5_000)]
+
+
+async def test_what_was_received_before_the_stop_is_answered(nats_server: NatsServer) -> None:
+    begun = asyncio.Event()
+
+    async def slow(request: Watch) -> Watched:
+        begun.set()
+        await asyncio.sleep(0.05)
+        return await watched(request)
+
+    auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
+    auth.serve(on.WATCH, slow, queue="auth", concurrency=100)
+    async with running(edge):
+        await auth.start()
+        asked = [asyncio.ensure_future(edge.ask(on.WATCH, Watch(), seconds=3)) for _ in range(500)]
+        await begun.wait()
+        await edge.check()  # the broker has passed on all of them
+        await auth.stop()
+        replies = await asyncio.gather(*asked, return_exceptions=True)
+    assert [reply for reply in replies if not isinstance(reply, Watched)] == []
+
+
+async def test_check_is_a_real_round_trip(nats_server: NatsServer) -> None:
+    edge = new_bus(nats_server, "edge")
+    async with running(edge):
+        await edge.check()
+        nats_server.pause()
+        with pytest.raises((TimeoutError, nats.errors.Error)):
+            await edge.check(0.2)
+        nats_server.resume()
+        await edge.check()
+        nats_server.kill()
+        await _until_raises(edge)
+        await asyncio.to_thread(nats_server.start)
+
+
+async def _until_raises(bus: Bus) -> None:
+    while True:
+        try:
+            await bus.check(0.2)
+        except (TimeoutError, nats.errors.Error):
+            return
+
+
+async def test_what_is_not_granted_is_refused_and_counted(nats_server: NatsServer) -> None:
+    registry = CollectorRegistry()
+    session = new_bus(nats_server, "session", registry)
+    async with running(session):
+        with pytest.raises(Unavailable):
+            await session.ask(on.WATCH, Watch(), seconds=0.3)
+    assert registry.get_sample_value("dragoman_bus_errors_total", {"kind": "permission"})
+
+
+async def test_what_waits_to_be_sent_is_seen_and_keeps_nobody_from_ending(nats_server: NatsServer) -> None:
+    registry = CollectorRegistry()
+    session = new_bus(nats_server, "session", registry)
+    assert registry.get_sample_value("dragoman_bus_unsent_bytes") == 0
+    async with running(session):
+        nats_server.kill()
+        await _until_raises(session)
+        await session.publish(on.notify(NodeId("edge-1")), b"x" * 1000)
+        assert (registry.get_sample_value("dragoman_bus_unsent_bytes") or 0) >= 1000
+
+
+@pytest.mark.usefixtures("refused_sockets")
+async def test_a_wrong_password_is_an_error_at_once(nats_server: NatsServer) -> None:
+    settings = nats_server.settings("edge").model_copy(update={"password": SecretStr("wrong")})
+    with pytest.raises(nats.errors.Error, match="Authorization Violation"):
+        await Bus(settings, "edge", CollectorRegistry()).start()
+
+
+@pytest.mark.usefixtures("refused_sockets")
+async def test_a_process_that_the_broker_turns_away_ends(nats_server: NatsServer) -> None:
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    edge = new_bus(nats_server, "edge")
+    await edge.start()
+    config = nats_server.config.read_bytes()
+    try:
+        nats_server.kill()
+        nats_server.config.write_bytes(config.replace(nats_server.passwords["edge"].encode(), b"changed"))
+        await asyncio.to_thread(nats_server.start)
+        await ended.wait()
+        await edge.stop(0.5)
+    finally:
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+        nats_server.config.write_bytes(config)
+
+
+async def test_a_cancellation_that_comes_with_the_answer_is_not_forgotten(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge = serving(nats_server), new_bus(nats_server, "edge")
+    async with running(*edge):
+        request = Client.request
+
+        async def both(client: Client, *args: Any, **kwargs: Any) -> Any:
+            answer = await request(client, *args, **kwargs)
+            together = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_soon(together.set_result, answer)
+            asyncio.get_running_loop().call_soon(asking.cancel)
+            return await asyncio.wait_for(together, 5)
+
+        monkeypatch.setattr(Client, "request", both)
+        asking = asyncio.create_task(edge[1].ask(on.WATCH, Watch()))
+        await asyncio.wait([asking])
+        assert asking.cancelled()

@@ -1,0 +1,142 @@
+"""What a release says on the bus, byte for byte: samples of every type, made from the types alone.
+
+`python -m tests.unit.shared.contract.release` writes down what this checkout says, to be held against what comes later.
+"""
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from services.cli.embedded import valkey
+from shared.contract import permissions, subjects
+from shared.contract.edge import Envelope, Heartbeat, Notice, Notify
+from shared.contract.errors import Failure
+from shared.contract.ids import NodeId
+from shared.contract.model import Mark, Segment
+from shared.contract.subjects import Route
+
+RELEASED = Path(__file__).with_name("released.json")
+_ROUTES = [*(one for one in vars(subjects).values() if isinstance(one, Route)), subjects.flush(NodeId("*"))]
+
+PLACES: dict[str, Any] = {
+    **{f"{route.subject} request": route.request for route in _ROUTES},
+    **{f"{route.subject} reply": route.reply for route in _ROUTES},
+    **{topic.subject: topic.event for topic in subjects.TOPICS},
+    "refusal": Failure,
+    subjects.BROADCAST: Envelope,
+    subjects.HEARTBEAT: Heartbeat,
+    subjects.NOTIFY_ALL: Notify,
+    "kept notice": Notice,
+    "body of a message": tuple[Segment | Mark, ...],
+}
+"""Where something is said, or stored as it is said, and its type."""
+
+
+class Release(msgspec.Struct):
+    """`said`: samples by place, as msgpack. `rights`: by user, what it may publish and subscribe to in NATS, its keys
+    and commands in Valkey."""
+
+    version: str
+    said: dict[str, list[bytes]]
+    rights: dict[str, tuple[list[str], list[str]]]
+
+
+def present() -> Release:
+    return Release(
+        version("dragoman"),
+        {place: samples(type_) for place, type_ in PLACES.items()},
+        {f"nats {user}": (permissions.publishes(user), permissions.subscribes(user)) for user in permissions.PEERS}
+        | {f"valkey {user}": (one.keys.split(), one.commands.split()) for user, one in valkey.GRANTS.items()},
+    )
+
+
+_PLAIN: dict[type[inspect.Type], Any] = {
+    inspect.NoneType: None,
+    inspect.BoolType: True,
+    inspect.IntType: 7,
+    inspect.StrType: "text",
+    inspect.BytesType: b"bytes",
+}
+
+
+def samples(type_: Any) -> list[bytes]:
+    """Values which together have each member of each union and enumeration once, and every field set once."""
+    return list(map(msgspec.msgpack.encode, _samples(inspect.type_info(type_))))
+
+
+def misread(then: list[bytes], type_: Any) -> list[Any]:
+    """What was said then and is not understood now, or not wholly."""
+    found = []
+    for said in then:
+        try:
+            understood = _plain(msgspec.msgpack.encode(msgspec.msgpack.decode(said, type=type_)))
+        except msgspec.ValidationError:
+            understood = None
+        if not _covers(understood, _plain(said)):
+            found.append(_plain(said))
+    return found
+
+
+def missed(then: list[bytes], now: list[bytes]) -> list[Any]:
+    """What was said then and is not said any more, though who is of then may look for it."""
+    known = list(map(_plain, now))
+    return [said for said in map(_plain, then) if not any(_covers(one, said) for one in known)]
+
+
+def unknown(then: list[bytes], now: list[bytes]) -> list[Any]:
+    """What can be said now and is nothing that was said then with more to it."""
+    known = list(map(_plain, then))
+    return [said for said in map(_plain, now) if not any(_covers(said, one) for one in known)]
+
+
+def _covers(new: Any, old: Any) -> bool:
+    """Whether nothing of the old value is missing in the new one, and nothing is otherwise."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return all(key in new and _covers(new[key], value) for key, value in old.items())
+    if isinstance(old, list) and isinstance(new, list):
+        return len(new) >= len(old) and all(map(_covers, new, old))
+    return type(new) is type(old) and bool(new == old)
+
+
+def _plain(encoded: bytes) -> Any:
+    return msgspec.msgpack.decode(encoded, strict=False)
+
+
+def _samples(info: inspect.Type, inside: tuple[type[Any], ...] = ()) -> Iterator[Any]:
+    """None of a struct that is `inside` itself."""
+    match info:
+        case inspect.StructType(cls=cls, fields=fields):
+            if cls not in inside:
+                yield from _structs(cls, fields, (*inside, cls))
+        case inspect.UnionType(types=types):
+            for one in types:
+                yield from _samples(one, inside)
+        case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item):
+            yield from [[one] for one in _samples(item, inside)] or [[]]
+        case inspect.TupleType(item_types=items):
+            yield tuple(next(_samples(item, inside)) for item in items)
+        case inspect.DictType(key_type=key, value_type=value):
+            yield dict(islice(zip(_samples(key, inside), _samples(value, inside), strict=False), 1))
+        case inspect.EnumType(cls=enumeration):
+            yield from enumeration
+        case inspect.LiteralType(values=values):
+            yield from values
+        case _:
+            yield _PLAIN[type(info)]
+
+
+def _structs(cls: type[Any], fields: tuple[inspect.Field, ...], inside: tuple[type[Any], ...]) -> Iterator[Any]:
+    """As many as the field with most samples has; in the others, the first one comes again."""
+    columns = [list(_samples(field.type, inside)) for field in fields]
+    for number in range(max(map(len, columns), default=1)):
+        values = [column[number if number < len(column) else 0] for column in columns]
+        yield cls(**{field.name: value for field, value in zip(fields, values, strict=True)})
+
+
+if __name__ == "__main__":
+    RELEASED.write_bytes(msgspec.json.format(msgspec.json.encode(present()), indent=1) + b"\n")

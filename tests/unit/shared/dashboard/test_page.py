@@ -1,0 +1,133 @@
+"""The operations page, as a browser shows it; as a parser reads it where there is none."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from shared.dashboard import page
+from shared.dashboard.panels import Board, Group, now, rate, spread
+from tests.support.browser import CHROMIUM, Browser
+from tests.unit.shared.test_ops import serving
+
+BOARD = Board(
+    "talk",
+    (
+        Group("Talk", (now("People", "people", by="room"), spread("Time", "took_seconds"))),
+        Group("Trouble", (rate("Quarrels", "quarrels", bad=True),)),
+    ),
+    "talk-1",
+)
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to open the page with")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with Browser(tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
+
+
+class Talk:
+    """A process with a page, and something going on in it."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.people = Gauge("people", "People", ["room"], registry=self.registry)
+        self.took = Histogram("took_seconds", "Time", buckets=(0.1, 0.2), registry=self.registry)
+        self.quarrels = Counter("quarrels", "Quarrels", registry=self.registry)
+        self.wrong = ""
+        self.url = ""
+
+    async def check(self) -> None:
+        if self.wrong:
+            raise ConnectionError(self.wrong)
+
+
+@pytest.fixture
+async def talk() -> AsyncIterator[Talk]:
+    talk = Talk()
+    async with serving({"nats": talk.check}, talk.registry, BOARD) as ops:
+        talk.url = f"http://127.0.0.1:{ops.port}/"
+        yield talk
+
+
+def value(title: str) -> str:
+    """What stands under a title, as an expression."""
+    found = (
+        f"[...document.querySelectorAll('.tile')].find((tile) => tile.querySelector('h3').textContent === '{title}')"
+    )
+    return f"{found}?.querySelector('.value')?.textContent"
+
+
+@needs_browser
+async def test_numbers_are_shown_as_they_change(talk: Talk, browser: Browser) -> None:
+    browser.complaints.clear()
+    await asyncio.to_thread(browser.open, talk.url)
+    await asyncio.to_thread(browser.wait_for, f"{value('Quarrels')} === '0/s'")
+    assert not await asyncio.to_thread(browser.evaluate, "document.querySelector('.hot')")
+    talk.people.labels("<kitchen>").set(3)
+    talk.people.labels("garden").set(12_000)
+    talk.quarrels.inc(10)
+    await asyncio.to_thread(browser.wait_for, "document.querySelector('.hot h3')?.textContent === 'Quarrels'")
+    text = await asyncio.to_thread(browser.text)
+    for shown in ("talk-1", "ready", "garden", "12 k", "<kitchen>", "3"):
+        assert shown in text
+    assert browser.complaints == []
+
+
+@needs_browser
+async def test_what_is_wrong_is_told_and_so_is_silence(talk: Talk, browser: Browser) -> None:
+    talk.wrong = "refused"
+    await asyncio.to_thread(browser.open, talk.url)
+    state = "document.getElementById('state')?.textContent"
+    await asyncio.to_thread(browser.wait_for, f"{state} === 'not ready – nats: ConnectionError: refused'")
+    talk.wrong = ""
+    await asyncio.to_thread(browser.wait_for, f"{state} === 'ready'")
+    async with serving({}, board=BOARD) as other:
+        url = f"http://127.0.0.1:{other.port}/"
+        await asyncio.to_thread(browser.open, url)
+        await asyncio.to_thread(browser.wait_for, f"{state} === 'ready'")
+    await asyncio.to_thread(browser.wait_for, f"{state}?.startsWith('no answer for ')")
+    assert await asyncio.to_thread(browser.evaluate, "document.querySelector('#groups.stale') !== null")
+
+
+@needs_browser
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (1400, True)])
+async def test_it_fits_its_window_in_light_and_dark(talk: Talk, browser: Browser, width: int, dark: bool) -> None:
+    talk.people.labels("a room with a name that is longer than any tile could ever be").set(1)
+    await asyncio.to_thread(lambda: browser.open(talk.url, width, 800, dark=dark))
+    await asyncio.to_thread(browser.wait_for, "document.querySelectorAll('.tile').length === 3")
+    assert await asyncio.to_thread(browser.evaluate, "document.documentElement.scrollWidth") == width
+    ground = await asyncio.to_thread(browser.evaluate, "getComputedStyle(document.body).backgroundColor")
+    assert (max(map(int, re.findall(r"\d+", ground))) < 80) is dark
+
+
+class Looker(HTMLParser):
+    """Collects elements and everything they refer to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements: list[str] = []
+        self.targets: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(tag)
+        self.targets += [value or "" for name, value in attrs if name in ("href", "src")]
+        assert not [name for name, _ in attrs if name == "style" or name.startswith("on")]
+
+
+def test_it_refers_to_nothing_outside() -> None:
+    looker = Looker()
+    looker.feed(Path(page.__file__).with_name("page.html").read_text())
+    assert looker.elements.count("script") == looker.elements.count("style") == 1
+    assert all(target.startswith(("/", "data:")) for target in looker.targets)
+
+
+def test_it_may_run_only_what_is_its_own() -> None:
+    policy = page.load().policy.decode()
+    assert policy.startswith("default-src 'none'; connect-src 'self'; script-src 'sha256-")
+    assert "unsafe" not in policy

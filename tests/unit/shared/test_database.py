@@ -1,0 +1,267 @@
+"""Transactions on both databases."""
+
+import asyncio
+import itertools
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from prometheus_client import CollectorRegistry
+
+from shared.database import Database, DatabaseUnavailable, make_engine
+from shared.telemetry import new_trace, trace
+from tests.support.servers import PostgresServer
+
+NOTES = sa.Table("notes", sa.MetaData(), sa.Column("id", sa.BigInteger, primary_key=True), sa.Column("text", sa.String))
+
+
+def insert(number: int) -> sa.Insert:
+    return NOTES.insert().values(id=number, text="x")
+
+
+def count(connection: sa.Connection) -> int:
+    return connection.execute(sa.select(sa.func.count()).select_from(NOTES)).scalar_one()
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url)
+    await database.write(lambda connection: NOTES.create(connection))
+    yield database
+    await database.close()
+
+
+async def test_what_was_written_is_read_by_another_process(database: Database, database_url: str) -> None:
+    await database.write(lambda connection: connection.execute(insert(1)))
+    engine = make_engine(database_url)
+    with engine.connect() as connection:
+        assert count(connection) == 1
+    engine.dispose()
+
+
+async def test_a_failure_leaves_nothing(database: Database) -> None:
+    def fail(connection: sa.Connection) -> None:
+        connection.execute(insert(1))
+        raise KeyError("no")
+
+    with pytest.raises(KeyError):
+        await database.write(fail)
+    assert await database.read(count) == 0
+
+
+async def test_constraints_come_through(database: Database) -> None:
+    await database.write(lambda connection: connection.execute(insert(1)))
+    with pytest.raises(sa.exc.IntegrityError):
+        await database.write(lambda connection: connection.execute(insert(1)))
+
+
+async def test_a_read_sees_one_snapshot(database: Database) -> None:
+    loop = asyncio.get_running_loop()
+
+    def twice(connection: sa.Connection) -> tuple[int, int]:
+        before = count(connection)
+        writing = database.write(lambda other: other.execute(insert(1)))
+        asyncio.run_coroutine_threadsafe(writing, loop).result(10)
+        return before, count(connection)
+
+    assert await database.read(twice) == (0, 0)
+    assert await database.read(count) == 1
+
+
+async def test_many_writers_lose_nothing(database: Database) -> None:
+    await asyncio.gather(*(database.write(lambda one, n=n: one.execute(insert(n))) for n in range(100)))  # type: ignore[misc]
+    assert await database.read(count) == 100
+
+
+def thread_of(connection: sa.Connection) -> int:
+    connection.execute(insert(count(connection)))
+    return threading.get_ident()
+
+
+async def brief(database: Database) -> bool:
+    """Whether a brief transaction ran on the spot."""
+    return await database.write(thread_of, brief=True) == threading.get_ident()
+
+
+async def test_brief_writes_run_on_the_spot_where_that_is_quicker(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.database._BRIEF_SECONDS", 10.0)
+    assert [await brief(database) for _ in range(3)] == [database.is_sqlite] * 3
+    assert await database.write(thread_of) != threading.get_ident()
+    assert await database.read(count) == 4
+
+
+async def test_what_is_slow_runs_on_a_thread_until_it_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
+    await database.write(lambda connection: NOTES.create(connection), brief=True)
+    await database.write(lambda connection: time.sleep(0.05), brief=True)
+    assert not await brief(database)
+    monkeypatch.setattr("shared.database._BRIEF_SECONDS", 10.0)
+    assert await brief(database)
+    await database.close()
+
+
+async def test_brief_reads_run_on_the_spot_beside_whoever_writes(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.database._BRIEF_SECONDS", 10.0)
+    gate = threading.Event()
+
+    def hold(connection: sa.Connection) -> None:
+        connection.execute(insert(1))
+        gate.wait()
+
+    def read(connection: sa.Connection) -> tuple[int, bool]:
+        return count(connection), threading.get_ident() == threading.main_thread().ident
+
+    writing = asyncio.create_task(database.write(hold))
+    await asyncio.sleep(0.05)
+    assert await database.read(read, brief=True) == (0, database.is_sqlite)
+    gate.set()
+    await writing
+    assert await database.read(read, brief=True) == (1, database.is_sqlite)
+    assert await database.read(read) == (1, False)
+    monkeypatch.setattr("shared.database._BRIEF_SECONDS", 0.0)
+    assert await database.read(read, brief=True) == (1, False)
+
+
+async def test_brief_writes_wait_for_other_writers_without_holding_up_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread of this process, another process."""
+    monkeypatch.setattr("shared.database._BRIEF_SECONDS", 10.0)
+    url, gate = f"sqlite:///{tmp_path / 'test.db'}", threading.Event()
+    ours, other = Database(url), Database(url)
+    await ours.write(lambda connection: NOTES.create(connection))
+    for database in (ours, other):
+        gate.clear()
+        holding = asyncio.create_task(database.write(lambda connection: gate.wait()))
+        await asyncio.sleep(0.05)
+        writing = asyncio.create_task(brief(ours))
+        await asyncio.wait([writing], timeout=0.05)
+        assert not writing.done()
+        gate.set()
+        assert not await writing
+        await holding
+    assert await brief(ours)
+    await ours.close()
+    await other.close()
+
+
+async def test_a_failure_on_the_spot_leaves_nothing_and_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(connection: sa.Connection) -> None:
+        connection.execute(insert(1))
+        connection.exec_driver_sql("SELECT nothing")
+
+    monkeypatch.setattr("shared.database._BRIEF_SECONDS", 10.0)
+    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
+    await database.write(lambda connection: NOTES.create(connection))
+    with pytest.raises(DatabaseUnavailable):
+        await database.write(fail, brief=True)
+    assert await brief(database)
+    assert await database.read(count) == 1
+    await database.close()
+
+
+async def test_the_trace_goes_along(database: Database) -> None:
+    trace.set(new_trace())
+    assert await database.read(lambda _: trace.get()) == trace.get()
+
+
+async def test_sqlite_keeps_what_it_committed_through_a_power_cut(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'new folder' / 'test.db'}")
+
+    def pragma(name: str, connection: sa.Connection) -> object:
+        return connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+
+    full = 2
+    assert await database.write(lambda one: pragma("synchronous", one)) == full
+    assert await database.read(lambda one: pragma("journal_mode", one)) == "wal"
+    await database.close()
+
+
+async def test_the_log_of_sqlite_begins_anew_though_somebody_always_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While as much as this is moved, more comes."""
+    monkeypatch.setattr("shared.database._LOG_PAGES", 256)
+    monkeypatch.setattr("shared.database._CHECKPOINT_SECONDS", 0.2)
+    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
+    await database.write(lambda connection: NOTES.create(connection))
+
+    def log() -> bytes:
+        """What is drawn by lot for each new log: see "WAL Header Format" in SQLite's file format."""
+        with (tmp_path / "test.db-wal").open("rb") as file:
+            return file.read(24)[16:]
+
+    def much(connection: sa.Connection) -> None:
+        connection.execute(NOTES.insert().values(id=next(numbers), text="x" * 100_000))
+
+    async def write() -> None:
+        while log() == first:
+            await database.write(much)
+
+    first, numbers = log(), itertools.count()
+    async with asyncio.timeout(5):
+        await asyncio.gather(*[write() for _ in range(8)])
+    await database.close()
+
+
+async def test_the_log_is_moved_although_the_database_could_not_be_opened_at_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.database._CHECKPOINT_SECONDS", 0.01)
+    file = tmp_path / "test.db"
+    file.mkdir()
+    refused, connect = threading.Event(), sa.Engine.connect
+
+    def watched(engine: sa.Engine) -> sa.Connection:
+        try:
+            return connect(engine)
+        except sa.exc.OperationalError:
+            refused.set()
+            raise
+
+    monkeypatch.setattr(sa.Engine, "connect", watched)
+    database = Database(f"sqlite:///{file}")
+    assert await asyncio.to_thread(refused.wait, 5)
+    file.rmdir()
+    await database.write(lambda connection: NOTES.create(connection))
+    async with asyncio.timeout(5):
+        while b"NOTES" not in file.read_bytes().upper():
+            await asyncio.sleep(0.01)
+    await database.close()
+
+
+async def test_a_database_that_is_away_is_unavailable_and_comes_back(postgres_server: PostgresServer) -> None:
+    with postgres_server.database() as url:
+        registry = CollectorRegistry()
+        database = Database(url, registry=registry)
+        await database.check()
+        with postgres_server.refusing(url):
+            with pytest.raises(DatabaseUnavailable):
+                await database.check()
+        await database.check()
+        await database.close()
+        assert registry.get_sample_value("dragoman_database_failures_total") == 1
+        assert registry.get_sample_value("dragoman_database_seconds_count", {"kind": "read"}) == 3
+
+
+async def test_a_transaction_counts_from_when_it_is_asked_for(tmp_path: Path) -> None:
+    """The wait for the only writer is part of it."""
+    registry, gate = CollectorRegistry(), threading.Event()
+    database = Database(f"sqlite:///{tmp_path / 'test.db'}", registry=registry)
+    writes = [asyncio.create_task(database.write(lambda connection: gate.wait())) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert registry.get_sample_value("dragoman_database_transactions", {"kind": "write"}) == 2
+    gate.set()
+    await asyncio.gather(*writes)
+    await database.close()
+    assert registry.get_sample_value("dragoman_database_transactions", {"kind": "write"}) == 0
+    assert registry.get_sample_value("dragoman_database_seconds_count", {"kind": "write"}) == 2

@@ -1,0 +1,130 @@
+"""Migrations of every service, on both databases."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from shared import migrate
+from shared.database import make_engine
+from shared.migrate import NotMigrated, require_current, upgrade
+from shared.settings import Database as DatabaseSettings
+from shared.settings import Settings
+from tests.support.servers import PostgresServer
+
+SERVICES = sorted(
+    path.parents[2].name for path in Path(migrate.__file__).parents[2].glob("services/*/migrations/versions/0001_*.py")
+)
+
+_FIRST = """
+import sqlalchemy as sa
+from alembic import op
+revision = "0001"
+down_revision = None
+def upgrade():
+    op.create_table("notes", sa.Column("id", sa.BigInteger, primary_key=True))
+"""
+_SECOND = """
+import sqlalchemy as sa
+from alembic import op
+revision = "0002"
+down_revision = "0001"
+def upgrade():
+    op.add_column("notes", sa.Column("text", sa.String))
+"""
+_BROKEN = """
+from alembic import op
+revision = "0003"
+down_revision = "0002"
+def upgrade():
+    op.rename_table("notes", "papers")
+    raise ValueError("half way")
+"""
+
+
+@pytest.fixture
+def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The revisions of a service `notes`, none yet."""
+    directory = tmp_path / "services" / "notes" / "migrations" / "versions"
+    directory.mkdir(parents=True)
+    monkeypatch.setattr(migrate, "_SERVICES", tmp_path / "services")
+    return directory
+
+
+def columns(url: str, table: str = "notes") -> list[str]:
+    engine = make_engine(url)
+    try:
+        return [column["name"] for column in sa.inspect(engine).get_columns(table)]
+    finally:
+        engine.dispose()
+
+
+def check(service: str, url: str) -> None:
+    engine = make_engine(url)
+    try:
+        with engine.connect() as connection:
+            require_current(service, connection)
+    finally:
+        engine.dispose()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_migrates_and_then_starts(service: str, database_url: str) -> None:
+    with pytest.raises(NotMigrated, match=f"the database of {service} is at revision none.*dragoman migrate"):
+        check(service, database_url)
+    upgrade(service, database_url)
+    upgrade(service, database_url)
+    check(service, database_url)
+
+
+def test_a_later_revision_follows(versions: Path, database_url: str) -> None:
+    (versions / "0001_notes.py").write_text(_FIRST)
+    upgrade("notes", database_url)
+    assert columns(database_url) == ["id"]
+    (versions / "0002_text.py").write_text(_SECOND)
+    with pytest.raises(NotMigrated, match="at revision 0001, this version needs 0002"):
+        check("notes", database_url)
+    upgrade("notes", database_url)
+    assert columns(database_url) == ["id", "text"]
+
+
+def test_a_revision_happens_completely_or_not_at_all(versions: Path, database_url: str) -> None:
+    (versions / "0001_notes.py").write_text(_FIRST)
+    upgrade("notes", database_url)
+    (versions / "0002_text.py").write_text(_SECOND)
+    (versions / "0003_broken.py").write_text(_BROKEN)
+    with pytest.raises(ValueError, match="half way"):
+        upgrade("notes", database_url)
+    assert columns(database_url) == ["id"]
+
+
+def test_many_at_once_are_safe(versions: Path, database_url: str) -> None:
+    (versions / "0001_notes.py").write_text(_FIRST)
+    (versions / "0002_text.py").write_text(_SECOND)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(upgrade, ["notes"] * 4, [database_url] * 4))
+    assert columns(database_url) == ["id", "text"]
+
+
+def test_what_a_newer_version_migrated_is_left_alone_and_served(versions: Path, database_url: str) -> None:
+    (versions / "0001_notes.py").write_text(_FIRST)
+    (versions / "0002_text.py").write_text(_SECOND)
+    upgrade("notes", database_url)
+    (versions / "0002_text.py").unlink()
+    check("notes", database_url)
+    upgrade("notes", database_url)
+    assert columns(database_url) == ["id", "text"]
+
+
+def test_services_share_a_postgresql_database_in_schemas(postgres_server: PostgresServer) -> None:
+    with postgres_server.database() as url:
+        shared = Settings(database=DatabaseSettings(url=SecretStr(url.replace("+psycopg", ""))))
+        for service in SERVICES:
+            upgrade(service, shared.database_url(service))
+            check(service, shared.database_url(service))
+        engine = make_engine(url)
+        assert set(SERVICES) <= set(sa.inspect(engine).get_schema_names())
+        assert sa.inspect(engine).get_table_names("public") == []
+        engine.dispose()

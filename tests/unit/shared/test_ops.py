@@ -1,0 +1,108 @@
+"""The operations port."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from shared.dashboard.panels import Board
+from shared.errors import Unprepared
+from shared.ops import OpsServer
+from shared.settings import Ops
+
+
+async def fine() -> None:
+    """A dependency that answers."""
+
+
+async def broken() -> None:
+    raise ConnectionError("refused")
+
+
+async def hanging() -> None:
+    await asyncio.sleep(1000)
+
+
+@asynccontextmanager
+async def serving(
+    checks: Mapping[str, Callable[[], Awaitable[None]]],
+    registry: CollectorRegistry | None = None,
+    board: Board = Board("tested"),  # noqa: B008
+) -> AsyncIterator[OpsServer]:
+    ops = OpsServer(Ops(), registry or CollectorRegistry(), checks, board)
+    running = asyncio.ensure_future(ops.run())
+    try:
+        yield ops
+    finally:
+        ops.stop()
+        await running
+
+
+async def get(ops: OpsServer, path: str) -> tuple[int, str]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", ops.port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    answer = (await reader.read()).decode()
+    writer.close()
+    await writer.wait_closed()
+    return int(answer.split()[1]), answer.partition("\r\n\r\n")[2]
+
+
+async def test_ready_when_all_answer() -> None:
+    async with serving({"nats": fine, "database": fine}) as ops:
+        assert await get(ops, "/readyz") == (200, '{"status":"ready"}\n')
+        assert await get(ops, "/healthz") == (200, "ok\n")
+
+
+async def test_not_ready_names_what_does_not_answer_and_is_alive() -> None:
+    async with serving({"nats": fine, "database": broken, "redis": hanging}) as ops:
+        status, text = await get(ops, "/readyz")
+        assert status == 503
+        assert text == '{"database":"ConnectionError: refused","redis":"no answer in time"}\n'
+        assert (await get(ops, "/healthz"))[0] == 200
+
+
+async def test_not_ready_while_draining() -> None:
+    async with serving({"nats": fine}) as ops:
+        ops.draining = True
+        assert await get(ops, "/readyz") == (503, '{"process":"draining"}\n')
+
+
+async def test_metrics_are_those_of_the_registry() -> None:
+    registry = CollectorRegistry()
+    Counter("dragoman_tested", "Tests", registry=registry).inc()
+    async with serving({}, registry) as ops:
+        status, text = await get(ops, "/metrics")
+        assert status == 200
+        assert "dragoman_tested_total 1.0" in text
+        assert (await get(ops, "/secret"))[0] == 404
+
+
+async def test_the_board_says_what_it_is_and_what_is_wrong() -> None:
+    async with serving({"nats": broken}) as ops:
+        status, text = await get(ops, "/board")
+        assert status == 200
+        assert text.startswith('{"service":"tested","name":"","wrong":{"nats":"ConnectionError: refused"},"moments":[')
+
+
+async def test_the_page_may_do_nothing_but_show_the_board() -> None:
+    async with serving({}) as ops:
+        reader, writer = await asyncio.open_connection("127.0.0.1", ops.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        head = (await reader.read()).decode().partition("\r\n\r\n")[0]
+        writer.close()
+        await writer.wait_closed()
+        assert "content-type: text/html; charset=utf-8" in head
+        assert "content-security-policy: default-src 'none';" in head
+        assert "x-content-type-options: nosniff" in head
+
+
+def test_a_taken_port_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            Unprepared, match=rf"127.0.0.1:{port} cannot be opened \(ops.port\): Address already in use"
+        ):
+            OpsServer(Ops(port=port), CollectorRegistry(), {}, Board("tested"))

@@ -1,0 +1,278 @@
+"""Presence on a real Valkey, each service with its own grants."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError, RedisError
+
+from shared import presence
+from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.presence import Presence, Whereabouts
+from tests.support.servers import ValkeyServer
+
+A, B = NodeId("edge-1.a"), NodeId("edge-2.b")
+ANN, BOB, CEM = AccountId(1), AccountId(2), AccountId(65)
+"""1 and 65 share a shard."""
+
+Connect = Callable[[str], Presence]
+
+
+@pytest.fixture
+async def connect(valkey_server: ValkeyServer) -> AsyncIterator[Connect]:
+    """Opens a service's presence; all are closed at the end."""
+    opened: list[Presence] = []
+
+    def open_for(service: str) -> Presence:
+        opened.append(Presence(valkey_server.settings(service)))
+        return opened[-1]
+
+    yield open_for
+    for one in opened:
+        await one.close()
+
+
+@pytest.fixture
+def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Believe a generation at once."""
+    monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("trusting")
+async def test_services_see_where_accounts_are(connect: Connect) -> None:
+    edge, message = connect("edge"), connect("message")
+    await edge.beat(A, 10)
+    assert await edge.join(A, [ANN, BOB]) == {ANN: [], BOB: []}
+    assert await edge.join(B, [ANN, CEM]) == {ANN: [A], CEM: []}
+    found = await message.look_up([ANN, BOB, CEM, AccountId(99)])
+    assert found.homes is not None
+    assert {account: set(homes) for account, homes in found.homes.items()} == {ANN: {A, B}, BOB: {A}, CEM: {B}}
+
+
+@pytest.mark.usefixtures("trusting")
+async def test_joining_twice_and_leaving_are_idempotent(connect: Connect) -> None:
+    edge, session = connect("edge"), connect("session")
+    await edge.beat(A, 10)
+    await edge.join(A, [ANN])
+    await edge.join(A, [ANN])
+    await edge.join(B, [ANN])
+    await edge.leave(A, [ANN, BOB])
+    assert (await session.look_up([ANN, BOB])).homes == {ANN: (B,)}
+    await edge.leave(B, [ANN])
+    await edge.leave(B, [ANN])
+    assert (await session.look_up([ANN, BOB])).homes == {}
+
+
+async def test_a_young_generation_is_not_believed(connect: Connect) -> None:
+    edge, message = connect("edge"), connect("message")
+    assert (await message.look_up([ANN])).homes is None
+    await edge.beat(A, 10)
+    await edge.join(A, [ANN])
+    assert (await message.look_up([ANN])).homes is None
+
+
+async def test_a_young_generation_names_where_somebody_is_registered(connect: Connect) -> None:
+    edge, other = connect("edge"), connect("edge")
+    await edge.beat(A, 10)
+    await edge.join(A, [ANN])
+    assert await other.homes(ANN) == (A,)
+    assert await other.homes(BOB) == ()
+
+
+@pytest.mark.usefixtures("trusting")
+async def test_losing_everything_shows_and_heals(valkey_server: ValkeyServer, connect: Connect) -> None:
+    edge, message = connect("edge"), connect("message")
+    first = await edge.beat(A, 10)
+    assert not first.held
+    await edge.join(A, [ANN])
+    assert await edge.beat(A, 10) == (True, first.generation)
+    valkey_server.flush()
+    assert (await message.look_up([ANN])).homes is None
+    after = await edge.beat(A, 10)
+    assert not after.held
+    assert after.generation != first.generation
+    await edge.join(A, [ANN])
+    assert (await message.look_up([ANN])).homes == {ANN: (A,)}
+
+
+async def test_versions_are_published_and_never_go_back(connect: Connect) -> None:
+    session, message = connect("session"), connect("message")
+    await session.publish_versions({ChatId(1): 3, ChatId(65): 1, ChatId(2): 7})
+    await session.publish_versions({ChatId(1): 2, ChatId(65): 2})
+    found = await message.look_up(chats=[ChatId(1), ChatId(2), ChatId(65), ChatId(4)])
+    assert found.versions == {1: 3, 2: 7, 65: 2}
+
+
+@pytest.mark.usefixtures("trusting")
+async def test_a_sweep_removes_only_what_the_dead_left(connect: Connect) -> None:
+    edge, message = connect("edge"), connect("message")
+    await edge.beat(A, 10)
+    await edge.join(A, [ANN])
+    await edge.join(B, [ANN, CEM, BOB])
+    assert await edge.alive(A)
+    assert not await edge.alive(B)
+    assert await edge.sweep(1) == 2
+    assert (await message.look_up([ANN, CEM, BOB])).homes == {ANN: (A,), BOB: (B,)}
+    await edge.retire(A)
+    assert await edge.sweep(1) == 1
+
+
+class Paused(Presence):
+    """A sweeper that stops between its look at a node and what it does then, while `meanwhile` happens."""
+
+    meanwhile: Callable[[], Awaitable[object]]
+
+    async def alive(self, node: NodeId) -> bool:
+        alive = await super().alive(node)
+        await self.meanwhile()
+        return alive
+
+
+@pytest.mark.usefixtures("trusting")
+async def test_a_node_that_comes_back_during_a_sweep_keeps_what_it_registers(
+    valkey_server: ValkeyServer, connect: Connect
+) -> None:
+    """Another sweep may have been quicker before that."""
+    edge, other, message = connect("edge"), connect("edge"), connect("message")
+    sweeper = Paused(valkey_server.settings("edge"))
+    await edge.join(A, [ANN, CEM])
+
+    async def come_back() -> None:
+        assert await other.sweep(1) == 2
+        await edge.beat(A, 10)
+        await edge.join(A, [ANN])
+
+    sweeper.meanwhile = come_back
+    assert await sweeper.sweep(1) == 0
+    assert (await message.look_up([ANN, CEM])).homes == {ANN: (A,)}
+    await sweeper.close()
+
+
+async def test_nothing_is_left_of_a_dead_node(valkey_server: ValkeyServer, connect: Connect) -> None:
+    edge = connect("edge")
+    await edge.join(A, [ANN])
+    await edge.join(B, [BOB])
+    await edge.leave(B, [BOB])
+    assert [await edge.sweep(shard) for shard in (1, 2)] == [1, 0]
+    async with Redis.from_url(valkey_server.settings("edge").url.get_secret_value()) as redis:
+        assert [await redis.hgetall(f"presence:{{{shard}}}") for shard in (1, 2)] == [{}, {}]
+
+
+@pytest.mark.usefixtures("trusting")
+async def test_without_redis_nothing_is_known_and_edges_are_told(valkey_server: ValkeyServer, connect: Connect) -> None:
+    edge, message = connect("edge"), connect("message")
+    await edge.beat(A, 10)
+    await edge.join(A, [ANN])
+    await message.look_up([ANN])
+    valkey_server.kill()
+    assert await message.look_up([ANN], [ChatId(1)]) == Whereabouts(None, {})
+    with pytest.raises(RedisError):
+        await edge.join(A, [BOB])
+    with pytest.raises(RedisError):
+        await message.check()
+    valkey_server.start()
+    assert not (await edge.beat(A, 10)).held
+    await edge.join(A, [ANN])
+    await edge.check()
+    assert (await connect("message").look_up([ANN])).homes == {ANN: (A,)}
+
+
+async def test_a_node_knows_that_others_may_be_forgotten(
+    valkey_server: ValkeyServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = connect("edge"), connect("edge")
+    await there.join(B, [ANN])
+    assert not there.has_forgotten, "not even known yet"
+    for edge, node in ((here, A), (there, B)):
+        await edge.beat(node, 10)
+        await edge.join(node, [ANN])
+        assert not edge.has_forgotten
+    valkey_server.flush()
+    assert not (await here.beat(A, 10)).held
+    assert await here.join(A, [ANN]) == {ANN: []}
+    await there.join(B, [BOB])
+    assert (here.has_forgotten, there.has_forgotten) == (True, True)
+    monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
+    await there.beat(B, 10)
+    assert (here.has_forgotten, there.has_forgotten) == (True, False)
+    valkey_server.kill()
+    with pytest.raises(RedisError):
+        await there.join(B, [BOB])
+    assert there.has_forgotten
+
+
+async def test_connections_that_a_restart_has_closed_fail_nobody(valkey_server: ValkeyServer, connect: Connect) -> None:
+    edge, session = connect("edge"), connect("session")
+    await edge.beat(A, 10)
+    await edge.check()
+    await session.publish_versions({ChatId(1): 1})
+    await session.look_up([ANN])
+    valkey_server.restart()
+    async with Redis.from_url(valkey_server.keeper_url) as keeper:
+        await keeper.ping()
+    assert not (await edge.beat(A, 10)).held
+    await edge.retire(A)
+    await session.publish_versions({ChatId(1): 2})
+    assert (await session.look_up(chats=[ChatId(1)])).versions == {ChatId(1): 2}
+
+
+async def test_a_frozen_redis_costs_its_timeout_once(valkey_server: ValkeyServer, connect: Connect) -> None:
+    message = connect("message")
+    valkey_server.pause()
+    assert (await message.look_up([ANN])).homes is None
+    assert [(await message.look_up([ANN])).homes for _ in range(100)] == [None] * 100
+    valkey_server.resume()
+
+
+@pytest.mark.usefixtures("trusting")
+async def test_replies_that_nobody_has_read_answer_nothing_else(
+    valkey_server: ValkeyServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "_BROKEN_SECONDS", 0.0)
+    edge, message = connect("edge"), connect("message")
+    await edge.beat(A, 10)
+    await edge.join(A, [BOB])
+    async with Redis.from_url(valkey_server.keeper_url) as keeper:
+        await keeper.set("presence:{1}", "no hash")
+        assert (await message.look_up([ANN, BOB])).homes is None
+        await keeper.delete("presence:{1}")
+    assert (await message.look_up([ANN, BOB])).homes == {BOB: (A,)}
+
+
+@pytest.mark.parametrize(
+    ("service", "command"),
+    [
+        ("edge", "FLUSHALL"),
+        ("edge", "KEYS *"),
+        ("edge", "CONFIG GET maxmemory"),
+        ("edge", "SET limit:x 1"),
+        ("edge", "HSET version:{1} 1 9"),
+        ("message", "HSET presence:{1} 1 x"),
+        ("message", "SET generation x"),
+        ("session", "HSET presence:{1} 1 x"),
+        ("session", "DEL version:{1}"),
+        ("auth", "GET generation"),
+        ("auth", "HGET presence:{1} 1"),
+        ("auth", "ACL WHOAMI"),
+    ],
+)
+async def test_no_service_may_do_more_than_it_needs(valkey_server: ValkeyServer, service: str, command: str) -> None:
+    async with Redis.from_url(valkey_server.settings(service).url.get_secret_value()) as client:
+        with pytest.raises(NoPermissionError):
+            await client.execute_command(*command.split())  # type: ignore[no-untyped-call]
+
+
+async def test_answers_are_timed_and_silence_is_counted(valkey_server: ValkeyServer) -> None:
+    registry = CollectorRegistry()
+    edge = Presence(valkey_server.settings("edge"), registry)
+    await edge.join(A, [ANN])
+    await edge.look_up([ANN])
+    valkey_server.kill()
+    with pytest.raises(RedisError):
+        await edge.join(A, [ANN])
+    assert (await edge.look_up([ANN])).homes is None
+    await edge.close()
+    for call in ("join", "look_up"):
+        assert registry.get_sample_value("dragoman_presence_seconds_count", {"call": call}) == 2
+        assert registry.get_sample_value("dragoman_presence_failures_total", {"call": call}) == 1
