@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from services.edge.canonical.commands import Command, GetServerStatus, PostMessage, TakeUnread
-from services.edge.canonical.events import ChatAppeared, Event, MaintenanceChanged, VerificationEnded
-from services.edge.canonical.frames import Binary, Content, Outgoing
-from services.edge.canonical.replies import OwnMessage, Shown
+from services.edge.canonical.events import ChatJoined, Event, MaintenanceChanged, VerificationEnded
+from services.edge.canonical.frames import Binary, MediaPayload, Outgoing
+from services.edge.canonical.replies import DisplayMessage, MessageAccepted
 from services.edge.dialects.base import Dialect
 from services.edge.dialects.registry import DIALECTS, Entry
 from services.edge.dialects.text_fallback import render
@@ -52,7 +52,7 @@ class Happening(NamedTuple):
 
 
 HAPPENINGS: Mapping[str, Happening] = {
-    "one is in a new chat": Happening(ChatAppeared(CHAT), (ListChatViews, GetAccount)),
+    "one is in a new chat": Happening(ChatJoined(CHAT), (ListChatViews, GetAccount)),
     "a chat has a new name": Happening(ChatRenamed(CHAT, "name", OTHER), (GetChat, ListChatViews)),
     "somebody wants to join": Happening(MembershipApplied(OTHER, CHAT, "words"), (ListRequests,)),
     "somebody has joined": Happening(MembershipAnswered(CHAT, "name", OTHER, True), (GetChat, ListChatViews)),
@@ -131,7 +131,7 @@ def column(entry: Entry) -> Column:
 
 def head(frame: Outgoing, separator: str) -> str:
     """How clients tell a frame from others: its first field, or the first member of its object."""
-    if isinstance(frame, Content):
+    if isinstance(frame, MediaPayload):
         return f"{head(frame.announcement, separator)} with binary frames"
     if isinstance(frame, Binary):
         return "binary frames"
@@ -158,12 +158,12 @@ def messages(of: Column, segment: Segment) -> str:
     return private if private == group else f"{private}; in groups {group}"
 
 
-def said(segment: Segment, to: AccountId | None) -> Shown:
+def said(segment: Segment, to: AccountId | None) -> DisplayMessage:
     return Said(CHAT, 1, MessageId(77), OTHER, 1724400000123, (segment,), to=to).shown
 
 
 def told(of: Column, happening: Happening) -> str:
-    return of.heads(frames(of.connection().tell(happening.event, LONG_AFTER)))
+    return of.heads(frames(of.connection().encode_event(happening.event, LONG_AFTER)))
 
 
 def noticed(of: Column, happening: Happening) -> str:
@@ -172,11 +172,11 @@ def noticed(of: Column, happening: Happening) -> str:
 
 
 def coming(of: Column) -> str:
-    return "pushed" if of.connection().is_told_messages else of.asking([GetHistory])
+    return "pushed" if of.connection().receives_pushes else of.asking([GetHistory])
 
 
 def missed(of: Column) -> str:
-    return "pushed after the login" if of.connection().reads_at_login else of.asking([TakeUnread, GetHistory])
+    return "pushed after the login" if of.connection().pushes_backlog else of.asking([TakeUnread, GetHistory])
 
 
 def acknowledged(of: Column) -> str:
@@ -187,7 +187,7 @@ def acknowledged(of: Column) -> str:
     assert isinstance(request.command, PostMessage)
     own = said(Text("hello"), None)
     echo = dialect.encode_message(own)
-    reply = dialect.answer(request, OwnMessage(own.message, echo), 0.0)
+    reply = dialect.encode_reply(request, MessageAccepted(own.message, echo), 0.0)
     return "the message itself" if reply == echo else of.heads(reply)
 
 

@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from sqlalchemy.pool import QueuePool
 
 from shared.clock import now_ms
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.telemetry import log
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _AVERAGED = 8
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
-class DatabaseUnavailable(Refused):
+class DatabaseUnavailable(RequestError):
     """The database cannot be reached, is full, locked or too slow. Whether a transaction was committed is unknown."""
 
     def __init__(self) -> None:
@@ -74,8 +74,8 @@ class Database:
         self._engine = make_engine(url, pool_size=pool_size)
         self._writers = ThreadPoolExecutor(1 if self.is_sqlite else pool_size, "write")
         self._readers = ThreadPoolExecutor(4, "read") if self.is_sqlite else self._writers
-        self._reading = _OnTheSpot(self._engine, {})
-        self._writing = _OnTheSpot(self._engine, _IMMEDIATE)
+        self._reading = _InlineExecutor(self._engine, {})
+        self._writing = _InlineExecutor(self._engine, _IMMEDIATE)
         self._writes = 0
         self._closing = threading.Event()
         self._checkpointer: threading.Thread | None = None
@@ -86,9 +86,9 @@ class Database:
     async def read(self, work: Callable[[sa.Connection], T], *, brief: bool = False) -> T:
         """Run `work` in a read-only transaction: all it reads is one snapshot. `brief` as in `write`."""
         with self._numbers.under_way("read"):
-            if brief and self.is_sqlite and self._reading.is_quick:
+            if brief and self.is_sqlite and self._reading.commits_inline:
                 with suppress(_Locked):
-                    return self._on_the_spot(self._reading, work)
+                    return self._run_inline(self._reading, work)
             return await asyncio.get_running_loop().run_in_executor(
                 self._readers, copy_context().run, self._read, work, brief
             )
@@ -97,9 +97,9 @@ class Database:
         """Run `work` in a transaction that is durably committed when this returns. One that is `brief` as a rule may
         run on the spot, and again on a thread when it finds the database locked."""
         with self._numbers.under_way("write"):
-            if brief and self.is_quick:
+            if brief and self.commits_inline:
                 with suppress(_Locked):
-                    return self._on_the_spot(self._writing, work)
+                    return self._run_inline(self._writing, work)
             self._writes += 1
             try:
                 return await asyncio.get_running_loop().run_in_executor(
@@ -109,9 +109,9 @@ class Database:
                 self._writes -= 1
 
     @property
-    def is_quick(self) -> bool:
+    def commits_inline(self) -> bool:
         """Whether a brief transaction would run on the spot."""
-        return self.is_sqlite and not self._writes and self._writing.is_quick
+        return self.is_sqlite and not self._writes and self._writing.commits_inline
 
     async def check(self) -> None:
         """A real round trip. Raises DatabaseUnavailable."""
@@ -141,7 +141,7 @@ class Database:
         with self._answering(), timed, self._engine.connect() as connection:
             return _transact(connection.execution_options(**_IMMEDIATE), work)
 
-    def _on_the_spot(self, place: "_OnTheSpot", work: Callable[[sa.Connection], T]) -> T:
+    def _run_inline(self, place: "_InlineExecutor", work: Callable[[sa.Connection], T]) -> T:
         with self._answering(), place.timed():
             return place.transact(work)
 
@@ -181,7 +181,7 @@ def _move_log(raw: Any) -> None:
     raw.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
 
 
-class _OnTheSpot:
+class _InlineExecutor:
     """SQLite's connection for transactions of a kind on the event loop: it waits for nobody."""
 
     def __init__(self, engine: sa.Engine, options: Mapping[str, str]) -> None:
@@ -191,7 +191,7 @@ class _OnTheSpot:
         self._seconds = 0.0
 
     @property
-    def is_quick(self) -> bool:
+    def commits_inline(self) -> bool:
         return self._seconds < _BRIEF_SECONDS
 
     @contextmanager
@@ -252,11 +252,11 @@ class _Numbers:
             if self._tracer is None:
                 yield
             else:
-                with self._tracer.step(f"database {kind}", "client", self._system):
+                with self._tracer.span(f"database {kind}", "client", self._system):
                     yield
 
 
-async def patiently(work: Callable[[], Awaitable[T]]) -> T:
+async def wait_until_available(work: Callable[[], Awaitable[T]]) -> T:
     """Do the work as soon as the database answers. Raises what the work raises."""
     while True:
         try:

@@ -17,7 +17,7 @@ from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic.script import ScriptDirectory
 
 from shared.database import make_engine
-from shared.errors import Unprepared
+from shared.errors import StartupError
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -27,7 +27,7 @@ _LOCK = 0x6472_6167
 _PATIENCE_SECONDS = 10.0
 
 
-class NotMigrated(Unprepared):
+class NotMigrated(StartupError):
     """The database lacks tables this version needs; the message says what to do."""
 
 

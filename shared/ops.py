@@ -14,10 +14,10 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
 
 from shared.dashboard import page
-from shared.dashboard.event_loop_lag import Lag
-from shared.dashboard.history import PERIOD_SECONDS, History, look
-from shared.dashboard.panels import Board
-from shared.errors import Unprepared
+from shared.dashboard.event_loop_lag import EventLoopLag
+from shared.dashboard.history import PERIOD_SECONDS, History, take_sample
+from shared.dashboard.panels import Dashboard
+from shared.errors import StartupError
 from shared.settings import Ops
 from shared.tasks import Tasks
 from shared.telemetry import log
@@ -33,10 +33,12 @@ class OpsServer:
     """Each check is one real round trip to a dependency; all must answer within two seconds to be ready.
     The port is opened at once; raises Unprepared when it cannot be."""
 
-    def __init__(self, settings: Ops, registry: CollectorRegistry, checks: Mapping[str, Check], board: Board) -> None:
+    def __init__(
+        self, settings: Ops, registry: CollectorRegistry, checks: Mapping[str, Check], board: Dashboard
+    ) -> None:
         self._registry = registry
         self._checks = checks
-        self._lag = Lag(registry)
+        self._lag = EventLoopLag(registry)
         Gauge("dragoman_clock_seconds", "The wall clock, Unix time", registry=registry).set_function(time.time)
         self._board = board
         self._history = History(board)
@@ -61,7 +63,7 @@ class OpsServer:
         with self._listener:
             _log.info("operations port opened", port=self.port)
             watching.start(self._lag.watch(), "loop lag")
-            watching.start(self._remember(), "history")
+            watching.start(self._sample_history(), "history")
             try:
                 await self._server.serve(sockets=[self._listener])
             finally:
@@ -70,18 +72,20 @@ class OpsServer:
     def stop(self) -> None:
         self._server.should_exit = True
 
-    async def _remember(self) -> None:
+    async def _sample_history(self) -> None:
         while True:
-            self._history.add(await asyncio.to_thread(look, self._board, self._registry, time.time(), time.monotonic()))
+            self._history.add(
+                await asyncio.to_thread(take_sample, self._board, self._registry, time.time(), time.monotonic())
+            )
             await asyncio.sleep(PERIOD_SECONDS)
 
     async def readiness(self) -> dict[str, str]:
         """What is wrong, by name of the dependency; empty when ready."""
         wrong = {"process": "draining"} if self.draining else {}
-        results = await asyncio.gather(*map(self._ask, self._checks.values()))
+        results = await asyncio.gather(*map(self._run_check, self._checks.values()))
         return wrong | {name: error for name, error in zip(self._checks, results, strict=True) if error}
 
-    async def _ask(self, check: Check) -> str:
+    async def _run_check(self, check: Check) -> str:
         try:
             await asyncio.wait_for(check(), _CHECK_SECONDS)
         except TimeoutError:
@@ -115,7 +119,7 @@ def _listen(settings: Ops) -> socket.socket:
         return socket.create_server((settings.host, settings.port), family=family)
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
-        raise Unprepared(f"the operations port {where} cannot be opened (ops.port): {error.strerror}") from error
+        raise StartupError(f"the operations port {where} cannot be opened (ops.port): {error.strerror}") from error
 
 
 async def _respond(

@@ -33,7 +33,7 @@ from shared.settings import Redis
 from shared.telemetry import log
 
 N = TypeVar("N", bound=int)
-Question = tuple[str | int, ...]
+Command = tuple[str | int, ...]
 """A command of Redis."""
 
 _log = log(__name__)
@@ -92,15 +92,15 @@ return redis.status_reply('OK')
 """
 
 
-class Whereabouts(NamedTuple):
+class PresenceSnapshot(NamedTuple):
     """`homes`: the nodes each recipient is on (offline ones are left out), or None when that is not known and every
     node must be told. `versions`: of the chats asked for; a missing one must be asked of session."""
 
-    homes: dict[AccountId, tuple[NodeId, ...]] | None
+    nodes: dict[AccountId, tuple[NodeId, ...]] | None
     versions: dict[ChatId, int]
 
 
-class Beat(NamedTuple):
+class LeaseState(NamedTuple):
     held: bool
     """The lease was still there; otherwise this node was taken for dead."""
     generation: str
@@ -119,7 +119,7 @@ class Presence:
             maint_notifications_config=_NO_NOTICES,
             decode_responses=True,
         )
-        self._round_trips = _RoundTrips(settings)
+        self._round_trips = _PipelineClient(settings)
         self._sweep = self._redis.register_script(_SWEEP)
         self._generation = ""
         self._generation_since = 0.0
@@ -141,12 +141,12 @@ class Presence:
     async def join(self, node: NodeId, accounts: Collection[AccountId]) -> dict[AccountId, list[NodeId]]:
         """Register accounts on a node; returns the other nodes each one is on."""
         shards, mark = _by_shard(accounts), secrets.token_hex(8)
-        questions: list[Question] = [
+        questions: list[Command] = [
             ("EVAL", _JOIN, 1, f"presence:{{{shard}}}", node, mark, *members) for shard, members in shards.items()
         ]
         try:
             with self._numbers.call("join"):
-                *rows, generation = await self._round_trips.ask([*questions, ("GET", "generation")])
+                *rows, generation = await self._round_trips.execute([*questions, ("GET", "generation")])
         except RedisError:
             self._met = ""
             raise
@@ -156,37 +156,37 @@ class Presence:
             others[account] = [home for home in _nodes_of(names) if home != node]
         return others
 
-    async def homes(self, account: AccountId) -> tuple[NodeId, ...]:
+    async def nodes(self, account: AccountId) -> tuple[NodeId, ...]:
         """The nodes an account is registered on, whether they are known to be all or not."""
         with self._numbers.call("homes"):
-            [[names]] = await self._round_trips.ask([_hmget(f"presence:{{{account % _SHARDS}}}", [account])])
+            [[names]] = await self._round_trips.execute([_hmget(f"presence:{{{account % _SHARDS}}}", [account])])
         return _nodes_of(names) if names else ()
 
     @property
-    def has_forgotten(self) -> bool:
+    def has_lost_state(self) -> bool:
         """Redis was lost: `join` does not tell all nodes, for not all have registered again."""
         return self._beaten != "" and (self._met != self._beaten or time.monotonic() < self._whole_from)
 
     async def leave(self, node: NodeId, accounts: Collection[AccountId]) -> None:
         shards = _by_shard(accounts)
         with self._numbers.call("leave"):
-            await self._round_trips.ask([
+            await self._round_trips.execute([
                 ("EVAL", _LEAVE, 1, f"presence:{{{shard}}}", node, *members) for shard, members in shards.items()
             ])  # fmt: skip
 
-    async def beat(self, node: NodeId, lease_seconds: float) -> Beat:
+    async def beat(self, node: NodeId, lease_seconds: float) -> LeaseState:
         """Refresh the node's lease; make a generation when there is none."""
         with self._numbers.call("beat"):
-            make: Question = ("SET", "generation", secrets.token_hex(8), "NX")
-            generation = str((await self._round_trips.ask([make, ("GET", "generation")]))[1] or "")
+            make: Command = ("SET", "generation", secrets.token_hex(8), "NX")
+            generation = str((await self._round_trips.execute([make, ("GET", "generation")]))[1] or "")
             refresh = ("SET", f"node:{node}", generation, "PX", int(lease_seconds * 1000), "GET")
-            [held] = await self._round_trips.ask([refresh])
+            [held] = await self._round_trips.execute([refresh])
         if self._beaten not in ("", generation):
             self._whole_from = time.monotonic() + _TRUST_SECONDS
         self._beaten = self._met = generation
-        return Beat(held is not None, generation)
+        return LeaseState(held is not None, generation)
 
-    async def retire(self, node: NodeId) -> None:
+    async def release_lease(self, node: NodeId) -> None:
         """The node ends in order."""
         await self._redis.delete(f"node:{node}")
 
@@ -217,28 +217,28 @@ class Presence:
             with self._numbers.call("publish_versions"):
                 await pipeline.execute()
 
-    async def look_up(self, accounts: Iterable[AccountId] = (), chats: Iterable[ChatId] = ()) -> Whereabouts:
+    async def lookup(self, accounts: Iterable[AccountId] = (), chats: Iterable[ChatId] = ()) -> PresenceSnapshot:
         """One round trip for a whole batch."""
         now = time.monotonic()
         if now < self._broken_until:
-            return Whereabouts(None, {})
+            return PresenceSnapshot(None, {})
         account_shards, chat_shards = _by_shard(set(accounts)), _by_shard(set(chats))
-        questions: list[Question] = [
+        questions: list[Command] = [
             *[_hmget(f"presence:{{{shard}}}", members) for shard, members in account_shards.items()],
             *[_hmget(f"version:{{{shard}}}", numbers) for shard, numbers in chat_shards.items()],
             ("GET", "generation"),  # last: what was read before a loss then counts as unknown
         ]
         try:
             with self._numbers.call("look_up"):
-                *rows, generation = await self._round_trips.ask(questions)
+                *rows, generation = await self._round_trips.execute(questions)
         except RedisError as error:
             _log.warning("presence unknown", error=repr(error))
             self._broken_until = time.monotonic() + _BROKEN_SECONDS
-            return Whereabouts(None, {})
+            return PresenceSnapshot(None, {})
         several = len(account_shards)
         homes = {account: _nodes_of(names) for account, names in _answered(account_shards, rows[:several])}
         versions = {chat: int(version) for chat, version in _answered(chat_shards, rows[several:])}
-        return Whereabouts(homes if self._trusted(generation, now) else None, versions)
+        return PresenceSnapshot(homes if self._trusted(generation, now) else None, versions)
 
     def _trusted(self, generation: str | None, now: float) -> bool:
         if generation is None:
@@ -249,7 +249,7 @@ class Presence:
         return now - self._generation_since >= _TRUST_SECONDS
 
 
-class _RoundTrips:
+class _PipelineClient:
     """Many commands at once, without what the library's pipeline costs for each: a timer, hooks, packing in Python."""
 
     def __init__(self, settings: Redis) -> None:
@@ -266,7 +266,7 @@ class _RoundTrips:
     async def close(self) -> None:
         await self._pool.aclose()
 
-    async def ask(self, questions: Iterable[Question]) -> list[Any]:
+    async def execute(self, questions: Iterable[Command]) -> list[Any]:
         """The reply to each. Raises RedisError."""
         packed = [pack_command(question) for question in questions]  # type: ignore[arg-type] # it takes any length
         try:
@@ -312,7 +312,7 @@ def _by_shard(numbers: Iterable[N]) -> dict[int, list[N]]:
     return shards
 
 
-def _hmget(key: str, numbers: Iterable[int]) -> Question:
+def _hmget(key: str, numbers: Iterable[int]) -> Command:
     return ("HMGET", key, *numbers)
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
-from shared.errors import Unprepared
+from shared.errors import StartupError
 from shared.settings import Settings
-from shared.tasks import end
+from shared.tasks import cancel_all
 from shared.telemetry import configure_logging, log
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def run(service: str, settings: Settings, serve: Serve) -> int:
     configure_logging(settings.log, service)
     try:
         uvloop.run(_supervise(settings, serve))
-    except Unprepared as error:
+    except StartupError as error:
         _log.error(str(error))
         return 1
     except Exception:
@@ -46,19 +46,19 @@ async def _supervise(settings: Settings, serve: Serve) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    _collect_seldom()
+    _tune_garbage_collection()
     await serve(settings, stopping)
     _log.info("stopped")
 
 
-def _collect_seldom() -> None:
+def _tune_garbage_collection() -> None:
     """What was imported stays, and is not looked at again."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
 
 
-def keep_light(settings: Settings) -> None:
+def limit_memory(settings: Settings) -> None:
     """Before a service is imported. Redis' client loads OpenTelemetry's library wherever it is installed, for metrics
     that nobody asks of it: 3 MiB in each process. Where nothing is traced, it does not find it."""
     if not settings.tracing.endpoint:
@@ -75,13 +75,13 @@ def tracing(settings: Settings, service: str, instance: str = "") -> "Tracer | N
     return Tracer(settings.tracing, service, instance)
 
 
-async def unless(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+async def cancel_on(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
     """Do the work, or as much of it as is done when it is time to stop. Raises what the work raises."""
     stopped = asyncio.create_task(stopping.wait(), name="stop")
     working = asyncio.create_task(work, name="work")
     try:
         await asyncio.wait((working, stopped), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        await end((working, stopped))
+        await cancel_all((working, stopped))
     if not working.cancelled():
         working.result()

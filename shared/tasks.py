@@ -38,10 +38,10 @@ class Tasks:
 
     async def close(self) -> None:
         while self._tasks:
-            await end(self._tasks)
+            await cancel_all(self._tasks)
 
 
-async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel and await these. A cancellation may be forgotten (by `asyncio.wait_for` before Python 3.12, which
     libraries use): who goes on is cancelled again."""
     going_on = set(tasks)

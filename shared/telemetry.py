@@ -18,7 +18,7 @@ trace: ContextVar[str] = ContextVar("trace", default="")
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 
 
-class Cause(NamedTuple):
+class TraceParent(NamedTuple):
     """What a W3C header names: a trace, and one span of it, in hex."""
 
     trace_id: str
@@ -35,13 +35,13 @@ def traceparent(trace_id: str) -> str:
     return f"00-{trace_id}-{trace_id[:16]}-00"
 
 
-def cause_of(traceparent_header: str) -> Cause | None:
+def parse_traceparent(traceparent_header: str) -> TraceParent | None:
     """None for what is no such header."""
     found = _TRACEPARENT.fullmatch(traceparent_header)
-    return Cause(found[1], found[2], bool(int(found[3], 16) & 1)) if found else None
+    return TraceParent(found[1], found[2], bool(int(found[3], 16) & 1)) if found else None
 
 
-def trace_of(traceparent_header: str) -> str:
+def trace_id_of(traceparent_header: str) -> str:
     """The trace id of a header, empty if it is none."""
     found = _TRACEPARENT.fullmatch(traceparent_header)
     return found[1] if found else ""

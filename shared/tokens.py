@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.types import Options
 
 from shared.contract.auth import Keys, PublicKey
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 
 ALGORITHM = "EdDSA"
@@ -27,7 +27,7 @@ _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 _Time = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
 
-class BadToken(Refused):
+class BadToken(RequestError):
     """The token is not good; the peer is not told why."""
 
     def __init__(self, reason: str) -> None:

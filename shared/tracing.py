@@ -27,9 +27,9 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFl
 from opentelemetry.util.types import AnyValue
 
 from shared import telemetry
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.settings import Tracing
-from shared.telemetry import cause_of, new_trace
+from shared.telemetry import new_trace, parse_traceparent
 
 T = TypeVar("T")
 
@@ -138,16 +138,16 @@ class Tracer:
         finally:
             telemetry.trace.reset(before)
 
-    def step(self, name: str, kind: Kind, attributes: Attributes = _NONE) -> Span:
+    def span(self, name: str, kind: Kind, attributes: Attributes = _NONE) -> Span:
         """A part of what is under way; recorded if that is."""
-        return self._start(name, kind, None, attributes) if self.under_way() else _NOTHING
+        return self._start(name, kind, None, attributes) if self.current() else _NOTHING
 
-    def take_up(self, name: str, kind: Kind, cause: str, attributes: Attributes = _NONE) -> Span:
+    def continue_trace(self, name: str, kind: Kind, cause: str, attributes: Attributes = _NONE) -> Span:
         """What a cause, perhaps elsewhere, has led to; recorded if that is."""
         found = _found(cause)
         return self._start(name, kind, _within(found), attributes) if found else _NOTHING
 
-    def gather(self, name: str, causes: Iterable[str], attributes: Attributes = _NONE) -> Span:
+    def link(self, name: str, causes: Iterable[str], attributes: Attributes = _NONE) -> Span:
         """What these have led to together, linked to each that is recorded; a part of it, too, if that is only one."""
         recorded = [found for cause in causes if (found := _found(cause))]
         if not recorded:
@@ -155,15 +155,15 @@ class Tracer:
         around = _within(recorded[0]) if len(recorded) == 1 else Context()
         return self._start(name, "internal", around, attributes, [Link(found) for found in recorded])
 
-    def under_way(self) -> str:
+    def current(self) -> str:
         """The traceparent of what is under way; empty when it is not recorded."""
         return _traceparent(trace.get_current_span().get_span_context())
 
-    def conclude(self, outcome: str) -> None:
+    def end_current(self, outcome: str) -> None:
         """How what is under way has ended: by an error's code, or ok."""
         _conclude(trace.get_current_span(), outcome)
 
-    async def end(self) -> None:
+    async def shut_down(self) -> None:
         """Send what waits, as far as the collector takes it in time."""
         ending = Thread(target=self._provider.shutdown, name="end of tracing", daemon=True)
         ending.start()
@@ -212,7 +212,7 @@ def _outcome(error: BaseException | None) -> str:
     match error:
         case None:
             return "ok"
-        case Refused():
+        case RequestError():
             return error.failure.code.value
         case asyncio.CancelledError():
             return "cancelled"
@@ -234,7 +234,7 @@ def _traceparent(cause: SpanContext) -> str:
 
 def _found(cause: str) -> SpanContext | None:
     """None when it is not recorded."""
-    named = cause_of(cause)
+    named = parse_traceparent(cause)
     if named is None or not named.is_recorded:
         return None
     recorded = TraceFlags(TraceFlags.SAMPLED)

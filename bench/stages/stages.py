@@ -13,19 +13,19 @@ from prometheus_client import CollectorRegistry
 from bench.stages.timing import Work
 from bench.tongues import TONGUES
 from bench.tongues.base import Person
-from services.edge.dialects.base import Surroundings
-from services.edge.dialects.encoded_message import Encoded
+from services.edge.dialects.base import ConnectionInfo
+from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.dialects.registry import DIALECTS, Entry
-from services.edge.upstream.publisher import Upstream
+from services.edge.upstream.publisher import MessagePublisher
 from services.message.store import Store
 from shared import presence
 from shared.bus.client import Bus
 from shared.contract import subjects
-from shared.contract.auth import Watch, Watched
+from shared.contract.auth import ListRevocations, Revocations
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
-from shared.contract.model import Face, Message, Text, pack_segments
+from shared.contract.model import Message, ProfileSummary, Text, pack_segments
 from shared.database import Database
 from shared.migrate import upgrade
 from shared.presence import Presence
@@ -61,8 +61,8 @@ def stages(directory: Path, nats: NatsServer, valkey: ValkeyServer) -> dict[str,
 
 @asynccontextmanager
 async def _decoding(entry: Entry) -> AsyncIterator[Work]:
-    dialect = entry(Surroundings(Limits(), "http://127.0.0.1:8080"))
-    dialect.entered(AccountId(12), 0.0)
+    dialect = entry(ConnectionInfo(Limits(), "http://127.0.0.1:8080"))
+    dialect.logged_in(AccountId(12), 0.0)
     head, tail = TONGUES[_SPOKEN_AS[entry.name]].around(Person("ann", "", 12, token="t.o.k"), 34)  # noqa: S106
     frame = head + _TEXT.encode() + tail
 
@@ -76,12 +76,12 @@ async def _decoding(entry: Entry) -> AsyncIterator[Work]:
 
 @asynccontextmanager
 async def _encoding(entry: Entry) -> AsyncIterator[Work]:
-    dialect = entry(Surroundings(Limits(), "http://127.0.0.1:8080"))
+    dialect = entry(ConnectionInfo(Limits(), "http://127.0.0.1:8080"))
     message = _message()
 
     async def work() -> int:
         for _ in range(_AT_ONCE):
-            Encoded(message, face=Face("Ann", "uuid")).frames(dialect)
+            EncodedMessage(message, face=ProfileSummary("Ann", "uuid")).frames(dialect)
         return _AT_ONCE
 
     yield work
@@ -90,12 +90,12 @@ async def _encoding(entry: Entry) -> AsyncIterator[Work]:
 @asynccontextmanager
 async def _delivery() -> AsyncIterator[Work]:
     """One message to connections of all dialects; what the sockets take is not in it."""
-    surroundings = Surroundings(Limits(), "http://127.0.0.1:8080")
+    surroundings = ConnectionInfo(Limits(), "http://127.0.0.1:8080")
     dialects = [DIALECTS[number % len(DIALECTS)](surroundings) for number in range(_MEMBERS)]
     message = _message()
 
     async def work() -> int:
-        encoded = Encoded(message, face=Face("Ann", "uuid"))
+        encoded = EncodedMessage(message, face=ProfileSummary("Ann", "uuid"))
         return sum(len(encoded.frames(dialect)) for dialect in dialects)
 
     yield work
@@ -112,14 +112,14 @@ def _message() -> Message:
 async def _hop(server: NatsServer) -> AsyncIterator[Work]:
     edge, auth = _bus(server, "edge"), _bus(server, "auth")
 
-    async def watched(request: Watch) -> Watched:
-        return Watched(request.since, [], maintenance=False)
+    async def watched(request: ListRevocations) -> Revocations:
+        return Revocations(request.since, [], maintenance=False)
 
     async def work() -> int:
-        await edge.ask(subjects.WATCH, Watch(since=1))
+        await edge.request(subjects.LIST_REVOCATIONS, ListRevocations(since=1))
         return 1
 
-    auth.serve(subjects.WATCH, watched, queue="auth")
+    auth.serve(subjects.LIST_REVOCATIONS, watched, queue="auth")
     async with _running(edge, auth):
         yield work
 
@@ -149,7 +149,7 @@ class _Crowd:
 async def _turn(server: NatsServer) -> AsyncIterator[Work]:
     """From what many connections say in a turn to their confirmations, by a service that only nods."""
     edge, message = _bus(server, "edge"), _bus(server, "message")
-    upstream = Upstream(edge, _NODE, 8.0)
+    upstream = MessagePublisher(edge, _NODE, 8.0)
 
     async def nod(request: PostMessages) -> PostResults:
         return PostResults([Posted(MessageId(1), 1, 1)] * len(request.drafts))
@@ -159,7 +159,7 @@ async def _turn(server: NatsServer) -> AsyncIterator[Work]:
         crowd.left = _AT_ONCE
         now = asyncio.get_running_loop().time()
         for number in range(_AT_ONCE):
-            drafts = upstream.drafts(AccountId(number + 1), ChatId(number + 1), [_BODY], None)
+            drafts = upstream.make_drafts(AccountId(number + 1), ChatId(number + 1), [_BODY], None)
             upstream.post(crowd, drafts, now)
         upstream.flush()
         await crowd.done.wait()
@@ -214,8 +214,8 @@ async def _presence(server: ValkeyServer) -> AsyncIterator[Work]:
     accounts = [AccountId(number) for number in range(1, _MEMBERS + 1)]
 
     async def work() -> int:
-        found = await message.look_up(accounts, [ChatId(1)])
-        assert found.homes is not None
+        found = await message.lookup(accounts, [ChatId(1)])
+        assert found.nodes is not None
         return _MEMBERS
 
     with patch.object(presence, "_TRUST_SECONDS", 0.0):

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from deploy.grafana.queries import Panel, Query, Scope, Section, panel, quantile, rate, section
+from deploy.grafana.queries import GrafanaPanel, Query, Scope, Section, panel, quantile, rate, section
 from deploy.grafana.servers import NATS, POSTGRESQL, VALKEY
 from services.auth.dashboard import BOARD as AUTH
 from services.edge.dashboard import BOARD as EDGE
 from services.message.dashboard import BOARD as MESSAGE
 from services.session.dashboard import BOARD as SESSION
-from shared.dashboard.panels import Board, Group, Kind, Row, Unit, now
+from shared.dashboard.panels import Dashboard, Panel, PanelGroup, PanelKind, Unit, gauge
 from shared.dashboard.panels import rate as rate_row
-from shared.dashboard.presets import ASKED, DATABASE, EVENTS, PRESENCE, PROCESS, REQUESTS
+from shared.dashboard.presets import DATABASE, EVENTS, PRESENCE, PROCESS, REQUESTS, REQUESTS_SENT
 
 JOBS = ("auth", "edge", "message", "session")
 _STORES = ("auth", "message", "session")
@@ -18,7 +18,7 @@ _LOST = 'code=~"internal|rate_limited|unavailable"'
 
 
 @dataclass(frozen=True)
-class Dashboard:
+class GrafanaDashboard:
     """`by_instance`: whether single processes can be chosen, of the only job."""
 
     name: str
@@ -32,28 +32,28 @@ class Dashboard:
         return f"dragoman-{self.name}"
 
 
-def dashboards() -> tuple[Dashboard, ...]:
+def dashboards() -> tuple[GrafanaDashboard, ...]:
     return (_overview(), *map(_of_service, (EDGE, AUTH, SESSION, MESSAGE)), _nats(), _valkey(), _database())
 
 
-def _of_service(board: Board) -> Dashboard:
+def _of_service(board: Dashboard) -> GrafanaDashboard:
     scope = Scope(f'job="{board.service}",instance=~"$instance"', "instance")
     sections = tuple(section(group, scope) for group in board.groups)
-    return Dashboard(board.service, board.service.capitalize(), (board.service,), sections, by_instance=True)
+    return GrafanaDashboard(board.service, board.service.capitalize(), (board.service,), sections, by_instance=True)
 
 
 def _across(*jobs: str) -> Scope:
     return Scope(f'job=~"{"|".join(jobs)}"', "job")
 
 
-def _pick(board: Board, *titles: str) -> tuple[Panel, ...]:
+def _pick(board: Dashboard, *titles: str) -> tuple[GrafanaPanel, ...]:
     """Some panels of a service, over all its processes."""
-    return tuple(panel(row, _across(board.service)) for row in board.rows if row.title in titles)
+    return tuple(panel(row, _across(board.service)) for row in board.panels if row.title in titles)
 
 
-def _overview() -> Dashboard:
+def _overview() -> GrafanaDashboard:
     everywhere = _across(*JOBS)
-    saturation = Group("Saturation", (*PROCESS.rows, now("Open files allowed", "process_max_fds")))
+    saturation = PanelGroup("Saturation", (*PROCESS.panels, gauge("Open files allowed", "process_max_fds")))
     sections = (
         Section("Promises", (_send_success(), *_pick(EDGE, "Time to acknowledge", "Time to deliver", "Connections"))),
         Section(
@@ -69,32 +69,38 @@ def _overview() -> Dashboard:
         Section(
             "Trouble",
             (
-                *(panel(row, everywhere) for row in (*REQUESTS.rows, *ASKED.rows, *EVENTS.rows) if row.bad),
+                *(
+                    panel(row, everywhere)
+                    for row in (*REQUESTS.panels, *REQUESTS_SENT.panels, *EVENTS.panels)
+                    if row.bad
+                ),
                 *_pick(EDGE, "Re-syncs after a loss", "Closed as too slow"),
             ),
         ),
         Section("Saturation", (*section(saturation, everywhere).panels, _clocks())),
         _python(),
     )
-    return Dashboard("overview", "Overview", JOBS, sections)
+    return GrafanaDashboard("overview", "Overview", JOBS, sections)
 
 
-def _send_success() -> Panel:
+def _send_success() -> GrafanaPanel:
     said = rate("dragoman_message_acknowledged_total", 'job="message"')
     lost = rate("dragoman_message_refused_total", f'job="message",{_LOST}')
-    return Panel("Messages acknowledged of those taken", Unit.SHARE, (Query(f"{said} / ({said} + {lost})", "success"),))
+    return GrafanaPanel(
+        "Messages acknowledged of those taken", Unit.SHARE, (Query(f"{said} / ({said} + {lost})", "success"),)
+    )
 
 
-def _up() -> Panel:
+def _up() -> GrafanaPanel:
     jobs = _across(*JOBS).selector
-    return Panel("Processes that answer", Unit.NUMBER, (Query(f"sum by (job) (up{{{jobs}}})", "{{job}}"),))
+    return GrafanaPanel("Processes that answer", Unit.NUMBER, (Query(f"sum by (job) (up{{{jobs}}})", "{{job}}"),))
 
 
-def _clocks() -> Panel:
+def _clocks() -> GrafanaPanel:
     """Beside the one of Prometheus, which notes when it asked."""
     clock = f"dragoman_clock_seconds{{{_across(*JOBS).selector}}}"
     ahead = Query(f"{clock} - timestamp({clock})", "{{instance}}")
-    return Panel("Clocks ahead of Prometheus's", Unit.SECONDS, (ahead,))
+    return GrafanaPanel("Clocks ahead of Prometheus's", Unit.SECONDS, (ahead,))
 
 
 def _python() -> Section:
@@ -104,32 +110,32 @@ def _python() -> Section:
         rate_row("Collections of garbage", "python_gc_collections"),
         rate_row("Objects collected", "python_gc_objects_collected"),
         rate_row("Objects that could not be collected", "python_gc_objects_uncollectable", bad=True),
-        now("Virtual memory", "process_virtual_memory_bytes", Unit.BYTES),
+        gauge("Virtual memory", "process_virtual_memory_bytes", Unit.BYTES),
     )
     versions = Query(f"count by (job, version) (python_info{{{selector}}})", "{{job}} {{version}}")
     panels = tuple(panel(row, _across(*JOBS)) for row in rows)
-    return Section("Python", (*panels, Panel("Versions of Python", Unit.NUMBER, (versions,))))
+    return Section("Python", (*panels, GrafanaPanel("Versions of Python", Unit.NUMBER, (versions,))))
 
 
-def _nats() -> Dashboard:
+def _nats() -> GrafanaDashboard:
     everywhere = _across(*JOBS)
-    by_subject = Panel(
+    by_subject = GrafanaPanel(
         "Time until answered, p99 by subject", Unit.SECONDS,
         (Query(quantile(0.99, "dragoman_bus_ask_seconds", everywhere.selector, "subject"), "{{subject}}"),),
     )  # fmt: skip
     fan_out = _pick(MESSAGE, "Time to fan out", "Envelopes", "Size of an envelope", "Fan-outs given up")
     mended = _pick(EDGE, "Re-syncs after a loss", "Gaps fetched", "Seen before")
     sections = (
-        section(ASKED, everywhere),
+        section(REQUESTS_SENT, everywhere),
         Section("Requests served", (*section(REQUESTS, everywhere).panels, by_subject)),
         Section("Fan-out", (*fan_out, *mended, *_pick(SESSION, "Notices", "Not handed to NATS"))),
         section(EVENTS, _across("auth", "session", "message")),
         NATS,
     )
-    return Dashboard("nats", "NATS", JOBS, sections)
+    return GrafanaDashboard("nats", "NATS", JOBS, sections)
 
 
-def _valkey() -> Dashboard:
+def _valkey() -> GrafanaDashboard:
     without = (
         *_pick(MESSAGE, "Presence unknown", "Memberships asked for"),
         *_pick(EDGE, "Vanished from presence"),
@@ -141,21 +147,21 @@ def _valkey() -> Dashboard:
         Section("What is missed when it is away", without),
         VALKEY,
     )
-    return Dashboard("valkey", "Valkey", JOBS, sections)
+    return GrafanaDashboard("valkey", "Valkey", JOBS, sections)
 
 
-def _database() -> Dashboard:
+def _database() -> GrafanaDashboard:
     scope = _across(*_STORES)
-    by_kind = Row("Transactions by kind", "dragoman_database_seconds", Kind.COUNT, Unit.PER_SECOND, "kind")
-    by_job = Row("Transactions", "dragoman_database_seconds", Kind.COUNT, Unit.PER_SECOND)
-    rows = (by_job, by_kind, *DATABASE.rows[1:])
+    by_kind = Panel("Transactions by kind", "dragoman_database_seconds", PanelKind.COUNT, Unit.PER_SECOND, "kind")
+    by_job = Panel("Transactions", "dragoman_database_seconds", PanelKind.COUNT, Unit.PER_SECOND)
+    rows = (by_job, by_kind, *DATABASE.panels[1:])
     commits = _pick(
         MESSAGE, "Time to commit", "Messages in a batch", "Batches", "Not answered yet", "Batches tried again"
     )
     sections = (
-        section(Group("Transactions", rows), scope),
+        section(PanelGroup("Transactions", rows), scope),
         Section("Messages", commits),
         Section("Outbox", _pick(AUTH, "Events not told")),
         POSTGRESQL,
     )
-    return Dashboard("database", "Databases", _STORES, sections)
+    return GrafanaDashboard("database", "Databases", _STORES, sections)

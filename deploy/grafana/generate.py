@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deploy.grafana.boards import Dashboard, dashboards
-from deploy.grafana.queries import Panel, Section
+from deploy.grafana.boards import GrafanaDashboard, dashboards
+from deploy.grafana.queries import GrafanaPanel, Section
 from shared.dashboard.panels import Unit
 
 DIRECTORY = Path(__file__).parent / "dashboards"
@@ -31,7 +31,7 @@ def files() -> dict[str, str]:
     return {f"{one.name}.json": json.dumps(document(one), indent=1) + "\n" for one in dashboards()}
 
 
-def document(dashboard: Dashboard) -> Json:
+def document(dashboard: GrafanaDashboard) -> Json:
     return {
         "uid": dashboard.uid,
         "title": f"Dragoman · {dashboard.title}",
@@ -54,7 +54,7 @@ def _link() -> Json:
     return {"type": "dashboards", "title": "Dragoman", "tags": ["dragoman"], "asDropdown": True, "keepTime": True}
 
 
-def _starts(dashboard: Dashboard) -> Json:
+def _starts(dashboard: GrafanaDashboard) -> Json:
     """A line wherever a process was started: an upgrade, or a crash."""
     expression = f'time() - process_start_time_seconds{{job=~"{"|".join(dashboard.jobs)}"}} < 30'
     return {
@@ -63,7 +63,7 @@ def _starts(dashboard: Dashboard) -> Json:
     }  # fmt: skip
 
 
-def _variables(dashboard: Dashboard) -> Iterator[Json]:
+def _variables(dashboard: GrafanaDashboard) -> Iterator[Json]:
     yield {"name": "datasource", "label": "Source", "type": "datasource", "query": "prometheus"}
     if dashboard.by_instance:
         query = f'label_values(up{{job="{dashboard.jobs[0]}"}}, instance)'
@@ -86,7 +86,7 @@ def _panels(sections: tuple[Section, ...]) -> Iterator[Json]:
         top += 1 + -(-len(section.panels) * _WIDTH // _COLUMNS) * _HEIGHT
 
 
-def _panel(panel: Panel, number: int, place: Json) -> Json:
+def _panel(panel: GrafanaPanel, number: int, place: Json) -> Json:
     return {
         "id": number,
         "type": "timeseries",
@@ -105,7 +105,7 @@ def _panel(panel: Panel, number: int, place: Json) -> Json:
     }
 
 
-def _looks(panel: Panel) -> Json:
+def _looks(panel: GrafanaPanel) -> Json:
     """What is bad is drawn in shades of red."""
     colour = {"mode": "shades", "fixedColor": "red"} if panel.bad else {"mode": "palette-classic"}
     drawn = {"lineWidth": 1, "fillOpacity": 8, "showPoints": "never", "spanNulls": 60_000}

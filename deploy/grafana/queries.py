@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shared.dashboard.panels import Group, Kind, Row, Unit
+from shared.dashboard.panels import Panel, PanelGroup, PanelKind, Unit
 
 INTERVAL = "$__rate_interval"
 
@@ -16,7 +16,7 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Panel:
+class GrafanaPanel:
     title: str
     unit: Unit
     queries: tuple[Query, ...]
@@ -27,7 +27,7 @@ class Panel:
 @dataclass(frozen=True)
 class Section:
     title: str
-    panels: tuple[Panel, ...]
+    panels: tuple[GrafanaPanel, ...]
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class Scope:
     split: str
 
 
-def section(group: Group, scope: Scope) -> Section:
-    return Section(group.title, tuple(panel(row, scope) for row in group.rows))
+def section(group: PanelGroup, scope: Scope) -> Section:
+    return Section(group.title, tuple(panel(row, scope) for row in group.panels))
 
 
-def panel(row: Row, scope: Scope) -> Panel:
-    return Panel(row.title, row.unit, _queries(row, scope), row.bad)
+def panel(row: Panel, scope: Scope) -> GrafanaPanel:
+    return GrafanaPanel(row.title, row.unit, _queries(row, scope), row.bad)
 
 
 def rate(name: str, selector: str, *labels: str) -> str:
@@ -56,26 +56,26 @@ def quantile(share: float, metric: str, selector: str, *labels: str) -> str:
     return f"histogram_quantile({share:g}, {rate(f'{metric}_bucket', selector, *labels, 'le')})"
 
 
-def _queries(row: Row, scope: Scope) -> tuple[Query, ...]:
+def _queries(row: Panel, scope: Scope) -> tuple[Query, ...]:
     selector = scope.selector + (f',{row.by}!="{row.but}"' if row.but else "")
     by = row.by or scope.split
     match row.kind:
-        case Kind.NOW:
+        case PanelKind.GAUGE:
             return (Query(f"sum by ({by}) ({row.metric}{{{selector}}})", _legend(by)),)
-        case Kind.AGE:
+        case PanelKind.AGE:
             return (Query(f"time() - {row.metric}{{{selector}}}", _legend("instance")),)
-        case Kind.RATE:
+        case PanelKind.RATE:
             return (Query(rate(f"{row.metric}_total", selector, by), _legend(by)),)
-        case Kind.COUNT:
+        case PanelKind.COUNT:
             return (Query(rate(f"{row.metric}_count", selector, by), _legend(by)),)
-        case Kind.SPREAD:
+        case PanelKind.PERCENTILES:
             return tuple(
                 Query(quantile(share, row.metric, selector, scope.split), f"{name} {_legend(scope.split)}")
                 for name, share in (("p50", 0.5), ("p99", 0.99))
             )
-        case Kind.MEAN:
+        case PanelKind.MEAN:
             return (_ratio(f"{row.metric}_sum", f"{row.metric}_count", scope),)
-        case Kind.SHARE:
+        case PanelKind.SHARE:
             return (_ratio(f"{row.metric}_total", f"{row.of}_total", scope),)
 
 

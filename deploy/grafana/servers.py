@@ -1,14 +1,14 @@
 """What the exporters of the servers tell: prometheus-nats-exporter, redis_exporter, postgres_exporter."""
 
-from deploy.grafana.queries import INTERVAL, Panel, Query, Section
+from deploy.grafana.queries import INTERVAL, GrafanaPanel, Query, Section
 from shared.dashboard.panels import Unit
 
 
-def _one(title: str, unit: Unit, expression: str, legend: str, *, bad: bool = False) -> Panel:
-    return Panel(title, unit, (Query(expression, legend),), bad)
+def _one(title: str, unit: Unit, expression: str, legend: str, *, bad: bool = False) -> GrafanaPanel:
+    return GrafanaPanel(title, unit, (Query(expression, legend),), bad)
 
 
-def _nats(title: str, unit: Unit, name: str) -> Panel:
+def _nats(title: str, unit: Unit, name: str) -> GrafanaPanel:
     """Named as the exporter does, or as NATS's own chart has it name it."""
     return _one(title, unit, f"gnatsd_{name} or nats_{name}", "{{server_id}}")
 
@@ -23,7 +23,7 @@ def _growth(metric: str, by: str) -> str:
     return f"sum by ({by}) (rate({metric}[{INTERVAL}]))"
 
 
-def _per_database(title: str, name: str, *, bad: bool = False) -> Panel:
+def _per_database(title: str, name: str, *, bad: bool = False) -> GrafanaPanel:
     return _one(title, Unit.PER_SECOND, _growth(f"pg_stat_database_{name}", "datname"), "{{datname}}", bad=bad)
 
 

@@ -22,10 +22,10 @@ from services.auth.service.accounts import Accounts
 from services.auth.service.login_limits import Limits
 from services.auth.service.verification import Verification
 from shared.bus.client import Bus
-from shared.database import Database, patiently
+from shared.database import Database, wait_until_available
 from shared.migrate import require_current
 from shared.ops import OpsServer
-from shared.process import tracing, unless
+from shared.process import cancel_on, tracing
 from shared.settings import Settings
 from shared.tasks import Tasks
 from shared.telemetry import log, new_registry
@@ -69,7 +69,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:
-        await unless(stopping, _start(database, bus))
+        await cancel_on(stopping, _start(database, bus))
         if not stopping.is_set():
             upkeep = keep_up(database, keyring, settings.auth.legacy_token_days)
             await _work(stopping, ops, bus, relay, upkeep)
@@ -82,12 +82,12 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         ops.stop()
         await tasks.finish(_OPS_SECONDS)
         if tracer is not None:
-            await tracer.end()
+            await tracer.shut_down()
 
 
 async def _start(database: Database, bus: Bus) -> None:
     """Wait for the database, then for the broker. Raises NotMigrated."""
-    await patiently(partial(database.read, partial(require_current, "auth")))
+    await wait_until_available(partial(database.read, partial(require_current, "auth")))
     await bus.start()
     _log.info("auth serves")
 

@@ -1,12 +1,12 @@
 """What is worth watching of auth."""
 
-from shared.dashboard.panels import Board, Group, count, now, rate, spread
-from shared.dashboard.presets import ASKED, DATABASE, EVENTS, PROCESS, REQUESTS
+from shared.dashboard.panels import Dashboard, PanelGroup, count, gauge, percentiles, rate
+from shared.dashboard.presets import DATABASE, EVENTS, PROCESS, REQUESTS, REQUESTS_SENT
 
-BOARD = Board(
+BOARD = Dashboard(
     "auth",
     (
-        Group(
+        PanelGroup(
             "Accounts",
             (
                 rate("Logins", "dragoman_auth_logins", by="result"),
@@ -16,22 +16,22 @@ BOARD = Board(
                 rate("Tokens voided", "dragoman_auth_revocations", by="scope"),
             ),
         ),
-        Group(
+        PanelGroup(
             "Passwords",
             (
-                now("Waiting for a hash", "dragoman_auth_hashes_waiting"),
+                gauge("Waiting for a hash", "dragoman_auth_hashes_waiting"),
                 count("Hashes", "dragoman_auth_hash_seconds"),
-                spread("Time of a hash", "dragoman_auth_hash_seconds"),
+                percentiles("Time of a hash", "dragoman_auth_hash_seconds"),
             ),
         ),
-        Group(
+        PanelGroup(
             "Mails",
             (
                 rate("Mails", "dragoman_auth_mails", by="result"),
                 rate("Verifications", "dragoman_auth_verifications", by="step"),
             ),
         ),
-        Group(
+        PanelGroup(
             "Trouble",
             (
                 rate("Limits without Redis", "dragoman_auth_limiter_fallbacks", bad=True),
@@ -41,7 +41,7 @@ BOARD = Board(
         REQUESTS,
         EVENTS,
         DATABASE,
-        ASKED,
+        REQUESTS_SENT,
         PROCESS,
     ),
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from shared.contract.auth import IdentifierKind, Login, Origin, Recover, Register, SetSecurity
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.model import Scheme, Secret
 from shared.contract.session import EnsureProfile
@@ -151,7 +151,7 @@ def check_origin(origin: Origin) -> None:
 
 def check_actor(actor: AccountId) -> None:
     if not 0 < actor <= _LARGEST:
-        raise Refused(ErrorCode.UNAUTHENTICATED, "nobody is logged in")
+        raise RequestError(ErrorCode.UNAUTHENTICATED, "nobody is logged in")
 
 
 def check_number(number: int, field_name: str) -> None:
@@ -192,7 +192,7 @@ def _is_uuid(text: str) -> bool:
 
 def _check(sound: bool, field_name: str) -> None:
     if not sound:
-        raise Refused(ErrorCode.INVALID, f"{field_name} is not acceptable", field_name)
+        raise RequestError(ErrorCode.INVALID, f"{field_name} is not acceptable", field_name)
 
 
 # Secrets

@@ -22,7 +22,7 @@ def route(bus: Bus, accounts: Accounts, verification: Verification, mailer: Mail
     bus.serve(on.DELETE_ACCOUNT, accounts.delete, queue=_QUEUE)
     bus.serve(on.SEND_VERIFICATION, verification.send, queue=_QUEUE)
     bus.serve(on.OPEN_VERIFICATION, verification.open, queue=_QUEUE)
-    bus.serve(on.WATCH, accounts.watch, queue=_QUEUE)
+    bus.serve(on.LIST_REVOCATIONS, accounts.watch, queue=_QUEUE)
     bus.serve(on.GET_KEYS, accounts.keys, queue=_QUEUE)
     bus.serve(on.SET_MAINTENANCE, administration.set_maintenance, queue=_QUEUE)
     bus.serve(on.FIND_USER, administration.find, queue=_QUEUE)

@@ -45,11 +45,11 @@ def _add_service(name: str) -> None:
     @main.command(name, help=_HELP[name])
     @settings_options
     def command(file: Path | None, assignments: tuple[str, ...]) -> None:
-        from shared.process import keep_light, run
+        from shared.process import limit_memory, run
 
         settings, _ = read_settings(file, assignments)
         require_place_of_links(settings)
-        keep_light(settings)
+        limit_memory(settings)
         sys.exit(run(name, settings, importlib.import_module(f"services.{name}.app").serve))
 
 

@@ -10,7 +10,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import NotFoundError
 
 from shared.bus.durable import consumer_config
-from shared.contract.permissions import PEERS
+from shared.contract.permissions import BUS_USERS
 from shared.contract.subjects import DEAD_LETTER_SUBJECTS, DEAD_LETTERS, STREAM, STREAM_SUBJECTS
 from shared.settings import Nats
 
@@ -38,7 +38,7 @@ async def provision(settings: Nats) -> None:
 async def _make(stream: JetStreamContext, replicas: int) -> None:
     for config in streams(replicas):
         await _ensure_stream(stream, config)
-    for service, peer in PEERS.items():
+    for service, peer in BUS_USERS.items():
         for topic in peer.works_on:
             await stream.add_consumer(STREAM, consumer_config(service, topic))
 

@@ -18,7 +18,7 @@ from services.cli.streams import NotReachable, provision
 from services.cli.supervisor import Child, Hopeless, Program
 from services.cli.up_plan import SERVICES, Part, Plan
 from shared.migrate import upgrade
-from shared.process import unless
+from shared.process import cancel_on
 from shared.tasks import Tasks
 
 _HEAL_SECONDS = 1.0
@@ -33,7 +33,7 @@ async def run(plan: Plan, directory: Path, family: Family, output: Output, versi
         asyncio.get_running_loop().add_signal_handler(number, house.end)
     try:
         output.line(f"dragoman {version}, data in {directory}")
-        await unless(stopping, house.open())
+        await cancel_on(stopping, house.open())
         await stopping.wait()
     except (OSError, Hopeless, NotReachable) as error:
         house.failure = str(error)

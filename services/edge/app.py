@@ -8,42 +8,42 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
 
-from services.edge.client.endpoint import Endpoint
-from services.edge.context import Node, Turn
+from services.edge.client.endpoint import ConnectionRegistry
+from services.edge.context import EdgeContext, TickBatcher
 from services.edge.dashboard import BOARD
-from services.edge.delivery.gap_filler import Gaps
-from services.edge.delivery.local_chats import Chats
-from services.edge.delivery.receiver import Delivery
+from services.edge.delivery.gap_filler import GapFiller
+from services.edge.delivery.local_chats import LocalChats
+from services.edge.delivery.receiver import EnvelopeReceiver
 from services.edge.delivery.resync import Resync
 from services.edge.dialects.registry import DIALECTS, Dialects
 from services.edge.gateway import Gateway
-from services.edge.handlers.dispatcher import Performer
-from services.edge.handlers.tracing import Traced
+from services.edge.handlers.dispatcher import Dispatcher
+from services.edge.handlers.tracing import TracedHandler
 from services.edge.http import HttpApp, Outcome
 from services.edge.http.downloads import Downloads
 from services.edge.http.tracing import TracedHttp
-from services.edge.http.uploads import Uploads
-from services.edge.login.login import Entrance
-from services.edge.login.revocations import Watcher
-from services.edge.login.token_verifier import Gate
-from services.edge.media import MediaRoom
+from services.edge.http.uploads import HttpUploads
+from services.edge.login.login import LoginFlow
+from services.edge.login.revocations import RevocationWatcher
+from services.edge.login.token_verifier import TokenVerifier
+from services.edge.media import MediaService
 from services.edge.media.directory import DirectoryStore
 from services.edge.media.disk import Disk
 from services.edge.metrics import Metrics
-from services.edge.notifications.receiver import Notices
+from services.edge.notifications.receiver import NotificationReceiver
 from services.edge.presence.lease import Lease
-from services.edge.presence.local_accounts import Residents
-from services.edge.presence.profiles import faces_together, keep_faces, profiles_together
-from services.edge.receipts.read_state_flusher import ReadFlush
-from services.edge.rpc.sync_requests import Syncs
-from services.edge.upstream.publisher import Upstream
+from services.edge.presence.local_accounts import LocalAccounts
+from services.edge.presence.profiles import coalesced_profiles, coalesced_summaries, refresh_loop
+from services.edge.receipts.read_state_flusher import ReadStateFlusher
+from services.edge.rpc.sync_requests import SyncRequests
+from services.edge.upstream.publisher import MessagePublisher
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.auth import OpenVerification
 from shared.contract.ids import NodeId
 from shared.ops import OpsServer
 from shared.presence import Presence
-from shared.process import tracing, unless
+from shared.process import cancel_on, tracing
 from shared.settings import Settings
 from shared.tasks import Tasks
 from shared.telemetry import log, new_registry
@@ -72,32 +72,32 @@ class Edge:
         self.bus = Bus(settings.nats, "edge", registry, tracer)
         self._presence = Presence(settings.redis, registry)
         metrics = Metrics(registry)
-        self.residents = Residents(self.id, self._presence, settings.limits)
-        self.chats = Chats(self.residents, metrics)
-        self._gaps = Gaps(self.bus, self.residents, self.chats, metrics)
+        self.residents = LocalAccounts(self.id, self._presence, settings.limits)
+        self.chats = LocalChats(self.residents, metrics)
+        self._gaps = GapFiller(self.bus, self.residents, self.chats, metrics)
         self.resync = Resync(self.bus, self.residents, self.chats, self._gaps, metrics)
-        self.delivery = Delivery(self.id, self.chats, self.resync)
-        self.upstream = Upstream(self.bus, self.id, settings.edge.request_seconds, tracer)
-        self.read_flush = ReadFlush(self.bus, self.id, self.residents)
-        self.node = Node(
+        self.delivery = EnvelopeReceiver(self.id, self.chats, self.resync)
+        self.upstream = MessagePublisher(self.bus, self.id, settings.edge.request_seconds, tracer)
+        self.read_flush = ReadStateFlusher(self.bus, self.id, self.residents)
+        self.node = EdgeContext(
             settings, self.id, self.bus, metrics, self.residents, self.chats, self.upstream, self.read_flush,
-            Turn(self.upstream), _media(settings, metrics), faces_together(self.bus),
-            profiles_together(self.bus, settings.edge.request_seconds), Syncs(self.bus),
+            TickBatcher(self.upstream), _media(settings, metrics), coalesced_summaries(self.bus),
+            coalesced_profiles(self.bus, settings.edge.request_seconds), SyncRequests(self.bus),
         )  # fmt: skip
-        gate = Gate(self.bus, metrics)
-        uploads = Uploads(self.node.media, gate.check, settings)
+        gate = TokenVerifier(self.bus, metrics)
+        uploads = HttpUploads(self.node.media, gate.check, settings)
         http = HttpApp(_open_verification(self.bus), Downloads(self.node.media), uploads)
         self.http = http if tracer is None else TracedHttp(http, tracer)
-        entrance = Entrance(self.node, gate)
-        performer = Performer(self.node, entrance)
-        performs = performer if tracer is None else Traced(performer, tracer)
-        self.endpoint = Endpoint(self.node, performs, self.delivery.tick, dialects)
-        self.watcher = Watcher(self.node, gate, self.endpoint.tell_all)
+        entrance = LoginFlow(self.node, gate)
+        performer = Dispatcher(self.node, entrance)
+        performs = performer if tracer is None else TracedHandler(performer, tracer)
+        self.endpoint = ConnectionRegistry(self.node, performs, self.delivery.tick, dialects)
+        self.watcher = RevocationWatcher(self.node, gate, self.endpoint.notify_all)
         lease_seconds = settings.edge.lease_seconds
-        self.lease = Lease(self._presence, self.id, self.residents, self.resync.doubt, lease_seconds, metrics)
-        self.delivery.listen(self.bus)
+        self.lease = Lease(self._presence, self.id, self.residents, self.resync.mark_stale, lease_seconds, metrics)
+        self.delivery.subscribe(self.bus)
         self.read_flush.serve()
-        Notices(self.node, self.endpoint, entrance, self.watcher).listen()
+        NotificationReceiver(self.node, self.endpoint, entrance, self.watcher).subscribe()
 
     async def run(self) -> None:
         """What goes on beside the clients. Ends only by failing, which the node cannot live with."""
@@ -106,8 +106,8 @@ class Edge:
             "watch": self.watcher.run(),
             "read state": self.read_flush.run(),
             "re-sync": self.resync.run(),
-            "faces": keep_faces(self.bus, self.residents),
-            "upkeep": self.endpoint.keep(),
+            "faces": refresh_loop(self.bus, self.residents),
+            "upkeep": self.endpoint.run(),
         }
         tasks = Tasks()
         running = [tasks.start(loop, name) for name, loop in loops.items()]
@@ -146,7 +146,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     tasks.start(ops.run(), "operations port")
     try:
         await edge.node.media.prepare()
-        await unless(stopping, edge.bus.start())
+        await cancel_on(stopping, edge.bus.start())
         if not stopping.is_set():
             await _serve(edge, gateway, stopping, ops)
     finally:
@@ -156,7 +156,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         ops.stop()
         await tasks.finish(_OPS_SECONDS)
         if tracer is not None:
-            await tracer.end()
+            await tracer.shut_down()
 
 
 async def _serve(edge: Edge, gateway: Gateway, stopping: asyncio.Event, ops: OpsServer) -> None:
@@ -171,18 +171,18 @@ async def _serve(edge: Edge, gateway: Gateway, stopping: asyncio.Event, ops: Ops
         running.cancel()
 
 
-def _media(settings: Settings, metrics: Metrics) -> MediaRoom:
+def _media(settings: Settings, metrics: Metrics) -> MediaService:
     disk, store = Disk(), None
     if settings.media.bucket_url:
         from services.edge.media.bucket import BucketStore  # its library costs memory
 
         store = BucketStore(settings.media)
-    return MediaRoom(store or DirectoryStore(settings.media.directory, disk), settings, metrics, disk)
+    return MediaService(store or DirectoryStore(settings.media.directory, disk), settings, metrics, disk)
 
 
 def _open_verification(bus: Bus) -> Callable[[str, str], Awaitable[Outcome]]:
     async def opened(ticket: str, code: str) -> Outcome:
         link = OpenVerification(ticket, code)
-        return (await bus.ask(subjects.OPEN_VERIFICATION, link, seconds=5.0, retry=True)).outcome
+        return (await bus.request(subjects.OPEN_VERIFICATION, link, seconds=5.0, retry=True)).outcome
 
     return opened

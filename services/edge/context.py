@@ -5,17 +5,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from services.edge.delivery.local_chats import Chats
-from services.edge.media import MediaRoom
+from services.edge.delivery.local_chats import LocalChats
+from services.edge.media import MediaService
 from services.edge.metrics import Metrics
-from services.edge.presence.local_accounts import Residents
-from services.edge.receipts.read_state_flusher import ReadFlush
-from services.edge.rpc.coalescer import Gathering
-from services.edge.rpc.sync_requests import Syncs
-from services.edge.upstream.publisher import Upstream
+from services.edge.presence.local_accounts import LocalAccounts
+from services.edge.receipts.read_state_flusher import ReadStateFlusher
+from services.edge.rpc.coalescer import RequestCoalescer
+from services.edge.rpc.sync_requests import SyncRequests
+from services.edge.upstream.publisher import MessagePublisher
 from shared.bus.client import Bus
 from shared.contract.ids import AccountId, NodeId
-from shared.contract.model import Face, Profile
+from shared.contract.model import Profile, ProfileSummary
 from shared.settings import Settings
 from shared.tasks import Tasks
 from shared.telemetry import log
@@ -23,21 +23,21 @@ from shared.telemetry import log
 _log = log(__name__)
 
 
-class Advances(Protocol):
-    def advance(self) -> None: ...
+class Processable(Protocol):
+    def process_queue(self) -> None: ...
 
     def fail(self) -> None: ...
 
 
-class Turn:
+class TickBatcher:
     """Connections that received something in this turn of the event loop: they go on at its end, all together, so
     that what they say makes one request."""
 
-    def __init__(self, upstream: Upstream) -> None:
+    def __init__(self, upstream: MessagePublisher) -> None:
         self._upstream = upstream
-        self._waiting: dict[Advances, None] = {}
+        self._waiting: dict[Processable, None] = {}
 
-    def add(self, connection: Advances) -> None:
+    def add(self, connection: Processable) -> None:
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._end)
         self._waiting[connection] = None
@@ -46,7 +46,7 @@ class Turn:
         waiting, self._waiting = self._waiting, {}
         for connection in waiting:
             try:
-                connection.advance()
+                connection.process_queue()
             except Exception:
                 _log.exception("connection failed")
                 connection.fail()
@@ -54,25 +54,25 @@ class Turn:
 
 
 @dataclass(eq=False)
-class Node:
+class EdgeContext:
     settings: Settings
     id: NodeId
     bus: Bus
     metrics: Metrics
-    residents: Residents
-    chats: Chats
-    upstream: Upstream
-    read_flush: ReadFlush
-    turn: Turn
-    media: MediaRoom
-    faces: Gathering[AccountId, Face | None]
-    profiles: Gathering[AccountId, Profile | None]
-    syncs: Syncs
+    accounts: LocalAccounts
+    chats: LocalChats
+    publisher: MessagePublisher
+    read_state: ReadStateFlusher
+    tick_batcher: TickBatcher
+    media: MediaService
+    summaries: RequestCoalescer[AccountId, ProfileSummary | None]
+    profiles: RequestCoalescer[AccountId, Profile | None]
+    syncs: SyncRequests
     tasks: Tasks = field(default_factory=Tasks)
     maintenance: bool = False
     revision: int = 0
     """Up to this number, revocations have been carried out for everybody who is logged in."""
-    transfers: asyncio.Semaphore = field(init=False)
+    media_slots: asyncio.Semaphore = field(init=False)
     """Pictures and files that are being sent: each holds a package in memory, which may be large."""
     now: Callable[[], float] = field(init=False)
     """The monotonic clock that connections and dialects are given: the event loop's, which is looked up once, since
@@ -80,16 +80,16 @@ class Node:
 
     def __post_init__(self) -> None:
         self.now = asyncio.get_running_loop().time
-        self.transfers = asyncio.Semaphore(self.settings.edge.transfers_at_once)
+        self.media_slots = asyncio.Semaphore(self.settings.edge.transfers_at_once)
 
     async def close(self) -> None:
         """Whatever is still under way ends."""
         await self.tasks.close()
         await self.syncs.close()
-        await self.faces.close()
+        await self.summaries.close()
         await self.profiles.close()
-        await self.residents.close()
+        await self.accounts.close()
 
-    def revisions_heard(self, revision: int) -> None:
+    def require_revocations_after(self, revision: int) -> None:
         """Somebody is logged in who is subject to revocations after this one, however long ago they were heard of."""
         self.revision = min(self.revision, revision)

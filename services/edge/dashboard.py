@@ -1,26 +1,26 @@
 """What is worth watching of an edge."""
 
-from shared.dashboard.panels import Board, Group, Unit, count, now, rate, share, spread
-from shared.dashboard.presets import ASKED, PRESENCE, PROCESS
+from shared.dashboard.panels import Dashboard, PanelGroup, Unit, count, gauge, percentiles, rate, share
+from shared.dashboard.presets import PRESENCE, PROCESS, REQUESTS_SENT
 
-BOARD = Board(
+BOARD = Dashboard(
     "edge",
     (
-        Group(
+        PanelGroup(
             "Clients",
             (
-                now("Connections", "dragoman_edge_connections", by="dialect"),
+                gauge("Connections", "dragoman_edge_connections", by="dialect"),
                 rate("Frames in", "dragoman_edge_frames_in", by="dialect"),
                 rate("Frames out", "dragoman_edge_frames_out", by="dialect"),
                 rate("Deliveries", "dragoman_edge_deliveries"),
                 share("Encoded anew", "dragoman_edge_encodings", "dragoman_edge_deliveries"),
-                spread("Time to acknowledge", "dragoman_edge_post_seconds"),
-                spread("Time to deliver", "dragoman_edge_delivery_seconds"),
+                percentiles("Time to acknowledge", "dragoman_edge_post_seconds"),
+                percentiles("Time to deliver", "dragoman_edge_delivery_seconds"),
                 count("Requests", "dragoman_edge_request_seconds", by="command"),
-                spread("Time to reply", "dragoman_edge_request_seconds"),
+                percentiles("Time to reply", "dragoman_edge_request_seconds"),
             ),
         ),
-        Group(
+        PanelGroup(
             "Trouble",
             (
                 rate("Refusals", "dragoman_edge_refusals", by="code", bad=True),
@@ -33,18 +33,18 @@ BOARD = Board(
                 rate("Seen before", "dragoman_edge_duplicates"),
             ),
         ),
-        Group(
+        PanelGroup(
             "Who is here",
             (
-                now("Accounts", "dragoman_edge_accounts"),
-                now("Chats", "dragoman_edge_chats"),
-                now("Without a dialect yet", "dragoman_edge_undecided_connections"),
-                now("By plain TCP", "dragoman_edge_tcp_connections"),
+                gauge("Accounts", "dragoman_edge_accounts"),
+                gauge("Chats", "dragoman_edge_chats"),
+                gauge("Without a dialect yet", "dragoman_edge_undecided_connections"),
+                gauge("By plain TCP", "dragoman_edge_tcp_connections"),
             ),
         ),
         PRESENCE,
-        ASKED,
-        Group(
+        REQUESTS_SENT,
+        PanelGroup(
             "Pictures and files",
             (
                 rate("Files kept", "dragoman_edge_media_kept", by="kind"),

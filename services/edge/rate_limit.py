@@ -1,7 +1,7 @@
 """Rate limits of connections and accounts: pure token buckets, the clock comes in."""
 
 
-class Bucket:
+class TokenBucket:
     """`burst` requests at once, then `per_second`."""
 
     __slots__ = ("_burst", "_per_second", "_tokens", "_updated")

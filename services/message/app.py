@@ -21,11 +21,11 @@ from shared.bus.client import Bus
 from shared.contract.ids import ChatId
 from shared.contract.session import ChatList, GetMembership, ListChats, Membership
 from shared.contract.subjects import GET_MEMBERSHIP, LIST_CHATS
-from shared.database import Database, patiently
+from shared.database import Database, wait_until_available
 from shared.migrate import require_current
 from shared.ops import OpsServer
 from shared.presence import Presence
-from shared.process import tracing, unless
+from shared.process import cancel_on, tracing
 from shared.settings import Settings
 from shared.tasks import Tasks
 from shared.telemetry import log, new_registry
@@ -49,13 +49,13 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     bus = Bus(settings.nats, "message", registry, tracer)
 
     async def membership(request: GetMembership) -> Membership:
-        return await bus.ask(GET_MEMBERSHIP, request, seconds=_MEMBERSHIP_SECONDS, retry=True)
+        return await bus.request(GET_MEMBERSHIP, request, seconds=_MEMBERSHIP_SECONDS, retry=True)
 
     async def list_chats(request: ListChats) -> ChatList:
-        return await bus.ask(LIST_CHATS, request, seconds=_LIST_SECONDS, retry=True)
+        return await bus.request(LIST_CHATS, request, seconds=_LIST_SECONDS, retry=True)
 
     async def versions(chats: Iterable[ChatId]) -> Mapping[ChatId, int]:
-        return (await presence.look_up(chats=chats)).versions
+        return (await presence.lookup(chats=chats)).versions
 
     store = Store(database)
     memberships = Memberships(membership, metrics)
@@ -67,7 +67,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:
-        await unless(stopping, _start(database, bus))
+        await cancel_on(stopping, _start(database, bus))
         if not stopping.is_set():
             await _work(batcher, fanout, bus, ops, stopping)
     finally:
@@ -79,12 +79,12 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         ops.stop()
         await tasks.finish(_OPS_SECONDS)
         if tracer is not None:
-            await tracer.end()
+            await tracer.shut_down()
 
 
 async def _start(database: Database, bus: Bus) -> None:
     """Wait for the database, then for the broker. Raises NotMigrated."""
-    await patiently(partial(database.read, partial(require_current, "message")))
+    await wait_until_available(partial(database.read, partial(require_current, "message")))
     await bus.start()
     _log.info("message serves")
 

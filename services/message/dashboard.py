@@ -1,25 +1,25 @@
 """What is worth watching of message."""
 
-from shared.dashboard.panels import Board, Group, Unit, count, mean, now, rate, spread
-from shared.dashboard.presets import ASKED, DATABASE, PRESENCE, PROCESS, REQUESTS
+from shared.dashboard.panels import Dashboard, PanelGroup, Unit, count, gauge, mean, percentiles, rate
+from shared.dashboard.presets import DATABASE, PRESENCE, PROCESS, REQUESTS, REQUESTS_SENT
 
-BOARD = Board(
+BOARD = Dashboard(
     "message",
     (
-        Group(
+        PanelGroup(
             "Messages",
             (
                 rate("Acknowledged", "dragoman_message_acknowledged"),
-                spread("Time to commit", "dragoman_message_commit_seconds"),
+                percentiles("Time to commit", "dragoman_message_commit_seconds"),
                 mean("Messages in a batch", "dragoman_message_batch_rows"),
                 count("Batches", "dragoman_message_batch_rows"),
-                now("Not answered yet", "dragoman_message_queue_rows"),
-                spread("Time to fan out", "dragoman_message_fan_out_seconds"),
+                gauge("Not answered yet", "dragoman_message_queue_rows"),
+                percentiles("Time to fan out", "dragoman_message_fan_out_seconds"),
                 count("Envelopes", "dragoman_message_envelope_bytes"),
-                spread("Size of an envelope", "dragoman_message_envelope_bytes", Unit.BYTES),
+                percentiles("Size of an envelope", "dragoman_message_envelope_bytes", Unit.BYTES),
             ),
         ),
-        Group(
+        PanelGroup(
             "Trouble",
             (
                 rate("Refused", "dragoman_message_refused", by="code", bad=True),
@@ -33,7 +33,7 @@ BOARD = Board(
         REQUESTS,
         DATABASE,
         PRESENCE,
-        ASKED,
+        REQUESTS_SENT,
         PROCESS,
     ),
 )

@@ -6,10 +6,10 @@ Indexes count 1, 2, 3 … within a chat; spans of them are inclusive. Times are 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from shared.contract.errors import ErrorCode, Failure, Refused
-from shared.contract.ids import NOBODY, AccountId, ChatId, Nonce
+from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, Nonce
 from shared.contract.message import Draft, GetHistory
-from shared.contract.model import Face, Message
+from shared.contract.model import Message, ProfileSummary
 
 HISTORY_COUNT = 200
 """Messages of one page of history, at most."""
@@ -60,7 +60,7 @@ class Stamped(NamedTuple):
 
 
 def refusal(
-    draft: Draft, members: Container[AccountId] | Failure, now: int, speaker: AccountId = NOBODY
+    draft: Draft, members: Container[AccountId] | Failure, now: int, speaker: AccountId = NO_ACCOUNT
 ) -> Failure | None:
     """Why a draft may not be posted; `members` are its chat's, or why they are not known; `speaker`: the only one of
     them who may."""
@@ -108,7 +108,7 @@ class Said(NamedTuple):
     """A message to be told, and its sender's face as the edge has sent it along."""
 
     message: Message
-    face: Face | None = None
+    face: ProfileSummary | None = None
 
 
 # Reading
@@ -174,7 +174,7 @@ def unread_from(state: ReadState, spans: Sequence[Span]) -> int:
 def history_span(request: GetHistory, head: int, first_index: int) -> Span:
     """The indexes that are asked for and may be seen; an empty span when there are none. Raises Refused."""
     if not 1 <= request.count <= HISTORY_COUNT:
-        raise Refused(ErrorCode.INVALID, f"count is between 1 and {HISTORY_COUNT}", "count")
+        raise RequestError(ErrorCode.INVALID, f"count is between 1 and {HISTORY_COUNT}", "count")
     start = request.start if request.start >= 0 else head + 1 + request.start
     if start < 1:
         return (1, 0)
@@ -223,7 +223,7 @@ def size_of(message: Message) -> int:
     return len(message.body) + MESSAGE_OVERHEAD_BYTES
 
 
-def size_of_face(face: Face | None) -> int:
+def size_of_face(face: ProfileSummary | None) -> int:
     """The same."""
     if face is None:
         return 1

@@ -9,7 +9,7 @@ _QUEUE = "message"
 
 
 def route(bus: Bus, batcher: Batcher, messages: Messages) -> None:
-    bus.take(on.POST_MESSAGES, batcher.submit, queue=_QUEUE)
+    bus.serve_deferred(on.POST_MESSAGES, batcher.submit, queue=_QUEUE)
     bus.serve(on.SYNC, messages.sync, queue=_QUEUE)
     bus.serve(on.SYNC_CHAT, messages.sync_chat, queue=_QUEUE)
     bus.serve(on.GET_HISTORY, messages.history, queue=_QUEUE)

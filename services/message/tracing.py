@@ -9,7 +9,7 @@ from services.message.adapters.roster_cache import Memberships
 from services.message.metrics import Metrics
 from services.message.service.posting import Batcher, Request
 from services.message.store import Store
-from shared.presence import Presence, Whereabouts
+from shared.presence import Presence, PresenceSnapshot
 from shared.settings import Message as Settings
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ class TracedBatcher(Batcher):
     async def _commit(self, requests: list[Request]) -> None:
         causes = [request.responder.cause for request in requests]
         counts = {"requests": len(requests), "messages": sum(len(request.drafts) for request in requests)}
-        span = self._tracer.gather("commit", causes, counts)
+        span = self._tracer.link("commit", causes, counts)
         self._commits.append(span.traceparent)
         await span.around(super()._commit(requests))
 
-    async def _tell(self, requests: Sequence[Request], outgoing: Outgoing, where: Whereabouts) -> None:
-        span = self._tracer.take_up("fan out", "internal", self._commits.popleft())
+    async def _tell(self, requests: Sequence[Request], outgoing: Outgoing, where: PresenceSnapshot) -> None:
+        span = self._tracer.continue_trace("fan out", "internal", self._commits.popleft())
         await span.around(super()._tell(requests, outgoing, where))

@@ -20,11 +20,11 @@ from shared.bus.client import Bus
 from shared.contract.ids import ChatId
 from shared.contract.message import GetHeads
 from shared.contract.subjects import GET_HEADS
-from shared.database import Database, patiently
+from shared.database import Database, wait_until_available
 from shared.migrate import require_current
 from shared.ops import OpsServer
 from shared.presence import Presence
-from shared.process import tracing, unless
+from shared.process import cancel_on, tracing
 from shared.settings import Settings
 from shared.tasks import Tasks
 from shared.telemetry import log, new_registry
@@ -47,20 +47,20 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     notices = Notices(bus, presence, metrics)
 
     async def head(chat: ChatId) -> int:
-        heads = await bus.ask(GET_HEADS, GetHeads([chat]), seconds=_HEAD_SECONDS, retry=True)
+        heads = await bus.request(GET_HEADS, GetHeads([chat]), seconds=_HEAD_SECONDS, retry=True)
         return heads.heads.get(chat, 0)
 
     chats = Chats(database, notices, metrics, settings)
     joins = Joins(database, notices, head, settings)
     accounts = Accounts(database, notices, joins, metrics, settings)
-    announcements = Announcements(database, notices, presence.look_up, metrics, settings)
+    announcements = Announcements(database, notices, presence.lookup, metrics, settings)
     route(bus, accounts, chats, joins, Friends(database, notices, settings), announcements)
     ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": database.check}, BOARD)
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:
-        await unless(stopping, _start(database, chats, announcements, bus))
-        await presence.look_up()  # what Redis says is believed some time after the first look only
+        await cancel_on(stopping, _start(database, chats, announcements, bus))
+        await presence.lookup()  # what Redis says is believed some time after the first look only
         await stopping.wait()
     finally:
         ops.draining = True
@@ -71,13 +71,13 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         ops.stop()
         await tasks.finish(_OPS_SECONDS)
         if tracer is not None:
-            await tracer.end()
+            await tracer.shut_down()
 
 
 async def _start(database: Database, chats: Chats, announcements: Announcements, bus: Bus) -> None:
     """Wait for the database, then for the broker. Raises NotMigrated."""
-    await patiently(partial(database.read, partial(require_current, "session")))
-    await patiently(chats.open_lobby)
-    await patiently(announcements.introduce_herald)
+    await wait_until_available(partial(database.read, partial(require_current, "session")))
+    await wait_until_available(chats.open_lobby)
+    await wait_until_available(announcements.introduce_herald)
     await bus.start()
     _log.info("session serves")

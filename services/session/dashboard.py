@@ -1,23 +1,23 @@
 """What is worth watching of session."""
 
-from shared.dashboard.panels import Board, Group, now, rate
-from shared.dashboard.presets import ASKED, DATABASE, EVENTS, PRESENCE, PROCESS, REQUESTS
+from shared.dashboard.panels import Dashboard, PanelGroup, gauge, rate
+from shared.dashboard.presets import DATABASE, EVENTS, PRESENCE, PROCESS, REQUESTS, REQUESTS_SENT
 
-BOARD = Board(
+BOARD = Dashboard(
     "session",
     (
         REQUESTS,
-        Group(
+        PanelGroup(
             "Notices to edges",
             (
                 rate("Notices", "dragoman_session_notices", by="kind"),
                 rate("By reach", "dragoman_session_notices", by="reach"),
                 rate("Not handed to NATS", "dragoman_session_notices_lost", bad=True),
-                now("Versions Redis lacks", "dragoman_session_versions_untold", bad=True),
+                gauge("Versions Redis lacks", "dragoman_session_versions_untold", bad=True),
                 rate("Versions without a place", "dragoman_session_versions_dropped", bad=True),
             ),
         ),
-        Group(
+        PanelGroup(
             "People and chats",
             (
                 rate("Profiles created", "dragoman_session_profiles"),
@@ -29,7 +29,7 @@ BOARD = Board(
         EVENTS,
         DATABASE,
         PRESENCE,
-        ASKED,
+        REQUESTS_SENT,
         PROCESS,
     ),
 )

@@ -7,9 +7,9 @@ from typing import NamedTuple, TypeVar
 import msgspec
 from msgspec import UNSET
 
-from shared.contract.errors import ErrorCode, Refused
-from shared.contract.ids import HERALD, NOBODY, AccountId, ChatId
-from shared.contract.model import ChatKind, JoinPolicy, Pair, Role
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, ChatId
+from shared.contract.model import ChatKind, JoinPolicy, MemberPair, Role
 from shared.contract.session import CreateChat, EnsureProfile, RenameChat, SetProfile
 from shared.settings import Limits
 
@@ -62,7 +62,7 @@ def new_values(request: SetProfile, limits: Limits) -> dict[str, str | int]:
     """What is to be set, by field of the profile."""
     check_actor(request.actor)
     if request.actor != request.account:
-        raise Refused(ErrorCode.FORBIDDEN, "only one's own profile can be set", "account")
+        raise RequestError(ErrorCode.FORBIDDEN, "only one's own profile can be set", "account")
     values: dict[str, str | int] = {}
     if request.nickname is not UNSET:
         _check_nickname(request.nickname, limits)
@@ -88,17 +88,17 @@ def new_chat(request: CreateChat, limits: Limits) -> list[AccountId]:
     each of the others once, as listed."""
     check_actor(request.actor)
     if request.kind is not ChatKind.GROUP:
-        raise Refused(ErrorCode.INVALID, "only groups can be made", "kind")
+        raise RequestError(ErrorCode.INVALID, "only groups can be made", "kind")
     _check_characters("name", request.name, limits.group_name_characters)
     _check_avatar(request.avatar, limits)
     _check_characters("avatar_hash", request.avatar_hash, _HASH_CHARACTERS)
     members = list(dict.fromkeys((request.actor, *request.members)))
     for account in members:
         check_account(account, "members")
-    if HERALD in members:
-        raise no_account(HERALD, "members")
+    if SYSTEM_ACCOUNT in members:
+        raise no_account(SYSTEM_ACCOUNT, "members")
     if len(members) > limits.members_per_group:
-        raise Refused(ErrorCode.LIMIT, f"a group has at most {limits.members_per_group} members", "members")
+        raise RequestError(ErrorCode.LIMIT, f"a group has at most {limits.members_per_group} members", "members")
     return members
 
 
@@ -107,7 +107,7 @@ def new_name(request: RenameChat, limits: Limits) -> str:
     check_actor(request.actor)
     check_chat(request.chat)
     if not request.name:
-        raise Refused(ErrorCode.INVALID, "a name cannot be empty", "name")
+        raise RequestError(ErrorCode.INVALID, "a name cannot be empty", "name")
     _check_characters("name", request.name, limits.group_name_characters)
     return request.name
 
@@ -115,7 +115,7 @@ def new_name(request: RenameChat, limits: Limits) -> str:
 # Between people
 
 
-def pair_of(one: AccountId, other: AccountId) -> Pair:
+def pair_of(one: AccountId, other: AccountId) -> MemberPair:
     return (one, other) if one < other else (other, one)
 
 
@@ -124,9 +124,9 @@ def check_other(actor: AccountId, account: AccountId, field: str = "account") ->
     check_actor(actor)
     check_account(account, field)
     if actor == account:
-        raise Refused(ErrorCode.INVALID, "that is yourself", field)
-    if account == HERALD:
-        raise Refused(ErrorCode.FORBIDDEN, "this account only tells notices", field)
+        raise RequestError(ErrorCode.INVALID, "that is yourself", field)
+    if account == SYSTEM_ACCOUNT:
+        raise RequestError(ErrorCode.FORBIDDEN, "this account only tells notices", field)
 
 
 def check_request(text: str) -> None:
@@ -137,7 +137,7 @@ def check_request(text: str) -> None:
 def joins_at_once(policy: JoinPolicy) -> bool:
     """Otherwise somebody is asked. Raises Refused when nobody may join by himself."""
     if policy is JoinPolicy.CLOSED:
-        raise Refused(ErrorCode.FORBIDDEN, "nobody can ask to join this group", "chat")
+        raise RequestError(ErrorCode.FORBIDDEN, "nobody can ask to join this group", "chat")
     return policy is JoinPolicy.OPEN
 
 
@@ -146,25 +146,27 @@ def check_runs(role: Role | None) -> None:
     if role is None:
         raise not_yours(ErrorCode.FORBIDDEN)
     if role < Role.ADMIN:
-        raise Refused(ErrorCode.FORBIDDEN, "only the owner and the admins of a group may do that", "chat")
+        raise RequestError(ErrorCode.FORBIDDEN, "only the owner and the admins of a group may do that", "chat")
 
 
 def check_room(number: ChatId, size: int, limits: Limits) -> None:
     """There is a place for one more."""
     if number != LOBBY and size >= limits.members_per_group:
-        raise Refused(ErrorCode.LIMIT, f"a group has at most {limits.members_per_group} members", "members")
+        raise RequestError(ErrorCode.LIMIT, f"a group has at most {limits.members_per_group} members", "members")
 
 
 def check_count(chats: int, limits: Limits) -> None:
     """An account may be in one chat more."""
     if chats >= limits.chats_per_account:
-        raise Refused(ErrorCode.LIMIT, f"an account has at most {limits.chats_per_account} chats", "chats")
+        raise RequestError(ErrorCode.LIMIT, f"an account has at most {limits.chats_per_account} chats", "chats")
 
 
 def check_pending(requests: int, limits: Limits) -> None:
     """An account may ask for one thing more."""
     if requests >= limits.requests_pending:
-        raise Refused(ErrorCode.LIMIT, f"at most {limits.requests_pending} requests may wait for an answer", "requests")
+        raise RequestError(
+            ErrorCode.LIMIT, f"at most {limits.requests_pending} requests may wait for an answer", "requests"
+        )
 
 
 # Lists
@@ -186,15 +188,15 @@ def storable(numbers: Iterable[N]) -> list[N]:
 
 def check_many(items: Sequence[object], most: int, field: str) -> None:
     if len(items) > most:
-        raise Refused(ErrorCode.LIMIT, f"at most {most} at once", field)
+        raise RequestError(ErrorCode.LIMIT, f"at most {most} at once", field)
 
 
 # Of every request
 
 
 def check_actor(actor: AccountId) -> None:
-    if actor <= NOBODY:
-        raise Refused(ErrorCode.UNAUTHENTICATED, "please log in first")
+    if actor <= NO_ACCOUNT:
+        raise RequestError(ErrorCode.UNAUTHENTICATED, "please log in first")
 
 
 def check_account(account: AccountId, field: str = "account") -> None:
@@ -209,22 +211,22 @@ def check_chat(chat: ChatId) -> None:
         raise not_yours(ErrorCode.NOT_FOUND)
 
 
-def not_yours(code: ErrorCode) -> Refused:
+def not_yours(code: ErrorCode) -> RequestError:
     """In the same words, whether there is no such chat or one is no member of it."""
-    return Refused(code, "you are in no such chat", "chat")
+    return RequestError(code, "you are in no such chat", "chat")
 
 
-def nothing_pending(field: str) -> Refused:
-    return Refused(ErrorCode.NOT_FOUND, "nothing waits for that answer", field)
+def nothing_pending(field: str) -> RequestError:
+    return RequestError(ErrorCode.NOT_FOUND, "nothing waits for that answer", field)
 
 
-def no_account(account: AccountId, field: str = "account") -> Refused:
-    return Refused(ErrorCode.NOT_FOUND, f"there is no account {account}", field)
+def no_account(account: AccountId, field: str = "account") -> RequestError:
+    return RequestError(ErrorCode.NOT_FOUND, f"there is no account {account}", field)
 
 
 def _check_nickname(nickname: str, limits: Limits) -> None:
     if not nickname:
-        raise Refused(ErrorCode.INVALID, "a nickname cannot be empty", "nickname")
+        raise RequestError(ErrorCode.INVALID, "a nickname cannot be empty", "nickname")
     _check_characters("nickname", nickname, limits.nickname_characters)
 
 
@@ -232,23 +234,23 @@ def _check_avatar(address: str, limits: Limits) -> None:
     """Empty means the generated one; a path alone, a picture that every edge serves."""
     _check_text("avatar", address)
     if address and not address.startswith(("http://", "https://", "/avatar/", "/media/")):
-        raise Refused(ErrorCode.INVALID, "an avatar is an http(s) address", "avatar")
+        raise RequestError(ErrorCode.INVALID, "an avatar is an http(s) address", "avatar")
     if len(address.encode()) > limits.address_url_bytes:
-        raise Refused(ErrorCode.TOO_LARGE, f"an address has at most {limits.address_url_bytes} bytes", "avatar")
+        raise RequestError(ErrorCode.TOO_LARGE, f"an address has at most {limits.address_url_bytes} bytes", "avatar")
 
 
 def _check_characters(field: str, text: str, limit: int) -> None:
     _check_text(field, text)
     if len(text) > limit:
-        raise Refused(ErrorCode.TOO_LARGE, f"{field} has at most {limit} characters", field)
+        raise RequestError(ErrorCode.TOO_LARGE, f"{field} has at most {limit} characters", field)
 
 
 def _check_text(field: str, text: str) -> None:
     """Lone surrogates never get here: the bus refuses them."""
     if "\0" in text:
-        raise Refused(ErrorCode.INVALID, f"{field} must not contain U+0000", field)
+        raise RequestError(ErrorCode.INVALID, f"{field} must not contain U+0000", field)
 
 
 def _check_number(field: str, number: int, largest: int) -> None:
     if not 0 <= number <= largest:
-        raise Refused(ErrorCode.INVALID, f"{field} is out of range", field)
+        raise RequestError(ErrorCode.INVALID, f"{field} is out of range", field)

@@ -14,10 +14,10 @@ import nats.errors
 from nats.aio.msg import Msg
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from shared.bus.connection import Broker
-from shared.bus.durable import REDELIVERY_SECONDS, Worker
-from shared.bus.request_queue import Desk, is_late
-from shared.contract.errors import ErrorCode, Failure, Refused
+from shared.bus.connection import BrokerConnection
+from shared.bus.durable import REDELIVERY_SECONDS, DurableWorker
+from shared.bus.request_queue import RequestQueue, is_late
+from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.subjects import STREAM, Route, Topic
 from shared.settings import Nats
 from shared.tasks import Tasks
@@ -34,12 +34,12 @@ _pack = msgspec.msgpack.Encoder().encode
 _decode_failure = msgspec.msgpack.Decoder(Failure).decode
 
 _ATTEMPT_SECONDS = 2.0
-_NOBODY_THERE_SECONDS = 0.1
+_NO_RESPONDERS_PAUSE_SECONDS = 0.1
 _SLACK_SECONDS = 0.5
 """The asker waits so much longer than the deadline it states: what was begun in time can still be answered."""
 
 
-class Unavailable(Refused):
+class Unavailable(RequestError):
     """Nobody answered in time; the outcome is unknown."""
 
     def __init__(self, subject: str) -> None:
@@ -47,7 +47,7 @@ class Unavailable(Refused):
         self.subject = subject
 
 
-class NobodyServes(Unavailable):
+class NoResponders(Unavailable):
     """Nobody is there to take the request: nothing has come of it."""
 
 
@@ -65,7 +65,7 @@ class Bus:
         self._tracer = tracer
         self._decoders: dict[type[Any], msgspec.msgpack.Decoder[Any]] = {}
         self._tasks = Tasks()
-        self._workers: list[Worker[Any]] = []
+        self._workers: list[DurableWorker[Any]] = []
         self._work = Tasks()
         self._drained = False
         self._served = Histogram(
@@ -75,7 +75,7 @@ class Bus:
             "dragoman_bus_ask_seconds", "Time until a request was answered", ["subject", "outcome"], registry=registry
         )
         errors = Counter("dragoman_bus_errors", "Asynchronous errors of the broker", ["kind"], registry=registry)
-        self._broker = Broker(settings, service, errors)
+        self._broker = BrokerConnection(settings, service, errors)
         self._dead = Counter("dragoman_bus_dead_letters", "Events given up", ["subject"], registry=registry)
         self._events = Counter(
             "dragoman_bus_events", "Attempts at durable events", ["subject", "outcome"], registry=registry
@@ -84,12 +84,12 @@ class Bus:
         unsent.set_function(lambda: self._broker.unsent_bytes)
 
     @property
-    def on_disturbed(self) -> Callable[[str], None]:
+    def on_connection_lost(self) -> Callable[[str], None]:
         """Called when messages to this process may have been lost (a reconnect, a slow-consumer drop)."""
         return self._broker.on_disturbed
 
-    @on_disturbed.setter
-    def on_disturbed(self, callback: Callable[[str], None]) -> None:
+    @on_connection_lost.setter
+    def on_connection_lost(self, callback: Callable[[str], None]) -> None:
         self._broker.on_disturbed = callback
 
     # Registering
@@ -105,19 +105,19 @@ class Bus:
     ) -> None:
         """Answer a route. With `queue`, the replicas of a queue group share the requests. Beyond `concurrency`
         requests under way so many more wait for their turn; what comes then is refused as unavailable."""
-        desk = Desk(
+        desk = RequestQueue(
             route, handler, self._served, self._reply, self._tasks, self._tracer, at_once=concurrency, waiting=waiting
         )
         self._broker.subscribe(route.subject, desk.receive, queue)
 
-    def listen(self, subject: str, callback: Callable[[bytes], None]) -> None:
+    def subscribe(self, subject: str, callback: Callable[[bytes], None]) -> None:
         """Take every message of a subject as bytes, in order, without an answer. The callback must be quick."""
         name = subject.rpartition(".")[2]
 
         async def receive(message: Msg) -> None:
             try:
                 if self._tracer is not None and message.headers:
-                    with self._tracer.take_up(name, "consumer", message.headers.get("traceparent", "")):
+                    with self._tracer.continue_trace(name, "consumer", message.headers.get("traceparent", "")):
                         callback(message.data)
                 else:
                     callback(message.data)
@@ -126,7 +126,7 @@ class Bus:
 
         self._broker.subscribe(subject, receive, "")
 
-    def take(self, route: Route[Q, R], callback: Callable[[Q, "Responder"], None], *, queue: str) -> None:
+    def serve_deferred(self, route: Route[Q, R], callback: Callable[[Q, "Responder"], None], *, queue: str) -> None:
         """The hot path's `serve`: the callback queues the request at once and answers it later."""
         decode = msgspec.msgpack.Decoder(route.request).decode
 
@@ -136,12 +136,12 @@ class Bus:
             responder = Responder(self, message)
             if self._tracer is not None:
                 cause = (message.headers or {}).get("traceparent", "")
-                responder.span = self._tracer.take_up(route.label, "server", cause)
+                responder.span = self._tracer.continue_trace(route.label, "server", cause)
             try:
                 callback(decode(message.data), responder)
             except Exception:
                 _log.exception("request failed", subject=route.subject)
-                await responder.refuse(Failure(ErrorCode.INTERNAL, "internal error"))
+                await responder.reply_error(Failure(ErrorCode.INTERNAL, "internal error"))
 
         self._broker.subscribe(route.subject, receive, queue)
 
@@ -154,13 +154,15 @@ class Bus:
     ) -> None:
         """Work on a durable event until it succeeds: tried again after each of the pauses (seconds), then kept as a
         dead letter. It may come twice."""
-        self._workers.append(Worker(self._service, topic, handler, pauses, self._dead, self._events, self._tracer))
+        self._workers.append(
+            DurableWorker(self._service, topic, handler, pauses, self._dead, self._events, self._tracer)
+        )
 
     # Life
 
     async def start(self) -> None:
         """Connect and subscribe, however long the broker takes to appear. Raises nats.errors.Error when it refuses
-        this user, NotProvisioned when a durable consumer is missing."""
+        this user, MissingConsumer when a durable consumer is missing."""
         await self._broker.start()
         for worker in self._workers:
             await worker.check(self._broker.client)
@@ -188,7 +190,7 @@ class Bus:
 
     # Asking and telling
 
-    async def ask(
+    async def request(
         self,
         route: Route[Q, R],
         request: Q,
@@ -198,16 +200,16 @@ class Bus:
         wait_for_service: bool = True,
     ) -> R:
         """The answer to a request, after `seconds` at most. With `retry` (for idempotent requests), it is repeated
-        until then; without `wait_for_service` it raises NobodyServes at once when that is so. Raises Refused;
+        until then; without `wait_for_service` it raises NoResponders at once when that is so. Raises Refused;
         Unavailable when there was no answer in time."""
         started = time.monotonic()
         outcome = "ok"
         try:
             asking = self._request(route.subject, _pack(request), seconds, retry, wait_for_service)
             if self._tracer is not None:
-                asking = self._tracer.step(route.label, "client").around(asking)
-            return self._answer(route, await asking)
-        except Refused as refusal:
+                asking = self._tracer.span(route.label, "client").around(asking)
+            return self._decode_reply(route, await asking)
+        except RequestError as refusal:
             outcome = refusal.failure.code.value
             raise
         finally:
@@ -227,20 +229,20 @@ class Bus:
                 return await self._request_once(subject, payload, attempt, headers)
             except nats.errors.NoRespondersError:
                 if not wait_for_service:
-                    raise NobodyServes(subject) from None
-                await asyncio.sleep(min(_NOBODY_THERE_SECONDS, left))
+                    raise NoResponders(subject) from None
+                await asyncio.sleep(min(_NO_RESPONDERS_PAUSE_SECONDS, left))
             except nats.errors.TimeoutError:
                 if not retry:
                     break
             except nats.errors.OutboundBufferLimitError:
-                await asyncio.sleep(min(_NOBODY_THERE_SECONDS, left))
+                await asyncio.sleep(min(_NO_RESPONDERS_PAUSE_SECONDS, left))
             except nats.errors.Error as error:
                 _log.warning("request not sent", subject=subject, error=repr(error))
                 break
         raise Unavailable(subject)
 
     def _traceparent(self) -> str:
-        recorded = self._tracer.under_way() if self._tracer is not None else ""
+        recorded = self._tracer.current() if self._tracer is not None else ""
         return recorded or traceparent(trace.get() or new_trace())
 
     async def _request_once(self, subject: str, payload: bytes, seconds: float, headers: dict[str, str]) -> bytes:
@@ -254,10 +256,10 @@ class Bus:
             if task is not None and task.cancelling() > cancellations:
                 raise asyncio.CancelledError
 
-    def _answer(self, route: Route[Q, R], data: bytes) -> R:
+    def _decode_reply(self, route: Route[Q, R], data: bytes) -> R:
         body = memoryview(data)[1:]
         if data[:1] == b"-":
-            raise Refused.of(_decode_failure(body))
+            raise RequestError.from_failure(_decode_failure(body))
         decoder = self._decoders.get(route.reply)
         if decoder is None:
             decoder = self._decoders[route.reply] = msgspec.msgpack.Decoder(route.reply)
@@ -266,14 +268,14 @@ class Bus:
 
     async def publish(self, subject: str, payload: bytes) -> None:
         """Hand a message to NATS (at most once). Raises nats.errors.Error when it cannot even be buffered."""
-        cause = self._tracer.under_way() if self._tracer is not None else ""
+        cause = self._tracer.current() if self._tracer is not None else ""
         await self._broker.client.publish(subject, payload, headers={"traceparent": cause} if cause else None)
 
     def flush(self) -> None:
         """Send what was published now, before anything else that is due is done."""
         self._broker.flush()
 
-    async def emit(self, topic: Topic[Q], event: Q, *, key: str) -> None:
+    async def publish_event(self, topic: Topic[Q], event: Q, *, key: str) -> None:
         """Store a durable event; `key` deduplicates repetitions. Raises nats.errors.Error or TimeoutError."""
         headers = {"Nats-Msg-Id": key, "traceparent": self._traceparent()}
         await self._broker.client.jetstream(timeout=2.0).publish(
@@ -305,12 +307,12 @@ class Responder:
         """Its traceparent; empty when it is not recorded."""
         return self.span.traceparent if self.span is not None else ""
 
-    async def answer(self, reply: object) -> None:
+    async def reply(self, reply: object) -> None:
         await self._bus._reply(self._message, b"+" + _pack(reply))
         if self.span is not None:
             self.span.end()
 
-    async def refuse(self, failure: Failure) -> None:
+    async def reply_error(self, failure: Failure) -> None:
         await self._bus._reply(self._message, b"-" + _pack(failure))
         if self.span is not None:
             self.span.end(failure.code.value)

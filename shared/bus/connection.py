@@ -27,7 +27,7 @@ Receive = Callable[[Msg], Awaitable[None]]
 """Gets one message after the other, in order."""
 
 
-class Broker:
+class BrokerConnection:
     """One process's connection, kept until `stop`. `errors` counts by kind what the broker reports."""
 
     def __init__(self, settings: Nats, service: str, errors: Counter) -> None:
@@ -88,7 +88,7 @@ class Broker:
 
     async def unsubscribe(self, timeout_seconds: float) -> None:
         """Take nothing new; return when all that was received is handled."""
-        await asyncio.gather(*[self._end(one, timeout_seconds) for one in self._subscriptions])
+        await asyncio.gather(*[self._end_subscription(one, timeout_seconds) for one in self._subscriptions])
 
     async def stop(self, timeout_seconds: float) -> None:
         """Send what is buffered, disconnect."""
@@ -98,9 +98,9 @@ class Broker:
             await asyncio.wait_for(self._broker.stop(), timeout_seconds)
         except (TimeoutError, nats.errors.Error) as error:
             _log.warning("bus not drained", error=repr(error))
-            await self._hang_up()
+            await self._close_connection()
 
-    async def _hang_up(self) -> None:
+    async def _close_connection(self) -> None:
         try:
             await self.client.close()
         except OSError as error:  # it still tries to send what is buffered
@@ -120,7 +120,7 @@ class Broker:
         if round_trip.cancelled() or round_trip.exception() is not None:
             raise nats.errors.ConnectionClosedError
 
-    async def _end(self, subscription: Subscription, timeout_seconds: float) -> None:
+    async def _end_subscription(self, subscription: Subscription, timeout_seconds: float) -> None:
         """Unsubscribe, and only then stop, which forgets what is still queued."""
         try:
             async with asyncio.timeout(timeout_seconds):

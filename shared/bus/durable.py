@@ -19,9 +19,9 @@ from nats.js.errors import NotFoundError
 from prometheus_client import Counter
 
 from shared.contract.subjects import STREAM, Topic, durable
-from shared.errors import Unprepared
+from shared.errors import StartupError
 from shared.tasks import Tasks
-from shared.telemetry import log, trace, trace_of
+from shared.telemetry import log, trace, trace_id_of
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer
@@ -57,11 +57,11 @@ def consumer_config(service: str, topic: Topic[Any]) -> ConsumerConfig:
     )
 
 
-class NotProvisioned(Unprepared):
+class MissingConsumer(StartupError):
     """The streams and consumers of this version were not made; the message says what to do."""
 
 
-class Worker(Generic[Q]):
+class DurableWorker(Generic[Q]):
     """A service's work on one topic. `run` goes on until `stop`; the event under way is then finished."""
 
     def __init__(
@@ -91,11 +91,11 @@ class Worker(Generic[Q]):
         return durable(self._service, self._topic)
 
     async def check(self, client: Client) -> None:
-        """Raises NotProvisioned when the consumer is missing, nats.errors.Error when the broker fails."""
+        """Raises MissingConsumer when the consumer is missing, nats.errors.Error when the broker fails."""
         try:
             await client.jetstream(timeout=5.0).consumer_info(STREAM, self.name)
         except NotFoundError as error:
-            raise NotProvisioned(f"the consumer {self.name} is missing: run `dragoman migrate`") from error
+            raise MissingConsumer(f"the consumer {self.name} is missing: run `dragoman migrate`") from error
 
     def stop(self) -> None:
         self._stopping.set()
@@ -148,10 +148,10 @@ class Worker(Generic[Q]):
 
     async def _work(self, message: Msg, stream: JetStreamContext) -> None:
         headers = message.headers or {}
-        trace.set(trace_of(headers.get("traceparent", "")))
+        trace.set(trace_id_of(headers.get("traceparent", "")))
         if again := headers.get(RETRIED_BY):
             _log.info("operator acts", act="retry event", by=again, consumer=self.name)
-        keeper = self._tasks.start(_keep(message), f"keep {self.name}")
+        keeper = self._tasks.start(_acknowledge_in_progress(message), f"keep {self.name}")
         try:
             await self._attempt(message, stream)
         except nats.errors.Error as error:
@@ -173,7 +173,7 @@ class Worker(Generic[Q]):
         handling = self._handler(self._decode(message.data))
         if self._tracer is not None:
             cause = (message.headers or {}).get("traceparent", "")
-            handling = self._tracer.take_up(self._topic.subject, "consumer", cause).around(handling)
+            handling = self._tracer.continue_trace(self._topic.subject, "consumer", cause).around(handling)
         await handling
 
     async def _retry(self, message: Msg, stream: JetStreamContext, error: Exception) -> None:
@@ -188,7 +188,7 @@ class Worker(Generic[Q]):
         await message.ack()
 
 
-async def _keep(message: Msg) -> None:
+async def _acknowledge_in_progress(message: Msg) -> None:
     """Tell the broker that slow work is still under way."""
     while True:
         await asyncio.sleep(_ACK_WAIT_SECONDS / 3)

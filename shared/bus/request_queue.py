@@ -10,10 +10,10 @@ import msgspec
 from nats.aio.msg import Msg
 from prometheus_client import Histogram
 
-from shared.contract.errors import ErrorCode, Failure, Refused
+from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.subjects import Route
 from shared.tasks import Tasks
-from shared.telemetry import log, trace, trace_of
+from shared.telemetry import log, trace, trace_id_of
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer
@@ -28,7 +28,7 @@ _OVERLOADED = Failure(ErrorCode.UNAVAILABLE, "overloaded, please try again")
 Reply = Callable[[Msg, bytes], Awaitable[None]]
 
 
-class Desk(Generic[Q, R]):
+class RequestQueue(Generic[Q, R]):
     """One route's. `served` is told by subject and outcome how long each took, its wait included; `reply` sends an
     answer, whatever becomes of it; `tasks` own what is under way."""
 
@@ -71,28 +71,28 @@ class Desk(Generic[Q, R]):
     async def _work(self, message: Msg, received: float) -> None:
         """Answer a request, then those that wait."""
         try:
-            await self._take_up(message, received)
+            await self._trace_and_handle(message, received)
             while self._waiting:
-                await self._take_up(*self._waiting.popleft())
+                await self._trace_and_handle(*self._waiting.popleft())
         finally:
             self._under_way -= 1
 
-    async def _take_up(self, message: Msg, received: float) -> None:
+    async def _trace_and_handle(self, message: Msg, received: float) -> None:
         if is_late(message):
             self._count("late", time.monotonic() - received)
             return
         cause = (message.headers or {}).get("traceparent", "")
-        trace.set(trace_of(cause))
-        answering = self._answer(message, received)
+        trace.set(trace_id_of(cause))
+        answering = self._handle_and_reply(message, received)
         if self._tracer is not None:
-            answering = self._tracer.take_up(self._route.label, "server", cause).around(answering)
+            answering = self._tracer.continue_trace(self._route.label, "server", cause).around(answering)
         await answering
 
-    async def _answer(self, message: Msg, received: float) -> None:
+    async def _handle_and_reply(self, message: Msg, received: float) -> None:
         outcome = "ok"
         try:
             reply = b"+" + _pack(await self._handler(self._decode(message.data)))
-        except Refused as refusal:
+        except RequestError as refusal:
             outcome = refusal.failure.code.value
             reply = b"-" + _pack(refusal.failure)
         except Exception:
@@ -101,7 +101,7 @@ class Desk(Generic[Q, R]):
             reply = b"-" + _pack(Failure(ErrorCode.INTERNAL, "internal error"))
         self._count(outcome, time.monotonic() - received)
         if self._tracer is not None:
-            self._tracer.conclude(outcome)
+            self._tracer.end_current(outcome)
         await self._reply(message, reply)
 
     def _count(self, outcome: str, seconds: float) -> None:

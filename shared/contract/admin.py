@@ -3,8 +3,8 @@
 import msgspec
 
 from shared.contract.auth import IdentifierKind
-from shared.contract.ids import NOBODY, AccountId, ChatId
-from shared.contract.model import Face
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.model import ProfileSummary
 
 
 class FindUser(msgspec.Struct):
@@ -65,7 +65,7 @@ class ListAccounts(msgspec.Struct):
     """The accounts that can be told something, in order of their numbers, a page after `after`. `online`: only those
     that are connected; `unavailable` when that is not known."""
 
-    after: AccountId = NOBODY
+    after: AccountId = NO_ACCOUNT
     online: bool = False
 
 
@@ -73,7 +73,7 @@ class AccountList(msgspec.Struct, frozen=True):
     """`last`: go on after it; NOBODY: there are no more."""
 
     accounts: list[AccountId]
-    last: AccountId = NOBODY
+    last: AccountId = NO_ACCOUNT
 
 
 class OpenNotices(msgspec.Struct):
@@ -86,4 +86,4 @@ class NoticesOpened(msgspec.Struct, frozen=True):
     """Accounts that are not there (any more) are left out. `face`: the herald's."""
 
     chats: dict[AccountId, ChatId]
-    face: Face
+    face: ProfileSummary

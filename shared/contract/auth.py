@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from shared.contract.ids import NOBODY, AccountId, NodeId
+from shared.contract.ids import NO_ACCOUNT, AccountId, NodeId
 from shared.contract.model import Secret
 
 
@@ -135,7 +135,7 @@ class SetSecurity(msgspec.Struct):
 
     question_id: int
     answer: str
-    actor: AccountId = NOBODY
+    actor: AccountId = NO_ACCOUNT
 
     def __repr__(self) -> str:
         return f"SetSecurity(question_id={self.question_id}, actor={self.actor}, ***)"
@@ -145,17 +145,17 @@ class DeleteAccount(msgspec.Struct):
     """Erase the account everywhere (v2: 16). Answered once auth has committed and every reachable service has
     confirmed, at most 2 s; a durable event does the rest."""
 
-    actor: AccountId = NOBODY
+    actor: AccountId = NO_ACCOUNT
 
 
 class Logout(msgspec.Struct):
     """End one login session: its tokens are no good any more."""
 
     sid: str
-    actor: AccountId = NOBODY
+    actor: AccountId = NO_ACCOUNT
 
 
-class Watch(msgspec.Struct):
+class ListRevocations(msgspec.Struct):
     """What edges must know within a second: revocations after number `since`, the maintenance flag, which keys verify
     tokens."""
 
@@ -171,7 +171,7 @@ class Revocation(msgspec.Struct, array_like=True, frozen=True):
     time: int
 
 
-class Watched(msgspec.Struct, frozen=True):
+class Revocations(msgspec.Struct, frozen=True):
     """`last` is the highest number there is; ask again from the last one received while `more` is set. `keys`: the
     names of those that verify tokens, or none at all when that is not told."""
 

@@ -4,7 +4,7 @@ import msgspec
 
 from shared.contract.auth import Revocation
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.model import Face, Message, Pair, Profile, Role
+from shared.contract.model import MemberPair, Message, Profile, ProfileSummary, Role
 
 
 class Delivery(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -14,9 +14,9 @@ class Delivery(msgspec.Struct, array_like=True, frozen=True, gc=False):
     message: Message
     recipients: list[AccountId] | None
     version: int
-    pair: Pair | None = None
+    pair: MemberPair | None = None
     """Of a private chat."""
-    face: Face | None = None
+    face: ProfileSummary | None = None
     """The sender's, as its edge knew it."""
 
 
@@ -165,13 +165,13 @@ class Notify(msgspec.Struct, frozen=True):
     recipients: list[AccountId] | None = None
 
 
-class Flush(msgspec.Struct):
+class FlushReadState(msgspec.Struct):
     """Commit the read state of this account now: it logs in elsewhere and will read what it missed."""
 
     account: AccountId
 
 
-class Flushed(msgspec.Struct, frozen=True):
+class ReadStateFlushed(msgspec.Struct, frozen=True):
     node: NodeId
     present: bool
     """Whether the account still has a connection on that node."""

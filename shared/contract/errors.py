@@ -34,7 +34,7 @@ class Failure(msgspec.Struct, tag="failure", frozen=True):
     field: str = ""
 
 
-class Refused(Exception):
+class RequestError(Exception):
     """A use case refuses; the router (on the bus) or the dialect (at the edge) turns it into an answer."""
 
     def __init__(self, code: ErrorCode, text: str, field: str = "") -> None:
@@ -42,5 +42,5 @@ class Refused(Exception):
         self.failure = Failure(code, text, field)
 
     @classmethod
-    def of(cls, failure: Failure) -> "Refused":
+    def from_failure(cls, failure: Failure) -> "RequestError":
         return cls(failure.code, failure.text, failure.field)

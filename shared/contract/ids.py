@@ -16,12 +16,12 @@ Nonce = NewType("Nonce", int)
 NodeId = NewType("NodeId", str)
 """One run of one edge process: its name and a random suffix, so that a restarted edge is a new node."""
 
-NOBODY = AccountId(0)
+NO_ACCOUNT = AccountId(0)
 """The actor of a connection that is not logged in."""
 
-HERALD = AccountId(2**31 - 1)
+SYSTEM_ACCOUNT = AccountId(2**31 - 1)
 """The system's own account, which tells people the operator's notices: the highest number that every client can read.
 Session has its profile; auth, which counts from 1, has no such account, so that nobody can log in as it."""
 
-HERALD_UUID = "433cbccd-e00b-4aee-8586-6a13d0f996b6"
+SYSTEM_UUID = "433cbccd-e00b-4aee-8586-6a13d0f996b6"
 """In every installation; nobody can register it."""

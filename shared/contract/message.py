@@ -3,8 +3,8 @@
 import msgspec
 
 from shared.contract.errors import Failure
-from shared.contract.ids import NOBODY, AccountId, ChatId, MessageId, NodeId, Nonce
-from shared.contract.model import Face, Message, Pair
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, NodeId, Nonce
+from shared.contract.model import MemberPair, Message, ProfileSummary
 
 
 class Draft(msgspec.Struct, array_like=True, frozen=True):
@@ -15,7 +15,7 @@ class Draft(msgspec.Struct, array_like=True, frozen=True):
     nonce: Nonce
     deadline: int
     body: bytes
-    face: Face | None = None
+    face: ProfileSummary | None = None
     """Passed on to the recipients' edges, not stored."""
 
 
@@ -70,7 +70,7 @@ class ChatSync(msgspec.Struct, array_like=True, frozen=True):
     upto: int
     read: list[tuple[int, int]]
     messages: list[Message]
-    pair: Pair | None = None
+    pair: MemberPair | None = None
 
 
 class Synced(msgspec.Struct, frozen=True):
@@ -102,7 +102,7 @@ class ChatSynced(msgspec.Struct, frozen=True):
     first_index: dict[AccountId, int]
     unread_from: dict[AccountId, int]
     version: int = 0
-    pair: Pair | None = None
+    pair: MemberPair | None = None
 
 
 class GetHistory(msgspec.Struct):
@@ -113,7 +113,7 @@ class GetHistory(msgspec.Struct):
     start: int
     count: int
     older: bool = True
-    actor: AccountId = NOBODY
+    actor: AccountId = NO_ACCOUNT
     all: bool = False
     """An operator reads without being a member; the bus lets only its user ask so."""
 
@@ -163,4 +163,4 @@ class Unread(msgspec.Struct, frozen=True):
 
     total: int
     messages: list[Message]
-    pairs: dict[ChatId, Pair] = {}
+    pairs: dict[ChatId, MemberPair] = {}

@@ -43,7 +43,7 @@ class File(msgspec.Struct, tag="f", array_like=True, frozen=True):
 Segment = Text | Emoji | Image | File
 
 
-class Mark(msgspec.Struct, tag="d", array_like=True, frozen=True):
+class DialectTag(msgspec.Struct, tag="d", array_like=True, frozen=True):
     """Comes after the segments of a message, where the dialect it was said in must be known again."""
 
     dialect: str
@@ -57,17 +57,17 @@ class Body(msgspec.Struct, frozen=True, gc=False):
 
 
 _pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(tuple[Segment | Mark, ...]).decode
+_unpack = msgspec.msgpack.Decoder(tuple[Segment | DialectTag, ...]).decode
 
 
 def pack_segments(segments: tuple[Segment, ...], dialect: str = "") -> bytes:
     """The stored and transported form: services in between never look inside."""
-    return _pack((*segments, Mark(dialect)) if dialect else segments)
+    return _pack((*segments, DialectTag(dialect)) if dialect else segments)
 
 
 def unpack(body: bytes) -> Body:
     parts: tuple[Any, ...] = _unpack(body)
-    if parts and type(mark := parts[-1]) is Mark:
+    if parts and type(mark := parts[-1]) is DialectTag:
         return Body(parts[:-1], mark.dialect)
     return Body(parts, "")
 
@@ -133,7 +133,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     deleted: bool = False
 
 
-class Face(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class ProfileSummary(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What dialects show of a message's sender beside its number."""
 
     nickname: str
@@ -163,7 +163,7 @@ class Role(IntEnum):
     OWNER = 3
 
 
-Pair = tuple[AccountId, AccountId]
+MemberPair = tuple[AccountId, AccountId]
 """The two people of a private chat, the lower number first."""
 
 

@@ -7,7 +7,7 @@ from shared.contract.subjects import Route, Topic
 
 
 @dataclass(frozen=True)
-class Peer:
+class BusUser:
     """What one service answers, asks, tells, hears; the durable events it makes and works on."""
 
     serves: tuple[Route, ...] = ()  # type: ignore[type-arg]
@@ -26,24 +26,24 @@ _ACTS = (on.SET_MAINTENANCE, on.FIND_USER, on.SET_DISABLED, on.RESET_PASSWORD, o
 """What only an operator may ask auth."""
 
 _PEOPLE_AND_GROUPS = (
-    on.GET_FACES, on.FIND_ACCOUNTS, on.REQUEST_FRIENDSHIP, on.ANSWER_FRIENDSHIP, on.END_FRIENDSHIP,
+    on.GET_PROFILE_SUMMARIES, on.FIND_ACCOUNTS, on.REQUEST_FRIENDSHIP, on.ANSWER_FRIENDSHIP, on.END_FRIENDSHIP,
     on.OPEN_PRIVATE_CHAT, on.REQUEST_MEMBERSHIP, on.ANSWER_MEMBERSHIP, on.ADD_MEMBER, on.RENAME_CHAT, on.LIST_REQUESTS,
-    on.LIST_CHAT_VIEWS, on.LIST_KEPT, on.DROP_KEPT,
+    on.LIST_CHAT_VIEWS, on.LIST_PENDING_NOTICES, on.DROP_PENDING_NOTICES,
 )  # fmt: skip
 """What edges ask session on behalf of people about each other and their groups."""
 
-PEERS: dict[str, Peer] = {
-    "auth": Peer(
+BUS_USERS: dict[str, BusUser] = {
+    "auth": BusUser(
         serves=(
             on.REGISTER, on.LOGIN, on.LOGOUT, on.RECOVER, on.SET_SECURITY, on.SEND_VERIFICATION, on.OPEN_VERIFICATION,
-            on.DELETE_ACCOUNT, on.WATCH, on.GET_KEYS, *_ACTS,
+            on.DELETE_ACCOUNT, on.LIST_REVOCATIONS, on.GET_KEYS, *_ACTS,
         ),
         asks=(on.ERASE_PROFILE, on.ERASE_READ_STATE),
         tells=(on.NOTIFY_ALL, f"{_NODE}.notify"),
         emits=(on.ACCOUNT_REGISTERED, on.ACCOUNT_DELETED, on.MAIL_REQUESTED),
         works_on=(on.MAIL_REQUESTED,),
     ),
-    "session": Peer(
+    "session": BusUser(
         serves=(
             on.ENSURE_PROFILE, on.GET_ACCOUNT, on.SET_PROFILE, on.CREATE_CHAT, on.GET_CHAT, on.LIST_CHATS,
             on.GET_MEMBERSHIP, on.ERASE_PROFILE, *_PEOPLE_AND_GROUPS, on.LIST_ACCOUNTS, on.OPEN_NOTICES,
@@ -52,7 +52,7 @@ PEERS: dict[str, Peer] = {
         tells=(on.NOTIFY_ALL, f"{_NODE}.notify"),
         works_on=(on.ACCOUNT_REGISTERED, on.ACCOUNT_DELETED),
     ),
-    "message": Peer(
+    "message": BusUser(
         serves=(
             on.POST_MESSAGES, on.SYNC, on.SYNC_CHAT, on.GET_HISTORY, on.GET_UNREAD, on.MARK_READ, on.GET_HEADS,
             on.ERASE_READ_STATE,
@@ -61,20 +61,22 @@ PEERS: dict[str, Peer] = {
         tells=(on.BROADCAST, on.HEARTBEAT, f"{_NODE}.deliver"),
         works_on=(on.ACCOUNT_DELETED,),
     ),
-    "edge": Peer(
+    "edge": BusUser(
         serves=(Route(f"{_NODE}.flush", object, object),),
         asks=(
             on.REGISTER, on.LOGIN, on.LOGOUT, on.RECOVER, on.SET_SECURITY, on.SEND_VERIFICATION, on.OPEN_VERIFICATION,
-            on.DELETE_ACCOUNT, on.WATCH, on.GET_KEYS, on.ENSURE_PROFILE, on.GET_ACCOUNT, on.SET_PROFILE, on.CREATE_CHAT,
+            on.DELETE_ACCOUNT, on.LIST_REVOCATIONS, on.GET_KEYS, on.ENSURE_PROFILE, on.GET_ACCOUNT, on.SET_PROFILE,
+            on.CREATE_CHAT,
             on.GET_CHAT, *_PEOPLE_AND_GROUPS, on.POST_MESSAGES, on.SYNC, on.SYNC_CHAT, on.GET_HISTORY, on.GET_UNREAD,
             on.MARK_READ, Route(f"{_NODE}.flush", object, object),
         ),
         hears=(on.BROADCAST, on.HEARTBEAT, on.NOTIFY_ALL, f"{_NODE}.deliver", f"{_NODE}.notify"),
     ),
-    "admin": Peer(
+    "admin": BusUser(
         asks=(
-            *_ACTS, on.GET_ACCOUNT, on.GET_CHAT, on.LIST_CHATS, on.LIST_REQUESTS, on.GET_MEMBERSHIP, on.GET_FACES,
-            on.GET_HEADS, on.GET_HISTORY, on.WATCH, on.LIST_ACCOUNTS, on.OPEN_NOTICES, on.POST_MESSAGES,
+            *_ACTS, on.GET_ACCOUNT, on.GET_CHAT, on.LIST_CHATS, on.LIST_REQUESTS, on.GET_MEMBERSHIP,
+            on.GET_PROFILE_SUMMARIES,
+            on.GET_HEADS, on.GET_HISTORY, on.LIST_REVOCATIONS, on.LIST_ACCOUNTS, on.OPEN_NOTICES, on.POST_MESSAGES,
         ),
         emits=(on.ACCOUNT_REGISTERED, on.ACCOUNT_DELETED, on.MAIL_REQUESTED),
         settles_dead_letters=True,
@@ -84,10 +86,10 @@ PEERS: dict[str, Peer] = {
 
 def publishes(service: str) -> list[str]:
     """NATS publish grants of a service's user."""
-    peer = PEERS[service]
+    peer = BUS_USERS[service]
     grants = {route.subject for route in peer.asks} | set(peer.tells) | {topic.subject for topic in peer.emits}
     if peer.serves:
-        grants |= {f"inbox.{asker}.>" for asker, other in PEERS.items() if _answers(peer, other)}
+        grants |= {f"inbox.{asker}.>" for asker, other in BUS_USERS.items() if _answers(peer, other)}
     for topic in peer.works_on:
         name = on.durable(service, topic)
         grants |= {
@@ -103,9 +105,9 @@ def publishes(service: str) -> list[str]:
 
 def subscribes(service: str) -> list[str]:
     """NATS subscribe grants of a service's user."""
-    peer = PEERS[service]
+    peer = BUS_USERS[service]
     return sorted({route.subject for route in peer.serves} | set(peer.hears) | {f"inbox.{service}.>"})
 
 
-def _answers(peer: Peer, other: Peer) -> bool:
+def _answers(peer: BusUser, other: BusUser) -> bool:
     return bool({route.subject for route in peer.serves} & {route.subject for route in other.asks})

@@ -3,8 +3,8 @@
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from shared.contract.ids import NOBODY, AccountId, ChatId
-from shared.contract.model import Chat, ChatKind, Face, JoinPolicy, Pair, Profile, Role
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.model import Chat, ChatKind, JoinPolicy, MemberPair, Profile, ProfileSummary, Role
 
 
 class EnsureProfile(msgspec.Struct, kw_only=True):
@@ -25,7 +25,7 @@ class GetAccount(msgspec.Struct):
 
     account: AccountId
     lists: bool = False
-    actor: AccountId = NOBODY
+    actor: AccountId = NO_ACCOUNT
 
 
 class AccountView(msgspec.Struct, frozen=True):
@@ -44,7 +44,7 @@ class SetProfile(msgspec.Struct):
     avatar: str | UnsetType = UNSET
     avatar_hash: str | UnsetType = UNSET
     status: int | UnsetType = UNSET
-    actor: AccountId = NOBODY
+    actor: AccountId = NO_ACCOUNT
     icon_id: int | UnsetType = UNSET
     signature: str | UnsetType = UNSET
 
@@ -59,14 +59,14 @@ class CreateChat(msgspec.Struct):
     avatar_hash: str = ""
     kind: ChatKind = ChatKind.GROUP
     join_policy: JoinPolicy = JoinPolicy.CLOSED
-    actor: AccountId = NOBODY
+    actor: AccountId = NO_ACCOUNT
 
 
 class GetChat(msgspec.Struct):
     """A chat and its members, for members only (`forbidden`)."""
 
     chat: ChatId
-    actor: AccountId = NOBODY
+    actor: AccountId = NO_ACCOUNT
     all: bool = False
     """An operator looks without being a member."""
 
@@ -93,7 +93,7 @@ class ChatEntry(msgspec.Struct, array_like=True, frozen=True):
     chat: ChatId
     first_index: int
     unread_from: int
-    pair: Pair | None = None
+    pair: MemberPair | None = None
 
 
 class ChatList(msgspec.Struct, frozen=True):
@@ -134,8 +134,8 @@ class Membership(msgspec.Struct, frozen=True):
     version: int
     members: list[Member]
     more: bool = False
-    pair: Pair | None = None
-    speaker: AccountId = NOBODY
+    pair: MemberPair | None = None
+    speaker: AccountId = NO_ACCOUNT
     """Who alone may say something there; NOBODY: every member."""
 
 
@@ -145,14 +145,14 @@ class EraseAccount(msgspec.Struct):
     account: AccountId
 
 
-class Done(msgspec.Struct, frozen=True):
+class Ack(msgspec.Struct, frozen=True):
     """It is so now (also when it was so before)."""
 
 
 # People
 
 
-class GetFaces(msgspec.Struct):
+class GetProfileSummaries(msgspec.Struct):
     """Nicknames and uuids of accounts (also deleted ones), at most 1,000 at once; unknown ones are left out. Instead of
     them, whole `profiles` of at most 100."""
 
@@ -160,8 +160,8 @@ class GetFaces(msgspec.Struct):
     profiles: bool = False
 
 
-class Faces(msgspec.Struct, frozen=True):
-    faces: dict[AccountId, Face]
+class ProfileSummaries(msgspec.Struct, frozen=True):
+    faces: dict[AccountId, ProfileSummary]
     profiles: dict[AccountId, Profile] = {}
 
 
@@ -171,7 +171,7 @@ class FindAccounts(msgspec.Struct):
     uuids: list[str]
 
 
-class Found(msgspec.Struct, frozen=True):
+class FoundAccounts(msgspec.Struct, frozen=True):
     accounts: dict[str, AccountId]
 
 
@@ -182,7 +182,7 @@ class RequestFriendship(msgspec.Struct):
 
     account: AccountId
     text: str = ""
-    actor: AccountId = NOBODY
+    actor: AccountId = NO_ACCOUNT
 
 
 class AnswerFriendship(msgspec.Struct):
@@ -190,14 +190,14 @@ class AnswerFriendship(msgspec.Struct):
 
     applicant: AccountId
     accept: bool
-    actor: AccountId = NOBODY
+    actor: AccountId = NO_ACCOUNT
 
 
 class EndFriendship(msgspec.Struct):
     """No friends: `not_found`."""
 
     account: AccountId
-    actor: AccountId = NOBODY
+    actor: AccountId = NO_ACCOUNT
 
 
 # Groups
@@ -208,12 +208,12 @@ class OpenPrivateChat(msgspec.Struct):
     with a deleted or unknown account: `not_found`."""
 
     account: AccountId
-    actor: AccountId = NOBODY
+    actor: AccountId = NO_ACCOUNT
 
 
 class ChatOpened(msgspec.Struct, frozen=True):
     chat: ChatId
-    pair: Pair
+    pair: MemberPair
 
 
 class RequestMembership(msgspec.Struct):
@@ -223,7 +223,7 @@ class RequestMembership(msgspec.Struct):
 
     chat: ChatId
     text: str = ""
-    actor: AccountId = NOBODY
+    actor: AccountId = NO_ACCOUNT
 
 
 class MembershipRequested(msgspec.Struct, frozen=True):
@@ -238,7 +238,7 @@ class AnswerMembership(msgspec.Struct):
     chat: ChatId
     applicant: AccountId
     accept: bool
-    actor: AccountId = NOBODY
+    actor: AccountId = NO_ACCOUNT
 
 
 class AddMember(msgspec.Struct):
@@ -247,7 +247,7 @@ class AddMember(msgspec.Struct):
 
     chat: ChatId
     account: AccountId
-    actor: AccountId = NOBODY
+    actor: AccountId = NO_ACCOUNT
 
 
 class RenameChat(msgspec.Struct):
@@ -255,14 +255,14 @@ class RenameChat(msgspec.Struct):
 
     chat: ChatId
     name: str
-    actor: AccountId = NOBODY
+    actor: AccountId = NO_ACCOUNT
 
 
 class ListRequests(msgspec.Struct):
     """Requests that wait for this account's answer: to itself, and to the groups it is owner or admin of. Oldest
     first, at most 1,000 of each, and as many as fit into one reply; the others come when these are answered."""
 
-    actor: AccountId = NOBODY
+    actor: AccountId = NO_ACCOUNT
 
 
 class PendingFriendship(msgspec.Struct, array_like=True, frozen=True):
@@ -286,43 +286,43 @@ class ListChatViews(msgspec.Struct):
     into one reply), a page after `after`."""
 
     after: ChatId = ChatId(0)
-    actor: AccountId = NOBODY
+    actor: AccountId = NO_ACCOUNT
 
 
-class ChatWithFaces(msgspec.Struct, frozen=True):
+class ChatWithMembers(msgspec.Struct, frozen=True):
     chat: Chat
-    members: list[Face]
+    members: list[ProfileSummary]
 
 
 class ChatViews(msgspec.Struct, frozen=True):
-    chats: list[ChatWithFaces]
+    chats: list[ChatWithMembers]
     more: bool = False
 
 
 # Kept notices: what a dialect could not be told at once (v1: 10 and 11)
 
 
-class ListKept(msgspec.Struct):
+class ListPendingNotices(msgspec.Struct):
     """Answers and memberships that were told this account since it last dropped them, oldest first (the newest 1,000
     of the last 90 days are kept), as many as fit into one reply. Of newcomers to big groups only the newcomer itself
     is told so."""
 
-    actor: AccountId = NOBODY
+    actor: AccountId = NO_ACCOUNT
 
 
-class Kept(msgspec.Struct, array_like=True, frozen=True):
+class PendingNotice(msgspec.Struct, array_like=True, frozen=True):
     """`number` grows; `notice` is a packed shared.contract.edge.Notice."""
 
     number: int
     notice: bytes
 
 
-class KeptNotices(msgspec.Struct, frozen=True):
-    kept: list[Kept]
+class PendingNotices(msgspec.Struct, frozen=True):
+    kept: list[PendingNotice]
 
 
-class DropKept(msgspec.Struct):
+class DropPendingNotices(msgspec.Struct):
     """They have been shown."""
 
     numbers: list[int]
-    actor: AccountId = NOBODY
+    actor: AccountId = NO_ACCOUNT

@@ -34,58 +34,58 @@ class Topic(Generic[Q]):
     event: type[Q]
 
 
-Entrance = auth.Authenticated | auth.VerificationNeeded
+LoginReply = auth.Authenticated | auth.VerificationNeeded
 
-REGISTER: Route[auth.Register, Entrance] = Route("auth.register", auth.Register, Entrance)  # type: ignore[arg-type]
-LOGIN: Route[auth.Login, Entrance] = Route("auth.login", auth.Login, Entrance)  # type: ignore[arg-type]
-LOGOUT = Route("auth.logout", auth.Logout, session.Done)
-SEND_VERIFICATION = Route("auth.send_verification", auth.SendVerification, session.Done)
+REGISTER: Route[auth.Register, LoginReply] = Route("auth.register", auth.Register, LoginReply)  # type: ignore[arg-type]
+LOGIN: Route[auth.Login, LoginReply] = Route("auth.login", auth.Login, LoginReply)  # type: ignore[arg-type]
+LOGOUT = Route("auth.logout", auth.Logout, session.Ack)
+SEND_VERIFICATION = Route("auth.send_verification", auth.SendVerification, session.Ack)
 OPEN_VERIFICATION = Route("auth.open_verification", auth.OpenVerification, auth.Opened)
-RECOVER = Route("auth.recover", auth.Recover, session.Done)
-SET_SECURITY = Route("auth.set_security", auth.SetSecurity, session.Done)
-DELETE_ACCOUNT = Route("auth.delete_account", auth.DeleteAccount, session.Done)
-WATCH = Route("auth.watch", auth.Watch, auth.Watched)
+RECOVER = Route("auth.recover", auth.Recover, session.Ack)
+SET_SECURITY = Route("auth.set_security", auth.SetSecurity, session.Ack)
+DELETE_ACCOUNT = Route("auth.delete_account", auth.DeleteAccount, session.Ack)
+LIST_REVOCATIONS = Route("auth.watch", auth.ListRevocations, auth.Revocations)
 GET_KEYS = Route("auth.keys", auth.GetKeys, auth.Keys)
-SET_MAINTENANCE = Route("auth.maintenance", auth.SetMaintenance, session.Done)
+SET_MAINTENANCE = Route("auth.maintenance", auth.SetMaintenance, session.Ack)
 FIND_USER = Route("auth.admin.find", admin.FindUser, admin.UserView)
-SET_DISABLED = Route("auth.admin.disable", admin.SetDisabled, session.Done)
-RESET_PASSWORD = Route("auth.admin.reset", admin.ResetPassword, session.Done)
-KICK = Route("auth.admin.kick", admin.Kick, session.Done)
-DELETE_USER = Route("auth.admin.delete", auth.DeleteAccount, session.Done)
+SET_DISABLED = Route("auth.admin.disable", admin.SetDisabled, session.Ack)
+RESET_PASSWORD = Route("auth.admin.reset", admin.ResetPassword, session.Ack)
+KICK = Route("auth.admin.kick", admin.Kick, session.Ack)
+DELETE_USER = Route("auth.admin.delete", auth.DeleteAccount, session.Ack)
 
-ENSURE_PROFILE = Route("session.ensure_profile", session.EnsureProfile, session.Done)
+ENSURE_PROFILE = Route("session.ensure_profile", session.EnsureProfile, session.Ack)
 GET_ACCOUNT = Route("session.get_account", session.GetAccount, session.AccountView)
-SET_PROFILE = Route("session.set_profile", session.SetProfile, session.Done)
+SET_PROFILE = Route("session.set_profile", session.SetProfile, session.Ack)
 CREATE_CHAT = Route("session.create_chat", session.CreateChat, session.ChatView)
 GET_CHAT = Route("session.get_chat", session.GetChat, session.ChatView)
 LIST_CHATS = Route("session.list_chats", session.ListChats, session.ChatList)
 GET_MEMBERSHIP = Route("session.membership", session.GetMembership, session.Membership)
-GET_FACES = Route("session.faces", session.GetFaces, session.Faces)
-FIND_ACCOUNTS = Route("session.find_accounts", session.FindAccounts, session.Found)
-REQUEST_FRIENDSHIP = Route("session.request_friendship", session.RequestFriendship, session.Done)
-ANSWER_FRIENDSHIP = Route("session.answer_friendship", session.AnswerFriendship, session.Done)
-END_FRIENDSHIP = Route("session.end_friendship", session.EndFriendship, session.Done)
+GET_PROFILE_SUMMARIES = Route("session.faces", session.GetProfileSummaries, session.ProfileSummaries)
+FIND_ACCOUNTS = Route("session.find_accounts", session.FindAccounts, session.FoundAccounts)
+REQUEST_FRIENDSHIP = Route("session.request_friendship", session.RequestFriendship, session.Ack)
+ANSWER_FRIENDSHIP = Route("session.answer_friendship", session.AnswerFriendship, session.Ack)
+END_FRIENDSHIP = Route("session.end_friendship", session.EndFriendship, session.Ack)
 OPEN_PRIVATE_CHAT = Route("session.open_private_chat", session.OpenPrivateChat, session.ChatOpened)
 REQUEST_MEMBERSHIP = Route("session.request_membership", session.RequestMembership, session.MembershipRequested)
-ANSWER_MEMBERSHIP = Route("session.answer_membership", session.AnswerMembership, session.Done)
-ADD_MEMBER = Route("session.add_member", session.AddMember, session.Done)
-RENAME_CHAT = Route("session.rename_chat", session.RenameChat, session.Done)
+ANSWER_MEMBERSHIP = Route("session.answer_membership", session.AnswerMembership, session.Ack)
+ADD_MEMBER = Route("session.add_member", session.AddMember, session.Ack)
+RENAME_CHAT = Route("session.rename_chat", session.RenameChat, session.Ack)
 LIST_REQUESTS = Route("session.list_requests", session.ListRequests, session.Requests)
 LIST_CHAT_VIEWS = Route("session.list_chat_views", session.ListChatViews, session.ChatViews)
-LIST_KEPT = Route("session.list_kept", session.ListKept, session.KeptNotices)
-DROP_KEPT = Route("session.drop_kept", session.DropKept, session.Done)
+LIST_PENDING_NOTICES = Route("session.list_kept", session.ListPendingNotices, session.PendingNotices)
+DROP_PENDING_NOTICES = Route("session.drop_kept", session.DropPendingNotices, session.Ack)
 LIST_ACCOUNTS = Route("session.admin.accounts", admin.ListAccounts, admin.AccountList)
 OPEN_NOTICES = Route("session.admin.notices", admin.OpenNotices, admin.NoticesOpened)
-ERASE_PROFILE = Route("session.erase_account", session.EraseAccount, session.Done)
+ERASE_PROFILE = Route("session.erase_account", session.EraseAccount, session.Ack)
 
 POST_MESSAGES = Route("message.post", message.PostMessages, message.PostResults)
 SYNC = Route("message.sync", message.Sync, message.Synced)
 SYNC_CHAT = Route("message.sync_chat", message.SyncChat, message.ChatSynced)
 GET_HISTORY = Route("message.history", message.GetHistory, message.History)
 GET_UNREAD = Route("message.unread", message.GetUnread, message.Unread)
-MARK_READ = Route("message.read", message.MarkRead, session.Done)
+MARK_READ = Route("message.read", message.MarkRead, session.Ack)
 GET_HEADS = Route("message.heads", message.GetHeads, message.Heads)
-ERASE_READ_STATE = Route("message.erase_account", session.EraseAccount, session.Done)
+ERASE_READ_STATE = Route("message.erase_account", session.EraseAccount, session.Ack)
 
 ACCOUNT_REGISTERED = Topic("events.auth.account_registered", events.AccountRegistered)
 ACCOUNT_DELETED = Topic("events.auth.account_deleted", events.AccountDeleted)
@@ -111,8 +111,8 @@ def notify(node: NodeId) -> str:
     return f"edge.{node}.notify"
 
 
-def flush(node: NodeId) -> Route[edge.Flush, edge.Flushed]:
-    return Route(f"edge.{node}.flush", edge.Flush, edge.Flushed, "edge.*.flush")
+def flush(node: NodeId) -> Route[edge.FlushReadState, edge.ReadStateFlushed]:
+    return Route(f"edge.{node}.flush", edge.FlushReadState, edge.ReadStateFlushed, "edge.*.flush")
 
 
 def durable(service: str, topic: Topic[Q]) -> str:

@@ -9,7 +9,7 @@ _EVERY_SECONDS = 0.1
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
-class Lag:
+class EventLoopLag:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._seconds = Histogram(
             "dragoman_loop_lag_seconds", "How late the event loop was", buckets=_SECONDS, registry=registry

@@ -7,16 +7,16 @@ from typing import NamedTuple
 import msgspec
 from prometheus_client import CollectorRegistry
 
-from shared.dashboard.panels import Board, Row
+from shared.dashboard.panels import Dashboard, Panel
 from shared.dashboard.sampler import Reading, between, read
 
 PERIOD_SECONDS = 2.0
 _KEPT = 90
 
-Moment = dict[Row, dict[str, float | None]]
+Moment = dict[Panel, dict[str, float | None]]
 
 
-class ShownRow(msgspec.Struct, frozen=True):
+class PanelData(msgspec.Struct, frozen=True):
     """`series`: by label (empty without one), as many numbers as there are moments, the latest last."""
 
     title: str
@@ -27,45 +27,45 @@ class ShownRow(msgspec.Struct, frozen=True):
     series: dict[str, list[float | None]]
 
 
-class ShownGroup(msgspec.Struct, frozen=True):
+class PanelGroupData(msgspec.Struct, frozen=True):
     title: str
-    rows: list[ShownRow]
+    rows: list[PanelData]
 
 
-class Shown(msgspec.Struct, frozen=True):
+class DashboardData(msgspec.Struct, frozen=True):
     """A process as its page shows it. `wrong`: why it is not ready, by dependency; `moments` are Unix times."""
 
     service: str
     name: str
     wrong: dict[str, str]
     moments: list[float]
-    groups: list[ShownGroup]
+    groups: list[PanelGroupData]
 
 
-class Look(NamedTuple):
+class Sample(NamedTuple):
     """What was found at one time, and what its metrics are."""
 
     unix_seconds: float
     monotonic_seconds: float
-    readings: Mapping[Row, Reading]
+    readings: Mapping[Panel, Reading]
     help: Mapping[str, str]
 
 
-def look(board: Board, registry: CollectorRegistry, unix_seconds: float, monotonic_seconds: float) -> Look:
+def take_sample(board: Dashboard, registry: CollectorRegistry, unix_seconds: float, monotonic_seconds: float) -> Sample:
     """It takes milliseconds: best on a thread of its own, beside the event loop's."""
     families = {metric.name: metric for metric in registry.collect()}
-    readings = {row: read(row, families) for row in board.rows}
+    readings = {row: read(row, families) for row in board.panels}
     texts = {name: metric.documentation for name, metric in families.items()}
-    return Look(unix_seconds, monotonic_seconds, readings, texts)
+    return Sample(unix_seconds, monotonic_seconds, readings, texts)
 
 
 class History:
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Dashboard) -> None:
         self._board = board
-        self._last: Look | None = None
+        self._last: Sample | None = None
         self._moments: deque[tuple[float, Moment]] = deque(maxlen=_KEPT)
 
-    def add(self, now: Look) -> None:
+    def add(self, now: Sample) -> None:
         """The next look; rates are measured since the one before."""
         if self._last is not None:
             seconds = now.monotonic_seconds - self._last.monotonic_seconds
@@ -74,15 +74,15 @@ class History:
             self._moments.append((now.unix_seconds, moment))
         self._last = now
 
-    def show(self, wrong: dict[str, str]) -> Shown:
-        groups = [ShownGroup(group.title, [self._row(row) for row in group.rows]) for group in self._board.groups]
-        return Shown(self._board.service, self._board.name, wrong, [at for at, _ in self._moments], groups)
+    def show(self, wrong: dict[str, str]) -> DashboardData:
+        groups = [PanelGroupData(group.title, [self._row(row) for row in group.panels]) for group in self._board.groups]
+        return DashboardData(self._board.service, self._board.name, wrong, [at for at, _ in self._moments], groups)
 
-    def _row(self, row: Row) -> ShownRow:
+    def _row(self, row: Panel) -> PanelData:
         labels = dict.fromkeys(label for _, moment in self._moments for label in moment[row])
         series = {label: [_short(moment[row].get(label)) for _, moment in self._moments] for label in labels}
         text = self._last.help.get(row.metric, "") if self._last else ""
-        return ShownRow(row.title, row.kind.value, row.unit.value, row.bad, text, series)
+        return PanelData(row.title, row.kind.value, row.unit.value, row.bad, text, series)
 
 
 def _short(value: float | None) -> float | None:

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Kind(StrEnum):
-    NOW = "now"
+class PanelKind(StrEnum):
+    GAUGE = "now"
     """A gauge, as it is."""
     RATE = "rate"
     """A counter per second."""
     COUNT = "count"
     """What a histogram has counted, per second."""
-    SPREAD = "spread"
+    PERCENTILES = "spread"
     """A histogram's median and 99th percentile."""
     MEAN = "mean"
     """A histogram's mean."""
@@ -32,13 +32,13 @@ class Unit(StrEnum):
 
 
 @dataclass(frozen=True)
-class Row:
+class Panel:
     """One row, of one metric by the name its family has in a scrape, without `_total`. `by`: the label whose values are
     shown apart, without the value `but`. `bad`: anything but zero is worth a look."""
 
     title: str
     metric: str
-    kind: Kind
+    kind: PanelKind
     unit: Unit = Unit.NUMBER
     by: str = ""
     but: str = ""
@@ -47,45 +47,45 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Group:
+class PanelGroup:
     title: str
-    rows: tuple[Row, ...]
+    panels: tuple[Panel, ...]
 
 
 @dataclass(frozen=True)
-class Board:
+class Dashboard:
     """Of one process; `name` tells it from others of the same service, if it has one."""
 
     service: str
-    groups: tuple[Group, ...] = ()
+    groups: tuple[PanelGroup, ...] = ()
     name: str = ""
 
     @property
-    def rows(self) -> tuple[Row, ...]:
-        return tuple(row for group in self.groups for row in group.rows)
+    def panels(self) -> tuple[Panel, ...]:
+        return tuple(row for group in self.groups for row in group.panels)
 
 
-def now(title: str, metric: str, unit: Unit = Unit.NUMBER, *, by: str = "", bad: bool = False) -> Row:
-    return Row(title, metric, Kind.NOW, unit, by, bad=bad)
+def gauge(title: str, metric: str, unit: Unit = Unit.NUMBER, *, by: str = "", bad: bool = False) -> Panel:
+    return Panel(title, metric, PanelKind.GAUGE, unit, by, bad=bad)
 
 
 def rate(
     title: str, metric: str, unit: Unit = Unit.PER_SECOND, *, by: str = "", but: str = "", bad: bool = False
-) -> Row:
-    return Row(title, metric, Kind.RATE, unit, by, but, bad=bad)
+) -> Panel:
+    return Panel(title, metric, PanelKind.RATE, unit, by, but, bad=bad)
 
 
-def count(title: str, metric: str, *, by: str = "", but: str = "", bad: bool = False) -> Row:
-    return Row(title, metric, Kind.COUNT, Unit.PER_SECOND, by, but, bad=bad)
+def count(title: str, metric: str, *, by: str = "", but: str = "", bad: bool = False) -> Panel:
+    return Panel(title, metric, PanelKind.COUNT, Unit.PER_SECOND, by, but, bad=bad)
 
 
-def spread(title: str, metric: str, unit: Unit = Unit.SECONDS) -> Row:
-    return Row(title, metric, Kind.SPREAD, unit)
+def percentiles(title: str, metric: str, unit: Unit = Unit.SECONDS) -> Panel:
+    return Panel(title, metric, PanelKind.PERCENTILES, unit)
 
 
-def mean(title: str, metric: str, unit: Unit = Unit.NUMBER) -> Row:
-    return Row(title, metric, Kind.MEAN, unit)
+def mean(title: str, metric: str, unit: Unit = Unit.NUMBER) -> Panel:
+    return Panel(title, metric, PanelKind.MEAN, unit)
 
 
-def share(title: str, metric: str, of: str) -> Row:
-    return Row(title, metric, Kind.SHARE, Unit.SHARE, of=of)
+def share(title: str, metric: str, of: str) -> Panel:
+    return Panel(title, metric, PanelKind.SHARE, Unit.SHARE, of=of)

@@ -5,44 +5,46 @@ from collections.abc import Iterable, Mapping
 from prometheus_client import Metric
 from prometheus_client.samples import Sample
 
-from shared.dashboard.panels import Kind, Row
+from shared.dashboard.panels import Panel, PanelKind
 
 Reading = Mapping[str, float]
 """What one look at a row's metric found, by label, by upper bound of a bucket, or `part` and `whole`."""
 
 
-def read(row: Row, families: Mapping[str, Metric]) -> Reading:
+def read(row: Panel, families: Mapping[str, Metric]) -> Reading:
     samples = families[row.metric].samples if row.metric in families else []
     match row.kind:
-        case Kind.NOW | Kind.AGE:
+        case PanelKind.GAUGE | PanelKind.AGE:
             return _sums(samples, row.metric, row)
-        case Kind.RATE:
+        case PanelKind.RATE:
             return _sums(samples, row.metric + "_total", row)
-        case Kind.COUNT:
+        case PanelKind.COUNT:
             return _sums(samples, row.metric + "_count", row)
-        case Kind.SPREAD:
+        case PanelKind.PERCENTILES:
             return _by(samples, row.metric + "_bucket", "le")
-        case Kind.MEAN:
+        case PanelKind.MEAN:
             return {"part": _total(samples, row.metric + "_sum"), "whole": _total(samples, row.metric + "_count")}
-        case Kind.SHARE:
+        case PanelKind.SHARE:
             whole = families[row.of].samples if row.of in families else []
             return {"part": _total(samples, row.metric + "_total"), "whole": _total(whole, row.of + "_total")}
 
 
-def between(row: Row, before: Reading, after: Reading, seconds: float, unix_seconds: float) -> dict[str, float | None]:
+def between(
+    row: Panel, before: Reading, after: Reading, seconds: float, unix_seconds: float
+) -> dict[str, float | None]:
     """The row's numbers, by label (empty without one); None where there was nothing to measure. A spread has `p50` and
     `p99`."""
     match row.kind:
-        case Kind.NOW:
+        case PanelKind.GAUGE:
             return dict(after)
-        case Kind.AGE:
+        case PanelKind.AGE:
             return {name: unix_seconds - since for name, since in after.items()}
-        case Kind.RATE | Kind.COUNT:
+        case PanelKind.RATE | PanelKind.COUNT:
             return {name: (count - before.get(name, 0)) / seconds for name, count in after.items()}
-        case Kind.SPREAD:
+        case PanelKind.PERCENTILES:
             counts = [(float(bound), count - before.get(bound, 0)) for bound, count in after.items()]
             return {"p50": quantile(counts, 0.5), "p99": quantile(counts, 0.99)}
-        case Kind.MEAN | Kind.SHARE:
+        case PanelKind.MEAN | PanelKind.SHARE:
             whole = after["whole"] - before.get("whole", 0)
             return {"": (after["part"] - before.get("part", 0)) / whole if whole else None}
 
@@ -62,7 +64,7 @@ def quantile(buckets: Iterable[tuple[float, float]], share: float) -> float | No
     return low
 
 
-def _sums(samples: Iterable[Sample], name: str, row: Row) -> dict[str, float]:
+def _sums(samples: Iterable[Sample], name: str, row: Panel) -> dict[str, float]:
     return {label: value for label, value in _by(samples, name, row.by).items() if not row.but or label != row.but}
 
 

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from deploy.grafana.generate import DIRECTORY, files
-from deploy.grafana.queries import Panel, Query, Scope, panel
-from shared.dashboard.panels import Kind, Row, Unit, count, mean, now, rate, share, spread
+from deploy.grafana.queries import GrafanaPanel, Query, Scope, panel
+from shared.dashboard.panels import Panel, PanelKind, Unit, count, gauge, mean, percentiles, rate, share
 from tests.deploy.manifests import needs_renderer, of_kind
 
 ROOT = Path(__file__).parents[2]
@@ -116,16 +116,16 @@ ONE = Scope('job="talk"', "instance")
 @pytest.mark.parametrize(
     ("row", "expressions"),
     [
-        (now("", "people"), ['sum by (instance) (people{job="talk"})']),
-        (now("", "people", by="room"), ['sum by (room) (people{job="talk"})']),
-        (Row("", "since", Kind.AGE, Unit.SECONDS), ['time() - since{job="talk"}']),
+        (gauge("", "people"), ['sum by (instance) (people{job="talk"})']),
+        (gauge("", "people", by="room"), ['sum by (room) (people{job="talk"})']),
+        (Panel("", "since", PanelKind.AGE, Unit.SECONDS), ['time() - since{job="talk"}']),
         (
             rate("", "said", by="word", but="no"),
             ['sum by (word) (rate(said_total{job="talk",word!="no"}[$__rate_interval]))'],
         ),
         (count("", "took"), ['sum by (instance) (rate(took_count{job="talk"}[$__rate_interval]))']),
         (
-            spread("", "took"),
+            percentiles("", "took"),
             [
                 f'histogram_quantile({at}, sum by (instance, le) (rate(took_bucket{{job="talk"}}[$__rate_interval])))'
                 for at in (0.5, 0.99)
@@ -147,12 +147,12 @@ ONE = Scope('job="talk"', "instance")
         ),
     ],
 )
-def test_a_row_is_asked_for_as_it_is_read(row: Row, expressions: list[str]) -> None:
+def test_a_row_is_asked_for_as_it_is_read(row: Panel, expressions: list[str]) -> None:
     assert [query.expression for query in panel(row, ONE).queries] == expressions
 
 
 def test_what_is_bad_stays_so() -> None:
-    assert panel(rate("Quarrels", "quarrels", bad=True), ONE) == Panel(
+    assert panel(rate("Quarrels", "quarrels", bad=True), ONE) == GrafanaPanel(
         "Quarrels",
         Unit.PER_SECOND,
         (Query('sum by (instance) (rate(quarrels_total{job="talk"}[$__rate_interval]))', "{{instance}}"),),

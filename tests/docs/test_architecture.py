@@ -7,8 +7,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
+OWNS = PAGE.split("## Who owns what")[1].split("##")[0]
 INSIDE = PAGE.split("## Inside an edge")[1].split("##")[0]
-ROOMS = re.findall(r"^\| `([a-z/]+)/` \|", PAGE, re.MULTILINE)
+ROOMS = [
+    room
+    for row in re.findall(r"^\| (`[a-z/` ]+/`) \|", OWNS, re.MULTILINE)
+    for room in re.findall(r"`([a-z/]+)/`", row)
+]
 
 
 def test_every_room_is_there() -> None:
@@ -21,14 +26,16 @@ def test_no_room_is_left_out(floor: str) -> None:
     assert packages <= set(ROOMS)
 
 
-def test_every_file_of_the_edge_has_its_place() -> None:
-    table = "".join(line for line in INSIDE.splitlines() if line.startswith("|"))
-    files = {path.stem for path in (ROOT / "services" / "edge").glob("*.py")} - {"__init__"}
-    assert sorted(re.findall(r"`(\w+)`", table)) == sorted(files)
+def test_every_part_of_the_edge_has_its_place() -> None:
+    table = "".join(line.split("|")[1] for line in INSIDE.splitlines() if line.startswith("|"))
+    edge = ROOT / "services" / "edge"
+    modules = {path.stem for path in edge.glob("*.py")} - {"__init__"}
+    packages = {f"{path.parent.name}/" for path in edge.glob("*/__init__.py")}
+    assert sorted(re.findall(r"`([\w/]+)`", table)) == sorted(modules | packages)
 
 
 def test_what_is_called_pure_says_so_itself() -> None:
     (pure,) = re.findall(r"^(.*) are pure", INSIDE, re.MULTILINE)
-    for name in re.findall(r"`(\w+)`", pure):
+    for name in re.findall(r"`([\w/]+)`", pure):
         opening = (ROOT / "services" / "edge" / f"{name}.py").read_text().split('"""')[1].lower()
         assert "pure" in opening or "sans-io" in opening, name

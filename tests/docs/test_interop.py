@@ -20,7 +20,7 @@ from docs.interop import (
     table,
 )
 from services.edge.canonical.events import Event
-from services.edge.canonical.frames import Binary, Content, Outgoing
+from services.edge.canonical.frames import Binary, MediaPayload, Outgoing
 from services.edge.dialects.registry import DIALECTS
 from shared.contract.model import Media, Segment
 from tests.unit.services.edge.dialects.spoken import SPOKEN
@@ -44,7 +44,7 @@ def test_the_tables_leave_nothing_out() -> None:
     [
         (b'{"code": 4, "x": 1}', "", "`code` 4"), (b'{"time": 5, "code": 4}', "", "`code` 4"),
         (b"message|1|5|x", "|", "`message`"), (b"heard 5 34 x\n", " ", "`heard`"), (Binary(b"x"), "", "binary frames"),
-        (Content(b'{"code": 2}', MEDIA, 1, b""), "", "`code` 2 with binary frames"),
+        (MediaPayload(b'{"code": 2}', MEDIA, 1, b""), "", "`code` 2 with binary frames"),
     ],
 )  # fmt: skip
 def test_a_frame_is_known_by_its_head(frame: Outgoing, separator: str, name: str) -> None:

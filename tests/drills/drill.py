@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from shared.contract.errors import Refused
+from shared.contract.errors import RequestError
 from tests.drills.checker import delivered
 from tests.drills.device import Device, Edge
 from tests.drills.indexed_trial import Facts
@@ -82,7 +82,7 @@ class Drill:
         records = list(self.records)
         try:
             history = await self.history(list(crowd.members))
-        except Refused:
+        except RequestError:
             history = {}
         return Trial(crowd.members, records, history)
 

@@ -84,13 +84,13 @@ def _skip_recipient() -> None:
 
 def _double_delivery() -> None:
     from services.edge.client.client import Client
-    from services.edge.dialects.encoded_message import Encoded
+    from services.edge.dialects.encoded_message import EncodedMessage
 
     deliver, is_bad = Client.deliver, _one_in_many()
 
-    def twice(client: Client, said: Sequence[Encoded]) -> None:
+    def twice(client: Client, said: Sequence[EncodedMessage]) -> None:
         deliver(client, said)
-        if client.catching_up.backlog is None:
+        if client.catch_up_state.backlog is None:
             deliver(client, [encoded for encoded in said if is_bad()])
 
     _put(Client, "deliver", twice)
@@ -99,11 +99,11 @@ def _double_delivery() -> None:
 def _forget_read() -> None:
     from services.message.service.queries import Messages
     from shared.contract.message import MarkRead
-    from shared.contract.session import Done
+    from shared.contract.session import Ack
 
     mark = Messages.mark_read
 
-    async def forgetful(messages: Messages, request: MarkRead) -> Done:
+    async def forgetful(messages: Messages, request: MarkRead) -> Ack:
         return await mark(messages, MarkRead([one for one in request.ranges if one.high % 2]))
 
     _put(Messages, "mark_read", forgetful)
@@ -111,11 +111,11 @@ def _forget_read() -> None:
 
 def _swap_neighbours() -> None:
     from services.edge.client.client import Client
-    from services.edge.dialects.encoded_message import Encoded
+    from services.edge.dialects.encoded_message import EncodedMessage
 
-    deliver, is_bad, waiting = Client.deliver, _one_in_many(), dict[Client, Sequence[Encoded]]()
+    deliver, is_bad, waiting = Client.deliver, _one_in_many(), dict[Client, Sequence[EncodedMessage]]()
 
-    def late(client: Client, said: Sequence[Encoded]) -> None:
+    def late(client: Client, said: Sequence[EncodedMessage]) -> None:
         before = waiting.pop(client, ())
         if not before and is_bad():
             waiting[client] = said
@@ -137,12 +137,12 @@ def _abrupt_end() -> None:
 def _forgetful_end() -> None:
     """What is found to have arrived at the end is not committed."""
     from services.edge.app import Edge
-    from services.edge.receipts.read_state_flusher import ReadFlush
+    from services.edge.receipts.read_state_flusher import ReadStateFlusher
 
     drain = Edge.drain
 
     async def forgetful(edge: Edge) -> None:
-        _put(ReadFlush, "read", lambda *_: None)
+        _put(ReadStateFlusher, "read", lambda *_: None)
         await drain(edge)
 
     _put(Edge, "drain", forgetful)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from tests.drills.drill import Drill
 from tests.drills.population import Crowd
 from tests.drills.records import Entry, Trial
@@ -20,7 +20,7 @@ async def end(talk: Specimen, *, away: int = 0, patience: float = 5.0) -> Trial:
         nonlocal reads
         reads += 1
         if reads <= away:
-            raise Refused(ErrorCode.UNAVAILABLE, "away")
+            raise RequestError(ErrorCode.UNAVAILABLE, "away")
         history = talk.trial.history
         talk.say("1/a", CHAT)
         return history

@@ -82,7 +82,7 @@ class Speaker:
 
     def register(self) -> "Speaker":
         """A new account, logged in."""
-        _ENTRANCES[self.dialect](self)
+        _LOGIN_CODES[self.dialect](self)
         return self
 
     def login_v1(self, number: int, password: str) -> None:
@@ -119,6 +119,6 @@ def _service(one: Speaker) -> None:
     one.number = int(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["sub"])
 
 
-_ENTRANCES: dict[str, Callable[[Speaker], None]] = {
+_LOGIN_CODES: dict[str, Callable[[Speaker], None]] = {
     "ourchat-v0": _v0, "ourchat-v1": _v1, "ourchat-v2": _v2, "pipe": _pipe, "service": _service,
 }  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.contract.ids import HERALD
+from shared.contract.ids import SYSTEM_ACCOUNT
 from tests.drills.cluster import Cluster
 from tests.system.operating import admin
 from tests.system.speakers import Speaker
@@ -67,11 +67,11 @@ def notices(one: Speaker) -> list[str]:
 def test_everybody_sees_a_notice_as_a_private_message(town: Town) -> None:
     told = town.notice(TEXT, town.zoe, town.vic, town.wil, town.pat, town.sue)
     assert told.startswith("5 of 5 accounts have the notice ")
-    assert data(town.zoe.hear(TEXT))["sender_id"] == str(HERALD)
-    assert data(town.vic.hear(TEXT))["sender"] == {"ocid": HERALD, "private_id": town.vic.number}
-    assert town.pat.hear(TEXT).startswith(f"message|0|{HERALD}|")
+    assert data(town.zoe.hear(TEXT))["sender_id"] == str(SYSTEM_ACCOUNT)
+    assert data(town.vic.hear(TEXT))["sender"] == {"ocid": SYSTEM_ACCOUNT, "private_id": town.vic.number}
+    assert town.pat.hear(TEXT).startswith(f"message|0|{SYSTEM_ACCOUNT}|")
     heard = json.loads(town.wil.hear(TEXT))
-    assert heard["sender"]["ocid"] == str(HERALD)
+    assert heard["sender"]["ocid"] == str(SYSTEM_ACCOUNT)
     session = heard["sender"]["session_id"]
     town.wil.hear('"code":9', f'"session_id":"{session}"')
     chats = town.sue.ask({"service_code": 4, "content": {"token": town.sue.token}}, '"values"')
@@ -109,21 +109,21 @@ def test_nobody_answers_a_notice(town: Town) -> None:
     answer = {"code": 0, "sender": {"session_id": session}, "msg": [{"type": 0, "text": "what?"}]}
     wil.ask(answer, '"code":18', "nobody reads what is said in this chat")
     pat.hear(TEXT)
-    pat.ask(f"send_message|0|{pat.number}|{HERALD}|0|what?|{pat.token}", "send_message_error|")
+    pat.ask(f"send_message|0|{pat.number}|{SYSTEM_ACCOUNT}|0|what?|{pat.token}", "send_message_error|")
     listed = sue.ask({"service_code": 4, "content": {"token": sue.token}}, '"values"')
     chat = json.loads(listed)["content"]["values"][0]["id"]
     sue.ask({"service_code": 5, "content": {"token": sue.token, "chat": chat, "msg": "what?"}}, '"state_code":403')
-    sender = {"ocid": vic.number, "private_id": HERALD}
+    sender = {"ocid": vic.number, "private_id": SYSTEM_ACCOUNT}
     vic.ask({"code": 0, "time": 0, "data": {"sender": sender, "msg": "hi"}}, '"code":18', "only tells notices")
 
 
 def test_nobody_is_the_one_who_tells_notices(town: Town, system: Cluster) -> None:
     """Its number opens nothing and befriends nobody, its name in service is taken; who it is can be seen."""
-    shown = town.pat.ask(f"get_user_info|{town.pat.number}|{HERALD}|{town.pat.token}", "friend_detail_info|")
+    shown = town.pat.ask(f"get_user_info|{town.pat.number}|{SYSTEM_ACCOUNT}|{town.pat.token}", "friend_detail_info|")
     assert "|Dragoman|" in shown
-    town.pat.ask(f"add_friend|{town.pat.number}|{HERALD}|hi|{town.pat.token}", "add_friend_error|")
+    town.pat.ask(f"add_friend|{town.pat.number}|{SYSTEM_ACCOUNT}|hi|{town.pat.token}", "add_friend_error|")
     for password in ("", "x"):
-        login = {"account": str(HERALD), "password": password}
+        login = {"account": str(SYSTEM_ACCOUNT), "password": password}
         with Speaker(system.edges[0], "ourchat-v1") as stranger:
             answer = stranger.ask({"code": 6, "time": 0, "data": login}, '"code":')
             assert '"state":0' not in answer

@@ -22,10 +22,10 @@ import msgspec
 from services.edge.canonical.commands import Command
 from services.edge.canonical.events import Event
 from services.edge.canonical.frames import Binary, Frame
-from services.edge.canonical.replies import Answer, Shown
+from services.edge.canonical.replies import DisplayMessage, Reply
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import NOBODY, AccountId, ChatId, MessageId, Nonce
-from shared.contract.model import Face, Message, Segment, pack_segments
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
+from shared.contract.model import Message, ProfileSummary, Segment, pack_segments
 
 _HERE = Path(__file__).parent
 
@@ -39,13 +39,13 @@ class Said(msgspec.Struct, forbid_unknown_fields=True):
     sender: AccountId
     time: int
     segments: tuple[Segment, ...]
-    face: Face | None = None
+    face: ProfileSummary | None = None
     to: AccountId | None = None
     dialect: str = ""
 
     @property
-    def shown(self) -> Shown:
-        return Shown(self.message, self.segments, self.face, self.to, self.dialect)
+    def shown(self) -> DisplayMessage:
+        return DisplayMessage(self.message, self.segments, self.face, self.to, self.dialect)
 
     @property
     def message(self) -> Message:
@@ -60,7 +60,7 @@ class Given(msgspec.Struct, forbid_unknown_fields=True):
     before: list[Any] = []
 
 
-class Reply(msgspec.Struct, forbid_unknown_fields=True):
+class VectorReply(msgspec.Struct, forbid_unknown_fields=True):
     out: list[Any]
     answer: dict[str, Any] | None = None
     failure: Failure | None = None
@@ -74,8 +74,8 @@ class Vector(msgspec.Struct, forbid_unknown_fields=True):
     frame: Any = msgspec.field(name="in", default=None)
     command: dict[str, Any] | None = None
     token: str = ""
-    account: AccountId = NOBODY
-    replies: list[Reply] = []
+    account: AccountId = NO_ACCOUNT
+    replies: list[VectorReply] = []
     error: ErrorCode | None = None
     event: dict[str, Any] | None = None
     message: Said | None = None
@@ -110,7 +110,7 @@ def text(frame: Any) -> bytes:
 
 
 COMMANDS: dict[str, type[Any]] = {kind.__name__: kind for kind in Command.__args__}
-ANSWERS: dict[str, type[Any]] = {kind.__name__: kind for kind in Answer.__args__}
+ANSWERS: dict[str, type[Any]] = {kind.__name__: kind for kind in Reply.__args__}
 EVENTS: dict[str, type[Any]] = {kind.__name__: kind for kind in Event.__args__}
 
 

@@ -74,7 +74,7 @@ class Relay:
         try:
             for entry in entries:
                 trace.set(entry.trace)
-                telling = self._bus.emit(entry.topic, entry.event, key=entry.key)
+                telling = self._bus.publish_event(entry.topic, entry.event, key=entry.key)
                 if self._tracer is not None:
                     telling = self._tracer.begin(entry.topic.subject, trace_id=entry.trace).around(telling)
                 await telling

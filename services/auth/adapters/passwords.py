@@ -10,7 +10,7 @@ from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import VerifyMismatchError
 
 from services.auth.metrics import Metrics
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.settings import Auth
 
 T = TypeVar("T")
@@ -71,14 +71,14 @@ class Passwords:
 
     async def _queue_up(self) -> None:
         if self._waiting >= self._queue:
-            raise Refused(ErrorCode.UNAVAILABLE, "too many logins at the moment, please try again")
+            raise RequestError(ErrorCode.UNAVAILABLE, "too many logins at the moment, please try again")
         self._waiting += 1
         self._metrics.hashes_waiting.set(self._waiting)
         try:
             async with asyncio.timeout(_LONGEST_WAIT_SECONDS):
                 await self._free.acquire()
         except TimeoutError as error:
-            raise Refused(ErrorCode.UNAVAILABLE, "too many logins at the moment, please try again") from error
+            raise RequestError(ErrorCode.UNAVAILABLE, "too many logins at the moment, please try again") from error
         finally:
             self._waiting -= 1
             self._metrics.hashes_waiting.set(self._waiting)

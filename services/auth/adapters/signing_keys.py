@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from shared.contract.auth import Keys, PublicKey
 from shared.contract.ids import AccountId
-from shared.errors import Unprepared
+from shared.errors import StartupError
 from shared.settings import Auth
 from shared.telemetry import log
 from shared.tokens import ALGORITHM, TYPE
@@ -56,7 +56,7 @@ class Keyring:
         try:
             self._keys = ensure_keys(settings.keys)
         except (OSError, ValueError) as error:
-            raise Unprepared(f"the keys of tokens (auth.keys) cannot be used: {error}") from error
+            raise StartupError(f"the keys of tokens (auth.keys) cannot be used: {error}") from error
 
     def refresh(self) -> None:
         """Take in keys that were added or taken away since; if they cannot be used, go on with those there are."""

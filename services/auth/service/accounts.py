@@ -29,22 +29,22 @@ from shared.contract.auth import (
     GetKeys,
     IdentifierKind,
     Keys,
+    ListRevocations,
     Login,
     Logout,
     Recover,
     Register,
     Revocation,
+    Revocations,
     SetSecurity,
     VerificationNeeded,
-    Watch,
-    Watched,
 )
 from shared.contract.edge import Revoked
-from shared.contract.errors import ErrorCode, Refused
-from shared.contract.ids import NOBODY, AccountId
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Secret
-from shared.contract.session import Done, EraseAccount
-from shared.contract.subjects import ERASE_PROFILE, ERASE_READ_STATE, Entrance, Route
+from shared.contract.session import Ack, EraseAccount
+from shared.contract.subjects import ERASE_PROFILE, ERASE_READ_STATE, LoginReply, Route
 from shared.database import Database, now_ms
 from shared.settings import Settings
 from shared.telemetry import log
@@ -73,16 +73,16 @@ class Accounts:
 
     # Coming in
 
-    async def register(self, request: Register) -> Entrance:
+    async def register(self, request: Register) -> LoginReply:
         """Raises Refused: `conflict` with the taken field, `rate_limited`, `invalid`, `unavailable`."""
         return await _counted(self.metrics.registrations, self._register(request))
 
-    async def login(self, request: Login) -> Entrance:
+    async def login(self, request: Login) -> LoginReply:
         """Raises Refused: `unauthenticated`, whether the account or the secret is wrong, `rate_limited`, `invalid`,
         `unavailable`."""
         return await _counted(self.metrics.logins, self._login(request))
 
-    async def _register(self, request: Register) -> Entrance:
+    async def _register(self, request: Register) -> LoginReply:
         domain.check_registration(request, self.settings.limits.nickname_characters)
         began = time.time()
         holder = self._newcomer(request)
@@ -100,8 +100,8 @@ class Accounts:
         if not self.settings.verification.registration:
             return None
         if not request.email:
-            raise Refused(ErrorCode.INVALID, "an e-mail address is needed to register here", "email")
-        return Holder(Purpose.REGISTER, request.email, NOBODY)
+            raise RequestError(ErrorCode.INVALID, "an e-mail address is needed to register here", "email")
+        return Holder(Purpose.REGISTER, request.email, NO_ACCOUNT)
 
     async def _new_account(self, request: Register, holder: Holder | None) -> NewAccount:
         texts = domain.verifier_texts(request.secret)
@@ -117,7 +117,7 @@ class Accounts:
             holder=holder,
         )
 
-    async def _create(self, new: NewAccount, began: float) -> Entrance:
+    async def _create(self, new: NewAccount, began: float) -> LoginReply:
         try:
             registered = await self.database.write(partial(accounts.register, new=new))
         except Taken as error:
@@ -129,7 +129,7 @@ class Accounts:
         assert registered.account is not None
         return self._enter(registered.account, registered.revision, began)
 
-    async def _login(self, request: Login) -> Entrance:
+    async def _login(self, request: Login) -> LoginReply:
         domain.check_login(request)
         began = time.time()
         step = partial(accounts.find, kind=request.kind, identifier=request.identifier)
@@ -139,7 +139,7 @@ class Accounts:
             account = await self._opened(found.account, request.secret)
             attempt.failed = account is None
         if account is None:
-            raise Refused(ErrorCode.UNAUTHENTICATED, "wrong account or password")
+            raise RequestError(ErrorCode.UNAUTHENTICATED, "wrong account or password")
         if needed := await self._withheld(account, subject, request):
             return needed
         return self._enter(account, found.revision, began)
@@ -183,11 +183,11 @@ class Accounts:
 
     # Forgotten passwords
 
-    async def recover(self, request: Recover) -> Done:
+    async def recover(self, request: Recover) -> Ack:
         """Raises Refused: `unauthenticated`, whatever is wrong, `rate_limited`, `invalid`, `unavailable`."""
         return await _counted(self.metrics.recoveries, self._recover(request))
 
-    async def _recover(self, request: Recover) -> Done:
+    async def _recover(self, request: Recover) -> Ack:
         domain.check_recovery(request)
         kind, name = IdentifierKind.ANY, request.username
         account = (await self.database.read(partial(accounts.find, kind=kind, identifier=name))).account
@@ -197,7 +197,7 @@ class Accounts:
         if attempt.failed or account is None or answer is None:
             raise _unrecoverable()
         await self._replace_secrets(account.id, answer, request.secret)
-        return Done()
+        return Ack()
 
     async def _replace_secrets(self, account: AccountId, answer: str, secret: Secret) -> None:
         texts = domain.verifier_texts(secret)
@@ -209,43 +209,43 @@ class Accounts:
             raise _unrecoverable()
         await self.tell_revoked(revocation)
 
-    async def set_security(self, request: SetSecurity) -> Done:
+    async def set_security(self, request: SetSecurity) -> Ack:
         """Raises Refused: `unauthenticated` for an account that is gone, `invalid`, `unavailable`."""
         domain.check_security(request)
         answer = (await self.passwords.hash([request.answer]))[0] if request.answer else None
         step = partial(accounts.set_security, account=request.actor, question_id=request.question_id, answer=answer)
         if not await self.database.write(step):
-            raise Refused(ErrorCode.UNAUTHENTICATED, "nobody is logged in")
-        return Done()
+            raise RequestError(ErrorCode.UNAUTHENTICATED, "nobody is logged in")
+        return Ack()
 
     # Going out
 
-    async def logout(self, request: Logout) -> Done:
+    async def logout(self, request: Logout) -> Ack:
         domain.check_actor(request.actor)
         domain.check_name(request.sid, "sid")
         if not await self.database.read(partial(accounts.is_revoked, account=request.actor, sid=request.sid)):
             step = partial(accounts.revoke, account=request.actor, sid=request.sid, seconds=int(time.time()))
             await self.tell_revoked(await self.database.write(step))
-        return Done()
+        return Ack()
 
-    async def delete(self, request: DeleteAccount) -> Done:
+    async def delete(self, request: DeleteAccount) -> Ack:
         """Committed here first; the other services are asked at once, and told again by a durable event. Asked again,
         it is done already."""
         domain.check_actor(request.actor)
         seconds = domain.void_before(time.time())
         revocation = await self.database.write(partial(accounts.erase, account=request.actor, seconds=seconds))
         if revocation is None:
-            return Done()
+            return Ack()
         self.relay.wake()
         self.metrics.deletions.inc()
         await self.tell_revoked(revocation)
         await asyncio.gather(*(self._erase_at(route, request.actor) for route in (ERASE_PROFILE, ERASE_READ_STATE)))
-        return Done()
+        return Ack()
 
-    async def _erase_at(self, route: Route[EraseAccount, Done], account: AccountId) -> None:
+    async def _erase_at(self, route: Route[EraseAccount, Ack], account: AccountId) -> None:
         try:
-            await self.bus.ask(route, EraseAccount(account), seconds=_ERASE_SECONDS, retry=True)
-        except Refused as refusal:
+            await self.bus.request(route, EraseAccount(account), seconds=_ERASE_SECONDS, retry=True)
+        except RequestError as refusal:
             _log.warning("erased later, by the event", route=route.subject, error=str(refusal))
 
     async def tell_revoked(self, revocation: Revocation) -> None:
@@ -254,7 +254,7 @@ class Accounts:
 
     # What edges ask
 
-    async def watch(self, request: Watch) -> Watched:
+    async def watch(self, request: ListRevocations) -> Revocations:
         domain.check_number(request.since, "since")
         watched = await self.database.read(partial(accounts.watch, since=request.since))
         return msgspec.structs.replace(watched, keys=self.keyring.names)
@@ -267,16 +267,16 @@ class Accounts:
 async def _counted(counter: Counter, work: Awaitable[A]) -> A:
     try:
         answer = await work
-    except Refused as refusal:
+    except RequestError as refusal:
         counter.labels(refusal.failure.code.value).inc()
         raise
     counter.labels("withheld" if isinstance(answer, VerificationNeeded) else "ok").inc()
     return answer
 
 
-def _taken(field: str) -> Refused:
-    return Refused(ErrorCode.CONFLICT, f"this {field} is taken", field)
+def _taken(field: str) -> RequestError:
+    return RequestError(ErrorCode.CONFLICT, f"this {field} is taken", field)
 
 
-def _unrecoverable() -> Refused:
-    return Refused(ErrorCode.UNAUTHENTICATED, "wrong account, question or answer")
+def _unrecoverable() -> RequestError:
+    return RequestError(ErrorCode.UNAUTHENTICATED, "wrong account, question or answer")

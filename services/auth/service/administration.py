@@ -11,10 +11,10 @@ from services.auth.store import accounts as store
 from shared.contract.admin import FindUser, Kick, ResetPassword, SetDisabled, UserView
 from shared.contract.auth import DeleteAccount, IdentifierKind, SetMaintenance
 from shared.contract.edge import Kicked, MaintenanceSet
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.model import Scheme, Secret
-from shared.contract.session import Done
+from shared.contract.session import Ack
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -41,7 +41,7 @@ class Administration:
             recoverable=account.answer is not None,
         )
 
-    async def set_disabled(self, request: SetDisabled) -> Done:
+    async def set_disabled(self, request: SetDisabled) -> Ack:
         domain.check_actor(request.account)
         if request.disabled:
             seconds = domain.void_before(time.time())
@@ -52,9 +52,9 @@ class Administration:
         elif not await self.accounts.database.write(partial(store.enable, account=request.account)):
             raise _nobody()
         _audit("disable" if request.disabled else "enable", request.account)
-        return Done()
+        return Ack()
 
-    async def reset(self, request: ResetPassword) -> Done:
+    async def reset(self, request: ResetPassword) -> Ack:
         """Failures with the old password neither delay the next login nor ask for a verification."""
         domain.check_secret(Secret(Scheme.PLAIN, request.password))
         account = await self._find(IdentifierKind.ID, str(request.account))
@@ -71,25 +71,25 @@ class Administration:
         await self.accounts.tell_revoked(revocation)
         await self.accounts.limits.forgive(str(account.id))
         _audit("reset password", account.id)
-        return Done()
+        return Ack()
 
-    async def kick(self, request: Kick) -> Done:
+    async def kick(self, request: Kick) -> Ack:
         account = await self._find(IdentifierKind.ID, str(request.account))
         await self.accounts.notices.to_all(Kicked(account.id))
         _audit("kick", account.id)
-        return Done()
+        return Ack()
 
-    async def delete(self, request: DeleteAccount) -> Done:
+    async def delete(self, request: DeleteAccount) -> Ack:
         """As the account itself would."""
         done = await self.accounts.delete(request)
         _audit("delete", request.actor)
         return done
 
-    async def set_maintenance(self, request: SetMaintenance) -> Done:
+    async def set_maintenance(self, request: SetMaintenance) -> Ack:
         await self.accounts.database.write(partial(store.set_maintenance, on=request.on))
         await self.accounts.notices.to_all(MaintenanceSet(request.on))
         _log.info("operator acts", act="maintenance", by="admin", on=request.on)
-        return Done()
+        return Ack()
 
     async def _find(self, kind: IdentifierKind, identifier: str) -> Account:
         domain.check_identifier(identifier)
@@ -104,5 +104,5 @@ def _audit(act: str, account: AccountId) -> None:
     _log.info("operator acts", act=act, by="admin", account=account)
 
 
-def _nobody() -> Refused:
-    return Refused(ErrorCode.NOT_FOUND, "there is no such account", "account")
+def _nobody() -> RequestError:
+    return RequestError(ErrorCode.NOT_FOUND, "there is no such account", "account")

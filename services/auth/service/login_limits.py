@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from services.auth import domain
 from services.auth.adapters.sliding_window import Counters
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.settings import Limits as Rates
 
 MINUTE = 60.0
@@ -111,5 +111,5 @@ class Limits:
             await self._counters.change(f"pair:{subject}:{network}", TEN_MINUTES, limit, "give")
 
 
-def _too_many(what: str) -> Refused:
-    return Refused(ErrorCode.RATE_LIMITED, f"too many {what}, please wait")
+def _too_many(what: str) -> RequestError:
+    return RequestError(ErrorCode.RATE_LIMITED, f"too many {what}, please wait")

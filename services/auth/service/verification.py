@@ -15,8 +15,8 @@ from services.auth.store import tickets
 from services.auth.store.tickets import Outcome, TooManyMails
 from shared.contract.auth import Opened, OpenVerification, Origin, SendVerification, VerificationNeeded
 from shared.contract.edge import VerificationOpened
-from shared.contract.errors import ErrorCode, Refused
-from shared.contract.session import Done
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.session import Ack
 from shared.database import Database, now_ms
 
 _BASE_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]{1,300}")
@@ -61,12 +61,12 @@ class Verification:
         """Use up a passed verification, if there is one."""
         return await self._database.write(partial(tickets.redeem, holder=holder, ticket=ticket, now=now_ms()))
 
-    async def send(self, request: SendVerification) -> Done:
+    async def send(self, request: SendVerification) -> Ack:
         """Mail the link. A later mail's code replaces the earlier one's."""
         check_name(request.ticket, "ticket")
         check_origin(request.origin)
         if not _BASE_URL.fullmatch(request.base_url):
-            raise Refused(ErrorCode.INVALID, "base_url is not acceptable", "base_url")
+            raise RequestError(ErrorCode.INVALID, "base_url is not acceptable", "base_url")
         await self._limits.mail(request.origin.address)
         code = token_hex(16)
         base_url = self._public_url or request.base_url
@@ -82,12 +82,12 @@ class Verification:
         try:
             found = await self._database.write(step)
         except TooManyMails as error:
-            raise Refused(ErrorCode.RATE_LIMITED, "enough mails were sent, please look for them") from error
+            raise RequestError(ErrorCode.RATE_LIMITED, "enough mails were sent, please look for them") from error
         if not found:
-            raise Refused(ErrorCode.NOT_FOUND, "there is nothing to verify", "ticket")
+            raise RequestError(ErrorCode.NOT_FOUND, "there is nothing to verify", "ticket")
         self._relay.wake()
         self._metrics.verifications.labels("mailed").inc()
-        return Done()
+        return Ack()
 
     async def open(self, request: OpenVerification) -> Opened:
         """The link was opened; the connection that waits for it is told."""

@@ -12,9 +12,9 @@ from services.auth.domain import Account, Holder
 from services.auth.store import tickets
 from services.auth.store.outbox import emit
 from services.auth.tables import accounts, revocations, secrets, state
-from shared.contract.auth import IdentifierKind, Register, Revocation, Watched
+from shared.contract.auth import IdentifierKind, Register, Revocation, Revocations
 from shared.contract.events import AccountDeleted, AccountRegistered
-from shared.contract.ids import HERALD_UUID, AccountId
+from shared.contract.ids import SYSTEM_UUID, AccountId
 from shared.contract.model import Scheme
 from shared.contract.session import EnsureProfile
 from shared.contract.subjects import ACCOUNT_DELETED, ACCOUNT_REGISTERED
@@ -61,7 +61,7 @@ class Found:
 
 def taken(connection: sa.Connection, request: Register) -> str | None:
     """The field of this registration that another account has."""
-    if request.uuid.lower() == HERALD_UUID:
+    if request.uuid.lower() == SYSTEM_UUID:
         return "uuid"
     wanted = (
         ("email", accounts.c.email_key, domain.email_key(request.email)),
@@ -302,7 +302,7 @@ def is_revoked(connection: sa.Connection, account: AccountId, sid: str) -> bool:
     return connection.execute(found.limit(1)).first() is not None
 
 
-def watch(connection: sa.Connection, since: int) -> Watched:
+def watch(connection: sa.Connection, since: int) -> Revocations:
     """Revocations after a number, in order, a page."""
     facts = {row.name: row.value for row in connection.execute(sa.select(state))}
     last, page = facts["revocations"], list[Revocation]()
@@ -310,7 +310,7 @@ def watch(connection: sa.Connection, since: int) -> Watched:
         later = revocations.select().where(revocations.c.number > since).order_by(revocations.c.number).limit(PAGE)
         page = [Revocation(row.number, row.account, row.sid, row.seconds) for row in connection.execute(later)]
     more = bool(page) and len(page) == PAGE and page[-1].number < last
-    return Watched(last, page, bool(facts["maintenance"]), more)
+    return Revocations(last, page, bool(facts["maintenance"]), more)
 
 
 def set_maintenance(connection: sa.Connection, on: bool) -> None:

@@ -15,8 +15,8 @@ from services.cli.admin import users
 from services.cli.admin.bus_client import USER, Link
 from shared.clock import now_ms
 from shared.contract.admin import ListAccounts, NoticesOpened, OpenNotices
-from shared.contract.errors import ErrorCode, Refused
-from shared.contract.ids import HERALD, NOBODY, AccountId, NodeId, Nonce
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, NodeId, Nonce
 from shared.contract.message import Draft, PostMessages
 from shared.contract.model import Text, pack_segments
 from shared.contract.subjects import LIST_ACCOUNTS, OPEN_NOTICES, POST_MESSAGES
@@ -53,7 +53,7 @@ async def named(link: Link, names: Sequence[str]) -> list[AccountId]:
     for name in names:
         try:
             found[(await users.find(link, name)).account] = None
-        except Refused as refusal:
+        except RequestError as refusal:
             raise click.ClickException(f"{name}: {refusal.failure.text}") from refusal
     return list(found)
 
@@ -62,7 +62,7 @@ async def everybody(link: Link, *, online: bool) -> list[AccountId]:
     """All that there are now, or those who are connected. Raises Refused."""
     page = await link.ask(LIST_ACCOUNTS, ListAccounts(online=online))
     accounts = page.accounts
-    while page.last != NOBODY:
+    while page.last != NO_ACCOUNT:
         page = await link.ask(LIST_ACCOUNTS, ListAccounts(page.last, online))
         accounts += page.accounts
     return accounts
@@ -79,7 +79,7 @@ async def tell(
         some = accounts[start : start + together]
         try:
             told += await _tell_some(link, notice, some)
-        except Refused as refusal:
+        except RequestError as refusal:
             reached = f"{told} of {len(accounts)} accounts have the notice; ask again to go on"
             raise click.ClickException(f"{refusal.failure.text} ({reached})") from refusal
         done(len(some))
@@ -99,10 +99,10 @@ async def _tell_some(link: Link, notice: Notice, accounts: Sequence[AccountId]) 
     answer = await link.ask(POST_MESSAGES, PostMessages(NodeId(USER), _drafts(notice, opened)))
     for failure in answer.failures.values():
         if failure.code not in _GONE:
-            raise Refused.of(failure)
+            raise RequestError.from_failure(failure)
     return len(answer.posted) - len(answer.failures)
 
 
 def _drafts(notice: Notice, opened: NoticesOpened) -> list[Draft]:
     deadline, body = now_ms() + _DEADLINE_MS, pack_segments((Text(notice.text),))
-    return [Draft(HERALD, chat, notice.nonce, deadline, body, opened.face) for chat in opened.chats.values()]
+    return [Draft(SYSTEM_ACCOUNT, chat, notice.nonce, deadline, body, opened.face) for chat in opened.chats.values()]

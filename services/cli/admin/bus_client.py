@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from services.cli.installation import Installation
 from shared.bus.client import Bus
-from shared.contract.errors import Refused
+from shared.contract.errors import RequestError
 from shared.contract.subjects import Route
 
 Q = TypeVar("Q")
@@ -30,7 +30,7 @@ class Link:
 
     async def ask(self, route: Route[Q, R], request: Q) -> R:
         """Raises Refused."""
-        return await self._bus.ask(route, request, seconds=_ASK_SECONDS, retry=True)
+        return await self._bus.request(route, request, seconds=_ASK_SECONDS, retry=True)
 
 
 @asynccontextmanager
@@ -40,7 +40,7 @@ async def linked(installation: Installation) -> AsyncIterator[Link]:
     try:
         await _connect(bus)
         yield Link(bus)
-    except Refused as refusal:
+    except RequestError as refusal:
         raise click.ClickException(refusal.failure.text) from refusal
     finally:
         await bus.stop()

@@ -6,9 +6,9 @@ from services.cli.admin.bus_client import Link
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHeads
 from shared.contract.model import Chat, Role
-from shared.contract.session import GetChat, GetFaces, GetMembership
+from shared.contract.session import GetChat, GetMembership, GetProfileSummaries
 from shared.contract.session import Member as Membership
-from shared.contract.subjects import GET_CHAT, GET_FACES, GET_HEADS, GET_MEMBERSHIP
+from shared.contract.subjects import GET_CHAT, GET_HEADS, GET_MEMBERSHIP, GET_PROFILE_SUMMARIES
 
 _FACES = 1_000
 
@@ -44,7 +44,7 @@ async def members(link: Link, number: ChatId) -> list[Member]:
     nicknames: dict[AccountId, str] = {}
     for start in range(0, len(present), _FACES):
         some = [one.account for one in present[start : start + _FACES]]
-        faces = (await link.ask(GET_FACES, GetFaces(some))).faces
+        faces = (await link.ask(GET_PROFILE_SUMMARIES, GetProfileSummaries(some))).faces
         nicknames |= {account: face.nickname for account, face in faces.items()}
     return [
         Member(one.account, nicknames.get(one.account, ""), one.role.name.lower(), one.first_index) for one in present

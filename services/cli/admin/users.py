@@ -6,7 +6,7 @@ import uuid
 from services.cli.admin.bus_client import Link
 from shared.contract.admin import FindUser, Kick, ResetPassword, SetDisabled, UserView
 from shared.contract.auth import DeleteAccount, IdentifierKind
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.subjects import DELETE_USER, FIND_USER, KICK, RESET_PASSWORD, SET_DISABLED
 
 _PASSWORD_BYTES = 12
@@ -18,7 +18,7 @@ async def find(link: Link, who: str) -> UserView:
         return await link.ask(FIND_USER, FindUser(IdentifierKind.UUID, who))
     try:
         return await link.ask(FIND_USER, FindUser(IdentifierKind.ID, who))
-    except Refused as refusal:
+    except RequestError as refusal:
         if refusal.failure.code is not ErrorCode.NOT_FOUND:
             raise
     return await link.ask(FIND_USER, FindUser(IdentifierKind.ANY, who))

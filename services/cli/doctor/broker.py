@@ -12,7 +12,7 @@ from nats.js.errors import NotFoundError
 from services.cli.doctor.finding import Finding, ill, unseen, well
 from services.cli.embedded.nats import SETUP
 from services.cli.settings_table import without_password
-from shared.contract.permissions import PEERS
+from shared.contract.permissions import BUS_USERS
 from shared.contract.subjects import DEAD_LETTERS, STREAM, durable
 from shared.settings import Nats
 
@@ -61,7 +61,7 @@ async def _connected(settings: Nats, errors: list[str]) -> AsyncIterator[Client]
 
 
 async def _try_rights(client: Client, user: str) -> None:
-    peer = PEERS.get(user)
+    peer = BUS_USERS.get(user)
     for route in peer.asks if peer else ():
         await client.publish(route.subject.replace("*", "doctor"), b"", headers=_LATE)
     await client.publish(_NOBODYS, b"")
@@ -83,7 +83,7 @@ async def _streams(client: Client) -> Finding:
     stream = client.jetstream(timeout=_SECONDS)
     try:
         await stream.stream_info(DEAD_LETTERS)
-        for service, peer in PEERS.items():
+        for service, peer in BUS_USERS.items():
             for topic in peer.works_on:
                 await stream.consumer_info(STREAM, durable(service, topic))
         return well("streams", "all are there")

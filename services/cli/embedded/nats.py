@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from shared.contract.permissions import PEERS, publishes, subscribes
+from shared.contract.permissions import BUS_USERS, publishes, subscribes
 from shared.contract.subjects import DEAD_LETTERS, STREAM
 
 SETUP = "setup"
 """The only user that may create streams and consumers."""
 
-USERS = (*PEERS, SETUP)
+USERS = (*BUS_USERS, SETUP)
 
 NOISE = (b"[INF]", b"Plaintext passwords")
 """What it writes at every start; the configuration file is for its owner only."""

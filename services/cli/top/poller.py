@@ -10,7 +10,7 @@ import msgspec
 
 from services.cli.data import Run
 from services.cli.up_plan import authority
-from shared.dashboard.history import Shown
+from shared.dashboard.history import DashboardData
 
 _ANSWER_SECONDS = 3.0
 
@@ -28,7 +28,7 @@ class Seen:
     """`shown` is None when there was no answer, for the reason `silence`."""
 
     name: str
-    shown: Shown | None = None
+    shown: DashboardData | None = None
     silence: str = ""
 
 
@@ -53,7 +53,7 @@ def _ask(target: Target) -> Seen:
         answer = client.getresponse()
         if answer.status != http.HTTPStatus.OK:
             return Seen(target.name, silence=f"answers {answer.status}")
-        return Seen(target.name, msgspec.json.decode(answer.read(), type=Shown))
+        return Seen(target.name, msgspec.json.decode(answer.read(), type=DashboardData))
     except (OSError, http.client.HTTPException, msgspec.MsgspecError) as error:
         return Seen(target.name, silence=str(error) or type(error).__name__)
     finally:

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from services.cli.top.poller import Seen
-from shared.dashboard.history import Shown, ShownRow
-from shared.dashboard.panels import Kind, Unit
+from shared.dashboard.history import DashboardData, PanelData
+from shared.dashboard.panels import PanelKind, Unit
 
 _TITLE, _VALUE, _CURVE = 26, 20, 24
 _BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -50,17 +50,17 @@ def _block(seen: Seen, width: int) -> list[str]:
     return [f"{_BOLD}{seen.name}{_PLAIN}  {state}", *_rows(seen.shown, width)]
 
 
-def _rows(shown: Shown, width: int) -> list[str]:
+def _rows(shown: DashboardData, width: int) -> list[str]:
     if not shown.moments:
         return ["  no numbers yet"]
     rows = [row for group in shown.groups for row in group.rows]
     return [_line(row, width) for row in rows if any(any(numbers[-_CURVE:]) for numbers in row.series.values())]
 
 
-def _line(row: ShownRow, width: int) -> str:
+def _line(row: PanelData, width: int) -> str:
     numbers = row.series.get("p99") or _added(row.series.values())
     value = words(numbers[-1], row.unit)
-    if row.kind == Kind.SPREAD:
+    if row.kind == PanelKind.PERCENTILES:
         value = f"{value} · {words(row.series['p50'][-1], row.unit)}"
     plain = f"  {row.title:<{_TITLE}.{_TITLE}} {value:>{_VALUE}}  "
     plain += curve(numbers, min(_CURVE, width - len(plain)))
@@ -69,8 +69,8 @@ def _line(row: ShownRow, width: int) -> str:
     return f"{colour}{plain[:width]}{_PLAIN if colour else ''}{_FAINT}{detail}{_PLAIN}"
 
 
-def _detail(row: ShownRow) -> str:
-    if row.kind == Kind.SPREAD:
+def _detail(row: PanelData) -> str:
+    if row.kind == PanelKind.PERCENTILES:
         return "p99 · p50"
     latest = {label: numbers[-1] for label, numbers in row.series.items() if label and numbers[-1]}
     biggest = sorted(latest, key=lambda label: -(latest[label] or 0))

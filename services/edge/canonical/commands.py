@@ -16,7 +16,7 @@ from shared.contract.auth import (
     SetSecurity,
 )
 from shared.contract.errors import Failure
-from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.message import GetHistory
 from shared.contract.model import Segment
 from shared.contract.session import (
@@ -43,8 +43,8 @@ class PostMessage(msgspec.Struct, frozen=True):
 
     chat: ChatId
     segments: tuple[Segment, ...]
-    to: AccountId = NOBODY
-    cites: bool = False
+    to: AccountId = NO_ACCOUNT
+    references_media: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class StartUpload:
 
     number: int
     chat: ChatId
-    to: AccountId = NOBODY
+    to: AccountId = NO_ACCOUNT
     data: bytes = field(default=b"", repr=False)
 
 
@@ -75,7 +75,7 @@ class PostUpload:
     data: bytes = field(repr=False)
     chat: ChatId
     kind: Literal["image", "file"]
-    to: AccountId = NOBODY
+    to: AccountId = NO_ACCOUNT
     name: str = ""
     packages: int = 0
 
@@ -88,12 +88,12 @@ class DropUpload:
     failure: Failure
 
 
-Saying = PostMessage | PostUpload
+MessageCommand = PostMessage | PostUpload
 
 """What puts a message into a chat."""
 
 
-OfUpload = StartUpload | UploadPart | PostUpload | DropUpload
+UploadCommand = StartUpload | UploadPart | PostUpload | DropUpload
 
 """One that is refused ends its upload, in the dialect and behind it."""
 
@@ -139,7 +139,7 @@ Command = (
     | RequestVerification
     | GetServerStatus
     | PostMessage
-    | OfUpload
+    | UploadCommand
     | GetAccount
     | SetProfile
     | CreateChat

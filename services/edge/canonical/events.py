@@ -14,7 +14,7 @@ from shared.contract.ids import ChatId
 
 
 @dataclass(frozen=True, slots=True)
-class ChatAppeared:
+class ChatJoined:
     """The account is in a chat that this connection has not heard of."""
 
     chat: ChatId
@@ -33,7 +33,7 @@ class VerificationEnded:
 
 
 Event = (
-    ChatAppeared
+    ChatJoined
     | MaintenanceChanged
     | VerificationEnded
     | ProfileChanged

@@ -21,7 +21,7 @@ Frame = bytes | Binary
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class MediaPayload:
     """A picture or file in the client's own form: a text frame that announces it, then its bytes in so many binary
     ones, as even as can be. Where the bytes cannot be had, `otherwise` is written instead."""
 
@@ -35,6 +35,6 @@ class Content:
         return len(self.announcement) + len(self.otherwise)
 
 
-Outgoing = Frame | Content
+Outgoing = Frame | MediaPayload
 
 """What a dialect writes."""

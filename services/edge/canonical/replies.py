@@ -10,12 +10,12 @@ from shared.contract.auth import (
     VerificationNeeded,
 )
 from shared.contract.ids import AccountId
-from shared.contract.model import Face, Message, Segment
+from shared.contract.model import Message, ProfileSummary, Segment
 from shared.contract.session import (
     AccountView,
+    Ack,
     ChatView,
     ChatViews,
-    Done,
     MembershipRequested,
     Requests,
 )
@@ -27,7 +27,7 @@ class ServerStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class NothingToVerify:
+class NoPendingVerification:
     """Nothing was withheld on this connection."""
 
 
@@ -36,14 +36,14 @@ class VerificationMailed:
     """The link is on its way; what comes of it is told by a VerificationEnded."""
 
 
-class Shown(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class DisplayMessage(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A message as it is shown. `face`: its sender's, for dialects that name senders. `to`: the other person of a
     private chat (NOBODY once deleted), None in a group. `dialect`: the one it was said in, if that marks its
     messages."""
 
     message: Message
     segments: tuple[Segment, ...]
-    face: Face | None = None
+    face: ProfileSummary | None = None
     to: AccountId | None = None
     dialect: str = ""
 
@@ -52,10 +52,10 @@ class Shown(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class Page:
     """The answer to a GetHistory or TakeUnread, with the senders' faces."""
 
-    messages: tuple[Shown, ...]
+    messages: tuple[DisplayMessage, ...]
 
 
-class OwnMessage(msgspec.Struct, frozen=True):
+class MessageAccepted(msgspec.Struct, frozen=True):
     """The answer to what puts a message into a chat: `frames` are what `encode_message` made of it, for this variant of
     connections."""
 
@@ -63,16 +63,16 @@ class OwnMessage(msgspec.Struct, frozen=True):
     frames: "tuple[Outgoing, ...]"
 
 
-Answer = (
+Reply = (
     Authenticated
     | VerificationNeeded
-    | NothingToVerify
+    | NoPendingVerification
     | VerificationMailed
     | ServerStatus
-    | OwnMessage
+    | MessageAccepted
     | AccountView
     | ChatView
-    | Done
+    | Ack
     | Requests
     | MembershipRequested
     | ChatViews

@@ -10,7 +10,7 @@ from services.edge.canonical.frames import Frame
 
 
 @dataclass(frozen=True, slots=True)
-class Hello:
+class Handshake:
     """A client's opening handshake, or what stands for it on plain TCP. `path` is decoded and has no query; `address`
     is the client's, also behind trusted proxies; `host` and `origin` are the headers, or empty."""
 
@@ -30,14 +30,14 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True)
-class Welcome:
+class Accept:
     """Accept, with one of the offered subprotocols or none."""
 
     subprotocol: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Rejection:
+class Reject:
     """Answer the handshake with this HTTP status instead."""
 
     status: int
@@ -80,7 +80,7 @@ class Socket(Protocol):
         """Bytes that the peer's kernel has not acknowledged, ours and the kernel's (SIOCOUTQ); None: unknown, as
         after a reset."""
 
-    def holds_back(self) -> bool:
+    def is_paced(self) -> bool:
         """Whether messages wait for their time by our own pacing, and pongs with them."""
 
 
@@ -109,6 +109,6 @@ class Client(Protocol):
 class Endpoint(Protocol):
     """The edge as the gateway sees it."""
 
-    def welcome(self, hello: Hello) -> Welcome | Rejection: ...
+    def accept(self, hello: Handshake) -> Accept | Reject: ...
 
-    def connected(self, hello: Hello, socket: Socket) -> Client: ...
+    def connected(self, hello: Handshake, socket: Socket) -> Client: ...

@@ -11,20 +11,20 @@ from collections.abc import Awaitable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from services.edge.context import Node
-from services.edge.delivery.ordering import BEYOND, ChatStream
+from services.edge.context import EdgeContext
+from services.edge.delivery.ordering import AFTER_LAST, ChatSequencer
 from services.edge.dialects.base import Dialect
-from services.edge.dialects.encoded_message import Encoded
-from services.edge.presence.local_accounts import Resident
-from services.edge.presence.profiles import faces_of
-from services.edge.rpc.retrying import insist
-from services.edge.upstream.in_flight import Run
+from services.edge.dialects.encoded_message import EncodedMessage
+from services.edge.presence.local_accounts import LocalAccount
+from services.edge.presence.profiles import fetch_summaries
+from services.edge.rpc.retrying import request_until_answered
+from services.edge.upstream.in_flight import InFlight
 from shared.clock import now_ms
 from shared.contract import subjects
-from shared.contract.errors import Refused
+from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import ChatSync, Sync, SyncChat, Synced
-from shared.contract.model import Face, Message
+from shared.contract.model import Message, ProfileSummary
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -33,33 +33,33 @@ _PACE_SECONDS = 0.05
 _PACE_BYTES = 256 * 1024
 _FACES_SECONDS = 2.0
 
-Faces = Mapping[AccountId, Face]
+Faces = Mapping[AccountId, ProfileSummary]
 
 _READING = -1
 """The position of a chat whose backlog is being read."""
 
 
-class Reader(Protocol):
+class BacklogReader(Protocol):
     """The connection that reads."""
 
     @property
     def dialect(self) -> Dialect: ...
 
-    def show(self, encoded: Encoded) -> None:
+    def deliver_one(self, encoded: EncodedMessage) -> None:
         """A message that was missed."""
 
     @property
-    def unanswered(self) -> Run | None:
+    def in_flight(self) -> InFlight | None:
         """What it has said itself, as long as it has not got all of it."""
 
-    def knows(self, chats: list[ChatId]) -> None: ...
+    def chats_loaded(self, chats: list[ChatId]) -> None: ...
 
-    def unsent(self) -> int:
+    def unsent_bytes(self) -> int:
         """Bytes shown that are not on their way yet."""
 
 
 @dataclass(slots=True)
-class _Rest:
+class ChatCursor:
     """What is left of a chat: after an index (None: from the account's first unread one), without what is `read`, save
     for what is newer than the login: from index `fresh` on."""
 
@@ -69,12 +69,12 @@ class _Rest:
     fresh: int
     read: list[tuple[int, int]] = field(default_factory=list)
 
-    def wants(self, message: Message, said: Run | None) -> bool:
+    def wants(self, message: Message, said: InFlight | None) -> bool:
         """`said`: what the connection waits for itself."""
         if message.index >= self.fresh:
             return True
         if message.sender == self.account:
-            return said is not None and said.lacks(message.nonce)
+            return said is not None and said.awaits(message.nonce)
         return not any(low <= message.index <= high for low, high in self.read)
 
 
@@ -86,7 +86,9 @@ class Backlog:
         "complete",
     )  # fmt: skip
 
-    def __init__(self, node: Node, reader: Reader, resident: Resident, *, complete: bool = False) -> None:
+    def __init__(
+        self, node: EdgeContext, reader: BacklogReader, resident: LocalAccount, *, complete: bool = False
+    ) -> None:
         self._node = node
         self._reader = reader
         self._resident = resident
@@ -103,14 +105,16 @@ class Backlog:
 
     # What comes meanwhile
 
-    def covers(self, message: Message) -> bool:
+    def contains(self, message: Message) -> bool:
         """Whether the backlog holds this message, so that it must not be pushed as news."""
         chat, index = message.chat, message.index
         position = self._last.get(chat)
         if position is None:
             if not self.complete:
-                fresh = index if message.time >= self._since else BEYOND  # what is older may have been got elsewhere
-                self._turned_up[chat] = min(fresh, self._turned_up.get(chat, BEYOND))
+                fresh = (
+                    index if message.time >= self._since else AFTER_LAST
+                )  # what is older may have been got elsewhere
+                self._turned_up[chat] = min(fresh, self._turned_up.get(chat, AFTER_LAST))
             return not self.complete
         if position == _READING or index <= position:
             return True
@@ -118,21 +122,21 @@ class Backlog:
             del self._last[chat]  # the stream has passed it
         return False
 
-    def answered(self, chat: ChatId, index: int) -> None:
+    def mark_sent(self, chat: ChatId, index: int) -> None:
         """The connection has got this message as an answer."""
-        if not self.passed:
+        if not self.is_finished:
             self._answered.add((chat, index))
 
-    def turned_up(self, chat: ChatId, fresh: int) -> None:
+    def chat_discovered(self, chat: ChatId, fresh: int) -> None:
         """News of this chat did not come: read it, too. After the sync, what comes from index `fresh` on is news in any
         case."""
         if chat not in self._last:
-            self._turned_up[chat] = min(fresh if self.complete else BEYOND, self._turned_up.get(chat, BEYOND))
+            self._turned_up[chat] = min(fresh if self.complete else AFTER_LAST, self._turned_up.get(chat, AFTER_LAST))
             if self.complete:
                 self._last[chat] = _READING
 
     @property
-    def passed(self) -> bool:
+    def is_finished(self) -> bool:
         """Nothing but plain delivery is left."""
         return self.complete and not self._last
 
@@ -153,35 +157,37 @@ class Backlog:
         first = self._first_page
         page = first or await self._snapshot()
         while page is not None:
-            self._reader.knows([entry.chat for entry in page.chats])
+            self._reader.chats_loaded([entry.chat for entry in page.chats])
             for entry in page.chats:
                 await self._read(entry, after_login=page is not first)
             page = await self._page(self._following(page)) if page.more else None
-        await self.read_turned_up()
+        await self.read_discovered()
 
     async def _snapshot(self) -> Synced | None:
         """The first page, once it is committed what the account's other connections have got."""
-        account, bare = self._resident.account, not self._reader.dialect.reads_at_login
-        await self._node.read_flush.settle(account, self._others)
+        account, bare = self._resident.account, not self._reader.dialect.pushes_backlog
+        await self._node.read_state.flush_account(account, self._others)
         return await self._page(self._node.syncs.first_page(account, bare=bare))
 
     async def _following(self, page: Synced) -> Synced:
-        return await insist(self._node.bus, subjects.SYNC, Sync(self._resident.account, page.chats[-1].chat))
+        return await request_until_answered(
+            self._node.bus, subjects.SYNC, Sync(self._resident.account, page.chats[-1].chat)
+        )
 
     async def _page(self, asking: Awaitable[Synced]) -> Synced | None:
         """None when there can be none."""
         try:
             return await asking
-        except Refused as refusal:
+        except RequestError as refusal:
             _log.warning("account cannot be synced", account=self._resident.account, error=str(refusal))
             return None
 
-    async def read_turned_up(self) -> None:
+    async def read_discovered(self) -> None:
         """Chats that turned up meanwhile, then back to plain delivery."""
         while self._turned_up:
             chat = next(iter(self._turned_up))
             fresh = self._turned_up.pop(chat)
-            await self._read_on(_Rest(chat, self._resident.account, None, fresh))
+            await self._read_on(ChatCursor(chat, self._resident.account, None, fresh))
         self.complete = True
         self._answered.clear()
         for chat, last in list(self._last.items()):
@@ -198,11 +204,11 @@ class Backlog:
         if stream is None:
             return
         if entry.unread_from > entry.read_index + 1:
-            self._node.read_flush.read(account, {chat: [(entry.read_index + 1, entry.unread_from - 1)]})
-        live = self._turned_up.pop(chat, BEYOND)
+            self._node.read_state.read(account, {chat: [(entry.read_index + 1, entry.unread_from - 1)]})
+        live = self._turned_up.pop(chat, AFTER_LAST)
         stream.pair = entry.pair or stream.pair
         fresh = min(live, entry.head + 1) if after_login else entry.head + 1
-        reads = self._reader.dialect.reads_at_login
+        reads = self._reader.dialect.pushes_backlog
         if after_login and self._speaks_in(chat):
             after = min(entry.unread_from, fresh) - 1  # what it says may be among these, and a sync leaves it out
         elif reads:
@@ -212,14 +218,14 @@ class Backlog:
             after = fresh - 1  # the client asks for what is older
         self._last[chat] = after
         if after < entry.head or (stream.head or 0) > after:
-            await self._read_on(_Rest(chat, account, after, fresh, entry.read if reads else [(1, fresh - 1)]))
+            await self._read_on(ChatCursor(chat, account, after, fresh, entry.read if reads else [(1, fresh - 1)]))
         await self._pace()
 
     def _speaks_in(self, chat: ChatId) -> bool:
-        said = self._reader.unanswered
+        said = self._reader.in_flight
         return said is not None and said.chat == chat
 
-    async def _read_on(self, rest: _Rest) -> None:
+    async def _read_on(self, rest: ChatCursor) -> None:
         """Page to the head while news of this chat are left aside, then change over to them."""
         self._last[rest.chat] = _READING
         stream = self._node.chats.joined(self._resident, rest.chat, None)
@@ -228,16 +234,16 @@ class Backlog:
                 with self._node.chats.reading(rest.chat, stream):
                     while not await self._read_page(stream, rest):
                         await self._pace()
-        except Refused as refusal:
+        except RequestError as refusal:
             _log.warning("chat cannot be read", chat=rest.chat, error=str(refusal))
         finally:
             self._last[rest.chat] = rest.after or 0
 
-    async def _read_page(self, stream: ChatStream, rest: _Rest) -> bool:
+    async def _read_page(self, stream: ChatSequencer, rest: ChatCursor) -> bool:
         """One page; whether the connection has all there is. Raises Refused."""
-        after = BEYOND if rest.after is None else rest.after
+        after = AFTER_LAST if rest.after is None else rest.after
         request = SyncChat(rest.chat, [rest.account], after)
-        reply = await insist(self._node.bus, subjects.SYNC_CHAT, request)
+        reply = await request_until_answered(self._node.bus, subjects.SYNC_CHAT, request)
         if reply.version < stream.heard:
             await asyncio.sleep(_PACE_SECONDS)
             return False
@@ -261,26 +267,26 @@ class Backlog:
         return True
 
     def _show_rest(
-        self, stream: ChatStream, rest: _Rest, messages: Iterable[Message], first: int, faces: Faces
+        self, stream: ChatSequencer, rest: ChatCursor, messages: Iterable[Message], first: int, faces: Faces
     ) -> None:
-        said = self._reader.unanswered
+        said = self._reader.in_flight
         self._show(stream, (one for one in messages if one.index >= first and rest.wants(one, said)), faces)
 
-    def _show(self, stream: ChatStream, messages: Iterable[Message], faces: Faces) -> None:
+    def _show(self, stream: ChatSequencer, messages: Iterable[Message], faces: Faces) -> None:
         for message in messages:
             if (message.chat, message.index) not in self._answered:
-                self._reader.show(Encoded(message, stream.pair, faces.get(message.sender)))
+                self._reader.deliver_one(EncodedMessage(message, stream.pair, faces.get(message.sender)))
 
     async def _faces(self, messages: Collection[Message]) -> Faces:
         """Of the senders, for a dialect that names them; a message is not left out for want of them."""
         if not self._reader.dialect.names_senders or not messages:
             return {}
         try:
-            return await faces_of(self._node.bus, {message.sender for message in messages}, _FACES_SECONDS)
-        except Refused as refusal:
+            return await fetch_summaries(self._node.bus, {message.sender for message in messages}, _FACES_SECONDS)
+        except RequestError as refusal:
             _log.warning("senders' faces not known", error=str(refusal))
             return {}
 
     async def _pace(self) -> None:
-        while self._reader.unsent() > _PACE_BYTES:  # noqa: ASYNC110 (the kernel sets no event)
+        while self._reader.unsent_bytes() > _PACE_BYTES:  # noqa: ASYNC110 (the kernel sets no event)
             await asyncio.sleep(_PACE_SECONDS)

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from itertools import count
 
 from services.edge.canonical.events import Event
-from services.edge.canonical.transport import Hello, Rejection, Socket, Welcome
-from services.edge.client.client import Client, Performs
+from services.edge.canonical.transport import Accept, Handshake, Reject, Socket
+from services.edge.client.client import Client, RequestHandler
 from services.edge.client.connection import Connection
-from services.edge.context import Node
+from services.edge.context import EdgeContext
 from services.edge.dialects import registry
-from services.edge.dialects.base import Surroundings
+from services.edge.dialects.base import ConnectionInfo
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -26,12 +26,12 @@ _CLOSES_SECONDS = 3.5
 _GOODBYE = 1012, "restarting, please reconnect"
 
 
-class Endpoint:
-    """See services.edge.canonical.transport.Endpoint; `dialects` are the ones spoken here. `tick` is called about twice a
-    second."""
+class ConnectionRegistry:
+    """See services.edge.canonical.transport.Endpoint; `dialects`: the enabled ones. `tick` is called about twice
+    a second."""
 
     def __init__(
-        self, node: Node, performs: Performs, tick: Callable[[float], None], dialects: registry.Dialects
+        self, node: EdgeContext, performs: RequestHandler, tick: Callable[[float], None], dialects: registry.Dialects
     ) -> None:
         self._node = node
         self._performs = performs
@@ -41,20 +41,20 @@ class Endpoint:
         self.clients: dict[int, Client] = {}
         self._empty = asyncio.Event()
 
-    def welcome(self, hello: Hello) -> Welcome | Rejection:
+    def accept(self, hello: Handshake) -> Accept | Reject:
         by_path = registry.by_path(hello.path, self._dialects)
         if by_path is None and hello.path not in registry.UNDECIDED_PATHS:
             known = ", ".join(entry.path for entry in self._dialects)
-            return Rejection(404, f"no such path: connect to / or to one of {known}")
+            return Reject(404, f"no such path: connect to / or to one of {known}")
         entry = registry.by_subprotocol(hello.subprotocols, self._dialects)
         if entry is None or by_path not in (None, entry):
-            return Welcome()
-        return Welcome(entry.subprotocol)
+            return Accept()
+        return Accept(entry.subprotocol)
 
-    def connected(self, hello: Hello, socket: Socket) -> Client:
+    def connected(self, hello: Handshake, socket: Socket) -> Client:
         settings, now = self._node.settings, self._node.now()
         base_url = hello.base_url(settings.edge.public_url)
-        surroundings = Surroundings(settings.limits, base_url, hello.query, hello.binary)
+        surroundings = ConnectionInfo(settings.limits, base_url, hello.query, hello.binary)
         entry = self._asked_for(hello)
         dialect = entry(surroundings) if entry else None
         connection = Connection(next(self._numbers), dialect, self._dialects, surroundings, now)
@@ -63,13 +63,13 @@ class Endpoint:
         self._empty.clear()
         return client
 
-    def _asked_for(self, hello: Hello) -> registry.Entry | None:
+    def _asked_for(self, hello: Handshake) -> registry.Entry | None:
         by_path = registry.by_path(hello.path, self._dialects)
         return by_path or registry.by_subprotocol(hello.subprotocols, self._dialects)
 
-    def tell_all(self, event: Event) -> None:
+    def notify_all(self, event: Event) -> None:
         for client in list(self.clients.values()):
-            client.tell(event)
+            client.notify(event)
 
     def _ended(self, client: Client) -> None:
         self.clients.pop(client.connection.number, None)
@@ -78,12 +78,12 @@ class Endpoint:
 
     # Upkeep
 
-    async def keep(self) -> None:
+    async def run(self) -> None:
         """Pings, and what is due by the clock; one loop for all connections."""
         while True:
             await asyncio.sleep(_EVERY_SECONDS)
             for number, client in enumerate(list(self.clients.values())):
-                client.look_after(self._node.now())
+                client.tick(self._node.now())
                 if number % _AT_ONCE == _AT_ONCE - 1:
                     await asyncio.sleep(0)
             self._tick(self._node.now())
@@ -98,7 +98,7 @@ class Endpoint:
             metrics.connections.labels(name).set(number)
         metrics.undecided.set(len(self.clients) - sum(dialects.values()))
         metrics.tcp.set(sum(not client.connection.surroundings.binary for client in self.clients.values()))
-        metrics.residents.set(len(self._node.residents))
+        metrics.residents.set(len(self._node.accounts))
         metrics.chats.set(len(self._node.chats))
 
     # End
@@ -111,11 +111,11 @@ class Endpoint:
         slices = max(1, round(seconds / _SLICE_SECONDS)) if len(clients) > _FEW else 1
         for number in range(slices):
             for client in clients[number::slices]:
-                client.retire(*_GOODBYE)
+                client.close_gracefully(*_GOODBYE)
             await asyncio.sleep(_SLICE_SECONDS if slices > 1 else 0)
         if not await self._emptied(_ANSWERS_SECONDS):
             for client in list(self.clients.values()):
-                client.hang_up(*_GOODBYE)
+                client.close(*_GOODBYE)
         if not await self._emptied(_CLOSES_SECONDS):
             _log.info("connections aborted", left=len(self.clients))
             for client in list(self.clients.values()):

@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import NamedTuple, Protocol
 
-from services.edge.canonical.frames import Binary, Content, Frame, Outgoing
-from services.edge.context import Node
-from shared.contract.errors import ErrorCode, Refused
+from services.edge.canonical.frames import Binary, Frame, MediaPayload, Outgoing
+from services.edge.context import EdgeContext
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.model import Message
 from shared.telemetry import log
 
@@ -27,7 +27,7 @@ class _Item(NamedTuple):
     message: Message | None
 
 
-class Line(Protocol):
+class FrameWriter(Protocol):
     """The client's end of the line."""
 
     def write_now(self, frames: tuple[Frame, ...], message: Message | None = None) -> None:
@@ -40,13 +40,15 @@ class Line(Protocol):
         """The client takes what is sent, however slowly."""
 
 
-class Transfers:
+class MediaSender:
     """`put` begins with a Content; until all is written (`over` is called then), everything must go through here.
     `failed` is called when a transfer breaks off half way, which cannot be mended."""
 
     __slots__ = ("_failed", "_line", "_node", "_over", "_queue", "_task", "waiting_bytes")
 
-    def __init__(self, node: Node, line: Line, over: Callable[[], None], failed: Callable[[], None]) -> None:
+    def __init__(
+        self, node: EdgeContext, line: FrameWriter, over: Callable[[], None], failed: Callable[[], None]
+    ) -> None:
         self._node = node
         self._line = line
         self._over = over
@@ -56,7 +58,7 @@ class Transfers:
         self.waiting_bytes = 0
         """Of all that waits, save for the bytes of pictures and files."""
 
-    def put(self, frames: tuple[Outgoing, ...], message: Message | None) -> None:
+    def enqueue(self, frames: tuple[Outgoing, ...], message: Message | None) -> None:
         self._queue.append(_Item(frames, message))
         self.waiting_bytes += _size(self._queue[-1])
         if self._task is None:
@@ -82,7 +84,7 @@ class Transfers:
                 self.waiting_bytes -= _size(item)
                 self._line.write_now((), item.message)
         except Exception as error:
-            if not isinstance(error, Refused):
+            if not isinstance(error, RequestError):
                 _log.exception("transfer failed")
             self._failed()
         else:
@@ -90,14 +92,14 @@ class Transfers:
 
     async def _write(self, frames: tuple[Outgoing, ...]) -> None:
         for frame in frames:
-            if isinstance(frame, Content):
+            if isinstance(frame, MediaPayload):
                 await self._transfer(frame)
             else:
                 self._line.write_now((frame,))
 
-    async def _transfer(self, content: Content) -> None:
+    async def _transfer(self, content: MediaPayload) -> None:
         """In its turn. Raises Refused, half way."""
-        turn = self._node.transfers
+        turn = self._node.media_slots
         try:
             async with asyncio.timeout(_TURN_SECONDS):
                 await turn.acquire()
@@ -110,13 +112,13 @@ class Transfers:
         finally:
             turn.release()
 
-    async def _stream(self, content: Content) -> None:
+    async def _stream(self, content: MediaPayload) -> None:
         """Announced only once the first bytes are there. Raises Refused, half way."""
         chunks = self._node.media.read(content.media)
-        async with aclosing(chunks), aclosing(packages(chunks, content.media.size, content.packages)) as parts:
+        async with aclosing(chunks), aclosing(split_packages(chunks, content.media.size, content.packages)) as parts:
             try:
                 first = await anext(parts)
-            except Refused as refusal:
+            except RequestError as refusal:
                 _log.warning("content not opened", media=content.media.sha256, error=str(refusal))
                 self._line.write_now((content.otherwise,))
                 return
@@ -135,7 +137,7 @@ class Transfers:
                 self._line.moving()
 
 
-async def packages(chunks: AsyncGenerator[bytes], size: int, count: int) -> AsyncGenerator[bytes]:
+async def split_packages(chunks: AsyncGenerator[bytes], size: int, count: int) -> AsyncGenerator[bytes]:
     """So many bytes in so many parts, which differ by one byte at most. Raises Refused when there are fewer."""
     rest = bytearray()
     for number in range(count):
@@ -143,7 +145,7 @@ async def packages(chunks: AsyncGenerator[bytes], size: int, count: int) -> Asyn
         while len(rest) < length:
             chunk = await anext(chunks, None)
             if chunk is None:
-                raise Refused(ErrorCode.UNAVAILABLE, "the content is not whole")
+                raise RequestError(ErrorCode.UNAVAILABLE, "the content is not whole")
             rest += chunk
         yield bytes(rest[:length])
         del rest[:length]

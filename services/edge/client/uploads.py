@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from services.edge.canonical.commands import PostUpload, StartUpload, UploadPart
 from services.edge.dialects.base import Request
-from services.edge.media import MediaRoom
+from services.edge.media import MediaService
 from services.edge.media.upload_buffer import Upload
-from shared.contract.errors import ErrorCode, Failure, Refused
+from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.model import Media
 
 _AT_ONCE = 4
@@ -22,13 +22,13 @@ class _Open:
     touched: float
 
 
-class Uploads:
+class UploadSlots:
     """Requests come one at a time, but `drop_all` may come while one is under way. Whoever refuses one drops its
     upload. `now`: on the caller's clock."""
 
     __slots__ = ("_media", "_open")
 
-    def __init__(self, media: MediaRoom) -> None:
+    def __init__(self, media: MediaService) -> None:
         self._media = media
         self._open: dict[int, _Open] = {}
 
@@ -37,19 +37,19 @@ class Uploads:
         command = request.command
         assert isinstance(command, StartUpload)
         if len(self._open) >= _AT_ONCE:
-            raise Refused(ErrorCode.LIMIT, f"{_AT_ONCE} files are on their way already")
+            raise RequestError(ErrorCode.LIMIT, f"{_AT_ONCE} files are on their way already")
         self._open[command.number] = _Open(self._media.begin(), request, now)
         await self.add(UploadPart(command.number, command.data), now)
 
     async def add(self, command: UploadPart, now: float) -> None:
         """Raises Refused."""
         if command.number not in self._open:
-            raise Refused.of(GONE)
+            raise RequestError.from_failure(GONE)
         opened = self._open[command.number]
         opened.touched = now
         await opened.upload.write(command.data)
 
-    async def keep(self, command: PostUpload) -> Media:
+    async def store(self, command: PostUpload) -> Media:
         """The whole file, with its address. Raises Refused; either way the upload ends."""
         upload = self._media.begin() if command.number is None else self._taken(command.number)
         try:
@@ -72,5 +72,5 @@ class Uploads:
 
     def _taken(self, number: int) -> Upload:
         if number not in self._open:
-            raise Refused.of(GONE)
+            raise RequestError.from_failure(GONE)
         return self._open.pop(number).upload

@@ -8,19 +8,19 @@ import asyncio
 from collections.abc import Collection, Mapping
 from itertools import islice
 
-from services.edge.delivery.local_chats import Chats
-from services.edge.delivery.ordering import BEYOND, ChatStream
+from services.edge.delivery.local_chats import LocalChats
+from services.edge.delivery.ordering import AFTER_LAST, ChatSequencer
 from services.edge.metrics import Metrics
-from services.edge.presence.local_accounts import Residents
-from services.edge.presence.profiles import faces_of
-from services.edge.rpc.retrying import insist
+from services.edge.presence.local_accounts import LocalAccounts
+from services.edge.presence.profiles import fetch_summaries
+from services.edge.rpc.retrying import request_until_answered
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.edge import Delivery
-from shared.contract.errors import Refused
+from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ChatSynced, SyncChat
-from shared.contract.model import Face, Message
+from shared.contract.model import Message, ProfileSummary
 from shared.tasks import Tasks
 from shared.telemetry import log
 
@@ -32,8 +32,8 @@ _ACCOUNTS = 4_000
 """Asked for in one request: the answer names each twice."""
 
 
-class Gaps:
-    def __init__(self, bus: Bus, residents: Residents, chats: Chats, metrics: Metrics) -> None:
+class GapFiller:
+    def __init__(self, bus: Bus, residents: LocalAccounts, chats: LocalChats, metrics: Metrics) -> None:
         self._bus = bus
         self._residents = residents
         self._chats = chats
@@ -41,7 +41,7 @@ class Gaps:
         self._tasks = Tasks()
         self._filling: dict[ChatId, asyncio.Task[None]] = {}
         self._timers: dict[ChatId, asyncio.TimerHandle] = {}
-        chats.on_behind = self.look_after
+        chats.on_behind = self.watch
         chats.on_dropped = self._forget
 
     async def stop(self) -> None:
@@ -50,7 +50,7 @@ class Gaps:
         self._timers.clear()
         await self._tasks.close()
 
-    def look_after(self, chat: ChatId, stream: ChatStream) -> None:
+    def watch(self, chat: ChatId, stream: ChatSequencer) -> None:
         """See to it that the stream gets what it is behind with."""
         if chat in self._filling or self._chats.stream(chat) is not stream:
             return
@@ -60,12 +60,12 @@ class Gaps:
             loop = asyncio.get_running_loop()
             self._timers[chat] = loop.call_later(_GAP_SECONDS, self._overdue, chat, stream, stream.head)
 
-    def _overdue(self, chat: ChatId, stream: ChatStream, head: int) -> None:
+    def _overdue(self, chat: ChatId, stream: ChatSequencer, head: int) -> None:
         del self._timers[chat]
         if stream.head == head and stream.behind:
             self._fill(chat, stream)
         elif stream.behind:
-            self.look_after(chat, stream)
+            self.watch(chat, stream)
 
     def _forget(self, chat: ChatId) -> None:
         if (timer := self._timers.pop(chat, None)) is not None:
@@ -73,27 +73,27 @@ class Gaps:
         if (task := self._filling.pop(chat, None)) is not None:
             task.cancel()
 
-    def _fill(self, chat: ChatId, stream: ChatStream) -> None:
+    def _fill(self, chat: ChatId, stream: ChatSequencer) -> None:
         self._metrics.catch_ups.inc()
         self._filling[chat] = self._tasks.start(self._fill_all(chat, stream), "fill a gap")
 
-    async def _fill_all(self, chat: ChatId, stream: ChatStream) -> None:
+    async def _fill_all(self, chat: ChatId, stream: ChatSequencer) -> None:
         """Fetch all that the stream lacks."""
         try:
             while stream.behind:
                 if not await self._fill_on(chat, stream):
                     await asyncio.sleep(_PAUSE_SECONDS)
-        except Refused as refusal:
+        except RequestError as refusal:
             _log.warning("chat cannot be read", chat=chat, error=str(refusal))
             self._chats.drop(chat)
         finally:
             if self._filling.get(chat) is asyncio.current_task():
                 del self._filling[chat]
 
-    async def _fill_on(self, chat: ChatId, stream: ChatStream) -> bool:
+    async def _fill_on(self, chat: ChatId, stream: ChatSequencer) -> bool:
         """A page; whether it is worth asking on at once. Raises Refused."""
-        wanted = set(self._residents.by_account if stream.stale else stream.members)
-        after = BEYOND if stream.head is None else stream.head  # beyond all: asks for the head alone
+        wanted = set(self._residents.by_account if stream.waits_for_membership else stream.members)
+        after = AFTER_LAST if stream.head is None else stream.head  # beyond all: asks for the head alone
         reply = await self._ask(chat, stream, after, wanted)
         if reply is None:
             return True
@@ -103,36 +103,38 @@ class Gaps:
         if reply.version < stream.heard:
             return False
         before = stream.head
-        self._chats.know(chat, wanted, reply.first_index, reply.version)
+        self._chats.apply_membership(chat, wanted, reply.first_index, reply.version)
         if self._chats.stream(chat) is not stream:
             return True  # nobody here is in it
         stream.known = max(stream.known, reply.head)
         stream.pair = reply.pair or stream.pair
-        if after != BEYOND:
+        if after != AFTER_LAST:
             offers = _offers(reply, stream.members, faces)
-            self._chats.pass_on(chat, stream, stream.fill(offers, reply.upto, reply.version))
+            self._chats.release(chat, stream, stream.fill(offers, reply.upto, reply.version))
         elif stream.head is None:
             start = min(reply.unread_from.values(), default=reply.head + 1) - 1
-            self._chats.pass_on(chat, stream, stream.start(min(start, reply.head)))
+            self._chats.release(chat, stream, stream.start(min(start, reply.head)))
         return stream.head != before
 
-    async def _faces(self, stream: ChatStream, messages: Collection[Message]) -> Mapping[AccountId, Face]:
+    async def _faces(self, stream: ChatSequencer, messages: Collection[Message]) -> Mapping[AccountId, ProfileSummary]:
         """Of the senders, if anybody here is shown them; a gap is not left open for want of them."""
         if not messages or not any(self._residents.names_senders(account) for account in stream.members):
             return {}
         try:
-            return await faces_of(self._bus, {message.sender for message in messages}, _FACES_SECONDS)
-        except Refused as refusal:
+            return await fetch_summaries(self._bus, {message.sender for message in messages}, _FACES_SECONDS)
+        except RequestError as refusal:
             _log.warning("senders' faces not known", error=str(refusal))
             return {}
 
-    async def _ask(self, chat: ChatId, stream: ChatStream, after: int, wanted: set[AccountId]) -> ChatSynced | None:
+    async def _ask(self, chat: ChatId, stream: ChatSequencer, after: int, wanted: set[AccountId]) -> ChatSynced | None:
         """One page of messages and everything about the accounts wanted, and those that come to the chat meanwhile;
         None when the membership has changed in between."""
         reply, asked = None, set[AccountId]()
         while reply is None or not wanted <= asked:
             some = list(islice(wanted - asked, _ACCOUNTS))
-            page = await insist(self._bus, subjects.SYNC_CHAT, SyncChat(chat, some, BEYOND if reply else after))
+            page = await request_until_answered(
+                self._bus, subjects.SYNC_CHAT, SyncChat(chat, some, AFTER_LAST if reply else after)
+            )
             asked.update(some)
             wanted |= stream.members
             if reply is None:
@@ -144,7 +146,9 @@ class Gaps:
         return reply
 
 
-def _offers(reply: ChatSynced, members: Collection[AccountId], faces: Mapping[AccountId, Face]) -> list[Delivery]:
+def _offers(
+    reply: ChatSynced, members: Collection[AccountId], faces: Mapping[AccountId, ProfileSummary]
+) -> list[Delivery]:
     first_index = {account: first for account, first in reply.first_index.items() if account in members}
     everybody, latest = list(first_index), max(first_index.values(), default=0)
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from services.edge.canonical.events import ChatAppeared
-from services.edge.delivery.ordering import BEYOND, ChatStream, together
-from services.edge.dialects.encoded_message import Encoded
+from services.edge.canonical.events import ChatJoined
+from services.edge.delivery.ordering import AFTER_LAST, ChatSequencer, group_runs
+from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.metrics import Metrics
-from services.edge.presence.local_accounts import Recipient, Resident, Residents
+from services.edge.presence.local_accounts import LocalAccount, LocalAccounts, Recipient
 from shared.clock import now_ms
 from shared.contract.edge import ChatCreated, Delivery, MembershipChanged
 from shared.contract.ids import AccountId, ChatId
@@ -17,41 +17,41 @@ from shared.telemetry import log
 _log = log(__name__)
 
 
-class Chats:
+class LocalChats:
     """`on_behind` is called for a stream that may need to be filled, `on_dropped` for one that nobody needs."""
 
-    def __init__(self, residents: Residents, metrics: Metrics) -> None:
+    def __init__(self, residents: LocalAccounts, metrics: Metrics) -> None:
         self._residents = residents
         self._metrics = metrics
-        self._streams: dict[ChatId, ChatStream] = {}
-        self.on_behind: Callable[[ChatId, ChatStream], None] = lambda chat, stream: None
+        self._streams: dict[ChatId, ChatSequencer] = {}
+        self.on_behind: Callable[[ChatId, ChatSequencer], None] = lambda chat, stream: None
         self.on_dropped: Callable[[ChatId], None] = lambda chat: None
 
     def __len__(self) -> int:
         return len(self._streams)
 
-    def stream(self, chat: ChatId) -> ChatStream | None:
+    def stream(self, chat: ChatId) -> ChatSequencer | None:
         return self._streams.get(chat)
 
     # Members
 
-    def joined(self, resident: Resident, chat: ChatId, head: int | None) -> ChatStream | None:
+    def joined(self, resident: LocalAccount, chat: ChatId, head: int | None) -> ChatSequencer | None:
         """The account is in the chat, or was when it was asked for: None when it has left since, or is gone. `head` is
         what a snapshot said, unless the stream knows better."""
         if chat in resident.left or self._residents.get(resident.account) is not resident:
             return None
         stream = self._streams.get(chat)
         if stream is None:
-            stream = self._streams[chat] = ChatStream()
+            stream = self._streams[chat] = ChatSequencer()
         resident.chats.add(chat)
         stream.members.add(resident.account)
         if head is not None:
             stream.known = max(stream.known, head)
         started = stream.start(head) if stream.head is None and head is not None else []
-        self.pass_on(chat, stream, started)
+        self.release(chat, stream, started)
         return stream
 
-    def left(self, resident: Resident, chat: ChatId) -> None:
+    def left(self, resident: LocalAccount, chat: ChatId) -> None:
         """The account is not in the chat (any more)."""
         resident.chats.discard(chat)
         stream = self._streams.get(chat)
@@ -59,12 +59,14 @@ class Chats:
             stream.members.discard(resident.account)
             self._drop_if_idle(chat, stream)
 
-    def gone(self, resident: Resident) -> None:
+    def account_detached(self, resident: LocalAccount) -> None:
         """The account has no connection here any more."""
         for chat in list(resident.chats):
             self.left(resident, chat)
 
-    def know(self, chat: ChatId, asked: Iterable[AccountId], members: Collection[AccountId], version: int) -> None:
+    def apply_membership(
+        self, chat: ChatId, asked: Iterable[AccountId], members: Collection[AccountId], version: int
+    ) -> None:
         """Of those asked for, these are the members by this version."""
         stream = self._streams.get(chat)
         if stream is None or version < stream.version:
@@ -82,17 +84,17 @@ class Chats:
                     resident.chats.discard(chat)
         self._drop_if_idle(chat, stream)
 
-    def created(self, notice: ChatCreated) -> None:
+    def on_chat_created(self, notice: ChatCreated) -> None:
         """Nothing was said in it before, so nothing can have been missed."""
         head = None if notice.chat in self._streams else 0
         for account in notice.members:
             if resident := self._residents.get(account):
                 self._appeared(resident, notice.chat, head, 1)
-                resident.tell(ChatAppeared(notice.chat))
+                resident.notify(ChatJoined(notice.chat))
         if head == 0 and (stream := self._streams.get(notice.chat)):
             stream.version = stream.heard = notice.version
 
-    def changed(self, notice: MembershipChanged) -> None:
+    def on_membership_changed(self, notice: MembershipChanged) -> None:
         """Somebody joined or left a chat that has members here, or joins as the first one here."""
         resident, stream = self._residents.get(notice.account), self._streams.get(notice.chat)
         member = notice.role is not Role.LEFT
@@ -102,23 +104,23 @@ class Chats:
             if news and (joined := self._appeared(resident, notice.chat, None, notice.first_index)):
                 joined.heard = max(joined.heard, notice.version)
             if notice.chat in resident.chats:
-                resident.tell(ChatAppeared(notice.chat))
+                resident.notify(ChatJoined(notice.chat))
         elif resident is not None and news:
             resident.left[notice.chat] = notice.version
             self.left(resident, notice.chat)
         if stream is not None:
             self._drop_if_idle(notice.chat, stream)
-            self.pass_on(notice.chat, stream, stream.drain())
+            self.release(notice.chat, stream, stream.drain())
 
-    def _appeared(self, resident: Resident, chat: ChatId, head: int | None, first: int) -> ChatStream | None:
+    def _appeared(self, resident: LocalAccount, chat: ChatId, head: int | None, first: int) -> ChatSequencer | None:
         """An account that is past its sync is in the chat, and may have missed what the stream has passed from index
         `first` on."""
         stream, known = self._streams.get(chat), chat in resident.chats
         if stream is not None and stream.delivered(first) and not known:
-            resident.catch_up(chat, BEYOND)
+            resident.catch_up(chat, AFTER_LAST)
         return self.joined(resident, chat, head)
 
-    def doubt_left(self, resident: Resident, chat: ChatId) -> None:
+    def recheck_left(self, resident: LocalAccount, chat: ChatId) -> None:
         """An answer names a chat that the account has left: an old answer, or it is back and no notice came."""
         stream = self._streams.get(chat)
         if stream is not None:
@@ -129,7 +131,7 @@ class Chats:
                 stream.heard = version
 
     @contextmanager
-    def reading(self, chat: ChatId, stream: ChatStream) -> Iterator[None]:
+    def reading(self, chat: ChatId, stream: ChatSequencer) -> Iterator[None]:
         """While a connection reads the backlog: recent messages are kept for the change-over."""
         stream.begin_reading()
         try:
@@ -138,7 +140,7 @@ class Chats:
             stream.end_reading()
             self._drop_if_idle(chat, stream)
 
-    def _drop_if_idle(self, chat: ChatId, stream: ChatStream) -> None:
+    def _drop_if_idle(self, chat: ChatId, stream: ChatSequencer) -> None:
         if stream.idle and self._streams.get(chat) is stream:
             self.drop(chat)
 
@@ -156,7 +158,7 @@ class Chats:
 
     # Messages
 
-    def offer(self, run: Sequence[Delivery]) -> None:
+    def receive(self, run: Sequence[Delivery]) -> None:
         """Committed messages (see `together`), for some accounts or (None) all local members."""
         first = run[0]
         chat, recipients = first.message.chat, first.recipients
@@ -169,7 +171,7 @@ class Chats:
             stream.pair = first.pair
         leading = 0
         for delivery in run:
-            if not stream.leads(delivery):
+            if not stream.deliver_if_next(delivery):
                 break
             leading += 1
         if leading:
@@ -179,9 +181,9 @@ class Chats:
             if stream.delivered(delivery.message.index):
                 self._metrics.duplicates.inc()
             else:
-                self.pass_on(chat, stream, stream.offer(delivery))
+                self.release(chat, stream, stream.offer(delivery))
 
-    def _meet(self, chat: ChatId, recipients: Iterable[AccountId], index: int, version: int) -> ChatStream | None:
+    def _meet(self, chat: ChatId, recipients: Iterable[AccountId], index: int, version: int) -> ChatSequencer | None:
         """Accounts here that were not known to be in the chat: the membership event is still on its way, or lost with
         messages before this one."""
         stream = self._streams.get(chat)
@@ -207,24 +209,24 @@ class Chats:
         stream.known = max(stream.known, index)
         self.on_behind(chat, stream)
 
-    def pass_on(self, chat: ChatId, stream: ChatStream, offers: Iterable[Delivery]) -> None:
+    def release(self, chat: ChatId, stream: ChatSequencer, offers: Iterable[Delivery]) -> None:
         """Hand out what has left a stream, and see to what has not."""
-        for run in together(offers):
+        for run in group_runs(offers):
             self._deliver(run, stream)
         self._passed(chat, stream)
 
-    def _passed(self, chat: ChatId, stream: ChatStream) -> None:
+    def _passed(self, chat: ChatId, stream: ChatSequencer) -> None:
         if stream.expected:
             for call in stream.due():
                 call()
         if stream.behind:
             self.on_behind(chat, stream)
 
-    def _deliver(self, run: Sequence[Delivery], stream: ChatStream) -> None:
+    def _deliver(self, run: Sequence[Delivery], stream: ChatSequencer) -> None:
         """To everybody it is for, whatever happens to one of them. (They were committed at once, as far as their times
         are counted.)"""
         first, residents, count = run[0], self._residents.by_account, 0
-        said = [Encoded(offer.message, stream.pair, offer.face) for offer in run]
+        said = [EncodedMessage(offer.message, stream.pair, offer.face) for offer in run]
         for account in tuple(stream.members) if first.recipients is None else first.recipients:
             resident = residents.get(account)
             if resident is None:
@@ -246,4 +248,4 @@ class Chats:
 def _fail(recipient: Recipient, message: Message) -> None:
     """It will read what it missed when it is back."""
     _log.exception("message not delivered", chat=message.chat, index=message.index)
-    recipient.hang_up(1011, "internal error")
+    recipient.close(1011, "internal error")

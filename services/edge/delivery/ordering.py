@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 from shared.contract.edge import Delivery
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import Message, Pair
+from shared.contract.model import MemberPair, Message
 
-BEYOND = 2**53
+AFTER_LAST = 2**53
 """An index after every message."""
 RECENT = 256
 """Messages kept while a connection is reading the chat's backlog, so that it can change over to live ones."""
@@ -19,7 +19,7 @@ WAITING = 1024
 """Messages kept above a gap; what comes beyond is fetched."""
 
 
-def together(deliveries: Iterable[Delivery]) -> Iterator[list[Delivery]]:
+def group_runs(deliveries: Iterable[Delivery]) -> Iterator[list[Delivery]]:
     """Deliveries in runs: those that follow each other, of one chat, for the same recipients by the same version."""
     run: list[Delivery] = []
     chat: ChatId | None = None
@@ -38,7 +38,7 @@ def _alike(one: Delivery, other: Delivery) -> bool:
     return one.version == other.version and one.recipients == other.recipients
 
 
-class ChatStream:
+class ChatSequencer:
     """`pair`: the people of a private chat. `known` is the highest index heard of; `members` are the accounts here that
     are in the chat, by the membership's `version` (only broadcasts need it, and wait for the right one); `heard` is the
     highest version heard of: an answer of an older one is of no use."""
@@ -47,7 +47,7 @@ class ChatStream:
 
     def __init__(self) -> None:
         self.head: int | None = None
-        self.pair: Pair | None = None
+        self.pair: MemberPair | None = None
         self.known = 0
         self.version = 0
         self.heard = 0
@@ -65,7 +65,7 @@ class ChatStream:
         index = offer.message.index
         if self.delivered(index):
             return []
-        if self.leads(offer):
+        if self.deliver_if_next(offer):
             return [offer]
         self.known = max(self.known, index)
         self.heard = max(self.heard, offer.version)
@@ -73,7 +73,7 @@ class ChatStream:
             self.waiting.setdefault(index, offer)
         return self.drain()
 
-    def leads(self, offer: Delivery) -> bool:
+    def deliver_if_next(self, offer: Delivery) -> bool:
         """Take a message that leaves at once and alone, as most do: nothing waits, and it is the next one. Any other is
         to be offered."""
         if self.waiting or not self._follows(offer):
@@ -124,7 +124,7 @@ class ChatStream:
         return self.head is None or self.head < self.known
 
     @property
-    def stale(self) -> bool:
+    def waits_for_membership(self) -> bool:
         """The next message waits only for the membership of its version."""
         return self.head is not None and self.head + 1 in self.waiting
 

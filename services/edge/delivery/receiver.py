@@ -4,9 +4,9 @@ import asyncio
 
 import msgspec
 
-from services.edge.delivery.local_chats import Chats
+from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.loss_detector import BROADCAST, LossDetector
-from services.edge.delivery.ordering import together
+from services.edge.delivery.ordering import group_runs
 from services.edge.delivery.resync import Resync
 from shared.bus.client import Bus
 from shared.contract import subjects
@@ -20,31 +20,31 @@ _decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
 _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
 
 
-class Delivery:
-    def __init__(self, node: NodeId, chats: Chats, resync: Resync) -> None:
+class EnvelopeReceiver:
+    def __init__(self, node: NodeId, chats: LocalChats, resync: Resync) -> None:
         self._node = node
         self._chats = chats
         self._resync = resync
         self._losses = LossDetector(node, _now())
 
-    def listen(self, bus: Bus) -> None:
+    def subscribe(self, bus: Bus) -> None:
         """Before the bus starts."""
-        bus.listen(subjects.deliver(self._node), lambda data: self.envelope(data, self._node))
-        bus.listen(subjects.BROADCAST, lambda data: self.envelope(data, BROADCAST))
-        bus.listen(subjects.HEARTBEAT, self.heartbeat)
-        bus.on_disturbed = self._resync.doubt
+        bus.subscribe(subjects.deliver(self._node), lambda data: self.envelope(data, self._node))
+        bus.subscribe(subjects.BROADCAST, lambda data: self.envelope(data, BROADCAST))
+        bus.subscribe(subjects.HEARTBEAT, self.heartbeat)
+        bus.on_connection_lost = self._resync.mark_stale
 
     def envelope(self, data: bytes, subject: str) -> None:
         envelope = _decode_envelope(data)
         if self._losses.envelope(envelope.replica, envelope.epoch, subject, envelope.counter, _now()):
-            self._resync.doubt("an envelope was lost")
-        for run in together(envelope.deliveries):
+            self._resync.mark_stale("an envelope was lost")
+        for run in group_runs(envelope.deliveries):
             try:
-                self._chats.offer(run)
+                self._chats.receive(run)
             except Exception:
                 first = run[0].message
                 _log.exception("messages not offered", chat=first.chat, index=first.index, messages=len(run))
-                self._resync.doubt("an offer failed")
+                self._resync.mark_stale("an offer failed")
 
     def heartbeat(self, data: bytes) -> None:
         self._losses.heartbeat(_decode_heartbeat(data), _now())
@@ -52,7 +52,7 @@ class Delivery:
     def tick(self, now: float) -> None:
         """About every second."""
         for loss in self._losses.tick(now):
-            self._resync.doubt(loss)
+            self._resync.mark_stale(loss)
 
 
 def _now() -> float:

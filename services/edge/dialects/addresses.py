@@ -13,7 +13,7 @@ _MEDIA_PATH = re.compile(r"/media/(?P<id>[0-9a-f]{32})")
 _OWN_PATH = re.compile(r"/avatar/(?:account|chat)/[1-9][0-9]{0,18}\.png|/media/[0-9a-f]{32}")
 
 
-class Face(NamedTuple):
+class DisplayedAvatar(NamedTuple):
     """An avatar's address and the sha256 of the picture there, in hex."""
 
     avatar: str
@@ -42,13 +42,13 @@ def media_id(address: str, limits: Limits) -> str:
     return own["id"]
 
 
-def face(kind: Kind, number: int, kept: Face, base_url: str, own_only: bool) -> Face:
+def displayed_avatar(kind: Kind, number: int, kept: DisplayedAvatar, base_url: str, own_only: bool) -> DisplayedAvatar:
     """The face to show of an account or chat: what was set, else the generated picture and its true hash. With
     `own_only`, the generated one also stands in for any address that is not this server's."""
     own = kept.avatar.startswith("/")
     if kept.avatar and (own or not own_only):
-        return Face(base_url + kept.avatar if own else kept.avatar, kept.avatar_hash)
+        return DisplayedAvatar(base_url + kept.avatar if own else kept.avatar, kept.avatar_hash)
     generated = base_url + avatar_path(kind, number)
     if kept.avatar_hash and not own_only:
-        return Face(generated, kept.avatar_hash)
-    return Face(generated, avatar_hash(kind, number))
+        return DisplayedAvatar(generated, kept.avatar_hash)
+    return DisplayedAvatar(generated, avatar_hash(kind, number))

@@ -13,10 +13,10 @@ from typing import ClassVar, NamedTuple
 
 from services.edge.canonical.commands import Command
 from services.edge.canonical.events import Event
-from services.edge.canonical.frames import Binary, Content, Frame, Outgoing
-from services.edge.canonical.replies import Answer, Shown
+from services.edge.canonical.frames import Binary, Frame, MediaPayload, Outgoing
+from services.edge.canonical.replies import DisplayMessage, Reply
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Message
 from shared.settings import Limits
 
@@ -42,7 +42,7 @@ class Request(NamedTuple):
     command: Command
     context: object = None
     token: str = ""
-    account: AccountId = NOBODY
+    account: AccountId = NO_ACCOUNT
 
 
 class Push(NamedTuple):
@@ -53,7 +53,7 @@ class Push(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ConnectionInfo:
     """What a connection tells its dialect at its start."""
 
     limits: Limits
@@ -69,29 +69,29 @@ class Dialect(ABC):
     """See the module. The defaults are those of a dialect that holds nothing back."""
 
     name: ClassVar[str]
-    is_told_messages: bool = True
+    receives_pushes: bool = True
     """Whether messages are pushed to this connection; otherwise it asks for them, and what it is not given stays
     unread."""
     enters_at_registration: ClassVar[bool] = True
     """Whether a registration is a login, too."""
-    awaits_verification: ClassVar[bool] = False
+    waits_for_verification: ClassVar[bool] = False
     """Whether its client asks for the mail with the link, and waits for what was withheld; otherwise that mail is on
     its way when the dialect answers a VerificationNeeded, and the client is told to try again after it."""
-    reads_at_login: ClassVar[bool] = True
+    pushes_backlog: ClassVar[bool] = True
     """Whether what was missed is pushed after the login; otherwise the client asks for it."""
     counts_at_login: ClassVar[bool] = False
     """Whether the answer of a login says how many messages wait."""
     names_senders: ClassVar[bool] = False
     """Whether a message cannot be shown without its sender's face."""
-    marks_messages: ClassVar[bool] = False
+    tags_dialect: ClassVar[bool] = False
     """Whether what is said here is marked with the dialect's name (Shown.dialect), to be known again."""
-    is_told_requests_at_login: ClassVar[bool] = False
+    pushes_pending_requests: ClassVar[bool] = False
     """Whether pending requests, and notices kept for this account, are told after the login."""
     unix_seconds: int = 0
     """What time it is, for dialects that write it into every frame: set just before each `answer`, `refuse` and `tell`.
     (`now` is another clock.)"""
 
-    def __init__(self, surroundings: Surroundings) -> None:
+    def __init__(self, surroundings: ConnectionInfo) -> None:
         self.limits = surroundings.limits
         self.base_url = surroundings.base_url
         self.variant: Hashable = (self.name, self.base_url)
@@ -106,36 +106,36 @@ class Dialect(ABC):
     # Frames out
 
     @abstractmethod
-    def answer(self, request: Request, answer: Answer, now: float) -> tuple[Outgoing, ...]:
+    def encode_reply(self, request: Request, answer: Reply, now: float) -> tuple[Outgoing, ...]:
         """The reply to a request that succeeded."""
 
     @abstractmethod
-    def refuse(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Outgoing, ...]:
+    def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Outgoing, ...]:
         """The reply to a request that failed; `request` is None when the frame could not be decoded."""
 
     @abstractmethod
-    def tell(self, event: Event, now: float) -> tuple[Push, ...]:
+    def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
         """An event in this dialect's words; nothing where it has no words, or while pushes are held."""
 
     @abstractmethod
-    def encode_message(self, shown: Shown) -> tuple[Outgoing, ...]:
+    def encode_message(self, shown: DisplayMessage) -> tuple[Outgoing, ...]:
         """A message as every connection of this variant sees it."""
 
-    # Holding back
+    # PushGate back
 
-    def entered(self, account: AccountId, now: float) -> None:
+    def logged_in(self, account: AccountId, now: float) -> None:
         """The connection is logged in from here on (also again, also as another account; as NOBODY: logged out).
         Comes just before the `answer` that says so; what was held for the account before is dropped unpushed."""
 
-    def counts(self, unread: int) -> None:
+    def unread_loaded(self, unread: int) -> None:
         """How many messages wait for the account: told just before the `answer` of its login to a dialect that counts
         them."""
 
-    def knows(self, chats: Iterable[ChatId], now: float) -> None:
+    def chats_loaded(self, chats: Iterable[ChatId], now: float) -> None:
         """The account was in these chats when the connection logged in; comes for each page of its first sync.
         No message is handed to `hold` or written before the first one."""
 
-    def holds(self, chat: ChatId) -> bool:
+    def must_hold(self, chat: ChatId) -> bool:
         """Whether a message of this chat must go to `hold` instead of being written at once."""
         return False
 
@@ -144,7 +144,7 @@ class Dialect(ABC):
         return (Push(frames, message),)
 
     @property
-    def wake_at(self) -> float | None:
+    def next_wakeup(self) -> float | None:
         """When `wake` wants to be called; looked at after every call, `answer` and `refuse` too."""
         return None
 
@@ -159,5 +159,14 @@ class Dialect(ABC):
 
 
 __all__ = [
-    "Binary", "Content", "DecodeError", "Dialect", "Frame", "Outgoing", "Push", "Request", "Shown", "Surroundings",
+    "Binary",
+    "ConnectionInfo",
+    "DecodeError",
+    "Dialect",
+    "DisplayMessage",
+    "Frame",
+    "MediaPayload",
+    "Outgoing",
+    "Push",
+    "Request",
 ]  # fmt: skip

@@ -15,29 +15,29 @@ PIPE_COMMANDS = frozenset({
     "get_unread_message",
 })  # fmt: skip
 
-_ENTRANCES = (4, 6)
+_LOGIN_CODES = (4, 6)
 """Registration and login in every OurChat dialect."""
 _V0_KEYS = frozenset({"mail", "nick", "ocId"})
 _V1_KEYS = frozenset({"email", "account"})
 
 
-class Opening(NamedTuple):
+class FirstFrame(NamedTuple):
     """A first frame: its text without the white space around it, and its members if it is a JSON object."""
 
     text: str
     members: dict[str, object] | None
 
 
-def read(frame: bytes) -> Opening:
+def read(frame: bytes) -> FirstFrame:
     text = frame.decode(errors="replace").strip()
     try:
         value: object = json.loads(text)
     except (ValueError, RecursionError):
-        return Opening(text, None)
-    return Opening(text, value if isinstance(value, dict) else None)
+        return FirstFrame(text, None)
+    return FirstFrame(text, value if isinstance(value, dict) else None)
 
 
-def dialect_of(opening: Opening) -> str | None:
+def dialect_of(opening: FirstFrame) -> str | None:
     """The name of the dialect that the settled rules find, if they find one."""
     members = opening.members
     if members is None:
@@ -53,9 +53,9 @@ def dialect_of(opening: Opening) -> str | None:
 def _ourchat(members: dict[str, object]) -> str | None:
     code, data = members["code"], members.get("data")
     if isinstance(data, dict):
-        if code in _ENTRANCES and data.keys() & _V0_KEYS:
+        if code in _LOGIN_CODES and data.keys() & _V0_KEYS:
             return "ourchat-v0"
-        if code in _ENTRANCES and data.keys() & _V1_KEYS:
+        if code in _LOGIN_CODES and data.keys() & _V1_KEYS:
             return "ourchat-v1"
         if "time" in members:
             return "ourchat-v1"

@@ -102,7 +102,7 @@ def integer(members: dict[str, Any], name: str) -> int:
     return value
 
 
-def shaped(members: dict[str, Any], shape: type[Shape]) -> Shape:
+def decode_as(members: dict[str, Any], shape: type[Shape]) -> Shape:
     """The object as a msgspec struct (unknown members are ignored). Raises DecodeError that names the member."""
     try:
         return msgspec.convert(members, shape, dec_hook=_convert_id)

@@ -10,7 +10,7 @@ from services.edge.dialects.base import DecodeError
 from services.edge.dialects.json_frames import WireId, integer, parse_id, read_object
 from shared.contract.auth import IdentifierKind, Login
 from shared.contract.errors import ErrorCode
-from shared.contract.ids import NOBODY, AccountId
+from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.settings import Limits
 
 _ACCOUNT_CHARACTERS = 256
@@ -49,7 +49,7 @@ def ocid(account: AccountId) -> str:
 
 def check_own(claimed: WireId, name: str, account: AccountId, context: object = None) -> None:
     """Nobody speaks for somebody else. Raises DecodeError."""
-    if account == NOBODY:
+    if account == NO_ACCOUNT:
         raise DecodeError("log in first", ErrorCode.UNAUTHENTICATED, context)
     if AccountId(claimed.number) != account:
         raise DecodeError(f"`{name}` is not the account of this connection", ErrorCode.FORBIDDEN, context)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from services.edge.canonical.frames import Binary, Frame
-from services.edge.dialects.base import Dialect, Surroundings
-from services.edge.dialects.detection import Opening, dialect_of, read
+from services.edge.dialects.base import ConnectionInfo, Dialect
+from services.edge.dialects.detection import FirstFrame, dialect_of, read
 from services.edge.dialects.ourchat_v0 import OurChatV0
 from services.edge.dialects.ourchat_v1 import OurChatV1
 from services.edge.dialects.ourchat_v2 import OurChatV2
@@ -26,10 +26,10 @@ class Entry:
     name: str
     path: str
     subprotocol: str
-    factory: Callable[[Surroundings], Dialect]
-    detects: Callable[[Opening], bool] | None = None
+    factory: Callable[[ConnectionInfo], Dialect]
+    detects: Callable[[FirstFrame], bool] | None = None
 
-    def __call__(self, surroundings: Surroundings) -> Dialect:
+    def __call__(self, surroundings: ConnectionInfo) -> Dialect:
         return self.factory(surroundings)
 
 
@@ -47,7 +47,7 @@ UNDECIDED_PATHS = ("/", "/ws")
 """Here the dialect is told by the subprotocol, else by the first frame."""
 
 
-class NotSpoken(Exception):
+class UnknownDialect(Exception):
     """The first frame is in no dialect that this edge speaks; the text says so (a close reason, under 124 bytes)."""
 
 
@@ -62,12 +62,12 @@ def by_subprotocol(offered: Iterable[str], dialects: Dialects) -> Entry | None:
 
 
 def detect(frame: Frame, dialects: Dialects) -> Entry:
-    """The dialect of a connection's first frame. Raises NotSpoken."""
+    """The dialect of a connection's first frame. Raises UnknownDialect."""
     if isinstance(frame, Binary):
-        raise NotSpoken("a text frame must come first")
+        raise UnknownDialect("a text frame must come first")
     opening = read(frame)
     name = dialect_of(opening)
     for entry in dialects:
         if entry.name == name or (name is None and entry.detects is not None and entry.detects(opening)):
             return entry
-    raise NotSpoken(f"{name} is not spoken here" if name else "no dialect begins with such a frame")
+    raise UnknownDialect(f"{name} is not spoken here" if name else "no dialect begins with such a frame")

@@ -22,7 +22,7 @@ def _name(text: str, what: str, characters: int) -> str:
     return text
 
 
-def said(segments: tuple[Segment, ...], limits: Limits) -> tuple[Segment, ...]:
+def message_text(segments: tuple[Segment, ...], limits: Limits) -> tuple[Segment, ...]:
     """The segments of a message that somebody may say."""
     if len(segments) > limits.segments_per_message:
         raise DecodeError(f"a message has at most {limits.segments_per_message} segments", ErrorCode.TOO_LARGE)

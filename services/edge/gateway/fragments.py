@@ -7,12 +7,12 @@ from services.edge.gateway.framing import (
     PROTOCOL_ERROR,
     TEXT,
     TOO_BIG,
-    Received,
-    Violation,
+    ParsedFrame,
+    ProtocolViolation,
 )
 
 
-class Messages:
+class FragmentAssembler:
     """The data frames of one connection in order; control frames between fragments do not come here."""
 
     __slots__ = ("_fragments", "_opcode", "limit")
@@ -23,28 +23,28 @@ class Messages:
         self._fragments: bytearray | None = None
 
     @property
-    def at_rest(self) -> bool:
+    def is_idle(self) -> bool:
         """No fragment waits for the next one."""
         return self._fragments is None
 
-    def add(self, received: Received) -> Frame | None:
+    def add(self, received: ParsedFrame) -> Frame | None:
         """The message that this frame completes, if it does. Raises Violation."""
         opcode, payload = received.opcode, received.payload
         if self._fragments is None:
             if opcode == CONTINUATION:
-                raise Violation(PROTOCOL_ERROR, "continuation of no message")
+                raise ProtocolViolation(PROTOCOL_ERROR, "continuation of no message")
             if received.final:
                 return _message(opcode, payload)
             self._opcode, self._fragments = opcode, bytearray(payload)
             return None
         if opcode != CONTINUATION:
-            raise Violation(PROTOCOL_ERROR, "new message within a fragmented one")
+            raise ProtocolViolation(PROTOCOL_ERROR, "new message within a fragmented one")
         return self._continue(received.final, payload)
 
     def _continue(self, final: bool, payload: bytes) -> Frame | None:
         assert self._fragments is not None
         if len(self._fragments) + len(payload) > self.limit:
-            raise Violation(TOO_BIG, f"message over {self.limit} bytes")
+            raise ProtocolViolation(TOO_BIG, f"message over {self.limit} bytes")
         self._fragments += payload
         if not final:
             return None
@@ -59,5 +59,5 @@ def _message(opcode: int, payload: bytes) -> Frame:
         try:
             payload.decode()
         except UnicodeDecodeError as error:
-            raise Violation(INVALID_TEXT, f"invalid UTF-8 at byte {error.start}") from None
+            raise ProtocolViolation(INVALID_TEXT, f"invalid UTF-8 at byte {error.start}") from None
     return payload

@@ -14,7 +14,7 @@ _head, _large_head = struct.Struct("!BBH").pack, struct.Struct("!BBQ").pack
 _CODES_ON_THE_WIRE = {1000, 1001, 1002, 1003, *range(1007, 1015)}
 
 
-class Violation(Exception):
+class ProtocolViolation(Exception):
     """The peer broke the protocol: the connection is failed with this close code and reason."""
 
     def __init__(self, code: int, reason: str) -> None:
@@ -23,7 +23,7 @@ class Violation(Exception):
         self.reason = reason
 
 
-class Received(msgspec.Struct, frozen=True, gc=False):
+class ParsedFrame(msgspec.Struct, frozen=True, gc=False):
     """One frame, unmasked, its own form already checked; `final`: the last one of its message."""
 
     opcode: int
@@ -41,7 +41,7 @@ def frame(opcode: int, payload: bytes) -> bytes:
     return _large_head(0x80 | opcode, 127, size) + payload
 
 
-def sole_text(data: bytes, limit: int) -> bytes | None:
+def parse_single_text(data: bytes, limit: int) -> bytes | None:
     """What nearly every read is: one masked frame and nothing else, a whole text message, ASCII. That one's text, or
     None: it is for the parser, also when it is larger than the limit."""
     size = len(data) - 6
@@ -60,7 +60,7 @@ def sole_text(data: bytes, limit: int) -> bytes | None:
     return text if text.isascii() else None
 
 
-def sole_close(data: bytes) -> bytes | None:
+def parse_single_close(data: bytes) -> bytes | None:
     """The payload of one masked close frame and nothing else, with a code that may be sent, if any, and a reason in
     ASCII. None: it is for the parser."""
     size = len(data) - 6
@@ -88,7 +88,7 @@ def close_echo(payload: bytes) -> bytes:
     """The answer to a peer's close frame: its code back. Raises Violation when the code must not be sent."""
     code = payload[:2]
     if code and not _may_be_sent(int.from_bytes(code, "big")):
-        raise Violation(PROTOCOL_ERROR, "invalid close code")
+        raise ProtocolViolation(PROTOCOL_ERROR, "invalid close code")
     return frame(CLOSE, code)
 
 

@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from services.edge.canonical.transport import Hello, Rejection, Welcome
+from services.edge.canonical.transport import Accept, Handshake, Reject
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _HINTS = {405: b"Allow: GET\r\n", 426: b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"}
@@ -18,7 +18,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
-class Request(NamedTuple):
+class HandshakeRequest(NamedTuple):
     """The head of a request to upgrade; `peer` is the address that the connection comes from."""
 
     method: str
@@ -33,27 +33,27 @@ def networks(names: Iterable[str]) -> Networks:
     return tuple(ip_network(name, strict=False) for name in names)
 
 
-def refusal(request: Request) -> Rejection | None:
+def refusal(request: HandshakeRequest) -> Reject | None:
     """What is wrong with a request to upgrade to a WebSocket, if anything."""
     if request.method != "GET":
-        return Rejection(405, "a WebSocket is opened by GET")
+        return Reject(405, "a WebSocket is opened by GET")
     if request.version != "1.1":
-        return Rejection(505, "a WebSocket needs HTTP/1.1")
+        return Reject(505, "a WebSocket needs HTTP/1.1")
     if _values(request.headers, b"sec-websocket-version") != [b"13"]:
-        return Rejection(426, "only WebSocket version 13 is spoken here")
+        return Reject(426, "only WebSocket version 13 is spoken here")
     keys = _values(request.headers, b"sec-websocket-key")
     if len(keys) != 1 or not _is_key(keys[0]):
-        return Rejection(400, "one Sec-WebSocket-Key of 16 bytes in base64 is needed")
+        return Reject(400, "one Sec-WebSocket-Key of 16 bytes in base64 is needed")
     return None
 
 
-def hello(request: Request, trusted: Networks) -> Hello:
+def hello(request: HandshakeRequest, trusted: Networks) -> Handshake:
     headers = request.headers
     path, _, query = _local(request.target).decode("latin-1").partition("?")
     believed = is_in(request.peer, trusted)
     forwarded = _tokens(headers, b"x-forwarded-for") if believed else []
     protocols = _tokens(headers, b"x-forwarded-proto") if believed else []
-    return Hello(
+    return Handshake(
         path=unquote(path),
         host=_first(headers, b"host"),
         address=client_address(request.peer, forwarded, trusted),
@@ -78,7 +78,7 @@ def client_address(peer: str, forwarded: Sequence[str], trusted: Networks) -> st
     return address
 
 
-def accepted(request: Request, welcome: Welcome) -> bytes:
+def accepted(request: HandshakeRequest, welcome: Accept) -> bytes:
     key = _values(request.headers, b"sec-websocket-key")[0]
     digest = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
     chosen = b"Sec-WebSocket-Protocol: %b\r\n" % welcome.subprotocol.encode() if welcome.subprotocol else b""
@@ -88,7 +88,7 @@ def accepted(request: Request, welcome: Welcome) -> bytes:
     )
 
 
-def rejected(rejection: Rejection) -> bytes:
+def rejected(rejection: Reject) -> bytes:
     text = rejection.text.encode() + b"\n"
     phrase = HTTPStatus(rejection.status).phrase.encode()
     return (

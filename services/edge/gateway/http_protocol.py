@@ -8,15 +8,15 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from services.edge.gateway.handshake import Request
+from services.edge.gateway.handshake import HandshakeRequest
 
 _HEAD_BYTES = 16 * 1024
 _HEAD_END = b"\r\n\r\n"
 
-Upgrade = Callable[[Request, asyncio.Transport], None]
+Upgrade = Callable[[HandshakeRequest, asyncio.Transport], None]
 
 
-class Doorstep(HttpToolsProtocol):
+class HttpProtocol(HttpToolsProtocol):
     """`seconds` is for one whole request head, however its bytes trickle in, and for waiting for the next one."""
 
     def __init__(self, config: Config, state: ServerState, upgrade: Upgrade, seconds: float, most: int) -> None:
@@ -69,7 +69,7 @@ class Doorstep(HttpToolsProtocol):
         assert self.client is not None
         self.connections.discard(self)
         scope = self.scope
-        request = Request(scope["method"], self.url, scope["http_version"], self.headers, self.client[0])
+        request = HandshakeRequest(scope["method"], self.url, scope["http_version"], self.headers, self.client[0])
         self._upgrade(request, self.transport)
 
     def _await_head(self) -> None:

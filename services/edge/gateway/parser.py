@@ -6,7 +6,7 @@ Only their parsers are used; they never see the network. What the server writes 
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from services.edge.gateway.framing import Received, Violation
+from services.edge.gateway.framing import ParsedFrame, ProtocolViolation
 
 Item_co = TypeVar("Item_co", covariant=True)
 
@@ -14,14 +14,14 @@ Item_co = TypeVar("Item_co", covariant=True)
 class Parser(Protocol[Item_co]):
     """The parser of one connection. Malformed frames, and single ones over the size limit, are its to refuse."""
 
-    violation: Violation | None
+    violation: ProtocolViolation | None
     """Set when the peer broke the protocol; what `feed` returned came before that. Nothing is fed after it."""
 
     def feed(self, data: memoryview) -> Sequence[Item_co]:
         """What these bytes complete, in order."""
 
 
-class FrameParser(Parser[Received], Protocol):
+class FrameParser(Parser[ParsedFrame], Protocol):
     at_rest: bool
     """Whether it surely holds no part of a frame: then it may be spared the next one."""
 

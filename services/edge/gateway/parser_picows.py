@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from picows import WSAutoPingStrategy, WSFrame, WSListener, WSTransport
 from picows import picows as _picows
 
-from services.edge.gateway.framing import CLOSE, PROTOCOL_ERROR, Received, Violation
+from services.edge.gateway.framing import CLOSE, PROTOCOL_ERROR, ParsedFrame, ProtocolViolation
 
 _HANDSHAKE: Final = (
     b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -42,7 +42,7 @@ class _Protocol(Protocol):
     def buffer_updated(self, size: int) -> None: ...
 
 
-class _Nowhere:
+class _NullTransport:
     """A transport, and its socket, that take everything and do nothing."""
 
     def get_extra_info(self, name: str) -> object:
@@ -64,17 +64,17 @@ class _Nowhere:
     setsockopt = write = writelines = close = abort = _ignore
 
 
-_NOWHERE: Final = _Nowhere()
+_NULL_TRANSPORT: Final = _NullTransport()
 
 
-class _Splitter(WSListener):
+class _FrameListener(WSListener):
     """One protocol of picows, and what it has made of the bytes so far."""
 
     __slots__ = ("_protocol", "at_rest", "frames", "violation", "worn")
 
     def __init__(self, limit: int) -> None:
-        self.frames: list[Received] = []
-        self.violation: Violation | None = None
+        self.frames: list[ParsedFrame] = []
+        self.violation: ProtocolViolation | None = None
         self.at_rest = True
         """No part of a frame is waiting for the rest."""
         self.worn = False
@@ -82,7 +82,7 @@ class _Splitter(WSListener):
             None, None, False, lambda _: self, logging.LoggerAdapter(_UNHEARD), True, None, False, 0, 0,
             WSAutoPingStrategy.PING_WHEN_IDLE, False, limit, None, _BUFFER_BYTES,
         )  # fmt: skip
-        self._protocol.connection_made(_NOWHERE)
+        self._protocol.connection_made(_NULL_TRANSPORT)
         self.split(memoryview(_HANDSHAKE))
 
     def split(self, data: memoryview) -> None:
@@ -98,16 +98,16 @@ class _Splitter(WSListener):
             if protocol.transport.is_close_frame_sent and self.violation is None:
                 sent = protocol.transport.close_handshake.sent
                 assert sent is not None
-                self.violation = Violation(sent.code.value, sent.reason)
+                self.violation = ProtocolViolation(sent.code.value, sent.reason)
 
     def on_ws_frame(self, _transport: WSTransport, frame: WSFrame) -> None:
         if self.violation is not None:
             return
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
-            self.violation = Violation(PROTOCOL_ERROR, "reserved bits must be 0")
+            self.violation = ProtocolViolation(PROTOCOL_ERROR, "reserved bits must be 0")
             return
         opcode: int = frame.msg_type.value
-        self.frames.append(Received(opcode, bool(frame.fin), frame.get_payload_as_bytes()))
+        self.frames.append(ParsedFrame(opcode, bool(frame.fin), frame.get_payload_as_bytes()))
         self.at_rest = frame.tail_size == 0
         if opcode == CLOSE:
             self.worn = True
@@ -118,15 +118,15 @@ class PicowsParsers:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._spare: list[_Splitter] = []
+        self._spare: list[_FrameListener] = []
 
     def __call__(self) -> "_Parser":
         return _Parser(self)
 
-    def lend(self) -> _Splitter:
-        return self._spare.pop() if self._spare else _Splitter(self._limit)
+    def lend(self) -> _FrameListener:
+        return self._spare.pop() if self._spare else _FrameListener(self._limit)
 
-    def take_back(self, splitter: _Splitter) -> None:
+    def take_back(self, splitter: _FrameListener) -> None:
         if not splitter.worn and len(self._spare) < _SPARE:
             self._spare.append(splitter)
 
@@ -136,11 +136,11 @@ class _Parser:
 
     def __init__(self, parsers: PicowsParsers) -> None:
         self._parsers = parsers
-        self._splitter: _Splitter | None = None
+        self._splitter: _FrameListener | None = None
         self.at_rest = True
-        self.violation: Violation | None = None
+        self.violation: ProtocolViolation | None = None
 
-    def feed(self, data: memoryview) -> list[Received]:
+    def feed(self, data: memoryview) -> list[ParsedFrame]:
         splitter = self._splitter or self._parsers.lend()
         splitter.split(data)
         frames, splitter.frames = splitter.frames, []

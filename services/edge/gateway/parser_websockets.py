@@ -8,7 +8,7 @@ import logging
 from websockets.frames import Frame
 from websockets.protocol import Protocol, Side, State
 
-from services.edge.gateway.framing import PROTOCOL_ERROR, Received, Violation
+from services.edge.gateway.framing import PROTOCOL_ERROR, ParsedFrame, ProtocolViolation
 
 _UNHEARD = logging.getLogger(f"{__name__}.library")
 _UNHEARD.disabled = True
@@ -21,18 +21,20 @@ class WebsocketsParser:
 
     def __init__(self, limit: int) -> None:
         self._protocol = Protocol(Side.SERVER, state=State.OPEN, max_size=limit, logger=_UNHEARD)
-        self.violation: Violation | None = None
+        self.violation: ProtocolViolation | None = None
         self.at_rest = False
 
-    def feed(self, data: memoryview) -> list[Received]:
+    def feed(self, data: memoryview) -> list[ParsedFrame]:
         protocol = self._protocol
         protocol.receive_data(bytes(data))
         protocol.data_to_send()
         if protocol.parser_exc is not None:
             sent = protocol.close_sent
-            self.violation = Violation(int(sent.code), sent.reason) if sent else Violation(PROTOCOL_ERROR, "")
+            self.violation = (
+                ProtocolViolation(int(sent.code), sent.reason) if sent else ProtocolViolation(PROTOCOL_ERROR, "")
+            )
         return [
-            Received(int(event.opcode), event.fin, bytes(event.data))
+            ParsedFrame(int(event.opcode), event.fin, bytes(event.data))
             for event in protocol.events_received()
             if isinstance(event, Frame)
         ]

@@ -15,7 +15,7 @@ _ADDRESSES = {_TCP4: (4, 12), _TCP6: (16, 36)}
 """Bytes of the source's address, and of both addresses with their ports."""
 
 
-class Malformed(Exception):
+class MalformedProxyHeader(Exception):
     """No such header."""
 
 
@@ -36,19 +36,19 @@ def read(data: bytes) -> Header | None:
         return _read_binary(data) if len(data) >= _FIXED_BYTES else None
     if _TEXT.startswith(data[: len(_TEXT)]):
         return _read_text(data)
-    raise Malformed
+    raise MalformedProxyHeader
 
 
 def _read_text(data: bytes) -> Header | None:
     line, end, _ = data[:_TEXT_BYTES].partition(b"\r\n")
     if not end:
         if len(data) >= _TEXT_BYTES:
-            raise Malformed
+            raise MalformedProxyHeader
         return None
     try:
         return Header(_source(line.decode("ascii")), len(line + end))
     except ValueError as error:
-        raise Malformed from error
+        raise MalformedProxyHeader from error
 
 
 def _source(line: str) -> str:
@@ -71,7 +71,7 @@ def _read_binary(data: bytes) -> Header | None:
     address_bytes, least_bytes = _ADDRESSES.get(family, (0, 0))
     known = family in _ADDRESSES or family in (_UNSPECIFIED, _UNIX)
     if command not in (_LOCAL, _PROXY) or (command == _PROXY and (not known or size < least_bytes)):
-        raise Malformed
+        raise MalformedProxyHeader
     if len(data) < _FIXED_BYTES + size:
         return None
     packed = data[_FIXED_BYTES : _FIXED_BYTES + address_bytes]

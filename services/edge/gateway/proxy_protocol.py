@@ -13,7 +13,7 @@ Introduced = Callable[[asyncio.Transport, str, bytes], None]
 """Called with the client's address, and with what it has said already."""
 
 
-class Introduction(asyncio.Protocol):
+class ProxyProtocolReader(asyncio.Protocol):
     """`waiting` holds it while it lasts, for `seconds` at most. Where it is `demanded`, a trusted proxy must say it: if
     it left it out, its clients could say it in its name."""
 
@@ -22,7 +22,7 @@ class Introduction(asyncio.Protocol):
         trusted: Networks,
         demanded: bool,
         introduced: Introduced,
-        waiting: "set[Introduction]",
+        waiting: "set[ProxyProtocolReader]",
         seconds: float,
     ) -> None:
         self._trusted = trusted
@@ -54,7 +54,7 @@ class Introduction(asyncio.Protocol):
         self._head += data
         try:
             header = proxy_header.read(self._head)
-        except proxy_header.Malformed:
+        except proxy_header.MalformedProxyHeader:
             if self._demanded:
                 _log.warning("a trusted proxy does not say for whom it connects", proxy=self._peer)
                 self.abort()

@@ -8,17 +8,17 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
-from services.edge.canonical.transport import Endpoint, Hello, Rejection
+from services.edge.canonical.transport import Endpoint, Handshake, Reject
 from services.edge.gateway import handshake, socket_options
 from services.edge.gateway.framing import close_frame
-from services.edge.gateway.http_protocol import Doorstep
+from services.edge.gateway.http_protocol import HttpProtocol
 from services.edge.gateway.parser import parsers
-from services.edge.gateway.proxy_protocol import Introduced, Introduction
-from services.edge.gateway.stream_splitter import Splitter
-from services.edge.gateway.tcp_stream import Stream
-from services.edge.gateway.transport import Link
+from services.edge.gateway.proxy_protocol import Introduced, ProxyProtocolReader
+from services.edge.gateway.stream_splitter import StreamSplitter
+from services.edge.gateway.tcp_stream import TcpConnection
+from services.edge.gateway.transport import BaseTransport
 from services.edge.gateway.websocket import WebSocket
-from services.edge.gateway.write_batch import Turn
+from services.edge.gateway.write_batch import WriteBatch
 from shared.settings import Edge, Limits
 
 _FULL = 1013, "too many connections, try again later"
@@ -44,10 +44,10 @@ class Gateway:
             proxy_headers=False, server_header=False,
         )  # fmt: skip
         self._requests = ServerState()
-        self._sockets: set[Link[Any]] = set()
-        self._introductions: set[Introduction] = set()
+        self._sockets: set[BaseTransport[Any]] = set()
+        self._introductions: set[ProxyProtocolReader] = set()
         self._servers: list[asyncio.Server] = []
-        self._turn: Turn | None = None
+        self._turn: WriteBatch | None = None
         self._port = settings.port
 
     @property
@@ -58,7 +58,7 @@ class Gateway:
     async def start(self) -> None:
         """Raises OSError when an address cannot be listened on."""
         loop = asyncio.get_running_loop()
-        self._turn = Turn(loop)
+        self._turn = WriteBatch(loop)
         self._config.load()
         listener = socket_options.listen(self._settings.host, self._settings.port)
         self._port = listener.getsockname()[1]
@@ -112,14 +112,14 @@ class Gateway:
         if said:
             doorstep.data_received(said)
 
-    def _doorstep(self) -> Doorstep:
+    def _doorstep(self) -> HttpProtocol:
         most = self._settings.max_connections
-        return Doorstep(self._config, self._requests, self._upgrade, self._head_seconds, most)
+        return HttpProtocol(self._config, self._requests, self._upgrade, self._head_seconds, most)
 
-    def _upgrade(self, request: handshake.Request, transport: asyncio.Transport) -> None:
+    def _upgrade(self, request: handshake.HandshakeRequest, transport: asyncio.Transport) -> None:
         hello = handshake.hello(request, self._trusted)
-        answer = handshake.refusal(request) or self._going_down() or self._endpoint.welcome(hello)
-        if isinstance(answer, Rejection):
+        answer = handshake.refusal(request) or self._going_down() or self._endpoint.accept(hello)
+        if isinstance(answer, Reject):
             transport.write(handshake.rejected(answer))
             transport.close()
             return
@@ -133,10 +133,10 @@ class Gateway:
         socket.open(self._endpoint, hello)
         self._sockets.add(socket)
 
-    def _introduction(self, demanded: bool, introduced: Introduced) -> Introduction:
-        return Introduction(self._trusted, demanded, introduced, self._introductions, self._head_seconds)
+    def _introduction(self, demanded: bool, introduced: Introduced) -> ProxyProtocolReader:
+        return ProxyProtocolReader(self._trusted, demanded, introduced, self._introductions, self._head_seconds)
 
-    def _tcp_comes(self) -> Introduction:
+    def _tcp_comes(self) -> ProxyProtocolReader:
         return self._introduction(True, self._tcp_from)
 
     def _tcp_from(self, transport: asyncio.Transport, address: str, said: bytes) -> None:
@@ -146,16 +146,18 @@ class Gateway:
         assert self._turn is not None
         host = handshake.authority(transport.get_extra_info("sockname")[0], self._port)
         client = handshake.client_address(address, (), ())
-        hello = Hello("/", host, client, secure=False, subprotocols=(), origin="", binary=False)
+        hello = Handshake("/", host, client, secure=False, subprotocols=(), origin="", binary=False)
         pacing = self._settings.tcp_pacing_ms / 1000
-        stream = Stream(transport, Splitter(self._message_bytes), pacing, self._turn.loop, self._sockets.discard)
+        stream = TcpConnection(
+            transport, StreamSplitter(self._message_bytes), pacing, self._turn.loop, self._sockets.discard
+        )
         stream.open(self._endpoint, hello)
         self._sockets.add(stream)
         if said:
             stream.data_received(said)
 
-    def _going_down(self) -> Rejection | None:
-        return None if self._servers else Rejection(503, "going down, connect again elsewhere")
+    def _going_down(self) -> Reject | None:
+        return None if self._servers else Reject(503, "going down, connect again elsewhere")
 
     def _is_full(self) -> bool:
         return len(self._sockets) >= self._settings.max_connections

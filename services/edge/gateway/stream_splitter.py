@@ -10,7 +10,7 @@ import re
 from typing import Protocol
 
 from services.edge.canonical.frames import Binary, Frame
-from services.edge.gateway.framing import PROTOCOL_ERROR, TOO_BIG, Violation
+from services.edge.gateway.framing import PROTOCOL_ERROR, TOO_BIG, ProtocolViolation
 
 _BLANKS = re.compile(rb"[ \t\r\n]*+")
 _BESIDE_BRACKETS = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
@@ -32,7 +32,7 @@ class _Form(Protocol):
     def one_line(self, frame: bytes) -> bytes: ...
 
 
-class Splitter:
+class StreamSplitter:
     """Both directions of one stream; frames have `limit` bytes at most. See services.edge.gateway.parser.Parser."""
 
     __slots__ = ("_buffer", "_form", "_limit", "violation")
@@ -41,7 +41,7 @@ class Splitter:
         self._limit = limit
         self._buffer = bytearray()
         self._form: _Form | None = None
-        self.violation: Violation | None = None
+        self.violation: ProtocolViolation | None = None
 
     def feed(self, data: memoryview) -> list[bytes]:
         buffer, frames = self._buffer, list[bytes]()
@@ -51,7 +51,7 @@ class Splitter:
             while start < len(buffer) and (end := self._end(start)):
                 frames.append(bytes(buffer[start:end]))
                 start = _after_blanks(buffer, end)
-        except Violation as violation:
+        except ProtocolViolation as violation:
             self.violation = violation
             frames.append(bytes(buffer[start : start + self._limit]))
             start = len(buffer)
@@ -75,7 +75,7 @@ class Splitter:
             self._form = _Values() if buffer[start] in _CLOSING else _Lines()
         end = self._form.end(buffer, start)
         if (end or len(buffer)) - start > self._limit:
-            raise Violation(TOO_BIG, f"message over {self._limit} bytes")
+            raise ProtocolViolation(TOO_BIG, f"message over {self._limit} bytes")
         return end
 
 
@@ -120,7 +120,7 @@ class _Values:
         elif byte in _CLOSING:
             self._closings.append(_CLOSING[byte])
         elif not self._closings or self._closings.pop() != byte:
-            raise Violation(PROTOCOL_ERROR, "no JSON value")
+            raise ProtocolViolation(PROTOCOL_ERROR, "no JSON value")
 
 
 class _Lines:

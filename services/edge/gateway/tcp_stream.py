@@ -10,14 +10,14 @@ from typing import Any
 
 from services.edge.canonical.frames import Frame
 from services.edge.gateway import socket_options
-from services.edge.gateway.stream_splitter import Splitter
-from services.edge.gateway.transport import Link
+from services.edge.gateway.stream_splitter import StreamSplitter
+from services.edge.gateway.transport import BaseTransport
 
 _LOOK_SECONDS = 0.01
 _SELDOM_SECONDS = 1.0
 
 
-class Stream(Link[bytes]):
+class TcpConnection(BaseTransport[bytes]):
     """Messages are written one by one, `pacing_seconds` apart; if that is 0, each in its own turn of the event loop."""
 
     __slots__ = ("_has_ended", "_is_told", "_pacing_seconds", "_parted", "_pause", "_splitter", "_waiting")
@@ -25,10 +25,10 @@ class Stream(Link[bytes]):
     def __init__(
         self,
         transport: asyncio.Transport,
-        splitter: Splitter,
+        splitter: StreamSplitter,
         pacing_seconds: float,
         loop: asyncio.AbstractEventLoop,
-        ended: Callable[[Link[Any]], None],
+        ended: Callable[[BaseTransport[Any]], None],
     ) -> None:
         super().__init__(transport, splitter, loop, ended)
         self._splitter = splitter
@@ -63,7 +63,7 @@ class Stream(Link[bytes]):
         self._give_up_later()
         self._part()
 
-    def holds_back(self) -> bool:
+    def is_paced(self) -> bool:
         return bool(self._waiting)
 
     # asyncio.Protocol

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 from services.edge.canonical.frames import Frame
-from services.edge.canonical.transport import Client, Endpoint, Hello
+from services.edge.canonical.transport import Client, Endpoint, Handshake
 from services.edge.gateway import socket_options
-from services.edge.gateway.framing import INTERNAL_ERROR, Violation
+from services.edge.gateway.framing import INTERNAL_ERROR, ProtocolViolation
 from services.edge.gateway.parser import Parser
 from shared.telemetry import log
 
@@ -22,7 +22,7 @@ _CLOSING_SECONDS = 3
 _NOTHING = memoryview(b"")
 
 
-class Link(asyncio.Protocol, Generic[Item]):
+class BaseTransport(asyncio.Protocol, Generic[Item]):
     """It writes while it is `_sending`, reports while it is `_receiving`; `_outgoing_bytes` are written, but not handed
     to the transport yet."""
 
@@ -38,7 +38,7 @@ class Link(asyncio.Protocol, Generic[Item]):
         transport: asyncio.Transport,
         parser: Parser[Item],
         loop: asyncio.AbstractEventLoop,
-        ended: Callable[["Link[Any]"], None],
+        ended: Callable[["BaseTransport[Any]"], None],
     ) -> None:
         self._transport = transport
         self._parser = parser
@@ -51,7 +51,7 @@ class Link(asyncio.Protocol, Generic[Item]):
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
 
-    def open(self, endpoint: Endpoint, hello: Hello) -> None:
+    def open(self, endpoint: Endpoint, hello: Handshake) -> None:
         self._client = endpoint.connected(hello, self)
         self._transport.set_protocol(self)
 
@@ -95,7 +95,7 @@ class Link(asyncio.Protocol, Generic[Item]):
         under_way = self._under_way()
         return None if under_way is None else under_way + self._lost_bytes
 
-    def holds_back(self) -> bool:
+    def is_paced(self) -> bool:
         return False
 
     def _under_way(self) -> int | None:
@@ -138,7 +138,7 @@ class Link(asyncio.Protocol, Generic[Item]):
                     self._items = iter(self._parser.feed(self._next_slice()))
                 else:
                     return
-        except Violation as violation:
+        except ProtocolViolation as violation:
             self._fail(violation.code, violation.reason)
         except Exception:
             self._client_failed()

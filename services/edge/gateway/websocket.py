@@ -10,22 +10,22 @@ from collections.abc import Callable
 from typing import Any
 
 from services.edge.canonical.frames import Frame
-from services.edge.gateway.fragments import Messages
+from services.edge.gateway.fragments import FragmentAssembler
 from services.edge.gateway.framing import (
     CLOSE,
     PING,
     PONG,
-    Received,
+    ParsedFrame,
     close_echo,
     close_frame,
     frame,
     framed,
-    sole_close,
-    sole_text,
+    parse_single_close,
+    parse_single_text,
 )
 from services.edge.gateway.parser import FrameParser
-from services.edge.gateway.transport import Link
-from services.edge.gateway.write_batch import Turn
+from services.edge.gateway.transport import BaseTransport
+from services.edge.gateway.write_batch import WriteBatch
 
 _PONGS_BYTES = 64 * 1024
 """Unsent bytes of a peer, above which its pings are not answered."""
@@ -36,7 +36,7 @@ _ARRIVING_SECONDS = 0.25
 _LOOK_SECONDS = 0.01
 
 
-class WebSocket(Link[Received]):
+class WebSocket(BaseTransport[ParsedFrame]):
     __slots__ = ("_frames", "_messages", "_outgoing", "_parting", "_turn")
 
     def __init__(
@@ -44,12 +44,12 @@ class WebSocket(Link[Received]):
         transport: asyncio.Transport,
         parser: FrameParser,
         message_bytes: int,
-        turn: Turn,
-        ended: Callable[[Link[Any]], None],
+        turn: WriteBatch,
+        ended: Callable[[BaseTransport[Any]], None],
     ) -> None:
         super().__init__(transport, parser, turn.loop, ended)
         self._frames = parser
-        self._messages = Messages(message_bytes)
+        self._messages = FragmentAssembler(message_bytes)
         self._turn = turn
         self._outgoing: list[bytes] = []
         self._parting = False
@@ -84,13 +84,13 @@ class WebSocket(Link[Received]):
         """What is one text and nothing else, or a close frame, goes past the parser, if nothing unfinished comes before
         it."""
         messages = self._messages
-        if not (self._sending and self._receiving and self._frames.at_rest and messages.at_rest):
+        if not (self._sending and self._receiving and self._frames.at_rest and messages.is_idle):
             super().data_received(data)
             return
         try:
-            if (text := sole_text(data, messages.limit)) is not None:
+            if (text := parse_single_text(data, messages.limit)) is not None:
                 self._client.frame_received(text)
-            elif (farewell := sole_close(data)) is not None:
+            elif (farewell := parse_single_close(data)) is not None:
                 self._peer_closes(farewell)
             else:
                 super().data_received(data)
@@ -129,7 +129,7 @@ class WebSocket(Link[Received]):
 
     # In
 
-    def _handle(self, item: Received) -> None:
+    def _handle(self, item: ParsedFrame) -> None:
         opcode = item.opcode
         if opcode < CLOSE:
             message = self._messages.add(item)

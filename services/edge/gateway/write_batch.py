@@ -11,7 +11,7 @@ class Writer(Protocol):
     def flush(self) -> None: ...
 
 
-class Turn:
+class WriteBatch:
     """Shared by all sockets of a gateway."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -8,14 +8,14 @@ from shared.contract.auth import SetSecurity
 from shared.contract.ids import AccountId
 from shared.contract.session import (
     AccountView,
+    Ack,
     AddMember,
     AnswerFriendship,
     AnswerMembership,
     ChatView,
     ChatViews,
-    ChatWithFaces,
+    ChatWithMembers,
     CreateChat,
-    Done,
     EndFriendship,
     GetAccount,
     GetChat,
@@ -29,7 +29,7 @@ from shared.contract.session import (
     SetProfile,
 )
 
-Relayed = (
+ForwardedCommand = (
     GetAccount
     | SetProfile
     | SetSecurity
@@ -45,48 +45,48 @@ Relayed = (
     | ListRequests
     | ListChatViews
 )
-Relay = AccountView | ChatView | Done | Requests | MembershipRequested | ChatViews
+ForwardedReply = AccountView | ChatView | Ack | Requests | MembershipRequested | ChatViews
 
 
-async def relay(bus: Bus, command: Relayed, actor: AccountId, seconds: float) -> Relay:
+async def forward(bus: Bus, command: ForwardedCommand, actor: AccountId, seconds: float) -> ForwardedReply:
     """What would not be the same twice is asked only once. Raises Refused."""
     command.actor = actor
     match command:
         case GetAccount():
-            return await bus.ask(subjects.GET_ACCOUNT, command, seconds=seconds, retry=True)
+            return await bus.request(subjects.GET_ACCOUNT, command, seconds=seconds, retry=True)
         case SetProfile():
-            return await bus.ask(subjects.SET_PROFILE, command, seconds=seconds, retry=True)
+            return await bus.request(subjects.SET_PROFILE, command, seconds=seconds, retry=True)
         case SetSecurity():
-            return await bus.ask(subjects.SET_SECURITY, command, seconds=seconds, retry=True)
+            return await bus.request(subjects.SET_SECURITY, command, seconds=seconds, retry=True)
         case CreateChat():
-            return await bus.ask(subjects.CREATE_CHAT, command, seconds=seconds)
+            return await bus.request(subjects.CREATE_CHAT, command, seconds=seconds)
         case GetChat():
-            return await bus.ask(subjects.GET_CHAT, command, seconds=seconds, retry=True)
+            return await bus.request(subjects.GET_CHAT, command, seconds=seconds, retry=True)
         case RequestFriendship():
-            return await bus.ask(subjects.REQUEST_FRIENDSHIP, command, seconds=seconds)
+            return await bus.request(subjects.REQUEST_FRIENDSHIP, command, seconds=seconds)
         case AnswerFriendship():
-            return await bus.ask(subjects.ANSWER_FRIENDSHIP, command, seconds=seconds)
+            return await bus.request(subjects.ANSWER_FRIENDSHIP, command, seconds=seconds)
         case EndFriendship():
-            return await bus.ask(subjects.END_FRIENDSHIP, command, seconds=seconds)
+            return await bus.request(subjects.END_FRIENDSHIP, command, seconds=seconds)
         case RequestMembership():
-            return await bus.ask(subjects.REQUEST_MEMBERSHIP, command, seconds=seconds)
+            return await bus.request(subjects.REQUEST_MEMBERSHIP, command, seconds=seconds)
         case AnswerMembership():
-            return await bus.ask(subjects.ANSWER_MEMBERSHIP, command, seconds=seconds)
+            return await bus.request(subjects.ANSWER_MEMBERSHIP, command, seconds=seconds)
         case AddMember():
-            return await bus.ask(subjects.ADD_MEMBER, command, seconds=seconds)
+            return await bus.request(subjects.ADD_MEMBER, command, seconds=seconds)
         case RenameChat():
-            return await bus.ask(subjects.RENAME_CHAT, command, seconds=seconds, retry=True)
+            return await bus.request(subjects.RENAME_CHAT, command, seconds=seconds, retry=True)
         case ListRequests():
-            return await bus.ask(subjects.LIST_REQUESTS, command, seconds=seconds, retry=True)
+            return await bus.request(subjects.LIST_REQUESTS, command, seconds=seconds, retry=True)
         case ListChatViews():
             return await _list_chats(bus, command, seconds)
 
 
 async def _list_chats(bus: Bus, command: ListChatViews, seconds: float) -> ChatViews:
     """All pages together."""
-    chats: list[ChatWithFaces] = []
+    chats: list[ChatWithMembers] = []
     while True:
-        page = await bus.ask(subjects.LIST_CHAT_VIEWS, command, seconds=seconds, retry=True)
+        page = await bus.request(subjects.LIST_CHAT_VIEWS, command, seconds=seconds, retry=True)
         chats += page.chats
         if not page.more or not page.chats:
             return ChatViews(chats)

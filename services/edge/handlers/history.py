@@ -6,35 +6,35 @@ import msgspec
 
 from services.edge.canonical.commands import TakeUnread
 from services.edge.canonical.replies import Page
-from services.edge.context import Node
-from services.edge.dialects.encoded_message import shown
-from services.edge.presence.profiles import faces_of
+from services.edge.context import EdgeContext
+from services.edge.dialects.encoded_message import to_display
+from services.edge.presence.profiles import fetch_summaries
 from shared.contract import subjects
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHistory, GetUnread
-from shared.contract.model import Message, Pair
+from shared.contract.model import MemberPair, Message
 
 _ALL = 2**31
 
 
-async def fetch(node: Node, command: GetHistory | TakeUnread, actor: AccountId, seconds: float) -> Page:
+async def fetch_messages(node: EdgeContext, command: GetHistory | TakeUnread, actor: AccountId, seconds: float) -> Page:
     """Raises Refused."""
-    pairs: Mapping[ChatId, Pair] = {}
+    pairs: Mapping[ChatId, MemberPair] = {}
     if isinstance(command, GetHistory):
         command.actor = actor
         messages = await _history(node, command, seconds)
         _read(node, actor, messages)
     else:
         messages, pairs = await _unread(node, actor, _ALL if command.count is None else command.count, seconds)
-    faces = await faces_of(node.bus, {message.sender for message in messages}, seconds)
-    return Page(tuple(shown(message, pairs.get(message.chat), faces.get(message.sender)) for message in messages))
+    faces = await fetch_summaries(node.bus, {message.sender for message in messages}, seconds)
+    return Page(tuple(to_display(message, pairs.get(message.chat), faces.get(message.sender)) for message in messages))
 
 
-async def _history(node: Node, command: GetHistory, seconds: float) -> list[Message]:
+async def _history(node: EdgeContext, command: GetHistory, seconds: float) -> list[Message]:
     """As many as were asked for, however many replies they fill."""
     messages: list[Message] = []
     while True:
-        page = await node.bus.ask(subjects.GET_HISTORY, command, seconds=seconds, retry=True)
+        page = await node.bus.request(subjects.GET_HISTORY, command, seconds=seconds, retry=True)
         messages += page.messages
         left = command.count - len(page.messages)
         if not page.more or not page.messages or left < 1:
@@ -44,17 +44,19 @@ async def _history(node: Node, command: GetHistory, seconds: float) -> list[Mess
 
 
 async def _unread(
-    node: Node, actor: AccountId, count: int, seconds: float
-) -> tuple[list[Message], Mapping[ChatId, Pair]]:
+    node: EdgeContext, actor: AccountId, count: int, seconds: float
+) -> tuple[list[Message], Mapping[ChatId, MemberPair]]:
     """As many as there are, however many replies they fill: what one holds is read before the next is asked for. (What
     could not be marked as read comes again, and ends it.) What is newer than the request is pushed, and left out."""
     messages: dict[tuple[ChatId, int], Message] = {}
-    pairs: dict[ChatId, Pair] = {}
+    pairs: dict[ChatId, MemberPair] = {}
     pushed_after = _passed(node, actor)
-    others = await node.residents.elsewhere(actor)
+    others = await node.accounts.other_nodes(actor)
     while count > 0:
-        await node.read_flush.settle(actor, others)  # also what was got a moment ago, here or there, is not unread
-        unread = await node.bus.ask(subjects.GET_UNREAD, GetUnread(actor, count), seconds=seconds, retry=True)
+        await node.read_state.flush_account(
+            actor, others
+        )  # also what was got a moment ago, here or there, is not unread
+        unread = await node.bus.request(subjects.GET_UNREAD, GetUnread(actor, count), seconds=seconds, retry=True)
         older = [one for one in unread.messages if one.index <= pushed_after.get(one.chat, one.index)]
         news = [message for message in older if (message.chat, message.index) not in messages]
         if not news:
@@ -66,13 +68,13 @@ async def _unread(
     return list(messages.values()), pairs
 
 
-def _passed(node: Node, account: AccountId) -> Mapping[ChatId, int]:
+def _passed(node: EdgeContext, account: AccountId) -> Mapping[ChatId, int]:
     """The last index of each chat that has come by the account's connections here."""
-    resident = node.residents.get(account)
+    resident = node.accounts.get(account)
     streams = {chat: node.chats.stream(chat) for chat in (resident.chats if resident else ())}
     return {chat: stream.head for chat, stream in streams.items() if stream is not None and stream.head is not None}
 
 
-def _read(node: Node, account: AccountId, messages: list[Message]) -> None:
+def _read(node: EdgeContext, account: AccountId, messages: list[Message]) -> None:
     for message in messages:
-        node.read_flush.read(account, {message.chat: [(message.index, message.index)]})
+        node.read_state.read(account, {message.chat: [(message.index, message.index)]})

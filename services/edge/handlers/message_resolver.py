@@ -4,31 +4,33 @@ import asyncio
 
 from msgspec.structs import replace
 
-from services.edge.canonical.commands import PostMessage, PostUpload, Saying, StartUpload
-from services.edge.client.uploads import Uploads
-from services.edge.context import Node
+from services.edge.canonical.commands import MessageCommand, PostMessage, PostUpload, StartUpload
+from services.edge.client.uploads import UploadSlots
+from services.edge.context import EdgeContext
 from services.edge.dialects.base import Request
-from services.edge.media import MediaRoom
+from services.edge.media import MediaService
 from services.edge.media.naming import safe_name
 from shared.contract import subjects
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import File, Image, Media, Segment
 from shared.contract.session import GetAccount, GetChat, OpenPrivateChat
 
 
-async def resolve(node: Node, uploads: Uploads, actor: AccountId, run: list[Request]) -> list[Request]:
+async def resolve_drafts(
+    node: EdgeContext, uploads: UploadSlots, actor: AccountId, run: list[Request]
+) -> list[Request]:
     """A run of messages to one chat, or the last part of a file, as messages that only have to be posted. Raises
     Refused."""
     said: list[Request] = []
     for request in run:
         command = request.command
-        assert isinstance(command, Saying)
+        assert isinstance(command, MessageCommand)
         chat = await _chat(node, actor, command)
         if isinstance(command, PostUpload):
-            media = await uploads.keep(command)
+            media = await uploads.store(command)
             segments: tuple[Segment, ...] = (Image(media) if command.kind == "image" else File(media),)
-        elif command.cites:
+        elif command.references_media:
             segments = await _all_looked_up(node, command.segments)
         else:
             segments = command.segments
@@ -36,48 +38,48 @@ async def resolve(node: Node, uploads: Uploads, actor: AccountId, run: list[Requ
     return said
 
 
-async def check_receiver(node: Node, actor: AccountId, command: StartUpload) -> None:
+async def check_receiver(node: EdgeContext, actor: AccountId, command: StartUpload) -> None:
     """Whether a file may be said there, as far as that is known beforehand. Raises Refused."""
-    resident, seconds = node.residents.get(actor), node.settings.edge.request_seconds
+    resident, seconds = node.accounts.get(actor), node.settings.edge.request_seconds
     if command.to:
         if resident is None or command.to not in resident.private_chats:
             ask = GetAccount(command.to, actor=actor)
-            view = await node.bus.ask(subjects.GET_ACCOUNT, ask, seconds=seconds, retry=True)
+            view = await node.bus.request(subjects.GET_ACCOUNT, ask, seconds=seconds, retry=True)
             if view.profile.deleted:
-                raise Refused(ErrorCode.NOT_FOUND, "this account is deleted")
+                raise RequestError(ErrorCode.NOT_FOUND, "this account is deleted")
     elif resident is None or command.chat not in resident.chats:
-        await node.bus.ask(subjects.GET_CHAT, GetChat(command.chat, actor), seconds=seconds, retry=True)
+        await node.bus.request(subjects.GET_CHAT, GetChat(command.chat, actor), seconds=seconds, retry=True)
 
 
-async def _chat(node: Node, actor: AccountId, command: Saying) -> ChatId:
+async def _chat(node: EdgeContext, actor: AccountId, command: MessageCommand) -> ChatId:
     """The private chat with somebody is asked for once, while one is here."""
     if not command.to:
         return command.chat
-    resident = node.residents.get(actor)
+    resident = node.accounts.get(actor)
     chats = resident.private_chats if resident else {}
     if command.to not in chats:
         ask = OpenPrivateChat(command.to, actor)
         seconds = node.settings.edge.request_seconds
-        opened = await node.bus.ask(subjects.OPEN_PRIVATE_CHAT, ask, seconds=seconds, retry=True)
+        opened = await node.bus.request(subjects.OPEN_PRIVATE_CHAT, ask, seconds=seconds, retry=True)
         chats[command.to] = opened.chat
     return chats[command.to]
 
 
-async def _all_looked_up(node: Node, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
+async def _all_looked_up(node: EdgeContext, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
     try:
         async with asyncio.timeout(node.settings.edge.request_seconds):
             return tuple([await _looked_up(node.media, segment) for segment in segments])
     except TimeoutError as error:
-        raise Refused(ErrorCode.UNAVAILABLE, "the pictures and files were not found in time") from error
+        raise RequestError(ErrorCode.UNAVAILABLE, "the pictures and files were not found in time") from error
 
 
-async def _looked_up(room: MediaRoom, segment: Segment) -> Segment:
+async def _looked_up(room: MediaService, segment: Segment) -> Segment:
     """What is at the address that a picture or file was cited by. Its name alone may be the client's."""
     if not isinstance(segment, Image | File):
         return segment
     media = await room.find(segment.media.id)
     if media is None:
-        raise Refused(ErrorCode.INVALID, "there is no picture or file at this address")
+        raise RequestError(ErrorCode.INVALID, "there is no picture or file at this address")
     return type(segment)(_named(media, segment.media.name))
 
 

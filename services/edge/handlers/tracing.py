@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from services.edge.canonical.replies import Answer
-from services.edge.client.client import Client, Performs
+from services.edge.canonical.replies import Reply
+from services.edge.client.client import Client, RequestHandler
 from services.edge.dialects.base import Request
 from shared.telemetry import trace
 
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
     from shared.tracing import Span, Tracer
 
 
-class Traced:
-    """Has another one perform, and sees how long it takes. See services.edge.client.client.Performs."""
+class TracedHandler:
+    """Has another one perform, and sees how long it takes. See services.edge.client.client.RequestHandler."""
 
-    def __init__(self, performs: Performs, tracer: "Tracer") -> None:
+    def __init__(self, performs: RequestHandler, tracer: "Tracer") -> None:
         self._performs = performs
         self._tracer = tracer
 
-    async def perform(self, client: Client, request: Request) -> Answer:
+    async def handle(self, client: Client, request: Request) -> Reply:
         with self._begin(client, request):
-            return await self._performs.perform(client, request)
+            return await self._performs.handle(client, request)
 
     async def resolve(self, client: Client, run: list[Request]) -> list[Request]:
         with self._begin(client, run[0]):
             return await self._performs.resolve(client, run)
 
-    def welcome(self, client: Client) -> None:
-        self._performs.welcome(client)
+    def after_login(self, client: Client) -> None:
+        self._performs.after_login(client)
 
     def _begin(self, client: Client, request: Request) -> "Span":
         name = type(request.command).__name__

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from services.edge.http.downloads import Downloads
-from services.edge.http.exchange import Exchange, Gone, Receive, Response, Send
+from services.edge.http.exchange import ClientDisconnected, HttpRequest, Receive, Response, Send
 from services.edge.http.pages import Outcome, not_allowed, resource, verification
-from services.edge.http.uploads import Uploads
-from shared.contract.errors import Refused
+from services.edge.http.uploads import HttpUploads
+from shared.contract.errors import RequestError
 
 Verify = Callable[[str, str], Awaitable[Outcome]]
 """Open the link of this ticket with this code. Raises Refused when that cannot be done now."""
@@ -22,7 +22,7 @@ class HttpApp:
     """HEAD is answered as GET wherever GET changes nothing."""
 
     def __init__(
-        self, verify: Verify, downloads: Downloads, uploads: Uploads, stall_seconds: float = _STALL_SECONDS
+        self, verify: Verify, downloads: Downloads, uploads: HttpUploads, stall_seconds: float = _STALL_SECONDS
     ) -> None:
         self._verify = verify
         self._downloads = downloads
@@ -30,13 +30,13 @@ class HttpApp:
         self._stall_seconds = stall_seconds
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        exchange = Exchange(scope, receive, send, self._stall_seconds)
+        exchange = HttpRequest(scope, receive, send, self._stall_seconds)
         try:
             await self._serve(exchange)
-        except Gone:
+        except ClientDisconnected:
             await exchange.abort()
 
-    async def _serve(self, exchange: Exchange) -> None:
+    async def _serve(self, exchange: HttpRequest) -> None:
         if exchange.path == "/media":
             await self._uploads.serve(exchange)
         elif media := _MEDIA.fullmatch(exchange.path):
@@ -44,7 +44,7 @@ class HttpApp:
         else:
             await exchange.answer(await self._respond(exchange))
 
-    async def _respond(self, exchange: Exchange) -> Response:
+    async def _respond(self, exchange: HttpRequest) -> Response:
         if link := _VERIFY.fullmatch(exchange.path):
             return await self._open_link(link[1], link[2]) if exchange.method == "GET" else not_allowed("GET")
         response = resource(exchange.path, exchange.headers)
@@ -55,5 +55,5 @@ class HttpApp:
     async def _open_link(self, ticket: str, code: str) -> Response:
         try:
             return verification(await self._verify(ticket, code))
-        except Refused:
+        except RequestError:
             return verification("unavailable")

@@ -5,12 +5,12 @@ from contextlib import aclosing
 from typing import NamedTuple
 from urllib.parse import quote
 
-from services.edge.http.exchange import Exchange, Gone, Headers
+from services.edge.http.exchange import ClientDisconnected, Headers, HttpRequest
 from services.edge.http.pages import not_allowed, not_found, text
 from services.edge.http.ranges import Span, Unsatisfiable, span
-from services.edge.media import MediaRoom
+from services.edge.media import MediaService
 from services.edge.media.mime_sniffing import PICTURES
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.model import Media
 
 _PLAIN_IN_NAMES = "!#$&+^`|"
@@ -26,16 +26,16 @@ class Part(NamedTuple):
 
 
 class Downloads:
-    def __init__(self, room: MediaRoom) -> None:
+    def __init__(self, room: MediaService) -> None:
         self._room = room
 
-    async def serve(self, exchange: Exchange, id: str) -> None:
+    async def serve(self, exchange: HttpRequest, id: str) -> None:
         """Raises Gone."""
         if exchange.method not in ("GET", "HEAD"):
             return await exchange.answer(not_allowed("GET, HEAD"))
         try:
             media = await self._room.find(id)
-        except Refused:
+        except RequestError:
             return await _refuse(exchange, ErrorCode.UNAVAILABLE)
         if media is None:
             return await _refuse(exchange, ErrorCode.NOT_FOUND)
@@ -45,27 +45,27 @@ class Downloads:
             return await exchange.write(b"", more=False)
         await exchange.while_there(self._send(exchange, media, part))
 
-    async def _send(self, exchange: Exchange, media: Media, part: Part) -> None:
+    async def _send(self, exchange: HttpRequest, media: Media, part: Part) -> None:
         async with aclosing(self._room.read(media, *part.span)) as chunks:
             try:
                 first = await anext(chunks, b"")
-            except Refused as refusal:
+            except RequestError as refusal:
                 return await _refuse(exchange, refusal.failure.code)
             await exchange.open(part.status, part.headers)
             await exchange.write(first, more=True)
             await _pass_on(exchange, chunks)
 
 
-async def _pass_on(exchange: Exchange, chunks: AsyncIterator[bytes]) -> None:
+async def _pass_on(exchange: HttpRequest, chunks: AsyncIterator[bytes]) -> None:
     try:
         async for chunk in chunks:
             await exchange.write(chunk, more=True)
-    except Refused as refusal:
-        raise Gone from refusal  # half of it is sent: only a broken connection says that there is no more
+    except RequestError as refusal:
+        raise ClientDisconnected from refusal  # half of it is sent: only a broken connection says that there is no more
     await exchange.write(b"", more=False)
 
 
-async def _refuse(exchange: Exchange, code: ErrorCode) -> None:
+async def _refuse(exchange: HttpRequest, code: ErrorCode) -> None:
     if code is ErrorCode.NOT_FOUND:
         return await exchange.answer(not_found())
     await exchange.answer(text(503, "Files cannot be read just now.\n", {"Retry-After": "5"}))

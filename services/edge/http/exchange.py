@@ -19,7 +19,7 @@ _ALWAYS: Headers = {
 _LINGER_SECONDS = 2.0
 
 
-class Gone(Exception):
+class ClientDisconnected(Exception):
     """The client hung up, or reads or sends nothing any more: nobody waits for an answer."""
 
 
@@ -31,7 +31,7 @@ class Response:
     headers: Headers = field(default_factory=dict)
 
 
-class Exchange:
+class HttpRequest:
     """`scope["extensions"]["dragoman.abort"]`, where the server offers it, drops the connection. A client that moves
     nothing for `stall_seconds` counts as gone."""
 
@@ -62,7 +62,7 @@ class Exchange:
                 async with asyncio.timeout(self._stall_seconds):
                     data = await self._next()
             except TimeoutError as error:
-                raise Gone from error
+                raise ClientDisconnected from error
             yield data
 
     async def answer(self, response: Response) -> None:
@@ -87,7 +87,7 @@ class Exchange:
             async with asyncio.timeout(self._stall_seconds):
                 await self._send({"type": "http.response.body", "body": data, "more_body": more})
         except TimeoutError as error:
-            raise Gone from error
+            raise ClientDisconnected from error
 
     async def while_there(self, work: Coroutine[Any, Any, None]) -> None:
         """Do the work; cancelled when the client hangs up, which is no error. Raises what the work raises."""
@@ -112,7 +112,7 @@ class Exchange:
         self._invited = True
         message = await self._receive()
         if message["type"] == "http.disconnect":
-            raise Gone
+            raise ClientDisconnected
         self._unread = message.get("more_body", False)
         body: bytes = message.get("body", b"")
         return body

@@ -34,7 +34,7 @@ class TracedHttp:
 
         with self._tracer.begin(named(scope["method"], scope["path"])):
             await self._serve(scope, receive, seen)
-            self._tracer.conclude(outcome)
+            self._tracer.end_current(outcome)
 
 
 def named(method: str, path: str) -> str:

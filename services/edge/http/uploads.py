@@ -6,14 +6,14 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from services.edge.canonical.transport import Hello
+from services.edge.canonical.transport import Handshake
 from services.edge.gateway import handshake
-from services.edge.http.admission import Admission
-from services.edge.http.exchange import Exchange, Response
+from services.edge.http.admission import RateLimiter
+from services.edge.http.exchange import HttpRequest, Response
 from services.edge.http.pages import not_allowed
-from services.edge.media import MediaRoom, Upload
+from services.edge.media import MediaService, Upload
 from services.edge.media.mime_sniffing import PICTURES, sniff
-from shared.contract.errors import ErrorCode, Failure, Refused
+from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.model import Media
 from shared.settings import Settings
 from shared.tokens import Claims
@@ -51,38 +51,38 @@ class Kept(msgspec.Struct):
     id: str
 
 
-class Uploads:
+class HttpUploads:
     """Raises ValueError for a trusted proxy that is no network."""
 
-    def __init__(self, room: MediaRoom, check: Check, settings: Settings) -> None:
+    def __init__(self, room: MediaService, check: Check, settings: Settings) -> None:
         self._room = room
         self._check = check
         self._settings = settings
         self._trusted = handshake.networks(settings.edge.trusted_proxies)
-        self._admission = Admission(settings.limits)
+        self._admission = RateLimiter(settings.limits)
 
-    async def serve(self, exchange: Exchange) -> None:
+    async def serve(self, exchange: HttpRequest) -> None:
         """Raises Gone."""
         if exchange.method != "POST":
             return await exchange.answer(not_allowed("POST"))
         hello = _hello(exchange, self._trusted)
         try:
             media = await self._take(exchange, hello)
-        except Refused as refusal:
+        except RequestError as refusal:
             return await exchange.answer(_refused(refusal.failure))
         path = f"/media/{media.id}"
         url = hello.base_url(self._settings.edge.public_url) + path
         kept = Kept(url, media.name, media.size, media.sha256, media.mime, media.id)
         await exchange.answer(_json(201, kept, {"Location": path}))
 
-    async def _take(self, exchange: Exchange, hello: Hello) -> Media:
+    async def _take(self, exchange: HttpRequest, hello: Handshake) -> Media:
         now = asyncio.get_running_loop().time()
         self._admission.admit(hello.address, now)
         token = _token(exchange)
         claims = await self._checked(token)
         self._admission.admit(claims.account, now)
         _check_length(exchange.length, self._settings.limits.file_bytes)
-        with self._admission.place(claims.account):
+        with self._admission.slot(claims.account):
             upload = self._room.begin()
             try:
                 async for data in exchange.body():
@@ -97,32 +97,35 @@ class Uploads:
 
     async def _keep(self, upload: Upload, query: str) -> Media:
         if not upload.size:
-            raise Refused(ErrorCode.INVALID, "a file is not empty")
+            raise RequestError(ErrorCode.INVALID, "a file is not empty")
         name = parse_qs(query).get("name", [""])[0]
         return await self._room.keep(upload, "image" if sniff(upload.head).mime in PICTURES else "file", name)
 
 
-def _hello(exchange: Exchange, trusted: handshake.Networks) -> Hello:
+def _hello(exchange: HttpRequest, trusted: handshake.Networks) -> Handshake:
     """The client as a WebSocket of its would be seen: also behind trusted proxies."""
     scope = exchange.scope
     target = scope["raw_path"] + b"?" + scope["query_string"]
     return handshake.hello(
-        handshake.Request(exchange.method, target, scope["http_version"], scope["headers"], scope["client"][0]), trusted
+        handshake.HandshakeRequest(
+            exchange.method, target, scope["http_version"], scope["headers"], scope["client"][0]
+        ),
+        trusted,
     )
 
 
-def _token(exchange: Exchange) -> str:
+def _token(exchange: HttpRequest) -> str:
     scheme, _, token = exchange.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise Refused(ErrorCode.UNAUTHENTICATED, "the token of a login is needed: Authorization: Bearer TOKEN")
+        raise RequestError(ErrorCode.UNAUTHENTICATED, "the token of a login is needed: Authorization: Bearer TOKEN")
     return token.strip()
 
 
 def _check_length(length: int | None, limit: int) -> None:
     if length == 0:
-        raise Refused(ErrorCode.INVALID, "the file is the body of the request")
+        raise RequestError(ErrorCode.INVALID, "the file is the body of the request")
     if length is not None and length > limit:
-        raise Refused(ErrorCode.TOO_LARGE, f"a file has at most {limit} bytes")
+        raise RequestError(ErrorCode.TOO_LARGE, f"a file has at most {limit} bytes")
 
 
 def _refused(failure: Failure) -> Response:

@@ -3,12 +3,12 @@
 import asyncio
 
 from services.edge.canonical.events import VerificationEnded
-from services.edge.canonical.replies import NothingToVerify, VerificationMailed
+from services.edge.canonical.replies import NoPendingVerification, VerificationMailed
 from services.edge.client.client import Client
-from services.edge.client.connection import Withheld
-from services.edge.context import Node
+from services.edge.client.connection import PendingVerification
+from services.edge.context import EdgeContext
 from services.edge.dialects.base import Request
-from services.edge.login.token_verifier import Gate
+from services.edge.login.token_verifier import TokenVerifier
 from shared.contract import subjects
 from shared.contract.auth import (
     Authenticated,
@@ -19,10 +19,10 @@ from shared.contract.auth import (
     SendVerification,
     VerificationNeeded,
 )
-from shared.contract.errors import ErrorCode, Refused
-from shared.contract.ids import NOBODY, AccountId
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.message import GetUnread
-from shared.contract.model import Face
+from shared.contract.model import ProfileSummary
 from shared.contract.session import EnsureProfile
 from shared.database import now_ms
 from shared.telemetry import log
@@ -35,8 +35,8 @@ _TOGETHER_SECONDS = 0.05
 """Two frames of which the second needs the first leave this far apart (clients handle the newest first)."""
 
 
-class Entrance:
-    def __init__(self, node: Node, gate: Gate) -> None:
+class LoginFlow:
+    def __init__(self, node: EdgeContext, gate: TokenVerifier) -> None:
         self._node = node
         self._gate = gate
 
@@ -44,72 +44,81 @@ class Entrance:
         """A request that bears a token must be of the connection's account; on a connection without one the token is a
         login. Raises Refused."""
         connection = client.connection
-        if not request.token or isinstance(request.command, Login) or connection.has_shown(request, now_ms() // 1000):
+        if (
+            not request.token
+            or isinstance(request.command, Login)
+            or connection.has_verified_token(request, now_ms() // 1000)
+        ):
             return
         claims = await self._gate.check(request.token, self._seconds)
-        if request.account not in (NOBODY, claims.account) or connection.account not in (NOBODY, claims.account):
-            raise Refused(ErrorCode.UNAUTHENTICATED, "the token is another account's")
-        if connection.account == NOBODY:
-            answer = self._by_token(claims, request.token)
+        if request.account not in (NO_ACCOUNT, claims.account) or connection.account not in (
+            NO_ACCOUNT,
+            claims.account,
+        ):
+            raise RequestError(ErrorCode.UNAUTHENTICATED, "the token is another account's")
+        if connection.account == NO_ACCOUNT:
+            answer = self._session_from_claims(claims, request.token)
             await self._enter(client, answer, await self._face(answer), claims.issued)
         connection.token, connection.token_expires = request.token, claims.expires
 
-    async def enter(self, client: Client, request: Request) -> Authenticated | VerificationNeeded:
+    async def login(self, client: Client, request: Request) -> Authenticated | VerificationNeeded:
         """Register or log in. Raises Refused."""
         command = request.command
         if isinstance(command, Login) and request.token:
-            return await self._show_token(client, command, request.token)
+            return await self._login_with_token(client, command, request.token)
         if isinstance(command, Login):
             command.origin = self.origin(client)
-            answer = await self._node.bus.ask(subjects.LOGIN, command, seconds=self._seconds)
+            answer = await self._node.bus.request(subjects.LOGIN, command, seconds=self._seconds)
         else:
             assert isinstance(command, Register)
             command.origin = self.origin(client)
-            answer = await self._node.bus.ask(subjects.REGISTER, command, seconds=self._seconds)
+            answer = await self._node.bus.request(subjects.REGISTER, command, seconds=self._seconds)
         if isinstance(answer, VerificationNeeded):
-            await self._withhold(client, request, answer)
+            await self._hold_pending_verification(client, request, answer)
             return answer
         if isinstance(command, Login) or client.dialect.enters_at_registration:
             await self._enter(client, answer, await self._face(answer))
             if client.dialect.counts_at_login:
-                client.dialect.counts(await self._unread(answer.account))
+                client.dialect.unread_loaded(await self._unread(answer.account))
         return answer
 
-    async def _show_token(self, client: Client, command: Login, token: str) -> Authenticated:
+    async def _login_with_token(self, client: Client, command: Login, token: str) -> Authenticated:
         """A login by token instead of the secret, for the account that is named."""
         claims = await self._gate.check(token, self._seconds)
-        answer = self._by_token(claims, token)
+        answer = self._session_from_claims(claims, token)
         if command.kind is not IdentifierKind.UUID:
-            raise Refused(ErrorCode.UNAUTHENTICATED, "a token opens an account by its uuid")
-        face = await self._node.faces.of(claims.account, self._seconds)
+            raise RequestError(ErrorCode.UNAUTHENTICATED, "a token opens an account by its uuid")
+        face = await self._node.summaries.get(claims.account, self._seconds)
         if face is None or face.uuid != command.identifier:
-            raise Refused(ErrorCode.UNAUTHENTICATED, "unknown account or wrong secret")
+            raise RequestError(ErrorCode.UNAUTHENTICATED, "unknown account or wrong secret")
         await self._enter(client, answer, face, claims.issued)
         return answer
 
-    def _by_token(self, claims: Claims, token: str) -> Authenticated:
+    def _session_from_claims(self, claims: Claims, token: str) -> Authenticated:
         """The token has just been checked: it is not void by any revocation heard of."""
         return Authenticated(
             account=claims.account, sid=claims.sid, token=token, expires=claims.expires, uuid="", nickname="",
             revision=self._node.revision,
         )  # fmt: skip
 
-    async def _enter(self, client: Client, answer: Authenticated, face: Face | None, issued: int | None = None) -> None:
+    async def _enter(
+        self, client: Client, answer: Authenticated, face: ProfileSummary | None, issued: int | None = None
+    ) -> None:
         """Presence first, then what was missed. `issued`: of the token it is done by."""
-        others = await self._node.residents.register(answer.account)
-        if client.leaving:
-            raise Refused(ErrorCode.UNAVAILABLE, "the connection is closed")
-        await client.enter(answer, others, face, issued)
+        others = await self._node.accounts.register(answer.account)
+        if client.is_closing:
+            raise RequestError(ErrorCode.UNAVAILABLE, "the connection is closed")
+        await client.logged_in(answer, others, face, issued)
 
-    async def _face(self, entered: Authenticated) -> Face | None:
+    async def _face(self, entered: Authenticated) -> ProfileSummary | None:
         """Heal a missing profile, and learn how the account is called now. A login does not fail for want of session:
         an event makes the profile, too, and the account is called as it was registered."""
-        registered = Face(entered.nickname, entered.uuid) if entered.nickname else None
+        registered = ProfileSummary(entered.nickname, entered.uuid) if entered.nickname else None
         try:
             if registered is not None:
                 await self._ensure_profile(entered)
-            return await self._node.faces.of(entered.account, _PROFILE_SECONDS) or registered
-        except Refused as refusal:
+            return await self._node.summaries.get(entered.account, _PROFILE_SECONDS) or registered
+        except RequestError as refusal:
             _log.warning("profile not ensured", account=entered.account, error=str(refusal))
             return registered
 
@@ -118,54 +127,56 @@ class Entrance:
             account=entered.account, uuid=entered.uuid, nickname=entered.nickname, icon_id=entered.icon_id,
             signature=entered.signature, vip=entered.vip, created=entered.created, lobby=entered.lobby,
         )  # fmt: skip
-        await self._node.bus.ask(subjects.ENSURE_PROFILE, seeds, seconds=_PROFILE_SECONDS, retry=True)
+        await self._node.bus.request(subjects.ENSURE_PROFILE, seeds, seconds=_PROFILE_SECONDS, retry=True)
 
     async def _unread(self, account: AccountId) -> int:
         try:
-            unread = await self._node.bus.ask(
+            unread = await self._node.bus.request(
                 subjects.GET_UNREAD, GetUnread(account, 0), seconds=_UNREAD_SECONDS, retry=True
             )
-        except Refused as refusal:
+        except RequestError as refusal:
             _log.warning("unread messages not counted", account=account, error=str(refusal))
             return 0
         return unread.total
 
     # Verification
 
-    async def mail_verification(self, client: Client) -> NothingToVerify | VerificationMailed:
-        withheld = client.connection.withheld
+    async def mail_verification(self, client: Client) -> NoPendingVerification | VerificationMailed:
+        withheld = client.connection.pending_verification
         if withheld is None:
-            return NothingToVerify()
+            return NoPendingVerification()
         await self._mail(client, withheld.ticket)
         return VerificationMailed()
 
-    async def _withhold(self, client: Client, request: Request, needed: VerificationNeeded) -> None:
+    async def _hold_pending_verification(self, client: Client, request: Request, needed: VerificationNeeded) -> None:
         """A client that knows of verification asks for the mail, and waits; to any other it is sent at once, with an
         answer to try again after it. Raises Refused."""
-        if client.dialect.awaits_verification:
+        if client.dialect.waits_for_verification:
             left = (needed.expires - now_ms()) / 1000
-            client.connection.withheld = Withheld(request, needed.ticket, self._node.now() + left)
+            client.connection.pending_verification = PendingVerification(
+                request, needed.ticket, self._node.now() + left
+            )
         else:
             await self._mail(client, needed.ticket)
 
     async def _mail(self, client: Client, ticket: str) -> None:
         base_url = client.connection.surroundings.base_url
         request = SendVerification(ticket, self.origin(client), base_url)
-        await self._node.bus.ask(subjects.SEND_VERIFICATION, request, seconds=self._seconds)
+        await self._node.bus.request(subjects.SEND_VERIFICATION, request, seconds=self._seconds)
 
     def verification_opened(self, client: Client, ticket: str, passed: bool) -> None:
         """The mailed link was opened: what was withheld is repeated, in its turn."""
-        withheld = client.connection.withheld
+        withheld = client.connection.pending_verification
         if withheld is None or withheld.ticket != ticket:
             return
-        client.tell(VerificationEnded("passed" if passed else "wrong"))
+        client.notify(VerificationEnded("passed" if passed else "wrong"))
         if not passed:
             return
-        client.connection.withheld = None
+        client.connection.pending_verification = None
         command = withheld.request.command
         assert isinstance(command, Register | Login)
         command.ticket = ticket
-        asyncio.get_running_loop().call_later(_TOGETHER_SECONDS, client.repeat, withheld.request)
+        asyncio.get_running_loop().call_later(_TOGETHER_SECONDS, client.requeue, withheld.request)
 
     # What every request needs
 

@@ -10,7 +10,7 @@ from services.edge.metrics import Metrics
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.auth import GetKeys, Revocation
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.tokens import BadToken, Claims, UnknownKey, Verifier
 
@@ -19,7 +19,7 @@ _KEYS_SECONDS = 5.0
 """Between two questions for keys: unknown ones cost auth little."""
 
 
-class Gate:
+class TokenVerifier:
     """`informed` is set once the revocations of the past are known: before, no token can be told good."""
 
     def __init__(self, bus: Bus, metrics: Metrics) -> None:
@@ -30,7 +30,7 @@ class Gate:
         self._good: OrderedDict[bytes, Claims] = OrderedDict()
         self._sessions: set[str] = set()
         self._accounts: dict[AccountId, int] = {}
-        self.informed = asyncio.Event()
+        self.revocations_loaded = asyncio.Event()
 
     def revoked(self, revocations: Iterable[Revocation]) -> None:
         for revocation in revocations:
@@ -39,7 +39,7 @@ class Gate:
             else:
                 self._accounts[revocation.account] = max(revocation.time, self._accounts.get(revocation.account, 0))
 
-    def verified_by(self, keys: Iterable[str]) -> None:
+    def set_keys(self, keys: Iterable[str]) -> None:
         """The names of the keys there are; when they are others than before, all tokens are verified anew."""
         if self._verifier is not None and self._verifier.keys != frozenset(keys):
             self._verifier = None
@@ -54,7 +54,7 @@ class Gate:
             raise
 
     async def _check(self, token: str, seconds: float) -> Claims:
-        if not self.informed.is_set():
+        if not self.revocations_loaded.is_set():
             await self._until_informed(seconds)
         digest = hashlib.blake2b(token.encode(), digest_size=16).digest()
         claims = self._good.get(digest)
@@ -71,9 +71,9 @@ class Gate:
     async def _until_informed(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                await self.informed.wait()
+                await self.revocations_loaded.wait()
         except TimeoutError as error:
-            raise Refused(ErrorCode.UNAVAILABLE, "tokens cannot be checked now, please try again") from error
+            raise RequestError(ErrorCode.UNAVAILABLE, "tokens cannot be checked now, please try again") from error
 
     async def _verify(self, token: str, seconds: float) -> Claims:
         verifier = self._verifier or await self._ask_keys(seconds)
@@ -86,5 +86,5 @@ class Gate:
 
     async def _ask_keys(self, seconds: float) -> Verifier:
         self._keys_asked = time.monotonic()
-        self._verifier = Verifier(await self._bus.ask(subjects.GET_KEYS, GetKeys(), seconds=seconds, retry=True))
+        self._verifier = Verifier(await self._bus.request(subjects.GET_KEYS, GetKeys(), seconds=seconds, retry=True))
         return self._verifier

@@ -1,6 +1,6 @@
 """Pictures and files: kept once for each content, found by addresses that nobody can guess, read in pieces."""
 
-from services.edge.media.service import MediaRoom
+from services.edge.media.service import MediaService
 from services.edge.media.upload_buffer import Upload
 
-__all__ = ["MediaRoom", "Upload"]
+__all__ = ["MediaService", "Upload"]

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import msgspec
 
 from services.edge.metrics import Metrics
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -24,4 +24,4 @@ class Failures:
         except (OSError, msgspec.MsgspecError) as error:
             self._metrics.media_failures.labels(doing).inc()
             _log.warning("the media store failed", doing=doing, error=repr(error))
-            raise Refused(ErrorCode.UNAVAILABLE, "files cannot be stored or read now, please try again") from error
+            raise RequestError(ErrorCode.UNAVAILABLE, "files cannot be stored or read now, please try again") from error

@@ -16,11 +16,11 @@ from services.edge.media.failures import Failures
 from services.edge.media.mime_sniffing import sniff
 from services.edge.media.naming import safe_name
 from services.edge.media.store import Store
-from services.edge.media.upload_buffer import Spool, Upload
+from services.edge.media.upload_buffer import Upload, UploadBuffer
 from services.edge.metrics import Metrics
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.model import Media
-from shared.errors import Unprepared
+from shared.errors import StartupError
 from shared.settings import Settings
 
 _REMEMBERED = 10_000
@@ -28,12 +28,12 @@ _ID = re.compile(r"[0-9a-f]{32}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-class MediaRoom:
+class MediaService:
     def __init__(self, store: Store, settings: Settings, metrics: Metrics, disk: Disk) -> None:
         self._store = store
         self._failures = Failures(metrics)
         self._directory = settings.media.directory
-        self._spool = Spool(self._directory / SPOOL, settings.limits.file_bytes, disk, self._failures)
+        self._spool = UploadBuffer(self._directory / SPOOL, settings.limits.file_bytes, disk, self._failures)
         self._seconds = settings.media.timeout_seconds
         self._metrics = metrics
         self._disk = disk
@@ -46,7 +46,7 @@ class MediaRoom:
             await self._store.prepare()
         except OSError as error:
             where = error.filename or self._directory
-            raise Unprepared(f"the directory {where} (media.directory) cannot be used: {error.strerror}") from error
+            raise StartupError(f"the directory {where} (media.directory) cannot be used: {error.strerror}") from error
 
     def begin(self) -> Upload:
         """A new file, to be written, then kept or dropped."""
@@ -83,7 +83,7 @@ class MediaRoom:
         whoever stops early closes the generator (`contextlib.aclosing`). Raises Refused, also half way."""
         stop = media.size if stop is None else min(stop, media.size)
         if not _SHA256.fullmatch(media.sha256):
-            raise Refused(ErrorCode.NOT_FOUND, "there is no such file")
+            raise RequestError(ErrorCode.NOT_FOUND, "there is no such file")
         async with aclosing(self._store.read(f"blobs/{media.sha256}", start, stop)) as chunks:
             while (chunk := await self._next(chunks)) is not None:
                 self._metrics.media_read_bytes.inc(len(chunk))
@@ -109,7 +109,7 @@ class MediaRoom:
                 async with asyncio.timeout(self._seconds):
                     return await anext(chunks, None)
             except FileNotFoundError as error:
-                raise Refused(ErrorCode.NOT_FOUND, "there is no such file") from error
+                raise RequestError(ErrorCode.NOT_FOUND, "there is no such file") from error
 
     def _remember(self, media: Media) -> Media:
         self._known[media.id] = media

@@ -12,14 +12,14 @@ from threading import Lock
 
 from services.edge.media.disk import Disk
 from services.edge.media.failures import Failures
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 
 HEAD_BYTES = 64
 """So much of the beginning is remembered, to tell what it is."""
 _LEFT_SECONDS = 24 * 3600.0
 
 
-class Spool:
+class UploadBuffer:
     """The temporary files, in a directory of their own. `limit`: bytes of one file."""
 
     def __init__(self, root: Path, limit: int, disk: Disk, failures: Failures) -> None:
@@ -63,7 +63,7 @@ class Upload:
     async def write(self, data: bytes) -> None:
         """Raises Refused: beyond the limit of a file; when the disk fails."""
         if self.size + len(data) > self._limit:
-            raise Refused(ErrorCode.TOO_LARGE, f"a file has at most {self._limit} bytes")
+            raise RequestError(ErrorCode.TOO_LARGE, f"a file has at most {self._limit} bytes")
         self.size += len(data)
         self.head += data[: HEAD_BYTES - len(self.head)]
         with self._failures.told("write"):

@@ -4,11 +4,11 @@ from typing import assert_never
 
 import msgspec
 
-from services.edge.client.endpoint import Endpoint
-from services.edge.context import Node
-from services.edge.login.login import Entrance
-from services.edge.login.revocations import Watcher
-from services.edge.notifications.social import tell, tell_put_in
+from services.edge.client.endpoint import ConnectionRegistry
+from services.edge.context import EdgeContext
+from services.edge.login.login import LoginFlow
+from services.edge.login.revocations import RevocationWatcher
+from services.edge.notifications import social
 from shared.contract import subjects
 from shared.contract.edge import (
     ChatCreated,
@@ -29,33 +29,35 @@ from shared.contract.edge import (
 _decode = msgspec.msgpack.Decoder(Notify).decode
 
 
-class Notices:
-    def __init__(self, node: Node, endpoint: Endpoint, entrance: Entrance, watcher: Watcher) -> None:
+class NotificationReceiver:
+    def __init__(
+        self, node: EdgeContext, endpoint: ConnectionRegistry, entrance: LoginFlow, watcher: RevocationWatcher
+    ) -> None:
         self._node = node
         self._endpoint = endpoint
         self._entrance = entrance
         self._watcher = watcher
 
-    def listen(self) -> None:
+    def subscribe(self) -> None:
         """Before the bus starts."""
-        self._node.bus.listen(subjects.notify(self._node.id), self.receive)
-        self._node.bus.listen(subjects.NOTIFY_ALL, self.receive)
+        self._node.bus.subscribe(subjects.notify(self._node.id), self.receive)
+        self._node.bus.subscribe(subjects.NOTIFY_ALL, self.receive)
 
     def receive(self, data: bytes) -> None:
         notify = _decode(data)
         notice = notify.notice
         match notice:
             case ChatCreated():
-                self._node.chats.created(notice)
-                tell_put_in(self._node, notice)
+                self._node.chats.on_chat_created(notice)
+                social.notify_added(self._node, notice)
             case MembershipChanged():
-                self._node.chats.changed(notice)
+                self._node.chats.on_membership_changed(notice)
             case Revoked():
                 self._watcher.revoked(notice.revocations)
             case Kicked():
-                resident = self._node.residents.get(notice.account)
+                resident = self._node.accounts.get(notice.account)
                 for recipient in resident.recipients if resident else ():
-                    recipient.hang_up(1008, "disconnected by the operator")
+                    recipient.close(1008, "disconnected by the operator")
             case MaintenanceSet():
                 self._watcher.maintenance(notice.on)
             case VerificationOpened():
@@ -69,6 +71,6 @@ class Notices:
                 | MembershipAnswered()
                 | ChatRenamed()
             ):
-                tell(self._node, notify, notice)
+                social.notify(self._node, notify, notice)
             case _:
                 assert_never(notice)

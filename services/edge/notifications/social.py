@@ -6,7 +6,7 @@ import msgspec
 
 from services.edge.canonical.events import Event
 from services.edge.client.client import Client
-from services.edge.context import Node
+from services.edge.context import EdgeContext
 from shared.contract import subjects
 from shared.contract.edge import (
     ChatCreated,
@@ -19,10 +19,10 @@ from shared.contract.edge import (
     Notify,
     ProfileChanged,
 )
-from shared.contract.errors import Refused
+from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId
-from shared.contract.model import Face
-from shared.contract.session import DropKept, ListKept, ListRequests
+from shared.contract.model import ProfileSummary
+from shared.contract.session import DropPendingNotices, ListPendingNotices, ListRequests
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -35,32 +35,32 @@ Social = (
 _decode_notice: msgspec.msgpack.Decoder[Notice] = msgspec.msgpack.Decoder(Notice)
 
 
-def tell(node: Node, notify: Notify, event: Social) -> None:
+def notify(node: EdgeContext, notify: Notify, event: Social) -> None:
     """A notice that has just come, to the accounts it is for."""
-    if isinstance(event, ProfileChanged) and (own := node.residents.get(event.profile.id)):
-        own.face = Face(event.profile.nickname, event.profile.uuid)
+    if isinstance(event, ProfileChanged) and (own := node.accounts.get(event.profile.id)):
+        own.summary = ProfileSummary(event.profile.nickname, event.profile.uuid)
     kept = event.kept if isinstance(event, FriendshipAnswered | MembershipAnswered) else {}
     for account in _audience(node, notify, event):
         _tell_one(node, account, event, kept.get(account))
 
 
-def tell_put_in(node: Node, created: ChatCreated) -> None:
+def notify_added(node: EdgeContext, created: ChatCreated) -> None:
     """Those who were put into a new group, each of itself."""
     for account, number in created.kept.items():
         _tell_one(node, account, MembershipAnswered(created.chat, created.name, account, accepted=True), number)
 
 
-def _tell_one(node: Node, account: AccountId, event: Social, number: int | None) -> None:
+def _tell_one(node: EdgeContext, account: AccountId, event: Social, number: int | None) -> None:
     """`number`: by which it is kept, until it has been shown."""
-    resident = node.residents.get(account)
+    resident = node.accounts.get(account)
     if resident is None:
         return
-    resident.tell(event)
-    if number is not None and any(recipient.is_told_requests for recipient in resident.recipients):
+    resident.notify(event)
+    if number is not None and any(recipient.pushes_pending_requests for recipient in resident.recipients):
         node.tasks.start(_drop(node, account, [number]), "drop kept")
 
 
-def _audience(node: Node, notify: Notify, event: Social) -> Iterable[AccountId]:
+def _audience(node: EdgeContext, notify: Notify, event: Social) -> Iterable[AccountId]:
     if notify.recipients is not None:
         return notify.recipients
     if isinstance(event, MembershipAnswered | ChatRenamed) and (stream := node.chats.stream(event.chat)):
@@ -68,30 +68,36 @@ def _audience(node: Node, notify: Notify, event: Social) -> Iterable[AccountId]:
     return ()
 
 
-async def tell_what_waits(node: Node, client: Client) -> None:
+async def send_pending(node: EdgeContext, client: Client) -> None:
     """Requests that wait for the account's answer, and what could not be told before."""
     account = client.connection.account
     try:
-        requests = await node.bus.ask(subjects.LIST_REQUESTS, ListRequests(account), seconds=_SECONDS, retry=True)
-        kept = (await node.bus.ask(subjects.LIST_KEPT, ListKept(account), seconds=_SECONDS, retry=True)).kept
-    except Refused as refusal:
+        requests = await node.bus.request(subjects.LIST_REQUESTS, ListRequests(account), seconds=_SECONDS, retry=True)
+        kept = (
+            await node.bus.request(
+                subjects.LIST_PENDING_NOTICES, ListPendingNotices(account), seconds=_SECONDS, retry=True
+            )
+        ).kept
+    except RequestError as refusal:
         _log.warning("requests not told", account=account, error=str(refusal))
         return
     events: list[Event] = []
     events += [FriendshipRequested(one.applicant, account, one.text) for one in requests.friendships]
     events += [MembershipApplied(one.applicant, one.chat, one.text) for one in requests.memberships]
     events += [notice for one in kept if isinstance(notice := _decode_notice.decode(one.notice), Social)]
-    if client.leaving or client.connection.account != account:
+    if client.is_closing or client.connection.account != account:
         return
     for event in events:
-        client.tell(event)
+        client.notify(event)
     if kept:
         await _drop(node, account, [one.number for one in kept])
 
 
-async def _drop(node: Node, account: AccountId, numbers: list[int]) -> None:
+async def _drop(node: EdgeContext, account: AccountId, numbers: list[int]) -> None:
     """Not told again; when that cannot be said now, once too often is better than never."""
     try:
-        await node.bus.ask(subjects.DROP_KEPT, DropKept(numbers, account), seconds=_SECONDS, retry=True)
-    except Refused as refusal:
+        await node.bus.request(
+            subjects.DROP_PENDING_NOTICES, DropPendingNotices(numbers, account), seconds=_SECONDS, retry=True
+        )
+    except RequestError as refusal:
         _log.warning("kept notices not dropped", account=account, error=str(refusal))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from redis.exceptions import RedisError
 
 from services.edge.metrics import Metrics
-from services.edge.presence.local_accounts import Residents
+from services.edge.presence.local_accounts import LocalAccounts
 from shared.contract.ids import AccountId, NodeId
 from shared.presence import Presence
 from shared.telemetry import log
@@ -17,7 +17,7 @@ _BEATS_PER_LEASE = 3.3
 _SWEEP_EVERY = 10
 
 Resync = Callable[[str, Collection[AccountId]], None]
-"""Syncs these accounts, for this reason."""
+"""SyncRequests these accounts, for this reason."""
 
 
 class Lease:
@@ -25,7 +25,7 @@ class Lease:
         self,
         presence: Presence,
         node: NodeId,
-        residents: Residents,
+        residents: LocalAccounts,
         resync: Resync,
         lease_seconds: float,
         metrics: Metrics,
@@ -50,7 +50,7 @@ class Lease:
     async def end(self) -> None:
         """The node ends in order; without Redis the lease expires by itself."""
         try:
-            await self._presence.retire(self._node)
+            await self._presence.release_lease(self._node)
         except RedisError as error:
             _log.warning("lease not given back", error=repr(error))
 

@@ -14,12 +14,12 @@ from typing import Protocol
 from redis.exceptions import RedisError
 
 from services.edge.canonical.events import Event
-from services.edge.dialects.encoded_message import Encoded
-from services.edge.rate_limit import Bucket
-from services.edge.rpc.coalescer import Gathering
+from services.edge.dialects.encoded_message import EncodedMessage
+from services.edge.rate_limit import TokenBucket
+from services.edge.rpc.coalescer import RequestCoalescer
 from shared.contract.auth import Revocation
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.model import Face
+from shared.contract.model import ProfileSummary
 from shared.presence import Presence
 from shared.settings import Limits
 from shared.telemetry import log
@@ -36,41 +36,41 @@ class Recipient(Protocol):
         """Whether its client is shown how senders are called."""
 
     @property
-    def is_told_requests(self) -> bool:
+    def pushes_pending_requests(self) -> bool:
         """Whether its client is shown what happened while nobody was here."""
 
-    def deliver(self, said: Sequence[Encoded]) -> None:
+    def deliver(self, said: Sequence[EncodedMessage]) -> None:
         """Messages of one chat, in the order of its index."""
 
-    def tell(self, event: Event) -> None: ...
+    def notify(self, event: Event) -> None: ...
 
     def catch_up(self, chat: ChatId, fresh: int) -> None:
         """Messages of this chat were not delivered, because the account was not known to be in it; from index `fresh`
         on they are news."""
 
-    def hang_up(self, code: int, reason: str) -> None: ...
+    def close(self, code: int, reason: str) -> None: ...
 
     def revoked(self, revocation: Revocation) -> None:
         """Some of the account's logins are void; it may be heard of twice, or late."""
 
-    async def settle(self) -> None:
+    async def confirm_all(self) -> None:
         """Find out, within a second, whether what was pushed has arrived."""
 
 
-class Resident:
+class LocalAccount:
     """One account here. `recipients` is replaced, never changed, so it may be iterated while connections come and
     go; `requests` limits all of them together; `left` are chats it was in, and the membership's version that says that
     it is not any more: nothing older is believed."""
 
-    __slots__ = ("account", "chats", "face", "left", "private_chats", "recipients", "requests")
+    __slots__ = ("account", "chats", "left", "private_chats", "recipients", "requests", "summary")
 
-    def __init__(self, account: AccountId, requests: Bucket) -> None:
+    def __init__(self, account: AccountId, requests: TokenBucket) -> None:
         self.account = account
         self.recipients: tuple[Recipient, ...] = ()
         self.chats: set[ChatId] = set()
         self.left: dict[ChatId, int] = {}
         self.requests = requests
-        self.face: Face | None = None
+        self.summary: ProfileSummary | None = None
         self.private_chats: dict[AccountId, ChatId] = {}
         """Those it has spoken in from here, by the other one."""
 
@@ -78,27 +78,27 @@ class Resident:
         for recipient in self.recipients:
             recipient.catch_up(chat, fresh)
 
-    def tell(self, event: Event) -> None:
+    def notify(self, event: Event) -> None:
         for recipient in self.recipients:
-            recipient.tell(event)
+            recipient.notify(event)
 
 
-class Residents:
+class LocalAccounts:
     def __init__(self, node: NodeId, presence: Presence, limits: Limits) -> None:
         self._node = node
         self._presence = presence
         self._limits = limits
-        self.by_account: dict[AccountId, Resident] = {}
+        self.by_account: dict[AccountId, LocalAccount] = {}
         """To be read."""
-        self.faces_due: set[AccountId] = set()
+        self.stale_profiles: set[AccountId] = set()
         """Those whose faces may have changed unnoticed."""
         self._leaving: set[AccountId] = set()
         """Not here (any more), and still in presence."""
         self._missing: set[AccountId] = set()
         """Not, or not surely, in presence."""
-        self._calling: dict[AccountId, asyncio.Event] = {}
+        self._in_flight: dict[AccountId, asyncio.Event] = {}
         """A call to Redis is under way; set when it is over."""
-        self._joins = Gathering("presence", partial(presence.join, node), _AT_ONCE)
+        self._joins = RequestCoalescer("presence", partial(presence.join, node), _AT_ONCE)
 
     async def close(self) -> None:
         await self._joins.close()
@@ -111,21 +111,21 @@ class Residents:
     def __len__(self) -> int:
         return len(self.by_account)
 
-    def get(self, account: AccountId) -> Resident | None:
+    def get(self, account: AccountId) -> LocalAccount | None:
         return self.by_account.get(account)
 
-    def attach(self, account: AccountId, recipient: Recipient, now: float) -> Resident:
+    def attach(self, account: AccountId, recipient: Recipient, now: float) -> LocalAccount:
         """From now on what comes for the account goes to this connection too."""
         resident = self.by_account.get(account)
         if resident is None:
-            requests = Bucket(self._limits.requests_per_second, self._limits.requests_burst, now)
-            resident = self.by_account[account] = Resident(account, requests)
+            requests = TokenBucket(self._limits.requests_per_second, self._limits.requests_burst, now)
+            resident = self.by_account[account] = LocalAccount(account, requests)
         self._leaving.discard(account)
-        self.faces_due.add(account)
+        self.stale_profiles.add(account)
         resident.recipients += (recipient,)
         return resident
 
-    def detach(self, resident: Resident, recipient: Recipient) -> bool:
+    def detach(self, resident: LocalAccount, recipient: Recipient) -> bool:
         """The connection leaves; whether it was the account's last one (its presence is left later)."""
         resident.recipients = tuple(other for other in resident.recipients if other is not recipient)
         if resident.recipients:
@@ -139,11 +139,11 @@ class Residents:
     async def register(self, account: AccountId) -> list[NodeId]:
         """Join presence for an account that is about to be attached, in this very moment; if it never is, its presence
         is left again. Returns the other nodes the account is on; none without Redis, and it is registered later."""
-        while (call := self._calling.get(account)) is not None:
+        while (call := self._in_flight.get(account)) is not None:
             await call.wait()
         with self._call([account]):
             try:
-                others = await self._joins.of(account)
+                others = await self._joins.get(account)
             except RedisError as error:
                 _log.warning("presence not joined", error=repr(error))
                 self._missing.add(account)
@@ -153,14 +153,14 @@ class Residents:
         return others
 
     @property
-    def may_be_anywhere(self) -> bool:
+    def presence_unknown(self) -> bool:
         """Accounts may be on nodes that presence, which was lost, does not name yet."""
-        return self._presence.has_forgotten
+        return self._presence.has_lost_state
 
-    async def elsewhere(self, account: AccountId) -> list[NodeId]:
+    async def other_nodes(self, account: AccountId) -> list[NodeId]:
         """The other nodes the account is on; none without Redis."""
         try:
-            homes = await self._presence.homes(account)
+            homes = await self._presence.nodes(account)
         except RedisError as error:
             _log.warning("presence unknown", error=repr(error))
             return []
@@ -173,20 +173,20 @@ class Residents:
     async def register_missing(self) -> list[AccountId]:
         """Register some of those who are missing; returns whom, nobody when all are registered. Raises RedisError."""
         self._missing.intersection_update(self.by_account)
-        some = [account for account in self._missing if account not in self._calling][:_AT_ONCE]
+        some = [account for account in self._missing if account not in self._in_flight][:_AT_ONCE]
         if some:
             with self._call(some):
                 await self._presence.join(self._node, some)
             self._missing.difference_update(some)
         return some
 
-    def departed(self) -> list[AccountId]:
+    def awaiting_leave(self) -> list[AccountId]:
         """Accounts whose last connection has left, and whose presence has not been left yet."""
         return list(self._leaving)
 
     async def leave(self, accounts: Collection[AccountId]) -> None:
         """Leave presence, save for those who are back. Raises RedisError."""
-        gone = [account for account in accounts if account in self._leaving and account not in self._calling]
+        gone = [account for account in accounts if account in self._leaving and account not in self._in_flight]
         if not gone:
             return
         self._leaving.difference_update(gone)
@@ -201,10 +201,10 @@ class Residents:
     @contextmanager
     def _call(self, accounts: Collection[AccountId]) -> Iterator[None]:
         over = asyncio.Event()
-        self._calling.update(dict.fromkeys(accounts, over))
+        self._in_flight.update(dict.fromkeys(accounts, over))
         try:
             yield
         finally:
             for account in accounts:
-                del self._calling[account]
+                del self._in_flight[account]
             over.set()

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Callable
 
 from services.edge.canonical.transport import Socket
-from services.edge.receipts.read_state import Ranges, Unconfirmed
+from services.edge.receipts.read_state import Ranges, UnconfirmedPushes
 from shared.settings import Edge
 
 _SETTLE_SECONDS = 0.8
 
 
-class Arrival:
+class DeliveryConfirmation:
     """`report` is told what has arrived. One ping is out at a time: peers may answer the latest alone."""
 
     __slots__ = ("_report", "_settled", "_socket", "last_ping", "unconfirmed", "waiting_since")
@@ -18,7 +18,7 @@ class Arrival:
     def __init__(self, socket: Socket, report: Callable[[Ranges], None], now: float) -> None:
         self._socket = socket
         self._report = report
-        self.unconfirmed = Unconfirmed()
+        self.unconfirmed = UnconfirmedPushes()
         """What is pushed is told to it."""
         self._settled: asyncio.Event | None = None
         self.last_ping = now
@@ -31,12 +31,12 @@ class Arrival:
             self.unconfirmed.pinged()
             self._socket.ping()
 
-    def ponged(self) -> None:
+    def pong_received(self) -> None:
         self.waiting_since = None
         self._report(self.unconfirmed.ponged())
         self._wake()
 
-    def look_after(self, now: float, heard: float, settings: Edge, *, excused: bool) -> bool:
+    def tick(self, now: float, heard: float, settings: Edge, *, excused: bool) -> bool:
         """Called about every second: ask when it is time. Returns whether a pong is owed for too long. `heard`: when
         anything came from the client last; `excused`: its pong may be late for a good reason."""
         if self.waiting_since is None:
@@ -62,7 +62,7 @@ class Arrival:
             self._report(self.unconfirmed.ended(-1 if waiting is None else self._socket.sent_bytes - waiting))
         self._wake()
 
-    async def settle(self, now: Callable[[], float]) -> None:
+    async def confirm_all(self, now: Callable[[], float]) -> None:
         """Wait, a moment at most, until it is known whether what was pushed before has arrived."""
         if not self.unconfirmed:
             return

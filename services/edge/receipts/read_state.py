@@ -10,7 +10,7 @@ from shared.contract.message import ReadRange
 Ranges = dict[ChatId, list[tuple[int, int]]]
 
 
-class Unconfirmed:
+class UnconfirmedPushes:
     """Pushed messages of one connection whose arrival is not known yet. A position is how many bytes had been sent
     when all of a message had been."""
 
@@ -53,7 +53,7 @@ class Unconfirmed:
         return ranges
 
 
-class ReadState:
+class ReadBuffer:
     """Confirmed ranges of this node's accounts, gathered until they are committed together."""
 
     def __init__(self) -> None:

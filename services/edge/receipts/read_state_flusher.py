@@ -7,12 +7,12 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from services.edge.presence.local_accounts import Residents
-from services.edge.receipts.read_state import Ranges, ReadState
-from shared.bus.client import Bus, NobodyServes
+from services.edge.presence.local_accounts import LocalAccounts
+from services.edge.receipts.read_state import Ranges, ReadBuffer
+from shared.bus.client import Bus, NoResponders
 from shared.contract import subjects
-from shared.contract.edge import Flush, Flushed
-from shared.contract.errors import Refused
+from shared.contract.edge import FlushReadState, ReadStateFlushed
+from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, NodeId
 from shared.contract.message import MarkRead, ReadRange
 from shared.telemetry import log
@@ -30,12 +30,12 @@ _GONE_SECONDS = 0.25
 """A node that was not there is not asked again so soon: when one dies, thousands may come from it."""
 
 
-class ReadFlush:
-    def __init__(self, bus: Bus, node: NodeId, residents: Residents) -> None:
+class ReadStateFlusher:
+    def __init__(self, bus: Bus, node: NodeId, residents: LocalAccounts) -> None:
         self._bus = bus
         self._node = node
         self._residents = residents
-        self._gathered = ReadState()
+        self._gathered = ReadBuffer()
         self._committing: frozenset[AccountId] = frozenset()
         self._flushing = asyncio.Lock()
         self._gone: dict[NodeId, float] = {}
@@ -49,7 +49,7 @@ class ReadFlush:
         due = _now()
         while True:
             await asyncio.sleep(_DEPARTURE_SECONDS)
-            if self._residents.departed() or (self._gathered and due <= _now()):
+            if self._residents.awaiting_leave() or (self._gathered and due <= _now()):
                 await self.flush()
                 due = _now() + _GATHER_SECONDS
 
@@ -60,7 +60,7 @@ class ReadFlush:
     async def flush(self) -> bool:
         """Commit all that is gathered, then leave presence for those who are gone; whether it worked."""
         async with self._flushing:
-            departed = self._residents.departed()
+            departed = self._residents.awaiting_leave()
             if not await self._commit_gathered():
                 return False
             try:
@@ -73,14 +73,14 @@ class ReadFlush:
     async def _commit_gathered(self) -> bool:
         """What comes meanwhile waits for the next time. What is not known to be committed is told again, also when
         whoever flushes does not wait for the answer."""
-        waiting, self._gathered = self._gathered, ReadState()
+        waiting, self._gathered = self._gathered, ReadBuffer()
         self._committing = waiting.accounts
         ranges: list[ReadRange] = []
         try:
             while ranges := waiting.take(_AT_ONCE):
-                await self._bus.ask(subjects.MARK_READ, MarkRead(ranges), seconds=_ATTEMPT_SECONDS, retry=True)
+                await self._bus.request(subjects.MARK_READ, MarkRead(ranges), seconds=_ATTEMPT_SECONDS, retry=True)
             return True
-        except Refused as refusal:
+        except RequestError as refusal:
             _log.warning("read state not committed, will be repeated", error=str(refusal))
             return False
         finally:
@@ -90,17 +90,17 @@ class ReadFlush:
 
     # What connections of the account have got must be known before its unread messages are looked for.
 
-    async def settle(self, account: AccountId, others: Collection[NodeId]) -> None:
+    async def flush_account(self, account: AccountId, others: Collection[NodeId]) -> None:
         """Find out what the account's connections have got, here and on other nodes, and commit it, however long that
         takes: while it cannot be committed, nothing unread can be asked for either. Nodes that presence has
         forgotten do so unasked."""
-        if self._residents.may_be_anywhere:
+        if self._residents.presence_unknown:
             await asyncio.sleep(_FORGOTTEN_SECONDS)
         await _all([self._settle_here(account), *(self._settle_there(account, node) for node in others)])
 
     async def _settle_here(self, account: AccountId) -> None:
         resident = self._residents.get(account)
-        await _all([recipient.settle() for recipient in (resident.recipients if resident else ())])
+        await _all([recipient.confirm_all() for recipient in (resident.recipients if resident else ())])
         while account in self._gathered or account in self._committing:
             if await self.flush():
                 return
@@ -110,21 +110,21 @@ class ReadFlush:
         """Until it has answered or is gone: a node that is frozen loses its place on the bus within seconds."""
         while self._gone.get(node, 0.0) < _now():
             try:
-                await self._bus.ask(
-                    subjects.flush(node), Flush(account), seconds=_ATTEMPT_SECONDS, wait_for_service=False
+                await self._bus.request(
+                    subjects.flush(node), FlushReadState(account), seconds=_ATTEMPT_SECONDS, wait_for_service=False
                 )
                 return
-            except NobodyServes:
+            except NoResponders:
                 self._gone = {other: until for other, until in self._gone.items() if until > _now()}
                 self._gone[node] = _now() + _GONE_SECONDS
                 return
-            except Refused as refusal:
+            except RequestError as refusal:
                 _log.info("other node did not flush yet", other=node, error=str(refusal))
             await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _asked(self, request: Flush) -> Flushed:
+    async def _asked(self, request: FlushReadState) -> ReadStateFlushed:
         await self._settle_here(request.account)
-        return Flushed(self._node, self._residents.get(request.account) is not None)
+        return ReadStateFlushed(self._node, self._residents.get(request.account) is not None)
 
 
 def _now() -> float:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import islice
 from typing import Generic, TypeVar
 
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.tasks import Tasks
 
 K = TypeVar("K")
@@ -18,7 +18,7 @@ Ask = Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]
 """Answers one of the questions at least."""
 
 
-class Gathering(Generic[K, V]):
+class RequestCoalescer(Generic[K, V]):
     """At most `most` questions in a request. Those that wait are as many as those who ask: connections are limited."""
 
     def __init__(self, name: str, ask: Ask[K, V], most: int) -> None:
@@ -30,14 +30,14 @@ class Gathering(Generic[K, V]):
         self._planned = False
         self._tasks = Tasks()
 
-    async def of(self, key: K, seconds: float | None = None) -> V:
+    async def get(self, key: K, seconds: float | None = None) -> V:
         """The answer to this question, asked after this moment. Raises Refused when that takes longer; what `ask`
         raises."""
         try:
             async with asyncio.timeout(seconds):
                 return await asyncio.shield(self._queued(key))
         except TimeoutError as error:
-            raise Refused(ErrorCode.UNAVAILABLE, "too much is asked at the moment, please try again") from error
+            raise RequestError(ErrorCode.UNAVAILABLE, "too much is asked at the moment, please try again") from error
 
     async def close(self) -> None:
         while self._waiting:

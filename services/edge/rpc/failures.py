@@ -1,6 +1,6 @@
 """What becomes of a request that failed: a refusal is told, anything else is a bug, which is logged."""
 
-from shared.contract.errors import ErrorCode, Failure, Refused
+from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -8,8 +8,8 @@ _log = log(__name__)
 INTERNAL = Failure(ErrorCode.INTERNAL, "internal error")
 
 
-def failure_of(error: Exception, command: str) -> Failure:
-    if isinstance(error, Refused):
+def to_failure(error: Exception, command: str) -> Failure:
+    if isinstance(error, RequestError):
         return error.failure
     _log.error("request failed", command=command, exc_info=error)
     return INTERNAL

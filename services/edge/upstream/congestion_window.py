@@ -6,7 +6,7 @@ _LEAST = 1_536
 _MOST = 32_768
 
 
-class Window:
+class CongestionWindow:
     """Counts messages."""
 
     __slots__ = ("_size", "_under_way")
@@ -21,7 +21,7 @@ class Window:
     def sent(self, messages: int) -> None:
         self._under_way += messages
 
-    def answered(self, messages: int, *, soon: bool, is_full: bool) -> None:
+    def acknowledged(self, messages: int, *, soon: bool, is_full: bool) -> None:
         """`is_full`: more waits for room. In the time that an answer takes the window is doubled, or halved."""
         self._under_way -= messages
         if not soon:

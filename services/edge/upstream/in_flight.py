@@ -1,14 +1,14 @@
 """Messages of one connection that are under way, all to one chat: answered in the order they were said. Pure."""
 
-from services.edge.canonical.replies import OwnMessage
+from services.edge.canonical.replies import MessageAccepted
 from services.edge.dialects.base import Request
 from shared.contract.errors import Failure
 from shared.contract.ids import ChatId, Nonce
 
-Result = OwnMessage | Failure
+Result = MessageAccepted | Failure
 
 
-class Run:
+class InFlight:
     """`since` is when it was said, on the caller's clock."""
 
     __slots__ = ("_results", "_said", "chat", "since")
@@ -24,16 +24,16 @@ class Run:
         """Whether any of it is unanswered."""
         return bool(self._said)
 
-    def lacks(self, nonce: Nonce) -> bool:
+    def awaits(self, nonce: Nonce) -> bool:
         """Whether this message is one of the run, and has no result yet."""
         return self._results.get(nonce, self) is None
 
-    def settle(self, nonce: Nonce, result: Result) -> None:
+    def set_result(self, nonce: Nonce, result: Result) -> None:
         """The result of one message."""
-        if self.lacks(nonce):
+        if self.awaits(nonce):
             self._results[nonce] = result
 
-    def due(self) -> list[tuple[Request, Result]]:
+    def ready(self) -> list[tuple[Request, Result]]:
         """The answers that can be given now, each once."""
         said = self._said
         due: list[tuple[Request, Result]] = []
@@ -41,7 +41,7 @@ class Run:
             due.append((said.pop(0)[0], first))
         return due
 
-    def give_up(self, failure: Failure) -> list[tuple[Request, Result]]:
+    def fail_rest(self, failure: Failure) -> list[tuple[Request, Result]]:
         """Everything that has no result has failed."""
         due = [(request, self._results[nonce] or failure) for request, nonce in self._said]
         self._said.clear()

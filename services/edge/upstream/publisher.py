@@ -16,13 +16,13 @@ from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 from services.edge.rpc.failures import INTERNAL
-from services.edge.upstream.congestion_window import Window
+from services.edge.upstream.congestion_window import CongestionWindow
 from shared.bus.client import Bus, Unavailable
 from shared.contract import subjects
-from shared.contract.errors import ErrorCode, Failure, Refused
+from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId, Nonce
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
-from shared.contract.model import Face
+from shared.contract.model import ProfileSummary
 from shared.database import now_ms
 from shared.tasks import Tasks
 from shared.telemetry import log
@@ -52,7 +52,7 @@ OVERLOADED = Failure(ErrorCode.RATE_LIMITED, "too much is being said, please try
 UNCONFIRMED = Failure(ErrorCode.UNAVAILABLE, "the message was not confirmed in time, please try again")
 
 
-class Author(Protocol):
+class Submitter(Protocol):
     """Whoever said it; one of the first two is called for each draft, save when it called `done` before."""
 
     def confirmed(self, draft: Draft, posted: Posted) -> None:
@@ -65,7 +65,7 @@ class Author(Protocol):
         """One of the above raised; that has been logged."""
 
 
-class Upstream:
+class MessagePublisher:
     """`post` during a turn; `flush` at its end. `longest_seconds`: after so long, and a moment, every draft is
     answered."""
 
@@ -80,17 +80,19 @@ class Upstream:
         """The runs that are in no request yet, and since when."""
         self._under_way: dict[Nonce, list[Draft]] = {}
         """The requests that are not answered, by their first draft."""
-        self._window = Window()
+        self._window = CongestionWindow()
         self._timer: asyncio.TimerHandle | None = None
-        self._open: dict[Nonce, Author] = {}
+        self._open: dict[Nonce, Submitter] = {}
         """Whom to tell of what has no answer yet."""
         self._nonces = count(secrets.randbits(62))
 
-    def drafts(self, sender: AccountId, chat: ChatId, bodies: Iterable[bytes], face: Face | None) -> list[Draft]:
+    def make_drafts(
+        self, sender: AccountId, chat: ChatId, bodies: Iterable[bytes], face: ProfileSummary | None
+    ) -> list[Draft]:
         deadline, nonces = now_ms() + int(self._seconds * 1000), self._nonces
         return [Draft(sender, chat, Nonce(next(nonces) & _NONCE_BITS), deadline, body, face) for body in bodies]
 
-    def post(self, author: Author, run: list[Draft], now: float) -> None:
+    def post(self, author: Submitter, run: list[Draft], now: float) -> None:
         """Queue a connection's messages, in this order, for the next request. `now`: by the event loop's clock."""
         for draft in run:
             self._open[draft.nonce] = author
@@ -136,7 +138,7 @@ class Upstream:
             self._said.popleft()
         return batch
 
-    def _refuse_late(self) -> None:
+    def _expire_queue(self) -> None:
         """What has waited while others were answered: it would wait ever longer."""
         latest = asyncio.get_running_loop().time() - _WAIT_SECONDS
         while self._said and self._said[0][0] < latest:
@@ -163,8 +165,8 @@ class Upstream:
         count, first, started = len(batch), batch[0].nonce, asyncio.get_running_loop().time()
         failure = UNCONFIRMED
         try:
-            batch = await self._insist(batch)
-        except Refused as refusal:
+            batch = await self._send_with_retry(batch)
+        except RequestError as refusal:
             failure = refusal.failure
         except Exception:
             _log.exception("messages not posted")
@@ -173,12 +175,12 @@ class Upstream:
         for draft in batch:
             self._fail(draft, failure)
         soon = failure is UNCONFIRMED and asyncio.get_running_loop().time() - started < _SOON_SECONDS
-        self._window.answered(count, soon=soon, is_full=bool(self._said))
+        self._window.acknowledged(count, soon=soon, is_full=bool(self._said))
         self.flush()
         if failure is not UNCONFIRMED or not batch:
-            self._refuse_late()
+            self._expire_queue()
 
-    async def _insist(self, batch: list[Draft]) -> list[Draft]:
+    async def _send_with_retry(self, batch: list[Draft]) -> list[Draft]:
         """Returns what has no answer at the deadline. Raises Refused; not while an attempt that had no answer may still
         be carried out."""
         deadline = asyncio.get_running_loop().time() + self.longest_seconds
@@ -186,10 +188,10 @@ class Upstream:
         while batch and (left := deadline - asyncio.get_running_loop().time()) > 0:
             try:
                 request, seconds = PostMessages(self._node, batch), min(left, _ATTEMPT_SECONDS)
-                results = await self._bus.ask(subjects.POST_MESSAGES, request, seconds=seconds)
+                results = await self._bus.request(subjects.POST_MESSAGES, request, seconds=seconds)
             except Unavailable:
                 repeated = (ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED)
-            except Refused as refusal:
+            except RequestError as refusal:
                 if refusal.failure.code not in repeated:
                     raise
             else:

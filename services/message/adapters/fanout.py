@@ -23,9 +23,9 @@ from shared.contract import subjects
 from shared.contract.edge import Delivery, Envelope, Heartbeat
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.model import Pair
+from shared.contract.model import MemberPair
 from shared.database import now_ms
-from shared.presence import Presence, Whereabouts
+from shared.presence import Presence, PresenceSnapshot
 from shared.settings import Message as MessageSettings
 from shared.telemetry import log
 
@@ -56,7 +56,7 @@ class _Route(NamedTuple):
 
     version: int
     recipients: dict[NodeId, list[AccountId] | None]
-    pair: Pair | None = None
+    pair: MemberPair | None = None
     late: Mapping[AccountId, int] = MappingProxyType({})
 
     def at(self, node: NodeId, index: int) -> list[AccountId] | None:
@@ -129,7 +129,7 @@ class Fanout:
         versions = {chat: roster.version for chat, roster in rosters.items()}
         return Outgoing(batch, oldest, rosters, versions, _listed(rosters.values(), self._big), self._big)
 
-    async def deliver(self, outgoing: Outgoing, where: Whereabouts) -> None:
+    async def deliver(self, outgoing: Outgoing, where: PresenceSnapshot) -> None:
         """Tell the edges; afterwards everything is handed to NATS, or a loss is announced. `where`: of the accounts and
         chats of `outgoing`, at least."""
         routes = await self._routes(outgoing, where)
@@ -150,20 +150,20 @@ class Fanout:
         for node, deliveries in pages.items():
             await self._send(node, deliveries)
 
-    async def _routes(self, outgoing: Outgoing, where: Whereabouts) -> dict[ChatId, _Route]:
+    async def _routes(self, outgoing: Outgoing, where: PresenceSnapshot) -> dict[ChatId, _Route]:
         """For each chat: by the members and their nodes as they are now. A chat without a roster is left out."""
         _, oldest, rosters, asked, _, big = outgoing
         named = where.versions
         moved = [chat for chat in oldest if _has_moved(rosters.get(chat), asked.get(chat), named.get(chat, 0), big)]
         if moved:
             where = await self._follow(moved, outgoing, where)
-        if where.homes is None:
+        if where.nodes is None:
             self._metrics.presence_unknown.inc()
         return {
-            chat: _route(roster, named.get(chat, 0), where.homes, oldest[chat], big) for chat, roster in rosters.items()
+            chat: _route(roster, named.get(chat, 0), where.nodes, oldest[chat], big) for chat, roster in rosters.items()
         }
 
-    async def _follow(self, moved: list[ChatId], outgoing: Outgoing, where: Whereabouts) -> Whereabouts:
+    async def _follow(self, moved: list[ChatId], outgoing: Outgoing, where: PresenceSnapshot) -> PresenceSnapshot:
         """Membership has changed since it was checked: the members are the new ones."""
         rosters = outgoing.rosters
         for chat, roster in (await self._memberships.rosters(moved, where.versions)).items():
@@ -172,12 +172,10 @@ class Fanout:
                 self.announce_loss()
             else:
                 rosters[chat] = roster
-        newer = await self._presence.look_up(
-            _listed((rosters[chat] for chat in moved if chat in rosters), outgoing.big)
-        )
-        if where.homes is None or newer.homes is None:
-            return where._replace(homes=None)
-        return where._replace(homes=where.homes | newer.homes)
+        newer = await self._presence.lookup(_listed((rosters[chat] for chat in moved if chat in rosters), outgoing.big))
+        if where.nodes is None or newer.nodes is None:
+            return where._replace(nodes=None)
+        return where._replace(nodes=where.nodes | newer.nodes)
 
     async def _send(self, node: NodeId, deliveries: list[Delivery]) -> None:
         if not deliveries:

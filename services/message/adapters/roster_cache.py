@@ -10,9 +10,9 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from services.message.metrics import Metrics
-from shared.contract.errors import ErrorCode, Failure, Refused
-from shared.contract.ids import NOBODY, AccountId, ChatId
-from shared.contract.model import Pair, Role
+from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.model import MemberPair, Role
 from shared.contract.session import GetMembership, Member, Membership
 from shared.tasks import Tasks
 from shared.telemetry import log
@@ -38,9 +38,9 @@ class Roster:
     def __init__(self) -> None:
         self.version = 0
         self.members: dict[AccountId, tuple[int, int]] = {}
-        self.pair: Pair | None = None
+        self.pair: MemberPair | None = None
         """Of a private chat."""
-        self.speaker = NOBODY
+        self.speaker = NO_ACCOUNT
         """Who alone may say something; NOBODY: every member."""
         self.confirmed = 0
         """The highest version named by Redis that session has been asked about."""
@@ -122,7 +122,7 @@ class Memberships:
     async def _load(self, chat: ChatId, version: int) -> Roster | Failure:
         try:
             return await self._refresh(chat, version)
-        except Refused as refused:
+        except RequestError as refused:
             self._refreshes.labels(refused.failure.code.value).inc()
             if refused.failure.code is not ErrorCode.NOT_FOUND:
                 return NOT_KNOWN

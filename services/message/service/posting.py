@@ -24,7 +24,7 @@ from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from shared.contract.model import Message
 from shared.database import DatabaseUnavailable, now_ms
-from shared.presence import Presence, Whereabouts
+from shared.presence import Presence, PresenceSnapshot
 from shared.settings import Message as Settings
 from shared.tasks import Tasks
 from shared.telemetry import log
@@ -51,9 +51,9 @@ class Responder(Protocol):
     @property
     def cause(self) -> str: ...
 
-    async def answer(self, reply: object) -> None: ...
+    async def reply(self, reply: object) -> None: ...
 
-    async def refuse(self, failure: Failure) -> None: ...
+    async def reply_error(self, failure: Failure) -> None: ...
 
 
 class Request:
@@ -124,7 +124,7 @@ class Batcher:
         failure = CLOSED if self._closed else OVERLOADED if self._is_overloaded() else None
         if failure is not None:
             self._metrics.refused[failure.code].inc(len(request.drafts))
-            self._tasks.start(responder.refuse(failure), "refuse")
+            self._tasks.start(responder.reply_error(failure), "refuse")
             return
         self._account(waiting, 1)
         self._put(waiting)
@@ -185,9 +185,9 @@ class Batcher:
             await asyncio.gather(self._commit(ready), self._tell(committed, outgoing, where))
         return ready
 
-    async def _look_up(self, accounts: Collection[AccountId], chats: Collection[ChatId]) -> Whereabouts:
+    async def _look_up(self, accounts: Collection[AccountId], chats: Collection[ChatId]) -> PresenceSnapshot:
         """What was told to all edges alone needs none."""
-        return await self._presence.look_up(accounts, chats) if accounts or chats else Whereabouts({}, {})
+        return await self._presence.lookup(accounts, chats) if accounts or chats else PresenceSnapshot({}, {})
 
     # Committing
 
@@ -274,12 +274,12 @@ class Batcher:
 
     # Fanning out
 
-    async def _tell(self, requests: Sequence[Request], outgoing: Outgoing, where: Whereabouts) -> None:
+    async def _tell(self, requests: Sequence[Request], outgoing: Outgoing, where: PresenceSnapshot) -> None:
         """First those who are to have the messages, then those who said them."""
         try:
             await self._fan_out(outgoing, where)
             for request in requests:
-                await request.responder.answer(request.results())
+                await request.responder.reply(request.results())
             if requests:
                 self._flush()  # the commit that comes next may hold up the event loop
         except Exception:
@@ -291,7 +291,7 @@ class Batcher:
                 if isinstance(outcome, Failure):
                     self._metrics.refused[outcome.code].inc()
 
-    async def _fan_out(self, outgoing: Outgoing, where: Whereabouts) -> None:
+    async def _fan_out(self, outgoing: Outgoing, where: PresenceSnapshot) -> None:
         if outgoing.batch:
             started = time.perf_counter()
             await self._fanout.deliver(outgoing, where)

@@ -18,7 +18,7 @@ from services.message.domain import (
     unread_from,
 )
 from services.message.store import Snapshot, Store
-from shared.contract.errors import Failure, Refused
+from shared.contract.errors import Failure, RequestError
 from shared.contract.events import AccountDeleted
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import (
@@ -35,8 +35,8 @@ from shared.contract.message import (
     Synced,
     Unread,
 )
-from shared.contract.model import Message, Pair
-from shared.contract.session import ChatEntry, ChatList, Done, EraseAccount, ListChats
+from shared.contract.model import MemberPair, Message
+from shared.contract.session import Ack, ChatEntry, ChatList, EraseAccount, ListChats
 from shared.settings import Message as Settings
 from shared.telemetry import log
 
@@ -65,7 +65,7 @@ class Messages:
         self._most = settings.unread_per_chat
         self._reply_bytes = settings.reply_bytes
 
-    # Syncs
+    # SyncRequests
 
     async def sync(self, request: Sync) -> Synced:
         """First the chats, as session lists them, then their state: what is posted in a chat that is joined between
@@ -174,7 +174,7 @@ class Messages:
         if not request.all:
             members = (await self._roster(request.chat)).members
             if request.actor not in members:
-                raise Refused.of(NOT_A_MEMBER)
+                raise RequestError.from_failure(NOT_A_MEMBER)
             first_index = members[request.actor][0]
         else:
             _log.info("operator acts", act="read history", by="admin", chat=request.chat, start=request.start)
@@ -189,7 +189,7 @@ class Messages:
     async def _roster(self, chat: ChatId) -> Roster:
         roster = (await self._memberships.rosters([chat], await self._versions([chat])))[chat]
         if isinstance(roster, Failure):
-            raise Refused.of(roster)
+            raise RequestError.from_failure(roster)
         return roster
 
     # The rest
@@ -198,14 +198,14 @@ class Messages:
         heads = await self._store.read(lambda now: now.heads(request.chats))
         return Heads({chat: heads.get(chat, 0) for chat in request.chats})
 
-    async def mark_read(self, request: MarkRead) -> Done:
+    async def mark_read(self, request: MarkRead) -> Ack:
         await self._store.mark_read(request.ranges, self._most)
-        return Done()
+        return Ack()
 
-    async def erase_account(self, request: EraseAccount) -> Done:
+    async def erase_account(self, request: EraseAccount) -> Ack:
         """Its messages stay."""
         await self._store.erase(request.account)
-        return Done()
+        return Ack()
 
     async def account_deleted(self, event: AccountDeleted) -> None:
         await self._store.erase(event.account)
@@ -229,7 +229,7 @@ class _Audience(NamedTuple):
 
     members: dict[AccountId, tuple[int, int]]
     version: int
-    pair: Pair | None
+    pair: MemberPair | None
 
 
 @dataclass(slots=True)

@@ -39,7 +39,7 @@ class Store:
     @property
     def is_quick(self) -> bool:
         """Whether a small batch would be posted on the spot, holding up all else; otherwise that goes on beside."""
-        return self._database.is_quick
+        return self._database.commits_inline
 
     async def check(self) -> None:
         await self._database.check()

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from services.message.domain import ReadState, Span, portions
 from services.message.store.set_statements import SetStatement, singles
-from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Message
 
 _PORTION_ROWS = 512
@@ -92,7 +92,7 @@ class Snapshot:
         rows = list(keys)
         return states(_CURSORS.fetch(self._connection, rows)) if rows else {}
 
-    def messages(self, spans: Iterable[tuple[ChatId, int, int]], but_of: AccountId = NOBODY) -> Iterator[Message]:
+    def messages(self, spans: Iterable[tuple[ChatId, int, int]], but_of: AccountId = NO_ACCOUNT) -> Iterator[Message]:
         """Messages of these spans (chat, low, high; ascending), save this account's own; read as they are taken."""
         for portion in portions(spans, _PORTION_ROWS):
             for row in _MESSAGES.fetch(self._connection, portion, but_of=but_of):

@@ -26,7 +26,7 @@ from shared.contract.edge import (
     Notify,
     ProfileChanged,
 )
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.subjects import NOTIFY_ALL, notify
 from shared.presence import Presence
@@ -80,7 +80,7 @@ class Notices:
     async def insist(self, versions: Mapping[ChatId, int]) -> None:
         """Publish them, or raise Refused: it must be tried again."""
         if not await self.announce(versions):
-            raise Refused(ErrorCode.UNAVAILABLE, "the versions of chats are not published yet")
+            raise RequestError(ErrorCode.UNAVAILABLE, "the versions of chats are not published yet")
 
     async def close(self) -> None:
         await self._tasks.close()
@@ -140,7 +140,7 @@ class Notices:
 
     async def _tell(self, told: Sequence[Told], presence: bool) -> None:
         accounts = {account for one in told for account in one.recipients or ()}
-        homes = (await self._presence.look_up(accounts)).homes if presence and accounts else None
+        homes = (await self._presence.lookup(accounts)).nodes if presence and accounts else None
         for notice, recipients in told:
             if recipients is None or homes is None:
                 await self._send(NOTIFY_ALL, notice, recipients)

@@ -12,18 +12,18 @@ from services.session.store import account_removal, chats, friends, memberships,
 from services.session.store.account_removal import Departure
 from shared.contract.edge import MembershipChanged, ProfileChanged
 from shared.contract.events import AccountDeleted, AccountRegistered
-from shared.contract.ids import NOBODY, AccountId
+from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Role
 from shared.contract.session import (
     AccountView,
-    Done,
+    Ack,
     EnsureProfile,
     EraseAccount,
-    Faces,
     FindAccounts,
-    Found,
+    FoundAccounts,
     GetAccount,
-    GetFaces,
+    GetProfileSummaries,
+    ProfileSummaries,
     SetProfile,
 )
 from shared.database import Database, now_ms
@@ -49,7 +49,7 @@ class Accounts:
 
     # Registration and login
 
-    async def ensure_profile(self, seed: EnsureProfile) -> Done:
+    async def ensure_profile(self, seed: EnsureProfile) -> Ack:
         """A deleted account stays deleted, and who has left the lobby stays out. Completes joins that were
         interrupted."""
         domain.check_seed(seed, self._limits)
@@ -64,7 +64,7 @@ class Accounts:
                 await self._database.read(partial(memberships.unsettled, account=seed.account))
             ).items():
                 await self._joins.complete(chat, seed.account, version)
-        return Done()
+        return Ack()
 
     async def account_registered(self, event: AccountRegistered) -> None:
         """Tells the lobby's version again, for a process may have ended before it did. Raises Refused when it must
@@ -86,10 +86,10 @@ class Accounts:
         own = partial(chats.lists_of, account=request.account, most=self._limits.members_listed)
         return AccountView(profile, *await self._database.read(own))
 
-    async def set_profile(self, request: SetProfile) -> Done:
+    async def set_profile(self, request: SetProfile) -> Ack:
         """Tells friends, and the account's own edges."""
         if not (values := domain.new_values(request, self._limits)):
-            return Done()
+            return Ack()
         account = request.account
         change = partial(profiles.set_profile, account=account, values=values, now=now_ms())
         if (changed := await self._database.write(change)) is None:
@@ -98,26 +98,26 @@ class Accounts:
         concerned = [account, *await self._database.read(some)]
         notice = ProfileChanged(changed, renamed="nickname" in values)
         await self._notices.announce({}, [Told(notice, concerned)])
-        return Done()
+        return Ack()
 
-    async def get_faces(self, request: GetFaces) -> Faces:
+    async def get_faces(self, request: GetProfileSummaries) -> ProfileSummaries:
         domain.check_many(request.accounts, _PROFILES if request.profiles else _FACES, "accounts")
         accounts = domain.storable(request.accounts)
         if request.profiles:
             found = await self._database.read(partial(profiles.find_profiles, accounts=accounts), brief=True)
-            return Faces({}, found)
-        return Faces(await self._database.read(partial(profiles.faces_of, accounts=accounts), brief=True))
+            return ProfileSummaries({}, found)
+        return ProfileSummaries(await self._database.read(partial(profiles.faces_of, accounts=accounts), brief=True))
 
-    async def find_accounts(self, request: FindAccounts) -> Found:
+    async def find_accounts(self, request: FindAccounts) -> FoundAccounts:
         domain.check_many(request.uuids, _UUIDS, "uuids")
         named = [one for one in request.uuids if "\0" not in one]
-        return Found(await self._database.read(partial(profiles.accounts_of, uuids=named)))
+        return FoundAccounts(await self._database.read(partial(profiles.accounts_of, uuids=named)))
 
     # Deletion
 
-    async def erase_account(self, request: EraseAccount) -> Done:
+    async def erase_account(self, request: EraseAccount) -> Ack:
         await self._erase(request.account)
-        return Done()
+        return Ack()
 
     async def account_deleted(self, event: AccountDeleted) -> None:
         """Tells all versions again, for a process may have ended before it did. Raises Refused when it must be tried
@@ -150,6 +150,6 @@ class Accounts:
 def _notices_of(account: AccountId, departure: Departure) -> list[Told]:
     chat, version, heir, first_index, members = departure
     told = [Told(MembershipChanged(chat, account, Role.LEFT, 0, version), members)]
-    if heir != NOBODY:
+    if heir != NO_ACCOUNT:
         told.append(Told(MembershipChanged(chat, heir, Role.OWNER, first_index, version), members))
     return told

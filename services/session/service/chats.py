@@ -10,12 +10,12 @@ from services.session.metrics import Metrics
 from services.session.store import chats, views
 from shared.contract.edge import ChatCreated, ChatRenamed
 from shared.contract.session import (
+    Ack,
     ChatList,
     ChatOpened,
     ChatView,
     ChatViews,
     CreateChat,
-    Done,
     GetChat,
     GetMembership,
     ListChats,
@@ -107,9 +107,9 @@ class Chats:
             self._notices.remind({request.chat: page.version})
         return page
 
-    async def rename_chat(self, request: RenameChat) -> Done:
+    async def rename_chat(self, request: RenameChat) -> Ack:
         name = domain.new_name(request, self._limits)
         rename = partial(chats.rename, asked=request, now=now_ms(), many=self._many)
         members = await self._database.write(rename)
         await self._notices.announce({}, [Told(ChatRenamed(request.chat, name, request.actor), members)])
-        return Done()
+        return Ack()

@@ -7,13 +7,13 @@ from services.session.adapters.edge_notifier import Notices, Told
 from services.session.store import friends, pending_notifications
 from shared.contract.edge import FriendshipAnswered
 from shared.contract.session import (
+    Ack,
     AnswerFriendship,
-    Done,
-    DropKept,
+    DropPendingNotices,
     EndFriendship,
-    KeptNotices,
-    ListKept,
+    ListPendingNotices,
     ListRequests,
+    PendingNotices,
     RequestFriendship,
     Requests,
 )
@@ -31,7 +31,7 @@ class Friends:
         self._notices = notices
         self._limits = settings.limits
 
-    async def request_friendship(self, request: RequestFriendship) -> Done:
+    async def request_friendship(self, request: RequestFriendship) -> Ack:
         domain.check_other(request.actor, request.account)
         domain.check_request(request.text)
         ask = partial(friends.request, asked=request, limits=self._limits, now=now_ms())
@@ -40,19 +40,19 @@ class Friends:
         if isinstance(notice, FriendshipAnswered):
             concerned.append(request.actor)
         await self._notices.announce({}, [Told(notice, concerned)])
-        return Done()
+        return Ack()
 
-    async def answer_friendship(self, request: AnswerFriendship) -> Done:
+    async def answer_friendship(self, request: AnswerFriendship) -> Ack:
         domain.check_other(request.actor, request.applicant, "applicant")
         notice = await self._database.write(partial(friends.answer, asked=request, now=now_ms()))
         concerned = [request.applicant, request.actor] if request.accept else [request.applicant]
         await self._notices.announce({}, [Told(notice, concerned)])
-        return Done()
+        return Ack()
 
-    async def end_friendship(self, request: EndFriendship) -> Done:
+    async def end_friendship(self, request: EndFriendship) -> Ack:
         domain.check_other(request.actor, request.account)
         await self._database.write(partial(friends.end, asked=request, now=now_ms()))
-        return Done()
+        return Ack()
 
     async def list_requests(self, request: ListRequests) -> Requests:
         """As many as have room on the bus; the others come when these are answered."""
@@ -62,14 +62,14 @@ class Friends:
             list(domain.fitting(found.friendships, _LIST_BYTES)), list(domain.fitting(found.memberships, _LIST_BYTES))
         )
 
-    async def list_kept(self, request: ListKept) -> KeptNotices:
+    async def list_kept(self, request: ListPendingNotices) -> PendingNotices:
         """As many as have room on the bus; the others come when these are dropped."""
         domain.check_actor(request.actor)
         found = await self._database.read(partial(pending_notifications.kept_for, account=request.actor, now=now_ms()))
-        return KeptNotices(list(domain.fitting(found, _LIST_BYTES)))
+        return PendingNotices(list(domain.fitting(found, _LIST_BYTES)))
 
-    async def drop_kept(self, request: DropKept) -> Done:
+    async def drop_kept(self, request: DropPendingNotices) -> Ack:
         domain.check_actor(request.actor)
         numbers = domain.storable(request.numbers)
         await self._database.write(partial(pending_notifications.drop, account=request.actor, numbers=numbers))
-        return Done()
+        return Ack()

@@ -11,9 +11,9 @@ from services.session.store.memberships import Applied
 from shared.contract.edge import MembershipAnswered, MembershipApplied, MembershipChanged
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.session import (
+    Ack,
     AddMember,
     AnswerMembership,
-    Done,
     MembershipRequested,
     RequestMembership,
 )
@@ -53,7 +53,7 @@ class Joins:
         await self.complete(request.chat, request.actor, outcome.version)
         return MembershipRequested(joined=True, name=outcome.name)
 
-    async def answer_membership(self, request: AnswerMembership) -> Done:
+    async def answer_membership(self, request: AnswerMembership) -> Ack:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
         domain.check_account(request.applicant, "applicant")
@@ -64,9 +64,9 @@ class Joins:
             await self._notices.announce({}, [Told(outcome, [request.applicant])])
         else:
             await self.complete(request.chat, request.applicant, outcome.version)
-        return Done()
+        return Ack()
 
-    async def add_member(self, request: AddMember) -> Done:
+    async def add_member(self, request: AddMember) -> Ack:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
         domain.check_account(request.account)
@@ -74,7 +74,7 @@ class Joins:
         add = partial(memberships.add, asked=request, head=head, limits=self._limits, now=now_ms())
         outcome = await self._database.write(add)
         await self.complete(request.chat, request.account, outcome.version)
-        return Done()
+        return Ack()
 
     async def complete(self, chat: ChatId, account: AccountId, version: int) -> None:
         """What was said before the version was published is not unread; what is said after it reaches the account.

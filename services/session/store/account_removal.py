@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from services.session.domain import LOBBY, Candidate, heir
 from services.session.store.sql import LIVE, later, touch
 from services.session.tables import chat, member, profile
-from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Role
 
 _CHATS = 100
@@ -39,7 +39,7 @@ def end_memberships(connection: sa.Connection, account: AccountId, now: int, man
         .values(
             version=chat.c.version + 1,
             size=chat.c.size - 1,
-            owner=sa.case((chat.c.owner == account, NOBODY), else_=chat.c.owner),
+            owner=sa.case((chat.c.owner == account, NO_ACCOUNT), else_=chat.c.owner),
             updated=later(chat.c.updated, now),
         )
     )
@@ -49,7 +49,7 @@ def end_memberships(connection: sa.Connection, account: AccountId, now: int, man
     _pass_on(connection, heirs)
     _touch_others(connection, numbers, now)
     told = _members(connection, [row.id for row in left if row.size <= many and row.id != LOBBY])
-    return [Departure(row.id, row.version + 1, *heirs.get(row.id, (NOBODY, 0)), told.get(row.id)) for row in left]
+    return [Departure(row.id, row.version + 1, *heirs.get(row.id, (NO_ACCOUNT, 0)), told.get(row.id)) for row in left]
 
 
 def versions_left(connection: sa.Connection, account: AccountId) -> dict[ChatId, int]:

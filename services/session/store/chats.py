@@ -26,8 +26,8 @@ from services.session.store.sql import (
 )
 from services.session.tables import chat, member, profile
 from shared.contract.errors import ErrorCode
-from shared.contract.ids import HERALD, NOBODY, AccountId, ChatId
-from shared.contract.model import Chat, ChatKind, JoinPolicy, Pair, Role
+from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, ChatId
+from shared.contract.model import Chat, ChatKind, JoinPolicy, MemberPair, Role
 from shared.contract.session import (
     ChatEntry,
     ChatList,
@@ -72,7 +72,7 @@ class Founded(NamedTuple):
 
 def add_lobby(connection: sa.Connection, now: int) -> None:
     """Idempotent. Everybody may join it and nobody owns it."""
-    values = _blank(LOBBY_NAME, NOBODY, now) | {"id": LOBBY, "join_policy": JoinPolicy.OPEN}
+    values = _blank(LOBBY_NAME, NO_ACCOUNT, now) | {"id": LOBBY, "join_policy": JoinPolicy.OPEN}
     connection.execute(insert(connection, chat).values(values).on_conflict_do_nothing())
 
 
@@ -93,7 +93,7 @@ def add_chat(
     return Founded(made, keep_entrances(connection, members[1:], made, now))
 
 
-def find_private(connection: sa.Connection, pair: Pair) -> ChatId | None:
+def find_private(connection: sa.Connection, pair: MemberPair) -> ChatId | None:
     """The private chat of two people who are both still there."""
     living = sa.select(sa.func.count()).where(profile.c.id.in_(pair), profile.c.deleted.is_(False))
     if connection.execute(living).scalar_one() < len(pair):
@@ -102,12 +102,12 @@ def find_private(connection: sa.Connection, pair: Pair) -> ChatId | None:
     return None if number is None else ChatId(number)
 
 
-def open_private(connection: sa.Connection, pair: Pair, now: int) -> tuple[ChatId, Chat | None]:
+def open_private(connection: sa.Connection, pair: MemberPair, now: int) -> tuple[ChatId, Chat | None]:
     """The private chat of two people, made if there is none. Raises Refused when one of them is not there."""
     nicknames = require_living(connection, pair, "account")
     if (number := find_private(connection, pair)) is not None:
         return number, None
-    values = _blank("、".join(nicknames[account] for account in pair), NOBODY, now) | {
+    values = _blank("、".join(nicknames[account] for account in pair), NO_ACCOUNT, now) | {
         "kind": ChatKind.PRIVATE, "join_policy": JoinPolicy.CLOSED, "pair": key_of(pair),
     }  # fmt: skip
     made = _make(connection, values, [Role.MEMBER] * 2, pair)
@@ -120,12 +120,12 @@ def open_notices(
 ) -> tuple[dict[AccountId, ChatId], dict[AccountId, Chat]]:
     """The chats in which the herald tells these accounts something, as far as they are there; and those of them that
     were made for it."""
-    nicknames = lock_living(connection, [HERALD, *accounts])
-    pairs = {key_of(pair_of(HERALD, account)): account for account in accounts if account in nicknames}
+    nicknames = lock_living(connection, [SYSTEM_ACCOUNT, *accounts])
+    pairs = {key_of(pair_of(SYSTEM_ACCOUNT, account)): account for account in accounts if account in nicknames}
     rows = connection.execute(sa.select(chat.c.pair, chat.c.id).where(chat.c.pair.in_(pairs)))
     opened = {pairs[row.pair]: ChatId(row.id) for row in rows}
     new = {pair: account for pair, account in pairs.items() if account not in opened}
-    made = _make_notices(connection, new, nicknames[HERALD], now) if new else {}
+    made = _make_notices(connection, new, nicknames[SYSTEM_ACCOUNT], now) if new else {}
     touch(connection, list(made), now)
     return opened | {account: one.id for account, one in made.items()}, made
 
@@ -134,14 +134,14 @@ def _make_notices(
     connection: sa.Connection, accounts: Mapping[str, AccountId], name: str, now: int
 ) -> dict[AccountId, Chat]:
     """One for each pair with the herald, all of them in two statements; the caller touches the profiles."""
-    values = _blank(name, HERALD, now) | {
+    values = _blank(name, SYSTEM_ACCOUNT, now) | {
         "kind": ChatKind.SERVICE, "join_policy": JoinPolicy.CLOSED, "size": 2, "seats": 2,
     }  # fmt: skip
     insertion = sa.insert(chat).returning(*CHAT, chat.c.pair)
     rows = connection.execute(insertion, [values | {"pair": pair} for pair in accounts])
     made = {accounts[row.pair]: chat_of(row._mapping) for row in rows}
     roles = (Role.OWNER, Role.MEMBER)
-    seats = [row for account, one in made.items() for row in _seats(one, roles, (HERALD, account))]
+    seats = [row for account, one in made.items() for row in _seats(one, roles, (SYSTEM_ACCOUNT, account))]
     connection.execute(sa.insert(member), seats)
     return made
 
@@ -194,7 +194,7 @@ def view_chat(connection: sa.Connection, number: ChatId, actor: AccountId | None
     if actor is not None and connection.execute(asks).one_or_none() is None:
         raise not_yours(ErrorCode.FORBIDDEN)
     found = chat_of(row._mapping)
-    first = [] if found.owner == NOBODY else [found.owner]
+    first = [] if found.owner == NO_ACCOUNT else [found.owner]
     others = sa.select(member.c.account).where(member.c.chat == number, LIVE, member.c.account != found.owner)
     listed = connection.execute(others.order_by(member.c.seat).limit(most - len(first))).scalars()
     return ChatView(found, first + [AccountId(account) for account in listed])
@@ -240,7 +240,7 @@ def _entries(rows: Iterable[Sequence[Any]]) -> list[ChatEntry]:
 
 def membership(connection: sa.Connection, request: GetMembership, most: int) -> Membership:
     """Raises Refused when there is no such chat."""
-    speaker = sa.case((chat.c.kind == ChatKind.SERVICE, chat.c.owner), else_=NOBODY)
+    speaker = sa.case((chat.c.kind == ChatKind.SERVICE, chat.c.owner), else_=NO_ACCOUNT)
     found = connection.execute(_version(request.chat).add_columns(chat.c.pair, speaker)).one_or_none()
     if found is None:
         raise not_yours(ErrorCode.NOT_FOUND)

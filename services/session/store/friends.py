@@ -9,7 +9,7 @@ from services.session.store.pending_notifications import keep
 from services.session.store.sql import HOSTS, SLICE, lock_living, require_living, touch
 from services.session.tables import application, friend_request, friendship, kept, member
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.session import (
     AnswerFriendship,
@@ -34,7 +34,7 @@ def request(
     require_living(connection, [asked.account, asked.actor], "account")
     known = sa.select(friendship.c.account).where(_between(asked.actor, asked.account))
     if connection.execute(known).first() is not None:
-        raise Refused(ErrorCode.CONFLICT, "friends already", "account")
+        raise RequestError(ErrorCode.CONFLICT, "friends already", "account")
     if _take_request(connection, asked.account, asked.actor):
         return _befriend(connection, asked.account, asked.actor, now)
     key = {"applicant": asked.actor, "account": asked.account}
@@ -57,7 +57,7 @@ def end(connection: sa.Connection, asked: EndFriendship, now: int) -> None:
     """Raises Refused."""
     living = lock_living(connection, [asked.actor, asked.account])
     if connection.execute(sa.delete(friendship).where(_between(asked.actor, asked.account))).rowcount == 0:
-        raise Refused(ErrorCode.NOT_FOUND, "no friends", "account")
+        raise RequestError(ErrorCode.NOT_FOUND, "no friends", "account")
     touch(connection, list(living), now)
 
 

@@ -17,7 +17,7 @@ from services.session.store.pending_notifications import keep
 from services.session.store.sql import LIVE, hosts_of, later, lock_living, members_of, require_living, role_in, touch
 from services.session.tables import application, chat, friendship, member
 from shared.contract.edge import MembershipAnswered
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import ChatKind, JoinPolicy, Role
 from shared.contract.session import AddMember, AnswerMembership, RequestMembership
@@ -103,7 +103,7 @@ def add(connection: sa.Connection, asked: AddMember, head: int, limits: Limits, 
         return Joining(group.version, group.name)
     require_living(connection, [asked.actor, asked.account], "account")
     if not (_has_applied(connection, group.id, asked.account) or _are_friends(connection, asked)):
-        raise Refused(ErrorCode.FORBIDDEN, "only friends can be added to a group", "account")
+        raise RequestError(ErrorCode.FORBIDDEN, "only friends can be added to a group", "account")
     return _take_in(connection, group, asked.account, head, limits, now)
 
 
@@ -204,7 +204,7 @@ def _is_joining(connection: sa.Connection, group: Group, account: AccountId) -> 
     if _waits(connection, group.id, account):
         return True
     if role_in(connection, group.id, account) is not None:
-        raise Refused(ErrorCode.CONFLICT, "a member already", "chat")
+        raise RequestError(ErrorCode.CONFLICT, "a member already", "chat")
     return False
 
 

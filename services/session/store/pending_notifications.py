@@ -12,7 +12,7 @@ from services.session.tables import kept, profile
 from shared.contract.edge import FriendshipAnswered, MembershipAnswered
 from shared.contract.ids import AccountId
 from shared.contract.model import Chat
-from shared.contract.session import Kept
+from shared.contract.session import PendingNotice
 
 Answer = FriendshipAnswered | MembershipAnswered
 Answered = TypeVar("Answered", FriendshipAnswered, MembershipAnswered)
@@ -47,11 +47,11 @@ def _keep(connection: sa.Connection, notices: Mapping[AccountId, Answer], now: i
     return numbers
 
 
-def kept_for(connection: sa.Connection, account: AccountId, now: int) -> list[Kept]:
+def kept_for(connection: sa.Connection, account: AccountId, now: int) -> list[PendingNotice]:
     """Oldest first."""
     mine = sa.select(kept.c.number, kept.c.notice).where(kept.c.account == account, kept.c.created > now - _KEPT_MS)
     rows = connection.execute(mine.order_by(kept.c.number.desc()).limit(_MOST)).all()
-    return [Kept(row.number, row.notice) for row in reversed(rows)]
+    return [PendingNotice(row.number, row.notice) for row in reversed(rows)]
 
 
 def drop(connection: sa.Connection, account: AccountId, numbers: Sequence[int]) -> None:

@@ -9,7 +9,7 @@ from services.session.domain import DELETED_NICKNAME, LOBBY
 from services.session.store.sql import insert, moved
 from services.session.tables import member, profile
 from shared.contract.ids import AccountId
-from shared.contract.model import Face, Profile, Role
+from shared.contract.model import Profile, ProfileSummary, Role
 from shared.contract.session import EnsureProfile
 
 # Made once: what is asked at every login.
@@ -89,10 +89,10 @@ def set_profile(
     return None if row is None else Profile(**row._mapping)
 
 
-def faces_of(connection: sa.Connection, accounts: Sequence[AccountId]) -> dict[AccountId, Face]:
+def faces_of(connection: sa.Connection, accounts: Sequence[AccountId]) -> dict[AccountId, ProfileSummary]:
     """Also those of deleted accounts."""
     rows = connection.execute(_FACES, {"accounts": accounts})
-    return {AccountId(account): Face(nickname, uuid) for account, nickname, uuid in rows}
+    return {AccountId(account): ProfileSummary(nickname, uuid) for account, nickname, uuid in rows}
 
 
 def accounts_of(connection: sa.Connection, uuids: Sequence[str]) -> dict[str, AccountId]:

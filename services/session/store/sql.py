@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from services.session.domain import no_account
 from services.session.tables import chat, member, profile
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import Chat, ChatKind, JoinPolicy, Pair, Role
+from shared.contract.model import Chat, ChatKind, JoinPolicy, MemberPair, Role
 
 V = TypeVar("V")
 
@@ -27,7 +27,7 @@ def chat_of(row: sa.RowMapping) -> Chat:
     return Chat(**{**fields, "kind": ChatKind(fields["kind"]), "join_policy": JoinPolicy(fields["join_policy"])})
 
 
-def pair_in(key: str | None) -> Pair | None:
+def pair_in(key: str | None) -> MemberPair | None:
     """The two people that a chat's row names."""
     if key is None:
         return None
@@ -35,7 +35,7 @@ def pair_in(key: str | None) -> Pair | None:
     return AccountId(int(one)), AccountId(int(other))
 
 
-def key_of(pair: Pair) -> str:
+def key_of(pair: MemberPair) -> str:
     return f"{pair[0]}:{pair[1]}"
 
 

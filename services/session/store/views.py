@@ -10,8 +10,8 @@ from services.session.store.chats import complete
 from services.session.store.sql import CHAT, LIVE, chat_of
 from services.session.tables import chat, member, profile
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import Chat, Face
-from shared.contract.session import ChatViews, ChatWithFaces
+from shared.contract.model import Chat, ProfileSummary
+from shared.contract.session import ChatViews, ChatWithMembers
 
 _CHATS = 500
 _FACES = 10_000
@@ -26,17 +26,17 @@ def chat_views(connection: sa.Connection, account: AccountId, after: ChatId, mos
     fitting = rows[: max(1, sum(total <= _FACES for total in sums))]
     chats = [chat_of(row._mapping) for row in fitting]
     faces = _faces(connection, chats, most)
-    return ChatViews([ChatWithFaces(one, faces[one.id][:most]) for one in chats], more=len(fitting) < len(rows))
+    return ChatViews([ChatWithMembers(one, faces[one.id][:most]) for one in chats], more=len(fitting) < len(rows))
 
 
-def _faces(connection: sa.Connection, chats: Sequence[Chat], most: int) -> dict[ChatId, list[Face]]:
+def _faces(connection: sa.Connection, chats: Sequence[Chat], most: int) -> dict[ChatId, list[ProfileSummary]]:
     """Seats are given up, but never given again: among so many first ones, `most` are taken if so many are there."""
     numbers = [one.id for one in chats]
     face = sa.select(member.c.chat, profile.c.nickname, profile.c.uuid).where(member.c.chat.in_(numbers), LIVE)
     face = face.join(chat, chat.c.id == member.c.chat).join(profile, profile.c.id == member.c.account)
     owners = face.where(member.c.account == chat.c.owner)
     first = face.where(member.c.account != chat.c.owner, member.c.seat < most + chat.c.seats - chat.c.size)
-    faces: dict[ChatId, list[Face]] = defaultdict(list)
+    faces: dict[ChatId, list[ProfileSummary]] = defaultdict(list)
     for row in (*connection.execute(owners), *connection.execute(first.order_by(member.c.chat, member.c.seat))):
-        faces[ChatId(row.chat)].append(Face(row.nickname, row.uuid))
+        faces[ChatId(row.chat)].append(ProfileSummary(row.nickname, row.uuid))
     return faces

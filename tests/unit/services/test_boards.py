@@ -15,15 +15,15 @@ from services.message import metrics as message_metrics
 from services.session import dashboard as session
 from services.session import metrics as session_metrics
 from shared.bus.client import Bus
-from shared.dashboard.event_loop_lag import Lag
-from shared.dashboard.panels import Board, Kind
+from shared.dashboard.event_loop_lag import EventLoopLag
+from shared.dashboard.panels import Dashboard, PanelKind
 from shared.database import Database
 from shared.presence import Presence
 from shared.settings import Nats, Redis
 from shared.telemetry import new_registry
 
 OURS = "dragoman_"
-SERVICES: list[tuple[Board, Callable[[CollectorRegistry], object]]] = [
+SERVICES: list[tuple[Dashboard, Callable[[CollectorRegistry], object]]] = [
     (auth.BOARD, auth_metrics.Metrics),
     (edge.BOARD, edge_metrics.Metrics),
     (message.BOARD, message_metrics.Metrics),
@@ -32,13 +32,13 @@ SERVICES: list[tuple[Board, Callable[[CollectorRegistry], object]]] = [
 
 
 @pytest.fixture(params=SERVICES, ids=lambda one: str(one[0].service))
-async def service(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Board, dict[str, str]]:
+async def service(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Dashboard, dict[str, str]]:
     """Its board, and the types of the metrics that it has by their names."""
     board, metrics = request.param
     registry = new_registry()
     metrics(registry)
     Bus(Nats(), board.service, registry)
-    Lag(registry)
+    EventLoopLag(registry)
     if board.service != "edge":
         await Database(f"sqlite:///{tmp_path / 'test.db'}", registry=registry).close()
     if board.service != "auth":
@@ -46,24 +46,24 @@ async def service(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Board
     return board, {metric.name: metric.type for metric in registry.collect()}
 
 
-async def test_every_row_has_its_metric(service: tuple[Board, dict[str, str]]) -> None:
+async def test_every_row_has_its_metric(service: tuple[Dashboard, dict[str, str]]) -> None:
     board, types = service
     fitting = {
-        Kind.NOW: {"gauge"}, Kind.AGE: {"gauge"}, Kind.RATE: {"counter"}, Kind.SHARE: {"counter"},
-        Kind.COUNT: {"histogram"}, Kind.MEAN: {"histogram"}, Kind.SPREAD: {"histogram"},
+        PanelKind.GAUGE: {"gauge"}, PanelKind.AGE: {"gauge"}, PanelKind.RATE: {"counter"}, PanelKind.SHARE: {"counter"},
+        PanelKind.COUNT: {"histogram"}, PanelKind.MEAN: {"histogram"}, PanelKind.PERCENTILES: {"histogram"},
     }  # fmt: skip
-    assert [row for row in board.rows if types.get(row.metric) not in fitting[row.kind]] == []
-    assert [row for row in board.rows if row.of and types.get(row.of) != "counter"] == []
+    assert [row for row in board.panels if types.get(row.metric) not in fitting[row.kind]] == []
+    assert [row for row in board.panels if row.of and types.get(row.of) != "counter"] == []
 
 
-async def test_every_metric_of_its_own_has_a_row(service: tuple[Board, dict[str, str]]) -> None:
+async def test_every_metric_of_its_own_has_a_row(service: tuple[Dashboard, dict[str, str]]) -> None:
     board, types = service
     own = {name for name in types if name.startswith(f"{OURS}{board.service}_")}
     assert own
-    assert own - {row.metric for row in board.rows} - {row.of for row in board.rows} == set()
+    assert own - {row.metric for row in board.panels} - {row.of for row in board.panels} == set()
 
 
-async def test_titles_are_told_apart(service: tuple[Board, dict[str, str]]) -> None:
+async def test_titles_are_told_apart(service: tuple[Dashboard, dict[str, str]]) -> None:
     board, _ = service
-    titles = [row.title for row in board.rows]
+    titles = [row.title for row in board.panels]
     assert sorted(titles) == sorted(set(titles))

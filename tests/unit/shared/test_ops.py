@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from shared.dashboard.panels import Board
-from shared.errors import Unprepared
+from shared.dashboard.panels import Dashboard
+from shared.errors import StartupError
 from shared.ops import OpsServer
 from shared.settings import Ops
 
@@ -30,7 +30,7 @@ async def hanging() -> None:
 async def serving(
     checks: Mapping[str, Callable[[], Awaitable[None]]],
     registry: CollectorRegistry | None = None,
-    board: Board = Board("tested"),  # noqa: B008
+    board: Dashboard = Dashboard("tested"),  # noqa: B008
 ) -> AsyncIterator[OpsServer]:
     ops = OpsServer(Ops(), registry or CollectorRegistry(), checks, board)
     running = asyncio.ensure_future(ops.run())
@@ -103,6 +103,6 @@ def test_a_taken_port_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
-            Unprepared, match=rf"127.0.0.1:{port} cannot be opened \(ops.port\): Address already in use"
+            StartupError, match=rf"127.0.0.1:{port} cannot be opened \(ops.port\): Address already in use"
         ):
-            OpsServer(Ops(port=port), CollectorRegistry(), {}, Board("tested"))
+            OpsServer(Ops(port=port), CollectorRegistry(), {}, Dashboard("tested"))

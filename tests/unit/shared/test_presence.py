@@ -9,7 +9,7 @@ from redis.exceptions import NoPermissionError, RedisError
 
 from shared import presence
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.presence import Presence, Whereabouts
+from shared.presence import Presence, PresenceSnapshot
 from tests.support.servers import ValkeyServer
 
 A, B = NodeId("edge-1.a"), NodeId("edge-2.b")
@@ -45,9 +45,9 @@ async def test_services_see_where_accounts_are(connect: Connect) -> None:
     await edge.beat(A, 10)
     assert await edge.join(A, [ANN, BOB]) == {ANN: [], BOB: []}
     assert await edge.join(B, [ANN, CEM]) == {ANN: [A], CEM: []}
-    found = await message.look_up([ANN, BOB, CEM, AccountId(99)])
-    assert found.homes is not None
-    assert {account: set(homes) for account, homes in found.homes.items()} == {ANN: {A, B}, BOB: {A}, CEM: {B}}
+    found = await message.lookup([ANN, BOB, CEM, AccountId(99)])
+    assert found.nodes is not None
+    assert {account: set(homes) for account, homes in found.nodes.items()} == {ANN: {A, B}, BOB: {A}, CEM: {B}}
 
 
 @pytest.mark.usefixtures("trusting")
@@ -58,26 +58,26 @@ async def test_joining_twice_and_leaving_are_idempotent(connect: Connect) -> Non
     await edge.join(A, [ANN])
     await edge.join(B, [ANN])
     await edge.leave(A, [ANN, BOB])
-    assert (await session.look_up([ANN, BOB])).homes == {ANN: (B,)}
+    assert (await session.lookup([ANN, BOB])).nodes == {ANN: (B,)}
     await edge.leave(B, [ANN])
     await edge.leave(B, [ANN])
-    assert (await session.look_up([ANN, BOB])).homes == {}
+    assert (await session.lookup([ANN, BOB])).nodes == {}
 
 
 async def test_a_young_generation_is_not_believed(connect: Connect) -> None:
     edge, message = connect("edge"), connect("message")
-    assert (await message.look_up([ANN])).homes is None
+    assert (await message.lookup([ANN])).nodes is None
     await edge.beat(A, 10)
     await edge.join(A, [ANN])
-    assert (await message.look_up([ANN])).homes is None
+    assert (await message.lookup([ANN])).nodes is None
 
 
 async def test_a_young_generation_names_where_somebody_is_registered(connect: Connect) -> None:
     edge, other = connect("edge"), connect("edge")
     await edge.beat(A, 10)
     await edge.join(A, [ANN])
-    assert await other.homes(ANN) == (A,)
-    assert await other.homes(BOB) == ()
+    assert await other.nodes(ANN) == (A,)
+    assert await other.nodes(BOB) == ()
 
 
 @pytest.mark.usefixtures("trusting")
@@ -88,19 +88,19 @@ async def test_losing_everything_shows_and_heals(valkey_server: ValkeyServer, co
     await edge.join(A, [ANN])
     assert await edge.beat(A, 10) == (True, first.generation)
     valkey_server.flush()
-    assert (await message.look_up([ANN])).homes is None
+    assert (await message.lookup([ANN])).nodes is None
     after = await edge.beat(A, 10)
     assert not after.held
     assert after.generation != first.generation
     await edge.join(A, [ANN])
-    assert (await message.look_up([ANN])).homes == {ANN: (A,)}
+    assert (await message.lookup([ANN])).nodes == {ANN: (A,)}
 
 
 async def test_versions_are_published_and_never_go_back(connect: Connect) -> None:
     session, message = connect("session"), connect("message")
     await session.publish_versions({ChatId(1): 3, ChatId(65): 1, ChatId(2): 7})
     await session.publish_versions({ChatId(1): 2, ChatId(65): 2})
-    found = await message.look_up(chats=[ChatId(1), ChatId(2), ChatId(65), ChatId(4)])
+    found = await message.lookup(chats=[ChatId(1), ChatId(2), ChatId(65), ChatId(4)])
     assert found.versions == {1: 3, 2: 7, 65: 2}
 
 
@@ -113,8 +113,8 @@ async def test_a_sweep_removes_only_what_the_dead_left(connect: Connect) -> None
     assert await edge.alive(A)
     assert not await edge.alive(B)
     assert await edge.sweep(1) == 2
-    assert (await message.look_up([ANN, CEM, BOB])).homes == {ANN: (A,), BOB: (B,)}
-    await edge.retire(A)
+    assert (await message.lookup([ANN, CEM, BOB])).nodes == {ANN: (A,), BOB: (B,)}
+    await edge.release_lease(A)
     assert await edge.sweep(1) == 1
 
 
@@ -145,7 +145,7 @@ async def test_a_node_that_comes_back_during_a_sweep_keeps_what_it_registers(
 
     sweeper.meanwhile = come_back
     assert await sweeper.sweep(1) == 0
-    assert (await message.look_up([ANN, CEM])).homes == {ANN: (A,)}
+    assert (await message.lookup([ANN, CEM])).nodes == {ANN: (A,)}
     await sweeper.close()
 
 
@@ -164,9 +164,9 @@ async def test_without_redis_nothing_is_known_and_edges_are_told(valkey_server: 
     edge, message = connect("edge"), connect("message")
     await edge.beat(A, 10)
     await edge.join(A, [ANN])
-    await message.look_up([ANN])
+    await message.lookup([ANN])
     valkey_server.kill()
-    assert await message.look_up([ANN], [ChatId(1)]) == Whereabouts(None, {})
+    assert await message.lookup([ANN], [ChatId(1)]) == PresenceSnapshot(None, {})
     with pytest.raises(RedisError):
         await edge.join(A, [BOB])
     with pytest.raises(RedisError):
@@ -175,7 +175,7 @@ async def test_without_redis_nothing_is_known_and_edges_are_told(valkey_server: 
     assert not (await edge.beat(A, 10)).held
     await edge.join(A, [ANN])
     await edge.check()
-    assert (await connect("message").look_up([ANN])).homes == {ANN: (A,)}
+    assert (await connect("message").lookup([ANN])).nodes == {ANN: (A,)}
 
 
 async def test_a_node_knows_that_others_may_be_forgotten(
@@ -183,23 +183,23 @@ async def test_a_node_knows_that_others_may_be_forgotten(
 ) -> None:
     here, there = connect("edge"), connect("edge")
     await there.join(B, [ANN])
-    assert not there.has_forgotten, "not even known yet"
+    assert not there.has_lost_state, "not even known yet"
     for edge, node in ((here, A), (there, B)):
         await edge.beat(node, 10)
         await edge.join(node, [ANN])
-        assert not edge.has_forgotten
+        assert not edge.has_lost_state
     valkey_server.flush()
     assert not (await here.beat(A, 10)).held
     assert await here.join(A, [ANN]) == {ANN: []}
     await there.join(B, [BOB])
-    assert (here.has_forgotten, there.has_forgotten) == (True, True)
+    assert (here.has_lost_state, there.has_lost_state) == (True, True)
     monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
     await there.beat(B, 10)
-    assert (here.has_forgotten, there.has_forgotten) == (True, False)
+    assert (here.has_lost_state, there.has_lost_state) == (True, False)
     valkey_server.kill()
     with pytest.raises(RedisError):
         await there.join(B, [BOB])
-    assert there.has_forgotten
+    assert there.has_lost_state
 
 
 async def test_connections_that_a_restart_has_closed_fail_nobody(valkey_server: ValkeyServer, connect: Connect) -> None:
@@ -207,21 +207,21 @@ async def test_connections_that_a_restart_has_closed_fail_nobody(valkey_server: 
     await edge.beat(A, 10)
     await edge.check()
     await session.publish_versions({ChatId(1): 1})
-    await session.look_up([ANN])
+    await session.lookup([ANN])
     valkey_server.restart()
     async with Redis.from_url(valkey_server.keeper_url) as keeper:
         await keeper.ping()
     assert not (await edge.beat(A, 10)).held
-    await edge.retire(A)
+    await edge.release_lease(A)
     await session.publish_versions({ChatId(1): 2})
-    assert (await session.look_up(chats=[ChatId(1)])).versions == {ChatId(1): 2}
+    assert (await session.lookup(chats=[ChatId(1)])).versions == {ChatId(1): 2}
 
 
 async def test_a_frozen_redis_costs_its_timeout_once(valkey_server: ValkeyServer, connect: Connect) -> None:
     message = connect("message")
     valkey_server.pause()
-    assert (await message.look_up([ANN])).homes is None
-    assert [(await message.look_up([ANN])).homes for _ in range(100)] == [None] * 100
+    assert (await message.lookup([ANN])).nodes is None
+    assert [(await message.lookup([ANN])).nodes for _ in range(100)] == [None] * 100
     valkey_server.resume()
 
 
@@ -235,9 +235,9 @@ async def test_replies_that_nobody_has_read_answer_nothing_else(
     await edge.join(A, [BOB])
     async with Redis.from_url(valkey_server.keeper_url) as keeper:
         await keeper.set("presence:{1}", "no hash")
-        assert (await message.look_up([ANN, BOB])).homes is None
+        assert (await message.lookup([ANN, BOB])).nodes is None
         await keeper.delete("presence:{1}")
-    assert (await message.look_up([ANN, BOB])).homes == {BOB: (A,)}
+    assert (await message.lookup([ANN, BOB])).nodes == {BOB: (A,)}
 
 
 @pytest.mark.parametrize(
@@ -267,11 +267,11 @@ async def test_answers_are_timed_and_silence_is_counted(valkey_server: ValkeySer
     registry = CollectorRegistry()
     edge = Presence(valkey_server.settings("edge"), registry)
     await edge.join(A, [ANN])
-    await edge.look_up([ANN])
+    await edge.lookup([ANN])
     valkey_server.kill()
     with pytest.raises(RedisError):
         await edge.join(A, [ANN])
-    assert (await edge.look_up([ANN])).homes is None
+    assert (await edge.lookup([ANN])).nodes is None
     await edge.close()
     for call in ("join", "look_up"):
         assert registry.get_sample_value("dragoman_presence_seconds_count", {"call": call}) == 2

@@ -9,18 +9,18 @@ import sys
 
 import pytest
 
-from shared.process import unless
+from shared.process import cancel_on
 
 _SERVICE = """
 import gc
 import sys
 from shared.process import run
 from shared.settings import Settings
-from shared.unprepared import Unprepared
+from shared.errors import StartupError
 
 async def serve(settings, stopping):
     if sys.argv[1] == "refuse":
-        raise Unprepared("first do this")
+        raise StartupError("first do this")
     if sys.argv[1] == "fail":
         raise ValueError("a bug")
     if sys.argv[1] == "collect":
@@ -74,7 +74,7 @@ async def test_work_ends_when_it_is_time_to_stop(monkeypatch: pytest.MonkeyPatch
     stopping = asyncio.Event()
     asyncio.get_running_loop().call_later(0.05, stopping.set)
     async with asyncio.timeout(5):
-        await unless(stopping, _forget_a_cancellation())
+        await cancel_on(stopping, _forget_a_cancellation())
 
 
 async def test_what_the_work_raises_comes_through() -> None:
@@ -82,7 +82,7 @@ async def test_what_the_work_raises_comes_through() -> None:
         raise ValueError("a bug")
 
     with pytest.raises(ValueError, match="a bug"):
-        await unless(asyncio.Event(), fail())
+        await cancel_on(asyncio.Event(), fail())
 
 
 async def test_whoever_waits_for_the_work_may_be_cancelled() -> None:
@@ -94,7 +94,7 @@ async def test_whoever_waits_for_the_work_may_be_cancelled() -> None:
         finally:
             ended.set()
 
-    waiting = asyncio.create_task(unless(asyncio.Event(), work()))
+    waiting = asyncio.create_task(cancel_on(asyncio.Event(), work()))
     await asyncio.sleep(0.01)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from shared.settings import Log
-from shared.telemetry import configure_logging, log, new_trace, trace, trace_of, traceparent
+from shared.telemetry import configure_logging, log, new_trace, trace, trace_id_of, traceparent
 
 
 @pytest.fixture(autouse=True)
@@ -59,9 +59,9 @@ def test_on_a_terminal_it_is_readable(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_a_trace_travels_in_the_w3c_header() -> None:
     trace_id = new_trace()
-    assert trace_of(traceparent(trace_id)) == trace_id
+    assert trace_id_of(traceparent(trace_id)) == trace_id
 
 
 @pytest.mark.parametrize("header", ["", "00-abc-def-01", "nonsense", "00-" + "a" * 32])
 def test_a_broken_header_is_no_trace(header: str) -> None:
-    assert trace_of(header) == ""
+    assert trace_id_of(header) == ""

@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry
 from services.cli.ports import free_port
 from shared.bus.client import Bus, Responder
 from shared.contract import subjects as on
-from shared.contract.auth import Watch, Watched
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.auth import ListRevocations, Revocations
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountDeleted
 from shared.contract.ids import AccountId
 from shared.database import Database
@@ -37,13 +37,13 @@ async def new_tracer(collector: Collector) -> AsyncIterator[Trace]:
 
     yield make
     for tracer in made:
-        await tracer.end()
+        await tracer.shut_down()
 
 
 async def sent(collector: Collector, *tracers: Tracer) -> list[Seen]:
     """All there is, in the order of its end."""
     for tracer in tracers:
-        await tracer.end()
+        await tracer.shut_down()
     return collector.spans(lambda _: True)
 
 
@@ -65,9 +65,9 @@ async def test_steps_are_parts_of_what_is_under_way_under_the_id_of_the_log_line
     tracer, trace_id = new_tracer(), new_trace()
     with tracer.begin("GetHistory", {"dialect": "service"}, trace_id=trace_id):
         assert trace.get() == trace_id
-        with tracer.step("message.history", "client"):
-            assert tracer.under_way().split("-")[1] == trace_id
-    assert (trace.get(), tracer.under_way()) == ("", "")
+        with tracer.span("message.history", "client"):
+            assert tracer.current().split("-")[1] == trace_id
+    assert (trace.get(), tracer.current()) == ("", "")
     step, root = await sent(collector, tracer)
     assert (root.service, root.instance, root.name, root.kind) == ("dragoman-edge", "edge-1", "GetHistory", "server")
     assert (root.trace, root.parent, root.attributes) == (trace_id, "", {"dialect": "service"})
@@ -89,7 +89,7 @@ async def test_what_begins_beside_goes_on_after_the_end(collector: Collector, ne
 
     async def beside() -> None:
         await ended.wait()
-        with tracer.step("message.sync", "client"):
+        with tracer.span("message.sync", "client"):
             pass
 
     with tracer.begin("Login"):
@@ -118,23 +118,23 @@ _ID, _SPAN = "a" * 32, "1" * 16
 )
 async def test_garbage_for_a_cause_is_ignored(collector: Collector, new_tracer: Trace, cause: str) -> None:
     tracer = new_tracer()
-    with tracer.take_up("message.post", "server", cause):
-        assert tracer.under_way() == ""
-    tracer.gather("commit", [cause]).end()
+    with tracer.continue_trace("message.post", "server", cause):
+        assert tracer.current() == ""
+    tracer.link("commit", [cause]).end()
     assert await sent(collector, tracer) == []
 
 
 async def test_nothing_of_what_is_not_recorded_is(collector: Collector, new_tracer: Trace) -> None:
     tracer, trace_id = new_tracer(), new_trace()
     trace.set(trace_id)
-    with tracer.take_up("auth.login", "server", traceparent(trace_id)):
-        assert (trace.get(), tracer.under_way()) == (trace_id, "")
-        with tracer.step("database read", "client"):
+    with tracer.continue_trace("auth.login", "server", traceparent(trace_id)):
+        assert (trace.get(), tracer.current()) == (trace_id, "")
+        with tracer.span("database read", "client"):
             assert trace.get() == trace_id
     trace.set("")
-    with tracer.step("auth.watch", "client"):
+    with tracer.span("auth.watch", "client"):
         assert trace.get() == ""
-    assert tracer.gather("commit", ["", ""]).traceparent == ""
+    assert tracer.link("commit", ["", ""]).traceparent == ""
     assert await sent(collector, tracer) == []
 
 
@@ -154,9 +154,9 @@ async def test_a_batch_is_linked_to_all_that_are_recorded_and_a_part_of_a_single
 ) -> None:
     tracer, shy = new_tracer(), new_tracer("message", ratio=0.0)
     one, two = tracer.begin("one"), tracer.begin("two")
-    alone = shy.gather("alone", [one.traceparent, "", ""])
-    both = shy.gather("both", [one.traceparent, two.traceparent, ""], {"requests": 3})
-    follows = shy.take_up("follows", "internal", both.traceparent)
+    alone = shy.link("alone", [one.traceparent, "", ""])
+    both = shy.link("both", [one.traceparent, two.traceparent, ""], {"requests": 3})
+    follows = shy.continue_trace("follows", "internal", both.traceparent)
     for span in (follows, both, alone, two, one):
         span.end()
     spans = await sent(collector, shy, tracer)
@@ -170,8 +170,8 @@ async def test_a_batch_is_linked_to_all_that_are_recorded_and_a_part_of_a_single
 
 async def test_an_error_is_told_by_its_code_and_never_by_what_it_says(collector: Collector, new_tracer: Trace) -> None:
     tracer = new_tracer()
-    with pytest.raises(Refused), tracer.begin("refused"):
-        raise Refused(ErrorCode.CONFLICT, "ann@example.com is taken")
+    with pytest.raises(RequestError), tracer.begin("refused"):
+        raise RequestError(ErrorCode.CONFLICT, "ann@example.com is taken")
     with pytest.raises(ValueError, match="orange"), tracer.begin("broken"):
         raise ValueError("the password is orange")
     refused, broken = await sent(collector, tracer)
@@ -201,19 +201,19 @@ async def test_a_request_is_followed_to_the_database(
     edge, auth = buses
     database = Database(database_url, tracer=auth._tracer)
 
-    async def watched(request: Watch) -> Watched:
+    async def watched(request: ListRevocations) -> Revocations:
         last = await database.write(lambda connection: connection.execute(sa.text("SELECT 41")).scalar_one())
         if request.since:
-            raise Refused(ErrorCode.FORBIDDEN, "no")
-        return Watched(last, [], maintenance=False)
+            raise RequestError(ErrorCode.FORBIDDEN, "no")
+        return Revocations(last, [], maintenance=False)
 
-    auth.serve(on.WATCH, watched)
+    auth.serve(on.LIST_REVOCATIONS, watched)
     await auth.start()
     with new_tracer("edge").begin("Login"):
-        await edge.ask(on.WATCH, Watch(0))
-        with pytest.raises(Refused):
-            await edge.ask(on.WATCH, Watch(1))
-    await edge.ask(on.WATCH, Watch(0))  # by itself, and so not recorded
+        await edge.request(on.LIST_REVOCATIONS, ListRevocations(0))
+        with pytest.raises(RequestError):
+            await edge.request(on.LIST_REVOCATIONS, ListRevocations(1))
+    await edge.request(on.LIST_REVOCATIONS, ListRevocations(0))  # by itself, and so not recorded
     await database.close()
     spans = collector.spans(at_least(7))
     assert len(spans) == 7
@@ -231,14 +231,14 @@ async def test_a_request_is_followed_to_the_database(
 async def test_a_taken_request_goes_on_until_it_is_answered(collector: Collector, buses: tuple[Bus, Bus]) -> None:
     edge, auth = buses
     taken: asyncio.Queue[Responder] = asyncio.Queue()
-    auth.take(on.WATCH, lambda _, responder: taken.put_nowait(responder), queue="auth")
+    auth.serve_deferred(on.LIST_REVOCATIONS, lambda _, responder: taken.put_nowait(responder), queue="auth")
     await auth.start()
     assert edge._tracer is not None
     with edge._tracer.begin("post"):
-        asked = asyncio.create_task(edge.ask(on.WATCH, Watch()))
+        asked = asyncio.create_task(edge.request(on.LIST_REVOCATIONS, ListRevocations()))
         responder = await taken.get()
         await asyncio.sleep(0.05)
-        await responder.answer(Watched(1, [], maintenance=False))
+        await responder.reply(Revocations(1, [], maintenance=False))
         await asked
     spans = collector.spans(at_least(3))
     server = named(spans, "auth.watch", "server")
@@ -260,7 +260,7 @@ async def test_an_envelope_has_a_cause_only_where_that_is_recorded(
             enough.set()
 
     other = Bus(nats_server.settings("edge"), "edge", CollectorRegistry(), buses[0]._tracer)
-    other.listen(on.NOTIFY_ALL, hear)
+    other.subscribe(on.NOTIFY_ALL, hear)
     await asyncio.gather(auth.start(), other.start())
     assert auth._tracer is not None
     await auth.publish(on.NOTIFY_ALL, b"quiet")
@@ -288,7 +288,7 @@ async def test_a_durable_event_is_followed_to_its_handlers(
     await asyncio.gather(auth.start(), session.start())
     assert auth._tracer is not None
     with auth._tracer.begin("deletion"):
-        await auth.emit(on.ACCOUNT_DELETED, AccountDeleted(AccountId(7)), key="deleted-7")
+        await auth.publish_event(on.ACCOUNT_DELETED, AccountDeleted(AccountId(7)), key="deleted-7")
     trace_id = await handled.get()
     await session.stop()
     spans = collector.spans(at_least(2))
@@ -310,7 +310,7 @@ async def _lag(seconds: float) -> float:
 
 def _work(tracer: Tracer, spans: int) -> None:
     for _ in range(spans // 2):
-        with tracer.begin("post"), tracer.step("message.post", "client"):
+        with tracer.begin("post"), tracer.span("message.post", "client"):
             pass
 
 
@@ -320,7 +320,7 @@ async def test_a_collector_that_is_away_costs_nothing_but_the_spans() -> None:
     watching = asyncio.create_task(_lag(0.3))
     await asyncio.sleep(0)
     started = time.monotonic()
-    await tracer.end()
+    await tracer.shut_down()
     assert time.monotonic() - started < 8
     assert await watching < 1.5
 
@@ -341,7 +341,7 @@ async def test_a_collector_that_hangs_holds_nobody_up(collector: Collector) -> N
     watching = asyncio.create_task(_lag(0.5))
     await asyncio.sleep(0)
     started = time.monotonic()
-    await tracer.end()
+    await tracer.shut_down()
     assert 1 < time.monotonic() - started < 8
     assert await watching < 1.5
     _work(tracer, 100)  # what comes too late is dropped

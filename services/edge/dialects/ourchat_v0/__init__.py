@@ -8,15 +8,15 @@ from services.edge.canonical.commands import StartUpload, UploadPart
 from services.edge.canonical.events import Event
 from services.edge.canonical.frames import Binary, Frame, Outgoing
 from services.edge.canonical.replies import (
-    Answer,
-    NothingToVerify,
-    OwnMessage,
+    DisplayMessage,
+    MessageAccepted,
+    NoPendingVerification,
     Page,
+    Reply,
     ServerStatus,
-    Shown,
     VerificationMailed,
 )
-from services.edge.dialects.base import WORDINGS, DecodeError, Dialect, Push, Request, Surroundings
+from services.edge.dialects.base import WORDINGS, ConnectionInfo, DecodeError, Dialect, Push, Request
 from services.edge.dialects.credentials import UNVERIFIED
 from services.edge.dialects.ourchat_v0 import encode
 from services.edge.dialects.ourchat_v0.decode import read
@@ -24,8 +24,8 @@ from services.edge.dialects.ourchat_v0.errors import REFUSALS
 from services.edge.dialects.ourchat_v0.transfers import Announcement, Incoming
 from shared.contract.auth import Authenticated, Register, VerificationNeeded
 from shared.contract.errors import Failure
-from shared.contract.ids import NOBODY, AccountId
-from shared.contract.session import AccountView, ChatView, ChatViews, Done, MembershipRequested, Requests
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.session import AccountView, Ack, ChatView, ChatViews, MembershipRequested, Requests
 
 
 class OurChatV0(Dialect):
@@ -33,15 +33,15 @@ class OurChatV0(Dialect):
 
     name = "ourchat-v0"
 
-    def __init__(self, surroundings: Surroundings) -> None:
+    def __init__(self, surroundings: ConnectionInfo) -> None:
         super().__init__(surroundings)
-        self._account = NOBODY
+        self._account = NO_ACCOUNT
         self._incoming = Incoming(self.limits)
         self._package_bytes = self.limits.binary_frame_bytes if surroundings.binary else 0
         """0: no binary frames go either way."""
         self.variant = (self.variant, self._package_bytes)
 
-    def entered(self, account: AccountId, now: float) -> None:
+    def logged_in(self, account: AccountId, now: float) -> None:
         self._account = account
 
     def decode(self, frame: Frame, now: float) -> Sequence[Request]:
@@ -54,25 +54,25 @@ class OurChatV0(Dialect):
             raise DecodeError("pictures and files are sent by WebSocket")
         return (self._incoming.announce(what, self._account, now),)
 
-    def answer(self, request: Request, answer: Answer, now: float) -> tuple[Outgoing, ...]:
+    def encode_reply(self, request: Request, answer: Reply, now: float) -> tuple[Outgoing, ...]:
         match answer:
-            case OwnMessage():
+            case MessageAccepted():
                 return answer.frames
             case Authenticated():
                 registered = isinstance(request.command, Register)
                 return ((encode.registered if registered else encode.logged_in)(answer),)
             case VerificationNeeded():
-                return self.refuse(request, UNVERIFIED)
-            case Done():
+                return self.encode_error(request, UNVERIFIED)
+            case Ack():
                 return ()
-            case NothingToVerify() | VerificationMailed() | ServerStatus() | AccountView() | ChatView():
+            case NoPendingVerification() | VerificationMailed() | ServerStatus() | AccountView() | ChatView():
                 raise TypeError("no v0 client can ask for this")
             case Requests() | MembershipRequested() | ChatViews() | Page():
                 raise TypeError("no v0 client can ask for this")
             case _:
                 assert_never(answer)
 
-    def refuse(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
+    def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
         if request is not None and isinstance(request.command, StartUpload | UploadPart):
             self._incoming.failed(request.command.number)
         refusal = None if request is None else REFUSALS.get(type(request.command))
@@ -81,11 +81,11 @@ class OurChatV0(Dialect):
             return _error(failure.text or failure.code)
         return (encode.state(refusal.reply, state, failure.text or failure.code),)
 
-    def tell(self, event: Event, now: float) -> tuple[Push, ...]:
+    def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
         """The document knows of messages only."""
         return ()
 
-    def encode_message(self, shown: Shown) -> tuple[Outgoing, ...]:
+    def encode_message(self, shown: DisplayMessage) -> tuple[Outgoing, ...]:
         return encode.message(shown, self.base_url, self._package_bytes)
 
 

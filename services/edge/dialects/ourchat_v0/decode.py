@@ -10,12 +10,12 @@ from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.frames import Frame
 from services.edge.dialects import credentials, validation
 from services.edge.dialects.base import DecodeError, Request
-from services.edge.dialects.json_frames import Plain, WireId, parse_id, quotes_of, shaped
+from services.edge.dialects.json_frames import Plain, WireId, decode_as, parse_id, quotes_of
 from services.edge.dialects.ourchat_envelope import Members, check_own, enveloped, login
 from services.edge.dialects.ourchat_v0.codes import Code
 from services.edge.dialects.ourchat_v0.transfers import Announcement
 from shared.contract.auth import IdentifierKind, Register
-from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Emoji, Text
 from shared.settings import Limits
 
@@ -49,9 +49,9 @@ class _Emoji(msgspec.Struct):
 
 def _text(data: Members, account: AccountId, limits: Limits) -> Request:
     """0."""
-    wire = shaped(data, _Text)
+    wire = decode_as(data, _Text)
     check_own(wire.sender_id, "sender_id", account)
-    return Request(PostMessage(ChatId(wire.cid.number), validation.said((Text(wire.msg),), limits)))
+    return Request(PostMessage(ChatId(wire.cid.number), validation.message_text((Text(wire.msg),), limits)))
 
 
 class _PlainText(msgspec.Struct):
@@ -75,14 +75,14 @@ def _plain(frame: Frame, account: AccountId, limits: Limits) -> Request | None:
         return None
     data = wire.data
     chat = parse_id(data.cid)
-    if chat is None or not data.msg or account == NOBODY or parse_id(data.sender_id) != account:
+    if chat is None or not data.msg or account == NO_ACCOUNT or parse_id(data.sender_id) != account:
         return None
     return Request(PostMessage(ChatId(chat), (Text(data.msg),)))
 
 
 def _emoji(data: Members, account: AccountId, limits: Limits) -> Request:
     """1."""
-    wire = shaped(data, _Emoji)
+    wire = decode_as(data, _Emoji)
     check_own(wire.sender_id, "sender_id", account)
     return Request(PostMessage(ChatId(wire.cid.number), (Emoji(wire.emoji_id),)))
 
@@ -105,7 +105,7 @@ def _file(data: Members, account: AccountId, limits: Limits) -> Announcement:
 
 
 def _announcement(kind: Literal["image", "file"], data: Members) -> Announcement:
-    wire = shaped(data, _Announced)
+    wire = decode_as(data, _Announced)
     return Announcement(kind, ChatId(wire.cid.number), wire.sender_id, wire.packages_num, wire.size)
 
 
@@ -118,7 +118,7 @@ class _Register(msgspec.Struct):
 def _register(data: Members, account: AccountId, limits: Limits) -> Request:
     """4: with a mail, or (the clients of the time) with a nick instead. Without a nick, the mail's local part is the
     nickname. Who comes from here is in the lobby."""
-    wire = shaped(data, _Register)
+    wire = decode_as(data, _Register)
     if wire.mail is None and wire.nick is None:
         raise DecodeError("`mail` is needed, or `nick`")
     email = "" if wire.mail is None else credentials.email(wire.mail)
@@ -134,7 +134,7 @@ class _Login(msgspec.Struct):
 
 def _login(data: Members, account: AccountId, limits: Limits) -> Request:
     """6: by OC number."""
-    wire = shaped(data, _Login)
+    wire = decode_as(data, _Login)
     return Request(login(IdentifierKind.ID, wire.account, wire.password))
 
 

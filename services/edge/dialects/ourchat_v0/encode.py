@@ -5,8 +5,8 @@ from itertools import groupby
 
 import msgspec
 
-from services.edge.canonical.frames import Content, Outgoing
-from services.edge.canonical.replies import Shown
+from services.edge.canonical.frames import MediaPayload, Outgoing
+from services.edge.canonical.replies import DisplayMessage
 from services.edge.dialects.ourchat_envelope import ocid
 from services.edge.dialects.ourchat_v0.codes import Code
 from services.edge.dialects.text_fallback import only_text, render, rendered
@@ -42,7 +42,7 @@ def error(details: str) -> bytes:
     return _frame(Code.ERROR, {"details": details})
 
 
-def message(shown: Shown, base_url: str, package_bytes: int) -> tuple[Outgoing, ...]:
+def message(shown: DisplayMessage, base_url: str, package_bytes: int) -> tuple[Outgoing, ...]:
     """One frame for each emoji and for each run of texts, and each picture or file in packages of at most so many bytes
     (0: as text), in order."""
     said = shown.message
@@ -68,9 +68,9 @@ def _frames(
                 yield _content(one, where, base_url, package_bytes)
 
 
-def _content(segment: Image | File, where: dict[str, object], base_url: str, package_bytes: int) -> Content:
+def _content(segment: Image | File, where: dict[str, object], base_url: str, package_bytes: int) -> MediaPayload:
     """In as many packages as its uploader sent, if they are not too large."""
     media, code = segment.media, Code.IMAGE if isinstance(segment, Image) else Code.FILE
     packages = max(1, media.packages or -(-media.size // _PACKAGE_BYTES), -(-media.size // package_bytes))
     announcement = _frame(code, {**where, "packages_num": packages, "size": media.size})
-    return Content(announcement, media, packages, _frame(Code.TEXT, {**where, "msg": render(segment, base_url)}))
+    return MediaPayload(announcement, media, packages, _frame(Code.TEXT, {**where, "msg": render(segment, base_url)}))

@@ -6,18 +6,18 @@ Applications, their answers and renamings have no replies of their own: who sent
 from collections.abc import Sequence
 from typing import assert_never
 
-from services.edge.canonical.events import ChatAppeared, Event, MaintenanceChanged, VerificationEnded
+from services.edge.canonical.events import ChatJoined, Event, MaintenanceChanged, VerificationEnded
 from services.edge.canonical.frames import Frame, Outgoing
 from services.edge.canonical.replies import (
-    Answer,
-    NothingToVerify,
-    OwnMessage,
+    DisplayMessage,
+    MessageAccepted,
+    NoPendingVerification,
     Page,
+    Reply,
     ServerStatus,
-    Shown,
     VerificationMailed,
 )
-from services.edge.dialects.base import Dialect, Push, Request, Surroundings
+from services.edge.dialects.base import ConnectionInfo, Dialect, Push, Request
 from services.edge.dialects.credentials import UNVERIFIED
 from services.edge.dialects.ourchat_v1 import encode
 from services.edge.dialects.ourchat_v1.decode import request_of
@@ -32,55 +32,55 @@ from shared.contract.edge import (
     ProfileChanged,
 )
 from shared.contract.errors import Failure
-from shared.contract.ids import NOBODY, AccountId
-from shared.contract.session import AccountView, ChatView, ChatViews, Done, MembershipRequested, Requests
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.session import AccountView, Ack, ChatView, ChatViews, MembershipRequested, Requests
 
 
 class OurChatV1(Dialect):
     """See services.edge.dialects.base."""
 
     name = "ourchat-v1"
-    is_told_requests_at_login = True
+    pushes_pending_requests = True
 
-    def __init__(self, surroundings: Surroundings) -> None:
+    def __init__(self, surroundings: ConnectionInfo) -> None:
         super().__init__(surroundings)
-        self._account = NOBODY
+        self._account = NO_ACCOUNT
 
-    def entered(self, account: AccountId, now: float) -> None:
+    def logged_in(self, account: AccountId, now: float) -> None:
         self._account = account
 
     def decode(self, frame: Frame, now: float) -> Sequence[Request]:
         return (request_of(frame, self._account, self.limits),)
 
-    def answer(self, request: Request, answer: Answer, now: float) -> tuple[Outgoing, ...]:
+    def encode_reply(self, request: Request, answer: Reply, now: float) -> tuple[Outgoing, ...]:
         match answer:
-            case OwnMessage():
+            case MessageAccepted():
                 return answer.frames
             case Authenticated():
                 registered = isinstance(request.command, Register)
                 entered = encode.registered if registered else encode.logged_in
                 return (entered(answer, self.unix_seconds),)
             case VerificationNeeded():
-                return self.refuse(request, UNVERIFIED)
+                return self.encode_error(request, UNVERIFIED)
             case ChatView(chat):
                 return (encode.in_group(chat.id, chat.name, self._account, self.unix_seconds),)
-            case Done() | MembershipRequested():
+            case Ack() | MembershipRequested():
                 return ()
-            case NothingToVerify() | VerificationMailed() | ServerStatus():
+            case NoPendingVerification() | VerificationMailed() | ServerStatus():
                 raise TypeError("no v1 client can ask for this")
             case AccountView() | Requests() | ChatViews() | Page():
                 raise TypeError("no v1 client can ask for this")
             case _:
                 assert_never(answer)
 
-    def refuse(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
+    def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
         refusal = None if request is None else REFUSALS.get(type(request.command))
         state = refusal.statuses[failure.code] if refusal else None
         if refusal is None or state is None:
             return (encode.error(failure.text or failure.code, self.unix_seconds),)
         return (encode.state(refusal.reply, state, failure.text or failure.code, self.unix_seconds),)
 
-    def tell(self, event: Event, now: float) -> tuple[Push, ...]:
+    def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
         frame = self._told(event, self.unix_seconds)
         return () if frame is None else (Push((frame,)),)
 
@@ -98,10 +98,10 @@ class OurChatV1(Dialect):
                 return encode.chat_renamed(chat, name, by, time)
             case ProfileChanged(profile, renamed):
                 return encode.person_renamed(profile.id, profile.nickname, time) if renamed else None
-            case ChatAppeared() | MaintenanceChanged() | VerificationEnded():
+            case ChatJoined() | MaintenanceChanged() | VerificationEnded():
                 return None
             case _:
                 assert_never(event)
 
-    def encode_message(self, shown: Shown) -> tuple[Frame, ...]:
+    def encode_message(self, shown: DisplayMessage) -> tuple[Frame, ...]:
         return (encode.message(shown, self.base_url),)

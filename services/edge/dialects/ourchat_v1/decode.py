@@ -13,11 +13,11 @@ from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.frames import Frame
 from services.edge.dialects import credentials, validation
 from services.edge.dialects.base import DecodeError, Request
-from services.edge.dialects.json_frames import Plain, WireId, parse_id, quotes_of, shaped
+from services.edge.dialects.json_frames import Plain, WireId, decode_as, parse_id, quotes_of
 from services.edge.dialects.ourchat_envelope import Members, check_own, enveloped, login
 from services.edge.dialects.ourchat_v1.codes import Code
 from shared.contract.auth import IdentifierKind, Register
-from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import JoinPolicy, Text
 from shared.contract.session import (
     AddMember,
@@ -68,11 +68,11 @@ class _Message(msgspec.Struct):
 
 def _message(data: Members, account: AccountId, limits: Limits) -> Request:
     """0: to a group, or to the person who is `private_id`."""
-    wire = shaped(data, _Message)
+    wire = decode_as(data, _Message)
     sender = wire.sender
     check_own(sender.ocid, "sender.ocid", account)
     _either(sender.group_id, sender.private_id, "`group_id`, `private_id`")
-    segments = validation.said((Text(wire.msg),), limits)
+    segments = validation.message_text((Text(wire.msg),), limits)
     if sender.group_id is not None:
         return Request(PostMessage(ChatId(sender.group_id.number), segments))
     assert sender.private_id is not None
@@ -105,7 +105,7 @@ def _plain(frame: Frame, account: AccountId, limits: Limits) -> Request | None:
         return None
     sender, text = wire.data.sender, wire.data.msg
     group = parse_id(sender.group_id)
-    if group is None or not text or account == NOBODY or parse_id(sender.ocid) != account:
+    if group is None or not text or account == NO_ACCOUNT or parse_id(sender.ocid) != account:
         return None
     return Request(PostMessage(ChatId(group), (Text(text),)))
 
@@ -121,7 +121,7 @@ class _Register(msgspec.Struct):
 
 def _register(data: Members, account: AccountId, limits: Limits) -> Request:
     """4: all three are needed."""
-    wire = shaped(data, _Register)
+    wire = decode_as(data, _Register)
     nickname, email = validation.nickname(wire.name, limits), credentials.email(wire.email)
     return Request(Register(secret=credentials.password(wire.password), nickname=nickname, email=email))
 
@@ -133,7 +133,7 @@ class _Login(msgspec.Struct):
 
 def _login(data: Members, account: AccountId, limits: Limits) -> Request:
     """6: `account` is an ocid if it is a number, else an e-mail address."""
-    wire = shaped(data, _Login)
+    wire = decode_as(data, _Login)
     kind = IdentifierKind.EMAIL if parse_id(wire.account) is None else IdentifierKind.ID
     return Request(login(kind, wire.account, wire.password))
 
@@ -148,7 +148,7 @@ class _NewGroup(msgspec.Struct):
 
 def _new_group(data: Members, account: AccountId, limits: Limits) -> Request:
     """8: a group of the connection's own; people apply. (The document's table has numbers for names.)"""
-    wire = shaped(data, _NewGroup)
+    wire = decode_as(data, _NewGroup)
     check_own(wire.ocid, "ocid", account)
     name = validation.group_name(str(wire.group_name), limits)
     return Request(CreateChat(members=[], name=name, join_policy=JoinPolicy.APPROVAL))
@@ -167,7 +167,7 @@ class _Relation(msgspec.Struct):
 
 def _apply(data: Members, account: AccountId, limits: Limits) -> Request:
     """9: the connection's own application to a group, or to a person."""
-    wire = shaped(data, _Relation)
+    wire = decode_as(data, _Relation)
     check_own(wire.ocid, "ocid", account)
     _either(wire.group_id, wire.add_ocid, "`group_id`, `add_ocid`")
     if wire.group_id is not None:
@@ -178,7 +178,7 @@ def _apply(data: Members, account: AccountId, limits: Limits) -> Request:
 
 def _accept(data: Members, account: AccountId, limits: Limits) -> Request:
     """10: into a group comes who applied, or a friend; a request for friendship is accepted by who was asked."""
-    wire = shaped(data, _Relation)
+    wire = decode_as(data, _Relation)
     _either(wire.group_id, wire.add_ocid, "`group_id`, `add_ocid`")
     applicant = AccountId(wire.ocid.number)
     if wire.group_id is not None:
@@ -190,7 +190,7 @@ def _accept(data: Members, account: AccountId, limits: Limits) -> Request:
 
 def _refuse(data: Members, account: AccountId, limits: Limits) -> Request:
     """11: of an application to a group if it names one, else of a request for the connection's friendship."""
-    wire = shaped(data, _Relation)
+    wire = decode_as(data, _Relation)
     applicant = AccountId(wire.ocid.number)
     if wire.group_id is not None:
         return Request(AnswerMembership(ChatId(wire.group_id.number), applicant, accept=False))
@@ -212,7 +212,7 @@ class _Rename(msgspec.Struct):
 def _rename(data: Members, account: AccountId, limits: Limits) -> Request:
     """12: a group if it names one, else the connection's own nickname. The document's example says `name`, its table
     `group_name`."""
-    wire = shaped(data, _Rename)
+    wire = decode_as(data, _Rename)
     name = wire.group_name if wire.name is None else wire.name
     if name is None:
         raise DecodeError("`name` is needed")

@@ -4,7 +4,7 @@ numbers are integers."""
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from services.edge.canonical.replies import Shown
+from services.edge.canonical.replies import DisplayMessage
 from services.edge.dialects.ourchat_v1.codes import Code
 from services.edge.dialects.text_fallback import rendered
 from shared.contract.auth import Authenticated
@@ -38,7 +38,7 @@ class _Message(msgspec.Struct):
     data: _Text
 
 
-def message(shown: Shown, base_url: str) -> bytes:
+def message(shown: DisplayMessage, base_url: str) -> bytes:
     said = shown.message
     private = UNSET if shown.to is None else shown.to
     sender = _Sender(said.sender, said.chat if shown.to is None else UNSET, private)

@@ -5,23 +5,23 @@ from functools import lru_cache
 from typing import assert_never
 
 from services.edge.canonical.commands import BEFORE_LOGIN
-from services.edge.canonical.events import ChatAppeared, Event, MaintenanceChanged, VerificationEnded
+from services.edge.canonical.events import ChatJoined, Event, MaintenanceChanged, VerificationEnded
 from services.edge.canonical.frames import Frame, Outgoing
 from services.edge.canonical.replies import (
-    Answer,
-    NothingToVerify,
-    OwnMessage,
+    DisplayMessage,
+    MessageAccepted,
+    NoPendingVerification,
     Page,
+    Reply,
     ServerStatus,
-    Shown,
     VerificationMailed,
 )
-from services.edge.dialects.base import WORDINGS, Dialect, Push, Request, Surroundings
+from services.edge.dialects.base import WORDINGS, ConnectionInfo, Dialect, Push, Request
 from services.edge.dialects.ourchat_v2 import encode
 from services.edge.dialects.ourchat_v2.codes import Code
 from services.edge.dialects.ourchat_v2.decode import request_of
 from services.edge.dialects.ourchat_v2.errors import REFUSALS
-from services.edge.dialects.ourchat_v2.push_gate import Holding
+from services.edge.dialects.ourchat_v2.push_gate import PushGate
 from services.edge.dialects.ourchat_v2.values import FAMILY_MARK, Viewer, of_account, of_session
 from shared.contract.auth import Authenticated, DeleteAccount, Register, VerificationNeeded
 from shared.contract.edge import (
@@ -33,14 +33,14 @@ from shared.contract.edge import (
     ProfileChanged,
 )
 from shared.contract.errors import Failure
-from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Message
 from shared.contract.session import (
     AccountView,
+    Ack,
     ChatView,
     ChatViews,
     CreateChat,
-    Done,
     GetAccount,
     MembershipRequested,
     Requests,
@@ -54,12 +54,12 @@ class OurChatV2(Dialect):
     """See services.edge.dialects.base; what is held back and why, see holding."""
 
     name = "ourchat-v2"
-    awaits_verification = True
+    waits_for_verification = True
 
-    def __init__(self, surroundings: Surroundings) -> None:
+    def __init__(self, surroundings: ConnectionInfo) -> None:
         super().__init__(surroundings)
-        self._account = NOBODY
-        self._holding = Holding()
+        self._account = NO_ACCOUNT
+        self._holding = PushGate()
 
     # Frames in
 
@@ -73,9 +73,9 @@ class OurChatV2(Dialect):
 
     # Frames out
 
-    def answer(self, request: Request, answer: Answer, now: float) -> tuple[Outgoing, ...]:
+    def encode_reply(self, request: Request, answer: Reply, now: float) -> tuple[Outgoing, ...]:
         match answer:
-            case OwnMessage():
+            case MessageAccepted():
                 return answer.frames
             case Authenticated():
                 self._holding.welcomed(now)
@@ -83,7 +83,7 @@ class OurChatV2(Dialect):
                 return (encode.entered(Code.REGISTERED if registered else Code.LOGGED_IN, answer),)
             case VerificationNeeded():
                 return (encode.verify(),)
-            case NothingToVerify():
+            case NoPendingVerification():
                 return (encode.status(Code.VERIFICATION, 0),)
             case VerificationMailed():
                 return ()
@@ -94,7 +94,7 @@ class OurChatV2(Dialect):
                 return (encode.data(Code.ACCOUNT, of_account(answer, _names(request), self._viewer)),)
             case ChatView():
                 return (self._session(request, answer, now),)
-            case Done():
+            case Ack():
                 deleted = isinstance(request.command, DeleteAccount)
                 return (encode.status(Code.DELETED if deleted else Code.ACCOUNT_SET, 0),)
             case Requests() | MembershipRequested() | ChatViews() | Page():
@@ -113,13 +113,13 @@ class OurChatV2(Dialect):
     def _viewer(self) -> Viewer:
         return Viewer(self._account, self._holding.family, self.base_url)
 
-    def refuse(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
+    def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
         """`context` is the kind of command that an undecodable frame was meant to be, if that has a say."""
         kind = context if request is None else type(request.command)
         error = _error(failure.text or failure.code)
         if kind is CreateChat:
             self._holding.not_created()
-        refusal = REFUSALS.get(kind) if self._account != NOBODY or kind in BEFORE_LOGIN else None
+        refusal = REFUSALS.get(kind) if self._account != NO_ACCOUNT or kind in BEFORE_LOGIN else None
         status = refusal.statuses[failure.code] if refusal else None
         if refusal is None or status is None:
             return error
@@ -128,9 +128,9 @@ class OurChatV2(Dialect):
             return (reply,)
         return error if self._holding.family else (reply, *error)
 
-    def tell(self, event: Event, now: float) -> tuple[Push, ...]:
+    def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
         match event:
-            case ChatAppeared(chat):
+            case ChatJoined(chat):
                 return self._holding.appeared(chat, now)
             case MaintenanceChanged(on):
                 return self._holding.status(encode.status(Code.SERVER_STATUS, int(on)), now)
@@ -148,29 +148,29 @@ class OurChatV2(Dialect):
             case _:
                 assert_never(event)
 
-    def encode_message(self, shown: Shown) -> tuple[Frame, ...]:
+    def encode_message(self, shown: DisplayMessage) -> tuple[Frame, ...]:
         return (encode.message(shown.message, shown.segments, self.base_url),)
 
-    # Holding back
+    # PushGate back
 
-    def entered(self, account: AccountId, now: float) -> None:
+    def logged_in(self, account: AccountId, now: float) -> None:
         self._account = account
-        if account == NOBODY:
+        if account == NO_ACCOUNT:
             self._holding.left()
         else:
-            self._holding.entered()
+            self._holding.logged_in()
 
-    def knows(self, chats: Iterable[ChatId], now: float) -> None:
-        self._holding.knows(chats)
+    def chats_loaded(self, chats: Iterable[ChatId], now: float) -> None:
+        self._holding.chats_loaded(chats)
 
-    def holds(self, chat: ChatId) -> bool:
+    def must_hold(self, chat: ChatId) -> bool:
         return chat not in self._holding.free
 
     def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
         return self._holding.hold(message, frames, now)
 
     @property
-    def wake_at(self) -> float | None:
+    def next_wakeup(self) -> float | None:
         return self._holding.wake_at
 
     def wake(self, now: float) -> tuple[Push, ...]:

@@ -11,14 +11,14 @@ from services.edge.canonical.frames import Frame
 from services.edge.dialects import credentials, validation
 from services.edge.dialects.addresses import stored
 from services.edge.dialects.base import DecodeError, Request
-from services.edge.dialects.json_frames import Plain, WireId, integer, parse_id, read_object, shaped
+from services.edge.dialects.json_frames import Plain, WireId, decode_as, integer, parse_id, read_object
 from services.edge.dialects.ourchat_envelope import Members, check_own, login
 from services.edge.dialects.ourchat_v2.codes import Code
 from services.edge.dialects.ourchat_v2.segments import WireSegment, of_wire
 from services.edge.dialects.ourchat_v2.values import ACCOUNT_VALUES, SESSION_VALUES
 from shared.contract.auth import DeleteAccount, IdentifierKind, Register
 from shared.contract.errors import ErrorCode
-from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import File, Image, JoinPolicy, Text
 from shared.contract.session import CreateChat, GetAccount, GetChat, SetProfile
 from shared.settings import Limits
@@ -63,12 +63,12 @@ class _Message(msgspec.Struct):
 
 def _message(members: Members, account: AccountId, limits: Limits) -> Request:
     """0: `sender.session_id` picks the session; `sender.ocid`, if there, must be the connection's own."""
-    wire = shaped(members, _Message)
+    wire = decode_as(members, _Message)
     if wire.sender.ocid is not UNSET:
         check_own(wire.sender.ocid, "sender.ocid", account)
-    segments = validation.said(tuple(of_wire(one, limits) for one in wire.msg), limits)
+    segments = validation.message_text(tuple(of_wire(one, limits) for one in wire.msg), limits)
     cites = any(isinstance(segment, Image | File) for segment in segments)
-    return Request(PostMessage(ChatId(wire.sender.session_id.number), segments, cites=cites))
+    return Request(PostMessage(ChatId(wire.sender.session_id.number), segments, references_media=cites))
 
 
 class _PlainSender(msgspec.Struct):
@@ -97,7 +97,7 @@ def _plain(frame: Frame, account: AccountId, limits: Limits) -> Request | None:
     if wire is None:
         return None
     chat, text, ocid = parse_id(wire.sender.session_id), wire.msg[0].text, wire.sender.ocid
-    if chat is None or not text or (ocid is not UNSET and (account == NOBODY or parse_id(ocid) != account)):
+    if chat is None or not text or (ocid is not UNSET and (account == NO_ACCOUNT or parse_id(ocid) != account)):
         return None
     return Request(PostMessage(ChatId(chat), (Text(text),)))
 
@@ -112,7 +112,7 @@ class _GetSession(msgspec.Struct):
 
 def _get_session(members: Members, account: AccountId, limits: Limits) -> Request:
     """1: the request's context is the names of the values, in the order they were asked for."""
-    wire = shaped(members, _GetSession)
+    wire = decode_as(members, _GetSession)
     return Request(GetChat(ChatId(wire.session_id.number)), _asked(wire.request_values, SESSION_VALUES))
 
 
@@ -123,7 +123,7 @@ class _GetAccount(msgspec.Struct):
 
 def _get_account(members: Members, account: AccountId, limits: Limits) -> Request:
     """10: context as in 1."""
-    wire = shaped(members, _GetAccount)
+    wire = decode_as(members, _GetAccount)
     asked = _asked(wire.request_values, ACCOUNT_VALUES)
     lists = "sessions" in asked or "friends" in asked
     return Request(GetAccount(AccountId(wire.ocid.number), lists=lists), asked)
@@ -154,14 +154,14 @@ class _SetAccount(msgspec.Struct):
 
 def _set_account(members: Members, account: AccountId, limits: Limits) -> Request:
     """19: what may not be set at all, and another's account, is refused with a 20."""
-    wire = shaped(members, _SetAccount)
+    wire = decode_as(members, _SetAccount)
     check_own(wire.ocid, "ocid", account, SetProfile)
     for name in wire.data:
         if name in _NOT_SETTABLE:
             raise DecodeError(f"`{name}` cannot be set", ErrorCode.FORBIDDEN, SetProfile)
         if name not in _SETTABLE:
             raise _unknown(name)
-    settings = shaped(wire.data, _Settings)
+    settings = decode_as(wire.data, _Settings)
     command = SetProfile(account, avatar_hash=settings.avatar_hash, status=settings.status)
     if settings.nickname is not UNSET:
         command.nickname = validation.nickname(settings.nickname, limits)
@@ -181,7 +181,7 @@ class _Register(msgspec.Struct):
 
 def _register(members: Members, account: AccountId, limits: Limits) -> Request:
     """4: without a name, the e-mail's local part is the nickname."""
-    wire = shaped(members, _Register)
+    wire = decode_as(members, _Register)
     email = credentials.email(wire.email)
     nickname = wire.name or email.partition("@")[0][: limits.nickname_characters]
     secret = credentials.password(wire.password)
@@ -196,7 +196,7 @@ class _Login(msgspec.Struct):
 
 def _login(members: Members, account: AccountId, limits: Limits) -> Request:
     """6: login_type 0 is by e-mail, 1 by ocid."""
-    wire = shaped(members, _Login)
+    wire = decode_as(members, _Login)
     kind = IdentifierKind.ID if wire.login_type else IdentifierKind.EMAIL
     return Request(login(kind, wire.account, wire.password))
 
@@ -213,7 +213,7 @@ class _NewSession(msgspec.Struct):
 
 def _new_session(members: Members, account: AccountId, limits: Limits) -> Request:
     """8: a closed group; each member is one however often it is named."""
-    wire = shaped(members, _NewSession)
+    wire = decode_as(members, _NewSession)
     return Request(
         CreateChat(
             members=[AccountId(number) for number in dict.fromkeys(member.number for member in wire.members)],

@@ -25,7 +25,7 @@ APART = 0.05
 """Between two frames of which the second needs the first, for those who may handle the newest first."""
 
 
-class Holding:
+class PushGate:
     """The holds of one connection. `family` says that the client is of the PC client's."""
 
     __slots__ = (
@@ -60,7 +60,7 @@ class Holding:
 
     # What happens to the connection
 
-    def entered(self) -> None:
+    def logged_in(self) -> None:
         """Logged in; nothing is pushed before the reply that says so."""
         self._forget(inf)
 
@@ -72,7 +72,7 @@ class Holding:
         self._opens = self._settles = now + SECOND
         self._replan()
 
-    def knows(self, chats: Iterable[ChatId]) -> None:
+    def chats_loaded(self, chats: Iterable[ChatId]) -> None:
         self._known = (self._known or set()).union(chats)
         self._unheard.update(dict.fromkeys(chat for chat in self._queues if not self._has_heard_of(chat)))
         self._replan()

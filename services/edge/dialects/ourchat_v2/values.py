@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.edge.dialects.addresses import Face, face
+from services.edge.dialects.addresses import DisplayedAvatar, displayed_avatar
 from services.edge.dialects.ourchat_envelope import ocid
 from shared.contract.ids import AccountId
 from shared.contract.session import AccountView, ChatView
@@ -40,14 +40,18 @@ def of_session(view: ChatView, names: tuple[str, ...], viewer: Viewer) -> dict[s
     return {name: SESSION_VALUES[name](view, viewer) for name in names}
 
 
-def _account_face(view: AccountView, viewer: Viewer) -> Face:
+def _account_face(view: AccountView, viewer: Viewer) -> DisplayedAvatar:
     profile = view.profile
-    return face("account", profile.id, Face(profile.avatar, profile.avatar_hash), viewer.base_url, viewer.family)
+    return displayed_avatar(
+        "account", profile.id, DisplayedAvatar(profile.avatar, profile.avatar_hash), viewer.base_url, viewer.family
+    )
 
 
-def _session_face(view: ChatView, viewer: Viewer) -> Face:
+def _session_face(view: ChatView, viewer: Viewer) -> DisplayedAvatar:
     chat = view.chat
-    return face("chat", chat.id, Face(chat.avatar, chat.avatar_hash), viewer.base_url, viewer.family)
+    return displayed_avatar(
+        "chat", chat.id, DisplayedAvatar(chat.avatar, chat.avatar_hash), viewer.base_url, viewer.family
+    )
 
 
 def _sessions(view: AccountView, viewer: Viewer) -> list[str] | None:

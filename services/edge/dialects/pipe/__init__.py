@@ -4,19 +4,19 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import assert_never
 
-from services.edge.canonical.commands import OfUpload
-from services.edge.canonical.events import ChatAppeared, Event, MaintenanceChanged, VerificationEnded
+from services.edge.canonical.commands import UploadCommand
+from services.edge.canonical.events import ChatJoined, Event, MaintenanceChanged, VerificationEnded
 from services.edge.canonical.frames import Frame
 from services.edge.canonical.replies import (
-    Answer,
-    NothingToVerify,
-    OwnMessage,
+    DisplayMessage,
+    MessageAccepted,
+    NoPendingVerification,
     Page,
+    Reply,
     ServerStatus,
-    Shown,
     VerificationMailed,
 )
-from services.edge.dialects.base import WORDINGS, Dialect, Push, Request, Surroundings
+from services.edge.dialects.base import WORDINGS, ConnectionInfo, Dialect, Push, Request
 from services.edge.dialects.credentials import UNVERIFIED
 from services.edge.dialects.pipe import encode
 from services.edge.dialects.pipe.decode import request_of
@@ -31,15 +31,15 @@ from shared.contract.edge import (
     ProfileChanged,
 )
 from shared.contract.errors import Failure
-from shared.contract.ids import NOBODY, AccountId
+from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import ChatKind
 from shared.contract.session import (
     AccountView,
+    Ack,
     AnswerFriendship,
     AnswerMembership,
     ChatView,
     ChatViews,
-    Done,
     MembershipRequested,
     PendingFriendship,
     PendingMembership,
@@ -52,14 +52,14 @@ class Pipe(Dialect):
 
     name = encode.NAME
     enters_at_registration = False
-    reads_at_login = False
+    pushes_backlog = False
     counts_at_login = True
     names_senders = True
-    marks_messages = True
+    tags_dialect = True
 
-    def __init__(self, surroundings: Surroundings) -> None:
+    def __init__(self, surroundings: ConnectionInfo) -> None:
         super().__init__(surroundings)
-        self._account = NOBODY
+        self._account = NO_ACCOUNT
         self._unread = 0
         self._incoming = Incoming()
 
@@ -70,12 +70,12 @@ class Pipe(Dialect):
 
     # Frames out
 
-    def answer(self, request: Request, answer: Answer, now: float) -> tuple[Frame, ...]:
+    def encode_reply(self, request: Request, answer: Reply, now: float) -> tuple[Frame, ...]:
         if isinstance(answer, Page):
             return tuple(encode.message(shown, self.base_url) for shown in answer.messages)
         return (self._reply(request, answer),)
 
-    def _reply(self, request: Request, answer: Answer) -> Frame:
+    def _reply(self, request: Request, answer: Reply) -> Frame:
         match answer:
             case Authenticated():
                 registered = isinstance(request.command, Register)
@@ -92,28 +92,28 @@ class Pipe(Dialect):
             case Requests(friendships, memberships):
                 asked_for_friends = _name(request) == "get_unread_friend_request"
                 return encode.friend_requests(friendships) if asked_for_friends else encode.group_requests(memberships)
-            case OwnMessage() | MembershipRequested() | Done():
+            case MessageAccepted() | MembershipRequested() | Ack():
                 return _done(request)
-            case NothingToVerify() | VerificationMailed() | ServerStatus() | Page():
+            case NoPendingVerification() | VerificationMailed() | ServerStatus() | Page():
                 raise TypeError("no pipe client can ask for this")
             case _:
                 assert_never(answer)
 
-    def refuse(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
+    def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
         """`context` is the command that an undecodable frame names, if any."""
-        if request is not None and isinstance(request.command, OfUpload):
+        if request is not None and isinstance(request.command, UploadCommand):
             self._incoming.failed(request.command.number)
         name = _name(request) if request else context if isinstance(context, str) else ""
         return _error(name, failure.text or failure.code.value)
 
-    def tell(self, event: Event, now: float) -> tuple[Push, ...]:
+    def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
         match event:
             case FriendshipRequested(applicant=applicant, text=text):
                 return (Push((encode.friend_requests([PendingFriendship(applicant, text)]),)),)
             case MembershipApplied(applicant, chat, text):
                 return (Push((encode.group_requests([PendingMembership(applicant, chat, text)]),)),)
             case (
-                ChatAppeared()
+                ChatJoined()
                 | MaintenanceChanged()
                 | VerificationEnded()
                 | ProfileChanged()
@@ -125,17 +125,17 @@ class Pipe(Dialect):
             case _:
                 assert_never(event)
 
-    def encode_message(self, shown: Shown) -> tuple[Frame, ...]:
+    def encode_message(self, shown: DisplayMessage) -> tuple[Frame, ...]:
         return (encode.news(shown, self.base_url),)
 
     # The login
 
-    def entered(self, account: AccountId, now: float) -> None:
+    def logged_in(self, account: AccountId, now: float) -> None:
         self._account, self._unread = account, 0
-        if account == NOBODY:
+        if account == NO_ACCOUNT:
             self._incoming.clear()
 
-    def counts(self, unread: int) -> None:
+    def unread_loaded(self, unread: int) -> None:
         self._unread = unread
 
 

@@ -11,7 +11,7 @@ from services.edge.dialects.pipe import fields
 from services.edge.dialects.pipe.uploads import Chunk, Incoming, decoded, named
 from shared.contract.auth import IdentifierKind, Login, Recover, Register, SetSecurity
 from shared.contract.errors import ErrorCode
-from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import JoinPolicy, Scheme, Secret, Text
 from shared.contract.session import (
     AnswerFriendship,
@@ -63,7 +63,7 @@ def request_of(frame: Frame, account: AccountId, limits: Limits, incoming: Incom
 
 def _check_own(request: Request | Sent, account: AccountId) -> None:
     """Nobody speaks for somebody else. (Before the login it is the token that tells whose the connection is.)"""
-    if account != NOBODY and request.account not in (NOBODY, account):
+    if account != NO_ACCOUNT and request.account not in (NO_ACCOUNT, account):
         raise DecodeError("that uid is not the account of this connection", ErrorCode.FORBIDDEN)
 
 
@@ -190,7 +190,7 @@ def _hand_group_request(rest: str, limits: Limits) -> Request:
 def _send_message(rest: str, limits: Limits) -> Request:
     """The time is not looked at: the server's clock decides."""
     (kind, uid, whom, _), text, (token,) = fields.around(rest, 4, 1)
-    segments = validation.said((Text(text),), limits)
+    segments = validation.message_text((Text(text),), limits)
     if fields.flag(kind):
         command = PostMessage(_chat(whom), segments)
     else:

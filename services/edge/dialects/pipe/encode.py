@@ -4,7 +4,7 @@ last one, where bars do no harm."""
 import re
 from collections.abc import Iterable, Mapping
 
-from services.edge.canonical.replies import Shown
+from services.edge.canonical.replies import DisplayMessage
 from services.edge.dialects.pipe.fields import field
 from services.edge.dialects.text_fallback import rendered
 from shared.contract.auth import Authenticated
@@ -93,7 +93,7 @@ def group_requests(pending: list[PendingMembership]) -> bytes:
     return f"group_request|{len(rows)}|{''.join(rows)}".encode()
 
 
-def news(shown: Shown, base_url: str) -> bytes:
+def news(shown: DisplayMessage, base_url: str) -> bytes:
     """A message for who is online: one person's file has a frame of its own, if it can be fetched by plain HTTP."""
     match shown.segments:
         case (Image(media) | File(media),) if shown.to is not None and (origin := _ORIGIN.fullmatch(base_url)):
@@ -103,7 +103,7 @@ def news(shown: Shown, base_url: str) -> bytes:
             return message(shown, base_url)
 
 
-def message(shown: Shown, base_url: str) -> bytes:
+def message(shown: DisplayMessage, base_url: str) -> bytes:
     """In a group, who said it is told by the text itself: pipe's own clients put there what they need, before all
     others' words comes the nickname."""
     said, data = shown.message, rendered(shown.segments, base_url)

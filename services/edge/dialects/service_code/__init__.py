@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from typing import assert_never
 from urllib.parse import parse_qs
 
-from services.edge.canonical.events import ChatAppeared, Event, MaintenanceChanged, VerificationEnded
+from services.edge.canonical.events import ChatJoined, Event, MaintenanceChanged, VerificationEnded
 from services.edge.canonical.frames import Frame
 from services.edge.canonical.replies import (
-    Answer,
-    NothingToVerify,
-    OwnMessage,
+    DisplayMessage,
+    MessageAccepted,
+    NoPendingVerification,
     Page,
+    Reply,
     ServerStatus,
-    Shown,
     VerificationMailed,
 )
-from services.edge.dialects.base import Dialect, Push, Request, Surroundings
+from services.edge.dialects.base import ConnectionInfo, Dialect, Push, Request
 from services.edge.dialects.credentials import UNVERIFIED
 from services.edge.dialects.service_code import encode
 from services.edge.dialects.service_code.codes import Code
@@ -32,22 +32,22 @@ from shared.contract.edge import (
     ProfileChanged,
 )
 from shared.contract.errors import Failure
-from shared.contract.ids import NOBODY, AccountId
-from shared.contract.session import AccountView, ChatView, ChatViews, Done, MembershipRequested, Requests
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.session import AccountView, Ack, ChatView, ChatViews, MembershipRequested, Requests
 
 
 class Service(Dialect):
     """See services.edge.dialects.base. Nothing is pushed unless the address (`?push=1`) or the login asks for it."""
 
     name = "service"
-    reads_at_login = False
+    pushes_backlog = False
     names_senders = True
 
-    def __init__(self, surroundings: Surroundings) -> None:
+    def __init__(self, surroundings: ConnectionInfo) -> None:
         super().__init__(surroundings)
         self._opener = Opener()
         self._asks_always = parse_qs(surroundings.query).get("push") == ["1"]
-        self._asks = self.is_told_messages = self._asks_always
+        self._asks = self.receives_pushes = self._asks_always
 
     # Frames in
 
@@ -59,17 +59,17 @@ class Service(Dialect):
 
     # Frames out
 
-    def answer(self, request: Request, answer: Answer, now: float) -> tuple[Frame, ...]:
+    def encode_reply(self, request: Request, answer: Reply, now: float) -> tuple[Frame, ...]:
         return (self._reply(request, answer),)
 
-    def _reply(self, request: Request, answer: Answer) -> Frame:
+    def _reply(self, request: Request, answer: Reply) -> Frame:
         match answer:
             case Authenticated(token=token):
                 self._opened_by(request)
                 return encode.success(token=token)
             case VerificationNeeded():
                 return encode.failed(UNVERIFIED.text)
-            case OwnMessage(message):
+            case MessageAccepted(message):
                 return encode.success(index=message.index)
             case Page(messages) if _asked(request).code is Code.RECEIVE:
                 return encode.success(values=[encode.received(shown, self.base_url) for shown in messages])
@@ -81,7 +81,7 @@ class Service(Dialect):
                 return encode.success() if joined else encode.failed("you have applied; the group has yet to approve")
             case ChatView(chat):
                 return encode.success(chat=chat.id)
-            case NothingToVerify() | VerificationMailed() | ServerStatus() | AccountView() | Done() | Requests():
+            case NoPendingVerification() | VerificationMailed() | ServerStatus() | AccountView() | Ack() | Requests():
                 raise TypeError("no service client can ask for this")
             case _:
                 assert_never(answer)
@@ -92,16 +92,16 @@ class Service(Dialect):
         if not request.token:
             self._opener = Opener(command.secret.value)
 
-    def refuse(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
+    def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
         kind = None if request is None else type(request.command)
         if kind in (Login, Register):
-            self._asks = self.is_told_messages
+            self._asks = self.receives_pushes
         return refusal(kind, failure)
 
-    def tell(self, event: Event, now: float) -> tuple[Push, ...]:
+    def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
         match event:
             case (
-                ChatAppeared()
+                ChatJoined()
                 | MaintenanceChanged()
                 | VerificationEnded()
                 | ProfileChanged()
@@ -115,15 +115,15 @@ class Service(Dialect):
             case _:
                 assert_never(event)
 
-    def encode_message(self, shown: Shown) -> tuple[Frame, ...]:
+    def encode_message(self, shown: DisplayMessage) -> tuple[Frame, ...]:
         return (encode.push(shown, self.base_url),)
 
     # The login
 
-    def entered(self, account: AccountId, now: float) -> None:
+    def logged_in(self, account: AccountId, now: float) -> None:
         self._opener = Opener()
-        if account != NOBODY:
-            self.is_told_messages = self._asks
+        if account != NO_ACCOUNT:
+            self.receives_pushes = self._asks
 
 
 def _asked(request: Request) -> Asked:

@@ -13,11 +13,11 @@ from services.edge.dialects.base import DecodeError, Request
 from services.edge.dialects.json_frames import (
     Plain,
     WireId,
+    decode_as,
     integer,
     parse_id,
     quotes_of,
     read_object,
-    shaped,
 )
 from services.edge.dialects.service_code.codes import Code
 from services.edge.dialects.service_code.secrets import Opener, is_token, text_of
@@ -62,7 +62,7 @@ def _any_request(frame: Frame, opener: Opener, limits: Limits) -> Request:
     reader = _READERS.get(code)
     if reader is None:
         raise DecodeError("`service_code` is none that a client sends")
-    return Request(reader(content, limits), Asked(Code(code)), _proof(shaped(content, _Bearer).token, opener))
+    return Request(reader(content, limits), Asked(Code(code)), _proof(decode_as(content, _Bearer).token, opener))
 
 
 # 登录, 注册
@@ -76,7 +76,7 @@ class _Entrance(msgspec.Struct):
 
 def _entrance(code: Code, content: Content) -> Request:
     """1 and 2: `token` is the client's own secret or, in a 1, a token that this server gave the account."""
-    wire = shaped(content, _Entrance)
+    wire = decode_as(content, _Entrance)
     uuid, text = _uuid(wire.id), text_of(wire.token)
     if not text:
         raise DecodeError("`token` is empty")
@@ -119,13 +119,13 @@ class _Walk(msgspec.Struct):
 
 def _get_chat(content: Content, limits: Limits) -> Command:
     """3: from `index`, or the −index-th newest, towards older ones."""
-    wire = shaped(content, _Walk)
+    wire = decode_as(content, _Walk)
     return GetHistory(ChatId(wire.chat.number), wire.index, wire.count)
 
 
 def _receive(content: Content, limits: Limits) -> Command:
     """9: from `index` (0: the first) towards newer ones, or from the −index-th newest towards older ones."""
-    wire = shaped(content, _Walk)
+    wire = decode_as(content, _Walk)
     older = wire.index < 0
     return GetHistory(ChatId(wire.chat.number), wire.index or 1, wire.count, older=older)
 
@@ -139,8 +139,8 @@ class _Saying(msgspec.Struct):
 
 
 def _say(content: Content, limits: Limits) -> Command:
-    wire = shaped(content, _Saying)
-    return PostMessage(ChatId(wire.chat.number), validation.said((Text(wire.msg),), limits))
+    wire = decode_as(content, _Saying)
+    return PostMessage(ChatId(wire.chat.number), validation.message_text((Text(wire.msg),), limits))
 
 
 class _PlainContent(msgspec.Struct):
@@ -175,7 +175,7 @@ class _Joining(msgspec.Struct):
 
 
 def _join(content: Content, limits: Limits) -> Command:
-    return RequestMembership(ChatId(shaped(content, _Joining).chat.number))
+    return RequestMembership(ChatId(decode_as(content, _Joining).chat.number))
 
 
 class _Member(msgspec.Struct):
@@ -190,7 +190,7 @@ class _Creation(msgspec.Struct):
 
 def _create(content: Content, limits: Limits) -> Command:
     """7: each member is one however often it is named; the creator need not be."""
-    wire = shaped(content, _Creation)
+    wire = decode_as(content, _Creation)
     uuids = tuple(dict.fromkeys(_uuid(member.id) for member in wire.member))
     return CreateChatOf(uuids, wire.name and validation.group_name(wire.name, limits), private=not wire.is_group)
 

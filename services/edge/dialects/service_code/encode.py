@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from services.edge.canonical.replies import Shown
+from services.edge.canonical.replies import DisplayMessage
 from services.edge.dialects.service_code.codes import Code
 from services.edge.dialects.text_fallback import rendered
-from shared.contract.model import ChatKind, Face
-from shared.contract.session import ChatWithFaces
+from shared.contract.model import ChatKind, ProfileSummary
+from shared.contract.session import ChatWithMembers
 
 _encode = msgspec.json.Encoder().encode
 _OK = 200
@@ -35,12 +35,12 @@ def error(state: int, text: str) -> bytes:
     return _encode({"state_code": state, "content": {"msg": text}})
 
 
-def push(shown: Shown, base_url: str) -> bytes:
+def push(shown: DisplayMessage, base_url: str) -> bytes:
     content = {"chat": shown.message.chat, "values": [received(shown, base_url)]}
     return _encode({"service_code": Code.PUSH, "content": content})
 
 
-def value(shown: Shown, base_url: str) -> dict[str, object]:
+def value(shown: DisplayMessage, base_url: str) -> dict[str, object]:
     """获取Chat: a message; `time` in Unix seconds."""
     message = shown.message
     return {
@@ -51,21 +51,21 @@ def value(shown: Shown, base_url: str) -> dict[str, object]:
     }
 
 
-def received(shown: Shown, base_url: str) -> dict[str, object]:
+def received(shown: DisplayMessage, base_url: str) -> dict[str, object]:
     """接收消息: a message with its sender's name."""
     return {"name": _face(shown).nickname, **value(shown, base_url)}
 
 
-def _face(shown: Shown) -> Face:
-    return shown.face or Face(str(shown.message.sender), "")
+def _face(shown: DisplayMessage) -> ProfileSummary:
+    return shown.face or ProfileSummary(str(shown.message.sender), "")
 
 
-def chats(views: Iterable[ChatWithFaces]) -> bytes:
+def chats(views: Iterable[ChatWithMembers]) -> bytes:
     """找Chat, with both forms of a chat's kind that the document has."""
     return ok({"values": [_chat(view) for view in views]})
 
 
-def _chat(view: ChatWithFaces) -> dict[str, object]:
+def _chat(view: ChatWithMembers) -> dict[str, object]:
     chat = view.chat
     return {
         "id": chat.id,

@@ -12,11 +12,11 @@ from services.auth.adapters import outbox_relay
 from services.cli.ports import free_port
 from shared import settings as given
 from shared.bus.client import Bus
-from shared.contract.auth import Authenticated, Watch
-from shared.contract.errors import Refused
+from shared.contract.auth import Authenticated, ListRevocations
+from shared.contract.errors import RequestError
 from shared.contract.events import AccountRegistered
-from shared.contract.subjects import ACCOUNT_REGISTERED, REGISTER, WATCH
-from shared.errors import Unprepared
+from shared.contract.subjects import ACCOUNT_REGISTERED, LIST_REVOCATIONS, REGISTER
+from shared.errors import StartupError
 from shared.migrate import NotMigrated
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.unit.services.auth.conftest import MakeWorld
@@ -93,7 +93,7 @@ async def test_unusable_keys_end_it(make_world: MakeWorld, sqlite_url: str, tmp_
     keys.mkdir()
     (keys / "k.pem").write_text("no key")
     world = make_world(sqlite_url)
-    with pytest.raises(Unprepared, match=r"k\.pem"):
+    with pytest.raises(StartupError, match=r"k\.pem"):
         await world.auth()
     world.forget_auth()
 
@@ -106,7 +106,7 @@ async def test_what_is_under_way_at_the_end_is_answered_and_told(
     monkeypatch.setattr(outbox_relay.Relay, "wake", lambda _self: None)
     world.auth()
     edge = await world.edge()
-    await edge.ask(WATCH, Watch())
+    await edge.ask(LIST_REVOCATIONS, ListRevocations())
     requests = [asyncio.create_task(edge.ask(REGISTER, registration(f"u{n}@example.org"))) for n in range(40)]
     await asyncio.wait(requests, return_when=asyncio.FIRST_COMPLETED)
     await world.stop_auth()
@@ -114,7 +114,7 @@ async def test_what_is_under_way_at_the_end_is_answered_and_told(
         request.cancel()
     answers = await asyncio.gather(*requests, return_exceptions=True)
     made = {answer.account for answer in answers if isinstance(answer, Authenticated)}
-    assert not [answer for answer in answers if isinstance(answer, Refused)]
+    assert not [answer for answer in answers if isinstance(answer, RequestError)]
     assert made
     assert made <= await told(nats_server, len(made))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from services.auth import domain
 from services.auth.domain import Account
 from shared.contract.auth import IdentifierKind, Login, Origin
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, NodeId
 from shared.contract.model import Scheme, Secret
 from shared.contract.session import EnsureProfile
@@ -56,7 +56,7 @@ SHA256 = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
     ],
 )
 def test_an_unacceptable_registration_names_the_field(field: str, more: dict[str, Any]) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestError) as caught:
         domain.check_registration(registration(**{"email": "ann@example.org", **more}), 64)
     assert (caught.value.failure.code, caught.value.failure.field) == (ErrorCode.INVALID, field)
 
@@ -84,7 +84,7 @@ def test_any_login_is_taken_or_refused_as_invalid(identifier: str, value: str, s
     login = Login(kind=IdentifierKind.ANY, identifier=identifier, secret=Secret(scheme, value), ticket=ticket)
     try:
         domain.check_login(login)
-    except Refused as refused:
+    except RequestError as refused:
         assert refused.failure.code == ErrorCode.INVALID  # noqa: PT017
     domain.verifier_texts(login.secret)
     assert 0 <= domain.number(identifier) < 2**63

@@ -13,12 +13,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from services.auth.tables import secrets
 from services.cli.ports import free_port
 from shared import settings as given
-from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Origin, Watch
+from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, ListRevocations, Origin
 from shared.contract.edge import Revoked
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NodeId
 from shared.contract.model import Scheme, Secret
-from shared.contract.subjects import DELETE_ACCOUNT, WATCH
+from shared.contract.subjects import DELETE_ACCOUNT, LIST_REVOCATIONS
 from shared.database import make_engine
 from tests.support.servers import ValkeyServer
 from tests.unit.services.auth.conftest import MakeWorld, cheap_auth
@@ -156,9 +156,9 @@ async def test_a_storm_of_logins_leaves_the_service_answering(
     waits: list[float] = []
     while not storm.done():
         started = time.monotonic()
-        await edge.ask(WATCH, Watch())
+        await edge.ask(LIST_REVOCATIONS, ListRevocations())
         waits.append(time.monotonic() - started)
-    answers = [answer.failure.code for answer in await storm if isinstance(answer, Refused)]
+    answers = [answer.failure.code for answer in await storm if isinstance(answer, RequestError)]
     assert (answers.count(ErrorCode.UNAUTHENTICATED), answers.count(ErrorCode.UNAVAILABLE)) == (5, 7)
     assert len(waits) > 5
     assert sorted(waits)[len(waits) // 2] < 0.05

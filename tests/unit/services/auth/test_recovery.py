@@ -12,13 +12,21 @@ import pytest
 from services.auth import domain
 from services.auth.store import accounts
 from shared import settings as given
-from shared.contract.auth import Authenticated, DeleteAccount, GetKeys, IdentifierKind, Recover, SetSecurity, Watch
+from shared.contract.auth import (
+    Authenticated,
+    DeleteAccount,
+    GetKeys,
+    IdentifierKind,
+    ListRevocations,
+    Recover,
+    SetSecurity,
+)
 from shared.contract.edge import Revoked
-from shared.contract.errors import ErrorCode, Refused
-from shared.contract.ids import NOBODY, AccountId
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Scheme, Secret
-from shared.contract.session import Done
-from shared.contract.subjects import DELETE_ACCOUNT, GET_KEYS, RECOVER, SET_SECURITY, WATCH
+from shared.contract.session import Ack
+from shared.contract.subjects import DELETE_ACCOUNT, GET_KEYS, LIST_REVOCATIONS, RECOVER, SET_SECURITY
 from shared.database import Database
 from shared.tokens import Claims, Verifier
 from tests.unit.services.auth.conftest import MakeWorld
@@ -65,8 +73,8 @@ async def test_the_answer_replaces_every_secret_of_the_account(tables_url: str, 
     made = await ann(edge)
     md5 = Secret(Scheme.MD5, hashlib.md5(b"new", usedforsecurity=False).hexdigest())
     for number, name in enumerate(("ann", EMAIL, str(made.account)), 1):
-        assert await edge.ask(RECOVER, recovery(name, secret=md5)) == Done()
-        assert len((await edge.ask(WATCH, Watch())).revocations) == number
+        assert await edge.ask(RECOVER, recovery(name, secret=md5)) == Ack()
+        assert len((await edge.ask(LIST_REVOCATIONS, ListRevocations())).revocations) == number
     old = [plain("secret"), Secret(Scheme.SHA256, hashlib.sha256(b"secret").hexdigest())]
     assert [await entered(edge, EMAIL, secret) for secret in (md5, plain("new"), *old)] == [True, True, False, False]
 
@@ -103,7 +111,7 @@ async def test_failures_count_as_failed_logins(make_world: MakeWorld, sqlite_url
         assert await unopened(edge, recovery(name, origin=ELSEWHERE)) == ErrorCode.RATE_LIMITED
         again = edge.login(login, origin=ELSEWHERE, kind=IdentifierKind.ANY)
         assert (await refusal(again)).failure.code == ErrorCode.RATE_LIMITED
-    assert await edge.ask(RECOVER, recovery()) == Done()
+    assert await edge.ask(RECOVER, recovery()) == Ack()
 
 
 async def test_a_recovery_ends_every_login_before_it_and_none_after(edge: Edge) -> None:
@@ -119,7 +127,7 @@ async def test_a_recovery_ends_every_login_before_it_and_none_after(edge: Edge) 
     for login, ended in ((made, True), (second, True), (after, False)):
         assert ((await claims(edge, login)).issued < revocation.time) == ended
         assert (login.revision < revocation.number) == ended
-    assert (await edge.ask(WATCH, Watch(made.revision))).revocations == [revocation]
+    assert (await edge.ask(LIST_REVOCATIONS, ListRevocations(made.revision))).revocations == [revocation]
 
 
 async def test_a_login_that_is_under_way_during_a_recovery_is_refused(gate: Gate, world: World, edge: Edge) -> None:
@@ -152,7 +160,7 @@ async def test_of_two_recoveries_at_once_the_later_counts(tables_url: str, make_
     words = [f"new {number}" for number in range(6)]
     await asyncio.gather(*(edge.ask(RECOVER, recovery(password=word)) for word in words))
     assert [await entered(edge, EMAIL, plain(word)) for word in words].count(True) == 1
-    assert len((await edge.ask(WATCH, Watch())).revocations) == 6
+    assert len((await edge.ask(LIST_REVOCATIONS, ListRevocations())).revocations) == 6
 
 
 async def test_an_answer_that_is_replaced_meanwhile_opens_nothing(gate: Gate, edge: Edge) -> None:
@@ -172,9 +180,9 @@ async def test_the_security_question_is_replaced_with_its_answer(tables_url: str
     world.auth()
     edge = await world.edge()
     made = await ann(edge)
-    assert await edge.ask(SET_SECURITY, SetSecurity(3, "Bello", made.account)) == Done()
+    assert await edge.ask(SET_SECURITY, SetSecurity(3, "Bello", made.account)) == Ack()
     assert await unopened(edge, recovery()) == ErrorCode.UNAUTHENTICATED
-    assert await edge.ask(RECOVER, recovery(question_id=3, answer="Bello")) == Done()
+    assert await edge.ask(RECOVER, recovery(question_id=3, answer="Bello")) == Ack()
     await edge.ask(SET_SECURITY, SetSecurity(3, "", made.account))
     for answer in ("Bello", ""):
         assert await unopened(edge, recovery(question_id=3, answer=answer)) == ErrorCode.UNAUTHENTICATED
@@ -183,7 +191,7 @@ async def test_the_security_question_is_replaced_with_its_answer(tables_url: str
 async def test_who_is_gone_sets_and_recovers_nothing(edge: Edge) -> None:
     made = await ann(edge)
     await edge.ask(DELETE_ACCOUNT, DeleteAccount(made.account))
-    for actor in (made.account, NOBODY, AccountId(-1)):
+    for actor in (made.account, NO_ACCOUNT, AccountId(-1)):
         failure = (await refusal(edge.ask(SET_SECURITY, SetSecurity(2, "Rex", actor)))).failure
         assert failure.code == ErrorCode.UNAUTHENTICATED
     for name in ("ann", str(made.account)):
@@ -204,7 +212,7 @@ async def test_who_is_gone_sets_and_recovers_nothing(edge: Edge) -> None:
     ],
 )
 def test_an_unacceptable_recovery_names_the_field(field: str, more: dict[str, Any]) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestError) as caught:
         domain.check_recovery(recovery(**more))
     assert (caught.value.failure.code, caught.value.failure.field) == (ErrorCode.INVALID, field)
 

@@ -26,7 +26,7 @@ from shared.contract.edge import Notice, Notify
 from shared.contract.events import AccountDeleted, AccountRegistered
 from shared.contract.ids import AccountId, NodeId
 from shared.contract.model import Scheme, Secret
-from shared.contract.session import Done, EraseAccount
+from shared.contract.session import Ack, EraseAccount
 from shared.contract.subjects import (
     ACCOUNT_DELETED,
     ACCOUNT_REGISTERED,
@@ -59,8 +59,8 @@ class Edge:
 
     def __init__(self, nats: NatsServer) -> None:
         self.bus = Bus(nats.settings("edge"), "edge", CollectorRegistry())
-        self.bus.listen(NOTIFY_ALL, self._hear)
-        self.bus.listen(notify(NODE), self._hear)
+        self.bus.subscribe(NOTIFY_ALL, self._hear)
+        self.bus.subscribe(notify(NODE), self._hear)
         self._decode = msgspec.msgpack.Decoder(Notify).decode
         self._notices: deque[Notice] = deque()
         self._heard = asyncio.Event()
@@ -84,7 +84,7 @@ class Edge:
         return notice
 
     async def ask(self, route: Route[Q, R], request: Q) -> R:
-        return await self.bus.ask(route, request, seconds=WAIT_SECONDS)
+        return await self.bus.request(route, request, seconds=WAIT_SECONDS)
 
     async def register(self, email: str = "", password: str = "secret", **more: Any) -> Authenticated:
         answer = await self.ask(REGISTER, registration(email, password, **more))
@@ -107,7 +107,7 @@ def registration(email: str = "", password: str = "secret", **more: Any) -> Regi
 class Peer:
     """Session or message, as far as auth knows them: told to erase accounts, at once and by the event."""
 
-    def __init__(self, nats: NatsServer, service: str, route: Route[EraseAccount, Done]) -> None:
+    def __init__(self, nats: NatsServer, service: str, route: Route[EraseAccount, Ack]) -> None:
         self.bus = Bus(nats.settings(service), service, CollectorRegistry())
         self.asked: list[AccountId] = []
         self.registered: asyncio.Queue[AccountRegistered] = asyncio.Queue()
@@ -117,9 +117,9 @@ class Peer:
         if service == "session":
             self.bus.consume(ACCOUNT_REGISTERED, self.registered.put)
 
-    async def _erase(self, request: EraseAccount) -> Done:
+    async def _erase(self, request: EraseAccount) -> Ack:
         self.asked.append(request.account)
-        return Done()
+        return Ack()
 
 
 class World:
@@ -150,7 +150,7 @@ class World:
 
     async def set_maintenance(self, on: bool) -> None:
         """As the operator does it."""
-        await (await self.operator()).ask(SET_MAINTENANCE, SetMaintenance(on))
+        await (await self.operator()).request(SET_MAINTENANCE, SetMaintenance(on))
 
     def auth(self) -> asyncio.Task[None]:
         """One more replica of the service."""
@@ -179,7 +179,7 @@ class World:
         assert isinstance(message, EmailMessage)
         return str(message.get_content())
 
-    async def _peer(self, service: str, route: Route[EraseAccount, Done]) -> Peer:
+    async def _peer(self, service: str, route: Route[EraseAccount, Ack]) -> Peer:
         peer = Peer(self._nats, service, route)
         await self._start(peer.bus)
         return peer

@@ -5,7 +5,7 @@ import pytest
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType
 
 from services.cli.streams import NotReachable, provision
-from shared.contract.permissions import PEERS
+from shared.contract.permissions import BUS_USERS
 from shared.contract.subjects import DEAD_LETTERS, STREAM, durable
 from shared.settings import Nats
 from tests.support.servers import NatsServer
@@ -28,7 +28,7 @@ async def test_it_makes_everything_and_can_be_repeated(nats_server: NatsServer) 
                 retention,
             )
             assert config.duplicate_window == 600
-        for service, peer in PEERS.items():
+        for service, peer in BUS_USERS.items():
             for topic in peer.works_on:
                 info = await stream.consumer_info(STREAM, durable(service, topic))
                 assert info.config is not None

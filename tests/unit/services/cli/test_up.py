@@ -18,7 +18,7 @@ from services.cli.ports import free_port
 from tests.drills.cluster import free_ports
 from tests.support.processes import until_gone
 
-_SCRIPT = Path(__file__).with_name("standing_in.py")
+_SCRIPT = Path(__file__).with_name("fake_processes.py")
 _NAMES = ["nats", "valkey", "edge-1", "edge-2", "auth", "session", "message"]
 
 

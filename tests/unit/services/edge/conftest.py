@@ -61,7 +61,7 @@ class Town:
 
     async def where(self, account: int) -> list[NodeId]:
         """The nodes that presence names, once it is known."""
-        while (homes := (await self.message.presence.look_up([AccountId(account)])).homes) is None:
+        while (homes := (await self.message.presence.lookup([AccountId(account)])).nodes) is None:
             await asyncio.sleep(0.05)
         return list(homes.get(AccountId(account), ()))
 

@@ -9,8 +9,8 @@ import msgspec
 
 from services.edge.app import Edge
 from services.edge.canonical.frames import Binary, Frame
-from services.edge.canonical.transport import Client, Hello
-from services.edge.client.endpoint import Endpoint
+from services.edge.canonical.transport import Client, Handshake
+from services.edge.client.endpoint import ConnectionRegistry
 from tests.unit.services.edge.json_dialect import frame
 
 PATIENCE_SECONDS = 10.0
@@ -77,7 +77,7 @@ class Wire:
     def unsent(self) -> int:
         return sum(map(len, self._untaken))
 
-    def holds_back(self) -> bool:
+    def is_paced(self) -> bool:
         return False
 
     def unacknowledged(self) -> int | None:
@@ -121,9 +121,9 @@ class Wire:
 class Device:
     """One connection in the dialect of tests."""
 
-    def __init__(self, endpoint: Endpoint, address: str = "192.0.2.1") -> None:
+    def __init__(self, endpoint: ConnectionRegistry, address: str = "192.0.2.1") -> None:
         self.wire = Wire()
-        hello = Hello("/ws/lines", "chat.example", address, False, (), "")
+        hello = Handshake("/ws/lines", "chat.example", address, False, (), "")
         self.wire.client = self.client = endpoint.connected(hello, self.wire)
         self._refs = count(1)
         self._seen: list[dict[str, Any]] = []
@@ -170,7 +170,7 @@ class Device:
 
     async def synced(self) -> None:
         """What was missed at login is read."""
-        reading = self.client.catching_up.reading
+        reading = self.client.catch_up_state.reading
         assert reading is not None
         await asyncio.wait([reading], timeout=PATIENCE_SECONDS)
         assert reading.done()

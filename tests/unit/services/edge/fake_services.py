@@ -13,14 +13,14 @@ from shared.contract import subjects
 from shared.contract.auth import (
     Authenticated,
     DeleteAccount,
+    ListRevocations,
     Login,
     Recover,
     Register,
     Revocation,
+    Revocations,
     SendVerification,
     VerificationNeeded,
-    Watch,
-    Watched,
 )
 from shared.contract.edge import (
     ChatCreated,
@@ -34,20 +34,20 @@ from shared.contract.edge import (
     Revoked,
     VerificationOpened,
 )
-from shared.contract.errors import ErrorCode, Failure, Refused
+from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import ChatSynced, MarkRead, Posted, PostMessages, PostResults, Sync, SyncChat, Synced
-from shared.contract.model import Chat, ChatKind, Face, JoinPolicy, Message, Profile, Role, Segment
+from shared.contract.model import Chat, ChatKind, JoinPolicy, Message, Profile, ProfileSummary, Role, Segment
 from shared.contract.session import (
     AccountView,
+    Ack,
     ChatView,
     CreateChat,
-    Done,
     EnsureProfile,
-    Faces,
     GetAccount,
     GetChat,
-    GetFaces,
+    GetProfileSummaries,
+    ProfileSummaries,
 )
 from shared.database import now_ms
 from shared.presence import Presence
@@ -111,14 +111,14 @@ class Auth(Neighbour):
         self._accounts = 100
         self.bus.serve(subjects.LOGIN, self._login, queue="auth")
         self.bus.serve(subjects.REGISTER, self._register, queue="auth")
-        self.bus.serve(subjects.WATCH, self._watch, queue="auth")
+        self.bus.serve(subjects.LIST_REVOCATIONS, self._watch, queue="auth")
         self.bus.serve(subjects.SEND_VERIFICATION, self._mail, queue="auth")
         self.bus.serve(subjects.DELETE_ACCOUNT, self._delete, queue="auth")
         self.bus.serve(subjects.RECOVER, self._recover, queue="auth")
 
     async def _login(self, request: Login) -> Authenticated | VerificationNeeded:
         if request.secret.value != "right":
-            raise Refused(ErrorCode.UNAUTHENTICATED, "wrong")
+            raise RequestError(ErrorCode.UNAUTHENTICATED, "wrong")
         return await self._enter(request, AccountId(int(request.identifier)))
 
     async def _register(self, request: Register) -> Authenticated | VerificationNeeded:
@@ -135,32 +135,32 @@ class Auth(Neighbour):
             nickname=f"name-{account}", revision=revision,
         )  # fmt: skip
 
-    async def _mail(self, request: SendVerification) -> Done:
+    async def _mail(self, request: SendVerification) -> Ack:
         await self.note(request)
         if not self.mails:
-            raise Refused(ErrorCode.RATE_LIMITED, "enough mails were sent")
-        return Done()
+            raise RequestError(ErrorCode.RATE_LIMITED, "enough mails were sent")
+        return Ack()
 
     async def open_link(self, node: NodeId, connection: int, ticket: str, *, passed: bool = True) -> None:
         if passed:
             self.verified.add(ticket)
         await self.tell(VerificationOpened(ticket, connection, passed), node)
 
-    async def _watch(self, request: Watch) -> Watched:
+    async def _watch(self, request: ListRevocations) -> Revocations:
         news = [revocation for revocation in self.revocations if revocation.number > request.since]
-        answer = Watched(len(self.revocations), news[:100], self.maintenance, more=len(news) > 100)
+        answer = Revocations(len(self.revocations), news[:100], self.maintenance, more=len(news) > 100)
         await self.note(request)
         return answer
 
-    async def _delete(self, request: DeleteAccount) -> Done:
+    async def _delete(self, request: DeleteAccount) -> Ack:
         await self.revoke(request.actor)
         await self.note(request)
-        return Done()
+        return Ack()
 
-    async def _recover(self, request: Recover) -> Done:
+    async def _recover(self, request: Recover) -> Ack:
         await self.revoke(int(request.username))
         await self.note(request)
-        return Done()
+        return Ack()
 
     async def revoke(self, account: int, *, sid: str = "", told: bool = True) -> None:
         revocation = Revocation(len(self.revocations) + 1, AccountId(account), sid, 0)
@@ -195,26 +195,28 @@ class Session(Neighbour):
         self.bus.serve(subjects.GET_ACCOUNT, self._account, queue="session")
         self.bus.serve(subjects.CREATE_CHAT, self._create, queue="session")
         self.bus.serve(subjects.GET_CHAT, self._chat, queue="session")
-        self.bus.serve(subjects.GET_FACES, self._faces, queue="session")
+        self.bus.serve(subjects.GET_PROFILE_SUMMARIES, self._faces, queue="session")
 
-    async def _ensure(self, request: EnsureProfile) -> Done:
+    async def _ensure(self, request: EnsureProfile) -> Ack:
         await self.note(request)
-        return Done()
+        return Ack()
 
     async def _account(self, request: GetAccount) -> AccountView:
         await self.note(request)
         if request.account in self.nobody:
-            raise Refused(ErrorCode.NOT_FOUND, "no such account")
+            raise RequestError(ErrorCode.NOT_FOUND, "no such account")
         return AccountView(_profile(request.account))
 
-    async def _faces(self, request: GetFaces) -> Faces:
+    async def _faces(self, request: GetProfileSummaries) -> ProfileSummaries:
         names = {account: self.nicknames.get(account, f"name-{account}") for account in request.accounts}
         await self.note(request)
         if request.profiles:
             known = set(request.accounts) - self.nobody if self.shows_profiles else set()
-            return Faces({}, {account: _profile(account) for account in known})
-        faces = {account: Face(name, self.uuids.get(account, f"uuid-{account}")) for account, name in names.items()}
-        return Faces(faces)
+            return ProfileSummaries({}, {account: _profile(account) for account in known})
+        faces = {
+            account: ProfileSummary(name, self.uuids.get(account, f"uuid-{account}")) for account, name in names.items()
+        }
+        return ProfileSummaries(faces)
 
     async def _create(self, request: CreateChat) -> ChatView:
         chat = await self.create(max(self._world.rooms, default=0) + 1, request.actor, *request.members)
@@ -224,7 +226,7 @@ class Session(Neighbour):
     async def _chat(self, request: GetChat) -> ChatView:
         await self.note(request)
         if request.chat in self._world.rooms and request.actor not in self._world.rooms[request.chat].members:
-            raise Refused(ErrorCode.FORBIDDEN, "not a member")
+            raise RequestError(ErrorCode.FORBIDDEN, "not a member")
         return _view(request.chat, request.actor)
 
     async def create(self, number: int, *members: int) -> ChatId:
@@ -285,7 +287,7 @@ class MessageService(Neighbour):
         self._counters: dict[NodeId, int] = {}
         self._posts: asyncio.Queue[tuple[PostMessages, Responder]] = asyncio.Queue()
         self._tasks = Tasks()
-        self.bus.take(subjects.POST_MESSAGES, self._taken, queue="message")
+        self.bus.serve_deferred(subjects.POST_MESSAGES, self._taken, queue="message")
         self.bus.serve(subjects.SYNC, self._sync, queue="message")
         self.bus.serve(subjects.SYNC_CHAT, self._sync_chat, queue="message")
         self.bus.serve(subjects.MARK_READ, self._mark_read, queue="message")
@@ -323,7 +325,7 @@ class MessageService(Neighbour):
         if await self.on_answer():
             posted = [Posted(one.id, one.index, one.time) if isinstance(one, Message) else None for one in outcomes]
             failures = {position: one for position, one in enumerate(outcomes) if isinstance(one, Failure)}
-            await responder.answer(PostResults(posted, failures))
+            await responder.reply(PostResults(posted, failures))
             self.answers += 1
             self._something.set()
 
@@ -349,7 +351,7 @@ class MessageService(Neighbour):
                 pages.setdefault(ALL, []).append(Delivery(message, None, room.version))
                 continue
             members = [account for account, (first, _) in room.members.items() if first <= message.index]
-            homes = (await self.presence.look_up(members)).homes
+            homes = (await self.presence.lookup(members)).nodes
             nodes: dict[NodeId, list[AccountId]] = {}
             for account in members:
                 for node in (ALL,) if homes is None else homes.get(account, ()):
@@ -400,14 +402,14 @@ class MessageService(Neighbour):
         answer = self.world.sync_chat(request)
         await self.note(request)
         if request.chat in self.unreadable:
-            raise Refused(ErrorCode.NOT_FOUND, "no such chat")
+            raise RequestError(ErrorCode.NOT_FOUND, "no such chat")
         return answer
 
-    async def _mark_read(self, request: MarkRead) -> Done:
+    async def _mark_read(self, request: MarkRead) -> Ack:
         await self.note(request)
         for span in request.ranges:
             self.world.mark_read(*span_of(span))
-        return Done()
+        return Ack()
 
 
 def span_of(span: Any) -> tuple[int, int, int, int]:

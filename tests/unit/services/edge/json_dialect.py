@@ -21,10 +21,10 @@ from services.edge.canonical.commands import (
     StartUpload,
     UploadPart,
 )
-from services.edge.canonical.events import ChatAppeared, Event, MaintenanceChanged, VerificationEnded
-from services.edge.canonical.frames import Binary, Content, Frame, Outgoing
-from services.edge.canonical.replies import Answer, OwnMessage
-from services.edge.dialects.base import DecodeError, Dialect, Push, Request, Shown, Surroundings
+from services.edge.canonical.events import ChatJoined, Event, MaintenanceChanged, VerificationEnded
+from services.edge.canonical.frames import Binary, Frame, MediaPayload, Outgoing
+from services.edge.canonical.replies import MessageAccepted, Reply
+from services.edge.dialects.base import ConnectionInfo, DecodeError, Dialect, DisplayMessage, Push, Request
 from services.edge.dialects.registry import Entry
 from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Login, Recover, Register
 from shared.contract.errors import ErrorCode, Failure
@@ -75,7 +75,7 @@ COMMANDS: dict[str, Callable[[Fields], Command]] = {
     "part": lambda fields: UploadPart(fields["number"], fields["data"].encode()),
     "last": lambda fields: _last(fields, *_place(fields)),
     "drop": lambda fields: DropUpload(fields["number"], Failure(ErrorCode.TOO_LARGE, "more than announced")),
-    "cite": lambda fields: PostMessage(ChatId(fields["chat"]), _cited(fields), cites=True),
+    "cite": lambda fields: PostMessage(ChatId(fields["chat"]), _cited(fields), references_media=True),
 }
 
 
@@ -87,9 +87,9 @@ class Lines(Dialect):
     """`{"do": "hold", "chat": 7, "until": 12.5}` holds that chat's messages until then, without an answer."""
 
     name = "lines"
-    awaits_verification = True
+    waits_for_verification = True
 
-    def __init__(self, surroundings: Surroundings) -> None:
+    def __init__(self, surroundings: ConnectionInfo) -> None:
         super().__init__(surroundings)
         self.entered_as: list[AccountId] = []
         self.known: list[list[ChatId]] = []
@@ -113,9 +113,9 @@ class Lines(Dialect):
             raise DecodeError(f"cannot be understood: {error}") from error
         return [Request(command, fields.get("ref"))] * fields.get("times", 1)
 
-    def answer(self, request: Request, answer: Answer, now: float) -> tuple[Frame, ...]:
+    def encode_reply(self, request: Request, answer: Reply, now: float) -> tuple[Frame, ...]:
         match answer:
-            case OwnMessage(message, _):
+            case MessageAccepted(message, _):
                 told: object = [message.chat, message.index]
             case Authenticated(account=account):
                 told = account
@@ -127,12 +127,12 @@ class Lines(Dialect):
                 told = type(answer).__name__
         return (frame(re=request.context, ok=told),)
 
-    def refuse(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
+    def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
         return (frame(re=request.context if request else None, error=failure.code),)
 
-    def tell(self, event: Event, now: float) -> tuple[Push, ...]:
+    def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
         match event:
-            case ChatAppeared(chat):
+            case ChatJoined(chat):
                 told: object = chat
             case MaintenanceChanged(on):
                 told = on
@@ -140,7 +140,7 @@ class Lines(Dialect):
                 told = outcome
         return (Push((frame(event=type(event).__name__, told=told),)),)
 
-    def encode_message(self, shown: Shown) -> tuple[Outgoing, ...]:
+    def encode_message(self, shown: DisplayMessage) -> tuple[Outgoing, ...]:
         message = shown.message
         if media := [segment.media for segment in shown.segments if isinstance(segment, Image | File)]:
             return tuple(_content(message, one) for one in media)
@@ -149,16 +149,16 @@ class Lines(Dialect):
             raise RuntimeError("a dialect with a bug")
         return (frame(message=[message.chat, message.index, message.sender, text]),)
 
-    # Holding back
+    # PushGate back
 
-    def entered(self, account: AccountId, now: float) -> None:
+    def logged_in(self, account: AccountId, now: float) -> None:
         self.entered_as.append(account)
         self._held.clear()
 
-    def knows(self, chats: "Sequence[ChatId]", now: float) -> None:  # type: ignore[override]
+    def chats_loaded(self, chats: "Sequence[ChatId]", now: float) -> None:  # type: ignore[override]
         self.known.append(list(chats))
 
-    def holds(self, chat: ChatId) -> bool:
+    def must_hold(self, chat: ChatId) -> bool:
         return chat in self._until
 
     def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
@@ -166,7 +166,7 @@ class Lines(Dialect):
         return ()
 
     @property
-    def wake_at(self) -> float | None:
+    def next_wakeup(self) -> float | None:
         return min((self._until[chat] for chat in self._held), default=None)
 
     def wake(self, now: float) -> tuple[Push, ...]:
@@ -180,9 +180,11 @@ class Lines(Dialect):
         return sum(len(bytes_) for pushes in self._held.values() for push in pushes for bytes_ in _texts(push))
 
 
-def _content(message: Message, media: Media) -> Content:
+def _content(message: Message, media: Media) -> MediaPayload:
     what = [message.chat, message.index, message.sender]
-    return Content(frame(content=[*what, media.packages]), media, media.packages, frame(message=[*what, media.name]))
+    return MediaPayload(
+        frame(content=[*what, media.packages]), media, media.packages, frame(message=[*what, media.name])
+    )
 
 
 def _texts(push: Push) -> list[bytes]:

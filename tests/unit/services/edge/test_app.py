@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed
 
 from services.cli.ports import free_port
 from services.edge.app import serve
-from services.edge.client.endpoint import Endpoint
+from services.edge.client.endpoint import ConnectionRegistry
 from shared.presence import Presence
 from shared.settings import Nats, Settings
 from tests.unit.services.edge.conftest import Town
@@ -65,10 +65,10 @@ async def test_it_may_be_stopped_before_the_broker_is_there(tmp_path: Path) -> N
 
 
 async def test_it_ends_when_a_part_of_it_fails(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(self: Endpoint) -> None:
+    async def fail(self: ConnectionRegistry) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Endpoint, "keep", fail)
+    monkeypatch.setattr(ConnectionRegistry, "run", fail)
     with pytest.raises(ExceptionGroup) as caught:
         async with asyncio.timeout(20):
             await serve(settings(town, free_port()), asyncio.Event())

@@ -15,7 +15,7 @@ _EVERY_SECONDS = 0.02
 async def test_answers_keep_their_order_and_what_was_not_refused_is_there(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "_CROWDED_SECONDS", 0.1)
+    monkeypatch.setattr(connection, "_QUEUE_DELAY_LIMIT_SECONDS", 0.1)
     await town.edge()
     town.world.room(7, 1, 2)
     alice, bob = await town.device(1), await town.device(2)

@@ -1,11 +1,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.edge.rate_limit import Bucket
+from services.edge.rate_limit import TokenBucket
 
 
 def test_a_burst_then_the_rate() -> None:
-    bucket = Bucket(2.0, 3, now=100.0)
+    bucket = TokenBucket(2.0, 3, now=100.0)
     assert [bucket.take(100.0) for _ in range(4)] == [True, True, True, False]
     assert [bucket.take(100.5), bucket.take(100.5)] == [True, False]
     assert [bucket.take(1000.0) for _ in range(4)] == [True, True, True, False]
@@ -15,7 +15,7 @@ def test_a_burst_then_the_rate() -> None:
     st.floats(0.1, 100), st.integers(1, 50), st.lists(st.floats(0, 5), min_size=1, max_size=200),
 )  # fmt: skip
 def test_never_more_than_the_burst_and_the_rate(per_second: float, burst: int, pauses: list[float]) -> None:
-    bucket, now, taken = Bucket(per_second, burst, 0.0), 0.0, 0
+    bucket, now, taken = TokenBucket(per_second, burst, 0.0), 0.0, 0
     for pause in pauses:
         now += pause
         taken += bucket.take(now)
@@ -24,5 +24,5 @@ def test_never_more_than_the_burst_and_the_rate(per_second: float, burst: int, p
 
 @given(st.integers(1, 50), st.integers(1, 100))
 def test_who_keeps_to_the_rate_is_never_refused(per_second: int, requests: int) -> None:
-    bucket = Bucket(per_second, 1, 0.0)
+    bucket = TokenBucket(per_second, 1, 0.0)
     assert all(bucket.take(number / per_second + 1e-9 * number) for number in range(requests))

@@ -7,7 +7,7 @@ import pytest
 from redis.exceptions import RedisError
 
 from shared.bus.client import Unavailable
-from shared.contract.edge import Flush, Flushed
+from shared.contract.edge import FlushReadState, ReadStateFlushed
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import MarkRead
 from shared.contract.subjects import flush
@@ -33,7 +33,7 @@ async def push(town: Town, alice: Device, *texts: str) -> None:
 async def test_a_pong_confirms_what_was_pushed_before_the_ping(town: Town, alice: Device) -> None:
     alice.wire.mute = True
     await push(town, alice, "a", "b")
-    alice.client.arrival.ping(0.0)
+    alice.client.confirmation.ping(0.0)
     await push(town, alice, "c")
     alice.wire.pong()
     await town.message.until_asked(MarkRead)
@@ -75,7 +75,7 @@ async def test_what_may_not_have_arrived_stays_unread(town: Town, alice: Device,
 async def test_when_we_hang_up_the_end_of_the_socket_decides(town: Town, alice: Device) -> None:
     alice.wire.mute = True
     await push(town, alice, "a")
-    alice.client.hang_up(1012, "bye")
+    alice.client.close(1012, "bye")
     await town.message.say(7, 2, "b")
     assert await town.edges[0].read_flush.flush()
     assert town.world.unread(1, 7) == [1, 2]
@@ -97,7 +97,7 @@ async def test_held_messages_are_not_read(town: Town, alice: Device) -> None:
     await town.message.say(7, 2, "a")
     await town.message.say(8, 2, "marker")
     await alice.until_texts(8, "marker")
-    await alice.client.settle()
+    await alice.client.confirm_all()
     alice.wire.leave()
     assert await town.edges[0].read_flush.flush()
     assert town.world.unread(1, 7) == [1]
@@ -138,7 +138,7 @@ async def test_what_those_who_leave_have_got_does_not_wait(town: Town, monkeypat
     town.world.room(7, 1, 2)
     alice = await town.device(1)
     await push(town, alice, "a")
-    alice.client.arrival.ping(0.0)
+    alice.client.confirmation.ping(0.0)
     await town.message.until_asked(MarkRead)
     await push(town, alice, "b")
     alice.wire.leave()
@@ -164,7 +164,7 @@ async def test_what_is_got_during_a_flush_waits_for_the_next(town: Town, alice: 
 
 @pytest.mark.parametrize(
     ("step", "failure"),
-    [("shared.bus.client.Bus.ask", Unavailable("message.read")), ("shared.presence.Presence.leave", RedisError())],
+    [("shared.bus.client.Bus.request", Unavailable("message.read")), ("shared.presence.Presence.leave", RedisError())],
 )
 async def test_a_flush_that_nobody_waits_for_any_more_loses_nothing(
     town: Town, alice: Device, monkeypatch: pytest.MonkeyPatch, step: str, failure: Exception
@@ -203,30 +203,32 @@ async def test_a_login_does_not_wait_for_what_others_have_got(town: Town, alice:
 
 async def test_a_node_that_is_gone_is_not_asked_for_everybody(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     edge, asked = await town.edge(), list[str]()
-    ask = edge.bus.ask
+    ask = edge.bus.request
 
     async def noted(route: Any, *request: Any, **how: Any) -> Any:
         asked.append(route.label)
         return await ask(route, *request, **how)
 
-    monkeypatch.setattr(edge.bus, "ask", noted)
+    monkeypatch.setattr(edge.bus, "request", noted)
     for account in range(5):
-        await edge.read_flush.settle(AccountId(account), [NodeId("gone")])
+        await edge.read_flush.flush_account(AccountId(account), [NodeId("gone")])
     assert asked.count("edge.*.flush") == 1
     monkeypatch.setattr("services.edge.receipts.read_state_flusher._GONE_SECONDS", 0.0)
     edge.read_flush._gone.clear()
     for account in range(2):
-        await edge.read_flush.settle(AccountId(account), [NodeId("gone")])
+        await edge.read_flush.flush_account(AccountId(account), [NodeId("gone")])
     assert asked.count("edge.*.flush") == 3
 
 
 async def test_another_node_asks_for_a_flush(town: Town, alice: Device) -> None:
     here, there = town.edges[0], await town.edge()
     await push(town, alice, "a")
-    flushed = await there.bus.ask(flush(here.id), Flush(alice.client.connection.account))
-    assert flushed == Flushed(here.id, present=True)
+    flushed = await there.bus.request(flush(here.id), FlushReadState(alice.client.connection.account))
+    assert flushed == ReadStateFlushed(here.id, present=True)
     assert town.world.unread(1, 7) == []
-    assert await there.bus.ask(flush(here.id), Flush(AccountId(99))) == Flushed(here.id, present=False)
+    assert await there.bus.request(flush(here.id), FlushReadState(AccountId(99))) == ReadStateFlushed(
+        here.id, present=False
+    )
 
 
 @pytest.mark.parametrize("answers", [True, False])
@@ -234,10 +236,10 @@ async def test_settling_takes_a_moment_at_most_and_covers_what_a_ping_that_is_ou
     town: Town, alice: Device, answers: bool
 ) -> None:
     alice.wire.mute = True
-    alice.client.arrival.ping(0.0)
+    alice.client.confirmation.ping(0.0)
     await push(town, alice, "a")
     started = asyncio.get_running_loop().time()
-    settling = asyncio.create_task(alice.client.settle())
+    settling = asyncio.create_task(alice.client.confirm_all())
     await asyncio.sleep(0)
     alice.wire.mute = not answers
     if answers:
@@ -251,7 +253,7 @@ async def test_settling_takes_a_moment_at_most_and_covers_what_a_ping_that_is_ou
 async def test_who_leaves_while_it_settles_holds_nobody_up(town: Town, alice: Device) -> None:
     alice.wire.mute = True
     await push(town, alice, "a")
-    settling = asyncio.create_task(alice.client.settle())
+    settling = asyncio.create_task(alice.client.confirm_all())
     await asyncio.sleep(0)
     alice.wire.leave()
     started = asyncio.get_running_loop().time()

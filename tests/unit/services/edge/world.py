@@ -89,7 +89,7 @@ class World:
             if room.messages[index - 1].sender != account
         ]
 
-    # Syncs, as message answers them
+    # SyncRequests, as message answers them
 
     def sync(self, request: Sync) -> Synced:
         account = request.account

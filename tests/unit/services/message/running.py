@@ -16,8 +16,8 @@ from services.message.app import serve
 from shared.bus.client import Bus
 from shared.contract import subjects as on
 from shared.contract.edge import Delivery, Envelope, Heartbeat
-from shared.contract.errors import ErrorCode, Refused
-from shared.contract.ids import NOBODY, AccountId, ChatId, NodeId, Nonce
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, NodeId, Nonce
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from shared.contract.model import Role
 from shared.contract.session import ChatEntry, ChatList, GetMembership, ListChats, Member, Membership
@@ -57,7 +57,7 @@ class Session:
         self._versions: dict[ChatId, int] = {}
         self._members: dict[ChatId, dict[AccountId, Member]] = {}
         self.asked: list[GetMembership] = []
-        self.speaker = NOBODY
+        self.speaker = NO_ACCOUNT
         """Of every chat."""
         self.away = False
         self.gate = asyncio.Event()
@@ -91,9 +91,9 @@ class Session:
         self.asked.append(request)
         await self.gate.wait()
         if self.away:
-            raise Refused(ErrorCode.UNAVAILABLE, "away")
+            raise RequestError(ErrorCode.UNAVAILABLE, "away")
         if request.chat not in self._versions:
-            raise Refused(ErrorCode.NOT_FOUND, "there is no such chat")
+            raise RequestError(ErrorCode.NOT_FOUND, "there is no such chat")
         after = max(tuple(request.after), (request.since, 2**63))
         rows = sorted(self._members[request.chat].values(), key=lambda member: (member.version, member.account))
         page = [member for member in rows if (member.version, member.account) > after]
@@ -119,10 +119,10 @@ class Edges:
         self.heartbeats: list[Heartbeat] = []
         self._nonces = count(secrets.randbits(60))
         self.last_nonce = Nonce(0)
-        self.bus.listen(on.deliver(NORTH), self._to(NORTH))
-        self.bus.listen(on.deliver(SOUTH), self._to(SOUTH))
-        self.bus.listen(on.BROADCAST, self._to("all"))
-        self.bus.listen(on.HEARTBEAT, self._beat)
+        self.bus.subscribe(on.deliver(NORTH), self._to(NORTH))
+        self.bus.subscribe(on.deliver(SOUTH), self._to(SOUTH))
+        self.bus.subscribe(on.BROADCAST, self._to("all"))
+        self.bus.subscribe(on.HEARTBEAT, self._beat)
 
     def _to(self, where: str) -> Callable[[bytes], None]:
         return lambda data: self.envelopes[where].append(_decode_envelope(data))
@@ -145,7 +145,7 @@ class Edges:
         return Draft(sender, chat, self.last_nonce, now_ms() + int(seconds * 1000), body)
 
     async def post(self, *drafts: Draft, seconds: float = 5.0) -> PostResults:
-        return await self.bus.ask(on.POST_MESSAGES, PostMessages(NORTH, list(drafts)), seconds=seconds)
+        return await self.bus.request(on.POST_MESSAGES, PostMessages(NORTH, list(drafts)), seconds=seconds)
 
     async def say(self, sender: AccountId, chat: ChatId, body: bytes = b"hi") -> Posted:
         """Post one message, which must be committed."""

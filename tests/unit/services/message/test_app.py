@@ -17,7 +17,7 @@ from services.message.app import serve
 from shared.bus.client import Bus
 from shared.contract import subjects as on
 from shared.contract.edge import Heartbeat
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountDeleted
 from shared.contract.message import (
     ChatSynced,
@@ -32,7 +32,7 @@ from shared.contract.message import (
     Unread,
 )
 from shared.contract.model import Message
-from shared.contract.session import Done, EraseAccount
+from shared.contract.session import Ack, EraseAccount
 from shared.migrate import NotMigrated
 from shared.settings import Database as DatabaseSettings
 from shared.settings import Nats, Settings
@@ -89,20 +89,20 @@ async def test_every_subject_is_answered_to_whom_it_is_for(
     async with service(settings), peer(nats_server, "auth") as auth, peer(nats_server, "admin") as admin:
         posted = await world.edges.say(ANN, ROOM, b"hello")
         message = Message(ROOM, 1, posted.id, ANN, posted.time, b"hello", world.edges.last_nonce)
-        synced = await edge.ask(on.SYNC, Sync(BOB))
+        synced = await edge.request(on.SYNC, Sync(BOB))
         assert [(entry.chat, entry.head, entry.messages) for entry in synced.chats] == [(ROOM, 1, [message])]
-        assert await edge.ask(on.SYNC_CHAT, SyncChat(ROOM, [BOB], 0)) == ChatSynced(
+        assert await edge.request(on.SYNC_CHAT, SyncChat(ROOM, [BOB], 0)) == ChatSynced(
             ROOM, 1, 1, [message], {BOB: 1}, {BOB: 1}, 2
         )
-        assert await edge.ask(on.GET_UNREAD, GetUnread(BOB, 5)) == Unread(1, [message])
-        assert await edge.ask(on.MARK_READ, MarkRead([ReadRange(BOB, ROOM, 1, 1)])) == Done()
-        assert (await edge.ask(on.SYNC, Sync(BOB))).chats[0].messages == []
-        assert (await world.session.bus.ask(on.GET_HEADS, GetHeads([ROOM, HALL]))).heads == {ROOM: 1, HALL: 0}
-        assert (await admin.ask(on.GET_HISTORY, GetHistory(ROOM, -1, 1, all=True))).messages == [message]
-        assert await auth.ask(on.ERASE_READ_STATE, EraseAccount(BOB)) == Done()
-        assert (await edge.ask(on.SYNC, Sync(BOB))).chats[0].messages == [message]
-        with pytest.raises(Refused) as refused:
-            await edge.ask(on.SYNC_CHAT, SyncChat(HALL, [BOB], 0))
+        assert await edge.request(on.GET_UNREAD, GetUnread(BOB, 5)) == Unread(1, [message])
+        assert await edge.request(on.MARK_READ, MarkRead([ReadRange(BOB, ROOM, 1, 1)])) == Ack()
+        assert (await edge.request(on.SYNC, Sync(BOB))).chats[0].messages == []
+        assert (await world.session.bus.request(on.GET_HEADS, GetHeads([ROOM, HALL]))).heads == {ROOM: 1, HALL: 0}
+        assert (await admin.request(on.GET_HISTORY, GetHistory(ROOM, -1, 1, all=True))).messages == [message]
+        assert await auth.request(on.ERASE_READ_STATE, EraseAccount(BOB)) == Ack()
+        assert (await edge.request(on.SYNC, Sync(BOB))).chats[0].messages == [message]
+        with pytest.raises(RequestError) as refused:
+            await edge.request(on.SYNC_CHAT, SyncChat(HALL, [BOB], 0))
         assert refused.value.failure.code is ErrorCode.NOT_FOUND
         errors = re.findall(r"dragoman_bus_errors_total\{.*} (.*)", (await get(settings, "/metrics"))[1])
         assert set(errors) == {"0.0"}
@@ -114,11 +114,11 @@ async def test_a_deletion_that_happened_while_it_was_down_is_caught_up_with(
     await world.session.have(ROOM, ANN, BOB)
     async with service(settings):
         await world.edges.say(ANN, ROOM)
-        await world.edges.bus.ask(on.MARK_READ, MarkRead([ReadRange(BOB, ROOM, 1, 1)]))
+        await world.edges.bus.request(on.MARK_READ, MarkRead([ReadRange(BOB, ROOM, 1, 1)]))
     async with peer(nats_server, "auth") as auth:
-        await auth.emit(on.ACCOUNT_DELETED, AccountDeleted(BOB), key="deleted-2")
+        await auth.publish_event(on.ACCOUNT_DELETED, AccountDeleted(BOB), key="deleted-2")
     async with service(settings), asyncio.timeout(10):
-        while not (await world.edges.bus.ask(on.SYNC, Sync(BOB), retry=True)).chats[0].messages:
+        while not (await world.edges.bus.request(on.SYNC, Sync(BOB), retry=True)).chats[0].messages:
             await asyncio.sleep(0.02)
 
 
@@ -204,7 +204,7 @@ async def test_what_is_said_during_a_rolling_restart_is_said_once(world: World, 
     async def talk() -> None:
         while not done.is_set():
             request = PostMessages(NORTH, [world.edges.draft(ANN, ROOM)])
-            posted = (await world.edges.bus.ask(on.POST_MESSAGES, request, retry=True)).posted
+            posted = (await world.edges.bus.request(on.POST_MESSAGES, request, retry=True)).posted
             said.extend(one.index for one in posted if one is not None)
 
     async with service(settings) as first:
@@ -285,8 +285,8 @@ async def test_without_its_database_it_says_so_and_goes_on_when_it_is_back(
             try:
                 results = await world.edges.post(world.edges.draft(ANN, ROOM, b"lost"))
                 assert results.failures[0].code is ErrorCode.UNAVAILABLE
-                with pytest.raises(Refused) as refused:
-                    await world.edges.bus.ask(on.SYNC, Sync(ANN))
+                with pytest.raises(RequestError) as refused:
+                    await world.edges.bus.request(on.SYNC, Sync(ANN))
                 assert refused.value.failure.code is ErrorCode.UNAVAILABLE
                 assert "database" in (await get(settings, "/readyz"))[1]
             finally:
@@ -302,7 +302,7 @@ async def test_a_broker_that_restarts_is_found_again(world: World, settings: Set
         nats_server.restart()
         draft = world.edges.draft(ANN, ROOM, seconds=20)
         request = PostMessages(NORTH, [draft])
-        (posted,) = (await world.edges.bus.ask(on.POST_MESSAGES, request, seconds=20, retry=True)).posted
+        (posted,) = (await world.edges.bus.request(on.POST_MESSAGES, request, seconds=20, retry=True)).posted
         assert posted is not None
         assert posted.index == 2
 

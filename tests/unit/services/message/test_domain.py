@@ -24,7 +24,7 @@ from services.message.domain import (
     unread,
     unread_from,
 )
-from shared.contract.errors import ErrorCode, Failure, Refused
+from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.message import Draft, GetHistory
 from shared.contract.model import Message
@@ -192,7 +192,7 @@ def test_history_from_where_nothing_is(start: int, older: bool, first_index: int
 
 @pytest.mark.parametrize("count", [0, -1, HISTORY_COUNT + 1])
 def test_history_of_a_wrong_count(count: int) -> None:
-    with pytest.raises(Refused, match="count"):
+    with pytest.raises(RequestError, match="count"):
         history_span(GetHistory(ROOM, 1, count), 10, 1)
 
 

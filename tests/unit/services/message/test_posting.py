@@ -7,7 +7,7 @@ import pytest
 
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import ChatId
-from shared.contract.model import Face, Role
+from shared.contract.model import ProfileSummary, Role
 from shared.settings import Message as MessageSettings
 from shared.settings import Settings
 from tests.support.servers import NatsServer, ValkeyServer
@@ -87,16 +87,20 @@ async def test_a_repeated_nonce_is_told_again_with_the_same_index(world: World, 
     the repetition: it is not stored."""
     await world.session.have(ROOM, ANN, BOB)
     await world.edges.join(SOUTH, BOB)
-    draft = msgspec.structs.replace(world.edges.draft(ANN, ROOM, b"once"), face=Face("Ann", "u-1"))
+    draft = msgspec.structs.replace(world.edges.draft(ANN, ROOM, b"once"), face=ProfileSummary("Ann", "u-1"))
     async with service(settings):
         first = await world.edges.post(draft)
         await world.edges.say(BOB, ROOM)
     async with service(settings):
-        assert await world.edges.post(msgspec.structs.replace(draft, face=Face("Ann II", "u-1"))) == first
+        assert await world.edges.post(msgspec.structs.replace(draft, face=ProfileSummary("Ann II", "u-1"))) == first
         await until(lambda: len(world.edges.told(SOUTH)) == 3)
     assert world.edges.told(SOUTH) == [(ROOM, 1, [BOB]), (ROOM, 2, [BOB]), (ROOM, 1, [BOB])]
     assert len({envelope.replica for envelope in world.edges.envelopes[SOUTH]}) == 2
-    assert [told.face for told in world.edges.deliveries(SOUTH)] == [Face("Ann", "u-1"), None, Face("Ann II", "u-1")]
+    assert [told.face for told in world.edges.deliveries(SOUTH)] == [
+        ProfileSummary("Ann", "u-1"),
+        None,
+        ProfileSummary("Ann II", "u-1"),
+    ]
 
 
 async def test_while_the_database_is_blocked_nothing_is_answered_or_told(world: World, settings: Settings) -> None:

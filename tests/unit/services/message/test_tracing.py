@@ -45,7 +45,7 @@ async def bench(sqlite_url: str, collector: Collector) -> AsyncIterator[TracedBe
     await bench.memberships.close()
     await bench.presence.close()
     await database.close()
-    await tracer.end()
+    await tracer.shut_down()
 
 
 async def test_batches_are_linked_to_their_requests_and_told_in_their_own_trace(

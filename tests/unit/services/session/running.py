@@ -14,7 +14,7 @@ from services.session.app import serve
 from shared.bus.client import Bus
 from shared.contract import subjects as on
 from shared.contract.edge import Notify
-from shared.contract.errors import ErrorCode, Failure, Refused
+from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import GetHeads, Heads
 from shared.contract.model import JoinPolicy
@@ -26,8 +26,8 @@ from shared.contract.session import (
     EraseAccount,
     GetAccount,
     GetMembership,
-    Kept,
-    ListKept,
+    ListPendingNotices,
+    PendingNotice,
     RequestFriendship,
 )
 from shared.contract.session import Membership as Changes
@@ -58,7 +58,7 @@ async def eventually(probe: Callable[[], Awaitable[T]], right: Callable[[T], boo
 async def refusal(action: Awaitable[T]) -> Failure:
     try:
         await action
-    except Refused as refused:
+    except RequestError as refused:
         return refused.failure
     raise AssertionError("was not refused")
 
@@ -80,7 +80,7 @@ class Peers:
     async def _heads(self, request: GetHeads) -> Heads:
         if self.patience is not None:
             if self.patience == 0:
-                raise Refused(ErrorCode.UNAVAILABLE, "later")
+                raise RequestError(ErrorCode.UNAVAILABLE, "later")
             self.patience -= 1
         return Heads({chat: self.heads.get(chat, 0) for chat in request.chats})
 
@@ -88,7 +88,7 @@ class Peers:
         """To be called before the start."""
         for subject in (on.NOTIFY_ALL, *map(notify, nodes)):
             self.told[subject] = []
-            self.edge.listen(subject, lambda data, subject=subject: self.told[subject].append(_decode(data)))  # type: ignore[misc]
+            self.edge.subscribe(subject, lambda data, subject=subject: self.told[subject].append(_decode(data)))  # type: ignore[misc]
 
     async def heard(self, subject: str, count: int = 1) -> list[Notify]:
         """What was told there, as soon as it is so much."""
@@ -101,42 +101,42 @@ class Peers:
     async def register(self, *accounts: int, lobby: bool = False) -> None:
         for account in accounts:
             seed = EnsureProfile(account=AccountId(account), uuid=f"u{account}", nickname=f"n{account}", lobby=lobby)
-            await self.edge.ask(on.ENSURE_PROFILE, seed)
+            await self.edge.request(on.ENSURE_PROFILE, seed)
 
     async def create(
         self, *members: int, actor: int, name: str = "", join_policy: JoinPolicy = JoinPolicy.CLOSED
     ) -> ChatView:
         others = [AccountId(one) for one in members]
         request = CreateChat(members=others, name=name, join_policy=join_policy, actor=AccountId(actor))
-        return await self.edge.ask(on.CREATE_CHAT, request)
+        return await self.edge.request(on.CREATE_CHAT, request)
 
     async def befriend(self, one: AccountId, other: AccountId) -> None:
         for actor, account in ((one, other), (other, one)):
-            await self.edge.ask(on.REQUEST_FRIENDSHIP, RequestFriendship(account, actor=actor))
+            await self.edge.request(on.REQUEST_FRIENDSHIP, RequestFriendship(account, actor=actor))
 
     async def view(self, account: AccountId, actor: AccountId, lists: bool = True) -> AccountView:
-        return await self.edge.ask(on.GET_ACCOUNT, GetAccount(account, lists, actor))
+        return await self.edge.request(on.GET_ACCOUNT, GetAccount(account, lists, actor))
 
-    async def kept(self, account: AccountId) -> list[Kept]:
-        return (await self.edge.ask(on.LIST_KEPT, ListKept(account))).kept
+    async def kept(self, account: AccountId) -> list[PendingNotice]:
+        return (await self.edge.request(on.LIST_PENDING_NOTICES, ListPendingNotices(account))).kept
 
     async def kept_numbers(self, account: AccountId) -> dict[AccountId, int]:
         """As a notice names them."""
         return dict.fromkeys([account], (await self.kept(account))[-1].number)
 
     async def erase(self, account: int) -> None:
-        await self.auth.ask(on.ERASE_PROFILE, EraseAccount(AccountId(account)))
+        await self.auth.request(on.ERASE_PROFILE, EraseAccount(AccountId(account)))
 
     async def chats(self, account: int) -> list[ChatId] | None:
         request = GetAccount(AccountId(account), lists=True, actor=AccountId(account))
-        return (await self.edge.ask(on.GET_ACCOUNT, request)).chats
+        return (await self.edge.request(on.GET_ACCOUNT, request)).chats
 
     async def changes(self, chat: ChatId, since: int = 0) -> Changes:
-        return await self.message.ask(on.GET_MEMBERSHIP, GetMembership(chat, since))
+        return await self.message.request(on.GET_MEMBERSHIP, GetMembership(chat, since))
 
     async def version(self, chat: ChatId) -> int | None:
         """As published in Redis."""
-        return (await self.presence.look_up(chats=[chat])).versions.get(chat)
+        return (await self.presence.lookup(chats=[chat])).versions.get(chat)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["Peers"]:

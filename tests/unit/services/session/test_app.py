@@ -14,7 +14,7 @@ from services.session.app import serve
 from services.session.store import account_removal, profiles
 from shared.contract import subjects as on
 from shared.contract.edge import ChatCreated
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountDeleted, AccountRegistered
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Profile
@@ -51,8 +51,8 @@ def on_both(nats_server: NatsServer, valkey_server: ValkeyServer, database_url: 
 async def profile(peers: Peers, account: AccountId) -> Profile | None:
     """None while there is none."""
     try:
-        return (await peers.edge.ask(on.GET_ACCOUNT, GetAccount(account))).profile
-    except Refused:
+        return (await peers.edge.request(on.GET_ACCOUNT, GetAccount(account))).profile
+    except RequestError:
         return None
 
 
@@ -115,7 +115,7 @@ async def test_a_deletion_is_settled_only_when_redis_knows_of_it(
         await peers.register(ANN, BOB)
         chat = (await peers.create(BOB, actor=ANN)).chat.id
         valkey_server.kill()
-        await peers.auth.emit(on.ACCOUNT_DELETED, AccountDeleted(ANN), key="deleted-1")
+        await peers.auth.publish_event(on.ACCOUNT_DELETED, AccountDeleted(ANN), key="deleted-1")
         await eventually(partial(profile, peers, ANN), lambda found: found is not None and found.deleted)
         valkey_server.restart()
         assert await eventually(partial(peers.version, chat), bool) == 2
@@ -146,7 +146,7 @@ async def test_a_deletion_from_before_the_start_is_carried_out(peers: Peers, on_
         async with service(on_both):
             await peers.register(ANN, BOB)
             chat = (await peers.create(BOB, actor=ANN)).chat.id
-        await peers.auth.emit(on.ACCOUNT_DELETED, AccountDeleted(ANN), key="deleted-1")
+        await peers.auth.publish_event(on.ACCOUNT_DELETED, AccountDeleted(ANN), key="deleted-1")
         async with service(on_both):
             await eventually(partial(profile, peers, ANN), lambda found: found is not None and found.deleted)
             assert await eventually(partial(peers.version, chat), lambda found: found == 2)
@@ -165,7 +165,7 @@ async def test_a_deletion_that_was_interrupted_before_it_was_told_is_told_again(
         await database.write(partial(profiles.erase_profile, account=ANN, uuid="x", now=now_ms()))
         await database.write(partial(account_removal.end_memberships, account=ANN, now=now_ms(), many=9))
         await database.close()
-        await peers.auth.emit(on.ACCOUNT_DELETED, AccountDeleted(ANN), key="deleted-1")
+        await peers.auth.publish_event(on.ACCOUNT_DELETED, AccountDeleted(ANN), key="deleted-1")
         assert await peers.version(chat) == 1
         async with service(settings):
             assert await eventually(partial(peers.version, chat), lambda found: found == 2)
@@ -177,10 +177,10 @@ async def test_a_registration_is_carried_out_though_nobody_asked_for_the_profile
     seed = EnsureProfile(account=ANN, uuid="u", nickname="Ann", lobby=True)
     peers.heads[LOBBY] = 3
     async with peers.running():
-        await peers.auth.emit(on.ACCOUNT_REGISTERED, AccountRegistered(seed), key="registered-1")
+        await peers.auth.publish_event(on.ACCOUNT_REGISTERED, AccountRegistered(seed), key="registered-1")
         async with service(settings):
             entries = await eventually(
-                partial(peers.message.ask, on.LIST_CHATS, ListChats(ANN)), lambda found: bool(found.entries)
+                partial(peers.message.request, on.LIST_CHATS, ListChats(ANN)), lambda found: bool(found.entries)
             )
             assert entries == ChatList([ChatEntry(LOBBY, 1, 4)])
             assert await peers.version(LOBBY) == (await peers.changes(LOBBY)).version
@@ -203,7 +203,7 @@ async def test_without_message_the_lobby_is_joined_later(
         async with peers.running():
             peers.heads[LOBBY] = 7
             await peers.register(ANN, lobby=True)
-            assert await peers.message.ask(on.LIST_CHATS, ListChats(ANN)) == ChatList([ChatEntry(LOBBY, 1, 8)])
+            assert await peers.message.request(on.LIST_CHATS, ListChats(ANN)) == ChatList([ChatEntry(LOBBY, 1, 8)])
 
 
 async def test_a_lobby_that_is_switched_off_is_not_joined(peers: Peers, settings: Settings) -> None:

@@ -24,8 +24,8 @@ from services.session.domain import (
     pair_of,
     storable,
 )
-from shared.contract.errors import ErrorCode, Refused
-from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import ChatKind, JoinPolicy, Role
 from shared.contract.session import CreateChat, EnsureProfile, RenameChat, SetProfile
 from shared.settings import Limits
@@ -35,7 +35,7 @@ LIMITS = Limits()
 
 
 def refusal(action: Callable[[], object]) -> tuple[ErrorCode, str]:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestError) as caught:
         action()
     return caught.value.failure.code, caught.value.failure.field
 
@@ -79,7 +79,7 @@ def test_a_new_chat_has_its_creator_first_and_everybody_once() -> None:
     [
         (CreateChat(members=[BOB]), (ErrorCode.UNAUTHENTICATED, "")),
         (CreateChat(members=[BOB], actor=ANN, kind=ChatKind.PRIVATE), (ErrorCode.INVALID, "kind")),
-        (CreateChat(members=[NOBODY], actor=ANN), (ErrorCode.NOT_FOUND, "members")),
+        (CreateChat(members=[NO_ACCOUNT], actor=ANN), (ErrorCode.NOT_FOUND, "members")),
         (CreateChat(members=[AccountId(2**63)], actor=ANN), (ErrorCode.NOT_FOUND, "members")),
         (CreateChat(members=[], actor=ANN, name="x" * 129), (ErrorCode.TOO_LARGE, "name")),
         (CreateChat(members=[], actor=ANN, name="a\0b"), (ErrorCode.INVALID, "name")),
@@ -177,8 +177,8 @@ def test_a_group_may_be_called_so() -> None:
 @pytest.mark.parametrize(
     ("actor", "other", "expected"),
     [
-        (NOBODY, ANN, (ErrorCode.UNAUTHENTICATED, "")),
-        (ANN, NOBODY, (ErrorCode.NOT_FOUND, "account")),
+        (NO_ACCOUNT, ANN, (ErrorCode.UNAUTHENTICATED, "")),
+        (ANN, NO_ACCOUNT, (ErrorCode.NOT_FOUND, "account")),
         (ANN, ANN, (ErrorCode.INVALID, "account")),
     ],
 )

@@ -12,7 +12,7 @@ from services.session.store.account_removal import Departure
 from services.session.store.memberships import Applied, Joining, Settled
 from services.session.tables import friendship
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested, MembershipAnswered
-from shared.contract.errors import Failure, Refused
+from shared.contract.errors import Failure, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Chat, JoinPolicy, Profile
 from shared.contract.session import (
@@ -24,9 +24,9 @@ from shared.contract.session import (
     CreateChat,
     EnsureProfile,
     GetMembership,
-    Kept,
     Member,
     Membership,
+    PendingNotice,
     RequestFriendship,
     RequestMembership,
     Requests,
@@ -85,7 +85,7 @@ class World:
     async def pending(self, account: AccountId, most: int = 100) -> Requests:
         return await self.database.read(partial(friends.pending, account=account, most=most))
 
-    async def kept(self, account: AccountId) -> list[Kept]:
+    async def kept(self, account: AccountId) -> list[PendingNotice]:
         return await self.database.read(partial(pending_notifications.kept_for, account=account, now=self.now))
 
     async def end_requests(self, account: AccountId) -> None:
@@ -182,6 +182,6 @@ def roles(members: Sequence[Member]) -> dict[AccountId, int]:
 
 
 async def refusal(action: Awaitable[object]) -> Failure:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestError) as caught:
         await action
     return caught.value.failure

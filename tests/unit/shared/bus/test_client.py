@@ -15,8 +15,8 @@ from pydantic import SecretStr
 
 from shared.bus.client import Bus, Responder, Unavailable
 from shared.contract import subjects as on
-from shared.contract.auth import Watch, Watched
-from shared.contract.errors import ErrorCode, Failure, Refused
+from shared.contract.auth import ListRevocations, Revocations
+from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import NodeId
 from shared.telemetry import new_trace, trace
 from tests.support.servers import NatsServer
@@ -35,28 +35,28 @@ async def running(*buses: Bus) -> AsyncIterator[None]:
         await asyncio.gather(*(bus.stop() for bus in buses))
 
 
-async def watched(request: Watch) -> Watched:
-    return Watched(last=request.since + 1, revocations=[], maintenance=False)
+async def watched(request: ListRevocations) -> Revocations:
+    return Revocations(last=request.since + 1, revocations=[], maintenance=False)
 
 
 def serving(server: NatsServer, queue: str = "auth") -> Bus:
     bus = new_bus(server, "auth")
-    bus.serve(on.WATCH, watched, queue=queue)
+    bus.serve(on.LIST_REVOCATIONS, watched, queue=queue)
     return bus
 
 
 async def test_a_request_is_answered_and_its_trace_goes_along(nats_server: NatsServer) -> None:
     traces = []
 
-    async def handler(request: Watch) -> Watched:
+    async def handler(request: ListRevocations) -> Revocations:
         traces.append(trace.get())
         return await watched(request)
 
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve(on.WATCH, handler, queue="auth")
+    auth.serve(on.LIST_REVOCATIONS, handler, queue="auth")
     async with running(auth, edge):
         trace.set(new_trace())
-        assert await edge.ask(on.WATCH, Watch(since=41)) == Watched(42, [], False)
+        assert await edge.request(on.LIST_REVOCATIONS, ListRevocations(since=41)) == Revocations(42, [], False)
         assert traces == [trace.get()]
 
 
@@ -64,7 +64,7 @@ async def test_what_is_flushed_has_left_before_the_event_loop_goes_on(nats_serve
     registry = CollectorRegistry()
     heard: asyncio.Queue[bytes] = asyncio.Queue()
     message, edge = new_bus(nats_server, "message", registry), new_bus(nats_server, "edge")
-    edge.listen(on.BROADCAST, heard.put_nowait)
+    edge.subscribe(on.BROADCAST, heard.put_nowait)
     async with running(message, edge):
         for payload in (b"one", b"two"):
             await message.publish(on.BROADCAST, payload)
@@ -81,7 +81,7 @@ async def test_a_frozen_broker_holds_up_who_publishes_though_all_is_flushed(nats
     """Else all of it would wait in memory."""
     heard: asyncio.Queue[bytes] = asyncio.Queue()
     message, edge = new_bus(nats_server, "message"), new_bus(nats_server, "edge")
-    edge.listen(on.BROADCAST, heard.put_nowait)
+    edge.subscribe(on.BROADCAST, heard.put_nowait)
     payload, times = b"x" * 100_000, 300
 
     async def talk() -> None:
@@ -101,42 +101,42 @@ async def test_a_frozen_broker_holds_up_who_publishes_though_all_is_flushed(nats
 
 
 async def test_a_refusal_is_raised_where_it_was_asked(nats_server: NatsServer) -> None:
-    async def refuse(_: Watch) -> Watched:
-        raise Refused(ErrorCode.CONFLICT, "taken", "email")
+    async def refuse(_: ListRevocations) -> Revocations:
+        raise RequestError(ErrorCode.CONFLICT, "taken", "email")
 
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve(on.WATCH, refuse)
+    auth.serve(on.LIST_REVOCATIONS, refuse)
     async with running(auth, edge):
-        with pytest.raises(Refused) as caught:
-            await edge.ask(on.WATCH, Watch())
+        with pytest.raises(RequestError) as caught:
+            await edge.request(on.LIST_REVOCATIONS, ListRevocations())
     assert caught.value.failure == Failure(ErrorCode.CONFLICT, "taken", "email")
 
 
 async def test_a_bug_is_answered_without_its_details(nats_server: NatsServer) -> None:
-    async def fail(_: Watch) -> Watched:
+    async def fail(_: ListRevocations) -> Revocations:
         raise ValueError("the secret is 42")
 
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve(on.WATCH, fail)
+    auth.serve(on.LIST_REVOCATIONS, fail)
     async with running(auth, edge):
-        with pytest.raises(Refused) as caught:
-            await edge.ask(on.WATCH, Watch())
+        with pytest.raises(RequestError) as caught:
+            await edge.request(on.LIST_REVOCATIONS, ListRevocations())
     assert caught.value.failure.code is ErrorCode.INTERNAL
     assert "42" not in caught.value.failure.text
 
 
 async def test_no_answer_in_time_is_unavailable(nats_server: NatsServer) -> None:
-    async def sleep(_: Watch) -> Watched:
+    async def sleep(_: ListRevocations) -> Revocations:
         await asyncio.sleep(30)
         raise AssertionError
 
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve(on.WATCH, sleep)
+    auth.serve(on.LIST_REVOCATIONS, sleep)
     async with running(edge):
         await auth.start()
         started = time.monotonic()
         with pytest.raises(Unavailable):
-            await edge.ask(on.WATCH, Watch(), seconds=0.4)
+            await edge.request(on.LIST_REVOCATIONS, ListRevocations(), seconds=0.4)
         assert 0.3 < time.monotonic() - started < 2
         await auth.stop(0.1)
 
@@ -144,7 +144,7 @@ async def test_no_answer_in_time_is_unavailable(nats_server: NatsServer) -> None
 async def test_a_service_that_comes_late_still_answers(nats_server: NatsServer) -> None:
     edge, auth = new_bus(nats_server, "edge"), serving(nats_server)
     async with running(edge):
-        asked = asyncio.ensure_future(edge.ask(on.WATCH, Watch()))
+        asked = asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations()))
         await asyncio.sleep(0.2)
         async with running(auth):
             assert (await asked).last == 1
@@ -153,28 +153,28 @@ async def test_a_service_that_comes_late_still_answers(nats_server: NatsServer) 
 async def test_a_frozen_broker_delays_and_what_is_late_is_dropped(nats_server: NatsServer) -> None:
     handled = []
 
-    async def handler(request: Watch) -> Watched:
+    async def handler(request: ListRevocations) -> Revocations:
         handled.append(request.since)
         return await watched(request)
 
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve(on.WATCH, handler)
+    auth.serve(on.LIST_REVOCATIONS, handler)
     async with running(auth, edge):
         nats_server.pause()
         with pytest.raises(Unavailable):
-            await edge.ask(on.WATCH, Watch(since=1), seconds=0.5)
+            await edge.request(on.LIST_REVOCATIONS, ListRevocations(since=1), seconds=0.5)
         nats_server.resume()
-        assert (await edge.ask(on.WATCH, Watch(since=2), retry=True)).last == 3
+        assert (await edge.request(on.LIST_REVOCATIONS, ListRevocations(since=2), retry=True)).last == 3
     assert handled == [2]
 
 
 async def test_a_request_is_repeated_through_a_restart_of_the_broker(nats_server: NatsServer) -> None:
     disturbed: list[str] = []
     auth, edge = serving(nats_server), new_bus(nats_server, "edge")
-    edge.on_disturbed = disturbed.append
+    edge.on_connection_lost = disturbed.append
     async with running(auth, edge):
         nats_server.kill()
-        asked = asyncio.ensure_future(edge.ask(on.WATCH, Watch(), retry=True))
+        asked = asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations(), retry=True))
         await asyncio.to_thread(nats_server.start)
         assert (await asked).last == 1
     assert disturbed == ["reconnected"]
@@ -188,14 +188,14 @@ async def test_the_broker_may_come_after_the_services(nats_server: NatsServer) -
     assert not starting.done()
     await asyncio.to_thread(nats_server.start)
     await starting
-    assert (await edge.ask(on.WATCH, Watch())).last == 1
+    assert (await edge.request(on.LIST_REVOCATIONS, ListRevocations())).last == 1
     await asyncio.gather(auth.stop(), edge.stop())
 
 
-def held(free: asyncio.Event, begun: list[int]) -> Callable[[Watch], Awaitable[Watched]]:
+def held(free: asyncio.Event, begun: list[int]) -> Callable[[ListRevocations], Awaitable[Revocations]]:
     """Answers once that is set; notes what it has begun."""
 
-    async def answer(request: Watch) -> Watched:
+    async def answer(request: ListRevocations) -> Revocations:
         begun.append(request.since)
         await free.wait()
         return await watched(request)
@@ -206,12 +206,14 @@ def held(free: asyncio.Event, begun: list[int]) -> Callable[[Watch], Awaitable[W
 async def test_too_many_requests_wait_in_their_order_and_what_is_beyond_is_refused(nats_server: NatsServer) -> None:
     free, begun = asyncio.Event(), list[int]()
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve(on.WATCH, held(free, begun), concurrency=2, waiting=3)
+    auth.serve(on.LIST_REVOCATIONS, held(free, begun), concurrency=2, waiting=3)
     async with running(auth, edge):
-        taken = [asyncio.ensure_future(edge.ask(on.WATCH, Watch(number))) for number in range(5)]
+        taken = [
+            asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations(number))) for number in range(5)
+        ]
         await asyncio.sleep(0)
-        with pytest.raises(Refused) as caught:
-            await edge.ask(on.WATCH, Watch(5))
+        with pytest.raises(RequestError) as caught:
+            await edge.request(on.LIST_REVOCATIONS, ListRevocations(5))
         assert caught.value.failure.code is ErrorCode.UNAVAILABLE
         assert begun == [0, 1]
         free.set()
@@ -222,15 +224,15 @@ async def test_too_many_requests_wait_in_their_order_and_what_is_beyond_is_refus
 async def test_what_has_waited_past_its_deadline_is_not_begun(nats_server: NatsServer) -> None:
     free, begun = asyncio.Event(), list[int]()
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve(on.WATCH, held(free, begun), concurrency=1)
+    auth.serve(on.LIST_REVOCATIONS, held(free, begun), concurrency=1)
     async with running(auth, edge):
-        first = asyncio.ensure_future(edge.ask(on.WATCH, Watch(1)))
+        first = asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations(1)))
         await asyncio.sleep(0)
         with pytest.raises(Unavailable):
-            await edge.ask(on.WATCH, Watch(2), seconds=0.4)
+            await edge.request(on.LIST_REVOCATIONS, ListRevocations(2), seconds=0.4)
         free.set()
         assert (await first).last == 2
-        assert (await edge.ask(on.WATCH, Watch(3))).last == 4
+        assert (await edge.request(on.LIST_REVOCATIONS, ListRevocations(3))).last == 4
     assert begun == [1, 3]
 
 
@@ -238,17 +240,17 @@ async def test_replicas_share_the_requests(nats_server: NatsServer) -> None:
     counts = [0, 0]
 
     def replica(number: int) -> Bus:
-        async def handler(request: Watch) -> Watched:
+        async def handler(request: ListRevocations) -> Revocations:
             counts[number] += 1
             return await watched(request)
 
         bus = new_bus(nats_server, "auth")
-        bus.serve(on.WATCH, handler, queue="auth")
+        bus.serve(on.LIST_REVOCATIONS, handler, queue="auth")
         return bus
 
     edge = new_bus(nats_server, "edge")
     async with running(replica(0), replica(1), edge):
-        await asyncio.gather(*(edge.ask(on.WATCH, Watch()) for _ in range(100)))
+        await asyncio.gather(*(edge.request(on.LIST_REVOCATIONS, ListRevocations()) for _ in range(100)))
     assert sum(counts) == 100
     assert min(counts) > 10
 
@@ -257,25 +259,27 @@ async def test_taken_requests_come_in_order_and_are_answered_later(nats_server: 
     taken: list[tuple[int, Responder]] = []
     enough = asyncio.Event()
 
-    def take(request: Watch, responder: Responder) -> None:
+    def take(request: ListRevocations, responder: Responder) -> None:
         taken.append((request.since, responder))
         if len(taken) == 50:
             enough.set()
 
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.take(on.WATCH, take, queue="auth")
+    auth.serve_deferred(on.LIST_REVOCATIONS, take, queue="auth")
     async with running(auth, edge):
-        asked = [asyncio.ensure_future(edge.ask(on.WATCH, Watch(number))) for number in range(50)]
+        asked = [
+            asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations(number))) for number in range(50)
+        ]
         await enough.wait()
         assert [number for number, _ in taken] == list(range(50))
         for number, responder in reversed(taken):
             if number:
-                await responder.answer(Watched(number, [], False))
+                await responder.reply(Revocations(number, [], False))
             else:
-                await responder.refuse(Failure(ErrorCode.LIMIT, "no"))
+                await responder.reply_error(Failure(ErrorCode.LIMIT, "no"))
         replies = await asyncio.gather(*asked, return_exceptions=True)
-    assert isinstance(replies[0], Refused)
-    assert [reply.last for reply in replies[1:] if isinstance(reply, Watched)] == list(range(1, 50))
+    assert isinstance(replies[0], RequestError)
+    assert [reply.last for reply in replies[1:] if isinstance(reply, Revocations)] == list(range(1, 50))
 
 
 async def test_a_listener_hears_all_in_order_whatever_it_raises(nats_server: NatsServer) -> None:
@@ -290,7 +294,7 @@ async def test_a_listener_hears_all_in_order_whatever_it_raises(nats_server: Nat
             raise ValueError(data)
 
     message, edge = new_bus(nats_server, "message"), new_bus(nats_server, "edge")
-    edge.listen(on.BROADCAST, hear)
+    edge.subscribe(on.BROADCAST, hear)
     async with running(edge, message):
         for number in range(100):
             await message.publish(on.BROADCAST, str(number).encode())
@@ -301,7 +305,7 @@ async def test_a_listener_hears_all_in_order_whatever_it_raises(nats_server: Nat
 async def test_what_was_told_before_the_stop_is_heard(nats_server: NatsServer) -> None:
     heard: list[bytes] = []
     message, edge = new_bus(nats_server, "message"), new_bus(nats_server, "edge")
-    edge.listen(on.BROADCAST, heard.append)
+    edge.subscribe(on.BROADCAST, heard.append)
     async with running(edge, message):
         for number in range(5_000):
             await message.publish(on.BROADCAST, b"%d" % number)
@@ -317,21 +321,23 @@ async def test_what_was_told_before_the_stop_is_heard(nats_server: NatsServer) -
 async def test_what_was_received_before_the_stop_is_answered(nats_server: NatsServer) -> None:
     begun = asyncio.Event()
 
-    async def slow(request: Watch) -> Watched:
+    async def slow(request: ListRevocations) -> Revocations:
         begun.set()
         await asyncio.sleep(0.05)
         return await watched(request)
 
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve(on.WATCH, slow, queue="auth", concurrency=100)
+    auth.serve(on.LIST_REVOCATIONS, slow, queue="auth", concurrency=100)
     async with running(edge):
         await auth.start()
-        asked = [asyncio.ensure_future(edge.ask(on.WATCH, Watch(), seconds=3)) for _ in range(500)]
+        asked = [
+            asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations(), seconds=3)) for _ in range(500)
+        ]
         await begun.wait()
         await edge.check()  # the broker has passed on all of them
         await auth.stop()
         replies = await asyncio.gather(*asked, return_exceptions=True)
-    assert [reply for reply in replies if not isinstance(reply, Watched)] == []
+    assert [reply for reply in replies if not isinstance(reply, Revocations)] == []
 
 
 async def test_check_is_a_real_round_trip(nats_server: NatsServer) -> None:
@@ -361,7 +367,7 @@ async def test_what_is_not_granted_is_refused_and_counted(nats_server: NatsServe
     session = new_bus(nats_server, "session", registry)
     async with running(session):
         with pytest.raises(Unavailable):
-            await session.ask(on.WATCH, Watch(), seconds=0.3)
+            await session.request(on.LIST_REVOCATIONS, ListRevocations(), seconds=0.3)
     assert registry.get_sample_value("dragoman_bus_errors_total", {"kind": "permission"})
 
 
@@ -416,6 +422,6 @@ async def test_a_cancellation_that_comes_with_the_answer_is_not_forgotten(
             return await asyncio.wait_for(together, 5)
 
         monkeypatch.setattr(Client, "request", both)
-        asking = asyncio.create_task(edge[1].ask(on.WATCH, Watch()))
+        asking = asyncio.create_task(edge[1].request(on.LIST_REVOCATIONS, ListRevocations()))
         await asyncio.wait([asking])
         assert asking.cancelled()

@@ -17,7 +17,7 @@ from shared.contract import permissions, subjects
 from shared.contract.edge import Envelope, Heartbeat, Notice, Notify
 from shared.contract.errors import Failure
 from shared.contract.ids import NodeId
-from shared.contract.model import Mark, Segment
+from shared.contract.model import DialectTag, Segment
 from shared.contract.subjects import Route
 
 RELEASED = Path(__file__).with_name("released.json")
@@ -32,7 +32,7 @@ PLACES: dict[str, Any] = {
     subjects.HEARTBEAT: Heartbeat,
     subjects.NOTIFY_ALL: Notify,
     "kept notice": Notice,
-    "body of a message": tuple[Segment | Mark, ...],
+    "body of a message": tuple[Segment | DialectTag, ...],
 }
 """Where something is said, or stored as it is said, and its type."""
 
@@ -50,7 +50,7 @@ def present() -> Release:
     return Release(
         version("dragoman"),
         {place: samples(type_) for place, type_ in PLACES.items()},
-        {f"nats {user}": (permissions.publishes(user), permissions.subscribes(user)) for user in permissions.PEERS}
+        {f"nats {user}": (permissions.publishes(user), permissions.subscribes(user)) for user in permissions.BUS_USERS}
         | {f"valkey {user}": (one.keys.split(), one.commands.split()) for user, one in valkey.GRANTS.items()},
     )
 

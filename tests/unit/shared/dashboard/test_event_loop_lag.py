@@ -5,7 +5,7 @@ import time
 
 from prometheus_client import CollectorRegistry
 
-from shared.dashboard.event_loop_lag import Lag
+from shared.dashboard.event_loop_lag import EventLoopLag
 from shared.tasks import Tasks
 
 
@@ -18,7 +18,7 @@ def late(registry: CollectorRegistry, seconds: str) -> float:
 async def test_what_holds_the_loop_up_is_seen() -> None:
     registry = CollectorRegistry()
     tasks = Tasks()
-    tasks.start(Lag(registry).watch(), "lag")
+    tasks.start(EventLoopLag(registry).watch(), "lag")
     await asyncio.sleep(0.05)
     time.sleep(0.7)  # noqa: ASYNC251
     async with asyncio.timeout(5):

@@ -10,15 +10,15 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from shared.dashboard import page
-from shared.dashboard.panels import Board, Group, now, rate, spread
+from shared.dashboard.panels import Dashboard, PanelGroup, gauge, percentiles, rate
 from tests.support.browser import CHROMIUM, Browser
 from tests.unit.shared.test_ops import serving
 
-BOARD = Board(
+BOARD = Dashboard(
     "talk",
     (
-        Group("Talk", (now("People", "people", by="room"), spread("Time", "took_seconds"))),
-        Group("Trouble", (rate("Quarrels", "quarrels", bad=True),)),
+        PanelGroup("Talk", (gauge("People", "people", by="room"), percentiles("Time", "took_seconds"))),
+        PanelGroup("Trouble", (rate("Quarrels", "quarrels", bad=True),)),
     ),
     "talk-1",
 )

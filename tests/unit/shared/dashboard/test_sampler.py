@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from shared.dashboard.panels import Kind, Row, Unit, count, mean, now, rate, share, spread
+from shared.dashboard.panels import Panel, PanelKind, Unit, count, gauge, mean, percentiles, rate, share
 from shared.dashboard.sampler import Reading, between, quantile, read
 
 
-def looks(row: Row, registry: CollectorRegistry, happens: Callable[[], None]) -> dict[str, float | None]:
+def looks(row: Panel, registry: CollectorRegistry, happens: Callable[[], None]) -> dict[str, float | None]:
     """The row's numbers over two seconds in which something happens."""
 
     def look() -> Reading:
@@ -46,8 +46,8 @@ def test_a_histogram_has_rate_mean_and_spread() -> None:
 
     assert looks(count("", "took_seconds"), registry, happens) == {"": 2.0}
     assert looks(mean("", "took_seconds"), registry, happens) == {"": 6.5 / 4}
-    assert looks(spread("", "took_seconds"), registry, happens) == {"p50": 1.5, "p99": pytest.approx(3.92)}
-    assert looks(spread("", "took_seconds"), registry, lambda: None) == {"p50": None, "p99": None}
+    assert looks(percentiles("", "took_seconds"), registry, happens) == {"p50": 1.5, "p99": pytest.approx(3.92)}
+    assert looks(percentiles("", "took_seconds"), registry, lambda: None) == {"p50": None, "p99": None}
     assert looks(mean("", "took_seconds"), registry, lambda: None) == {"": None}
 
 
@@ -65,14 +65,16 @@ def test_a_share_is_of_another_counter_and_of_nothing_when_nothing_is_counted() 
 
 def test_a_gauge_is_what_it_is_and_an_age_grows() -> None:
     registry = CollectorRegistry()
-    gauge = Gauge("here", "Here", ["kind"], registry=registry)
-    gauge.labels("one").set(600)
-    assert looks(now("", "here"), registry, lambda: None) == {"": 600.0}
-    assert looks(Row("", "here", Kind.AGE, Unit.SECONDS), registry, lambda: None) == {"": 400.0}
+    here = Gauge("here", "Here", ["kind"], registry=registry)
+    here.labels("one").set(600)
+    assert looks(gauge("", "here"), registry, lambda: None) == {"": 600.0}
+    assert looks(Panel("", "here", PanelKind.AGE, Unit.SECONDS), registry, lambda: None) == {"": 400.0}
 
 
-@pytest.mark.parametrize("row", [rate("", "none"), now("", "none"), share("", "none", "none"), spread("", "none")])
-def test_a_metric_that_is_not_there_has_no_numbers(row: Row) -> None:
+@pytest.mark.parametrize(
+    "row", [rate("", "none"), gauge("", "none"), share("", "none", "none"), percentiles("", "none")]
+)
+def test_a_metric_that_is_not_there_has_no_numbers(row: Panel) -> None:
     numbers = looks(row, CollectorRegistry(), lambda: None)
     assert all(number is None for number in numbers.values())
 

@@ -116,7 +116,7 @@ async def test_events_belong_to_the_trace_of_what_they_were_committed_by(
     await relaying.run()
     await handled.wait()
     await asyncio.gather(bus.stop(), message.stop())
-    await tracer.end()
+    await tracer.shut_down()
     told, handling = sorted(collector.spans(lambda spans: len(spans) >= 2), key=lambda span: span.parent)
     assert {(span.name, span.trace) for span in (told, handling)} == {(ACCOUNT_DELETED.subject, "b" * 32)}
     assert handling.parent == told.id

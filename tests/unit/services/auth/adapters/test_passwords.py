@@ -10,7 +10,7 @@ from argon2 import extract_parameters
 from services.auth.adapters import passwords as module
 from services.auth.adapters.passwords import Passwords
 from services.auth.metrics import Metrics
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.settings import Auth
 from tests.unit.services.auth.conftest import cheap_auth
 from tests.unit.services.auth.gate import Gate
@@ -71,7 +71,7 @@ async def test_a_full_queue_refuses_and_those_in_it_are_answered_in_order(make: 
 
     waiting = [asyncio.create_task(login(number)) for number in range(4)]
     await asyncio.sleep(0)
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestError) as caught:
         await passwords.opens(verifier, "one too many")
     assert caught.value.failure.code == ErrorCode.UNAVAILABLE
     gate.open.set()
@@ -92,7 +92,7 @@ async def test_who_waits_too_long_or_leaves_is_not_hashed_for(
     leaving = asyncio.create_task(passwords.opens(verifier, "x"))
     await asyncio.sleep(0)
     leaving.cancel()
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestError) as caught:
         await passwords.opens(verifier, "x")
     assert caught.value.failure.code == ErrorCode.UNAVAILABLE
     gate.open.set()

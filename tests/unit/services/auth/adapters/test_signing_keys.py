@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from services.auth.adapters.signing_keys import Keyring, inventory, retire, rotate
 from shared.contract.ids import AccountId
-from shared.errors import Unprepared
+from shared.errors import StartupError
 from shared.settings import Auth
 from shared.tokens import UnknownKey, Verifier
 
@@ -96,22 +96,22 @@ def test_a_directory_that_was_emptied_keeps_the_keys_in_use(auth: Auth) -> None:
 @pytest.mark.parametrize("name", ["bad name.pem", "a.b.pem"])
 def test_an_unusable_name_is_named(auth: Auth, name: str) -> None:
     put(auth, name, Ed25519PrivateKey.generate())
-    with pytest.raises(Unprepared, match=re.escape(name)):
+    with pytest.raises(StartupError, match=re.escape(name)):
         Keyring(auth)
 
 
 def test_an_unusable_key_is_named(auth: Auth) -> None:
     put(auth, "rsa.pem", rsa.generate_private_key(65537, 2048))
-    with pytest.raises(Unprepared, match=r"rsa\.pem"):
+    with pytest.raises(StartupError, match=r"rsa\.pem"):
         Keyring(auth)
     (auth.keys / "rsa.pem").write_text("no key at all")
-    with pytest.raises(Unprepared, match=r"rsa\.pem"):
+    with pytest.raises(StartupError, match=r"rsa\.pem"):
         Keyring(auth)
 
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(Unprepared, match="file"):
+    with pytest.raises(StartupError, match="file"):
         Keyring(Auth(keys=tmp_path / "file" / "keys"))
 
 

@@ -13,20 +13,20 @@ from shared.contract.auth import (
     DeleteAccount,
     GetKeys,
     IdentifierKind,
+    ListRevocations,
     Logout,
-    Watch,
 )
 from shared.contract.edge import MaintenanceSet, Revoked
-from shared.contract.errors import ErrorCode, Refused
-from shared.contract.ids import HERALD_UUID, NOBODY, AccountId
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import NO_ACCOUNT, SYSTEM_UUID, AccountId
 from shared.contract.model import Scheme, Secret
-from shared.contract.session import Done
+from shared.contract.session import Ack
 from shared.contract.subjects import (
     DELETE_ACCOUNT,
     GET_KEYS,
+    LIST_REVOCATIONS,
     LOGOUT,
     REGISTER,
-    WATCH,
 )
 from shared.tokens import Verifier
 from tests.unit.services.auth.conftest import MakeWorld
@@ -44,8 +44,8 @@ async def edge(world: World) -> Edge:
     return await world.edge()
 
 
-async def refusal(work: Awaitable[Any]) -> Refused:
-    with pytest.raises(Refused) as caught:
+async def refusal(work: Awaitable[Any]) -> RequestError:
+    with pytest.raises(RequestError) as caught:
         await work
     return caught.value
 
@@ -53,7 +53,7 @@ async def refusal(work: Awaitable[Any]) -> Refused:
 async def entered(edge: Edge, email: str, secret: Secret) -> bool:
     try:
         await edge.login(email, secret=secret)
-    except Refused as refused:
+    except RequestError as refused:
         return refused.failure.code != ErrorCode.UNAUTHENTICATED
     return True
 
@@ -89,8 +89,8 @@ async def test_registration_is_told_to_session(world: World, edge: Edge) -> None
         ({"email": "ANN@example.org"}, "email"),
         ({"username": "ann"}, "username"),
         ({"uuid": "00000000-0000-4000-8000-000000000001"}, "uuid"),
-        ({"uuid": HERALD_UUID}, "uuid"),
-        ({"uuid": HERALD_UUID.upper()}, "uuid"),
+        ({"uuid": SYSTEM_UUID}, "uuid"),
+        ({"uuid": SYSTEM_UUID.upper()}, "uuid"),
     ],
 )
 async def test_what_is_taken_is_named(edge: Edge, taken: dict[str, str], field: str) -> None:
@@ -107,7 +107,7 @@ async def test_of_two_registrations_at_once_one_wins(tables_url: str, make_world
     attempts = [edge.ask(REGISTER, registration("ann@example.org", f"password {n}")) for n in range(6)]
     answers = await asyncio.gather(*attempts, return_exceptions=True)
     won = [n for n, answer in enumerate(answers) if isinstance(answer, Authenticated)]
-    lost = [answer for answer in answers if isinstance(answer, Refused)]
+    lost = [answer for answer in answers if isinstance(answer, RequestError)]
     assert len(won) == 1
     assert [(answer.failure.code, answer.failure.field) for answer in lost] == [(ErrorCode.CONFLICT, "email")] * 5
     assert isinstance(await edge.login("ann@example.org", f"password {won[0]}"), Authenticated)
@@ -188,14 +188,14 @@ async def test_a_plain_password_opens_from_every_client_a_hash_only_its_own(edge
 
 async def test_logout_is_told_to_all_edges_once(world: World, edge: Edge) -> None:
     made = await edge.register("ann@example.org")
-    assert await edge.ask(LOGOUT, Logout(made.sid, made.account)) == Done()
+    assert await edge.ask(LOGOUT, Logout(made.sid, made.account)) == Ack()
     [revocation] = (await edge.hears(Revoked)).revocations
     assert (revocation.account, revocation.sid) == (made.account, made.sid)
     assert revocation.number > made.revision
     await edge.ask(LOGOUT, Logout(made.sid, made.account))
-    watched = await edge.ask(WATCH, Watch(made.revision))
+    watched = await edge.ask(LIST_REVOCATIONS, ListRevocations(made.revision))
     assert (watched.revocations, watched.last, watched.more) == ([revocation], revocation.number, False)
-    assert (await edge.ask(WATCH, Watch(watched.last))).revocations == []
+    assert (await edge.ask(LIST_REVOCATIONS, ListRevocations(watched.last))).revocations == []
     answer = await edge.login("ann@example.org")
     assert isinstance(answer, Authenticated)
     assert answer.revision == revocation.number
@@ -203,12 +203,12 @@ async def test_logout_is_told_to_all_edges_once(world: World, edge: Edge) -> Non
 
 
 async def test_maintenance_is_told_and_outlives_the_service(world: World, edge: Edge) -> None:
-    assert not (await edge.ask(WATCH, Watch())).maintenance
+    assert not (await edge.ask(LIST_REVOCATIONS, ListRevocations())).maintenance
     await world.set_maintenance(True)
     assert (await edge.hears(MaintenanceSet)).on
     await world.stop_auth()
     world.auth()
-    assert (await edge.ask(WATCH, Watch())).maintenance
+    assert (await edge.ask(LIST_REVOCATIONS, ListRevocations())).maintenance
 
 
 async def test_deletion_erases_at_once_where_somebody_answers(tables_url: str, make_world: MakeWorld) -> None:
@@ -217,7 +217,7 @@ async def test_deletion_erases_at_once_where_somebody_answers(tables_url: str, m
     edge, session, message = await world.edge(), await world.session(), await world.message()
     uuid = "00000000-0000-4000-8000-000000000001"
     made = await edge.register("ann@example.org", username="ann", uuid=uuid)
-    assert await edge.ask(DELETE_ACCOUNT, DeleteAccount(made.account)) == Done()
+    assert await edge.ask(DELETE_ACCOUNT, DeleteAccount(made.account)) == Ack()
     assert session.asked == message.asked == [made.account]
     [revocation] = (await edge.hears(Revoked)).revocations
     claims = Verifier(await edge.ask(GET_KEYS, GetKeys())).verify(made.token, time.time())
@@ -234,7 +234,7 @@ async def test_deletion_erases_at_once_where_somebody_answers(tables_url: str, m
 async def test_deletion_goes_on_when_the_others_come_back(world: World, edge: Edge) -> None:
     made = await edge.register("ann@example.org")
     started = time.monotonic()
-    assert await edge.bus.ask(DELETE_ACCOUNT, DeleteAccount(made.account), seconds=8, retry=True) == Done()
+    assert await edge.bus.request(DELETE_ACCOUNT, DeleteAccount(made.account), seconds=8, retry=True) == Ack()
     assert time.monotonic() - started < 4
     session, message = await world.session(), await world.message()
     async with asyncio.timeout(10):
@@ -247,13 +247,13 @@ async def test_deletion_again_changes_nothing(world: World, edge: Edge) -> None:
     made = await edge.register("ann@example.org")
     await edge.ask(DELETE_ACCOUNT, DeleteAccount(made.account))
     await edge.hears(Revoked)
-    assert await edge.ask(DELETE_ACCOUNT, DeleteAccount(made.account)) == Done()
+    assert await edge.ask(DELETE_ACCOUNT, DeleteAccount(made.account)) == Ack()
     assert edge.has_heard_nothing
     assert session.asked == [made.account]
-    assert len((await edge.ask(WATCH, Watch())).revocations) == 1
+    assert len((await edge.ask(LIST_REVOCATIONS, ListRevocations())).revocations) == 1
 
 
-@pytest.mark.parametrize("actor", [NOBODY, AccountId(-1)])
+@pytest.mark.parametrize("actor", [NO_ACCOUNT, AccountId(-1)])
 async def test_nobody_deletes_nothing(edge: Edge, actor: AccountId) -> None:
     for work in (edge.ask(DELETE_ACCOUNT, DeleteAccount(actor)), edge.ask(LOGOUT, Logout("s", actor))):
         assert (await refusal(work)).failure.code == ErrorCode.UNAUTHENTICATED
@@ -261,5 +261,5 @@ async def test_nobody_deletes_nothing(edge: Edge, actor: AccountId) -> None:
 
 async def test_edges_are_told_which_keys_verify(edge: Edge) -> None:
     keys = (await edge.ask(GET_KEYS, GetKeys())).keys
-    assert (await edge.ask(WATCH, Watch())).keys == [key.kid for key in keys]
+    assert (await edge.ask(LIST_REVOCATIONS, ListRevocations())).keys == [key.kid for key in keys]
     assert len(keys) == 1

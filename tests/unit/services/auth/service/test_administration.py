@@ -12,19 +12,26 @@ from services.auth.service import administration
 from shared import settings as given
 from shared.bus.client import Bus
 from shared.contract.admin import FindUser, Kick, ResetPassword, SetDisabled, UserView
-from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Recover, VerificationNeeded, Watch
+from shared.contract.auth import (
+    Authenticated,
+    DeleteAccount,
+    IdentifierKind,
+    ListRevocations,
+    Recover,
+    VerificationNeeded,
+)
 from shared.contract.edge import Kicked, Revoked
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.model import Scheme, Secret
 from shared.contract.subjects import (
     DELETE_USER,
     FIND_USER,
     KICK,
+    LIST_REVOCATIONS,
     RECOVER,
     RESET_PASSWORD,
     SET_DISABLED,
-    WATCH,
     Route,
 )
 from tests.unit.services.auth.conftest import MakeWorld
@@ -58,13 +65,13 @@ def audit(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[EventDict]]:
 
 
 async def refused(work: Awaitable[Any]) -> ErrorCode:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestError) as caught:
         await work
     return caught.value.failure.code
 
 
-async def refused_login(edge: Edge, email: str, password: str = "secret") -> Refused:
-    with pytest.raises(Refused) as caught:
+async def refused_login(edge: Edge, email: str, password: str = "secret") -> RequestError:
+    with pytest.raises(RequestError) as caught:
         await edge.login(email, password)
     return caught.value
 
@@ -83,7 +90,7 @@ async def test_an_account_is_found_by_whatever_names_it(
 ) -> None:
     made = await edge.register("ann@example.org", username="ann", uuid=UUID, answer="blue")
     identifier = identifier.replace("0000000001", f"{made.account:010d}") if kind is IdentifierKind.ANY else identifier
-    assert await operator.ask(FIND_USER, FindUser(kind, identifier)) == UserView(
+    assert await operator.request(FIND_USER, FindUser(kind, identifier)) == UserView(
         account=made.account,
         uuid=UUID,
         email="ann@example.org",
@@ -98,37 +105,37 @@ async def test_an_account_is_found_by_whatever_names_it(
 
 async def test_a_disabled_account_is_thrown_out_and_refused_like_a_wrong_secret(edge: Edge, operator: Bus) -> None:
     ann = await edge.register("ann@example.org")
-    await operator.ask(SET_DISABLED, SetDisabled(ann.account, True))
+    await operator.request(SET_DISABLED, SetDisabled(ann.account, True))
     [revocation] = (await edge.hears(Revoked)).revocations
     assert (revocation.account, revocation.sid) == (ann.account, "")
-    assert (await edge.ask(WATCH, Watch())).revocations == [revocation]
+    assert (await edge.ask(LIST_REVOCATIONS, ListRevocations())).revocations == [revocation]
     disabled = await refused_login(edge, "ann@example.org")
     wrong = await refused_login(edge, "ann@example.org", "wrong")
     assert (disabled.failure, disabled.failure.code) == (wrong.failure, ErrorCode.UNAUTHENTICATED)
-    assert (await operator.ask(FIND_USER, FindUser(IdentifierKind.ANY, "ann@example.org"))).disabled
+    assert (await operator.request(FIND_USER, FindUser(IdentifierKind.ANY, "ann@example.org"))).disabled
 
 
 async def test_a_disabled_account_cannot_be_recovered(edge: Edge, operator: Bus) -> None:
     ann = await edge.register("ann@example.org", question_id=1, answer="blue")
-    await operator.ask(SET_DISABLED, SetDisabled(ann.account, True))
+    await operator.request(SET_DISABLED, SetDisabled(ann.account, True))
     recovery = Recover(username="ann@example.org", question_id=1, answer="blue", secret=plain("new"))
     assert await refused(edge.ask(RECOVER, recovery)) == ErrorCode.UNAUTHENTICATED
-    await operator.ask(SET_DISABLED, SetDisabled(ann.account, False))
+    await operator.request(SET_DISABLED, SetDisabled(ann.account, False))
     await edge.ask(RECOVER, recovery)
 
 
 async def test_an_enabled_account_logs_in_again_with_tokens_that_are_good(edge: Edge, operator: Bus) -> None:
     ann = await edge.register("ann@example.org")
-    await operator.ask(SET_DISABLED, SetDisabled(ann.account, True))
-    await operator.ask(SET_DISABLED, SetDisabled(ann.account, False))
+    await operator.request(SET_DISABLED, SetDisabled(ann.account, True))
+    await operator.request(SET_DISABLED, SetDisabled(ann.account, False))
     entered = await edge.login("ann@example.org")
     assert isinstance(entered, Authenticated)
-    assert entered.revision == (await edge.ask(WATCH, Watch())).last
+    assert entered.revision == (await edge.ask(LIST_REVOCATIONS, ListRevocations())).last
 
 
 async def test_a_reset_password_is_the_only_one(edge: Edge, operator: Bus) -> None:
     ann = await edge.register("ann@example.org")
-    await operator.ask(RESET_PASSWORD, ResetPassword(ann.account, "brand-new"))
+    await operator.request(RESET_PASSWORD, ResetPassword(ann.account, "brand-new"))
     assert [one.account for one in (await edge.hears(Revoked)).revocations] == [ann.account]
     assert (await refused_login(edge, "ann@example.org")).failure.code == ErrorCode.UNAUTHENTICATED
     assert isinstance(await edge.login("ann@example.org", "brand-new"), Authenticated)
@@ -141,13 +148,13 @@ async def test_failures_with_the_old_password_are_forgiven(make_world: MakeWorld
     ann = await edge.register("ann@example.org")
     await refused_login(edge, "ann@example.org", "wrong")
     assert isinstance(await edge.login("ann@example.org"), VerificationNeeded)
-    await operator.ask(RESET_PASSWORD, ResetPassword(ann.account, "brand-new"))
+    await operator.request(RESET_PASSWORD, ResetPassword(ann.account, "brand-new"))
     assert isinstance(await edge.login("ann@example.org", "brand-new"), Authenticated)
 
 
 async def test_a_service_client_gets_a_secret_that_is_no_password_elsewhere(edge: Edge, operator: Bus) -> None:
     robot = await edge.register("robot@example.org", secret=Secret(Scheme.SERVICE, "old"), uuid=UUID)
-    await operator.ask(RESET_PASSWORD, ResetPassword(robot.account, "brand-new"))
+    await operator.request(RESET_PASSWORD, ResetPassword(robot.account, "brand-new"))
     assert (await refused_login(edge, "robot@example.org", "brand-new")).failure.code == ErrorCode.UNAUTHENTICATED
     entered = await edge.login("robot@example.org", secret=Secret(Scheme.SERVICE, "brand-new"))
     assert isinstance(entered, Authenticated)
@@ -155,7 +162,7 @@ async def test_a_service_client_gets_a_secret_that_is_no_password_elsewhere(edge
 
 async def test_a_kick_is_told_to_every_edge(edge: Edge, operator: Bus) -> None:
     ann = await edge.register("ann@example.org")
-    await operator.ask(KICK, Kick(ann.account))
+    await operator.request(KICK, Kick(ann.account))
     assert await edge.hears(Kicked) == Kicked(ann.account)
     assert isinstance(await edge.login("ann@example.org"), Authenticated)
 
@@ -163,10 +170,12 @@ async def test_a_kick_is_told_to_every_edge(edge: Edge, operator: Bus) -> None:
 async def test_an_account_is_deleted_as_by_itself(world: World, edge: Edge, operator: Bus) -> None:
     session, message = await world.session(), await world.message()
     ann = await edge.register("ann@example.org")
-    await operator.ask(DELETE_USER, DeleteAccount(ann.account))
+    await operator.request(DELETE_USER, DeleteAccount(ann.account))
     assert session.asked == message.asked == [ann.account]
     assert (await session.deleted.get()).account == ann.account
-    assert await refused(operator.ask(FIND_USER, FindUser(IdentifierKind.ID, str(ann.account)))) == ErrorCode.NOT_FOUND
+    assert (
+        await refused(operator.request(FIND_USER, FindUser(IdentifierKind.ID, str(ann.account)))) == ErrorCode.NOT_FOUND
+    )
 
 
 @pytest.mark.parametrize(
@@ -180,24 +189,24 @@ async def test_an_account_is_deleted_as_by_itself(world: World, edge: Edge, oper
     ],
 )
 async def test_nobody_is_not_found(operator: Bus, route: Route[Any, Any], request_: object) -> None:
-    assert await refused(operator.ask(route, request_)) == ErrorCode.NOT_FOUND
+    assert await refused(operator.request(route, request_)) == ErrorCode.NOT_FOUND
 
 
 async def test_only_an_operator_may_ask_so(edge: Edge, operator: Bus) -> None:
     ann = await edge.register("ann@example.org")
-    unheard = edge.bus.ask(SET_DISABLED, SetDisabled(ann.account, True), seconds=LONGEST_DELAY_SECONDS)
+    unheard = edge.bus.request(SET_DISABLED, SetDisabled(ann.account, True), seconds=LONGEST_DELAY_SECONDS)
     assert await refused(unheard) == ErrorCode.UNAVAILABLE
     assert isinstance(await edge.login("ann@example.org"), Authenticated)
 
 
 async def test_every_act_is_logged_without_secrets(edge: Edge, operator: Bus, audit: list[EventDict]) -> None:
     ann = await edge.register("ann@example.org")
-    await operator.ask(FIND_USER, FindUser(IdentifierKind.ANY, "ann@example.org"))
-    await operator.ask(SET_DISABLED, SetDisabled(ann.account, True))
-    await operator.ask(SET_DISABLED, SetDisabled(ann.account, False))
-    await operator.ask(RESET_PASSWORD, ResetPassword(ann.account, "brand-new"))
-    await operator.ask(KICK, Kick(ann.account))
-    await operator.ask(DELETE_USER, DeleteAccount(ann.account))
+    await operator.request(FIND_USER, FindUser(IdentifierKind.ANY, "ann@example.org"))
+    await operator.request(SET_DISABLED, SetDisabled(ann.account, True))
+    await operator.request(SET_DISABLED, SetDisabled(ann.account, False))
+    await operator.request(RESET_PASSWORD, ResetPassword(ann.account, "brand-new"))
+    await operator.request(KICK, Kick(ann.account))
+    await operator.request(DELETE_USER, DeleteAccount(ann.account))
     acts = [entry for entry in audit if entry["event"] == "operator acts"]
     assert [entry["act"] for entry in acts] == ["find", "disable", "enable", "reset password", "kick", "delete"]
     assert {(entry["by"], entry["account"]) for entry in acts} == {("admin", ann.account)}

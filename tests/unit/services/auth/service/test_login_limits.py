@@ -10,7 +10,7 @@ from services.auth.adapters.sliding_window import Counters
 from services.auth.metrics import Metrics
 from services.auth.service import login_limits as module
 from services.auth.service.login_limits import Limits
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.settings import Limits as Rates
 from tests.support.servers import ValkeyServer
 
@@ -32,7 +32,7 @@ def limits(counters: Counters) -> Limits:
 async def passes(work: Awaitable[None]) -> bool:
     try:
         await work
-    except Refused as refused:
+    except RequestError as refused:
         return refused.failure.code != ErrorCode.RATE_LIMITED
     return True
 
@@ -86,7 +86,7 @@ async def test_no_more_than_the_limit_are_tried_at_once(limits: Limits) -> None:
                 tried.release()
                 attempt.failed = True
                 await go_on.wait()
-        except Refused:
+        except RequestError:
             return False
         return True
 

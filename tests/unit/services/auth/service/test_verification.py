@@ -20,7 +20,7 @@ from shared.contract.edge import VerificationOpened
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NodeId
 from shared.contract.model import Scheme, Secret
-from shared.contract.session import Done
+from shared.contract.session import Ack
 from shared.contract.subjects import OPEN_VERIFICATION, REGISTER, SEND_VERIFICATION
 from shared.database import now_ms
 from tests.unit.services.auth.conftest import MakeServer, MakeWorld
@@ -58,7 +58,7 @@ async def withheld(edge: Edge, email: str = ANN, ticket: str = "") -> Verificati
 
 
 async def mailed(world: World, edge: Edge, ticket: str, number: int = 1) -> str:
-    assert await edge.ask(SEND_VERIFICATION, SendVerification(ticket, ORIGIN, BASE)) == Done()
+    assert await edge.ask(SEND_VERIFICATION, SendVerification(ticket, ORIGIN, BASE)) == Ack()
     return link_in(await world.mail(number))
 
 
@@ -152,7 +152,7 @@ async def test_from_one_address_so_many_mails_are_sent(make_world: MakeWorld, sq
     from_home = SendVerification(tickets[2], ORIGIN, BASE)
     assert (await refusal(edge.ask(SEND_VERIFICATION, from_home))).failure.code == ErrorCode.RATE_LIMITED
     elsewhere = SendVerification(tickets[2], Origin(NODE, 8, "198.51.100.1"), BASE)
-    assert await edge.ask(SEND_VERIFICATION, elsewhere) == Done()
+    assert await edge.ask(SEND_VERIFICATION, elsewhere) == Ack()
 
 
 async def test_whoever_asked_for_the_mail_is_told(world: World, edge: Edge) -> None:

@@ -12,9 +12,9 @@ from services.auth.store import accounts as store
 from services.auth.store import outbox, tickets
 from services.auth.store.accounts import Found, NewAccount, NotVerified, Taken
 from services.auth.tables import accounts, secrets
-from shared.contract.auth import IdentifierKind, Origin, Watched
+from shared.contract.auth import IdentifierKind, Origin, Revocations
 from shared.contract.events import AccountDeleted, AccountRegistered, MailRequested
-from shared.contract.ids import NOBODY, AccountId
+from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Scheme
 from shared.database import Database
 from tests.unit.services.auth.world import registration
@@ -87,7 +87,7 @@ async def test_accounts_without_names_do_not_clash(database: Database) -> None:
 
 
 async def test_a_registration_uses_its_verification_up(database: Database) -> None:
-    holder = Holder(Purpose.REGISTER, "ann@example.org", NOBODY)
+    holder = Holder(Purpose.REGISTER, "ann@example.org", NO_ACCOUNT)
     with pytest.raises(NotVerified):
         await database.write(partial(store.register, new=new(holder=holder)))
     await passed(database, holder)
@@ -96,7 +96,7 @@ async def test_a_registration_uses_its_verification_up(database: Database) -> No
 
 
 async def test_a_refused_registration_leaves_its_verification(database: Database) -> None:
-    holder = Holder(Purpose.REGISTER, "ann@example.org", NOBODY)
+    holder = Holder(Purpose.REGISTER, "ann@example.org", NO_ACCOUNT)
     await made(database, "bob@example.org")
     await passed(database, holder)
     with pytest.raises(Taken):
@@ -163,7 +163,7 @@ async def revoke(database: Database, sid: str, seconds: int = 1) -> int:
     return revocation.number
 
 
-async def watched(database: Database, since: int) -> Watched:
+async def watched(database: Database, since: int) -> Revocations:
     return await database.read(partial(store.watch, since=since))
 
 
@@ -171,7 +171,7 @@ async def test_watching_begins_after_a_number_and_goes_in_pages(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "PAGE", 2)
-    assert await watched(database, 0) == Watched(0, [], False, False)
+    assert await watched(database, 0) == Revocations(0, [], False, False)
     numbers = [await revoke(database, f"s{n}") for n in range(4)]
     assert numbers == [1, 2, 3, 4]
     pages = [await watched(database, since) for since in range(6)]
@@ -225,7 +225,7 @@ async def test_old_revocations_are_purged_and_numbers_go_on(database: Database) 
     await database.write(partial(store.purge_revocations, before_seconds=30))
     assert [one.time for one in (await watched(database, 0)).revocations] == [30]
     await database.write(partial(store.purge_revocations, before_seconds=99))
-    assert await watched(database, 0) == Watched(3, [], False, False)
+    assert await watched(database, 0) == Revocations(3, [], False, False)
     assert await revoke(database, "s") == 4
 
 

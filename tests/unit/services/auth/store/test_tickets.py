@@ -10,11 +10,11 @@ from services.auth.store import outbox, tickets
 from services.auth.store.tickets import Mailing, Opening, Outcome, TooManyMails
 from shared.contract.auth import Origin
 from shared.contract.events import MailRequested
-from shared.contract.ids import NOBODY, AccountId, NodeId
+from shared.contract.ids import NO_ACCOUNT, AccountId, NodeId
 from shared.database import Database
 
 NOW, END = 1_800_000_000_000, 1_800_000_600_000
-ANN = Holder(Purpose.REGISTER, "Ann@example.org", NOBODY)
+ANN = Holder(Purpose.REGISTER, "Ann@example.org", NO_ACCOUNT)
 LOGIN = Holder(Purpose.LOGIN, "Ann@example.org", AccountId(7))
 ORIGIN = Origin(NodeId("edge-1"), 5, "192.0.2.1")
 LATER = Origin(NodeId("edge-2"), 6)
@@ -92,9 +92,13 @@ async def test_an_expired_or_unknown_ticket_opens_nothing(database: Database) ->
 
 async def test_a_passed_ticket_counts_once_for_its_holder_alone(database: Database) -> None:
     t = await passed(database)
-    others = [LOGIN, Holder(Purpose.REGISTER, "bob@example.org", NOBODY), Holder(Purpose.LOGIN, ANN.email, NOBODY)]
+    others = [
+        LOGIN,
+        Holder(Purpose.REGISTER, "bob@example.org", NO_ACCOUNT),
+        Holder(Purpose.LOGIN, ANN.email, NO_ACCOUNT),
+    ]
     assert [await redeem(database, other, t) for other in others] == [False, False, False]
-    assert await redeem(database, Holder(Purpose.REGISTER, "ANN@EXAMPLE.ORG", NOBODY))
+    assert await redeem(database, Holder(Purpose.REGISTER, "ANN@EXAMPLE.ORG", NO_ACCOUNT))
     assert not await redeem(database)
 
 
@@ -126,7 +130,7 @@ async def test_a_ticket_and_an_address_get_a_few_mails(database: Database) -> No
         assert await mail(database, ticket)
     with pytest.raises(TooManyMails):
         await mail(database, many[0])
-    other = await add(database, Holder(Purpose.REGISTER, "bob@example.org", NOBODY))
+    other = await add(database, Holder(Purpose.REGISTER, "bob@example.org", NO_ACCOUNT))
     for _ in range(tickets.MAILS_PER_TICKET):
         assert await mail(database, other)
     with pytest.raises(TooManyMails):

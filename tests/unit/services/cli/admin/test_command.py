@@ -13,9 +13,9 @@ from services.cli.main import main
 from shared.bus.client import Bus
 from shared.contract.admin import FindUser, UserView
 from shared.contract.auth import DeleteAccount, IdentifierKind, SetMaintenance
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
-from shared.contract.session import Done
+from shared.contract.session import Ack
 from shared.contract.subjects import DELETE_USER, FIND_USER, SET_MAINTENANCE
 from tests.support.servers import NatsServer
 from tests.unit.services.cli.installed import beside
@@ -40,13 +40,13 @@ class Auth:
     async def _find(self, request: FindUser) -> UserView:
         known = {IdentifierKind.ID: ["7"], IdentifierKind.UUID: [UUID], IdentifierKind.ANY: ["ann@example.org", "7"]}
         if request.identifier not in known.get(request.kind, []):
-            raise Refused(ErrorCode.NOT_FOUND, "there is no such account", "account")
+            raise RequestError(ErrorCode.NOT_FOUND, "there is no such account", "account")
         self.asked.append(request.kind)
         return ANN
 
-    async def _do(self, request: DeleteAccount | SetMaintenance) -> Done:
+    async def _do(self, request: DeleteAccount | SetMaintenance) -> Ack:
         self.asked.append(request)
-        return Done()
+        return Ack()
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ async def dragoman(directory: Path, *arguments: str) -> Result:
 async def given_up(auth: Auth, directory: Path, count: int) -> None:
     """So many mails."""
     for number in range(count):
-        await auth.bus.emit(MAIL_REQUESTED, MAIL, key=str(number))
+        await auth.bus.publish_event(MAIL_REQUESTED, MAIL, key=str(number))
         await auth.tried.get()
     async with asyncio.timeout(10):
         while (await dragoman(directory, "list", "--json")).output.count('"number"') < count:
@@ -109,7 +109,7 @@ async def test_what_fails_again_is_a_dead_letter_again(auth: Auth, tmp_path: Pat
 
 
 async def test_an_unknown_one_is_one_sentence_and_status_1(auth: Auth, tmp_path: Path) -> None:
-    await auth.bus.emit(ACCOUNT_DELETED, AccountDeleted(AccountId(1)), key="alive")
+    await auth.bus.publish_event(ACCOUNT_DELETED, AccountDeleted(AccountId(1)), key="alive")
     for what in ("show", "retry"):
         result = await dragoman(tmp_path, what, "7")
         assert (result.exit_code, result.output) == (1, "Error: there is no dead letter 7\n")

@@ -14,14 +14,14 @@ from services.cli.main import main
 from shared.bus.client import Bus
 from shared.contract import subjects as on
 from shared.contract.admin import AccountList, FindUser, ListAccounts, NoticesOpened, OpenNotices, UserView
-from shared.contract.errors import ErrorCode, Failure, Refused
-from shared.contract.ids import HERALD, NOBODY, AccountId, ChatId, MessageId
+from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, ChatId, MessageId
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
-from shared.contract.model import Face, Text, unpack_segments
+from shared.contract.model import ProfileSummary, Text, unpack_segments
 from tests.support.servers import NatsServer
 from tests.unit.services.cli.installed import beside
 
-FACE = Face("The house", "u-h")
+FACE = ProfileSummary("The house", "u-h")
 PEOPLE = 5
 NAMES = {"1": 1, "ann@example.org": 1, "3": 3}
 
@@ -48,7 +48,7 @@ class System:
 
     async def _find(self, request: FindUser) -> UserView:
         if request.identifier not in NAMES:
-            raise Refused(ErrorCode.NOT_FOUND, "there is no such account", "account")
+            raise RequestError(ErrorCode.NOT_FOUND, "there is no such account", "account")
         return UserView(
             account=AccountId(NAMES[request.identifier]), uuid="", email="", username="", nickname="", created=0,
             disabled=False, schemes=[], recoverable=False,
@@ -56,9 +56,9 @@ class System:
 
     async def _list(self, request: ListAccounts) -> AccountList:
         if self.unknown and request.online:
-            raise Refused(ErrorCode.UNAVAILABLE, "who is online is not known")
+            raise RequestError(ErrorCode.UNAVAILABLE, "who is online is not known")
         page = [AccountId(number) for number in range(request.after + 1, min(request.after + 2, PEOPLE) + 1)]
-        return AccountList(page[:1] if request.online else page, page[-1] if page[-1] < PEOPLE else NOBODY)
+        return AccountList(page[:1] if request.online else page, page[-1] if page[-1] < PEOPLE else NO_ACCOUNT)
 
     async def _open(self, request: OpenNotices) -> NoticesOpened:
         self.opened.append(request.accounts)
@@ -97,7 +97,11 @@ async def test_everybody_is_told_by_the_herald(system: System, tmp_path: Path) -
     assert (result.exit_code, result.output) == (0, "5 of 5 accounts have the notice monday\n")
     assert system.chats == [101, 102, 103, 104, 105]
     for draft in system.told:
-        assert (draft.sender, draft.face, unpack_segments(draft.body)) == (HERALD, FACE, (Text("Back at ten\n😀"),))
+        assert (draft.sender, draft.face, unpack_segments(draft.body)) == (
+            SYSTEM_ACCOUNT,
+            FACE,
+            (Text("Back at ten\n😀"),),
+        )
     assert len({draft.nonce for draft in system.told}) == 1
 
 

@@ -14,21 +14,32 @@ from shared.contract import subjects as on
 from shared.contract.admin import UserView
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.message import GetHeads, GetHistory, Heads, History
-from shared.contract.model import Chat, ChatKind, Emoji, Face, JoinPolicy, Message, Profile, Role, Text, pack_segments
+from shared.contract.model import (
+    Chat,
+    ChatKind,
+    Emoji,
+    JoinPolicy,
+    Message,
+    Profile,
+    ProfileSummary,
+    Role,
+    Text,
+    pack_segments,
+)
 from shared.contract.session import (
     AccountView,
     ChatEntry,
     ChatList,
     ChatView,
-    Faces,
     GetAccount,
     GetChat,
-    GetFaces,
     GetMembership,
+    GetProfileSummaries,
     ListChats,
     ListRequests,
     Member,
     Membership,
+    ProfileSummaries,
     Requests,
 )
 from tests.support.servers import NatsServer
@@ -51,7 +62,7 @@ class Session:
         self.bus = Bus(server.settings("session"), "session", CollectorRegistry())
         self.bus.serve(on.GET_CHAT, self._chat)
         self.bus.serve(on.GET_MEMBERSHIP, self._members)
-        self.bus.serve(on.GET_FACES, self._faces)
+        self.bus.serve(on.GET_PROFILE_SUMMARIES, self._faces)
         self.bus.serve(on.LIST_CHATS, self._chats)
         self.bus.serve(on.GET_ACCOUNT, self._account)
         self.bus.serve(on.LIST_REQUESTS, self._requests)
@@ -67,9 +78,9 @@ class Session:
         left = [one for one in self.members if (one.version, one.account) > request.after]
         return Membership(request.chat, PEOPLE, left[:1000], more=len(left) > 1000)
 
-    async def _faces(self, request: GetFaces) -> Faces:
+    async def _faces(self, request: GetProfileSummaries) -> ProfileSummaries:
         assert len(request.accounts) <= 1000
-        return Faces({account: Face(f"n{account}", "") for account in request.accounts})
+        return ProfileSummaries({account: ProfileSummary(f"n{account}", "") for account in request.accounts})
 
     async def _chats(self, request: ListChats) -> ChatList:
         left = [ChatEntry(ChatId(n), 1, 1) for n in range(1, CHATS + 1) if n > request.after]

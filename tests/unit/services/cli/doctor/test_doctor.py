@@ -11,7 +11,7 @@ from services.auth.adapters.signing_keys import ensure_keys
 from services.cli.doctor import broker, stores
 from services.cli.main import main
 from services.cli.migrations import migrate_all
-from shared.contract.permissions import PEERS, Peer
+from shared.contract.permissions import BUS_USERS, BusUser
 from shared.contract.subjects import LOGIN
 from tests.support.servers import NatsServer, PostgresServer, S3Server, ValkeyServer
 from tests.system.databases import databases
@@ -50,7 +50,7 @@ async def test_a_sound_installation(installation: Path) -> None:
     assert (result.exit_code, {line[0] for line in lines}) == (0, {"✓"})
     whats = [line[2:18].strip() for line in lines]
     assert whats[0] == "settings"
-    users = [*PEERS, "setup"]
+    users = [*BUS_USERS, "setup"]
     assert [what for what in whats if what.startswith("nats")] == [f"nats {user}" for user in users]
     assert {"streams", "valkey edge", "clock of valkey", "database auth", "descriptors", "secrets"} < set(whats)
     assert "***" in result.output
@@ -86,7 +86,7 @@ async def test_streams_that_were_never_made(installation: Path, nats_server: Nat
 
 
 async def test_a_right_that_the_broker_does_not_grant(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker, "PEERS", {**PEERS, "admin": Peer(asks=(*PEERS["admin"].asks, LOGIN))})
+    monkeypatch.setattr(broker, "BUS_USERS", {**BUS_USERS, "admin": BusUser(asks=(*BUS_USERS["admin"].asks, LOGIN))})
     line = await complaint(installation)
     assert line.startswith("✗ nats admin        may not say auth.login at")
 

@@ -12,7 +12,7 @@ from nats.aio.client import Client
 
 from services.cli.embedded.credentials import generate, load_or_make
 from services.cli.embedded.nats import USERS, configuration, environment
-from shared.contract.permissions import PEERS, publishes, subscribes
+from shared.contract.permissions import BUS_USERS, publishes, subscribes
 from shared.contract.subjects import STREAM
 from tests.support.servers import NatsServer
 
@@ -46,7 +46,7 @@ def matches(grant: str, subject: str) -> bool:
     return len(parts) == len(words)
 
 
-EVERY_SUBJECT = sorted({concrete(one) for peer in PEERS for one in publishes(peer) + subscribes(peer)})
+EVERY_SUBJECT = sorted({concrete(one) for peer in BUS_USERS for one in publishes(peer) + subscribes(peer)})
 
 
 @asynccontextmanager
@@ -74,10 +74,10 @@ def refused(errors: list[str], verb: str) -> set[str]:
     return {error.split('"')[1] for error in errors if f"permissions violation for {verb}" in error.lower()}
 
 
-@pytest.mark.parametrize("service", [*PEERS, "setup"])
+@pytest.mark.parametrize("service", [*BUS_USERS, "setup"])
 async def test_a_user_publishes_its_own_subjects_and_no_other(nats_server: NatsServer, service: str) -> None:
-    granted = publishes(service) if service in PEERS else []
-    subjects = [*EVERY_SUBJECT, *(_ADMINISTRATION if service in PEERS else ("auth.login", _ADMINISTRATION[0]))]
+    granted = publishes(service) if service in BUS_USERS else []
+    subjects = [*EVERY_SUBJECT, *(_ADMINISTRATION if service in BUS_USERS else ("auth.login", _ADMINISTRATION[0]))]
     errors: list[str] = []
     async with connected(nats_server, service, errors) as client:
         for subject in subjects:
@@ -89,7 +89,7 @@ async def test_a_user_publishes_its_own_subjects_and_no_other(nats_server: NatsS
     assert refused(errors, "publish") == expected
 
 
-@pytest.mark.parametrize("service", PEERS)
+@pytest.mark.parametrize("service", BUS_USERS)
 async def test_a_user_hears_its_own_subjects_and_no_other(nats_server: NatsServer, service: str) -> None:
     errors: list[str] = []
     granted = subscribes(service)

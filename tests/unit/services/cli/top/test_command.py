@@ -17,10 +17,10 @@ from services.cli.data import Run, Running
 from services.cli.main import main
 from services.cli.ports import free_port
 from services.cli.top.poller import Target, look, targets
-from shared.dashboard.panels import Board, Group, now
+from shared.dashboard.panels import Dashboard, PanelGroup, gauge
 from tests.unit.shared.test_ops import serving
 
-BOARD = Board("talk", (Group("Talk", (now("People", "people"),)),))
+BOARD = Dashboard("talk", (PanelGroup("Talk", (gauge("People", "people"),)),))
 
 
 def crowd() -> CollectorRegistry:

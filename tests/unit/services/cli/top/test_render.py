@@ -4,17 +4,17 @@ import pytest
 
 from services.cli.top.poller import Seen
 from services.cli.top.render import colours_of, curve, lines, words
-from shared.dashboard.history import Shown, ShownGroup, ShownRow
+from shared.dashboard.history import DashboardData, PanelData, PanelGroupData
 
 
 def row(
     title: str, *, kind: str = "rate", unit: str = "/s", bad: bool = False, **series: list[float | None]
-) -> ShownRow:
-    return ShownRow(title, kind, unit, bad, "", {label.replace("all", ""): one for label, one in series.items()})
+) -> PanelData:
+    return PanelData(title, kind, unit, bad, "", {label.replace("all", ""): one for label, one in series.items()})
 
 
-def seen(*rows: ShownRow, **wrong: str) -> Seen:
-    return Seen("edge-1", Shown("edge", "edge-1", wrong, [1.0, 2.0], [ShownGroup("Clients", list(rows))]))
+def seen(*rows: PanelData, **wrong: str) -> Seen:
+    return Seen("edge-1", DashboardData("edge", "edge-1", wrong, [1.0, 2.0], [PanelGroupData("Clients", list(rows))]))
 
 
 def drawn(one: Seen, width: int = 120, room: int | None = None) -> list[str]:
@@ -61,7 +61,7 @@ def test_what_is_calm_is_left_out() -> None:
 def test_a_process_says_what_is_wrong_and_silence_is_told() -> None:
     assert drawn(seen(nats="away"))[0] == "edge-1  not ready – nats: away"
     assert drawn(Seen("auth", silence="refused")) == ["auth  no answer: refused", ""]
-    assert drawn(Seen("auth", Shown("auth", "", {}, [], []))) == ["auth  ready", "  no numbers yet", ""]
+    assert drawn(Seen("auth", DashboardData("auth", "", {}, [], []))) == ["auth  ready", "  no numbers yet", ""]
 
 
 def test_it_keeps_to_its_room() -> None:

@@ -284,7 +284,7 @@ async def test_an_own_message_that_is_in_the_snapshot_already_is_answered_in_its
     town: Town, torn: tuple[Device, asyncio.Event], monkeypatch: pytest.MonkeyPatch, reads: bool
 ) -> None:
     """What was said since the login is committed, and neither its envelope nor its answer has come."""
-    monkeypatch.setattr(Lines, "reads_at_login", reads)
+    monkeypatch.setattr(Lines, "pushes_backlog", reads)
     desk, gate = torn
     town.message.beats = False
     town.message.on_envelope, town.message.on_answer = lambda node, envelope: [], _never
@@ -314,7 +314,7 @@ async def test_an_own_message_in_a_chat_that_turns_up_is_answered_in_its_place(t
     await town.message.until_fanned_out()
     await town.message.say(7, 3, "2")
     await bob.until_texts(7, "mine", "2")
-    edge.resync.doubt("a test")
+    edge.resync.mark_stale("a test")
     await alice.until_texts(7, "2")
     assert _answers_and_news(alice, said) == [said, 2]
 
@@ -351,7 +351,7 @@ async def test_a_connection_that_is_up_to_date_keeps_nothing_of_its_sync(town: T
     await alice.synced()
     await town.message.say(1, 2, "new")
     await alice.until_texts(1, "old", "new")
-    assert alice.client.catching_up.backlog is None
+    assert alice.client.catch_up_state.backlog is None
     assert all(edge.chats.stream(chat).recent_after(0) is None for chat in range(1, 6))  # type: ignore[arg-type,union-attr]
 
 

@@ -10,15 +10,15 @@ from services.edge.client.connection import (
     NOT_LOGGED_IN,
     TOO_FAST,
     WAITED,
+    CloseConnection,
     Connection,
-    Hangup,
+    PendingVerification,
     Phase,
-    Refusal,
-    Withheld,
+    RejectedFrame,
 )
-from services.edge.dialects.base import Request, Surroundings
+from services.edge.dialects.base import ConnectionInfo, Request
 from services.edge.dialects.registry import DIALECTS
-from services.edge.rate_limit import Bucket
+from services.edge.rate_limit import TokenBucket
 from shared.contract.auth import Authenticated, IdentifierKind, Login, Revocation
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
@@ -33,10 +33,10 @@ ENTERED = Authenticated(
 
 
 def connection(limits: Limits | None = None, *, logged_in: bool = True) -> Connection:
-    surroundings = Surroundings(limits or Limits(rates=False), "http://chat.example")
+    surroundings = ConnectionInfo(limits or Limits(rates=False), "http://chat.example")
     made = Connection(5, Lines(surroundings), DIALECTS, surroundings, NOW)
     if logged_in:
-        made.enter(ENTERED, Bucket(1e9, 1e9, NOW))
+        made.logged_in(ENTERED, TokenBucket(1e9, 1e9, NOW))
     return made
 
 
@@ -44,11 +44,11 @@ def post(ref: int, chat: int = 1) -> bytes:
     return frame(ref=ref, do="post", chat=chat, text="hello")
 
 
-def contexts(work: list[Request] | Refusal | None) -> list[object]:
+def contexts(work: list[Request] | RejectedFrame | None) -> list[object]:
     return [request.context for request in work] if isinstance(work, list) else []
 
 
-def drain(connection: Connection) -> list[list[Request] | Refusal]:
+def drain(connection: Connection) -> list[list[Request] | RejectedFrame]:
     done = []
     while (work := connection.next_work(NOW)) is not None:
         done.append(work)
@@ -66,9 +66,9 @@ def test_a_token_is_good_again_in_time_for_its_account(token: str, account: int,
     each = connection()
     each.token, each.token_expires = "good", 100
     request = Request(PostMessage(ChatId(1), ()), token=token, account=AccountId(account))
-    assert each.has_shown(request, seconds) is shown
-    each.leave()
-    assert not each.has_shown(request, seconds)
+    assert each.has_verified_token(request, seconds) is shown
+    each.logged_out()
+    assert not each.has_verified_token(request, seconds)
 
 
 def test_messages_to_one_chat_make_a_run() -> None:
@@ -95,7 +95,7 @@ def test_what_is_put_back_comes_first() -> None:
     assert isinstance(run, list)
     each.receive(post(4), NOW)
     for request in reversed(run[1:]):
-        each.repeat(request)
+        each.requeue(request)
     assert [contexts(work) for work in drain(each)] == [[2, 3, 4]]
 
 
@@ -150,11 +150,11 @@ def test_everything_is_handed_out_once_in_the_order_it_came(kinds: list[str], tu
     for work in drain(each):
         handed += _handed(work)
     assert handed == expected
-    assert each.waiting == each.waiting_bytes == 0
+    assert each.queued == each.queued_bytes == 0
 
 
-def _handed(work: list[Request] | Refusal | None) -> list[object]:
-    if isinstance(work, Refusal):
+def _handed(work: list[Request] | RejectedFrame | None) -> list[object]:
+    if isinstance(work, RejectedFrame):
         return ["too fast" if work.failure is TOO_FAST else "invalid"]
     if isinstance(work, list) and len(work) > 1:
         chats = {request.command.chat for request in work if isinstance(request.command, PostMessage)}
@@ -172,7 +172,7 @@ def test_before_the_login_only_what_leads_to_it_is_done() -> None:
     for number, fields in enumerate(asked):
         each.receive(frame(ref=number, **fields), NOW)
     done = drain(each)
-    assert [work.failure for work in done[:4] if isinstance(work, Refusal)] == [NOT_LOGGED_IN] * 4
+    assert [work.failure for work in done[:4] if isinstance(work, RejectedFrame)] == [NOT_LOGGED_IN] * 4
     assert [contexts(work) for work in done[4:]] == [[4], [5], [6], [7]]
 
 
@@ -181,7 +181,7 @@ def test_what_a_frame_means_depends_on_who_is_logged_in_when_its_turn_comes() ->
     each.receive(frame(ref=1, do="login", account=1), NOW)
     each.receive(post(2), NOW)
     assert contexts(each.next_work(NOW)) == [1]
-    each.enter(ENTERED, Bucket(1, 1, NOW))
+    each.logged_in(ENTERED, TokenBucket(1, 1, NOW))
     assert contexts(each.next_work(NOW)) == [2]
 
 
@@ -191,12 +191,12 @@ def test_over_the_rate_is_refused_then_hung_up_on() -> None:
         each.receive(post(number), NOW)
     for _ in range(200):
         each.receive(b"x" * 60_000, NOW)
-    with pytest.raises(Hangup) as caught:
+    with pytest.raises(CloseConnection) as caught:
         each.receive(post(9), NOW)
     assert caught.value.code == 1008
     done = drain(each)
     assert contexts(done[0]) == [0, 1]
-    assert [work.failure.code for work in done[1:] if isinstance(work, Refusal)] == [ErrorCode.RATE_LIMITED] * 200
+    assert [work.failure.code for work in done[1:] if isinstance(work, RejectedFrame)] == [ErrorCode.RATE_LIMITED] * 200
 
 
 def test_binary_frames_count_only_where_nothing_announced_them() -> None:
@@ -207,8 +207,8 @@ def test_binary_frames_count_only_where_nothing_announced_them() -> None:
     for _ in range(201):
         each.receive(Binary(b"surprise"), NOW)
     refused = [each.next_work(NOW) for _ in range(200)]
-    assert all(isinstance(work, Refusal) for work in refused)
-    with pytest.raises(Hangup) as caught:
+    assert all(isinstance(work, RejectedFrame) for work in refused)
+    with pytest.raises(CloseConnection) as caught:
         each.next_work(NOW)
     assert caught.value.code == 1008
 
@@ -217,9 +217,9 @@ def test_what_has_waited_too_long_is_refused_in_its_turn() -> None:
     each = connection()
     for ref, came in ((1, NOW - 9), (2, NOW - 8), (3, NOW)):
         each.receive(post(ref), came)
-    assert each.next_work(NOW, patience=8.0) == Refusal(WAITED)
+    assert each.next_work(NOW, patience=8.0) == RejectedFrame(WAITED)
     assert contexts(each.next_work(NOW, patience=8.0)) == [2, 3]
-    assert each.waiting_bytes == 0
+    assert each.queued_bytes == 0
 
 
 def test_a_run_ends_before_what_has_waited_too_long() -> None:
@@ -227,7 +227,7 @@ def test_a_run_ends_before_what_has_waited_too_long() -> None:
     for ref, came in ((1, NOW), (2, NOW - 9), (3, NOW)):
         each.receive(post(ref), came)
     assert contexts(each.next_work(NOW, patience=8.0)) == [1]
-    assert each.next_work(NOW, patience=8.0) == Refusal(WAITED)
+    assert each.next_work(NOW, patience=8.0) == RejectedFrame(WAITED)
     assert contexts(each.next_work(NOW, patience=8.0)) == [3]
 
 
@@ -285,18 +285,18 @@ def test_a_pause_is_no_wait() -> None:
 def test_parts_of_a_file_may_wait() -> None:
     each = connection()
     each.receive(Binary(b"part"), NOW - 60)
-    assert each.next_work(NOW, patience=8.0) != Refusal(WAITED)
+    assert each.next_work(NOW, patience=8.0) != RejectedFrame(WAITED)
 
 
 def test_the_bytes_that_wait_are_known() -> None:
     each = connection()
     each.receive(Binary(b"part" * 100), NOW)
     each.receive(post(1), NOW)
-    assert each.waiting_bytes == 400 + len(post(1))
+    assert each.queued_bytes == 400 + len(post(1))
     each.next_work(NOW)
-    assert each.waiting_bytes == len(post(1))
+    assert each.queued_bytes == len(post(1))
     each.close()
-    assert each.waiting_bytes == 0
+    assert each.queued_bytes == 0
 
 
 def test_a_message_that_cites_is_looked_up_alone() -> None:
@@ -309,10 +309,10 @@ def test_a_message_that_cites_is_looked_up_alone() -> None:
 
 
 def test_the_connections_of_an_account_share_its_rate() -> None:
-    shared = Bucket(0.001, 3, NOW)
+    shared = TokenBucket(0.001, 3, NOW)
     first, second = (connection(Limits(requests_per_second=0.001, requests_burst=100)) for _ in range(2))
     for each in (first, second):
-        each.enter(ENTERED, shared)
+        each.logged_in(ENTERED, shared)
         each.receive(post(1), NOW)
         each.receive(post(2), NOW)
     assert [contexts(work) for work in drain(first)] == [[1, 2]]
@@ -324,16 +324,16 @@ def test_the_connections_of_an_account_share_its_rate() -> None:
     [(b"hello", 1003), (Binary(b"{}"), 1003), (frame(op="x"), 1003)],
 )
 def test_what_is_in_no_dialect_closes(first_frame: Frame, code: int) -> None:
-    surroundings = Surroundings(Limits(), "http://chat.example")
+    surroundings = ConnectionInfo(Limits(), "http://chat.example")
     each = Connection(1, None, DIALECTS, surroundings, NOW)
-    with pytest.raises(Hangup) as caught:
+    with pytest.raises(CloseConnection) as caught:
         each.receive(first_frame, NOW)
     assert caught.value.code == code
     assert len(caught.value.reason.encode()) < 124
 
 
 def test_the_dialect_is_told_from_the_first_frame() -> None:
-    surroundings = Surroundings(Limits(), "http://chat.example")
+    surroundings = ConnectionInfo(Limits(), "http://chat.example")
     each = Connection(1, None, DIALECTS, surroundings, NOW)
     each.receive(b'{"code": 12}', NOW)
     assert each.dialect is not None
@@ -349,7 +349,7 @@ def test_a_closing_connection_does_nothing_more() -> None:
     each.receive(post(2), NOW)
     assert each.phase is Phase.CLOSING
     assert each.next_work(NOW) is None
-    assert each.waiting == 0
+    assert each.queued == 0
 
 
 @pytest.mark.parametrize(
@@ -367,18 +367,18 @@ def test_who_does_not_log_in_is_not_kept_forever(frames: list[bytes], withheld: 
     drain(each)
     if withheld:
         login = Login(kind=IdentifierKind.ID, identifier="1", secret=Secret(Scheme.PLAIN, "x"))
-        each.withheld = Withheld(Request(login), "ticket", NOW + 600)
-    assert bool(each.overdue(NOW + at, 30, 900)) == overdue
-    each.enter(ENTERED, Bucket(1, 1, NOW))
-    assert not each.overdue(NOW + at, 30, 900)
+        each.pending_verification = PendingVerification(Request(login), "ticket", NOW + 600)
+    assert bool(each.timed_out(NOW + at, 30, 900)) == overdue
+    each.logged_in(ENTERED, TokenBucket(1, 1, NOW))
+    assert not each.timed_out(NOW + at, 30, 900)
 
 
 def test_a_logout_leaves_the_connection_as_it_was_opened() -> None:
     each = connection()
-    each.leave()
+    each.logged_out()
     each.receive(post(1), NOW)
     refusal = each.next_work(NOW)
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, RejectedFrame)
     assert refusal.failure is NOT_LOGGED_IN
     assert each.phase is Phase.OPENED
 
@@ -395,5 +395,5 @@ def test_a_logout_leaves_the_connection_as_it_was_opened() -> None:
 def test_what_a_revocation_ends(revocation: Revocation, issued: int | None, ended: bool) -> None:
     """Everything of an account's, or one session; not what came after it, nor a token that is newer than it."""
     each = connection(logged_in=False)
-    each.enter(ENTERED, Bucket(1, 1, NOW), issued)
+    each.logged_in(ENTERED, TokenBucket(1, 1, NOW), issued)
     assert each.is_ended_by(revocation) == ended

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.edge.canonical.transport import Hello, Rejection, Welcome
+from services.edge.canonical.transport import Accept, Handshake, Reject
 from shared.contract.message import PostMessages
 from shared.contract.session import GetAccount
 from tests.unit.services.edge.conftest import Town
@@ -14,22 +14,22 @@ from tests.unit.services.edge.devices import Device
 @pytest.mark.parametrize(
     ("path", "subprotocols", "answer"),
     [
-        ("/", (), Welcome()), ("/ws", (), Welcome()), ("/ws/ourchat-v2", (), Welcome()),
-        ("/", ("ourchat.v2",), Welcome("ourchat.v2")), ("/ws", ("x", "lines"), Welcome("lines")),
-        ("/ws/ourchat-v2", ("ourchat.v2",), Welcome("ourchat.v2")), ("/ws/ourchat-v2", ("lines",), Welcome()),
-        ("/", ("unknown",), Welcome()),
+        ("/", (), Accept()), ("/ws", (), Accept()), ("/ws/ourchat-v2", (), Accept()),
+        ("/", ("ourchat.v2",), Accept("ourchat.v2")), ("/ws", ("x", "lines"), Accept("lines")),
+        ("/ws/ourchat-v2", ("ourchat.v2",), Accept("ourchat.v2")), ("/ws/ourchat-v2", ("lines",), Accept()),
+        ("/", ("unknown",), Accept()),
     ],
 )  # fmt: skip
 async def test_the_dialect_is_told_by_path_or_subprotocol(
-    town: Town, path: str, subprotocols: tuple[str, ...], answer: Welcome
+    town: Town, path: str, subprotocols: tuple[str, ...], answer: Accept
 ) -> None:
     edge = await town.edge()
-    assert edge.endpoint.welcome(Hello(path, "", "", False, subprotocols, "")) == answer
+    assert edge.endpoint.accept(Handshake(path, "", "", False, subprotocols, "")) == answer
 
 
 async def test_other_paths_are_not_found(town: Town) -> None:
-    rejection = (await town.edge()).endpoint.welcome(Hello("/else", "", "", False, (), ""))
-    assert isinstance(rejection, Rejection)
+    rejection = (await town.edge()).endpoint.accept(Handshake("/else", "", "", False, (), ""))
+    assert isinstance(rejection, Reject)
     assert rejection.status == 404
     assert "/ws/lines" in rejection.text
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from services.edge.app import Edge
 from services.edge.client import media_sender
-from services.edge.client.media_sender import packages
-from shared.contract.errors import Refused
+from services.edge.client.media_sender import split_packages
+from shared.contract.errors import RequestError
 from shared.contract.message import PostMessages
 from shared.contract.model import File, Image, Media
 from tests.unit.services.edge.conftest import Town
@@ -263,7 +263,7 @@ async def pieces(data: bytes, size: int) -> AsyncGenerator[bytes]:
 
 @given(data=st.binary(max_size=400), count=st.integers(1, 50), size=st.integers(1, 100))
 async def test_packages_are_all_of_the_content_and_as_even_as_can_be(data: bytes, count: int, size: int) -> None:
-    parts = [part async for part in packages(pieces(data, size), len(data), count)]
+    parts = [part async for part in split_packages(pieces(data, size), len(data), count)]
     assert b"".join(parts) == data
     sizes = [len(part) for part in parts]
     assert len(sizes) == count
@@ -271,7 +271,7 @@ async def test_packages_are_all_of_the_content_and_as_even_as_can_be(data: bytes
 
 
 async def test_content_that_is_not_whole_is_no_content() -> None:
-    parts = packages(pieces(b"12345", 2), 6, 2)
+    parts = split_packages(pieces(b"12345", 2), 6, 2)
     assert await anext(parts) == b"123"
-    with pytest.raises(Refused):
+    with pytest.raises(RequestError):
         await anext(parts)

@@ -6,9 +6,9 @@ from typing import Any, cast
 import uvloop
 
 from services.edge.client.connection import Connection
-from services.edge.client.outbound import Outlet
-from services.edge.dialects.base import Surroundings
-from services.edge.receipts.confirmation import Arrival
+from services.edge.client.outbound import OutboundQueue
+from services.edge.dialects.base import ConnectionInfo
+from services.edge.receipts.confirmation import DeliveryConfirmation
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Message
 from shared.settings import Limits
@@ -20,17 +20,17 @@ MESSAGE = Message(ChatId(7), 1, MessageId(1), AccountId(2), 0, b"", Nonce(1))
 
 async def hold(*, until: float, silent: bool = False) -> list[bytes]:
     """What the client gets of a message that is held until so many seconds from now, within a moment."""
-    surroundings, wire = Surroundings(Limits(), "http://chat.example"), Wire()
+    surroundings, wire = ConnectionInfo(Limits(), "http://chat.example"), Wire()
     dialect = Lines(surroundings)
     dialect.decode(frame(do="hold", chat=7, until=asyncio.get_running_loop().time() + until), 0.0)
     connection = Connection(1, dialect, (), surroundings, 0.0)
-    arrival = Arrival(wire, lambda ranges: None, 0.0)
-    out = Outlet(cast(Any, None), wire, connection, arrival, wire.close, lambda: None)
+    arrival = DeliveryConfirmation(wire, lambda ranges: None, 0.0)
+    out = OutboundQueue(cast(Any, None), wire, connection, arrival, wire.close, lambda: None)
     dialect.hold(MESSAGE, (b"{}",), 0.0)
     for _ in range(2):
-        out.plan()
+        out.reschedule_wake()
     if silent:
-        out.fall_silent()
+        out.stop_sending()
     await asyncio.sleep(0.05)
     return wire.received
 

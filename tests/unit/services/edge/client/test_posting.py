@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from services.edge.app import Edge
-from services.edge.canonical.events import ChatAppeared
+from services.edge.canonical.events import ChatJoined
 from services.edge.canonical.frames import Frame
 from services.edge.client import posting
 from services.edge.upstream import publisher
@@ -413,8 +413,8 @@ async def test_what_is_told_after_a_message_came_is_told_after_its_answer(town: 
     town.world.room(7, 1, 2)
     alice = await town.device(1)
     deliver(edge, await said_and_held(town, (alice, "one")))
-    alice.client.tell(ChatAppeared(ChatId(9)))
-    assert [seen.get("ok") or seen["event"] for seen in alice.seen[-2:]] == [[7, 1], "ChatAppeared"]
+    alice.client.notify(ChatJoined(ChatId(9)))
+    assert [seen.get("ok") or seen["event"] for seen in alice.seen[-2:]] == [[7, 1], "ChatJoined"]
 
 
 async def test_what_came_is_answered_though_the_connection_is_closed_at_once(town: Town) -> None:
@@ -422,7 +422,7 @@ async def test_what_came_is_answered_though_the_connection_is_closed_at_once(tow
     town.world.room(7, 1, 2)
     alice = await town.device(1)
     deliver(edge, await said_and_held(town, (alice, "one")))
-    alice.client.hang_up(1008, "logged out")
+    alice.client.close(1008, "logged out")
     assert alice.seen[-1].get("ok") == [7, 1]
     assert alice.wire.closed_with == (1008, "logged out")
 

@@ -51,7 +51,7 @@ async def test_a_file_is_said_where_its_last_part_came(town: Town) -> None:
         device.say(do="last", number=5, data="three", chat=CHAT), device.say(do="post", chat=CHAT, text="after"),
     ]  # fmt: skip
     answers = [await device.answer(ref) for ref in asked]
-    assert answers == ["Done", "Done", [CHAT, 1], "Done", [CHAT, 2], [CHAT, 3]]
+    assert answers == ["Ack", "Ack", [CHAT, 1], "Ack", [CHAT, 2], [CHAT, 3]]
     assert device.answered[-6:] == asked
     first, (file,), last = said(town)
     assert (first, last) == ((Text("meanwhile"),), (Text("after"),))
@@ -74,14 +74,14 @@ async def test_a_file_of_one_part_is_said_at_once(town: Town) -> None:
 async def test_several_files_come_side_by_side_but_not_many(town: Town) -> None:
     device = await ann(town)
     for number in range(4):
-        assert await device.ask(do="start", number=number, chat=CHAT) == "Done"
+        assert await device.ask(do="start", number=number, chat=CHAT) == "Ack"
     assert await device.ask(do="start", number=4, chat=CHAT) == "limit"
     for number in (2, 0):
         await device.ask(do="part", number=number, data=f"{number}")
         assert await device.ask(do="last", number=number, data=f"{number}", chat=CHAT) == [CHAT, len(said(town))]
     files = [segment.media for (segment,) in said(town) if isinstance(segment, File)]
     assert [await content(town.edges[0], file) for file in files] == [b"22", b"00"]
-    assert await device.ask(do="start", number=4, chat=CHAT) == "Done"
+    assert await device.ask(do="start", number=4, chat=CHAT) == "Ack"
 
 
 async def test_who_may_not_say_it_there_is_told_before_it_comes(town: Town) -> None:
@@ -100,7 +100,7 @@ async def test_who_may_not_say_it_there_is_told_before_it_comes(town: Town) -> N
 async def test_what_the_edge_knows_is_not_asked_for(town: Town) -> None:
     device = await ann(town)
     await device.synced()
-    assert await device.ask(do="start", number=1, chat=CHAT) == "Done"
+    assert await device.ask(do="start", number=1, chat=CHAT) == "Ack"
     assert town.session.of(GetChat) == []
 
 
@@ -141,7 +141,7 @@ async def test_a_file_that_begins_while_its_connection_ends_leaves_nothing_behin
 async def test_half_a_file_is_given_up_after_a_while_and_its_client_is_told(town: Town) -> None:
     device = await ann(town, upload_idle_seconds=0.6)
     device.client.frame_received(frame(do="start", number=1, chat=CHAT))
-    assert await device.ask(do="start", number=2, chat=CHAT) == "Done"
+    assert await device.ask(do="start", number=2, chat=CHAT) == "Ack"
     async with asyncio.timeout(PATIENCE_SECONDS):
         while {"re": None, "error": "invalid"} not in device.seen:
             await device.ask(do="part", number=2, data="still coming")

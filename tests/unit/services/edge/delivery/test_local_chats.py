@@ -7,51 +7,51 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from services.edge.delivery.local_chats import Chats
-from services.edge.delivery.ordering import ChatStream, together
-from services.edge.dialects.encoded_message import Encoded
+from services.edge.delivery.local_chats import LocalChats
+from services.edge.delivery.ordering import ChatSequencer, group_runs
+from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.metrics import Metrics
-from services.edge.presence.local_accounts import Resident, Residents
+from services.edge.presence.local_accounts import LocalAccount, LocalAccounts
 from shared.contract.edge import ChatCreated, Delivery, MembershipChanged
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.model import Message, Role
 from shared.presence import Presence
 from shared.settings import Limits, Redis
-from tests.unit.services.edge.presence.test_local_accounts import Recipient
+from tests.unit.services.edge.presence.test_local_accounts import NullRecipient
 
 ALICE, BOB, CHAT = AccountId(1), AccountId(2), ChatId(7)
 
 
 @pytest.fixture
-def residents() -> Residents:
-    return Residents(NodeId("here"), Presence(Redis()), Limits())
+def residents() -> LocalAccounts:
+    return LocalAccounts(NodeId("here"), Presence(Redis()), Limits())
 
 
 @pytest.fixture
-def chats(residents: Residents) -> Chats:
-    return Chats(residents, Metrics(CollectorRegistry()))
+def chats(residents: LocalAccounts) -> LocalChats:
+    return LocalChats(residents, Metrics(CollectorRegistry()))
 
 
-def arrive(residents: Residents, account: AccountId) -> Resident:
-    return residents.attach(account, Recipient(), 0.0)
+def arrive(residents: LocalAccounts, account: AccountId) -> LocalAccount:
+    return residents.attach(account, NullRecipient(), 0.0)
 
 
-def leave(residents: Residents, chats: Chats, resident: Resident) -> None:
+def leave(residents: LocalAccounts, chats: LocalChats, resident: LocalAccount) -> None:
     residents.detach(resident, resident.recipients[0])
-    chats.gone(resident)
+    chats.account_detached(resident)
 
 
 def message(index: int) -> Message:
     return Message(CHAT, index, MessageId(index), BOB, index, b"", Nonce(index))
 
 
-def stream_of(chats: Chats) -> ChatStream:
+def stream_of(chats: LocalChats) -> ChatSequencer:
     stream = chats.stream(CHAT)
     assert stream is not None
     return stream
 
 
-def test_a_stream_lives_as_long_as_it_has_members(residents: Residents, chats: Chats) -> None:
+def test_a_stream_lives_as_long_as_it_has_members(residents: LocalAccounts, chats: LocalChats) -> None:
     dropped: list[ChatId] = []
     chats.on_dropped = dropped.append
     alice, bob = arrive(residents, ALICE), arrive(residents, BOB)
@@ -63,7 +63,7 @@ def test_a_stream_lives_as_long_as_it_has_members(residents: Residents, chats: C
     assert (len(chats), dropped) == (0, [CHAT])
 
 
-def test_who_is_gone_joins_nothing(residents: Residents, chats: Chats) -> None:
+def test_who_is_gone_joins_nothing(residents: LocalAccounts, chats: LocalChats) -> None:
     alice = arrive(residents, ALICE)
     leave(residents, chats, alice)
     assert chats.joined(alice, CHAT, 4) is None
@@ -72,7 +72,7 @@ def test_who_is_gone_joins_nothing(residents: Residents, chats: Chats) -> None:
     assert chats.joined(again, CHAT, 4) is not None
 
 
-def test_a_reader_keeps_a_stream(residents: Residents, chats: Chats) -> None:
+def test_a_reader_keeps_a_stream(residents: LocalAccounts, chats: LocalChats) -> None:
     alice = arrive(residents, ALICE)
     stream = chats.joined(alice, CHAT, 4)
     assert stream is not None
@@ -82,7 +82,9 @@ def test_a_reader_keeps_a_stream(residents: Residents, chats: Chats) -> None:
     assert len(chats) == 0
 
 
-def test_who_expects_a_message_of_a_stream_that_is_dropped_need_not_wait(residents: Residents, chats: Chats) -> None:
+def test_who_expects_a_message_of_a_stream_that_is_dropped_need_not_wait(
+    residents: LocalAccounts, chats: LocalChats
+) -> None:
     called: list[int] = []
     alice = arrive(residents, ALICE)
     chats.joined(alice, CHAT, 4)
@@ -94,29 +96,29 @@ def test_who_expects_a_message_of_a_stream_that_is_dropped_need_not_wait(residen
     assert alice.chats == set()
 
 
-def test_a_message_for_nobody_here_makes_no_stream(residents: Residents, chats: Chats) -> None:
+def test_a_message_for_nobody_here_makes_no_stream(residents: LocalAccounts, chats: LocalChats) -> None:
     arrive(residents, ALICE)
-    chats.offer([Delivery(message(1), [BOB], 1)])
-    chats.offer([Delivery(message(1), None, 1)])
+    chats.receive([Delivery(message(1), [BOB], 1)])
+    chats.receive([Delivery(message(1), None, 1)])
     assert len(chats) == 0
 
 
-def test_what_is_behind_is_told_of(residents: Residents, chats: Chats) -> None:
+def test_what_is_behind_is_told_of(residents: LocalAccounts, chats: LocalChats) -> None:
     behind: list[tuple[ChatId, int | None]] = []
     chats.on_behind = lambda chat, stream: behind.append((chat, stream.head))
     chats.joined(arrive(residents, ALICE), CHAT, 4)
-    chats.offer([Delivery(message(5), [ALICE], 1)])
+    chats.receive([Delivery(message(5), [ALICE], 1)])
     assert behind == []
-    chats.offer([Delivery(message(7), [ALICE], 1)])
+    chats.receive([Delivery(message(7), [ALICE], 1)])
     chats.expect(ALICE, CHAT, 8, lambda: None)
     assert behind == [(CHAT, 5), (CHAT, 5)]
 
 
-class Listener(Recipient):
+class Listener(NullRecipient):
     def __init__(self) -> None:
         self.heard: list[tuple[ChatId, int]] = []
 
-    def deliver(self, said: Sequence[Encoded]) -> None:
+    def deliver(self, said: Sequence[EncodedMessage]) -> None:
         self.heard += [(encoded.message.chat, encoded.message.index) for encoded in said]
 
 
@@ -137,32 +139,32 @@ runs_of_some = st.builds(
 def heard(runs: list[list[Delivery]]) -> tuple[list[list[tuple[ChatId, int]]], float, int]:
     """What two people get of these, and what is counted."""
     metrics = Metrics(CollectorRegistry())
-    residents = Residents(NodeId("here"), Presence(Redis()), Limits())
-    chats, listeners = Chats(residents, metrics), [Listener(), Listener()]
+    residents = LocalAccounts(NodeId("here"), Presence(Redis()), Limits())
+    chats, listeners = LocalChats(residents, metrics), [Listener(), Listener()]
     for account, listener in zip((ALICE, BOB), listeners, strict=True):
         resident = residents.attach(account, listener, 0.0)
         for chat in (1, 2):
             chats.joined(resident, ChatId(chat), 0)
     for run in runs:
-        chats.offer(run)
+        chats.receive(run)
     return [listener.heard for listener in listeners], metrics.duplicates._value.get(), metrics.delivered
 
 
 @given(st.lists(runs_of_some, max_size=6))
 def test_what_comes_together_is_delivered_as_if_it_came_alone(parts: list[list[Delivery]]) -> None:
     offered = [delivery for part in parts for delivery in part]
-    runs = list(together(offered))
+    runs = list(group_runs(offered))
     assert [delivery for run in runs for delivery in run] == offered
     assert heard(runs) == heard([[delivery] for delivery in offered])
 
 
-def test_a_run_is_handed_over_at_once(residents: Residents, chats: Chats) -> None:
+def test_a_run_is_handed_over_at_once(residents: LocalAccounts, chats: LocalChats) -> None:
     listener = Listener()
     chats.joined(residents.attach(ALICE, listener, 0.0), CHAT, 0)
     said = [Delivery(message(index), [ALICE], 1) for index in (1, 2, 3)]
     other = Delivery(message(4), [ALICE, BOB], 1)
-    assert list(together([*said, other])) == [said, [other]]
-    chats.offer(said)
+    assert list(group_runs([*said, other])) == [said, [other]]
+    chats.receive(said)
     assert listener.heard == [(CHAT, 1), (CHAT, 2), (CHAT, 3)]
 
 
@@ -181,12 +183,12 @@ def changed(version: int, role: Role) -> MembershipChanged:
     ],
 )
 def test_notices_repeated_or_late_change_nothing(
-    residents: Residents, chats: Chats, notices: list[MembershipChanged], member: bool
+    residents: LocalAccounts, chats: LocalChats, notices: list[MembershipChanged], member: bool
 ) -> None:
     alice = arrive(residents, ALICE)
     arrive(residents, BOB)
-    chats.created(ChatCreated(CHAT, BOB, [BOB]))
+    chats.on_chat_created(ChatCreated(CHAT, BOB, [BOB]))
     for notice in notices:
-        chats.changed(notice)
+        chats.on_membership_changed(notice)
     assert (ALICE in stream_of(chats).members) == (CHAT in alice.chats) == member
     assert stream_of(chats).version == max(notice.version for notice in notices)

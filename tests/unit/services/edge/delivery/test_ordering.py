@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.edge.delivery.ordering import RECENT, WAITING, ChatStream
+from services.edge.delivery.ordering import RECENT, WAITING, ChatSequencer
 from shared.contract.edge import Delivery
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Message
@@ -30,8 +30,8 @@ def fetched(index: int) -> Delivery:
     return Delivery(message(index), [BOB], 0)
 
 
-def started(head: int, version: int = 1) -> ChatStream:
-    stream = ChatStream()
+def started(head: int, version: int = 1) -> ChatSequencer:
+    stream = ChatSequencer()
     stream.start(head)
     stream.version = version
     return stream
@@ -47,7 +47,7 @@ class Streaming(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stream = ChatStream()
+        self.stream = ChatSequencer()
         self.left: list[Delivery] = []
         self.first: int | None = None
         self.live: set[int] = set()
@@ -131,7 +131,7 @@ def test_a_gap_holds_up_what_is_above_it() -> None:
 
 
 def test_nothing_leaves_before_the_head_is_known_and_the_first_live_message_is_above_it() -> None:
-    stream = ChatStream()
+    stream = ChatSequencer()
     assert stream.offer(explicit(6)) == []
     assert stream.offer(explicit(5)) == []
     assert indexes(stream.start(8)) == [5, 6]
@@ -142,10 +142,10 @@ def test_nothing_leaves_before_the_head_is_known_and_the_first_live_message_is_a
 def test_a_broadcast_waits_for_the_membership_of_its_version() -> None:
     stream = started(0, version=3)
     stream.offer(broadcast(1, version=4))
-    assert stream.stale
+    assert stream.waits_for_membership
     assert stream.change(BOB, 4, member=True)
     assert indexes(stream.drain()) == [1]
-    assert not stream.stale
+    assert not stream.waits_for_membership
 
 
 @pytest.mark.parametrize(("known", "leaves"), [(3, []), (4, [1]), (5, [1])])

@@ -133,11 +133,11 @@ async def test_a_new_chat_needs_no_question(town: Town) -> None:
     await town.edge()
     alice, bob = await crowd(town, 1, 2)
     chat = await alice.ask(do="create", members=[1, 2])
-    await bob.until_event("ChatAppeared", chat)
+    await bob.until_event("ChatJoined", chat)
     assert await bob.post(chat, "hello") == 1
     await alice.until_texts(chat, "hello")
     assert town.message.of(SyncChat) == []
-    assert alice.events == [("ChatAppeared", chat)]
+    assert alice.events == [("ChatJoined", chat)]
 
 
 async def test_what_is_created_is_told_after_the_answer(town: Town) -> None:
@@ -149,8 +149,8 @@ async def test_what_is_created_is_told_after_the_answer(town: Town) -> None:
     assert alice.events == []
     gate.set()
     chat = await alice.answer(said)
-    await alice.until_event("ChatAppeared", chat)
-    assert alice.seen[-1] == {"event": "ChatAppeared", "told": chat}
+    await alice.until_event("ChatJoined", chat)
+    assert alice.seen[-1] == {"event": "ChatJoined", "told": chat}
 
 
 @pytest.mark.parametrize("lost", [0, 1, 2])
@@ -207,7 +207,7 @@ async def test_a_notice_that_comes_after_messages_tells_of_the_chat(town: Town) 
     town.world.room(7, 1, 2)
     alice, carol = await crowd(town, 1, 3)
     await town.session.join(7, 3)
-    await carol.until_event("ChatAppeared", 7)
+    await carol.until_event("ChatJoined", 7)
     await town.message.say(7, 2, "a")
     await carol.until_texts(7, "a")
     await alice.until_texts(7, "a")
@@ -246,7 +246,7 @@ async def test_who_is_back_without_a_notice_gets_everything_again(town: Town, ot
     await town.session.join(7, 3)
     if big:
         asked = len(town.message.of(Sync))
-        edge.resync.doubt("a test")
+        edge.resync.mark_stale("a test")
         await town.message.until_asked(Sync, asked + 1)
     await town.message.say(7, 2, "b")
     await carol.until_texts(7, "a", "b")
@@ -304,7 +304,7 @@ async def test_a_broadcast_of_before_is_not_for_who_came_after(big: Town) -> Non
         await device.until_texts(7, "a")
     (message,) = big.world.say(7, 2, "b")
     await big.session.join(7, 4)
-    await dave.until_event("ChatAppeared", 7)
+    await dave.until_event("ChatJoined", 7)
     await big.message.send(ALL, [Delivery(message, None, 1)])
     await big.message.say(7, 2, "c")
     for device in (alice, carol):

@@ -40,7 +40,7 @@ async def test_every_chat_of_every_account_is_compared(town: Town) -> None:
         for chat in range(5):
             await town.message.say(account * 10 + chat, 99, "a", "b")
     town.message.on_envelope = keep
-    edge.resync.doubt("a test")
+    edge.resync.mark_stale("a test")
     for account, device in zip(accounts, devices, strict=True):
         for chat in range(5):
             await device.until_texts(account * 10 + chat, "a", "b")
@@ -52,7 +52,7 @@ async def test_only_the_accounts_in_doubt_are_synced(town: Town) -> None:
     await crowd(town, 1, 2, 3)
     asked = len(town.message.of(Sync))
     (account,) = (account for account in edge.residents.by_account if account == 2)
-    edge.resync.doubt("a test", [account])
+    edge.resync.mark_stale("a test", [account])
     await town.message.until_asked(Sync, asked + 1)
     assert [request.account for request in town.message.of(Sync)[asked:]] == [2]
     assert town.message.of(Sync)[asked].known == [7]
@@ -77,10 +77,10 @@ async def test_a_chat_turns_up_of_which_nothing_has_come(town: Town, others: lis
     for device in rest:
         await device.until_texts(7, "a", "b")
     town.message.on_envelope = keep
-    edge.resync.doubt("a test")
+    edge.resync.mark_stale("a test")
     for device in (alice, second):
         await device.until_texts(7, "a", "b")
-        assert device.events == [("ChatAppeared", 7)]
+        assert device.events == [("ChatJoined", 7)]
     await town.message.say(7, 3, "c")
     for device in (alice, second, *rest):
         await device.until_texts(7, *"abc")
@@ -93,7 +93,7 @@ async def test_a_chat_that_the_account_is_not_in_any_more_is_forgotten(town: Tow
     town.session.silent = True
     await town.session.leave(7, 1)
     asked = len(town.message.of(Sync))
-    edge.resync.doubt("a test")
+    edge.resync.mark_stale("a test")
     await town.message.until_asked(Sync, asked + 1)
     async with asyncio.timeout(5):
         while len(edge.chats):
@@ -109,7 +109,7 @@ async def test_news_during_a_resync_come_once(town: Town) -> None:
     await alice.until_texts(7, "a")
     gate = town.message.close(Sync)
     asked = len(town.message.of(Sync))
-    edge.resync.doubt("a test")
+    edge.resync.mark_stale("a test")
     await town.message.until_asked(Sync, asked + 1)
     await town.session.create(8, 2, 1)
     await town.message.say(8, 2, "new")
@@ -119,7 +119,7 @@ async def test_news_during_a_resync_come_once(town: Town) -> None:
     await town.message.say(7, 2, "c")
     await alice.until_texts(7, *"abc")
     assert alice.texts(8) == ["new"]
-    assert alice.events == [("ChatAppeared", 8)]
+    assert alice.events == [("ChatJoined", 8)]
 
 
 async def test_a_resync_waits_for_a_service_that_is_away(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +129,7 @@ async def test_a_resync_waits_for_a_service_that_is_away(town: Town, monkeypatch
     (alice,) = await crowd(town, 1)
     await town.message.stop()
     town.world.say(7, 2, "a")
-    edge.resync.doubt("a test")
+    edge.resync.mark_stale("a test")
     await asyncio.sleep(0.4)
     await town.replica()
     await alice.until_texts(7, "a")

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from services.edge.canonical.frames import Content, Outgoing
-from services.edge.dialects.base import Dialect, Push, Request, Surroundings
+from services.edge.canonical.frames import MediaPayload, Outgoing
+from services.edge.dialects.base import ConnectionInfo, Dialect, Push, Request
 from services.edge.dialects.registry import Entry
 from shared.contract.auth import Authenticated, IdentifierKind, Login
-from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Scheme, Secret
 from shared.settings import Limits
 from tests.unit.services.edge.dialects.spoken import SPOKEN
@@ -27,7 +27,7 @@ each_dialect = pytest.mark.parametrize("entry", SPOKEN, ids=lambda entry: entry.
 
 
 def connect(entry: Entry, limits: Limits | None = None) -> Dialect:
-    dialect = entry(Surroundings(limits or Limits(), BASE_URL))
+    dialect = entry(ConnectionInfo(limits or Limits(), BASE_URL))
     dialect.unix_seconds = UNIX_SECONDS
     return dialect
 
@@ -35,15 +35,15 @@ def connect(entry: Entry, limits: Limits | None = None) -> Dialect:
 def log_in(dialect: Dialect, account: AccountId, now: float = 0.0, chats: tuple[ChatId, ...] = ()) -> None:
     login = Login(kind=IdentifierKind.ID, identifier=str(account), secret=Secret(Scheme.PLAIN, "x"))
     answer = Authenticated(account=account, sid="s", token="t", expires=0, uuid="u", nickname="n")
-    dialect.entered(account, now)
-    dialect.answer(Request(login), answer, now)
-    dialect.knows(chats, now)
+    dialect.logged_in(account, now)
+    dialect.encode_reply(Request(login), answer, now)
+    dialect.chats_loaded(chats, now)
 
 
 def given(entry: Entry, state: Given) -> Dialect:
     """A connection in this state."""
     dialect = connect(entry)
-    if state.account != NOBODY:
+    if state.account != NO_ACCOUNT:
         log_in(dialect, state.account)
     for frame in state.before:
         dialect.decode(wire(frame), 0.0)
@@ -56,7 +56,7 @@ def frames(pushes: tuple[Push, ...]) -> tuple[Outgoing, ...]:
 
 def seen(frame: Outgoing | str) -> Any:
     """A frame in a form that compares as clients do: JSON by its values and their types, else text."""
-    if isinstance(frame, Content):
+    if isinstance(frame, MediaPayload):
         told = {"announcement": frame.announcement, "otherwise": frame.otherwise}
         parts = {name: json.loads(text) for name, text in told.items()}
         return json.dumps({**parts, "packages": frame.packages, "media": frame.media.id}, sort_keys=True)

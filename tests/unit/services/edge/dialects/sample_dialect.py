@@ -8,12 +8,19 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from services.edge.canonical.commands import Command, PostMessage
-from services.edge.canonical.events import ChatAppeared, Event, MaintenanceChanged, VerificationEnded
+from services.edge.canonical.events import ChatJoined, Event, MaintenanceChanged, VerificationEnded
 from services.edge.canonical.frames import Binary, Frame
-from services.edge.canonical.replies import Answer, NothingToVerify, OwnMessage, Page, ServerStatus, VerificationMailed
+from services.edge.canonical.replies import (
+    MessageAccepted,
+    NoPendingVerification,
+    Page,
+    Reply,
+    ServerStatus,
+    VerificationMailed,
+)
 from services.edge.dialects import credentials, validation
-from services.edge.dialects.base import DecodeError, Dialect, Push, Request, Shown
-from services.edge.dialects.detection import Opening
+from services.edge.dialects.base import DecodeError, Dialect, DisplayMessage, Push, Request
+from services.edge.dialects.detection import FirstFrame
 from services.edge.dialects.json_frames import parse_id
 from services.edge.dialects.text_fallback import rendered
 from shared.contract.auth import Authenticated, IdentifierKind, Login, VerificationNeeded
@@ -28,11 +35,11 @@ from shared.contract.edge import (
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Text
-from shared.contract.session import AccountView, ChatView, ChatViews, Done, MembershipRequested, Requests
+from shared.contract.session import AccountView, Ack, ChatView, ChatViews, MembershipRequested, Requests
 from shared.settings import Limits
 
 
-def detects(opening: Opening) -> bool:
+def detects(opening: FirstFrame) -> bool:
     return opening.text.split(" ")[0] in ("login", "say", "tell")
 
 
@@ -57,9 +64,9 @@ def command_of(words: list[str], limits: Limits) -> Command:
         case "login", who, password:
             return Login(kind=IdentifierKind.ANY, identifier=who, secret=credentials.password(password))
         case "say", chat, text:
-            return PostMessage(ChatId(number(chat)), validation.said((Text(text),), limits))
+            return PostMessage(ChatId(number(chat)), validation.message_text((Text(text),), limits))
         case "tell", person, text:
-            return PostMessage(ChatId(0), validation.said((Text(text),), limits), AccountId(number(person)))
+            return PostMessage(ChatId(0), validation.message_text((Text(text),), limits), AccountId(number(person)))
         case _:
             raise DecodeError("login, say or tell is expected, and two words more")
 
@@ -83,27 +90,27 @@ class Telegraph(Dialect):
     def decode(self, frame: Frame, now: float) -> Sequence[Request]:
         return (Request(command_of(words_of(frame, self.limits), self.limits)),)
 
-    def answer(self, request: Request, answer: Answer, now: float) -> tuple[Frame, ...]:
+    def encode_reply(self, request: Request, answer: Reply, now: float) -> tuple[Frame, ...]:
         match answer:
             case Authenticated(account=account):
                 return (line("hello", account),)
-            case OwnMessage(message):
+            case MessageAccepted(message):
                 return (line("sent", message.chat, message.index),)
             case VerificationNeeded():
                 return (line("no", "the e-mail address must be verified first"),)
-            case NothingToVerify() | VerificationMailed() | ServerStatus() | AccountView() | ChatView() | Done():
+            case NoPendingVerification() | VerificationMailed() | ServerStatus() | AccountView() | ChatView() | Ack():
                 raise TypeError("no telegraph client can ask for this")
             case Requests() | MembershipRequested() | ChatViews() | Page():
                 raise TypeError("no telegraph client can ask for this")
             case _:
                 assert_never(answer)
 
-    def refuse(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
+    def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
         return (line("no", failure.text or failure.code),)
 
-    def tell(self, event: Event, now: float) -> tuple[Push, ...]:
+    def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
         match event:
-            case ChatAppeared(chat):
+            case ChatJoined(chat):
                 return (Push((line("chat", chat),)),)
             case MaintenanceChanged() | VerificationEnded() | ProfileChanged() | ChatRenamed():
                 return ()
@@ -112,6 +119,6 @@ class Telegraph(Dialect):
             case _:
                 assert_never(event)
 
-    def encode_message(self, shown: Shown) -> tuple[Frame, ...]:
+    def encode_message(self, shown: DisplayMessage) -> tuple[Frame, ...]:
         said = shown.message
         return (line("heard", said.chat, said.sender, rendered(shown.segments, self.base_url)),)

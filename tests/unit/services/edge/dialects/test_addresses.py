@@ -1,6 +1,6 @@
 import pytest
 
-from services.edge.dialects.addresses import Face, face, media_id, stored
+from services.edge.dialects.addresses import DisplayedAvatar, displayed_avatar, media_id, stored
 from services.edge.dialects.base import DecodeError
 from services.edge.identicons import avatar_hash
 from shared.contract.errors import ErrorCode
@@ -62,20 +62,26 @@ def test_nothing_else_is_a_picture_or_file_here(address: str) -> None:
 
 @pytest.mark.parametrize("own_only", [False, True])
 def test_without_an_avatar_there_is_a_generated_one(own_only: bool) -> None:
-    assert face("account", 12, Face("", ""), BASE, own_only) == Face(GENERATED, avatar_hash("account", 12))
+    assert displayed_avatar("account", 12, DisplayedAvatar("", ""), BASE, own_only) == DisplayedAvatar(
+        GENERATED, avatar_hash("account", 12)
+    )
 
 
 @pytest.mark.parametrize("own_only", [False, True])
 def test_an_own_avatar_is_shown_where_the_client_can_reach_it(own_only: bool) -> None:
-    assert face("account", 12, Face(MEDIA, "ab"), BASE, own_only) == Face(BASE + MEDIA, "ab")
+    assert displayed_avatar("account", 12, DisplayedAvatar(MEDIA, "ab"), BASE, own_only) == DisplayedAvatar(
+        BASE + MEDIA, "ab"
+    )
 
 
 def test_another_servers_avatar_is_shown_to_who_can_bear_it() -> None:
-    kept = Face("https://pictures.test/a.png", "ab")
-    assert face("account", 12, kept, BASE, False) == kept
-    assert face("account", 12, kept, BASE, True) == Face(GENERATED, avatar_hash("account", 12))
+    kept = DisplayedAvatar("https://pictures.test/a.png", "ab")
+    assert displayed_avatar("account", 12, kept, BASE, False) == kept
+    assert displayed_avatar("account", 12, kept, BASE, True) == DisplayedAvatar(GENERATED, avatar_hash("account", 12))
 
 
 def test_a_hash_without_an_avatar_is_shown_to_who_set_it_and_is_true_for_the_rest() -> None:
-    assert face("account", 12, Face("", "ab"), BASE, False) == Face(GENERATED, "ab")
-    assert face("account", 12, Face("", "ab"), BASE, True) == Face(GENERATED, avatar_hash("account", 12))
+    assert displayed_avatar("account", 12, DisplayedAvatar("", "ab"), BASE, False) == DisplayedAvatar(GENERATED, "ab")
+    assert displayed_avatar("account", 12, DisplayedAvatar("", "ab"), BASE, True) == DisplayedAvatar(
+        GENERATED, avatar_hash("account", 12)
+    )

@@ -8,12 +8,12 @@ import msgspec
 from hypothesis import example, given
 
 from services.edge.canonical.events import Event
-from services.edge.canonical.replies import OwnMessage, Shown
+from services.edge.canonical.replies import DisplayMessage, MessageAccepted
 from services.edge.dialects.base import DecodeError, Dialect, Request
 from services.edge.dialects.registry import Entry
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import NOBODY, AccountId
-from shared.contract.model import Face
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.model import ProfileSummary
 from tests.unit.services.edge.dialects.driving import FILES, LONG_AFTER, connect, each_dialect, frames, log_in
 from tests.unit.services.edge.dialects.driving import given as as_given
 from tests.unit.services.edge.dialects.spoken import SPOKEN
@@ -32,38 +32,39 @@ def shown_to(entry: Entry) -> Iterator[Written]:
     """Whatever is said or happens in any dialect, to a client of this one."""
     for shown in SAID:
         yield from (
-            partial(heard, entry, msgspec.structs.replace(shown, face=face)) for face in (shown.face, Face("name", "u"))
+            partial(heard, entry, msgspec.structs.replace(shown, face=face))
+            for face in (shown.face, ProfileSummary("name", "u"))
         )
     for event in HAPPENED:
-        yield from (partial(told, entry, event, account) for account in (NOBODY, AccountId(12), AccountId(34)))
+        yield from (partial(told, entry, event, account) for account in (NO_ACCOUNT, AccountId(12), AccountId(34)))
     for vector in FILES[entry.name].vectors:
         yield from (partial(answered, entry, vector, reply.answer) for reply in vector.replies if reply.answer)
         if vector.command is not None:
             yield from (partial(refused, entry, vector, code) for code in ErrorCode)
 
 
-def heard(entry: Entry, shown: Shown, word: str) -> tuple[object, ...]:
+def heard(entry: Entry, shown: DisplayMessage, word: str) -> tuple[object, ...]:
     return connect(entry).encode_message(rewritten(shown, lambda _: word))
 
 
 def told(entry: Entry, event: Event, account: AccountId, word: str) -> tuple[object, ...]:
     dialect = connect(entry)
-    if account != NOBODY:
+    if account != NO_ACCOUNT:
         log_in(dialect, account)
-    return frames(dialect.tell(rewritten(event, lambda _: word), LONG_AFTER))
+    return frames(dialect.encode_event(rewritten(event, lambda _: word), LONG_AFTER))
 
 
 def answered(entry: Entry, vector: Vector, answer: dict[str, Any], word: str) -> tuple[object, ...]:
     dialect, request = requested(entry, vector)
-    if own := answer.get("OwnMessage"):
+    if own := answer.get("MessageAccepted"):
         shown = rewritten(msgspec.convert(own, Said).shown, lambda _: word)
-        return dialect.answer(request, OwnMessage(shown.message, dialect.encode_message(shown)), LONG_AFTER)
-    return dialect.answer(request, rewritten(canonical(answer, ANSWERS), lambda _: word), LONG_AFTER)
+        return dialect.encode_reply(request, MessageAccepted(shown.message, dialect.encode_message(shown)), LONG_AFTER)
+    return dialect.encode_reply(request, rewritten(canonical(answer, ANSWERS), lambda _: word), LONG_AFTER)
 
 
 def refused(entry: Entry, vector: Vector, code: ErrorCode, word: str) -> tuple[object, ...]:
     dialect, request = requested(entry, vector)
-    return dialect.refuse(request, Failure(code, word))
+    return dialect.encode_error(request, Failure(code, word))
 
 
 def requested(entry: Entry, vector: Vector) -> tuple[Dialect, Request]:
@@ -112,8 +113,8 @@ def test_what_is_refused_is_not_quoted_into_a_frame(entry: Entry, word: str) -> 
         try:
             dialect.decode(text(vector.frame).replace(b"a", word.encode()), 0.0)
         except DecodeError as error:
-            out = dialect.refuse(None, error.failure, error.context)
-            like = dialect.refuse(None, Failure(error.failure.code, MARK), error.context)
+            out = dialect.encode_error(None, error.failure, error.context)
+            like = dialect.encode_error(None, Failure(error.failure.code, MARK), error.context)
             check_like(out, like, error.failure.text, FILES[entry.name])
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.edge.canonical.frames import Binary
 from services.edge.dialects.base import DecodeError
-from services.edge.dialects.json_frames import WireId, integer, parse_id, read_object, shaped
+from services.edge.dialects.json_frames import WireId, decode_as, integer, parse_id, read_object
 from shared.contract.errors import ErrorCode
 from shared.settings import Limits
 
@@ -120,7 +120,7 @@ class Shape(msgspec.Struct):
     (1, 1), ("1", 1), ("0000000012", 12), (2**63 - 1, 2**63 - 1), (str(2**63 - 1), 2**63 - 1), ("0" * 63 + "7", 7),
 ])  # fmt: skip
 def test_ids_are_integers_or_decimal_strings(written: object, number: int) -> None:
-    assert shaped({"who": written}, Shape).who.number == parse_id(written) == number
+    assert decode_as({"who": written}, Shape).who.number == parse_id(written) == number
 
 
 @pytest.mark.parametrize("written", [
@@ -130,7 +130,7 @@ def test_ids_are_integers_or_decimal_strings(written: object, number: int) -> No
 def test_nothing_else_is_an_id(written: object) -> None:
     assert parse_id(written) is None
     with pytest.raises(DecodeError, match="who"):
-        shaped({"who": written}, Shape)
+        decode_as({"who": written}, Shape)
 
 
 @pytest.mark.parametrize(("members", "culprit"), [
@@ -139,11 +139,11 @@ def test_nothing_else_is_an_id(written: object) -> None:
 ])  # fmt: skip
 def test_a_refusal_names_the_member(members: dict[str, Any], culprit: str) -> None:
     with pytest.raises(DecodeError, match=culprit):
-        shaped(members, Shape)
+        decode_as(members, Shape)
 
 
 def test_members_that_the_shape_does_not_know_are_ignored() -> None:
-    shape = shaped({"who": 1, "colour": []}, Shape)
+    shape = decode_as({"who": 1, "colour": []}, Shape)
     assert (shape.who.number, shape.text, shape.small) == (1, "", 0)
 
 

@@ -8,7 +8,7 @@ from services.edge.dialects.json_frames import WireId
 from services.edge.dialects.ourchat_envelope import Enveloped, check_own, enveloped, login, ocid
 from shared.contract.auth import IdentifierKind
 from shared.contract.errors import ErrorCode
-from shared.contract.ids import NOBODY, AccountId
+from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Scheme, Secret
 from shared.settings import Limits
 
@@ -39,7 +39,7 @@ def test_a_number_is_padded_to_ten_digits(account: int, text: str) -> None:
 
 def test_one_speaks_for_oneself_only() -> None:
     check_own(WireId(12), "ocid", AccountId(12))
-    for account, code in ((AccountId(13), ErrorCode.FORBIDDEN), (NOBODY, ErrorCode.UNAUTHENTICATED)):
+    for account, code in ((AccountId(13), ErrorCode.FORBIDDEN), (NO_ACCOUNT, ErrorCode.UNAUTHENTICATED)):
         with pytest.raises(DecodeError) as refused:
             check_own(WireId(12), "ocid", account, "context")
         assert (refused.value.failure.code, refused.value.context) == (code, "context")

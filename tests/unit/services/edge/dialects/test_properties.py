@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.frames import Binary, Frame
-from services.edge.dialects.base import DecodeError, Dialect, Request, Shown
+from services.edge.dialects.base import DecodeError, Dialect, DisplayMessage, Request
 from services.edge.dialects.registry import Entry
-from shared.contract.ids import NOBODY, AccountId, ChatId, MessageId, Nonce
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Emoji, Message, Text, pack_segments
 from shared.settings import Limits
 from tests.unit.services.edge.dialects.driving import FILES, LONG_AFTER, connect, each_dialect, log_in
@@ -19,7 +19,7 @@ from tests.vectors import COMMANDS, EVENTS, Vector, canonical, wire
 
 ME = AccountId(12)
 CHAT = ChatId(5)
-ACCOUNTS = st.sampled_from([NOBODY, ME, AccountId(34)])
+ACCOUNTS = st.sampled_from([NO_ACCOUNT, ME, AccountId(34)])
 LIMITS = Limits()
 
 
@@ -40,7 +40,7 @@ def decodes_or_is_refused(dialect: Dialect, frame: Frame) -> list[Request]:
         assert all(type(request.command).__name__ in COMMANDS for request in requests)
         return list(requests)
     assert refusal.failure.text
-    assert dialect.refuse(None, refusal.failure, refusal.context)
+    assert dialect.encode_error(None, refusal.failure, refusal.context)
     return []
 
 
@@ -80,8 +80,8 @@ def test_any_conversation_is_decoded_or_refused_whoever_logs_in_meanwhile(entry:
     for step in data.draw(st.lists(steps, max_size=12)):
         if not isinstance(step, int):
             decodes_or_is_refused(dialect, step)
-        elif step == NOBODY:
-            dialect.entered(NOBODY, 0.0)
+        elif step == NO_ACCOUNT:
+            dialect.logged_in(NO_ACCOUNT, 0.0)
         else:
             log_in(dialect, AccountId(step), chats=(CHAT,))
 
@@ -124,7 +124,7 @@ def check_sound(request: Request) -> None:
     assert msgspec.msgpack.encode(command)
     if isinstance(command, PostMessage):
         texts = [segment.text for segment in command.segments if isinstance(segment, Text)]
-        assert (command.chat == 0) != (command.to == NOBODY)
+        assert (command.chat == 0) != (command.to == NO_ACCOUNT)
         assert 0 <= command.chat < 2**63 > command.to >= 0
         assert any(texts) or len(texts) < len(command.segments) <= LIMITS.segments_per_message
         assert sum(len(text.encode()) for text in texts) <= LIMITS.message_text_bytes
@@ -135,7 +135,7 @@ def test_every_event_can_be_told_to_every_connection(entry: Entry) -> None:
     events = [canonical(vector.event, EVENTS) for vector in FILES[entry.name].vectors if vector.event]
     for dialect in connections(entry):
         for event in events:
-            for push in dialect.tell(event, LONG_AFTER):
+            for push in dialect.encode_event(event, LONG_AFTER):
                 assert push.message is None
 
 
@@ -147,6 +147,6 @@ def test_connections_of_one_variant_share_their_bytes(entry: Entry, frame: bytes
     decodes_or_is_refused(mine, frame)
     segments = (Text("hello"), Emoji(3))
     message = Message(CHAT, 1, MessageId(77), ME, 1724400000123, pack_segments(segments), Nonce(1))
-    shown = Shown(message, segments)
+    shown = DisplayMessage(message, segments)
     if fresh.variant == mine.variant:
         assert fresh.encode_message(shown) == mine.encode_message(shown)

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from services.edge.canonical.frames import Binary
 from services.edge.dialects import detection
-from services.edge.dialects.detection import Opening
+from services.edge.dialects.detection import FirstFrame
 from services.edge.dialects.registry import (
     DIALECTS,
     UNDECIDED_PATHS,
     Entry,
-    NotSpoken,
+    UnknownDialect,
     by_path,
     by_subprotocol,
     detect,
@@ -74,14 +74,14 @@ def test_what_is_not_spoken_here_is_said_so(frame: Any, name: str | None) -> Non
     if name in known:
         assert detect(sent(frame), DIALECTS) is known[name]
         return
-    with pytest.raises(NotSpoken) as refused:
+    with pytest.raises(UnknownDialect) as refused:
         detect(sent(frame), DIALECTS)
     assert 0 < len(str(refused.value).encode()) < 124
     assert name is None or f"{name} is not spoken here" == str(refused.value)
 
 
 def test_a_binary_frame_begins_no_conversation() -> None:
-    with pytest.raises(NotSpoken):
+    with pytest.raises(UnknownDialect):
         detect(Binary(b'{"code": 12}'), DIALECTS)
 
 
@@ -89,13 +89,13 @@ def test_a_binary_frame_begins_no_conversation() -> None:
 def test_any_bytes_are_detected_or_not_spoken(frame: bytes) -> None:
     try:
         entry = detect(frame, DIALECTS)
-    except NotSpoken:
+    except UnknownDialect:
         return
     assert entry in DIALECTS
 
 
 def test_a_new_dialect_brings_its_own_rule_which_comes_after_the_settled_ones() -> None:
-    def greedy(opening: Opening) -> bool:
+    def greedy(opening: FirstFrame) -> bool:
         return "code" in opening.text or opening.text.startswith("login")
 
     newcomer = Entry("newcomer", "/ws/newcomer", "newcomer", DIALECTS[0].factory, greedy)
@@ -103,7 +103,7 @@ def test_a_new_dialect_brings_its_own_rule_which_comes_after_the_settled_ones() 
     assert detect(b"login 12 orange", dialects) is newcomer
     assert detect(b'{"code": 12}', dialects).name == "ourchat-v2"
     assert detect(b"login|ann|orange", dialects).name == "pipe"
-    with pytest.raises(NotSpoken):
+    with pytest.raises(UnknownDialect):
         detect(b"hello", dialects)
 
 

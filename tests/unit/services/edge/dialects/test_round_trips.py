@@ -8,10 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.edge.canonical.commands import Command, PostMessage
-from services.edge.dialects.base import DecodeError, Dialect, Request, Shown
+from services.edge.dialects.base import DecodeError, Dialect, DisplayMessage, Request
 from services.edge.dialects.registry import Entry
 from services.edge.dialects.text_fallback import render
-from shared.contract.ids import NOBODY, AccountId, ChatId, MessageId, Nonce
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Emoji, Message, Segment, Text, pack_segments
 from tests import vectors
 from tests.unit.services.edge.dialects.driving import BASE_URL, FILES, connect, each_dialect, log_in
@@ -62,8 +62,10 @@ def posts(entry: Entry) -> list[Form]:
     return [form for form in forms(entry) if isinstance(form.meant(MARK), PostMessage)]
 
 
-def shown(segments: tuple[Segment, ...], to: AccountId | None = None) -> Shown:
-    return Shown(Message(CHAT, 1, MessageId(77), ME, 1724400000123, pack_segments(segments), Nonce(1)), segments, to=to)
+def shown(segments: tuple[Segment, ...], to: AccountId | None = None) -> DisplayMessage:
+    return DisplayMessage(
+        Message(CHAT, 1, MessageId(77), ME, 1724400000123, pack_segments(segments), Nonce(1)), segments, to=to
+    )
 
 
 @each_dialect
@@ -121,7 +123,7 @@ SEGMENTS: st.SearchStrategy[tuple[Segment, ...]] = st.lists(
 ).map(tuple)
 
 
-def again(entry: Entry, shown: Shown) -> list[PostMessage]:
+def again(entry: Entry, shown: DisplayMessage) -> list[PostMessage]:
     """What it would mean if its listener sent the frames of a message back. Raises DecodeError."""
     dialect = connect(entry)
     log_in(dialect, ME)
@@ -152,6 +154,6 @@ def test_decode_after_encode_is_the_identity(entry: Entry, segments: tuple[Segme
         assert command.segments in ((segment,), (Text(render(segment, BASE_URL)),))
     whole = shown(segments, to)
     commands = again(entry, whole)
-    assert {(command.chat, command.to) for command in commands} <= {(CHAT, NOBODY), (0, OTHER)}
+    assert {(command.chat, command.to) for command in commands} <= {(CHAT, NO_ACCOUNT), (0, OTHER)}
     frames = [frame for command in commands for frame in dialect.encode_message(shown(command.segments, to))]
     assert tuple(frames) == dialect.encode_message(whole)

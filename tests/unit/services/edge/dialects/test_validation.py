@@ -33,7 +33,7 @@ def test_an_empty_name_is_refused(naming: Naming, characters: int) -> None:
     (Text("x" * 16384), Emoji(1)), (Text("字" * 5461), Text("x")),
 ])  # fmt: skip
 def test_what_may_be_said(segments: tuple[Segment, ...]) -> None:
-    assert validation.said(segments, LIMITS) == segments
+    assert validation.message_text(segments, LIMITS) == segments
 
 
 @pytest.mark.parametrize(("segments", "code"), [
@@ -43,5 +43,5 @@ def test_what_may_be_said(segments: tuple[Segment, ...]) -> None:
 ])  # fmt: skip
 def test_what_may_not_be_said(segments: tuple[Segment, ...], code: ErrorCode) -> None:
     with pytest.raises(DecodeError) as refused:
-        validation.said(segments, LIMITS)
+        validation.message_text(segments, LIMITS)
     assert refused.value.failure.code is code

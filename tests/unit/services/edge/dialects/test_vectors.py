@@ -7,13 +7,13 @@ import msgspec
 import pytest
 
 from services.edge.canonical.frames import Outgoing
-from services.edge.canonical.replies import OwnMessage
+from services.edge.canonical.replies import MessageAccepted
 from services.edge.dialects.base import DecodeError, Dialect, Request
 from services.edge.dialects.registry import DIALECTS, Entry
 from shared.contract.errors import Failure
 from tests.unit.services.edge.dialects.driving import FILES, LONG_AFTER, connect, each_dialect, frames, given, seen
 from tests.unit.services.edge.dialects.spoken import SPOKEN
-from tests.vectors import ANSWERS, COMMANDS, EVENTS, Reply, Said, Vector, canonical, text, wire
+from tests.vectors import ANSWERS, COMMANDS, EVENTS, Said, Vector, VectorReply, canonical, text, wire
 
 DOCS = Path(__file__).parents[5] / "docs" / "protocols"
 CASES = [
@@ -34,7 +34,7 @@ def test_a_vector(entry: Entry, vector: Vector) -> None:
         check_error(dialect, vector)
     elif vector.event is not None:
         assert vector.out is not None
-        check_out(frames(dialect.tell(canonical(vector.event, EVENTS), LONG_AFTER)), vector.out)
+        check_out(frames(dialect.encode_event(canonical(vector.event, EVENTS), LONG_AFTER)), vector.out)
     elif vector.message is not None:
         assert vector.out is not None
         check_out(said_by(dialect, vector.message), vector.out)
@@ -47,7 +47,7 @@ def check_error(dialect: Dialect, vector: Vector) -> None:
         dialect.decode(wire(vector.frame), 0.0)
     failure = refused.value.failure
     assert (failure.code, bool(failure.text)) == (vector.error, True)
-    out = dialect.refuse(None, failure, refused.value.context)
+    out = dialect.encode_error(None, failure, refused.value.context)
     if vector.out is None:
         assert out
     else:
@@ -67,14 +67,14 @@ def check_request(entry: Entry, vector: Vector) -> None:
             check_out(replied(dialect, request, reply), reply.out)
 
 
-def replied(dialect: Dialect, request: Request, reply: Reply) -> tuple[Outgoing, ...]:
+def replied(dialect: Dialect, request: Request, reply: VectorReply) -> tuple[Outgoing, ...]:
     if reply.answer is None:
         assert isinstance(reply.failure, Failure)
-        return dialect.refuse(request, reply.failure)
-    if own := reply.answer.get("OwnMessage"):
+        return dialect.encode_error(request, reply.failure)
+    if own := reply.answer.get("MessageAccepted"):
         said = msgspec.convert(own, Said)
-        return dialect.answer(request, OwnMessage(said.message, said_by(dialect, said)), LONG_AFTER)
-    return dialect.answer(request, canonical(reply.answer, ANSWERS), LONG_AFTER)
+        return dialect.encode_reply(request, MessageAccepted(said.message, said_by(dialect, said)), LONG_AFTER)
+    return dialect.encode_reply(request, canonical(reply.answer, ANSWERS), LONG_AFTER)
 
 
 def said_by(dialect: Dialect, said: Said) -> tuple[Outgoing, ...]:

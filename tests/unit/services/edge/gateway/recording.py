@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from services.edge.canonical.frames import Frame
-from services.edge.canonical.transport import Client, Hello, Rejection, Socket, Welcome
+from services.edge.canonical.transport import Accept, Client, Handshake, Reject, Socket
 
 SECONDS = 10.0
 
@@ -12,7 +12,7 @@ SECONDS = 10.0
 class Recorded:
     """One client: `events` are its messages and the names of everything else, in order."""
 
-    def __init__(self, hello: Hello, socket: Socket) -> None:
+    def __init__(self, hello: Handshake, socket: Socket) -> None:
         self.hello = hello
         self.socket = socket
         self.events: list[Frame | str] = []
@@ -62,17 +62,17 @@ class Recorder:
     """See services.edge.canonical.transport.Endpoint."""
 
     def __init__(self) -> None:
-        self.answer: Welcome | Rejection = Welcome()
-        self.hellos: list[Hello] = []
+        self.answer: Accept | Reject = Accept()
+        self.hellos: list[Handshake] = []
         self.clients: list[Recorded] = []
         self.on_connected: Callable[[Recorded], None] = lambda client: None
         self._connected = asyncio.Event()
 
-    def welcome(self, hello: Hello) -> Welcome | Rejection:
+    def accept(self, hello: Handshake) -> Accept | Reject:
         self.hellos.append(hello)
         return self.answer
 
-    def connected(self, hello: Hello, socket: Socket) -> Client:
+    def connected(self, hello: Handshake, socket: Socket) -> Client:
         client = Recorded(hello, socket)
         self.clients.append(client)
         self._connected.set()

@@ -3,14 +3,14 @@
 import pytest
 
 from services.edge.canonical.frames import Binary
-from services.edge.gateway.fragments import Messages
+from services.edge.gateway.fragments import FragmentAssembler
 from services.edge.gateway.framing import (
     BINARY,
     CONTINUATION,
     PONG,
     TEXT,
-    Received,
-    Violation,
+    ParsedFrame,
+    ProtocolViolation,
     close_echo,
     close_frame,
     frame,
@@ -20,51 +20,54 @@ from services.edge.gateway.framing import (
 LIMIT = 100
 
 
-def refused(messages: Messages, *received: Received) -> int:
+def refused(messages: FragmentAssembler, *received: ParsedFrame) -> int:
     """The close code of the last one; those before it are taken."""
     *taken, last = received
     for one in taken:
         assert messages.add(one) is None
-    with pytest.raises(Violation) as violation:
+    with pytest.raises(ProtocolViolation) as violation:
         messages.add(last)
     return violation.value.code
 
 
 def test_a_whole_message_is_given_as_it_is() -> None:
-    messages = Messages(LIMIT)
-    assert messages.add(Received(TEXT, True, b"hello")) == b"hello"
-    assert messages.add(Received(TEXT, True, "你好".encode())) == "你好".encode()
-    assert messages.add(Received(BINARY, True, b"\xff")) == Binary(b"\xff")
-    assert messages.add(Received(TEXT, True, b"")) == b""
+    messages = FragmentAssembler(LIMIT)
+    assert messages.add(ParsedFrame(TEXT, True, b"hello")) == b"hello"
+    assert messages.add(ParsedFrame(TEXT, True, "你好".encode())) == "你好".encode()
+    assert messages.add(ParsedFrame(BINARY, True, b"\xff")) == Binary(b"\xff")
+    assert messages.add(ParsedFrame(TEXT, True, b"")) == b""
 
 
 def test_fragments_are_joined_even_within_a_character() -> None:
-    messages = Messages(LIMIT)
+    messages = FragmentAssembler(LIMIT)
     text = "你好".encode()
-    assert messages.add(Received(TEXT, False, text[:1])) is None
-    assert messages.add(Received(CONTINUATION, False, text[1:4])) is None
-    assert messages.add(Received(CONTINUATION, True, text[4:])) == text
-    assert messages.add(Received(BINARY, False, b"a")) is None
-    assert messages.add(Received(CONTINUATION, True, b"")) == Binary(b"a")
-    assert messages.add(Received(TEXT, True, b"next")) == b"next"
+    assert messages.add(ParsedFrame(TEXT, False, text[:1])) is None
+    assert messages.add(ParsedFrame(CONTINUATION, False, text[1:4])) is None
+    assert messages.add(ParsedFrame(CONTINUATION, True, text[4:])) == text
+    assert messages.add(ParsedFrame(BINARY, False, b"a")) is None
+    assert messages.add(ParsedFrame(CONTINUATION, True, b"")) == Binary(b"a")
+    assert messages.add(ParsedFrame(TEXT, True, b"next")) == b"next"
 
 
 def test_text_must_be_utf8() -> None:
-    assert refused(Messages(LIMIT), Received(TEXT, True, b"a\xff")) == 1007
-    assert refused(Messages(LIMIT), Received(TEXT, True, b"\xed\xa0\x80")) == 1007
-    assert refused(Messages(LIMIT), Received(TEXT, False, b"\xe4"), Received(CONTINUATION, True, b"a")) == 1007
+    assert refused(FragmentAssembler(LIMIT), ParsedFrame(TEXT, True, b"a\xff")) == 1007
+    assert refused(FragmentAssembler(LIMIT), ParsedFrame(TEXT, True, b"\xed\xa0\x80")) == 1007
+    assert (
+        refused(FragmentAssembler(LIMIT), ParsedFrame(TEXT, False, b"\xe4"), ParsedFrame(CONTINUATION, True, b"a"))
+        == 1007
+    )
 
 
 def test_fragments_must_be_in_order() -> None:
-    assert refused(Messages(LIMIT), Received(CONTINUATION, True, b"a")) == 1002
-    assert refused(Messages(LIMIT), Received(TEXT, False, b"a"), Received(TEXT, True, b"b")) == 1002
+    assert refused(FragmentAssembler(LIMIT), ParsedFrame(CONTINUATION, True, b"a")) == 1002
+    assert refused(FragmentAssembler(LIMIT), ParsedFrame(TEXT, False, b"a"), ParsedFrame(TEXT, True, b"b")) == 1002
 
 
 def test_the_limit_is_inclusive_and_counts_all_fragments() -> None:
-    messages = Messages(LIMIT)
-    assert messages.add(Received(TEXT, False, b"x" * 60)) is None
-    assert messages.add(Received(CONTINUATION, True, b"x" * 40)) == b"x" * 100
-    assert refused(messages, Received(TEXT, False, b"x" * 60), Received(CONTINUATION, False, b"x" * 41)) == 1009
+    messages = FragmentAssembler(LIMIT)
+    assert messages.add(ParsedFrame(TEXT, False, b"x" * 60)) is None
+    assert messages.add(ParsedFrame(CONTINUATION, True, b"x" * 40)) == b"x" * 100
+    assert refused(messages, ParsedFrame(TEXT, False, b"x" * 60), ParsedFrame(CONTINUATION, False, b"x" * 41)) == 1009
 
 
 @pytest.mark.parametrize(
@@ -104,6 +107,6 @@ def test_a_close_without_a_code_is_echoed_without_one() -> None:
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 2999, 5000])
 def test_some_close_codes_must_not_be_sent(code: int) -> None:
-    with pytest.raises(Violation) as violation:
+    with pytest.raises(ProtocolViolation) as violation:
         close_echo(code.to_bytes(2, "big"))
     assert violation.value.code == 1002

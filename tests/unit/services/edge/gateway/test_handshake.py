@@ -1,7 +1,15 @@
 import pytest
 
-from services.edge.canonical.transport import Hello, Rejection, Welcome
-from services.edge.gateway.handshake import Request, accepted, client_address, hello, networks, refusal, rejected
+from services.edge.canonical.transport import Accept, Handshake, Reject
+from services.edge.gateway.handshake import (
+    HandshakeRequest,
+    accepted,
+    client_address,
+    hello,
+    networks,
+    refusal,
+    rejected,
+)
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 PROXIES = networks(["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"])
@@ -13,23 +21,23 @@ def upgrade(
     method: str = "GET",
     version: str = "1.1",
     peer: str = "10.0.0.1",
-) -> Request:
+) -> HandshakeRequest:
     good = ((b"sec-websocket-version", b"13"), (b"sec-websocket-key", KEY))
-    return Request(method, target, version, (*good, *headers), peer)
+    return HandshakeRequest(method, target, version, (*good, *headers), peer)
 
 
-def status(request: Request) -> int | None:
+def status(request: HandshakeRequest) -> int | None:
     problem = refusal(request)
     return problem.status if problem else None
 
 
 def test_the_answer_proves_that_the_key_was_read() -> None:
     """The example of RFC 6455, section 1.3."""
-    answer = accepted(upgrade(), Welcome("ourchat.v2")).decode()
+    answer = accepted(upgrade(), Accept("ourchat.v2")).decode()
     assert answer.startswith("HTTP/1.1 101 Switching Protocols\r\n")
     assert "\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in answer
     assert answer.endswith("\r\nSec-WebSocket-Protocol: ourchat.v2\r\n\r\n")
-    assert "Protocol:" not in accepted(upgrade(), Welcome()).decode()
+    assert "Protocol:" not in accepted(upgrade(), Accept()).decode()
 
 
 def test_bad_handshakes_are_refused() -> None:
@@ -37,17 +45,17 @@ def test_bad_handshakes_are_refused() -> None:
     assert status(upgrade(method="POST")) == 405
     assert status(upgrade(version="1.0")) == 505
     assert status(upgrade((b"sec-websocket-key", KEY))) == 400
-    assert status(Request("GET", b"/", "1.1", ((b"sec-websocket-version", b"13"),), "::1")) == 400
+    assert status(HandshakeRequest("GET", b"/", "1.1", ((b"sec-websocket-version", b"13"),), "::1")) == 400
     for key in (b"", b"short", b"=" * 24, b"dGhlIHNhbXBsZSBub25j", b"\xff" * 24):
         headers = ((b"sec-websocket-version", b"13"), (b"sec-websocket-key", key))
-        assert status(Request("GET", b"/", "1.1", headers, "::1")) == 400
-    old = Request("GET", b"/", "1.1", ((b"sec-websocket-version", b"8"), (b"sec-websocket-key", KEY)), "::1")
+        assert status(HandshakeRequest("GET", b"/", "1.1", headers, "::1")) == 400
+    old = HandshakeRequest("GET", b"/", "1.1", ((b"sec-websocket-version", b"8"), (b"sec-websocket-key", KEY)), "::1")
     assert status(old) == 426
-    assert b"\r\nSec-WebSocket-Version: 13\r\n" in rejected(Rejection(426, "old"))
+    assert b"\r\nSec-WebSocket-Version: 13\r\n" in rejected(Reject(426, "old"))
 
 
 def test_a_rejection_says_why_and_closes() -> None:
-    assert rejected(Rejection(404, "nothing here")) == (
+    assert rejected(Reject(404, "nothing here")) == (
         b"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 13\r\n"
         b"Connection: close\r\n\r\nnothing here\n"
     )
@@ -62,7 +70,7 @@ def test_a_hello_has_what_the_request_said() -> None:
         target=b"/ws/%E4%BD%A0?push=1",
         peer="203.0.113.9",
     )
-    assert hello(request, ()) == Hello(
+    assert hello(request, ()) == Handshake(
         path="/ws/你",
         host="chat.test:8080",
         address="203.0.113.9",

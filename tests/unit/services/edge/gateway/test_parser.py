@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.edge.gateway.framing import Received, sole_close, sole_text
+from services.edge.gateway.framing import ParsedFrame, parse_single_close, parse_single_text
 from services.edge.gateway.parser import parsers
 from tests.unit.services.edge.gateway.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, masked
 
@@ -15,18 +15,18 @@ LIMIT = 100_000
 
 sizes = st.sampled_from([0, 1, 125, 126, 4000, 5000, 65_535, 65_536, LIMIT])
 data_frames = st.builds(
-    lambda size, opcode: Received(opcode, True, b"x" * size), sizes, st.sampled_from([TEXT, BINARY])
+    lambda size, opcode: ParsedFrame(opcode, True, b"x" * size), sizes, st.sampled_from([TEXT, BINARY])
 )
 control_frames = st.builds(
-    lambda payload, opcode: Received(opcode, True, payload), st.binary(max_size=125), st.sampled_from([PING, PONG])
+    lambda payload, opcode: ParsedFrame(opcode, True, payload), st.binary(max_size=125), st.sampled_from([PING, PONG])
 )
 streams = st.lists(data_frames | control_frames, max_size=12).map(
-    lambda frames: [*frames, Received(CLOSE, True, b"\x03\xe8bye")]
+    lambda frames: [*frames, ParsedFrame(CLOSE, True, b"\x03\xe8bye")]
 )
 both = pytest.mark.parametrize("library", ["picows", "websockets"])
 
 
-def wire(frames: list[Received]) -> bytes:
+def wire(frames: list[ParsedFrame]) -> bytes:
     return b"".join(masked(frame.opcode, frame.payload, final=frame.final) for frame in frames)
 
 
@@ -43,10 +43,10 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     order=st.randoms(use_true_random=False),
 )
 async def test_every_connection_gets_its_own_frames(
-    library: str, several: list[list[Received]], cuts: list[int], order: Random
+    library: str, several: list[list[ParsedFrame]], cuts: list[int], order: Random
 ) -> None:
     new_parser = parsers(library, LIMIT)
-    connections = [(new_parser(), iter(pieces(wire(frames), cuts)), list[Received]()) for frames in several]
+    connections = [(new_parser(), iter(pieces(wire(frames), cuts)), list[ParsedFrame]()) for frames in several]
     turns = [number for number in range(len(several)) for _ in range(len(cuts) + 1)]
     order.shuffle(turns)
     for number in turns:
@@ -67,7 +67,7 @@ async def test_garbage_breaks_nothing(library: str, garbage: bytes, cut: int) ->
             parser.feed(memoryview(part))
     if parser.violation is not None:
         assert parser.violation.code in (1002, 1007, 1009)
-    assert other.feed(memoryview(masked(TEXT, b"fine"))) == [Received(TEXT, True, b"fine")]
+    assert other.feed(memoryview(masked(TEXT, b"fine"))) == [ParsedFrame(TEXT, True, b"fine")]
 
 
 @both
@@ -75,9 +75,9 @@ async def test_fragments_are_passed_on_as_they_are(library: str) -> None:
     new_parser = parsers(library, LIMIT)
     data = masked(TEXT, b"a", final=False) + masked(CONTINUATION, b"b", final=False) + masked(CONTINUATION, b"c")
     assert new_parser().feed(memoryview(data)) == [
-        Received(TEXT, False, b"a"),
-        Received(CONTINUATION, False, b"b"),
-        Received(CONTINUATION, True, b"c"),
+        ParsedFrame(TEXT, False, b"a"),
+        ParsedFrame(CONTINUATION, False, b"b"),
+        ParsedFrame(CONTINUATION, True, b"c"),
     ]
 
 
@@ -85,7 +85,7 @@ async def test_fragments_are_passed_on_as_they_are(library: str) -> None:
 async def test_what_came_before_a_violation_is_kept(library: str) -> None:
     new_parser = parsers(library, LIMIT)
     parser = new_parser()
-    assert parser.feed(memoryview(masked(TEXT, b"good") + b"\x81\x01x")) == [Received(TEXT, True, b"good")]
+    assert parser.feed(memoryview(masked(TEXT, b"good") + b"\x81\x01x")) == [ParsedFrame(TEXT, True, b"good")]
     assert parser.violation is not None
     assert parser.violation.code == 1002
 
@@ -118,23 +118,23 @@ async def test_what_goes_past_the_parser_is_what_it_would_have_made(
     data: bytes, start: bytes, cut: int, limit: int
 ) -> None:
     for read in (data, start + data, start + data[len(start) :], data[:cut], data + data[:cut]):
-        text = sole_text(read, limit)
+        text = parse_single_text(read, limit)
         if text is not None:
             parser = parsers("picows", limit)()
-            assert parser.feed(memoryview(read)) == [Received(TEXT, True, text)]
+            assert parser.feed(memoryview(read)) == [ParsedFrame(TEXT, True, text)]
             assert parser.violation is None
             assert parser.at_rest
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 132, 65_535])
 def test_a_text_goes_past_the_parser(size: int) -> None:
-    assert sole_text(masked(TEXT, b"x" * size), size) == b"x" * size
-    assert sole_text(masked(TEXT, b"x" * size), size - 1) is None
+    assert parse_single_text(masked(TEXT, b"x" * size), size) == b"x" * size
+    assert parse_single_text(masked(TEXT, b"x" * size), size - 1) is None
 
 
 @pytest.mark.parametrize("size", [124, 125])
 def test_a_length_in_a_longer_form_is_for_the_parser(size: int) -> None:
-    assert sole_text(b"\x81\xfe" + size.to_bytes(2, "big") + bytes(4) + b"x" * size, LIMIT) is None
+    assert parse_single_text(b"\x81\xfe" + size.to_bytes(2, "big") + bytes(4) + b"x" * size, LIMIT) is None
 
 
 near_closes = st.builds(
@@ -153,18 +153,18 @@ async def test_a_close_frame_that_goes_past_the_parser_is_what_it_would_have_mad
     data: bytes, start: bytes, cut: int
 ) -> None:
     for read in (data, start + data, start + data[len(start) :], data[:cut], data + data[:cut]):
-        payload = sole_close(read)
+        payload = parse_single_close(read)
         if payload is not None:
             parser = parsers("picows", LIMIT)()
-            assert parser.feed(memoryview(read)) == [Received(CLOSE, True, payload)]
+            assert parser.feed(memoryview(read)) == [ParsedFrame(CLOSE, True, payload)]
             assert parser.violation is None
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x03\xe8", b"\x0b\xb8see you", b"\x03\xe8" + b"x" * 123])
 def test_a_close_frame_goes_past_the_parser(payload: bytes) -> None:
-    assert sole_close(masked(CLOSE, payload)) == payload
+    assert parse_single_close(masked(CLOSE, payload)) == payload
 
 
 @pytest.mark.parametrize("payload", [b"\x03", b"\x03\xed", b"\x00\x00", b"\x03\xe8\xff"])
 def test_a_close_frame_that_may_be_wrong_is_for_the_parser(payload: bytes) -> None:
-    assert sole_close(masked(CLOSE, payload)) is None
+    assert parse_single_close(masked(CLOSE, payload)) is None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.edge.gateway.proxy_header import Header, Malformed, read
+from services.edge.gateway.proxy_header import Header, MalformedProxyHeader, read
 
 SIGNATURE = bytes.fromhex("0d0a0d0a000d0a515549540a")
 
@@ -65,12 +65,12 @@ def test_a_header_is_read_when_it_is_complete(header: bytes, source: str) -> Non
     ],
 )
 def test_what_is_no_header_is_told_at_once(data: bytes) -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedProxyHeader):
         read(data)
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"", b"PROXY ", b"PROXY TCP4 ", SIGNATURE, SIGNATURE + b"\x21\x11\0"]))
 def test_any_bytes_are_a_header_or_none(data: bytes, start: bytes) -> None:
-    with suppress(Malformed):
+    with suppress(MalformedProxyHeader):
         header = read(start + data)
         assert header is None or header.bytes <= len(start + data)

@@ -7,7 +7,7 @@ import signal
 import pytest
 from websockets.asyncio.client import connect
 
-from services.edge.canonical.transport import Hello, Rejection
+from services.edge.canonical.transport import Handshake, Reject
 from services.edge.gateway import Gateway
 from tests.unit.services.edge.gateway.conftest import Start
 from tests.unit.services.edge.gateway.raw import CLOSE, TEXT, RawPeer, closing, masked, request
@@ -34,7 +34,7 @@ async def test_the_edge_hears_who_calls(gateway: Gateway, recorder: Recorder) ->
             "Origin: https://web.test",
             "X-Forwarded-For: 6.6.6.6",
         )
-        expected = Hello(
+        expected = Handshake(
             "/ws/ourchat-v2",
             "chat.test:8080",
             "127.0.0.1",
@@ -79,7 +79,7 @@ async def test_a_proxy_that_is_no_network_is_refused(start: Start) -> None:
 
 
 async def test_the_edge_may_reject(gateway: Gateway, recorder: Recorder) -> None:
-    recorder.answer = Rejection(404, "no dialect is spoken here")
+    recorder.answer = Reject(404, "no dialect is spoken here")
     response = await ask(gateway.port, request("/nowhere"))
     assert response.startswith("HTTP/1.1 404 Not Found\r\n")
     assert response.endswith("\r\n\r\nno dialect is spoken here\n")

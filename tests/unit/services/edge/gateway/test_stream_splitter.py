@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.edge.gateway.stream_splitter import Splitter
+from services.edge.gateway.stream_splitter import StreamSplitter
 
 LIMIT = 1000
 
@@ -21,8 +21,8 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[low:high] for low, high in pairwise(bounds)]
 
 
-def frames(*packets: bytes, limit: int = LIMIT) -> tuple[list[bytes], Splitter]:
-    splitter = Splitter(limit)
+def frames(*packets: bytes, limit: int = LIMIT) -> tuple[list[bytes], StreamSplitter]:
+    splitter = StreamSplitter(limit)
     found: list[bytes] = []
     for packet in packets:
         if splitter.violation is None:

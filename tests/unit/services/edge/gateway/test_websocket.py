@@ -11,7 +11,7 @@ from websockets.frames import Close
 from websockets.sync.client import connect as connect_in_thread
 
 from services.edge.canonical.frames import Binary, Frame
-from services.edge.canonical.transport import Welcome
+from services.edge.canonical.transport import Accept
 from services.edge.gateway import Gateway
 from tests.unit.services.edge.gateway.conftest import MESSAGE_BYTES
 from tests.unit.services.edge.gateway.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, RawPeer, closing, masked
@@ -119,7 +119,7 @@ async def test_one_tuple_goes_to_many(gateway: Gateway, recorder: Recorder) -> N
 
 
 async def test_what_is_sent_at_once_follows_the_handshake(gateway: Gateway, recorder: Recorder) -> None:
-    recorder.answer = Welcome("ourchat.v2")
+    recorder.answer = Accept("ourchat.v2")
     recorder.on_connected = lambda client: client.socket.send((b"welcome",))
     async with dial(gateway, subprotocols=["native", "ourchat.v2"]) as ws:
         assert ws.subprotocol == "ourchat.v2"

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from services.edge.canonical.transport import Hello
+from services.edge.canonical.transport import Handshake
 from services.edge.client.client import Client
 from services.edge.client.connection import Connection
 from shared.contract.auth import Login, Register, SendVerification
-from shared.contract.errors import ErrorCode, Refused
-from shared.contract.ids import NOBODY, AccountId
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.session import EnsureProfile, GetAccount
 from tests.unit.services.edge.conftest import Town
 from tests.unit.services.edge.devices import Device, Wire
@@ -26,8 +26,8 @@ async def stranger(town: Town) -> Device:
 
 
 def ticket(device: Device) -> str:
-    assert device.client.connection.withheld is not None
-    return device.client.connection.withheld.ticket
+    assert device.client.connection.pending_verification is not None
+    return device.client.connection.pending_verification.ticket
 
 
 async def open_link(town: Town, device: Device, *, passed: bool = True) -> None:
@@ -64,7 +64,7 @@ async def test_after_the_time_limit_it_is_forgotten(town: Town) -> None:
     late = ticket(device)
     await device.until_event("VerificationEnded", "expired")
     await town.auth.open_link(edge.id, device.client.connection.number, late)
-    assert await device.ask(do="verify") == "NothingToVerify"
+    assert await device.ask(do="verify") == "NoPendingVerification"
     assert len(town.auth.of(Login)) == 1
 
 
@@ -99,7 +99,7 @@ async def _other(town: Town) -> Device:
 
 async def test_nothing_to_verify(town: Town) -> None:
     edge = await town.edge()
-    assert await Device(edge.endpoint).ask(do="verify") == "NothingToVerify"
+    assert await Device(edge.endpoint).ask(do="verify") == "NoPendingVerification"
 
 
 # Requests
@@ -136,7 +136,7 @@ async def test_profiles_are_asked_for_together(town: Town) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"), [(Refused(ErrorCode.FORBIDDEN, "no"), "forbidden"), (ZeroDivisionError(), "internal")]
+    ("error", "told"), [(RequestError(ErrorCode.FORBIDDEN, "no"), "forbidden"), (ZeroDivisionError(), "internal")]
 )
 async def test_failures_are_answered(town: Town, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str) -> None:
     async def fail(*_: object) -> None:
@@ -144,7 +144,7 @@ async def test_failures_are_answered(town: Town, monkeypatch: pytest.MonkeyPatch
 
     await town.edge()
     alice = await town.device(1)
-    monkeypatch.setattr("services.edge.handlers.dispatcher.relay", fail)
+    monkeypatch.setattr("services.edge.handlers.dispatcher.forward", fail)
     assert await alice.ask(do="account", account=2) == told
     monkeypatch.undo()
     assert await alice.ask(do="account", account=2) == "name-2"
@@ -191,7 +191,7 @@ async def says(town: Town, wire: Wire, frame: str) -> bytes:
 
 def dial(town: Town, dialect: str) -> Wire:
     wire = Wire()
-    hello = Hello(f"/ws/{dialect}", "chat.example", "192.0.2.1", False, (), "")
+    hello = Handshake(f"/ws/{dialect}", "chat.example", "192.0.2.1", False, (), "")
     wire.client = town.edges[0].endpoint.connected(hello, wire)
     return wire
 
@@ -210,7 +210,7 @@ async def test_to_who_does_not_ask_the_link_is_mailed_at_once(town: Town, dialec
     assert MAILED in (await says(town, wire, REGISTRATIONS[dialect])).decode()
     (mailed,) = town.auth.of(SendVerification)
     assert (mailed.base_url, mailed.origin.connection) == ("http://chat.example", connection(wire).number)
-    assert connection(wire).withheld is None
+    assert connection(wire).pending_verification is None
     await town.auth.open_link(edge.id, connection(wire).number, mailed.ticket)
     town.auth.withhold = False
     assert MAILED not in (await says(town, wire, REGISTRATIONS[dialect])).decode()
@@ -224,4 +224,4 @@ async def test_where_no_mail_can_be_sent_it_is_said(town: Town, dialect: str) ->
     wire = dial(town, dialect)
     answer = (await says(town, wire, REGISTRATIONS[dialect])).decode()
     assert "enough mails" in answer
-    assert connection(wire).account == NOBODY
+    assert connection(wire).account == NO_ACCOUNT

@@ -6,13 +6,13 @@ import pytest
 
 from services.edge.canonical.commands import TakeUnread
 from services.edge.canonical.replies import Page
-from services.edge.handlers.forwarding import relay
-from services.edge.handlers.history import fetch
+from services.edge.handlers.forwarding import forward
+from services.edge.handlers.history import fetch_messages
 from shared.contract import subjects
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHistory, GetUnread, History, MarkRead, Unread
 from shared.contract.model import Chat, ChatKind, JoinPolicy
-from shared.contract.session import ChatViews, ChatWithFaces, ListChatViews
+from shared.contract.session import ChatViews, ChatWithMembers, ListChatViews
 from tests.unit.services.edge.conftest import Town
 from tests.unit.services.edge.fake_services import Neighbour
 
@@ -58,7 +58,7 @@ class Lister(Neighbour):
         chats = [
             Chat(id=ChatId(one), kind=ChatKind.GROUP, name="", owner=ME, join_policy=JoinPolicy.OPEN) for one in numbers
         ]
-        return ChatViews([ChatWithFaces(chat, []) for chat in chats], more=request.after + A_REPLY < 7)
+        return ChatViews([ChatWithMembers(chat, []) for chat in chats], more=request.after + A_REPLY < 7)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def indexes(page: Page) -> list[int]:
 async def test_a_walk_through_the_history_goes_on_to_its_end(
     town: Town, reader: Reader, start: int, count: int, older: bool, expected: list[int], replies: int
 ) -> None:
-    page = await fetch(town.edges[0].node, GetHistory(CHAT, start, count, older), ME, SECONDS)
+    page = await fetch_messages(town.edges[0].node, GetHistory(CHAT, start, count, older), ME, SECONDS)
     assert indexes(page) == expected
     assert [shown.face.nickname for shown in page.messages if shown.face] == ["name-2"] * len(expected)
     assert len(reader.of(GetHistory)) == replies
@@ -98,10 +98,10 @@ async def test_unread_messages_are_taken_to_the_last_one(
     town: Town, reader: Reader, count: int | None, expected: int
 ) -> None:
     node = town.edges[0].node
-    page = await fetch(node, TakeUnread(count), ME, SECONDS)
+    page = await fetch_messages(node, TakeUnread(count), ME, SECONDS)
     assert indexes(page) == list(range(1, expected + 1))
     assert [shown.to for shown in page.messages] == [ME] * expected
-    again = await fetch(node, TakeUnread(None), ME, SECONDS)
+    again = await fetch_messages(node, TakeUnread(None), ME, SECONDS)
     assert indexes(again) == list(range(expected + 1, 9))
 
 
@@ -109,15 +109,15 @@ async def test_what_was_just_read_at_another_node_is_not_unread(town: Town, read
     here, there = town.edges[0], await town.edge()
     await town.device(ME, there)
     town.world.say(CHAT, OTHER, "nine", "ten")
-    await fetch(there.node, GetHistory(CHAT, -1, 1), ME, SECONDS)
-    assert indexes(await fetch(here.node, TakeUnread(None), ME, SECONDS)) == [9]
+    await fetch_messages(there.node, GetHistory(CHAT, -1, 1), ME, SECONDS)
+    assert indexes(await fetch_messages(here.node, TakeUnread(None), ME, SECONDS)) == [9]
 
 
 async def test_what_is_still_to_be_pushed_is_not_taken(town: Town, reader: Reader) -> None:
     device = await town.device(ME)
     await device.synced()
     town.world.say(CHAT, OTHER, "nine")
-    assert indexes(await fetch(town.edges[0].node, TakeUnread(None), ME, SECONDS)) == []
+    assert indexes(await fetch_messages(town.edges[0].node, TakeUnread(None), ME, SECONDS)) == []
     await (await town.device(OTHER)).post(CHAT, "ten")
     await device.until_texts(CHAT, *(f"text {number}" for number in range(1, 9)), "nine", "ten")
 
@@ -126,7 +126,7 @@ async def test_what_cannot_be_marked_as_read_is_given_once(
     town: Town, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(town.world, "mark_read", lambda *span: None)
-    page = await fetch(town.edges[0].node, TakeUnread(None), ME, SECONDS)
+    page = await fetch_messages(town.edges[0].node, TakeUnread(None), ME, SECONDS)
     assert indexes(page) == [1, 2, 3]
     assert len(town.message.of(MarkRead)) == 1
 
@@ -134,7 +134,7 @@ async def test_what_cannot_be_marked_as_read_is_given_once(
 async def test_all_chats_are_listed(town: Town) -> None:
     edge, lister = await town.edge(), Lister(town)
     await lister.bus.start()
-    views = await relay(edge.bus, ListChatViews(), ME, SECONDS)
+    views = await forward(edge.bus, ListChatViews(), ME, SECONDS)
     assert isinstance(views, ChatViews)
     assert [view.chat.id for view in views.chats] == [1, 2, 3, 4, 5, 6, 7]
     assert [(request.after, request.actor) for request in lister.of(ListChatViews)] == [(0, ME), (3, ME), (6, ME)]

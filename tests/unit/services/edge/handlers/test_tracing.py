@@ -7,11 +7,11 @@ from typing import cast
 import pytest
 
 from services.edge.canonical.commands import GetServerStatus
-from services.edge.canonical.replies import Answer, ServerStatus
+from services.edge.canonical.replies import Reply, ServerStatus
 from services.edge.client.client import Client
 from services.edge.dialects.base import Request
-from services.edge.handlers.tracing import Traced
-from shared.contract.errors import ErrorCode, Refused
+from services.edge.handlers.tracing import TracedHandler
+from shared.contract.errors import ErrorCode, RequestError
 from shared.settings import Tracing
 from shared.telemetry import new_trace, trace
 from shared.tracing import Tracer
@@ -22,23 +22,23 @@ ASKED = Request(GetServerStatus())
 
 
 class Performer:
-    """Performs until it is `refusing`; what it was told last."""
+    """RequestHandler until it is `refusing`; what it was told last."""
 
     def __init__(self) -> None:
         self.refusing = False
         self.welcomed: list[Client] = []
         self.trace = ""
 
-    async def perform(self, client: Client, request: Request) -> Answer:
+    async def handle(self, client: Client, request: Request) -> Reply:
         self.trace = trace.get()
         if self.refusing:
-            raise Refused(ErrorCode.FORBIDDEN, "not you")
+            raise RequestError(ErrorCode.FORBIDDEN, "not you")
         return ServerStatus(maintenance=False)
 
     async def resolve(self, client: Client, run: list[Request]) -> list[Request]:
         return run[:1]
 
-    def welcome(self, client: Client) -> None:
+    def after_login(self, client: Client) -> None:
         self.welcomed.append(client)
 
 
@@ -46,20 +46,20 @@ class Performer:
 async def tracer(collector: Collector) -> AsyncIterator[Tracer]:
     tracer = Tracer(Tracing(endpoint=collector.endpoint), "edge")
     yield tracer
-    await tracer.end()
+    await tracer.shut_down()
 
 
 async def test_what_is_asked_is_done_and_seen(collector: Collector, tracer: Tracer) -> None:
     performer = Performer()
-    traced = Traced(performer, tracer)
+    traced = TracedHandler(performer, tracer)
     trace.set(new_trace())
-    assert await traced.perform(CLIENT, ASKED) == ServerStatus(maintenance=False)
+    assert await traced.handle(CLIENT, ASKED) == ServerStatus(maintenance=False)
     assert performer.trace == trace.get()
     performer.refusing = True
-    with pytest.raises(Refused):
-        await traced.perform(CLIENT, ASKED)
+    with pytest.raises(RequestError):
+        await traced.handle(CLIENT, ASKED)
     assert await traced.resolve(CLIENT, [ASKED, ASKED]) == [ASKED]
-    traced.welcome(CLIENT)
+    traced.after_login(CLIENT)
     assert performer.welcomed == [CLIENT]
     spans = collector.spans(lambda spans: len(spans) == 3)
     assert {(span.name, span.trace, span.parent, span.attributes["dialect"]) for span in spans} == {

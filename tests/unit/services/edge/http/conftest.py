@@ -11,12 +11,12 @@ from prometheus_client import CollectorRegistry
 from services.edge.gateway import Gateway
 from services.edge.http import HttpApp, Outcome
 from services.edge.http.downloads import Downloads
-from services.edge.http.uploads import Uploads
-from services.edge.media import MediaRoom
+from services.edge.http.uploads import HttpUploads
+from services.edge.media import MediaService
 from services.edge.media.directory import DirectoryStore
 from services.edge.media.disk import Disk
 from services.edge.metrics import Metrics
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.model import Media
 from shared.settings import Settings
@@ -40,7 +40,7 @@ class Tokens:
 
     async def check(self, token: str, _seconds: float) -> Claims:
         if self.away:
-            raise Refused(ErrorCode.UNAVAILABLE, "tokens cannot be checked now, please try again")
+            raise RequestError(ErrorCode.UNAVAILABLE, "tokens cannot be checked now, please try again")
         name, _, number = token.partition("-")
         if name != "token" or token in self.revoked:
             raise BadToken("not one of ours")
@@ -54,7 +54,7 @@ async def no_link(_ticket: str, _code: str) -> Outcome:
 @dataclass
 class Site:
     gateway: Gateway
-    room: MediaRoom
+    room: MediaService
     tokens: Tokens
     directory: Path
     registry: CollectorRegistry
@@ -92,9 +92,9 @@ async def site(tmp_path: Path, sections: dict[str, Any]) -> AsyncIterator[Site]:
     edge = {"port": 0, **sections.get("edge", {})}
     settings = Settings(media={"directory": tmp_path, "timeout_seconds": 5}, limits=limits, edge=edge)
     registry, tokens, disk = CollectorRegistry(), Tokens(), Disk()
-    room = MediaRoom(DirectoryStore(tmp_path, disk), settings, Metrics(registry), disk)
+    room = MediaService(DirectoryStore(tmp_path, disk), settings, Metrics(registry), disk)
     await room.prepare()
-    app = HttpApp(no_link, Downloads(room), Uploads(room, tokens.check, settings), stall_seconds=1.0)
+    app = HttpApp(no_link, Downloads(room), HttpUploads(room, tokens.check, settings), stall_seconds=1.0)
     gateway = Gateway(settings.edge, settings.limits, Recorder(), app, HEAD_SECONDS)
     await gateway.start()
     yield Site(gateway, room, tokens, tmp_path, registry)

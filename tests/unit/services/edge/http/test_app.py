@@ -12,13 +12,13 @@ from prometheus_client import CollectorRegistry
 from services.edge.gateway import Gateway
 from services.edge.http import HttpApp, Outcome
 from services.edge.http.downloads import Downloads
-from services.edge.http.uploads import Uploads
+from services.edge.http.uploads import HttpUploads
 from services.edge.identicons import avatar_hash, avatar_path
-from services.edge.media import MediaRoom
+from services.edge.media import MediaService
 from services.edge.media.directory import DirectoryStore
 from services.edge.media.disk import Disk
 from services.edge.metrics import Metrics
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.settings import Edge, Limits, Settings
 from shared.tokens import BadToken, Claims
 from tests.unit.services.edge.gateway.recording import Recorder
@@ -41,15 +41,15 @@ class Links:
     async def open(self, ticket: str, code: str) -> Outcome:
         self.opened.append((ticket, code))
         if self._outcome is None:
-            raise Refused(ErrorCode.UNAVAILABLE, "no answer in time")
+            raise RequestError(ErrorCode.UNAVAILABLE, "no answer in time")
         return self._outcome
 
 
 def app(links: Links) -> HttpApp:
     """Without any file."""
     settings, disk = Settings(media={"directory": "/nowhere"}), Disk()
-    room = MediaRoom(DirectoryStore(Path("/nowhere"), disk), settings, Metrics(CollectorRegistry()), disk)
-    return HttpApp(links.open, Downloads(room), Uploads(room, check, settings))
+    room = MediaService(DirectoryStore(Path("/nowhere"), disk), settings, Metrics(CollectorRegistry()), disk)
+    return HttpApp(links.open, Downloads(room), HttpUploads(room, check, settings))
 
 
 async def check(_token: str, _seconds: float) -> Claims:

@@ -20,7 +20,7 @@ SECRET = "0123456789abcdef" * 2
 async def tracer(collector: Collector) -> AsyncIterator[Tracer]:
     tracer = Tracer(Tracing(endpoint=collector.endpoint), "edge")
     yield tracer
-    await tracer.end()
+    await tracer.shut_down()
 
 
 async def nothing() -> Mapping[str, Any]:
@@ -32,7 +32,7 @@ async def ask(tracer: Tracer, path: str, *statuses: int, whole: bool = True, met
     sent: list[str] = []
 
     async def serve(_scope: Mapping[str, Any], _receive: Receive, send: Send) -> None:
-        assert trace.get() == tracer.under_way().split("-")[1]
+        assert trace.get() == tracer.current().split("-")[1]
         for status in statuses:
             await send({"type": "http.response.start", "status": status, "headers": []})
             await send({"type": "http.response.body", "body": b"some", "more_body": True})

@@ -4,12 +4,12 @@ import time
 
 import pytest
 
-from services.edge.canonical.transport import Hello
-from services.edge.client.endpoint import Endpoint
-from services.edge.login.login import Entrance
-from services.edge.login.token_verifier import Gate
+from services.edge.canonical.transport import Handshake
+from services.edge.client.endpoint import ConnectionRegistry
+from services.edge.login.login import LoginFlow
+from services.edge.login.token_verifier import TokenVerifier
 from shared.contract.auth import Register
-from shared.contract.ids import NOBODY, AccountId
+from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.tokens import BadToken, Claims
 from tests.unit.services.edge.conftest import Town
 from tests.unit.services.edge.devices import Wire
@@ -21,9 +21,9 @@ def _uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.edge.login.login._UNREAD_SECONDS", 0.05)
 
 
-def dial(endpoint: Endpoint, path: str) -> Wire:
+def dial(endpoint: ConnectionRegistry, path: str) -> Wire:
     wire = Wire()
-    wire.client = endpoint.connected(Hello(path, "chat.example", "192.0.2.1", False, (), ""), wire)
+    wire.client = endpoint.connected(Handshake(path, "chat.example", "192.0.2.1", False, (), ""), wire)
     return wire
 
 
@@ -47,7 +47,7 @@ async def test_a_registration_is_a_login_where_clients_expect_it(
     await ask(wire, frame)
     assert len(town.auth.of(Register)) == 1
     (client,) = edge.endpoint.clients.values()
-    assert (client.connection.account != NOBODY) is enters
+    assert (client.connection.account != NO_ACCOUNT) is enters
 
 
 TOKEN = "x" * 40
@@ -62,13 +62,13 @@ class Looks:
         self.expires = int(time.time()) + 60
         self.count = 0
 
-        async def check(gate: Gate, token: str, seconds: float) -> Claims:
+        async def check(gate: TokenVerifier, token: str, seconds: float) -> Claims:
             self.count += 1
             if self.expires < time.time():
                 raise BadToken("expired")
             return Claims(AccountId(1), "sid", 0, self.expires, "jti")
 
-        monkeypatch.setattr(Gate, "check", check)
+        monkeypatch.setattr(TokenVerifier, "check", check)
 
 
 @pytest.mark.parametrize("request_", REQUESTS)
@@ -115,7 +115,7 @@ async def test_a_token_opens_the_account_of_its_uuid_alone(town: Town, monkeypat
     for uuid in (ANOTHER, OWN):
         await ask(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.format(uuid, SERVICE_TOKEN))
         outcomes.append([client.connection.account for client in edge.endpoint.clients.values()])
-    assert outcomes == [[NOBODY], [NOBODY, AccountId(1)]]
+    assert outcomes == [[NO_ACCOUNT], [NO_ACCOUNT, AccountId(1)]]
 
 
 async def test_unread_messages_are_counted_for_who_is_told_how_many(
@@ -124,11 +124,11 @@ async def test_unread_messages_are_counted_for_who_is_told_how_many(
     Looks(monkeypatch)
     counted: list[AccountId] = []
 
-    async def count(_entrance: Entrance, account: AccountId) -> int:
+    async def count(_entrance: LoginFlow, account: AccountId) -> int:
         counted.append(account)
         return 3
 
-    monkeypatch.setattr(Entrance, "_unread", count)
+    monkeypatch.setattr(LoginFlow, "_unread", count)
     town.session.uuids[AccountId(1)] = OWN
     edge = await town.edge()
     await ask(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.format(OWN, SERVICE_TOKEN))

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from shared.contract.auth import DeleteAccount, Login, Recover, Watch
+from shared.contract.auth import DeleteAccount, ListRevocations, Login, Recover
 from shared.contract.edge import Kicked
 from shared.contract.ids import AccountId
 from shared.contract.session import EnsureProfile
@@ -53,8 +53,8 @@ async def test_a_login_after_the_revocation_stays(town: Town) -> None:
     edge = await town.edge()
     await town.auth.revoke(1)
     phone = await town.device(1)
-    asked = len(town.auth.of(Watch))
-    await town.auth.until_asked(Watch, asked + 2)
+    asked = len(town.auth.of(ListRevocations))
+    await town.auth.until_asked(ListRevocations, asked + 2)
     assert await phone.ask(do="status") == "ServerStatus"
     assert edge.node.revision == 1
 
@@ -70,7 +70,7 @@ async def test_a_revocation_during_the_login_ends_it_all_the_same(town: Town) ->
         phone.say(do="login", account=1)
         await neighbour.until_asked(kind, asked + 1)
         await town.auth.revoke(1)
-        await edge.watcher.ask()
+        await edge.watcher.refresh()
         assert edge.node.revision == len(town.auth.revocations)
         gate.set()
         await until_closed(phone)
@@ -79,7 +79,7 @@ async def test_a_revocation_during_the_login_ends_it_all_the_same(town: Town) ->
 async def test_who_deletes_the_account_is_answered_and_other_devices_are_closed(town: Town) -> None:
     await town.edge()
     phone, desk = await town.device(1), await town.device(1)
-    assert await phone.ask(do="delete") == "Done"
+    assert await phone.ask(do="delete") == "Ack"
     await until_closed(desk)
     assert await phone.ask(do="account", account=1) == "unauthenticated"
     assert phone.client.dialect.entered_as == [1, 0]  # type: ignore[attr-defined]
@@ -91,7 +91,7 @@ async def test_a_deletion_without_an_answer_does_not_leave_a_revoked_connection(
     phone = await town.device(1)
     town.auth.close(DeleteAccount)
     assert await phone.ask(do="delete") == "unavailable"
-    await edge.watcher.ask()
+    await edge.watcher.refresh()
     await until_closed(phone)
 
 
@@ -103,32 +103,32 @@ async def test_who_gets_a_new_password_is_answered_before_the_login_ends(town: T
     await until_closed(desk)
     assert phone.answered == [1]
     gate.set()
-    assert await phone.answer(asked) == "Done"
+    assert await phone.answer(asked) == "Ack"
     await until_closed(phone)
-    assert await other.ask(do="recover", account=1) == "Done"
+    assert await other.ask(do="recover", account=1) == "Ack"
     assert await other.ask(do="account", account=2) == "name-2"
 
 
 async def test_maintenance_is_told_to_everybody_once(town: Town) -> None:
     edge = await town.edge()
-    await edge.watcher.ask()
+    await edge.watcher.refresh()
     phone, stranger = await town.device(1), Device(edge.endpoint)
     await stranger.ask(do="status")
     for on in (True, False):
         await town.auth.maintain(on)
         for device in (phone, stranger):
             await device.until_event("MaintenanceChanged", on)
-    await edge.watcher.ask()
+    await edge.watcher.refresh()
     assert phone.events == [("MaintenanceChanged", True), ("MaintenanceChanged", False)]
 
 
 async def test_an_answer_of_before_does_not_undo_what_was_told_since(town: Town) -> None:
     edge = await town.edge()
     phone = await town.device(1)
-    await edge.watcher.ask()
-    gate = town.auth.close(Watch)
-    asking = asyncio.create_task(edge.watcher.ask())
-    await town.auth.until_asked(Watch, len(town.auth.of(Watch)) + 1)
+    await edge.watcher.refresh()
+    gate = town.auth.close(ListRevocations)
+    asking = asyncio.create_task(edge.watcher.refresh())
+    await town.auth.until_asked(ListRevocations, len(town.auth.of(ListRevocations)) + 1)
     await town.auth.maintain(True)
     await phone.until_event("MaintenanceChanged", True)
     gate.set()
@@ -141,7 +141,7 @@ async def test_an_edge_that_starts_in_maintenance_knows_it_and_tells_nobody(town
     town.auth.maintenance = True
     edge = await town.edge()
     stranger = Device(edge.endpoint)
-    await edge.watcher.ask()
+    await edge.watcher.refresh()
     await stranger.ask(do="status")
     assert edge.node.maintenance
     assert stranger.events == []

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.auth.adapters.signing_keys import Keyring, ensure_keys, retire, rotate
-from services.edge.login.token_verifier import Gate
+from services.edge.login.token_verifier import TokenVerifier
 from services.edge.metrics import Metrics
 from shared.bus.client import Bus
 from shared.contract.auth import GetKeys, Keys
@@ -38,7 +38,7 @@ def registry() -> CollectorRegistry:
 
 
 @pytest.fixture
-async def gate(nats_server: NatsServer, keyring: Keyring, registry: CollectorRegistry) -> AsyncIterator[Gate]:
+async def gate(nats_server: NatsServer, keyring: Keyring, registry: CollectorRegistry) -> AsyncIterator[TokenVerifier]:
     async def keys(_: GetKeys) -> Keys:
         return keyring.public()
 
@@ -46,15 +46,15 @@ async def gate(nats_server: NatsServer, keyring: Keyring, registry: CollectorReg
     auth.serve(GET_KEYS, keys)
     await auth.start()
     await edge.start()
-    gate = Gate(edge, Metrics(registry))
-    gate.informed.set()
+    gate = TokenVerifier(edge, Metrics(registry))
+    gate.revocations_loaded.set()
     yield gate
     await edge.stop()
     await auth.stop()
 
 
 async def test_tokens_of_two_keys_are_good_until_the_old_one_is_retired(
-    gate: Gate, keyring: Keyring, tmp_path: Path
+    gate: TokenVerifier, keyring: Keyring, tmp_path: Path
 ) -> None:
     directory = tmp_path / "keys"
     old = keyring.issue(AccountId(1), time.time())
@@ -62,21 +62,21 @@ async def test_tokens_of_two_keys_are_good_until_the_old_one_is_retired(
 
     rotate(directory)
     keyring.refresh()
-    gate.verified_by(keyring.names)
+    gate.set_keys(keyring.names)
     new = keyring.issue(AccountId(1), time.time())
     for token in (old, new):
         assert (await gate.check(token.text, SECONDS)).sid == token.sid
 
     retire(directory, OLD)
     keyring.refresh()
-    gate.verified_by(keyring.names)
+    gate.set_keys(keyring.names)
     with pytest.raises(BadToken):
         await gate.check(old.text, SECONDS)
     assert (await gate.check(new.text, SECONDS)).sid == new.sid
 
 
 async def test_tokens_that_are_not_good_are_counted_by_reason(
-    gate: Gate, keyring: Keyring, registry: CollectorRegistry
+    gate: TokenVerifier, keyring: Keyring, registry: CollectorRegistry
 ) -> None:
     for token in ("nonsense", keyring.issue(AccountId(1), time.time() - 10**9).text):
         with pytest.raises(BadToken):

@@ -5,7 +5,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.edge.media import MediaRoom
+from services.edge.media import MediaService
 from services.edge.media.bucket import BucketStore
 from services.edge.media.directory import DirectoryStore
 from services.edge.media.disk import Disk
@@ -15,7 +15,7 @@ from tests.support.servers import S3Server
 
 LIMIT = 10_000_000
 TIMEOUT_SECONDS = 2.0
-Open = Callable[[], Awaitable[MediaRoom]]
+Open = Callable[[], Awaitable[MediaService]]
 
 
 @pytest.fixture
@@ -39,13 +39,13 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> Media:
 @pytest.fixture
 async def open_room(where: Media, registry: CollectorRegistry) -> AsyncIterator[Open]:
     """Opens rooms on the same store, as the edges of one installation do. A file has at most ten million bytes."""
-    rooms: list[MediaRoom] = []
+    rooms: list[MediaService] = []
     metrics = Metrics(registry)
 
-    async def opened() -> MediaRoom:
+    async def opened() -> MediaService:
         settings, disk = Settings(media=where, limits={"file_bytes": LIMIT}), Disk()
         store = BucketStore(where) if where.bucket_url else DirectoryStore(where.directory, disk)
-        room = MediaRoom(store, settings, metrics, disk)
+        room = MediaService(store, settings, metrics, disk)
         await room.prepare()
         rooms.append(room)
         return room
@@ -73,7 +73,7 @@ def break_store(where: Media, request: pytest.FixtureRequest) -> Iterator[Callab
 
 
 @pytest.fixture
-async def room(open_room: Open) -> MediaRoom:
+async def room(open_room: Open) -> MediaService:
     return await open_room()
 
 

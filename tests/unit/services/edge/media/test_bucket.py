@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from services.cli.ports import free_port
-from services.edge.media import MediaRoom
+from services.edge.media import MediaService
 from shared.contract.errors import ErrorCode
 from shared.settings import Media
 from tests.unit.services.edge.media.test_service import NOWHERE, content, refusal
@@ -21,7 +21,7 @@ def where(tmp_path: Path) -> Media:
     )  # fmt: skip
 
 
-async def test_a_server_that_is_not_there_is_unavailable_before_time_is_up(room: MediaRoom) -> None:
+async def test_a_server_that_is_not_there_is_unavailable_before_time_is_up(room: MediaService) -> None:
     with capture_logs() as logs:
         assert await refusal(room.find(NOWHERE.id)) is ErrorCode.UNAVAILABLE
         assert await refusal(content(room, NOWHERE)) is ErrorCode.UNAVAILABLE

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from services.edge.media import MediaRoom
-from shared.contract.errors import ErrorCode, Refused
-from shared.errors import Unprepared
+from services.edge.media import MediaService
+from shared.contract.errors import ErrorCode, RequestError
+from shared.errors import StartupError
 from shared.settings import Media
 from tests.unit.services.edge.media.conftest import TIMEOUT_SECONDS, Open
 from tests.unit.services.edge.media.test_service import PNG, content, keep, refusal
@@ -37,7 +37,7 @@ def full_disk() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-async def test_each_content_is_one_file_for_its_owner_only(room: MediaRoom, where: Media) -> None:
+async def test_each_content_is_one_file_for_its_owner_only(room: MediaService, where: Media) -> None:
     for _ in range(3):
         media = await keep(room, PNG)
     (blob,) = (where.directory / "blobs").iterdir()
@@ -48,12 +48,12 @@ async def test_each_content_is_one_file_for_its_owner_only(room: MediaRoom, wher
     ] * 4
 
 
-async def test_half_a_file_of_an_older_crash_is_replaced(room: MediaRoom, where: Media) -> None:
+async def test_half_a_file_of_an_older_crash_is_replaced(room: MediaService, where: Media) -> None:
     (where.directory / "blobs" / sha256(PNG).hexdigest()).write_bytes(PNG[:1000])
     assert await content(room, await keep(room, PNG)) == PNG
 
 
-async def test_a_full_disk_refuses_and_recovers(room: MediaRoom) -> None:
+async def test_a_full_disk_refuses_and_recovers(room: MediaService) -> None:
     upload = room.begin()
     await upload.write(b"x" * 900)
     with full_disk():
@@ -62,7 +62,7 @@ async def test_a_full_disk_refuses_and_recovers(room: MediaRoom) -> None:
     assert await content(room, await keep(room, PNG)) == PNG
 
 
-async def test_a_disk_that_hangs_holds_nobody_up_for_long(room: MediaRoom, where: Media) -> None:
+async def test_a_disk_that_hangs_holds_nobody_up_for_long(room: MediaService, where: Media) -> None:
     record = where.directory / "records" / ID
     os.mkfifo(record)  # to open it takes until somebody writes
     started = time.monotonic()
@@ -73,12 +73,12 @@ async def test_a_disk_that_hangs_holds_nobody_up_for_long(room: MediaRoom, where
     assert TIMEOUT_SECONDS <= time.monotonic() - started < 2 * TIMEOUT_SECONDS
 
 
-async def test_a_damaged_record_is_unavailable(room: MediaRoom, where: Media) -> None:
+async def test_a_damaged_record_is_unavailable(room: MediaService, where: Media) -> None:
     (where.directory / "records" / ID).write_bytes(b'["half')
     assert await refusal(room.find(ID)) is ErrorCode.UNAVAILABLE
 
 
-async def test_a_file_cut_short_is_unavailable(room: MediaRoom, where: Media) -> None:
+async def test_a_file_cut_short_is_unavailable(room: MediaService, where: Media) -> None:
     media = await keep(room, PNG)
     os.truncate(where.directory / "blobs" / media.sha256, 300_000)
     assert await refusal(content(room, media)) is ErrorCode.UNAVAILABLE
@@ -94,19 +94,19 @@ async def test_leftovers_of_crashes_go_a_day_later(open_room: Open, where: Media
     assert sorted(path.name for path in spool.iterdir()) == ["fresh", "yesterday"]
 
 
-async def test_a_drop_during_a_write_leaves_nothing(room: MediaRoom, where: Media) -> None:
+async def test_a_drop_during_a_write_leaves_nothing(room: MediaService, where: Media) -> None:
     for _ in range(20):
         upload = room.begin()
         writing = asyncio.create_task(upload.write(PNG))
         await asyncio.sleep(0)
         upload.drop()
         await asyncio.wait([writing])
-        assert isinstance(writing.exception(), Refused | None)
+        assert isinstance(writing.exception(), RequestError | None)
     await room.close()
     assert list((where.directory / "spool").iterdir()) == []
 
 
 async def test_a_directory_that_cannot_be_made_is_an_error(open_room: Open, where: Media) -> None:
     where.directory.write_bytes(b"in the way")
-    with pytest.raises(Unprepared, match=r"media\.directory"):
+    with pytest.raises(StartupError, match=r"media\.directory"):
         await open_room()

@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from services.edge.canonical.transport import Hello
+from services.edge.canonical.transport import Handshake
 from shared.bus.client import pack
 from shared.contract import subjects
 from shared.contract.edge import ChatCreated, MembershipAnswered, Notice, Notify
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.session import (
-    Done,
-    DropKept,
-    Kept,
-    KeptNotices,
-    ListKept,
+    Ack,
+    DropPendingNotices,
+    ListPendingNotices,
     ListRequests,
     PendingFriendship,
     PendingMembership,
+    PendingNotice,
+    PendingNotices,
     Requests,
 )
 from tests.unit.services.edge.conftest import Town
@@ -43,20 +43,20 @@ class Files(Neighbour):
     def __init__(self, town: Town) -> None:
         super().__init__("session", town.nats)
         self.requests = Requests([], [])
-        self.kept: list[Kept] = []
+        self.kept: list[PendingNotice] = []
         self.bus.serve(subjects.LIST_REQUESTS, self._requests, queue="session")
-        self.bus.serve(subjects.LIST_KEPT, self._list, queue="session")
-        self.bus.serve(subjects.DROP_KEPT, self._drop, queue="session")
+        self.bus.serve(subjects.LIST_PENDING_NOTICES, self._list, queue="session")
+        self.bus.serve(subjects.DROP_PENDING_NOTICES, self._drop, queue="session")
 
     async def _requests(self, request: ListRequests) -> Requests:
         return self.requests
 
-    async def _list(self, request: ListKept) -> KeptNotices:
-        return KeptNotices(self.kept)
+    async def _list(self, request: ListPendingNotices) -> PendingNotices:
+        return PendingNotices(self.kept)
 
-    async def _drop(self, request: DropKept) -> Done:
+    async def _drop(self, request: DropPendingNotices) -> Ack:
         await self.note(request)
-        return Done()
+        return Ack()
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ async def files(town: Town) -> AsyncIterator[Files]:
 async def enter(town: Town, dialect: str) -> Wire:
     """Bob, logged in."""
     wire = Wire()
-    wire.client = town.edges[0].endpoint.connected(Hello(f"/ws/{dialect}", "h", "192.0.2.1", False, (), ""), wire)
+    wire.client = town.edges[0].endpoint.connected(Handshake(f"/ws/{dialect}", "h", "192.0.2.1", False, (), ""), wire)
     wire.client.frame_received(LOGINS[dialect].encode())
     await wire.until(lambda: bool(wire.received))
     return wire
@@ -92,8 +92,8 @@ async def test_who_is_put_into_a_group_is_told_as_if_accepted(town: Town, files:
     await tell(files, ChatCreated(CHAT, ANN, [ANN, BOB], 1, "g", {BOB: 70}))
     await wire.until(lambda: len(wire.received) > 1)
     assert told(wire) == [(10, PUT_IN)]
-    await files.until_asked(DropKept)
-    assert files.asked == [DropKept([70], BOB)]
+    await files.until_asked(DropPendingNotices)
+    assert files.asked == [DropPendingNotices([70], BOB)]
 
 
 async def test_of_a_chat_that_nobody_was_put_into_nothing_is_said(town: Town, files: Files) -> None:
@@ -116,17 +116,17 @@ async def test_dialects_without_words_for_it_say_nothing_and_it_stays_kept(
         while CHAT not in town.edges[0].residents.by_account[BOB].chats:
             await asyncio.sleep(0.002)
     assert all(b"group_name" not in frame for frame in silent.received)
-    files.kept = [Kept(70, pack(MembershipAnswered(CHAT, "g", BOB, accepted=True)))]
+    files.kept = [PendingNotice(70, pack(MembershipAnswered(CHAT, "g", BOB, accepted=True)))]
     wire = await enter(town, "ourchat-v1")
     await wire.until(lambda: len(wire.received) > 1)
     assert told(wire) == [(10, PUT_IN)]
-    await files.until_asked(DropKept)
-    assert files.asked == [DropKept([70], BOB)]
+    await files.until_asked(DropPendingNotices)
+    assert files.asked == [DropPendingNotices([70], BOB)]
 
 
 async def test_requests_that_wait_are_told_before_what_was_kept(town: Town, files: Files) -> None:
     files.requests = Requests([PendingFriendship(ANN, "hi")], [PendingMembership(ANN, CHAT, "let me in")])
-    files.kept = [Kept(70, pack(MembershipAnswered(CHAT, "g", BOB, accepted=False)))]
+    files.kept = [PendingNotice(70, pack(MembershipAnswered(CHAT, "g", BOB, accepted=False)))]
     wire = await enter(town, "ourchat-v1")
     await wire.until(lambda: len(wire.received) > 3)
     assert told(wire) == [

@@ -7,8 +7,8 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from services.edge.canonical.events import Event
-from services.edge.dialects.encoded_message import Encoded
-from services.edge.presence.local_accounts import Residents
+from services.edge.dialects.encoded_message import EncodedMessage
+from services.edge.presence.local_accounts import LocalAccounts
 from shared.contract.auth import Revocation
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.presence import Presence
@@ -19,23 +19,23 @@ HERE, THERE = NodeId("here"), NodeId("there")
 ALICE, BOB = AccountId(1), AccountId(2)
 
 
-class Recipient:
+class NullRecipient:
     """Does nothing."""
 
-    is_told_requests = False
+    pushes_pending_requests = False
     names_senders = False
 
-    def deliver(self, said: Sequence[Encoded]) -> None: ...
+    def deliver(self, said: Sequence[EncodedMessage]) -> None: ...
 
-    def tell(self, event: Event) -> None: ...
+    def notify(self, event: Event) -> None: ...
 
     def catch_up(self, chat: ChatId, fresh: int) -> None: ...
 
-    def hang_up(self, code: int, reason: str) -> None: ...
+    def close(self, code: int, reason: str) -> None: ...
 
     def revoked(self, revocation: Revocation) -> None: ...
 
-    async def settle(self) -> None: ...
+    async def confirm_all(self) -> None: ...
 
 
 class Slow(Presence):
@@ -84,58 +84,58 @@ async def presence(valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def residents(presence: Slow) -> Residents:
-    return Residents(HERE, presence, Limits())
+def residents(presence: Slow) -> LocalAccounts:
+    return LocalAccounts(HERE, presence, Limits())
 
 
 async def where(presence: Presence, account: AccountId) -> list[NodeId]:
-    homes = (await presence.look_up([account])).homes
+    homes = (await presence.lookup([account])).nodes
     assert homes is not None
     return list(homes.get(account, ()))
 
 
-async def test_the_other_nodes_of_an_account_are_told(presence: Slow, residents: Residents) -> None:
+async def test_the_other_nodes_of_an_account_are_told(presence: Slow, residents: LocalAccounts) -> None:
     await presence.join(THERE, [ALICE])
     assert await residents.register(ALICE) == [THERE]
     assert await residents.register(BOB) == []
     assert sorted(await where(presence, ALICE)) == [HERE, THERE]
 
 
-async def test_connections_share_a_resident_and_its_rate(residents: Residents) -> None:
-    first, second = Recipient(), Recipient()
+async def test_connections_share_a_resident_and_its_rate(residents: LocalAccounts) -> None:
+    first, second = NullRecipient(), NullRecipient()
     resident = residents.attach(ALICE, first, 0.0)
     assert residents.attach(ALICE, second, 5.0) is resident
     assert resident.recipients == (first, second)
     assert not residents.detach(resident, first)
-    assert residents.departed() == []
+    assert residents.awaiting_leave() == []
     assert residents.detach(resident, second)
-    assert residents.departed() == [ALICE]
+    assert residents.awaiting_leave() == [ALICE]
     assert len(residents) == 0
 
 
-async def test_presence_is_left_for_those_who_are_gone_only(presence: Slow, residents: Residents) -> None:
+async def test_presence_is_left_for_those_who_are_gone_only(presence: Slow, residents: LocalAccounts) -> None:
     for account in (ALICE, BOB):
         await residents.register(account)
-        residents.attach(account, Recipient(), 0.0)
+        residents.attach(account, NullRecipient(), 0.0)
     alice = residents.by_account[ALICE]
     residents.detach(alice, alice.recipients[0])
-    departed = residents.departed()
+    departed = residents.awaiting_leave()
     await residents.leave([*departed, BOB])
     assert await where(presence, ALICE) == []
     assert await where(presence, BOB) == [HERE]
-    assert residents.departed() == []
+    assert residents.awaiting_leave() == []
 
 
-async def test_who_registered_and_never_came_is_left_again(presence: Slow, residents: Residents) -> None:
+async def test_who_registered_and_never_came_is_left_again(presence: Slow, residents: LocalAccounts) -> None:
     await residents.register(ALICE)
-    assert residents.departed() == [ALICE]
-    await residents.leave(residents.departed())
+    assert residents.awaiting_leave() == [ALICE]
+    await residents.leave(residents.awaiting_leave())
     assert await where(presence, ALICE) == []
 
 
 @pytest.mark.parametrize("after", [False, True])
 async def test_who_comes_back_while_the_departure_is_under_way_stays(
-    presence: Slow, residents: Residents, after: bool
+    presence: Slow, residents: LocalAccounts, after: bool
 ) -> None:
     await residents.register(ALICE)
     presence.gate.clear()
@@ -148,13 +148,15 @@ async def test_who_comes_back_while_the_departure_is_under_way_stays(
     assert presence.calls == ["join", "leave"]  # the second join waits for its turn
     presence.gate.set()
     await asyncio.gather(leaving, coming)
-    residents.attach(ALICE, Recipient(), 0.0)
+    residents.attach(ALICE, NullRecipient(), 0.0)
     assert await where(presence, ALICE) == [HERE]
-    assert residents.departed() == []
+    assert residents.awaiting_leave() == []
 
 
-async def test_who_comes_back_and_leaves_again_meanwhile_is_left_later(presence: Slow, residents: Residents) -> None:
-    recipient = Recipient()
+async def test_who_comes_back_and_leaves_again_meanwhile_is_left_later(
+    presence: Slow, residents: LocalAccounts
+) -> None:
+    recipient = NullRecipient()
     await residents.register(ALICE)
     presence.gate.clear()
     presence.called.clear()
@@ -164,29 +166,29 @@ async def test_who_comes_back_and_leaves_again_meanwhile_is_left_later(presence:
     residents.detach(resident, recipient)
     presence.gate.set()
     await leaving
-    assert residents.departed() == [ALICE]
+    assert residents.awaiting_leave() == [ALICE]
 
 
-async def test_presence_is_not_left_while_it_is_being_joined(presence: Slow, residents: Residents) -> None:
+async def test_presence_is_not_left_while_it_is_being_joined(presence: Slow, residents: LocalAccounts) -> None:
     await residents.register(ALICE)
     presence.gate.clear()
     presence.called.clear()
     coming = asyncio.create_task(residents.register(ALICE))
     await presence.called.wait()
-    await residents.leave(residents.departed())
+    await residents.leave(residents.awaiting_leave())
     presence.gate.set()
     await coming
     assert await where(presence, ALICE) == [HERE]
     assert presence.calls == ["join", "join"]
-    assert residents.departed() == [ALICE]
+    assert residents.awaiting_leave() == [ALICE]
 
 
 async def test_without_redis_nobody_waits_and_the_missing_are_registered_later(
-    presence: Slow, residents: Residents
+    presence: Slow, residents: LocalAccounts
 ) -> None:
     presence.broken = True
     assert await residents.register(ALICE) == []
-    residents.attach(ALICE, Recipient(), 0.0)
+    residents.attach(ALICE, NullRecipient(), 0.0)
     with pytest.raises(RedisConnectionError):
         await residents.register_missing()
     presence.broken = False
@@ -195,19 +197,19 @@ async def test_without_redis_nobody_waits_and_the_missing_are_registered_later(
     assert await where(presence, ALICE) == [HERE]
 
 
-async def test_a_departure_that_failed_is_repeated(presence: Slow, residents: Residents) -> None:
+async def test_a_departure_that_failed_is_repeated(presence: Slow, residents: LocalAccounts) -> None:
     await residents.register(ALICE)
     presence.broken = True
     with pytest.raises(RedisConnectionError):
         await residents.leave([ALICE])
-    assert residents.departed() == [ALICE]
+    assert residents.awaiting_leave() == [ALICE]
     presence.broken = False
     await residents.leave([ALICE])
     assert await where(presence, ALICE) == []
 
 
 async def test_who_comes_back_after_a_departure_that_failed_is_registered_once_more(
-    presence: Slow, residents: Residents
+    presence: Slow, residents: LocalAccounts
 ) -> None:
     """Redis may carry the departure out after all."""
     await residents.register(ALICE)
@@ -216,19 +218,19 @@ async def test_who_comes_back_after_a_departure_that_failed_is_registered_once_m
         await residents.leave([ALICE])
     presence.broken = False
     await residents.register(ALICE)
-    residents.attach(ALICE, Recipient(), 0.0)
+    residents.attach(ALICE, NullRecipient(), 0.0)
     await presence.leave(HERE, [ALICE])
     assert await residents.register_missing() == [ALICE]
     assert await where(presence, ALICE) == [HERE]
 
 
 async def test_all_are_registered_again_in_portions(
-    presence: Slow, residents: Residents, monkeypatch: pytest.MonkeyPatch
+    presence: Slow, residents: LocalAccounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.edge.presence.local_accounts._AT_ONCE", 3)
     accounts = [AccountId(number) for number in range(1, 9)]
     for account in accounts:
-        residents.attach(account, Recipient(), 0.0)
+        residents.attach(account, NullRecipient(), 0.0)
     residents.forget()
     registered: list[AccountId] = []
     while portion := await residents.register_missing():

@@ -10,8 +10,8 @@ from shared.contract import subjects
 from shared.contract.edge import Notify, ProfileChanged
 from shared.contract.ids import AccountId
 from shared.contract.message import PostMessages
-from shared.contract.model import Face, Profile
-from shared.contract.session import GetFaces
+from shared.contract.model import Profile, ProfileSummary
+from shared.contract.session import GetProfileSummaries
 from tests.unit.services.edge.conftest import Town
 from tests.unit.services.edge.devices import PATIENCE_SECONDS, Device
 
@@ -25,8 +25,8 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-def face(town: Town) -> Face | None:
-    return town.edges[0].residents.by_account[ANN].face
+def face(town: Town) -> ProfileSummary | None:
+    return town.edges[0].residents.by_account[ANN].summary
 
 
 async def said_as(town: Town, ann: Device) -> str | None:
@@ -43,64 +43,64 @@ async def ann(town: Town, monkeypatch: pytest.MonkeyPatch) -> Device:
     await town.edge()
     town.world.room(CHAT, ANN)
     ann = await town.device(ANN)
-    await until(lambda: len(town.session.of(GetFaces)) >= 2)
-    await until(lambda: not town.edges[0].residents.faces_due)
+    await until(lambda: len(town.session.of(GetProfileSummaries)) >= 2)
+    await until(lambda: not town.edges[0].residents.stale_profiles)
     return ann
 
 
 async def test_who_speaks_is_asked_for_again(town: Town, ann: Device) -> None:
     town.session.nicknames[ANN] = "Ann II"
     assert await said_as(town, ann) == "name-1"
-    await until(lambda: face(town) == Face("Ann II", "uuid-1"))
+    await until(lambda: face(town) == ProfileSummary("Ann II", "uuid-1"))
     assert await said_as(town, ann) == "Ann II"
 
 
 async def test_who_is_silent_is_not(town: Town, ann: Device) -> None:
-    asked = len(town.session.of(GetFaces))
+    asked = len(town.session.of(GetProfileSummaries))
     await asyncio.sleep(0.2)
-    assert len(town.session.of(GetFaces)) == asked
+    assert len(town.session.of(GetProfileSummaries)) == asked
 
 
 async def test_who_has_just_come_is_asked_for_again(town: Town, ann: Device) -> None:
     """The change was told between the question and the arrival."""
-    gate = town.session.close(GetFaces)
-    asked = len(town.session.of(GetFaces))
+    gate = town.session.close(GetProfileSummaries)
+    asked = len(town.session.of(GetProfileSummaries))
     bob = Device(town.edges[0].endpoint)
     bob.say(do="login", account=2)
-    await town.session.until_asked(GetFaces, asked + 1)
+    await town.session.until_asked(GetProfileSummaries, asked + 1)
     town.session.nicknames[AccountId(2)] = "Bob II"
     gate.set()
     await bob.answer(1)
-    assert town.edges[0].residents.by_account[AccountId(2)].face == Face("name-2", "uuid-2")
-    await until(lambda: town.edges[0].residents.by_account[AccountId(2)].face == Face("Bob II", "uuid-2"))
+    assert town.edges[0].residents.by_account[AccountId(2)].summary == ProfileSummary("name-2", "uuid-2")
+    await until(lambda: town.edges[0].residents.by_account[AccountId(2)].summary == ProfileSummary("Bob II", "uuid-2"))
 
 
 async def test_after_a_loss_everybody_concerned_is_asked_for_again(town: Town, ann: Device) -> None:
     town.session.nicknames[ANN] = "Ann II"
-    town.edges[0].resync.doubt("a loss")
-    await until(lambda: face(town) == Face("Ann II", "uuid-1"))
+    town.edges[0].resync.mark_stale("a loss")
+    await until(lambda: face(town) == ProfileSummary("Ann II", "uuid-1"))
 
 
 async def test_later_news_win(town: Town, ann: Device) -> None:
-    gate = town.session.close(GetFaces)
-    asked = len(town.session.of(GetFaces))
+    gate = town.session.close(GetProfileSummaries)
+    asked = len(town.session.of(GetProfileSummaries))
     town.session.nicknames[ANN] = "Ann II"
     await ann.post(CHAT, "hello")
-    await town.session.until_asked(GetFaces, asked + 1)
+    await town.session.until_asked(GetProfileSummaries, asked + 1)
     changed = ProfileChanged(Profile(id=ANN, uuid="uuid-1", nickname="Ann III"))
     await town.session.bus.publish(subjects.NOTIFY_ALL, pack(Notify(changed, [])))
-    await until(lambda: face(town) == Face("Ann III", "uuid-1"))
+    await until(lambda: face(town) == ProfileSummary("Ann III", "uuid-1"))
     gate.set()
     await asyncio.sleep(0.1)
-    assert face(town) == Face("Ann III", "uuid-1")
+    assert face(town) == ProfileSummary("Ann III", "uuid-1")
 
 
 async def test_without_session_it_is_asked_for_later(town: Town, ann: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.edge.presence.profiles._ASK_SECONDS", 0.1)
-    gate = town.session.close(GetFaces)
+    gate = town.session.close(GetProfileSummaries)
     town.session.nicknames[ANN] = "Ann II"
     await ann.post(CHAT, "hello")
-    await town.session.until_asked(GetFaces, len(town.session.of(GetFaces)) + 2)
-    assert face(town) == Face("name-1", "uuid-1")
+    await town.session.until_asked(GetProfileSummaries, len(town.session.of(GetProfileSummaries)) + 2)
+    assert face(town) == ProfileSummary("name-1", "uuid-1")
     gate.set()
-    await until(lambda: face(town) == Face("Ann II", "uuid-1"))
+    await until(lambda: face(town) == ProfileSummary("Ann II", "uuid-1"))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from services.edge.receipts.read_state import Ranges, ReadState, Unconfirmed, joined
+from services.edge.receipts.read_state import Ranges, ReadBuffer, UnconfirmedPushes, joined
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ReadRange
 
@@ -31,7 +31,7 @@ class Arriving(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.unconfirmed = Unconfirmed()
+        self.unconfirmed = UnconfirmedPushes()
         self.before_ping: set[tuple[int, int]] = set()
         self.since_ping: set[tuple[int, int]] = set()
         self.confirmed: set[tuple[int, int]] = set()
@@ -77,7 +77,7 @@ TestArriving = Arriving.TestCase
 
 
 def test_indexes_that_follow_each_other_are_one_range() -> None:
-    unconfirmed = Unconfirmed()
+    unconfirmed = UnconfirmedPushes()
     for index in (4, 5, 6, 8):
         unconfirmed.pushed(ChatId(7), index, BYTES)
     assert unconfirmed.ended(BYTES) == {7: [(4, 6), (8, 8)]}
@@ -92,7 +92,7 @@ def test_joining_keeps_the_indexes_in_as_few_ranges_as_possible(spans: Spans) ->
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3), spans), max_size=10), st.integers(1, 5))
 def test_read_state_is_taken_once_and_put_back_whole(told: list[tuple[int, int, Spans]], most: int) -> None:
-    state, expected = ReadState(), set[tuple[int, int, int]]()
+    state, expected = ReadBuffer(), set[tuple[int, int, int]]()
     for account, chat, ranges in told:
         state.add(AccountId(account), {ChatId(chat): ranges} if ranges else {})
         expected |= {(account, chat, index) for index in covered(ranges)}

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from services.edge.rpc.coalescer import Gathering
-from shared.contract.errors import ErrorCode, Refused
+from services.edge.rpc.coalescer import RequestCoalescer
+from shared.contract.errors import ErrorCode, RequestError
 
 
 class Service:
@@ -18,18 +18,18 @@ class Service:
         self.broken = False
         self.gate = asyncio.Event()
         self.gate.set()
-        self.gathering = Gathering("numbers", self._ask, most=4)
+        self.gathering = RequestCoalescer("numbers", self._ask, most=4)
 
     async def _ask(self, numbers: Sequence[int]) -> dict[int, int]:
         self.asked.append(list(numbers))
         broken = self.broken
         await self.gate.wait()
         if broken:
-            raise Refused(ErrorCode.INTERNAL, "broken")
+            raise RequestError(ErrorCode.INTERNAL, "broken")
         return {number: 10 * number for number in numbers[: self.at_once]}
 
     def ask(self, *numbers: int, seconds: float | None = None) -> list["asyncio.Task[int]"]:
-        return [asyncio.create_task(self.gathering.of(number, seconds)) for number in numbers]
+        return [asyncio.create_task(self.gathering.get(number, seconds)) for number in numbers]
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ async def turns() -> None:
 async def test_who_asks_in_one_turn_is_asked_for_together(service: Service) -> None:
     assert await asyncio.gather(*service.ask(1, 2, 1)) == [10, 20, 10]
     assert service.asked == [[1, 2]]
-    assert await service.gathering.of(3) == 30
+    assert await service.gathering.get(3) == 30
 
 
 async def test_who_comes_while_enough_is_under_way_goes_along_with_the_next_in_order(service: Service) -> None:
@@ -92,7 +92,7 @@ async def test_a_failure_is_told_to_those_who_asked(service: Service) -> None:
     assert await asyncio.gather(*lucky) == [30]
     outcomes = await asyncio.gather(*unlucky, return_exceptions=True)
     assert [str(outcome) for outcome in outcomes] == ["internal: broken"] * 2
-    assert await service.gathering.of(4) == 40
+    assert await service.gathering.get(4) == 40
 
 
 async def test_who_does_not_wait_any_more_takes_nothing_from_others(service: Service) -> None:
@@ -100,7 +100,7 @@ async def test_who_does_not_wait_any_more_takes_nothing_from_others(service: Ser
     first, second, hasty = *service.ask(1, 1), *service.ask(1, seconds=0.01)
     await turns()
     first.cancel()
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestError) as caught:
         await hasty
     assert caught.value.failure.code is ErrorCode.UNAVAILABLE
     service.gate.set()

@@ -2,37 +2,37 @@
 
 import pytest
 
-from services.edge.upstream.congestion_window import Window
+from services.edge.upstream.congestion_window import CongestionWindow
 
 LEAST = 1_536
 
 
-def size(window: Window) -> int:
+def size(window: CongestionWindow) -> int:
     """Of a window with nothing under way."""
     messages = 0
     while window.has_room(1):
         window.sent(1)
         messages += 1
-    window.answered(messages, soon=True, is_full=False)
+    window.acknowledged(messages, soon=True, is_full=False)
     return messages
 
 
-def passes(window: Window, messages: int, *, soon: bool, is_full: bool = True) -> None:
+def passes(window: CongestionWindow, messages: int, *, soon: bool, is_full: bool = True) -> None:
     window.sent(messages)
-    window.answered(messages, soon=soon, is_full=is_full)
+    window.acknowledged(messages, soon=soon, is_full=is_full)
 
 
 def test_there_is_room_for_so_many() -> None:
-    window = Window()
+    window = CongestionWindow()
     window.sent(LEAST - 10)
     assert window.has_room(10)
     assert not window.has_room(11)
-    window.answered(LEAST - 10, soon=True, is_full=False)
+    window.acknowledged(LEAST - 10, soon=True, is_full=False)
     assert window.has_room(11)
 
 
 def test_it_opens_while_it_is_full_and_all_is_soon_answered() -> None:
-    window = Window()
+    window = CongestionWindow()
     passes(window, 1_000, soon=True)
     assert size(window) == LEAST + 1_000
     passes(window, 1_000, soon=True, is_full=False)
@@ -41,14 +41,14 @@ def test_it_opens_while_it_is_full_and_all_is_soon_answered() -> None:
 
 @pytest.mark.parametrize("is_full", [True, False])
 def test_it_closes_while_answers_take_long(is_full: bool) -> None:
-    window = Window()
+    window = CongestionWindow()
     passes(window, 10_000, soon=True)
     passes(window, 1_000, soon=False, is_full=is_full)
     assert size(window) == LEAST + 10_000 - 500
 
 
 def test_it_is_never_closed_altogether_nor_wide_open() -> None:
-    window = Window()
+    window = CongestionWindow()
     passes(window, 10_000_000, soon=True)
     assert size(window) == 32_768
     passes(window, 10_000_000, soon=False)

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from services.edge.upstream import congestion_window
 from services.edge.upstream import publisher as ways
-from services.edge.upstream.publisher import OVERLOADED, UNCONFIRMED, Upstream
+from services.edge.upstream.publisher import OVERLOADED, UNCONFIRMED, MessagePublisher
 from shared.bus.client import Bus, Responder
 from shared.contract import subjects
 from shared.contract.errors import ErrorCode, Failure
@@ -52,12 +52,12 @@ class Author:
 class Way(NamedTuple):
     """From an edge to a replica that does nothing by itself."""
 
-    upstream: Upstream
+    upstream: MessagePublisher
     requests: "asyncio.Queue[tuple[list[Draft], Responder]]"
 
     def say(self, author: Author, messages: int) -> None:
         bodies = [b"x"] * messages
-        drafts = self.upstream.drafts(AccountId(1), ChatId(1), bodies, None)
+        drafts = self.upstream.make_drafts(AccountId(1), ChatId(1), bodies, None)
         self.upstream.post(author, drafts, asyncio.get_running_loop().time())
         self.upstream.flush()
 
@@ -67,7 +67,7 @@ class Way(NamedTuple):
     async def answer(self) -> int:
         """How many messages the next request has."""
         drafts, responder = await self.asked()
-        await responder.answer(PostResults([Posted(MessageId(1), 1, 1)] * len(drafts), {}))
+        await responder.reply(PostResults([Posted(MessageId(1), 1, 1)] * len(drafts), {}))
         return len(drafts)
 
 
@@ -80,14 +80,14 @@ async def way(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> Async
     edge = Bus(nats_server.settings("edge"), "edge", CollectorRegistry())
     message = Bus(nats_server.settings("message"), "message", CollectorRegistry())
     requests: asyncio.Queue[tuple[list[Draft], Responder]] = asyncio.Queue()
-    message.take(
+    message.serve_deferred(
         subjects.POST_MESSAGES,
         lambda request, responder: requests.put_nowait((request.drafts, responder)),
         queue="message",
     )
     await message.start()
     await edge.start()
-    upstream = Upstream(edge, NodeId("edge-1"), 1.0)
+    upstream = MessagePublisher(edge, NodeId("edge-1"), 1.0)
     yield Way(upstream, requests)
     await upstream.finish(0)
     await edge.stop()
@@ -110,14 +110,14 @@ async def test_what_is_all_delivered_holds_up_nobody_though_its_answer_is_still_
     way.upstream.done(first[0].nonce)
     way.upstream.flush()
     assert len((await way.asked())[0]) == 2
-    await responder.answer(PostResults([Posted(MessageId(1), 1, 1)], {}))
+    await responder.reply(PostResults([Posted(MessageId(1), 1, 1)], {}))
 
 
 async def test_a_replica_that_has_too_much_to_do_is_believed(way: Way) -> None:
     author = Author()
     way.say(author, 3)
     _, responder = await way.asked()
-    await responder.refuse(BUSY)
+    await responder.reply_error(BUSY)
     assert await author.until(3) == [BUSY] * 3
     way.say(author, 1)
     assert await way.answer() == 1
@@ -128,10 +128,10 @@ async def test_one_that_is_going_is_not_and_another_is_asked(way: Way) -> None:
     author = Author()
     way.say(author, 3)
     first, responder = await way.asked()
-    await responder.refuse(GOING)
+    await responder.reply_error(GOING)
     again, responder = await way.asked()
     assert again == first
-    await responder.answer(PostResults([Posted(MessageId(1), 1, 1)] * 3, {}))
+    await responder.reply(PostResults([Posted(MessageId(1), 1, 1)] * 3, {}))
     assert await author.until(3) == [None] * 3
 
 
@@ -143,11 +143,11 @@ async def test_while_an_attempt_may_still_be_carried_out_nothing_is_called_refus
     way.say(author, 1)
     first, _ = await way.asked()
     _, responder = await way.asked()
-    await responder.refuse(BUSY)
+    await responder.reply_error(BUSY)
     last, responder = await way.asked()
     assert last == first
     assert author.told == []
-    await responder.answer(PostResults([Posted(MessageId(1), 1, 1)], {}))
+    await responder.reply(PostResults([Posted(MessageId(1), 1, 1)], {}))
     assert await author.until(1) == [None]
 
 
@@ -159,7 +159,7 @@ async def test_no_more_is_under_way_than_there_is_room_for(way: Way) -> None:
         drafts, responder = await way.asked()
         assert len(drafts) == 5
     assert way.requests.empty()
-    await responder.answer(PostResults([Posted(MessageId(1), 1, 1)] * 5, {}))
+    await responder.reply(PostResults([Posted(MessageId(1), 1, 1)] * 5, {}))
     assert await way.answer() == 10  # it was soon there, and the window has opened
     assert await author.until(15) == [None] * 15
 
@@ -173,7 +173,7 @@ async def test_what_waits_while_others_are_answered_is_refused(way: Way, monkeyp
     _, responder = await way.asked()
     await asyncio.sleep(0.2)
     way.say(new, 1)
-    await responder.answer(PostResults([Posted(MessageId(1), 1, 1)] * 10, {}))
+    await responder.reply(PostResults([Posted(MessageId(1), 1, 1)] * 10, {}))
     assert await late.until(10) == [OVERLOADED] * 10
     assert await way.answer() == 10
     assert await way.answer() == 1

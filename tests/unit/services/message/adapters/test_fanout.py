@@ -15,11 +15,11 @@ from services.message.metrics import Metrics
 from shared import presence
 from shared.contract import subjects
 from shared.contract.edge import Envelope, Heartbeat
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
-from shared.contract.model import Face, Message, Pair, Role
+from shared.contract.model import MemberPair, Message, ProfileSummary, Role
 from shared.contract.session import GetMembership, Member, Membership
-from shared.presence import Presence, Whereabouts
+from shared.presence import Presence, PresenceSnapshot
 from shared.settings import Message as MessageSettings
 from tests.support.servers import ValkeyServer
 
@@ -28,7 +28,7 @@ ROOM, HALL = ChatId(1), ChatId(2)
 NORTH, SOUTH = NodeId("north-1"), NodeId("south-1")
 
 
-def said(chat: ChatId, index: int, size: int = 10, face: Face | None = None) -> Said:
+def said(chat: ChatId, index: int, size: int = 10, face: ProfileSummary | None = None) -> Said:
     return Said(Message(chat, index, MessageId(index), ANN, index, b"x" * size, Nonce(index)), face)
 
 
@@ -41,7 +41,7 @@ class World:
         self.own = Presence(valkey_server.settings("message"))
         self.members: dict[ChatId, list[AccountId]] = {ROOM: [ANN, BOB], HALL: [ANN, BOB, CEM]}
         self.first_index: dict[AccountId, int] = {}
-        self.pairs: dict[ChatId, Pair] = {}
+        self.pairs: dict[ChatId, MemberPair] = {}
         self.version = 1
         self.away = False
         self.sent: list[tuple[str, bytes]] = []
@@ -56,7 +56,7 @@ class World:
 
     async def _membership(self, request: GetMembership) -> Membership:
         if self.away:
-            raise Refused(ErrorCode.UNAVAILABLE, "away")
+            raise RequestError(ErrorCode.UNAVAILABLE, "away")
         members = [
             Member(account, Role.MEMBER, self.first_index.get(account, 1), self.version, 1)
             for account in self.members[request.chat]
@@ -71,7 +71,7 @@ class World:
     async def deliver(self, fan_out: Fanout, batch: list[Said]) -> None:
         """As the batcher does."""
         outgoing = fan_out.prepare(batch)
-        await fan_out.deliver(outgoing, await self.own.look_up(outgoing.accounts, outgoing.chats))
+        await fan_out.deliver(outgoing, await self.own.lookup(outgoing.accounts, outgoing.chats))
 
     async def know(self, *chats: ChatId) -> None:
         """As when the drafts were checked."""
@@ -207,7 +207,7 @@ async def test_deliveries_name_the_pair_of_a_private_chat_and_the_face_of_the_se
     await world.join(NORTH, ANN, BOB)
     world.pairs[ROOM] = (ANN, BOB)
     await world.know(ROOM, HALL)
-    face = Face("Ann", "00000000-0000-4000-8000-000000000001")
+    face = ProfileSummary("Ann", "00000000-0000-4000-8000-000000000001")
     for fan_out, subject in (
         (world.fanout, subjects.deliver(NORTH)),
         (world.with_broadcast_from(1), subjects.BROADCAST),
@@ -223,7 +223,7 @@ async def test_pairs_and_faces_have_their_room_in_an_envelope(world: World) -> N
     world.pairs[ROOM] = (AccountId(2**53 - 1), AccountId(2**53))
     await world.know(ROOM)
     await world.deliver(
-        world.fanout, [said(ROOM, 2**40 + index, face=Face("😀" * 64, "x" * 36)) for index in range(4_000)]
+        world.fanout, [said(ROOM, 2**40 + index, face=ProfileSummary("😀" * 64, "x" * 36)) for index in range(4_000)]
     )
     assert len(world.sent) > 2
     assert max(len(payload) for _, payload in world.sent) <= fanout._ENVELOPE_BYTES + 100
@@ -235,7 +235,7 @@ async def test_big_chats_go_by_the_newest_version_that_is_known_without_asking_f
     await world.know(HALL)
     world.away = True
     for version in (0, 7):
-        await fan_out.deliver(fan_out.prepare([said(HALL, 1)]), Whereabouts({}, {HALL: version}))
+        await fan_out.deliver(fan_out.prepare([said(HALL, 1)]), PresenceSnapshot({}, {HALL: version}))
     told = [envelope.deliveries[0] for envelope in world.envelopes(subjects.BROADCAST)]
     assert [(one.recipients, one.version) for one in told] == [(None, 1), (None, 7)]
 
@@ -274,7 +274,7 @@ async def test_a_roster_that_is_renewed_during_the_look_up_is_looked_up_again(
     """Another batch asks session meanwhile: its answer names members whose nodes were not asked for."""
     await world.join(NORTH, ANN, CEM)
     await world.know(ROOM)
-    look_up = world.own.look_up
+    look_up = world.own.lookup
     world.members[ROOM].append(CEM)
 
     async def interrupted(*of: object, **named: object) -> object:
@@ -284,7 +284,7 @@ async def test_a_roster_that_is_renewed_during_the_look_up_is_looked_up_again(
             await world.memberships.rosters([ROOM], {ROOM: 2})
         return found
 
-    monkeypatch.setattr(world.own, "look_up", interrupted)
+    monkeypatch.setattr(world.own, "lookup", interrupted)
     await world.deliver(world.fanout, [said(ROOM, 1)])
     assert world.told(subjects.deliver(NORTH)) == [(1, 1, [1, 3])]
 

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from services.message.adapters.roster_cache import NO_SUCH_CHAT, NOT_KNOWN, Memberships, Roster
 from services.message.metrics import Metrics
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Role
 from shared.contract.session import GetMembership, Member, Membership
@@ -152,7 +152,7 @@ async def test_chats_are_asked_for_at_once_and_fail_alone(session: Session) -> N
     async def together(chat: ChatId) -> Membership:
         await both.wait()
         if chat == HALL:
-            raise Refused(ErrorCode.UNAVAILABLE, "away")
+            raise RequestError(ErrorCode.UNAVAILABLE, "away")
         return Membership(chat, 1, [member(ANN, 1)])
 
     session.answers = {chat: lambda request: together(request.chat) for chat in (ROOM, HALL)}
@@ -174,7 +174,7 @@ async def test_a_chat_that_is_gone_is_forgotten(session: Session) -> None:
     await session.get(version=1)
 
     def gone(request: GetMembership) -> Membership:
-        raise Refused(ErrorCode.NOT_FOUND, "gone")
+        raise RequestError(ErrorCode.NOT_FOUND, "gone")
 
     session.answers[ROOM] = gone
     assert (await session.rosters.rosters([ROOM], {ROOM: 2}))[ROOM] == NO_SUCH_CHAT

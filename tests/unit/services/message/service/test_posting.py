@@ -123,12 +123,12 @@ class Answer:
         self._log = log
         self.given: asyncio.Future[PostResults | Failure] = asyncio.get_running_loop().create_future()
 
-    async def answer(self, reply: object) -> None:
+    async def reply(self, reply: object) -> None:
         assert isinstance(reply, PostResults)
         self._log.append(("answered", self._name))
         self.given.set_result(reply)
 
-    async def refuse(self, failure: Failure) -> None:
+    async def reply_error(self, failure: Failure) -> None:
         self.given.set_result(failure)
 
     async def indexes(self) -> list[int | None]:

@@ -1,4 +1,4 @@
-"""Syncs, history, read state: what an account is shown, on both databases."""
+"""SyncRequests, history, read state: what an account is shown, on both databases."""
 
 import msgspec
 import pytest
@@ -11,7 +11,7 @@ from services.message.metrics import Metrics
 from services.message.service import queries
 from services.message.service.queries import Messages
 from services.message.store import Store
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountDeleted
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import (
@@ -28,7 +28,7 @@ from shared.contract.message import (
     Synced,
     Unread,
 )
-from shared.contract.model import Message, Pair, Role
+from shared.contract.model import MemberPair, Message, Role
 from shared.contract.session import ChatEntry, ChatList, GetMembership, ListChats, Member, Membership
 from shared.database import Database
 from shared.settings import Message as Settings
@@ -48,7 +48,7 @@ class World:
         self.listed = 9
         """So many of them on a page."""
         self.more = False
-        self.pair: Pair | None = None
+        self.pair: MemberPair | None = None
         self.members = [Member(ANN, Role.MEMBER, 1, 1, 1), Member(BOB, Role.MEMBER, 3, 2, 5)]
         memberships = Memberships(self._membership, Metrics(CollectorRegistry()))
         self.messages = Messages(self.store, memberships, self._list, self._versions, settings)
@@ -56,7 +56,7 @@ class World:
 
     async def _membership(self, request: GetMembership) -> Membership:
         if request.chat == LOFT:
-            raise Refused(ErrorCode.NOT_FOUND, "no such chat")
+            raise RequestError(ErrorCode.NOT_FOUND, "no such chat")
         return Membership(request.chat, 2, self.members, pair=self.pair)
 
     async def _list(self, request: ListChats) -> ChatList:
@@ -363,7 +363,7 @@ async def test_history_is_refused_to_others(world: World, monkeypatch: pytest.Mo
     monkeypatch.setattr(queries, "_log", structlog.get_logger())  # the module's own may be bound for good
     await world.talk(ROOM, "12")
     for chat, code in ((ROOM, ErrorCode.FORBIDDEN), (LOFT, ErrorCode.NOT_FOUND)):
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RequestError) as refused:
             await world.messages.history(GetHistory(chat, 1, 1, actor=CEM))
         assert refused.value.failure.code is code
     with structlog.testing.capture_logs() as entries:

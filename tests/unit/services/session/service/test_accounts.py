@@ -6,18 +6,18 @@ from shared.contract import subjects as on
 from shared.contract.edge import MembershipAnswered, MembershipChanged, Notify, ProfileChanged
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId
-from shared.contract.model import Face, JoinPolicy, Role
+from shared.contract.model import JoinPolicy, ProfileSummary, Role
 from shared.contract.session import (
     ChatEntry,
     ChatList,
-    Faces,
     FindAccounts,
-    Found,
+    FoundAccounts,
     GetChat,
-    GetFaces,
+    GetProfileSummaries,
     ListChats,
-    ListKept,
+    ListPendingNotices,
     ListRequests,
+    ProfileSummaries,
     RequestFriendship,
     RequestMembership,
     Requests,
@@ -44,28 +44,28 @@ async def test_who_never_was_is_not_found(peers: Peers) -> None:
 
 async def test_setting_ones_own_profile(peers: Peers) -> None:
     before = (await peers.view(ANN, BOB)).profile
-    await peers.edge.ask(on.SET_PROFILE, SetProfile(ANN, nickname="安", status=3, actor=ANN))
+    await peers.edge.request(on.SET_PROFILE, SetProfile(ANN, nickname="安", status=3, actor=ANN))
     after = (await peers.view(ANN, BOB)).profile
     assert (after.nickname, after.status) == ("安", 3)
     assert after.public_updated > before.public_updated
-    failure = await refusal(peers.edge.ask(on.SET_PROFILE, SetProfile(ANN, nickname="x", actor=BOB)))
+    failure = await refusal(peers.edge.request(on.SET_PROFILE, SetProfile(ANN, nickname="x", actor=BOB)))
     assert failure.code == ErrorCode.FORBIDDEN
     unknown = SetProfile(AccountId(77), nickname="x", actor=AccountId(77))
-    assert (await refusal(peers.edge.ask(on.SET_PROFILE, unknown))).code == ErrorCode.NOT_FOUND
+    assert (await refusal(peers.edge.request(on.SET_PROFILE, unknown))).code == ErrorCode.NOT_FOUND
 
 
 async def test_a_changed_profile_is_told_to_friends_and_to_oneself(peers: Peers) -> None:
     await peers.befriend(ANN, BOB)
     before = len(await peers.heard(notify(A), 2)), len(await peers.heard(notify(B), 2))
-    await peers.edge.ask(on.SET_PROFILE, SetProfile(ANN, icon_id=7, signature="hello", actor=ANN))
+    await peers.edge.request(on.SET_PROFILE, SetProfile(ANN, icon_id=7, signature="hello", actor=ANN))
     changed = ProfileChanged((await peers.view(ANN, BOB)).profile, renamed=False)
     assert (changed.profile.icon_id, changed.profile.signature) == (7, "hello")
     on_a, on_b = await peers.heard(notify(A), before[0] + 1), await peers.heard(notify(B), before[1] + 1)
     assert (on_a[-1].notice, sorted(on_a[-1].recipients or [])) == (changed, [ANN, BOB])
     assert on_b[-1] == Notify(changed, [BOB])
-    await peers.edge.ask(on.SET_PROFILE, SetProfile(CEM, status=1, actor=CEM))
-    await peers.edge.ask(on.SET_PROFILE, SetProfile(ANN, actor=ANN))
-    await peers.edge.ask(on.SET_PROFILE, SetProfile(BOB, nickname="b", status=2, actor=BOB))
+    await peers.edge.request(on.SET_PROFILE, SetProfile(CEM, status=1, actor=CEM))
+    await peers.edge.request(on.SET_PROFILE, SetProfile(ANN, actor=ANN))
+    await peers.edge.request(on.SET_PROFILE, SetProfile(BOB, nickname="b", status=2, actor=BOB))
     last = (await peers.heard(notify(B), before[1] + 2))[before[1] + 1].notice
     assert isinstance(last, ProfileChanged)
     assert (last.profile.id, last.renamed) == (BOB, True)
@@ -74,23 +74,25 @@ async def test_a_changed_profile_is_told_to_friends_and_to_oneself(peers: Peers)
 async def test_faces_are_shown_of_whoever_there_ever_was(peers: Peers) -> None:
     await peers.erase(CEM)
     accounts = [BOB, CEM, ANN, ANN, DAN, AccountId(0), AccountId(2**63)]
-    faces = (await peers.edge.ask(on.GET_FACES, GetFaces(accounts))).faces
+    faces = (await peers.edge.request(on.GET_PROFILE_SUMMARIES, GetProfileSummaries(accounts))).faces
     assert {account: face.nickname for account, face in faces.items()} == {ANN: "n1", BOB: "n2", CEM: "已注销用户"}
-    assert faces[ANN] == Face("n1", "u1")
-    assert await peers.edge.ask(on.GET_FACES, GetFaces([])) == Faces({})
-    found = await peers.edge.ask(on.GET_FACES, GetFaces([ANN, AccountId(404)], profiles=True))
-    assert found == Faces({}, {ANN: (await peers.view(ANN, BOB)).profile})
+    assert faces[ANN] == ProfileSummary("n1", "u1")
+    assert await peers.edge.request(on.GET_PROFILE_SUMMARIES, GetProfileSummaries([])) == ProfileSummaries({})
+    found = await peers.edge.request(
+        on.GET_PROFILE_SUMMARIES, GetProfileSummaries([ANN, AccountId(404)], profiles=True)
+    )
+    assert found == ProfileSummaries({}, {ANN: (await peers.view(ANN, BOB)).profile})
     for most, profiles in ((1_000, False), (100, True)):
-        many = GetFaces([AccountId(number) for number in range(1, most + 2)], profiles)
-        assert (await refusal(peers.edge.ask(on.GET_FACES, many))).code == ErrorCode.LIMIT
+        many = GetProfileSummaries([AccountId(number) for number in range(1, most + 2)], profiles)
+        assert (await refusal(peers.edge.request(on.GET_PROFILE_SUMMARIES, many))).code == ErrorCode.LIMIT
 
 
 async def test_accounts_are_found_by_their_uuids(peers: Peers) -> None:
     await peers.erase(CEM)
-    found = await peers.edge.ask(on.FIND_ACCOUNTS, FindAccounts(["u2", "u1", "u3", "U1", "u\0", "", "u2"]))
-    assert found == Found({"u1": ANN, "u2": BOB})
+    found = await peers.edge.request(on.FIND_ACCOUNTS, FindAccounts(["u2", "u1", "u3", "U1", "u\0", "", "u2"]))
+    assert found == FoundAccounts({"u1": ANN, "u2": BOB})
     many = FindAccounts(["u"] * 5_001)
-    assert (await refusal(peers.edge.ask(on.FIND_ACCOUNTS, many))).code == ErrorCode.LIMIT
+    assert (await refusal(peers.edge.request(on.FIND_ACCOUNTS, many))).code == ErrorCode.LIMIT
 
 
 # The lobby
@@ -100,7 +102,7 @@ async def test_whoever_registers_for_the_lobby_joins_it(peers: Peers) -> None:
     peers.heads[LOBBY] = 41
     await peers.presence.join(B, [AccountId(9)])
     await peers.register(9, lobby=True)
-    entries = await peers.message.ask(on.LIST_CHATS, ListChats(AccountId(9)))
+    entries = await peers.message.request(on.LIST_CHATS, ListChats(AccountId(9)))
     assert entries == ChatList([ChatEntry(LOBBY, first_index=1, unread_from=42)])
     version = (await peers.changes(LOBBY)).version
     assert await peers.version(LOBBY) == version
@@ -126,8 +128,8 @@ async def test_an_erased_account_leaves_everything(peers: Peers) -> None:
     profile = (await peers.view(ANN, BOB)).profile
     assert (profile.nickname, profile.deleted, profile.uuid != "u1") == ("已注销用户", True, True)
     assert await peers.version(chat) == 2
-    assert (await peers.edge.ask(on.GET_CHAT, GetChat(chat, BOB))).chat.owner == BOB
-    assert (await refusal(peers.edge.ask(on.GET_CHAT, GetChat(chat, ANN)))).code == ErrorCode.FORBIDDEN
+    assert (await peers.edge.request(on.GET_CHAT, GetChat(chat, BOB))).chat.owner == BOB
+    assert (await refusal(peers.edge.request(on.GET_CHAT, GetChat(chat, ANN)))).code == ErrorCode.FORBIDDEN
     changes = [one.notice for one in await peers.heard(notify(B), 3) if isinstance(one.notice, MembershipChanged)]
     assert changes == [
         MembershipChanged(chat, ANN, Role.LEFT, 0, 2), MembershipChanged(chat, BOB, Role.OWNER, 1, 2)
@@ -147,10 +149,10 @@ async def test_an_erased_account_is_not_brought_back(peers: Peers) -> None:
 async def test_nothing_waits_for_an_erased_account_nor_is_kept(peers: Peers) -> None:
     group = (await peers.create(actor=BOB, join_policy=JoinPolicy.APPROVAL)).chat.id
     await peers.befriend(ANN, CEM)
-    await peers.edge.ask(on.REQUEST_FRIENDSHIP, RequestFriendship(BOB, actor=ANN))
-    await peers.edge.ask(on.REQUEST_MEMBERSHIP, RequestMembership(group, actor=ANN))
-    assert len((await peers.edge.ask(on.LIST_KEPT, ListKept(ANN))).kept) == 1
+    await peers.edge.request(on.REQUEST_FRIENDSHIP, RequestFriendship(BOB, actor=ANN))
+    await peers.edge.request(on.REQUEST_MEMBERSHIP, RequestMembership(group, actor=ANN))
+    assert len((await peers.edge.request(on.LIST_PENDING_NOTICES, ListPendingNotices(ANN))).kept) == 1
     await peers.erase(ANN)
-    assert await peers.edge.ask(on.LIST_REQUESTS, ListRequests(BOB)) == Requests([], [])
-    assert (await peers.edge.ask(on.LIST_KEPT, ListKept(ANN))).kept == []
+    assert await peers.edge.request(on.LIST_REQUESTS, ListRequests(BOB)) == Requests([], [])
+    assert (await peers.edge.request(on.LIST_PENDING_NOTICES, ListPendingNotices(ANN))).kept == []
     assert (await peers.view(CEM, CEM)).friends == []

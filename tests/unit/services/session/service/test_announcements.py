@@ -13,8 +13,8 @@ from shared.contract import subjects as on
 from shared.contract.admin import AccountList, ListAccounts, NoticesOpened, OpenNotices
 from shared.contract.edge import ChatCreated, Notify
 from shared.contract.errors import ErrorCode
-from shared.contract.ids import HERALD, HERALD_UUID, NOBODY, AccountId, ChatId
-from shared.contract.model import ChatKind, Face
+from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, SYSTEM_UUID, AccountId, ChatId
+from shared.contract.model import ChatKind, ProfileSummary
 from shared.contract.session import AddMember, GetChat, ListChats, OpenPrivateChat, RequestFriendship
 from shared.contract.subjects import Route, notify
 from tests.support.servers import NatsServer, ValkeyServer
@@ -33,7 +33,7 @@ class Operator:
         self.bus = Bus(server.settings("admin"), "admin", CollectorRegistry())
 
     async def ask(self, route: Route[Q, R], request: Q) -> R:
-        return await self.bus.ask(route, request, seconds=5)
+        return await self.bus.request(route, request, seconds=5)
 
     async def open(self, *accounts: AccountId) -> NoticesOpened:
         return await self.ask(on.OPEN_NOTICES, OpenNotices(list(accounts)))
@@ -55,8 +55,8 @@ async def test_all_are_listed_but_the_herald(operator: Operator) -> None:
 async def test_a_page_tells_where_the_next_begins(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(announcements, "_PAGE", 2)
     assert await operator.ask(on.LIST_ACCOUNTS, ListAccounts()) == AccountList([ANN, BOB], BOB)
-    assert await operator.ask(on.LIST_ACCOUNTS, ListAccounts(BOB)) == AccountList([CEM], HERALD)
-    assert await operator.ask(on.LIST_ACCOUNTS, ListAccounts(HERALD)) == AccountList([], NOBODY)
+    assert await operator.ask(on.LIST_ACCOUNTS, ListAccounts(BOB)) == AccountList([CEM], SYSTEM_ACCOUNT)
+    assert await operator.ask(on.LIST_ACCOUNTS, ListAccounts(SYSTEM_ACCOUNT)) == AccountList([], NO_ACCOUNT)
 
 
 async def test_those_online_are_listed_as_far_as_that_is_known(operator: Operator, valkey_server: ValkeyServer) -> None:
@@ -67,16 +67,16 @@ async def test_those_online_are_listed_as_far_as_that_is_known(operator: Operato
 
 
 async def test_a_chat_with_the_herald_is_told_where_its_account_is(peers: Peers, operator: Operator) -> None:
-    opened = await operator.open(ANN, CEM, UNKNOWN, HERALD)
-    assert (list(opened.chats), opened.face) == ([ANN, CEM], Face("Dragoman", HERALD_UUID))
+    opened = await operator.open(ANN, CEM, UNKNOWN, SYSTEM_ACCOUNT)
+    assert (list(opened.chats), opened.face) == ([ANN, CEM], ProfileSummary("Dragoman", SYSTEM_UUID))
     number = opened.chats[ANN]
-    created = Notify(ChatCreated(number, HERALD, [ANN], 1, "Dragoman"), [ANN])
+    created = Notify(ChatCreated(number, SYSTEM_ACCOUNT, [ANN], 1, "Dragoman"), [ANN])
     assert await peers.heard(notify(A)) == [created]
     assert (peers.told[notify(B)], peers.told[on.NOTIFY_ALL]) == ([], [])
     assert await peers.version(number) == 1
-    assert (await peers.message.ask(on.LIST_CHATS, ListChats(CEM))).entries[0].chat == opened.chats[CEM]
-    chat = (await peers.edge.ask(on.GET_CHAT, GetChat(number, ANN))).chat
-    assert (chat.kind, (await peers.changes(number)).speaker) == (ChatKind.SERVICE, HERALD)
+    assert (await peers.message.request(on.LIST_CHATS, ListChats(CEM))).entries[0].chat == opened.chats[CEM]
+    chat = (await peers.edge.request(on.GET_CHAT, GetChat(number, ANN))).chat
+    assert (chat.kind, (await peers.changes(number)).speaker) == (ChatKind.SERVICE, SYSTEM_ACCOUNT)
 
 
 async def test_the_same_chats_are_opened_and_not_told_again(peers: Peers, operator: Operator) -> None:
@@ -102,10 +102,10 @@ async def test_the_herald_is_nobodys_friend_and_in_nobodys_group(peers: Peers) -
     """Nor does anybody open a chat with it, whether there is one or not."""
     group = (await peers.create(actor=ANN)).chat.id
     failures = [
-        await refusal(peers.edge.ask(on.REQUEST_FRIENDSHIP, RequestFriendship(HERALD, actor=ANN))),
-        await refusal(peers.edge.ask(on.OPEN_PRIVATE_CHAT, OpenPrivateChat(HERALD, ANN))),
-        await refusal(peers.edge.ask(on.ADD_MEMBER, AddMember(ChatId(group), HERALD, ANN))),
-        await refusal(peers.create(HERALD, actor=ANN)),
+        await refusal(peers.edge.request(on.REQUEST_FRIENDSHIP, RequestFriendship(SYSTEM_ACCOUNT, actor=ANN))),
+        await refusal(peers.edge.request(on.OPEN_PRIVATE_CHAT, OpenPrivateChat(SYSTEM_ACCOUNT, ANN))),
+        await refusal(peers.edge.request(on.ADD_MEMBER, AddMember(ChatId(group), SYSTEM_ACCOUNT, ANN))),
+        await refusal(peers.create(SYSTEM_ACCOUNT, actor=ANN)),
     ]
     assert [failure.code for failure in failures] == [ErrorCode.FORBIDDEN] * 3 + [ErrorCode.NOT_FOUND]
     assert failures[0].text == failures[1].text == "this account only tells notices"

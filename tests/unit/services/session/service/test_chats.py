@@ -11,14 +11,14 @@ from shared.contract import subjects as on
 from shared.contract.edge import ChatCreated, ChatRenamed, Notify
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import Chat, ChatKind, Face, JoinPolicy, Role
+from shared.contract.model import Chat, ChatKind, JoinPolicy, ProfileSummary, Role
 from shared.contract.session import (
     ChatEntry,
     ChatList,
     ChatOpened,
     ChatView,
     ChatViews,
-    ChatWithFaces,
+    ChatWithMembers,
     CreateChat,
     GetChat,
     GetMembership,
@@ -39,7 +39,7 @@ async def test_a_new_chats_version_is_published_before_the_reply(peers: Peers) -
     chat = (await peers.create(BOB, BOB, ANN, actor=ANN)).chat
     assert await peers.version(chat.id) == 1
     assert (chat.owner, chat.name) == (ANN, "n1、n2")
-    assert await peers.edge.ask(on.GET_CHAT, GetChat(chat.id, BOB)) == ChatView(chat, [ANN, BOB])
+    assert await peers.edge.request(on.GET_CHAT, GetChat(chat.id, BOB)) == ChatView(chat, [ANN, BOB])
 
 
 async def test_an_operator_looks_without_being_a_member(peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,11 +47,11 @@ async def test_an_operator_looks_without_being_a_member(peers: Peers, monkeypatc
     chat = (await peers.create(BOB, BOB, ANN, actor=ANN)).chat
     monkeypatch.setattr(chats, "_log", structlog.get_logger())  # the module's own may be bound for good
     with structlog.testing.capture_logs() as entries:
-        assert await peers.edge.ask(on.GET_CHAT, GetChat(chat.id, all=True)) == ChatView(chat, [ANN, BOB])
+        assert await peers.edge.request(on.GET_CHAT, GetChat(chat.id, all=True)) == ChatView(chat, [ANN, BOB])
     assert [(entry["act"], entry["chat"]) for entry in entries if "act" in entry] == [("show chat", chat.id)]
-    assert (await refusal(peers.edge.ask(on.GET_CHAT, GetChat(chat.id)))).code == ErrorCode.FORBIDDEN
+    assert (await refusal(peers.edge.request(on.GET_CHAT, GetChat(chat.id)))).code == ErrorCode.FORBIDDEN
     missing = GetChat(ChatId(chat.id + 99), all=True)
-    assert (await refusal(peers.edge.ask(on.GET_CHAT, missing))).code == ErrorCode.NOT_FOUND
+    assert (await refusal(peers.edge.request(on.GET_CHAT, missing))).code == ErrorCode.NOT_FOUND
 
 
 async def test_a_new_chat_is_told_to_the_nodes_of_its_members(peers: Peers) -> None:
@@ -76,14 +76,14 @@ async def test_when_presence_is_unknown_all_nodes_are_told(peers: Peers, valkey_
 async def test_no_more_members_are_listed_than_the_limit_allows(peers: Peers) -> None:
     made = await peers.create(CEM, BOB, actor=ANN)
     assert made.members == [ANN, CEM]
-    assert await peers.edge.ask(on.GET_CHAT, GetChat(made.chat.id, BOB)) == made
+    assert await peers.edge.request(on.GET_CHAT, GetChat(made.chat.id, BOB)) == made
 
 
 async def test_what_is_refused_of_a_new_chat(peers: Peers) -> None:
     failures = [
         await refusal(peers.create(77, actor=ANN)),
         await refusal(peers.create(4, 5, 6, 7, actor=ANN)),
-        await refusal(peers.edge.ask(on.CREATE_CHAT, CreateChat(members=[BOB]))),
+        await refusal(peers.edge.request(on.CREATE_CHAT, CreateChat(members=[BOB]))),
         await refusal(peers.create(BOB, actor=ANN, name="x" * 129)),
     ]
     assert [(failure.code, failure.field) for failure in failures] == [
@@ -103,7 +103,7 @@ async def test_the_limit_of_chats_holds_over_the_bus(peers: Peers) -> None:
 async def test_a_chat_is_for_its_members(peers: Peers) -> None:
     chat = (await peers.create(actor=ANN)).chat.id
     failures = [
-        await refusal(peers.edge.ask(on.GET_CHAT, GetChat(number, actor)))
+        await refusal(peers.edge.request(on.GET_CHAT, GetChat(number, actor)))
         for number, actor in ((chat, BOB), (ChatId(99), BOB), (ChatId(2**63), BOB), (ChatId(0), BOB))
     ]
     assert [failure.code for failure in failures] == [ErrorCode.FORBIDDEN] + [ErrorCode.NOT_FOUND] * 3
@@ -114,20 +114,20 @@ async def test_a_chat_is_for_its_members(peers: Peers) -> None:
 
 
 async def open_private(peers: Peers, actor: AccountId, account: AccountId) -> ChatOpened:
-    return await peers.edge.ask(on.OPEN_PRIVATE_CHAT, OpenPrivateChat(account, actor))
+    return await peers.edge.request(on.OPEN_PRIVATE_CHAT, OpenPrivateChat(account, actor))
 
 
 async def test_two_people_have_one_private_chat(peers: Peers) -> None:
     opened = await asyncio.gather(*(open_private(peers, *pair) for pair in ((ANN, BOB), (BOB, ANN)) * 4))
     assert set(opened) == {ChatOpened(opened[0].chat, (ANN, BOB))}
     number = opened[0].chat
-    view = await peers.edge.ask(on.GET_CHAT, GetChat(number, BOB))
+    view = await peers.edge.request(on.GET_CHAT, GetChat(number, BOB))
     assert (view.chat.kind, view.chat.join_policy, sorted(view.members)) == (
         ChatKind.PRIVATE, JoinPolicy.CLOSED, [ANN, BOB]
     )  # fmt: skip
     assert await peers.version(number) == 1
     assert (await peers.changes(number)).pair == (ANN, BOB)
-    entries = await peers.message.ask(on.LIST_CHATS, ListChats(BOB))
+    entries = await peers.message.request(on.LIST_CHATS, ListChats(BOB))
     assert entries == ChatList([ChatEntry(number, 1, 1, (ANN, BOB))])
     (on_b,) = await peers.heard(notify(B))
     assert isinstance(on_b.notice, ChatCreated)
@@ -140,7 +140,7 @@ async def test_with_whom_there_is_no_private_chat(peers: Peers) -> None:
     codes = [(await refusal(open_private(peers, ANN, account))).code for account in (ANN, CEM, DAN, AccountId(2**63))]
     assert codes == [ErrorCode.INVALID] + [ErrorCode.NOT_FOUND] * 3
     assert (await refusal(open_private(peers, AccountId(0), ANN))).code == ErrorCode.UNAUTHENTICATED
-    assert (await peers.edge.ask(on.GET_CHAT, GetChat(before, ANN))).members == [ANN]
+    assert (await peers.edge.request(on.GET_CHAT, GetChat(before, ANN))).members == [ANN]
 
 
 # Names
@@ -148,8 +148,8 @@ async def test_with_whom_there_is_no_private_chat(peers: Peers) -> None:
 
 async def test_a_new_name_is_told_to_all_members(peers: Peers) -> None:
     before = (await peers.create(BOB, CEM, actor=ANN)).chat
-    await peers.edge.ask(on.RENAME_CHAT, RenameChat(before.id, "新|名", ANN))
-    after = (await peers.edge.ask(on.GET_CHAT, GetChat(before.id, BOB))).chat
+    await peers.edge.request(on.RENAME_CHAT, RenameChat(before.id, "新|名", ANN))
+    after = (await peers.edge.request(on.GET_CHAT, GetChat(before.id, BOB))).chat
     assert (after.name, after.version) == ("新|名", before.version)
     assert after.updated > before.updated
     renamed = ChatRenamed(before.id, "新|名", ANN)
@@ -165,7 +165,7 @@ async def test_who_may_not_rename_what(peers: Peers) -> None:
         RenameChat(ChatId(99), "x", ANN), RenameChat(group, "", ANN), RenameChat(group, "x" * 129, ANN),
         RenameChat(group, "x"),
     ]  # fmt: skip
-    failures = [await refusal(peers.edge.ask(on.RENAME_CHAT, attempt)) for attempt in attempts]
+    failures = [await refusal(peers.edge.request(on.RENAME_CHAT, attempt)) for attempt in attempts]
     assert [failure.code for failure in failures] == [
         ErrorCode.FORBIDDEN, ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND, ErrorCode.NOT_FOUND, ErrorCode.INVALID,
         ErrorCode.TOO_LARGE, ErrorCode.UNAUTHENTICATED,
@@ -176,7 +176,7 @@ async def test_who_may_not_rename_what(peers: Peers) -> None:
 
 
 async def views(peers: Peers, actor: AccountId, after: int = 0) -> ChatViews:
-    return await peers.edge.ask(on.LIST_CHAT_VIEWS, ListChatViews(ChatId(after), actor))
+    return await peers.edge.request(on.LIST_CHAT_VIEWS, ListChatViews(ChatId(after), actor))
 
 
 async def test_every_chat_is_shown_with_faces(peers: Peers) -> None:
@@ -184,9 +184,9 @@ async def test_every_chat_is_shown_with_faces(peers: Peers) -> None:
     private = (await open_private(peers, ANN, BOB)).chat
     await peers.create(CEM, actor=ANN)
     found = await views(peers, BOB)
-    assert found.chats[0] == ChatWithFaces(group, [Face("n3", "u3"), Face("n2", "u2")])
+    assert found.chats[0] == ChatWithMembers(group, [ProfileSummary("n3", "u3"), ProfileSummary("n2", "u2")])
     assert (found.chats[1].chat.id, found.chats[1].chat.kind) == (private, ChatKind.PRIVATE)
-    assert found.chats[1].members == [Face("n1", "u1"), Face("n2", "u2")]
+    assert found.chats[1].members == [ProfileSummary("n1", "u1"), ProfileSummary("n2", "u2")]
     assert (len(found.chats), found.more) == (2, False)
     assert [one.chat.id for one in (await views(peers, BOB, group.id)).chats] == [private]
     assert await views(peers, DAN) == ChatViews([])
@@ -204,7 +204,7 @@ async def test_views_are_paged_by_their_size(peers: Peers, monkeypatch: pytest.M
     assert [chat.id for chat in seen] + [one.chat.id for one in page.chats] == numbers
     monkeypatch.setattr(chats, "_VIEWS_BYTES", 10)
     alone = await views(peers, ANN)
-    assert (alone.chats[0].members, alone.more) == ([Face("n1", "u1")], True)
+    assert (alone.chats[0].members, alone.more) == ([ProfileSummary("n1", "u1")], True)
 
 
 # Versions
@@ -215,11 +215,11 @@ async def test_a_version_that_redis_has_lost_is_published_again(peers: Peers, va
     chats = [(await peers.create(actor=ANN)).chat.id for _ in range(3)]
     valkey_server.flush()
     for chat in chats[:2]:
-        await peers.message.ask(on.GET_MEMBERSHIP, GetMembership(chat, unnamed=True))
-    await peers.message.ask(on.GET_MEMBERSHIP, GetMembership(chats[2]))
+        await peers.message.request(on.GET_MEMBERSHIP, GetMembership(chat, unnamed=True))
+    await peers.message.request(on.GET_MEMBERSHIP, GetMembership(chats[2]))
 
     async def named() -> set[ChatId]:
-        return set((await peers.presence.look_up(chats=chats)).versions)
+        return set((await peers.presence.lookup(chats=chats)).versions)
 
     await eventually(named, lambda found: found == set(chats[:2]))
 

@@ -8,9 +8,9 @@ from shared.contract.edge import FriendshipAnswered, FriendshipRequested, Notify
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId
 from shared.contract.session import (
+    Ack,
     AnswerFriendship,
-    Done,
-    DropKept,
+    DropPendingNotices,
     EndFriendship,
     ListRequests,
     PendingFriendship,
@@ -20,18 +20,18 @@ from shared.contract.subjects import notify
 from tests.unit.services.session.running import ANN, BOB, CEM, A, B, Peers, refusal
 
 
-async def request(peers: Peers, actor: AccountId, account: AccountId, text: str = "hi") -> Done:
-    return await peers.edge.ask(on.REQUEST_FRIENDSHIP, RequestFriendship(account, text, actor))
+async def request(peers: Peers, actor: AccountId, account: AccountId, text: str = "hi") -> Ack:
+    return await peers.edge.request(on.REQUEST_FRIENDSHIP, RequestFriendship(account, text, actor))
 
 
-async def answer(peers: Peers, actor: AccountId, applicant: AccountId, accept: bool = True) -> Done:
-    return await peers.edge.ask(on.ANSWER_FRIENDSHIP, AnswerFriendship(applicant, accept, actor))
+async def answer(peers: Peers, actor: AccountId, applicant: AccountId, accept: bool = True) -> Ack:
+    return await peers.edge.request(on.ANSWER_FRIENDSHIP, AnswerFriendship(applicant, accept, actor))
 
 
 async def test_a_request_is_told_and_listed_and_its_answer_told_to_both(peers: Peers) -> None:
     await request(peers, ANN, BOB, "it is me")
     assert await peers.heard(notify(B)) == [Notify(FriendshipRequested(ANN, BOB, "it is me"), [BOB])]
-    waiting = await peers.edge.ask(on.LIST_REQUESTS, ListRequests(BOB))
+    waiting = await peers.edge.request(on.LIST_REQUESTS, ListRequests(BOB))
     assert waiting.friendships == [PendingFriendship(ANN, "it is me")]
     await answer(peers, BOB, ANN)
     assert (await peers.view(ANN, ANN)).friends == [BOB]
@@ -56,23 +56,23 @@ async def test_what_has_been_shown_is_dropped(peers: Peers) -> None:
     await peers.befriend(ANN, CEM)
     await peers.befriend(BOB, CEM)
     first, second = await peers.kept(CEM)
-    await peers.edge.ask(on.DROP_KEPT, DropKept([first.number, 0, 2**63], CEM))
-    await peers.edge.ask(on.DROP_KEPT, DropKept([second.number], ANN))
+    await peers.edge.request(on.DROP_PENDING_NOTICES, DropPendingNotices([first.number, 0, 2**63], CEM))
+    await peers.edge.request(on.DROP_PENDING_NOTICES, DropPendingNotices([second.number], ANN))
     assert await peers.kept(CEM) == [second]
 
 
 async def test_a_friendship_is_ended_once(peers: Peers) -> None:
     await peers.befriend(ANN, BOB)
-    await peers.edge.ask(on.END_FRIENDSHIP, EndFriendship(ANN, BOB))
+    await peers.edge.request(on.END_FRIENDSHIP, EndFriendship(ANN, BOB))
     assert ((await peers.view(ANN, ANN)).friends, (await peers.view(BOB, BOB)).friends) == ([], [])
-    assert (await refusal(peers.edge.ask(on.END_FRIENDSHIP, EndFriendship(BOB, ANN)))).code == ErrorCode.NOT_FOUND
+    assert (await refusal(peers.edge.request(on.END_FRIENDSHIP, EndFriendship(BOB, ANN)))).code == ErrorCode.NOT_FOUND
 
 
 async def test_lists_fit_on_the_bus(peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(friends, "_LIST_BYTES", 100)
     for actor in (ANN, BOB):
         await request(peers, actor, CEM, "x" * 60)
-    waiting = await peers.edge.ask(on.LIST_REQUESTS, ListRequests(CEM))
+    waiting = await peers.edge.request(on.LIST_REQUESTS, ListRequests(CEM))
     assert [one.applicant for one in waiting.friendships] == [ANN]
     for actor in (ANN, BOB):
         await answer(peers, CEM, actor)
@@ -88,4 +88,4 @@ async def test_what_is_no_request(peers: Peers) -> None:
         (RequestFriendship(BOB, "x" * 1_001, ANN), ErrorCode.TOO_LARGE),
     ]
     for asked, code in refused:
-        assert (await refusal(peers.edge.ask(on.REQUEST_FRIENDSHIP, asked))).code == code
+        assert (await refusal(peers.edge.request(on.REQUEST_FRIENDSHIP, asked))).code == code

@@ -9,10 +9,10 @@ from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import JoinPolicy, Role
 from shared.contract.session import (
+    Ack,
     AddMember,
     AnswerMembership,
     ChatEntry,
-    Done,
     EnsureProfile,
     ListChats,
     ListRequests,
@@ -27,21 +27,21 @@ OPEN, APPROVAL = JoinPolicy.OPEN, JoinPolicy.APPROVAL
 
 
 async def apply(peers: Peers, actor: AccountId, chat: ChatId, text: str = "hi") -> MembershipRequested:
-    return await peers.edge.ask(on.REQUEST_MEMBERSHIP, RequestMembership(chat, text, actor))
+    return await peers.edge.request(on.REQUEST_MEMBERSHIP, RequestMembership(chat, text, actor))
 
 
-async def answer(peers: Peers, actor: AccountId, chat: ChatId, applicant: AccountId, accept: bool = True) -> Done:
-    return await peers.edge.ask(on.ANSWER_MEMBERSHIP, AnswerMembership(chat, applicant, accept, actor))
+async def answer(peers: Peers, actor: AccountId, chat: ChatId, applicant: AccountId, accept: bool = True) -> Ack:
+    return await peers.edge.request(on.ANSWER_MEMBERSHIP, AnswerMembership(chat, applicant, accept, actor))
 
 
 async def entry(peers: Peers, account: AccountId, chat: ChatId) -> ChatEntry | None:
-    found = await peers.message.ask(on.LIST_CHATS, ListChats(account))
+    found = await peers.message.request(on.LIST_CHATS, ListChats(account))
     return next((one for one in found.entries if one.chat == chat), None)
 
 
 async def log_in(peers: Peers, account: AccountId) -> None:
     seed = EnsureProfile(account=account, uuid=f"u{account}", nickname="")
-    await peers.edge.ask(on.ENSURE_PROFILE, seed)
+    await peers.edge.request(on.ENSURE_PROFILE, seed)
 
 
 async def test_whoever_joins_is_a_member_before_the_reply_and_all_are_told(peers: Peers) -> None:
@@ -64,7 +64,7 @@ async def test_owner_and_admins_hear_of_an_application_the_applicant_of_the_answ
     peers.heads[chat] = 6
     assert await apply(peers, ANN, chat, "please") == MembershipRequested(joined=False, name="g")
     assert (await peers.heard(notify(B), 2))[1] == Notify(MembershipApplied(ANN, chat, "please"), [BOB])
-    waiting = await peers.edge.ask(on.LIST_REQUESTS, ListRequests(BOB))
+    waiting = await peers.edge.request(on.LIST_REQUESTS, ListRequests(BOB))
     assert waiting.memberships == [PendingMembership(ANN, chat, "please")]
     await answer(peers, BOB, chat, ANN, accept=False)
     (kept,) = await peers.kept(ANN)
@@ -80,11 +80,11 @@ async def test_owner_and_admins_hear_of_an_application_the_applicant_of_the_answ
 async def test_a_friend_is_pulled_in(peers: Peers) -> None:
     chat = (await peers.create(actor=ANN)).chat.id
     add = AddMember(chat, CEM, ANN)
-    assert (await refusal(peers.edge.ask(on.ADD_MEMBER, add))).code == ErrorCode.FORBIDDEN
+    assert (await refusal(peers.edge.request(on.ADD_MEMBER, add))).code == ErrorCode.FORBIDDEN
     await peers.befriend(ANN, CEM)
-    await peers.edge.ask(on.ADD_MEMBER, add)
+    await peers.edge.request(on.ADD_MEMBER, add)
     assert await entry(peers, CEM, chat) == ChatEntry(chat, 1, 1)
-    assert (await refusal(peers.edge.ask(on.ADD_MEMBER, add))).code == ErrorCode.CONFLICT
+    assert (await refusal(peers.edge.request(on.ADD_MEMBER, add))).code == ErrorCode.CONFLICT
 
 
 async def test_the_lobby_is_open_to_everybody(peers: Peers) -> None:
@@ -130,4 +130,4 @@ async def test_what_is_no_request(peers: Peers) -> None:
         (RequestMembership(LOBBY, "\0", ANN), ErrorCode.INVALID),
     ]
     for asked, code in refused:
-        assert (await refusal(peers.edge.ask(on.REQUEST_MEMBERSHIP, asked))).code == code
+        assert (await refusal(peers.edge.request(on.REQUEST_MEMBERSHIP, asked))).code == code

@@ -11,7 +11,7 @@ from services.session.store import account_removal, memberships
 from services.session.store.account_removal import Departure
 from services.session.tables import chat as chat_table
 from services.session.tables import member
-from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Role
 from shared.contract.session import Member
 from tests.unit.services.session.world import ANN, BOB, CEM, DAN, EVE, NOW, World, roles
@@ -25,7 +25,7 @@ async def promote(world: World, number: ChatId, account: AccountId) -> None:
 async def test_who_leaves_stays_as_a_tombstone_of_the_new_version(world: World) -> None:
     await world.people(ANN, BOB, CEM)
     chat = await world.group(ANN, BOB, CEM)
-    assert await world.leave_all(CEM) == [Departure(chat.id, 2, NOBODY, 0, [ANN, BOB])]
+    assert await world.leave_all(CEM) == [Departure(chat.id, 2, NO_ACCOUNT, 0, [ANN, BOB])]
     after = await world.changes(chat.id)
     assert after.version == 2
     assert after.members == [
@@ -65,7 +65,7 @@ async def test_an_owned_chat_passes_to_the_oldest_admin_before_any_member(world:
 async def test_a_chat_nobody_is_left_in_stays_without_an_owner(world: World) -> None:
     await world.people(ANN)
     chat = await world.group(ANN)
-    assert await world.leave_all(ANN) == [Departure(chat.id, 2, NOBODY, 0, [])]
+    assert await world.leave_all(ANN) == [Departure(chat.id, 2, NO_ACCOUNT, 0, [])]
     owner = sa.select(chat_table.c.owner, chat_table.c.size).where(chat_table.c.id == chat.id)
     assert await world.database.read(lambda connection: tuple(connection.execute(owner).one())) == (0, 0)
 
@@ -93,7 +93,7 @@ async def test_leaving_the_lobby_concerns_nobody_else(world: World) -> None:
     for account in (ANN, BOB):
         await world.database.write(partial(memberships.join_lobby, account=account, head=0, now=NOW))
     before = await world.profile(BOB)
-    assert await world.leave_all(ANN) == [Departure(LOBBY, 4, NOBODY, 0, None)]
+    assert await world.leave_all(ANN) == [Departure(LOBBY, 4, NO_ACCOUNT, 0, None)]
     assert await world.profile(BOB) == before
     assert await world.members(LOBBY, BOB) == [BOB]
 

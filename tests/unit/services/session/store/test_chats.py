@@ -9,8 +9,8 @@ import pytest
 from services.session.domain import LOBBY
 from services.session.store import chats, sql
 from shared.contract.edge import MembershipAnswered, Notice
-from shared.contract.errors import ErrorCode, Failure, Refused
-from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Role
 from shared.contract.session import ChatEntry, ChatList, CreateChat, Member, RenameChat
 from shared.settings import Limits
@@ -93,7 +93,7 @@ async def test_the_limit_holds_when_chats_are_made_at_once(world: World) -> None
     attempts = [world.group(ANN, *others) for others in ([BOB], [CEM], [BOB, CEM], [CEM, BOB], [], [], [BOB], [CEM])]
     results = await asyncio.gather(*attempts, return_exceptions=True)
     assert sum(isinstance(result, Chat) for result in results) == 3
-    assert sum(isinstance(result, Refused) for result in results) == 5
+    assert sum(isinstance(result, RequestError) for result in results) == 5
     assert len((await world.lists(ANN))[0]) == 3
 
 
@@ -178,7 +178,7 @@ async def test_two_people_have_one_private_chat_also_when_both_open_it_at_once(w
     assert len({number for number, _ in opened}) == 1
     (made,) = [chat for _, chat in opened if chat is not None]
     assert made == Chat(
-        id=opened[0][0], kind=ChatKind.PRIVATE, name="name 1、name 2", owner=NOBODY, join_policy=JoinPolicy.CLOSED,
+        id=opened[0][0], kind=ChatKind.PRIVATE, name="name 1、name 2", owner=NO_ACCOUNT, join_policy=JoinPolicy.CLOSED,
         created=NOW, updated=NOW, version=1,
     )  # fmt: skip
     changes = await world.changes(made.id)
@@ -200,7 +200,7 @@ async def test_with_the_deleted_there_is_no_private_chat(world: World) -> None:
     assert (await refusal(world.private(ANN, CEM))).code == ErrorCode.NOT_FOUND
     await world.leave_all(BOB)
     assert await world.members(number, ANN) == [ANN]
-    assert (await world.chat(number, ANN)).owner == NOBODY
+    assert (await world.chat(number, ANN)).owner == NO_ACCOUNT
 
 
 async def test_a_private_chat_opened_while_one_is_deleted_is_left_or_refused(world: World) -> None:

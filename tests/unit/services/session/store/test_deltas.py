@@ -16,8 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from services.session.domain import LOBBY
 from services.session.store import account_removal, chats, memberships, profiles
 from services.session.tables import chat, member
-from shared.contract.errors import Refused
-from shared.contract.ids import NOBODY, AccountId, ChatId
+from shared.contract.errors import RequestError
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import JoinPolicy, Role
 from shared.contract.session import CreateChat, GetMembership, Member, RequestMembership
 from shared.database import make_engine
@@ -80,7 +80,7 @@ class Histories(RuleBasedStateMachine):
         make = partial(chats.add_chat, request=request, members=members, limits=Limits(), now=NOW)
         try:
             self.numbers.append(self.run(make).chat.id)
-        except Refused:
+        except RequestError:
             assert any(self.find(account) for account in members)
 
     def find(self, account: AccountId) -> bool:
@@ -94,7 +94,7 @@ class Histories(RuleBasedStateMachine):
     @rule(account=people, data=st.data())
     def join_group(self, account: AccountId, data: st.DataObject) -> None:
         asked = RequestMembership(data.draw(st.sampled_from(self.numbers)), actor=account)
-        with contextlib.suppress(Refused):
+        with contextlib.suppress(RequestError):
             self.run(partial(memberships.request, asked=asked, head=3, limits=Limits(), now=NOW))
 
     @rule(account=people, data=st.data())
@@ -137,10 +137,10 @@ class Histories(RuleBasedStateMachine):
         self.connection.rollback()
         live = Counter(one.chat for one in members if one.role > Role.LEFT)
         owners = {(one.chat, one.account) for one in members if one.role == Role.OWNER}
-        assert owners == {(row.id, row.owner) for row in rows if row.owner != NOBODY}
+        assert owners == {(row.id, row.owner) for row in rows if row.owner != NO_ACCOUNT}
         for row in rows:
             assert row.size == live[row.id]
-            assert row.owner != NOBODY or row.size == 0 or row.id == LOBBY
+            assert row.owner != NO_ACCOUNT or row.size == 0 or row.id == LOBBY
             mine = [one for one in members if one.chat == row.id]
             assert max((one.version for one in mine), default=1) == row.version
             assert sorted(one.seat for one in mine) == list(range(row.seats))

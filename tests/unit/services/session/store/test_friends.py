@@ -8,7 +8,7 @@ import pytest
 
 from services.session.store import friends
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested, Notice
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import JoinPolicy
 from shared.contract.session import EndFriendship, PendingFriendship, PendingMembership, Requests
@@ -78,7 +78,7 @@ async def test_two_who_ask_each_other_at_once_are_friends(people: World) -> None
     asked = [people.ask_friend(*pair) for pair in ((ANN, BOB), (BOB, ANN), (ANN, BOB), (BOB, ANN))]
     results = await asyncio.gather(*asked, return_exceptions=True)
     assert sum(isinstance(result, FriendshipAnswered) for result in results) == 1
-    assert {one.failure.code for one in results if isinstance(one, Refused)} <= {ErrorCode.CONFLICT}
+    assert {one.failure.code for one in results if isinstance(one, RequestError)} <= {ErrorCode.CONFLICT}
     assert [await friends_of(people, one) for one in (ANN, BOB)] == [[BOB], [ANN]]
     assert (await people.pending(ANN), await people.pending(BOB)) == (await people.pending(CEM),) * 2
 
@@ -89,7 +89,7 @@ async def test_of_two_answers_at_once_one_counts(people: World) -> None:
     results = await asyncio.gather(*answers, return_exceptions=True)
     (answered,) = [result for result in results if isinstance(result, FriendshipAnswered)]
     assert bool(await friends_of(people, ANN)) == answered.accepted
-    assert {one.failure.code for one in results if isinstance(one, Refused)} == {ErrorCode.NOT_FOUND}
+    assert {one.failure.code for one in results if isinstance(one, RequestError)} == {ErrorCode.NOT_FOUND}
 
 
 async def test_nobody_befriends_who_is_not_there(people: World) -> None:
@@ -202,4 +202,4 @@ async def test_requests_at_the_same_time_count_too(few: World) -> None:
     asked = [few.ask_friend(ANN, one) for one in (BOB, CEM, DAN, EVE)]
     results = await asyncio.gather(*asked, return_exceptions=True)
     assert sum(isinstance(result, FriendshipRequested) for result in results) == 2
-    assert [one.failure.code for one in results if isinstance(one, Refused)] == [ErrorCode.LIMIT] * 2
+    assert [one.failure.code for one in results if isinstance(one, RequestError)] == [ErrorCode.LIMIT] * 2

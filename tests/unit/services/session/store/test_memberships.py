@@ -8,7 +8,7 @@ import pytest
 from services.session.domain import LOBBY
 from services.session.store.memberships import Applied, Joining, Settled
 from shared.contract.edge import MembershipAnswered, Notice
-from shared.contract.errors import ErrorCode, Refused
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import JoinPolicy, Role
 from shared.contract.session import ChatEntry, ChatList, Member, PendingMembership
@@ -185,7 +185,7 @@ async def test_the_last_place_is_given_once(people: World) -> None:
     chat = (await people.group(ANN, join_policy=OPEN)).id
     results = await asyncio.gather(*(people.ask_to_join(one, chat) for one in (BOB, CEM, DAN)), return_exceptions=True)
     assert sum(isinstance(result, Joining) for result in results) == 1
-    assert [one.failure.code for one in results if isinstance(one, Refused)] == [ErrorCode.LIMIT] * 2
+    assert [one.failure.code for one in results if isinstance(one, RequestError)] == [ErrorCode.LIMIT] * 2
 
 
 async def test_nobody_is_in_too_many_groups(people: World) -> None:

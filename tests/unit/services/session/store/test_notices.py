@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from services.session.store import chats, profiles
-from shared.contract.ids import HERALD, HERALD_UUID, AccountId, ChatId
+from shared.contract.ids import SYSTEM_ACCOUNT, SYSTEM_UUID, AccountId, ChatId
 from shared.contract.model import Chat, ChatKind, Role
 from shared.contract.session import ChatEntry, ChatList, EnsureProfile, Member
 from shared.settings import Limits
@@ -15,7 +15,7 @@ UNKNOWN = AccountId(77)
 
 
 async def introduce(world: World, name: str) -> None:
-    seed = EnsureProfile(account=HERALD, uuid=HERALD_UUID, nickname=name)
+    seed = EnsureProfile(account=SYSTEM_ACCOUNT, uuid=SYSTEM_UUID, nickname=name)
     await world.database.write(partial(profiles.introduce, seed=seed, now=world.now))
 
 
@@ -31,12 +31,12 @@ async def town(world: World) -> World:
 
 
 async def test_the_herald_is_called_as_it_is_set_and_its_profile_moves_with_it(town: World) -> None:
-    before = await town.profile(HERALD)
-    assert (before.nickname, before.uuid) == ("The house", HERALD_UUID)
+    before = await town.profile(SYSTEM_ACCOUNT)
+    assert (before.nickname, before.uuid) == ("The house", SYSTEM_UUID)
     await introduce(town, "The house")
-    assert await town.profile(HERALD) == before
+    assert await town.profile(SYSTEM_ACCOUNT) == before
     await introduce(town, "Operator")
-    after = await town.profile(HERALD)
+    after = await town.profile(SYSTEM_ACCOUNT)
     assert (after.nickname, after.public_updated) == ("Operator", before.public_updated + 1)
 
 
@@ -44,11 +44,11 @@ async def test_each_has_one_chat_of_its_own_with_the_herald(town: World) -> None
     numbers, made = await opened(town, ANN, CEM)
     assert numbers == {account: chat.id for account, chat in made.items()}
     chat = await town.chat(numbers[ANN], ANN)
-    assert (chat.kind, chat.owner, chat.name) == (ChatKind.SERVICE, HERALD, "The house")
+    assert (chat.kind, chat.owner, chat.name) == (ChatKind.SERVICE, SYSTEM_ACCOUNT, "The house")
     changes = await town.changes(chat.id)
-    assert (changes.speaker, changes.pair) == (HERALD, (ANN, HERALD))
-    assert changes.members == [Member(ANN, Role.MEMBER, 1, 1, 1), Member(HERALD, Role.OWNER, 1, 1, 1)]
-    assert await town.entries(ANN) == ChatList([ChatEntry(chat.id, 1, 1, (ANN, HERALD))])
+    assert (changes.speaker, changes.pair) == (SYSTEM_ACCOUNT, (ANN, SYSTEM_ACCOUNT))
+    assert changes.members == [Member(ANN, Role.MEMBER, 1, 1, 1), Member(SYSTEM_ACCOUNT, Role.OWNER, 1, 1, 1)]
+    assert await town.entries(ANN) == ChatList([ChatEntry(chat.id, 1, 1, (ANN, SYSTEM_ACCOUNT))])
     assert await town.kept(ANN) == []
     times = [(await town.profile(account)).private_updated for account in (ANN, BOB, CEM)]
     assert times == [NOW + 1, NOW, NOW + 1]
@@ -65,7 +65,7 @@ async def test_who_is_not_there_is_left_out(town: World) -> None:
     await town.erase(BOB)
     await town.leave_all(BOB)
     assert list((await opened(town, ANN, BOB, UNKNOWN))[0]) == [ANN]
-    assert (await town.changes(first[BOB])).speaker == HERALD
+    assert (await town.changes(first[BOB])).speaker == SYSTEM_ACCOUNT
 
 
 async def test_chats_with_the_herald_are_not_counted_as_groups(town: World) -> None:
@@ -84,5 +84,5 @@ async def test_the_living_are_listed_in_order_page_by_page(town: World) -> None:
     await town.erase(BOB)
     list_after = partial(profiles.living_after, most=2)
     assert await town.database.read(partial(list_after, account=AccountId(0))) == [ANN, CEM]
-    assert await town.database.read(partial(list_after, account=CEM)) == [DAN, HERALD]
-    assert await town.database.read(partial(list_after, account=HERALD)) == []
+    assert await town.database.read(partial(list_after, account=CEM)) == [DAN, SYSTEM_ACCOUNT]
+    assert await town.database.read(partial(list_after, account=SYSTEM_ACCOUNT)) == []

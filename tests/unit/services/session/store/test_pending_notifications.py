@@ -8,7 +8,7 @@ import pytest
 from services.session.store import pending_notifications
 from shared.contract.edge import FriendshipAnswered, Notice
 from shared.contract.ids import AccountId
-from shared.contract.session import Kept
+from shared.contract.session import PendingNotice
 from tests.unit.services.session.world import ANN, BOB, World
 
 _DAY_MS = 24 * 3600 * 1000
@@ -30,7 +30,7 @@ async def drop(world: World, account: AccountId, *numbers: int) -> None:
     await world.database.write(partial(pending_notifications.drop, account=account, numbers=numbers))
 
 
-def applicants(found: list[Kept]) -> list[int]:
+def applicants(found: list[PendingNotice]) -> list[int]:
     notices = [msgspec.msgpack.decode(one.notice, type=Notice) for one in found]
     return [notice.applicant for notice in notices if isinstance(notice, FriendshipAnswered)]
 

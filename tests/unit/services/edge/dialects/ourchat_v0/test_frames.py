@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.edge.canonical.frames import Binary
-from services.edge.canonical.replies import Shown
-from services.edge.dialects.base import DecodeError, Request, Surroundings
+from services.edge.canonical.replies import DisplayMessage
+from services.edge.dialects.base import ConnectionInfo, DecodeError, Request
 from services.edge.dialects.ourchat_v0 import OurChatV0
 from services.edge.dialects.ourchat_v0.errors import REFUSALS
 from shared.contract.auth import Login, Register
@@ -23,8 +23,8 @@ ME, OTHER = AccountId(12), AccountId(34)
 CHAT = ChatId(5)
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
 EMOJI = st.integers(0, 2**53 - 1).map(Emoji)
-V0 = OurChatV0(Surroundings(Limits(), BASE_URL))
-V0.entered(ME, 0.0)
+V0 = OurChatV0(ConnectionInfo(Limits(), BASE_URL))
+V0.logged_in(ME, 0.0)
 
 
 def read(code: int, dialect: OurChatV0 = V0, **data: Any) -> Request:
@@ -40,7 +40,7 @@ def refused(code: int, dialect: OurChatV0 = V0, **data: Any) -> ErrorCode:
 
 def written(segments: tuple[Segment, ...]) -> list[Any]:
     message = Message(CHAT, 1, MessageId(77), ME, 1724400000123, pack_segments(segments), Nonce(1))
-    frames = V0.encode_message(Shown(message, segments))
+    frames = V0.encode_message(DisplayMessage(message, segments))
     return [json.loads(frame) for frame in frames if isinstance(frame, bytes)]
 
 
@@ -65,16 +65,16 @@ def test_a_message_byte_for_byte() -> None:
     """As the document writes it: its keys, in its order, no white space."""
     segments = (Text("你好"), Emoji(7))
     message = Message(CHAT, 1, MessageId(77), ME, 1724400000123, pack_segments(segments), Nonce(1))
-    assert V0.encode_message(Shown(message, segments)) == (
+    assert V0.encode_message(DisplayMessage(message, segments)) == (
         '{"code":0,"data":{"cid":5,"sender_id":"0000000012","msg":"你好"}}'.encode(),
         b'{"code":1,"data":{"cid":5,"sender_id":"0000000012","emojiId":7}}',
     )
 
 
 def test_after_another_login_the_former_account_is_somebody_else() -> None:
-    dialect = OurChatV0(Surroundings(Limits(), BASE_URL))
+    dialect = OurChatV0(ConnectionInfo(Limits(), BASE_URL))
     for account, other in ((ME, OTHER), (OTHER, ME)):
-        dialect.entered(account, 0.0)
+        dialect.logged_in(account, 0.0)
         assert read(1, dialect, cid=1, sender_id=account, emojiId=5)
         assert refused(1, dialect, cid=1, sender_id=other, emojiId=5) is ErrorCode.FORBIDDEN
 
@@ -108,6 +108,6 @@ def test_the_tables_are_total_and_use_the_documented_state() -> None:
 
 @pytest.mark.parametrize("code", [ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL, ErrorCode.RATE_LIMITED])
 def test_the_servers_failure_is_not_called_a_wrong_password(code: ErrorCode) -> None:
-    (frame,) = V0.refuse(read(6, ocId=12, password="x"), Failure(code, "try again"))
+    (frame,) = V0.encode_error(read(6, ocId=12, password="x"), Failure(code, "try again"))
     assert isinstance(frame, bytes)
     assert json.loads(frame) == {"code": 18, "data": {"details": "try again"}}

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.edge.canonical.commands import Command, DropUpload, PostMessage, PostUpload, StartUpload, UploadPart
-from services.edge.canonical.frames import Binary, Content, Outgoing
-from services.edge.canonical.replies import Shown
-from services.edge.dialects.base import DecodeError, Request, Surroundings
+from services.edge.canonical.frames import Binary, MediaPayload, Outgoing
+from services.edge.canonical.replies import DisplayMessage
+from services.edge.dialects.base import ConnectionInfo, DecodeError, Request
 from services.edge.dialects.ourchat_v0 import OurChatV0
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import NOBODY, AccountId, ChatId, MessageId, Nonce
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Emoji, File, Image, Media, Message, Segment, Text, pack_segments
 from shared.settings import Limits
 from tests.unit.services.edge.dialects.driving import BASE_URL
@@ -25,8 +25,8 @@ REFUSED = Failure(ErrorCode.FORBIDDEN, "you are not a member of this chat")
 
 
 def connection(limits: Limits = LIMITS, *, binary: bool = True) -> OurChatV0:
-    dialect = OurChatV0(Surroundings(limits, BASE_URL, binary=binary))
-    dialect.entered(ME, 0.0)
+    dialect = OurChatV0(ConnectionInfo(limits, BASE_URL, binary=binary))
+    dialect.logged_in(ME, 0.0)
     return dialect
 
 
@@ -60,7 +60,7 @@ def is_stray(dialect: OurChatV0, now: float = 0.0) -> bool:
 
 def shown(*segments: Segment, binary: bool = True) -> list[Outgoing]:
     message = Message(CHAT, 1, MessageId(77), ME, 1724400000123, pack_segments(segments), Nonce(1))
-    return list(connection(binary=binary).encode_message(Shown(message, segments)))
+    return list(connection(binary=binary).encode_message(DisplayMessage(message, segments)))
 
 
 def media(size: int, packages: int = 0) -> Media:
@@ -135,7 +135,7 @@ def test_the_packages_of_a_refused_announcement_are_thrown_away() -> None:
         refused(dialect, 2, size, sender=sender)
         assert [sent(dialect, b"x") for _ in range(2)] == [None, None]
         assert is_stray(dialect)
-    assert dialect.refuse(announced(dialect, 2, 20), REFUSED)
+    assert dialect.encode_error(announced(dialect, 2, 20), REFUSED)
     assert [sent(dialect, b"x") for _ in range(2)] == [None, None]
     assert is_stray(dialect)
 
@@ -143,7 +143,7 @@ def test_the_packages_of_a_refused_announcement_are_thrown_away() -> None:
 def test_who_waits_for_the_refusal_may_announce_another() -> None:
     dialect = connection()
     refused(dialect, 2, 2000)
-    dialect.refuse(announced(dialect, 2, 20), REFUSED)
+    dialect.encode_error(announced(dialect, 2, 20), REFUSED)
     announced(dialect, 1, 3)
     assert isinstance(sent(dialect, b"abc"), PostUpload)
 
@@ -182,8 +182,8 @@ def test_what_fails_behind_it_ends_a_transfer() -> None:
     begun = announced(dialect, 3, 3)
     part = Request(UploadPart(1, b"a"))
     assert sent(dialect, b"a") == part.command
-    assert dialect.refuse(part, Failure(ErrorCode.UNAVAILABLE, "no"))
-    dialect.refuse(begun, REFUSED)
+    assert dialect.encode_error(part, Failure(ErrorCode.UNAVAILABLE, "no"))
+    dialect.encode_error(begun, REFUSED)
     assert [sent(dialect, b"x"), sent(dialect, b"x")] == [None, None]
     assert is_stray(dialect)
 
@@ -193,7 +193,7 @@ def test_a_refusal_of_an_earlier_one_does_not_end_a_transfer() -> None:
     begun = announced(dialect, 1, 1)
     sent(dialect, b"a")
     announced(dialect, 1, 1)
-    dialect.refuse(begun, REFUSED)
+    dialect.encode_error(begun, REFUSED)
     assert isinstance(sent(dialect, b"a"), PostUpload)
 
 
@@ -208,7 +208,7 @@ def test_text_may_come_between() -> None:
 
 def test_before_the_login_nothing_is_announced() -> None:
     dialect = connection()
-    dialect.entered(NOBODY, 0.0)
+    dialect.logged_in(NO_ACCOUNT, 0.0)
     assert refused(dialect, 1, 3) is ErrorCode.UNAUTHENTICATED
     assert sent(dialect, b"abc") is None
 
@@ -222,7 +222,9 @@ def test_where_no_binary_frames_go_nothing_is_announced() -> None:
 
 def frames(out: list[Outgoing]) -> list[Any]:
     return [
-        json.loads(one.announcement if isinstance(one, Content) else one) for one in out if not isinstance(one, Binary)
+        json.loads(one.announcement if isinstance(one, MediaPayload) else one)
+        for one in out
+        if not isinstance(one, Binary)
     ]
 
 
@@ -236,7 +238,7 @@ def test_each_kind_has_a_frame_of_its_own_in_order() -> None:
 def test_a_picture_byte_for_byte() -> None:
     """As the document writes it: its keys, in its order, no white space."""
     (content,) = shown(Image(media(20, 3)))
-    assert content == Content(
+    assert content == MediaPayload(
         b'{"code":2,"data":{"cid":5,"sender_id":"0000000012","packages_num":3,"size":20}}', media(20, 3), 3,
         '{"code":0,"data":{"cid":5,"sender_id":"0000000012","msg":"[图片] cat.png http://chat.example:8080/media/00ff"}}'
         .encode(),
@@ -248,15 +250,15 @@ def test_a_picture_byte_for_byte() -> None:
 ])  # fmt: skip
 def test_packages_are_as_many_as_were_sent_unless_they_would_be_too_large(size: int, kept: int, packages: int) -> None:
     (content,) = shown(File(media(size, kept)))
-    assert isinstance(content, Content)
+    assert isinstance(content, MediaPayload)
     assert content.packages == packages == json.loads(content.announcement)["data"]["packages_num"]
 
 
 def test_what_did_not_come_in_packages_is_sent_in_handy_ones() -> None:
     segments = (File(media(1024**2)),)
     message = Message(CHAT, 1, MessageId(77), ME, 1724400000123, pack_segments(segments), Nonce(1))
-    (content,) = connection(Limits()).encode_message(Shown(message, segments))
-    assert isinstance(content, Content)
+    (content,) = connection(Limits()).encode_message(DisplayMessage(message, segments))
+    assert isinstance(content, MediaPayload)
     assert content.packages == 4
 
 

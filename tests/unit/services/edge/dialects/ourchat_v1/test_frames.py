@@ -7,13 +7,13 @@ import pytest
 from hypothesis import strategies as st
 
 from services.edge.canonical.frames import Outgoing
-from services.edge.canonical.replies import Shown
-from services.edge.dialects.base import DecodeError, Request, Surroundings
+from services.edge.canonical.replies import DisplayMessage
+from services.edge.dialects.base import ConnectionInfo, DecodeError, Request
 from services.edge.dialects.ourchat_v1 import OurChatV1
 from shared.contract.auth import Login
 from shared.contract.edge import ProfileChanged
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import NOBODY, AccountId, ChatId, MessageId, Nonce
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Message, Profile, Text, pack_segments
 from shared.settings import Limits
 from tests.unit.services.edge.dialects.driving import BASE_URL, UNIX_SECONDS
@@ -24,9 +24,9 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=
 
 
 def connection(account: AccountId = ME) -> OurChatV1:
-    dialect = OurChatV1(Surroundings(Limits(), BASE_URL))
+    dialect = OurChatV1(ConnectionInfo(Limits(), BASE_URL))
     dialect.unix_seconds = UNIX_SECONDS
-    dialect.entered(account, 0.0)
+    dialect.logged_in(account, 0.0)
     return dialect
 
 
@@ -50,9 +50,11 @@ def written(frames: tuple[Outgoing, ...]) -> Any:
     return json.loads(frame)
 
 
-def shown(text: str, to: AccountId | None = None, time: int = 1724400000123) -> Shown:
+def shown(text: str, to: AccountId | None = None, time: int = 1724400000123) -> DisplayMessage:
     segments = (Text(text),)
-    return Shown(Message(CHAT, 1, MessageId(77), ME, time, pack_segments(segments), Nonce(1)), segments, None, to)
+    return DisplayMessage(
+        Message(CHAT, 1, MessageId(77), ME, time, pack_segments(segments), Nonce(1)), segments, None, to
+    )
 
 
 # Both ways
@@ -76,9 +78,9 @@ def test_all_else_bears_the_time_at_which_it_is_sent() -> None:
     dialect = connection()
     event = ProfileChanged(Profile(id=OTHER, uuid="u", nickname="n"))
     for dialect.unix_seconds in (UNIX_SECONDS, UNIX_SECONDS + 5):
-        (push,) = dialect.tell(event, 1e6)
+        (push,) = dialect.encode_event(event, 1e6)
         assert written(push.frames)["time"] == dialect.unix_seconds
-        assert written(dialect.refuse(None, Failure(ErrorCode.INTERNAL, "")))["time"] == dialect.unix_seconds
+        assert written(dialect.encode_error(None, Failure(ErrorCode.INTERNAL, "")))["time"] == dialect.unix_seconds
 
 
 # Whose it is
@@ -87,13 +89,13 @@ def test_all_else_bears_the_time_at_which_it_is_sent() -> None:
 def test_after_another_login_the_former_account_is_somebody_else() -> None:
     dialect = connection()
     assert read(8, dialect, group_name="g", ocid=ME)
-    dialect.entered(OTHER, 0.0)
+    dialect.logged_in(OTHER, 0.0)
     assert read(8, dialect, group_name="g", ocid=OTHER)
     assert refused(8, dialect, group_name="g", ocid=ME) is ErrorCode.FORBIDDEN
 
 
 @pytest.mark.parametrize(("account", "error"), [
-    (NOBODY, ErrorCode.UNAUTHENTICATED), (OTHER, ErrorCode.FORBIDDEN),
+    (NO_ACCOUNT, ErrorCode.UNAUTHENTICATED), (OTHER, ErrorCode.FORBIDDEN),
 ])  # fmt: skip
 @pytest.mark.parametrize(("code", "data"), [
     (0, {"sender": {"ocid": ME, "group_id": 5}, "msg": "x"}), (8, {"group_name": "g", "ocid": ME}),

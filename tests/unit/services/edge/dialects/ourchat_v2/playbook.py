@@ -4,10 +4,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from services.edge.canonical.events import ChatAppeared, MaintenanceChanged
+from services.edge.canonical.events import ChatJoined, MaintenanceChanged
 from services.edge.canonical.frames import Outgoing
-from services.edge.canonical.replies import Answer, OwnMessage
-from services.edge.dialects.base import Dialect, Push, Shown
+from services.edge.canonical.replies import MessageAccepted, Reply
+from services.edge.dialects.base import Dialect, DisplayMessage, Push
 from services.edge.dialects.registry import DIALECTS, by_path
 from shared.contract.auth import Authenticated
 from shared.contract.errors import ErrorCode, Failure
@@ -45,7 +45,7 @@ class Playbook:
     def wait(self, seconds: float) -> None:
         """Let time pass, waking the dialect whenever it wants to be."""
         end, wakes = self.now + seconds, 0
-        while (wake_at := self.dialect.wake_at) is not None and wake_at <= end:
+        while (wake_at := self.dialect.next_wakeup) is not None and wake_at <= end:
             self.now = max(self.now, wake_at)
             self._push(self.dialect.wake(self.now))
             assert (wakes := wakes + 1) < 1000, "it wants to be woken again and again"
@@ -56,14 +56,14 @@ class Playbook:
     def log_in(self, *chats: int, account: AccountId = ME, known: bool = True) -> None:
         request = {"code": 6, "login_type": 1, "account": account, "password": "x"}
         authenticated = Authenticated(account=account, sid="s", token="t", expires=0, uuid="u", nickname="n")
-        self.dialect.entered(account, self.now)
+        self.dialect.logged_in(account, self.now)
         self._ask(request, authenticated)
         if known:
             self.know(*chats)
 
     def know(self, *chats: int) -> None:
         """The first page of the sync has come."""
-        self.dialect.knows([ChatId(chat) for chat in chats], self.now)
+        self.dialect.chats_loaded([ChatId(chat) for chat in chats], self.now)
 
     def ask_account(self, *, family: bool = False) -> None:
         values = ["nickname", "public_update_time"] if family else ["nickname"]
@@ -81,44 +81,44 @@ class Playbook:
         (request,) = self.dialect.decode(json.dumps({"code": 8, "members": [OTHER]}).encode(), self.now)
         for other in before_the_reply:
             self.appear(other)
-        self._write(self.dialect.answer(request, view_of(chat), self.now))
+        self._write(self.dialect.encode_reply(request, view_of(chat), self.now))
 
     def create_in_vain(self, *before_the_reply: int) -> None:
         (request,) = self.dialect.decode(json.dumps({"code": 8, "members": [OTHER]}).encode(), self.now)
         for other in before_the_reply:
             self.appear(other)
-        self._write(self.dialect.refuse(request, Failure(ErrorCode.NOT_FOUND, "nobody")))
+        self._write(self.dialect.encode_error(request, Failure(ErrorCode.NOT_FOUND, "nobody")))
 
     def say(self, chat: int) -> None:
         """One's own message, and its echo."""
         message = self._next(chat, ME)
-        frames = self.dialect.encode_message(Shown(message, (Text("x"),)))
+        frames = self.dialect.encode_message(DisplayMessage(message, (Text("x"),)))
         frame = {"code": 0, "sender": {"session_id": chat}, "msg": [{"type": 0, "text": "x"}]}
-        self._ask(frame, OwnMessage(message, frames))
+        self._ask(frame, MessageAccepted(message, frames))
 
-    def _ask(self, frame: dict[str, Any], answer: Answer | Failure) -> None:
+    def _ask(self, frame: dict[str, Any], answer: Reply | Failure) -> None:
         (request,) = self.dialect.decode(json.dumps(frame).encode(), self.now)
         if isinstance(answer, Failure):
-            self._write(self.dialect.refuse(request, answer))
+            self._write(self.dialect.encode_error(request, answer))
         else:
-            self._write(self.dialect.answer(request, answer, self.now))
+            self._write(self.dialect.encode_reply(request, answer, self.now))
 
     # What the server has to tell
 
     def hear(self, chat: int) -> None:
         """Somebody says something in this chat."""
         message = self._next(chat, OTHER)
-        frames = self.dialect.encode_message(Shown(message, (Text("x"),)))
-        if self.dialect.holds(message.chat):
+        frames = self.dialect.encode_message(DisplayMessage(message, (Text("x"),)))
+        if self.dialect.must_hold(message.chat):
             self._push(self.dialect.hold(message, frames, self.now))
         else:
             self._push((Push(frames, message),))
 
     def appear(self, chat: int) -> None:
-        self._push(self.dialect.tell(ChatAppeared(ChatId(chat)), self.now))
+        self._push(self.dialect.encode_event(ChatJoined(ChatId(chat)), self.now))
 
     def maintenance(self, on: bool) -> None:
-        self._push(self.dialect.tell(MaintenanceChanged(on), self.now))
+        self._push(self.dialect.encode_event(MaintenanceChanged(on), self.now))
 
     def _next(self, chat: int, sender: AccountId) -> Message:
         index = self.indexes[chat] = self.indexes.get(chat, 0) + 1

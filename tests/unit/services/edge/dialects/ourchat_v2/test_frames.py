@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.edge.dialects.base import DecodeError, Dialect, Request, Shown
+from services.edge.dialects.base import DecodeError, Dialect, DisplayMessage, Request
 from services.edge.dialects.registry import DIALECTS, by_path
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
@@ -45,7 +45,7 @@ def refused(frame: dict[str, Any]) -> ErrorCode:
 
 def written(segments: tuple[Segment, ...], sender: AccountId = ME) -> bytes:
     message = Message(CHAT, 1, MessageId(77), sender, 1724400000123, pack_segments(segments), Nonce(1))
-    (frame,) = V2.encode_message(Shown(message, segments))
+    (frame,) = V2.encode_message(DisplayMessage(message, segments))
     assert isinstance(frame, bytes)
     return frame
 
@@ -78,7 +78,7 @@ def test_a_message_byte_for_byte() -> None:
 def test_no_unknown_name_forges_a_field_or_fills_the_reply(name: str) -> None:
     with pytest.raises(DecodeError) as error:
         read({"code": 1, "session_id": "5", "request_values": [f"?{name}"]})
-    (frame,) = V2.refuse(None, error.value.failure, error.value.context)
+    (frame,) = V2.encode_error(None, error.value.failure, error.value.context)
     assert isinstance(frame, bytes)
     answer = json.loads(frame)
     assert answer.keys() == {"code", "details"}

@@ -127,7 +127,7 @@ class Conversation(RuleBasedStateMachine):
     def what_is_held_is_known_by_size(self) -> None:
         waiting = self.waiting()
         assert bool(waiting) == (self.playbook.dialect.held_bytes > 0)
-        assert all(self.playbook.dialect.holds(ChatId(chat)) for chat in waiting)
+        assert all(self.playbook.dialect.must_hold(ChatId(chat)) for chat in waiting)
 
     def waiting(self) -> set[int]:
         """Chats with messages that were not shown yet."""
@@ -149,7 +149,7 @@ class Conversation(RuleBasedStateMachine):
         self.everything_shown_was_allowed()
         assert not self.waiting()
         assert self.playbook.dialect.held_bytes == 0
-        assert self.playbook.dialect.wake_at is None
+        assert self.playbook.dialect.next_wakeup is None
         assert all(message.sender == OTHER for message in self.playbook.pushed)
 
 

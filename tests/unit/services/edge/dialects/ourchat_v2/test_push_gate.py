@@ -117,7 +117,7 @@ def test_more_pages_of_the_sync_make_more_chats_known(plain: Playbook) -> None:
 
 def test_the_second_begins_with_the_reply_to_the_login() -> None:
     playbook = Playbook()
-    playbook.dialect.entered(AccountId(12), playbook.now)
+    playbook.dialect.logged_in(AccountId(12), playbook.now)
     playbook.know(HOME)
     playbook.hear(HOME)
     playbook.wait(5)
@@ -355,7 +355,7 @@ def test_without_a_login_the_status_is_told_at_once(logged_in_before: bool) -> N
     playbook = Playbook()
     if logged_in_before:
         playbook.log_in(HOME)
-        playbook.dialect.entered(AccountId(0), playbook.now)
+        playbook.dialect.logged_in(AccountId(0), playbook.now)
     playbook.maintenance(True)
     assert playbook.statuses == [1]
 
@@ -374,20 +374,20 @@ def test_of_several_changes_while_held_the_last_is_told() -> None:
 
 
 def test_held_bytes_are_those_of_the_held_frames(family: Playbook) -> None:
-    assert (family.dialect.held_bytes, family.dialect.wake_at) == (0, None)
+    assert (family.dialect.held_bytes, family.dialect.next_wakeup) == (0, None)
     family.hear(HOME)
     one = family.dialect.held_bytes
     family.hear(HOME)
     assert family.dialect.held_bytes == 2 * one > 100
     family.ask_session(HOME)
     family.wait(2)
-    assert (family.dialect.held_bytes, family.dialect.wake_at) == (0, None)
+    assert (family.dialect.held_bytes, family.dialect.next_wakeup) == (0, None)
     assert [message.index for message in family.pushed] == [1, 2]
 
 
 def test_nothing_wants_to_be_woken_while_nothing_waits(plain: Playbook) -> None:
-    assert plain.dialect.wake_at is None
+    assert plain.dialect.next_wakeup is None
     plain.wait(10)
     plain.hear(HOME)
-    assert plain.dialect.wake_at is None
-    assert not plain.dialect.holds(plain.pushed[0].chat)
+    assert plain.dialect.next_wakeup is None
+    assert not plain.dialect.must_hold(plain.pushed[0].chat)

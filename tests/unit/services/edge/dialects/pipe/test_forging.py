@@ -4,12 +4,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.edge.canonical.commands import PostMessage
-from services.edge.dialects.base import Shown
+from services.edge.dialects.base import DisplayMessage
 from services.edge.dialects.pipe import encode
 from services.edge.dialects.pipe.decode import request_of
 from services.edge.dialects.pipe.uploads import Incoming
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
-from shared.contract.model import Chat, ChatKind, Face, JoinPolicy, Message, Profile, Text, pack_segments
+from shared.contract.model import Chat, ChatKind, JoinPolicy, Message, Profile, ProfileSummary, Text, pack_segments
 from shared.contract.session import (
     ChatView,
     PendingFriendship,
@@ -57,7 +57,7 @@ def test_the_words_of_a_request_are_passed_on_as_they_are(text: str) -> None:
 @given(TEXTS, TEXTS, st.booleans(), st.sampled_from(["", "pipe", "ourchat-v2"]))
 def test_a_message_splits_at_its_first_four_bars(text: str, nickname: str, group: bool, dialect: str) -> None:
     message = Message(CHAT, 1, MessageId(77), OTHER, 1724400000456, pack_segments((Text(text),)), Nonce(1))
-    shown = Shown(message, (Text(text),), Face(nickname, "u"), None if group else ME, dialect)
+    shown = DisplayMessage(message, (Text(text),), ProfileSummary(nickname, "u"), None if group else ME, dialect)
     head, kind, number, time, data = encode.message(shown, BASE_URL).decode().split("|", 4)
     assert (head, time) == ("message", "1724400000")
     assert (kind, number) == (("1", str(CHAT)) if group else ("0", str(OTHER)))

@@ -10,18 +10,18 @@ from services.edge.dialects.pipe.decode import READERS
 from services.edge.dialects.registry import DIALECTS, by_path
 from shared.contract.auth import Authenticated
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import NOBODY, AccountId
+from shared.contract.ids import NO_ACCOUNT, AccountId
 from tests.unit.services.edge.dialects.driving import connect, seen
 
 ME, OTHER = AccountId(12), AccountId(34)
 
 
-def connection(account: AccountId = NOBODY) -> Pipe:
+def connection(account: AccountId = NO_ACCOUNT) -> Pipe:
     entry = by_path("/ws/pipe", DIALECTS)
     assert entry is not None
     pipe = connect(entry)
     assert isinstance(pipe, Pipe)
-    pipe.entered(account, 0.0)
+    pipe.logged_in(account, 0.0)
     return pipe
 
 
@@ -39,16 +39,16 @@ def test_the_login_counts_what_is_unread_for_this_account() -> None:
     answer = Authenticated(account=ME, sid="s", token="t", expires=0, uuid="u", nickname="n")
     for unread in (5, 0):
         request = decoded(pipe, "login|ann|secret")
-        pipe.entered(ME, 0.0)
-        pipe.counts(unread)
-        assert pipe.answer(request, answer, 0.0) == (f"login_succ|登录成功！|12|t|{unread}".encode(),)
+        pipe.logged_in(ME, 0.0)
+        pipe.unread_loaded(unread)
+        assert pipe.encode_reply(request, answer, 0.0) == (f"login_succ|登录成功！|12|t|{unread}".encode(),)
 
 
 def test_a_uid_must_be_the_accounts_also_after_another_login() -> None:
     pipe = connection()
     assert decoded(pipe, "get_user_friend|34|t").account == OTHER
     for account, other in ((ME, OTHER), (OTHER, ME)):
-        pipe.entered(account, 0.0)
+        pipe.logged_in(account, 0.0)
         assert decoded(pipe, f"get_user_friend|{account}|t").account == account
         with pytest.raises(DecodeError) as refused:
             decoded(pipe, f"get_user_friend|{other}|t")
@@ -84,19 +84,19 @@ def test_each_command_with_a_uid_is_refused_to_others(command: str) -> None:
 def test_every_failure_of_every_command_has_its_words(command: str, code: ErrorCode) -> None:
     word = "up_pass" if command == "forget_passwd" else command
     for text in ("because", ""):
-        assert connection().refuse(None, Failure(code, text), command) == (
+        assert connection().encode_error(None, Failure(code, text), command) == (
             f"{word}_error|{text or code.value}".encode(),
         )
 
 
 def test_what_names_no_command_gets_the_general_error() -> None:
     failure = Failure(ErrorCode.RATE_LIMITED, "too many requests, slow down")
-    assert connection().refuse(None, failure) == (b"error|too many requests, slow down",)
+    assert connection().encode_error(None, failure) == (b"error|too many requests, slow down",)
 
 
 @pytest.mark.parametrize("frame", [Binary(b"login|a|b"), b"login|\xff|b", b"\xed\xa0\x80"])
 def test_what_is_no_text_is_refused(frame: bytes | Binary) -> None:
     with pytest.raises(DecodeError) as refused:
         connection().decode(frame, 0.0)
-    (reply,) = connection().refuse(None, refused.value.failure, refused.value.context)
+    (reply,) = connection().encode_error(None, refused.value.failure, refused.value.context)
     assert seen(reply).startswith("error|")

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.edge.canonical.commands import Command, PostMessage, PostUpload, StartUpload, UploadPart
-from services.edge.dialects.base import DecodeError, Request, Shown, Surroundings
+from services.edge.dialects.base import ConnectionInfo, DecodeError, DisplayMessage, Request
 from services.edge.dialects.pipe import Pipe
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import NOBODY, AccountId, ChatId, MessageId, Nonce
-from shared.contract.model import Face, File, Image, Media, Message, Segment, Text, pack_segments
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
+from shared.contract.model import File, Image, Media, Message, ProfileSummary, Segment, Text, pack_segments
 from shared.settings import Limits
 from tests.unit.services.edge.dialects.driving import BASE_URL
 
@@ -27,8 +27,8 @@ def pipe() -> Pipe:
 
 
 def connection(base_url: str = BASE_URL) -> Pipe:
-    made = Pipe(Surroundings(Limits(), base_url))
-    made.entered(ME, 0.0)
+    made = Pipe(ConnectionInfo(Limits(), base_url))
+    made.logged_in(ME, 0.0)
     return made
 
 
@@ -92,7 +92,7 @@ def test_files_of_several_names_come_side_by_side(pipe: Pipe) -> None:
 @pytest.mark.parametrize("chunk", ["f#1/3", "f#2/3"])
 def test_what_is_refused_behind_it_ends_a_transfer_and_it_may_begin_again(pipe: Pipe, chunk: str) -> None:
     requests = [request(pipe, f"f#{k}/3") for k in range(1, int(chunk[2]) + 1)]
-    assert pipe.refuse(requests[-1], REFUSED) == (b"send_file_error|too much",)
+    assert pipe.encode_error(requests[-1], REFUSED) == (b"send_file_error|too much",)
     assert refused(pipe, "f#2/3")
     assert refused(pipe, "f#3/3")
     assert isinstance(sent(pipe, "f#1/3"), StartUpload)
@@ -102,28 +102,28 @@ def test_a_refusal_of_what_is_over_ends_nothing(pipe: Pipe) -> None:
     first = request(pipe, "f#1/2")
     sent(pipe, "f#2/2")
     sent(pipe, "f#1/2")
-    pipe.refuse(first, REFUSED)
+    pipe.encode_error(first, REFUSED)
     assert isinstance(sent(pipe, "f#2/2"), PostUpload)
 
 
 def test_who_logs_out_has_sent_half_a_file_in_vain(pipe: Pipe) -> None:
     sent(pipe, "f#1/2")
-    pipe.entered(NOBODY, 0.0)
-    pipe.entered(ME, 0.0)
+    pipe.logged_in(NO_ACCOUNT, 0.0)
+    pipe.logged_in(ME, 0.0)
     assert refused(pipe, "f#2/2")
 
 
 def test_a_chunk_may_be_what_logs_in() -> None:
-    pipe = Pipe(Surroundings(Limits(), BASE_URL))
+    pipe = Pipe(ConnectionInfo(Limits(), BASE_URL))
     sent(pipe, "f#1/2")
-    pipe.entered(ME, 0.0)
+    pipe.logged_in(ME, 0.0)
     assert isinstance(sent(pipe, "f#2/2"), PostUpload)
 
 
 def test_a_file_that_is_said_is_acknowledged_as_what_was_sent(pipe: Pipe) -> None:
     asked = request(pipe, "cat.png")
     said = asked._replace(command=PostMessage(ChatId(6), (Image(MEDIA),)))
-    assert pipe.refuse(said, REFUSED) == (b"send_file_error|too much",)
+    assert pipe.encode_error(said, REFUSED) == (b"send_file_error|too much",)
 
 
 # Out
@@ -131,7 +131,7 @@ def test_a_file_that_is_said_is_acknowledged_as_what_was_sent(pipe: Pipe) -> Non
 
 def told(base_url: str, *segments: Segment, to: AccountId | None = ME) -> str:
     message = Message(ChatId(6), 1, MessageId(77), OTHER, 1724400000456, pack_segments(segments), Nonce(1))
-    (frame,) = connection(base_url).encode_message(Shown(message, segments, Face("Bob", "u"), to))
+    (frame,) = connection(base_url).encode_message(DisplayMessage(message, segments, ProfileSummary("Bob", "u"), to))
     assert isinstance(frame, bytes)
     return frame.decode()
 

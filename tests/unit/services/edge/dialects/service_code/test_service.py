@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.edge.canonical.commands import CreateChatOf
-from services.edge.dialects.base import Request, Surroundings
+from services.edge.dialects.base import ConnectionInfo, Request
 from services.edge.dialects.service_code import Service
 from services.edge.dialects.service_code.errors import STATES, refusal
 from shared.contract.auth import Authenticated, Login, Register
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import NOBODY, AccountId
+from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.session import RequestMembership
 from shared.settings import Limits
 from tests.unit.services.edge.dialects.driving import BASE_URL
@@ -25,7 +25,7 @@ WRONG = Failure(ErrorCode.UNAUTHENTICATED, "unknown account or wrong secret")
 
 
 def connection(query: str = "") -> Service:
-    return Service(Surroundings(Limits(), BASE_URL, query))
+    return Service(ConnectionInfo(Limits(), BASE_URL, query))
 
 
 def decoded(service: Service, code: int, **content: Any) -> Request:
@@ -34,9 +34,9 @@ def decoded(service: Service, code: int, **content: Any) -> Request:
 
 
 def enter(service: Service, request: Request, account: AccountId = ME) -> None:
-    service.entered(account, 0.0)
+    service.logged_in(account, 0.0)
     answer = Authenticated(account=account, sid="s", token=JWT, expires=0, uuid=UUID, nickname="n")
-    service.answer(request, answer, 0.0)
+    service.encode_reply(request, answer, 0.0)
 
 
 def log_in(service: Service, token: int | str = 1145141919810, **more: Any) -> None:
@@ -67,22 +67,22 @@ def test_a_refused_login_changes_nothing() -> None:
     service = connection()
     log_in(service, "old", push=True)
     refused = decoded(service, 1, id=UUID, token="new")
-    service.refuse(refused, WRONG)
+    service.encode_error(refused, WRONG)
     assert token_of(service, "new") == "new"
     assert token_of(service, "old") == ""
     enter_by_token(service)
-    assert service.is_told_messages
+    assert service.receives_pushes
 
 
 def enter_by_token(service: Service, account: AccountId = ME) -> None:
     """What the edge does before it answers the first request that bears a token."""
-    service.entered(account, 0.0)
+    service.logged_in(account, 0.0)
 
 
 def test_the_secret_is_forgotten_with_the_account() -> None:
     service = connection()
     log_in(service, "old")
-    service.entered(NOBODY, 0.0)
+    service.logged_in(NO_ACCOUNT, 0.0)
     assert token_of(service, "old") == "old"
     log_in(service, "old")
     enter_by_token(service, OTHER)
@@ -115,26 +115,26 @@ def test_any_secret_is_known_again_and_no_other(secret: str | int) -> None:
 def test_the_address_may_ask_for_pushes(query: str, asks: bool) -> None:
     service = connection(query)
     log_in(service)
-    assert service.is_told_messages is asks
+    assert service.receives_pushes is asks
     enter_by_token(service, OTHER)
-    assert service.is_told_messages is asks
+    assert service.receives_pushes is asks
 
 
 def test_the_login_may_ask_for_pushes() -> None:
     service = connection()
     log_in(service, push=True)
-    assert service.is_told_messages
+    assert service.receives_pushes
     log_in(service)
-    assert not service.is_told_messages
+    assert not service.receives_pushes
 
 
 def test_pushes_begin_with_the_login_not_with_its_request() -> None:
     service = connection()
     request = decoded(service, 1, id=UUID, token=5, push=True)
-    assert not service.is_told_messages
-    service.refuse(request, WRONG)
+    assert not service.receives_pushes
+    service.encode_error(request, WRONG)
     enter_by_token(service)
-    assert not service.is_told_messages
+    assert not service.receives_pushes
 
 
 # Refusals

@@ -1,0 +1,86 @@
+"""The lists that operators and other versions depend on: settings, metrics, subjects, grants, commands, wire frames.
+
+`python -m tests.house.released_interface` writes `released_interface.json`, once for each release.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from prometheus_client import CollectorRegistry
+
+from services.auth.metrics import Metrics as AuthMetrics
+from services.cli.embedded.valkey import GRANTS
+from services.cli.main import main
+from services.cli.settings_table import leaves, show
+from services.edge.metrics import Metrics as EdgeMetrics
+from services.message.metrics import Metrics as MessageMetrics
+from services.session.metrics import Metrics as SessionMetrics
+from shared.bus.client import Bus
+from shared.contract import subjects
+from shared.contract.permissions import BUS_USERS, publishes, subscribes
+from shared.dashboard.event_loop_lag import EventLoopLag
+from shared.presence import Presence
+from shared.settings import Nats, Redis, Settings
+
+RELEASED = Path(__file__).with_name("released_interface.json")
+_VECTORS = Path(__file__).parents[1] / "vectors"
+_SERVICE_METRICS = {"auth": AuthMetrics, "edge": EdgeMetrics, "message": MessageMetrics, "session": SessionMetrics}
+
+
+def current() -> dict[str, dict[str, Any]]:
+    """Each list by its name; entries by theirs."""
+    return {
+        "settings": {name: [type(value).__name__, show(value)] for name, value, _ in leaves(Settings())},
+        "metrics": dict(_metrics()),
+        "subjects": dict(_subjects()),
+        "nats_publish": {f"{user} {subject}": True for user in BUS_USERS for subject in publishes(user)},
+        "nats_subscribe": {f"{user} {subject}": True for user in BUS_USERS for subject in subscribes(user)},
+        "redis_grants": {user: [grant.keys, grant.commands] for user, grant in GRANTS.items()},
+        "commands": dict(_commands(main, "dragoman")),
+        "frames": {f"{path.stem} {frame}": True for path in _VECTORS.glob("*.json") for frame in _frames(path)},
+    }
+
+
+def _metrics() -> Iterator[tuple[str, Any]]:
+    """Type and labels of each metric."""
+    for service, metrics in _SERVICE_METRICS.items():
+        registry = CollectorRegistry()
+        metrics(registry)
+        Bus(Nats(), service, registry)
+        EventLoopLag(registry)
+        Presence(Redis(), registry)
+        for collector in registry._collector_to_names:
+            for metric in collector.collect():
+                yield metric.name, [metric.type, list(getattr(collector, "_labelnames", ()))]
+
+
+def _subjects() -> Iterator[tuple[str, Any]]:
+    for value in vars(subjects).values():
+        if isinstance(value, subjects.Route | subjects.Topic):
+            yield value.subject, type(value).__name__
+    for name in ("STREAM", "DEAD_LETTERS", "BROADCAST", "HEARTBEAT", "NOTIFY_ALL"):
+        yield getattr(subjects, name), "name"
+
+
+def _commands(command: click.Command, name: str) -> Iterator[tuple[str, Any]]:
+    yield name, sorted(option for parameter in command.params for option in parameter.opts)
+    if isinstance(command, click.Group):
+        for child, inner in command.commands.items():
+            yield from _commands(inner, f"{name} {child}")
+
+
+def _frames(path: Path) -> Iterator[str]:
+    """A short hash of each frame of a file of vectors, in either direction."""
+    for vector in json.loads(path.read_text())["vectors"]:
+        outs = [vector.get("out")] + [reply["out"] for reply in vector.get("replies", [])]
+        for frame in [vector.get("in"), *outs]:
+            if frame is not None:
+                yield hashlib.sha256(json.dumps(frame, sort_keys=True).encode()).hexdigest()[:12]
+
+
+if __name__ == "__main__":
+    RELEASED.write_text(json.dumps(current(), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
