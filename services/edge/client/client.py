@@ -1,7 +1,4 @@
-"""One client's socket, connection and dialect at work: frames in their turn, answers in request order, pushes.
-
-Everything here runs on the event loop without waiting, save for `_perform`: the one request that may be under way.
-"""
+"""One client: its frames in order, replies in request order, pushes. Only `_perform` and `_resolve` wait."""
 
 from collections.abc import Callable, Collection, Sequence
 from itertools import chain
