@@ -1,4 +1,4 @@
-"""The wall clock, for what outlives a process; what measures spans of time uses time.monotonic."""
+"""The wall clock, for times that are stored or sent; durations are measured by time.monotonic."""
 
 import time
 

@@ -2,7 +2,7 @@
 
 A transaction is a function of a SQLAlchemy connection, run off the event loop. SQLite has one writer thread
 (BEGIN IMMEDIATE, WAL, synchronous=FULL: a commit survives a power cut) and a few readers; PostgreSQL a small pool.
-SQLite's brief transactions may run on the event loop: the way to a thread and back takes longer than they do.
+A brief SQLite transaction may run on the event loop: switching to a thread and back takes longer.
 """
 
 import asyncio
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _IMMEDIATE = {"begin": "BEGIN IMMEDIATE"}
-"""For SQLite: a writer waits for others when it begins, or not at all."""
+"""For SQLite: a writer takes the write lock at BEGIN."""
 
 _log = log(__name__)
 _CHECKPOINT_SECONDS = 1.0
 _CHECKPOINT_ROUNDS = 2
-"""What came during the first is little: the writer will not wait for long."""
+"""The second round moves only the pages written during the first, so the writer waits briefly."""
 _LOG_PAGES = 32_768
 _PAUSE_SECONDS = 1.0
 _BRIEF_SECONDS = 0.003
-"""While brief ones take longer on the average, none runs on the event loop: the disk is slow, or has much to do."""
+"""Above this average, no transaction runs on the event loop: the disk is slow or busy."""
 _AVERAGED = 8
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
@@ -51,12 +51,12 @@ class DatabaseUnavailable(RequestError):
 
 
 class _Locked(Exception):
-    """Another process writes; nothing was done."""
+    """Another process holds the write lock; the transaction did nothing."""
 
 
 class Database:
-    """`read` and `write` run one transaction each. Raises DatabaseUnavailable; other exceptions of the work come
-    through, after a rollback."""
+    """`read` and `write` run one transaction each. Raises DatabaseUnavailable; re-raises other exceptions of the
+    transaction after a rollback."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Database:
         tracer: "Tracer | None" = None,
     ) -> None:
         self.url = sa.make_url(url)
-        self._numbers = _Numbers(registry or CollectorRegistry(), tracer, self.url.get_backend_name())
+        self._numbers = _DatabaseMetrics(registry or CollectorRegistry(), tracer, self.url.get_backend_name())
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
@@ -84,8 +84,8 @@ class Database:
             self._checkpointer.start()
 
     async def read(self, work: Callable[[sa.Connection], T], *, brief: bool = False) -> T:
-        """Run `work` in a read-only transaction: all it reads is one snapshot. `brief` as in `write`."""
-        with self._numbers.under_way("read"):
+        """Runs `work` in a read-only transaction on one snapshot. `brief` as in `write`."""
+        with self._numbers.running("read"):
             if brief and self.is_sqlite and self._reading.commits_inline:
                 with suppress(_Locked):
                     return self._run_inline(self._reading, work)
@@ -94,9 +94,9 @@ class Database:
             )
 
     async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False) -> T:
-        """Run `work` in a transaction that is durably committed when this returns. One that is `brief` as a rule may
-        run on the spot, and again on a thread when it finds the database locked."""
-        with self._numbers.under_way("write"):
+        """Runs `work` in a transaction that is durably committed on return. A usually `brief` transaction may run inline
+        on the event loop, and again on a thread if the database is locked."""
+        with self._numbers.running("write"):
             if brief and self.commits_inline:
                 with suppress(_Locked):
                     return self._run_inline(self._writing, work)
@@ -110,7 +110,7 @@ class Database:
 
     @property
     def commits_inline(self) -> bool:
-        """Whether a brief transaction would run on the spot."""
+        """Whether a brief transaction would run inline on the event loop."""
         return self.is_sqlite and not self._writes and self._writing.commits_inline
 
     async def check(self) -> None:
@@ -133,20 +133,20 @@ class Database:
     def _read(self, work: Callable[[sa.Connection], T], brief: bool = False) -> T:
         options = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         timed = self._reading.timed() if brief else nullcontext()
-        with self._answering(), timed, self._engine.connect() as connection:
+        with self._unavailable_on_error(), timed, self._engine.connect() as connection:
             return _transact(connection.execution_options(**options), work)
 
     def _write(self, work: Callable[[sa.Connection], T], brief: bool = False) -> T:
         timed = self._writing.timed() if brief else nullcontext()
-        with self._answering(), timed, self._engine.connect() as connection:
+        with self._unavailable_on_error(), timed, self._engine.connect() as connection:
             return _transact(connection.execution_options(**_IMMEDIATE), work)
 
     def _run_inline(self, place: "_InlineExecutor", work: Callable[[sa.Connection], T]) -> T:
-        with self._answering(), place.timed():
+        with self._unavailable_on_error(), place.timed():
             return place.transact(work)
 
     @contextmanager
-    def _answering(self) -> Iterator[None]:
+    def _unavailable_on_error(self) -> Iterator[None]:
         try:
             yield
         except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError, sa.exc.TimeoutError) as error:
@@ -155,8 +155,8 @@ class Database:
             raise DatabaseUnavailable from error
 
     def _checkpoint(self) -> None:
-        """Move the write-ahead log into the database beside the writer. While somebody always writes, it is never all
-        moved, and grows: once it is long, the writer waits until it is, and begins anew."""
+        """Moves the write-ahead log into the database beside the writer. Under constant writes a passive checkpoint
+        never finishes and the log grows: above _LOG_PAGES a restart checkpoint makes the writer wait."""
         while not self._closing.wait(_CHECKPOINT_SECONDS):
             try:
                 self._keep_moving_log()
@@ -167,7 +167,7 @@ class Database:
         with self._engine.connect() as connection:
             raw = connection.connection.driver_connection
             assert raw is not None
-            connection.detach()  # nobody else is to have it with this timeout
+            connection.detach()  # no other user may get a connection with this time-out
             raw.execute("PRAGMA busy_timeout=500")
             while not self._closing.wait(_CHECKPOINT_SECONDS):
                 _move_log(raw)
@@ -182,7 +182,7 @@ def _move_log(raw: Any) -> None:
 
 
 class _InlineExecutor:
-    """SQLite's connection for transactions of a kind on the event loop: it waits for nobody."""
+    """Runs one kind of SQLite transaction (read or write) on the event loop; never waits for a lock."""
 
     def __init__(self, engine: sa.Engine, options: Mapping[str, str]) -> None:
         self._engine = engine
@@ -196,7 +196,7 @@ class _InlineExecutor:
 
     @contextmanager
     def timed(self) -> Iterator[None]:
-        """Brief transactions of the kind, wherever they run."""
+        """Updates the average time of the kind's brief transactions, inline and on threads."""
         started = time.perf_counter()
         try:
             yield
@@ -228,8 +228,8 @@ class _InlineExecutor:
             self._connection = None
 
 
-class _Numbers:
-    """Transactions, from when they are asked for until they are done, with the wait for their turn."""
+class _DatabaseMetrics:
+    """Metrics of transactions, from request to completion, waiting included."""
 
     def __init__(self, registry: CollectorRegistry, tracer: "Tracer | None", system: str) -> None:
         self._tracer = tracer
@@ -237,18 +237,18 @@ class _Numbers:
         seconds = Histogram(
             "dragoman_database_seconds", "Time of a transaction", ["kind"], buckets=_SECONDS, registry=registry
         )
-        open_ones = Gauge(
+        in_progress = Gauge(
             "dragoman_database_transactions", "Transactions waiting or under way", ["kind"], registry=registry
         )
         self.failures = Counter(
             "dragoman_database_failures", "Transactions the database did not answer", registry=registry
         )
-        self._of = {kind: (seconds.labels(kind), open_ones.labels(kind)) for kind in ("read", "write")}
+        self._of = {kind: (seconds.labels(kind), in_progress.labels(kind)) for kind in ("read", "write")}
 
     @contextmanager
-    def under_way(self, kind: str) -> Iterator[None]:
-        seconds, open_ones = self._of[kind]
-        with seconds.time(), open_ones.track_inprogress():
+    def running(self, kind: str) -> Iterator[None]:
+        seconds, in_progress = self._of[kind]
+        with seconds.time(), in_progress.track_inprogress():
             if self._tracer is None:
                 yield
             else:
@@ -257,7 +257,7 @@ class _Numbers:
 
 
 async def wait_until_available(work: Callable[[], Awaitable[T]]) -> T:
-    """Do the work as soon as the database answers. Raises what the work raises."""
+    """Repeats `work` until the database is available. Re-raises its other exceptions."""
     while True:
         try:
             return await work()
@@ -266,10 +266,10 @@ async def wait_until_available(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def make_engine(url: str, *, pool_size: int = 8) -> sa.Engine:
-    """An engine with this project's pragmas; also what migrations run on."""
+    """An engine with this project's pragmas, for services and migrations."""
     parsed = sa.make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        # A process that is frozen in the middle of a transaction must not keep others from what it has locked.
+        # A process frozen within a transaction must not hold its locks for long.
         limits = "-c statement_timeout=5000 -c idle_in_transaction_session_timeout=3000"
         options = f"{parsed.query.get('options', '')} {limits}"
         return sa.create_engine(
@@ -301,7 +301,7 @@ def _transact(connection: sa.Connection, work: Callable[[sa.Connection], T]) -> 
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # transactions are begun by us alone
+    connection.isolation_level = None  # only _begin_sqlite begins transactions
     for pragma in (
         "journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON", "wal_autocheckpoint=0",
     ):  # fmt: skip

@@ -1,5 +1,5 @@
-"""Why a process cannot start yet, told in one sentence instead of a traceback."""
+"""Errors that end a process at its start with one sentence instead of a traceback."""
 
 
 class StartupError(Exception):
-    """Something must be done first; the message says what."""
+    """A precondition of the start is missing; the message says what to do."""

@@ -1,9 +1,9 @@
 """Schema migrations: Alembic, run from here, one history per service.
 
-A service keeps its revisions in `services/<service>/migrations/versions/NNNN_what.py`, written by hand (plain Alembic
-operations for SQLite and PostgreSQL both; no env.py, no metadata). One upgrade is one transaction under a lock:
-it happens completely or not at all, and two at once are safe. A database that a newer version has migrated is left
-alone, so that versions N-1 and N run side by side during an upgrade.
+A service has its revisions in `services/<service>/migrations/versions/NNNN_subject.py`, written by hand (plain Alembic
+operations for SQLite and PostgreSQL both; no env.py, no metadata). One upgrade is one transaction under a lock: it is
+atomic, and two at once are safe. A database that a newer version has migrated stays as it is, so that versions N-1 and
+N run side by side during an upgrade.
 """
 
 import time
@@ -28,11 +28,11 @@ _PATIENCE_SECONDS = 10.0
 
 
 class NotMigrated(StartupError):
-    """The database lacks tables this version needs; the message says what to do."""
+    """The database lacks tables of this version; the message says what to do."""
 
 
 def upgrade(service: str, url: str) -> None:
-    """Bring a service's database to the newest revision; on PostgreSQL, make its schema if the URL names one.
+    """Upgrades a service's database to the newest revision; on PostgreSQL, creates the schema that the URL names.
     Raises sqlalchemy.exc.SQLAlchemyError."""
     engine = make_engine(url)
     try:
@@ -47,7 +47,7 @@ def upgrade(service: str, url: str) -> None:
 
 
 def require_current(service: str, connection: sa.Connection) -> None:
-    """To be run before a service serves: `await database.read(partial(require_current, "auth"))`.
+    """Checks the schema before a service serves: `await database.read(partial(require_current, "auth"))`.
     Raises NotMigrated."""
     script = _script(service)
     current = MigrationContext.configure(connection).get_current_heads()
@@ -59,8 +59,8 @@ def require_current(service: str, connection: sa.Connection) -> None:
 
 
 def _connect(engine: sa.Engine) -> sa.Connection:
-    """Two first connections at once to a new SQLite file are in each other's way: SQLite does not wait when it turns
-    the write-ahead log on."""
+    """Retries while another process creates the same SQLite file: SQLite does not wait for the lock when it turns the
+    write-ahead log on."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:

@@ -1,5 +1,5 @@
-"""The operations port of a service: `/healthz` (alive), `/readyz` (dependencies answer, not draining), `/metrics`, and
-for people `/`, a page that shows `/board` as it changes."""
+"""The operations port of a service: `/healthz` (alive), `/readyz` (dependencies answer, not draining), `/metrics`,
+`/board` (dashboard data) and `/`, the page that shows it live."""
 
 import asyncio
 import socket
@@ -31,17 +31,17 @@ _CHECK_SECONDS = 2.0
 
 class OpsServer:
     """Each check is one real round trip to a dependency; all must answer within two seconds to be ready.
-    The port is opened at once; raises Unprepared when it cannot be."""
+    The constructor opens the port; raises Unprepared when it cannot be."""
 
     def __init__(
-        self, settings: Ops, registry: CollectorRegistry, checks: Mapping[str, Check], board: Dashboard
+        self, settings: Ops, registry: CollectorRegistry, checks: Mapping[str, Check], dashboard: Dashboard
     ) -> None:
         self._registry = registry
         self._checks = checks
         self._lag = EventLoopLag(registry)
         Gauge("dragoman_clock_seconds", "The wall clock, Unix time", registry=registry).set_function(time.time)
-        self._board = board
-        self._history = History(board)
+        self._dashboard = dashboard
+        self._history = History(dashboard)
         self._page = page.load()
         self.draining = False
         config = uvicorn.Config(
@@ -58,7 +58,7 @@ class OpsServer:
         return port
 
     async def run(self) -> None:
-        """Serve until cancelled or stopped."""
+        """Serves until cancelled or stopped."""
         watching = Tasks()
         with self._listener:
             _log.info("operations port opened", port=self.port)
@@ -75,12 +75,12 @@ class OpsServer:
     async def _sample_history(self) -> None:
         while True:
             self._history.add(
-                await asyncio.to_thread(take_sample, self._board, self._registry, time.time(), time.monotonic())
+                await asyncio.to_thread(take_sample, self._dashboard, self._registry, time.time(), time.monotonic())
             )
             await asyncio.sleep(PERIOD_SECONDS)
 
     async def readiness(self) -> dict[str, str]:
-        """What is wrong, by name of the dependency; empty when ready."""
+        """The error of each failed dependency by its name; empty when ready."""
         wrong = {"process": "draining"} if self.draining else {}
         results = await asyncio.gather(*map(self._run_check, self._checks.values()))
         return wrong | {name: error for name, error in zip(self._checks, results, strict=True) if error}

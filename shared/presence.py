@@ -1,13 +1,13 @@
-"""Who is where, and which version a chat's membership has: hints in Redis, never the truth.
+"""Presence: the nodes of each account and the membership version of each chat. Hints in Redis, never the truth.
 
-Keys (every one touched alone, so a cluster may spread them):
+Keys (each command touches one key, so a cluster may spread them):
 `presence:{k}`  hash: account id → names of the nodes that hold its connections, joined by commas; k = id mod 16;
-                and `@<node>` → its mark, which is new whenever it registers somebody there
+                and `@<node>` → its mark, which is new whenever the node registers an account there
 `version:{k}`   hash: chat id → version of its membership; k = id mod 16
 `node:<id>`     lease of a node, expires by itself
 `generation`    random; while it is missing or new, presence is incomplete and readers must reach all nodes
 
-Losing Redis degrades and heals: readers are told that nothing is known, edges register again.
+Losing Redis degrades the service and heals: lookups return unknown, edges register again.
 """
 
 import asyncio
@@ -38,14 +38,14 @@ Command = tuple[str | int, ...]
 
 _log = log(__name__)
 _SHARDS = 16
-"""Each is a command of its own in every look-up: as many as a big cluster needs to spread them, no more."""
+"""Each shard is one command in every lookup: as many as a big cluster needs to spread them, no more."""
 _TRUST_SECONDS = 12.0
-"""A generation this young may still lack nodes: a lease's life and a beat."""
+"""A younger generation may still lack nodes: the life of a lease and one beat."""
 _BROKEN_SECONDS = 1.0
-"""After a failure Redis is left alone for so long, so that nobody waits for it with every batch."""
+"""Pause after a failure of Redis, so that not every batch waits for its time-out."""
 _NO_NOTICES = MaintNotificationsConfig(enabled=False)
-"""Where the library expects notices of maintenance, it does not see that a connection was closed meanwhile: after a
-restart of Redis, the next call on each would fail."""
+"""With maintenance notices enabled, the library does not detect a closed connection: after a restart of Redis, the
+next call on each connection would fail."""
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 
 # KEYS[1] a presence shard; ARGV: node, mark, then account ids. Returns, per account, the nodes it was on before.
@@ -73,15 +73,15 @@ for i = 2, #ARGV do
 end
 return #ARGV - 1
 """
-# ARGV: node, the mark it had, then account ids. Nothing is done if it has registered somebody since.
+# ARGV: node, the mark it had, then account ids. Does nothing if the node has registered an account since.
 _SWEEP = f"""
 local mark = '@' .. ARGV[1]
 if (redis.call('HGET', KEYS[1], mark) or '') ~= table.remove(ARGV, 2) then return 0 end
 redis.call('HDEL', KEYS[1], mark)
 {_LEAVE}"""
 
-# KEYS[1] a shard of versions; ARGV: chat, version, chat, version … A version never goes back: of two changes, the
-# first may be told last.
+# KEYS[1] a shard of versions; ARGV: chat, version, chat, version … A version never goes back: two changes may be
+# published in the wrong order.
 _PUBLISH = """
 for i = 1, #ARGV, 2 do
   if tonumber(redis.call('HGET', KEYS[1], ARGV[i]) or 0) < tonumber(ARGV[i + 1]) then
@@ -93,8 +93,8 @@ return redis.status_reply('OK')
 
 
 class PresenceSnapshot(NamedTuple):
-    """`homes`: the nodes each recipient is on (offline ones are left out), or None when that is not known and every
-    node must be told. `versions`: of the chats asked for; a missing one must be asked of session."""
+    """`nodes`: the nodes of each online account; None when they are unknown and every node must be notified.
+    `versions`: of the requested chats; session knows a missing one."""
 
     nodes: dict[AccountId, tuple[NodeId, ...]] | None
     versions: dict[ChatId, int]
@@ -102,15 +102,15 @@ class PresenceSnapshot(NamedTuple):
 
 class LeaseState(NamedTuple):
     held: bool
-    """The lease was still there; otherwise this node was taken for dead."""
+    """False when the lease had expired: other nodes considered this node dead."""
     generation: str
 
 
 class Presence:
-    """Edges `join`, `leave`, `beat`, ask for `homes` (raising RedisError); services `look_up` (which never fails)."""
+    """Edges `join`, `leave`, `beat` and read `nodes` (raising RedisError); services `lookup`, which never fails."""
 
     def __init__(self, settings: Redis, registry: CollectorRegistry | None = None) -> None:
-        self._numbers = _Numbers(registry or CollectorRegistry())
+        self._numbers = _PresenceMetrics(registry or CollectorRegistry())
         self._redis = aioredis.Redis.from_url(
             settings.url.get_secret_value(),
             socket_timeout=settings.timeout_seconds,
@@ -126,7 +126,7 @@ class Presence:
         self._broken_until = 0.0
         self._beaten = ""
         self._met = ""
-        """The generation at the last beat, and since; empty when there was none."""
+        """The generation seen by the last call; empty when a call failed."""
         self._whole_from = 0.0
 
     async def close(self) -> None:
@@ -139,7 +139,7 @@ class Presence:
     # Edges
 
     async def join(self, node: NodeId, accounts: Collection[AccountId]) -> dict[AccountId, list[NodeId]]:
-        """Register accounts on a node; returns the other nodes each one is on."""
+        """Registers accounts on a node; returns the other nodes of each account."""
         shards, mark = _by_shard(accounts), secrets.token_hex(8)
         questions: list[Command] = [
             ("EVAL", _JOIN, 1, f"presence:{{{shard}}}", node, mark, *members) for shard, members in shards.items()
@@ -152,19 +152,19 @@ class Presence:
             raise
         self._met = generation or ""
         others: dict[AccountId, list[NodeId]] = {account: [] for account in accounts}
-        for account, names in _answered(shards, rows):
-            others[account] = [home for home in _nodes_of(names) if home != node]
+        for account, names in _present(shards, rows):
+            others[account] = [other for other in _nodes_of(names) if other != node]
         return others
 
     async def nodes(self, account: AccountId) -> tuple[NodeId, ...]:
-        """The nodes an account is registered on, whether they are known to be all or not."""
+        """The registered nodes of an account; the list may be incomplete (`has_lost_state`)."""
         with self._numbers.call("homes"):
             [[names]] = await self._round_trips.execute([_hmget(f"presence:{{{account % _SHARDS}}}", [account])])
         return _nodes_of(names) if names else ()
 
     @property
     def has_lost_state(self) -> bool:
-        """Redis was lost: `join` does not tell all nodes, for not all have registered again."""
+        """Redis lost its data: `join` may miss nodes, because not all have registered again."""
         return self._beaten != "" and (self._met != self._beaten or time.monotonic() < self._whole_from)
 
     async def leave(self, node: NodeId, accounts: Collection[AccountId]) -> None:
@@ -175,7 +175,7 @@ class Presence:
             ])  # fmt: skip
 
     async def beat(self, node: NodeId, lease_seconds: float) -> LeaseState:
-        """Refresh the node's lease; make a generation when there is none."""
+        """Refreshes the node's lease; creates a generation when there is none."""
         with self._numbers.call("beat"):
             make: Command = ("SET", "generation", secrets.token_hex(8), "NX")
             generation = str((await self._round_trips.execute([make, ("GET", "generation")]))[1] or "")
@@ -187,15 +187,15 @@ class Presence:
         return LeaseState(held is not None, generation)
 
     async def release_lease(self, node: NodeId) -> None:
-        """The node ends in order."""
+        """Deletes the node's lease at an orderly shutdown."""
         await self._redis.delete(f"node:{node}")
 
     async def alive(self, node: NodeId) -> bool:
         return bool(await self._redis.exists(f"node:{node}"))
 
     async def sweep(self, shard: int) -> int:
-        """Remove entries of dead nodes from one of the shards (0 … 15), save of those that come back meanwhile; returns
-        how many."""
+        """Removes entries of dead nodes from one shard (0 … 15), except of nodes that return meanwhile; returns their
+        number."""
         key = f"presence:{{{shard % _SHARDS}}}"
         entries = {str(name): str(value) for name, value in (await self._redis.hgetall(key)).items()}
         marks = {name[1:]: entries.pop(name) for name in list(entries) if name.startswith("@")}
@@ -209,11 +209,11 @@ class Presence:
     # Services
 
     async def publish_versions(self, versions: Mapping[ChatId, int]) -> None:
-        """Raises RedisError: then the caller must try again until it is told."""
+        """Raises RedisError: the caller must retry until the versions are published."""
         async with self._redis.pipeline(transaction=False) as pipeline:
             for shard, chats in _by_shard(versions).items():
-                told = [str(number) for chat in chats for number in (chat, versions[chat])]
-                pipeline.eval(_PUBLISH, 1, f"version:{{{shard}}}", *told)
+                pairs = [str(number) for chat in chats for number in (chat, versions[chat])]
+                pipeline.eval(_PUBLISH, 1, f"version:{{{shard}}}", *pairs)
             with self._numbers.call("publish_versions"):
                 await pipeline.execute()
 
@@ -226,7 +226,7 @@ class Presence:
         questions: list[Command] = [
             *[_hmget(f"presence:{{{shard}}}", members) for shard, members in account_shards.items()],
             *[_hmget(f"version:{{{shard}}}", numbers) for shard, numbers in chat_shards.items()],
-            ("GET", "generation"),  # last: what was read before a loss then counts as unknown
+            ("GET", "generation"),  # last: a loss during the lookup makes its result unknown
         ]
         try:
             with self._numbers.call("look_up"):
@@ -236,9 +236,9 @@ class Presence:
             self._broken_until = time.monotonic() + _BROKEN_SECONDS
             return PresenceSnapshot(None, {})
         several = len(account_shards)
-        homes = {account: _nodes_of(names) for account, names in _answered(account_shards, rows[:several])}
-        versions = {chat: int(version) for chat, version in _answered(chat_shards, rows[several:])}
-        return PresenceSnapshot(homes if self._trusted(generation, now) else None, versions)
+        nodes = {account: _nodes_of(names) for account, names in _present(account_shards, rows[:several])}
+        versions = {chat: int(version) for chat, version in _present(chat_shards, rows[several:])}
+        return PresenceSnapshot(nodes if self._trusted(generation, now) else None, versions)
 
     def _trusted(self, generation: str | None, now: float) -> bool:
         if generation is None:
@@ -250,13 +250,14 @@ class Presence:
 
 
 class _PipelineClient:
-    """Many commands at once, without what the library's pipeline costs for each: a timer, hooks, packing in Python."""
+    """Executes many commands in one round trip, without the cost of the library's pipeline for each: a timer, hooks,
+    packing in Python."""
 
     def __init__(self, settings: Redis) -> None:
         self._seconds = settings.timeout_seconds
         self._pool = aioredis.ConnectionPool.from_url(
             settings.url.get_secret_value(),
-            socket_timeout=None,  # there is one limit for all
+            socket_timeout=None,  # one time-out covers all commands
             socket_connect_timeout=settings.timeout_seconds,
             retry=Retry(NoBackoff(), 0),
             maint_notifications_config=_NO_NOTICES,
@@ -276,7 +277,7 @@ class _PipelineClient:
                     await connection.send_packed_command(b"".join(packed))
                     return [await connection.read_response() for _ in packed]
                 except BaseException:
-                    await connection.disconnect(nowait=True)  # no reply is taken for another question's
+                    await connection.disconnect(nowait=True)  # a late reply must not answer another command
                     raise
                 finally:
                     await self._pool.release(connection)
@@ -284,8 +285,8 @@ class _PipelineClient:
             raise RedisTimeoutError("no reply in time") from error
 
 
-class _Numbers:
-    """How long Redis takes to answer, and how often it does not."""
+class _PresenceMetrics:
+    """Metrics of the calls of Redis: duration and failures."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._seconds = Histogram(
@@ -316,8 +317,8 @@ def _hmget(key: str, numbers: Iterable[int]) -> Command:
     return ("HMGET", key, *numbers)
 
 
-def _answered(shards: Mapping[int, list[N]], rows: Iterable[list[str | None]]) -> Iterator[tuple[N, str]]:
-    """Each number with what its shard holds for it, if anything."""
+def _present(shards: Mapping[int, list[N]], rows: Iterable[list[str | None]]) -> Iterator[tuple[N, str]]:
+    """Each number that its shard has a value for, with the value."""
     for numbers, row in zip(shards.values(), rows, strict=True):
         for number, value in zip(numbers, row, strict=True):
             if value:
@@ -326,5 +327,5 @@ def _answered(shards: Mapping[int, list[N]], rows: Iterable[list[str | None]]) -
 
 @lru_cache(4096)
 def _nodes_of(names: str) -> tuple[NodeId, ...]:
-    """Most accounts are where many others are."""
+    """Cached: many accounts share the same nodes."""
     return tuple([NodeId(name) for name in names.split(",")])

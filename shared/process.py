@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 _log = log(__name__)
 
 _COLLECT_AFTER = 10_000, 10, 5
-"""New containers, and generations of them, between two looks for cyclic garbage. Messages make none, but so many
-containers that Python's own 700 spends a sixth of their time on it; what ended connections leave is still found."""
+"""Thresholds of the cyclic garbage collector, by generation. Messages make no cycles but many containers: with
+Python's default of 700 the collector takes a sixth of their time. Cycles of closed connections are still found."""
 
 Serve = Callable[[Settings, asyncio.Event], Awaitable[None]]
-"""Runs a service until the event is set (SIGTERM, SIGINT), then ends it in order."""
+"""Runs a service until the event is set (SIGTERM, SIGINT), then stops it in order."""
 
 
 def run(service: str, settings: Settings, serve: Serve) -> int:
-    """The exit status: 0 after an orderly end, 1 when the service failed."""
+    """Runs a service; returns its exit status: 0 after an orderly end, 1 after a failure."""
     configure_logging(settings.log, service)
     try:
         uvloop.run(_supervise(settings, serve))
@@ -52,22 +52,22 @@ async def _supervise(settings: Settings, serve: Serve) -> None:
 
 
 def _tune_garbage_collection() -> None:
-    """What was imported stays, and is not looked at again."""
+    """Excludes imported objects from collection and raises the thresholds."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
 
 
 def limit_memory(settings: Settings) -> None:
-    """Before a service is imported. Redis' client loads OpenTelemetry's library wherever it is installed, for metrics
-    that nobody asks of it: 3 MiB in each process. Where nothing is traced, it does not find it."""
+    """Hides OpenTelemetry from the Redis client when tracing is off; call it before a service is imported. The client
+    imports the library for unused metrics, which costs 3 MiB in each process."""
     if not settings.tracing.endpoint:
         sys.modules.setdefault("opentelemetry", None)  # type: ignore[arg-type]
 
 
 def tracing(settings: Settings, service: str, instance: str = "") -> "Tracer | None":
-    """What records spans, where there is somewhere to send them; to be ended last. Without an `instance` (unlike all
-    others), it is named after the machine and the process."""
+    """The tracer, if a collector is set; shut it down last. The default `instance` is named after the machine and the
+    process."""
     if not settings.tracing.endpoint:
         return None
     from shared.tracing import Tracer  # its library costs memory
@@ -76,7 +76,7 @@ def tracing(settings: Settings, service: str, instance: str = "") -> "Tracer | N
 
 
 async def cancel_on(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-    """Do the work, or as much of it as is done when it is time to stop. Raises what the work raises."""
+    """Runs `work` until it ends or `stopping` is set, which cancels it. Re-raises its exception."""
     stopped = asyncio.create_task(stopping.wait(), name="stop")
     working = asyncio.create_task(work, name="work")
     try:

@@ -1,4 +1,4 @@
-"""Owned background work: every task is named, kept, and cancelled or awaited by the set that started it."""
+"""Background tasks with an owner: each task has a name and is awaited or cancelled by the set that started it."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable
@@ -11,7 +11,7 @@ _AGAIN_SECONDS = 1.0
 
 
 class Tasks:
-    """Tasks of one owner. A failure is logged with its task's name; `close` cancels and awaits what is left."""
+    """The tasks of one owner. A failure is logged with the task's name; `close` cancels and awaits the rest."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -31,7 +31,7 @@ class Tasks:
             _log.error("task failed", task=task.get_name(), exc_info=error)
 
     async def finish(self, timeout_seconds: float) -> None:
-        """Wait for what is under way; whatever is left after the timeout is cancelled."""
+        """Waits for the tasks; cancels those that still run after the time-out."""
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=timeout_seconds)
         await self.close()
@@ -42,10 +42,10 @@ class Tasks:
 
 
 async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel and await these. A cancellation may be forgotten (by `asyncio.wait_for` before Python 3.12, which
-    libraries use): who goes on is cancelled again."""
-    going_on = set(tasks)
-    while going_on:
-        for task in going_on:
+    """Cancels and awaits tasks. A task that still runs after a second is cancelled again: `asyncio.wait_for` before
+    Python 3.12, which libraries use, may drop a cancellation."""
+    running = set(tasks)
+    while running:
+        for task in running:
             task.cancel()
-        _, going_on = await asyncio.wait(going_on, timeout=_AGAIN_SECONDS)
+        _, running = await asyncio.wait(running, timeout=_AGAIN_SECONDS)

@@ -13,13 +13,13 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from shared.settings import Log
 
 trace: ContextVar[str] = ContextVar("trace", default="")
-"""The W3C trace id (32 hex digits) of the frame that is being worked on; empty outside of one."""
+"""The W3C trace id (32 hex digits) of the current frame; empty outside of a frame."""
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 
 
 class TraceParent(NamedTuple):
-    """What a W3C header names: a trace, and one span of it, in hex."""
+    """A parsed W3C traceparent header: a trace and one of its spans, in hex."""
 
     trace_id: str
     span_id: str
@@ -31,24 +31,24 @@ def new_trace() -> str:
 
 
 def traceparent(trace_id: str) -> str:
-    """The W3C header value that carries on a trace id of which nothing is recorded."""
+    """The W3C header value of a trace id without a recorded span."""
     return f"00-{trace_id}-{trace_id[:16]}-00"
 
 
 def parse_traceparent(traceparent_header: str) -> TraceParent | None:
-    """None for what is no such header."""
+    """None for a malformed header."""
     found = _TRACEPARENT.fullmatch(traceparent_header)
     return TraceParent(found[1], found[2], bool(int(found[3], 16) & 1)) if found else None
 
 
 def trace_id_of(traceparent_header: str) -> str:
-    """The trace id of a header, empty if it is none."""
+    """The trace id of a header; empty for a malformed one."""
     found = _TRACEPARENT.fullmatch(traceparent_header)
     return found[1] if found else ""
 
 
 def configure_logging(settings: Log, service: str, stream: TextIO | None = None) -> None:
-    """Logs go to standard output, or to this stream, all of them (libraries' too) in the same form; as JSON, with the
+    """Sends all log lines, of libraries too, to standard output or to `stream` in one format; JSON lines carry the
     service's name."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -91,13 +91,13 @@ def _add_trace(_logger: object, _method: str, event: structlog.typing.EventDict)
 
 
 def log(name: str) -> structlog.stdlib.BoundLogger:
-    """The logger of a module; secrets and message texts are never passed to it."""
+    """The logger of a module. Never pass it secrets or message texts."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger
 
 
 def new_registry() -> CollectorRegistry:
-    """The metrics of one process; services make their own in `metrics.py` from it."""
+    """The metrics registry of one process; each service registers its own in `metrics.py`."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)

@@ -1,7 +1,7 @@
-"""The bus: NATS, with typed requests, a deadline on each, and refusals as answers.
+"""The bus: typed requests over NATS with a deadline on each, plain publishing, durable events.
 
-A request carries its deadline and trace id in headers; what is past its deadline is dropped. A reply is one byte
-(`+` answer, `-` refusal) and msgpack. Fan-out is plain publishing (at most once); durable events go to JetStream.
+A request carries its deadline and trace id in headers; the server drops a request that is past its deadline. A reply
+is one byte (`+` result, `-` failure) and msgpack. Publishing is at most once; durable events go to JetStream.
 """
 
 import asyncio
@@ -36,11 +36,11 @@ _decode_failure = msgspec.msgpack.Decoder(Failure).decode
 _ATTEMPT_SECONDS = 2.0
 _NO_RESPONDERS_PAUSE_SECONDS = 0.1
 _SLACK_SECONDS = 0.5
-"""The asker waits so much longer than the deadline it states: what was begun in time can still be answered."""
+"""The caller waits this much longer than its request's deadline, so that work begun in time still gets its reply."""
 
 
 class Unavailable(RequestError):
-    """Nobody answered in time; the outcome is unknown."""
+    """No reply came in time; whether the request was carried out is unknown."""
 
     def __init__(self, subject: str) -> None:
         super().__init__(ErrorCode.UNAVAILABLE, "the service did not answer in time, please try again")
@@ -48,7 +48,7 @@ class Unavailable(RequestError):
 
 
 class NoResponders(Unavailable):
-    """Nobody is there to take the request: nothing has come of it."""
+    """No service subscribes to the subject: the request was not carried out."""
 
 
 def pack(value: object) -> bytes:
@@ -56,7 +56,7 @@ def pack(value: object) -> bytes:
 
 
 class Bus:
-    """One process's connection to NATS. Register everything (`serve`, `listen`, `consume`), then `start`."""
+    """One process's connection to NATS. Register everything (`serve`, `subscribe`, `consume`), then `start`."""
 
     def __init__(
         self, settings: Nats, service: str, registry: CollectorRegistry, tracer: "Tracer | None" = None
@@ -86,11 +86,11 @@ class Bus:
     @property
     def on_connection_lost(self) -> Callable[[str], None]:
         """Called when messages to this process may have been lost (a reconnect, a slow-consumer drop)."""
-        return self._broker.on_disturbed
+        return self._broker.on_messages_lost
 
     @on_connection_lost.setter
     def on_connection_lost(self, callback: Callable[[str], None]) -> None:
-        self._broker.on_disturbed = callback
+        self._broker.on_messages_lost = callback
 
     # Registering
 
@@ -103,15 +103,15 @@ class Bus:
         concurrency: int = 256,
         waiting: int = 4096,
     ) -> None:
-        """Answer a route. With `queue`, the replicas of a queue group share the requests. Beyond `concurrency`
-        requests under way so many more wait for their turn; what comes then is refused as unavailable."""
+        """Serves a route. With `queue`, the replicas of a queue group share the requests. At most `concurrency` run
+        at once and `waiting` more are queued; any further request is rejected as unavailable."""
         desk = RequestQueue(
             route, handler, self._served, self._reply, self._tasks, self._tracer, at_once=concurrency, waiting=waiting
         )
         self._broker.subscribe(route.subject, desk.receive, queue)
 
     def subscribe(self, subject: str, callback: Callable[[bytes], None]) -> None:
-        """Take every message of a subject as bytes, in order, without an answer. The callback must be quick."""
+        """Receives every message of a subject as bytes, in order, without a reply. The callback must be quick."""
         name = subject.rpartition(".")[2]
 
         async def receive(message: Msg) -> None:
@@ -127,7 +127,7 @@ class Bus:
         self._broker.subscribe(subject, receive, "")
 
     def serve_deferred(self, route: Route[Q, R], callback: Callable[[Q, "Responder"], None], *, queue: str) -> None:
-        """The hot path's `serve`: the callback queues the request at once and answers it later."""
+        """`serve` for the hot path: the callback queues the request at once and replies later."""
         decode = msgspec.msgpack.Decoder(route.request).decode
 
         async def receive(message: Msg) -> None:
@@ -152,8 +152,8 @@ class Bus:
         *,
         pauses: Sequence[float] = REDELIVERY_SECONDS,
     ) -> None:
-        """Work on a durable event until it succeeds: tried again after each of the pauses (seconds), then kept as a
-        dead letter. It may come twice."""
+        """Handles a durable event until it succeeds: retried after each of the pauses (seconds), then stored as a dead
+        letter. An event may be delivered twice."""
         self._workers.append(
             DurableWorker(self._service, topic, handler, pauses, self._dead, self._events, self._tracer)
         )
@@ -161,7 +161,7 @@ class Bus:
     # Life
 
     async def start(self) -> None:
-        """Connect and subscribe, however long the broker takes to appear. Raises nats.errors.Error when it refuses
+        """Connects and subscribes; waits for the broker without limit. Raises nats.errors.Error when the broker rejects
         this user, MissingConsumer when a durable consumer is missing."""
         await self._broker.start()
         for worker in self._workers:
@@ -169,7 +169,7 @@ class Bus:
             self._work.start(worker.run(self._broker.client), worker.name)
 
     async def drain(self, timeout_seconds: float = 5.0) -> None:
-        """Take nothing new, answer what is under way. Telling and asking still work, until `stop`."""
+        """Accepts no new work and replies to the requests in progress. Publishing and requests work until `stop`."""
         if self._drained or not self._broker.running:
             return
         self._drained = True
@@ -179,7 +179,7 @@ class Bus:
         await self._tasks.finish(timeout_seconds)
 
     async def stop(self, timeout_seconds: float = 5.0) -> None:
-        """Drain, send what is buffered, disconnect."""
+        """Drains, sends the buffered messages, disconnects."""
         await self.drain(timeout_seconds)
         if self._broker.running:
             await self._broker.stop(timeout_seconds)
@@ -188,7 +188,7 @@ class Bus:
         """A real round trip to the broker. Raises TimeoutError, or nats.errors.Error while there is no connection."""
         await self._broker.check(timeout_seconds)
 
-    # Asking and telling
+    # Requests and publishing
 
     async def request(
         self,
@@ -199,9 +199,9 @@ class Bus:
         retry: bool = False,
         wait_for_service: bool = True,
     ) -> R:
-        """The answer to a request, after `seconds` at most. With `retry` (for idempotent requests), it is repeated
-        until then; without `wait_for_service` it raises NoResponders at once when that is so. Raises Refused;
-        Unavailable when there was no answer in time."""
+        """Sends a request and returns its reply, within `seconds`. With `retry` (for idempotent requests) it is repeated
+        until then; without `wait_for_service`, a missing service raises NoResponders at once. Raises
+        RequestError; Unavailable when no reply came in time."""
         started = time.monotonic()
         outcome = "ok"
         try:
@@ -246,8 +246,8 @@ class Bus:
         return recorded or traceparent(trace.get() or new_trace())
 
     async def _request_once(self, subject: str, payload: bytes, seconds: float, headers: dict[str, str]) -> bytes:
-        """A cancellation that comes together with the answer is not forgotten, as `asyncio.wait_for` (in nats-py) does
-        before Python 3.12."""
+        """Keeps a cancellation that arrives together with the reply: `asyncio.wait_for` (in nats-py) drops it before
+        Python 3.12."""
         task = asyncio.current_task()
         cancellations = task.cancelling() if task is not None else 0
         try:
@@ -267,16 +267,16 @@ class Bus:
         return answer
 
     async def publish(self, subject: str, payload: bytes) -> None:
-        """Hand a message to NATS (at most once). Raises nats.errors.Error when it cannot even be buffered."""
+        """Publishes a message (at most once). Raises nats.errors.Error when it cannot be buffered."""
         cause = self._tracer.current() if self._tracer is not None else ""
         await self._broker.client.publish(subject, payload, headers={"traceparent": cause} if cause else None)
 
     def flush(self) -> None:
-        """Send what was published now, before anything else that is due is done."""
+        """Writes the published messages to the socket now."""
         self._broker.flush()
 
     async def publish_event(self, topic: Topic[Q], event: Q, *, key: str) -> None:
-        """Store a durable event; `key` deduplicates repetitions. Raises nats.errors.Error or TimeoutError."""
+        """Stores a durable event; `key` deduplicates repetitions. Raises nats.errors.Error or TimeoutError."""
         headers = {"Nats-Msg-Id": key, "traceparent": self._traceparent()}
         await self._broker.client.jetstream(timeout=2.0).publish(
             topic.subject, _pack(event), headers=headers, stream=STREAM
@@ -292,7 +292,7 @@ class Bus:
 
 
 class Responder:
-    """Answers one request that `take` handed over."""
+    """Replies to one request of `serve_deferred`."""
 
     __slots__ = ("_bus", "_message", "span")
 
@@ -300,11 +300,11 @@ class Responder:
         self._bus = bus
         self._message = message
         self.span: Span | None = None
-        """From when it was taken until it is answered."""
+        """From receipt to reply."""
 
     @property
     def cause(self) -> str:
-        """Its traceparent; empty when it is not recorded."""
+        """The traceparent of the request's span; empty when the span is not recorded."""
         return self.span.traceparent if self.span is not None else ""
 
     async def reply(self, reply: object) -> None:

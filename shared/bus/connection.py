@@ -1,4 +1,4 @@
-"""The connection to NATS: FastStream's broker, and the way around nats-py's dead ends."""
+"""The connection to NATS: FastStream's broker, with workarounds for defects of nats-py."""
 
 import asyncio
 import signal
@@ -24,16 +24,20 @@ _PENDING_MESSAGES = 65_536
 _PENDING_BYTES = 64 << 20
 
 Receive = Callable[[Msg], Awaitable[None]]
-"""Gets one message after the other, in order."""
+"""Called with each message, in order."""
 
 
 class BrokerConnection:
-    """One process's connection, kept until `stop`. `errors` counts by kind what the broker reports."""
+    """One process's connection until `stop`. `errors` counts the broker's error reports by kind."""
 
     def __init__(self, settings: Nats, service: str, errors: Counter) -> None:
-        self.on_disturbed: Callable[[str], None] = lambda reason: None
+        self.on_messages_lost: Callable[[str], None] = lambda reason: None
         self._errors = errors
-        for kind in ("slow_consumer", "permission", "other"):  # there from the start: a first one is an increase
+        for kind in (
+            "slow_consumer",
+            "permission",
+            "other",
+        ):  # present from the start, so that the first error shows as an increase
             errors.labels(kind)
         self._running = False
         self._wanted: list[tuple[str, Receive, str]] = []
@@ -56,8 +60,8 @@ class BrokerConnection:
         return self.client.pending_data_size if self._running else 0
 
     def subscribe(self, subject: str, receive: Receive, queue: str) -> None:
-        """To be called before `start`. Past FastStream, whose handling of a message costs tens of microseconds. What
-        `receive` raises is reported as an error of the broker."""
+        """Registers a subscription before `start`. It bypasses FastStream, whose handling of a message costs tens of
+        microseconds. An exception of `receive` is reported as a broker error."""
         self._wanted.append((subject, receive, queue))
 
     async def start(self) -> None:
@@ -74,8 +78,8 @@ class BrokerConnection:
         await self._settle()
 
     def flush(self) -> None:
-        """Write what was published now. nats-py does that in one of the event loop's next turns, which may be long in
-        coming. While the broker does not read, it is left to nats-py, which then holds up who publishes."""
+        """Writes published messages to the socket now; nats-py writes them in a later event-loop tick. While the broker
+        does not read, the messages stay with nats-py, which then delays publishers (back-pressure)."""
         if not self._running:
             return
         client = self.client
@@ -87,11 +91,11 @@ class BrokerConnection:
             client._pending, client._pending_data_size = [], 0
 
     async def unsubscribe(self, timeout_seconds: float) -> None:
-        """Take nothing new; return when all that was received is handled."""
+        """Accepts no new messages; returns when all received ones are handled."""
         await asyncio.gather(*[self._end_subscription(one, timeout_seconds) for one in self._subscriptions])
 
     async def stop(self, timeout_seconds: float) -> None:
-        """Send what is buffered, disconnect."""
+        """Sends the buffered messages, disconnects."""
         self._running = False
         await self._tasks.finish(timeout_seconds)
         try:
@@ -103,14 +107,14 @@ class BrokerConnection:
     async def _close_connection(self) -> None:
         try:
             await self.client.close()
-        except OSError as error:  # it still tries to send what is buffered
+        except OSError as error:  # it still tries to send its buffer
             _log.warning("bus not closed in order", error=repr(error))
 
     async def check(self, timeout_seconds: float) -> None:
         """A real round trip. Raises TimeoutError, or nats.errors.Error while there is no connection."""
         if not (self._running and self.client.is_connected):
             raise nats.errors.ConnectionClosedError
-        # nats-py stops reading when a round trip was cancelled and its answer comes after all: it is only waited for.
+        # nats-py stops reading when the reply to a cancelled round trip arrives: the round trip is never cancelled.
         if self._round_trip is None or self._round_trip.done():
             self._round_trip = self._tasks.start(self.client.flush(timeout=_FOREVER_SECONDS), "round trip")
         round_trip = self._round_trip
@@ -121,7 +125,7 @@ class BrokerConnection:
             raise nats.errors.ConnectionClosedError
 
     async def _end_subscription(self, subscription: Subscription, timeout_seconds: float) -> None:
-        """Unsubscribe, and only then stop, which forgets what is still queued."""
+        """Unsubscribes and handles the queued messages, then stops: stopping first would drop the queue."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self.client._send_unsubscribe(subscription._id)
@@ -132,8 +136,8 @@ class BrokerConnection:
             _log.warning("subscription not drained", error=repr(error))
 
     async def _settle(self) -> None:
-        """Return when the broker knows what we listen to. One round trip is not enough: nats-py's ping overtakes
-        subscriptions that wait to be sent."""
+        """Returns when the broker knows all subscriptions. One round trip is not enough: nats-py's ping may overtake
+        unsent subscriptions."""
         await self.client.flush()
         await self.client.flush()
 
@@ -160,7 +164,7 @@ class BrokerConnection:
         text = str(error).lower()
         if isinstance(error, nats.errors.SlowConsumerError):
             self._errors.labels("slow_consumer").inc()
-            self.on_disturbed("slow consumer")
+            self.on_messages_lost("slow consumer")
         elif "permissions violation" in text:
             self._errors.labels("permission").inc()
             _log.error("not permitted on the bus", error=str(error))
@@ -178,7 +182,7 @@ class BrokerConnection:
 
     async def _on_reconnected(self) -> None:
         _log.info("bus reconnected")
-        self.on_disturbed("reconnected")
+        self.on_messages_lost("reconnected")
 
     async def _on_closed(self) -> None:
         if self._running:
@@ -186,6 +190,6 @@ class BrokerConnection:
 
 
 def _give_up(reason: str) -> None:
-    """End this process in order: only a new one will connect again."""
+    """Ends this process in order: only a new process can connect again."""
     _log.critical("bus lost", reason=reason)
     signal.raise_signal(signal.SIGTERM)

@@ -1,7 +1,7 @@
-"""Work on durable events: one at a time, retried with growing pauses, then kept as a dead letter.
+"""Durable events: handled one at a time, retried with growing pauses, then stored as a dead letter.
 
-The consumer exists already (provisioned with the streams); here it is only bound to. The number of attempts and the
-pauses are ours: a broker that counts them would drop the event silently.
+The consumer exists already (created with the streams by `dragoman migrate`); the worker binds to it. The worker counts
+the attempts itself: a broker that counts them drops the event silently.
 """
 
 import asyncio
@@ -35,18 +35,18 @@ _FETCH_SECONDS = 1.0
 _PAUSE_SECONDS = 0.5
 _ANSWER_SECONDS = 1.0
 _TAKEN_SECONDS = 0.02
-"""Far more than it takes a delivered event to get from the connection to who waits for it."""
+"""Far longer than a delivered event takes from the connection to the waiting fetch."""
 
 RETRIED_BY = "Retried-By"
-"""A header of an event that was a dead letter once: who has asked for it to be tried again."""
+"""Header of an event that was a dead letter: the operator who retried it."""
 
 REDELIVERY_SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 60, 60, 60, 60)
-"""The pauses before each further attempt; after the last one an event is given up."""
+"""Pause before each further attempt, in seconds; after the last attempt the event becomes a dead letter."""
 
 
 def consumer_config(service: str, topic: Topic[Any]) -> ConsumerConfig:
-    """The durable consumer of a topic. What is not acknowledged in ten seconds is delivered again, without end:
-    the worker itself gives up and keeps a dead letter."""
+    """The durable consumer of a topic. An event without acknowledgement for ten seconds is delivered again, without
+    limit: the worker decides when it becomes a dead letter."""
     return ConsumerConfig(
         durable_name=durable(service, topic),
         name=durable(service, topic),
@@ -58,11 +58,11 @@ def consumer_config(service: str, topic: Topic[Any]) -> ConsumerConfig:
 
 
 class MissingConsumer(StartupError):
-    """The streams and consumers of this version were not made; the message says what to do."""
+    """The streams and consumers of this version do not exist; the message says what to do."""
 
 
 class DurableWorker(Generic[Q]):
-    """A service's work on one topic. `run` goes on until `stop`; the event under way is then finished."""
+    """Handles one topic for a service. `run` continues until `stop`, after the event in progress."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class DurableWorker(Generic[Q]):
                 if message is not None:
                     await self._work(message, stream)
                 elif time.monotonic() - started < _PAUSE_SECONDS:
-                    await asyncio.wait({stopped}, timeout=_PAUSE_SECONDS)  # refused at once: never spin
+                    await asyncio.wait({stopped}, timeout=_PAUSE_SECONDS)  # the fetch failed at once: never spin
         finally:
             await self._tasks.close()
         await subscription.unsubscribe()
@@ -119,7 +119,7 @@ class DurableWorker(Generic[Q]):
     async def _next(
         self, client: Client, subscription: JetStreamContext.PullSubscription, stopped: asyncio.Task[Any]
     ) -> Msg | None:
-        """The next event, if one comes before the fetch ends or the work is stopped."""
+        """The next event; None when the fetch ends or the worker stops before one arrives."""
         fetching = self._tasks.start(self._fetch(subscription), f"fetch {self.name}")
         await asyncio.wait({fetching, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not fetching.done():
@@ -129,8 +129,8 @@ class DurableWorker(Generic[Q]):
     async def _end(
         self, fetching: asyncio.Task[Any], client: Client, subscription: JetStreamContext.PullSubscription
     ) -> None:
-        """End a fetch. Once the broker knows that nobody listens it delivers nothing more; what it had delivered until
-        then is taken. (Its answer is waited for: nats-py stops reading when one comes that was given up.)"""
+        """Ends a fetch without losing an event: unsubscribes, then receives the events delivered before. Waits for
+        the broker's reply, because nats-py stops reading when a reply arrives for a cancelled request."""
         ending = self._tasks.start(_end_deliveries(client, subscription), f"end {self.name}")
         await asyncio.wait({ending}, timeout=_ANSWER_SECONDS)
         await asyncio.wait({fetching}, timeout=_TAKEN_SECONDS)
@@ -181,7 +181,7 @@ class DurableWorker(Generic[Q]):
         if delivered <= len(self._pauses):
             _log.warning("event failed, will be retried", subject=subject, attempt=delivered, error=repr(error))
             return await message.nak(delay=self._pauses[delivered - 1])
-        _log.error("event given up", subject=subject, exc_info=error)
+        _log.error("event stored as dead letter", subject=subject, exc_info=error)
         headers = {"Error": _one_line(repr(error)), "Consumer": self.name, "Attempts": str(delivered)}
         await stream.publish(f"dead.{self._service}.{subject}", message.data, headers=headers)
         self._dead_letters.labels(subject).inc()
@@ -189,14 +189,14 @@ class DurableWorker(Generic[Q]):
 
 
 async def _acknowledge_in_progress(message: Msg) -> None:
-    """Tell the broker that slow work is still under way."""
+    """Extends the broker's acknowledgement time while a slow handler runs."""
     while True:
         await asyncio.sleep(_ACK_WAIT_SECONDS / 3)
         await message.in_progress()
 
 
 async def _end_deliveries(client: Client, subscription: JetStreamContext.PullSubscription) -> None:
-    """Unsubscribe, but go on taking what is delivered. (One round trip may overtake what waits to be sent.)"""
+    """Unsubscribes while delivered events are still received. Two flushes: the first may overtake unsent data."""
     try:
         await client._send_unsubscribe(subscription._sub._id)
         await client.flush()

@@ -1,5 +1,5 @@
-"""Requests that one service answers: so many at once, others behind them in the order of their coming, as long as they
-are in time; what is beyond both is refused at once."""
+"""A bounded queue of requests for one route: `at_once` run, `waiting` more wait in order of arrival, further ones are
+rejected at once. A request past its deadline is dropped."""
 
 import time
 from collections import deque
@@ -29,8 +29,8 @@ Reply = Callable[[Msg, bytes], Awaitable[None]]
 
 
 class RequestQueue(Generic[Q, R]):
-    """One route's. `served` is told by subject and outcome how long each took, its wait included; `reply` sends an
-    answer, whatever becomes of it; `tasks` own what is under way."""
+    """The requests of one route. `served` observes the time of each request by subject and outcome, waiting included;
+    `reply` sends a reply (at most once); `tasks` owns the running handlers."""
 
     def __init__(
         self,
@@ -53,14 +53,14 @@ class RequestQueue(Generic[Q, R]):
         self._tracer = tracer
         self._at_once = at_once
         self._most_waiting = waiting
-        self._under_way = 0
+        self._running = 0
         self._waiting: deque[tuple[Msg, float]] = deque()
 
     async def receive(self, message: Msg) -> None:
         if is_late(message):
             self._count("late", 0)
-        elif self._under_way < self._at_once:
-            self._under_way += 1
+        elif self._running < self._at_once:
+            self._running += 1
             self._tasks.start(self._work(message, time.monotonic()), self._route.subject)
         elif len(self._waiting) < self._most_waiting:
             self._waiting.append((message, time.monotonic()))
@@ -69,13 +69,13 @@ class RequestQueue(Generic[Q, R]):
             await self._reply(message, b"-" + _pack(_OVERLOADED))
 
     async def _work(self, message: Msg, received: float) -> None:
-        """Answer a request, then those that wait."""
+        """Handles a request, then the waiting ones."""
         try:
             await self._trace_and_handle(message, received)
             while self._waiting:
                 await self._trace_and_handle(*self._waiting.popleft())
         finally:
-            self._under_way -= 1
+            self._running -= 1
 
     async def _trace_and_handle(self, message: Msg, received: float) -> None:
         if is_late(message):
@@ -83,31 +83,31 @@ class RequestQueue(Generic[Q, R]):
             return
         cause = (message.headers or {}).get("traceparent", "")
         trace.set(trace_id_of(cause))
-        answering = self._handle_and_reply(message, received)
+        handling = self._handle_and_reply(message, received)
         if self._tracer is not None:
-            answering = self._tracer.continue_trace(self._route.label, "server", cause).around(answering)
-        await answering
+            handling = self._tracer.continue_trace(self._route.label, "server", cause).around(handling)
+        await handling
 
     async def _handle_and_reply(self, message: Msg, received: float) -> None:
-        outcome = "ok"
+        result = "ok"
         try:
             reply = b"+" + _pack(await self._handler(self._decode(message.data)))
-        except RequestError as refusal:
-            outcome = refusal.failure.code.value
-            reply = b"-" + _pack(refusal.failure)
+        except RequestError as error:
+            result = error.failure.code.value
+            reply = b"-" + _pack(error.failure)
         except Exception:
-            outcome = ErrorCode.INTERNAL.value
+            result = ErrorCode.INTERNAL.value
             _log.exception("request failed", subject=self._route.subject)
             reply = b"-" + _pack(Failure(ErrorCode.INTERNAL, "internal error"))
-        self._count(outcome, time.monotonic() - received)
+        self._count(result, time.monotonic() - received)
         if self._tracer is not None:
-            self._tracer.end_current(outcome)
+            self._tracer.end_current(result)
         await self._reply(message, reply)
 
-    def _count(self, outcome: str, seconds: float) -> None:
-        self._served.labels(self._route.label, outcome).observe(seconds)
+    def _count(self, result: str, seconds: float) -> None:
+        self._served.labels(self._route.label, result).observe(seconds)
 
 
 def is_late(message: Msg) -> bool:
-    """Past the deadline that it states."""
+    """Whether the deadline in the headers has passed."""
     return time.time() * 1000 > float((message.headers or {}).get("Deadline", "inf"))

@@ -13,7 +13,7 @@ from tests.support.processes import until_gone
 
 _STARTER = """
 import subprocess, sys, time
-from services.cli import family as module
+from services.cli import process_group as module
 module._HAVE_SESSIONS = sys.argv[2] == "sessions"
 family = module.Family()
 if sys.argv[1] == "heal":
