@@ -94,8 +94,8 @@ class Database:
             )
 
     async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False) -> T:
-        """Runs `work` in a transaction that is durably committed on return. A usually `brief` transaction may run inline
-        on the event loop, and again on a thread if the database is locked."""
+        """Runs `work` in a transaction that is durably committed on return. A usually `brief` transaction may run
+        inline on the event loop, and again on a thread if the database is locked."""
         with self._numbers.running("write"):
             if brief and self.commits_inline:
                 with suppress(_Locked):

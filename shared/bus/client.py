@@ -199,8 +199,8 @@ class Bus:
         retry: bool = False,
         wait_for_service: bool = True,
     ) -> R:
-        """Sends a request and returns its reply, within `seconds`. With `retry` (for idempotent requests) it is repeated
-        until then; without `wait_for_service`, a missing service raises NoResponders at once. Raises
+        """Sends a request and returns its reply, within `seconds`. With `retry` (for idempotent requests) it is
+        repeated until then; without `wait_for_service`, a missing service raises NoResponders at once. Raises
         RequestError; Unavailable when no reply came in time."""
         started = time.monotonic()
         outcome = "ok"
