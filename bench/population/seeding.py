@@ -16,7 +16,7 @@ from argon2 import PasswordHasher
 from bench.load import message_tag
 from bench.tongues.base import Person
 from services.auth import tables as auth
-from services.auth.adapters.signing_keys import Keyring
+from services.auth.adapters.signing_keys import SigningKeys
 from services.cli.installation import Installation
 from services.message import tables as message
 from services.session import tables as session
@@ -45,7 +45,7 @@ class Seedbed:
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
-        self._keys = Keyring(installation.settings.auth)
+        self._keys = SigningKeys(installation.settings.auth)
         # The system's own hasher takes it as it is: no better one is made at the login.
         settings = installation.settings.auth
         hasher = PasswordHasher(settings.argon2_iterations, settings.argon2_memory_kib, parallelism=1)

@@ -8,19 +8,19 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
-from services.auth.adapters.edge_notifier import Notices
-from services.auth.adapters.housekeeping import keep_up
+from services.auth.adapters.edge_notifier import NodeNotifier
+from services.auth.adapters.housekeeping import run
 from services.auth.adapters.mailer import Mailer
-from services.auth.adapters.outbox_relay import Relay
-from services.auth.adapters.passwords import Passwords
-from services.auth.adapters.signing_keys import Keyring
-from services.auth.adapters.sliding_window import Counters
-from services.auth.dashboard import BOARD
-from services.auth.metrics import Metrics
+from services.auth.adapters.outbox_relay import OutboxRelay
+from services.auth.adapters.passwords import Argon2Hasher
+from services.auth.adapters.signing_keys import SigningKeys
+from services.auth.adapters.sliding_window import SlidingWindow
+from services.auth.dashboard import DASHBOARD
+from services.auth.metrics import AuthMetrics
 from services.auth.router import route
 from services.auth.service.accounts import Accounts
-from services.auth.service.login_limits import Limits
-from services.auth.service.verification import Verification
+from services.auth.service.login_limits import LoginLimiter
+from services.auth.service.verification import EmailVerification
 from shared.bus.client import Bus
 from shared.database import Database, wait_until_available
 from shared.migrate import require_current
@@ -38,20 +38,20 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Run until `stopping` is set. Dependencies that are not there yet are waited for.
     Raises Unprepared: without usable keys or tables it cannot serve."""
     registry = new_registry()
-    metrics = Metrics(registry)
+    metrics = AuthMetrics(registry)
     tracer = tracing(settings, "auth")
-    keyring = await asyncio.to_thread(Keyring, settings.auth)
+    keyring = await asyncio.to_thread(SigningKeys, settings.auth)
     pool_size = settings.database.pool_size
     database = Database(settings.database_url("auth"), pool_size=pool_size, registry=registry, tracer=tracer)
     bus = Bus(settings.nats, "auth", registry, tracer)
-    counters = Counters(settings.redis, metrics)
-    passwords = Passwords(settings.auth, metrics)
-    relay = Relay(database, bus, metrics, tracer)
-    notices = Notices(bus)
-    limits = Limits(settings.limits, counters, count_failures=settings.verification.after_failed_logins > 0)
+    counters = SlidingWindow(settings.redis, metrics)
+    passwords = Argon2Hasher(settings.auth, metrics)
+    relay = OutboxRelay(database, bus, metrics, tracer)
+    notices = NodeNotifier(bus)
+    limits = LoginLimiter(settings.limits, counters, count_failures=settings.verification.after_failed_logins > 0)
     time_limit = settings.verification.time_limit_seconds
     public_url = settings.edge.public_url.rstrip("/")
-    verification = Verification(time_limit, public_url, database, relay, notices, limits, metrics)
+    verification = EmailVerification(time_limit, public_url, database, relay, notices, limits, metrics)
     accounts = Accounts(
         settings=settings,
         database=database,
@@ -65,13 +65,13 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         metrics=metrics,
     )
     route(bus, accounts, verification, Mailer(settings.mail, metrics))
-    ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": database.check}, BOARD)
+    ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": database.check}, DASHBOARD)
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:
         await cancel_on(stopping, _start(database, bus))
         if not stopping.is_set():
-            upkeep = keep_up(database, keyring, settings.auth.legacy_token_days)
+            upkeep = run(database, keyring, settings.auth.legacy_token_days)
             await _work(stopping, ops, bus, relay, upkeep)
     finally:
         ops.draining = True
@@ -93,7 +93,7 @@ async def _start(database: Database, bus: Bus) -> None:
 
 
 async def _work(
-    stopping: asyncio.Event, ops: OpsServer, bus: Bus, relay: Relay, upkeep: Coroutine[Any, Any, None]
+    stopping: asyncio.Event, ops: OpsServer, bus: Bus, relay: OutboxRelay, upkeep: Coroutine[Any, Any, None]
 ) -> None:
     """Until it is time to stop; then nothing new comes in, and what is committed is told. If some of it fails, the
     process does, and is started again."""
@@ -104,4 +104,4 @@ async def _work(
         ops.draining = True
         await bus.drain()
         keeper.cancel()
-        relay.end()
+        relay.finish()

@@ -3,7 +3,7 @@
 from shared.dashboard.panels import Dashboard, PanelGroup, count, gauge, percentiles, rate
 from shared.dashboard.presets import DATABASE, EVENTS, PROCESS, REQUESTS, REQUESTS_SENT
 
-BOARD = Dashboard(
+DASHBOARD = Dashboard(
     "auth",
     (
         PanelGroup(

@@ -20,11 +20,11 @@ USERNAME_CHARACTERS = 64
 SECRET_BYTES = 1024
 TEXT_CHARACTERS = 1024
 """A signature, an answer."""
-NAME_CHARACTERS = 128
+OPAQUE_CHARACTERS = 128
 """A client's address, a ticket, a code, a login session."""
 
 FREE_FAILURES = 10
-LONGEST_DELAY_SECONDS = 1.0
+MAX_DELAY_SECONDS = 1.0
 """Together with the longest wait for a hash, less than an edge waits for its answer."""
 _FIRST_DELAY_SECONDS = 0.1
 
@@ -36,10 +36,10 @@ _EMAIL = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+")
 _NODE = re.compile(r"[A-Za-z0-9_-]{0,128}")
 _TEN_DIGITS = re.compile(r"[0-9]{10}")
 _HEX = {Scheme.MD5: re.compile(r"[0-9a-f]{32}"), Scheme.SHA256: re.compile(r"[0-9a-f]{64}")}
-_LARGEST = 2**63 - 1
+_MAX_INT64 = 2**63 - 1
 
 
-class Purpose(StrEnum):
+class VerificationPurpose(StrEnum):
     """What a verification is for; its ticket is good for nothing else."""
 
     REGISTER = "register"
@@ -66,10 +66,10 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class VerificationSubject:
     """Who a verification is about: an e-mail address that wants an account, or an account (else 0)."""
 
-    purpose: Purpose
+    purpose: VerificationPurpose
     email: str = field(repr=False)
     account: AccountId
 
@@ -79,12 +79,12 @@ def email_key(email: str) -> str:
     return unicodedata.normalize("NFC", email).casefold()
 
 
-def number(identifier: str) -> int:
+def parse_oc_number(identifier: str) -> int:
     """The OC number written in an identifier, padded or not; 0, which nobody has, when it is none."""
     if not (identifier.isascii() and identifier.isdecimal() and len(identifier) <= 32):
         return 0
     value = int(identifier)
-    return value if value <= _LARGEST else 0
+    return value if value <= _MAX_INT64 else 0
 
 
 # Checks
@@ -106,14 +106,14 @@ def check_registration(request: Register, nickname_characters: int) -> None:
         check_number(value, name)
     _check(request.secret.scheme is not Scheme.SERVICE or bool(request.uuid), "uuid")
     check_secret(request.secret)
-    _check_waiting(request)
+    _check_retry(request)
 
 
 def check_login(request: Login) -> None:
     """Raises Refused (`invalid`): the request is malformed, whoever is meant."""
     check_identifier(request.identifier)
     check_secret(request.secret)
-    _check_waiting(request)
+    _check_retry(request)
 
 
 def check_recovery(request: Recover) -> None:
@@ -136,31 +136,31 @@ def _check_answer(question_id: int, answer: str) -> None:
     _check(len(answer) <= TEXT_CHARACTERS and "\0" not in answer, "answer")
 
 
-def _check_waiting(request: Register | Login) -> None:
+def _check_retry(request: Register | Login) -> None:
     check_origin(request.origin)
     if request.ticket:
-        check_name(request.ticket, "ticket")
+        check_opaque(request.ticket, "ticket")
 
 
 def check_origin(origin: Origin) -> None:
     """The node becomes part of a subject on the bus."""
     _check(bool(_NODE.fullmatch(origin.node)), "node")
-    _check(len(origin.address) <= NAME_CHARACTERS and origin.address.isprintable(), "address")
+    _check(len(origin.address) <= OPAQUE_CHARACTERS and origin.address.isprintable(), "address")
     check_number(origin.connection, "connection")
 
 
 def check_actor(actor: AccountId) -> None:
-    if not 0 < actor <= _LARGEST:
+    if not 0 < actor <= _MAX_INT64:
         raise RequestError(ErrorCode.UNAUTHENTICATED, "nobody is logged in")
 
 
 def check_number(number: int, field_name: str) -> None:
-    _check(0 <= number <= _LARGEST, field_name)
+    _check(0 <= number <= _MAX_INT64, field_name)
 
 
-def check_name(name: str, field_name: str) -> None:
+def check_opaque(name: str, field_name: str) -> None:
     """An opaque name that somebody was given here: a ticket, a code, a login session."""
-    _check(0 < len(name) <= NAME_CHARACTERS and name.isascii() and name.isprintable(), field_name)
+    _check(0 < len(name) <= OPAQUE_CHARACTERS and name.isascii() and name.isprintable(), field_name)
 
 
 def check_identifier(identifier: str) -> None:
@@ -190,8 +190,8 @@ def _is_uuid(text: str) -> bool:
         return False
 
 
-def _check(sound: bool, field_name: str) -> None:
-    if not sound:
+def _check(is_valid: bool, field_name: str) -> None:
+    if not is_valid:
         raise RequestError(ErrorCode.INVALID, f"{field_name} is not acceptable", field_name)
 
 
@@ -212,12 +212,12 @@ def verifier_texts(secret: Secret) -> dict[Scheme, str]:
     }
 
 
-def new_verifier_texts(password: str, held: Collection[Scheme]) -> dict[Scheme, str]:
+def reset_verifier_texts(password: str, held: Collection[Scheme]) -> dict[Scheme, str]:
     """What is hashed and kept when an operator gives an account a new password: for a service client, its secret."""
     return verifier_texts(Secret(Scheme.SERVICE if Scheme.SERVICE in held else Scheme.PLAIN, password))
 
 
-def opener(secret: Secret, held: Collection[Scheme]) -> tuple[Scheme, str] | None:
+def matching_verifier(secret: Secret, held: Collection[Scheme]) -> tuple[Scheme, str] | None:
     """The one verifier that this secret is checked against, and the text for it; None: it opens nothing here."""
     return next(((scheme, text) for scheme, text in verifier_texts(secret).items() if scheme in held), None)
 
@@ -248,7 +248,7 @@ def network(address: str) -> str:
     return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
-def subject(account: Account | None, kind: IdentifierKind, identifier: str) -> str:
+def throttle_key(account: Account | None, kind: IdentifierKind, identifier: str) -> str:
     """Whose failures are counted: an account, or a name that nobody has, which must not be told apart."""
     if account is not None:
         return str(account.id)
@@ -259,4 +259,4 @@ def delay_seconds(failures: int) -> float:
     """How long a login waits after so many failures of its account, whatever addresses they came from."""
     if failures < FREE_FAILURES:
         return 0.0
-    return float(min(LONGEST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2 ** min(failures - FREE_FAILURES, 16)))
+    return float(min(MAX_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2 ** min(failures - FREE_FAILURES, 16)))

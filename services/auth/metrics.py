@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 _HASH_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
-class Metrics:
+class AuthMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.logins = Counter("dragoman_auth_logins", "Login requests", ["result"], registry=registry)
         self.registrations = Counter(

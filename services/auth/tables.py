@@ -8,11 +8,11 @@ _SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 """SQLite counts only its INTEGER PRIMARY KEY; that one has 64 bits."""
 
 
-class Base(SQLModel, registry=registry()):
+class AuthBase(SQLModel, registry=registry()):
     """Auth's own metadata, apart from other services'."""
 
 
-class AccountRow(Base, table=True):
+class AccountRow(AuthBase, table=True):
     """A deleted account keeps its row, with nothing but the id, so that the id is never given again."""
 
     __tablename__ = "accounts"
@@ -36,7 +36,7 @@ class AccountRow(Base, table=True):
     disabled: bool = Field(sa_column_kwargs={"server_default": sa.false()})
 
 
-class SecretRow(Base, table=True):
+class SecretRow(AuthBase, table=True):
     """`verifier`: the argon2id hash of what a client of that scheme sends."""
 
     __tablename__ = "secrets"
@@ -46,7 +46,7 @@ class SecretRow(Base, table=True):
     verifier: str
 
 
-class RevocationRow(Base, table=True):
+class RevocationRow(AuthBase, table=True):
     """Numbers grow in the order of commits: the counter's row is locked while one is written."""
 
     __tablename__ = "revocations"
@@ -58,7 +58,7 @@ class RevocationRow(Base, table=True):
     seconds: int = Field(sa_type=sa.BigInteger, index=True)
 
 
-class StateRow(Base, table=True):
+class StateRow(AuthBase, table=True):
     """`revocations`: the highest number given. `maintenance`: 0 or 1."""
 
     __tablename__ = "state"
@@ -67,7 +67,7 @@ class StateRow(Base, table=True):
     value: int = Field(sa_type=sa.BigInteger)
 
 
-class TicketRow(Base, table=True):
+class TicketRow(AuthBase, table=True):
     """A verification that waits for its mailed link to be opened, or has passed and waits for its use."""
 
     __tablename__ = "tickets"
@@ -87,7 +87,7 @@ class TicketRow(Base, table=True):
     passed: bool
 
 
-class OutboxRow(Base, table=True):
+class OutboxRow(AuthBase, table=True):
     """An event of a committed transaction that the broker has not confirmed yet. `key` deduplicates it there."""
 
     __tablename__ = "outbox"

@@ -12,7 +12,7 @@ from typing import Any
 import click
 from prometheus_client import CollectorRegistry
 
-from services.auth.metrics import Metrics as AuthMetrics
+from services.auth.metrics import AuthMetrics
 from services.cli.embedded.valkey import GRANTS
 from services.cli.main import main
 from services.cli.settings_table import leaves, show

@@ -12,7 +12,7 @@ from string import Template
 
 import pytest
 
-from services.auth.adapters.signing_keys import Keyring
+from services.auth.adapters.signing_keys import SigningKeys
 from shared.contract.ids import AccountId
 from shared.settings import Auth
 from tests.drills.cluster import Cluster
@@ -47,7 +47,7 @@ class Crowd:
             "other": str(self.bystander.number), "closed": str(closed), "other_uuid": str(uuid.uuid4()),
             "gone": str(gone.number), "revoked": gone.token,
         }  # fmt: skip
-        self._keys = Keyring(Auth(keys=system.data / "keys")), Keyring(Auth(keys=elsewhere))
+        self._keys = SigningKeys(Auth(keys=system.data / "keys")), SigningKeys(Auth(keys=elsewhere))
         self._settle()
 
     def _session(self, *members: int) -> int:

@@ -11,17 +11,17 @@ from shared.telemetry import log
 _log = log(__name__)
 
 
-class Notices:
+class NodeNotifier:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def to_all(self, notice: Notice) -> None:
-        await self._tell(NOTIFY_ALL, notice)
+    async def notify_all(self, notice: Notice) -> None:
+        await self._publish(NOTIFY_ALL, notice)
 
-    async def to_node(self, node: NodeId, notice: Notice) -> None:
-        await self._tell(notify(node), notice)
+    async def notify_node(self, node: NodeId, notice: Notice) -> None:
+        await self._publish(notify(node), notice)
 
-    async def _tell(self, subject: str, notice: Notice) -> None:
+    async def _publish(self, subject: str, notice: Notice) -> None:
         try:
             await self._bus.publish(subject, pack(Notify(notice)))
         except nats.errors.Error as error:

@@ -1,7 +1,7 @@
 """The words of e-mails."""
 
-from services.auth.domain import Purpose
-from services.auth.store.tickets import Mailing
+from services.auth.domain import VerificationPurpose as Purpose
+from services.auth.store.verifications import VerificationMail
 from shared.contract.events import MailRequested
 
 _SUBJECT = {
@@ -14,7 +14,7 @@ _REASON = {
 }
 
 
-def verification(mailing: Mailing, link: str) -> MailRequested:
+def verification(mailing: VerificationMail, link: str) -> MailRequested:
     """The link stands alone on its line, before any other address."""
     text = (
         f"{_REASON[mailing.purpose]}\n\n"

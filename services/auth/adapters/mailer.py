@@ -13,9 +13,9 @@ from email.utils import formatdate, parseaddr
 from functools import partial
 from pathlib import Path
 
-from services.auth.metrics import Metrics
+from services.auth.metrics import AuthMetrics
+from shared.clock import now_ms
 from shared.contract.events import MailRequested
-from shared.database import now_ms
 from shared.settings import Mail
 from shared.telemetry import log
 
@@ -25,34 +25,34 @@ RETRY_SECONDS = (0.5, 1, 2, 5, 10, *[30] * 20)
 _log = log(__name__)
 _PERMANENT = 500
 
-Deliver = Callable[[MailRequested], None]
+Transport = Callable[[MailRequested], None]
 """Blocks until the mail is somebody else's. Raises OSError or MailDelayed to be tried again, MailRefused for good."""
 
 
-class MailDelayed(Exception):
+class MailDeferred(Exception):
     """The server does not take mail now."""
 
 
-class MailRefused(Exception):
+class MailRejected(Exception):
     """The server will never take this mail."""
 
 
 class Mailer:
     """Works on MailRequested. The same mail has the same name, should it be delivered twice."""
 
-    def __init__(self, settings: Mail, metrics: Metrics) -> None:
-        self._deliver: Deliver = partial(_send if settings.smtp_host else _file, settings)
+    def __init__(self, settings: Mail, metrics: AuthMetrics) -> None:
+        self._deliver: Transport = partial(_send if settings.smtp_host else _write_file, settings)
         self._metrics = metrics
 
-    async def work(self, mail: MailRequested) -> None:
-        self._metrics.mails.labels(await self._outcome(mail)).inc()
+    async def deliver(self, mail: MailRequested) -> None:
+        self._metrics.mails.labels(await self._try_delivery(mail)).inc()
 
-    async def _outcome(self, mail: MailRequested) -> str:
+    async def _try_delivery(self, mail: MailRequested) -> str:
         if mail.expires <= now_ms():
             return "expired"
         try:
             await asyncio.to_thread(self._deliver, mail)
-        except MailRefused as error:
+        except MailRejected as error:
             _log.warning("mail refused", error=str(error))
             return "refused"
         except Exception:
@@ -61,7 +61,7 @@ class Mailer:
         return "sent"
 
 
-def name(mail: MailRequested) -> str:
+def message_name(mail: MailRequested) -> str:
     """The same for every attempt, in order of time."""
     digest = hashlib.sha256(f"{mail.to}\0{mail.text}".encode()).hexdigest()
     return f"{mail.expires}-{digest[:16]}"
@@ -73,20 +73,20 @@ def _message(settings: Mail, mail: MailRequested, encoding: str) -> EmailMessage
     message["To"] = mail.to
     message["Subject"] = mail.subject
     message["Date"] = formatdate(usegmt=True)
-    message["Message-ID"] = f"<{name(mail)}@{parseaddr(settings.sender)[1].rpartition('@')[2] or 'localhost'}>"
+    message["Message-ID"] = f"<{message_name(mail)}@{parseaddr(settings.sender)[1].rpartition('@')[2] or 'localhost'}>"
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(mail.text, cte=encoding)
     return message
 
 
-def _file(settings: Mail, mail: MailRequested) -> None:
+def _write_file(settings: Mail, mail: MailRequested) -> None:
     """Written beside the outbox and moved in: whoever looks there sees whole mails only, and can read them."""
     settings.outbox.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, new = tempfile.mkstemp(prefix=f".{settings.outbox.name}-", dir=settings.outbox.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(_message(settings, mail, "8bit").as_bytes())
-        os.replace(new, settings.outbox / f"{name(mail)}.eml")
+        os.replace(new, settings.outbox / f"{message_name(mail)}.eml")
     except BaseException:
         Path(new).unlink(missing_ok=True)
         raise
@@ -95,25 +95,25 @@ def _file(settings: Mail, mail: MailRequested) -> None:
 def _send(settings: Mail, mail: MailRequested) -> None:
     message = _message(settings, mail, "base64")
     try:
-        with _admitted(settings) as server:
+        with _connect_and_log_in(settings) as server:
             server.send_message(message)
     except smtplib.SMTPRecipientsRefused as error:
         code = max((code for code, _ in error.recipients.values()), default=0)
-        raise (MailRefused if code >= _PERMANENT else MailDelayed)(f"recipient refused: {code}") from None
+        raise (MailRejected if code >= _PERMANENT else MailDeferred)(f"recipient refused: {code}") from None
     except smtplib.SMTPResponseException as error:
-        raise MailDelayed(f"{type(error).__name__}: {error.smtp_code}") from None
+        raise MailDeferred(f"{type(error).__name__}: {error.smtp_code}") from None
     except smtplib.SMTPException as error:
-        raise MailDelayed(type(error).__name__) from None
+        raise MailDeferred(type(error).__name__) from None
 
 
 def check(settings: Mail) -> None:
     """Connect and log in, and send nothing. Raises OSError, smtplib.SMTPException."""
-    with _admitted(settings) as server:
+    with _connect_and_log_in(settings) as server:
         server.noop()
 
 
-def _admitted(settings: Mail) -> smtplib.SMTP:
-    server = _connected(settings)
+def _connect_and_log_in(settings: Mail) -> smtplib.SMTP:
+    server = _connect(settings)
     try:
         if settings.smtp_user:
             server.login(settings.smtp_user, settings.smtp_password.get_secret_value())
@@ -123,7 +123,7 @@ def _admitted(settings: Mail) -> smtplib.SMTP:
     return server
 
 
-def _connected(settings: Mail) -> smtplib.SMTP:
+def _connect(settings: Mail) -> smtplib.SMTP:
     """Certificates are verified against the system's authorities."""
     host, port, us = settings.smtp_host, settings.smtp_port, socket.gethostname()
     if settings.smtp_security == "tls":

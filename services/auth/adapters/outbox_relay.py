@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import nats.errors
 
-from services.auth.metrics import Metrics
+from services.auth.metrics import AuthMetrics
 from services.auth.store import outbox
-from services.auth.store.outbox import Entry
+from services.auth.store.outbox import OutboxEntry
 from shared.bus.client import Bus
 from shared.database import Database, DatabaseUnavailable
 from shared.telemetry import log, trace
@@ -22,35 +22,35 @@ _EVERY_SECONDS = 2.0
 """What another replica left behind is found without being told."""
 
 
-class Relay:
+class OutboxRelay:
     """Several replicas may relay one outbox: the broker drops what it has by its key."""
 
-    def __init__(self, database: Database, bus: Bus, metrics: Metrics, tracer: "Tracer | None" = None) -> None:
+    def __init__(self, database: Database, bus: Bus, metrics: AuthMetrics, tracer: "Tracer | None" = None) -> None:
         self._database = database
         self._bus = bus
         self._metrics = metrics
         self._tracer = tracer
         self._woken = asyncio.Event()
-        self._ending = False
+        self._finishing = False
 
     def wake(self) -> None:
         """An event was committed."""
         self._woken.set()
 
-    def end(self) -> None:
+    def finish(self) -> None:
         """Tell what was committed until now, once, and return from `run`: what remains is durable."""
-        self._ending = True
+        self._finishing = True
         self._woken.set()
 
     async def run(self) -> None:
         """Until `end`. (Never by cancelling: what waits inside the broker's client may not notice.)"""
         ending = False
         while not ending:
-            ending = self._ending
-            if not await self._attempt() and not ending:
-                await self._rest()
+            ending = self._finishing
+            if not await self._relay_batch() and not ending:
+                await self._wait()
 
-    async def _rest(self) -> None:
+    async def _wait(self) -> None:
         try:
             async with asyncio.timeout(_EVERY_SECONDS):
                 await self._woken.wait()
@@ -58,18 +58,18 @@ class Relay:
             return
         self._woken.clear()
 
-    async def _attempt(self) -> bool:
+    async def _relay_batch(self) -> bool:
         """Whether there was something, and all of it is told: perhaps there is more."""
         try:
             entries = await self._database.read(partial(outbox.oldest, limit=_BATCH))
-            await self._tell(entries)
+            await self._publish(entries)
         except (nats.errors.Error, DatabaseUnavailable, TimeoutError) as error:
             self._metrics.relay_failures.inc()
             _log.warning("events wait to be told", error=repr(error))
             return False
         return bool(entries)
 
-    async def _tell(self, entries: list[Entry]) -> None:
+    async def _publish(self, entries: list[OutboxEntry]) -> None:
         told: list[int] = []
         try:
             for entry in entries:

@@ -9,24 +9,24 @@ from typing import TypeVar
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import VerifyMismatchError
 
-from services.auth.metrics import Metrics
+from services.auth.metrics import AuthMetrics
 from shared.contract.errors import ErrorCode, RequestError
 from shared.settings import Auth
 
 T = TypeVar("T")
 
-_LONGEST_WAIT_SECONDS = 6.0
+_MAX_WAIT_SECONDS = 6.0
 """Who asked has given up soon after; the hash would be for nothing."""
 
 
-class Passwords:
+class Argon2Hasher:
     """Raises Refused (`unavailable`) when the queue is full, or was not short enough in time."""
 
-    def __init__(self, settings: Auth, metrics: Metrics) -> None:
+    def __init__(self, settings: Auth, metrics: AuthMetrics) -> None:
         self._hasher = PasswordHasher(
             time_cost=settings.argon2_iterations, memory_cost=settings.argon2_memory_kib, parallelism=1
         )
-        self._nobodys = self._hasher.hash(token_hex(16))
+        self._dummy_verifier = self._hasher.hash(token_hex(16))
         self._threads = ThreadPoolExecutor(settings.hash_threads, "argon2")
         self._free = asyncio.Semaphore(settings.hash_threads)
         self._queue = settings.hash_queue
@@ -37,9 +37,9 @@ class Passwords:
         """The verifiers of these texts."""
         return await self._run(lambda: [self._hasher.hash(text) for text in texts])
 
-    async def opens(self, verifier: str | None, text: str) -> bool:
+    async def verify(self, verifier: str | None, text: str) -> bool:
         """Whether the text is the secret; without a verifier no, but in the same time."""
-        matches = await self._run(lambda: self._matches(verifier or self._nobodys, text))
+        matches = await self._run(lambda: self._matches(verifier or self._dummy_verifier, text))
         return matches and verifier is not None
 
     def is_outdated(self, verifier: str) -> bool:
@@ -62,20 +62,20 @@ class Passwords:
             return False
 
     async def _run(self, work: Callable[[], T]) -> T:
-        await self._queue_up()
+        await self._acquire_thread()
         try:
             with self._metrics.hash_seconds.time():
                 return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
             self._free.release()
 
-    async def _queue_up(self) -> None:
+    async def _acquire_thread(self) -> None:
         if self._waiting >= self._queue:
             raise RequestError(ErrorCode.UNAVAILABLE, "too many logins at the moment, please try again")
         self._waiting += 1
         self._metrics.hashes_waiting.set(self._waiting)
         try:
-            async with asyncio.timeout(_LONGEST_WAIT_SECONDS):
+            async with asyncio.timeout(_MAX_WAIT_SECONDS):
                 await self._free.acquire()
         except TimeoutError as error:
             raise RequestError(ErrorCode.UNAVAILABLE, "too many logins at the moment, please try again") from error

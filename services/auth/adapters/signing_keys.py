@@ -34,21 +34,21 @@ from shared.tokens import ALGORITHM, TYPE
 
 _log = log(__name__)
 _KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_MOMENT = "%Y%m%d%H%M%S"
+_TIME_FORMAT = "%Y%m%d%H%M%S"
 _DAY_SECONDS = 86_400
-_TAKEN_IN_SECONDS = 120.0
+_ROLLOUT_SECONDS = 120.0
 """Until then, every replica signs with a new key."""
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class IssuedToken:
     text: str = field(repr=False)
     sid: str
     expires: int
     """Unix seconds."""
 
 
-class Keyring:
+class SigningKeys:
     """Raises Unprepared when the directory cannot be used."""
 
     def __init__(self, settings: Auth) -> None:
@@ -58,7 +58,7 @@ class Keyring:
         except (OSError, ValueError) as error:
             raise StartupError(f"the keys of tokens (auth.keys) cannot be used: {error}") from error
 
-    def refresh(self) -> None:
+    def reload(self) -> None:
         """Take in keys that were added or taken away since; if they cannot be used, go on with those there are."""
         try:
             keys = _read(self._settings.keys) or self._keys
@@ -70,14 +70,14 @@ class Keyring:
         self._keys = keys
 
     @property
-    def names(self) -> list[str]:
+    def key_ids(self) -> list[str]:
         """Of the keys that verify."""
         return sorted(self._keys)
 
-    def issue(self, account: AccountId, now: float) -> Token:
+    def issue(self, account: AccountId, now: float) -> IssuedToken:
         """A token of a new login session, good from `now` (Unix seconds) on."""
         kid = max(self._keys)
-        token = Token("", token_hex(16), int(now + self._settings.legacy_token_days * _DAY_SECONDS))
+        token = IssuedToken("", token_hex(16), int(now + self._settings.legacy_token_days * _DAY_SECONDS))
         claims = {
             "iss": self._settings.issuer,
             "aud": self._settings.audience,
@@ -88,16 +88,16 @@ class Keyring:
             "exp": token.expires,
         }
         text = jwt.encode(claims, self._keys[kid], ALGORITHM, headers={"kid": kid, "typ": TYPE})
-        return Token(text, token.sid, token.expires)
+        return IssuedToken(text, token.sid, token.expires)
 
-    def public(self) -> Keys:
+    def public_keys(self) -> Keys:
         keys = [PublicKey(kid, _public_pem(key)) for kid, key in sorted(self._keys.items())]
         return Keys(self._settings.issuer, self._settings.audience, keys)
 
 
 def ensure_keys(directory: Path) -> dict[str, Ed25519PrivateKey]:
     """By kid; an empty directory gets its first key. Raises OSError, ValueError."""
-    return _read(directory) or _found(directory)
+    return _read(directory) or _create_first(directory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +109,11 @@ class KeyFile:
     needed_until: float | None
 
 
-def inventory(directory: Path, token_days: float) -> list[KeyFile]:
+def list_keys(directory: Path, token_days: float) -> list[KeyFile]:
     """Oldest first; the last one signs. Raises OSError, ValueError."""
-    made = {kid: _made(directory / f"{kid}.pem") for kid in sorted(_read(directory))}
+    made = {kid: _created_at(directory / f"{kid}.pem") for kid in sorted(_read(directory))}
     successors = [*made.values()][1:]
-    ends = [moment + _TAKEN_IN_SECONDS + token_days * _DAY_SECONDS for moment in successors]
+    ends = [moment + _ROLLOUT_SECONDS + token_days * _DAY_SECONDS for moment in successors]
     return [KeyFile(*key) for key in zip(made, made.values(), [*ends, None], strict=False)]
 
 
@@ -127,7 +127,7 @@ def rotate(directory: Path) -> str:
         return kid
 
 
-def retire(directory: Path, kid: str) -> None:
+def delete(directory: Path, kid: str) -> None:
     """Take a key away that does not sign any more: its tokens are void. Raises OSError, ValueError."""
     with _locked(directory / ".lock"):
         keys = _read(directory)
@@ -138,16 +138,16 @@ def retire(directory: Path, kid: str) -> None:
         (directory / f"{kid}.pem").unlink()
 
 
-def _made(path: Path) -> float:
+def _created_at(path: Path) -> float:
     """As the name says, which no copy changes."""
     try:
-        return datetime.strptime(path.stem[:14] + "+0000", _MOMENT + "%z").timestamp()
+        return datetime.strptime(path.stem[:14] + "+0000", _TIME_FORMAT + "%z").timestamp()
     except ValueError:
         return path.stat().st_mtime
 
 
 def _new_name() -> str:
-    return f"{time.strftime(_MOMENT, time.gmtime())}-{token_hex(4)}"
+    return f"{time.strftime(_TIME_FORMAT, time.gmtime())}-{token_hex(4)}"
 
 
 def _read(directory: Path) -> dict[str, Ed25519PrivateKey]:
@@ -164,7 +164,7 @@ def _key(path: Path) -> Ed25519PrivateKey:
     return key
 
 
-def _found(directory: Path) -> dict[str, Ed25519PrivateKey]:
+def _create_first(directory: Path) -> dict[str, Ed25519PrivateKey]:
     """The first key of an installation; replicas that start at the same time agree on one."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(directory / ".lock"):

@@ -12,14 +12,14 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from services.auth.metrics import Metrics
+from services.auth.metrics import AuthMetrics
 from shared.settings import Redis
 from shared.telemetry import log
 
-Change = Literal["take", "look", "give"]
+WindowChange = Literal["add", "peek", "remove"]
 
 _log = log(__name__)
-_BROKEN_SECONDS = 1.0
+_FALLBACK_SECONDS = 1.0
 """After a failure Redis is left alone for so long, so that nobody waits for it with every login."""
 _LOCAL_KEYS = 100_000
 
@@ -32,8 +32,8 @@ for _, moment in ipairs(cjson.decode(redis.call('GET', KEYS[1]) or '[]')) do
   if moment > now - tonumber(ARGV[1]) then times[#times + 1] = moment end
 end
 local count = #times
-if ARGV[3] == 'take' and count < tonumber(ARGV[2]) then times[count + 1] = now
-elseif ARGV[3] == 'give' and count > 0 then times[count] = nil
+if ARGV[3] == 'add' and count < tonumber(ARGV[2]) then times[count + 1] = now
+elseif ARGV[3] == 'remove' and count > 0 then times[count] = nil
 else return count end
 if #times == 0 then redis.call('DEL', KEYS[1])
 else redis.call('SET', KEYS[1], cjson.encode(times), 'PX', ARGV[1]) end
@@ -41,10 +41,10 @@ return count
 """
 
 
-class Counters:
+class SlidingWindow:
     """Never fails, and never opens: what Redis does not count, this process does."""
 
-    def __init__(self, settings: Redis, metrics: Metrics) -> None:
+    def __init__(self, settings: Redis, metrics: AuthMetrics) -> None:
         self._redis = aioredis.Redis.from_url(
             settings.url.get_secret_value(),
             socket_timeout=settings.timeout_seconds,
@@ -52,50 +52,50 @@ class Counters:
             retry=Retry(NoBackoff(), 0),
         )
         self._count = self._redis.register_script(_COUNT)
-        self._local = LocalCounters()
+        self._local = LocalSlidingWindow()
         self._metrics = metrics
-        self._broken_until = 0.0
+        self._fallback_until = 0.0
 
     async def close(self) -> None:
         await self._redis.aclose()
 
-    async def change(self, key: str, seconds: float, limit: int, change: Change) -> int:
+    async def change(self, key: str, seconds: float, limit: int, change: WindowChange) -> int:
         """The events within the last `seconds` before this. `take` adds one if they are below `limit`; `give`
         takes the newest back."""
-        if time.monotonic() >= self._broken_until:
+        if time.monotonic() >= self._fallback_until:
             try:
                 arguments = [int(seconds * 1000), limit, change]
                 return int(await self._count(keys=[f"limit:{key}"], args=arguments))
             except (RedisError, OSError) as error:
-                self._note(error)
+                self._start_fallback(error)
         self._metrics.limiter_fallbacks.inc()
         return self._local.change(key, seconds, limit, change, time.monotonic())
 
-    async def forget(self, key: str) -> None:
-        self._local.forget(key)
+    async def clear(self, key: str) -> None:
+        self._local.clear(key)
         try:
             await self._redis.delete(f"limit:{key}")
         except (RedisError, OSError) as error:
-            self._note(error)
+            self._start_fallback(error)
 
-    def _note(self, error: Exception) -> None:
-        self._broken_until = time.monotonic() + _BROKEN_SECONDS
+    def _start_fallback(self, error: Exception) -> None:
+        self._fallback_until = time.monotonic() + _FALLBACK_SECONDS
         _log.warning("limits are counted by this process alone", error=repr(error))
 
 
-class LocalCounters:
+class LocalSlidingWindow:
     """The same without Redis, bounded: the keys untouched for longest are forgotten first."""
 
     def __init__(self, keys: int = _LOCAL_KEYS) -> None:
         self._keys = keys
         self._times: OrderedDict[str, list[float]] = OrderedDict()
 
-    def change(self, key: str, seconds: float, limit: int, change: Change, now: float) -> int:
+    def change(self, key: str, seconds: float, limit: int, change: WindowChange, now: float) -> int:
         times = [moment for moment in self._times.pop(key, ()) if moment > now - seconds]
         count = len(times)
-        if change == "take" and count < limit:
+        if change == "add" and count < limit:
             times.append(now)
-        elif change == "give" and times:
+        elif change == "remove" and times:
             times.pop()
         if times:
             self._times[key] = times
@@ -103,5 +103,5 @@ class LocalCounters:
             self._times.popitem(last=False)
         return count
 
-    def forget(self, key: str) -> None:
+    def clear(self, key: str) -> None:
         self._times.pop(key, None)

@@ -12,17 +12,18 @@ import msgspec
 from prometheus_client import Counter
 
 from services.auth import domain
-from services.auth.adapters.edge_notifier import Notices
-from services.auth.adapters.outbox_relay import Relay
-from services.auth.adapters.passwords import Passwords
-from services.auth.adapters.signing_keys import Keyring
-from services.auth.domain import Account, Holder, Purpose
-from services.auth.metrics import Metrics
-from services.auth.service.login_limits import Limits
-from services.auth.service.verification import Verification
+from services.auth.adapters.edge_notifier import NodeNotifier
+from services.auth.adapters.outbox_relay import OutboxRelay
+from services.auth.adapters.passwords import Argon2Hasher
+from services.auth.adapters.signing_keys import SigningKeys
+from services.auth.domain import Account, VerificationPurpose, VerificationSubject
+from services.auth.metrics import AuthMetrics
+from services.auth.service.login_limits import LoginLimiter
+from services.auth.service.verification import EmailVerification
 from services.auth.store import accounts
-from services.auth.store.accounts import NewAccount, NotVerified, Taken
+from services.auth.store.accounts import IdentifierTaken, NewAccount, NotVerified
 from shared.bus.client import Bus
+from shared.clock import now_ms
 from shared.contract.auth import (
     Authenticated,
     DeleteAccount,
@@ -45,7 +46,7 @@ from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Secret
 from shared.contract.session import Ack, EraseAccount
 from shared.contract.subjects import ERASE_PROFILE, ERASE_READ_STATE, LoginReply, Route
-from shared.database import Database, now_ms
+from shared.database import Database
 from shared.settings import Settings
 from shared.telemetry import log
 
@@ -63,13 +64,13 @@ class Accounts:
     settings: Settings
     database: Database
     bus: Bus
-    passwords: Passwords
-    keyring: Keyring
-    limits: Limits
-    verification: Verification
-    relay: Relay
-    notices: Notices
-    metrics: Metrics
+    passwords: Argon2Hasher
+    keyring: SigningKeys
+    limits: LoginLimiter
+    verification: EmailVerification
+    relay: OutboxRelay
+    notices: NodeNotifier
+    metrics: AuthMetrics
 
     # Coming in
 
@@ -89,21 +90,21 @@ class Accounts:
         verified = holder is not None and await self.verification.has_passed(holder)
         if not verified:
             await self.limits.registration(request.origin.address)
-        if field := await self.database.read(partial(accounts.taken, request=request)):
-            raise _taken(field)
+        if field := await self.database.read(partial(accounts.find_conflict, request=request)):
+            raise _conflict(field)
         if holder is not None and not verified:
-            return await self.verification.withhold(holder, request.origin, request.ticket)
+            return await self.verification.create_ticket(holder, request.origin, request.ticket)
         return await self._create(await self._new_account(request, holder), began)
 
-    def _newcomer(self, request: Register) -> Holder | None:
+    def _newcomer(self, request: Register) -> VerificationSubject | None:
         """Whose verification this registration needs; None: it needs none."""
         if not self.settings.verification.registration:
             return None
         if not request.email:
             raise RequestError(ErrorCode.INVALID, "an e-mail address is needed to register here", "email")
-        return Holder(Purpose.REGISTER, request.email, NO_ACCOUNT)
+        return VerificationSubject(VerificationPurpose.REGISTER, request.email, NO_ACCOUNT)
 
-    async def _new_account(self, request: Register, holder: Holder | None) -> NewAccount:
+    async def _new_account(self, request: Register, holder: VerificationSubject | None) -> NewAccount:
         texts = domain.verifier_texts(request.secret)
         answers = [request.answer] if request.answer else []
         hashes = await self.passwords.hash([*texts.values(), *answers])
@@ -120,11 +121,11 @@ class Accounts:
     async def _create(self, new: NewAccount, began: float) -> LoginReply:
         try:
             registered = await self.database.write(partial(accounts.register, new=new))
-        except Taken as error:
-            raise _taken(error.field) from error
+        except IdentifierTaken as error:
+            raise _conflict(error.field) from error
         except NotVerified:
             assert new.holder is not None
-            return await self.verification.withhold(new.holder, new.request.origin, "")
+            return await self.verification.create_ticket(new.holder, new.request.origin, "")
         self.relay.wake()
         assert registered.account is not None
         return self._enter(registered.account, registered.revision, began)
@@ -134,7 +135,7 @@ class Accounts:
         began = time.time()
         step = partial(accounts.find, kind=request.kind, identifier=request.identifier)
         found = await self.database.read(step)
-        subject = domain.subject(found.account, request.kind, request.identifier)
+        subject = domain.throttle_key(found.account, request.kind, request.identifier)
         async with self.limits.attempt(subject, request.origin.address) as attempt:
             account = await self._opened(found.account, request.secret)
             attempt.failed = account is None
@@ -146,20 +147,20 @@ class Accounts:
 
     async def _opened(self, account: Account | None, secret: Secret) -> Account | None:
         """The account, if the secret is its own. Always one hash, so that nobody learns which was wrong."""
-        choice = domain.opener(secret, account.verifiers) if account else None
+        choice = domain.matching_verifier(secret, account.verifiers) if account else None
         if account is None or choice is None:
-            await self.passwords.opens(None, secret.value)
+            await self.passwords.verify(None, secret.value)
             return None
         scheme, text = choice
         verifier = account.verifiers[scheme]
-        if not await self.passwords.opens(verifier, text):
+        if not await self.passwords.verify(verifier, text):
             return None
         if self.passwords.is_outdated(verifier) and not self.passwords.is_busy:
             [renewed] = await self.passwords.hash([text])
-            change = partial(accounts.replace, account=account.id, scheme=scheme, old=verifier, new=renewed)
+            change = partial(accounts.replace_verifier, account=account.id, scheme=scheme, old=verifier, new=renewed)
             still_holds = await self.database.write(change)
         else:
-            check = partial(accounts.confirm, account=account.id, scheme=scheme, verifier=verifier)
+            check = partial(accounts.holds_verifier, account=account.id, scheme=scheme, verifier=verifier)
             still_holds = await self.database.read(check)
         return account if still_holds else None
 
@@ -168,11 +169,11 @@ class Accounts:
         allowed = self.settings.verification.after_failed_logins
         if not allowed or not account.email or await self.limits.failures(subject) < allowed:
             return None
-        holder = Holder(Purpose.LOGIN, account.email, account.id)
-        if await self.verification.redeem(holder, request.ticket):
-            await self.limits.forgive(subject)
+        holder = VerificationSubject(VerificationPurpose.LOGIN, account.email, account.id)
+        if await self.verification.consume(holder, request.ticket):
+            await self.limits.reset(subject)
             return None
-        return await self.verification.withhold(holder, request.origin, request.ticket)
+        return await self.verification.create_ticket(holder, request.origin, request.ticket)
 
     def _enter(self, account: Account, revision: int, began: float) -> Authenticated:
         """A token is as old as the snapshot it was decided upon: what was revoked meanwhile voids it; what was revoked
@@ -192,8 +193,8 @@ class Accounts:
         kind, name = IdentifierKind.ANY, request.username
         account = (await self.database.read(partial(accounts.find, kind=kind, identifier=name))).account
         answer = domain.expected_answer(account, request)
-        async with self.limits.attempt(domain.subject(account, kind, name), request.origin.address) as attempt:
-            attempt.failed = not await self.passwords.opens(answer, request.answer)
+        async with self.limits.attempt(domain.throttle_key(account, kind, name), request.origin.address) as attempt:
+            attempt.failed = not await self.passwords.verify(answer, request.answer)
         if attempt.failed or account is None or answer is None:
             raise _unrecoverable()
         await self._replace_secrets(account.id, answer, request.secret)
@@ -207,7 +208,7 @@ class Accounts:
         revocation = await self.database.write(step)
         if revocation is None:
             raise _unrecoverable()
-        await self.tell_revoked(revocation)
+        await self.publish_revocation(revocation)
 
     async def set_security(self, request: SetSecurity) -> Ack:
         """Raises Refused: `unauthenticated` for an account that is gone, `invalid`, `unavailable`."""
@@ -222,10 +223,10 @@ class Accounts:
 
     async def logout(self, request: Logout) -> Ack:
         domain.check_actor(request.actor)
-        domain.check_name(request.sid, "sid")
+        domain.check_opaque(request.sid, "sid")
         if not await self.database.read(partial(accounts.is_revoked, account=request.actor, sid=request.sid)):
             step = partial(accounts.revoke, account=request.actor, sid=request.sid, seconds=int(time.time()))
-            await self.tell_revoked(await self.database.write(step))
+            await self.publish_revocation(await self.database.write(step))
         return Ack()
 
     async def delete(self, request: DeleteAccount) -> Ack:
@@ -238,7 +239,7 @@ class Accounts:
             return Ack()
         self.relay.wake()
         self.metrics.deletions.inc()
-        await self.tell_revoked(revocation)
+        await self.publish_revocation(revocation)
         await asyncio.gather(*(self._erase_at(route, request.actor) for route in (ERASE_PROFILE, ERASE_READ_STATE)))
         return Ack()
 
@@ -248,20 +249,20 @@ class Accounts:
         except RequestError as refusal:
             _log.warning("erased later, by the event", route=route.subject, error=str(refusal))
 
-    async def tell_revoked(self, revocation: Revocation) -> None:
+    async def publish_revocation(self, revocation: Revocation) -> None:
         self.metrics.revocations.labels("session" if revocation.sid else "account").inc()
-        await self.notices.to_all(Revoked([revocation]))
+        await self.notices.notify_all(Revoked([revocation]))
 
     # What edges ask
 
-    async def watch(self, request: ListRevocations) -> Revocations:
+    async def list_revocations(self, request: ListRevocations) -> Revocations:
         domain.check_number(request.since, "since")
-        watched = await self.database.read(partial(accounts.watch, since=request.since))
-        return msgspec.structs.replace(watched, keys=self.keyring.names)
+        watched = await self.database.read(partial(accounts.list_revocations, since=request.since))
+        return msgspec.structs.replace(watched, keys=self.keyring.key_ids)
 
-    async def keys(self, _request: GetKeys) -> Keys:
-        await asyncio.to_thread(self.keyring.refresh)
-        return self.keyring.public()
+    async def get_keys(self, _request: GetKeys) -> Keys:
+        await asyncio.to_thread(self.keyring.reload)
+        return self.keyring.public_keys()
 
 
 async def _counted(counter: Counter, work: Awaitable[A]) -> A:
@@ -274,7 +275,7 @@ async def _counted(counter: Counter, work: Awaitable[A]) -> A:
     return answer
 
 
-def _taken(field: str) -> RequestError:
+def _conflict(field: str) -> RequestError:
     return RequestError(ErrorCode.CONFLICT, f"this {field} is taken", field)
 
 

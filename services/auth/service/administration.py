@@ -47,35 +47,35 @@ class Administration:
             seconds = domain.void_before(time.time())
             step = partial(store.disable, account=request.account, seconds=seconds)
             if (revocation := await self.accounts.database.write(step)) is None:
-                raise _nobody()
-            await self.accounts.tell_revoked(revocation)
+                raise _not_found()
+            await self.accounts.publish_revocation(revocation)
         elif not await self.accounts.database.write(partial(store.enable, account=request.account)):
-            raise _nobody()
+            raise _not_found()
         _audit("disable" if request.disabled else "enable", request.account)
         return Ack()
 
-    async def reset(self, request: ResetPassword) -> Ack:
+    async def reset_password(self, request: ResetPassword) -> Ack:
         """Failures with the old password neither delay the next login nor ask for a verification."""
         domain.check_secret(Secret(Scheme.PLAIN, request.password))
         account = await self._find(IdentifierKind.ID, str(request.account))
-        texts = domain.new_verifier_texts(request.password, account.verifiers)
+        texts = domain.reset_verifier_texts(request.password, account.verifiers)
         hashes = await self.accounts.passwords.hash(list(texts.values()))
         step = partial(
-            store.reset,
+            store.reset_secrets,
             account=account.id,
             verifiers=dict(zip(texts, hashes, strict=True)),
             seconds=domain.void_before(time.time()),
         )
         if (revocation := await self.accounts.database.write(step)) is None:
-            raise _nobody()
-        await self.accounts.tell_revoked(revocation)
-        await self.accounts.limits.forgive(str(account.id))
+            raise _not_found()
+        await self.accounts.publish_revocation(revocation)
+        await self.accounts.limits.reset(str(account.id))
         _audit("reset password", account.id)
         return Ack()
 
     async def kick(self, request: Kick) -> Ack:
         account = await self._find(IdentifierKind.ID, str(request.account))
-        await self.accounts.notices.to_all(Kicked(account.id))
+        await self.accounts.notices.notify_all(Kicked(account.id))
         _audit("kick", account.id)
         return Ack()
 
@@ -87,7 +87,7 @@ class Administration:
 
     async def set_maintenance(self, request: SetMaintenance) -> Ack:
         await self.accounts.database.write(partial(store.set_maintenance, on=request.on))
-        await self.accounts.notices.to_all(MaintenanceSet(request.on))
+        await self.accounts.notices.notify_all(MaintenanceSet(request.on))
         _log.info("operator acts", act="maintenance", by="admin", on=request.on)
         return Ack()
 
@@ -96,7 +96,7 @@ class Administration:
         step = partial(store.find, kind=kind, identifier=identifier)
         account = (await self.accounts.database.read(step)).account
         if account is None:
-            raise _nobody()
+            raise _not_found()
         return account
 
 
@@ -104,5 +104,5 @@ def _audit(act: str, account: AccountId) -> None:
     _log.info("operator acts", act=act, by="admin", account=account)
 
 
-def _nobody() -> RequestError:
+def _not_found() -> RequestError:
     return RequestError(ErrorCode.NOT_FOUND, "there is no such account", "account")

@@ -6,23 +6,24 @@ from functools import partial
 from secrets import token_hex
 
 from services.auth.adapters import mail_templates
-from services.auth.adapters.edge_notifier import Notices
-from services.auth.adapters.outbox_relay import Relay
-from services.auth.domain import Holder, check_name, check_origin
-from services.auth.metrics import Metrics
-from services.auth.service.login_limits import Limits
-from services.auth.store import tickets
-from services.auth.store.tickets import Outcome, TooManyMails
+from services.auth.adapters.edge_notifier import NodeNotifier
+from services.auth.adapters.outbox_relay import OutboxRelay
+from services.auth.domain import VerificationSubject, check_opaque, check_origin
+from services.auth.metrics import AuthMetrics
+from services.auth.service.login_limits import LoginLimiter
+from services.auth.store import verifications
+from services.auth.store.verifications import LinkResult, TooManyMails
+from shared.clock import now_ms
 from shared.contract.auth import Opened, OpenVerification, Origin, SendVerification, VerificationNeeded
 from shared.contract.edge import VerificationOpened
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.session import Ack
-from shared.database import Database, now_ms
+from shared.database import Database
 
 _BASE_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]{1,300}")
 
 
-class Verification:
+class EmailVerification:
     """A passed verification counts until it expires, also for the next attempt on another connection; once. Links lead
     to `public_url`; when it is empty, to where the client has dialled."""
 
@@ -31,10 +32,10 @@ class Verification:
         time_limit_seconds: float,
         public_url: str,
         database: Database,
-        relay: Relay,
-        notices: Notices,
-        limits: Limits,
-        metrics: Metrics,
+        relay: OutboxRelay,
+        notices: NodeNotifier,
+        limits: LoginLimiter,
+        metrics: AuthMetrics,
     ) -> None:
         self._time_limit_ms = int(time_limit_seconds * 1000)
         self._public_url = public_url
@@ -44,26 +45,26 @@ class Verification:
         self._limits = limits
         self._metrics = metrics
 
-    async def withhold(self, holder: Holder, origin: Origin, ticket: str) -> VerificationNeeded:
+    async def create_ticket(self, holder: VerificationSubject, origin: Origin, ticket: str) -> VerificationNeeded:
         """The ticket of a request that must wait; the one it named, if that still waits."""
         now = now_ms()
         step = partial(
-            tickets.withhold, named=ticket, holder=holder, origin=origin, now=now, expires=now + self._time_limit_ms
+            verifications.create, named=ticket, holder=holder, origin=origin, now=now, expires=now + self._time_limit_ms
         )
         waiting = await self._database.write(step)
         self._metrics.verifications.labels("withheld").inc()
         return VerificationNeeded(waiting.ticket, waiting.expires)
 
-    async def has_passed(self, holder: Holder) -> bool:
-        return await self._database.read(partial(tickets.has_passed, holder=holder, now=now_ms()))
+    async def has_passed(self, holder: VerificationSubject) -> bool:
+        return await self._database.read(partial(verifications.has_passed, holder=holder, now=now_ms()))
 
-    async def redeem(self, holder: Holder, ticket: str) -> bool:
+    async def consume(self, holder: VerificationSubject, ticket: str) -> bool:
         """Use up a passed verification, if there is one."""
-        return await self._database.write(partial(tickets.redeem, holder=holder, ticket=ticket, now=now_ms()))
+        return await self._database.write(partial(verifications.consume, holder=holder, ticket=ticket, now=now_ms()))
 
     async def send(self, request: SendVerification) -> Ack:
         """Mail the link. A later mail's code replaces the earlier one's."""
-        check_name(request.ticket, "ticket")
+        check_opaque(request.ticket, "ticket")
         check_origin(request.origin)
         if not _BASE_URL.fullmatch(request.base_url):
             raise RequestError(ErrorCode.INVALID, "base_url is not acceptable", "base_url")
@@ -72,7 +73,7 @@ class Verification:
         base_url = self._public_url or request.base_url
         letter = partial(mail_templates.verification, link=f"{base_url}/verify/{request.ticket}.{code}")
         step = partial(
-            tickets.mail,
+            verifications.request_mail,
             ticket=request.ticket,
             origin=request.origin,
             code=_digest(code),
@@ -91,16 +92,16 @@ class Verification:
 
     async def open(self, request: OpenVerification) -> Opened:
         """The link was opened; the connection that waits for it is told."""
-        check_name(request.ticket, "ticket")
-        check_name(request.code, "code")
-        step = partial(tickets.open_by, ticket=request.ticket, code=_digest(request.code), now=now_ms())
+        check_opaque(request.ticket, "ticket")
+        check_opaque(request.code, "code")
+        step = partial(verifications.open_link, ticket=request.ticket, code=_digest(request.code), now=now_ms())
         opening = await self._database.write(step)
-        self._metrics.verifications.labels(opening.outcome.value).inc()
+        self._metrics.verifications.labels(opening.result.value).inc()
         if opening.origin is not None and opening.origin.node:
-            passed = opening.outcome is Outcome.PASSED
+            passed = opening.result is LinkResult.PASSED
             notice = VerificationOpened(request.ticket, opening.origin.connection, passed)
-            await self._notices.to_node(opening.origin.node, notice)
-        return Opened(opening.outcome.value)
+            await self._notices.notify_node(opening.origin.node, notice)
+        return Opened(opening.result.value)
 
 
 def _digest(code: str) -> str:

@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from services.auth import domain
-from services.auth.domain import Account, Holder
-from services.auth.store import tickets
-from services.auth.store.outbox import emit
+from services.auth.domain import Account, VerificationSubject
+from services.auth.store import verifications
+from services.auth.store.outbox import add_event
 from services.auth.tables import accounts, revocations, secrets, state
 from shared.contract.auth import IdentifierKind, Register, Revocation, Revocations
 from shared.contract.events import AccountDeleted, AccountRegistered
@@ -19,7 +19,7 @@ from shared.contract.model import Scheme
 from shared.contract.session import EnsureProfile
 from shared.contract.subjects import ACCOUNT_DELETED, ACCOUNT_REGISTERED
 
-PAGE = 1000
+REVOCATIONS_PER_PAGE = 1000
 """Revocations in one answer to a watch: some 70 KiB."""
 
 
@@ -33,10 +33,10 @@ class NewAccount:
     lobby: bool
     verifiers: Mapping[Scheme, str]
     answer: str | None
-    holder: Holder | None
+    holder: VerificationSubject | None
 
 
-class Taken(Exception):
+class IdentifierTaken(Exception):
     """Another account has this e-mail, username or uuid."""
 
     def __init__(self, field: str) -> None:
@@ -49,7 +49,7 @@ class NotVerified(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class AccountSnapshot:
     """`revision`: the highest revocation number in the same snapshot."""
 
     account: Account | None
@@ -59,7 +59,7 @@ class Found:
 # Accounts
 
 
-def taken(connection: sa.Connection, request: Register) -> str | None:
+def find_conflict(connection: sa.Connection, request: Register) -> str | None:
     """The field of this registration that another account has."""
     if request.uuid.lower() == SYSTEM_UUID:
         return "uuid"
@@ -74,22 +74,22 @@ def taken(connection: sa.Connection, request: Register) -> str | None:
     return None
 
 
-def register(connection: sa.Connection, new: NewAccount) -> Found:
+def register(connection: sa.Connection, new: NewAccount) -> AccountSnapshot:
     """Raises Taken, NotVerified."""
-    if new.holder is not None and not tickets.redeem(connection, new.holder, new.request.ticket, new.created):
+    if new.holder is not None and not verifications.consume(connection, new.holder, new.request.ticket, new.created):
         raise NotVerified
     try:
         with connection.begin_nested():
             account = connection.execute(accounts.insert().values(_row(new)).returning(accounts.c.id)).scalar_one()
     except IntegrityError as error:
-        field = taken(connection, new.request)
+        field = find_conflict(connection, new.request)
         if field is None:
             raise
-        raise Taken(field) from error
-    _hold(connection, account, new.verifiers)
+        raise IdentifierTaken(field) from error
+    _insert_verifiers(connection, account, new.verifiers)
     registered = find(connection, IdentifierKind.ID, str(account))
     assert registered.account is not None
-    emit(connection, ACCOUNT_REGISTERED, AccountRegistered(registered.account.profile))
+    add_event(connection, ACCOUNT_REGISTERED, AccountRegistered(registered.account.profile))
     return registered
 
 
@@ -111,11 +111,11 @@ def _row(new: NewAccount) -> dict[str, Any]:
     }
 
 
-def find(connection: sa.Connection, kind: IdentifierKind, identifier: str) -> Found:
+def find(connection: sa.Connection, kind: IdentifierKind, identifier: str) -> AccountSnapshot:
     """The account an identifier names, in as many statements whether there is one or not."""
     best = (
         sa.select(accounts)
-        .where(accounts.c.uuid.is_not(None), _named(kind, identifier))
+        .where(accounts.c.uuid.is_not(None), _identified_by(kind, identifier))
         .order_by(
             sa.case(
                 (accounts.c.username == identifier, 0),
@@ -131,13 +131,13 @@ def find(connection: sa.Connection, kind: IdentifierKind, identifier: str) -> Fo
     )
     held = sa.select(best, secrets.c.scheme, secrets.c.verifier, voided.scalar_subquery().label("tokens_from"))
     held = held.outerjoin(secrets, secrets.c.account == best.c.id)
-    return Found(_account(connection.execute(held).all()), _state(connection, "revocations"))
+    return AccountSnapshot(_account(connection.execute(held).all()), _state(connection, "revocations"))
 
 
-def _named(kind: IdentifierKind, identifier: str) -> sa.ColumnElement[bool]:
+def _identified_by(kind: IdentifierKind, identifier: str) -> sa.ColumnElement[bool]:
     by_username = accounts.c.username == identifier
     by_email = accounts.c.email_key == domain.email_key(identifier)
-    by_number = accounts.c.id == domain.number(identifier)
+    by_number = accounts.c.id == domain.parse_oc_number(identifier)
     match kind:
         case IdentifierKind.USERNAME:
             return by_username
@@ -180,23 +180,23 @@ def _account(rows: Sequence[sa.Row[Any]]) -> Account | None:
     )
 
 
-def confirm(connection: sa.Connection, account: AccountId, scheme: Scheme, verifier: str) -> bool:
+def holds_verifier(connection: sa.Connection, account: AccountId, scheme: Scheme, verifier: str) -> bool:
     """Whether the account still holds the verifier that a secret has just opened, and is not disabled."""
-    return connection.execute(sa.select(secrets.c.account).where(*_held(account, scheme, verifier))).first() is not None
+    return connection.execute(sa.select(secrets.c.account).where(*_owns(account, scheme, verifier))).first() is not None
 
 
-def replace(connection: sa.Connection, account: AccountId, scheme: Scheme, old: str, new: str) -> bool:
+def replace_verifier(connection: sa.Connection, account: AccountId, scheme: Scheme, old: str, new: str) -> bool:
     """Renew a verifier; False: the account does not hold the old one any more, or is disabled."""
-    renewed = secrets.update().where(*_held(account, scheme, old)).values(verifier=new)
+    renewed = secrets.update().where(*_owns(account, scheme, old)).values(verifier=new)
     return connection.execute(renewed).rowcount == 1
 
 
-def _held(account: AccountId, scheme: Scheme, verifier: str) -> tuple[sa.ColumnElement[bool], ...]:
+def _owns(account: AccountId, scheme: Scheme, verifier: str) -> tuple[sa.ColumnElement[bool], ...]:
     enabled = sa.exists().where(accounts.c.id == account, ~accounts.c.disabled)
     return secrets.c.account == account, secrets.c.scheme == scheme, secrets.c.verifier == verifier, enabled
 
 
-def _hold(connection: sa.Connection, account: int, verifiers: Mapping[Scheme, str]) -> None:
+def _insert_verifiers(connection: sa.Connection, account: int, verifiers: Mapping[Scheme, str]) -> None:
     connection.execute(
         secrets.insert(),
         [{"account": account, "scheme": scheme, "verifier": text} for scheme, text in verifiers.items()],
@@ -209,17 +209,17 @@ def recover(
     """Replace all secrets of an account, and void its tokens issued before `seconds`. None: it does not hold the
     answer any more, or is disabled."""
     allowed = sa.and_(accounts.c.answer == answer, ~accounts.c.disabled)
-    return _replace_all(connection, account, allowed, verifiers, seconds)
+    return _replace_secrets(connection, account, allowed, verifiers, seconds)
 
 
-def reset(
+def reset_secrets(
     connection: sa.Connection, account: AccountId, verifiers: Mapping[Scheme, str], seconds: int
 ) -> Revocation | None:
     """As the operator wants it. None: there is no such account (any more)."""
-    return _replace_all(connection, account, accounts.c.uuid.is_not(None), verifiers, seconds)
+    return _replace_secrets(connection, account, accounts.c.uuid.is_not(None), verifiers, seconds)
 
 
-def _replace_all(
+def _replace_secrets(
     connection: sa.Connection,
     account: AccountId,
     allowed: sa.ColumnElement[bool],
@@ -231,7 +231,7 @@ def _replace_all(
     if connection.execute(living).first() is None:
         return None
     connection.execute(secrets.delete().where(secrets.c.account == account))
-    _hold(connection, account, verifiers)
+    _insert_verifiers(connection, account, verifiers)
     return revoke(connection, account, "", seconds)
 
 
@@ -264,8 +264,8 @@ def erase(connection: sa.Connection, account: AccountId, seconds: int) -> Revoca
     if connection.execute(accounts.update().where(living).values(_TOMBSTONE)).rowcount == 0:
         return None
     connection.execute(secrets.delete().where(secrets.c.account == account))
-    tickets.forget(connection, account)
-    emit(connection, ACCOUNT_DELETED, AccountDeleted(account))
+    verifications.delete_of_account(connection, account)
+    add_event(connection, ACCOUNT_DELETED, AccountDeleted(account))
     return revoke(connection, account, "", seconds)
 
 
@@ -302,14 +302,19 @@ def is_revoked(connection: sa.Connection, account: AccountId, sid: str) -> bool:
     return connection.execute(found.limit(1)).first() is not None
 
 
-def watch(connection: sa.Connection, since: int) -> Revocations:
+def list_revocations(connection: sa.Connection, since: int) -> Revocations:
     """Revocations after a number, in order, a page."""
     facts = {row.name: row.value for row in connection.execute(sa.select(state))}
     last, page = facts["revocations"], list[Revocation]()
     if last > since:
-        later = revocations.select().where(revocations.c.number > since).order_by(revocations.c.number).limit(PAGE)
+        later = (
+            revocations.select()
+            .where(revocations.c.number > since)
+            .order_by(revocations.c.number)
+            .limit(REVOCATIONS_PER_PAGE)
+        )
         page = [Revocation(row.number, row.account, row.sid, row.seconds) for row in connection.execute(later)]
-    more = bool(page) and len(page) == PAGE and page[-1].number < last
+    more = bool(page) and len(page) == REVOCATIONS_PER_PAGE and page[-1].number < last
     return Revocations(last, page, bool(facts["maintenance"]), more)
 
 

@@ -19,7 +19,7 @@ _TOPICS: dict[str, Topic[Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class OutboxEntry:
     """One event on its way. `key` deduplicates it at the broker, also after the database was replaced."""
 
     id: int
@@ -29,7 +29,7 @@ class Entry:
     trace: str
 
 
-def emit(connection: sa.Connection, topic: Topic[E], event: E) -> None:
+def add_event(connection: sa.Connection, topic: Topic[E], event: E) -> None:
     """A step of a transaction: the event is told if, and only if, that is committed."""
     payload = msgspec.msgpack.encode(event)
     connection.execute(
@@ -37,14 +37,14 @@ def emit(connection: sa.Connection, topic: Topic[E], event: E) -> None:
     )
 
 
-def oldest(connection: sa.Connection, limit: int) -> list[Entry]:
+def oldest(connection: sa.Connection, limit: int) -> list[OutboxEntry]:
     rows = connection.execute(sa.select(outbox).order_by(outbox.c.id).limit(limit))
     return [_entry(row) for row in rows]
 
 
-def _entry(row: sa.Row[Any]) -> Entry:
+def _entry(row: sa.Row[Any]) -> OutboxEntry:
     topic = _TOPICS[row.subject]
-    return Entry(row.id, row.key, topic, msgspec.msgpack.decode(row.payload, type=topic.event), row.trace)
+    return OutboxEntry(row.id, row.key, topic, msgspec.msgpack.decode(row.payload, type=topic.event), row.trace)
 
 
 def remove(connection: sa.Connection, entries: list[int]) -> None:

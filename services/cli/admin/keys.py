@@ -59,7 +59,7 @@ def retire(installation: "Installation", kid: str, now: bool) -> None:
             until = format.moment(key.needed_until * 1000)
             raise click.ClickException(f"tokens that {kid} has signed may be in use until {until}; --now voids them")
     with _told(installation):
-        signing_keys.retire(installation.settings.auth.keys, kid)
+        signing_keys.delete(installation.settings.auth.keys, kid)
     click.echo(f"the key {kid} is gone; its tokens are void within a minute")
 
 
@@ -68,7 +68,7 @@ def _inventory(installation: "Installation") -> "list[KeyFile]":
 
     auth = installation.settings.auth
     with _told(installation):
-        found = signing_keys.inventory(auth.keys, auth.legacy_token_days)
+        found = signing_keys.list_keys(auth.keys, auth.legacy_token_days)
     if not found:
         raise click.ClickException(f"there are no keys in {auth.keys}")
     return found

@@ -24,7 +24,7 @@ from shared.telemetry import new_registry
 
 OURS = "dragoman_"
 SERVICES: list[tuple[Dashboard, Callable[[CollectorRegistry], object]]] = [
-    (auth.BOARD, auth_metrics.Metrics),
+    (auth.DASHBOARD, auth_metrics.AuthMetrics),
     (edge.BOARD, edge_metrics.Metrics),
     (message.BOARD, message_metrics.Metrics),
     (session.BOARD, session_metrics.Metrics),

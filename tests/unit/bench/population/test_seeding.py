@@ -16,7 +16,7 @@ from bench.measurement.system import Target
 from bench.population.plan import Load, conversations
 from bench.population.seeding import Seedbed, uuid_of
 from services.auth import tables as auth
-from services.auth.adapters.signing_keys import Keyring
+from services.auth.adapters.signing_keys import SigningKeys
 from services.cli.installation import Installation
 from services.message import tables as message
 from services.session import tables as session
@@ -95,7 +95,7 @@ def test_what_comes_after_gets_numbers_of_its_own(installation: Installation) ->
 def test_tokens_are_the_accounts_own(installation: Installation) -> None:
     seedbed = Seedbed(installation)
     person, other = seedbed.people(list(seedbed.accounts(2)))
-    public = Keyring(installation.settings.auth).public()
+    public = SigningKeys(installation.settings.auth).public_keys()
     assert public.keys
     assert (person.ocid, other.ocid) == (1, 2)
     assert person.token != other.token

@@ -9,8 +9,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.auth.metrics import Metrics
-from services.auth.tables import Base
+from services.auth.metrics import AuthMetrics
+from services.auth.tables import AuthBase
 from shared import settings as given
 from shared.database import Database
 from shared.migrate import upgrade
@@ -37,8 +37,8 @@ def registry() -> CollectorRegistry:
 
 
 @pytest.fixture
-def metrics(registry: CollectorRegistry) -> Metrics:
-    return Metrics(registry)
+def metrics(registry: CollectorRegistry) -> AuthMetrics:
+    return AuthMetrics(registry)
 
 
 def settings_of(url: str, **sections: object) -> Settings:
@@ -73,7 +73,7 @@ def tables_url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
     if request.param == "sqlite":
         return sqlite_url
     url: str = request.getfixturevalue("_postgres_url")
-    empty(settings_of(url).database_url("auth"), Base.metadata.tables, *_STATE)
+    empty(settings_of(url).database_url("auth"), AuthBase.metadata.tables, *_STATE)
     return url
 
 

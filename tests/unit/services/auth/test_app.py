@@ -103,7 +103,7 @@ async def test_what_is_under_way_at_the_end_is_answered_and_told(
 ) -> None:
     """The end alone makes it tell: it is not woken, nor does it look by itself."""
     monkeypatch.setattr(outbox_relay, "_EVERY_SECONDS", 60.0)
-    monkeypatch.setattr(outbox_relay.Relay, "wake", lambda _self: None)
+    monkeypatch.setattr(outbox_relay.OutboxRelay, "wake", lambda _self: None)
     world.auth()
     edge = await world.edge()
     await edge.ask(LIST_REVOCATIONS, ListRevocations())

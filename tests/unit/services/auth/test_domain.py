@@ -87,7 +87,7 @@ def test_any_login_is_taken_or_refused_as_invalid(identifier: str, value: str, s
     except RequestError as refused:
         assert refused.failure.code == ErrorCode.INVALID  # noqa: PT017
     domain.verifier_texts(login.secret)
-    assert 0 <= domain.number(identifier) < 2**63
+    assert 0 <= domain.parse_oc_number(identifier) < 2**63
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_any_login_is_taken_or_refused_as_invalid(identifier: str, value: str, s
     [("7", 7), ("0000000007", 7), ("", 0), ("-7", 0), ("7.0", 0), ("٧", 0), (" 7", 0), (str(2**63), 0), ("1" * 99, 0)],
 )
 def test_an_oc_number_may_be_padded(identifier: str, number: int) -> None:
-    assert domain.number(identifier) == number
+    assert domain.parse_oc_number(identifier) == number
 
 
 def test_a_plain_password_gives_every_verifier_a_hash_its_own() -> None:
@@ -120,7 +120,7 @@ def test_a_plain_password_gives_every_verifier_a_hash_its_own() -> None:
     ],
 )
 def test_one_verifier_is_chosen(secret: Secret, held: list[Scheme], opened: tuple[Scheme, str] | None) -> None:
-    assert domain.opener(secret, held) == opened
+    assert domain.matching_verifier(secret, held) == opened
 
 
 @pytest.mark.parametrize(
@@ -142,17 +142,19 @@ def test_delays_begin_late_grow_and_end() -> None:
     delays = [domain.delay_seconds(failures) for failures in range(1000)]
     assert delays[9] == 0 < delays[10] < delays[11]
     assert delays == sorted(delays)
-    assert delays[-1] == domain.LONGEST_DELAY_SECONDS
+    assert delays[-1] == domain.MAX_DELAY_SECONDS
 
 
 def test_failures_of_an_account_count_together_those_of_a_name_by_the_name() -> None:
     account = Account(EnsureProfile(account=AccountId(7), uuid="u", nickname="n"), "", {})
     assert (
-        domain.subject(account, IdentifierKind.EMAIL, "a@b") == domain.subject(account, IdentifierKind.ID, "7") == "7"
+        domain.throttle_key(account, IdentifierKind.EMAIL, "a@b")
+        == domain.throttle_key(account, IdentifierKind.ID, "7")
+        == "7"
     )
-    nobody = domain.subject(None, IdentifierKind.EMAIL, "a@b")
-    assert nobody == domain.subject(None, IdentifierKind.EMAIL, "A@B")
-    assert nobody != domain.subject(None, IdentifierKind.EMAIL, "a@c")
+    nobody = domain.throttle_key(None, IdentifierKind.EMAIL, "a@b")
+    assert nobody == domain.throttle_key(None, IdentifierKind.EMAIL, "A@B")
+    assert nobody != domain.throttle_key(None, IdentifierKind.EMAIL, "a@c")
 
 
 def test_nothing_secret_is_in_a_repr() -> None:

@@ -9,17 +9,18 @@ import pytest
 import sqlalchemy as sa
 
 from services.auth.adapters import housekeeping
-from services.auth.adapters.signing_keys import Keyring
-from services.auth.domain import Holder, Purpose
-from services.auth.store import accounts, tickets
+from services.auth.adapters.signing_keys import SigningKeys
+from services.auth.domain import VerificationPurpose, VerificationSubject
+from services.auth.store import accounts, verifications
 from services.auth.tables import tickets as table
+from shared.clock import now_ms
 from shared.contract.auth import Origin
 from shared.contract.ids import AccountId
-from shared.database import Database, DatabaseUnavailable, now_ms
+from shared.database import Database, DatabaseUnavailable
 from tests.unit.services.auth.conftest import cheap_auth
 
 DAY = 86_400
-HOLDER = Holder(Purpose.LOGIN, "ann@example.org", AccountId(1))
+HOLDER = VerificationSubject(VerificationPurpose.LOGIN, "ann@example.org", AccountId(1))
 
 
 async def revoke(database: Database, age_days: float) -> int:
@@ -29,7 +30,7 @@ async def revoke(database: Database, age_days: float) -> int:
 
 
 async def withhold(database: Database, named: str, left_ms: int) -> str:
-    step = partial(tickets.withhold, named=named, holder=HOLDER, origin=Origin(), now=0, expires=now_ms() + left_ms)
+    step = partial(verifications.create, named=named, holder=HOLDER, origin=Origin(), now=0, expires=now_ms() + left_ms)
     return (await database.write(step)).ticket
 
 
@@ -37,8 +38,8 @@ async def test_what_no_living_token_or_ticket_needs_is_purged(database: Database
     await revoke(database, 7.1)
     young = [await revoke(database, 6.9), await revoke(database, 0)]
     over, living = await withhold(database, "", -1), await withhold(database, "", 60_000)
-    await housekeeping.tidy(database, 7)
-    watched = await database.read(partial(accounts.watch, since=0))
+    await housekeeping.purge_expired(database, 7)
+    watched = await database.read(partial(accounts.list_revocations, since=0))
     assert [revocation.number for revocation in watched.revocations] == young
     assert await withhold(database, living, 1) == living
     assert await withhold(database, over, 1) != over
@@ -54,12 +55,12 @@ async def test_upkeep_goes_on_after_a_failure(
         failed.set()
         raise DatabaseUnavailable
 
-    tidy = housekeeping.tidy
-    monkeypatch.setattr(housekeeping, "tidy", fail)
+    purge_expired = housekeeping.purge_expired
+    monkeypatch.setattr(housekeeping, "purge_expired", fail)
     over = await withhold(database, "", -1)
-    task = asyncio.create_task(housekeeping.keep_up(database, Keyring(cheap_auth(tmp_path / "keys")), 7))
+    task = asyncio.create_task(housekeeping.run(database, SigningKeys(cheap_auth(tmp_path / "keys")), 7))
     await failed.wait()
-    monkeypatch.setattr(housekeeping, "tidy", tidy)
+    monkeypatch.setattr(housekeeping, "purge_expired", purge_expired)
     async with asyncio.timeout(10):
         while over in await remaining(database):
             await asyncio.sleep(0.01)

@@ -21,10 +21,10 @@ from cryptography.x509.oid import NameOID
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.auth.adapters.mailer import MailDelayed, Mailer
-from services.auth.metrics import Metrics
+from services.auth.adapters.mailer import MailDeferred, Mailer
+from services.auth.metrics import AuthMetrics
+from shared.clock import now_ms
 from shared.contract.events import MailRequested
-from shared.database import now_ms
 from shared.settings import Mail
 from tests.unit.services.auth.conftest import MakeServer
 from tests.unit.services.auth.smtp import Server
@@ -67,12 +67,12 @@ def sent(registry: CollectorRegistry) -> dict[str, float]:
     return {s.labels["result"]: s.value for f in families for s in f.samples if s.name.endswith("_total")}
 
 
-async def test_a_file_is_a_whole_mail(tmp_path: Path, metrics: Metrics, registry: CollectorRegistry) -> None:
+async def test_a_file_is_a_whole_mail(tmp_path: Path, metrics: AuthMetrics, registry: CollectorRegistry) -> None:
     outbox = tmp_path / "out box" / "mail"
     mailer = Mailer(Mail(outbox=outbox), metrics)
-    await mailer.work(LETTER)
-    await mailer.work(LETTER)
-    await mailer.work(MailRequested("bob@example.org", "x", "y", LATER))
+    await mailer.deliver(LETTER)
+    await mailer.deliver(LETTER)
+    await mailer.deliver(MailRequested("bob@example.org", "x", "y", LATER))
     first, second = sorted(outbox.iterdir(), key=lambda path: path.stat().st_mtime_ns)
     message = email.message_from_bytes(first.read_bytes(), policy=email.policy.default)
     assert isinstance(message, EmailMessage)
@@ -84,12 +84,12 @@ async def test_a_file_is_a_whole_mail(tmp_path: Path, metrics: Metrics, registry
     assert sent(registry) == {"sent": 3}
 
 
-async def test_smtp_in_the_open(make_server: MakeServer, metrics: Metrics) -> None:
+async def test_smtp_in_the_open(make_server: MakeServer, metrics: AuthMetrics) -> None:
     server = make_server()
     await server.start()
     mailer = Mailer(smtp(server), metrics)
-    await mailer.work(LETTER)
-    await mailer.work(LETTER)
+    await mailer.deliver(LETTER)
+    await mailer.deliver(LETTER)
     message = server.mails[0]
     assert (message["From"], message["To"], message["Subject"]) == ("Us <us@chat.example>", LETTER.to, LETTER.subject)
     assert message.get_content().replace("\r\n", "\n") == LETTER.text
@@ -101,7 +101,7 @@ async def test_smtp_in_the_open(make_server: MakeServer, metrics: Metrics) -> No
 @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 async def test_smtp_secured_with_a_login(
-    make_server: MakeServer, certificate: ssl.SSLContext, metrics: Metrics, security: str
+    make_server: MakeServer, certificate: ssl.SSLContext, metrics: AuthMetrics, security: str
 ) -> None:
     logins: list[LoginPassword] = []
 
@@ -116,66 +116,66 @@ async def test_smtp_secured_with_a_login(
     )  # fmt: skip
     await server.start()
     good = smtp(server, security, smtp_user="us", smtp_password=SecretStr("mail secret"))
-    await Mailer(good, metrics).work(LETTER)
+    await Mailer(good, metrics).deliver(LETTER)
     assert [login.login for login in logins] == [b"us"]
     assert server.secured == [True]
-    with pytest.raises(MailDelayed) as caught:
-        await Mailer(good.model_copy(update={"smtp_password": SecretStr("other")}), metrics).work(LETTER)
+    with pytest.raises(MailDeferred) as caught:
+        await Mailer(good.model_copy(update={"smtp_password": SecretStr("other")}), metrics).deliver(LETTER)
     assert "other" not in str(caught.value)
 
 
-async def test_a_server_that_offers_no_tls_gets_nothing(make_server: MakeServer, metrics: Metrics) -> None:
+async def test_a_server_that_offers_no_tls_gets_nothing(make_server: MakeServer, metrics: AuthMetrics) -> None:
     server = make_server()
     await server.start()
-    with pytest.raises(MailDelayed):
-        await Mailer(smtp(server, "starttls"), metrics).work(LETTER)
+    with pytest.raises(MailDeferred):
+        await Mailer(smtp(server, "starttls"), metrics).deliver(LETTER)
     assert server.mails == []
 
 
 async def test_an_untrusted_server_gets_nothing(
-    make_server: MakeServer, certificate: ssl.SSLContext, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+    make_server: MakeServer, certificate: ssl.SSLContext, metrics: AuthMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = make_server(tls=certificate)
     await server.start()
     monkeypatch.setenv("SSL_CERT_FILE", ssl.get_default_verify_paths().openssl_cafile)
     with pytest.raises(ssl.SSLCertVerificationError):
-        await Mailer(smtp(server, "tls"), metrics).work(LETTER)
+        await Mailer(smtp(server, "tls"), metrics).deliver(LETTER)
     assert server.mails == []
 
 
 async def test_a_server_that_is_away_or_busy_is_tried_again(
-    make_server: MakeServer, metrics: Metrics, registry: CollectorRegistry
+    make_server: MakeServer, metrics: AuthMetrics, registry: CollectorRegistry
 ) -> None:
     server = make_server()
     mailer = Mailer(smtp(server), metrics)
     with pytest.raises(OSError, match="refused"):
-        await mailer.work(LETTER)
+        await mailer.deliver(LETTER)
     await server.start()
     server.refusals = ["451 later"]
-    with pytest.raises(MailDelayed) as caught:
-        await mailer.work(LETTER)
+    with pytest.raises(MailDeferred) as caught:
+        await mailer.deliver(LETTER)
     assert LETTER.to not in f"{caught.value!r}"
-    await mailer.work(LETTER)
+    await mailer.deliver(LETTER)
     assert len(server.mails) == 1
     assert sent(registry) == {"delayed": 2, "sent": 1}
 
 
-async def test_a_server_that_does_not_answer_is_left(metrics: Metrics) -> None:
+async def test_a_server_that_does_not_answer_is_left(metrics: AuthMetrics) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         settings = Mail(smtp_host="127.0.0.1", smtp_port=port, smtp_security="none", smtp_timeout_seconds=0.1)
-        with pytest.raises(MailDelayed):
-            await Mailer(settings, metrics).work(LETTER)
+        with pytest.raises(MailDeferred):
+            await Mailer(settings, metrics).deliver(LETTER)
 
 
 async def test_a_mail_that_is_refused_or_too_late_is_not_tried_again(
-    make_server: MakeServer, metrics: Metrics, registry: CollectorRegistry
+    make_server: MakeServer, metrics: AuthMetrics, registry: CollectorRegistry
 ) -> None:
     server = make_server()
     await server.start()
     mailer = Mailer(smtp(server), metrics)
     server.refusals = ["550 nobody here"]
-    await mailer.work(LETTER)
-    await mailer.work(MailRequested(LETTER.to, "late", "late", now_ms() - 1))
+    await mailer.deliver(LETTER)
+    await mailer.deliver(MailRequested(LETTER.to, "late", "late", now_ms() - 1))
     assert server.mails == []
     assert sent(registry) == {"refused": 1, "expired": 1}

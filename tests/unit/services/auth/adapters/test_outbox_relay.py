@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
 from services.auth.adapters import outbox_relay
-from services.auth.adapters.outbox_relay import Relay
-from services.auth.metrics import Metrics
+from services.auth.adapters.outbox_relay import OutboxRelay
+from services.auth.metrics import AuthMetrics
 from services.auth.store import outbox
 from shared.bus.client import Bus
 from shared.contract.events import AccountDeleted
@@ -70,7 +70,7 @@ async def message(nats_server: NatsServer) -> AsyncIterator[Message]:
 async def commit(database: Database, *accounts: int) -> None:
     def step(connection: sa.Connection) -> None:
         for account in accounts:
-            outbox.emit(connection, ACCOUNT_DELETED, AccountDeleted(AccountId(account)))
+            outbox.add_event(connection, ACCOUNT_DELETED, AccountDeleted(AccountId(account)))
 
     await database.write(step)
 
@@ -80,10 +80,10 @@ async def is_empty(database: Database) -> bool:
 
 
 async def test_events_are_told_in_order_with_their_trace(
-    database: Database, bus: Bus, message: Message, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+    database: Database, bus: Bus, message: Message, metrics: AuthMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox_relay, "_BATCH", 4)
-    relaying = Relay(database, bus, metrics)
+    relaying = OutboxRelay(database, bus, metrics)
     trace.set("a" * 32)
     await commit(database, *range(1, 11))
     task = asyncio.create_task(relaying.run())
@@ -92,13 +92,13 @@ async def test_events_are_told_in_order_with_their_trace(
     await commit(database, 11)
     relaying.wake()
     assert await message.has_heard(11) == list(range(1, 12))
-    relaying.end()
+    relaying.finish()
     await task
     assert await is_empty(database)
 
 
 async def test_events_belong_to_the_trace_of_what_they_were_committed_by(
-    database: Database, nats_server: NatsServer, metrics: Metrics, collector: Collector
+    database: Database, nats_server: NatsServer, metrics: AuthMetrics, collector: Collector
 ) -> None:
     tracer = Tracer(Tracing(endpoint=collector.endpoint), "auth")
     bus, message = (Bus(nats_server.settings(name), name, CollectorRegistry(), tracer) for name in ("auth", "message"))
@@ -109,10 +109,10 @@ async def test_events_belong_to_the_trace_of_what_they_were_committed_by(
 
     message.consume(ACCOUNT_DELETED, handle)
     await asyncio.gather(bus.start(), message.start())
-    relaying = Relay(database, bus, metrics, tracer)
+    relaying = OutboxRelay(database, bus, metrics, tracer)
     trace.set("b" * 32)
     await commit(database, 1)
-    relaying.end()
+    relaying.finish()
     await relaying.run()
     await handled.wait()
     await asyncio.gather(bus.stop(), message.stop())
@@ -123,34 +123,34 @@ async def test_events_belong_to_the_trace_of_what_they_were_committed_by(
 
 
 async def test_two_replicas_tell_an_event_once(
-    database: Database, bus: Bus, message: Message, metrics: Metrics
+    database: Database, bus: Bus, message: Message, metrics: AuthMetrics
 ) -> None:
     await commit(database, *range(1, 41))
-    relays = [Relay(database, bus, metrics) for _ in range(3)]
+    relays = [OutboxRelay(database, bus, metrics) for _ in range(3)]
     tasks = [asyncio.create_task(one.run()) for one in relays]
     await message.has_heard(40)
     for one in relays:
-        one.end()
+        one.finish()
     await asyncio.gather(*tasks)
     assert sorted(account for account, _ in message.heard) == list(range(1, 41))
     assert await is_empty(database)
 
 
 async def test_what_was_committed_before_the_end_is_told(
-    database: Database, bus: Bus, message: Message, metrics: Metrics
+    database: Database, bus: Bus, message: Message, metrics: AuthMetrics
 ) -> None:
-    relaying = Relay(database, bus, metrics)
+    relaying = OutboxRelay(database, bus, metrics)
     await commit(database, 1)
-    relaying.end()
+    relaying.finish()
     await relaying.run()
     assert await message.has_heard(1) == [1]
 
 
 async def test_events_survive_the_broker_being_killed(
-    database: Database, bus: Bus, message: Message, metrics: Metrics, nats_server: NatsServer,
+    database: Database, bus: Bus, message: Message, metrics: AuthMetrics, nats_server: NatsServer,
     registry: CollectorRegistry,
 ) -> None:  # fmt: skip
-    relaying = Relay(database, bus, metrics)
+    relaying = OutboxRelay(database, bus, metrics)
     task = asyncio.create_task(relaying.run())
     for number in range(1, 31):
         await commit(database, number)
@@ -162,7 +162,7 @@ async def test_events_survive_the_broker_being_killed(
         if number % 10 == 0:
             nats_server.start()
             await message.has_heard(number)
-    relaying.end()
+    relaying.finish()
     await task
     assert await message.has_heard(30) == list(range(1, 31))
     assert await is_empty(database)

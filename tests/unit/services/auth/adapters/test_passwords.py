@@ -8,14 +8,14 @@ import pytest
 from argon2 import extract_parameters
 
 from services.auth.adapters import passwords as module
-from services.auth.adapters.passwords import Passwords
-from services.auth.metrics import Metrics
+from services.auth.adapters.passwords import Argon2Hasher
+from services.auth.metrics import AuthMetrics
 from shared.contract.errors import ErrorCode, RequestError
 from shared.settings import Auth
 from tests.unit.services.auth.conftest import cheap_auth
 from tests.unit.services.auth.gate import Gate
 
-Make = Callable[[Auth], Passwords]
+Make = Callable[[Auth], Argon2Hasher]
 
 
 @pytest.fixture
@@ -24,11 +24,11 @@ def auth(tmp_path: Path) -> Auth:
 
 
 @pytest.fixture
-async def make(metrics: Metrics) -> AsyncIterator[Make]:
-    made: list[Passwords] = []
+async def make(metrics: AuthMetrics) -> AsyncIterator[Make]:
+    made: list[Argon2Hasher] = []
 
-    def one(settings: Auth) -> Passwords:
-        made.append(Passwords(settings, metrics))
+    def one(settings: Auth) -> Argon2Hasher:
+        made.append(Argon2Hasher(settings, metrics))
         return made[-1]
 
     yield one
@@ -40,13 +40,13 @@ async def test_a_verifier_opens_by_its_text_alone(make: Make, auth: Auth) -> Non
     passwords = make(auth)
     first, second = await passwords.hash(["secret", "secret"])
     assert first != second
-    assert await passwords.opens(first, "secret")
-    assert not await passwords.opens(first, "Secret")
-    assert not await passwords.opens(None, "secret")
+    assert await passwords.verify(first, "secret")
+    assert not await passwords.verify(first, "Secret")
+    assert not await passwords.verify(None, "secret")
 
 
-def test_the_defaults_are_argon2id_as_recommended(metrics: Metrics) -> None:
-    made = extract_parameters(Passwords(Auth(), metrics)._nobodys)
+def test_the_defaults_are_argon2id_as_recommended(metrics: AuthMetrics) -> None:
+    made = extract_parameters(Argon2Hasher(Auth(), metrics)._dummy_verifier)
     assert (made.type.name, made.memory_cost, made.time_cost, made.parallelism) == ("ID", 19_456, 2, 1)
 
 
@@ -55,7 +55,7 @@ async def test_every_answer_costs_one_hash_on_a_thread(make: Make, auth: Auth, g
     [verifier] = await passwords.hash(["secret"])
     for held, text in [(verifier, "secret"), (verifier, "wrong"), (None, "secret")]:
         gate.threads.clear()
-        await passwords.opens(held, text)
+        await passwords.verify(held, text)
         assert [name.startswith("argon2") for name in gate.threads] == [True]
 
 
@@ -66,13 +66,13 @@ async def test_a_full_queue_refuses_and_those_in_it_are_answered_in_order(make: 
     done: list[int] = []
 
     async def login(number: int) -> None:
-        await passwords.opens(verifier, str(number))
+        await passwords.verify(verifier, str(number))
         done.append(number)
 
     waiting = [asyncio.create_task(login(number)) for number in range(4)]
     await asyncio.sleep(0)
     with pytest.raises(RequestError) as caught:
-        await passwords.opens(verifier, "one too many")
+        await passwords.verify(verifier, "one too many")
     assert caught.value.failure.code == ErrorCode.UNAVAILABLE
     gate.open.set()
     await asyncio.gather(*waiting)
@@ -82,23 +82,23 @@ async def test_a_full_queue_refuses_and_those_in_it_are_answered_in_order(make: 
 async def test_who_waits_too_long_or_leaves_is_not_hashed_for(
     make: Make, auth: Auth, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_LONGEST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(module, "_MAX_WAIT_SECONDS", 0.05)
     passwords = make(auth)
     [verifier] = await passwords.hash(["x"])
     gate.open.clear()
     gate.threads.clear()
-    working = asyncio.create_task(passwords.opens(verifier, "x"))
+    working = asyncio.create_task(passwords.verify(verifier, "x"))
     await asyncio.sleep(0)
-    leaving = asyncio.create_task(passwords.opens(verifier, "x"))
+    leaving = asyncio.create_task(passwords.verify(verifier, "x"))
     await asyncio.sleep(0)
     leaving.cancel()
     with pytest.raises(RequestError) as caught:
-        await passwords.opens(verifier, "x")
+        await passwords.verify(verifier, "x")
     assert caught.value.failure.code == ErrorCode.UNAVAILABLE
     gate.open.set()
     assert await working
     assert len(gate.threads) == 1
-    assert await passwords.opens(verifier, "x")
+    assert await passwords.verify(verifier, "x")
 
 
 async def test_cheaper_hashes_are_outdated_dearer_ones_are_not(make: Make, auth: Auth) -> None:
@@ -116,7 +116,7 @@ async def test_it_is_busy_while_somebody_waits(make: Make, auth: Auth, gate: Gat
     working: list[asyncio.Task[bool]] = []
     busy: list[bool] = []
     for _ in range(2):
-        working.append(asyncio.create_task(passwords.opens(None, "x")))
+        working.append(asyncio.create_task(passwords.verify(None, "x")))
         await asyncio.sleep(0)
         busy.append(passwords.is_busy)
     gate.open.set()

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from services.auth.adapters.signing_keys import Keyring, inventory, retire, rotate
+from services.auth.adapters.signing_keys import SigningKeys, delete, list_keys, rotate
 from shared.contract.ids import AccountId
 from shared.errors import StartupError
 from shared.settings import Auth
@@ -31,96 +31,96 @@ def put(auth: Auth, name: str, key: Ed25519PrivateKey | rsa.RSAPrivateKey) -> No
 
 
 def test_the_first_start_makes_one_key_for_its_owner_alone(auth: Auth) -> None:
-    Keyring(auth)
+    SigningKeys(auth)
     [path] = auth.keys.glob("*.pem")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(auth.keys.stat().st_mode) == 0o700
-    assert Keyring(auth).public() == Keyring(auth).public()
+    assert SigningKeys(auth).public_keys() == SigningKeys(auth).public_keys()
 
 
 def test_replicas_that_start_at_once_agree(auth: Auth) -> None:
-    start, keyrings = threading.Barrier(8), list[Keyring]()
+    start, keyrings = threading.Barrier(8), list[SigningKeys]()
 
     def replica() -> None:
         start.wait()
-        keyrings.append(Keyring(auth))
+        keyrings.append(SigningKeys(auth))
 
     threads = [threading.Thread(target=replica) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({keyring.public().keys[0] for keyring in keyrings}) == 1
+    assert len({keyring.public_keys().keys[0] for keyring in keyrings}) == 1
     assert len(keyrings) == 8
 
 
 def test_a_token_is_good_for_its_time(auth: Auth) -> None:
-    keyring = Keyring(auth)
+    keyring = SigningKeys(auth)
     token = keyring.issue(AccountId(7), NOW)
-    claims = Verifier(keyring.public()).verify(token.text, NOW)
+    claims = Verifier(keyring.public_keys()).verify(token.text, NOW)
     assert (claims.account, claims.sid, claims.issued) == (7, token.sid, int(NOW))
     assert claims.expires == token.expires == int(NOW + 86_400)
     other = keyring.issue(AccountId(7), NOW)
     assert other.sid != token.sid
-    assert Verifier(keyring.public()).verify(other.text, NOW).jti != claims.jti
+    assert Verifier(keyring.public_keys()).verify(other.text, NOW).jti != claims.jti
     assert token.text not in repr(token)
 
 
 def test_the_last_by_name_signs_and_all_verify(auth: Auth) -> None:
     put(auth, "2025-a.pem", Ed25519PrivateKey.generate())
-    keyring = Keyring(auth)
+    keyring = SigningKeys(auth)
     before = keyring.issue(AccountId(7), NOW)
-    old_list = Verifier(keyring.public())
+    old_list = Verifier(keyring.public_keys())
     put(auth, "2026-a.pem", Ed25519PrivateKey.generate())
-    keyring.refresh()
+    keyring.reload()
     after = keyring.issue(AccountId(7), NOW)
     with pytest.raises(UnknownKey):
         old_list.verify(after.text, NOW)
-    verifier = Verifier(keyring.public())
+    verifier = Verifier(keyring.public_keys())
     assert verifier.verify(before.text, NOW).sid == before.sid
     assert verifier.verify(after.text, NOW).sid == after.sid
     (auth.keys / "2025-a.pem").unlink()
-    keyring.refresh()
+    keyring.reload()
     with pytest.raises(UnknownKey):
-        Verifier(keyring.public()).verify(before.text, NOW)
+        Verifier(keyring.public_keys()).verify(before.text, NOW)
 
 
 def test_a_directory_that_was_emptied_keeps_the_keys_in_use(auth: Auth) -> None:
-    keyring = Keyring(auth)
+    keyring = SigningKeys(auth)
     for path in auth.keys.glob("*.pem"):
         path.unlink()
-    keyring.refresh()
-    assert keyring.public().keys
+    keyring.reload()
+    assert keyring.public_keys().keys
 
 
 @pytest.mark.parametrize("name", ["bad name.pem", "a.b.pem"])
 def test_an_unusable_name_is_named(auth: Auth, name: str) -> None:
     put(auth, name, Ed25519PrivateKey.generate())
     with pytest.raises(StartupError, match=re.escape(name)):
-        Keyring(auth)
+        SigningKeys(auth)
 
 
 def test_an_unusable_key_is_named(auth: Auth) -> None:
     put(auth, "rsa.pem", rsa.generate_private_key(65537, 2048))
     with pytest.raises(StartupError, match=r"rsa\.pem"):
-        Keyring(auth)
+        SigningKeys(auth)
     (auth.keys / "rsa.pem").write_text("no key at all")
     with pytest.raises(StartupError, match=r"rsa\.pem"):
-        Keyring(auth)
+        SigningKeys(auth)
 
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StartupError, match="file"):
-        Keyring(Auth(keys=tmp_path / "file" / "keys"))
+        SigningKeys(Auth(keys=tmp_path / "file" / "keys"))
 
 
 def test_a_key_that_is_spoilt_later_changes_nothing(auth: Auth) -> None:
-    keyring = Keyring(auth)
-    before = keyring.public()
+    keyring = SigningKeys(auth)
+    before = keyring.public_keys()
     (auth.keys / "z.pem").write_text("no key at all")
-    keyring.refresh()
-    assert keyring.public() == before
+    keyring.reload()
+    assert keyring.public_keys() == before
 
 
 OLD, YOUNGER = "20200101000000-0a0a0a0a", "20200102000000-0b0b0b0b"
@@ -128,19 +128,19 @@ OLD, YOUNGER = "20200101000000-0a0a0a0a", "20200102000000-0b0b0b0b"
 
 def test_a_rotation_makes_the_key_that_signs_from_now_on(auth: Auth) -> None:
     put(auth, f"{OLD}.pem", Ed25519PrivateKey.generate())
-    keyring = Keyring(auth)
+    keyring = SigningKeys(auth)
     old = keyring.issue(AccountId(7), NOW)
     made = rotate(auth.keys)
     assert stat.S_IMODE((auth.keys / f"{made}.pem").stat().st_mode) == 0o600
-    keyring.refresh()
-    assert keyring.names == [OLD, made]
+    keyring.reload()
+    assert keyring.key_ids == [OLD, made]
     new = keyring.issue(AccountId(7), NOW)
-    verifier = Verifier(keyring.public())
+    verifier = Verifier(keyring.public_keys())
     assert [verifier.verify(token.text, NOW).sid for token in (old, new)] == [old.sid, new.sid]
-    retire(auth.keys, OLD)
-    keyring.refresh()
+    delete(auth.keys, OLD)
+    keyring.reload()
     with pytest.raises(UnknownKey):
-        Verifier(keyring.public()).verify(old.text, NOW)
+        Verifier(keyring.public_keys()).verify(old.text, NOW)
 
 
 def test_a_new_key_never_comes_before_the_one_that_signs(auth: Auth) -> None:
@@ -153,15 +153,15 @@ def test_a_new_key_never_comes_before_the_one_that_signs(auth: Auth) -> None:
 def test_the_key_that_signs_is_not_retired(auth: Auth) -> None:
     put(auth, f"{OLD}.pem", Ed25519PrivateKey.generate())
     with pytest.raises(ValueError, match="signs: make another one first"):
-        retire(auth.keys, OLD)
+        delete(auth.keys, OLD)
     with pytest.raises(ValueError, match="there is no key"):
-        retire(auth.keys, YOUNGER)
+        delete(auth.keys, YOUNGER)
 
 
 def test_a_key_is_needed_until_its_last_token_expires(auth: Auth) -> None:
     for name in (OLD, YOUNGER):
         put(auth, f"{name}.pem", Ed25519PrivateKey.generate())
-    old, younger = inventory(auth.keys, 1)
+    old, younger = list_keys(auth.keys, 1)
     assert (old.kid, old.made, younger.kid, younger.needed_until) == (OLD, 1577836800, YOUNGER, None)
     assert old.needed_until is not None
     assert old.needed_until - younger.made == 86_400 + 120

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from services.auth.adapters import sliding_window as module
-from services.auth.adapters.sliding_window import Change, Counters, LocalCounters
-from services.auth.metrics import Metrics
+from services.auth.adapters.sliding_window import LocalSlidingWindow, SlidingWindow, WindowChange
+from services.auth.metrics import AuthMetrics
 from tests.support.servers import ValkeyServer
 
-STEPS = st.lists(st.tuples(st.sampled_from(["take", "look", "give"]), st.integers(0, 4), st.floats(0, 5)))
+STEPS = st.lists(st.tuples(st.sampled_from(["add", "peek", "remove"]), st.integers(0, 4), st.floats(0, 5)))
 
 
 def fallbacks(registry: CollectorRegistry) -> float | None:
@@ -21,36 +21,36 @@ def fallbacks(registry: CollectorRegistry) -> float | None:
 
 
 @pytest.fixture
-async def counters(valkey_server: ValkeyServer, metrics: Metrics) -> AsyncIterator[Counters]:
-    counters = Counters(valkey_server.settings("auth"), metrics)
+async def counters(valkey_server: ValkeyServer, metrics: AuthMetrics) -> AsyncIterator[SlidingWindow]:
+    counters = SlidingWindow(valkey_server.settings("auth"), metrics)
     yield counters
     await counters.close()
 
 
-async def take(counters: Counters, limit: int = 2, seconds: float = 60) -> int:
-    return await counters.change("key", seconds, limit, "take")
+async def take(counters: SlidingWindow, limit: int = 2, seconds: float = 60) -> int:
+    return await counters.change("key", seconds, limit, "add")
 
 
-async def test_events_count_up_to_the_limit(counters: Counters) -> None:
+async def test_events_count_up_to_the_limit(counters: SlidingWindow) -> None:
     assert [await take(counters) for _ in range(4)] == [0, 1, 2, 2]
-    assert await counters.change("key", 60, 0, "look") == 2
-    assert await counters.change("other", 60, 0, "look") == 0
+    assert await counters.change("key", 60, 0, "peek") == 2
+    assert await counters.change("other", 60, 0, "peek") == 0
 
 
-async def test_what_is_given_back_can_be_taken(counters: Counters) -> None:
-    changes: list[Change] = ["take", "take", "give", "look", "take", "look", "give", "give", "give", "look"]
+async def test_what_is_given_back_can_be_taken(counters: SlidingWindow) -> None:
+    changes: list[WindowChange] = ["add", "add", "remove", "peek", "add", "peek", "remove", "remove", "remove", "peek"]
     assert [await counters.change("key", 60, 2, change) for change in changes] == [0, 1, 2, 1, 1, 2, 2, 1, 0, 0]
 
 
-async def test_of_many_at_once_as_many_pass_as_the_limit(counters: Counters, valkey_server: ValkeyServer) -> None:
-    other = Counters(valkey_server.settings("auth"), Metrics(CollectorRegistry()))
+async def test_of_many_at_once_as_many_pass_as_the_limit(counters: SlidingWindow, valkey_server: ValkeyServer) -> None:
+    other = SlidingWindow(valkey_server.settings("auth"), AuthMetrics(CollectorRegistry()))
     answers = await asyncio.gather(*(take(each, 5) for each in [counters, other] * 20))
     await other.close()
     assert sorted(answers)[:5] == [0, 1, 2, 3, 4]
     assert sorted(answers)[5:] == [5] * 35
 
 
-async def test_a_window_slides(counters: Counters) -> None:
+async def test_a_window_slides(counters: SlidingWindow) -> None:
     """Each event counts for its own time: the first is over while the second still counts."""
     assert await take(counters, 2, 1.0) == 0
     await asyncio.sleep(0.7)
@@ -59,21 +59,21 @@ async def test_a_window_slides(counters: Counters) -> None:
     assert [await take(counters, 2, 1.0) for _ in range(2)] == [1, 2]
 
 
-async def test_what_is_forgotten_begins_anew(counters: Counters) -> None:
+async def test_what_is_forgotten_begins_anew(counters: SlidingWindow) -> None:
     await take(counters)
-    await counters.forget("key")
+    await counters.clear("key")
     assert await take(counters) == 0
 
 
 async def test_without_redis_this_process_counts(
-    counters: Counters, valkey_server: ValkeyServer, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+    counters: SlidingWindow, valkey_server: ValkeyServer, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_BROKEN_SECONDS", 0.0)
+    monkeypatch.setattr(module, "_FALLBACK_SECONDS", 0.0)
     await take(counters)
     assert fallbacks(registry) == 0
     valkey_server.kill()
     assert [await take(counters) for _ in range(4)] == [0, 1, 2, 2]
-    await counters.forget("key")
+    await counters.clear("key")
     assert await take(counters) == 0
     assert fallbacks(registry) == 5
     valkey_server.start()
@@ -81,7 +81,7 @@ async def test_without_redis_this_process_counts(
     assert fallbacks(registry) == 5
 
 
-async def test_a_frozen_redis_is_waited_for_once(counters: Counters, valkey_server: ValkeyServer) -> None:
+async def test_a_frozen_redis_is_waited_for_once(counters: SlidingWindow, valkey_server: ValkeyServer) -> None:
     await take(counters)
     valkey_server.pause()
     loop = asyncio.get_running_loop()
@@ -93,21 +93,21 @@ async def test_a_frozen_redis_is_waited_for_once(counters: Counters, valkey_serv
 
 
 @given(STEPS)
-def test_local_counts_stay_within_the_limit(steps: list[tuple[Change, int, float]]) -> None:
-    local, now = LocalCounters(), 0.0
+def test_local_counts_stay_within_the_limit(steps: list[tuple[WindowChange, int, float]]) -> None:
+    local, now = LocalSlidingWindow(), 0.0
     for change, limit, pause in steps:
         now += pause
-        before = local.change("key", 10, limit, "look", now)
+        before = local.change("key", 10, limit, "peek", now)
         assert local.change("key", 10, limit, change, now) == before
-        after = local.change("key", 10, limit, "look", now)
-        expected = {"take": before + 1 if before < limit else before, "look": before, "give": max(0, before - 1)}
+        after = local.change("key", 10, limit, "peek", now)
+        expected = {"add": before + 1 if before < limit else before, "peek": before, "remove": max(0, before - 1)}
         assert after == expected[change]
 
 
 def test_local_counts_slide_and_are_bounded() -> None:
-    local = LocalCounters(keys=3)
-    assert [local.change("key", 10, 5, "take", now) for now in (0, 4, 9, 10, 14.5)] == [0, 1, 2, 2, 2]
+    local = LocalSlidingWindow(keys=3)
+    assert [local.change("key", 10, 5, "add", now) for now in (0, 4, 9, 10, 14.5)] == [0, 1, 2, 2, 2]
     for number in range(3):
-        local.change(f"other {number}", 10, 5, "take", 15)
-    assert local.change("key", 10, 5, "look", 15) == 0
-    assert local.change("other 0", 10, 5, "look", 15) == 1
+        local.change(f"other {number}", 10, 5, "add", 15)
+    assert local.change("key", 10, 5, "peek", 15) == 0
+    assert local.change("other 0", 10, 5, "peek", 15) == 1

@@ -7,7 +7,7 @@ import pytest
 import structlog
 from structlog.typing import EventDict
 
-from services.auth.domain import LONGEST_DELAY_SECONDS
+from services.auth.domain import MAX_DELAY_SECONDS
 from services.auth.service import administration
 from shared import settings as given
 from shared.bus.client import Bus
@@ -194,7 +194,7 @@ async def test_nobody_is_not_found(operator: Bus, route: Route[Any, Any], reques
 
 async def test_only_an_operator_may_ask_so(edge: Edge, operator: Bus) -> None:
     ann = await edge.register("ann@example.org")
-    unheard = edge.bus.request(SET_DISABLED, SetDisabled(ann.account, True), seconds=LONGEST_DELAY_SECONDS)
+    unheard = edge.bus.request(SET_DISABLED, SetDisabled(ann.account, True), seconds=MAX_DELAY_SECONDS)
     assert await refused(unheard) == ErrorCode.UNAVAILABLE
     assert isinstance(await edge.login("ann@example.org"), Authenticated)
 

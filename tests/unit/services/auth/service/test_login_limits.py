@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Awaitable
 import pytest
 
 from services.auth import domain
-from services.auth.adapters.sliding_window import Counters
-from services.auth.metrics import Metrics
+from services.auth.adapters.sliding_window import SlidingWindow
+from services.auth.metrics import AuthMetrics
 from services.auth.service import login_limits as module
-from services.auth.service.login_limits import Limits
+from services.auth.service.login_limits import LoginLimiter
 from shared.contract.errors import ErrorCode, RequestError
 from shared.settings import Limits as Rates
 from tests.support.servers import ValkeyServer
@@ -18,15 +18,15 @@ HOME, AWAY = "192.0.2.1", "198.51.100.1"
 
 
 @pytest.fixture
-async def counters(valkey_server: ValkeyServer, metrics: Metrics) -> AsyncIterator[Counters]:
-    counters = Counters(valkey_server.settings("auth"), metrics)
+async def counters(valkey_server: ValkeyServer, metrics: AuthMetrics) -> AsyncIterator[SlidingWindow]:
+    counters = SlidingWindow(valkey_server.settings("auth"), metrics)
     yield counters
     await counters.close()
 
 
 @pytest.fixture
-def limits(counters: Counters) -> Limits:
-    return Limits(Rates(), counters, count_failures=False)
+def limits(counters: SlidingWindow) -> LoginLimiter:
+    return LoginLimiter(Rates(), counters, count_failures=False)
 
 
 async def passes(work: Awaitable[None]) -> bool:
@@ -37,31 +37,31 @@ async def passes(work: Awaitable[None]) -> bool:
     return True
 
 
-async def attempt(limits: Limits, subject: str, address: str, *, fails: bool) -> None:
+async def attempt(limits: LoginLimiter, subject: str, address: str, *, fails: bool) -> None:
     async with limits.attempt(subject, address) as attempt:
         attempt.failed = fails
 
 
-async def fail(limits: Limits, subject: str, address: str = HOME) -> None:
+async def fail(limits: LoginLimiter, subject: str, address: str = HOME) -> None:
     await attempt(limits, subject, address, fails=True)
 
 
-async def succeed(limits: Limits, subject: str, address: str = HOME) -> None:
+async def succeed(limits: LoginLimiter, subject: str, address: str = HOME) -> None:
     await attempt(limits, subject, address, fails=False)
 
 
-async def test_five_registrations_a_minute_from_an_address(limits: Limits) -> None:
+async def test_five_registrations_a_minute_from_an_address(limits: LoginLimiter) -> None:
     assert [await passes(limits.registration("2001:db8::1")) for _ in range(6)] == [True] * 5 + [False]
     assert not await passes(limits.registration("2001:db8::2"))
     assert await passes(limits.registration("2001:db8:0:1::1"))
 
 
-async def test_twenty_mails_from_an_address(limits: Limits) -> None:
+async def test_twenty_mails_from_an_address(limits: LoginLimiter) -> None:
     assert [await passes(limits.mail(HOME)) for _ in range(21)] == [True] * 20 + [False]
     assert await passes(limits.mail(AWAY))
 
 
-async def test_five_failures_of_an_account_from_an_address(limits: Limits) -> None:
+async def test_five_failures_of_an_account_from_an_address(limits: LoginLimiter) -> None:
     for _ in range(20):
         await succeed(limits, "7")
     assert [await passes(fail(limits, "7")) for _ in range(6)] == [True] * 5 + [False]
@@ -71,13 +71,13 @@ async def test_five_failures_of_an_account_from_an_address(limits: Limits) -> No
     assert await limits.failures("7") == 5
 
 
-async def test_twenty_failures_from_an_address(limits: Limits) -> None:
+async def test_twenty_failures_from_an_address(limits: LoginLimiter) -> None:
     assert [await passes(fail(limits, str(number))) for number in range(21)] == [True] * 20 + [False]
     assert not await passes(succeed(limits, "new"))
     assert await passes(succeed(limits, "new", AWAY))
 
 
-async def test_no_more_than_the_limit_are_tried_at_once(limits: Limits) -> None:
+async def test_no_more_than_the_limit_are_tried_at_once(limits: LoginLimiter) -> None:
     tried, go_on = asyncio.Semaphore(0), asyncio.Event()
 
     async def guess() -> bool:
@@ -97,7 +97,7 @@ async def test_no_more_than_the_limit_are_tried_at_once(limits: Limits) -> None:
     assert sorted(await asyncio.gather(*guesses)) == [False] * 15 + [True] * 5
 
 
-async def test_what_ends_without_an_answer_is_no_failure(limits: Limits) -> None:
+async def test_what_ends_without_an_answer_is_no_failure(limits: LoginLimiter) -> None:
     for _ in range(10):
         with pytest.raises(TimeoutError):
             async with limits.attempt("7", HOME):
@@ -105,7 +105,7 @@ async def test_what_ends_without_an_answer_is_no_failure(limits: Limits) -> None
     assert await passes(succeed(limits, "7"))
 
 
-async def test_over_all_addresses_failures_only_delay(limits: Limits, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_over_all_addresses_failures_only_delay(limits: LoginLimiter, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
 
     def delay_seconds(failures: int) -> float:
@@ -116,12 +116,12 @@ async def test_over_all_addresses_failures_only_delay(limits: Limits, monkeypatc
     for number in range(30):
         assert await passes(fail(limits, "7", f"192.0.2.{number}"))
     assert seen == list(range(30))
-    await limits.forgive("7")
+    await limits.reset("7")
     await succeed(limits, "7", AWAY)
     assert seen[-1] == 0
 
 
-async def test_the_delayed_are_bounded(limits: Limits, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_delayed_are_bounded(limits: LoginLimiter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_DELAYED_LOGINS", 1)
     monkeypatch.setattr(domain, "delay_seconds", lambda failures: 0.5)
     both = await asyncio.gather(passes(succeed(limits, "7")), passes(succeed(limits, "8")))
@@ -129,9 +129,9 @@ async def test_the_delayed_are_bounded(limits: Limits, monkeypatch: pytest.Monke
     assert await passes(succeed(limits, "8"))
 
 
-async def test_without_rates_nothing_is_refused_but_failures_may_count(counters: Counters) -> None:
-    free = Limits(Rates(rates=False), counters, count_failures=False)
-    counting = Limits(Rates(rates=False), counters, count_failures=True)
+async def test_without_rates_nothing_is_refused_but_failures_may_count(counters: SlidingWindow) -> None:
+    free = LoginLimiter(Rates(rates=False), counters, count_failures=False)
+    counting = LoginLimiter(Rates(rates=False), counters, count_failures=True)
     for _ in range(30):
         await free.registration(HOME)
         await fail(free, "7")
@@ -141,7 +141,7 @@ async def test_without_rates_nothing_is_refused_but_failures_may_count(counters:
     assert await counting.failures("7") == 30
 
 
-async def test_without_redis_the_limits_hold(limits: Limits, valkey_server: ValkeyServer) -> None:
+async def test_without_redis_the_limits_hold(limits: LoginLimiter, valkey_server: ValkeyServer) -> None:
     valkey_server.kill()
     assert [await passes(limits.registration(HOME)) for _ in range(6)] == [True] * 5 + [False]
     assert [await passes(fail(limits, "7")) for _ in range(6)] == [True] * 5 + [False]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared import settings as given
+from shared.clock import now_ms
 from shared.contract.auth import (
     Authenticated,
     IdentifierKind,
@@ -22,7 +23,6 @@ from shared.contract.ids import NodeId
 from shared.contract.model import Scheme, Secret
 from shared.contract.session import Ack
 from shared.contract.subjects import OPEN_VERIFICATION, REGISTER, SEND_VERIFICATION
-from shared.database import now_ms
 from tests.unit.services.auth.conftest import MakeServer, MakeWorld
 from tests.unit.services.auth.service.test_accounts import refusal
 from tests.unit.services.auth.world import NODE, ORIGIN, Edge, World, registration

@@ -7,10 +7,10 @@ from functools import partial
 import pytest
 import sqlalchemy as sa
 
-from services.auth.domain import Holder, Purpose
+from services.auth.domain import VerificationPurpose, VerificationSubject
 from services.auth.store import accounts as store
-from services.auth.store import outbox, tickets
-from services.auth.store.accounts import Found, NewAccount, NotVerified, Taken
+from services.auth.store import outbox, verifications
+from services.auth.store.accounts import AccountSnapshot, IdentifierTaken, NewAccount, NotVerified
 from services.auth.tables import accounts, secrets
 from shared.contract.auth import IdentifierKind, Origin, Revocations
 from shared.contract.events import AccountDeleted, AccountRegistered, MailRequested
@@ -23,7 +23,7 @@ UUID = "00000000-0000-4000-8000-000000000001"
 NOW = 1_800_000_000_000
 
 
-def new(email: str = "ann@example.org", uuid: str = UUID, holder: Holder | None = None) -> NewAccount:
+def new(email: str = "ann@example.org", uuid: str = UUID, holder: VerificationSubject | None = None) -> NewAccount:
     return NewAccount(
         request=registration(email, uuid=uuid, username=email.split("@")[0], signature="hi"),
         uuid=uuid,
@@ -41,7 +41,7 @@ async def made(database: Database, email: str = "ann@example.org", uuid: str = U
     return found.account.id
 
 
-async def found(database: Database, kind: IdentifierKind, identifier: str) -> Found:
+async def found(database: Database, kind: IdentifierKind, identifier: str) -> AccountSnapshot:
     return await database.read(partial(store.find, kind=kind, identifier=identifier))
 
 
@@ -57,7 +57,7 @@ async def test_an_account_is_found_with_all_its_secrets(database: Database) -> N
 
 async def test_registration_and_its_event_are_one(database: Database) -> None:
     account = await made(database)
-    with pytest.raises(Taken):
+    with pytest.raises(IdentifierTaken):
         await made(database)
     [entry] = await database.read(partial(outbox.oldest, limit=10))
     assert isinstance(entry.event, AccountRegistered)
@@ -74,7 +74,7 @@ async def test_registration_and_its_event_are_one(database: Database) -> None:
 )
 async def test_the_database_names_what_is_taken(database: Database, email: str, uuid: str, field: str) -> None:
     await made(database)
-    with pytest.raises(Taken) as caught:
+    with pytest.raises(IdentifierTaken) as caught:
         await made(database, email, uuid)
     assert caught.value.field == field
     assert len(await database.read(lambda connection: connection.execute(sa.select(accounts)).all())) == 1
@@ -87,41 +87,41 @@ async def test_accounts_without_names_do_not_clash(database: Database) -> None:
 
 
 async def test_a_registration_uses_its_verification_up(database: Database) -> None:
-    holder = Holder(Purpose.REGISTER, "ann@example.org", NO_ACCOUNT)
+    holder = VerificationSubject(VerificationPurpose.REGISTER, "ann@example.org", NO_ACCOUNT)
     with pytest.raises(NotVerified):
         await database.write(partial(store.register, new=new(holder=holder)))
     await passed(database, holder)
     await database.write(partial(store.register, new=new(holder=holder)))
-    assert not await database.read(partial(tickets.has_passed, holder=holder, now=NOW))
+    assert not await database.read(partial(verifications.has_passed, holder=holder, now=NOW))
 
 
 async def test_a_refused_registration_leaves_its_verification(database: Database) -> None:
-    holder = Holder(Purpose.REGISTER, "ann@example.org", NO_ACCOUNT)
+    holder = VerificationSubject(VerificationPurpose.REGISTER, "ann@example.org", NO_ACCOUNT)
     await made(database, "bob@example.org")
     await passed(database, holder)
-    with pytest.raises(Taken):
+    with pytest.raises(IdentifierTaken):
         await database.write(partial(store.register, new=new(holder=holder)))
-    assert await database.read(partial(tickets.has_passed, holder=holder, now=NOW))
+    assert await database.read(partial(verifications.has_passed, holder=holder, now=NOW))
 
 
-async def passed(database: Database, holder: Holder) -> None:
-    def letter(mailing: tickets.Mailing) -> MailRequested:
+async def passed(database: Database, holder: VerificationSubject) -> None:
+    def letter(mailing: verifications.VerificationMail) -> MailRequested:
         return MailRequested(mailing.email, "", "", mailing.expires)
 
     def step(connection: sa.Connection) -> None:
-        ticket = tickets.withhold(connection, "", holder, Origin(), NOW, NOW + 1000).ticket
-        tickets.mail(connection, ticket, Origin(), "digest", letter, NOW)
-        tickets.open_by(connection, ticket, "digest", NOW)
+        ticket = verifications.create(connection, "", holder, Origin(), NOW, NOW + 1000).ticket
+        verifications.request_mail(connection, ticket, Origin(), "digest", letter, NOW)
+        verifications.open_link(connection, ticket, "digest", NOW)
 
     await database.write(step)
 
 
 async def test_a_verifier_is_replaced_once(database: Database) -> None:
     account = await made(database)
-    change = partial(store.replace, account=account, scheme=Scheme.MD5, old="$md5", new="$better")
+    change = partial(store.replace_verifier, account=account, scheme=Scheme.MD5, old="$md5", new="$better")
     assert await database.write(change)
     assert not await database.write(change)
-    holds = partial(store.confirm, account=account, scheme=Scheme.MD5)
+    holds = partial(store.holds_verifier, account=account, scheme=Scheme.MD5)
     assert await database.read(partial(holds, verifier="$better"))
     assert not await database.read(partial(holds, verifier="$md5"))
 
@@ -164,13 +164,13 @@ async def revoke(database: Database, sid: str, seconds: int = 1) -> int:
 
 
 async def watched(database: Database, since: int) -> Revocations:
-    return await database.read(partial(store.watch, since=since))
+    return await database.read(partial(store.list_revocations, since=since))
 
 
 async def test_watching_begins_after_a_number_and_goes_in_pages(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "PAGE", 2)
+    monkeypatch.setattr(store, "REVOCATIONS_PER_PAGE", 2)
     assert await watched(database, 0) == Revocations(0, [], False, False)
     numbers = [await revoke(database, f"s{n}") for n in range(4)]
     assert numbers == [1, 2, 3, 4]

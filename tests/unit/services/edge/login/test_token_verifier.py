@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.auth.adapters.signing_keys import Keyring, ensure_keys, retire, rotate
+from services.auth.adapters.signing_keys import SigningKeys, delete, ensure_keys, rotate
 from services.edge.login.token_verifier import TokenVerifier
 from services.edge.metrics import Metrics
 from shared.bus.client import Bus
@@ -23,13 +23,13 @@ OLD = "20200101000000-0a0a0a0a"
 
 
 @pytest.fixture
-def keyring(tmp_path: Path) -> Keyring:
+def keyring(tmp_path: Path) -> SigningKeys:
     """With a key that was made long ago."""
     directory = tmp_path / "keys"
     ensure_keys(directory)
     [first] = directory.glob("*.pem")
     first.rename(directory / f"{OLD}.pem")
-    return Keyring(Auth(keys=directory))
+    return SigningKeys(Auth(keys=directory))
 
 
 @pytest.fixture
@@ -38,9 +38,11 @@ def registry() -> CollectorRegistry:
 
 
 @pytest.fixture
-async def gate(nats_server: NatsServer, keyring: Keyring, registry: CollectorRegistry) -> AsyncIterator[TokenVerifier]:
+async def gate(
+    nats_server: NatsServer, keyring: SigningKeys, registry: CollectorRegistry
+) -> AsyncIterator[TokenVerifier]:
     async def keys(_: GetKeys) -> Keys:
-        return keyring.public()
+        return keyring.public_keys()
 
     auth, edge = (Bus(nats_server.settings(name), name, CollectorRegistry()) for name in ("auth", "edge"))
     auth.serve(GET_KEYS, keys)
@@ -54,29 +56,29 @@ async def gate(nats_server: NatsServer, keyring: Keyring, registry: CollectorReg
 
 
 async def test_tokens_of_two_keys_are_good_until_the_old_one_is_retired(
-    gate: TokenVerifier, keyring: Keyring, tmp_path: Path
+    gate: TokenVerifier, keyring: SigningKeys, tmp_path: Path
 ) -> None:
     directory = tmp_path / "keys"
     old = keyring.issue(AccountId(1), time.time())
     assert (await gate.check(old.text, SECONDS)).sid == old.sid
 
     rotate(directory)
-    keyring.refresh()
-    gate.set_keys(keyring.names)
+    keyring.reload()
+    gate.set_keys(keyring.key_ids)
     new = keyring.issue(AccountId(1), time.time())
     for token in (old, new):
         assert (await gate.check(token.text, SECONDS)).sid == token.sid
 
-    retire(directory, OLD)
-    keyring.refresh()
-    gate.set_keys(keyring.names)
+    delete(directory, OLD)
+    keyring.reload()
+    gate.set_keys(keyring.key_ids)
     with pytest.raises(BadToken):
         await gate.check(old.text, SECONDS)
     assert (await gate.check(new.text, SECONDS)).sid == new.sid
 
 
 async def test_tokens_that_are_not_good_are_counted_by_reason(
-    gate: TokenVerifier, keyring: Keyring, registry: CollectorRegistry
+    gate: TokenVerifier, keyring: SigningKeys, registry: CollectorRegistry
 ) -> None:
     for token in ("nonsense", keyring.issue(AccountId(1), time.time() - 10**9).text):
         with pytest.raises(BadToken):

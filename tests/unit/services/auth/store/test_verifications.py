@@ -5,49 +5,51 @@ from functools import partial
 
 import pytest
 
-from services.auth.domain import Holder, Purpose
-from services.auth.store import outbox, tickets
-from services.auth.store.tickets import Mailing, Opening, Outcome, TooManyMails
+from services.auth.domain import VerificationPurpose, VerificationSubject
+from services.auth.store import outbox, verifications
+from services.auth.store.verifications import LinkResult, OpenedLink, TooManyMails, VerificationMail
 from shared.contract.auth import Origin
 from shared.contract.events import MailRequested
 from shared.contract.ids import NO_ACCOUNT, AccountId, NodeId
 from shared.database import Database
 
 NOW, END = 1_800_000_000_000, 1_800_000_600_000
-ANN = Holder(Purpose.REGISTER, "Ann@example.org", NO_ACCOUNT)
-LOGIN = Holder(Purpose.LOGIN, "Ann@example.org", AccountId(7))
+ANN = VerificationSubject(VerificationPurpose.REGISTER, "Ann@example.org", NO_ACCOUNT)
+LOGIN = VerificationSubject(VerificationPurpose.LOGIN, "Ann@example.org", AccountId(7))
 ORIGIN = Origin(NodeId("edge-1"), 5, "192.0.2.1")
 LATER = Origin(NodeId("edge-2"), 6)
-GONE = Opening(Outcome.EXPIRED)
+GONE = OpenedLink(LinkResult.EXPIRED)
 
 
-def letter(mailing: Mailing) -> MailRequested:
+def letter(mailing: VerificationMail) -> MailRequested:
     return MailRequested(mailing.email, mailing.purpose, "text", mailing.expires)
 
 
-async def add(database: Database, holder: Holder = ANN, named: str = "") -> str:
-    step = partial(tickets.withhold, named=named, holder=holder, origin=ORIGIN, now=NOW, expires=END)
+async def add(database: Database, holder: VerificationSubject = ANN, named: str = "") -> str:
+    step = partial(verifications.create, named=named, holder=holder, origin=ORIGIN, now=NOW, expires=END)
     waiting = await database.write(step)
     assert waiting.expires == END
     return waiting.ticket
 
 
 async def mail(database: Database, ticket: str, code: str = "right", now: int = NOW) -> bool:
-    return await database.write(partial(tickets.mail, ticket=ticket, origin=LATER, code=code, letter=letter, now=now))
+    return await database.write(
+        partial(verifications.request_mail, ticket=ticket, origin=LATER, code=code, letter=letter, now=now)
+    )
 
 
-async def open_by(database: Database, ticket: str, code: str, now: int = NOW) -> Opening:
-    return await database.write(partial(tickets.open_by, ticket=ticket, code=code, now=now))
+async def open_by(database: Database, ticket: str, code: str, now: int = NOW) -> OpenedLink:
+    return await database.write(partial(verifications.open_link, ticket=ticket, code=code, now=now))
 
 
-async def redeem(database: Database, holder: Holder = ANN, ticket: str = "", now: int = NOW) -> bool:
-    return await database.write(partial(tickets.redeem, holder=holder, ticket=ticket, now=now))
+async def redeem(database: Database, holder: VerificationSubject = ANN, ticket: str = "", now: int = NOW) -> bool:
+    return await database.write(partial(verifications.consume, holder=holder, ticket=ticket, now=now))
 
 
-async def passed(database: Database, holder: Holder = ANN) -> str:
+async def passed(database: Database, holder: VerificationSubject = ANN) -> str:
     ticket = await add(database, holder)
     await mail(database, ticket)
-    assert (await open_by(database, ticket, "right")).outcome is Outcome.PASSED
+    assert (await open_by(database, ticket, "right")).result is LinkResult.PASSED
     return ticket
 
 
@@ -55,30 +57,30 @@ async def test_the_right_code_opens_for_whoever_asked_for_the_mail(database: Dat
     t = await add(database)
     assert await mail(database, t)
     [entry] = await database.read(partial(outbox.oldest, limit=9))
-    assert entry.event == MailRequested("Ann@example.org", Purpose.REGISTER, "text", END)
-    assert await open_by(database, t, "wrong") == Opening(Outcome.WRONG, Origin(NodeId("edge-2"), 6))
-    assert await open_by(database, t, "right") == Opening(Outcome.PASSED, Origin(NodeId("edge-2"), 6))
-    assert (await open_by(database, t, "right")).outcome is Outcome.PASSED
+    assert entry.event == MailRequested("Ann@example.org", VerificationPurpose.REGISTER, "text", END)
+    assert await open_by(database, t, "wrong") == OpenedLink(LinkResult.WRONG, Origin(NodeId("edge-2"), 6))
+    assert await open_by(database, t, "right") == OpenedLink(LinkResult.PASSED, Origin(NodeId("edge-2"), 6))
+    assert (await open_by(database, t, "right")).result is LinkResult.PASSED
 
 
 async def test_nothing_opens_before_the_first_mail(database: Database) -> None:
     t = await add(database)
-    assert (await open_by(database, t, "")).outcome is Outcome.WRONG
+    assert (await open_by(database, t, "")).result is LinkResult.WRONG
 
 
 async def test_a_later_mail_replaces_the_code(database: Database) -> None:
     t = await add(database)
     await mail(database, t, "first")
     await mail(database, t, "second")
-    assert (await open_by(database, t, "first")).outcome is Outcome.WRONG
-    assert (await open_by(database, t, "second")).outcome is Outcome.PASSED
+    assert (await open_by(database, t, "first")).result is LinkResult.WRONG
+    assert (await open_by(database, t, "second")).result is LinkResult.PASSED
 
 
 async def test_wrong_codes_are_bounded(database: Database) -> None:
     t = await add(database)
     await mail(database, t)
-    for _ in range(tickets.WRONG_CODES):
-        assert (await open_by(database, t, "wrong")).outcome is Outcome.WRONG
+    for _ in range(verifications.WRONG_CODES):
+        assert (await open_by(database, t, "wrong")).result is LinkResult.WRONG
     assert await open_by(database, t, "right") == GONE
 
 
@@ -94,11 +96,11 @@ async def test_a_passed_ticket_counts_once_for_its_holder_alone(database: Databa
     t = await passed(database)
     others = [
         LOGIN,
-        Holder(Purpose.REGISTER, "bob@example.org", NO_ACCOUNT),
-        Holder(Purpose.LOGIN, ANN.email, NO_ACCOUNT),
+        VerificationSubject(VerificationPurpose.REGISTER, "bob@example.org", NO_ACCOUNT),
+        VerificationSubject(VerificationPurpose.LOGIN, ANN.email, NO_ACCOUNT),
     ]
     assert [await redeem(database, other, t) for other in others] == [False, False, False]
-    assert await redeem(database, Holder(Purpose.REGISTER, "ANN@EXAMPLE.ORG", NO_ACCOUNT))
+    assert await redeem(database, VerificationSubject(VerificationPurpose.REGISTER, "ANN@EXAMPLE.ORG", NO_ACCOUNT))
     assert not await redeem(database)
 
 
@@ -125,13 +127,13 @@ async def test_a_ticket_that_waits_is_not_doubled(database: Database) -> None:
 
 
 async def test_a_ticket_and_an_address_get_a_few_mails(database: Database) -> None:
-    many = [await add(database) for _ in range(tickets.MAILS_PER_ADDRESS)]
+    many = [await add(database) for _ in range(verifications.MAILS_PER_ADDRESS)]
     for ticket in many:
         assert await mail(database, ticket)
     with pytest.raises(TooManyMails):
         await mail(database, many[0])
-    other = await add(database, Holder(Purpose.REGISTER, "bob@example.org", NO_ACCOUNT))
-    for _ in range(tickets.MAILS_PER_TICKET):
+    other = await add(database, VerificationSubject(VerificationPurpose.REGISTER, "bob@example.org", NO_ACCOUNT))
+    for _ in range(verifications.MAILS_PER_TICKET):
         assert await mail(database, other)
     with pytest.raises(TooManyMails):
         await mail(database, other)
@@ -139,10 +141,10 @@ async def test_a_ticket_and_an_address_get_a_few_mails(database: Database) -> No
 
 async def test_what_is_over_is_purged_and_what_is_erased_forgotten(database: Database) -> None:
     await passed(database, LOGIN)
-    await database.write(partial(tickets.purge, now=END - 1))
-    assert await database.read(partial(tickets.has_passed, holder=LOGIN, now=NOW))
-    await database.write(partial(tickets.forget, account=AccountId(7)))
-    assert not await database.read(partial(tickets.has_passed, holder=LOGIN, now=NOW))
+    await database.write(partial(verifications.purge_expired, now=END - 1))
+    assert await database.read(partial(verifications.has_passed, holder=LOGIN, now=NOW))
+    await database.write(partial(verifications.delete_of_account, account=AccountId(7)))
+    assert not await database.read(partial(verifications.has_passed, holder=LOGIN, now=NOW))
     await passed(database, LOGIN)
-    await database.write(partial(tickets.purge, now=END))
-    assert not await database.read(partial(tickets.has_passed, holder=LOGIN, now=NOW))
+    await database.write(partial(verifications.purge_expired, now=END))
+    assert not await database.read(partial(verifications.has_passed, holder=LOGIN, now=NOW))
