@@ -28,7 +28,7 @@ from shared.contract.message import GetHistory
 from shared.contract.model import Emoji, File, Image, Media, Profile, Segment, Text
 from shared.contract.session import GetAccount, GetChat, ListChatViews, ListRequests
 from tests import vectors
-from tests.unit.services.edge.dialects.driving import BASE_URL, LONG_AFTER, connect, frames, given, log_in
+from tests.unit.services.edge.dialects.driving import BASE_URL, LONG_AFTER, connect, frames, given, log_in, only_request
 from tests.vectors import Said, wire
 
 ME, OTHER, CHAT = AccountId(12), AccountId(34), ChatId(5)
@@ -183,7 +183,7 @@ def acknowledged(of: Column) -> str:
     """How one's own message comes back."""
     vector = next(one for one in vectors.load(of.entry.name).vectors if one.command and "PostMessage" in one.command)
     dialect = given(of.entry, vector.given)
-    (request,) = dialect.decode(wire(vector.frame), 0.0)
+    request = only_request(dialect, wire(vector.frame))
     assert isinstance(request.command, PostMessage)
     own = said(Text("hello"), None)
     echo = dialect.encode_message(own)

@@ -87,6 +87,10 @@ class Socket(Protocol):
 class Client(Protocol):
     """The edge's end of one socket: what the gateway reports. `closed` comes exactly once, last."""
 
+    @property
+    def line_ending(self) -> bytes:
+        """Ends each message on plain TCP."""
+
     def frame_received(self, frame: Frame) -> None:
         """One whole message (fragments joined): text is `bytes`, binary is `Binary`. A WebSocket's text is valid
         UTF-8."""

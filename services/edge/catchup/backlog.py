@@ -13,7 +13,7 @@ from typing import Protocol
 
 from services.edge.context import EdgeContext
 from services.edge.delivery.ordering import AFTER_LAST, ChatSequencer
-from services.edge.dialects.base import Dialect
+from services.edge.dialects.base import Dialect, LoadedChat
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.presence.local_accounts import LocalAccount
 from services.edge.presence.profiles import fetch_summaries
@@ -52,7 +52,7 @@ class BacklogReader(Protocol):
     def in_flight(self) -> InFlight | None:
         """What it has said itself, as long as it has not got all of it."""
 
-    def chats_loaded(self, chats: list[ChatId]) -> None: ...
+    def chats_loaded(self, chats: list[LoadedChat]) -> None: ...
 
     def unsent_bytes(self) -> int:
         """Bytes shown that are not on their way yet."""
@@ -157,7 +157,7 @@ class Backlog:
         first = self._first_page
         page = first or await self._snapshot()
         while page is not None:
-            self._reader.chats_loaded([entry.chat for entry in page.chats])
+            self._reader.chats_loaded([LoadedChat(entry.chat, entry.pair) for entry in page.chats])
             for entry in page.chats:
                 await self._read(entry, after_login=page is not first)
             page = await self._page(self._following(page)) if page.more else None

@@ -10,12 +10,12 @@ from services.edge.canonical.frames import Frame
 from services.edge.canonical.replies import Reply
 from services.edge.canonical.transport import Socket
 from services.edge.catchup.catch_up import CatchUp
-from services.edge.client.connection import CloseConnection, Connection, RejectedFrame
+from services.edge.client.connection import CloseConnection, Connection, RejectedFrame, Work
 from services.edge.client.outbound import OutboundQueue
 from services.edge.client.posting import Posting
 from services.edge.client.uploads import ABANDONED, UploadSlots
 from services.edge.context import EdgeContext
-from services.edge.dialects.base import Dialect, Request
+from services.edge.dialects.base import Dialect, LoadedChat, LocalReply, Request
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.presence.local_accounts import LocalAccount
 from services.edge.receipts.confirmation import DeliveryConfirmation
@@ -131,17 +131,16 @@ class Client:
         if self._posting.in_flight is not None:
             self._posting.reply_due()
         while not self._busy and (work := self._next_work()) is not None:
-            if isinstance(work, RejectedFrame):
+            if isinstance(work, list):
+                self._begin(work)
+            elif isinstance(work, RejectedFrame):
                 self.reply_error(work.request, work.failure, work.context)
-            elif isinstance(command := work[0].command, MessageCommand):
-                self._busy = True
-                if self._can_post_directly(work[0]):
-                    self._posting.submit(work)
-                else:
-                    self.node.tasks.start(self._resolve(work), type(command).__name__)
+            elif isinstance(work, LocalReply):
+                self._out.write(work.frames)
+                self._out.reschedule_wake()
             else:
-                self._busy = True
-                self.node.tasks.start(self._perform(work[0]), type(work[0].command).__name__)
+                self.connection.close()
+                self._close_when_idle = work.code, work.reason
         if self._close_when_idle is not None and not self._busy and not self._out.transfers:
             self.close(*self._close_when_idle)
         if self.paused and not self._queue_exceeds(0.5):
@@ -149,7 +148,17 @@ class Client:
             self.confirmation.excuse(self.node.now())
             self.socket.resume_reading()
 
-    def _next_work(self) -> list[Request] | RejectedFrame | None:
+    def _begin(self, requests: list[Request]) -> None:
+        """Messages to one chat, or one other request."""
+        self._busy = True
+        if not isinstance(command := requests[0].command, MessageCommand):
+            self.node.tasks.start(self._perform(requests[0]), type(command).__name__)
+        elif self._can_post_directly(requests[0]):
+            self._posting.submit(requests)
+        else:
+            self.node.tasks.start(self._resolve(requests), type(command).__name__)
+
+    def _next_work(self) -> Work | None:
         try:
             return self.connection.next_work(self.node.now(), self.node.settings.edge.request_seconds)
         except CloseConnection as hangup:
@@ -170,6 +179,10 @@ class Client:
     @property
     def dialect(self) -> Dialect:
         return self._out.dialect
+
+    @property
+    def line_ending(self) -> bytes:
+        return self.dialect.line_ending
 
     @property
     def names_senders(self) -> bool:
@@ -311,9 +324,8 @@ class Client:
         if self._account is not None and not self.is_closing and self.dialect.receives_pushes:
             self.catch_up_state.chat_discovered(self._account, chat, fresh)
 
-    def chats_loaded(self, chats: list[ChatId]) -> None:
-        self.dialect.chats_loaded(chats, self.node.now())
-        self._out.reschedule_wake()
+    def chats_loaded(self, chats: list[LoadedChat]) -> None:
+        self._out.chats_loaded(chats)
 
     def unsent_bytes(self) -> int:
         return self._out.waiting_bytes()

@@ -12,7 +12,15 @@ from typing import Any, TypeGuard
 
 from services.edge.canonical.commands import BEFORE_LOGIN, PostMessage
 from services.edge.canonical.frames import Binary, Frame
-from services.edge.dialects.base import ConnectionInfo, DecodeError, Dialect, Request
+from services.edge.dialects.base import (
+    Action,
+    ConnectionInfo,
+    DecodeError,
+    Dialect,
+    Disconnect,
+    LocalReply,
+    Request,
+)
 from services.edge.dialects.registry import Dialects, UnknownDialect, detect
 from services.edge.rate_limit import TokenBucket
 from shared.contract.auth import Authenticated, Revocation
@@ -67,7 +75,8 @@ class PendingVerification:
     expires: float
 
 
-QueueItem = Request | RejectedFrame
+QueueItem = Action | RejectedFrame
+Work = list[Request] | LocalReply | Disconnect | RejectedFrame
 
 
 class Connection:
@@ -136,6 +145,11 @@ class Connection:
         """A request that was withheld, or put back, comes before everything that waits."""
         self._decoded.insert(0, request)
 
+    def add_requests(self, requests: Sequence[Request]) -> None:
+        """Queues requests of the dialect's own, before the frames that wait."""
+        if self.phase is not Phase.CLOSING:
+            self._decoded += requests
+
     def _detect(self, frame: Frame) -> Dialect:
         try:
             return detect(frame, self._dialects)(self.surroundings)
@@ -152,8 +166,8 @@ class Connection:
     def queued(self) -> int:
         return len(self._frames) + len(self._decoded)
 
-    def next_work(self, now: float, patience: float = math.inf) -> list[Request] | RejectedFrame | None:
-        """What to do next: a run of messages to one chat, one other request, a refusal to write, or nothing. What has
+    def next_work(self, now: float, patience: float = math.inf) -> Work | None:
+        """What to do next: a run of messages to one chat, one other request, a reply to write, or nothing. What has
         waited for more than `patience` seconds is refused: it would be answered too late, and late is what comes after
         it, too. Raises CloseConnection when the connection cannot go on.
 
@@ -165,7 +179,7 @@ class Connection:
             self._said_at = None
         patience = min(patience, self._patience)
         turn = self._next_item(now, patience)
-        if turn is None or isinstance(turn, RejectedFrame):
+        if not isinstance(turn, Request):
             return turn
         if self.phase is not Phase.AUTHENTICATED and not turn.token and not isinstance(turn.command, BEFORE_LOGIN):
             return RejectedFrame(NOT_LOGGED_IN, turn)

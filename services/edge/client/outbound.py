@@ -10,7 +10,7 @@ from services.edge.canonical.transport import Socket
 from services.edge.client.connection import Connection
 from services.edge.client.media_sender import MediaSender
 from services.edge.context import EdgeContext
-from services.edge.dialects.base import Dialect, Push
+from services.edge.dialects.base import Dialect, LoadedChat, Push
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.metrics import Traffic
 from services.edge.receipts.confirmation import DeliveryConfirmation
@@ -25,7 +25,8 @@ _LOOKS = 16
 
 class OutboundQueue:
     """`hang_up` is called when the client does not keep up, its dialect or a transfer fails; `emptied` at the end of
-    transfers. Times are the event loop's. See also services.edge.client.media_sender.Line."""
+    transfers, and when the dialect makes requests of its own. Times are the event loop's. See also
+    services.edge.client.media_sender.FrameWriter."""
 
     __slots__ = (
         "_connection", "_emptied", "_hang_up", "_look_at", "_node", "_socket", "_timer", "_transfers", "_wake_at",
@@ -103,11 +104,17 @@ class OutboundQueue:
         if not self.is_closed and self._connection.dialect is not None:
             self._push_all(self.stamped_dialect().encode_event(event, _now()))
 
+    def chats_loaded(self, chats: Sequence[LoadedChat]) -> None:
+        self._push_all(self.stamped_dialect().chats_loaded(chats, _now()))
+
     def _push_all(self, pushes: tuple[Push, ...]) -> None:
         for push in pushes:
             if self.is_closed:
                 break
             self.write(push.frames, push.message)
+            if push.requests:
+                self._connection.add_requests(push.requests)
+                self._emptied()
         self.reschedule_wake()
 
     def waiting_bytes(self) -> int:

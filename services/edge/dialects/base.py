@@ -7,7 +7,7 @@ monotonic clock, passed in. Nothing but DecodeError may leave `decode`, whatever
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -17,7 +17,7 @@ from services.edge.canonical.frames import Binary, Frame, MediaPayload, Outgoing
 from services.edge.canonical.replies import DisplayMessage, Reply
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.model import Message
+from shared.contract.model import MemberPair, Message
 from shared.settings import Limits
 
 WORDINGS = 64
@@ -45,11 +45,47 @@ class Request(NamedTuple):
     account: AccountId = NO_ACCOUNT
 
 
+class LocalReply(NamedTuple):
+    """The reply to a frame that needs no service. It is written in its place among the replies to requests, before and
+    after the login."""
+
+    frames: tuple[Outgoing, ...]
+
+
+class Disconnect(NamedTuple):
+    """The client asks to disconnect. Everything before it is answered, frames after it are dropped, then the connection
+    closes with this WebSocket close code and reason."""
+
+    code: int = 1000
+    reason: str = ""
+
+
+Action = Request | LocalReply | Disconnect
+"""What a frame asks for."""
+
+
 class Push(NamedTuple):
-    """Frames to be written now; `message` is the one they hold, if any (it then counts as pushed)."""
+    """Frames to be written now; `message` is the one they hold, if any (it then counts as pushed). `requests` are the
+    dialect's own, for example for the name of a chat: their replies are encoded as those of the client's requests."""
 
     frames: tuple[Outgoing, ...]
     message: Message | None = None
+    requests: tuple[Request, ...] = ()
+
+
+class LoadedChat(NamedTuple):
+    """A chat of an account at its login. `pair`: both members of a private chat, None in a group."""
+
+    chat: ChatId
+    pair: MemberPair | None = None
+
+
+class FirstFrame(NamedTuple):
+    """A connection's first frame: its text without the white space around it, and its members if it is a JSON
+    object."""
+
+    text: str
+    members: dict[str, object] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +123,8 @@ class Dialect(ABC):
     """Whether what is said here is marked with the dialect's name (Shown.dialect), to be known again."""
     pushes_pending_requests: ClassVar[bool] = False
     """Whether pending requests, and notices kept for this account, are told after the login."""
+    line_ending: ClassVar[bytes] = b"\n"
+    """Ends each frame on plain TCP."""
     unix_seconds: int = 0
     """What time it is, for dialects that write it into every frame: set just before each `answer`, `refuse` and `tell`.
     (`now` is another clock.)"""
@@ -100,8 +138,9 @@ class Dialect(ABC):
     # Frames in
 
     @abstractmethod
-    def decode(self, frame: Frame, now: float) -> Sequence[Request]:
-        """The requests of one frame (usually one). Raises DecodeError."""
+    def decode(self, frame: Frame, now: float) -> Sequence[Action]:
+        """The actions of one frame, in order: usually one request; none for a frame that is only remembered. Raises
+        DecodeError."""
 
     # Frames out
 
@@ -131,9 +170,11 @@ class Dialect(ABC):
         """How many messages wait for the account: told just before the `answer` of its login to a dialect that counts
         them."""
 
-    def chats_loaded(self, chats: Iterable[ChatId], now: float) -> None:
+    def chats_loaded(self, chats: Sequence[LoadedChat], now: float) -> tuple[Push, ...]:
         """The account was in these chats when the connection logged in; comes for each page of its first sync.
-        No message is handed to `hold` or written before the first one."""
+        No message is handed to `hold` or written before the first one. A dialect that needs more of the chats, such as
+        their names, requests it by a Push."""
+        return ()
 
     def must_hold(self, chat: ChatId) -> bool:
         """Whether a message of this chat must go to `hold` instead of being written at once."""
@@ -159,12 +200,17 @@ class Dialect(ABC):
 
 
 __all__ = [
+    "Action",
     "Binary",
     "ConnectionInfo",
     "DecodeError",
     "Dialect",
+    "Disconnect",
     "DisplayMessage",
+    "FirstFrame",
     "Frame",
+    "LoadedChat",
+    "LocalReply",
     "MediaPayload",
     "Outgoing",
     "Push",

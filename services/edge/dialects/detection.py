@@ -6,7 +6,8 @@ own dialect to say.
 """
 
 import json
-from typing import NamedTuple
+
+from services.edge.dialects.base import FirstFrame
 
 PIPE_COMMANDS = frozenset({
     "register", "login", "update_profile", "forget_passwd", "get_user_info", "get_user_friend", "get_user_group",
@@ -19,13 +20,6 @@ _LOGIN_CODES = (4, 6)
 """Registration and login in every OurChat dialect."""
 _V0_KEYS = frozenset({"mail", "nick", "ocId"})
 _V1_KEYS = frozenset({"email", "account"})
-
-
-class FirstFrame(NamedTuple):
-    """A first frame: its text without the white space around it, and its members if it is a JSON object."""
-
-    text: str
-    members: dict[str, object] | None
 
 
 def read(frame: bytes) -> FirstFrame:

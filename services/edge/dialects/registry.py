@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from services.edge.canonical.frames import Binary, Frame
-from services.edge.dialects.base import ConnectionInfo, Dialect
-from services.edge.dialects.detection import FirstFrame, dialect_of, read
+from services.edge.dialects.base import ConnectionInfo, Dialect, FirstFrame
+from services.edge.dialects.detection import dialect_of, read
 from services.edge.dialects.ourchat_v0 import OurChatV0
 from services.edge.dialects.ourchat_v1 import OurChatV1
 from services.edge.dialects.ourchat_v2 import OurChatV2

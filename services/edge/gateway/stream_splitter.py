@@ -63,11 +63,11 @@ class StreamSplitter:
         rest, self._buffer = bytes(self._buffer), bytearray()
         return [rest] if rest else []
 
-    def wire(self, frame: Frame) -> bytes:
-        """A frame as it is sent: one line, whatever people have written."""
+    def wire(self, frame: Frame, line_ending: bytes) -> bytes:
+        """A frame as it is sent: one line, whatever users have written."""
         assert not isinstance(frame, Binary), "dialects know that there are no binary frames here"
         assert self._form is not None, "nobody speaks before the client does"
-        return self._form.one_line(frame) + b"\n"
+        return self._form.one_line(frame) + line_ending
 
     def _end(self, start: int) -> int:
         buffer = self._buffer

@@ -41,7 +41,9 @@ class TcpConnection(BaseTransport[bytes]):
     # services.edge.canonical.transport.Socket
 
     def send(self, frames: tuple[Frame, ...]) -> None:
-        for line in map(self._splitter.wire, frames):
+        line_ending = self._client.line_ending
+        for frame in frames:
+            line = self._splitter.wire(frame, line_ending)
             self.sent_bytes += len(line)
             if not self._sending:
                 self._lost_bytes += len(line)

@@ -1,6 +1,6 @@
 """OurChat v2 (2024): JSON objects with an integer `code`; all ids are strings on output, times milliseconds."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import assert_never
 
@@ -16,7 +16,7 @@ from services.edge.canonical.replies import (
     ServerStatus,
     VerificationMailed,
 )
-from services.edge.dialects.base import WORDINGS, ConnectionInfo, Dialect, Push, Request
+from services.edge.dialects.base import WORDINGS, ConnectionInfo, Dialect, LoadedChat, Push, Request
 from services.edge.dialects.ourchat_v2 import encode
 from services.edge.dialects.ourchat_v2.codes import Code
 from services.edge.dialects.ourchat_v2.decode import request_of
@@ -160,8 +160,9 @@ class OurChatV2(Dialect):
         else:
             self._holding.logged_in()
 
-    def chats_loaded(self, chats: Iterable[ChatId], now: float) -> None:
-        self._holding.chats_loaded(chats)
+    def chats_loaded(self, chats: Sequence[LoadedChat], now: float) -> tuple[Push, ...]:
+        self._holding.chats_loaded(loaded.chat for loaded in chats)
+        return ()
 
     def must_hold(self, chat: ChatId) -> bool:
         return chat not in self._holding.free

@@ -24,7 +24,18 @@ from services.edge.canonical.commands import (
 from services.edge.canonical.events import ChatJoined, Event, MaintenanceChanged, VerificationEnded
 from services.edge.canonical.frames import Binary, Frame, MediaPayload, Outgoing
 from services.edge.canonical.replies import MessageAccepted, Reply
-from services.edge.dialects.base import ConnectionInfo, DecodeError, Dialect, DisplayMessage, Push, Request
+from services.edge.dialects.base import (
+    Action,
+    ConnectionInfo,
+    DecodeError,
+    Dialect,
+    Disconnect,
+    DisplayMessage,
+    LoadedChat,
+    LocalReply,
+    Push,
+    Request,
+)
 from services.edge.dialects.registry import Entry
 from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Login, Recover, Register
 from shared.contract.errors import ErrorCode, Failure
@@ -84,7 +95,9 @@ def frame(**fields: object) -> bytes:
 
 
 class Lines(Dialect):
-    """`{"do": "hold", "chat": 7, "until": 12.5}` holds that chat's messages until then, without an answer."""
+    """The dialect answers `ping` itself. `quit` closes the connection after a reply. `several` holds frames that are
+    done in order. `hold`, with `chat` and `until`, holds that chat's messages until then and has no reply. `watch` has
+    no reply either; from then on the dialect requests every chat that appears."""
 
     name = "lines"
     waits_for_verification = True
@@ -93,25 +106,38 @@ class Lines(Dialect):
         super().__init__(surroundings)
         self.entered_as: list[AccountId] = []
         self.known: list[list[ChatId]] = []
+        self._watches = False
         self._until: dict[ChatId, float] = {}
         self._held: dict[ChatId, list[Push]] = {}
 
-    def decode(self, frame: Frame, now: float) -> Sequence[Request]:
+    def decode(self, frame: Frame, now: float) -> Sequence[Action]:
         if isinstance(frame, Binary):
             if not frame.data.startswith(b"part"):
                 raise DecodeError("nothing of an upload")
             return [Request(UploadPart(1, frame.data))]
         try:
-            fields: Fields = msgspec.json.decode(frame, type=dict)
-            if fields.get("do") == "explode":
-                raise RuntimeError("a dialect with a bug")
-            if fields.get("do") == "hold":
-                self._until[ChatId(fields["chat"])] = fields["until"]
-                return ()
-            command = COMMANDS[fields["do"]](fields)
+            return self._actions(msgspec.json.decode(frame, type=dict))
         except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
             raise DecodeError(f"cannot be understood: {error}") from error
-        return [Request(command, fields.get("ref"))] * fields.get("times", 1)
+
+    def _actions(self, fields: Fields) -> Sequence[Action]:
+        match fields.get("do"):
+            case "explode":
+                raise RuntimeError("a dialect with a bug")
+            case "hold":
+                self._until[ChatId(fields["chat"])] = fields["until"]
+                return ()
+            case "watch":
+                self._watches = True
+                return ()
+            case "ping":
+                return [LocalReply((frame(re=fields.get("ref"), ok="pong"),))]
+            case "quit":
+                return [LocalReply((frame(re=fields.get("ref"), ok="bye"),)), Disconnect(1000, "bye")]
+            case "several":
+                return [action for each in fields["frames"] for action in self._actions(each)]
+            case _:
+                return [Request(COMMANDS[fields["do"]](fields), fields.get("ref"))] * fields.get("times", 1)
 
     def encode_reply(self, request: Request, answer: Reply, now: float) -> tuple[Frame, ...]:
         match answer:
@@ -138,7 +164,10 @@ class Lines(Dialect):
                 told = on
             case VerificationEnded(outcome):
                 told = outcome
-        return (Push((frame(event=type(event).__name__, told=told),)),)
+        push = Push((frame(event=type(event).__name__, told=told),))
+        if self._watches and isinstance(event, ChatJoined):
+            push = push._replace(requests=(Request(GetChat(event.chat), "watched"),))
+        return (push,)
 
     def encode_message(self, shown: DisplayMessage) -> tuple[Outgoing, ...]:
         message = shown.message
@@ -155,8 +184,9 @@ class Lines(Dialect):
         self.entered_as.append(account)
         self._held.clear()
 
-    def chats_loaded(self, chats: "Sequence[ChatId]", now: float) -> None:  # type: ignore[override]
-        self.known.append(list(chats))
+    def chats_loaded(self, chats: Sequence[LoadedChat], now: float) -> tuple[Push, ...]:
+        self.known.append([loaded.chat for loaded in chats])
+        return ()
 
     def must_hold(self, chat: ChatId) -> bool:
         return chat in self._until

@@ -15,8 +15,9 @@ from services.edge.client.connection import (
     PendingVerification,
     Phase,
     RejectedFrame,
+    Work,
 )
-from services.edge.dialects.base import ConnectionInfo, Request
+from services.edge.dialects.base import ConnectionInfo, LocalReply, Request
 from services.edge.dialects.registry import DIALECTS
 from services.edge.rate_limit import TokenBucket
 from shared.contract.auth import Authenticated, IdentifierKind, Login, Revocation
@@ -44,11 +45,11 @@ def post(ref: int, chat: int = 1) -> bytes:
     return frame(ref=ref, do="post", chat=chat, text="hello")
 
 
-def contexts(work: list[Request] | RejectedFrame | None) -> list[object]:
+def contexts(work: Work | None) -> list[object]:
     return [request.context for request in work] if isinstance(work, list) else []
 
 
-def drain(connection: Connection) -> list[list[Request] | RejectedFrame]:
+def drain(connection: Connection) -> list[Work]:
     done = []
     while (work := connection.next_work(NOW)) is not None:
         done.append(work)
@@ -100,7 +101,9 @@ def test_what_is_put_back_comes_first() -> None:
 
 
 frames = st.lists(
-    st.sampled_from(["post 1", "post 2", "account", "garbage", "binary", "part", "login", "three"]), max_size=30
+    st.sampled_from(
+        ["post 1", "post 2", "account", "garbage", "binary", "part", "login", "three", "ping", "watch"]
+    ), max_size=30
 )  # fmt: skip
 
 
@@ -118,6 +121,8 @@ def _frame(kind: str, ref: int) -> Frame:
             return Binary(b"x")
         case ["part"]:
             return Binary(b"part")
+        case ["ping" | "watch"]:
+            return frame(ref=ref, do=kind)
         case _:
             return b"garbage"
 
@@ -145,6 +150,10 @@ def test_everything_is_handed_out_once_in_the_order_it_came(kinds: list[str], tu
                 expected.append("too fast")
             elif kind == "garbage":
                 expected.append("invalid")
+            elif kind == "ping":
+                expected.append(LocalReply((frame(re=number, ok="pong"),)))
+            elif kind == "watch":
+                continue
             else:
                 expected += [number] * (3 if kind == "three" else 1)
     for work in drain(each):
@@ -153,9 +162,11 @@ def test_everything_is_handed_out_once_in_the_order_it_came(kinds: list[str], tu
     assert each.queued == each.queued_bytes == 0
 
 
-def _handed(work: list[Request] | RejectedFrame | None) -> list[object]:
+def _handed(work: Work | None) -> list[object]:
     if isinstance(work, RejectedFrame):
         return ["too fast" if work.failure is TOO_FAST else "invalid"]
+    if isinstance(work, LocalReply):
+        return [work]
     if isinstance(work, list) and len(work) > 1:
         chats = {request.command.chat for request in work if isinstance(request.command, PostMessage)}
         assert len(chats) == 1

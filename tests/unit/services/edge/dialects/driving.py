@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.edge.canonical.frames import MediaPayload, Outgoing
-from services.edge.dialects.base import ConnectionInfo, Dialect, Push, Request
+from services.edge.canonical.frames import Frame, MediaPayload, Outgoing
+from services.edge.dialects.base import ConnectionInfo, Dialect, LoadedChat, Push, Request
 from services.edge.dialects.registry import Entry
 from shared.contract.auth import Authenticated, IdentifierKind, Login
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
@@ -32,12 +32,24 @@ def connect(entry: Entry, limits: Limits | None = None) -> Dialect:
     return dialect
 
 
+def requests_of(dialect: Dialect, frame: Frame, now: float = 0.0) -> list[Request]:
+    """The requests of a frame."""
+    return [action for action in dialect.decode(frame, now) if isinstance(action, Request)]
+
+
+def only_request(dialect: Dialect, frame: Frame, now: float = 0.0) -> Request:
+    """The request of a frame that means nothing else."""
+    (action,) = dialect.decode(frame, now)
+    assert isinstance(action, Request)
+    return action
+
+
 def log_in(dialect: Dialect, account: AccountId, now: float = 0.0, chats: tuple[ChatId, ...] = ()) -> None:
     login = Login(kind=IdentifierKind.ID, identifier=str(account), secret=Secret(Scheme.PLAIN, "x"))
     answer = Authenticated(account=account, sid="s", token="t", expires=0, uuid="u", nickname="n")
     dialect.logged_in(account, now)
     dialect.encode_reply(Request(login), answer, now)
-    dialect.chats_loaded(chats, now)
+    dialect.chats_loaded([LoadedChat(chat) for chat in chats], now)
 
 
 def given(entry: Entry, state: Given) -> Dialect:

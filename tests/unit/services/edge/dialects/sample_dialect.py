@@ -19,8 +19,7 @@ from services.edge.canonical.replies import (
     VerificationMailed,
 )
 from services.edge.dialects import credentials, validation
-from services.edge.dialects.base import DecodeError, Dialect, DisplayMessage, Push, Request
-from services.edge.dialects.detection import FirstFrame
+from services.edge.dialects.base import DecodeError, Dialect, DisplayMessage, FirstFrame, Push, Request
 from services.edge.dialects.json_frames import parse_id
 from services.edge.dialects.text_fallback import rendered
 from shared.contract.auth import Authenticated, IdentifierKind, Login, VerificationNeeded

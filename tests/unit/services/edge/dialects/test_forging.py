@@ -14,7 +14,15 @@ from services.edge.dialects.registry import Entry
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import ProfileSummary
-from tests.unit.services.edge.dialects.driving import FILES, LONG_AFTER, connect, each_dialect, frames, log_in
+from tests.unit.services.edge.dialects.driving import (
+    FILES,
+    LONG_AFTER,
+    connect,
+    each_dialect,
+    frames,
+    log_in,
+    only_request,
+)
 from tests.unit.services.edge.dialects.driving import given as as_given
 from tests.unit.services.edge.dialects.spoken import SPOKEN
 from tests.unit.services.edge.dialects.wording import HOSTILE, MARK, read, rewritten
@@ -69,7 +77,7 @@ def refused(entry: Entry, vector: Vector, code: ErrorCode, word: str) -> tuple[o
 
 def requested(entry: Entry, vector: Vector) -> tuple[Dialect, Request]:
     dialect = as_given(entry, vector.given)
-    (request,) = dialect.decode(wire(vector.frame), 0.0)
+    request = only_request(dialect, wire(vector.frame))
     return dialect, request
 
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.dialects import json_frames
-from services.edge.dialects.base import DecodeError, Dialect, Request
+from services.edge.dialects.base import Action, DecodeError, Dialect
 from services.edge.dialects.json_frames import Plain
 from services.edge.dialects.registry import DIALECTS, Entry
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId
 from shared.settings import Limits
-from tests.unit.services.edge.dialects.driving import connect, log_in
+from tests.unit.services.edge.dialects.driving import connect, log_in, only_request
 
 ME = AccountId(12)
 JSON = [entry for entry in DIALECTS if entry.name != "pipe"]
@@ -33,7 +33,7 @@ SAID = [
 ]  # fmt: skip
 each = pytest.mark.parametrize("entry", JSON, ids=lambda entry: str(entry.name))
 
-Outcome = Sequence[Request] | tuple[Failure, object]
+Outcome = Sequence[Action] | tuple[Failure, object]
 
 
 def outcome(dialect: Dialect, frame: Frame) -> Outcome:
@@ -59,7 +59,7 @@ def test_a_plain_frame_is_read_the_quick_way(entry: Entry) -> None:
     log_in(dialect, ME)
     with patch.object(json_frames, "_STRINGS", None):  # which only the long way uses
         for said in (b"hi", rb"\u4e2d\"\n", "中文".encode()):
-            (request,) = dialect.decode(PLAIN[entry.name].replace(b"hi", said), 0.0)
+            request = only_request(dialect, PLAIN[entry.name].replace(b"hi", said))
             assert type(request.command).__name__ == "PostMessage"
 
 

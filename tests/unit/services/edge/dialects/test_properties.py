@@ -14,7 +14,7 @@ from services.edge.dialects.registry import Entry
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Emoji, Message, Text, pack_segments
 from shared.settings import Limits
-from tests.unit.services.edge.dialects.driving import FILES, LONG_AFTER, connect, each_dialect, log_in
+from tests.unit.services.edge.dialects.driving import FILES, LONG_AFTER, connect, each_dialect, log_in, requests_of
 from tests.vectors import COMMANDS, EVENTS, Vector, canonical, wire
 
 ME = AccountId(12)
@@ -33,12 +33,12 @@ def connections(entry: Entry) -> tuple[Dialect, Dialect]:
 def decodes_or_is_refused(dialect: Dialect, frame: Frame) -> list[Request]:
     """The one property of every decoder. What it refuses, it can tell the client."""
     try:
-        requests = dialect.decode(frame, 0.0)
+        requests = requests_of(dialect, frame)
     except DecodeError as error:
         refusal = error
     else:
         assert all(type(request.command).__name__ in COMMANDS for request in requests)
-        return list(requests)
+        return requests
     assert refusal.failure.text
     assert dialect.encode_error(None, refusal.failure, refusal.context)
     return []

@@ -7,7 +7,16 @@ import pytest
 from services.edge.dialects.registry import Entry
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from tests.unit.services.edge.dialects.driving import FILES, LONG_AFTER, connect, each_dialect, given, log_in, seen
+from tests.unit.services.edge.dialects.driving import (
+    FILES,
+    LONG_AFTER,
+    connect,
+    each_dialect,
+    given,
+    log_in,
+    only_request,
+    seen,
+)
 from tests.vectors import ANSWERS, COMMANDS, Vector, canonical, wire
 
 NO_SUCCESSES = {"MessageAccepted", "VerificationNeeded"}
@@ -18,7 +27,7 @@ WORDED_ONCE = {"ourchat-v0", "ourchat-v2", "service", "pipe"}
 
 def refusals(entry: Entry, vector: Vector, failure: Failure) -> list[object]:
     dialect = given(entry, vector.given)
-    (request,) = dialect.decode(wire(vector.frame), 0.0)
+    request = only_request(dialect, wire(vector.frame))
     frames = dialect.encode_error(request, failure)
     assert all(isinstance(frame, bytes) and frame for frame in frames)
     return [seen(frame) for frame in frames]
@@ -29,7 +38,7 @@ def successes(entry: Entry, vector: Vector) -> list[list[object]]:
     for reply in vector.replies:
         if reply.answer is not None and not reply.answer.keys() & NO_SUCCESSES:
             dialect = given(entry, vector.given)
-            (request,) = dialect.decode(wire(vector.frame), 0.0)
+            request = only_request(dialect, wire(vector.frame))
             frames = dialect.encode_reply(request, canonical(reply.answer, ANSWERS), LONG_AFTER)
             shown.append([seen(frame) for frame in frames])
     return shown

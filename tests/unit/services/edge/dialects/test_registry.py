@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.edge.canonical.frames import Binary
 from services.edge.dialects import detection
-from services.edge.dialects.detection import FirstFrame
+from services.edge.dialects.base import FirstFrame
 from services.edge.dialects.registry import (
     DIALECTS,
     UNDECIDED_PATHS,

@@ -14,7 +14,7 @@ from services.edge.dialects.text_fallback import render
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Emoji, Message, Segment, Text, pack_segments
 from tests import vectors
-from tests.unit.services.edge.dialects.driving import BASE_URL, FILES, connect, each_dialect, log_in
+from tests.unit.services.edge.dialects.driving import BASE_URL, FILES, connect, each_dialect, log_in, only_request
 from tests.unit.services.edge.dialects.driving import given as as_given
 from tests.unit.services.edge.dialects.spoken import SPOKEN
 from tests.unit.services.edge.dialects.wording import BREAKS, HOSTILE, MARK, PLAIN, read, replaced, rewritten, written
@@ -53,7 +53,7 @@ def forms(entry: Entry) -> list[Form]:
 
 def said(entry: Entry, form: Form, word: str) -> Request:
     dialect = as_given(entry, form.vector.given)
-    (request,) = dialect.decode(wire(form.frame(word, FILES[entry.name].separator)), 0.0)
+    request = only_request(dialect, wire(form.frame(word, FILES[entry.name].separator)))
     return request
 
 
@@ -127,8 +127,8 @@ def again(entry: Entry, shown: DisplayMessage) -> list[PostMessage]:
     """What it would mean if its listener sent the frames of a message back. Raises DecodeError."""
     dialect = connect(entry)
     log_in(dialect, ME)
-    requests = [dialect.decode(frame, 0.0) for frame in dialect.encode_message(shown) if isinstance(frame, bytes)]
-    return [request.command for (request,) in requests if isinstance(request.command, PostMessage)]
+    requests = [only_request(dialect, frame) for frame in dialect.encode_message(shown) if isinstance(frame, bytes)]
+    return [request.command for request in requests if isinstance(request.command, PostMessage)]
 
 
 def is_read_as_written(entry: Entry) -> bool:

@@ -11,7 +11,16 @@ from services.edge.canonical.replies import MessageAccepted
 from services.edge.dialects.base import DecodeError, Dialect, Request
 from services.edge.dialects.registry import DIALECTS, Entry
 from shared.contract.errors import Failure
-from tests.unit.services.edge.dialects.driving import FILES, LONG_AFTER, connect, each_dialect, frames, given, seen
+from tests.unit.services.edge.dialects.driving import (
+    FILES,
+    LONG_AFTER,
+    connect,
+    each_dialect,
+    frames,
+    given,
+    only_request,
+    seen,
+)
 from tests.unit.services.edge.dialects.spoken import SPOKEN
 from tests.vectors import ANSWERS, COMMANDS, EVENTS, Said, Vector, VectorReply, canonical, text, wire
 
@@ -59,7 +68,7 @@ def check_request(entry: Entry, vector: Vector) -> None:
     assert vector.command is not None
     for reply in (*vector.replies, None):
         dialect = given(entry, vector.given)
-        (request,) = dialect.decode(wire(vector.frame), 0.0)
+        request = only_request(dialect, wire(vector.frame))
         assert request.command == canonical(vector.command, COMMANDS)
         assert (request.token, request.account) == (vector.token, vector.account)
         assert msgspec.msgpack.encode(request.command), "it must be fit for the bus"

@@ -13,6 +13,7 @@ class Recorded:
     """One client: `events` are its messages and the names of everything else, in order."""
 
     def __init__(self, hello: Handshake, socket: Socket) -> None:
+        self.line_ending = b"\n"
         self.hello = hello
         self.socket = socket
         self.events: list[Frame | str] = []

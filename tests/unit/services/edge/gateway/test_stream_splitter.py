@@ -130,10 +130,10 @@ def test_the_rest_at_the_end_of_the_stream() -> None:
 def test_no_text_breaks_a_line() -> None:
     breaks = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
     lines = frames(b"login|a|b\n")[1]
-    sent = lines.wire(f"message|0|1|2|a{breaks}b".encode())
+    sent = lines.wire(f"message|0|1|2|a{breaks}b".encode(), b"\n")
     assert sent.decode() == f"message|0|1|2|a{' ' * len(breaks)}b\n"
     values = frames(b"{}")[1]
     text = json.dumps({"text": f"a{breaks}你b"}, ensure_ascii=False)
-    sent = values.wire(text.encode())
+    sent = values.wire(text.encode(), b"\n")
     assert sent.decode().splitlines() == [sent.decode().removesuffix("\n")]
     assert json.loads(sent) == {"text": f"a{breaks}你b"}

@@ -94,6 +94,16 @@ async def test_each_message_out_is_a_line(peer: RawPeer, recorder: Recorder) -> 
     assert client.socket.sent_bytes == len(b"one two\nthree\nfour\n")
 
 
+async def test_each_message_out_ends_as_the_client_object_says(peer: RawPeer, recorder: Recorder) -> None:
+    client = await recorder.client()
+    client.line_ending = b"\r\n"
+    peer.send(b"PING :x\r\n")
+    await client.until(b"PING :x\r")
+    client.socket.send((b"PONG :x", b"two\r\nlines"))
+    assert await peer.until(b"lines\r\n") == b"PONG :x\r\ntwo  lines\r\n"
+    assert client.socket.sent_bytes == len(b"PONG :x\r\ntwo  lines\r\n")
+
+
 async def test_messages_out_are_paced(start: Start, recorder: Recorder) -> None:
     port = free_port()
     await start(tcp_port=port, tcp_pacing_ms=60)

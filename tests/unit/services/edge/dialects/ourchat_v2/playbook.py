@@ -7,14 +7,14 @@ from typing import Any
 from services.edge.canonical.events import ChatJoined, MaintenanceChanged
 from services.edge.canonical.frames import Outgoing
 from services.edge.canonical.replies import MessageAccepted, Reply
-from services.edge.dialects.base import Dialect, DisplayMessage, Push
+from services.edge.dialects.base import Dialect, DisplayMessage, LoadedChat, Push
 from services.edge.dialects.registry import DIALECTS, by_path
 from shared.contract.auth import Authenticated
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Message, Profile, Text, pack_segments
 from shared.contract.session import AccountView, ChatView
-from tests.unit.services.edge.dialects.driving import connect
+from tests.unit.services.edge.dialects.driving import connect, only_request
 
 ME, OTHER = AccountId(12), AccountId(34)
 
@@ -63,7 +63,7 @@ class Playbook:
 
     def know(self, *chats: int) -> None:
         """The first page of the sync has come."""
-        self.dialect.chats_loaded([ChatId(chat) for chat in chats], self.now)
+        self.dialect.chats_loaded([LoadedChat(ChatId(chat)) for chat in chats], self.now)
 
     def ask_account(self, *, family: bool = False) -> None:
         values = ["nickname", "public_update_time"] if family else ["nickname"]
@@ -78,13 +78,13 @@ class Playbook:
 
     def create(self, chat: int, *before_the_reply: int) -> None:
         """Make a session; meanwhile the account appears in these chats."""
-        (request,) = self.dialect.decode(json.dumps({"code": 8, "members": [OTHER]}).encode(), self.now)
+        request = only_request(self.dialect, json.dumps({"code": 8, "members": [OTHER]}).encode(), self.now)
         for other in before_the_reply:
             self.appear(other)
         self._write(self.dialect.encode_reply(request, view_of(chat), self.now))
 
     def create_in_vain(self, *before_the_reply: int) -> None:
-        (request,) = self.dialect.decode(json.dumps({"code": 8, "members": [OTHER]}).encode(), self.now)
+        request = only_request(self.dialect, json.dumps({"code": 8, "members": [OTHER]}).encode(), self.now)
         for other in before_the_reply:
             self.appear(other)
         self._write(self.dialect.encode_error(request, Failure(ErrorCode.NOT_FOUND, "nobody")))
@@ -97,7 +97,7 @@ class Playbook:
         self._ask(frame, MessageAccepted(message, frames))
 
     def _ask(self, frame: dict[str, Any], answer: Reply | Failure) -> None:
-        (request,) = self.dialect.decode(json.dumps(frame).encode(), self.now)
+        request = only_request(self.dialect, json.dumps(frame).encode(), self.now)
         if isinstance(answer, Failure):
             self._write(self.dialect.encode_error(request, answer))
         else:

@@ -13,7 +13,7 @@ from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Emoji, Message, Segment, Text, pack_segments
 from shared.contract.session import CreateChat, SetProfile
-from tests.unit.services.edge.dialects.driving import connect, log_in
+from tests.unit.services.edge.dialects.driving import connect, log_in, only_request
 
 ME = AccountId(12)
 CHAT = ChatId(5)
@@ -33,7 +33,7 @@ V2 = connection()
 
 
 def read(frame: dict[str, Any]) -> Request:
-    (request,) = V2.decode(json.dumps(frame, ensure_ascii=False).encode(), 0.0)
+    request = only_request(V2, json.dumps(frame, ensure_ascii=False).encode())
     return request
 
 
