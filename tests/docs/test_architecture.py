@@ -1,41 +1,83 @@
-"""The picture shows the house as it is."""
+"""The picture shows the repository as it is."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
-OWNS = PAGE.split("## Who owns what")[1].split("##")[0]
-INSIDE = PAGE.split("## Inside an edge")[1].split("##")[0]
+
+
+def section(title: str) -> str:
+    return PAGE.split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def listed(text: str) -> list[str]:
+    """The first words of the lines of a tree."""
+    return [line.split()[0].rstrip("/") for line in text.splitlines() if line and not line.startswith("```")]
+
+
+TREE, PLAN = (block.split("```")[0] for block in section("The tree").split("```text\n")[1:])
+INSIDE = section("Inside an edge")
+EDGE_TREE = INSIDE.split("services/edge/\n")[1].split("```")[0]
 ROOMS = [
     room
-    for row in re.findall(r"^\| (`[a-z/` ]+/`) \|", OWNS, re.MULTILINE)
+    for row in re.findall(r"^\| (`[a-z/` ]+/`) \|", section("Who owns what"), re.MULTILINE)
     for room in re.findall(r"`([a-z/]+)/`", row)
 ]
+GUESSES = re.findall(r"^\| ([\w -]+) \| `([\w./]+)` \|$", section("Where to find it"), re.MULTILINE)
+NOT_YET = re.findall(r"^\| ([\w -]+) \| not yet", section("Where to find it"), re.MULTILINE)
+
+
+def test_the_tree_lists_every_folder_at_the_top() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout  # noqa: S607
+    folders = {name.split("/")[0] for name in tracked.splitlines() if "/" in name and not name.startswith(".")}
+    assert [name for name in listed(TREE) if not (ROOT / name).exists()] == []
+    assert folders <= set(listed(TREE))
+
+
+@pytest.mark.parametrize("service", ["auth", "session", "message"])
+def test_the_services_have_the_floor_plan(service: str) -> None:
+    folder = ROOT / "services" / service
+    parts = {path.name for path in folder.iterdir() if not path.name.startswith("__")} - {"migrations"}
+    assert set(listed(PLAN)) <= parts
+
+
+def test_the_tree_of_the_edge_is_its_folder() -> None:
+    folder = ROOT / "services" / "edge"
+    parts = {path.name for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
+    assert sorted(listed(EDGE_TREE)) == sorted(parts - {"__init__.py"})
+
+
+def test_what_is_called_pure_says_so_itself() -> None:
+    (pure,) = re.findall(r"^(.*) are pure", " ".join(INSIDE.split("```")[2].split("\n")), re.MULTILINE)
+    names = re.findall(r"`([\w/]+)`", pure)
+    assert len(names) > 5
+    for name in names:
+        opening = (ROOT / "services" / "edge" / f"{name}.py").read_text().split('"""')[1].lower()
+        assert "pure" in opening or "sans-io" in opening, name
 
 
 def test_every_room_is_there() -> None:
     assert [room for room in ROOMS if not (ROOT / room).is_dir()] == []
 
 
-@pytest.mark.parametrize("floor", ["services", "services/edge", "services/cli"])
+@pytest.mark.parametrize("floor", ["services", "services/edge", "services/cli", "tests"])
 def test_no_room_is_left_out(floor: str) -> None:
     packages = {f"{floor}/{path.parent.name}" for path in (ROOT / floor).glob("*/__init__.py")}
     assert packages <= set(ROOMS)
 
 
-def test_every_part_of_the_edge_has_its_place() -> None:
-    table = "".join(line.split("|")[1] for line in INSIDE.splitlines() if line.startswith("|"))
-    edge = ROOT / "services" / "edge"
-    modules = {path.stem for path in edge.glob("*.py")} - {"__init__"}
-    packages = {f"{path.parent.name}/" for path in edge.glob("*/__init__.py")}
-    assert sorted(re.findall(r"`([\w/]+)`", table)) == sorted(modules | packages)
+def test_a_reader_has_enough_to_guess_by() -> None:
+    assert len(GUESSES) + len(NOT_YET) >= 30
+    assert len(PAGE.split("| guess | file |")[1].strip().splitlines()) == len(GUESSES) + len(NOT_YET) + 1
 
 
-def test_what_is_called_pure_says_so_itself() -> None:
-    (pure,) = re.findall(r"^(.*) are pure", INSIDE, re.MULTILINE)
-    for name in re.findall(r"`([\w/]+)`", pure):
-        opening = (ROOT / "services" / "edge" / f"{name}.py").read_text().split('"""')[1].lower()
-        assert "pure" in opening or "sans-io" in opening, name
+@pytest.mark.parametrize(("guess", "file"), GUESSES)
+def test_a_guess_is_found_where_the_table_says(guess: str, file: str) -> None:
+    text = f"{file}\n{(ROOT / file).read_text()}".lower()
+    for word in guess.lower().split():
+        pattern = re.escape(word.removesuffix("s")).replace(r"\-", "[-_ ]?")
+        assert re.search(rf"(?<![a-z]){pattern}", text), f"nothing in {file} is called {word}"
