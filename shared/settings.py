@@ -1,4 +1,4 @@
-"""Every setting, its default and where it came from: flags over environment over TOML file over defaults.
+"""All settings with defaults and sources: flags override the environment, which overrides a TOML file.
 
 Environment: `DRAGOMAN_EDGE__PORT=8080`; file: `[edge] port = 8080`; flag: `--set edge.port=8080`.
 """
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def _matches(pattern: str, valid: str) -> AfterValidator:
-    """For what a process could else only find out after it has started; `valid` is told, the value never."""
+    """A validator by pattern. The error shows `valid`, never the value, which may be secret."""
     compiled = re.compile(pattern)
 
     def check(value: T) -> T:
@@ -78,8 +78,8 @@ class Redis(_Section):
 
 
 class Database(_Section):
-    """One URL for all services: {service} in it is replaced by each one's name. Without it, PostgreSQL keeps each
-    service in a schema of its name."""
+    """One URL for all services: {service} in it is replaced by the service's name. Without the placeholder, each
+    service uses a PostgreSQL schema of its name."""
 
     url: _Tables = Field(
         SecretStr("sqlite:///.dragoman/{service}.db"),
@@ -132,7 +132,7 @@ class Limits(_Section):
 
 
 class Verification(_Section):
-    """When e-mail addresses must be verified (v2: 13, 14, 15)."""
+    """Verification of e-mail addresses (v2: 13, 14, 15)."""
 
     registration: bool = Field(False, description="every registration must be verified")
     after_failed_logins: int = Field(0, ge=0, description="0: never")
@@ -140,7 +140,7 @@ class Verification(_Section):
 
 
 class Mail(_Section):
-    """Where mail goes: an SMTP server when `smtp_host` is set, else files in `outbox`."""
+    """Mail: to an SMTP server if `smtp_host` is set, else to files in `outbox`."""
 
     smtp_host: str = Field("", description="mail server; empty: files in `outbox`")
     smtp_port: int = Field(587, ge=1, le=65535, description="of the mail server")
@@ -165,7 +165,7 @@ class Auth(_Section):
 
 
 class Notices(_Section):
-    """What operators tell people (`dragoman admin notice`)."""
+    """Notices of the operator to users (`dragoman admin notice`)."""
 
     name: str = Field(
         "Dragoman",
@@ -221,7 +221,7 @@ class Edge(_Section):
 
 
 class Media(_Section):
-    """Where pictures and files are kept: in a bucket that speaks S3 when `bucket_url` is set, else in `directory`."""
+    """Storage of pictures and files: an S3 bucket if `bucket_url` is set, else `directory`."""
 
     directory: Path = Field(
         Path(".dragoman/media"),
@@ -269,7 +269,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """`load` alone decides where values come from."""
+        """Only `load` reads the environment and files."""
         return (init_settings,)
 
     def database_url(self, service: str) -> str:
@@ -284,7 +284,7 @@ class Settings(BaseSettings):
 
 
 def load(file: Path | None, flags: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
-    """The settings, and where each one that is no default came from (a flag, the environment, the file's name).
+    """Loads the settings, and the source of each one that is no default (a flag, the environment, the file's name).
 
     `flags` maps dotted names to values (lists as JSON). Raises pydantic.ValidationError; OSError or ValueError for a
     file that cannot be read.

@@ -1,4 +1,4 @@
-"""Tokens: JWTs that only auth can issue and everybody can verify (RFC 7519, 8725; form and type as in RFC 9068)."""
+"""Tokens: JWTs that only auth can issue and every service can verify (RFC 7519, 8725; form and type as in RFC 9068)."""
 
 import binascii
 from collections.abc import Iterable
@@ -16,9 +16,9 @@ from shared.contract.ids import AccountId
 
 ALGORITHM = "EdDSA"
 TYPE = "at+jwt"
-"""Says what the token is for: another kind of JWT by the same keys is no access token."""
+"""The JWT type: another kind of JWT signed by the same keys is no access token."""
 LEEWAY_SECONDS = 30.0
-"""How far the clocks of two machines may be apart."""
+"""Tolerated difference of two machines' clocks."""
 
 _MAX_BYTES = 4096
 _HEADER = frozenset({"alg", "typ", "kid"})
@@ -28,7 +28,7 @@ _Time = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
 
 class BadToken(RequestError):
-    """The token is not good; the peer is not told why."""
+    """The token is invalid; the reply does not say why."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(ErrorCode.UNAUTHENTICATED, "the token is not valid")
@@ -36,11 +36,11 @@ class BadToken(RequestError):
 
 
 class UnknownKey(BadToken):
-    """Signed by a key that is not in the list: a new one, perhaps, that auth can be asked for."""
+    """The token's key is unknown; it may be a new key of auth."""
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """What a token says. Times are Unix seconds; `issued` is what account-wide revocations are compared with."""
+    """The claims of a token. Times are Unix seconds; account-wide revocations are compared with `issued`."""
 
     account: AccountId
     sid: str
@@ -59,7 +59,7 @@ class _Payload(msgspec.Struct):
 
 
 class Verifier:
-    """Checks tokens against public keys; pure: no clock, no input or output. A revoked token passes here."""
+    """Verifies tokens by public keys; pure: no clock, no I/O. It does not check revocations."""
 
     def __init__(self, keys: Keys) -> None:
         """Raises ValueError for a key that is no Ed25519 public key."""
@@ -69,11 +69,11 @@ class Verifier:
 
     @property
     def keys(self) -> frozenset[str]:
-        """The names of those it knows."""
+        """The names of the known keys."""
         return frozenset(self._keys)
 
     def verify(self, token: str, now: float) -> Claims:
-        """What the token says; `now` in Unix seconds. Raises BadToken; UnknownKey when its key is not known."""
+        """Verifies a token and returns its claims; `now` in Unix seconds. Raises BadToken, UnknownKey."""
         if len(token) > _MAX_BYTES or not token.isascii():
             raise BadToken("oversized or not ASCII")
         payload = self._payload(token, self._key(token))

@@ -1,8 +1,8 @@
-"""Spans of OpenTelemetry: what a request, a turn or a batch took, step by step, on its way through all processes.
+"""OpenTelemetry spans of requests, ticks and batches through all processes.
 
-Only who has a `Tracer` may import this: its library costs memory. A cause is named by its `traceparent` (W3C's header
-value), whose trace id is that of the log lines, too. Attributes are counts and names of our own: never what people
-say, nor who they are.
+Import this module only where a `Tracer` is created: its library costs memory. A `traceparent` (W3C's header value)
+names the cause of a span; its trace id is that of the log lines. Attributes are counts and names of this project, never
+message texts or identities of users.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ _KINDS: dict[Kind, SpanKind] = {
 }
 _NONE: Attributes = MappingProxyType({})
 _QUEUE = 4096
-"""Spans that wait to be sent; of more, the oldest are dropped."""
+"""Limit of the spans that wait to be sent; beyond it the oldest are dropped."""
 _AT_ONCE = 512
 _GATHER_SECONDS = 1.0
 _SEND_SECONDS = 5.0
@@ -53,7 +53,7 @@ _END_SECONDS = 2.0
 
 
 class Span:
-    """As a context, it is what is under way, and ends with it; otherwise it is to be ended."""
+    """One span. As a context manager it is the current span and ends at the exit; otherwise call `end`."""
 
     __slots__ = ("_before", "_span")
 
@@ -63,7 +63,7 @@ class Span:
 
     @property
     def traceparent(self) -> str:
-        """Names it as a cause; empty when it is not recorded."""
+        """The header value that names this span as a cause; empty when it is not recorded."""
         return _traceparent(self._span.get_span_context())
 
     def __enter__(self) -> None:
@@ -77,20 +77,20 @@ class Span:
         around, trace_id = self._before
         telemetry.trace.reset(trace_id)
         context.detach(around)
-        self.end(_outcome(error))
+        self.end(_result_of(error))
 
     async def around(self, work: Awaitable[T]) -> T:
         with self:
             return await work
 
-    def end(self, outcome: str = "ok") -> None:
-        """`outcome`: an error's code, or ok."""
-        _conclude(self._span, outcome)
+    def end(self, result: str = "ok") -> None:
+        """`result`: an error's code, or ok."""
+        _set_result(self._span, result)
         self._span.end()
 
 
-class _Nothing(Span):
-    """A part of what is not recorded."""
+class _NotRecorded(Span):
+    """A span within a trace that is not recorded."""
 
     __slots__ = ()
 
@@ -103,14 +103,14 @@ class _Nothing(Span):
         return
 
 
-_NOTHING = _Nothing(trace.INVALID_SPAN)
+_NOT_RECORDED = _NotRecorded(trace.INVALID_SPAN)
 
 
 class Tracer:
-    """Begins spans, and sends what they become, from a thread of its own, until `end`."""
+    """Begins spans and sends them from a thread of its own until `shut_down`."""
 
     def __init__(self, settings: Tracing, service: str, instance: str = "") -> None:
-        """Without an `instance`, it is the machine's name and the process's number."""
+        """The default `instance` is the machine's name and the process id."""
         logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)  # it warns before each try
         address = f"{settings.endpoint.rstrip('/')}/v1/traces"
         self._exporter = OTLPSpanExporter(address, timeout=_SEND_SECONDS)
@@ -131,7 +131,7 @@ class Tracer:
         self._tracer = self._provider.get_tracer("dragoman")
 
     def begin(self, name: str, attributes: Attributes = _NONE, *, trace_id: str = "") -> Span:
-        """What somebody outside has caused: a trace, of this id if one is given."""
+        """Begins a trace for a client's request, with this id if one is given."""
         before = telemetry.trace.set(trace_id or new_trace())
         try:
             return self._start(name, "server", Context(), attributes)
@@ -139,36 +139,36 @@ class Tracer:
             telemetry.trace.reset(before)
 
     def span(self, name: str, kind: Kind, attributes: Attributes = _NONE) -> Span:
-        """A part of what is under way; recorded if that is."""
-        return self._start(name, kind, None, attributes) if self.current() else _NOTHING
+        """Begins a child of the current span; recorded if its parent is."""
+        return self._start(name, kind, None, attributes) if self.current() else _NOT_RECORDED
 
     def continue_trace(self, name: str, kind: Kind, cause: str, attributes: Attributes = _NONE) -> Span:
-        """What a cause, perhaps elsewhere, has led to; recorded if that is."""
+        """Begins a span caused by another one, perhaps of another process; recorded if its cause is."""
         found = _found(cause)
-        return self._start(name, kind, _within(found), attributes) if found else _NOTHING
+        return self._start(name, kind, _within(found), attributes) if found else _NOT_RECORDED
 
     def link(self, name: str, causes: Iterable[str], attributes: Attributes = _NONE) -> Span:
-        """What these have led to together, linked to each that is recorded; a part of it, too, if that is only one."""
+        """Begins a span with several causes: linked to each recorded one, and the child of an only one."""
         recorded = [found for cause in causes if (found := _found(cause))]
         if not recorded:
-            return _NOTHING
+            return _NOT_RECORDED
         around = _within(recorded[0]) if len(recorded) == 1 else Context()
         return self._start(name, "internal", around, attributes, [Link(found) for found in recorded])
 
     def current(self) -> str:
-        """The traceparent of what is under way; empty when it is not recorded."""
+        """The traceparent of the current span; empty when it is not recorded."""
         return _traceparent(trace.get_current_span().get_span_context())
 
-    def end_current(self, outcome: str) -> None:
-        """How what is under way has ended: by an error's code, or ok."""
-        _conclude(trace.get_current_span(), outcome)
+    def end_current(self, result: str) -> None:
+        """Sets the result of the current span: an error's code, or ok."""
+        _set_result(trace.get_current_span(), result)
 
     async def shut_down(self) -> None:
-        """Send what waits, as far as the collector takes it in time."""
+        """Sends the waiting spans, as far as the collector accepts them in time."""
         ending = Thread(target=self._provider.shutdown, name="end of tracing", daemon=True)
         ending.start()
         await asyncio.to_thread(ending.join, _END_SECONDS)
-        self._exporter.shutdown()  # type: ignore[no-untyped-call]  # what it could not send in time, it gives up
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]  # spans that were not sent in time are dropped
 
     def _start(
         self, name: str, kind: Kind, around: Context | None, attributes: Attributes, links: Sequence[Link] = ()
@@ -177,14 +177,14 @@ class Tracer:
 
 
 class _Ids(RandomIdGenerator):
-    """A trace has the id that log lines have."""
+    """Gives a trace the id of its log lines."""
 
     def generate_trace_id(self) -> int:
         return int(telemetry.trace.get() or new_trace(), 16)
 
 
 class _Sampler(TraceIdRatioBased):
-    """Takes a share of traces by their ids, the same ones everywhere, and what a recorded one is linked to."""
+    """Samples a share of traces by id, the same in all processes, and the spans linked to a recorded trace."""
 
     def should_sample(
         self,
@@ -202,13 +202,13 @@ class _Sampler(TraceIdRatioBased):
 
 
 def _resource(service: str, instance: str) -> Resource:
-    """Who sends the spans; OTEL_RESOURCE_ATTRIBUTES may say more."""
+    """The resource attributes of this process; OTEL_RESOURCE_ATTRIBUTES may add more."""
     named = {"service.namespace": "dragoman", "service.name": f"dragoman-{service}", "service.instance.id": instance}
     return OTELResourceDetector().detect().merge(Resource(named))
 
 
-def _outcome(error: BaseException | None) -> str:
-    """Of an unknown error, only its kind: what it says may be somebody's secret."""
+def _result_of(error: BaseException | None) -> str:
+    """The code of an error; an unknown error is only `internal`, because its text may contain a secret."""
     match error:
         case None:
             return "ok"
@@ -220,10 +220,10 @@ def _outcome(error: BaseException | None) -> str:
             return ErrorCode.INTERNAL.value
 
 
-def _conclude(span: trace.Span, outcome: str) -> None:
-    if outcome != "ok":
-        span.set_attribute("outcome", outcome)
-        span.set_status(StatusCode.ERROR, outcome)
+def _set_result(span: trace.Span, result: str) -> None:
+    if result != "ok":
+        span.set_attribute("outcome", result)
+        span.set_status(StatusCode.ERROR, result)
 
 
 def _traceparent(cause: SpanContext) -> str:
@@ -233,7 +233,7 @@ def _traceparent(cause: SpanContext) -> str:
 
 
 def _found(cause: str) -> SpanContext | None:
-    """None when it is not recorded."""
+    """The context of a recorded cause; None otherwise."""
     named = parse_traceparent(cause)
     if named is None or not named.is_recorded:
         return None

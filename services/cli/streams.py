@@ -39,7 +39,7 @@ async def _make(stream: JetStreamContext, replicas: int) -> None:
     for config in streams(replicas):
         await _ensure_stream(stream, config)
     for service, peer in BUS_USERS.items():
-        for topic in peer.works_on:
+        for topic in peer.consumes:
             await stream.add_consumer(STREAM, consumer_config(service, topic))
 
 

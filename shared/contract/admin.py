@@ -1,4 +1,4 @@
-"""What an operator asks auth and session. Each act is logged there, with whom it was about."""
+"""Requests of an operator to auth and session, which log each one with the account concerned."""
 
 import msgspec
 
@@ -8,7 +8,7 @@ from shared.contract.model import ProfileSummary
 
 
 class FindUser(msgspec.Struct):
-    """The living account an identifier names: `not_found` when there is none."""
+    """The account with an identifier; `not_found` for an unknown or deleted one."""
 
     kind: IdentifierKind
     identifier: str
@@ -18,15 +18,15 @@ class FindUser(msgspec.Struct):
 
 
 class UserView(msgspec.Struct, frozen=True, kw_only=True):
-    """What auth knows of an account, without its secrets: `schemes` says which it holds, `recoverable` whether an
-    answer to a security question is stored."""
+    """An account in auth, without its secrets. `schemes`: the password schemes it has; `recoverable`: an answer to a
+    security question is stored."""
 
     account: AccountId
     uuid: str
     email: str
     username: str
     nickname: str
-    """As it was registered; session knows the present one."""
+    """The nickname at registration; session knows the current one."""
     created: int
     """Unix milliseconds."""
     disabled: bool
@@ -35,15 +35,15 @@ class UserView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SetDisabled(msgspec.Struct):
-    """A disabled account's tokens are revoked, its connections end, its secrets open nothing, until it is enabled.
-    `not_found` when there is no such account."""
+    """Disables or enables an account. Disabling revokes its tokens, closes its connections and rejects its logins.
+    `not_found` for an unknown account."""
 
     account: AccountId
     disabled: bool
 
 
 class ResetPassword(msgspec.Struct):
-    """Replace all secrets of an account, and revoke its tokens. `not_found` when there is no such account."""
+    """Replaces all secrets of an account and revokes its tokens. `not_found` for an unknown account."""
 
     account: AccountId
     password: str
@@ -53,37 +53,37 @@ class ResetPassword(msgspec.Struct):
 
 
 class Kick(msgspec.Struct):
-    """End all connections of an account; it may come back at once."""
+    """Closes all connections of an account, which may log in again at once."""
 
     account: AccountId
 
 
-# Notices: messages of the herald, to each in a chat of its own with it
+# Notices: messages of the system account to each recipient, in a chat of the two
 
 
 class ListAccounts(msgspec.Struct):
-    """The accounts that can be told something, in order of their numbers, a page after `after`. `online`: only those
-    that are connected; `unavailable` when that is not known."""
+    """The accounts that can receive notices, in order of their numbers, one page after `after`. `online`: only
+    connected accounts; `unavailable` when presence is unknown."""
 
     after: AccountId = NO_ACCOUNT
     online: bool = False
 
 
 class AccountList(msgspec.Struct, frozen=True):
-    """`last`: go on after it; NOBODY: there are no more."""
+    """`last`: continue after it; NO_ACCOUNT: the last page."""
 
     accounts: list[AccountId]
     last: AccountId = NO_ACCOUNT
 
 
 class OpenNotices(msgspec.Struct):
-    """The chats in which the herald tells these accounts notices, at most 500 at once; made where there are none."""
+    """Finds or creates the chats of the system account with these accounts, at most 500 at once."""
 
     accounts: list[AccountId]
 
 
 class NoticesOpened(msgspec.Struct, frozen=True):
-    """Accounts that are not there (any more) are left out. `face`: the herald's."""
+    """Without unknown and deleted accounts. `face`: the profile summary of the system account."""
 
     chats: dict[AccountId, ChatId]
     face: ProfileSummary

@@ -1,4 +1,4 @@
-"""What auth is asked: registration, login, tokens, verification, deletion."""
+"""Requests to auth: registration, login, tokens, verification, deletion."""
 
 from enum import StrEnum
 from typing import Literal
@@ -10,7 +10,7 @@ from shared.contract.model import Secret
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where a request comes from: the edge node, the connection on it, and the client's address (for limits)."""
+    """The origin of a request: the edge node, its connection, and the client's address (for rate limits)."""
 
     node: NodeId = NodeId("")
     connection: int = 0
@@ -18,8 +18,8 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class Register(msgspec.Struct, kw_only=True):
-    """Make an account. Fails with `conflict` and the taken `field`. Without any identifier it is known by its OC
-    number alone (v0's `nick`)."""
+    """Creates an account. Fails with `conflict` and the taken `field`. An account without identifiers has only its OC
+    number (v0's `nick`)."""
 
     secret: Secret
     nickname: str
@@ -35,7 +35,7 @@ class Register(msgspec.Struct, kw_only=True):
     """Accounts registered through v0 belong to the public lobby."""
     origin: Origin = Origin()
     ticket: str = ""
-    """The verification this request waited for, when it is repeated after it."""
+    """The completed verification, when the request is repeated after it."""
 
     def __repr__(self) -> str:
         return f"Register(email={self.email!r}, username={self.username!r}, uuid={self.uuid!r}, ***)"
@@ -51,7 +51,7 @@ class IdentifierKind(StrEnum):
 
 
 class Login(msgspec.Struct, kw_only=True):
-    """Log in by secret. Unknown account and wrong secret fail alike (`unauthenticated`), in the same time."""
+    """Login by secret. An unknown account and a wrong secret fail alike (`unauthenticated`), in the same time."""
 
     kind: IdentifierKind
     identifier: str
@@ -61,7 +61,8 @@ class Login(msgspec.Struct, kw_only=True):
 
 
 class Authenticated(msgspec.Struct, tag="authenticated", frozen=True, kw_only=True):
-    """Registered or logged in. `token` is a JWT for login session `sid`; the seeds let session heal a profile."""
+    """A successful registration or login. `token` is a JWT of login session `sid`; session creates a missing profile
+    from the other fields."""
 
     account: AccountId
     sid: str
@@ -77,14 +78,14 @@ class Authenticated(msgspec.Struct, tag="authenticated", frozen=True, kw_only=Tr
     """Unix milliseconds."""
     lobby: bool = False
     revision: int = 0
-    """The highest revocation number when this login was made: only later ones end it."""
+    """The highest revocation number at this login: only later revocations end it."""
 
     def __repr__(self) -> str:
         return f"Authenticated(account={self.account}, sid={self.sid!r}, ***)"
 
 
 class VerificationNeeded(msgspec.Struct, tag="verification", frozen=True):
-    """The request is withheld until the mailed link of this ticket is opened (v2: 13, 14, 15)."""
+    """The request is pending until the mailed link of this ticket is opened (v2: 13, 14, 15)."""
 
     ticket: str
     expires: int
@@ -92,12 +93,12 @@ class VerificationNeeded(msgspec.Struct, tag="verification", frozen=True):
 
 
 class SendVerification(msgspec.Struct):
-    """Mail the one-time link of a ticket (v2: 14). Asked again, it is mailed again, a few times."""
+    """Mails the one-time link of a ticket (v2: 14). A repeated request mails it again, a few times."""
 
     ticket: str
     origin: Origin = Origin()
     base_url: str = ""
-    """`http://host:port` that the link starts with."""
+    """`http://host:port` at the start of the link."""
 
 
 class OpenVerification(msgspec.Struct):
@@ -115,9 +116,9 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class Recover(msgspec.Struct, kw_only=True):
-    """A new password by the answer to the security question. Unknown account, no answer stored, wrong question or
-    answer fail alike (`unauthenticated`), in the same time, and count as failed logins. Revokes the account's tokens
-    and connections."""
+    """Sets a new password by the answer to the security question. An unknown account, no stored answer, a wrong
+    question and a wrong answer fail alike (`unauthenticated`), in the same time, and count as failed logins. Revokes
+    the account's tokens and closes its connections."""
 
     username: str
     """Or an e-mail address, or an OC number (IdentifierKind.ANY)."""
@@ -131,7 +132,7 @@ class Recover(msgspec.Struct, kw_only=True):
 
 
 class SetSecurity(msgspec.Struct):
-    """Replace the security question and its answer; with an empty one the account cannot be recovered any more."""
+    """Replaces the security question and its answer; an empty answer switches recovery off."""
 
     question_id: int
     answer: str
@@ -142,21 +143,21 @@ class SetSecurity(msgspec.Struct):
 
 
 class DeleteAccount(msgspec.Struct):
-    """Erase the account everywhere (v2: 16). Answered once auth has committed and every reachable service has
-    confirmed, at most 2 s; a durable event does the rest."""
+    """Erases an account in all services (v2: 16). The reply follows auth's commit and the confirmation of every
+    reachable service, within 2 s; a durable event reaches the others."""
 
     actor: AccountId = NO_ACCOUNT
 
 
 class Logout(msgspec.Struct):
-    """End one login session: its tokens are no good any more."""
+    """Ends one login session and revokes its tokens."""
 
     sid: str
     actor: AccountId = NO_ACCOUNT
 
 
 class ListRevocations(msgspec.Struct):
-    """What edges must know within a second: revocations after number `since`, the maintenance flag, which keys verify
+    """Polled by edges every second: revocations after number `since`, the maintenance flag, the keys that verify
     tokens."""
 
     since: int = 0
@@ -172,8 +173,8 @@ class Revocation(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Revocations(msgspec.Struct, frozen=True):
-    """`last` is the highest number there is; ask again from the last one received while `more` is set. `keys`: the
-    names of those that verify tokens, or none at all when that is not told."""
+    """`last`: the highest number; while `more` is set, request the rest after the last one received. `keys`: the names
+    of the keys that verify tokens; empty when unknown."""
 
     last: int
     revocations: list[Revocation]
@@ -198,6 +199,6 @@ class Keys(msgspec.Struct, frozen=True):
 
 
 class SetMaintenance(msgspec.Struct):
-    """The operator's maintenance mode; told to every edge."""
+    """Switches the maintenance mode; published to every edge."""
 
     on: bool

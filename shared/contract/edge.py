@@ -1,4 +1,4 @@
-"""What edges are told: deliveries, notices and control."""
+"""Messages to edges: deliveries, notices and control."""
 
 import msgspec
 
@@ -9,20 +9,20 @@ from shared.contract.model import MemberPair, Message, Profile, ProfileSummary, 
 
 class Delivery(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One committed message and its recipients on this node; None: every local member (broadcast of big chats).
-    `version` is the membership's version it was fanned out by."""
+    `version`: the membership version that the fan-out used."""
 
     message: Message
     recipients: list[AccountId] | None
     version: int
     pair: MemberPair | None = None
-    """Of a private chat."""
+    """The members of a private chat."""
     face: ProfileSummary | None = None
-    """The sender's, as its edge knew it."""
+    """The sender's profile summary, as the sender's edge knew it."""
 
 
 class Envelope(msgspec.Struct, array_like=True, frozen=True):
-    """`counter` counts this replica's envelopes on this subject, from 1; a skip shows a loss. `epoch` is new for
-    each run of a replica."""
+    """`counter` counts this replica's envelopes on this subject, from 1; a skipped number reveals a loss. Each process
+    of a replica has a new `epoch`."""
 
     replica: str
     epoch: int
@@ -31,9 +31,9 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
-    """Sent by each replica to all edges every second: its counter per node and, under "all", for broadcasts; a node
-    that is not named was sent nothing for ten minutes. A counter that no envelope reaches announces a loss.
-    `leaving`: it stops, everything is sent, do not miss it."""
+    """Published by each replica to all edges every second: its counter for each node and, as "all", for broadcasts. A
+    missing node had no envelope for ten minutes. A counter without its envelope reveals a loss. `leaving`: the replica
+    shuts down after this heartbeat."""
 
     replica: str
     epoch: int
@@ -41,24 +41,24 @@ class Heartbeat(msgspec.Struct, frozen=True):
     leaving: bool = False
 
 
-# Notices: what session and auth tell the edges of the accounts concerned. Lost ones heal at the next sync.
+# Notices: published by session and auth to the edges of the accounts concerned. The next sync repairs a lost one.
 
 
 class ChatCreated(msgspec.Struct, tag="chat_created", frozen=True):
-    """`kept`: of those who were put into a group, the numbers by which that is kept for them (a MembershipAnswered
-    each), to be dropped once it has been shown."""
+    """`kept`: for each member added to a group, the number of the stored notice (a MembershipAnswered), which the edge
+    drops after showing it."""
 
     chat: ChatId
     by: AccountId
     members: list[AccountId]
-    """The ones on this node (or all, when presence is unknown)."""
+    """The members on this node; all members when presence is unknown."""
     version: int = 1
     name: str = ""
     kept: dict[AccountId, int] = {}
 
 
 class MembershipChanged(msgspec.Struct, tag="membership_changed", frozen=True):
-    """An account's role in a chat is now this; LEFT: it is no member any more."""
+    """The new role of an account in a chat; LEFT: no longer a member."""
 
     chat: ChatId
     account: AccountId
@@ -75,13 +75,13 @@ class ProfileChanged(msgspec.Struct, tag="profile_changed", frozen=True):
 
 
 class Revoked(msgspec.Struct, tag="revoked", frozen=True):
-    """Close what logged in by these tokens (every edge is told)."""
+    """Closes the logins of these tokens; published to every edge."""
 
     revocations: list[Revocation]
 
 
 class Kicked(msgspec.Struct, tag="kicked", frozen=True):
-    """Close what this account has logged in; it may come back (every edge is told)."""
+    """Closes the logins of an account, which may log in again; published to every edge."""
 
     account: AccountId
 
@@ -91,7 +91,7 @@ class MaintenanceSet(msgspec.Struct, tag="maintenance", frozen=True):
 
 
 class VerificationOpened(msgspec.Struct, tag="verification_opened", frozen=True):
-    """The mailed link of a ticket was opened; `passed` false: with a wrong code."""
+    """The mailed link of a ticket was opened; `passed` is False for a wrong code."""
 
     ticket: str
     connection: int
@@ -99,7 +99,7 @@ class VerificationOpened(msgspec.Struct, tag="verification_opened", frozen=True)
 
 
 class FriendshipRequested(msgspec.Struct, tag="friendship_requested", frozen=True):
-    """For `account`."""
+    """To `account`."""
 
     applicant: AccountId
     account: AccountId
@@ -107,8 +107,8 @@ class FriendshipRequested(msgspec.Struct, tag="friendship_requested", frozen=Tru
 
 
 class FriendshipAnswered(msgspec.Struct, tag="friendship_answered", frozen=True):
-    """For both when accepted, for the applicant when refused. `kept`: its numbers by account, to be dropped once it
-    has been shown there."""
+    """To both when accepted, to the applicant when rejected. `kept`: the number of the stored notice by account; the
+    edge drops it after showing it."""
 
     applicant: AccountId
     account: AccountId
@@ -117,7 +117,7 @@ class FriendshipAnswered(msgspec.Struct, tag="friendship_answered", frozen=True)
 
 
 class MembershipApplied(msgspec.Struct, tag="membership_applied", frozen=True):
-    """For the owner and the admins."""
+    """To the owner and the admins."""
 
     applicant: AccountId
     chat: ChatId
@@ -125,7 +125,7 @@ class MembershipApplied(msgspec.Struct, tag="membership_applied", frozen=True):
 
 
 class MembershipAnswered(msgspec.Struct, tag="membership_answered", frozen=True):
-    """`account` is in the group now (told to all its members), or was refused (told to it alone)."""
+    """`account` has joined the group (to all members) or was rejected (to the account only)."""
 
     chat: ChatId
     name: str
@@ -135,7 +135,7 @@ class MembershipAnswered(msgspec.Struct, tag="membership_answered", frozen=True)
 
 
 class ChatRenamed(msgspec.Struct, tag="chat_renamed", frozen=True):
-    """For all members."""
+    """To all members."""
 
     chat: ChatId
     name: str
@@ -159,14 +159,14 @@ Notice = (
 
 
 class Notify(msgspec.Struct, frozen=True):
-    """`recipients`: accounts on this node that are concerned; None: everybody."""
+    """`recipients`: accounts on this node; None: every account on it."""
 
     notice: Notice
     recipients: list[AccountId] | None = None
 
 
 class FlushReadState(msgspec.Struct):
-    """Commit the read state of this account now: it logs in elsewhere and will read what it missed."""
+    """Commits the read state of an account now: it logs in on another node and will read its backlog there."""
 
     account: AccountId
 

@@ -1,4 +1,4 @@
-"""The one error vocabulary. Each dialect maps these codes to its own words by a total table."""
+"""The error codes. Each dialect maps them to its own error replies by a total table."""
 
 from enum import StrEnum
 
@@ -7,27 +7,27 @@ import msgspec
 
 class ErrorCode(StrEnum):
     INVALID = "invalid"
-    """The request lacks what it needs, or a value is out of its set."""
+    """A field of the request is missing or invalid."""
     UNAUTHENTICATED = "unauthenticated"
-    """No login, a wrong secret, or a token that is not (any more) good."""
+    """No login, a wrong secret, or an invalid or revoked token."""
     FORBIDDEN = "forbidden"
-    """Known, but not allowed: not a member, not the owner, somebody else's name."""
+    """Not allowed: not a member, not the owner, another user's account."""
     NOT_FOUND = "not_found"
     CONFLICT = "conflict"
-    """Taken or already done: an e-mail, a uuid, a membership."""
+    """Already exists: an e-mail address, a uuid, a membership."""
     LIMIT = "limit"
     """A quota is reached (chats per account, members per group)."""
     TOO_LARGE = "too_large"
     """A frame, text or file is over its size limit."""
     RATE_LIMITED = "rate_limited"
     UNAVAILABLE = "unavailable"
-    """A service, the broker or a database did not answer in time; the outcome may be unknown."""
+    """A service, the broker or a database did not answer in time; the result may be unknown."""
     INTERNAL = "internal"
     """A bug; the details are in the log under the trace id, never in the reply."""
 
 
 class Failure(msgspec.Struct, tag="failure", frozen=True):
-    """A refusal as it travels on the bus. `text` is safe to show to the peer; `field` names the culprit, if any."""
+    """An error reply on the bus. `text` is safe to show to the client; `field` names the invalid field, if any."""
 
     code: ErrorCode
     text: str
@@ -35,7 +35,7 @@ class Failure(msgspec.Struct, tag="failure", frozen=True):
 
 
 class RequestError(Exception):
-    """A use case refuses; the router (on the bus) or the dialect (at the edge) turns it into an answer."""
+    """A rejected request. The bus turns it into an error reply, the edge's dialect into a frame."""
 
     def __init__(self, code: ErrorCode, text: str, field: str = "") -> None:
         super().__init__(f"{code}: {text}")

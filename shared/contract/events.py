@@ -1,4 +1,4 @@
-"""Durable events (JetStream): work that must happen eventually though nobody waits for it."""
+"""Durable events (JetStream): work that must be done eventually, without a waiting caller."""
 
 import msgspec
 
@@ -15,13 +15,13 @@ class AccountDeleted(msgspec.Struct, frozen=True):
 
 
 class MailRequested(msgspec.Struct, frozen=True):
-    """One e-mail to be sent; retried until the mail server takes it."""
+    """One e-mail; retried until the mail server accepts it."""
 
     to: str
     subject: str
     text: str
     expires: int
-    """Unix milliseconds; after it the mail is pointless and dropped."""
+    """Unix milliseconds; the mail is dropped after it."""
 
     def __repr__(self) -> str:
         return f"MailRequested(expires={self.expires}, ***)"

@@ -1,4 +1,4 @@
-"""Identifiers of the canonical model. All are integers on the bus; dialects write them as they like."""
+"""Identifiers of the canonical model: integers on the bus (a NodeId is text); each dialect has its own form."""
 
 from typing import NewType
 
@@ -11,17 +11,17 @@ MessageId = NewType("MessageId", int)
 """Globally unique, below 2^53."""
 
 Nonce = NewType("Nonce", int)
-"""Names one attempt to say something, unique per chat and sender; 63 bits. It is also the frame's trace id."""
+"""Identifies one message before its commit, unique within chat and sender; 63 bits. A retry has the same nonce."""
 
 NodeId = NewType("NodeId", str)
-"""One run of one edge process: its name and a random suffix, so that a restarted edge is a new node."""
+"""One process of an edge: the edge's name and a random suffix, so that a restarted edge is a new node."""
 
 NO_ACCOUNT = AccountId(0)
 """The actor of a connection that is not logged in."""
 
 SYSTEM_ACCOUNT = AccountId(2**31 - 1)
-"""The system's own account, which tells people the operator's notices: the highest number that every client can read.
-Session has its profile; auth, which counts from 1, has no such account, so that nobody can log in as it."""
+"""The sender of the operator's notices: the highest number that every client can read. Session has its profile; auth,
+which counts from 1, has no such account, so it cannot log in."""
 
 SYSTEM_UUID = "433cbccd-e00b-4aee-8586-6a13d0f996b6"
-"""In every installation; nobody can register it."""
+"""The same in every installation; it cannot be registered."""

@@ -1,4 +1,4 @@
-"""What message is asked: post, sync, history, read state."""
+"""Requests to the message service: post, sync, history, read state."""
 
 import msgspec
 
@@ -8,7 +8,7 @@ from shared.contract.model import MemberPair, Message, ProfileSummary
 
 
 class Draft(msgspec.Struct, array_like=True, frozen=True):
-    """One message to be committed. `deadline` (Unix milliseconds): after it, it must not be."""
+    """One message before its commit. It must not be committed after `deadline` (Unix milliseconds)."""
 
     sender: AccountId
     chat: ChatId
@@ -16,18 +16,19 @@ class Draft(msgspec.Struct, array_like=True, frozen=True):
     deadline: int
     body: bytes
     face: ProfileSummary | None = None
-    """Passed on to the recipients' edges, not stored."""
+    """The sender's profile summary, forwarded to the recipients' edges; not stored."""
 
 
 class PostMessages(msgspec.Struct):
-    """What the connections of one edge node said within one turn of its event loop, or while enough was under way."""
+    """The messages that the connections of one edge node submitted in one event-loop tick, or while its in-flight
+    window was full."""
 
     node: NodeId
     drafts: list[Draft]
 
 
 class Posted(msgspec.Struct, tag="posted", array_like=True, frozen=True):
-    """Committed (now, or by an earlier attempt with the same nonce)."""
+    """A committed message (now, or by an earlier attempt with the same nonce)."""
 
     id: MessageId
     index: int
@@ -35,33 +36,33 @@ class Posted(msgspec.Struct, tag="posted", array_like=True, frozen=True):
 
 
 class PostResults(msgspec.Struct, frozen=True):
-    """One result per draft, in order. `failures` maps positions to refusals; `posted` is None there."""
+    """One result for each draft, in order. `failures` maps positions to failures; `posted` is None there."""
 
     posted: list[Posted | None]
     failures: dict[int, Failure] = {}
 
 
 class Sync(msgspec.Struct):
-    """What an account missed, over its chats in order of id, a page starting after `after`, from one snapshot.
+    """The backlog of an account: its chats in order of id, one page after `after`, from one snapshot.
 
-    The reply holds the head of every chat it covers and, save for the chats in `known`, the unread messages: the
-    account's own are never unread; oldest first; at most the newest 1,000 per chat (setting), as far as the reply's
-    size allows.
+    The reply holds the head of every chat of the page and, except for the chats in `known`, the unread messages, oldest
+    first: at most the newest 1,000 of each chat (setting), within the size limit of a reply. An account's own messages
+    are never unread.
     """
 
     account: AccountId
     after: ChatId = ChatId(0)
     known: list[ChatId] = []
     also: list[AccountId] = []
-    """The first pages of these too, as of accounts of their own."""
+    """Further accounts, whose first pages the reply includes."""
     bare: bool = False
-    """Messages are not wanted, only how many there are to be read."""
+    """Omit the messages; only the counts are needed."""
 
 
 class ChatSync(msgspec.Struct, array_like=True, frozen=True):
-    """`messages` are the unread ones from `unread_from` to `upto`. When `upto` is below `head`, go on with SyncChat
-    after it, leaving out the account's own messages and the indexes in `read` (inclusive ranges above `read_index`
-    that are read already). What lies between `read_index` and `unread_from` is too old: it counts as read."""
+    """`messages`: the unread messages from `unread_from` to `upto`. If `upto` is below `head`, continue with SyncChat
+    after it, without the account's own messages and without the indexes in `read` (inclusive ranges above `read_index`
+    that are read). Messages between `read_index` and `unread_from` are too old and count as read."""
 
     chat: ChatId
     head: int
@@ -74,8 +75,8 @@ class ChatSync(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Synced(msgspec.Struct, frozen=True):
-    """With `more`, ask again after the last chat. `also`: as many of the others that were asked for as the reply has
-    room for."""
+    """With `more`, request the page after the last chat. `also`: as many of the further accounts as fit into the
+    reply."""
 
     chats: list[ChatSync]
     more: bool = False
@@ -83,7 +84,7 @@ class Synced(msgspec.Struct, frozen=True):
 
 
 class SyncChat(msgspec.Struct):
-    """The messages of one chat after index `after`, a page, and what each of these accounts may see of it."""
+    """One page of a chat's messages after index `after`, and the range that each of these accounts may see."""
 
     chat: ChatId
     accounts: list[AccountId]
@@ -91,9 +92,9 @@ class SyncChat(msgspec.Struct):
 
 
 class ChatSynced(msgspec.Struct, frozen=True):
-    """`messages` go up to `upto` without a gap, `head` is the last index there is (one snapshot). `first_index` has
-    an entry for every asked account that is a member: the first index it may see; `unread_from`: the first that may
-    be unread for it (as in ChatSync, so that what is too old is not shown as news)."""
+    """One snapshot: `messages` up to `upto` without a gap, `head` the last index. `first_index` has an entry for every
+    requested account that is a member: the first index it may see; `unread_from`: the first that may be unread for it
+    (as in ChatSync)."""
 
     chat: ChatId
     head: int
@@ -106,8 +107,9 @@ class ChatSynced(msgspec.Struct, frozen=True):
 
 
 class GetHistory(msgspec.Struct):
-    """Messages of a chat, for members: `start` counts from 1, or −k for the k-th newest; towards `older` (newest
-    first) or newer (oldest first). Starting before the first message gives an empty list."""
+    """A page of a chat's messages, for members. `start` is an index from 1, or −k for the k-th newest; the page runs to
+    `older` messages (newest first) or newer ones (oldest first). A start before the first message gives an empty
+    page."""
 
     chat: ChatId
     start: int
@@ -115,18 +117,18 @@ class GetHistory(msgspec.Struct):
     older: bool = True
     actor: AccountId = NO_ACCOUNT
     all: bool = False
-    """An operator reads without being a member; the bus lets only its user ask so."""
+    """An operator reads without being a member. Operators alone may set it: edges never do."""
 
 
 class History(msgspec.Struct, frozen=True):
     messages: list[Message]
     head: int
     more: bool = False
-    """The reply was full before `count` was reached: go on from the last index."""
+    """The reply was full before `count` messages: continue from the last index."""
 
 
 class ReadRange(msgspec.Struct, array_like=True, frozen=True):
-    """Indexes `low` to `high`, inclusive, arrived at this account."""
+    """Indexes `low` to `high`, inclusive, have arrived at this account."""
 
     account: AccountId
     chat: ChatId
@@ -135,13 +137,13 @@ class ReadRange(msgspec.Struct, array_like=True, frozen=True):
 
 
 class MarkRead(msgspec.Struct):
-    """Read state of one node's accounts, gathered for up to 200 ms."""
+    """Read state of one node's accounts, collected for up to 200 ms."""
 
     ranges: list[ReadRange]
 
 
 class GetHeads(msgspec.Struct):
-    """The last index of each of these chats (0: no message yet)."""
+    """Requests the last index of each chat (0: no message yet)."""
 
     chats: list[ChatId]
 
@@ -151,15 +153,15 @@ class Heads(msgspec.Struct, frozen=True):
 
 
 class GetUnread(msgspec.Struct):
-    """The unread messages of an account over all its chats, oldest first by time, at most `count` (0: only how many
-    there are). The limit of unread messages per chat counts as in a sync."""
+    """The unread messages of an account over all its chats, oldest first by time, at most `count` (0: only the total).
+    The limit of unread messages for each chat is that of a sync."""
 
     account: AccountId
     count: int
 
 
 class Unread(msgspec.Struct, frozen=True):
-    """`total` before this answer; `pairs` names the private chats among those of the messages."""
+    """`total`: before this reply. `pairs`: the members of the private chats among the messages' chats."""
 
     total: int
     messages: list[Message]

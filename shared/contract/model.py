@@ -1,6 +1,6 @@
-"""The canonical model: what every dialect is translated to and from.
+"""The canonical model, which every dialect is translated to and from.
 
-What comes by the thousand and holds nothing that could hold it again is spared the search for cycles (`gc=False`)."""
+Frequent types that cannot be part of a reference cycle are excluded from cyclic garbage collection (`gc=False`)."""
 
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -21,8 +21,8 @@ class Emoji(msgspec.Struct, tag="e", array_like=True, frozen=True):
 
 
 class Media(msgspec.Struct, array_like=True, frozen=True):
-    """A stored file. `id` is the last part of its address (128 random bits, hex); `size` in bytes; `packages`: in how
-    many binary frames its uploader sent it, 0 if it did not come so."""
+    """A stored file. `id`: the last part of its address (128 random bits, hex). `size`: bytes. `packages`: the number
+    of binary frames of its upload, 0 for another kind of upload."""
 
     id: str
     name: str
@@ -44,13 +44,13 @@ Segment = Text | Emoji | Image | File
 
 
 class DialectTag(msgspec.Struct, tag="d", array_like=True, frozen=True):
-    """Comes after the segments of a message, where the dialect it was said in must be known again."""
+    """Follows the segments of a message whose dialect must be known later."""
 
     dialect: str
 
 
 class Body(msgspec.Struct, frozen=True, gc=False):
-    """What a message's body holds; `dialect` is empty where it was not marked."""
+    """An unpacked message body; `dialect` is empty for a body without a tag."""
 
     segments: tuple[Segment, ...]
     dialect: str
@@ -61,7 +61,7 @@ _unpack = msgspec.msgpack.Decoder(tuple[Segment | DialectTag, ...]).decode
 
 
 def pack_segments(segments: tuple[Segment, ...], dialect: str = "") -> bytes:
-    """The stored and transported form: services in between never look inside."""
+    """The stored and transported form, which services never unpack."""
     return _pack((*segments, DialectTag(dialect)) if dialect else segments)
 
 
@@ -78,7 +78,7 @@ def unpack_segments(body: bytes) -> tuple[Segment, ...]:
 
 class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One committed message. `index` counts 1, 2, 3 … within the chat; `time` is the server's, Unix milliseconds,
-    strictly growing within the chat; `body` is what `pack_segments` made."""
+    strictly increasing within the chat; `body` comes from `pack_segments`."""
 
     chat: ChatId
     index: int
@@ -93,13 +93,13 @@ class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Scheme(StrEnum):
-    """How the client hashed the password before it sent it."""
+    """The client's hashing of the password before it sent it."""
 
     PLAIN = "plain"
     MD5 = "md5"
     SHA256 = "sha256"
     SERVICE = "service"
-    """A service client's own secret: no password elsewhere."""
+    """The secret of a service client, valid only in that dialect."""
 
 
 class Secret(msgspec.Struct, array_like=True, frozen=True):
@@ -113,8 +113,8 @@ class Secret(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """One account as others see it. Times are Unix milliseconds. `avatar` is an http(s) address, the path of a picture
-    that every edge serves, or empty for the generated one."""
+    """The public profile of an account. Times are Unix milliseconds. `avatar`: an http(s) address, the path of a
+    picture that every edge serves, or empty for the generated one."""
 
     id: AccountId
     uuid: str
@@ -127,14 +127,14 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 0
     created: int = 0
     public_updated: int = 0
-    """Moves with the profile."""
+    """Changes with the profile."""
     private_updated: int = 0
-    """Moves with chats and friends."""
+    """Changes with chats and friends."""
     deleted: bool = False
 
 
 class ProfileSummary(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What dialects show of a message's sender beside its number."""
+    """The part of a sender's profile that dialects show with a message."""
 
     nickname: str
     uuid: str
@@ -157,19 +157,19 @@ class JoinPolicy(StrEnum):
 
 class Role(IntEnum):
     LEFT = 0
-    """A tombstone in the membership's history, never a member."""
+    """A former member: a tombstone in the membership's history."""
     MEMBER = 1
     ADMIN = 2
     OWNER = 3
 
 
 MemberPair = tuple[AccountId, AccountId]
-"""The two people of a private chat, the lower number first."""
+"""The two members of a private chat, the lower number first."""
 
 
 class Chat(msgspec.Struct, frozen=True, kw_only=True):
-    """One chat without its members. Times are Unix milliseconds. An empty `avatar` means: the generated one.
-    `version` grows with every change of the membership."""
+    """One chat without its members. Times are Unix milliseconds. An empty `avatar` means the generated one.
+    `version` increases with every change of the membership."""
 
     id: ChatId
     kind: ChatKind

@@ -1,4 +1,4 @@
-"""What session is asked: profiles, friends, chats and their members."""
+"""Requests to session: profiles, friends, chats and their members."""
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -8,7 +8,7 @@ from shared.contract.model import Chat, ChatKind, JoinPolicy, MemberPair, Profil
 
 
 class EnsureProfile(msgspec.Struct, kw_only=True):
-    """Create the profile of an account if it is missing (idempotent: at registration, healed at any login)."""
+    """Creates the profile of an account if it is missing (idempotent; sent at registration and at every login)."""
 
     account: AccountId
     uuid: str
@@ -21,7 +21,7 @@ class EnsureProfile(msgspec.Struct, kw_only=True):
 
 
 class GetAccount(msgspec.Struct):
-    """A profile; with `lists`, and only about oneself, the ids of the account's chats and friends too."""
+    """Requests a profile; `lists` adds the ids of chats and friends, for the account itself only."""
 
     account: AccountId
     lists: bool = False
@@ -29,7 +29,7 @@ class GetAccount(msgspec.Struct):
 
 
 class AccountView(msgspec.Struct, frozen=True):
-    """`chats` and `friends` are None unless they were asked for by the account itself."""
+    """`chats` and `friends` are None unless the account itself requested them."""
 
     profile: Profile
     chats: list[ChatId] | None = None
@@ -37,7 +37,8 @@ class AccountView(msgspec.Struct, frozen=True):
 
 
 class SetProfile(msgspec.Struct):
-    """Change one's own profile; friends and oneself are told. Another's account fails with `forbidden`."""
+    """Changes the actor's own profile and notifies the actor and its friends. Another account fails with
+    `forbidden`."""
 
     account: AccountId
     nickname: str | UnsetType = UNSET
@@ -50,8 +51,8 @@ class SetProfile(msgspec.Struct):
 
 
 class CreateChat(msgspec.Struct):
-    """Make a group; the actor owns it and is added if missing. An unknown member fails with `not_found`, the
-    configured number of chats per account with `limit`. An empty name becomes up to three nicknames joined by 、."""
+    """Creates a group owned by the actor, who is added if missing. An unknown member fails with `not_found`, too many
+    chats of an account with `limit`. An empty name becomes up to three nicknames joined by 、."""
 
     members: list[AccountId]
     name: str = ""
@@ -63,28 +64,28 @@ class CreateChat(msgspec.Struct):
 
 
 class GetChat(msgspec.Struct):
-    """A chat and its members, for members only (`forbidden`)."""
+    """Requests a chat and its members; only members may (`forbidden`)."""
 
     chat: ChatId
     actor: AccountId = NO_ACCOUNT
     all: bool = False
-    """An operator looks without being a member."""
+    """An operator reads without being a member."""
 
 
 class ChatView(msgspec.Struct, frozen=True):
-    """Members in order of joining, owner first, at most as many as the limit on listed members allows."""
+    """Members in order of joining, owner first, up to the limit on listed members."""
 
     chat: Chat
     members: list[AccountId]
 
 
 class ListChats(msgspec.Struct):
-    """The chats of an account in order of id, a page after `after`."""
+    """Requests the chats of an account in order of id, one page after `after`."""
 
     account: AccountId
     after: ChatId = ChatId(0)
     also: list[AccountId] = []
-    """The first pages of these too."""
+    """Further accounts, whose first pages the reply includes."""
 
 
 class ChatEntry(msgspec.Struct, array_like=True, frozen=True):
@@ -97,7 +98,7 @@ class ChatEntry(msgspec.Struct, array_like=True, frozen=True):
 
 
 class ChatList(msgspec.Struct, frozen=True):
-    """`also`: as many of the others that were asked for as there was room for."""
+    """`also`: as many of the further accounts as fit into the reply."""
 
     entries: list[ChatEntry]
     more: bool = False
@@ -105,20 +106,20 @@ class ChatList(msgspec.Struct, frozen=True):
 
 
 class GetMembership(msgspec.Struct):
-    """The members that changed after version `since` (0: all), in order of (version, account), a page after
-    the cursor `after`."""
+    """Requests the members changed after version `since` (0: all), in order of (version, account), one page after the
+    cursor `after`."""
 
     chat: ChatId
     since: int = 0
     after: tuple[int, int] = (0, 0)
     unnamed: bool = False
-    """Redis does not name the chat's version, and should."""
+    """Redis lacks the chat's version; session publishes it again."""
 
 
 class Member(msgspec.Struct, array_like=True, frozen=True):
-    """`role` LEFT says that the account is no member any more. `version` is the chat's version of the change.
-    `first_index` and `unread_from` as in ChatEntry. Until the join is complete, which is a change with a version of
-    its own, `unread_from` is 0, and `first_index` says about where the account came in."""
+    """`role` LEFT: no longer a member. `version`: the chat's version of the change. `first_index` and `unread_from` as
+    in ChatEntry. Completing a join is a change with a version of its own; until then `unread_from` is 0 and
+    `first_index` is approximate."""
 
     account: AccountId
     role: Role
@@ -128,7 +129,7 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Membership(msgspec.Struct, frozen=True):
-    """`version` is the chat's; members listed here changed after `since`."""
+    """`version`: the chat's. `members`: those that changed after `since`."""
 
     chat: ChatId
     version: int
@@ -136,25 +137,25 @@ class Membership(msgspec.Struct, frozen=True):
     more: bool = False
     pair: MemberPair | None = None
     speaker: AccountId = NO_ACCOUNT
-    """Who alone may say something there; NOBODY: every member."""
+    """The only account that may post; NO_ACCOUNT: every member may."""
 
 
 class EraseAccount(msgspec.Struct):
-    """Forget a deleted account: profile anonymised, memberships and friendships ended, ownership passed on."""
+    """Erases a deleted account: anonymises its profile, ends memberships and friendships, transfers ownership."""
 
     account: AccountId
 
 
 class Ack(msgspec.Struct, frozen=True):
-    """It is so now (also when it was so before)."""
+    """The request is fulfilled, now or by an earlier request."""
 
 
-# People
+# Accounts and friends
 
 
 class GetProfileSummaries(msgspec.Struct):
-    """Nicknames and uuids of accounts (also deleted ones), at most 1,000 at once; unknown ones are left out. Instead of
-    them, whole `profiles` of at most 100."""
+    """Requests nicknames and uuids of at most 1,000 accounts, deleted ones included; the reply omits unknown accounts.
+    `profiles`: whole profiles instead, of at most 100."""
 
     accounts: list[AccountId]
     profiles: bool = False
@@ -166,7 +167,7 @@ class ProfileSummaries(msgspec.Struct, frozen=True):
 
 
 class FindAccounts(msgspec.Struct):
-    """The accounts with these uuids, at most 5,000 at once; unknown and deleted ones are left out."""
+    """Requests the accounts with these uuids, at most 5,000; the reply omits unknown and deleted ones."""
 
     uuids: list[str]
 
@@ -176,9 +177,9 @@ class FoundAccounts(msgspec.Struct, frozen=True):
 
 
 class RequestFriendship(msgspec.Struct):
-    """Ask `account` to become friends. Again while it is pending: the text is replaced, and it is told again. Friends
-    already: `conflict`. When `account` has asked the actor before, they become friends at once. A text has at most
-    1,000 characters (`too_large`). Too many of the actor's requests wait for an answer: `limit`."""
+    """Sends a friend request to `account`. Repeated while pending, it replaces the text and notifies again. If
+    `account` has a pending request to the actor, both become friends at once. Errors: `conflict` for friends,
+    `too_large` for a text above 1,000 characters, `limit` for too many pending requests of the actor."""
 
     account: AccountId
     text: str = ""
@@ -186,7 +187,7 @@ class RequestFriendship(msgspec.Struct):
 
 
 class AnswerFriendship(msgspec.Struct):
-    """Accept or refuse the pending request of `applicant` to the actor; none pending: `not_found`."""
+    """Accepts or rejects the pending request of `applicant` to the actor; `not_found` without one."""
 
     applicant: AccountId
     accept: bool
@@ -194,7 +195,7 @@ class AnswerFriendship(msgspec.Struct):
 
 
 class EndFriendship(msgspec.Struct):
-    """No friends: `not_found`."""
+    """Ends a friendship; `not_found` without one."""
 
     account: AccountId
     actor: AccountId = NO_ACCOUNT
@@ -204,8 +205,8 @@ class EndFriendship(msgspec.Struct):
 
 
 class OpenPrivateChat(msgspec.Struct):
-    """The private chat of the actor and `account`, made if there is none; nobody owns it. With oneself: `invalid`;
-    with a deleted or unknown account: `not_found`."""
+    """Finds or creates the private chat of the actor and `account`; it has no owner. The actor itself: `invalid`; a
+    deleted or unknown account: `not_found`."""
 
     account: AccountId
     actor: AccountId = NO_ACCOUNT
@@ -217,9 +218,9 @@ class ChatOpened(msgspec.Struct, frozen=True):
 
 
 class RequestMembership(msgspec.Struct):
-    """Join an open group at once, or apply to one that needs approval (again while pending: the text is replaced and
-    it is told again). A closed group: `forbidden`; a member already: `conflict`; a full group, or too many of the
-    actor's requests waiting: `limit`."""
+    """Joins an open group at once, or applies to a group with approval (repeated while pending, it replaces the text
+    and notifies again). Errors: `forbidden` for a closed group, `conflict` for a member, `limit` for a full group or
+    too many pending requests of the actor."""
 
     chat: ChatId
     text: str = ""
@@ -228,12 +229,12 @@ class RequestMembership(msgspec.Struct):
 
 class MembershipRequested(msgspec.Struct, frozen=True):
     joined: bool
-    """At once; otherwise it waits for an answer."""
+    """True: joined at once; False: the application is pending."""
     name: str
 
 
 class AnswerMembership(msgspec.Struct):
-    """The owner or an admin accepts or refuses a pending application; none pending: `not_found`."""
+    """The owner or an admin accepts or rejects a pending application; `not_found` without one."""
 
     chat: ChatId
     applicant: AccountId
@@ -242,8 +243,8 @@ class AnswerMembership(msgspec.Struct):
 
 
 class AddMember(msgspec.Struct):
-    """The owner or an admin pulls a friend in (or accepts, if that one has applied). A member already: `conflict`;
-    no friend: `forbidden`."""
+    """The owner or an admin adds a friend, or accepts the account's pending application. `conflict` for a member,
+    `forbidden` for an account that is no friend."""
 
     chat: ChatId
     account: AccountId
@@ -259,8 +260,8 @@ class RenameChat(msgspec.Struct):
 
 
 class ListRequests(msgspec.Struct):
-    """Requests that wait for this account's answer: to itself, and to the groups it is owner or admin of. Oldest
-    first, at most 1,000 of each, and as many as fit into one reply; the others come when these are answered."""
+    """Requests that wait for this account's answer: friend requests, and applications to groups it owns or administers.
+    Oldest first, at most 1,000 of each and as many as fit into one reply; the others follow when these are answered."""
 
     actor: AccountId = NO_ACCOUNT
 
@@ -282,8 +283,8 @@ class Requests(msgspec.Struct, frozen=True):
 
 
 class ListChatViews(msgspec.Struct):
-    """Every chat of the account with the faces of its members (the owner first, at most as many as are listed and fit
-    into one reply), a page after `after`."""
+    """Every chat of the account with its members' profile summaries (the owner first, up to the limit on listed members
+    and the size of a reply), one page after `after`."""
 
     after: ChatId = ChatId(0)
     actor: AccountId = NO_ACCOUNT
@@ -299,19 +300,18 @@ class ChatViews(msgspec.Struct, frozen=True):
     more: bool = False
 
 
-# Kept notices: what a dialect could not be told at once (v1: 10 and 11)
+# Pending notices: stored until the account's dialect has shown them (v1: 10 and 11)
 
 
 class ListPendingNotices(msgspec.Struct):
-    """Answers and memberships that were told this account since it last dropped them, oldest first (the newest 1,000
-    of the last 90 days are kept), as many as fit into one reply. Of newcomers to big groups only the newcomer itself
-    is told so."""
+    """Requests the account's pending notices (answers and memberships), oldest first, as many as fit into one reply.
+    The newest 1,000 of the last 90 days are stored. A new member of a big group is stored for that member only."""
 
     actor: AccountId = NO_ACCOUNT
 
 
 class PendingNotice(msgspec.Struct, array_like=True, frozen=True):
-    """`number` grows; `notice` is a packed shared.contract.edge.Notice."""
+    """`number` increases; `notice` is a packed shared.contract.edge.Notice."""
 
     number: int
     notice: bytes
@@ -322,7 +322,7 @@ class PendingNotices(msgspec.Struct, frozen=True):
 
 
 class DropPendingNotices(msgspec.Struct):
-    """They have been shown."""
+    """Deletes pending notices that have been shown."""
 
     numbers: list[int]
     actor: AccountId = NO_ACCOUNT

@@ -1,4 +1,4 @@
-"""Every subject on the bus, with the types that travel on it. Nothing else is published or subscribed."""
+"""Every subject on the bus, with its types. No other subject is published or subscribed."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -12,17 +12,17 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Route(Generic[Q, R]):
-    """A request/reply subject. `reply` may be a union; a refusal is always possible beside it."""
+    """A request/reply subject. `reply` may be a union; a Failure is always possible as well."""
 
     subject: str
     request: type[Q]
     reply: type[R]
     template: str = ""
-    """Of a subject that is one of many: what they have in common."""
+    """The common pattern of a subject with a variable part."""
 
     @property
     def label(self) -> str:
-        """One of few, for metrics."""
+        """A label of low cardinality, for metrics."""
         return self.template or self.subject
 
 

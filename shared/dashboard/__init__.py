@@ -1,2 +1,2 @@
-"""What an operator watches of a process: rows declared by each service, sampled every two seconds, shown on its
-operations page, by `dragoman top` and on its Grafana dashboard alike."""
+"""Dashboards of processes: each service declares panels, which are sampled every two seconds and shown on its
+operations page, by `dragoman top` and on its Grafana dashboard."""

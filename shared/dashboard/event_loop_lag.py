@@ -1,4 +1,4 @@
-"""How late the event loop gets to what is due: everything else of a process is at least as late."""
+"""Measures the lag of the event loop: all work of the process is delayed at least as much."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""The last minutes of a process, kept by itself, so that whoever looks sees at once how it came to be as it is."""
+"""The last three minutes of a process's panels, kept in the process itself."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ Moment = dict[Panel, dict[str, float | None]]
 
 
 class PanelData(msgspec.Struct, frozen=True):
-    """`series`: by label (empty without one), as many numbers as there are moments, the latest last."""
+    """`series`: numbers by label (empty without one), one for each moment, the latest last."""
 
     title: str
     kind: str
@@ -33,7 +33,7 @@ class PanelGroupData(msgspec.Struct, frozen=True):
 
 
 class DashboardData(msgspec.Struct, frozen=True):
-    """A process as its page shows it. `wrong`: why it is not ready, by dependency; `moments` are Unix times."""
+    """The data of a process's page. `wrong`: the error of each failed dependency; `moments`: Unix times."""
 
     service: str
     name: str
@@ -43,7 +43,7 @@ class DashboardData(msgspec.Struct, frozen=True):
 
 
 class Sample(NamedTuple):
-    """What was found at one time, and what its metrics are."""
+    """One sample of a registry, with the help texts of its metrics."""
 
     unix_seconds: float
     monotonic_seconds: float
@@ -51,22 +51,24 @@ class Sample(NamedTuple):
     help: Mapping[str, str]
 
 
-def take_sample(board: Dashboard, registry: CollectorRegistry, unix_seconds: float, monotonic_seconds: float) -> Sample:
-    """It takes milliseconds: best on a thread of its own, beside the event loop's."""
+def take_sample(
+    dashboard: Dashboard, registry: CollectorRegistry, unix_seconds: float, monotonic_seconds: float
+) -> Sample:
+    """Samples all panels. Takes milliseconds: run it on a thread beside the event loop."""
     families = {metric.name: metric for metric in registry.collect()}
-    readings = {row: read(row, families) for row in board.panels}
+    readings = {row: read(row, families) for row in dashboard.panels}
     texts = {name: metric.documentation for name, metric in families.items()}
     return Sample(unix_seconds, monotonic_seconds, readings, texts)
 
 
 class History:
-    def __init__(self, board: Dashboard) -> None:
-        self._board = board
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
         self._last: Sample | None = None
         self._moments: deque[tuple[float, Moment]] = deque(maxlen=_KEPT)
 
     def add(self, now: Sample) -> None:
-        """The next look; rates are measured since the one before."""
+        """Adds a sample; rates are measured since the sample before."""
         if self._last is not None:
             seconds = now.monotonic_seconds - self._last.monotonic_seconds
             past = self._last.readings
@@ -75,8 +77,12 @@ class History:
         self._last = now
 
     def show(self, wrong: dict[str, str]) -> DashboardData:
-        groups = [PanelGroupData(group.title, [self._row(row) for row in group.panels]) for group in self._board.groups]
-        return DashboardData(self._board.service, self._board.name, wrong, [at for at, _ in self._moments], groups)
+        groups = [
+            PanelGroupData(group.title, [self._row(row) for row in group.panels]) for group in self._dashboard.groups
+        ]
+        return DashboardData(
+            self._dashboard.service, self._dashboard.name, wrong, [at for at, _ in self._moments], groups
+        )
 
     def _row(self, row: Panel) -> PanelData:
         labels = dict.fromkeys(label for _, moment in self._moments for label in moment[row])

@@ -1,4 +1,4 @@
-"""From two looks at a registry to a row's numbers; pure."""
+"""Computes a panel's numbers from two samples of a registry; pure."""
 
 from collections.abc import Iterable, Mapping
 
@@ -8,7 +8,7 @@ from prometheus_client.samples import Sample
 from shared.dashboard.panels import Panel, PanelKind
 
 Reading = Mapping[str, float]
-"""What one look at a row's metric found, by label, by upper bound of a bucket, or `part` and `whole`."""
+"""One sample of a panel's metric: by label, by upper bound of a bucket, or `part` and `whole`."""
 
 
 def read(row: Panel, families: Mapping[str, Metric]) -> Reading:
@@ -32,8 +32,8 @@ def read(row: Panel, families: Mapping[str, Metric]) -> Reading:
 def between(
     row: Panel, before: Reading, after: Reading, seconds: float, unix_seconds: float
 ) -> dict[str, float | None]:
-    """The row's numbers, by label (empty without one); None where there was nothing to measure. A spread has `p50` and
-    `p99`."""
+    """The panel's numbers by label (empty without one); None without observations. Percentiles have the labels `p50`
+    and `p99`."""
     match row.kind:
         case PanelKind.GAUGE:
             return dict(after)
@@ -50,8 +50,8 @@ def between(
 
 
 def quantile(buckets: Iterable[tuple[float, float]], share: float) -> float | None:
-    """From cumulative counts by upper bound, as Prometheus does it: straight within a bucket, and never beyond the last
-    bound."""
+    """The quantile of cumulative counts by upper bound, as Prometheus computes it: linear within a bucket, at most the
+    last bound."""
     buckets = sorted(buckets)
     rank = share * (buckets[-1][1] if buckets else 0)
     if not rank:

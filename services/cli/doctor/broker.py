@@ -62,7 +62,7 @@ async def _connected(settings: Nats, errors: list[str]) -> AsyncIterator[Client]
 
 async def _try_rights(client: Client, user: str) -> None:
     peer = BUS_USERS.get(user)
-    for route in peer.asks if peer else ():
+    for route in peer.requests if peer else ():
         await client.publish(route.subject.replace("*", "doctor"), b"", headers=_LATE)
     await client.publish(_NOBODYS, b"")
     for _ in range(2):  # the first ping overtakes what waits to be sent
@@ -84,7 +84,7 @@ async def _streams(client: Client) -> Finding:
     try:
         await stream.stream_info(DEAD_LETTERS)
         for service, peer in BUS_USERS.items():
-            for topic in peer.works_on:
+            for topic in peer.consumes:
                 await stream.consumer_info(STREAM, durable(service, topic))
         return well("streams", "all are there")
     except NotFoundError:

@@ -29,7 +29,7 @@ async def test_it_makes_everything_and_can_be_repeated(nats_server: NatsServer) 
             )
             assert config.duplicate_window == 600
         for service, peer in BUS_USERS.items():
-            for topic in peer.works_on:
+            for topic in peer.consumes:
                 info = await stream.consumer_info(STREAM, durable(service, topic))
                 assert info.config is not None
                 assert info.config.filter_subject == topic.subject

@@ -86,7 +86,8 @@ async def test_streams_that_were_never_made(installation: Path, nats_server: Nat
 
 
 async def test_a_right_that_the_broker_does_not_grant(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker, "BUS_USERS", {**BUS_USERS, "admin": BusUser(asks=(*BUS_USERS["admin"].asks, LOGIN))})
+    admin = BusUser(requests=(*BUS_USERS["admin"].requests, LOGIN))
+    monkeypatch.setattr(broker, "BUS_USERS", {**BUS_USERS, "admin": admin})
     line = await complaint(installation)
     assert line.startswith("✗ nats admin        may not say auth.login at")
 
