@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from services.edge.canonical.commands import Command, GetServerStatus, PostMessage, TakeUnread
+from services.edge.canonical.commands import Command, FetchUnread, GetServerStatus, PostMessage
 from services.edge.canonical.events import ChatJoined, Event, MaintenanceChanged, VerificationEnded
 from services.edge.canonical.frames import Binary, MediaPayload, Outgoing
 from services.edge.canonical.replies import DisplayMessage, MessageAccepted
@@ -69,7 +69,7 @@ _PHRASES: Mapping[str, str] = {
     "AnswerFriendship": "answer who wants to be friends",
     "AnswerMembership": "answer who wants to join",
     "CreateChat": "make a group",
-    "CreateChatOf": "make a chat of people's uuids",
+    "CreateChatByUuid": "make a chat of people's uuids",
     "DeleteAccount": "delete one's account",
     "DropUpload": "send a part that does not fit",
     "EndFriendship": "end a friendship",
@@ -89,7 +89,7 @@ _PHRASES: Mapping[str, str] = {
     "RequestVerification": "have the link mailed",
     "SetProfile": "change one's profile",
     "StartUpload": "begin a picture or file",
-    "TakeUnread": "fetch what is unread",
+    "FetchUnread": "fetch what is unread",
     "UpdateAccount": "change one's profile and security question",
     "UploadPart": "send a part of it",
 }
@@ -176,7 +176,7 @@ def coming(of: Column) -> str:
 
 
 def missed(of: Column) -> str:
-    return "pushed after the login" if of.connection().pushes_backlog else of.asking([TakeUnread, GetHistory])
+    return "pushed after the login" if of.connection().pushes_backlog else of.asking([FetchUnread, GetHistory])
 
 
 def acknowledged(of: Column) -> str:

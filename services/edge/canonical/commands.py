@@ -3,6 +3,7 @@
 Most are the contract's own; the ones here never leave the edge in this form.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -99,7 +100,7 @@ UploadCommand = StartUpload | UploadPart | PostUpload | DropUpload
 
 
 @dataclass(frozen=True, slots=True)
-class CreateChatOf:
+class CreateChatByUuid:
     """Make a group of the people with these uuids, open to everybody, or (`private`) find or make the private chat
     with the only one."""
 
@@ -109,7 +110,7 @@ class CreateChatOf:
 
 
 @dataclass(frozen=True, slots=True)
-class TakeUnread:
+class FetchUnread:
     """The unread messages of all chats, oldest first, `count` at most (None: all); they are read then."""
 
     count: int | None
@@ -156,13 +157,21 @@ Command = (
     | RenameChat
     | ListRequests
     | ListChatViews
-    | CreateChatOf
+    | CreateChatByUuid
     | GetHistory
-    | TakeUnread
+    | FetchUnread
     | UpdateAccount
 )
+
+
+_RELEASED_LABELS: Mapping[type, str] = {CreateChatByUuid: "CreateChatOf", FetchUnread: "TakeUnread"}
 
 
 BEFORE_LOGIN = (Register, Login, Recover, RequestVerification, GetServerStatus)
 
 """All else is refused on a connection that is not logged in."""
+
+
+def metric_label(command: Command) -> str:
+    """The label value of a command in metrics: its type's name when it was released."""
+    return _RELEASED_LABELS.get(type(command)) or type(command).__name__

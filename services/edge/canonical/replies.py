@@ -50,7 +50,7 @@ class DisplayMessage(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The answer to a GetHistory or TakeUnread, with the senders' faces."""
+    """The answer to a GetHistory or FetchUnread, with the senders' faces."""
 
     messages: tuple[DisplayMessage, ...]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import chain
 from typing import Protocol
 
-from services.edge.canonical.commands import MessageCommand, PostMessage, UploadCommand
+from services.edge.canonical.commands import MessageCommand, PostMessage, UploadCommand, metric_label
 from services.edge.canonical.events import ChatJoined, Event, VerificationEnded
 from services.edge.canonical.frames import Frame
 from services.edge.canonical.replies import Reply
@@ -44,9 +44,6 @@ class RequestHandler(Protocol):
         """A login is answered: what else is due now."""
 
 
-Ended = Callable[["Client"], None]
-
-
 class Client:
     """See services.edge.canonical.transport.Client and services.edge.presence.local_accounts.Recipient."""
 
@@ -63,7 +60,7 @@ class Client:
         socket: Socket,
         address: str,
         performs: RequestHandler,
-        ended: Ended,
+        ended: Callable[["Client"], None],
     ) -> None:
         self.node = node
         self.connection = connection
@@ -105,7 +102,7 @@ class Client:
         out.traffic.frames_in += 1
         if not self._busy:
             node.tick_batcher.add(self)
-        if not self.paused and self._queue_exceeds(1.0):
+        if not self.paused and self.connection.queue_exceeds(1.0, node.settings.edge):
             self.paused = True
             self.socket.pause_reading()
 
@@ -136,27 +133,25 @@ class Client:
             elif isinstance(work, RejectedFrame):
                 self.reply_error(work.request, work.failure, work.context)
             elif isinstance(work, LocalReply):
-                self._out.write(work.frames)
-                self._out.reschedule_wake()
+                self._out.reply_locally(work.frames)
             else:
                 self.connection.close()
-                self._close_when_idle = work.code, work.reason
+                self._close_when_idle = work
         if self._close_when_idle is not None and not self._busy and not self._out.transfers:
             self.close(*self._close_when_idle)
-        if self.paused and not self._queue_exceeds(0.5):
+        if self.paused and not self.connection.queue_exceeds(0.5, self.node.settings.edge):
             self.paused = False
             self.confirmation.excuse(self.node.now())
             self.socket.resume_reading()
 
     def _begin(self, requests: list[Request]) -> None:
         """Messages to one chat, or one other request."""
-        self._busy = True
-        if not isinstance(command := requests[0].command, MessageCommand):
-            self.node.tasks.start(self._perform(requests[0]), type(command).__name__)
-        elif self._can_post_directly(requests[0]):
+        self._busy, command = True, requests[0].command
+        if isinstance(command, MessageCommand) and self._can_post_directly(requests[0]):
             self._posting.submit(requests)
         else:
-            self.node.tasks.start(self._resolve(requests), type(command).__name__)
+            work = self._resolve(requests) if isinstance(command, MessageCommand) else self._perform(requests[0])
+            self.node.tasks.start(work, type(command).__name__)
 
     def _next_work(self) -> Work | None:
         try:
@@ -164,11 +159,6 @@ class Client:
         except CloseConnection as hangup:
             self.close(hangup.code, hangup.reason)
             return None
-
-    def _queue_exceeds(self, share: float) -> bool:
-        """More than this share of what may wait."""
-        connection, edge = self.connection, self.node.settings.edge
-        return connection.queued_bytes > edge.incoming_bytes * share or connection.queued > edge.incoming_frames * share
 
     def requeue(self, request: Request) -> None:
         """A request that was withheld, before all that waits."""
@@ -210,16 +200,20 @@ class Client:
         trace.set(new_trace())
         name, started = type(request.command).__name__, self.node.now()
         self._deferred_events = []
-        outcome = await self._result(request)
-        self.node.metrics.request_seconds.labels(name).observe(self.node.now() - started)
+        result: Reply | Failure
+        try:
+            result = await self._performs.handle(self, request)
+        except Exception as error:
+            result = to_failure(error, name)
+        self.node.metrics.request_seconds.labels(metric_label(request.command)).observe(self.node.now() - started)
         deferred, self._deferred_events = self._deferred_events, None
         try:
-            if isinstance(outcome, Failure):
-                self.reply_error(request, outcome)
+            if isinstance(result, Failure):
+                self.reply_error(request, result)
             else:
-                self.reply([(request, outcome)])
+                self.reply([(request, result)])
             self.catch_up_state.start_reading()
-            if isinstance(outcome, Authenticated):
+            if isinstance(result, Authenticated):
                 self._performs.after_login(self)
             for event in deferred:
                 self.notify(event)
@@ -251,12 +245,6 @@ class Client:
             self.node.tick_batcher.add(self)  # whose end sends what was said
         else:
             self.resume()
-
-    async def _result(self, request: Request) -> Reply | Failure:
-        try:
-            return await self._performs.handle(self, request)
-        except Exception as error:
-            return to_failure(error, type(request.command).__name__)
 
     def reply(self, answers: Sequence[tuple[Request, Reply]]) -> None:
         if not self.is_closing:

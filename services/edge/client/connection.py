@@ -26,6 +26,7 @@ from services.edge.rate_limit import TokenBucket
 from shared.contract.auth import Authenticated, Revocation
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.settings import Edge
 
 _REFUSALS_PER_SECOND = 10
 _REFUSALS_BURST = 200
@@ -165,6 +166,10 @@ class Connection:
     @property
     def queued(self) -> int:
         return len(self._frames) + len(self._decoded)
+
+    def queue_exceeds(self, share: float, limits: Edge) -> bool:
+        """Whether more than this share of what may wait does."""
+        return self.queued_bytes > limits.incoming_bytes * share or self.queued > limits.incoming_frames * share
 
     def next_work(self, now: float, patience: float = math.inf) -> Work | None:
         """What to do next: a run of messages to one chat, one other request, a reply to write, or nothing. What has

@@ -87,6 +87,10 @@ class OutboundQueue:
         if message is not None:
             self.arrival.unconfirmed.pushed(message.chat, message.index, self._socket.sent_bytes)
 
+    def reply_locally(self, frames: tuple[Outgoing, ...]) -> None:
+        self.write(frames)
+        self.reschedule_wake()
+
     def push(self, said: Sequence[EncodedMessage]) -> None:
         """Write messages of one chat now, or let the dialect hold them; unless its client asks for messages itself."""
         dialect = self._connection.dialect

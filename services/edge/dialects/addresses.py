@@ -20,7 +20,7 @@ class DisplayedAvatar(NamedTuple):
     avatar_hash: str
 
 
-def stored(address: str, limits: Limits) -> str:
+def stored_address(address: str, limits: Limits) -> str:
     """What is kept of an avatar's address that a client sets: of this server's own only the path counts. Empty
     stands for the generated one. Raises DecodeError."""
     if not address:

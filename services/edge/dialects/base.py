@@ -20,7 +20,7 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import MemberPair, Message
 from shared.settings import Limits
 
-WORDINGS = 64
+ERROR_CACHE_SIZE = 64
 """So many of a dialect's refusals are remembered: where much is refused, it is all in the same words."""
 
 
@@ -108,14 +108,14 @@ class Dialect(ABC):
     receives_pushes: bool = True
     """Whether messages are pushed to this connection; otherwise it asks for them, and what it is not given stays
     unread."""
-    enters_at_registration: ClassVar[bool] = True
+    registration_logs_in: ClassVar[bool] = True
     """Whether a registration is a login, too."""
     waits_for_verification: ClassVar[bool] = False
     """Whether its client asks for the mail with the link, and waits for what was withheld; otherwise that mail is on
     its way when the dialect answers a VerificationNeeded, and the client is told to try again after it."""
     pushes_backlog: ClassVar[bool] = True
     """Whether what was missed is pushed after the login; otherwise the client asks for it."""
-    counts_at_login: ClassVar[bool] = False
+    login_shows_unread: ClassVar[bool] = False
     """Whether the answer of a login says how many messages wait."""
     names_senders: ClassVar[bool] = False
     """Whether a message cannot be shown without its sender's face."""

@@ -12,7 +12,7 @@ _EMAIL = re.compile(r"[^@\s\x00-\x20\x7f]+@[^@\s\x00-\x20\x7f]+")
 _HASHES = {Scheme.SHA256: re.compile(r"[0-9A-Fa-f]{64}"), Scheme.MD5: re.compile(r"[0-9A-Fa-f]{32}")}
 
 
-UNVERIFIED = Failure(ErrorCode.UNAVAILABLE, "a mail was sent to your address: open the link in it, then try again")
+VERIFY_BY_MAIL = Failure(ErrorCode.UNAVAILABLE, "a mail was sent to your address: open the link in it, then try again")
 """For clients that know nothing of verification."""
 
 

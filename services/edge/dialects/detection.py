@@ -22,7 +22,7 @@ _V0_KEYS = frozenset({"mail", "nick", "ocId"})
 _V1_KEYS = frozenset({"email", "account"})
 
 
-def read(frame: bytes) -> FirstFrame:
+def read_first_frame(frame: bytes) -> FirstFrame:
     text = frame.decode(errors="replace").strip()
     try:
         value: object = json.loads(text)

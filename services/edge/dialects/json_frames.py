@@ -62,7 +62,7 @@ def read_object(frame: Frame, limits: Limits) -> dict[str, Any]:
     return value
 
 
-class Plain(Generic[Shape]):
+class FastReader(Generic[Shape]):
     """A dialect's commonest frame, a short text said in a chat, read at once. What is unusual about a frame, or wrong
     with it, sends it the long way, which is the reference: `read_object`, then the reader of its code.
 
@@ -89,7 +89,7 @@ class Plain(Generic[Shape]):
         return wire if quotes == self._quotes(wire) else None
 
 
-def quotes_of(value: object) -> int:
+def count_quotes(value: object) -> int:
     """The quotation marks that a member's value has, if it is no object or list."""
     return 2 if type(value) is str else 0
 

@@ -19,27 +19,27 @@ _ACCOUNT_CHARACTERS = 256
 Members = dict[str, Any]
 
 
-class Enveloped(NamedTuple):
+class EnvelopedFrame(NamedTuple):
     """A frame of v0 or v1: `{"code", "data"}`, and what else it holds is not looked at."""
 
     code: int
     data: Members
 
 
-class Refusal(NamedTuple):
+class ErrorReply(NamedTuple):
     """The reply to a request, and its status for each error; None where the reply has none, and 18 is sent."""
 
     reply: IntEnum
     statuses: Mapping[ErrorCode, int | None]
 
 
-def enveloped(frame: Frame, limits: Limits) -> Enveloped:
+def read_envelope(frame: Frame, limits: Limits) -> EnvelopedFrame:
     """Raises DecodeError."""
     members = read_object(frame, limits)
     code, data = integer(members, "code"), members.get("data")
     if not isinstance(data, dict):
         raise DecodeError("`data` must be an object")
-    return Enveloped(code, data)
+    return EnvelopedFrame(code, data)
 
 
 def ocid(account: AccountId) -> str:
@@ -47,7 +47,7 @@ def ocid(account: AccountId) -> str:
     return str(account).zfill(10)
 
 
-def check_own(claimed: WireId, name: str, account: AccountId, context: object = None) -> None:
+def check_own_account(claimed: WireId, name: str, account: AccountId, context: object = None) -> None:
     """Nobody speaks for somebody else. Raises DecodeError."""
     if account == NO_ACCOUNT:
         raise DecodeError("log in first", ErrorCode.UNAUTHENTICATED, context)
@@ -55,7 +55,7 @@ def check_own(claimed: WireId, name: str, account: AccountId, context: object = 
         raise DecodeError(f"`{name}` is not the account of this connection", ErrorCode.FORBIDDEN, context)
 
 
-def login(kind: IdentifierKind, account: str | int, password: str) -> Login:
+def login_command(kind: IdentifierKind, account: str | int, password: str) -> Login:
     """By OC number, or by e-mail address. What is no number at all is nobody's, and fails like a wrong one."""
     number = kind is IdentifierKind.ID
     identifier = str(parse_id(account) or 0) if number else str(account)[:_ACCOUNT_CHARACTERS]

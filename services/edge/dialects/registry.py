@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.dialects.base import ConnectionInfo, Dialect, FirstFrame
-from services.edge.dialects.detection import dialect_of, read
+from services.edge.dialects.detection import dialect_of, read_first_frame
 from services.edge.dialects.ourchat_v0 import OurChatV0
 from services.edge.dialects.ourchat_v1 import OurChatV1
 from services.edge.dialects.ourchat_v2 import OurChatV2
@@ -65,7 +65,7 @@ def detect(frame: Frame, dialects: Dialects) -> Entry:
     """The dialect of a connection's first frame. Raises UnknownDialect."""
     if isinstance(frame, Binary):
         raise UnknownDialect("a text frame must come first")
-    opening = read(frame)
+    opening = read_first_frame(frame)
     name = dialect_of(opening)
     for entry in dialects:
         if entry.name == name or (name is None and entry.detects is not None and entry.detects(opening)):

@@ -25,7 +25,7 @@ def render(segment: Segment, base_url: str) -> str:
         case Image(media):
             return f"[图片] {media.name} {media_url(media, base_url)}"
         case File(media):
-            return f"[文件] {media.name} ({size(media.size)}) {media_url(media, base_url)}"
+            return f"[文件] {media.name} ({readable_size(media.size)}) {media_url(media, base_url)}"
         case _:
             assert_never(segment)
 
@@ -34,7 +34,7 @@ def media_url(media: Media, base_url: str) -> str:
     return f"{base_url}/media/{media.id}"
 
 
-def size(count: int) -> str:
+def readable_size(count: int) -> str:
     """A number of bytes for readers: `512 B`, `1.5 KB`, `2.0 MB`."""
     if count < 1024:
         return f"{count} B"

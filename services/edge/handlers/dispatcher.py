@@ -5,14 +5,14 @@ from collections.abc import Awaitable
 from msgspec import UNSET
 
 from services.edge.canonical.commands import (
-    CreateChatOf,
+    CreateChatByUuid,
     DropUpload,
+    FetchUnread,
     GetServerStatus,
     PostMessage,
     PostUpload,
     RequestVerification,
     StartUpload,
-    TakeUnread,
     UpdateAccount,
     UploadPart,
 )
@@ -73,7 +73,7 @@ class Dispatcher:
             case Recover():
                 command.origin = self._entrance.origin(client)
                 return await self._answer_first(client, bus.request(subjects.RECOVER, command, seconds=seconds))
-            case CreateChatOf():
+            case CreateChatByUuid():
                 return await self._create_chat_of(command, actor)
             case UpdateAccount(profile, security):
                 await forward(bus, profile, actor, seconds)
@@ -82,7 +82,7 @@ class Dispatcher:
             case GetAccount(account, lists=False):
                 found = await self._node.profiles.get(account, seconds)
                 return AccountView(found) if found else await forward(bus, command, actor, seconds)
-            case GetHistory() | TakeUnread():
+            case GetHistory() | FetchUnread():
                 return await fetch_messages(self._node, command, actor, seconds)
             case StartUpload() | UploadPart() | DropUpload():
                 return await self._upload(client, request)
@@ -101,7 +101,7 @@ class Dispatcher:
         if resident is not None and resident.summary is not None and changed.nickname is not UNSET:
             resident.summary = ProfileSummary(changed.nickname, resident.summary.uuid)
 
-    async def _create_chat_of(self, command: CreateChatOf, actor: AccountId) -> Reply:
+    async def _create_chat_of(self, command: CreateChatByUuid, actor: AccountId) -> Reply:
         bus, seconds = self._node.bus, self._node.settings.edge.request_seconds
         found = (await bus.request(subjects.FIND_ACCOUNTS, FindAccounts(list(command.uuids)), seconds=seconds)).accounts
         if unknown := [uuid for uuid in command.uuids if uuid not in found]:

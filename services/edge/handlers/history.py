@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from services.edge.canonical.commands import TakeUnread
+from services.edge.canonical.commands import FetchUnread
 from services.edge.canonical.replies import Page
 from services.edge.context import EdgeContext
 from services.edge.dialects.encoded_message import to_display
@@ -17,7 +17,9 @@ from shared.contract.model import MemberPair, Message
 _ALL = 2**31
 
 
-async def fetch_messages(node: EdgeContext, command: GetHistory | TakeUnread, actor: AccountId, seconds: float) -> Page:
+async def fetch_messages(
+    node: EdgeContext, command: GetHistory | FetchUnread, actor: AccountId, seconds: float
+) -> Page:
     """Raises Refused."""
     pairs: Mapping[ChatId, MemberPair] = {}
     if isinstance(command, GetHistory):

@@ -76,9 +76,9 @@ class LoginFlow:
         if isinstance(answer, VerificationNeeded):
             await self._hold_pending_verification(client, request, answer)
             return answer
-        if isinstance(command, Login) or client.dialect.enters_at_registration:
+        if isinstance(command, Login) or client.dialect.registration_logs_in:
             await self._enter(client, answer, await self._face(answer))
-            if client.dialect.counts_at_login:
+            if client.dialect.login_shows_unread:
                 client.dialect.unread_loaded(await self._unread(answer.account))
         return answer
 

@@ -16,12 +16,12 @@ from services.edge.canonical.replies import (
     ServerStatus,
     VerificationMailed,
 )
-from services.edge.dialects.base import WORDINGS, ConnectionInfo, DecodeError, Dialect, Push, Request
-from services.edge.dialects.credentials import UNVERIFIED
+from services.edge.dialects.base import ERROR_CACHE_SIZE, ConnectionInfo, DecodeError, Dialect, Push, Request
+from services.edge.dialects.credentials import VERIFY_BY_MAIL
 from services.edge.dialects.ourchat_v0 import encode
 from services.edge.dialects.ourchat_v0.decode import read
-from services.edge.dialects.ourchat_v0.errors import REFUSALS
-from services.edge.dialects.ourchat_v0.transfers import Announcement, Incoming
+from services.edge.dialects.ourchat_v0.errors import ERROR_REPLIES
+from services.edge.dialects.ourchat_v0.transfers import Announcement, IncomingTransfer
 from shared.contract.auth import Authenticated, Register, VerificationNeeded
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
@@ -36,7 +36,7 @@ class OurChatV0(Dialect):
     def __init__(self, surroundings: ConnectionInfo) -> None:
         super().__init__(surroundings)
         self._account = NO_ACCOUNT
-        self._incoming = Incoming(self.limits)
+        self._incoming = IncomingTransfer(self.limits)
         self._package_bytes = self.limits.binary_frame_bytes if surroundings.binary else 0
         """0: no binary frames go either way."""
         self.variant = (self.variant, self._package_bytes)
@@ -62,7 +62,7 @@ class OurChatV0(Dialect):
                 registered = isinstance(request.command, Register)
                 return ((encode.registered if registered else encode.logged_in)(answer),)
             case VerificationNeeded():
-                return self.encode_error(request, UNVERIFIED)
+                return self.encode_error(request, VERIFY_BY_MAIL)
             case Ack():
                 return ()
             case NoPendingVerification() | VerificationMailed() | ServerStatus() | AccountView() | ChatView():
@@ -75,7 +75,7 @@ class OurChatV0(Dialect):
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
         if request is not None and isinstance(request.command, StartUpload | UploadPart):
             self._incoming.failed(request.command.number)
-        refusal = None if request is None else REFUSALS.get(type(request.command))
+        refusal = None if request is None else ERROR_REPLIES.get(type(request.command))
         state = refusal.statuses[failure.code] if refusal else None
         if refusal is None or state is None:
             return _error(failure.text or failure.code)
@@ -89,6 +89,6 @@ class OurChatV0(Dialect):
         return encode.message(shown, self.base_url, self._package_bytes)
 
 
-@lru_cache(WORDINGS)
+@lru_cache(ERROR_CACHE_SIZE)
 def _error(details: str) -> tuple[Frame]:
     return (encode.error(details),)

@@ -3,7 +3,7 @@
 from enum import IntEnum
 
 
-class Code(IntEnum):
+class V0Code(IntEnum):
     TEXT = 0
     """文本信息, both ways."""
     EMOJI = 1

@@ -10,9 +10,9 @@ from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.frames import Frame
 from services.edge.dialects import credentials, validation
 from services.edge.dialects.base import DecodeError, Request
-from services.edge.dialects.json_frames import Plain, WireId, decode_as, parse_id, quotes_of
-from services.edge.dialects.ourchat_envelope import Members, check_own, enveloped, login
-from services.edge.dialects.ourchat_v0.codes import Code
+from services.edge.dialects.json_frames import FastReader, WireId, count_quotes, decode_as, parse_id
+from services.edge.dialects.ourchat_envelope import Members, check_own_account, login_command, read_envelope
+from services.edge.dialects.ourchat_v0.codes import V0Code
 from services.edge.dialects.ourchat_v0.transfers import Announcement
 from shared.contract.auth import IdentifierKind, Register
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
@@ -24,24 +24,24 @@ _QUOTED_CHARACTERS = 64
 
 def read(frame: Frame, account: AccountId, limits: Limits) -> Request | Announcement:
     """What a text frame says on a connection of this account. Raises DecodeError."""
-    return _plain(frame, account, limits) or _any(frame, account, limits)
+    return _fast_request(frame, account, limits) or _read_any(frame, account, limits)
 
 
-def _any(frame: Frame, account: AccountId, limits: Limits) -> Request | Announcement:
-    code, data = enveloped(frame, limits)
+def _read_any(frame: Frame, account: AccountId, limits: Limits) -> Request | Announcement:
+    code, data = read_envelope(frame, limits)
     reader = _READERS.get(code)
     if reader is None:
         raise DecodeError(f"code {code} is none that a client sends"[:_QUOTED_CHARACTERS])
     return reader(data, account, limits)
 
 
-class _Text(msgspec.Struct):
+class _TextBody(msgspec.Struct):
     cid: WireId
     sender_id: WireId
     msg: str
 
 
-class _Emoji(msgspec.Struct):
+class _EmojiBody(msgspec.Struct):
     cid: WireId
     sender_id: WireId
     emoji_id: Annotated[int, msgspec.Meta(ge=0, lt=2**53)] = msgspec.field(name="emojiId")
@@ -49,28 +49,30 @@ class _Emoji(msgspec.Struct):
 
 def _text(data: Members, account: AccountId, limits: Limits) -> Request:
     """0."""
-    wire = decode_as(data, _Text)
-    check_own(wire.sender_id, "sender_id", account)
+    wire = decode_as(data, _TextBody)
+    check_own_account(wire.sender_id, "sender_id", account)
     return Request(PostMessage(ChatId(wire.cid.number), validation.message_text((Text(wire.msg),), limits)))
 
 
-class _PlainText(msgspec.Struct):
+class _V0FastText(msgspec.Struct):
     cid: int | str
     sender_id: int | str
     msg: str
 
 
-class _PlainMessage(msgspec.Struct):
+class _V0FastMessage(msgspec.Struct):
     code: Literal[0]
-    data: _PlainText
+    data: _V0FastText
 
 
-_PLAIN = Plain(_PlainMessage, lambda wire: 12 + quotes_of(wire.data.cid) + quotes_of(wire.data.sender_id))
+_FAST_READER = FastReader(
+    _V0FastMessage, lambda wire: 12 + count_quotes(wire.data.cid) + count_quotes(wire.data.sender_id)
+)
 
 
-def _plain(frame: Frame, account: AccountId, limits: Limits) -> Request | None:
+def _fast_request(frame: Frame, account: AccountId, limits: Limits) -> Request | None:
     """A 0, the quick way."""
-    wire = _PLAIN.read(frame, limits)
+    wire = _FAST_READER.read(frame, limits)
     if wire is None:
         return None
     data = wire.data
@@ -82,12 +84,12 @@ def _plain(frame: Frame, account: AccountId, limits: Limits) -> Request | None:
 
 def _emoji(data: Members, account: AccountId, limits: Limits) -> Request:
     """1."""
-    wire = decode_as(data, _Emoji)
-    check_own(wire.sender_id, "sender_id", account)
+    wire = decode_as(data, _EmojiBody)
+    check_own_account(wire.sender_id, "sender_id", account)
     return Request(PostMessage(ChatId(wire.cid.number), (Emoji(wire.emoji_id),)))
 
 
-class _Announced(msgspec.Struct):
+class _AnnouncementBody(msgspec.Struct):
     cid: WireId
     sender_id: WireId
     packages_num: int
@@ -105,11 +107,11 @@ def _file(data: Members, account: AccountId, limits: Limits) -> Announcement:
 
 
 def _announcement(kind: Literal["image", "file"], data: Members) -> Announcement:
-    wire = decode_as(data, _Announced)
+    wire = decode_as(data, _AnnouncementBody)
     return Announcement(kind, ChatId(wire.cid.number), wire.sender_id, wire.packages_num, wire.size)
 
 
-class _Register(msgspec.Struct):
+class _V0RegisterBody(msgspec.Struct):
     password: str
     mail: str | None = None
     nick: str | None = None
@@ -118,7 +120,7 @@ class _Register(msgspec.Struct):
 def _register(data: Members, account: AccountId, limits: Limits) -> Request:
     """4: with a mail, or (the clients of the time) with a nick instead. Without a nick, the mail's local part is the
     nickname. Who comes from here is in the lobby."""
-    wire = decode_as(data, _Register)
+    wire = decode_as(data, _V0RegisterBody)
     if wire.mail is None and wire.nick is None:
         raise DecodeError("`mail` is needed, or `nick`")
     email = "" if wire.mail is None else credentials.email(wire.mail)
@@ -127,22 +129,22 @@ def _register(data: Members, account: AccountId, limits: Limits) -> Request:
     return Request(Register(secret=secret, nickname=validation.nickname(nickname, limits), email=email, lobby=True))
 
 
-class _Login(msgspec.Struct):
+class _V0LoginBody(msgspec.Struct):
     account: str | int = msgspec.field(name="ocId")
     password: str
 
 
 def _login(data: Members, account: AccountId, limits: Limits) -> Request:
     """6: by OC number."""
-    wire = decode_as(data, _Login)
-    return Request(login(IdentifierKind.ID, wire.account, wire.password))
+    wire = decode_as(data, _V0LoginBody)
+    return Request(login_command(IdentifierKind.ID, wire.account, wire.password))
 
 
 _READERS: Mapping[int, Callable[[Members, AccountId, Limits], Request | Announcement]] = {
-    Code.TEXT: _text,
-    Code.EMOJI: _emoji,
-    Code.IMAGE: _image,
-    Code.FILE: _file,
-    Code.REGISTER: _register,
-    Code.LOGIN: _login,
+    V0Code.TEXT: _text,
+    V0Code.EMOJI: _emoji,
+    V0Code.IMAGE: _image,
+    V0Code.FILE: _file,
+    V0Code.REGISTER: _register,
+    V0Code.LOGIN: _login,
 }

@@ -8,7 +8,7 @@ import msgspec
 from services.edge.canonical.frames import MediaPayload, Outgoing
 from services.edge.canonical.replies import DisplayMessage
 from services.edge.dialects.ourchat_envelope import ocid
-from services.edge.dialects.ourchat_v0.codes import Code
+from services.edge.dialects.ourchat_v0.codes import V0Code
 from services.edge.dialects.text_fallback import only_text, render, rendered
 from shared.contract.auth import Authenticated
 from shared.contract.model import Emoji, File, Image, Segment
@@ -25,12 +25,12 @@ def _frame(code: int, data: dict[str, object]) -> bytes:
 
 def registered(answer: Authenticated) -> bytes:
     """The token opens the edge's other doors to the same client."""
-    return _frame(Code.REGISTERED, {"state": 0, "ocId": ocid(answer.account), "token": answer.token})
+    return _frame(V0Code.REGISTERED, {"state": 0, "ocId": ocid(answer.account), "token": answer.token})
 
 
 def logged_in(answer: Authenticated) -> bytes:
     """As a registration."""
-    return _frame(Code.LOGGED_IN, {"state": 0, "token": answer.token})
+    return _frame(V0Code.LOGGED_IN, {"state": 0, "token": answer.token})
 
 
 def state(code: int, state: int, details: str) -> bytes:
@@ -39,7 +39,7 @@ def state(code: int, state: int, details: str) -> bytes:
 
 
 def error(details: str) -> bytes:
-    return _frame(Code.ERROR, {"details": details})
+    return _frame(V0Code.ERROR, {"details": details})
 
 
 def message(shown: DisplayMessage, base_url: str, package_bytes: int) -> tuple[Outgoing, ...]:
@@ -48,7 +48,7 @@ def message(shown: DisplayMessage, base_url: str, package_bytes: int) -> tuple[O
     said = shown.message
     where = {"cid": said.chat, "sender_id": ocid(said.sender)}
     if text := only_text(shown.segments):
-        return (_frame(Code.TEXT, {**where, "msg": text}),)
+        return (_frame(V0Code.TEXT, {**where, "msg": text}),)
     return tuple(_frames(shown.segments, where, base_url, package_bytes))
 
 
@@ -59,18 +59,18 @@ def _frames(
     for is_apart, run in groupby(segments, lambda segment: isinstance(segment, apart)):
         if not is_apart:
             if text := rendered(tuple(run), base_url):
-                yield _frame(Code.TEXT, {**where, "msg": text})
+                yield _frame(V0Code.TEXT, {**where, "msg": text})
             continue
         for one in run:
             if isinstance(one, Emoji):
-                yield _frame(Code.EMOJI, {**where, "emojiId": one.emoji_id})
+                yield _frame(V0Code.EMOJI, {**where, "emojiId": one.emoji_id})
             elif isinstance(one, Image | File):
                 yield _content(one, where, base_url, package_bytes)
 
 
 def _content(segment: Image | File, where: dict[str, object], base_url: str, package_bytes: int) -> MediaPayload:
     """In as many packages as its uploader sent, if they are not too large."""
-    media, code = segment.media, Code.IMAGE if isinstance(segment, Image) else Code.FILE
+    media, code = segment.media, V0Code.IMAGE if isinstance(segment, Image) else V0Code.FILE
     packages = max(1, media.packages or -(-media.size // _PACKAGE_BYTES), -(-media.size // package_bytes))
     announcement = _frame(code, {**where, "packages_num": packages, "size": media.size})
-    return MediaPayload(announcement, media, packages, _frame(Code.TEXT, {**where, "msg": render(segment, base_url)}))
+    return MediaPayload(announcement, media, packages, _frame(V0Code.TEXT, {**where, "msg": render(segment, base_url)}))

@@ -2,20 +2,20 @@
 
 from collections.abc import Mapping
 
-from services.edge.dialects.ourchat_envelope import Refusal
-from services.edge.dialects.ourchat_v0.codes import Code
+from services.edge.dialects.ourchat_envelope import ErrorReply
+from services.edge.dialects.ourchat_v0.codes import V0Code
 from shared.contract.auth import Login, Register
 from shared.contract.errors import ErrorCode
 
-REFUSALS: Mapping[object, Refusal] = {
+ERROR_REPLIES: Mapping[object, ErrorReply] = {
     # 1 服务器错误, for a taken e-mail too
-    Register: Refusal(Code.REGISTERED, {
+    Register: ErrorReply(V0Code.REGISTERED, {
         ErrorCode.INVALID: None, ErrorCode.UNAUTHENTICATED: 1, ErrorCode.FORBIDDEN: 1, ErrorCode.NOT_FOUND: 1,
         ErrorCode.CONFLICT: 1, ErrorCode.LIMIT: 1, ErrorCode.TOO_LARGE: None, ErrorCode.RATE_LIMITED: 1,
         ErrorCode.UNAVAILABLE: 1, ErrorCode.INTERNAL: 1,
     }),
     # 1 账号或密码不正确: there is no other
-    Login: Refusal(Code.LOGGED_IN, {
+    Login: ErrorReply(V0Code.LOGGED_IN, {
         ErrorCode.INVALID: None, ErrorCode.UNAUTHENTICATED: 1, ErrorCode.FORBIDDEN: 1, ErrorCode.NOT_FOUND: 1,
         ErrorCode.CONFLICT: None, ErrorCode.LIMIT: None, ErrorCode.TOO_LARGE: None, ErrorCode.RATE_LIMITED: None,
         ErrorCode.UNAVAILABLE: None, ErrorCode.INTERNAL: None,

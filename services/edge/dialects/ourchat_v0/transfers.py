@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from services.edge.canonical.commands import Command, DropUpload, PostUpload, StartUpload, UploadPart
 from services.edge.dialects.base import DecodeError, Request
 from services.edge.dialects.json_frames import WireId
-from services.edge.dialects.ourchat_envelope import check_own
+from services.edge.dialects.ourchat_envelope import check_own_account
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId
 from shared.settings import Limits
@@ -33,7 +33,7 @@ class Announcement(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Transfer:
+class _OpenTransfer:
     number: int
     announced: Announcement
     packages: int = 0
@@ -41,7 +41,7 @@ class _Transfer:
     """Of what has come."""
 
 
-class Incoming:
+class IncomingTransfer:
     """`now` is seconds of any clock."""
 
     __slots__ = ("_heard", "_limits", "_numbers", "_rest", "_transfer")
@@ -49,7 +49,7 @@ class Incoming:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._numbers = count(1)
-        self._transfer: _Transfer | None = None
+        self._transfer: _OpenTransfer | None = None
         self._rest = 0
         """Packages of a failed transfer, or of a refused announcement, that may still come."""
         self._heard: float | None = None
@@ -63,10 +63,10 @@ class Incoming:
         self._rest, self._heard = announced.packages, None
         if not 0 < announced.packages <= _most_packages(self._limits.file_bytes):
             self._rest = 0
-        check_own(announced.sender, "sender_id", account)
+        check_own_account(announced.sender, "sender_id", account)
         self._check(announced)
         self._rest = 0
-        self._transfer = _Transfer(next(self._numbers), announced)
+        self._transfer = _OpenTransfer(next(self._numbers), announced)
         return Request(StartUpload(self._transfer.number, announced.chat))
 
     def _check(self, announced: Announcement) -> None:
@@ -90,7 +90,7 @@ class Incoming:
         self._rest -= 1
         return ()
 
-    def _received(self, transfer: _Transfer, data: bytes) -> Command:
+    def _received(self, transfer: _OpenTransfer, data: bytes) -> Command:
         announced, number = transfer.announced, transfer.number
         transfer.packages += 1
         transfer.size += len(data)
@@ -102,7 +102,7 @@ class Incoming:
         self._transfer = None
         return PostUpload(number, data, announced.chat, announced.kind, packages=announced.packages)
 
-    def _wrong(self, transfer: _Transfer, size: int) -> Failure | None:
+    def _wrong(self, transfer: _OpenTransfer, size: int) -> Failure | None:
         """As soon as it can be known."""
         limit, announced = self._limits.binary_frame_bytes, transfer.announced
         if size > limit:

@@ -18,10 +18,10 @@ from services.edge.canonical.replies import (
     VerificationMailed,
 )
 from services.edge.dialects.base import ConnectionInfo, Dialect, Push, Request
-from services.edge.dialects.credentials import UNVERIFIED
+from services.edge.dialects.credentials import VERIFY_BY_MAIL
 from services.edge.dialects.ourchat_v1 import encode
 from services.edge.dialects.ourchat_v1.decode import request_of
-from services.edge.dialects.ourchat_v1.errors import REFUSALS
+from services.edge.dialects.ourchat_v1.errors import ERROR_REPLIES
 from shared.contract.auth import Authenticated, Register, VerificationNeeded
 from shared.contract.edge import (
     ChatRenamed,
@@ -61,7 +61,7 @@ class OurChatV1(Dialect):
                 entered = encode.registered if registered else encode.logged_in
                 return (entered(answer, self.unix_seconds),)
             case VerificationNeeded():
-                return self.encode_error(request, UNVERIFIED)
+                return self.encode_error(request, VERIFY_BY_MAIL)
             case ChatView(chat):
                 return (encode.in_group(chat.id, chat.name, self._account, self.unix_seconds),)
             case Ack() | MembershipRequested():
@@ -74,17 +74,17 @@ class OurChatV1(Dialect):
                 assert_never(answer)
 
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
-        refusal = None if request is None else REFUSALS.get(type(request.command))
+        refusal = None if request is None else ERROR_REPLIES.get(type(request.command))
         state = refusal.statuses[failure.code] if refusal else None
         if refusal is None or state is None:
             return (encode.error(failure.text or failure.code, self.unix_seconds),)
         return (encode.state(refusal.reply, state, failure.text or failure.code, self.unix_seconds),)
 
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
-        frame = self._told(event, self.unix_seconds)
+        frame = self._event_frame(event, self.unix_seconds)
         return () if frame is None else (Push((frame,)),)
 
-    def _told(self, event: Event, time: int) -> Frame | None:
+    def _event_frame(self, event: Event, time: int) -> Frame | None:
         match event:
             case FriendshipRequested():
                 return encode.friendship_requested(event, time)
@@ -97,7 +97,7 @@ class OurChatV1(Dialect):
             case ChatRenamed(chat, name, by):
                 return encode.chat_renamed(chat, name, by, time)
             case ProfileChanged(profile, renamed):
-                return encode.person_renamed(profile.id, profile.nickname, time) if renamed else None
+                return encode.account_renamed(profile.id, profile.nickname, time) if renamed else None
             case ChatJoined() | MaintenanceChanged() | VerificationEnded():
                 return None
             case _:

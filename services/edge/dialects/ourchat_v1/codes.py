@@ -3,7 +3,7 @@
 from enum import IntEnum
 
 
-class Code(IntEnum):
+class V1Code(IntEnum):
     MESSAGE = 0
     """文本信息, both ways. (1 to 3 are reserved for emoji, pictures and files, and not made yet.)"""
     REGISTER = 4
@@ -18,7 +18,7 @@ class Code(IntEnum):
     """申请加入群聊/添加好友, both ways."""
     ACCEPT = 10
     """被拉入群聊/通过加入群聊申请/通过好友申请, both ways."""
-    REFUSE = 11
+    REJECT = 11
     """拒绝加入群聊申请/好友申请, both ways."""
     RENAME = 12
     """修改群名/用户昵称, both ways."""

@@ -13,9 +13,9 @@ from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.frames import Frame
 from services.edge.dialects import credentials, validation
 from services.edge.dialects.base import DecodeError, Request
-from services.edge.dialects.json_frames import Plain, WireId, decode_as, parse_id, quotes_of
-from services.edge.dialects.ourchat_envelope import Members, check_own, enveloped, login
-from services.edge.dialects.ourchat_v1.codes import Code
+from services.edge.dialects.json_frames import FastReader, WireId, count_quotes, decode_as, parse_id
+from services.edge.dialects.ourchat_envelope import Members, check_own_account, login_command, read_envelope
+from services.edge.dialects.ourchat_v1.codes import V1Code
 from shared.contract.auth import IdentifierKind, Register
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import JoinPolicy, Text
@@ -36,11 +36,11 @@ _QUOTED_CHARACTERS = 64
 
 def request_of(frame: Frame, account: AccountId, limits: Limits) -> Request:
     """The request of a frame on a connection of this account. Raises DecodeError."""
-    return _plain(frame, account, limits) or _any_request(frame, account, limits)
+    return _fast_request(frame, account, limits) or _any_request(frame, account, limits)
 
 
 def _any_request(frame: Frame, account: AccountId, limits: Limits) -> Request:
-    code, data = enveloped(frame, limits)
+    code, data = read_envelope(frame, limits)
     reader = _READERS.get(code)
     if reader is None:
         raise DecodeError(f"code {code} is none that a client sends"[:_QUOTED_CHARACTERS])
@@ -55,22 +55,22 @@ def _either(group: WireId | None, person: WireId | None, names: str) -> None:
 # 文本信息
 
 
-class _Sender(msgspec.Struct):
+class _V1SenderBody(msgspec.Struct):
     ocid: WireId
     group_id: WireId | None = None
     private_id: WireId | None = None
 
 
-class _Message(msgspec.Struct):
-    sender: _Sender
+class _V1MessageBody(msgspec.Struct):
+    sender: _V1SenderBody
     msg: str
 
 
 def _message(data: Members, account: AccountId, limits: Limits) -> Request:
     """0: to a group, or to the person who is `private_id`."""
-    wire = decode_as(data, _Message)
+    wire = decode_as(data, _V1MessageBody)
     sender = wire.sender
-    check_own(sender.ocid, "sender.ocid", account)
+    check_own_account(sender.ocid, "sender.ocid", account)
     _either(sender.group_id, sender.private_id, "`group_id`, `private_id`")
     segments = validation.message_text((Text(wire.msg),), limits)
     if sender.group_id is not None:
@@ -79,28 +79,30 @@ def _message(data: Members, account: AccountId, limits: Limits) -> Request:
     return Request(PostMessage(ChatId(0), segments, to=AccountId(sender.private_id.number)))
 
 
-class _PlainSender(msgspec.Struct):
+class _V1FastSender(msgspec.Struct):
     ocid: int | str
     group_id: int | str
 
 
-class _PlainText(msgspec.Struct):
-    sender: _PlainSender
+class _V1FastText(msgspec.Struct):
+    sender: _V1FastSender
     msg: str
 
 
-class _PlainMessage(msgspec.Struct):
+class _V1FastMessage(msgspec.Struct):
     code: Literal[0]
     time: float
-    data: _PlainText
+    data: _V1FastText
 
 
-_PLAIN = Plain(_PlainMessage, lambda wire: 16 + quotes_of(wire.data.sender.ocid) + quotes_of(wire.data.sender.group_id))
+_FAST_READER = FastReader(
+    _V1FastMessage, lambda wire: 16 + count_quotes(wire.data.sender.ocid) + count_quotes(wire.data.sender.group_id)
+)
 
 
-def _plain(frame: Frame, account: AccountId, limits: Limits) -> Request | None:
+def _fast_request(frame: Frame, account: AccountId, limits: Limits) -> Request | None:
     """A 0 to a group, the quick way."""
-    wire = _PLAIN.read(frame, limits)
+    wire = _FAST_READER.read(frame, limits)
     if wire is None:
         return None
     sender, text = wire.data.sender, wire.data.msg
@@ -113,7 +115,7 @@ def _plain(frame: Frame, account: AccountId, limits: Limits) -> Request | None:
 # 注册信息, 登录信息
 
 
-class _Register(msgspec.Struct):
+class _V1RegisterBody(msgspec.Struct):
     email: str
     password: str
     name: str
@@ -121,35 +123,35 @@ class _Register(msgspec.Struct):
 
 def _register(data: Members, account: AccountId, limits: Limits) -> Request:
     """4: all three are needed."""
-    wire = decode_as(data, _Register)
+    wire = decode_as(data, _V1RegisterBody)
     nickname, email = validation.nickname(wire.name, limits), credentials.email(wire.email)
     return Request(Register(secret=credentials.password(wire.password), nickname=nickname, email=email))
 
 
-class _Login(msgspec.Struct):
+class _V1LoginBody(msgspec.Struct):
     account: str | int
     password: str
 
 
 def _login(data: Members, account: AccountId, limits: Limits) -> Request:
     """6: `account` is an ocid if it is a number, else an e-mail address."""
-    wire = decode_as(data, _Login)
+    wire = decode_as(data, _V1LoginBody)
     kind = IdentifierKind.EMAIL if parse_id(wire.account) is None else IdentifierKind.ID
-    return Request(login(kind, wire.account, wire.password))
+    return Request(login_command(kind, wire.account, wire.password))
 
 
 # 建群请求
 
 
-class _NewGroup(msgspec.Struct):
+class _NewGroupBody(msgspec.Struct):
     ocid: WireId
     group_name: str | int
 
 
 def _new_group(data: Members, account: AccountId, limits: Limits) -> Request:
     """8: a group of the connection's own; people apply. (The document's table has numbers for names.)"""
-    wire = decode_as(data, _NewGroup)
-    check_own(wire.ocid, "ocid", account)
+    wire = decode_as(data, _NewGroupBody)
+    check_own_account(wire.ocid, "ocid", account)
     name = validation.group_name(str(wire.group_name), limits)
     return Request(CreateChat(members=[], name=name, join_policy=JoinPolicy.APPROVAL))
 
@@ -157,7 +159,7 @@ def _new_group(data: Members, account: AccountId, limits: Limits) -> Request:
 # 申请, 通过, 拒绝
 
 
-class _Relation(msgspec.Struct):
+class _RelationBody(msgspec.Struct):
     """`ocid` is who applied (or is pulled into a group), `add_ocid` whom it asked to be friends with."""
 
     ocid: WireId
@@ -167,8 +169,8 @@ class _Relation(msgspec.Struct):
 
 def _apply(data: Members, account: AccountId, limits: Limits) -> Request:
     """9: the connection's own application to a group, or to a person."""
-    wire = decode_as(data, _Relation)
-    check_own(wire.ocid, "ocid", account)
+    wire = decode_as(data, _RelationBody)
+    check_own_account(wire.ocid, "ocid", account)
     _either(wire.group_id, wire.add_ocid, "`group_id`, `add_ocid`")
     if wire.group_id is not None:
         return Request(RequestMembership(ChatId(wire.group_id.number)))
@@ -178,31 +180,31 @@ def _apply(data: Members, account: AccountId, limits: Limits) -> Request:
 
 def _accept(data: Members, account: AccountId, limits: Limits) -> Request:
     """10: into a group comes who applied, or a friend; a request for friendship is accepted by who was asked."""
-    wire = decode_as(data, _Relation)
+    wire = decode_as(data, _RelationBody)
     _either(wire.group_id, wire.add_ocid, "`group_id`, `add_ocid`")
     applicant = AccountId(wire.ocid.number)
     if wire.group_id is not None:
         return Request(AddMember(ChatId(wire.group_id.number), applicant))
     assert wire.add_ocid is not None
-    check_own(wire.add_ocid, "add_ocid", account)
+    check_own_account(wire.add_ocid, "add_ocid", account)
     return Request(AnswerFriendship(applicant, accept=True))
 
 
-def _refuse(data: Members, account: AccountId, limits: Limits) -> Request:
+def _reject(data: Members, account: AccountId, limits: Limits) -> Request:
     """11: of an application to a group if it names one, else of a request for the connection's friendship."""
-    wire = decode_as(data, _Relation)
+    wire = decode_as(data, _RelationBody)
     applicant = AccountId(wire.ocid.number)
     if wire.group_id is not None:
         return Request(AnswerMembership(ChatId(wire.group_id.number), applicant, accept=False))
     if wire.add_ocid is not None:
-        check_own(wire.add_ocid, "add_ocid", account)
+        check_own_account(wire.add_ocid, "add_ocid", account)
     return Request(AnswerFriendship(applicant, accept=False))
 
 
 # 修改群名/用户昵称
 
 
-class _Rename(msgspec.Struct):
+class _RenameBody(msgspec.Struct):
     group_id: WireId | None = None
     ocid: WireId | None = None
     name: str | None = None
@@ -212,12 +214,12 @@ class _Rename(msgspec.Struct):
 def _rename(data: Members, account: AccountId, limits: Limits) -> Request:
     """12: a group if it names one, else the connection's own nickname. The document's example says `name`, its table
     `group_name`."""
-    wire = decode_as(data, _Rename)
+    wire = decode_as(data, _RenameBody)
     name = wire.group_name if wire.name is None else wire.name
     if name is None:
         raise DecodeError("`name` is needed")
     if wire.ocid is not None:
-        check_own(wire.ocid, "ocid", account)
+        check_own_account(wire.ocid, "ocid", account)
     if wire.group_id is not None:
         return Request(RenameChat(ChatId(wire.group_id.number), validation.group_name(name, limits)))
     if wire.ocid is None:
@@ -226,12 +228,12 @@ def _rename(data: Members, account: AccountId, limits: Limits) -> Request:
 
 
 _READERS: Mapping[int, Callable[[Members, AccountId, Limits], Request]] = {
-    Code.MESSAGE: _message,
-    Code.REGISTER: _register,
-    Code.LOGIN: _login,
-    Code.NEW_GROUP: _new_group,
-    Code.APPLY: _apply,
-    Code.ACCEPT: _accept,
-    Code.REFUSE: _refuse,
-    Code.RENAME: _rename,
+    V1Code.MESSAGE: _message,
+    V1Code.REGISTER: _register,
+    V1Code.LOGIN: _login,
+    V1Code.NEW_GROUP: _new_group,
+    V1Code.APPLY: _apply,
+    V1Code.ACCEPT: _accept,
+    V1Code.REJECT: _reject,
+    V1Code.RENAME: _rename,
 }

@@ -16,13 +16,13 @@ from services.edge.canonical.replies import (
     ServerStatus,
     VerificationMailed,
 )
-from services.edge.dialects.base import WORDINGS, ConnectionInfo, Dialect, LoadedChat, Push, Request
+from services.edge.dialects.base import ERROR_CACHE_SIZE, ConnectionInfo, Dialect, LoadedChat, Push, Request
 from services.edge.dialects.ourchat_v2 import encode
-from services.edge.dialects.ourchat_v2.codes import Code
+from services.edge.dialects.ourchat_v2.codes import V2Code
 from services.edge.dialects.ourchat_v2.decode import request_of
-from services.edge.dialects.ourchat_v2.errors import REFUSALS
+from services.edge.dialects.ourchat_v2.errors import ERROR_REPLIES
 from services.edge.dialects.ourchat_v2.push_gate import PushGate
-from services.edge.dialects.ourchat_v2.values import FAMILY_MARK, Viewer, of_account, of_session
+from services.edge.dialects.ourchat_v2.values import PC_CLIENT_VALUE, ViewerContext, account_values, session_values
 from shared.contract.auth import Authenticated, DeleteAccount, Register, VerificationNeeded
 from shared.contract.edge import (
     ChatRenamed,
@@ -46,7 +46,7 @@ from shared.contract.session import (
     Requests,
 )
 
-_OUTCOMES = {"passed": 0, "wrong": 1, "expired": 2}
+_VERIFICATION_STATUS = {"passed": 0, "wrong": 1, "expired": 2}
 """验证状态."""
 
 
@@ -59,16 +59,16 @@ class OurChatV2(Dialect):
     def __init__(self, surroundings: ConnectionInfo) -> None:
         super().__init__(surroundings)
         self._account = NO_ACCOUNT
-        self._holding = PushGate()
+        self._gate = PushGate()
 
     # Frames in
 
     def decode(self, frame: Frame, now: float) -> Sequence[Request]:
         request = request_of(frame, self._account, self.limits)
         if isinstance(request.command, CreateChat):
-            self._holding.creating()
-        elif isinstance(request.command, GetAccount) and FAMILY_MARK in _names(request):
-            self._holding.is_family(now)
+            self._gate.create_requested()
+        elif isinstance(request.command, GetAccount) and PC_CLIENT_VALUE in _names(request):
+            self._gate.pc_client_detected(now)
         return (request,)
 
     # Frames out
@@ -78,25 +78,25 @@ class OurChatV2(Dialect):
             case MessageAccepted():
                 return answer.frames
             case Authenticated():
-                self._holding.welcomed(now)
+                self._gate.login_answered(now)
                 registered = isinstance(request.command, Register)
-                return (encode.entered(Code.REGISTERED if registered else Code.LOGGED_IN, answer),)
+                return (encode.logged_in(V2Code.REGISTERED if registered else V2Code.LOGGED_IN, answer),)
             case VerificationNeeded():
                 return (encode.verify(),)
             case NoPendingVerification():
-                return (encode.status(Code.VERIFICATION, 0),)
+                return (encode.status(V2Code.VERIFICATION, 0),)
             case VerificationMailed():
                 return ()
             case ServerStatus(maintenance):
-                return (encode.status(Code.SERVER_STATUS, int(maintenance)),)
+                return (encode.status(V2Code.SERVER_STATUS, int(maintenance)),)
             case AccountView():
-                self._holding.account_told(now)
-                return (encode.data(Code.ACCOUNT, of_account(answer, _names(request), self._viewer)),)
+                self._gate.account_answered(now)
+                return (encode.data(V2Code.ACCOUNT, account_values(answer, _names(request), self._viewer)),)
             case ChatView():
                 return (self._session(request, answer, now),)
             case Ack():
                 deleted = isinstance(request.command, DeleteAccount)
-                return (encode.status(Code.DELETED if deleted else Code.ACCOUNT_SET, 0),)
+                return (encode.status(V2Code.DELETED if deleted else V2Code.ACCOUNT_SET, 0),)
             case Requests() | MembershipRequested() | ChatViews() | Page():
                 raise TypeError("no v2 client can ask for this")
             case _:
@@ -104,38 +104,38 @@ class OurChatV2(Dialect):
 
     def _session(self, request: Request, view: ChatView, now: float) -> Frame:
         if isinstance(request.command, CreateChat):
-            self._holding.created(view.chat.id, now)
-            return encode.session_made(view.chat.id)
-        self._holding.listed(view.chat.id, now)
-        return encode.data(Code.SESSION, of_session(view, _names(request), self._viewer))
+            self._gate.create_answered(view.chat.id, now)
+            return encode.new_session(view.chat.id)
+        self._gate.session_answered(view.chat.id, now)
+        return encode.data(V2Code.SESSION, session_values(view, _names(request), self._viewer))
 
     @property
-    def _viewer(self) -> Viewer:
-        return Viewer(self._account, self._holding.family, self.base_url)
+    def _viewer(self) -> ViewerContext:
+        return ViewerContext(self._account, self._gate.is_pc_client, self.base_url)
 
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
         """`context` is the kind of command that an undecodable frame was meant to be, if that has a say."""
         kind = context if request is None else type(request.command)
         error = _error(failure.text or failure.code)
         if kind is CreateChat:
-            self._holding.not_created()
-        refusal = REFUSALS.get(kind) if self._account != NO_ACCOUNT or kind in BEFORE_LOGIN else None
+            self._gate.create_failed()
+        refusal = ERROR_REPLIES.get(kind) if self._account != NO_ACCOUNT or kind in BEFORE_LOGIN else None
         status = refusal.statuses[failure.code] if refusal else None
         if refusal is None or status is None:
             return error
         reply = encode.status(refusal.reply, status)
         if kind is not CreateChat:
             return (reply,)
-        return error if self._holding.family else (reply, *error)
+        return error if self._gate.is_pc_client else (reply, *error)
 
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
         match event:
             case ChatJoined(chat):
-                return self._holding.appeared(chat, now)
+                return self._gate.chat_joined(chat, now)
             case MaintenanceChanged(on):
-                return self._holding.status(encode.status(Code.SERVER_STATUS, int(on)), now)
+                return self._gate.push_status(encode.status(V2Code.SERVER_STATUS, int(on)), now)
             case VerificationEnded(outcome):
-                return (Push((encode.status(Code.VERIFICATION, _OUTCOMES[outcome]),)),)
+                return (Push((encode.status(V2Code.VERIFICATION, _VERIFICATION_STATUS[outcome]),)),)
             case (
                 ProfileChanged()
                 | FriendshipRequested()
@@ -156,33 +156,33 @@ class OurChatV2(Dialect):
     def logged_in(self, account: AccountId, now: float) -> None:
         self._account = account
         if account == NO_ACCOUNT:
-            self._holding.left()
+            self._gate.logged_out()
         else:
-            self._holding.logged_in()
+            self._gate.logged_in()
 
     def chats_loaded(self, chats: Sequence[LoadedChat], now: float) -> tuple[Push, ...]:
-        self._holding.chats_loaded(loaded.chat for loaded in chats)
+        self._gate.chats_loaded(loaded.chat for loaded in chats)
         return ()
 
     def must_hold(self, chat: ChatId) -> bool:
-        return chat not in self._holding.free
+        return chat not in self._gate.free
 
     def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
-        return self._holding.hold(message, frames, now)
+        return self._gate.hold(message, frames, now)
 
     @property
     def next_wakeup(self) -> float | None:
-        return self._holding.wake_at
+        return self._gate.wake_at
 
     def wake(self, now: float) -> tuple[Push, ...]:
-        return self._holding.wake(now)
+        return self._gate.wake(now)
 
     @property
     def held_bytes(self) -> int:
-        return self._holding.held_bytes
+        return self._gate.held_bytes
 
 
-@lru_cache(WORDINGS)
+@lru_cache(ERROR_CACHE_SIZE)
 def _error(details: str) -> tuple[Frame]:
     return (encode.error(details),)
 

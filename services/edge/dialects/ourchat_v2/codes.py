@@ -3,7 +3,7 @@
 from enum import IntEnum
 
 
-class Code(IntEnum):
+class V2Code(IntEnum):
     MESSAGE = 0
     """用户信息, both ways."""
     GET_SESSION = 1

@@ -9,12 +9,12 @@ from msgspec import UNSET, UnsetType
 from services.edge.canonical.commands import GetServerStatus, PostMessage, RequestVerification
 from services.edge.canonical.frames import Frame
 from services.edge.dialects import credentials, validation
-from services.edge.dialects.addresses import stored
+from services.edge.dialects.addresses import stored_address
 from services.edge.dialects.base import DecodeError, Request
-from services.edge.dialects.json_frames import Plain, WireId, decode_as, integer, parse_id, read_object
-from services.edge.dialects.ourchat_envelope import Members, check_own, login
-from services.edge.dialects.ourchat_v2.codes import Code
-from services.edge.dialects.ourchat_v2.segments import WireSegment, of_wire
+from services.edge.dialects.json_frames import FastReader, WireId, decode_as, integer, parse_id, read_object
+from services.edge.dialects.ourchat_envelope import Members, check_own_account, login_command
+from services.edge.dialects.ourchat_v2.codes import V2Code
+from services.edge.dialects.ourchat_v2.segments import WireSegment, from_wire
 from services.edge.dialects.ourchat_v2.values import ACCOUNT_VALUES, SESSION_VALUES
 from shared.contract.auth import DeleteAccount, IdentifierKind, Register
 from shared.contract.errors import ErrorCode
@@ -34,7 +34,7 @@ _Hash = Annotated[str, msgspec.Meta(max_length=128)]
 
 def request_of(frame: Frame, account: AccountId, limits: Limits) -> Request:
     """The request of a frame on a connection of this account. Raises DecodeError."""
-    return _plain(frame, account, limits) or _any_request(frame, account, limits)
+    return _fast_request(frame, account, limits) or _any_request(frame, account, limits)
 
 
 def _any_request(frame: Frame, account: AccountId, limits: Limits) -> Request:
@@ -49,51 +49,53 @@ def _any_request(frame: Frame, account: AccountId, limits: Limits) -> Request:
 # 用户信息
 
 
-class _Sender(msgspec.Struct):
+class _V2Sender(msgspec.Struct):
     session_id: WireId
     ocid: WireId | UnsetType = UNSET
 
 
-class _Message(msgspec.Struct):
+class _V2MessageBody(msgspec.Struct):
     """A `time` is not looked at: the server's clock decides."""
 
-    sender: _Sender
+    sender: _V2Sender
     msg: list[WireSegment]
 
 
 def _message(members: Members, account: AccountId, limits: Limits) -> Request:
     """0: `sender.session_id` picks the session; `sender.ocid`, if there, must be the connection's own."""
-    wire = decode_as(members, _Message)
+    wire = decode_as(members, _V2MessageBody)
     if wire.sender.ocid is not UNSET:
-        check_own(wire.sender.ocid, "sender.ocid", account)
-    segments = validation.message_text(tuple(of_wire(one, limits) for one in wire.msg), limits)
+        check_own_account(wire.sender.ocid, "sender.ocid", account)
+    segments = validation.message_text(tuple(from_wire(one, limits) for one in wire.msg), limits)
     cites = any(isinstance(segment, Image | File) for segment in segments)
     return Request(PostMessage(ChatId(wire.sender.session_id.number), segments, references_media=cites))
 
 
-class _PlainSender(msgspec.Struct):
+class _V2FastSender(msgspec.Struct):
     session_id: str
     ocid: str | UnsetType = UNSET
 
 
-class _PlainText(msgspec.Struct):
+class _V2FastText(msgspec.Struct):
     type: Literal[0]
     text: str
 
 
-class _PlainMessage(msgspec.Struct):
+class _V2FastMessage(msgspec.Struct):
     code: Literal[0]
-    sender: _PlainSender
-    msg: tuple[_PlainText]
+    sender: _V2FastSender
+    msg: tuple[_V2FastText]
     time: float | UnsetType = UNSET
 
 
-_PLAIN = Plain(_PlainMessage, lambda wire: 16 + 2 * (wire.time is not UNSET) + 4 * (wire.sender.ocid is not UNSET))
+_FAST_READER = FastReader(
+    _V2FastMessage, lambda wire: 16 + 2 * (wire.time is not UNSET) + 4 * (wire.sender.ocid is not UNSET)
+)
 
 
-def _plain(frame: Frame, account: AccountId, limits: Limits) -> Request | None:
+def _fast_request(frame: Frame, account: AccountId, limits: Limits) -> Request | None:
     """A 0 that is one text, the quick way."""
-    wire = _PLAIN.read(frame, limits)
+    wire = _FAST_READER.read(frame, limits)
     if wire is None:
         return None
     chat, text, ocid = parse_id(wire.sender.session_id), wire.msg[0].text, wire.sender.ocid
@@ -105,75 +107,75 @@ def _plain(frame: Frame, account: AccountId, limits: Limits) -> Request | None:
 # 获取会话信息, 获取账号信息, 设置账号信息
 
 
-class _GetSession(msgspec.Struct):
+class _GetSessionBody(msgspec.Struct):
     session_id: WireId
     request_values: list[str]
 
 
 def _get_session(members: Members, account: AccountId, limits: Limits) -> Request:
     """1: the request's context is the names of the values, in the order they were asked for."""
-    wire = decode_as(members, _GetSession)
-    return Request(GetChat(ChatId(wire.session_id.number)), _asked(wire.request_values, SESSION_VALUES))
+    wire = decode_as(members, _GetSessionBody)
+    return Request(GetChat(ChatId(wire.session_id.number)), _requested_values(wire.request_values, SESSION_VALUES))
 
 
-class _GetAccount(msgspec.Struct):
+class _GetAccountBody(msgspec.Struct):
     ocid: WireId
     request_values: list[str]
 
 
 def _get_account(members: Members, account: AccountId, limits: Limits) -> Request:
     """10: context as in 1."""
-    wire = decode_as(members, _GetAccount)
-    asked = _asked(wire.request_values, ACCOUNT_VALUES)
+    wire = decode_as(members, _GetAccountBody)
+    asked = _requested_values(wire.request_values, ACCOUNT_VALUES)
     lists = "sessions" in asked or "friends" in asked
     return Request(GetAccount(AccountId(wire.ocid.number), lists=lists), asked)
 
 
-def _asked(names: list[str], known: Iterable[str]) -> tuple[str, ...]:
+def _requested_values(names: list[str], known: Iterable[str]) -> tuple[str, ...]:
     for name in names:
         if name not in known:
-            raise _unknown(name)
+            raise _unknown_value(name)
     return tuple(dict.fromkeys(names))
 
 
-def _unknown(name: str) -> DecodeError:
+def _unknown_value(name: str) -> DecodeError:
     return DecodeError(f"unknown value {name[:_QUOTED_CHARACTERS]!r}")
 
 
-class _Settings(msgspec.Struct):
+class _AccountSettings(msgspec.Struct):
     nickname: str | UnsetType = UNSET
     avatar: str | UnsetType = UNSET
     avatar_hash: _Hash | UnsetType = UNSET
     status: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] | UnsetType = UNSET
 
 
-class _SetAccount(msgspec.Struct):
+class _SetAccountBody(msgspec.Struct):
     ocid: WireId
     data: dict[str, Any]
 
 
 def _set_account(members: Members, account: AccountId, limits: Limits) -> Request:
     """19: what may not be set at all, and another's account, is refused with a 20."""
-    wire = decode_as(members, _SetAccount)
-    check_own(wire.ocid, "ocid", account, SetProfile)
+    wire = decode_as(members, _SetAccountBody)
+    check_own_account(wire.ocid, "ocid", account, SetProfile)
     for name in wire.data:
         if name in _NOT_SETTABLE:
             raise DecodeError(f"`{name}` cannot be set", ErrorCode.FORBIDDEN, SetProfile)
         if name not in _SETTABLE:
-            raise _unknown(name)
-    settings = decode_as(wire.data, _Settings)
+            raise _unknown_value(name)
+    settings = decode_as(wire.data, _AccountSettings)
     command = SetProfile(account, avatar_hash=settings.avatar_hash, status=settings.status)
     if settings.nickname is not UNSET:
         command.nickname = validation.nickname(settings.nickname, limits)
     if settings.avatar is not UNSET:
-        command.avatar = stored(settings.avatar, limits)
+        command.avatar = stored_address(settings.avatar, limits)
     return Request(command)
 
 
 # 注册信息, 登录信息
 
 
-class _Register(msgspec.Struct):
+class _V2RegisterBody(msgspec.Struct):
     email: str
     password: str
     name: str = ""
@@ -181,14 +183,14 @@ class _Register(msgspec.Struct):
 
 def _register(members: Members, account: AccountId, limits: Limits) -> Request:
     """4: without a name, the e-mail's local part is the nickname."""
-    wire = decode_as(members, _Register)
+    wire = decode_as(members, _V2RegisterBody)
     email = credentials.email(wire.email)
     nickname = wire.name or email.partition("@")[0][: limits.nickname_characters]
     secret = credentials.password(wire.password)
     return Request(Register(secret=secret, nickname=validation.nickname(nickname, limits), email=email))
 
 
-class _Login(msgspec.Struct):
+class _V2LoginBody(msgspec.Struct):
     login_type: Literal[0, 1]
     account: str | int
     password: str
@@ -196,15 +198,15 @@ class _Login(msgspec.Struct):
 
 def _login(members: Members, account: AccountId, limits: Limits) -> Request:
     """6: login_type 0 is by e-mail, 1 by ocid."""
-    wire = decode_as(members, _Login)
+    wire = decode_as(members, _V2LoginBody)
     kind = IdentifierKind.ID if wire.login_type else IdentifierKind.EMAIL
-    return Request(login(kind, wire.account, wire.password))
+    return Request(login_command(kind, wire.account, wire.password))
 
 
 # 新建会话
 
 
-class _NewSession(msgspec.Struct):
+class _NewSessionBody(msgspec.Struct):
     members: list[WireId]
     name: str = ""
     avatar: str = ""
@@ -213,12 +215,12 @@ class _NewSession(msgspec.Struct):
 
 def _new_session(members: Members, account: AccountId, limits: Limits) -> Request:
     """8: a closed group; each member is one however often it is named."""
-    wire = decode_as(members, _NewSession)
+    wire = decode_as(members, _NewSessionBody)
     return Request(
         CreateChat(
             members=[AccountId(number) for number in dict.fromkeys(member.number for member in wire.members)],
             name=wire.name and validation.group_name(wire.name, limits),
-            avatar=stored(wire.avatar, limits),
+            avatar=stored_address(wire.avatar, limits),
             avatar_hash=wire.avatar_hash,
             join_policy=JoinPolicy.CLOSED,
         )
@@ -226,14 +228,14 @@ def _new_session(members: Members, account: AccountId, limits: Limits) -> Reques
 
 
 _READERS: Mapping[int, Callable[[Members, AccountId, Limits], Request]] = {
-    Code.MESSAGE: _message,
-    Code.GET_SESSION: _get_session,
-    Code.REGISTER: _register,
-    Code.LOGIN: _login,
-    Code.NEW_SESSION: _new_session,
-    Code.GET_ACCOUNT: _get_account,
-    Code.SERVER_STATUS: lambda *_: Request(GetServerStatus()),
-    Code.SEND_VERIFICATION: lambda *_: Request(RequestVerification()),
-    Code.DELETE_ACCOUNT: lambda *_: Request(DeleteAccount()),
-    Code.SET_ACCOUNT: _set_account,
+    V2Code.MESSAGE: _message,
+    V2Code.GET_SESSION: _get_session,
+    V2Code.REGISTER: _register,
+    V2Code.LOGIN: _login,
+    V2Code.NEW_SESSION: _new_session,
+    V2Code.GET_ACCOUNT: _get_account,
+    V2Code.SERVER_STATUS: lambda *_: Request(GetServerStatus()),
+    V2Code.SEND_VERIFICATION: lambda *_: Request(RequestVerification()),
+    V2Code.DELETE_ACCOUNT: lambda *_: Request(DeleteAccount()),
+    V2Code.SET_ACCOUNT: _set_account,
 }

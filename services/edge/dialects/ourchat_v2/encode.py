@@ -3,7 +3,7 @@
 import msgspec
 
 from services.edge.dialects.ourchat_envelope import ocid
-from services.edge.dialects.ourchat_v2.codes import Code
+from services.edge.dialects.ourchat_v2.codes import V2Code
 from services.edge.dialects.ourchat_v2.segments import to_wire
 from services.edge.dialects.text_fallback import only_text
 from shared.contract.auth import Authenticated
@@ -30,23 +30,23 @@ def status(code: int, status: int) -> bytes:
     return _encode({"code": code, "status": status})
 
 
-def data(code: Code, data: dict[str, object]) -> bytes:
+def data(code: V2Code, data: dict[str, object]) -> bytes:
     """The values asked for."""
     return _encode({"code": code, "status": 0, "data": data})
 
 
-def entered(code: Code, answer: Authenticated) -> bytes:
+def logged_in(code: V2Code, answer: Authenticated) -> bytes:
     """A registration or login that succeeded; the token opens the edge's other doors to the same client."""
     return _encode({"code": code, "status": 0, "ocid": ocid(answer.account), "token": answer.token})
 
 
-def session_made(chat: ChatId) -> bytes:
-    return _encode({"code": Code.NEW_SESSION_MADE, "status": 0, "session_id": str(chat)})
+def new_session(chat: ChatId) -> bytes:
+    return _encode({"code": V2Code.NEW_SESSION_MADE, "status": 0, "session_id": str(chat)})
 
 
 def verify() -> bytes:
-    return _encode({"code": Code.VERIFY})
+    return _encode({"code": V2Code.VERIFY})
 
 
 def error(details: str) -> bytes:
-    return _encode({"code": Code.ERROR, "details": details})
+    return _encode({"code": V2Code.ERROR, "details": details})

@@ -30,11 +30,11 @@ class PushGate:
 
     __slots__ = (
         "_announced", "_creating", "_known", "_listed", "_opens", "_queues", "_settles", "_status",
-        "_unheard", "family", "free", "held_bytes", "wake_at",
+        "_unheard", "free", "held_bytes", "is_pc_client", "wake_at",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.family = False
+        self.is_pc_client = False
         self._creating = 0
         """8s under way: what they make is not to be announced before their own replies."""
         self._forget(-inf)
@@ -64,49 +64,49 @@ class PushGate:
         """Logged in; nothing is pushed before the reply that says so."""
         self._forget(inf)
 
-    def left(self) -> None:
+    def logged_out(self) -> None:
         self._forget(-inf)
 
-    def welcomed(self, now: float) -> None:
+    def login_answered(self, now: float) -> None:
         """That reply is written."""
         self._opens = self._settles = now + SECOND
         self._replan()
 
     def chats_loaded(self, chats: Iterable[ChatId]) -> None:
         self._known = (self._known or set()).union(chats)
-        self._unheard.update(dict.fromkeys(chat for chat in self._queues if not self._has_heard_of(chat)))
+        self._unheard.update(dict.fromkeys(chat for chat in self._queues if not self._is_known(chat)))
         self._replan()
 
-    def is_family(self, now: float) -> None:
-        self.family = True
+    def pc_client_detected(self, now: float) -> None:
+        self.is_pc_client = True
         self.free = {chat for chat in self.free if self._due(chat) <= now}
         self._replan()
 
-    def account_told(self, now: float) -> None:
+    def account_answered(self, now: float) -> None:
         """A 10 is answered."""
         self._opens = min(self._opens, now + APART)
         self._replan()
 
-    def listed(self, chat: ChatId, now: float) -> None:
+    def session_answered(self, chat: ChatId, now: float) -> None:
         """A 1 about this chat is answered."""
         self._listed.setdefault(chat, now)
         self._plan(self._due(chat))
 
-    def creating(self) -> None:
+    def create_requested(self) -> None:
         self._creating += 1
 
-    def created(self, chat: ChatId, now: float) -> None:
+    def create_answered(self, chat: ChatId, now: float) -> None:
         """An 8 is answered, by the 9 about this chat."""
         self._announced.setdefault(chat, now)
-        self.not_created()
+        self.create_failed()
 
-    def not_created(self) -> None:
+    def create_failed(self) -> None:
         self._creating -= 1
         self._replan()
 
     # What is to be pushed
 
-    def status(self, frame: Frame, now: float) -> tuple[Push, ...]:
+    def push_status(self, frame: Frame, now: float) -> tuple[Push, ...]:
         """A change that concerns everybody; a later one replaces it while it waits."""
         if now >= self._opens:
             return (Push((frame,)),)
@@ -114,24 +114,24 @@ class PushGate:
         self._plan(self._opens)
         return ()
 
-    def appeared(self, chat: ChatId, now: float) -> tuple[Push, ...]:
+    def chat_joined(self, chat: ChatId, now: float) -> tuple[Push, ...]:
         """The account has come into this chat: a 9, though its sync may have found the chat already, because what the
         client asked for before did not show it."""
-        return () if self._has_seen(chat) else self._announce(chat, now)
+        return () if self._is_announced(chat) else self._announce(chat, now)
 
     def _announce(self, chat: ChatId, now: float) -> tuple[Push, ...]:
-        if now < self._speaks_at():
+        if now < self._announces_at():
             self._unheard[chat] = None
-            self._plan(self._speaks_at())
+            self._plan(self._announces_at())
             return ()
         self._announced[chat] = now
-        return (Push((encode.session_made(chat),)),)
+        return (Push((encode.new_session(chat),)),)
 
     def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
         """Take a message in; returns what may be pushed now."""
         self._queues.setdefault(message.chat, []).append(Push(frames, message))
         self.held_bytes += _size(frames)
-        heard = self._known is None or self._has_heard_of(message.chat)
+        heard = self._known is None or self._is_known(message.chat)
         announcement = () if heard else self._announce(message.chat, now)
         due = self._due(message.chat)
         if due <= now:
@@ -145,9 +145,9 @@ class PushGate:
         if self._status is not None and now >= self._opens:
             pushes.append(Push((self._status,)))
             self._status = None
-        if now >= self._speaks_at():
+        if now >= self._announces_at():
             unheard, self._unheard = self._unheard, {}
-            pushes += [push for chat in unheard for push in self.appeared(chat, now)]
+            pushes += [push for chat in unheard for push in self.chat_joined(chat, now)]
         for chat in [chat for chat in self._queues if self._due(chat) <= now]:
             pushes += self._flush(chat)
         self._replan()
@@ -155,13 +155,13 @@ class PushGate:
 
     # The rules
 
-    def _has_seen(self, chat: ChatId) -> bool:
+    def _is_announced(self, chat: ChatId) -> bool:
         return chat in self._announced or chat in self._listed
 
-    def _has_heard_of(self, chat: ChatId) -> bool:
-        return self._has_seen(chat) or (self._known is not None and chat in self._known)
+    def _is_known(self, chat: ChatId) -> bool:
+        return self._is_announced(chat) or (self._known is not None and chat in self._known)
 
-    def _speaks_at(self) -> float:
+    def _announces_at(self) -> float:
         """When chats may be announced."""
         return inf if self._known is None or self._creating else self._opens
 
@@ -170,8 +170,8 @@ class PushGate:
         if self._known is None:
             return inf
         if chat in self._listed:
-            return max(self._listed[chat] + APART, self._settles) if self.family else self._opens
-        if self.family:
+            return max(self._listed[chat] + APART, self._settles) if self.is_pc_client else self._opens
+        if self.is_pc_client:
             return inf
         if chat in self._announced:
             return max(self._announced[chat] + SECOND, self._settles)
@@ -193,7 +193,7 @@ class PushGate:
         if self._status is not None:
             self._plan(self._opens)
         if self._unheard:
-            self._plan(self._speaks_at())
+            self._plan(self._announces_at())
         for chat in self._queues:
             self._plan(self._due(chat))
 

@@ -57,7 +57,7 @@ def to_wire(segment: Segment, base_url: str) -> WireSegment:
             assert_never(segment)
 
 
-def of_wire(wire: WireSegment, limits: Limits) -> Segment:
+def from_wire(wire: WireSegment, limits: Limits) -> Segment:
     """Of a picture or file only its address here, and the name that it is sent under. Raises DecodeError."""
     match wire:
         case WireText(text=text):
@@ -65,14 +65,14 @@ def of_wire(wire: WireSegment, limits: Limits) -> Segment:
         case WireEmoji(emoji_id=emoji_id):
             return Emoji(emoji_id)
         case WireImage(url=url, name=name):
-            return Image(_cited(url, name, limits))
+            return Image(_referenced(url, name, limits))
         case WireFile(url=url, name=name):
-            return File(_cited(url, name, limits))
+            return File(_referenced(url, name, limits))
         case _:
             assert_never(wire)
 
 
-def _cited(url: str, name: str, limits: Limits) -> Media:
+def _referenced(url: str, name: str, limits: Limits) -> Media:
     return Media(media_id(url, limits), name, 0, "", "")
 
 

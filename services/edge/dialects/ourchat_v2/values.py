@@ -10,64 +10,68 @@ from services.edge.dialects.ourchat_envelope import ocid
 from shared.contract.ids import AccountId
 from shared.contract.session import AccountView, ChatView
 
-FAMILY_MARK = "public_update_time"
+PC_CLIENT_VALUE = "public_update_time"
 """Who asks for this is of the PC client's family (and the document knows nothing of it)."""
 _LISTS = ("sessions", "friends")
 
 _json = msgspec.json.Encoder().encode
 
 
-class Viewer(NamedTuple):
+class ViewerContext(NamedTuple):
     """Who asks. The family can bear no picture address but this server's."""
 
     account: AccountId
-    family: bool
+    is_pc_client: bool
     base_url: str
 
 
-def of_account(view: AccountView, names: tuple[str, ...], viewer: Viewer) -> dict[str, object]:
+def account_values(view: AccountView, names: tuple[str, ...], viewer: ViewerContext) -> dict[str, object]:
     """获取账号信息. A request with the family's mark gets the lists as strings that hold JSON, of others as `"null"`
     even unasked; any other gets arrays, and null."""
     values = {name: ACCOUNT_VALUES[name](view, viewer) for name in names}
-    if FAMILY_MARK in names:
+    if PC_CLIENT_VALUE in names:
         others = view.profile.id != viewer.account
         values |= {name: _json(values.get(name)).decode() for name in _LISTS if others or name in values}
     return values
 
 
-def of_session(view: ChatView, names: tuple[str, ...], viewer: Viewer) -> dict[str, object]:
+def session_values(view: ChatView, names: tuple[str, ...], viewer: ViewerContext) -> dict[str, object]:
     """获取会话信息."""
     return {name: SESSION_VALUES[name](view, viewer) for name in names}
 
 
-def _account_face(view: AccountView, viewer: Viewer) -> DisplayedAvatar:
+def _account_avatar(view: AccountView, viewer: ViewerContext) -> DisplayedAvatar:
     profile = view.profile
     return displayed_avatar(
-        "account", profile.id, DisplayedAvatar(profile.avatar, profile.avatar_hash), viewer.base_url, viewer.family
+        "account",
+        profile.id,
+        DisplayedAvatar(profile.avatar, profile.avatar_hash),
+        viewer.base_url,
+        viewer.is_pc_client,
     )
 
 
-def _session_face(view: ChatView, viewer: Viewer) -> DisplayedAvatar:
+def _session_avatar(view: ChatView, viewer: ViewerContext) -> DisplayedAvatar:
     chat = view.chat
     return displayed_avatar(
-        "chat", chat.id, DisplayedAvatar(chat.avatar, chat.avatar_hash), viewer.base_url, viewer.family
+        "chat", chat.id, DisplayedAvatar(chat.avatar, chat.avatar_hash), viewer.base_url, viewer.is_pc_client
     )
 
 
-def _sessions(view: AccountView, viewer: Viewer) -> list[str] | None:
+def _sessions(view: AccountView, viewer: ViewerContext) -> list[str] | None:
     return None if view.chats is None else [str(chat) for chat in view.chats]
 
 
-def _friends(view: AccountView, viewer: Viewer) -> list[str] | None:
+def _friends(view: AccountView, viewer: ViewerContext) -> list[str] | None:
     return None if view.friends is None else [ocid(friend) for friend in view.friends]
 
 
-ACCOUNT_VALUES: Mapping[str, Callable[[AccountView, Viewer], object]] = {
+ACCOUNT_VALUES: Mapping[str, Callable[[AccountView, ViewerContext], object]] = {
     "ocid": lambda view, _: ocid(view.profile.id),
     "nickname": lambda view, _: view.profile.nickname,
     "status": lambda view, _: view.profile.status,
-    "avatar": lambda view, viewer: _account_face(view, viewer).avatar,
-    "avatar_hash": lambda view, viewer: _account_face(view, viewer).avatar_hash,
+    "avatar": lambda view, viewer: _account_avatar(view, viewer).avatar,
+    "avatar_hash": lambda view, viewer: _account_avatar(view, viewer).avatar_hash,
     "time": lambda view, _: view.profile.created,
     "update_time": lambda view, _: max(view.profile.public_updated, view.profile.private_updated),
     "public_update_time": lambda view, _: view.profile.public_updated,
@@ -76,11 +80,11 @@ ACCOUNT_VALUES: Mapping[str, Callable[[AccountView, Viewer], object]] = {
     "friends": _friends,
 }
 
-SESSION_VALUES: Mapping[str, Callable[[ChatView, Viewer], object]] = {
+SESSION_VALUES: Mapping[str, Callable[[ChatView, ViewerContext], object]] = {
     "session_id": lambda view, _: str(view.chat.id),
     "name": lambda view, _: view.chat.name,
-    "avatar": lambda view, viewer: _session_face(view, viewer).avatar,
-    "avatar_hash": lambda view, viewer: _session_face(view, viewer).avatar_hash,
+    "avatar": lambda view, viewer: _session_avatar(view, viewer).avatar,
+    "avatar_hash": lambda view, viewer: _session_avatar(view, viewer).avatar_hash,
     "time": lambda view, _: view.chat.created,
     "update_time": lambda view, _: view.chat.updated,
     "members": lambda view, _: [ocid(member) for member in view.members],

@@ -16,11 +16,11 @@ from services.edge.canonical.replies import (
     ServerStatus,
     VerificationMailed,
 )
-from services.edge.dialects.base import WORDINGS, ConnectionInfo, Dialect, Push, Request
-from services.edge.dialects.credentials import UNVERIFIED
+from services.edge.dialects.base import ERROR_CACHE_SIZE, ConnectionInfo, Dialect, Push, Request
+from services.edge.dialects.credentials import VERIFY_BY_MAIL
 from services.edge.dialects.pipe import encode
 from services.edge.dialects.pipe.decode import request_of
-from services.edge.dialects.pipe.uploads import Incoming
+from services.edge.dialects.pipe.uploads import ChunkedUploads
 from shared.contract.auth import Authenticated, Register, VerificationNeeded
 from shared.contract.edge import (
     ChatRenamed,
@@ -51,9 +51,9 @@ class Pipe(Dialect):
     """See services.edge.dialects.base."""
 
     name = encode.NAME
-    enters_at_registration = False
+    registration_logs_in = False
     pushes_backlog = False
-    counts_at_login = True
+    login_shows_unread = True
     names_senders = True
     tags_dialect = True
 
@@ -61,7 +61,7 @@ class Pipe(Dialect):
         super().__init__(surroundings)
         self._account = NO_ACCOUNT
         self._unread = 0
-        self._incoming = Incoming()
+        self._incoming = ChunkedUploads()
 
     # Frames in
 
@@ -81,7 +81,7 @@ class Pipe(Dialect):
                 registered = isinstance(request.command, Register)
                 return encode.done("register") if registered else encode.logged_in(answer, self._unread)
             case VerificationNeeded():
-                return encode.error(_name(request), UNVERIFIED.text)
+                return encode.error(_name(request), VERIFY_BY_MAIL.text)
             case AccountView(profile, _, friends):
                 own = profile.id == self._account
                 return encode.profile(profile, own) if friends is None else encode.friends(friends)
@@ -126,7 +126,7 @@ class Pipe(Dialect):
                 assert_never(event)
 
     def encode_message(self, shown: DisplayMessage) -> tuple[Frame, ...]:
-        return (encode.news(shown, self.base_url),)
+        return (encode.pushed_message(shown, self.base_url),)
 
     # The login
 
@@ -139,7 +139,7 @@ class Pipe(Dialect):
         self._unread = unread
 
 
-@lru_cache(WORDINGS)
+@lru_cache(ERROR_CACHE_SIZE)
 def _error(name: str, reason: str) -> tuple[Frame]:
     return (encode.error(name, reason),)
 

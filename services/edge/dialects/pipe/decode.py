@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from services.edge.canonical.commands import PostMessage, TakeUnread, UpdateAccount
+from services.edge.canonical.commands import FetchUnread, PostMessage, UpdateAccount
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.dialects import credentials, validation
 from services.edge.dialects.base import DecodeError, Request
 from services.edge.dialects.pipe import fields
-from services.edge.dialects.pipe.uploads import Chunk, Incoming, decoded, named
+from services.edge.dialects.pipe.uploads import Chunk, ChunkedUploads, decode_data, parse_chunk_name
 from shared.contract.auth import IdentifierKind, Login, Recover, Register, SetSecurity
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
@@ -29,7 +29,7 @@ from shared.contract.session import (
 from shared.settings import Limits
 
 
-class Sent(NamedTuple):
+class ChunkRequest(NamedTuple):
     """A file, or a chunk of one; what it is a request for depends on those before."""
 
     chunk: Chunk
@@ -37,12 +37,12 @@ class Sent(NamedTuple):
     account: AccountId
 
 
-def request_of(frame: Frame, account: AccountId, limits: Limits, incoming: Incoming) -> Request:
+def request_of(frame: Frame, account: AccountId, limits: Limits, incoming: ChunkedUploads) -> Request:
     """The request of a frame on a connection of this account; its context is the command's name. Raises DecodeError
     with the same context, if there is such a command."""
     if isinstance(frame, Binary):
         raise DecodeError("a text frame is expected")
-    name, rest = fields.read(frame)
+    name, rest = fields.split_command(frame)
     reader = READERS.get(name)
     if reader is None:
         raise DecodeError("there is no such command")
@@ -53,7 +53,7 @@ def request_of(frame: Frame, account: AccountId, limits: Limits, incoming: Incom
             raise DecodeError("the frame holds U+0000")
         request = reader(rest, limits)
         _check_own(request, account)
-        if isinstance(request, Sent):
+        if isinstance(request, ChunkRequest):
             request = Request(incoming.chunk(request.chunk), token=request.token, account=request.account)
     except DecodeError as error:
         error.context = name
@@ -61,7 +61,7 @@ def request_of(frame: Frame, account: AccountId, limits: Limits, incoming: Incom
     return Request(request.command, name, request.token, request.account)
 
 
-def _check_own(request: Request | Sent, account: AccountId) -> None:
+def _check_own(request: Request | ChunkRequest, account: AccountId) -> None:
     """Nobody speaks for somebody else. (Before the login it is the token that tells whose the connection is.)"""
     if account != NO_ACCOUNT and request.account not in (NO_ACCOUNT, account):
         raise DecodeError("that uid is not the account of this connection", ErrorCode.FORBIDDEN)
@@ -71,7 +71,7 @@ def _check_own(request: Request | Sent, account: AccountId) -> None:
 
 
 def _register(rest: str, limits: Limits) -> Request:
-    username, password, nickname, icon, signature, question, answer, vip = fields.fixed(rest, 8)
+    username, password, nickname, icon, signature, question, answer, vip = fields.split_fields(rest, 8)
     register = Register(
         secret=_password(password),
         nickname=validation.nickname(nickname, limits),
@@ -86,13 +86,13 @@ def _register(rest: str, limits: Limits) -> Request:
 
 
 def _login(rest: str, limits: Limits) -> Request:
-    username, password = fields.fixed(rest, 2)
+    username, password = fields.split_fields(rest, 2)
     return Request(Login(kind=IdentifierKind.ANY, identifier=_username(username), secret=_password(password)))
 
 
 def _update_profile(rest: str, limits: Limits) -> Request:
     """Who leaves the answer empty keeps the old one."""
-    uid, token, nickname, icon, signature, question, answer = fields.fixed(rest, 7)
+    uid, token, nickname, icon, signature, question, answer = fields.split_fields(rest, 7)
     me = _account(uid)
     profile = SetProfile(
         me, nickname=validation.nickname(nickname, limits), icon_id=fields.number(icon), signature=signature
@@ -102,7 +102,7 @@ def _update_profile(rest: str, limits: Limits) -> Request:
 
 
 def _forget_passwd(rest: str, limits: Limits) -> Request:
-    username, question, answer, password = fields.fixed(rest, 4)
+    username, question, answer, password = fields.split_fields(rest, 4)
     recover = Recover(
         username=_username(username),
         question_id=fields.number(question),
@@ -123,23 +123,23 @@ def _password(field: str) -> Secret:
 
 
 def _get_user_info(rest: str, limits: Limits) -> Request:
-    uid, other, token = fields.fixed(rest, 3)
+    uid, other, token = fields.split_fields(rest, 3)
     return Request(GetAccount(_account(other)), token=fields.token(token), account=_account(uid))
 
 
 def _get_user_friend(rest: str, limits: Limits) -> Request:
-    uid, token = fields.fixed(rest, 2)
+    uid, token = fields.split_fields(rest, 2)
     me = _account(uid)
     return Request(GetAccount(me, lists=True), token=fields.token(token), account=me)
 
 
 def _get_user_group(rest: str, limits: Limits) -> Request:
-    uid, token = fields.fixed(rest, 2)
+    uid, token = fields.split_fields(rest, 2)
     return Request(ListChatViews(), token=fields.token(token), account=_account(uid))
 
 
 def _get_group_info(rest: str, limits: Limits) -> Request:
-    uid, group, token = fields.fixed(rest, 3)
+    uid, group, token = fields.split_fields(rest, 3)
     return Request(GetChat(_chat(group)), token=fields.token(token), account=_account(uid))
 
 
@@ -147,18 +147,18 @@ def _get_group_info(rest: str, limits: Limits) -> Request:
 
 
 def _add_friend(rest: str, limits: Limits) -> Request:
-    (uid, other), text, (token,) = fields.around(rest, 2, 1)
+    (uid, other), text, (token,) = fields.split_around_text(rest, 2, 1)
     return Request(RequestFriendship(_account(other), text), token=fields.token(token), account=_account(uid))
 
 
 def _del_friend(rest: str, limits: Limits) -> Request:
-    uid, other, token = fields.fixed(rest, 3)
+    uid, other, token = fields.split_fields(rest, 3)
     return Request(EndFriendship(_account(other)), token=fields.token(token), account=_account(uid))
 
 
 def _hand_friend_request(rest: str, limits: Limits) -> Request:
     """uid1 handles what uid2 asked."""
-    uid, applicant, verdict, token = fields.fixed(rest, 4)
+    uid, applicant, verdict, token = fields.split_fields(rest, 4)
     command = AnswerFriendship(_account(applicant), fields.flag(verdict))
     return Request(command, token=fields.token(token), account=_account(uid))
 
@@ -167,19 +167,19 @@ def _hand_friend_request(rest: str, limits: Limits) -> Request:
 
 
 def _create_group(rest: str, limits: Limits) -> Request:
-    uid, name, token = fields.fixed(rest, 3)
+    uid, name, token = fields.split_fields(rest, 3)
     command = CreateChat([], validation.group_name(name, limits), join_policy=JoinPolicy.APPROVAL)
     return Request(command, token=fields.token(token), account=_account(uid))
 
 
 def _join_group(rest: str, limits: Limits) -> Request:
-    (uid, group), text, (token,) = fields.around(rest, 2, 1)
+    (uid, group), text, (token,) = fields.split_around_text(rest, 2, 1)
     return Request(RequestMembership(_chat(group), text), token=fields.token(token), account=_account(uid))
 
 
 def _hand_group_request(rest: str, limits: Limits) -> Request:
     """uid1 is the applicant; the token is the handler's."""
-    applicant, group, verdict, token = fields.fixed(rest, 4)
+    applicant, group, verdict, token = fields.split_fields(rest, 4)
     command = AnswerMembership(_chat(group), _account(applicant), fields.flag(verdict))
     return Request(command, token=fields.token(token))
 
@@ -189,7 +189,7 @@ def _hand_group_request(rest: str, limits: Limits) -> Request:
 
 def _send_message(rest: str, limits: Limits) -> Request:
     """The time is not looked at: the server's clock decides."""
-    (kind, uid, whom, _), text, (token,) = fields.around(rest, 4, 1)
+    (kind, uid, whom, _), text, (token,) = fields.split_around_text(rest, 4, 1)
     segments = validation.message_text((Text(text),), limits)
     if fields.flag(kind):
         command = PostMessage(_chat(whom), segments)
@@ -198,35 +198,35 @@ def _send_message(rest: str, limits: Limits) -> Request:
     return Request(command, token=fields.token(token), account=_account(uid))
 
 
-def _send_file(rest: str, limits: Limits) -> Sent:
+def _send_file(rest: str, limits: Limits) -> ChunkRequest:
     """Type 0 is a picture, 1 a file; uid2 a person."""
-    (kind, uid, whom, _), field, (data, token) = fields.around(rest, 4, 2)
-    chunk = Chunk("file" if fields.flag(kind) else "image", _account(whom), *named(field), decoded(data))
-    return Sent(chunk, fields.token(token), _account(uid))
+    (kind, uid, whom, _), field, (data, token) = fields.split_around_text(rest, 4, 2)
+    chunk = Chunk("file" if fields.flag(kind) else "image", _account(whom), *parse_chunk_name(field), decode_data(data))
+    return ChunkRequest(chunk, fields.token(token), _account(uid))
 
 
 # 5 服务器消息
 
 
 def _get_unread_request(rest: str, limits: Limits) -> Request:
-    fields.fixed(rest, 0)
+    fields.split_fields(rest, 0)
     return Request(ListRequests())
 
 
 def _get_unread_message(rest: str, limits: Limits) -> Request:
-    (count,) = fields.fixed(rest, 1)
-    return Request(TakeUnread(fields.number(count) if count else None))
+    (count,) = fields.split_fields(rest, 1)
+    return Request(FetchUnread(fields.number(count) if count else None))
 
 
 def _account(field: str) -> AccountId:
-    return AccountId(fields.number_of_thing(field))
+    return AccountId(fields.parse_id_field(field))
 
 
 def _chat(field: str) -> ChatId:
-    return ChatId(fields.number_of_thing(field))
+    return ChatId(fields.parse_id_field(field))
 
 
-READERS: Mapping[str, Callable[[str, Limits], Request | Sent]] = {
+READERS: Mapping[str, Callable[[str, Limits], Request | ChunkRequest]] = {
     "register": _register,
     "login": _login,
     "update_profile": _update_profile,

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from services.edge.canonical.replies import DisplayMessage
-from services.edge.dialects.pipe.fields import field
+from services.edge.dialects.pipe.fields import escape
 from services.edge.dialects.text_fallback import rendered
 from shared.contract.auth import Authenticated
 from shared.contract.ids import AccountId, ChatId
@@ -26,7 +26,7 @@ _SUCCESSES: Mapping[str, str] = {
 }
 _ORIGIN = re.compile(r"http://(?P<host>\[[0-9A-Fa-f:.]+\]|[^|/:\s]+)(?::(?P<port>[0-9]+))?")
 _HTTP_PORT = 80
-_VERDICTS = {True: "同意请求！", False: "拒绝请求！"}
+_DECISIONS = {True: "同意请求！", False: "拒绝请求！"}
 _ERROR_WORDS = {"forget_passwd": "up_pass_error", "": "error"}
 """Of the others it is the command's name and `_error`; of none, the one for frames that name no command."""
 
@@ -36,12 +36,12 @@ def done(command: str) -> bytes:
 
 
 def handled(command: str, accepted: bool) -> bytes:
-    return f"{command}_succ|{_VERDICTS[accepted]}".encode()
+    return f"{command}_succ|{_DECISIONS[accepted]}".encode()
 
 
 def error(command: str, reason: str) -> bytes:
     word = _ERROR_WORDS.get(command) or f"{command}_error"
-    return f"{word}|{field(reason)}".encode()
+    return f"{word}|{escape(reason)}".encode()
 
 
 # 1 用户管理
@@ -53,7 +53,7 @@ def logged_in(answer: Authenticated, unread: int) -> bytes:
 
 def profile(of: Profile, own: bool) -> bytes:
     word = "userinfo" if own else "friend_detail_info"
-    return f"{word}|{field(of.nickname)}|{of.icon_id}|{field(of.signature)}".encode()
+    return f"{word}|{escape(of.nickname)}|{of.icon_id}|{escape(of.signature)}".encode()
 
 
 def friends(accounts: Iterable[AccountId]) -> bytes:
@@ -65,7 +65,7 @@ def groups(chats: Iterable[ChatId]) -> bytes:
 
 
 def group(view: ChatView) -> bytes:
-    return _counted(f"groupinfo|{view.chat.id}|{field(view.chat.name)}", view.members)
+    return _counted(f"groupinfo|{view.chat.id}|{escape(view.chat.name)}", view.members)
 
 
 def _counted(head: str, numbers: Iterable[int]) -> bytes:
@@ -84,16 +84,16 @@ def group_created(chat: ChatId) -> bytes:
 
 
 def friend_requests(pending: list[PendingFriendship]) -> bytes:
-    rows = [f"{one.applicant}|{field(one.text)}|" for one in pending]
+    rows = [f"{one.applicant}|{escape(one.text)}|" for one in pending]
     return f"friend_request|{len(rows)}|{''.join(rows)}".encode()
 
 
 def group_requests(pending: list[PendingMembership]) -> bytes:
-    rows = [f"{one.applicant}|{one.chat}|{field(one.text)}|" for one in pending]
+    rows = [f"{one.applicant}|{one.chat}|{escape(one.text)}|" for one in pending]
     return f"group_request|{len(rows)}|{''.join(rows)}".encode()
 
 
-def news(shown: DisplayMessage, base_url: str) -> bytes:
+def pushed_message(shown: DisplayMessage, base_url: str) -> bytes:
     """A message for who is online: one person's file has a frame of its own, if it can be fetched by plain HTTP."""
     match shown.segments:
         case (Image(media) | File(media),) if shown.to is not None and (origin := _ORIGIN.fullmatch(base_url)):

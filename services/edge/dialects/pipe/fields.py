@@ -11,7 +11,7 @@ _LINE_BREAKS = re.compile("[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
-def read(frame: bytes) -> tuple[str, str]:
+def split_command(frame: bytes) -> tuple[str, str]:
     """The command and what follows its bar. Raises DecodeError."""
     try:
         text = frame.decode()
@@ -21,7 +21,7 @@ def read(frame: bytes) -> tuple[str, str]:
     return command, rest
 
 
-def fixed(rest: str, count: int) -> list[str]:
+def split_fields(rest: str, count: int) -> list[str]:
     """Exactly so many fields, on one line; bars after the last are tolerated. Raises DecodeError."""
     fields = rest.split("|")
     while len(fields) > count and not fields[-1]:
@@ -32,7 +32,7 @@ def fixed(rest: str, count: int) -> list[str]:
     return fields
 
 
-def around(rest: str, before: int, after: int) -> tuple[list[str], str, list[str]]:
+def split_around_text(rest: str, before: int, after: int) -> tuple[list[str], str, list[str]]:
     """So many fields before the free text, the text, so many after it. Raises DecodeError."""
     fields = rest.rstrip("|").split("|")
     end = len(fields) - after
@@ -43,7 +43,7 @@ def around(rest: str, before: int, after: int) -> tuple[list[str], str, list[str
     return first, "|".join(fields[before:end]), last
 
 
-def number_of_thing(field: str) -> int:
+def parse_id_field(field: str) -> int:
     """The number of a person or a group. Raises DecodeError."""
     number = parse_id(field)
     if number is None:
@@ -70,7 +70,7 @@ def token(field: str) -> str:
     return field
 
 
-def field(text: str) -> str:
+def escape(text: str) -> str:
     """Anybody's text as a field among others."""
     return _LINE_BREAKS.sub(" ", text.replace("|", "｜"))
 

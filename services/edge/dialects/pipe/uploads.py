@@ -29,7 +29,7 @@ class Chunk(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Transfer:
+class _OpenUpload:
     number: int
     kind: str
     to: AccountId
@@ -37,12 +37,12 @@ class _Transfer:
     come: int = 1
 
 
-class Incoming:
+class ChunkedUploads:
     __slots__ = ("_numbers", "_transfers")
 
     def __init__(self) -> None:
         self._numbers = count(1)
-        self._transfers: dict[str, _Transfer] = {}
+        self._transfers: dict[str, _OpenUpload] = {}
 
     def chunk(self, chunk: Chunk) -> Command:
         """What is no next chunk is refused and changes nothing. Raises DecodeError."""
@@ -64,7 +64,7 @@ class Incoming:
         if chunk.number != 1 or chunk.of < 1:
             raise DecodeError("the chunks of a file begin with 1")
         number = next(self._numbers)
-        self._transfers[chunk.name] = _Transfer(number, chunk.kind, chunk.to, chunk.of)
+        self._transfers[chunk.name] = _OpenUpload(number, chunk.kind, chunk.to, chunk.of)
         return StartUpload(number, _NO_CHAT, chunk.to, chunk.data)
 
     def failed(self, number: int | None) -> None:
@@ -77,7 +77,7 @@ class Incoming:
         self._transfers.clear()
 
 
-def named(field: str) -> tuple[str, int, int]:
+def parse_chunk_name(field: str) -> tuple[str, int, int]:
     """The name, which chunk it is, and of how many. Raises DecodeError."""
     match = _CHUNK.fullmatch(field)
     if match is None:
@@ -87,7 +87,7 @@ def named(field: str) -> tuple[str, int, int]:
     return match["name"], int(match["number"]), int(match["of"])
 
 
-def decoded(field: str) -> bytes:
+def decode_data(field: str) -> bytes:
     """Of base64. Raises DecodeError."""
     try:
         data = base64.b64decode(field, validate=True)

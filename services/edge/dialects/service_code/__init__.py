@@ -16,11 +16,11 @@ from services.edge.canonical.replies import (
     VerificationMailed,
 )
 from services.edge.dialects.base import ConnectionInfo, Dialect, Push, Request
-from services.edge.dialects.credentials import UNVERIFIED
+from services.edge.dialects.credentials import VERIFY_BY_MAIL
 from services.edge.dialects.service_code import encode
-from services.edge.dialects.service_code.codes import Code
-from services.edge.dialects.service_code.decode import Asked, request_of
-from services.edge.dialects.service_code.errors import refusal
+from services.edge.dialects.service_code.codes import ServiceCode
+from services.edge.dialects.service_code.decode import ServiceContext, request_of
+from services.edge.dialects.service_code.errors import error_reply
 from services.edge.dialects.service_code.secrets import Opener
 from shared.contract.auth import Authenticated, Login, Register, VerificationNeeded
 from shared.contract.edge import (
@@ -54,7 +54,7 @@ class Service(Dialect):
     def decode(self, frame: Frame, now: float) -> Sequence[Request]:
         request = request_of(frame, self._opener, self.limits)
         if isinstance(request.command, Login | Register):
-            self._asks = self._asks_always or _asked(request).push
+            self._asks = self._asks_always or _context(request).push
         return (request,)
 
     # Frames out
@@ -68,10 +68,10 @@ class Service(Dialect):
                 self._opened_by(request)
                 return encode.success(token=token)
             case VerificationNeeded():
-                return encode.failed(UNVERIFIED.text)
+                return encode.failed(VERIFY_BY_MAIL.text)
             case MessageAccepted(message):
                 return encode.success(index=message.index)
-            case Page(messages) if _asked(request).code is Code.RECEIVE:
+            case Page(messages) if _context(request).code is ServiceCode.RECEIVE:
                 return encode.success(values=[encode.received(shown, self.base_url) for shown in messages])
             case Page(messages):
                 return encode.ok({"values": [encode.value(shown, self.base_url) for shown in messages]})
@@ -96,7 +96,7 @@ class Service(Dialect):
         kind = None if request is None else type(request.command)
         if kind in (Login, Register):
             self._asks = self.receives_pushes
-        return refusal(kind, failure)
+        return error_reply(kind, failure)
 
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
         match event:
@@ -126,6 +126,6 @@ class Service(Dialect):
             self.receives_pushes = self._asks
 
 
-def _asked(request: Request) -> Asked:
-    assert isinstance(request.context, Asked)
+def _context(request: Request) -> ServiceContext:
+    assert isinstance(request.context, ServiceContext)
     return request.context

@@ -3,7 +3,7 @@
 from enum import IntEnum
 
 
-class Code(IntEnum):
+class ServiceCode(IntEnum):
     LOGIN = 1
     """登录."""
     REGISTER = 2
@@ -12,7 +12,7 @@ class Code(IntEnum):
     """获取Chat: messages, newest first."""
     FIND_CHATS = 4
     """找Chat."""
-    SAY = 5
+    SEND = 5
     """收发."""
     JOIN = 6
     """加入群聊."""

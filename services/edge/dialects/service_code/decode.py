@@ -6,20 +6,20 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
-from services.edge.canonical.commands import Command, CreateChatOf, PostMessage
+from services.edge.canonical.commands import Command, CreateChatByUuid, PostMessage
 from services.edge.canonical.frames import Frame
 from services.edge.dialects import validation
 from services.edge.dialects.base import DecodeError, Request
 from services.edge.dialects.json_frames import (
-    Plain,
+    FastReader,
     WireId,
+    count_quotes,
     decode_as,
     integer,
     parse_id,
-    quotes_of,
     read_object,
 )
-from services.edge.dialects.service_code.codes import Code
+from services.edge.dialects.service_code.codes import ServiceCode
 from services.edge.dialects.service_code.secrets import Opener, is_token, text_of
 from shared.contract.auth import IdentifierKind, Login, Register
 from shared.contract.errors import ErrorCode
@@ -39,16 +39,16 @@ Content = dict[str, Any]
 _Credential = int | str
 
 
-class Asked(NamedTuple):
+class ServiceContext(NamedTuple):
     """A request's context. `push`: a login that asks for pushes."""
 
-    code: Code
+    code: ServiceCode
     push: bool = False
 
 
 def request_of(frame: Frame, opener: Opener, limits: Limits) -> Request:
     """The request of a frame on a connection that was opened so. Raises DecodeError."""
-    return _plain(frame, opener, limits) or _any_request(frame, opener, limits)
+    return _fast_request(frame, opener, limits) or _any_request(frame, opener, limits)
 
 
 def _any_request(frame: Frame, opener: Opener, limits: Limits) -> Request:
@@ -57,31 +57,33 @@ def _any_request(frame: Frame, opener: Opener, limits: Limits) -> Request:
     content = members.get("content")
     if not isinstance(content, dict):
         raise DecodeError("`content` must be an object")
-    if code in (Code.LOGIN, Code.REGISTER):
-        return _entrance(Code(code), content)
+    if code in (ServiceCode.LOGIN, ServiceCode.REGISTER):
+        return _login_or_register(ServiceCode(code), content)
     reader = _READERS.get(code)
     if reader is None:
         raise DecodeError("`service_code` is none that a client sends")
-    return Request(reader(content, limits), Asked(Code(code)), _proof(decode_as(content, _Bearer).token, opener))
+    return Request(
+        reader(content, limits), ServiceContext(ServiceCode(code)), _proof(decode_as(content, _TokenBody).token, opener)
+    )
 
 
 # 登录, 注册
 
 
-class _Entrance(msgspec.Struct):
+class _LoginBody(msgspec.Struct):
     id: str
     token: _Credential
     push: bool = False
 
 
-def _entrance(code: Code, content: Content) -> Request:
+def _login_or_register(code: ServiceCode, content: Content) -> Request:
     """1 and 2: `token` is the client's own secret or, in a 1, a token that this server gave the account."""
-    wire = decode_as(content, _Entrance)
+    wire = decode_as(content, _LoginBody)
     uuid, text = _uuid(wire.id), text_of(wire.token)
     if not text:
         raise DecodeError("`token` is empty")
-    secret, asked = Secret(Scheme.SERVICE, text), Asked(code, wire.push)
-    if code is Code.LOGIN:
+    secret, asked = Secret(Scheme.SERVICE, text), ServiceContext(code, wire.push)
+    if code is ServiceCode.LOGIN:
         login = Login(kind=IdentifierKind.UUID, identifier=uuid, secret=secret)
         return Request(login, asked, text if is_token(text) else "")
     if is_token(text):
@@ -96,7 +98,7 @@ def _uuid(text: str) -> str:
     return lower
 
 
-class _Bearer(msgspec.Struct):
+class _TokenBody(msgspec.Struct):
     token: _Credential = ""
 
 
@@ -111,7 +113,7 @@ def _proof(token: _Credential, opener: Opener) -> str:
 # 获取Chat, 接收消息
 
 
-class _Walk(msgspec.Struct):
+class _HistoryBody(msgspec.Struct):
     chat: WireId
     index: Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
     count: Annotated[int, msgspec.Meta(ge=1, le=_COUNT)]
@@ -119,13 +121,13 @@ class _Walk(msgspec.Struct):
 
 def _get_chat(content: Content, limits: Limits) -> Command:
     """3: from `index`, or the −index-th newest, towards older ones."""
-    wire = decode_as(content, _Walk)
+    wire = decode_as(content, _HistoryBody)
     return GetHistory(ChatId(wire.chat.number), wire.index, wire.count)
 
 
 def _receive(content: Content, limits: Limits) -> Command:
     """9: from `index` (0: the first) towards newer ones, or from the −index-th newest towards older ones."""
-    wire = decode_as(content, _Walk)
+    wire = decode_as(content, _HistoryBody)
     older = wire.index < 0
     return GetHistory(ChatId(wire.chat.number), wire.index or 1, wire.count, older=older)
 
@@ -133,73 +135,75 @@ def _receive(content: Content, limits: Limits) -> Command:
 # 收发, 加入群聊, 创建群聊
 
 
-class _Saying(msgspec.Struct):
+class _MessageBody(msgspec.Struct):
     chat: WireId
     msg: str
 
 
-def _say(content: Content, limits: Limits) -> Command:
-    wire = decode_as(content, _Saying)
+def _send(content: Content, limits: Limits) -> Command:
+    wire = decode_as(content, _MessageBody)
     return PostMessage(ChatId(wire.chat.number), validation.message_text((Text(wire.msg),), limits))
 
 
-class _PlainContent(msgspec.Struct):
+class _FastContent(msgspec.Struct):
     chat: int | str
     msg: str
     token: _Credential
 
 
-class _PlainSaying(msgspec.Struct):
+class _FastMessage(msgspec.Struct):
     service_code: Literal[5]
-    content: _PlainContent
+    content: _FastContent
 
 
-_PLAIN = Plain(_PlainSaying, lambda wire: 12 + quotes_of(wire.content.chat) + quotes_of(wire.content.token))
-_SAYING = Asked(Code.SAY)
+_FAST_READER = FastReader(
+    _FastMessage, lambda wire: 12 + count_quotes(wire.content.chat) + count_quotes(wire.content.token)
+)
+_SEND_CONTEXT = ServiceContext(ServiceCode.SEND)
 
 
-def _plain(frame: Frame, opener: Opener, limits: Limits) -> Request | None:
+def _fast_request(frame: Frame, opener: Opener, limits: Limits) -> Request | None:
     """A 5, the quick way. Raises DecodeError."""
-    wire = _PLAIN.read(frame, limits)
+    wire = _FAST_READER.read(frame, limits)
     if wire is None:
         return None
     content = wire.content
     chat = parse_id(content.chat)
     if chat is None or not content.msg:
         return None
-    return Request(PostMessage(ChatId(chat), (Text(content.msg),)), _SAYING, _proof(content.token, opener))
+    return Request(PostMessage(ChatId(chat), (Text(content.msg),)), _SEND_CONTEXT, _proof(content.token, opener))
 
 
-class _Joining(msgspec.Struct):
+class _JoinBody(msgspec.Struct):
     chat: WireId
 
 
 def _join(content: Content, limits: Limits) -> Command:
-    return RequestMembership(ChatId(decode_as(content, _Joining).chat.number))
+    return RequestMembership(ChatId(decode_as(content, _JoinBody).chat.number))
 
 
-class _Member(msgspec.Struct):
+class _MemberBody(msgspec.Struct):
     id: str
 
 
-class _Creation(msgspec.Struct):
+class _CreateBody(msgspec.Struct):
     name: str
     is_group: bool
-    member: list[_Member]
+    member: list[_MemberBody]
 
 
 def _create(content: Content, limits: Limits) -> Command:
     """7: each member is one however often it is named; the creator need not be."""
-    wire = decode_as(content, _Creation)
+    wire = decode_as(content, _CreateBody)
     uuids = tuple(dict.fromkeys(_uuid(member.id) for member in wire.member))
-    return CreateChatOf(uuids, wire.name and validation.group_name(wire.name, limits), private=not wire.is_group)
+    return CreateChatByUuid(uuids, wire.name and validation.group_name(wire.name, limits), private=not wire.is_group)
 
 
 _READERS: Mapping[int, Callable[[Content, Limits], Command]] = {
-    Code.GET_CHAT: _get_chat,
-    Code.FIND_CHATS: lambda *_: ListChatViews(),
-    Code.SAY: _say,
-    Code.JOIN: _join,
-    Code.CREATE: _create,
-    Code.RECEIVE: _receive,
+    ServiceCode.GET_CHAT: _get_chat,
+    ServiceCode.FIND_CHATS: lambda *_: ListChatViews(),
+    ServiceCode.SEND: _send,
+    ServiceCode.JOIN: _join,
+    ServiceCode.CREATE: _create,
+    ServiceCode.RECEIVE: _receive,
 }

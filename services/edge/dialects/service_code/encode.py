@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from services.edge.canonical.replies import DisplayMessage
-from services.edge.dialects.service_code.codes import Code
+from services.edge.dialects.service_code.codes import ServiceCode
 from services.edge.dialects.text_fallback import rendered
 from shared.contract.model import ChatKind, ProfileSummary
 from shared.contract.session import ChatWithMembers
@@ -37,14 +37,14 @@ def error(state: int, text: str) -> bytes:
 
 def push(shown: DisplayMessage, base_url: str) -> bytes:
     content = {"chat": shown.message.chat, "values": [received(shown, base_url)]}
-    return _encode({"service_code": Code.PUSH, "content": content})
+    return _encode({"service_code": ServiceCode.PUSH, "content": content})
 
 
 def value(shown: DisplayMessage, base_url: str) -> dict[str, object]:
     """获取Chat: a message; `time` in Unix seconds."""
     message = shown.message
     return {
-        "id": _face(shown).uuid,
+        "id": _sender_summary(shown).uuid,
         "content": rendered(shown.segments, base_url),
         "index": message.index,
         "time": message.time // 1000,
@@ -53,10 +53,10 @@ def value(shown: DisplayMessage, base_url: str) -> dict[str, object]:
 
 def received(shown: DisplayMessage, base_url: str) -> dict[str, object]:
     """接收消息: a message with its sender's name."""
-    return {"name": _face(shown).nickname, **value(shown, base_url)}
+    return {"name": _sender_summary(shown).nickname, **value(shown, base_url)}
 
 
-def _face(shown: DisplayMessage) -> ProfileSummary:
+def _sender_summary(shown: DisplayMessage) -> ProfileSummary:
     return shown.face or ProfileSummary(str(shown.message.sender), "")
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from functools import lru_cache
 
-from services.edge.canonical.commands import CreateChatOf
-from services.edge.dialects.base import WORDINGS
+from services.edge.canonical.commands import CreateChatByUuid
+from services.edge.dialects.base import ERROR_CACHE_SIZE
 from services.edge.dialects.service_code import encode
 from shared.contract.auth import Login, Register
 from shared.contract.errors import ErrorCode, Failure
@@ -21,17 +21,17 @@ _SOUND: Mapping[type | None, frozenset[ErrorCode]] = {
     Register: frozenset({ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN}),
     Login: frozenset({ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND}),
     RequestMembership: frozenset({ErrorCode.FORBIDDEN}),
-    CreateChatOf: frozenset({ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND}),
+    CreateChatByUuid: frozenset({ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND}),
 }
 """What is no error of the request there, though elsewhere it is."""
 
 
-def refusal(kind: type | None, failure: Failure) -> tuple[bytes]:
+def error_reply(kind: type | None, failure: Failure) -> tuple[bytes]:
     """`kind` of the command; None: the frame was not understood."""
     sound = failure.code in _SOUND.get(kind, ())
     return _worded(None if sound else STATES[failure.code], failure.text or failure.code.value)
 
 
-@lru_cache(WORDINGS)
+@lru_cache(ERROR_CACHE_SIZE)
 def _worded(state: int | None, text: str) -> tuple[bytes]:
     return (encode.failed(text) if state is None else encode.error(state, text),)

@@ -1,6 +1,6 @@
 import pytest
 
-from services.edge.dialects.addresses import DisplayedAvatar, displayed_avatar, media_id, stored
+from services.edge.dialects.addresses import DisplayedAvatar, displayed_avatar, media_id, stored_address
 from services.edge.dialects.base import DecodeError
 from services.edge.identicons import avatar_hash
 from shared.contract.errors import ErrorCode
@@ -14,7 +14,7 @@ GENERATED = f"{BASE}/avatar/account/12.png"
 @pytest.mark.parametrize("path", ["/avatar/account/12.png", "/avatar/chat/9223372036854775807.png", MEDIA])
 @pytest.mark.parametrize("origin", [BASE, "http://127.0.0.1:8081", "https://chat.example"])
 def test_of_an_own_address_the_path_is_kept(path: str, origin: str) -> None:
-    assert stored(origin + path, Limits()) == path
+    assert stored_address(origin + path, Limits()) == path
 
 
 @pytest.mark.parametrize("address", [
@@ -23,7 +23,7 @@ def test_of_an_own_address_the_path_is_kept(path: str, origin: str) -> None:
     "http://pictures.test/图.png", f"http://pictures.test{MEDIA}/..", "http://p.test/avatar/account/12.png/",
 ])  # fmt: skip
 def test_another_servers_address_is_kept_as_it_is(address: str) -> None:
-    assert stored(address, Limits()) == address
+    assert stored_address(address, Limits()) == address
 
 
 @pytest.mark.parametrize("address", [
@@ -33,14 +33,14 @@ def test_another_servers_address_is_kept_as_it_is(address: str) -> None:
 ])  # fmt: skip
 def test_only_web_addresses_are_taken(address: str) -> None:
     with pytest.raises(DecodeError):
-        stored(address, Limits())
+        stored_address(address, Limits())
 
 
 def test_the_size_of_an_address_is_limited_inclusively() -> None:
     limits = Limits(address_url_bytes=20)
-    assert stored("http://p.test/" + "x" * 6, limits)
+    assert stored_address("http://p.test/" + "x" * 6, limits)
     with pytest.raises(DecodeError) as refused:
-        stored("http://p.test/" + "x" * 7, limits)
+        stored_address("http://p.test/" + "x" * 7, limits)
     assert refused.value.failure.code is ErrorCode.TOO_LARGE
 
 

@@ -5,7 +5,13 @@ import pytest
 
 from services.edge.dialects.base import DecodeError
 from services.edge.dialects.json_frames import WireId
-from services.edge.dialects.ourchat_envelope import Enveloped, check_own, enveloped, login, ocid
+from services.edge.dialects.ourchat_envelope import (
+    EnvelopedFrame,
+    check_own_account,
+    login_command,
+    ocid,
+    read_envelope,
+)
 from shared.contract.auth import IdentifierKind
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId
@@ -17,7 +23,7 @@ from shared.settings import Limits
     {"code": 4, "data": {"x": 1}}, {"data": {"x": 1}, "time": 1.5, "code": 4}, {"code": 4, "data": {"x": 1}, "y": None},
 ])  # fmt: skip
 def test_only_the_code_and_the_data_count(frame: dict[str, Any]) -> None:
-    assert enveloped(json.dumps(frame).encode(), Limits()) == Enveloped(4, {"x": 1})
+    assert read_envelope(json.dumps(frame).encode(), Limits()) == EnvelopedFrame(4, {"x": 1})
 
 
 @pytest.mark.parametrize("frame", [
@@ -26,7 +32,7 @@ def test_only_the_code_and_the_data_count(frame: dict[str, Any]) -> None:
 ])  # fmt: skip
 def test_nothing_is_enveloped_without_both(frame: object) -> None:
     with pytest.raises(DecodeError) as refused:
-        enveloped(json.dumps(frame).encode(), Limits())
+        read_envelope(json.dumps(frame).encode(), Limits())
     assert refused.value.failure.code is ErrorCode.INVALID
 
 
@@ -38,10 +44,10 @@ def test_a_number_is_padded_to_ten_digits(account: int, text: str) -> None:
 
 
 def test_one_speaks_for_oneself_only() -> None:
-    check_own(WireId(12), "ocid", AccountId(12))
+    check_own_account(WireId(12), "ocid", AccountId(12))
     for account, code in ((AccountId(13), ErrorCode.FORBIDDEN), (NO_ACCOUNT, ErrorCode.UNAUTHENTICATED)):
         with pytest.raises(DecodeError) as refused:
-            check_own(WireId(12), "ocid", account, "context")
+            check_own_account(WireId(12), "ocid", account, "context")
         assert (refused.value.failure.code, refused.value.context) == (code, "context")
 
 
@@ -51,5 +57,5 @@ def test_one_speaks_for_oneself_only() -> None:
     (IdentifierKind.EMAIL, "x" * 60_000 + "@b.c", "x" * 256),
 ])  # fmt: skip
 def test_a_login_is_somebodys_or_nobodys(kind: IdentifierKind, account: str | int, identifier: str) -> None:
-    command = login(kind, account, "pw")
+    command = login_command(kind, account, "pw")
     assert (command.kind, command.identifier, command.secret) == (kind, identifier, Secret(Scheme.PLAIN, "pw"))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.dialects import json_frames
 from services.edge.dialects.base import Action, DecodeError, Dialect
-from services.edge.dialects.json_frames import Plain
+from services.edge.dialects.json_frames import FastReader
 from services.edge.dialects.registry import DIALECTS, Entry
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId
@@ -49,7 +49,7 @@ def check_both_agree(entry: Entry, frame: Frame) -> None:
         if account is not None:
             log_in(dialect, account)
         quick = outcome(dialect, frame)
-        with patch.object(Plain, "read", return_value=None):
+        with patch.object(FastReader, "read", return_value=None):
             assert outcome(dialect, frame) == quick
 
 

@@ -65,7 +65,7 @@ def sent(frame: Any) -> bytes:
 
 @pytest.mark.parametrize(("frame", "name"), OPENINGS, ids=lambda value: str(value)[:60])
 def test_the_first_frame_tells_the_dialect(frame: Any, name: str | None) -> None:
-    assert detection.dialect_of(detection.read(sent(frame))) == name
+    assert detection.dialect_of(detection.read_first_frame(sent(frame))) == name
 
 
 @pytest.mark.parametrize(("frame", "name"), OPENINGS, ids=lambda value: str(value)[:60])

@@ -1,6 +1,6 @@
 import pytest
 
-from services.edge.dialects.text_fallback import only_text, render, rendered, size
+from services.edge.dialects.text_fallback import only_text, readable_size, render, rendered
 from shared.contract.model import Emoji, File, Image, Media, Segment, Text
 
 MEDIA = Media("00ff", "cat.png", 1536, "ab", "image/png")
@@ -36,4 +36,4 @@ def test_what_is_no_text_alone_is_none(segments: tuple[Segment, ...]) -> None:
     (2 * 1024**2, "2.0 MB"), (100 * 1024**2, "100.0 MB"), (1024**3, "1.0 GB"), (5 * 1024**4, "5120.0 GB"),
 ])  # fmt: skip
 def test_sizes_are_for_readers(count: int, text: str) -> None:
-    assert size(count) == text
+    assert readable_size(count) == text

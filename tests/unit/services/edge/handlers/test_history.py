@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.edge.canonical.commands import TakeUnread
+from services.edge.canonical.commands import FetchUnread
 from services.edge.canonical.replies import Page
 from services.edge.handlers.forwarding import forward
 from services.edge.handlers.history import fetch_messages
@@ -98,10 +98,10 @@ async def test_unread_messages_are_taken_to_the_last_one(
     town: Town, reader: Reader, count: int | None, expected: int
 ) -> None:
     node = town.edges[0].node
-    page = await fetch_messages(node, TakeUnread(count), ME, SECONDS)
+    page = await fetch_messages(node, FetchUnread(count), ME, SECONDS)
     assert indexes(page) == list(range(1, expected + 1))
     assert [shown.to for shown in page.messages] == [ME] * expected
-    again = await fetch_messages(node, TakeUnread(None), ME, SECONDS)
+    again = await fetch_messages(node, FetchUnread(None), ME, SECONDS)
     assert indexes(again) == list(range(expected + 1, 9))
 
 
@@ -110,14 +110,14 @@ async def test_what_was_just_read_at_another_node_is_not_unread(town: Town, read
     await town.device(ME, there)
     town.world.say(CHAT, OTHER, "nine", "ten")
     await fetch_messages(there.node, GetHistory(CHAT, -1, 1), ME, SECONDS)
-    assert indexes(await fetch_messages(here.node, TakeUnread(None), ME, SECONDS)) == [9]
+    assert indexes(await fetch_messages(here.node, FetchUnread(None), ME, SECONDS)) == [9]
 
 
 async def test_what_is_still_to_be_pushed_is_not_taken(town: Town, reader: Reader) -> None:
     device = await town.device(ME)
     await device.synced()
     town.world.say(CHAT, OTHER, "nine")
-    assert indexes(await fetch_messages(town.edges[0].node, TakeUnread(None), ME, SECONDS)) == []
+    assert indexes(await fetch_messages(town.edges[0].node, FetchUnread(None), ME, SECONDS)) == []
     await (await town.device(OTHER)).post(CHAT, "ten")
     await device.until_texts(CHAT, *(f"text {number}" for number in range(1, 9)), "nine", "ten")
 
@@ -126,7 +126,7 @@ async def test_what_cannot_be_marked_as_read_is_given_once(
     town: Town, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(town.world, "mark_read", lambda *span: None)
-    page = await fetch_messages(town.edges[0].node, TakeUnread(None), ME, SECONDS)
+    page = await fetch_messages(town.edges[0].node, FetchUnread(None), ME, SECONDS)
     assert indexes(page) == [1, 2, 3]
     assert len(town.message.of(MarkRead)) == 1
 

@@ -11,7 +11,7 @@ from services.edge.canonical.frames import Binary
 from services.edge.canonical.replies import DisplayMessage
 from services.edge.dialects.base import ConnectionInfo, DecodeError, Request
 from services.edge.dialects.ourchat_v0 import OurChatV0
-from services.edge.dialects.ourchat_v0.errors import REFUSALS
+from services.edge.dialects.ourchat_v0.errors import ERROR_REPLIES
 from shared.contract.auth import Login, Register
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
@@ -100,10 +100,10 @@ def test_a_binary_frame_is_refused() -> None:
 
 
 def test_the_tables_are_total_and_use_the_documented_state() -> None:
-    for refusal in REFUSALS.values():
+    for refusal in ERROR_REPLIES.values():
         assert set(refusal.statuses) == set(ErrorCode)
         assert set(refusal.statuses.values()) == {None, 1}
-    assert {kind: int(refusal.reply) for kind, refusal in REFUSALS.items()} == {Register: 5, Login: 7}
+    assert {kind: int(refusal.reply) for kind, refusal in ERROR_REPLIES.items()} == {Register: 5, Login: 7}
 
 
 @pytest.mark.parametrize("code", [ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL, ErrorCode.RATE_LIMITED])

@@ -7,7 +7,7 @@ from services.edge.canonical.commands import PostMessage
 from services.edge.dialects.base import DisplayMessage
 from services.edge.dialects.pipe import encode
 from services.edge.dialects.pipe.decode import request_of
-from services.edge.dialects.pipe.uploads import Incoming
+from services.edge.dialects.pipe.uploads import ChunkedUploads
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Message, Profile, ProfileSummary, Text, pack_segments
 from shared.contract.session import (
@@ -38,7 +38,7 @@ def row(frame: bytes) -> list[str]:
 @example("||", False)
 def test_a_message_is_said_as_it_is(text: str, group: bool) -> None:
     whom = CHAT if group else OTHER
-    request = request_of(f"send_message|{int(group)}|{ME}|{whom}|0|{text}|a.b.c".encode(), ME, LIMITS, Incoming())
+    request = request_of(f"send_message|{int(group)}|{ME}|{whom}|0|{text}|a.b.c".encode(), ME, LIMITS, ChunkedUploads())
     assert isinstance(request.command, PostMessage)
     assert request.command.segments == (Text(text),)
     assert (request.command.chat, request.command.to) == ((CHAT, 0) if group else (0, OTHER))
@@ -47,8 +47,8 @@ def test_a_message_is_said_as_it_is(text: str, group: bool) -> None:
 
 @given(TEXTS)
 def test_the_words_of_a_request_are_passed_on_as_they_are(text: str) -> None:
-    friend = request_of(f"add_friend|{ME}|{OTHER}|{text}|a.b.c".encode(), ME, LIMITS, Incoming())
-    group = request_of(f"join_group|{ME}|{CHAT}|{text}|a.b.c".encode(), ME, LIMITS, Incoming())
+    friend = request_of(f"add_friend|{ME}|{OTHER}|{text}|a.b.c".encode(), ME, LIMITS, ChunkedUploads())
+    group = request_of(f"join_group|{ME}|{CHAT}|{text}|a.b.c".encode(), ME, LIMITS, ChunkedUploads())
     assert friend.command == RequestFriendship(OTHER, text)
     assert group.command == RequestMembership(CHAT, text)
     assert friend.token == group.token == "a.b.c"

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.edge.canonical.commands import CreateChatOf
+from services.edge.canonical.commands import CreateChatByUuid
 from services.edge.dialects.base import ConnectionInfo, Request
 from services.edge.dialects.service_code import Service
-from services.edge.dialects.service_code.errors import STATES, refusal
+from services.edge.dialects.service_code.errors import STATES, error_reply
 from shared.contract.auth import Authenticated, Login, Register
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
@@ -140,10 +140,10 @@ def test_pushes_begin_with_the_login_not_with_its_request() -> None:
 # Refusals
 
 
-@pytest.mark.parametrize("kind", [None, Login, Register, RequestMembership, CreateChatOf])
+@pytest.mark.parametrize("kind", [None, Login, Register, RequestMembership, CreateChatByUuid])
 @pytest.mark.parametrize("code", list(ErrorCode), ids=lambda code: code.value)
 def test_every_refusal_has_a_documented_shape(kind: type | None, code: ErrorCode) -> None:
-    reply = json.loads(*refusal(kind, Failure(code, "because")))
+    reply = json.loads(*error_reply(kind, Failure(code, "because")))
     if reply["state_code"] == 200:
         assert reply["content"] == {"msg": "failed", "cause": "because"}
     else:
@@ -153,9 +153,12 @@ def test_every_refusal_has_a_documented_shape(kind: type | None, code: ErrorCode
 def test_every_error_has_its_state() -> None:
     assert STATES.keys() == set(ErrorCode)
     assert STATES[ErrorCode.UNAUTHENTICATED] == 401
-    assert json.loads(*refusal(None, Failure(ErrorCode.INTERNAL, "")))["content"]["msg"] == "internal"
+    assert json.loads(*error_reply(None, Failure(ErrorCode.INTERNAL, "")))["content"]["msg"] == "internal"
 
 
 @pytest.mark.parametrize("kind", [Login, Register])
 def test_a_wrong_secret_is_no_error(kind: type) -> None:
-    assert json.loads(*refusal(kind, WRONG)) == {"state_code": 200, "content": {"msg": "failed", "cause": WRONG.text}}
+    assert json.loads(*error_reply(kind, WRONG)) == {
+        "state_code": 200,
+        "content": {"msg": "failed", "cause": WRONG.text},
+    }
