@@ -17,7 +17,7 @@ from services.edge.dialects.base import ConnectionInfo
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.dialects.registry import DIALECTS, Entry
 from services.edge.upstream.publisher import MessagePublisher
-from services.message.store import Store
+from services.message.store import MessageStore
 from shared import presence
 from shared.bus.client import Bus
 from shared.contract import subjects
@@ -194,7 +194,7 @@ async def _commit(directory: Path) -> AsyncIterator[Work]:
     url = f"sqlite:///{directory / 'message.db'}"
     await asyncio.to_thread(upgrade, "message", url)
     database = Database(url)
-    store, nonces = Store(database), count(1)
+    store, nonces = MessageStore(database), count(1)
 
     async def work() -> int:
         drafts = [

@@ -1,7 +1,7 @@
-"""The message service: its parts, connected; its start and its orderly end.
+"""The message service: wiring, start and orderly shutdown.
 
-Ready means that NATS and the database answer. Without Redis it goes on: every edge is told of everything, and session
-is asked for each chat's members every second.
+It is ready when NATS and the database answer. Without Redis it continues: every message is sent to all edges, and
+session is queried for each chat's members every second.
 """
 
 import asyncio
@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from services.message.adapters.fanout import Fanout
-from services.message.adapters.roster_cache import Memberships
+from services.message.adapters.roster_cache import RosterCache
+from services.message.adapters.tracing import TracedPostingBatcher
 from services.message.dashboard import BOARD
-from services.message.metrics import Metrics
+from services.message.metrics import MessageMetrics
 from services.message.router import route
-from services.message.service.posting import Batcher
-from services.message.service.queries import Messages
-from services.message.store import Store
-from services.message.tracing import TracedBatcher
+from services.message.service.posting import PostingBatcher
+from services.message.service.queries import MessageQueries
+from services.message.store import MessageStore
 from shared.bus.client import Bus
 from shared.contract.ids import ChatId
 from shared.contract.session import ChatList, GetMembership, ListChats, Membership
@@ -39,9 +39,9 @@ _OPS_SECONDS = 2.0
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
-    """Run until `stopping` is set. Dependencies that are not there yet are waited for."""
+    """Run until `stopping` is set. Waits for dependencies that are not available yet."""
     registry = new_registry()
-    metrics = Metrics(registry)
+    metrics = MessageMetrics(registry)
     tracer = tracing(settings, "message")
     pool_size = settings.database.pool_size
     database = Database(settings.database_url("message"), pool_size=pool_size, registry=registry, tracer=tracer)
@@ -57,23 +57,23 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     async def versions(chats: Iterable[ChatId]) -> Mapping[ChatId, int]:
         return (await presence.lookup(chats=chats)).versions
 
-    store = Store(database)
-    memberships = Memberships(membership, metrics)
-    fanout = Fanout(bus.publish, presence, memberships, metrics, settings.message)
-    parts = store, memberships, presence, fanout, metrics, settings.message, bus.flush
-    batcher = Batcher(*parts) if tracer is None else TracedBatcher(*parts, tracer)
-    route(bus, batcher, Messages(store, memberships, list_chats, versions, settings.message))
+    store = MessageStore(database)
+    rosters = RosterCache(membership, metrics)
+    fanout = Fanout(bus.publish, presence, rosters, metrics, settings.message)
+    parts = store, rosters, fanout, metrics, settings.message, bus.flush
+    batcher = PostingBatcher(*parts) if tracer is None else TracedPostingBatcher(*parts, tracer)
+    route(bus, batcher, MessageQueries(store, rosters, list_chats, versions, settings.message))
     ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": store.check}, BOARD)
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:
         await cancel_on(stopping, _start(database, bus))
         if not stopping.is_set():
-            await _work(batcher, fanout, bus, ops, stopping)
+            await _serve_until(batcher, fanout, bus, ops, stopping)
     finally:
         ops.draining = True
         await bus.stop()
-        await memberships.close()
+        await rosters.close()
         await presence.close()
         await database.close()
         ops.stop()
@@ -83,26 +83,28 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 
 
 async def _start(database: Database, bus: Bus) -> None:
-    """Wait for the database, then for the broker. Raises NotMigrated."""
+    """Wait for the database, then for NATS. Raises NotMigrated."""
     await wait_until_available(partial(database.read, partial(require_current, "message")))
     await bus.start()
-    _log.info("message serves")
+    _log.info("message service started")
 
 
-async def _work(batcher: Batcher, fanout: Fanout, bus: Bus, ops: OpsServer, stopping: asyncio.Event) -> None:
-    """Until it is time to stop: then commit and answer what was taken. A replica that cannot finish takes no leave,
-    so that edges miss it and sync."""
+async def _serve_until(
+    batcher: PostingBatcher, fanout: Fanout, bus: Bus, ops: OpsServer, stopping: asyncio.Event
+) -> None:
+    """Serve until `stopping` is set, then commit and answer the queued requests. A replica that cannot finish does not
+    announce its shutdown, so that edges miss it and sync."""
     async with asyncio.TaskGroup() as group:
-        batching = group.create_task(batcher.run(), name="batcher")
-        beating = group.create_task(fanout.run(), name="heartbeat")
+        posting = group.create_task(batcher.run(), name="posting")
+        heartbeats = group.create_task(fanout.run(), name="heartbeats")
         await stopping.wait()
         ops.draining = True
         await bus.drain()
         batcher.close()
-        finished, _ = await asyncio.wait({batching}, timeout=_DRAIN_SECONDS)
-        batching.cancel()
-        beating.cancel()
+        finished, _ = await asyncio.wait({posting}, timeout=_DRAIN_SECONDS)
+        posting.cancel()
+        heartbeats.cancel()
     if finished:
-        await fanout.farewell()
+        await fanout.announce_shutdown()
     else:
-        _log.warning("not everything was committed in time")
+        _log.warning("shutdown before all requests were committed")

@@ -9,7 +9,7 @@ _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _BYTES = (256, 1024, 4096, 16_384, 65_536, 262_144, 524_288)
 
 
-class Metrics:
+class MessageMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.batch_rows = Histogram(
             "dragoman_message_batch_rows", "Messages in one transaction", buckets=_ROWS, registry=registry
@@ -37,4 +37,4 @@ class Metrics:
             "dragoman_message_membership_refreshes", "Memberships asked of session", ["outcome"], registry=registry
         )
         refused = Counter("dragoman_message_refused", "Messages refused", ["code"], registry=registry)
-        self.refused = {code: refused.labels(code.value) for code in ErrorCode}
+        self.rejected = {code: refused.labels(code.value) for code in ErrorCode}

@@ -1,6 +1,6 @@
-"""The tables of message: messages, the heads of their chats, and how far each account has read.
+"""The tables of message: messages, the heads of their chats, and each account's read state.
 
-A message is never deleted and never moves: neither an id nor an index is ever given twice.
+A message is never deleted or moved: no id and no index is assigned twice.
 """
 
 import sqlalchemy as sa
@@ -10,8 +10,8 @@ from sqlmodel import Field, SQLModel
 _ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
-class Rows(SQLModel, registry=registry()):
-    """What holds these tables, and no other service's."""
+class MessageTables(SQLModel, registry=registry()):
+    """The registry of these tables only, not of other services'."""
 
 
 def _number(**column: object) -> int:
@@ -20,8 +20,8 @@ def _number(**column: object) -> int:
     return number
 
 
-class Head(Rows, table=True):
-    """The last index of a chat and that message's time; whoever appends to the chat locks this row."""
+class HeadRow(MessageTables, table=True):
+    """Index and time of a chat's last message. Appending to the chat locks this row."""
 
     __tablename__ = "heads"
 
@@ -30,11 +30,11 @@ class Head(Rows, table=True):
     last_time: int = _number()
 
 
-class Message(Rows, table=True):
-    """Dense indexes within the chat; `body` is what the edge made of the segments.
+class MessageRow(MessageTables, table=True):
+    """Indexes are dense within the chat; `body` holds the segments as the edge encoded them.
 
-    A nonce names a message within its chat and sender. It comes first in its index because edges count theirs: what
-    is new then lies side by side there, and a commit writes few pages.
+    A nonce identifies a message within its chat and sender. It is the first column of its index because edges count
+    their nonces up: new entries are then neighbours, and a commit writes few pages.
     """
 
     __tablename__ = "messages"
@@ -53,9 +53,9 @@ class Message(Rows, table=True):
     )
 
 
-class Cursor(Rows, table=True):
-    """Read state: everything up to `read_index`, and the spans in `above`, JSON `[[low, high], …]`. It knows nothing
-    of joining: what lies before an account's first unread index is not in it."""
+class CursorRow(MessageTables, table=True):
+    """Read state: everything up to `read_index`, and the ranges in `above`, JSON `[[low, high], …]`. It does not know
+    when the account joined: indexes before the account's first unread one are not in it."""
 
     __tablename__ = "cursors"
 
@@ -67,7 +67,7 @@ class Cursor(Rows, table=True):
     __table_args__ = ({"sqlite_with_rowid": False},)
 
 
-metadata = Rows.metadata
+metadata = MessageTables.metadata
 heads = metadata.tables["heads"]
 messages = metadata.tables["messages"]
 cursors = metadata.tables["cursors"]

@@ -44,7 +44,7 @@ class HastyDatabase(Database):
     _connection: sa.Connection | None = None
 
     @property
-    def is_quick(self) -> bool:
+    def commits_inline(self) -> bool:
         return False
 
     def _write(self, work: Callable[[sa.Connection], T], brief: bool = False) -> T:
@@ -97,16 +97,16 @@ def _double_delivery() -> None:
 
 
 def _forget_read() -> None:
-    from services.message.service.queries import Messages
+    from services.message.service.queries import MessageQueries
     from shared.contract.message import MarkRead
     from shared.contract.session import Ack
 
-    mark = Messages.mark_read
+    mark = MessageQueries.mark_read
 
-    async def forgetful(messages: Messages, request: MarkRead) -> Ack:
+    async def forgetful(messages: MessageQueries, request: MarkRead) -> Ack:
         return await mark(messages, MarkRead([one for one in request.ranges if one.high % 2]))
 
-    _put(Messages, "mark_read", forgetful)
+    _put(MessageQueries, "mark_read", forgetful)
 
 
 def _swap_neighbours() -> None:

@@ -17,7 +17,7 @@ from services.cli.embedded.valkey import GRANTS
 from services.cli.main import main
 from services.cli.settings_table import leaves, show
 from services.edge.metrics import Metrics as EdgeMetrics
-from services.message.metrics import Metrics as MessageMetrics
+from services.message.metrics import MessageMetrics as MessageMetrics
 from services.session.metrics import Metrics as SessionMetrics
 from shared.bus.client import Bus
 from shared.contract import subjects

@@ -1,8 +1,8 @@
-"""From committed messages to envelopes: one per edge node and batch, counted so that a loss shows.
+"""Fan-out: publishes committed messages as envelopes, one per edge node and batch, counted so that edges detect losses.
 
-Counters start at 1 per subject and run. Heartbeats repeat those of the last ten minutes; one that is not named says
-nothing. Counters of nodes that were sent nothing are kept all the same, so that none is ever set back for a node that
-lives (a node is one run of one edge); only of more than 4,096 nodes the longest unused are forgotten.
+Counters start at 1 for each subject and process. Heartbeats repeat the counters used in the last ten minutes; a node
+that is not named has no news. Counters of idle nodes are remembered, so that no counter of a living node (a node is
+one process of an edge) ever goes back; beyond 4,096 nodes, those idle for longest are forgotten.
 """
 
 import asyncio
@@ -16,242 +16,248 @@ from typing import NamedTuple
 import msgspec
 import nats.errors
 
-from services.message.adapters.roster_cache import Memberships, Roster
-from services.message.domain import Said, size_of, size_of_face
-from services.message.metrics import Metrics
+from services.message.adapters.roster_cache import RosterCache
+from services.message.domain import CommittedMessage, Roster, message_size, profile_size
+from services.message.metrics import MessageMetrics
+from services.message.service.ports import FanoutBatch
+from shared.clock import now_ms
 from shared.contract import subjects
 from shared.contract.edge import Delivery, Envelope, Heartbeat
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import MemberPair
-from shared.database import now_ms
 from shared.presence import Presence, PresenceSnapshot
 from shared.settings import Message as MessageSettings
 from shared.telemetry import log
 
 _log = log(__name__)
 
-_ALL = NodeId("all")
-"""Counts the broadcasts."""
-_BEAT_SECONDS = 1.0
-_REPEATED_SECONDS = 600.0
-_HEARD_SECONDS = 60.0
-"""An edge that has neither said nor been told anything for so long is not counted."""
-_NODES_KEPT = 4096
+_ALL_NODES = NodeId("all")
+"""The broadcast subject, among the nodes."""
+_HEARTBEAT_SECONDS = 1.0
+_REPORTED_SECONDS = 600.0
+_EDGE_SECONDS = 60.0
+"""An edge counts as present for so long after a request from it or an envelope to it."""
+_MAX_NODES = 4096
 _ENVELOPE_BYTES = 480 * 1024
 _RECIPIENT_BYTES = 9
 _PAIR_BYTES = 19
-_LISTED = 40_000
-"""Recipients of one message that are named; more would not fit an envelope."""
+_MAX_NAMED_RECIPIENTS = 40_000
+"""Recipients of one message that fit into an envelope."""
 
-Publish = Callable[[str, bytes], Awaitable[None]]
-"""Hands a message to NATS. Raises nats.errors.Error."""
+PublishBytes = Callable[[str, bytes], Awaitable[None]]
+"""Publishes a payload on a NATS subject. Raises nats.errors.Error."""
 
 _pack = msgspec.msgpack.Encoder().encode
 
 
-class _Route(NamedTuple):
-    """Where a chat's messages go: by node (or `_ALL`) the recipients there, None for all its local members. `late`: who
-    may not see all of them, and from which index on."""
+class _ChatRoute(NamedTuple):
+    """The destinations of a chat's messages: by node (or `_ALL_NODES`) the recipients there, None for all its local
+    members. `joined_later`: the first visible index of members that may not see all messages of the batch."""
 
     version: int
     recipients: dict[NodeId, list[AccountId] | None]
     pair: MemberPair | None = None
-    late: Mapping[AccountId, int] = MappingProxyType({})
+    joined_later: Mapping[AccountId, int] = MappingProxyType({})
 
-    def at(self, node: NodeId, index: int) -> list[AccountId] | None:
-        """Who there is told of the message with this index."""
+    def recipients_at(self, node: NodeId, index: int) -> list[AccountId] | None:
+        """The recipients on a node of the message with this index."""
         recipients = self.recipients[node]
-        if not self.late or recipients is None:
+        if not self.joined_later or recipients is None:
             return recipients
-        return [account for account in recipients if self.late.get(account, 0) <= index]
+        return [account for account in recipients if self.joined_later.get(account, 0) <= index]
 
 
-_NOWHERE = _Route(0, {})
-
-
-class Outgoing(NamedTuple):
-    """A batch before it is told: of each chat the lowest index, the roster if one is known, and its version then.
-    `big`: a chat of so many members is broadcast."""
-
-    batch: Collection[Said]
-    oldest: dict[ChatId, int]
-    rosters: dict[ChatId, Roster]
-    versions: dict[ChatId, int]
-    accounts: set[AccountId]
-    """Whose nodes are to be looked up."""
-    big: int
-
-    @property
-    def chats(self) -> list[ChatId]:
-        """Whose versions are to be looked up: not of those that are broadcast, whose members the edges know."""
-        rosters, big = self.rosters, self.big
-        return [chat for chat in self.oldest if chat not in rosters or len(rosters[chat].members) < big]
+_NO_ROUTE = _ChatRoute(0, {})
 
 
 class Fanout:
-    """One replica's. `deliver` one batch after the other; `run` beats beside it. A chat of `broadcast_members`, or of
-    `broadcast_members_per_edge` for each edge that is heard of, goes to all edges."""
+    """The fan-out of one replica: `prepare` and `deliver` one batch after the other; `run` sends heartbeats meanwhile.
+    A chat with `broadcast_members` members, or with `broadcast_members_per_edge` per present edge, is broadcast."""
 
     def __init__(
         self,
-        publish: Publish,
+        publish: PublishBytes,
         presence: Presence,
-        memberships: Memberships,
-        metrics: Metrics,
+        rosters: RosterCache,
+        metrics: MessageMetrics,
         settings: MessageSettings,
     ) -> None:
         self.replica = secrets.token_hex(8)
         self.epoch = now_ms()
         self._publish = publish
         self._presence = presence
-        self._memberships = memberships
+        self._rosters = rosters
         self._metrics = metrics
-        self._biggest = self._big = min(settings.broadcast_members, _LISTED)
+        self._max_broadcast_from = self._broadcast_from = min(settings.broadcast_members, _MAX_NAMED_RECIPIENTS)
         self._per_edge = settings.broadcast_members_per_edge
-        self._heard: dict[NodeId, float] = {}
-        """The edges whose people spoke of late."""
+        self._edges_seen: dict[NodeId, float] = {}
+        """The time of each edge's last request, monotonic seconds."""
         self._counters: dict[NodeId, int] = {}
-        self._used: dict[NodeId, float] = {}
+        self._last_sent: dict[NodeId, float] = {}
 
-    def heard(self, node: NodeId) -> None:
-        """There is an edge that speaks."""
-        self._heard[node] = time.monotonic()
+    def edge_seen(self, node: NodeId) -> None:
+        """This edge has sent a request."""
+        self._edges_seen[node] = time.monotonic()
 
     # Envelopes
 
-    def prepare(self, batch: Collection[Said]) -> Outgoing:
-        """What must be looked up before they are delivered: after the commit, so that those who came are known."""
+    async def prepare(self, messages: Collection[CommittedMessage], chats: Iterable[ChatId]) -> FanoutBatch:
+        """Look up presence for the delivery of these messages and the membership versions of `chats`. The messages are
+        committed already, so members that joined before are known. Edges know the members of broadcast chats: nothing
+        is looked up for those."""
         oldest: dict[ChatId, int] = {}
-        for message, _ in batch:
+        for message, _ in messages:
             oldest[message.chat] = min(message.index, oldest.get(message.chat, message.index))
-        rosters = {chat: roster for chat in oldest if (roster := self._memberships.known(chat)) is not None}
+        rosters = {chat: roster for chat in oldest if (roster := self._rosters.cached(chat)) is not None}
         versions = {chat: roster.version for chat, roster in rosters.items()}
-        return Outgoing(batch, oldest, rosters, versions, _listed(rosters.values(), self._big), self._big)
+        big = self._broadcast_from
+        accounts = _accounts_to_look_up(rosters.values(), big)
+        named = {chat for chat in oldest if chat not in rosters or len(rosters[chat].members) < big}.union(chats)
+        presence = await self._presence.lookup(accounts, named) if accounts or named else PresenceSnapshot({}, {})
+        return FanoutBatch(messages, oldest, rosters, versions, big, presence.nodes, presence.versions)
 
-    async def deliver(self, outgoing: Outgoing, where: PresenceSnapshot) -> None:
-        """Tell the edges; afterwards everything is handed to NATS, or a loss is announced. `where`: of the accounts and
-        chats of `outgoing`, at least."""
-        routes = await self._routes(outgoing, where)
+    async def deliver(self, batch: FanoutBatch) -> None:
+        """Publish the messages to the edges of their recipients, in order; a loss is announced."""
+        routes = await self._routes(batch)
         pages: dict[NodeId, list[Delivery]] = {}
-        room: dict[NodeId, int] = {}
-        for message, face in outgoing.batch:
-            route = routes.get(message.chat, _NOWHERE)
+        space: dict[NodeId, int] = {}
+        for message, profile in batch.messages:
+            route = routes.get(message.chat, _NO_ROUTE)
             for node in route.recipients:
-                recipients = route.at(node, message.index)
+                recipients = route.recipients_at(node, message.index)
                 if recipients == []:
                     continue
-                size = size_of(message) + size_of_face(face) + _PAIR_BYTES + _RECIPIENT_BYTES * len(recipients or ())
-                if size > room.get(node, 0):
-                    await self._send(node, pages.pop(node, []))
-                    room[node] = _ENVELOPE_BYTES
-                room[node] -= size
-                pages.setdefault(node, []).append(Delivery(message, recipients, route.version, route.pair, face))
+                size = message_size(message) + profile_size(profile) + _PAIR_BYTES
+                size += _RECIPIENT_BYTES * len(recipients or ())
+                if size > space.get(node, 0):
+                    await self._publish_envelope(node, pages.pop(node, []))
+                    space[node] = _ENVELOPE_BYTES
+                space[node] -= size
+                pages.setdefault(node, []).append(Delivery(message, recipients, route.version, route.pair, profile))
         for node, deliveries in pages.items():
-            await self._send(node, deliveries)
+            await self._publish_envelope(node, deliveries)
 
-    async def _routes(self, outgoing: Outgoing, where: PresenceSnapshot) -> dict[ChatId, _Route]:
-        """For each chat: by the members and their nodes as they are now. A chat without a roster is left out."""
-        _, oldest, rosters, asked, _, big = outgoing
-        named = where.versions
-        moved = [chat for chat in oldest if _has_moved(rosters.get(chat), asked.get(chat), named.get(chat, 0), big)]
-        if moved:
-            where = await self._follow(moved, outgoing, where)
-        if where.nodes is None:
+    async def _routes(self, batch: FanoutBatch) -> dict[ChatId, _ChatRoute]:
+        """The route of each chat by its current members and their nodes. A chat without a roster is left out."""
+        _, oldest, rosters, roster_versions, big, nodes, versions = batch
+        outdated = [
+            chat
+            for chat in oldest
+            if _is_outdated(rosters.get(chat), roster_versions.get(chat), versions.get(chat, 0), big)
+        ]
+        if outdated:
+            nodes = await self._reload_rosters(outdated, batch)
+        if nodes is None:
             self._metrics.presence_unknown.inc()
         return {
-            chat: _route(roster, named.get(chat, 0), where.nodes, oldest[chat], big) for chat, roster in rosters.items()
+            chat: _chat_route(roster, versions.get(chat, 0), nodes, oldest[chat], big)
+            for chat, roster in rosters.items()
         }
 
-    async def _follow(self, moved: list[ChatId], outgoing: Outgoing, where: PresenceSnapshot) -> PresenceSnapshot:
-        """Membership has changed since it was checked: the members are the new ones."""
-        rosters = outgoing.rosters
-        for chat, roster in (await self._memberships.rosters(moved, where.versions)).items():
+    async def _reload_rosters(
+        self, outdated: list[ChatId], batch: FanoutBatch
+    ) -> Mapping[AccountId, tuple[NodeId, ...]] | None:
+        """Replace the rosters of chats whose membership has changed since the lookup. Returns the nodes of all
+        members; None if presence is unknown."""
+        rosters = batch.rosters
+        for chat, roster in (await self._rosters.load(outdated, batch.versions)).items():
             if isinstance(roster, Failure):
                 rosters.pop(chat, None)
                 self.announce_loss()
             else:
                 rosters[chat] = roster
-        newer = await self._presence.lookup(_listed((rosters[chat] for chat in moved if chat in rosters), outgoing.big))
-        if where.nodes is None or newer.nodes is None:
-            return where._replace(nodes=None)
-        return where._replace(nodes=where.nodes | newer.nodes)
+        reloaded = (rosters[chat] for chat in outdated if chat in rosters)
+        newer = await self._presence.lookup(_accounts_to_look_up(reloaded, batch.broadcast_from))
+        if batch.nodes is None or newer.nodes is None:
+            return None
+        return {**batch.nodes, **newer.nodes}
 
-    async def _send(self, node: NodeId, deliveries: list[Delivery]) -> None:
+    async def _publish_envelope(self, node: NodeId, deliveries: list[Delivery]) -> None:
         if not deliveries:
             return
-        payload = _pack(Envelope(self.replica, self.epoch, self._count(node), deliveries))
+        payload = _pack(Envelope(self.replica, self.epoch, self._next_counter(node), deliveries))
         self._metrics.envelope_bytes.observe(len(payload))
         try:
-            await self._publish(subjects.BROADCAST if node == _ALL else subjects.deliver(node), payload)
+            await self._publish(subjects.BROADCAST if node == _ALL_NODES else subjects.deliver(node), payload)
         except nats.errors.Error as error:
             self._metrics.losses.inc()
             _log.warning("envelope lost", node=node, error=repr(error))
 
     def announce_loss(self) -> None:
         """Count a broadcast that is never sent: the next heartbeat makes every edge sync."""
-        self._count(_ALL)
+        self._next_counter(_ALL_NODES)
         self._metrics.losses.inc()
 
-    def _count(self, node: NodeId) -> int:
+    def _next_counter(self, node: NodeId) -> int:
         counter = self._counters.pop(node, 0) + 1
         self._counters[node] = counter
-        self._used[node] = time.monotonic()
-        if len(self._counters) > _NODES_KEPT:
-            longest_unused = next(node for node in self._counters if node != _ALL)
-            del self._counters[longest_unused], self._used[longest_unused]
+        self._last_sent[node] = time.monotonic()
+        if len(self._counters) > _MAX_NODES:
+            longest_idle = next(node for node in self._counters if node != _ALL_NODES)
+            del self._counters[longest_idle], self._last_sent[longest_idle]
         return counter
 
     # Heartbeats
 
     async def run(self) -> None:
-        """Beat until cancelled."""
+        """Send heartbeats until cancelled."""
         while True:
             await self._beat()
-            await asyncio.sleep(_BEAT_SECONDS)
+            await asyncio.sleep(_HEARTBEAT_SECONDS)
 
-    def _count_edges(self) -> None:
-        since = time.monotonic() - _HEARD_SECONDS
-        self._heard = {node: last for node, last in self._heard.items() if last > since}
-        told = {node for node, last in self._used.items() if last > since}
-        edges = len(told.union(self._heard) - {_ALL})
-        self._big = min(self._biggest, self._per_edge * edges) if edges else self._biggest
-
-    async def farewell(self) -> None:
-        """Everything is sent; this replica will not be missed."""
+    async def announce_shutdown(self) -> None:
+        """Everything is published: edges need not miss this replica."""
         await self._beat(leaving=True)
 
     async def _beat(self, *, leaving: bool = False) -> None:
-        self._count_edges()
-        since = time.monotonic() - _REPEATED_SECONDS
-        counters = {str(node): counter for node, counter in self._counters.items() if self._used[node] > since}
+        self._adjust_broadcast_threshold()
+        since = time.monotonic() - _REPORTED_SECONDS
+        counters = {str(node): counter for node, counter in self._counters.items() if self._last_sent[node] > since}
         try:
             await self._publish(subjects.HEARTBEAT, _pack(Heartbeat(self.replica, self.epoch, counters, leaving)))
         except nats.errors.Error as error:
             _log.warning("heartbeat lost", error=repr(error))
 
+    def _adjust_broadcast_threshold(self) -> None:
+        """Without any present edge, the highest threshold applies."""
+        since = time.monotonic() - _EDGE_SECONDS
+        self._edges_seen = {node: last for node, last in self._edges_seen.items() if last > since}
+        recipients = {node for node, last in self._last_sent.items() if last > since}
+        edges = len(recipients.union(self._edges_seen) - {_ALL_NODES})
+        limit = self._max_broadcast_from
+        self._broadcast_from = min(limit, self._per_edge * edges) if edges else limit
 
-def _listed(rosters: Iterable[Roster], big: int) -> set[AccountId]:
-    return set(chain.from_iterable(roster.members for roster in rosters if len(roster.members) < big))
+
+def _accounts_to_look_up(rosters: Iterable[Roster], broadcast_from: int) -> set[AccountId]:
+    small = (roster.members for roster in rosters if len(roster.members) < broadcast_from)
+    return set(chain.from_iterable(small))
 
 
-def _has_moved(roster: Roster | None, asked: int | None, version: int, big: int) -> bool:
-    """Whether there may be members whose nodes were not `asked` for. Edges know the members of big chats."""
+def _is_outdated(roster: Roster | None, looked_up: int | None, version: int, broadcast_from: int) -> bool:
+    """Whether the chat may have members whose nodes were not looked up. `looked_up`: the roster's version at the
+    lookup. Never true of a broadcast chat, whose members the edges know."""
     if roster is None:
         return True
-    return len(roster.members) < big and (roster.version != asked or version > roster.confirmed)
+    if len(roster.members) >= broadcast_from:
+        return False
+    return roster.version != looked_up or version > roster.confirmed_version
 
 
-def _route(
-    roster: Roster, version: int, homes: dict[AccountId, tuple[NodeId, ...]] | None, oldest: int, big: int
-) -> _Route:
-    if len(roster.members) >= big:
-        return _Route(max(version, roster.version), {_ALL: None}, roster.pair)
-    late = roster.joined_after(oldest)
-    if homes is None:
-        return _Route(roster.version, {_ALL: list(roster.members)}, roster.pair, late)
+def _chat_route(
+    roster: Roster,
+    version: int,
+    nodes: Mapping[AccountId, tuple[NodeId, ...]] | None,
+    oldest: int,
+    broadcast_from: int,
+) -> _ChatRoute:
+    if len(roster.members) >= broadcast_from:
+        return _ChatRoute(max(version, roster.version), {_ALL_NODES: None}, roster.pair)
+    joined_later = roster.joined_after(oldest)
+    if nodes is None:
+        return _ChatRoute(roster.version, {_ALL_NODES: list(roster.members)}, roster.pair, joined_later)
     recipients: dict[NodeId, list[AccountId]] = {}
     for account in roster.members:
-        for node in homes.get(account, ()):
+        for node in nodes.get(account, ()):
             recipients.setdefault(node, []).append(account)
-    return _Route(roster.version, {**recipients}, roster.pair, late)
+    return _ChatRoute(roster.version, {**recipients}, roster.pair, joined_later)

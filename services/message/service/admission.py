@@ -1,24 +1,26 @@
-"""How long what waits will wait, by how long the last full rounds took: pure."""
+"""Admission control, pure: estimates the delay of a queued message from the duration of the last cycles."""
 
 from collections import deque
 
-_ROUNDS = 8
+_CYCLES = 8
 
 
-class Pace:
-    """Seconds come in. Only rounds that left something behind say how fast all of it can go; as long as not all of the
-    last ones did, nothing waits for long. The quickest of them counts: a stall is no lack of strength."""
+class QueueDelayEstimator:
+    """Only cycles that left requests in the queue show the capacity; unless all of the last ones did, the queue is
+    short and the delay 0. The fastest of them counts, so that a single stall does not look like overload."""
 
     def __init__(self) -> None:
-        self._rounds: deque[float] = deque(maxlen=_ROUNDS)
-        """Seconds for each message."""
+        self._seconds_per_message: deque[float] = deque(maxlen=_CYCLES)
 
-    def took(self, messages: int, seconds: float, *, full: bool) -> None:
+    def observe(self, messages: int, seconds: float, *, full: bool) -> None:
+        """Record one cycle. `full`: requests were left in the queue."""
         if full:
-            self._rounds.append(seconds / messages)
+            self._seconds_per_message.append(seconds / messages)
         else:
-            self._rounds.clear()
+            self._seconds_per_message.clear()
 
-    def wait(self, messages: int) -> float:
-        """Seconds until so many are answered."""
-        return messages * min(self._rounds) if len(self._rounds) == _ROUNDS else 0.0
+    def estimate(self, messages: int) -> float:
+        """Seconds until this many messages are answered."""
+        if len(self._seconds_per_message) < _CYCLES:
+            return 0.0
+        return messages * min(self._seconds_per_message)

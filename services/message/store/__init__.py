@@ -1,98 +1,100 @@
-"""The database of message: what is posted, and who has read how far. Use cases say what, here is how."""
+"""The database of message: posted messages and read state. Each method of MessageStore is one transaction."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import sqlalchemy as sa
 
-from services.message.store.posting import Committed, Repeated, Stalled, make_heads, post
+from services.message.store.posting import DeadlinePassed, DuplicateDetected, PostedBatch, create_heads, post
 from services.message.store.read_state import erase, mark_read
 from services.message.store.snapshot import Snapshot
+from shared.clock import now_ms
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import Draft, ReadRange
-from shared.database import Database, DatabaseUnavailable, now_ms
+from shared.database import Database, DatabaseUnavailable
 
-__all__ = ["Committed", "OutcomeUnknown", "Snapshot", "Store"]
+__all__ = ["CommitUnconfirmed", "DatabaseUnavailable", "MessageStore", "PostedBatch", "Snapshot"]
 
 T = TypeVar("T")
 
-_HEADS_KNOWN = 200_000
-_SMALL = 128
-"""Drafts that are posted in a millisecond or two."""
+_MAX_KNOWN_HEADS = 200_000
+_INLINE_DRAFTS = 128
+"""Posting this many drafts takes a millisecond or two."""
 _AFTER_EVERY_DEADLINE = 2**63 - 1
 
 
-class OutcomeUnknown(DatabaseUnavailable):
-    """The commit itself got no answer: `recall` will tell."""
+class CommitUnconfirmed(DatabaseUnavailable):
+    """The commit itself got no answer: `find_results` finds out."""
 
 
-class Store:
-    """Each call is one transaction. Raises DatabaseUnavailable."""
+class MessageStore:
+    """All methods raise DatabaseUnavailable."""
 
     def __init__(self, database: Database, now: Callable[[], int] = now_ms) -> None:
         self._database = database
         self._now = now
-        self._with_head: set[ChatId] = set()
-        self._looks = False
-        """Whether the last batch held what was posted before: where something is repeated, more will be."""
+        self._known_heads: set[ChatId] = set()
+        """Chats that have a row in `heads`."""
+        self._check_duplicates = False
+        """Whether the last batch had duplicates: then more are likely."""
 
     @property
-    def is_quick(self) -> bool:
-        """Whether a small batch would be posted on the spot, holding up all else; otherwise that goes on beside."""
+    def commits_inline(self) -> bool:
+        """Whether a small batch would be committed on the event loop, blocking it, and not on a thread."""
         return self._database.commits_inline
 
     async def check(self) -> None:
         await self._database.check()
 
-    async def read(self, work: Callable[[Snapshot], T]) -> T:
-        """All that `work` reads is one snapshot."""
-        return await self._database.read(lambda connection: work(Snapshot(connection)), brief=True)
-
-    async def post(self, drafts: Sequence[Draft]) -> Committed:
-        """Commit the drafts in this order; with a deadline that passes meanwhile, all but that one. `drafts` must not
-        be empty. Raises OutcomeUnknown; what the database says to bad content comes through."""
+    async def post(self, drafts: Sequence[Draft]) -> PostedBatch:
+        """Commit the drafts, at least one, in this order, without those whose deadline passes meanwhile. Raises
+        CommitUnconfirmed; errors of the database about the content are not caught."""
         while True:
             try:
-                return await self._post(drafts, self._now, look=self._looks)
-            except (Stalled, Repeated):
-                self._looks = True
+                return await self._post(drafts, self._now, check_duplicates=self._check_duplicates)
+            except (DeadlinePassed, DuplicateDetected):
+                self._check_duplicates = True
 
-    async def recall(self, drafts: Sequence[Draft]) -> Committed:
-        """What has become of these drafts: None for those that are not committed, nor will be. Waits for whoever is
-        still committing them."""
-        return await self._post(drafts, lambda: _AFTER_EVERY_DEADLINE, look=True)
+    async def find_results(self, drafts: Sequence[Draft]) -> PostedBatch:
+        """The results of an unconfirmed commit: None for drafts that are not committed and never will be. Waits for
+        a transaction that is still committing them."""
+        return await self._post(drafts, lambda: _AFTER_EVERY_DEADLINE, check_duplicates=True)
 
-    async def _post(self, drafts: Sequence[Draft], now: Callable[[], int], *, look: bool) -> Committed:
+    async def _post(self, drafts: Sequence[Draft], now: Callable[[], int], *, check_duplicates: bool) -> PostedBatch:
         chats = {draft.chat for draft in drafts}
         committing = False
 
-        def work(connection: sa.Connection) -> Committed:
+        def work(connection: sa.Connection) -> PostedBatch:
             nonlocal committing
             committing = False
-            if new := chats - self._with_head:
-                make_heads(connection, new)
-            committed = post(connection, drafts, now, look=look)
+            if new := chats - self._known_heads:
+                create_heads(connection, new)
+            batch = post(connection, drafts, now, check_duplicates=check_duplicates)
             committing = True
-            return committed
+            return batch
 
         try:
-            committed = await self._database.write(work, brief=len(drafts) <= _SMALL)
+            batch = await self._database.write(work, brief=len(drafts) <= _INLINE_DRAFTS)
         except DatabaseUnavailable as error:
             if committing:
-                raise OutcomeUnknown from error
+                raise CommitUnconfirmed from error
             raise
-        self._remember(chats)
-        self._looks = committed.duplicates > 0
-        return committed
+        self._remember_heads(chats)
+        self._check_duplicates = batch.duplicates > 0
+        return batch
 
-    def _remember(self, chats: set[ChatId]) -> None:
-        """Heads are never deleted: making them once is enough."""
-        if len(self._with_head) > _HEADS_KNOWN:
-            self._with_head.clear()
-        self._with_head |= chats
+    def _remember_heads(self, chats: set[ChatId]) -> None:
+        """Heads are never deleted, so each is created once."""
+        if len(self._known_heads) > _MAX_KNOWN_HEADS:
+            self._known_heads.clear()
+        self._known_heads |= chats
 
-    async def mark_read(self, ranges: Iterable[ReadRange], most: int) -> None:
-        await self._database.write(lambda connection: mark_read(connection, ranges, most))
+    async def read(self, work: Callable[[Snapshot], T]) -> T:
+        """Everything that `work` reads comes from one snapshot."""
+        return await self._database.read(lambda connection: work(Snapshot(connection)), brief=True)
+
+    async def mark_read(self, ranges: Iterable[ReadRange], limit: int) -> None:
+        await self._database.write(lambda connection: mark_read(connection, ranges, limit))
 
     async def erase(self, account: AccountId) -> None:
         await self._database.write(lambda connection: erase(connection, account))

@@ -1,4 +1,4 @@
-"""Appending to chats: one transaction for a batch, in which nothing is said twice and no index is left out."""
+"""Appends messages to chats: one transaction per batch, in which no message is posted twice and no index is skipped."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from services.message.domain import Head, Key, Row, stamp
-from services.message.store.set_statements import SetStatement, array, byte_array, singles
+from services.message.domain import Head, MessageKey, NewRow, assign_indexes
+from services.message.store.set_statements import SetStatement, array_text, bytea_array_text, single_column
 from shared.contract.ids import ChatId, MessageId
 from shared.contract.message import Draft
 from shared.contract.model import Message
 
-# Replicas lock in the order of the ids, so that they cannot wait for each other in a circle; SQLite has one writer.
-_MAKE_HEADS = SetStatement(
+# Replicas lock heads in the order of their ids, which excludes deadlocks; SQLite has one writer.
+_CREATE_HEADS = SetStatement(
     sqlite="""
         INSERT INTO heads (chat_id, last_index, last_time) SELECT value ->> 0, 0, 0 FROM json_each(:rows) WHERE true
         ON CONFLICT DO NOTHING""",
@@ -32,7 +32,7 @@ _LOCK_HEADS = SetStatement(
         ORDER BY chat_id FOR UPDATE""",
     packed=True,
 )
-_SEEN = SetStatement(
+_FIND_POSTED = SetStatement(
     sqlite="""
         SELECT chat_id, "index", messages.id, sender, time, body, nonce
         FROM json_each(:rows) AS key CROSS JOIN messages
@@ -44,7 +44,7 @@ _SEEN = SetStatement(
             SELECT chat_id, index, id, sender, time, body, nonce FROM messages
             WHERE nonce = key.nonce AND sender = key.sender AND chat_id = key.chat_id LIMIT 1) AS found""",
 )
-_MOVE_HEADS = SetStatement(
+_UPDATE_HEADS = SetStatement(
     sqlite="""
         UPDATE heads SET last_index = moved.value ->> 1, last_time = moved.value ->> 2
         FROM json_each(:rows) AS moved WHERE chat_id = moved.value ->> 0""",
@@ -54,10 +54,10 @@ _MOVE_HEADS = SetStatement(
         AS moved (chat_id, last_index, last_time)
         WHERE heads.chat_id = moved.chat_id""",
 )
-# A statement that may leave some of its rows behind keeps no journal of its own; the transaction goes back anyway.
+# FAIL may keep some rows of the statement, so SQLite needs no statement journal; the transaction is rolled back anyway.
 _INSERT_SQLITE = """
     INSERT OR FAIL INTO messages (chat_id, "index", sender, nonce, time, body) VALUES (?, ?, ?, ?, ?, ?)"""
-_MANY_ROWS = 64
+_MAX_ROWS = 64
 _INSERT_POSTGRESQL = sa.text("""
     INSERT INTO messages (chat_id, index, sender, nonce, time, body)
     SELECT * FROM unnest(
@@ -66,83 +66,86 @@ _INSERT_POSTGRESQL = sa.text("""
     RETURNING chat_id, index, id""")
 
 
-class Committed(NamedTuple):
-    """One outcome per draft: its message, or None when its deadline had passed. `duplicates`: how many of them an
-    earlier attempt had posted."""
+class PostedBatch(NamedTuple):
+    """`results`, one per draft: its message, or None if its deadline had passed. `duplicates`: the number of drafts
+    that an earlier attempt had posted."""
 
-    outcomes: list[Message | None]
+    results: list[Message | None]
     duplicates: int
 
 
-class Stalled(Exception):
+class DeadlinePassed(Exception):
     """A deadline passed while the transaction ran; nothing is committed."""
 
 
-class Repeated(Exception):
-    """Some of the drafts may have been posted before, which was not looked for; nothing is committed."""
+class DuplicateDetected(Exception):
+    """Some drafts may have been posted before, which was not checked; nothing is committed."""
 
 
-def make_heads(connection: sa.Connection, chats: Iterable[ChatId]) -> None:
-    """Before the heads are locked. Idempotent."""
-    _MAKE_HEADS.run(connection, singles(chats))
+def create_heads(connection: sa.Connection, chats: Iterable[ChatId]) -> None:
+    """Needed once per chat before `post`. Idempotent."""
+    _CREATE_HEADS.run(connection, single_column(chats))
 
 
-def post(connection: sa.Connection, drafts: Sequence[Draft], now: Callable[[], int], *, look: bool) -> Committed:
-    """With `look`, what was posted before is looked for; without, the index of nonces tells that something was.
-    Raises Stalled; Repeated without `look`."""
-    chats = singles({draft.chat for draft in drafts})
+def post(
+    connection: sa.Connection, drafts: Sequence[Draft], now: Callable[[], int], *, check_duplicates: bool
+) -> PostedBatch:
+    """With `check_duplicates`, earlier posts of the drafts are looked up first; without, the unique index of nonces
+    detects them. Raises DeadlinePassed; DuplicateDetected without `check_duplicates`."""
+    chats = single_column({draft.chat for draft in drafts})
     heads = {ChatId(row[0]): Head(row[1], row[2]) for row in _LOCK_HEADS.fetch(connection, chats)}
-    stamped = stamp(drafts, heads, _seen(connection, drafts) if look else {}, now())
-    if not look and None in stamped.outcomes:
-        raise Repeated
-    posted = _insert(connection, stamped.rows, look=look) if stamped.rows else []
-    if stamped.rows:
-        _MOVE_HEADS.run(connection, [(chat, *head) for chat, head in stamped.heads.items()])
-    if stamped.deadline <= now():
-        raise Stalled
-    outcomes = [posted[outcome] if isinstance(outcome, int) else outcome for outcome in stamped.outcomes]
-    return Committed(outcomes, len(outcomes) - outcomes.count(None) - len(posted))
+    earlier = _find_posted(connection, drafts) if check_duplicates else {}
+    indexed = assign_indexes(drafts, heads, earlier, now())
+    if not check_duplicates and None in indexed.results:
+        raise DuplicateDetected
+    posted = _insert(connection, indexed.rows, check_duplicates=check_duplicates) if indexed.rows else []
+    if indexed.rows:
+        _UPDATE_HEADS.run(connection, [(chat, *head) for chat, head in indexed.heads.items()])
+    if indexed.deadline <= now():
+        raise DeadlinePassed
+    results = [posted[result] if isinstance(result, int) else result for result in indexed.results]
+    return PostedBatch(results, len(results) - results.count(None) - len(posted))
 
 
-def _seen(connection: sa.Connection, drafts: Sequence[Draft]) -> dict[Key, Message]:
+def _find_posted(connection: sa.Connection, drafts: Sequence[Draft]) -> dict[MessageKey, Message]:
     keys = [(draft.chat, draft.sender, draft.nonce) for draft in drafts]
-    found = (Message(*row) for row in _SEEN.fetch(connection, keys))
+    found = (Message(*row) for row in _FIND_POSTED.fetch(connection, keys))
     return {(message.chat, message.sender, message.nonce): message for message in found}
 
 
-def _insert(connection: sa.Connection, rows: Sequence[Row], *, look: bool) -> list[Message]:
+def _insert(connection: sa.Connection, rows: Sequence[NewRow], *, check_duplicates: bool) -> list[Message]:
     insert = _insert_sqlite if connection.dialect.name == "sqlite" else _insert_postgresql
     try:
         ids = insert(connection, rows)
     except sa.exc.IntegrityError as error:
-        if look:
+        if check_duplicates:
             raise
-        raise Repeated from error
+        raise DuplicateDetected from error
     return [
         Message(chat, index, MessageId(number), sender, time, body, nonce)
         for number, (chat, index, sender, nonce, time, body) in zip(ids, rows, strict=True)
     ]
 
 
-def _insert_sqlite(connection: sa.Connection, rows: Sequence[Row]) -> Iterable[int]:
-    """There is one writer: ids follow each other."""
+def _insert_sqlite(connection: sa.Connection, rows: Sequence[NewRow]) -> Iterable[int]:
+    """There is one writer, so ids are consecutive."""
     last = 0
-    for start in range(0, len(rows), _MANY_ROWS):
-        portion = rows[start : start + _MANY_ROWS]
-        values = tuple(chain.from_iterable(portion))
-        last = connection.exec_driver_sql(_insertion_sqlite(len(portion)), values).lastrowid
+    for start in range(0, len(rows), _MAX_ROWS):
+        chunk = rows[start : start + _MAX_ROWS]
+        values = tuple(chain.from_iterable(chunk))
+        last = connection.exec_driver_sql(_insert_statement_sqlite(len(chunk)), values).lastrowid
     return range(last - len(rows) + 1, last + 1)
 
 
-@lru_cache(_MANY_ROWS)
-def _insertion_sqlite(several: int) -> str:
-    """Of so many rows at once, as the interpreter's lock is given away for each execution."""
-    return _INSERT_SQLITE + ", (?, ?, ?, ?, ?, ?)" * (several - 1)
+@lru_cache(_MAX_ROWS)
+def _insert_statement_sqlite(rows: int) -> str:
+    """Inserts several rows at once: each execution releases the interpreter's lock."""
+    return _INSERT_SQLITE + ", (?, ?, ?, ?, ?, ?)" * (rows - 1)
 
 
-def _insert_postgresql(connection: sa.Connection, rows: Sequence[Row]) -> Iterable[int]:
+def _insert_postgresql(connection: sa.Connection, rows: Sequence[NewRow]) -> Iterable[int]:
     *numbers, bodies = zip(*rows, strict=True)
-    columns = dict(zip(("chat", "index", "sender", "nonce", "time"), map(array, numbers), strict=True))
-    columns["body"] = byte_array(bodies)
+    columns = dict(zip(("chat", "index", "sender", "nonce", "time"), map(array_text, numbers), strict=True))
+    columns["body"] = bytea_array_text(bodies)
     ids = {(chat, index): number for chat, index, number in connection.execute(_INSERT_POSTGRESQL, columns).all()}
     return [ids[row[0], row[1]] for row in rows]

@@ -1,4 +1,4 @@
-"""Who has read how far: ranges are merged into the cursors, whatever order they come in."""
+"""Stores each account's read state: merges ranges into the cursors, in any order."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -6,15 +6,15 @@ from collections.abc import Iterable
 import msgspec
 import sqlalchemy as sa
 
-from services.message.domain import ReadState, Span, read_on
+from services.message.domain import IndexRange, ReadState, merge_read
 from services.message.store.set_statements import SetStatement
-from services.message.store.snapshot import Snapshot, states
+from services.message.store.snapshot import Snapshot, decode_cursors
 from services.message.tables import cursors
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ReadRange
 
-# First made, then locked, always in the same order: so no range is lost, and nobody waits in a circle.
-_MAKE_CURSORS = SetStatement(
+# Cursors are created, then locked, always in the same order: no range is lost, and deadlocks are excluded.
+_CREATE_CURSORS = SetStatement(
     sqlite="""
         INSERT INTO cursors (account_id, chat_id, read_index, above)
         SELECT value ->> 0, value ->> 1, 0, '[]' FROM json_each(:rows) WHERE true ON CONFLICT DO NOTHING""",
@@ -36,7 +36,7 @@ _LOCK_CURSORS = SetStatement(
             WHERE account_id = key.account_id AND chat_id = key.chat_id FOR UPDATE) AS locked""",
     packed=True,
 )
-_MOVE_CURSORS = SetStatement(
+_UPDATE_CURSORS = SetStatement(
     sqlite="""
         UPDATE cursors SET read_index = moved.value ->> 2, above = moved.value ->> 3
         FROM json_each(:rows) AS moved WHERE account_id = moved.value ->> 0 AND chat_id = moved.value ->> 1""",
@@ -50,32 +50,32 @@ _MOVE_CURSORS = SetStatement(
 _json = msgspec.json.Encoder().encode
 
 
-def mark_read(connection: sa.Connection, ranges: Iterable[ReadRange], most: int) -> None:
-    """Merge the ranges into the read state, `most` as in `read_on`. What was never posted cannot have been read."""
-    heads = Snapshot(connection).heads(span.chat for span in ranges)
-    spans: dict[tuple[AccountId, ChatId], list[Span]] = defaultdict(list)
-    for account, chat, low, high in map(_fields, ranges):
+def mark_read(connection: sa.Connection, ranges: Iterable[ReadRange], limit: int) -> None:
+    """Merge the ranges into the read state, `limit` as in `merge_read`. Indexes never posted are ignored."""
+    heads = Snapshot(connection).heads(one.chat for one in ranges)
+    merged: dict[tuple[AccountId, ChatId], list[IndexRange]] = defaultdict(list)
+    for account, chat, low, high in map(_range_fields, ranges):
         if max(low, 1) <= min(high, heads.get(chat, 0)):
-            spans[account, chat].append((max(low, 1), min(high, heads[chat])))
-    if not spans:
+            merged[account, chat].append((max(low, 1), min(high, heads[chat])))
+    if not merged:
         return
-    keys = sorted(spans)
-    _MAKE_CURSORS.run(connection, keys)
-    before = states(_LOCK_CURSORS.fetch(connection, keys))
-    after = {key: read_on(before[key], spans[key], most) for key in keys}
-    moved = [(*key, state.read_index, _text(state)) for key, state in after.items() if state != before[key]]
-    if moved:
-        _MOVE_CURSORS.run(connection, moved)
+    keys = sorted(merged)
+    _CREATE_CURSORS.run(connection, keys)
+    before = decode_cursors(_LOCK_CURSORS.fetch(connection, keys))
+    after = {key: merge_read(before[key], merged[key], limit) for key in keys}
+    changed = [(*key, state.read_index, _encode_ranges(state)) for key, state in after.items() if state != before[key]]
+    if changed:
+        _UPDATE_CURSORS.run(connection, changed)
 
 
 def erase(connection: sa.Connection, account: AccountId) -> None:
-    """Forget how far an account has read. Idempotent."""
+    """Delete an account's read state. Idempotent."""
     connection.execute(sa.delete(cursors).where(cursors.c.account_id == account))
 
 
-def _fields(span: ReadRange) -> tuple[AccountId, ChatId, int, int]:
-    return span.account, span.chat, span.low, span.high
+def _range_fields(one: ReadRange) -> tuple[AccountId, ChatId, int, int]:
+    return one.account, one.chat, one.low, one.high
 
 
-def _text(state: ReadState) -> str:
+def _encode_ranges(state: ReadState) -> str:
     return _json(state.above).decode()

@@ -1,7 +1,7 @@
-"""Statements over a set of rows, in the words of both databases.
+"""Statements with a set of rows as parameter, in the SQL of both databases.
 
-SQLite takes the set as JSON (`:rows`), PostgreSQL as the text of one array a column (`:a`, `:b`, `:c`, `:d`), which is
-far cheaper to write than what the driver makes of a list. The statement is always the same, so it is prepared once.
+The set is JSON for SQLite (`:rows`), and for PostgreSQL one array literal per column (`:a`, `:b`, `:c`, `:d`), which is
+far cheaper to encode than the driver's lists. The text of a statement never changes, so it is prepared once.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-Rows = Sequence[Sequence[int | str]]
+StatementRows = Sequence[Sequence[int | str]]
 
 _HEX = r'"\\x%s"'
 _json = msgspec.json.Encoder().encode
@@ -18,10 +18,10 @@ _unpack = msgspec.json.Decoder(list[Any]).decode
 
 
 class SetStatement:
-    """The rows given hold integers, or texts without quotes and backslashes; there must be one at least.
+    """Rows hold integers, or texts without quotes and backslashes; at least one row is needed.
 
-    `packed`: SQLite hands over all that is selected as one array in JSON. For every row that it is asked for, the
-    interpreter's lock is given away, and comes back late.
+    `packed`: SQLite returns all selected rows as one JSON array. Fetching rows one by one would release the
+    interpreter's lock for each, and wait to get it back.
     """
 
     def __init__(self, *, sqlite: str, postgresql: str, packed: bool = False) -> None:
@@ -29,20 +29,22 @@ class SetStatement:
         self._compiled = sa.text(postgresql)
         self._packed = packed
 
-    def run(self, connection: sa.Connection, rows: Rows, **others: object) -> None:
-        """`others` are further parameters."""
+    def run(self, connection: sa.Connection, rows: StatementRows, **others: object) -> None:
+        """`others`: further parameters."""
         self._execute(connection, rows, others)
 
-    def fetch(self, connection: sa.Connection, rows: Rows, **others: object) -> Sequence[Any]:
-        """As `run`; returns what is selected."""
+    def fetch(self, connection: sa.Connection, rows: StatementRows, **others: object) -> Sequence[Any]:
+        """As `run`; returns the selected rows."""
         result = self._execute(connection, rows, others)
         if self._packed and connection.dialect.name == "sqlite":
             unpacked: list[Any] = _unpack(result.scalar_one())
             return unpacked
         return result.all()
 
-    def _execute(self, connection: sa.Connection, rows: Rows, others: dict[str, object]) -> sa.CursorResult[Any]:
-        """SQLite's driver takes the statement as it stands: half of what a brief one costs is the way there."""
+    def _execute(
+        self, connection: sa.Connection, rows: StatementRows, others: dict[str, object]
+    ) -> sa.CursorResult[Any]:
+        """For SQLite, the driver gets the text directly: SQLAlchemy's layers would double the cost of a short one."""
         name = connection.dialect.name
         parameters = _parameters(name, rows) | others
         if name == "sqlite":
@@ -50,24 +52,24 @@ class SetStatement:
         return connection.execute(self._compiled, parameters)
 
 
-def _parameters(dialect: str, rows: Rows) -> dict[str, object]:
+def _parameters(dialect: str, rows: StatementRows) -> dict[str, object]:
     if dialect == "sqlite":
         return {"rows": _json(rows).decode()}
-    return dict(zip("abcd", map(array, zip(*rows, strict=True)), strict=False))
+    return dict(zip("abcd", map(array_text, zip(*rows, strict=True)), strict=False))
 
 
-def array(values: Sequence[int | str]) -> str:
-    """PostgreSQL's text of an array."""
+def array_text(values: Sequence[int | str]) -> str:
+    """An array literal of PostgreSQL."""
     if isinstance(values[0], str):
         values = [f'"{value}"' for value in values]
     return f"{{{','.join(map(str, values))}}}"
 
 
-def byte_array(values: Iterable[bytes]) -> str:
-    """PostgreSQL's text of bytea[]."""
+def bytea_array_text(values: Iterable[bytes]) -> str:
+    """A bytea[] literal of PostgreSQL."""
     return f"{{{','.join([_HEX % value.hex() for value in values])}}}"
 
 
-def singles(numbers: Iterable[int]) -> list[tuple[int]]:
-    """A set of one column."""
+def single_column(numbers: Iterable[int]) -> list[tuple[int]]:
+    """Rows of one column."""
     return [(number,) for number in numbers]

@@ -1,16 +1,16 @@
-"""What is there: heads, messages and read state, all from one snapshot."""
+"""Reads heads, messages and read state, all from one snapshot."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import msgspec
 import sqlalchemy as sa
 
-from services.message.domain import ReadState, Span, portions
-from services.message.store.set_statements import SetStatement, singles
+from services.message.domain import IndexRange, ReadState, chunks
+from services.message.store.set_statements import SetStatement, single_column
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Message
 
-_PORTION_ROWS = 512
+_CHUNK_ROWS = 512
 
 _HEADS = SetStatement(
     sqlite="""
@@ -19,46 +19,48 @@ _HEADS = SetStatement(
     postgresql="SELECT chat_id, last_index FROM heads WHERE chat_id = ANY(CAST(:a AS bigint[]))",
     packed=True,
 )
-# Span by span through the index of the chat's order, whatever the planner believes of the table.
+# The shape of the queries makes the planner read range by range through the index (chat_id, index), whatever its
+# statistics are.
 _MESSAGES = SetStatement(
     sqlite="""
         SELECT chat_id, "index", messages.id, sender, time, body, nonce
         FROM json_each(:rows) AS span CROSS JOIN messages
         ON chat_id = span.value ->> 0 AND "index" BETWEEN span.value ->> 1 AND span.value ->> 2
-        WHERE sender <> :but_of ORDER BY chat_id, "index" """,
+        WHERE sender <> :except_sender ORDER BY chat_id, "index" """,
     postgresql="""
         SELECT found.* FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[]))
         AS span (chat_id, low, high)
         CROSS JOIN LATERAL (
             SELECT chat_id, index, id, sender, time, body, nonce FROM messages
             WHERE chat_id = span.chat_id AND index BETWEEN span.low AND span.high OFFSET 0) AS found
-        WHERE sender <> :but_of ORDER BY chat_id, index""",
+        WHERE sender <> :except_sender ORDER BY chat_id, index""",
 )
 _COUNT = SetStatement(
     sqlite="""
         SELECT count(*) FROM json_each(:rows) AS span CROSS JOIN messages
         ON chat_id = span.value ->> 0 AND "index" BETWEEN span.value ->> 1 AND span.value ->> 2
-        WHERE sender <> :but_of""",
+        WHERE sender <> :except_sender""",
     postgresql="""
-        SELECT coalesce(sum(found.several), 0)::bigint
+        SELECT coalesce(sum(found.messages), 0)::bigint
         FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[])) AS span (chat_id, low, high)
         CROSS JOIN LATERAL (
-            SELECT count(*) AS several FROM messages
-            WHERE chat_id = span.chat_id AND index BETWEEN span.low AND span.high AND sender <> :but_of) AS found""",
+            SELECT count(*) AS messages FROM messages
+            WHERE chat_id = span.chat_id AND index BETWEEN span.low AND span.high
+            AND sender <> :except_sender) AS found""",
 )
 _OLDEST = SetStatement(
     sqlite="""
         SELECT chat_id, "index", length(body) FROM json_each(:rows) AS span CROSS JOIN messages
         ON chat_id = span.value ->> 0 AND "index" BETWEEN span.value ->> 1 AND span.value ->> 2
-        WHERE sender <> :but_of ORDER BY time, messages.id LIMIT :most""",
+        WHERE sender <> :except_sender ORDER BY time, messages.id LIMIT :limit""",
     postgresql="""
         SELECT found.chat_id, found.index, found.size
         FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[])) AS span (chat_id, low, high)
         CROSS JOIN LATERAL (
             SELECT chat_id, index, octet_length(body) AS size, time, id FROM messages
-            WHERE chat_id = span.chat_id AND index BETWEEN span.low AND span.high AND sender <> :but_of
-            ORDER BY index LIMIT :most) AS found
-        ORDER BY found.time, found.id LIMIT :most""",
+            WHERE chat_id = span.chat_id AND index BETWEEN span.low AND span.high AND sender <> :except_sender
+            ORDER BY index LIMIT :limit) AS found
+        ORDER BY found.time, found.id LIMIT :limit""",
 )
 _CURSORS = SetStatement(
     sqlite="""
@@ -73,49 +75,50 @@ _CURSORS = SetStatement(
     packed=True,
 )
 
-_spans = msgspec.json.Decoder(tuple[Span, ...]).decode
+_decode_ranges = msgspec.json.Decoder(tuple[IndexRange, ...]).decode
 
 
 class Snapshot:
-    """One moment of the database."""
+    """One snapshot of the database. Methods leave out messages of `except_sender`; ranges are (chat, low, high)."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
     def heads(self, chats: Iterable[ChatId]) -> dict[ChatId, int]:
         """The last index of each chat that has one."""
-        rows = singles(set(chats))
+        rows = single_column(set(chats))
         return {ChatId(row[0]): row[1] for row in _HEADS.fetch(self._connection, rows)} if rows else {}
 
     def cursors(self, keys: Collection[tuple[AccountId, ChatId]]) -> dict[tuple[AccountId, ChatId], ReadState]:
         """The read state of each account and chat that has one."""
         rows = list(keys)
-        return states(_CURSORS.fetch(self._connection, rows)) if rows else {}
+        return decode_cursors(_CURSORS.fetch(self._connection, rows)) if rows else {}
 
-    def messages(self, spans: Iterable[tuple[ChatId, int, int]], but_of: AccountId = NO_ACCOUNT) -> Iterator[Message]:
-        """Messages of these spans (chat, low, high; ascending), save this account's own; read as they are taken."""
-        for portion in portions(spans, _PORTION_ROWS):
-            for row in _MESSAGES.fetch(self._connection, portion, but_of=but_of):
+    def messages(
+        self, ranges: Iterable[tuple[ChatId, int, int]], except_sender: AccountId = NO_ACCOUNT
+    ) -> Iterator[Message]:
+        """The messages of these ascending ranges, read in chunks as the iterator advances."""
+        for chunk in chunks(ranges, _CHUNK_ROWS):
+            for row in _MESSAGES.fetch(self._connection, chunk, except_sender=except_sender):
                 yield Message(*row)
 
-    def count(self, spans: Sequence[tuple[ChatId, int, int]], but_of: AccountId) -> int:
-        """How many messages there are in these spans, save this account's own."""
-        if not spans:
+    def count(self, ranges: Sequence[tuple[ChatId, int, int]], except_sender: AccountId) -> int:
+        """The number of messages in these ranges."""
+        if not ranges:
             return 0
-        ((several,),) = _COUNT.fetch(self._connection, spans, but_of=but_of)
-        return int(several)
+        ((messages,),) = _COUNT.fetch(self._connection, ranges, except_sender=except_sender)
+        return int(messages)
 
     def oldest(
-        self, spans: Sequence[tuple[ChatId, int, int]], but_of: AccountId, most: int
+        self, ranges: Sequence[tuple[ChatId, int, int]], except_sender: AccountId, limit: int
     ) -> list[tuple[ChatId, int, int]]:
-        """Chat, index and size (bytes of the body) of so many messages of these spans, save this account's own, in the
-        order of their time."""
-        rows = _OLDEST.fetch(self._connection, spans, but_of=but_of, most=most) if spans else ()
+        """Chat, index and size (bytes of the body) of the oldest `limit` messages in these ranges, in order of time."""
+        rows = _OLDEST.fetch(self._connection, ranges, except_sender=except_sender, limit=limit) if ranges else ()
         return [(ChatId(chat), index, size) for chat, index, size in rows]
 
 
-def states(rows: Iterable[tuple[int, int, int, str]]) -> dict[tuple[AccountId, ChatId], ReadState]:
+def decode_cursors(rows: Iterable[tuple[int, int, int, str]]) -> dict[tuple[AccountId, ChatId], ReadState]:
     return {
-        (AccountId(account), ChatId(chat)): ReadState(read_index, _spans(above))
+        (AccountId(account), ChatId(chat)): ReadState(read_index, _decode_ranges(above))
         for account, chat, read_index, above in rows
     }

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from bench.population.seeding import Seedbed, uuid_of
 from services.auth.store import accounts as auth
 from services.cli.installation import Installation
-from services.message.store import Snapshot, Store
+from services.message.store import MessageStore, Snapshot
 from services.message.store.read_state import mark_read
 from services.session.store import chats, profiles, sql
 from shared.contract.auth import IdentifierKind
@@ -76,9 +76,9 @@ def _populated(url: str, directory: Path) -> Town:
 
 
 @pytest.fixture
-async def store(town: Town) -> AsyncIterator[Store]:
+async def store(town: Town) -> AsyncIterator[MessageStore]:
     database = Database(town.settings.database_url("message"))
-    yield Store(database)
+    yield MessageStore(database)
     await database.close()
 
 
@@ -92,19 +92,19 @@ def _check(plans: list[Plan]) -> None:
 
 
 @pytest.mark.parametrize("again", [False, True])
-async def test_posting(town: Town, store: Store, again: bool) -> None:
+async def test_posting(town: Town, store: MessageStore, again: bool) -> None:
     several = [town.big, *map(ChatId, town.chats[:20])]
     drafts = [Draft(town.first, chat, Nonce(2**40 + chat), _NEVER, b"") for chat in several]
     if again:
         await store.post(drafts)
     with observed() as plans:
         committed = await store.post(drafts)
-    assert None not in committed.outcomes
+    assert None not in committed.results
     assert any("messages" in plan.statement for plan in plans)
     _check(plans)
 
 
-async def test_marking_as_read(town: Town, store: Store) -> None:
+async def test_marking_as_read(town: Town, store: MessageStore) -> None:
     with observed() as plans:
         spans = [ReadRange(town.first, town.big, 10, 20), ReadRange(town.first, ChatId(town.chats[7]), 1, 2)]
         await store.mark_read(spans, 1_000)
@@ -127,7 +127,7 @@ _READINGS: dict[str, Callable[[Snapshot, Town], object]] = {
 
 
 @pytest.mark.parametrize("name", _READINGS)
-async def test_reading(town: Town, store: Store, name: str) -> None:
+async def test_reading(town: Town, store: MessageStore, name: str) -> None:
     with observed() as plans:
         found = await store.read(lambda now: _READINGS[name](now, town))
     assert found

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
-from services.message.domain import ReadState, read_on, since_joining, unread, unread_from
+from services.message.domain import ReadState, first_unread, merge_read, read_below, unread_ranges
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.message import ChatSync, ChatSynced, Draft, Sync, SyncChat, Synced
@@ -73,18 +73,18 @@ class World:
 
     def mark_read(self, account: int, chat: int, low: int, high: int) -> None:
         key = AccountId(account), ChatId(chat)
-        self.read[key] = read_on(self.state(*key), [(low, high)], MOST_UNREAD)
+        self.read[key] = merge_read(self.state(*key), [(low, high)], MOST_UNREAD)
 
     def state(self, account: AccountId, chat: ChatId) -> ReadState:
         joined = self.rooms[chat].members.get(account, (1, 1))[1]
-        return since_joining(self.read.get((account, chat), ReadState()), joined)
+        return read_below(self.read.get((account, chat), ReadState()), joined)
 
     def unread(self, account: int, chat: int) -> list[int]:
         """Indexes, the account's own left out."""
         room, key = self.rooms[ChatId(chat)], (AccountId(account), ChatId(chat))
         return [
             index
-            for low, high in unread(self.state(*key), room.head, MOST_UNREAD)
+            for low, high in unread_ranges(self.state(*key), room.head, MOST_UNREAD)
             for index in range(low, high + 1)
             if room.messages[index - 1].sender != account
         ]
@@ -101,8 +101,8 @@ class World:
 
     def _chat_sync(self, account: AccountId, chat: ChatId, *, known: bool) -> ChatSync:
         room, state = self.rooms[chat], self.state(account, chat)
-        holes = unread(state, room.head, 0 if known else MOST_UNREAD)
-        first = unread_from(state, holes)
+        holes = unread_ranges(state, room.head, 0 if known else MOST_UNREAD)
+        first = first_unread(state, holes)
         news = [room.messages[index - 1] for low, high in holes for index in range(low, high + 1)]
         news = [message for message in news if message.sender != account]
         shown = news[: self.messages_per_page]
@@ -117,7 +117,7 @@ class World:
         news: dict[AccountId, int] = {}
         for account in members:
             state = self.state(account, request.chat)
-            news[account] = unread_from(state, unread(state, room.head, MOST_UNREAD))
+            news[account] = first_unread(state, unread_ranges(state, room.head, MOST_UNREAD))
         return ChatSynced(
             request.chat,
             head=room.head,

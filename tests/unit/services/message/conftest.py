@@ -13,7 +13,7 @@ from shared.migrate import upgrade
 from shared.settings import Settings
 from tests.support.databases import empty
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
-from tests.unit.services.message.running import World, settings_for
+from tests.unit.services.message.environment import MessageEnvironment, settings_for
 
 
 @pytest.fixture(scope="session")
@@ -55,13 +55,13 @@ async def database(migrated_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def world(
+async def env(
     nats_server: NatsServer, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[World]:
+) -> AsyncIterator[MessageEnvironment]:
     """Session and edges; presence is believed at once."""
     monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
-    async with World(nats_server, valkey_server).running() as world:
-        yield world
+    async with MessageEnvironment(nats_server, valkey_server).running() as env:
+        yield env
 
 
 @pytest.fixture

@@ -37,22 +37,22 @@ from shared.migrate import NotMigrated
 from shared.settings import Database as DatabaseSettings
 from shared.settings import Nats, Settings
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
-from tests.unit.services.message.running import (
+from tests.unit.services.message.environment import (
     ANN,
     BOB,
     HALL,
     NORTH,
     ROOM,
-    World,
-    another,
-    locked,
-    service,
+    MessageEnvironment,
+    locked_database,
+    running_replica,
+    second_replica,
     settings_for,
-    until,
+    wait_until,
 )
 
 
-async def get(settings: Settings, path: str) -> tuple[int, str]:
+async def http_get(settings: Settings, path: str) -> tuple[int, str]:
     """Status and body from the operations port."""
     reader, writer = await asyncio.open_connection("127.0.0.1", settings.ops.port)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
@@ -61,14 +61,14 @@ async def get(settings: Settings, path: str) -> tuple[int, str]:
     return int(head.split()[1]), body.decode()
 
 
-async def metric(settings: Settings, name: str) -> float:
-    _, text = await get(settings, "/metrics")
+async def metric_value(settings: Settings, name: str) -> float:
+    _, text = await http_get(settings, "/metrics")
     (value,) = re.findall(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
     return float(value)
 
 
 @asynccontextmanager
-async def peer(nats_server: NatsServer, name: str) -> AsyncIterator[Bus]:
+async def bus_user(nats_server: NatsServer, name: str) -> AsyncIterator[Bus]:
     """Somebody else on the bus."""
     bus = Bus(nats_server.settings(name), name, CollectorRegistry())
     await bus.start()
@@ -82,13 +82,17 @@ async def peer(nats_server: NatsServer, name: str) -> AsyncIterator[Bus]:
 
 
 async def test_every_subject_is_answered_to_whom_it_is_for(
-    world: World, settings: Settings, nats_server: NatsServer
+    env: MessageEnvironment, settings: Settings, nats_server: NatsServer
 ) -> None:
-    await world.session.have(ROOM, ANN, BOB)
-    edge = world.edges.bus
-    async with service(settings), peer(nats_server, "auth") as auth, peer(nats_server, "admin") as admin:
-        posted = await world.edges.say(ANN, ROOM, b"hello")
-        message = Message(ROOM, 1, posted.id, ANN, posted.time, b"hello", world.edges.last_nonce)
+    await env.session.add_members(ROOM, ANN, BOB)
+    edge = env.edges.bus
+    async with (
+        running_replica(settings),
+        bus_user(nats_server, "auth") as auth,
+        bus_user(nats_server, "admin") as admin,
+    ):
+        posted = await env.edges.send(ANN, ROOM, b"hello")
+        message = Message(ROOM, 1, posted.id, ANN, posted.time, b"hello", env.edges.last_nonce)
         synced = await edge.request(on.SYNC, Sync(BOB))
         assert [(entry.chat, entry.head, entry.messages) for entry in synced.chats] == [(ROOM, 1, [message])]
         assert await edge.request(on.SYNC_CHAT, SyncChat(ROOM, [BOB], 0)) == ChatSynced(
@@ -97,46 +101,46 @@ async def test_every_subject_is_answered_to_whom_it_is_for(
         assert await edge.request(on.GET_UNREAD, GetUnread(BOB, 5)) == Unread(1, [message])
         assert await edge.request(on.MARK_READ, MarkRead([ReadRange(BOB, ROOM, 1, 1)])) == Ack()
         assert (await edge.request(on.SYNC, Sync(BOB))).chats[0].messages == []
-        assert (await world.session.bus.request(on.GET_HEADS, GetHeads([ROOM, HALL]))).heads == {ROOM: 1, HALL: 0}
+        assert (await env.session.bus.request(on.GET_HEADS, GetHeads([ROOM, HALL]))).heads == {ROOM: 1, HALL: 0}
         assert (await admin.request(on.GET_HISTORY, GetHistory(ROOM, -1, 1, all=True))).messages == [message]
         assert await auth.request(on.ERASE_READ_STATE, EraseAccount(BOB)) == Ack()
         assert (await edge.request(on.SYNC, Sync(BOB))).chats[0].messages == [message]
         with pytest.raises(RequestError) as refused:
             await edge.request(on.SYNC_CHAT, SyncChat(HALL, [BOB], 0))
         assert refused.value.failure.code is ErrorCode.NOT_FOUND
-        errors = re.findall(r"dragoman_bus_errors_total\{.*} (.*)", (await get(settings, "/metrics"))[1])
+        errors = re.findall(r"dragoman_bus_errors_total\{.*} (.*)", (await http_get(settings, "/metrics"))[1])
         assert set(errors) == {"0.0"}
 
 
 async def test_a_deletion_that_happened_while_it_was_down_is_caught_up_with(
-    world: World, settings: Settings, nats_server: NatsServer
+    env: MessageEnvironment, settings: Settings, nats_server: NatsServer
 ) -> None:
-    await world.session.have(ROOM, ANN, BOB)
-    async with service(settings):
-        await world.edges.say(ANN, ROOM)
-        await world.edges.bus.request(on.MARK_READ, MarkRead([ReadRange(BOB, ROOM, 1, 1)]))
-    async with peer(nats_server, "auth") as auth:
+    await env.session.add_members(ROOM, ANN, BOB)
+    async with running_replica(settings):
+        await env.edges.send(ANN, ROOM)
+        await env.edges.bus.request(on.MARK_READ, MarkRead([ReadRange(BOB, ROOM, 1, 1)]))
+    async with bus_user(nats_server, "auth") as auth:
         await auth.publish_event(on.ACCOUNT_DELETED, AccountDeleted(BOB), key="deleted-2")
-    async with service(settings), asyncio.timeout(10):
-        while not (await world.edges.bus.request(on.SYNC, Sync(BOB), retry=True)).chats[0].messages:
+    async with running_replica(settings), asyncio.timeout(10):
+        while not (await env.edges.bus.request(on.SYNC, Sync(BOB), retry=True)).chats[0].messages:
             await asyncio.sleep(0.02)
 
 
 async def test_on_the_wire_the_envelope_comes_before_the_answer(
-    world: World, settings: Settings, nats_server: NatsServer
+    env: MessageEnvironment, settings: Settings, nats_server: NatsServer
 ) -> None:
     """One bare connection that hears both: the broker's own order."""
-    await world.session.have(ROOM, ANN)
-    await world.edges.join(NORTH, ANN)
-    async with service(settings):
-        await world.settled()
+    await env.session.add_members(ROOM, ANN)
+    await env.edges.join(NORTH, ANN)
+    async with running_replica(settings):
+        await env.wait_for_replicas()
         reader, writer = await asyncio.open_connection("127.0.0.1", nats_server.port)
         edge = nats_server.settings("edge")
         login = {"user": edge.user, "pass": edge.password.get_secret_value(), "verbose": False}
         inbox, deliver = b"inbox.edge.bare", on.deliver(NORTH).encode()
         writer.write(b"CONNECT %s\r\nSUB %s 1\r\nSUB %s 2\r\n" % (json.dumps(login).encode(), inbox, deliver))
         for _ in range(20):
-            request = msgspec.msgpack.encode(PostMessages(NORTH, [world.edges.draft(ANN, ROOM)]))
+            request = msgspec.msgpack.encode(PostMessages(NORTH, [env.edges.draft(ANN, ROOM)]))
             writer.write(b"PUB message.post %s %d\r\n%s\r\n" % (inbox, len(request), request))
         arrived: list[bytes] = []
         async with asyncio.timeout(10):
@@ -148,7 +152,7 @@ async def test_on_the_wire_the_envelope_comes_before_the_answer(
                     await reader.readexactly(int(size) + 2)
         writer.close()
     assert arrived[0] == deliver
-    told = [len(envelope.deliveries) for envelope in world.edges.envelopes[NORTH]]
+    told = [len(envelope.deliveries) for envelope in env.edges.envelopes[NORTH]]
     answered = 0
     for position, subject in enumerate(arrived):
         if subject == inbox:
@@ -160,149 +164,153 @@ async def test_on_the_wire_the_envelope_comes_before_the_answer(
 # Heartbeats and the end
 
 
-async def test_it_beats_each_second_and_takes_its_leave(world: World, settings: Settings) -> None:
-    await world.session.have(ROOM, ANN)
-    await world.edges.join(NORTH, ANN)
-    async with service(settings):
-        await world.settled()
+async def test_it_beats_each_second_and_takes_its_leave(env: MessageEnvironment, settings: Settings) -> None:
+    await env.session.add_members(ROOM, ANN)
+    await env.edges.join(NORTH, ANN)
+    async with running_replica(settings):
+        await env.wait_for_replicas()
         started = time.monotonic()
-        await world.edges.say(ANN, ROOM)
-        await until(lambda: world.edges.heartbeats[-1].counters == {NORTH: 1})
-        beats = len(world.edges.heartbeats)
-        await until(lambda: len(world.edges.heartbeats) == beats + 2)
+        await env.edges.send(ANN, ROOM)
+        await wait_until(lambda: env.edges.heartbeats[-1].counters == {NORTH: 1})
+        beats = len(env.edges.heartbeats)
+        await wait_until(lambda: len(env.edges.heartbeats) == beats + 2)
         assert 1.5 < time.monotonic() - started < 4
-        assert not any(beat.leaving for beat in world.edges.heartbeats)
-    await until(lambda: world.edges.heartbeats[-1].leaving)
-    (envelope,) = world.edges.envelopes[NORTH]
-    assert world.edges.heartbeats[-1] == Heartbeat(envelope.replica, envelope.epoch, {NORTH: 1}, True)
+        assert not any(beat.leaving for beat in env.edges.heartbeats)
+    await wait_until(lambda: env.edges.heartbeats[-1].leaving)
+    (envelope,) = env.edges.envelopes[NORTH]
+    assert env.edges.heartbeats[-1] == Heartbeat(envelope.replica, envelope.epoch, {NORTH: 1}, True)
 
 
-async def test_at_its_end_what_was_taken_is_committed_told_and_answered(world: World, settings: Settings) -> None:
-    await world.session.have(ROOM, ANN)
-    await world.edges.join(NORTH, ANN)
-    async with service(settings) as stopping:
-        await world.edges.say(ANN, ROOM)
-        async with locked(settings) as release:
-            said = [asyncio.create_task(world.edges.say(ANN, ROOM)) for _ in range(5)]
+async def test_at_its_end_what_was_taken_is_committed_told_and_answered(
+    env: MessageEnvironment, settings: Settings
+) -> None:
+    await env.session.add_members(ROOM, ANN)
+    await env.edges.join(NORTH, ANN)
+    async with running_replica(settings) as stopping:
+        await env.edges.send(ANN, ROOM)
+        async with locked_database(settings) as release:
+            said = [asyncio.create_task(env.edges.send(ANN, ROOM)) for _ in range(5)]
             async with asyncio.timeout(5):
-                while await metric(settings, "dragoman_message_queue_rows") < 5:
+                while await metric_value(settings, "dragoman_message_queue_rows") < 5:
                     await asyncio.sleep(0.01)
             stopping.set()
             await asyncio.sleep(0.2)
-            assert (await get(settings, "/readyz"))[0] == 503
+            assert (await http_get(settings, "/readyz"))[0] == 503
             release.set()
             assert sorted([posted.index for posted in await asyncio.gather(*said)]) == [2, 3, 4, 5, 6]
-    assert [index for _, index, _ in world.edges.told(NORTH)] == [1, 2, 3, 4, 5, 6]
-    await until(lambda: world.edges.heartbeats[-1].leaving)
+    assert [index for _, index, _ in env.edges.received(NORTH)] == [1, 2, 3, 4, 5, 6]
+    await wait_until(lambda: env.edges.heartbeats[-1].leaving)
 
 
-async def test_what_is_said_during_a_rolling_restart_is_said_once(world: World, settings: Settings) -> None:
-    await world.session.have(ROOM, ANN)
+async def test_what_is_said_during_a_rolling_restart_is_said_once(env: MessageEnvironment, settings: Settings) -> None:
+    await env.session.add_members(ROOM, ANN)
     done = asyncio.Event()
     said: list[int] = []
 
     async def talk() -> None:
         while not done.is_set():
-            request = PostMessages(NORTH, [world.edges.draft(ANN, ROOM)])
-            posted = (await world.edges.bus.request(on.POST_MESSAGES, request, retry=True)).posted
+            request = PostMessages(NORTH, [env.edges.draft(ANN, ROOM)])
+            posted = (await env.edges.bus.request(on.POST_MESSAGES, request, retry=True)).posted
             said.extend(one.index for one in posted if one is not None)
 
-    async with service(settings) as first:
+    async with running_replica(settings) as first:
         talking = asyncio.create_task(talk())
-        async with service(another(settings)):
-            await world.settled(2)
-            await until(lambda: len(said) > 10)
+        async with running_replica(second_replica(settings)):
+            await env.wait_for_replicas(2)
+            await wait_until(lambda: len(said) > 10)
             first.set()
-            await until(lambda: any(beat.leaving for beat in world.edges.heartbeats))
+            await wait_until(lambda: any(beat.leaving for beat in env.edges.heartbeats))
             before = len(said)
-            await until(lambda: len(said) > before + 10)
+            await wait_until(lambda: len(said) > before + 10)
             done.set()
             await talking
     assert said == list(range(1, len(said) + 1))
 
 
 async def test_a_replica_that_dies_before_fan_out_is_made_up_for_by_another(
-    world: World, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    env: MessageEnvironment, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has committed; nobody was told, nobody was answered."""
-    await world.session.have(ROOM, ANN, BOB)
-    await world.edges.join(NORTH, BOB)
+    await env.session.add_members(ROOM, ANN, BOB)
+    await env.edges.join(NORTH, BOB)
     reached = asyncio.Event()
 
     async def die(*_: object) -> None:
         reached.set()
         await asyncio.Event().wait()
 
-    draft = world.edges.draft(ANN, ROOM, b"once")
+    draft = env.edges.draft(ANN, ROOM, b"once")
     with monkeypatch.context() as deadly:
         deadly.setattr(Fanout, "deliver", die)
         dying = asyncio.create_task(serve(settings, asyncio.Event()))
-        asking = asyncio.create_task(world.edges.post(draft, seconds=3))
+        asking = asyncio.create_task(env.edges.post(draft, seconds=3))
         await reached.wait()
         dying.cancel()
         with pytest.raises(asyncio.CancelledError):
             await dying
     asking.cancel()
-    assert world.edges.told(NORTH) == []
-    assert not any(beat.leaving for beat in world.edges.heartbeats)
-    async with service(settings):
-        (posted,) = (await world.edges.post(draft)).posted
-        await until(lambda: bool(world.edges.told(NORTH)))
-        assert await metric(settings, "dragoman_message_duplicates_total") == 1
-    assert world.edges.told(NORTH) == [(ROOM, 1, [BOB])]
+    assert env.edges.received(NORTH) == []
+    assert not any(beat.leaving for beat in env.edges.heartbeats)
+    async with running_replica(settings):
+        (posted,) = (await env.edges.post(draft)).posted
+        await wait_until(lambda: bool(env.edges.received(NORTH)))
+        assert await metric_value(settings, "dragoman_message_duplicates_total") == 1
+    assert env.edges.received(NORTH) == [(ROOM, 1, [BOB])]
     assert posted is not None
-    assert (posted.index, posted.id) == (1, world.edges.deliveries(NORTH)[0].message.id)
+    assert (posted.index, posted.id) == (1, env.edges.deliveries(NORTH)[0].message.id)
 
 
 # Others away
 
 
 async def test_it_is_ready_with_a_database_and_a_broker_also_without_redis(
-    world: World, settings: Settings, valkey_server: ValkeyServer, nats_server: NatsServer
+    env: MessageEnvironment, settings: Settings, valkey_server: ValkeyServer, nats_server: NatsServer
 ) -> None:
-    async with service(settings):
-        await world.settled()
-        assert await get(settings, "/readyz") == (200, '{"status":"ready"}\n')
+    async with running_replica(settings):
+        await env.wait_for_replicas()
+        assert await http_get(settings, "/readyz") == (200, '{"status":"ready"}\n')
         valkey_server.kill()
-        assert (await get(settings, "/readyz"))[0] == 200
+        assert (await http_get(settings, "/readyz"))[0] == 200
         nats_server.pause()
-        status, wrong = await get(settings, "/readyz")
+        status, wrong = await http_get(settings, "/readyz")
         nats_server.resume()
         assert status == 503
         assert "nats" in wrong
 
 
 async def test_without_its_database_it_says_so_and_goes_on_when_it_is_back(
-    world: World, nats_server: NatsServer, valkey_server: ValkeyServer, postgres_server: PostgresServer
+    env: MessageEnvironment, nats_server: NatsServer, valkey_server: ValkeyServer, postgres_server: PostgresServer
 ) -> None:
-    await world.session.have(ROOM, ANN)
-    await world.edges.join(NORTH, ANN)
+    await env.session.add_members(ROOM, ANN)
+    await env.edges.join(NORTH, ANN)
     with postgres_server.database() as url:
         settings = settings_for(nats_server, valkey_server, url)
-        async with service(settings):
-            await world.edges.say(ANN, ROOM)
+        async with running_replica(settings):
+            await env.edges.send(ANN, ROOM)
             postgres_server.stop()
             try:
-                results = await world.edges.post(world.edges.draft(ANN, ROOM, b"lost"))
+                results = await env.edges.post(env.edges.draft(ANN, ROOM, b"lost"))
                 assert results.failures[0].code is ErrorCode.UNAVAILABLE
                 with pytest.raises(RequestError) as refused:
-                    await world.edges.bus.request(on.SYNC, Sync(ANN))
+                    await env.edges.bus.request(on.SYNC, Sync(ANN))
                 assert refused.value.failure.code is ErrorCode.UNAVAILABLE
-                assert "database" in (await get(settings, "/readyz"))[1]
+                assert "database" in (await http_get(settings, "/readyz"))[1]
             finally:
                 postgres_server.start()
-            assert (await world.edges.say(ANN, ROOM)).index == 2
-            await until(lambda: len(world.edges.told(NORTH)) == 2)
+            assert (await env.edges.send(ANN, ROOM)).index == 2
+            await wait_until(lambda: len(env.edges.received(NORTH)) == 2)
 
 
-async def test_a_broker_that_restarts_is_found_again(world: World, settings: Settings, nats_server: NatsServer) -> None:
-    await world.session.have(ROOM, ANN)
-    async with service(settings):
-        await world.edges.say(ANN, ROOM)
+async def test_a_broker_that_restarts_is_found_again(
+    env: MessageEnvironment, settings: Settings, nats_server: NatsServer
+) -> None:
+    await env.session.add_members(ROOM, ANN)
+    async with running_replica(settings):
+        await env.edges.send(ANN, ROOM)
         nats_server.restart()
-        draft = world.edges.draft(ANN, ROOM, seconds=20)
+        draft = env.edges.draft(ANN, ROOM, seconds=20)
         request = PostMessages(NORTH, [draft])
-        (posted,) = (await world.edges.bus.request(on.POST_MESSAGES, request, seconds=20, retry=True)).posted
+        (posted,) = (await env.edges.bus.request(on.POST_MESSAGES, request, seconds=20, retry=True)).posted
         assert posted is not None
         assert posted.index == 2
 

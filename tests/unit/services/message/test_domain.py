@@ -8,21 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.message.domain import (
-    HISTORY_COUNT,
-    LATE,
+    DEADLINE_PASSED,
+    MAX_HISTORY_COUNT,
     NOT_A_MEMBER,
-    NOT_READ,
+    READ_ONLY_CHAT,
     Head,
+    IndexRange,
     ReadState,
-    Span,
-    history_span,
-    portions,
-    read_on,
-    refusal,
-    since_joining,
-    stamp,
-    unread,
-    unread_from,
+    assign_indexes,
+    check_post,
+    chunks,
+    first_unread,
+    history_range,
+    merge_read,
+    read_below,
+    unread_ranges,
 )
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
@@ -41,11 +41,11 @@ def draft(nonce: int, chat: int = 7, sender: int = 1, deadline: int = NOW + 1000
     return Draft(AccountId(sender), ChatId(chat), Nonce(nonce), deadline, b"body %d" % nonce)
 
 
-def read(state: ReadState) -> set[int]:
+def read_indexes(state: ReadState) -> set[int]:
     return indexes([(1, state.read_index), *state.above])
 
 
-def indexes(of: Iterable[Span]) -> set[int]:
+def indexes(of: Iterable[IndexRange]) -> set[int]:
     return {index for low, high in of for index in range(low, high + 1)}
 
 
@@ -53,29 +53,31 @@ def indexes(of: Iterable[Span]) -> set[int]:
 
 
 def test_members_may_post_until_the_deadline() -> None:
-    assert refusal(draft(1), {ANN: 1}, NOW) is None
-    assert refusal(draft(1, sender=2), {ANN: 1}, NOW) == NOT_A_MEMBER
-    assert refusal(draft(1), {ANN: 1}, NOW + 1000) == LATE
-    assert refusal(draft(1), Failure(ErrorCode.NOT_FOUND, "no"), NOW) == Failure(ErrorCode.NOT_FOUND, "no")
+    assert check_post(draft(1), {ANN: 1}, NOW) is None
+    assert check_post(draft(1, sender=2), {ANN: 1}, NOW) == NOT_A_MEMBER
+    assert check_post(draft(1), {ANN: 1}, NOW + 1000) == DEADLINE_PASSED
+    assert check_post(draft(1), Failure(ErrorCode.NOT_FOUND, "no"), NOW) == Failure(ErrorCode.NOT_FOUND, "no")
 
 
 def test_where_one_speaks_the_others_do_not() -> None:
     members = {ANN: 1, BOB: 1}
-    assert refusal(draft(1), members, NOW, speaker=ANN) is None
-    assert refusal(draft(1, sender=2), members, NOW, speaker=ANN) == NOT_READ
-    assert refusal(draft(1, sender=3), members, NOW, speaker=ANN) == NOT_A_MEMBER
+    assert check_post(draft(1), members, NOW, only_sender=ANN) is None
+    assert check_post(draft(1, sender=2), members, NOW, only_sender=ANN) == READ_ONLY_CHAT
+    assert check_post(draft(1, sender=3), members, NOW, only_sender=ANN) == NOT_A_MEMBER
 
 
 @pytest.mark.parametrize("nonce", [-1, 2**63])
 def test_a_nonce_has_63_bits(nonce: int) -> None:
-    refused = refusal(draft(nonce), {ANN: 1}, NOW)
+    refused = check_post(draft(nonce), {ANN: 1}, NOW)
     assert refused is not None
     assert refused.code is ErrorCode.INVALID
 
 
 def test_new_messages_go_on_where_the_chat_ends() -> None:
-    stamped = stamp([draft(1), draft(2, chat=8), draft(3)], {ROOM: Head(4, NOW + 50), ChatId(8): Head()}, {}, NOW)
-    assert stamped.outcomes == [0, 1, 2]
+    stamped = assign_indexes(
+        [draft(1), draft(2, chat=8), draft(3)], {ROOM: Head(4, NOW + 50), ChatId(8): Head()}, {}, NOW
+    )
+    assert stamped.results == [0, 1, 2]
     assert [row[:2] + row[3:5] for row in stamped.rows] == [(7, 5, 1, NOW + 51), (8, 1, 2, NOW), (7, 6, 3, NOW + 52)]
     assert stamped.heads == {ROOM: Head(6, NOW + 52), ChatId(8): Head(1, NOW)}
     assert stamped.deadline == NOW + 1000
@@ -84,16 +86,16 @@ def test_new_messages_go_on_where_the_chat_ends() -> None:
 def test_a_nonce_is_posted_once_in_a_batch_and_ever() -> None:
     before = Message(ROOM, 3, MessageId(9), ANN, NOW - 5, b"before", Nonce(1))
     drafts = [draft(1), draft(2), draft(2), draft(1, sender=2)]
-    stamped = stamp(drafts, {ROOM: Head(4, NOW)}, {(ROOM, ANN, Nonce(1)): before}, NOW)
-    assert stamped.outcomes == [before, 0, 0, 1]
+    stamped = assign_indexes(drafts, {ROOM: Head(4, NOW)}, {(ROOM, ANN, Nonce(1)): before}, NOW)
+    assert stamped.results == [before, 0, 0, 1]
     assert [row[1] for row in stamped.rows] == [5, 6]
 
 
 def test_what_is_late_leaves_no_hole_and_what_was_posted_before_is_not_late() -> None:
     before = Message(ROOM, 3, MessageId(9), ANN, NOW - 5, b"before", Nonce(1))
     late = [draft(1, deadline=NOW), draft(2, deadline=NOW), draft(3)]
-    stamped = stamp(late, {ROOM: Head(4, 0)}, {(ROOM, ANN, Nonce(1)): before}, NOW)
-    assert stamped.outcomes == [before, None, 0]
+    stamped = assign_indexes(late, {ROOM: Head(4, 0)}, {(ROOM, ANN, Nonce(1)): before}, NOW)
+    assert stamped.results == [before, None, 0]
     assert stamped.heads == {ROOM: Head(5, NOW)}
 
 
@@ -106,7 +108,7 @@ def test_indexes_are_dense_and_times_grow(
 ) -> None:
     heads = {ChatId(chat): Head(*before.get(chat, (0, 0))) for chat in (1, 2, 3)}
     drafts = [draft(nonce, chat, deadline=NOW if late else NOW + 1) for chat, nonce, late in said]
-    stamped = stamp(drafts, heads, {}, NOW)
+    stamped = assign_indexes(drafts, heads, {}, NOW)
     for chat, head in heads.items():
         rows = [row for row in stamped.rows if row[0] == chat]
         assert [row[1] for row in rows] == list(range(head.last_index + 1, head.last_index + 1 + len(rows)))
@@ -120,43 +122,43 @@ def test_indexes_are_dense_and_times_grow(
 
 
 @given(spans, st.randoms(use_true_random=False))
-def test_reading_is_a_union_in_any_order(ranges: list[Span], random: object) -> None:
+def test_reading_is_a_union_in_any_order(ranges: list[IndexRange], random: object) -> None:
     shuffled = list(ranges)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    at_once = read_on(ReadState(), ranges, MANY)
+    at_once = merge_read(ReadState(), ranges, MANY)
     one_by_one = ReadState()
     for span in [*shuffled, *shuffled]:
-        one_by_one = read_on(one_by_one, [span], MANY)
+        one_by_one = merge_read(one_by_one, [span], MANY)
     assert at_once == one_by_one
-    assert read(at_once) == indexes(ranges)
+    assert read_indexes(at_once) == indexes(ranges)
     edges = [(0, at_once.read_index), *at_once.above]
     assert all(below[1] + 1 < above[0] <= above[1] for below, above in pairwise(edges))
 
 
 @given(spans, st.integers(0, 5))
-def test_of_too_many_holes_the_lowest_are_closed(ranges: list[Span], most: int) -> None:
-    whole, bounded = read_on(ReadState(), ranges, MANY), read_on(ReadState(), ranges, most)
+def test_of_too_many_holes_the_lowest_are_closed(ranges: list[IndexRange], most: int) -> None:
+    whole, bounded = merge_read(ReadState(), ranges, MANY), merge_read(ReadState(), ranges, most)
     assert len(bounded.above) <= most
     assert bounded.above == (whole.above[-most:] if most else ())
-    assert read(bounded) >= read(whole)
-    holes = unread(bounded, 80, MANY)
-    assert all(index < holes[0][0] for index in read(bounded) - read(whole))
+    assert read_indexes(bounded) >= read_indexes(whole)
+    holes = unread_ranges(bounded, 80, MANY)
+    assert all(index < holes[0][0] for index in read_indexes(bounded) - read_indexes(whole))
 
 
 @given(spans, st.integers(0, 80), st.integers(0, 90))
-def test_unread_is_what_is_not_read_and_only_the_newest(ranges: list[Span], head: int, most: int) -> None:
-    state = read_on(ReadState(), ranges, MANY)
-    expected = sorted(set(range(1, head + 1)) - read(state))
-    holes = unread(state, head, most)
+def test_unread_is_what_is_not_read_and_only_the_newest(ranges: list[IndexRange], head: int, most: int) -> None:
+    state = merge_read(ReadState(), ranges, MANY)
+    expected = sorted(set(range(1, head + 1)) - read_indexes(state))
+    holes = unread_ranges(state, head, most)
     assert [index for low, high in holes for index in range(low, high + 1)] == (expected[-most:] if most else [])
-    assert unread_from(state, holes) == (expected[-most:][0] if most and expected else state.read_index + 1)
+    assert first_unread(state, holes) == (expected[-most:][0] if most and expected else state.read_index + 1)
 
 
 def test_what_lies_before_joining_is_not_unread() -> None:
-    assert since_joining(ReadState(), 1) == ReadState()
-    assert since_joining(ReadState(), 100) == ReadState(99)
-    assert since_joining(ReadState(0, ((100, 120), (130, 131))), 100) == ReadState(120, ((130, 131),))
-    assert since_joining(ReadState(150), 100) == ReadState(150)
+    assert read_below(ReadState(), 1) == ReadState()
+    assert read_below(ReadState(), 100) == ReadState(99)
+    assert read_below(ReadState(0, ((100, 120), (130, 131))), 100) == ReadState(120, ((130, 131),))
+    assert read_below(ReadState(150), 100) == ReadState(150)
 
 
 # History
@@ -178,22 +180,22 @@ def test_what_lies_before_joining_is_not_unread() -> None:
         (1, 3, False, 5, (5, 7)),
     ],
 )
-def test_history(start: int, count: int, older: bool, first_index: int, expected: Span) -> None:
-    assert history_span(GetHistory(ROOM, start, count, older), 10, first_index) == expected
+def test_history(start: int, count: int, older: bool, first_index: int, expected: IndexRange) -> None:
+    assert history_range(GetHistory(ROOM, start, count, older), 10, first_index) == expected
 
 
 @pytest.mark.parametrize(
     ("start", "older", "first_index"), [(0, True, 1), (0, False, 1), (-11, True, 1), (11, False, 1), (4, True, 5)]
 )
 def test_history_from_where_nothing_is(start: int, older: bool, first_index: int) -> None:
-    low, high = history_span(GetHistory(ROOM, start, 5, older), 10, first_index)
+    low, high = history_range(GetHistory(ROOM, start, 5, older), 10, first_index)
     assert low > high
 
 
-@pytest.mark.parametrize("count", [0, -1, HISTORY_COUNT + 1])
+@pytest.mark.parametrize("count", [0, -1, MAX_HISTORY_COUNT + 1])
 def test_history_of_a_wrong_count(count: int) -> None:
     with pytest.raises(RequestError, match="count"):
-        history_span(GetHistory(ROOM, 1, count), 10, 1)
+        history_range(GetHistory(ROOM, 1, count), 10, 1)
 
 
 # Pages
@@ -202,7 +204,7 @@ def test_history_of_a_wrong_count(count: int) -> None:
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 50), st.integers(-1, 30))), st.integers(1, 20))
 def test_portions_keep_everything_in_order(asked: list[tuple[int, int, int]], rows: int) -> None:
     whole = [(ChatId(chat), low, low + more) for chat, low, more in asked]
-    parts = list(portions(whole, rows))
+    parts = list(chunks(whole, rows))
     assert [pair for part in parts for pair in flat(part)] == flat(whole)
     assert all(len(flat(part)) == rows for part in parts[:-1])
     assert all(0 < len(flat(part)) <= rows for part in parts)

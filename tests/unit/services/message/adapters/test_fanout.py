@@ -1,6 +1,6 @@
 """Envelopes: who is told what, counted, in bounded size."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 import msgspec
 import nats.errors
@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry
 
 from services.message.adapters import fanout
 from services.message.adapters.fanout import Fanout
-from services.message.adapters.roster_cache import Memberships
-from services.message.domain import Said
-from services.message.metrics import Metrics
+from services.message.adapters.roster_cache import RosterCache
+from services.message.domain import CommittedMessage
+from services.message.metrics import MessageMetrics
 from shared import presence
 from shared.contract import subjects
 from shared.contract.edge import Envelope, Heartbeat
@@ -28,11 +28,11 @@ ROOM, HALL = ChatId(1), ChatId(2)
 NORTH, SOUTH = NodeId("north-1"), NodeId("south-1")
 
 
-def said(chat: ChatId, index: int, size: int = 10, face: ProfileSummary | None = None) -> Said:
-    return Said(Message(chat, index, MessageId(index), ANN, index, b"x" * size, Nonce(index)), face)
+def committed(chat: ChatId, index: int, size: int = 10, face: ProfileSummary | None = None) -> CommittedMessage:
+    return CommittedMessage(Message(chat, index, MessageId(index), ANN, index, b"x" * size, Nonce(index)), face)
 
 
-class World:
+class FanoutHarness:
     """A fan-out whose envelopes are caught, on a real Valkey."""
 
     def __init__(self, valkey_server: ValkeyServer) -> None:
@@ -43,19 +43,19 @@ class World:
         self.first_index: dict[AccountId, int] = {}
         self.pairs: dict[ChatId, MemberPair] = {}
         self.version = 1
-        self.away = False
+        self.session_unavailable = False
         self.sent: list[tuple[str, bytes]] = []
-        self.broken = False
+        self.publish_fails = False
         self.registry = CollectorRegistry()
-        self.memberships = Memberships(self._membership, Metrics(CollectorRegistry()))
-        self.fanout = self.with_broadcast_from(100)
+        self.rosters = RosterCache(self._membership, MessageMetrics(CollectorRegistry()))
+        self.fanout = self.make_fanout(100)
 
-    def with_broadcast_from(self, members: int, per_edge: int = 100) -> Fanout:
+    def make_fanout(self, members: int, per_edge: int = 100) -> Fanout:
         settings = MessageSettings(broadcast_members=members, broadcast_members_per_edge=per_edge)
-        return Fanout(self._publish, self.own, self.memberships, Metrics(CollectorRegistry()), settings)
+        return Fanout(self._publish, self.own, self.rosters, MessageMetrics(CollectorRegistry()), settings)
 
     async def _membership(self, request: GetMembership) -> Membership:
-        if self.away:
+        if self.session_unavailable:
             raise RequestError(ErrorCode.UNAVAILABLE, "away")
         members = [
             Member(account, Role.MEMBER, self.first_index.get(account, 1), self.version, 1)
@@ -64,18 +64,17 @@ class World:
         return Membership(request.chat, self.version, members, pair=self.pairs.get(request.chat))
 
     async def _publish(self, subject: str, payload: bytes) -> None:
-        if self.broken:
+        if self.publish_fails:
             raise nats.errors.OutboundBufferLimitError
         self.sent.append((subject, payload))
 
-    async def deliver(self, fan_out: Fanout, batch: list[Said]) -> None:
+    async def deliver(self, fan_out: Fanout, batch: list[CommittedMessage]) -> None:
         """As the batcher does."""
-        outgoing = fan_out.prepare(batch)
-        await fan_out.deliver(outgoing, await self.own.lookup(outgoing.accounts, outgoing.chats))
+        await fan_out.deliver(await fan_out.prepare(batch, ()))
 
-    async def know(self, *chats: ChatId) -> None:
+    async def load_rosters(self, *chats: ChatId) -> None:
         """As when the drafts were checked."""
-        await self.memberships.rosters(chats, {})
+        await self.rosters.load(chats, {})
 
     async def join(self, node: NodeId, *accounts: AccountId) -> None:
         await self.edge.beat(node, 10)
@@ -84,7 +83,7 @@ class World:
     def envelopes(self, subject: str) -> list[Envelope]:
         return [msgspec.msgpack.decode(data, type=Envelope) for on, data in self.sent if on == subject]
 
-    def told(self, subject: str) -> list[tuple[int, int, list[int] | None]]:
+    def received(self, subject: str) -> list[tuple[int, int, list[int] | None]]:
         return [
             (one.message.chat, one.message.index, None if one.recipients is None else sorted(one.recipients))
             for envelope in self.envelopes(subject)
@@ -99,235 +98,255 @@ class World:
 
 
 @pytest.fixture
-async def world(valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+async def harness(valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FanoutHarness]:
     monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
-    world = World(valkey_server)
-    yield world
-    for one in (world.edge, world.sessions, world.own):
+    harness = FanoutHarness(valkey_server)
+    yield harness
+    for one in (harness.edge, harness.sessions, harness.own):
         await one.close()
 
 
-async def test_one_envelope_a_node_and_batch_with_counters_of_their_own(world: World) -> None:
-    await world.join(NORTH, ANN, BOB)
-    await world.join(SOUTH, CEM)
-    await world.know(ROOM, HALL)
-    await world.deliver(world.fanout, [said(ROOM, 1), said(HALL, 1), said(ROOM, 2)])
-    await world.deliver(world.fanout, [said(ROOM, 3)])
+async def test_one_envelope_a_node_and_batch_with_counters_of_their_own(harness: FanoutHarness) -> None:
+    await harness.join(NORTH, ANN, BOB)
+    await harness.join(SOUTH, CEM)
+    await harness.load_rosters(ROOM, HALL)
+    await harness.deliver(harness.fanout, [committed(ROOM, 1), committed(HALL, 1), committed(ROOM, 2)])
+    await harness.deliver(harness.fanout, [committed(ROOM, 3)])
     north, south = subjects.deliver(NORTH), subjects.deliver(SOUTH)
-    assert world.told(north) == [(1, 1, [1, 2]), (2, 1, [1, 2]), (1, 2, [1, 2]), (1, 3, [1, 2])]
-    assert world.told(south) == [(2, 1, [3])]
-    assert [envelope.counter for envelope in world.envelopes(north)] == [1, 2]
-    assert [envelope.counter for envelope in world.envelopes(south)] == [1]
-    assert {envelope.replica for envelope in world.envelopes(north)} == {world.fanout.replica}
-    assert (await world.beat()).counters == {NORTH: 2, SOUTH: 1}
+    assert harness.received(north) == [(1, 1, [1, 2]), (2, 1, [1, 2]), (1, 2, [1, 2]), (1, 3, [1, 2])]
+    assert harness.received(south) == [(2, 1, [3])]
+    assert [envelope.counter for envelope in harness.envelopes(north)] == [1, 2]
+    assert [envelope.counter for envelope in harness.envelopes(south)] == [1]
+    assert {envelope.replica for envelope in harness.envelopes(north)} == {harness.fanout.replica}
+    assert (await harness.beat()).counters == {NORTH: 2, SOUTH: 1}
 
 
-async def test_each_run_of_a_replica_is_new(world: World) -> None:
-    other = world.with_broadcast_from(100)
-    assert other.replica != world.fanout.replica
-    assert (await world.beat()).epoch == world.fanout.epoch > 1_700_000_000_000
-    assert not (await world.beat()).leaving
-    await world.fanout.farewell()
-    assert msgspec.msgpack.decode(world.sent[-1][1], type=Heartbeat).leaving
+async def test_each_run_of_a_replica_is_new(harness: FanoutHarness) -> None:
+    other = harness.make_fanout(100)
+    assert other.replica != harness.fanout.replica
+    assert (await harness.beat()).epoch == harness.fanout.epoch > 1_700_000_000_000
+    assert not (await harness.beat()).leaving
+    await harness.fanout.announce_shutdown()
+    assert msgspec.msgpack.decode(harness.sent[-1][1], type=Heartbeat).leaving
 
 
-async def test_offline_members_cost_nothing(world: World) -> None:
-    await world.edge.beat(NORTH, 10)
-    await world.know(ROOM)
-    await world.deliver(world.fanout, [said(ROOM, 1)])
-    assert world.sent == []
+async def test_offline_members_cost_nothing(harness: FanoutHarness) -> None:
+    await harness.edge.beat(NORTH, 10)
+    await harness.load_rosters(ROOM)
+    await harness.deliver(harness.fanout, [committed(ROOM, 1)])
+    assert harness.sent == []
 
 
-async def test_envelopes_stay_below_512_kib_and_lose_nothing(world: World) -> None:
-    await world.join(NORTH, ANN, BOB)
-    await world.know(ROOM)
-    await world.deliver(world.fanout, [said(ROOM, index, 60_000) for index in range(1, 31)])
-    payloads = [payload for _, payload in world.sent]
+async def test_envelopes_stay_below_512_kib_and_lose_nothing(harness: FanoutHarness) -> None:
+    await harness.join(NORTH, ANN, BOB)
+    await harness.load_rosters(ROOM)
+    await harness.deliver(harness.fanout, [committed(ROOM, index, 60_000) for index in range(1, 31)])
+    payloads = [payload for _, payload in harness.sent]
     assert len(payloads) == 4
     assert all(len(payload) <= 512 * 1024 for payload in payloads)
-    assert [index for _, index, _ in world.told(subjects.deliver(NORTH))] == list(range(1, 31))
-    assert [envelope.counter for envelope in world.envelopes(subjects.deliver(NORTH))] == [1, 2, 3, 4]
+    assert [index for _, index, _ in harness.received(subjects.deliver(NORTH))] == list(range(1, 31))
+    assert [envelope.counter for envelope in harness.envelopes(subjects.deliver(NORTH))] == [1, 2, 3, 4]
 
 
-async def test_the_longest_list_of_recipients_fits(world: World) -> None:
+async def test_the_longest_list_of_recipients_fits(harness: FanoutHarness) -> None:
     """However high the threshold of big chats is set."""
-    fan_out = world.with_broadcast_from(10**9)
+    fan_out = harness.make_fanout(10**9)
     for members in (39_999, 40_000):
-        world.members[ROOM] = [AccountId(2**31 + number) for number in range(members)]
-        world.version += 1
-        await world.memberships.rosters([ROOM], {ROOM: world.version})
-        await world.deliver(fan_out, [said(ROOM, 1, 60_000)])
-    named, broadcast = world.envelopes(subjects.BROADCAST)
+        harness.members[ROOM] = [AccountId(2**31 + number) for number in range(members)]
+        harness.version += 1
+        await harness.rosters.load([ROOM], {ROOM: harness.version})
+        await harness.deliver(fan_out, [committed(ROOM, 1, 60_000)])
+    named, broadcast = harness.envelopes(subjects.BROADCAST)
     assert len(named.deliveries[0].recipients or ()) == 39_999
     assert broadcast.deliveries[0].recipients is None
-    assert max(len(payload) for _, payload in world.sent) <= 512 * 1024
+    assert max(len(payload) for _, payload in harness.sent) <= 512 * 1024
 
 
-async def test_the_fewer_edges_there_are_the_smaller_chats_are_broadcast(world: World) -> None:
-    await world.join(NORTH, ANN, BOB)
-    await world.join(SOUTH, CEM)
-    await world.know(ROOM, HALL)
-    fan_out = world.fanout = world.with_broadcast_from(100, per_edge=2)
-    await world.deliver(fan_out, [said(ROOM, 1)])
-    assert world.told(subjects.BROADCAST) == [], "no edge was heard of"
-    fan_out.heard(NORTH)
-    await world.beat()
-    await world.deliver(fan_out, [said(ROOM, 2), said(HALL, 1)])
-    assert world.told(subjects.BROADCAST) == [(ROOM, 2, None), (HALL, 1, None)]
-    fan_out.heard(SOUTH)
-    await world.beat()
-    await world.deliver(fan_out, [said(ROOM, 3), said(HALL, 2)])
-    assert world.told(subjects.deliver(NORTH)) == [(ROOM, 1, [ANN, BOB]), (ROOM, 3, [ANN, BOB]), (HALL, 2, [ANN, BOB])]
-    assert world.told(subjects.deliver(SOUTH)) == [(HALL, 2, [CEM])]
+async def test_the_fewer_edges_there_are_the_smaller_chats_are_broadcast(harness: FanoutHarness) -> None:
+    await harness.join(NORTH, ANN, BOB)
+    await harness.join(SOUTH, CEM)
+    await harness.load_rosters(ROOM, HALL)
+    fan_out = harness.fanout = harness.make_fanout(100, per_edge=2)
+    await harness.deliver(fan_out, [committed(ROOM, 1)])
+    assert harness.received(subjects.BROADCAST) == [], "no edge was heard of"
+    fan_out.edge_seen(NORTH)
+    await harness.beat()
+    await harness.deliver(fan_out, [committed(ROOM, 2), committed(HALL, 1)])
+    assert harness.received(subjects.BROADCAST) == [(ROOM, 2, None), (HALL, 1, None)]
+    fan_out.edge_seen(SOUTH)
+    await harness.beat()
+    await harness.deliver(fan_out, [committed(ROOM, 3), committed(HALL, 2)])
+    assert harness.received(subjects.deliver(NORTH)) == [
+        (ROOM, 1, [ANN, BOB]),
+        (ROOM, 3, [ANN, BOB]),
+        (HALL, 2, [ANN, BOB]),
+    ]
+    assert harness.received(subjects.deliver(SOUTH)) == [(HALL, 2, [CEM])]
 
 
-async def test_of_a_chat_that_is_broadcast_nothing_is_looked_up(world: World) -> None:
-    await world.know(ROOM, HALL)
-    outgoing = world.with_broadcast_from(3).prepare([said(ROOM, 1), said(HALL, 1), said(ChatId(3), 1)])
-    assert (outgoing.accounts, outgoing.chats) == ({ANN, BOB}, [ROOM, ChatId(3)])
+async def test_a_broadcast_chat_is_not_looked_up(harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    await harness.load_rosters(ROOM, HALL)
+    lookups: list[tuple[Collection[AccountId], Collection[ChatId]]] = []
+
+    async def record(accounts: Collection[AccountId], chats: Collection[ChatId]) -> PresenceSnapshot:
+        lookups.append((accounts, chats))
+        return PresenceSnapshot({}, {})
+
+    monkeypatch.setattr(harness.own, "lookup", record)
+    fan_out = harness.make_fanout(3)
+    await fan_out.prepare([committed(ROOM, 1), committed(HALL, 1), committed(ChatId(3), 1)], ())
+    assert lookups == [({ANN, BOB}, {ROOM, ChatId(3)})]
+    await fan_out.prepare([committed(HALL, 1)], ())
+    assert len(lookups) == 1
+    await fan_out.prepare([committed(HALL, 1)], [HALL])
+    assert lookups[1:] == [(set(), {HALL})]
 
 
 async def test_edges_that_were_told_by_name_count_and_old_ones_do_not(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await world.join(NORTH, ANN, BOB)
-    await world.know(ROOM)
-    fan_out = world.fanout = world.with_broadcast_from(100, per_edge=2)
-    await world.deliver(fan_out, [said(ROOM, 1)])
-    await world.beat()
-    await world.deliver(fan_out, [said(ROOM, 2)])
-    monkeypatch.setattr(fanout, "_HEARD_SECONDS", 0.0)
-    await world.beat()
-    await world.deliver(fan_out, [said(ROOM, 3)])
-    assert [index for _, index, _ in world.told(subjects.BROADCAST)] == [2]
-    assert [index for _, index, _ in world.told(subjects.deliver(NORTH))] == [1, 3]
+    await harness.join(NORTH, ANN, BOB)
+    await harness.load_rosters(ROOM)
+    fan_out = harness.fanout = harness.make_fanout(100, per_edge=2)
+    await harness.deliver(fan_out, [committed(ROOM, 1)])
+    await harness.beat()
+    await harness.deliver(fan_out, [committed(ROOM, 2)])
+    monkeypatch.setattr(fanout, "_EDGE_SECONDS", 0.0)
+    await harness.beat()
+    await harness.deliver(fan_out, [committed(ROOM, 3)])
+    assert [index for _, index, _ in harness.received(subjects.BROADCAST)] == [2]
+    assert [index for _, index, _ in harness.received(subjects.deliver(NORTH))] == [1, 3]
 
 
-async def test_deliveries_name_the_pair_of_a_private_chat_and_the_face_of_the_sender(world: World) -> None:
-    await world.join(NORTH, ANN, BOB)
-    world.pairs[ROOM] = (ANN, BOB)
-    await world.know(ROOM, HALL)
+async def test_deliveries_name_the_pair_of_a_private_chat_and_the_face_of_the_sender(harness: FanoutHarness) -> None:
+    await harness.join(NORTH, ANN, BOB)
+    harness.pairs[ROOM] = (ANN, BOB)
+    await harness.load_rosters(ROOM, HALL)
     face = ProfileSummary("Ann", "00000000-0000-4000-8000-000000000001")
     for fan_out, subject in (
-        (world.fanout, subjects.deliver(NORTH)),
-        (world.with_broadcast_from(1), subjects.BROADCAST),
+        (harness.fanout, subjects.deliver(NORTH)),
+        (harness.make_fanout(1), subjects.BROADCAST),
     ):
-        await world.deliver(fan_out, [said(ROOM, 1, face=face), said(HALL, 1)])
-        (envelope,) = world.envelopes(subject)
+        await harness.deliver(fan_out, [committed(ROOM, 1, face=face), committed(HALL, 1)])
+        (envelope,) = harness.envelopes(subject)
         assert [(one.pair, one.face) for one in envelope.deliveries] == [((ANN, BOB), face), (None, None)]
 
 
-async def test_pairs_and_faces_have_their_room_in_an_envelope(world: World) -> None:
-    await world.join(NORTH, AccountId(2**53), AccountId(2**53 - 1))
-    world.members[ROOM] = [AccountId(2**53), AccountId(2**53 - 1)]
-    world.pairs[ROOM] = (AccountId(2**53 - 1), AccountId(2**53))
-    await world.know(ROOM)
-    await world.deliver(
-        world.fanout, [said(ROOM, 2**40 + index, face=ProfileSummary("😀" * 64, "x" * 36)) for index in range(4_000)]
+async def test_pairs_and_faces_have_their_room_in_an_envelope(harness: FanoutHarness) -> None:
+    await harness.join(NORTH, AccountId(2**53), AccountId(2**53 - 1))
+    harness.members[ROOM] = [AccountId(2**53), AccountId(2**53 - 1)]
+    harness.pairs[ROOM] = (AccountId(2**53 - 1), AccountId(2**53))
+    await harness.load_rosters(ROOM)
+    await harness.deliver(
+        harness.fanout,
+        [committed(ROOM, 2**40 + index, face=ProfileSummary("😀" * 64, "x" * 36)) for index in range(4_000)],
     )
-    assert len(world.sent) > 2
-    assert max(len(payload) for _, payload in world.sent) <= fanout._ENVELOPE_BYTES + 100
+    assert len(harness.sent) > 2
+    assert max(len(payload) for _, payload in harness.sent) <= fanout._ENVELOPE_BYTES + 100
 
 
-async def test_big_chats_go_by_the_newest_version_that_is_known_without_asking_for_members(world: World) -> None:
-    await world.join(NORTH, ANN, BOB, CEM)
-    fan_out = world.with_broadcast_from(3)
-    await world.know(HALL)
-    world.away = True
+async def test_a_broadcast_has_the_newest_version_without_a_reload_of_the_roster(harness: FanoutHarness) -> None:
+    await harness.join(NORTH, ANN, BOB, CEM)
+    fan_out = harness.make_fanout(3)
+    await harness.load_rosters(HALL)
+    harness.session_unavailable = True
     for version in (0, 7):
-        await fan_out.deliver(fan_out.prepare([said(HALL, 1)]), PresenceSnapshot({}, {HALL: version}))
-    told = [envelope.deliveries[0] for envelope in world.envelopes(subjects.BROADCAST)]
-    assert [(one.recipients, one.version) for one in told] == [(None, 1), (None, 7)]
+        batch = await fan_out.prepare([committed(HALL, 1)], ())
+        await fan_out.deliver(batch._replace(nodes={}, versions={HALL: version}))
+    deliveries = [envelope.deliveries[0] for envelope in harness.envelopes(subjects.BROADCAST)]
+    assert [(one.recipients, one.version) for one in deliveries] == [(None, 1), (None, 7)]
 
 
-async def test_members_who_came_after_the_check_are_found(world: World) -> None:
-    await world.join(NORTH, ANN, CEM)
-    await world.know(ROOM)
-    world.members[ROOM].append(CEM)
-    world.version = 2
-    await world.sessions.publish_versions({ROOM: 2})
-    await world.deliver(world.fanout, [said(ROOM, 1)])
-    assert world.told(subjects.deliver(NORTH)) == [(1, 1, [1, 3])]
+async def test_members_who_came_after_the_check_are_found(harness: FanoutHarness) -> None:
+    await harness.join(NORTH, ANN, CEM)
+    await harness.load_rosters(ROOM)
+    harness.members[ROOM].append(CEM)
+    harness.version = 2
+    await harness.sessions.publish_versions({ROOM: 2})
+    await harness.deliver(harness.fanout, [committed(ROOM, 1)])
+    assert harness.received(subjects.deliver(NORTH)) == [(1, 1, [1, 3])]
 
 
 @pytest.mark.parametrize("known", [True, False])
-async def test_who_joined_after_a_message_is_not_told_of_it(world: World, known: bool) -> None:
+async def test_who_joined_after_a_message_is_not_told_of_it(harness: FanoutHarness, known: bool) -> None:
     """Whether it is known where people are, or not."""
     where = subjects.deliver(NORTH) if known else subjects.BROADCAST
     if known:
-        await world.join(NORTH, ANN, CEM)
-        await world.join(SOUTH, CEM)
-    await world.know(ROOM)
-    world.members[ROOM].append(CEM)
-    world.first_index[CEM] = 3
-    world.version = 2
-    await world.sessions.publish_versions({ROOM: 2})
-    await world.deliver(world.fanout, [said(ROOM, index) for index in (3, 4, 2)])
+        await harness.join(NORTH, ANN, CEM)
+        await harness.join(SOUTH, CEM)
+    await harness.load_rosters(ROOM)
+    harness.members[ROOM].append(CEM)
+    harness.first_index[CEM] = 3
+    harness.version = 2
+    await harness.sessions.publish_versions({ROOM: 2})
+    await harness.deliver(harness.fanout, [committed(ROOM, index) for index in (3, 4, 2)])
     everybody, before = ([ANN, CEM], [ANN]) if known else ([ANN, BOB, CEM], [ANN, BOB])
-    assert world.told(where) == [(ROOM, 3, everybody), (ROOM, 4, everybody), (ROOM, 2, before)]
-    assert [index for _, index, _ in world.told(subjects.deliver(SOUTH))] == ([3, 4] if known else [])
+    assert harness.received(where) == [(ROOM, 3, everybody), (ROOM, 4, everybody), (ROOM, 2, before)]
+    assert [index for _, index, _ in harness.received(subjects.deliver(SOUTH))] == ([3, 4] if known else [])
 
 
 async def test_a_roster_that_is_renewed_during_the_look_up_is_looked_up_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another batch asks session meanwhile: its answer names members whose nodes were not asked for."""
-    await world.join(NORTH, ANN, CEM)
-    await world.know(ROOM)
-    look_up = world.own.lookup
-    world.members[ROOM].append(CEM)
+    await harness.join(NORTH, ANN, CEM)
+    await harness.load_rosters(ROOM)
+    look_up = harness.own.lookup
+    harness.members[ROOM].append(CEM)
 
     async def interrupted(*of: object, **named: object) -> object:
         found = await look_up(*of, **named)  # type: ignore[arg-type]
-        if world.version == 1:
-            world.version = 2
-            await world.memberships.rosters([ROOM], {ROOM: 2})
+        if harness.version == 1:
+            harness.version = 2
+            await harness.rosters.load([ROOM], {ROOM: 2})
         return found
 
-    monkeypatch.setattr(world.own, "lookup", interrupted)
-    await world.deliver(world.fanout, [said(ROOM, 1)])
-    assert world.told(subjects.deliver(NORTH)) == [(1, 1, [1, 3])]
+    monkeypatch.setattr(harness.own, "lookup", interrupted)
+    await harness.deliver(harness.fanout, [committed(ROOM, 1)])
+    assert harness.received(subjects.deliver(NORTH)) == [(1, 1, [1, 3])]
 
 
-async def test_members_that_cannot_be_known_are_told_to_sync(world: World) -> None:
-    await world.join(NORTH, ANN, BOB)
-    await world.know(ROOM, HALL)
-    await world.sessions.publish_versions({ROOM: 2})
-    world.away = True
-    await world.deliver(world.fanout, [said(ROOM, 1), said(HALL, 1)])
-    assert world.told(subjects.deliver(NORTH)) == [(2, 1, [1, 2])]
-    assert (await world.beat()).counters == {NORTH: 1, "all": 1}
+async def test_members_that_cannot_be_known_are_told_to_sync(harness: FanoutHarness) -> None:
+    await harness.join(NORTH, ANN, BOB)
+    await harness.load_rosters(ROOM, HALL)
+    await harness.sessions.publish_versions({ROOM: 2})
+    harness.session_unavailable = True
+    await harness.deliver(harness.fanout, [committed(ROOM, 1), committed(HALL, 1)])
+    assert harness.received(subjects.deliver(NORTH)) == [(2, 1, [1, 2])]
+    assert (await harness.beat()).counters == {NORTH: 1, "all": 1}
 
 
-async def test_an_envelope_that_cannot_be_handed_over_shows_in_the_counter(world: World) -> None:
-    await world.join(NORTH, ANN)
-    await world.know(ROOM)
-    world.broken = True
-    await world.deliver(world.fanout, [said(ROOM, 1)])
-    await world.fanout.farewell()
-    world.broken = False
-    await world.deliver(world.fanout, [said(ROOM, 2)])
-    assert [envelope.counter for envelope in world.envelopes(subjects.deliver(NORTH))] == [2]
+async def test_an_envelope_that_cannot_be_handed_over_shows_in_the_counter(harness: FanoutHarness) -> None:
+    await harness.join(NORTH, ANN)
+    await harness.load_rosters(ROOM)
+    harness.publish_fails = True
+    await harness.deliver(harness.fanout, [committed(ROOM, 1)])
+    await harness.fanout.announce_shutdown()
+    harness.publish_fails = False
+    await harness.deliver(harness.fanout, [committed(ROOM, 2)])
+    assert [envelope.counter for envelope in harness.envelopes(subjects.deliver(NORTH))] == [2]
 
 
 async def test_heartbeats_repeat_recent_counters_and_old_ones_go_on(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await world.join(NORTH, ANN)
-    await world.know(ROOM)
-    await world.deliver(world.fanout, [said(ROOM, 1)])
-    monkeypatch.setattr(fanout, "_REPEATED_SECONDS", 0.0)
-    assert (await world.beat()).counters == {}
-    await world.deliver(world.fanout, [said(ROOM, 2)])
-    assert [envelope.counter for envelope in world.envelopes(subjects.deliver(NORTH))] == [1, 2]
+    await harness.join(NORTH, ANN)
+    await harness.load_rosters(ROOM)
+    await harness.deliver(harness.fanout, [committed(ROOM, 1)])
+    monkeypatch.setattr(fanout, "_REPORTED_SECONDS", 0.0)
+    assert (await harness.beat()).counters == {}
+    await harness.deliver(harness.fanout, [committed(ROOM, 2)])
+    assert [envelope.counter for envelope in harness.envelopes(subjects.deliver(NORTH))] == [1, 2]
 
 
-async def test_counters_of_nodes_long_unused_are_forgotten(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fanout, "_NODES_KEPT", 3)
-    await world.know(ROOM)
-    world.fanout.announce_loss()
+async def test_counters_of_nodes_long_unused_are_forgotten(
+    harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fanout, "_MAX_NODES", 3)
+    await harness.load_rosters(ROOM)
+    harness.fanout.announce_loss()
     for index, node in enumerate(("a-1", "b-1", "c-1"), 1):
-        await world.join(NodeId(node), ANN)
-        await world.deliver(world.fanout, [said(ROOM, index)])
-        await world.edge.leave(NodeId(node), [ANN])
-    assert (await world.beat()).counters == {"all": 1, "b-1": 1, "c-1": 1}
+        await harness.join(NodeId(node), ANN)
+        await harness.deliver(harness.fanout, [committed(ROOM, index)])
+        await harness.edge.leave(NodeId(node), [ANN])
+    assert (await harness.beat()).counters == {"all": 1, "b-1": 1, "c-1": 1}

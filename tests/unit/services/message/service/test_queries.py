@@ -6,11 +6,11 @@ import sqlalchemy as sa
 import structlog
 from prometheus_client import CollectorRegistry
 
-from services.message.adapters.roster_cache import Memberships
-from services.message.metrics import Metrics
+from services.message.adapters.roster_cache import RosterCache
+from services.message.metrics import MessageMetrics
 from services.message.service import queries
-from services.message.service.queries import Messages
-from services.message.store import Store
+from services.message.service.queries import MessageQueries
+from services.message.store import MessageStore
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountDeleted
 from shared.contract.ids import AccountId, ChatId, Nonce
@@ -37,21 +37,21 @@ ANN, BOB, CEM = (AccountId(number) for number in (1, 2, 3))
 ROOM, HALL, LOFT = (ChatId(number) for number in (11, 12, 13))
 
 
-class World:
+class QueryHarness:
     """The use cases on a real database; session is what the test says."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self.now = 0
-        self.store = Store(database, lambda: self.now)
+        self.store = MessageStore(database, lambda: self.now)
         self.entries: list[ChatEntry] = []
         """Of everybody."""
-        self.listed = 9
+        self.page_entries = 9
         """So many of them on a page."""
         self.more = False
         self.pair: MemberPair | None = None
         self.members = [Member(ANN, Role.MEMBER, 1, 1, 1), Member(BOB, Role.MEMBER, 3, 2, 5)]
-        memberships = Memberships(self._membership, Metrics(CollectorRegistry()))
-        self.messages = Messages(self.store, memberships, self._list, self._versions, settings)
+        memberships = RosterCache(self._membership, MessageMetrics(CollectorRegistry()))
+        self.queries = MessageQueries(self.store, memberships, self._list, self._versions, settings)
         self._nonce = 0
 
     async def _membership(self, request: GetMembership) -> Membership:
@@ -61,182 +61,182 @@ class World:
 
     async def _list(self, request: ListChats) -> ChatList:
         entries = [entry for entry in self.entries if entry.chat > request.after]
-        own = ChatList(entries[: self.listed], self.more or len(entries) > self.listed)
+        own = ChatList(entries[: self.page_entries], self.more or len(entries) > self.page_entries)
         return msgspec.structs.replace(own, also=dict.fromkeys(request.also, own))
 
     async def _versions(self, _chats: object) -> dict[ChatId, int]:
         return {}
 
-    async def talk(self, chat: ChatId, senders: str, size: int = 1) -> None:
+    async def post(self, chat: ChatId, senders: str, size: int = 1) -> None:
         """One message by each sender, each a moment after the one before, wherever that was said."""
         for sender in senders:
             self._nonce += 1
             self.now += 10
             await self.store.post([Draft(AccountId(int(sender)), chat, Nonce(self._nonce), 2**62, b"x" * size)])
 
-    async def read(self, account: AccountId, chat: ChatId, *spans: tuple[int, int]) -> None:
-        await self.messages.mark_read(MarkRead([ReadRange(account, chat, low, high) for low, high in spans]))
+    async def mark_read(self, account: AccountId, chat: ChatId, *spans: tuple[int, int]) -> None:
+        await self.queries.mark_read(MarkRead([ReadRange(account, chat, low, high) for low, high in spans]))
 
-    async def sync_all(self, account: AccountId) -> list[Synced]:
+    async def sync_pages(self, account: AccountId) -> list[Synced]:
         """Page after page, as an edge does."""
-        pages = [await self.messages.sync(Sync(account))]
+        pages = [await self.queries.sync(Sync(account))]
         while pages[-1].more:
-            pages.append(await self.messages.sync(Sync(account, pages[-1].chats[-1].chat)))
+            pages.append(await self.queries.sync(Sync(account, pages[-1].chats[-1].chat)))
         return pages
 
 
 @pytest.fixture
-def world(database: Database) -> World:
-    return World(database, Settings())
+def harness(database: Database) -> QueryHarness:
+    return QueryHarness(database, Settings())
 
 
 @pytest.fixture
-def small(database: Database) -> World:
+def small_replies(database: Database) -> QueryHarness:
     """Replies of few bytes; few unread messages at login."""
-    return World(database, Settings(reply_bytes=720, unread_per_chat=4))
+    return QueryHarness(database, Settings(reply_bytes=720, unread_per_chat=4))
 
 
 def indexes(messages: list[Message]) -> list[int]:
     return [message.index for message in messages]
 
 
-def shown(entry: ChatSync) -> tuple[int, int, int, int, list[int]]:
+def chat_fields(entry: ChatSync) -> tuple[int, int, int, int, list[int]]:
     return (entry.head, entry.read_index, entry.unread_from, entry.upto, indexes(entry.messages))
 
 
-async def test_a_sync_holds_what_others_said_and_was_not_read(world: World) -> None:
-    await world.talk(ROOM, "2212122")
-    await world.read(ANN, ROOM, (1, 1), (4, 5))
-    world.entries = [ChatEntry(ROOM, 1, 1), ChatEntry(HALL, 1, 1)]
-    (page,) = await world.sync_all(ANN)
+async def test_a_sync_holds_what_others_said_and_was_not_read(harness: QueryHarness) -> None:
+    await harness.post(ROOM, "2212122")
+    await harness.mark_read(ANN, ROOM, (1, 1), (4, 5))
+    harness.entries = [ChatEntry(ROOM, 1, 1), ChatEntry(HALL, 1, 1)]
+    (page,) = await harness.sync_pages(ANN)
     room, hall = page.chats
-    assert (room.chat, *shown(room)) == (ROOM, 7, 1, 2, 7, [2, 6, 7])
+    assert (room.chat, *chat_fields(room)) == (ROOM, 7, 1, 2, 7, [2, 6, 7])
     assert room.read == [(4, 5)]
-    assert (hall.chat, *shown(hall)) == (HALL, 0, 0, 1, 0, [])
+    assert (hall.chat, *chat_fields(hall)) == (HALL, 0, 0, 1, 0, [])
     assert {message.body for message in room.messages} == {b"x"}
 
 
-async def test_who_joined_later_has_nothing_unread_from_before(world: World) -> None:
-    await world.talk(ROOM, "222222")
-    world.entries = [ChatEntry(ROOM, 1, 5)]
-    (page,) = await world.sync_all(ANN)
-    assert shown(page.chats[0]) == (6, 4, 5, 6, [5, 6])
-    await world.read(ANN, ROOM, (5, 5))
-    (page,) = await world.sync_all(ANN)
-    assert (shown(page.chats[0]), page.chats[0].read) == ((6, 5, 6, 6, [6]), [])
-    world.entries = [ChatEntry(ROOM, 7, 7)]
-    (page,) = await world.sync_all(ANN)
-    assert shown(page.chats[0]) == (6, 6, 7, 6, [])
+async def test_who_joined_later_has_nothing_unread_from_before(harness: QueryHarness) -> None:
+    await harness.post(ROOM, "222222")
+    harness.entries = [ChatEntry(ROOM, 1, 5)]
+    (page,) = await harness.sync_pages(ANN)
+    assert chat_fields(page.chats[0]) == (6, 4, 5, 6, [5, 6])
+    await harness.mark_read(ANN, ROOM, (5, 5))
+    (page,) = await harness.sync_pages(ANN)
+    assert (chat_fields(page.chats[0]), page.chats[0].read) == ((6, 5, 6, 6, [6]), [])
+    harness.entries = [ChatEntry(ROOM, 7, 7)]
+    (page,) = await harness.sync_pages(ANN)
+    assert chat_fields(page.chats[0]) == (6, 6, 7, 6, [])
 
 
-async def test_of_known_chats_only_the_head_is_told(world: World) -> None:
-    await world.talk(ROOM, "222")
-    world.entries = [ChatEntry(ROOM, 1, 1)]
-    synced = await world.messages.sync(Sync(ANN, known=[ROOM]))
-    assert shown(synced.chats[0]) == (3, 0, 1, 3, [])
+async def test_of_known_chats_only_the_head_is_told(harness: QueryHarness) -> None:
+    await harness.post(ROOM, "222")
+    harness.entries = [ChatEntry(ROOM, 1, 1)]
+    synced = await harness.queries.sync(Sync(ANN, known=[ROOM]))
+    assert chat_fields(synced.chats[0]) == (3, 0, 1, 3, [])
 
 
-async def test_only_the_newest_unread_are_told(small: World) -> None:
-    await small.talk(ROOM, "2" * 9)
-    await small.read(ANN, ROOM, (1, 1), (7, 7))
-    small.entries = [ChatEntry(ROOM, 1, 1)]
-    (page,) = await small.sync_all(ANN)
-    assert shown(page.chats[0]) == (9, 1, 5, 9, [5, 6, 8, 9])
+async def test_only_the_newest_unread_are_told(small_replies: QueryHarness) -> None:
+    await small_replies.post(ROOM, "2" * 9)
+    await small_replies.mark_read(ANN, ROOM, (1, 1), (7, 7))
+    small_replies.entries = [ChatEntry(ROOM, 1, 1)]
+    (page,) = await small_replies.sync_pages(ANN)
+    assert chat_fields(page.chats[0]) == (9, 1, 5, 9, [5, 6, 8, 9])
 
 
-async def test_a_full_reply_says_where_to_go_on(small: World) -> None:
-    """Room for the overhead of three chats and six small messages."""
+async def test_a_full_reply_says_where_to_go_on(small_replies: QueryHarness) -> None:
+    """Room for the overhead of three chats and six small_replies messages."""
     for chat in (ROOM, HALL, LOFT):
-        await small.talk(chat, "2222", size=30)
-    small.entries = [ChatEntry(chat, 1, 1) for chat in (ROOM, HALL, LOFT)]
-    first, second = await small.sync_all(ANN)
-    assert [(entry.chat, *shown(entry)) for entry in first.chats] == [
+        await small_replies.post(chat, "2222", size=30)
+    small_replies.entries = [ChatEntry(chat, 1, 1) for chat in (ROOM, HALL, LOFT)]
+    first, second = await small_replies.sync_pages(ANN)
+    assert [(entry.chat, *chat_fields(entry)) for entry in first.chats] == [
         (ROOM, 4, 0, 1, 4, [1, 2, 3, 4]), (HALL, 4, 0, 1, 2, [1, 2]),
     ]  # fmt: skip
-    assert [(entry.chat, *shown(entry)) for entry in second.chats] == [(LOFT, 4, 0, 1, 4, [1, 2, 3, 4])]
+    assert [(entry.chat, *chat_fields(entry)) for entry in second.chats] == [(LOFT, 4, 0, 1, 4, [1, 2, 3, 4])]
     assert not second.more
 
 
-async def test_a_message_bigger_than_the_reply_is_still_told(small: World) -> None:
-    await small.talk(ROOM, "22", size=5000)
-    small.entries = [ChatEntry(ROOM, 1, 1)]
-    (page,) = await small.sync_all(ANN)
-    assert shown(page.chats[0]) == (2, 0, 1, 1, [1])
-    small.members = [Member(ANN, Role.MEMBER, 1, 1, 1)]
-    rest = await small.messages.sync_chat(SyncChat(ROOM, [ANN], 1))
+async def test_a_message_bigger_than_the_reply_is_still_told(small_replies: QueryHarness) -> None:
+    await small_replies.post(ROOM, "22", size=5000)
+    small_replies.entries = [ChatEntry(ROOM, 1, 1)]
+    (page,) = await small_replies.sync_pages(ANN)
+    assert chat_fields(page.chats[0]) == (2, 0, 1, 1, [1])
+    small_replies.members = [Member(ANN, Role.MEMBER, 1, 1, 1)]
+    rest = await small_replies.queries.sync_chat(SyncChat(ROOM, [ANN], 1))
     assert (indexes(rest.messages), rest.upto) == ([2], 2)
 
 
-async def test_pages_of_session_are_pages_here(world: World) -> None:
-    await world.talk(HALL, "2")
-    world.entries = [ChatEntry(ROOM, 1, 1)]
-    world.more = True
-    assert (await world.messages.sync(Sync(ANN))).more
-    world.entries, world.more = [ChatEntry(HALL, 1, 1)], False
-    rest = await world.messages.sync(Sync(ANN, ROOM))
+async def test_pages_of_session_are_pages_here(harness: QueryHarness) -> None:
+    await harness.post(HALL, "2")
+    harness.entries = [ChatEntry(ROOM, 1, 1)]
+    harness.more = True
+    assert (await harness.queries.sync(Sync(ANN))).more
+    harness.entries, harness.more = [ChatEntry(HALL, 1, 1)], False
+    rest = await harness.queries.sync(Sync(ANN, ROOM))
     assert ([entry.chat for entry in rest.chats], rest.more) == ([HALL], False)
 
 
-async def test_several_are_synced_as_each_would_be_alone(world: World) -> None:
-    await world.talk(ROOM, "12321")
-    await world.talk(HALL, "33")
-    await world.read(BOB, ROOM, (3, 3))
-    world.entries = [ChatEntry(ROOM, 1, 1), ChatEntry(HALL, 1, 2)]
-    together = await world.messages.sync(Sync(ANN, also=[BOB, CEM]))
-    alone = {account: await world.messages.sync(Sync(account)) for account in (ANN, BOB, CEM)}
+async def test_several_are_synced_as_each_would_be_alone(harness: QueryHarness) -> None:
+    await harness.post(ROOM, "12321")
+    await harness.post(HALL, "33")
+    await harness.mark_read(BOB, ROOM, (3, 3))
+    harness.entries = [ChatEntry(ROOM, 1, 1), ChatEntry(HALL, 1, 2)]
+    together = await harness.queries.sync(Sync(ANN, also=[BOB, CEM]))
+    alone = {account: await harness.queries.sync(Sync(account)) for account in (ANN, BOB, CEM)}
     assert {ANN: msgspec.structs.replace(together, also={}), **together.also} == alone
     assert [indexes(entry.messages) for entry in alone[BOB].chats] == [[1, 5], [2]]
 
 
-async def test_of_several_there_are_as_many_as_the_reply_has_room_for(small: World) -> None:
-    await small.talk(ROOM, "11", size=240)
-    small.entries = [ChatEntry(ROOM, 1, 1)]
-    whole = await small.messages.sync(Sync(ANN, also=[BOB, CEM]))
+async def test_of_several_there_are_as_many_as_the_reply_has_room_for(small_replies: QueryHarness) -> None:
+    await small_replies.post(ROOM, "11", size=240)
+    small_replies.entries = [ChatEntry(ROOM, 1, 1)]
+    whole = await small_replies.queries.sync(Sync(ANN, also=[BOB, CEM]))
     assert list(whole.also) == [BOB]
     cut = whole.also[BOB].chats[0]
     assert (indexes(cut.messages), cut.upto, cut.head) == ([1], 1, 2)
 
 
-async def test_messages_need_not_come_with_a_sync(world: World) -> None:
-    await world.talk(ROOM, "221")
-    await world.read(ANN, ROOM, (1, 1))
-    world.entries = [ChatEntry(ROOM, 1, 1)]
-    bare = await world.messages.sync(Sync(ANN, also=[BOB], bare=True))
-    assert shown(bare.chats[0]) == (3, 1, 2, 3, [])
-    assert shown(bare.also[BOB].chats[0]) == (3, 0, 1, 3, [])
+async def test_messages_need_not_come_with_a_sync(harness: QueryHarness) -> None:
+    await harness.post(ROOM, "221")
+    await harness.mark_read(ANN, ROOM, (1, 1))
+    harness.entries = [ChatEntry(ROOM, 1, 1)]
+    bare = await harness.queries.sync(Sync(ANN, also=[BOB], bare=True))
+    assert chat_fields(bare.chats[0]) == (3, 1, 2, 3, [])
+    assert chat_fields(bare.also[BOB].chats[0]) == (3, 0, 1, 3, [])
 
 
-async def test_an_account_without_chats_missed_nothing(world: World) -> None:
-    assert await world.messages.sync(Sync(ANN)) == Synced([])
+async def test_an_account_without_chats_missed_nothing(harness: QueryHarness) -> None:
+    assert await harness.queries.sync(Sync(ANN)) == Synced([])
 
 
-async def test_one_chat_goes_on_after_an_index_for_its_members(world: World) -> None:
-    await world.talk(ROOM, "121212")
-    await world.read(ANN, ROOM, (1, 2), (5, 5))
-    reply = await world.messages.sync_chat(SyncChat(ROOM, [ANN, BOB, CEM], 3))
+async def test_one_chat_goes_on_after_an_index_for_its_members(harness: QueryHarness) -> None:
+    await harness.post(ROOM, "121212")
+    await harness.mark_read(ANN, ROOM, (1, 2), (5, 5))
+    reply = await harness.queries.sync_chat(SyncChat(ROOM, [ANN, BOB, CEM], 3))
     assert (reply.head, reply.upto, indexes(reply.messages), reply.version) == (6, 6, [4, 5, 6], 2)
     assert reply.first_index == {ANN: 1, BOB: 3}
     assert reply.unread_from == {ANN: 3, BOB: 5}
 
 
-async def test_one_chats_head_alone(world: World) -> None:
+async def test_one_chats_head_alone(harness: QueryHarness) -> None:
     """Asked for what is after every message."""
-    await world.talk(ROOM, "12")
-    reply = await world.messages.sync_chat(SyncChat(ROOM, [ANN], 2**53))
+    await harness.post(ROOM, "12")
+    reply = await harness.queries.sync_chat(SyncChat(ROOM, [ANN], 2**53))
     assert (reply.head, reply.upto, reply.messages, reply.unread_from) == (2, 2, [], {ANN: 1})
 
 
-async def test_one_chat_for_nobody_who_is_in_it_shows_nothing(world: World) -> None:
-    await world.talk(ROOM, "12")
-    reply = await world.messages.sync_chat(SyncChat(ROOM, [CEM], 0))
+async def test_one_chat_for_nobody_who_is_in_it_shows_nothing(harness: QueryHarness) -> None:
+    await harness.post(ROOM, "12")
+    reply = await harness.queries.sync_chat(SyncChat(ROOM, [CEM], 0))
     assert (reply.messages, reply.first_index, reply.unread_from) == ([], {}, {})
 
 
-async def test_one_chat_in_pages(small: World) -> None:
-    await small.talk(ROOM, "2" * 20, size=36)
+async def test_one_chat_in_pages(small_replies: QueryHarness) -> None:
+    await small_replies.post(ROOM, "2" * 20, size=36)
     after, seen = 0, []
     while after < 20:
-        reply = await small.messages.sync_chat(SyncChat(ROOM, [ANN], after))
+        reply = await small_replies.queries.sync_chat(SyncChat(ROOM, [ANN], after))
         assert indexes(reply.messages) == list(range(after + 1, reply.upto + 1))
         seen += indexes(reply.messages)
         after = reply.upto
@@ -244,101 +244,101 @@ async def test_one_chat_in_pages(small: World) -> None:
     assert reply.unread_from == {ANN: 17}
 
 
-async def test_syncs_name_the_pair_of_a_private_chat(world: World) -> None:
-    await world.talk(ROOM, "2")
-    world.pair = (ANN, BOB)
-    world.entries = [ChatEntry(ROOM, 1, 1, (ANN, BOB)), ChatEntry(HALL, 1, 1)]
-    (page,) = await world.sync_all(ANN)
+async def test_syncs_name_the_pair_of_a_private_chat(harness: QueryHarness) -> None:
+    await harness.post(ROOM, "2")
+    harness.pair = (ANN, BOB)
+    harness.entries = [ChatEntry(ROOM, 1, 1, (ANN, BOB)), ChatEntry(HALL, 1, 1)]
+    (page,) = await harness.sync_pages(ANN)
     assert [entry.pair for entry in page.chats] == [(ANN, BOB), None]
-    assert (await world.messages.sync_chat(SyncChat(ROOM, [ANN], 0))).pair == (ANN, BOB)
+    assert (await harness.queries.sync_chat(SyncChat(ROOM, [ANN], 0))).pair == (ANN, BOB)
 
 
 # What waits
 
 
-def waiting(unread: Unread) -> list[tuple[ChatId, int]]:
+def chat_indexes(unread: Unread) -> list[tuple[ChatId, int]]:
     return [(message.chat, message.index) for message in unread.messages]
 
 
-async def test_what_waits_is_told_oldest_first_whatever_chat_it_is_in(world: World) -> None:
+async def test_what_waits_is_told_oldest_first_whatever_chat_it_is_in(harness: QueryHarness) -> None:
     for chat, senders in ((HALL, "23"), (ROOM, "212"), (HALL, "1"), (LOFT, "2"), (HALL, "2")):
-        await world.talk(chat, senders)
-    await world.read(ANN, ROOM, (1, 1))
-    world.entries = [ChatEntry(ROOM, 1, 1, (ANN, BOB)), ChatEntry(HALL, 1, 1), ChatEntry(LOFT, 1, 1, (ANN, CEM))]
-    whole = await world.messages.unread(GetUnread(ANN, 2**31))
+        await harness.post(chat, senders)
+    await harness.mark_read(ANN, ROOM, (1, 1))
+    harness.entries = [ChatEntry(ROOM, 1, 1, (ANN, BOB)), ChatEntry(HALL, 1, 1), ChatEntry(LOFT, 1, 1, (ANN, CEM))]
+    whole = await harness.queries.unread(GetUnread(ANN, 2**31))
     assert whole.total == len(whole.messages) == 5
-    assert waiting(whole) == [(HALL, 1), (HALL, 2), (ROOM, 3), (LOFT, 1), (HALL, 4)]
+    assert chat_indexes(whole) == [(HALL, 1), (HALL, 2), (ROOM, 3), (LOFT, 1), (HALL, 4)]
     assert whole.messages[0].body == b"x"
     assert whole.pairs == {ROOM: (ANN, BOB), LOFT: (ANN, CEM)}
-    some = await world.messages.unread(GetUnread(ANN, 3))
-    assert (some.total, waiting(some), some.pairs) == (5, waiting(whole)[:3], {ROOM: (ANN, BOB)})
+    some = await harness.queries.unread(GetUnread(ANN, 3))
+    assert (some.total, chat_indexes(some), some.pairs) == (5, chat_indexes(whole)[:3], {ROOM: (ANN, BOB)})
 
 
 @pytest.mark.parametrize("count", [0, -1])
-async def test_what_waits_may_only_be_counted(world: World, count: int) -> None:
-    await world.talk(ROOM, "21221")
-    world.entries = [ChatEntry(ROOM, 1, 1, (ANN, BOB))]
-    assert await world.messages.unread(GetUnread(ANN, count)) == Unread(3, [])
+async def test_what_waits_may_only_be_counted(harness: QueryHarness, count: int) -> None:
+    await harness.post(ROOM, "21221")
+    harness.entries = [ChatEntry(ROOM, 1, 1, (ANN, BOB))]
+    assert await harness.queries.unread(GetUnread(ANN, count)) == Unread(3, [])
 
 
-async def test_messages_of_the_same_moment_are_told_as_they_were_said(world: World) -> None:
+async def test_messages_of_the_same_moment_are_told_as_they_were_said(harness: QueryHarness) -> None:
     for chat in (HALL, ROOM):
-        await world.talk(chat, "2")
-        world.now -= 10
-    world.entries = [ChatEntry(ROOM, 1, 1), ChatEntry(HALL, 1, 1)]
-    assert waiting(await world.messages.unread(GetUnread(ANN, 9))) == [(HALL, 1), (ROOM, 1)]
+        await harness.post(chat, "2")
+        harness.now -= 10
+    harness.entries = [ChatEntry(ROOM, 1, 1), ChatEntry(HALL, 1, 1)]
+    assert chat_indexes(await harness.queries.unread(GetUnread(ANN, 9))) == [(HALL, 1), (ROOM, 1)]
 
 
-async def test_what_waits_is_what_a_sync_would_tell(small: World) -> None:
+async def test_what_waits_is_what_a_sync_would_tell(small_replies: QueryHarness) -> None:
     """Also where an account joined late, has read in between, or is too far behind."""
-    await small.talk(ROOM, "2" * 9)
-    await small.talk(HALL, "2122212")
-    await small.talk(LOFT, "2222")
-    await small.read(ANN, ROOM, (1, 1), (7, 7))
-    await small.read(ANN, LOFT, (1, 4))
-    small.entries = [ChatEntry(ROOM, 1, 1), ChatEntry(HALL, 4, 5), ChatEntry(LOFT, 1, 1)]
-    (page,) = await small.sync_all(ANN)
+    await small_replies.post(ROOM, "2" * 9)
+    await small_replies.post(HALL, "2122212")
+    await small_replies.post(LOFT, "2222")
+    await small_replies.mark_read(ANN, ROOM, (1, 1), (7, 7))
+    await small_replies.mark_read(ANN, LOFT, (1, 4))
+    small_replies.entries = [ChatEntry(ROOM, 1, 1), ChatEntry(HALL, 4, 5), ChatEntry(LOFT, 1, 1)]
+    (page,) = await small_replies.sync_pages(ANN)
     told = [(entry.chat, message.index) for entry in page.chats for message in entry.messages]
-    counted = await small.messages.unread(GetUnread(ANN, 0))
-    assert (counted.total, sorted(waiting(await small.messages.unread(GetUnread(ANN, 99))))) == (6, told)
+    counted = await small_replies.queries.unread(GetUnread(ANN, 0))
+    assert (counted.total, sorted(chat_indexes(await small_replies.queries.unread(GetUnread(ANN, 99))))) == (6, told)
 
 
-async def test_what_waits_in_chats_on_several_pages_of_session(world: World) -> None:
+async def test_what_waits_in_chats_on_several_pages_of_session(harness: QueryHarness) -> None:
     for chat in (LOFT, HALL, ROOM):
-        await world.talk(chat, "2")
-    world.entries, world.listed = [ChatEntry(chat, 1, 1) for chat in (ROOM, HALL, LOFT)], 1
-    assert waiting(await world.messages.unread(GetUnread(ANN, 9))) == [(LOFT, 1), (HALL, 1), (ROOM, 1)]
+        await harness.post(chat, "2")
+    harness.entries, harness.page_entries = [ChatEntry(chat, 1, 1) for chat in (ROOM, HALL, LOFT)], 1
+    assert chat_indexes(await harness.queries.unread(GetUnread(ANN, 9))) == [(LOFT, 1), (HALL, 1), (ROOM, 1)]
 
 
-async def test_what_waits_is_told_as_far_as_a_reply_has_room(small: World) -> None:
-    await small.talk(ROOM, "222", size=200)
-    await small.talk(HALL, "2", size=5000)
-    small.entries = [ChatEntry(HALL, 1, 1), ChatEntry(ROOM, 1, 1)]
-    first = await small.messages.unread(GetUnread(ANN, 9))
-    assert (first.total, waiting(first)) == (4, [(ROOM, 1), (ROOM, 2)])
-    await small.read(ANN, ROOM, (1, 3))
-    rest = await small.messages.unread(GetUnread(ANN, 9))
-    assert (rest.total, waiting(rest)) == (1, [(HALL, 1)])
+async def test_what_waits_is_told_as_far_as_a_reply_has_room(small_replies: QueryHarness) -> None:
+    await small_replies.post(ROOM, "222", size=200)
+    await small_replies.post(HALL, "2", size=5000)
+    small_replies.entries = [ChatEntry(HALL, 1, 1), ChatEntry(ROOM, 1, 1)]
+    first = await small_replies.queries.unread(GetUnread(ANN, 9))
+    assert (first.total, chat_indexes(first)) == (4, [(ROOM, 1), (ROOM, 2)])
+    await small_replies.mark_read(ANN, ROOM, (1, 3))
+    rest = await small_replies.queries.unread(GetUnread(ANN, 9))
+    assert (rest.total, chat_indexes(rest)) == (1, [(HALL, 1)])
 
 
-async def test_nothing_waits_without_chats_or_messages(world: World) -> None:
-    assert await world.messages.unread(GetUnread(ANN, 9)) == Unread(0, [])
-    world.entries = [ChatEntry(ROOM, 1, 1)]
-    assert await world.messages.unread(GetUnread(ANN, 9)) == Unread(0, [])
+async def test_nothing_waits_without_chats_or_messages(harness: QueryHarness) -> None:
+    assert await harness.queries.unread(GetUnread(ANN, 9)) == Unread(0, [])
+    harness.entries = [ChatEntry(ROOM, 1, 1)]
+    assert await harness.queries.unread(GetUnread(ANN, 9)) == Unread(0, [])
 
 
 async def test_what_waits_costs_as_many_statements_however_many_chats(
-    world: World, database: Database, monkeypatch: pytest.MonkeyPatch
+    harness: QueryHarness, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     statements: list[str] = []
     sa.event.listen(database._engine, "before_cursor_execute", lambda *about: statements.append(about[2]))
     costs = []
     for chats in (1, 30):
         for chat in range(1, chats + 1):
-            await world.talk(ChatId(chat), "2")
-        world.entries, world.listed = [ChatEntry(ChatId(chat), 1, 1) for chat in range(1, chats + 1)], 99
+            await harness.post(ChatId(chat), "2")
+        harness.entries, harness.page_entries = [ChatEntry(ChatId(chat), 1, 1) for chat in range(1, chats + 1)], 99
         statements.clear()
-        await world.messages.unread(GetUnread(ANN, 99))
+        await harness.queries.unread(GetUnread(ANN, 99))
         costs.append(len(statements))
     assert costs[0] == costs[1]
 
@@ -346,49 +346,49 @@ async def test_what_waits_costs_as_many_statements_however_many_chats(
 # History
 
 
-async def test_history_is_for_members_from_where_they_may_see(world: World) -> None:
-    await world.talk(ROOM, "121212")
-    ann = await world.messages.history(GetHistory(ROOM, -1, 4, actor=ANN))
+async def test_history_is_for_members_from_where_they_may_see(harness: QueryHarness) -> None:
+    await harness.post(ROOM, "121212")
+    ann = await harness.queries.history(GetHistory(ROOM, -1, 4, actor=ANN))
     assert (indexes(ann.messages), ann.head, ann.more) == ([6, 5, 4, 3], 6, False)
-    bob = await world.messages.history(GetHistory(ROOM, 5, 200, actor=BOB))
+    bob = await harness.queries.history(GetHistory(ROOM, 5, 200, actor=BOB))
     assert indexes(bob.messages) == [5, 4, 3]
-    newer = await world.messages.history(GetHistory(ROOM, 2, 2, older=False, actor=ANN))
+    newer = await harness.queries.history(GetHistory(ROOM, 2, 2, older=False, actor=ANN))
     assert indexes(newer.messages) == [2, 3]
-    nothing = await world.messages.history(GetHistory(ROOM, 0, 2, actor=ANN))
+    nothing = await harness.queries.history(GetHistory(ROOM, 0, 2, actor=ANN))
     assert nothing == History([], 6)
 
 
-async def test_history_is_refused_to_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_history_is_refused_to_others(harness: QueryHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """But to an operator, whose reading is logged."""
     monkeypatch.setattr(queries, "_log", structlog.get_logger())  # the module's own may be bound for good
-    await world.talk(ROOM, "12")
+    await harness.post(ROOM, "12")
     for chat, code in ((ROOM, ErrorCode.FORBIDDEN), (LOFT, ErrorCode.NOT_FOUND)):
         with pytest.raises(RequestError) as refused:
-            await world.messages.history(GetHistory(chat, 1, 1, actor=CEM))
+            await harness.queries.history(GetHistory(chat, 1, 1, actor=CEM))
         assert refused.value.failure.code is code
     with structlog.testing.capture_logs() as entries:
-        operator = await world.messages.history(GetHistory(ROOM, 1, 9, older=False, all=True))
+        operator = await harness.queries.history(GetHistory(ROOM, 1, 9, older=False, all=True))
     assert [(entry["act"], entry["chat"]) for entry in entries if "act" in entry] == [("read history", ROOM)]
     assert indexes(operator.messages) == [1, 2]
 
 
-async def test_a_full_page_of_history_says_so(small: World) -> None:
-    await small.talk(ROOM, "1" * 12, size=36)
-    page = await small.messages.history(GetHistory(ROOM, -1, 12, actor=ANN))
+async def test_a_full_page_of_history_says_so(small_replies: QueryHarness) -> None:
+    await small_replies.post(ROOM, "1" * 12, size=36)
+    page = await small_replies.queries.history(GetHistory(ROOM, -1, 12, actor=ANN))
     assert (indexes(page.messages), page.more) == ([12, 11, 10, 9, 8, 7, 6], True)
-    rest = await small.messages.history(GetHistory(ROOM, 5, 5, actor=ANN))
+    rest = await small_replies.queries.history(GetHistory(ROOM, 5, 5, actor=ANN))
     assert (indexes(rest.messages), rest.more) == ([5, 4, 3, 2, 1], False)
 
 
-async def test_heads_of_all_that_is_asked(world: World) -> None:
-    await world.talk(ROOM, "12")
-    assert (await world.messages.heads(GetHeads([HALL, ROOM]))).heads == {HALL: 0, ROOM: 2}
+async def test_heads_of_all_that_is_asked(harness: QueryHarness) -> None:
+    await harness.post(ROOM, "12")
+    assert (await harness.queries.heads(GetHeads([HALL, ROOM]))).heads == {HALL: 0, ROOM: 2}
 
 
-async def test_a_deleted_account_has_read_nothing(world: World) -> None:
-    await world.talk(ROOM, "222")
-    world.entries = [ChatEntry(ROOM, 1, 1)]
-    await world.read(ANN, ROOM, (1, 3))
-    await world.messages.account_deleted(AccountDeleted(ANN))
-    (page,) = await world.sync_all(ANN)
+async def test_a_deleted_account_has_read_nothing(harness: QueryHarness) -> None:
+    await harness.post(ROOM, "222")
+    harness.entries = [ChatEntry(ROOM, 1, 1)]
+    await harness.mark_read(ANN, ROOM, (1, 3))
+    await harness.queries.account_deleted(AccountDeleted(ANN))
+    (page,) = await harness.sync_pages(ANN)
     assert page.chats[0].read_index == 0

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from services.message.store import OutcomeUnknown, Store
-from services.message.store.posting import make_heads
+from services.message.store import CommitUnconfirmed, MessageStore
+from services.message.store.posting import create_heads
 from services.message.store.posting import post as append
 from services.message.tables import messages
 from shared.contract.ids import AccountId, ChatId, Nonce
@@ -31,7 +31,7 @@ def draft(nonce: int, chat: int = 1, sender: int = 1, deadline: int = NOW + 1000
     return Draft(AccountId(sender), ChatId(chat), Nonce(nonce), deadline, body)
 
 
-class Clock:
+class SteppedClock:
     """Stands still until it is moved."""
 
     def __init__(self) -> None:
@@ -42,27 +42,27 @@ class Clock:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> SteppedClock:
+    return SteppedClock()
 
 
 @pytest.fixture
-def store(database: Database, clock: Clock) -> Store:
-    return Store(database, clock)
+def store(database: Database, clock: SteppedClock) -> MessageStore:
+    return MessageStore(database, clock)
 
 
 @pytest.fixture
-async def replicas(migrated_url: str) -> AsyncIterator[list[Store]]:
+async def replicas(migrated_url: str) -> AsyncIterator[list[MessageStore]]:
     """Two, each with its own connections."""
     databases = [Database(migrated_url), Database(migrated_url)]
-    yield [Store(database) for database in databases]
+    yield [MessageStore(database) for database in databases]
     for database in databases:
         await database.close()
 
 
-async def post(store: Store, *drafts: Draft) -> list[Message]:
+async def post(store: MessageStore, *drafts: Draft) -> list[Message]:
     """When all of them must be committed."""
-    outcomes = (await store.post(drafts)).outcomes
+    outcomes = (await store.post(drafts)).results
     assert None not in outcomes
     return [outcome for outcome in outcomes if outcome is not None]
 
@@ -74,7 +74,7 @@ async def stored(database: Database) -> list[Message]:
     return [Message(*row) for row in rows]
 
 
-async def test_messages_are_numbered_by_chat_and_stored(store: Store, database: Database) -> None:
+async def test_messages_are_numbered_by_chat_and_stored(store: MessageStore, database: Database) -> None:
     posted = await post(store, draft(1), draft(2, chat=2), draft(3, sender=2))
     posted += await post(store, draft(4, deadline=2**62))
     assert [(message.chat, message.index) for message in posted] == [(1, 1), (2, 1), (1, 2), (1, 3)]
@@ -85,7 +85,7 @@ async def test_messages_are_numbered_by_chat_and_stored(store: Store, database: 
     assert await stored(database) == [posted[0], posted[2], posted[3], posted[1]]
 
 
-async def test_times_grow_within_a_chat_whatever_the_clock_does(store: Store, clock: Clock) -> None:
+async def test_times_grow_within_a_chat_whatever_the_clock_does(store: MessageStore, clock: SteppedClock) -> None:
     posted = await post(store, draft(1), draft(2))
     clock.now -= 3_600_000
     posted += await post(store, draft(3))
@@ -94,22 +94,22 @@ async def test_times_grow_within_a_chat_whatever_the_clock_does(store: Store, cl
     assert [message.time for message in posted] == [NOW, NOW + 1, NOW + 2, NOW + 3_600_000]
 
 
-async def test_a_nonce_is_posted_once(store: Store, database: Database) -> None:
+async def test_a_nonce_is_posted_once(store: MessageStore, database: Database) -> None:
     first = await post(store, draft(1, body=b"said"), draft(2**63 - 1))
     again = await store.post([draft(3), draft(1, body=b"changed"), draft(2**63 - 1, deadline=NOW), draft(3)])
-    assert again.outcomes[1:3] == first
-    assert again.outcomes[0] == again.outcomes[3]
+    assert again.results[1:3] == first
+    assert again.results[0] == again.results[3]
     assert again.duplicates == 3
     assert [row.index for row in await stored(database)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_the_same_comes_of_it_whether_repetitions_are_looked_for_or_met(
-    database: Database, store: Store, clock: Clock, seed: int
+    database: Database, store: MessageStore, clock: SteppedClock, seed: int
 ) -> None:
     """Batches of old and new drafts, in time and late, twice: said as they come, and with a look before each."""
     chance = random.Random(seed)
-    await database.write(lambda connection: make_heads(connection, [ChatId(101), ChatId(102)]))
+    await database.write(lambda connection: create_heads(connection, [ChatId(101), ChatId(102)]))
     for _ in range(25):
         clock.now += chance.randrange(300)
         said = [
@@ -118,25 +118,25 @@ async def test_the_same_comes_of_it_whether_repetitions_are_looked_for_or_met(
         ]
         met = await store.post(said)
         there = [msgspec.structs.replace(one, chat=ChatId(one.chat + 100)) for one in said]
-        looked = await database.write(partial(append, drafts=there, now=clock, look=True))
-        assert [one and (one.chat + 100, one.index, one.time, one.nonce) for one in met.outcomes] == [
-            one and (one.chat, one.index, one.time, one.nonce) for one in looked.outcomes
+        looked = await database.write(partial(append, drafts=there, now=clock, check_duplicates=True))
+        assert [one and (one.chat + 100, one.index, one.time, one.nonce) for one in met.results] == [
+            one and (one.chat, one.index, one.time, one.nonce) for one in looked.results
         ]
         assert met.duplicates == looked.duplicates
 
 
-async def test_a_nonce_belongs_to_its_chat_and_sender(store: Store) -> None:
+async def test_a_nonce_belongs_to_its_chat_and_sender(store: MessageStore) -> None:
     posted = await store.post([draft(1), draft(1, chat=2), draft(1, sender=2)])
     assert posted.duplicates == 0
-    assert len({message.id for message in posted.outcomes if message}) == 3
+    assert len({message.id for message in posted.results if message}) == 3
 
 
-async def test_what_is_late_is_not_stored(store: Store, database: Database, clock: Clock) -> None:
+async def test_what_is_late_is_not_stored(store: MessageStore, database: Database, clock: SteppedClock) -> None:
     clock.now += 500
     committed = await store.post([draft(1, deadline=NOW + 500), draft(2, deadline=NOW + 501)])
-    assert committed.outcomes[0] is None
+    assert committed.results[0] is None
     assert [row.nonce for row in await stored(database)] == [2]
-    assert (await store.post([draft(1, deadline=NOW + 500)])).outcomes == [None]
+    assert (await store.post([draft(1, deadline=NOW + 500)])).results == [None]
 
 
 async def test_a_deadline_that_passes_within_the_transaction(
@@ -144,20 +144,20 @@ async def test_a_deadline_that_passes_within_the_transaction(
 ) -> None:
     """The transaction freezes after its messages are inserted, and wakes up late."""
     times: Iterator[int] = iter([NOW, NOW + 600, NOW + 600, NOW + 600])
-    store = Store(database, lambda: next(times))
+    store = MessageStore(database, lambda: next(times))
     committed = await store.post([draft(1, deadline=NOW + 500), draft(2, deadline=NOW + 900)])
-    assert committed.outcomes[0] is None
+    assert committed.results[0] is None
     assert [(row.nonce, row.index) for row in await stored(database)] == [(2, 1)]
 
 
-async def test_more_rows_than_one_statement_takes(store: Store, database: Database) -> None:
+async def test_more_rows_than_one_statement_takes(store: MessageStore, database: Database) -> None:
     for several in (63, 64, 65, 200):
         first = len(await stored(database))
         posted = await post(store, *[draft(first + nonce, body=b"%d" % nonce) for nonce in range(several)])
         assert await stored(database) == (await stored(database))[:first] + posted
 
 
-async def test_content_the_database_refuses_leaves_nothing(store: Store, database: Database) -> None:
+async def test_content_the_database_refuses_leaves_nothing(store: MessageStore, database: Database) -> None:
     with pytest.raises(Exception) as refused:  # noqa: PT011 (each driver has its own)
         await store.post([draft(1), draft(2**64)])
     assert not isinstance(refused.value, DatabaseUnavailable)
@@ -165,7 +165,9 @@ async def test_content_the_database_refuses_leaves_nothing(store: Store, databas
     assert [message.index for message in await post(store, draft(1))] == [1]
 
 
-async def test_replicas_leave_no_holes_and_never_lock_each_other_out(replicas: list[Store], database: Database) -> None:
+async def test_replicas_leave_no_holes_and_never_lock_each_other_out(
+    replicas: list[MessageStore], database: Database
+) -> None:
     """Overlapping chats in opposite orders, most of them new."""
 
     async def talk(replica: int) -> None:
@@ -188,10 +190,10 @@ async def test_replicas_leave_no_holes_and_never_lock_each_other_out(replicas: l
     assert len({row.id for row in rows}) == len(rows)
 
 
-async def test_replicas_that_get_the_same_draft_post_it_once(replicas: list[Store], database: Database) -> None:
+async def test_replicas_that_get_the_same_draft_post_it_once(replicas: list[MessageStore], database: Database) -> None:
     drafts = [Draft(AccountId(1), ChatId(5), Nonce(nonce), 2**62, b"x") for nonce in range(20)]
     outcomes = await asyncio.gather(*(replica.post(drafts) for replica in replicas for _ in range(3)))
-    assert all(committed.outcomes == outcomes[0].outcomes for committed in outcomes)
+    assert all(committed.results == outcomes[0].results for committed in outcomes)
     assert sum(committed.duplicates for committed in outcomes) == 5 * 20
     assert len(await stored(database)) == 20
 
@@ -201,7 +203,7 @@ async def test_a_replica_that_freezes_in_a_transaction_loses_its_locks(postgres_
     with postgres_server.database() as url:
         upgrade("message", url)
         databases = [Database(url), Database(url)]
-        frozen, other = Store(databases[0], FrozenClock()), Store(databases[1])
+        frozen, other = MessageStore(databases[0], SleepingClock()), MessageStore(databases[1])
         await post(other, draft(1, deadline=2**62))
         freezing = asyncio.create_task(frozen.post([draft(2, deadline=2**62)]))
         await asyncio.sleep(0.3)
@@ -214,7 +216,7 @@ async def test_a_replica_that_freezes_in_a_transaction_loses_its_locks(postgres_
             await database.close()
 
 
-class FrozenClock:
+class SleepingClock:
     """Being asked for the time in the transaction, the process stands still for longer than it may."""
 
     def __call__(self) -> int:
@@ -230,19 +232,19 @@ class SilentAfterCommit(Database):
         raise DatabaseUnavailable
 
 
-async def test_a_commit_without_an_answer_can_be_asked_about(migrated_url: str, store: Store) -> None:
+async def test_a_commit_without_an_answer_can_be_asked_about(migrated_url: str, store: MessageStore) -> None:
     silent = SilentAfterCommit(migrated_url)
-    with pytest.raises(OutcomeUnknown):
-        await Store(silent).post([draft(1, deadline=2**62)])
+    with pytest.raises(CommitUnconfirmed):
+        await MessageStore(silent).post([draft(1, deadline=2**62)])
     await silent.close()
-    recalled = await store.recall([draft(1), draft(2, chat=9)])
-    assert [message and message.nonce for message in recalled.outcomes] == [1, None]
+    recalled = await store.find_results([draft(1), draft(2, chat=9)])
+    assert [message and message.nonce for message in recalled.results] == [1, None]
     assert (await store.post([draft(1)])).duplicates == 1
 
 
 async def test_a_database_that_is_not_there_commits_nothing(tmp_path: object) -> None:
     database = Database("postgresql+psycopg://nobody@127.0.0.1:1/none")
     with pytest.raises(DatabaseUnavailable) as refused:
-        await Store(database).post([draft(1, deadline=2**62)])
-    assert not isinstance(refused.value, OutcomeUnknown)
+        await MessageStore(database).post([draft(1, deadline=2**62)])
+    assert not isinstance(refused.value, CommitUnconfirmed)
     await database.close()

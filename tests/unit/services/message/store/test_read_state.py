@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.message.domain import ReadState
-from services.message.store import Store
+from services.message.store import MessageStore
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft, ReadRange
 from shared.database import Database
@@ -18,18 +18,18 @@ MANY = 100
 
 
 @pytest.fixture
-async def store(database: Database) -> Store:
+async def store(database: Database) -> MessageStore:
     """With 20 messages in the room."""
-    store = Store(database)
+    store = MessageStore(database)
     await store.post([Draft(ANN, ROOM, Nonce(number), 2**62, b"x") for number in range(20)])
     return store
 
 
-async def state(store: Store, account: AccountId = ANN, chat: ChatId = ROOM) -> ReadState | None:
+async def state(store: MessageStore, account: AccountId = ANN, chat: ChatId = ROOM) -> ReadState | None:
     return (await store.read(lambda now: now.cursors([(account, chat)]))).get((account, chat))
 
 
-async def test_ranges_are_merged_and_may_be_repeated(store: Store) -> None:
+async def test_ranges_are_merged_and_may_be_repeated(store: MessageStore) -> None:
     for low, high in ((5, 6), (1, 2), (8, 8), (5, 6), (3, 3)):
         await store.mark_read([ReadRange(ANN, ROOM, low, high)], MANY)
     assert await state(store) == ReadState(3, ((5, 6), (8, 8)))
@@ -37,7 +37,7 @@ async def test_ranges_are_merged_and_may_be_repeated(store: Store) -> None:
     assert await state(store) == ReadState(8)
 
 
-async def test_what_was_never_posted_cannot_be_read(store: Store) -> None:
+async def test_what_was_never_posted_cannot_be_read(store: MessageStore) -> None:
     ranges = [ReadRange(ANN, ROOM, 18, 2**62), ReadRange(ANN, ROOM, -5, 1), ReadRange(BOB, ROOM, 21, 30)]
     await store.mark_read([*ranges, ReadRange(BOB, HALL, 1, 1), ReadRange(BOB, ROOM, 9, 8)], MANY)
     assert await state(store) == ReadState(1, ((18, 20),))
@@ -46,20 +46,20 @@ async def test_what_was_never_posted_cannot_be_read(store: Store) -> None:
     await store.mark_read([], MANY)
 
 
-async def test_the_number_of_holes_is_bounded(store: Store) -> None:
+async def test_the_number_of_holes_is_bounded(store: MessageStore) -> None:
     await store.mark_read([ReadRange(ANN, ROOM, index, index) for index in range(2, 21, 2)], 3)
     assert await state(store) == ReadState(14, ((16, 16), (18, 18), (20, 20)))
 
 
 @pytest.fixture
-async def other(migrated_url: str) -> AsyncIterator[Store]:
+async def other(migrated_url: str) -> AsyncIterator[MessageStore]:
     """Another replica."""
     database = Database(migrated_url)
-    yield Store(database)
+    yield MessageStore(database)
     await database.close()
 
 
-async def test_replicas_lose_no_range(store: Store, other: Store) -> None:
+async def test_replicas_lose_no_range(store: MessageStore, other: MessageStore) -> None:
     """Every index of many accounts, marked by one of two replicas at once, in any order."""
     accounts = [AccountId(number) for number in range(1, 9)]
     ranges = [ReadRange(account, ROOM, index, index) for account in accounts for index in range(1, 21)]
@@ -70,7 +70,7 @@ async def test_replicas_lose_no_range(store: Store, other: Store) -> None:
         assert await state(store, account) == ReadState(20)
 
 
-async def test_an_accounts_read_state_is_erased_and_nothing_else(store: Store) -> None:
+async def test_an_accounts_read_state_is_erased_and_nothing_else(store: MessageStore) -> None:
     await store.mark_read([ReadRange(ANN, ROOM, 1, 3), ReadRange(BOB, ROOM, 1, 4)], MANY)
     await store.erase(ANN)
     await store.erase(ANN)

@@ -8,9 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from services.message.domain import ReadState
-from services.message.store import Snapshot, Store, snapshot
+from services.message.store import MessageStore, Snapshot, snapshot
 from services.message.store.posting import post
-from services.message.store.set_statements import Rows, SetStatement, _parameters
+from services.message.store.set_statements import SetStatement, StatementRows, _parameters
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft, ReadRange
 from shared.contract.model import Message
@@ -21,11 +21,11 @@ ROOM, HALL = ChatId(1), ChatId(2)
 
 
 @pytest.fixture
-def store(database: Database) -> Store:
-    return Store(database)
+def store(database: Database) -> MessageStore:
+    return MessageStore(database)
 
 
-async def talk(store: Store, chat: ChatId, senders: str) -> None:
+async def post_messages(store: MessageStore, chat: ChatId, senders: str) -> None:
     """One message by each sender."""
     drafts = [
         Draft(AccountId(int(sender)), chat, Nonce(number), 2**62, b"%d" % number)
@@ -34,35 +34,37 @@ async def talk(store: Store, chat: ChatId, senders: str) -> None:
     await store.post(drafts)
 
 
-def said(messages: list[Message]) -> list[tuple[int, int]]:
+def chat_indexes(messages: list[Message]) -> list[tuple[int, int]]:
     return [(message.chat, message.index) for message in messages]
 
 
-async def test_heads_of_chats_that_have_messages(store: Store) -> None:
-    await talk(store, ROOM, "121")
+async def test_heads_of_chats_that_have_messages(store: MessageStore) -> None:
+    await post_messages(store, ROOM, "121")
     assert await store.read(lambda now: now.heads([ROOM, HALL])) == {ROOM: 3}
     assert await store.read(lambda now: now.heads([])) == {}
 
 
-async def test_spans_come_in_order_and_without_ones_own(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot, "_PORTION_ROWS", 3)
-    await talk(store, ROOM, "12212")
-    await talk(store, HALL, "222")
+async def test_spans_come_in_order_and_without_ones_own(store: MessageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot, "_CHUNK_ROWS", 3)
+    await post_messages(store, ROOM, "12212")
+    await post_messages(store, HALL, "222")
     spans = [(ROOM, 2, 4), (ROOM, 5, 9), (HALL, 1, 2)]
     whole = await store.read(lambda now: list(now.messages(spans)))
-    assert said(whole) == [(1, 2), (1, 3), (1, 4), (1, 5), (2, 1), (2, 2)]
+    assert chat_indexes(whole) == [(1, 2), (1, 3), (1, 4), (1, 5), (2, 1), (2, 2)]
     assert [message.body for message in whole] == [b"1", b"2", b"3", b"4", b"0", b"1"]
-    assert said(await store.read(lambda now: list(now.messages(spans, BOB)))) == [(1, 4)]
+    assert chat_indexes(await store.read(lambda now: list(now.messages(spans, BOB)))) == [(1, 4)]
     assert await store.read(lambda now: list(now.messages([(ROOM, 9, 20)]))) == []
 
 
-async def test_messages_are_read_only_as_far_as_they_are_taken(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot, "_PORTION_ROWS", 2)
-    await talk(store, ROOM, "1111111")
+async def test_messages_are_read_only_as_far_as_they_are_taken(
+    store: MessageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "_CHUNK_ROWS", 2)
+    await post_messages(store, ROOM, "1111111")
     asked: list[object] = []
     fetch = snapshot._MESSAGES.fetch
 
-    def watched(connection: sa.Connection, rows: Rows, **others: object) -> Sequence[Any]:
+    def watched(connection: sa.Connection, rows: StatementRows, **others: object) -> Sequence[Any]:
         asked.append(rows)
         return fetch(connection, rows, **others)
 
@@ -75,31 +77,33 @@ async def test_messages_are_read_only_as_far_as_they_are_taken(store: Store, mon
     assert asked == [[(ROOM, 1, 2)]]
 
 
-async def test_spans_are_counted_and_their_oldest_found_without_ones_own(store: Store) -> None:
-    await talk(store, ROOM, "12212")
-    await talk(store, HALL, "222")
+async def test_spans_are_counted_and_their_oldest_found_without_ones_own(store: MessageStore) -> None:
+    await post_messages(store, ROOM, "12212")
+    await post_messages(store, HALL, "222")
     spans = [(ROOM, 2, 4), (ROOM, 5, 9), (HALL, 1, 2)]
     assert await store.read(lambda now: (now.count(spans, ANN), now.count(spans, BOB))) == (5, 1)
     assert await store.read(lambda now: (now.count([], ANN), now.oldest([], ANN, 9))) == (0, [])
     whole = await store.read(lambda now: list(now.messages(spans, ANN)))
     by_time = sorted(whole, key=lambda message: (message.time, message.id))
-    assert await store.read(lambda now: now.oldest(spans, ANN, 4)) == [(*said([one])[0], 1) for one in by_time[:4]]
+    assert await store.read(lambda now: now.oldest(spans, ANN, 4)) == [
+        (*chat_indexes([one])[0], 1) for one in by_time[:4]
+    ]
 
 
 @pytest.mark.parametrize("chats", [1, 3])
-async def test_counting_reads_no_more_than_the_spans(store: Store, database: Database, chats: int) -> None:
+async def test_counting_reads_no_more_than_the_spans(store: MessageStore, database: Database, chats: int) -> None:
     """However long the history is, and whatever the planner knows of it."""
     for chat in range(1, chats + 1):
-        await talk(store, ChatId(chat), "2" * 400)
+        await post_messages(store, ChatId(chat), "2" * 400)
     spans = [(ChatId(chat), 396, 400) for chat in range(1, chats + 1)]
-    for statement, more in ((snapshot._COUNT, {}), (snapshot._OLDEST, {"most": 9})):
-        plan = await database.read(partial(_plan, statement, spans, {"but_of": ANN, **more}))
+    for statement, more in ((snapshot._COUNT, {}), (snapshot._OLDEST, {"limit": 9})):
+        plan = await database.read(partial(_plan, statement, spans, {"except_sender": ANN, **more}))
         assert "messages_order" in plan or "sqlite_autoindex_messages_1" in plan, plan
         assert "Seq Scan on messages" not in plan, plan
 
 
-async def test_cursors_by_account_and_chat(store: Store) -> None:
-    await talk(store, ROOM, "1" * 9)
+async def test_cursors_by_account_and_chat(store: MessageStore) -> None:
+    await post_messages(store, ROOM, "1" * 9)
     await store.mark_read([ReadRange(ANN, ROOM, 1, 3), ReadRange(ANN, ROOM, 5, 6), ReadRange(BOB, ROOM, 1, 1)], 9)
     keys = [(ANN, ROOM), (BOB, ROOM), (BOB, HALL)]
     assert await store.read(lambda now: now.cursors(keys)) == {
@@ -108,9 +112,9 @@ async def test_cursors_by_account_and_chat(store: Store) -> None:
     }
 
 
-async def test_a_snapshot_is_one_moment(store: Store, migrated_url: str) -> None:
+async def test_a_snapshot_is_one_moment(store: MessageStore, migrated_url: str) -> None:
     """What is posted while it is read is not in it."""
-    await talk(store, ROOM, "1")
+    await post_messages(store, ROOM, "1")
     other = Database(migrated_url)
 
     def read(now: Snapshot) -> tuple[dict[ChatId, int], int]:
@@ -124,7 +128,7 @@ async def test_a_snapshot_is_one_moment(store: Store, migrated_url: str) -> None
     await other.close()
 
 
-def _plan(statement: SetStatement, rows: Rows, others: dict[str, object], connection: sa.Connection) -> str:
+def _plan(statement: SetStatement, rows: StatementRows, others: dict[str, object], connection: sa.Connection) -> str:
     name = connection.dialect.name
     explain = "EXPLAIN QUERY PLAN" if name == "sqlite" else "EXPLAIN"
     text = sa.text(f"{explain} {statement._texts[name]}")
@@ -133,4 +137,4 @@ def _plan(statement: SetStatement, rows: Rows, others: dict[str, object], connec
 
 def _post(database: Database) -> None:
     draft = Draft(BOB, ROOM, Nonce(99), 2**62, b"x")
-    database._write(lambda connection: post(connection, [draft], lambda: 1, look=False))
+    database._write(lambda connection: post(connection, [draft], lambda: 1, check_duplicates=False))

@@ -41,14 +41,14 @@ _decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
 _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
 
 
-async def until(right: Callable[[], bool]) -> None:
+async def wait_until(condition: Callable[[], bool]) -> None:
     """Wait for what the loop is about to bring."""
     async with asyncio.timeout(_WAIT_SECONDS):
-        while not right():
+        while not condition():
             await asyncio.sleep(0.01)
 
 
-class Session:
+class FakeMembershipService:
     """The neighbour: memberships by version, told on the bus as session tells them, pages of two."""
 
     def __init__(self, nats_server: NatsServer, valkey_server: ValkeyServer) -> None:
@@ -56,41 +56,41 @@ class Session:
         self._presence = Presence(valkey_server.settings("session"))
         self._versions: dict[ChatId, int] = {}
         self._members: dict[ChatId, dict[AccountId, Member]] = {}
-        self.asked: list[GetMembership] = []
-        self.speaker = NO_ACCOUNT
+        self.requests: list[GetMembership] = []
+        self.only_sender = NO_ACCOUNT
         """Of every chat."""
-        self.away = False
+        self.unavailable = False
         self.gate = asyncio.Event()
         """While it is not set, memberships are not answered."""
         self.gate.set()
         self.bus.serve(on.GET_MEMBERSHIP, self._membership, queue="session")
-        self.bus.serve(on.LIST_CHATS, self._list, queue="session")
+        self.bus.serve(on.LIST_CHATS, self._chat_list, queue="session")
 
     async def close(self) -> None:
         await self.bus.stop()
         await self._presence.close()
 
-    async def have(self, chat: ChatId, *accounts: int, first_index: int = 1, unread_from: int = 1) -> None:
+    async def add_members(self, chat: ChatId, *accounts: int, first_index: int = 1, unread_from: int = 1) -> None:
         """These are members from now on."""
         for account in accounts:
-            await self.change(chat, account, Role.MEMBER, first_index, unread_from)
+            await self.change_member(chat, account, Role.MEMBER, first_index, unread_from)
 
-    async def remove(self, chat: ChatId, account: int) -> None:
-        await self.change(chat, account, Role.LEFT, 1, 1)
+    async def remove_member(self, chat: ChatId, account: int) -> None:
+        await self.change_member(chat, account, Role.LEFT, 1, 1)
 
-    async def change(
-        self, chat: ChatId, account: int, role: Role, first_index: int, unread_from: int, *, tell: bool = True
+    async def change_member(
+        self, chat: ChatId, account: int, role: Role, first_index: int, unread_from: int, *, publish: bool = True
     ) -> None:
         version = self._versions[chat] = self._versions.get(chat, 0) + 1
         member = Member(AccountId(account), role, first_index, version, unread_from)
         self._members.setdefault(chat, {})[AccountId(account)] = member
-        if tell:
+        if publish:
             await self._presence.publish_versions({chat: version})
 
     async def _membership(self, request: GetMembership) -> Membership:
-        self.asked.append(request)
+        self.requests.append(request)
         await self.gate.wait()
-        if self.away:
+        if self.unavailable:
             raise RequestError(ErrorCode.UNAVAILABLE, "away")
         if request.chat not in self._versions:
             raise RequestError(ErrorCode.NOT_FOUND, "there is no such chat")
@@ -98,9 +98,9 @@ class Session:
         rows = sorted(self._members[request.chat].values(), key=lambda member: (member.version, member.account))
         page = [member for member in rows if (member.version, member.account) > after]
         version, more = self._versions[request.chat], len(page) > 2
-        return Membership(request.chat, version, page[:2], more=more, speaker=self.speaker)
+        return Membership(request.chat, version, page[:2], more=more, speaker=self.only_sender)
 
-    async def _list(self, request: ListChats) -> ChatList:
+    async def _chat_list(self, request: ListChats) -> ChatList:
         entries = [
             ChatEntry(chat, member.first_index, member.unread_from)
             for chat, members in sorted(self._members.items())
@@ -109,7 +109,7 @@ class Session:
         return ChatList(entries[:2], more=len(entries) > 2)
 
 
-class Edges:
+class EdgeNodes:
     """Two nodes on one connection: what they are told, in the order of its arrival, and what they ask."""
 
     def __init__(self, nats_server: NatsServer, valkey_server: ValkeyServer) -> None:
@@ -119,15 +119,15 @@ class Edges:
         self.heartbeats: list[Heartbeat] = []
         self._nonces = count(secrets.randbits(60))
         self.last_nonce = Nonce(0)
-        self.bus.subscribe(on.deliver(NORTH), self._to(NORTH))
-        self.bus.subscribe(on.deliver(SOUTH), self._to(SOUTH))
-        self.bus.subscribe(on.BROADCAST, self._to("all"))
-        self.bus.subscribe(on.HEARTBEAT, self._beat)
+        self.bus.subscribe(on.deliver(NORTH), self._recorder(NORTH))
+        self.bus.subscribe(on.deliver(SOUTH), self._recorder(SOUTH))
+        self.bus.subscribe(on.BROADCAST, self._recorder("all"))
+        self.bus.subscribe(on.HEARTBEAT, self._record_heartbeat)
 
-    def _to(self, where: str) -> Callable[[bytes], None]:
+    def _recorder(self, where: str) -> Callable[[bytes], None]:
         return lambda data: self.envelopes[where].append(_decode_envelope(data))
 
-    def _beat(self, data: bytes) -> None:
+    def _record_heartbeat(self, data: bytes) -> None:
         self.heartbeats.append(_decode_heartbeat(data))
 
     async def close(self) -> None:
@@ -147,7 +147,7 @@ class Edges:
     async def post(self, *drafts: Draft, seconds: float = 5.0) -> PostResults:
         return await self.bus.request(on.POST_MESSAGES, PostMessages(NORTH, list(drafts)), seconds=seconds)
 
-    async def say(self, sender: AccountId, chat: ChatId, body: bytes = b"hi") -> Posted:
+    async def send(self, sender: AccountId, chat: ChatId, body: bytes = b"hi") -> Posted:
         """Post one message, which must be committed."""
         (posted,) = (await self.post(self.draft(sender, chat, body))).posted
         assert posted is not None
@@ -156,7 +156,7 @@ class Edges:
     def deliveries(self, where: str) -> list[Delivery]:
         return [delivery for envelope in self.envelopes[where] for delivery in envelope.deliveries]
 
-    def told(self, where: str) -> list[tuple[ChatId, int, list[AccountId] | None]]:
+    def received(self, where: str) -> list[tuple[ChatId, int, list[AccountId] | None]]:
         """Chat, index, and recipients of all that was told to a node, or to "all"."""
         return [
             (one.message.chat, one.message.index, one.recipients if one.recipients is None else sorted(one.recipients))
@@ -164,15 +164,15 @@ class Edges:
         ]
 
 
-class World:
+class MessageEnvironment:
     """Session, edges, and replicas of message."""
 
     def __init__(self, nats_server: NatsServer, valkey_server: ValkeyServer) -> None:
-        self.session = Session(nats_server, valkey_server)
-        self.edges = Edges(nats_server, valkey_server)
+        self.session = FakeMembershipService(nats_server, valkey_server)
+        self.edges = EdgeNodes(nats_server, valkey_server)
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator["World"]:
+    async def running(self) -> AsyncIterator["MessageEnvironment"]:
         await asyncio.gather(self.session.bus.start(), self.edges.bus.start())
         try:
             yield self
@@ -180,9 +180,9 @@ class World:
             self.session.gate.set()
             await asyncio.gather(self.session.close(), self.edges.close())
 
-    async def settled(self, replicas: int = 1) -> None:
+    async def wait_for_replicas(self, replicas: int = 1) -> None:
         """So many replicas beat: they serve."""
-        await until(lambda: len({beat.replica for beat in self.edges.heartbeats}) >= replicas)
+        await wait_until(lambda: len({beat.replica for beat in self.edges.heartbeats}) >= replicas)
 
 
 def settings_for(
@@ -200,13 +200,13 @@ def settings_for(
     return settings
 
 
-def another(settings: Settings) -> Settings:
+def second_replica(settings: Settings) -> Settings:
     """Of a second replica."""
     return settings.model_copy(update={"ops": Ops(port=free_port())})
 
 
 @contextlib.asynccontextmanager
-async def service(settings: Settings) -> AsyncIterator[asyncio.Event]:
+async def running_replica(settings: Settings) -> AsyncIterator[asyncio.Event]:
     """One replica of message; setting the event stops it."""
     stopping = asyncio.Event()
     task = asyncio.create_task(serve(settings, stopping))
@@ -218,7 +218,7 @@ async def service(settings: Settings) -> AsyncIterator[asyncio.Event]:
 
 
 @contextlib.asynccontextmanager
-async def locked(settings: Settings) -> AsyncIterator[asyncio.Event]:
+async def locked_database(settings: Settings) -> AsyncIterator[asyncio.Event]:
     """While it is open, or until the event is set, nobody else can commit."""
     database = Connections(settings.database_url("message"))
     has, release = asyncio.Event(), asyncio.Event()

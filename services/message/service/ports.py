@@ -1,0 +1,70 @@
+"""The ports of the use cases: adapters implement them, app.py connects them."""
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+from services.message.domain import CommittedMessage, Roster
+from shared.contract.errors import Failure
+from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.session import ChatList, ListChats
+
+RequestChatList = Callable[[ListChats], Awaitable[ChatList]]
+"""Requests a page of an account's chats from session. Raises RequestError."""
+
+LookUpVersions = Callable[[Iterable[ChatId]], Awaitable[Mapping[ChatId, int]]]
+"""Looks up the membership versions of chats in presence; unknown ones are left out."""
+
+
+class PostResponder(Protocol):
+    """Replies to one request. `cause`: its traceparent, empty if it is not traced."""
+
+    @property
+    def cause(self) -> str: ...
+
+    async def reply(self, reply: object) -> None: ...
+
+    async def reply_error(self, failure: Failure) -> None: ...
+
+
+class RosterPort(Protocol):
+    """Rosters of chats. `versions`: those that presence names now."""
+
+    def fresh(self, chat: ChatId, versions: Mapping[ChatId, int]) -> Roster | None:
+        """The cached roster, unless session must be queried first."""
+
+    async def load(self, chats: Collection[ChatId], versions: Mapping[ChatId, int]) -> dict[ChatId, Roster | Failure]:
+        """The fresh roster of each chat, or the reason why there is none."""
+
+
+class FanoutBatch(NamedTuple):
+    """Committed messages with the result of the presence lookup for their delivery."""
+
+    messages: Collection[CommittedMessage]
+    oldest: dict[ChatId, int]
+    """The lowest index of each chat."""
+    rosters: dict[ChatId, Roster]
+    """Of the chats whose roster was cached before the lookup."""
+    roster_versions: dict[ChatId, int]
+    """The versions of those rosters then."""
+    broadcast_from: int
+    """A chat with this many members is broadcast."""
+    nodes: Mapping[AccountId, tuple[NodeId, ...]] | None
+    """The nodes of the members that were looked up; None if presence is unknown."""
+    versions: Mapping[ChatId, int]
+    """The membership versions that presence names, of the batch's chats and of those that were requested with it."""
+
+
+class FanoutPort(Protocol):
+    """Delivers committed messages to edges."""
+
+    def edge_seen(self, node: NodeId) -> None:
+        """This edge has sent a request."""
+
+    async def prepare(self, messages: Collection[CommittedMessage], chats: Iterable[ChatId]) -> FanoutBatch:
+        """Look up presence for these messages, and the membership versions of `chats`, at once. Does not raise."""
+
+    async def deliver(self, batch: FanoutBatch) -> None:
+        """Publish the messages to the edges of their recipients, in order; a loss is announced."""
+
+    def announce_loss(self) -> None:
+        """Make every edge sync."""
