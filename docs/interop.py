@@ -14,7 +14,7 @@ from services.edge.canonical.frames import Binary, MediaPayload, Outgoing
 from services.edge.canonical.replies import DisplayMessage, MessageAccepted
 from services.edge.dialects.base import Dialect
 from services.edge.dialects.registry import DIALECTS, Entry
-from services.edge.dialects.text_fallback import render
+from services.edge.dialects.text_fallback import render_segment
 from shared.contract.edge import (
     ChatRenamed,
     FriendshipAnswered,
@@ -149,7 +149,7 @@ def head(frame: Outgoing, separator: str) -> str:
 def message(of: Column, segment: Segment, to: AccountId | None) -> str:
     dialect = of.connection()
     shown = dialect.encode_message(said(segment, to))
-    as_text = dialect.encode_message(said(Text(render(segment, BASE_URL)), to))
+    as_text = dialect.encode_message(said(Text(render_segment(segment, BASE_URL)), to))
     return AS_TEXT if shown == as_text and not isinstance(segment, Text) else of.heads(shown)
 
 
@@ -239,7 +239,7 @@ def lacking(entry: Entry) -> str:
     """What this dialect has no words for, and what is seen instead."""
     of = column(entry)
     rows = [
-        (name, shown.replace(AS_TEXT, f"{AS_TEXT}: `{render(segment, BASE_URL)}`"))
+        (name, shown.replace(AS_TEXT, f"{AS_TEXT}: `{render_segment(segment, BASE_URL)}`"))
         for name, segment in SEGMENTS.items()
         if AS_TEXT in (shown := messages(of, segment))
     ]

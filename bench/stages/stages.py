@@ -81,7 +81,7 @@ async def _encoding(entry: Entry) -> AsyncIterator[Work]:
 
     async def work() -> int:
         for _ in range(_AT_ONCE):
-            EncodedMessage(message, face=ProfileSummary("Ann", "uuid")).frames(dialect)
+            EncodedMessage(message, summary=ProfileSummary("Ann", "uuid")).frames(dialect)
         return _AT_ONCE
 
     yield work
@@ -95,7 +95,7 @@ async def _delivery() -> AsyncIterator[Work]:
     message = _message()
 
     async def work() -> int:
-        encoded = EncodedMessage(message, face=ProfileSummary("Ann", "uuid"))
+        encoded = EncodedMessage(message, summary=ProfileSummary("Ann", "uuid"))
         return sum(len(encoded.frames(dialect)) for dialect in dialects)
 
     yield work

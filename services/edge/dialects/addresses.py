@@ -1,4 +1,4 @@
-"""Addresses that clients send: of this server's own only the path counts, whatever origin they were shown with."""
+"""Addresses in frames. Of an address of this server only the path counts: clients see it under several origins."""
 
 import re
 from typing import NamedTuple
@@ -21,8 +21,8 @@ class DisplayedAvatar(NamedTuple):
 
 
 def stored_address(address: str, limits: Limits) -> str:
-    """What is kept of an avatar's address that a client sets: of this server's own only the path counts. Empty
-    stands for the generated one. Raises DecodeError."""
+    """The avatar address to store when a client sets one: the path alone for an address of this server. Empty is the
+    generated avatar. Raises DecodeError."""
     if not address:
         return ""
     if len(address.encode()) > limits.address_url_bytes:
@@ -34,7 +34,7 @@ def stored_address(address: str, limits: Limits) -> str:
 
 
 def media_id(address: str, limits: Limits) -> str:
-    """Of a picture or file on this server. Raises DecodeError."""
+    """The media id in the address of a picture or file on this server. Raises DecodeError."""
     match = _ADDRESS.fullmatch(address) if len(address.encode()) <= limits.address_url_bytes else None
     own = match and _MEDIA_PATH.fullmatch(match["path"])
     if not own:
@@ -42,13 +42,15 @@ def media_id(address: str, limits: Limits) -> str:
     return own["id"]
 
 
-def displayed_avatar(kind: Kind, number: int, kept: DisplayedAvatar, base_url: str, own_only: bool) -> DisplayedAvatar:
-    """The face to show of an account or chat: what was set, else the generated picture and its true hash. With
-    `own_only`, the generated one also stands in for any address that is not this server's."""
-    own = kept.avatar.startswith("/")
-    if kept.avatar and (own or not own_only):
-        return DisplayedAvatar(base_url + kept.avatar if own else kept.avatar, kept.avatar_hash)
+def displayed_avatar(
+    kind: Kind, number: int, stored: DisplayedAvatar, base_url: str, own_only: bool
+) -> DisplayedAvatar:
+    """The avatar of an account or chat: the stored one, else the generated picture and its hash. With `own_only`, the
+    generated one also replaces any address that is not this server's."""
+    own = stored.avatar.startswith("/")
+    if stored.avatar and (own or not own_only):
+        return DisplayedAvatar(base_url + stored.avatar if own else stored.avatar, stored.avatar_hash)
     generated = base_url + avatar_path(kind, number)
-    if kept.avatar_hash and not own_only:
-        return DisplayedAvatar(generated, kept.avatar_hash)
+    if stored.avatar_hash and not own_only:
+        return DisplayedAvatar(generated, stored.avatar_hash)
     return DisplayedAvatar(generated, avatar_hash(kind, number))

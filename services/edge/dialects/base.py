@@ -1,9 +1,9 @@
-"""What every dialect is: one connection's translator, pure (no I/O, clock, randomness, logging).
+"""The interface of a dialect: one connection's translator, pure (no I/O, clock, randomness, logging).
 
-The connection calls it in this order: `decode` for each frame that arrives, but not before every registration or
-login ahead of it is answered (what a frame means depends on whose it is); `answer` or `refuse` once for each
-request, in request order; `tell`, `hold` and `wake` for what the server says unasked. Times are seconds of any
-monotonic clock, passed in. Nothing but DecodeError may leave `decode`, whatever the bytes.
+The edge calls a dialect in this order. `decode` is called for each frame that arrives, after every registration and
+login before it is answered, because the meaning of a frame depends on the account. `encode_reply` or `encode_error` is
+called once for each request, in request order. `encode_event`, `hold` and `wake` serve pushes. Times are seconds of a
+monotonic clock, passed in. `decode` raises nothing but DecodeError, whatever the bytes.
 """
 
 from abc import ABC, abstractmethod
@@ -21,11 +21,11 @@ from shared.contract.model import MemberPair, Message
 from shared.settings import Limits
 
 ERROR_CACHE_SIZE = 64
-"""So many of a dialect's refusals are remembered: where much is refused, it is all in the same words."""
+"""Encoded errors that a dialect caches: under overload most errors have the same text."""
 
 
 class DecodeError(Exception):
-    """The frame cannot be understood; `context` is the dialect's own, for `refuse`."""
+    """The frame cannot be decoded; `context` is the dialect's own, for `encode_error`."""
 
     def __init__(self, text: str, code: ErrorCode = ErrorCode.INVALID, context: object = None) -> None:
         super().__init__(text)
@@ -34,10 +34,11 @@ class DecodeError(Exception):
 
 
 class Request(NamedTuple):
-    """One decoded request; `context` is the dialect's own and comes back with the answer. A `token` (JWT) must be good,
-    and of the connection's account; on a connection that is not logged in it is a login. An `account` must be the
-    token's. The token of a Login is a login by itself, whoever the connection is: the account must be the one that the
-    Login identifies, its secret is not looked at."""
+    """One decoded request; `context` is the dialect's own and comes back with the reply.
+
+    A `token` (JWT) must be valid and belong to the connection's account; on a connection without a login it is a login.
+    An `account` must be the token's. The token of a Login is a login by itself, on any connection: the account must be
+    the one that the Login identifies, and its secret is not checked."""
 
     command: Command
     context: object = None
@@ -46,8 +47,8 @@ class Request(NamedTuple):
 
 
 class LocalReply(NamedTuple):
-    """The reply to a frame that needs no service. It is written in its place among the replies to requests, before and
-    after the login."""
+    """The reply to a frame that needs no service, such as a ping. It is written in its place among the replies to
+    requests, and needs no login."""
 
     frames: tuple[Outgoing, ...]
 
@@ -65,8 +66,8 @@ Action = Request | LocalReply | Disconnect
 
 
 class Push(NamedTuple):
-    """Frames to be written now; `message` is the one they hold, if any (it then counts as pushed). `requests` are the
-    dialect's own, for example for the name of a chat: their replies are encoded as those of the client's requests."""
+    """Frames to write now. `message` is the one that they hold, if any; it then counts as pushed. `requests` are the
+    dialect's own, for example for the name of a chat: their replies are encoded like replies to the client."""
 
     frames: tuple[Outgoing, ...]
     message: Message | None = None
@@ -90,50 +91,50 @@ class FirstFrame(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionInfo:
-    """What a connection tells its dialect at its start."""
+    """The properties of a connection that its dialect knows."""
 
     limits: Limits
     base_url: str
     """`http(s)://host[:port]` of addresses that this connection's client can fetch."""
     query: str = ""
-    """Of the address it dialled, as it was sent."""
+    """The query of the address that the client dialled, as it was sent."""
     binary: bool = True
-    """Whether binary frames can be sent to it, and come from it."""
+    """Whether the connection carries binary frames."""
 
 
 class Dialect(ABC):
-    """See the module. The defaults are those of a dialect that holds nothing back."""
+    """See the module. The defaults are those of a dialect that holds no messages."""
 
     name: ClassVar[str]
     receives_pushes: bool = True
-    """Whether messages are pushed to this connection; otherwise it asks for them, and what it is not given stays
-    unread."""
+    """Whether messages are pushed to this connection. Otherwise the client requests them; what it does not receive
+    stays unread."""
     registration_logs_in: ClassVar[bool] = True
     """Whether a registration is a login, too."""
     waits_for_verification: ClassVar[bool] = False
-    """Whether its client asks for the mail with the link, and waits for what was withheld; otherwise that mail is on
-    its way when the dialect answers a VerificationNeeded, and the client is told to try again after it."""
+    """Whether the client requests the verification mail and waits for the pending reply. Otherwise the mail is on its
+    way when the dialect encodes a VerificationNeeded, and the client has to try again after it."""
     pushes_backlog: ClassVar[bool] = True
-    """Whether what was missed is pushed after the login; otherwise the client asks for it."""
+    """Whether missed messages are pushed after the login. Otherwise the client requests them."""
     login_shows_unread: ClassVar[bool] = False
-    """Whether the answer of a login says how many messages wait."""
+    """Whether the reply to a login holds the number of unread messages."""
     names_senders: ClassVar[bool] = False
-    """Whether a message cannot be shown without its sender's face."""
+    """Whether a message cannot be shown without its sender's profile summary."""
     tags_dialect: ClassVar[bool] = False
-    """Whether what is said here is marked with the dialect's name (Shown.dialect), to be known again."""
+    """Whether messages sent here are tagged with the dialect's name (DisplayMessage.dialect)."""
     pushes_pending_requests: ClassVar[bool] = False
-    """Whether pending requests, and notices kept for this account, are told after the login."""
+    """Whether pending requests and stored notifications of the account are pushed after the login."""
     line_ending: ClassVar[bytes] = b"\n"
     """Ends each frame on plain TCP."""
     unix_seconds: int = 0
-    """What time it is, for dialects that write it into every frame: set just before each `answer`, `refuse` and `tell`.
-    (`now` is another clock.)"""
+    """The wall clock, for dialects that write it into frames: set before each `encode_reply`, `encode_error` and
+    `encode_event`. (`now` is another clock.)"""
 
-    def __init__(self, surroundings: ConnectionInfo) -> None:
-        self.limits = surroundings.limits
-        self.base_url = surroundings.base_url
+    def __init__(self, info: ConnectionInfo) -> None:
+        self.limits = info.limits
+        self.base_url = info.base_url
         self.variant: Hashable = (self.name, self.base_url)
-        """Connections of the same variant get the same bytes of a message: encoded once for all of them."""
+        """Connections of one variant get the same bytes of a message: it is encoded once for all of them."""
 
     # Frames in
 
@@ -145,7 +146,7 @@ class Dialect(ABC):
     # Frames out
 
     @abstractmethod
-    def encode_reply(self, request: Request, answer: Reply, now: float) -> tuple[Outgoing, ...]:
+    def encode_reply(self, request: Request, reply: Reply, now: float) -> tuple[Outgoing, ...]:
         """The reply to a request that succeeded."""
 
     @abstractmethod
@@ -154,26 +155,25 @@ class Dialect(ABC):
 
     @abstractmethod
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
-        """An event in this dialect's words; nothing where it has no words, or while pushes are held."""
+        """An event; nothing if the dialect has no frame for it, or while pushes are held."""
 
     @abstractmethod
     def encode_message(self, shown: DisplayMessage) -> tuple[Outgoing, ...]:
-        """A message as every connection of this variant sees it."""
+        """A message as every connection of this variant shows it."""
 
-    # PushGate back
+    # Login and held messages
 
     def logged_in(self, account: AccountId, now: float) -> None:
-        """The connection is logged in from here on (also again, also as another account; as NOBODY: logged out).
-        Comes just before the `answer` that says so; what was held for the account before is dropped unpushed."""
+        """The connection is logged in from here on (also again, also to another account; with NO_ACCOUNT: logged out).
+        Called just before `encode_reply` of the login. Messages held for the former account are dropped unpushed."""
 
     def unread_loaded(self, unread: int) -> None:
-        """How many messages wait for the account: told just before the `answer` of its login to a dialect that counts
-        them."""
+        """The account's unread messages: called just before `encode_reply` of the login if `login_shows_unread`."""
 
     def chats_loaded(self, chats: Sequence[LoadedChat], now: float) -> tuple[Push, ...]:
-        """The account was in these chats when the connection logged in; comes for each page of its first sync.
-        No message is handed to `hold` or written before the first one. A dialect that needs more of the chats, such as
-        their names, requests it by a Push."""
+        """The chats of the account at the login; called for each page of its first sync. No message is written or
+        passed to `hold` before the first call. A dialect that needs more, such as the chats' names, requests it by a
+        Push."""
         return ()
 
     def must_hold(self, chat: ChatId) -> bool:
@@ -181,12 +181,12 @@ class Dialect(ABC):
         return False
 
     def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
-        """Keep a message of a chat that `holds`; returns what may be written at once (in its place, or before)."""
+        """Keep a message of a chat that `must_hold`; returns what may be written at once."""
         return (Push(frames, message),)
 
     @property
     def next_wakeup(self) -> float | None:
-        """When `wake` wants to be called; looked at after every call, `answer` and `refuse` too."""
+        """When to call `wake`; read after every other call."""
         return None
 
     def wake(self, now: float) -> tuple[Push, ...]:
@@ -195,7 +195,7 @@ class Dialect(ABC):
 
     @property
     def held_bytes(self) -> int:
-        """The size of all that is held back now; bounding it is the connection's affair."""
+        """The size of all that is held; the edge limits it."""
         return 0
 
 

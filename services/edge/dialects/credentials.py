@@ -1,4 +1,4 @@
-"""How passwords and e-mail addresses on the wire are understood, in every dialect that has them."""
+"""Passwords and e-mail addresses in frames, for every dialect that has them."""
 
 import re
 
@@ -13,11 +13,12 @@ _HASHES = {Scheme.SHA256: re.compile(r"[0-9A-Fa-f]{64}"), Scheme.MD5: re.compile
 
 
 VERIFY_BY_MAIL = Failure(ErrorCode.UNAVAILABLE, "a mail was sent to your address: open the link in it, then try again")
-"""For clients that know nothing of verification."""
+"""For clients whose protocol has no verification."""
 
 
 def password(text: str, hashed: Scheme = Scheme.SHA256) -> Secret:
-    """A password as clients send it: so many hex digits as the dialect's hash has are that hash, all else is plain."""
+    """A password as clients send it. As many hex digits as the dialect's hash has are that hash; all else is plain.
+    Raises DecodeError."""
     if not text:
         raise DecodeError("the password is empty")
     if len(text.encode()) > _SECRET_BYTES:
@@ -26,7 +27,7 @@ def password(text: str, hashed: Scheme = Scheme.SHA256) -> Secret:
 
 
 def email(text: str) -> str:
-    """An e-mail address, as it was given."""
+    """An e-mail address, unchanged. Raises DecodeError."""
     if len(text) > _EMAIL_CHARACTERS or not _EMAIL.fullmatch(text):
         raise DecodeError("this is no e-mail address")
     return text

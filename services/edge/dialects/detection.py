@@ -1,8 +1,7 @@
-"""Which dialect a connection speaks, told from its first text frame: the settled rules, in their order.
+"""Detects the dialect of a connection from its first text frame, by fixed rules in a fixed order.
 
-Real clients dial without a path or a subprotocol. The rules name dialects whether or not this edge speaks them, so
-that nobody's frame is taken for somebody else's. JSON is read leniently here: what is wrong with a frame is for its
-own dialect to say.
+Real clients dial without a path or a subprotocol. The rules also name dialects that this edge has not enabled, so that
+another dialect never gets their frames. JSON is read leniently here: the dialect itself reports what is wrong.
 """
 
 import json
@@ -31,11 +30,11 @@ def read_first_frame(frame: bytes) -> FirstFrame:
     return FirstFrame(text, value if isinstance(value, dict) else None)
 
 
-def dialect_of(opening: FirstFrame) -> str | None:
-    """The name of the dialect that the settled rules find, if they find one."""
-    members = opening.members
+def dialect_of(first: FirstFrame) -> str | None:
+    """The name of the dialect by the fixed rules, if one matches."""
+    members = first.members
     if members is None:
-        command, bar, _ = opening.text.partition("|")
+        command, bar, _ = first.text.partition("|")
         return "pipe" if bar and command in PIPE_COMMANDS else None
     if "service_code" in members:
         return "service"

@@ -1,7 +1,7 @@
-"""How the JSON dialects read a frame: one sound object, then typed shapes of it; every refusal is a DecodeError.
+"""Reads the frames of JSON dialects: one valid object, then typed structs of it; every error is a DecodeError.
 
-msgspec reads the JSON. What it lets pass and a chat may not (deep nesting, a key twice, U+0000) is refused here;
-what it refuses itself: malformed JSON, NaN and infinities, lone surrogates, bad UTF-8.
+msgspec parses the JSON and rejects malformed JSON, NaN and infinities, lone surrogates, bad UTF-8. This module also
+rejects what msgspec accepts and a chat must not: deep nesting, duplicate keys, U+0000.
 """
 
 import re
@@ -17,22 +17,22 @@ from shared.settings import Limits
 
 Shape = TypeVar("Shape")
 
-_SHOWN = 200
-"""Characters of a decoder's complaint that are shown: it may quote the frame."""
+_ERROR_CHARACTERS = 200
+"""Characters of a decoder's error that are shown: it may quote the frame."""
 _ID_DIGITS = 64
 _MAX_ID = 2**63 - 1
 
 _decode = msgspec.json.Decoder().decode
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-"""A string from its quote on, also one that never ends: so each byte is looked at once, whatever the input."""
+"""A string from its quote on, also an unterminated one, so that each byte is scanned once whatever the input."""
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
 _SAME_BRACKETS = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class WireId:
-    """An id on the wire, in a shape: an integer or a decimal string (padded or not), 1 to 2^63 - 1. It is no `int`
-    itself: msgspec, which must be able to tell it from one, would not encode it again."""
+    """An id in a struct of a frame: an integer or a decimal string (padded or not), 1 to 2^63 - 1. It is not an `int`,
+    because msgspec calls the decoding hook only for types that it does not know."""
 
     __slots__ = ("number",)
 
@@ -52,7 +52,7 @@ def read_object(frame: Frame, limits: Limits) -> dict[str, Any]:
     try:
         value = _decode(frame)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DecodeError(f"not JSON: {error}"[:_SHOWN]) from error
+        raise DecodeError(f"not JSON: {error}"[:_ERROR_CHARACTERS]) from error
     if not isinstance(value, dict):
         raise DecodeError("a JSON object is expected")
     if skeleton.count(b":") != _pairs(value):
@@ -63,18 +63,18 @@ def read_object(frame: Frame, limits: Limits) -> dict[str, Any]:
 
 
 class FastReader(Generic[Shape]):
-    """A dialect's commonest frame, a short text said in a chat, read at once. What is unusual about a frame, or wrong
-    with it, sends it the long way, which is the reference: `read_object`, then the reader of its code.
+    """Reads a dialect's most frequent frame, a short text message to a chat, in one step. Any unusual or invalid frame
+    takes the slow path, which is the reference: `read_object`, then the reader of its code.
 
-    `quotes` says how many quotation marks a frame has that holds just this shape. A frame with more holds something
-    else, too: other members, or one of them twice, which msgspec lets pass."""
+    `quotes` returns the number of quotation marks in a frame that holds exactly this struct. A frame with more also
+    holds other members, or one of them twice, which msgspec accepts."""
 
     def __init__(self, shape: type[Shape], quotes: Callable[[Shape], int]) -> None:
         self._decode = msgspec.json.Decoder(shape).decode
         self._quotes = quotes
 
     def read(self, frame: Frame, limits: Limits) -> Shape | None:
-        """None: read it the long way. The frame is no larger than a text may be, so its text is not, either."""
+        """None: take the slow path. The frame is no larger than a text may be, so its text is not, either."""
         if isinstance(frame, Binary) or len(frame) > limits.message_text_bytes or len(frame) > limits.text_frame_bytes:
             return None
         quotes = frame.count(b'"')
@@ -90,7 +90,7 @@ class FastReader(Generic[Shape]):
 
 
 def count_quotes(value: object) -> int:
-    """The quotation marks that a member's value has, if it is no object or list."""
+    """The quotation marks of a member's value that is no object or list."""
     return 2 if type(value) is str else 0
 
 
@@ -103,15 +103,15 @@ def integer(members: dict[str, Any], name: str) -> int:
 
 
 def decode_as(members: dict[str, Any], shape: type[Shape]) -> Shape:
-    """The object as a msgspec struct (unknown members are ignored). Raises DecodeError that names the member."""
+    """The object as a msgspec struct; unknown members are ignored. Raises a DecodeError that names the member."""
     try:
         return msgspec.convert(members, shape, dec_hook=_convert_id)
     except msgspec.ValidationError as error:
-        raise DecodeError(str(error)[:_SHOWN]) from error
+        raise DecodeError(str(error)[:_ERROR_CHARACTERS]) from error
 
 
 def parse_id(value: object) -> int | None:
-    """An id as clients write it, or None if it is none."""
+    """An id as clients write it, or None if it is not one."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _ID_DIGITS:
         value = int(value)
     return value if type(value) is int and 1 <= value <= _MAX_ID else None
@@ -126,7 +126,7 @@ def _convert_id(kind: type, value: object) -> WireId:
 
 
 def _is_deeper(skeleton: bytes, depth: int) -> bool:
-    """Whether brackets are nested deeper than that (or do not match), by taking away the innermost pairs."""
+    """Whether brackets are nested deeper than `depth` or do not match, by removing the innermost pairs."""
     brackets = skeleton.translate(_SAME_BRACKETS, _NO_BRACKETS)
     for _ in range(depth):
         if not brackets:
@@ -136,7 +136,7 @@ def _is_deeper(skeleton: bytes, depth: int) -> bool:
 
 
 def _pairs(value: object) -> int:
-    """How many members all objects in the value have together."""
+    """The number of members of all objects in the value."""
     count, waiting = 0, [value]
     for one in waiting:
         if type(one) is dict:

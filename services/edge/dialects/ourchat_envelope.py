@@ -1,4 +1,4 @@
-"""What the OurChat dialects have in common: how numbers are written, whose a frame may be, how a login is read."""
+"""Common to the OurChat dialects: the form of OC numbers, the check of a frame's sender, the login."""
 
 from collections.abc import Mapping
 from enum import IntEnum
@@ -14,20 +14,20 @@ from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.settings import Limits
 
 _ACCOUNT_CHARACTERS = 256
-"""More than an e-mail address has: what is cut is nobody's either way."""
+"""More than an e-mail address has: a longer name matches no account, cut or not."""
 
 Members = dict[str, Any]
 
 
 class EnvelopedFrame(NamedTuple):
-    """A frame of v0 or v1: `{"code", "data"}`, and what else it holds is not looked at."""
+    """A frame of v0 or v1: `{"code", "data"}`; other members are ignored."""
 
     code: int
     data: Members
 
 
 class ErrorReply(NamedTuple):
-    """The reply to a request, and its status for each error; None where the reply has none, and 18 is sent."""
+    """The reply code of a request, and its status for each error; None: the reply has none, and an 18 is sent."""
 
     reply: IntEnum
     statuses: Mapping[ErrorCode, int | None]
@@ -48,7 +48,7 @@ def ocid(account: AccountId) -> str:
 
 
 def check_own_account(claimed: WireId, name: str, account: AccountId, context: object = None) -> None:
-    """Nobody speaks for somebody else. Raises DecodeError."""
+    """A frame may name no other sender than the connection's account. Raises DecodeError."""
     if account == NO_ACCOUNT:
         raise DecodeError("log in first", ErrorCode.UNAUTHENTICATED, context)
     if AccountId(claimed.number) != account:
@@ -56,7 +56,7 @@ def check_own_account(claimed: WireId, name: str, account: AccountId, context: o
 
 
 def login_command(kind: IdentifierKind, account: str | int, password: str) -> Login:
-    """By OC number, or by e-mail address. What is no number at all is nobody's, and fails like a wrong one."""
+    """A login by OC number or e-mail address. An OC number that is no number fails like a wrong one."""
     number = kind is IdentifierKind.ID
     identifier = str(parse_id(account) or 0) if number else str(account)[:_ACCOUNT_CHARACTERS]
     return Login(kind=kind, identifier=identifier, secret=credentials.password(password))

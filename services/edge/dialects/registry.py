@@ -1,6 +1,6 @@
-"""Every dialect this edge speaks, in one table. A new one is a module, a line here, its vectors and its page.
+"""The table of all dialects. A new dialect is a module, a line here, its vectors and its page.
 
-The table is a value: whoever looks something up says in which one.
+The table is a value: each lookup names the table that it reads.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,9 +18,9 @@ from services.edge.dialects.service_code import Service
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One dialect; called with a connection's surroundings it makes that connection's translator.
+    """One dialect; a call makes the translator of one connection.
 
-    `detects` is the rule of a dialect that the settled ones (detection.py) do not name; it is asked after them.
+    `detects` is the detection rule of a dialect that the fixed rules (detection.py) do not name; it comes after them.
     """
 
     name: str
@@ -29,8 +29,8 @@ class Entry:
     factory: Callable[[ConnectionInfo], Dialect]
     detects: Callable[[FirstFrame], bool] | None = None
 
-    def __call__(self, surroundings: ConnectionInfo) -> Dialect:
-        return self.factory(surroundings)
+    def __call__(self, info: ConnectionInfo) -> Dialect:
+        return self.factory(info)
 
 
 Dialects = tuple[Entry, ...]
@@ -44,11 +44,11 @@ DIALECTS: Dialects = (
 )  # fmt: skip
 
 UNDECIDED_PATHS = ("/", "/ws")
-"""Here the dialect is told by the subprotocol, else by the first frame."""
+"""Here the subprotocol decides the dialect, else the first frame."""
 
 
 class UnknownDialect(Exception):
-    """The first frame is in no dialect that this edge speaks; the text says so (a close reason, under 124 bytes)."""
+    """The first frame is in no dialect of this edge; the text says so (a close reason, under 124 bytes)."""
 
 
 def by_path(path: str, dialects: Dialects) -> Entry | None:
@@ -56,7 +56,7 @@ def by_path(path: str, dialects: Dialects) -> Entry | None:
 
 
 def by_subprotocol(offered: Iterable[str], dialects: Dialects) -> Entry | None:
-    """The first of the offered subprotocols that is one of ours."""
+    """The dialect of the first offered subprotocol that is in the table."""
     ours = {entry.subprotocol: entry for entry in dialects}
     return next((ours[name] for name in offered if name in ours), None)
 
@@ -65,9 +65,9 @@ def detect(frame: Frame, dialects: Dialects) -> Entry:
     """The dialect of a connection's first frame. Raises UnknownDialect."""
     if isinstance(frame, Binary):
         raise UnknownDialect("a text frame must come first")
-    opening = read_first_frame(frame)
-    name = dialect_of(opening)
+    first = read_first_frame(frame)
+    name = dialect_of(first)
     for entry in dialects:
-        if entry.name == name or (name is None and entry.detects is not None and entry.detects(opening)):
+        if entry.name == name or (name is None and entry.detects is not None and entry.detects(first)):
             return entry
     raise UnknownDialect(f"{name} is not spoken here" if name else "no dialect begins with such a frame")

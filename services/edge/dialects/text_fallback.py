@@ -1,4 +1,4 @@
-"""What a dialect lacks, as readable text: emoji, pictures and files."""
+"""Emoji, pictures and files as readable text, for dialects that have no form of their own for them."""
 
 from typing import assert_never
 
@@ -6,17 +6,17 @@ from shared.contract.model import Emoji, File, Image, Media, Segment, Text
 
 
 def only_text(segments: tuple[Segment, ...]) -> str | None:
-    """The text of a message that is one text and nothing else, as most are."""
+    """The text of a message that is one text segment, as most are."""
     return segments[0].text if len(segments) == 1 and type(segments[0]) is Text else None
 
 
-def rendered(segments: tuple[Segment, ...], base_url: str) -> str:
-    """A whole message as one text."""
+def render_message(segments: tuple[Segment, ...], base_url: str) -> str:
+    """A message as one text, its segments joined by a space."""
     text = only_text(segments)
-    return " ".join([render(segment, base_url) for segment in segments]) if text is None else text
+    return " ".join([render_segment(segment, base_url) for segment in segments]) if text is None else text
 
 
-def render(segment: Segment, base_url: str) -> str:
+def render_segment(segment: Segment, base_url: str) -> str:
     match segment:
         case Text(text):
             return text
@@ -35,7 +35,7 @@ def media_url(media: Media, base_url: str) -> str:
 
 
 def readable_size(count: int) -> str:
-    """A number of bytes for readers: `512 B`, `1.5 KB`, `2.0 MB`."""
+    """A number of bytes: `512 B`, `1.5 KB`, `2.0 MB` (1024)."""
     if count < 1024:
         return f"{count} B"
     amount, units = count / 1024, ["GB", "MB", "KB"]

@@ -1,4 +1,4 @@
-"""Which texts a frame may hold, in every dialect: what is empty or too long is a DecodeError."""
+"""Limits of texts in frames, for every dialect: an empty or too long one is a DecodeError."""
 
 from services.edge.dialects.base import DecodeError
 from shared.contract.errors import ErrorCode
@@ -23,7 +23,7 @@ def _name(text: str, what: str, characters: int) -> str:
 
 
 def message_text(segments: tuple[Segment, ...], limits: Limits) -> tuple[Segment, ...]:
-    """The segments of a message that somebody may say."""
+    """The segments, if they are a message that may be sent. Raises DecodeError."""
     if len(segments) > limits.segments_per_message:
         raise DecodeError(f"a message has at most {limits.segments_per_message} segments", ErrorCode.TOO_LARGE)
     texts = [segment.text for segment in segments if isinstance(segment, Text)]

@@ -33,12 +33,12 @@ class OurChatV0(Dialect):
 
     name = "ourchat-v0"
 
-    def __init__(self, surroundings: ConnectionInfo) -> None:
-        super().__init__(surroundings)
+    def __init__(self, info: ConnectionInfo) -> None:
+        super().__init__(info)
         self._account = NO_ACCOUNT
         self._incoming = IncomingTransfer(self.limits)
-        self._package_bytes = self.limits.binary_frame_bytes if surroundings.binary else 0
-        """0: no binary frames go either way."""
+        self._package_bytes = self.limits.binary_frame_bytes if info.binary else 0
+        """0: the connection carries no binary frames."""
         self.variant = (self.variant, self._package_bytes)
 
     def logged_in(self, account: AccountId, now: float) -> None:
@@ -47,42 +47,42 @@ class OurChatV0(Dialect):
     def decode(self, frame: Frame, now: float) -> Sequence[Request]:
         if isinstance(frame, Binary):
             return self._incoming.package(frame.data, now)
-        what = read(frame, self._account, self.limits)
-        if not isinstance(what, Announcement):
-            return (what,)
+        item = read(frame, self._account, self.limits)
+        if not isinstance(item, Announcement):
+            return (item,)
         if not self._package_bytes:
             raise DecodeError("pictures and files are sent by WebSocket")
-        return (self._incoming.announce(what, self._account, now),)
+        return (self._incoming.announce(item, self._account, now),)
 
-    def encode_reply(self, request: Request, answer: Reply, now: float) -> tuple[Outgoing, ...]:
-        match answer:
+    def encode_reply(self, request: Request, reply: Reply, now: float) -> tuple[Outgoing, ...]:
+        match reply:
             case MessageAccepted():
-                return answer.frames
+                return reply.frames
             case Authenticated():
                 registered = isinstance(request.command, Register)
-                return ((encode.registered if registered else encode.logged_in)(answer),)
+                return ((encode.registered if registered else encode.logged_in)(reply),)
             case VerificationNeeded():
                 return self.encode_error(request, VERIFY_BY_MAIL)
             case Ack():
                 return ()
             case NoPendingVerification() | VerificationMailed() | ServerStatus() | AccountView() | ChatView():
-                raise TypeError("no v0 client can ask for this")
+                raise TypeError("no v0 frame requests this")
             case Requests() | MembershipRequested() | ChatViews() | Page():
-                raise TypeError("no v0 client can ask for this")
+                raise TypeError("no v0 frame requests this")
             case _:
-                assert_never(answer)
+                assert_never(reply)
 
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
         if request is not None and isinstance(request.command, StartUpload | UploadPart):
             self._incoming.failed(request.command.number)
-        refusal = None if request is None else ERROR_REPLIES.get(type(request.command))
-        state = refusal.statuses[failure.code] if refusal else None
-        if refusal is None or state is None:
+        error_reply = None if request is None else ERROR_REPLIES.get(type(request.command))
+        state = error_reply.statuses[failure.code] if error_reply else None
+        if error_reply is None or state is None:
             return _error(failure.text or failure.code)
-        return (encode.state(refusal.reply, state, failure.text or failure.code),)
+        return (encode.state(error_reply.reply, state, failure.text or failure.code),)
 
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
-        """The document knows of messages only."""
+        """The document has messages only."""
         return ()
 
     def encode_message(self, shown: DisplayMessage) -> tuple[Outgoing, ...]:

@@ -19,4 +19,4 @@ class V0Code(IntEnum):
     LOGGED_IN = 7
     """登录信息 and its reply."""
     ERROR = 18
-    """Not in the document: what cannot be done, and has no state of its own."""
+    """Not in the document: an error without a state of its own."""

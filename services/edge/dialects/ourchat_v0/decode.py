@@ -1,4 +1,4 @@
-"""OurChat v0, client to server: one reader per code, each from the wire's `data` to a canonical command, or to the
+"""OurChat v0, client to server: one reader for each code, from the frame's `data` to a command, or to the
 announcement of a picture or file."""
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ _QUOTED_CHARACTERS = 64
 
 
 def read(frame: Frame, account: AccountId, limits: Limits) -> Request | Announcement:
-    """What a text frame says on a connection of this account. Raises DecodeError."""
+    """A text frame on a connection of this account. Raises DecodeError."""
     return _fast_request(frame, account, limits) or _read_any(frame, account, limits)
 
 
@@ -71,7 +71,7 @@ _FAST_READER = FastReader(
 
 
 def _fast_request(frame: Frame, account: AccountId, limits: Limits) -> Request | None:
-    """A 0, the quick way."""
+    """A 0, by the fast path."""
     wire = _FAST_READER.read(frame, limits)
     if wire is None:
         return None
@@ -118,8 +118,8 @@ class _V0RegisterBody(msgspec.Struct):
 
 
 def _register(data: Members, account: AccountId, limits: Limits) -> Request:
-    """4: with a mail, or (the clients of the time) with a nick instead. Without a nick, the mail's local part is the
-    nickname. Who comes from here is in the lobby."""
+    """4: with a mail, or (in clients of the time) a nick instead. Without a nick, the mail's local part is the
+    nickname. The account joins the lobby."""
     wire = decode_as(data, _V0RegisterBody)
     if wire.mail is None and wire.nick is None:
         raise DecodeError("`mail` is needed, or `nick`")

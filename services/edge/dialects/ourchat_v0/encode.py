@@ -9,12 +9,12 @@ from services.edge.canonical.frames import MediaPayload, Outgoing
 from services.edge.canonical.replies import DisplayMessage
 from services.edge.dialects.ourchat_envelope import ocid
 from services.edge.dialects.ourchat_v0.codes import V0Code
-from services.edge.dialects.text_fallback import only_text, render, rendered
+from services.edge.dialects.text_fallback import only_text, render_message, render_segment
 from shared.contract.auth import Authenticated
 from shared.contract.model import Emoji, File, Image, Segment
 
 _PACKAGE_BYTES = 256 * 1024
-"""Of what did not come in packages."""
+"""Of media that was not uploaded in packages."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -24,17 +24,17 @@ def _frame(code: int, data: dict[str, object]) -> bytes:
 
 
 def registered(answer: Authenticated) -> bytes:
-    """The token opens the edge's other doors to the same client."""
+    """The token also serves uploads, downloads and other dialects."""
     return _frame(V0Code.REGISTERED, {"state": 0, "ocId": ocid(answer.account), "token": answer.token})
 
 
 def logged_in(answer: Authenticated) -> bytes:
-    """As a registration."""
+    """Like `registered`."""
     return _frame(V0Code.LOGGED_IN, {"state": 0, "token": answer.token})
 
 
 def state(code: int, state: int, details: str) -> bytes:
-    """A registration or login that failed; the document has no place for the details."""
+    """A registration or login that failed; `details` are not in the document."""
     return _frame(code, {"state": state, "details": details})
 
 
@@ -43,10 +43,9 @@ def error(details: str) -> bytes:
 
 
 def message(shown: DisplayMessage, base_url: str, package_bytes: int) -> tuple[Outgoing, ...]:
-    """One frame for each emoji and for each run of texts, and each picture or file in packages of at most so many bytes
-    (0: as text), in order."""
-    said = shown.message
-    where = {"cid": said.chat, "sender_id": ocid(said.sender)}
+    """One frame for each emoji and for adjacent texts, and each picture or file in packages of at most `package_bytes`
+    bytes (0: as text), in order."""
+    where = {"cid": shown.message.chat, "sender_id": ocid(shown.message.sender)}
     if text := only_text(shown.segments):
         return (_frame(V0Code.TEXT, {**where, "msg": text}),)
     return tuple(_frames(shown.segments, where, base_url, package_bytes))
@@ -56,12 +55,12 @@ def _frames(
     segments: tuple[Segment, ...], where: dict[str, object], base_url: str, package_bytes: int
 ) -> Iterator[Outgoing]:
     apart = (Emoji, Image, File) if package_bytes else (Emoji,)
-    for is_apart, run in groupby(segments, lambda segment: isinstance(segment, apart)):
+    for is_apart, group in groupby(segments, lambda segment: isinstance(segment, apart)):
         if not is_apart:
-            if text := rendered(tuple(run), base_url):
+            if text := render_message(tuple(group), base_url):
                 yield _frame(V0Code.TEXT, {**where, "msg": text})
             continue
-        for one in run:
+        for one in group:
             if isinstance(one, Emoji):
                 yield _frame(V0Code.EMOJI, {**where, "emojiId": one.emoji_id})
             elif isinstance(one, Image | File):
@@ -69,8 +68,10 @@ def _frames(
 
 
 def _content(segment: Image | File, where: dict[str, object], base_url: str, package_bytes: int) -> MediaPayload:
-    """In as many packages as its uploader sent, if they are not too large."""
+    """In as many packages as its uploader sent, unless they are too large."""
     media, code = segment.media, V0Code.IMAGE if isinstance(segment, Image) else V0Code.FILE
     packages = max(1, media.packages or -(-media.size // _PACKAGE_BYTES), -(-media.size // package_bytes))
     announcement = _frame(code, {**where, "packages_num": packages, "size": media.size})
-    return MediaPayload(announcement, media, packages, _frame(V0Code.TEXT, {**where, "msg": render(segment, base_url)}))
+    return MediaPayload(
+        announcement, media, packages, _frame(V0Code.TEXT, {**where, "msg": render_segment(segment, base_url)})
+    )

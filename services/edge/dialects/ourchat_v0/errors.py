@@ -1,4 +1,4 @@
-"""How v0 says that a request failed: registration and login have a state for it; all else is an 18."""
+"""The error replies of v0: registration and login have states of their own; all else is an 18."""
 
 from collections.abc import Mapping
 

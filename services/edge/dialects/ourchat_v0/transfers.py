@@ -1,7 +1,7 @@
-"""The transfer that a v0 client may have under way: announced by one frame, then sent in so many binary ones.
+"""The open transfer of a v0 client: announced by one frame, then sent in the announced number of binary frames.
 
-There is no answer to an announcement: its packages may be on their way when it is refused, and those of a transfer
-that fails when it does. They are thrown away without a word.
+An announcement has no reply, so the packages of a rejected announcement, or of a transfer that fails, may already be on
+their way. They are dropped without an error.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,11 @@ from shared.contract.ids import AccountId, ChatId
 from shared.settings import Limits
 
 _COMING_SECONDS = 30.0
-"""Without a package for so long, nothing more is coming."""
+"""After this time without a package, no more are expected."""
 _PACKAGE_BYTES = 1024
 _FEW = 64
-"""Packages are no smaller than this on average, save for a few: each costs as much as a request."""
+"""This many packages may be of any size; beyond them the average is at least 1 KiB, since each costs as much as a
+request."""
 
 
 class Announcement(NamedTuple):
@@ -38,34 +39,34 @@ class _OpenTransfer:
     announced: Announcement
     packages: int = 0
     size: int = 0
-    """Of what has come."""
+    """Bytes received."""
 
 
 class IncomingTransfer:
     """`now` is seconds of any clock."""
 
-    __slots__ = ("_heard", "_limits", "_numbers", "_rest", "_transfer")
+    __slots__ = ("_last_package", "_leftover", "_limits", "_numbers", "_transfer")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._numbers = count(1)
         self._transfer: _OpenTransfer | None = None
-        self._rest = 0
-        """Packages of a failed transfer, or of a refused announcement, that may still come."""
-        self._heard: float | None = None
-        """When one of these, or of the transfer, came last; None: not yet."""
+        self._leftover = 0
+        """Packages of a failed transfer or rejected announcement that may still arrive."""
+        self._last_package: float | None = None
+        """When a package arrived last; None: none yet."""
 
     def announce(self, announced: Announcement, account: AccountId, now: float) -> Request:
         """Raises DecodeError."""
-        coming = self._rest and self._heard is not None and now - self._heard < _COMING_SECONDS
-        if self._transfer is not None or coming:
+        incoming = self._leftover and self._last_package is not None and now - self._last_package < _COMING_SECONDS
+        if self._transfer is not None or incoming:
             raise DecodeError("one picture or file at a time: the last one is still coming", ErrorCode.CONFLICT)
-        self._rest, self._heard = announced.packages, None
+        self._leftover, self._last_package = announced.packages, None
         if not 0 < announced.packages <= _most_packages(self._limits.file_bytes):
-            self._rest = 0
+            self._leftover = 0
         check_own_account(announced.sender, "sender_id", account)
         self._check(announced)
-        self._rest = 0
+        self._leftover = 0
         self._transfer = _OpenTransfer(next(self._numbers), announced)
         return Request(StartUpload(self._transfer.number, announced.chat))
 
@@ -80,21 +81,21 @@ class IncomingTransfer:
             raise DecodeError(f"so many bytes are sent in {least} to {_most_packages(size)} packages")
 
     def package(self, data: bytes, now: float) -> Sequence[Request]:
-        """Raises DecodeError where none was announced."""
-        self._heard = now
+        """Raises DecodeError if none was announced."""
+        self._last_package = now
         transfer = self._transfer
         if transfer is not None:
             return (Request(self._received(transfer, data)),)
-        if not self._rest:
+        if not self._leftover:
             raise DecodeError("no picture or file was announced")
-        self._rest -= 1
+        self._leftover -= 1
         return ()
 
     def _received(self, transfer: _OpenTransfer, data: bytes) -> Command:
         announced, number = transfer.announced, transfer.number
         transfer.packages += 1
         transfer.size += len(data)
-        if failure := self._wrong(transfer, len(data)):
+        if failure := self._mismatch(transfer, len(data)):
             self.failed(number)
             return DropUpload(number, failure)
         if transfer.packages < announced.packages:
@@ -102,24 +103,24 @@ class IncomingTransfer:
         self._transfer = None
         return PostUpload(number, data, announced.chat, announced.kind, packages=announced.packages)
 
-    def _wrong(self, transfer: _OpenTransfer, size: int) -> Failure | None:
-        """As soon as it can be known."""
+    def _mismatch(self, transfer: _OpenTransfer, size: int) -> Failure | None:
+        """The earliest detectable mismatch with the announcement."""
         limit, announced = self._limits.binary_frame_bytes, transfer.announced
         if size > limit:
             return Failure(ErrorCode.TOO_LARGE, f"a package has at most {limit} bytes")
-        lacking, left = announced.size - transfer.size, announced.packages - transfer.packages
-        if lacking < 0:
+        missing, packages = announced.size - transfer.size, announced.packages - transfer.packages
+        if missing < 0:
             return Failure(ErrorCode.INVALID, "these are more bytes than were announced")
-        if lacking > left * limit:
+        if missing > packages * limit:
             return Failure(ErrorCode.INVALID, "these are fewer bytes than were announced")
         return None
 
     def failed(self, number: int) -> None:
-        """If this transfer is under way, it is over."""
+        """Ends this transfer if it is the open one."""
         transfer = self._transfer
         if transfer is not None and transfer.number == number:
             self._transfer = None
-            self._rest = transfer.announced.packages - transfer.packages
+            self._leftover = transfer.announced.packages - transfer.packages
 
 
 def _most_packages(size: int) -> int:

@@ -1,6 +1,6 @@
 """OurChat v1 (2023): JSON objects with `code`, `time` and `data`; all ids are integers, times seconds.
 
-Applications, their answers and renamings have no replies of their own: who sent them is told like everybody else.
+Applications, their answers and renamings have no replies of their own: the sender gets the same push as all others.
 """
 
 from collections.abc import Sequence
@@ -42,8 +42,8 @@ class OurChatV1(Dialect):
     name = "ourchat-v1"
     pushes_pending_requests = True
 
-    def __init__(self, surroundings: ConnectionInfo) -> None:
-        super().__init__(surroundings)
+    def __init__(self, info: ConnectionInfo) -> None:
+        super().__init__(info)
         self._account = NO_ACCOUNT
 
     def logged_in(self, account: AccountId, now: float) -> None:
@@ -52,14 +52,14 @@ class OurChatV1(Dialect):
     def decode(self, frame: Frame, now: float) -> Sequence[Request]:
         return (request_of(frame, self._account, self.limits),)
 
-    def encode_reply(self, request: Request, answer: Reply, now: float) -> tuple[Outgoing, ...]:
-        match answer:
+    def encode_reply(self, request: Request, reply: Reply, now: float) -> tuple[Outgoing, ...]:
+        match reply:
             case MessageAccepted():
-                return answer.frames
+                return reply.frames
             case Authenticated():
                 registered = isinstance(request.command, Register)
-                entered = encode.registered if registered else encode.logged_in
-                return (entered(answer, self.unix_seconds),)
+                encode_login = encode.registered if registered else encode.logged_in
+                return (encode_login(reply, self.unix_seconds),)
             case VerificationNeeded():
                 return self.encode_error(request, VERIFY_BY_MAIL)
             case ChatView(chat):
@@ -67,18 +67,18 @@ class OurChatV1(Dialect):
             case Ack() | MembershipRequested():
                 return ()
             case NoPendingVerification() | VerificationMailed() | ServerStatus():
-                raise TypeError("no v1 client can ask for this")
+                raise TypeError("no v1 frame requests this")
             case AccountView() | Requests() | ChatViews() | Page():
-                raise TypeError("no v1 client can ask for this")
+                raise TypeError("no v1 frame requests this")
             case _:
-                assert_never(answer)
+                assert_never(reply)
 
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
-        refusal = None if request is None else ERROR_REPLIES.get(type(request.command))
-        state = refusal.statuses[failure.code] if refusal else None
-        if refusal is None or state is None:
+        error_reply = None if request is None else ERROR_REPLIES.get(type(request.command))
+        state = error_reply.statuses[failure.code] if error_reply else None
+        if error_reply is None or state is None:
             return (encode.error(failure.text or failure.code, self.unix_seconds),)
-        return (encode.state(refusal.reply, state, failure.text or failure.code, self.unix_seconds),)
+        return (encode.state(error_reply.reply, state, failure.text or failure.code, self.unix_seconds),)
 
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
         frame = self._event_frame(event, self.unix_seconds)

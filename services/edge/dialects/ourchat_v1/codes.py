@@ -5,7 +5,7 @@ from enum import IntEnum
 
 class V1Code(IntEnum):
     MESSAGE = 0
-    """文本信息, both ways. (1 to 3 are reserved for emoji, pictures and files, and not made yet.)"""
+    """文本信息, both ways. (1 to 3 are reserved for emoji, pictures and files.)"""
     REGISTER = 4
     REGISTERED = 5
     """注册信息 and its reply."""
@@ -23,4 +23,4 @@ class V1Code(IntEnum):
     RENAME = 12
     """修改群名/用户昵称, both ways."""
     ERROR = 18
-    """Not in the document: what cannot be done, and has no state of its own."""
+    """Not in the document: an error without a state of its own."""

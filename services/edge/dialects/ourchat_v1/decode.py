@@ -1,7 +1,7 @@
-"""OurChat v1, client to server: one reader per code, each from the wire's `data` to a canonical command.
+"""OurChat v1, client to server: one reader for each code, from the frame's `data` to a command.
 
-The `time` of a frame is not looked at: the server's clock decides. Of two keys that exclude each other a client may
-send the other one as null.
+The `time` of a frame is ignored: the server's clock decides. Of two keys that exclude each other, a client may send the
+unused one as null.
 """
 
 from collections.abc import Callable, Mapping
@@ -47,8 +47,8 @@ def _any_request(frame: Frame, account: AccountId, limits: Limits) -> Request:
     return reader(data, account, limits)
 
 
-def _either(group: WireId | None, person: WireId | None, names: str) -> None:
-    if (group is None) == (person is None):
+def _check_either(group: WireId | None, account: WireId | None, names: str) -> None:
+    if (group is None) == (account is None):
         raise DecodeError(f"exactly one of {names} is needed")
 
 
@@ -67,11 +67,11 @@ class _V1MessageBody(msgspec.Struct):
 
 
 def _message(data: Members, account: AccountId, limits: Limits) -> Request:
-    """0: to a group, or to the person who is `private_id`."""
+    """0: to a group, or to the account `private_id`."""
     wire = decode_as(data, _V1MessageBody)
     sender = wire.sender
     check_own_account(sender.ocid, "sender.ocid", account)
-    _either(sender.group_id, sender.private_id, "`group_id`, `private_id`")
+    _check_either(sender.group_id, sender.private_id, "`group_id`, `private_id`")
     segments = validation.message_text((Text(wire.msg),), limits)
     if sender.group_id is not None:
         return Request(PostMessage(ChatId(sender.group_id.number), segments))
@@ -101,7 +101,7 @@ _FAST_READER = FastReader(
 
 
 def _fast_request(frame: Frame, account: AccountId, limits: Limits) -> Request | None:
-    """A 0 to a group, the quick way."""
+    """A 0 to a group, by the fast path."""
     wire = _FAST_READER.read(frame, limits)
     if wire is None:
         return None
@@ -149,7 +149,7 @@ class _NewGroupBody(msgspec.Struct):
 
 
 def _new_group(data: Members, account: AccountId, limits: Limits) -> Request:
-    """8: a group of the connection's own; people apply. (The document's table has numbers for names.)"""
+    """8: a group that users apply to. (The document's table has numbers for names.)"""
     wire = decode_as(data, _NewGroupBody)
     check_own_account(wire.ocid, "ocid", account)
     name = validation.group_name(str(wire.group_name), limits)
@@ -160,7 +160,7 @@ def _new_group(data: Members, account: AccountId, limits: Limits) -> Request:
 
 
 class _RelationBody(msgspec.Struct):
-    """`ocid` is who applied (or is pulled into a group), `add_ocid` whom it asked to be friends with."""
+    """`ocid` is the applicant (or the account added to a group), `add_ocid` the account it wants as a friend."""
 
     ocid: WireId
     group_id: WireId | None = None
@@ -168,10 +168,10 @@ class _RelationBody(msgspec.Struct):
 
 
 def _apply(data: Members, account: AccountId, limits: Limits) -> Request:
-    """9: the connection's own application to a group, or to a person."""
+    """9: an application to a group, or a friend request."""
     wire = decode_as(data, _RelationBody)
     check_own_account(wire.ocid, "ocid", account)
-    _either(wire.group_id, wire.add_ocid, "`group_id`, `add_ocid`")
+    _check_either(wire.group_id, wire.add_ocid, "`group_id`, `add_ocid`")
     if wire.group_id is not None:
         return Request(RequestMembership(ChatId(wire.group_id.number)))
     assert wire.add_ocid is not None
@@ -179,9 +179,9 @@ def _apply(data: Members, account: AccountId, limits: Limits) -> Request:
 
 
 def _accept(data: Members, account: AccountId, limits: Limits) -> Request:
-    """10: into a group comes who applied, or a friend; a request for friendship is accepted by who was asked."""
+    """10: adds an applicant or a friend to a group, or accepts a friend request to this account."""
     wire = decode_as(data, _RelationBody)
-    _either(wire.group_id, wire.add_ocid, "`group_id`, `add_ocid`")
+    _check_either(wire.group_id, wire.add_ocid, "`group_id`, `add_ocid`")
     applicant = AccountId(wire.ocid.number)
     if wire.group_id is not None:
         return Request(AddMember(ChatId(wire.group_id.number), applicant))
@@ -191,7 +191,7 @@ def _accept(data: Members, account: AccountId, limits: Limits) -> Request:
 
 
 def _reject(data: Members, account: AccountId, limits: Limits) -> Request:
-    """11: of an application to a group if it names one, else of a request for the connection's friendship."""
+    """11: rejects an application to the named group, or else a friend request to this account."""
     wire = decode_as(data, _RelationBody)
     applicant = AccountId(wire.ocid.number)
     if wire.group_id is not None:
@@ -212,7 +212,7 @@ class _RenameBody(msgspec.Struct):
 
 
 def _rename(data: Members, account: AccountId, limits: Limits) -> Request:
-    """12: a group if it names one, else the connection's own nickname. The document's example says `name`, its table
+    """12: renames the named group, or else this account. The document's example has `name`, its table
     `group_name`."""
     wire = decode_as(data, _RenameBody)
     name = wire.group_name if wire.name is None else wire.name

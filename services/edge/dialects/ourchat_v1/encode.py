@@ -1,12 +1,12 @@
-"""OurChat v1, server to client: the frames, byte for byte. Every one bears a `time` in whole Unix seconds, and all
-numbers are integers."""
+"""OurChat v1, server to client: the frames, byte for byte. Each has a `time` in whole Unix seconds; all numbers are
+integers."""
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from services.edge.canonical.replies import DisplayMessage
 from services.edge.dialects.ourchat_v1.codes import V1Code
-from services.edge.dialects.text_fallback import rendered
+from services.edge.dialects.text_fallback import render_message
 from shared.contract.auth import Authenticated
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested, MembershipAnswered, MembershipApplied
 from shared.contract.ids import AccountId, ChatId
@@ -15,7 +15,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _V1Sender(msgspec.Struct):
-    """`private_id` is the receiver, whoever reads it."""
+    """`private_id` is the recipient, in the frames of both."""
 
     ocid: int
     group_id: int | UnsetType = UNSET
@@ -23,7 +23,7 @@ class _V1Sender(msgspec.Struct):
 
 
 class _V1Text(msgspec.Struct):
-    """`cid` is the message's own number."""
+    """`cid` is the message's id."""
 
     cid: int
     sender: _V1Sender
@@ -39,10 +39,10 @@ class _V1Message(msgspec.Struct):
 
 
 def message(shown: DisplayMessage, base_url: str) -> bytes:
-    said = shown.message
+    sent = shown.message
     private = UNSET if shown.to is None else shown.to
-    sender = _V1Sender(said.sender, said.chat if shown.to is None else UNSET, private)
-    return _encode(_V1Message(0, said.time // 1000, _V1Text(said.id, sender, rendered(shown.segments, base_url))))
+    sender = _V1Sender(sent.sender, sent.chat if shown.to is None else UNSET, private)
+    return _encode(_V1Message(0, sent.time // 1000, _V1Text(sent.id, sender, render_message(shown.segments, base_url))))
 
 
 def _frame(code: int, time: int, data: dict[str, object]) -> bytes:
@@ -50,7 +50,7 @@ def _frame(code: int, time: int, data: dict[str, object]) -> bytes:
 
 
 def registered(answer: Authenticated, time: int) -> bytes:
-    """注册返回信息. The token opens the edge's other doors to the same client."""
+    """注册返回信息. The token also serves uploads, downloads and other dialects."""
     return _frame(V1Code.REGISTERED, time, {"state": 0, "ocId": answer.account, "token": answer.token})
 
 
@@ -60,7 +60,7 @@ def logged_in(answer: Authenticated, time: int) -> bytes:
 
 
 def state(code: int, state: int, details: str, time: int) -> bytes:
-    """A registration or login that failed; the document has no place for the details."""
+    """A registration or login that failed; `details` are not in the document."""
     return _frame(code, time, {"state": state, "details": details})
 
 
@@ -73,7 +73,7 @@ def friendship_requested(event: FriendshipRequested, time: int) -> bytes:
 
 
 def friendship_answered(event: FriendshipAnswered, time: int) -> bytes:
-    """A refusal names who refused, too."""
+    """A rejection names the rejecting account, too."""
     code = V1Code.ACCEPT if event.accepted else V1Code.REJECT
     return _frame(code, time, {"add_ocid": event.account, "ocid": event.applicant})
 
@@ -89,7 +89,7 @@ def membership_answered(event: MembershipAnswered, time: int) -> bytes:
 
 
 def in_group(chat: ChatId, name: str, account: AccountId, time: int) -> bytes:
-    """The account is in this group: accepted, pulled in, or its founder."""
+    """The account is in this group: accepted, added, or its creator."""
     return _frame(V1Code.ACCEPT, time, {"group_id": chat, "group_name": name, "ocid": account})
 
 
@@ -102,10 +102,10 @@ def account_renamed(account: AccountId, name: str, time: int) -> bytes:
 
 
 def _name_members(name: str) -> dict[str, object]:
-    """As the document's example and its table have it."""
+    """Both members: the document's example has one, its table the other."""
     return {"name": name, "group_name": name}
 
 
 def _text_member(text: str) -> dict[str, object]:
-    """What an applicant of another dialect wrote; the document has no place for it."""
+    """The text of an applicant of another dialect; not in the document."""
     return {"text": text} if text else {}

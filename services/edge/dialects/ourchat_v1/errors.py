@@ -1,4 +1,4 @@
-"""How v1 says that a request failed: registration and login have states for it; all else is an 18."""
+"""The error replies of v1: registration and login have states of their own; all else is an 18."""
 
 from collections.abc import Mapping
 

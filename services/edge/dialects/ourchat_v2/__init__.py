@@ -1,4 +1,4 @@
-"""OurChat v2 (2024): JSON objects with an integer `code`; all ids are strings on output, times milliseconds."""
+"""OurChat v2 (2024): JSON objects with an integer `code`; ids are strings on output, times milliseconds."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -51,13 +51,13 @@ _VERIFICATION_STATUS = {"passed": 0, "wrong": 1, "expired": 2}
 
 
 class OurChatV2(Dialect):
-    """See services.edge.dialects.base; what is held back and why, see holding."""
+    """See services.edge.dialects.base; for held pushes, see push_gate."""
 
     name = "ourchat-v2"
     waits_for_verification = True
 
-    def __init__(self, surroundings: ConnectionInfo) -> None:
-        super().__init__(surroundings)
+    def __init__(self, info: ConnectionInfo) -> None:
+        super().__init__(info)
         self._account = NO_ACCOUNT
         self._gate = PushGate()
 
@@ -73,14 +73,14 @@ class OurChatV2(Dialect):
 
     # Frames out
 
-    def encode_reply(self, request: Request, answer: Reply, now: float) -> tuple[Outgoing, ...]:
-        match answer:
+    def encode_reply(self, request: Request, reply: Reply, now: float) -> tuple[Outgoing, ...]:
+        match reply:
             case MessageAccepted():
-                return answer.frames
+                return reply.frames
             case Authenticated():
                 self._gate.login_answered(now)
                 registered = isinstance(request.command, Register)
-                return (encode.logged_in(V2Code.REGISTERED if registered else V2Code.LOGGED_IN, answer),)
+                return (encode.logged_in(V2Code.REGISTERED if registered else V2Code.LOGGED_IN, reply),)
             case VerificationNeeded():
                 return (encode.verify(),)
             case NoPendingVerification():
@@ -91,16 +91,16 @@ class OurChatV2(Dialect):
                 return (encode.status(V2Code.SERVER_STATUS, int(maintenance)),)
             case AccountView():
                 self._gate.account_answered(now)
-                return (encode.data(V2Code.ACCOUNT, account_values(answer, _names(request), self._viewer)),)
+                return (encode.data(V2Code.ACCOUNT, account_values(reply, _names(request), self._viewer)),)
             case ChatView():
-                return (self._session(request, answer, now),)
+                return (self._session(request, reply, now),)
             case Ack():
                 deleted = isinstance(request.command, DeleteAccount)
                 return (encode.status(V2Code.DELETED if deleted else V2Code.ACCOUNT_SET, 0),)
             case Requests() | MembershipRequested() | ChatViews() | Page():
-                raise TypeError("no v2 client can ask for this")
+                raise TypeError("no v2 frame requests this")
             case _:
-                assert_never(answer)
+                assert_never(reply)
 
     def _session(self, request: Request, view: ChatView, now: float) -> Frame:
         if isinstance(request.command, CreateChat):
@@ -114,16 +114,16 @@ class OurChatV2(Dialect):
         return ViewerContext(self._account, self._gate.is_pc_client, self.base_url)
 
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
-        """`context` is the kind of command that an undecodable frame was meant to be, if that has a say."""
+        """`context` is the type of the command that an undecodable frame was meant to be, if it decides the reply."""
         kind = context if request is None else type(request.command)
         error = _error(failure.text or failure.code)
         if kind is CreateChat:
             self._gate.create_failed()
-        refusal = ERROR_REPLIES.get(kind) if self._account != NO_ACCOUNT or kind in BEFORE_LOGIN else None
-        status = refusal.statuses[failure.code] if refusal else None
-        if refusal is None or status is None:
+        error_reply = ERROR_REPLIES.get(kind) if self._account != NO_ACCOUNT or kind in BEFORE_LOGIN else None
+        status = error_reply.statuses[failure.code] if error_reply else None
+        if error_reply is None or status is None:
             return error
-        reply = encode.status(refusal.reply, status)
+        reply = encode.status(error_reply.reply, status)
         if kind is not CreateChat:
             return (reply,)
         return error if self._gate.is_pc_client else (reply, *error)
@@ -151,7 +151,7 @@ class OurChatV2(Dialect):
     def encode_message(self, shown: DisplayMessage) -> tuple[Frame, ...]:
         return (encode.message(shown.message, shown.segments, self.base_url),)
 
-    # PushGate back
+    # Login and held messages
 
     def logged_in(self, account: AccountId, now: float) -> None:
         self._account = account
@@ -188,6 +188,6 @@ def _error(details: str) -> tuple[Frame]:
 
 
 def _names(request: Request) -> tuple[str, ...]:
-    """The values that a 1 or 10 asked for."""
+    """The names of the values that a 1 or 10 requested."""
     assert isinstance(request.context, tuple)
     return request.context

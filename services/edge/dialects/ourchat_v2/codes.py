@@ -17,17 +17,17 @@ class V2Code(IntEnum):
     """登录信息 and its reply."""
     NEW_SESSION = 8
     NEW_SESSION_MADE = 9
-    """新建会话 and its reply; also unasked, to those who are in a session they have not heard of."""
+    """新建会话 and its reply; also pushed, to members of a session that their connection does not know."""
     GET_ACCOUNT = 10
     ACCOUNT = 11
     """获取账号信息 and its reply."""
     SERVER_STATUS = 12
-    """获取服务器状态, both ways; also unasked, when it changes."""
+    """获取服务器状态, both ways; also pushed when it changes."""
     VERIFY = 13
-    """发起验证: what was asked is withheld until the address is verified."""
+    """发起验证: the request is pending until the address is verified."""
     SEND_VERIFICATION = 14
     VERIFICATION = 15
-    """生成验证码 and what comes of it (验证状态)."""
+    """生成验证码 and its result (验证状态)."""
     DELETE_ACCOUNT = 16
     DELETED = 17
     """注销 and its reply."""

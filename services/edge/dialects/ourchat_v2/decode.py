@@ -55,7 +55,7 @@ class _V2Sender(msgspec.Struct):
 
 
 class _V2MessageBody(msgspec.Struct):
-    """A `time` is not looked at: the server's clock decides."""
+    """A `time` is ignored: the server's clock decides."""
 
     sender: _V2Sender
     msg: list[WireSegment]
@@ -67,8 +67,8 @@ def _message(members: Members, account: AccountId, limits: Limits) -> Request:
     if wire.sender.ocid is not UNSET:
         check_own_account(wire.sender.ocid, "sender.ocid", account)
     segments = validation.message_text(tuple(from_wire(one, limits) for one in wire.msg), limits)
-    cites = any(isinstance(segment, Image | File) for segment in segments)
-    return Request(PostMessage(ChatId(wire.sender.session_id.number), segments, references_media=cites))
+    references_media = any(isinstance(segment, Image | File) for segment in segments)
+    return Request(PostMessage(ChatId(wire.sender.session_id.number), segments, references_media=references_media))
 
 
 class _V2FastSender(msgspec.Struct):
@@ -94,7 +94,7 @@ _FAST_READER = FastReader(
 
 
 def _fast_request(frame: Frame, account: AccountId, limits: Limits) -> Request | None:
-    """A 0 that is one text, the quick way."""
+    """A 0 that is one text, by the fast path."""
     wire = _FAST_READER.read(frame, limits)
     if wire is None:
         return None
@@ -113,7 +113,7 @@ class _GetSessionBody(msgspec.Struct):
 
 
 def _get_session(members: Members, account: AccountId, limits: Limits) -> Request:
-    """1: the request's context is the names of the values, in the order they were asked for."""
+    """1: the request's context is the names of the requested values, in their order."""
     wire = decode_as(members, _GetSessionBody)
     return Request(GetChat(ChatId(wire.session_id.number)), _requested_values(wire.request_values, SESSION_VALUES))
 
@@ -126,9 +126,9 @@ class _GetAccountBody(msgspec.Struct):
 def _get_account(members: Members, account: AccountId, limits: Limits) -> Request:
     """10: context as in 1."""
     wire = decode_as(members, _GetAccountBody)
-    asked = _requested_values(wire.request_values, ACCOUNT_VALUES)
-    lists = "sessions" in asked or "friends" in asked
-    return Request(GetAccount(AccountId(wire.ocid.number), lists=lists), asked)
+    names = _requested_values(wire.request_values, ACCOUNT_VALUES)
+    lists = "sessions" in names or "friends" in names
+    return Request(GetAccount(AccountId(wire.ocid.number), lists=lists), names)
 
 
 def _requested_values(names: list[str], known: Iterable[str]) -> tuple[str, ...]:
@@ -155,7 +155,7 @@ class _SetAccountBody(msgspec.Struct):
 
 
 def _set_account(members: Members, account: AccountId, limits: Limits) -> Request:
-    """19: what may not be set at all, and another's account, is refused with a 20."""
+    """19: a value that cannot be set, and another account, is rejected with a 20."""
     wire = decode_as(members, _SetAccountBody)
     check_own_account(wire.ocid, "ocid", account, SetProfile)
     for name in wire.data:
@@ -214,7 +214,7 @@ class _NewSessionBody(msgspec.Struct):
 
 
 def _new_session(members: Members, account: AccountId, limits: Limits) -> Request:
-    """8: a closed group; each member is one however often it is named."""
+    """8: a closed group; a member named several times is one member."""
     wire = decode_as(members, _NewSessionBody)
     return Request(
         CreateChat(

@@ -26,17 +26,17 @@ def message(message: Message, segments: tuple[Segment, ...], base_url: str) -> b
 
 
 def status(code: int, status: int) -> bytes:
-    """`{"code", "status"}`: most replies are no more."""
+    """`{"code", "status"}`, the form of most replies."""
     return _encode({"code": code, "status": status})
 
 
 def data(code: V2Code, data: dict[str, object]) -> bytes:
-    """The values asked for."""
+    """The requested values."""
     return _encode({"code": code, "status": 0, "data": data})
 
 
 def logged_in(code: V2Code, answer: Authenticated) -> bytes:
-    """A registration or login that succeeded; the token opens the edge's other doors to the same client."""
+    """A registration or login that succeeded; the token also serves uploads, downloads and other dialects."""
     return _encode({"code": code, "status": 0, "ocid": ocid(answer.account), "token": answer.token})
 
 

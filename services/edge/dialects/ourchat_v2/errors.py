@@ -1,4 +1,4 @@
-"""How v2 says that a request failed: which replies have a status for which error; all else is an 18."""
+"""The error replies of v2: a reply's own status where its document has one for the error, else an 18."""
 
 from collections.abc import Mapping
 

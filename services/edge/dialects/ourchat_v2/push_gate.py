@@ -1,14 +1,15 @@
-"""What a v2 connection is not told yet, and when it may be.
+"""Holds the pushes of a v2 connection until its client can handle them.
 
-The PC client of 2024 and its family die of a message whose session they do not list, and handle frames that come
-together newest first; other v2 clients are spared the same where they may be of its kind. So:
+The PC client of 2024 crashes on a message of a session that it does not list, and handles frames that arrive together
+newest first. "PC client" here is any client of its code base. Other v2 clients get the same care until they are known
+to be different. The rules:
 
-- until a second after the login, or until the first 10 is answered, nothing is pushed;
-- a session the connection has not heard of is announced by a 9 before its first message;
-- the family gets the messages of a session once it has asked for it (1), and none in its first second;
-- any other connection gets them at once when it has asked, else a second after the login or after the 9.
+- Nothing is pushed until a second after the login, or until the first 10 is answered.
+- A session that the connection does not know is announced by a 9 before its first message.
+- The PC client gets the messages of a session after it has requested it (1), and none in its first second.
+- Any other connection gets them at once after such a request, else a second after the login or the 9.
 
-One's own echo never comes here. Times are the caller's, in seconds.
+The echo of an own message never comes here. Times are the caller's, in seconds.
 """
 
 from collections.abc import Iterable
@@ -22,59 +23,59 @@ from shared.contract.model import Message
 
 SECOND = 1.0
 APART = 0.05
-"""Between two frames of which the second needs the first, for those who may handle the newest first."""
+"""Between two frames of which the second needs the first, for clients that may handle the newest first."""
 
 
 class PushGate:
-    """The holds of one connection. `family` says that the client is of the PC client's."""
+    """The held pushes of one connection."""
 
     __slots__ = (
         "_announced", "_creating", "_known", "_listed", "_opens", "_queues", "_settles", "_status",
-        "_unheard", "free", "held_bytes", "is_pc_client", "wake_at",
+        "_unannounced", "free", "held_bytes", "is_pc_client", "wake_at",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.is_pc_client = False
         self._creating = 0
-        """8s under way: what they make is not to be announced before their own replies."""
+        """8s without a reply: their sessions are not announced before it."""
         self._forget(-inf)
 
     def _forget(self, opens: float) -> None:
         self._opens = opens
-        """When anything at all may be pushed."""
+        """The time from which anything may be pushed."""
         self._settles = inf
         """A second after the login."""
         self._known: set[ChatId] | None = None
-        """The chats at login; None until they are known, and no chat is spoken of before."""
+        """The chats at the login; None until they are loaded; no chat is announced before."""
         self._announced: dict[ChatId, float] = {}
         self._listed: dict[ChatId, float] = {}
-        """When they were told by a 9, and asked for by a 1."""
+        """When they were announced by a 9, and when requested by a 1."""
         self.free: set[ChatId] = set()
-        """What flows by without coming here."""
-        self._unheard: dict[ChatId, None] = {}
-        """To be announced, in this order."""
+        """Chats whose messages are not held."""
+        self._unannounced: dict[ChatId, None] = {}
+        """Chats to announce, in this order."""
         self._status: Frame | None = None
         self._queues: dict[ChatId, list[Push]] = {}
         self.held_bytes = 0
         self.wake_at: float | None = None
 
-    # What happens to the connection
+    # Events of the connection
 
     def logged_in(self) -> None:
-        """Logged in; nothing is pushed before the reply that says so."""
+        """Logged in; nothing is pushed before the reply to the login."""
         self._forget(inf)
 
     def logged_out(self) -> None:
         self._forget(-inf)
 
     def login_answered(self, now: float) -> None:
-        """That reply is written."""
+        """The reply to the login is written."""
         self._opens = self._settles = now + SECOND
         self._replan()
 
     def chats_loaded(self, chats: Iterable[ChatId]) -> None:
         self._known = (self._known or set()).union(chats)
-        self._unheard.update(dict.fromkeys(chat for chat in self._queues if not self._is_known(chat)))
+        self._unannounced.update(dict.fromkeys(chat for chat in self._queues if not self._is_known(chat)))
         self._replan()
 
     def pc_client_detected(self, now: float) -> None:
@@ -104,10 +105,10 @@ class PushGate:
         self._creating -= 1
         self._replan()
 
-    # What is to be pushed
+    # Pushes
 
     def push_status(self, frame: Frame, now: float) -> tuple[Push, ...]:
-        """A change that concerns everybody; a later one replaces it while it waits."""
+        """A change of the server's status; a later one replaces it while it is held."""
         if now >= self._opens:
             return (Push((frame,)),)
         self._status = frame
@@ -115,24 +116,24 @@ class PushGate:
         return ()
 
     def chat_joined(self, chat: ChatId, now: float) -> tuple[Push, ...]:
-        """The account has come into this chat: a 9, though its sync may have found the chat already, because what the
-        client asked for before did not show it."""
+        """The account has joined this chat: a 9, even if its sync has found the chat already, because earlier replies
+        did not show it."""
         return () if self._is_announced(chat) else self._announce(chat, now)
 
     def _announce(self, chat: ChatId, now: float) -> tuple[Push, ...]:
         if now < self._announces_at():
-            self._unheard[chat] = None
+            self._unannounced[chat] = None
             self._plan(self._announces_at())
             return ()
         self._announced[chat] = now
         return (Push((encode.new_session(chat),)),)
 
     def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
-        """Take a message in; returns what may be pushed now."""
+        """Holds a message; returns what may be pushed now."""
         self._queues.setdefault(message.chat, []).append(Push(frames, message))
         self.held_bytes += _size(frames)
-        heard = self._known is None or self._is_known(message.chat)
-        announcement = () if heard else self._announce(message.chat, now)
+        known = self._known is None or self._is_known(message.chat)
+        announcement = () if known else self._announce(message.chat, now)
         due = self._due(message.chat)
         if due <= now:
             return (*announcement, *self._flush(message.chat))
@@ -140,14 +141,14 @@ class PushGate:
         return announcement
 
     def wake(self, now: float) -> tuple[Push, ...]:
-        """Everything that is due, first what concerns all, then announcements, then messages."""
+        """Everything that is due: the status, then announcements, then messages."""
         pushes: list[Push] = []
         if self._status is not None and now >= self._opens:
             pushes.append(Push((self._status,)))
             self._status = None
         if now >= self._announces_at():
-            unheard, self._unheard = self._unheard, {}
-            pushes += [push for chat in unheard for push in self.chat_joined(chat, now)]
+            unannounced, self._unannounced = self._unannounced, {}
+            pushes += [push for chat in unannounced for push in self.chat_joined(chat, now)]
         for chat in [chat for chat in self._queues if self._due(chat) <= now]:
             pushes += self._flush(chat)
         self._replan()
@@ -162,11 +163,11 @@ class PushGate:
         return self._is_announced(chat) or (self._known is not None and chat in self._known)
 
     def _announces_at(self) -> float:
-        """When chats may be announced."""
+        """The time from which chats may be announced."""
         return inf if self._known is None or self._creating else self._opens
 
     def _due(self, chat: ChatId) -> float:
-        """When messages of this chat may go out."""
+        """The time from which messages of this chat may be pushed."""
         if self._known is None:
             return inf
         if chat in self._listed:
@@ -178,7 +179,7 @@ class PushGate:
         return self._settles if chat in self._known else inf
 
     def _flush(self, chat: ChatId) -> list[Push]:
-        """All that waits of this chat; from now on its messages flow by."""
+        """All held messages of this chat; from now on they are not held."""
         pushes = self._queues.pop(chat)
         self.held_bytes -= sum(_size(push.frames) for push in pushes)
         self.free.add(chat)
@@ -192,7 +193,7 @@ class PushGate:
         self.wake_at = None
         if self._status is not None:
             self._plan(self._opens)
-        if self._unheard:
+        if self._unannounced:
             self._plan(self._announces_at())
         for chat in self._queues:
             self._plan(self._due(chat))

@@ -1,4 +1,4 @@
-"""The segments of a v2 message (`msg`), both ways. All but text also carry their rendering as `text` on output,
+"""The segments of a v2 message (`msg`), both ways. On output all but text also have their rendering as `text`,
 because clients show `msg[0].text` whatever its type."""
 
 from typing import Annotated, assert_never
@@ -6,7 +6,7 @@ from typing import Annotated, assert_never
 import msgspec
 
 from services.edge.dialects.addresses import media_id
-from services.edge.dialects.text_fallback import media_url, render
+from services.edge.dialects.text_fallback import media_url, render_segment
 from shared.contract.model import Emoji, File, Image, Media, Segment, Text
 from shared.settings import Limits
 
@@ -21,7 +21,7 @@ class WireEmoji(msgspec.Struct, tag_field="type", tag=1):
 
 
 class WireImage(msgspec.Struct, tag_field="type", tag=2):
-    """On input the address counts, and the name if there is one; `size` in bytes, `hash` the sha256 in hex."""
+    """On input only the address and the name count; `size` in bytes, `hash` the sha256 in hex."""
 
     url: str
     name: str = ""
@@ -31,7 +31,7 @@ class WireImage(msgspec.Struct, tag_field="type", tag=2):
 
 
 class WireFile(msgspec.Struct, tag_field="type", tag=3):
-    """As an image."""
+    """Like WireImage."""
 
     url: str
     name: str = ""
@@ -48,17 +48,17 @@ def to_wire(segment: Segment, base_url: str) -> WireSegment:
         case Text(text):
             return WireText(text)
         case Emoji(emoji_id):
-            return WireEmoji(emoji_id, render(segment, base_url))
+            return WireEmoji(emoji_id, render_segment(segment, base_url))
         case Image(media):
-            return WireImage(*_described(media, base_url), render(segment, base_url))
+            return WireImage(*_described(media, base_url), render_segment(segment, base_url))
         case File(media):
-            return WireFile(*_described(media, base_url), render(segment, base_url))
+            return WireFile(*_described(media, base_url), render_segment(segment, base_url))
         case _:
             assert_never(segment)
 
 
 def from_wire(wire: WireSegment, limits: Limits) -> Segment:
-    """Of a picture or file only its address here, and the name that it is sent under. Raises DecodeError."""
+    """A picture or file has only its media id and its name. Raises DecodeError."""
     match wire:
         case WireText(text=text):
             return Text(text)

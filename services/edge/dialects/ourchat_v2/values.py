@@ -1,4 +1,4 @@
-"""What a 1 and a 10 may ask for, by name, and the PC client's own form of it."""
+"""The values that a 1 and a 10 may request, by name, and the PC client's own form of them."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -11,14 +11,14 @@ from shared.contract.ids import AccountId
 from shared.contract.session import AccountView, ChatView
 
 PC_CLIENT_VALUE = "public_update_time"
-"""Who asks for this is of the PC client's family (and the document knows nothing of it)."""
+"""A client that requests this is the PC client or its kind; the document does not have it."""
 _LISTS = ("sessions", "friends")
 
 _json = msgspec.json.Encoder().encode
 
 
 class ViewerContext(NamedTuple):
-    """Who asks. The family can bear no picture address but this server's."""
+    """The connection that requests. The PC client can handle picture addresses of this server only."""
 
     account: AccountId
     is_pc_client: bool
@@ -26,8 +26,8 @@ class ViewerContext(NamedTuple):
 
 
 def account_values(view: AccountView, names: tuple[str, ...], viewer: ViewerContext) -> dict[str, object]:
-    """获取账号信息. A request with the family's mark gets the lists as strings that hold JSON, of others as `"null"`
-    even unasked; any other gets arrays, and null."""
+    """获取账号信息. The PC client gets the lists as strings that hold JSON, for other accounts as `"null"` even
+    unrequested; any other client gets arrays, and null."""
     values = {name: ACCOUNT_VALUES[name](view, viewer) for name in names}
     if PC_CLIENT_VALUE in names:
         others = view.profile.id != viewer.account

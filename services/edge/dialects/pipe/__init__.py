@@ -1,4 +1,4 @@
-"""pipe: text frames of fields separated by `|`; every request bears a token, save the few that need none."""
+"""pipe: text frames of fields separated by `|`; all but a few requests have a token."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -57,29 +57,29 @@ class Pipe(Dialect):
     names_senders = True
     tags_dialect = True
 
-    def __init__(self, surroundings: ConnectionInfo) -> None:
-        super().__init__(surroundings)
+    def __init__(self, info: ConnectionInfo) -> None:
+        super().__init__(info)
         self._account = NO_ACCOUNT
         self._unread = 0
-        self._incoming = ChunkedUploads()
+        self._uploads = ChunkedUploads()
 
     # Frames in
 
     def decode(self, frame: Frame, now: float) -> Sequence[Request]:
-        return (request_of(frame, self._account, self.limits, self._incoming),)
+        return (request_of(frame, self._account, self.limits, self._uploads),)
 
     # Frames out
 
-    def encode_reply(self, request: Request, answer: Reply, now: float) -> tuple[Frame, ...]:
-        if isinstance(answer, Page):
-            return tuple(encode.message(shown, self.base_url) for shown in answer.messages)
-        return (self._reply(request, answer),)
+    def encode_reply(self, request: Request, reply: Reply, now: float) -> tuple[Frame, ...]:
+        if isinstance(reply, Page):
+            return tuple(encode.message(shown, self.base_url) for shown in reply.messages)
+        return (self._reply(request, reply),)
 
-    def _reply(self, request: Request, answer: Reply) -> Frame:
-        match answer:
+    def _reply(self, request: Request, reply: Reply) -> Frame:
+        match reply:
             case Authenticated():
                 registered = isinstance(request.command, Register)
-                return encode.done("register") if registered else encode.logged_in(answer, self._unread)
+                return encode.done("register") if registered else encode.logged_in(reply, self._unread)
             case VerificationNeeded():
                 return encode.error(_name(request), VERIFY_BY_MAIL.text)
             case AccountView(profile, _, friends):
@@ -88,21 +88,21 @@ class Pipe(Dialect):
             case ChatViews(chats):
                 return encode.groups(view.chat.id for view in chats if view.chat.kind is ChatKind.GROUP)
             case ChatView():
-                return _group(_name(request), answer)
+                return _group(_name(request), reply)
             case Requests(friendships, memberships):
-                asked_for_friends = _name(request) == "get_unread_friend_request"
-                return encode.friend_requests(friendships) if asked_for_friends else encode.group_requests(memberships)
+                of_friends = _name(request) == "get_unread_friend_request"
+                return encode.friend_requests(friendships) if of_friends else encode.group_requests(memberships)
             case MessageAccepted() | MembershipRequested() | Ack():
                 return _done(request)
             case NoPendingVerification() | VerificationMailed() | ServerStatus() | Page():
-                raise TypeError("no pipe client can ask for this")
+                raise TypeError("no pipe frame requests this")
             case _:
-                assert_never(answer)
+                assert_never(reply)
 
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
         """`context` is the command that an undecodable frame names, if any."""
         if request is not None and isinstance(request.command, UploadCommand):
-            self._incoming.failed(request.command.number)
+            self._uploads.failed(request.command.number)
         name = _name(request) if request else context if isinstance(context, str) else ""
         return _error(name, failure.text or failure.code.value)
 
@@ -133,7 +133,7 @@ class Pipe(Dialect):
     def logged_in(self, account: AccountId, now: float) -> None:
         self._account, self._unread = account, 0
         if account == NO_ACCOUNT:
-            self._incoming.clear()
+            self._uploads.clear()
 
     def unread_loaded(self, unread: int) -> None:
         self._unread = unread
@@ -145,7 +145,7 @@ def _error(name: str, reason: str) -> tuple[Frame]:
 
 
 def _name(request: Request) -> str:
-    """The command, as the client named it."""
+    """The name of the command in the frame."""
     assert isinstance(request.context, str)
     return request.context
 

@@ -1,4 +1,4 @@
-"""pipe, client to server: one reader per command, from the fields after it to a canonical command."""
+"""pipe, client to server: one reader for each command, from the fields after it to a canonical command."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -30,16 +30,16 @@ from shared.settings import Limits
 
 
 class ChunkRequest(NamedTuple):
-    """A file, or a chunk of one; what it is a request for depends on those before."""
+    """A file, or a chunk of one; the command depends on the chunks before it."""
 
     chunk: Chunk
     token: str
     account: AccountId
 
 
-def request_of(frame: Frame, account: AccountId, limits: Limits, incoming: ChunkedUploads) -> Request:
-    """The request of a frame on a connection of this account; its context is the command's name. Raises DecodeError
-    with the same context, if there is such a command."""
+def request_of(frame: Frame, account: AccountId, limits: Limits, uploads: ChunkedUploads) -> Request:
+    """The request of a frame on a connection of this account; its context is the command's name. Raises DecodeError,
+    with the same context if there is such a command."""
     if isinstance(frame, Binary):
         raise DecodeError("a text frame is expected")
     name, rest = fields.split_command(frame)
@@ -54,7 +54,7 @@ def request_of(frame: Frame, account: AccountId, limits: Limits, incoming: Chunk
         request = reader(rest, limits)
         _check_own(request, account)
         if isinstance(request, ChunkRequest):
-            request = Request(incoming.chunk(request.chunk), token=request.token, account=request.account)
+            request = Request(uploads.chunk(request.chunk), token=request.token, account=request.account)
     except DecodeError as error:
         error.context = name
         raise
@@ -62,7 +62,7 @@ def request_of(frame: Frame, account: AccountId, limits: Limits, incoming: Chunk
 
 
 def _check_own(request: Request | ChunkRequest, account: AccountId) -> None:
-    """Nobody speaks for somebody else. (Before the login it is the token that tells whose the connection is.)"""
+    """A frame may name no other account than the connection's. (Before the login the token decides the account.)"""
     if account != NO_ACCOUNT and request.account not in (NO_ACCOUNT, account):
         raise DecodeError("that uid is not the account of this connection", ErrorCode.FORBIDDEN)
 
@@ -91,7 +91,7 @@ def _login(rest: str, limits: Limits) -> Request:
 
 
 def _update_profile(rest: str, limits: Limits) -> Request:
-    """Who leaves the answer empty keeps the old one."""
+    """An empty answer keeps the old one."""
     uid, token, nickname, icon, signature, question, answer = fields.split_fields(rest, 7)
     me = _account(uid)
     profile = SetProfile(
@@ -157,9 +157,9 @@ def _del_friend(rest: str, limits: Limits) -> Request:
 
 
 def _hand_friend_request(rest: str, limits: Limits) -> Request:
-    """uid1 handles what uid2 asked."""
-    uid, applicant, verdict, token = fields.split_fields(rest, 4)
-    command = AnswerFriendship(_account(applicant), fields.flag(verdict))
+    """uid1 answers the request of uid2."""
+    uid, applicant, accepted, token = fields.split_fields(rest, 4)
+    command = AnswerFriendship(_account(applicant), fields.flag(accepted))
     return Request(command, token=fields.token(token), account=_account(uid))
 
 
@@ -179,8 +179,8 @@ def _join_group(rest: str, limits: Limits) -> Request:
 
 def _hand_group_request(rest: str, limits: Limits) -> Request:
     """uid1 is the applicant; the token is the handler's."""
-    applicant, group, verdict, token = fields.split_fields(rest, 4)
-    command = AnswerMembership(_chat(group), _account(applicant), fields.flag(verdict))
+    applicant, group, accepted, token = fields.split_fields(rest, 4)
+    command = AnswerMembership(_chat(group), _account(applicant), fields.flag(accepted))
     return Request(command, token=fields.token(token))
 
 
@@ -188,20 +188,22 @@ def _hand_group_request(rest: str, limits: Limits) -> Request:
 
 
 def _send_message(rest: str, limits: Limits) -> Request:
-    """The time is not looked at: the server's clock decides."""
-    (kind, uid, whom, _), text, (token,) = fields.split_around_text(rest, 4, 1)
+    """The time is ignored: the server's clock decides."""
+    (kind, uid, recipient, _), text, (token,) = fields.split_around_text(rest, 4, 1)
     segments = validation.message_text((Text(text),), limits)
     if fields.flag(kind):
-        command = PostMessage(_chat(whom), segments)
+        command = PostMessage(_chat(recipient), segments)
     else:
-        command = PostMessage(ChatId(0), segments, _account(whom))
+        command = PostMessage(ChatId(0), segments, _account(recipient))
     return Request(command, token=fields.token(token), account=_account(uid))
 
 
 def _send_file(rest: str, limits: Limits) -> ChunkRequest:
-    """Type 0 is a picture, 1 a file; uid2 a person."""
-    (kind, uid, whom, _), field, (data, token) = fields.split_around_text(rest, 4, 2)
-    chunk = Chunk("file" if fields.flag(kind) else "image", _account(whom), *parse_chunk_name(field), decode_data(data))
+    """Type 0 is a picture, 1 a file; uid2 is an account."""
+    (kind, uid, recipient, _), field, (data, token) = fields.split_around_text(rest, 4, 2)
+    chunk = Chunk(
+        "file" if fields.flag(kind) else "image", _account(recipient), *parse_chunk_name(field), decode_data(data)
+    )
     return ChunkRequest(chunk, fields.token(token), _account(uid))
 
 

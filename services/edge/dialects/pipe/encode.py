@@ -1,12 +1,12 @@
-"""pipe, server to client: the frames, character for character. What people have written is a field of its own, or the
-last one, where bars do no harm."""
+"""pipe, server to client: the frames, character for character. A user's text is a field of its own with its bars
+replaced, or the last field, where bars do no harm."""
 
 import re
 from collections.abc import Iterable, Mapping
 
 from services.edge.canonical.replies import DisplayMessage
 from services.edge.dialects.pipe.fields import escape
-from services.edge.dialects.text_fallback import rendered
+from services.edge.dialects.text_fallback import render_message
 from shared.contract.auth import Authenticated
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import File, Image, Profile
@@ -28,7 +28,7 @@ _ORIGIN = re.compile(r"http://(?P<host>\[[0-9A-Fa-f:.]+\]|[^|/:\s]+)(?::(?P<port
 _HTTP_PORT = 80
 _DECISIONS = {True: "同意请求！", False: "拒绝请求！"}
 _ERROR_WORDS = {"forget_passwd": "up_pass_error", "": "error"}
-"""Of the others it is the command's name and `_error`; of none, the one for frames that name no command."""
+"""Of the others it is the command's name and `_error`. The empty name stands for frames without a known command."""
 
 
 def done(command: str) -> bytes:
@@ -94,7 +94,7 @@ def group_requests(pending: list[PendingMembership]) -> bytes:
 
 
 def pushed_message(shown: DisplayMessage, base_url: str) -> bytes:
-    """A message for who is online: one person's file has a frame of its own, if it can be fetched by plain HTTP."""
+    """A message to an online client: a private file has a frame of its own if plain HTTP can fetch it."""
     match shown.segments:
         case (Image(media) | File(media),) if shown.to is not None and (origin := _ORIGIN.fullmatch(base_url)):
             host, port = origin["host"], origin["port"] or _HTTP_PORT
@@ -104,12 +104,12 @@ def pushed_message(shown: DisplayMessage, base_url: str) -> bytes:
 
 
 def message(shown: DisplayMessage, base_url: str) -> bytes:
-    """In a group, who said it is told by the text itself: pipe's own clients put there what they need, before all
-    others' words comes the nickname."""
-    said, data = shown.message, rendered(shown.segments, base_url)
-    seconds = said.time // 1000
+    """In a group the text itself names the sender: pipe's own clients write it there, messages of other dialects get
+    the nickname in front."""
+    sent, data = shown.message, render_message(shown.segments, base_url)
+    seconds = sent.time // 1000
     if shown.to is not None:
-        return f"message|0|{said.sender}|{seconds}|{data}".encode()
+        return f"message|0|{sent.sender}|{seconds}|{data}".encode()
     if shown.dialect != NAME:
-        data = f"{shown.face.nickname if shown.face else said.sender}: {data}"
-    return f"message|1|{said.chat}|{seconds}|{data}".encode()
+        data = f"{shown.face.nickname if shown.face else sent.sender}: {data}"
+    return f"message|1|{sent.chat}|{seconds}|{data}".encode()

@@ -1,5 +1,5 @@
-"""A frame of pipe: fields separated by bars, the first of which names the command. At most one of them is free text,
-which may itself hold bars: then the others are counted from both ends."""
+"""A frame of pipe: fields separated by bars; the first names the command. At most one of them is free text, which may
+hold bars: then the others are counted from both ends."""
 
 import re
 
@@ -12,7 +12,7 @@ _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 def split_command(frame: bytes) -> tuple[str, str]:
-    """The command and what follows its bar. Raises DecodeError."""
+    """The command, and the text after its bar. Raises DecodeError."""
     try:
         text = frame.decode()
     except UnicodeDecodeError as error:
@@ -22,7 +22,7 @@ def split_command(frame: bytes) -> tuple[str, str]:
 
 
 def split_fields(rest: str, count: int) -> list[str]:
-    """Exactly so many fields, on one line; bars after the last are tolerated. Raises DecodeError."""
+    """Exactly `count` fields, on one line; bars after the last are ignored. Raises DecodeError."""
     fields = rest.split("|")
     while len(fields) > count and not fields[-1]:
         fields.pop()
@@ -33,7 +33,7 @@ def split_fields(rest: str, count: int) -> list[str]:
 
 
 def split_around_text(rest: str, before: int, after: int) -> tuple[list[str], str, list[str]]:
-    """So many fields before the free text, the text, so many after it. Raises DecodeError."""
+    """The fields before the free text, the text, the fields after it. Raises DecodeError."""
     fields = rest.rstrip("|").split("|")
     end = len(fields) - after
     if end <= before:
@@ -44,7 +44,7 @@ def split_around_text(rest: str, before: int, after: int) -> tuple[list[str], st
 
 
 def parse_id_field(field: str) -> int:
-    """The number of a person or a group. Raises DecodeError."""
+    """The id of an account or a group. Raises DecodeError."""
     number = parse_id(field)
     if number is None:
         raise DecodeError("a number of a person or a group is expected")
@@ -71,7 +71,7 @@ def token(field: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Anybody's text as a field among others."""
+    """A text as a field among others: without bars and line breaks."""
     return _LINE_BREAKS.sub(" ", text.replace("|", "｜"))
 
 

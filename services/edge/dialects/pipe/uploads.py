@@ -1,5 +1,5 @@
-"""The files that a pipe client sends in chunks, as they come in: `name#k/n` is chunk k of n, in order, one transfer per
-name at a time."""
+"""Files that a pipe client uploads in chunks: `name#k/n` is chunk k of n, in order, one upload for each name at a
+time."""
 
 import base64
 import binascii
@@ -18,7 +18,7 @@ _NO_CHAT = ChatId(0)
 
 
 class Chunk(NamedTuple):
-    """`number` counts from 1; a file that is not cut is chunk 1 of 1."""
+    """`number` counts from 1; a file in one piece is chunk 1 of 1."""
 
     kind: Literal["image", "file"]
     to: AccountId
@@ -34,51 +34,51 @@ class _OpenUpload:
     kind: str
     to: AccountId
     of: int
-    come: int = 1
+    received: int = 1
 
 
 class ChunkedUploads:
-    __slots__ = ("_numbers", "_transfers")
+    __slots__ = ("_numbers", "_open")
 
     def __init__(self) -> None:
         self._numbers = count(1)
-        self._transfers: dict[str, _OpenUpload] = {}
+        self._open: dict[str, _OpenUpload] = {}
 
     def chunk(self, chunk: Chunk) -> Command:
-        """What is no next chunk is refused and changes nothing. Raises DecodeError."""
+        """A chunk out of order is rejected and changes nothing. Raises DecodeError."""
         if chunk.of == chunk.number == 1:
             return PostUpload(None, chunk.data, _NO_CHAT, chunk.kind, chunk.to, chunk.name)
-        transfer = self._transfers.get(chunk.name)
-        if transfer is None:
+        upload = self._open.get(chunk.name)
+        if upload is None:
             return self._first(chunk)
-        following = (transfer.kind, transfer.to, transfer.of, transfer.come + 1)
+        following = (upload.kind, upload.to, upload.of, upload.received + 1)
         if following != (chunk.kind, chunk.to, chunk.of, chunk.number):
-            raise DecodeError(f"chunk {transfer.come + 1} of {transfer.of} is expected", ErrorCode.CONFLICT)
-        transfer.come = chunk.number
+            raise DecodeError(f"chunk {upload.received + 1} of {upload.of} is expected", ErrorCode.CONFLICT)
+        upload.received = chunk.number
         if chunk.number < chunk.of:
-            return UploadPart(transfer.number, chunk.data)
-        del self._transfers[chunk.name]
-        return PostUpload(transfer.number, chunk.data, _NO_CHAT, chunk.kind, chunk.to, chunk.name)
+            return UploadPart(upload.number, chunk.data)
+        del self._open[chunk.name]
+        return PostUpload(upload.number, chunk.data, _NO_CHAT, chunk.kind, chunk.to, chunk.name)
 
     def _first(self, chunk: Chunk) -> Command:
         if chunk.number != 1 or chunk.of < 1:
             raise DecodeError("the chunks of a file begin with 1")
         number = next(self._numbers)
-        self._transfers[chunk.name] = _OpenUpload(number, chunk.kind, chunk.to, chunk.of)
+        self._open[chunk.name] = _OpenUpload(number, chunk.kind, chunk.to, chunk.of)
         return StartUpload(number, _NO_CHAT, chunk.to, chunk.data)
 
     def failed(self, number: int | None) -> None:
-        """If this transfer is under way, it is over."""
-        for name, transfer in list(self._transfers.items()):
-            if transfer.number == number:
-                del self._transfers[name]
+        """Ends this upload if it is open."""
+        for name, upload in list(self._open.items()):
+            if upload.number == number:
+                del self._open[name]
 
     def clear(self) -> None:
-        self._transfers.clear()
+        self._open.clear()
 
 
 def parse_chunk_name(field: str) -> tuple[str, int, int]:
-    """The name, which chunk it is, and of how many. Raises DecodeError."""
+    """The file name, the chunk's number and the number of chunks. Raises DecodeError."""
     match = _CHUNK.fullmatch(field)
     if match is None:
         if not field:
@@ -88,7 +88,7 @@ def parse_chunk_name(field: str) -> tuple[str, int, int]:
 
 
 def decode_data(field: str) -> bytes:
-    """Of base64. Raises DecodeError."""
+    """The bytes of base64 text. Raises DecodeError."""
     try:
         data = base64.b64decode(field, validate=True)
     except (binascii.Error, ValueError) as error:

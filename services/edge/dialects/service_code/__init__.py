@@ -1,4 +1,4 @@
-"""service: JSON objects, requests with a `service_code`, replies with a `state_code`; every request bears a token."""
+"""service: JSON objects, requests with a `service_code` and a token, replies with a `state_code`."""
 
 from collections.abc import Sequence
 from typing import assert_never
@@ -21,7 +21,7 @@ from services.edge.dialects.service_code import encode
 from services.edge.dialects.service_code.codes import ServiceCode
 from services.edge.dialects.service_code.decode import ServiceContext, request_of
 from services.edge.dialects.service_code.errors import error_reply
-from services.edge.dialects.service_code.secrets import Opener
+from services.edge.dialects.service_code.secrets import ConnectionSecret
 from shared.contract.auth import Authenticated, Login, Register, VerificationNeeded
 from shared.contract.edge import (
     ChatRenamed,
@@ -37,35 +37,35 @@ from shared.contract.session import AccountView, Ack, ChatView, ChatViews, Membe
 
 
 class Service(Dialect):
-    """See services.edge.dialects.base. Nothing is pushed unless the address (`?push=1`) or the login asks for it."""
+    """See services.edge.dialects.base. Messages are pushed only if the address (`?push=1`) or the login requests it."""
 
     name = "service"
     pushes_backlog = False
     names_senders = True
 
-    def __init__(self, surroundings: ConnectionInfo) -> None:
-        super().__init__(surroundings)
-        self._opener = Opener()
-        self._asks_always = parse_qs(surroundings.query).get("push") == ["1"]
-        self._asks = self.receives_pushes = self._asks_always
+    def __init__(self, info: ConnectionInfo) -> None:
+        super().__init__(info)
+        self._secret = ConnectionSecret()
+        self._push_by_address = parse_qs(info.query).get("push") == ["1"]
+        self._push_requested = self.receives_pushes = self._push_by_address
 
     # Frames in
 
     def decode(self, frame: Frame, now: float) -> Sequence[Request]:
-        request = request_of(frame, self._opener, self.limits)
+        request = request_of(frame, self._secret, self.limits)
         if isinstance(request.command, Login | Register):
-            self._asks = self._asks_always or _context(request).push
+            self._push_requested = self._push_by_address or _context(request).push
         return (request,)
 
     # Frames out
 
-    def encode_reply(self, request: Request, answer: Reply, now: float) -> tuple[Frame, ...]:
-        return (self._reply(request, answer),)
+    def encode_reply(self, request: Request, reply: Reply, now: float) -> tuple[Frame, ...]:
+        return (self._reply(request, reply),)
 
-    def _reply(self, request: Request, answer: Reply) -> Frame:
-        match answer:
+    def _reply(self, request: Request, reply: Reply) -> Frame:
+        match reply:
             case Authenticated(token=token):
-                self._opened_by(request)
+                self._remember_secret(request)
                 return encode.success(token=token)
             case VerificationNeeded():
                 return encode.failed(VERIFY_BY_MAIL.text)
@@ -82,20 +82,20 @@ class Service(Dialect):
             case ChatView(chat):
                 return encode.success(chat=chat.id)
             case NoPendingVerification() | VerificationMailed() | ServerStatus() | AccountView() | Ack() | Requests():
-                raise TypeError("no service client can ask for this")
+                raise TypeError("no service frame requests this")
             case _:
-                assert_never(answer)
+                assert_never(reply)
 
-    def _opened_by(self, request: Request) -> None:
+    def _remember_secret(self, request: Request) -> None:
         command = request.command
         assert isinstance(command, Login | Register)
         if not request.token:
-            self._opener = Opener(command.secret.value)
+            self._secret = ConnectionSecret(command.secret.value)
 
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
         kind = None if request is None else type(request.command)
         if kind in (Login, Register):
-            self._asks = self.receives_pushes
+            self._push_requested = self.receives_pushes
         return error_reply(kind, failure)
 
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
@@ -121,9 +121,9 @@ class Service(Dialect):
     # The login
 
     def logged_in(self, account: AccountId, now: float) -> None:
-        self._opener = Opener()
+        self._secret = ConnectionSecret()
         if account != NO_ACCOUNT:
-            self.receives_pushes = self._asks
+            self.receives_pushes = self._push_requested
 
 
 def _context(request: Request) -> ServiceContext:

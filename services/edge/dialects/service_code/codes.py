@@ -19,6 +19,6 @@ class ServiceCode(IntEnum):
     CREATE = 7
     """创建群聊."""
     PUSH = 8
-    """From the server, to who has asked for pushes."""
+    """From the server, to clients that requested pushes."""
     RECEIVE = 9
     """接收消息: messages, oldest first, or from the end newest first."""

@@ -1,4 +1,4 @@
-"""service, client to server: one reader per `service_code`, each from the shape of its `content` to a command."""
+"""service, client to server: one reader for each `service_code`, from the struct of its `content` to a command."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from services.edge.dialects.json_frames import (
     read_object,
 )
 from services.edge.dialects.service_code.codes import ServiceCode
-from services.edge.dialects.service_code.secrets import Opener, is_token, text_of
+from services.edge.dialects.service_code.secrets import ConnectionSecret, credential_text, is_token
 from shared.contract.auth import IdentifierKind, Login, Register
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import ChatId
@@ -30,9 +30,9 @@ from shared.contract.session import ListChatViews, RequestMembership
 from shared.settings import Limits
 
 _COUNT = 200
-"""Messages of one walk, at most."""
+"""Messages of one request, at most."""
 _NAME_CHARACTERS = 8
-"""Of its uuid: nobody can tell another nickname here."""
+"""Of the uuid, as the nickname: a registration here has no other."""
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 Content = dict[str, Any]
@@ -40,18 +40,18 @@ _Credential = int | str
 
 
 class ServiceContext(NamedTuple):
-    """A request's context. `push`: a login that asks for pushes."""
+    """A request's context. `push`: a login that requests pushes."""
 
     code: ServiceCode
     push: bool = False
 
 
-def request_of(frame: Frame, opener: Opener, limits: Limits) -> Request:
-    """The request of a frame on a connection that was opened so. Raises DecodeError."""
-    return _fast_request(frame, opener, limits) or _any_request(frame, opener, limits)
+def request_of(frame: Frame, secret: ConnectionSecret, limits: Limits) -> Request:
+    """The request of a frame; `secret` is the one that the connection logged in with. Raises DecodeError."""
+    return _fast_request(frame, secret, limits) or _any_request(frame, secret, limits)
 
 
-def _any_request(frame: Frame, opener: Opener, limits: Limits) -> Request:
+def _any_request(frame: Frame, secret: ConnectionSecret, limits: Limits) -> Request:
     members = read_object(frame, limits)
     code = integer(members, "service_code")
     content = members.get("content")
@@ -63,7 +63,7 @@ def _any_request(frame: Frame, opener: Opener, limits: Limits) -> Request:
     if reader is None:
         raise DecodeError("`service_code` is none that a client sends")
     return Request(
-        reader(content, limits), ServiceContext(ServiceCode(code)), _proof(decode_as(content, _TokenBody).token, opener)
+        reader(content, limits), ServiceContext(ServiceCode(code)), _proof(decode_as(content, _TokenBody).token, secret)
     )
 
 
@@ -77,18 +77,18 @@ class _LoginBody(msgspec.Struct):
 
 
 def _login_or_register(code: ServiceCode, content: Content) -> Request:
-    """1 and 2: `token` is the client's own secret or, in a 1, a token that this server gave the account."""
+    """1 and 2: `token` is the client's own secret or, in a 1, a token that this server issued to the account."""
     wire = decode_as(content, _LoginBody)
-    uuid, text = _uuid(wire.id), text_of(wire.token)
+    uuid, text = _uuid(wire.id), credential_text(wire.token)
     if not text:
         raise DecodeError("`token` is empty")
-    secret, asked = Secret(Scheme.SERVICE, text), ServiceContext(code, wire.push)
+    secret, context = Secret(Scheme.SERVICE, text), ServiceContext(code, wire.push)
     if code is ServiceCode.LOGIN:
         login = Login(kind=IdentifierKind.UUID, identifier=uuid, secret=secret)
-        return Request(login, asked, text if is_token(text) else "")
+        return Request(login, context, text if is_token(text) else "")
     if is_token(text):
         raise DecodeError("a token of this server cannot be somebody's own secret")
-    return Request(Register(uuid=uuid, secret=secret, nickname=uuid[:_NAME_CHARACTERS]), asked)
+    return Request(Register(uuid=uuid, secret=secret, nickname=uuid[:_NAME_CHARACTERS]), context)
 
 
 def _uuid(text: str) -> str:
@@ -102,12 +102,12 @@ class _TokenBody(msgspec.Struct):
     token: _Credential = ""
 
 
-def _proof(token: _Credential, opener: Opener) -> str:
-    """What a request proves itself with; empty for the secret that this connection was opened with."""
-    text = text_of(token)
+def _proof(token: _Credential, secret: ConnectionSecret) -> str:
+    """The token of a request; empty if it is the secret that the connection logged in with. Raises DecodeError."""
+    text = credential_text(token)
     if not text:
         raise DecodeError("`token` is missing", ErrorCode.UNAUTHENTICATED)
-    return "" if opener.is_opened_by(text) else text
+    return "" if secret.matches(text) else text
 
 
 # 获取Chat, 接收消息
@@ -120,13 +120,13 @@ class _HistoryBody(msgspec.Struct):
 
 
 def _get_chat(content: Content, limits: Limits) -> Command:
-    """3: from `index`, or the −index-th newest, towards older ones."""
+    """3: from `index`, or from the −index-th newest, towards older messages."""
     wire = decode_as(content, _HistoryBody)
     return GetHistory(ChatId(wire.chat.number), wire.index, wire.count)
 
 
 def _receive(content: Content, limits: Limits) -> Command:
-    """9: from `index` (0: the first) towards newer ones, or from the −index-th newest towards older ones."""
+    """9: from `index` (0: the first) towards newer messages, or from the −index-th newest towards older ones."""
     wire = decode_as(content, _HistoryBody)
     older = wire.index < 0
     return GetHistory(ChatId(wire.chat.number), wire.index or 1, wire.count, older=older)
@@ -162,8 +162,8 @@ _FAST_READER = FastReader(
 _SEND_CONTEXT = ServiceContext(ServiceCode.SEND)
 
 
-def _fast_request(frame: Frame, opener: Opener, limits: Limits) -> Request | None:
-    """A 5, the quick way. Raises DecodeError."""
+def _fast_request(frame: Frame, secret: ConnectionSecret, limits: Limits) -> Request | None:
+    """A 5, by the fast path. Raises DecodeError."""
     wire = _FAST_READER.read(frame, limits)
     if wire is None:
         return None
@@ -171,7 +171,7 @@ def _fast_request(frame: Frame, opener: Opener, limits: Limits) -> Request | Non
     chat = parse_id(content.chat)
     if chat is None or not content.msg:
         return None
-    return Request(PostMessage(ChatId(chat), (Text(content.msg),)), _SEND_CONTEXT, _proof(content.token, opener))
+    return Request(PostMessage(ChatId(chat), (Text(content.msg),)), _SEND_CONTEXT, _proof(content.token, secret))
 
 
 class _JoinBody(msgspec.Struct):
@@ -193,7 +193,7 @@ class _CreateBody(msgspec.Struct):
 
 
 def _create(content: Content, limits: Limits) -> Command:
-    """7: each member is one however often it is named; the creator need not be."""
+    """7: a member named several times is one member; the creator need not be named."""
     wire = decode_as(content, _CreateBody)
     uuids = tuple(dict.fromkeys(_uuid(member.id) for member in wire.member))
     return CreateChatByUuid(uuids, wire.name and validation.group_name(wire.name, limits), private=not wire.is_group)

@@ -6,7 +6,7 @@ import msgspec
 
 from services.edge.canonical.replies import DisplayMessage
 from services.edge.dialects.service_code.codes import ServiceCode
-from services.edge.dialects.text_fallback import rendered
+from services.edge.dialects.text_fallback import render_message
 from shared.contract.model import ChatKind, ProfileSummary
 from shared.contract.session import ChatWithMembers
 
@@ -26,7 +26,7 @@ def ok(content: dict[str, object]) -> bytes:
 
 
 def failed(cause: str) -> bytes:
-    """服务器返回值(失败): sound, but refused."""
+    """服务器返回值(失败): a valid request that is rejected."""
     return ok({"msg": "failed", "cause": cause})
 
 
@@ -45,14 +45,14 @@ def value(shown: DisplayMessage, base_url: str) -> dict[str, object]:
     message = shown.message
     return {
         "id": _sender_summary(shown).uuid,
-        "content": rendered(shown.segments, base_url),
+        "content": render_message(shown.segments, base_url),
         "index": message.index,
         "time": message.time // 1000,
     }
 
 
 def received(shown: DisplayMessage, base_url: str) -> dict[str, object]:
-    """接收消息: a message with its sender's name."""
+    """接收消息: a message with its sender's nickname."""
     return {"name": _sender_summary(shown).nickname, **value(shown, base_url)}
 
 
@@ -61,7 +61,7 @@ def _sender_summary(shown: DisplayMessage) -> ProfileSummary:
 
 
 def chats(views: Iterable[ChatWithMembers]) -> bytes:
-    """找Chat, with both forms of a chat's kind that the document has."""
+    """找Chat, with both forms of the chat's kind in the document."""
     return ok({"values": [_chat(view) for view in views]})
 
 

@@ -1,4 +1,4 @@
-"""How service says that a request failed: an error state, or 200 and `failed` where it was sound but refused."""
+"""The error replies of service: an error state, or 200 and `failed` for a valid request that is rejected."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -15,23 +15,23 @@ STATES: Mapping[ErrorCode, int | None] = {
     ErrorCode.CONFLICT: None, ErrorCode.LIMIT: None, ErrorCode.TOO_LARGE: 413, ErrorCode.RATE_LIMITED: 429,
     ErrorCode.UNAVAILABLE: 503, ErrorCode.INTERNAL: 500,
 }  # fmt: skip
-"""None: sound, but refused."""
+"""None: 200 and `failed`."""
 
-_SOUND: Mapping[type | None, frozenset[ErrorCode]] = {
+_FAILED_ONLY: Mapping[type | None, frozenset[ErrorCode]] = {
     Register: frozenset({ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN}),
     Login: frozenset({ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND}),
     RequestMembership: frozenset({ErrorCode.FORBIDDEN}),
     CreateChatByUuid: frozenset({ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND}),
 }
-"""What is no error of the request there, though elsewhere it is."""
+"""Errors that are 200 and `failed` for these commands, though an error state for others."""
 
 
 def error_reply(kind: type | None, failure: Failure) -> tuple[bytes]:
-    """`kind` of the command; None: the frame was not understood."""
-    sound = failure.code in _SOUND.get(kind, ())
-    return _worded(None if sound else STATES[failure.code], failure.text or failure.code.value)
+    """`kind`: the type of the command; None: the frame was not decoded."""
+    failed = failure.code in _FAILED_ONLY.get(kind, ())
+    return _encoded(None if failed else STATES[failure.code], failure.text or failure.code.value)
 
 
 @lru_cache(ERROR_CACHE_SIZE)
-def _worded(state: int | None, text: str) -> tuple[bytes]:
+def _encoded(state: int | None, text: str) -> tuple[bytes]:
     return (encode.failed(text) if state is None else encode.error(state, text),)

@@ -1,4 +1,4 @@
-"""A client's own secret and the server's tokens: both come in the field `token`, as a number or as text."""
+"""A client's own secret and the server's tokens: both are in the member `token`, as a number or as text."""
 
 import hashlib
 import hmac
@@ -8,12 +8,12 @@ from services.edge.dialects.base import DecodeError
 from shared.contract.errors import ErrorCode
 
 _BYTES = 4096
-"""No token is longer; how long a secret may be is auth's affair."""
+"""No token is longer; auth limits secrets."""
 _TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 """A JWT: its header is a JSON object."""
 
 
-def text_of(credential: int | str) -> str:
+def credential_text(credential: int | str) -> str:
     """A number is the same secret as its decimal digits. Raises DecodeError."""
     text = str(credential)
     if len(text.encode()) > _BYTES:
@@ -25,13 +25,13 @@ def is_token(text: str) -> bool:
     return _TOKEN.fullmatch(text) is not None
 
 
-class Opener:
-    """The secret that a connection was opened with: a digest of it, since it is only ever compared."""
+class ConnectionSecret:
+    """The secret that a connection logged in with: its digest, because it is only compared."""
 
     def __init__(self, secret: str = "") -> None:
         self._digest = _digest(secret) if secret else b""
 
-    def is_opened_by(self, text: str) -> bool:
+    def matches(self, text: str) -> bool:
         return bool(self._digest) and hmac.compare_digest(self._digest, _digest(text))
 
 

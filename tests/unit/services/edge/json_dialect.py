@@ -102,8 +102,8 @@ class Lines(Dialect):
     name = "lines"
     waits_for_verification = True
 
-    def __init__(self, surroundings: ConnectionInfo) -> None:
-        super().__init__(surroundings)
+    def __init__(self, info: ConnectionInfo) -> None:
+        super().__init__(info)
         self.entered_as: list[AccountId] = []
         self.known: list[list[ChatId]] = []
         self._watches = False
@@ -139,8 +139,8 @@ class Lines(Dialect):
             case _:
                 return [Request(COMMANDS[fields["do"]](fields), fields.get("ref"))] * fields.get("times", 1)
 
-    def encode_reply(self, request: Request, answer: Reply, now: float) -> tuple[Frame, ...]:
-        match answer:
+    def encode_reply(self, request: Request, reply: Reply, now: float) -> tuple[Frame, ...]:
+        match reply:
             case MessageAccepted(message, _):
                 told: object = [message.chat, message.index]
             case Authenticated(account=account):
@@ -150,7 +150,7 @@ class Lines(Dialect):
             case AccountView(profile=profile):
                 told = profile.nickname
             case _:
-                told = type(answer).__name__
+                told = type(reply).__name__
         return (frame(re=request.context, ok=told),)
 
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:

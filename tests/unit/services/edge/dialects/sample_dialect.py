@@ -21,7 +21,7 @@ from services.edge.canonical.replies import (
 from services.edge.dialects import credentials, validation
 from services.edge.dialects.base import DecodeError, Dialect, DisplayMessage, FirstFrame, Push, Request
 from services.edge.dialects.json_frames import parse_id
-from services.edge.dialects.text_fallback import rendered
+from services.edge.dialects.text_fallback import render_message
 from shared.contract.auth import Authenticated, IdentifierKind, Login, VerificationNeeded
 from shared.contract.edge import (
     ChatRenamed,
@@ -120,4 +120,4 @@ class Telegraph(Dialect):
 
     def encode_message(self, shown: DisplayMessage) -> tuple[Frame, ...]:
         said = shown.message
-        return (line("heard", said.chat, said.sender, rendered(shown.segments, self.base_url)),)
+        return (line("heard", said.chat, said.sender, render_message(shown.segments, self.base_url)),)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from services.edge.canonical.commands import Command, PostMessage
 from services.edge.dialects.base import DecodeError, Dialect, DisplayMessage, Request
 from services.edge.dialects.registry import Entry
-from services.edge.dialects.text_fallback import render
+from services.edge.dialects.text_fallback import render_segment
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Emoji, Message, Segment, Text, pack_segments
 from tests import vectors
@@ -151,7 +151,7 @@ def test_decode_after_encode_is_the_identity(entry: Entry, segments: tuple[Segme
     dialect = connect(entry)
     for segment in segments:
         (command,) = again(entry, shown((segment,), to))
-        assert command.segments in ((segment,), (Text(render(segment, BASE_URL)),))
+        assert command.segments in ((segment,), (Text(render_segment(segment, BASE_URL)),))
     whole = shown(segments, to)
     commands = again(entry, whole)
     assert {(command.chat, command.to) for command in commands} <= {(CHAT, NO_ACCOUNT), (0, OTHER)}

@@ -1,6 +1,6 @@
 import pytest
 
-from services.edge.dialects.text_fallback import only_text, readable_size, render, rendered
+from services.edge.dialects.text_fallback import only_text, readable_size, render_message, render_segment
 from shared.contract.model import Emoji, File, Image, Media, Segment, Text
 
 MEDIA = Media("00ff", "cat.png", 1536, "ab", "image/png")
@@ -13,17 +13,17 @@ MEDIA = Media("00ff", "cat.png", 1536, "ab", "image/png")
     (File(MEDIA), "[文件] cat.png (1.5 KB) http://h:1/media/00ff"),
 ])  # fmt: skip
 def test_each_kind_of_segment_has_a_text(segment: Segment, text: str) -> None:
-    assert render(segment, "http://h:1") == text
+    assert render_segment(segment, "http://h:1") == text
 
 
 def test_segments_are_joined_by_one_space_in_order() -> None:
     segments = (Text("look"), Emoji(1), Image(MEDIA), Text("!"))
-    assert rendered(segments, "http://h:1") == "look [emoji:1] [图片] cat.png http://h:1/media/00ff !"
+    assert render_message(segments, "http://h:1") == "look [emoji:1] [图片] cat.png http://h:1/media/00ff !"
 
 
 @pytest.mark.parametrize("text", ["", "a|b\n", "猫"])
 def test_a_text_alone_is_itself(text: str) -> None:
-    assert only_text((Text(text),)) == rendered((Text(text),), "http://h:1") == text
+    assert only_text((Text(text),)) == render_message((Text(text),), "http://h:1") == text
 
 
 @pytest.mark.parametrize("segments", [(), (Emoji(5),), (Image(MEDIA),), (Text("a"), Text("b")), (Text("a"), Emoji(5))])
