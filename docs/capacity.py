@@ -1,4 +1,4 @@
-"""The tables of docs/capacity.md, from the costs that were measured last (bench/costs.json)."""
+"""The tables of docs/capacity.md, from the latest measured costs (bench/costs.json)."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,11 +1,11 @@
-"""Fills the pages of docs/ with what is tested, or found out from the code, so that they cannot rot.
+"""Fills the pages of docs/ with frames and tables that are tested or computed from the code.
 
-A page says where: what stands between `<!-- KIND: NAME -->` and `<!-- end -->` is replaced.
+The text between `<!-- KIND: NAME -->` and `<!-- end -->` on a page is replaced.
 - `frames: SECTION`: the section's shown vectors of the page's dialect
-- `table: NAME`: one of docs/interop.py
-- `lacking: DIALECT`: what that dialect has no words for, from there, too
+- `table: NAME`: a table of docs/interop.py
+- `lacking: DIALECT`: what that dialect has no frames for, from docs/interop.py
 - `source: PATH`: that file
-- `capacity: NAME`: one of docs/capacity.py
+- `capacity: NAME`: a table of docs/capacity.py
 Run it from the root: `python -m docs.generate`.
 """
 
@@ -28,7 +28,7 @@ PAGES: Mapping[Path, str] = {
     ROOT / "docs" / "adding-a-dialect.md": "telegraph",
     ROOT / "docs" / "capacity.md": "",
 }
-"""Each with the dialect whose frames it shows."""
+"""Each page with the dialect whose frames it shows."""
 
 _PLACE = re.compile(
     r"(<!-- (?P<kind>frames|table|lacking|source|capacity): (?P<name>.+?) -->\n).*?(<!-- end -->)", re.DOTALL
@@ -38,7 +38,7 @@ _LANGUAGES = {".py": "python", ".json": "json"}
 
 
 def filled(page: str, shown: list[dict[str, Any]]) -> str:
-    """The page with the frames of these vectors, and all else as it is today."""
+    """The page with the frames of these vectors and the present tables and sources."""
 
     def fill(place: re.Match[str]) -> str:
         return place[1] + content(place["kind"], place["name"], shown) + "\n" + place[4]
@@ -82,7 +82,7 @@ def shown_lines(vector: dict[str, Any]) -> Iterator[str]:
 
 
 def reason(reply: dict[str, Any]) -> str:
-    """What makes this reply another than the first."""
+    """The condition of a reply other than the first."""
     if "failure" in reply:
         return f"{reply['failure']['code'].replace('_', ' ')}:"
     ((kind, _),) = reply["answer"].items()
@@ -103,7 +103,7 @@ def arrow(direction: str, frame: Any) -> str:
 
 
 def pages() -> Iterator[tuple[Path, str]]:
-    """Every page with something to fill in, and its text as it should be."""
+    """Every page with something to fill in, and its up-to-date text."""
     for page, dialect in PAGES.items():
         shown = json.loads(vectors.path_of(dialect).read_bytes())["vectors"] if dialect else []
         yield page, filled(page.read_text(encoding="utf-8"), shown)

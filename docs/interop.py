@@ -1,6 +1,6 @@
-"""What of the common conversation each dialect shows, and how: tables for the pages, found by asking the dialects.
+"""Tables for the pages: what a client of each dialect sees of messages and events, and what it can request.
 
-What a client can ask for is what the vectors have a frame for; all else is what the code answers here and now.
+Requests are those that the vectors have a frame for. The other cells are computed by the dialects themselves.
 """
 
 import json
@@ -39,68 +39,69 @@ NAMES = tuple(entry.name for entry in DIALECTS)
 SEGMENTS: Mapping[str, Segment] = {
     "a text": Text("hello"),
     "an emoji": Emoji(3),
-    "a picture": Image(Media("00112233445566778899aabbccddeeff", "cat.png", 512, "ab", "image/png")),
+    "an image": Image(Media("00112233445566778899aabbccddeeff", "cat.png", 512, "ab", "image/png")),
     "a file": File(Media("ffeeddccbbaa99887766554433221100", "report.pdf", 1536, "cd", "application/pdf")),
 }
 
 
-class Happening(NamedTuple):
-    """`learnt`: what somebody who is not told can ask to learn it; the first that the dialect has counts."""
+class EventRow(NamedTuple):
+    """`found_by`: requests that show the change where the event is not pushed; the first one that the dialect has is
+    shown."""
 
     event: Event
-    learnt: tuple[type[Command], ...] = ()
+    found_by: tuple[type[Command], ...] = ()
 
 
-HAPPENINGS: Mapping[str, Happening] = {
-    "one is in a new chat": Happening(ChatJoined(CHAT), (ListChatViews, GetAccount)),
-    "a chat has a new name": Happening(ChatRenamed(CHAT, "name", OTHER), (GetChat, ListChatViews)),
-    "somebody wants to join": Happening(MembershipApplied(OTHER, CHAT, "words"), (ListRequests,)),
-    "somebody has joined": Happening(MembershipAnswered(CHAT, "name", OTHER, True), (GetChat, ListChatViews)),
-    "one may not join": Happening(MembershipAnswered(CHAT, "name", ME, False)),
-    "somebody wants to be friends": Happening(FriendshipRequested(OTHER, ME, "words"), (ListRequests,)),
-    "somebody is a friend now": Happening(FriendshipAnswered(ME, OTHER, True), (GetAccount,)),
-    "somebody will be no friend": Happening(FriendshipAnswered(ME, OTHER, False)),
-    "somebody has another name": Happening(ProfileChanged(Profile(id=OTHER, uuid="u", nickname="name")), (GetAccount,)),
-    "maintenance begins or ends": Happening(MaintenanceChanged(True), (GetServerStatus,)),
-    "the mailed link was opened": Happening(VerificationEnded("passed")),
+EVENTS: Mapping[str, EventRow] = {
+    "the account is in a new chat": EventRow(ChatJoined(CHAT), (ListChatViews, GetAccount)),
+    "a chat has a new name": EventRow(ChatRenamed(CHAT, "name", OTHER), (GetChat, ListChatViews)),
+    "a user applies to join": EventRow(MembershipApplied(OTHER, CHAT, "words"), (ListRequests,)),
+    "a user has joined": EventRow(MembershipAnswered(CHAT, "name", OTHER, True), (GetChat, ListChatViews)),
+    "an application is rejected": EventRow(MembershipAnswered(CHAT, "name", ME, False)),
+    "a friend request arrives": EventRow(FriendshipRequested(OTHER, ME, "words"), (ListRequests,)),
+    "a friend request is accepted": EventRow(FriendshipAnswered(ME, OTHER, True), (GetAccount,)),
+    "a friend request is rejected": EventRow(FriendshipAnswered(ME, OTHER, False)),
+    "a user has a new name": EventRow(ProfileChanged(Profile(id=OTHER, uuid="u", nickname="name")), (GetAccount,)),
+    "maintenance begins or ends": EventRow(MaintenanceChanged(True), (GetServerStatus,)),
+    "the mailed link was opened": EventRow(VerificationEnded("passed")),
 }
 _PHRASES: Mapping[str, str] = {
-    "AddMember": "add somebody to a group",
-    "AnswerFriendship": "answer who wants to be friends",
-    "AnswerMembership": "answer who wants to join",
-    "CreateChat": "make a group",
-    "CreateChatByUuid": "make a chat of people's uuids",
-    "DeleteAccount": "delete one's account",
-    "DropUpload": "send a part that does not fit",
+    "AddMember": "add a user to a group",
+    "AnswerFriendship": "answer a friend request",
+    "AnswerMembership": "answer an application to join",
+    "CreateChat": "create a group",
+    "CreateChatByUuid": "create a chat by the members' uuids",
+    "DeleteAccount": "delete the account",
+    "DropUpload": "send an unannounced part",
     "EndFriendship": "end a friendship",
-    "GetAccount": "look at a person",
-    "GetChat": "look at a chat",
-    "GetHistory": "walk the history",
-    "GetServerStatus": "ask whether there is maintenance",
-    "ListChatViews": "list one's chats",
-    "ListRequests": "list what waits for one's answer",
+    "GetAccount": "get a user's profile",
+    "GetChat": "get a chat",
+    "GetHistory": "page through the history",
+    "GetServerStatus": "get the server status",
+    "ListChatViews": "list the chats",
+    "ListRequests": "list pending requests",
     "Login": "log in",
-    "PostMessage": "say something",
-    "PostUpload": "say a picture or file",
-    "Recover": "recover a password",
+    "PostMessage": "send a message",
+    "PostUpload": "finish an image or file",
+    "Recover": "recover the password",
     "RenameChat": "rename a group",
-    "RequestFriendship": "ask for a friendship",
-    "RequestMembership": "ask to join a group",
-    "RequestVerification": "have the link mailed",
-    "SetProfile": "change one's profile",
-    "StartUpload": "begin a picture or file",
-    "FetchUnread": "fetch what is unread",
-    "UpdateAccount": "change one's profile and security question",
+    "RequestFriendship": "send a friend request",
+    "RequestMembership": "apply to join a group",
+    "RequestVerification": "request the verification mail",
+    "SetProfile": "change the profile",
+    "StartUpload": "start an image or file",
+    "FetchUnread": "fetch unread messages",
+    "UpdateAccount": "change the profile and security question",
     "UploadPart": "send a part of it",
 }
-"""Where a command's name says too little to who does not know the code."""
+"""Commands whose names do not explain themselves."""
 
 
 class Column(NamedTuple):
-    """One dialect. `asks`: how the frames begin that ask for a command, by its type's name."""
+    """One dialect. `frames_of`: the heads of the frames that request a command, by the name of its type."""
 
     entry: Entry
-    asks: Mapping[str, list[str]]
+    frames_of: Mapping[str, list[str]]
     separator: str
 
     def connection(self) -> Dialect:
@@ -111,26 +112,26 @@ class Column(NamedTuple):
     def heads(self, frames: Iterable[Outgoing]) -> str:
         return ", ".join(dict.fromkeys(head(frame, self.separator) for frame in frames)) or NOTHING
 
-    def asking(self, commands: Iterable[type[Command]]) -> str:
+    def by_request(self, commands: Iterable[type[Command]]) -> str:
         for command in commands:
-            if found := self.asks.get(command.__name__):
-                return f"asked for: {', '.join(found)}"
+            if found := self.frames_of.get(command.__name__):
+                return f"by request: {', '.join(found)}"
         return NOTHING
 
 
 def column(entry: Entry) -> Column:
     file = vectors.load(entry.name)
-    asks: dict[str, list[str]] = {}
+    frames_of: dict[str, list[str]] = {}
     for vector in file.vectors:
         if vector.command is not None:
             beginning = head(wire(vector.frame), file.separator)
-            known = asks.setdefault(next(iter(vector.command)), [])
+            known = frames_of.setdefault(next(iter(vector.command)), [])
             known.extend([beginning] if beginning not in known else [])
-    return Column(entry, asks, file.separator)
+    return Column(entry, frames_of, file.separator)
 
 
 def head(frame: Outgoing, separator: str) -> str:
-    """How clients tell a frame from others: its first field, or the first member of its object."""
+    """The part by which a client recognises a frame: its first field, or the code of its object."""
     if isinstance(frame, MediaPayload):
         return f"{head(frame.announcement, separator)} with binary frames"
     if isinstance(frame, Binary):
@@ -148,8 +149,8 @@ def head(frame: Outgoing, separator: str) -> str:
 
 def message(of: Column, segment: Segment, to: AccountId | None) -> str:
     dialect = of.connection()
-    shown = dialect.encode_message(said(segment, to))
-    as_text = dialect.encode_message(said(Text(render_segment(segment, BASE_URL)), to))
+    shown = dialect.encode_message(display(segment, to))
+    as_text = dialect.encode_message(display(Text(render_segment(segment, BASE_URL)), to))
     return AS_TEXT if shown == as_text and not isinstance(segment, Text) else of.heads(shown)
 
 
@@ -158,47 +159,47 @@ def messages(of: Column, segment: Segment) -> str:
     return private if private == group else f"{private}; in groups {group}"
 
 
-def said(segment: Segment, to: AccountId | None) -> DisplayMessage:
+def display(segment: Segment, to: AccountId | None) -> DisplayMessage:
     return Said(CHAT, 1, MessageId(77), OTHER, 1724400000123, (segment,), to=to).shown
 
 
-def told(of: Column, happening: Happening) -> str:
-    return of.heads(frames(of.connection().encode_event(happening.event, LONG_AFTER)))
+def pushed(of: Column, row: EventRow) -> str:
+    return of.heads(frames(of.connection().encode_event(row.event, LONG_AFTER)))
 
 
-def noticed(of: Column, happening: Happening) -> str:
-    words = told(of, happening)
-    return of.asking(happening.learnt) if words == NOTHING else words
+def event_cell(of: Column, row: EventRow) -> str:
+    cell = pushed(of, row)
+    return of.by_request(row.found_by) if cell == NOTHING else cell
 
 
-def coming(of: Column) -> str:
-    return "pushed" if of.connection().receives_pushes else of.asking([GetHistory])
+def live(of: Column) -> str:
+    return "pushed" if of.connection().receives_pushes else of.by_request([GetHistory])
 
 
 def missed(of: Column) -> str:
-    return "pushed after the login" if of.connection().pushes_backlog else of.asking([FetchUnread, GetHistory])
+    return "pushed after the login" if of.connection().pushes_backlog else of.by_request([FetchUnread, GetHistory])
 
 
 def acknowledged(of: Column) -> str:
-    """How one's own message comes back."""
+    """How the sender's own message comes back."""
     vector = next(one for one in vectors.load(of.entry.name).vectors if one.command and "PostMessage" in one.command)
     dialect = given(of.entry, vector.given)
     request = only_request(dialect, wire(vector.frame))
     assert isinstance(request.command, PostMessage)
-    own = said(Text("hello"), None)
+    own = display(Text("hello"), None)
     echo = dialect.encode_message(own)
     reply = dialect.encode_reply(request, MessageAccepted(own.message, echo), 0.0)
     return "the message itself" if reply == echo else of.heads(reply)
 
 
 def phrase(command: str) -> str:
-    """What it is to ask for this: SetSecurity is to set security."""
+    """A command in words: SetSecurity is to set security."""
     return _PHRASES.get(command) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", command).lower()
 
 
-def asked_somewhere() -> list[str]:
-    asked = {command for entry in DIALECTS for command in column(entry).asks}
-    return [command for command in vectors.COMMANDS if command in asked]
+def all_commands() -> list[str]:
+    requested = {command for entry in DIALECTS for command in column(entry).frames_of}
+    return [command for command in vectors.COMMANDS if command in requested]
 
 
 # Tables
@@ -218,42 +219,42 @@ def names() -> str:
 def of_messages() -> str:
     columns = [column(entry) for entry in DIALECTS]
     rows = [(name, *(messages(of, segment) for of in columns)) for name, segment in SEGMENTS.items()]
-    rows.append(("one's own is acknowledged by", *map(acknowledged, columns)))
-    rows.append(("while one is there, they are", *map(coming, columns)))
-    rows.append(("those that were missed are", *map(missed, columns)))
+    rows.append(("the sender's acknowledgement is", *map(acknowledged, columns)))
+    rows.append(("while the user is online, they are", *map(live, columns)))
+    rows.append(("missed ones are", *map(missed, columns)))
     return table("messages", rows)
 
 
-def of_happenings() -> str:
+def of_events() -> str:
     columns = [column(entry) for entry in DIALECTS]
-    return table("what happens", [(name, *(noticed(of, one) for of in columns)) for name, one in HAPPENINGS.items()])
+    return table("event", [(name, *(event_cell(of, one) for of in columns)) for name, one in EVENTS.items()])
 
 
 def of_commands() -> str:
-    asks = [column(entry).asks for entry in DIALECTS]
-    rows = [(phrase(name), *(", ".join(heads.get(name, [NOTHING])) for heads in asks)) for name in asked_somewhere()]
-    return table("what is asked", rows)
+    frames_of = [column(entry).frames_of for entry in DIALECTS]
+    rows = [(phrase(name), *(", ".join(heads.get(name, [NOTHING])) for heads in frames_of)) for name in all_commands()]
+    return table("request", rows)
 
 
 def lacking(entry: Entry) -> str:
-    """What this dialect has no words for, and what is seen instead."""
+    """What this dialect has no frame for, and what its clients see instead."""
     of = column(entry)
     rows = [
         (name, shown.replace(AS_TEXT, f"{AS_TEXT}: `{render_segment(segment, BASE_URL)}`"))
         for name, segment in SEGMENTS.items()
         if AS_TEXT in (shown := messages(of, segment))
     ]
-    for name, happening in HAPPENINGS.items():
-        if told(of, happening) == NOTHING:
-            instead = of.asking(happening.learnt)
-            rows.append((name, "not told" if instead == NOTHING else f"not told; {instead}"))
-    never = ", ".join(phrase(name) for name in asked_somewhere() if name not in of.asks)
-    return table("what", rows, ["how it is seen here"]) + f"\nWhat can only be done in other dialects: {never}.\n"
+    for name, row in EVENTS.items():
+        if pushed(of, row) == NOTHING:
+            instead = of.by_request(row.found_by)
+            rows.append((name, "not pushed" if instead == NOTHING else f"not pushed; {instead}"))
+    never = ", ".join(phrase(name) for name in all_commands() if name not in of.frames_of)
+    return table("what", rows, ["how it is seen here"]) + f"\nPossible only in other dialects: {never}.\n"
 
 
 TABLES: Mapping[str, Callable[[], str]] = {
     "dialects": names,
     "messages": of_messages,
-    "happenings": of_happenings,
+    "events": of_events,
     "commands": of_commands,
 }

@@ -4,19 +4,19 @@ import pytest
 
 from docs.interop import (
     AS_TEXT,
-    HAPPENINGS,
+    EVENTS,
     NOTHING,
     SEGMENTS,
     TABLES,
     Column,
     acknowledged,
     column,
-    coming,
+    event_cell,
     head,
     lacking,
+    live,
     messages,
     missed,
-    noticed,
     table,
 )
 from services.edge.canonical.events import Event
@@ -31,7 +31,7 @@ V0, V1, V2, SERVICE, PIPE, TELEGRAPH = COLUMNS.values()
 
 
 def test_the_tables_leave_nothing_out() -> None:
-    assert {type(one.event) for one in HAPPENINGS.values()} == set(Event.__args__)
+    assert {type(one.event) for one in EVENTS.values()} == set(Event.__args__)
     assert {type(segment) for segment in SEGMENTS.values()} == set(Segment.__args__)
     for made in TABLES.values():
         lines = made().splitlines()
@@ -55,39 +55,40 @@ def test_a_frame_is_known_by_its_head(frame: Outgoing, separator: str, name: str
     ("of", "segment", "seen"),
     [
         (V0, "an emoji", "`code` 1"), (V1, "an emoji", AS_TEXT), (V2, "an emoji", "`code` 0"),
-        (PIPE, "a text", "`message`"), (TELEGRAPH, "a text", "`heard`"), (TELEGRAPH, "a picture", AS_TEXT),
+        (PIPE, "a text", "`message`"), (TELEGRAPH, "a text", "`heard`"), (TELEGRAPH, "an image", AS_TEXT),
         (SERVICE, "a text", "`service_code` 8"),
     ],
 )  # fmt: skip
-def test_a_message_is_shown_in_words_of_its_own_or_as_text(of: Column, segment: str, seen: str) -> None:
+def test_a_message_is_shown_by_a_frame_of_its_own_or_as_text(of: Column, segment: str, seen: str) -> None:
     assert messages(of, SEGMENTS[segment]) == seen
 
 
 @pytest.mark.parametrize(
-    ("of", "happening", "seen"),
+    ("of", "row", "seen"),
     [
-        (V0, "somebody has another name", NOTHING), (V1, "somebody has another name", "`code` 12"),
-        (V2, "somebody has another name", "asked for: `code` 10"), (V2, "one is in a new chat", "`code` 9"),
-        (PIPE, "somebody wants to be friends", "`friend_request`"), (TELEGRAPH, "one is in a new chat", "`chat`"),
-        (SERVICE, "one is in a new chat", "asked for: `service_code` 4"), (PIPE, "one may not join", NOTHING),
+        (V0, "a user has a new name", NOTHING), (V1, "a user has a new name", "`code` 12"),
+        (V2, "a user has a new name", "by request: `code` 10"), (V2, "the account is in a new chat", "`code` 9"),
+        (PIPE, "a friend request arrives", "`friend_request`"), (TELEGRAPH, "the account is in a new chat", "`chat`"),
+        (SERVICE, "the account is in a new chat", "by request: `service_code` 4"),
+        (PIPE, "an application is rejected", NOTHING),
     ],
 )  # fmt: skip
-def test_what_happens_is_told_or_asked_for_or_neither(of: Column, happening: str, seen: str) -> None:
-    assert noticed(of, HAPPENINGS[happening]) == seen
+def test_an_event_is_pushed_or_shown_by_request_or_neither(of: Column, row: str, seen: str) -> None:
+    assert event_cell(of, EVENTS[row]) == seen
 
 
 def test_how_messages_come() -> None:
-    assert [coming(of).split(":")[0] for of in (V2, SERVICE, TELEGRAPH)] == ["pushed", "asked for", "pushed"]
-    assert [missed(of) for of in (V2, PIPE)] == ["pushed after the login", "asked for: `get_unread_message`"]
+    assert [live(of).split(":")[0] for of in (V2, SERVICE, TELEGRAPH)] == ["pushed", "by request", "pushed"]
+    assert [missed(of) for of in (V2, PIPE)] == ["pushed after the login", "by request: `get_unread_message`"]
     assert [acknowledged(of) for of in (V1, TELEGRAPH)] == ["the message itself", "`sent`"]
 
 
 def test_what_a_dialect_lacks_is_shown_as_it_is_seen() -> None:
     page = lacking(V1.entry)
     assert "| an emoji | as text: `[emoji:3]` |\n" in page
-    assert "| one is in a new chat | not told |\n" in page
-    assert "somebody has joined" not in page
-    assert "list what waits for one's answer, " in page.splitlines()[-1]
+    assert "| the account is in a new chat | not pushed |\n" in page
+    assert "a user has joined" not in page
+    assert "list pending requests, " in page.splitlines()[-1]
     assert "rename chat" not in page.splitlines()[-1]
     assert "set security" not in page, "nobody can, in any dialect"
 
