@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CollectorRegistry
 
 from services.edge.client.endpoint import ConnectionRegistry
-from services.edge.context import EdgeContext, TickBatcher
+from services.edge.context import EdgeContext
 from services.edge.dashboard import BOARD
 from services.edge.delivery.gap_filler import GapFiller
 from services.edge.delivery.local_chats import LocalChats
@@ -37,6 +37,7 @@ from services.edge.presence.profiles import coalesced_profiles, coalesced_summar
 from services.edge.receipts.read_state_flusher import ReadStateFlusher
 from services.edge.rpc.sync_requests import SyncRequests
 from services.edge.upstream.publisher import MessagePublisher
+from services.edge.upstream.tick_batcher import TickBatcher
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.auth import OpenVerification

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.media import MediaService
@@ -13,44 +12,12 @@ from services.edge.receipts.read_state_flusher import ReadStateFlusher
 from services.edge.rpc.coalescer import RequestCoalescer
 from services.edge.rpc.sync_requests import SyncRequests
 from services.edge.upstream.publisher import MessagePublisher
+from services.edge.upstream.tick_batcher import TickBatcher
 from shared.bus.client import Bus
 from shared.contract.ids import AccountId, NodeId
 from shared.contract.model import Profile, ProfileSummary
 from shared.settings import Settings
 from shared.tasks import Tasks
-from shared.telemetry import log
-
-_log = log(__name__)
-
-
-class Processable(Protocol):
-    def process_queue(self) -> None: ...
-
-    def fail(self) -> None: ...
-
-
-class TickBatcher:
-    """Connections that received something in this turn of the event loop: they go on at its end, all together, so
-    that what they say makes one request."""
-
-    def __init__(self, upstream: MessagePublisher) -> None:
-        self._upstream = upstream
-        self._waiting: dict[Processable, None] = {}
-
-    def add(self, connection: Processable) -> None:
-        if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._end)
-        self._waiting[connection] = None
-
-    def _end(self) -> None:
-        waiting, self._waiting = self._waiting, {}
-        for connection in waiting:
-            try:
-                connection.process_queue()
-            except Exception:
-                _log.exception("connection failed")
-                connection.fail()
-        self._upstream.flush()
 
 
 @dataclass(eq=False)

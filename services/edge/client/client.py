@@ -1,7 +1,6 @@
 """One client: its frames in order, replies in request order, pushes. Only `_perform` and `_resolve` wait."""
 
 from collections.abc import Callable, Collection, Sequence
-from itertools import chain
 from typing import Protocol
 
 from services.edge.canonical.commands import MessageCommand, PostMessage, UploadCommand, metric_label
@@ -10,9 +9,11 @@ from services.edge.canonical.frames import Frame
 from services.edge.canonical.replies import Reply
 from services.edge.canonical.transport import Socket
 from services.edge.catchup.catch_up import CatchUp
-from services.edge.client.connection import CloseConnection, Connection, RejectedFrame, Work
+from services.edge.client.connection import CloseConnection, Connection
+from services.edge.client.inbound import InboundQueue, RejectedFrame
 from services.edge.client.outbound import OutboundQueue
 from services.edge.client.posting import Posting
+from services.edge.client.request_reader import RequestReader, Work
 from services.edge.client.uploads import ABANDONED, UploadSlots
 from services.edge.context import EdgeContext
 from services.edge.dialects.base import Dialect, LoadedChat, LocalReply, Request
@@ -49,8 +50,8 @@ class Client:
 
     __slots__ = (
         "_account", "_busy", "_close_when_idle", "_deferred_events", "_ended", "_out", "_performs", "_posting",
-        "address", "answers_first", "catch_up_state", "confirmation", "connection", "is_void", "last_heard", "node",
-        "paused", "socket", "uploads",
+        "_reader", "answers_first", "catch_up_state", "confirmation", "connection", "inbound", "is_void", "last_heard",
+        "node", "socket", "uploads",
     )  # fmt: skip
 
     def __init__(
@@ -58,21 +59,19 @@ class Client:
         node: EdgeContext,
         connection: Connection,
         socket: Socket,
-        address: str,
         performs: RequestHandler,
         ended: Callable[["Client"], None],
     ) -> None:
         self.node = node
         self.connection = connection
         self.socket = socket
-        self.address = address
         self._performs = performs
         self._ended = ended
         self.last_heard = node.now()
+        self.inbound = InboundQueue(connection, socket, node.settings.edge, self.last_heard)
+        self._reader = RequestReader(connection, self.inbound)
         self.confirmation = DeliveryConfirmation(socket, self._delivery_confirmed, self.last_heard)
-        self._out = OutboundQueue(node, socket, connection, self.confirmation, self.close, self._output_drained)
-        self.paused = False
-        """More has arrived than is read on."""
+        self._out = OutboundQueue(node, socket, connection, self.confirmation, self.close, self._more)
         self.answers_first = False
         """What is under way may void the login, and has to be answered before that ends it."""
         self.is_void = False
@@ -93,7 +92,7 @@ class Client:
             return
         self.last_heard = now = node.now()
         try:
-            self.connection.receive(frame, now)
+            self.inbound.receive(frame, now)
         except CloseConnection as hangup:
             self.close(hangup.code, hangup.reason)
             return
@@ -102,9 +101,6 @@ class Client:
         out.traffic.frames_in += 1
         if not self._busy:
             node.tick_batcher.add(self)
-        if not self.paused and self.connection.queue_exceeds(1.0, node.settings.edge):
-            self.paused = True
-            self.socket.pause_reading()
 
     def pong_received(self) -> None:
         self.last_heard = self.node.now()
@@ -135,14 +131,12 @@ class Client:
             elif isinstance(work, LocalReply):
                 self._out.reply_locally(work.frames)
             else:
-                self.connection.close()
+                self.inbound.close()
                 self._close_when_idle = work
         if self._close_when_idle is not None and not self._busy and not self._out.transfers:
             self.close(*self._close_when_idle)
-        if self.paused and not self.connection.queue_exceeds(0.5, self.node.settings.edge):
-            self.paused = False
+        if self.inbound.resume_reading():
             self.confirmation.excuse(self.node.now())
-            self.socket.resume_reading()
 
     def _begin(self, requests: list[Request]) -> None:
         """Messages to one chat, or one other request."""
@@ -155,7 +149,7 @@ class Client:
 
     def _next_work(self) -> Work | None:
         try:
-            return self.connection.next_work(self.node.now(), self.node.settings.edge.request_seconds)
+            return self._reader.next_work(self.node.now(), self.node.settings.edge.request_seconds)
         except CloseConnection as hangup:
             self.close(hangup.code, hangup.reason)
             return None
@@ -163,7 +157,7 @@ class Client:
     def requeue(self, request: Request) -> None:
         """A request that was withheld, before all that waits."""
         if not self.is_closing:
-            self.connection.requeue(request)
+            self.inbound.requeue(request)
             self.node.tick_batcher.add(self)
 
     @property
@@ -189,10 +183,11 @@ class Client:
 
     def resume(self) -> None:
         self._busy = False
-        if self.connection.queued or self.paused or self._close_when_idle is not None:
+        if self.inbound.queued or self.inbound.paused or self._close_when_idle is not None:
             self.node.tick_batcher.add(self)
 
-    def _output_drained(self) -> None:
+    def _more(self, requests: Sequence[Request]) -> None:
+        self.inbound.add_requests(requests)
         self.node.tick_batcher.add(self)
 
     async def _perform(self, request: Request) -> None:
@@ -247,19 +242,13 @@ class Client:
             self.resume()
 
     def reply(self, answers: Sequence[tuple[Request, Reply]]) -> None:
-        if not self.is_closing:
-            dialect, now = self._out.stamped_dialect(), self.node.now()
-            replies = [dialect.encode_reply(asked, told, now) for asked, told in answers]
-            self._out.write(replies[0] if len(replies) == 1 else tuple(chain.from_iterable(replies)))
-            self._out.reschedule_wake()
+        self._out.reply(answers)
 
     def reply_error(self, request: Request | None, failure: Failure, context: object = None) -> None:
         if not self.is_closing:
             if request is not None and isinstance(request.command, UploadCommand):
                 self.uploads.drop(request.command.number)
-            self.node.metrics.refused.labels(self.dialect.name, failure.code.value).inc()
-            self._out.write(self._out.stamped_dialect().encode_error(request, failure, context))
-            self._out.reschedule_wake()
+            self._out.reply_error(request, failure, context)
 
     # Pushes
 
@@ -353,10 +342,10 @@ class Client:
         edge, connection = self.node.settings.edge, self.connection
         if reason := connection.timed_out(now, edge.first_frame_seconds, edge.unauthenticated_seconds):
             self.close(1008, reason)
-        elif self.confirmation.tick(now, self.last_heard, edge, excused=self.paused or self.socket.is_paced()):
+        elif self.confirmation.tick(now, self.last_heard, edge, excused=self.inbound.paused or self.socket.is_paced()):
             self.socket.abort()
         self._posting.expire(now)
-        if not (self._busy or self.paused):
+        if not (self._busy or self.inbound.paused):
             for begun_by in self.uploads.abandoned(now, edge.upload_idle_seconds):
                 self.reply_error(begun_by, ABANDONED)
         if connection.pending_verification is not None and now >= connection.pending_verification.expires:
@@ -397,4 +386,4 @@ class Client:
         self._posting.reply_due()
         self._out.stop_sending()
         self.catch_up_state.cancel()
-        self.connection.close()
+        self.inbound.close()

@@ -57,8 +57,8 @@ class ConnectionRegistry:
         surroundings = ConnectionInfo(settings.limits, base_url, hello.query, hello.binary)
         entry = self._asked_for(hello)
         dialect = entry(surroundings) if entry else None
-        connection = Connection(next(self._numbers), dialect, self._dialects, surroundings, now)
-        client = Client(self._node, connection, socket, hello.address, self._performs, self._ended)
+        connection = Connection(next(self._numbers), hello.address, dialect, self._dialects, surroundings, now)
+        client = Client(self._node, connection, socket, self._performs, self._ended)
         self.clients[connection.number] = client
         self._empty.clear()
         return client

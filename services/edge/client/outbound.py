@@ -2,19 +2,22 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import TypeGuard
 
 from services.edge.canonical.events import Event
 from services.edge.canonical.frames import Frame, MediaPayload, Outgoing
+from services.edge.canonical.replies import Reply
 from services.edge.canonical.transport import Socket
 from services.edge.client.connection import Connection
 from services.edge.client.media_sender import MediaSender
 from services.edge.context import EdgeContext
-from services.edge.dialects.base import Dialect, LoadedChat, Push
+from services.edge.dialects.base import Dialect, LoadedChat, Push, Request
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.metrics import Traffic
 from services.edge.receipts.confirmation import DeliveryConfirmation
 from shared.clock import now_ms
+from shared.contract.errors import Failure
 from shared.contract.model import Message
 from shared.telemetry import log
 
@@ -24,24 +27,24 @@ _LOOKS = 16
 
 
 class OutboundQueue:
-    """`hang_up` is called when the client does not keep up, its dialect or a transfer fails; `emptied` at the end of
-    transfers, and when the dialect makes requests of its own. Times are the event loop's. See also
+    """`hang_up` is called when the client does not keep up, its dialect or a transfer fails; `more` with the dialect's
+    own requests, and with none at the end of transfers. Times are the event loop's. See also
     services.edge.client.media_sender.FrameWriter."""
 
     __slots__ = (
-        "_connection", "_emptied", "_hang_up", "_look_at", "_node", "_socket", "_timer", "_transfers", "_wake_at",
+        "_connection", "_hang_up", "_look_at", "_more", "_node", "_socket", "_timer", "_transfers", "_wake_at",
         "arrival", "is_closed", "traffic",
     )  # fmt: skip
 
     def __init__(
         self, node: EdgeContext, socket: Socket, connection: Connection, arrival: DeliveryConfirmation,
-        hang_up: Callable[[int, str], None], emptied: Callable[[], None],
+        hang_up: Callable[[int, str], None], more: Callable[[Sequence[Request]], None],
     ) -> None:  # fmt: skip
         self._node = node
         self._socket = socket
         self._connection = connection
         self._hang_up = hang_up
-        self._emptied = emptied
+        self._more = more
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at: float | None = None
         """When it will go off; not every event loop's timers tell."""
@@ -64,6 +67,21 @@ class OutboundQueue:
         dialect = self.dialect
         dialect.unix_seconds = now_ms() // 1000
         return dialect
+
+    def reply(self, replies: Sequence[tuple[Request, Reply]]) -> None:
+        """Write the replies to these requests together."""
+        if not self.is_closed:
+            dialect, now = self.stamped_dialect(), self._node.now()
+            encoded = [dialect.encode_reply(request, reply, now) for request, reply in replies]
+            self.write(encoded[0] if len(encoded) == 1 else tuple(chain.from_iterable(encoded)))
+            self.reschedule_wake()
+
+    def reply_error(self, request: Request | None, failure: Failure, context: object = None) -> None:
+        """`context`: the dialect's own, of a frame that could not be decoded."""
+        if not self.is_closed:
+            self._node.metrics.refused.labels(self.dialect.name, failure.code.value).inc()
+            self.write(self.stamped_dialect().encode_error(request, failure, context))
+            self.reschedule_wake()
 
     def write(self, frames: tuple[Outgoing, ...], message: Message | None = None) -> None:
         """`message`: the one that these frames push, if any."""
@@ -117,8 +135,7 @@ class OutboundQueue:
                 break
             self.write(push.frames, push.message)
             if push.requests:
-                self._connection.add_requests(push.requests)
-                self._emptied()
+                self._more(push.requests)
         self.reschedule_wake()
 
     def waiting_bytes(self) -> int:
@@ -156,7 +173,7 @@ class OutboundQueue:
 
     def _transferred(self) -> None:
         self._transfers = None
-        self._emptied()
+        self._more(())
 
     def _broken_off(self) -> None:
         self._hang_up(1011, "a transfer failed, reconnect to get it")

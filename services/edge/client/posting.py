@@ -9,6 +9,7 @@ from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.replies import MessageAccepted, Reply
 from services.edge.catchup.catch_up import CatchUp
 from services.edge.client.connection import Connection
+from services.edge.client.inbound import InboundQueue
 from services.edge.context import EdgeContext
 from services.edge.dialects.base import Dialect, Request
 from services.edge.dialects.encoded_message import EncodedMessage
@@ -31,6 +32,9 @@ class Sender(Protocol):
 
     @property
     def connection(self) -> Connection: ...
+
+    @property
+    def inbound(self) -> InboundQueue: ...
 
     @property
     def dialect(self) -> Dialect: ...
@@ -69,7 +73,7 @@ class Posting:
         bodies = self._bodies(requests)
         said = requests[: len(bodies)]
         for request in reversed(requests[len(bodies) :]):
-            self._client.connection.requeue(request)
+            self._client.inbound.requeue(request)
         node, account = self._node, self._client.connection.account
         resident = node.accounts.get(account)
         node.accounts.stale_profiles.add(account)

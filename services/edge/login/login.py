@@ -185,4 +185,4 @@ class LoginFlow:
         return self._node.settings.edge.request_seconds
 
     def origin(self, client: Client) -> Origin:
-        return Origin(self._node.id, client.connection.number, client.address)
+        return Origin(self._node.id, client.connection.number, client.connection.address)

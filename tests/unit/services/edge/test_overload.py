@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.edge.client import connection
+from services.edge.client import request_reader
 from shared.contract.message import PostMessages
 from tests.unit.services.edge.conftest import Town
 
@@ -15,7 +15,7 @@ _EVERY_SECONDS = 0.02
 async def test_answers_keep_their_order_and_what_was_not_refused_is_there(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "_QUEUE_DELAY_LIMIT_SECONDS", 0.1)
+    monkeypatch.setattr(request_reader, "_QUEUE_DELAY_LIMIT_SECONDS", 0.1)
     await town.edge()
     town.world.room(7, 1, 2)
     alice, bob = await town.device(1), await town.device(2)

@@ -50,7 +50,7 @@ async def test_silent_peers_are_pinged_and_dropped_without_a_pong(town: Town) ->
         await device.ask(do="status")
     await asyncio.sleep(0.01)  # the last turn is over
     dead.wire.mute = paused.wire.mute = True
-    paused.client.paused = True
+    paused.client.inbound.paused = True
     await dead.wire.until(lambda: dead.wire.ended)
     await alive.wire.until(lambda: alive.wire.pings > 2)
     # The pong of the third may wait in what we do not read.

@@ -1,0 +1,132 @@
+"""Decodes the frames of one client into requests, and rejects some of them under overload. Sans-IO.
+
+Frames are decoded just before they are processed: their meaning depends on the account that is logged in by then.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import TypeGuard
+
+from services.edge.canonical.commands import BEFORE_LOGIN, PostMessage
+from services.edge.canonical.frames import Binary, Frame
+from services.edge.client.connection import CloseConnection, Connection, Phase
+from services.edge.client.inbound import InboundQueue, QueueItem, RejectedFrame
+from services.edge.dialects.base import DecodeError, Disconnect, LocalReply, Request
+from shared.contract.errors import ErrorCode, Failure
+
+_BATCH_MESSAGES = 64
+"""Messages of one connection in one request, at most."""
+_QUEUE_DELAY_LIMIT_SECONDS = 0.7
+"""A queue whose frames wait longer each time does not get shorter; after a stall they wait so long once."""
+
+NOT_LOGGED_IN = Failure(ErrorCode.UNAUTHENTICATED, "log in first")
+TOO_FAST = Failure(ErrorCode.RATE_LIMITED, "too many requests, slow down")
+WAITED = Failure(ErrorCode.UNAVAILABLE, "too much is waiting, please try again")
+
+_TOO_LATE = RejectedFrame(WAITED)
+
+Work = list[Request] | LocalReply | Disconnect | RejectedFrame
+
+
+class RequestReader:
+    """Takes work from the queue, one piece after the other."""
+
+    __slots__ = ("_batch_started", "_connection", "_overload_rounds", "_patience", "_queue")
+
+    def __init__(self, connection: Connection, queue: InboundQueue) -> None:
+        self._connection = connection
+        self._queue = queue
+        self._batch_started: float | None = None
+        """When the last piece of work was taken, if it was a batch of messages."""
+        self._overload_rounds = 0
+        """Batches in succession during which frames waited too long."""
+        self._patience = math.inf
+
+    def next_work(self, now: float, patience: float = math.inf) -> Work | None:
+        """The next piece of work: a batch of messages to one chat, one other request, a reply to write, or None. Frames
+        that waited for more than `patience` seconds are rejected: their replies would come too late, and delay those
+        after them. Raises CloseConnection when the connection cannot go on."""
+        queue, connection = self._queue, self._connection
+        if not (queue.frames or queue.decoded):
+            return None
+        if self._batch_started is not None:
+            self._update_admission(now, self._batch_started)
+            self._batch_started = None
+        patience = min(patience, self._patience)
+        item = self._next_item(now, patience)
+        if not isinstance(item, Request):
+            return item
+        if (
+            connection.phase is not Phase.AUTHENTICATED
+            and not item.token
+            and not isinstance(item.command, BEFORE_LOGIN)
+        ):
+            return RejectedFrame(NOT_LOGGED_IN, item)
+        batch = [item]
+        if isinstance(item.command, PostMessage) and connection.phase is Phase.AUTHENTICATED:
+            while (
+                (queue.frames or queue.decoded)
+                and len(batch) < _BATCH_MESSAGES
+                and (following := self._next_item(now, patience)) is not None
+            ):
+                if not _continues(following, item):
+                    queue.decoded.insert(0, following)
+                    break
+                batch.append(following)
+            self._batch_started = now
+        return batch
+
+    def _update_admission(self, now: float, batch_started: float) -> None:
+        """Overload control after a batch of messages. If queued frames waited more than 0.7 s twice in a row, frames
+        older than 0.7²/waited seconds are rejected. One slow batch (a stall) rejects nothing."""
+        frames = self._queue.frames
+        waited = now - max(frames[0][1], batch_started) if frames else 0.0
+        self._overload_rounds = self._overload_rounds + 1 if waited > _QUEUE_DELAY_LIMIT_SECONDS else 0
+        self._patience = _QUEUE_DELAY_LIMIT_SECONDS**2 / waited if self._overload_rounds > 1 else math.inf
+
+    def _next_item(self, now: float, patience: float) -> QueueItem | None:
+        queue = self._queue
+        if self._connection.phase is Phase.CLOSING:
+            return None
+        while not queue.decoded and queue.frames:
+            frame, arrived = queue.frames.pop(0)
+            if frame is None:
+                return RejectedFrame(TOO_FAST)
+            queue.queued_bytes -= len(frame)
+            if now - arrived > patience and not isinstance(frame, Binary):
+                return _TOO_LATE
+            items = self._decode(frame, now)
+            if len(items) == 1:
+                return items[0]
+            queue.decoded += items
+        return queue.decoded.pop(0) if queue.decoded else None
+
+    def _decode(self, frame: Frame, now: float) -> Sequence[QueueItem]:
+        connection = self._connection
+        assert connection.dialect is not None
+        try:
+            items = connection.dialect.decode(frame, now)
+        except DecodeError as error:
+            rates = connection.surroundings.limits.rates
+            if isinstance(frame, Binary) and rates and not self._queue.rejections.take(now):
+                raise CloseConnection(1008, "too many requests") from error
+            return [RejectedFrame(error.failure, context=error.context)]
+        if connection.first_valid is None:
+            connection.first_valid = now
+        return items
+
+
+def _continues(item: QueueItem, first: Request) -> TypeGuard[Request]:
+    """Whether the item is a message to the same chat that needs no look-up. (Messages of a batch to one chat cannot be
+    answered out of order.)"""
+    if not isinstance(item, Request) or not isinstance(item.command, PostMessage):
+        return False
+    command = first.command
+    assert isinstance(command, PostMessage)
+    same_chat = item.command.chat == command.chat and item.command.to == command.to
+    return (
+        same_chat
+        and not (command.references_media or item.command.references_media)
+        and item.token == first.token
+        and item.account == first.account
+    )

@@ -1,0 +1,55 @@
+"""One client's connection with its queue and its reader, as the client has them."""
+
+from services.edge.canonical.frames import Frame
+from services.edge.client.connection import Connection
+from services.edge.client.inbound import InboundQueue
+from services.edge.client.request_reader import RequestReader, Work
+from services.edge.dialects.base import ConnectionInfo, Request
+from services.edge.dialects.registry import DIALECTS
+from services.edge.rate_limit import TokenBucket
+from shared.contract.auth import Authenticated
+from shared.contract.ids import AccountId
+from shared.settings import Edge, Limits
+from tests.unit.services.edge.devices import Wire
+from tests.unit.services.edge.json_dialect import Lines, frame
+
+NOW = 1_000.0
+ENTERED = Authenticated(
+    account=AccountId(1), sid="sid", token="", expires=2**31, uuid="", nickname="", revision=3
+)  # fmt: skip
+
+
+class Intake:
+    """The wire is never read."""
+
+    def __init__(self, limits: Limits | None = None, *, logged_in: bool = True, detected: bool = True) -> None:
+        surroundings = ConnectionInfo(limits or Limits(rates=False), "http://chat.example")
+        dialect = Lines(surroundings) if detected else None
+        self.connection = Connection(5, "192.0.2.1", dialect, DIALECTS, surroundings, NOW)
+        self.queue = InboundQueue(self.connection, Wire(), Edge(), NOW)
+        self._reader = RequestReader(self.connection, self.queue)
+        if logged_in:
+            self.connection.logged_in(ENTERED, TokenBucket(1e9, 1e9, NOW))
+
+    def receive(self, frame: Frame, now: float = NOW) -> None:
+        self.queue.receive(frame, now)
+
+    def requeue(self, request: Request) -> None:
+        self.queue.requeue(request)
+
+    def next_work(self, now: float = NOW, **patience: float) -> Work | None:
+        return self._reader.next_work(now, **patience)
+
+    def drain(self) -> list[Work]:
+        done = []
+        while (work := self.next_work()) is not None:
+            done.append(work)
+        return done
+
+
+def post(ref: int, chat: int = 1) -> bytes:
+    return frame(ref=ref, do="post", chat=chat, text="hello")
+
+
+def contexts(work: Work | None) -> list[object]:
+    return [request.context for request in work] if isinstance(work, list) else []

@@ -1,0 +1,306 @@
+"""What a client sends is decoded and handed out in the order it arrived."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.edge.canonical.commands import PostMessage
+from services.edge.canonical.frames import Binary, Frame
+from services.edge.client.connection import CloseConnection, Phase
+from services.edge.client.inbound import RejectedFrame
+from services.edge.client.request_reader import NOT_LOGGED_IN, TOO_FAST, WAITED, Work
+from services.edge.dialects.base import LocalReply
+from services.edge.rate_limit import TokenBucket
+from shared.contract.errors import ErrorCode
+from shared.settings import Limits
+from tests.unit.services.edge.client.intake import ENTERED, NOW, Intake, contexts, post
+from tests.unit.services.edge.json_dialect import frame
+
+
+def test_messages_to_one_chat_make_a_run() -> None:
+    each = Intake()
+    for number, chat in enumerate([1, 1, 2, 1], start=1):
+        each.receive(post(number, chat), NOW)
+    each.receive(frame(ref=5, do="account", account=1), NOW)
+    each.receive(post(6), NOW)
+    assert [contexts(work) for work in each.drain()] == [[1, 2], [3], [4], [5], [6]]
+
+
+def test_a_run_is_bounded() -> None:
+    each = Intake()
+    for number in range(150):
+        each.receive(post(number), NOW)
+    assert [len(contexts(work)) for work in each.drain()] == [64, 64, 22]
+
+
+def test_what_is_put_back_comes_first() -> None:
+    each = Intake()
+    for number in (1, 2, 3):
+        each.receive(post(number), NOW)
+    run = each.next_work(NOW)
+    assert isinstance(run, list)
+    each.receive(post(4), NOW)
+    for request in reversed(run[1:]):
+        each.requeue(request)
+    assert [contexts(work) for work in each.drain()] == [[2, 3, 4]]
+
+
+frames = st.lists(
+    st.sampled_from(
+        ["post 1", "post 2", "account", "garbage", "binary", "part", "login", "three", "ping", "watch"]
+    ), max_size=30
+)  # fmt: skip
+
+
+def _frame(kind: str, ref: int) -> Frame:
+    match kind.split():
+        case ["post", chat]:
+            return post(ref, int(chat))
+        case ["account"]:
+            return frame(ref=ref, do="account", account=1)
+        case ["login"]:
+            return frame(ref=ref, do="login", account=1)
+        case ["three"]:
+            return frame(ref=ref, do="account", account=1, times=3)
+        case ["binary"]:
+            return Binary(b"x")
+        case ["part"]:
+            return Binary(b"part")
+        case ["ping" | "watch"]:
+            return frame(ref=ref, do=kind)
+        case _:
+            return b"garbage"
+
+
+@given(frames, st.lists(st.booleans(), max_size=60), st.integers(1, 20))
+def test_everything_is_handed_out_once_in_the_order_it_came(kinds: list[str], turns: list[bool], burst: int) -> None:
+    """Frames come and work is taken in any interleaving; beyond the burst they are over the rate, save for binary
+    ones."""
+    each = Intake(Limits(requests_per_second=0.001, requests_burst=burst))
+    expected: list[object] = []
+    handed: list[object] = []
+    waiting, counted = list(enumerate(kinds)), 0
+    for takes in [*turns, *([False] * len(kinds))]:
+        if takes:
+            handed += _handed(each.next_work(NOW))
+        elif waiting:
+            number, kind = waiting.pop(0)
+            each.receive(_frame(kind, number), NOW)
+            counted += kind not in ("binary", "part")
+            if kind == "part":
+                expected.append(None)
+            elif kind == "binary":
+                expected.append("invalid")
+            elif counted > burst:
+                expected.append("too fast")
+            elif kind == "garbage":
+                expected.append("invalid")
+            elif kind == "ping":
+                expected.append(LocalReply((frame(re=number, ok="pong"),)))
+            elif kind == "watch":
+                continue
+            else:
+                expected += [number] * (3 if kind == "three" else 1)
+    for work in each.drain():
+        handed += _handed(work)
+    assert handed == expected
+    assert each.queue.queued == each.queue.queued_bytes == 0
+
+
+def _handed(work: Work | None) -> list[object]:
+    if isinstance(work, RejectedFrame):
+        return ["too fast" if work.failure is TOO_FAST else "invalid"]
+    if isinstance(work, LocalReply):
+        return [work]
+    if isinstance(work, list) and len(work) > 1:
+        chats = {request.command.chat for request in work if isinstance(request.command, PostMessage)}
+        assert len(chats) == 1
+    return contexts(work)
+
+
+def test_before_the_login_only_what_leads_to_it_is_done() -> None:
+    each = Intake(logged_in=False)
+    asked: list[dict[str, object]] = [
+        {"do": "post", "chat": 1, "text": "hello"}, {"do": "account", "account": 1}, {"do": "create", "members": [2]},
+        {"do": "delete"}, {"do": "status"}, {"do": "verify"}, {"do": "login", "account": 1},
+        {"do": "register", "nickname": "x"},
+    ]  # fmt: skip
+    for number, fields in enumerate(asked):
+        each.receive(frame(ref=number, **fields), NOW)
+    done = each.drain()
+    assert [work.failure for work in done[:4] if isinstance(work, RejectedFrame)] == [NOT_LOGGED_IN] * 4
+    assert [contexts(work) for work in done[4:]] == [[4], [5], [6], [7]]
+
+
+def test_what_a_frame_means_depends_on_who_is_logged_in_when_its_turn_comes() -> None:
+    each = Intake(logged_in=False)
+    each.receive(frame(ref=1, do="login", account=1), NOW)
+    each.receive(post(2), NOW)
+    assert contexts(each.next_work(NOW)) == [1]
+    each.connection.logged_in(ENTERED, TokenBucket(1, 1, NOW))
+    assert contexts(each.next_work(NOW)) == [2]
+
+
+def test_over_the_rate_is_refused_then_hung_up_on() -> None:
+    each = Intake(Limits(requests_per_second=1.0, requests_burst=2))
+    for number in range(2):
+        each.receive(post(number), NOW)
+    for _ in range(200):
+        each.receive(b"x" * 60_000, NOW)
+    with pytest.raises(CloseConnection) as caught:
+        each.receive(post(9), NOW)
+    assert caught.value.code == 1008
+    done = each.drain()
+    assert contexts(done[0]) == [0, 1]
+    assert [work.failure.code for work in done[1:] if isinstance(work, RejectedFrame)] == [ErrorCode.RATE_LIMITED] * 200
+
+
+def test_binary_frames_count_only_where_nothing_announced_them() -> None:
+    each = Intake(Limits(requests_per_second=1.0, requests_burst=2))
+    for _ in range(1_000):
+        each.receive(Binary(b"part"), NOW)
+    assert len(each.drain()) == 1_000
+    for _ in range(201):
+        each.receive(Binary(b"surprise"), NOW)
+    refused = [each.next_work(NOW) for _ in range(200)]
+    assert all(isinstance(work, RejectedFrame) for work in refused)
+    with pytest.raises(CloseConnection) as caught:
+        each.next_work(NOW)
+    assert caught.value.code == 1008
+
+
+def test_what_has_waited_too_long_is_refused_in_its_turn() -> None:
+    each = Intake()
+    for ref, came in ((1, NOW - 9), (2, NOW - 8), (3, NOW)):
+        each.receive(post(ref), came)
+    assert each.next_work(NOW, patience=8.0) == RejectedFrame(WAITED)
+    assert contexts(each.next_work(NOW, patience=8.0)) == [2, 3]
+    assert each.queue.queued_bytes == 0
+
+
+def test_a_run_ends_before_what_has_waited_too_long() -> None:
+    each = Intake()
+    for ref, came in ((1, NOW), (2, NOW - 9), (3, NOW)):
+        each.receive(post(ref), came)
+    assert contexts(each.next_work(NOW, patience=8.0)) == [1]
+    assert each.next_work(NOW, patience=8.0) == RejectedFrame(WAITED)
+    assert contexts(each.next_work(NOW, patience=8.0)) == [3]
+
+
+def keep_up(each: Intake, *seconds: float) -> list[object]:
+    """A message is said every tenth of a second, and a run takes so long, then the next. What is done at the end."""
+    now = NOW
+    each.receive(post(0), now)
+    each.next_work(now)
+    for took in seconds:
+        done = []
+        for number in range(1, round(took * 10) + 1):
+            each.receive(post(number), now + number / 10)
+        now += took
+        while (work := each.next_work(now, patience=8.0)) is not None:
+            done += contexts(work) or [None]
+            if isinstance(work, list):
+                break
+    return done
+
+
+def test_after_a_stall_all_that_came_meanwhile_is_said() -> None:
+    assert keep_up(Intake(), 0.1, 3.0) == list(range(1, 31))
+
+
+def test_what_is_left_of_a_stall_is_no_new_one() -> None:
+    each = Intake()
+    for number in range(200):
+        each.receive(post(number), NOW + number / 1000)
+    each.next_work(NOW)
+    assert contexts(each.next_work(NOW + 3.0)) == list(range(64, 128))
+    assert contexts(each.next_work(NOW + 3.1)) == list(range(128, 192))
+    assert contexts(each.next_work(NOW + 3.2)) == list(range(192, 200))
+
+
+def test_behind_a_queue_that_gets_no_shorter_only_the_newest_is_said() -> None:
+    """The less of it, the longer it takes; the others are refused in their turn."""
+    quick, slow = keep_up(Intake(), 2.0, 1.0), keep_up(Intake(), 2.0, 2.0)
+    assert quick == [*[None] * 4, *range(5, 11)]
+    assert slow == [*[None] * 17, *range(18, 21)]
+
+
+def test_whoever_is_soon_answered_again_is_not_behind_a_queue() -> None:
+    assert keep_up(Intake(), 2.0, 2.0, 0.1, 2.0) == list(range(1, 21))
+
+
+def test_a_pause_is_no_wait() -> None:
+    each = Intake()
+    for number in range(3):
+        each.receive(post(number), NOW + 60 * number)
+        assert contexts(each.next_work(NOW + 60 * number)) == [number]
+    each.receive(post(4), NOW + 121)
+    assert contexts(each.next_work(NOW + 124)) == [4]
+
+
+def test_parts_of_a_file_may_wait() -> None:
+    each = Intake()
+    each.receive(Binary(b"part"), NOW - 60)
+    assert each.next_work(NOW, patience=8.0) != RejectedFrame(WAITED)
+
+
+def test_the_bytes_that_wait_are_known() -> None:
+    each = Intake()
+    each.receive(Binary(b"part" * 100), NOW)
+    each.receive(post(1), NOW)
+    assert each.queue.queued_bytes == 400 + len(post(1))
+    each.next_work(NOW)
+    assert each.queue.queued_bytes == len(post(1))
+    each.queue.close()
+    assert each.queue.queued_bytes == 0
+
+
+def test_a_message_that_cites_is_looked_up_alone() -> None:
+    each = Intake()
+    for number in (1, 2, 5):
+        each.receive(post(number), NOW)
+    for number in (3, 4):
+        each.receive(frame(ref=number, do="cite", chat=1, id="00ff"), NOW)
+    assert [contexts(work) for work in each.drain()] == [[1, 2, 5], [3], [4]]
+
+
+def test_the_connections_of_an_account_share_its_rate() -> None:
+    shared = TokenBucket(0.001, 3, NOW)
+    first, second = (Intake(Limits(requests_per_second=0.001, requests_burst=100)) for _ in range(2))
+    for each in (first, second):
+        each.connection.logged_in(ENTERED, shared)
+        each.receive(post(1), NOW)
+        each.receive(post(2), NOW)
+    assert [contexts(work) for work in first.drain()] == [[1, 2]]
+    assert [contexts(work) for work in second.drain()] == [[1], []]
+
+
+@pytest.mark.parametrize(
+    ("first_frame", "code"),
+    [(b"hello", 1003), (Binary(b"{}"), 1003), (frame(op="x"), 1003)],
+)
+def test_what_is_in_no_dialect_closes(first_frame: Frame, code: int) -> None:
+    each = Intake(logged_in=False, detected=False)
+    with pytest.raises(CloseConnection) as caught:
+        each.receive(first_frame, NOW)
+    assert caught.value.code == code
+    assert len(caught.value.reason.encode()) < 124
+
+
+def test_the_dialect_is_told_from_the_first_frame() -> None:
+    each = Intake(logged_in=False, detected=False)
+    each.receive(b'{"code": 12}', NOW)
+    assert each.connection.dialect is not None
+    assert each.connection.dialect.name == "ourchat-v2"
+    each.receive(b"anything", NOW)
+    assert [contexts(work) for work in each.drain()] == [[None], []]
+
+
+def test_a_closing_connection_does_nothing_more() -> None:
+    each = Intake()
+    each.receive(post(1), NOW)
+    each.queue.close()
+    each.receive(post(2), NOW)
+    assert each.connection.phase is Phase.CLOSING
+    assert each.next_work(NOW) is None
+    assert each.queue.queued == 0
