@@ -6,7 +6,7 @@ from deploy.grafana.queries import GrafanaPanel, Query, Scope, Section, panel, q
 from deploy.grafana.servers import NATS, POSTGRESQL, VALKEY
 from services.auth.dashboard import DASHBOARD as AUTH
 from services.edge.dashboard import BOARD as EDGE
-from services.message.dashboard import BOARD as MESSAGE
+from services.message.dashboard import DASHBOARD as MESSAGE
 from services.session.dashboard import BOARD as SESSION
 from shared.dashboard.panels import Dashboard, Panel, PanelGroup, PanelKind, Unit, gauge
 from shared.dashboard.panels import rate as rate_row
@@ -48,6 +48,7 @@ def _across(*jobs: str) -> Scope:
 
 def _pick(board: Dashboard, *titles: str) -> tuple[GrafanaPanel, ...]:
     """Some panels of a service, over all its processes."""
+    assert {row.title for row in board.panels}.issuperset(titles), (board.service, titles)
     return tuple(panel(row, _across(board.service)) for row in board.panels if row.title in titles)
 
 
@@ -123,7 +124,7 @@ def _nats() -> GrafanaDashboard:
         "Time until answered, p99 by subject", Unit.SECONDS,
         (Query(quantile(0.99, "dragoman_bus_ask_seconds", everywhere.selector, "subject"), "{{subject}}"),),
     )  # fmt: skip
-    fan_out = _pick(MESSAGE, "Time to fan out", "Envelopes", "Size of an envelope", "Fan-outs given up")
+    fan_out = _pick(MESSAGE, "Time to fan out", "Envelopes", "Size of an envelope", "Fan-outs lost")
     mended = _pick(EDGE, "Re-syncs after a loss", "Gaps fetched", "Seen before")
     sections = (
         section(REQUESTS_SENT, everywhere),
@@ -137,7 +138,7 @@ def _nats() -> GrafanaDashboard:
 
 def _valkey() -> GrafanaDashboard:
     without = (
-        *_pick(MESSAGE, "Presence unknown", "Memberships asked for"),
+        *_pick(MESSAGE, "Presence unknown", "Membership requests"),
         *_pick(EDGE, "Vanished from presence"),
         *_pick(AUTH, "Limits without Redis"),
         *_pick(SESSION, "Versions Redis lacks", "Versions without a place"),
@@ -156,7 +157,7 @@ def _database() -> GrafanaDashboard:
     by_job = Panel("Transactions", "dragoman_database_seconds", PanelKind.COUNT, Unit.PER_SECOND)
     rows = (by_job, by_kind, *DATABASE.panels[1:])
     commits = _pick(
-        MESSAGE, "Time to commit", "Messages in a batch", "Batches", "Not answered yet", "Batches tried again"
+        MESSAGE, "Time to commit", "Messages in a batch", "Batches", "Messages in flight", "Batches retried"
     )
     sections = (
         section(PanelGroup("Transactions", rows), scope),

@@ -11,7 +11,7 @@ from functools import partial
 from services.message.adapters.fanout import Fanout
 from services.message.adapters.roster_cache import RosterCache
 from services.message.adapters.tracing import TracedPostingBatcher
-from services.message.dashboard import BOARD
+from services.message.dashboard import DASHBOARD
 from services.message.metrics import MessageMetrics
 from services.message.router import route
 from services.message.service.posting import PostingBatcher
@@ -63,7 +63,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     parts = store, rosters, fanout, metrics, settings.message, bus.flush
     batcher = PostingBatcher(*parts) if tracer is None else TracedPostingBatcher(*parts, tracer)
     route(bus, batcher, MessageQueries(store, rosters, list_chats, versions, settings.message))
-    ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": store.check}, BOARD)
+    ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": store.check}, DASHBOARD)
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:

@@ -1,9 +1,9 @@
-"""What is worth watching of message."""
+"""The dashboard of message."""
 
 from shared.dashboard.panels import Dashboard, PanelGroup, Unit, count, gauge, mean, percentiles, rate
 from shared.dashboard.presets import DATABASE, PRESENCE, PROCESS, REQUESTS, REQUESTS_SENT
 
-BOARD = Dashboard(
+DASHBOARD = Dashboard(
     "message",
     (
         PanelGroup(
@@ -13,7 +13,7 @@ BOARD = Dashboard(
                 percentiles("Time to commit", "dragoman_message_commit_seconds"),
                 mean("Messages in a batch", "dragoman_message_batch_rows"),
                 count("Batches", "dragoman_message_batch_rows"),
-                gauge("Not answered yet", "dragoman_message_queue_rows"),
+                gauge("Messages in flight", "dragoman_message_queue_rows"),
                 percentiles("Time to fan out", "dragoman_message_fan_out_seconds"),
                 count("Envelopes", "dragoman_message_envelope_bytes"),
                 percentiles("Size of an envelope", "dragoman_message_envelope_bytes", Unit.BYTES),
@@ -22,12 +22,12 @@ BOARD = Dashboard(
         PanelGroup(
             "Trouble",
             (
-                rate("Refused", "dragoman_message_refused", by="code", bad=True),
-                rate("Batches tried again", "dragoman_message_retries", by="cause", bad=True),
-                rate("Nonces seen before", "dragoman_message_duplicates"),
-                rate("Fan-outs given up", "dragoman_message_losses", bad=True),
+                rate("Rejected", "dragoman_message_refused", by="code", bad=True),
+                rate("Batches retried", "dragoman_message_retries", by="cause", bad=True),
+                rate("Duplicates", "dragoman_message_duplicates"),
+                rate("Fan-outs lost", "dragoman_message_losses", bad=True),
                 rate("Presence unknown", "dragoman_message_presence_unknown", bad=True),
-                rate("Memberships asked for", "dragoman_message_membership_refreshes", by="outcome"),
+                rate("Membership requests", "dragoman_message_membership_refreshes", by="outcome"),
             ),
         ),
         REQUESTS,

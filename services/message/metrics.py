@@ -1,4 +1,4 @@
-"""What message counts, beside the requests that the bus counts."""
+"""The metrics of message; the bus counts requests."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -18,23 +18,24 @@ class MessageMetrics:
             "dragoman_message_commit_seconds", "Time to commit a batch", buckets=_SECONDS, registry=registry
         )
         self.fan_out_seconds = Histogram(
-            "dragoman_message_fan_out_seconds", "Time to hand a batch to NATS", buckets=_SECONDS, registry=registry
+            "dragoman_message_fan_out_seconds", "Time to publish a batch", buckets=_SECONDS, registry=registry
         )
         self.envelope_bytes = Histogram(
             "dragoman_message_envelope_bytes", "Size of an envelope", buckets=_BYTES, registry=registry
         )
         self.acknowledged = Counter("dragoman_message_acknowledged", "Messages acknowledged", registry=registry)
-        self.duplicates = Counter("dragoman_message_duplicates", "Nonces seen before", registry=registry)
-        self.queue_rows = Gauge("dragoman_message_queue_rows", "Messages not answered yet", registry=registry)
-        self.retries = Counter("dragoman_message_retries", "Batches tried again", ["cause"], registry=registry)
+        self.duplicates = Counter("dragoman_message_duplicates", "Drafts that were posted before", registry=registry)
+        self.queue_rows = Gauge("dragoman_message_queue_rows", "Messages in flight", registry=registry)
+        self.retries = Counter("dragoman_message_retries", "Batches retried", ["cause"], registry=registry)
         self.presence_unknown = Counter(
-            "dragoman_message_presence_unknown", "Batches told to every edge for lack of presence", registry=registry
+            "dragoman_message_presence_unknown", "Batches broadcast because presence was unknown", registry=registry
         )
-        self.losses = Counter(
-            "dragoman_message_losses", "Fan-outs given up: edges were told to sync", registry=registry
-        )
+        self.losses = Counter("dragoman_message_losses", "Fan-outs lost: every edge syncs", registry=registry)
         self.refreshes = Counter(
-            "dragoman_message_membership_refreshes", "Memberships asked of session", ["outcome"], registry=registry
+            "dragoman_message_membership_refreshes",
+            "Memberships requested from session",
+            ["outcome"],
+            registry=registry,
         )
-        refused = Counter("dragoman_message_refused", "Messages refused", ["code"], registry=registry)
-        self.rejected = {code: refused.labels(code.value) for code in ErrorCode}
+        rejected = Counter("dragoman_message_refused", "Messages rejected", ["code"], registry=registry)
+        self.rejected = {code: rejected.labels(code.value) for code in ErrorCode}

@@ -26,7 +26,7 @@ OURS = "dragoman_"
 SERVICES: list[tuple[Dashboard, Callable[[CollectorRegistry], object]]] = [
     (auth.DASHBOARD, auth_metrics.AuthMetrics),
     (edge.BOARD, edge_metrics.Metrics),
-    (message.BOARD, message_metrics.MessageMetrics),
+    (message.DASHBOARD, message_metrics.MessageMetrics),
     (session.BOARD, session_metrics.Metrics),
 ]
 

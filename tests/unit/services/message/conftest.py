@@ -1,4 +1,4 @@
-"""Databases with message's tables, on SQLite and on PostgreSQL; message's neighbours."""
+"""Databases with the tables of message, on SQLite and PostgreSQL; the environment of the service."""
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -58,7 +58,7 @@ async def database(migrated_url: str) -> AsyncIterator[Database]:
 async def env(
     nats_server: NatsServer, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[MessageEnvironment]:
-    """Session and edges; presence is believed at once."""
+    """Session and edges; presence is trusted at once."""
     monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
     async with MessageEnvironment(nats_server, valkey_server).running() as env:
         yield env

@@ -1,4 +1,4 @@
-"""Message on real servers, and those around it: edges, and a session that says what the test wants."""
+"""The message service on real servers, with edges and a scripted session service."""
 
 import asyncio
 import contextlib
@@ -42,14 +42,14 @@ _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
 
 
 async def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for what the loop is about to bring."""
+    """Poll until the condition holds."""
     async with asyncio.timeout(_WAIT_SECONDS):
         while not condition():
             await asyncio.sleep(0.01)
 
 
 class FakeMembershipService:
-    """The neighbour: memberships by version, told on the bus as session tells them, pages of two."""
+    """Replies as session does, in pages of two; publishes versions in presence."""
 
     def __init__(self, nats_server: NatsServer, valkey_server: ValkeyServer) -> None:
         self.bus = Bus(nats_server.settings("session"), "session", CollectorRegistry())
@@ -61,7 +61,7 @@ class FakeMembershipService:
         """Of every chat."""
         self.unavailable = False
         self.gate = asyncio.Event()
-        """While it is not set, memberships are not answered."""
+        """While it is not set, memberships get no reply."""
         self.gate.set()
         self.bus.serve(on.GET_MEMBERSHIP, self._membership, queue="session")
         self.bus.serve(on.LIST_CHATS, self._chat_list, queue="session")
@@ -71,7 +71,7 @@ class FakeMembershipService:
         await self._presence.close()
 
     async def add_members(self, chat: ChatId, *accounts: int, first_index: int = 1, unread_from: int = 1) -> None:
-        """These are members from now on."""
+        """Add members."""
         for account in accounts:
             await self.change_member(chat, account, Role.MEMBER, first_index, unread_from)
 
@@ -110,7 +110,7 @@ class FakeMembershipService:
 
 
 class EdgeNodes:
-    """Two nodes on one connection: what they are told, in the order of its arrival, and what they ask."""
+    """Two edge nodes on one connection: records envelopes in the order of arrival, sends requests."""
 
     def __init__(self, nats_server: NatsServer, valkey_server: ValkeyServer) -> None:
         self.bus = Bus(nats_server.settings("edge"), "edge", CollectorRegistry())
@@ -124,8 +124,8 @@ class EdgeNodes:
         self.bus.subscribe(on.BROADCAST, self._recorder("all"))
         self.bus.subscribe(on.HEARTBEAT, self._record_heartbeat)
 
-    def _recorder(self, where: str) -> Callable[[bytes], None]:
-        return lambda data: self.envelopes[where].append(_decode_envelope(data))
+    def _recorder(self, node: str) -> Callable[[bytes], None]:
+        return lambda data: self.envelopes[node].append(_decode_envelope(data))
 
     def _record_heartbeat(self, data: bytes) -> None:
         self.heartbeats.append(_decode_heartbeat(data))
@@ -153,19 +153,19 @@ class EdgeNodes:
         assert posted is not None
         return posted
 
-    def deliveries(self, where: str) -> list[Delivery]:
-        return [delivery for envelope in self.envelopes[where] for delivery in envelope.deliveries]
+    def deliveries(self, node: str) -> list[Delivery]:
+        return [delivery for envelope in self.envelopes[node] for delivery in envelope.deliveries]
 
-    def received(self, where: str) -> list[tuple[ChatId, int, list[AccountId] | None]]:
-        """Chat, index, and recipients of all that was told to a node, or to "all"."""
+    def received(self, node: str) -> list[tuple[ChatId, int, list[AccountId] | None]]:
+        """Chat, index and recipients of each delivery to a node, or to "all"."""
         return [
             (one.message.chat, one.message.index, one.recipients if one.recipients is None else sorted(one.recipients))
-            for one in self.deliveries(where)
+            for one in self.deliveries(node)
         ]
 
 
 class MessageEnvironment:
-    """Session, edges, and replicas of message."""
+    """Session and edges around replicas of message."""
 
     def __init__(self, nats_server: NatsServer, valkey_server: ValkeyServer) -> None:
         self.session = FakeMembershipService(nats_server, valkey_server)
@@ -181,14 +181,14 @@ class MessageEnvironment:
             await asyncio.gather(self.session.close(), self.edges.close())
 
     async def wait_for_replicas(self, replicas: int = 1) -> None:
-        """So many replicas beat: they serve."""
+        """Wait for heartbeats of so many replicas."""
         await wait_until(lambda: len({beat.replica for beat in self.edges.heartbeats}) >= replicas)
 
 
 def settings_for(
     nats_server: NatsServer, valkey_server: ValkeyServer, url: str, message: MessageSettings | None = None
 ) -> Settings:
-    """With a migrated database."""
+    """Settings with a migrated database."""
     settings = Settings(
         nats=nats_server.settings("message"),
         redis=valkey_server.settings("message"),
@@ -201,7 +201,7 @@ def settings_for(
 
 
 def second_replica(settings: Settings) -> Settings:
-    """Of a second replica."""
+    """Settings of a second replica."""
     return settings.model_copy(update={"ops": Ops(port=free_port())})
 
 
@@ -219,20 +219,20 @@ async def running_replica(settings: Settings) -> AsyncIterator[asyncio.Event]:
 
 @contextlib.asynccontextmanager
 async def locked_database(settings: Settings) -> AsyncIterator[asyncio.Event]:
-    """While it is open, or until the event is set, nobody else can commit."""
+    """No other connection can commit until the context ends or the event is set."""
     database = Connections(settings.database_url("message"))
-    has, release = asyncio.Event(), asyncio.Event()
+    is_locked, release = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def hold(_connection: object) -> None:
-        loop.call_soon_threadsafe(has.set)
+        loop.call_soon_threadsafe(is_locked.set)
         asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
 
-    holding = asyncio.create_task(database.write(hold))
-    await has.wait()
+    transaction = asyncio.create_task(database.write(hold))
+    await is_locked.wait()
     try:
         yield release
     finally:
         release.set()
-        await holding
+        await transaction
         await database.close()

@@ -1,4 +1,4 @@
-"""The service as a process: every subject, its health, who may be away, and how it ends."""
+"""The service as a process: subjects, heartbeats, shutdown, unavailable dependencies."""
 
 import asyncio
 import json
@@ -69,7 +69,7 @@ async def metric_value(settings: Settings, name: str) -> float:
 
 @asynccontextmanager
 async def bus_user(nats_server: NatsServer, name: str) -> AsyncIterator[Bus]:
-    """Somebody else on the bus."""
+    """The connection of another user of the bus."""
     bus = Bus(nats_server.settings(name), name, CollectorRegistry())
     await bus.start()
     try:
@@ -78,10 +78,10 @@ async def bus_user(nats_server: NatsServer, name: str) -> AsyncIterator[Bus]:
         await bus.stop()
 
 
-# What it answers
+# Subjects
 
 
-async def test_every_subject_is_answered_to_whom_it_is_for(
+async def test_every_subject_answers_its_users(
     env: MessageEnvironment, settings: Settings, nats_server: NatsServer
 ) -> None:
     await env.session.add_members(ROOM, ANN, BOB)
@@ -105,14 +105,14 @@ async def test_every_subject_is_answered_to_whom_it_is_for(
         assert (await admin.request(on.GET_HISTORY, GetHistory(ROOM, -1, 1, all=True))).messages == [message]
         assert await auth.request(on.ERASE_READ_STATE, EraseAccount(BOB)) == Ack()
         assert (await edge.request(on.SYNC, Sync(BOB))).chats[0].messages == [message]
-        with pytest.raises(RequestError) as refused:
+        with pytest.raises(RequestError) as rejected:
             await edge.request(on.SYNC_CHAT, SyncChat(HALL, [BOB], 0))
-        assert refused.value.failure.code is ErrorCode.NOT_FOUND
+        assert rejected.value.failure.code is ErrorCode.NOT_FOUND
         errors = re.findall(r"dragoman_bus_errors_total\{.*} (.*)", (await http_get(settings, "/metrics"))[1])
         assert set(errors) == {"0.0"}
 
 
-async def test_a_deletion_that_happened_while_it_was_down_is_caught_up_with(
+async def test_an_account_deleted_during_downtime_is_erased_after_the_restart(
     env: MessageEnvironment, settings: Settings, nats_server: NatsServer
 ) -> None:
     await env.session.add_members(ROOM, ANN, BOB)
@@ -126,10 +126,10 @@ async def test_a_deletion_that_happened_while_it_was_down_is_caught_up_with(
             await asyncio.sleep(0.02)
 
 
-async def test_on_the_wire_the_envelope_comes_before_the_answer(
+async def test_on_the_wire_envelopes_precede_their_reply(
     env: MessageEnvironment, settings: Settings, nats_server: NatsServer
 ) -> None:
-    """One bare connection that hears both: the broker's own order."""
+    """One plain connection receives both, in the order of NATS."""
     await env.session.add_members(ROOM, ANN)
     await env.edges.join(NORTH, ANN)
     async with running_replica(settings):
@@ -152,19 +152,21 @@ async def test_on_the_wire_the_envelope_comes_before_the_answer(
                     await reader.readexactly(int(size) + 2)
         writer.close()
     assert arrived[0] == deliver
-    told = [len(envelope.deliveries) for envelope in env.edges.envelopes[NORTH]]
+    sizes = [len(envelope.deliveries) for envelope in env.edges.envelopes[NORTH]]
     answered = 0
     for position, subject in enumerate(arrived):
         if subject == inbox:
             answered += 1
-            assert answered <= sum(told[: arrived[:position].count(deliver)])
-    assert sum(told) == 20
+            assert answered <= sum(sizes[: arrived[:position].count(deliver)])
+    assert sum(sizes) == 20
 
 
-# Heartbeats and the end
+# Heartbeats and shutdown
 
 
-async def test_it_beats_each_second_and_takes_its_leave(env: MessageEnvironment, settings: Settings) -> None:
+async def test_heartbeats_are_sent_every_second_and_announce_the_shutdown(
+    env: MessageEnvironment, settings: Settings
+) -> None:
     await env.session.add_members(ROOM, ANN)
     await env.edges.join(NORTH, ANN)
     async with running_replica(settings):
@@ -181,7 +183,7 @@ async def test_it_beats_each_second_and_takes_its_leave(env: MessageEnvironment,
     assert env.edges.heartbeats[-1] == Heartbeat(envelope.replica, envelope.epoch, {NORTH: 1}, True)
 
 
-async def test_at_its_end_what_was_taken_is_committed_told_and_answered(
+async def test_shutdown_commits_delivers_and_answers_queued_requests(
     env: MessageEnvironment, settings: Settings
 ) -> None:
     await env.session.add_members(ROOM, ANN)
@@ -189,7 +191,7 @@ async def test_at_its_end_what_was_taken_is_committed_told_and_answered(
     async with running_replica(settings) as stopping:
         await env.edges.send(ANN, ROOM)
         async with locked_database(settings) as release:
-            said = [asyncio.create_task(env.edges.send(ANN, ROOM)) for _ in range(5)]
+            posts = [asyncio.create_task(env.edges.send(ANN, ROOM)) for _ in range(5)]
             async with asyncio.timeout(5):
                 while await metric_value(settings, "dragoman_message_queue_rows") < 5:
                     await asyncio.sleep(0.01)
@@ -197,40 +199,40 @@ async def test_at_its_end_what_was_taken_is_committed_told_and_answered(
             await asyncio.sleep(0.2)
             assert (await http_get(settings, "/readyz"))[0] == 503
             release.set()
-            assert sorted([posted.index for posted in await asyncio.gather(*said)]) == [2, 3, 4, 5, 6]
+            assert sorted([posted.index for posted in await asyncio.gather(*posts)]) == [2, 3, 4, 5, 6]
     assert [index for _, index, _ in env.edges.received(NORTH)] == [1, 2, 3, 4, 5, 6]
     await wait_until(lambda: env.edges.heartbeats[-1].leaving)
 
 
-async def test_what_is_said_during_a_rolling_restart_is_said_once(env: MessageEnvironment, settings: Settings) -> None:
+async def test_a_rolling_restart_posts_each_message_once(env: MessageEnvironment, settings: Settings) -> None:
     await env.session.add_members(ROOM, ANN)
     done = asyncio.Event()
-    said: list[int] = []
+    indexes: list[int] = []
 
-    async def talk() -> None:
+    async def send_messages() -> None:
         while not done.is_set():
             request = PostMessages(NORTH, [env.edges.draft(ANN, ROOM)])
             posted = (await env.edges.bus.request(on.POST_MESSAGES, request, retry=True)).posted
-            said.extend(one.index for one in posted if one is not None)
+            indexes.extend(one.index for one in posted if one is not None)
 
     async with running_replica(settings) as first:
-        talking = asyncio.create_task(talk())
+        sending = asyncio.create_task(send_messages())
         async with running_replica(second_replica(settings)):
             await env.wait_for_replicas(2)
-            await wait_until(lambda: len(said) > 10)
+            await wait_until(lambda: len(indexes) > 10)
             first.set()
             await wait_until(lambda: any(beat.leaving for beat in env.edges.heartbeats))
-            before = len(said)
-            await wait_until(lambda: len(said) > before + 10)
+            before = len(indexes)
+            await wait_until(lambda: len(indexes) > before + 10)
             done.set()
-            await talking
-    assert said == list(range(1, len(said) + 1))
+            await sending
+    assert indexes == list(range(1, len(indexes) + 1))
 
 
-async def test_a_replica_that_dies_before_fan_out_is_made_up_for_by_another(
+async def test_a_retry_delivers_a_message_after_its_replica_died_before_fan_out(
     env: MessageEnvironment, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has committed; nobody was told, nobody was answered."""
+    """The first replica commits the message, but neither delivers nor answers it."""
     await env.session.add_members(ROOM, ANN, BOB)
     await env.edges.join(NORTH, BOB)
     reached = asyncio.Event()
@@ -240,15 +242,15 @@ async def test_a_replica_that_dies_before_fan_out_is_made_up_for_by_another(
         await asyncio.Event().wait()
 
     draft = env.edges.draft(ANN, ROOM, b"once")
-    with monkeypatch.context() as deadly:
-        deadly.setattr(Fanout, "deliver", die)
+    with monkeypatch.context() as patched:
+        patched.setattr(Fanout, "deliver", die)
         dying = asyncio.create_task(serve(settings, asyncio.Event()))
-        asking = asyncio.create_task(env.edges.post(draft, seconds=3))
+        retried = asyncio.create_task(env.edges.post(draft, seconds=3))
         await reached.wait()
         dying.cancel()
         with pytest.raises(asyncio.CancelledError):
             await dying
-    asking.cancel()
+    retried.cancel()
     assert env.edges.received(NORTH) == []
     assert not any(beat.leaving for beat in env.edges.heartbeats)
     async with running_replica(settings):
@@ -260,10 +262,10 @@ async def test_a_replica_that_dies_before_fan_out_is_made_up_for_by_another(
     assert (posted.index, posted.id) == (1, env.edges.deliveries(NORTH)[0].message.id)
 
 
-# Others away
+# Unavailable dependencies
 
 
-async def test_it_is_ready_with_a_database_and_a_broker_also_without_redis(
+async def test_readiness_needs_the_database_and_nats_but_not_redis(
     env: MessageEnvironment, settings: Settings, valkey_server: ValkeyServer, nats_server: NatsServer
 ) -> None:
     async with running_replica(settings):
@@ -272,13 +274,13 @@ async def test_it_is_ready_with_a_database_and_a_broker_also_without_redis(
         valkey_server.kill()
         assert (await http_get(settings, "/readyz"))[0] == 200
         nats_server.pause()
-        status, wrong = await http_get(settings, "/readyz")
+        status, body = await http_get(settings, "/readyz")
         nats_server.resume()
         assert status == 503
-        assert "nats" in wrong
+        assert "nats" in body
 
 
-async def test_without_its_database_it_says_so_and_goes_on_when_it_is_back(
+async def test_database_downtime_is_reported_and_recovered_from(
     env: MessageEnvironment, nats_server: NatsServer, valkey_server: ValkeyServer, postgres_server: PostgresServer
 ) -> None:
     await env.session.add_members(ROOM, ANN)
@@ -291,9 +293,9 @@ async def test_without_its_database_it_says_so_and_goes_on_when_it_is_back(
             try:
                 results = await env.edges.post(env.edges.draft(ANN, ROOM, b"lost"))
                 assert results.failures[0].code is ErrorCode.UNAVAILABLE
-                with pytest.raises(RequestError) as refused:
+                with pytest.raises(RequestError) as rejected:
                     await env.edges.bus.request(on.SYNC, Sync(ANN))
-                assert refused.value.failure.code is ErrorCode.UNAVAILABLE
+                assert rejected.value.failure.code is ErrorCode.UNAVAILABLE
                 assert "database" in (await http_get(settings, "/readyz"))[1]
             finally:
                 postgres_server.start()
@@ -301,7 +303,7 @@ async def test_without_its_database_it_says_so_and_goes_on_when_it_is_back(
             await wait_until(lambda: len(env.edges.received(NORTH)) == 2)
 
 
-async def test_a_broker_that_restarts_is_found_again(
+async def test_reconnects_after_a_restart_of_nats(
     env: MessageEnvironment, settings: Settings, nats_server: NatsServer
 ) -> None:
     await env.session.add_members(ROOM, ANN)
@@ -315,7 +317,7 @@ async def test_a_broker_that_restarts_is_found_again(
         assert posted.index == 2
 
 
-async def test_it_can_be_stopped_before_anybody_is_there(valkey_server: ValkeyServer) -> None:
+async def test_stops_while_dependencies_are_unavailable(valkey_server: ValkeyServer) -> None:
     settings = Settings(
         nats=Nats(url="nats://127.0.0.1:1"),
         redis=valkey_server.settings("message"),
@@ -329,7 +331,7 @@ async def test_it_can_be_stopped_before_anybody_is_there(valkey_server: ValkeySe
         await running
 
 
-async def test_it_does_not_start_on_a_database_that_was_not_migrated(settings: Settings, tmp_path: object) -> None:
+async def test_does_not_start_without_migrations(settings: Settings, tmp_path: object) -> None:
     bare = settings.model_copy(update={"database": DatabaseSettings(url=SecretStr(f"sqlite:///{tmp_path}/bare.db"))})
     with pytest.raises(NotMigrated):
         await serve(bare, asyncio.Event())

@@ -1,4 +1,4 @@
-"""The rules: who may post, order and time, read state, history, pages."""
+"""The rules: permission to post, order and time, read state, history, pages."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -59,7 +59,7 @@ def test_members_may_post_until_the_deadline() -> None:
     assert check_post(draft(1), Failure(ErrorCode.NOT_FOUND, "no"), NOW) == Failure(ErrorCode.NOT_FOUND, "no")
 
 
-def test_where_one_speaks_the_others_do_not() -> None:
+def test_in_a_read_only_chat_only_its_sender_may_post() -> None:
     members = {ANN: 1, BOB: 1}
     assert check_post(draft(1), members, NOW, only_sender=ANN) is None
     assert check_post(draft(1, sender=2), members, NOW, only_sender=ANN) == READ_ONLY_CHAT
@@ -68,61 +68,61 @@ def test_where_one_speaks_the_others_do_not() -> None:
 
 @pytest.mark.parametrize("nonce", [-1, 2**63])
 def test_a_nonce_has_63_bits(nonce: int) -> None:
-    refused = check_post(draft(nonce), {ANN: 1}, NOW)
-    assert refused is not None
-    assert refused.code is ErrorCode.INVALID
+    failure = check_post(draft(nonce), {ANN: 1}, NOW)
+    assert failure is not None
+    assert failure.code is ErrorCode.INVALID
 
 
-def test_new_messages_go_on_where_the_chat_ends() -> None:
-    stamped = assign_indexes(
+def test_indexes_continue_after_the_head_of_the_chat() -> None:
+    batch = assign_indexes(
         [draft(1), draft(2, chat=8), draft(3)], {ROOM: Head(4, NOW + 50), ChatId(8): Head()}, {}, NOW
     )
-    assert stamped.results == [0, 1, 2]
-    assert [row[:2] + row[3:5] for row in stamped.rows] == [(7, 5, 1, NOW + 51), (8, 1, 2, NOW), (7, 6, 3, NOW + 52)]
-    assert stamped.heads == {ROOM: Head(6, NOW + 52), ChatId(8): Head(1, NOW)}
-    assert stamped.deadline == NOW + 1000
+    assert batch.results == [0, 1, 2]
+    assert [row[:2] + row[3:5] for row in batch.rows] == [(7, 5, 1, NOW + 51), (8, 1, 2, NOW), (7, 6, 3, NOW + 52)]
+    assert batch.heads == {ROOM: Head(6, NOW + 52), ChatId(8): Head(1, NOW)}
+    assert batch.deadline == NOW + 1000
 
 
-def test_a_nonce_is_posted_once_in_a_batch_and_ever() -> None:
+def test_duplicate_nonces_are_posted_once_within_a_batch_and_across_batches() -> None:
     before = Message(ROOM, 3, MessageId(9), ANN, NOW - 5, b"before", Nonce(1))
     drafts = [draft(1), draft(2), draft(2), draft(1, sender=2)]
-    stamped = assign_indexes(drafts, {ROOM: Head(4, NOW)}, {(ROOM, ANN, Nonce(1)): before}, NOW)
-    assert stamped.results == [before, 0, 0, 1]
-    assert [row[1] for row in stamped.rows] == [5, 6]
+    batch = assign_indexes(drafts, {ROOM: Head(4, NOW)}, {(ROOM, ANN, Nonce(1)): before}, NOW)
+    assert batch.results == [before, 0, 0, 1]
+    assert [row[1] for row in batch.rows] == [5, 6]
 
 
-def test_what_is_late_leaves_no_hole_and_what_was_posted_before_is_not_late() -> None:
+def test_late_drafts_use_no_index_and_posted_ones_are_never_late() -> None:
     before = Message(ROOM, 3, MessageId(9), ANN, NOW - 5, b"before", Nonce(1))
     late = [draft(1, deadline=NOW), draft(2, deadline=NOW), draft(3)]
-    stamped = assign_indexes(late, {ROOM: Head(4, 0)}, {(ROOM, ANN, Nonce(1)): before}, NOW)
-    assert stamped.results == [before, None, 0]
-    assert stamped.heads == {ROOM: Head(5, NOW)}
+    batch = assign_indexes(late, {ROOM: Head(4, 0)}, {(ROOM, ANN, Nonce(1)): before}, NOW)
+    assert batch.results == [before, None, 0]
+    assert batch.heads == {ROOM: Head(5, NOW)}
 
 
 @given(
     st.lists(st.tuples(st.integers(1, 3), st.integers(1, 20), st.booleans())),
     st.dictionaries(st.integers(1, 3), st.tuples(st.integers(0, 9), st.integers(0, 2 * NOW))),
 )
-def test_indexes_are_dense_and_times_grow(
-    said: list[tuple[int, int, bool]], before: dict[int, tuple[int, int]]
+def test_indexes_are_dense_and_times_increase(
+    posts: list[tuple[int, int, bool]], before: dict[int, tuple[int, int]]
 ) -> None:
     heads = {ChatId(chat): Head(*before.get(chat, (0, 0))) for chat in (1, 2, 3)}
-    drafts = [draft(nonce, chat, deadline=NOW if late else NOW + 1) for chat, nonce, late in said]
-    stamped = assign_indexes(drafts, heads, {}, NOW)
+    drafts = [draft(nonce, chat, deadline=NOW if late else NOW + 1) for chat, nonce, late in posts]
+    batch = assign_indexes(drafts, heads, {}, NOW)
     for chat, head in heads.items():
-        rows = [row for row in stamped.rows if row[0] == chat]
+        rows = [row for row in batch.rows if row[0] == chat]
         assert [row[1] for row in rows] == list(range(head.last_index + 1, head.last_index + 1 + len(rows)))
         times = [head.last_time, *(row[4] for row in rows)]
         assert times == sorted(set(times))
         assert all(time >= NOW for time in times[1:])
-        assert stamped.heads.get(chat, head) == (Head(rows[-1][1], rows[-1][4]) if rows else head)
+        assert batch.heads.get(chat, head) == (Head(rows[-1][1], rows[-1][4]) if rows else head)
 
 
 # Read state
 
 
 @given(spans, st.randoms(use_true_random=False))
-def test_reading_is_a_union_in_any_order(ranges: list[IndexRange], random: object) -> None:
+def test_merging_read_ranges_is_a_union_in_any_order(ranges: list[IndexRange], random: object) -> None:
     shuffled = list(ranges)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     at_once = merge_read(ReadState(), ranges, MANY)
@@ -136,25 +136,25 @@ def test_reading_is_a_union_in_any_order(ranges: list[IndexRange], random: objec
 
 
 @given(spans, st.integers(0, 5))
-def test_of_too_many_holes_the_lowest_are_closed(ranges: list[IndexRange], most: int) -> None:
-    whole, bounded = merge_read(ReadState(), ranges, MANY), merge_read(ReadState(), ranges, most)
-    assert len(bounded.above) <= most
-    assert bounded.above == (whole.above[-most:] if most else ())
-    assert read_indexes(bounded) >= read_indexes(whole)
-    holes = unread_ranges(bounded, 80, MANY)
-    assert all(index < holes[0][0] for index in read_indexes(bounded) - read_indexes(whole))
+def test_beyond_the_limit_the_lowest_gaps_are_closed(ranges: list[IndexRange], limit: int) -> None:
+    complete, bounded = merge_read(ReadState(), ranges, MANY), merge_read(ReadState(), ranges, limit)
+    assert len(bounded.above) <= limit
+    assert bounded.above == (complete.above[-limit:] if limit else ())
+    assert read_indexes(bounded) >= read_indexes(complete)
+    gaps = unread_ranges(bounded, 80, MANY)
+    assert all(index < gaps[0][0] for index in read_indexes(bounded) - read_indexes(complete))
 
 
 @given(spans, st.integers(0, 80), st.integers(0, 90))
-def test_unread_is_what_is_not_read_and_only_the_newest(ranges: list[IndexRange], head: int, most: int) -> None:
+def test_unread_ranges_are_the_newest_indexes_not_read(ranges: list[IndexRange], head: int, limit: int) -> None:
     state = merge_read(ReadState(), ranges, MANY)
     expected = sorted(set(range(1, head + 1)) - read_indexes(state))
-    holes = unread_ranges(state, head, most)
-    assert [index for low, high in holes for index in range(low, high + 1)] == (expected[-most:] if most else [])
-    assert first_unread(state, holes) == (expected[-most:][0] if most and expected else state.read_index + 1)
+    gaps = unread_ranges(state, head, limit)
+    assert [index for low, high in gaps for index in range(low, high + 1)] == (expected[-limit:] if limit else [])
+    assert first_unread(state, gaps) == (expected[-limit:][0] if limit and expected else state.read_index + 1)
 
 
-def test_what_lies_before_joining_is_not_unread() -> None:
+def test_indexes_before_the_join_are_not_unread() -> None:
     assert read_below(ReadState(), 1) == ReadState()
     assert read_below(ReadState(), 100) == ReadState(99)
     assert read_below(ReadState(0, ((100, 120), (130, 131))), 100) == ReadState(120, ((130, 131),))
@@ -180,20 +180,20 @@ def test_what_lies_before_joining_is_not_unread() -> None:
         (1, 3, False, 5, (5, 7)),
     ],
 )
-def test_history(start: int, count: int, older: bool, first_index: int, expected: IndexRange) -> None:
+def test_history_range(start: int, count: int, older: bool, first_index: int, expected: IndexRange) -> None:
     assert history_range(GetHistory(ROOM, start, count, older), 10, first_index) == expected
 
 
 @pytest.mark.parametrize(
     ("start", "older", "first_index"), [(0, True, 1), (0, False, 1), (-11, True, 1), (11, False, 1), (4, True, 5)]
 )
-def test_history_from_where_nothing_is(start: int, older: bool, first_index: int) -> None:
+def test_history_range_outside_of_the_chat_is_empty(start: int, older: bool, first_index: int) -> None:
     low, high = history_range(GetHistory(ROOM, start, 5, older), 10, first_index)
     assert low > high
 
 
 @pytest.mark.parametrize("count", [0, -1, MAX_HISTORY_COUNT + 1])
-def test_history_of_a_wrong_count(count: int) -> None:
+def test_history_count_out_of_bounds_is_rejected(count: int) -> None:
     with pytest.raises(RequestError, match="count"):
         history_range(GetHistory(ROOM, 1, count), 10, 1)
 
@@ -202,8 +202,8 @@ def test_history_of_a_wrong_count(count: int) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 50), st.integers(-1, 30))), st.integers(1, 20))
-def test_portions_keep_everything_in_order(asked: list[tuple[int, int, int]], rows: int) -> None:
-    whole = [(ChatId(chat), low, low + more) for chat, low, more in asked]
+def test_chunks_keep_all_indexes_in_order(ranges: list[tuple[int, int, int]], rows: int) -> None:
+    whole = [(ChatId(chat), low, low + more) for chat, low, more in ranges]
     parts = list(chunks(whole, rows))
     assert [pair for part in parts for pair in flat(part)] == flat(whole)
     assert all(len(flat(part)) == rows for part in parts[:-1])

@@ -1,4 +1,4 @@
-"""A message's way through the whole service, on real servers."""
+"""The way of a message through the whole service, on real servers."""
 
 import asyncio
 
@@ -35,7 +35,9 @@ def on_both(nats_server: NatsServer, valkey_server: ValkeyServer, database_url: 
     return settings_for(nats_server, valkey_server, database_url)
 
 
-async def test_a_message_reaches_every_member_once_and_nobody_else(env: MessageEnvironment, on_both: Settings) -> None:
+async def test_a_message_reaches_every_member_once_and_no_other_account(
+    env: MessageEnvironment, on_both: Settings
+) -> None:
     await env.session.add_members(ROOM, ANN, BOB, CEM)
     await env.edges.join(NORTH, ANN, BOB, DAN)
     await env.edges.join(SOUTH, BOB)
@@ -51,7 +53,7 @@ async def test_a_message_reaches_every_member_once_and_nobody_else(env: MessageE
     assert env.edges.received("all") == []
 
 
-async def test_each_draft_of_a_request_has_its_own_answer(env: MessageEnvironment, settings: Settings) -> None:
+async def test_each_draft_of_a_request_has_its_own_result(env: MessageEnvironment, settings: Settings) -> None:
     await env.session.add_members(ROOM, ANN, BOB)
     await env.session.add_members(HALL, BOB)
     drafts = [
@@ -70,7 +72,7 @@ async def test_each_draft_of_a_request_has_its_own_answer(env: MessageEnvironmen
     }  # fmt: skip
 
 
-async def test_a_chat_where_one_speaks_is_silent_for_the_others(env: MessageEnvironment, settings: Settings) -> None:
+async def test_a_read_only_chat_rejects_drafts_of_other_members(env: MessageEnvironment, settings: Settings) -> None:
     env.session.only_sender = ANN
     await env.session.add_members(ROOM, ANN, BOB)
     await env.edges.join(SOUTH, BOB)
@@ -82,9 +84,11 @@ async def test_a_chat_where_one_speaks_is_silent_for_the_others(env: MessageEnvi
     assert env.edges.received(SOUTH) == [(ROOM, 1, [BOB])]
 
 
-async def test_a_repeated_nonce_is_told_again_with_the_same_index(env: MessageEnvironment, settings: Settings) -> None:
-    """As after the death of the replica that committed it: another one answers. The face is the one that comes with
-    the repetition: it is not stored."""
+async def test_a_repeated_nonce_is_delivered_again_with_the_same_index(
+    env: MessageEnvironment, settings: Settings
+) -> None:
+    """As after the death of the replica that committed it: another one answers. The profile summary is not stored, so
+    the one of the repetition is delivered."""
     await env.session.add_members(ROOM, ANN, BOB)
     await env.edges.join(SOUTH, BOB)
     draft = msgspec.structs.replace(env.edges.draft(ANN, ROOM, b"once"), face=ProfileSummary("Ann", "u-1"))
@@ -96,16 +100,14 @@ async def test_a_repeated_nonce_is_told_again_with_the_same_index(env: MessageEn
         await wait_until(lambda: len(env.edges.received(SOUTH)) == 3)
     assert env.edges.received(SOUTH) == [(ROOM, 1, [BOB]), (ROOM, 2, [BOB]), (ROOM, 1, [BOB])]
     assert len({envelope.replica for envelope in env.edges.envelopes[SOUTH]}) == 2
-    assert [told.face for told in env.edges.deliveries(SOUTH)] == [
+    assert [delivery.face for delivery in env.edges.deliveries(SOUTH)] == [
         ProfileSummary("Ann", "u-1"),
         None,
         ProfileSummary("Ann II", "u-1"),
     ]
 
 
-async def test_while_the_database_is_blocked_nothing_is_answered_or_told(
-    env: MessageEnvironment, settings: Settings
-) -> None:
+async def test_nothing_is_answered_or_delivered_before_the_commit(env: MessageEnvironment, settings: Settings) -> None:
     await env.session.add_members(ROOM, ANN)
     await env.edges.join(NORTH, ANN)
     async with running_replica(settings):
@@ -135,7 +137,7 @@ async def test_big_chats_are_broadcast_once(
     assert env.edges.deliveries("all")[0].version == 3
 
 
-async def test_a_change_of_membership_is_seen_by_the_next_message(env: MessageEnvironment, settings: Settings) -> None:
+async def test_a_membership_change_applies_to_the_next_message(env: MessageEnvironment, settings: Settings) -> None:
     await env.session.add_members(ROOM, ANN, BOB)
     await env.edges.join(NORTH, ANN, BOB, CEM)
     async with running_replica(settings):
@@ -143,15 +145,17 @@ async def test_a_change_of_membership_is_seen_by_the_next_message(env: MessageEn
         await env.session.add_members(ROOM, CEM)
         await env.session.remove_member(ROOM, BOB)
         await env.edges.send(CEM, ROOM)
-        refused = await env.edges.post(env.edges.draft(BOB, ROOM))
+        rejected = await env.edges.post(env.edges.draft(BOB, ROOM))
         await wait_until(lambda: len(env.edges.received(NORTH)) == 2)
     assert env.edges.received(NORTH) == [(ROOM, 1, [ANN, BOB]), (ROOM, 2, [ANN, CEM])]
-    assert refused.failures[0].code is ErrorCode.FORBIDDEN
-    assert [asked.since for asked in env.session.requests] == [0, 2]
+    assert rejected.failures[0].code is ErrorCode.FORBIDDEN
+    assert [request.since for request in env.session.requests] == [0, 2]
 
 
-async def test_a_change_between_check_and_fan_out_is_followed(env: MessageEnvironment, settings: Settings) -> None:
-    """The message is committed while a member leaves and another one joins."""
+async def test_a_membership_change_between_check_and_fan_out_applies(
+    env: MessageEnvironment, settings: Settings
+) -> None:
+    """The message is committed while a member leaves and another joins."""
     await env.session.add_members(ROOM, ANN, BOB)
     await env.edges.join(NORTH, ANN, BOB)
     await env.edges.join(SOUTH, CEM)
@@ -159,7 +163,7 @@ async def test_a_change_between_check_and_fan_out_is_followed(env: MessageEnviro
         await env.edges.send(ANN, ROOM)
         async with locked_database(settings):
             answer = asyncio.create_task(env.edges.send(ANN, ROOM))
-            await asyncio.sleep(0.2)  # it is checked, and waits for the database
+            await asyncio.sleep(0.2)  # it is checked and waits for the database
             await env.session.add_members(ROOM, CEM)
             await env.session.remove_member(ROOM, BOB)
         await answer
@@ -168,7 +172,7 @@ async def test_a_change_between_check_and_fan_out_is_followed(env: MessageEnviro
     assert env.edges.received(SOUTH) == [(ROOM, 2, [CEM])]
 
 
-async def test_without_presence_every_edge_is_told(
+async def test_without_presence_messages_are_broadcast(
     env: MessageEnvironment, settings: Settings, valkey_server: ValkeyServer
 ) -> None:
     await env.session.add_members(ROOM, ANN, BOB)
@@ -180,14 +184,14 @@ async def test_without_presence_every_edge_is_told(
         valkey_server.kill()
         await env.edges.send(ANN, ROOM)
         await env.session.change_member(ROOM, CEM, Role.MEMBER, 1, 1, publish=False)
-        await asyncio.sleep(1.1)  # the second for which a roster is good that Redis does not confirm
+        await asyncio.sleep(1.1)  # a roster that Redis does not confirm is fresh for a second
         await env.edges.send(CEM, ROOM)
         await wait_until(lambda: len(env.edges.received("all")) == 3)
     assert env.edges.received(NORTH) == [(ROOM, 1, [ANN])]
     assert env.edges.received("all") == [(ROOM, 2, [ANN, BOB]), (ROOM, 3, [ANN, BOB]), (ROOM, 4, [ANN, BOB, CEM])]
 
 
-async def test_a_chat_whose_members_are_not_told_holds_nobody_up(env: MessageEnvironment, settings: Settings) -> None:
+async def test_loading_a_roster_delays_no_other_request(env: MessageEnvironment, settings: Settings) -> None:
     await env.session.add_members(ROOM, ANN)
     await env.session.add_members(HALL, ANN)
     async with running_replica(settings), asyncio.TaskGroup() as group:
@@ -201,7 +205,7 @@ async def test_a_chat_whose_members_are_not_told_holds_nobody_up(env: MessageEnv
         assert [posted and posted.index for posted in (await waiting).posted] == [1, 3]
 
 
-async def test_without_session_only_the_chats_it_must_be_asked_about_are_refused(
+async def test_without_session_only_chats_without_a_fresh_roster_are_rejected(
     env: MessageEnvironment, settings: Settings
 ) -> None:
     await env.session.add_members(ROOM, ANN)
@@ -217,7 +221,7 @@ async def test_without_session_only_the_chats_it_must_be_asked_about_are_refused
 
 
 async def test_two_replicas_keep_one_order(env: MessageEnvironment, on_both: Settings) -> None:
-    """Many people in few chats at once: every chat's messages are told 1, 2, 3 … each, by whichever replica."""
+    """Many senders in few chats at once: both replicas deliver every index of each chat."""
     accounts, chats = [ANN, BOB, CEM, DAN], [ROOM, HALL]
     for chat in chats:
         await env.session.add_members(chat, *accounts)
@@ -225,15 +229,15 @@ async def test_two_replicas_keep_one_order(env: MessageEnvironment, on_both: Set
     async with running_replica(on_both), running_replica(second_replica(on_both)):
         await env.wait_for_replicas(2)
 
-        async def talk(account: int) -> list[int]:
-            said = [await env.edges.send(accounts[account], chats[turn % 2]) for turn in range(30)]
-            return [posted.index for posted in said[::2]]
+        async def send_messages(account: int) -> list[int]:
+            posts = [await env.edges.send(accounts[account], chats[number % 2]) for number in range(30)]
+            return [posted.index for posted in posts[::2]]
 
-        indexes = await asyncio.gather(*(talk(account) for account in range(4)))
+        indexes = await asyncio.gather(*(send_messages(account) for account in range(4)))
         await wait_until(lambda: len(env.edges.received(NORTH)) == 120)
     assert all(mine == sorted(mine) for mine in indexes)
     for chat in chats:
-        assert sorted(index for room, index, _ in env.edges.received(NORTH) if room == chat) == list(range(1, 61))
+        assert sorted(index for to, index, _ in env.edges.received(NORTH) if to == chat) == list(range(1, 61))
     for replica in {envelope.replica for envelope in env.edges.envelopes[NORTH]}:
         of_replica = [envelope for envelope in env.edges.envelopes[NORTH] if envelope.replica == replica]
         assert [envelope.counter for envelope in of_replica] == list(range(1, len(of_replica) + 1))

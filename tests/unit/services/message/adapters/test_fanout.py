@@ -1,4 +1,4 @@
-"""Envelopes: who is told what, counted, in bounded size."""
+"""Fan-out: recipients, counters and sizes of envelopes; heartbeats."""
 
 from collections.abc import AsyncIterator, Collection
 
@@ -33,7 +33,7 @@ def committed(chat: ChatId, index: int, size: int = 10, face: ProfileSummary | N
 
 
 class FanoutHarness:
-    """A fan-out whose envelopes are caught, on a real Valkey."""
+    """A fan-out on a real Valkey; records published envelopes."""
 
     def __init__(self, valkey_server: ValkeyServer) -> None:
         self.edge = Presence(valkey_server.settings("edge"))
@@ -73,7 +73,7 @@ class FanoutHarness:
         await fan_out.deliver(await fan_out.prepare(batch, ()))
 
     async def load_rosters(self, *chats: ChatId) -> None:
-        """As when the drafts were checked."""
+        """As the check of the drafts does."""
         await self.rosters.load(chats, {})
 
     async def join(self, node: NodeId, *accounts: AccountId) -> None:
@@ -106,7 +106,7 @@ async def harness(valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch) 
         await one.close()
 
 
-async def test_one_envelope_a_node_and_batch_with_counters_of_their_own(harness: FanoutHarness) -> None:
+async def test_each_node_gets_one_envelope_per_batch_with_its_own_counter(harness: FanoutHarness) -> None:
     await harness.join(NORTH, ANN, BOB)
     await harness.join(SOUTH, CEM)
     await harness.load_rosters(ROOM, HALL)
@@ -121,7 +121,7 @@ async def test_one_envelope_a_node_and_batch_with_counters_of_their_own(harness:
     assert (await harness.beat()).counters == {NORTH: 2, SOUTH: 1}
 
 
-async def test_each_run_of_a_replica_is_new(harness: FanoutHarness) -> None:
+async def test_each_process_of_a_replica_has_its_own_id_and_epoch(harness: FanoutHarness) -> None:
     other = harness.make_fanout(100)
     assert other.replica != harness.fanout.replica
     assert (await harness.beat()).epoch == harness.fanout.epoch > 1_700_000_000_000
@@ -130,7 +130,7 @@ async def test_each_run_of_a_replica_is_new(harness: FanoutHarness) -> None:
     assert msgspec.msgpack.decode(harness.sent[-1][1], type=Heartbeat).leaving
 
 
-async def test_offline_members_cost_nothing(harness: FanoutHarness) -> None:
+async def test_offline_members_cause_no_envelopes(harness: FanoutHarness) -> None:
     await harness.edge.beat(NORTH, 10)
     await harness.load_rosters(ROOM)
     await harness.deliver(harness.fanout, [committed(ROOM, 1)])
@@ -148,8 +148,8 @@ async def test_envelopes_stay_below_512_kib_and_lose_nothing(harness: FanoutHarn
     assert [envelope.counter for envelope in harness.envelopes(subjects.deliver(NORTH))] == [1, 2, 3, 4]
 
 
-async def test_the_longest_list_of_recipients_fits(harness: FanoutHarness) -> None:
-    """However high the threshold of big chats is set."""
+async def test_the_longest_list_of_recipients_fits_into_an_envelope(harness: FanoutHarness) -> None:
+    """Even with a higher threshold of broadcast chats."""
     fan_out = harness.make_fanout(10**9)
     for members in (39_999, 40_000):
         harness.members[ROOM] = [AccountId(2**31 + number) for number in range(members)]
@@ -162,13 +162,13 @@ async def test_the_longest_list_of_recipients_fits(harness: FanoutHarness) -> No
     assert max(len(payload) for _, payload in harness.sent) <= 512 * 1024
 
 
-async def test_the_fewer_edges_there_are_the_smaller_chats_are_broadcast(harness: FanoutHarness) -> None:
+async def test_with_fewer_edges_smaller_chats_are_broadcast(harness: FanoutHarness) -> None:
     await harness.join(NORTH, ANN, BOB)
     await harness.join(SOUTH, CEM)
     await harness.load_rosters(ROOM, HALL)
     fan_out = harness.fanout = harness.make_fanout(100, per_edge=2)
     await harness.deliver(fan_out, [committed(ROOM, 1)])
-    assert harness.received(subjects.BROADCAST) == [], "no edge was heard of"
+    assert harness.received(subjects.BROADCAST) == [], "no edge is present"
     fan_out.edge_seen(NORTH)
     await harness.beat()
     await harness.deliver(fan_out, [committed(ROOM, 2), committed(HALL, 1)])
@@ -202,7 +202,7 @@ async def test_a_broadcast_chat_is_not_looked_up(harness: FanoutHarness, monkeyp
     assert lookups[1:] == [(set(), {HALL})]
 
 
-async def test_edges_that_were_told_by_name_count_and_old_ones_do_not(
+async def test_edges_with_recent_envelopes_are_present_and_idle_ones_are_not(
     harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await harness.join(NORTH, ANN, BOB)
@@ -218,7 +218,7 @@ async def test_edges_that_were_told_by_name_count_and_old_ones_do_not(
     assert [index for _, index, _ in harness.received(subjects.deliver(NORTH))] == [1, 3]
 
 
-async def test_deliveries_name_the_pair_of_a_private_chat_and_the_face_of_the_sender(harness: FanoutHarness) -> None:
+async def test_deliveries_have_the_pair_of_a_private_chat_and_the_profile_of_the_sender(harness: FanoutHarness) -> None:
     await harness.join(NORTH, ANN, BOB)
     harness.pairs[ROOM] = (ANN, BOB)
     await harness.load_rosters(ROOM, HALL)
@@ -232,7 +232,7 @@ async def test_deliveries_name_the_pair_of_a_private_chat_and_the_face_of_the_se
         assert [(one.pair, one.face) for one in envelope.deliveries] == [((ANN, BOB), face), (None, None)]
 
 
-async def test_pairs_and_faces_have_their_room_in_an_envelope(harness: FanoutHarness) -> None:
+async def test_pairs_and_profiles_count_towards_the_envelope_size(harness: FanoutHarness) -> None:
     await harness.join(NORTH, AccountId(2**53), AccountId(2**53 - 1))
     harness.members[ROOM] = [AccountId(2**53), AccountId(2**53 - 1)]
     harness.pairs[ROOM] = (AccountId(2**53 - 1), AccountId(2**53))
@@ -257,7 +257,7 @@ async def test_a_broadcast_has_the_newest_version_without_a_reload_of_the_roster
     assert [(one.recipients, one.version) for one in deliveries] == [(None, 1), (None, 7)]
 
 
-async def test_members_who_came_after_the_check_are_found(harness: FanoutHarness) -> None:
+async def test_members_added_after_the_check_get_the_message(harness: FanoutHarness) -> None:
     await harness.join(NORTH, ANN, CEM)
     await harness.load_rosters(ROOM)
     harness.members[ROOM].append(CEM)
@@ -268,9 +268,9 @@ async def test_members_who_came_after_the_check_are_found(harness: FanoutHarness
 
 
 @pytest.mark.parametrize("known", [True, False])
-async def test_who_joined_after_a_message_is_not_told_of_it(harness: FanoutHarness, known: bool) -> None:
-    """Whether it is known where people are, or not."""
-    where = subjects.deliver(NORTH) if known else subjects.BROADCAST
+async def test_members_get_no_messages_from_before_they_joined(harness: FanoutHarness, known: bool) -> None:
+    """With known and with unknown presence."""
+    subject = subjects.deliver(NORTH) if known else subjects.BROADCAST
     if known:
         await harness.join(NORTH, ANN, CEM)
         await harness.join(SOUTH, CEM)
@@ -280,22 +280,22 @@ async def test_who_joined_after_a_message_is_not_told_of_it(harness: FanoutHarne
     harness.version = 2
     await harness.sessions.publish_versions({ROOM: 2})
     await harness.deliver(harness.fanout, [committed(ROOM, index) for index in (3, 4, 2)])
-    everybody, before = ([ANN, CEM], [ANN]) if known else ([ANN, BOB, CEM], [ANN, BOB])
-    assert harness.received(where) == [(ROOM, 3, everybody), (ROOM, 4, everybody), (ROOM, 2, before)]
+    all_members, before = ([ANN, CEM], [ANN]) if known else ([ANN, BOB, CEM], [ANN, BOB])
+    assert harness.received(subject) == [(ROOM, 3, all_members), (ROOM, 4, all_members), (ROOM, 2, before)]
     assert [index for _, index, _ in harness.received(subjects.deliver(SOUTH))] == ([3, 4] if known else [])
 
 
-async def test_a_roster_that_is_renewed_during_the_look_up_is_looked_up_again(
+async def test_a_roster_reloaded_during_the_lookup_is_looked_up_again(
     harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another batch asks session meanwhile: its answer names members whose nodes were not asked for."""
+    """Another batch reloads the roster meanwhile, with members that were not looked up."""
     await harness.join(NORTH, ANN, CEM)
     await harness.load_rosters(ROOM)
-    look_up = harness.own.lookup
+    lookup = harness.own.lookup
     harness.members[ROOM].append(CEM)
 
-    async def interrupted(*of: object, **named: object) -> object:
-        found = await look_up(*of, **named)  # type: ignore[arg-type]
+    async def interrupted(*args: object, **kwargs: object) -> object:
+        found = await lookup(*args, **kwargs)  # type: ignore[arg-type]
         if harness.version == 1:
             harness.version = 2
             await harness.rosters.load([ROOM], {ROOM: 2})
@@ -306,7 +306,7 @@ async def test_a_roster_that_is_renewed_during_the_look_up_is_looked_up_again(
     assert harness.received(subjects.deliver(NORTH)) == [(1, 1, [1, 3])]
 
 
-async def test_members_that_cannot_be_known_are_told_to_sync(harness: FanoutHarness) -> None:
+async def test_unknown_members_make_every_edge_sync(harness: FanoutHarness) -> None:
     await harness.join(NORTH, ANN, BOB)
     await harness.load_rosters(ROOM, HALL)
     await harness.sessions.publish_versions({ROOM: 2})
@@ -316,7 +316,7 @@ async def test_members_that_cannot_be_known_are_told_to_sync(harness: FanoutHarn
     assert (await harness.beat()).counters == {NORTH: 1, "all": 1}
 
 
-async def test_an_envelope_that_cannot_be_handed_over_shows_in_the_counter(harness: FanoutHarness) -> None:
+async def test_an_envelope_that_cannot_be_published_leaves_a_gap_in_the_counter(harness: FanoutHarness) -> None:
     await harness.join(NORTH, ANN)
     await harness.load_rosters(ROOM)
     harness.publish_fails = True
@@ -327,7 +327,7 @@ async def test_an_envelope_that_cannot_be_handed_over_shows_in_the_counter(harne
     assert [envelope.counter for envelope in harness.envelopes(subjects.deliver(NORTH))] == [2]
 
 
-async def test_heartbeats_repeat_recent_counters_and_old_ones_go_on(
+async def test_heartbeats_repeat_recent_counters_and_old_ones_continue(
     harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await harness.join(NORTH, ANN)
@@ -339,7 +339,7 @@ async def test_heartbeats_repeat_recent_counters_and_old_ones_go_on(
     assert [envelope.counter for envelope in harness.envelopes(subjects.deliver(NORTH))] == [1, 2]
 
 
-async def test_counters_of_nodes_long_unused_are_forgotten(
+async def test_counters_of_the_longest_idle_nodes_are_forgotten(
     harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fanout, "_MAX_NODES", 3)

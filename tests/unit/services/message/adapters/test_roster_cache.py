@@ -1,4 +1,4 @@
-"""Rosters: loaded as changes, believed for a while, bounded."""
+"""The roster cache: loads changes, freshness, bounds."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,7 +17,7 @@ from shared.contract.session import GetMembership, Member, Membership
 ANN, BOB, CEM = (AccountId(number) for number in (1, 2, 3))
 ROOM, HALL = ChatId(1), ChatId(2)
 
-Answer = Callable[[GetMembership], Membership | Awaitable[Membership]]
+ReplyTo = Callable[[GetMembership], Membership | Awaitable[Membership]]
 
 
 def member(account: AccountId, version: int, role: Role = Role.MEMBER, first: int = 1, unread: int = 1) -> Member:
@@ -25,11 +25,11 @@ def member(account: AccountId, version: int, role: Role = Role.MEMBER, first: in
 
 
 class RosterCacheHarness:
-    """Answers as it is told to; a clock that is moved by hand."""
+    """A cache with scripted replies of session and a manual clock."""
 
     def __init__(self, *, members_kept: int = 100) -> None:
         self.requests: list[GetMembership] = []
-        self.answers: dict[ChatId, Answer] = {}
+        self.replies: dict[ChatId, ReplyTo] = {}
         self.now = 1000.0
         self.cache = RosterCache(
             self._reply, MessageMetrics(CollectorRegistry()), max_members=members_kept, clock=lambda: self.now
@@ -37,11 +37,11 @@ class RosterCacheHarness:
 
     async def _reply(self, request: GetMembership) -> Membership:
         self.requests.append(request)
-        answer = self.answers[request.chat](request)
+        answer = self.replies[request.chat](request)
         return answer if isinstance(answer, Membership) else await answer
 
     def set_members(self, chat: ChatId, version: int, *members: Member) -> None:
-        self.answers[chat] = lambda request: Membership(
+        self.replies[chat] = lambda request: Membership(
             chat, version, [member for member in members if member.version > request.since]
         )
 
@@ -56,7 +56,7 @@ def harness() -> RosterCacheHarness:
     return RosterCacheHarness()
 
 
-async def test_changes_are_loaded_not_lists(harness: RosterCacheHarness) -> None:
+async def test_only_changes_since_the_cached_version_are_loaded(harness: RosterCacheHarness) -> None:
     harness.set_members(ROOM, 2, member(ANN, 1), member(BOB, 2, first=5, unread=7))
     assert (await harness.load(version=2)).members == {ANN: (1, 1), BOB: (5, 7)}
     harness.set_members(ROOM, 4, member(ANN, 1), member(BOB, 3, Role.LEFT), member(CEM, 4, first=9, unread=0))
@@ -65,7 +65,7 @@ async def test_changes_are_loaded_not_lists(harness: RosterCacheHarness) -> None
     assert [request.since for request in harness.requests] == [0, 2]
 
 
-async def test_session_is_told_when_redis_does_not_name_the_version(harness: RosterCacheHarness) -> None:
+async def test_requests_have_the_flag_unnamed_if_redis_names_no_version(harness: RosterCacheHarness) -> None:
     harness.set_members(ROOM, 2, member(ANN, 1), member(BOB, 2))
     await harness.load(version=2)
     harness.now += 31
@@ -74,14 +74,14 @@ async def test_session_is_told_when_redis_does_not_name_the_version(harness: Ros
 
 
 async def test_the_roster_of_a_private_chat_names_its_pair(harness: RosterCacheHarness) -> None:
-    """Also once only one of them is left, and after a session of the version before."""
-    harness.answers[ROOM] = lambda _request: Membership(ROOM, 1, [member(ANN, 1), member(BOB, 1)])
+    """Also after one of them has left, and after a roster from a session of the version before."""
+    harness.replies[ROOM] = lambda _request: Membership(ROOM, 1, [member(ANN, 1), member(BOB, 1)])
     assert (await harness.load(version=1)).pair is None
-    harness.answers[ROOM] = lambda _request: Membership(ROOM, 2, [member(BOB, 2, Role.LEFT)], pair=(ANN, BOB))
+    harness.replies[ROOM] = lambda _request: Membership(ROOM, 2, [member(BOB, 2, Role.LEFT)], pair=(ANN, BOB))
     assert (await harness.load(version=2)).pair == (ANN, BOB)
 
 
-async def test_a_roster_is_believed_while_redis_names_no_newer_version(harness: RosterCacheHarness) -> None:
+async def test_a_roster_is_fresh_for_30_s_unless_redis_names_a_newer_version(harness: RosterCacheHarness) -> None:
     harness.set_members(ROOM, 2, member(ANN, 1))
     await harness.load(version=2)
     harness.now += 29.9
@@ -95,7 +95,7 @@ async def test_a_roster_is_believed_while_redis_names_no_newer_version(harness: 
     assert len(harness.requests) == 3
 
 
-async def test_without_a_version_a_roster_is_believed_for_a_second(harness: RosterCacheHarness) -> None:
+async def test_a_roster_is_fresh_for_1_s_if_redis_names_no_version(harness: RosterCacheHarness) -> None:
     harness.set_members(ROOM, 2, member(ANN, 1))
     await harness.load()
     harness.now += 0.9
@@ -106,8 +106,8 @@ async def test_without_a_version_a_roster_is_believed_for_a_second(harness: Rost
     assert len(harness.requests) == 2
 
 
-async def test_a_version_that_session_does_not_have_is_asked_for_once(harness: RosterCacheHarness) -> None:
-    """Redis may be ahead of a database that was restored."""
+async def test_a_version_unknown_to_session_is_requested_once(harness: RosterCacheHarness) -> None:
+    """Redis may be ahead of a restored database."""
     harness.set_members(ROOM, 2, member(ANN, 1))
     await harness.load(version=9)
     await harness.load(version=9)
@@ -116,24 +116,24 @@ async def test_a_version_that_session_does_not_have_is_asked_for_once(harness: R
     assert len(harness.requests) == 2
 
 
-async def test_pages_make_one_roster_even_if_it_changes_meanwhile(harness: RosterCacheHarness) -> None:
+async def test_pages_form_one_roster_when_it_changes_meanwhile(harness: RosterCacheHarness) -> None:
     pages = {
         (0, 0): Membership(ROOM, 3, [member(ANN, 1), member(BOB, 2)], more=True),
         (2, BOB): Membership(ROOM, 4, [member(CEM, 3), member(ANN, 4, Role.LEFT)]),
     }
-    harness.answers[ROOM] = lambda request: pages[request.after]
+    harness.replies[ROOM] = lambda request: pages[request.after]
     roster = await harness.load(version=3)
     assert (set(roster.members), roster.version) == ({BOB, CEM}, 4)
 
 
-async def test_whoever_waits_for_the_same_roster_waits_for_one_answer(harness: RosterCacheHarness) -> None:
+async def test_concurrent_loads_of_a_roster_share_one_request(harness: RosterCacheHarness) -> None:
     gate = asyncio.Event()
 
     async def slowly() -> Membership:
         await gate.wait()
         return Membership(ROOM, 2, [member(ANN, 1)])
 
-    harness.answers[ROOM] = lambda request: slowly()
+    harness.replies[ROOM] = lambda request: slowly()
     waiting = [asyncio.create_task(harness.load(version=2)) for _ in range(5)]
     await asyncio.sleep(0)
     late = asyncio.create_task(harness.load(version=3))
@@ -147,42 +147,42 @@ async def test_whoever_waits_for_the_same_roster_waits_for_one_answer(harness: R
     assert len(harness.requests) == 2
 
 
-async def test_chats_are_asked_for_at_once_and_fail_alone(harness: RosterCacheHarness) -> None:
-    both = asyncio.Barrier(2)
+async def test_rosters_are_loaded_concurrently_and_fail_alone(harness: RosterCacheHarness) -> None:
+    barrier = asyncio.Barrier(2)
 
-    async def together(chat: ChatId) -> Membership:
-        await both.wait()
+    async def reply_together(chat: ChatId) -> Membership:
+        await barrier.wait()
         if chat == HALL:
             raise RequestError(ErrorCode.UNAVAILABLE, "away")
         return Membership(chat, 1, [member(ANN, 1)])
 
-    harness.answers = {chat: lambda request: together(request.chat) for chat in (ROOM, HALL)}
+    harness.replies = {chat: lambda request: reply_together(request.chat) for chat in (ROOM, HALL)}
     async with asyncio.timeout(1):
         rosters = await harness.cache.load([ROOM, HALL], {})
     assert isinstance(rosters[ROOM], Roster)
     assert rosters[HALL] == MEMBERS_UNAVAILABLE
 
 
-async def test_an_answer_that_makes_no_sense_is_none(harness: RosterCacheHarness) -> None:
-    harness.answers[ROOM] = lambda request: Membership(ROOM, 1, [], more=True)
+async def test_an_invalid_reply_is_a_failure(harness: RosterCacheHarness) -> None:
+    harness.replies[ROOM] = lambda request: Membership(ROOM, 1, [], more=True)
     assert (await harness.cache.load([ROOM], {}))[ROOM] == MEMBERS_UNAVAILABLE
     harness.set_members(ROOM, 1, member(ANN, 1))
     assert set((await harness.load()).members) == {ANN}
 
 
-async def test_a_chat_that_is_gone_is_forgotten(harness: RosterCacheHarness) -> None:
+async def test_a_chat_that_no_longer_exists_is_forgotten(harness: RosterCacheHarness) -> None:
     harness.set_members(ROOM, 1, member(ANN, 1))
     await harness.load(version=1)
 
     def gone(request: GetMembership) -> Membership:
         raise RequestError(ErrorCode.NOT_FOUND, "gone")
 
-    harness.answers[ROOM] = gone
+    harness.replies[ROOM] = gone
     assert (await harness.cache.load([ROOM], {ROOM: 2}))[ROOM] == NO_SUCH_CHAT
     assert harness.cache.cached(ROOM) is None
 
 
-async def test_the_members_kept_are_bounded_and_the_longest_unused_go() -> None:
+async def test_cached_members_are_bounded_and_the_least_recently_used_are_forgotten() -> None:
     harness = RosterCacheHarness(members_kept=5)
     chats = [ChatId(number) for number in range(1, 5)]
     for chat in chats:
@@ -196,7 +196,7 @@ async def test_the_members_kept_are_bounded_and_the_longest_unused_go() -> None:
     assert [harness.cache.cached(chat) is not None for chat in chats] == [False, False, False, True]
 
 
-async def test_a_roster_that_was_dropped_while_it_was_refreshed_is_whole(harness: RosterCacheHarness) -> None:
+async def test_a_roster_forgotten_during_its_refresh_is_complete(harness: RosterCacheHarness) -> None:
     harness.set_members(ROOM, 2, member(ANN, 1), member(BOB, 2))
     await harness.load(version=2)
     gate = asyncio.Event()
@@ -205,7 +205,7 @@ async def test_a_roster_that_was_dropped_while_it_was_refreshed_is_whole(harness
         await gate.wait()
         return Membership(ROOM, 3, [member(CEM, 3)])
 
-    harness.answers[ROOM] = lambda request: slowly()
+    harness.replies[ROOM] = lambda request: slowly()
     waiting = asyncio.create_task(harness.load(version=3))
     await asyncio.sleep(0.01)
     harness.cache._forget(ROOM)

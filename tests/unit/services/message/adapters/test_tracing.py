@@ -1,4 +1,4 @@
-"""A batch is seen with all that caused it."""
+"""Spans of commits and fan-outs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from tests.unit.services.message.service.test_posting import NODE, BatcherHarnes
 
 
 class TracedBatcherHarness(BatcherHarness):
-    """A harness whose requests are caused by spans."""
+    """A harness with traced requests."""
 
     def __init__(self, database: Database, tracer: Tracer) -> None:
         super().__init__(database, 8)
@@ -27,7 +27,7 @@ class TracedBatcherHarness(BatcherHarness):
         self.batcher = TracedPostingBatcher(*parts, MessageSettings(batch_rows=8), self.flush, tracer)
 
     def submit_traced(self, name: str, messages: int) -> tuple[Span, RecordedReply]:
-        """A request, and what it is for those who trace it."""
+        """Submit a request of its own span."""
         span, answer = self.tracer.begin(name), RecordedReply(name, self.log)
         answer.cause = span.traceparent
         self.batcher.submit(PostMessages(NODE, [self.draft() for _ in range(messages)]), answer)
@@ -48,17 +48,17 @@ async def harness(sqlite_url: str, collector: Collector) -> AsyncIterator[Traced
     await tracer.shut_down()
 
 
-async def test_batches_are_linked_to_their_requests_and_told_in_their_own_trace(
+async def test_commits_are_linked_to_their_requests_and_fanned_out_in_their_trace(
     harness: TracedBatcherHarness, collector: Collector
 ) -> None:
     harness.store.gate.clear()
-    asked = [harness.submit_traced("first", 1)]
+    submitted = [harness.submit_traced("first", 1)]
     while not harness.store.sizes:
         await asyncio.sleep(0.01)
-    asked += [harness.submit_traced("second", 2), harness.submit_traced("third", 1)]
+    submitted += [harness.submit_traced("second", 2), harness.submit_traced("third", 1)]
     harness.submit("untraced", harness.draft())
     harness.store.gate.set()
-    for span, answer in asked:
+    for span, answer in submitted:
         await answer.indexes()
         span.end()
     spans = collector.spans(lambda spans: len(spans) >= 9)

@@ -1,4 +1,4 @@
-"""Batches: bounded, in order, each request answered, whatever the database says."""
+"""The posting batcher: bounded queue, order, replies, failures of the database."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from services.message.adapters.fanout import Fanout
 from services.message.adapters.roster_cache import RosterCache
 from services.message.metrics import MessageMetrics
-from services.message.service import posting as batches
+from services.message.service import posting
 from services.message.service.posting import OVERLOADED, SHUTTING_DOWN, PostingBatcher
 from services.message.store import MessageStore, PostedBatch
 from shared.contract.edge import Envelope
@@ -31,14 +31,14 @@ from shared.settings import Redis
 
 T = TypeVar("T")
 
-ANN, MONSTER = AccountId(1), AccountId(2**64 - 1)
-"""MONSTER is an account that no database can hold."""
+ANN, BAD_ACCOUNT = AccountId(1), AccountId(2**64 - 1)
+"""BAD_ACCOUNT does not fit into a column of the database."""
 ROOM = ChatId(1)
 NODE = NodeId("north-1")
 
 
 class GatedStore(MessageStore):
-    """Its transactions begin when they may, and are counted."""
+    """Transactions wait for `gate`; their sizes are recorded."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
@@ -47,7 +47,7 @@ class GatedStore(MessageStore):
         self.sizes: list[int] = []
         self.threaded = False
         self.seconds = 0.0
-        """Of each transaction, at least."""
+        """Minimum duration of each transaction."""
 
     @property
     def commits_inline(self) -> bool:
@@ -61,7 +61,7 @@ class GatedStore(MessageStore):
 
 
 class BatcherHarness:
-    """A batcher on a real database, without Redis; `log` is all that leaves it, in order."""
+    """A batcher on a real database, without Redis; `log` has all envelopes, replies and flushes in order."""
 
     def __init__(self, database: Database, batch_rows: int = 4, queue_seconds: float = 60.0) -> None:
         self.registry = CollectorRegistry()
@@ -75,19 +75,21 @@ class BatcherHarness:
         self.batcher = PostingBatcher(self.store, self.rosters, self.fanout, metrics, settings, self.flush)
         self._nonce = 0
         self.session_answers = asyncio.Event()
-        """While it is not set, session does not answer."""
+        """While it is not set, session does not reply."""
         self.session_answers.set()
 
     async def _membership(self, request: GetMembership) -> Membership:
         await self.session_answers.wait()
-        return Membership(request.chat, 1, [Member(ANN, Role.MEMBER, 1, 1, 1), Member(MONSTER, Role.MEMBER, 1, 1, 1)])
+        return Membership(
+            request.chat, 1, [Member(ANN, Role.MEMBER, 1, 1, 1), Member(BAD_ACCOUNT, Role.MEMBER, 1, 1, 1)]
+        )
 
     async def publish(self, subject: str, payload: bytes) -> None:
         envelope = msgspec.msgpack.decode(payload, type=Envelope)
-        self.log.append(("told", [(one.message.chat, one.message.index) for one in envelope.deliveries]))
+        self.log.append(("delivered", [(one.message.chat, one.message.index) for one in envelope.deliveries]))
 
     def flush(self) -> None:
-        self.log.append(("sent", None))
+        self.log.append(("flushed", None))
 
     def draft(self, sender: AccountId = ANN, chat: ChatId = ROOM, body: bytes = b"x") -> Draft:
         self._nonce += 1
@@ -99,7 +101,7 @@ class BatcherHarness:
         return answer
 
     async def wait_for_transactions(self, transactions: int) -> None:
-        """So many are begun, or wait at the gate."""
+        """Wait until so many have begun, or wait for the gate."""
         async with asyncio.timeout(5):
             while len(self.store.sizes) < transactions:
                 await asyncio.sleep(0.01)
@@ -114,7 +116,7 @@ class BatcherHarness:
 
 
 class RecordedReply:
-    """One request's responder."""
+    """The responder of one request."""
 
     cause = ""
 
@@ -169,7 +171,7 @@ async def running_harness(database: Database, queue_seconds: float = 60.0) -> As
     await harness.presence.close()
 
 
-async def test_what_waits_becomes_one_transaction_and_no_request_is_split(harness: BatcherHarness) -> None:
+async def test_queued_requests_share_a_transaction_and_none_is_split(harness: BatcherHarness) -> None:
     harness.store.gate.clear()
     answers = [harness.submit("first", harness.draft())]
     await harness.wait_for_transactions(1)
@@ -184,10 +186,10 @@ async def test_what_waits_becomes_one_transaction_and_no_request_is_split(harnes
     assert harness.metric("acknowledged_total") == 16
 
 
-async def test_every_answer_follows_its_envelopes_and_every_chat_its_order(
+async def test_replies_follow_their_envelopes_and_chats_keep_their_order(
     harness: BatcherHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fan-out is slow; the next batch is committed meanwhile."""
+    """With a slow fan-out, the next batch is committed meanwhile."""
     publish = harness.fanout._publish
 
     async def slowly(subject: str, payload: bytes) -> None:
@@ -197,36 +199,36 @@ async def test_every_answer_follows_its_envelopes_and_every_chat_its_order(
     monkeypatch.setattr(harness.fanout, "_publish", slowly)
     answers = [harness.submit(str(number), harness.draft(), harness.draft()) for number in range(10)]
     indexes = [await answer.indexes() for answer in answers]
-    told: list[int] = []
+    delivered: list[int] = []
     for what, value in harness.log:
-        if what == "told":
+        if what == "delivered":
             assert isinstance(value, list)
-            told += [index for _, index in value]
+            delivered += [index for _, index in value]
         elif what == "answered":
-            assert set(indexes[int(str(value))]) <= set(told)
-    assert told == list(range(1, 21))
+            assert set(indexes[int(str(value))]) <= set(delivered)
+    assert delivered == list(range(1, 21))
 
 
-async def test_what_was_told_is_sent_before_a_commit_holds_up_the_event_loop(
+async def test_replies_are_flushed_before_a_commit_blocks_the_event_loop(
     harness: BatcherHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     post = harness.store.post
 
-    async def noted(drafts: Sequence[Draft]) -> PostedBatch:
+    async def recorded(drafts: Sequence[Draft]) -> PostedBatch:
         harness.log.append(("commit", len(drafts)))
         return await post(drafts)
 
-    monkeypatch.setattr(harness.store, "post", noted)
+    monkeypatch.setattr(harness.store, "post", recorded)
     answers = [harness.submit(str(number), *(harness.draft() for _ in range(4))) for number in range(2)]
     for answer in answers:
         await answer.indexes()
-    assert [what for what, _ in harness.log] == ["commit", "told", "answered", "sent"] * 2
+    assert [what for what, _ in harness.log] == ["commit", "delivered", "answered", "flushed"] * 2
 
 
-async def test_the_next_batch_commits_while_one_is_fanned_out(
+async def test_a_batch_commits_during_the_fan_out_of_the_one_before(
     harness: BatcherHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where that takes its time."""
+    """If the database commits on a thread."""
     harness.store.threaded = True
     assert await harness.submit("first", harness.draft()).indexes() == [1]
     publish, gate = harness.fanout._publish, asyncio.Event()
@@ -243,11 +245,11 @@ async def test_the_next_batch_commits_while_one_is_fanned_out(
     assert [await answer.indexes() for answer in answers][2] == [10, 11, 12, 13]
 
 
-async def test_what_the_database_does_not_take_fails_alone(harness: BatcherHarness) -> None:
+async def test_only_the_draft_that_the_database_rejects_fails(harness: BatcherHarness) -> None:
     harness.store.gate.clear()
     harness.submit("first", harness.draft())
     await harness.wait_for_transactions(1)
-    one = harness.submit("one", harness.draft(), harness.draft(MONSTER))
+    one = harness.submit("one", harness.draft(), harness.draft(BAD_ACCOUNT))
     other = harness.submit("other", harness.draft(), harness.draft())
     harness.store.gate.set()
     assert await one.indexes() == [2, None]
@@ -257,42 +259,42 @@ async def test_what_the_database_does_not_take_fails_alone(harness: BatcherHarne
     assert harness.metric("retries_total", cause="content") == 2
 
 
-async def test_beyond_the_bound_requests_are_refused_and_later_ones_are_not(
+async def test_requests_beyond_the_queue_limit_are_rejected_until_it_drains(
     harness: BatcherHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "_MAX_QUEUED_BATCHES", 2)
+    monkeypatch.setattr(posting, "_MAX_QUEUED_BATCHES", 2)
     harness.store.gate.clear()
-    taken = [harness.submit(str(number), *(harness.draft() for _ in range(4))) for number in range(2)]
-    refused = harness.submit("refused", harness.draft())
-    assert await refused.result == OVERLOADED
+    queued = [harness.submit(str(number), *(harness.draft() for _ in range(4))) for number in range(2)]
+    rejected = harness.submit("rejected", harness.draft())
+    assert await rejected.result == OVERLOADED
     assert harness.metric("refused_total", code="rate_limited") == 1
     harness.store.gate.set()
-    assert [await answer.indexes() for answer in taken] == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    assert [await answer.indexes() for answer in queued] == [[1, 2, 3, 4], [5, 6, 7, 8]]
     assert await harness.submit("later", harness.draft()).indexes() == [9]
 
 
-async def test_what_would_wait_too_long_is_refused_before_anything_is_spent_on_it(database: Database) -> None:
+async def test_requests_with_too_long_an_estimated_delay_are_rejected_at_once(database: Database) -> None:
     async for harness in running_harness(database, queue_seconds=0.1):
         harness.store.seconds = 0.02
-        taken = [harness.submit(str(number), *(harness.draft() for _ in range(4))) for number in range(20)]
+        queued = [harness.submit(str(number), *(harness.draft() for _ in range(4))) for number in range(20)]
         await harness.wait_for_transactions(10)
-        refused = harness.submit("refused", harness.draft())
-        assert await refused.result == OVERLOADED
-        assert [await answer.indexes() for answer in taken][-1] == [77, 78, 79, 80]
+        rejected = harness.submit("rejected", harness.draft())
+        assert await rejected.result == OVERLOADED
+        assert [await answer.indexes() for answer in queued][-1] == [77, 78, 79, 80]
         assert await harness.submit("later", harness.draft()).indexes() == [81]
         assert harness.metric("refused_total", code="rate_limited") == 1
 
 
-async def test_waiting_bytes_are_bounded_too(harness: BatcherHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "_MAX_QUEUED_BYTES", 10_000)
+async def test_queued_bytes_are_bounded(harness: BatcherHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(posting, "_MAX_QUEUED_BYTES", 10_000)
     harness.store.gate.clear()
-    taken = harness.submit("taken", harness.draft(body=b"x" * 10_000))
-    assert await harness.submit("refused", harness.draft()).result == OVERLOADED
+    queued = harness.submit("queued", harness.draft(body=b"x" * 10_000))
+    assert await harness.submit("rejected", harness.draft()).result == OVERLOADED
     harness.store.gate.set()
-    assert await taken.indexes() == [1]
+    assert await queued.indexes() == [1]
 
 
-async def test_a_fan_out_that_fails_is_announced_and_not_answered(
+async def test_a_failed_fan_out_is_announced_and_not_answered(
     harness: BatcherHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish = harness.fanout._publish
@@ -308,37 +310,37 @@ async def test_a_fan_out_that_fails_is_announced_and_not_answered(
     assert harness.metric("duplicates_total") == 1
 
 
-async def test_after_the_close_what_was_taken_is_answered(database: Database) -> None:
+async def test_close_answers_queued_requests(database: Database) -> None:
     harness = BatcherHarness(database)
     harness.store.gate.clear()
     task = asyncio.create_task(harness.batcher.run())
-    taken = [harness.submit(str(number), harness.draft()) for number in range(7)]
+    queued = [harness.submit(str(number), harness.draft()) for number in range(7)]
     await asyncio.sleep(0.05)
     harness.batcher.close()
     assert await harness.submit("late", harness.draft()).result == SHUTTING_DOWN
     harness.store.gate.set()
     async with asyncio.timeout(5):
         await task
-    assert [await answer.indexes() for answer in taken] == [[number] for number in range(1, 8)]
+    assert [await answer.indexes() for answer in queued] == [[number] for number in range(1, 8)]
     await harness.presence.close()
 
 
-async def test_a_request_that_stands_aside_at_the_close_is_answered(database: Database) -> None:
+async def test_close_answers_requests_that_load_their_rosters(database: Database) -> None:
     harness = BatcherHarness(database)
     harness.session_answers.clear()
     task = asyncio.create_task(harness.batcher.run())
-    aside = harness.submit("aside", harness.draft())
+    loading = harness.submit("loading", harness.draft())
     await asyncio.sleep(0.05)
     harness.batcher.close()
     await asyncio.sleep(0.05)
     harness.session_answers.set()
-    assert await aside.indexes() == [1]
+    assert await loading.indexes() == [1]
     async with asyncio.timeout(5):
         await task
     await harness.presence.close()
 
 
-async def test_it_can_be_cancelled_while_it_waits(database: Database) -> None:
+async def test_run_can_be_cancelled_during_a_commit(database: Database) -> None:
     harness = BatcherHarness(database)
     harness.store.gate.clear()
     task = asyncio.create_task(harness.batcher.run())
@@ -351,22 +353,22 @@ async def test_it_can_be_cancelled_while_it_waits(database: Database) -> None:
     await harness.presence.close()
 
 
-async def test_without_a_database_nothing_is_acknowledged_or_told() -> None:
+async def test_without_a_database_nothing_is_acknowledged_or_delivered() -> None:
     database = Database("postgresql+psycopg://nobody@127.0.0.1:1/none")
     async for harness in running_harness(database):
         answer = harness.submit("one", harness.draft(), harness.draft())
         assert await answer.failures() == [ErrorCode.UNAVAILABLE] * 2
-        assert harness.log == [("answered", "one"), ("sent", None)]
+        assert harness.log == [("answered", "one"), ("flushed", None)]
     await database.close()
 
 
 class FailingThirdWrite(Database):
-    """Its third transaction comes to nothing; `asked` says whether it got as far as the commit."""
+    """Its third transaction fails; with `after_work`, at the commit."""
 
-    def __init__(self, url: str, *, asked: bool) -> None:
+    def __init__(self, url: str, *, after_work: bool) -> None:
         super().__init__(url)
         self.calls = 0
-        self.after_work = asked
+        self.after_work = after_work
 
     async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False) -> T:
         self.calls += 1
@@ -378,21 +380,23 @@ class FailingThirdWrite(Database):
         raise DatabaseUnavailable
 
 
-@pytest.mark.parametrize("asked", [True, False])
-async def test_nothing_overtakes_what_was_not_stored_for_want_of_a_database(database: Database, asked: bool) -> None:
-    """The batch is halved for its content, and then the database is away for one of the parts."""
-    stumbling = FailingThirdWrite(database.url.render_as_string(), asked=asked)
-    async for harness in running_harness(stumbling):
+@pytest.mark.parametrize("after_work", [True, False])
+async def test_no_draft_overtakes_one_that_the_database_was_unavailable_for(
+    database: Database, after_work: bool
+) -> None:
+    """The batch is bisected for its content, and the database is unavailable for one of the parts."""
+    failing = FailingThirdWrite(database.url.render_as_string(), after_work=after_work)
+    async for harness in running_harness(failing):
         run = [harness.draft() for _ in range(3)]
-        drafts = [run[0], harness.draft(MONSTER), *run[1:]]
+        drafts = [run[0], harness.draft(BAD_ACCOUNT), *run[1:]]
         answer = harness.submit("run", *drafts)
         assert await answer.failures() == [ErrorCode.UNAVAILABLE] * 4
         assert await harness.submit("again", *drafts).indexes() == [1, None, 2, 3]
-    await stumbling.close()
+    await failing.close()
 
 
 class UnconfirmedCommit(Database):
-    """The answer to its first commit is lost, and then it is away for a while."""
+    """The answer to its first commit is lost, then it is unavailable for a while."""
 
     def __init__(self, url: str, *, commits: bool) -> None:
         super().__init__(url)
@@ -414,22 +418,22 @@ class UnconfirmedCommit(Database):
 
 
 @pytest.mark.parametrize("commits", [True, False])
-async def test_a_commit_without_an_answer_is_cleared_up(
+async def test_an_unconfirmed_commit_is_resolved(
     database: Database, monkeypatch: pytest.MonkeyPatch, commits: bool
 ) -> None:
-    """What was committed is told to its recipients and acknowledged, whatever the connection says; what was not, will
-    not be."""
-    monkeypatch.setattr(batches, "_RETRY_SECONDS", 0.01)
-    unsure = UnconfirmedCommit(database.url.render_as_string(), commits=commits)
-    async for harness in running_harness(unsure):
+    """A committed message is delivered and acknowledged in spite of the lost answer; one that was not committed never
+    will be."""
+    monkeypatch.setattr(posting, "_RETRY_SECONDS", 0.01)
+    unconfirmed = UnconfirmedCommit(database.url.render_as_string(), commits=commits)
+    async for harness in running_harness(unconfirmed):
         answer = harness.submit("one", harness.draft())
         if commits:
             assert await answer.indexes() == [1]
-            assert harness.log == [("told", [(ROOM, 1)]), ("answered", "one"), ("sent", None)]
+            assert harness.log == [("delivered", [(ROOM, 1)]), ("answered", "one"), ("flushed", None)]
         else:
             assert await answer.failures() == [ErrorCode.UNAVAILABLE]
-            assert harness.log == [("answered", "one"), ("sent", None)]
+            assert harness.log == [("answered", "one"), ("flushed", None)]
             assert await harness.submit("two", harness.draft()).indexes() == [1]
         assert harness.metric("retries_total", cause="unknown") == 3
         assert harness.metric("duplicates_total") == 0
-    await unsure.close()
+    await unconfirmed.close()

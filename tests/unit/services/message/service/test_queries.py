@@ -1,4 +1,4 @@
-"""SyncRequests, history, read state: what an account is shown, on both databases."""
+"""Syncs, unread messages, history and read state, on both databases."""
 
 import msgspec
 import pytest
@@ -38,15 +38,15 @@ ROOM, HALL, LOFT = (ChatId(number) for number in (11, 12, 13))
 
 
 class QueryHarness:
-    """The use cases on a real database; session is what the test says."""
+    """The use cases on a real database with a scripted session service."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self.now = 0
         self.store = MessageStore(database, lambda: self.now)
         self.entries: list[ChatEntry] = []
-        """Of everybody."""
+        """Of every account."""
         self.page_entries = 9
-        """So many of them on a page."""
+        """Entries on a page of the chat list."""
         self.more = False
         self.pair: MemberPair | None = None
         self.members = [Member(ANN, Role.MEMBER, 1, 1, 1), Member(BOB, Role.MEMBER, 3, 2, 5)]
@@ -68,7 +68,7 @@ class QueryHarness:
         return {}
 
     async def post(self, chat: ChatId, senders: str, size: int = 1) -> None:
-        """One message by each sender, each a moment after the one before, wherever that was said."""
+        """One message by each sender, each 10 ms after the last one of any chat."""
         for sender in senders:
             self._nonce += 1
             self.now += 10
@@ -78,7 +78,7 @@ class QueryHarness:
         await self.queries.mark_read(MarkRead([ReadRange(account, chat, low, high) for low, high in spans]))
 
     async def sync_pages(self, account: AccountId) -> list[Synced]:
-        """Page after page, as an edge does."""
+        """All pages, requested as an edge does."""
         pages = [await self.queries.sync(Sync(account))]
         while pages[-1].more:
             pages.append(await self.queries.sync(Sync(account, pages[-1].chats[-1].chat)))
@@ -92,7 +92,7 @@ def harness(database: Database) -> QueryHarness:
 
 @pytest.fixture
 def small_replies(database: Database) -> QueryHarness:
-    """Replies of few bytes; few unread messages at login."""
+    """With small replies and few unread messages per chat."""
     return QueryHarness(database, Settings(reply_bytes=720, unread_per_chat=4))
 
 
@@ -104,7 +104,7 @@ def chat_fields(entry: ChatSync) -> tuple[int, int, int, int, list[int]]:
     return (entry.head, entry.read_index, entry.unread_from, entry.upto, indexes(entry.messages))
 
 
-async def test_a_sync_holds_what_others_said_and_was_not_read(harness: QueryHarness) -> None:
+async def test_a_sync_holds_unread_messages_of_other_senders(harness: QueryHarness) -> None:
     await harness.post(ROOM, "2212122")
     await harness.mark_read(ANN, ROOM, (1, 1), (4, 5))
     harness.entries = [ChatEntry(ROOM, 1, 1), ChatEntry(HALL, 1, 1)]
@@ -116,7 +116,7 @@ async def test_a_sync_holds_what_others_said_and_was_not_read(harness: QueryHarn
     assert {message.body for message in room.messages} == {b"x"}
 
 
-async def test_who_joined_later_has_nothing_unread_from_before(harness: QueryHarness) -> None:
+async def test_messages_before_the_join_are_not_unread(harness: QueryHarness) -> None:
     await harness.post(ROOM, "222222")
     harness.entries = [ChatEntry(ROOM, 1, 5)]
     (page,) = await harness.sync_pages(ANN)
@@ -129,14 +129,14 @@ async def test_who_joined_later_has_nothing_unread_from_before(harness: QueryHar
     assert chat_fields(page.chats[0]) == (6, 6, 7, 6, [])
 
 
-async def test_of_known_chats_only_the_head_is_told(harness: QueryHarness) -> None:
+async def test_a_sync_of_a_known_chat_has_only_the_head(harness: QueryHarness) -> None:
     await harness.post(ROOM, "222")
     harness.entries = [ChatEntry(ROOM, 1, 1)]
     synced = await harness.queries.sync(Sync(ANN, known=[ROOM]))
     assert chat_fields(synced.chats[0]) == (3, 0, 1, 3, [])
 
 
-async def test_only_the_newest_unread_are_told(small_replies: QueryHarness) -> None:
+async def test_a_sync_has_only_the_newest_unread_messages(small_replies: QueryHarness) -> None:
     await small_replies.post(ROOM, "2" * 9)
     await small_replies.mark_read(ANN, ROOM, (1, 1), (7, 7))
     small_replies.entries = [ChatEntry(ROOM, 1, 1)]
@@ -144,8 +144,8 @@ async def test_only_the_newest_unread_are_told(small_replies: QueryHarness) -> N
     assert chat_fields(page.chats[0]) == (9, 1, 5, 9, [5, 6, 8, 9])
 
 
-async def test_a_full_reply_says_where_to_go_on(small_replies: QueryHarness) -> None:
-    """Room for the overhead of three chats and six small_replies messages."""
+async def test_a_full_sync_reply_names_the_index_to_continue_from(small_replies: QueryHarness) -> None:
+    """The reply holds the overhead of three chats and six small messages."""
     for chat in (ROOM, HALL, LOFT):
         await small_replies.post(chat, "2222", size=30)
     small_replies.entries = [ChatEntry(chat, 1, 1) for chat in (ROOM, HALL, LOFT)]
@@ -157,7 +157,7 @@ async def test_a_full_reply_says_where_to_go_on(small_replies: QueryHarness) -> 
     assert not second.more
 
 
-async def test_a_message_bigger_than_the_reply_is_still_told(small_replies: QueryHarness) -> None:
+async def test_a_message_bigger_than_the_reply_limit_is_still_sent(small_replies: QueryHarness) -> None:
     await small_replies.post(ROOM, "22", size=5000)
     small_replies.entries = [ChatEntry(ROOM, 1, 1)]
     (page,) = await small_replies.sync_pages(ANN)
@@ -167,7 +167,7 @@ async def test_a_message_bigger_than_the_reply_is_still_told(small_replies: Quer
     assert (indexes(rest.messages), rest.upto) == ([2], 2)
 
 
-async def test_pages_of_session_are_pages_here(harness: QueryHarness) -> None:
+async def test_pages_of_the_chat_list_are_pages_of_the_sync(harness: QueryHarness) -> None:
     await harness.post(HALL, "2")
     harness.entries = [ChatEntry(ROOM, 1, 1)]
     harness.more = True
@@ -177,7 +177,7 @@ async def test_pages_of_session_are_pages_here(harness: QueryHarness) -> None:
     assert ([entry.chat for entry in rest.chats], rest.more) == ([HALL], False)
 
 
-async def test_several_are_synced_as_each_would_be_alone(harness: QueryHarness) -> None:
+async def test_a_sync_of_several_accounts_equals_their_single_syncs(harness: QueryHarness) -> None:
     await harness.post(ROOM, "12321")
     await harness.post(HALL, "33")
     await harness.mark_read(BOB, ROOM, (3, 3))
@@ -188,7 +188,7 @@ async def test_several_are_synced_as_each_would_be_alone(harness: QueryHarness) 
     assert [indexes(entry.messages) for entry in alone[BOB].chats] == [[1, 5], [2]]
 
 
-async def test_of_several_there_are_as_many_as_the_reply_has_room_for(small_replies: QueryHarness) -> None:
+async def test_a_sync_of_several_accounts_holds_as_many_as_fit(small_replies: QueryHarness) -> None:
     await small_replies.post(ROOM, "11", size=240)
     small_replies.entries = [ChatEntry(ROOM, 1, 1)]
     whole = await small_replies.queries.sync(Sync(ANN, also=[BOB, CEM]))
@@ -197,7 +197,7 @@ async def test_of_several_there_are_as_many_as_the_reply_has_room_for(small_repl
     assert (indexes(cut.messages), cut.upto, cut.head) == ([1], 1, 2)
 
 
-async def test_messages_need_not_come_with_a_sync(harness: QueryHarness) -> None:
+async def test_a_bare_sync_has_no_messages(harness: QueryHarness) -> None:
     await harness.post(ROOM, "221")
     await harness.mark_read(ANN, ROOM, (1, 1))
     harness.entries = [ChatEntry(ROOM, 1, 1)]
@@ -206,11 +206,11 @@ async def test_messages_need_not_come_with_a_sync(harness: QueryHarness) -> None
     assert chat_fields(bare.also[BOB].chats[0]) == (3, 0, 1, 3, [])
 
 
-async def test_an_account_without_chats_missed_nothing(harness: QueryHarness) -> None:
+async def test_a_sync_without_chats_is_empty(harness: QueryHarness) -> None:
     assert await harness.queries.sync(Sync(ANN)) == Synced([])
 
 
-async def test_one_chat_goes_on_after_an_index_for_its_members(harness: QueryHarness) -> None:
+async def test_a_chat_sync_continues_after_an_index_for_members(harness: QueryHarness) -> None:
     await harness.post(ROOM, "121212")
     await harness.mark_read(ANN, ROOM, (1, 2), (5, 5))
     reply = await harness.queries.sync_chat(SyncChat(ROOM, [ANN, BOB, CEM], 3))
@@ -219,20 +219,20 @@ async def test_one_chat_goes_on_after_an_index_for_its_members(harness: QueryHar
     assert reply.unread_from == {ANN: 3, BOB: 5}
 
 
-async def test_one_chats_head_alone(harness: QueryHarness) -> None:
-    """Asked for what is after every message."""
+async def test_a_chat_sync_after_every_message_has_only_the_head(harness: QueryHarness) -> None:
+    """`after` is higher than every index."""
     await harness.post(ROOM, "12")
     reply = await harness.queries.sync_chat(SyncChat(ROOM, [ANN], 2**53))
     assert (reply.head, reply.upto, reply.messages, reply.unread_from) == (2, 2, [], {ANN: 1})
 
 
-async def test_one_chat_for_nobody_who_is_in_it_shows_nothing(harness: QueryHarness) -> None:
+async def test_a_chat_sync_without_members_is_empty(harness: QueryHarness) -> None:
     await harness.post(ROOM, "12")
     reply = await harness.queries.sync_chat(SyncChat(ROOM, [CEM], 0))
     assert (reply.messages, reply.first_index, reply.unread_from) == ([], {}, {})
 
 
-async def test_one_chat_in_pages(small_replies: QueryHarness) -> None:
+async def test_a_chat_sync_in_pages(small_replies: QueryHarness) -> None:
     await small_replies.post(ROOM, "2" * 20, size=36)
     after, seen = 0, []
     while after < 20:
@@ -253,14 +253,14 @@ async def test_syncs_name_the_pair_of_a_private_chat(harness: QueryHarness) -> N
     assert (await harness.queries.sync_chat(SyncChat(ROOM, [ANN], 0))).pair == (ANN, BOB)
 
 
-# What waits
+# Unread messages
 
 
 def chat_indexes(unread: Unread) -> list[tuple[ChatId, int]]:
     return [(message.chat, message.index) for message in unread.messages]
 
 
-async def test_what_waits_is_told_oldest_first_whatever_chat_it_is_in(harness: QueryHarness) -> None:
+async def test_unread_messages_of_all_chats_are_sent_oldest_first(harness: QueryHarness) -> None:
     for chat, senders in ((HALL, "23"), (ROOM, "212"), (HALL, "1"), (LOFT, "2"), (HALL, "2")):
         await harness.post(chat, senders)
     await harness.mark_read(ANN, ROOM, (1, 1))
@@ -275,13 +275,13 @@ async def test_what_waits_is_told_oldest_first_whatever_chat_it_is_in(harness: Q
 
 
 @pytest.mark.parametrize("count", [0, -1])
-async def test_what_waits_may_only_be_counted(harness: QueryHarness, count: int) -> None:
+async def test_unread_messages_can_be_counted_only(harness: QueryHarness, count: int) -> None:
     await harness.post(ROOM, "21221")
     harness.entries = [ChatEntry(ROOM, 1, 1, (ANN, BOB))]
     assert await harness.queries.unread(GetUnread(ANN, count)) == Unread(3, [])
 
 
-async def test_messages_of_the_same_moment_are_told_as_they_were_said(harness: QueryHarness) -> None:
+async def test_unread_messages_of_the_same_time_keep_the_order_of_their_ids(harness: QueryHarness) -> None:
     for chat in (HALL, ROOM):
         await harness.post(chat, "2")
         harness.now -= 10
@@ -289,8 +289,8 @@ async def test_messages_of_the_same_moment_are_told_as_they_were_said(harness: Q
     assert chat_indexes(await harness.queries.unread(GetUnread(ANN, 9))) == [(HALL, 1), (ROOM, 1)]
 
 
-async def test_what_waits_is_what_a_sync_would_tell(small_replies: QueryHarness) -> None:
-    """Also where an account joined late, has read in between, or is too far behind."""
+async def test_unread_messages_are_those_of_a_sync(small_replies: QueryHarness) -> None:
+    """Also for an account that joined late, has read in between, or has more unread messages than the limit."""
     await small_replies.post(ROOM, "2" * 9)
     await small_replies.post(HALL, "2122212")
     await small_replies.post(LOFT, "2222")
@@ -298,19 +298,19 @@ async def test_what_waits_is_what_a_sync_would_tell(small_replies: QueryHarness)
     await small_replies.mark_read(ANN, LOFT, (1, 4))
     small_replies.entries = [ChatEntry(ROOM, 1, 1), ChatEntry(HALL, 4, 5), ChatEntry(LOFT, 1, 1)]
     (page,) = await small_replies.sync_pages(ANN)
-    told = [(entry.chat, message.index) for entry in page.chats for message in entry.messages]
+    synced = [(entry.chat, message.index) for entry in page.chats for message in entry.messages]
     counted = await small_replies.queries.unread(GetUnread(ANN, 0))
-    assert (counted.total, sorted(chat_indexes(await small_replies.queries.unread(GetUnread(ANN, 99))))) == (6, told)
+    assert (counted.total, sorted(chat_indexes(await small_replies.queries.unread(GetUnread(ANN, 99))))) == (6, synced)
 
 
-async def test_what_waits_in_chats_on_several_pages_of_session(harness: QueryHarness) -> None:
+async def test_unread_messages_of_chats_on_several_pages_of_the_chat_list(harness: QueryHarness) -> None:
     for chat in (LOFT, HALL, ROOM):
         await harness.post(chat, "2")
     harness.entries, harness.page_entries = [ChatEntry(chat, 1, 1) for chat in (ROOM, HALL, LOFT)], 1
     assert chat_indexes(await harness.queries.unread(GetUnread(ANN, 9))) == [(LOFT, 1), (HALL, 1), (ROOM, 1)]
 
 
-async def test_what_waits_is_told_as_far_as_a_reply_has_room(small_replies: QueryHarness) -> None:
+async def test_unread_messages_are_sent_as_far_as_they_fit(small_replies: QueryHarness) -> None:
     await small_replies.post(ROOM, "222", size=200)
     await small_replies.post(HALL, "2", size=5000)
     small_replies.entries = [ChatEntry(HALL, 1, 1), ChatEntry(ROOM, 1, 1)]
@@ -321,17 +321,17 @@ async def test_what_waits_is_told_as_far_as_a_reply_has_room(small_replies: Quer
     assert (rest.total, chat_indexes(rest)) == (1, [(HALL, 1)])
 
 
-async def test_nothing_waits_without_chats_or_messages(harness: QueryHarness) -> None:
+async def test_nothing_is_unread_without_chats_or_messages(harness: QueryHarness) -> None:
     assert await harness.queries.unread(GetUnread(ANN, 9)) == Unread(0, [])
     harness.entries = [ChatEntry(ROOM, 1, 1)]
     assert await harness.queries.unread(GetUnread(ANN, 9)) == Unread(0, [])
 
 
-async def test_what_waits_costs_as_many_statements_however_many_chats(
+async def test_unread_messages_cost_the_same_statements_for_any_number_of_chats(
     harness: QueryHarness, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     statements: list[str] = []
-    sa.event.listen(database._engine, "before_cursor_execute", lambda *about: statements.append(about[2]))
+    sa.event.listen(database._engine, "before_cursor_execute", lambda *event: statements.append(event[2]))
     costs = []
     for chats in (1, 30):
         for chat in range(1, chats + 1):
@@ -346,7 +346,7 @@ async def test_what_waits_costs_as_many_statements_however_many_chats(
 # History
 
 
-async def test_history_is_for_members_from_where_they_may_see(harness: QueryHarness) -> None:
+async def test_history_starts_at_the_first_index_of_the_member(harness: QueryHarness) -> None:
     await harness.post(ROOM, "121212")
     ann = await harness.queries.history(GetHistory(ROOM, -1, 4, actor=ANN))
     assert (indexes(ann.messages), ann.head, ann.more) == ([6, 5, 4, 3], 6, False)
@@ -358,21 +358,23 @@ async def test_history_is_for_members_from_where_they_may_see(harness: QueryHarn
     assert nothing == History([], 6)
 
 
-async def test_history_is_refused_to_others(harness: QueryHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """But to an operator, whose reading is logged."""
-    monkeypatch.setattr(queries, "_log", structlog.get_logger())  # the module's own may be bound for good
+async def test_history_is_rejected_for_accounts_that_are_not_members(
+    harness: QueryHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An operator may read any history, which is logged."""
+    monkeypatch.setattr(queries, "_log", structlog.get_logger())  # the module's own logger may be cached
     await harness.post(ROOM, "12")
     for chat, code in ((ROOM, ErrorCode.FORBIDDEN), (LOFT, ErrorCode.NOT_FOUND)):
-        with pytest.raises(RequestError) as refused:
+        with pytest.raises(RequestError) as rejected:
             await harness.queries.history(GetHistory(chat, 1, 1, actor=CEM))
-        assert refused.value.failure.code is code
+        assert rejected.value.failure.code is code
     with structlog.testing.capture_logs() as entries:
         operator = await harness.queries.history(GetHistory(ROOM, 1, 9, older=False, all=True))
     assert [(entry["act"], entry["chat"]) for entry in entries if "act" in entry] == [("read history", ROOM)]
     assert indexes(operator.messages) == [1, 2]
 
 
-async def test_a_full_page_of_history_says_so(small_replies: QueryHarness) -> None:
+async def test_a_full_history_page_has_the_flag_more(small_replies: QueryHarness) -> None:
     await small_replies.post(ROOM, "1" * 12, size=36)
     page = await small_replies.queries.history(GetHistory(ROOM, -1, 12, actor=ANN))
     assert (indexes(page.messages), page.more) == ([12, 11, 10, 9, 8, 7, 6], True)
@@ -380,12 +382,12 @@ async def test_a_full_page_of_history_says_so(small_replies: QueryHarness) -> No
     assert (indexes(rest.messages), rest.more) == ([5, 4, 3, 2, 1], False)
 
 
-async def test_heads_of_all_that_is_asked(harness: QueryHarness) -> None:
+async def test_heads_of_all_requested_chats(harness: QueryHarness) -> None:
     await harness.post(ROOM, "12")
     assert (await harness.queries.heads(GetHeads([HALL, ROOM]))).heads == {HALL: 0, ROOM: 2}
 
 
-async def test_a_deleted_account_has_read_nothing(harness: QueryHarness) -> None:
+async def test_account_deletion_erases_the_read_state(harness: QueryHarness) -> None:
     await harness.post(ROOM, "222")
     harness.entries = [ChatEntry(ROOM, 1, 1)]
     await harness.mark_read(ANN, ROOM, (1, 3))

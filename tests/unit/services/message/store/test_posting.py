@@ -1,4 +1,4 @@
-"""Appending: dense, once, in time, by several replicas at once."""
+"""Appending messages: dense indexes, no duplicates, deadlines, concurrent replicas."""
 
 import asyncio
 import random
@@ -32,7 +32,7 @@ def draft(nonce: int, chat: int = 1, sender: int = 1, deadline: int = NOW + 1000
 
 
 class SteppedClock:
-    """Stands still until it is moved."""
+    """Stands still until `now` is changed."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -53,7 +53,7 @@ def store(database: Database, clock: SteppedClock) -> MessageStore:
 
 @pytest.fixture
 async def replicas(migrated_url: str) -> AsyncIterator[list[MessageStore]]:
-    """Two, each with its own connections."""
+    """Two replicas with their own connections."""
     databases = [Database(migrated_url), Database(migrated_url)]
     yield [MessageStore(database) for database in databases]
     for database in databases:
@@ -61,10 +61,10 @@ async def replicas(migrated_url: str) -> AsyncIterator[list[MessageStore]]:
 
 
 async def post(store: MessageStore, *drafts: Draft) -> list[Message]:
-    """When all of them must be committed."""
-    outcomes = (await store.post(drafts)).results
-    assert None not in outcomes
-    return [outcome for outcome in outcomes if outcome is not None]
+    """Post drafts that must all be committed."""
+    results = (await store.post(drafts)).results
+    assert None not in results
+    return [message for message in results if message is not None]
 
 
 async def stored(database: Database) -> list[Message]:
@@ -74,7 +74,7 @@ async def stored(database: Database) -> list[Message]:
     return [Message(*row) for row in rows]
 
 
-async def test_messages_are_numbered_by_chat_and_stored(store: MessageStore, database: Database) -> None:
+async def test_messages_are_indexed_by_chat_and_stored(store: MessageStore, database: Database) -> None:
     posted = await post(store, draft(1), draft(2, chat=2), draft(3, sender=2))
     posted += await post(store, draft(4, deadline=2**62))
     assert [(message.chat, message.index) for message in posted] == [(1, 1), (2, 1), (1, 2), (1, 3)]
@@ -85,7 +85,9 @@ async def test_messages_are_numbered_by_chat_and_stored(store: MessageStore, dat
     assert await stored(database) == [posted[0], posted[2], posted[3], posted[1]]
 
 
-async def test_times_grow_within_a_chat_whatever_the_clock_does(store: MessageStore, clock: SteppedClock) -> None:
+async def test_times_increase_within_a_chat_when_the_clock_is_set_back(
+    store: MessageStore, clock: SteppedClock
+) -> None:
     posted = await post(store, draft(1), draft(2))
     clock.now -= 3_600_000
     posted += await post(store, draft(3))
@@ -95,7 +97,7 @@ async def test_times_grow_within_a_chat_whatever_the_clock_does(store: MessageSt
 
 
 async def test_a_nonce_is_posted_once(store: MessageStore, database: Database) -> None:
-    first = await post(store, draft(1, body=b"said"), draft(2**63 - 1))
+    first = await post(store, draft(1, body=b"first"), draft(2**63 - 1))
     again = await store.post([draft(3), draft(1, body=b"changed"), draft(2**63 - 1, deadline=NOW), draft(3)])
     assert again.results[1:3] == first
     assert again.results[0] == again.results[3]
@@ -104,25 +106,25 @@ async def test_a_nonce_is_posted_once(store: MessageStore, database: Database) -
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_the_same_comes_of_it_whether_repetitions_are_looked_for_or_met(
+async def test_the_results_are_the_same_with_and_without_the_duplicate_check(
     database: Database, store: MessageStore, clock: SteppedClock, seed: int
 ) -> None:
-    """Batches of old and new drafts, in time and late, twice: said as they come, and with a look before each."""
-    chance = random.Random(seed)
+    """Posts batches of old, new and late drafts to two pairs of chats: without the check unless needed, and with it."""
+    rng = random.Random(seed)
     await database.write(lambda connection: create_heads(connection, [ChatId(101), ChatId(102)]))
     for _ in range(25):
-        clock.now += chance.randrange(300)
-        said = [
-            draft(chance.randrange(60), chance.choice([1, 2]), 1, NOW + chance.randrange(4_000))
-            for _ in range(chance.randint(1, 5))
+        clock.now += rng.randrange(300)
+        drafts = [
+            draft(rng.randrange(60), rng.choice([1, 2]), 1, NOW + rng.randrange(4_000))
+            for _ in range(rng.randint(1, 5))
         ]
-        met = await store.post(said)
-        there = [msgspec.structs.replace(one, chat=ChatId(one.chat + 100)) for one in said]
-        looked = await database.write(partial(append, drafts=there, now=clock, check_duplicates=True))
-        assert [one and (one.chat + 100, one.index, one.time, one.nonce) for one in met.results] == [
-            one and (one.chat, one.index, one.time, one.nonce) for one in looked.results
+        unchecked = await store.post(drafts)
+        copies = [msgspec.structs.replace(one, chat=ChatId(one.chat + 100)) for one in drafts]
+        checked = await database.write(partial(append, drafts=copies, now=clock, check_duplicates=True))
+        assert [one and (one.chat + 100, one.index, one.time, one.nonce) for one in unchecked.results] == [
+            one and (one.chat, one.index, one.time, one.nonce) for one in checked.results
         ]
-        assert met.duplicates == looked.duplicates
+        assert unchecked.duplicates == checked.duplicates
 
 
 async def test_a_nonce_belongs_to_its_chat_and_sender(store: MessageStore) -> None:
@@ -131,7 +133,7 @@ async def test_a_nonce_belongs_to_its_chat_and_sender(store: MessageStore) -> No
     assert len({message.id for message in posted.results if message}) == 3
 
 
-async def test_what_is_late_is_not_stored(store: MessageStore, database: Database, clock: SteppedClock) -> None:
+async def test_late_drafts_are_not_stored(store: MessageStore, database: Database, clock: SteppedClock) -> None:
     clock.now += 500
     committed = await store.post([draft(1, deadline=NOW + 500), draft(2, deadline=NOW + 501)])
     assert committed.results[0] is None
@@ -142,7 +144,7 @@ async def test_what_is_late_is_not_stored(store: MessageStore, database: Databas
 async def test_a_deadline_that_passes_within_the_transaction(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The transaction freezes after its messages are inserted, and wakes up late."""
+    """The transaction freezes after the insert, and continues after the deadline."""
     times: Iterator[int] = iter([NOW, NOW + 600, NOW + 600, NOW + 600])
     store = MessageStore(database, lambda: next(times))
     committed = await store.post([draft(1, deadline=NOW + 500), draft(2, deadline=NOW + 900)])
@@ -150,36 +152,34 @@ async def test_a_deadline_that_passes_within_the_transaction(
     assert [(row.nonce, row.index) for row in await stored(database)] == [(2, 1)]
 
 
-async def test_more_rows_than_one_statement_takes(store: MessageStore, database: Database) -> None:
-    for several in (63, 64, 65, 200):
+async def test_more_rows_than_fit_into_one_statement(store: MessageStore, database: Database) -> None:
+    for count in (63, 64, 65, 200):
         first = len(await stored(database))
-        posted = await post(store, *[draft(first + nonce, body=b"%d" % nonce) for nonce in range(several)])
+        posted = await post(store, *[draft(first + nonce, body=b"%d" % nonce) for nonce in range(count)])
         assert await stored(database) == (await stored(database))[:first] + posted
 
 
-async def test_content_the_database_refuses_leaves_nothing(store: MessageStore, database: Database) -> None:
-    with pytest.raises(Exception) as refused:  # noqa: PT011 (each driver has its own)
+async def test_content_that_the_database_rejects_leaves_nothing(store: MessageStore, database: Database) -> None:
+    with pytest.raises(Exception) as raised:  # noqa: PT011 (each driver has its own)
         await store.post([draft(1), draft(2**64)])
-    assert not isinstance(refused.value, DatabaseUnavailable)
+    assert not isinstance(raised.value, DatabaseUnavailable)
     assert await stored(database) == []
     assert [message.index for message in await post(store, draft(1))] == [1]
 
 
-async def test_replicas_leave_no_holes_and_never_lock_each_other_out(
-    replicas: list[MessageStore], database: Database
-) -> None:
+async def test_replicas_leave_no_gaps_and_never_deadlock(replicas: list[MessageStore], database: Database) -> None:
     """Overlapping chats in opposite orders, most of them new."""
 
-    async def talk(replica: int) -> None:
-        for turn in range(20):
-            chats = range(1 + turn // 4, 9 + turn // 4)
+    async def post_batches(replica: int) -> None:
+        for number in range(20):
+            chats = range(1 + number // 4, 9 + number // 4)
             drafts = [
-                Draft(AccountId(replica), ChatId(chat), Nonce(turn * 100 + chat), 2**62, b"x")
+                Draft(AccountId(replica), ChatId(chat), Nonce(number * 100 + chat), 2**62, b"x")
                 for chat in (reversed(chats) if replica % 2 else chats)
             ]
             await post(replicas[replica % 2], *drafts)
 
-    await asyncio.gather(*(talk(replica) for replica in range(1, 5)))
+    await asyncio.gather(*(post_batches(replica) for replica in range(1, 5)))
     rows = await stored(database)
     assert len(rows) == 4 * 20 * 8
     for chat in {row.chat for row in rows}:
@@ -192,14 +192,14 @@ async def test_replicas_leave_no_holes_and_never_lock_each_other_out(
 
 async def test_replicas_that_get_the_same_draft_post_it_once(replicas: list[MessageStore], database: Database) -> None:
     drafts = [Draft(AccountId(1), ChatId(5), Nonce(nonce), 2**62, b"x") for nonce in range(20)]
-    outcomes = await asyncio.gather(*(replica.post(drafts) for replica in replicas for _ in range(3)))
-    assert all(committed.results == outcomes[0].results for committed in outcomes)
-    assert sum(committed.duplicates for committed in outcomes) == 5 * 20
+    batches = await asyncio.gather(*(replica.post(drafts) for replica in replicas for _ in range(3)))
+    assert all(batch.results == batches[0].results for batch in batches)
+    assert sum(batch.duplicates for batch in batches) == 5 * 20
     assert len(await stored(database)) == 20
 
 
 async def test_a_replica_that_freezes_in_a_transaction_loses_its_locks(postgres_server: PostgresServer) -> None:
-    """The other one goes on; what the frozen one had begun is not committed when it wakes."""
+    """The other replica continues; the transaction of the frozen one is not committed when it wakes up."""
     with postgres_server.database() as url:
         upgrade("message", url)
         databases = [Database(url), Database(url)]
@@ -217,7 +217,7 @@ async def test_a_replica_that_freezes_in_a_transaction_loses_its_locks(postgres_
 
 
 class SleepingClock:
-    """Being asked for the time in the transaction, the process stands still for longer than it may."""
+    """Reading the time in the transaction takes longer than a transaction may be idle."""
 
     def __call__(self) -> int:
         time.sleep(4)
@@ -225,26 +225,26 @@ class SleepingClock:
 
 
 class SilentAfterCommit(Database):
-    """Commits, and does not say so."""
+    """Commits, but the answer is lost."""
 
     async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False) -> T:
         await super().write(work, brief=brief)
         raise DatabaseUnavailable
 
 
-async def test_a_commit_without_an_answer_can_be_asked_about(migrated_url: str, store: MessageStore) -> None:
+async def test_the_results_of_an_unconfirmed_commit_are_found(migrated_url: str, store: MessageStore) -> None:
     silent = SilentAfterCommit(migrated_url)
     with pytest.raises(CommitUnconfirmed):
         await MessageStore(silent).post([draft(1, deadline=2**62)])
     await silent.close()
-    recalled = await store.find_results([draft(1), draft(2, chat=9)])
-    assert [message and message.nonce for message in recalled.results] == [1, None]
+    found = await store.find_results([draft(1), draft(2, chat=9)])
+    assert [message and message.nonce for message in found.results] == [1, None]
     assert (await store.post([draft(1)])).duplicates == 1
 
 
-async def test_a_database_that_is_not_there_commits_nothing(tmp_path: object) -> None:
+async def test_an_unreachable_database_commits_nothing(tmp_path: object) -> None:
     database = Database("postgresql+psycopg://nobody@127.0.0.1:1/none")
-    with pytest.raises(DatabaseUnavailable) as refused:
+    with pytest.raises(DatabaseUnavailable) as raised:
         await MessageStore(database).post([draft(1, deadline=2**62)])
-    assert not isinstance(refused.value, CommitUnconfirmed)
+    assert not isinstance(raised.value, CommitUnconfirmed)
     await database.close()

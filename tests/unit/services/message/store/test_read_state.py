@@ -1,4 +1,4 @@
-"""Read state: merged, clamped, never lost."""
+"""Read state: merged, limited to posted indexes, never lost."""
 
 import asyncio
 import random
@@ -19,14 +19,14 @@ MANY = 100
 
 @pytest.fixture
 async def store(database: Database) -> MessageStore:
-    """With 20 messages in the room."""
+    """A store with 20 messages in ROOM."""
     store = MessageStore(database)
     await store.post([Draft(ANN, ROOM, Nonce(number), 2**62, b"x") for number in range(20)])
     return store
 
 
 async def state(store: MessageStore, account: AccountId = ANN, chat: ChatId = ROOM) -> ReadState | None:
-    return (await store.read(lambda now: now.cursors([(account, chat)]))).get((account, chat))
+    return (await store.read(lambda snapshot: snapshot.cursors([(account, chat)]))).get((account, chat))
 
 
 async def test_ranges_are_merged_and_may_be_repeated(store: MessageStore) -> None:
@@ -37,7 +37,7 @@ async def test_ranges_are_merged_and_may_be_repeated(store: MessageStore) -> Non
     assert await state(store) == ReadState(8)
 
 
-async def test_what_was_never_posted_cannot_be_read(store: MessageStore) -> None:
+async def test_indexes_never_posted_cannot_be_read(store: MessageStore) -> None:
     ranges = [ReadRange(ANN, ROOM, 18, 2**62), ReadRange(ANN, ROOM, -5, 1), ReadRange(BOB, ROOM, 21, 30)]
     await store.mark_read([*ranges, ReadRange(BOB, HALL, 1, 1), ReadRange(BOB, ROOM, 9, 8)], MANY)
     assert await state(store) == ReadState(1, ((18, 20),))
@@ -46,21 +46,21 @@ async def test_what_was_never_posted_cannot_be_read(store: MessageStore) -> None
     await store.mark_read([], MANY)
 
 
-async def test_the_number_of_holes_is_bounded(store: MessageStore) -> None:
+async def test_the_number_of_gaps_is_bounded(store: MessageStore) -> None:
     await store.mark_read([ReadRange(ANN, ROOM, index, index) for index in range(2, 21, 2)], 3)
     assert await state(store) == ReadState(14, ((16, 16), (18, 18), (20, 20)))
 
 
 @pytest.fixture
 async def other(migrated_url: str) -> AsyncIterator[MessageStore]:
-    """Another replica."""
+    """The store of another replica."""
     database = Database(migrated_url)
     yield MessageStore(database)
     await database.close()
 
 
 async def test_replicas_lose_no_range(store: MessageStore, other: MessageStore) -> None:
-    """Every index of many accounts, marked by one of two replicas at once, in any order."""
+    """Two replicas mark every index of many accounts concurrently, in random order."""
     accounts = [AccountId(number) for number in range(1, 9)]
     ranges = [ReadRange(account, ROOM, index, index) for account in accounts for index in range(1, 21)]
     random.shuffle(ranges)
@@ -70,10 +70,10 @@ async def test_replicas_lose_no_range(store: MessageStore, other: MessageStore) 
         assert await state(store, account) == ReadState(20)
 
 
-async def test_an_accounts_read_state_is_erased_and_nothing_else(store: MessageStore) -> None:
+async def test_erase_deletes_only_the_read_state_of_the_account(store: MessageStore) -> None:
     await store.mark_read([ReadRange(ANN, ROOM, 1, 3), ReadRange(BOB, ROOM, 1, 4)], MANY)
     await store.erase(ANN)
     await store.erase(ANN)
     assert await state(store) is None
     assert await state(store, BOB) == ReadState(4)
-    assert await store.read(lambda now: now.heads([ROOM])) == {ROOM: 20}
+    assert await store.read(lambda snapshot: snapshot.heads([ROOM])) == {ROOM: 20}

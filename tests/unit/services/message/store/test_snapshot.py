@@ -1,4 +1,4 @@
-"""Reading: heads, spans of messages, cursors, in one snapshot."""
+"""Reads of heads, ranges of messages and cursors in one snapshot."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -26,7 +26,7 @@ def store(database: Database) -> MessageStore:
 
 
 async def post_messages(store: MessageStore, chat: ChatId, senders: str) -> None:
-    """One message by each sender."""
+    """Post one message by each sender."""
     drafts = [
         Draft(AccountId(int(sender)), chat, Nonce(number), 2**62, b"%d" % number)
         for number, sender in enumerate(senders)
@@ -40,64 +40,66 @@ def chat_indexes(messages: list[Message]) -> list[tuple[int, int]]:
 
 async def test_heads_of_chats_that_have_messages(store: MessageStore) -> None:
     await post_messages(store, ROOM, "121")
-    assert await store.read(lambda now: now.heads([ROOM, HALL])) == {ROOM: 3}
-    assert await store.read(lambda now: now.heads([])) == {}
+    assert await store.read(lambda snap: snap.heads([ROOM, HALL])) == {ROOM: 3}
+    assert await store.read(lambda snap: snap.heads([])) == {}
 
 
-async def test_spans_come_in_order_and_without_ones_own(store: MessageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_ranges_are_read_in_order_without_the_excepted_sender(
+    store: MessageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(snapshot, "_CHUNK_ROWS", 3)
     await post_messages(store, ROOM, "12212")
     await post_messages(store, HALL, "222")
-    spans = [(ROOM, 2, 4), (ROOM, 5, 9), (HALL, 1, 2)]
-    whole = await store.read(lambda now: list(now.messages(spans)))
+    ranges = [(ROOM, 2, 4), (ROOM, 5, 9), (HALL, 1, 2)]
+    whole = await store.read(lambda snap: list(snap.messages(ranges)))
     assert chat_indexes(whole) == [(1, 2), (1, 3), (1, 4), (1, 5), (2, 1), (2, 2)]
     assert [message.body for message in whole] == [b"1", b"2", b"3", b"4", b"0", b"1"]
-    assert chat_indexes(await store.read(lambda now: list(now.messages(spans, BOB)))) == [(1, 4)]
-    assert await store.read(lambda now: list(now.messages([(ROOM, 9, 20)]))) == []
+    assert chat_indexes(await store.read(lambda snap: list(snap.messages(ranges, BOB)))) == [(1, 4)]
+    assert await store.read(lambda snap: list(snap.messages([(ROOM, 9, 20)]))) == []
 
 
-async def test_messages_are_read_only_as_far_as_they_are_taken(
+async def test_messages_are_read_only_as_far_as_the_iterator_advances(
     store: MessageStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot, "_CHUNK_ROWS", 2)
     await post_messages(store, ROOM, "1111111")
-    asked: list[object] = []
+    fetched: list[object] = []
     fetch = snapshot._MESSAGES.fetch
 
-    def watched(connection: sa.Connection, rows: StatementRows, **others: object) -> Sequence[Any]:
-        asked.append(rows)
+    def recorded(connection: sa.Connection, rows: StatementRows, **others: object) -> Sequence[Any]:
+        fetched.append(rows)
         return fetch(connection, rows, **others)
 
-    monkeypatch.setattr(snapshot._MESSAGES, "fetch", watched)
+    monkeypatch.setattr(snapshot._MESSAGES, "fetch", recorded)
 
-    def first(now: Snapshot) -> Message:
-        return next(now.messages([(ROOM, 1, 7)]))
+    def first(snap: Snapshot) -> Message:
+        return next(snap.messages([(ROOM, 1, 7)]))
 
     assert (await store.read(first)).index == 1
-    assert asked == [[(ROOM, 1, 2)]]
+    assert fetched == [[(ROOM, 1, 2)]]
 
 
-async def test_spans_are_counted_and_their_oldest_found_without_ones_own(store: MessageStore) -> None:
+async def test_count_and_oldest_leave_out_the_excepted_sender(store: MessageStore) -> None:
     await post_messages(store, ROOM, "12212")
     await post_messages(store, HALL, "222")
-    spans = [(ROOM, 2, 4), (ROOM, 5, 9), (HALL, 1, 2)]
-    assert await store.read(lambda now: (now.count(spans, ANN), now.count(spans, BOB))) == (5, 1)
-    assert await store.read(lambda now: (now.count([], ANN), now.oldest([], ANN, 9))) == (0, [])
-    whole = await store.read(lambda now: list(now.messages(spans, ANN)))
+    ranges = [(ROOM, 2, 4), (ROOM, 5, 9), (HALL, 1, 2)]
+    assert await store.read(lambda snap: (snap.count(ranges, ANN), snap.count(ranges, BOB))) == (5, 1)
+    assert await store.read(lambda snap: (snap.count([], ANN), snap.oldest([], ANN, 9))) == (0, [])
+    whole = await store.read(lambda snap: list(snap.messages(ranges, ANN)))
     by_time = sorted(whole, key=lambda message: (message.time, message.id))
-    assert await store.read(lambda now: now.oldest(spans, ANN, 4)) == [
+    assert await store.read(lambda snap: snap.oldest(ranges, ANN, 4)) == [
         (*chat_indexes([one])[0], 1) for one in by_time[:4]
     ]
 
 
 @pytest.mark.parametrize("chats", [1, 3])
-async def test_counting_reads_no_more_than_the_spans(store: MessageStore, database: Database, chats: int) -> None:
-    """However long the history is, and whatever the planner knows of it."""
+async def test_count_reads_only_the_ranges(store: MessageStore, database: Database, chats: int) -> None:
+    """With any length of history, and without statistics for the planner."""
     for chat in range(1, chats + 1):
         await post_messages(store, ChatId(chat), "2" * 400)
-    spans = [(ChatId(chat), 396, 400) for chat in range(1, chats + 1)]
+    ranges = [(ChatId(chat), 396, 400) for chat in range(1, chats + 1)]
     for statement, more in ((snapshot._COUNT, {}), (snapshot._OLDEST, {"limit": 9})):
-        plan = await database.read(partial(_plan, statement, spans, {"except_sender": ANN, **more}))
+        plan = await database.read(partial(_plan, statement, ranges, {"except_sender": ANN, **more}))
         assert "messages_order" in plan or "sqlite_autoindex_messages_1" in plan, plan
         assert "Seq Scan on messages" not in plan, plan
 
@@ -106,25 +108,25 @@ async def test_cursors_by_account_and_chat(store: MessageStore) -> None:
     await post_messages(store, ROOM, "1" * 9)
     await store.mark_read([ReadRange(ANN, ROOM, 1, 3), ReadRange(ANN, ROOM, 5, 6), ReadRange(BOB, ROOM, 1, 1)], 9)
     keys = [(ANN, ROOM), (BOB, ROOM), (BOB, HALL)]
-    assert await store.read(lambda now: now.cursors(keys)) == {
+    assert await store.read(lambda snap: snap.cursors(keys)) == {
         (ANN, ROOM): ReadState(3, ((5, 6),)),
         (BOB, ROOM): ReadState(1),
     }
 
 
-async def test_a_snapshot_is_one_moment(store: MessageStore, migrated_url: str) -> None:
-    """What is posted while it is read is not in it."""
+async def test_a_snapshot_has_no_messages_posted_after_it(store: MessageStore, migrated_url: str) -> None:
+    """Messages posted during the read are not in it."""
     await post_messages(store, ROOM, "1")
     other = Database(migrated_url)
 
-    def read(now: Snapshot) -> tuple[dict[ChatId, int], int]:
-        heads = now.heads([ROOM])
+    def read(snap: Snapshot) -> tuple[dict[ChatId, int], int]:
+        heads = snap.heads([ROOM])
         other._write(lambda connection: None)
         _post(other)
-        return heads, len(list(now.messages([(ROOM, 1, 9)])))
+        return heads, len(list(snap.messages([(ROOM, 1, 9)])))
 
     assert await store.read(read) == ({ROOM: 1}, 1)
-    assert await store.read(lambda now: now.heads([ROOM])) == {ROOM: 2}
+    assert await store.read(lambda snap: snap.heads([ROOM])) == {ROOM: 2}
     await other.close()
 
 
