@@ -162,7 +162,7 @@ def _database() -> GrafanaDashboard:
     sections = (
         section(PanelGroup("Transactions", rows), scope),
         Section("Messages", commits),
-        Section("Outbox", _pick(AUTH, "Events not told")),
+        Section("Outbox", _pick(AUTH, "Events not published")),
         POSTGRESQL,
     )
     return GrafanaDashboard("database", "Databases", _STORES, sections)

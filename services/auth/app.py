@@ -1,25 +1,31 @@
-"""The auth service: its parts, connected; its start and its orderly end.
+"""Wires the auth service, starts it and stops it in order.
 
-Ready means that NATS and the database answer. Redis is no condition: without it each process counts limits alone.
+Ready means that NATS and the database answer. Redis is not required: without it each process counts limits alone.
 """
 
 import asyncio
 from collections.abc import Coroutine
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
+from services.auth.adapters import housekeeping, mail_templates
 from services.auth.adapters.edge_notifier import NodeNotifier
-from services.auth.adapters.housekeeping import run
 from services.auth.adapters.mailer import Mailer
 from services.auth.adapters.outbox_relay import OutboxRelay
 from services.auth.adapters.passwords import Argon2Hasher
+from services.auth.adapters.remote_erasure import BusErasure
 from services.auth.adapters.signing_keys import SigningKeys
 from services.auth.adapters.sliding_window import SlidingWindow
 from services.auth.dashboard import DASHBOARD
 from services.auth.metrics import AuthMetrics
-from services.auth.router import route
-from services.auth.service.accounts import Accounts
+from services.auth.router import AuthUseCases, route
+from services.auth.service.administration import Administration
+from services.auth.service.deletion import AccountDeletion
+from services.auth.service.login import PasswordLogin
 from services.auth.service.login_limits import LoginLimiter
+from services.auth.service.recovery import PasswordRecovery
+from services.auth.service.registration import Registration
+from services.auth.service.revocations import TokenRevocations
 from services.auth.service.verification import EmailVerification
 from shared.bus.client import Bus
 from shared.database import Database, wait_until_available
@@ -34,50 +40,43 @@ _log = log(__name__)
 _OPS_SECONDS = 2.0
 
 
+class _Adapters(NamedTuple):
+    database: Database
+    bus: Bus
+    keys: SigningKeys
+    window: SlidingWindow
+    passwords: Argon2Hasher
+    relay: OutboxRelay
+
+
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
-    """Run until `stopping` is set. Dependencies that are not there yet are waited for.
-    Raises Unprepared: without usable keys or tables it cannot serve."""
+    """Runs until `stopping` is set; waits for dependencies that are not available yet. Raises StartupError without
+    usable keys or tables."""
     registry = new_registry()
     metrics = AuthMetrics(registry)
     tracer = tracing(settings, "auth")
-    keyring = await asyncio.to_thread(SigningKeys, settings.auth)
+    keys = await asyncio.to_thread(SigningKeys, settings.auth)
     pool_size = settings.database.pool_size
     database = Database(settings.database_url("auth"), pool_size=pool_size, registry=registry, tracer=tracer)
     bus = Bus(settings.nats, "auth", registry, tracer)
-    counters = SlidingWindow(settings.redis, metrics)
+    window = SlidingWindow(settings.redis, metrics)
     passwords = Argon2Hasher(settings.auth, metrics)
     relay = OutboxRelay(database, bus, metrics, tracer)
-    notices = NodeNotifier(bus)
-    limits = LoginLimiter(settings.limits, counters, count_failures=settings.verification.after_failed_logins > 0)
-    time_limit = settings.verification.time_limit_seconds
-    public_url = settings.edge.public_url.rstrip("/")
-    verification = EmailVerification(time_limit, public_url, database, relay, notices, limits, metrics)
-    accounts = Accounts(
-        settings=settings,
-        database=database,
-        bus=bus,
-        passwords=passwords,
-        keyring=keyring,
-        limits=limits,
-        verification=verification,
-        relay=relay,
-        notices=notices,
-        metrics=metrics,
-    )
-    route(bus, accounts, verification, Mailer(settings.mail, metrics))
+    adapters = _Adapters(database, bus, keys, window, passwords, relay)
+    route(bus, _use_cases(settings, adapters, metrics), Mailer(settings.mail, metrics).deliver, metrics)
     ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": database.check}, DASHBOARD)
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:
         await cancel_on(stopping, _start(database, bus))
         if not stopping.is_set():
-            upkeep = run(database, keyring, settings.auth.legacy_token_days)
+            upkeep = housekeeping.run(database, keys, settings.auth.legacy_token_days)
             await _work(stopping, ops, bus, relay, upkeep)
     finally:
         ops.draining = True
         await bus.stop()
         await passwords.close()
-        await counters.close()
+        await window.close()
         await database.close()
         ops.stop()
         await tasks.finish(_OPS_SECONDS)
@@ -85,8 +84,52 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             await tracer.shut_down()
 
 
+def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) -> AuthUseCases:
+    database, bus, keys, window, passwords, relay = adapters
+    notifier = NodeNotifier(bus)
+    verify_after_failures = settings.verification.after_failed_logins
+    limits = LoginLimiter(settings.limits, window, count_failures=verify_after_failures > 0)
+    template = mail_templates.verification
+    verification = EmailVerification(settings, database, relay, notifier, limits, template, metrics)
+    revocations = TokenRevocations(database=database, keys=keys, notifier=notifier, metrics=metrics)
+    deletion = AccountDeletion(
+        database=database, outbox=relay, revocations=revocations, erasure=BusErasure(bus), metrics=metrics
+    )
+    return AuthUseCases(
+        registration=Registration(
+            settings=settings,
+            database=database,
+            passwords=passwords,
+            tokens=keys,
+            limits=limits,
+            verification=verification,
+            outbox=relay,
+        ),
+        login=PasswordLogin(
+            database=database,
+            passwords=passwords,
+            tokens=keys,
+            limits=limits,
+            verification=verification,
+            verify_after_failures=verify_after_failures,
+        ),
+        recovery=PasswordRecovery(database=database, passwords=passwords, limits=limits, revocations=revocations),
+        revocations=revocations,
+        deletion=deletion,
+        verification=verification,
+        administration=Administration(
+            database=database,
+            passwords=passwords,
+            limits=limits,
+            notifier=notifier,
+            revocations=revocations,
+            deletion=deletion,
+        ),
+    )
+
+
 async def _start(database: Database, bus: Bus) -> None:
-    """Wait for the database, then for the broker. Raises NotMigrated."""
+    """Waits for the database, then for the broker. Raises NotMigrated."""
     await wait_until_available(partial(database.read, partial(require_current, "auth")))
     await bus.start()
     _log.info("auth serves")
@@ -95,8 +138,8 @@ async def _start(database: Database, bus: Bus) -> None:
 async def _work(
     stopping: asyncio.Event, ops: OpsServer, bus: Bus, relay: OutboxRelay, upkeep: Coroutine[Any, Any, None]
 ) -> None:
-    """Until it is time to stop; then nothing new comes in, and what is committed is told. If some of it fails, the
-    process does, and is started again."""
+    """Until `stopping` is set; then accepts no new work and publishes the committed events. If a part fails, the
+    process ends, to be started again."""
     async with asyncio.TaskGroup() as group:
         group.create_task(relay.run(), name="relay")
         keeper = group.create_task(upkeep, name="upkeep")

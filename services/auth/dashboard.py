@@ -1,4 +1,4 @@
-"""What is worth watching of auth."""
+"""Auth's dashboard."""
 
 from shared.dashboard.panels import Dashboard, PanelGroup, count, gauge, percentiles, rate
 from shared.dashboard.presets import DATABASE, EVENTS, PROCESS, REQUESTS, REQUESTS_SENT
@@ -35,7 +35,7 @@ DASHBOARD = Dashboard(
             "Trouble",
             (
                 rate("Limits without Redis", "dragoman_auth_limiter_fallbacks", bad=True),
-                rate("Events not told", "dragoman_auth_relay_failures", bad=True),
+                rate("Events not published", "dragoman_auth_relay_failures", bad=True),
             ),
         ),
         REQUESTS,

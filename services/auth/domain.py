@@ -1,4 +1,4 @@
-"""The pure rules of accounts: what may be registered, which verifier opens what, what failures cost."""
+"""Pure rules of accounts: valid registrations, which verifier a secret matches, delays after failed logins."""
 
 import hashlib
 import ipaddress
@@ -19,18 +19,18 @@ IDENTIFIER_CHARACTERS = 254
 USERNAME_CHARACTERS = 64
 SECRET_BYTES = 1024
 TEXT_CHARACTERS = 1024
-"""A signature, an answer."""
+"""Of a signature or an answer."""
 OPAQUE_CHARACTERS = 128
-"""A client's address, a ticket, a code, a login session."""
+"""Of a client's address, a ticket, a code or a login session id."""
 
 FREE_FAILURES = 10
 MAX_DELAY_SECONDS = 1.0
-"""Together with the longest wait for a hash, less than an edge waits for its answer."""
+"""Together with the longest wait for a hash, below the edge's request timeout."""
 _FIRST_DELAY_SECONDS = 0.1
 
 _VOID_AHEAD_SECONDS = 10
-"""A revocation of all tokens also voids those that are issued while it is being committed, or by a replica whose clock
-is ahead; later ones are dated after it. (Whoever verifies them allows for clocks further apart than this.)"""
+"""A revocation of all tokens also voids those issued while it is committed, or by a replica whose clock is ahead. Later
+tokens are dated after it; verifiers allow for more clock skew than this."""
 
 _EMAIL = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+")
 _NODE = re.compile(r"[A-Za-z0-9_-]{0,128}")
@@ -40,7 +40,7 @@ _MAX_INT64 = 2**63 - 1
 
 
 class VerificationPurpose(StrEnum):
-    """What a verification is for; its ticket is good for nothing else."""
+    """The only purpose that a ticket is valid for."""
 
     REGISTER = "register"
     LOGIN = "login"
@@ -48,8 +48,8 @@ class VerificationPurpose(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A living account. `profile` is what session makes its profile from, while it has none. `answer` is the hash of
-    the one to the security question; tokens from before `tokens_from` (Unix seconds) are void."""
+    """An account that is not deleted. `profile` seeds the profile in session. `answer` is the hash of the answer to the
+    security question. Tokens issued before `tokens_from` (Unix seconds) are void."""
 
     profile: EnsureProfile
     email: str = field(repr=False)
@@ -66,8 +66,16 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class IssuedToken:
+    text: str = field(repr=False)
+    sid: str
+    expires: int
+    """Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class VerificationSubject:
-    """Who a verification is about: an e-mail address that wants an account, or an account (else 0)."""
+    """An e-mail address that registers (`account` 0), or an account that logs in."""
 
     purpose: VerificationPurpose
     email: str = field(repr=False)
@@ -75,12 +83,12 @@ class VerificationSubject:
 
 
 def email_key(email: str) -> str:
-    """Two addresses with the same key are one: case does not count."""
+    """Addresses with the same key are the same address: case is ignored."""
     return unicodedata.normalize("NFC", email).casefold()
 
 
 def parse_oc_number(identifier: str) -> int:
-    """The OC number written in an identifier, padded or not; 0, which nobody has, when it is none."""
+    """The OC number in an identifier, zero-padded or not; 0, which no account has, when it is not one."""
     if not (identifier.isascii() and identifier.isdecimal() and len(identifier) <= 32):
         return 0
     value = int(identifier)
@@ -91,7 +99,7 @@ def parse_oc_number(identifier: str) -> int:
 
 
 def check_registration(request: Register, nickname_characters: int) -> None:
-    """Raises Refused (`invalid`) and names the field."""
+    """Raises RequestError (`invalid`) with the field."""
     if request.email:
         _check_email(request.email)
     if request.username:
@@ -110,14 +118,14 @@ def check_registration(request: Register, nickname_characters: int) -> None:
 
 
 def check_login(request: Login) -> None:
-    """Raises Refused (`invalid`): the request is malformed, whoever is meant."""
+    """Raises RequestError (`invalid`) for a malformed request, whether the account exists or not."""
     check_identifier(request.identifier)
     check_secret(request.secret)
     _check_retry(request)
 
 
 def check_recovery(request: Recover) -> None:
-    """Raises Refused (`invalid`): the request is malformed, whoever is meant."""
+    """Raises RequestError (`invalid`) for a malformed request, whether the account exists or not."""
     _check(0 < len(request.username) <= IDENTIFIER_CHARACTERS and "\0" not in request.username, "username")
     _check_answer(request.question_id, request.answer)
     _check(request.secret.scheme is not Scheme.SERVICE, "secret")
@@ -126,7 +134,7 @@ def check_recovery(request: Recover) -> None:
 
 
 def check_security(request: SetSecurity) -> None:
-    """Raises Refused."""
+    """Raises RequestError (`unauthenticated`, `invalid`)."""
     check_actor(request.actor)
     _check_answer(request.question_id, request.answer)
 
@@ -143,7 +151,7 @@ def _check_retry(request: Register | Login) -> None:
 
 
 def check_origin(origin: Origin) -> None:
-    """The node becomes part of a subject on the bus."""
+    """The node is checked because it becomes part of a bus subject."""
     _check(bool(_NODE.fullmatch(origin.node)), "node")
     _check(len(origin.address) <= OPAQUE_CHARACTERS and origin.address.isprintable(), "address")
     check_number(origin.connection, "connection")
@@ -159,7 +167,7 @@ def check_number(number: int, field_name: str) -> None:
 
 
 def check_opaque(name: str, field_name: str) -> None:
-    """An opaque name that somebody was given here: a ticket, a code, a login session."""
+    """An opaque string that auth has issued: a ticket, a code, a login session id."""
     _check(0 < len(name) <= OPAQUE_CHARACTERS and name.isascii() and name.isprintable(), field_name)
 
 
@@ -199,7 +207,7 @@ def _check(is_valid: bool, field_name: str) -> None:
 
 
 def verifier_texts(secret: Secret) -> dict[Scheme, str]:
-    """What is hashed and kept: of a plain password each scheme that can be derived, else the scheme itself."""
+    """The texts to hash and store, by scheme: every derivable scheme of a plain password, else the secret's own."""
     if secret.scheme in _HEX:
         return {secret.scheme: secret.value.lower()}
     if secret.scheme is Scheme.SERVICE:
@@ -213,24 +221,24 @@ def verifier_texts(secret: Secret) -> dict[Scheme, str]:
 
 
 def reset_verifier_texts(password: str, held: Collection[Scheme]) -> dict[Scheme, str]:
-    """What is hashed and kept when an operator gives an account a new password: for a service client, its secret."""
+    """The texts to hash and store when an operator sets a new password, which is the secret of a service client."""
     return verifier_texts(Secret(Scheme.SERVICE if Scheme.SERVICE in held else Scheme.PLAIN, password))
 
 
 def matching_verifier(secret: Secret, held: Collection[Scheme]) -> tuple[Scheme, str] | None:
-    """The one verifier that this secret is checked against, and the text for it; None: it opens nothing here."""
+    """The scheme whose verifier this secret is checked against, and the text to check; None: no verifier matches."""
     return next(((scheme, text) for scheme, text in verifier_texts(secret).items() if scheme in held), None)
 
 
 def expected_answer(account: Account | None, request: Recover) -> str | None:
-    """The hash that the answer of this recovery is checked against; None: none opens this account."""
+    """The hash that the answer of this recovery is checked against; None: the account cannot be recovered this way."""
     if account is None or account.question_id != request.question_id or not request.answer:
         return None
     return account.answer
 
 
 def void_before(now: float) -> int:
-    """Which tokens a revocation of all of an account's voids, Unix seconds."""
+    """A revocation of all tokens at `now` voids those issued before this (Unix seconds)."""
     return int(now) + _VOID_AHEAD_SECONDS
 
 
@@ -238,7 +246,7 @@ def void_before(now: float) -> int:
 
 
 def network(address: str) -> str:
-    """What counts as one address: an IPv4 address, or an IPv6 /64, which one subscriber has."""
+    """The unit that limits count by: an IPv4 address, or an IPv6 /64, which belongs to one subscriber."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -249,14 +257,14 @@ def network(address: str) -> str:
 
 
 def throttle_key(account: Account | None, kind: IdentifierKind, identifier: str) -> str:
-    """Whose failures are counted: an account, or a name that nobody has, which must not be told apart."""
+    """Failed logins are counted by account or, so that both behave alike, by the identifier of no account."""
     if account is not None:
         return str(account.id)
     return hashlib.sha256(f"{kind}:{email_key(identifier)}".encode()).hexdigest()[:32]
 
 
 def delay_seconds(failures: int) -> float:
-    """How long a login waits after so many failures of its account, whatever addresses they came from."""
+    """The delay of a login after this many failures of its account, over all addresses."""
     if failures < FREE_FAILURES:
         return 0.0
     return float(min(MAX_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2 ** min(failures - FREE_FAILURES, 16)))

@@ -1,4 +1,4 @@
-"""Auth's numbers."""
+"""Metrics of auth."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -21,10 +21,10 @@ class AuthMetrics:
         self.verifications = Counter(
             "dragoman_auth_verifications", "Steps of e-mail verifications", ["step"], registry=registry
         )
-        self.mails = Counter("dragoman_auth_mails", "E-mails handed on", ["result"], registry=registry)
+        self.mails = Counter("dragoman_auth_mails", "Mails delivered", ["result"], registry=registry)
         self.limiter_fallbacks = Counter(
             "dragoman_auth_limiter_fallbacks", "Limits counted in this process because Redis is away", registry=registry
         )
         self.relay_failures = Counter(
-            "dragoman_auth_relay_failures", "Attempts to tell committed events that failed", registry=registry
+            "dragoman_auth_relay_failures", "Failed attempts to publish committed events", registry=registry
         )

@@ -1,33 +1,81 @@
 """Subject → use case."""
 
-from services.auth.adapters.mailer import RETRY_SECONDS, Mailer
-from services.auth.service.accounts import Accounts
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from prometheus_client import Counter
+
+from services.auth.metrics import AuthMetrics
 from services.auth.service.administration import Administration
+from services.auth.service.deletion import AccountDeletion
+from services.auth.service.login import PasswordLogin
+from services.auth.service.recovery import PasswordRecovery
+from services.auth.service.registration import Registration
+from services.auth.service.revocations import TokenRevocations
 from services.auth.service.verification import EmailVerification
 from shared.bus.client import Bus
 from shared.contract import subjects as on
+from shared.contract.auth import VerificationNeeded
+from shared.contract.errors import RequestError
+from shared.contract.events import MailRequested
+
+Q = TypeVar("Q")
+R = TypeVar("R")
 
 _QUEUE = "auth"
-_SLOW = 2048
-"""Logins under way: most of them wait in the bounded queue of the hashes, or for a delay."""
+_CONCURRENT_HASHES = 2048
+"""Requests that compute a hash, at once: most of them wait in the bounded hash queue, or for a delay."""
+_MAIL_RETRY_SECONDS = (0.5, 1, 2, 5, 10, *[30] * 20)
+"""About 10 minutes, as long as a verification is valid by default."""
 
 
-def route(bus: Bus, accounts: Accounts, verification: EmailVerification, mailer: Mailer) -> None:
-    administration = Administration(accounts)
-    bus.serve(on.REGISTER, accounts.register, queue=_QUEUE, concurrency=_SLOW)
-    bus.serve(on.LOGIN, accounts.login, queue=_QUEUE, concurrency=_SLOW)
-    bus.serve(on.RECOVER, accounts.recover, queue=_QUEUE, concurrency=_SLOW)
-    bus.serve(on.SET_SECURITY, accounts.set_security, queue=_QUEUE, concurrency=_SLOW)
-    bus.serve(on.LOGOUT, accounts.logout, queue=_QUEUE)
-    bus.serve(on.DELETE_ACCOUNT, accounts.delete, queue=_QUEUE)
-    bus.serve(on.SEND_VERIFICATION, verification.send, queue=_QUEUE)
-    bus.serve(on.OPEN_VERIFICATION, verification.open, queue=_QUEUE)
-    bus.serve(on.LIST_REVOCATIONS, accounts.list_revocations, queue=_QUEUE)
-    bus.serve(on.GET_KEYS, accounts.get_keys, queue=_QUEUE)
-    bus.serve(on.SET_MAINTENANCE, administration.set_maintenance, queue=_QUEUE)
-    bus.serve(on.FIND_USER, administration.find, queue=_QUEUE)
-    bus.serve(on.SET_DISABLED, administration.set_disabled, queue=_QUEUE)
-    bus.serve(on.RESET_PASSWORD, administration.reset_password, queue=_QUEUE)
-    bus.serve(on.KICK, administration.kick, queue=_QUEUE)
-    bus.serve(on.DELETE_USER, administration.delete, queue=_QUEUE)
-    bus.consume(on.MAIL_REQUESTED, mailer.deliver, pauses=RETRY_SECONDS)
+@dataclass(frozen=True, kw_only=True)
+class AuthUseCases:
+    registration: Registration
+    login: PasswordLogin
+    recovery: PasswordRecovery
+    revocations: TokenRevocations
+    deletion: AccountDeletion
+    verification: EmailVerification
+    administration: Administration
+
+
+def route(
+    bus: Bus, use: AuthUseCases, deliver_mail: Callable[[MailRequested], Awaitable[None]], metrics: AuthMetrics
+) -> None:
+    register = _counted(metrics.registrations, use.registration.register)
+    login = _counted(metrics.logins, use.login.login)
+    recover = _counted(metrics.recoveries, use.recovery.recover)
+    bus.serve(on.REGISTER, register, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
+    bus.serve(on.LOGIN, login, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
+    bus.serve(on.RECOVER, recover, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
+    bus.serve(on.SET_SECURITY, use.recovery.set_security, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
+    bus.serve(on.LOGOUT, use.revocations.logout, queue=_QUEUE)
+    bus.serve(on.DELETE_ACCOUNT, use.deletion.delete, queue=_QUEUE)
+    bus.serve(on.SEND_VERIFICATION, use.verification.send, queue=_QUEUE)
+    bus.serve(on.OPEN_VERIFICATION, use.verification.open, queue=_QUEUE)
+    bus.serve(on.LIST_REVOCATIONS, use.revocations.list_revocations, queue=_QUEUE)
+    bus.serve(on.GET_KEYS, use.revocations.get_keys, queue=_QUEUE)
+    bus.serve(on.SET_MAINTENANCE, use.administration.set_maintenance, queue=_QUEUE)
+    bus.serve(on.FIND_USER, use.administration.find, queue=_QUEUE)
+    bus.serve(on.SET_DISABLED, use.administration.set_disabled, queue=_QUEUE)
+    bus.serve(on.RESET_PASSWORD, use.administration.reset_password, queue=_QUEUE)
+    bus.serve(on.KICK, use.administration.kick, queue=_QUEUE)
+    bus.serve(on.DELETE_USER, use.administration.delete, queue=_QUEUE)
+    bus.consume(on.MAIL_REQUESTED, deliver_mail, pauses=_MAIL_RETRY_SECONDS)
+
+
+def _counted(counter: Counter, handler: Callable[[Q], Awaitable[R]]) -> Callable[[Q], Awaitable[R]]:
+    """The handler, with its results counted by label."""
+
+    async def handle(request: Q) -> R:
+        try:
+            reply = await handler(request)
+        except RequestError as error:
+            counter.labels(error.failure.code.value).inc()
+            raise
+        counter.labels("withheld" if isinstance(reply, VerificationNeeded) else "ok").inc()
+        return reply
+
+    return handle

@@ -5,15 +5,15 @@ from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
 _SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-"""SQLite counts only its INTEGER PRIMARY KEY; that one has 64 bits."""
+"""SQLite numbers only an INTEGER PRIMARY KEY, which has 64 bits there."""
 
 
 class AuthBase(SQLModel, registry=registry()):
-    """Auth's own metadata, apart from other services'."""
+    """Auth's own metadata, separate from other services'."""
 
 
 class AccountRow(AuthBase, table=True):
-    """A deleted account keeps its row, with nothing but the id, so that the id is never given again."""
+    """A deleted account keeps its row with nothing but the id, so that the id is never reused."""
 
     __tablename__ = "accounts"
     __table_args__ = {"sqlite_autoincrement": True}
@@ -47,7 +47,7 @@ class SecretRow(AuthBase, table=True):
 
 
 class RevocationRow(AuthBase, table=True):
-    """Numbers grow in the order of commits: the counter's row is locked while one is written."""
+    """Numbers grow in the order of commits: writing one locks the counter's row."""
 
     __tablename__ = "revocations"
     __table_args__ = (sa.Index("ix_revocations_account_sid", "account", "sid"),)
@@ -59,7 +59,7 @@ class RevocationRow(AuthBase, table=True):
 
 
 class StateRow(AuthBase, table=True):
-    """`revocations`: the highest number given. `maintenance`: 0 or 1."""
+    """`revocations`: the highest revocation number. `maintenance`: 0 or 1."""
 
     __tablename__ = "state"
 
@@ -68,7 +68,7 @@ class StateRow(AuthBase, table=True):
 
 
 class TicketRow(AuthBase, table=True):
-    """A verification that waits for its mailed link to be opened, or has passed and waits for its use."""
+    """A verification that is pending, or has passed and is not consumed yet."""
 
     __tablename__ = "tickets"
 
@@ -81,14 +81,14 @@ class TicketRow(AuthBase, table=True):
     connection: int = Field(sa_type=sa.BigInteger)
     expires: int = Field(sa_type=sa.BigInteger, index=True)
     code: str
-    """The SHA-256 of the code mailed last, hex; empty before the first mail."""
+    """SHA-256 of the code mailed last, in hex; empty before the first mail."""
     mails: int
     wrong: int
     passed: bool
 
 
 class OutboxRow(AuthBase, table=True):
-    """An event of a committed transaction that the broker has not confirmed yet. `key` deduplicates it there."""
+    """An event of a committed transaction that the broker has not confirmed yet; `key` deduplicates it there."""
 
     __tablename__ = "outbox"
     __table_args__ = {"sqlite_autoincrement": True}

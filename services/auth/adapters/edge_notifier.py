@@ -1,4 +1,5 @@
-"""Tells edges at once. A notice that is lost heals: edges ask for revocations, and verifications time out."""
+"""Notifies edges over the bus, at most once. Edges recover from a lost notification: they list revocations regularly,
+and a verification times out."""
 
 import nats.errors
 
@@ -25,4 +26,4 @@ class NodeNotifier:
         try:
             await self._bus.publish(subject, pack(Notify(notice)))
         except nats.errors.Error as error:
-            _log.warning("notice not sent", notice=type(notice).__name__, error=repr(error))
+            _log.warning("notification not sent", notice=type(notice).__name__, error=repr(error))

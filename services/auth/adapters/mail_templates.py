@@ -1,4 +1,4 @@
-"""The words of e-mails."""
+"""Texts of mails."""
 
 from services.auth.domain import VerificationPurpose as Purpose
 from services.auth.store.verifications import VerificationMail
@@ -14,11 +14,11 @@ _REASON = {
 }
 
 
-def verification(mailing: VerificationMail, link: str) -> MailRequested:
-    """The link stands alone on its line, before any other address."""
+def verification(mail: VerificationMail, link: str) -> MailRequested:
+    """Puts the link alone on a line, as the first address in the text."""
     text = (
-        f"{_REASON[mailing.purpose]}\n\n"
+        f"{_REASON[mail.purpose]}\n\n"
         f"If it is you, open this link:\n如是您本人操作，请打开此链接：\n\n{link}\n\n"
         "If it is not you, ignore this mail.\n如非本人操作，请忽略此邮件。\n"
     )
-    return MailRequested(mailing.email, _SUBJECT[mailing.purpose], text, mailing.expires)
+    return MailRequested(mail.email, _SUBJECT[mail.purpose], text, mail.expires)

@@ -1,4 +1,4 @@
-"""Hands e-mails on: to an SMTP server, or into a directory of files. Addresses and texts stay out of logs."""
+"""Delivers mails to an SMTP server, or writes them as files into a directory. Never logs addresses or texts."""
 
 import asyncio
 import hashlib
@@ -19,41 +19,39 @@ from shared.contract.events import MailRequested
 from shared.settings import Mail
 from shared.telemetry import log
 
-RETRY_SECONDS = (0.5, 1, 2, 5, 10, *[30] * 20)
-"""As long as a verification lives by default."""
-
 _log = log(__name__)
 _PERMANENT = 500
 
 Transport = Callable[[MailRequested], None]
-"""Blocks until the mail is somebody else's. Raises OSError or MailDelayed to be tried again, MailRefused for good."""
+"""Blocks until the mail is delivered. Raises OSError or MailDeferred when a retry may succeed, else MailRejected."""
 
 
 class MailDeferred(Exception):
-    """The server does not take mail now."""
+    """The server does not accept the mail now."""
 
 
 class MailRejected(Exception):
-    """The server will never take this mail."""
+    """The server never accepts this mail."""
 
 
 class Mailer:
-    """Works on MailRequested. The same mail has the same name, should it be delivered twice."""
+    """Consumes MailRequested. A mail that is delivered twice has the same Message-ID both times."""
 
     def __init__(self, settings: Mail, metrics: AuthMetrics) -> None:
-        self._deliver: Transport = partial(_send if settings.smtp_host else _write_file, settings)
+        self._transport: Transport = partial(_send if settings.smtp_host else _write_file, settings)
         self._metrics = metrics
 
     async def deliver(self, mail: MailRequested) -> None:
         self._metrics.mails.labels(await self._try_delivery(mail)).inc()
 
     async def _try_delivery(self, mail: MailRequested) -> str:
+        """The metric's label. Raises for a retry."""
         if mail.expires <= now_ms():
             return "expired"
         try:
-            await asyncio.to_thread(self._deliver, mail)
+            await asyncio.to_thread(self._transport, mail)
         except MailRejected as error:
-            _log.warning("mail refused", error=str(error))
+            _log.warning("mail rejected", error=str(error))
             return "refused"
         except Exception:
             self._metrics.mails.labels("delayed").inc()
@@ -62,7 +60,7 @@ class Mailer:
 
 
 def message_name(mail: MailRequested) -> str:
-    """The same for every attempt, in order of time."""
+    """Identical for every attempt; sorts by expiry."""
     digest = hashlib.sha256(f"{mail.to}\0{mail.text}".encode()).hexdigest()
     return f"{mail.expires}-{digest[:16]}"
 
@@ -80,7 +78,7 @@ def _message(settings: Mail, mail: MailRequested, encoding: str) -> EmailMessage
 
 
 def _write_file(settings: Mail, mail: MailRequested) -> None:
-    """Written beside the outbox and moved in: whoever looks there sees whole mails only, and can read them."""
+    """Writes the file beside the directory and moves it in, so that readers see complete mails only."""
     settings.outbox.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, new = tempfile.mkstemp(prefix=f".{settings.outbox.name}-", dir=settings.outbox.parent)
     try:
@@ -99,7 +97,7 @@ def _send(settings: Mail, mail: MailRequested) -> None:
             server.send_message(message)
     except smtplib.SMTPRecipientsRefused as error:
         code = max((code for code, _ in error.recipients.values()), default=0)
-        raise (MailRejected if code >= _PERMANENT else MailDeferred)(f"recipient refused: {code}") from None
+        raise (MailRejected if code >= _PERMANENT else MailDeferred)(f"recipient rejected: {code}") from None
     except smtplib.SMTPResponseException as error:
         raise MailDeferred(f"{type(error).__name__}: {error.smtp_code}") from None
     except smtplib.SMTPException as error:
@@ -107,7 +105,7 @@ def _send(settings: Mail, mail: MailRequested) -> None:
 
 
 def check(settings: Mail) -> None:
-    """Connect and log in, and send nothing. Raises OSError, smtplib.SMTPException."""
+    """Connects and logs in; sends nothing. Raises OSError, smtplib.SMTPException."""
     with _connect_and_log_in(settings) as server:
         server.noop()
 
@@ -124,12 +122,12 @@ def _connect_and_log_in(settings: Mail) -> smtplib.SMTP:
 
 
 def _connect(settings: Mail) -> smtplib.SMTP:
-    """Certificates are verified against the system's authorities."""
-    host, port, us = settings.smtp_host, settings.smtp_port, socket.gethostname()
+    """Verifies certificates against the system's authorities."""
+    host, port, own_name = settings.smtp_host, settings.smtp_port, socket.gethostname()
     if settings.smtp_security == "tls":
-        trusted = ssl.create_default_context()
-        return smtplib.SMTP_SSL(host, port, us, timeout=settings.smtp_timeout_seconds, context=trusted)
-    server = smtplib.SMTP(host, port, us, timeout=settings.smtp_timeout_seconds)
+        context = ssl.create_default_context()
+        return smtplib.SMTP_SSL(host, port, own_name, timeout=settings.smtp_timeout_seconds, context=context)
+    server = smtplib.SMTP(host, port, own_name, timeout=settings.smtp_timeout_seconds)
     if settings.smtp_security == "starttls":
         try:
             server.starttls(context=ssl.create_default_context())

@@ -1,4 +1,4 @@
-"""Carries committed events from the outbox to the broker, in order, until it has confirmed them."""
+"""Publishes the outbox's events, in order, until the broker has confirmed them."""
 
 import asyncio
 from functools import partial
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import nats.errors
 
 from services.auth.metrics import AuthMetrics
+from services.auth.service.ports import Transactions
 from services.auth.store import outbox
 from services.auth.store.outbox import OutboxEntry
 from shared.bus.client import Bus
-from shared.database import Database, DatabaseUnavailable
+from shared.contract.errors import RequestError
 from shared.telemetry import log, trace
 
 if TYPE_CHECKING:
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
 
 _log = log(__name__)
 _BATCH = 64
-_EVERY_SECONDS = 2.0
-"""What another replica left behind is found without being told."""
+_POLL_SECONDS = 2.0
+"""Finds events that a stopped replica has left in the outbox."""
 
 
 class OutboxRelay:
-    """Several replicas may relay one outbox: the broker drops what it has by its key."""
+    """Several replicas may publish one outbox: the broker drops repeated events by their key."""
 
-    def __init__(self, database: Database, bus: Bus, metrics: AuthMetrics, tracer: "Tracer | None" = None) -> None:
+    def __init__(self, database: Transactions, bus: Bus, metrics: AuthMetrics, tracer: "Tracer | None" = None) -> None:
         self._database = database
         self._bus = bus
         self._metrics = metrics
@@ -38,47 +39,47 @@ class OutboxRelay:
         self._woken.set()
 
     def finish(self) -> None:
-        """Tell what was committed until now, once, and return from `run`: what remains is durable."""
+        """Ends `run` after one more attempt at the events committed so far. Unpublished ones stay in the outbox."""
         self._finishing = True
         self._woken.set()
 
     async def run(self) -> None:
-        """Until `end`. (Never by cancelling: what waits inside the broker's client may not notice.)"""
-        ending = False
-        while not ending:
-            ending = self._finishing
-            if not await self._relay_batch() and not ending:
+        """Runs until `finish`. Must not be cancelled: a wait inside the broker's client may miss it."""
+        finishing = False
+        while not finishing:
+            finishing = self._finishing
+            if not await self._relay_batch() and not finishing:
                 await self._wait()
 
     async def _wait(self) -> None:
         try:
-            async with asyncio.timeout(_EVERY_SECONDS):
+            async with asyncio.timeout(_POLL_SECONDS):
                 await self._woken.wait()
         except TimeoutError:
             return
         self._woken.clear()
 
     async def _relay_batch(self) -> bool:
-        """Whether there was something, and all of it is told: perhaps there is more."""
+        """True: a whole batch was published, and there may be more."""
         try:
             entries = await self._database.read(partial(outbox.oldest, limit=_BATCH))
             await self._publish(entries)
-        except (nats.errors.Error, DatabaseUnavailable, TimeoutError) as error:
+        except (nats.errors.Error, RequestError, TimeoutError) as error:
             self._metrics.relay_failures.inc()
-            _log.warning("events wait to be told", error=repr(error))
+            _log.warning("events not published, will be retried", error=repr(error))
             return False
         return bool(entries)
 
     async def _publish(self, entries: list[OutboxEntry]) -> None:
-        told: list[int] = []
+        published: list[int] = []
         try:
             for entry in entries:
                 trace.set(entry.trace)
-                telling = self._bus.publish_event(entry.topic, entry.event, key=entry.key)
+                publishing = self._bus.publish_event(entry.topic, entry.event, key=entry.key)
                 if self._tracer is not None:
-                    telling = self._tracer.begin(entry.topic.subject, trace_id=entry.trace).around(telling)
-                await telling
-                told.append(entry.id)
+                    publishing = self._tracer.begin(entry.topic.subject, trace_id=entry.trace).around(publishing)
+                await publishing
+                published.append(entry.id)
         finally:
-            if told:
-                await self._database.write(partial(outbox.remove, entries=told))
+            if published:
+                await self._database.write(partial(outbox.remove, entries=published))

@@ -1,4 +1,4 @@
-"""Argon2id on threads of its own, never on the event loop: first come, first served, with a bounded queue."""
+"""Argon2id hashes, computed on their own threads in order of arrival, with a bounded queue."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -16,11 +16,11 @@ from shared.settings import Auth
 T = TypeVar("T")
 
 _MAX_WAIT_SECONDS = 6.0
-"""Who asked has given up soon after; the hash would be for nothing."""
+"""Callers time out soon after; a later hash would be useless."""
 
 
 class Argon2Hasher:
-    """Raises Refused (`unavailable`) when the queue is full, or was not short enough in time."""
+    """`hash` and `verify` raise RequestError (`unavailable`) when the queue is full or the wait too long."""
 
     def __init__(self, settings: Auth, metrics: AuthMetrics) -> None:
         self._hasher = PasswordHasher(
@@ -34,22 +34,22 @@ class Argon2Hasher:
         self._metrics = metrics
 
     async def hash(self, texts: Sequence[str]) -> list[str]:
-        """The verifiers of these texts."""
+        """A verifier for each text."""
         return await self._run(lambda: [self._hasher.hash(text) for text in texts])
 
     async def verify(self, verifier: str | None, text: str) -> bool:
-        """Whether the text is the secret; without a verifier no, but in the same time."""
+        """Whether the text matches. Without a verifier it never does, but takes the same time."""
         matches = await self._run(lambda: self._matches(verifier or self._dummy_verifier, text))
         return matches and verifier is not None
 
     def is_outdated(self, verifier: str) -> bool:
-        """Made when hashes were cheaper than they are to be now."""
+        """Whether the verifier was made with cheaper parameters than the settings' now."""
         made = extract_parameters(verifier)
         return made.memory_cost < self._hasher.memory_cost or made.time_cost < self._hasher.time_cost
 
     @property
     def is_busy(self) -> bool:
-        """Somebody waits already: what need not be hashed now should not be."""
+        """Whether requests are queued, so that optional hashes should not be made."""
         return self._waiting > 0
 
     async def close(self) -> None:

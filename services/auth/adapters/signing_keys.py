@@ -1,7 +1,7 @@
-"""The keys tokens are signed with: Ed25519, `<kid>.pem` in one directory; the last by name signs, all of them verify.
+"""The keys that sign tokens: Ed25519, `<kid>.pem` in one directory. The last by name signs, all of them verify.
 
-To rotate, put a key with a later name beside the others (`rotate`); take the old one away when its last token has
-expired (`retire`). Running replicas take both in within a minute.
+`rotate` adds a key with a later name; `delete` removes an old one once its last token has expired. Running replicas
+load both changes within a minute.
 """
 
 import fcntl
@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from secrets import token_hex
@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from services.auth.domain import IssuedToken
 from shared.contract.auth import Keys, PublicKey
 from shared.contract.ids import AccountId
 from shared.errors import StartupError
@@ -37,19 +38,11 @@ _KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TIME_FORMAT = "%Y%m%d%H%M%S"
 _DAY_SECONDS = 86_400
 _ROLLOUT_SECONDS = 120.0
-"""Until then, every replica signs with a new key."""
-
-
-@dataclass(frozen=True, slots=True)
-class IssuedToken:
-    text: str = field(repr=False)
-    sid: str
-    expires: int
-    """Unix seconds."""
+"""After this time every replica signs with a new key."""
 
 
 class SigningKeys:
-    """Raises Unprepared when the directory cannot be used."""
+    """Raises StartupError when the directory cannot be used."""
 
     def __init__(self, settings: Auth) -> None:
         self._settings = settings
@@ -59,23 +52,23 @@ class SigningKeys:
             raise StartupError(f"the keys of tokens (auth.keys) cannot be used: {error}") from error
 
     def reload(self) -> None:
-        """Take in keys that were added or taken away since; if they cannot be used, go on with those there are."""
+        """Loads added and deleted keys; keeps the present ones if the directory cannot be used."""
         try:
             keys = _read(self._settings.keys) or self._keys
         except (OSError, ValueError) as error:
-            _log.error("keys not renewed", error=str(error))
+            _log.error("keys not reloaded", error=str(error))
             return
         if keys.keys() != self._keys.keys():
-            _log.info("keys changed", added=sorted(keys.keys() - self._keys), retired=sorted(self._keys.keys() - keys))
+            _log.info("keys changed", added=sorted(keys.keys() - self._keys), deleted=sorted(self._keys.keys() - keys))
         self._keys = keys
 
     @property
     def key_ids(self) -> list[str]:
-        """Of the keys that verify."""
+        """Of all keys that verify tokens."""
         return sorted(self._keys)
 
     def issue(self, account: AccountId, now: float) -> IssuedToken:
-        """A token of a new login session, good from `now` (Unix seconds) on."""
+        """A token of a new login session, issued at `now` (Unix seconds)."""
         kid = max(self._keys)
         token = IssuedToken("", token_hex(16), int(now + self._settings.legacy_token_days * _DAY_SECONDS))
         claims = {
@@ -96,13 +89,14 @@ class SigningKeys:
 
 
 def ensure_keys(directory: Path) -> dict[str, Ed25519PrivateKey]:
-    """By kid; an empty directory gets its first key. Raises OSError, ValueError."""
+    """The keys by kid; creates the first one in an empty directory. Raises OSError, ValueError."""
     return _read(directory) or _create_first(directory)
 
 
 @dataclass(frozen=True, slots=True)
 class KeyFile:
-    """`made`: Unix seconds. `needed_until`: when the last token it may have signed expires; None while it signs."""
+    """`made`: Unix seconds. `needed_until`: when the last token that the key may have signed expires (Unix seconds);
+    None for the key that signs now."""
 
     kid: str
     made: float
@@ -118,7 +112,7 @@ def list_keys(directory: Path, token_days: float) -> list[KeyFile]:
 
 
 def rotate(directory: Path) -> str:
-    """Make the key that signs from now on; its name. Raises OSError, ValueError."""
+    """Creates the key that signs from now on and returns its kid. Raises OSError, ValueError."""
     with _locked(directory / ".lock"):
         last, kid = max(_read(directory), default=""), _new_name()
         if kid <= last:
@@ -128,7 +122,7 @@ def rotate(directory: Path) -> str:
 
 
 def delete(directory: Path, kid: str) -> None:
-    """Take a key away that does not sign any more: its tokens are void. Raises OSError, ValueError."""
+    """Deletes a key that does not sign any more, which voids its tokens. Raises OSError, ValueError."""
     with _locked(directory / ".lock"):
         keys = _read(directory)
         if kid not in keys:
@@ -139,7 +133,7 @@ def delete(directory: Path, kid: str) -> None:
 
 
 def _created_at(path: Path) -> float:
-    """As the name says, which no copy changes."""
+    """From the name, which survives copying; else the file's modification time (Unix seconds)."""
     try:
         return datetime.strptime(path.stem[:14] + "+0000", _TIME_FORMAT + "%z").timestamp()
     except ValueError:
@@ -165,7 +159,7 @@ def _key(path: Path) -> Ed25519PrivateKey:
 
 
 def _create_first(directory: Path) -> dict[str, Ed25519PrivateKey]:
-    """The first key of an installation; replicas that start at the same time agree on one."""
+    """Creates the first key of an installation. Replicas that start at the same time agree on one."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(directory / ".lock"):
         if keys := _read(directory):
@@ -182,7 +176,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _write(path: Path, key: Ed25519PrivateKey) -> None:
-    """All at once: nobody reads half a key."""
+    """Writes the file atomically: no reader sees half a key."""
     new = path.with_suffix(".new")
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))

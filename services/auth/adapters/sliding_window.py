@@ -1,11 +1,10 @@
-"""Counts of events in sliding windows, shared by all replicas in Redis, or in this process while Redis is away.
+"""Counts events in sliding windows: for all replicas together in Redis, in each process alone while Redis is away.
 
-Keys: `limit:<what>` a JSON list of the times (Unix milliseconds) of at most as many events as the limit.
+Keys: `limit:<kind>:…`, a JSON list of the times (Unix milliseconds) of the newest events, at most as many as the limit.
 """
 
 import time
 from collections import OrderedDict
-from typing import Literal
 
 from redis import asyncio as aioredis
 from redis.asyncio.retry import Retry
@@ -13,14 +12,13 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from services.auth.metrics import AuthMetrics
+from services.auth.service.ports import WindowChange
 from shared.settings import Redis
 from shared.telemetry import log
 
-WindowChange = Literal["add", "peek", "remove"]
-
 _log = log(__name__)
 _FALLBACK_SECONDS = 1.0
-"""After a failure Redis is left alone for so long, so that nobody waits for it with every login."""
+"""Redis is not used for this long after a failure, so that not every login waits for its timeout."""
 _LOCAL_KEYS = 100_000
 
 # KEYS[1] the list; ARGV: window in milliseconds, limit, change. Returns the count before the change.
@@ -42,7 +40,7 @@ return count
 
 
 class SlidingWindow:
-    """Never fails, and never opens: what Redis does not count, this process does."""
+    """Never fails: what Redis does not count, this process counts."""
 
     def __init__(self, settings: Redis, metrics: AuthMetrics) -> None:
         self._redis = aioredis.Redis.from_url(
@@ -60,8 +58,8 @@ class SlidingWindow:
         await self._redis.aclose()
 
     async def change(self, key: str, seconds: float, limit: int, change: WindowChange) -> int:
-        """The events within the last `seconds` before this. `take` adds one if they are below `limit`; `give`
-        takes the newest back."""
+        """The number of events within the last `seconds`, before this change. `add` counts one more event if the
+        number is below `limit`; `remove` removes the newest."""
         if time.monotonic() >= self._fallback_until:
             try:
                 arguments = [int(seconds * 1000), limit, change]
@@ -80,11 +78,11 @@ class SlidingWindow:
 
     def _start_fallback(self, error: Exception) -> None:
         self._fallback_until = time.monotonic() + _FALLBACK_SECONDS
-        _log.warning("limits are counted by this process alone", error=repr(error))
+        _log.warning("Redis is away, limits are counted by this process alone", error=repr(error))
 
 
 class LocalSlidingWindow:
-    """The same without Redis, bounded: the keys untouched for longest are forgotten first."""
+    """The same without Redis, with at most `keys` keys: the least recently used are forgotten first."""
 
     def __init__(self, keys: int = _LOCAL_KEYS) -> None:
         self._keys = keys

@@ -1,4 +1,4 @@
-"""What an operator does to accounts. Every act is logged, with whom it was about, and never with a secret."""
+"""An operator's actions on accounts. Each action is logged with its account, never with a secret."""
 
 import time
 from dataclasses import dataclass
@@ -6,8 +6,11 @@ from functools import partial
 
 from services.auth import domain
 from services.auth.domain import Account
-from services.auth.service.accounts import Accounts
-from services.auth.store import accounts as store
+from services.auth.service.deletion import AccountDeletion
+from services.auth.service.login_limits import LoginLimiter
+from services.auth.service.ports import EdgeNotifications, PasswordHashing, Transactions
+from services.auth.service.revocations import TokenRevocations
+from services.auth.store import accounts, revocations
 from shared.contract.admin import FindUser, Kick, ResetPassword, SetDisabled, UserView
 from shared.contract.auth import DeleteAccount, IdentifierKind, SetMaintenance
 from shared.contract.edge import Kicked, MaintenanceSet
@@ -20,11 +23,16 @@ from shared.telemetry import log
 _log = log(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Administration:
-    """Stands on what the people themselves may do. Raises Refused: `not_found`, `invalid`, `unavailable`."""
+    """Raises RequestError: `not_found`, `invalid`, `unavailable`."""
 
-    accounts: Accounts
+    database: Transactions
+    passwords: PasswordHashing
+    limits: LoginLimiter
+    notifier: EdgeNotifications
+    revocations: TokenRevocations
+    deletion: AccountDeletion
 
     async def find(self, request: FindUser) -> UserView:
         account = await self._find(request.kind, request.identifier)
@@ -45,56 +53,55 @@ class Administration:
         domain.check_actor(request.account)
         if request.disabled:
             seconds = domain.void_before(time.time())
-            step = partial(store.disable, account=request.account, seconds=seconds)
-            if (revocation := await self.accounts.database.write(step)) is None:
+            step = partial(accounts.disable, account=request.account, seconds=seconds)
+            if (revocation := await self.database.write(step)) is None:
                 raise _not_found()
-            await self.accounts.publish_revocation(revocation)
-        elif not await self.accounts.database.write(partial(store.enable, account=request.account)):
+            await self.revocations.publish(revocation)
+        elif not await self.database.write(partial(accounts.enable, account=request.account)):
             raise _not_found()
         _audit("disable" if request.disabled else "enable", request.account)
         return Ack()
 
     async def reset_password(self, request: ResetPassword) -> Ack:
-        """Failures with the old password neither delay the next login nor ask for a verification."""
+        """Also forgets the failed logins, so that they neither delay the next login nor require a verification."""
         domain.check_secret(Secret(Scheme.PLAIN, request.password))
         account = await self._find(IdentifierKind.ID, str(request.account))
         texts = domain.reset_verifier_texts(request.password, account.verifiers)
-        hashes = await self.accounts.passwords.hash(list(texts.values()))
+        hashes = await self.passwords.hash(list(texts.values()))
         step = partial(
-            store.reset_secrets,
+            accounts.reset_secrets,
             account=account.id,
             verifiers=dict(zip(texts, hashes, strict=True)),
             seconds=domain.void_before(time.time()),
         )
-        if (revocation := await self.accounts.database.write(step)) is None:
+        if (revocation := await self.database.write(step)) is None:
             raise _not_found()
-        await self.accounts.publish_revocation(revocation)
-        await self.accounts.limits.reset(str(account.id))
+        await self.revocations.publish(revocation)
+        await self.limits.reset(str(account.id))
         _audit("reset password", account.id)
         return Ack()
 
     async def kick(self, request: Kick) -> Ack:
         account = await self._find(IdentifierKind.ID, str(request.account))
-        await self.accounts.notices.notify_all(Kicked(account.id))
+        await self.notifier.notify_all(Kicked(account.id))
         _audit("kick", account.id)
         return Ack()
 
     async def delete(self, request: DeleteAccount) -> Ack:
-        """As the account itself would."""
-        done = await self.accounts.delete(request)
+        done = await self.deletion.delete(request)
         _audit("delete", request.actor)
         return done
 
     async def set_maintenance(self, request: SetMaintenance) -> Ack:
-        await self.accounts.database.write(partial(store.set_maintenance, on=request.on))
-        await self.accounts.notices.notify_all(MaintenanceSet(request.on))
+        await self.database.write(partial(revocations.set_maintenance, on=request.on))
+        await self.notifier.notify_all(MaintenanceSet(request.on))
         _log.info("operator acts", act="maintenance", by="admin", on=request.on)
         return Ack()
 
     async def _find(self, kind: IdentifierKind, identifier: str) -> Account:
         domain.check_identifier(identifier)
-        step = partial(store.find, kind=kind, identifier=identifier)
-        account = (await self.accounts.database.read(step)).account
+        step = partial(accounts.find, kind=kind, identifier=identifier)
+        account = (await self.database.read(step)).account
         if account is None:
             raise _not_found()
         return account

@@ -1,16 +1,15 @@
-"""Verification by e-mail (v2: 13, 14, 15): a request is withheld until a mailed link is opened, and then repeated."""
+"""Verification of e-mail addresses (v2: 13, 14, 15). A request is held pending verification: the client repeats it once
+the mailed link was opened."""
 
 import hashlib
 import re
 from functools import partial
 from secrets import token_hex
 
-from services.auth.adapters import mail_templates
-from services.auth.adapters.edge_notifier import NodeNotifier
-from services.auth.adapters.outbox_relay import OutboxRelay
 from services.auth.domain import VerificationSubject, check_opaque, check_origin
 from services.auth.metrics import AuthMetrics
 from services.auth.service.login_limits import LoginLimiter
+from services.auth.service.ports import EdgeNotifications, EventOutbox, Transactions, VerificationTemplate
 from services.auth.store import verifications
 from services.auth.store.verifications import LinkResult, TooManyMails
 from shared.clock import now_ms
@@ -18,52 +17,60 @@ from shared.contract.auth import Opened, OpenVerification, Origin, SendVerificat
 from shared.contract.edge import VerificationOpened
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.session import Ack
-from shared.database import Database
+from shared.settings import Settings
 
 _BASE_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]{1,300}")
 
 
 class EmailVerification:
-    """A passed verification counts until it expires, also for the next attempt on another connection; once. Links lead
-    to `public_url`; when it is empty, to where the client has dialled."""
+    """A passed verification can be consumed once until it expires, also from another connection. Links start with
+    edge.public_url or, where that is empty, with the address that the client connected to."""
 
     def __init__(
         self,
-        time_limit_seconds: float,
-        public_url: str,
-        database: Database,
-        relay: OutboxRelay,
-        notices: NodeNotifier,
+        settings: Settings,
+        database: Transactions,
+        outbox: EventOutbox,
+        notifier: EdgeNotifications,
         limits: LoginLimiter,
+        template: VerificationTemplate,
         metrics: AuthMetrics,
     ) -> None:
-        self._time_limit_ms = int(time_limit_seconds * 1000)
-        self._public_url = public_url
+        self._time_limit_ms = int(settings.verification.time_limit_seconds * 1000)
+        self._public_url = settings.edge.public_url.rstrip("/")
         self._database = database
-        self._relay = relay
-        self._notices = notices
+        self._outbox = outbox
+        self._notifier = notifier
         self._limits = limits
+        self._template = template
         self._metrics = metrics
 
-    async def create_ticket(self, holder: VerificationSubject, origin: Origin, ticket: str) -> VerificationNeeded:
-        """The ticket of a request that must wait; the one it named, if that still waits."""
+    async def create_ticket(self, subject: VerificationSubject, origin: Origin, named: str) -> VerificationNeeded:
+        """A ticket for a request that must be verified; the named one if it is still pending."""
         now = now_ms()
         step = partial(
-            verifications.create, named=ticket, holder=holder, origin=origin, now=now, expires=now + self._time_limit_ms
+            verifications.create,
+            named=named,
+            subject=subject,
+            origin=origin,
+            now=now,
+            expires=now + self._time_limit_ms,
         )
-        waiting = await self._database.write(step)
+        ticket = await self._database.write(step)
         self._metrics.verifications.labels("withheld").inc()
-        return VerificationNeeded(waiting.ticket, waiting.expires)
+        return VerificationNeeded(ticket.ticket, ticket.expires)
 
-    async def has_passed(self, holder: VerificationSubject) -> bool:
-        return await self._database.read(partial(verifications.has_passed, holder=holder, now=now_ms()))
+    async def has_passed(self, subject: VerificationSubject) -> bool:
+        return await self._database.read(partial(verifications.has_passed, subject=subject, now=now_ms()))
 
-    async def consume(self, holder: VerificationSubject, ticket: str) -> bool:
-        """Use up a passed verification, if there is one."""
-        return await self._database.write(partial(verifications.consume, holder=holder, ticket=ticket, now=now_ms()))
+    async def consume(self, subject: VerificationSubject, ticket: str) -> bool:
+        """Consumes a passed verification of the subject. False: there is none."""
+        step = partial(verifications.consume, subject=subject, ticket=ticket, now=now_ms())
+        return await self._database.write(step)
 
     async def send(self, request: SendVerification) -> Ack:
-        """Mail the link. A later mail's code replaces the earlier one's."""
+        """Mails the link. A later mail's code replaces the earlier one's. Raises RequestError: `not_found`,
+        `rate_limited`, `invalid`, `unavailable`."""
         check_opaque(request.ticket, "ticket")
         check_origin(request.origin)
         if not _BASE_URL.fullmatch(request.base_url):
@@ -71,13 +78,12 @@ class EmailVerification:
         await self._limits.mail(request.origin.address)
         code = token_hex(16)
         base_url = self._public_url or request.base_url
-        letter = partial(mail_templates.verification, link=f"{base_url}/verify/{request.ticket}.{code}")
         step = partial(
             verifications.request_mail,
             ticket=request.ticket,
             origin=request.origin,
             code=_digest(code),
-            letter=letter,
+            template=partial(self._template, link=f"{base_url}/verify/{request.ticket}.{code}"),
             now=now_ms(),
         )
         try:
@@ -86,22 +92,22 @@ class EmailVerification:
             raise RequestError(ErrorCode.RATE_LIMITED, "enough mails were sent, please look for them") from error
         if not found:
             raise RequestError(ErrorCode.NOT_FOUND, "there is nothing to verify", "ticket")
-        self._relay.wake()
+        self._outbox.wake()
         self._metrics.verifications.labels("mailed").inc()
         return Ack()
 
     async def open(self, request: OpenVerification) -> Opened:
-        """The link was opened; the connection that waits for it is told."""
+        """Handles an opened link, and notifies the connection that requested the mail."""
         check_opaque(request.ticket, "ticket")
         check_opaque(request.code, "code")
         step = partial(verifications.open_link, ticket=request.ticket, code=_digest(request.code), now=now_ms())
-        opening = await self._database.write(step)
-        self._metrics.verifications.labels(opening.result.value).inc()
-        if opening.origin is not None and opening.origin.node:
-            passed = opening.result is LinkResult.PASSED
-            notice = VerificationOpened(request.ticket, opening.origin.connection, passed)
-            await self._notices.notify_node(opening.origin.node, notice)
-        return Opened(opening.result.value)
+        opened = await self._database.write(step)
+        self._metrics.verifications.labels(opened.result.value).inc()
+        if opened.origin is not None and opened.origin.node:
+            passed = opened.result is LinkResult.PASSED
+            notice = VerificationOpened(request.ticket, opened.origin.connection, passed)
+            await self._notifier.notify_node(opened.origin.node, notice)
+        return Opened(opened.result.value)
 
 
 def _digest(code: str) -> str:

@@ -1,4 +1,4 @@
-"""Stored accounts, secrets, revocations. Every function is one step of a transaction."""
+"""Stored accounts and secrets. Every function is one step of a transaction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,21 +11,19 @@ from services.auth import domain
 from services.auth.domain import Account, VerificationSubject
 from services.auth.store import verifications
 from services.auth.store.outbox import add_event
-from services.auth.tables import accounts, revocations, secrets, state
-from shared.contract.auth import IdentifierKind, Register, Revocation, Revocations
+from services.auth.store.revocations import last_number, revoke
+from services.auth.tables import accounts, revocations, secrets
+from shared.contract.auth import IdentifierKind, Register, Revocation
 from shared.contract.events import AccountDeleted, AccountRegistered
 from shared.contract.ids import SYSTEM_UUID, AccountId
 from shared.contract.model import Scheme
 from shared.contract.session import EnsureProfile
 from shared.contract.subjects import ACCOUNT_DELETED, ACCOUNT_REGISTERED
 
-REVOCATIONS_PER_PAGE = 1000
-"""Revocations in one answer to a watch: some 70 KiB."""
-
 
 @dataclass(frozen=True, slots=True)
 class NewAccount:
-    """A registration whose secrets are hashed; with `holder`, its verification is used up with it."""
+    """A registration whose secrets are hashed. With `subject`, it consumes that subject's verification."""
 
     request: Register
     uuid: str
@@ -33,11 +31,11 @@ class NewAccount:
     lobby: bool
     verifiers: Mapping[Scheme, str]
     answer: str | None
-    holder: VerificationSubject | None
+    subject: VerificationSubject | None
 
 
 class IdentifierTaken(Exception):
-    """Another account has this e-mail, username or uuid."""
+    """Another account has this e-mail address, username or uuid."""
 
     def __init__(self, field: str) -> None:
         super().__init__(field)
@@ -45,7 +43,7 @@ class IdentifierTaken(Exception):
 
 
 class NotVerified(Exception):
-    """The verification that this registration stood on is used up or expired."""
+    """The verification of this registration was consumed or has expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +52,6 @@ class AccountSnapshot:
 
     account: Account | None
     revision: int
-
-
-# Accounts
 
 
 def find_conflict(connection: sa.Connection, request: Register) -> str | None:
@@ -75,8 +70,8 @@ def find_conflict(connection: sa.Connection, request: Register) -> str | None:
 
 
 def register(connection: sa.Connection, new: NewAccount) -> AccountSnapshot:
-    """Raises Taken, NotVerified."""
-    if new.holder is not None and not verifications.consume(connection, new.holder, new.request.ticket, new.created):
+    """Raises IdentifierTaken, NotVerified."""
+    if new.subject is not None and not verifications.consume(connection, new.subject, new.request.ticket, new.created):
         raise NotVerified
     try:
         with connection.begin_nested():
@@ -112,7 +107,7 @@ def _row(new: NewAccount) -> dict[str, Any]:
 
 
 def find(connection: sa.Connection, kind: IdentifierKind, identifier: str) -> AccountSnapshot:
-    """The account an identifier names, in as many statements whether there is one or not."""
+    """The account with this identifier. Runs the same number of statements whether the account exists or not."""
     best = (
         sa.select(accounts)
         .where(accounts.c.uuid.is_not(None), _identified_by(kind, identifier))
@@ -129,9 +124,9 @@ def find(connection: sa.Connection, kind: IdentifierKind, identifier: str) -> Ac
     voided = sa.select(sa.func.max(revocations.c.seconds)).where(
         revocations.c.account == best.c.id, revocations.c.sid == ""
     )
-    held = sa.select(best, secrets.c.scheme, secrets.c.verifier, voided.scalar_subquery().label("tokens_from"))
-    held = held.outerjoin(secrets, secrets.c.account == best.c.id)
-    return AccountSnapshot(_account(connection.execute(held).all()), _state(connection, "revocations"))
+    joined = sa.select(best, secrets.c.scheme, secrets.c.verifier, voided.scalar_subquery().label("tokens_from"))
+    joined = joined.outerjoin(secrets, secrets.c.account == best.c.id)
+    return AccountSnapshot(_account(connection.execute(joined).all()), last_number(connection))
 
 
 def _identified_by(kind: IdentifierKind, identifier: str) -> sa.ColumnElement[bool]:
@@ -181,17 +176,18 @@ def _account(rows: Sequence[sa.Row[Any]]) -> Account | None:
 
 
 def holds_verifier(connection: sa.Connection, account: AccountId, scheme: Scheme, verifier: str) -> bool:
-    """Whether the account still holds the verifier that a secret has just opened, and is not disabled."""
-    return connection.execute(sa.select(secrets.c.account).where(*_owns(account, scheme, verifier))).first() is not None
+    """Whether the account still has this verifier and is not disabled."""
+    held = sa.select(secrets.c.account).where(*_is_verifier_of(account, scheme, verifier))
+    return connection.execute(held).first() is not None
 
 
 def replace_verifier(connection: sa.Connection, account: AccountId, scheme: Scheme, old: str, new: str) -> bool:
-    """Renew a verifier; False: the account does not hold the old one any more, or is disabled."""
-    renewed = secrets.update().where(*_owns(account, scheme, old)).values(verifier=new)
+    """False: the account does not have the old verifier any more, or is disabled."""
+    renewed = secrets.update().where(*_is_verifier_of(account, scheme, old)).values(verifier=new)
     return connection.execute(renewed).rowcount == 1
 
 
-def _owns(account: AccountId, scheme: Scheme, verifier: str) -> tuple[sa.ColumnElement[bool], ...]:
+def _is_verifier_of(account: AccountId, scheme: Scheme, verifier: str) -> tuple[sa.ColumnElement[bool], ...]:
     enabled = sa.exists().where(accounts.c.id == account, ~accounts.c.disabled)
     return secrets.c.account == account, secrets.c.scheme == scheme, secrets.c.verifier == verifier, enabled
 
@@ -206,8 +202,8 @@ def _insert_verifiers(connection: sa.Connection, account: int, verifiers: Mappin
 def recover(
     connection: sa.Connection, account: AccountId, answer: str, verifiers: Mapping[Scheme, str], seconds: int
 ) -> Revocation | None:
-    """Replace all secrets of an account, and void its tokens issued before `seconds`. None: it does not hold the
-    answer any more, or is disabled."""
+    """Replaces all secrets of an account, and voids its tokens issued before `seconds` (Unix). None: the answer has
+    changed, or the account is disabled."""
     allowed = sa.and_(accounts.c.answer == answer, ~accounts.c.disabled)
     return _replace_secrets(connection, account, allowed, verifiers, seconds)
 
@@ -215,7 +211,7 @@ def recover(
 def reset_secrets(
     connection: sa.Connection, account: AccountId, verifiers: Mapping[Scheme, str], seconds: int
 ) -> Revocation | None:
-    """As the operator wants it. None: there is no such account (any more)."""
+    """As `recover`, without an answer. None: the account does not exist."""
     return _replace_secrets(connection, account, accounts.c.uuid.is_not(None), verifiers, seconds)
 
 
@@ -226,9 +222,9 @@ def _replace_secrets(
     verifiers: Mapping[Scheme, str],
     seconds: int,
 ) -> Revocation | None:
-    """Two at the same time come one after the other: the account's row is locked."""
-    living = sa.select(accounts.c.id).where(accounts.c.id == account, allowed).with_for_update()
-    if connection.execute(living).first() is None:
+    """Locks the account's row, so that two of these run one after the other."""
+    existing = sa.select(accounts.c.id).where(accounts.c.id == account, allowed).with_for_update()
+    if connection.execute(existing).first() is None:
         return None
     connection.execute(secrets.delete().where(secrets.c.account == account))
     _insert_verifiers(connection, account, verifiers)
@@ -236,32 +232,33 @@ def _replace_secrets(
 
 
 def disable(connection: sa.Connection, account: AccountId, seconds: int) -> Revocation | None:
-    """Void the account's tokens issued before `seconds`; its secrets open nothing any more. None: there is no such
-    account."""
+    """Voids the account's tokens issued before `seconds` (Unix) and disables its secrets. None: the account does not
+    exist."""
     return revoke(connection, account, "", seconds) if _set_disabled(connection, account, True) else None
 
 
 def enable(connection: sa.Connection, account: AccountId) -> bool:
-    """False: there is no such account."""
+    """False: the account does not exist."""
     return _set_disabled(connection, account, False)
 
 
 def _set_disabled(connection: sa.Connection, account: AccountId, disabled: bool) -> bool:
-    living = sa.and_(accounts.c.id == account, accounts.c.uuid.is_not(None))
-    return connection.execute(accounts.update().where(living).values(disabled=disabled)).rowcount == 1
+    existing = sa.and_(accounts.c.id == account, accounts.c.uuid.is_not(None))
+    return connection.execute(accounts.update().where(existing).values(disabled=disabled)).rowcount == 1
 
 
 def set_security(connection: sa.Connection, account: AccountId, question_id: int, answer: str | None) -> bool:
-    """False: there is no such account (any more)."""
-    living = sa.and_(accounts.c.id == account, accounts.c.uuid.is_not(None))
-    change = accounts.update().where(living).values(question_id=question_id, answer=answer)
+    """False: the account does not exist."""
+    existing = sa.and_(accounts.c.id == account, accounts.c.uuid.is_not(None))
+    change = accounts.update().where(existing).values(question_id=question_id, answer=answer)
     return connection.execute(change).rowcount == 1
 
 
 def erase(connection: sa.Connection, account: AccountId, seconds: int) -> Revocation | None:
-    """Leave nothing of an account but its id; void its tokens issued before `seconds`. None: it was so before."""
-    living = sa.and_(accounts.c.id == account, accounts.c.uuid.is_not(None))
-    if connection.execute(accounts.update().where(living).values(_TOMBSTONE)).rowcount == 0:
+    """Erases all of an account but its id, and voids its tokens issued before `seconds` (Unix). None: it was erased
+    before."""
+    existing = sa.and_(accounts.c.id == account, accounts.c.uuid.is_not(None))
+    if connection.execute(accounts.update().where(existing).values(_TOMBSTONE)).rowcount == 0:
         return None
     connection.execute(secrets.delete().where(secrets.c.account == account))
     verifications.delete_of_account(connection, account)
@@ -284,49 +281,3 @@ _TOMBSTONE: dict[str, Any] = {
     "lobby": False,
     "disabled": False,
 }
-
-
-# Revocations and maintenance
-
-
-def revoke(connection: sa.Connection, account: AccountId, sid: str, seconds: int) -> Revocation:
-    """Void the tokens of one login session or, without `sid`, the account's issued before `seconds` (Unix)."""
-    count = state.update().where(state.c.name == "revocations").values(value=state.c.value + 1).returning(state.c.value)
-    revocation = Revocation(connection.execute(count).scalar_one(), account, sid, seconds)
-    connection.execute(revocations.insert().values(number=revocation.number, account=account, sid=sid, seconds=seconds))
-    return revocation
-
-
-def is_revoked(connection: sa.Connection, account: AccountId, sid: str) -> bool:
-    found = sa.select(revocations.c.number).where(revocations.c.account == account, revocations.c.sid == sid)
-    return connection.execute(found.limit(1)).first() is not None
-
-
-def list_revocations(connection: sa.Connection, since: int) -> Revocations:
-    """Revocations after a number, in order, a page."""
-    facts = {row.name: row.value for row in connection.execute(sa.select(state))}
-    last, page = facts["revocations"], list[Revocation]()
-    if last > since:
-        later = (
-            revocations.select()
-            .where(revocations.c.number > since)
-            .order_by(revocations.c.number)
-            .limit(REVOCATIONS_PER_PAGE)
-        )
-        page = [Revocation(row.number, row.account, row.sid, row.seconds) for row in connection.execute(later)]
-    more = bool(page) and len(page) == REVOCATIONS_PER_PAGE and page[-1].number < last
-    return Revocations(last, page, bool(facts["maintenance"]), more)
-
-
-def set_maintenance(connection: sa.Connection, on: bool) -> None:
-    connection.execute(state.update().where(state.c.name == "maintenance").values(value=int(on)))
-
-
-def purge_revocations(connection: sa.Connection, before_seconds: int) -> None:
-    """Forget what no living token can be touched by any more."""
-    connection.execute(revocations.delete().where(revocations.c.seconds < before_seconds))
-
-
-def _state(connection: sa.Connection, name: str) -> int:
-    value: int = connection.execute(sa.select(state.c.value).where(state.c.name == name)).scalar_one()
-    return value

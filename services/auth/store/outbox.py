@@ -1,4 +1,4 @@
-"""Events that are committed with what they tell of, until the broker has confirmed them."""
+"""The outbox: events are stored in the transaction that causes them, until the broker has confirmed them."""
 
 from dataclasses import dataclass
 from secrets import token_hex
@@ -20,7 +20,8 @@ _TOPICS: dict[str, Topic[Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """One event on its way. `key` deduplicates it at the broker, also after the database was replaced."""
+    """One unconfirmed event. The broker deduplicates it by `key`, which is random, so that it stays unique when the
+    database is replaced."""
 
     id: int
     key: str
@@ -30,7 +31,7 @@ class OutboxEntry:
 
 
 def add_event(connection: sa.Connection, topic: Topic[E], event: E) -> None:
-    """A step of a transaction: the event is told if, and only if, that is committed."""
+    """A step of a transaction: the event is published if, and only if, the transaction commits."""
     payload = msgspec.msgpack.encode(event)
     connection.execute(
         outbox.insert().values(key=token_hex(16), subject=topic.subject, payload=payload, trace=trace.get())

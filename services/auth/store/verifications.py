@@ -1,4 +1,4 @@
-"""Stored verifications. Every function is one step of a transaction; codes come in and stay as hashes only."""
+"""Stored verifications. Every function is one step of a transaction. Codes are stored as hashes only."""
 
 import hmac
 from collections.abc import Callable
@@ -18,13 +18,13 @@ from shared.contract.subjects import MAIL_REQUESTED
 
 MAILS_PER_TICKET = 3
 MAILS_PER_ADDRESS = 10
-"""Of all tickets that live at one time, so that nobody's mailbox is flooded from here."""
+"""Over all unexpired tickets, so that verifications cannot flood a mailbox."""
 WRONG_CODES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationMail:
-    """What the mail of a ticket needs."""
+    """What a template needs to write the mail of a ticket."""
 
     purpose: VerificationPurpose
     email: str
@@ -33,7 +33,7 @@ class VerificationMail:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A ticket, and until when its verification can pass."""
+    """A pending verification and when it expires (Unix milliseconds)."""
 
     ticket: str
     expires: int
@@ -47,27 +47,27 @@ class LinkResult(Enum):
 
 @dataclass(frozen=True, slots=True)
 class OpenedLink:
-    """`origin`: who waits for this ticket, while there is one."""
+    """`origin`: the connection that requested the mail; None when the ticket has expired."""
 
     result: LinkResult
     origin: Origin | None = None
 
 
 def create(
-    connection: sa.Connection, named: str, holder: VerificationSubject, origin: Origin, now: int, expires: int
+    connection: sa.Connection, named: str, subject: VerificationSubject, origin: Origin, now: int, expires: int
 ) -> Ticket:
-    """A ticket for a request that must wait; the one it names, if that is this holder's and still waits."""
-    found = sa.select(tickets.c.expires).where(tickets.c.ticket == named, ~tickets.c.passed, *_of_subject(holder, now))
+    """A ticket of this subject: the named one if it is still pending, else a new one."""
+    found = sa.select(tickets.c.expires).where(tickets.c.ticket == named, ~tickets.c.passed, *_of_subject(subject, now))
     if (until := connection.execute(found).scalar()) is not None:
         return Ticket(named, until)
-    waiting = Ticket(token_hex(16), expires)
+    ticket = Ticket(token_hex(16), expires)
     connection.execute(
         tickets.insert().values(
-            ticket=waiting.ticket,
-            purpose=holder.purpose,
-            account=holder.account,
-            email=holder.email,
-            email_key=email_key(holder.email),
+            ticket=ticket.ticket,
+            purpose=subject.purpose,
+            account=subject.account,
+            email=subject.email,
+            email_key=email_key(subject.email),
             node=origin.node,
             connection=origin.connection,
             expires=expires,
@@ -77,20 +77,20 @@ def create(
             passed=False,
         )
     )
-    return waiting
+    return ticket
 
 
-def has_passed(connection: sa.Connection, holder: VerificationSubject, now: int) -> bool:
-    """Whether a verification of this holder waits for its use, whichever ticket it had."""
-    passed = sa.select(tickets.c.ticket).where(tickets.c.passed, *_of_subject(holder, now)).limit(1)
+def has_passed(connection: sa.Connection, subject: VerificationSubject, now: int) -> bool:
+    """Whether the subject has a passed verification that is not consumed yet, of any ticket."""
+    passed = sa.select(tickets.c.ticket).where(tickets.c.passed, *_of_subject(subject, now)).limit(1)
     return connection.execute(passed).first() is not None
 
 
-def consume(connection: sa.Connection, holder: VerificationSubject, ticket: str, now: int) -> bool:
-    """Use up a passed verification: the ticket that is named, else any of the holder's. False: there is none."""
+def consume(connection: sa.Connection, subject: VerificationSubject, ticket: str, now: int) -> bool:
+    """Deletes a passed verification: the named ticket, else the subject's oldest. False: there is none."""
     oldest = (
         sa.select(tickets.c.ticket)
-        .where(tickets.c.passed, *_of_subject(holder, now))
+        .where(tickets.c.passed, *_of_subject(subject, now))
         .order_by(tickets.c.ticket != ticket, tickets.c.expires)
         .limit(1)
         .with_for_update()
@@ -104,11 +104,11 @@ def request_mail(
     ticket: str,
     origin: Origin,
     code: str,
-    letter: Callable[[VerificationMail], MailRequested],
+    template: Callable[[VerificationMail], MailRequested],
     now: int,
 ) -> bool:
-    """Give a ticket a new code, and ask for the letter with it; what comes of it is told to `origin` from now on.
-    False: there is no such ticket. Raises TooManyMails."""
+    """Gives a ticket a new code and requests the mail; `origin` is notified of the result from now on. False: there is
+    no such ticket. Raises TooManyMails."""
     row = connection.execute(
         sa.select(tickets).where(*_unexpired(ticket, now), ~tickets.c.passed).with_for_update()
     ).first()
@@ -122,25 +122,25 @@ def request_mail(
         .where(tickets.c.ticket == ticket)
         .values(code=code, mails=row.mails + 1, node=origin.node, connection=origin.connection)
     )
-    add_event(
-        connection, MAIL_REQUESTED, letter(VerificationMail(VerificationPurpose(row.purpose), row.email, row.expires))
-    )
+    mail = template(VerificationMail(VerificationPurpose(row.purpose), row.email, row.expires))
+    add_event(connection, MAIL_REQUESTED, mail)
     return True
 
 
 class TooManyMails(Exception):
-    """This ticket, or this address, has had its share."""
+    """The limit of mails per ticket or per address is reached."""
 
 
 def open_link(connection: sa.Connection, ticket: str, code: str, now: int) -> OpenedLink:
-    """Try a code. A wrong one leaves the right one valid, a few times."""
+    """Checks a code. The right one stays valid until WRONG_CODES wrong ones were tried."""
     row = connection.execute(sa.select(tickets).where(*_unexpired(ticket, now)).with_for_update()).first()
     if row is None or row.wrong >= WRONG_CODES:
         return OpenedLink(LinkResult.EXPIRED)
     right = bool(row.code) and hmac.compare_digest(row.code, code)
     change = {"passed": True} if right else {"wrong": row.wrong + 1}
     connection.execute(tickets.update().where(tickets.c.ticket == ticket).values(change))
-    return OpenedLink(LinkResult.PASSED if right else LinkResult.WRONG, Origin(NodeId(row.node), row.connection))
+    result = LinkResult.PASSED if right else LinkResult.WRONG
+    return OpenedLink(result, Origin(NodeId(row.node), row.connection))
 
 
 def delete_of_account(connection: sa.Connection, account: AccountId) -> None:
@@ -155,10 +155,11 @@ def _unexpired(ticket: str, now: int) -> tuple[sa.ColumnElement[bool], ...]:
     return tickets.c.ticket == ticket, tickets.c.expires > now
 
 
-def _of_subject(holder: VerificationSubject, now: int) -> tuple[sa.ColumnElement[bool], ...]:
+def _of_subject(subject: VerificationSubject, now: int) -> tuple[sa.ColumnElement[bool], ...]:
+    """Unexpired tickets of the subject."""
     return (
-        tickets.c.email_key == email_key(holder.email),
-        tickets.c.purpose == holder.purpose,
-        tickets.c.account == holder.account,
+        tickets.c.email_key == email_key(subject.email),
+        tickets.c.purpose == subject.purpose,
+        tickets.c.account == subject.account,
         tickets.c.expires > now,
     )

@@ -1,4 +1,4 @@
-"""Auth's parts on real servers, with hashes that cost next to nothing."""
+"""Auth's parts on real servers, with cheap hashes."""
 
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -17,14 +17,14 @@ from shared.migrate import upgrade
 from shared.settings import Settings
 from tests.support.databases import empty
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
-from tests.unit.services.auth.gate import Gate
-from tests.unit.services.auth.smtp import Server
-from tests.unit.services.auth.world import World
+from tests.unit.services.auth.blocking_hasher import BlockingHasher
+from tests.unit.services.auth.cluster import AuthCluster, EdgeProbe
+from tests.unit.services.auth.smtp_server import FakeSmtpServer
 
 _STATE = ("INSERT INTO state VALUES ('revocations', 0), ('maintenance', 0)",)
 
-MakeWorld = Callable[..., World]
-MakeServer = Callable[..., Server]
+MakeCluster = Callable[..., AuthCluster]
+MakeSmtpServer = Callable[..., FakeSmtpServer]
 
 
 def cheap_auth(keys: Path) -> given.Auth:
@@ -46,11 +46,11 @@ def settings_of(url: str, **sections: object) -> Settings:
 
 
 @pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
-    """What all hashes go through."""
-    gate = Gate()
-    monkeypatch.setattr("services.auth.adapters.passwords.PasswordHasher", lambda **_parameters: gate)
-    return gate
+def hasher(monkeypatch: pytest.MonkeyPatch) -> BlockingHasher:
+    """Computes all hashes of the service."""
+    hasher = BlockingHasher()
+    monkeypatch.setattr("services.auth.adapters.passwords.PasswordHasher", lambda **_parameters: hasher)
+    return hasher
 
 
 @pytest.fixture(scope="session")
@@ -91,11 +91,13 @@ def sqlite_url(_sqlite_template: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def make_world(nats_server: NatsServer, valkey_server: ValkeyServer, tmp_path: Path) -> AsyncIterator[MakeWorld]:
-    """Makes a world around auth, from the sections of its settings that matter to a test."""
-    worlds: list[World] = []
+async def make_cluster(
+    nats_server: NatsServer, valkey_server: ValkeyServer, tmp_path: Path
+) -> AsyncIterator[MakeCluster]:
+    """Makes clusters, from the sections of settings that matter to a test."""
+    clusters: list[AuthCluster] = []
 
-    def make(database_url: str, **sections: object) -> World:
+    def make(database_url: str, **sections: object) -> AuthCluster:
         usual = {
             "nats": nats_server.settings("auth"),
             "redis": valkey_server.settings("auth"),
@@ -103,21 +105,39 @@ async def make_world(nats_server: NatsServer, valkey_server: ValkeyServer, tmp_p
             "mail": given.Mail(outbox=tmp_path / "outbox"),
             "limits": given.Limits(rates=False),
         }
-        worlds.append(World(settings_of(database_url, **{**usual, **sections}), nats_server))
-        return worlds[-1]
+        clusters.append(AuthCluster(settings_of(database_url, **{**usual, **sections}), nats_server))
+        return clusters[-1]
 
     yield make
-    for world in worlds:
-        await world.close()
+    for cluster in clusters:
+        await cluster.close()
 
 
 @pytest.fixture
-async def make_server() -> AsyncIterator[MakeServer]:
-    """Makes SMTP servers; a test starts them when it likes."""
-    servers: list[Server] = []
+def cluster(make_cluster: MakeCluster, sqlite_url: str) -> AuthCluster:
+    return make_cluster(sqlite_url)
 
-    def make(**options: Any) -> Server:
-        servers.append(Server(**options))
+
+@pytest.fixture
+def limited(make_cluster: MakeCluster, sqlite_url: str) -> AuthCluster:
+    """With the default rate limits."""
+    return make_cluster(sqlite_url, limits=given.Limits())
+
+
+@pytest.fixture
+async def edge(cluster: AuthCluster) -> EdgeProbe:
+    """An edge of `cluster`, with one replica of auth."""
+    cluster.start_auth()
+    return await cluster.edge()
+
+
+@pytest.fixture
+async def make_smtp_server() -> AsyncIterator[MakeSmtpServer]:
+    """Makes SMTP servers; the test starts them."""
+    servers: list[FakeSmtpServer] = []
+
+    def make(**options: Any) -> FakeSmtpServer:
+        servers.append(FakeSmtpServer(**options))
         return servers[-1]
 
     yield make

@@ -19,18 +19,18 @@ from shared.contract.subjects import ACCOUNT_REGISTERED, LIST_REVOCATIONS, REGIS
 from shared.errors import StartupError
 from shared.migrate import NotMigrated
 from tests.support.servers import NatsServer, ValkeyServer
-from tests.unit.services.auth.conftest import MakeWorld
-from tests.unit.services.auth.world import World, registration
+from tests.unit.services.auth.cluster import AuthCluster, registration
+from tests.unit.services.auth.conftest import MakeCluster
 
 
 @pytest.fixture
-def world(make_world: MakeWorld, sqlite_url: str) -> World:
-    return make_world(sqlite_url, ops=given.Ops(port=free_port()))
+def cluster(make_cluster: MakeCluster, sqlite_url: str) -> AuthCluster:
+    return make_cluster(sqlite_url, ops=given.Ops(port=free_port()))
 
 
-def _status(world: World, path: str) -> tuple[int, str]:
+def _status(cluster: AuthCluster, path: str) -> tuple[int, str]:
     try:
-        url = f"http://127.0.0.1:{world.settings.ops.port}{path}"
+        url = f"http://127.0.0.1:{cluster.settings.ops.port}{path}"
         with urllib.request.urlopen(url, timeout=5) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
@@ -40,86 +40,86 @@ def _status(world: World, path: str) -> tuple[int, str]:
         return 0, ""
 
 
-async def becomes(world: World, status: int, path: str = "/readyz") -> str:
+async def becomes(cluster: AuthCluster, status: int, path: str = "/readyz") -> str:
     async with asyncio.timeout(20):
-        while (seen := await asyncio.to_thread(_status, world, path))[0] != status:
+        while (seen := await asyncio.to_thread(_status, cluster, path))[0] != status:
             await asyncio.sleep(0.02)
     return seen[1]
 
 
 async def test_ready_without_redis_not_without_the_broker(
-    world: World, nats_server: NatsServer, valkey_server: ValkeyServer
+    cluster: AuthCluster, nats_server: NatsServer, valkey_server: ValkeyServer
 ) -> None:
-    world.auth()
-    await becomes(world, 200)
+    cluster.start_auth()
+    await becomes(cluster, 200)
     valkey_server.kill()
-    edge = await world.edge()
+    edge = await cluster.edge()
     await edge.register("ann@example.org")
-    await becomes(world, 200)
+    await becomes(cluster, 200)
     nats_server.kill()
-    assert "nats" in await becomes(world, 503)
-    await becomes(world, 200, "/healthz")
+    assert "nats" in await becomes(cluster, 503)
+    await becomes(cluster, 200, "/healthz")
     nats_server.start()
-    await becomes(world, 200)
+    await becomes(cluster, 200)
     assert isinstance(await edge.login("ann@example.org"), Authenticated)
-    assert "dragoman_auth_logins_total" in await becomes(world, 200, "/metrics")
+    assert "dragoman_auth_logins_total" in await becomes(cluster, 200, "/metrics")
 
 
-async def test_the_broker_may_come_later(world: World, nats_server: NatsServer) -> None:
+async def test_the_broker_may_come_later(cluster: AuthCluster, nats_server: NatsServer) -> None:
     nats_server.kill()
-    world.auth()
-    assert "nats" in await becomes(world, 503)
+    cluster.start_auth()
+    assert "nats" in await becomes(cluster, 503)
     nats_server.start()
-    await becomes(world, 200)
+    await becomes(cluster, 200)
 
 
-async def test_the_end_may_come_before_the_broker(world: World, nats_server: NatsServer) -> None:
+async def test_the_end_may_come_before_the_broker(cluster: AuthCluster, nats_server: NatsServer) -> None:
     nats_server.kill()
-    world.auth()
-    await becomes(world, 503)
+    cluster.start_auth()
+    await becomes(cluster, 503)
     async with asyncio.timeout(10):
-        await world.stop_auth()
+        await cluster.stop_auth()
 
 
-async def test_a_database_without_tables_ends_it(make_world: MakeWorld, tmp_path: Path) -> None:
-    world = make_world(f"sqlite:///{tmp_path / 'empty.db'}")
+async def test_a_database_without_tables_ends_it(make_cluster: MakeCluster, tmp_path: Path) -> None:
+    cluster = make_cluster(f"sqlite:///{tmp_path / 'empty.db'}")
     with pytest.raises(NotMigrated, match="dragoman migrate"):
-        await world.auth()
-    world.forget_auth()
+        await cluster.start_auth()
+    cluster.drop_auth()
 
 
-async def test_unusable_keys_end_it(make_world: MakeWorld, sqlite_url: str, tmp_path: Path) -> None:
+async def test_unusable_keys_end_it(make_cluster: MakeCluster, sqlite_url: str, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.mkdir()
     (keys / "k.pem").write_text("no key")
-    world = make_world(sqlite_url)
+    cluster = make_cluster(sqlite_url)
     with pytest.raises(StartupError, match=r"k\.pem"):
-        await world.auth()
-    world.forget_auth()
+        await cluster.start_auth()
+    cluster.drop_auth()
 
 
 async def test_what_is_under_way_at_the_end_is_answered_and_told(
-    world: World, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+    cluster: AuthCluster, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The end alone makes it tell: it is not woken, nor does it look by itself."""
-    monkeypatch.setattr(outbox_relay, "_EVERY_SECONDS", 60.0)
+    monkeypatch.setattr(outbox_relay, "_POLL_SECONDS", 60.0)
     monkeypatch.setattr(outbox_relay.OutboxRelay, "wake", lambda _self: None)
-    world.auth()
-    edge = await world.edge()
-    await edge.ask(LIST_REVOCATIONS, ListRevocations())
-    requests = [asyncio.create_task(edge.ask(REGISTER, registration(f"u{n}@example.org"))) for n in range(40)]
+    cluster.start_auth()
+    edge = await cluster.edge()
+    await edge.request(LIST_REVOCATIONS, ListRevocations())
+    requests = [asyncio.create_task(edge.request(REGISTER, registration(f"u{n}@example.org"))) for n in range(40)]
     await asyncio.wait(requests, return_when=asyncio.FIRST_COMPLETED)
-    await world.stop_auth()
+    await cluster.stop_auth()
     for request in requests:
         request.cancel()
     answers = await asyncio.gather(*requests, return_exceptions=True)
     made = {answer.account for answer in answers if isinstance(answer, Authenticated)}
     assert not [answer for answer in answers if isinstance(answer, RequestError)]
     assert made
-    assert made <= await told(nats_server, len(made))
+    assert made <= await published_registrations(nats_server, len(made))
 
 
-async def told(nats_server: NatsServer, count: int) -> set[int]:
+async def published_registrations(nats_server: NatsServer, count: int) -> set[int]:
     """The accounts that session hears of, though auth is gone."""
     heard: set[int] = set()
     enough = asyncio.Event()

@@ -14,7 +14,7 @@ from shared.contract.ids import AccountId, NodeId
 from shared.contract.model import Scheme, Secret
 from shared.contract.session import EnsureProfile
 from shared.tokens import LEEWAY_SECONDS
-from tests.unit.services.auth.world import plain, registration
+from tests.unit.services.auth.cluster import plain, registration
 
 MD5 = "5ebe2294ecd0e0f08eab7690d2a6ee69"
 SHA256 = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from services.auth.adapters import housekeeping
 from services.auth.adapters.signing_keys import SigningKeys
 from services.auth.domain import VerificationPurpose, VerificationSubject
-from services.auth.store import accounts, verifications
+from services.auth.store import revocations, verifications
 from services.auth.tables import tickets as table
 from shared.clock import now_ms
 from shared.contract.auth import Origin
@@ -20,35 +20,37 @@ from shared.database import Database, DatabaseUnavailable
 from tests.unit.services.auth.conftest import cheap_auth
 
 DAY = 86_400
-HOLDER = VerificationSubject(VerificationPurpose.LOGIN, "ann@example.org", AccountId(1))
+SUBJECT = VerificationSubject(VerificationPurpose.LOGIN, "ann@example.org", AccountId(1))
 
 
 async def revoke(database: Database, age_days: float) -> int:
     seconds = int(time.time() - age_days * DAY)
-    revocation = await database.write(partial(accounts.revoke, account=AccountId(1), sid="s", seconds=seconds))
+    revocation = await database.write(partial(revocations.revoke, account=AccountId(1), sid="s", seconds=seconds))
     return revocation.number
 
 
-async def withhold(database: Database, named: str, left_ms: int) -> str:
-    step = partial(verifications.create, named=named, holder=HOLDER, origin=Origin(), now=0, expires=now_ms() + left_ms)
+async def create_ticket(database: Database, named: str, left_ms: int) -> str:
+    step = partial(
+        verifications.create, named=named, subject=SUBJECT, origin=Origin(), now=0, expires=now_ms() + left_ms
+    )
     return (await database.write(step)).ticket
 
 
 async def test_what_no_living_token_or_ticket_needs_is_purged(database: Database) -> None:
     await revoke(database, 7.1)
     young = [await revoke(database, 6.9), await revoke(database, 0)]
-    over, living = await withhold(database, "", -1), await withhold(database, "", 60_000)
+    over, living = await create_ticket(database, "", -1), await create_ticket(database, "", 60_000)
     await housekeeping.purge_expired(database, 7)
-    watched = await database.read(partial(accounts.list_revocations, since=0))
+    watched = await database.read(partial(revocations.list_revocations, since=0))
     assert [revocation.number for revocation in watched.revocations] == young
-    assert await withhold(database, living, 1) == living
-    assert await withhold(database, over, 1) != over
+    assert await create_ticket(database, living, 1) == living
+    assert await create_ticket(database, over, 1) != over
 
 
 async def test_upkeep_goes_on_after_a_failure(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(housekeeping, "_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(housekeeping, "_INTERVAL_SECONDS", 0.01)
     failed = asyncio.Event()
 
     async def fail(_database: Database, _days: float) -> None:
@@ -57,7 +59,7 @@ async def test_upkeep_goes_on_after_a_failure(
 
     purge_expired = housekeeping.purge_expired
     monkeypatch.setattr(housekeeping, "purge_expired", fail)
-    over = await withhold(database, "", -1)
+    over = await create_ticket(database, "", -1)
     task = asyncio.create_task(housekeeping.run(database, SigningKeys(cheap_auth(tmp_path / "keys")), 7))
     await failed.wait()
     monkeypatch.setattr(housekeeping, "purge_expired", purge_expired)

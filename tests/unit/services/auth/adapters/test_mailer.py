@@ -26,14 +26,14 @@ from services.auth.metrics import AuthMetrics
 from shared.clock import now_ms
 from shared.contract.events import MailRequested
 from shared.settings import Mail
-from tests.unit.services.auth.conftest import MakeServer
-from tests.unit.services.auth.smtp import Server
+from tests.unit.services.auth.conftest import MakeSmtpServer
+from tests.unit.services.auth.smtp_server import FakeSmtpServer
 
 LATER = now_ms() + 600_000
-LETTER = MailRequested("ann@example.org", "Hello / 你好", "你好\n\nhttp://127.0.0.1/verify/a.b\n", LATER)
+MAIL = MailRequested("ann@example.org", "Hello / 你好", "你好\n\nhttp://127.0.0.1/verify/a.b\n", LATER)
 
 
-def smtp(server: Server, security: str = "none", **more: Any) -> Mail:
+def smtp(server: FakeSmtpServer, security: str = "none", **more: Any) -> Mail:
     return Mail(
         smtp_host="127.0.0.1", smtp_port=server.port, smtp_security=security, sender="Us <us@chat.example>", **more
     )
@@ -70,38 +70,38 @@ def sent(registry: CollectorRegistry) -> dict[str, float]:
 async def test_a_file_is_a_whole_mail(tmp_path: Path, metrics: AuthMetrics, registry: CollectorRegistry) -> None:
     outbox = tmp_path / "out box" / "mail"
     mailer = Mailer(Mail(outbox=outbox), metrics)
-    await mailer.deliver(LETTER)
-    await mailer.deliver(LETTER)
+    await mailer.deliver(MAIL)
+    await mailer.deliver(MAIL)
     await mailer.deliver(MailRequested("bob@example.org", "x", "y", LATER))
     first, second = sorted(outbox.iterdir(), key=lambda path: path.stat().st_mtime_ns)
     message = email.message_from_bytes(first.read_bytes(), policy=email.policy.default)
     assert isinstance(message, EmailMessage)
-    assert (message["To"], message["Subject"]) == (LETTER.to, LETTER.subject)
-    assert message.get_content() == LETTER.text
+    assert (message["To"], message["Subject"]) == (MAIL.to, MAIL.subject)
+    assert message.get_content() == MAIL.text
     assert second.suffix == first.suffix == ".eml"
     assert stat.S_IMODE(outbox.stat().st_mode) == 0o700
     assert list(outbox.parent.iterdir()) == [outbox]
     assert sent(registry) == {"sent": 3}
 
 
-async def test_smtp_in_the_open(make_server: MakeServer, metrics: AuthMetrics) -> None:
-    server = make_server()
+async def test_smtp_in_the_open(make_smtp_server: MakeSmtpServer, metrics: AuthMetrics) -> None:
+    server = make_smtp_server()
     await server.start()
     mailer = Mailer(smtp(server), metrics)
-    await mailer.deliver(LETTER)
-    await mailer.deliver(LETTER)
+    await mailer.deliver(MAIL)
+    await mailer.deliver(MAIL)
     message = server.mails[0]
-    assert (message["From"], message["To"], message["Subject"]) == ("Us <us@chat.example>", LETTER.to, LETTER.subject)
-    assert message.get_content().replace("\r\n", "\n") == LETTER.text
+    assert (message["From"], message["To"], message["Subject"]) == ("Us <us@chat.example>", MAIL.to, MAIL.subject)
+    assert message.get_content().replace("\r\n", "\n") == MAIL.text
     assert message["Message-ID"].endswith("@chat.example>")
     assert message["Message-ID"] == server.mails[1]["Message-ID"]
-    assert server.recipients == [LETTER.to] * 2
+    assert server.recipients == [MAIL.to] * 2
 
 
 @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 async def test_smtp_secured_with_a_login(
-    make_server: MakeServer, certificate: ssl.SSLContext, metrics: AuthMetrics, security: str
+    make_smtp_server: MakeSmtpServer, certificate: ssl.SSLContext, metrics: AuthMetrics, security: str
 ) -> None:
     logins: list[LoginPassword] = []
 
@@ -110,52 +110,52 @@ async def test_smtp_secured_with_a_login(
         return AuthResult(success=data.password == b"mail secret", handled=False)
 
     options: dict[str, Any] = {"tls_context": certificate, "require_starttls": True}
-    server = make_server(
+    server = make_smtp_server(
         authenticator=authenticate, auth_required=True, auth_require_tls=security == "starttls",
         **(options if security == "starttls" else {"tls": certificate}),
     )  # fmt: skip
     await server.start()
     good = smtp(server, security, smtp_user="us", smtp_password=SecretStr("mail secret"))
-    await Mailer(good, metrics).deliver(LETTER)
+    await Mailer(good, metrics).deliver(MAIL)
     assert [login.login for login in logins] == [b"us"]
     assert server.secured == [True]
     with pytest.raises(MailDeferred) as caught:
-        await Mailer(good.model_copy(update={"smtp_password": SecretStr("other")}), metrics).deliver(LETTER)
+        await Mailer(good.model_copy(update={"smtp_password": SecretStr("other")}), metrics).deliver(MAIL)
     assert "other" not in str(caught.value)
 
 
-async def test_a_server_that_offers_no_tls_gets_nothing(make_server: MakeServer, metrics: AuthMetrics) -> None:
-    server = make_server()
+async def test_a_server_that_offers_no_tls_gets_nothing(make_smtp_server: MakeSmtpServer, metrics: AuthMetrics) -> None:
+    server = make_smtp_server()
     await server.start()
     with pytest.raises(MailDeferred):
-        await Mailer(smtp(server, "starttls"), metrics).deliver(LETTER)
+        await Mailer(smtp(server, "starttls"), metrics).deliver(MAIL)
     assert server.mails == []
 
 
 async def test_an_untrusted_server_gets_nothing(
-    make_server: MakeServer, certificate: ssl.SSLContext, metrics: AuthMetrics, monkeypatch: pytest.MonkeyPatch
+    make_smtp_server: MakeSmtpServer, certificate: ssl.SSLContext, metrics: AuthMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = make_server(tls=certificate)
+    server = make_smtp_server(tls=certificate)
     await server.start()
     monkeypatch.setenv("SSL_CERT_FILE", ssl.get_default_verify_paths().openssl_cafile)
     with pytest.raises(ssl.SSLCertVerificationError):
-        await Mailer(smtp(server, "tls"), metrics).deliver(LETTER)
+        await Mailer(smtp(server, "tls"), metrics).deliver(MAIL)
     assert server.mails == []
 
 
 async def test_a_server_that_is_away_or_busy_is_tried_again(
-    make_server: MakeServer, metrics: AuthMetrics, registry: CollectorRegistry
+    make_smtp_server: MakeSmtpServer, metrics: AuthMetrics, registry: CollectorRegistry
 ) -> None:
-    server = make_server()
+    server = make_smtp_server()
     mailer = Mailer(smtp(server), metrics)
     with pytest.raises(OSError, match="refused"):
-        await mailer.deliver(LETTER)
+        await mailer.deliver(MAIL)
     await server.start()
-    server.refusals = ["451 later"]
+    server.rejections = ["451 later"]
     with pytest.raises(MailDeferred) as caught:
-        await mailer.deliver(LETTER)
-    assert LETTER.to not in f"{caught.value!r}"
-    await mailer.deliver(LETTER)
+        await mailer.deliver(MAIL)
+    assert MAIL.to not in f"{caught.value!r}"
+    await mailer.deliver(MAIL)
     assert len(server.mails) == 1
     assert sent(registry) == {"delayed": 2, "sent": 1}
 
@@ -165,17 +165,17 @@ async def test_a_server_that_does_not_answer_is_left(metrics: AuthMetrics) -> No
         port = silent.getsockname()[1]
         settings = Mail(smtp_host="127.0.0.1", smtp_port=port, smtp_security="none", smtp_timeout_seconds=0.1)
         with pytest.raises(MailDeferred):
-            await Mailer(settings, metrics).deliver(LETTER)
+            await Mailer(settings, metrics).deliver(MAIL)
 
 
 async def test_a_mail_that_is_refused_or_too_late_is_not_tried_again(
-    make_server: MakeServer, metrics: AuthMetrics, registry: CollectorRegistry
+    make_smtp_server: MakeSmtpServer, metrics: AuthMetrics, registry: CollectorRegistry
 ) -> None:
-    server = make_server()
+    server = make_smtp_server()
     await server.start()
     mailer = Mailer(smtp(server), metrics)
-    server.refusals = ["550 nobody here"]
-    await mailer.deliver(LETTER)
-    await mailer.deliver(MailRequested(LETTER.to, "late", "late", now_ms() - 1))
+    server.rejections = ["550 nobody here"]
+    await mailer.deliver(MAIL)
+    await mailer.deliver(MailRequested(MAIL.to, "late", "late", now_ms() - 1))
     assert server.mails == []
     assert sent(registry) == {"refused": 1, "expired": 1}

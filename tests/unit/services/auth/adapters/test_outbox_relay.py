@@ -40,28 +40,28 @@ async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
     await bus.stop()
 
 
-class Message:
+class DeletionListener:
     """Hears of deleted accounts, and of the frames that they were deleted by."""
 
     def __init__(self, nats: NatsServer) -> None:
         self.bus = Bus(nats.settings("message"), "message", CollectorRegistry())
-        self.bus.consume(ACCOUNT_DELETED, self._hear)
-        self.heard: list[tuple[AccountId, str]] = []
+        self.bus.consume(ACCOUNT_DELETED, self._on_deletion)
+        self.received: list[tuple[AccountId, str]] = []
 
-    async def _hear(self, event: AccountDeleted) -> None:
-        self.heard.append((event.account, trace.get()))
+    async def _on_deletion(self, event: AccountDeleted) -> None:
+        self.received.append((event.account, trace.get()))
 
-    async def has_heard(self, count: int) -> list[AccountId]:
+    async def receive(self, count: int) -> list[AccountId]:
         """In the order of their first coming; an event whose acknowledgement was lost comes again."""
         async with asyncio.timeout(20):
-            while len(accounts := list(dict.fromkeys(account for account, _ in self.heard))) < count:
+            while len(accounts := list(dict.fromkeys(account for account, _ in self.received))) < count:
                 await asyncio.sleep(0.01)
         return accounts
 
 
 @pytest.fixture
-async def message(nats_server: NatsServer) -> AsyncIterator[Message]:
-    message = Message(nats_server)
+async def message(nats_server: NatsServer) -> AsyncIterator[DeletionListener]:
+    message = DeletionListener(nats_server)
     await message.bus.start()
     yield message
     await message.bus.stop()
@@ -80,18 +80,18 @@ async def is_empty(database: Database) -> bool:
 
 
 async def test_events_are_told_in_order_with_their_trace(
-    database: Database, bus: Bus, message: Message, metrics: AuthMetrics, monkeypatch: pytest.MonkeyPatch
+    database: Database, bus: Bus, message: DeletionListener, metrics: AuthMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox_relay, "_BATCH", 4)
     relaying = OutboxRelay(database, bus, metrics)
     trace.set("a" * 32)
     await commit(database, *range(1, 11))
     task = asyncio.create_task(relaying.run())
-    assert await message.has_heard(10) == list(range(1, 11))
-    assert {heard for _, heard in message.heard} == {"a" * 32}
+    assert await message.receive(10) == list(range(1, 11))
+    assert {heard for _, heard in message.received} == {"a" * 32}
     await commit(database, 11)
     relaying.wake()
-    assert await message.has_heard(11) == list(range(1, 12))
+    assert await message.receive(11) == list(range(1, 12))
     relaying.finish()
     await task
     assert await is_empty(database)
@@ -123,31 +123,31 @@ async def test_events_belong_to_the_trace_of_what_they_were_committed_by(
 
 
 async def test_two_replicas_tell_an_event_once(
-    database: Database, bus: Bus, message: Message, metrics: AuthMetrics
+    database: Database, bus: Bus, message: DeletionListener, metrics: AuthMetrics
 ) -> None:
     await commit(database, *range(1, 41))
     relays = [OutboxRelay(database, bus, metrics) for _ in range(3)]
     tasks = [asyncio.create_task(one.run()) for one in relays]
-    await message.has_heard(40)
+    await message.receive(40)
     for one in relays:
         one.finish()
     await asyncio.gather(*tasks)
-    assert sorted(account for account, _ in message.heard) == list(range(1, 41))
+    assert sorted(account for account, _ in message.received) == list(range(1, 41))
     assert await is_empty(database)
 
 
 async def test_what_was_committed_before_the_end_is_told(
-    database: Database, bus: Bus, message: Message, metrics: AuthMetrics
+    database: Database, bus: Bus, message: DeletionListener, metrics: AuthMetrics
 ) -> None:
     relaying = OutboxRelay(database, bus, metrics)
     await commit(database, 1)
     relaying.finish()
     await relaying.run()
-    assert await message.has_heard(1) == [1]
+    assert await message.receive(1) == [1]
 
 
 async def test_events_survive_the_broker_being_killed(
-    database: Database, bus: Bus, message: Message, metrics: AuthMetrics, nats_server: NatsServer,
+    database: Database, bus: Bus, message: DeletionListener, metrics: AuthMetrics, nats_server: NatsServer,
     registry: CollectorRegistry,
 ) -> None:  # fmt: skip
     relaying = OutboxRelay(database, bus, metrics)
@@ -161,10 +161,10 @@ async def test_events_survive_the_broker_being_killed(
             await has_failed(registry)
         if number % 10 == 0:
             nats_server.start()
-            await message.has_heard(number)
+            await message.receive(number)
     relaying.finish()
     await task
-    assert await message.has_heard(30) == list(range(1, 31))
+    assert await message.receive(30) == list(range(1, 31))
     assert await is_empty(database)
 
 

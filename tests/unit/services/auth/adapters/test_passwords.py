@@ -12,8 +12,8 @@ from services.auth.adapters.passwords import Argon2Hasher
 from services.auth.metrics import AuthMetrics
 from shared.contract.errors import ErrorCode, RequestError
 from shared.settings import Auth
+from tests.unit.services.auth.blocking_hasher import BlockingHasher
 from tests.unit.services.auth.conftest import cheap_auth
-from tests.unit.services.auth.gate import Gate
 
 Make = Callable[[Auth], Argon2Hasher]
 
@@ -50,19 +50,21 @@ def test_the_defaults_are_argon2id_as_recommended(metrics: AuthMetrics) -> None:
     assert (made.type.name, made.memory_cost, made.time_cost, made.parallelism) == ("ID", 19_456, 2, 1)
 
 
-async def test_every_answer_costs_one_hash_on_a_thread(make: Make, auth: Auth, gate: Gate) -> None:
+async def test_every_answer_costs_one_hash_on_a_thread(make: Make, auth: Auth, hasher: BlockingHasher) -> None:
     passwords = make(auth)
     [verifier] = await passwords.hash(["secret"])
     for held, text in [(verifier, "secret"), (verifier, "wrong"), (None, "secret")]:
-        gate.threads.clear()
+        hasher.threads.clear()
         await passwords.verify(held, text)
-        assert [name.startswith("argon2") for name in gate.threads] == [True]
+        assert [name.startswith("argon2") for name in hasher.threads] == [True]
 
 
-async def test_a_full_queue_refuses_and_those_in_it_are_answered_in_order(make: Make, auth: Auth, gate: Gate) -> None:
+async def test_a_full_queue_refuses_and_those_in_it_are_answered_in_order(
+    make: Make, auth: Auth, hasher: BlockingHasher
+) -> None:
     passwords = make(auth)
     [verifier] = await passwords.hash(["0"])
-    gate.open.clear()
+    hasher.open.clear()
     done: list[int] = []
 
     async def login(number: int) -> None:
@@ -74,19 +76,19 @@ async def test_a_full_queue_refuses_and_those_in_it_are_answered_in_order(make: 
     with pytest.raises(RequestError) as caught:
         await passwords.verify(verifier, "one too many")
     assert caught.value.failure.code == ErrorCode.UNAVAILABLE
-    gate.open.set()
+    hasher.open.set()
     await asyncio.gather(*waiting)
     assert done == [0, 1, 2, 3]
 
 
 async def test_who_waits_too_long_or_leaves_is_not_hashed_for(
-    make: Make, auth: Auth, gate: Gate, monkeypatch: pytest.MonkeyPatch
+    make: Make, auth: Auth, hasher: BlockingHasher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_MAX_WAIT_SECONDS", 0.05)
     passwords = make(auth)
     [verifier] = await passwords.hash(["x"])
-    gate.open.clear()
-    gate.threads.clear()
+    hasher.open.clear()
+    hasher.threads.clear()
     working = asyncio.create_task(passwords.verify(verifier, "x"))
     await asyncio.sleep(0)
     leaving = asyncio.create_task(passwords.verify(verifier, "x"))
@@ -95,9 +97,9 @@ async def test_who_waits_too_long_or_leaves_is_not_hashed_for(
     with pytest.raises(RequestError) as caught:
         await passwords.verify(verifier, "x")
     assert caught.value.failure.code == ErrorCode.UNAVAILABLE
-    gate.open.set()
+    hasher.open.set()
     assert await working
-    assert len(gate.threads) == 1
+    assert len(hasher.threads) == 1
     assert await passwords.verify(verifier, "x")
 
 
@@ -110,15 +112,15 @@ async def test_cheaper_hashes_are_outdated_dearer_ones_are_not(make: Make, auth:
     assert not cheap.is_outdated(new)
 
 
-async def test_it_is_busy_while_somebody_waits(make: Make, auth: Auth, gate: Gate) -> None:
+async def test_it_is_busy_while_somebody_waits(make: Make, auth: Auth, hasher: BlockingHasher) -> None:
     passwords = make(auth)
-    gate.open.clear()
+    hasher.open.clear()
     working: list[asyncio.Task[bool]] = []
     busy: list[bool] = []
     for _ in range(2):
         working.append(asyncio.create_task(passwords.verify(None, "x")))
         await asyncio.sleep(0)
         busy.append(passwords.is_busy)
-    gate.open.set()
+    hasher.open.set()
     await asyncio.gather(*working)
     assert [*busy, passwords.is_busy] == [False, True, False]

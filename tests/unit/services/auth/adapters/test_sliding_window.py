@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from services.auth.adapters import sliding_window as module
-from services.auth.adapters.sliding_window import LocalSlidingWindow, SlidingWindow, WindowChange
+from services.auth.adapters.sliding_window import LocalSlidingWindow, SlidingWindow
 from services.auth.metrics import AuthMetrics
+from services.auth.service.ports import WindowChange
 from tests.support.servers import ValkeyServer
 
 STEPS = st.lists(st.tuples(st.sampled_from(["add", "peek", "remove"]), st.integers(0, 4), st.floats(0, 5)))
@@ -27,12 +28,12 @@ async def counters(valkey_server: ValkeyServer, metrics: AuthMetrics) -> AsyncIt
     await counters.close()
 
 
-async def take(counters: SlidingWindow, limit: int = 2, seconds: float = 60) -> int:
+async def add(counters: SlidingWindow, limit: int = 2, seconds: float = 60) -> int:
     return await counters.change("key", seconds, limit, "add")
 
 
 async def test_events_count_up_to_the_limit(counters: SlidingWindow) -> None:
-    assert [await take(counters) for _ in range(4)] == [0, 1, 2, 2]
+    assert [await add(counters) for _ in range(4)] == [0, 1, 2, 2]
     assert await counters.change("key", 60, 0, "peek") == 2
     assert await counters.change("other", 60, 0, "peek") == 0
 
@@ -44,7 +45,7 @@ async def test_what_is_given_back_can_be_taken(counters: SlidingWindow) -> None:
 
 async def test_of_many_at_once_as_many_pass_as_the_limit(counters: SlidingWindow, valkey_server: ValkeyServer) -> None:
     other = SlidingWindow(valkey_server.settings("auth"), AuthMetrics(CollectorRegistry()))
-    answers = await asyncio.gather(*(take(each, 5) for each in [counters, other] * 20))
+    answers = await asyncio.gather(*(add(each, 5) for each in [counters, other] * 20))
     await other.close()
     assert sorted(answers)[:5] == [0, 1, 2, 3, 4]
     assert sorted(answers)[5:] == [5] * 35
@@ -52,42 +53,42 @@ async def test_of_many_at_once_as_many_pass_as_the_limit(counters: SlidingWindow
 
 async def test_a_window_slides(counters: SlidingWindow) -> None:
     """Each event counts for its own time: the first is over while the second still counts."""
-    assert await take(counters, 2, 1.0) == 0
+    assert await add(counters, 2, 1.0) == 0
     await asyncio.sleep(0.7)
-    assert [await take(counters, 2, 1.0) for _ in range(2)] == [1, 2]
+    assert [await add(counters, 2, 1.0) for _ in range(2)] == [1, 2]
     await asyncio.sleep(0.4)
-    assert [await take(counters, 2, 1.0) for _ in range(2)] == [1, 2]
+    assert [await add(counters, 2, 1.0) for _ in range(2)] == [1, 2]
 
 
 async def test_what_is_forgotten_begins_anew(counters: SlidingWindow) -> None:
-    await take(counters)
+    await add(counters)
     await counters.clear("key")
-    assert await take(counters) == 0
+    assert await add(counters) == 0
 
 
 async def test_without_redis_this_process_counts(
     counters: SlidingWindow, valkey_server: ValkeyServer, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_FALLBACK_SECONDS", 0.0)
-    await take(counters)
+    await add(counters)
     assert fallbacks(registry) == 0
     valkey_server.kill()
-    assert [await take(counters) for _ in range(4)] == [0, 1, 2, 2]
+    assert [await add(counters) for _ in range(4)] == [0, 1, 2, 2]
     await counters.clear("key")
-    assert await take(counters) == 0
+    assert await add(counters) == 0
     assert fallbacks(registry) == 5
     valkey_server.start()
-    assert [await take(counters) for _ in range(3)] == [0, 1, 2]
+    assert [await add(counters) for _ in range(3)] == [0, 1, 2]
     assert fallbacks(registry) == 5
 
 
 async def test_a_frozen_redis_is_waited_for_once(counters: SlidingWindow, valkey_server: ValkeyServer) -> None:
-    await take(counters)
+    await add(counters)
     valkey_server.pause()
     loop = asyncio.get_running_loop()
-    await take(counters)
+    await add(counters)
     started = loop.time()
-    assert [await take(counters, 5) for _ in range(10)] == [1, 2, 3, 4, *[5] * 6]
+    assert [await add(counters, 5) for _ in range(10)] == [1, 2, 3, 4, *[5] * 6]
     assert loop.time() - started < 0.25
     valkey_server.resume()
 

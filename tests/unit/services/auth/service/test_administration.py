@@ -1,6 +1,6 @@
 """What an operator does to accounts, over the bus."""
 
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -34,27 +34,21 @@ from shared.contract.subjects import (
     SET_DISABLED,
     Route,
 )
-from tests.unit.services.auth.conftest import MakeWorld
-from tests.unit.services.auth.world import Edge, World, plain
+from tests.unit.services.auth.cluster import AuthCluster, EdgeProbe, plain, rejection, rejection_code
+from tests.unit.services.auth.conftest import MakeCluster
 
 UUID = "00000000-0000-4000-8000-000000000001"
 NOBODY = AccountId(99)
 
 
 @pytest.fixture
-def world(make_world: MakeWorld, tables_url: str) -> World:
-    return make_world(tables_url)
+def cluster(make_cluster: MakeCluster, tables_url: str) -> AuthCluster:
+    return make_cluster(tables_url)
 
 
 @pytest.fixture
-async def edge(world: World) -> Edge:
-    world.auth()
-    return await world.edge()
-
-
-@pytest.fixture
-async def operator(world: World, edge: Edge) -> Bus:
-    return await world.operator()
+async def operator(cluster: AuthCluster, edge: EdgeProbe) -> Bus:
+    return await cluster.operator()
 
 
 @pytest.fixture
@@ -64,16 +58,8 @@ def audit(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[EventDict]]:
         yield entries
 
 
-async def refused(work: Awaitable[Any]) -> ErrorCode:
-    with pytest.raises(RequestError) as caught:
-        await work
-    return caught.value.failure.code
-
-
-async def refused_login(edge: Edge, email: str, password: str = "secret") -> RequestError:
-    with pytest.raises(RequestError) as caught:
-        await edge.login(email, password)
-    return caught.value
+async def rejected_login(edge: EdgeProbe, email: str, password: str = "secret") -> RequestError:
+    return await rejection(edge.login(email, password))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +72,7 @@ async def refused_login(edge: Edge, email: str, password: str = "secret") -> Req
     ],
 )
 async def test_an_account_is_found_by_whatever_names_it(
-    edge: Edge, operator: Bus, kind: IdentifierKind, identifier: str
+    edge: EdgeProbe, operator: Bus, kind: IdentifierKind, identifier: str
 ) -> None:
     made = await edge.register("ann@example.org", username="ann", uuid=UUID, answer="blue")
     identifier = identifier.replace("0000000001", f"{made.account:010d}") if kind is IdentifierKind.ANY else identifier
@@ -103,78 +89,79 @@ async def test_an_account_is_found_by_whatever_names_it(
     )
 
 
-async def test_a_disabled_account_is_thrown_out_and_refused_like_a_wrong_secret(edge: Edge, operator: Bus) -> None:
+async def test_a_disabled_account_is_thrown_out_and_refused_like_a_wrong_secret(edge: EdgeProbe, operator: Bus) -> None:
     ann = await edge.register("ann@example.org")
     await operator.request(SET_DISABLED, SetDisabled(ann.account, True))
-    [revocation] = (await edge.hears(Revoked)).revocations
+    [revocation] = (await edge.receive(Revoked)).revocations
     assert (revocation.account, revocation.sid) == (ann.account, "")
-    assert (await edge.ask(LIST_REVOCATIONS, ListRevocations())).revocations == [revocation]
-    disabled = await refused_login(edge, "ann@example.org")
-    wrong = await refused_login(edge, "ann@example.org", "wrong")
+    assert (await edge.request(LIST_REVOCATIONS, ListRevocations())).revocations == [revocation]
+    disabled = await rejected_login(edge, "ann@example.org")
+    wrong = await rejected_login(edge, "ann@example.org", "wrong")
     assert (disabled.failure, disabled.failure.code) == (wrong.failure, ErrorCode.UNAUTHENTICATED)
     assert (await operator.request(FIND_USER, FindUser(IdentifierKind.ANY, "ann@example.org"))).disabled
 
 
-async def test_a_disabled_account_cannot_be_recovered(edge: Edge, operator: Bus) -> None:
+async def test_a_disabled_account_cannot_be_recovered(edge: EdgeProbe, operator: Bus) -> None:
     ann = await edge.register("ann@example.org", question_id=1, answer="blue")
     await operator.request(SET_DISABLED, SetDisabled(ann.account, True))
     recovery = Recover(username="ann@example.org", question_id=1, answer="blue", secret=plain("new"))
-    assert await refused(edge.ask(RECOVER, recovery)) == ErrorCode.UNAUTHENTICATED
+    assert await rejection_code(edge.request(RECOVER, recovery)) == ErrorCode.UNAUTHENTICATED
     await operator.request(SET_DISABLED, SetDisabled(ann.account, False))
-    await edge.ask(RECOVER, recovery)
+    await edge.request(RECOVER, recovery)
 
 
-async def test_an_enabled_account_logs_in_again_with_tokens_that_are_good(edge: Edge, operator: Bus) -> None:
+async def test_an_enabled_account_logs_in_again_with_tokens_that_are_good(edge: EdgeProbe, operator: Bus) -> None:
     ann = await edge.register("ann@example.org")
     await operator.request(SET_DISABLED, SetDisabled(ann.account, True))
     await operator.request(SET_DISABLED, SetDisabled(ann.account, False))
     entered = await edge.login("ann@example.org")
     assert isinstance(entered, Authenticated)
-    assert entered.revision == (await edge.ask(LIST_REVOCATIONS, ListRevocations())).last
+    assert entered.revision == (await edge.request(LIST_REVOCATIONS, ListRevocations())).last
 
 
-async def test_a_reset_password_is_the_only_one(edge: Edge, operator: Bus) -> None:
+async def test_a_reset_password_is_the_only_one(edge: EdgeProbe, operator: Bus) -> None:
     ann = await edge.register("ann@example.org")
     await operator.request(RESET_PASSWORD, ResetPassword(ann.account, "brand-new"))
-    assert [one.account for one in (await edge.hears(Revoked)).revocations] == [ann.account]
-    assert (await refused_login(edge, "ann@example.org")).failure.code == ErrorCode.UNAUTHENTICATED
+    assert [one.account for one in (await edge.receive(Revoked)).revocations] == [ann.account]
+    assert (await rejected_login(edge, "ann@example.org")).failure.code == ErrorCode.UNAUTHENTICATED
     assert isinstance(await edge.login("ann@example.org", "brand-new"), Authenticated)
 
 
-async def test_failures_with_the_old_password_are_forgiven(make_world: MakeWorld, sqlite_url: str) -> None:
-    world = make_world(sqlite_url, verification=given.Verification(after_failed_logins=1))
-    world.auth()
-    edge, operator = await world.edge(), await world.operator()
+async def test_failures_with_the_old_password_are_forgiven(make_cluster: MakeCluster, sqlite_url: str) -> None:
+    cluster = make_cluster(sqlite_url, verification=given.Verification(after_failed_logins=1))
+    cluster.start_auth()
+    edge, operator = await cluster.edge(), await cluster.operator()
     ann = await edge.register("ann@example.org")
-    await refused_login(edge, "ann@example.org", "wrong")
+    await rejected_login(edge, "ann@example.org", "wrong")
     assert isinstance(await edge.login("ann@example.org"), VerificationNeeded)
     await operator.request(RESET_PASSWORD, ResetPassword(ann.account, "brand-new"))
     assert isinstance(await edge.login("ann@example.org", "brand-new"), Authenticated)
 
 
-async def test_a_service_client_gets_a_secret_that_is_no_password_elsewhere(edge: Edge, operator: Bus) -> None:
+async def test_a_service_client_gets_a_secret_that_is_no_password_elsewhere(edge: EdgeProbe, operator: Bus) -> None:
     robot = await edge.register("robot@example.org", secret=Secret(Scheme.SERVICE, "old"), uuid=UUID)
     await operator.request(RESET_PASSWORD, ResetPassword(robot.account, "brand-new"))
-    assert (await refused_login(edge, "robot@example.org", "brand-new")).failure.code == ErrorCode.UNAUTHENTICATED
+    assert (await rejected_login(edge, "robot@example.org", "brand-new")).failure.code == ErrorCode.UNAUTHENTICATED
     entered = await edge.login("robot@example.org", secret=Secret(Scheme.SERVICE, "brand-new"))
     assert isinstance(entered, Authenticated)
 
 
-async def test_a_kick_is_told_to_every_edge(edge: Edge, operator: Bus) -> None:
+async def test_a_kick_is_told_to_every_edge(edge: EdgeProbe, operator: Bus) -> None:
     ann = await edge.register("ann@example.org")
     await operator.request(KICK, Kick(ann.account))
-    assert await edge.hears(Kicked) == Kicked(ann.account)
+    assert await edge.receive(Kicked) == Kicked(ann.account)
     assert isinstance(await edge.login("ann@example.org"), Authenticated)
 
 
-async def test_an_account_is_deleted_as_by_itself(world: World, edge: Edge, operator: Bus) -> None:
-    session, message = await world.session(), await world.message()
+async def test_an_account_is_deleted_as_by_itself(cluster: AuthCluster, edge: EdgeProbe, operator: Bus) -> None:
+    session, message = await cluster.session(), await cluster.message()
     ann = await edge.register("ann@example.org")
     await operator.request(DELETE_USER, DeleteAccount(ann.account))
-    assert session.asked == message.asked == [ann.account]
+    assert session.erased == message.erased == [ann.account]
     assert (await session.deleted.get()).account == ann.account
     assert (
-        await refused(operator.request(FIND_USER, FindUser(IdentifierKind.ID, str(ann.account)))) == ErrorCode.NOT_FOUND
+        await rejection_code(operator.request(FIND_USER, FindUser(IdentifierKind.ID, str(ann.account))))
+        == ErrorCode.NOT_FOUND
     )
 
 
@@ -189,17 +176,17 @@ async def test_an_account_is_deleted_as_by_itself(world: World, edge: Edge, oper
     ],
 )
 async def test_nobody_is_not_found(operator: Bus, route: Route[Any, Any], request_: object) -> None:
-    assert await refused(operator.request(route, request_)) == ErrorCode.NOT_FOUND
+    assert await rejection_code(operator.request(route, request_)) == ErrorCode.NOT_FOUND
 
 
-async def test_only_an_operator_may_ask_so(edge: Edge, operator: Bus) -> None:
+async def test_only_an_operator_may_ask_so(edge: EdgeProbe, operator: Bus) -> None:
     ann = await edge.register("ann@example.org")
     unheard = edge.bus.request(SET_DISABLED, SetDisabled(ann.account, True), seconds=MAX_DELAY_SECONDS)
-    assert await refused(unheard) == ErrorCode.UNAVAILABLE
+    assert await rejection_code(unheard) == ErrorCode.UNAVAILABLE
     assert isinstance(await edge.login("ann@example.org"), Authenticated)
 
 
-async def test_every_act_is_logged_without_secrets(edge: Edge, operator: Bus, audit: list[EventDict]) -> None:
+async def test_every_act_is_logged_without_secrets(edge: EdgeProbe, operator: Bus, audit: list[EventDict]) -> None:
     ann = await edge.register("ann@example.org")
     await operator.request(FIND_USER, FindUser(IdentifierKind.ANY, "ann@example.org"))
     await operator.request(SET_DISABLED, SetDisabled(ann.account, True))

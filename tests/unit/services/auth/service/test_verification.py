@@ -23,9 +23,16 @@ from shared.contract.ids import NodeId
 from shared.contract.model import Scheme, Secret
 from shared.contract.session import Ack
 from shared.contract.subjects import OPEN_VERIFICATION, REGISTER, SEND_VERIFICATION
-from tests.unit.services.auth.conftest import MakeServer, MakeWorld
-from tests.unit.services.auth.service.test_accounts import refusal
-from tests.unit.services.auth.world import NODE, ORIGIN, Edge, World, registration
+from tests.unit.services.auth.cluster import (
+    NODE,
+    ORIGIN,
+    AuthCluster,
+    EdgeProbe,
+    registration,
+    rejection,
+    rejection_code,
+)
+from tests.unit.services.auth.conftest import MakeCluster, MakeSmtpServer
 
 ANN = "ann@example.org"
 BASE = "http://chat.example:8080"
@@ -40,7 +47,7 @@ def link_in(mail: str) -> str:
     return found.group(0)
 
 
-def opening(link: str) -> OpenVerification:
+def parse_link(link: str) -> OpenVerification:
     assert link.startswith(f"{BASE}/verify/")
     ticket, code = link.removeprefix(f"{BASE}/verify/").split(".")
     assert len(code) > 6
@@ -51,191 +58,187 @@ def with_wrong_code(link: str) -> str:
     return link[:-6] + ("0" if link[-6] != "0" else "1") + link[-5:]
 
 
-async def withheld(edge: Edge, email: str = ANN, ticket: str = "") -> VerificationNeeded:
-    answer = await edge.ask(REGISTER, registration(email, ticket=ticket))
+async def pending(edge: EdgeProbe, email: str = ANN, ticket: str = "") -> VerificationNeeded:
+    answer = await edge.request(REGISTER, registration(email, ticket=ticket))
     assert isinstance(answer, VerificationNeeded)
     return answer
 
 
-async def mailed(world: World, edge: Edge, ticket: str, number: int = 1) -> str:
-    assert await edge.ask(SEND_VERIFICATION, SendVerification(ticket, ORIGIN, BASE)) == Ack()
-    return link_in(await world.mail(number))
+async def request_link(cluster: AuthCluster, edge: EdgeProbe, ticket: str, number: int = 1) -> str:
+    assert await edge.request(SEND_VERIFICATION, SendVerification(ticket, ORIGIN, BASE)) == Ack()
+    return link_in(await cluster.mail(number))
 
 
-async def visit(edge: Edge, link: str) -> str:
-    return (await edge.ask(OPEN_VERIFICATION, opening(link))).outcome
-
-
-@pytest.fixture
-def world(make_world: MakeWorld, sqlite_url: str) -> World:
-    return make_world(sqlite_url, verification=VERIFY)
+async def open_link(edge: EdgeProbe, link: str) -> str:
+    return (await edge.request(OPEN_VERIFICATION, parse_link(link))).outcome
 
 
 @pytest.fixture
-async def edge(world: World) -> Edge:
-    world.auth()
-    return await world.edge()
+def cluster(make_cluster: MakeCluster, sqlite_url: str) -> AuthCluster:
+    return make_cluster(sqlite_url, verification=VERIFY)
 
 
-async def test_a_registration_is_withheld_until_its_link_is_opened(tables_url: str, make_world: MakeWorld) -> None:
-    world = make_world(tables_url, verification=VERIFY)
-    world.auth()
-    world.auth()
-    edge = await world.edge()
-    needed = await withheld(edge)
+async def test_a_registration_is_withheld_until_its_link_is_opened(tables_url: str, make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(tables_url, verification=VERIFY)
+    cluster.start_auth()
+    cluster.start_auth()
+    edge = await cluster.edge()
+    needed = await pending(edge)
     assert 0 < needed.expires - now_ms() <= 600_000
-    assert (await refusal(edge.login(ANN))).failure.code == ErrorCode.UNAUTHENTICATED
+    assert await rejection_code(edge.login(ANN)) == ErrorCode.UNAUTHENTICATED
 
-    link = await mailed(world, edge, needed.ticket)
-    assert await visit(edge, with_wrong_code(link)) == "wrong"
-    assert await edge.hears(VerificationOpened) == VerificationOpened(needed.ticket, 7, False)
-    assert await withheld(edge, ticket=needed.ticket) == needed
+    link = await request_link(cluster, edge, needed.ticket)
+    assert await open_link(edge, with_wrong_code(link)) == "wrong"
+    assert await edge.receive(VerificationOpened) == VerificationOpened(needed.ticket, 7, False)
+    assert await pending(edge, ticket=needed.ticket) == needed
 
-    assert await visit(edge, link) == "passed"
-    assert await edge.hears(VerificationOpened) == VerificationOpened(needed.ticket, 7, True)
+    assert await open_link(edge, link) == "passed"
+    assert await edge.receive(VerificationOpened) == VerificationOpened(needed.ticket, 7, True)
     made = await edge.register(ANN, ticket=needed.ticket)
     assert isinstance(await edge.login(ANN), Authenticated)
-    assert await visit(edge, link) == "expired"
-    taken = await refusal(edge.register(ANN, ticket=needed.ticket))
+    assert await open_link(edge, link) == "expired"
+    taken = await rejection(edge.register(ANN, ticket=needed.ticket))
     assert (taken.failure.code, taken.failure.field) == (ErrorCode.CONFLICT, "email")
     assert made.account >= 1
 
 
-async def test_a_passed_link_counts_for_the_next_attempt_of_that_address_alone(world: World, edge: Edge) -> None:
-    needed = await withheld(edge)
-    await visit(edge, await mailed(world, edge, needed.ticket))
-    other = await withheld(edge, "bob@example.org", needed.ticket)
+async def test_a_passed_link_counts_for_the_next_attempt_of_that_address_alone(
+    cluster: AuthCluster, edge: EdgeProbe
+) -> None:
+    needed = await pending(edge)
+    await open_link(edge, await request_link(cluster, edge, needed.ticket))
+    other = await pending(edge, "bob@example.org", needed.ticket)
     assert other.ticket != needed.ticket
     assert isinstance(await edge.register(ANN.upper(), origin=Origin(NodeId("edge-2"), 1)), Authenticated)
 
 
-async def test_of_two_registrations_by_one_link_one_is_made(world: World, edge: Edge) -> None:
-    needed = await withheld(edge)
-    await visit(edge, await mailed(world, edge, needed.ticket))
+async def test_of_two_registrations_by_one_link_one_is_made(cluster: AuthCluster, edge: EdgeProbe) -> None:
+    needed = await pending(edge)
+    await open_link(edge, await request_link(cluster, edge, needed.ticket))
     requests = [registration(ANN, f"password {n}", ticket=needed.ticket) for n in range(4)]
-    answers = await asyncio.gather(*(edge.ask(REGISTER, one) for one in requests), return_exceptions=True)
+    answers = await asyncio.gather(*(edge.request(REGISTER, one) for one in requests), return_exceptions=True)
     assert [type(answer) for answer in answers].count(Authenticated) == 1
 
 
-async def test_after_the_time_limit_everything_begins_anew(make_world: MakeWorld, sqlite_url: str) -> None:
+async def test_after_the_time_limit_everything_begins_anew(make_cluster: MakeCluster, sqlite_url: str) -> None:
     short = given.Verification(registration=True, time_limit_seconds=1.0)
-    world = make_world(sqlite_url, verification=short)
-    world.auth()
-    edge = await world.edge()
-    first, passed = await withheld(edge), await withheld(edge)
-    link = await mailed(world, edge, first.ticket)
-    passed_link = await mailed(world, edge, passed.ticket, 2)
-    assert await visit(edge, passed_link) == "passed"
+    cluster = make_cluster(sqlite_url, verification=short)
+    cluster.start_auth()
+    edge = await cluster.edge()
+    first, passed = await pending(edge), await pending(edge)
+    link = await request_link(cluster, edge, first.ticket)
+    passed_link = await request_link(cluster, edge, passed.ticket, 2)
+    assert await open_link(edge, passed_link) == "passed"
     await asyncio.sleep((passed.expires - now_ms()) / 1000 + 0.01)
-    assert await visit(edge, link) == "expired"
-    assert await visit(edge, passed_link) == "expired"
+    assert await open_link(edge, link) == "expired"
+    assert await open_link(edge, passed_link) == "expired"
     late = SendVerification(first.ticket, ORIGIN, BASE)
-    assert (await refusal(edge.ask(SEND_VERIFICATION, late))).failure.code == ErrorCode.NOT_FOUND
-    assert (await withheld(edge, ticket=passed.ticket)).ticket not in (first.ticket, passed.ticket)
+    assert await rejection_code(edge.request(SEND_VERIFICATION, late)) == ErrorCode.NOT_FOUND
+    assert (await pending(edge, ticket=passed.ticket)).ticket not in (first.ticket, passed.ticket)
 
 
-async def test_mail_is_sent_again_a_few_times_and_the_newest_link_counts(world: World, edge: Edge) -> None:
-    needed = await withheld(edge)
-    links = [await mailed(world, edge, needed.ticket, number) for number in (1, 2, 3)]
+async def test_mail_is_sent_again_a_few_times_and_the_newest_link_counts(cluster: AuthCluster, edge: EdgeProbe) -> None:
+    needed = await pending(edge)
+    links = [await request_link(cluster, edge, needed.ticket, number) for number in (1, 2, 3)]
     again = SendVerification(needed.ticket, ORIGIN, BASE)
-    assert (await refusal(edge.ask(SEND_VERIFICATION, again))).failure.code == ErrorCode.RATE_LIMITED
-    assert [await visit(edge, link) for link in links] == ["wrong", "wrong", "passed"]
+    assert await rejection_code(edge.request(SEND_VERIFICATION, again)) == ErrorCode.RATE_LIMITED
+    assert [await open_link(edge, link) for link in links] == ["wrong", "wrong", "passed"]
 
 
-async def test_from_one_address_so_many_mails_are_sent(make_world: MakeWorld, sqlite_url: str) -> None:
-    world = make_world(sqlite_url, verification=VERIFY, limits=given.Limits(mails_per_address=2))
-    world.auth()
-    edge = await world.edge()
-    tickets = [(await withheld(edge, f"{name}@example.org")).ticket for name in ("ann", "bob", "cem")]
+async def test_from_one_address_so_many_mails_are_sent(make_cluster: MakeCluster, sqlite_url: str) -> None:
+    cluster = make_cluster(sqlite_url, verification=VERIFY, limits=given.Limits(mails_per_address=2))
+    cluster.start_auth()
+    edge = await cluster.edge()
+    tickets = [(await pending(edge, f"{name}@example.org")).ticket for name in ("ann", "bob", "cem")]
     for number, ticket in enumerate(tickets[:2], 1):
-        await mailed(world, edge, ticket, number)
+        await request_link(cluster, edge, ticket, number)
     from_home = SendVerification(tickets[2], ORIGIN, BASE)
-    assert (await refusal(edge.ask(SEND_VERIFICATION, from_home))).failure.code == ErrorCode.RATE_LIMITED
+    assert await rejection_code(edge.request(SEND_VERIFICATION, from_home)) == ErrorCode.RATE_LIMITED
     elsewhere = SendVerification(tickets[2], Origin(NODE, 8, "198.51.100.1"), BASE)
-    assert await edge.ask(SEND_VERIFICATION, elsewhere) == Ack()
+    assert await edge.request(SEND_VERIFICATION, elsewhere) == Ack()
 
 
-async def test_whoever_asked_for_the_mail_is_told(world: World, edge: Edge) -> None:
-    needed = await withheld(edge)
+async def test_whoever_asked_for_the_mail_is_told(cluster: AuthCluster, edge: EdgeProbe) -> None:
+    needed = await pending(edge)
     request = SendVerification(needed.ticket, Origin(NODE, 99), BASE)
-    await edge.ask(SEND_VERIFICATION, request)
-    await visit(edge, link_in(await world.mail()))
-    assert (await edge.hears(VerificationOpened)).connection == 99
+    await edge.request(SEND_VERIFICATION, request)
+    await open_link(edge, link_in(await cluster.mail()))
+    assert (await edge.receive(VerificationOpened)).connection == 99
 
 
-async def test_who_has_no_address_cannot_be_verified(edge: Edge) -> None:
-    failure = (await refusal(edge.register(username="ann"))).failure
+async def test_who_has_no_address_cannot_be_verified(edge: EdgeProbe) -> None:
+    failure = (await rejection(edge.register(username="ann"))).failure
     assert (failure.code, failure.field) == (ErrorCode.INVALID, "email")
 
 
-async def test_a_link_begins_with_an_address_alone(edge: Edge) -> None:
-    needed = await withheld(edge)
+async def test_a_link_begins_with_an_address_alone(edge: EdgeProbe) -> None:
+    needed = await pending(edge)
     for base in ("", "chat.example", "javascript:alert(1)", "http://a b", "http://a/\nhttp://evil.example", "http://"):
         wrong = SendVerification(needed.ticket, ORIGIN, base)
-        assert (await refusal(edge.ask(SEND_VERIFICATION, wrong))).failure.field == "base_url"
+        assert (await rejection(edge.request(SEND_VERIFICATION, wrong))).failure.field == "base_url"
 
 
-async def test_an_unknown_ticket_opens_and_sends_nothing(edge: Edge) -> None:
-    assert await edge.ask(OPEN_VERIFICATION, OpenVerification("unknown", "code")) == Opened("expired")
+async def test_an_unknown_ticket_opens_and_sends_nothing(edge: EdgeProbe) -> None:
+    assert await edge.request(OPEN_VERIFICATION, OpenVerification("unknown", "code")) == Opened("expired")
     unknown = SendVerification("unknown", ORIGIN, BASE)
-    assert (await refusal(edge.ask(SEND_VERIFICATION, unknown))).failure.code == ErrorCode.NOT_FOUND
+    assert await rejection_code(edge.request(SEND_VERIFICATION, unknown)) == ErrorCode.NOT_FOUND
     malformed = OpenVerification("x" * 1000, "\0")
-    assert (await refusal(edge.ask(OPEN_VERIFICATION, malformed))).failure.code == ErrorCode.INVALID
+    assert await rejection_code(edge.request(OPEN_VERIFICATION, malformed)) == ErrorCode.INVALID
 
 
 # After failed logins
 
 
-async def test_after_failures_the_right_secret_needs_a_link_too(tables_url: str, make_world: MakeWorld) -> None:
-    world = make_world(tables_url, verification=AFTER_THREE)
-    world.auth()
-    edge = await world.edge()
+async def test_after_failures_the_right_secret_needs_a_link_too(tables_url: str, make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(tables_url, verification=AFTER_THREE)
+    cluster.start_auth()
+    edge = await cluster.edge()
     made = await edge.register(ANN)
     await edge.register("bob@example.org")
     for _ in range(3):
         assert isinstance(await edge.login(ANN), Authenticated)
-        assert (await refusal(edge.login(ANN, "wrong"))).failure.code == ErrorCode.UNAUTHENTICATED
+        assert await rejection_code(edge.login(ANN, "wrong")) == ErrorCode.UNAUTHENTICATED
     needed = await edge.login(str(made.account), kind=IdentifierKind.ID)
     assert isinstance(needed, VerificationNeeded)
-    assert (await refusal(edge.login(ANN, "wrong"))).failure.code == ErrorCode.UNAUTHENTICATED
+    assert await rejection_code(edge.login(ANN, "wrong")) == ErrorCode.UNAUTHENTICATED
     assert isinstance(await edge.login("bob@example.org"), Authenticated)
 
-    link = await mailed(world, edge, needed.ticket)
-    assert await visit(edge, with_wrong_code(link)) == "wrong"
-    assert await visit(edge, link) == "passed"
+    link = await request_link(cluster, edge, needed.ticket)
+    assert await open_link(edge, with_wrong_code(link)) == "wrong"
+    assert await open_link(edge, link) == "passed"
     wrong = edge.login(ANN, "wrong", ticket=needed.ticket)
-    assert (await refusal(wrong)).failure.code == ErrorCode.UNAUTHENTICATED
+    assert await rejection_code(wrong) == ErrorCode.UNAUTHENTICATED
     for ticket in (needed.ticket, "", needed.ticket):
         assert isinstance(await edge.login(ANN, ticket=ticket), Authenticated)
 
     for _ in range(3):
-        await refusal(edge.login(ANN, "wrong"))
+        await rejection(edge.login(ANN, "wrong"))
     assert isinstance(await edge.login(ANN, ticket=needed.ticket), VerificationNeeded)
 
 
-async def test_who_has_no_address_is_limited_alone(make_world: MakeWorld, sqlite_url: str) -> None:
-    world = make_world(sqlite_url, verification=AFTER_THREE)
-    world.auth()
-    edge = await world.edge()
+async def test_who_has_no_address_is_limited_alone(make_cluster: MakeCluster, sqlite_url: str) -> None:
+    cluster = make_cluster(sqlite_url, verification=AFTER_THREE)
+    cluster.start_auth()
+    edge = await cluster.edge()
     await edge.register(username="ann")
     for _ in range(5):
-        await refusal(edge.login("ann", "wrong", kind=IdentifierKind.USERNAME))
+        await rejection(edge.login("ann", "wrong", kind=IdentifierKind.USERNAME))
     assert isinstance(await edge.login("ann", kind=IdentifierKind.USERNAME), Authenticated)
 
 
-async def test_a_link_for_a_login_registers_nobody(make_world: MakeWorld, sqlite_url: str) -> None:
+async def test_a_link_for_a_login_registers_nobody(make_cluster: MakeCluster, sqlite_url: str) -> None:
     both = given.Verification(registration=True, after_failed_logins=1)
-    world = make_world(sqlite_url, verification=both)
-    world.auth()
-    edge = await world.edge()
-    needed = await withheld(edge)
-    await visit(edge, await mailed(world, edge, needed.ticket))
+    cluster = make_cluster(sqlite_url, verification=both)
+    cluster.start_auth()
+    edge = await cluster.edge()
+    needed = await pending(edge)
+    await open_link(edge, await request_link(cluster, edge, needed.ticket))
     await edge.register(ANN, secret=Secret(Scheme.PLAIN, "secret"))
-    await refusal(edge.login(ANN, "wrong"))
+    await rejection(edge.login(ANN, "wrong"))
     for_login = await edge.login(ANN)
     assert isinstance(for_login, VerificationNeeded)
-    await visit(edge, await mailed(world, edge, for_login.ticket, 2))
-    assert (await withheld(edge, "bob@example.org", for_login.ticket)).ticket != for_login.ticket
+    await open_link(edge, await request_link(cluster, edge, for_login.ticket, 2))
+    assert (await pending(edge, "bob@example.org", for_login.ticket)).ticket != for_login.ticket
     assert isinstance(await edge.login(ANN, ticket=for_login.ticket), Authenticated)
 
 
@@ -243,31 +246,31 @@ async def test_a_link_for_a_login_registers_nobody(make_world: MakeWorld, sqlite
 
 
 async def test_links_lead_where_the_settings_say_whatever_a_client_has_dialled(
-    make_world: MakeWorld, sqlite_url: str
+    make_cluster: MakeCluster, sqlite_url: str
 ) -> None:
-    world = make_world(sqlite_url, verification=VERIFY, edge=given.Edge(public_url=f"{BASE}/"))
-    world.auth()
-    edge = await world.edge()
-    needed = await withheld(edge)
-    await edge.ask(SEND_VERIFICATION, SendVerification(needed.ticket, ORIGIN, "http://elsewhere.example"))
-    link = link_in(await world.mail(1))
+    cluster = make_cluster(sqlite_url, verification=VERIFY, edge=given.Edge(public_url=f"{BASE}/"))
+    cluster.start_auth()
+    edge = await cluster.edge()
+    needed = await pending(edge)
+    await edge.request(SEND_VERIFICATION, SendVerification(needed.ticket, ORIGIN, "http://elsewhere.example"))
+    link = link_in(await cluster.mail(1))
     assert link.startswith(f"{BASE}/verify/")
-    assert await visit(edge, link) == "passed"
+    assert await open_link(edge, link) == "passed"
 
 
 async def test_mail_waits_for_a_server_that_is_down(
-    make_world: MakeWorld,
+    make_cluster: MakeCluster,
     sqlite_url: str,
-    make_server: MakeServer,
+    make_smtp_server: MakeSmtpServer,
     tmp_path: Path,
 ) -> None:
-    server = make_server()
+    server = make_smtp_server()
     smtp = given.Mail(smtp_host="127.0.0.1", smtp_port=server.port, smtp_security="none", outbox=tmp_path / "outbox")
-    world = make_world(sqlite_url, verification=VERIFY, mail=smtp)
-    world.auth()
-    edge = await world.edge()
-    needed = await withheld(edge)
-    await edge.ask(SEND_VERIFICATION, SendVerification(needed.ticket, ORIGIN, BASE))
+    cluster = make_cluster(sqlite_url, verification=VERIFY, mail=smtp)
+    cluster.start_auth()
+    edge = await cluster.edge()
+    needed = await pending(edge)
+    await edge.request(SEND_VERIFICATION, SendVerification(needed.ticket, ORIGIN, BASE))
     await asyncio.sleep(0.3)
     await server.start()
     async with asyncio.timeout(10):
@@ -275,5 +278,5 @@ async def test_mail_waits_for_a_server_that_is_down(
             await asyncio.sleep(0.01)
     [mail] = server.mails
     assert mail["To"] == ANN
-    assert await visit(edge, link_in(mail.get_content())) == "passed"
+    assert await open_link(edge, link_in(mail.get_content())) == "passed"
     assert not smtp.outbox.exists()

@@ -21,75 +21,75 @@ LATER = Origin(NodeId("edge-2"), 6)
 GONE = OpenedLink(LinkResult.EXPIRED)
 
 
-def letter(mailing: VerificationMail) -> MailRequested:
+def template(mailing: VerificationMail) -> MailRequested:
     return MailRequested(mailing.email, mailing.purpose, "text", mailing.expires)
 
 
-async def add(database: Database, holder: VerificationSubject = ANN, named: str = "") -> str:
-    step = partial(verifications.create, named=named, holder=holder, origin=ORIGIN, now=NOW, expires=END)
+async def add(database: Database, subject: VerificationSubject = ANN, named: str = "") -> str:
+    step = partial(verifications.create, named=named, subject=subject, origin=ORIGIN, now=NOW, expires=END)
     waiting = await database.write(step)
     assert waiting.expires == END
     return waiting.ticket
 
 
-async def mail(database: Database, ticket: str, code: str = "right", now: int = NOW) -> bool:
+async def request_mail(database: Database, ticket: str, code: str = "right", now: int = NOW) -> bool:
     return await database.write(
-        partial(verifications.request_mail, ticket=ticket, origin=LATER, code=code, letter=letter, now=now)
+        partial(verifications.request_mail, ticket=ticket, origin=LATER, code=code, template=template, now=now)
     )
 
 
-async def open_by(database: Database, ticket: str, code: str, now: int = NOW) -> OpenedLink:
+async def open_link(database: Database, ticket: str, code: str, now: int = NOW) -> OpenedLink:
     return await database.write(partial(verifications.open_link, ticket=ticket, code=code, now=now))
 
 
-async def redeem(database: Database, holder: VerificationSubject = ANN, ticket: str = "", now: int = NOW) -> bool:
-    return await database.write(partial(verifications.consume, holder=holder, ticket=ticket, now=now))
+async def consume(database: Database, subject: VerificationSubject = ANN, ticket: str = "", now: int = NOW) -> bool:
+    return await database.write(partial(verifications.consume, subject=subject, ticket=ticket, now=now))
 
 
-async def passed(database: Database, holder: VerificationSubject = ANN) -> str:
-    ticket = await add(database, holder)
-    await mail(database, ticket)
-    assert (await open_by(database, ticket, "right")).result is LinkResult.PASSED
+async def passed(database: Database, subject: VerificationSubject = ANN) -> str:
+    ticket = await add(database, subject)
+    await request_mail(database, ticket)
+    assert (await open_link(database, ticket, "right")).result is LinkResult.PASSED
     return ticket
 
 
 async def test_the_right_code_opens_for_whoever_asked_for_the_mail(database: Database) -> None:
     t = await add(database)
-    assert await mail(database, t)
+    assert await request_mail(database, t)
     [entry] = await database.read(partial(outbox.oldest, limit=9))
     assert entry.event == MailRequested("Ann@example.org", VerificationPurpose.REGISTER, "text", END)
-    assert await open_by(database, t, "wrong") == OpenedLink(LinkResult.WRONG, Origin(NodeId("edge-2"), 6))
-    assert await open_by(database, t, "right") == OpenedLink(LinkResult.PASSED, Origin(NodeId("edge-2"), 6))
-    assert (await open_by(database, t, "right")).result is LinkResult.PASSED
+    assert await open_link(database, t, "wrong") == OpenedLink(LinkResult.WRONG, Origin(NodeId("edge-2"), 6))
+    assert await open_link(database, t, "right") == OpenedLink(LinkResult.PASSED, Origin(NodeId("edge-2"), 6))
+    assert (await open_link(database, t, "right")).result is LinkResult.PASSED
 
 
 async def test_nothing_opens_before_the_first_mail(database: Database) -> None:
     t = await add(database)
-    assert (await open_by(database, t, "")).result is LinkResult.WRONG
+    assert (await open_link(database, t, "")).result is LinkResult.WRONG
 
 
 async def test_a_later_mail_replaces_the_code(database: Database) -> None:
     t = await add(database)
-    await mail(database, t, "first")
-    await mail(database, t, "second")
-    assert (await open_by(database, t, "first")).result is LinkResult.WRONG
-    assert (await open_by(database, t, "second")).result is LinkResult.PASSED
+    await request_mail(database, t, "first")
+    await request_mail(database, t, "second")
+    assert (await open_link(database, t, "first")).result is LinkResult.WRONG
+    assert (await open_link(database, t, "second")).result is LinkResult.PASSED
 
 
 async def test_wrong_codes_are_bounded(database: Database) -> None:
     t = await add(database)
-    await mail(database, t)
+    await request_mail(database, t)
     for _ in range(verifications.WRONG_CODES):
-        assert (await open_by(database, t, "wrong")).result is LinkResult.WRONG
-    assert await open_by(database, t, "right") == GONE
+        assert (await open_link(database, t, "wrong")).result is LinkResult.WRONG
+    assert await open_link(database, t, "right") == GONE
 
 
 async def test_an_expired_or_unknown_ticket_opens_nothing(database: Database) -> None:
     t = await passed(database)
-    assert await open_by(database, t, "right", now=END) == GONE
-    assert await open_by(database, "u", "right") == GONE
-    assert not await mail(database, t, now=END)
-    assert not await redeem(database, now=END)
+    assert await open_link(database, t, "right", now=END) == GONE
+    assert await open_link(database, "u", "right") == GONE
+    assert not await request_mail(database, t, now=END)
+    assert not await consume(database, now=END)
 
 
 async def test_a_passed_ticket_counts_once_for_its_holder_alone(database: Database) -> None:
@@ -99,52 +99,52 @@ async def test_a_passed_ticket_counts_once_for_its_holder_alone(database: Databa
         VerificationSubject(VerificationPurpose.REGISTER, "bob@example.org", NO_ACCOUNT),
         VerificationSubject(VerificationPurpose.LOGIN, ANN.email, NO_ACCOUNT),
     ]
-    assert [await redeem(database, other, t) for other in others] == [False, False, False]
-    assert await redeem(database, VerificationSubject(VerificationPurpose.REGISTER, "ANN@EXAMPLE.ORG", NO_ACCOUNT))
-    assert not await redeem(database)
+    assert [await consume(database, other, t) for other in others] == [False, False, False]
+    assert await consume(database, VerificationSubject(VerificationPurpose.REGISTER, "ANN@EXAMPLE.ORG", NO_ACCOUNT))
+    assert not await consume(database)
 
 
 async def test_the_named_ticket_is_used_first(database: Database) -> None:
     t1, t2 = await passed(database), await passed(database)
-    assert await redeem(database, ANN, t2)
-    assert (await open_by(database, t2, "right")) == GONE
-    assert await redeem(database, ANN, t2)
-    assert not await redeem(database, ANN, t1)
+    assert await consume(database, ANN, t2)
+    assert (await open_link(database, t2, "right")) == GONE
+    assert await consume(database, ANN, t2)
+    assert not await consume(database, ANN, t1)
 
 
 async def test_one_passed_ticket_is_used_by_one_of_two_at_once(database: Database) -> None:
     await passed(database)
-    assert sorted(await asyncio.gather(*(redeem(database) for _ in range(5)))) == [False] * 4 + [True]
+    assert sorted(await asyncio.gather(*(consume(database) for _ in range(5)))) == [False] * 4 + [True]
 
 
 async def test_a_ticket_that_waits_is_not_doubled(database: Database) -> None:
     t = await add(database)
     assert await add(database, named=t) == t
     assert await add(database, LOGIN, named=t) != t
-    await mail(database, t)
-    await open_by(database, t, "right")
+    await request_mail(database, t)
+    await open_link(database, t, "right")
     assert await add(database, named=t) != t
 
 
 async def test_a_ticket_and_an_address_get_a_few_mails(database: Database) -> None:
     many = [await add(database) for _ in range(verifications.MAILS_PER_ADDRESS)]
     for ticket in many:
-        assert await mail(database, ticket)
+        assert await request_mail(database, ticket)
     with pytest.raises(TooManyMails):
-        await mail(database, many[0])
+        await request_mail(database, many[0])
     other = await add(database, VerificationSubject(VerificationPurpose.REGISTER, "bob@example.org", NO_ACCOUNT))
     for _ in range(verifications.MAILS_PER_TICKET):
-        assert await mail(database, other)
+        assert await request_mail(database, other)
     with pytest.raises(TooManyMails):
-        await mail(database, other)
+        await request_mail(database, other)
 
 
 async def test_what_is_over_is_purged_and_what_is_erased_forgotten(database: Database) -> None:
     await passed(database, LOGIN)
     await database.write(partial(verifications.purge_expired, now=END - 1))
-    assert await database.read(partial(verifications.has_passed, holder=LOGIN, now=NOW))
+    assert await database.read(partial(verifications.has_passed, subject=LOGIN, now=NOW))
     await database.write(partial(verifications.delete_of_account, account=AccountId(7)))
-    assert not await database.read(partial(verifications.has_passed, holder=LOGIN, now=NOW))
+    assert not await database.read(partial(verifications.has_passed, subject=LOGIN, now=NOW))
     await passed(database, LOGIN)
     await database.write(partial(verifications.purge_expired, now=END))
-    assert not await database.read(partial(verifications.has_passed, holder=LOGIN, now=NOW))
+    assert not await database.read(partial(verifications.has_passed, subject=LOGIN, now=NOW))

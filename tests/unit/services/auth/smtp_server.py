@@ -12,8 +12,8 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from services.cli.ports import free_port
 
 
-class Server:
-    """An SMTP server on the test's own loop; `answers` are given to DATA or RCPT in turn, then mail is taken."""
+class FakeSmtpServer:
+    """An SMTP server on the test's own loop. Replies to recipients with `rejections` in turn, then accepts mail."""
 
     def __init__(self, **options: Any) -> None:
         self.port = free_port()
@@ -22,7 +22,7 @@ class Server:
         self.mails: list[EmailMessage] = []
         self.recipients: list[str] = []
         self.secured: list[bool] = []
-        self.refusals: list[str] = []
+        self.rejections: list[str] = []
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -38,8 +38,8 @@ class Server:
         return SMTP(self, hostname="mail.test", enable_SMTPUTF8=True, **self.options)
 
     async def handle_RCPT(self, _s: SMTP, _session: Session, envelope: Envelope, to: str, _options: object) -> str:
-        if self.refusals:
-            return self.refusals.pop(0)
+        if self.rejections:
+            return self.rejections.pop(0)
         envelope.rcpt_tos.append(to)
         return "250 OK"
 

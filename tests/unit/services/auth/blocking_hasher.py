@@ -1,12 +1,12 @@
-"""Cheap hashes that wait until they are let through."""
+"""A cheap password hasher that blocks until a test releases it."""
 
 import threading
 
 from argon2 import PasswordHasher
 
 
-class Gate(PasswordHasher):
-    """Names the threads that passed."""
+class BlockingHasher(PasswordHasher):
+    """Blocks while `open` is clear. `reached`: a hash was started; `threads`: the names of the threads that hashed."""
 
     def __init__(self) -> None:
         super().__init__(time_cost=1, memory_cost=8, parallelism=1)
@@ -15,14 +15,14 @@ class Gate(PasswordHasher):
         self.threads: list[str] = []
 
     def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
-        self._pass()
+        self._wait()
         return super().hash(password, salt=salt)
 
     def verify(self, hash: str | bytes, password: str | bytes) -> bool:  # type: ignore[override]
-        self._pass()
+        self._wait()
         return super().verify(hash, password)
 
-    def _pass(self) -> None:
+    def _wait(self) -> None:
         self.reached.set()
         assert self.open.wait(10)
         self.threads.append(threading.current_thread().name)

@@ -1,14 +1,16 @@
-"""Auth as its neighbours see it: the whole service on a real bus, with an edge and the peers it asks."""
+"""The whole auth service on a real bus, with an edge and the peers that it sends requests to."""
 
 import asyncio
 import email
 import email.policy
 from collections import deque
+from collections.abc import Awaitable
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import pytest
 from prometheus_client import CollectorRegistry
 
 from services.auth.app import serve
@@ -23,6 +25,7 @@ from shared.contract.auth import (
     VerificationNeeded,
 )
 from shared.contract.edge import Notice, Notify
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountDeleted, AccountRegistered
 from shared.contract.ids import AccountId, NodeId
 from shared.contract.model import Scheme, Secret
@@ -54,49 +57,50 @@ def plain(password: str) -> Secret:
     return Secret(Scheme.PLAIN, password)
 
 
-class Edge:
-    """An edge node: it asks, and hears notices."""
+class EdgeProbe:
+    """An edge node that sends requests and receives notifications."""
 
     def __init__(self, nats: NatsServer) -> None:
         self.bus = Bus(nats.settings("edge"), "edge", CollectorRegistry())
-        self.bus.subscribe(NOTIFY_ALL, self._hear)
-        self.bus.subscribe(notify(NODE), self._hear)
+        self.bus.subscribe(NOTIFY_ALL, self._on_notification)
+        self.bus.subscribe(notify(NODE), self._on_notification)
         self._decode = msgspec.msgpack.Decoder(Notify).decode
         self._notices: deque[Notice] = deque()
-        self._heard = asyncio.Event()
+        self._received = asyncio.Event()
 
-    def _hear(self, payload: bytes) -> None:
+    def _on_notification(self, payload: bytes) -> None:
         self._notices.append(self._decode(payload).notice)
-        self._heard.set()
+        self._received.set()
 
     @property
-    def has_heard_nothing(self) -> bool:
+    def has_received_nothing(self) -> bool:
         return not self._notices
 
-    async def hears(self, kind: type[N]) -> N:
-        """The next notice, which is of this kind."""
+    async def receive(self, kind: type[N]) -> N:
+        """The next notification, which must be of this kind."""
         async with asyncio.timeout(WAIT_SECONDS):
             while not self._notices:
-                self._heard.clear()
-                await self._heard.wait()
+                self._received.clear()
+                await self._received.wait()
         notice = self._notices.popleft()
         assert isinstance(notice, kind)
         return notice
 
-    async def ask(self, route: Route[Q, R], request: Q) -> R:
+    async def request(self, route: Route[Q, R], request: Q) -> R:
         return await self.bus.request(route, request, seconds=WAIT_SECONDS)
 
     async def register(self, email: str = "", password: str = "secret", **more: Any) -> Authenticated:
-        answer = await self.ask(REGISTER, registration(email, password, **more))
-        assert isinstance(answer, Authenticated)
-        return answer
+        reply = await self.request(REGISTER, registration(email, password, **more))
+        assert isinstance(reply, Authenticated)
+        return reply
 
     async def login(self, email: str, password: str = "secret", **more: Any) -> Authenticated | VerificationNeeded:
         request = Login(kind=IdentifierKind.EMAIL, identifier=email, secret=plain(password), origin=ORIGIN)
-        return await self.ask(LOGIN, msgspec.structs.replace(request, **more))
+        return await self.request(LOGIN, msgspec.structs.replace(request, **more))
 
 
 ORIGIN = Origin(NODE, 7, "192.0.2.1")
+ELSEWHERE = Origin(NodeId("edge-2"), 1, "198.51.100.1")
 
 
 def registration(email: str = "", password: str = "secret", **more: Any) -> Register:
@@ -104,12 +108,31 @@ def registration(email: str = "", password: str = "secret", **more: Any) -> Regi
     return msgspec.structs.replace(request, **more)
 
 
-class Peer:
-    """Session or message, as far as auth knows them: told to erase accounts, at once and by the event."""
+async def rejection(work: Awaitable[Any]) -> RequestError:
+    """The error reply to a request."""
+    with pytest.raises(RequestError) as caught:
+        await work
+    return caught.value
+
+
+async def rejection_code(work: Awaitable[Any]) -> ErrorCode:
+    return (await rejection(work)).failure.code
+
+
+async def logs_in(edge: EdgeProbe, email: str, secret: Secret) -> bool:
+    try:
+        await edge.login(email, secret=secret)
+    except RequestError as error:
+        return error.failure.code != ErrorCode.UNAUTHENTICATED
+    return True
+
+
+class ErasurePeer:
+    """Session or message: erases accounts by request and by the durable event."""
 
     def __init__(self, nats: NatsServer, service: str, route: Route[EraseAccount, Ack]) -> None:
         self.bus = Bus(nats.settings(service), service, CollectorRegistry())
-        self.asked: list[AccountId] = []
+        self.erased: list[AccountId] = []
         self.registered: asyncio.Queue[AccountRegistered] = asyncio.Queue()
         self.deleted: asyncio.Queue[AccountDeleted] = asyncio.Queue()
         self.bus.serve(route, self._erase, queue=service)
@@ -118,29 +141,29 @@ class Peer:
             self.bus.consume(ACCOUNT_REGISTERED, self.registered.put)
 
     async def _erase(self, request: EraseAccount) -> Ack:
-        self.asked.append(request.account)
+        self.erased.append(request.account)
         return Ack()
 
 
-class World:
-    """Start what a test needs; everything is stopped in the end."""
+class AuthCluster:
+    """Starts replicas of auth, edges and peers as a test needs them; `close` stops everything."""
 
     def __init__(self, settings: Settings, nats: NatsServer) -> None:
         self.settings = settings
         self._nats = nats
         self._stopping = asyncio.Event()
-        self._auth: list[asyncio.Task[None]] = []
+        self._replicas: list[asyncio.Task[None]] = []
         self._buses: list[Bus] = []
 
-    async def edge(self) -> Edge:
-        edge = Edge(self._nats)
+    async def edge(self) -> EdgeProbe:
+        edge = EdgeProbe(self._nats)
         await self._start(edge.bus)
         return edge
 
-    async def session(self) -> Peer:
+    async def session(self) -> ErasurePeer:
         return await self._peer("session", ERASE_PROFILE)
 
-    async def message(self) -> Peer:
+    async def message(self) -> ErasurePeer:
         return await self._peer("message", ERASE_READ_STATE)
 
     async def operator(self) -> Bus:
@@ -149,29 +172,29 @@ class World:
         return bus
 
     async def set_maintenance(self, on: bool) -> None:
-        """As the operator does it."""
+        """Sends the operator's request."""
         await (await self.operator()).request(SET_MAINTENANCE, SetMaintenance(on))
 
-    def auth(self) -> asyncio.Task[None]:
-        """One more replica of the service."""
-        self._auth.append(asyncio.get_running_loop().create_task(serve(self.settings, self._stopping)))
-        return self._auth[-1]
+    def start_auth(self) -> asyncio.Task[None]:
+        """Starts one more replica of auth."""
+        self._replicas.append(asyncio.get_running_loop().create_task(serve(self.settings, self._stopping)))
+        return self._replicas[-1]
 
     async def stop_auth(self) -> None:
         self._stopping.set()
-        await asyncio.gather(*self._auth)
-        self._auth.clear()
+        await asyncio.gather(*self._replicas)
+        self._replicas.clear()
         self._stopping.clear()
 
-    def forget_auth(self) -> None:
-        """It has ended by itself."""
-        self._auth.clear()
+    def drop_auth(self) -> None:
+        """Forgets replicas that ended by themselves."""
+        self._replicas.clear()
 
     async def close(self) -> None:
         await asyncio.gather(self.stop_auth(), *(bus.stop() for bus in self._buses))
 
     async def mail(self, number: int = 1) -> str:
-        """The text of the newest mail, when there are so many."""
+        """The text of the newest mail, once there are `number` mails."""
         async with asyncio.timeout(WAIT_SECONDS):
             while len(mails := _mails(self.settings.mail.outbox)) < number:
                 await asyncio.sleep(0.01)
@@ -179,8 +202,8 @@ class World:
         assert isinstance(message, EmailMessage)
         return str(message.get_content())
 
-    async def _peer(self, service: str, route: Route[EraseAccount, Ack]) -> Peer:
-        peer = Peer(self._nats, service, route)
+    async def _peer(self, service: str, route: Route[EraseAccount, Ack]) -> ErasurePeer:
+        peer = ErasurePeer(self._nats, service, route)
         await self._start(peer.bus)
         return peer
 

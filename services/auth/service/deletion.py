@@ -1,0 +1,36 @@
+"""Deletion of accounts."""
+
+import time
+from dataclasses import dataclass
+from functools import partial
+
+from services.auth import domain
+from services.auth.metrics import AuthMetrics
+from services.auth.service.ports import EventOutbox, RemoteErasure, Transactions
+from services.auth.service.revocations import TokenRevocations
+from services.auth.store import accounts
+from shared.contract.auth import DeleteAccount
+from shared.contract.session import Ack
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountDeletion:
+    database: Transactions
+    outbox: EventOutbox
+    revocations: TokenRevocations
+    erasure: RemoteErasure
+    metrics: AuthMetrics
+
+    async def delete(self, request: DeleteAccount) -> Ack:
+        """Commits here first, then requests the erasure in the other services; a durable event repeats that request.
+        Idempotent. Raises RequestError: `unauthenticated`, `unavailable`."""
+        domain.check_actor(request.actor)
+        seconds = domain.void_before(time.time())
+        revocation = await self.database.write(partial(accounts.erase, account=request.actor, seconds=seconds))
+        if revocation is None:
+            return Ack()
+        self.outbox.wake()
+        self.metrics.deletions.inc()
+        await self.revocations.publish(revocation)
+        await self.erasure.erase(request.actor)
+        return Ack()

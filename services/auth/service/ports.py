@@ -1,0 +1,96 @@
+"""Ports of the use cases: what they need from the world outside. Adapters implement them, `app` wires them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol, TypeVar
+
+from services.auth.domain import IssuedToken
+from services.auth.store.verifications import VerificationMail
+from shared.contract.auth import Keys
+from shared.contract.edge import Notice
+from shared.contract.events import MailRequested
+from shared.contract.ids import AccountId, NodeId
+
+T = TypeVar("T")
+
+WindowChange = Literal["add", "peek", "remove"]
+
+
+class Transactions(Protocol):
+    """Runs functions of the store, which take a connection, as one transaction each. Raises RequestError
+    (`unavailable`)."""
+
+    async def read(self, work: Callable[[Any], T]) -> T:
+        """All that `work` reads is one snapshot."""
+
+    async def write(self, work: Callable[[Any], T]) -> T:
+        """Durably committed on return. Rolls back when `work` raises."""
+
+
+class PasswordHashing(Protocol):
+    """`hash` and `verify` raise RequestError (`unavailable`) while too many hashes are queued."""
+
+    async def hash(self, texts: Sequence[str]) -> list[str]:
+        """A verifier for each text."""
+
+    async def verify(self, verifier: str | None, text: str) -> bool:
+        """Whether the text matches. Without a verifier it never does, but takes the same time."""
+
+    def is_outdated(self, verifier: str) -> bool:
+        """Whether the verifier was made with cheaper parameters than today's."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether requests are queued for a hash, so that optional hashes should not be made."""
+
+
+class TokenIssuer(Protocol):
+    def issue(self, account: AccountId, now: float) -> IssuedToken:
+        """A token of a new login session, issued at `now` (Unix seconds)."""
+
+
+class PublicKeySource(Protocol):
+    """The keys that verify tokens."""
+
+    @property
+    def key_ids(self) -> list[str]: ...
+
+    def public_keys(self) -> Keys: ...
+
+    def reload(self) -> None:
+        """Reads added and deleted keys from disk; blocks."""
+
+
+class EventWindow(Protocol):
+    """Counts events by key in sliding windows. Never fails."""
+
+    async def change(self, key: str, seconds: float, limit: int, change: WindowChange) -> int:
+        """The number of events within the last `seconds`, before this change. `add` counts one more event if the
+        number is below `limit`; `remove` removes the newest."""
+
+    async def clear(self, key: str) -> None: ...
+
+
+class EdgeNotifications(Protocol):
+    """Notifications to edges, delivered at most once."""
+
+    async def notify_all(self, notice: Notice) -> None: ...
+
+    async def notify_node(self, node: NodeId, notice: Notice) -> None: ...
+
+
+class EventOutbox(Protocol):
+    """Publishes committed events."""
+
+    def wake(self) -> None:
+        """An event was committed."""
+
+
+class RemoteErasure(Protocol):
+    """The account's data in the other services."""
+
+    async def erase(self, account: AccountId) -> None:
+        """Requests the erasure; returns when each service has replied or timed out."""
+
+
+class VerificationTemplate(Protocol):
+    def __call__(self, mail: VerificationMail, link: str) -> MailRequested: ...

@@ -1,0 +1,61 @@
+"""Recovery of an account by its security question."""
+
+import time
+from dataclasses import dataclass
+from functools import partial
+
+from services.auth import domain
+from services.auth.service.login_limits import LoginLimiter
+from services.auth.service.ports import PasswordHashing, Transactions
+from services.auth.service.revocations import TokenRevocations
+from services.auth.store import accounts
+from shared.contract.auth import IdentifierKind, Recover, SetSecurity
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId
+from shared.contract.model import Secret
+from shared.contract.session import Ack
+
+
+@dataclass(frozen=True, kw_only=True)
+class PasswordRecovery:
+    database: Transactions
+    passwords: PasswordHashing
+    limits: LoginLimiter
+    revocations: TokenRevocations
+
+    async def recover(self, request: Recover) -> Ack:
+        """Raises RequestError: `unauthenticated` for an unknown account, a wrong question and a wrong answer alike,
+        `rate_limited`, `invalid`, `unavailable`."""
+        domain.check_recovery(request)
+        kind, name = IdentifierKind.ANY, request.username
+        account = (await self.database.read(partial(accounts.find, kind=kind, identifier=name))).account
+        answer = domain.expected_answer(account, request)
+        async with self.limits.attempt(domain.throttle_key(account, kind, name), request.origin.address) as attempt:
+            attempt.failed = not await self.passwords.verify(answer, request.answer)
+        if attempt.failed or account is None or answer is None:
+            raise _unrecoverable()
+        await self._replace_secrets(account.id, answer, request.secret)
+        return Ack()
+
+    async def _replace_secrets(self, account: AccountId, answer: str, secret: Secret) -> None:
+        texts = domain.verifier_texts(secret)
+        verifiers = dict(zip(texts, await self.passwords.hash(list(texts.values())), strict=True))
+        seconds = domain.void_before(time.time())
+        step = partial(accounts.recover, account=account, answer=answer, verifiers=verifiers, seconds=seconds)
+        revocation = await self.database.write(step)
+        if revocation is None:
+            raise _unrecoverable()
+        await self.revocations.publish(revocation)
+
+    async def set_security(self, request: SetSecurity) -> Ack:
+        """Raises RequestError: `unauthenticated` for a deleted account, `invalid`, `unavailable`."""
+        domain.check_security(request)
+        answer = (await self.passwords.hash([request.answer]))[0] if request.answer else None
+        step = partial(accounts.set_security, account=request.actor, question_id=request.question_id, answer=answer)
+        if not await self.database.write(step):
+            raise RequestError(ErrorCode.UNAUTHENTICATED, "nobody is logged in")
+        return Ack()
+
+
+def _unrecoverable() -> RequestError:
+    return RequestError(ErrorCode.UNAUTHENTICATED, "wrong account, question or answer")

@@ -1,0 +1,84 @@
+"""Registration of accounts."""
+
+import time
+import uuid
+from dataclasses import dataclass
+from functools import partial
+
+from services.auth import domain
+from services.auth.domain import VerificationPurpose, VerificationSubject
+from services.auth.service.login import start_session
+from services.auth.service.login_limits import LoginLimiter
+from services.auth.service.ports import EventOutbox, PasswordHashing, TokenIssuer, Transactions
+from services.auth.service.verification import EmailVerification
+from services.auth.store import accounts
+from services.auth.store.accounts import IdentifierTaken, NewAccount, NotVerified
+from shared.clock import now_ms
+from shared.contract.auth import Register
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import NO_ACCOUNT
+from shared.contract.subjects import LoginReply
+from shared.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    settings: Settings
+    database: Transactions
+    passwords: PasswordHashing
+    tokens: TokenIssuer
+    limits: LoginLimiter
+    verification: EmailVerification
+    outbox: EventOutbox
+
+    async def register(self, request: Register) -> LoginReply:
+        """Raises RequestError: `conflict` with the taken field, `rate_limited`, `invalid`, `unavailable`."""
+        domain.check_registration(request, self.settings.limits.nickname_characters)
+        began = time.time()
+        subject = self._required_verification(request)
+        verified = subject is not None and await self.verification.has_passed(subject)
+        if not verified:
+            await self.limits.registration(request.origin.address)
+        if field := await self.database.read(partial(accounts.find_conflict, request=request)):
+            raise _conflict(field)
+        if subject is not None and not verified:
+            return await self.verification.create_ticket(subject, request.origin, request.ticket)
+        return await self._create(await self._new_account(request, subject), began)
+
+    def _required_verification(self, request: Register) -> VerificationSubject | None:
+        """None: registrations need no verification."""
+        if not self.settings.verification.registration:
+            return None
+        if not request.email:
+            raise RequestError(ErrorCode.INVALID, "an e-mail address is needed to register here", "email")
+        return VerificationSubject(VerificationPurpose.REGISTER, request.email, NO_ACCOUNT)
+
+    async def _new_account(self, request: Register, subject: VerificationSubject | None) -> NewAccount:
+        texts = domain.verifier_texts(request.secret)
+        answers = [request.answer] if request.answer else []
+        hashes = await self.passwords.hash([*texts.values(), *answers])
+        return NewAccount(
+            request=request,
+            uuid=request.uuid or str(uuid.uuid4()),
+            created=now_ms(),
+            lobby=request.lobby and self.settings.auth.lobby,
+            verifiers=dict(zip(texts, hashes, strict=False)),
+            answer=hashes[-1] if answers else None,
+            subject=subject,
+        )
+
+    async def _create(self, new: NewAccount, began: float) -> LoginReply:
+        try:
+            registered = await self.database.write(partial(accounts.register, new=new))
+        except IdentifierTaken as error:
+            raise _conflict(error.field) from error
+        except NotVerified:
+            assert new.subject is not None
+            return await self.verification.create_ticket(new.subject, new.request.origin, "")
+        self.outbox.wake()
+        assert registered.account is not None
+        return start_session(self.tokens, registered.account, registered.revision, began)
+
+
+def _conflict(field: str) -> RequestError:
+    return RequestError(ErrorCode.CONFLICT, f"this {field} is taken", field)

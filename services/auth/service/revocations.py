@@ -1,0 +1,47 @@
+"""Revocation of tokens, and what edges need to verify them."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+
+from services.auth import domain
+from services.auth.metrics import AuthMetrics
+from services.auth.service.ports import EdgeNotifications, PublicKeySource, Transactions
+from services.auth.store import revocations
+from shared.contract.auth import GetKeys, Keys, ListRevocations, Logout, Revocation, Revocations
+from shared.contract.edge import Revoked
+from shared.contract.session import Ack
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenRevocations:
+    database: Transactions
+    keys: PublicKeySource
+    notifier: EdgeNotifications
+    metrics: AuthMetrics
+
+    async def logout(self, request: Logout) -> Ack:
+        """Idempotent. Raises RequestError: `unauthenticated`, `invalid`, `unavailable`."""
+        domain.check_actor(request.actor)
+        domain.check_opaque(request.sid, "sid")
+        if not await self.database.read(partial(revocations.is_revoked, account=request.actor, sid=request.sid)):
+            step = partial(revocations.revoke, account=request.actor, sid=request.sid, seconds=int(time.time()))
+            await self.publish(await self.database.write(step))
+        return Ack()
+
+    async def publish(self, revocation: Revocation) -> None:
+        """Notifies all edges of a committed revocation."""
+        self.metrics.revocations.labels("session" if revocation.sid else "account").inc()
+        await self.notifier.notify_all(Revoked([revocation]))
+
+    async def list_revocations(self, request: ListRevocations) -> Revocations:
+        domain.check_number(request.since, "since")
+        listed = await self.database.read(partial(revocations.list_revocations, since=request.since))
+        return msgspec.structs.replace(listed, keys=self.keys.key_ids)
+
+    async def get_keys(self, _request: GetKeys) -> Keys:
+        await asyncio.to_thread(self.keys.reload)
+        return self.keys.public_keys()

@@ -1,0 +1,51 @@
+"""Stored revocations and the maintenance flag. Every function is one step of a transaction."""
+
+import sqlalchemy as sa
+
+from services.auth.tables import revocations, state
+from shared.contract.auth import Revocation, Revocations
+from shared.contract.ids import AccountId
+
+REVOCATIONS_PER_PAGE = 1000
+"""In one reply to ListRevocations: some 70 KiB."""
+
+
+def revoke(connection: sa.Connection, account: AccountId, sid: str, seconds: int) -> Revocation:
+    """Voids the tokens of one login session or, without `sid`, all tokens of the account issued before `seconds`
+    (Unix seconds)."""
+    count = state.update().where(state.c.name == "revocations").values(value=state.c.value + 1).returning(state.c.value)
+    revocation = Revocation(connection.execute(count).scalar_one(), account, sid, seconds)
+    connection.execute(revocations.insert().values(number=revocation.number, account=account, sid=sid, seconds=seconds))
+    return revocation
+
+
+def is_revoked(connection: sa.Connection, account: AccountId, sid: str) -> bool:
+    found = sa.select(revocations.c.number).where(revocations.c.account == account, revocations.c.sid == sid)
+    return connection.execute(found.limit(1)).first() is not None
+
+
+def list_revocations(connection: sa.Connection, since: int) -> Revocations:
+    """One page of the revocations after number `since`, in order."""
+    facts = {row.name: row.value for row in connection.execute(sa.select(state))}
+    last, page = facts["revocations"], list[Revocation]()
+    if last > since:
+        later = revocations.select().where(revocations.c.number > since).order_by(revocations.c.number)
+        later = later.limit(REVOCATIONS_PER_PAGE)
+        page = [Revocation(row.number, row.account, row.sid, row.seconds) for row in connection.execute(later)]
+    more = bool(page) and len(page) == REVOCATIONS_PER_PAGE and page[-1].number < last
+    return Revocations(last, page, bool(facts["maintenance"]), more)
+
+
+def last_number(connection: sa.Connection) -> int:
+    """The highest revocation number."""
+    value: int = connection.execute(sa.select(state.c.value).where(state.c.name == "revocations")).scalar_one()
+    return value
+
+
+def set_maintenance(connection: sa.Connection, on: bool) -> None:
+    connection.execute(state.update().where(state.c.name == "maintenance").values(value=int(on)))
+
+
+def purge(connection: sa.Connection, before_seconds: int) -> None:
+    """Deletes revocations that no valid token can match any more."""
+    connection.execute(revocations.delete().where(revocations.c.seconds < before_seconds))

@@ -1,0 +1,75 @@
+"""Deletion, over the bus."""
+
+import asyncio
+import time
+
+import pytest
+
+from shared.contract.auth import (
+    DeleteAccount,
+    GetKeys,
+    IdentifierKind,
+    ListRevocations,
+    Logout,
+)
+from shared.contract.edge import Revoked
+from shared.contract.errors import ErrorCode
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.session import Ack
+from shared.contract.subjects import (
+    DELETE_ACCOUNT,
+    GET_KEYS,
+    LIST_REVOCATIONS,
+    LOGOUT,
+)
+from shared.tokens import Verifier
+from tests.unit.services.auth.cluster import AuthCluster, EdgeProbe, rejection_code
+from tests.unit.services.auth.conftest import MakeCluster
+
+
+async def test_deletion_erases_at_once_where_somebody_answers(tables_url: str, make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(tables_url)
+    cluster.start_auth()
+    edge, session, message = await cluster.edge(), await cluster.session(), await cluster.message()
+    uuid = "00000000-0000-4000-8000-000000000001"
+    made = await edge.register("ann@example.org", username="ann", uuid=uuid)
+    assert await edge.request(DELETE_ACCOUNT, DeleteAccount(made.account)) == Ack()
+    assert session.erased == message.erased == [made.account]
+    [revocation] = (await edge.receive(Revoked)).revocations
+    claims = Verifier(await edge.request(GET_KEYS, GetKeys())).verify(made.token, time.time())
+    assert (revocation.account, revocation.sid) == (made.account, "")
+    assert claims.issued < revocation.time
+    assert (await session.deleted.get()).account == (await message.deleted.get()).account == made.account
+
+    for kind, name in ((IdentifierKind.EMAIL, "ann@example.org"), (IdentifierKind.ID, str(made.account))):
+        assert await rejection_code(edge.login(name, kind=kind)) == ErrorCode.UNAUTHENTICATED
+    again = await edge.register("ann@example.org", username="ann", uuid=uuid)
+    assert again.account > made.account
+
+
+async def test_deletion_goes_on_when_the_others_come_back(cluster: AuthCluster, edge: EdgeProbe) -> None:
+    made = await edge.register("ann@example.org")
+    started = time.monotonic()
+    assert await edge.bus.request(DELETE_ACCOUNT, DeleteAccount(made.account), seconds=8, retry=True) == Ack()
+    assert time.monotonic() - started < 4
+    session, message = await cluster.session(), await cluster.message()
+    async with asyncio.timeout(10):
+        assert (await session.deleted.get()).account == (await message.deleted.get()).account == made.account
+
+
+async def test_deletion_again_changes_nothing(cluster: AuthCluster, edge: EdgeProbe) -> None:
+    session = await cluster.session()
+    await cluster.message()
+    made = await edge.register("ann@example.org")
+    await edge.request(DELETE_ACCOUNT, DeleteAccount(made.account))
+    await edge.receive(Revoked)
+    assert await edge.request(DELETE_ACCOUNT, DeleteAccount(made.account)) == Ack()
+    assert edge.has_received_nothing
+    assert session.erased == [made.account]
+    assert len((await edge.request(LIST_REVOCATIONS, ListRevocations())).revocations) == 1
+
+
+@pytest.mark.parametrize("actor", [NO_ACCOUNT, AccountId(-1)])
+async def test_nobody_deletes_nothing(edge: EdgeProbe, actor: AccountId) -> None:
+    for work in (edge.request(DELETE_ACCOUNT, DeleteAccount(actor)), edge.request(LOGOUT, Logout("s", actor))):
+        assert await rejection_code(work) == ErrorCode.UNAUTHENTICATED

@@ -1,0 +1,221 @@
+"""Forgotten passwords: the answer to the security question opens the account to a new one, and to nobody else."""
+
+import asyncio
+import hashlib
+import time
+from functools import partial
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.auth import domain
+from services.auth.store import accounts
+from shared import settings as given
+from shared.contract.auth import (
+    Authenticated,
+    DeleteAccount,
+    GetKeys,
+    IdentifierKind,
+    ListRevocations,
+    Recover,
+    SetSecurity,
+)
+from shared.contract.edge import Revoked
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.model import Scheme, Secret
+from shared.contract.session import Ack
+from shared.contract.subjects import DELETE_ACCOUNT, GET_KEYS, LIST_REVOCATIONS, RECOVER, SET_SECURITY
+from shared.database import Database
+from shared.tokens import Claims, Verifier
+from tests.unit.services.auth.blocking_hasher import BlockingHasher
+from tests.unit.services.auth.cluster import (
+    ELSEWHERE,
+    ORIGIN,
+    AuthCluster,
+    EdgeProbe,
+    logs_in,
+    plain,
+    rejection,
+    rejection_code,
+)
+from tests.unit.services.auth.conftest import MakeCluster
+
+EMAIL = "ann@example.org"
+
+
+def recovery(username: str = "ann", answer: str = "Rex", password: str = "new", **more: Any) -> Recover:
+    request = Recover(username=username, question_id=2, answer=answer, secret=plain(password), origin=ORIGIN)
+    return msgspec.structs.replace(request, **more)
+
+
+async def register_ann(edge: EdgeProbe, **more: Any) -> Authenticated:
+    return await edge.register(EMAIL, username="ann", question_id=2, answer="Rex", **more)
+
+
+async def claims(edge: EdgeProbe, entered: Authenticated) -> Claims:
+    return Verifier(await edge.request(GET_KEYS, GetKeys())).verify(entered.token, time.time())
+
+
+async def recovery_error(edge: EdgeProbe, request: Recover) -> ErrorCode:
+    return await rejection_code(edge.request(RECOVER, request))
+
+
+async def test_the_answer_replaces_every_secret_of_the_account(tables_url: str, make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(tables_url)
+    cluster.start_auth()
+    edge = await cluster.edge()
+    made = await register_ann(edge)
+    md5 = Secret(Scheme.MD5, hashlib.md5(b"new", usedforsecurity=False).hexdigest())
+    for number, name in enumerate(("ann", EMAIL, str(made.account)), 1):
+        assert await edge.request(RECOVER, recovery(name, secret=md5)) == Ack()
+        assert len((await edge.request(LIST_REVOCATIONS, ListRevocations())).revocations) == number
+    old = [plain("secret"), Secret(Scheme.SHA256, hashlib.sha256(b"secret").hexdigest())]
+    assert [await logs_in(edge, EMAIL, secret) for secret in (md5, plain("new"), *old)] == [True, True, False, False]
+
+
+async def test_whatever_is_wrong_the_answer_is_the_same_and_costs_one_hash(
+    hasher: BlockingHasher, edge: EdgeProbe
+) -> None:
+    made = await register_ann(edge)
+    await edge.register("bob@example.org", username="bob", question_id=2)
+    wrong = [
+        recovery("nobody"), recovery(answer="rex"), recovery(answer=""), recovery(question_id=1),
+        recovery("bob"), recovery("bob", answer=""), recovery(f"{made.account + 9}"),
+    ]  # fmt: skip
+    failures = set()
+    for request in wrong:
+        hasher.threads.clear()
+        failures.add((await rejection(edge.request(RECOVER, request))).failure)
+        assert len(hasher.threads) == 1, request
+    assert [failure.code for failure in failures] == [ErrorCode.UNAUTHENTICATED]
+    assert edge.has_received_nothing
+    assert isinstance(await edge.login(EMAIL), Authenticated)
+
+
+async def test_failures_count_as_failed_logins(make_cluster: MakeCluster, sqlite_url: str) -> None:
+    cluster = make_cluster(sqlite_url, limits=given.Limits())
+    cluster.start_auth()
+    edge = await cluster.edge()
+    await register_ann(edge)
+    wrong = recovery(answer="wrong", origin=ELSEWHERE)
+    for name, login in (("ann", EMAIL), ("nobody", "nobody")):
+        request = msgspec.structs.replace(wrong, username=name)
+        codes = [await recovery_error(edge, request) for _ in range(3)]
+        tries = [edge.login(login, "wrong", origin=ELSEWHERE, kind=IdentifierKind.ANY) for _ in range(2)]
+        codes += [await rejection_code(one) for one in tries]
+        assert codes == [ErrorCode.UNAUTHENTICATED] * 5
+        assert await recovery_error(edge, recovery(name, origin=ELSEWHERE)) == ErrorCode.RATE_LIMITED
+        again = edge.login(login, origin=ELSEWHERE, kind=IdentifierKind.ANY)
+        assert await rejection_code(again) == ErrorCode.RATE_LIMITED
+    assert await edge.request(RECOVER, recovery()) == Ack()
+
+
+async def test_a_recovery_ends_every_login_before_it_and_none_after(edge: EdgeProbe) -> None:
+    """Within one second, too."""
+    made = await register_ann(edge)
+    second = await edge.login(EMAIL)
+    assert isinstance(second, Authenticated)
+    await edge.request(RECOVER, recovery())
+    after = await edge.login(EMAIL, "new")
+    assert isinstance(after, Authenticated)
+    [revocation] = (await edge.receive(Revoked)).revocations
+    assert (revocation.account, revocation.sid) == (made.account, "")
+    for login, ended in ((made, True), (second, True), (after, False)):
+        assert ((await claims(edge, login)).issued < revocation.time) == ended
+        assert (login.revision < revocation.number) == ended
+    assert (await edge.request(LIST_REVOCATIONS, ListRevocations(made.revision))).revocations == [revocation]
+
+
+async def test_a_login_that_is_under_way_during_a_recovery_is_refused(
+    hasher: BlockingHasher, cluster: AuthCluster, edge: EdgeProbe
+) -> None:
+    made = await register_ann(edge)
+    database = Database(cluster.settings.database_url("auth"))
+    account = (
+        await database.read(partial(accounts.find, kind=IdentifierKind.ID, identifier=str(made.account)))
+    ).account
+    assert account is not None
+    assert account.answer is not None
+    hasher.open.clear()
+    hasher.reached.clear()
+    login = asyncio.create_task(edge.login(EMAIL))
+    assert await asyncio.to_thread(hasher.reached.wait, 10)
+    verifiers = {Scheme.MD5: "$another"}
+    await database.write(
+        partial(accounts.recover, account=account.id, answer=account.answer, verifiers=verifiers, seconds=1)
+    )
+    hasher.open.set()
+    assert await rejection_code(login) == ErrorCode.UNAUTHENTICATED
+    await database.close()
+
+
+async def test_of_two_recoveries_at_once_the_later_counts(tables_url: str, make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(tables_url)
+    cluster.start_auth()
+    cluster.start_auth()
+    edge = await cluster.edge()
+    await register_ann(edge)
+    words = [f"new {number}" for number in range(6)]
+    await asyncio.gather(*(edge.request(RECOVER, recovery(password=word)) for word in words))
+    assert [await logs_in(edge, EMAIL, plain(word)) for word in words].count(True) == 1
+    assert len((await edge.request(LIST_REVOCATIONS, ListRevocations())).revocations) == 6
+
+
+async def test_an_answer_that_is_replaced_meanwhile_opens_nothing(hasher: BlockingHasher, edge: EdgeProbe) -> None:
+    made = await register_ann(edge)
+    hasher.open.clear()
+    hasher.reached.clear()
+    recovering = asyncio.create_task(edge.request(RECOVER, recovery()))
+    assert await asyncio.to_thread(hasher.reached.wait, 10)
+    await edge.request(SET_SECURITY, SetSecurity(2, "", made.account))
+    hasher.open.set()
+    assert await rejection_code(recovering) == ErrorCode.UNAUTHENTICATED
+    assert edge.has_received_nothing
+
+
+async def test_the_security_question_is_replaced_with_its_answer(tables_url: str, make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(tables_url)
+    cluster.start_auth()
+    edge = await cluster.edge()
+    made = await register_ann(edge)
+    assert await edge.request(SET_SECURITY, SetSecurity(3, "Bello", made.account)) == Ack()
+    assert await recovery_error(edge, recovery()) == ErrorCode.UNAUTHENTICATED
+    assert await edge.request(RECOVER, recovery(question_id=3, answer="Bello")) == Ack()
+    await edge.request(SET_SECURITY, SetSecurity(3, "", made.account))
+    for answer in ("Bello", ""):
+        assert await recovery_error(edge, recovery(question_id=3, answer=answer)) == ErrorCode.UNAUTHENTICATED
+
+
+async def test_who_is_gone_sets_and_recovers_nothing(edge: EdgeProbe) -> None:
+    made = await register_ann(edge)
+    await edge.request(DELETE_ACCOUNT, DeleteAccount(made.account))
+    for actor in (made.account, NO_ACCOUNT, AccountId(-1)):
+        failure = (await rejection(edge.request(SET_SECURITY, SetSecurity(2, "Rex", actor)))).failure
+        assert failure.code == ErrorCode.UNAUTHENTICATED
+    for name in ("ann", str(made.account)):
+        assert await recovery_error(edge, recovery(name)) == ErrorCode.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize(
+    ("field", "more"),
+    [
+        ("username", {"username": ""}),
+        ("username", {"username": "x" * 255}),
+        ("question_id", {"question_id": -1}),
+        ("answer", {"answer": "x" * 1025}),
+        ("secret", {"secret": plain("")}),
+        ("secret", {"secret": Secret(Scheme.MD5, "short")}),
+        ("secret", {"secret": Secret(Scheme.SERVICE, "of a service")}),
+        ("node", {"origin": msgspec.structs.replace(ORIGIN, node=">")}),
+    ],
+)
+def test_an_unacceptable_recovery_names_the_field(field: str, more: dict[str, Any]) -> None:
+    with pytest.raises(RequestError) as caught:
+        domain.check_recovery(recovery(**more))
+    assert (caught.value.failure.code, caught.value.failure.field) == (ErrorCode.INVALID, field)
+
+
+def test_answers_are_not_printed() -> None:
+    assert "Rex" not in repr((recovery(), SetSecurity(2, "Rex")))

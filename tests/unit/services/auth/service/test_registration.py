@@ -1,0 +1,98 @@
+"""Registration, over the bus."""
+
+import asyncio
+import time
+
+import pytest
+
+from shared.contract.auth import (
+    Authenticated,
+    GetKeys,
+    IdentifierKind,
+    Logout,
+)
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import SYSTEM_UUID, AccountId
+from shared.contract.subjects import (
+    GET_KEYS,
+    LOGOUT,
+    REGISTER,
+)
+from shared.tokens import Verifier
+from tests.unit.services.auth.cluster import ELSEWHERE, AuthCluster, EdgeProbe, registration, rejection, rejection_code
+from tests.unit.services.auth.conftest import MakeCluster
+
+
+async def test_registration_gives_a_token_that_everybody_can_verify(tables_url: str, make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(tables_url)
+    cluster.start_auth()
+    edge = await cluster.edge()
+    first = await edge.register("ann@example.org", nickname="Ann", signature="hi", icon_id=3)
+    second = await edge.register(username="bob", nickname="Bob")
+    assert first.account >= 1
+    assert second.account > first.account
+    assert (first.nickname, first.signature, first.icon_id) == ("Ann", "hi", 3)
+    assert abs(first.created - time.time() * 1000) < 60_000
+
+    claims = Verifier(await edge.request(GET_KEYS, GetKeys())).verify(first.token, time.time())
+    assert (claims.account, claims.sid, claims.expires) == (first.account, first.sid, first.expires)
+    assert claims.expires - claims.issued == 30 * 86_400
+
+
+async def test_registration_is_told_to_session(cluster: AuthCluster, edge: EdgeProbe) -> None:
+    session = await cluster.session()
+    made = await edge.register("ann@example.org", nickname="Ann", vip=2, lobby=True)
+    profile = (await session.registered.get()).profile
+    assert (profile.account, profile.uuid, profile.nickname, profile.vip, profile.lobby) == (
+        made.account, made.uuid, "Ann", 2, True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("taken", "field"),
+    [
+        ({"email": "ANN@example.org"}, "email"),
+        ({"username": "ann"}, "username"),
+        ({"uuid": "00000000-0000-4000-8000-000000000001"}, "uuid"),
+        ({"uuid": SYSTEM_UUID}, "uuid"),
+        ({"uuid": SYSTEM_UUID.upper()}, "uuid"),
+    ],
+)
+async def test_what_is_taken_is_named(edge: EdgeProbe, taken: dict[str, str], field: str) -> None:
+    await edge.register("ann@example.org", username="ann", uuid="00000000-0000-4000-8000-000000000001")
+    failure = (await rejection(edge.register(**taken))).failure
+    assert (failure.code, failure.field) == (ErrorCode.CONFLICT, field)
+
+
+async def test_of_two_registrations_at_once_one_wins(tables_url: str, make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(tables_url)
+    cluster.start_auth()
+    cluster.start_auth()
+    edge = await cluster.edge()
+    attempts = [edge.request(REGISTER, registration("ann@example.org", f"password {n}")) for n in range(6)]
+    answers = await asyncio.gather(*attempts, return_exceptions=True)
+    won = [n for n, answer in enumerate(answers) if isinstance(answer, Authenticated)]
+    lost = [answer for answer in answers if isinstance(answer, RequestError)]
+    assert len(won) == 1
+    assert [(answer.failure.code, answer.failure.field) for answer in lost] == [(ErrorCode.CONFLICT, "email")] * 5
+    assert isinstance(await edge.login("ann@example.org", f"password {won[0]}"), Authenticated)
+
+
+async def test_an_unacceptable_request_is_invalid(edge: EdgeProbe) -> None:
+    wrong = [
+        edge.request(REGISTER, registration("no-address")),
+        edge.login("", kind=IdentifierKind.EMAIL),
+        edge.request(LOGOUT, Logout("", AccountId(1))),
+    ]
+    for work in wrong:
+        assert await rejection_code(work) == ErrorCode.INVALID
+
+
+async def test_an_address_registers_five_accounts_a_minute(limited: AuthCluster) -> None:
+    limited.start_auth()
+    edge = await limited.edge()
+    for number in range(5):
+        await edge.register(f"u{number}@example.org", origin=ELSEWHERE)
+    sixth = edge.register("u6@example.org", origin=ELSEWHERE)
+    assert await rejection_code(sixth) == ErrorCode.RATE_LIMITED
+    assert isinstance(await edge.register("u6@example.org"), Authenticated)

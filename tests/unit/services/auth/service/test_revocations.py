@@ -1,0 +1,47 @@
+"""Logout, revocations, maintenance and keys, over the bus."""
+
+from shared.contract.auth import (
+    Authenticated,
+    GetKeys,
+    ListRevocations,
+    Logout,
+)
+from shared.contract.edge import MaintenanceSet, Revoked
+from shared.contract.session import Ack
+from shared.contract.subjects import (
+    GET_KEYS,
+    LIST_REVOCATIONS,
+    LOGOUT,
+)
+from tests.unit.services.auth.cluster import AuthCluster, EdgeProbe
+
+
+async def test_logout_is_told_to_all_edges_once(cluster: AuthCluster, edge: EdgeProbe) -> None:
+    made = await edge.register("ann@example.org")
+    assert await edge.request(LOGOUT, Logout(made.sid, made.account)) == Ack()
+    [revocation] = (await edge.receive(Revoked)).revocations
+    assert (revocation.account, revocation.sid) == (made.account, made.sid)
+    assert revocation.number > made.revision
+    await edge.request(LOGOUT, Logout(made.sid, made.account))
+    watched = await edge.request(LIST_REVOCATIONS, ListRevocations(made.revision))
+    assert (watched.revocations, watched.last, watched.more) == ([revocation], revocation.number, False)
+    assert (await edge.request(LIST_REVOCATIONS, ListRevocations(watched.last))).revocations == []
+    answer = await edge.login("ann@example.org")
+    assert isinstance(answer, Authenticated)
+    assert answer.revision == revocation.number
+    assert edge.has_received_nothing
+
+
+async def test_maintenance_is_told_and_outlives_the_service(cluster: AuthCluster, edge: EdgeProbe) -> None:
+    assert not (await edge.request(LIST_REVOCATIONS, ListRevocations())).maintenance
+    await cluster.set_maintenance(True)
+    assert (await edge.receive(MaintenanceSet)).on
+    await cluster.stop_auth()
+    cluster.start_auth()
+    assert (await edge.request(LIST_REVOCATIONS, ListRevocations())).maintenance
+
+
+async def test_edges_are_told_which_keys_verify(edge: EdgeProbe) -> None:
+    keys = (await edge.request(GET_KEYS, GetKeys())).keys
+    assert (await edge.request(LIST_REVOCATIONS, ListRevocations())).keys == [key.kid for key in keys]
+    assert len(keys) == 1
