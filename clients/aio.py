@@ -1,0 +1,238 @@
+"""Connections for asyncio, cheap enough for thousands in a process: WebSocket by picows, plain TCP by a protocol.
+
+A frame is decoded where it arrives, and its event handed to a listener: there is no queue and no task in between.
+"""
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+from clients import address
+from clients.codec.base import ClientRequest, Codec
+from clients.codec.events import ServerReply
+from clients.errors import ConnectionEnded, Unreachable
+from clients.pending import UnansweredRequests, check, no_reply
+
+_TEXT, _BINARY, _CLOSE = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CLOSE
+_HANDSHAKE_SECONDS = 20.0
+_CLOSE_SECONDS = 5.0
+_BUFFER_BYTES = 2048
+_ABNORMAL, _NO_CODE = 1006, 1005
+_ENDED = "the server ended the connection"
+
+
+class Listener(Protocol):
+    """Receives a connection's events. `now` is in nanoseconds of the monotonic clock."""
+
+    def received(self, event: Any, now: int) -> None:
+        """Anything but a reply; an own message that comes back, too."""
+
+    def replied(self, reply: ServerReply, now: int) -> None:
+        """A reply to a frame that was sent without waiting for one."""
+
+    def ended(self) -> None:
+        """The server, or the network, ended the connection."""
+
+
+class NullListener:
+    """For clients that only wait for replies."""
+
+    def received(self, event: Any, now: int) -> None:
+        return
+
+    def replied(self, reply: ServerReply, now: int) -> None:
+        return
+
+    def ended(self) -> None:
+        return
+
+
+class AsyncConnection(ABC):
+    """Made by `connect`. `decode` replaces the codec's: its events that are no ServerReply go to the listener."""
+
+    def __init__(self, codec: Codec, listener: Listener, decode: Callable[[bytes], Any] | None = None) -> None:
+        self.close_code = _ABNORMAL
+        """Of the server's close frame; 1006 if there is none."""
+        self._decode = decode or codec.decode
+        self._decode_binary = codec.decode_binary
+        self._listener = listener
+        self._unanswered = UnansweredRequests[asyncio.Future[ServerReply]](codec)
+        self._requests = self._unanswered.requests
+        self._closing = False
+        self._ended = asyncio.Event()
+
+    # Sending
+
+    @abstractmethod
+    def send(self, frame: bytes) -> None:
+        """Raises nothing: a connection that has ended shows by `Listener.ended`."""
+
+    async def request(self, request: ClientRequest, seconds: float = 30.0) -> ServerReply:
+        """Send, and wait for the reply. Raises ConnectionEnded, NoReply, RequestRejected."""
+        assert request.reply is not None, "nothing answers it"
+        if self._ended.is_set():
+            raise ConnectionEnded(_ENDED, self.close_code)
+        future: asyncio.Future[ServerReply] = asyncio.get_running_loop().create_future()
+        self._unanswered.add(request, future)
+        self.send(request.frame)
+        try:
+            async with asyncio.timeout(seconds):
+                reply = await future
+        except TimeoutError:
+            raise no_reply(request, seconds) from None
+        return check(request, reply)
+
+    async def close(self) -> None:
+        """In order: frames that the server had sent before it closed are still received."""
+        self._closing = True
+        if self._ended.is_set():
+            return
+        self._start_closing()
+        try:
+            await asyncio.wait_for(self._ended.wait(), _CLOSE_SECONDS)
+        except TimeoutError:
+            self.abort()
+
+    @abstractmethod
+    def abort(self) -> None:
+        """End the connection as a network failure does."""
+
+    async def wait_ended(self) -> None:
+        await self._ended.wait()
+
+    @abstractmethod
+    def _start_closing(self) -> None: ...
+
+    # Receiving
+
+    def _handle(self, event: Any) -> None:
+        """A reply, or any event while a request waits: an event may answer it."""
+        if self._requests:
+            found = self._unanswered.match(event)
+            if found is not None and not found[1].done():
+                found[1].set_result(found[0])
+        elif type(event) is ServerReply:
+            self._listener.replied(event, time.monotonic_ns())
+        if type(event) is not ServerReply:
+            self._listener.received(event, time.monotonic_ns())
+
+    def _lost(self) -> None:
+        self._ended.set()
+        for future in self._unanswered.clear():
+            if not future.done():
+                future.set_exception(ConnectionEnded(_ENDED, self.close_code))
+                future.exception()  # the caller may have given up
+        if not self._closing:
+            self._listener.ended()
+
+
+class AsyncWebSocket(WSListener, AsyncConnection):
+    _transport: WSTransport | None = None
+
+    def send(self, frame: bytes) -> None:
+        assert self._transport is not None
+        self._transport.send(_TEXT, frame)
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.underlying_transport.abort()
+
+    def _start_closing(self) -> None:
+        assert self._transport is not None
+        self._transport.send_close(WSCloseCode.OK)
+
+    # picows.WSListener
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        kind = frame.msg_type
+        if kind is _TEXT:
+            event = self._decode(frame.get_payload_as_bytes())
+            if type(event) is ServerReply or self._requests:
+                self._handle(event)
+            else:
+                self._listener.received(event, time.monotonic_ns())
+        elif kind is _BINARY:
+            self._handle(self._decode_binary(frame.get_payload_as_bytes()))
+        elif kind is _CLOSE:
+            self.close_code = _code_of(frame.get_payload_as_bytes())
+            transport.disconnect()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._lost()
+
+
+class AsyncTcp(asyncio.Protocol, AsyncConnection):
+    """Each frame from the server is a line."""
+
+    def __init__(self, codec: Codec, listener: Listener, decode: Callable[[bytes], Any] | None = None) -> None:
+        AsyncConnection.__init__(self, codec, listener, decode)
+        self._buffer = b""
+        self._transport: asyncio.Transport | None = None
+
+    def send(self, frame: bytes) -> None:
+        assert self._transport is not None
+        self._transport.write(frame + b"\n")
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _start_closing(self) -> None:
+        assert self._transport is not None
+        self._transport.write_eof()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            self._handle(self._decode(line))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lost()
+
+
+def _code_of(payload: bytes) -> int:
+    return int.from_bytes(payload[:2], "big") if payload else _NO_CODE
+
+
+async def connect(
+    server: str, codec: Codec, listener: Listener, decode: Callable[[bytes], Any] | None = None
+) -> AsyncConnection:
+    """A connection to an address (ws://host:port). Raises Unreachable, InvalidAddress."""
+    place = address.parse(server, codec)
+    if place.is_tcp:
+        return await _connect_tcp(place, AsyncTcp(codec, listener, decode))
+    try:
+        _, connection = await ws_connect(
+            lambda: AsyncWebSocket(codec, listener, decode),
+            place.url,
+            websocket_handshake_timeout=_HANDSHAKE_SECONDS,
+            read_buffer_init_size=_BUFFER_BYTES,
+        )
+    except (OSError, WSError, TimeoutError) as error:
+        raise Unreachable(f"{server} cannot be reached: {error}") from error
+    if connection is None:  # it was lost during the handshake
+        raise Unreachable(f"{server} ended the connection")
+    assert isinstance(connection, AsyncWebSocket)
+    return connection
+
+
+async def _connect_tcp(place: address.ServerAddress, connection: AsyncTcp) -> AsyncTcp:
+    try:
+        async with asyncio.timeout(_HANDSHAKE_SECONDS):
+            await asyncio.get_running_loop().create_connection(lambda: connection, place.host, place.port)
+    except OSError as error:  # TimeoutError is one
+        raise Unreachable(f"{place.url} cannot be reached: {error}") from error
+    return connection

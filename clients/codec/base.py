@@ -1,0 +1,169 @@
+"""What every codec is: a client's side of a dialect, pure. Requests become frames, frames become events.
+
+A codec keeps no state, so that one object serves every connection. A request that a dialect lacks raises Unsupported
+with a sentence for the user.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import msgspec
+
+from clients.codec.events import ClientEvent, ReceivedMessage, ReceivedPart, ReplyKind, ServerReply
+from clients.errors import ClientError
+
+
+class Unsupported(ClientError):
+    """The dialect has no such request, or not with these arguments."""
+
+
+class ClientAccount(msgspec.Struct):
+    """What a client knows of an account. `secret` is sent as it is: the password, or its hash where the dialect takes
+    one; with a `token`, dialects that can log in by it."""
+
+    name: str = ""
+    secret: str = ""
+    number: int = 0
+    uuid: str = ""
+    token: str = ""
+    email: str = ""
+
+
+class Recipient(NamedTuple):
+    """A chat, or the other user of a private chat where the dialect names the user instead."""
+
+    chat: int = 0
+    user: int = 0
+
+
+class ClientRequest(NamedTuple):
+    """A frame to send. `reply` is None where nothing answers a success. An own message or group that comes back as the
+    reply is found by `echo`: its text or name."""
+
+    frame: bytes
+    reply: ReplyKind | None
+    echo: str = ""
+    account: int = 0
+    """The number of the account that sends it."""
+
+
+class Codec(ABC):
+    dialect: ClassVar[str]
+    registration_logs_in: ClassVar[bool] = True
+    pushes_missed: ClassVar[bool] = True
+    """Messages missed while away are pushed after the login; otherwise they are requested (`missed`)."""
+
+    @property
+    def path(self) -> str:
+        """The path of the dialect's WebSocket address."""
+        return f"/ws/{self.dialect}"
+
+    # Requests
+
+    @abstractmethod
+    def register(self, account: ClientAccount) -> ClientRequest: ...
+
+    @abstractmethod
+    def login(self, account: ClientAccount) -> ClientRequest: ...
+
+    def after_login(self, account: ClientAccount) -> Sequence[ClientRequest]:
+        """Requests that start the delivery of missed messages."""
+        return ()
+
+    @abstractmethod
+    def post(self, account: ClientAccount, to: Recipient, text: str) -> ClientRequest: ...
+
+    @abstractmethod
+    def message_parts(self, account: ClientAccount, chat: int) -> tuple[bytes, bytes]:
+        """The bytes before and after the text of a message to a chat, for senders of many. The text is inserted as it
+        is: nothing in it may need escaping."""
+
+    def create_group(self, account: ClientAccount, name: str, members: Sequence[ClientAccount] = ()) -> ClientRequest:
+        raise self.unsupported("make a group")
+
+    def open_private(self, account: ClientAccount, user: ClientAccount) -> ClientRequest | Recipient:
+        """A request for the chat with a user, or the recipient where none is needed."""
+        raise self.unsupported("open a private chat")
+
+    def join(self, account: ClientAccount, chat: int) -> ClientRequest:
+        raise self.unsupported("ask to join a group")
+
+    def accept(self, account: ClientAccount, chat: int, user: ClientAccount) -> ClientRequest:
+        """Accept a user's request to join a group."""
+        raise self.unsupported("accept a request to join a group")
+
+    def list_chats(self, account: ClientAccount) -> ClientRequest:
+        raise self.unsupported("list the chats of an account")
+
+    def describe_chat(self, account: ClientAccount, chat: int) -> ClientRequest:
+        """A request for the name and members of a listed chat."""
+        raise self.unsupported("look at a chat")
+
+    def history(self, account: ClientAccount, chat: int, count: int, start: int = -1) -> ClientRequest:
+        """A page of messages from index `start` (−1: the newest) towards older ones."""
+        raise self.unsupported("page through the history of a chat")
+
+    def missed(self, account: ClientAccount, chat: int, after: int) -> Sequence[ClientRequest]:
+        """Requests for the messages of a chat after a position. The last is answered by a page of them, or, after all
+        were delivered like new ones, by any reply."""
+        raise self.unsupported("request missed messages")
+
+    def request_verification(self) -> ClientRequest | None:
+        """Has the link mailed, where the server does not mail it unasked."""
+        return None
+
+    # Users
+
+    def user(self, text: str) -> ClientAccount:
+        """The user that a text typed by a person names. Raises Unsupported."""
+        if not text.isascii() or not text.isdecimal():
+            raise Unsupported(f"{self.dialect} names users by their number: {text} is none")
+        return ClientAccount(number=int(text))
+
+    def user_id(self, account: ClientAccount) -> str:
+        """The text by which other users of the dialect name an account."""
+        return str(account.number)
+
+    # Frames received
+
+    @abstractmethod
+    def decode(self, frame: bytes) -> ClientEvent:
+        """Raises ValueError or msgspec.MsgspecError for a frame that no server sends."""
+
+    def decode_binary(self, frame: bytes) -> ClientEvent:
+        return ReceivedPart(frame)
+
+    @abstractmethod
+    def position(self, frame: bytes) -> int | None:
+        """The position of a message, read without the rest of its frame; None where that cannot be: `decode` it. For
+        receivers of many that know a message by a tag in its text."""
+
+    def match(self, request: ClientRequest, event: object) -> ServerReply | None:
+        """The reply in an event, if it answers the request."""
+        if not isinstance(event, ServerReply) or request.reply is None:
+            return None
+        return event if event.to is request.reply or ReplyKind.ANY in (event.to, request.reply) else None
+
+    def unsupported(self, action: str) -> Unsupported:
+        return Unsupported(f"{self.dialect} cannot {action}")
+
+
+def echo_of(request: ClientRequest, event: object) -> ServerReply | None:
+    """The reply in an own message that comes back."""
+    if (
+        request.reply is ReplyKind.MESSAGE
+        and isinstance(event, ReceivedMessage)
+        and (event.sender, event.text) == (request.account, request.echo)
+    ):
+        return ServerReply(ReplyKind.MESSAGE, chat=event.chat, position=event.position, messages=(event,))
+    return None
+
+
+def encode(frame: object) -> bytes:
+    return msgspec.json.encode(frame)
+
+
+def padded(number: int) -> str:
+    """An OC number as OurChat writes it."""
+    return f"{number:010d}"

@@ -1,0 +1,138 @@
+"""Frames from a server, decoded: what a client of any dialect may receive."""
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+
+class ReplyKind(Enum):
+    """What a reply answers; the values complete the sentence "no answer to a …"."""
+
+    REGISTRATION = "registration"
+    LOGIN = "login"
+    CHAT = "chat"
+    MESSAGE = "message"
+    CHATS = "list of chats"
+    CHAT_DETAILS = "request about a chat"
+    ACCOUNT = "request about an account"
+    HISTORY = "page of the history"
+    STATUS = "request of the server's status"
+    ANY = "request"
+    """Of a reply: it answers the oldest request. Of a request: any reply answers it."""
+
+
+class ListedChat(msgspec.Struct, frozen=True):
+    """A chat of the account. `name` and `members` are empty where they must be requested for each chat."""
+
+    number: int
+    name: str = ""
+    members: Sequence[str] = ()
+
+
+class ReceivedMessage(msgspec.Struct, gc=False):
+    """A message. `position` orders a chat's messages as well as the dialect allows: an index, a time, or 0.
+
+    `chat` is 0 in a private chat where the dialect names users instead: `sender` and, in v1, `recipient`. `sender` is 0
+    where the dialect does not name it, or names it by `sender_uuid`.
+    """
+
+    text: str
+    position: int = 0
+    chat: int = 0
+    sender: int = 0
+    recipient: int = 0
+    id: int = 0
+    sender_uuid: str = ""
+    sender_name: str = ""
+
+
+class ServerReply(msgspec.Struct):
+    """A reply to a request. `error` is empty when the request succeeded; `status` is the dialect's number for it.
+    `fields` (pipe) and `values` (v2) are the rest of the reply as it was sent."""
+
+    to: ReplyKind
+    error: str = ""
+    status: int = 0
+    number: int = 0
+    token: str = ""
+    chat: int = 0
+    position: int = 0
+    messages: Sequence[ReceivedMessage] = ()
+    chats: Sequence[ListedChat] = ()
+    fields: Sequence[str] = ()
+    values: Mapping[str, Any] = {}
+    needs_verification: bool = False
+    """The server waits until the e-mail address is verified."""
+
+
+class NotificationKind(Enum):
+    CHAT_ADDED = "chat added"
+    CHAT_RENAMED = "chat renamed"
+    USER_RENAMED = "user renamed"
+    MEMBERSHIP_REQUESTED = "membership requested"
+    MEMBERSHIP_GRANTED = "membership granted"
+    MEMBERSHIP_REJECTED = "membership rejected"
+    FRIENDSHIP_REQUESTED = "friendship requested"
+    FRIENDSHIP_ACCEPTED = "friendship accepted"
+    FRIENDSHIP_REJECTED = "friendship rejected"
+    VERIFICATION_PASSED = "verification passed"
+    VERIFICATION_FAILED = "verification failed"
+    VERIFICATION_EXPIRED = "verification expired"
+    UPLOAD_FAILED = "upload failed"
+
+
+class ReceivedNotification(msgspec.Struct):
+    """News that is no message. `user` is the account it is about, `text` the words that go with a request."""
+
+    kind: NotificationKind
+    chat: int = 0
+    user: int = 0
+    name: str = ""
+    text: str = ""
+
+
+class PendingRequests(msgspec.Struct):
+    """Requests of other users that this account may answer."""
+
+    requests: Sequence[ReceivedNotification]
+
+
+class MaintenanceStatus(msgspec.Struct):
+    """Whether the server is in maintenance: the reply to a request of its status, and sent when it changes."""
+
+    active: bool
+
+
+class ReceivedMedia(msgspec.Struct):
+    """A picture or file: at `url`, or in as many binary frames as `parts` says, which follow."""
+
+    sender: int
+    size: int
+    chat: int = 0
+    is_picture: bool = False
+    url: str = ""
+    parts: int = 0
+
+
+class ReceivedPart(msgspec.Struct):
+    """One binary frame of a picture or file."""
+
+    data: bytes
+
+
+class OtherFrame(msgspec.Struct):
+    """A frame without news: it belongs to another one, or to what this library does not request."""
+
+
+ClientEvent = (
+    ReceivedMessage
+    | ServerReply
+    | ReceivedNotification
+    | PendingRequests
+    | MaintenanceStatus
+    | ReceivedMedia
+    | ReceivedPart
+    | OtherFrame
+)
