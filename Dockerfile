@@ -17,6 +17,7 @@ RUN python3 -m venv /opt/builder \
 COPY pyproject.toml README.md LICENSE ./
 COPY shared/ shared/
 COPY services/ services/
+COPY clients/ clients/
 COPY bench/ bench/
 RUN HATCH_BUILD_HOOK_ENABLE_MYPYC=${COMPILED} /opt/builder/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
  && /opt/dragoman/bin/pip install --no-cache-dir --no-deps --no-index /tmp/wheel/*.whl \

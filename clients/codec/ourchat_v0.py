@@ -16,7 +16,7 @@ _PICTURE = 2
 _REPLIES = {5: ReplyKind.REGISTRATION, 7: ReplyKind.LOGIN}
 
 
-class _Data(msgspec.Struct):
+class _V0Data(msgspec.Struct):
     cid: int = 0
     sender_id: str = ""
     msg: str = ""
@@ -29,12 +29,12 @@ class _Data(msgspec.Struct):
     details: str = ""
 
 
-class _Frame(msgspec.Struct):
+class _V0Frame(msgspec.Struct):
     code: int
-    data: _Data
+    data: _V0Data
 
 
-_frame = msgspec.json.Decoder(_Frame).decode
+_frame = msgspec.json.Decoder(_V0Frame).decode
 
 
 class OurChatV0Codec(Codec):

@@ -31,15 +31,15 @@ _OF_USERS = {
 """By the code of a notification: without a `group_id` it is about users."""
 
 
-class _Sender(msgspec.Struct):
+class _V1Sender(msgspec.Struct):
     ocid: int
     group_id: int = 0
     private_id: int = 0
 
 
-class _Data(msgspec.Struct):
+class _V1Data(msgspec.Struct):
     cid: int = 0
-    sender: _Sender | None = None
+    sender: _V1Sender | None = None
     msg: str = ""
     state: int = 0
     details: str = ""
@@ -52,18 +52,18 @@ class _Data(msgspec.Struct):
     text: str = ""
 
 
-class _Frame(msgspec.Struct):
+class _V1Frame(msgspec.Struct):
     code: int
-    data: _Data
+    data: _V1Data
     time: int = 0
 
 
-class _Position(msgspec.Struct):
+class _V1Time(msgspec.Struct):
     time: int = 0
 
 
-_frame = msgspec.json.Decoder(_Frame).decode
-_position = msgspec.json.Decoder(_Position).decode
+_frame = msgspec.json.Decoder(_V1Frame).decode
+_position = msgspec.json.Decoder(_V1Time).decode
 
 
 def _encode(code: int, data: dict[str, object]) -> bytes:
@@ -143,7 +143,7 @@ class OurChatV1Codec(Codec):
         return super().match(request, event)
 
 
-def _message(read: _Frame) -> ReceivedMessage:
+def _message(read: _V1Frame) -> ReceivedMessage:
     sender = read.data.sender
     if sender is None:
         raise ValueError("a message has a sender")

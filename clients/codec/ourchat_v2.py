@@ -46,16 +46,16 @@ _VERIFICATIONS = {
 }
 
 
-class _Sender(msgspec.Struct):
+class _V2Sender(msgspec.Struct):
     ocid: str
     session_id: str
 
 
-class _Segment(msgspec.Struct):
+class _V2Segment(msgspec.Struct):
     text: str = ""
 
 
-class _Frame(msgspec.Struct):
+class _V2Frame(msgspec.Struct):
     code: int
     status: int = 0
     ocid: str = ""
@@ -64,17 +64,17 @@ class _Frame(msgspec.Struct):
     details: str = ""
     time: int = 0
     msg_id: str = ""
-    sender: _Sender | None = None
-    msg: list[_Segment] = []
+    sender: _V2Sender | None = None
+    msg: list[_V2Segment] = []
     data: Mapping[str, Any] = {}
 
 
-class _Position(msgspec.Struct):
+class _V2Time(msgspec.Struct):
     time: int = 0
 
 
-_frame = msgspec.json.Decoder(_Frame).decode
-_position = msgspec.json.Decoder(_Position).decode
+_frame = msgspec.json.Decoder(_V2Frame).decode
+_position = msgspec.json.Decoder(_V2Time).decode
 
 
 class OurChatV2Codec(Codec):
@@ -162,6 +162,8 @@ class OurChatV2Codec(Codec):
             case 13:
                 error = "the e-mail address must be verified first"
                 return ServerReply(ReplyKind.ANY, error, needs_verification=True)
+            case 17 | 20:
+                return ServerReply(ReplyKind.ANY, f"status {read.status}" if read.status else "", read.status)
             case 15 if (kind := _VERIFICATIONS.get(read.status)) is not None:
                 return ReceivedNotification(kind)
         return OtherFrame()  # also a failed 9: the 18 that follows has the reason
@@ -180,7 +182,7 @@ class OurChatV2Codec(Codec):
         return super().match(request, event)
 
 
-def _message(read: _Frame) -> ReceivedMessage:
+def _message(read: _V2Frame) -> ReceivedMessage:
     if read.sender is None:
         raise ValueError("a message has a sender")
     return ReceivedMessage(
@@ -192,7 +194,7 @@ def _message(read: _Frame) -> ReceivedMessage:
     )
 
 
-def _account(read: _Frame) -> ServerReply:
+def _account(read: _V2Frame) -> ServerReply:
     """The PC client gets a list as a string that holds it, and the string `null` instead of null."""
     sessions = read.data.get("sessions")
     numbers = json.loads(sessions) if isinstance(sessions, str) else sessions
@@ -200,7 +202,7 @@ def _account(read: _Frame) -> ServerReply:
     return ServerReply(ReplyKind.ACCOUNT, status=read.status, chats=chats, values=read.data)
 
 
-def _chat(read: _Frame) -> ServerReply:
+def _chat(read: _V2Frame) -> ServerReply:
     data = read.data
     listed = ListedChat(int(data.get("session_id", 0)), data.get("name", ""), data.get("members", ()))
     return ServerReply(ReplyKind.CHAT_DETAILS, status=read.status, chat=listed.number, chats=[listed], values=data)

@@ -17,31 +17,31 @@ _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "dragoman:service")
 
 
-class _User(msgspec.Struct):
+class _ServiceUser(msgspec.Struct):
     id: str
 
 
-class _Value(msgspec.Struct):
+class _ServiceValue(msgspec.Struct):
     """A message, or a chat."""
 
     id: str | int = ""
     content: str = ""
     index: int = 0
     name: str = ""
-    usrs: list[_User] | None = None
+    usrs: list[_ServiceUser] | None = None
 
 
-class _Content(msgspec.Struct):
+class _ServiceContent(msgspec.Struct):
     msg: str = ""
     cause: str = ""
     token: str = ""
     chat: int = 0
     index: int = 0
-    values: list[_Value] = []
+    values: list[_ServiceValue] = []
 
 
-class _Frame(msgspec.Struct):
-    content: _Content
+class _ServiceFrame(msgspec.Struct):
+    content: _ServiceContent
     service_code: int = 0
     state_code: int = _OK
 
@@ -58,13 +58,13 @@ class _Pushed(msgspec.Struct):
     content: _PushedContent
 
 
-class _Claims(msgspec.Struct):
+class _TokenClaims(msgspec.Struct):
     sub: str
 
 
-_frame = msgspec.json.Decoder(_Frame).decode
+_frame = msgspec.json.Decoder(_ServiceFrame).decode
 _pushed = msgspec.json.Decoder(_Pushed).decode
-_claims = msgspec.json.Decoder(_Claims).decode
+_claims = msgspec.json.Decoder(_TokenClaims).decode
 
 
 def _request(reply: ReplyKind, code: int, **content: object) -> ClientRequest:
@@ -149,13 +149,13 @@ class ServiceCodec(Codec):
         return _pushed(frame).content.values[0].index if frame.startswith(_PUSH_START) else None
 
 
-def _message(value: _Value, chat: int) -> ReceivedMessage:
+def _message(value: _ServiceValue, chat: int) -> ReceivedMessage:
     return ReceivedMessage(
         value.content, position=value.index, chat=chat, sender_uuid=str(value.id), sender_name=value.name
     )
 
 
-def _chat(value: _Value) -> ListedChat:
+def _chat(value: _ServiceValue) -> ListedChat:
     return ListedChat(int(value.id), value.name, [user.id for user in value.usrs or ()])
 
 

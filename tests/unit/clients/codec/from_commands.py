@@ -1,0 +1,101 @@
+"""A client's request for a canonical command, for tests that drive codecs by the vectors of the dialects."""
+
+from typing import Any
+
+from clients.codec.base import ClientAccount, ClientRequest, Codec, Recipient
+from services.edge.canonical.commands import Command, CreateChatByUuid, PostMessage, FetchUnread
+from shared.contract.auth import IdentifierKind, Login, Register
+from shared.contract.message import GetHistory
+from shared.contract.model import Text
+from shared.contract.session import (
+    AddMember,
+    AnswerMembership,
+    CreateChat,
+    GetAccount,
+    GetChat,
+    ListChatViews,
+    RequestMembership,
+)
+
+_NO_IDENTIFIERS = ("0", "")
+
+
+def request_of(codec: Codec, command: Command, account: ClientAccount) -> ClientRequest | None:
+    """None where the library has no request for a command, or not with all that this one holds."""
+    match command:
+        case Register():
+            return codec.register(_registration(command))
+        case Login() if command.identifier not in _NO_IDENTIFIERS:
+            return codec.login(_login(codec, command))
+        case PostMessage(segments=(Text(text),)):
+            return codec.post(account, Recipient(command.chat, command.to), text)
+        case CreateChat() | CreateChatByUuid():
+            return _creation(codec, command, account)
+        case RequestMembership(chat=chat):
+            return codec.join(account, chat)
+        case AnswerMembership(chat=chat, applicant=user, accept=True) | AddMember(chat=chat, account=user):
+            return codec.accept(account, chat, ClientAccount(number=user))
+        case FetchUnread(None):
+            (request,) = codec.after_login(account)
+            return request
+    return _listing(codec, command, account)
+
+
+def _registration(command: Register) -> ClientAccount:
+    name = command.username or command.nickname
+    return ClientAccount(name, command.secret.value, email=command.email, uuid=command.uuid)
+
+
+def _login(codec: Codec, command: Login) -> ClientAccount:
+    account = ClientAccount(secret=command.secret.value)
+    match command.kind:
+        case IdentifierKind.ID:
+            account.number = int(command.identifier)
+        case IdentifierKind.EMAIL:
+            account.email = command.identifier
+        case IdentifierKind.UUID:
+            account.uuid = command.identifier
+        case _:
+            account.name = command.identifier
+    return account
+
+
+def _creation(codec: Codec, command: CreateChat | CreateChatByUuid, account: ClientAccount) -> ClientRequest | None:
+    if isinstance(command, CreateChat):
+        if command.avatar:
+            return None
+        return codec.create_group(account, command.name, [ClientAccount(number=one) for one in command.members])
+    members = [ClientAccount(uuid=one) for one in command.uuids]
+    if not command.private:
+        return codec.create_group(account, command.name, members)
+    opened = codec.open_private(account, *members)
+    assert isinstance(opened, ClientRequest)
+    return opened
+
+
+def _listing(codec: Codec, command: Command, account: ClientAccount) -> ClientRequest | None:
+    match command:
+        case ListChatViews():
+            return codec.list_chats(account)
+        case GetAccount(account=account.number, lists=True) if codec.dialect == "ourchat-v2":
+            return codec.list_chats(account)
+        case GetChat(chat=chat):
+            return codec.describe_chat(account, chat)
+        case GetHistory(older=True):
+            return codec.history(account, command.chat, command.count, command.start)
+        case GetHistory(older=False):
+            return codec.missed(account, command.chat, command.start - 1)[-1]
+    return None
+
+
+def sent(command: Command) -> Any:
+    """What of a command the library sends: not what clients of the dialect may add to a registration or to a request
+    to join, nor how long a page is."""
+    match command:
+        case Register():
+            return (command.secret, command.email, command.username, command.uuid)
+        case RequestMembership():
+            return ("join", command.chat)
+        case GetHistory(older=False):
+            return (command.chat, command.start)
+    return command

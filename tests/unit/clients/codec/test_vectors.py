@@ -1,0 +1,218 @@
+"""Every codec against the vectors of its dialect: the edge understands its requests, and it the edge's frames."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from clients.codec import CODECS
+from clients.codec.base import ClientAccount, ClientRequest, Codec
+from clients.codec.events import (
+    ClientEvent,
+    MaintenanceStatus,
+    OtherFrame,
+    PendingRequests,
+    ReceivedMedia,
+    ReceivedMessage,
+    ReceivedNotification,
+    ReceivedPart,
+    ReplyKind,
+    ServerReply,
+)
+from services.edge.dialects.registry import DIALECTS, Entry
+from shared.contract.model import Emoji, Text
+from tests.unit.clients.codec.from_commands import request_of, sent
+from tests.unit.services.edge.dialects.driving import given, only_request
+from tests.vectors import COMMANDS, Said, Vector, VectorReply, canonical, load, text
+
+ME = 12
+UUID = "6f9619ff-8b86-4d01-b42d-00c04fc964ff"
+
+
+class Case(NamedTuple):
+    """`reply` is set in cases of one reply to a request."""
+
+    entry: Entry
+    vector: Vector
+    reply: VectorReply | None = None
+
+    @property
+    def codec(self) -> Codec:
+        return CODECS[self.entry.name]
+
+
+def cases() -> Iterator[Any]:
+    for entry in DIALECTS:
+        for vector in load(entry.name).vectors:
+            for number, reply in enumerate([None, *vector.replies]):
+                name = f"{entry.name}: {vector.section}, {vector.name}, {number}"
+                yield pytest.param(Case(entry, vector, reply), id=name)
+
+
+CASES = list(cases())
+
+
+def events(codec: Codec, out: list[Any] | None) -> list[ClientEvent]:
+    return [event for frame in out or [] for event in _events(codec, frame)]
+
+
+def _events(codec: Codec, frame: Any) -> Iterator[ClientEvent]:
+    if isinstance(frame, dict) and "announcement" in frame:
+        yield codec.decode(text(frame["announcement"]))
+        for _ in range(frame["packages"]):
+            yield codec.decode_binary(b"part")
+        yield codec.decode(text(frame["otherwise"]))
+    elif isinstance(frame, dict) and frame.keys() == {"binary"}:
+        yield codec.decode_binary(frame["binary"].encode())
+    else:
+        yield codec.decode(text(frame))
+
+
+def request(case: Case) -> ClientRequest | None:
+    """The library's request for the vector's command."""
+    if case.vector.command is None:
+        return None
+    account = ClientAccount(number=ME, uuid=UUID, token=case.vector.token)
+    return request_of(case.codec, canonical(case.vector.command, COMMANDS), account)
+
+
+@pytest.mark.parametrize("dialect", [entry.name for entry in DIALECTS])
+def test_every_dialect_has_a_codec_with_its_path(dialect: str) -> None:
+    (entry,) = (entry for entry in DIALECTS if entry.name == dialect)
+    assert CODECS[dialect].dialect == dialect
+    assert CODECS[dialect].path == entry.path
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.values[0].vector.command])
+def test_the_edge_decodes_a_request_to_the_command(case: Case) -> None:
+    made = request(case)
+    if made is None:
+        return
+    dialect = given(case.entry, case.vector.given)
+    decoded = only_request(dialect, made.frame)
+    assert sent(decoded.command) == sent(canonical(case.vector.command or {}, COMMANDS))
+    assert decoded.token in (case.vector.token, "")
+
+
+@pytest.mark.parametrize(
+    ("dialect", "requests"),
+    [
+        ("ourchat-v0", {"Register", "Login", "PostMessage"}),
+        ("ourchat-v1", {"Register", "Login", "PostMessage", "CreateChat", "RequestMembership", "AddMember"}),
+        ("ourchat-v2", {"Register", "Login", "PostMessage", "CreateChat", "GetAccount", "GetChat"}),
+        (
+            "service",
+            {"Register", "Login", "PostMessage", "CreateChatByUuid", "RequestMembership", "ListChatViews", "GetHistory"},
+        ),
+        (
+            "pipe",
+            {
+                "Register", "Login", "PostMessage", "CreateChat", "RequestMembership", "AnswerMembership",
+                "ListChatViews", "GetChat", "FetchUnread",
+            },
+        ),
+    ],
+)  # fmt: skip
+def test_these_commands_have_a_request(dialect: str, requests: set[str]) -> None:
+    of_dialect = [case.values[0] for case in CASES if case.values[0].entry.name == dialect]
+    assert {next(iter(case.vector.command)) for case in of_dialect if request(case) is not None} == requests
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.values[0].vector.message])
+def test_a_message_is_received(case: Case) -> None:
+    vector = case.vector
+    assert vector.message is not None
+    received = [event for event in events(case.codec, vector.out) if isinstance(event, ReceivedMessage | ReceivedMedia)]
+    assert received
+    if all(isinstance(segment, Text | Emoji) for segment in vector.message.segments):
+        assert [type(event) for event in received] == [ReceivedMessage] * len(received)
+        check_message(case.codec, vector.message, [event for event in received if isinstance(event, ReceivedMessage)])
+
+
+def check_message(codec: Codec, message: Said, received: list[ReceivedMessage]) -> None:
+    shown = " ".join(
+        segment.text if isinstance(segment, Text) else f"[emoji:{getattr(segment, 'emoji_id', 0)}]"
+        for segment in message.segments
+    )
+    assert shown.split() == " ".join(event.text for event in received).split()[-len(shown.split()) :]
+    first = received[0]
+    assert first.sender in (message.sender, 0)
+    assert first.sender or first.sender_uuid or first.chat
+    assert first.chat in (message.chat, 0)
+    assert first.position in (message.index, message.time, message.time // 1000, 0)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.values[0].vector.message])
+def test_the_position_is_read_without_the_rest(case: Case) -> None:
+    """Of a frame as the edge writes it: without blanks."""
+    for out in case.vector.out or []:
+        if isinstance(out, dict) and "announcement" in out:
+            continue
+        frame = out.encode() if isinstance(out, str) else msgspec.json.encode(out)
+        if isinstance(event := case.codec.decode(frame), ReceivedMessage):
+            assert case.codec.position(frame) == event.position
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.values[0].vector.event])
+def test_news_are_decoded(case: Case) -> None:
+    kinds = (ReceivedNotification, PendingRequests, MaintenanceStatus, ServerReply)
+    assert [event for event in events(case.codec, case.vector.out) if not isinstance(event, kinds)] == []
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.values[0].reply])
+def test_a_reply_answers_the_request(case: Case) -> None:
+    """A failure with its reason; everything else without an error, if the frame is no notice of a failure."""
+    assert case.reply is not None
+    made = request(case)
+    decoded = events(case.codec, case.reply.out)
+    if made is None or made.reply is None or not decoded:
+        return
+    replies = [reply for event in decoded if (reply := case.codec.match(made, event)) is not None]
+    if case.reply.failure is not None:
+        assert replies[0].error
+    elif not {"VerificationNeeded", "MembershipRequested"} & (case.reply.answer or {}).keys():
+        check_answer(made, replies[0], case.reply.answer or {})
+
+
+def check_answer(made: ClientRequest, reply: ServerReply, answer: dict[str, Any]) -> None:
+    ((name, fields),) = answer.items()
+    if name == "ChatView" and reply.error:
+        assert "no group" in reply.error
+        return
+    assert reply.error == ""
+    match name:
+        case "Authenticated":
+            assert reply.number in (fields["account"], 0)
+            assert reply.token in (fields["token"], "")
+        case "ChatView" if made.reply is ReplyKind.CHAT:
+            assert reply.chat == fields["chat"]["id"]
+        case "ChatViews":
+            listed = [chat.number for chat in reply.chats]
+            assert listed == [one["chat"]["id"] for one in fields["chats"] if one["chat"]["id"] in listed]
+        case "Page":
+            assert len(reply.messages) == len(fields["messages"])
+            assert all(message.text and message.position and message.sender_uuid for message in reply.messages)
+        case "MessageAccepted":
+            assert made.reply is ReplyKind.MESSAGE
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.values[0].vector.error])
+def test_a_rejection_has_its_reason(case: Case) -> None:
+    for event in events(case.codec, case.vector.out):
+        assert isinstance(event, ServerReply)
+        assert event.error
+
+
+@pytest.mark.parametrize("codec", CODECS.values(), ids=list(CODECS))
+@pytest.mark.parametrize("frame", [b"", b"[]", b"\xff", b'{"code":"x","service_code":"x"}'])
+def test_a_frame_that_no_server_sends_is_an_error_or_no_news(codec: Codec, frame: bytes) -> None:
+    try:
+        event = codec.decode(frame)
+    except (ValueError, msgspec.MsgspecError):
+        return
+    assert isinstance(event, ServerReply | OtherFrame)
+
+
+def test_a_part_of_a_picture_is_an_event() -> None:
+    assert CODECS["ourchat-v0"].decode_binary(b"part") == ReceivedPart(b"part")
