@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from bench.capacity.costs import Costs, Measured, derived
+from bench.errors import BenchError
 from bench.growth.axes import AXES, Effort, Place
 from bench.growth.run_growth import place_of
-from bench.load.connection import Trouble
 from bench.measurement.progress import Show
 from bench.measurement.result import Result
 from bench.measurement.run import machine
@@ -48,7 +48,7 @@ class Weighing(NamedTuple):
 
 
 async def weigh(weighing: Weighing, settings: Sequence[str], processes: int, show: Show) -> Costs:
-    """Raises Trouble."""
+    """Raises BenchError."""
     rows = await asyncio.to_thread(row_bytes)
     effort = Effort(
         weighing.seconds, weighing.rest, weighing.rest, weighing.slow, weighing.deliveries, weighing.size, processes,
@@ -71,7 +71,7 @@ async def weigh(weighing: Weighing, settings: Sequence[str], processes: int, sho
 async def _run(place: Place, axis: str, x: int) -> Result:
     result = await place.measure(AXES[axis], x)
     if not result.passed:
-        raise Trouble(f"{result.scenario}: {result.faults}")
+        raise BenchError(f"{result.scenario}: {result.faults}")
     return result
 
 

@@ -62,7 +62,7 @@ class Place:
         return self.seedbed.accounts(count)
 
     async def measure(self, axis: "Axis", x: int) -> Result:
-        """Raises Trouble."""
+        """Raises BenchError, ClientError."""
         scene = await asyncio.to_thread(axis.seed, self, x)
         await self.seedbed.publish(scene.chats)
         effort = self.effort

@@ -29,7 +29,7 @@ class Plan(NamedTuple):
 
 
 async def grow(names: Sequence[str], plan: Plan, show: Show) -> list[Growth]:
-    """Raises Trouble."""
+    """Raises BenchError, ClientError."""
     return [await _grow(name, AXES[name], plan, show) for name in names]
 
 
@@ -55,7 +55,7 @@ async def _points(axis: Axis, plan: Plan, compared: str, show: Show) -> list[Poi
 
 @asynccontextmanager
 async def place_of(edges: int, settings: Sequence[str], effort: Effort, show: Show) -> AsyncIterator[Place]:
-    """A system of its own, with cheap passwords unless the settings say otherwise. Raises Trouble."""
+    """A system of its own, with cheap passwords unless the settings say otherwise. Raises BenchError, ClientError."""
     async with own_system(edges, (*_CHEAP_PASSWORDS, *settings), show.say) as target:
         assert target.installation is not None
         seedbed = await asyncio.to_thread(Seedbed, target.installation)

@@ -4,13 +4,13 @@ import msgspec
 
 from bench.load.histogram import Histogram
 from bench.load.verifier import Faults, Spoken
-from bench.tongues.base import Person
+from clients.codec.base import ClientAccount
 
 
 class Seat(msgspec.Struct):
     """Somebody who connects; `edge` is an address, `chats` those whose messages must arrive here."""
 
-    person: Person
+    account: ClientAccount
     dialect: str
     edge: str
     chats: list[int] = []

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 
 from bench.load import message_tag, protocol
-from bench.load.connection import Line, Trouble, dial
+from bench.load.dialects import BY_NAME, TaggedMessage, decoder, tagged
 from bench.load.gather import together
 from bench.load.recorder import Recorder
 from bench.load.verifier import Ledger, Spoken
 from bench.load.workload import Activity
-from bench.tongues import TONGUES
-from bench.tongues.base import Asked, Reply, Said
+from clients.aio import AsyncConnection, connect
+from clients.codec.events import ServerReply
+from clients.errors import ClientError
 
 _AFTER_REFUSAL_SECONDS = 0.05
 _SETTLE_SECONDS = 1.2
@@ -26,12 +27,12 @@ class Device:
 
     def __init__(self, seat: protocol.Seat, floor: "Floor") -> None:
         self.seat = seat
-        self.tongue = TONGUES[seat.dialect]
+        self.codec = BY_NAME[seat.dialect]
         self.ledger = Ledger(seat.chats, floor.chat_of, floor.recorder.faults)
-        self.line: Line | None = None
+        self.connection: AsyncConnection | None = None
         self.pending: deque[tuple[Voice, int, int]] = deque()
         self.fell = asyncio.Event()
-        """The server has ended the line."""
+        """The server has ended the connection."""
         self.logged_in = 0
         """When the last login was answered, in nanoseconds of the monotonic clock."""
         self._floor = floor
@@ -39,73 +40,76 @@ class Device:
         self._catching_up = False
 
     async def enter(self, edge: str) -> None:
-        """Log in, and get what was missed where that must be asked for. Raises Trouble."""
+        """Log in, and request the missed messages where they are not pushed. Raises ClientError."""
         known = {chat: self.ledger.position(chat) for chat in self.seat.chats}
-        line = await dial(edge, self.tongue, self)
+        connection = await connect(edge, self.codec, self, decoder(self.codec))
         self._entered = time.monotonic_ns()
-        self._catching_up = self.tongue.asks_for_missed
+        self._catching_up = not self.codec.pushes_missed
         try:
-            await line.ask(self.tongue.login(self.seat.person), Asked.LOGIN)
+            await connection.request(self.codec.login(self.seat.account))
             self.logged_in = time.monotonic_ns()
-            self.line = line
+            self.connection = connection
             if self._catching_up:
-                await self._catch_up(line, known)
-        except Trouble:
-            await line.close()
+                await self._catch_up(connection, known)
+        except ClientError:
+            await connection.close()
             raise
 
     async def leave(self) -> None:
-        if self.line is not None:
-            line, self.line = self.line, None
-            await line.close()
+        if self.connection is not None:
+            connection, self.connection = self.connection, None
+            await connection.close()
 
-    async def _catch_up(self, line: Line, known: Mapping[int, int]) -> None:
+    async def _catch_up(self, connection: AsyncConnection, known: Mapping[int, int]) -> None:
         """From the positions that were known before: what is told unasked may come ahead of what was missed. Until all
         is there, no order is expected."""
         for chat, after in known.items():
-            while said := await self._missed(line, chat, after):
-                for one in said:
-                    self._read(one)
-                after = said[-1].position
+            while messages := await self._missed(connection, chat, after):
+                for message in messages:
+                    self._read(message)
+                after = messages[-1].position
         self._catching_up = False
 
-    async def _missed(self, line: Line, chat: int, after: int) -> Sequence[Said]:
-        *first, last = self.tongue.missed(self.seat.person, chat, after)
-        for frame in first:
-            line.send(frame)
-        return (await line.ask(last, Asked.ANYTHING)).said
+    async def _missed(self, connection: AsyncConnection, chat: int, after: int) -> Sequence[TaggedMessage]:
+        *first, last = self.codec.missed(self.seat.account, chat, after)
+        for request in first:
+            connection.send(request.frame)
+        page = (await connection.request(last)).messages
+        return [message for one in page if (message := tagged(one)) is not None]
 
-    # Ears
+    # clients.aio.Listener
 
-    def said(self, said: Said, now: int) -> None:
-        floor, found = self._floor, said.mark
+    def received(self, event: object, now: int) -> None:
+        if type(event) is not TaggedMessage:
+            return
+        floor, found = self._floor, event.tag
         if found.run != floor.run:
             return
         voice = floor.voices.get(found.voice)
         if voice is not None and voice.device is self:
             self._echoed(voice, found.number, now)
         elif self._catching_up:
-            self._read(said)
-        elif self.ledger.hear(found, said.position):
+            self._read(event)
+        elif self.ledger.hear(found, event.position):
             floor.delivered += 1
             if found.due >= self._entered:
                 floor.deliveries.record(found.due, now)
             if voice is not None and voice.loop is not None:
                 voice.loop.arrived()
 
-    def answered(self, reply: Reply, now: int) -> None:
+    def replied(self, reply: ServerReply, now: int) -> None:
         if not self.pending:
             self._floor.recorder.faults.answered_wrongly += 1
             return
         voice, number, due = self.pending.popleft()
-        if reply.refusal:
-            self._floor.refuse(voice, number, reply.refusal)
+        if reply.error:
+            self._floor.refuse(voice, number, reply.error)
             self._floor.refusals.record(due, now)
         else:
             self._floor.acknowledge(due, now)
 
     def ended(self) -> None:
-        self.line = None
+        self.connection = None
         self.fell.set()
         self._floor.recorder.faults.closed += not self._floor.falls_are_expected
 
@@ -117,10 +121,10 @@ class Device:
         self.pending.popleft()
         self._floor.acknowledge(oldest[2], now)
 
-    def _read(self, said: Said) -> None:
-        voice = self._floor.voices.get(said.mark.voice)
+    def _read(self, message: TaggedMessage) -> None:
+        voice = self._floor.voices.get(message.tag.voice)
         own = voice is not None and voice.device is self
-        if not own and self.ledger.read(said.mark, said.position):
+        if not own and self.ledger.read(message.tag, message.position):
             self._floor.delivered += 1
 
 
@@ -137,18 +141,18 @@ class Voice:
         self.sent = 0
         self.refused: set[int] = set()
         self._floor = floor
-        self._head, self._tail = device.tongue.around(device.seat.person, voice.chat)
+        self._head, self._tail = device.codec.message_parts(device.seat.account, voice.chat)
 
     def say(self, due: int) -> None:
-        """Nothing, without a line."""
+        """Nothing, without a connection."""
         device, floor = self.device, self._floor
-        if device.line is None:
+        if device.connection is None:
             return
         self.sent += 1
         floor.sent += 1
         floor.expected += self.listeners
         device.pending.append((self, self.sent, due))
-        device.line.send(
+        device.connection.send(
             self._head + message_tag.write(floor.run, self.number, self.sent, due) + floor.padding + self._tail
         )
 
@@ -248,7 +252,7 @@ class Floor:
             faults.unanswered += len(device.pending)
 
     async def open(self, at_once: int) -> None:
-        """Everybody comes, so many at a time. Raises Trouble."""
+        """Connect all devices, so many at a time. Raises ClientError."""
         slots = asyncio.Semaphore(at_once)
 
         async def enter(device: Device) -> None:

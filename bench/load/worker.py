@@ -11,7 +11,6 @@ from typing import TypeVar
 import msgspec
 import uvloop
 
-from bench.load.connection import Trouble
 from bench.load.protocol import (
     Failed,
     Go,
@@ -37,6 +36,7 @@ from bench.workloads.login_churn import Knocking
 from bench.workloads.mixed import Living
 from bench.workloads.reconnect import Returning
 from bench.workloads.surge import Surging
+from clients.errors import ClientError
 
 _PROGRESS_SECONDS = 0.2
 _LINE_BYTES = 256 * 1024 * 1024
@@ -118,8 +118,8 @@ async def _work(orders: _Orders, group: asyncio.TaskGroup) -> None:
         _report(Spoke(activity.spoken))
         activity.settle((await orders.next(Settle)).spoken)
         _report(recorder.tally())
-    except Trouble as trouble:
-        _report(Failed(str(trouble)))
+    except ClientError as error:
+        _report(Failed(str(error)))
     finally:
         await activity.close()
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from bench.load.connection import Trouble
+from bench.errors import BenchError
 from bench.load.gather import together
 from bench.load.protocol import Failed, Go, Hush, Job, Order, Progress, Ready, Report, Settle, Spoke, Tally
 from bench.load.verifier import Spoken
@@ -47,11 +47,11 @@ class Crew:
         await asyncio.gather(*(member.stop() for member in self._members))
 
     async def connect(self) -> None:
-        """Until everybody is there. Raises Trouble."""
+        """Until everybody is there. Raises BenchError."""
         await together(member.expect(Ready) for member in self._members)
 
     async def run(self, watch: Watch, at_start: Callable[[], object] = lambda: None) -> list[Tally]:
-        """From the start to the books; `at_start` is called when the load starts. Raises Trouble."""
+        """From the start to the books; `at_start` is called when the load starts. Raises BenchError."""
         self._tell(Go(time.monotonic_ns() + int(HEAD_START_SECONDS * 1e9)))
         asyncio.get_running_loop().call_later(HEAD_START_SECONDS, at_start)
         watching = asyncio.create_task(self._watch(watch), name="watch")
@@ -116,7 +116,7 @@ class _Member:
         self._process.stdin.write(msgspec.json.encode(order) + b"\n")
 
     async def expect(self, kind: type[T]) -> T:
-        """The next report of this kind; progress is noted. Raises Trouble."""
+        """The next report of this kind; progress is noted. Raises BenchError."""
         assert self._process is not None
         assert self._process.stdout is not None
         while line := await self._process.stdout.readline():
@@ -124,10 +124,10 @@ class _Member:
             if isinstance(report, kind):
                 return report
             if isinstance(report, Failed):
-                raise Trouble(report.reason)
+                raise BenchError(report.reason)
             if isinstance(report, Progress):
                 self.progress = report
-        raise Trouble("a process of the bench died")
+        raise BenchError("a process of the bench died")
 
     async def stop(self) -> None:
         """It ends by itself with its standard input; one that does not is killed."""

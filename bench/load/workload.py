@@ -7,7 +7,7 @@ from bench.load.verifier import Spoken
 
 
 class Activity(ABC):
-    """In this order: `connect`, `run`, `settle`, `close`. All but the last raise Trouble."""
+    """In this order: `connect`, `run`, `settle`, `close`. All but the last raise ClientError."""
 
     @abstractmethod
     async def connect(self) -> None:

@@ -10,8 +10,8 @@ from typing import NamedTuple, TypeVar
 import click
 import msgspec
 
+from bench.errors import BenchError
 from bench.growth.outcome import Growth
-from bench.load.connection import Trouble
 from bench.measurement import cpu_affinity
 from bench.measurement.progress import Show
 from bench.measurement.result import Result
@@ -19,6 +19,7 @@ from bench.measurement.system import Target, own_system
 from bench.report.growth import growth_table
 from bench.report.page import Report, page
 from bench.report.table import table
+from clients.errors import ClientError
 from services.cli.data import read_run
 from services.cli.options import Refusal
 
@@ -82,8 +83,8 @@ def complete(work: Callable[[Show], Awaitable[T]]) -> T:
         return asyncio.run(_run(work))
     except asyncio.CancelledError:
         raise click.Abort from None
-    except Trouble as trouble:
-        raise click.ClickException(str(trouble)) from trouble
+    except (BenchError, ClientError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 async def _run(work: Callable[[Show], Awaitable[T]]) -> T:

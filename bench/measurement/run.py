@@ -142,7 +142,7 @@ async def measured(
     rest: float = 0.0,
 ) -> Result:
     """With `rest`, it is told, too, what logins and messages cost beside what is used for so many seconds before
-    anybody speaks. Raises Trouble."""
+    anybody speaks. Raises BenchError, ClientError."""
     async with Crew(jobs) as crew:
         connections = sum(len(job.seats) for job in jobs)
         show.say(f"{scenario}: {connections:,} connections in {len(jobs)} processes")

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.load.connection import Trouble
+from bench.errors import BenchError
 from bench.measurement.processes import bytes_through, cpu_seconds, memory_kib
 from services.cli.data import Running, read_run
 from services.cli.installation import Installation, find
@@ -72,7 +72,8 @@ class Target:
 
 @contextlib.asynccontextmanager
 async def own_system(edges: int, settings: Sequence[str], say: Callable[[str], None]) -> AsyncIterator[Target]:
-    """A `dragoman up` on free ports, in a directory that is gone afterwards. `settings`: NAME=VALUE. Raises Trouble."""
+    """A `dragoman up` on free ports, in a directory that is removed afterwards. `settings`: NAME=VALUE. Raises
+    BenchError."""
     with tempfile.TemporaryDirectory(prefix="dragoman-bench-") as directory, Family() as family:
         data = Path(directory)
         assignments = [*(f"{name}={value}" for name, value in _RAISED.items()), *settings]
@@ -98,10 +99,10 @@ async def _until_ready(target: Target, process: asyncio.subprocess.Process) -> N
         async with asyncio.timeout(_START_SECONDS):
             while not target.edges:
                 if process.returncode is not None:
-                    raise Trouble("the system does not start:\n" + "\n".join(target.log))
+                    raise BenchError("the system does not start:\n" + "\n".join(target.log))
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        raise Trouble("the system is not ready in time:\n" + "\n".join(target.log)) from None
+        raise BenchError("the system is not ready in time:\n" + "\n".join(target.log)) from None
 
 
 async def _read(stream: asyncio.StreamReader, target: Target) -> None:

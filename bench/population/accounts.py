@@ -8,10 +8,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from itertools import cycle
 from typing import Any
 
-from bench.load.connection import Deaf, Trouble, dial
+from bench.load.dialects import registering
 from bench.load.gather import together
-from bench.tongues import founding
-from bench.tongues.base import Asked, Founding, Person, Reply
+from clients.aio import NullListener, connect
+from clients.codec.base import ClientAccount, ClientRequest, Codec
+from clients.codec.events import ServerReply
+from clients.errors import ClientError
 
 _AT_ONCE = 8
 _TRIES = 4
@@ -29,51 +31,51 @@ class Maker:
         self._step = step
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
-    async def people(self, dialects: Sequence[str]) -> list[Person]:
-        """One new account for each, of that dialect. Raises Trouble."""
+    async def people(self, dialects: Sequence[str]) -> list[ClientAccount]:
+        """One new account for each, of that dialect. Raises ClientError."""
         tag = secrets.token_hex(4)
         return await self._all("accounts", [self._register(f"bench-{tag}-{n}", one) for n, one in enumerate(dialects)])
 
-    async def chats(self, groups: Sequence[Sequence[tuple[Person, str]]]) -> list[int]:
-        """A chat for each group of people and their dialects. Raises Trouble."""
+    async def chats(self, groups: Sequence[Sequence[tuple[ClientAccount, str]]]) -> list[int]:
+        """A chat for each group of people and their dialects. Raises ClientError."""
         return await self._all("chats", [self._create(group) for group in groups])
 
-    async def _register(self, name: str, dialect: str) -> Person:
+    async def _register(self, name: str, dialect: str) -> ClientAccount:
         secret = hashlib.sha256(secrets.token_bytes(16)).hexdigest()
-        person = Person(name, secret, uuid=str(uuid.uuid4()))
-        tongue = founding(dialect)
-        reply = await self._ask(tongue, tongue.registration(person), Asked.REGISTRATION)
-        person.ocid, person.token = reply.ocid, reply.token
-        return person
+        account = ClientAccount(name, secret, uuid=str(uuid.uuid4()), email=f"{name}@example.invalid")
+        codec = registering(dialect)
+        reply = await self._request(codec, codec.register(account))
+        account.number, account.token = reply.number, reply.token
+        return account
 
-    async def _create(self, group: Sequence[tuple[Person, str]]) -> int:
+    async def _create(self, group: Sequence[tuple[ClientAccount, str]]) -> int:
         """By the first who has an account of v2, if there is one: it needs no more than the others' numbers."""
         founder, dialect = next((one for one in group if one[1] != "service"), group[0])
-        tongue = founding(dialect)
-        members = [person for person, _ in group if person is not founder]
-        reply = await self._ask(tongue, tongue.creation(founder, members), Asked.CHAT, founder)
+        codec = registering(dialect)
+        members = [account for account, _ in group if account is not founder]
+        reply = await self._request(codec, codec.create_group(founder, "bench", members), founder)
         return reply.chat
 
-    async def _ask(self, tongue: Founding, frame: bytes, what: Asked, person: Person | None = None) -> Reply:
-        """On a connection of its own, again after a while when it is refused: hashing has a queue, rates a limit."""
+    async def _request(self, codec: Codec, request: ClientRequest, account: ClientAccount | None = None) -> ServerReply:
+        """On a connection of its own, again after a pause when it is rejected: hashing has a queue, rates a limit."""
         pause = _FIRST_PAUSE_SECONDS
         async with self._slots:
             for _ in range(_TRIES - 1):
                 try:
-                    return await self._ask_once(tongue, frame, what, person)
-                except Trouble:
+                    return await self._request_once(codec, request, account)
+                except ClientError:
                     await asyncio.sleep(pause)
                     pause *= 2
-            return await self._ask_once(tongue, frame, what, person)
+            return await self._request_once(codec, request, account)
 
-    async def _ask_once(self, tongue: Founding, frame: bytes, what: Asked, person: Person | None) -> Reply:
-        line = await dial(next(self._edges), tongue, Deaf())
+    async def _request_once(self, codec: Codec, request: ClientRequest, account: ClientAccount | None) -> ServerReply:
+        connection = await connect(next(self._edges), codec, NullListener())
         try:
-            if person is not None:
-                await line.ask(tongue.login(person), Asked.LOGIN)
-            return await line.ask(frame, what)
+            if account is not None:
+                await connection.request(codec.login(account))
+            return await connection.request(request)
         finally:
-            await line.close()
+            await connection.close()
 
     async def _all(self, what: str, work: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
         done = 0

@@ -3,58 +3,60 @@
 import asyncio
 import time
 
+from bench.errors import BenchError
 from bench.load import message_tag
-from bench.load.connection import Trouble, dial
+from bench.load.dialects import SERVICE
 from bench.population.accounts import Step
-from bench.tongues import SERVICE
-from bench.tongues.base import Asked, Person, Reply, Said
+from clients.aio import connect
+from clients.codec.base import ClientAccount
+from clients.codec.events import ServerReply
 
 _UNDER_WAY = 200
 _SECONDS = 30.0
 _SIZE = 150
 
 
-class _Counting:
-    """Ears: a slot is free again with each answer."""
+class _Slots:
+    """A listener that frees a slot with each reply."""
 
     def __init__(self) -> None:
-        self.slots = asyncio.Semaphore(_UNDER_WAY)
-        self.trouble = ""
+        self.free = asyncio.Semaphore(_UNDER_WAY)
+        self.error = ""
 
-    def said(self, said: Said, now: int) -> None:
+    def received(self, event: object, now: int) -> None:
         return
 
-    def answered(self, reply: Reply, now: int) -> None:
-        self.trouble = self.trouble or reply.refusal
-        self.slots.release()
+    def replied(self, reply: ServerReply, now: int) -> None:
+        self.error = self.error or reply.error
+        self.free.release()
 
     def ended(self) -> None:
-        self.trouble = self.trouble or "the server ended the connection"
+        self.error = self.error or "the server ended the connection"
 
 
-async def fill(edge: str, person: Person, chat: int, count: int, step: Step) -> None:
-    """So many messages, all of them acknowledged. Raises Trouble."""
-    ears = _Counting()
-    line = await dial(edge, SERVICE, ears)
+async def fill(edge: str, account: ClientAccount, chat: int, count: int, step: Step) -> None:
+    """So many messages, all of them acknowledged. Raises BenchError, ClientError."""
+    slots = _Slots()
+    connection = await connect(edge, SERVICE, slots)
     try:
-        await line.ask(SERVICE.login(person), Asked.LOGIN)
-        head, tail = SERVICE.around(person, chat)
+        await connection.request(SERVICE.login(account))
+        head, tail = SERVICE.message_parts(account, chat)
         padding = b"x" * (_SIZE - message_tag.SIZE)
         for number in range(1, count + 1):
-            await _free(ears)
-            line.send(head + message_tag.write(0, 1, number, time.monotonic_ns()) + padding + tail)
+            await _acquire(slots)
+            connection.send(head + message_tag.write(0, 1, number, time.monotonic_ns()) + padding + tail)
             step("messages", number, count)
         for _ in range(_UNDER_WAY):
-            await _free(ears)
+            await _acquire(slots)
     finally:
-        await line.close()
+        await connection.close()
 
 
-async def _free(ears: _Counting) -> None:
+async def _acquire(slots: _Slots) -> None:
     try:
         async with asyncio.timeout(_SECONDS):
-            await ears.slots.acquire()
+            await slots.free.acquire()
     except TimeoutError:
-        raise Trouble(ears.trouble or f"no answer to a message within {_SECONDS:g} s") from None
-    if ears.trouble:
-        raise Trouble(f"message refused: {ears.trouble}")
+        raise BenchError(slots.error or f"no answer to a message within {_SECONDS:g} s") from None
+    if slots.error:
+        raise BenchError(f"message rejected: {slots.error}")

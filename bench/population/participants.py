@@ -8,26 +8,26 @@ from bench.measurement.progress import Show
 from bench.measurement.system import Target
 from bench.population.accounts import Maker
 from bench.population.seeding import Seedbed
-from bench.tongues.base import Person
+from clients.codec.base import ClientAccount
 
 
 class Circle(NamedTuple):
     """A chat of many, whose dialects the run chooses, and of a speaker of v2."""
 
     chat: int
-    speaker: Person
-    people: list[Person]
+    speaker: ClientAccount
+    people: list[ClientAccount]
 
 
-async def people(target: Target, show: Show, dialects: Sequence[str]) -> list[Person]:
-    """One for each, of that dialect. Raises Trouble."""
+async def people(target: Target, show: Show, dialects: Sequence[str]) -> list[ClientAccount]:
+    """One for each, of that dialect. Raises ClientError."""
     if (seedbed := await _seedbed(target)) is None:
         return await Maker(target.edges, show.step).people(dialects)
     return await asyncio.to_thread(lambda: seedbed.people(seedbed.accounts(len(dialects))))
 
 
 async def circles(target: Target, show: Show, dialects: Sequence[str], most: int) -> list[Circle]:
-    """All of these people in as few chats as hold `most` each. Raises Trouble."""
+    """All of these people in as few chats as hold `most` each. Raises ClientError."""
     count = -(-len(dialects) // most)
     groups = [dialects[number::count] for number in range(count)]
     if (seedbed := await _seedbed(target)) is None:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from argon2 import PasswordHasher
 
 from bench.load import message_tag
-from bench.tongues.base import Person
+from clients.codec.base import ClientAccount
 from services.auth import tables as auth
 from services.auth.adapters.signing_keys import SigningKeys
 from services.cli.installation import Installation
@@ -115,11 +115,13 @@ class Seedbed:
                 if connection.dialect.name == "postgresql":
                     connection.exec_driver_sql("ANALYZE")
 
-    def people(self, accounts: Sequence[int]) -> list[Person]:
+    def people(self, accounts: Sequence[int]) -> list[ClientAccount]:
         """As clients of any dialect, with tokens."""
         now = time.time()
         return [
-            Person(f"seed-{number}", SECRET, number, uuid_of(number), self._keys.issue(AccountId(number), now).text)
+            ClientAccount(
+                f"seed-{number}", SECRET, number, uuid_of(number), self._keys.issue(AccountId(number), now).text
+            )
             for number in accounts
         ]
 

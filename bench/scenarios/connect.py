@@ -27,7 +27,7 @@ class Comings(NamedTuple):
 
 
 async def connect(target: Target, show: Show, comings: Comings) -> Result:
-    """Raises Trouble."""
+    """Raises BenchError, ClientError."""
     dialects = list(islice(cycle(comings.dialects), comings.people))
     crowd = await people(target, show, dialects)
     seats = [

@@ -13,7 +13,7 @@ from bench.measurement.system import Target
 from bench.population.accounts import Maker
 from bench.population.history_fill import fill
 from bench.population.seeding import Seedbed
-from bench.tongues.base import Person
+from clients.codec.base import ClientAccount
 
 _READERS = 4
 
@@ -32,10 +32,10 @@ class Library(NamedTuple):
 class Writer(Protocol):
     """Who fills the library."""
 
-    async def readers(self) -> Sequence[Person]: ...
+    async def readers(self) -> Sequence[ClientAccount]: ...
 
     async def chats(self, count: int, length: int) -> int:
-        """So many, each of so many messages; the last of them. Raises Trouble."""
+        """So many, each of so many messages; the last of them. Raises ClientError."""
 
 
 class Speaker:
@@ -45,9 +45,9 @@ class Speaker:
         self._edge = target.edges[0]
         self._show = show
         self._maker = Maker(target.edges, show.step)
-        self._people: list[Person] = []
+        self._people: list[ClientAccount] = []
 
-    async def readers(self) -> Sequence[Person]:
+    async def readers(self) -> Sequence[ClientAccount]:
         self._people = await self._maker.people(["service"] * _READERS)
         return self._people
 
@@ -65,7 +65,7 @@ class Seeder:
         self._show = show
         self._accounts = range(0)
 
-    async def readers(self) -> Sequence[Person]:
+    async def readers(self) -> Sequence[ClientAccount]:
         self._accounts = await asyncio.to_thread(self._seedbed.accounts, _READERS)
         return self._seedbed.people(self._accounts)
 
@@ -83,7 +83,7 @@ class Seeder:
 
 
 async def history(target: Target, show: Show, library: Library) -> Result:
-    """Raises Trouble."""
+    """Raises ClientError."""
     writer: Writer = Speaker(target, show)
     if target.own and target.installation:
         writer = Seeder(await asyncio.to_thread(Seedbed, target.installation), show)

@@ -32,7 +32,7 @@ class Sitters(NamedTuple):
 
 async def idle(target: Target, show: Show, sitters: Sitters) -> Result:
     """Meaningful on edges that have just been started: memory that was used before is not asked for again. Raises
-    Trouble."""
+    BenchError, ClientError."""
     dialects = list(islice(cycle(sitters.dialects), sitters.people))
     people = list(zip(await Maker(target.edges, show.step).people(dialects), dialects, strict=True))
     edges = cycle(target.edges)

@@ -33,7 +33,7 @@ class Day(NamedTuple):
 
 
 async def mixed(target: Target, show: Show, day: Day) -> Result:
-    """Raises Trouble."""
+    """Raises BenchError, ClientError."""
     generator = random.Random(day.people)  # noqa: S311 (no secret: the same day each time)
     dialects = population(generator, day.people)
     maker = Maker(target.edges, show.step)

@@ -47,7 +47,7 @@ def room(strain: Strain, edges: int) -> int:
 
 
 async def overload(target: Target, show: Show, strain: Strain, bounds: Bounds = Bounds()) -> Result:  # noqa: B008
-    """On a system of one's own. Raises Trouble."""
+    """On a system of one's own. Raises BenchError, ClientError."""
     installation = target.installation
     assert installation is not None
     seats = await _seats(target, await asyncio.to_thread(Seedbed, installation), strain)

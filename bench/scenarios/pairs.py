@@ -24,7 +24,7 @@ class Crowd(NamedTuple):
 
 
 async def pairs(target: Target, show: Show, crowd: Crowd, load: Load) -> Result:
-    """Each with a partner at another edge. Raises Trouble."""
+    """Each with a partner at another edge. Raises BenchError, ClientError."""
     dialects = list(islice(cycle(crowd.dialects), crowd.people))
     maker = Maker(target.edges, show.step)
     people = await maker.people(dialects)
@@ -38,7 +38,7 @@ async def pairs(target: Target, show: Show, crowd: Crowd, load: Load) -> Result:
 
 
 async def group(target: Target, show: Show, crowd: Crowd, load: Load) -> Result:
-    """All in one chat. Raises Trouble."""
+    """All in one chat. Raises BenchError, ClientError."""
     dialects = list(islice(cycle(crowd.dialects), crowd.people))
     maker = Maker(target.edges, show.step)
     people = await maker.people(dialects)

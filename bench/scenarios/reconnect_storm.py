@@ -35,7 +35,8 @@ class Storm(NamedTuple):
 
 
 async def reconnect_storm(target: Target, show: Show, storm: Storm) -> Result:
-    """Kills the first edge, where its process is known; else the clients cut their connections. Raises Trouble."""
+    """Kills the first edge, where its process is known; else the clients cut their connections. Raises BenchError,
+    ClientError."""
     dialects = list(islice(cycle(storm.dialects), storm.people))
     groups = await circles(target, show, dialects, _MEMBERS)
     seats = [

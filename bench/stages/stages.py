@@ -11,8 +11,8 @@ from unittest.mock import patch
 from prometheus_client import CollectorRegistry
 
 from bench.stages.timing import Work
-from bench.tongues import TONGUES
-from bench.tongues.base import Person
+from clients.codec import CODECS
+from clients.codec.base import ClientAccount
 from services.edge.dialects.base import ConnectionInfo
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.dialects.registry import DIALECTS, Entry
@@ -38,7 +38,6 @@ _AT_ONCE = 256
 _MEMBERS = 500
 _NEVER_MS = 2**52
 _NODE = NodeId("edge-1.bench")
-_SPOKEN_AS = {"ourchat-v0": "v0", "ourchat-v1": "v1", "ourchat-v2": "v2", "service": "service", "pipe": "pipe"}
 
 Stage = AbstractAsyncContextManager[Work]
 
@@ -63,7 +62,7 @@ def stages(directory: Path, nats: NatsServer, valkey: ValkeyServer) -> dict[str,
 async def _decoding(entry: Entry) -> AsyncIterator[Work]:
     dialect = entry(ConnectionInfo(Limits(), "http://127.0.0.1:8080"))
     dialect.logged_in(AccountId(12), 0.0)
-    head, tail = TONGUES[_SPOKEN_AS[entry.name]].around(Person("ann", "", 12, token="t.o.k"), 34)  # noqa: S106
+    head, tail = CODECS[entry.name].message_parts(ClientAccount(number=12, token="t.o.k"), 34)  # noqa: S106
     frame = head + _TEXT.encode() + tail
 
     async def work() -> int:

@@ -5,14 +5,13 @@ import random
 import time
 from itertools import cycle
 
-from bench.load.connection import Deaf, Line, dial
+from bench.load.dialects import SERVICE
 from bench.load.gather import together
 from bench.load.protocol import Job, Leaf, Progress, Seat
 from bench.load.recorder import SECOND, Recorder, until
 from bench.load.verifier import faults_of_page
 from bench.load.workload import Activity
-from bench.tongues import SERVICE
-from bench.tongues.base import Asked
+from clients.aio import AsyncConnection, NullListener, connect
 
 
 class Leafing(Activity):
@@ -23,33 +22,34 @@ class Leafing(Activity):
         self._task = task
         self._recorder = recorder
         self._spans = {walk.name: recorder.series(walk.name) for walk in task.walks}
-        self._lines: list[Line] = []
+        self._connections: list[AsyncConnection] = []
         self._random = random.Random(job.run)  # noqa: S311 (no secret)
         self._pages = 0
 
     async def connect(self) -> None:
-        self._lines = await together(map(self._enter, self._job.seats))
+        self._connections = await together(map(self._enter, self._job.seats))
 
-    async def _enter(self, seat: Seat) -> Line:
-        line = await dial(seat.edge, SERVICE, Deaf())
-        await line.ask(SERVICE.login(seat.person), Asked.LOGIN)
-        return line
+    async def _enter(self, seat: Seat) -> AsyncConnection:
+        connection = await connect(seat.edge, SERVICE, NullListener())
+        await connection.request(SERVICE.login(seat.account))
+        return connection
 
     async def run(self, at: int) -> None:
         recorder = self._recorder
         recorder.open(at + int(self._task.warm_up * SECOND), self._task.seconds)
         await until(at)
         watching = asyncio.create_task(recorder.watch(lambda: {"pages": self._pages}), name="watch")
-        await together(self._leaf(seat, line) for seat, line in zip(self._job.seats, self._lines, strict=True))
+        both = zip(self._job.seats, self._connections, strict=True)
+        await together(self._leaf(seat, connection) for seat, connection in both)
         await watching
 
-    async def _leaf(self, seat: Seat, line: Line) -> None:
+    async def _leaf(self, seat: Seat, connection: AsyncConnection) -> None:
         walks, size = cycle(self._task.walks), self._task.size
         while (now := time.monotonic_ns()) < self._recorder.end:
             walk = next(walks)
             start = self._random.randint(size, walk.length)
-            page = await line.ask(SERVICE.page(seat.person, walk.chat, start, size), Asked.ANYTHING)
-            self._recorder.faults.merge(faults_of_page(start, size, [one.position for one in page.said]))
+            page = await connection.request(SERVICE.history(seat.account, walk.chat, size, start))
+            self._recorder.faults.merge(faults_of_page(start, size, [one.position for one in page.messages]))
             self._spans[walk.name].record(now, time.monotonic_ns())
             self._pages += 1
 
@@ -58,4 +58,4 @@ class Leafing(Activity):
         return Progress(self._pages)
 
     async def close(self) -> None:
-        await asyncio.gather(*(line.close() for line in self._lines))
+        await asyncio.gather(*(connection.close() for connection in self._connections))

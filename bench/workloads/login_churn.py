@@ -4,14 +4,14 @@ import asyncio
 import time
 from itertools import cycle
 
-from bench.load.connection import Deaf, Line, Trouble, dial
+from bench.load.dialects import BY_NAME
 from bench.load.gather import together
 from bench.load.pacing import Pace
 from bench.load.protocol import Job, Knock, Progress, Seat
 from bench.load.recorder import SECOND, Recorder, until
 from bench.load.workload import Activity
-from bench.tongues import TONGUES
-from bench.tongues.base import Asked
+from clients.aio import AsyncConnection, NullListener, connect
+from clients.errors import ClientError
 
 
 class Knocking(Activity):
@@ -53,20 +53,20 @@ class Knocking(Activity):
                     coming.add_done_callback(lambda _: self._slots.release())
 
     async def _come(self, seat: Seat, due: int) -> None:
-        line: Line | None = None
-        tongue = TONGUES[seat.dialect]
+        connection: AsyncConnection | None = None
+        codec = BY_NAME[seat.dialect]
         try:
-            line = await dial(seat.edge, tongue, Deaf())
-            await line.ask(tongue.login(seat.person), Asked.LOGIN)
-        except Trouble as trouble:
+            connection = await connect(seat.edge, codec, NullListener())
+            await connection.request(codec.login(seat.account))
+        except ClientError as error:
             self._failed += 1
-            self._recorder.refused(str(trouble))
+            self._recorder.refused(str(error))
         else:
             self._done += 1
             self._spans.record(due, time.monotonic_ns())
         finally:
-            if line is not None:
-                await line.close()
+            if connection is not None:
+                await connection.close()
 
     @property
     def _counts(self) -> dict[str, int]:

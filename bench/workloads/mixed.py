@@ -20,7 +20,7 @@ class Living(OnFloor):
     def __init__(self, job: Job, task: Live, recorder: Recorder) -> None:
         super().__init__(job, Floor(job, task.size, recorder))
         self._task = task
-        self._random = random.Random(job.seats[0].person.name)  # noqa: S311 (no secret)
+        self._random = random.Random(job.seats[0].account.name)  # noqa: S311 (no secret)
         self._returns = recorder.series("return")
         self._voices: dict[Device, list[Voice]] = {}
         for voice in self.floor.voices.values():

@@ -4,12 +4,12 @@ import asyncio
 import time
 from itertools import cycle
 
-from bench.load.connection import Trouble
 from bench.load.gather import together
 from bench.load.message_tag import SIZE
 from bench.load.protocol import Job, Return
 from bench.load.recorder import Recorder, until
 from bench.load.session import Device, Floor, OnFloor
+from clients.errors import ClientError
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 2.0
 _LOOK_SECONDS = 0.01
@@ -35,8 +35,8 @@ class Returning(OnFloor):
         recorder.open(at, self._task.seconds)
         if self._task.cuts:
             for device in self._people:
-                if device.line is not None:
-                    device.line.cut()
+                if device.connection is not None:
+                    device.connection.abort()
         try:
             with recorder.working():
                 async with asyncio.timeout(self._task.seconds):
@@ -67,7 +67,7 @@ class Returning(OnFloor):
         for edge in cycle([*others[first:], *others[:first], fallen]):
             try:
                 return await device.enter(edge)
-            except Trouble as trouble:
-                self.floor.recorder.refused(str(trouble))
+            except ClientError as error:
+                self.floor.recorder.refused(str(error))
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

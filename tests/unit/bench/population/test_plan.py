@@ -2,11 +2,13 @@ import pytest
 
 from bench.load.protocol import Seat, Talk
 from bench.population.plan import Load, conversations, deal
-from bench.tongues.base import Person
+from clients.codec.base import ClientAccount
 
 
 def _seats(count: int, *, pairs: bool) -> list[Seat]:
-    return [Seat(Person(str(n), ""), "v2", f"edge-{n % 2}", [100 + n // 2 if pairs else 100]) for n in range(count)]
+    return [
+        Seat(ClientAccount(str(n), ""), "v2", f"edge-{n % 2}", [100 + n // 2 if pairs else 100]) for n in range(count)
+    ]
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 50])

@@ -97,7 +97,7 @@ def test_tokens_are_the_accounts_own(installation: Installation) -> None:
     person, other = seedbed.people(list(seedbed.accounts(2)))
     public = SigningKeys(installation.settings.auth).public_keys()
     assert public.keys
-    assert (person.ocid, other.ocid) == (1, 2)
+    assert (person.number, other.number) == (1, 2)
     assert person.token != other.token
 
 

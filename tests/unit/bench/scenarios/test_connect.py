@@ -1,9 +1,9 @@
 import pytest
 
-from bench.load.connection import Trouble
 from bench.measurement.progress import Show
 from bench.measurement.system import Target
 from bench.scenarios.connect import Comings, connect
+from clients.errors import Unreachable
 
 pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
 
@@ -19,5 +19,5 @@ async def test_everybody_who_comes_is_let_in(target: Target, rate: float, dialec
 
 
 async def test_a_server_that_is_not_there_is_told() -> None:
-    with pytest.raises(Trouble, match="cannot be reached"):
+    with pytest.raises(Unreachable, match="cannot be reached"):
         await connect(Target(["ws://127.0.0.1:9"]), Show(), Comings(2, ["pipe"], 1, 1, 0.0, 0.0, 1.0))
