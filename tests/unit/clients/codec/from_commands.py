@@ -3,7 +3,7 @@
 from typing import Any
 
 from clients.codec.base import ClientAccount, ClientRequest, Codec, Recipient
-from services.edge.canonical.commands import Command, CreateChatByUuid, PostMessage, FetchUnread
+from services.edge.canonical.commands import Command, CreateChatByUuid, FetchUnread, PostMessage
 from shared.contract.auth import IdentifierKind, Login, Register
 from shared.contract.message import GetHistory
 from shared.contract.model import Text
