@@ -1,4 +1,4 @@
-"""One service as a process: event loop, logs, signals, orderly end."""
+"""One service as a process: event loop, logs, signals, orderly shutdown."""
 
 import asyncio
 import gc
@@ -28,7 +28,7 @@ Serve = Callable[[Settings, asyncio.Event], Awaitable[None]]
 
 
 def run(service: str, settings: Settings, serve: Serve) -> int:
-    """Runs a service; returns its exit status: 0 after an orderly end, 1 after a failure."""
+    """Runs a service; returns its exit status: 0 after an orderly shutdown, 1 after a failure."""
     configure_logging(settings.log, service)
     try:
         uvloop.run(_supervise(settings, serve))

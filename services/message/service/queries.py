@@ -1,4 +1,4 @@
-"""The use cases beside posting: syncs, unread messages, history, heads, read state."""
+"""The use cases beside posting: syncs, unread messages, pagination of the history, heads, read state."""
 
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass

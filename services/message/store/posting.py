@@ -1,4 +1,4 @@
-"""Appends messages to chats: one transaction per batch, in which no message is posted twice and no index is skipped."""
+"""Appends messages to chats, one transaction per batch: deduplication by nonce, indexes without a hole."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
