@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from deploy.grafana.queries import GrafanaPanel, Query, Scope, Section, panel, quantile, rate, section
 from deploy.grafana.servers import NATS, POSTGRESQL, VALKEY
 from services.auth.dashboard import DASHBOARD as AUTH
-from services.edge.dashboard import BOARD as EDGE
+from services.edge.dashboard import DASHBOARD as EDGE
 from services.message.dashboard import DASHBOARD as MESSAGE
 from services.session.dashboard import BOARD as SESSION
 from shared.dashboard.panels import Dashboard, Panel, PanelGroup, PanelKind, Unit, gauge

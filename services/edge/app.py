@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from services.edge.client.endpoint import ConnectionRegistry
 from services.edge.context import EdgeContext
-from services.edge.dashboard import BOARD
+from services.edge.dashboard import DASHBOARD
 from services.edge.delivery.gap_filler import GapFiller
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.receiver import EnvelopeReceiver
@@ -19,7 +19,7 @@ from services.edge.dialects.registry import DIALECTS, Dialects
 from services.edge.gateway import Gateway
 from services.edge.handlers.dispatcher import Dispatcher
 from services.edge.handlers.tracing import TracedHandler
-from services.edge.http import HttpApp, Outcome
+from services.edge.http import HttpApp, VerificationResult
 from services.edge.http.downloads import Downloads
 from services.edge.http.tracing import TracedHttp
 from services.edge.http.uploads import HttpUploads
@@ -29,8 +29,9 @@ from services.edge.login.token_verifier import TokenVerifier
 from services.edge.media import MediaService
 from services.edge.media.directory import DirectoryStore
 from services.edge.media.disk import Disk
-from services.edge.metrics import Metrics
+from services.edge.metrics import EdgeMetrics
 from services.edge.notifications.receiver import NotificationReceiver
+from services.edge.notifications.social import SocialNotifier
 from services.edge.presence.lease import Lease
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.presence.profiles import coalesced_profiles, coalesced_summaries, refresh_loop
@@ -72,11 +73,11 @@ class Edge:
         self.id = NodeId(f"{settings.edge.name}-{secrets.token_hex(3)}")
         self.bus = Bus(settings.nats, "edge", registry, tracer)
         self._presence = Presence(settings.redis, registry)
-        metrics = Metrics(registry)
+        metrics = EdgeMetrics(registry)
         self.residents = LocalAccounts(self.id, self._presence, settings.limits)
-        self.chats = LocalChats(self.residents, metrics)
-        self._gaps = GapFiller(self.bus, self.residents, self.chats, metrics)
-        self.resync = Resync(self.bus, self.residents, self.chats, self._gaps, metrics)
+        self._gaps = GapFiller(self.bus, self.residents, metrics)
+        self.chats = LocalChats(self.residents, self._gaps, metrics)
+        self.resync = Resync(self.bus, self.residents, self.chats, metrics)
         self.delivery = EnvelopeReceiver(self.id, self.chats, self.resync)
         self.upstream = MessagePublisher(self.bus, self.id, settings.edge.request_seconds, tracer)
         self.read_flush = ReadStateFlusher(self.bus, self.id, self.residents)
@@ -98,7 +99,10 @@ class Edge:
         self.lease = Lease(self._presence, self.id, self.residents, self.resync.mark_stale, lease_seconds, metrics)
         self.delivery.subscribe(self.bus)
         self.read_flush.serve()
-        NotificationReceiver(self.node, self.endpoint, entrance, self.watcher).subscribe()
+        social = SocialNotifier(self.bus, self.residents, self.chats, self.node.tasks)
+        NotificationReceiver(self.residents, self.chats, social, self.endpoint, entrance, self.watcher).subscribe(
+            self.bus, self.id
+        )
 
     async def run(self) -> None:
         """What goes on beside the clients. Ends only by failing, which the node cannot live with."""
@@ -130,7 +134,7 @@ class Edge:
         await self._gaps.stop()
         await self.upstream.finish(0)
         await self.node.close()
-        await self.lease.end()
+        await self.lease.release()
         await self.node.media.close()
         await self.bus.stop()
         await self._presence.close()
@@ -142,7 +146,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     tracer = tracing(settings, "edge", settings.edge.name)
     edge = Edge(settings, registry, tracer=tracer)
     gateway = Gateway(settings.edge, settings.limits, edge.endpoint, edge.http)
-    ops = OpsServer(settings.ops, registry, {"nats": edge.bus.check}, replace(BOARD, name=settings.edge.name))
+    ops = OpsServer(settings.ops, registry, {"nats": edge.bus.check}, replace(DASHBOARD, name=settings.edge.name))
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:
@@ -172,7 +176,7 @@ async def _serve(edge: Edge, gateway: Gateway, stopping: asyncio.Event, ops: Ops
         running.cancel()
 
 
-def _media(settings: Settings, metrics: Metrics) -> MediaService:
+def _media(settings: Settings, metrics: EdgeMetrics) -> MediaService:
     disk, store = Disk(), None
     if settings.media.bucket_url:
         from services.edge.media.bucket import BucketStore  # its library costs memory
@@ -181,8 +185,8 @@ def _media(settings: Settings, metrics: Metrics) -> MediaService:
     return MediaService(store or DirectoryStore(settings.media.directory, disk), settings, metrics, disk)
 
 
-def _open_verification(bus: Bus) -> Callable[[str, str], Awaitable[Outcome]]:
-    async def opened(ticket: str, code: str) -> Outcome:
+def _open_verification(bus: Bus) -> Callable[[str, str], Awaitable[VerificationResult]]:
+    async def opened(ticket: str, code: str) -> VerificationResult:
         link = OpenVerification(ticket, code)
         return (await bus.request(subjects.OPEN_VERIFICATION, link, seconds=5.0, retry=True)).outcome
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.media import MediaService
-from services.edge.metrics import Metrics
+from services.edge.metrics import EdgeMetrics
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.receipts.read_state_flusher import ReadStateFlusher
 from services.edge.rpc.coalescer import RequestCoalescer
@@ -25,7 +25,7 @@ class EdgeContext:
     settings: Settings
     id: NodeId
     bus: Bus
-    metrics: Metrics
+    metrics: EdgeMetrics
     accounts: LocalAccounts
     chats: LocalChats
     publisher: MessagePublisher

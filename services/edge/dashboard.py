@@ -3,7 +3,7 @@
 from shared.dashboard.panels import Dashboard, PanelGroup, Unit, count, gauge, percentiles, rate, share
 from shared.dashboard.presets import PRESENCE, PROCESS, REQUESTS_SENT
 
-BOARD = Dashboard(
+DASHBOARD = Dashboard(
     "edge",
     (
         PanelGroup(

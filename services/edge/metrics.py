@@ -22,7 +22,7 @@ class Traffic:
         self.frames_out = 0
 
 
-class Tally:
+class PlainHistogram:
     """A histogram in plain numbers, since every message counts. `bounds` grow; for the event loop's thread alone."""
 
     __slots__ = ("_counts", "_sum", "bounds")
@@ -42,34 +42,34 @@ class Tally:
         return HistogramMetricFamily(name, documentation, list(zip(bounds, counts, strict=True)), self._sum)
 
 
-class Remembered:
+class CachedLabels:
     """A counter by dialect and code, whose children are looked up once: under overload much is refused."""
 
     def __init__(self, counter: Counter) -> None:
         self.labels = cache(counter.labels)
 
 
-class Metrics:
+class EdgeMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.by_dialect: dict[str, Traffic] = {}
-        self.post_seconds = Tally(Histogram.DEFAULT_BUCKETS[:-1])
-        self.delivery_seconds = Tally(_SECONDS)
+        self.post_seconds = PlainHistogram(Histogram.DEFAULT_BUCKETS[:-1])
+        self.delivery_seconds = PlainHistogram(_SECONDS)
         self.delivered = 0
         """Messages handed to connections."""
         self.encoded = 0
         """Messages encoded, once for each variant of a dialect."""
-        registry.register(_PlainNumbers(self))
+        registry.register(_PlainCollector(self))
         self.connections = Gauge("dragoman_edge_connections", "Open connections", ["dialect"], registry=registry)
         self.undecided = Gauge(
             "dragoman_edge_undecided_connections", "Open connections without a dialect yet", registry=registry
         )
         self.tcp = Gauge("dragoman_edge_tcp_connections", "Open connections by plain TCP", registry=registry)
-        self.residents = Gauge("dragoman_edge_accounts", "Accounts with a connection here", registry=registry)
+        self.accounts = Gauge("dragoman_edge_accounts", "Accounts with a connection here", registry=registry)
         self.chats = Gauge("dragoman_edge_chats", "Chats with a member here", registry=registry)
         refused = Counter("dragoman_edge_refusals", "Requests refused", ["dialect", "code"], registry=registry)
-        self.refused = Remembered(refused)
+        self.rejected = CachedLabels(refused)
         self.closed = Counter("dragoman_edge_closes", "Connections closed by us", ["code"], registry=registry)
-        self.slow = Counter(
+        self.slow_closes = Counter(
             "dragoman_edge_slow_closes", "Connections closed because they did not keep up", registry=registry
         )
         self.bad_tokens = Counter(
@@ -81,9 +81,9 @@ class Metrics:
         self.duplicates = Counter("dragoman_edge_duplicates", "Envelopes' messages seen before", registry=registry)
         self.catch_ups = Counter("dragoman_edge_catch_ups", "Chats whose gap was fetched", registry=registry)
         self.resyncs = Counter("dragoman_edge_resyncs", "Accounts compared after a loss", registry=registry)
-        self.media_kept = Counter("dragoman_edge_media_kept", "Files kept", ["kind"], registry=registry)
-        self.media_kept_bytes = Counter("dragoman_edge_media_kept_bytes", "Bytes of files kept", registry=registry)
-        self.media_known = Counter(
+        self.media_stored = Counter("dragoman_edge_media_kept", "Files kept", ["kind"], registry=registry)
+        self.media_stored_bytes = Counter("dragoman_edge_media_kept_bytes", "Bytes of files kept", registry=registry)
+        self.media_duplicates = Counter(
             "dragoman_edge_media_known", "Files kept whose content was there already", registry=registry
         )
         self.media_read_bytes = Counter("dragoman_edge_media_read_bytes", "Bytes of files read", registry=registry)
@@ -98,10 +98,10 @@ class Metrics:
         return self.by_dialect.setdefault(dialect, Traffic())
 
 
-class _PlainNumbers(Collector):
+class _PlainCollector(Collector):
     """What every frame or message counts."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: EdgeMetrics) -> None:
         self._metrics = metrics
 
     def collect(self) -> Iterator[Metric]:

@@ -75,7 +75,8 @@ class Bus:
             "dragoman_bus_ask_seconds", "Time until a request was answered", ["subject", "outcome"], registry=registry
         )
         errors = Counter("dragoman_bus_errors", "Asynchronous errors of the broker", ["kind"], registry=registry)
-        self._broker = BrokerConnection(settings, service, errors)
+        self._connection_lost_callbacks: list[Callable[[str], None]] = []
+        self._broker = BrokerConnection(settings, service, errors, self._connection_lost)
         self._dead = Counter("dragoman_bus_dead_letters", "Events given up", ["subject"], registry=registry)
         self._events = Counter(
             "dragoman_bus_events", "Attempts at durable events", ["subject", "outcome"], registry=registry
@@ -83,16 +84,12 @@ class Bus:
         unsent = Gauge("dragoman_bus_unsent_bytes", "Bytes that wait to be sent to the broker", registry=registry)
         unsent.set_function(lambda: self._broker.unsent_bytes)
 
-    @property
-    def on_connection_lost(self) -> Callable[[str], None]:
-        """Called when messages to this process may have been lost (a reconnect, a slow-consumer drop)."""
-        return self._broker.on_messages_lost
-
-    @on_connection_lost.setter
-    def on_connection_lost(self, callback: Callable[[str], None]) -> None:
-        self._broker.on_messages_lost = callback
-
     # Registering
+
+    def notify_connection_lost(self, callback: Callable[[str], None]) -> None:
+        """Call `callback` with a reason when messages to this process may have been lost (a reconnect, a slow-consumer
+        drop)."""
+        self._connection_lost_callbacks.append(callback)
 
     def serve(
         self,
@@ -157,6 +154,10 @@ class Bus:
         self._workers.append(
             DurableWorker(self._service, topic, handler, pauses, self._dead, self._events, self._tracer)
         )
+
+    def _connection_lost(self, reason: str) -> None:
+        for callback in self._connection_lost_callbacks:
+            callback(reason)
 
     # Life
 

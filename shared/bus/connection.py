@@ -28,10 +28,11 @@ Receive = Callable[[Msg], Awaitable[None]]
 
 
 class BrokerConnection:
-    """One process's connection until `stop`. `errors` counts the broker's error reports by kind."""
+    """One process's connection until `stop`. `errors` counts the broker's error reports by kind. `on_messages_lost` is
+    called with a reason when messages to this process may have been lost."""
 
-    def __init__(self, settings: Nats, service: str, errors: Counter) -> None:
-        self.on_messages_lost: Callable[[str], None] = lambda reason: None
+    def __init__(self, settings: Nats, service: str, errors: Counter, on_messages_lost: Callable[[str], None]) -> None:
+        self._on_messages_lost = on_messages_lost
         self._errors = errors
         for kind in (
             "slow_consumer",
@@ -164,7 +165,7 @@ class BrokerConnection:
         text = str(error).lower()
         if isinstance(error, nats.errors.SlowConsumerError):
             self._errors.labels("slow_consumer").inc()
-            self.on_messages_lost("slow consumer")
+            self._on_messages_lost("slow consumer")
         elif "permissions violation" in text:
             self._errors.labels("permission").inc()
             _log.error("not permitted on the bus", error=str(error))
@@ -182,7 +183,7 @@ class BrokerConnection:
 
     async def _on_reconnected(self) -> None:
         _log.info("bus reconnected")
-        self.on_messages_lost("reconnected")
+        self._on_messages_lost("reconnected")
 
     async def _on_closed(self) -> None:
         if self._running:

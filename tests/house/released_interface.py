@@ -16,7 +16,7 @@ from services.auth.metrics import AuthMetrics
 from services.cli.embedded.valkey import GRANTS
 from services.cli.main import main
 from services.cli.settings_table import leaves, show
-from services.edge.metrics import Metrics as EdgeMetrics
+from services.edge.metrics import EdgeMetrics
 from services.message.metrics import MessageMetrics as MessageMetrics
 from services.session.metrics import Metrics as SessionMetrics
 from shared.bus.client import Bus

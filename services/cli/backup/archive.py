@@ -19,7 +19,7 @@ from services.cli.backup import postgresql, sqlite
 from services.cli.data import locked, prepare
 from services.cli.embedded.credentials import write_private
 from services.cli.options import Refusal
-from services.edge.media.directory import ROOMS
+from services.edge.media.directory import DIRECTORIES
 from shared.clock import now_ms
 from shared.settings import Settings
 
@@ -114,7 +114,7 @@ def _require_empty(directory: Path) -> None:
 
 def _require_nothing(settings: Settings) -> None:
     """Nothing is ever overwritten."""
-    media = [settings.media.directory / room for room in ROOMS]
+    media = [settings.media.directory / room for room in DIRECTORIES]
     filled = [place for place in (settings.auth.keys, *media) if place.is_dir() and any(place.glob("[!.]*"))]
     if filled:
         raise Refusal(f"{filled[0]} is not empty: nothing is overwritten, restore into a new installation")
@@ -122,7 +122,7 @@ def _require_nothing(settings: Settings) -> None:
 
 def _copy_media(source: Path, target: Path) -> None:
     """First the records, then what they refer to."""
-    for room in ROOMS:
+    for room in DIRECTORIES:
         (target / room).mkdir(mode=0o700, parents=True, exist_ok=True)
         for file in (source / room).glob("*"):
             shutil.copyfile(file, target / room / file.name)

@@ -1,6 +1,6 @@
 """Commands: the closed union that a dialect decodes a client's frames into.
 
-Most are the contract's own; the ones here never leave the edge in this form.
+Most are structs of the contract; those defined here never leave the edge in this form.
 """
 
 from collections.abc import Mapping
@@ -38,9 +38,9 @@ from shared.contract.session import (
 
 
 class PostMessage(msgspec.Struct, frozen=True):
-    """Say something in a chat, or (`to`, and chat 0) in the private chat with somebody. Answered by the committed
-    message itself, when it is its turn in the chat's order. `cites`: of its pictures and files only the addresses
-    (`id`) are known, and perhaps new names; the rest is looked up before it is said."""
+    """Post a message to a chat, or (`to`, with chat 0) to the private chat with an account. The reply is the committed
+    message, given when the chat's order reaches it. `references_media`: its pictures and files have only an `id`, and
+    perhaps a new name; the rest is looked up before it is posted."""
 
     chat: ChatId
     segments: tuple[Segment, ...]
@@ -50,8 +50,8 @@ class PostMessage(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class StartUpload:
-    """A file will come in parts, for a chat or for somebody, as a PostMessage: what can be refused at once, is.
-    `number` is the dialect's own. `data`: the first part, where one frame is both."""
+    """Announce a file that comes in parts, for a chat or an account as in PostMessage. Errors that can be detected now
+    are returned now. `number` is chosen by the dialect. `data`: the first part, if the announcing frame has it."""
 
     number: int
     chat: ChatId
@@ -61,7 +61,7 @@ class StartUpload:
 
 @dataclass(frozen=True, slots=True)
 class UploadPart:
-    """The next part, but not the last one."""
+    """A part of the file before the last."""
 
     number: int
     data: bytes = field(repr=False)
@@ -69,8 +69,8 @@ class UploadPart:
 
 @dataclass(frozen=True, slots=True)
 class PostUpload:
-    """The last part: the file is kept, then said. Answered as the PostMessage that it becomes. Without a `number` it is
-    all of the file. An empty `name`: a new one. `packages`: see Media."""
+    """The last part of a file, or (`number` None) all of it: the file is stored, then posted. The reply is that of
+    PostMessage. An empty `name` is replaced by a new one. `packages`: see Media."""
 
     number: int | None
     data: bytes = field(repr=False)
@@ -83,26 +83,23 @@ class PostUpload:
 
 @dataclass(frozen=True, slots=True)
 class DropUpload:
-    """The client did not keep to what it announced: what came is thrown away, and the answer is this refusal."""
+    """The client deviated from its announcement: its parts are discarded, and the reply is this failure."""
 
     number: int
     failure: Failure
 
 
 MessageCommand = PostMessage | PostUpload
-
-"""What puts a message into a chat."""
-
+"""Commands that post a message."""
 
 UploadCommand = StartUpload | UploadPart | PostUpload | DropUpload
-
-"""One that is refused ends its upload, in the dialect and behind it."""
+"""An error reply to one of these ends its upload, in the dialect and behind it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CreateChatByUuid:
-    """Make a group of the people with these uuids, open to everybody, or (`private`) find or make the private chat
-    with the only one."""
+    """Create a group of the accounts with these uuids that anyone may join, or (`private`) find or create the private
+    chat with the only one."""
 
     uuids: tuple[str, ...]
     name: str
@@ -111,14 +108,14 @@ class CreateChatByUuid:
 
 @dataclass(frozen=True, slots=True)
 class FetchUnread:
-    """The unread messages of all chats, oldest first, `count` at most (None: all); they are read then."""
+    """Fetch the unread messages of all chats, oldest first, `count` at most (None: all), and mark them as read."""
 
     count: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateAccount:
-    """Change one's profile, then one's security question: what one frame of some dialects says."""
+    """Change the account's profile, then its security question, which some dialects combine in one frame."""
 
     profile: SetProfile
     security: SetSecurity
@@ -126,12 +123,12 @@ class UpdateAccount:
 
 @dataclass(frozen=True, slots=True)
 class GetServerStatus:
-    """Is the service in maintenance? Needs no login."""
+    """Query maintenance mode. Needs no login."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestVerification:
-    """Mail the link that completes what was withheld on this connection. Needs no login."""
+    """Mail the link for the pending verification of this connection. Needs no login."""
 
 
 Command = (
@@ -168,10 +165,9 @@ _RELEASED_LABELS: Mapping[type, str] = {CreateChatByUuid: "CreateChatOf", FetchU
 
 
 BEFORE_LOGIN = (Register, Login, Recover, RequestVerification, GetServerStatus)
-
-"""All else is refused on a connection that is not logged in."""
+"""All other commands are rejected on a connection without a login."""
 
 
 def metric_label(command: Command) -> str:
-    """The label value of a command in metrics: its type's name when it was released."""
+    """The label value of a command in metrics: its class name at the first release."""
     return _RELEASED_LABELS.get(type(command)) or type(command).__name__

@@ -15,7 +15,7 @@ from shared.contract.ids import ChatId
 
 @dataclass(frozen=True, slots=True)
 class ChatJoined:
-    """The account is in a chat that this connection has not heard of."""
+    """The account is in a chat that this connection does not know."""
 
     chat: ChatId
 
@@ -27,9 +27,10 @@ class MaintenanceChanged:
 
 @dataclass(frozen=True, slots=True)
 class VerificationEnded:
-    """`passed`: what was withheld follows. `wrong`: the right link still works. `expired`: it is forgotten."""
+    """`passed`: the reply to the pending request follows. `wrong`: the right link still works. `expired`: the pending
+    request is dropped."""
 
-    outcome: str
+    result: str
 
 
 Event = (

@@ -1,4 +1,4 @@
-"""Frames: the units that go over a socket, either way."""
+"""Frames: the units that a socket sends and receives."""
 
 from dataclasses import dataclass
 
@@ -17,24 +17,21 @@ class Binary:
 
 Frame = bytes | Binary
 
-"""What goes over a socket, either way."""
-
 
 @dataclass(frozen=True, slots=True)
 class MediaPayload:
-    """A picture or file in the client's own form: a text frame that announces it, then its bytes in so many binary
-    ones, as even as can be. Where the bytes cannot be had, `otherwise` is written instead."""
+    """A picture or file in the dialect's own form: a text frame that announces it, then its bytes in `packages` binary
+    frames of nearly equal size. If the bytes cannot be read, `fallback` is sent instead."""
 
     announcement: bytes
     media: Media
     packages: int
-    otherwise: bytes
+    fallback: bytes
 
     def __len__(self) -> int:
-        """What has to be kept of it while it waits."""
-        return len(self.announcement) + len(self.otherwise)
+        """Bytes held in memory while it waits."""
+        return len(self.announcement) + len(self.fallback)
 
 
 Outgoing = Frame | MediaPayload
-
-"""What a dialect writes."""
+"""Output of a dialect."""

@@ -28,36 +28,36 @@ class ServerStatus:
 
 @dataclass(frozen=True, slots=True)
 class NoPendingVerification:
-    """Nothing was withheld on this connection."""
+    """No verification is pending on this connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationMailed:
-    """The link is on its way; what comes of it is told by a VerificationEnded."""
+    """The link was mailed; a VerificationEnded event reports the result."""
 
 
 class DisplayMessage(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A message as it is shown. `face`: its sender's, for dialects that name senders. `to`: the other person of a
-    private chat (NOBODY once deleted), None in a group. `dialect`: the one it was said in, if that marks its
+    """A message to encode. `summary`: of its sender, for dialects that name senders. `to`: the other member of a
+    private chat (NO_ACCOUNT once deleted), None in a group. `dialect`: the sender's, if that dialect tags its
     messages."""
 
     message: Message
     segments: tuple[Segment, ...]
-    face: ProfileSummary | None = None
+    summary: ProfileSummary | None = None
     to: AccountId | None = None
     dialect: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """The answer to a GetHistory or FetchUnread, with the senders' faces."""
+class MessagePage:
+    """The reply to GetHistory or FetchUnread, with the senders' profile summaries."""
 
     messages: tuple[DisplayMessage, ...]
 
 
 class MessageAccepted(msgspec.Struct, frozen=True):
-    """The answer to what puts a message into a chat: `frames` are what `encode_message` made of it, for this variant of
-    connections."""
+    """The reply to a MessageCommand. `frames`: the message as `encode_message` encoded it for this connection's
+    variant."""
 
     message: Message
     frames: "tuple[Outgoing, ...]"
@@ -76,5 +76,5 @@ Reply = (
     | Requests
     | MembershipRequested
     | ChatViews
-    | Page
+    | MessagePage
 )

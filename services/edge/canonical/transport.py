@@ -1,6 +1,6 @@
 """The port between the gateway (WebSockets by either library, plain TCP) and the edge behind it.
 
-Everything is synchronous and runs on the event loop; nothing here waits.
+Every call is synchronous, runs on the event loop, and never blocks.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from services.edge.canonical.frames import Frame
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """A client's opening handshake, or what stands for it on plain TCP. `path` is decoded and has no query; `address`
-    is the client's, also behind trusted proxies; `host` and `origin` are the headers, or empty."""
+    """A client's opening handshake; on plain TCP, its equivalent. `path` is decoded and has no query; `address` is the
+    client's, also behind trusted proxies; `host` and `origin` are the headers, or empty."""
 
     path: str
     host: str
@@ -22,10 +22,10 @@ class Handshake:
     origin: str
     query: str = ""
     binary: bool = True
-    """Whether it carries binary messages; plain TCP does not."""
+    """Whether the connection carries binary messages; plain TCP does not."""
 
     def base_url(self, public_url: str) -> str:
-        """What addresses shown to this client begin with: the public one, or else the one it came by itself."""
+        """The prefix of URLs shown to this client: the public URL, or else the one that the client connected to."""
         return (public_url or f"{'https' if self.secure else 'http'}://{self.host}").rstrip("/")
 
 
@@ -49,63 +49,62 @@ class Socket(Protocol):
 
     @property
     def sent_bytes(self) -> int:
-        """Of all frames so far, whether the kernel has taken them or not, or never will."""
+        """Bytes of all frames so far, including those that the kernel has not accepted or never will."""
 
     def send(self, frames: tuple[Frame, ...]) -> None:
-        """Write whole messages, in order. What is sent within one turn of the event loop leaves together, in one
-        system call for each 64 KiB; a tuple that goes to many sockets in one turn is framed once. (On TCP, each leaves
-        alone, as the pacing has it.) Never blocks: what the kernel does not take is buffered (see `unsent`)."""
+        """Write whole messages, in order. On a WebSocket, messages of one event-loop tick are written together, by one
+        system call per 64 KiB; a tuple sent to many sockets in one tick is framed once. On TCP, each message is written
+        alone, as paced. Bytes that the kernel does not accept are buffered (see `unsent`)."""
 
     def ping(self) -> None:
-        """Pongs come back as `Client.pong_received`, in order. (On TCP, the peer's kernel has acknowledged all that was
-        sent before.)"""
+        """Each pong is reported by `ClientHandler.pong_received`, in order. On TCP, it means that the peer's kernel has
+        acknowledged everything sent before."""
 
     def close(self, code: int, reason: str) -> None:
-        """Start the closing handshake after what was sent. Messages that still come are dropped, pongs are reported.
-        (On TCP, code and reason are not told, and there are no pongs.) The socket is aborted when the peer does not
-        answer within a few seconds, or reads nothing for one."""
+        """Start the closing handshake after everything sent so far. Messages received later are dropped, pongs are
+        still reported. (On TCP, code and reason are not sent, and there are no pongs.) The socket is aborted when the
+        peer does not answer within 3 s, or reads nothing for 1 s."""
 
     def abort(self) -> None:
         """Drop the connection at once."""
 
     def pause_reading(self) -> None:
-        """Nothing that the peer sends is reported until reading is resumed: no pongs either, nor the stream's end."""
+        """Report nothing that the peer sends until reading is resumed, neither pongs nor the end of the stream."""
 
     def resume_reading(self) -> None: ...
 
     def unsent(self) -> int:
-        """Bytes that the kernel has not taken yet, those of this turn included."""
+        """Bytes that the kernel has not accepted yet, including those of this tick."""
 
     def unacknowledged(self) -> int | None:
-        """Bytes that the peer's kernel has not acknowledged, ours and the kernel's (SIOCOUTQ); None: unknown, as
-        after a reset."""
+        """Bytes in our buffers and the kernel's (SIOCOUTQ) that the peer's kernel has not acknowledged. None when
+        unknown, as after a reset."""
 
     def is_paced(self) -> bool:
-        """Whether messages wait for their time by our own pacing, and pongs with them."""
+        """Whether our own pacing delays messages, and pongs with them."""
 
 
-class Client(Protocol):
-    """The edge's end of one socket: what the gateway reports. `closed` comes exactly once, last."""
+class ClientHandler(Protocol):
+    """Handles what the gateway reports about one socket. `closed` is called exactly once, last."""
 
     @property
     def line_ending(self) -> bytes:
         """Ends each message on plain TCP."""
 
     def frame_received(self, frame: Frame) -> None:
-        """One whole message (fragments joined): text is `bytes`, binary is `Binary`. A WebSocket's text is valid
-        UTF-8."""
+        """One whole message, with its fragments joined. A WebSocket's text is valid UTF-8."""
 
     def pong_received(self) -> None: ...
 
     def input_ended(self) -> None:
-        """Nothing more is received, but what is sent is still delivered: a TCP client has ended its side, or what it
-        says cannot be read on. `close` is expected once all is answered. Comes at most once."""
+        """Nothing more is received, but sending still works: a TCP client has ended its side, or its input is
+        malformed. The handler calls `close` once everything is answered. Called at most once."""
 
     def peer_closing(self) -> None:
-        """A close frame or the end of the stream arrived (a moment ago: what was under way had time to arrive), or the
-        peer broke the protocol, or (on TCP) what was sent before our `close` has arrived, or never will; the socket can
-        still be asked `unacknowledged`. Nothing more is received, and nothing sent from now on is delivered. Comes at
-        most once, and not when the connection is reset or aborted."""
+        """The connection is about to end: a close frame or the end of the stream arrived (shortly before, so that bytes
+        in transit could arrive), or the peer broke the protocol, or (on TCP) everything sent before our `close` has
+        arrived or never will. `unacknowledged` still works. Nothing more is received, and nothing sent from now on is
+        delivered. Called at most once, and not when the connection is reset or aborted."""
 
     def closed(self) -> None: ...
 
@@ -113,6 +112,6 @@ class Client(Protocol):
 class Endpoint(Protocol):
     """The edge as the gateway sees it."""
 
-    def accept(self, hello: Handshake) -> Accept | Reject: ...
+    def accept(self, handshake: Handshake) -> Accept | Reject: ...
 
-    def connected(self, hello: Handshake, socket: Socket) -> Client: ...
+    def connected(self, handshake: Handshake, socket: Socket) -> ClientHandler: ...

@@ -191,7 +191,7 @@ class Backlog:
         self.complete = True
         self._answered.clear()
         for chat, last in list(self._last.items()):
-            stream = self._node.chats.stream(chat)
+            stream = self._node.chats.sequencer(chat)
             if stream is None or stream.delivered(last):
                 del self._last[chat]
 
@@ -204,7 +204,7 @@ class Backlog:
         if stream is None:
             return
         if entry.unread_from > entry.read_index + 1:
-            self._node.read_state.read(account, {chat: [(entry.read_index + 1, entry.unread_from - 1)]})
+            self._node.read_state.mark_read(account, {chat: [(entry.read_index + 1, entry.unread_from - 1)]})
         live = self._turned_up.pop(chat, AFTER_LAST)
         stream.pair = entry.pair or stream.pair
         fresh = min(live, entry.head + 1) if after_login else entry.head + 1
@@ -244,7 +244,7 @@ class Backlog:
         after = AFTER_LAST if rest.after is None else rest.after
         request = SyncChat(rest.chat, [rest.account], after)
         reply = await request_until_answered(self._node.bus, subjects.SYNC_CHAT, request)
-        if reply.version < stream.heard:
+        if reply.version < stream.latest_version:
             await asyncio.sleep(_PACE_SECONDS)
             return False
         first = reply.first_index.get(rest.account)

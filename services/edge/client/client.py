@@ -330,7 +330,7 @@ class Client:
 
     def _delivery_confirmed(self, ranges: Ranges) -> None:
         if self._account is not None:
-            self.node.read_state.read(self._account.account, ranges)
+            self.node.read_state.mark_read(self._account.account, ranges)
 
     async def confirm_all(self) -> None:
         await self.confirmation.confirm_all(self.node.now)

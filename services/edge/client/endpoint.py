@@ -98,7 +98,7 @@ class ConnectionRegistry:
             metrics.connections.labels(name).set(number)
         metrics.undecided.set(len(self.clients) - sum(dialects.values()))
         metrics.tcp.set(sum(not client.connection.surroundings.binary for client in self.clients.values()))
-        metrics.residents.set(len(self._node.accounts))
+        metrics.accounts.set(len(self._node.accounts))
         metrics.chats.set(len(self._node.chats))
 
     # End

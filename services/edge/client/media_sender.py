@@ -105,7 +105,7 @@ class MediaSender:
                 await turn.acquire()
         except TimeoutError:
             _log.warning("too many transfers", media=content.media.sha256)
-            self._line.write_now((content.otherwise,))
+            self._line.write_now((content.fallback,))
             return
         try:
             await self._stream(content)
@@ -120,7 +120,7 @@ class MediaSender:
                 first = await anext(parts)
             except RequestError as refusal:
                 _log.warning("content not opened", media=content.media.sha256, error=str(refusal))
-                self._line.write_now((content.otherwise,))
+                self._line.write_now((content.fallback,))
                 return
             self._line.write_now((content.announcement, Binary(first)))
             await self._drained()

@@ -79,7 +79,7 @@ class OutboundQueue:
     def reply_error(self, request: Request | None, failure: Failure, context: object = None) -> None:
         """`context`: the dialect's own, of a frame that could not be decoded."""
         if not self.is_closed:
-            self._node.metrics.refused.labels(self.dialect.name, failure.code.value).inc()
+            self._node.metrics.rejected.labels(self.dialect.name, failure.code.value).inc()
             self.write(self.stamped_dialect().encode_error(request, failure, context))
             self.reschedule_wake()
 
@@ -149,7 +149,7 @@ class OutboundQueue:
 
     def _enforce_limit(self, waiting_bytes: int) -> None:
         if waiting_bytes > self._node.settings.edge.outgoing_bytes:
-            self._node.metrics.slow.inc()
+            self._node.metrics.slow_closes.inc()
             self._hang_up(1013, "too slow, reconnect to catch up")
 
     # Pictures and files

@@ -116,7 +116,7 @@ class Posting:
     def _not_delivered(self, message: Message, face: ProfileSummary | None) -> None:
         """Its turn has come, and it was not delivered: the sender is not in the chat any more, or reads what it has
         missed there."""
-        stream = self._node.chats.stream(message.chat)
+        stream = self._node.chats.sequencer(message.chat)
         encoded = EncodedMessage(message, stream.pair if stream else None, face)
         if self._client.catch_up_state.contains(message):
             self._parked.append(encoded)
@@ -178,7 +178,7 @@ class Posting:
         if not said:
             return
         node, indexes = self._node, [own.message.index for _, own in said]
-        node.read_state.read(said[0][1].message.sender, {run.chat: [(index, index) for index in indexes]})
+        node.read_state.mark_read(said[0][1].message.sender, {run.chat: [(index, index) for index in indexes]})
         node.metrics.post_seconds.count(node.now() - run.since, len(said))
         for index in indexes:
             self._client.catch_up_state.mark_sent(run.chat, index)

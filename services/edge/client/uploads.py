@@ -38,7 +38,7 @@ class UploadSlots:
         assert isinstance(command, StartUpload)
         if len(self._open) >= _AT_ONCE:
             raise RequestError(ErrorCode.LIMIT, f"{_AT_ONCE} files are on their way already")
-        self._open[command.number] = _Open(self._media.begin(), request, now)
+        self._open[command.number] = _Open(self._media.start_upload(), request, now)
         await self.add(UploadPart(command.number, command.data), now)
 
     async def add(self, command: UploadPart, now: float) -> None:
@@ -51,10 +51,10 @@ class UploadSlots:
 
     async def store(self, command: PostUpload) -> Media:
         """The whole file, with its address. Raises Refused; either way the upload ends."""
-        upload = self._media.begin() if command.number is None else self._taken(command.number)
+        upload = self._media.start_upload() if command.number is None else self._taken(command.number)
         try:
             await upload.write(command.data)
-            return await self._media.keep(upload, command.kind, command.name, command.packages)
+            return await self._media.store(upload, command.kind, command.name, command.packages)
         finally:
             upload.drop()
 

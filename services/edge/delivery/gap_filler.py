@@ -1,7 +1,8 @@
-"""Gaps in the chats of this node: what does not come is fetched from message, for the accounts that may see it.
+"""Fills gaps in the chats of this node: fetches missing messages from the message service for the accounts that may
+read them.
 
-A missing message, and the membership that a broadcast needs, are waited for briefly: mostly they are on their way. A
-head that is not known is asked for at once.
+A missing message, or the membership version that a broadcast needs, usually arrives by itself and is fetched only after
+0.1 s. An unknown head is fetched at once.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from itertools import islice
 
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.ordering import AFTER_LAST, ChatSequencer
-from services.edge.metrics import Metrics
+from services.edge.metrics import EdgeMetrics
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.presence.profiles import fetch_summaries
 from services.edge.rpc.retrying import request_until_answered
@@ -27,22 +28,21 @@ from shared.telemetry import log
 _log = log(__name__)
 _GAP_SECONDS = 0.1
 _PAUSE_SECONDS = 0.5
-_FACES_SECONDS = 2.0
-_ACCOUNTS = 4_000
-"""Asked for in one request: the answer names each twice."""
+_SUMMARY_SECONDS = 2.0
+_ACCOUNTS_PER_REQUEST = 4_000
+"""The reply names each account twice."""
 
 
 class GapFiller:
-    def __init__(self, bus: Bus, residents: LocalAccounts, chats: LocalChats, metrics: Metrics) -> None:
+    """See services.edge.delivery.local_chats.GapWatcher."""
+
+    def __init__(self, bus: Bus, accounts: LocalAccounts, metrics: EdgeMetrics) -> None:
         self._bus = bus
-        self._residents = residents
-        self._chats = chats
+        self._accounts = accounts
         self._metrics = metrics
         self._tasks = Tasks()
         self._filling: dict[ChatId, asyncio.Task[None]] = {}
         self._timers: dict[ChatId, asyncio.TimerHandle] = {}
-        chats.on_behind = self.watch
-        chats.on_dropped = self._forget
 
     async def stop(self) -> None:
         for timer in self._timers.values():
@@ -50,93 +50,97 @@ class GapFiller:
         self._timers.clear()
         await self._tasks.close()
 
-    def watch(self, chat: ChatId, stream: ChatSequencer) -> None:
-        """See to it that the stream gets what it is behind with."""
-        if chat in self._filling or self._chats.stream(chat) is not stream:
+    def watch(self, chats: LocalChats, chat: ChatId, sequencer: ChatSequencer) -> None:
+        if chat in self._filling or chats.sequencer(chat) is not sequencer:
             return
-        if stream.head is None:
-            self._fill(chat, stream)
+        if sequencer.head is None:
+            self._start(chats, chat, sequencer)
         elif chat not in self._timers:
             loop = asyncio.get_running_loop()
-            self._timers[chat] = loop.call_later(_GAP_SECONDS, self._overdue, chat, stream, stream.head)
+            self._timers[chat] = loop.call_later(_GAP_SECONDS, self._overdue, chats, chat, sequencer, sequencer.head)
 
-    def _overdue(self, chat: ChatId, stream: ChatSequencer, head: int) -> None:
-        del self._timers[chat]
-        if stream.head == head and stream.behind:
-            self._fill(chat, stream)
-        elif stream.behind:
-            self.watch(chat, stream)
-
-    def _forget(self, chat: ChatId) -> None:
+    def forget(self, chat: ChatId) -> None:
         if (timer := self._timers.pop(chat, None)) is not None:
             timer.cancel()
         if (task := self._filling.pop(chat, None)) is not None:
             task.cancel()
 
-    def _fill(self, chat: ChatId, stream: ChatSequencer) -> None:
-        self._metrics.catch_ups.inc()
-        self._filling[chat] = self._tasks.start(self._fill_all(chat, stream), "fill a gap")
+    def _overdue(self, chats: LocalChats, chat: ChatId, sequencer: ChatSequencer, head: int) -> None:
+        del self._timers[chat]
+        if sequencer.head == head and sequencer.behind:
+            self._start(chats, chat, sequencer)
+        elif sequencer.behind:
+            self.watch(chats, chat, sequencer)
 
-    async def _fill_all(self, chat: ChatId, stream: ChatSequencer) -> None:
-        """Fetch all that the stream lacks."""
+    def _start(self, chats: LocalChats, chat: ChatId, sequencer: ChatSequencer) -> None:
+        self._metrics.catch_ups.inc()
+        self._filling[chat] = self._tasks.start(self._fill(chats, chat, sequencer), "fill a gap")
+
+    async def _fill(self, chats: LocalChats, chat: ChatId, sequencer: ChatSequencer) -> None:
+        """Fetch everything that the sequencer is missing."""
         try:
-            while stream.behind:
-                if not await self._fill_on(chat, stream):
+            while sequencer.behind:
+                if not await self._fill_page(chats, chat, sequencer):
                     await asyncio.sleep(_PAUSE_SECONDS)
-        except RequestError as refusal:
-            _log.warning("chat cannot be read", chat=chat, error=str(refusal))
-            self._chats.drop(chat)
+        except RequestError as error:
+            _log.warning("chat cannot be read", chat=chat, error=str(error))
+            chats.drop(chat)
         finally:
             if self._filling.get(chat) is asyncio.current_task():
                 del self._filling[chat]
 
-    async def _fill_on(self, chat: ChatId, stream: ChatSequencer) -> bool:
-        """A page; whether it is worth asking on at once. Raises Refused."""
-        wanted = set(self._residents.by_account if stream.waits_for_membership else stream.members)
-        after = AFTER_LAST if stream.head is None else stream.head  # beyond all: asks for the head alone
-        reply = await self._ask(chat, stream, after, wanted)
+    async def _fill_page(self, chats: LocalChats, chat: ChatId, sequencer: ChatSequencer) -> bool:
+        """Fetch one page. Returns whether the next one can be requested without a pause. Raises RequestError."""
+        wanted = set(self._accounts.by_account if sequencer.waits_for_membership else sequencer.members)
+        after = AFTER_LAST if sequencer.head is None else sequencer.head  # AFTER_LAST requests the head alone
+        reply = await self._request_page(chat, sequencer, after, wanted)
         if reply is None:
             return True
-        faces = await self._faces(stream, reply.messages)
-        if not stream.members <= wanted:
-            return True  # somebody has come meanwhile: what is theirs of it is not known
-        if reply.version < stream.heard:
+        summaries = await self._sender_summaries(sequencer, reply.messages)
+        if not sequencer.members <= wanted:
+            return True  # an account joined meanwhile: the reply does not say which messages it may read
+        if reply.version < sequencer.latest_version:
             return False
-        before = stream.head
-        self._chats.apply_membership(chat, wanted, reply.first_index, reply.version)
-        if self._chats.stream(chat) is not stream:
-            return True  # nobody here is in it
-        stream.known = max(stream.known, reply.head)
-        stream.pair = reply.pair or stream.pair
+        before = sequencer.head
+        chats.apply_membership(chat, wanted, reply.first_index, reply.version)
+        if chats.sequencer(chat) is not sequencer:
+            return True  # no local members are left
+        sequencer.known_head = max(sequencer.known_head, reply.head)
+        sequencer.pair = reply.pair or sequencer.pair
         if after != AFTER_LAST:
-            offers = _offers(reply, stream.members, faces)
-            self._chats.release(chat, stream, stream.fill(offers, reply.upto, reply.version))
-        elif stream.head is None:
+            deliveries = _to_deliveries(reply, sequencer.members, summaries)
+            chats.release(chat, sequencer, sequencer.fill(deliveries, reply.upto, reply.version))
+        elif sequencer.head is None:
             start = min(reply.unread_from.values(), default=reply.head + 1) - 1
-            self._chats.release(chat, stream, stream.start(min(start, reply.head)))
-        return stream.head != before
+            chats.release(chat, sequencer, sequencer.start(min(start, reply.head)))
+        return sequencer.head != before
 
-    async def _faces(self, stream: ChatSequencer, messages: Collection[Message]) -> Mapping[AccountId, ProfileSummary]:
-        """Of the senders, if anybody here is shown them; a gap is not left open for want of them."""
-        if not messages or not any(self._residents.names_senders(account) for account in stream.members):
+    async def _sender_summaries(
+        self, sequencer: ChatSequencer, messages: Collection[Message]
+    ) -> Mapping[AccountId, ProfileSummary]:
+        """The senders' profile summaries, if a local member's client shows them. Without them the gap is filled all the
+        same."""
+        if not messages or not any(self._accounts.names_senders(account) for account in sequencer.members):
             return {}
         try:
-            return await fetch_summaries(self._bus, {message.sender for message in messages}, _FACES_SECONDS)
-        except RequestError as refusal:
-            _log.warning("senders' faces not known", error=str(refusal))
+            return await fetch_summaries(self._bus, {message.sender for message in messages}, _SUMMARY_SECONDS)
+        except RequestError as error:
+            _log.warning("senders' profile summaries not available", error=str(error))
             return {}
 
-    async def _ask(self, chat: ChatId, stream: ChatSequencer, after: int, wanted: set[AccountId]) -> ChatSynced | None:
-        """One page of messages and everything about the accounts wanted, and those that come to the chat meanwhile;
-        None when the membership has changed in between."""
-        reply, asked = None, set[AccountId]()
-        while reply is None or not wanted <= asked:
-            some = list(islice(wanted - asked, _ACCOUNTS))
+    async def _request_page(
+        self, chat: ChatId, sequencer: ChatSequencer, after: int, wanted: set[AccountId]
+    ) -> ChatSynced | None:
+        """One page of messages, with the membership of all wanted accounts and of those that join meanwhile. None when
+        the membership has changed between the requests."""
+        reply, requested = None, set[AccountId]()
+        while reply is None or not wanted <= requested:
+            some = list(islice(wanted - requested, _ACCOUNTS_PER_REQUEST))
             page = await request_until_answered(
                 self._bus, subjects.SYNC_CHAT, SyncChat(chat, some, AFTER_LAST if reply else after)
             )
-            asked.update(some)
-            wanted |= stream.members
+            requested.update(some)
+            wanted |= sequencer.members
             if reply is None:
                 reply = page
             elif page.version != reply.version:
@@ -146,15 +150,15 @@ class GapFiller:
         return reply
 
 
-def _offers(
-    reply: ChatSynced, members: Collection[AccountId], faces: Mapping[AccountId, ProfileSummary]
+def _to_deliveries(
+    reply: ChatSynced, members: Collection[AccountId], summaries: Mapping[AccountId, ProfileSummary]
 ) -> list[Delivery]:
     first_index = {account: first for account, first in reply.first_index.items() if account in members}
-    everybody, latest = list(first_index), max(first_index.values(), default=0)
+    everyone, latest = list(first_index), max(first_index.values(), default=0)
 
-    def audience(message: Message) -> list[AccountId]:
+    def recipients(message: Message) -> list[AccountId]:
         if latest <= message.index:
-            return everybody
+            return everyone
         return [account for account, first in first_index.items() if first <= message.index]
 
-    return [Delivery(message, audience(message), 0, face=faces.get(message.sender)) for message in reply.messages]
+    return [Delivery(message, recipients(message), 0, face=summaries.get(message.sender)) for message in reply.messages]

@@ -1,12 +1,13 @@
-"""The chats that have members on this node: each one's stream, and who here is in it; messages go to connections."""
+"""Chats with members on this node: their sequencers, their local members, and delivery to connections."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 from services.edge.canonical.events import ChatJoined
 from services.edge.delivery.ordering import AFTER_LAST, ChatSequencer, group_runs
 from services.edge.dialects.encoded_message import EncodedMessage
-from services.edge.metrics import Metrics
+from services.edge.metrics import EdgeMetrics
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts, Recipient
 from shared.clock import now_ms
 from shared.contract.edge import ChatCreated, Delivery, MembershipChanged
@@ -17,235 +18,251 @@ from shared.telemetry import log
 _log = log(__name__)
 
 
-class LocalChats:
-    """`on_behind` is called for a stream that may need to be filled, `on_dropped` for one that nobody needs."""
+class GapWatcher(Protocol):
+    """Fetches the messages that a chat is missing. See services.edge.delivery.gap_filler.GapFiller."""
 
-    def __init__(self, residents: LocalAccounts, metrics: Metrics) -> None:
-        self._residents = residents
+    def watch(self, chats: "LocalChats", chat: ChatId, sequencer: ChatSequencer) -> None:
+        """The sequencer is behind: fetch what does not arrive by itself."""
+
+    def forget(self, chat: ChatId) -> None:
+        """The chat was dropped: stop fetching."""
+
+
+class LocalChats:
+    def __init__(self, accounts: LocalAccounts, gaps: GapWatcher, metrics: EdgeMetrics) -> None:
+        self._accounts = accounts
+        self._gaps = gaps
         self._metrics = metrics
-        self._streams: dict[ChatId, ChatSequencer] = {}
-        self.on_behind: Callable[[ChatId, ChatSequencer], None] = lambda chat, stream: None
-        self.on_dropped: Callable[[ChatId], None] = lambda chat: None
+        self._sequencers: dict[ChatId, ChatSequencer] = {}
 
     def __len__(self) -> int:
-        return len(self._streams)
+        return len(self._sequencers)
 
-    def stream(self, chat: ChatId) -> ChatSequencer | None:
-        return self._streams.get(chat)
+    def sequencer(self, chat: ChatId) -> ChatSequencer | None:
+        return self._sequencers.get(chat)
 
     # Members
 
-    def joined(self, resident: LocalAccount, chat: ChatId, head: int | None) -> ChatSequencer | None:
-        """The account is in the chat, or was when it was asked for: None when it has left since, or is gone. `head` is
-        what a snapshot said, unless the stream knows better."""
-        if chat in resident.left or self._residents.get(resident.account) is not resident:
+    def joined(self, local: LocalAccount, chat: ChatId, head: int | None) -> ChatSequencer | None:
+        """Add the account to the chat's local members. Returns None when it has left the chat or the node since. `head`
+        comes from a snapshot; it starts a sequencer that has no head yet."""
+        if chat in local.left or self._accounts.get(local.account) is not local:
             return None
-        stream = self._streams.get(chat)
-        if stream is None:
-            stream = self._streams[chat] = ChatSequencer()
-        resident.chats.add(chat)
-        stream.members.add(resident.account)
+        sequencer = self._sequencers.get(chat)
+        if sequencer is None:
+            sequencer = self._sequencers[chat] = ChatSequencer()
+        local.chats.add(chat)
+        sequencer.members.add(local.account)
         if head is not None:
-            stream.known = max(stream.known, head)
-        started = stream.start(head) if stream.head is None and head is not None else []
-        self.release(chat, stream, started)
-        return stream
+            sequencer.known_head = max(sequencer.known_head, head)
+        started = sequencer.start(head) if sequencer.head is None and head is not None else []
+        self.release(chat, sequencer, started)
+        return sequencer
 
-    def left(self, resident: LocalAccount, chat: ChatId) -> None:
-        """The account is not in the chat (any more)."""
-        resident.chats.discard(chat)
-        stream = self._streams.get(chat)
-        if stream is not None:
-            stream.members.discard(resident.account)
-            self._drop_if_idle(chat, stream)
+    def left(self, local: LocalAccount, chat: ChatId) -> None:
+        """Remove the account from the chat's local members."""
+        local.chats.discard(chat)
+        sequencer = self._sequencers.get(chat)
+        if sequencer is not None:
+            sequencer.members.discard(local.account)
+            self._drop_if_idle(chat, sequencer)
 
-    def account_detached(self, resident: LocalAccount) -> None:
-        """The account has no connection here any more."""
-        for chat in list(resident.chats):
-            self.left(resident, chat)
+    def account_detached(self, local: LocalAccount) -> None:
+        """The account's last connection on this node has closed."""
+        for chat in list(local.chats):
+            self.left(local, chat)
 
     def apply_membership(
-        self, chat: ChatId, asked: Iterable[AccountId], members: Collection[AccountId], version: int
+        self, chat: ChatId, requested: Iterable[AccountId], members: Collection[AccountId], version: int
     ) -> None:
-        """Of those asked for, these are the members by this version."""
-        stream = self._streams.get(chat)
-        if stream is None or version < stream.version:
+        """Apply a membership reply: by this version, `members` are the members among the requested accounts."""
+        sequencer = self._sequencers.get(chat)
+        if sequencer is None or version < sequencer.version:
             return
-        stream.version = version
-        for account in asked:
-            resident = self._residents.get(account)
-            if resident is not None and account in members:
-                stream.members.add(account)
-                resident.chats.add(chat)
-                resident.left.pop(chat, None)
+        sequencer.version = version
+        for account in requested:
+            local = self._accounts.get(account)
+            if local is not None and account in members:
+                sequencer.members.add(account)
+                local.chats.add(chat)
+                local.left.pop(chat, None)
             else:
-                stream.members.discard(account)
-                if resident is not None:
-                    resident.chats.discard(chat)
-        self._drop_if_idle(chat, stream)
+                sequencer.members.discard(account)
+                if local is not None:
+                    local.chats.discard(chat)
+        self._drop_if_idle(chat, sequencer)
 
     def on_chat_created(self, notice: ChatCreated) -> None:
-        """Nothing was said in it before, so nothing can have been missed."""
-        head = None if notice.chat in self._streams else 0
+        """A new chat has no messages, so its head is 0."""
+        head = None if notice.chat in self._sequencers else 0
         for account in notice.members:
-            if resident := self._residents.get(account):
-                self._appeared(resident, notice.chat, head, 1)
-                resident.notify(ChatJoined(notice.chat))
-        if head == 0 and (stream := self._streams.get(notice.chat)):
-            stream.version = stream.heard = notice.version
+            if local := self._accounts.get(account):
+                self._join_after_sync(local, notice.chat, head, 1)
+                local.notify(ChatJoined(notice.chat))
+        if head == 0 and (sequencer := self._sequencers.get(notice.chat)):
+            sequencer.version = sequencer.latest_version = notice.version
 
     def on_membership_changed(self, notice: MembershipChanged) -> None:
-        """Somebody joined or left a chat that has members here, or joins as the first one here."""
-        resident, stream = self._residents.get(notice.account), self._streams.get(notice.chat)
+        """An account joined or left a chat. The chat may have no other members here."""
+        local, sequencer = self._accounts.get(notice.account), self._sequencers.get(notice.chat)
         member = notice.role is not Role.LEFT
-        news = stream is None or stream.change(notice.account, notice.version, member=member and resident is not None)
-        if resident is not None and member:
-            resident.left.pop(notice.chat, None)
-            if news and (joined := self._appeared(resident, notice.chat, None, notice.first_index)):
-                joined.heard = max(joined.heard, notice.version)
-            if notice.chat in resident.chats:
-                resident.notify(ChatJoined(notice.chat))
-        elif resident is not None and news:
-            resident.left[notice.chat] = notice.version
-            self.left(resident, notice.chat)
-        if stream is not None:
-            self._drop_if_idle(notice.chat, stream)
-            self.release(notice.chat, stream, stream.drain())
+        is_new = sequencer is None or sequencer.change_member(
+            notice.account, notice.version, member=member and local is not None
+        )
+        if local is not None and member:
+            local.left.pop(notice.chat, None)
+            if is_new and (joined := self._join_after_sync(local, notice.chat, None, notice.first_index)):
+                joined.latest_version = max(joined.latest_version, notice.version)
+            if notice.chat in local.chats:
+                local.notify(ChatJoined(notice.chat))
+        elif local is not None and is_new:
+            local.left[notice.chat] = notice.version
+            self.left(local, notice.chat)
+        if sequencer is not None:
+            self._drop_if_idle(notice.chat, sequencer)
+            self.release(notice.chat, sequencer, sequencer.drain())
 
-    def _appeared(self, resident: LocalAccount, chat: ChatId, head: int | None, first: int) -> ChatSequencer | None:
-        """An account that is past its sync is in the chat, and may have missed what the stream has passed from index
-        `first` on."""
-        stream, known = self._streams.get(chat), chat in resident.chats
-        if stream is not None and stream.delivered(first) and not known:
-            resident.catch_up(chat, AFTER_LAST)
-        return self.joined(resident, chat, head)
+    def _join_after_sync(self, local: LocalAccount, chat: ChatId, head: int | None, first: int) -> ChatSequencer | None:
+        """Add an account whose sync is over. It catches up if the sequencer has already passed its first index."""
+        sequencer, is_member = self._sequencers.get(chat), chat in local.chats
+        if sequencer is not None and sequencer.delivered(first) and not is_member:
+            local.catch_up(chat, AFTER_LAST)
+        return self.joined(local, chat, head)
 
-    def recheck_left(self, resident: LocalAccount, chat: ChatId) -> None:
-        """An answer names a chat that the account has left: an old answer, or it is back and no notice came."""
-        stream = self._streams.get(chat)
-        if stream is not None:
-            stream.version = 0  # the next broadcast asks for the members
+    def recheck_left(self, local: LocalAccount, chat: ChatId) -> None:
+        """A reply names a chat that the account has left: either the reply is old, or the account is back and the
+        notice was lost."""
+        sequencer = self._sequencers.get(chat)
+        if sequencer is not None:
+            sequencer.version = 0  # the next broadcast requests the members
         else:
-            version = resident.left.pop(chat)
-            if stream := self.joined(resident, chat, None):
-                stream.heard = version
+            version = local.left.pop(chat)
+            if sequencer := self.joined(local, chat, None):
+                sequencer.latest_version = version
 
     @contextmanager
-    def reading(self, chat: ChatId, stream: ChatSequencer) -> Iterator[None]:
-        """While a connection reads the backlog: recent messages are kept for the change-over."""
-        stream.begin_reading()
+    def reading(self, chat: ChatId, sequencer: ChatSequencer) -> Iterator[None]:
+        """While a connection reads the chat's backlog, the sequencer keeps recent messages for the change-over."""
+        sequencer.begin_reading()
         try:
             yield
         finally:
-            stream.end_reading()
-            self._drop_if_idle(chat, stream)
+            sequencer.end_reading()
+            self._drop_if_idle(chat, sequencer)
 
-    def _drop_if_idle(self, chat: ChatId, stream: ChatSequencer) -> None:
-        if stream.idle and self._streams.get(chat) is stream:
+    def _drop_if_idle(self, chat: ChatId, sequencer: ChatSequencer) -> None:
+        if sequencer.idle and self._sequencers.get(chat) is sequencer:
             self.drop(chat)
 
     def drop(self, chat: ChatId) -> None:
-        """Forget the chat here. Who expects a message of it need not wait any more."""
-        stream = self._streams.pop(chat, None)
-        if stream is None:
+        """Forget the chat on this node. Calls the callbacks of all messages that are still expected."""
+        sequencer = self._sequencers.pop(chat, None)
+        if sequencer is None:
             return
-        self.on_dropped(chat)
-        for account in stream.members:
-            if resident := self._residents.get(account):
-                resident.chats.discard(chat)
-        for call in list(stream.expected.values()):
-            call()
+        self._gaps.forget(chat)
+        for account in sequencer.members:
+            if local := self._accounts.get(account):
+                local.chats.discard(chat)
+        for callback in list(sequencer.expected.values()):
+            callback()
 
     # Messages
 
     def receive(self, run: Sequence[Delivery]) -> None:
-        """Committed messages (see `together`), for some accounts or (None) all local members."""
+        """Committed messages of one chat (see `group_runs`), for the named recipients or (None) all local members."""
         first = run[0]
         chat, recipients = first.message.chat, first.recipients
-        stream = self._streams.get(chat)
-        if recipients is not None and (stream is None or not stream.members.issuperset(recipients)):
-            stream = self._meet(chat, recipients, first.message.index, first.version)
-        if stream is None:
+        sequencer = self._sequencers.get(chat)
+        if recipients is not None and (sequencer is None or not sequencer.members.issuperset(recipients)):
+            sequencer = self._join_unannounced(chat, recipients, first.message.index, first.version)
+        if sequencer is None:
             return
         if first.pair is not None:
-            stream.pair = first.pair
+            sequencer.pair = first.pair
         leading = 0
         for delivery in run:
-            if not stream.deliver_if_next(delivery):
+            if not sequencer.deliver_if_next(delivery):
                 break
             leading += 1
         if leading:
-            self._deliver(run[:leading], stream)
-            self._passed(chat, stream)
+            self._deliver(run[:leading], sequencer)
+            self._after_release(chat, sequencer)
         for delivery in run[leading:]:
-            if stream.delivered(delivery.message.index):
+            if sequencer.delivered(delivery.message.index):
                 self._metrics.duplicates.inc()
             else:
-                self.release(chat, stream, stream.offer(delivery))
+                self.release(chat, sequencer, sequencer.receive(delivery))
 
-    def _meet(self, chat: ChatId, recipients: Iterable[AccountId], index: int, version: int) -> ChatSequencer | None:
-        """Accounts here that were not known to be in the chat: the membership event is still on its way, or lost with
-        messages before this one."""
-        stream = self._streams.get(chat)
+    def _join_unannounced(
+        self, chat: ChatId, recipients: Iterable[AccountId], index: int, version: int
+    ) -> ChatSequencer | None:
+        """Add recipients that were not known to be in the chat. Their membership notice is late, or was lost together
+        with earlier messages."""
+        sequencer = self._sequencers.get(chat)
         for account in recipients:
-            if (resident := self._residents.get(account)) and chat not in resident.chats:
-                if resident.left.get(chat, version) < version:
-                    del resident.left[chat]
-                if stream is not None and stream.head is not None and chat not in resident.left:
-                    resident.catch_up(chat, index)
-                stream = self.joined(resident, chat, None) or stream
-        return stream
+            if (local := self._accounts.get(account)) and chat not in local.chats:
+                if local.left.get(chat, version) < version:
+                    del local.left[chat]
+                if sequencer is not None and sequencer.head is not None and chat not in local.left:
+                    local.catch_up(chat, index)
+                sequencer = self.joined(local, chat, None) or sequencer
+        return sequencer
 
-    def expect(self, account: AccountId, chat: ChatId, index: int, call: Callable[[], None]) -> None:
-        """The account's own message is committed: call when its turn in the chat has come here. It is fetched when it
-        does not come."""
-        stream = self._streams.get(chat)
-        if stream is None and (resident := self._residents.get(account)):
-            stream = self.joined(resident, chat, None)
-        if stream is None or stream.delivered(index):
-            call()
+    def expect(self, account: AccountId, chat: ChatId, index: int, callback: Callable[[], None]) -> None:
+        """Call `callback` once the chat has released the account's own committed message, which is fetched if it does
+        not arrive."""
+        sequencer = self._sequencers.get(chat)
+        if sequencer is None and (local := self._accounts.get(account)):
+            sequencer = self.joined(local, chat, None)
+        if sequencer is None or sequencer.delivered(index):
+            callback()
             return
-        stream.expected[index] = call
-        stream.known = max(stream.known, index)
-        self.on_behind(chat, stream)
+        sequencer.expected[index] = callback
+        self.raise_head(chat, sequencer, index)
 
-    def release(self, chat: ChatId, stream: ChatSequencer, offers: Iterable[Delivery]) -> None:
-        """Hand out what has left a stream, and see to what has not."""
-        for run in group_runs(offers):
-            self._deliver(run, stream)
-        self._passed(chat, stream)
+    def raise_head(self, chat: ChatId, sequencer: ChatSequencer, index: int) -> None:
+        """The chat has a message with this index: fetch what is missing up to it."""
+        sequencer.known_head = max(sequencer.known_head, index)
+        if sequencer.behind:
+            self._gaps.watch(self, chat, sequencer)
 
-    def _passed(self, chat: ChatId, stream: ChatSequencer) -> None:
-        if stream.expected:
-            for call in stream.due():
-                call()
-        if stream.behind:
-            self.on_behind(chat, stream)
+    def release(self, chat: ChatId, sequencer: ChatSequencer, deliveries: Iterable[Delivery]) -> None:
+        """Deliver what a sequencer has released; fetch what it is missing."""
+        for run in group_runs(deliveries):
+            self._deliver(run, sequencer)
+        self._after_release(chat, sequencer)
 
-    def _deliver(self, run: Sequence[Delivery], stream: ChatSequencer) -> None:
-        """To everybody it is for, whatever happens to one of them. (They were committed at once, as far as their times
-        are counted.)"""
-        first, residents, count = run[0], self._residents.by_account, 0
-        said = [EncodedMessage(offer.message, stream.pair, offer.face) for offer in run]
-        for account in tuple(stream.members) if first.recipients is None else first.recipients:
-            resident = residents.get(account)
-            if resident is None:
+    def _after_release(self, chat: ChatId, sequencer: ChatSequencer) -> None:
+        if sequencer.expected:
+            for callback in sequencer.due_callbacks():
+                callback()
+        if sequencer.behind:
+            self._gaps.watch(self, chat, sequencer)
+
+    def _deliver(self, run: Sequence[Delivery], sequencer: ChatSequencer) -> None:
+        """Deliver to every recipient; a failing one does not affect the others. The run counts with the commit time of
+        its first message."""
+        first, by_account, count = run[0], self._accounts.by_account, 0
+        messages = [EncodedMessage(delivery.message, sequencer.pair, delivery.face) for delivery in run]
+        for account in tuple(sequencer.members) if first.recipients is None else first.recipients:
+            local = by_account.get(account)
+            if local is None:
                 continue
-            for recipient in resident.recipients:
+            for recipient in local.recipients:
                 count += 1
                 try:
-                    recipient.deliver(said)
+                    recipient.deliver(messages)
                 except Exception:
-                    _fail(recipient, first.message)
-        count *= len(said)
+                    _close_failed(recipient, first.message)
+        count *= len(messages)
         metrics = self._metrics
         metrics.delivered += count
-        for encoded in said:
+        for encoded in messages:
             metrics.encoded += encoded.variants
         metrics.delivery_seconds.count(max(0, now_ms() - first.message.time) / 1000, count)
 
 
-def _fail(recipient: Recipient, message: Message) -> None:
-    """It will read what it missed when it is back."""
+def _close_failed(recipient: Recipient, message: Message) -> None:
+    """The client reads the message after its next login."""
     _log.exception("message not delivered", chat=message.chat, index=message.index)
     recipient.close(1011, "internal error")

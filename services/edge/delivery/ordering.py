@@ -1,7 +1,7 @@
-"""The order of one chat on this node, pure: messages come in any order and leave in the order of their index.
+"""The message order of one chat on this node, pure: messages arrive in any order and are released by index.
 
-`head` is the last index that left; None until it is known: it is never guessed. What is above it waits; a gap is
-filled from the message service, for the accounts that may see it.
+`head` is the index of the last released message; None until it is known, since it is never guessed. Messages above it
+wait. A gap is filled from the message service, for the accounts that may read it.
 """
 
 from collections import deque
@@ -13,18 +13,18 @@ from shared.contract.model import MemberPair, Message
 
 AFTER_LAST = 2**53
 """An index after every message."""
-RECENT = 256
-"""Messages kept while a connection is reading the chat's backlog, so that it can change over to live ones."""
-WAITING = 1024
-"""Messages kept above a gap; what comes beyond is fetched."""
+RECENT_MESSAGES = 256
+"""Messages kept while a connection reads the chat's backlog, so that it can change over to live ones."""
+WAITING_MESSAGES = 1024
+"""Messages kept above a gap; later ones are fetched."""
 
 
 def group_runs(deliveries: Iterable[Delivery]) -> Iterator[list[Delivery]]:
-    """Deliveries in runs: those that follow each other, of one chat, for the same recipients by the same version."""
+    """Group consecutive deliveries of one chat that have the same recipients and the same membership version."""
     run: list[Delivery] = []
     chat: ChatId | None = None
     for delivery in deliveries:
-        if delivery.message.chat == chat and _alike(delivery, run[0]):
+        if delivery.message.chat == chat and _same_audience(delivery, run[0]):
             run.append(delivery)
             continue
         if run:
@@ -34,124 +34,131 @@ def group_runs(deliveries: Iterable[Delivery]) -> Iterator[list[Delivery]]:
         yield run
 
 
-def _alike(one: Delivery, other: Delivery) -> bool:
+def _same_audience(one: Delivery, other: Delivery) -> bool:
     return one.version == other.version and one.recipients == other.recipients
 
 
 class ChatSequencer:
-    """`pair`: the people of a private chat. `known` is the highest index heard of; `members` are the accounts here that
-    are in the chat, by the membership's `version` (only broadcasts need it, and wait for the right one); `heard` is the
-    highest version heard of: an answer of an older one is of no use."""
+    """`pair`: the members of a private chat. `known_head`: the highest known index. `members`: the local members by the
+    membership's `version`; only broadcasts need them, and wait for the right version. `latest_version`: the highest
+    known version; a reply with an older one is useless."""
 
-    __slots__ = ("_readers", "_recent", "expected", "head", "heard", "known", "members", "pair", "version", "waiting")
+    __slots__ = (
+        "_readers", "_recent", "expected", "head", "known_head", "latest_version", "members", "pair", "version",
+        "waiting",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.head: int | None = None
         self.pair: MemberPair | None = None
-        self.known = 0
+        self.known_head = 0
         self.version = 0
-        self.heard = 0
+        self.latest_version = 0
         self.members: set[AccountId] = set()
         self.waiting: dict[int, Delivery] = {}
         self.expected: dict[int, Callable[[], None]] = {}
-        """To be called when the head has passed this index."""
+        """Callbacks to call when the head has passed their index."""
         self._readers = 0
         self._recent: deque[Message] | None = None
 
     # Messages
 
-    def offer(self, offer: Delivery) -> list[Delivery]:
-        """Take a message; returns what leaves now, in order. The head has passed it."""
-        index = offer.message.index
+    def receive(self, delivery: Delivery) -> list[Delivery]:
+        """Accept a message. Returns the messages to release now, in order; the head has passed them."""
+        index = delivery.message.index
         if self.delivered(index):
             return []
-        if self.deliver_if_next(offer):
-            return [offer]
-        self.known = max(self.known, index)
-        self.heard = max(self.heard, offer.version)
-        if len(self.waiting) < WAITING or index == (self.head or 0) + 1:
-            self.waiting.setdefault(index, offer)
+        if self.deliver_if_next(delivery):
+            return [delivery]
+        self.known_head = max(self.known_head, index)
+        self.latest_version = max(self.latest_version, delivery.version)
+        if len(self.waiting) < WAITING_MESSAGES or index == (self.head or 0) + 1:
+            self.waiting.setdefault(index, delivery)
         return self.drain()
 
-    def deliver_if_next(self, offer: Delivery) -> bool:
-        """Take a message that leaves at once and alone, as most do: nothing waits, and it is the next one. Any other is
-        to be offered."""
-        if self.waiting or not self._follows(offer):
+    def deliver_if_next(self, delivery: Delivery) -> bool:
+        """The fast path for most messages: release this one alone if it is the next and none waits. Otherwise returns
+        False, and `receive` is to be called."""
+        if self.waiting or not self._is_next(delivery):
             return False
-        if offer.version > self.heard:
-            self.heard = offer.version
-        self._pass(offer)
-        if offer.message.index > self.known:
-            self.known = offer.message.index
+        if delivery.version > self.latest_version:
+            self.latest_version = delivery.version
+        self._advance(delivery)
+        if delivery.message.index > self.known_head:
+            self.known_head = delivery.message.index
         return True
 
     def start(self, head: int) -> list[Delivery]:
-        """The head is known now, though what came here before that is above it in any case."""
+        """Set the first head. Messages that arrived before stay above it."""
         self.head = min(head, min(self.waiting, default=head + 1) - 1)
-        self.known = max(self.known, head)
+        self.known_head = max(self.known_head, head)
         return self.drain()
 
-    def fill(self, offers: Iterable[Delivery], upto: int, version: int) -> list[Delivery]:
-        """All there is from the head on, up to an index, for the members of this version. Live messages know better
-        for whom they are, save for broadcasts."""
-        for offer in offers:
-            index = offer.message.index
+    def fill(self, deliveries: Iterable[Delivery], upto: int, version: int) -> list[Delivery]:
+        """Insert all existing messages from the head up to an index, for the members by this version. A live message
+        that names its recipients, or has a later version, is kept instead."""
+        for delivery in deliveries:
+            index = delivery.message.index
             waiting = self.waiting.get(index)
             better = waiting is not None and (waiting.recipients is not None or waiting.version > version)
             if not better and not self.delivered(index):
-                self.waiting[index] = offer
-        self.known = max(self.known, upto)
-        passed = self.drain()
+                self.waiting[index] = delivery
+        self.known_head = max(self.known_head, upto)
+        released = self.drain()
         while self.head is not None and self.head < upto and self.head + 1 not in self.waiting:
-            self.head += 1  # there is no such message (any more)
-            passed += self.drain()
-        return passed
+            self.head += 1  # no message with this index exists (any more)
+            released += self.drain()
+        return released
 
     def drain(self) -> list[Delivery]:
-        """What waits and follows the head."""
-        passed: list[Delivery] = []
-        while self.head is not None and (offer := self.waiting.get(self.head + 1)) is not None and self._follows(offer):
-            del self.waiting[offer.message.index]
-            passed.append(self._pass(offer))
-        return passed
+        """Release the waiting messages that follow the head."""
+        released: list[Delivery] = []
+        while (
+            self.head is not None
+            and (delivery := self.waiting.get(self.head + 1)) is not None
+            and self._is_next(delivery)
+        ):
+            del self.waiting[delivery.message.index]
+            released.append(self._advance(delivery))
+        return released
 
     def delivered(self, index: int) -> bool:
         return self.head is not None and index <= self.head
 
     @property
     def behind(self) -> bool:
-        """Whether there is more than has left."""
-        return self.head is None or self.head < self.known
+        """Whether messages exist that have not been released."""
+        return self.head is None or self.head < self.known_head
 
     @property
     def waits_for_membership(self) -> bool:
-        """The next message waits only for the membership of its version."""
+        """Whether the next message is here and lacks only the membership of its version."""
         return self.head is not None and self.head + 1 in self.waiting
 
-    def due(self) -> list[Callable[[], None]]:
-        """Whom to call, since the head has passed what they expect."""
+    def due_callbacks(self) -> list[Callable[[], None]]:
+        """The callbacks of expected messages that the head has passed, each once."""
         passed = sorted(index for index in self.expected if self.delivered(index))
         return [self.expected.pop(index) for index in passed]
 
-    def _follows(self, offer: Delivery) -> bool:
-        """Whether it is the next one, and for whom is known."""
-        if self.head is None or offer.message.index != self.head + 1:
+    def _is_next(self, delivery: Delivery) -> bool:
+        """Whether the message follows the head and its recipients are known."""
+        if self.head is None or delivery.message.index != self.head + 1:
             return False
-        return offer.recipients is not None or offer.version == self.version
+        return delivery.recipients is not None or delivery.version == self.version
 
-    def _pass(self, offer: Delivery) -> Delivery:
-        self.head = offer.message.index
+    def _advance(self, delivery: Delivery) -> Delivery:
+        self.head = delivery.message.index
         if self._recent is not None:
-            self._recent.append(offer.message)
-        return offer
+            self._recent.append(delivery.message)
+        return delivery
 
     # Members
 
-    def change(self, account: AccountId, version: int, *, member: bool) -> bool:
-        """A membership changed with this version; False when that is known already."""
+    def change_member(self, account: AccountId, version: int, *, member: bool) -> bool:
+        """Apply a membership change of this version. False when it is already known."""
         if version <= self.version:
             return False
-        self.heard = max(self.heard, version)
+        self.latest_version = max(self.latest_version, version)
         if version == self.version + 1:
             self.version = version
         if member:
@@ -163,10 +170,10 @@ class ChatSequencer:
     # Changing over from a backlog
 
     def begin_reading(self) -> None:
-        """A connection reads the backlog; from now on recent messages are kept."""
+        """A connection starts to read the backlog: keep recent messages from now on."""
         self._readers += 1
         if self._recent is None:
-            self._recent = deque(maxlen=RECENT)
+            self._recent = deque(maxlen=RECENT_MESSAGES)
 
     def end_reading(self) -> None:
         self._readers -= 1
@@ -174,7 +181,7 @@ class ChatSequencer:
             self._recent = None
 
     def recent_after(self, index: int) -> list[Message] | None:
-        """All messages that left after `index`, or None when they are not all kept."""
+        """All messages released after `index`, or None when some of them are no longer kept."""
         if self.head is None or index >= self.head:
             return []
         if not self._recent or self._recent[0].index > index + 1:
@@ -183,5 +190,5 @@ class ChatSequencer:
 
     @property
     def idle(self) -> bool:
-        """Nobody here needs it."""
+        """Whether the chat has neither local members nor readers."""
         return not self.members and not self._readers

@@ -1,4 +1,4 @@
-"""What message sends this node: envelopes to the streams of chats; whatever shows a loss makes the accounts sync."""
+"""Receives envelopes and heartbeats from the message service: messages go to their chats, losses trigger a re-sync."""
 
 import asyncio
 
@@ -28,13 +28,13 @@ class EnvelopeReceiver:
         self._losses = LossDetector(node, _now())
 
     def subscribe(self, bus: Bus) -> None:
-        """Before the bus starts."""
-        bus.subscribe(subjects.deliver(self._node), lambda data: self.envelope(data, self._node))
-        bus.subscribe(subjects.BROADCAST, lambda data: self.envelope(data, BROADCAST))
-        bus.subscribe(subjects.HEARTBEAT, self.heartbeat)
-        bus.on_connection_lost = self._resync.mark_stale
+        """To be called before the bus starts."""
+        bus.subscribe(subjects.deliver(self._node), lambda data: self.receive_envelope(data, self._node))
+        bus.subscribe(subjects.BROADCAST, lambda data: self.receive_envelope(data, BROADCAST))
+        bus.subscribe(subjects.HEARTBEAT, self.receive_heartbeat)
+        bus.notify_connection_lost(self._resync.mark_stale)
 
-    def envelope(self, data: bytes, subject: str) -> None:
+    def receive_envelope(self, data: bytes, subject: str) -> None:
         envelope = _decode_envelope(data)
         if self._losses.envelope(envelope.replica, envelope.epoch, subject, envelope.counter, _now()):
             self._resync.mark_stale("an envelope was lost")
@@ -43,14 +43,14 @@ class EnvelopeReceiver:
                 self._chats.receive(run)
             except Exception:
                 first = run[0].message
-                _log.exception("messages not offered", chat=first.chat, index=first.index, messages=len(run))
-                self._resync.mark_stale("an offer failed")
+                _log.exception("messages not delivered", chat=first.chat, index=first.index, messages=len(run))
+                self._resync.mark_stale("a delivery failed")
 
-    def heartbeat(self, data: bytes) -> None:
+    def receive_heartbeat(self, data: bytes) -> None:
         self._losses.heartbeat(_decode_heartbeat(data), _now())
 
     def tick(self, now: float) -> None:
-        """About every second."""
+        """Called about every second."""
         for loss in self._losses.tick(now):
             self._resync.mark_stale(loss)
 

@@ -1,14 +1,13 @@
-"""After a loss: what the accounts of this node have is compared with what message has, a few accounts at a time."""
+"""Compares the chats of local accounts with the message service after a loss, a few accounts at a time."""
 
 import asyncio
 import random
 from collections.abc import Collection
 
 from services.edge.canonical.events import ChatJoined
-from services.edge.delivery.gap_filler import GapFiller
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.ordering import AFTER_LAST
-from services.edge.metrics import Metrics
+from services.edge.metrics import EdgeMetrics
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts
 from services.edge.rpc.retrying import request_until_answered
 from shared.bus.client import Bus
@@ -19,90 +18,85 @@ from shared.contract.message import ChatSync, Sync
 from shared.telemetry import log
 
 _log = log(__name__)
-_AT_ONCE = 8
+_WORKERS = 8
 _JITTER_SECONDS = 0.3
 
 
 class Resync:
-    def __init__(
-        self, bus: Bus, residents: LocalAccounts, chats: LocalChats, gaps: GapFiller, metrics: Metrics
-    ) -> None:
+    def __init__(self, bus: Bus, accounts: LocalAccounts, chats: LocalChats, metrics: EdgeMetrics) -> None:
         self._bus = bus
-        self._residents = residents
+        self._accounts = accounts
         self._chats = chats
-        self._gaps = gaps
         self._metrics = metrics
-        self._doubted: dict[AccountId, None] = {}
-        self._doubt = asyncio.Event()
+        self._stale: dict[AccountId, None] = {}
+        self._has_stale = asyncio.Event()
 
     def mark_stale(self, reason: str, accounts: Collection[AccountId] | None = None) -> None:
-        """What these accounts have got, or everybody here, is to be compared, soon."""
-        doubted = self._residents.by_account if accounts is None else accounts
-        if doubted and not self._doubted:
-            _log.info("re-sync", reason=reason, accounts=len(doubted))
-        self._doubted.update(dict.fromkeys(doubted))
-        if self._doubted:
-            self._doubt.set()
+        """Compare these accounts, or (None) all local ones, soon."""
+        stale = self._accounts.by_account if accounts is None else accounts
+        if stale and not self._stale:
+            _log.info("re-sync", reason=reason, accounts=len(stale))
+        self._stale.update(dict.fromkeys(stale))
+        if self._stale:
+            self._has_stale.set()
 
     async def run(self) -> None:
         while True:
-            await self._doubt.wait()
-            self._doubt.clear()
+            await self._has_stale.wait()
+            self._has_stale.clear()
             await asyncio.sleep(random.uniform(0, _JITTER_SECONDS))  # noqa: S311
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(_AT_ONCE, len(self._doubted))):
+                for _ in range(min(_WORKERS, len(self._stale))):
                     group.create_task(self._work())
 
     async def _work(self) -> None:
-        while self._doubted:
-            account = next(iter(self._doubted))
-            del self._doubted[account]
+        while self._stale:
+            account = next(iter(self._stale))
+            del self._stale[account]
             try:
                 await self._reconcile_all(account)
-            except RequestError as refusal:
-                _log.warning("account cannot be synced", account=account, error=str(refusal))
+            except RequestError as error:
+                _log.warning("account cannot be synced", account=account, error=str(error))
             except Exception:
                 _log.exception("account not synced", account=account)
             self._metrics.resyncs.inc()
 
     async def _reconcile_all(self, account: AccountId) -> None:
-        """Every chat of the account. Raises Refused."""
-        resident = self._residents.get(account)
-        if resident is None:
+        """Compare every chat of the account. Raises RequestError."""
+        local = self._accounts.get(account)
+        if local is None:
             return
-        self._residents.stale_profiles.add(account)
-        after, unlisted, more = ChatId(0), set(resident.chats), True
+        self._accounts.stale_profiles.add(account)
+        after, unlisted, more = ChatId(0), set(local.chats), True
         while more:
-            known = [chat for chat in resident.chats if chat > after]
+            known = [chat for chat in local.chats if chat > after]
             reply = await request_until_answered(self._bus, subjects.SYNC, Sync(account, after, known))
-            if self._residents.get(account) is not resident:
+            if self._accounts.get(account) is not local:
                 return
             for entry in reply.chats:
                 unlisted.discard(entry.chat)
-                self.reconcile(resident, entry)
+                self.reconcile(local, entry)
             more = reply.more
             after = reply.chats[-1].chat if reply.chats else after
         for chat in unlisted:
-            self._chats.left(resident, chat)
+            self._chats.left(local, chat)
 
-    def reconcile(self, resident: LocalAccount, entry: ChatSync) -> None:
-        if entry.chat in resident.left:
-            self._chats.recheck_left(resident, entry.chat)
-        elif entry.chat not in resident.chats:
-            self._turned_up(resident, entry)
-        stream = self._chats.stream(entry.chat)
-        if stream is not None:
-            stream.known = max(stream.known, entry.head)
-            if stream.behind:
-                self._gaps.watch(entry.chat, stream)
+    def reconcile(self, local: LocalAccount, entry: ChatSync) -> None:
+        if entry.chat in local.left:
+            self._chats.recheck_left(local, entry.chat)
+        elif entry.chat not in local.chats:
+            self._join_discovered(local, entry)
+        sequencer = self._chats.sequencer(entry.chat)
+        if sequencer is not None:
+            self._chats.raise_head(entry.chat, sequencer, entry.head)
 
-    def _turned_up(self, resident: LocalAccount, entry: ChatSync) -> None:
-        """The account is in a chat that it was not known to be in. What it missed comes from the stream, unless that
-        has passed it already."""
-        resident.notify(ChatJoined(entry.chat))
+    def _join_discovered(self, local: LocalAccount, entry: ChatSync) -> None:
+        """The account is in a chat that this node did not know of. Its missed messages come from the sequencer, or from
+        a catch-up if the sequencer has passed them."""
+        local.notify(ChatJoined(entry.chat))
         missed = min(entry.unread_from - 1, entry.head)
-        stream = self._chats.stream(entry.chat)
-        if stream is None or stream.head is None or stream.head <= missed:
-            self._chats.joined(resident, entry.chat, missed if stream is None else None)
+        sequencer = self._chats.sequencer(entry.chat)
+        if sequencer is None or sequencer.head is None or sequencer.head <= missed:
+            self._chats.joined(local, entry.chat, missed if sequencer is None else None)
         else:
-            resident.catch_up(entry.chat, AFTER_LAST)
+            local.catch_up(entry.chat, AFTER_LAST)

@@ -31,7 +31,7 @@ class ParsedFrame(msgspec.Struct, frozen=True, gc=False):
     payload: bytes
 
 
-def frame(opcode: int, payload: bytes) -> bytes:
+def frame_bytes(opcode: int, payload: bytes) -> bytes:
     """A whole message or control frame as a server writes it: unmasked, so the same bytes suit every client."""
     size = len(payload)
     if size < 126:
@@ -72,8 +72,8 @@ def parse_single_close(data: bytes) -> bytes | None:
     return payload
 
 
-def framed(message: Frame) -> bytes:
-    return frame(BINARY, message.data) if isinstance(message, Binary) else frame(TEXT, message)
+def message_bytes(message: Frame) -> bytes:
+    return frame_bytes(BINARY, message.data) if isinstance(message, Binary) else frame_bytes(TEXT, message)
 
 
 def close_frame(code: int, reason: str) -> bytes:
@@ -81,7 +81,7 @@ def close_frame(code: int, reason: str) -> bytes:
     text = reason.encode()
     if len(text) > _REASON_BYTES:
         text = text[:_REASON_BYTES].decode(errors="ignore").encode()
-    return frame(CLOSE, code.to_bytes(2, "big") + text)
+    return frame_bytes(CLOSE, code.to_bytes(2, "big") + text)
 
 
 def close_echo(payload: bytes) -> bytes:
@@ -89,7 +89,7 @@ def close_echo(payload: bytes) -> bytes:
     code = payload[:2]
     if code and not _may_be_sent(int.from_bytes(code, "big")):
         raise ProtocolViolation(PROTOCOL_ERROR, "invalid close code")
-    return frame(CLOSE, code)
+    return frame_bytes(CLOSE, code)
 
 
 def _may_be_sent(code: int) -> bool:

@@ -28,12 +28,12 @@ class HandshakeRequest(NamedTuple):
     peer: str
 
 
-def networks(names: Iterable[str]) -> Networks:
+def parse_networks(names: Iterable[str]) -> Networks:
     """Raises ValueError."""
     return tuple(ip_network(name, strict=False) for name in names)
 
 
-def refusal(request: HandshakeRequest) -> Reject | None:
+def check_request(request: HandshakeRequest) -> Reject | None:
     """What is wrong with a request to upgrade to a WebSocket, if anything."""
     if request.method != "GET":
         return Reject(405, "a WebSocket is opened by GET")
@@ -47,10 +47,10 @@ def refusal(request: HandshakeRequest) -> Reject | None:
     return None
 
 
-def hello(request: HandshakeRequest, trusted: Networks) -> Handshake:
+def parse_handshake(request: HandshakeRequest, trusted: Networks) -> Handshake:
     headers = request.headers
     path, _, query = _local(request.target).decode("latin-1").partition("?")
-    believed = is_in(request.peer, trusted)
+    believed = in_networks(request.peer, trusted)
     forwarded = _tokens(headers, b"x-forwarded-for") if believed else []
     protocols = _tokens(headers, b"x-forwarded-proto") if believed else []
     return Handshake(
@@ -69,7 +69,7 @@ def client_address(peer: str, forwarded: Sequence[str], trusted: Networks) -> st
     lies left of it, or of something that is no address, was written by who knows whom."""
     address = _normal(peer)
     for entry in reversed(forwarded):
-        if not is_in(address, trusted):
+        if not in_networks(address, trusted):
             break
         try:
             address = _normal(_without_port(entry))
@@ -78,7 +78,7 @@ def client_address(peer: str, forwarded: Sequence[str], trusted: Networks) -> st
     return address
 
 
-def accepted(request: HandshakeRequest, welcome: Accept) -> bytes:
+def accept_response(request: HandshakeRequest, welcome: Accept) -> bytes:
     key = _values(request.headers, b"sec-websocket-key")[0]
     digest = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
     chosen = b"Sec-WebSocket-Protocol: %b\r\n" % welcome.subprotocol.encode() if welcome.subprotocol else b""
@@ -88,7 +88,7 @@ def accepted(request: HandshakeRequest, welcome: Accept) -> bytes:
     )
 
 
-def rejected(rejection: Reject) -> bytes:
+def reject_response(rejection: Reject) -> bytes:
     text = rejection.text.encode() + b"\n"
     phrase = HTTPStatus(rejection.status).phrase.encode()
     return (
@@ -146,5 +146,5 @@ def _normal(address: str) -> str:
     return str(mapped or parsed)
 
 
-def is_in(address: str, trusted: Networks) -> bool:
+def in_networks(address: str, trusted: Networks) -> bool:
     return bool(trusted) and any(ip_address(_normal(address)) in network for network in trusted)

@@ -22,16 +22,16 @@ class Parser(Protocol[Item_co]):
 
 
 class FrameParser(Parser[ParsedFrame], Protocol):
-    at_rest: bool
+    is_idle: bool
     """Whether it surely holds no part of a frame: then it may be spared the next one."""
 
 
 def parsers(library: str, limit: int) -> Callable[[], FrameParser]:
     """Makes parsers by `picows` or `websockets` (only that one is imported) for payloads up to `limit` bytes."""
     if library == "picows":
-        from services.edge.gateway.parser_picows import PicowsParsers
+        from services.edge.gateway.parser_picows import PicowsParserPool
 
-        return PicowsParsers(limit)
+        return PicowsParserPool(limit)
     from services.edge.gateway.parser_websockets import WebsocketsParser
 
     return lambda: WebsocketsParser(limit)

@@ -70,12 +70,12 @@ _NULL_TRANSPORT: Final = _NullTransport()
 class _FrameListener(WSListener):
     """One protocol of picows, and what it has made of the bytes so far."""
 
-    __slots__ = ("_protocol", "at_rest", "frames", "violation", "worn")
+    __slots__ = ("_protocol", "frames", "is_idle", "violation", "worn")
 
     def __init__(self, limit: int) -> None:
         self.frames: list[ParsedFrame] = []
         self.violation: ProtocolViolation | None = None
-        self.at_rest = True
+        self.is_idle = True
         """No part of a frame is waiting for the rest."""
         self.worn = False
         self._protocol: _Protocol = _picows.WSProtocol(  # type: ignore[attr-defined]
@@ -93,7 +93,7 @@ class _FrameListener(WSListener):
             size = min(len(buffer), len(data))
             buffer[:size] = data[:size]
             data = data[size:]
-            self.at_rest = False
+            self.is_idle = False
             protocol.buffer_updated(size)
             if protocol.transport.is_close_frame_sent and self.violation is None:
                 sent = protocol.transport.close_handshake.sent
@@ -108,20 +108,20 @@ class _FrameListener(WSListener):
             return
         opcode: int = frame.msg_type.value
         self.frames.append(ParsedFrame(opcode, bool(frame.fin), frame.get_payload_as_bytes()))
-        self.at_rest = frame.tail_size == 0
+        self.is_idle = frame.tail_size == 0
         if opcode == CLOSE:
             self.worn = True
 
 
-class PicowsParsers:
+class PicowsParserPool:
     """Makes parsers that share splitters at rest."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._spare: list[_FrameListener] = []
 
-    def __call__(self) -> "_Parser":
-        return _Parser(self)
+    def __call__(self) -> "_PicowsParser":
+        return _PicowsParser(self)
 
     def lend(self) -> _FrameListener:
         return self._spare.pop() if self._spare else _FrameListener(self._limit)
@@ -131,13 +131,13 @@ class PicowsParsers:
             self._spare.append(splitter)
 
 
-class _Parser:
-    __slots__ = ("_parsers", "_splitter", "at_rest", "violation")
+class _PicowsParser:
+    __slots__ = ("_parsers", "_splitter", "is_idle", "violation")
 
-    def __init__(self, parsers: PicowsParsers) -> None:
+    def __init__(self, parsers: PicowsParserPool) -> None:
         self._parsers = parsers
         self._splitter: _FrameListener | None = None
-        self.at_rest = True
+        self.is_idle = True
         self.violation: ProtocolViolation | None = None
 
     def feed(self, data: memoryview) -> list[ParsedFrame]:
@@ -145,8 +145,8 @@ class _Parser:
         splitter.split(data)
         frames, splitter.frames = splitter.frames, []
         self.violation, self._splitter = splitter.violation, splitter
-        self.at_rest = splitter.at_rest and splitter.violation is None
-        if splitter.at_rest:
+        self.is_idle = splitter.is_idle and splitter.violation is None
+        if splitter.is_idle:
             self._splitter = None
             self._parsers.take_back(splitter)
         return frames

@@ -17,12 +17,12 @@ _UNHEARD.disabled = True
 class WebsocketsParser:
     """The library also answers pings and close frames and sums up fragments; what it would write is dropped."""
 
-    __slots__ = ("_protocol", "at_rest", "violation")
+    __slots__ = ("_protocol", "is_idle", "violation")
 
     def __init__(self, limit: int) -> None:
         self._protocol = Protocol(Side.SERVER, state=State.OPEN, max_size=limit, logger=_UNHEARD)
         self.violation: ProtocolViolation | None = None
-        self.at_rest = False
+        self.is_idle = False
 
     def feed(self, data: memoryview) -> list[ParsedFrame]:
         protocol = self._protocol

@@ -19,7 +19,7 @@ class MalformedProxyHeader(Exception):
     """No such header."""
 
 
-class Header(NamedTuple):
+class ProxyHeader(NamedTuple):
     """`source` is the client's address, empty where the proxy names none (its own checks, say); after so many `bytes`
     the client's own begin."""
 
@@ -27,10 +27,10 @@ class Header(NamedTuple):
     bytes: int
 
 
-NONE = Header("", 0)
+NONE = ProxyHeader("", 0)
 
 
-def read(data: bytes) -> Header | None:
+def parse_proxy_header(data: bytes) -> ProxyHeader | None:
     """The header that the data begin with; None: more of it must come. Raises Malformed."""
     if _SIGNATURE.startswith(data[: len(_SIGNATURE)]):
         return _read_binary(data) if len(data) >= _FIXED_BYTES else None
@@ -39,14 +39,14 @@ def read(data: bytes) -> Header | None:
     raise MalformedProxyHeader
 
 
-def _read_text(data: bytes) -> Header | None:
+def _read_text(data: bytes) -> ProxyHeader | None:
     line, end, _ = data[:_TEXT_BYTES].partition(b"\r\n")
     if not end:
         if len(data) >= _TEXT_BYTES:
             raise MalformedProxyHeader
         return None
     try:
-        return Header(_source(line.decode("ascii")), len(line + end))
+        return ProxyHeader(_source(line.decode("ascii")), len(line + end))
     except ValueError as error:
         raise MalformedProxyHeader from error
 
@@ -66,7 +66,7 @@ def _source(line: str) -> str:
     return str(addresses[0])
 
 
-def _read_binary(data: bytes) -> Header | None:
+def _read_binary(data: bytes) -> ProxyHeader | None:
     command, family, size = struct.unpack_from("!BBH", data, len(_SIGNATURE))
     address_bytes, least_bytes = _ADDRESSES.get(family, (0, 0))
     known = family in _ADDRESSES or family in (_UNSPECIFIED, _UNIX)
@@ -76,4 +76,4 @@ def _read_binary(data: bytes) -> Header | None:
         return None
     packed = data[_FIXED_BYTES : _FIXED_BYTES + address_bytes]
     source = str(ip_address(packed)) if command == _PROXY and packed else ""
-    return Header(source, _FIXED_BYTES + size)
+    return ProxyHeader(source, _FIXED_BYTES + size)

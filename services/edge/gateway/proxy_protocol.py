@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from services.edge.gateway import proxy_header
-from services.edge.gateway.handshake import Networks, is_in
+from services.edge.gateway.handshake import Networks, in_networks
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -44,7 +44,7 @@ class ProxyProtocolReader(asyncio.Protocol):
             transport.abort()
             return
         self._peer = peer[0]
-        if not is_in(self._peer, self._trusted):
+        if not in_networks(self._peer, self._trusted):
             self._introduced(transport, self._peer, b"")
             return
         self._waiting.add(self)
@@ -53,7 +53,7 @@ class ProxyProtocolReader(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._head += data
         try:
-            header = proxy_header.read(self._head)
+            header = proxy_header.parse_proxy_header(self._head)
         except proxy_header.MalformedProxyHeader:
             if self._demanded:
                 _log.warning("a trusted proxy does not say for whom it connects", proxy=self._peer)

@@ -35,7 +35,7 @@ class Gateway:
     ) -> None:
         self._settings = settings
         self._endpoint = endpoint
-        self._trusted = handshake.networks(settings.trusted_proxies)
+        self._trusted = handshake.parse_networks(settings.trusted_proxies)
         self._message_bytes = limits.transport_frame_bytes
         self._new_parser = parsers(settings.websocket, limits.transport_frame_bytes)
         self._head_seconds = head_seconds
@@ -117,14 +117,14 @@ class Gateway:
         return HttpProtocol(self._config, self._requests, self._upgrade, self._head_seconds, most)
 
     def _upgrade(self, request: handshake.HandshakeRequest, transport: asyncio.Transport) -> None:
-        hello = handshake.hello(request, self._trusted)
-        answer = handshake.refusal(request) or self._going_down() or self._endpoint.accept(hello)
+        hello = handshake.parse_handshake(request, self._trusted)
+        answer = handshake.check_request(request) or self._going_down() or self._endpoint.accept(hello)
         if isinstance(answer, Reject):
-            transport.write(handshake.rejected(answer))
+            transport.write(handshake.reject_response(answer))
             transport.close()
             return
         assert self._turn is not None
-        transport.write(handshake.accepted(request, answer))
+        transport.write(handshake.accept_response(request, answer))
         if self._is_full():  # told as a close code, since browsers show their scripts nothing else
             transport.write(close_frame(*_FULL))
             transport.close()

@@ -13,7 +13,7 @@ _SEND_BUFFER_BYTES = 128 * 1024
 _UNACKNOWLEDGED_MILLISECONDS = 15_000
 _IDLE_SECONDS, _PROBE_SECONDS, _PROBES = 30, 10, 3
 _TCP_CLOSE: Final = 7
-TELLS: Final = sys.platform == "linux"
+REPORTS_UNACKNOWLEDGED: Final = sys.platform == "linux"
 """Whether `unacknowledged` can be known."""
 
 

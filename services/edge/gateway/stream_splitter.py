@@ -58,12 +58,12 @@ class StreamSplitter:
         del buffer[:start]
         return frames
 
-    def rest(self) -> list[bytes]:
+    def remainder(self) -> list[bytes]:
         """The stream has ended: what was not complete is a frame of its own."""
         rest, self._buffer = bytes(self._buffer), bytearray()
         return [rest] if rest else []
 
-    def wire(self, frame: Frame, line_ending: bytes) -> bytes:
+    def to_wire(self, frame: Frame, line_ending: bytes) -> bytes:
         """A frame as it is sent: one line, whatever users have written."""
         assert not isinstance(frame, Binary), "dialects know that there are no binary frames here"
         assert self._form is not None, "nobody speaks before the client does"

@@ -43,7 +43,7 @@ class TcpConnection(BaseTransport[bytes]):
     def send(self, frames: tuple[Frame, ...]) -> None:
         line_ending = self._client.line_ending
         for frame in frames:
-            line = self._splitter.wire(frame, line_ending)
+            line = self._splitter.to_wire(frame, line_ending)
             self.sent_bytes += len(line)
             if not self._sending:
                 self._lost_bytes += len(line)
@@ -75,7 +75,7 @@ class TcpConnection(BaseTransport[bytes]):
         self._has_ended = True
         if self._receiving:
             self._receiving = False
-            for frame in self._splitter.rest():
+            for frame in self._splitter.remainder():
                 self._client.frame_received(frame)
             self._client.input_ended()
         return not self._parted
@@ -111,7 +111,7 @@ class TcpConnection(BaseTransport[bytes]):
 
     def _has_arrived(self, position: int) -> bool:
         """Where the kernel does not tell, what it has taken counts."""
-        under_way = self._under_way() if socket_options.TELLS else self.unsent()
+        under_way = self._under_way() if socket_options.REPORTS_UNACKNOWLEDGED else self.unsent()
         return under_way is not None and self.sent_bytes - under_way >= position
 
     # In

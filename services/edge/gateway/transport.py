@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 from services.edge.canonical.frames import Frame
-from services.edge.canonical.transport import Client, Endpoint, Handshake
+from services.edge.canonical.transport import ClientHandler, Endpoint, Handshake
 from services.edge.gateway import socket_options
 from services.edge.gateway.framing import INTERNAL_ERROR, ProtocolViolation
 from services.edge.gateway.parser import Parser
@@ -31,7 +31,7 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
         "_sending", "_timer", "_transport", "_unparsed", "sent_bytes",
     )  # fmt: skip
 
-    _client: Client
+    _client: ClientHandler
 
     def __init__(
         self,

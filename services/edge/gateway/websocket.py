@@ -18,8 +18,8 @@ from services.edge.gateway.framing import (
     ParsedFrame,
     close_echo,
     close_frame,
-    frame,
-    framed,
+    frame_bytes,
+    message_bytes,
     parse_single_close,
     parse_single_text,
 )
@@ -58,16 +58,16 @@ class WebSocket(BaseTransport[ParsedFrame]):
 
     def send(self, frames: tuple[Frame, ...]) -> None:
         if self._sending:
-            known = self._turn.known.get(id(frames))
+            known = self._turn.framed_cache.get(id(frames))
             self._write(self._turn.framed(frames) if known is None else known[1])
         else:
-            lost = sum(len(framed(frame)) for frame in frames)
+            lost = sum(len(message_bytes(frame)) for frame in frames)
             self.sent_bytes += lost
             self._lost_bytes += lost
 
     def ping(self) -> None:
         if self._sending:
-            self._write(frame(PING, b""))
+            self._write(frame_bytes(PING, b""))
 
     def close(self, code: int, reason: str) -> None:
         if not self._sending:
@@ -84,7 +84,7 @@ class WebSocket(BaseTransport[ParsedFrame]):
         """What is one text and nothing else, or a close frame, goes past the parser, if nothing unfinished comes before
         it."""
         messages = self._messages
-        if not (self._sending and self._receiving and self._frames.at_rest and messages.is_idle):
+        if not (self._sending and self._receiving and self._frames.is_idle and messages.is_idle):
             super().data_received(data)
             return
         try:
@@ -140,7 +140,7 @@ class WebSocket(BaseTransport[ParsedFrame]):
         elif opcode == CLOSE:
             self._peer_closes(item.payload)
         elif self._sending and self.unsent() < _PONGS_BYTES:
-            self._write(frame(PONG, item.payload))
+            self._write(frame_bytes(PONG, item.payload))
 
     # The end
 

@@ -139,7 +139,7 @@ class Dispatcher:
 
     def after_login(self, client: Client) -> None:
         if client.dialect.pushes_pending_requests:
-            self._node.tasks.start(send_pending(self._node, client), "requests")
+            self._node.tasks.start(send_pending(self._node.bus, client), "requests")
 
     # What voids logins
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from services.edge.canonical.commands import FetchUnread
-from services.edge.canonical.replies import Page
+from services.edge.canonical.replies import MessagePage
 from services.edge.context import EdgeContext
 from services.edge.dialects.encoded_message import to_display
 from services.edge.presence.profiles import fetch_summaries
@@ -19,7 +19,7 @@ _ALL = 2**31
 
 async def fetch_messages(
     node: EdgeContext, command: GetHistory | FetchUnread, actor: AccountId, seconds: float
-) -> Page:
+) -> MessagePage:
     """Raises Refused."""
     pairs: Mapping[ChatId, MemberPair] = {}
     if isinstance(command, GetHistory):
@@ -29,7 +29,9 @@ async def fetch_messages(
     else:
         messages, pairs = await _unread(node, actor, _ALL if command.count is None else command.count, seconds)
     faces = await fetch_summaries(node.bus, {message.sender for message in messages}, seconds)
-    return Page(tuple(to_display(message, pairs.get(message.chat), faces.get(message.sender)) for message in messages))
+    return MessagePage(
+        tuple(to_display(message, pairs.get(message.chat), faces.get(message.sender)) for message in messages)
+    )
 
 
 async def _history(node: EdgeContext, command: GetHistory, seconds: float) -> list[Message]:
@@ -73,10 +75,10 @@ async def _unread(
 def _passed(node: EdgeContext, account: AccountId) -> Mapping[ChatId, int]:
     """The last index of each chat that has come by the account's connections here."""
     resident = node.accounts.get(account)
-    streams = {chat: node.chats.stream(chat) for chat in (resident.chats if resident else ())}
+    streams = {chat: node.chats.sequencer(chat) for chat in (resident.chats if resident else ())}
     return {chat: stream.head for chat, stream in streams.items() if stream is not None and stream.head is not None}
 
 
 def _read(node: EdgeContext, account: AccountId, messages: list[Message]) -> None:
     for message in messages:
-        node.read_state.read(account, {message.chat: [(message.index, message.index)]})
+        node.read_state.mark_read(account, {message.chat: [(message.index, message.index)]})

@@ -1,6 +1,6 @@
 """What an edge serves by HTTP on the clients' port."""
 
 from services.edge.http.app import HttpApp
-from services.edge.http.pages import Outcome
+from services.edge.http.pages import VerificationResult
 
-__all__ = ["HttpApp", "Outcome"]
+__all__ = ["HttpApp", "VerificationResult"]

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from services.edge.http.downloads import Downloads
-from services.edge.http.exchange import ClientDisconnected, HttpRequest, Receive, Response, Send
-from services.edge.http.pages import Outcome, not_allowed, resource, verification
+from services.edge.http.pages import VerificationResult, not_allowed, resource, verification
+from services.edge.http.request import ClientDisconnected, HttpRequest, Receive, Response, Send
 from services.edge.http.uploads import HttpUploads
 from shared.contract.errors import RequestError
 
-Verify = Callable[[str, str], Awaitable[Outcome]]
+OpenLink = Callable[[str, str], Awaitable[VerificationResult]]
 """Open the link of this ticket with this code. Raises Refused when that cannot be done now."""
 
 _VERIFY = re.compile(r"/verify/([A-Za-z0-9_-]{1,128})\.([A-Za-z0-9_-]{1,128})")
@@ -22,7 +22,7 @@ class HttpApp:
     """HEAD is answered as GET wherever GET changes nothing."""
 
     def __init__(
-        self, verify: Verify, downloads: Downloads, uploads: HttpUploads, stall_seconds: float = _STALL_SECONDS
+        self, verify: OpenLink, downloads: Downloads, uploads: HttpUploads, stall_seconds: float = _STALL_SECONDS
     ) -> None:
         self._verify = verify
         self._downloads = downloads

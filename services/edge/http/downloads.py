@@ -5,9 +5,9 @@ from contextlib import aclosing
 from typing import NamedTuple
 from urllib.parse import quote
 
-from services.edge.http.exchange import ClientDisconnected, Headers, HttpRequest
 from services.edge.http.pages import not_allowed, not_found, text
-from services.edge.http.ranges import Span, Unsatisfiable, span
+from services.edge.http.ranges import ByteRange, RangeNotSatisfiable, parse_range
+from services.edge.http.request import ClientDisconnected, Headers, HttpRequest
 from services.edge.media import MediaService
 from services.edge.media.mime_sniffing import PICTURES
 from shared.contract.errors import ErrorCode, RequestError
@@ -17,12 +17,12 @@ _PLAIN_IN_NAMES = "!#$&+^`|"
 """What RFC 8187 leaves as it is, beside letters, digits and what `quote` never touches."""
 
 
-class Part(NamedTuple):
+class DownloadPart(NamedTuple):
     """An answer's head, and the bytes of the file that go with it."""
 
     status: int
     headers: Headers
-    span: Span
+    span: ByteRange
 
 
 class Downloads:
@@ -43,9 +43,9 @@ class Downloads:
         if exchange.method == "HEAD" or part.status in (304, 416):
             await exchange.open(part.status, part.headers)
             return await exchange.write(b"", more=False)
-        await exchange.while_there(self._send(exchange, media, part))
+        await exchange.until_disconnect(self._send(exchange, media, part))
 
-    async def _send(self, exchange: HttpRequest, media: Media, part: Part) -> None:
+    async def _send(self, exchange: HttpRequest, media: Media, part: DownloadPart) -> None:
         async with aclosing(self._room.read(media, *part.span)) as chunks:
             try:
                 first = await anext(chunks, b"")
@@ -71,7 +71,7 @@ async def _refuse(exchange: HttpRequest, code: ErrorCode) -> None:
     await exchange.answer(text(503, "Files cannot be read just now.\n", {"Retry-After": "5"}))
 
 
-def part_of(media: Media, asked: Headers, *, whole: bool) -> Part:
+def part_of(media: Media, asked: Headers, *, whole: bool) -> DownloadPart:
     """What is to be sent of a file: RFC 9110, sections 13 and 14; `whole`: ranges do not count. Pure."""
     tag = f'"{media.sha256}"'
     headers = {
@@ -82,16 +82,20 @@ def part_of(media: Media, asked: Headers, *, whole: bool) -> Part:
         "Content-Disposition": disposition(media),
     }
     if _known(asked.get("if-none-match", ""), tag):
-        return Part(304, headers, Span(0, 0))
+        return DownloadPart(304, headers, ByteRange(0, 0))
     try:
-        partial = None if whole or asked.get("if-range", tag) != tag else span(asked.get("range", ""), media.size)
-    except Unsatisfiable:
-        return Part(416, headers | {"Content-Range": f"bytes */{media.size}", "Content-Length": "0"}, Span(0, 0))
-    start, stop = partial or Span(0, media.size)
+        partial = (
+            None if whole or asked.get("if-range", tag) != tag else parse_range(asked.get("range", ""), media.size)
+        )
+    except RangeNotSatisfiable:
+        return DownloadPart(
+            416, headers | {"Content-Range": f"bytes */{media.size}", "Content-Length": "0"}, ByteRange(0, 0)
+        )
+    start, stop = partial or ByteRange(0, media.size)
     headers |= {"Content-Type": media.mime, "Content-Length": str(stop - start)}
     if partial is None:
-        return Part(200, headers, Span(start, stop))
-    return Part(206, headers | {"Content-Range": f"bytes {start}-{stop - 1}/{media.size}"}, partial)
+        return DownloadPart(200, headers, ByteRange(start, stop))
+    return DownloadPart(206, headers | {"Content-Range": f"bytes {start}-{stop - 1}/{media.size}"}, partial)
 
 
 def disposition(media: Media) -> str:

@@ -5,10 +5,10 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from services.edge.http.exchange import Headers, Response
+from services.edge.http.request import Headers, Response
 from services.edge.identicons import Kind, avatar_png
 
-Outcome = Literal["passed", "wrong", "expired"]
+VerificationResult = Literal["passed", "wrong", "expired"]
 
 _AVATAR = re.compile(r"/avatar/(account|chat)/([1-9][0-9]{0,18})\.png")
 _GREETING = "Dragoman, a chat server. Connect to this address with a WebSocket client.\n"
@@ -40,7 +40,7 @@ def _avatar(kind: Kind, number: int, asked: Headers) -> Response:
     return Response(200, png, "image/png", caching)
 
 
-def verification(outcome: Outcome | Literal["unavailable"]) -> Response:
+def verification(outcome: VerificationResult | Literal["unavailable"]) -> Response:
     status, title, words = _PAGES[outcome]
     html = (
         '<!doctype html><html lang="zh"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'

@@ -6,30 +6,30 @@ from typing import NamedTuple
 _RANGE = re.compile(r"bytes=\s*([0-9]{0,18})-([0-9]{0,18})\s*", re.IGNORECASE)
 
 
-class Unsatisfiable(Exception):
+class RangeNotSatisfiable(Exception):
     """Nothing of the file lies in the range."""
 
 
-class Span(NamedTuple):
+class ByteRange(NamedTuple):
     """Bytes from `start` up to `stop`."""
 
     start: int
     stop: int
 
 
-def span(header: str, size: int) -> Span | None:
+def parse_range(header: str, size: int) -> ByteRange | None:
     """The one range of a Range header. None: the whole file, as for several ranges, and for what is no range. Raises
     Unsatisfiable."""
     match = _RANGE.fullmatch(header.strip())
     if match is None or match[1] == match[2] == "":
         return None
     if match[1] == "":
-        asked = Span(max(0, size - int(match[2])), size)
+        asked = ByteRange(max(0, size - int(match[2])), size)
     else:
         last = int(match[2]) if match[2] else size - 1
         if match[2] and last < int(match[1]):
             return None
-        asked = Span(int(match[1]), min(last + 1, size))
+        asked = ByteRange(int(match[1]), min(last + 1, size))
     if asked.start >= asked.stop:
-        raise Unsatisfiable
+        raise RangeNotSatisfiable
     return asked

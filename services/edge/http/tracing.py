@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from services.edge.http.exchange import Receive, Send
+from services.edge.http.request import Receive, Send
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer
@@ -32,12 +32,12 @@ class TracedHttp:
             if message["type"] == "http.response.body" and not message["more_body"]:
                 outcome = str(status) if status >= 400 else "ok"
 
-        with self._tracer.begin(named(scope["method"], scope["path"])):
+        with self._tracer.begin(span_name(scope["method"], scope["path"])):
             await self._serve(scope, receive, seen)
             self._tracer.end_current(outcome)
 
 
-def named(method: str, path: str) -> str:
+def span_name(method: str, path: str) -> str:
     """What is asked, without what tells one address from another: that is for who knows it. Pure."""
     room = path.removeprefix("/").partition("/")[0]
     return f"{method} /{room}" if room in _KNOWN else f"{method} elsewhere"

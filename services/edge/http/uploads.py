@@ -8,9 +8,9 @@ import msgspec
 
 from services.edge.canonical.transport import Handshake
 from services.edge.gateway import handshake
-from services.edge.http.admission import RateLimiter
-from services.edge.http.exchange import HttpRequest, Response
 from services.edge.http.pages import not_allowed
+from services.edge.http.rate_limiter import RateLimiter
+from services.edge.http.request import HttpRequest, Response
 from services.edge.media import MediaService, Upload
 from services.edge.media.mime_sniffing import PICTURES, sniff
 from shared.contract.errors import ErrorCode, Failure, RequestError
@@ -18,7 +18,7 @@ from shared.contract.model import Media
 from shared.settings import Settings
 from shared.tokens import Claims
 
-Check = Callable[[str, float], Awaitable[Claims]]
+CheckToken = Callable[[str, float], Awaitable[Claims]]
 """What a token says, in so many seconds. Raises Refused."""
 
 _STATUS: Mapping[ErrorCode, int] = {
@@ -40,7 +40,7 @@ _HINTS: Mapping[int, Mapping[str, str]] = {
 }
 
 
-class Kept(msgspec.Struct):
+class UploadReply(msgspec.Struct):
     """The answer to an upload. `hash` is the content's sha256 in hex, `mime` what it is by its first bytes."""
 
     url: str
@@ -54,11 +54,11 @@ class Kept(msgspec.Struct):
 class HttpUploads:
     """Raises ValueError for a trusted proxy that is no network."""
 
-    def __init__(self, room: MediaService, check: Check, settings: Settings) -> None:
+    def __init__(self, room: MediaService, check: CheckToken, settings: Settings) -> None:
         self._room = room
         self._check = check
         self._settings = settings
-        self._trusted = handshake.networks(settings.edge.trusted_proxies)
+        self._trusted = handshake.parse_networks(settings.edge.trusted_proxies)
         self._admission = RateLimiter(settings.limits)
 
     async def serve(self, exchange: HttpRequest) -> None:
@@ -72,7 +72,7 @@ class HttpUploads:
             return await exchange.answer(_refused(refusal.failure))
         path = f"/media/{media.id}"
         url = hello.base_url(self._settings.edge.public_url) + path
-        kept = Kept(url, media.name, media.size, media.sha256, media.mime, media.id)
+        kept = UploadReply(url, media.name, media.size, media.sha256, media.mime, media.id)
         await exchange.answer(_json(201, kept, {"Location": path}))
 
     async def _take(self, exchange: HttpRequest, hello: Handshake) -> Media:
@@ -83,7 +83,7 @@ class HttpUploads:
         self._admission.admit(claims.account, now)
         _check_length(exchange.length, self._settings.limits.file_bytes)
         with self._admission.slot(claims.account):
-            upload = self._room.begin()
+            upload = self._room.start_upload()
             try:
                 async for data in exchange.body():
                     await upload.write(data)
@@ -99,14 +99,14 @@ class HttpUploads:
         if not upload.size:
             raise RequestError(ErrorCode.INVALID, "a file is not empty")
         name = parse_qs(query).get("name", [""])[0]
-        return await self._room.keep(upload, "image" if sniff(upload.head).mime in PICTURES else "file", name)
+        return await self._room.store(upload, "image" if sniff(upload.head).mime in PICTURES else "file", name)
 
 
 def _hello(exchange: HttpRequest, trusted: handshake.Networks) -> Handshake:
     """The client as a WebSocket of its would be seen: also behind trusted proxies."""
     scope = exchange.scope
     target = scope["raw_path"] + b"?" + scope["query_string"]
-    return handshake.hello(
+    return handshake.parse_handshake(
         handshake.HandshakeRequest(
             exchange.method, target, scope["http_version"], scope["headers"], scope["client"][0]
         ),

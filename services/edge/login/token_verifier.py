@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from services.edge.metrics import Metrics
+from services.edge.metrics import EdgeMetrics
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.auth import GetKeys, Revocation
@@ -22,7 +22,7 @@ _KEYS_SECONDS = 5.0
 class TokenVerifier:
     """`informed` is set once the revocations of the past are known: before, no token can be told good."""
 
-    def __init__(self, bus: Bus, metrics: Metrics) -> None:
+    def __init__(self, bus: Bus, metrics: EdgeMetrics) -> None:
         self._bus = bus
         self._metrics = metrics
         self._verifier: Verifier | None = None

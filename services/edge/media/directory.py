@@ -9,7 +9,7 @@ from pathlib import Path
 from services.edge.media.disk import Disk
 from services.edge.media.store import CHUNK_BYTES
 
-ROOMS = ("records", "blobs")
+DIRECTORIES = ("records", "blobs")
 """Where files are that are whole: of a record, there is always the blob."""
 SPOOL = "spool"
 """Where files are while they are not whole yet, in the store's own file system."""
@@ -23,25 +23,25 @@ class DirectoryStore:
         self._disk = disk
 
     async def prepare(self) -> None:
-        await self._disk.do(self._make_rooms)
+        await self._disk.run(self._make_rooms)
 
     async def put(self, key: str, source: Path, size: int) -> bool:
-        return await self._disk.do(partial(_take, source, self._root / key, size))
+        return await self._disk.run(partial(_take, source, self._root / key, size))
 
     async def write(self, key: str, data: bytes) -> None:
-        await self._disk.do(partial(_write, self._root / SPOOL / secrets.token_hex(16), self._root / key, data))
+        await self._disk.run(partial(_write, self._root / SPOOL / secrets.token_hex(16), self._root / key, data))
 
     async def load(self, key: str) -> bytes | None:
-        return await self._disk.do(partial(_load, self._root / key))
+        return await self._disk.run(partial(_load, self._root / key))
 
     async def read(self, key: str, start: int, stop: int) -> AsyncGenerator[bytes]:
         while start < stop:
-            chunk = await self._disk.do(partial(_piece, self._root / key, start, min(CHUNK_BYTES, stop - start)))
+            chunk = await self._disk.run(partial(_piece, self._root / key, start, min(CHUNK_BYTES, stop - start)))
             start += len(chunk)
             yield chunk
 
     def _make_rooms(self) -> None:
-        for room in (*ROOMS, SPOOL):
+        for room in (*DIRECTORIES, SPOOL):
             (self._root / room).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 

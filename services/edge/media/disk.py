@@ -18,11 +18,11 @@ class Disk:
         self._threads = ThreadPoolExecutor(_THREADS, "media")
         self._left: set[Future[None]] = set()
 
-    async def do(self, work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[[], T]) -> T:
         """When this is cancelled, the work may still be done."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    def leave(self, work: Callable[[], None]) -> None:
+    def run_detached(self, work: Callable[[], None]) -> None:
         """Work that nobody waits for; its failure is logged."""
         future = self._threads.submit(work)
         self._left.add(future)

@@ -5,19 +5,19 @@ from contextlib import contextmanager
 
 import msgspec
 
-from services.edge.metrics import Metrics
+from services.edge.metrics import EdgeMetrics
 from shared.contract.errors import ErrorCode, RequestError
 from shared.telemetry import log
 
 _log = log(__name__)
 
 
-class Failures:
-    def __init__(self, metrics: Metrics) -> None:
+class StoreFailures:
+    def __init__(self, metrics: EdgeMetrics) -> None:
         self._metrics = metrics
 
     @contextmanager
-    def told(self, doing: str) -> Iterator[None]:
+    def reported(self, doing: str) -> Iterator[None]:
         """Turns an OSError (a TimeoutError, too) or a damaged record into Refused."""
         try:
             yield

@@ -3,18 +3,18 @@
 from typing import NamedTuple
 
 
-class Type(NamedTuple):
+class FileType(NamedTuple):
     """`extension` has its dot, or is empty."""
 
     mime: str
     extension: str
 
 
-UNKNOWN = Type("application/octet-stream", "")
-_PNG = Type("image/png", ".png")
-_JPEG = Type("image/jpeg", ".jpg")
-_GIF = Type("image/gif", ".gif")
-_WEBP = Type("image/webp", ".webp")
+UNKNOWN = FileType("application/octet-stream", "")
+_PNG = FileType("image/png", ".png")
+_JPEG = FileType("image/jpeg", ".jpg")
+_GIF = FileType("image/gif", ".gif")
+_WEBP = FileType("image/webp", ".webp")
 PICTURES = frozenset(one.mime for one in (_PNG, _JPEG, _GIF, _WEBP))
 """A browser may show these: nothing in them is ever run."""
 
@@ -23,18 +23,18 @@ _BEGINNINGS = (
     (b"\xff\xd8\xff", _JPEG),
     (b"GIF87a", _GIF),
     (b"GIF89a", _GIF),
-    (b"%PDF-", Type("application/pdf", ".pdf")),
-    (b"PK\x03\x04", Type("application/zip", ".zip")),
-    (b"\x1f\x8b\x08", Type("application/gzip", ".gz")),
-    (b"OggS\x00", Type("application/ogg", ".ogg")),
-    (b"ID3", Type("audio/mpeg", ".mp3")),
+    (b"%PDF-", FileType("application/pdf", ".pdf")),
+    (b"PK\x03\x04", FileType("application/zip", ".zip")),
+    (b"\x1f\x8b\x08", FileType("application/gzip", ".gz")),
+    (b"OggS\x00", FileType("application/ogg", ".ogg")),
+    (b"ID3", FileType("audio/mpeg", ".mp3")),
 )
 
 
-def sniff(head: bytes) -> Type:
+def sniff(head: bytes) -> FileType:
     """`head` is the first 12 bytes of a file, or more."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return _WEBP
     if head[4:8] == b"ftyp":
-        return Type("video/mp4", ".mp4")
+        return FileType("video/mp4", ".mp4")
     return next((kind for beginning, kind in _BEGINNINGS if head.startswith(beginning)), UNKNOWN)

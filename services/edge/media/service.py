@@ -12,12 +12,12 @@ import msgspec
 
 from services.edge.media.directory import SPOOL
 from services.edge.media.disk import Disk
-from services.edge.media.failures import Failures
+from services.edge.media.failures import StoreFailures
 from services.edge.media.mime_sniffing import sniff
 from services.edge.media.naming import safe_name
-from services.edge.media.store import Store
+from services.edge.media.store import MediaStore
 from services.edge.media.upload_buffer import Upload, UploadBuffer
-from services.edge.metrics import Metrics
+from services.edge.metrics import EdgeMetrics
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.model import Media
 from shared.errors import StartupError
@@ -29,9 +29,9 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class MediaService:
-    def __init__(self, store: Store, settings: Settings, metrics: Metrics, disk: Disk) -> None:
+    def __init__(self, store: MediaStore, settings: Settings, metrics: EdgeMetrics, disk: Disk) -> None:
         self._store = store
-        self._failures = Failures(metrics)
+        self._failures = StoreFailures(metrics)
         self._directory = settings.media.directory
         self._spool = UploadBuffer(self._directory / SPOOL, settings.limits.file_bytes, disk, self._failures)
         self._seconds = settings.media.timeout_seconds
@@ -48,21 +48,21 @@ class MediaService:
             where = error.filename or self._directory
             raise StartupError(f"the directory {where} (media.directory) cannot be used: {error.strerror}") from error
 
-    def begin(self) -> Upload:
+    def start_upload(self) -> Upload:
         """A new file, to be written, then kept or dropped."""
-        return self._spool.begin()
+        return self._spool.start_upload()
 
-    async def keep(self, upload: Upload, kind: Literal["image", "file"], name: str = "", packages: int = 0) -> Media:
+    async def store(self, upload: Upload, kind: Literal["image", "file"], name: str = "", packages: int = 0) -> Media:
         """Give an upload an address: it is durable when this returns. The upload ends here, also when this fails.
         Raises Refused."""
         try:
-            with self._failures.told("keep"):
+            with self._failures.reported("keep"):
                 async with asyncio.timeout(self._seconds):
                     media = await self._keep(upload, kind, name, packages)
         finally:
             upload.drop()
-        self._metrics.media_kept.labels(kind).inc()
-        self._metrics.media_kept_bytes.inc(media.size)
+        self._metrics.media_stored.labels(kind).inc()
+        self._metrics.media_stored_bytes.inc(media.size)
         self._remember(media)
         return media
 
@@ -73,7 +73,7 @@ class MediaService:
             return known
         if not _ID.fullmatch(id):
             return None
-        with self._failures.told("find"):
+        with self._failures.reported("find"):
             async with asyncio.timeout(self._seconds):
                 record = await self._store.load(f"records/{id}")
             return None if record is None else self._remember(msgspec.json.decode(record, type=Media))
@@ -96,7 +96,7 @@ class MediaService:
     async def _keep(self, upload: Upload, kind: str, name: str, packages: int) -> Media:
         source, digest = await upload.finish()
         if not await self._store.put(f"blobs/{digest}", source, upload.size):
-            self._metrics.media_known.inc()
+            self._metrics.media_duplicates.inc()
         id, type = secrets.token_hex(16), sniff(upload.head)
         named = safe_name(name) or f"{kind}-{id}{type.extension}"
         media = Media(id, named, upload.size, digest, type.mime, packages)
@@ -104,7 +104,7 @@ class MediaService:
         return media
 
     async def _next(self, chunks: AsyncGenerator[bytes]) -> bytes | None:
-        with self._failures.told("read"):
+        with self._failures.reported("read"):
             try:
                 async with asyncio.timeout(self._seconds):
                     return await anext(chunks, None)

@@ -8,7 +8,7 @@ CHUNK_BYTES = 256 * 1024
 """Files are read in chunks of at most this size."""
 
 
-class Store(Protocol):
+class MediaStore(Protocol):
     """Keys are `blobs/<sha256>` and `records/<id>`; what is under a key never changes, and is never removed. Every
     call raises OSError when it fails."""
 

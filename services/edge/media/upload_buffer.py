@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 
 from services.edge.media.disk import Disk
-from services.edge.media.failures import Failures
+from services.edge.media.failures import StoreFailures
 from shared.contract.errors import ErrorCode, RequestError
 
 HEAD_BYTES = 64
@@ -22,18 +22,18 @@ _LEFT_SECONDS = 24 * 3600.0
 class UploadBuffer:
     """The temporary files, in a directory of their own. `limit`: bytes of one file."""
 
-    def __init__(self, root: Path, limit: int, disk: Disk, failures: Failures) -> None:
+    def __init__(self, root: Path, limit: int, disk: Disk, failures: StoreFailures) -> None:
         self._root = root
         self._limit = limit
         self._disk = disk
         self._failures = failures
 
-    def begin(self) -> "Upload":
+    def start_upload(self) -> "Upload":
         return Upload(self._root / secrets.token_hex(16), self._limit, self._disk, self._failures)
 
     async def prepare(self) -> None:
         """Make the directory, and remove what crashed processes left in it: files a day old. Raises OSError."""
-        await self._disk.do(self._prepare)
+        await self._disk.run(self._prepare)
 
     def _prepare(self) -> None:
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ class Upload:
     """One file on its way in. Writes follow one another; `drop` may come at any time, also while one is under way.
     Whoever began it drops it, whatever became of it."""
 
-    def __init__(self, path: Path, limit: int, disk: Disk, failures: Failures) -> None:
+    def __init__(self, path: Path, limit: int, disk: Disk, failures: StoreFailures) -> None:
         self.size = 0
         self.head = b""
         self._path = path
@@ -66,18 +66,18 @@ class Upload:
             raise RequestError(ErrorCode.TOO_LARGE, f"a file has at most {self._limit} bytes")
         self.size += len(data)
         self.head += data[: HEAD_BYTES - len(self.head)]
-        with self._failures.told("write"):
-            await self._disk.do(partial(self._append, data))
+        with self._failures.reported("write"):
+            await self._disk.run(partial(self._append, data))
 
     async def finish(self) -> tuple[Path, str]:
         """The file, durable, and its sha256 in hex. Raises OSError."""
-        return await self._disk.do(self._finish)
+        return await self._disk.run(self._finish)
 
     def drop(self) -> None:
         """The temporary file is removed in a moment."""
         if not self._dropped:
             self._dropped = True
-            self._disk.leave(self._remove)
+            self._disk.run_detached(self._remove)
 
     # In threads
 

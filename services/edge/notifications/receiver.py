@@ -1,14 +1,16 @@
-"""What session and auth tell this node, to whom it concerns here."""
+"""Receives notifications from the session and auth services and forwards each to the module that handles it."""
 
 from typing import assert_never
 
 import msgspec
 
 from services.edge.client.endpoint import ConnectionRegistry
-from services.edge.context import EdgeContext
+from services.edge.delivery.local_chats import LocalChats
 from services.edge.login.login import LoginFlow
 from services.edge.login.revocations import RevocationWatcher
-from services.edge.notifications import social
+from services.edge.notifications.social import SocialNotifier
+from services.edge.presence.local_accounts import LocalAccounts
+from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.edge import (
     ChatCreated,
@@ -25,44 +27,51 @@ from shared.contract.edge import (
     Revoked,
     VerificationOpened,
 )
+from shared.contract.ids import AccountId, NodeId
 
 _decode = msgspec.msgpack.Decoder(Notify).decode
 
 
 class NotificationReceiver:
     def __init__(
-        self, node: EdgeContext, endpoint: ConnectionRegistry, entrance: LoginFlow, watcher: RevocationWatcher
+        self,
+        accounts: LocalAccounts,
+        chats: LocalChats,
+        social: SocialNotifier,
+        connections: ConnectionRegistry,
+        login: LoginFlow,
+        watcher: RevocationWatcher,
     ) -> None:
-        self._node = node
-        self._endpoint = endpoint
-        self._entrance = entrance
+        self._accounts = accounts
+        self._chats = chats
+        self._social = social
+        self._connections = connections
+        self._login = login
         self._watcher = watcher
 
-    def subscribe(self) -> None:
-        """Before the bus starts."""
-        self._node.bus.subscribe(subjects.notify(self._node.id), self.receive)
-        self._node.bus.subscribe(subjects.NOTIFY_ALL, self.receive)
+    def subscribe(self, bus: Bus, node: NodeId) -> None:
+        """To be called before the bus starts."""
+        bus.subscribe(subjects.notify(node), self.receive)
+        bus.subscribe(subjects.NOTIFY_ALL, self.receive)
 
     def receive(self, data: bytes) -> None:
         notify = _decode(data)
         notice = notify.notice
         match notice:
             case ChatCreated():
-                self._node.chats.on_chat_created(notice)
-                social.notify_added(self._node, notice)
+                self._chats.on_chat_created(notice)
+                self._social.notify_added(notice)
             case MembershipChanged():
-                self._node.chats.on_membership_changed(notice)
+                self._chats.on_membership_changed(notice)
             case Revoked():
                 self._watcher.revoked(notice.revocations)
             case Kicked():
-                resident = self._node.accounts.get(notice.account)
-                for recipient in resident.recipients if resident else ():
-                    recipient.close(1008, "disconnected by the operator")
+                self._disconnect(notice.account)
             case MaintenanceSet():
                 self._watcher.maintenance(notice.on)
             case VerificationOpened():
-                if client := self._endpoint.clients.get(notice.connection):
-                    self._entrance.verification_opened(client, notice.ticket, notice.passed)
+                if client := self._connections.clients.get(notice.connection):
+                    self._login.verification_opened(client, notice.ticket, notice.passed)
             case (
                 ProfileChanged()
                 | FriendshipRequested()
@@ -71,6 +80,11 @@ class NotificationReceiver:
                 | MembershipAnswered()
                 | ChatRenamed()
             ):
-                social.notify(self._node, notify, notice)
+                self._social.notify(notify, notice)
             case _:
                 assert_never(notice)
+
+    def _disconnect(self, account: AccountId) -> None:
+        local = self._accounts.get(account)
+        for recipient in local.recipients if local else ():
+            recipient.close(1008, "disconnected by the operator")

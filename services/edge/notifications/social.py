@@ -1,12 +1,15 @@
-"""What happens between people, to those of them who are here: live, and at login what waits for them."""
+"""Friendship, membership and profile events: pushed live to local accounts, and at login if they were stored."""
 
 from collections.abc import Iterable
+from typing import Protocol
 
 import msgspec
 
 from services.edge.canonical.events import Event
-from services.edge.client.client import Client
-from services.edge.context import EdgeContext
+from services.edge.client.connection import Connection
+from services.edge.delivery.local_chats import LocalChats
+from services.edge.presence.local_accounts import LocalAccounts
+from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.edge import (
     ChatCreated,
@@ -23,6 +26,7 @@ from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId
 from shared.contract.model import ProfileSummary
 from shared.contract.session import DropPendingNotices, ListPendingNotices, ListRequests
+from shared.tasks import Tasks
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -35,69 +39,85 @@ Social = (
 _decode_notice: msgspec.msgpack.Decoder[Notice] = msgspec.msgpack.Decoder(Notice)
 
 
-def notify(node: EdgeContext, notify: Notify, event: Social) -> None:
-    """A notice that has just come, to the accounts it is for."""
-    if isinstance(event, ProfileChanged) and (own := node.accounts.get(event.profile.id)):
-        own.summary = ProfileSummary(event.profile.nickname, event.profile.uuid)
-    kept = event.kept if isinstance(event, FriendshipAnswered | MembershipAnswered) else {}
-    for account in _audience(node, notify, event):
-        _tell_one(node, account, event, kept.get(account))
+class NotifiedClient(Protocol):
+    """The client that has just logged in."""
+
+    @property
+    def connection(self) -> Connection: ...
+
+    @property
+    def is_closing(self) -> bool: ...
+
+    def notify(self, event: Event) -> None: ...
 
 
-def notify_added(node: EdgeContext, created: ChatCreated) -> None:
-    """Those who were put into a new group, each of itself."""
-    for account, number in created.kept.items():
-        _tell_one(node, account, MembershipAnswered(created.chat, created.name, account, accepted=True), number)
+class SocialNotifier:
+    def __init__(self, bus: Bus, accounts: LocalAccounts, chats: LocalChats, tasks: Tasks) -> None:
+        self._bus = bus
+        self._accounts = accounts
+        self._chats = chats
+        self._tasks = tasks
+
+    def notify(self, notify: Notify, event: Social) -> None:
+        """Push a live event to its recipients."""
+        if isinstance(event, ProfileChanged) and (changed := self._accounts.get(event.profile.id)):
+            changed.summary = ProfileSummary(event.profile.nickname, event.profile.uuid)
+        stored = event.kept if isinstance(event, FriendshipAnswered | MembershipAnswered) else {}
+        for account in self._recipients(notify, event):
+            self._notify_account(account, event, stored.get(account))
+
+    def notify_added(self, created: ChatCreated) -> None:
+        """Push to the accounts that were added to a new group, to each its own membership."""
+        for account, number in created.kept.items():
+            event = MembershipAnswered(created.chat, created.name, account, accepted=True)
+            self._notify_account(account, event, number)
+
+    def _notify_account(self, account: AccountId, event: Social, number: int | None) -> None:
+        """`number`: of the stored notification, which is deleted once a client has shown the event."""
+        local = self._accounts.get(account)
+        if local is None:
+            return
+        local.notify(event)
+        if number is not None and any(recipient.pushes_pending_requests for recipient in local.recipients):
+            self._tasks.start(_drop_pending(self._bus, account, [number]), "drop pending notices")
+
+    def _recipients(self, notify: Notify, event: Social) -> Iterable[AccountId]:
+        if notify.recipients is not None:
+            return notify.recipients
+        if isinstance(event, MembershipAnswered | ChatRenamed) and (sequencer := self._chats.sequencer(event.chat)):
+            return tuple(sequencer.members)
+        return ()
 
 
-def _tell_one(node: EdgeContext, account: AccountId, event: Social, number: int | None) -> None:
-    """`number`: by which it is kept, until it has been shown."""
-    resident = node.accounts.get(account)
-    if resident is None:
-        return
-    resident.notify(event)
-    if number is not None and any(recipient.pushes_pending_requests for recipient in resident.recipients):
-        node.tasks.start(_drop(node, account, [number]), "drop kept")
-
-
-def _audience(node: EdgeContext, notify: Notify, event: Social) -> Iterable[AccountId]:
-    if notify.recipients is not None:
-        return notify.recipients
-    if isinstance(event, MembershipAnswered | ChatRenamed) and (stream := node.chats.stream(event.chat)):
-        return tuple(stream.members)
-    return ()
-
-
-async def send_pending(node: EdgeContext, client: Client) -> None:
-    """Requests that wait for the account's answer, and what could not be told before."""
+async def send_pending(bus: Bus, client: NotifiedClient) -> None:
+    """After a login: push the requests that the account has not answered, and its stored notifications."""
     account = client.connection.account
     try:
-        requests = await node.bus.request(subjects.LIST_REQUESTS, ListRequests(account), seconds=_SECONDS, retry=True)
-        kept = (
-            await node.bus.request(
-                subjects.LIST_PENDING_NOTICES, ListPendingNotices(account), seconds=_SECONDS, retry=True
-            )
-        ).kept
-    except RequestError as refusal:
-        _log.warning("requests not told", account=account, error=str(refusal))
+        requests = await bus.request(subjects.LIST_REQUESTS, ListRequests(account), seconds=_SECONDS, retry=True)
+        pending = await bus.request(
+            subjects.LIST_PENDING_NOTICES, ListPendingNotices(account), seconds=_SECONDS, retry=True
+        )
+    except RequestError as error:
+        _log.warning("pending requests not sent", account=account, error=str(error))
         return
+    notices = pending.kept
     events: list[Event] = []
     events += [FriendshipRequested(one.applicant, account, one.text) for one in requests.friendships]
     events += [MembershipApplied(one.applicant, one.chat, one.text) for one in requests.memberships]
-    events += [notice for one in kept if isinstance(notice := _decode_notice.decode(one.notice), Social)]
+    events += [notice for one in notices if isinstance(notice := _decode_notice.decode(one.notice), Social)]
     if client.is_closing or client.connection.account != account:
         return
     for event in events:
         client.notify(event)
-    if kept:
-        await _drop(node, account, [one.number for one in kept])
+    if notices:
+        await _drop_pending(bus, account, [one.number for one in notices])
 
 
-async def _drop(node: EdgeContext, account: AccountId, numbers: list[int]) -> None:
-    """Not told again; when that cannot be said now, once too often is better than never."""
+async def _drop_pending(bus: Bus, account: AccountId, numbers: list[int]) -> None:
+    """Delete stored notifications. If that fails, they are sent again at the next login."""
     try:
-        await node.bus.request(
+        await bus.request(
             subjects.DROP_PENDING_NOTICES, DropPendingNotices(numbers, account), seconds=_SECONDS, retry=True
         )
-    except RequestError as refusal:
-        _log.warning("kept notices not dropped", account=account, error=str(refusal))
+    except RequestError as error:
+        _log.warning("pending notices not dropped", account=account, error=str(error))

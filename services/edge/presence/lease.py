@@ -1,4 +1,4 @@
-"""This node's place in presence: a lease that is refreshed; found lost, everything is registered and synced anew."""
+"""Refreshes this node's lease in presence. After a lost lease, all accounts are registered and synced again."""
 
 import asyncio
 import random
@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 
 from redis.exceptions import RedisError
 
-from services.edge.metrics import Metrics
+from services.edge.metrics import EdgeMetrics
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.contract.ids import AccountId, NodeId
 from shared.presence import Presence
@@ -16,8 +16,8 @@ _log = log(__name__)
 _BEATS_PER_LEASE = 3.3
 _SWEEP_EVERY = 10
 
-Resync = Callable[[str, Collection[AccountId]], None]
-"""SyncRequests these accounts, for this reason."""
+MarkStale = Callable[[str, Collection[AccountId]], None]
+"""Re-sync these accounts, for this reason. See services.edge.delivery.resync.Resync.mark_stale."""
 
 
 class Lease:
@@ -25,16 +25,16 @@ class Lease:
         self,
         presence: Presence,
         node: NodeId,
-        residents: LocalAccounts,
-        resync: Resync,
+        accounts: LocalAccounts,
+        mark_stale: MarkStale,
         lease_seconds: float,
-        metrics: Metrics,
+        metrics: EdgeMetrics,
     ) -> None:
         self._metrics = metrics
         self._presence = presence
         self._node = node
-        self._residents = residents
-        self._resync = resync
+        self._accounts = accounts
+        self._mark_stale = mark_stale
         self._seconds = lease_seconds
         self._generation = ""
         self._beats = 0
@@ -47,23 +47,23 @@ class Lease:
                 _log.warning("presence unreachable", error=repr(error))
             await asyncio.sleep(self._seconds / _BEATS_PER_LEASE)
 
-    async def end(self) -> None:
-        """The node ends in order; without Redis the lease expires by itself."""
+    async def release(self) -> None:
+        """On shutdown. Without Redis, the lease expires by itself."""
         try:
             await self._presence.release_lease(self._node)
         except RedisError as error:
-            _log.warning("lease not given back", error=repr(error))
+            _log.warning("lease not released", error=repr(error))
 
     async def beat(self) -> None:
         """Raises RedisError."""
-        beat = await self._presence.beat(self._node, self._seconds)
-        if self._generation and (not beat.held or beat.generation != self._generation):
-            _log.warning("presence was lost, registering again", accounts=len(self._residents))
+        state = await self._presence.beat(self._node, self._seconds)
+        if self._generation and (not state.held or state.generation != self._generation):
+            _log.warning("presence was lost, registering again", accounts=len(self._accounts))
             self._metrics.presence_lost.inc()
-            self._residents.forget()
-        self._generation = beat.generation
-        while accounts := await self._residents.register_missing():
-            self._resync("presence was not registered", accounts)
+            self._accounts.forget()
+        self._generation = state.generation
+        while registered := await self._accounts.register_missing():
+            self._mark_stale("presence was not registered", registered)
         self._beats += 1
         if self._beats % _SWEEP_EVERY == 0:
             await self._presence.sweep(random.getrandbits(16))

@@ -1,8 +1,8 @@
-"""The accounts that have connections on this node, and their registration in presence.
+"""Accounts with connections on this node, and their registration in presence.
 
-Presence is joined before an account's missed messages are read, and left only after its read state is committed; many
-join together. Of one account only one call to Redis is under way at a time, so that none overtakes another. When Redis
-is away, nothing waits for it: services then tell every node, and the lease registers later.
+An account joins presence before its missed messages are read, and leaves it only after its read state is committed.
+Joins share requests. At most one call to Redis is in flight per account, so that none overtakes another. Without Redis
+nothing waits: services then notify every node, and the lease registers the accounts later.
 """
 
 import asyncio
@@ -25,42 +25,42 @@ from shared.settings import Limits
 from shared.telemetry import log
 
 _log = log(__name__)
-_AT_ONCE = 1_000
+_BATCH_ACCOUNTS = 1_000
 
 
 class Recipient(Protocol):
-    """A connection of a resident, as those see it who have something for it."""
+    """A connection of a local account, as delivery and notifications use it."""
 
     @property
     def names_senders(self) -> bool:
-        """Whether its client is shown how senders are called."""
+        """Whether its dialect shows senders' names."""
 
     @property
     def pushes_pending_requests(self) -> bool:
-        """Whether its client is shown what happened while nobody was here."""
+        """Whether its dialect shows pending requests and stored notifications."""
 
-    def deliver(self, said: Sequence[EncodedMessage]) -> None:
-        """Messages of one chat, in the order of its index."""
+    def deliver(self, messages: Sequence[EncodedMessage]) -> None:
+        """New messages of one chat, in index order."""
 
     def notify(self, event: Event) -> None: ...
 
     def catch_up(self, chat: ChatId, fresh: int) -> None:
-        """Messages of this chat were not delivered, because the account was not known to be in it; from index `fresh`
-        on they are news."""
+        """Read messages of this chat that were not delivered, because the account was not known to be in it. Messages
+        from index `fresh` on are new."""
 
     def close(self, code: int, reason: str) -> None: ...
 
     def revoked(self, revocation: Revocation) -> None:
-        """Some of the account's logins are void; it may be heard of twice, or late."""
+        """Some of the account's logins are revoked. May be called twice, or late."""
 
     async def confirm_all(self) -> None:
-        """Find out, within a second, whether what was pushed has arrived."""
+        """Wait, at most a second, until all pushed messages are confirmed."""
 
 
 class LocalAccount:
-    """One account here. `recipients` is replaced, never changed, so it may be iterated while connections come and
-    go; `requests` limits all of them together; `left` are chats it was in, and the membership's version that says that
-    it is not any more: nothing older is believed."""
+    """One account with connections here. `recipients` is replaced, never mutated, so it can be iterated while
+    connections open and close. `requests` limits all of them together. `left` maps each chat that the account has left
+    to the membership version of its departure; older versions are ignored."""
 
     __slots__ = ("account", "chats", "left", "private_chats", "recipients", "requests", "summary")
 
@@ -72,7 +72,7 @@ class LocalAccount:
         self.requests = requests
         self.summary: ProfileSummary | None = None
         self.private_chats: dict[AccountId, ChatId] = {}
-        """Those it has spoken in from here, by the other one."""
+        """Private chats that it has posted to from here, by the other member."""
 
     def catch_up(self, chat: ChatId, fresh: int) -> None:
         for recipient in self.recipients:
@@ -89,24 +89,24 @@ class LocalAccounts:
         self._presence = presence
         self._limits = limits
         self.by_account: dict[AccountId, LocalAccount] = {}
-        """To be read."""
+        """Read-only for other modules."""
         self.stale_profiles: set[AccountId] = set()
-        """Those whose faces may have changed unnoticed."""
+        """Accounts whose profile summary may have changed without a notice."""
         self._leaving: set[AccountId] = set()
-        """Not here (any more), and still in presence."""
+        """Accounts without a connection here that are still in presence."""
         self._missing: set[AccountId] = set()
-        """Not, or not surely, in presence."""
+        """Accounts that may be missing in presence."""
         self._in_flight: dict[AccountId, asyncio.Event] = {}
-        """A call to Redis is under way; set when it is over."""
-        self._joins = RequestCoalescer("presence", partial(presence.join, node), _AT_ONCE)
+        """Accounts with a call to Redis in flight; the event is set when it ends."""
+        self._joins = RequestCoalescer("presence", partial(presence.join, node), _BATCH_ACCOUNTS)
 
     async def close(self) -> None:
         await self._joins.close()
 
     def names_senders(self, account: AccountId) -> bool:
-        """Whether any client of the account here is shown how senders are called."""
-        resident = self.by_account.get(account)
-        return resident is not None and any(recipient.names_senders for recipient in resident.recipients)
+        """Whether any of the account's connections here shows senders' names."""
+        local = self.by_account.get(account)
+        return local is not None and any(recipient.names_senders for recipient in local.recipients)
 
     def __len__(self) -> int:
         return len(self.by_account)
@@ -115,33 +115,33 @@ class LocalAccounts:
         return self.by_account.get(account)
 
     def attach(self, account: AccountId, recipient: Recipient, now: float) -> LocalAccount:
-        """From now on what comes for the account goes to this connection too."""
-        resident = self.by_account.get(account)
-        if resident is None:
+        """Add a connection of the account."""
+        local = self.by_account.get(account)
+        if local is None:
             requests = TokenBucket(self._limits.requests_per_second, self._limits.requests_burst, now)
-            resident = self.by_account[account] = LocalAccount(account, requests)
+            local = self.by_account[account] = LocalAccount(account, requests)
         self._leaving.discard(account)
         self.stale_profiles.add(account)
-        resident.recipients += (recipient,)
-        return resident
+        local.recipients += (recipient,)
+        return local
 
-    def detach(self, resident: LocalAccount, recipient: Recipient) -> bool:
-        """The connection leaves; whether it was the account's last one (its presence is left later)."""
-        resident.recipients = tuple(other for other in resident.recipients if other is not recipient)
-        if resident.recipients:
+    def detach(self, local: LocalAccount, recipient: Recipient) -> bool:
+        """Remove a connection. Returns whether it was the account's last one; the account leaves presence later."""
+        local.recipients = tuple(other for other in local.recipients if other is not recipient)
+        if local.recipients:
             return False
-        del self.by_account[resident.account]
-        self._leaving.add(resident.account)
+        del self.by_account[local.account]
+        self._leaving.add(local.account)
         return True
 
     # Presence
 
     async def register(self, account: AccountId) -> list[NodeId]:
-        """Join presence for an account that is about to be attached, in this very moment; if it never is, its presence
-        is left again. Returns the other nodes the account is on; none without Redis, and it is registered later."""
+        """Join presence for an account; the caller attaches it in the same tick, or it leaves presence again. Returns
+        the account's other nodes. Without Redis there are none, and the account is registered later."""
         while (call := self._in_flight.get(account)) is not None:
             await call.wait()
-        with self._call([account]):
+        with self._exclusive_call([account]):
             try:
                 others = await self._joins.get(account)
             except RedisError as error:
@@ -154,57 +154,57 @@ class LocalAccounts:
 
     @property
     def presence_unknown(self) -> bool:
-        """Accounts may be on nodes that presence, which was lost, does not name yet."""
+        """Presence was lost: accounts may be on nodes that it does not name yet."""
         return self._presence.has_lost_state
 
     async def other_nodes(self, account: AccountId) -> list[NodeId]:
-        """The other nodes the account is on; none without Redis."""
+        """The account's other nodes; none without Redis."""
         try:
-            homes = await self._presence.nodes(account)
+            nodes = await self._presence.nodes(account)
         except RedisError as error:
             _log.warning("presence unknown", error=repr(error))
             return []
-        return [node for node in homes if node != self._node]
+        return [node for node in nodes if node != self._node]
 
     def forget(self) -> None:
-        """Presence was lost: everybody is to be registered again."""
+        """Presence was lost: register all accounts again."""
         self._missing.update(self.by_account)
 
     async def register_missing(self) -> list[AccountId]:
-        """Register some of those who are missing; returns whom, nobody when all are registered. Raises RedisError."""
+        """Register a batch of missing accounts and return it; empty when all are registered. Raises RedisError."""
         self._missing.intersection_update(self.by_account)
-        some = [account for account in self._missing if account not in self._in_flight][:_AT_ONCE]
-        if some:
-            with self._call(some):
-                await self._presence.join(self._node, some)
-            self._missing.difference_update(some)
-        return some
+        batch = [account for account in self._missing if account not in self._in_flight][:_BATCH_ACCOUNTS]
+        if batch:
+            with self._exclusive_call(batch):
+                await self._presence.join(self._node, batch)
+            self._missing.difference_update(batch)
+        return batch
 
     def awaiting_leave(self) -> list[AccountId]:
-        """Accounts whose last connection has left, and whose presence has not been left yet."""
+        """Accounts that have no connection here any more and have not left presence yet."""
         return list(self._leaving)
 
     async def leave(self, accounts: Collection[AccountId]) -> None:
-        """Leave presence, save for those who are back. Raises RedisError."""
+        """Leave presence for those of the accounts that have not come back. Raises RedisError."""
         gone = [account for account in accounts if account in self._leaving and account not in self._in_flight]
         if not gone:
             return
         self._leaving.difference_update(gone)
-        with self._call(gone):
+        with self._exclusive_call(gone):
             try:
                 await self._presence.leave(self._node, gone)
-            except BaseException:  # also when nobody waits for it any more
+            except BaseException:  # also a cancellation
                 self._leaving.update(account for account in gone if account not in self.by_account)
-                self._missing.update(gone)  # it may be carried out yet, after they have come back
+                self._missing.update(gone)  # Redis may still execute it after they have come back
                 raise
 
     @contextmanager
-    def _call(self, accounts: Collection[AccountId]) -> Iterator[None]:
-        over = asyncio.Event()
-        self._in_flight.update(dict.fromkeys(accounts, over))
+    def _exclusive_call(self, accounts: Collection[AccountId]) -> Iterator[None]:
+        ended = asyncio.Event()
+        self._in_flight.update(dict.fromkeys(accounts, ended))
         try:
             yield
         finally:
             for account in accounts:
                 del self._in_flight[account]
-            over.set()
+            ended.set()

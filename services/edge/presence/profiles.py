@@ -1,7 +1,7 @@
-"""What dialects show of senders beside their numbers, as session knows it.
+"""Profile summaries (nickname and uuid) of senders, from the session service.
 
-Who speaks here is shown by the face that its resident has. A notice of a change may be lost, or come just before the
-resident: so those who have come, who speak, or whose messages are compared after a loss are asked for again, soon.
+A local sender's messages carry the summary of its local account. A notice of a change may be lost, or arrive just
+before the account does, so summaries are refreshed soon after a login, a message or a re-sync.
 """
 
 import asyncio
@@ -18,54 +18,54 @@ from shared.contract.session import GetProfileSummaries
 from shared.telemetry import log
 
 _log = log(__name__)
-_AT_ONCE = 1_000
-_PROFILES_AT_ONCE = 100
-_AGE_SECONDS = 3.0
-_ASK_SECONDS = 2.0
+_SUMMARIES_PER_REQUEST = 1_000
+_PROFILES_PER_REQUEST = 100
+_REFRESH_SECONDS = 3.0
+_REQUEST_SECONDS = 2.0
 
 
 async def fetch_summaries(bus: Bus, accounts: Collection[AccountId], seconds: float) -> dict[AccountId, ProfileSummary]:
-    """Raises Refused."""
-    wanted, faces = sorted(accounts), dict[AccountId, ProfileSummary]()
-    for start in range(0, len(wanted), _AT_ONCE):
-        request = GetProfileSummaries(wanted[start : start + _AT_ONCE])
-        faces |= (await bus.request(subjects.GET_PROFILE_SUMMARIES, request, seconds=seconds, retry=True)).faces
-    return faces
+    """Raises RequestError."""
+    wanted, summaries = sorted(accounts), dict[AccountId, ProfileSummary]()
+    for start in range(0, len(wanted), _SUMMARIES_PER_REQUEST):
+        request = GetProfileSummaries(wanted[start : start + _SUMMARIES_PER_REQUEST])
+        summaries |= (await bus.request(subjects.GET_PROFILE_SUMMARIES, request, seconds=seconds, retry=True)).faces
+    return summaries
 
 
 def coalesced_summaries(bus: Bus) -> RequestCoalescer[AccountId, ProfileSummary | None]:
-    """For many who each want to know one."""
+    """Coalesces requests for one summary each."""
 
-    async def ask(accounts: Sequence[AccountId]) -> Mapping[AccountId, ProfileSummary | None]:
-        return dict.fromkeys(accounts) | await fetch_summaries(bus, accounts, _ASK_SECONDS)
+    async def fetch(accounts: Sequence[AccountId]) -> Mapping[AccountId, ProfileSummary | None]:
+        return dict.fromkeys(accounts) | await fetch_summaries(bus, accounts, _REQUEST_SECONDS)
 
-    return RequestCoalescer("faces", ask, _AT_ONCE)
+    return RequestCoalescer("profile summaries", fetch, _SUMMARIES_PER_REQUEST)
 
 
 def coalesced_profiles(bus: Bus, seconds: float) -> RequestCoalescer[AccountId, Profile | None]:
-    """The same of whole profiles."""
+    """Coalesces requests for one whole profile each."""
 
-    async def ask(accounts: Sequence[AccountId]) -> Mapping[AccountId, Profile | None]:
+    async def fetch(accounts: Sequence[AccountId]) -> Mapping[AccountId, Profile | None]:
         request = GetProfileSummaries(list(accounts), profiles=True)
         found = (await bus.request(subjects.GET_PROFILE_SUMMARIES, request, seconds=seconds, retry=True)).profiles
         return dict.fromkeys(accounts) | found
 
-    return RequestCoalescer("profiles", ask, _PROFILES_AT_ONCE)
+    return RequestCoalescer("profiles", fetch, _PROFILES_PER_REQUEST)
 
 
-async def refresh_loop(bus: Bus, residents: LocalAccounts) -> None:
-    """Ask again for the faces that are due, every few seconds."""
+async def refresh_loop(bus: Bus, accounts: LocalAccounts) -> None:
+    """Refresh stale summaries every few seconds."""
     while True:
-        await asyncio.sleep(_AGE_SECONDS)
-        due, residents.stale_profiles = residents.stale_profiles, set()
-        before = {account: resident.summary for account in due if (resident := residents.get(account))}
+        await asyncio.sleep(_REFRESH_SECONDS)
+        stale, accounts.stale_profiles = accounts.stale_profiles, set()
+        before = {account: local.summary for account in stale if (local := accounts.get(account))}
         try:
-            faces = await fetch_summaries(bus, before, _ASK_SECONDS)
-        except RequestError as refusal:
-            _log.warning("faces not asked for again", accounts=len(before), error=str(refusal))
-            residents.stale_profiles.update(before)
+            summaries = await fetch_summaries(bus, before, _REQUEST_SECONDS)
+        except RequestError as error:
+            _log.warning("profile summaries not refreshed", accounts=len(before), error=str(error))
+            accounts.stale_profiles.update(before)
             continue
-        for account, face in faces.items():
-            resident = residents.get(account)
-            if resident is not None and resident.summary is before[account]:  # else there is later news
-                resident.summary = face
+        for account, summary in summaries.items():
+            local = accounts.get(account)
+            if local is not None and local.summary is before[account]:  # otherwise a notice was newer
+                local.summary = summary

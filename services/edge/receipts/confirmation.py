@@ -1,4 +1,4 @@
-"""Has what was pushed arrived? Asked of one client by pings, which its pongs answer in order."""
+"""Delivery confirmation for one connection: its pongs, in the order of our pings, confirm pushed messages."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,7 +11,7 @@ _SETTLE_SECONDS = 0.8
 
 
 class DeliveryConfirmation:
-    """`report` is told what has arrived. One ping is out at a time: peers may answer the latest alone."""
+    """Passes confirmed ranges to `report`. At most one ping is unanswered, since peers may answer only the latest."""
 
     __slots__ = ("_report", "_settled", "_socket", "last_ping", "unconfirmed", "waiting_since")
 
@@ -19,11 +19,11 @@ class DeliveryConfirmation:
         self._socket = socket
         self._report = report
         self.unconfirmed = UnconfirmedPushes()
-        """What is pushed is told to it."""
+        """The connection adds what it pushes."""
         self._settled: asyncio.Event | None = None
         self.last_ping = now
         self.waiting_since: float | None = None
-        """When the ping was sent that has no pong yet."""
+        """When the unanswered ping was sent."""
 
     def ping(self, now: float) -> None:
         if self.waiting_since is None:
@@ -36,12 +36,13 @@ class DeliveryConfirmation:
         self._report(self.unconfirmed.ponged())
         self._wake()
 
-    def tick(self, now: float, heard: float, settings: Edge, *, excused: bool) -> bool:
-        """Called about every second: ask when it is time. Returns whether a pong is owed for too long. `heard`: when
-        anything came from the client last; `excused`: its pong may be late for a good reason."""
+    def tick(self, now: float, last_heard: float, settings: Edge, *, excused: bool) -> bool:
+        """Called about every second: ping when it is time. Returns whether a pong is overdue. `last_heard`: when the
+        client last sent anything; `excused`: see `excuse`."""
         if self.waiting_since is None:
-            confirm, idle = self.last_ping + settings.confirm_interval_seconds, heard + settings.ping_interval_seconds
-            if now >= (confirm if self.unconfirmed else idle):
+            confirm_at = self.last_ping + settings.confirm_interval_seconds
+            idle_at = last_heard + settings.ping_interval_seconds
+            if now >= (confirm_at if self.unconfirmed else idle_at):
                 self.ping(now)
         elif excused:
             self.excuse(now)
@@ -50,23 +51,23 @@ class DeliveryConfirmation:
         return False
 
     def excuse(self, now: float) -> None:
-        """Its pong may be late for a good reason: it was not read for a while, or the ping waits behind much else."""
+        """Restart the pong's time-out: reading from the client was paused, or our pacing delays the ping."""
         if self.waiting_since is not None:
             self.waiting_since = now
 
     def ended(self) -> None:
-        """The account leaves the connection; what the peer's kernel has acknowledged has arrived, to the byte: what
-        was just being sent must not make everything since the last pong come twice."""
+        """The account leaves the connection. Bytes that the peer's kernel has acknowledged count as delivered, so that
+        messages since the last pong are not sent twice."""
         if self.unconfirmed:
             waiting = self._socket.unacknowledged()
             self._report(self.unconfirmed.ended(-1 if waiting is None else self._socket.sent_bytes - waiting))
         self._wake()
 
     async def confirm_all(self, now: Callable[[], float]) -> None:
-        """Wait, a moment at most, until it is known whether what was pushed before has arrived."""
+        """Wait, 0.8 s at most, until everything pushed so far is confirmed."""
         if not self.unconfirmed:
             return
-        rounds = 1 if self.waiting_since is None else 2  # a ping that is out says nothing of what is newer
+        rounds = 1 if self.waiting_since is None else 2  # the unanswered ping does not cover newer pushes
         try:
             async with asyncio.timeout(_SETTLE_SECONDS):
                 while rounds and self.unconfirmed:
@@ -75,7 +76,7 @@ class DeliveryConfirmation:
                     self._settled = self._settled or asyncio.Event()
                     await self._settled.wait()
         except TimeoutError:
-            pass  # then it stays unread
+            pass  # the rest stays unread
 
     def _wake(self) -> None:
         if self._settled is not None:

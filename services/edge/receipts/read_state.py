@@ -1,4 +1,4 @@
-"""What arrived at a client, pure: pushes are confirmed by a pong to a ping sent after them, or at the end."""
+"""Which pushed messages have reached a client, pure: a pong confirms all pushes before its ping."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -11,16 +11,16 @@ Ranges = dict[ChatId, list[tuple[int, int]]]
 
 
 class UnconfirmedPushes:
-    """Pushed messages of one connection whose arrival is not known yet. A position is how many bytes had been sent
-    when all of a message had been."""
+    """Pushed messages of one connection that are not confirmed yet. A message's position is the number of bytes sent up
+    to its end."""
 
-    __slots__ = ("_asked", "_pushed")
+    __slots__ = ("_pinged", "_pushed")
 
     def __init__(self) -> None:
         self._pushed: list[tuple[int, ChatId, int]] = []
         """Position, chat and index, in order."""
-        self._asked = 0
-        """So many of them had been pushed before the ping."""
+        self._pinged = 0
+        """Number of messages pushed before the ping."""
 
     def __bool__(self) -> bool:
         return bool(self._pushed)
@@ -29,23 +29,23 @@ class UnconfirmedPushes:
         self._pushed.append((position, chat, index))
 
     def pinged(self) -> None:
-        """A ping was sent: its pong will confirm everything pushed so far."""
-        self._asked = len(self._pushed)
+        """A ping was sent; its pong will confirm everything pushed so far."""
+        self._pinged = len(self._pushed)
 
     def ponged(self) -> Ranges:
-        """What is confirmed by the pong."""
-        return self._take(self._asked)
+        """The ranges confirmed by the pong."""
+        return self._confirm(self._pinged)
 
     def ended(self, position: int) -> Ranges:
-        """What is confirmed at the connection's end, of which so many bytes have arrived; the rest stays unread."""
-        confirmed = self._take(bisect_right(self._pushed, position, key=itemgetter(0)))
+        """The ranges confirmed at the connection's end, when `position` bytes have arrived. The rest stays unread."""
+        confirmed = self._confirm(bisect_right(self._pushed, position, key=itemgetter(0)))
         self._pushed.clear()
         return confirmed
 
-    def _take(self, count: int) -> Ranges:
-        taken, self._pushed, self._asked = self._pushed[:count], self._pushed[count:], 0
+    def _confirm(self, count: int) -> Ranges:
+        confirmed, self._pushed, self._pinged = self._pushed[:count], self._pushed[count:], 0
         ranges: Ranges = {}
-        for chat, low, high in _runs(taken):
+        for chat, low, high in _runs(confirmed):
             spans = ranges.setdefault(chat, [])
             if spans and spans[-1][1] + 1 == low:
                 low, _ = spans.pop()
@@ -54,7 +54,7 @@ class UnconfirmedPushes:
 
 
 class ReadBuffer:
-    """Confirmed ranges of this node's accounts, gathered until they are committed together."""
+    """Confirmed ranges of local accounts, collected until they are committed together."""
 
     def __init__(self) -> None:
         self._ranges: dict[AccountId, Ranges] = {}
@@ -76,13 +76,13 @@ class ReadBuffer:
         for chat, ranges in confirmed.items():
             chats.setdefault(chat, []).extend(ranges)
 
-    def take(self, most: int) -> list[ReadRange]:
-        """Ranges of whole accounts, about `most` of them."""
-        taken: list[ReadRange] = []
-        while self._ranges and len(taken) < most:
+    def pop_batch(self, limit: int) -> list[ReadRange]:
+        """Remove about `limit` ranges, those of an account together."""
+        batch: list[ReadRange] = []
+        while self._ranges and len(batch) < limit:
             account, chats = self._ranges.popitem()
-            taken += [ReadRange(account, chat, *span) for chat, spans in chats.items() for span in joined(spans)]
-        return taken
+            batch += [ReadRange(account, chat, *span) for chat, spans in chats.items() for span in merge_spans(spans)]
+        return batch
 
     def put_back(self, ranges: list[ReadRange]) -> None:
         for item in ranges:
@@ -90,7 +90,7 @@ class ReadBuffer:
 
 
 def _runs(pushed: list[tuple[int, ChatId, int]]) -> Iterator[tuple[ChatId, int, int]]:
-    """Pushes of successive indexes of one chat, together: the chat, the first and the last index."""
+    """Group pushes of consecutive indexes of one chat: the chat, the first and the last index."""
     if not pushed:
         return
     _, chat, low = pushed[0]
@@ -103,7 +103,7 @@ def _runs(pushed: list[tuple[int, ChatId, int]]) -> Iterator[tuple[ChatId, int, 
     yield chat, low, high
 
 
-def joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+def merge_spans(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """The same indexes in as few ranges as possible, sorted."""
     merged: list[tuple[int, int]] = []
     for low, high in sorted(spans):

@@ -1,4 +1,5 @@
-"""Read state on its way to message: gathered for a moment, committed together; then presence may be left."""
+"""Collects read state of local accounts and commits it to the message service in batches. An account leaves presence
+only after that."""
 
 import asyncio
 import sys
@@ -18,121 +19,122 @@ from shared.contract.message import MarkRead, ReadRange
 from shared.telemetry import log
 
 _log = log(__name__)
-_GATHER_SECONDS = 0.4
-_DEPARTURE_SECONDS = 0.1
-"""Who leaves may be on another node soon, which asks for what was got here; unless presence was lost just now."""
-_FORGOTTEN_SECONDS = 0.5
-"""Then, a node is given so long to commit unasked what those who have left it had got."""
-_AT_ONCE = 4_000
+_BATCH_SECONDS = 0.4
+_LEAVE_SECONDS = 0.1
+"""Check for departed accounts this often: they may log in on another node, which waits for our read state."""
+_PRESENCE_LOST_SECONDS = 0.5
+"""After presence was lost, other nodes have this time to commit the read state of departed accounts by themselves."""
+_BATCH_RANGES = 4_000
 _ATTEMPT_SECONDS = 2.0
 _PAUSE_SECONDS = 0.2
-_GONE_SECONDS = 0.25
-"""A node that was not there is not asked again so soon: when one dies, thousands may come from it."""
+_ABSENT_SECONDS = 0.25
+"""A node that did not respond is not requested again for this time: when a node dies, thousands of its accounts may log
+in here."""
 
 
 class ReadStateFlusher:
-    def __init__(self, bus: Bus, node: NodeId, residents: LocalAccounts) -> None:
+    def __init__(self, bus: Bus, node: NodeId, accounts: LocalAccounts) -> None:
         self._bus = bus
         self._node = node
-        self._residents = residents
-        self._gathered = ReadBuffer()
+        self._accounts = accounts
+        self._buffer = ReadBuffer()
         self._committing: frozenset[AccountId] = frozenset()
         self._flushing = asyncio.Lock()
-        self._gone: dict[NodeId, float] = {}
-        """Nodes that were not there, and until when that is believed."""
+        self._absent: dict[NodeId, float] = {}
+        """Nodes without responders, and until when no request is sent to them."""
 
     def serve(self) -> None:
-        """Before the bus starts."""
-        self._bus.serve(subjects.flush(self._node), self._asked)
+        """To be called before the bus starts."""
+        self._bus.serve(subjects.flush(self._node), self._serve_flush)
 
     async def run(self) -> None:
         due = _now()
         while True:
-            await asyncio.sleep(_DEPARTURE_SECONDS)
-            if self._residents.awaiting_leave() or (self._gathered and due <= _now()):
+            await asyncio.sleep(_LEAVE_SECONDS)
+            if self._accounts.awaiting_leave() or (self._buffer and due <= _now()):
                 await self.flush()
-                due = _now() + _GATHER_SECONDS
+                due = _now() + _BATCH_SECONDS
 
-    def read(self, account: AccountId, ranges: Ranges) -> None:
-        """The account has got these messages."""
-        self._gathered.add(account, ranges)
+    def mark_read(self, account: AccountId, ranges: Ranges) -> None:
+        """The account has received these messages."""
+        self._buffer.add(account, ranges)
 
     async def flush(self) -> bool:
-        """Commit all that is gathered, then leave presence for those who are gone; whether it worked."""
+        """Commit the whole buffer, then leave presence for departed accounts. Returns whether both worked."""
         async with self._flushing:
-            departed = self._residents.awaiting_leave()
-            if not await self._commit_gathered():
+            departed = self._accounts.awaiting_leave()
+            if not await self._commit_buffer():
                 return False
             try:
-                await self._residents.leave(departed)
+                await self._accounts.leave(departed)
             except RedisError as error:
-                _log.warning("presence not left, will be repeated", error=repr(error))
+                _log.warning("presence not left, will be retried", error=repr(error))
                 return False
             return True
 
-    async def _commit_gathered(self) -> bool:
-        """What comes meanwhile waits for the next time. What is not known to be committed is told again, also when
-        whoever flushes does not wait for the answer."""
-        waiting, self._gathered = self._gathered, ReadBuffer()
+    async def _commit_buffer(self) -> bool:
+        """Ranges that are confirmed meanwhile wait for the next flush. Ranges without a reply go back to the buffer,
+        also when the flush is cancelled."""
+        waiting, self._buffer = self._buffer, ReadBuffer()
         self._committing = waiting.accounts
         ranges: list[ReadRange] = []
         try:
-            while ranges := waiting.take(_AT_ONCE):
+            while ranges := waiting.pop_batch(_BATCH_RANGES):
                 await self._bus.request(subjects.MARK_READ, MarkRead(ranges), seconds=_ATTEMPT_SECONDS, retry=True)
             return True
-        except RequestError as refusal:
-            _log.warning("read state not committed, will be repeated", error=str(refusal))
+        except RequestError as error:
+            _log.warning("read state not committed, will be retried", error=str(error))
             return False
         finally:
-            self._gathered.put_back(ranges)
-            self._gathered.put_back(waiting.take(sys.maxsize))
+            self._buffer.put_back(ranges)
+            self._buffer.put_back(waiting.pop_batch(sys.maxsize))
             self._committing = frozenset()
 
-    # What connections of the account have got must be known before its unread messages are looked for.
+    # An account's read state must be committed before its unread messages are requested.
 
     async def flush_account(self, account: AccountId, others: Collection[NodeId]) -> None:
-        """Find out what the account's connections have got, here and on other nodes, and commit it, however long that
-        takes: while it cannot be committed, nothing unread can be asked for either. Nodes that presence has
-        forgotten do so unasked."""
-        if self._residents.presence_unknown:
-            await asyncio.sleep(_FORGOTTEN_SECONDS)
-        await _all([self._settle_here(account), *(self._settle_there(account, node) for node in others)])
+        """Commit the read state of the account's connections here and on other nodes, however long that takes: while it
+        cannot be committed, unread messages cannot be requested either. Nodes missing from presence commit by
+        themselves."""
+        if self._accounts.presence_unknown:
+            await asyncio.sleep(_PRESENCE_LOST_SECONDS)
+        await _run_all([self._flush_here(account), *(self._flush_there(account, node) for node in others)])
 
-    async def _settle_here(self, account: AccountId) -> None:
-        resident = self._residents.get(account)
-        await _all([recipient.confirm_all() for recipient in (resident.recipients if resident else ())])
-        while account in self._gathered or account in self._committing:
+    async def _flush_here(self, account: AccountId) -> None:
+        local = self._accounts.get(account)
+        await _run_all([recipient.confirm_all() for recipient in (local.recipients if local else ())])
+        while account in self._buffer or account in self._committing:
             if await self.flush():
                 return
             await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _settle_there(self, account: AccountId, node: NodeId) -> None:
-        """Until it has answered or is gone: a node that is frozen loses its place on the bus within seconds."""
-        while self._gone.get(node, 0.0) < _now():
+    async def _flush_there(self, account: AccountId, node: NodeId) -> None:
+        """Repeat until the node replies or has no responders; a frozen node loses its subscriptions within seconds."""
+        while self._absent.get(node, 0.0) < _now():
             try:
                 await self._bus.request(
                     subjects.flush(node), FlushReadState(account), seconds=_ATTEMPT_SECONDS, wait_for_service=False
                 )
                 return
             except NoResponders:
-                self._gone = {other: until for other, until in self._gone.items() if until > _now()}
-                self._gone[node] = _now() + _GONE_SECONDS
+                self._absent = {other: until for other, until in self._absent.items() if until > _now()}
+                self._absent[node] = _now() + _ABSENT_SECONDS
                 return
-            except RequestError as refusal:
-                _log.info("other node did not flush yet", other=node, error=str(refusal))
+            except RequestError as error:
+                _log.info("other node did not flush yet", other=node, error=str(error))
             await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _asked(self, request: FlushReadState) -> ReadStateFlushed:
-        await self._settle_here(request.account)
-        return ReadStateFlushed(self._node, self._residents.get(request.account) is not None)
+    async def _serve_flush(self, request: FlushReadState) -> ReadStateFlushed:
+        await self._flush_here(request.account)
+        return ReadStateFlushed(self._node, self._accounts.get(request.account) is not None)
 
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def _all(steps: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """At the same time. Mostly there is one or none, which costs no task."""
+async def _run_all(steps: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Run concurrently. A single step, the usual case, needs no task."""
     if len(steps) == 1:
         await steps[0]
     else:

@@ -1,5 +1,8 @@
-"""Questions of one kind, many of them in one request: who asks in one turn of the event loop, or while enough requests
-are under way, goes along with the next one. So a storm of logins makes few requests, and is answered in its order."""
+"""Coalesces lookups of one kind into batched requests (the DataLoader pattern).
+
+Lookups of one event-loop tick, or those made while two requests are in flight, share the next request. So a storm of
+logins makes few requests, answered in order.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,26 +15,26 @@ from shared.tasks import Tasks
 K = TypeVar("K")
 V = TypeVar("V")
 
-_AT_ONCE = 2
+_CONCURRENT_REQUESTS = 2
 
-Ask = Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]
-"""Answers one of the questions at least."""
+FetchMany = Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]
+"""Returns the values of at least one of the keys."""
 
 
 class RequestCoalescer(Generic[K, V]):
-    """At most `most` questions in a request. Those that wait are as many as those who ask: connections are limited."""
+    """A request has at most `limit` keys. Waiting keys are not limited, since callers (connections) are."""
 
-    def __init__(self, name: str, ask: Ask[K, V], most: int) -> None:
+    def __init__(self, name: str, fetch: FetchMany[K, V], limit: int) -> None:
         self._name = name
-        self._ask = ask
-        self._most = most
+        self._fetch = fetch
+        self._limit = limit
         self._waiting: dict[K, asyncio.Future[V]] = {}
-        self._under_way = 0
-        self._planned = False
+        self._in_flight = 0
+        self._scheduled = False
         self._tasks = Tasks()
 
     async def get(self, key: K, seconds: float | None = None) -> V:
-        """The answer to this question, asked after this moment. Raises Refused when that takes longer; what `ask`
+        """The key's value, requested after this call. Raises RequestError after `seconds`, and whatever `fetch`
         raises."""
         try:
             async with asyncio.timeout(seconds):
@@ -45,37 +48,37 @@ class RequestCoalescer(Generic[K, V]):
         await self._tasks.close()
 
     def _queued(self, key: K) -> asyncio.Future[V]:
-        answer = self._waiting.get(key)
-        if answer is None:
-            answer = self._waiting[key] = asyncio.get_running_loop().create_future()
-            self._plan()
-        return answer
+        future = self._waiting.get(key)
+        if future is None:
+            future = self._waiting[key] = asyncio.get_running_loop().create_future()
+            self._schedule()
+        return future
 
-    def _plan(self) -> None:
-        if self._waiting and not self._planned and self._under_way < _AT_ONCE:
-            self._planned = True
-            asyncio.get_running_loop().call_soon(self._go)
+    def _schedule(self) -> None:
+        if self._waiting and not self._scheduled and self._in_flight < _CONCURRENT_REQUESTS:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._start_next)
 
-    def _go(self) -> None:
-        self._planned = False
-        some = dict(islice(self._waiting.items(), self._most))
-        for key in some:
+    def _start_next(self) -> None:
+        self._scheduled = False
+        batch = dict(islice(self._waiting.items(), self._limit))
+        for key in batch:
             del self._waiting[key]
-        self._under_way += 1
-        self._tasks.start(self._answer(some), self._name)
-        self._plan()
+        self._in_flight += 1
+        self._tasks.start(self._resolve(batch), self._name)
+        self._schedule()
 
-    async def _answer(self, waiting: dict[K, "asyncio.Future[V]"]) -> None:
+    async def _resolve(self, batch: dict[K, "asyncio.Future[V]"]) -> None:
         try:
-            while waiting:
-                for key, value in (await self._ask(list(waiting))).items():
-                    waiting.pop(key).set_result(value)
+            while batch:
+                for key, value in (await self._fetch(list(batch))).items():
+                    batch.pop(key).set_result(value)
         except Exception as error:
-            for answer in waiting.values():
-                answer.set_exception(error)
-                answer.exception()  # nobody may be waiting any more
+            for future in batch.values():
+                future.set_exception(error)
+                future.exception()  # mark as retrieved: the callers may be gone
         finally:
-            for answer in waiting.values():
-                answer.cancel()
-            self._under_way -= 1
-            self._plan()
+            for future in batch.values():
+                future.cancel()
+            self._in_flight -= 1
+            self._schedule()

@@ -1,4 +1,4 @@
-"""What becomes of a request that failed: a refusal is told, anything else is a bug, which is logged."""
+"""Converts a failed request into a Failure. Any exception but RequestError is a bug, and is logged."""
 
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.telemetry import log

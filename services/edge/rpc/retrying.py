@@ -1,4 +1,4 @@
-"""Requests that must be answered sooner or later, because what was missed cannot be known without."""
+"""Requests that are retried until they are answered, such as those for missed messages."""
 
 import asyncio
 import random
@@ -14,16 +14,16 @@ R = TypeVar("R")
 
 _log = log(__name__)
 _PAUSE_SECONDS = 0.5
-_PASSING = (ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL, ErrorCode.RATE_LIMITED)
+_TEMPORARY = (ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL, ErrorCode.RATE_LIMITED)
 
 
 async def request_until_answered(bus: Bus, route: Route[Q, R], request: Q) -> R:
-    """The answer, however long it takes. Raises Refused when asking again would not help."""
+    """The reply, however long it takes. Raises RequestError when a retry would not help."""
     while True:
         try:
             return await bus.request(route, request, retry=True)
-        except RequestError as refusal:
-            if refusal.failure.code not in _PASSING:
+        except RequestError as error:
+            if error.failure.code not in _TEMPORARY:
                 raise
-            _log.warning("no answer, will be asked again", subject=route.label, error=str(refusal))
+            _log.warning("no answer, will be retried", subject=route.label, error=str(error))
         await asyncio.sleep(_PAUSE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311

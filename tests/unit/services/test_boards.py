@@ -25,7 +25,7 @@ from shared.telemetry import new_registry
 OURS = "dragoman_"
 SERVICES: list[tuple[Dashboard, Callable[[CollectorRegistry], object]]] = [
     (auth.DASHBOARD, auth_metrics.AuthMetrics),
-    (edge.BOARD, edge_metrics.Metrics),
+    (edge.DASHBOARD, edge_metrics.EdgeMetrics),
     (message.DASHBOARD, message_metrics.MessageMetrics),
     (session.BOARD, session_metrics.Metrics),
 ]

@@ -10,8 +10,8 @@ from services.edge.canonical.frames import Binary, Frame, Outgoing
 from services.edge.canonical.replies import (
     DisplayMessage,
     MessageAccepted,
+    MessagePage,
     NoPendingVerification,
-    Page,
     Reply,
     ServerStatus,
     VerificationMailed,
@@ -67,7 +67,7 @@ class OurChatV0(Dialect):
                 return ()
             case NoPendingVerification() | VerificationMailed() | ServerStatus() | AccountView() | ChatView():
                 raise TypeError("no v0 frame requests this")
-            case Requests() | MembershipRequested() | ChatViews() | Page():
+            case Requests() | MembershipRequested() | ChatViews() | MessagePage():
                 raise TypeError("no v0 frame requests this")
             case _:
                 assert_never(reply)

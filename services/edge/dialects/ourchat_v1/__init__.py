@@ -11,8 +11,8 @@ from services.edge.canonical.frames import Frame, Outgoing
 from services.edge.canonical.replies import (
     DisplayMessage,
     MessageAccepted,
+    MessagePage,
     NoPendingVerification,
-    Page,
     Reply,
     ServerStatus,
     VerificationMailed,
@@ -68,7 +68,7 @@ class OurChatV1(Dialect):
                 return ()
             case NoPendingVerification() | VerificationMailed() | ServerStatus():
                 raise TypeError("no v1 frame requests this")
-            case AccountView() | Requests() | ChatViews() | Page():
+            case AccountView() | Requests() | ChatViews() | MessagePage():
                 raise TypeError("no v1 frame requests this")
             case _:
                 assert_never(reply)

@@ -10,8 +10,8 @@ from services.edge.canonical.frames import Frame, Outgoing
 from services.edge.canonical.replies import (
     DisplayMessage,
     MessageAccepted,
+    MessagePage,
     NoPendingVerification,
-    Page,
     Reply,
     ServerStatus,
     VerificationMailed,
@@ -97,7 +97,7 @@ class OurChatV2(Dialect):
             case Ack():
                 deleted = isinstance(request.command, DeleteAccount)
                 return (encode.status(V2Code.DELETED if deleted else V2Code.ACCOUNT_SET, 0),)
-            case Requests() | MembershipRequested() | ChatViews() | Page():
+            case Requests() | MembershipRequested() | ChatViews() | MessagePage():
                 raise TypeError("no v2 frame requests this")
             case _:
                 assert_never(reply)

@@ -10,8 +10,8 @@ from services.edge.canonical.frames import Frame
 from services.edge.canonical.replies import (
     DisplayMessage,
     MessageAccepted,
+    MessagePage,
     NoPendingVerification,
-    Page,
     Reply,
     ServerStatus,
     VerificationMailed,
@@ -71,7 +71,7 @@ class Pipe(Dialect):
     # Frames out
 
     def encode_reply(self, request: Request, reply: Reply, now: float) -> tuple[Frame, ...]:
-        if isinstance(reply, Page):
+        if isinstance(reply, MessagePage):
             return tuple(encode.message(shown, self.base_url) for shown in reply.messages)
         return (self._reply(request, reply),)
 
@@ -94,7 +94,7 @@ class Pipe(Dialect):
                 return encode.friend_requests(friendships) if of_friends else encode.group_requests(memberships)
             case MessageAccepted() | MembershipRequested() | Ack():
                 return _done(request)
-            case NoPendingVerification() | VerificationMailed() | ServerStatus() | Page():
+            case NoPendingVerification() | VerificationMailed() | ServerStatus() | MessagePage():
                 raise TypeError("no pipe frame requests this")
             case _:
                 assert_never(reply)

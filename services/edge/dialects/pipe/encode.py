@@ -111,5 +111,5 @@ def message(shown: DisplayMessage, base_url: str) -> bytes:
     if shown.to is not None:
         return f"message|0|{sent.sender}|{seconds}|{data}".encode()
     if shown.dialect != NAME:
-        data = f"{shown.face.nickname if shown.face else sent.sender}: {data}"
+        data = f"{shown.summary.nickname if shown.summary else sent.sender}: {data}"
     return f"message|1|{sent.chat}|{seconds}|{data}".encode()

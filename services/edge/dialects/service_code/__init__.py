@@ -9,8 +9,8 @@ from services.edge.canonical.frames import Frame
 from services.edge.canonical.replies import (
     DisplayMessage,
     MessageAccepted,
+    MessagePage,
     NoPendingVerification,
-    Page,
     Reply,
     ServerStatus,
     VerificationMailed,
@@ -71,9 +71,9 @@ class Service(Dialect):
                 return encode.failed(VERIFY_BY_MAIL.text)
             case MessageAccepted(message):
                 return encode.success(index=message.index)
-            case Page(messages) if _context(request).code is ServiceCode.RECEIVE:
+            case MessagePage(messages) if _context(request).code is ServiceCode.RECEIVE:
                 return encode.success(values=[encode.received(shown, self.base_url) for shown in messages])
-            case Page(messages):
+            case MessagePage(messages):
                 return encode.ok({"values": [encode.value(shown, self.base_url) for shown in messages]})
             case ChatViews(chats):
                 return encode.chats(chats)

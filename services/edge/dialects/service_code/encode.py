@@ -57,7 +57,7 @@ def received(shown: DisplayMessage, base_url: str) -> dict[str, object]:
 
 
 def _sender_summary(shown: DisplayMessage) -> ProfileSummary:
-    return shown.face or ProfileSummary(str(shown.message.sender), "")
+    return shown.summary or ProfileSummary(str(shown.message.sender), "")
 
 
 def chats(views: Iterable[ChatWithMembers]) -> bytes:

@@ -9,7 +9,7 @@ import msgspec
 
 from services.edge.app import Edge
 from services.edge.canonical.frames import Binary, Frame
-from services.edge.canonical.transport import Client, Handshake
+from services.edge.canonical.transport import ClientHandler, Handshake
 from services.edge.client.endpoint import ConnectionRegistry
 from tests.unit.services.edge.json_dialect import frame
 
@@ -21,7 +21,7 @@ class Wire:
     kernel takes nothing) or `mute` (it reads, and does not answer pings or close frames)."""
 
     def __init__(self) -> None:
-        self.client: Client
+        self.client: ClientHandler
         self.received: list[bytes] = []
         """A binary frame as `{"binary": its bytes in base64}`."""
         self.pings = 0

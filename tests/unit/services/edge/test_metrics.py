@@ -5,13 +5,13 @@ import asyncio
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest
 
-from services.edge.metrics import Metrics, Tally
+from services.edge.metrics import EdgeMetrics, PlainHistogram
 from tests.unit.services.edge.conftest import Town
 
 
 def test_frames_and_messages_are_counted() -> None:
     registry = CollectorRegistry()
-    metrics = Metrics(registry)
+    metrics = EdgeMetrics(registry)
     assert metrics.traffic("lines") is metrics.traffic("lines")
     metrics.traffic("lines").frames_in += 3
     metrics.traffic("lines").frames_out += 2
@@ -27,7 +27,7 @@ def test_frames_and_messages_are_counted() -> None:
 
 
 def test_a_tally_is_scraped_as_a_histogram_is() -> None:
-    registry, tally = CollectorRegistry(), Metrics(CollectorRegistry()).delivery_seconds
+    registry, tally = CollectorRegistry(), EdgeMetrics(CollectorRegistry()).delivery_seconds
     histogram = Histogram("took_seconds", "Took", buckets=tally.bounds, registry=registry)
     for value, times in ((0.0, 2), (0.001, 1), (0.3, 4), (1000.0, 1)):
         tally.count(value, times)
@@ -39,7 +39,7 @@ def test_a_tally_is_scraped_as_a_histogram_is() -> None:
     assert {(one.name, *one.labels.values()): one.value for one in family.samples} == samples
 
 
-def count(tally: Tally) -> float:
+def count(tally: PlainHistogram) -> float:
     (total,) = (sample.value for sample in tally.family("took", "").samples if sample.name == "took_count")
     return total
 
@@ -57,7 +57,7 @@ async def test_what_an_edge_does_is_counted(town: Town) -> None:
     assert (metrics.delivered, metrics.encoded) == (2, 1)
     assert count(metrics.delivery_seconds) == 2
     async with asyncio.timeout(5):
-        while metrics.residents._value.get() != 2:
+        while metrics.accounts._value.get() != 2:
             await asyncio.sleep(0.05)
     assert metrics.connections.labels("lines")._value.get() == 2
     assert metrics.chats._value.get() == 1

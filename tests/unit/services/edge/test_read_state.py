@@ -133,7 +133,7 @@ async def test_read_state_that_is_not_taken_is_told_again(
 
 async def test_what_those_who_leave_have_got_does_not_wait(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     """They may be on another node soon."""
-    monkeypatch.setattr("services.edge.receipts.read_state_flusher._GATHER_SECONDS", 1000.0)
+    monkeypatch.setattr("services.edge.receipts.read_state_flusher._BATCH_SECONDS", 1000.0)
     await town.edge(confirm_interval_seconds=1000.0)
     town.world.room(7, 1, 2)
     alice = await town.device(1)
@@ -151,10 +151,10 @@ async def test_what_is_got_during_a_flush_waits_for_the_next(town: Town, alice: 
     edge = town.edges[0]
     await push(town, alice, "a", "b")
     gate = town.message.close(MarkRead)
-    edge.read_flush.read(AccountId(1), {ChatId(7): [(1, 1)]})
+    edge.read_flush.mark_read(AccountId(1), {ChatId(7): [(1, 1)]})
     flushing = asyncio.create_task(edge.read_flush.flush())
     await town.message.until_asked(MarkRead)
-    edge.read_flush.read(AccountId(1), {ChatId(7): [(2, 2)]})
+    edge.read_flush.mark_read(AccountId(1), {ChatId(7): [(2, 2)]})
     gate.set()
     assert await flushing
     assert town.world.unread(1, 7) == [2]
@@ -194,7 +194,7 @@ async def test_a_flush_that_nobody_waits_for_any_more_loses_nothing(
 async def test_a_login_does_not_wait_for_what_others_have_got(town: Town, alice: Device) -> None:
     await push(town, alice, "a")
     gate = town.message.close(MarkRead)
-    town.edges[0].read_flush.read(AccountId(1), {ChatId(7): [(1, 1)]})
+    town.edges[0].read_flush.mark_read(AccountId(1), {ChatId(7): [(1, 1)]})
     await town.message.until_asked(MarkRead)
     bob = await town.device(2)
     await bob.synced()
@@ -213,8 +213,8 @@ async def test_a_node_that_is_gone_is_not_asked_for_everybody(town: Town, monkey
     for account in range(5):
         await edge.read_flush.flush_account(AccountId(account), [NodeId("gone")])
     assert asked.count("edge.*.flush") == 1
-    monkeypatch.setattr("services.edge.receipts.read_state_flusher._GONE_SECONDS", 0.0)
-    edge.read_flush._gone.clear()
+    monkeypatch.setattr("services.edge.receipts.read_state_flusher._ABSENT_SECONDS", 0.0)
+    edge.read_flush._absent.clear()
     for account in range(2):
         await edge.read_flush.flush_account(AccountId(account), [NodeId("gone")])
     assert asked.count("edge.*.flush") == 3

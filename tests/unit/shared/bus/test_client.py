@@ -171,7 +171,7 @@ async def test_a_frozen_broker_delays_and_what_is_late_is_dropped(nats_server: N
 async def test_a_request_is_repeated_through_a_restart_of_the_broker(nats_server: NatsServer) -> None:
     disturbed: list[str] = []
     auth, edge = serving(nats_server), new_bus(nats_server, "edge")
-    edge.on_connection_lost = disturbed.append
+    edge.notify_connection_lost(disturbed.append)
     async with running(auth, edge):
         nats_server.kill()
         asked = asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations(), retry=True))

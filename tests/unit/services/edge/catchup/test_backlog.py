@@ -89,7 +89,7 @@ async def test_news_during_the_sync_come_once_and_in_order(town: Town, kind: typ
 
 
 async def test_more_news_than_are_kept_for_the_change_over(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.edge.delivery.ordering.RECENT", 2)
+    monkeypatch.setattr("services.edge.delivery.ordering.RECENT_MESSAGES", 2)
     await town.edge()
     town.world.messages_per_page = 3
     town.world.room(7, 1, 2)
@@ -261,7 +261,7 @@ async def test_what_the_stream_brings_meanwhile_is_not_taken_for_news(
     desk, gate = torn
     said = desk.say(do="post", chat=7, text="mine")
     async with asyncio.timeout(10):
-        while (stream := town.edges[1].chats.stream(ChatId(7))) is None or not stream.delivered(4):
+        while (stream := town.edges[1].chats.sequencer(ChatId(7))) is None or not stream.delivered(4):
             await asyncio.sleep(0.01)
     gate.set()
     assert await desk.answer(said) == [7, 4]
@@ -352,7 +352,7 @@ async def test_a_connection_that_is_up_to_date_keeps_nothing_of_its_sync(town: T
     await town.message.say(1, 2, "new")
     await alice.until_texts(1, "old", "new")
     assert alice.client.catch_up_state.backlog is None
-    assert all(edge.chats.stream(chat).recent_after(0) is None for chat in range(1, 6))  # type: ignore[arg-type,union-attr]
+    assert all(edge.chats.sequencer(chat).recent_after(0) is None for chat in range(1, 6))  # type: ignore[arg-type,union-attr]
 
 
 # Read state is settled before

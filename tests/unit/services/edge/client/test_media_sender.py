@@ -29,9 +29,9 @@ def _shallow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def kept(edge: Edge, data: bytes, packages: int = 1) -> Media:
-    upload = edge.node.media.begin()
+    upload = edge.node.media.start_upload()
     await upload.write(data)
-    return await edge.node.media.keep(upload, "file", "notes.bin", packages)
+    return await edge.node.media.store(upload, "file", "notes.bin", packages)
 
 
 def pattern(size: int) -> bytes:

@@ -394,7 +394,7 @@ async def said_and_held(town: Town, *said: tuple[Device, str]) -> list[Envelope]
 def deliver(edge: Edge, envelopes: list[Envelope]) -> None:
     """All of them, in the first one."""
     deliveries = [delivery for envelope in envelopes for delivery in envelope.deliveries]
-    edge.delivery.envelope(pack(replace(envelopes[0], deliveries=deliveries)), edge.id)
+    edge.delivery.receive_envelope(pack(replace(envelopes[0], deliveries=deliveries)), edge.id)
 
 
 async def test_what_is_pushed_with_an_answer_keeps_the_order_of_the_chat(town: Town) -> None:

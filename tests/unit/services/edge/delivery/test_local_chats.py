@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.ordering import ChatSequencer, group_runs
 from services.edge.dialects.encoded_message import EncodedMessage
-from services.edge.metrics import Metrics
+from services.edge.metrics import EdgeMetrics
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts
 from shared.contract.edge import ChatCreated, Delivery, MembershipChanged
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
@@ -27,9 +27,29 @@ def residents() -> LocalAccounts:
     return LocalAccounts(NodeId("here"), Presence(Redis()), Limits())
 
 
+class RecordingGaps:
+    """A gap watcher that fetches nothing."""
+
+    def __init__(self) -> None:
+        self.watched: list[tuple[ChatId, int | None]] = []
+        """Chats, and their heads at that time."""
+        self.forgotten: list[ChatId] = []
+
+    def watch(self, chats: LocalChats, chat: ChatId, sequencer: ChatSequencer) -> None:
+        self.watched.append((chat, sequencer.head))
+
+    def forget(self, chat: ChatId) -> None:
+        self.forgotten.append(chat)
+
+
 @pytest.fixture
-def chats(residents: LocalAccounts) -> LocalChats:
-    return LocalChats(residents, Metrics(CollectorRegistry()))
+def gaps() -> RecordingGaps:
+    return RecordingGaps()
+
+
+@pytest.fixture
+def chats(residents: LocalAccounts, gaps: RecordingGaps) -> LocalChats:
+    return LocalChats(residents, gaps, EdgeMetrics(CollectorRegistry()))
 
 
 def arrive(residents: LocalAccounts, account: AccountId) -> LocalAccount:
@@ -46,21 +66,21 @@ def message(index: int) -> Message:
 
 
 def stream_of(chats: LocalChats) -> ChatSequencer:
-    stream = chats.stream(CHAT)
+    stream = chats.sequencer(CHAT)
     assert stream is not None
     return stream
 
 
-def test_a_stream_lives_as_long_as_it_has_members(residents: LocalAccounts, chats: LocalChats) -> None:
-    dropped: list[ChatId] = []
-    chats.on_dropped = dropped.append
+def test_a_stream_lives_as_long_as_it_has_members(
+    residents: LocalAccounts, chats: LocalChats, gaps: RecordingGaps
+) -> None:
     alice, bob = arrive(residents, ALICE), arrive(residents, BOB)
     for resident in (alice, bob):
         chats.joined(resident, CHAT, 4)
     leave(residents, chats, alice)
     assert stream_of(chats).members == {BOB}
     leave(residents, chats, bob)
-    assert (len(chats), dropped) == (0, [CHAT])
+    assert (len(chats), gaps.forgotten) == (0, [CHAT])
 
 
 def test_who_is_gone_joins_nothing(residents: LocalAccounts, chats: LocalChats) -> None:
@@ -78,7 +98,7 @@ def test_a_reader_keeps_a_stream(residents: LocalAccounts, chats: LocalChats) ->
     assert stream is not None
     with chats.reading(CHAT, stream):
         leave(residents, chats, alice)
-        assert chats.stream(CHAT) is stream
+        assert chats.sequencer(CHAT) is stream
     assert len(chats) == 0
 
 
@@ -103,15 +123,13 @@ def test_a_message_for_nobody_here_makes_no_stream(residents: LocalAccounts, cha
     assert len(chats) == 0
 
 
-def test_what_is_behind_is_told_of(residents: LocalAccounts, chats: LocalChats) -> None:
-    behind: list[tuple[ChatId, int | None]] = []
-    chats.on_behind = lambda chat, stream: behind.append((chat, stream.head))
+def test_what_is_behind_is_told_of(residents: LocalAccounts, chats: LocalChats, gaps: RecordingGaps) -> None:
     chats.joined(arrive(residents, ALICE), CHAT, 4)
     chats.receive([Delivery(message(5), [ALICE], 1)])
-    assert behind == []
+    assert gaps.watched == []
     chats.receive([Delivery(message(7), [ALICE], 1)])
     chats.expect(ALICE, CHAT, 8, lambda: None)
-    assert behind == [(CHAT, 5), (CHAT, 5)]
+    assert gaps.watched == [(CHAT, 5), (CHAT, 5)]
 
 
 class Listener(NullRecipient):
@@ -138,9 +156,9 @@ runs_of_some = st.builds(
 
 def heard(runs: list[list[Delivery]]) -> tuple[list[list[tuple[ChatId, int]]], float, int]:
     """What two people get of these, and what is counted."""
-    metrics = Metrics(CollectorRegistry())
+    metrics = EdgeMetrics(CollectorRegistry())
     residents = LocalAccounts(NodeId("here"), Presence(Redis()), Limits())
-    chats, listeners = LocalChats(residents, metrics), [Listener(), Listener()]
+    chats, listeners = LocalChats(residents, RecordingGaps(), metrics), [Listener(), Listener()]
     for account, listener in zip((ALICE, BOB), listeners, strict=True):
         resident = residents.attach(account, listener, 0.0)
         for chat in (1, 2):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.edge.delivery.ordering import RECENT, WAITING, ChatSequencer
+from services.edge.delivery.ordering import RECENT_MESSAGES, WAITING_MESSAGES, ChatSequencer
 from shared.contract.edge import Delivery
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Message
@@ -73,7 +73,7 @@ class Streaming(RuleBasedStateMachine):
     def arrive(self, index: int, to_all: bool) -> None:
         if self.first is None:
             self.live.add(index)
-        self.leaves(self.stream.offer((broadcast if to_all else explicit)(index, self.version(index))))
+        self.leaves(self.stream.receive((broadcast if to_all else explicit)(index, self.version(index))))
 
     @precondition(lambda self: self.stream.head is None)
     @rule(head=st.integers(0, MOST))
@@ -117,33 +117,33 @@ TestStreaming = Streaming.TestCase
 
 def test_what_arrives_in_order_leaves_at_once() -> None:
     stream = started(4)
-    assert indexes(stream.offer(explicit(5))) == [5]
-    assert indexes(stream.offer(explicit(6))) == [6]
+    assert indexes(stream.receive(explicit(5))) == [5]
+    assert indexes(stream.receive(explicit(6))) == [6]
     assert not stream.behind
 
 
 def test_a_gap_holds_up_what_is_above_it() -> None:
     stream = started(4)
-    assert stream.offer(explicit(6)) == []
+    assert stream.receive(explicit(6)) == []
     assert stream.behind
-    assert indexes(stream.offer(explicit(5))) == [5, 6]
+    assert indexes(stream.receive(explicit(5))) == [5, 6]
     assert not stream.behind
 
 
 def test_nothing_leaves_before_the_head_is_known_and_the_first_live_message_is_above_it() -> None:
     stream = ChatSequencer()
-    assert stream.offer(explicit(6)) == []
-    assert stream.offer(explicit(5)) == []
+    assert stream.receive(explicit(6)) == []
+    assert stream.receive(explicit(5)) == []
     assert indexes(stream.start(8)) == [5, 6]
-    assert stream.known == 8
+    assert stream.known_head == 8
     assert stream.behind
 
 
 def test_a_broadcast_waits_for_the_membership_of_its_version() -> None:
     stream = started(0, version=3)
-    stream.offer(broadcast(1, version=4))
+    stream.receive(broadcast(1, version=4))
     assert stream.waits_for_membership
-    assert stream.change(BOB, 4, member=True)
+    assert stream.change_member(BOB, 4, member=True)
     assert indexes(stream.drain()) == [1]
     assert not stream.waits_for_membership
 
@@ -151,7 +151,7 @@ def test_a_broadcast_waits_for_the_membership_of_its_version() -> None:
 @pytest.mark.parametrize(("known", "leaves"), [(3, []), (4, [1]), (5, [1])])
 def test_an_answer_of_an_older_membership_does_not_say_for_whom_a_broadcast_is(known: int, leaves: list[int]) -> None:
     stream = started(0, version=0)
-    stream.offer(broadcast(1, version=4))
+    stream.receive(broadcast(1, version=4))
     stream.version = known
     passed = stream.fill([fetched(1)], 1, known)
     assert indexes(passed) == leaves
@@ -160,58 +160,58 @@ def test_an_answer_of_an_older_membership_does_not_say_for_whom_a_broadcast_is(k
 
 def test_a_live_message_knows_better_for_whom_it_is_than_a_fetched_one() -> None:
     stream = started(0)
-    stream.offer(explicit(2))
+    stream.receive(explicit(2))
     passed = stream.fill([fetched(index) for index in (1, 2)], 2, 9)
     assert [offer.recipients for offer in passed] == [[BOB], [ALICE]]
 
 
 def test_a_message_that_is_not_there_any_more_holds_nothing_up() -> None:
     stream = started(0)
-    stream.offer(explicit(5))
+    stream.receive(explicit(5))
     assert indexes(stream.fill([fetched(2)], 4, 1)) == [2, 5]
 
 
 def test_what_waits_is_bounded_and_what_was_left_out_is_known_to_be_there() -> None:
     stream = started(0)
-    for index in range(2, WAITING + 10):
-        stream.offer(explicit(index))
-    assert len(stream.waiting) == WAITING
-    assert indexes(stream.offer(explicit(1))) == list(range(1, WAITING + 2))
-    assert stream.known == WAITING + 9
+    for index in range(2, WAITING_MESSAGES + 10):
+        stream.receive(explicit(index))
+    assert len(stream.waiting) == WAITING_MESSAGES
+    assert indexes(stream.receive(explicit(1))) == list(range(1, WAITING_MESSAGES + 2))
+    assert stream.known_head == WAITING_MESSAGES + 9
     assert stream.behind
 
 
 def test_changes_of_membership_are_taken_once_and_in_order() -> None:
     stream = started(0, version=3)
-    assert not stream.change(BOB, 3, member=True)
+    assert not stream.change_member(BOB, 3, member=True)
     assert BOB not in stream.members
-    assert stream.change(BOB, 5, member=True)
-    assert (stream.version, stream.heard) == (3, 5)
-    assert stream.change(BOB, 4, member=False)
-    assert (stream.version, stream.heard, stream.members) == (4, 5, set())
+    assert stream.change_member(BOB, 5, member=True)
+    assert (stream.version, stream.latest_version) == (3, 5)
+    assert stream.change_member(BOB, 4, member=False)
+    assert (stream.version, stream.latest_version, stream.members) == (4, 5, set())
 
 
 def test_who_expects_a_message_is_called_when_the_head_has_passed_it() -> None:
     stream, called = started(0), list[int]()
     for index in (3, 2, 4):
         stream.expected[index] = lambda index=index: called.append(index)  # type: ignore[misc]
-    stream.offer(explicit(1))
-    assert stream.due() == []
+    stream.receive(explicit(1))
+    assert stream.due_callbacks() == []
     stream.fill([], 3, 1)
-    for call in stream.due():
+    for call in stream.due_callbacks():
         call()
     assert called == [2, 3]
     assert list(stream.expected) == [4]
 
 
-@given(st.integers(1, 3 * RECENT), st.integers(0, 3 * RECENT))
+@given(st.integers(1, 3 * RECENT_MESSAGES), st.integers(0, 3 * RECENT_MESSAGES))
 def test_a_reader_changes_over_without_a_gap_or_not_at_all(count: int, after: int) -> None:
     stream = started(0)
     stream.begin_reading()
     for index in range(1, count + 1):
-        stream.offer(explicit(index))
+        stream.receive(explicit(index))
     recent = stream.recent_after(after)
-    if count - after > RECENT:
+    if count - after > RECENT_MESSAGES:
         assert recent is None
     else:
         assert recent is not None
@@ -220,11 +220,11 @@ def test_a_reader_changes_over_without_a_gap_or_not_at_all(count: int, after: in
 
 def test_recent_messages_are_kept_for_readers_only() -> None:
     stream = started(0)
-    stream.offer(explicit(1))
+    stream.receive(explicit(1))
     stream.begin_reading()
     stream.begin_reading()
     assert stream.recent_after(0) is None
-    stream.offer(explicit(2))
+    stream.receive(explicit(2))
     stream.end_reading()
     assert stream.recent_after(1) == [message(2)]
     assert not stream.idle

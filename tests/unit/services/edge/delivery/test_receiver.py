@@ -116,7 +116,7 @@ async def test_a_chat_that_cannot_be_read_is_forgotten_and_held_against_nobody(t
     town.message.on_envelope = lose
     assert await alice.post(7, "into the void") == 1
     town.message.on_envelope = keep
-    assert edge.chats.stream(ChatId(7)) is None
+    assert edge.chats.sequencer(ChatId(7)) is None
     asked = len(town.message.of(SyncChat))
     assert await alice.post(8, "hello") == 1
     assert len(town.message.of(SyncChat)) == asked
@@ -226,7 +226,7 @@ async def test_who_has_left_gets_nothing_more(town: Town) -> None:
     await town.message.say(7, 2, "c")
     await alice.until_texts(7, *"abc")
     assert carol.texts(7) == ["a"]
-    assert not edge.chats.stream(7).members & {3}  # type: ignore[arg-type,union-attr]
+    assert not edge.chats.sequencer(7).members & {3}  # type: ignore[arg-type,union-attr]
 
 
 @pytest.mark.parametrize("others", [[], [4]])
@@ -310,7 +310,7 @@ async def test_a_broadcast_of_before_is_not_for_who_came_after(big: Town) -> Non
     for device in (alice, carol):
         await device.until_texts(7, *"abc")
     await dave.until_texts(7, "c")
-    assert edge.chats.stream(7).version == 2  # type: ignore[arg-type,union-attr]
+    assert edge.chats.sequencer(7).version == 2  # type: ignore[arg-type,union-attr]
 
 
 async def test_an_old_membership_is_not_believed(big: Town) -> None:
@@ -334,7 +334,7 @@ async def test_an_old_membership_is_not_believed(big: Town) -> None:
 
 
 async def test_the_membership_of_many_accounts_is_asked_in_portions(big: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.edge.delivery.gap_filler._ACCOUNTS", 3)
+    monkeypatch.setattr("services.edge.delivery.gap_filler._ACCOUNTS_PER_REQUEST", 3)
     await big.edge()
     accounts = range(1, 12)
     big.world.room(7, *accounts[:8])
@@ -393,7 +393,7 @@ async def test_a_slow_reader_is_closed_and_delays_nobody(town: Town) -> None:
     await town.message.say(7, 2, *texts)
     await carol.until_texts(7, *texts)
     assert alice.wire.closed_with == (1013, "too slow, reconnect to catch up")
-    assert town.edges[0].node.metrics.slow._value.get() == 1
+    assert town.edges[0].node.metrics.slow_closes._value.get() == 1
     alice.wire.vanish()
     again = await town.device(1)
     await again.until_texts(7, *texts)

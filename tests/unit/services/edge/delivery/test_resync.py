@@ -167,7 +167,7 @@ async def test_a_node_that_was_taken_for_dead_comes_back(town: Town) -> None:
     town.world.room(7, 1, 2)
     (alice,) = await crowd(town, 1)
     await edge.lease.beat()
-    await edge.lease.end()
+    await edge.lease.release()
     sweeper = Presence(town.valkey.settings("edge"))
     assert sum([await sweeper.sweep(shard) for shard in range(16)]) == 1
     await sweeper.close()

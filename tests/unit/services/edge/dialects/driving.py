@@ -69,7 +69,7 @@ def frames(pushes: tuple[Push, ...]) -> tuple[Outgoing, ...]:
 def seen(frame: Outgoing | str) -> Any:
     """A frame in a form that compares as clients do: JSON by its values and their types, else text."""
     if isinstance(frame, MediaPayload):
-        told = {"announcement": frame.announcement, "otherwise": frame.otherwise}
+        told = {"announcement": frame.announcement, "otherwise": frame.fallback}
         parts = {name: json.loads(text) for name, text in told.items()}
         return json.dumps({**parts, "packages": frame.packages, "media": frame.media.id}, sort_keys=True)
     if not isinstance(frame, bytes | str):

@@ -12,8 +12,8 @@ from services.edge.canonical.events import ChatJoined, Event, MaintenanceChanged
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.canonical.replies import (
     MessageAccepted,
+    MessagePage,
     NoPendingVerification,
-    Page,
     Reply,
     ServerStatus,
     VerificationMailed,
@@ -99,7 +99,7 @@ class Telegraph(Dialect):
                 return (line("no", "the e-mail address must be verified first"),)
             case NoPendingVerification() | VerificationMailed() | ServerStatus() | AccountView() | ChatView() | Ack():
                 raise TypeError("no telegraph client can ask for this")
-            case Requests() | MembershipRequested() | ChatViews() | Page():
+            case Requests() | MembershipRequested() | ChatViews() | MessagePage():
                 raise TypeError("no telegraph client can ask for this")
             case _:
                 assert_never(answer)

@@ -40,8 +40,8 @@ def shown_to(entry: Entry) -> Iterator[Written]:
     """Whatever is said or happens in any dialect, to a client of this one."""
     for shown in SAID:
         yield from (
-            partial(heard, entry, msgspec.structs.replace(shown, face=face))
-            for face in (shown.face, ProfileSummary("name", "u"))
+            partial(heard, entry, msgspec.structs.replace(shown, summary=summary))
+            for summary in (shown.summary, ProfileSummary("name", "u"))
         )
     for event in HAPPENED:
         yield from (partial(told, entry, event, account) for account in (NO_ACCOUNT, AccountId(12), AccountId(34)))

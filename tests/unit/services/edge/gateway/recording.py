@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from services.edge.canonical.frames import Frame
-from services.edge.canonical.transport import Accept, Client, Handshake, Reject, Socket
+from services.edge.canonical.transport import Accept, ClientHandler, Handshake, Reject, Socket
 
 SECONDS = 10.0
 
@@ -73,7 +73,7 @@ class Recorder:
         self.hellos.append(hello)
         return self.answer
 
-    def connected(self, hello: Handshake, socket: Socket) -> Client:
+    def connected(self, hello: Handshake, socket: Socket) -> ClientHandler:
         client = Recorded(hello, socket)
         self.clients.append(client)
         self._connected.set()

@@ -13,8 +13,8 @@ from services.edge.gateway.framing import (
     ProtocolViolation,
     close_echo,
     close_frame,
-    frame,
-    framed,
+    frame_bytes,
+    message_bytes,
 )
 
 LIMIT = 100
@@ -81,12 +81,12 @@ def test_the_limit_is_inclusive_and_counts_all_fragments() -> None:
     ],
 )
 def test_lengths_are_written_in_their_shortest_form(size: int, head: str) -> None:
-    assert framed(b"x" * size) == bytes.fromhex(head) + b"x" * size
+    assert message_bytes(b"x" * size) == bytes.fromhex(head) + b"x" * size
 
 
 def test_kinds_of_frames() -> None:
-    assert framed(Binary(b"x")) == b"\x82\x01x"
-    assert frame(PONG, b"x") == b"\x8a\x01x"
+    assert message_bytes(Binary(b"x")) == b"\x82\x01x"
+    assert frame_bytes(PONG, b"x") == b"\x8a\x01x"
     assert close_frame(1012, "restart") == b"\x88\x09\x03\xf4restart"
 
 

@@ -3,16 +3,16 @@ import pytest
 from services.edge.canonical.transport import Accept, Handshake, Reject
 from services.edge.gateway.handshake import (
     HandshakeRequest,
-    accepted,
+    accept_response,
+    check_request,
     client_address,
-    hello,
-    networks,
-    refusal,
-    rejected,
+    parse_handshake,
+    parse_networks,
+    reject_response,
 )
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
-PROXIES = networks(["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"])
+PROXIES = parse_networks(["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"])
 
 
 def upgrade(
@@ -27,17 +27,17 @@ def upgrade(
 
 
 def status(request: HandshakeRequest) -> int | None:
-    problem = refusal(request)
+    problem = check_request(request)
     return problem.status if problem else None
 
 
 def test_the_answer_proves_that_the_key_was_read() -> None:
     """The example of RFC 6455, section 1.3."""
-    answer = accepted(upgrade(), Accept("ourchat.v2")).decode()
+    answer = accept_response(upgrade(), Accept("ourchat.v2")).decode()
     assert answer.startswith("HTTP/1.1 101 Switching Protocols\r\n")
     assert "\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in answer
     assert answer.endswith("\r\nSec-WebSocket-Protocol: ourchat.v2\r\n\r\n")
-    assert "Protocol:" not in accepted(upgrade(), Accept()).decode()
+    assert "Protocol:" not in accept_response(upgrade(), Accept()).decode()
 
 
 def test_bad_handshakes_are_refused() -> None:
@@ -51,11 +51,11 @@ def test_bad_handshakes_are_refused() -> None:
         assert status(HandshakeRequest("GET", b"/", "1.1", headers, "::1")) == 400
     old = HandshakeRequest("GET", b"/", "1.1", ((b"sec-websocket-version", b"8"), (b"sec-websocket-key", KEY)), "::1")
     assert status(old) == 426
-    assert b"\r\nSec-WebSocket-Version: 13\r\n" in rejected(Reject(426, "old"))
+    assert b"\r\nSec-WebSocket-Version: 13\r\n" in reject_response(Reject(426, "old"))
 
 
 def test_a_rejection_says_why_and_closes() -> None:
-    assert rejected(Reject(404, "nothing here")) == (
+    assert reject_response(Reject(404, "nothing here")) == (
         b"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 13\r\n"
         b"Connection: close\r\n\r\nnothing here\n"
     )
@@ -70,7 +70,7 @@ def test_a_hello_has_what_the_request_said() -> None:
         target=b"/ws/%E4%BD%A0?push=1",
         peer="203.0.113.9",
     )
-    assert hello(request, ()) == Handshake(
+    assert parse_handshake(request, ()) == Handshake(
         path="/ws/你",
         host="chat.test:8080",
         address="203.0.113.9",
@@ -82,7 +82,7 @@ def test_a_hello_has_what_the_request_said() -> None:
 
 
 def test_a_hello_of_hardly_any_headers() -> None:
-    bare = hello(upgrade(target=b"/"), ())
+    bare = parse_handshake(upgrade(target=b"/"), ())
     assert (bare.host, bare.origin, bare.subprotocols, bare.query) == ("", "", (), "")
 
 
@@ -101,14 +101,14 @@ def test_a_hello_of_hardly_any_headers() -> None:
     ],
 )
 def test_paths(target: bytes, path: str) -> None:
-    assert hello(upgrade(target=target), ()).path == path
+    assert parse_handshake(upgrade(target=target), ()).path == path
 
 
 def test_a_proxy_tells_whether_its_side_was_encrypted() -> None:
     told = (b"x-forwarded-proto", b"https")
-    assert hello(upgrade(told), PROXIES).secure
-    assert not hello(upgrade(told, peer="203.0.113.9"), PROXIES).secure
-    assert not hello(upgrade(told, (b"x-forwarded-proto", b"http")), PROXIES).secure
+    assert parse_handshake(upgrade(told), PROXIES).secure
+    assert not parse_handshake(upgrade(told, peer="203.0.113.9"), PROXIES).secure
+    assert not parse_handshake(upgrade(told, (b"x-forwarded-proto", b"http")), PROXIES).secure
 
 
 @pytest.mark.parametrize(
@@ -136,10 +136,10 @@ def test_the_client_is_the_right_most_address_that_is_no_proxy(peer: str, forwar
 
 def test_several_headers_are_one_list() -> None:
     request = upgrade((b"x-forwarded-for", b"6.6.6.6, 198.51.100.4"), (b"x-forwarded-for", b"10.0.0.2"))
-    assert hello(request, PROXIES).address == "198.51.100.4"
+    assert parse_handshake(request, PROXIES).address == "198.51.100.4"
 
 
 def test_nobody_is_trusted_unless_named() -> None:
     assert client_address("127.0.0.1", ["198.51.100.4"], ()) == "127.0.0.1"
     with pytest.raises(ValueError, match="proxy"):
-        networks(["proxy"])
+        parse_networks(["proxy"])

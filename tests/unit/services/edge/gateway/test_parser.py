@@ -123,7 +123,7 @@ async def test_what_goes_past_the_parser_is_what_it_would_have_made(
             parser = parsers("picows", limit)()
             assert parser.feed(memoryview(read)) == [ParsedFrame(TEXT, True, text)]
             assert parser.violation is None
-            assert parser.at_rest
+            assert parser.is_idle
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 132, 65_535])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.edge.gateway.proxy_header import Header, MalformedProxyHeader, read
+from services.edge.gateway.proxy_header import MalformedProxyHeader, ProxyHeader, parse_proxy_header
 
 SIGNATURE = bytes.fromhex("0d0a0d0a000d0a515549540a")
 
@@ -37,8 +37,8 @@ HEADERS = [
 @pytest.mark.parametrize(("header", "source"), HEADERS)
 def test_a_header_is_read_when_it_is_complete(header: bytes, source: str) -> None:
     for size in range(len(header)):
-        assert read(header[:size]) is None
-    assert read(header + b'{"code":12}') == Header(source, len(header))
+        assert parse_proxy_header(header[:size]) is None
+    assert parse_proxy_header(header + b'{"code":12}') == ProxyHeader(source, len(header))
 
 
 @pytest.mark.parametrize(
@@ -66,11 +66,11 @@ def test_a_header_is_read_when_it_is_complete(header: bytes, source: str) -> Non
 )
 def test_what_is_no_header_is_told_at_once(data: bytes) -> None:
     with pytest.raises(MalformedProxyHeader):
-        read(data)
+        parse_proxy_header(data)
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"", b"PROXY ", b"PROXY TCP4 ", SIGNATURE, SIGNATURE + b"\x21\x11\0"]))
 def test_any_bytes_are_a_header_or_none(data: bytes, start: bytes) -> None:
     with suppress(MalformedProxyHeader):
-        header = read(start + data)
+        header = parse_proxy_header(start + data)
         assert header is None or header.bytes <= len(start + data)

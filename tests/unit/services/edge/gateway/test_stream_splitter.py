@@ -47,7 +47,7 @@ def test_any_split_of_any_values_gives_the_same_values(
     found, splitter = frames(*pieces(data, cuts), limit=1 << 30)
     assert found == [text.encode(errors="surrogatepass") for text in texts]
     assert splitter.violation is None
-    assert splitter.rest() == []
+    assert splitter.remainder() == []
 
 
 @given(
@@ -72,7 +72,7 @@ def test_any_bytes_are_cut_the_same_however_they_come(packets: list[bytes], cuts
     broken = whole.violation is not None
     assert (split_up.violation is not None) == broken
     assert in_pieces[: len(in_pieces) - broken] == at_once[: len(at_once) - broken]
-    assert broken or whole.rest() == split_up.rest()
+    assert broken or whole.remainder() == split_up.remainder()
 
 
 def test_joined_values_and_halves_of_characters() -> None:
@@ -124,16 +124,16 @@ def test_size_is_limited(before: bytes, after: bytes) -> None:
 
 def test_the_rest_at_the_end_of_the_stream() -> None:
     for data, rest in ((b'{}{"a":', b'{"a":'), (b"login|a", b"login|a"), (b"{} 12", b"12"), (b"{}\n", b"")):
-        assert frames(data)[1].rest() == ([rest] if rest else [])
+        assert frames(data)[1].remainder() == ([rest] if rest else [])
 
 
 def test_no_text_breaks_a_line() -> None:
     breaks = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
     lines = frames(b"login|a|b\n")[1]
-    sent = lines.wire(f"message|0|1|2|a{breaks}b".encode(), b"\n")
+    sent = lines.to_wire(f"message|0|1|2|a{breaks}b".encode(), b"\n")
     assert sent.decode() == f"message|0|1|2|a{' ' * len(breaks)}b\n"
     values = frames(b"{}")[1]
     text = json.dumps({"text": f"a{breaks}你b"}, ensure_ascii=False)
-    sent = values.wire(text.encode(), b"\n")
+    sent = values.to_wire(text.encode(), b"\n")
     assert sent.decode().splitlines() == [sent.decode().removesuffix("\n")]
     assert json.loads(sent) == {"text": f"a{breaks}你b"}

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.edge.canonical.commands import FetchUnread
-from services.edge.canonical.replies import Page
+from services.edge.canonical.replies import MessagePage
 from services.edge.handlers.forwarding import forward
 from services.edge.handlers.history import fetch_messages
 from shared.contract import subjects
@@ -73,7 +73,7 @@ async def reader(town: Town) -> AsyncIterator[Reader]:
     await reader.bus.stop()
 
 
-def indexes(page: Page) -> list[int]:
+def indexes(page: MessagePage) -> list[int]:
     return [shown.message.index for shown in page.messages]
 
 
@@ -87,7 +87,7 @@ async def test_a_walk_through_the_history_goes_on_to_its_end(
 ) -> None:
     page = await fetch_messages(town.edges[0].node, GetHistory(CHAT, start, count, older), ME, SECONDS)
     assert indexes(page) == expected
-    assert [shown.face.nickname for shown in page.messages if shown.face] == ["name-2"] * len(expected)
+    assert [shown.summary.nickname for shown in page.messages if shown.summary] == ["name-2"] * len(expected)
     assert len(reader.of(GetHistory)) == replies
     await town.edges[0].read_flush.flush()
     assert town.world.unread(ME, CHAT) == [index for index in range(1, 9) if index not in expected]

@@ -9,13 +9,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.edge.gateway import Gateway
-from services.edge.http import HttpApp, Outcome
+from services.edge.http import HttpApp, VerificationResult
 from services.edge.http.downloads import Downloads
 from services.edge.http.uploads import HttpUploads
 from services.edge.media import MediaService
 from services.edge.media.directory import DirectoryStore
 from services.edge.media.disk import Disk
-from services.edge.metrics import Metrics
+from services.edge.metrics import EdgeMetrics
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.model import Media
@@ -47,7 +47,7 @@ class Tokens:
         return Claims(AccountId(int(number)), "sid", 0, 2**31, "jti")
 
 
-async def no_link(_ticket: str, _code: str) -> Outcome:
+async def no_link(_ticket: str, _code: str) -> VerificationResult:
     return "wrong"
 
 
@@ -64,9 +64,9 @@ class Site:
         return self.gateway.port
 
     async def keep(self, content: bytes, name: str = "") -> Media:
-        upload = self.room.begin()
+        upload = self.room.start_upload()
         await upload.write(content)
-        return await self.room.keep(upload, "file", name)
+        return await self.room.store(upload, "file", name)
 
     async def browse(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
         return await browse(self.port, method, path, body, **headers)
@@ -92,7 +92,7 @@ async def site(tmp_path: Path, sections: dict[str, Any]) -> AsyncIterator[Site]:
     edge = {"port": 0, **sections.get("edge", {})}
     settings = Settings(media={"directory": tmp_path, "timeout_seconds": 5}, limits=limits, edge=edge)
     registry, tokens, disk = CollectorRegistry(), Tokens(), Disk()
-    room = MediaService(DirectoryStore(tmp_path, disk), settings, Metrics(registry), disk)
+    room = MediaService(DirectoryStore(tmp_path, disk), settings, EdgeMetrics(registry), disk)
     await room.prepare()
     app = HttpApp(no_link, Downloads(room), HttpUploads(room, tokens.check, settings), stall_seconds=1.0)
     gateway = Gateway(settings.edge, settings.limits, Recorder(), app, HEAD_SECONDS)

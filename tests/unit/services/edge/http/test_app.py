@@ -10,14 +10,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.edge.gateway import Gateway
-from services.edge.http import HttpApp, Outcome
+from services.edge.http import HttpApp, VerificationResult
 from services.edge.http.downloads import Downloads
 from services.edge.http.uploads import HttpUploads
 from services.edge.identicons import avatar_hash, avatar_path
 from services.edge.media import MediaService
 from services.edge.media.directory import DirectoryStore
 from services.edge.media.disk import Disk
-from services.edge.metrics import Metrics
+from services.edge.metrics import EdgeMetrics
 from shared.contract.errors import ErrorCode, RequestError
 from shared.settings import Edge, Limits, Settings
 from shared.tokens import BadToken, Claims
@@ -34,11 +34,11 @@ class Answer:
 class Links:
     """What auth would say; `opened` are the links that were asked about."""
 
-    def __init__(self, outcome: Outcome | None) -> None:
+    def __init__(self, outcome: VerificationResult | None) -> None:
         self._outcome = outcome
         self.opened: list[tuple[str, str]] = []
 
-    async def open(self, ticket: str, code: str) -> Outcome:
+    async def open(self, ticket: str, code: str) -> VerificationResult:
         self.opened.append((ticket, code))
         if self._outcome is None:
             raise RequestError(ErrorCode.UNAVAILABLE, "no answer in time")
@@ -48,7 +48,7 @@ class Links:
 def app(links: Links) -> HttpApp:
     """Without any file."""
     settings, disk = Settings(media={"directory": "/nowhere"}), Disk()
-    room = MediaService(DirectoryStore(Path("/nowhere"), disk), settings, Metrics(CollectorRegistry()), disk)
+    room = MediaService(DirectoryStore(Path("/nowhere"), disk), settings, EdgeMetrics(CollectorRegistry()), disk)
     return HttpApp(links.open, Downloads(room), HttpUploads(room, check, settings))
 
 
@@ -145,7 +145,7 @@ async def test_an_address_of_websockets_says_so() -> None:
 
 
 @pytest.mark.parametrize(("outcome", "status"), [("passed", 200), ("wrong", 403), ("expired", 410), (None, 503)])
-async def test_the_link_of_a_verification_mail(outcome: Outcome | None, status: int) -> None:
+async def test_the_link_of_a_verification_mail(outcome: VerificationResult | None, status: int) -> None:
     links = Links(outcome)
     answer = await ask("/verify/ti-ck_et.C0de", links=links)
     assert links.opened == [("ti-ck_et", "C0de")]
@@ -157,7 +157,7 @@ async def test_the_link_of_a_verification_mail(outcome: Outcome | None, status: 
 
 
 async def test_each_outcome_has_words_of_its_own() -> None:
-    outcomes: list[Outcome | None] = ["passed", "wrong", "expired", None]
+    outcomes: list[VerificationResult | None] = ["passed", "wrong", "expired", None]
     pages = {(await ask("/verify/a.b", links=Links(outcome))).body for outcome in outcomes}
     assert len(pages) == 4
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.edge.http.ranges import Span, Unsatisfiable, span
+from services.edge.http.ranges import ByteRange, RangeNotSatisfiable, parse_range
 
 
 @pytest.mark.parametrize(
@@ -18,20 +18,20 @@ from services.edge.http.ranges import Span, Unsatisfiable, span
         ("Bytes= 2-3 ", (2, 4)),
     ],
 )
-def test_a_range(header: str, asked: Span) -> None:
-    assert span(header, 10) == asked
+def test_a_range(header: str, asked: ByteRange) -> None:
+    assert parse_range(header, 10) == asked
 
 
 @pytest.mark.parametrize("header", ["bytes=10-", "bytes=10-20", "bytes=-0", "bytes=999999999999999999-"])
 def test_nothing_lies_in_it(header: str) -> None:
-    with pytest.raises(Unsatisfiable):
-        span(header, 10)
+    with pytest.raises(RangeNotSatisfiable):
+        parse_range(header, 10)
 
 
 @pytest.mark.parametrize("header", ["bytes=0-", "bytes=-1", "bytes=0-0"])
 def test_nothing_lies_in_an_empty_file(header: str) -> None:
-    with pytest.raises(Unsatisfiable):
-        span(header, 0)
+    with pytest.raises(RangeNotSatisfiable):
+        parse_range(header, 0)
 
 
 @pytest.mark.parametrize(
@@ -40,13 +40,13 @@ def test_nothing_lies_in_an_empty_file(header: str) -> None:
      "bytes=٣-", "bytes=1-" + "9" * 5000, "bytes=0x1-2", "0-1"],
 )  # fmt: skip
 def test_no_single_range_is_the_whole_file(header: str) -> None:
-    assert span(header, 10) is None
+    assert parse_range(header, 10) is None
 
 
 @given(st.one_of(st.text(), st.from_regex(r"bytes=[0-9]{0,20}-[0-9]{0,20}", fullmatch=True)), st.integers(0, 2**40))
 def test_any_header_stays_within_the_file(header: str, size: int) -> None:
     try:
-        asked = span(header, size)
-    except Unsatisfiable:
+        asked = parse_range(header, size)
+    except RangeNotSatisfiable:
         return
     assert asked is None or 0 <= asked.start < asked.stop <= size

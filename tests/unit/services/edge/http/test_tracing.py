@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from services.edge.http.exchange import Receive, Send
-from services.edge.http.tracing import TracedHttp, named
+from services.edge.http.request import Receive, Send
+from services.edge.http.tracing import TracedHttp, span_name
 from shared.settings import Tracing
 from shared.telemetry import trace
 from shared.tracing import Tracer
@@ -95,4 +95,4 @@ async def test_what_fails_is_seen_and_passed_on(collector: Collector, tracer: Tr
     ],
 )
 def test_an_address_is_told_by_its_room_alone(path: str, name: str) -> None:
-    assert named("GET", path) == name
+    assert span_name("GET", path) == name

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from services.auth.adapters.signing_keys import SigningKeys, delete, ensure_keys, rotate
 from services.edge.login.token_verifier import TokenVerifier
-from services.edge.metrics import Metrics
+from services.edge.metrics import EdgeMetrics
 from shared.bus.client import Bus
 from shared.contract.auth import GetKeys, Keys
 from shared.contract.ids import AccountId
@@ -48,7 +48,7 @@ async def gate(
     auth.serve(GET_KEYS, keys)
     await auth.start()
     await edge.start()
-    gate = TokenVerifier(edge, Metrics(registry))
+    gate = TokenVerifier(edge, EdgeMetrics(registry))
     gate.revocations_loaded.set()
     yield gate
     await edge.stop()

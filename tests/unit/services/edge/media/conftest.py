@@ -9,7 +9,7 @@ from services.edge.media import MediaService
 from services.edge.media.bucket import BucketStore
 from services.edge.media.directory import DirectoryStore
 from services.edge.media.disk import Disk
-from services.edge.metrics import Metrics
+from services.edge.metrics import EdgeMetrics
 from shared.settings import Media, Settings
 from tests.support.servers import S3Server
 
@@ -40,7 +40,7 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> Media:
 async def open_room(where: Media, registry: CollectorRegistry) -> AsyncIterator[Open]:
     """Opens rooms on the same store, as the edges of one installation do. A file has at most ten million bytes."""
     rooms: list[MediaService] = []
-    metrics = Metrics(registry)
+    metrics = EdgeMetrics(registry)
 
     async def opened() -> MediaService:
         settings, disk = Settings(media=where, limits={"file_bytes": LIMIT}), Disk()

@@ -54,7 +54,7 @@ async def test_half_a_file_of_an_older_crash_is_replaced(room: MediaService, whe
 
 
 async def test_a_full_disk_refuses_and_recovers(room: MediaService) -> None:
-    upload = room.begin()
+    upload = room.start_upload()
     await upload.write(b"x" * 900)
     with full_disk():
         assert await refusal(upload.write(PNG)) is ErrorCode.UNAVAILABLE
@@ -96,7 +96,7 @@ async def test_leftovers_of_crashes_go_a_day_later(open_room: Open, where: Media
 
 async def test_a_drop_during_a_write_leaves_nothing(room: MediaService, where: Media) -> None:
     for _ in range(20):
-        upload = room.begin()
+        upload = room.start_upload()
         writing = asyncio.create_task(upload.write(PNG))
         await asyncio.sleep(0)
         upload.drop()

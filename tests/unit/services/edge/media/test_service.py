@@ -20,10 +20,10 @@ NOWHERE = Media("0" * 32, "a", 3, "0" * 64, "image/png")
 
 
 async def keep(room: MediaService, content: bytes, name: str = "") -> Media:
-    upload = room.begin()
+    upload = room.start_upload()
     for start in range(0, len(content), 100_000):
         await upload.write(content[start : start + 100_000])
-    return await room.keep(upload, "image", name, packages=3)
+    return await room.store(upload, "image", name, packages=3)
 
 
 async def content(room: MediaService, media: Media, start: int = 0, stop: int | None = None) -> bytes:
@@ -100,9 +100,9 @@ async def test_a_file_may_be_empty(room: MediaService) -> None:
 async def test_a_file_without_a_name_is_called_by_what_it_is(room: MediaService) -> None:
     picture = await keep(room, PNG, "")
     assert picture.name == f"image-{picture.id}.png"
-    file = room.begin()
+    file = room.start_upload()
     await file.write(b"anything")
-    media = await room.keep(file, "file", "..")
+    media = await room.store(file, "file", "..")
     assert media.name == f"file-{media.id}"
 
 
@@ -112,33 +112,33 @@ async def test_a_file_says_by_its_content_what_it_is(room: MediaService) -> None
 
 
 async def test_a_file_has_a_largest_size(room: MediaService) -> None:
-    upload = room.begin()
+    upload = room.start_upload()
     await upload.write(bytes(LIMIT - 1))
     assert await refusal(upload.write(b"12")) is ErrorCode.TOO_LARGE
     await upload.write(b"1")
-    assert (await room.keep(upload, "file")).size == LIMIT
+    assert (await room.store(upload, "file")).size == LIMIT
 
 
 async def test_nothing_is_left_of_what_was_kept_or_dropped(
     room: MediaService, spooled: Callable[[], list[str]]
 ) -> None:
     await keep(room, PNG)
-    dropped = room.begin()
+    dropped = room.start_upload()
     await dropped.write(PNG)
     assert len(spooled()) >= 1
     dropped.drop()
     dropped.drop()
-    room.begin().drop()
+    room.start_upload().drop()
     await room.close()
     assert spooled() == []
 
 
 async def test_what_was_dropped_is_not_kept(room: MediaService) -> None:
-    upload = room.begin()
+    upload = room.start_upload()
     await upload.write(b"something")
     upload.drop()
     assert await refusal(upload.write(b"more")) is ErrorCode.UNAVAILABLE
-    assert await refusal(room.keep(upload, "file")) is ErrorCode.UNAVAILABLE
+    assert await refusal(room.store(upload, "file")) is ErrorCode.UNAVAILABLE
 
 
 async def test_a_store_that_fails_is_unavailable(
@@ -160,10 +160,10 @@ async def test_a_store_that_fails_is_unavailable(
 async def test_an_upload_that_nobody_waits_for_is_not_left(
     room: MediaService, spooled: Callable[[], list[str]], break_store: Callable[[], None]
 ) -> None:
-    upload = room.begin()
+    upload = room.start_upload()
     await upload.write(PNG)
     break_store()
-    keeping = asyncio.create_task(room.keep(upload, "file"))
+    keeping = asyncio.create_task(room.store(upload, "file"))
     await asyncio.sleep(0.05)
     keeping.cancel()
     await asyncio.wait([keeping])

@@ -227,7 +227,7 @@ async def test_who_comes_back_after_a_departure_that_failed_is_registered_once_m
 async def test_all_are_registered_again_in_portions(
     presence: Slow, residents: LocalAccounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.edge.presence.local_accounts._AT_ONCE", 3)
+    monkeypatch.setattr("services.edge.presence.local_accounts._BATCH_ACCOUNTS", 3)
     accounts = [AccountId(number) for number in range(1, 9)]
     for account in accounts:
         residents.attach(account, NullRecipient(), 0.0)

@@ -16,7 +16,7 @@ from tests.unit.services.edge.conftest import Town
 from tests.unit.services.edge.devices import PATIENCE_SECONDS, Device
 
 ANN, CHAT = AccountId(1), 7
-_AGE = "services.edge.presence.profiles._AGE_SECONDS"
+_AGE = "services.edge.presence.profiles._REFRESH_SECONDS"
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -96,7 +96,7 @@ async def test_later_news_win(town: Town, ann: Device) -> None:
 
 
 async def test_without_session_it_is_asked_for_later(town: Town, ann: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.edge.presence.profiles._ASK_SECONDS", 0.1)
+    monkeypatch.setattr("services.edge.presence.profiles._REQUEST_SECONDS", 0.1)
     gate = town.session.close(GetProfileSummaries)
     town.session.nicknames[ANN] = "Ann II"
     await ann.post(CHAT, "hello")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from services.edge.receipts.read_state import Ranges, ReadBuffer, UnconfirmedPushes, joined
+from services.edge.receipts.read_state import Ranges, ReadBuffer, UnconfirmedPushes, merge_spans
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ReadRange
 
@@ -85,7 +85,7 @@ def test_indexes_that_follow_each_other_are_one_range() -> None:
 
 @given(spans)
 def test_joining_keeps_the_indexes_in_as_few_ranges_as_possible(spans: Spans) -> None:
-    result = joined(spans)
+    result = merge_spans(spans)
     assert covered(result) == covered(spans)
     assert all(high + 1 < low for (_, high), (low, _) in pairwise(result))
 
@@ -96,10 +96,10 @@ def test_read_state_is_taken_once_and_put_back_whole(told: list[tuple[int, int, 
     for account, chat, ranges in told:
         state.add(AccountId(account), {ChatId(chat): ranges} if ranges else {})
         expected |= {(account, chat, index) for index in covered(ranges)}
-    first = state.take(most)
+    first = state.pop_batch(most)
     state.put_back(first)
     taken: list[ReadRange] = []
-    while portion := state.take(most):
+    while portion := state.pop_batch(most):
         taken += portion
     assert {(one.account, one.chat, index) for one in taken for index in range(one.low, one.high + 1)} == expected
     assert not state

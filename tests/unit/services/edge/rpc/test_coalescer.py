@@ -18,7 +18,7 @@ class Service:
         self.broken = False
         self.gate = asyncio.Event()
         self.gate.set()
-        self.gathering = RequestCoalescer("numbers", self._ask, most=4)
+        self.gathering = RequestCoalescer("numbers", self._ask, limit=4)
 
     async def _ask(self, numbers: Sequence[int]) -> dict[int, int]:
         self.asked.append(list(numbers))

@@ -89,7 +89,7 @@ class HttpRequest:
         except TimeoutError as error:
             raise ClientDisconnected from error
 
-    async def while_there(self, work: Coroutine[Any, Any, None]) -> None:
+    async def until_disconnect(self, work: Coroutine[Any, Any, None]) -> None:
         """Do the work; cancelled when the client hangs up, which is no error. Raises what the work raises."""
         working = asyncio.create_task(work, name="answer")
         leaving = asyncio.create_task(self._left(), name="hang-up")
