@@ -69,7 +69,7 @@ def _postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def tables_url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
-    """SQLite, then PostgreSQL."""
+    """A migrated database: SQLite, then PostgreSQL."""
     if request.param == "sqlite":
         return sqlite_url
     url: str = request.getfixturevalue("_postgres_url")

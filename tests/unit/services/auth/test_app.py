@@ -1,4 +1,4 @@
-"""The service's life: what it waits for, what it is ready with, how it ends."""
+"""Start, readiness and shutdown of the service."""
 
 import asyncio
 import urllib.error
@@ -65,7 +65,7 @@ async def test_ready_without_redis_not_without_the_broker(
     assert "dragoman_auth_logins_total" in await becomes(cluster, 200, "/metrics")
 
 
-async def test_the_broker_may_come_later(cluster: AuthCluster, nats_server: NatsServer) -> None:
+async def test_it_becomes_ready_when_the_broker_starts(cluster: AuthCluster, nats_server: NatsServer) -> None:
     nats_server.kill()
     cluster.start_auth()
     assert "nats" in await becomes(cluster, 503)
@@ -73,7 +73,7 @@ async def test_the_broker_may_come_later(cluster: AuthCluster, nats_server: Nats
     await becomes(cluster, 200)
 
 
-async def test_the_end_may_come_before_the_broker(cluster: AuthCluster, nats_server: NatsServer) -> None:
+async def test_it_stops_while_the_broker_is_away(cluster: AuthCluster, nats_server: NatsServer) -> None:
     nats_server.kill()
     cluster.start_auth()
     await becomes(cluster, 503)
@@ -81,14 +81,14 @@ async def test_the_end_may_come_before_the_broker(cluster: AuthCluster, nats_ser
         await cluster.stop_auth()
 
 
-async def test_a_database_without_tables_ends_it(make_cluster: MakeCluster, tmp_path: Path) -> None:
+async def test_a_database_without_tables_ends_the_process(make_cluster: MakeCluster, tmp_path: Path) -> None:
     cluster = make_cluster(f"sqlite:///{tmp_path / 'empty.db'}")
     with pytest.raises(NotMigrated, match="dragoman migrate"):
         await cluster.start_auth()
     cluster.drop_auth()
 
 
-async def test_unusable_keys_end_it(make_cluster: MakeCluster, sqlite_url: str, tmp_path: Path) -> None:
+async def test_unusable_keys_end_the_process(make_cluster: MakeCluster, sqlite_url: str, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.mkdir()
     (keys / "k.pem").write_text("no key")
@@ -98,10 +98,10 @@ async def test_unusable_keys_end_it(make_cluster: MakeCluster, sqlite_url: str, 
     cluster.drop_auth()
 
 
-async def test_what_is_under_way_at_the_end_is_answered_and_told(
+async def test_requests_in_progress_at_shutdown_are_completed_and_published(
     cluster: AuthCluster, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The end alone makes it tell: it is not woken, nor does it look by itself."""
+    """Only the shutdown publishes the events: the relay is not woken and does not poll."""
     monkeypatch.setattr(outbox_relay, "_POLL_SECONDS", 60.0)
     monkeypatch.setattr(outbox_relay.OutboxRelay, "wake", lambda _self: None)
     cluster.start_auth()
@@ -112,27 +112,27 @@ async def test_what_is_under_way_at_the_end_is_answered_and_told(
     await cluster.stop_auth()
     for request in requests:
         request.cancel()
-    answers = await asyncio.gather(*requests, return_exceptions=True)
-    made = {answer.account for answer in answers if isinstance(answer, Authenticated)}
-    assert not [answer for answer in answers if isinstance(answer, RequestError)]
+    replies = await asyncio.gather(*requests, return_exceptions=True)
+    made = {reply.account for reply in replies if isinstance(reply, Authenticated)}
+    assert not [reply for reply in replies if isinstance(reply, RequestError)]
     assert made
     assert made <= await published_registrations(nats_server, len(made))
 
 
 async def published_registrations(nats_server: NatsServer, count: int) -> set[int]:
-    """The accounts that session hears of, though auth is gone."""
-    heard: set[int] = set()
+    """The accounts whose registration session receives after auth has stopped."""
+    received: set[int] = set()
     enough = asyncio.Event()
 
-    async def hear(event: AccountRegistered) -> None:
-        heard.add(event.profile.account)
-        if len(heard) >= count:
+    async def receive(event: AccountRegistered) -> None:
+        received.add(event.profile.account)
+        if len(received) >= count:
             enough.set()
 
     session = Bus(nats_server.settings("session"), "session", CollectorRegistry())
-    session.consume(ACCOUNT_REGISTERED, hear)
+    session.consume(ACCOUNT_REGISTERED, receive)
     await session.start()
     async with asyncio.timeout(20):
         await enough.wait()
     await session.stop()
-    return heard
+    return received

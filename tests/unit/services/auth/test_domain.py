@@ -1,4 +1,4 @@
-"""The pure rules."""
+"""The pure rules of accounts."""
 
 from typing import Any
 
@@ -80,12 +80,12 @@ def test_an_acceptable_registration_passes(more: dict[str, Any]) -> None:
 
 
 @given(st.text(), st.text(), st.sampled_from(Scheme), st.text())
-def test_any_login_is_taken_or_refused_as_invalid(identifier: str, value: str, scheme: Scheme, ticket: str) -> None:
+def test_any_login_is_valid_or_rejected_as_invalid(identifier: str, value: str, scheme: Scheme, ticket: str) -> None:
     login = Login(kind=IdentifierKind.ANY, identifier=identifier, secret=Secret(scheme, value), ticket=ticket)
     try:
         domain.check_login(login)
-    except RequestError as refused:
-        assert refused.failure.code == ErrorCode.INVALID  # noqa: PT017
+    except RequestError as error:
+        assert error.failure.code == ErrorCode.INVALID  # noqa: PT017
     domain.verifier_texts(login.secret)
     assert 0 <= domain.parse_oc_number(identifier) < 2**63
 
@@ -98,7 +98,7 @@ def test_an_oc_number_may_be_padded(identifier: str, number: int) -> None:
     assert domain.parse_oc_number(identifier) == number
 
 
-def test_a_plain_password_gives_every_verifier_a_hash_its_own() -> None:
+def test_a_plain_password_has_every_verifier_a_hash_only_its_own() -> None:
     assert domain.verifier_texts(plain("secret")) == {
         Scheme.PLAIN: "secret",
         Scheme.MD5: MD5,
@@ -134,27 +134,27 @@ def test_one_verifier_is_chosen(secret: Secret, held: list[Scheme], opened: tupl
         ("unknown", "unknown"),
     ],
 )
-def test_an_ipv6_subscriber_is_one_address(address: str, network: str) -> None:
+def test_an_ipv6_subscriber_counts_as_one_address(address: str, network: str) -> None:
     assert domain.network(address) == network
 
 
-def test_delays_begin_late_grow_and_end() -> None:
+def test_delays_start_late_grow_and_are_bounded() -> None:
     delays = [domain.delay_seconds(failures) for failures in range(1000)]
     assert delays[9] == 0 < delays[10] < delays[11]
     assert delays == sorted(delays)
     assert delays[-1] == domain.MAX_DELAY_SECONDS
 
 
-def test_failures_of_an_account_count_together_those_of_a_name_by_the_name() -> None:
+def test_failures_count_by_account_or_by_unknown_identifier() -> None:
     account = Account(EnsureProfile(account=AccountId(7), uuid="u", nickname="n"), "", {})
     assert (
         domain.throttle_key(account, IdentifierKind.EMAIL, "a@b")
         == domain.throttle_key(account, IdentifierKind.ID, "7")
         == "7"
     )
-    nobody = domain.throttle_key(None, IdentifierKind.EMAIL, "a@b")
-    assert nobody == domain.throttle_key(None, IdentifierKind.EMAIL, "A@B")
-    assert nobody != domain.throttle_key(None, IdentifierKind.EMAIL, "a@c")
+    unknown = domain.throttle_key(None, IdentifierKind.EMAIL, "a@b")
+    assert unknown == domain.throttle_key(None, IdentifierKind.EMAIL, "A@B")
+    assert unknown != domain.throttle_key(None, IdentifierKind.EMAIL, "a@c")
 
 
 def test_nothing_secret_is_in_a_repr() -> None:
@@ -165,6 +165,6 @@ def test_nothing_secret_is_in_a_repr() -> None:
 
 
 @pytest.mark.parametrize("now", [1_800_000_000.0, 1_800_000_000.999])
-def test_tokens_that_are_dated_after_a_revocation_are_good_at_once(now: float) -> None:
-    """Also where the clock of whoever verifies them is behind."""
+def test_tokens_dated_after_a_revocation_are_valid_at_once(now: float) -> None:
+    """Also for a verifier whose clock is behind."""
     assert now + 5 < domain.void_before(now) < now + LEEWAY_SECONDS - 5

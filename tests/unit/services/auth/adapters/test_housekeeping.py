@@ -1,4 +1,4 @@
-"""What has no effect any more is forgotten."""
+"""Revocations and tickets without effect are deleted."""
 
 import asyncio
 import time
@@ -36,18 +36,18 @@ async def create_ticket(database: Database, named: str, left_ms: int) -> str:
     return (await database.write(step)).ticket
 
 
-async def test_what_no_living_token_or_ticket_needs_is_purged(database: Database) -> None:
+async def test_revocations_and_tickets_without_effect_are_purged(database: Database) -> None:
     await revoke(database, 7.1)
     young = [await revoke(database, 6.9), await revoke(database, 0)]
     over, living = await create_ticket(database, "", -1), await create_ticket(database, "", 60_000)
     await housekeeping.purge_expired(database, 7)
-    watched = await database.read(partial(revocations.list_revocations, since=0))
-    assert [revocation.number for revocation in watched.revocations] == young
+    listed = await database.read(partial(revocations.list_revocations, since=0))
+    assert [revocation.number for revocation in listed.revocations] == young
     assert await create_ticket(database, living, 1) == living
     assert await create_ticket(database, over, 1) != over
 
 
-async def test_upkeep_goes_on_after_a_failure(
+async def test_housekeeping_continues_after_a_failure(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeping, "_INTERVAL_SECONDS", 0.01)

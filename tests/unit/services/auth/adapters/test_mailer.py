@@ -1,4 +1,4 @@
-"""Mail to files, and to a real SMTP server: in the open, by STARTTLS, by TLS, with a login."""
+"""Mails to files and to a real SMTP server: unencrypted, with STARTTLS, with TLS, with a login."""
 
 import email
 import email.policy
@@ -41,7 +41,7 @@ def smtp(server: FakeSmtpServer, security: str = "none", **more: Any) -> Mail:
 
 @pytest.fixture
 def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    """The server's; this process trusts it."""
+    """A server certificate that this process trusts."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail.test")])
     now = datetime.now(UTC)
@@ -67,7 +67,9 @@ def sent(registry: CollectorRegistry) -> dict[str, float]:
     return {s.labels["result"]: s.value for f in families for s in f.samples if s.name.endswith("_total")}
 
 
-async def test_a_file_is_a_whole_mail(tmp_path: Path, metrics: AuthMetrics, registry: CollectorRegistry) -> None:
+async def test_each_file_is_one_complete_mail(
+    tmp_path: Path, metrics: AuthMetrics, registry: CollectorRegistry
+) -> None:
     outbox = tmp_path / "out box" / "mail"
     mailer = Mailer(Mail(outbox=outbox), metrics)
     await mailer.deliver(MAIL)
@@ -84,7 +86,7 @@ async def test_a_file_is_a_whole_mail(tmp_path: Path, metrics: AuthMetrics, regi
     assert sent(registry) == {"sent": 3}
 
 
-async def test_smtp_in_the_open(make_smtp_server: MakeSmtpServer, metrics: AuthMetrics) -> None:
+async def test_smtp_without_encryption(make_smtp_server: MakeSmtpServer, metrics: AuthMetrics) -> None:
     server = make_smtp_server()
     await server.start()
     mailer = Mailer(smtp(server), metrics)
@@ -100,7 +102,7 @@ async def test_smtp_in_the_open(make_smtp_server: MakeSmtpServer, metrics: AuthM
 
 @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 @pytest.mark.parametrize("security", ["starttls", "tls"])
-async def test_smtp_secured_with_a_login(
+async def test_smtp_with_encryption_and_login(
     make_smtp_server: MakeSmtpServer, certificate: ssl.SSLContext, metrics: AuthMetrics, security: str
 ) -> None:
     logins: list[LoginPassword] = []
@@ -124,7 +126,7 @@ async def test_smtp_secured_with_a_login(
     assert "other" not in str(caught.value)
 
 
-async def test_a_server_that_offers_no_tls_gets_nothing(make_smtp_server: MakeSmtpServer, metrics: AuthMetrics) -> None:
+async def test_a_server_without_tls_receives_nothing(make_smtp_server: MakeSmtpServer, metrics: AuthMetrics) -> None:
     server = make_smtp_server()
     await server.start()
     with pytest.raises(MailDeferred):
@@ -132,7 +134,7 @@ async def test_a_server_that_offers_no_tls_gets_nothing(make_smtp_server: MakeSm
     assert server.mails == []
 
 
-async def test_an_untrusted_server_gets_nothing(
+async def test_an_untrusted_server_receives_nothing(
     make_smtp_server: MakeSmtpServer, certificate: ssl.SSLContext, metrics: AuthMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = make_smtp_server(tls=certificate)
@@ -143,7 +145,7 @@ async def test_an_untrusted_server_gets_nothing(
     assert server.mails == []
 
 
-async def test_a_server_that_is_away_or_busy_is_tried_again(
+async def test_a_mail_is_retried_while_the_server_is_away_or_busy(
     make_smtp_server: MakeSmtpServer, metrics: AuthMetrics, registry: CollectorRegistry
 ) -> None:
     server = make_smtp_server()
@@ -160,7 +162,7 @@ async def test_a_server_that_is_away_or_busy_is_tried_again(
     assert sent(registry) == {"delayed": 2, "sent": 1}
 
 
-async def test_a_server_that_does_not_answer_is_left(metrics: AuthMetrics) -> None:
+async def test_a_silent_mail_server_times_out(metrics: AuthMetrics) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         settings = Mail(smtp_host="127.0.0.1", smtp_port=port, smtp_security="none", smtp_timeout_seconds=0.1)
@@ -168,7 +170,7 @@ async def test_a_server_that_does_not_answer_is_left(metrics: AuthMetrics) -> No
             await Mailer(settings, metrics).deliver(MAIL)
 
 
-async def test_a_mail_that_is_refused_or_too_late_is_not_tried_again(
+async def test_a_rejected_or_expired_mail_is_not_retried(
     make_smtp_server: MakeSmtpServer, metrics: AuthMetrics, registry: CollectorRegistry
 ) -> None:
     server = make_smtp_server()

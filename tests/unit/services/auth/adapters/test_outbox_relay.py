@@ -1,4 +1,4 @@
-"""Committed events reach the broker, in order, once, whatever happens to it."""
+"""Committed events reach the broker in order, once, also when the broker is killed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -41,7 +41,7 @@ async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
 
 
 class DeletionListener:
-    """Hears of deleted accounts, and of the frames that they were deleted by."""
+    """Message's consumer of deleted accounts; `received` holds each account with the trace of its event."""
 
     def __init__(self, nats: NatsServer) -> None:
         self.bus = Bus(nats.settings("message"), "message", CollectorRegistry())
@@ -52,7 +52,7 @@ class DeletionListener:
         self.received.append((event.account, trace.get()))
 
     async def receive(self, count: int) -> list[AccountId]:
-        """In the order of their first coming; an event whose acknowledgement was lost comes again."""
+        """The accounts in order of first receipt, once there are `count`: an unacknowledged event is received again."""
         async with asyncio.timeout(20):
             while len(accounts := list(dict.fromkeys(account for account, _ in self.received))) < count:
                 await asyncio.sleep(0.01)
@@ -79,25 +79,25 @@ async def is_empty(database: Database) -> bool:
     return await database.read(partial(outbox.oldest, limit=1)) == []
 
 
-async def test_events_are_told_in_order_with_their_trace(
+async def test_events_are_published_in_order_with_their_trace(
     database: Database, bus: Bus, message: DeletionListener, metrics: AuthMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox_relay, "_BATCH", 4)
-    relaying = OutboxRelay(database, bus, metrics)
+    relay = OutboxRelay(database, bus, metrics)
     trace.set("a" * 32)
     await commit(database, *range(1, 11))
-    task = asyncio.create_task(relaying.run())
+    task = asyncio.create_task(relay.run())
     assert await message.receive(10) == list(range(1, 11))
-    assert {heard for _, heard in message.received} == {"a" * 32}
+    assert {event_trace for _, event_trace in message.received} == {"a" * 32}
     await commit(database, 11)
-    relaying.wake()
+    relay.wake()
     assert await message.receive(11) == list(range(1, 12))
-    relaying.finish()
+    relay.finish()
     await task
     assert await is_empty(database)
 
 
-async def test_events_belong_to_the_trace_of_what_they_were_committed_by(
+async def test_events_belong_to_the_trace_that_committed_them(
     database: Database, nats_server: NatsServer, metrics: AuthMetrics, collector: Collector
 ) -> None:
     tracer = Tracer(Tracing(endpoint=collector.endpoint), "auth")
@@ -109,20 +109,20 @@ async def test_events_belong_to_the_trace_of_what_they_were_committed_by(
 
     message.consume(ACCOUNT_DELETED, handle)
     await asyncio.gather(bus.start(), message.start())
-    relaying = OutboxRelay(database, bus, metrics, tracer)
+    relay = OutboxRelay(database, bus, metrics, tracer)
     trace.set("b" * 32)
     await commit(database, 1)
-    relaying.finish()
-    await relaying.run()
+    relay.finish()
+    await relay.run()
     await handled.wait()
     await asyncio.gather(bus.stop(), message.stop())
     await tracer.shut_down()
-    told, handling = sorted(collector.spans(lambda spans: len(spans) >= 2), key=lambda span: span.parent)
-    assert {(span.name, span.trace) for span in (told, handling)} == {(ACCOUNT_DELETED.subject, "b" * 32)}
-    assert handling.parent == told.id
+    publishing, handling = sorted(collector.spans(lambda spans: len(spans) >= 2), key=lambda span: span.parent)
+    assert {(span.name, span.trace) for span in (publishing, handling)} == {(ACCOUNT_DELETED.subject, "b" * 32)}
+    assert handling.parent == publishing.id
 
 
-async def test_two_replicas_tell_an_event_once(
+async def test_replicas_publish_an_event_once(
     database: Database, bus: Bus, message: DeletionListener, metrics: AuthMetrics
 ) -> None:
     await commit(database, *range(1, 41))
@@ -136,13 +136,13 @@ async def test_two_replicas_tell_an_event_once(
     assert await is_empty(database)
 
 
-async def test_what_was_committed_before_the_end_is_told(
+async def test_events_committed_before_the_end_are_published(
     database: Database, bus: Bus, message: DeletionListener, metrics: AuthMetrics
 ) -> None:
-    relaying = OutboxRelay(database, bus, metrics)
+    relay = OutboxRelay(database, bus, metrics)
     await commit(database, 1)
-    relaying.finish()
-    await relaying.run()
+    relay.finish()
+    await relay.run()
     assert await message.receive(1) == [1]
 
 
@@ -150,11 +150,11 @@ async def test_events_survive_the_broker_being_killed(
     database: Database, bus: Bus, message: DeletionListener, metrics: AuthMetrics, nats_server: NatsServer,
     registry: CollectorRegistry,
 ) -> None:  # fmt: skip
-    relaying = OutboxRelay(database, bus, metrics)
-    task = asyncio.create_task(relaying.run())
+    relay = OutboxRelay(database, bus, metrics)
+    task = asyncio.create_task(relay.run())
     for number in range(1, 31):
         await commit(database, number)
-        relaying.wake()
+        relay.wake()
         if number % 10 == 5:
             nats_server.kill()
         if number == 16:
@@ -162,7 +162,7 @@ async def test_events_survive_the_broker_being_killed(
         if number % 10 == 0:
             nats_server.start()
             await message.receive(number)
-    relaying.finish()
+    relay.finish()
     await task
     assert await message.receive(30) == list(range(1, 31))
     assert await is_empty(database)
@@ -174,8 +174,8 @@ async def has_failed(registry: CollectorRegistry) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_rows_are_unlike_each_other_to_the_broker(database: Database) -> None:
-    """Also those of a database that begins anew, or that had others before."""
+async def test_event_keys_are_unique_in_a_new_database_too(database: Database) -> None:
+    """Also after the earlier entries were removed."""
     await commit(database, 1)
     [first] = await database.read(partial(outbox.oldest, limit=9))
     await database.write(partial(outbox.remove, entries=[first.id]))

@@ -1,4 +1,4 @@
-"""Hashing: on threads, one hash for each answer, bounded."""
+"""Password hashes: on threads, one for each check, in a bounded queue."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +15,7 @@ from shared.settings import Auth
 from tests.unit.services.auth.blocking_hasher import BlockingHasher
 from tests.unit.services.auth.conftest import cheap_auth
 
-Make = Callable[[Auth], Argon2Hasher]
+MakeHasher = Callable[[Auth], Argon2Hasher]
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def auth(tmp_path: Path) -> Auth:
 
 
 @pytest.fixture
-async def make(metrics: AuthMetrics) -> AsyncIterator[Make]:
+async def make_hasher(metrics: AuthMetrics) -> AsyncIterator[MakeHasher]:
     made: list[Argon2Hasher] = []
 
     def one(settings: Auth) -> Argon2Hasher:
@@ -36,8 +36,8 @@ async def make(metrics: AuthMetrics) -> AsyncIterator[Make]:
         await passwords.close()
 
 
-async def test_a_verifier_opens_by_its_text_alone(make: Make, auth: Auth) -> None:
-    passwords = make(auth)
+async def test_a_verifier_matches_its_text_only(make_hasher: MakeHasher, auth: Auth) -> None:
+    passwords = make_hasher(auth)
     first, second = await passwords.hash(["secret", "secret"])
     assert first != second
     assert await passwords.verify(first, "secret")
@@ -50,8 +50,10 @@ def test_the_defaults_are_argon2id_as_recommended(metrics: AuthMetrics) -> None:
     assert (made.type.name, made.memory_cost, made.time_cost, made.parallelism) == ("ID", 19_456, 2, 1)
 
 
-async def test_every_answer_costs_one_hash_on_a_thread(make: Make, auth: Auth, hasher: BlockingHasher) -> None:
-    passwords = make(auth)
+async def test_every_check_costs_one_hash_on_a_thread(
+    make_hasher: MakeHasher, auth: Auth, hasher: BlockingHasher
+) -> None:
+    passwords = make_hasher(auth)
     [verifier] = await passwords.hash(["secret"])
     for held, text in [(verifier, "secret"), (verifier, "wrong"), (None, "secret")]:
         hasher.threads.clear()
@@ -59,10 +61,10 @@ async def test_every_answer_costs_one_hash_on_a_thread(make: Make, auth: Auth, h
         assert [name.startswith("argon2") for name in hasher.threads] == [True]
 
 
-async def test_a_full_queue_refuses_and_those_in_it_are_answered_in_order(
-    make: Make, auth: Auth, hasher: BlockingHasher
+async def test_a_full_queue_rejects_and_queued_requests_run_in_order(
+    make_hasher: MakeHasher, auth: Auth, hasher: BlockingHasher
 ) -> None:
-    passwords = make(auth)
+    passwords = make_hasher(auth)
     [verifier] = await passwords.hash(["0"])
     hasher.open.clear()
     done: list[int] = []
@@ -81,11 +83,11 @@ async def test_a_full_queue_refuses_and_those_in_it_are_answered_in_order(
     assert done == [0, 1, 2, 3]
 
 
-async def test_who_waits_too_long_or_leaves_is_not_hashed_for(
-    make: Make, auth: Auth, hasher: BlockingHasher, monkeypatch: pytest.MonkeyPatch
+async def test_requests_that_time_out_or_are_cancelled_cost_no_hash(
+    make_hasher: MakeHasher, auth: Auth, hasher: BlockingHasher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_MAX_WAIT_SECONDS", 0.05)
-    passwords = make(auth)
+    passwords = make_hasher(auth)
     [verifier] = await passwords.hash(["x"])
     hasher.open.clear()
     hasher.threads.clear()
@@ -103,17 +105,19 @@ async def test_who_waits_too_long_or_leaves_is_not_hashed_for(
     assert await passwords.verify(verifier, "x")
 
 
-async def test_cheaper_hashes_are_outdated_dearer_ones_are_not(make: Make, auth: Auth) -> None:
-    cheap = make(auth)
-    dear = make(auth.model_copy(update={"argon2_memory_kib": 64, "argon2_iterations": 2}))
+async def test_cheaper_hashes_are_outdated_costlier_ones_are_not(make_hasher: MakeHasher, auth: Auth) -> None:
+    cheap = make_hasher(auth)
+    dear = make_hasher(auth.model_copy(update={"argon2_memory_kib": 64, "argon2_iterations": 2}))
     [old], [new] = await cheap.hash(["x"]), await dear.hash(["x"])
     assert dear.is_outdated(old)
     assert not dear.is_outdated(new)
     assert not cheap.is_outdated(new)
 
 
-async def test_it_is_busy_while_somebody_waits(make: Make, auth: Auth, hasher: BlockingHasher) -> None:
-    passwords = make(auth)
+async def test_it_is_busy_while_a_request_is_queued(
+    make_hasher: MakeHasher, auth: Auth, hasher: BlockingHasher
+) -> None:
+    passwords = make_hasher(auth)
     hasher.open.clear()
     working: list[asyncio.Task[bool]] = []
     busy: list[bool] = []

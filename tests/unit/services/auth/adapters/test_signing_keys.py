@@ -1,4 +1,4 @@
-"""Keys: made once, by one of the replicas; rotated by putting a file beside the others."""
+"""Signing keys: created once by one replica, rotated by adding a file."""
 
 import re
 import stat
@@ -30,7 +30,7 @@ def put(auth: Auth, name: str, key: Ed25519PrivateKey | rsa.RSAPrivateKey) -> No
     (auth.keys / name).write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
-def test_the_first_start_makes_one_key_for_its_owner_alone(auth: Auth) -> None:
+def test_the_first_start_creates_one_key_readable_by_its_owner_only(auth: Auth) -> None:
     SigningKeys(auth)
     [path] = auth.keys.glob("*.pem")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -38,69 +38,69 @@ def test_the_first_start_makes_one_key_for_its_owner_alone(auth: Auth) -> None:
     assert SigningKeys(auth).public_keys() == SigningKeys(auth).public_keys()
 
 
-def test_replicas_that_start_at_once_agree(auth: Auth) -> None:
-    start, keyrings = threading.Barrier(8), list[SigningKeys]()
+def test_replicas_that_start_at_once_share_one_key(auth: Auth) -> None:
+    start, replicas = threading.Barrier(8), list[SigningKeys]()
 
     def replica() -> None:
         start.wait()
-        keyrings.append(SigningKeys(auth))
+        replicas.append(SigningKeys(auth))
 
     threads = [threading.Thread(target=replica) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({keyring.public_keys().keys[0] for keyring in keyrings}) == 1
-    assert len(keyrings) == 8
+    assert len({signing_keys.public_keys().keys[0] for signing_keys in replicas}) == 1
+    assert len(replicas) == 8
 
 
-def test_a_token_is_good_for_its_time(auth: Auth) -> None:
-    keyring = SigningKeys(auth)
-    token = keyring.issue(AccountId(7), NOW)
-    claims = Verifier(keyring.public_keys()).verify(token.text, NOW)
+def test_a_token_is_valid_for_its_lifetime(auth: Auth) -> None:
+    signing_keys = SigningKeys(auth)
+    token = signing_keys.issue(AccountId(7), NOW)
+    claims = Verifier(signing_keys.public_keys()).verify(token.text, NOW)
     assert (claims.account, claims.sid, claims.issued) == (7, token.sid, int(NOW))
     assert claims.expires == token.expires == int(NOW + 86_400)
-    other = keyring.issue(AccountId(7), NOW)
+    other = signing_keys.issue(AccountId(7), NOW)
     assert other.sid != token.sid
-    assert Verifier(keyring.public_keys()).verify(other.text, NOW).jti != claims.jti
+    assert Verifier(signing_keys.public_keys()).verify(other.text, NOW).jti != claims.jti
     assert token.text not in repr(token)
 
 
 def test_the_last_by_name_signs_and_all_verify(auth: Auth) -> None:
     put(auth, "2025-a.pem", Ed25519PrivateKey.generate())
-    keyring = SigningKeys(auth)
-    before = keyring.issue(AccountId(7), NOW)
-    old_list = Verifier(keyring.public_keys())
+    signing_keys = SigningKeys(auth)
+    before = signing_keys.issue(AccountId(7), NOW)
+    old_list = Verifier(signing_keys.public_keys())
     put(auth, "2026-a.pem", Ed25519PrivateKey.generate())
-    keyring.reload()
-    after = keyring.issue(AccountId(7), NOW)
+    signing_keys.reload()
+    after = signing_keys.issue(AccountId(7), NOW)
     with pytest.raises(UnknownKey):
         old_list.verify(after.text, NOW)
-    verifier = Verifier(keyring.public_keys())
+    verifier = Verifier(signing_keys.public_keys())
     assert verifier.verify(before.text, NOW).sid == before.sid
     assert verifier.verify(after.text, NOW).sid == after.sid
     (auth.keys / "2025-a.pem").unlink()
-    keyring.reload()
+    signing_keys.reload()
     with pytest.raises(UnknownKey):
-        Verifier(keyring.public_keys()).verify(before.text, NOW)
+        Verifier(signing_keys.public_keys()).verify(before.text, NOW)
 
 
-def test_a_directory_that_was_emptied_keeps_the_keys_in_use(auth: Auth) -> None:
-    keyring = SigningKeys(auth)
+def test_an_emptied_directory_keeps_the_loaded_keys(auth: Auth) -> None:
+    signing_keys = SigningKeys(auth)
     for path in auth.keys.glob("*.pem"):
         path.unlink()
-    keyring.reload()
-    assert keyring.public_keys().keys
+    signing_keys.reload()
+    assert signing_keys.public_keys().keys
 
 
 @pytest.mark.parametrize("name", ["bad name.pem", "a.b.pem"])
-def test_an_unusable_name_is_named(auth: Auth, name: str) -> None:
+def test_the_error_names_an_unusable_file_name(auth: Auth, name: str) -> None:
     put(auth, name, Ed25519PrivateKey.generate())
     with pytest.raises(StartupError, match=re.escape(name)):
         SigningKeys(auth)
 
 
-def test_an_unusable_key_is_named(auth: Auth) -> None:
+def test_the_error_names_an_unusable_key(auth: Auth) -> None:
     put(auth, "rsa.pem", rsa.generate_private_key(65537, 2048))
     with pytest.raises(StartupError, match=r"rsa\.pem"):
         SigningKeys(auth)
@@ -109,38 +109,38 @@ def test_an_unusable_key_is_named(auth: Auth) -> None:
         SigningKeys(auth)
 
 
-def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_directory_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StartupError, match="file"):
         SigningKeys(Auth(keys=tmp_path / "file" / "keys"))
 
 
-def test_a_key_that_is_spoilt_later_changes_nothing(auth: Auth) -> None:
-    keyring = SigningKeys(auth)
-    before = keyring.public_keys()
+def test_a_key_that_becomes_unreadable_changes_nothing(auth: Auth) -> None:
+    signing_keys = SigningKeys(auth)
+    before = signing_keys.public_keys()
     (auth.keys / "z.pem").write_text("no key at all")
-    keyring.reload()
-    assert keyring.public_keys() == before
+    signing_keys.reload()
+    assert signing_keys.public_keys() == before
 
 
 OLD, YOUNGER = "20200101000000-0a0a0a0a", "20200102000000-0b0b0b0b"
 
 
-def test_a_rotation_makes_the_key_that_signs_from_now_on(auth: Auth) -> None:
+def test_a_rotation_creates_the_key_that_signs_from_now_on(auth: Auth) -> None:
     put(auth, f"{OLD}.pem", Ed25519PrivateKey.generate())
-    keyring = SigningKeys(auth)
-    old = keyring.issue(AccountId(7), NOW)
+    signing_keys = SigningKeys(auth)
+    old = signing_keys.issue(AccountId(7), NOW)
     made = rotate(auth.keys)
     assert stat.S_IMODE((auth.keys / f"{made}.pem").stat().st_mode) == 0o600
-    keyring.reload()
-    assert keyring.key_ids == [OLD, made]
-    new = keyring.issue(AccountId(7), NOW)
-    verifier = Verifier(keyring.public_keys())
+    signing_keys.reload()
+    assert signing_keys.key_ids == [OLD, made]
+    new = signing_keys.issue(AccountId(7), NOW)
+    verifier = Verifier(signing_keys.public_keys())
     assert [verifier.verify(token.text, NOW).sid for token in (old, new)] == [old.sid, new.sid]
     delete(auth.keys, OLD)
-    keyring.reload()
+    signing_keys.reload()
     with pytest.raises(UnknownKey):
-        Verifier(keyring.public_keys()).verify(old.text, NOW)
+        Verifier(signing_keys.public_keys()).verify(old.text, NOW)
 
 
 def test_a_new_key_never_comes_before_the_one_that_signs(auth: Auth) -> None:
@@ -150,7 +150,7 @@ def test_a_new_key_never_comes_before_the_one_that_signs(auth: Auth) -> None:
     assert [path.name for path in auth.keys.glob("*.pem")] == ["z.pem"]
 
 
-def test_the_key_that_signs_is_not_retired(auth: Auth) -> None:
+def test_the_key_that_signs_is_not_deleted(auth: Auth) -> None:
     put(auth, f"{OLD}.pem", Ed25519PrivateKey.generate())
     with pytest.raises(ValueError, match="signs: make another one first"):
         delete(auth.keys, OLD)

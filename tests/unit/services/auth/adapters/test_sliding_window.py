@@ -1,4 +1,4 @@
-"""Counts in Redis, and without it."""
+"""Sliding windows in Redis and without it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,73 +22,73 @@ def fallbacks(registry: CollectorRegistry) -> float | None:
 
 
 @pytest.fixture
-async def counters(valkey_server: ValkeyServer, metrics: AuthMetrics) -> AsyncIterator[SlidingWindow]:
-    counters = SlidingWindow(valkey_server.settings("auth"), metrics)
-    yield counters
-    await counters.close()
+async def window(valkey_server: ValkeyServer, metrics: AuthMetrics) -> AsyncIterator[SlidingWindow]:
+    window = SlidingWindow(valkey_server.settings("auth"), metrics)
+    yield window
+    await window.close()
 
 
-async def add(counters: SlidingWindow, limit: int = 2, seconds: float = 60) -> int:
-    return await counters.change("key", seconds, limit, "add")
+async def add(window: SlidingWindow, limit: int = 2, seconds: float = 60) -> int:
+    return await window.change("key", seconds, limit, "add")
 
 
-async def test_events_count_up_to_the_limit(counters: SlidingWindow) -> None:
-    assert [await add(counters) for _ in range(4)] == [0, 1, 2, 2]
-    assert await counters.change("key", 60, 0, "peek") == 2
-    assert await counters.change("other", 60, 0, "peek") == 0
+async def test_events_count_up_to_the_limit(window: SlidingWindow) -> None:
+    assert [await add(window) for _ in range(4)] == [0, 1, 2, 2]
+    assert await window.change("key", 60, 0, "peek") == 2
+    assert await window.change("other", 60, 0, "peek") == 0
 
 
-async def test_what_is_given_back_can_be_taken(counters: SlidingWindow) -> None:
+async def test_a_removed_event_frees_its_place(window: SlidingWindow) -> None:
     changes: list[WindowChange] = ["add", "add", "remove", "peek", "add", "peek", "remove", "remove", "remove", "peek"]
-    assert [await counters.change("key", 60, 2, change) for change in changes] == [0, 1, 2, 1, 1, 2, 2, 1, 0, 0]
+    assert [await window.change("key", 60, 2, change) for change in changes] == [0, 1, 2, 1, 1, 2, 2, 1, 0, 0]
 
 
-async def test_of_many_at_once_as_many_pass_as_the_limit(counters: SlidingWindow, valkey_server: ValkeyServer) -> None:
+async def test_concurrent_events_pass_up_to_the_limit(window: SlidingWindow, valkey_server: ValkeyServer) -> None:
     other = SlidingWindow(valkey_server.settings("auth"), AuthMetrics(CollectorRegistry()))
-    answers = await asyncio.gather(*(add(each, 5) for each in [counters, other] * 20))
+    counts = await asyncio.gather(*(add(each, 5) for each in [window, other] * 20))
     await other.close()
-    assert sorted(answers)[:5] == [0, 1, 2, 3, 4]
-    assert sorted(answers)[5:] == [5] * 35
+    assert sorted(counts)[:5] == [0, 1, 2, 3, 4]
+    assert sorted(counts)[5:] == [5] * 35
 
 
-async def test_a_window_slides(counters: SlidingWindow) -> None:
-    """Each event counts for its own time: the first is over while the second still counts."""
-    assert await add(counters, 2, 1.0) == 0
+async def test_a_window_slides(window: SlidingWindow) -> None:
+    """Each event expires on its own: the first is over while the second still counts."""
+    assert await add(window, 2, 1.0) == 0
     await asyncio.sleep(0.7)
-    assert [await add(counters, 2, 1.0) for _ in range(2)] == [1, 2]
+    assert [await add(window, 2, 1.0) for _ in range(2)] == [1, 2]
     await asyncio.sleep(0.4)
-    assert [await add(counters, 2, 1.0) for _ in range(2)] == [1, 2]
+    assert [await add(window, 2, 1.0) for _ in range(2)] == [1, 2]
 
 
-async def test_what_is_forgotten_begins_anew(counters: SlidingWindow) -> None:
-    await add(counters)
-    await counters.clear("key")
-    assert await add(counters) == 0
+async def test_a_cleared_key_starts_at_zero(window: SlidingWindow) -> None:
+    await add(window)
+    await window.clear("key")
+    assert await add(window) == 0
 
 
 async def test_without_redis_this_process_counts(
-    counters: SlidingWindow, valkey_server: ValkeyServer, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+    window: SlidingWindow, valkey_server: ValkeyServer, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_FALLBACK_SECONDS", 0.0)
-    await add(counters)
+    await add(window)
     assert fallbacks(registry) == 0
     valkey_server.kill()
-    assert [await add(counters) for _ in range(4)] == [0, 1, 2, 2]
-    await counters.clear("key")
-    assert await add(counters) == 0
+    assert [await add(window) for _ in range(4)] == [0, 1, 2, 2]
+    await window.clear("key")
+    assert await add(window) == 0
     assert fallbacks(registry) == 5
     valkey_server.start()
-    assert [await add(counters) for _ in range(3)] == [0, 1, 2]
+    assert [await add(window) for _ in range(3)] == [0, 1, 2]
     assert fallbacks(registry) == 5
 
 
-async def test_a_frozen_redis_is_waited_for_once(counters: SlidingWindow, valkey_server: ValkeyServer) -> None:
-    await add(counters)
+async def test_a_frozen_redis_delays_one_request_only(window: SlidingWindow, valkey_server: ValkeyServer) -> None:
+    await add(window)
     valkey_server.pause()
     loop = asyncio.get_running_loop()
-    await add(counters)
+    await add(window)
     started = loop.time()
-    assert [await add(counters, 5) for _ in range(10)] == [1, 2, 3, 4, *[5] * 6]
+    assert [await add(window, 5) for _ in range(10)] == [1, 2, 3, 4, *[5] * 6]
     assert loop.time() - started < 0.25
     valkey_server.resume()
 
@@ -105,7 +105,7 @@ def test_local_counts_stay_within_the_limit(steps: list[tuple[WindowChange, int,
         assert after == expected[change]
 
 
-def test_local_counts_slide_and_are_bounded() -> None:
+def test_local_windows_slide_and_are_bounded() -> None:
     local = LocalSlidingWindow(keys=3)
     assert [local.change("key", 10, 5, "add", now) for now in (0, 4, 9, 10, 14.5)] == [0, 1, 2, 2, 2]
     for number in range(3):

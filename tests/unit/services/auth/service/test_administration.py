@@ -1,4 +1,4 @@
-"""What an operator does to accounts, over the bus."""
+"""An operator's requests on accounts, over the bus."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -53,7 +53,7 @@ async def operator(cluster: AuthCluster, edge: EdgeProbe) -> Bus:
 
 @pytest.fixture
 def audit(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[EventDict]]:
-    monkeypatch.setattr(administration, "_log", structlog.get_logger())  # the module's own is bound for good
+    monkeypatch.setattr(administration, "_log", structlog.get_logger())  # the module's own logger is already bound
     with structlog.testing.capture_logs() as entries:
         yield entries
 
@@ -71,7 +71,7 @@ async def rejected_login(edge: EdgeProbe, email: str, password: str = "secret") 
         (IdentifierKind.UUID, UUID),
     ],
 )
-async def test_an_account_is_found_by_whatever_names_it(
+async def test_an_account_is_found_by_every_identifier(
     edge: EdgeProbe, operator: Bus, kind: IdentifierKind, identifier: str
 ) -> None:
     made = await edge.register("ann@example.org", username="ann", uuid=UUID, answer="blue")
@@ -89,7 +89,9 @@ async def test_an_account_is_found_by_whatever_names_it(
     )
 
 
-async def test_a_disabled_account_is_thrown_out_and_refused_like_a_wrong_secret(edge: EdgeProbe, operator: Bus) -> None:
+async def test_a_disabled_account_is_disconnected_and_rejected_like_a_wrong_secret(
+    edge: EdgeProbe, operator: Bus
+) -> None:
     ann = await edge.register("ann@example.org")
     await operator.request(SET_DISABLED, SetDisabled(ann.account, True))
     [revocation] = (await edge.receive(Revoked)).revocations
@@ -110,16 +112,16 @@ async def test_a_disabled_account_cannot_be_recovered(edge: EdgeProbe, operator:
     await edge.request(RECOVER, recovery)
 
 
-async def test_an_enabled_account_logs_in_again_with_tokens_that_are_good(edge: EdgeProbe, operator: Bus) -> None:
+async def test_an_enabled_account_logs_in_again_with_valid_tokens(edge: EdgeProbe, operator: Bus) -> None:
     ann = await edge.register("ann@example.org")
     await operator.request(SET_DISABLED, SetDisabled(ann.account, True))
     await operator.request(SET_DISABLED, SetDisabled(ann.account, False))
-    entered = await edge.login("ann@example.org")
-    assert isinstance(entered, Authenticated)
-    assert entered.revision == (await edge.request(LIST_REVOCATIONS, ListRevocations())).last
+    login = await edge.login("ann@example.org")
+    assert isinstance(login, Authenticated)
+    assert login.revision == (await edge.request(LIST_REVOCATIONS, ListRevocations())).last
 
 
-async def test_a_reset_password_is_the_only_one(edge: EdgeProbe, operator: Bus) -> None:
+async def test_a_reset_password_replaces_the_old_one(edge: EdgeProbe, operator: Bus) -> None:
     ann = await edge.register("ann@example.org")
     await operator.request(RESET_PASSWORD, ResetPassword(ann.account, "brand-new"))
     assert [one.account for one in (await edge.receive(Revoked)).revocations] == [ann.account]
@@ -127,7 +129,7 @@ async def test_a_reset_password_is_the_only_one(edge: EdgeProbe, operator: Bus) 
     assert isinstance(await edge.login("ann@example.org", "brand-new"), Authenticated)
 
 
-async def test_failures_with_the_old_password_are_forgiven(make_cluster: MakeCluster, sqlite_url: str) -> None:
+async def test_a_password_reset_resets_the_failed_logins(make_cluster: MakeCluster, sqlite_url: str) -> None:
     cluster = make_cluster(sqlite_url, verification=given.Verification(after_failed_logins=1))
     cluster.start_auth()
     edge, operator = await cluster.edge(), await cluster.operator()
@@ -138,22 +140,24 @@ async def test_failures_with_the_old_password_are_forgiven(make_cluster: MakeClu
     assert isinstance(await edge.login("ann@example.org", "brand-new"), Authenticated)
 
 
-async def test_a_service_client_gets_a_secret_that_is_no_password_elsewhere(edge: EdgeProbe, operator: Bus) -> None:
+async def test_a_service_client_s_new_secret_is_no_password(edge: EdgeProbe, operator: Bus) -> None:
     robot = await edge.register("robot@example.org", secret=Secret(Scheme.SERVICE, "old"), uuid=UUID)
     await operator.request(RESET_PASSWORD, ResetPassword(robot.account, "brand-new"))
     assert (await rejected_login(edge, "robot@example.org", "brand-new")).failure.code == ErrorCode.UNAUTHENTICATED
-    entered = await edge.login("robot@example.org", secret=Secret(Scheme.SERVICE, "brand-new"))
-    assert isinstance(entered, Authenticated)
+    login = await edge.login("robot@example.org", secret=Secret(Scheme.SERVICE, "brand-new"))
+    assert isinstance(login, Authenticated)
 
 
-async def test_a_kick_is_told_to_every_edge(edge: EdgeProbe, operator: Bus) -> None:
+async def test_a_kick_notifies_every_edge(edge: EdgeProbe, operator: Bus) -> None:
     ann = await edge.register("ann@example.org")
     await operator.request(KICK, Kick(ann.account))
     assert await edge.receive(Kicked) == Kicked(ann.account)
     assert isinstance(await edge.login("ann@example.org"), Authenticated)
 
 
-async def test_an_account_is_deleted_as_by_itself(cluster: AuthCluster, edge: EdgeProbe, operator: Bus) -> None:
+async def test_an_operator_deletes_an_account_as_its_user_does(
+    cluster: AuthCluster, edge: EdgeProbe, operator: Bus
+) -> None:
     session, message = await cluster.session(), await cluster.message()
     ann = await edge.register("ann@example.org")
     await operator.request(DELETE_USER, DeleteAccount(ann.account))
@@ -175,11 +179,11 @@ async def test_an_account_is_deleted_as_by_itself(cluster: AuthCluster, edge: Ed
         (KICK, Kick(NOBODY)),
     ],
 )
-async def test_nobody_is_not_found(operator: Bus, route: Route[Any, Any], request_: object) -> None:
+async def test_an_unknown_account_is_not_found(operator: Bus, route: Route[Any, Any], request_: object) -> None:
     assert await rejection_code(operator.request(route, request_)) == ErrorCode.NOT_FOUND
 
 
-async def test_only_an_operator_may_ask_so(edge: EdgeProbe, operator: Bus) -> None:
+async def test_only_an_operator_may_send_these_requests(edge: EdgeProbe, operator: Bus) -> None:
     ann = await edge.register("ann@example.org")
     unheard = edge.bus.request(SET_DISABLED, SetDisabled(ann.account, True), seconds=MAX_DELAY_SECONDS)
     assert await rejection_code(unheard) == ErrorCode.UNAVAILABLE

@@ -1,4 +1,4 @@
-"""Deletion, over the bus."""
+"""Deletion of accounts over the bus."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ from tests.unit.services.auth.cluster import AuthCluster, EdgeProbe, rejection_c
 from tests.unit.services.auth.conftest import MakeCluster
 
 
-async def test_deletion_erases_at_once_where_somebody_answers(tables_url: str, make_cluster: MakeCluster) -> None:
+async def test_deletion_erases_at_once_where_services_reply(tables_url: str, make_cluster: MakeCluster) -> None:
     cluster = make_cluster(tables_url)
     cluster.start_auth()
     edge, session, message = await cluster.edge(), await cluster.session(), await cluster.message()
@@ -47,7 +47,7 @@ async def test_deletion_erases_at_once_where_somebody_answers(tables_url: str, m
     assert again.account > made.account
 
 
-async def test_deletion_goes_on_when_the_others_come_back(cluster: AuthCluster, edge: EdgeProbe) -> None:
+async def test_deletion_continues_when_the_other_services_are_back(cluster: AuthCluster, edge: EdgeProbe) -> None:
     made = await edge.register("ann@example.org")
     started = time.monotonic()
     assert await edge.bus.request(DELETE_ACCOUNT, DeleteAccount(made.account), seconds=8, retry=True) == Ack()
@@ -57,7 +57,7 @@ async def test_deletion_goes_on_when_the_others_come_back(cluster: AuthCluster, 
         assert (await session.deleted.get()).account == (await message.deleted.get()).account == made.account
 
 
-async def test_deletion_again_changes_nothing(cluster: AuthCluster, edge: EdgeProbe) -> None:
+async def test_a_repeated_deletion_changes_nothing(cluster: AuthCluster, edge: EdgeProbe) -> None:
     session = await cluster.session()
     await cluster.message()
     made = await edge.register("ann@example.org")
@@ -70,6 +70,6 @@ async def test_deletion_again_changes_nothing(cluster: AuthCluster, edge: EdgePr
 
 
 @pytest.mark.parametrize("actor", [NO_ACCOUNT, AccountId(-1)])
-async def test_nobody_deletes_nothing(edge: EdgeProbe, actor: AccountId) -> None:
+async def test_logout_and_deletion_need_an_account(edge: EdgeProbe, actor: AccountId) -> None:
     for work in (edge.request(DELETE_ACCOUNT, DeleteAccount(actor)), edge.request(LOGOUT, Logout("s", actor))):
         assert await rejection_code(work) == ErrorCode.UNAUTHENTICATED

@@ -1,4 +1,4 @@
-"""Login over the bus: identifiers, secrets, limits, equal work for every reply."""
+"""Login over the bus: identifiers, secrets, limits, and equal work for every reply."""
 
 import asyncio
 import hashlib
@@ -63,15 +63,15 @@ async def test_login_by_every_identifier(edge: EdgeProbe) -> None:
         assert again.sid != made.sid
 
 
-async def test_a_username_goes_before_a_number(edge: EdgeProbe) -> None:
+async def test_a_username_takes_precedence_over_a_number(edge: EdgeProbe) -> None:
     first = await edge.register("ann@example.org")
     second = await edge.register(username=str(first.account))
-    answer = await edge.login(str(first.account), kind=IdentifierKind.ANY)
-    assert isinstance(answer, Authenticated)
-    assert answer.account == second.account
+    reply = await edge.login(str(first.account), kind=IdentifierKind.ANY)
+    assert isinstance(reply, Authenticated)
+    assert reply.account == second.account
 
 
-async def test_whatever_is_wrong_the_answer_is_the_same(edge: EdgeProbe) -> None:
+async def test_every_failed_login_gets_the_same_reply(edge: EdgeProbe) -> None:
     await edge.register("ann@example.org")
     wrong = [
         ("ann@example.org", "wrong", IdentifierKind.EMAIL),
@@ -86,7 +86,7 @@ async def test_whatever_is_wrong_the_answer_is_the_same(edge: EdgeProbe) -> None
     assert failures.pop().code == ErrorCode.UNAUTHENTICATED
 
 
-async def test_a_plain_password_opens_from_every_client_a_hash_only_its_own(edge: EdgeProbe) -> None:
+async def test_a_plain_password_matches_every_scheme_a_hash_only_its_own(edge: EdgeProbe) -> None:
     word = b"secret"
     sha256 = Secret(Scheme.SHA256, hashlib.sha256(word).hexdigest())
     md5 = Secret(Scheme.MD5, hashlib.md5(word, usedforsecurity=False).hexdigest())
@@ -109,7 +109,7 @@ async def login_codes(edge: EdgeProbe, name: str, passwords: list[str], origin: 
     return [await rejection_code(edge.login(name, word, origin=origin)) for word in passwords]
 
 
-async def test_a_guesser_is_limited_and_learns_nothing_from_it(limited: AuthCluster) -> None:
+async def test_guessing_is_limited_equally_for_known_and_unknown_accounts(limited: AuthCluster) -> None:
     limited.start_auth()
     limited.start_auth()
     edge = await limited.edge()
@@ -131,7 +131,7 @@ async def test_limits_hold_while_redis_is_away(limited: AuthCluster, valkey_serv
     assert isinstance(await edge.login("ann@example.org"), Authenticated)
 
 
-async def test_every_answer_costs_one_hash(make_cluster: MakeCluster, sqlite_url: str) -> None:
+async def test_every_login_costs_one_hash(make_cluster: MakeCluster, sqlite_url: str) -> None:
     cluster = make_cluster(sqlite_url, ops=given.Ops(port=free_port()))
     cluster.start_auth()
     edge = await cluster.edge()
@@ -164,7 +164,7 @@ def _fetch(url: str) -> str:
         return str(response.read().decode())
 
 
-async def test_hashes_grow_with_the_settings_at_the_next_login(
+async def test_outdated_hashes_are_renewed_at_the_next_login(
     make_cluster: MakeCluster, sqlite_url: str, tmp_path: Path
 ) -> None:
     cluster = make_cluster(sqlite_url)
@@ -187,7 +187,7 @@ async def test_hashes_grow_with_the_settings_at_the_next_login(
     assert held[Scheme.PLAIN].time_cost == 2
 
 
-async def test_an_account_deleted_during_a_login_is_not_entered(
+async def test_an_account_deleted_during_a_login_is_rejected(
     make_cluster: MakeCluster, sqlite_url: str, hasher: BlockingHasher
 ) -> None:
     cluster = make_cluster(sqlite_url)
@@ -204,10 +204,10 @@ async def test_an_account_deleted_during_a_login_is_not_entered(
     assert await rejection_code(login) == ErrorCode.UNAUTHENTICATED
 
 
-async def test_a_storm_of_logins_leaves_the_service_answering(
+async def test_a_storm_of_logins_does_not_block_other_requests(
     make_cluster: MakeCluster, sqlite_url: str, tmp_path: Path
 ) -> None:
-    """Real hashes, more logins than the queue holds: some are refused at once, and edges go on watching."""
+    """With real hashes and more logins than the queue holds, some are rejected; other requests are served."""
     cluster = make_cluster(sqlite_url, auth=given.Auth(keys=tmp_path / "keys", hash_threads=1, hash_queue=4))
     cluster.start_auth()
     edge = await cluster.edge()
@@ -218,7 +218,7 @@ async def test_a_storm_of_logins_leaves_the_service_answering(
         started = time.monotonic()
         await edge.request(LIST_REVOCATIONS, ListRevocations())
         waits.append(time.monotonic() - started)
-    answers = [answer.failure.code for answer in await storm if isinstance(answer, RequestError)]
-    assert (answers.count(ErrorCode.UNAUTHENTICATED), answers.count(ErrorCode.UNAVAILABLE)) == (5, 7)
+    codes = [reply.failure.code for reply in await storm if isinstance(reply, RequestError)]
+    assert (codes.count(ErrorCode.UNAUTHENTICATED), codes.count(ErrorCode.UNAVAILABLE)) == (5, 7)
     assert len(waits) > 5
     assert sorted(waits)[len(waits) // 2] < 0.05

@@ -1,4 +1,4 @@
-"""Who may try how often, by the numbers of protocols."""
+"""Rate limits with the default settings."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
@@ -18,22 +18,22 @@ HOME, AWAY = "192.0.2.1", "198.51.100.1"
 
 
 @pytest.fixture
-async def counters(valkey_server: ValkeyServer, metrics: AuthMetrics) -> AsyncIterator[SlidingWindow]:
-    counters = SlidingWindow(valkey_server.settings("auth"), metrics)
-    yield counters
-    await counters.close()
+async def window(valkey_server: ValkeyServer, metrics: AuthMetrics) -> AsyncIterator[SlidingWindow]:
+    window = SlidingWindow(valkey_server.settings("auth"), metrics)
+    yield window
+    await window.close()
 
 
 @pytest.fixture
-def limits(counters: SlidingWindow) -> LoginLimiter:
-    return LoginLimiter(Rates(), counters, count_failures=False)
+def limits(window: SlidingWindow) -> LoginLimiter:
+    return LoginLimiter(Rates(), window, count_failures=False)
 
 
 async def passes(work: Awaitable[None]) -> bool:
     try:
         await work
-    except RequestError as refused:
-        return refused.failure.code != ErrorCode.RATE_LIMITED
+    except RequestError as error:
+        return error.failure.code != ErrorCode.RATE_LIMITED
     return True
 
 
@@ -77,7 +77,7 @@ async def test_twenty_failures_from_an_address(limits: LoginLimiter) -> None:
     assert await passes(succeed(limits, "new", AWAY))
 
 
-async def test_no_more_than_the_limit_are_tried_at_once(limits: LoginLimiter) -> None:
+async def test_attempts_at_once_are_bounded_by_the_limit(limits: LoginLimiter) -> None:
     tried, go_on = asyncio.Semaphore(0), asyncio.Event()
 
     async def guess() -> bool:
@@ -97,7 +97,7 @@ async def test_no_more_than_the_limit_are_tried_at_once(limits: LoginLimiter) ->
     assert sorted(await asyncio.gather(*guesses)) == [False] * 15 + [True] * 5
 
 
-async def test_what_ends_without_an_answer_is_no_failure(limits: LoginLimiter) -> None:
+async def test_an_attempt_without_a_result_is_no_failure(limits: LoginLimiter) -> None:
     for _ in range(10):
         with pytest.raises(TimeoutError):
             async with limits.attempt("7", HOME):
@@ -105,7 +105,7 @@ async def test_what_ends_without_an_answer_is_no_failure(limits: LoginLimiter) -
     assert await passes(succeed(limits, "7"))
 
 
-async def test_over_all_addresses_failures_only_delay(limits: LoginLimiter, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_failures_over_all_addresses_only_delay(limits: LoginLimiter, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
 
     def delay_seconds(failures: int) -> float:
@@ -121,7 +121,7 @@ async def test_over_all_addresses_failures_only_delay(limits: LoginLimiter, monk
     assert seen[-1] == 0
 
 
-async def test_the_delayed_are_bounded(limits: LoginLimiter, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_delayed_logins_are_bounded(limits: LoginLimiter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_DELAYED_LOGINS", 1)
     monkeypatch.setattr(domain, "delay_seconds", lambda failures: 0.5)
     both = await asyncio.gather(passes(succeed(limits, "7")), passes(succeed(limits, "8")))
@@ -129,9 +129,9 @@ async def test_the_delayed_are_bounded(limits: LoginLimiter, monkeypatch: pytest
     assert await passes(succeed(limits, "8"))
 
 
-async def test_without_rates_nothing_is_refused_but_failures_may_count(counters: SlidingWindow) -> None:
-    free = LoginLimiter(Rates(rates=False), counters, count_failures=False)
-    counting = LoginLimiter(Rates(rates=False), counters, count_failures=True)
+async def test_without_rates_nothing_is_rejected_but_failures_may_count(window: SlidingWindow) -> None:
+    free = LoginLimiter(Rates(rates=False), window, count_failures=False)
+    counting = LoginLimiter(Rates(rates=False), window, count_failures=True)
     for _ in range(30):
         await free.registration(HOME)
         await fail(free, "7")

@@ -1,4 +1,4 @@
-"""Forgotten passwords: the answer to the security question opens the account to a new one, and to nobody else."""
+"""Recovery of an account by the answer to its security question, over the bus."""
 
 import asyncio
 import hashlib
@@ -54,8 +54,8 @@ async def register_ann(edge: EdgeProbe, **more: Any) -> Authenticated:
     return await edge.register(EMAIL, username="ann", question_id=2, answer="Rex", **more)
 
 
-async def claims(edge: EdgeProbe, entered: Authenticated) -> Claims:
-    return Verifier(await edge.request(GET_KEYS, GetKeys())).verify(entered.token, time.time())
+async def claims(edge: EdgeProbe, login: Authenticated) -> Claims:
+    return Verifier(await edge.request(GET_KEYS, GetKeys())).verify(login.token, time.time())
 
 
 async def recovery_error(edge: EdgeProbe, request: Recover) -> ErrorCode:
@@ -75,7 +75,7 @@ async def test_the_answer_replaces_every_secret_of_the_account(tables_url: str, 
     assert [await logs_in(edge, EMAIL, secret) for secret in (md5, plain("new"), *old)] == [True, True, False, False]
 
 
-async def test_whatever_is_wrong_the_answer_is_the_same_and_costs_one_hash(
+async def test_every_failed_recovery_gets_the_same_reply_and_costs_one_hash(
     hasher: BlockingHasher, edge: EdgeProbe
 ) -> None:
     made = await register_ann(edge)
@@ -112,8 +112,8 @@ async def test_failures_count_as_failed_logins(make_cluster: MakeCluster, sqlite
     assert await edge.request(RECOVER, recovery()) == Ack()
 
 
-async def test_a_recovery_ends_every_login_before_it_and_none_after(edge: EdgeProbe) -> None:
-    """Within one second, too."""
+async def test_a_recovery_revokes_every_login_before_it_and_none_after(edge: EdgeProbe) -> None:
+    """Also within the same second."""
     made = await register_ann(edge)
     second = await edge.login(EMAIL)
     assert isinstance(second, Authenticated)
@@ -128,7 +128,7 @@ async def test_a_recovery_ends_every_login_before_it_and_none_after(edge: EdgePr
     assert (await edge.request(LIST_REVOCATIONS, ListRevocations(made.revision))).revocations == [revocation]
 
 
-async def test_a_login_that_is_under_way_during_a_recovery_is_refused(
+async def test_a_login_in_progress_during_a_recovery_is_rejected(
     hasher: BlockingHasher, cluster: AuthCluster, edge: EdgeProbe
 ) -> None:
     made = await register_ann(edge)
@@ -151,7 +151,7 @@ async def test_a_login_that_is_under_way_during_a_recovery_is_refused(
     await database.close()
 
 
-async def test_of_two_recoveries_at_once_the_later_counts(tables_url: str, make_cluster: MakeCluster) -> None:
+async def test_of_concurrent_recoveries_one_password_is_valid(tables_url: str, make_cluster: MakeCluster) -> None:
     cluster = make_cluster(tables_url)
     cluster.start_auth()
     cluster.start_auth()
@@ -163,7 +163,7 @@ async def test_of_two_recoveries_at_once_the_later_counts(tables_url: str, make_
     assert len((await edge.request(LIST_REVOCATIONS, ListRevocations())).revocations) == 6
 
 
-async def test_an_answer_that_is_replaced_meanwhile_opens_nothing(hasher: BlockingHasher, edge: EdgeProbe) -> None:
+async def test_an_answer_replaced_during_a_recovery_is_rejected(hasher: BlockingHasher, edge: EdgeProbe) -> None:
     made = await register_ann(edge)
     hasher.open.clear()
     hasher.reached.clear()
@@ -188,7 +188,7 @@ async def test_the_security_question_is_replaced_with_its_answer(tables_url: str
         assert await recovery_error(edge, recovery(question_id=3, answer=answer)) == ErrorCode.UNAUTHENTICATED
 
 
-async def test_who_is_gone_sets_and_recovers_nothing(edge: EdgeProbe) -> None:
+async def test_a_deleted_account_cannot_be_recovered_or_changed(edge: EdgeProbe) -> None:
     made = await register_ann(edge)
     await edge.request(DELETE_ACCOUNT, DeleteAccount(made.account))
     for actor in (made.account, NO_ACCOUNT, AccountId(-1)):
@@ -217,5 +217,5 @@ def test_an_unacceptable_recovery_names_the_field(field: str, more: dict[str, An
     assert (caught.value.failure.code, caught.value.failure.field) == (ErrorCode.INVALID, field)
 
 
-def test_answers_are_not_printed() -> None:
+def test_answers_are_not_in_a_repr() -> None:
     assert "Rex" not in repr((recovery(), SetSecurity(2, "Rex")))

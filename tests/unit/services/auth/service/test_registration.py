@@ -1,4 +1,4 @@
-"""Registration, over the bus."""
+"""Registration over the bus."""
 
 import asyncio
 import time
@@ -23,7 +23,9 @@ from tests.unit.services.auth.cluster import ELSEWHERE, AuthCluster, EdgeProbe, 
 from tests.unit.services.auth.conftest import MakeCluster
 
 
-async def test_registration_gives_a_token_that_everybody_can_verify(tables_url: str, make_cluster: MakeCluster) -> None:
+async def test_registration_returns_a_token_that_the_public_key_verifies(
+    tables_url: str, make_cluster: MakeCluster
+) -> None:
     cluster = make_cluster(tables_url)
     cluster.start_auth()
     edge = await cluster.edge()
@@ -39,7 +41,7 @@ async def test_registration_gives_a_token_that_everybody_can_verify(tables_url: 
     assert claims.expires - claims.issued == 30 * 86_400
 
 
-async def test_registration_is_told_to_session(cluster: AuthCluster, edge: EdgeProbe) -> None:
+async def test_registration_is_published_to_session(cluster: AuthCluster, edge: EdgeProbe) -> None:
     session = await cluster.session()
     made = await edge.register("ann@example.org", nickname="Ann", vip=2, lobby=True)
     profile = (await session.registered.get()).profile
@@ -58,23 +60,23 @@ async def test_registration_is_told_to_session(cluster: AuthCluster, edge: EdgeP
         ({"uuid": SYSTEM_UUID.upper()}, "uuid"),
     ],
 )
-async def test_what_is_taken_is_named(edge: EdgeProbe, taken: dict[str, str], field: str) -> None:
+async def test_a_conflict_names_the_taken_field(edge: EdgeProbe, taken: dict[str, str], field: str) -> None:
     await edge.register("ann@example.org", username="ann", uuid="00000000-0000-4000-8000-000000000001")
     failure = (await rejection(edge.register(**taken))).failure
     assert (failure.code, failure.field) == (ErrorCode.CONFLICT, field)
 
 
-async def test_of_two_registrations_at_once_one_wins(tables_url: str, make_cluster: MakeCluster) -> None:
+async def test_of_concurrent_registrations_one_succeeds(tables_url: str, make_cluster: MakeCluster) -> None:
     cluster = make_cluster(tables_url)
     cluster.start_auth()
     cluster.start_auth()
     edge = await cluster.edge()
     attempts = [edge.request(REGISTER, registration("ann@example.org", f"password {n}")) for n in range(6)]
-    answers = await asyncio.gather(*attempts, return_exceptions=True)
-    won = [n for n, answer in enumerate(answers) if isinstance(answer, Authenticated)]
-    lost = [answer for answer in answers if isinstance(answer, RequestError)]
+    replies = await asyncio.gather(*attempts, return_exceptions=True)
+    won = [n for n, reply in enumerate(replies) if isinstance(reply, Authenticated)]
+    lost = [reply for reply in replies if isinstance(reply, RequestError)]
     assert len(won) == 1
-    assert [(answer.failure.code, answer.failure.field) for answer in lost] == [(ErrorCode.CONFLICT, "email")] * 5
+    assert [(reply.failure.code, reply.failure.field) for reply in lost] == [(ErrorCode.CONFLICT, "email")] * 5
     assert isinstance(await edge.login("ann@example.org", f"password {won[0]}"), Authenticated)
 
 

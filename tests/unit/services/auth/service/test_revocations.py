@@ -16,23 +16,23 @@ from shared.contract.subjects import (
 from tests.unit.services.auth.cluster import AuthCluster, EdgeProbe
 
 
-async def test_logout_is_told_to_all_edges_once(cluster: AuthCluster, edge: EdgeProbe) -> None:
+async def test_logout_notifies_all_edges_once(cluster: AuthCluster, edge: EdgeProbe) -> None:
     made = await edge.register("ann@example.org")
     assert await edge.request(LOGOUT, Logout(made.sid, made.account)) == Ack()
     [revocation] = (await edge.receive(Revoked)).revocations
     assert (revocation.account, revocation.sid) == (made.account, made.sid)
     assert revocation.number > made.revision
     await edge.request(LOGOUT, Logout(made.sid, made.account))
-    watched = await edge.request(LIST_REVOCATIONS, ListRevocations(made.revision))
-    assert (watched.revocations, watched.last, watched.more) == ([revocation], revocation.number, False)
-    assert (await edge.request(LIST_REVOCATIONS, ListRevocations(watched.last))).revocations == []
-    answer = await edge.login("ann@example.org")
-    assert isinstance(answer, Authenticated)
-    assert answer.revision == revocation.number
+    listed = await edge.request(LIST_REVOCATIONS, ListRevocations(made.revision))
+    assert (listed.revocations, listed.last, listed.more) == ([revocation], revocation.number, False)
+    assert (await edge.request(LIST_REVOCATIONS, ListRevocations(listed.last))).revocations == []
+    reply = await edge.login("ann@example.org")
+    assert isinstance(reply, Authenticated)
+    assert reply.revision == revocation.number
     assert edge.has_received_nothing
 
 
-async def test_maintenance_is_told_and_outlives_the_service(cluster: AuthCluster, edge: EdgeProbe) -> None:
+async def test_maintenance_notifies_edges_and_survives_a_restart(cluster: AuthCluster, edge: EdgeProbe) -> None:
     assert not (await edge.request(LIST_REVOCATIONS, ListRevocations())).maintenance
     await cluster.set_maintenance(True)
     assert (await edge.receive(MaintenanceSet)).on
@@ -41,7 +41,7 @@ async def test_maintenance_is_told_and_outlives_the_service(cluster: AuthCluster
     assert (await edge.request(LIST_REVOCATIONS, ListRevocations())).maintenance
 
 
-async def test_edges_are_told_which_keys_verify(edge: EdgeProbe) -> None:
+async def test_edges_list_the_keys_that_verify(edge: EdgeProbe) -> None:
     keys = (await edge.request(GET_KEYS, GetKeys())).keys
     assert (await edge.request(LIST_REVOCATIONS, ListRevocations())).keys == [key.kid for key in keys]
     assert len(keys) == 1

@@ -1,4 +1,4 @@
-"""Verification by mail, as edge, mailbox and link see it."""
+"""Verification of e-mail addresses over the bus, with mails and links."""
 
 import asyncio
 import re
@@ -41,7 +41,7 @@ AFTER_THREE = given.Verification(after_failed_logins=3)
 
 
 def link_in(mail: str) -> str:
-    """As a mailbox reader finds it: the first address in the text."""
+    """The first address in the text, as a mail reader finds it."""
     found = re.search(r"https?://[^\s\"'<>\\]+", mail)
     assert found
     return found.group(0)
@@ -59,9 +59,9 @@ def with_wrong_code(link: str) -> str:
 
 
 async def pending(edge: EdgeProbe, email: str = ANN, ticket: str = "") -> VerificationNeeded:
-    answer = await edge.request(REGISTER, registration(email, ticket=ticket))
-    assert isinstance(answer, VerificationNeeded)
-    return answer
+    reply = await edge.request(REGISTER, registration(email, ticket=ticket))
+    assert isinstance(reply, VerificationNeeded)
+    return reply
 
 
 async def request_link(cluster: AuthCluster, edge: EdgeProbe, ticket: str, number: int = 1) -> str:
@@ -78,7 +78,7 @@ def cluster(make_cluster: MakeCluster, sqlite_url: str) -> AuthCluster:
     return make_cluster(sqlite_url, verification=VERIFY)
 
 
-async def test_a_registration_is_withheld_until_its_link_is_opened(tables_url: str, make_cluster: MakeCluster) -> None:
+async def test_a_registration_is_pending_until_its_link_is_opened(tables_url: str, make_cluster: MakeCluster) -> None:
     cluster = make_cluster(tables_url, verification=VERIFY)
     cluster.start_auth()
     cluster.start_auth()
@@ -102,7 +102,7 @@ async def test_a_registration_is_withheld_until_its_link_is_opened(tables_url: s
     assert made.account >= 1
 
 
-async def test_a_passed_link_counts_for_the_next_attempt_of_that_address_alone(
+async def test_a_passed_link_verifies_the_next_attempt_of_its_address_only(
     cluster: AuthCluster, edge: EdgeProbe
 ) -> None:
     needed = await pending(edge)
@@ -112,15 +112,15 @@ async def test_a_passed_link_counts_for_the_next_attempt_of_that_address_alone(
     assert isinstance(await edge.register(ANN.upper(), origin=Origin(NodeId("edge-2"), 1)), Authenticated)
 
 
-async def test_of_two_registrations_by_one_link_one_is_made(cluster: AuthCluster, edge: EdgeProbe) -> None:
+async def test_one_link_verifies_one_of_concurrent_registrations(cluster: AuthCluster, edge: EdgeProbe) -> None:
     needed = await pending(edge)
     await open_link(edge, await request_link(cluster, edge, needed.ticket))
     requests = [registration(ANN, f"password {n}", ticket=needed.ticket) for n in range(4)]
-    answers = await asyncio.gather(*(edge.request(REGISTER, one) for one in requests), return_exceptions=True)
-    assert [type(answer) for answer in answers].count(Authenticated) == 1
+    replies = await asyncio.gather(*(edge.request(REGISTER, one) for one in requests), return_exceptions=True)
+    assert [type(reply) for reply in replies].count(Authenticated) == 1
 
 
-async def test_after_the_time_limit_everything_begins_anew(make_cluster: MakeCluster, sqlite_url: str) -> None:
+async def test_after_the_time_limit_a_new_verification_is_needed(make_cluster: MakeCluster, sqlite_url: str) -> None:
     short = given.Verification(registration=True, time_limit_seconds=1.0)
     cluster = make_cluster(sqlite_url, verification=short)
     cluster.start_auth()
@@ -137,7 +137,9 @@ async def test_after_the_time_limit_everything_begins_anew(make_cluster: MakeClu
     assert (await pending(edge, ticket=passed.ticket)).ticket not in (first.ticket, passed.ticket)
 
 
-async def test_mail_is_sent_again_a_few_times_and_the_newest_link_counts(cluster: AuthCluster, edge: EdgeProbe) -> None:
+async def test_mail_is_sent_again_a_few_times_and_the_newest_link_is_valid(
+    cluster: AuthCluster, edge: EdgeProbe
+) -> None:
     needed = await pending(edge)
     links = [await request_link(cluster, edge, needed.ticket, number) for number in (1, 2, 3)]
     again = SendVerification(needed.ticket, ORIGIN, BASE)
@@ -145,7 +147,7 @@ async def test_mail_is_sent_again_a_few_times_and_the_newest_link_counts(cluster
     assert [await open_link(edge, link) for link in links] == ["wrong", "wrong", "passed"]
 
 
-async def test_from_one_address_so_many_mails_are_sent(make_cluster: MakeCluster, sqlite_url: str) -> None:
+async def test_mails_requested_from_one_address_are_limited(make_cluster: MakeCluster, sqlite_url: str) -> None:
     cluster = make_cluster(sqlite_url, verification=VERIFY, limits=given.Limits(mails_per_address=2))
     cluster.start_auth()
     edge = await cluster.edge()
@@ -158,7 +160,7 @@ async def test_from_one_address_so_many_mails_are_sent(make_cluster: MakeCluster
     assert await edge.request(SEND_VERIFICATION, elsewhere) == Ack()
 
 
-async def test_whoever_asked_for_the_mail_is_told(cluster: AuthCluster, edge: EdgeProbe) -> None:
+async def test_the_connection_that_requested_the_mail_is_notified(cluster: AuthCluster, edge: EdgeProbe) -> None:
     needed = await pending(edge)
     request = SendVerification(needed.ticket, Origin(NODE, 99), BASE)
     await edge.request(SEND_VERIFICATION, request)
@@ -166,19 +168,19 @@ async def test_whoever_asked_for_the_mail_is_told(cluster: AuthCluster, edge: Ed
     assert (await edge.receive(VerificationOpened)).connection == 99
 
 
-async def test_who_has_no_address_cannot_be_verified(edge: EdgeProbe) -> None:
+async def test_verified_registration_needs_an_email_address(edge: EdgeProbe) -> None:
     failure = (await rejection(edge.register(username="ann"))).failure
     assert (failure.code, failure.field) == (ErrorCode.INVALID, "email")
 
 
-async def test_a_link_begins_with_an_address_alone(edge: EdgeProbe) -> None:
+async def test_a_link_starts_with_an_http_address_only(edge: EdgeProbe) -> None:
     needed = await pending(edge)
     for base in ("", "chat.example", "javascript:alert(1)", "http://a b", "http://a/\nhttp://evil.example", "http://"):
         wrong = SendVerification(needed.ticket, ORIGIN, base)
         assert (await rejection(edge.request(SEND_VERIFICATION, wrong))).failure.field == "base_url"
 
 
-async def test_an_unknown_ticket_opens_and_sends_nothing(edge: EdgeProbe) -> None:
+async def test_an_unknown_ticket_is_expired_and_gets_no_mail(edge: EdgeProbe) -> None:
     assert await edge.request(OPEN_VERIFICATION, OpenVerification("unknown", "code")) == Opened("expired")
     unknown = SendVerification("unknown", ORIGIN, BASE)
     assert await rejection_code(edge.request(SEND_VERIFICATION, unknown)) == ErrorCode.NOT_FOUND
@@ -216,7 +218,9 @@ async def test_after_failures_the_right_secret_needs_a_link_too(tables_url: str,
     assert isinstance(await edge.login(ANN, ticket=needed.ticket), VerificationNeeded)
 
 
-async def test_who_has_no_address_is_limited_alone(make_cluster: MakeCluster, sqlite_url: str) -> None:
+async def test_an_account_without_an_email_address_needs_no_verification(
+    make_cluster: MakeCluster, sqlite_url: str
+) -> None:
     cluster = make_cluster(sqlite_url, verification=AFTER_THREE)
     cluster.start_auth()
     edge = await cluster.edge()
@@ -226,7 +230,7 @@ async def test_who_has_no_address_is_limited_alone(make_cluster: MakeCluster, sq
     assert isinstance(await edge.login("ann", kind=IdentifierKind.USERNAME), Authenticated)
 
 
-async def test_a_link_for_a_login_registers_nobody(make_cluster: MakeCluster, sqlite_url: str) -> None:
+async def test_a_link_for_a_login_verifies_no_registration(make_cluster: MakeCluster, sqlite_url: str) -> None:
     both = given.Verification(registration=True, after_failed_logins=1)
     cluster = make_cluster(sqlite_url, verification=both)
     cluster.start_auth()
@@ -245,9 +249,7 @@ async def test_a_link_for_a_login_registers_nobody(make_cluster: MakeCluster, sq
 # Mail
 
 
-async def test_links_lead_where_the_settings_say_whatever_a_client_has_dialled(
-    make_cluster: MakeCluster, sqlite_url: str
-) -> None:
+async def test_links_start_with_the_public_url_of_the_settings(make_cluster: MakeCluster, sqlite_url: str) -> None:
     cluster = make_cluster(sqlite_url, verification=VERIFY, edge=given.Edge(public_url=f"{BASE}/"))
     cluster.start_auth()
     edge = await cluster.edge()

@@ -55,7 +55,7 @@ async def test_an_account_is_found_with_all_its_secrets(database: Database) -> N
     assert (account.profile.nickname, account.profile.signature, account.profile.created) == ("Ann", "hi", NOW)
 
 
-async def test_registration_and_its_event_are_one(database: Database) -> None:
+async def test_registration_and_its_event_are_one_transaction(database: Database) -> None:
     account = await made(database)
     with pytest.raises(IdentifierTaken):
         await made(database)
@@ -72,7 +72,7 @@ async def test_registration_and_its_event_are_one(database: Database) -> None:
         ("bob@example.org", UUID, "uuid"),
     ],
 )
-async def test_the_database_names_what_is_taken(database: Database, email: str, uuid: str, field: str) -> None:
+async def test_the_store_names_the_taken_field(database: Database, email: str, uuid: str, field: str) -> None:
     await made(database)
     with pytest.raises(IdentifierTaken) as caught:
         await made(database, email, uuid)
@@ -80,13 +80,13 @@ async def test_the_database_names_what_is_taken(database: Database, email: str, 
     assert len(await database.read(lambda connection: connection.execute(sa.select(accounts)).all())) == 1
 
 
-async def test_accounts_without_names_do_not_clash(database: Database) -> None:
+async def test_accounts_without_identifiers_do_not_conflict(database: Database) -> None:
     for number in range(2):
         nameless = replace(new(), request=registration(), uuid=str(number))
         assert (await database.write(partial(store.register, new=nameless))).account is not None
 
 
-async def test_a_registration_uses_its_verification_up(database: Database) -> None:
+async def test_a_registration_consumes_its_verification(database: Database) -> None:
     subject = VerificationSubject(VerificationPurpose.REGISTER, "ann@example.org", NO_ACCOUNT)
     with pytest.raises(NotVerified):
         await database.write(partial(store.register, new=new(subject=subject)))
@@ -95,7 +95,7 @@ async def test_a_registration_uses_its_verification_up(database: Database) -> No
     assert not await database.read(partial(verifications.has_passed, subject=subject, now=NOW))
 
 
-async def test_a_refused_registration_leaves_its_verification(database: Database) -> None:
+async def test_a_rejected_registration_keeps_its_verification(database: Database) -> None:
     subject = VerificationSubject(VerificationPurpose.REGISTER, "ann@example.org", NO_ACCOUNT)
     await made(database, "bob@example.org")
     await passed(database, subject)
@@ -126,7 +126,7 @@ async def test_a_verifier_is_replaced_once(database: Database) -> None:
     assert not await database.read(partial(holds, verifier="$md5"))
 
 
-async def test_erasing_leaves_the_number_alone(database: Database) -> None:
+async def test_erasing_keeps_only_the_number(database: Database) -> None:
     account = await made(database)
     revocation = await database.write(partial(store.erase, account=account, seconds=NOW // 1000))
     assert revocation is not None
@@ -142,7 +142,7 @@ async def test_erasing_leaves_the_number_alone(database: Database) -> None:
     assert await made(database) > account
 
 
-async def test_a_number_is_not_given_again(database: Database) -> None:
+async def test_an_account_number_is_never_reused(database: Database) -> None:
     last = await made(database)
     await database.write(lambda connection: connection.execute(accounts.delete().where(accounts.c.id == last)))
     assert await made(database) > last
@@ -155,12 +155,12 @@ async def test_the_event_of_an_erasure_comes_after_that_of_the_registration(data
     assert [type(event) for event in events] == [AccountRegistered, AccountDeleted]
 
 
-async def test_an_account_knows_from_when_its_tokens_are_good(database: Database) -> None:
-    """Since the last revocation of all of them; those of single logins, and of others, do not count."""
+async def test_tokens_are_valid_from_the_last_revocation_of_all_of_them(database: Database) -> None:
+    """Revocations of single sessions and of other accounts do not count."""
     account = await made(database)
     assert account == 1
     for owner, sid, seconds in ((1, "", 7), (1, "", 5), (1, "s1", 9), (2, "", 11)):
         await database.write(partial(revoke, account=AccountId(owner), sid=sid, seconds=seconds))
-    known = (await found(database, IdentifierKind.ID, str(account))).account
-    assert known is not None
-    assert known.tokens_from == 7
+    after = (await found(database, IdentifierKind.ID, str(account))).account
+    assert after is not None
+    assert after.tokens_from == 7

@@ -20,7 +20,7 @@ async def listed(database: Database, since: int) -> Revocations:
     return await database.read(partial(revocations.list_revocations, since=since))
 
 
-async def test_watching_begins_after_a_number_and_goes_in_pages(
+async def test_revocations_are_listed_after_a_number_in_pages(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(revocations, "REVOCATIONS_PER_PAGE", 2)
@@ -37,30 +37,30 @@ async def test_watching_begins_after_a_number_and_goes_in_pages(
 
 
 async def test_numbers_grow_in_the_order_of_commits(database: Database) -> None:
-    """A watcher that has seen a number never misses a lower one that commits later."""
+    """A reader that has received a number never misses a lower one that commits later."""
     seen: list[int] = []
     ended = asyncio.Event()
 
-    async def watcher() -> None:
+    async def read_all() -> None:
         while not (ended.is_set() and (await listed(database, len(seen))).last == len(seen)):
             seen.extend(one.number for one in (await listed(database, max(seen, default=0))).revocations)
 
-    task = asyncio.create_task(watcher())
+    task = asyncio.create_task(read_all())
     await asyncio.gather(*(revoke(database, f"s{n}") for n in range(60)))
     ended.set()
     await asyncio.wait_for(task, 10)
     assert seen == list(range(1, 61))
 
 
-async def test_what_was_revoked_is_known(database: Database) -> None:
+async def test_a_revoked_session_is_found(database: Database) -> None:
     await revoke(database, "s1")
-    known = partial(revocations.is_revoked, account=AccountId(1))
-    assert await database.read(partial(known, sid="s1"))
-    assert not await database.read(partial(known, sid="s2"))
+    is_revoked = partial(revocations.is_revoked, account=AccountId(1))
+    assert await database.read(partial(is_revoked, sid="s1"))
+    assert not await database.read(partial(is_revoked, sid="s2"))
     assert not await database.read(partial(revocations.is_revoked, account=AccountId(2), sid="s1"))
 
 
-async def test_old_revocations_are_purged_and_numbers_go_on(database: Database) -> None:
+async def test_old_revocations_are_purged_and_numbers_continue(database: Database) -> None:
     for seconds in (10, 20, 30):
         await revoke(database, f"s{seconds}", seconds)
     await database.write(partial(revocations.purge, before_seconds=30))

@@ -53,7 +53,7 @@ async def passed(database: Database, subject: VerificationSubject = ANN) -> str:
     return ticket
 
 
-async def test_the_right_code_opens_for_whoever_asked_for_the_mail(database: Database) -> None:
+async def test_the_right_code_passes_for_the_connection_that_requested_the_mail(database: Database) -> None:
     t = await add(database)
     assert await request_mail(database, t)
     [entry] = await database.read(partial(outbox.oldest, limit=9))
@@ -63,7 +63,7 @@ async def test_the_right_code_opens_for_whoever_asked_for_the_mail(database: Dat
     assert (await open_link(database, t, "right")).result is LinkResult.PASSED
 
 
-async def test_nothing_opens_before_the_first_mail(database: Database) -> None:
+async def test_no_code_is_right_before_the_first_mail(database: Database) -> None:
     t = await add(database)
     assert (await open_link(database, t, "")).result is LinkResult.WRONG
 
@@ -84,7 +84,7 @@ async def test_wrong_codes_are_bounded(database: Database) -> None:
     assert await open_link(database, t, "right") == GONE
 
 
-async def test_an_expired_or_unknown_ticket_opens_nothing(database: Database) -> None:
+async def test_a_link_with_an_expired_or_unknown_ticket_is_expired(database: Database) -> None:
     t = await passed(database)
     assert await open_link(database, t, "right", now=END) == GONE
     assert await open_link(database, "u", "right") == GONE
@@ -92,7 +92,7 @@ async def test_an_expired_or_unknown_ticket_opens_nothing(database: Database) ->
     assert not await consume(database, now=END)
 
 
-async def test_a_passed_ticket_counts_once_for_its_holder_alone(database: Database) -> None:
+async def test_a_passed_ticket_is_consumed_once_by_its_subject_only(database: Database) -> None:
     t = await passed(database)
     others = [
         LOGIN,
@@ -112,12 +112,12 @@ async def test_the_named_ticket_is_used_first(database: Database) -> None:
     assert not await consume(database, ANN, t1)
 
 
-async def test_one_passed_ticket_is_used_by_one_of_two_at_once(database: Database) -> None:
+async def test_a_passed_ticket_is_consumed_by_one_of_concurrent_requests(database: Database) -> None:
     await passed(database)
     assert sorted(await asyncio.gather(*(consume(database) for _ in range(5)))) == [False] * 4 + [True]
 
 
-async def test_a_ticket_that_waits_is_not_doubled(database: Database) -> None:
+async def test_a_pending_ticket_is_reused(database: Database) -> None:
     t = await add(database)
     assert await add(database, named=t) == t
     assert await add(database, LOGIN, named=t) != t
@@ -126,7 +126,7 @@ async def test_a_ticket_that_waits_is_not_doubled(database: Database) -> None:
     assert await add(database, named=t) != t
 
 
-async def test_a_ticket_and_an_address_get_a_few_mails(database: Database) -> None:
+async def test_mails_per_ticket_and_per_address_are_limited(database: Database) -> None:
     many = [await add(database) for _ in range(verifications.MAILS_PER_ADDRESS)]
     for ticket in many:
         assert await request_mail(database, ticket)
@@ -139,7 +139,7 @@ async def test_a_ticket_and_an_address_get_a_few_mails(database: Database) -> No
         await request_mail(database, other)
 
 
-async def test_what_is_over_is_purged_and_what_is_erased_forgotten(database: Database) -> None:
+async def test_expired_tickets_and_those_of_deleted_accounts_are_deleted(database: Database) -> None:
     await passed(database, LOGIN)
     await database.write(partial(verifications.purge_expired, now=END - 1))
     assert await database.read(partial(verifications.has_passed, subject=LOGIN, now=NOW))
