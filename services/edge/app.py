@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
 
+from services.edge.catchup.reader import BacklogReader
 from services.edge.client.endpoint import ConnectionRegistry
 from services.edge.context import EdgeContext
 from services.edge.dashboard import DASHBOARD
@@ -81,10 +82,12 @@ class Edge:
         self.delivery = EnvelopeReceiver(self.id, self.chats, self.resync)
         self.upstream = MessagePublisher(self.bus, self.id, settings.edge.request_seconds, tracer)
         self.read_flush = ReadStateFlusher(self.bus, self.id, self.residents)
+        syncs = SyncRequests(self.bus)
         self.node = EdgeContext(
             settings, self.id, self.bus, metrics, self.residents, self.chats, self.upstream, self.read_flush,
             TickBatcher(self.upstream), _media(settings, metrics), coalesced_summaries(self.bus),
-            coalesced_profiles(self.bus, settings.edge.request_seconds), SyncRequests(self.bus),
+            coalesced_profiles(self.bus, settings.edge.request_seconds), syncs,
+            BacklogReader(self.bus, syncs, self.read_flush),
         )  # fmt: skip
         gate = TokenVerifier(self.bus, metrics)
         uploads = HttpUploads(self.node.media, gate.check, settings)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from services.edge.catchup.reader import BacklogReader
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.media import MediaService
 from services.edge.metrics import EdgeMetrics
@@ -35,6 +36,7 @@ class EdgeContext:
     summaries: RequestCoalescer[AccountId, ProfileSummary | None]
     profiles: RequestCoalescer[AccountId, Profile | None]
     syncs: SyncRequests
+    backlogs: BacklogReader
     tasks: Tasks = field(default_factory=Tasks)
     maintenance: bool = False
     revision: int = 0

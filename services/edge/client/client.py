@@ -1,6 +1,7 @@
 """One client: its frames in order, replies in request order, pushes. Only `_perform` and `_resolve` wait."""
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import aclosing
 from typing import Protocol
 
 from services.edge.canonical.commands import MessageCommand, PostMessage, UploadCommand, metric_label
@@ -8,6 +9,7 @@ from services.edge.canonical.events import ChatJoined, Event, VerificationEnded
 from services.edge.canonical.frames import Frame
 from services.edge.canonical.replies import Reply
 from services.edge.canonical.transport import Socket
+from services.edge.catchup.backlog import ChatsLoaded, ShowMessages, Steps
 from services.edge.catchup.catch_up import CatchUp
 from services.edge.client.connection import CloseConnection, Connection
 from services.edge.client.inbound import InboundQueue, RejectedFrame
@@ -16,13 +18,12 @@ from services.edge.client.posting import Posting
 from services.edge.client.request_reader import RequestReader, Work
 from services.edge.client.uploads import ABANDONED, UploadSlots
 from services.edge.context import EdgeContext
-from services.edge.dialects.base import Dialect, LoadedChat, LocalReply, Request
+from services.edge.dialects.base import Dialect, LocalReply, Request
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.presence.local_accounts import LocalAccount
 from services.edge.receipts.confirmation import DeliveryConfirmation
 from services.edge.receipts.read_state import Ranges
 from services.edge.rpc.failures import to_failure
-from services.edge.upstream.in_flight import InFlight
 from shared.clock import now_ms
 from shared.contract.auth import Authenticated, Revocation
 from shared.contract.errors import Failure
@@ -77,9 +78,9 @@ class Client:
         self.is_void = False
         """The login was voided meanwhile."""
         self._account: LocalAccount | None = None
-        self.catch_up_state = CatchUp(node, self)
         self.uploads = UploadSlots(node.media)
         self._posting = Posting(node, self)
+        self.catch_up_state = CatchUp(node.backlogs, node.chats, self._posting)
         self._busy = False
         self._deferred_events: list[ChatJoined] | None = None
         self._close_when_idle: tuple[int, str] | None = None
@@ -207,7 +208,7 @@ class Client:
                 self.reply_error(request, result)
             else:
                 self.reply([(request, result)])
-            self.catch_up_state.start_reading()
+            self._read(self.catch_up_state.start_reading())
             if isinstance(result, Authenticated):
                 self._performs.after_login(self)
             for event in deferred:
@@ -234,7 +235,7 @@ class Client:
             for request in run:
                 self.reply_error(request, failure)
             resolved = []
-        self.catch_up_state.start_reading()
+        self._read(self.catch_up_state.start_reading())
         if resolved and not self.is_closing:
             self._posting.submit(resolved)
             self.node.tick_batcher.add(self)  # whose end sends what was said
@@ -266,10 +267,6 @@ class Client:
         if self._posting.in_flight is None or not self._posting.consume_own(encoded):
             self._out.push((encoded,))
 
-    @property
-    def in_flight(self) -> InFlight | None:
-        return self._posting.in_flight
-
     def notify(self, event: Event) -> None:
         """Chats that appear during a request are told of after its answer, which may be about them."""
         if self._deferred_events is not None and isinstance(event, ChatJoined):
@@ -295,17 +292,30 @@ class Client:
         self.dialect.logged_in(answer.account, now)
         self._out.reschedule_wake()
         if self.dialect.receives_pushes:
-            await self.catch_up_state.begin(self._account, others)
+            await self.catch_up_state.begin(self._account, self.dialect, others)
 
     def catch_up(self, chat: ChatId, fresh: int) -> None:
         if self._account is not None and not self.is_closing and self.dialect.receives_pushes:
-            self.catch_up_state.chat_discovered(self._account, chat, fresh)
+            self._read(self.catch_up_state.chat_discovered(self._account, self.dialect, chat, fresh))
 
-    def chats_loaded(self, chats: list[LoadedChat]) -> None:
-        self._out.chats_loaded(chats)
+    def _read(self, steps: Steps | None) -> None:
+        if steps is not None:
+            self.catch_up_state.reading = self.node.tasks.start(self._carry_out(steps), "catch-up")
 
-    def unsent_bytes(self) -> int:
-        return self._out.waiting_bytes()
+    async def _carry_out(self, steps: Steps) -> None:
+        try:
+            async with aclosing(steps):
+                async for step in steps:
+                    if isinstance(step, ShowMessages):
+                        for encoded in step.messages:
+                            self.deliver_one(encoded)
+                    elif isinstance(step, ChatsLoaded):
+                        self._out.chats_loaded(step.chats)
+                    else:
+                        await self._out.until_room()
+        except Exception:
+            _log.exception("backlog not read")
+            self.fail()
 
     def log_out(self) -> None:
         """The account is left; the connection stays."""

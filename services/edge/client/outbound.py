@@ -22,6 +22,8 @@ from shared.contract.model import Message
 from shared.telemetry import log
 
 _log = log(__name__)
+_PACE_BYTES = 256 * 1024
+_PACE_SECONDS = 0.05
 _LOOKS = 16
 """At the socket's buffer, while as much is sent as may wait there."""
 
@@ -142,6 +144,11 @@ class OutboundQueue:
         """What is on its way, or held back."""
         behind = 0 if self._transfers is None else self._transfers.waiting_bytes
         return self._socket.unsent() + behind + self.dialect.held_bytes
+
+    async def until_room(self) -> None:
+        """Waits while much of what was sent has not been received."""
+        while self.waiting_bytes() > _PACE_BYTES:  # noqa: ASYNC110 (the kernel sets no event)
+            await asyncio.sleep(_PACE_SECONDS)
 
     def _check_buffer(self) -> None:
         self._look_at = self._socket.sent_bytes + self._node.settings.edge.outgoing_bytes // _LOOKS

@@ -1,0 +1,29 @@
+"""The position of one connection in one chat's unread tail. Pure."""
+
+from dataclasses import dataclass, field
+
+from services.edge.upstream.in_flight import InFlight
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import Message
+
+
+@dataclass(slots=True)
+class ChatCursor:
+    """Shows messages after index `after` (None: from the account's first unread one), except ranges in `read`. Indexes
+    from `fresh` on arrived after the login and are always shown."""
+
+    chat: ChatId
+    account: AccountId
+    after: int | None
+    fresh: int
+    read: list[tuple[int, int]] = field(default_factory=list)
+    at_head: bool = False
+    """The connection has everything, and changes over to live messages."""
+
+    def shows(self, message: Message, in_flight: InFlight | None) -> bool:
+        """Whether the connection is shown this message. `in_flight`: its own batch, whose replies it waits for."""
+        if message.index >= self.fresh:
+            return True
+        if message.sender == self.account:
+            return in_flight is not None and in_flight.awaits(message.nonce)
+        return not any(low <= message.index <= high for low, high in self.read)

@@ -1,0 +1,70 @@
+"""Requests what accounts missed: pages of their chats, and the profile summaries of the senders."""
+
+from collections.abc import Awaitable, Collection, Mapping
+
+from services.edge.catchup.cursor import ChatCursor
+from services.edge.delivery.ordering import AFTER_LAST
+from services.edge.presence.profiles import fetch_summaries
+from services.edge.receipts.read_state_flusher import ReadStateFlusher
+from services.edge.rpc.retrying import request_until_answered
+from services.edge.rpc.sync_requests import SyncRequests
+from shared.bus.client import Bus
+from shared.contract import subjects
+from shared.contract.errors import RequestError
+from shared.contract.ids import AccountId, NodeId
+from shared.contract.message import ChatSync, ChatSynced, Sync, SyncChat, Synced
+from shared.contract.model import Message, ProfileSummary
+from shared.telemetry import log
+
+_log = log(__name__)
+_SUMMARIES_SECONDS = 2.0
+
+Summaries = Mapping[AccountId, ProfileSummary]
+
+
+class BacklogReader:
+    """Shared by the connections of a node."""
+
+    def __init__(self, bus: Bus, syncs: SyncRequests, read_state: ReadStateFlusher) -> None:
+        self._bus = bus
+        self._syncs = syncs
+        self._read_state = read_state
+
+    async def first_page(self, account: AccountId, other_nodes: Collection[NodeId], *, bare: bool) -> Synced | None:
+        """The account's chats, after the deliveries of its other connections are committed as read. `bare`: without
+        messages. None when the account cannot be synced."""
+        await self._read_state.flush_account(account, other_nodes)
+        return await _page(account, self._syncs.first_page(account, bare=bare))
+
+    async def next_page(self, account: AccountId, page: Synced) -> Synced | None:
+        request = Sync(account, page.chats[-1].chat)
+        return await _page(account, request_until_answered(self._bus, subjects.SYNC, request))
+
+    async def chat_page(self, cursor: ChatCursor) -> ChatSynced:
+        """Messages of one chat after the cursor, and what the account may see of it. Raises RequestError."""
+        after = AFTER_LAST if cursor.after is None else cursor.after
+        request = SyncChat(cursor.chat, [cursor.account], after)
+        return await request_until_answered(self._bus, subjects.SYNC_CHAT, request)
+
+    def mark_skipped(self, account: AccountId, entry: ChatSync) -> None:
+        """Messages before the unread part that a sync returns count as read."""
+        if entry.unread_from > entry.read_index + 1:
+            self._read_state.mark_read(account, {entry.chat: [(entry.read_index + 1, entry.unread_from - 1)]})
+
+    async def summaries(self, messages: Collection[Message]) -> Summaries:
+        """Of the senders, as far as they can be had: no message is left out for want of them."""
+        if not messages:
+            return {}
+        try:
+            return await fetch_summaries(self._bus, {message.sender for message in messages}, _SUMMARIES_SECONDS)
+        except RequestError as error:
+            _log.warning("summaries of senders not fetched", error=str(error))
+            return {}
+
+
+async def _page(account: AccountId, request: Awaitable[Synced]) -> Synced | None:
+    try:
+        return await request
+    except RequestError as error:
+        _log.warning("account cannot be synced", account=account, error=str(error))
+        return None
