@@ -7,7 +7,7 @@ from deploy.grafana.servers import NATS, POSTGRESQL, VALKEY
 from services.auth.dashboard import DASHBOARD as AUTH
 from services.edge.dashboard import DASHBOARD as EDGE
 from services.message.dashboard import DASHBOARD as MESSAGE
-from services.session.dashboard import BOARD as SESSION
+from services.session.dashboard import DASHBOARD as SESSION
 from shared.dashboard.panels import Dashboard, Panel, PanelGroup, PanelKind, Unit, gauge
 from shared.dashboard.panels import rate as rate_row
 from shared.dashboard.presets import DATABASE, EVENTS, PRESENCE, PROCESS, REQUESTS, REQUESTS_SENT
@@ -129,7 +129,7 @@ def _nats() -> GrafanaDashboard:
     sections = (
         section(REQUESTS_SENT, everywhere),
         Section("Requests served", (*section(REQUESTS, everywhere).panels, by_subject)),
-        Section("Fan-out", (*fan_out, *mended, *_pick(SESSION, "Notices", "Not handed to NATS"))),
+        Section("Fan-out", (*fan_out, *mended, *_pick(SESSION, "Notices", "Not sent to NATS"))),
         section(EVENTS, _across("auth", "session", "message")),
         NATS,
     )
@@ -141,7 +141,7 @@ def _valkey() -> GrafanaDashboard:
         *_pick(MESSAGE, "Presence unknown", "Membership requests"),
         *_pick(EDGE, "Vanished from presence"),
         *_pick(AUTH, "Limits without Redis"),
-        *_pick(SESSION, "Versions Redis lacks", "Versions without a place"),
+        *_pick(SESSION, "Versions missing in Redis", "Versions dropped"),
     )
     sections = (
         section(PRESENCE, _across("edge", "message", "session")),

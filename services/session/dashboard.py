@@ -1,9 +1,9 @@
-"""What is worth watching of session."""
+"""Session's dashboard."""
 
 from shared.dashboard.panels import Dashboard, PanelGroup, gauge, rate
 from shared.dashboard.presets import DATABASE, EVENTS, PRESENCE, PROCESS, REQUESTS, REQUESTS_SENT
 
-BOARD = Dashboard(
+DASHBOARD = Dashboard(
     "session",
     (
         REQUESTS,
@@ -12,18 +12,18 @@ BOARD = Dashboard(
             (
                 rate("Notices", "dragoman_session_notices", by="kind"),
                 rate("By reach", "dragoman_session_notices", by="reach"),
-                rate("Not handed to NATS", "dragoman_session_notices_lost", bad=True),
-                gauge("Versions Redis lacks", "dragoman_session_versions_untold", bad=True),
-                rate("Versions without a place", "dragoman_session_versions_dropped", bad=True),
+                rate("Not sent to NATS", "dragoman_session_notices_lost", bad=True),
+                gauge("Versions missing in Redis", "dragoman_session_versions_untold", bad=True),
+                rate("Versions dropped", "dragoman_session_versions_dropped", bad=True),
             ),
         ),
         PanelGroup(
-            "People and chats",
+            "Accounts and chats",
             (
                 rate("Profiles created", "dragoman_session_profiles"),
                 rate("Chats created", "dragoman_session_chats"),
                 rate("Accounts erased", "dragoman_session_erased"),
-                rate("Memberships ended by that", "dragoman_session_departures"),
+                rate("Memberships ended by deletions", "dragoman_session_departures"),
             ),
         ),
         EVENTS,

@@ -1,5 +1,4 @@
-"""The rules of profiles, chats, membership and friendship: pure, no clock, no randomness. Refusals are raised as
-Refused."""
+"""The rules of profiles, chats, memberships and friendships: pure functions. Rejections are raised as RequestError."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeVar
@@ -21,45 +20,45 @@ LOBBY = ChatId(1)
 LOBBY_NAME = "Lobby"
 DELETED_NICKNAME = "已注销用户"
 
-_NAMES_IN_A_NAME = 3
+_NAMES_IN_DEFAULT_NAME = 3
 _HASH_CHARACTERS = 128
 _SIGNATURE_CHARACTERS = 1_024
 _REQUEST_CHARACTERS = 1_000
-_LARGEST = 2**63 - 1
-_LARGEST_SHOWN = 2**53 - 1
-"""Numbers that every client can read."""
+_INT64_MAX = 2**63 - 1
+_SAFE_INTEGER_MAX = 2**53 - 1
+"""The largest integer that every client can read."""
 
 
-class Candidate(NamedTuple):
-    """A member who may inherit a chat; `seat` is the order of joining."""
+class OwnerCandidate(NamedTuple):
+    """A member that may become the owner of a chat; `seat` is the order of joining."""
 
     account: AccountId
     role: Role
     seat: int
 
 
-def heir(candidates: Iterable[Candidate]) -> Candidate | None:
-    """Who owns a chat after its owner has gone: the oldest admin, else the oldest member, else nobody."""
+def next_owner(candidates: Iterable[OwnerCandidate]) -> OwnerCandidate | None:
+    """The owner of a chat after its owner has left: the oldest admin, else the oldest member, else None."""
     return min(candidates, key=lambda candidate: (-candidate.role, candidate.seat), default=None)
 
 
 def default_name(nicknames: Sequence[str], limit: int) -> str:
-    """What a chat without a name is called: its first members, as far as the limit on names allows."""
-    return "、".join(nicknames[:_NAMES_IN_A_NAME])[:limit]
+    """The name of a chat created without one: its first members' nicknames, cut to the limit on names."""
+    return "、".join(nicknames[:_NAMES_IN_DEFAULT_NAME])[:limit]
 
 
 def check_seed(seed: EnsureProfile, limits: Limits) -> None:
-    """A new profile's first values. An account may be nameless when it registers, not later."""
+    """Check a new profile's first values. The nickname may be empty at registration, not later."""
     check_account(seed.account)
     _check_characters("nickname", seed.nickname, limits.nickname_characters)
     for field, text in (("uuid", seed.uuid), ("signature", seed.signature)):
         _check_text(field, text)
     for field, number in (("icon_id", seed.icon_id), ("vip", seed.vip), ("created", seed.created)):
-        _check_number(field, number, _LARGEST)
+        _check_number(field, number, _INT64_MAX)
 
 
-def new_values(request: SetProfile, limits: Limits) -> dict[str, str | int]:
-    """What is to be set, by field of the profile."""
+def profile_changes(request: SetProfile, limits: Limits) -> dict[str, str | int]:
+    """The values to set, by profile field."""
     check_actor(request.actor)
     if request.actor != request.account:
         raise RequestError(ErrorCode.FORBIDDEN, "only one's own profile can be set", "account")
@@ -78,14 +77,14 @@ def new_values(request: SetProfile, limits: Limits) -> dict[str, str | int]:
         values["signature"] = request.signature
     for field, number in (("status", request.status), ("icon_id", request.icon_id)):
         if number is not UNSET:
-            _check_number(field, number, _LARGEST_SHOWN)
+            _check_number(field, number, _SAFE_INTEGER_MAX)
             values[field] = number
     return values
 
 
-def new_chat(request: CreateChat, limits: Limits) -> list[AccountId]:
-    """The members of a chat that may be made so, as far as can be told without the stored: the creator first, then
-    each of the others once, as listed."""
+def new_group_members(request: CreateChat, limits: Limits) -> list[AccountId]:
+    """The members of a new group: the creator first, then each other account once, in the order listed. Checks
+    everything that needs no stored data."""
     check_actor(request.actor)
     if request.kind is not ChatKind.GROUP:
         raise RequestError(ErrorCode.INVALID, "only groups can be made", "kind")
@@ -96,14 +95,14 @@ def new_chat(request: CreateChat, limits: Limits) -> list[AccountId]:
     for account in members:
         check_account(account, "members")
     if SYSTEM_ACCOUNT in members:
-        raise no_account(SYSTEM_ACCOUNT, "members")
+        raise account_not_found(SYSTEM_ACCOUNT, "members")
     if len(members) > limits.members_per_group:
         raise RequestError(ErrorCode.LIMIT, f"a group has at most {limits.members_per_group} members", "members")
     return members
 
 
-def new_name(request: RenameChat, limits: Limits) -> str:
-    """What a group may be called from now on."""
+def new_group_name(request: RenameChat, limits: Limits) -> str:
+    """The checked new name of a group."""
     check_actor(request.actor)
     check_chat(request.chat)
     if not request.name:
@@ -112,15 +111,15 @@ def new_name(request: RenameChat, limits: Limits) -> str:
     return request.name
 
 
-# Between people
+# Between accounts
 
 
 def pair_of(one: AccountId, other: AccountId) -> MemberPair:
     return (one, other) if one < other else (other, one)
 
 
-def check_other(actor: AccountId, account: AccountId, field: str = "account") -> None:
-    """What one asks of somebody else."""
+def check_peer(actor: AccountId, account: AccountId, field: str = "account") -> None:
+    """Check a request of `actor` that concerns another account."""
     check_actor(actor)
     check_account(account, field)
     if actor == account:
@@ -129,40 +128,40 @@ def check_other(actor: AccountId, account: AccountId, field: str = "account") ->
         raise RequestError(ErrorCode.FORBIDDEN, "this account only tells notices", field)
 
 
-def check_request(text: str) -> None:
-    """The words that go with a request."""
+def check_request_text(text: str) -> None:
+    """Check the text of a friend request or a membership request."""
     _check_characters("text", text, _REQUEST_CHARACTERS)
 
 
-def joins_at_once(policy: JoinPolicy) -> bool:
-    """Otherwise somebody is asked. Raises Refused when nobody may join by himself."""
+def joins_immediately(policy: JoinPolicy) -> bool:
+    """Whether a join needs no approval. Raises RequestError when the group accepts no requests."""
     if policy is JoinPolicy.CLOSED:
         raise RequestError(ErrorCode.FORBIDDEN, "nobody can ask to join this group", "chat")
     return policy is JoinPolicy.OPEN
 
 
-def check_runs(role: Role | None) -> None:
-    """Owner and admins decide about a group; others are told whether they are in it."""
+def check_can_manage(role: Role | None) -> None:
+    """Only the owner and admins manage a group; a non-member receives the same error as for an unknown chat."""
     if role is None:
-        raise not_yours(ErrorCode.FORBIDDEN)
+        raise hidden_error(ErrorCode.FORBIDDEN)
     if role < Role.ADMIN:
         raise RequestError(ErrorCode.FORBIDDEN, "only the owner and the admins of a group may do that", "chat")
 
 
-def check_room(number: ChatId, size: int, limits: Limits) -> None:
-    """There is a place for one more."""
+def check_capacity(number: ChatId, size: int, limits: Limits) -> None:
+    """A group of `size` members accepts one more; the lobby has no limit."""
     if number != LOBBY and size >= limits.members_per_group:
         raise RequestError(ErrorCode.LIMIT, f"a group has at most {limits.members_per_group} members", "members")
 
 
-def check_count(chats: int, limits: Limits) -> None:
-    """An account may be in one chat more."""
+def check_chat_count(chats: int, limits: Limits) -> None:
+    """An account in so many groups may join one more."""
     if chats >= limits.chats_per_account:
         raise RequestError(ErrorCode.LIMIT, f"an account has at most {limits.chats_per_account} chats", "chats")
 
 
-def check_pending(requests: int, limits: Limits) -> None:
-    """An account may ask for one thing more."""
+def check_pending_requests(requests: int, limits: Limits) -> None:
+    """An account with so many pending requests may send one more."""
     if requests >= limits.requests_pending:
         raise RequestError(
             ErrorCode.LIMIT, f"at most {limits.requests_pending} requests may wait for an answer", "requests"
@@ -172,8 +171,8 @@ def check_pending(requests: int, limits: Limits) -> None:
 # Lists
 
 
-def fitting(items: Sequence[T], most_bytes: int) -> Sequence[T]:
-    """As many of the first as have room in so many bytes on the bus."""
+def take_fitting(items: Sequence[T], most_bytes: int) -> Sequence[T]:
+    """The first items whose encoded sizes together are at most `most_bytes`."""
     for count, item in enumerate(items):
         most_bytes -= len(msgspec.msgpack.encode(item))
         if most_bytes < 0:
@@ -181,17 +180,17 @@ def fitting(items: Sequence[T], most_bytes: int) -> Sequence[T]:
     return items
 
 
-def storable(numbers: Iterable[N]) -> list[N]:
-    """Each once, ascending; what cannot be stored is nobody's."""
-    return sorted({number for number in numbers if 1 <= number <= _LARGEST})
+def in_int64(numbers: Iterable[N]) -> list[N]:
+    """The distinct ids that a database column can hold, ascending. No row has any other id."""
+    return sorted({number for number in numbers if 1 <= number <= _INT64_MAX})
 
 
-def check_many(items: Sequence[object], most: int, field: str) -> None:
-    if len(items) > most:
-        raise RequestError(ErrorCode.LIMIT, f"at most {most} at once", field)
+def check_batch_size(items: Sequence[object], limit: int, field: str) -> None:
+    if len(items) > limit:
+        raise RequestError(ErrorCode.LIMIT, f"at most {limit} at once", field)
 
 
-# Of every request
+# Every request
 
 
 def check_actor(actor: AccountId) -> None:
@@ -200,27 +199,27 @@ def check_actor(actor: AccountId) -> None:
 
 
 def check_account(account: AccountId, field: str = "account") -> None:
-    """An id that cannot be stored is one that nobody has."""
-    if not 1 <= account <= _LARGEST:
-        raise no_account(account, field)
+    """An id that no column can hold belongs to no account."""
+    if not 1 <= account <= _INT64_MAX:
+        raise account_not_found(account, field)
 
 
 def check_chat(chat: ChatId) -> None:
-    """An id that cannot be stored is one that no chat has."""
-    if not 1 <= chat <= _LARGEST:
-        raise not_yours(ErrorCode.NOT_FOUND)
+    """An id that no column can hold belongs to no chat."""
+    if not 1 <= chat <= _INT64_MAX:
+        raise hidden_error(ErrorCode.NOT_FOUND)
 
 
-def not_yours(code: ErrorCode) -> RequestError:
-    """In the same words, whether there is no such chat or one is no member of it."""
+def hidden_error(code: ErrorCode) -> RequestError:
+    """The same text for an unknown chat and for one that the actor is no member of."""
     return RequestError(code, "you are in no such chat", "chat")
 
 
-def nothing_pending(field: str) -> RequestError:
+def no_pending_request(field: str) -> RequestError:
     return RequestError(ErrorCode.NOT_FOUND, "nothing waits for that answer", field)
 
 
-def no_account(account: AccountId, field: str = "account") -> RequestError:
+def account_not_found(account: AccountId, field: str = "account") -> RequestError:
     return RequestError(ErrorCode.NOT_FOUND, f"there is no account {account}", field)
 
 
@@ -231,7 +230,7 @@ def _check_nickname(nickname: str, limits: Limits) -> None:
 
 
 def _check_avatar(address: str, limits: Limits) -> None:
-    """Empty means the generated one; a path alone, a picture that every edge serves."""
+    """Empty: the generated avatar. A path without a host: a picture that every edge serves."""
     _check_text("avatar", address)
     if address and not address.startswith(("http://", "https://", "/avatar/", "/media/")):
         raise RequestError(ErrorCode.INVALID, "an avatar is an http(s) address", "avatar")
@@ -246,7 +245,7 @@ def _check_characters(field: str, text: str, limit: int) -> None:
 
 
 def _check_text(field: str, text: str) -> None:
-    """Lone surrogates never get here: the bus refuses them."""
+    """Reject U+0000, which PostgreSQL cannot store. Lone surrogates do not get here: the bus rejects them."""
     if "\0" in text:
         raise RequestError(ErrorCode.INVALID, f"{field} must not contain U+0000", field)
 

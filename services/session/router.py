@@ -1,10 +1,10 @@
-"""Which use case answers which subject."""
+"""The subjects that session serves, and the use case behind each."""
 
-from services.session.service.accounts import Accounts
-from services.session.service.announcements import Announcements
+from services.session.service.accounts import AccountProfiles
+from services.session.service.announcements import SystemNotices
 from services.session.service.chats import Chats
 from services.session.service.friends import Friends
-from services.session.service.memberships import Joins
+from services.session.service.memberships import Memberships
 from shared.bus.client import Bus
 from shared.contract import subjects as on
 
@@ -12,12 +12,12 @@ _QUEUE = "session"
 
 
 def route(
-    bus: Bus, accounts: Accounts, chats: Chats, joins: Joins, friends: Friends, announcements: Announcements
+    bus: Bus, accounts: AccountProfiles, chats: Chats, memberships: Memberships, friends: Friends, system: SystemNotices
 ) -> None:
     bus.serve(on.ENSURE_PROFILE, accounts.ensure_profile, queue=_QUEUE)
     bus.serve(on.GET_ACCOUNT, accounts.get_account, queue=_QUEUE)
     bus.serve(on.SET_PROFILE, accounts.set_profile, queue=_QUEUE)
-    bus.serve(on.GET_PROFILE_SUMMARIES, accounts.get_faces, queue=_QUEUE)
+    bus.serve(on.GET_PROFILE_SUMMARIES, accounts.get_profile_summaries, queue=_QUEUE)
     bus.serve(on.FIND_ACCOUNTS, accounts.find_accounts, queue=_QUEUE)
     bus.serve(on.ERASE_PROFILE, accounts.erase_account, queue=_QUEUE)
     bus.consume(on.ACCOUNT_REGISTERED, accounts.account_registered)
@@ -31,16 +31,16 @@ def route(
     bus.serve(on.GET_MEMBERSHIP, chats.get_membership, queue=_QUEUE)
     bus.serve(on.RENAME_CHAT, chats.rename_chat, queue=_QUEUE)
 
-    bus.serve(on.REQUEST_MEMBERSHIP, joins.request_membership, queue=_QUEUE)
-    bus.serve(on.ANSWER_MEMBERSHIP, joins.answer_membership, queue=_QUEUE)
-    bus.serve(on.ADD_MEMBER, joins.add_member, queue=_QUEUE)
+    bus.serve(on.REQUEST_MEMBERSHIP, memberships.request_membership, queue=_QUEUE)
+    bus.serve(on.ANSWER_MEMBERSHIP, memberships.answer_membership, queue=_QUEUE)
+    bus.serve(on.ADD_MEMBER, memberships.add_member, queue=_QUEUE)
 
     bus.serve(on.REQUEST_FRIENDSHIP, friends.request_friendship, queue=_QUEUE)
     bus.serve(on.ANSWER_FRIENDSHIP, friends.answer_friendship, queue=_QUEUE)
     bus.serve(on.END_FRIENDSHIP, friends.end_friendship, queue=_QUEUE)
     bus.serve(on.LIST_REQUESTS, friends.list_requests, queue=_QUEUE)
-    bus.serve(on.LIST_PENDING_NOTICES, friends.list_kept, queue=_QUEUE)
-    bus.serve(on.DROP_PENDING_NOTICES, friends.drop_kept, queue=_QUEUE)
+    bus.serve(on.LIST_PENDING_NOTICES, friends.list_pending_notices, queue=_QUEUE)
+    bus.serve(on.DROP_PENDING_NOTICES, friends.drop_pending_notices, queue=_QUEUE)
 
-    bus.serve(on.LIST_ACCOUNTS, announcements.list_accounts, queue=_QUEUE)
-    bus.serve(on.OPEN_NOTICES, announcements.open_notices, queue=_QUEUE)
+    bus.serve(on.LIST_ACCOUNTS, system.list_accounts, queue=_QUEUE)
+    bus.serve(on.OPEN_NOTICES, system.open_notices, queue=_QUEUE)

@@ -1,7 +1,7 @@
-"""The tables of session: profiles, chats, who is in them, friendships, what waits for an answer.
+"""Session's tables: profiles, chats, members, friendships, pending requests, pending notifications.
 
-Times are Unix milliseconds. `private_updated` and the like only ever grow, also within one millisecond. A chat's row is
-the lock of all that concerns its membership: `version`, `size` and `seats` change with it, in the same transaction.
+Times are Unix milliseconds. `private_updated` and the other times of change only grow, also within one millisecond.
+A chat's row is the lock for its membership: `version`, `size` and `seats` change in the transaction that changes it.
 """
 
 import sqlalchemy as sa
@@ -12,13 +12,13 @@ from services.session.domain import LOBBY
 from shared.contract.model import Role
 
 _ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-_LIVE = sa.text(f"role > {Role.LEFT:d}")
-_HOSTS = sa.text(f"role > {Role.MEMBER:d}")
-_JOINING = sa.text(f"role > {Role.LEFT:d} AND unread_from IS NULL")
+_IS_MEMBER = sa.text(f"role > {Role.LEFT:d}")
+_IS_ADMIN = sa.text(f"role > {Role.MEMBER:d}")
+_IS_JOINING = sa.text(f"role > {Role.LEFT:d} AND unread_from IS NULL")
 
 
-class Rows(SQLModel, registry=registry()):
-    """What holds these tables, and no other service's."""
+class SessionBase(SQLModel, registry=registry()):
+    """Session's own metadata, separate from other services'."""
 
 
 def _number(**column: object) -> int:
@@ -27,8 +27,10 @@ def _number(**column: object) -> int:
     return number
 
 
-class Profile(Rows, table=True):
-    """`uuid` is not unique: a deleted account's may be taken again before this service has heard of the deletion."""
+class ProfileRow(SessionBase, table=True):
+    """`uuid` is not unique: auth may reuse a deleted account's before this service receives the deletion."""
+
+    __tablename__ = "profile"
 
     id: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
     uuid: str = Field(index=True)
@@ -45,9 +47,11 @@ class Profile(Rows, table=True):
     deleted: bool
 
 
-class Chat(Rows, table=True):
-    """`size`: how many members there are; `seats`: how many there ever were; `owner` 0: nobody.
-    `pair` names the two people of a private chat ("1:2", the lower number first), so that they have one."""
+class ChatRow(SessionBase, table=True):
+    """`size`: the number of current members; `seats`: of all members ever; `owner` 0: none.
+    `pair`: the two members of a private or notice chat ("1:2", the lower id first); unique, so a pair has one chat."""
+
+    __tablename__ = "chat"
 
     id: int = Field(sa_column=sa.Column(_ROW_ID, sa.Identity(start=LOBBY + 1), primary_key=True))
     kind: str
@@ -64,10 +68,12 @@ class Chat(Rows, table=True):
     pair: str | None = Field(unique=True)
 
 
-class Member(Rows, table=True):
-    """`version`: the chat's at the last change of this row; role LEFT is kept, so that changes can be told.
-    `seat`: the order of joining. `unread_from` is NULL until the join is complete; so long, `first_index` says about
-    where the account came in."""
+class MemberRow(SessionBase, table=True):
+    """`version`: the chat's version at the last change of this row. Rows with role LEFT remain, so that readers of
+    changes receive the departure. `seat`: the order of joining. `unread_from` is NULL until the join is finished;
+    until then `first_index` is an estimate."""
+
+    __tablename__ = "member"
 
     chat: int = _number(primary_key=True, foreign_key="chat.id", sa_column_kwargs={"autoincrement": False})
     account: int = _number(primary_key=True, foreign_key="profile.id")
@@ -80,15 +86,17 @@ class Member(Rows, table=True):
     __table_args__ = (
         sa.Index("member_account", "account", "chat"),
         sa.Index("member_change", "chat", "version", "account"),
-        sa.Index("member_seat", "chat", "seat", sqlite_where=_LIVE, postgresql_where=_LIVE),
-        sa.Index("member_host", "chat", "seat", sqlite_where=_HOSTS, postgresql_where=_HOSTS),
-        sa.Index("member_joining", "account", sqlite_where=_JOINING, postgresql_where=_JOINING),
+        sa.Index("member_seat", "chat", "seat", sqlite_where=_IS_MEMBER, postgresql_where=_IS_MEMBER),
+        sa.Index("member_host", "chat", "seat", sqlite_where=_IS_ADMIN, postgresql_where=_IS_ADMIN),
+        sa.Index("member_joining", "account", sqlite_where=_IS_JOINING, postgresql_where=_IS_JOINING),
         {"sqlite_with_rowid": False},
     )
 
 
-class Friendship(Rows, table=True):
-    """Two rows for each, one per direction."""
+class FriendshipRow(SessionBase, table=True):
+    """Two rows for each friendship, one per direction."""
+
+    __tablename__ = "friendship"
 
     account: int = _number(primary_key=True, foreign_key="profile.id", sa_column_kwargs={"autoincrement": False})
     friend: int = _number(primary_key=True, foreign_key="profile.id")
@@ -97,8 +105,9 @@ class Friendship(Rows, table=True):
     __table_args__ = ({"sqlite_with_rowid": False},)
 
 
-class FriendRequest(Rows, table=True):
-    """It waits for the answer of `account`. Two people never have asked each other: then they are friends."""
+class FriendRequestRow(SessionBase, table=True):
+    """A friend request that `account` has not answered. No two accounts have requests to each other: the second
+    request makes them friends."""
 
     __tablename__ = "friend_request"
 
@@ -113,8 +122,10 @@ class FriendRequest(Rows, table=True):
     )
 
 
-class Application(Rows, table=True):
-    """It waits for the answer of the group's owner or an admin."""
+class MembershipRequestRow(SessionBase, table=True):
+    """A request to join a group that neither its owner nor an admin has answered."""
+
+    __tablename__ = "application"
 
     chat: int = _number(primary_key=True, foreign_key="chat.id", sa_column_kwargs={"autoincrement": False})
     applicant: int = _number(primary_key=True, foreign_key="profile.id")
@@ -124,8 +135,10 @@ class Application(Rows, table=True):
     __table_args__ = (sa.Index("application_applicant", "applicant"), {"sqlite_with_rowid": False})
 
 
-class Kept(Rows, table=True):
-    """A packed notice that some dialect of the account has not shown yet. Numbers are never used again."""
+class PendingNotificationRow(SessionBase, table=True):
+    """A packed notice that the account's client has not confirmed. Numbers are never reused."""
+
+    __tablename__ = "kept"
 
     number: int = Field(sa_column=sa.Column(_ROW_ID, sa.Identity(), primary_key=True))
     account: int = _number(foreign_key="profile.id")
@@ -135,11 +148,11 @@ class Kept(Rows, table=True):
     __table_args__ = (sa.Index("kept_account", "account", "number"), {"sqlite_autoincrement": True})
 
 
-metadata = Rows.metadata
+metadata = SessionBase.metadata
 profile = metadata.tables["profile"]
 chat = metadata.tables["chat"]
 member = metadata.tables["member"]
 friendship = metadata.tables["friendship"]
 friend_request = metadata.tables["friend_request"]
-application = metadata.tables["application"]
-kept = metadata.tables["kept"]
+membership_request = metadata.tables["application"]
+pending_notification = metadata.tables["kept"]

@@ -18,7 +18,7 @@ from services.cli.main import main
 from services.cli.settings_table import leaves, show
 from services.edge.metrics import EdgeMetrics
 from services.message.metrics import MessageMetrics as MessageMetrics
-from services.session.metrics import Metrics as SessionMetrics
+from services.session.metrics import SessionMetrics as SessionMetrics
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.permissions import BUS_USERS, publishes, subscribes

@@ -1,31 +1,21 @@
-"""What others are told of a committed change: its version through Redis, and edges through NATS.
+"""Publishes committed changes: versions of chats to Redis, notices to the edges over NATS.
 
-A version that Redis does not take is told again until it is. What is lost beyond that is harmless: a chat without a
-version in Redis is asked for, durable events tell theirs again, and edges sync.
+A version that Redis does not store is retried until it does. Any other loss heals: readers request a chat whose
+version is missing in Redis, durable events publish their versions again, and edges sync.
 """
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 import msgspec
 import nats.errors
 from redis.exceptions import RedisError
 
-from services.session.metrics import Metrics
+from services.session.metrics import SessionMetrics
+from services.session.service.ports import Notification, SessionNotice
 from shared.bus.client import Bus, pack
-from shared.contract.edge import (
-    ChatCreated,
-    ChatRenamed,
-    FriendshipAnswered,
-    FriendshipRequested,
-    MembershipAnswered,
-    MembershipApplied,
-    MembershipChanged,
-    Notify,
-    ProfileChanged,
-)
+from shared.contract.edge import ChatCreated, FriendshipAnswered, MembershipAnswered, Notify
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.subjects import NOTIFY_ALL, notify
@@ -36,50 +26,33 @@ from shared.telemetry import log
 _log = log(__name__)
 
 _PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0)
-_TOGETHER_SECONDS = 0.05
-_WAITING_CHATS = 10_000
-_PAGE = 12_000
-"""Recipients of one message on the bus: below 512 KiB, though each may be named three times, once with a number."""
-
-Notice = (
-    ChatCreated
-    | MembershipChanged
-    | MembershipApplied
-    | MembershipAnswered
-    | ChatRenamed
-    | ProfileChanged
-    | FriendshipRequested
-    | FriendshipAnswered
-)
+_REPUBLISH_DELAY_SECONDS = 0.05
+_UNPUBLISHED_CHATS = 10_000
+_RECIPIENTS_PER_MESSAGE = 12_000
+"""A bus message stays below 512 KiB even when it lists each recipient three times, once with a number."""
 
 
-class Told(NamedTuple):
-    """A notice and whom it concerns; None: whoever is a member, as the edges know it."""
+class EdgeNotifier:
+    """Implements the port ChangeNotifier."""
 
-    notice: Notice
-    recipients: Sequence[AccountId] | None
-
-
-class Notices:
-    def __init__(self, bus: Bus, presence: Presence, metrics: Metrics) -> None:
+    def __init__(self, bus: Bus, presence: Presence, metrics: SessionMetrics) -> None:
         self._bus = bus
         self._presence = presence
         self._metrics = metrics
         self._tasks = Tasks()
-        self._untold: dict[ChatId, int] = {}
-        self._catching_up: asyncio.Task[None] | None = None
-        self._forgotten: dict[ChatId, int] = {}
+        self._unpublished: dict[ChatId, int] = {}
+        self._retry_task: asyncio.Task[None] | None = None
+        self._missing: dict[ChatId, int] = {}
 
-    async def announce(self, versions: Mapping[ChatId, int], told: Iterable[Told] = ()) -> bool:
-        """Publish the versions, then tell the edges; whether Redis took the versions. Never waits for Redis longer
-        than its time-out, and not at all while it is known to be away."""
-        published = await self._publish(versions)
-        await self._tell(list(told), presence=published)
+    async def publish(self, versions: Mapping[ChatId, int], notifications: Iterable[Notification] = ()) -> bool:
+        """Publish the versions, then notify the edges. Returns whether Redis stored the versions. Waits for Redis at
+        most its time-out, and not at all while earlier versions are unpublished."""
+        published = await self._publish_versions(versions)
+        await self._notify(list(notifications), presence=published)
         return published
 
-    async def insist(self, versions: Mapping[ChatId, int]) -> None:
-        """Publish them, or raise Refused: it must be tried again."""
-        if not await self.announce(versions):
+    async def publish_or_raise(self, versions: Mapping[ChatId, int]) -> None:
+        if not await self.publish(versions):
             raise RequestError(ErrorCode.UNAVAILABLE, "the versions of chats are not published yet")
 
     async def close(self) -> None:
@@ -87,72 +60,78 @@ class Notices:
 
     # Versions
 
-    def remind(self, versions: Mapping[ChatId, int]) -> None:
-        """Redis has forgotten these. It is told in a moment, once: whoever misses them asks again."""
-        if not self._forgotten:
-            self._tasks.start(self._remind(), "remind of versions")
-        self._forgotten.update(versions)
+    def republish(self, versions: Mapping[ChatId, int]) -> None:
+        """Publish versions missing in Redis, all of the next moments at once. A failure is not retried: the next
+        reader reports them again."""
+        if not self._missing:
+            self._tasks.start(self._republish(), "republish versions")
+        self._missing.update(versions)
 
-    async def _remind(self) -> None:
-        await asyncio.sleep(_TOGETHER_SECONDS)
-        forgotten, self._forgotten = self._forgotten, {}
+    async def _republish(self) -> None:
+        await asyncio.sleep(_REPUBLISH_DELAY_SECONDS)
+        missing, self._missing = self._missing, {}
         try:
-            await self._presence.publish_versions(forgotten)
+            await self._presence.publish_versions(missing)
         except RedisError as error:
-            _log.debug("versions not published", chats=len(forgotten), error=repr(error))
+            _log.debug("versions not published", chats=len(missing), error=repr(error))
 
-    async def _publish(self, versions: Mapping[ChatId, int]) -> bool:
-        if not self._untold:
+    async def _publish_versions(self, versions: Mapping[ChatId, int]) -> bool:
+        if not self._unpublished:
             try:
                 await self._presence.publish_versions(versions)
             except RedisError as error:
                 _log.warning("versions not published, will be retried", chats=len(versions), error=repr(error))
             else:
                 return True
-        self._keep(versions)
+        self._queue(versions)
         return False
 
-    def _keep(self, versions: Mapping[ChatId, int]) -> None:
+    def _queue(self, versions: Mapping[ChatId, int]) -> None:
+        """Queue versions for the retries, the highest of each chat. At the limit, versions of further chats are
+        dropped."""
         for chat, version in versions.items():
-            if chat in self._untold or len(self._untold) < _WAITING_CHATS:
-                self._untold[chat] = max(version, self._untold.get(chat, 0))
+            if chat in self._unpublished or len(self._unpublished) < _UNPUBLISHED_CHATS:
+                self._unpublished[chat] = max(version, self._unpublished.get(chat, 0))
             else:
-                self._metrics.dropped.inc()
-        self._metrics.untold.set(len(self._untold))
-        if self._catching_up is None or self._catching_up.done():
-            self._catching_up = self._tasks.start(self._catch_up(), "publish versions")
+                self._metrics.versions_dropped.inc()
+        self._metrics.versions_unpublished.set(len(self._unpublished))
+        if self._retry_task is None or self._retry_task.done():
+            self._retry_task = self._tasks.start(self._retry_unpublished(), "publish versions")
 
-    async def _catch_up(self) -> None:
+    async def _retry_unpublished(self) -> None:
         attempt = 0
-        while self._untold:
+        while self._unpublished:
             await asyncio.sleep(_PAUSES_SECONDS[min(attempt, len(_PAUSES_SECONDS) - 1)])
             attempt += 1
-            told = dict(self._untold)
+            sent = dict(self._unpublished)
             try:
-                await self._presence.publish_versions(told)
+                await self._presence.publish_versions(sent)
             except RedisError as error:
-                _log.debug("versions not published", chats=len(told), error=repr(error))
+                _log.debug("versions not published", chats=len(sent), error=repr(error))
                 continue
-            self._untold = {chat: version for chat, version in self._untold.items() if version > told.get(chat, 0)}
-            self._metrics.untold.set(len(self._untold))
+            self._unpublished = {
+                chat: version for chat, version in self._unpublished.items() if version > sent.get(chat, 0)
+            }
+            self._metrics.versions_unpublished.set(len(self._unpublished))
 
     # Notices
 
-    async def _tell(self, told: Sequence[Told], presence: bool) -> None:
-        accounts = {account for one in told for account in one.recipients or ()}
-        homes = (await self._presence.lookup(accounts)).nodes if presence and accounts else None
-        for notice, recipients in told:
-            if recipients is None or homes is None:
+    async def _notify(self, notifications: Sequence[Notification], presence: bool) -> None:
+        """Send each notice to the nodes of its recipients; to all nodes when these are unknown."""
+        accounts = {account for notification in notifications for account in notification.recipients or ()}
+        nodes = (await self._presence.lookup(accounts)).nodes if presence and accounts else None
+        for notice, recipients in notifications:
+            if recipients is None or nodes is None:
                 await self._send(NOTIFY_ALL, notice, recipients)
                 continue
-            for node, residents in _by_node(homes, recipients).items():
-                await self._send(notify(node), notice, residents)
+            for node, local_accounts in _by_node(nodes, recipients).items():
+                await self._send(notify(node), notice, local_accounts)
 
-    async def _send(self, subject: str, notice: Notice, recipients: Sequence[AccountId] | None) -> None:
+    async def _send(self, subject: str, notice: SessionNotice, recipients: Sequence[AccountId] | None) -> None:
         kind, reach = type(notice).__name__, "all" if subject == NOTIFY_ALL else "node"
         for page in _pages(recipients):
             try:
-                await self._bus.publish(subject, pack(Notify(_addressed(notice, page), page)))
+                await self._bus.publish(subject, pack(Notify(_restrict_to(notice, page), page)))
             except nats.errors.Error as error:
                 _log.warning("notice lost", kind=kind, error=repr(error))
                 self._metrics.notices_lost.inc()
@@ -161,30 +140,30 @@ class Notices:
 
 
 def _by_node(
-    homes: Mapping[AccountId, Sequence[NodeId]], recipients: Iterable[AccountId]
+    nodes: Mapping[AccountId, Sequence[NodeId]], recipients: Iterable[AccountId]
 ) -> dict[NodeId, list[AccountId]]:
-    residents: dict[NodeId, list[AccountId]] = defaultdict(list)
+    local_accounts: dict[NodeId, list[AccountId]] = defaultdict(list)
     for account in recipients:
-        for node in homes.get(account, ()):
-            residents[node].append(account)
-    return residents
+        for node in nodes.get(account, ()):
+            local_accounts[node].append(account)
+    return local_accounts
 
 
 def _pages(recipients: Sequence[AccountId] | None) -> Iterator[list[AccountId] | None]:
     if recipients is None:
         yield None
         return
-    for start in range(0, len(recipients), _PAGE):
-        yield list(recipients[start : start + _PAGE])
+    for start in range(0, len(recipients), _RECIPIENTS_PER_MESSAGE):
+        yield list(recipients[start : start + _RECIPIENTS_PER_MESSAGE])
 
 
-def _addressed(notice: Notice, page: list[AccountId] | None) -> Notice:
-    """A notice names only those it goes to, as new members or as those it is kept for."""
+def _restrict_to(notice: SessionNotice, page: list[AccountId] | None) -> SessionNotice:
+    """The notice with only the members and the pending numbers of its recipients."""
     if page is None:
         return notice
     if not isinstance(notice, ChatCreated | FriendshipAnswered | MembershipAnswered):
         return notice
-    kept = {account: number for account in page if (number := notice.kept.get(account)) is not None}
+    numbers = {account: number for account in page if (number := notice.kept.get(account)) is not None}
     if isinstance(notice, ChatCreated):
-        return msgspec.structs.replace(notice, members=page, kept=kept)
-    return msgspec.structs.replace(notice, kept=kept)
+        return msgspec.structs.replace(notice, members=page, kept=numbers)
+    return msgspec.structs.replace(notice, kept=numbers)

@@ -1,5 +1,5 @@
-"""The use cases of session. Refusals are raised as Refused.
+"""The use cases of session. Rejections are raised as RequestError.
 
-Each is safe to repeat, save the making of a group. What is asked again after it has happened is refused as done
-before, or does nothing; a join that was interrupted is then completed.
+Each is safe to repeat, except the creation of a group: a repetition is rejected as already done or changes nothing, and
+it finishes a join that was interrupted.
 """

@@ -1,15 +1,16 @@
-"""Profiles: made, shown, changed, erased."""
+"""Profiles: created, read, changed, erased."""
 
 import uuid
 from functools import partial
 
 from services.session import domain
-from services.session.adapters.edge_notifier import Notices, Told
 from services.session.domain import LOBBY
-from services.session.metrics import Metrics
-from services.session.service.memberships import Joins
+from services.session.metrics import SessionMetrics
+from services.session.service.memberships import Memberships
+from services.session.service.ports import ChangeNotifier, Notification
 from services.session.store import account_removal, chats, friends, memberships, profiles
-from services.session.store.account_removal import Departure
+from services.session.store.account_removal import LeftChat
+from shared.clock import now_ms
 from shared.contract.edge import MembershipChanged, ProfileChanged
 from shared.contract.events import AccountDeleted, AccountRegistered
 from shared.contract.ids import NO_ACCOUNT, AccountId
@@ -26,53 +27,57 @@ from shared.contract.session import (
     ProfileSummaries,
     SetProfile,
 )
-from shared.database import Database, now_ms
+from shared.database import Database
 from shared.settings import Settings
 
-_FACES = 1_000
+_SUMMARIES = 1_000
 _PROFILES = 100
 _UUIDS = 5_000
-"""In one request."""
+"""The most in one request."""
 
 
-class Accounts:
+class AccountProfiles:
     def __init__(
-        self, database: Database, notices: Notices, joins: Joins, metrics: Metrics, settings: Settings
+        self,
+        database: Database,
+        notifier: ChangeNotifier,
+        memberships: Memberships,
+        metrics: SessionMetrics,
+        settings: Settings,
     ) -> None:
         self._database = database
-        self._notices = notices
-        self._joins = joins
+        self._notifier = notifier
+        self._memberships = memberships
         self._metrics = metrics
         self._limits = settings.limits
         self._lobby = settings.auth.lobby
-        self._many = settings.message.broadcast_members
+        self._broadcast_members = settings.message.broadcast_members
 
     # Registration and login
 
     async def ensure_profile(self, seed: EnsureProfile) -> Ack:
-        """A deleted account stays deleted, and who has left the lobby stays out. Completes joins that were
-        interrupted."""
+        """Create a missing profile and finish interrupted joins. A deleted account stays deleted, and an account that
+        left the lobby does not join it again."""
         domain.check_seed(seed, self._limits)
-        known = await self._database.read(partial(profiles.standing, account=seed.account), brief=True)
-        if known is None and await self._database.write(partial(profiles.add_profile, seed=seed, now=now_ms())):
+        state = await self._database.read(partial(profiles.account_state, account=seed.account), brief=True)
+        if state is None and await self._database.write(partial(profiles.add_profile, seed=seed, now=now_ms())):
             self._metrics.profiles.inc()
-        settled = known is not None and (known.deleted or known.in_lobby)
-        if seed.lobby and self._lobby and not settled:
-            await self._joins.join_lobby(seed.account)
-        if known is not None:
-            for chat, version in (
-                await self._database.read(partial(memberships.unsettled, account=seed.account))
-            ).items():
-                await self._joins.complete(chat, seed.account, version)
+        skips_lobby = state is not None and (state.deleted or state.in_lobby)
+        if seed.lobby and self._lobby and not skips_lobby:
+            await self._memberships.join_lobby(seed.account)
+        if state is not None:
+            unfinished = await self._database.read(partial(memberships.unfinished_joins, account=seed.account))
+            for chat, version in unfinished.items():
+                await self._memberships.finish_join(chat, seed.account, version)
         return Ack()
 
     async def account_registered(self, event: AccountRegistered) -> None:
-        """Tells the lobby's version again, for a process may have ended before it did. Raises Refused when it must
-        be tried again."""
+        """Publishes the lobby's version even when nothing changed: a process may have ended before it did. Raises
+        RequestError when the event must be retried."""
         await self.ensure_profile(event.profile)
         if event.profile.lobby:
             version = await self._database.read(partial(chats.version_of, number=LOBBY))
-            await self._notices.insist({LOBBY: version})
+            await self._notifier.publish_or_raise({LOBBY: version})
 
     # Profiles
 
@@ -80,38 +85,39 @@ class Accounts:
         domain.check_account(request.account)
         profile = await self._database.read(partial(profiles.find_profile, account=request.account), brief=True)
         if profile is None:
-            raise domain.no_account(request.account)
+            raise domain.account_not_found(request.account)
         if not request.lists or request.actor != request.account:
             return AccountView(profile)
-        own = partial(chats.lists_of, account=request.account, most=self._limits.members_listed)
-        return AccountView(profile, *await self._database.read(own))
+        lists = partial(chats.chats_and_friends, account=request.account, limit=self._limits.members_listed)
+        return AccountView(profile, *await self._database.read(lists))
 
     async def set_profile(self, request: SetProfile) -> Ack:
-        """Tells friends, and the account's own edges."""
-        if not (values := domain.new_values(request, self._limits)):
+        """Notifies the friends and the account's own clients."""
+        if not (values := domain.profile_changes(request, self._limits)):
             return Ack()
         account = request.account
         change = partial(profiles.set_profile, account=account, values=values, now=now_ms())
         if (changed := await self._database.write(change)) is None:
-            raise domain.no_account(account)
-        some = partial(friends.friends_of, account=account, most=self._limits.members_listed)
-        concerned = [account, *await self._database.read(some)]
+            raise domain.account_not_found(account)
+        list_friends = partial(friends.friends_of, account=account, limit=self._limits.members_listed)
+        recipients = [account, *await self._database.read(list_friends)]
         notice = ProfileChanged(changed, renamed="nickname" in values)
-        await self._notices.announce({}, [Told(notice, concerned)])
+        await self._notifier.publish({}, [Notification(notice, recipients)])
         return Ack()
 
-    async def get_faces(self, request: GetProfileSummaries) -> ProfileSummaries:
-        domain.check_many(request.accounts, _PROFILES if request.profiles else _FACES, "accounts")
-        accounts = domain.storable(request.accounts)
+    async def get_profile_summaries(self, request: GetProfileSummaries) -> ProfileSummaries:
+        domain.check_batch_size(request.accounts, _PROFILES if request.profiles else _SUMMARIES, "accounts")
+        accounts = domain.in_int64(request.accounts)
         if request.profiles:
             found = await self._database.read(partial(profiles.find_profiles, accounts=accounts), brief=True)
             return ProfileSummaries({}, found)
-        return ProfileSummaries(await self._database.read(partial(profiles.faces_of, accounts=accounts), brief=True))
+        summaries = await self._database.read(partial(profiles.summaries_of, accounts=accounts), brief=True)
+        return ProfileSummaries(summaries)
 
     async def find_accounts(self, request: FindAccounts) -> FoundAccounts:
-        domain.check_many(request.uuids, _UUIDS, "uuids")
-        named = [one for one in request.uuids if "\0" not in one]
-        return FoundAccounts(await self._database.read(partial(profiles.accounts_of, uuids=named)))
+        domain.check_batch_size(request.uuids, _UUIDS, "uuids")
+        uuids = [one for one in request.uuids if "\0" not in one]
+        return FoundAccounts(await self._database.read(partial(profiles.find_by_uuids, uuids=uuids)))
 
     # Deletion
 
@@ -120,36 +126,39 @@ class Accounts:
         return Ack()
 
     async def account_deleted(self, event: AccountDeleted) -> None:
-        """Tells all versions again, for a process may have ended before it did. Raises Refused when it must be tried
-        again."""
+        """Publishes the versions of all chats that the account left, even when nothing changed: a process may have
+        ended before it did. Raises RequestError when the event must be retried."""
         await self._erase(event.account)
-        await self._notices.insist(
-            await self._database.read(partial(account_removal.versions_left, account=event.account))
-        )
+        versions = await self._database.read(partial(account_removal.left_versions, account=event.account))
+        await self._notifier.publish_or_raise(versions)
 
     async def _erase(self, account: AccountId) -> None:
-        """Repeated, it goes on where it was interrupted."""
+        """A repetition continues an interrupted removal."""
         domain.check_account(account)
         erase = partial(profiles.erase_profile, account=account, uuid=str(uuid.uuid4()), now=now_ms())
         if await self._database.write(erase):
             self._metrics.erased.inc()
-        while left := await self._leave_some(account):
-            self._metrics.departures.inc(left)
+        while left := await self._leave_batch(account):
+            self._metrics.memberships_ended.inc(left)
         while await self._database.write(partial(friends.end_friendships, account=account, now=now_ms())):
             pass
-        await self._database.write(partial(friends.end_requests, account=account))
+        await self._database.write(partial(friends.delete_requests, account=account))
 
-    async def _leave_some(self, account: AccountId) -> int:
-        leave = partial(account_removal.end_memberships, account=account, now=now_ms(), many=self._many)
+    async def _leave_batch(self, account: AccountId) -> int:
+        """Leave a number of chats in one transaction; 0 when none is left."""
+        leave = partial(
+            account_removal.leave_chats, account=account, now=now_ms(), broadcast_from=self._broadcast_members
+        )
         left = await self._database.write(leave)
-        told = [one for departure in left for one in _notices_of(account, departure)]
-        await self._notices.announce({departure.chat: departure.version for departure in left}, told)
+        notifications = [notification for one in left for notification in _notifications_for(account, one)]
+        await self._notifier.publish({one.chat: one.version for one in left}, notifications)
         return len(left)
 
 
-def _notices_of(account: AccountId, departure: Departure) -> list[Told]:
-    chat, version, heir, first_index, members = departure
-    told = [Told(MembershipChanged(chat, account, Role.LEFT, 0, version), members)]
-    if heir != NO_ACCOUNT:
-        told.append(Told(MembershipChanged(chat, heir, Role.OWNER, first_index, version), members))
-    return told
+def _notifications_for(account: AccountId, left: LeftChat) -> list[Notification]:
+    chat, version, owner, first_index, members = left
+    notifications = [Notification(MembershipChanged(chat, account, Role.LEFT, 0, version), members)]
+    if owner != NO_ACCOUNT:
+        changed = MembershipChanged(chat, owner, Role.OWNER, first_index, version)
+        notifications.append(Notification(changed, members))
+    return notifications

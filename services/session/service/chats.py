@@ -1,13 +1,14 @@
-"""Chats: made, shown, renamed."""
+"""Chats: created, read, renamed."""
 
 from functools import partial
 
 import msgspec
 
 from services.session import domain
-from services.session.adapters.edge_notifier import Notices, Told
-from services.session.metrics import Metrics
+from services.session.metrics import SessionMetrics
+from services.session.service.ports import ChangeNotifier, Notification
 from services.session.store import chats, views
+from shared.clock import now_ms
 from shared.contract.edge import ChatCreated, ChatRenamed
 from shared.contract.session import (
     Ack,
@@ -24,7 +25,7 @@ from shared.contract.session import (
     OpenPrivateChat,
     RenameChat,
 )
-from shared.database import Database, now_ms
+from shared.database import Database
 from shared.settings import Settings
 from shared.telemetry import log
 
@@ -33,83 +34,88 @@ _log = log(__name__)
 _CHATS_PAGE = 10_000
 _LISTS = 256
 _MEMBERS_PAGE = 13_000
-"""Rows of 38 bytes at most: a full page stays below 512 KiB."""
+"""Of at most 38 bytes each: a full page stays below 512 KiB."""
 _VIEWS_BYTES = 448 * 1024
 
 
 class Chats:
-    def __init__(self, database: Database, notices: Notices, metrics: Metrics, settings: Settings) -> None:
+    def __init__(
+        self, database: Database, notifier: ChangeNotifier, metrics: SessionMetrics, settings: Settings
+    ) -> None:
         self._database = database
-        self._notices = notices
+        self._notifier = notifier
         self._metrics = metrics
         self._limits = settings.limits
-        self._many = settings.message.broadcast_members
+        self._broadcast_members = settings.message.broadcast_members
 
-    async def open_lobby(self) -> None:
-        """Every installation has it, before anything else happens."""
-        await self._database.write(partial(chats.add_lobby, now=now_ms()))
+    async def ensure_lobby(self) -> None:
+        """Create the lobby of a new installation. Runs before the service serves."""
+        await self._database.write(partial(chats.insert_lobby, now=now_ms()))
 
     async def create_chat(self, request: CreateChat) -> ChatView:
-        members = domain.new_chat(request, self._limits)
-        make = partial(chats.add_chat, request=request, members=members, limits=self._limits, now=now_ms())
-        chat, kept = await self._database.write(make)
+        members = domain.new_group_members(request, self._limits)
+        create = partial(chats.create_group, request=request, members=members, limits=self._limits, now=now_ms())
+        chat, notice_numbers = await self._database.write(create)
         self._metrics.chats.inc()
-        created = ChatCreated(chat.id, request.actor, members, chat.version, chat.name, kept)
-        await self._notices.announce({chat.id: chat.version}, [Told(created, members)])
+        created = ChatCreated(chat.id, request.actor, members, chat.version, chat.name, notice_numbers)
+        await self._notifier.publish({chat.id: chat.version}, [Notification(created, members)])
         return ChatView(chat, members[: self._limits.members_listed])
 
     async def open_private_chat(self, request: OpenPrivateChat) -> ChatOpened:
-        domain.check_other(request.actor, request.account)
+        domain.check_peer(request.actor, request.account)
         pair = domain.pair_of(request.actor, request.account)
         if (found := await self._database.read(partial(chats.find_private, pair=pair))) is not None:
             return ChatOpened(found, pair)
-        number, made = await self._database.write(partial(chats.open_private, pair=pair, now=now_ms()))
-        if made is not None:
+        number, chat = await self._database.write(partial(chats.open_private, pair=pair, now=now_ms()))
+        if chat is not None:
             self._metrics.chats.inc()
-            created = ChatCreated(number, request.actor, list(pair), made.version)
-            await self._notices.announce({number: made.version}, [Told(created, pair)])
+            created = ChatCreated(number, request.actor, list(pair), chat.version)
+            await self._notifier.publish({number: chat.version}, [Notification(created, pair)])
         return ChatOpened(number, pair)
 
     async def get_chat(self, request: GetChat) -> ChatView:
         domain.check_chat(request.chat)
-        most = self._limits.members_listed
+        limit = self._limits.members_listed
         actor = None if request.all else request.actor
-        found = await self._database.read(partial(chats.view_chat, number=request.chat, actor=actor, most=most))
+        view = await self._database.read(partial(chats.view_chat, number=request.chat, actor=actor, limit=limit))
         if request.all:
             _log.info("operator acts", act="show chat", by="admin", chat=request.chat)
-        return found
+        return view
 
     async def list_chats(self, request: ListChats) -> ChatList:
         domain.check_account(request.account)
-        domain.check_many(request.also, _LISTS, "accounts")
-        page = partial(chats.list_chats, account=request.account, after=request.after, most=_CHATS_PAGE)
+        domain.check_batch_size(request.also, _LISTS, "accounts")
+        page = partial(chats.list_chats, account=request.account, after=request.after, limit=_CHATS_PAGE)
         if not request.also:
             return await self._database.read(page, brief=True)
-        several = partial(chats.list_several, page=page, others=domain.storable(request.also), most=_CHATS_PAGE)
-        return await self._database.read(several, brief=True)
+        others = domain.in_int64(request.also)
+        pages = partial(chats.list_chats_with_others, page=page, others=others, limit=_CHATS_PAGE)
+        return await self._database.read(pages, brief=True)
 
     async def list_chat_views(self, request: ListChatViews) -> ChatViews:
-        """A chat whose members alone are too much for the bus is shown with the first of them."""
+        """A page of views that fits on the bus. A chat too large by itself is cut to its first members."""
         domain.check_actor(request.actor)
-        most = self._limits.members_listed
-        page = partial(views.chat_views, account=request.actor, after=request.after, most=most)
+        limit = self._limits.members_listed
+        page = partial(views.list_chat_views, account=request.actor, after=request.after, limit=limit)
         found = await self._database.read(page)
-        fit = domain.fitting(found.chats, _VIEWS_BYTES)
-        if found.chats and not fit:
+        fitting = domain.take_fitting(found.chats, _VIEWS_BYTES)
+        if found.chats and not fitting:
             first = found.chats[0]
-            fit = [msgspec.structs.replace(first, members=list(domain.fitting(first.members, _VIEWS_BYTES)))]
-        return ChatViews(list(fit), more=found.more or len(fit) < len(found.chats))
+            members = list(domain.take_fitting(first.members, _VIEWS_BYTES))
+            fitting = [msgspec.structs.replace(first, members=members)]
+        return ChatViews(list(fitting), more=found.more or len(fitting) < len(found.chats))
 
     async def get_membership(self, request: GetMembership) -> Membership:
         domain.check_chat(request.chat)
-        page = await self._database.read(partial(chats.membership, request=request, most=_MEMBERS_PAGE))
+        page = await self._database.read(partial(chats.list_changes, request=request, limit=_MEMBERS_PAGE))
         if request.unnamed:
-            self._notices.remind({request.chat: page.version})
+            self._notifier.republish({request.chat: page.version})
         return page
 
     async def rename_chat(self, request: RenameChat) -> Ack:
-        name = domain.new_name(request, self._limits)
-        rename = partial(chats.rename, asked=request, now=now_ms(), many=self._many)
+        name = domain.new_group_name(request, self._limits)
+        rename = partial(chats.rename, request=request, now=now_ms(), broadcast_from=self._broadcast_members)
         members = await self._database.write(rename)
-        await self._notices.announce({}, [Told(ChatRenamed(request.chat, name, request.actor), members)])
+        renamed = ChatRenamed(request.chat, name, request.actor)
+        await self._notifier.publish({}, [Notification(renamed, members)])
         return Ack()

@@ -1,10 +1,11 @@
-"""Friendships, requests that wait, notices that are kept."""
+"""Friendships, pending requests, pending notifications."""
 
 from functools import partial
 
 from services.session import domain
-from services.session.adapters.edge_notifier import Notices, Told
+from services.session.service.ports import ChangeNotifier, Notification
 from services.session.store import friends, pending_notifications
+from shared.clock import now_ms
 from shared.contract.edge import FriendshipAnswered
 from shared.contract.session import (
     Ack,
@@ -17,7 +18,7 @@ from shared.contract.session import (
     RequestFriendship,
     Requests,
 )
-from shared.database import Database, now_ms
+from shared.database import Database
 from shared.settings import Settings
 
 _REQUESTS = 1_000
@@ -26,50 +27,52 @@ _LIST_BYTES = 224 * 1024
 
 
 class Friends:
-    def __init__(self, database: Database, notices: Notices, settings: Settings) -> None:
+    def __init__(self, database: Database, notifier: ChangeNotifier, settings: Settings) -> None:
         self._database = database
-        self._notices = notices
+        self._notifier = notifier
         self._limits = settings.limits
 
     async def request_friendship(self, request: RequestFriendship) -> Ack:
-        domain.check_other(request.actor, request.account)
-        domain.check_request(request.text)
-        ask = partial(friends.request, asked=request, limits=self._limits, now=now_ms())
-        notice = await self._database.write(ask)
-        concerned = [request.account]
+        domain.check_peer(request.actor, request.account)
+        domain.check_request_text(request.text)
+        store = partial(friends.request_friendship, request=request, limits=self._limits, now=now_ms())
+        notice = await self._database.write(store)
+        recipients = [request.account]
         if isinstance(notice, FriendshipAnswered):
-            concerned.append(request.actor)
-        await self._notices.announce({}, [Told(notice, concerned)])
+            recipients.append(request.actor)
+        await self._notifier.publish({}, [Notification(notice, recipients)])
         return Ack()
 
     async def answer_friendship(self, request: AnswerFriendship) -> Ack:
-        domain.check_other(request.actor, request.applicant, "applicant")
-        notice = await self._database.write(partial(friends.answer, asked=request, now=now_ms()))
-        concerned = [request.applicant, request.actor] if request.accept else [request.applicant]
-        await self._notices.announce({}, [Told(notice, concerned)])
+        domain.check_peer(request.actor, request.applicant, "applicant")
+        notice = await self._database.write(partial(friends.answer_request, request=request, now=now_ms()))
+        recipients = [request.applicant, request.actor] if request.accept else [request.applicant]
+        await self._notifier.publish({}, [Notification(notice, recipients)])
         return Ack()
 
     async def end_friendship(self, request: EndFriendship) -> Ack:
-        domain.check_other(request.actor, request.account)
-        await self._database.write(partial(friends.end, asked=request, now=now_ms()))
+        domain.check_peer(request.actor, request.account)
+        await self._database.write(partial(friends.end_friendship, request=request, now=now_ms()))
         return Ack()
 
     async def list_requests(self, request: ListRequests) -> Requests:
-        """As many as have room on the bus; the others come when these are answered."""
+        """As many as fit into one reply; the others follow when these are answered."""
         domain.check_actor(request.actor)
-        found = await self._database.read(partial(friends.pending, account=request.actor, most=_REQUESTS))
+        found = await self._database.read(partial(friends.list_requests, account=request.actor, limit=_REQUESTS))
         return Requests(
-            list(domain.fitting(found.friendships, _LIST_BYTES)), list(domain.fitting(found.memberships, _LIST_BYTES))
+            list(domain.take_fitting(found.friendships, _LIST_BYTES)),
+            list(domain.take_fitting(found.memberships, _LIST_BYTES)),
         )
 
-    async def list_kept(self, request: ListPendingNotices) -> PendingNotices:
-        """As many as have room on the bus; the others come when these are dropped."""
+    async def list_pending_notices(self, request: ListPendingNotices) -> PendingNotices:
+        """As many as fit into one reply; the others follow when these are deleted."""
         domain.check_actor(request.actor)
-        found = await self._database.read(partial(pending_notifications.kept_for, account=request.actor, now=now_ms()))
-        return PendingNotices(list(domain.fitting(found, _LIST_BYTES)))
+        pending = partial(pending_notifications.list_pending, account=request.actor, now=now_ms())
+        found = await self._database.read(pending)
+        return PendingNotices(list(domain.take_fitting(found, _LIST_BYTES)))
 
-    async def drop_kept(self, request: DropPendingNotices) -> Ack:
+    async def drop_pending_notices(self, request: DropPendingNotices) -> Ack:
         domain.check_actor(request.actor)
-        numbers = domain.storable(request.numbers)
-        await self._database.write(partial(pending_notifications.drop, account=request.actor, numbers=numbers))
+        numbers = domain.in_int64(request.numbers)
+        await self._database.write(partial(pending_notifications.delete, account=request.actor, numbers=numbers))
         return Ack()

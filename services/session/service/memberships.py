@@ -1,13 +1,13 @@
-"""How people get into groups."""
+"""Joining groups: the lobby, membership requests, members added by a friend."""
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 
 from services.session import domain
-from services.session.adapters.edge_notifier import Notices, Told
 from services.session.domain import LOBBY
+from services.session.service.ports import ChangeNotifier, ChatHeads, Notification
 from services.session.store import memberships
-from services.session.store.memberships import Applied
+from services.session.store.memberships import AwaitingApproval
+from shared.clock import now_ms
 from shared.contract.edge import MembershipAnswered, MembershipApplied, MembershipChanged
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.session import (
@@ -17,74 +17,80 @@ from shared.contract.session import (
     MembershipRequested,
     RequestMembership,
 )
-from shared.database import Database, now_ms
+from shared.database import Database
 from shared.settings import Settings
 
-Head = Callable[[ChatId], Awaitable[int]]
-"""The last index of a chat, asked of message. Raises Refused."""
 
+class Memberships:
+    """A join has two transactions: `finish_join` runs the second one (see store.memberships)."""
 
-class Joins:
-    def __init__(self, database: Database, notices: Notices, head: Head, settings: Settings) -> None:
+    def __init__(self, database: Database, notifier: ChangeNotifier, heads: ChatHeads, settings: Settings) -> None:
         self._database = database
-        self._notices = notices
-        self._head = head
+        self._notifier = notifier
+        self._heads = heads
         self._limits = settings.limits
-        self._many = settings.message.broadcast_members
+        self._broadcast_members = settings.message.broadcast_members
 
     async def join_lobby(self, account: AccountId) -> None:
-        """Idempotent. Raises Refused when message does not answer."""
-        head = await self._head(LOBBY)
+        """Idempotent. Raises RequestError when the message service does not reply."""
+        head = await self._heads.last_index(LOBBY)
         join = partial(memberships.join_lobby, account=account, head=head, now=now_ms())
         if (version := await self._database.write(join)) is not None:
-            await self.complete(LOBBY, account, version)
+            await self.finish_join(LOBBY, account, version)
 
     async def request_membership(self, request: RequestMembership) -> MembershipRequested:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
-        domain.check_request(request.text)
-        head = await self._head(request.chat)
-        join = partial(memberships.request, asked=request, head=head, limits=self._limits, now=now_ms())
-        outcome = await self._database.write(join)
-        if isinstance(outcome, Applied):
+        domain.check_request_text(request.text)
+        head = await self._heads.last_index(request.chat)
+        join = partial(memberships.request_membership, request=request, head=head, limits=self._limits, now=now_ms())
+        result = await self._database.write(join)
+        if isinstance(result, AwaitingApproval):
             applied = MembershipApplied(request.actor, request.chat, request.text)
-            await self._notices.announce({}, [Told(applied, outcome.hosts)])
-            return MembershipRequested(joined=False, name=outcome.name)
-        await self.complete(request.chat, request.actor, outcome.version)
-        return MembershipRequested(joined=True, name=outcome.name)
+            await self._notifier.publish({}, [Notification(applied, result.admins)])
+            return MembershipRequested(joined=False, name=result.name)
+        await self.finish_join(request.chat, request.actor, result.version)
+        return MembershipRequested(joined=True, name=result.name)
 
     async def answer_membership(self, request: AnswerMembership) -> Ack:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
         domain.check_account(request.applicant, "applicant")
-        head = await self._head(request.chat)
-        answer = partial(memberships.answer, asked=request, head=head, limits=self._limits, now=now_ms())
-        outcome = await self._database.write(answer)
-        if isinstance(outcome, MembershipAnswered):
-            await self._notices.announce({}, [Told(outcome, [request.applicant])])
+        head = await self._heads.last_index(request.chat)
+        answer = partial(memberships.answer_request, request=request, head=head, limits=self._limits, now=now_ms())
+        result = await self._database.write(answer)
+        if isinstance(result, MembershipAnswered):
+            await self._notifier.publish({}, [Notification(result, [request.applicant])])
         else:
-            await self.complete(request.chat, request.applicant, outcome.version)
+            await self.finish_join(request.chat, request.applicant, result.version)
         return Ack()
 
     async def add_member(self, request: AddMember) -> Ack:
         domain.check_actor(request.actor)
         domain.check_chat(request.chat)
         domain.check_account(request.account)
-        head = await self._head(request.chat)
-        add = partial(memberships.add, asked=request, head=head, limits=self._limits, now=now_ms())
-        outcome = await self._database.write(add)
-        await self.complete(request.chat, request.account, outcome.version)
+        head = await self._heads.last_index(request.chat)
+        add = partial(memberships.add_member, request=request, head=head, limits=self._limits, now=now_ms())
+        started = await self._database.write(add)
+        await self.finish_join(request.chat, request.account, started.version)
         return Ack()
 
-    async def complete(self, chat: ChatId, account: AccountId, version: int) -> None:
-        """What was said before the version was published is not unread; what is said after it reaches the account.
-        Raises Refused when message does not say how much that is; then it is to be done again."""
-        await self._notices.announce({chat: version})
-        unread_from = await self._head(chat) + 1
-        settle = partial(
-            memberships.settle, number=chat, account=account, unread_from=unread_from, now=now_ms(), many=self._many
+    async def finish_join(self, chat: ChatId, account: AccountId, version: int) -> None:
+        """Publish the version with the new member, then set where its unread messages start. Messages committed before
+        the version was published are not unread; later ones reach the account. Raises RequestError when the message
+        service does not reply; the join then stays unfinished and must be repeated."""
+        await self._notifier.publish({chat: version})
+        unread_from = await self._heads.last_index(chat) + 1
+        finish = partial(
+            memberships.finish_join,
+            number=chat,
+            account=account,
+            unread_from=unread_from,
+            now=now_ms(),
+            broadcast_from=self._broadcast_members,
         )
-        if (settled := await self._database.write(settle)) is not None:
-            joined = MembershipChanged(chat, account, settled.role, settled.first_index, settled.version)
-            told = [Told(joined, settled.told), Told(settled.answered, settled.told)]
-            await self._notices.announce({chat: settled.version}, told)
+        if (finished := await self._database.write(finish)) is not None:
+            joined = MembershipChanged(chat, account, finished.role, finished.first_index, finished.version)
+            notices = (joined, finished.answered)
+            notifications = [Notification(notice, finished.recipients) for notice in notices]
+            await self._notifier.publish({chat: finished.version}, notifications)

@@ -1,6 +1,5 @@
-"""What session remembers: each transaction is a plain function of a connection.
+"""Session's transactions: each is a plain function of a connection.
 
-Rows are locked in this order, each kind by ascending id: chats, then profiles; so no two transactions wait for each
-other. Whoever changes a membership holds the chat's row and moves its version; whoever changes a
-friendship, the profiles of both.
+Rows are locked in one order, each kind by ascending id: chats, then profiles. So transactions cannot deadlock. A change
+of a membership locks the chat's row and increments its version; a change of a friendship locks both profiles.
 """

@@ -1,13 +1,13 @@
-"""Friendships and the requests before them. Both people's profiles are locked by whatever concerns them."""
+"""Friendships and pending requests. Each transaction locks the profiles of both accounts."""
 
 from collections.abc import Mapping
 
 import sqlalchemy as sa
 
-from services.session.domain import check_pending, nothing_pending
-from services.session.store.pending_notifications import keep
-from services.session.store.sql import HOSTS, SLICE, lock_living, require_living, touch
-from services.session.tables import application, friend_request, friendship, kept, member
+from services.session.domain import check_pending_requests, no_pending_request
+from services.session.store import pending_notifications
+from services.session.store.sql import IS_ADMIN, SLICE, lock_active, require_active, touch
+from services.session.tables import friend_request, friendship, member, membership_request, pending_notification
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
@@ -22,113 +22,118 @@ from shared.contract.session import (
 from shared.settings import Limits
 
 
-def friends_of(connection: sa.Connection, account: AccountId, most: int) -> list[AccountId]:
+def friends_of(connection: sa.Connection, account: AccountId, limit: int) -> list[AccountId]:
     friends = sa.select(friendship.c.friend).where(friendship.c.account == account).order_by(friendship.c.friend)
-    return [AccountId(number) for number in connection.execute(friends.limit(most)).scalars()]
+    return [AccountId(number) for number in connection.execute(friends.limit(limit)).scalars()]
 
 
-def request(
-    connection: sa.Connection, asked: RequestFriendship, limits: Limits, now: int
+def request_friendship(
+    connection: sa.Connection, request: RequestFriendship, limits: Limits, now: int
 ) -> FriendshipRequested | FriendshipAnswered:
-    """Two who ask each other are friends. Raises Refused."""
-    require_living(connection, [asked.account, asked.actor], "account")
-    known = sa.select(friendship.c.account).where(_between(asked.actor, asked.account))
-    if connection.execute(known).first() is not None:
+    """Store a request. When the other account has a request to the actor, both become friends at once. Raises
+    RequestError."""
+    require_active(connection, [request.account, request.actor], "account")
+    existing = sa.select(friendship.c.account).where(_between(request.actor, request.account))
+    if connection.execute(existing).first() is not None:
         raise RequestError(ErrorCode.CONFLICT, "friends already", "account")
-    if _take_request(connection, asked.account, asked.actor):
-        return _befriend(connection, asked.account, asked.actor, now)
-    key = {"applicant": asked.actor, "account": asked.account}
-    put_request(connection, friend_request, key, asked.text, limits, now)
-    return FriendshipRequested(asked.actor, asked.account, asked.text)
+    if _delete_request(connection, request.account, request.actor):
+        return _insert_friendship(connection, request.account, request.actor, now)
+    key = {"applicant": request.actor, "account": request.account}
+    store_request(connection, friend_request, key, request.text, limits, now)
+    return FriendshipRequested(request.actor, request.account, request.text)
 
 
-def answer(connection: sa.Connection, asked: AnswerFriendship, now: int) -> FriendshipAnswered:
-    """Raises Refused."""
-    living = lock_living(connection, [asked.applicant, asked.actor])
-    if len(living) < 2 or not _take_request(connection, asked.applicant, asked.actor):
-        raise nothing_pending("applicant")
-    if asked.accept:
-        return _befriend(connection, asked.applicant, asked.actor, now)
-    refused = FriendshipAnswered(asked.applicant, asked.actor, accepted=False)
-    return keep(connection, [asked.applicant], refused, now)
+def answer_request(connection: sa.Connection, request: AnswerFriendship, now: int) -> FriendshipAnswered:
+    """Accept or reject a pending request. Raises RequestError."""
+    active = lock_active(connection, [request.applicant, request.actor])
+    if len(active) < 2 or not _delete_request(connection, request.applicant, request.actor):
+        raise no_pending_request("applicant")
+    if request.accept:
+        return _insert_friendship(connection, request.applicant, request.actor, now)
+    rejected = FriendshipAnswered(request.applicant, request.actor, accepted=False)
+    return pending_notifications.store(connection, [request.applicant], rejected, now)
 
 
-def end(connection: sa.Connection, asked: EndFriendship, now: int) -> None:
-    """Raises Refused."""
-    living = lock_living(connection, [asked.actor, asked.account])
-    if connection.execute(sa.delete(friendship).where(_between(asked.actor, asked.account))).rowcount == 0:
+def end_friendship(connection: sa.Connection, request: EndFriendship, now: int) -> None:
+    """Raises RequestError."""
+    active = lock_active(connection, [request.actor, request.account])
+    if connection.execute(sa.delete(friendship).where(_between(request.actor, request.account))).rowcount == 0:
         raise RequestError(ErrorCode.NOT_FOUND, "no friends", "account")
-    touch(connection, list(living), now)
+    touch(connection, list(active), now)
 
 
 def end_friendships(connection: sa.Connection, account: AccountId, now: int) -> bool:
-    """End a number of them; whether there were any."""
+    """End a number of the account's friendships. Returns whether there were any."""
     friends = friends_of(connection, account, SLICE)
-    lock_living(connection, friends)
-    forth = sa.and_(friendship.c.account == account, friendship.c.friend.in_(friends))
-    back = sa.and_(friendship.c.account.in_(friends), friendship.c.friend == account)
-    connection.execute(sa.delete(friendship).where(sa.or_(forth, back)))
+    lock_active(connection, friends)
+    outgoing = sa.and_(friendship.c.account == account, friendship.c.friend.in_(friends))
+    incoming = sa.and_(friendship.c.account.in_(friends), friendship.c.friend == account)
+    connection.execute(sa.delete(friendship).where(sa.or_(outgoing, incoming)))
     touch(connection, friends, now)
     return bool(friends)
 
 
-def end_requests(connection: sa.Connection, account: AccountId) -> None:
-    """Of a deleted account, in both directions; nor is anything kept for it."""
+def delete_requests(connection: sa.Connection, account: AccountId) -> None:
+    """Delete a deleted account's requests in both directions, and its pending notifications."""
     concerned = sa.or_(friend_request.c.applicant == account, friend_request.c.account == account)
     connection.execute(sa.delete(friend_request).where(concerned))
-    connection.execute(sa.delete(application).where(application.c.applicant == account))
-    connection.execute(sa.delete(kept).where(kept.c.account == account))
+    connection.execute(sa.delete(membership_request).where(membership_request.c.applicant == account))
+    connection.execute(sa.delete(pending_notification).where(pending_notification.c.account == account))
 
 
-def pending(connection: sa.Connection, account: AccountId, most: int) -> Requests:
-    """What waits for this account's answer, oldest first."""
-    people = sa.select(friend_request.c.applicant, friend_request.c.text).where(friend_request.c.account == account)
-    people = people.order_by(friend_request.c.created, friend_request.c.applicant).limit(most)
-    runs = sa.and_(member.c.chat == application.c.chat, member.c.account == account, HOSTS)
-    groups = sa.select(application.c.applicant, application.c.chat, application.c.text).join(member, runs)
-    groups = groups.order_by(application.c.created, application.c.chat, application.c.applicant).limit(most)
+def list_requests(connection: sa.Connection, account: AccountId, limit: int) -> Requests:
+    """The requests that this account can answer, oldest first."""
+    friends = sa.select(friend_request.c.applicant, friend_request.c.text).where(friend_request.c.account == account)
+    friends = friends.order_by(friend_request.c.created, friend_request.c.applicant).limit(limit)
+    manages = sa.and_(member.c.chat == membership_request.c.chat, member.c.account == account, IS_ADMIN)
+    columns = (membership_request.c.applicant, membership_request.c.chat, membership_request.c.text)
+    order = (membership_request.c.created, membership_request.c.chat, membership_request.c.applicant)
+    groups = sa.select(*columns).join(member, manages).order_by(*order).limit(limit)
     return Requests(
-        [PendingFriendship(AccountId(row[0]), row[1]) for row in connection.execute(people)],
+        [PendingFriendship(AccountId(row[0]), row[1]) for row in connection.execute(friends)],
         [PendingMembership(AccountId(row[0]), ChatId(row[1]), row[2]) for row in connection.execute(groups)],
     )
 
 
-def put_request(
+def store_request(
     connection: sa.Connection, table: sa.Table, key: Mapping[str, int], text: str, limits: Limits, now: int
 ) -> None:
-    """A request of the applicant in `key`, whose profile is locked; one that waits already has new words. Raises
-    Refused when too many wait."""
+    """Store a request of the applicant in `key`, whose profile is locked; replace the text of a pending one. Raises
+    RequestError when too many are pending."""
     same = [table.c[name] == value for name, value in key.items()]
     if connection.execute(sa.update(table).where(*same).values(text=text)).rowcount == 0:
-        check_pending(_requests_of(connection, key["applicant"]), limits)
+        check_pending_requests(_count_requests(connection, key["applicant"]), limits)
         connection.execute(sa.insert(table).values(**key, text=text, created=now))
 
 
-def _requests_of(connection: sa.Connection, applicant: int) -> int:
-    """How many of somebody's requests wait for an answer."""
+def _count_requests(connection: sa.Connection, applicant: int) -> int:
+    """The number of the applicant's pending requests, of both kinds."""
     counts = [
         sa.select(sa.func.count()).where(table.c.applicant == applicant).scalar_subquery()
-        for table in (friend_request, application)
+        for table in (friend_request, membership_request)
     ]
-    people, groups = connection.execute(sa.select(*counts)).one()
-    return int(people + groups)
+    friends, groups = connection.execute(sa.select(*counts)).one()
+    return int(friends + groups)
 
 
-def _take_request(connection: sa.Connection, applicant: AccountId, account: AccountId) -> bool:
-    """Whether there was one; there is none now."""
-    asked = sa.and_(friend_request.c.applicant == applicant, friend_request.c.account == account)
-    return connection.execute(sa.delete(friend_request).where(asked)).rowcount == 1
+def _delete_request(connection: sa.Connection, applicant: AccountId, account: AccountId) -> bool:
+    """Returns whether the request was pending."""
+    pending = sa.and_(friend_request.c.applicant == applicant, friend_request.c.account == account)
+    return connection.execute(sa.delete(friend_request).where(pending)).rowcount == 1
 
 
-def _befriend(connection: sa.Connection, applicant: AccountId, account: AccountId, now: int) -> FriendshipAnswered:
+def _insert_friendship(
+    connection: sa.Connection, applicant: AccountId, account: AccountId, now: int
+) -> FriendshipAnswered:
     both = [applicant, account]
     rows = [{"account": one, "friend": other, "created": now} for one, other in (both, both[::-1])]
     connection.execute(sa.insert(friendship), rows)
     touch(connection, both, now)
-    return keep(connection, both, FriendshipAnswered(applicant, account, accepted=True), now)
+    accepted = FriendshipAnswered(applicant, account, accepted=True)
+    return pending_notifications.store(connection, both, accepted, now)
 
 
 def _between(one: AccountId, other: AccountId) -> sa.ColumnElement[bool]:
-    """Both directions."""
-    forth = sa.and_(friendship.c.account == one, friendship.c.friend == other)
-    return sa.or_(forth, sa.and_(friendship.c.account == other, friendship.c.friend == one))
+    """Either direction."""
+    forward = sa.and_(friendship.c.account == one, friendship.c.friend == other)
+    return sa.or_(forward, sa.and_(friendship.c.account == other, friendship.c.friend == one))

@@ -1,9 +1,9 @@
-"""How people get into chats: at once, on application, or pulled in by a friend.
+"""Joining chats: at once, on an approved request, or added by a friend.
 
-A join has two steps. First the account is a member, so that whatever is said from then on reaches it; `head` is the
-last index that message told of shortly before. `settle` completes it when message has told how much had been said
-until everybody knew of the new member. A join that was interrupted in between is found by `unsettled`, and by asking
-for it again.
+A join has two transactions. The first makes the account a member, so that it receives every message committed from
+then on; `head` is the last index that the message service reported shortly before. The second, `finish_join`, sets
+where the unread messages start: after the last index at the time when all nodes can know the new member.
+`unfinished_joins` finds joins that were interrupted in between; a repeated request finishes them too.
 """
 
 from typing import NamedTuple
@@ -12,10 +12,19 @@ import sqlalchemy as sa
 
 from services.session import domain
 from services.session.domain import LOBBY
-from services.session.store.friends import put_request
-from services.session.store.pending_notifications import keep
-from services.session.store.sql import LIVE, hosts_of, later, lock_living, members_of, require_living, role_in, touch
-from services.session.tables import application, chat, friendship, member
+from services.session.store import pending_notifications
+from services.session.store.friends import store_request
+from services.session.store.sql import (
+    IS_MEMBER,
+    admins_of,
+    later,
+    lock_active,
+    members_of,
+    require_active,
+    role_of,
+    touch,
+)
+from services.session.tables import chat, friendship, member, membership_request
 from shared.contract.edge import MembershipAnswered
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
@@ -24,8 +33,8 @@ from shared.contract.session import AddMember, AnswerMembership, RequestMembersh
 from shared.settings import Limits
 
 
-class Group(NamedTuple):
-    """A group whose row is locked: nobody else changes its membership before this transaction ends."""
+class LockedGroup(NamedTuple):
+    """A group whose row is locked: no other transaction changes its membership before this one ends."""
 
     id: ChatId
     name: str
@@ -34,145 +43,148 @@ class Group(NamedTuple):
     size: int
 
 
-class Joining(NamedTuple):
-    """The group has the account in it at `version`; the join is to be completed."""
+class StartedJoin(NamedTuple):
+    """The account is a member since `version`; the join is not finished."""
 
     version: int
     name: str
 
 
-class Applied(NamedTuple):
-    """It waits for the answer of one of the hosts: owner and admins."""
+class AwaitingApproval(NamedTuple):
+    """The request is pending until the owner or an admin answers it; `admins` are these."""
 
     name: str
-    hosts: list[AccountId]
+    admins: list[AccountId]
 
 
-class Settled(NamedTuple):
-    """A join is complete. `told`: who is there now; None when they are many. In the lobby, only who joined."""
+class FinishedJoin(NamedTuple):
+    """`recipients`: all members; None when there are many. In the lobby, the new member only."""
 
     version: int
     role: Role
     first_index: int
     answered: MembershipAnswered
-    told: list[AccountId] | None
+    recipients: list[AccountId] | None
 
 
-# Ways in
+# Starting a join
 
 
-def request(
-    connection: sa.Connection, asked: RequestMembership, head: int, limits: Limits, now: int
-) -> Joining | Applied:
-    """Raises Refused."""
-    group = lock_group(connection, asked.chat)
-    if _is_joining(connection, group, asked.actor):
-        return Joining(group.version, group.name)
-    if domain.joins_at_once(group.join_policy):
-        return _take_in(connection, group, asked.actor, head, limits, now)
-    domain.check_room(group.id, group.size, limits)
-    require_living(connection, [asked.actor], "actor")
-    key = {"chat": group.id, "applicant": asked.actor}
-    put_request(connection, application, key, asked.text, limits, now)
-    return Applied(group.name, hosts_of(connection, group.id))
+def request_membership(
+    connection: sa.Connection, request: RequestMembership, head: int, limits: Limits, now: int
+) -> StartedJoin | AwaitingApproval:
+    """Join an open group, or store a request. Raises RequestError."""
+    group = lock_group(connection, request.chat)
+    if _is_joining(connection, group, request.actor):
+        return StartedJoin(group.version, group.name)
+    if domain.joins_immediately(group.join_policy):
+        return _admit(connection, group, request.actor, head, limits, now)
+    domain.check_capacity(group.id, group.size, limits)
+    require_active(connection, [request.actor], "actor")
+    key = {"chat": group.id, "applicant": request.actor}
+    store_request(connection, membership_request, key, request.text, limits, now)
+    return AwaitingApproval(group.name, admins_of(connection, group.id))
 
 
-def answer(
-    connection: sa.Connection, asked: AnswerMembership, head: int, limits: Limits, now: int
-) -> Joining | MembershipAnswered:
-    """Raises Refused; then an application goes on waiting."""
-    group = lock_group(connection, asked.chat)
-    domain.check_runs(role_in(connection, group.id, asked.actor))
-    applied = sa.and_(application.c.chat == group.id, application.c.applicant == asked.applicant)
-    if connection.execute(sa.delete(application).where(applied)).rowcount == 0:
-        if asked.accept and _waits(connection, group.id, asked.applicant):
-            return Joining(group.version, group.name)
-        raise domain.nothing_pending("applicant")
-    if asked.accept:
-        return _take_in(connection, group, asked.applicant, head, limits, now)
-    refused = MembershipAnswered(group.id, group.name, asked.applicant, accepted=False)
-    require_living(connection, [asked.applicant], "applicant")
-    return keep(connection, [asked.applicant], refused, now)
+def answer_request(
+    connection: sa.Connection, request: AnswerMembership, head: int, limits: Limits, now: int
+) -> StartedJoin | MembershipAnswered:
+    """Accept or reject a request. Raises RequestError; the request then remains pending."""
+    group = lock_group(connection, request.chat)
+    domain.check_can_manage(role_of(connection, group.id, request.actor))
+    if not _delete_request(connection, group.id, request.applicant):
+        if request.accept and _has_unfinished_join(connection, group.id, request.applicant):
+            return StartedJoin(group.version, group.name)
+        raise domain.no_pending_request("applicant")
+    if request.accept:
+        return _admit(connection, group, request.applicant, head, limits, now)
+    rejected = MembershipAnswered(group.id, group.name, request.applicant, accepted=False)
+    require_active(connection, [request.applicant], "applicant")
+    return pending_notifications.store(connection, [request.applicant], rejected, now)
 
 
-def add(connection: sa.Connection, asked: AddMember, head: int, limits: Limits, now: int) -> Joining:
-    """Raises Refused."""
-    group = lock_group(connection, asked.chat)
-    domain.check_runs(role_in(connection, group.id, asked.actor))
-    if _is_joining(connection, group, asked.account):
-        return Joining(group.version, group.name)
-    require_living(connection, [asked.actor, asked.account], "account")
-    if not (_has_applied(connection, group.id, asked.account) or _are_friends(connection, asked)):
+def add_member(connection: sa.Connection, request: AddMember, head: int, limits: Limits, now: int) -> StartedJoin:
+    """Add a friend of the actor, or an account that requested membership. Raises RequestError."""
+    group = lock_group(connection, request.chat)
+    domain.check_can_manage(role_of(connection, group.id, request.actor))
+    if _is_joining(connection, group, request.account):
+        return StartedJoin(group.version, group.name)
+    require_active(connection, [request.actor, request.account], "account")
+    if not (_has_requested(connection, group.id, request.account) or _are_friends(connection, request)):
         raise RequestError(ErrorCode.FORBIDDEN, "only friends can be added to a group", "account")
-    return _take_in(connection, group, asked.account, head, limits, now)
+    return _admit(connection, group, request.account, head, limits, now)
 
 
 def join_lobby(connection: sa.Connection, account: AccountId, head: int, now: int) -> int | None:
-    """The lobby's version that has the account in it; None when the account is deleted."""
+    """Join unless the account is or was a member. Returns the lobby's version; None when the account is deleted."""
     lobby = lock_group(connection, LOBBY)
-    if not lock_living(connection, [account]):
+    if not lock_active(connection, [account]):
         return None
-    was_there = sa.select(member.c.chat).where(member.c.chat == LOBBY, member.c.account == account)
-    if connection.execute(was_there).one_or_none() is None:
-        return _seat(connection, lobby, account, head, now).version
+    known = sa.select(member.c.chat).where(member.c.chat == LOBBY, member.c.account == account)
+    if connection.execute(known).one_or_none() is None:
+        return _insert_member(connection, lobby, account, head, now).version
     return lobby.version
 
 
-def _take_in(
-    connection: sa.Connection, group: Group, account: AccountId, head: int, limits: Limits, now: int
-) -> Joining:
-    domain.check_room(group.id, group.size, limits)
-    require_living(connection, [account], "account")
-    domain.check_count(groups_of(connection, account), limits)
-    applied = sa.and_(application.c.chat == group.id, application.c.applicant == account)
-    connection.execute(sa.delete(application).where(applied))
-    return _seat(connection, group, account, head, now)
+def _admit(
+    connection: sa.Connection, group: LockedGroup, account: AccountId, head: int, limits: Limits, now: int
+) -> StartedJoin:
+    """Make the account a member if the limits allow it. Deletes its pending request."""
+    domain.check_capacity(group.id, group.size, limits)
+    require_active(connection, [account], "account")
+    domain.check_chat_count(count_groups(connection, account), limits)
+    _delete_request(connection, group.id, account)
+    return _insert_member(connection, group, account, head, now)
 
 
-def _seat(connection: sa.Connection, group: Group, account: AccountId, head: int, now: int) -> Joining:
+def _insert_member(
+    connection: sa.Connection, group: LockedGroup, account: AccountId, head: int, now: int
+) -> StartedJoin:
     seat = sa.select(chat.c.seats).where(chat.c.id == group.id).scalar_subquery()
     row = {
         "chat": group.id, "account": account, "role": Role.MEMBER, "seat": seat, "first_index": head + 1,
         "unread_from": None, "version": group.version + 1,
     }  # fmt: skip
     connection.execute(sa.insert(member).values(row))
-    _change(connection, group.id, now, newcomers=1)
+    _increment_version(connection, group.id, now, new_members=1)
     touch(connection, [account], now)
-    return Joining(group.version + 1, group.name)
+    return StartedJoin(group.version + 1, group.name)
 
 
-# Completing
+# Finishing a join
 
 
-def settle(
-    connection: sa.Connection, number: ChatId, account: AccountId, unread_from: int, now: int, many: int
-) -> Settled | None:
-    """Complete a join; None when it was complete before. From `many` members on, only the newcomer's notice is kept
-    and nobody's times move."""
+def finish_join(
+    connection: sa.Connection, number: ChatId, account: AccountId, unread_from: int, now: int, broadcast_from: int
+) -> FinishedJoin | None:
+    """Finish a join; None when it was finished before. From `broadcast_from` members on, only the new member's
+    notification is stored, and the other profiles' times of change do not move."""
     group = lock_group(connection, number)
-    waiting = sa.and_(member.c.chat == number, member.c.account == account, LIVE, member.c.unread_from.is_(None))
+    unfinished = sa.and_(
+        member.c.chat == number, member.c.account == account, IS_MEMBER, member.c.unread_from.is_(None)
+    )
     first = 1 if group.join_policy is JoinPolicy.OPEN else unread_from
-    completed = sa.update(member).where(waiting).values(
+    finished = sa.update(member).where(unfinished).values(
         unread_from=unread_from, first_index=first, version=group.version + 1
     )  # fmt: skip
-    row = connection.execute(completed.returning(member.c.role, member.c.first_index)).one_or_none()
+    row = connection.execute(finished.returning(member.c.role, member.c.first_index)).one_or_none()
     if row is None:
         return None
-    _change(connection, number, now)
+    _increment_version(connection, number, now)
     answered = MembershipAnswered(number, group.name, account, accepted=True)
-    told: list[AccountId] | None = [account]
+    recipients: list[AccountId] | None = [account]
     if number != LOBBY:
-        told = members_of(connection, number) if group.size < many else None
-        if told is not None:
-            lock_living(connection, told)
-            touch(connection, [other for other in told if other != account], now)
-        answered = keep(connection, told or [account], answered, now)
-    return Settled(group.version + 1, Role(row.role), row.first_index, answered, told)
+        recipients = members_of(connection, number) if group.size < broadcast_from else None
+        if recipients is not None:
+            lock_active(connection, recipients)
+            touch(connection, [other for other in recipients if other != account], now)
+        answered = pending_notifications.store(connection, recipients or [account], answered, now)
+    return FinishedJoin(group.version + 1, Role(row.role), row.first_index, answered, recipients)
 
 
-def unsettled(connection: sa.Connection, account: AccountId) -> dict[ChatId, int]:
-    """The chats, with their versions, whose joins were interrupted; the lobby has its own way."""
-    joining = sa.select(chat.c.id, chat.c.version).join(member).where(member.c.account == account, LIVE)
+def unfinished_joins(connection: sa.Connection, account: AccountId) -> dict[ChatId, int]:
+    """The versions of the chats whose joins were interrupted, except the lobby: a login joins that again."""
+    joining = sa.select(chat.c.id, chat.c.version).join(member).where(member.c.account == account, IS_MEMBER)
     rows = connection.execute(joining.where(member.c.unread_from.is_(None), chat.c.id != LOBBY))
     return {ChatId(row.id): row.version for row in rows}
 
@@ -180,60 +192,69 @@ def unsettled(connection: sa.Connection, account: AccountId) -> dict[ChatId, int
 # Rows
 
 
-def lock_group(connection: sa.Connection, number: ChatId) -> Group:
-    """Private chats are no groups. Raises Refused."""
-    fields = [chat.c[field] for field in Group._fields]
+def lock_group(connection: sa.Connection, number: ChatId) -> LockedGroup:
+    """Raises RequestError when there is no such group; private chats are none."""
+    fields = [chat.c[field] for field in LockedGroup._fields]
     row = connection.execute(
         sa.select(*fields).where(chat.c.id == number, chat.c.kind == ChatKind.GROUP).with_for_update(key_share=True)
     ).one_or_none()
     if row is None:
-        raise domain.not_yours(ErrorCode.NOT_FOUND)
-    return Group(ChatId(row.id), row.name, JoinPolicy(row.join_policy), row.version, row.size)
+        raise domain.hidden_error(ErrorCode.NOT_FOUND)
+    return LockedGroup(ChatId(row.id), row.name, JoinPolicy(row.join_policy), row.version, row.size)
 
 
-def groups_of(connection: sa.Connection, account: AccountId) -> int:
-    """How many groups an account is in; private chats are made by others, too."""
+def count_groups(connection: sa.Connection, account: AccountId) -> int:
+    """The number of groups that an account is in. Private chats do not count: others can create them."""
     groups = sa.select(sa.func.count()).select_from(chat.join(member))
     return connection.execute(
-        groups.where(member.c.account == account, LIVE, chat.c.kind == ChatKind.GROUP)
+        groups.where(member.c.account == account, IS_MEMBER, chat.c.kind == ChatKind.GROUP)
     ).scalar_one()
 
 
-def _is_joining(connection: sa.Connection, group: Group, account: AccountId) -> bool:
-    """Whether an interrupted join is to be completed. Raises Refused for who is a member already."""
-    if _waits(connection, group.id, account):
+def _is_joining(connection: sa.Connection, group: LockedGroup, account: AccountId) -> bool:
+    """Whether the account's join was interrupted. Raises RequestError when the account is a member."""
+    if _has_unfinished_join(connection, group.id, account):
         return True
-    if role_in(connection, group.id, account) is not None:
+    if role_of(connection, group.id, account) is not None:
         raise RequestError(ErrorCode.CONFLICT, "a member already", "chat")
     return False
 
 
-def _waits(connection: sa.Connection, number: ChatId, account: AccountId) -> bool:
-    rows = sa.select(member.c.chat).where(member.c.chat == number, member.c.account == account, LIVE)
+def _has_unfinished_join(connection: sa.Connection, number: ChatId, account: AccountId) -> bool:
+    rows = sa.select(member.c.chat).where(member.c.chat == number, member.c.account == account, IS_MEMBER)
     return connection.execute(rows.where(member.c.unread_from.is_(None))).one_or_none() is not None
 
 
-def _has_applied(connection: sa.Connection, number: ChatId, account: AccountId) -> bool:
-    rows = sa.select(application.c.chat).where(application.c.chat == number, application.c.applicant == account)
+def _has_requested(connection: sa.Connection, number: ChatId, account: AccountId) -> bool:
+    rows = sa.select(membership_request.c.chat).where(_request_of(number, account))
     return connection.execute(rows).one_or_none() is not None
 
 
-def _are_friends(connection: sa.Connection, asked: AddMember) -> bool:
+def _delete_request(connection: sa.Connection, number: ChatId, applicant: AccountId) -> bool:
+    """Returns whether the request was pending."""
+    return connection.execute(sa.delete(membership_request).where(_request_of(number, applicant))).rowcount > 0
+
+
+def _request_of(number: ChatId, applicant: AccountId) -> sa.ColumnElement[bool]:
+    return sa.and_(membership_request.c.chat == number, membership_request.c.applicant == applicant)
+
+
+def _are_friends(connection: sa.Connection, request: AddMember) -> bool:
     rows = sa.select(friendship.c.account).where(
-        friendship.c.account == asked.actor, friendship.c.friend == asked.account
+        friendship.c.account == request.actor, friendship.c.friend == request.account
     )
     return connection.execute(rows).one_or_none() is not None
 
 
-def _change(connection: sa.Connection, number: ChatId, now: int, newcomers: int = 0) -> None:
-    """The membership has changed."""
+def _increment_version(connection: sa.Connection, number: ChatId, now: int, new_members: int = 0) -> None:
+    """Every change of a membership increments the chat's version."""
     connection.execute(
         sa.update(chat)
         .where(chat.c.id == number)
         .values(
             version=chat.c.version + 1,
-            size=chat.c.size + newcomers,
-            seats=chat.c.seats + newcomers,
+            size=chat.c.size + new_members,
+            seats=chat.c.seats + new_members,
             updated=later(chat.c.updated, now),
         )
     )

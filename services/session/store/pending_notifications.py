@@ -1,5 +1,5 @@
-"""Notices that are kept until a dialect has shown them: answers to requests, new members of one's groups, groups that
-one was put into."""
+"""Notifications stored until a client confirms them: answers to requests, new members of one's groups, groups that the
+account was added to."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
@@ -8,69 +8,77 @@ import msgspec
 import sqlalchemy as sa
 
 from services.session.store.sql import slices
-from services.session.tables import kept, profile
+from services.session.tables import pending_notification, profile
 from shared.contract.edge import FriendshipAnswered, MembershipAnswered
 from shared.contract.ids import AccountId
 from shared.contract.model import Chat
 from shared.contract.session import PendingNotice
 
-Answer = FriendshipAnswered | MembershipAnswered
-Answered = TypeVar("Answered", FriendshipAnswered, MembershipAnswered)
+StoredNotice = FriendshipAnswered | MembershipAnswered
+N = TypeVar("N", FriendshipAnswered, MembershipAnswered)
 
-_MOST = 1_000
-"""For one account."""
-_KEPT_MS = 90 * 24 * 3600 * 1000
-
-
-def keep(connection: sa.Connection, accounts: Sequence[AccountId], notice: Answered, now: int) -> Answered:
-    """The notice with the numbers by which it is kept."""
-    return msgspec.structs.replace(notice, kept=_keep(connection, dict.fromkeys(accounts, notice), now))
+_PER_ACCOUNT = 1_000
+_RETENTION_MS = 90 * 24 * 3600 * 1000
 
 
-def keep_entrances(
+def store(connection: sa.Connection, accounts: Sequence[AccountId], notice: N, now: int) -> N:
+    """Store the notice for each account. Returns it with the numbers it is stored by."""
+    return msgspec.structs.replace(notice, kept=_insert(connection, dict.fromkeys(accounts, notice), now))
+
+
+def store_added(
     connection: sa.Connection, accounts: Iterable[AccountId], group: Chat, now: int
 ) -> dict[AccountId, int]:
-    """For each of them, that it was put into the group; by which numbers."""
-    entered = {account: MembershipAnswered(group.id, group.name, account, accepted=True) for account in accounts}
-    return _keep(connection, entered, now)
+    """Store for each account that it was added to the group. Returns the numbers by account."""
+    added = {account: MembershipAnswered(group.id, group.name, account, accepted=True) for account in accounts}
+    return _insert(connection, added, now)
 
 
-def _keep(connection: sa.Connection, notices: Mapping[AccountId, Answer], now: int) -> dict[AccountId, int]:
-    """What is too old, or too much, is forgotten."""
+def _insert(connection: sa.Connection, notices: Mapping[AccountId, StoredNotice], now: int) -> dict[AccountId, int]:
+    """Insert, and delete the accounts' expired and excess notifications."""
     numbers: dict[AccountId, int] = {}
     pack = msgspec.msgpack.encode
     for some in slices(list(notices)):
         rows = [{"account": account, "notice": pack(notices[account]), "created": now} for account in some]
-        made = connection.execute(sa.insert(kept).returning(kept.c.account, kept.c.number), rows)
-        numbers |= {AccountId(row.account): row.number for row in made}
-        _forget_old(connection, some, now)
+        insertion = sa.insert(pending_notification)
+        inserted = connection.execute(
+            insertion.returning(pending_notification.c.account, pending_notification.c.number), rows
+        )
+        numbers |= {AccountId(row.account): row.number for row in inserted}
+        _delete_expired(connection, some, now)
     return numbers
 
 
-def kept_for(connection: sa.Connection, account: AccountId, now: int) -> list[PendingNotice]:
+def list_pending(connection: sa.Connection, account: AccountId, now: int) -> list[PendingNotice]:
     """Oldest first."""
-    mine = sa.select(kept.c.number, kept.c.notice).where(kept.c.account == account, kept.c.created > now - _KEPT_MS)
-    rows = connection.execute(mine.order_by(kept.c.number.desc()).limit(_MOST)).all()
+    own = sa.select(pending_notification.c.number, pending_notification.c.notice).where(
+        pending_notification.c.account == account, pending_notification.c.created > now - _RETENTION_MS
+    )
+    rows = connection.execute(own.order_by(pending_notification.c.number.desc()).limit(_PER_ACCOUNT)).all()
     return [PendingNotice(row.number, row.notice) for row in reversed(rows)]
 
 
-def drop(connection: sa.Connection, account: AccountId, numbers: Sequence[int]) -> None:
+def delete(connection: sa.Connection, account: AccountId, numbers: Sequence[int]) -> None:
     for some in slices(numbers):
-        connection.execute(sa.delete(kept).where(kept.c.account == account, kept.c.number.in_(some)))
+        own = pending_notification.c.account == account
+        connection.execute(sa.delete(pending_notification).where(own, pending_notification.c.number.in_(some)))
 
 
-def _forget_old(connection: sa.Connection, accounts: Sequence[AccountId], now: int) -> None:
-    """Of these accounts, which have just been kept something. The index alone tells who has too much, or too old."""
-    own = sa.select(kept.c.number).where(kept.c.account == profile.c.id)
-    oldest = own.order_by(kept.c.number).limit(1).scalar_subquery()
-    fresh = own.where(kept.c.created > now - _KEPT_MS).order_by(kept.c.number).limit(1).scalar_subquery()
-    most = own.order_by(kept.c.number.desc()).limit(1).offset(_MOST - 1).scalar_subquery()
-    first = sa.select(profile.c.id, oldest, fresh, most).where(profile.c.id.in_(accounts))
-    old = [
-        {"owner": account, "kept_from": kept_from}
-        for account, lowest, *bounds in connection.execute(first).all()
-        if lowest < (kept_from := max(bound for bound in bounds if bound is not None))
+def _delete_expired(connection: sa.Connection, accounts: Sequence[AccountId], now: int) -> None:
+    """Delete what is too old or too much of these accounts, each of which has a new row. The index alone decides."""
+    number = pending_notification.c.number
+    own = sa.select(number).where(pending_notification.c.account == profile.c.id)
+    oldest = own.order_by(number).limit(1).scalar_subquery()
+    fresh = own.where(pending_notification.c.created > now - _RETENTION_MS).order_by(number).limit(1).scalar_subquery()
+    most = own.order_by(number.desc()).limit(1).offset(_PER_ACCOUNT - 1).scalar_subquery()
+    bounds_of = sa.select(profile.c.id, oldest, fresh, most).where(profile.c.id.in_(accounts))
+    expired = [
+        {"owner": account, "first_valid": first_valid}
+        for account, lowest, *bounds in connection.execute(bounds_of).all()
+        if lowest < (first_valid := max(bound for bound in bounds if bound is not None))
     ]
-    if old:
-        mine = kept.c.account == sa.bindparam("owner")
-        connection.execute(sa.delete(kept).where(mine, kept.c.number < sa.bindparam("kept_from")), old)
+    if expired:
+        own_rows = pending_notification.c.account == sa.bindparam("owner")
+        connection.execute(
+            sa.delete(pending_notification).where(own_rows, number < sa.bindparam("first_valid")), expired
+        )

@@ -27,7 +27,7 @@ SERVICES: list[tuple[Dashboard, Callable[[CollectorRegistry], object]]] = [
     (auth.DASHBOARD, auth_metrics.AuthMetrics),
     (edge.DASHBOARD, edge_metrics.EdgeMetrics),
     (message.DASHBOARD, message_metrics.MessageMetrics),
-    (session.BOARD, session_metrics.Metrics),
+    (session.DASHBOARD, session_metrics.SessionMetrics),
 ]
 
 

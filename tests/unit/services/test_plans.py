@@ -139,23 +139,27 @@ async def test_reading(town: Town, store: MessageStore, name: str) -> None:
 
 _QUESTIONS: dict[str, Callable[[sa.Connection, Town], object]] = {
     "the version of a chat": lambda now, town: chats.version_of(now, town.big),
-    "who has come and gone": lambda now, town: chats.membership(now, GetMembership(town.big, since=0), 100),
-    "that nobody has": lambda now, town: chats.membership(now, GetMembership(town.big, since=1), 100),
+    "who has come and gone": lambda now, town: chats.list_changes(now, GetMembership(town.big, since=0), 100),
+    "that nobody has": lambda now, town: chats.list_changes(now, GetMembership(town.big, since=1), 100),
     "a page of many chats": lambda now, town: chats.list_chats(now, town.first, ChatId(town.chats[2_000]), 100),
-    "the chats of some": lambda now, town: chats.list_several(
+    "the chats of some": lambda now, town: chats.list_chats_with_others(
         now, lambda _: ChatList([]), [AccountId(one) for one in town.people[2:10]], 600
     ),
-    "those of two who have many": lambda now, town: chats.list_several(
+    "those of two who have many": lambda now, town: chats.list_chats_with_others(
         now, lambda _: ChatList([]), [AccountId(one) for one in town.people[:2]], 100
     ),
     "the newest of many chats": lambda now, town: chats.chats_of(now, town.first, 100),
-    "whether somebody is a member": lambda now, town: sql.role_in(now, town.big, town.first),
+    "whether somebody is a member": lambda now, town: sql.role_of(now, town.big, town.first),
     "a private chat": lambda now, town: chats.find_private(now, (town.first, AccountId(town.first + 1))),
     "some members": lambda now, town: chats.view_chat(now, town.big, town.first, 100),
-    "how senders are called": lambda now, town: profiles.faces_of(now, [AccountId(one) for one in town.people[:50]]),
-    "people by their own ids": lambda now, town: profiles.accounts_of(now, [uuid_of(one) for one in town.people[:50]]),
-    "who logs in": lambda now, town: profiles.standing(now, town.first),
-    "who can be told notices": lambda now, town: profiles.living_after(now, town.first, 100),
+    "how senders are called": lambda now, town: profiles.summaries_of(
+        now, [AccountId(one) for one in town.people[:50]]
+    ),
+    "people by their own ids": lambda now, town: profiles.find_by_uuids(
+        now, [uuid_of(one) for one in town.people[:50]]
+    ),
+    "who logs in": lambda now, town: profiles.account_state(now, town.first),
+    "who can be told notices": lambda now, town: profiles.list_active(now, town.first, 100),
 }
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from services.session import app
-from services.session.adapters import edge_notifier
+from services.session.adapters import edge_notifier, message_heads
 from services.session.app import serve
 from services.session.store import account_removal, profiles
 from shared.contract import subjects as on
@@ -124,7 +123,7 @@ async def test_a_deletion_is_settled_only_when_redis_knows_of_it(
 async def test_versions_that_wait_for_redis_are_bounded(
     peers: Peers, settings: Settings, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edge_notifier, "_WAITING_CHATS", 2)
+    monkeypatch.setattr(edge_notifier, "_UNPUBLISHED_CHATS", 2)
     async with peers.running(), service(settings):
         await peers.register(ANN)
         valkey_server.kill()
@@ -163,7 +162,7 @@ async def test_a_deletion_that_was_interrupted_before_it_was_told_is_told_again(
             chat = (await peers.create(BOB, actor=ANN)).chat.id
         database = Database(settings.database_url("session"))
         await database.write(partial(profiles.erase_profile, account=ANN, uuid="x", now=now_ms()))
-        await database.write(partial(account_removal.end_memberships, account=ANN, now=now_ms(), many=9))
+        await database.write(partial(account_removal.leave_chats, account=ANN, now=now_ms(), broadcast_from=9))
         await database.close()
         await peers.auth.publish_event(on.ACCOUNT_DELETED, AccountDeleted(ANN), key="deleted-1")
         assert await peers.version(chat) == 1
@@ -193,7 +192,7 @@ async def test_without_message_the_lobby_is_joined_later(
     valkey_server: ValkeyServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(app, "_HEAD_SECONDS", 0.5)
+    monkeypatch.setattr(message_heads, "_HEAD_SECONDS", 0.5)
     others = Peers(nats_server, valkey_server)
     async with others.running(), service(settings):
         await others.message.drain()

@@ -6,23 +6,23 @@ import pytest
 
 from services.session.domain import (
     LOBBY,
-    Candidate,
+    OwnerCandidate,
     check_account,
-    check_count,
-    check_other,
-    check_request,
-    check_room,
-    check_runs,
+    check_can_manage,
+    check_capacity,
+    check_chat_count,
+    check_peer,
+    check_request_text,
     check_seed,
     default_name,
-    fitting,
-    heir,
-    joins_at_once,
-    new_chat,
-    new_name,
-    new_values,
+    in_int64,
+    joins_immediately,
+    new_group_members,
+    new_group_name,
+    next_owner,
     pair_of,
-    storable,
+    profile_changes,
+    take_fitting,
 )
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
@@ -44,15 +44,22 @@ def refusal(action: Callable[[], object]) -> tuple[ErrorCode, str]:
     ("candidates", "expected"),
     [
         ([], None),
-        ([Candidate(ANN, Role.MEMBER, 4)], ANN),
-        ([Candidate(ANN, Role.MEMBER, 4), Candidate(BOB, Role.MEMBER, 2)], BOB),
-        ([Candidate(ANN, Role.MEMBER, 1), Candidate(BOB, Role.ADMIN, 7), Candidate(CEM, Role.ADMIN, 5)], CEM),
+        ([OwnerCandidate(ANN, Role.MEMBER, 4)], ANN),
+        ([OwnerCandidate(ANN, Role.MEMBER, 4), OwnerCandidate(BOB, Role.MEMBER, 2)], BOB),
+        (
+            [
+                OwnerCandidate(ANN, Role.MEMBER, 1),
+                OwnerCandidate(BOB, Role.ADMIN, 7),
+                OwnerCandidate(CEM, Role.ADMIN, 5),
+            ],
+            CEM,
+        ),
     ],
 )
 def test_a_chat_goes_to_the_oldest_admin_else_the_oldest_member(
-    candidates: list[Candidate], expected: AccountId | None
+    candidates: list[OwnerCandidate], expected: AccountId | None
 ) -> None:
-    best = heir(candidates)
+    best = next_owner(candidates)
     assert (best and best.account) == expected
 
 
@@ -70,8 +77,8 @@ def test_a_chat_without_a_name_is_called_by_its_first_members(nicknames: list[st
 
 
 def test_a_new_chat_has_its_creator_first_and_everybody_once() -> None:
-    assert new_chat(CreateChat(members=[CEM, BOB, ANN, CEM], actor=ANN), LIMITS) == [ANN, CEM, BOB]
-    assert new_chat(CreateChat(members=[], actor=ANN), LIMITS) == [ANN]
+    assert new_group_members(CreateChat(members=[CEM, BOB, ANN, CEM], actor=ANN), LIMITS) == [ANN, CEM, BOB]
+    assert new_group_members(CreateChat(members=[], actor=ANN), LIMITS) == [ANN]
 
 
 @pytest.mark.parametrize(
@@ -90,26 +97,33 @@ def test_a_new_chat_has_its_creator_first_and_everybody_once() -> None:
 )
 def test_a_chat_that_may_not_be_made(request_: CreateChat, expected: tuple[ErrorCode, str]) -> None:
     limits = Limits(members_per_group=2)
-    assert refusal(lambda: new_chat(request_, limits)) == expected
+    assert refusal(lambda: new_group_members(request_, limits)) == expected
 
 
 def test_limits_of_a_new_chat_are_inclusive() -> None:
     request = CreateChat(members=[BOB, BOB, ANN], actor=ANN, name="群" * 128, avatar_hash="f" * 128)
-    assert new_chat(request, Limits(members_per_group=2)) == [ANN, BOB]
+    assert new_group_members(request, Limits(members_per_group=2)) == [ANN, BOB]
 
 
 def test_only_what_is_given_is_set() -> None:
     request = SetProfile(ANN, nickname="Ann", status=2, actor=ANN)
-    assert new_values(request, LIMITS) == {"nickname": "Ann", "status": 2}
-    assert new_values(SetProfile(ANN, actor=ANN), LIMITS) == {}
+    assert profile_changes(request, LIMITS) == {"nickname": "Ann", "status": 2}
+    assert profile_changes(SetProfile(ANN, actor=ANN), LIMITS) == {}
     address = "https://" + "x" * (2048 - 8)
     every = SetProfile(
         ANN, nickname="名" * 64, avatar=address, avatar_hash="", status=2**53 - 1, icon_id=0, signature="签" * 1_024,
         actor=ANN,
     )  # fmt: skip
-    assert set(new_values(every, LIMITS)) == {"nickname", "avatar", "avatar_hash", "status", "icon_id", "signature"}
+    assert set(profile_changes(every, LIMITS)) == {
+        "nickname",
+        "avatar",
+        "avatar_hash",
+        "status",
+        "icon_id",
+        "signature",
+    }
     for picture in ("", "http://a/b.png", "/avatar/1", "/media/0f"):
-        assert new_values(SetProfile(ANN, avatar=picture, actor=ANN), LIMITS) == {"avatar": picture}
+        assert profile_changes(SetProfile(ANN, avatar=picture, actor=ANN), LIMITS) == {"avatar": picture}
 
 
 @pytest.mark.parametrize(
@@ -134,7 +148,7 @@ def test_only_what_is_given_is_set() -> None:
     ],
 )
 def test_what_may_not_be_set(request_: SetProfile, expected: tuple[ErrorCode, str]) -> None:
-    assert refusal(lambda: new_values(request_, LIMITS)) == expected
+    assert refusal(lambda: profile_changes(request_, LIMITS)) == expected
 
 
 @pytest.mark.parametrize(
@@ -167,11 +181,11 @@ def test_nobody_has_an_id_that_cannot_be_stored(number: int) -> None:
     ],
 )
 def test_what_no_group_is_called(request_: RenameChat, expected: tuple[ErrorCode, str]) -> None:
-    assert refusal(lambda: new_name(request_, LIMITS)) == expected
+    assert refusal(lambda: new_group_name(request_, LIMITS)) == expected
 
 
 def test_a_group_may_be_called_so() -> None:
-    assert new_name(RenameChat(ChatId(2), "群|\n" * 42, ANN), LIMITS) == "群|\n" * 42
+    assert new_group_name(RenameChat(ChatId(2), "群|\n" * 42, ANN), LIMITS) == "群|\n" * 42
 
 
 @pytest.mark.parametrize(
@@ -183,8 +197,8 @@ def test_a_group_may_be_called_so() -> None:
     ],
 )
 def test_one_asks_somebody_else(actor: AccountId, other: AccountId, expected: tuple[ErrorCode, str]) -> None:
-    assert refusal(lambda: check_other(actor, other)) == expected
-    check_other(ANN, BOB)
+    assert refusal(lambda: check_peer(actor, other)) == expected
+    check_peer(ANN, BOB)
 
 
 def test_a_pair_has_the_lower_number_first() -> None:
@@ -192,37 +206,37 @@ def test_a_pair_has_the_lower_number_first() -> None:
 
 
 def test_the_words_of_a_request_are_limited() -> None:
-    check_request("字" * 1_000)
-    assert refusal(lambda: check_request("x" * 1_001)) == (ErrorCode.TOO_LARGE, "text")
-    assert refusal(lambda: check_request("\0")) == (ErrorCode.INVALID, "text")
+    check_request_text("字" * 1_000)
+    assert refusal(lambda: check_request_text("x" * 1_001)) == (ErrorCode.TOO_LARGE, "text")
+    assert refusal(lambda: check_request_text("\0")) == (ErrorCode.INVALID, "text")
 
 
 def test_who_joins_at_once() -> None:
-    assert joins_at_once(JoinPolicy.OPEN)
-    assert not joins_at_once(JoinPolicy.APPROVAL)
-    assert refusal(lambda: joins_at_once(JoinPolicy.CLOSED)) == (ErrorCode.FORBIDDEN, "chat")
+    assert joins_immediately(JoinPolicy.OPEN)
+    assert not joins_immediately(JoinPolicy.APPROVAL)
+    assert refusal(lambda: joins_immediately(JoinPolicy.CLOSED)) == (ErrorCode.FORBIDDEN, "chat")
 
 
 def test_owner_and_admins_run_a_group() -> None:
-    check_runs(Role.OWNER)
-    check_runs(Role.ADMIN)
+    check_can_manage(Role.OWNER)
+    check_can_manage(Role.ADMIN)
     for role in (Role.MEMBER, None):
-        assert refusal(lambda role=role: check_runs(role)) == (ErrorCode.FORBIDDEN, "chat")  # type: ignore[misc]
+        assert refusal(lambda role=role: check_can_manage(role)) == (ErrorCode.FORBIDDEN, "chat")  # type: ignore[misc]
 
 
 def test_places_are_limited_save_in_the_lobby() -> None:
     limits = Limits(members_per_group=2, chats_per_account=2)
-    check_room(ChatId(2), 1, limits)
-    assert refusal(lambda: check_room(ChatId(2), 2, limits)) == (ErrorCode.LIMIT, "members")
-    check_room(LOBBY, 10**6, limits)
-    check_count(1, limits)
-    assert refusal(lambda: check_count(2, limits)) == (ErrorCode.LIMIT, "chats")
+    check_capacity(ChatId(2), 1, limits)
+    assert refusal(lambda: check_capacity(ChatId(2), 2, limits)) == (ErrorCode.LIMIT, "members")
+    check_capacity(LOBBY, 10**6, limits)
+    check_chat_count(1, limits)
+    assert refusal(lambda: check_chat_count(2, limits)) == (ErrorCode.LIMIT, "chats")
 
 
 @pytest.mark.parametrize(("most", "expected"), [(0, []), (2, ["a"]), (5, ["a"]), (6, ["a", "bcd"]), (99, ["a", "bcd"])])
 def test_as_many_as_have_room(most: int, expected: list[str]) -> None:
-    assert fitting(["a", "bcd"], most) == expected
+    assert take_fitting(["a", "bcd"], most) == expected
 
 
 def test_what_can_be_stored() -> None:
-    assert storable([5, 0, 2**63, 1, 5, -3, 2**63 - 1]) == [1, 5, 2**63 - 1]
+    assert in_int64([5, 0, 2**63, 1, 5, -3, 2**63 - 1]) == [1, 5, 2**63 - 1]

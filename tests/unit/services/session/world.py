@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from services.session.domain import LOBBY, pair_of
 from services.session.store import account_removal, chats, friends, memberships, pending_notifications, profiles
-from services.session.store.account_removal import Departure
-from services.session.store.memberships import Applied, Joining, Settled
+from services.session.store.account_removal import LeftChat
+from services.session.store.memberships import AwaitingApproval, FinishedJoin, StartedJoin
 from services.session.tables import friendship
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested, MembershipAnswered
 from shared.contract.errors import Failure, RequestError
@@ -60,7 +60,7 @@ class World:
     async def group(self, *members: AccountId, name: str = "", join_policy: JoinPolicy = JoinPolicy.CLOSED) -> Chat:
         """Made and owned by the first."""
         request = CreateChat(members=list(members), name=name, join_policy=join_policy, actor=members[0])
-        make = partial(chats.add_chat, request=request, members=members, limits=self.limits, now=self.now)
+        make = partial(chats.create_group, request=request, members=members, limits=self.limits, now=self.now)
         return (await self.database.write(make)).chat
 
     async def befriend(self, one: AccountId, other: AccountId) -> None:
@@ -76,64 +76,73 @@ class World:
         self, actor: AccountId, account: AccountId, text: str = "hi"
     ) -> FriendshipRequested | FriendshipAnswered:
         asked = RequestFriendship(account, text, actor)
-        return await self.database.write(partial(friends.request, asked=asked, limits=self.limits, now=self.now))
+        return await self.database.write(
+            partial(friends.request_friendship, request=asked, limits=self.limits, now=self.now)
+        )
 
     async def answer_friend(self, actor: AccountId, applicant: AccountId, accept: bool = True) -> FriendshipAnswered:
         asked = AnswerFriendship(applicant, accept, actor)
-        return await self.database.write(partial(friends.answer, asked=asked, now=self.now))
+        return await self.database.write(partial(friends.answer_request, request=asked, now=self.now))
 
     async def pending(self, account: AccountId, most: int = 100) -> Requests:
-        return await self.database.read(partial(friends.pending, account=account, most=most))
+        return await self.database.read(partial(friends.list_requests, account=account, limit=most))
 
     async def kept(self, account: AccountId) -> list[PendingNotice]:
-        return await self.database.read(partial(pending_notifications.kept_for, account=account, now=self.now))
+        return await self.database.read(partial(pending_notifications.list_pending, account=account, now=self.now))
 
     async def end_requests(self, account: AccountId) -> None:
-        await self.database.write(partial(friends.end_requests, account=account))
+        await self.database.write(partial(friends.delete_requests, account=account))
 
     # Joining
 
     async def enter_lobby(self, account: AccountId) -> int | None:
         return await self.database.write(partial(memberships.join_lobby, account=account, head=self.head, now=self.now))
 
-    async def ask_to_join(self, actor: AccountId, number: ChatId, text: str = "hi") -> Joining | Applied:
+    async def ask_to_join(self, actor: AccountId, number: ChatId, text: str = "hi") -> StartedJoin | AwaitingApproval:
         asked = RequestMembership(number, text, actor)
         return await self.database.write(
-            partial(memberships.request, asked=asked, head=self.head, limits=self.limits, now=self.now)
+            partial(memberships.request_membership, request=asked, head=self.head, limits=self.limits, now=self.now)
         )
 
     async def answer_member(
         self, actor: AccountId, number: ChatId, applicant: AccountId, accept: bool = True
-    ) -> Joining | MembershipAnswered:
+    ) -> StartedJoin | MembershipAnswered:
         asked = AnswerMembership(number, applicant, accept, actor)
         return await self.database.write(
-            partial(memberships.answer, asked=asked, head=self.head, limits=self.limits, now=self.now)
+            partial(memberships.answer_request, request=asked, head=self.head, limits=self.limits, now=self.now)
         )
 
-    async def pull_in(self, actor: AccountId, number: ChatId, account: AccountId) -> Joining:
+    async def pull_in(self, actor: AccountId, number: ChatId, account: AccountId) -> StartedJoin:
         asked = AddMember(number, account, actor)
         return await self.database.write(
-            partial(memberships.add, asked=asked, head=self.head, limits=self.limits, now=self.now)
+            partial(memberships.add_member, request=asked, head=self.head, limits=self.limits, now=self.now)
         )
 
     async def settle(
-        self, account: AccountId, unread_from: int = 1, number: ChatId = LOBBY, many: int = 512
-    ) -> Settled | None:
+        self, account: AccountId, unread_from: int = 1, number: ChatId = LOBBY, broadcast_from: int = 512
+    ) -> FinishedJoin | None:
         work = partial(
-            memberships.settle, number=number, account=account, unread_from=unread_from, now=self.now, many=many
+            memberships.finish_join,
+            number=number,
+            account=account,
+            unread_from=unread_from,
+            now=self.now,
+            broadcast_from=broadcast_from,
         )
         return await self.database.write(work)
 
     async def unsettled(self, account: AccountId) -> dict[ChatId, int]:
-        return await self.database.read(partial(memberships.unsettled, account=account))
+        return await self.database.read(partial(memberships.unfinished_joins, account=account))
 
     async def entries(self, account: AccountId, after: int = 0, most: int = 100) -> ChatList:
-        return await self.database.read(partial(chats.list_chats, account=account, after=ChatId(after), most=most))
+        return await self.database.read(partial(chats.list_chats, account=account, after=ChatId(after), limit=most))
 
     async def several(self, *accounts: AccountId, most: int) -> ChatList:
         """The first one's, and beside them those of the others that have no more than `most` with it."""
-        page = partial(chats.list_chats, account=accounts[0], after=ChatId(0), most=most)
-        return await self.database.read(partial(chats.list_several, page=page, others=accounts[1:], most=most))
+        page = partial(chats.list_chats, account=accounts[0], after=ChatId(0), limit=most)
+        return await self.database.read(
+            partial(chats.list_chats_with_others, page=page, others=accounts[1:], limit=most)
+        )
 
     async def entry(self, account: AccountId, number: ChatId) -> ChatEntry:
         return next(entry for entry in (await self.entries(account)).entries if entry.chat == number)
@@ -146,32 +155,32 @@ class World:
         return profile
 
     async def lists(self, account: AccountId, most: int = 100) -> tuple[list[ChatId], list[AccountId]]:
-        return await self.database.read(partial(chats.lists_of, account=account, most=most))
+        return await self.database.read(partial(chats.chats_and_friends, account=account, limit=most))
 
     async def chat(self, number: ChatId, actor: AccountId) -> Chat:
-        return (await self.database.read(partial(chats.view_chat, number=number, actor=actor, most=9))).chat
+        return (await self.database.read(partial(chats.view_chat, number=number, actor=actor, limit=9))).chat
 
     async def members(self, number: ChatId, actor: AccountId, most: int = 100) -> list[AccountId]:
-        view = await self.database.read(partial(chats.view_chat, number=number, actor=actor, most=most))
+        view = await self.database.read(partial(chats.view_chat, number=number, actor=actor, limit=most))
         return view.members
 
     async def changes(
         self, number: ChatId, since: int = 0, after: tuple[int, int] = (0, 0), most: int = 100
     ) -> Membership:
         request = GetMembership(number, since, after)
-        return await self.database.read(partial(chats.membership, request=request, most=most))
+        return await self.database.read(partial(chats.list_changes, request=request, limit=most))
 
     async def erase(self, account: AccountId, uuid: str = "gone") -> bool:
         erase = partial(profiles.erase_profile, account=account, uuid=uuid, now=self.now)
         return await self.database.write(erase)
 
-    async def leave(self, account: AccountId, many: int = 512) -> list[Departure]:
+    async def leave(self, account: AccountId, broadcast_from: int = 512) -> list[LeftChat]:
         return await self.database.write(
-            partial(account_removal.end_memberships, account=account, now=self.now, many=many)
+            partial(account_removal.leave_chats, account=account, now=self.now, broadcast_from=broadcast_from)
         )
 
-    async def leave_all(self, account: AccountId) -> list[Departure]:
-        left: list[Departure] = []
+    async def leave_all(self, account: AccountId) -> list[LeftChat]:
+        left: list[LeftChat] = []
         while some := await self.leave(account):
             left += some
         return left

@@ -8,8 +8,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.session.adapters import edge_notifier
-from services.session.adapters.edge_notifier import Notices, Told
-from services.session.metrics import Metrics
+from services.session.adapters.edge_notifier import EdgeNotifier
+from services.session.metrics import SessionMetrics
+from services.session.service.ports import Notification
 from shared import presence
 from shared.bus.client import Bus, pack
 from shared.contract import subjects as on
@@ -41,10 +42,10 @@ async def peers(
 
 
 @pytest.fixture
-async def telling(nats_server: NatsServer, valkey_server: ValkeyServer) -> AsyncIterator[Notices]:
+async def telling(nats_server: NatsServer, valkey_server: ValkeyServer) -> AsyncIterator[EdgeNotifier]:
     bus = Bus(nats_server.settings("session"), "session", CollectorRegistry())
     places = Presence(valkey_server.settings("session"))
-    telling = Notices(bus, places, Metrics(CollectorRegistry()))
+    telling = EdgeNotifier(bus, places, SessionMetrics(CollectorRegistry()))
     await bus.start()
     yield telling
     await bus.stop()
@@ -59,33 +60,35 @@ async def told(peers: Peers, subject: str, count: int) -> list[Notify]:
     return await eventually(probe, lambda found: len(found) >= count)
 
 
-async def test_each_node_is_told_in_pages(peers: Peers, telling: Notices, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge_notifier, "_PAGE", 2)
+async def test_each_node_is_told_in_pages(peers: Peers, telling: EdgeNotifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge_notifier, "_RECIPIENTS_PER_MESSAGE", 2)
     members = [AccountId(number) for number in range(1, 9)]
-    await telling.announce({}, [Told(ChatCreated(CHAT, AccountId(1), members), members)])
+    await telling.publish({}, [Notification(ChatCreated(CHAT, AccountId(1), members), members)])
     on_a, on_b = await told(peers, notify(A), 3), await told(peers, notify(B), 2)
     assert [one.recipients for one in on_a] == [[1, 2], [3, 4], [5]]
     assert [one.recipients for one in on_b] == [[4, 5], [6]]
     assert all(isinstance(one.notice, ChatCreated) and one.notice.members == one.recipients for one in on_a + on_b)
 
 
-async def test_each_notice_goes_to_its_own(peers: Peers, telling: Notices) -> None:
+async def test_each_notice_goes_to_its_own(peers: Peers, telling: EdgeNotifier) -> None:
     left = MembershipChanged(CHAT, AccountId(1), Role.LEFT, 0, 2)
     owns = MembershipChanged(CHAT, AccountId(6), Role.OWNER, 1, 2)
-    await telling.announce({CHAT: 2}, [Told(left, [AccountId(2)]), Told(owns, [AccountId(6), AccountId(9)])])
+    await telling.publish(
+        {CHAT: 2}, [Notification(left, [AccountId(2)]), Notification(owns, [AccountId(6), AccountId(9)])]
+    )
     assert await told(peers, notify(A), 1) == [Notify(left, [AccountId(2)])]
     assert await told(peers, notify(B), 1) == [Notify(owns, [AccountId(6)])]
 
 
-async def test_a_notice_to_whoever_is_a_member_goes_to_all_nodes(peers: Peers, telling: Notices) -> None:
+async def test_a_notice_to_whoever_is_a_member_goes_to_all_nodes(peers: Peers, telling: EdgeNotifier) -> None:
     left = MembershipChanged(CHAT, AccountId(1), Role.LEFT, 0, 2)
-    await telling.announce({}, [Told(left, None), Told(left, [AccountId(1)])])
+    await telling.publish({}, [Notification(left, None), Notification(left, [AccountId(1)])])
     assert await told(peers, on.NOTIFY_ALL, 1) == [Notify(left, None)]
     assert await told(peers, notify(A), 1) == [Notify(left, [AccountId(1)])]
 
 
 async def test_a_full_page_fits_on_the_bus() -> None:
-    largest = [AccountId(2**63 - 1 - number) for number in range(edge_notifier._PAGE)]
+    largest = [AccountId(2**63 - 1 - number) for number in range(edge_notifier._RECIPIENTS_PER_MESSAGE)]
     kept = dict.fromkeys(largest, 2**63 - 1)
     created = ChatCreated(ChatId(2**63 - 1), AccountId(2**63 - 1), largest, 2**63 - 1, "名" * 128, kept)
     assert len(pack(Notify(created, largest))) < 512 * 1024
@@ -94,10 +97,10 @@ async def test_a_full_page_fits_on_the_bus() -> None:
     assert len(pack(Notify(joined, largest))) < 512 * 1024
 
 
-async def test_each_node_is_told_the_numbers_of_its_own(peers: Peers, telling: Notices) -> None:
+async def test_each_node_is_told_the_numbers_of_its_own(peers: Peers, telling: EdgeNotifier) -> None:
     kept = {AccountId(number): 70 + number for number in (1, 6, 9)}
     joined = MembershipAnswered(CHAT, "g", AccountId(1), accepted=True, kept=kept)
-    await telling.announce({}, [Told(joined, list(kept))])
+    await telling.publish({}, [Notification(joined, list(kept))])
     own = msgspec.structs.replace(joined, kept={AccountId(1): 71})
     assert await told(peers, notify(A), 1) == [Notify(own, [AccountId(1)])]
     own = msgspec.structs.replace(joined, kept={AccountId(6): 76})
@@ -105,11 +108,11 @@ async def test_each_node_is_told_the_numbers_of_its_own(peers: Peers, telling: N
 
 
 async def test_of_a_new_chat_each_node_is_told_its_own_members_and_their_numbers(
-    peers: Peers, telling: Notices
+    peers: Peers, telling: EdgeNotifier
 ) -> None:
     kept = {AccountId(number): 70 + number for number in (6, 9)}
     members = [AccountId(number) for number in (1, 6, 9)]
-    await telling.announce({}, [Told(ChatCreated(CHAT, AccountId(1), members, 1, "g", kept), members)])
+    await telling.publish({}, [Notification(ChatCreated(CHAT, AccountId(1), members, 1, "g", kept), members)])
     own = ChatCreated(CHAT, AccountId(1), [AccountId(6)], 1, "g", {AccountId(6): 76})
     assert await told(peers, notify(B), 1) == [Notify(own, [AccountId(6)])]
     own = ChatCreated(CHAT, AccountId(1), [AccountId(1)], 1, "g", {})
@@ -117,20 +120,20 @@ async def test_of_a_new_chat_each_node_is_told_its_own_members_and_their_numbers
 
 
 async def test_when_presence_is_unknown_all_numbers_are_told(
-    peers: Peers, telling: Notices, valkey_server: ValkeyServer
+    peers: Peers, telling: EdgeNotifier, valkey_server: ValkeyServer
 ) -> None:
     valkey_server.flush()
     answered = FriendshipAnswered(AccountId(1), AccountId(6), accepted=True, kept={AccountId(1): 3, AccountId(6): 4})
-    await telling.announce({}, [Told(answered, [AccountId(1), AccountId(6)])])
+    await telling.publish({}, [Notification(answered, [AccountId(1), AccountId(6)])])
     assert await told(peers, on.NOTIFY_ALL, 1) == [Notify(answered, [AccountId(1), AccountId(6)])]
 
 
 async def test_of_versions_that_wait_the_highest_is_told(
-    peers: Peers, telling: Notices, valkey_server: ValkeyServer
+    peers: Peers, telling: EdgeNotifier, valkey_server: ValkeyServer
 ) -> None:
     valkey_server.kill()
-    assert not await telling.announce({CHAT: 3})
-    assert not await telling.announce({CHAT: 2})
+    assert not await telling.publish({CHAT: 3})
+    assert not await telling.publish({CHAT: 2})
     valkey_server.restart()
     assert await eventually(partial(peers.version, CHAT), bool) == 3
-    assert await eventually(partial(telling.announce, {ChatId(8): 1}), bool)
+    assert await eventually(partial(telling.publish, {ChatId(8): 1}), bool)

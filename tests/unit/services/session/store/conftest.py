@@ -12,5 +12,5 @@ from tests.unit.services.session.world import NOW, World
 @pytest.fixture
 async def world(database: Database) -> World:
     """With the lobby, as every installation."""
-    await database.write(partial(chats.add_lobby, now=NOW))
+    await database.write(partial(chats.insert_lobby, now=NOW))
     return World(database)

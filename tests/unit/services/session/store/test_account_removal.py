@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from services.session.domain import LOBBY
 from services.session.store import account_removal, memberships
-from services.session.store.account_removal import Departure
+from services.session.store.account_removal import LeftChat
 from services.session.tables import chat as chat_table
 from services.session.tables import member
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
@@ -25,7 +25,7 @@ async def promote(world: World, number: ChatId, account: AccountId) -> None:
 async def test_who_leaves_stays_as_a_tombstone_of_the_new_version(world: World) -> None:
     await world.people(ANN, BOB, CEM)
     chat = await world.group(ANN, BOB, CEM)
-    assert await world.leave_all(CEM) == [Departure(chat.id, 2, NO_ACCOUNT, 0, [ANN, BOB])]
+    assert await world.leave_all(CEM) == [LeftChat(chat.id, 2, NO_ACCOUNT, 0, [ANN, BOB])]
     after = await world.changes(chat.id)
     assert after.version == 2
     assert after.members == [
@@ -48,7 +48,7 @@ async def test_those_who_stay_are_told_that_their_chats_changed(world: World) ->
 async def test_an_owned_chat_passes_to_the_oldest_member(world: World) -> None:
     await world.people(ANN, BOB, CEM)
     chat = await world.group(ANN, CEM, BOB)
-    assert await world.leave_all(ANN) == [Departure(chat.id, 2, CEM, 1, [BOB, CEM])]
+    assert await world.leave_all(ANN) == [LeftChat(chat.id, 2, CEM, 1, [BOB, CEM])]
     assert (await world.chat(chat.id, BOB)).owner == CEM
     assert roles((await world.changes(chat.id)).members) == {ANN: Role.LEFT, BOB: Role.MEMBER, CEM: Role.OWNER}
 
@@ -58,14 +58,14 @@ async def test_an_owned_chat_passes_to_the_oldest_admin_before_any_member(world:
     chat = await world.group(ANN, BOB, CEM, DAN)
     await promote(world, chat.id, DAN)
     await promote(world, chat.id, CEM)
-    assert [departure.heir for departure in await world.leave_all(ANN)] == [CEM]
+    assert [departure.next_owner for departure in await world.leave_all(ANN)] == [CEM]
     assert await world.members(chat.id, BOB) == [CEM, BOB, DAN]
 
 
 async def test_a_chat_nobody_is_left_in_stays_without_an_owner(world: World) -> None:
     await world.people(ANN)
     chat = await world.group(ANN)
-    assert await world.leave_all(ANN) == [Departure(chat.id, 2, NO_ACCOUNT, 0, [])]
+    assert await world.leave_all(ANN) == [LeftChat(chat.id, 2, NO_ACCOUNT, 0, [])]
     owner = sa.select(chat_table.c.owner, chat_table.c.size).where(chat_table.c.id == chat.id)
     assert await world.database.read(lambda connection: tuple(connection.execute(owner).one())) == (0, 0)
 
@@ -76,16 +76,16 @@ async def test_leaving_again_changes_nothing(world: World) -> None:
     await world.leave_all(ANN)
     assert await world.leave_all(ANN) == []
     assert (await world.changes(chat.id)).version == 2
-    left = partial(account_removal.versions_left, account=ANN)
+    left = partial(account_removal.left_versions, account=ANN)
     assert await world.database.read(left) == {chat.id: 2}
-    assert await world.database.read(partial(account_removal.versions_left, account=BOB)) == {}
+    assert await world.database.read(partial(account_removal.left_versions, account=BOB)) == {}
 
 
 async def test_many_members_are_not_listed(world: World) -> None:
     await world.people(ANN, BOB, CEM)
     await world.group(ANN, BOB, CEM)
     await world.group(ANN, BOB)
-    assert [departure.members for departure in await world.leave(BOB, many=2)] == [None, [ANN]]
+    assert [departure.members for departure in await world.leave(BOB, broadcast_from=2)] == [None, [ANN]]
 
 
 async def test_leaving_the_lobby_concerns_nobody_else(world: World) -> None:
@@ -93,7 +93,7 @@ async def test_leaving_the_lobby_concerns_nobody_else(world: World) -> None:
     for account in (ANN, BOB):
         await world.database.write(partial(memberships.join_lobby, account=account, head=0, now=NOW))
     before = await world.profile(BOB)
-    assert await world.leave_all(ANN) == [Departure(LOBBY, 4, NO_ACCOUNT, 0, None)]
+    assert await world.leave_all(ANN) == [LeftChat(LOBBY, 4, NO_ACCOUNT, 0, None)]
     assert await world.profile(BOB) == before
     assert await world.members(LOBBY, BOB) == [BOB]
 
@@ -125,7 +125,7 @@ async def test_an_account_erased_twice_at_once_leaves_each_chat_once(world: Worl
     await world.people(ANN, BOB)
     numbers = [(await world.group(ANN, BOB)).id for _ in range(120)]
 
-    async def erase() -> list[Departure]:
+    async def erase() -> list[LeftChat]:
         left = await world.leave_all(ANN)
         assert (await world.lists(ANN))[0] == []
         return left

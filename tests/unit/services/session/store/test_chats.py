@@ -23,7 +23,7 @@ async def test_a_new_chat_is_as_it_was_asked_for(world: World) -> None:
         members=[BOB], name="我们俩", avatar="https://a", avatar_hash="h", join_policy=JoinPolicy.APPROVAL, actor=ANN
     )
     made, _ = await world.database.write(
-        partial(chats.add_chat, request=request, members=[ANN, BOB], limits=Limits(), now=NOW)
+        partial(chats.create_group, request=request, members=[ANN, BOB], limits=Limits(), now=NOW)
     )
     assert made == Chat(
         id=made.id, kind=ChatKind.GROUP, name="我们俩", owner=ANN, join_policy=JoinPolicy.APPROVAL, avatar="https://a",
@@ -38,7 +38,7 @@ async def test_a_new_chat_is_as_it_was_asked_for(world: World) -> None:
 async def test_who_was_put_into_a_group_is_kept_a_notice_of_it(world: World) -> None:
     await world.people(ANN, BOB, CEM)
     request = CreateChat(members=[BOB, CEM], name="g", actor=ANN)
-    make = partial(chats.add_chat, request=request, members=[ANN, BOB, CEM], limits=Limits(), now=NOW)
+    make = partial(chats.create_group, request=request, members=[ANN, BOB, CEM], limits=Limits(), now=NOW)
     made, numbers = await world.database.write(make)
     assert await world.kept(ANN) == []
     for account in (BOB, CEM):
@@ -161,7 +161,7 @@ async def test_the_chats_of_several_are_listed_whole_or_not_at_all(world: World)
 
 async def test_the_lobby_is_chat_1_open_and_nobodys(world: World) -> None:
     await world.people(ANN)
-    await world.database.write(partial(chats.add_lobby, now=NOW + 5))
+    await world.database.write(partial(chats.insert_lobby, now=NOW + 5))
     await world.enter_lobby(ANN)
     chat = await world.chat(LOBBY, ANN)
     assert (chat.id, chat.owner, chat.join_policy, chat.kind) == (1, 0, JoinPolicy.OPEN, ChatKind.GROUP)
@@ -232,12 +232,12 @@ async def test_private_chats_are_not_counted_as_groups(world: World) -> None:
 async def test_a_new_name_moves_times_but_not_the_version(world: World) -> None:
     await world.people(ANN, BOB, CEM)
     chat = await world.group(ANN, BOB)
-    renamed = partial(chats.rename, asked=RenameChat(chat.id, "new", ANN), now=NOW)
-    assert await world.database.write(partial(renamed, many=3)) == [ANN, BOB]
+    renamed = partial(chats.rename, request=RenameChat(chat.id, "new", ANN), now=NOW)
+    assert await world.database.write(partial(renamed, broadcast_from=3)) == [ANN, BOB]
     after = await world.chat(chat.id, BOB)
     assert (after.name, after.version, after.updated) == ("new", chat.version, NOW + 1)
     assert [(await world.profile(account)).private_updated for account in (ANN, BOB, CEM)] == [NOW + 2, NOW + 2, NOW]
-    assert await world.database.write(partial(renamed, many=2)) is None
+    assert await world.database.write(partial(renamed, broadcast_from=2)) is None
     assert (await world.profile(ANN)).private_updated == NOW + 2
 
 

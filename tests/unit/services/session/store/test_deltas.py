@@ -42,7 +42,7 @@ class Follower:
 
     def read(self, connection: sa.Connection, most: int) -> bool:
         """One page; whether there are more."""
-        page = chats.membership(connection, GetMembership(self.number, self.version, self.after), most)
+        page = chats.list_changes(connection, GetMembership(self.number, self.version, self.after), most)
         for one in page.members:
             self.members[one.account] = one
             self.after = (one.version, one.account)
@@ -70,14 +70,14 @@ class Histories(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        self.run(partial(chats.add_lobby, now=NOW))
+        self.run(partial(chats.insert_lobby, now=NOW))
         for account in PEOPLE:
             self.run(partial(profiles.add_profile, seed=seed(account), now=NOW))
 
     @rule(members=st.lists(people, min_size=1, unique=True))
     def create(self, members: list[AccountId]) -> None:
         request = CreateChat(members=members, join_policy=JoinPolicy.OPEN, actor=members[0])
-        make = partial(chats.add_chat, request=request, members=members, limits=Limits(), now=NOW)
+        make = partial(chats.create_group, request=request, members=members, limits=Limits(), now=NOW)
         try:
             self.numbers.append(self.run(make).chat.id)
         except RequestError:
@@ -95,17 +95,19 @@ class Histories(RuleBasedStateMachine):
     def join_group(self, account: AccountId, data: st.DataObject) -> None:
         asked = RequestMembership(data.draw(st.sampled_from(self.numbers)), actor=account)
         with contextlib.suppress(RequestError):
-            self.run(partial(memberships.request, asked=asked, head=3, limits=Limits(), now=NOW))
+            self.run(partial(memberships.request_membership, request=asked, head=3, limits=Limits(), now=NOW))
 
     @rule(account=people, data=st.data())
     def settle(self, account: AccountId, data: st.DataObject) -> None:
         number = data.draw(st.sampled_from(self.numbers))
-        self.run(partial(memberships.settle, number=number, account=account, unread_from=5, now=NOW, many=9))
+        self.run(
+            partial(memberships.finish_join, number=number, account=account, unread_from=5, now=NOW, broadcast_from=9)
+        )
 
     @rule(account=people)
     def erase(self, account: AccountId) -> None:
         self.run(partial(profiles.erase_profile, account=account, uuid="gone", now=NOW))
-        self.run(partial(account_removal.end_memberships, account=account, now=NOW, many=3))
+        self.run(partial(account_removal.leave_chats, account=account, now=NOW, broadcast_from=3))
 
     @precondition(lambda self: self.numbers)
     @rule(data=st.data())

@@ -102,7 +102,7 @@ async def test_nobody_befriends_who_is_not_there(people: World) -> None:
 
 async def test_a_friendship_ends_for_both(people: World) -> None:
     await people.befriend(ANN, BOB)
-    end = partial(friends.end, asked=EndFriendship(BOB, ANN), now=NOW)
+    end = partial(friends.end_friendship, request=EndFriendship(BOB, ANN), now=NOW)
     await people.database.write(end)
     assert [await friends_of(people, one) for one in (ANN, BOB)] == [[], []]
     assert [(await people.profile(one)).private_updated for one in (ANN, BOB)] == [NOW + 1, NOW + 1]

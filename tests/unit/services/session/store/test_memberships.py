@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from services.session.domain import LOBBY
-from services.session.store.memberships import Applied, Joining, Settled
+from services.session.store.memberships import AwaitingApproval, FinishedJoin, StartedJoin
 from shared.contract.edge import MembershipAnswered, Notice
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
@@ -35,7 +35,7 @@ async def test_joining_is_complete_when_it_is_known_what_is_unread(world: World)
     assert await world.entries(ANN) == ChatList([])
     assert (await world.changes(LOBBY)).members == [Member(ANN, Role.MEMBER, 1, 2, 0)]
     settled = await world.settle(ANN, unread_from=8)
-    assert settled == Settled(3, Role.MEMBER, 1, MembershipAnswered(LOBBY, "Lobby", ANN, accepted=True), [ANN])
+    assert settled == FinishedJoin(3, Role.MEMBER, 1, MembershipAnswered(LOBBY, "Lobby", ANN, accepted=True), [ANN])
     assert await world.entries(ANN) == ChatList([ChatEntry(LOBBY, 1, 8)])
     assert (await world.changes(LOBBY)).members == [Member(ANN, Role.MEMBER, 1, 3, 8)]
     assert await world.members(LOBBY, ANN) == [ANN]
@@ -74,11 +74,11 @@ async def test_many_join_at_once_each_with_a_version_and_a_seat_of_its_own(world
 async def test_an_open_group_is_joined_at_once(people: World) -> None:
     chat = (await people.group(ANN, BOB, join_policy=OPEN, name="open")).id
     people.head = 5
-    assert await people.ask_to_join(CEM, chat) == Joining(2, "open")
+    assert await people.ask_to_join(CEM, chat) == StartedJoin(2, "open")
     assert (await people.changes(chat, since=1)).members == [Member(CEM, Role.MEMBER, 6, 2, 0)]
     settled = await people.settle(CEM, 8, chat)
     assert settled is not None
-    assert (settled.version, settled.first_index, settled.told) == (3, 1, [ANN, BOB, CEM])
+    assert (settled.version, settled.first_index, settled.recipients) == (3, 1, [ANN, BOB, CEM])
     assert await people.entry(CEM, chat) == ChatEntry(chat, 1, 8)
 
 
@@ -95,7 +95,7 @@ async def test_a_newcomer_does_not_see_the_past_of_other_groups(people: World) -
 
 async def test_who_applies_waits_for_an_answer(people: World) -> None:
     chat = (await people.group(ANN, BOB, join_policy=APPROVAL, name="g")).id
-    assert await people.ask_to_join(CEM, chat, "please") == Applied("g", [ANN])
+    assert await people.ask_to_join(CEM, chat, "please") == AwaitingApproval("g", [ANN])
     people.now += 1
     await people.ask_to_join(DAN, chat, "me too")
     await people.ask_to_join(CEM, chat, "pretty please")
@@ -109,7 +109,7 @@ async def test_who_applies_waits_for_an_answer(people: World) -> None:
 async def test_an_accepted_applicant_is_a_member(people: World) -> None:
     chat = (await people.group(ANN, join_policy=APPROVAL, name="g")).id
     await people.ask_to_join(CEM, chat)
-    assert await people.answer_member(ANN, chat, CEM) == Joining(2, "g")
+    assert await people.answer_member(ANN, chat, CEM) == StartedJoin(2, "g")
     await people.settle(CEM, 5, chat)
     assert await people.members(chat, ANN) == [ANN, CEM]
     assert await people.entry(CEM, chat) == ChatEntry(chat, 5, 5)
@@ -125,7 +125,7 @@ async def test_a_refused_applicant_may_apply_again(people: World) -> None:
     (kept,) = await people.kept(CEM)
     assert refused == MembershipAnswered(chat, "g", CEM, accepted=False, kept={CEM: kept.number})
     assert (await refusal(people.answer_member(ANN, chat, CEM))).code == ErrorCode.NOT_FOUND
-    assert isinstance(await people.ask_to_join(CEM, chat), Applied)
+    assert isinstance(await people.ask_to_join(CEM, chat), AwaitingApproval)
 
 
 async def test_what_nobody_may_join(people: World) -> None:
@@ -184,7 +184,7 @@ async def test_the_last_place_is_given_once(people: World) -> None:
     people.limits = Limits(members_per_group=2)
     chat = (await people.group(ANN, join_policy=OPEN)).id
     results = await asyncio.gather(*(people.ask_to_join(one, chat) for one in (BOB, CEM, DAN)), return_exceptions=True)
-    assert sum(isinstance(result, Joining) for result in results) == 1
+    assert sum(isinstance(result, StartedJoin) for result in results) == 1
     assert [one.failure.code for one in results if isinstance(one, RequestError)] == [ErrorCode.LIMIT] * 2
 
 
@@ -202,7 +202,7 @@ async def test_of_two_answers_at_once_one_counts(people: World) -> None:
     answers = [people.answer_member(ANN, chat, CEM, accept) for accept in (True, False)]
     results = await asyncio.gather(*answers, return_exceptions=True)
     accepted, refused = results
-    if isinstance(accepted, Joining):
+    if isinstance(accepted, StartedJoin):
         assert await people.unsettled(CEM) == {chat: 2}
     else:
         assert isinstance(refused, MembershipAnswered)
@@ -237,9 +237,9 @@ async def test_an_interrupted_join_is_completed_by_asking_again(people: World) -
     await people.answer_member(ANN, asked, BOB)
     await people.pull_in(ANN, pulled, BOB)
     assert await people.unsettled(BOB) == {opened: 2, asked: 2, pulled: 2}
-    assert await people.ask_to_join(BOB, opened) == Joining(2, "o")
-    assert await people.answer_member(ANN, asked, BOB) == Joining(2, "a")
-    assert await people.pull_in(ANN, pulled, BOB) == Joining(2, "p")
+    assert await people.ask_to_join(BOB, opened) == StartedJoin(2, "o")
+    assert await people.answer_member(ANN, asked, BOB) == StartedJoin(2, "a")
+    assert await people.pull_in(ANN, pulled, BOB) == StartedJoin(2, "p")
     for chat in (opened, asked, pulled):
         assert await people.settle(BOB, 3, chat) is not None
         assert await people.settle(BOB, 4, chat) is None
@@ -276,7 +276,7 @@ async def test_where_many_are_only_the_newcomer_keeps_a_notice(people: World) ->
     chat = (await people.group(ANN, BOB, join_policy=OPEN)).id
     before = await people.profile(ANN)
     await people.ask_to_join(CEM, chat)
-    settled = await people.settle(CEM, 1, chat, many=3)
+    settled = await people.settle(CEM, 1, chat, broadcast_from=3)
     assert settled is not None
-    assert (list(settled.answered.kept), settled.told) == ([CEM], None)
+    assert (list(settled.answered.kept), settled.recipients) == ([CEM], None)
     assert await people.profile(ANN) == before

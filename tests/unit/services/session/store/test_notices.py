@@ -16,11 +16,11 @@ UNKNOWN = AccountId(77)
 
 async def introduce(world: World, name: str) -> None:
     seed = EnsureProfile(account=SYSTEM_ACCOUNT, uuid=SYSTEM_UUID, nickname=name)
-    await world.database.write(partial(profiles.introduce, seed=seed, now=world.now))
+    await world.database.write(partial(profiles.insert_system, seed=seed, now=world.now))
 
 
 async def opened(world: World, *accounts: AccountId) -> tuple[dict[AccountId, ChatId], dict[AccountId, Chat]]:
-    return await world.database.write(partial(chats.open_notices, accounts=accounts, now=world.now))
+    return await world.database.write(partial(chats.open_notice_chats, accounts=accounts, now=world.now))
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ async def test_in_other_chats_everybody_may_speak(town: World) -> None:
 
 async def test_the_living_are_listed_in_order_page_by_page(town: World) -> None:
     await town.erase(BOB)
-    list_after = partial(profiles.living_after, most=2)
-    assert await town.database.read(partial(list_after, account=AccountId(0))) == [ANN, CEM]
-    assert await town.database.read(partial(list_after, account=CEM)) == [DAN, SYSTEM_ACCOUNT]
-    assert await town.database.read(partial(list_after, account=SYSTEM_ACCOUNT)) == []
+    list_after = partial(profiles.list_active, limit=2)
+    assert await town.database.read(partial(list_after, after=AccountId(0))) == [ANN, CEM]
+    assert await town.database.read(partial(list_after, after=CEM)) == [DAN, SYSTEM_ACCOUNT]
+    assert await town.database.read(partial(list_after, after=SYSTEM_ACCOUNT)) == []

@@ -22,12 +22,12 @@ async def people(world: World) -> World:
 
 async def keep(world: World, applicant: int, *accounts: AccountId) -> dict[AccountId, int]:
     notice = FriendshipAnswered(AccountId(applicant), BOB, accepted=True)
-    work = partial(pending_notifications.keep, accounts=accounts, notice=notice, now=world.now)
+    work = partial(pending_notifications.store, accounts=accounts, notice=notice, now=world.now)
     return (await world.database.write(work)).kept
 
 
 async def drop(world: World, account: AccountId, *numbers: int) -> None:
-    await world.database.write(partial(pending_notifications.drop, account=account, numbers=numbers))
+    await world.database.write(partial(pending_notifications.delete, account=account, numbers=numbers))
 
 
 def applicants(found: list[PendingNotice]) -> list[int]:
@@ -51,11 +51,11 @@ async def test_a_number_is_never_used_again(people: World) -> None:
 
 
 async def test_only_the_newest_are_kept(people: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pending_notifications, "_MOST", 3)
+    monkeypatch.setattr(pending_notifications, "_PER_ACCOUNT", 3)
     for number in range(1, 6):
         await keep(people, number, ANN, BOB)
         await drop(people, BOB, *(one.number for one in await people.kept(BOB)))
-    monkeypatch.setattr(pending_notifications, "_MOST", 100)
+    monkeypatch.setattr(pending_notifications, "_PER_ACCOUNT", 100)
     assert applicants(await people.kept(ANN)) == [3, 4, 5]
     assert await people.kept(BOB) == []
 

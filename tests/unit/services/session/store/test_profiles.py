@@ -5,7 +5,7 @@ from functools import partial
 
 from services.session.domain import LOBBY
 from services.session.store import memberships, profiles
-from services.session.store.profiles import Standing
+from services.session.store.profiles import AccountState
 from shared.contract.ids import AccountId
 from shared.contract.model import Profile
 from shared.contract.session import EnsureProfile
@@ -20,8 +20,8 @@ async def change(world: World, account: AccountId, **values: str | int) -> Profi
     return await world.database.write(partial(profiles.set_profile, account=account, values=values, now=world.now))
 
 
-async def standing(world: World, account: AccountId) -> Standing | None:
-    return await world.database.read(partial(profiles.standing, account=account))
+async def standing(world: World, account: AccountId) -> AccountState | None:
+    return await world.database.read(partial(profiles.account_state, account=account))
 
 
 async def test_a_profile_is_made_once(world: World) -> None:
@@ -47,7 +47,7 @@ async def test_two_that_make_the_same_profile_at_once_make_one(world: World) -> 
 async def test_nobody_stands_where_nobody_was(world: World) -> None:
     assert await standing(world, ANN) is None
     await world.people(ANN)
-    assert await standing(world, ANN) == Standing(deleted=False, in_lobby=False)
+    assert await standing(world, ANN) == AccountState(deleted=False, in_lobby=False)
 
 
 async def test_setting_moves_the_time_of_change_within_one_millisecond(world: World) -> None:
@@ -105,7 +105,7 @@ async def test_an_erased_profile_keeps_nothing_personal(world: World) -> None:
         private_updated=NOW + 2,
         deleted=True,
     )
-    assert await standing(world, ANN) == Standing(deleted=True, in_lobby=False)
+    assert await standing(world, ANN) == AccountState(deleted=True, in_lobby=False)
 
 
 async def test_erasing_twice_changes_nothing(world: World) -> None:
@@ -130,7 +130,7 @@ async def test_a_taken_uuid_may_be_free_again_elsewhere_already(world: World) ->
 async def test_standing_tells_of_the_lobby(world: World) -> None:
     await world.people(ANN)
     await world.database.write(partial(memberships.join_lobby, account=ANN, head=0, now=NOW))
-    assert await standing(world, ANN) == Standing(deleted=False, in_lobby=False)
-    settle = partial(memberships.settle, number=LOBBY, account=ANN, unread_from=3, now=NOW, many=9)
+    assert await standing(world, ANN) == AccountState(deleted=False, in_lobby=False)
+    settle = partial(memberships.finish_join, number=LOBBY, account=ANN, unread_from=3, now=NOW, broadcast_from=9)
     await world.database.write(settle)
-    assert await standing(world, ANN) == Standing(deleted=False, in_lobby=True)
+    assert await standing(world, ANN) == AccountState(deleted=False, in_lobby=True)

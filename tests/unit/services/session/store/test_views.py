@@ -21,7 +21,7 @@ async def people(world: World) -> World:
 
 
 async def page(world: World, account: AccountId, after: int = 0, most: int = 100) -> ChatViews:
-    return await world.database.read(partial(views.chat_views, account=account, after=ChatId(after), most=most))
+    return await world.database.read(partial(views.list_chat_views, account=account, after=ChatId(after), limit=most))
 
 
 def names(found: ChatViews) -> list[list[str]]:
@@ -47,7 +47,7 @@ async def test_no_more_are_listed_than_shall_be_though_some_have_left(people: Wo
 
 
 async def test_pages_hold_so_many_faces_and_chats(people: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(views, "_FACES", 4)
+    monkeypatch.setattr(views, "_SUMMARIES", 4)
     monkeypatch.setattr(views, "_CHATS", 3)
     members = [[ANN, BOB], [ANN, CEM], PEOPLE, [ANN], [ANN], [ANN], [ANN]]
     numbers = [(await people.group(*some)).id for some in members]
@@ -75,7 +75,7 @@ async def test_a_page_takes_as_few_queries_as_one_chat(people: World) -> None:
     def count(connection: sa.Connection) -> tuple[int, int]:
         statements: list[object] = []
         sa.event.listen(connection, "before_cursor_execute", lambda *_: statements.append(_))
-        return len(views.chat_views(connection, ANN, ChatId(0), 100).chats), len(statements)
+        return len(views.list_chat_views(connection, ANN, ChatId(0), 100).chats), len(statements)
 
     await people.group(ANN, BOB)
     one = await people.database.read(count)
