@@ -7,7 +7,7 @@ from services.session import domain
 from services.session.domain import LOBBY
 from services.session.metrics import SessionMetrics
 from services.session.service.memberships import Memberships
-from services.session.service.ports import ChangeNotifier, Notification
+from services.session.service.ports import ChangeNotifier, Notification, SessionDatabase
 from services.session.store import account_removal, chats, friends, memberships, profiles
 from services.session.store.account_removal import LeftChat
 from shared.clock import now_ms
@@ -27,7 +27,6 @@ from shared.contract.session import (
     ProfileSummaries,
     SetProfile,
 )
-from shared.database import Database
 from shared.settings import Settings
 
 _SUMMARIES = 1_000
@@ -39,7 +38,7 @@ _UUIDS = 5_000
 class AccountProfiles:
     def __init__(
         self,
-        database: Database,
+        database: SessionDatabase,
         notifier: ChangeNotifier,
         memberships: Memberships,
         metrics: SessionMetrics,

@@ -5,7 +5,7 @@ from functools import partial
 
 from services.session import domain
 from services.session.metrics import SessionMetrics
-from services.session.service.ports import ChangeNotifier, Notification, OnlineAccounts
+from services.session.service.ports import ChangeNotifier, Notification, OnlineAccounts, SessionDatabase
 from services.session.store import chats, profiles
 from shared.clock import now_ms
 from shared.contract.admin import AccountList, ListAccounts, NoticesOpened, OpenNotices
@@ -13,7 +13,6 @@ from shared.contract.edge import ChatCreated
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, SYSTEM_UUID
 from shared.contract.session import EnsureProfile
-from shared.database import Database
 from shared.settings import Settings
 from shared.telemetry import log
 
@@ -26,7 +25,7 @@ _RECIPIENTS = 500
 class SystemNotices:
     def __init__(
         self,
-        database: Database,
+        database: SessionDatabase,
         notifier: ChangeNotifier,
         online: OnlineAccounts,
         metrics: SessionMetrics,

@@ -6,7 +6,7 @@ import msgspec
 
 from services.session import domain
 from services.session.metrics import SessionMetrics
-from services.session.service.ports import ChangeNotifier, Notification
+from services.session.service.ports import ChangeNotifier, Notification, SessionDatabase
 from services.session.store import chats, views
 from shared.clock import now_ms
 from shared.contract.edge import ChatCreated, ChatRenamed
@@ -25,7 +25,6 @@ from shared.contract.session import (
     OpenPrivateChat,
     RenameChat,
 )
-from shared.database import Database
 from shared.settings import Settings
 from shared.telemetry import log
 
@@ -40,7 +39,7 @@ _VIEWS_BYTES = 448 * 1024
 
 class Chats:
     def __init__(
-        self, database: Database, notifier: ChangeNotifier, metrics: SessionMetrics, settings: Settings
+        self, database: SessionDatabase, notifier: ChangeNotifier, metrics: SessionMetrics, settings: Settings
     ) -> None:
         self._database = database
         self._notifier = notifier

@@ -3,7 +3,7 @@
 from functools import partial
 
 from services.session import domain
-from services.session.service.ports import ChangeNotifier, Notification
+from services.session.service.ports import ChangeNotifier, Notification, SessionDatabase
 from services.session.store import friends, pending_notifications
 from shared.clock import now_ms
 from shared.contract.edge import FriendshipAnswered
@@ -18,7 +18,6 @@ from shared.contract.session import (
     RequestFriendship,
     Requests,
 )
-from shared.database import Database
 from shared.settings import Settings
 
 _REQUESTS = 1_000
@@ -27,7 +26,7 @@ _LIST_BYTES = 224 * 1024
 
 
 class Friends:
-    def __init__(self, database: Database, notifier: ChangeNotifier, settings: Settings) -> None:
+    def __init__(self, database: SessionDatabase, notifier: ChangeNotifier, settings: Settings) -> None:
         self._database = database
         self._notifier = notifier
         self._limits = settings.limits

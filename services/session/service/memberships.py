@@ -4,7 +4,7 @@ from functools import partial
 
 from services.session import domain
 from services.session.domain import LOBBY
-from services.session.service.ports import ChangeNotifier, ChatHeads, Notification
+from services.session.service.ports import ChangeNotifier, ChatHeads, Notification, SessionDatabase
 from services.session.store import memberships
 from services.session.store.memberships import AwaitingApproval
 from shared.clock import now_ms
@@ -17,14 +17,15 @@ from shared.contract.session import (
     MembershipRequested,
     RequestMembership,
 )
-from shared.database import Database
 from shared.settings import Settings
 
 
 class Memberships:
     """A join has two transactions: `finish_join` runs the second one (see store.memberships)."""
 
-    def __init__(self, database: Database, notifier: ChangeNotifier, heads: ChatHeads, settings: Settings) -> None:
+    def __init__(
+        self, database: SessionDatabase, notifier: ChangeNotifier, heads: ChatHeads, settings: Settings
+    ) -> None:
         self._database = database
         self._notifier = notifier
         self._heads = heads

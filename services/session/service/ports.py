@@ -1,8 +1,9 @@
 """The ports of the use cases. Adapters implement them; `app` connects both."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
+from services.session.store import Connection
 from shared.contract.edge import (
     ChatCreated,
     ChatRenamed,
@@ -14,6 +15,8 @@ from shared.contract.edge import (
     ProfileChanged,
 )
 from shared.contract.ids import AccountId, ChatId
+
+T = TypeVar("T")
 
 SessionNotice = (
     ChatCreated
@@ -32,6 +35,19 @@ class Notification(NamedTuple):
 
     notice: SessionNotice
     recipients: Sequence[AccountId] | None
+
+
+class SessionDatabase(Protocol):
+    """Runs functions of the store, each as one transaction. Raises RequestError when the database does not answer;
+    rolls back and raises what the function raises."""
+
+    async def read(self, work: Callable[[Connection], T], *, brief: bool = False) -> T:
+        """All that `work` reads is one snapshot. A `brief` transaction may run on the event loop."""
+        ...
+
+    async def write(self, work: Callable[[Connection], T], *, brief: bool = False) -> T:
+        """The transaction is durably committed on return."""
+        ...
 
 
 class ChangeNotifier(Protocol):

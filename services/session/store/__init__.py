@@ -3,3 +3,7 @@
 Rows are locked in one order, each kind by ascending id: chats, then profiles. So transactions cannot deadlock. A change
 of a membership locks the chat's row and increments its version; a change of a friendship locks both profiles.
 """
+
+from sqlalchemy import Connection
+
+__all__ = ["Connection"]
