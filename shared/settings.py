@@ -64,9 +64,9 @@ class Nats(_Section):
     """The broker. `user` and `password` are this service's own."""
 
     url: _Broker = Field("nats://127.0.0.1:4222", description="one address, or several joined by commas")
-    user: str = Field("", description="empty: as the address says")
+    user: str = Field("", description="empty: the user in the address")
     password: SecretStr = Field(SecretStr(""), description="of `user`")
-    connect_timeout_seconds: float = Field(5.0, gt=0, description="for one attempt; attempts go on")
+    connect_timeout_seconds: float = Field(5.0, gt=0, description="for one attempt; attempts are repeated")
     replicas: int = Field(1, ge=1, le=5, description="JetStream replicas of the event stream (3 on a cluster)")
 
 
@@ -104,39 +104,39 @@ class Tracing(_Section):
     """Spans for a collector of OpenTelemetry's (OTLP by HTTP); off without an `endpoint`."""
 
     endpoint: _Collector = Field("", description="http(s)://host:4318 of the collector; empty: no tracing")
-    sample_ratio: float = Field(1.0, ge=0, le=1, description="share of what clients do that is traced")
+    sample_ratio: float = Field(1.0, ge=0, le=1, description="share of ticks and requests that is traced")
 
 
 class Limits(_Section):
     rates: bool = Field(True, description="rate limits on (sizes are always limited)")
     requests_per_second: float = Field(50.0, gt=0, description="per connection and per account")
-    requests_burst: int = Field(200, ge=1, description="requests at once, before the rate holds")
+    requests_burst: int = Field(200, ge=1, description="requests at once, before the rate applies")
     registrations_per_minute: int = Field(5, ge=1, description="per address")
     failed_logins_per_address: int = Field(20, ge=1, description="in 10 minutes")
     failed_logins_per_account: int = Field(5, ge=1, description="in 10 minutes, per account and address")
-    mails_per_address: int = Field(20, ge=1, description="verification mails asked for from an address, in 10 minutes")
-    text_frame_bytes: int = Field(64 * 1024, ge=1, description="a larger text frame is refused")
-    binary_frame_bytes: int = Field(1024 * 1024, ge=1, description="a larger binary frame is refused")
+    mails_per_address: int = Field(20, ge=1, description="verification mails per address, in 10 minutes")
+    text_frame_bytes: int = Field(64 * 1024, ge=1, description="a larger text frame is rejected")
+    binary_frame_bytes: int = Field(1024 * 1024, ge=1, description="a larger binary frame is rejected")
     transport_frame_bytes: int = Field(2 * 1024 * 1024, ge=1, description="a larger frame closes the connection (1009)")
     message_text_bytes: int = Field(16 * 1024, ge=1, description="text of one message, as UTF-8")
-    segments_per_message: int = Field(64, ge=1, description="parts of one message")
+    segments_per_message: int = Field(64, ge=1, description="segments of one message")
     json_depth: int = Field(32, ge=4, description="nesting of a frame's JSON")
     nickname_characters: int = Field(64, ge=1, description="length of a nickname")
     group_name_characters: int = Field(128, ge=1, description="length of a group's name")
     members_per_group: int = Field(100_000, ge=2, description="the lobby has no limit")
     members_listed: int = Field(10_000, ge=2, description="members in one reply")
     chats_per_account: int = Field(1_000, ge=1, description="groups an account may be in")
-    requests_pending: int = Field(1_000, ge=1, description="friendships and memberships an account has asked for")
+    requests_pending: int = Field(1_000, ge=1, description="unanswered friend and membership requests of an account")
     address_url_bytes: int = Field(2 * 1024, ge=1, description="length of an avatar's address")
-    file_bytes: int = Field(100 * 1024 * 1024, ge=1, description="size of a picture or file")
+    file_bytes: int = Field(100 * 1024 * 1024, ge=1, description="size of an image or file")
 
 
 class Verification(_Section):
     """Verification of e-mail addresses (v2: 13, 14, 15)."""
 
     registration: bool = Field(False, description="every registration must be verified")
-    after_failed_logins: int = Field(0, ge=0, description="0: never")
-    time_limit_seconds: float = Field(600.0, gt=0, description="how long a mailed link is good")
+    after_failed_logins: int = Field(0, ge=0, description="verify a login after so many failed ones; 0: never")
+    time_limit_seconds: float = Field(600.0, gt=0, description="life of a mailed link")
 
 
 class Mail(_Section):
@@ -147,7 +147,7 @@ class Mail(_Section):
     smtp_user: str = Field("", description="empty: no login")
     smtp_password: SecretStr = Field(SecretStr(""), description="of `smtp_user`")
     smtp_security: str = Field("starttls", pattern="^(starttls|tls|none)$", description="starttls, tls or none")
-    smtp_timeout_seconds: float = Field(10.0, gt=0, description="then the mail is tried again later")
+    smtp_timeout_seconds: float = Field(10.0, gt=0, description="then the mail is retried later")
     sender: str = Field("Dragoman <no-reply@localhost>", description="From of every mail")
     outbox: Path = Field(Path(".dragoman/outbox"), description="directory of mails as .eml files")
 
@@ -158,7 +158,7 @@ class Auth(_Section):
     audience: str = Field("dragoman", description="`aud` of tokens")
     legacy_token_days: float = Field(30.0, gt=0, description="life of tokens that are never refreshed")
     hash_threads: int = Field(2, ge=1, description="argon2 hashes at the same time")
-    hash_queue: int = Field(256, ge=1, description="logins waiting for a hash; more are refused as unavailable")
+    hash_queue: int = Field(256, ge=1, description="logins waiting for a hash; more are rejected as unavailable")
     argon2_memory_kib: int = Field(19_456, ge=8, description="memory of one password hash")
     argon2_iterations: int = Field(2, ge=1, description="passes of one password hash")
     lobby: bool = Field(True, description="v0 accounts belong to the public lobby, chat 1")
@@ -170,28 +170,26 @@ class Notices(_Section):
     name: str = Field(
         "Dragoman",
         pattern=r"^[^\s\p{C}|]([^\p{C}|]{0,62}[^\s\p{C}|])?$",
-        description="who tells them, as people see it",
+        description="nickname of the system account that sends them",
     )
 
 
 class Message(_Section):
     batch_rows: int = Field(512, ge=1, description="messages per transaction, at most")
-    queue_seconds: float = Field(1.5, gt=0, description="messages that would wait for longer are refused at once")
-    broadcast_members: int = Field(
-        512, ge=1, description="from this many members on, a message is broadcast to all edges"
-    )
+    queue_seconds: float = Field(1.5, gt=0, description="messages that would wait longer are rejected at once")
+    broadcast_members: int = Field(512, ge=1, description="members from which on a message is broadcast to all edges")
     broadcast_members_per_edge: int = Field(
-        64, ge=1, description="so many members for each edge are enough, too, to broadcast to all of them"
+        64, ge=1, description="members per edge from which on a message is broadcast to all edges"
     )
     unread_per_chat: int = Field(1_000, ge=1, description="unread messages pushed at login, per chat")
     reply_bytes: int = Field(448 * 1024, ge=1, le=448 * 1024, description="pages of a reply are filled up to this size")
 
 
 class Edge(_Section):
-    name: str = Field("edge-1", pattern="^[A-Za-z0-9_-]{1,64}$", description="of this edge, unlike all others")
+    name: str = Field("edge-1", pattern="^[A-Za-z0-9_-]{1,64}$", description="unique name of this edge")
     host: str = Field("127.0.0.1", description="address clients connect to")
     port: int = Field(8080, ge=0, le=65535, description="port clients connect to")
-    tcp_port: int = Field(0, ge=0, le=65535, description="port for clients that speak plain TCP; 0: none")
+    tcp_port: int = Field(0, ge=0, le=65535, description="port for plain TCP clients; 0: none")
     tcp_pacing_ms: float = Field(0.0, ge=0, le=1000, description="between two messages to a TCP client")
     public_url: _Place = Field(
         "", description="http(s)://host[:port] of links, needed with SMTP; empty: the Host of each client"
@@ -203,34 +201,36 @@ class Edge(_Section):
     ping_interval_seconds: float = Field(25.0, gt=0, description="between pings of a connection")
     pong_timeout_seconds: float = Field(10.0, gt=0, description="a connection that does not answer in time is closed")
     confirm_interval_seconds: float = Field(3.0, ge=0, description="between pings that confirm pushes")
-    first_frame_seconds: float = Field(30.0, gt=0, description="a connection must say something sound by then")
-    unauthenticated_seconds: float = Field(900.0, gt=0, description="a connection must have logged in by then")
-    request_seconds: float = Field(8.0, gt=0, description="after it a request is answered `unavailable`")
+    first_frame_seconds: float = Field(30.0, gt=0, description="a connection without a valid frame by then is closed")
+    unauthenticated_seconds: float = Field(900.0, gt=0, description="a connection without a login by then is closed")
+    request_seconds: float = Field(8.0, gt=0, description="after that a request is answered `unavailable`")
     outgoing_bytes: int = Field(
         1024 * 1024, ge=1, description="unsent bytes of one connection before it is closed (1013)"
     )
     incoming_frames: int = Field(
-        256, ge=1, description="waiting frames of one connection before its socket is not read"
+        256, ge=1, description="waiting frames of one connection beyond which its socket is not read"
     )
-    incoming_bytes: int = Field(1024 * 1024, ge=1, description="of waiting frames before the socket is not read")
-    transfers_at_once: int = Field(200, ge=1, description="pictures and files being sent in packages; others wait")
-    upload_idle_seconds: float = Field(60.0, gt=0, description="after which half a picture or file is given up")
-    max_connections: int = Field(20_000, ge=1, description="more are refused (1013)")
-    drain_seconds: float = Field(10.0, ge=0, description="over which connections are closed (1012) at the end")
-    lease_seconds: float = Field(10.0, gt=1, description="an edge silent for so long counts as dead")
+    incoming_bytes: int = Field(
+        1024 * 1024, ge=1, description="bytes of waiting frames beyond which the socket is not read"
+    )
+    transfers_at_once: int = Field(200, ge=1, description="images and files being sent in packages; others wait")
+    upload_idle_seconds: float = Field(60.0, gt=0, description="after which an incomplete image or file is given up")
+    max_connections: int = Field(20_000, ge=1, description="more are closed (1013)")
+    drain_seconds: float = Field(10.0, ge=0, description="over which connections are closed (1012) when the edge stops")
+    lease_seconds: float = Field(10.0, gt=1, description="an edge that is silent for so long counts as dead")
 
 
 class Media(_Section):
-    """Storage of pictures and files: an S3 bucket if `bucket_url` is set, else `directory`."""
+    """Storage of images and files: an S3 bucket if `bucket_url` is set, else `directory`."""
 
     directory: Path = Field(
         Path(".dragoman/media"),
-        description="shared by all edges; with a bucket, each edge's own, for what is coming in",
+        description="shared by all edges; with a bucket, each edge's own, for uploads in progress",
     )
     bucket_url: str = Field("", pattern=r"^(s3://[a-z0-9.-]+(/.*)?)?$", description="s3://bucket/prefix of files")
     endpoint: str = Field("", pattern="^(https?://.+)?$", description="http(s)://host:port of S3; empty: Amazon's")
-    region: str = Field("", description="of the bucket; empty: as AWS_REGION says")
-    access_key: SecretStr = Field(SecretStr(""), description="empty: as AWS_ACCESS_KEY_ID says, or the machine's role")
+    region: str = Field("", description="of the bucket; empty: AWS_REGION")
+    access_key: SecretStr = Field(SecretStr(""), description="empty: AWS_ACCESS_KEY_ID, or the machine's role")
     secret_key: SecretStr = Field(SecretStr(""), description="of `access_key`")
     timeout_seconds: float = Field(30.0, gt=0, description="for storing or finding one file, and for each piece of it")
 
