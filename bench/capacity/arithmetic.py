@@ -101,11 +101,11 @@ def limits(costs: Costs, habits: Habits) -> list[Limit]:
     found = [
         Limit(
             "one replica of message", full(lambda need: need.cores["message"][0] <= habits.busy),
-            "more replicas, on PostgreSQL: they share a queue group, and any takes any chat",
+            "more replicas, on PostgreSQL: they share a queue group, and any replica serves any chat",
         ),
         Limit(
             "one message database", full(lambda need: need.messages <= habits.busy * habits.database_rows),
-            "chats spread over several: order, nonces and read state are kept by chat; not done: see below",
+            "chats spread over several databases: order, nonces and read state are kept by chat; not done, see below",
         ),
         Limit(
             "one Valkey", full(lambda need: need.cores["valkey"][1] <= habits.busy),
@@ -123,7 +123,7 @@ def limits(costs: Costs, habits: Habits) -> list[Limit]:
         Limit(
             "heartbeats, as many bytes as messages",
             full(lambda need: need.heartbeats <= max(need.nats, _LITTLE_BYTES)),
-            "not done: each replica names all edges to all edges each second; each edge needs only its own counter",
+            "not done: each replica sends all counters to all edges each second; an edge needs only its own",
         ),
     ]  # fmt: skip
     return sorted(found, key=lambda limit: limit.users)

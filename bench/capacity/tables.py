@@ -49,10 +49,10 @@ def costs_table(costs: Costs) -> str:
     others = [
         ["a second of an idle connection, at its edge", f"{_number(costs.idle)} µs"],
         ["memory of a connection, at its edge", f"{_number(costs.kib)} KiB"],
-        ["over the broker, read and written, a message", f"{_number(costs.nats[0])} B"],
-        ["and a further delivery", f"{_number(costs.nats[1])} B"],
-        ["between clients and edges, a message", f"{_number(costs.client[0])} B"],
-        ["and a further delivery", f"{_number(costs.client[1])} B"],
+        ["over the broker, read and written, for a message", f"{_number(costs.nats[0])} B"],
+        ["and for a further delivery", f"{_number(costs.nats[1])} B"],
+        ["between clients and edges, for a message", f"{_number(costs.client[0])} B"],
+        ["and for a further delivery", f"{_number(costs.client[1])} B"],
         *([f"in the databases, a row of {name}", f"{_number(size)} B"] for name, size in costs.rows.items()),
     ]
     head = f"Measured {costs.measured} on: {costs.machine}. Texts of {costs.size} bytes; µs of processor time.\n\n"
@@ -82,24 +82,24 @@ def needs_table(costs: Costs, habits: Habits, users: Sequence[float] = USERS) ->
 
 def limits_table(costs: Costs, habits: Habits) -> str:
     rows = [_limit(limit) for limit in limits(costs, habits)]
-    return _table(["one of a kind", "is full at", "what moves it"], rows)
+    return _table(["one of each", "is full at", "remedy"], rows)
 
 
 def habits_table(habits: Habits) -> str:
     rows = [
-        ["messages a minute, of each who is connected", f"{habits.messages_per_minute:g}"],
-        ["recipients of a message who are connected", f"{habits.recipients:g}"],
-        ["logins an hour, of each", f"{habits.logins_per_hour:g}"],
-        ["accounts for each who is connected", f"{habits.accounts:g}"],
+        ["messages a minute of each connected user", f"{habits.messages_per_minute:g}"],
+        ["connected recipients of a message", f"{habits.recipients:g}"],
+        ["logins an hour of each connected user", f"{habits.logins_per_hour:g}"],
+        ["accounts for each connected user", f"{habits.accounts:g}"],
         ["chats of an account", f"{habits.chats:g}"],
-        ["load over a day, of that of the busiest time", f"{habits.mean:.2f}"],
-        ["of a core or a link, used at most", f"{habits.busy:g}"],
+        ["mean load of a day, as a share of the busiest time", f"{habits.mean:.2f}"],
+        ["highest use of a core or a link, as a share", f"{habits.busy:g}"],
         ["connections of an edge", f"{habits.edge_connections:,.0f}"],
         ["cores of a NATS server", f"{habits.nats_cores:g}"],
-        ["its link, Gbit/s", f"{habits.link_gbit:g}"],
-        ["messages a second that one database takes", f"{habits.database_rows:,.0f}"],
+        ["link of a NATS server, Gbit/s", f"{habits.link_gbit:g}"],
+        ["messages a second that one database commits", f"{habits.database_rows:,.0f}"],
     ]
-    return _table(["assumed at the busiest time", "value"], rows)
+    return _table(["at the busiest time", "value"], rows)
 
 
 def _limit(limit: Limit) -> list[str]:
