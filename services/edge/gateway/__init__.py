@@ -1,5 +1,5 @@
-"""The only code that touches clients' sockets: WebSockets behind `services.edge.canonical.transport`, and the port
-they share with HTTP."""
+"""The only code that touches clients' sockets: WebSockets and plain TCP behind `services.edge.canonical.transport`, and
+HTTP on the WebSockets' port."""
 
 from services.edge.gateway.server import Gateway
 

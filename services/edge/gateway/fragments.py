@@ -1,4 +1,4 @@
-"""Frames to whole messages: fragments joined, sizes and text checked."""
+"""Assembles WebSocket frames into whole messages: joins fragments, checks sizes and text encoding."""
 
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.gateway.framing import (
@@ -13,7 +13,7 @@ from services.edge.gateway.framing import (
 
 
 class FragmentAssembler:
-    """The data frames of one connection in order; control frames between fragments do not come here."""
+    """Takes the data frames of one connection in order; the caller handles control frames between fragments."""
 
     __slots__ = ("_fragments", "_opcode", "limit")
 
@@ -24,22 +24,22 @@ class FragmentAssembler:
 
     @property
     def is_idle(self) -> bool:
-        """No fragment waits for the next one."""
+        """Whether no fragmented message is incomplete."""
         return self._fragments is None
 
-    def add(self, received: ParsedFrame) -> Frame | None:
-        """The message that this frame completes, if it does. Raises Violation."""
-        opcode, payload = received.opcode, received.payload
+    def add(self, frame: ParsedFrame) -> Frame | None:
+        """The message that this frame completes, or None. Raises ProtocolViolation."""
+        opcode, payload = frame.opcode, frame.payload
         if self._fragments is None:
             if opcode == CONTINUATION:
                 raise ProtocolViolation(PROTOCOL_ERROR, "continuation of no message")
-            if received.final:
+            if frame.final:
                 return _message(opcode, payload)
             self._opcode, self._fragments = opcode, bytearray(payload)
             return None
         if opcode != CONTINUATION:
             raise ProtocolViolation(PROTOCOL_ERROR, "new message within a fragmented one")
-        return self._continue(received.final, payload)
+        return self._continue(frame.final, payload)
 
     def _continue(self, final: bool, payload: bytes) -> Frame | None:
         assert self._fragments is not None

@@ -1,4 +1,4 @@
-"""WebSocket frames as bytes: what the server writes, and what one parsed frame is (RFC 6455, section 5)."""
+"""WebSocket frames as bytes (RFC 6455, section 5): builds the server's frames, and parses the most frequent reads."""
 
 import struct
 
@@ -10,12 +10,12 @@ from services.edge.canonical.frames import Binary, Frame
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 PROTOCOL_ERROR, INVALID_TEXT, TOO_BIG, INTERNAL_ERROR = 1002, 1007, 1009, 1011
 _REASON_BYTES = 123
-_head, _large_head = struct.Struct("!BBH").pack, struct.Struct("!BBQ").pack
-_CODES_ON_THE_WIRE = {1000, 1001, 1002, 1003, *range(1007, 1015)}
+_pack_head, _pack_large_head = struct.Struct("!BBH").pack, struct.Struct("!BBQ").pack
+_SENDABLE_CODES = {1000, 1001, 1002, 1003, *range(1007, 1015)}
 
 
 class ProtocolViolation(Exception):
-    """The peer broke the protocol: the connection is failed with this close code and reason."""
+    """The peer broke the protocol: the connection fails with this close code and reason."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -24,7 +24,7 @@ class ProtocolViolation(Exception):
 
 
 class ParsedFrame(msgspec.Struct, frozen=True, gc=False):
-    """One frame, unmasked, its own form already checked; `final`: the last one of its message."""
+    """One unmasked frame with a valid header. `final`: the last frame of its message."""
 
     opcode: int
     final: bool
@@ -32,18 +32,18 @@ class ParsedFrame(msgspec.Struct, frozen=True, gc=False):
 
 
 def frame_bytes(opcode: int, payload: bytes) -> bytes:
-    """A whole message or control frame as a server writes it: unmasked, so the same bytes suit every client."""
+    """A whole message or control frame of a server: unmasked, so all clients receive the same bytes."""
     size = len(payload)
     if size < 126:
         return bytes((0x80 | opcode, size)) + payload
     if size < 65_536:
-        return _head(0x80 | opcode, 126, size) + payload
-    return _large_head(0x80 | opcode, 127, size) + payload
+        return _pack_head(0x80 | opcode, 126, size) + payload
+    return _pack_large_head(0x80 | opcode, 127, size) + payload
 
 
 def parse_single_text(data: bytes, limit: int) -> bytes | None:
-    """What nearly every read is: one masked frame and nothing else, a whole text message, ASCII. That one's text, or
-    None: it is for the parser, also when it is larger than the limit."""
+    """Fast path for nearly every read: the text of `data` if it is exactly one masked frame with a whole ASCII text
+    message within the limit. Otherwise None: the parser must read it."""
     size = len(data) - 6
     if size < 0 or data[0] != 0x80 | TEXT:
         return None
@@ -61,13 +61,13 @@ def parse_single_text(data: bytes, limit: int) -> bytes | None:
 
 
 def parse_single_close(data: bytes) -> bytes | None:
-    """The payload of one masked close frame and nothing else, with a code that may be sent, if any, and a reason in
-    ASCII. None: it is for the parser."""
+    """The payload of `data` if it is exactly one masked close frame, with a valid code (or none) and an ASCII reason.
+    Otherwise None: the parser must read it."""
     size = len(data) - 6
     if size < 0 or size == 1 or size > 125 or data[0] != 0x80 | CLOSE or data[1] != 0x80 | size:
         return None
     payload = apply_mask(data[6:], data[2:6])
-    if size and not (_may_be_sent(int.from_bytes(payload[:2], "big")) and payload[2:].isascii()):
+    if size and not (_is_sendable(int.from_bytes(payload[:2], "big")) and payload[2:].isascii()):
         return None
     return payload
 
@@ -77,7 +77,7 @@ def message_bytes(message: Frame) -> bytes:
 
 
 def close_frame(code: int, reason: str) -> bytes:
-    """A reason that is too long is cut at a character's end."""
+    """A reason over 123 bytes is cut between characters."""
     text = reason.encode()
     if len(text) > _REASON_BYTES:
         text = text[:_REASON_BYTES].decode(errors="ignore").encode()
@@ -85,12 +85,13 @@ def close_frame(code: int, reason: str) -> bytes:
 
 
 def close_echo(payload: bytes) -> bytes:
-    """The answer to a peer's close frame: its code back. Raises Violation when the code must not be sent."""
+    """The reply to a peer's close frame, with the same code. Raises ProtocolViolation for a code that must not be
+    sent."""
     code = payload[:2]
-    if code and not _may_be_sent(int.from_bytes(code, "big")):
+    if code and not _is_sendable(int.from_bytes(code, "big")):
         raise ProtocolViolation(PROTOCOL_ERROR, "invalid close code")
     return frame_bytes(CLOSE, code)
 
 
-def _may_be_sent(code: int) -> bool:
-    return code in _CODES_ON_THE_WIRE or 3000 <= code < 5000
+def _is_sendable(code: int) -> bool:
+    return code in _SENDABLE_CODES or 3000 <= code < 5000

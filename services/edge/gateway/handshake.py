@@ -1,4 +1,4 @@
-"""The opening handshake (RFC 6455, section 4), pure: an HTTP request's head to a Hello, and the answers to it."""
+"""The WebSocket opening handshake (RFC 6455, section 4), pure: parses a request's head, builds the responses."""
 
 import base64
 import binascii
@@ -19,7 +19,7 @@ Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
 class HandshakeRequest(NamedTuple):
-    """The head of a request to upgrade; `peer` is the address that the connection comes from."""
+    """The head of an upgrade request. `peer` is the address that opened the connection."""
 
     method: str
     target: bytes
@@ -34,7 +34,7 @@ def parse_networks(names: Iterable[str]) -> Networks:
 
 
 def check_request(request: HandshakeRequest) -> Reject | None:
-    """What is wrong with a request to upgrade to a WebSocket, if anything."""
+    """The rejection of an invalid WebSocket upgrade request; None if it is valid."""
     if request.method != "GET":
         return Reject(405, "a WebSocket is opened by GET")
     if request.version != "1.1":
@@ -49,10 +49,10 @@ def check_request(request: HandshakeRequest) -> Reject | None:
 
 def parse_handshake(request: HandshakeRequest, trusted: Networks) -> Handshake:
     headers = request.headers
-    path, _, query = _local(request.target).decode("latin-1").partition("?")
-    believed = in_networks(request.peer, trusted)
-    forwarded = _tokens(headers, b"x-forwarded-for") if believed else []
-    protocols = _tokens(headers, b"x-forwarded-proto") if believed else []
+    path, _, query = _origin_form(request.target).decode("latin-1").partition("?")
+    is_trusted = in_networks(request.peer, trusted)
+    forwarded = _tokens(headers, b"x-forwarded-for") if is_trusted else []
+    protocols = _tokens(headers, b"x-forwarded-proto") if is_trusted else []
     return Handshake(
         path=unquote(path),
         host=_first(headers, b"host"),
@@ -65,46 +65,46 @@ def parse_handshake(request: HandshakeRequest, trusted: Networks) -> Handshake:
 
 
 def client_address(peer: str, forwarded: Sequence[str], trusted: Networks) -> str:
-    """The right-most address that is no trusted proxy's: every proxy appends the one that it was called from. What
-    lies left of it, or of something that is no address, was written by who knows whom."""
-    address = _normal(peer)
+    """The right-most address that is not a trusted proxy's. Every proxy appends its caller's address; entries to the
+    left of an untrusted address, or of an invalid entry, cannot be trusted."""
+    address = _canonical_address(peer)
     for entry in reversed(forwarded):
         if not in_networks(address, trusted):
             break
         try:
-            address = _normal(_without_port(entry))
+            address = _canonical_address(_without_port(entry))
         except ValueError:
             break
     return address
 
 
-def accept_response(request: HandshakeRequest, welcome: Accept) -> bytes:
+def accept_response(request: HandshakeRequest, accept: Accept) -> bytes:
     key = _values(request.headers, b"sec-websocket-key")[0]
     digest = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
-    chosen = b"Sec-WebSocket-Protocol: %b\r\n" % welcome.subprotocol.encode() if welcome.subprotocol else b""
+    chosen = b"Sec-WebSocket-Protocol: %b\r\n" % accept.subprotocol.encode() if accept.subprotocol else b""
     return (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: %b\r\n%b\r\n" % (digest, chosen)
     )
 
 
-def reject_response(rejection: Reject) -> bytes:
-    text = rejection.text.encode() + b"\n"
-    phrase = HTTPStatus(rejection.status).phrase.encode()
+def reject_response(reject: Reject) -> bytes:
+    text = reject.text.encode() + b"\n"
+    phrase = HTTPStatus(reject.status).phrase.encode()
     return (
         b"HTTP/1.1 %d %b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n%b"
-        b"Connection: close\r\n\r\n%b" % (rejection.status, phrase, len(text), _HINTS.get(rejection.status, b""), text)
+        b"Connection: close\r\n\r\n%b" % (reject.status, phrase, len(text), _HINTS.get(reject.status, b""), text)
     )
 
 
 def authority(address: str, port: int) -> str:
-    """As in an address of the web."""
-    host = _normal(address)
+    """Host and port as in a URL."""
+    host = _canonical_address(address)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _local(target: bytes) -> bytes:
-    """`http://host/path` to `/path`, as proxies may send it."""
+def _origin_form(target: bytes) -> bytes:
+    """`/path` of `http://host/path`, which proxies may send."""
     scheme, separator, rest = target.partition(b"://")
     if not separator or b"/" in scheme:
         return target
@@ -120,7 +120,7 @@ def _first(headers: Headers, name: bytes) -> str:
 
 
 def _tokens(headers: Headers, name: bytes) -> list[str]:
-    """The members of a comma-separated list that may span several headers."""
+    """The items of a comma-separated list that may span several headers."""
     members = b",".join(_values(headers, name)).decode("latin-1").split(",")
     return [member.strip() for member in members if member.strip()]
 
@@ -133,18 +133,18 @@ def _is_key(value: bytes) -> bool:
 
 
 def _without_port(entry: str) -> str:
-    """`1.2.3.4:5`, `[::1]:5` and `[::1]` too."""
+    """Removes the port and brackets: `1.2.3.4:5`, `[::1]:5`, `[::1]`."""
     if entry.startswith("["):
         return entry[1:].partition("]")[0]
     return entry.partition(":")[0] if entry.count(":") == 1 else entry
 
 
-def _normal(address: str) -> str:
-    """One spelling for each; an IPv4 address in an IPv6 one stands for itself. Raises ValueError."""
+def _canonical_address(address: str) -> str:
+    """The canonical spelling; an IPv4-mapped IPv6 address becomes its IPv4 address. Raises ValueError."""
     parsed = ip_address(address)
     mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
     return str(mapped or parsed)
 
 
 def in_networks(address: str, trusted: Networks) -> bool:
-    return bool(trusted) and any(ip_address(_normal(address)) in network for network in trusted)
+    return bool(trusted) and any(ip_address(_canonical_address(address)) in network for network in trusted)

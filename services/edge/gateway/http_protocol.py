@@ -1,5 +1,5 @@
-"""What a connection is before it is a WebSocket: uvicorn's HTTP protocol, with limits on how long and how large the
-head of a request may be. Upgrades to WebSocket are handed on."""
+"""uvicorn's HTTP protocol with limits on the time and size of a request's head. WebSocket upgrades are forwarded to
+`upgrade`."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,35 +17,35 @@ Upgrade = Callable[[HandshakeRequest, asyncio.Transport], None]
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """`seconds` is for one whole request head, however its bytes trickle in, and for waiting for the next one."""
+    """`seconds`: for receiving one whole request head, and for waiting for the next. `limit`: of open connections."""
 
-    def __init__(self, config: Config, state: ServerState, upgrade: Upgrade, seconds: float, most: int) -> None:
+    def __init__(self, config: Config, state: ServerState, upgrade: Upgrade, seconds: float, limit: int) -> None:
         super().__init__(config, state, app_state={})
         self._upgrade = upgrade
         self._seconds = seconds
-        self._most = most
+        self._limit = limit
         self._deadline: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._tail = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if self.client is None or len(self.connections) > self._most:
+        if self.client is None or len(self.connections) > self._limit:
             transport.abort()
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
+        self._cancel_deadline()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._deadline is not None and self._is_too_much(data):
+        if self._deadline is not None and self._is_too_large(data):
             self.send_400_response("The request's head is too large.")
             return
         super().data_received(data)
 
-    def _is_too_much(self, data: bytes) -> bool:
-        """A body may come together with the end of its head, and does not count."""
+    def _is_too_large(self, data: bytes) -> bool:
+        """Whether the head is too large. A body that arrives with the end of its head does not count."""
         seen = self._tail + data
         end = seen.find(_HEAD_END)
         self._head_bytes += len(data) if end < 0 else end + len(_HEAD_END) - len(self._tail)
@@ -53,7 +53,7 @@ class HttpProtocol(HttpToolsProtocol):
         return self._head_bytes > _HEAD_BYTES
 
     def on_headers_complete(self) -> None:
-        self._stop_waiting()
+        self._cancel_deadline()
         self.scope["extensions"] = {"dragoman.abort": {"abort": self.transport.abort}}
         super().on_headers_complete()
 
@@ -73,18 +73,18 @@ class HttpProtocol(HttpToolsProtocol):
         self._upgrade(request, self.transport)
 
     def _await_head(self) -> None:
-        self._stop_waiting()
+        self._cancel_deadline()
         self._head_bytes = 0
         self._tail = b""
-        self._deadline = self.loop.call_later(self._seconds, self._give_up)
+        self._deadline = self.loop.call_later(self._seconds, self._head_timed_out)
 
-    def _give_up(self) -> None:
-        if self.transport.get_write_buffer_size():  # the last answer is still being read, slowly
+    def _head_timed_out(self) -> None:
+        if self.transport.get_write_buffer_size():  # the client still reads the last response
             self._await_head()
         else:
             self.transport.abort()
 
-    def _stop_waiting(self) -> None:
+    def _cancel_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

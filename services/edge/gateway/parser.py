@@ -1,6 +1,6 @@
-"""Bytes to frames, by either of two libraries: the one thing in which the WebSocket implementations differ.
+"""The port for WebSocket parsers, implemented by two libraries.
 
-Only their parsers are used; they never see the network. What the server writes is made in `framing`.
+Only the libraries' parsers are used; they never see the network. `framing` builds the server's frames.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,22 +12,24 @@ Item_co = TypeVar("Item_co", covariant=True)
 
 
 class Parser(Protocol[Item_co]):
-    """The parser of one connection. Malformed frames, and single ones over the size limit, are its to refuse."""
+    """The parser of one connection. It rejects malformed frames and single frames over the size limit."""
 
     violation: ProtocolViolation | None
-    """Set when the peer broke the protocol; what `feed` returned came before that. Nothing is fed after it."""
+    """Set once the peer has broken the protocol; `feed` has returned the frames before that. Nothing is fed after
+    it."""
 
     def feed(self, data: memoryview) -> Sequence[Item_co]:
-        """What these bytes complete, in order."""
+        """The items that these bytes complete, in order."""
 
 
 class FrameParser(Parser[ParsedFrame], Protocol):
     is_idle: bool
-    """Whether it surely holds no part of a frame: then it may be spared the next one."""
+    """Whether it certainly holds no partial frame, so that the next frame may bypass it."""
 
 
-def parsers(library: str, limit: int) -> Callable[[], FrameParser]:
-    """Makes parsers by `picows` or `websockets` (only that one is imported) for payloads up to `limit` bytes."""
+def parser_factory(library: str, limit: int) -> Callable[[], FrameParser]:
+    """A factory of parsers by `picows` or `websockets` for payloads up to `limit` bytes. Only that library is
+    imported."""
     if library == "picows":
         from services.edge.gateway.parser_picows import PicowsParserPool
 

@@ -1,13 +1,12 @@
-"""Frames by picows, whose parser unmasks and splits in C.
+"""WebSocket parser by picows, which unmasks and splits frames in C.
 
-picows drives a transport of its own accord (handshake, close on errors, a log line for each connection), and its
-handshake refuses browsers that send `Connection: keep-alive, Upgrade`. So its protocol is given a transport that
-leads nowhere, and a handshake that is always the same. It leaves reserved bits and some close codes unchecked: they
-are checked here and in `framing`.
+A picows protocol drives its transport itself (handshake, close on errors, a log line for each connection), and its
+handshake rejects browsers that send `Connection: keep-alive, Upgrade`. So it gets a null transport and a constant
+handshake. It does not check reserved bits and some close codes; this module and `framing` do.
 
-Between two frames a protocol of picows knows nothing of its connection. So connections hold one only within a frame,
-and an idle one costs nothing. One that has seen a close frame is not used again, for it remembers that (few do:
-`framing.sole_close`); nor one that has seen a large frame, for its buffer never shrinks.
+Between two frames a picows protocol has no state of its connection. So a connection borrows one only within a frame,
+and idle connections cost nothing. A protocol is not reused after a close frame, which it remembers (most close frames
+bypass it, see `framing.parse_single_close`), nor after a large frame, since its buffer never shrinks.
 """
 
 import logging
@@ -24,13 +23,13 @@ _HANDSHAKE: Final = (
 )
 _BUFFER_BYTES = 4096
 _LARGE_BUFFER_BYTES = 64 * 1024
-_SPARE = 64
-_UNHEARD = logging.getLogger(f"{__name__}.library")
-_UNHEARD.disabled = True
+_MAX_SPARE = 64
+_SILENT_LOGGER = logging.getLogger(f"{__name__}.library")
+_SILENT_LOGGER.disabled = True
 
 
 class _Protocol(Protocol):
-    """What is used of picows' protocol (which its stubs do not show)."""
+    """The used part of picows' protocol, which its stubs do not declare."""
 
     @property
     def transport(self) -> WSTransport: ...
@@ -43,13 +42,13 @@ class _Protocol(Protocol):
 
 
 class _NullTransport:
-    """A transport, and its socket, that take everything and do nothing."""
+    """A transport and its socket that accept every call and do nothing."""
 
     def get_extra_info(self, name: str) -> object:
         return self if name == "socket" else None
 
     def get_write_buffer_size(self) -> int:
-        """Never empty: or picows would write to the socket itself."""
+        """Never 0, or picows would write to the socket itself."""
         return 1
 
     def fileno(self) -> int:
@@ -68,28 +67,28 @@ _NULL_TRANSPORT: Final = _NullTransport()
 
 
 class _FrameListener(WSListener):
-    """One protocol of picows, and what it has made of the bytes so far."""
+    """One picows protocol, and the frames that it has parsed."""
 
-    __slots__ = ("_protocol", "frames", "is_idle", "violation", "worn")
+    __slots__ = ("_protocol", "frames", "is_idle", "reusable", "violation")
 
     def __init__(self, limit: int) -> None:
         self.frames: list[ParsedFrame] = []
         self.violation: ProtocolViolation | None = None
         self.is_idle = True
-        """No part of a frame is waiting for the rest."""
-        self.worn = False
+        """Whether no frame is incomplete."""
+        self.reusable = True
         self._protocol: _Protocol = _picows.WSProtocol(  # type: ignore[attr-defined]
-            None, None, False, lambda _: self, logging.LoggerAdapter(_UNHEARD), True, None, False, 0, 0,
+            None, None, False, lambda _: self, logging.LoggerAdapter(_SILENT_LOGGER), True, None, False, 0, 0,
             WSAutoPingStrategy.PING_WHEN_IDLE, False, limit, None, _BUFFER_BYTES,
         )  # fmt: skip
         self._protocol.connection_made(_NULL_TRANSPORT)
-        self.split(memoryview(_HANDSHAKE))
+        self.feed(memoryview(_HANDSHAKE))
 
-    def split(self, data: memoryview) -> None:
+    def feed(self, data: memoryview) -> None:
         protocol = self._protocol
         while data and self.violation is None:
             buffer = protocol.get_buffer(-1)
-            self.worn = self.worn or len(buffer) > _LARGE_BUFFER_BYTES
+            self.reusable = self.reusable and len(buffer) <= _LARGE_BUFFER_BYTES
             size = min(len(buffer), len(data))
             buffer[:size] = data[:size]
             data = data[size:]
@@ -110,11 +109,11 @@ class _FrameListener(WSListener):
         self.frames.append(ParsedFrame(opcode, bool(frame.fin), frame.get_payload_as_bytes()))
         self.is_idle = frame.tail_size == 0
         if opcode == CLOSE:
-            self.worn = True
+            self.reusable = False
 
 
 class PicowsParserPool:
-    """Makes parsers that share splitters at rest."""
+    """A factory of parsers that share idle picows protocols."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -123,30 +122,30 @@ class PicowsParserPool:
     def __call__(self) -> "_PicowsParser":
         return _PicowsParser(self)
 
-    def lend(self) -> _FrameListener:
+    def acquire(self) -> _FrameListener:
         return self._spare.pop() if self._spare else _FrameListener(self._limit)
 
-    def take_back(self, splitter: _FrameListener) -> None:
-        if not splitter.worn and len(self._spare) < _SPARE:
-            self._spare.append(splitter)
+    def release(self, listener: _FrameListener) -> None:
+        if listener.reusable and len(self._spare) < _MAX_SPARE:
+            self._spare.append(listener)
 
 
 class _PicowsParser:
-    __slots__ = ("_parsers", "_splitter", "is_idle", "violation")
+    __slots__ = ("_listener", "_pool", "is_idle", "violation")
 
-    def __init__(self, parsers: PicowsParserPool) -> None:
-        self._parsers = parsers
-        self._splitter: _FrameListener | None = None
+    def __init__(self, pool: PicowsParserPool) -> None:
+        self._pool = pool
+        self._listener: _FrameListener | None = None
         self.is_idle = True
         self.violation: ProtocolViolation | None = None
 
     def feed(self, data: memoryview) -> list[ParsedFrame]:
-        splitter = self._splitter or self._parsers.lend()
-        splitter.split(data)
-        frames, splitter.frames = splitter.frames, []
-        self.violation, self._splitter = splitter.violation, splitter
-        self.is_idle = splitter.is_idle and splitter.violation is None
-        if splitter.is_idle:
-            self._splitter = None
-            self._parsers.take_back(splitter)
+        listener = self._listener or self._pool.acquire()
+        listener.feed(data)
+        frames, listener.frames = listener.frames, []
+        self.violation, self._listener = listener.violation, listener
+        self.is_idle = listener.is_idle and listener.violation is None
+        if listener.is_idle:
+            self._listener = None
+            self._pool.release(listener)
         return frames

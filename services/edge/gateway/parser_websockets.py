@@ -1,6 +1,7 @@
-"""Frames by `websockets`' sans-I/O protocol (the one under uvicorn's websockets-sansio): reference and fallback.
+"""WebSocket parser by `websockets`' sans-I/O protocol (the one under uvicorn's websockets-sansio): reference and
+fallback.
 
-It takes lengths that are not in their shortest form, which picows refuses.
+It accepts lengths that are not in their shortest form, which picows rejects.
 """
 
 import logging
@@ -10,17 +11,17 @@ from websockets.protocol import Protocol, Side, State
 
 from services.edge.gateway.framing import PROTOCOL_ERROR, ParsedFrame, ProtocolViolation
 
-_UNHEARD = logging.getLogger(f"{__name__}.library")
-_UNHEARD.disabled = True
+_SILENT_LOGGER = logging.getLogger(f"{__name__}.library")
+_SILENT_LOGGER.disabled = True
 
 
 class WebsocketsParser:
-    """The library also answers pings and close frames and sums up fragments; what it would write is dropped."""
+    """The library also answers pings and close frames and joins fragments; its output is dropped."""
 
     __slots__ = ("_protocol", "is_idle", "violation")
 
     def __init__(self, limit: int) -> None:
-        self._protocol = Protocol(Side.SERVER, state=State.OPEN, max_size=limit, logger=_UNHEARD)
+        self._protocol = Protocol(Side.SERVER, state=State.OPEN, max_size=limit, logger=_SILENT_LOGGER)
         self.violation: ProtocolViolation | None = None
         self.is_idle = False
 

@@ -1,5 +1,4 @@
-"""The clients' ports: HTTP by uvicorn's protocol, WebSockets and plain TCP by ours, accepted and ended as the edge asks
-for it."""
+"""The clients' ports: serves HTTP by uvicorn's protocol, WebSockets and plain TCP by our own."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,11 +8,21 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from services.edge.canonical.transport import Endpoint, Handshake, Reject
-from services.edge.gateway import handshake, socket_options
+from services.edge.gateway import socket_options
 from services.edge.gateway.framing import close_frame
+from services.edge.gateway.handshake import (
+    HandshakeRequest,
+    accept_response,
+    authority,
+    check_request,
+    client_address,
+    parse_handshake,
+    parse_networks,
+    reject_response,
+)
 from services.edge.gateway.http_protocol import HttpProtocol
-from services.edge.gateway.parser import parsers
-from services.edge.gateway.proxy_protocol import Introduced, ProxyProtocolReader
+from services.edge.gateway.parser import parser_factory
+from services.edge.gateway.proxy_protocol import ClientReady, ProxyProtocolReader
 from services.edge.gateway.stream_splitter import StreamSplitter
 from services.edge.gateway.tcp_stream import TcpConnection
 from services.edge.gateway.transport import BaseTransport
@@ -27,17 +36,17 @@ _ABORTED_SECONDS = 1.0
 
 
 class Gateway:
-    """`http` is an ASGI application, asked for everything that is no WebSocket. No signal is handled here, and no
-    open socket is closed before `close`. Raises ValueError for a trusted proxy that is no network."""
+    """`http` is an ASGI application that serves all requests but WebSocket upgrades. Handles no signals, and closes no
+    open socket before `close`. Raises ValueError for a trusted proxy that is not a network."""
 
     def __init__(
         self, settings: Edge, limits: Limits, endpoint: Endpoint, http: Callable[..., Any], head_seconds: float = 10.0
     ) -> None:
         self._settings = settings
         self._endpoint = endpoint
-        self._trusted = handshake.parse_networks(settings.trusted_proxies)
-        self._message_bytes = limits.transport_frame_bytes
-        self._new_parser = parsers(settings.websocket, limits.transport_frame_bytes)
+        self._trusted = parse_networks(settings.trusted_proxies)
+        self._max_message_bytes = limits.transport_frame_bytes
+        self._new_parser = parser_factory(settings.websocket, limits.transport_frame_bytes)
         self._head_seconds = head_seconds
         self._config = uvicorn.Config(
             http, lifespan="off", ws=WebSocket, log_config=None, log_level="error", access_log=False,
@@ -45,118 +54,121 @@ class Gateway:
         )  # fmt: skip
         self._requests = ServerState()
         self._sockets: set[BaseTransport[Any]] = set()
-        self._introductions: set[ProxyProtocolReader] = set()
+        self._proxy_readers: set[ProxyProtocolReader] = set()
         self._servers: list[asyncio.Server] = []
-        self._turn: WriteBatch | None = None
+        self._write_batch: WriteBatch | None = None
         self._port = settings.port
 
     @property
     def port(self) -> int:
-        """The one that is listened on, also when the setting leaves it open (0)."""
+        """The HTTP port in use, also if the setting is 0 (any free port)."""
         return self._port
 
     async def start(self) -> None:
-        """Raises OSError when an address cannot be listened on."""
+        """Listen on the ports. Raises OSError if that fails."""
         loop = asyncio.get_running_loop()
-        self._turn = WriteBatch(loop)
+        self._write_batch = WriteBatch(loop)
         self._config.load()
         listener = socket_options.listen(self._settings.host, self._settings.port)
         self._port = listener.getsockname()[1]
-        self._servers.append(await loop.create_server(self._http_comes, sock=listener, backlog=socket_options.BACKLOG))
+        self._servers.append(
+            await loop.create_server(self._new_http_connection, sock=listener, backlog=socket_options.BACKLOG)
+        )
         if self._settings.tcp_port:
             listener = socket_options.listen(self._settings.host, self._settings.tcp_port)
             socket_options.keep_alive(listener)
             self._servers.append(
-                await loop.create_server(self._tcp_comes, sock=listener, backlog=socket_options.BACKLOG)
+                await loop.create_server(self._new_tcp_connection, sock=listener, backlog=socket_options.BACKLOG)
             )
 
     def stop_accepting(self) -> None:
-        """New connections are refused, and open ones can no longer become WebSockets; open sockets go on."""
+        """Reject new connections and WebSocket upgrades. Open sockets stay open."""
         for server in self._servers:
             server.close()
         self._servers.clear()
 
     async def close(self) -> None:
-        """Abort the sockets that are left, and let HTTP requests that are under way finish, for a moment; then their
-        clients are hung up on."""
+        """Abort the remaining sockets. HTTP requests in flight have 2 s to finish before they are aborted, too."""
         self.stop_accepting()
         for socket in list(self._sockets):
             socket.abort()
-        for introduction in list(self._introductions):
-            introduction.abort()
+        for reader in list(self._proxy_readers):
+            reader.abort()
         for connection in list(self._requests.connections):
             connection.shutdown()
-        if not await self._answered(_REQUESTS_SECONDS):
+        if not await self._requests_finished(_REQUESTS_SECONDS):
             for connection in list(self._requests.connections):
                 connection.transport.abort()
-            if not await self._answered(_ABORTED_SECONDS):
+            if not await self._requests_finished(_ABORTED_SECONDS):
                 for task in list(self._requests.tasks):
                     task.cancel()
-                await self._answered(_ABORTED_SECONDS)
-        await asyncio.sleep(0)  # the aborted ones are reported as closed
+                await self._requests_finished(_ABORTED_SECONDS)
+        await asyncio.sleep(0)  # reports the aborted sockets as closed
 
-    async def _answered(self, seconds: float) -> bool:
-        """Whether all HTTP requests are, by then."""
+    async def _requests_finished(self, seconds: float) -> bool:
+        """Wait for the HTTP requests in flight. Returns whether all have finished."""
         tasks = set(self._requests.tasks)
         return not tasks or not (await asyncio.wait(tasks, timeout=seconds))[1]
 
-    def _http_comes(self) -> asyncio.Protocol:
-        """A proxy of HTTP has other ways to say for whom it comes, and need not begin so."""
-        return self._introduction(False, self._http_from) if self._trusted else self._doorstep()
+    def _new_http_connection(self) -> asyncio.Protocol:
+        """HTTP proxies may send the client's address in headers, so the PROXY protocol is optional here."""
+        return self._proxy_reader(False, self._start_http) if self._trusted else self._http_protocol()
 
-    def _http_from(self, transport: asyncio.Transport, address: str, said: bytes) -> None:
-        doorstep = self._doorstep()
-        transport.set_protocol(doorstep)
-        doorstep.connection_made(transport)
-        doorstep.client = (address, 0)
-        if said:
-            doorstep.data_received(said)
+    def _start_http(self, transport: asyncio.Transport, address: str, received: bytes) -> None:
+        protocol = self._http_protocol()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        protocol.client = (address, 0)
+        if received:
+            protocol.data_received(received)
 
-    def _doorstep(self) -> HttpProtocol:
-        most = self._settings.max_connections
-        return HttpProtocol(self._config, self._requests, self._upgrade, self._head_seconds, most)
+    def _http_protocol(self) -> HttpProtocol:
+        limit = self._settings.max_connections
+        return HttpProtocol(self._config, self._requests, self._upgrade, self._head_seconds, limit)
 
-    def _upgrade(self, request: handshake.HandshakeRequest, transport: asyncio.Transport) -> None:
-        hello = handshake.parse_handshake(request, self._trusted)
-        answer = handshake.check_request(request) or self._going_down() or self._endpoint.accept(hello)
-        if isinstance(answer, Reject):
-            transport.write(handshake.reject_response(answer))
+    def _upgrade(self, request: HandshakeRequest, transport: asyncio.Transport) -> None:
+        handshake = parse_handshake(request, self._trusted)
+        decision = check_request(request) or self._shutdown_rejection() or self._endpoint.accept(handshake)
+        if isinstance(decision, Reject):
+            transport.write(reject_response(decision))
             transport.close()
             return
-        assert self._turn is not None
-        transport.write(handshake.accept_response(request, answer))
-        if self._is_full():  # told as a close code, since browsers show their scripts nothing else
+        assert self._write_batch is not None
+        transport.write(accept_response(request, decision))
+        if self._is_full():  # as a close code: browsers show their scripts no HTTP status
             transport.write(close_frame(*_FULL))
             transport.close()
             return
-        socket = WebSocket(transport, self._new_parser(), self._message_bytes, self._turn, self._sockets.discard)
-        socket.open(self._endpoint, hello)
+        socket = WebSocket(
+            transport, self._new_parser(), self._max_message_bytes, self._write_batch, self._sockets.discard
+        )
+        socket.open(self._endpoint, handshake)
         self._sockets.add(socket)
 
-    def _introduction(self, demanded: bool, introduced: Introduced) -> ProxyProtocolReader:
-        return ProxyProtocolReader(self._trusted, demanded, introduced, self._introductions, self._head_seconds)
+    def _proxy_reader(self, required: bool, client_ready: ClientReady) -> ProxyProtocolReader:
+        return ProxyProtocolReader(self._trusted, required, client_ready, self._proxy_readers, self._head_seconds)
 
-    def _tcp_comes(self) -> ProxyProtocolReader:
-        return self._introduction(True, self._tcp_from)
+    def _new_tcp_connection(self) -> ProxyProtocolReader:
+        return self._proxy_reader(True, self._start_tcp)
 
-    def _tcp_from(self, transport: asyncio.Transport, address: str, said: bytes) -> None:
-        if self._going_down() or self._is_full():
+    def _start_tcp(self, transport: asyncio.Transport, address: str, received: bytes) -> None:
+        if self._shutdown_rejection() or self._is_full():
             transport.abort()
             return
-        assert self._turn is not None
-        host = handshake.authority(transport.get_extra_info("sockname")[0], self._port)
-        client = handshake.client_address(address, (), ())
-        hello = Handshake("/", host, client, secure=False, subprotocols=(), origin="", binary=False)
+        assert self._write_batch is not None
+        host = authority(transport.get_extra_info("sockname")[0], self._port)
+        client = client_address(address, (), ())
+        handshake = Handshake("/", host, client, secure=False, subprotocols=(), origin="", binary=False)
         pacing = self._settings.tcp_pacing_ms / 1000
-        stream = TcpConnection(
-            transport, StreamSplitter(self._message_bytes), pacing, self._turn.loop, self._sockets.discard
+        connection = TcpConnection(
+            transport, StreamSplitter(self._max_message_bytes), pacing, self._write_batch.loop, self._sockets.discard
         )
-        stream.open(self._endpoint, hello)
-        self._sockets.add(stream)
-        if said:
-            stream.data_received(said)
+        connection.open(self._endpoint, handshake)
+        self._sockets.add(connection)
+        if received:
+            connection.data_received(received)
 
-    def _going_down(self) -> Reject | None:
+    def _shutdown_rejection(self) -> Reject | None:
         return None if self._servers else Reject(503, "going down, connect again elsewhere")
 
     def _is_full(self) -> bool:

@@ -1,4 +1,4 @@
-"""What the gateway asks of the operating system's sockets."""
+"""Socket options that the gateway sets, and the kernel's send queue."""
 
 import asyncio
 import fcntl
@@ -14,12 +14,12 @@ _UNACKNOWLEDGED_MILLISECONDS = 15_000
 _IDLE_SECONDS, _PROBE_SECONDS, _PROBES = 30, 10, 3
 _TCP_CLOSE: Final = 7
 REPORTS_UNACKNOWLEDGED: Final = sys.platform == "linux"
-"""Whether `unacknowledged` can be known."""
+"""Whether `unacknowledged` works on this system."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Accepted sockets inherit the options: a small send buffer, so that a peer that does not read shows soon, and
-    an end to peers that acknowledge nothing. Raises OSError, as when the port is taken."""
+    """Accepted sockets inherit the options: a small send buffer, so that a peer that does not read is detected soon,
+    and a time-out for peers that acknowledge nothing. Raises OSError, as when the port is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     both = host == "::" and socket.has_dualstack_ipv6()
     listener = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
@@ -31,7 +31,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def keep_alive(listener: socket.socket) -> None:
-    """Accepted sockets inherit it: a peer that says nothing is asked by the kernel whether it is there."""
+    """Accepted sockets inherit it: the kernel probes silent peers."""
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if sys.platform == "linux":
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _IDLE_SECONDS)
@@ -40,15 +40,15 @@ def keep_alive(listener: socket.socket) -> None:
 
 
 def unacknowledged(transport: asyncio.Transport) -> int | None:
-    """Bytes in the kernel that the peer's kernel has not acknowledged (SIOCOUTQ); None where that cannot be known:
-    on other systems, and once the connection is reset."""
+    """Bytes in the kernel that the peer's kernel has not acknowledged (SIOCOUTQ). None on other systems, and after the
+    connection is reset."""
     if sys.platform != "linux":
         return None
     connection = transport.get_extra_info("socket")
     try:
         if connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE:
             return None
-        answer = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, struct.pack("i", 0))
+        queued = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, struct.pack("i", 0))
     except OSError:
         return None
-    return int(struct.unpack("i", answer)[0])
+    return int(struct.unpack("i", queued)[0])

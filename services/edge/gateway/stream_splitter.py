@@ -1,9 +1,8 @@
-"""A plain TCP connection's bytes as frames, pure: JSON values if the first of them begins like one, else lines.
+"""Splits a plain TCP stream into frames, pure: JSON values if the first byte opens one, otherwise lines.
 
-JSON values come joined or apart, in packets as it pleases the network; where one ends is told by its brackets and
-quotes alone, and no byte is looked at again with the next packet. What is wrong inside a value is for its dialect to
-say. Only when there is no telling where the next one begins, the stream is broken: what is wrong comes as the last
-frame, which no dialect understands.
+Only brackets and quotes determine the end of a JSON value, and no byte is scanned twice. An error inside a value is
+left to its dialect. If the start of the next value cannot be determined, the stream is broken: the malformed data
+become the last frame, which no dialect can decode.
 """
 
 import re
@@ -16,31 +15,31 @@ _BLANKS = re.compile(rb"[ \t\r\n]*+")
 _BESIDE_BRACKETS = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
 _WITHIN_QUOTES = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _WORD = re.compile(rb"[-+.\w]*+")
-"""A number, true, false or null; something misspelt, too."""
+"""A number, true, false, null, or a misspelt word."""
 _QUOTE, _BACKSLASH = ord('"'), ord("\\")
 _CLOSING = {ord("{"): ord("}"), ord("["): ord("]")}
 _BREAKS = re.compile(rb"\n|\v|\f|\r|\x1c|\x1d|\x1e|\xc2\x85|\xe2\x80\xa8|\xe2\x80\xa9")
-"""All that some reader may take for the end of a line, in UTF-8 (one by one: so most bytes are skipped quickly)."""
+"""Every line break that some reader recognizes, in UTF-8. (Separate alternatives let the engine skip most bytes.)"""
 
 
-class _Form(Protocol):
-    """What a stream consists of."""
+class _Format(Protocol):
+    """The kind of frames in a stream."""
 
     def end(self, buffer: bytearray, start: int) -> int:
-        """Where the frame that begins at `start` ends; 0: not in the buffer. Raises Violation."""
+        """The end of the frame that begins at `start`; 0 if it is incomplete. Raises ProtocolViolation."""
 
     def one_line(self, frame: bytes) -> bytes: ...
 
 
 class StreamSplitter:
-    """Both directions of one stream; frames have `limit` bytes at most. See services.edge.gateway.parser.Parser."""
+    """Both directions of one stream. A frame has at most `limit` bytes. See services.edge.gateway.parser.Parser."""
 
-    __slots__ = ("_buffer", "_form", "_limit", "violation")
+    __slots__ = ("_buffer", "_format", "_limit", "violation")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._buffer = bytearray()
-        self._form: _Form | None = None
+        self._format: _Format | None = None
         self.violation: ProtocolViolation | None = None
 
     def feed(self, data: memoryview) -> list[bytes]:
@@ -59,62 +58,62 @@ class StreamSplitter:
         return frames
 
     def remainder(self) -> list[bytes]:
-        """The stream has ended: what was not complete is a frame of its own."""
-        rest, self._buffer = bytes(self._buffer), bytearray()
-        return [rest] if rest else []
+        """At the end of the stream: the incomplete frame, if any."""
+        remainder, self._buffer = bytes(self._buffer), bytearray()
+        return [remainder] if remainder else []
 
     def to_wire(self, frame: Frame, line_ending: bytes) -> bytes:
-        """A frame as it is sent: one line, whatever users have written."""
-        assert not isinstance(frame, Binary), "dialects know that there are no binary frames here"
-        assert self._form is not None, "nobody speaks before the client does"
-        return self._form.one_line(frame) + line_ending
+        """The frame as one line, whatever line breaks users have written."""
+        assert not isinstance(frame, Binary), "dialects send no binary frames on TCP"
+        assert self._format is not None, "the client sends first"
+        return self._format.one_line(frame) + line_ending
 
     def _end(self, start: int) -> int:
         buffer = self._buffer
-        if self._form is None:
-            self._form = _Values() if buffer[start] in _CLOSING else _Lines()
-        end = self._form.end(buffer, start)
+        if self._format is None:
+            self._format = _Values() if buffer[start] in _CLOSING else _Lines()
+        end = self._format.end(buffer, start)
         if (end or len(buffer)) - start > self._limit:
             raise ProtocolViolation(TOO_BIG, f"message over {self._limit} bytes")
         return end
 
 
 class _Values:
-    """`_seen` bytes of the present value are behind us."""
+    """`_scanned` bytes of the current value have been scanned."""
 
-    __slots__ = ("_closings", "_quoted", "_seen")
+    __slots__ = ("_closings", "_quoted", "_scanned")
 
     def __init__(self) -> None:
-        self._seen = 0
+        self._scanned = 0
         self._closings = bytearray()
-        """Of the open brackets, the innermost last."""
+        """The closing brackets that are expected, the innermost last."""
         self._quoted = False
 
     def end(self, buffer: bytearray, start: int) -> int:
-        at = start + self._seen
-        while (at := self._pass(buffer, at)) < len(buffer):
+        at = start + self._scanned
+        while (at := self._skip(buffer, at)) < len(buffer):
             is_word = not self._quoted and not self._closings and at > start
             if not is_word:
-                if self._quoted and buffer[at] == _BACKSLASH:  # the other half of it is still to come
+                if self._quoted and buffer[at] == _BACKSLASH:  # the escaped byte has not arrived
                     break
-                self._take(buffer[at])
+                self._accept(buffer[at])
                 at += 1
             if is_word or not (self._quoted or self._closings):
-                self._seen = 0
+                self._scanned = 0
                 return at
-        self._seen = at - start
+        self._scanned = at - start
         return 0
 
     def one_line(self, frame: bytes) -> bytes:
-        """Breaks beyond ASCII stand within strings, others between tokens."""
+        """Non-ASCII breaks occur only inside strings, ASCII ones only between tokens."""
         return _BREAKS.sub(lambda found: b" " if len(found[0]) == 1 else b"\\u%04x" % ord(found[0].decode()), frame)
 
-    def _pass(self, buffer: bytearray, at: int) -> int:
-        """Up to the next byte that counts."""
+    def _skip(self, buffer: bytearray, at: int) -> int:
+        """The position of the next significant byte."""
         pattern = _WITHIN_QUOTES if self._quoted else _BESIDE_BRACKETS if self._closings else _WORD
         return _end_of(pattern, buffer, at)
 
-    def _take(self, byte: int) -> None:
+    def _accept(self, byte: int) -> None:
         if byte == _QUOTE:
             self._quoted = not self._quoted
         elif byte in _CLOSING:
@@ -124,16 +123,16 @@ class _Values:
 
 
 class _Lines:
-    """`_seen` bytes of the present line are behind us."""
+    """`_scanned` bytes of the current line have been scanned."""
 
-    __slots__ = ("_seen",)
+    __slots__ = ("_scanned",)
 
     def __init__(self) -> None:
-        self._seen = 0
+        self._scanned = 0
 
     def end(self, buffer: bytearray, start: int) -> int:
-        end = buffer.find(b"\n", start + self._seen)
-        self._seen = 0 if end >= 0 else len(buffer) - start
+        end = buffer.find(b"\n", start + self._scanned)
+        self._scanned = 0 if end >= 0 else len(buffer) - start
         return max(end, 0)
 
     def one_line(self, frame: bytes) -> bytes:

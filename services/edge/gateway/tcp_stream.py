@@ -1,8 +1,8 @@
-"""One open plain TCP connection: every message is a line or a JSON value, and the kernel's word stands in for pongs.
+"""One open plain TCP connection: each message is a line or a JSON value; kernel acknowledgements replace pongs.
 
-A stream has no close frame. Its end from the client's side says only that the client sends nothing more: what it asked
-for is answered first. Before we end ours, what was sent has a moment to arrive and the client is asked about it, for
-afterwards nobody could tell."""
+TCP has no close frame. When the client ends its side, it only sends nothing more, and its requests are still answered.
+Before we end our side, everything sent has a moment to arrive, and the handler reads the number of unacknowledged
+bytes, which is unknown afterwards."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,14 +13,22 @@ from services.edge.gateway import socket_options
 from services.edge.gateway.stream_splitter import StreamSplitter
 from services.edge.gateway.transport import BaseTransport
 
-_LOOK_SECONDS = 0.01
-_SELDOM_SECONDS = 1.0
+_CHECK_SECONDS = 0.01
+_MAX_CHECK_SECONDS = 1.0
 
 
 class TcpConnection(BaseTransport[bytes]):
-    """Messages are written one by one, `pacing_seconds` apart; if that is 0, each in its own turn of the event loop."""
+    """Messages are written one by one, `pacing_seconds` apart; if that is 0, each in its own tick of the event loop."""
 
-    __slots__ = ("_has_ended", "_is_told", "_pacing_seconds", "_parted", "_pause", "_splitter", "_waiting")
+    __slots__ = (
+        "_closing_reported",
+        "_own_side_ended",
+        "_pacing_seconds",
+        "_pause",
+        "_peer_ended",
+        "_splitter",
+        "_waiting",
+    )
 
     def __init__(
         self,
@@ -28,15 +36,15 @@ class TcpConnection(BaseTransport[bytes]):
         splitter: StreamSplitter,
         pacing_seconds: float,
         loop: asyncio.AbstractEventLoop,
-        ended: Callable[[BaseTransport[Any]], None],
+        on_closed: Callable[[BaseTransport[Any]], None],
     ) -> None:
-        super().__init__(transport, splitter, loop, ended)
+        super().__init__(transport, splitter, loop, on_closed)
         self._splitter = splitter
         self._pacing_seconds = pacing_seconds
         self._waiting: list[bytes] = []
         self._pause: asyncio.TimerHandle | None = None
-        """After a message was written."""
-        self._has_ended = self._parted = self._is_told = False
+        """Set for the pacing interval after each message."""
+        self._peer_ended = self._own_side_ended = self._closing_reported = False
 
     # services.edge.canonical.transport.Socket
 
@@ -55,15 +63,15 @@ class TcpConnection(BaseTransport[bytes]):
 
     def ping(self) -> None:
         if self._sending:
-            self._loop.call_soon(self._look, self.sent_bytes, _LOOK_SECONDS)
+            self._loop.call_soon(self._check_arrival, self.sent_bytes, _CHECK_SECONDS)
 
     def close(self, code: int, reason: str) -> None:
         if not self._sending:
             return
         self._sending = False
         self._stop_receiving()
-        self._give_up_later()
-        self._part()
+        self._abort_later()
+        self._end_when_arrived()
 
     def is_paced(self) -> bool:
         return bool(self._waiting)
@@ -71,14 +79,14 @@ class TcpConnection(BaseTransport[bytes]):
     # asyncio.Protocol
 
     def eof_received(self) -> bool:
-        """The transport stays open, unless our side has ended before."""
-        self._has_ended = True
+        """The transport stays open unless our side has already ended."""
+        self._peer_ended = True
         if self._receiving:
             self._receiving = False
             for frame in self._splitter.remainder():
                 self._client.frame_received(frame)
             self._client.input_ended()
-        return not self._parted
+        return not self._own_side_ended
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._pause is not None:
@@ -90,29 +98,29 @@ class TcpConnection(BaseTransport[bytes]):
 
     def _write(self, line: bytes) -> None:
         self._transport.write(line)
-        self._pause = self._loop.call_later(self._pacing_seconds, self._go_on)
+        self._pause = self._loop.call_later(self._pacing_seconds, self._write_next)
 
-    def _go_on(self) -> None:
+    def _write_next(self) -> None:
         self._pause = None
         if self._waiting:
             line = self._waiting.pop(0)
             self._outgoing_bytes -= len(line)
             self._write(line)
 
-    def _look(self, position: int, seconds: float) -> None:
-        """The pong to a ping that was sent at this position: when the peer's kernel has everything up to there. Looked
-        for less and less often."""
+    def _check_arrival(self, position: int, seconds: float) -> None:
+        """Report the pong to a ping sent at this position once the peer's kernel has all bytes up to it. Checks less
+        often each time."""
         if not self._sending:
             return
         if self._has_arrived(position):
             self._client.pong_received()
         else:
-            self._loop.call_later(seconds, self._look, position, min(2 * seconds, _SELDOM_SECONDS))
+            self._loop.call_later(seconds, self._check_arrival, position, min(2 * seconds, _MAX_CHECK_SECONDS))
 
     def _has_arrived(self, position: int) -> bool:
-        """Where the kernel does not tell, what it has taken counts."""
-        under_way = self._under_way() if socket_options.REPORTS_UNACKNOWLEDGED else self.unsent()
-        return under_way is not None and self.sent_bytes - under_way >= position
+        """On systems without `unacknowledged`, bytes that our kernel has accepted count as arrived."""
+        in_transit = self._in_transit() if socket_options.REPORTS_UNACKNOWLEDGED else self.unsent()
+        return in_transit is not None and self.sent_bytes - in_transit >= position
 
     # In
 
@@ -120,33 +128,33 @@ class TcpConnection(BaseTransport[bytes]):
         self._client.frame_received(item)
 
     def _fail(self, code: int, reason: str) -> None:
-        """What was understood is answered, and what was not: it came as the last frame."""
+        """The frames before the error, and the malformed data as the last frame, are still answered."""
         self._stop_receiving()
         self._client.input_ended()
 
     def _stop_receiving(self) -> None:
-        """What still comes is read and dropped: closing a TCP connection with unread bytes resets it, and what was said
-        last would be lost with it."""
+        """Keep reading and drop the data: closing a TCP connection with unread bytes resets it, and our last messages
+        would be lost."""
         self._receiving = self._paused = False
-        if not self._has_ended:
+        if not self._peer_ended:
             self._transport.resume_reading()
 
     # The end
 
-    def _part(self) -> None:
+    def _end_when_arrived(self) -> None:
         if self._transport.is_closing():
             return
-        if self._waiting or self._under_way():
-            self._loop.call_later(_LOOK_SECONDS, self._part)
+        if self._waiting or self._in_transit():
+            self._loop.call_later(_CHECK_SECONDS, self._end_when_arrived)
             return
-        self._last_look()
-        self._parted = True
-        if self._has_ended:
+        self._report_closing()
+        self._own_side_ended = True
+        if self._peer_ended:
             self._transport.close()
         else:
             self._transport.write_eof()
 
-    def _last_look(self) -> None:
-        if not self._is_told:
-            self._is_told = True
+    def _report_closing(self) -> None:
+        if not self._closing_reported:
+            self._closing_reported = True
             self._client.peer_closing()

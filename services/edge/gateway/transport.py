@@ -1,5 +1,5 @@
-"""What a WebSocket and a plain TCP connection have in common: the asyncio protocol of a transport on one side, most of
-`services.edge.canonical.transport.Socket` on the other."""
+"""The common base of WebSocket and plain TCP connections: an asyncio protocol that implements most of
+`services.edge.canonical.transport.Socket`."""
 
 import asyncio
 from abc import abstractmethod
@@ -17,18 +17,30 @@ Item = TypeVar("Item")
 
 _log = log(__name__)
 _SLICE_BYTES = 4096
-"""Parsed at a time, so that a client that wants a pause is given few frames more."""
+"""Bytes parsed at a time, so that few more frames are reported after `pause_reading`."""
 _CLOSING_SECONDS = 3
 _NOTHING = memoryview(b"")
 
 
 class BaseTransport(asyncio.Protocol, Generic[Item]):
-    """It writes while it is `_sending`, reports while it is `_receiving`; `_outgoing_bytes` are written, but not handed
-    to the transport yet."""
+    """Writes only while `_sending`, reports only while `_receiving`. `_outgoing_bytes` have been sent by the handler,
+    but not yet written to the transport. `_lost_bytes` were sent after the end."""
 
     __slots__ = (
-        "_client", "_ended", "_items", "_loop", "_lost_bytes", "_outgoing_bytes", "_parser", "_paused", "_receiving",
-        "_sending", "_timer", "_transport", "_unparsed", "sent_bytes",
+        "_client",
+        "_items",
+        "_loop",
+        "_lost_bytes",
+        "_on_closed",
+        "_outgoing_bytes",
+        "_parser",
+        "_paused",
+        "_receiving",
+        "_sending",
+        "_timer",
+        "_transport",
+        "_unparsed",
+        "sent_bytes",
     )  # fmt: skip
 
     _client: ClientHandler
@@ -38,12 +50,12 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
         transport: asyncio.Transport,
         parser: Parser[Item],
         loop: asyncio.AbstractEventLoop,
-        ended: Callable[["BaseTransport[Any]"], None],
+        on_closed: Callable[["BaseTransport[Any]"], None],
     ) -> None:
         self._transport = transport
         self._parser = parser
         self._loop = loop
-        self._ended = ended
+        self._on_closed = on_closed
         self._items: Iterator[Item] = iter(())
         self._unparsed = _NOTHING
         self._outgoing_bytes = self.sent_bytes = self._lost_bytes = 0
@@ -51,17 +63,17 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
 
-    def open(self, endpoint: Endpoint, hello: Handshake) -> None:
-        self._client = endpoint.connected(hello, self)
+    def open(self, endpoint: Endpoint, handshake: Handshake) -> None:
+        self._client = endpoint.connected(handshake, self)
         self._transport.set_protocol(self)
 
     @abstractmethod
     def _handle(self, item: Item) -> None:
-        """What the parser made. Raises Violation."""
+        """Handle one parsed item. Raises ProtocolViolation."""
 
     @abstractmethod
     def _fail(self, code: int, reason: str) -> None:
-        """It cannot be read on."""
+        """Close because the input cannot be parsed any further."""
 
     # services.edge.canonical.transport.Socket
 
@@ -92,13 +104,13 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
         return self._outgoing_bytes + self._transport.get_write_buffer_size()
 
     def unacknowledged(self) -> int | None:
-        under_way = self._under_way()
-        return None if under_way is None else under_way + self._lost_bytes
+        in_transit = self._in_transit()
+        return None if in_transit is None else in_transit + self._lost_bytes
 
     def is_paced(self) -> bool:
         return False
 
-    def _under_way(self) -> int | None:
+    def _in_transit(self) -> int | None:
         if self._transport.is_closing():
             return None
         in_kernel = socket_options.unacknowledged(self._transport)
@@ -109,24 +121,24 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
     def data_received(self, data: bytes) -> None:
         if self._receiving:
             self._unparsed = memoryview(data)
-            self._proceed()
+            self._report_received()
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._sending = self._receiving = False
         if self._timer is not None:
             self._timer.cancel()
-        self._ended(self)
+        self._on_closed(self)
         self._client.closed()
 
     # In
 
     def _resume(self) -> None:
-        self._proceed()
+        self._report_received()
         if self._receiving and not self._paused:
             self._transport.resume_reading()
 
-    def _proceed(self) -> None:
-        """Report what has arrived, until the client wants a pause."""
+    def _report_received(self) -> None:
+        """Report received items until the handler pauses reading."""
         try:
             while self._receiving and not self._paused:
                 item = next(self._items, None)
@@ -154,18 +166,18 @@ class BaseTransport(asyncio.Protocol, Generic[Item]):
 
     # The end
 
-    def _last_look(self) -> None:
-        """Before it is given up."""
+    def _report_closing(self) -> None:
+        """Called before the connection is aborted by time-out."""
 
-    def _give_up_later(self) -> None:
+    def _abort_later(self) -> None:
         if self._timer is None:
-            self._timer = self._loop.call_later(1, self._give_up, _CLOSING_SECONDS - 1, self.unsent())
+            self._timer = self._loop.call_later(1, self._abort_if_stalled, _CLOSING_SECONDS - 1, self.unsent())
 
-    def _give_up(self, seconds_left: int, unsent_before: int) -> None:
-        """Abort at the end, or as soon as a second has passed in which the peer read nothing of what waits for it."""
+    def _abort_if_stalled(self, seconds_left: int, unsent_before: int) -> None:
+        """Abort after the time-out, or as soon as the peer has read none of the waiting bytes for a second."""
         unsent = self.unsent()
         if not seconds_left or unsent >= unsent_before > 0:
-            self._last_look()
+            self._report_closing()
             self.abort()
         else:
-            self._timer = self._loop.call_later(1, self._give_up, seconds_left - 1, unsent)
+            self._timer = self._loop.call_later(1, self._abort_if_stalled, seconds_left - 1, unsent)

@@ -1,8 +1,8 @@
 """One open WebSocket.
 
-It may send until a close frame is sent or received, and receives until one is received or the stream ends. A peer that
-breaks the protocol is told why and then heard out for a moment: closing a TCP connection with unread bytes resets it,
-and the close frame would be lost with it.
+It can send until a close frame is sent or received, and receives until one is received or the stream ends. After a
+protocol violation it sends a close frame and keeps reading for a moment: closing a TCP connection with unread bytes
+resets it, and the close frame would be lost.
 """
 
 import asyncio
@@ -27,39 +27,39 @@ from services.edge.gateway.parser import FrameParser
 from services.edge.gateway.transport import BaseTransport
 from services.edge.gateway.write_batch import WriteBatch
 
-_PONGS_BYTES = 64 * 1024
-"""Unsent bytes of a peer, above which its pings are not answered."""
-_AT_ONCE_BYTES = 64 * 1024
-"""Written without waiting for the turn's end."""
-_ARRIVING_SECONDS = 0.25
-"""For what was sent just before the peer's close frame came, to be acknowledged."""
-_LOOK_SECONDS = 0.01
+_PONG_BACKLOG_BYTES = 64 * 1024
+"""Above this many unsent bytes, the peer's pings are not answered."""
+_FLUSH_BYTES = 64 * 1024
+"""Above this many bytes, write at once instead of at the end of the tick."""
+_ARRIVAL_SECONDS = 0.25
+"""Time for the acknowledgement of bytes sent just before the peer's close frame."""
+_CHECK_SECONDS = 0.01
 
 
 class WebSocket(BaseTransport[ParsedFrame]):
-    __slots__ = ("_frames", "_messages", "_outgoing", "_parting", "_turn")
+    __slots__ = ("_arrival_pending", "_assembler", "_batch", "_frame_parser", "_outgoing")
 
     def __init__(
         self,
         transport: asyncio.Transport,
         parser: FrameParser,
-        message_bytes: int,
-        turn: WriteBatch,
-        ended: Callable[[BaseTransport[Any]], None],
+        max_message_bytes: int,
+        batch: WriteBatch,
+        on_closed: Callable[[BaseTransport[Any]], None],
     ) -> None:
-        super().__init__(transport, parser, turn.loop, ended)
-        self._frames = parser
-        self._messages = FragmentAssembler(message_bytes)
-        self._turn = turn
+        super().__init__(transport, parser, batch.loop, on_closed)
+        self._frame_parser = parser
+        self._assembler = FragmentAssembler(max_message_bytes)
+        self._batch = batch
         self._outgoing: list[bytes] = []
-        self._parting = False
+        self._arrival_pending = False
 
     # services.edge.canonical.transport.Socket
 
     def send(self, frames: tuple[Frame, ...]) -> None:
         if self._sending:
-            known = self._turn.framed_cache.get(id(frames))
-            self._write(self._turn.framed(frames) if known is None else known[1])
+            cached = self._batch.framed_cache.get(id(frames))
+            self._write(self._batch.frame_messages(frames) if cached is None else cached[1])
         else:
             lost = sum(len(message_bytes(frame)) for frame in frames)
             self.sent_bytes += lost
@@ -75,36 +75,36 @@ class WebSocket(BaseTransport[ParsedFrame]):
         self._write(close_frame(code, reason))
         self._sending = False
         self.flush()
-        self._give_up_later()
+        self._abort_later()
         self.resume_reading()
 
     # asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
-        """What is one text and nothing else, or a close frame, goes past the parser, if nothing unfinished comes before
-        it."""
-        messages = self._messages
-        if not (self._sending and self._receiving and self._frames.is_idle and messages.is_idle):
+        """A read that is exactly one text or close frame bypasses the parser, unless a frame or message is
+        incomplete."""
+        assembler = self._assembler
+        if not (self._sending and self._receiving and self._frame_parser.is_idle and assembler.is_idle):
             super().data_received(data)
             return
         try:
-            if (text := parse_single_text(data, messages.limit)) is not None:
+            if (text := parse_single_text(data, assembler.limit)) is not None:
                 self._client.frame_received(text)
-            elif (farewell := parse_single_close(data)) is not None:
-                self._peer_closes(farewell)
+            elif (close_payload := parse_single_close(data)) is not None:
+                self._handle_close(close_payload)
             else:
                 super().data_received(data)
         except Exception:
             self._client_failed()
 
     def eof_received(self) -> bool:
-        """Unless it is parting already, the transport closes itself when what is left is written."""
-        if not self._parting:
-            self._peer_ends()
+        """The transport closes itself after the remaining writes, unless a close frame was received before."""
+        if not self._arrival_pending:
+            self._stop_receiving()
             self._sending = False
             self.flush()
-            self._give_up_later()
-        return self._parting
+            self._abort_later()
+        return self._arrival_pending
 
     def connection_lost(self, error: Exception | None) -> None:
         self._outgoing, self._outgoing_bytes = [], 0
@@ -120,11 +120,11 @@ class WebSocket(BaseTransport[ParsedFrame]):
 
     def _write(self, data: bytes) -> None:
         if not self._outgoing:
-            self._turn.flush_later(self)
+            self._batch.flush_later(self)
         self._outgoing.append(data)
         self._outgoing_bytes += len(data)
         self.sent_bytes += len(data)
-        if self._outgoing_bytes > _AT_ONCE_BYTES:
+        if self._outgoing_bytes > _FLUSH_BYTES:
             self.flush()
 
     # In
@@ -132,43 +132,43 @@ class WebSocket(BaseTransport[ParsedFrame]):
     def _handle(self, item: ParsedFrame) -> None:
         opcode = item.opcode
         if opcode < CLOSE:
-            message = self._messages.add(item)
+            message = self._assembler.add(item)
             if message is not None and self._sending:
                 self._client.frame_received(message)
         elif opcode == PONG:
             self._client.pong_received()
         elif opcode == CLOSE:
-            self._peer_closes(item.payload)
-        elif self._sending and self.unsent() < _PONGS_BYTES:
+            self._handle_close(item.payload)
+        elif self._sending and self.unsent() < _PONG_BACKLOG_BYTES:
             self._write(frame_bytes(PONG, item.payload))
 
     # The end
 
-    def _peer_closes(self, payload: bytes) -> None:
-        """Nothing is sent any more. What was sent last may still be under way, and the peer's kernel is given a moment
-        to say that it has it: the edge takes its word for what has arrived."""
+    def _handle_close(self, payload: bytes) -> None:
+        """Send nothing more. Our last messages may still be in transit: wait a moment for the peer's kernel to
+        acknowledge them, since acknowledged bytes count as delivered."""
         echo = close_echo(payload) if self._sending else b""
         self._receiving = self._sending = False
-        self._parting = True
+        self._arrival_pending = True
         self.flush()
         if self._timer is not None:
             self._timer.cancel()
-        self._part(echo, self._loop.time() + _ARRIVING_SECONDS)
+        self._close_when_arrived(echo, self._loop.time() + _ARRIVAL_SECONDS)
 
-    def _part(self, echo: bytes, deadline: float) -> None:
+    def _close_when_arrived(self, echo: bytes, deadline: float) -> None:
         self._timer = None
-        if self._under_way() and self._loop.time() < deadline:
-            self._timer = self._loop.call_later(_LOOK_SECONDS, self._part, echo, deadline)
+        if self._in_transit() and self._loop.time() < deadline:
+            self._timer = self._loop.call_later(_CHECK_SECONDS, self._close_when_arrived, echo, deadline)
             return
-        self._parting = False
+        self._arrival_pending = False
         try:
             self._client.peer_closing()
         finally:
             self._transport.write(echo)
             self._transport.close()
-            self._give_up_later()
+            self._abort_later()
 
-    def _peer_ends(self) -> None:
+    def _stop_receiving(self) -> None:
         if self._receiving:
             self._receiving = False
             self._client.peer_closing()
@@ -176,11 +176,11 @@ class WebSocket(BaseTransport[ParsedFrame]):
     def _fail(self, code: int, reason: str) -> None:
         if self._transport.is_closing():
             return
-        self._peer_ends()
+        self._stop_receiving()
         if self._sending:
             self._write(close_frame(code, reason))
             self._sending = False
         self.flush()
         self._transport.write_eof()
         self._transport.resume_reading()
-        self._give_up_later()
+        self._abort_later()

@@ -1,4 +1,4 @@
-"""What sockets write within one turn of the event loop goes out at its end: one system call for each socket."""
+"""Delays writes of one event-loop tick to its end: one system call per socket."""
 
 import asyncio
 from typing import Protocol
@@ -18,20 +18,20 @@ class WriteBatch:
         self.loop = loop
         self._writers: list[BatchWriter] = []
         self.framed_cache: dict[int, tuple[tuple[Frame, ...], bytes]] = {}
-        """What was framed in this turn: by the tuple's identity; it is kept, so that no other gets the same."""
+        """Messages framed in this tick, by the identity of their tuple, which is kept so that its id is not reused."""
 
-    def framed(self, frames: tuple[Frame, ...]) -> bytes:
-        """The bytes of these messages, to be made once, however many sockets they go to in this turn."""
+    def frame_messages(self, frames: tuple[Frame, ...]) -> bytes:
+        """Frame the messages, once per tick for all sockets."""
         wire = message_bytes(frames[0]) if len(frames) == 1 else b"".join(map(message_bytes, frames))
         self.framed_cache[id(frames)] = frames, wire
         return wire
 
     def flush_later(self, writer: BatchWriter) -> None:
         if not self._writers:
-            self.loop.call_soon(self._end)
+            self.loop.call_soon(self._flush)
         self._writers.append(writer)
 
-    def _end(self) -> None:
+    def _flush(self) -> None:
         writers, self._writers = self._writers, []
         self.framed_cache.clear()
         for writer in writers:

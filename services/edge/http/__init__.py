@@ -1,4 +1,4 @@
-"""What an edge serves by HTTP on the clients' port."""
+"""The edge's HTTP application on the clients' port: media, avatars, verification links."""
 
 from services.edge.http.app import HttpApp
 from services.edge.http.pages import VerificationResult

@@ -1,4 +1,4 @@
-"""The ASGI application of the clients' port: which address is whose."""
+"""The ASGI application of the clients' port: routes requests by path."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,7 +11,7 @@ from services.edge.http.uploads import HttpUploads
 from shared.contract.errors import RequestError
 
 OpenLink = Callable[[str, str], Awaitable[VerificationResult]]
-"""Open the link of this ticket with this code. Raises Refused when that cannot be done now."""
+"""Redeem a verification link by its ticket and code. Raises RequestError when the service is unavailable."""
 
 _VERIFY = re.compile(r"/verify/([A-Za-z0-9_-]{1,128})\.([A-Za-z0-9_-]{1,128})")
 _MEDIA = re.compile(r"/media/([0-9a-f]{32})")
@@ -19,41 +19,41 @@ _STALL_SECONDS = 60.0
 
 
 class HttpApp:
-    """HEAD is answered as GET wherever GET changes nothing."""
+    """HEAD is answered like GET, except for verification links, where GET has an effect."""
 
     def __init__(
-        self, verify: OpenLink, downloads: Downloads, uploads: HttpUploads, stall_seconds: float = _STALL_SECONDS
+        self, open_link: OpenLink, downloads: Downloads, uploads: HttpUploads, stall_seconds: float = _STALL_SECONDS
     ) -> None:
-        self._verify = verify
+        self._redeem_link = open_link
         self._downloads = downloads
         self._uploads = uploads
         self._stall_seconds = stall_seconds
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        exchange = HttpRequest(scope, receive, send, self._stall_seconds)
+        request = HttpRequest(scope, receive, send, self._stall_seconds)
         try:
-            await self._serve(exchange)
+            await self._serve(request)
         except ClientDisconnected:
-            await exchange.abort()
+            await request.abort()
 
-    async def _serve(self, exchange: HttpRequest) -> None:
-        if exchange.path == "/media":
-            await self._uploads.serve(exchange)
-        elif media := _MEDIA.fullmatch(exchange.path):
-            await self._downloads.serve(exchange, media[1])
+    async def _serve(self, request: HttpRequest) -> None:
+        if request.path == "/media":
+            await self._uploads.serve(request)
+        elif media := _MEDIA.fullmatch(request.path):
+            await self._downloads.serve(request, media[1])
         else:
-            await exchange.answer(await self._respond(exchange))
+            await request.respond(await self._respond(request))
 
-    async def _respond(self, exchange: HttpRequest) -> Response:
-        if link := _VERIFY.fullmatch(exchange.path):
-            return await self._open_link(link[1], link[2]) if exchange.method == "GET" else not_allowed("GET")
-        response = resource(exchange.path, exchange.headers)
-        if response.status != 404 and exchange.method not in ("GET", "HEAD"):
+    async def _respond(self, request: HttpRequest) -> Response:
+        if link := _VERIFY.fullmatch(request.path):
+            return await self._open_link(link[1], link[2]) if request.method == "GET" else not_allowed("GET")
+        response = resource(request.path, request.headers)
+        if response.status != 404 and request.method not in ("GET", "HEAD"):
             return not_allowed("GET, HEAD")
         return response
 
     async def _open_link(self, ticket: str, code: str) -> Response:
         try:
-            return verification(await self._verify(ticket, code))
+            return verification(await self._redeem_link(ticket, code))
         except RequestError:
             return verification("unavailable")

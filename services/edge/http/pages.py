@@ -1,4 +1,4 @@
-"""Answers that are whole and small: generated avatars, the links of verification mails, a greeting, refusals."""
+"""Small complete responses: generated avatars, verification pages, a greeting, errors."""
 
 import hashlib
 import re
@@ -20,9 +20,9 @@ _PAGES: Mapping[str, tuple[int, str, str]] = {
 }
 
 
-def resource(path: str, asked: Headers) -> Response:
+def resource(path: str, headers: Headers) -> Response:
     if avatar := _AVATAR.fullmatch(path):
-        return _avatar("chat" if avatar[1] == "chat" else "account", int(avatar[2]), asked)
+        return _avatar("chat" if avatar[1] == "chat" else "account", int(avatar[2]), headers)
     if path == "/":
         return text(200, _GREETING)
     if path == "/ws" or path.startswith("/ws/"):
@@ -30,21 +30,21 @@ def resource(path: str, asked: Headers) -> Response:
     return not_found()
 
 
-def _avatar(kind: Kind, number: int, asked: Headers) -> Response:
-    """It never changes: who sets another one gets another address."""
+def _avatar(kind: Kind, number: int, headers: Headers) -> Response:
+    """An avatar never changes: a new one has a new URL."""
     png = avatar_png(kind, number)
     tag = f'"{hashlib.sha256(png).hexdigest()[:32]}"'
     caching = {"ETag": tag, "Cache-Control": "public, max-age=31536000, immutable"}
-    if tag in asked.get("if-none-match", ""):
+    if tag in headers.get("if-none-match", ""):
         return Response(304, b"", "image/png", caching)
     return Response(200, png, "image/png", caching)
 
 
-def verification(outcome: VerificationResult | Literal["unavailable"]) -> Response:
-    status, title, words = _PAGES[outcome]
+def verification(result: VerificationResult | Literal["unavailable"]) -> Response:
+    status, title, message = _PAGES[result]
     html = (
         '<!doctype html><html lang="zh"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f'<title>{title}</title></head><body><h1>{title}</h1><p lang="en">{words}</p></body></html>\n'
+        f'<title>{title}</title></head><body><h1>{title}</h1><p lang="en">{message}</p></body></html>\n'
     )
     retry = {"Retry-After": "30"} if status == 503 else {}
     return Response(status, html.encode(), "text/html; charset=utf-8", {"Cache-Control": "no-store", **retry})
@@ -58,5 +58,5 @@ def not_allowed(allowed: str) -> Response:
     return text(405, "Method not allowed.\n", {"Allow": allowed})
 
 
-def text(status: int, words: str, headers: Headers | None = None) -> Response:
-    return Response(status, words.encode(), "text/plain; charset=utf-8", headers or {})
+def text(status: int, body: str, headers: Headers | None = None) -> Response:
+    return Response(status, body.encode(), "text/plain; charset=utf-8", headers or {})

@@ -1,4 +1,4 @@
-"""One HTTP request and its answer, over ASGI."""
+"""One HTTP request and its response, over ASGI."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Headers = Mapping[str, str]
-"""Names in lower case where they were received."""
+"""Received names are in lower case."""
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
@@ -20,7 +20,7 @@ _LINGER_SECONDS = 2.0
 
 
 class ClientDisconnected(Exception):
-    """The client hung up, or reads or sends nothing any more: nobody waits for an answer."""
+    """The client disconnected, or has stopped reading or sending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Response:
 
 
 class HttpRequest:
-    """`scope["extensions"]["dragoman.abort"]`, where the server offers it, drops the connection. A client that moves
-    nothing for `stall_seconds` counts as gone."""
+    """`scope["extensions"]["dragoman.abort"]`, if the server has it, drops the connection. A client that transfers
+    nothing for `stall_seconds` counts as disconnected."""
 
     def __init__(self, scope: Mapping[str, Any], receive: Receive, send: Send, stall_seconds: float) -> None:
         self.scope = scope
@@ -46,17 +46,17 @@ class HttpRequest:
         self._send = send
         self._stall_seconds = stall_seconds
         self._unread = self.length is None or self.length > 0
-        self._invited = "expect" not in self.headers
+        self._continued = "expect" not in self.headers
 
     @property
     def length(self) -> int | None:
-        """Bytes of the request's body; None when that shows at its end."""
+        """Bytes of the request's body; None for a chunked body."""
         if "transfer-encoding" in self.headers:
             return None
         return int(self.headers.get("content-length", "0"))
 
     async def body(self) -> AsyncIterator[bytes]:
-        """What the client sends, as it comes. Raises Gone."""
+        """The request's body in chunks, as they arrive. Raises ClientDisconnected."""
         while self._unread:
             try:
                 async with asyncio.timeout(self._stall_seconds):
@@ -65,24 +65,24 @@ class HttpRequest:
                 raise ClientDisconnected from error
             yield data
 
-    async def answer(self, response: Response) -> None:
-        """The whole answer. Raises Gone."""
-        lines = {"Content-Length": str(len(response.body)), "Content-Type": response.content_type}
-        rest = self._unread
-        await self.open(response.status, {**response.headers, **({} if response.status == 304 else lines)})
-        await self.write(response.body, more=rest)
-        if rest:
+    async def respond(self, response: Response) -> None:
+        """Send a whole response. Raises ClientDisconnected."""
+        entity = {"Content-Length": str(len(response.body)), "Content-Type": response.content_type}
+        unread = self._unread
+        await self.start_response(response.status, {**response.headers, **({} if response.status == 304 else entity)})
+        await self.write(response.body, more=unread)
+        if unread:
             await self._linger()
             await self.write(b"", more=False)
 
-    async def open(self, status: int, headers: Headers) -> None:
-        """The head of an answer; a connection with a body that nobody reads any more is closed after it."""
+    async def start_response(self, status: int, headers: Headers) -> None:
+        """Send the head of a response. If the request's body is unread, the connection closes after the response."""
         named = {**_ALWAYS, **headers, **({"Connection": "close"} if self._unread else {})}
         lines = [(name.lower().encode(), value.encode()) for name, value in named.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": lines})
 
     async def write(self, data: bytes, *, more: bool) -> None:
-        """Waits while the client does not read. Raises Gone."""
+        """Send a part of the body; waits while the client does not read. Raises ClientDisconnected."""
         try:
             async with asyncio.timeout(self._stall_seconds):
                 await self._send({"type": "http.response.body", "body": data, "more_body": more})
@@ -90,26 +90,27 @@ class HttpRequest:
             raise ClientDisconnected from error
 
     async def until_disconnect(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do the work; cancelled when the client hangs up, which is no error. Raises what the work raises."""
-        working = asyncio.create_task(work, name="answer")
-        leaving = asyncio.create_task(self._left(), name="hang-up")
+        """Run the work until it ends or the client disconnects, which cancels it and is no error. Raises whatever the
+        work raises."""
+        working = asyncio.create_task(work, name="response")
+        disconnect = asyncio.create_task(self._disconnected(), name="disconnect")
         try:
-            await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((working, disconnect), return_when=asyncio.FIRST_COMPLETED)
         finally:
             working.cancel()
-            leaving.cancel()
-            await asyncio.wait((working, leaving))
+            disconnect.cancel()
+            await asyncio.wait((working, disconnect))
         if not working.cancelled():
             working.result()
 
     async def abort(self) -> None:
-        """Drop the connection: what was promised cannot be sent."""
-        if offered := self.scope.get("extensions", {}).get("dragoman.abort"):
-            offered["abort"]()
-            await self._left()
+        """Drop the connection, since the response cannot be completed."""
+        if extension := self.scope.get("extensions", {}).get("dragoman.abort"):
+            extension["abort"]()
+            await self._disconnected()
 
     async def _next(self) -> bytes:
-        self._invited = True
+        self._continued = True
         message = await self._receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnected
@@ -117,13 +118,14 @@ class HttpRequest:
         body: bytes = message.get("body", b"")
         return body
 
-    async def _left(self) -> None:
+    async def _disconnected(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
     async def _linger(self) -> None:
-        """Take what the client is still sending, for a moment: closed at once, it might never see its answer."""
-        if not self._invited:
+        """Read the rest of the body for a moment: if the connection closed at once, the client might miss the
+        response."""
+        if not self._continued:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(_LINGER_SECONDS):

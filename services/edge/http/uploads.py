@@ -1,4 +1,4 @@
-"""Pictures and files that clients send by HTTP: `POST /media?name=…`, with the token of a login as a bearer's."""
+"""HTTP uploads of pictures and files: `POST /media?name=…`, with a login's token as bearer token."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from services.edge.canonical.transport import Handshake
-from services.edge.gateway import handshake
+from services.edge.gateway.handshake import HandshakeRequest, Networks, parse_handshake, parse_networks
 from services.edge.http.pages import not_allowed
 from services.edge.http.rate_limiter import RateLimiter
 from services.edge.http.request import HttpRequest, Response
@@ -19,7 +19,7 @@ from shared.settings import Settings
 from shared.tokens import Claims
 
 CheckToken = Callable[[str, float], Awaitable[Claims]]
-"""What a token says, in so many seconds. Raises Refused."""
+"""A token's claims, within so many seconds. Raises RequestError."""
 
 _STATUS: Mapping[ErrorCode, int] = {
     ErrorCode.INVALID: 400,
@@ -41,7 +41,7 @@ _HINTS: Mapping[int, Mapping[str, str]] = {
 
 
 class UploadReply(msgspec.Struct):
-    """The answer to an upload. `hash` is the content's sha256 in hex, `mime` what it is by its first bytes."""
+    """The response to an upload. `hash`: the content's sha256 in hex. `mime`: its type by its first bytes."""
 
     url: str
     name: str
@@ -52,70 +52,68 @@ class UploadReply(msgspec.Struct):
 
 
 class HttpUploads:
-    """Raises ValueError for a trusted proxy that is no network."""
+    """Raises ValueError for a trusted proxy that is not a network."""
 
-    def __init__(self, room: MediaService, check: CheckToken, settings: Settings) -> None:
-        self._room = room
-        self._check = check
+    def __init__(self, media: MediaService, check_token: CheckToken, settings: Settings) -> None:
+        self._media = media
+        self._check_token = check_token
         self._settings = settings
-        self._trusted = handshake.parse_networks(settings.edge.trusted_proxies)
-        self._admission = RateLimiter(settings.limits)
+        self._trusted = parse_networks(settings.edge.trusted_proxies)
+        self._limiter = RateLimiter(settings.limits)
 
-    async def serve(self, exchange: HttpRequest) -> None:
-        """Raises Gone."""
-        if exchange.method != "POST":
-            return await exchange.answer(not_allowed("POST"))
-        hello = _hello(exchange, self._trusted)
+    async def serve(self, request: HttpRequest) -> None:
+        """Raises ClientDisconnected."""
+        if request.method != "POST":
+            return await request.respond(not_allowed("POST"))
+        handshake = _handshake(request, self._trusted)
         try:
-            media = await self._take(exchange, hello)
-        except RequestError as refusal:
-            return await exchange.answer(_refused(refusal.failure))
+            media = await self._receive(request, handshake)
+        except RequestError as error:
+            return await request.respond(_error_response(error.failure))
         path = f"/media/{media.id}"
-        url = hello.base_url(self._settings.edge.public_url) + path
-        kept = UploadReply(url, media.name, media.size, media.sha256, media.mime, media.id)
-        await exchange.answer(_json(201, kept, {"Location": path}))
+        url = handshake.base_url(self._settings.edge.public_url) + path
+        reply = UploadReply(url, media.name, media.size, media.sha256, media.mime, media.id)
+        await request.respond(_json(201, reply, {"Location": path}))
 
-    async def _take(self, exchange: HttpRequest, hello: Handshake) -> Media:
+    async def _receive(self, request: HttpRequest, handshake: Handshake) -> Media:
         now = asyncio.get_running_loop().time()
-        self._admission.admit(hello.address, now)
-        token = _token(exchange)
-        claims = await self._checked(token)
-        self._admission.admit(claims.account, now)
-        _check_length(exchange.length, self._settings.limits.file_bytes)
-        with self._admission.slot(claims.account):
-            upload = self._room.start_upload()
+        self._limiter.admit(handshake.address, now)
+        token = _token(request)
+        claims = await self._claims(token)
+        self._limiter.admit(claims.account, now)
+        _check_length(request.length, self._settings.limits.file_bytes)
+        with self._limiter.slot(claims.account):
+            upload = self._media.start_upload()
             try:
-                async for data in exchange.body():
+                async for data in request.body():
                     await upload.write(data)
-                await self._checked(token)  # it may have been revoked meanwhile
-                return await self._keep(upload, hello.query)
+                await self._claims(token)  # it may have been revoked during the upload
+                return await self._store(upload, handshake.query)
             finally:
                 upload.drop()
 
-    async def _checked(self, token: str) -> Claims:
-        return await self._check(token, self._settings.edge.request_seconds)
+    async def _claims(self, token: str) -> Claims:
+        return await self._check_token(token, self._settings.edge.request_seconds)
 
-    async def _keep(self, upload: Upload, query: str) -> Media:
+    async def _store(self, upload: Upload, query: str) -> Media:
         if not upload.size:
             raise RequestError(ErrorCode.INVALID, "a file is not empty")
         name = parse_qs(query).get("name", [""])[0]
-        return await self._room.store(upload, "image" if sniff(upload.head).mime in PICTURES else "file", name)
+        return await self._media.store(upload, "image" if sniff(upload.head).mime in PICTURES else "file", name)
 
 
-def _hello(exchange: HttpRequest, trusted: handshake.Networks) -> Handshake:
-    """The client as a WebSocket of its would be seen: also behind trusted proxies."""
-    scope = exchange.scope
+def _handshake(request: HttpRequest, trusted: Networks) -> Handshake:
+    """The handshake that a WebSocket of this client would have, also behind trusted proxies."""
+    scope = request.scope
     target = scope["raw_path"] + b"?" + scope["query_string"]
-    return handshake.parse_handshake(
-        handshake.HandshakeRequest(
-            exchange.method, target, scope["http_version"], scope["headers"], scope["client"][0]
-        ),
+    return parse_handshake(
+        HandshakeRequest(request.method, target, scope["http_version"], scope["headers"], scope["client"][0]),
         trusted,
     )
 
 
-def _token(exchange: HttpRequest) -> str:
-    scheme, _, token = exchange.headers.get("authorization", "").partition(" ")
+def _token(request: HttpRequest) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise RequestError(ErrorCode.UNAUTHENTICATED, "the token of a login is needed: Authorization: Bearer TOKEN")
     return token.strip()
@@ -128,7 +126,7 @@ def _check_length(length: int | None, limit: int) -> None:
         raise RequestError(ErrorCode.TOO_LARGE, f"a file has at most {limit} bytes")
 
 
-def _refused(failure: Failure) -> Response:
+def _error_response(failure: Failure) -> Response:
     status = _STATUS[failure.code]
     return _json(status, {"error": failure.code, "text": failure.text}, _HINTS.get(status, {}))
 

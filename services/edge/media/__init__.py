@@ -1,4 +1,4 @@
-"""Pictures and files: kept once for each content, found by addresses that nobody can guess, read in pieces."""
+"""Pictures and files: stored once per content, addressed by unguessable ids, read in chunks."""
 
 from services.edge.media.service import MediaService
 from services.edge.media.upload_buffer import Upload

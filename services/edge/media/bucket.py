@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from obstore.store import S3Config  # there is none at run time
 
 _WINDOW_BYTES = 1024 * 1024
-"""Read by one request: nothing is left open for a reader that is slow."""
+"""Bytes read by one request, so that a slow reader holds no request open."""
 _PART_BYTES = 8 * 1024 * 1024
 _PARTS_AT_ONCE = 4
 _CONNECT = timedelta(seconds=5)
@@ -26,7 +26,7 @@ _ERROR_CHARACTERS = 300
 
 
 class BucketStore:
-    """See services.edge.media.store.Store. Calls that fail are repeated a few times before they raise OSError."""
+    """See services.edge.media.store.MediaStore. Failing calls are retried a few times before they raise OSError."""
 
     def __init__(self, settings: Media) -> None:
         limit = timedelta(seconds=settings.timeout_seconds)
@@ -43,21 +43,21 @@ class BucketStore:
         )  # fmt: skip
 
     async def prepare(self) -> None:
-        """The bucket is the operator's to make; while it is away, all else goes on."""
+        """The operator creates the bucket. While it is unreachable, everything else works."""
 
     async def put(self, key: str, source: Path, size: int) -> bool:
-        with _failing():
+        with _as_os_error():
             if await self._size(key) == size:
                 return False
             await obstore.put_async(self._bucket, key, source, chunk_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE)
         return True
 
     async def write(self, key: str, data: bytes) -> None:
-        with _failing():
+        with _as_os_error():
             await obstore.put_async(self._bucket, key, data)
 
     async def load(self, key: str) -> bytes | None:
-        with _failing():
+        with _as_os_error():
             try:
                 return bytes(await (await obstore.get_async(self._bucket, key)).bytes_async())
             except FileNotFoundError:
@@ -65,7 +65,7 @@ class BucketStore:
 
     async def read(self, key: str, start: int, stop: int) -> AsyncGenerator[bytes]:
         while start < stop:
-            with _failing():
+            with _as_os_error():
                 window = memoryview(
                     await obstore.get_range_async(self._bucket, key, start=start, end=min(start + _WINDOW_BYTES, stop))
                 )
@@ -81,7 +81,7 @@ class BucketStore:
 
 
 def _config(settings: Media) -> "S3Config":
-    """What is not set is taken from the environment, as all that speak to S3 do, or from the machine's own role."""
+    """Unset values come from the environment, as in other S3 clients, or from the machine's own role."""
     config: S3Config = {}
     if settings.endpoint:
         config["endpoint"] = settings.endpoint
@@ -94,7 +94,7 @@ def _config(settings: Media) -> "S3Config":
 
 
 @contextmanager
-def _failing() -> Iterator[None]:
+def _as_os_error() -> Iterator[None]:
     try:
         yield
     except BaseError as error:

@@ -1,4 +1,4 @@
-"""The store in a local directory, which edges may share: a file appears whole, under its name, by rename."""
+"""The store in a local directory, which edges may share. Files appear whole, by rename."""
 
 import os
 import secrets
@@ -10,23 +10,23 @@ from services.edge.media.disk import Disk
 from services.edge.media.store import CHUNK_BYTES
 
 DIRECTORIES = ("records", "blobs")
-"""Where files are that are whole: of a record, there is always the blob."""
+"""Directories of complete files. The blob of a record always exists."""
 SPOOL = "spool"
-"""Where files are while they are not whole yet, in the store's own file system."""
+"""Directory of incomplete files, in the same file system."""
 
 
 class DirectoryStore:
-    """See services.edge.media.store.Store. Sources must be in the same file system."""
+    """See services.edge.media.store.MediaStore. Sources must be in the same file system."""
 
     def __init__(self, root: Path, disk: Disk) -> None:
         self._root = root
         self._disk = disk
 
     async def prepare(self) -> None:
-        await self._disk.run(self._make_rooms)
+        await self._disk.run(self._make_directories)
 
     async def put(self, key: str, source: Path, size: int) -> bool:
-        return await self._disk.run(partial(_take, source, self._root / key, size))
+        return await self._disk.run(partial(_move, source, self._root / key, size))
 
     async def write(self, key: str, data: bytes) -> None:
         await self._disk.run(partial(_write, self._root / SPOOL / secrets.token_hex(16), self._root / key, data))
@@ -36,21 +36,21 @@ class DirectoryStore:
 
     async def read(self, key: str, start: int, stop: int) -> AsyncGenerator[bytes]:
         while start < stop:
-            chunk = await self._disk.run(partial(_piece, self._root / key, start, min(CHUNK_BYTES, stop - start)))
+            chunk = await self._disk.run(partial(_read_chunk, self._root / key, start, min(CHUNK_BYTES, stop - start)))
             start += len(chunk)
             yield chunk
 
-    def _make_rooms(self) -> None:
-        for room in (*DIRECTORIES, SPOOL):
-            (self._root / room).mkdir(mode=0o700, parents=True, exist_ok=True)
+    def _make_directories(self) -> None:
+        for name in (*DIRECTORIES, SPOOL):
+            (self._root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def _take(source: Path, target: Path, size: int) -> bool:
-    fresh = not (target.is_file() and target.stat().st_size == size)
-    if fresh:
+def _move(source: Path, target: Path, size: int) -> bool:
+    is_new = not (target.is_file() and target.stat().st_size == size)
+    if is_new:
         source.replace(target)
-    _sync(target.parent)  # whoever put it there may have died before
-    return fresh
+    _sync(target.parent)  # a process that moved it before may have crashed
+    return is_new
 
 
 def _write(written: Path, target: Path, data: bytes) -> None:
@@ -66,7 +66,7 @@ def _write(written: Path, target: Path, data: bytes) -> None:
 
 
 def _sync(directory: Path) -> None:
-    """What was renamed into it stays there after a power cut."""
+    """Makes renames into the directory durable."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -81,11 +81,11 @@ def _load(path: Path) -> bytes | None:
         return None
 
 
-def _piece(path: Path, start: int, size: int) -> bytes:
-    """Opened for each piece: a reader that is slow, or gone, holds nothing."""
+def _read_chunk(path: Path, start: int, size: int) -> bytes:
+    """Opens the file for each chunk, so that slow or departed readers hold no file open."""
     with path.open("rb", buffering=0) as file:
         file.seek(start)
-        piece = file.read(size)
-    if not piece:
+        chunk = file.read(size)
+    if not chunk:
         raise OSError(f"{path.name} ends before byte {start + size}")
-    return piece
+    return chunk

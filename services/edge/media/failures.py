@@ -1,4 +1,4 @@
-"""How a failure of the store is told: to the operator in the log and the metrics, to the client as a refusal."""
+"""Reports failures of the media store: to the operator by log and metrics, to the client as an error reply."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +17,11 @@ class StoreFailures:
         self._metrics = metrics
 
     @contextmanager
-    def reported(self, doing: str) -> Iterator[None]:
-        """Turns an OSError (a TimeoutError, too) or a damaged record into Refused."""
+    def reported(self, operation: str) -> Iterator[None]:
+        """Converts an OSError (including TimeoutError) or a damaged record into RequestError."""
         try:
             yield
         except (OSError, msgspec.MsgspecError) as error:
-            self._metrics.media_failures.labels(doing).inc()
-            _log.warning("the media store failed", doing=doing, error=repr(error))
+            self._metrics.media_failures.labels(operation).inc()
+            _log.warning("the media store failed", operation=operation, error=repr(error))
             raise RequestError(ErrorCode.UNAVAILABLE, "files cannot be stored or read now, please try again") from error

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes and never by anybody's word; pure. (Signatures: WHATWG, MIME Sniffing.)"""
+"""Detects a file's type by its first bytes, never by a client's claim; pure. (Signatures: WHATWG, MIME Sniffing.)"""
 
 from typing import NamedTuple
 
@@ -16,9 +16,9 @@ _JPEG = FileType("image/jpeg", ".jpg")
 _GIF = FileType("image/gif", ".gif")
 _WEBP = FileType("image/webp", ".webp")
 PICTURES = frozenset(one.mime for one in (_PNG, _JPEG, _GIF, _WEBP))
-"""A browser may show these: nothing in them is ever run."""
+"""Safe to display in a browser: they contain no active content."""
 
-_BEGINNINGS = (
+_SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", _PNG),
     (b"\xff\xd8\xff", _JPEG),
     (b"GIF87a", _GIF),
@@ -37,4 +37,4 @@ def sniff(head: bytes) -> FileType:
         return _WEBP
     if head[4:8] == b"ftyp":
         return FileType("video/mp4", ".mp4")
-    return next((kind for beginning, kind in _BEGINNINGS if head.startswith(beginning)), UNKNOWN)
+    return next((kind for signature, kind in _SIGNATURES if head.startswith(signature)), UNKNOWN)

@@ -1,4 +1,4 @@
-"""Names of files, as people may see them and save under them; pure."""
+"""Sanitizes file names that users see and save files under; pure."""
 
 import re
 import unicodedata
@@ -6,16 +6,16 @@ from pathlib import PurePosixPath
 
 _NAME_BYTES = 255
 _EXTENSION_BYTES = 32
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Unicode categories of what cannot be seen: controls, line breaks, marks that turn the direction of writing."""
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Unicode categories of invisible characters: controls, line breaks, marks that change the writing direction."""
 
 
 def safe_name(name: str) -> str:
-    """The last part of a path in either notation, without what cannot be seen, in at most 255 bytes of UTF-8 with its
-    extension kept; empty when nothing is left."""
+    """The last component of a Unix or Windows path without invisible characters, in at most 255 bytes of UTF-8 with its
+    extension. May be empty."""
     last = re.split(r"[/\\]", name)[-1]
-    seen = "".join(character for character in last if unicodedata.category(character) not in _UNSEEN)
-    stripped = seen.strip().rstrip(". ")
+    visible = "".join(character for character in last if unicodedata.category(character) not in _INVISIBLE)
+    stripped = visible.strip().rstrip(". ")
     return _shortened(stripped)
 
 

@@ -1,4 +1,4 @@
-"""The port between the media room and where its bytes are: a directory, or a bucket."""
+"""The port of the media service to its store: a directory or a bucket."""
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -9,19 +9,19 @@ CHUNK_BYTES = 256 * 1024
 
 
 class MediaStore(Protocol):
-    """Keys are `blobs/<sha256>` and `records/<id>`; what is under a key never changes, and is never removed. Every
-    call raises OSError when it fails."""
+    """Keys are `blobs/<sha256>` and `records/<id>`. A key's content never changes and is never removed. Every call
+    raises OSError on failure."""
 
     async def prepare(self) -> None:
-        """Once, before anything else."""
+        """Called once, first."""
 
     async def put(self, key: str, source: Path, size: int) -> bool:
-        """Keep the content of a file (which the store may take away); whether it was not there yet. Durable."""
+        """Store the content of a file durably; the store may move the file. Returns whether the content is new."""
 
     async def write(self, key: str, data: bytes) -> None:
-        """Keep a few bytes under a new key. Durable."""
+        """Store a few bytes durably under a new key."""
 
     async def load(self, key: str) -> bytes | None: ...
 
     def read(self, key: str, start: int, stop: int) -> AsyncGenerator[bytes]:
-        """The bytes from `start` up to `stop`, in chunks. Raises FileNotFoundError, too."""
+        """The bytes from `start` up to `stop`, in chunks. Raises FileNotFoundError for an unknown key."""

@@ -1,4 +1,4 @@
-"""Files on their way in: bytes go to a temporary file as they come, and are hashed meanwhile."""
+"""Incoming files: writes them to temporary files and hashes them as they arrive."""
 
 import hashlib
 import os
@@ -15,12 +15,12 @@ from services.edge.media.failures import StoreFailures
 from shared.contract.errors import ErrorCode, RequestError
 
 HEAD_BYTES = 64
-"""So much of the beginning is remembered, to tell what it is."""
-_LEFT_SECONDS = 24 * 3600.0
+"""Bytes of the beginning that are kept to detect the type."""
+_STALE_SECONDS = 24 * 3600.0
 
 
 class UploadBuffer:
-    """The temporary files, in a directory of their own. `limit`: bytes of one file."""
+    """The directory of temporary files. `limit`: maximum bytes of a file."""
 
     def __init__(self, root: Path, limit: int, disk: Disk, failures: StoreFailures) -> None:
         self._root = root
@@ -32,20 +32,20 @@ class UploadBuffer:
         return Upload(self._root / secrets.token_hex(16), self._limit, self._disk, self._failures)
 
     async def prepare(self) -> None:
-        """Make the directory, and remove what crashed processes left in it: files a day old. Raises OSError."""
+        """Create the directory, and remove files of crashed processes (older than a day). Raises OSError."""
         await self._disk.run(self._prepare)
 
     def _prepare(self) -> None:
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in self._root.iterdir():
-            with suppress(FileNotFoundError):  # its upload ends, or another edge starts, just now
-                if time.time() - path.stat().st_mtime > _LEFT_SECONDS:
+            with suppress(FileNotFoundError):  # its upload ends, or another edge removes it, just now
+                if time.time() - path.stat().st_mtime > _STALE_SECONDS:
                     path.unlink()
 
 
 class Upload:
-    """One file on its way in. Writes follow one another; `drop` may come at any time, also while one is under way.
-    Whoever began it drops it, whatever became of it."""
+    """One incoming file. Writes are sequential; `drop` may be called at any time, also during a write. The code that
+    started the upload always drops it in the end."""
 
     def __init__(self, path: Path, limit: int, disk: Disk, failures: StoreFailures) -> None:
         self.size = 0
@@ -58,10 +58,10 @@ class Upload:
         self._file: FileIO | None = None
         self._dropped = False
         self._lock = Lock()
-        """Held by threads: the file is not closed under a write."""
+        """Held by threads, so that the file is not closed during a write."""
 
     async def write(self, data: bytes) -> None:
-        """Raises Refused: beyond the limit of a file; when the disk fails."""
+        """Raises RequestError over the limit, and when the disk fails."""
         if self.size + len(data) > self._limit:
             raise RequestError(ErrorCode.TOO_LARGE, f"a file has at most {self._limit} bytes")
         self.size += len(data)
@@ -70,11 +70,11 @@ class Upload:
             await self._disk.run(partial(self._append, data))
 
     async def finish(self) -> tuple[Path, str]:
-        """The file, durable, and its sha256 in hex. Raises OSError."""
+        """The path of the now durable file, and its sha256 in hex. Raises OSError."""
         return await self._disk.run(self._finish)
 
     def drop(self) -> None:
-        """The temporary file is removed in a moment."""
+        """Remove the temporary file soon."""
         if not self._dropped:
             self._dropped = True
             self._disk.run_detached(self._remove)
@@ -83,22 +83,22 @@ class Upload:
 
     def _append(self, data: bytes) -> None:
         with self._lock:
-            file = self._opened()
+            file = self._open_file()
             self._hash.update(data)
-            left = memoryview(data)
-            while left:
-                left = left[file.write(left) :]
+            remaining = memoryview(data)
+            while remaining:
+                remaining = remaining[file.write(remaining) :]
 
     def _finish(self) -> tuple[Path, str]:
         with self._lock:
-            file = self._opened()
+            file = self._open_file()
             os.fsync(file.fileno())
             file.close()
             return self._path, self._hash.hexdigest()
 
-    def _opened(self) -> FileIO:
+    def _open_file(self) -> FileIO:
         if self._dropped:
-            raise OSError("the upload was given up")
+            raise OSError("the upload was dropped")
         if self._file is None:
             self._file = FileIO(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
         return self._file

@@ -1,4 +1,4 @@
-"""Both libraries' parsers, whatever way the bytes are cut, and whoever else's bytes come in between."""
+"""The parsers of both libraries, with bytes cut anywhere and connections interleaved."""
 
 from itertools import pairwise
 from random import Random
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.edge.gateway.framing import ParsedFrame, parse_single_close, parse_single_text
-from services.edge.gateway.parser import parsers
+from services.edge.gateway.parser import parser_factory
 from tests.unit.services.edge.gateway.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, masked
 
 LIMIT = 100_000
@@ -45,7 +45,7 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
 async def test_every_connection_gets_its_own_frames(
     library: str, several: list[list[ParsedFrame]], cuts: list[int], order: Random
 ) -> None:
-    new_parser = parsers(library, LIMIT)
+    new_parser = parser_factory(library, LIMIT)
     connections = [(new_parser(), iter(pieces(wire(frames), cuts)), list[ParsedFrame]()) for frames in several]
     turns = [number for number in range(len(several)) for _ in range(len(cuts) + 1)]
     order.shuffle(turns)
@@ -60,7 +60,7 @@ async def test_every_connection_gets_its_own_frames(
 @settings(deadline=None, max_examples=50)
 @given(garbage=st.binary(max_size=300), cut=st.integers(min_value=0, max_value=300))
 async def test_garbage_breaks_nothing(library: str, garbage: bytes, cut: int) -> None:
-    new_parser = parsers(library, LIMIT)
+    new_parser = parser_factory(library, LIMIT)
     parser, other = new_parser(), new_parser()
     for part in (garbage[:cut], garbage[cut:]):
         if parser.violation is None:
@@ -72,7 +72,7 @@ async def test_garbage_breaks_nothing(library: str, garbage: bytes, cut: int) ->
 
 @both
 async def test_fragments_are_passed_on_as_they_are(library: str) -> None:
-    new_parser = parsers(library, LIMIT)
+    new_parser = parser_factory(library, LIMIT)
     data = masked(TEXT, b"a", final=False) + masked(CONTINUATION, b"b", final=False) + masked(CONTINUATION, b"c")
     assert new_parser().feed(memoryview(data)) == [
         ParsedFrame(TEXT, False, b"a"),
@@ -83,7 +83,7 @@ async def test_fragments_are_passed_on_as_they_are(library: str) -> None:
 
 @both
 async def test_what_came_before_a_violation_is_kept(library: str) -> None:
-    new_parser = parsers(library, LIMIT)
+    new_parser = parser_factory(library, LIMIT)
     parser = new_parser()
     assert parser.feed(memoryview(masked(TEXT, b"good") + b"\x81\x01x")) == [ParsedFrame(TEXT, True, b"good")]
     assert parser.violation is not None
@@ -92,7 +92,7 @@ async def test_what_came_before_a_violation_is_kept(library: str) -> None:
 
 @both
 async def test_the_limit_is_inclusive(library: str) -> None:
-    new_parser = parsers(library, LIMIT)
+    new_parser = parser_factory(library, LIMIT)
     assert len(new_parser().feed(memoryview(masked(BINARY, b"x" * LIMIT)))) == 1
     parser = new_parser()
     assert parser.feed(memoryview(masked(BINARY, b"x" * (LIMIT + 1)))) == []
@@ -120,7 +120,7 @@ async def test_what_goes_past_the_parser_is_what_it_would_have_made(
     for read in (data, start + data, start + data[len(start) :], data[:cut], data + data[:cut]):
         text = parse_single_text(read, limit)
         if text is not None:
-            parser = parsers("picows", limit)()
+            parser = parser_factory("picows", limit)()
             assert parser.feed(memoryview(read)) == [ParsedFrame(TEXT, True, text)]
             assert parser.violation is None
             assert parser.is_idle
@@ -155,7 +155,7 @@ async def test_a_close_frame_that_goes_past_the_parser_is_what_it_would_have_mad
     for read in (data, start + data, start + data[len(start) :], data[:cut], data + data[:cut]):
         payload = parse_single_close(read)
         if payload is not None:
-            parser = parsers("picows", LIMIT)()
+            parser = parser_factory("picows", LIMIT)()
             assert parser.feed(memoryview(read)) == [ParsedFrame(CLOSE, True, payload)]
             assert parser.violation is None
 

@@ -374,7 +374,7 @@ async def test_a_trusted_proxy_that_is_still_silent_at_the_end_is_dropped(start:
     port = free_port()
     gateway = await start(head_seconds=60.0, tcp_port=port, trusted_proxies=["127.0.0.0/8"])
     async with await RawPeer.dial(port) as peer:
-        await until(lambda: bool(gateway._introductions))
+        await until(lambda: bool(gateway._proxy_readers))
         await gateway.close()
         await dropped(peer)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.edge.gateway.proxy_header import MalformedProxyHeader, ProxyHeader, parse_proxy_header
+from services.edge.gateway.proxy_protocol import MalformedProxyHeader, ProxyHeader, parse_proxy_header
 
 SIGNATURE = bytes.fromhex("0d0a0d0a000d0a515549540a")
 
