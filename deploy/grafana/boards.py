@@ -125,7 +125,7 @@ def _nats() -> GrafanaDashboard:
         (Query(quantile(0.99, "dragoman_bus_ask_seconds", everywhere.selector, "subject"), "{{subject}}"),),
     )  # fmt: skip
     fan_out = _pick(MESSAGE, "Time to fan out", "Envelopes", "Size of an envelope", "Fan-outs lost")
-    mended = _pick(EDGE, "Re-syncs after a loss", "Gaps fetched", "Seen before")
+    mended = _pick(EDGE, "Re-syncs after a loss", "Gaps fetched", "Duplicate deliveries")
     sections = (
         section(REQUESTS_SENT, everywhere),
         Section("Requests served", (*section(REQUESTS, everywhere).panels, by_subject)),
@@ -139,7 +139,7 @@ def _nats() -> GrafanaDashboard:
 def _valkey() -> GrafanaDashboard:
     without = (
         *_pick(MESSAGE, "Presence unknown", "Membership requests"),
-        *_pick(EDGE, "Vanished from presence"),
+        *_pick(EDGE, "Lost from presence"),
         *_pick(AUTH, "Limits without Redis"),
         *_pick(SESSION, "Versions missing in Redis", "Versions dropped"),
     )

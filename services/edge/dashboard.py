@@ -1,4 +1,4 @@
-"""What is worth watching of an edge."""
+"""The edge's dashboard."""
 
 from shared.dashboard.panels import Dashboard, PanelGroup, Unit, count, gauge, percentiles, rate, share
 from shared.dashboard.presets import PRESENCE, PROCESS, REQUESTS_SENT
@@ -13,7 +13,7 @@ DASHBOARD = Dashboard(
                 rate("Frames in", "dragoman_edge_frames_in", by="dialect"),
                 rate("Frames out", "dragoman_edge_frames_out", by="dialect"),
                 rate("Deliveries", "dragoman_edge_deliveries"),
-                share("Encoded anew", "dragoman_edge_encodings", "dragoman_edge_deliveries"),
+                share("Encodings per delivery", "dragoman_edge_encodings", "dragoman_edge_deliveries"),
                 percentiles("Time to acknowledge", "dragoman_edge_post_seconds"),
                 percentiles("Time to deliver", "dragoman_edge_delivery_seconds"),
                 count("Requests", "dragoman_edge_request_seconds", by="command"),
@@ -23,23 +23,23 @@ DASHBOARD = Dashboard(
         PanelGroup(
             "Trouble",
             (
-                rate("Refusals", "dragoman_edge_refusals", by="code", bad=True),
+                rate("Rejected", "dragoman_edge_refusals", by="code", bad=True),
                 rate("Closed by us", "dragoman_edge_closes", by="code"),
                 rate("Closed as too slow", "dragoman_edge_slow_closes", bad=True),
-                rate("Bad tokens", "dragoman_edge_token_failures", by="reason"),
-                rate("Vanished from presence", "dragoman_edge_presence_losses", bad=True),
+                rate("Invalid tokens", "dragoman_edge_token_failures", by="reason"),
+                rate("Lost from presence", "dragoman_edge_presence_losses", bad=True),
                 rate("Re-syncs after a loss", "dragoman_edge_resyncs", bad=True),
                 rate("Gaps fetched", "dragoman_edge_catch_ups"),
-                rate("Seen before", "dragoman_edge_duplicates"),
+                rate("Duplicate deliveries", "dragoman_edge_duplicates"),
             ),
         ),
         PanelGroup(
-            "Who is here",
+            "Accounts and chats",
             (
                 gauge("Accounts", "dragoman_edge_accounts"),
                 gauge("Chats", "dragoman_edge_chats"),
-                gauge("Without a dialect yet", "dragoman_edge_undecided_connections"),
-                gauge("By plain TCP", "dragoman_edge_tcp_connections"),
+                gauge("Connections without a dialect", "dragoman_edge_undecided_connections"),
+                gauge("Connections by plain TCP", "dragoman_edge_tcp_connections"),
             ),
         ),
         PRESENCE,
@@ -47,10 +47,10 @@ DASHBOARD = Dashboard(
         PanelGroup(
             "Pictures and files",
             (
-                rate("Files kept", "dragoman_edge_media_kept", by="kind"),
-                rate("Bytes kept", "dragoman_edge_media_kept_bytes", Unit.BYTES_PER_SECOND),
+                rate("Files stored", "dragoman_edge_media_kept", by="kind"),
+                rate("Bytes stored", "dragoman_edge_media_kept_bytes", Unit.BYTES_PER_SECOND),
                 rate("Bytes read", "dragoman_edge_media_read_bytes", Unit.BYTES_PER_SECOND),
-                rate("Content there already", "dragoman_edge_media_known"),
+                rate("Duplicate contents", "dragoman_edge_media_known"),
                 rate("Failures of the store", "dragoman_edge_media_failures", by="doing", bad=True),
             ),
         ),

@@ -1,7 +1,7 @@
-"""The avatars of those who set none: symmetrical patterns whose shape and colour come from kind and number.
+"""Default avatars of accounts and chats: symmetrical patterns derived from kind and number.
 
-The bytes are the same on every edge and in every version, as clients compare their sha256: nothing is left to a
-compressor (deflate's stored blocks, RFC 1951 section 3.2.4) or to floating point.
+The bytes are the same on every edge and in every version, since clients compare their sha256. So neither a compressor
+(only deflate's stored blocks are used, RFC 1951 section 3.2.4) nor floating point is involved.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _COLOURS = (
 
 
 def avatar_path(kind: Kind, number: int) -> str:
-    """Where every edge serves it, below its public address."""
+    """The path of the avatar below the public URL of every edge."""
     return f"/avatar/{kind}/{number}.png"
 
 
@@ -51,13 +51,14 @@ def avatar_hash(kind: Kind, number: int) -> str:
 
 
 def _row(bits: int) -> bytes:
-    """One line of pixels of a row of cells: the left half and the middle from three bits, mirrored."""
+    """One pixel line of a row of cells: three bits give the left half and the middle, the right half mirrors the
+    left."""
     half = [b"\xff\xff" if bits >> column & 1 else b"\x00\x00" for column in range(3)]
     return _line(b"".join((*half, half[1], half[0])))
 
 
 def _line(cells: bytes) -> bytes:
-    """With PNG's filter byte (none) before it and a margin at both ends."""
+    """Adds PNG's filter byte (none) and a margin at both ends."""
     return b"\x00\x00" + cells + b"\x00"
 
 

@@ -1,4 +1,4 @@
-"""The edge's numbers."""
+"""The edge's metrics."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 6
 
 
 class Traffic:
-    """Frames of one dialect, plain integers since every frame counts."""
+    """Frame counters of one dialect; plain integers, since every frame is counted."""
 
     __slots__ = ("frames_in", "frames_out")
 
@@ -23,7 +23,8 @@ class Traffic:
 
 
 class PlainHistogram:
-    """A histogram in plain numbers, since every message counts. `bounds` grow; for the event loop's thread alone."""
+    """A histogram of plain numbers, since every message is counted. `bounds` are ascending. Only for the event loop's
+    thread."""
 
     __slots__ = ("_counts", "_sum", "bounds")
 
@@ -43,7 +44,7 @@ class PlainHistogram:
 
 
 class CachedLabels:
-    """A counter by dialect and code, whose children are looked up once: under overload much is refused."""
+    """Caches a counter's children, since overload makes many rejections."""
 
     def __init__(self, counter: Counter) -> None:
         self.labels = cache(counter.labels)
@@ -55,9 +56,9 @@ class EdgeMetrics:
         self.post_seconds = PlainHistogram(Histogram.DEFAULT_BUCKETS[:-1])
         self.delivery_seconds = PlainHistogram(_SECONDS)
         self.delivered = 0
-        """Messages handed to connections."""
+        """Messages delivered to connections."""
         self.encoded = 0
-        """Messages encoded, once for each variant of a dialect."""
+        """Messages encoded, once per variant of a dialect."""
         registry.register(_PlainCollector(self))
         self.connections = Gauge("dragoman_edge_connections", "Open connections", ["dialect"], registry=registry)
         self.undecided = Gauge(
@@ -66,29 +67,27 @@ class EdgeMetrics:
         self.tcp = Gauge("dragoman_edge_tcp_connections", "Open connections by plain TCP", registry=registry)
         self.accounts = Gauge("dragoman_edge_accounts", "Accounts with a connection here", registry=registry)
         self.chats = Gauge("dragoman_edge_chats", "Chats with a member here", registry=registry)
-        refused = Counter("dragoman_edge_refusals", "Requests refused", ["dialect", "code"], registry=registry)
-        self.rejected = CachedLabels(refused)
+        rejected = Counter("dragoman_edge_refusals", "Requests rejected", ["dialect", "code"], registry=registry)
+        self.rejected = CachedLabels(rejected)
         self.closed = Counter("dragoman_edge_closes", "Connections closed by us", ["code"], registry=registry)
         self.slow_closes = Counter(
-            "dragoman_edge_slow_closes", "Connections closed because they did not keep up", registry=registry
+            "dragoman_edge_slow_closes", "Connections closed because they were too slow", registry=registry
         )
-        self.bad_tokens = Counter(
-            "dragoman_edge_token_failures", "Tokens that were not good", ["reason"], registry=registry
-        )
+        self.bad_tokens = Counter("dragoman_edge_token_failures", "Invalid tokens", ["reason"], registry=registry)
         self.presence_lost = Counter(
-            "dragoman_edge_presence_losses", "Times that presence had forgotten this node", registry=registry
+            "dragoman_edge_presence_losses", "Times that presence had lost this node", registry=registry
         )
-        self.duplicates = Counter("dragoman_edge_duplicates", "Envelopes' messages seen before", registry=registry)
-        self.catch_ups = Counter("dragoman_edge_catch_ups", "Chats whose gap was fetched", registry=registry)
-        self.resyncs = Counter("dragoman_edge_resyncs", "Accounts compared after a loss", registry=registry)
-        self.media_stored = Counter("dragoman_edge_media_kept", "Files kept", ["kind"], registry=registry)
-        self.media_stored_bytes = Counter("dragoman_edge_media_kept_bytes", "Bytes of files kept", registry=registry)
+        self.duplicates = Counter("dragoman_edge_duplicates", "Messages received more than once", registry=registry)
+        self.catch_ups = Counter("dragoman_edge_catch_ups", "Gaps in chats that were fetched", registry=registry)
+        self.resyncs = Counter("dragoman_edge_resyncs", "Accounts synced again after a loss", registry=registry)
+        self.media_stored = Counter("dragoman_edge_media_kept", "Files stored", ["kind"], registry=registry)
+        self.media_stored_bytes = Counter("dragoman_edge_media_kept_bytes", "Bytes of files stored", registry=registry)
         self.media_duplicates = Counter(
-            "dragoman_edge_media_known", "Files kept whose content was there already", registry=registry
+            "dragoman_edge_media_known", "Files stored whose content existed already", registry=registry
         )
         self.media_read_bytes = Counter("dragoman_edge_media_read_bytes", "Bytes of files read", registry=registry)
         self.media_failures = Counter(
-            "dragoman_edge_media_failures", "Times that the media store failed", ["doing"], registry=registry
+            "dragoman_edge_media_failures", "Failures of the media store", ["doing"], registry=registry
         )
         self.request_seconds = Histogram(
             "dragoman_edge_request_seconds", "From a request to its reply", ["command"], registry=registry
@@ -99,7 +98,7 @@ class EdgeMetrics:
 
 
 class _PlainCollector(Collector):
-    """What every frame or message counts."""
+    """Exports the plain counters."""
 
     def __init__(self, metrics: EdgeMetrics) -> None:
         self._metrics = metrics
@@ -108,16 +107,16 @@ class _PlainCollector(Collector):
         metrics = self._metrics
         received = CounterMetricFamily("dragoman_edge_frames_in", "Frames received", labels=["dialect"])
         sent = CounterMetricFamily("dragoman_edge_frames_out", "Frames sent", labels=["dialect"])
-        for dialect, traffic in list(metrics.by_dialect.items()):  # read from any thread, while it may grow
+        for dialect, traffic in list(metrics.by_dialect.items()):  # collected by another thread while it may grow
             received.add_metric([dialect], traffic.frames_in)
             sent.add_metric([dialect], traffic.frames_out)
         yield received
         yield sent
-        yield CounterMetricFamily("dragoman_edge_deliveries", "Messages handed to connections", metrics.delivered)
+        yield CounterMetricFamily("dragoman_edge_deliveries", "Messages delivered to connections", metrics.delivered)
         yield CounterMetricFamily(
-            "dragoman_edge_encodings", "Messages encoded, once for each variant of a dialect", metrics.encoded
+            "dragoman_edge_encodings", "Messages encoded, once per variant of a dialect", metrics.encoded
         )
         yield metrics.post_seconds.family("dragoman_edge_post_seconds", "From a message's frame to its acknowledgement")
         yield metrics.delivery_seconds.family(
-            "dragoman_edge_delivery_seconds", "From a message's commit to handing it to a connection"
+            "dragoman_edge_delivery_seconds", "From a message's commit to its delivery to a connection"
         )

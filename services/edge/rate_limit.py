@@ -1,8 +1,8 @@
-"""Rate limits of connections and accounts: pure token buckets, the clock comes in."""
+"""Token buckets that limit the rates of connections and accounts; pure: the time is an argument."""
 
 
 class TokenBucket:
-    """`burst` requests at once, then `per_second`."""
+    """Allows `burst` requests at once, then `per_second`."""
 
     __slots__ = ("_burst", "_per_second", "_tokens", "_updated")
 
@@ -13,7 +13,7 @@ class TokenBucket:
         self._updated = now
 
     def take(self, now: float) -> bool:
-        """Whether one more request is within the limit."""
+        """Take a token. Returns False if there is none: the request is over the limit."""
         tokens = self._tokens + (now - self._updated) * self._per_second
         if tokens > self._burst:
             tokens = self._burst

@@ -23,5 +23,5 @@ class StoreFailures:
             yield
         except (OSError, msgspec.MsgspecError) as error:
             self._metrics.media_failures.labels(operation).inc()
-            _log.warning("the media store failed", operation=operation, error=repr(error))
+            _log.warning("the media store failed", doing=operation, error=repr(error))
             raise RequestError(ErrorCode.UNAVAILABLE, "files cannot be stored or read now, please try again") from error

@@ -249,7 +249,7 @@ async def until(true: Callable[[], object]) -> None:
 
 def answers() -> list[str]:
     """Answers under way."""
-    return [task.get_name() for task in asyncio.all_tasks() if task.get_name() in ("answer", "hang-up")]
+    return [task.get_name() for task in asyncio.all_tasks() if task.get_name() in ("response", "disconnect")]
 
 
 @given(st.text())
