@@ -61,7 +61,7 @@ class PostRequest:
         results = zip(self.results, self.drafts, strict=True)
         return [CommittedMessage(result, draft.face) for result, draft in results if isinstance(result, Message)]
 
-    def reply(self) -> PostResults:
+    def post_results(self) -> PostResults:
         posted: list[Posted | None] = []
         failures: dict[int, Failure] = {}
         for position, result in enumerate(self.results):
@@ -264,7 +264,7 @@ class PostingBatcher:
         try:
             await self._fan_out(batch)
             for request in requests:
-                await request.responder.reply(request.reply())
+                await request.responder.reply(request.post_results())
             if requests:
                 self._flush()  # the next commit may block the event loop
         except Exception:
