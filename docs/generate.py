@@ -25,7 +25,7 @@ PROTOCOLS = ROOT / "docs" / "protocols"
 PAGES: Mapping[Path, str] = {
     **{PROTOCOLS / f"{entry.name}.md": entry.name for entry in DIALECTS},
     PROTOCOLS / "README.md": "",
-    ROOT / "docs" / "adding-a-dialect.md": "telegraph",
+    ROOT / "docs" / "adding-a-dialect.md": "sample-irc",
     ROOT / "docs" / "capacity.md": "",
 }
 """Each page with the dialect whose frames it shows."""
@@ -51,7 +51,7 @@ def content(kind: str, name: str, shown: list[dict[str, Any]]) -> str:
         case "frames":
             return "".join(block(vector) for vector in shown if vector["section"] == name and vector.get("shown"))
         case "table":
-            return "\n" + TABLES[name]()
+            return "\n" + TABLES[name](DIALECTS)
         case "capacity":
             return "\n" + CAPACITY[name]()
         case "lacking":
@@ -72,13 +72,27 @@ def shown_lines(vector: dict[str, Any]) -> Iterator[str]:
         yield arrow("→", vector["in"])
     for frame in vector.get("out", []):
         yield arrow("←", frame)
-    for number, reply in enumerate(vector.get("replies", [])):
+    yield from reply_lines(vector)
+    for action in vector.get("actions", []):
+        yield from (arrow("←", frame) for frame in action.get("reply", []))
+        yield from reply_lines(action.get("request", {}))
+        if "disconnect" in action:
+            yield f"(the connection closes with {action['disconnect'][0]})"
+    for request in vector.get("requests", []):
+        yield from reply_lines(request, "(nothing)")
+    if vector.get("actions") == []:
+        yield "(no reply)"
+
+
+def reply_lines(request: dict[str, Any], nothing: str = "(nothing yet)") -> Iterator[str]:
+    """The frames of each reply to a request."""
+    for number, reply in enumerate(request.get("replies", [])):
         if number:
             yield f"or, {reason(reply)}"
         for frame in reply["out"]:
             yield arrow("←", frame)
         if not reply["out"]:
-            yield "(nothing yet)"
+            yield nothing
 
 
 def reason(reply: dict[str, Any]) -> str:

@@ -3,17 +3,20 @@
 Requests are those that the vectors have a frame for. The other cells are computed by the dialects themselves.
 """
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from services.edge.canonical.commands import Command, FetchUnread, GetServerStatus, PostMessage
 from services.edge.canonical.events import ChatJoined, Event, MaintenanceChanged, VerificationEnded
 from services.edge.canonical.frames import Binary, MediaPayload, Outgoing
 from services.edge.canonical.replies import DisplayMessage, MessageAccepted
 from services.edge.dialects.base import Dialect
-from services.edge.dialects.registry import DIALECTS, Entry
+from services.edge.dialects.registry import DIALECTS, Dialects, Entry
 from services.edge.dialects.text_fallback import render_segment
 from shared.contract.edge import (
     ChatRenamed,
@@ -28,13 +31,12 @@ from shared.contract.message import GetHistory
 from shared.contract.model import Emoji, File, Image, Media, Profile, Segment, Text
 from shared.contract.session import GetAccount, GetChat, ListChatViews, ListRequests
 from tests import vectors
-from tests.unit.services.edge.dialects.driving import BASE_URL, LONG_AFTER, connect, frames, given, log_in, only_request
-from tests.vectors import Said, wire
+from tests.unit.services.edge.dialects.driving import BASE_URL, LONG_AFTER, cases, connect, frames, log_in
+from tests.vectors import VectorMessage, Vectors, wire
 
 ME, OTHER, CHAT = AccountId(12), AccountId(34), ChatId(5)
 NOTHING = "–"
 AS_TEXT = "as text"
-NAMES = tuple(entry.name for entry in DIALECTS)
 
 SEGMENTS: Mapping[str, Segment] = {
     "a text": Text("hello"),
@@ -86,7 +88,7 @@ _PHRASES: Mapping[str, str] = {
     "Recover": "recover the password",
     "RenameChat": "rename a group",
     "RequestFriendship": "send a friend request",
-    "RequestMembership": "apply to join a group",
+    "RequestMembership": "join or apply to a group",
     "RequestVerification": "request the verification mail",
     "SetProfile": "change the profile",
     "StartUpload": "start an image or file",
@@ -95,6 +97,8 @@ _PHRASES: Mapping[str, str] = {
     "UploadPart": "send a part of it",
 }
 """Commands whose names do not explain themselves."""
+_FILLED_IN_LATER = frozenset({"actor", "all", "origin", "ticket"})
+"""Fields of commands that the edge or an operator sets, never a dialect."""
 
 
 class Column(NamedTuple):
@@ -102,7 +106,7 @@ class Column(NamedTuple):
 
     entry: Entry
     frames_of: Mapping[str, list[str]]
-    separator: str
+    file: Vectors
 
     def connection(self) -> Dialect:
         dialect = connect(self.entry)
@@ -110,7 +114,7 @@ class Column(NamedTuple):
         return dialect
 
     def heads(self, frames: Iterable[Outgoing]) -> str:
-        return ", ".join(dict.fromkeys(head(frame, self.separator) for frame in frames)) or NOTHING
+        return ", ".join(dict.fromkeys(head(frame, self.file) for frame in frames)) or NOTHING
 
     def by_request(self, commands: Iterable[type[Command]]) -> str:
         for command in commands:
@@ -122,25 +126,30 @@ class Column(NamedTuple):
 def column(entry: Entry) -> Column:
     file = vectors.load(entry.name)
     frames_of: dict[str, list[str]] = {}
-    for vector in file.vectors:
-        if vector.command is not None:
-            beginning = head(wire(vector.frame), file.separator)
-            known = frames_of.setdefault(next(iter(vector.command)), [])
+    for case in cases(entry):
+        if not case.is_own:
+            beginning = head(wire(case.vector.frame), file)
+            known = frames_of.setdefault(next(iter(case.expected.command)), [])
             known.extend([beginning] if beginning not in known else [])
-    return Column(entry, frames_of, file.separator)
+    return Column(entry, frames_of, file)
 
 
-def head(frame: Outgoing, separator: str) -> str:
-    """The part by which a client recognises a frame: its first field, or the code of its object."""
+def head(frame: Outgoing, file: Vectors) -> str:
+    """The part by which a client recognises a frame; see tests/vectors."""
     if isinstance(frame, MediaPayload):
-        return f"{head(frame.announcement, separator)} with binary frames"
+        return f"{head(frame.announcement, file)} with binary frames"
     if isinstance(frame, Binary):
         return "binary frames"
     text = frame.decode().strip()
-    if separator:
-        return f"`{text.split(separator)[0]}`"
+    if file.head:
+        match = re.match(file.head, text)
+        assert match is not None, f"`head` does not match {text}"
+        return f"`{match[1]}`"
+    if not file.is_json:
+        ((start, end), *_) = file.spans(text)
+        return f"`{text[start:end]}`"
     members = json.loads(text)
-    name = next(name for name in members if name.endswith("code"))
+    name = next((name for name in members if name.endswith("code")), next(iter(members)))
     return f"`{name}` {members[name]}"
 
 
@@ -160,16 +169,26 @@ def messages(of: Column, segment: Segment) -> str:
 
 
 def display(segment: Segment, to: AccountId | None) -> DisplayMessage:
-    return Said(CHAT, 1, MessageId(77), OTHER, 1724400000123, (segment,), to=to).shown
+    return VectorMessage(CHAT, 1, MessageId(77), OTHER, 1724400000123, (segment,), to=to).shown
 
 
 def pushed(of: Column, row: EventRow) -> str:
-    return of.heads(frames(of.connection().encode_event(row.event, LONG_AFTER)))
+    """The frames of an event; also those of the replies to requests that the dialect makes for it."""
+    pushes = of.connection().encode_event(row.event, LONG_AFTER)
+    own = [
+        wire(frame)
+        for case in cases(of.entry)
+        if case.is_own and type(row.event).__name__ in (case.vector.event or {})
+        for reply in case.expected.replies
+        if reply.answer
+        for frame in reply.out
+    ]
+    return of.heads((*frames(pushes), *own))
 
 
 def event_cell(of: Column, row: EventRow) -> str:
-    cell = pushed(of, row)
-    return of.by_request(row.found_by) if cell == NOTHING else cell
+    found = pushed(of, row)
+    return of.by_request(row.found_by) if found == NOTHING else found
 
 
 def live(of: Column) -> str:
@@ -182,9 +201,8 @@ def missed(of: Column) -> str:
 
 def acknowledged(of: Column) -> str:
     """How the sender's own message comes back."""
-    vector = next(one for one in vectors.load(of.entry.name).vectors if one.command and "PostMessage" in one.command)
-    dialect = given(of.entry, vector.given)
-    request = only_request(dialect, wire(vector.frame))
+    case = next(case for case in cases(of.entry) if "PostMessage" in case.expected.command)
+    dialect, request = case.make()
     assert isinstance(request.command, PostMessage)
     own = display(Text("hello"), None)
     echo = dialect.encode_message(own)
@@ -197,43 +215,52 @@ def phrase(command: str) -> str:
     return _PHRASES.get(command) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", command).lower()
 
 
-def all_commands() -> list[str]:
-    requested = {command for entry in DIALECTS for command in column(entry).frames_of}
-    return [command for command in vectors.COMMANDS if command in requested]
+def all_commands(dialects: Dialects = DIALECTS) -> list[str]:
+    """The commands that at least one dialect has."""
+    found = {command for entry in dialects for command in column(entry).frames_of}
+    return [command for command in vectors.COMMANDS if command in found]
 
 
 # Tables
 
 
-def table(corner: str, rows: Iterable[tuple[str, ...]], columns: Iterable[str] = NAMES) -> str:
+def table(corner: str, rows: Iterable[tuple[str, ...]], columns: Iterable[str]) -> str:
     header = (corner, *columns)
     lines = [header, ("---",) * len(header), *rows]
     return "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |\n" for line in lines)
 
 
-def names() -> str:
-    rows = [(f"[{one.name}]({one.name}.md)", f"`{one.path}`", f"`{one.subprotocol}`") for one in DIALECTS]
+def names(dialects: Dialects) -> str:
+    rows = [(f"[{one.name}]({one.name}.md)", f"`{one.path}`", f"`{one.subprotocol}`") for one in dialects]
     return table("dialect", rows, ("address", "subprotocol"))
 
 
-def of_messages() -> str:
-    columns = [column(entry) for entry in DIALECTS]
+def of_messages(dialects: Dialects) -> str:
+    columns = [column(entry) for entry in dialects]
     rows = [(name, *(messages(of, segment) for of in columns)) for name, segment in SEGMENTS.items()]
     rows.append(("the sender's acknowledgement is", *map(acknowledged, columns)))
     rows.append(("while the user is online, they are", *map(live, columns)))
     rows.append(("missed ones are", *map(missed, columns)))
-    return table("messages", rows)
+    return table("messages", rows, _names(dialects))
 
 
-def of_events() -> str:
-    columns = [column(entry) for entry in DIALECTS]
-    return table("event", [(name, *(event_cell(of, one) for of in columns)) for name, one in EVENTS.items()])
+def of_events(dialects: Dialects) -> str:
+    columns = [column(entry) for entry in dialects]
+    rows = [(name, *(event_cell(of, one) for of in columns)) for name, one in EVENTS.items()]
+    return table("event", rows, _names(dialects))
 
 
-def of_commands() -> str:
-    frames_of = [column(entry).frames_of for entry in DIALECTS]
-    rows = [(phrase(name), *(", ".join(heads.get(name, [NOTHING])) for heads in frames_of)) for name in all_commands()]
-    return table("request", rows)
+def of_commands(dialects: Dialects) -> str:
+    frames_of = [column(entry).frames_of for entry in dialects]
+    rows = [
+        (phrase(name), *(", ".join(heads.get(name, [NOTHING])) for heads in frames_of))
+        for name in all_commands(dialects)
+    ]
+    return table("request", rows, _names(dialects))
+
+
+def _names(dialects: Dialects) -> list[str]:
+    return [entry.name for entry in dialects]
 
 
 def lacking(entry: Entry) -> str:
@@ -252,9 +279,45 @@ def lacking(entry: Entry) -> str:
     return table("what", rows, ["how it is seen here"]) + f"\nPossible only in other dialects: {never}.\n"
 
 
-TABLES: Mapping[str, Callable[[], str]] = {
+# The canonical model, for authors of dialects
+
+
+def model_commands(dialects: Dialects) -> str:
+    """Each command with its fields and the replies that the vectors of all dialects have for it."""
+    replies: dict[str, dict[str, None]] = {}
+    for case in (case for entry in dialects for case in cases(entry)):
+        known = replies.setdefault(next(iter(case.expected.command)), {})
+        known |= dict.fromkeys(name for reply in case.expected.replies for name in reply.answer or ())
+    rows = [
+        (phrase(name), f"`{signature(kind)}`", ", ".join(f"`{reply}`" for reply in replies.get(name, ())) or NOTHING)
+        for name, kind in vectors.COMMANDS.items()
+    ]
+    return table("you want to", rows, ("command", "replies"))
+
+
+def model_events(dialects: Dialects) -> str:
+    kinds: dict[str, list[str]] = {}
+    for name, row in EVENTS.items():
+        kinds.setdefault(type(row.event).__name__, []).append(name)
+    rows = [("; ".join(found), f"`{signature(vectors.EVENTS[kind])}`") for kind, found in kinds.items()]
+    return table("when", rows, ("event",))
+
+
+def signature(kind: type[Any]) -> str:
+    """`Type(field, other=)`; `=` marks fields that have a default."""
+    if dataclasses.is_dataclass(kind):
+        fields = [(one.name, one.default is dataclasses.MISSING) for one in dataclasses.fields(kind)]
+    else:
+        fields = [(one.name, one.required) for one in msgspec.structs.fields(kind)]
+    shown = [f"{name}{'' if required else '='}" for name, required in fields if name not in _FILLED_IN_LATER]
+    return f"{kind.__name__}({', '.join(shown)})"
+
+
+TABLES: Mapping[str, Callable[[Dialects], str]] = {
     "dialects": names,
     "messages": of_messages,
     "events": of_events,
     "commands": of_commands,
+    "model commands": model_commands,
+    "model events": model_events,
 }

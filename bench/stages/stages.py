@@ -15,7 +15,7 @@ from clients.codec import CODECS
 from clients.codec.base import ClientAccount
 from services.edge.dialects.base import ConnectionInfo
 from services.edge.dialects.encoded_message import EncodedMessage
-from services.edge.dialects.registry import DIALECTS, Entry
+from services.edge.dialects.registry import DIALECTS, Dialects, Entry
 from services.edge.upstream.publisher import MessagePublisher
 from services.message.store import MessageStore
 from shared import presence
@@ -30,6 +30,7 @@ from shared.database import Database
 from shared.migrate import upgrade
 from shared.presence import Presence
 from shared.settings import Limits
+from tests import vectors
 from tests.support.servers import NatsServer, ValkeyServer
 
 _TEXT = "x" * 150
@@ -42,16 +43,16 @@ _NODE = NodeId("edge-1.bench")
 Stage = AbstractAsyncContextManager[Work]
 
 
-def stages(directory: Path, nats: NatsServer, valkey: ValkeyServer) -> dict[str, Stage]:
+def stages(directory: Path, nats: NatsServer, valkey: ValkeyServer, dialects: Dialects = DIALECTS) -> dict[str, Stage]:
     """By name, in the order of a message's way."""
     return {
-        **{f"decode {entry.name}, a message": _decoding(entry) for entry in DIALECTS},
+        **{f"decode {entry.name}, a message": _decoding(entry) for entry in dialects},
         f"turn of {_AT_ONCE} messages, one of them": _turn(nats),
         "hop over the bus and back": _hop(nats),
         f"commit of {_AT_ONCE} messages, one of them": _commit(directory),
         f"presence of {_MEMBERS}, one of them": _presence(valkey),
-        **{f"encode {entry.name}, a message": _encoding(entry) for entry in DIALECTS},
-        f"delivery to {_MEMBERS}, one of them": _delivery(),
+        **{f"encode {entry.name}, a message": _encoding(entry) for entry in dialects},
+        f"delivery to {_MEMBERS}, one of them": _delivery(dialects),
     }
 
 
@@ -62,8 +63,7 @@ def stages(directory: Path, nats: NatsServer, valkey: ValkeyServer) -> dict[str,
 async def _decoding(entry: Entry) -> AsyncIterator[Work]:
     dialect = entry(ConnectionInfo(Limits(), "http://127.0.0.1:8080"))
     dialect.logged_in(AccountId(12), 0.0)
-    head, tail = CODECS[entry.name].message_parts(ClientAccount(number=12, token="t.o.k"), 34)  # noqa: S106
-    frame = head + _TEXT.encode() + tail
+    frame = _message_frame(entry)
 
     async def work() -> int:
         for _ in range(_AT_ONCE):
@@ -71,6 +71,18 @@ async def _decoding(entry: Entry) -> AsyncIterator[Work]:
         return _AT_ONCE
 
     yield work
+
+
+def _message_frame(entry: Entry) -> bytes:
+    """A message to a group: of the dialect's client codec, or, if there is none, of its vectors."""
+    if entry.name in CODECS:
+        head, tail = CODECS[entry.name].message_parts(ClientAccount(number=12, token="t.o.k"), 34)  # noqa: S106
+        return head + _TEXT.encode() + tail
+    for vector in vectors.load(entry.name).vectors:
+        post = (vector.command or {}).get("PostMessage")
+        if post is not None and post["chat"]:
+            return vectors.text(vector.frame).replace(post["segments"][0][1].encode(), _TEXT.encode())
+    raise LookupError(f"no message to a group in the vectors of {entry.name}")
 
 
 @asynccontextmanager
@@ -87,15 +99,15 @@ async def _encoding(entry: Entry) -> AsyncIterator[Work]:
 
 
 @asynccontextmanager
-async def _delivery() -> AsyncIterator[Work]:
+async def _delivery(dialects: Dialects) -> AsyncIterator[Work]:
     """One message to connections of all dialects; what the sockets take is not in it."""
-    surroundings = ConnectionInfo(Limits(), "http://127.0.0.1:8080")
-    dialects = [DIALECTS[number % len(DIALECTS)](surroundings) for number in range(_MEMBERS)]
+    info = ConnectionInfo(Limits(), "http://127.0.0.1:8080")
+    recipients = [dialects[number % len(dialects)](info) for number in range(_MEMBERS)]
     message = _message()
 
     async def work() -> int:
         encoded = EncodedMessage(message, summary=ProfileSummary("Ann", "uuid"))
-        return sum(len(encoded.frames(dialect)) for dialect in dialects)
+        return sum(len(encoded.frames(dialect)) for dialect in recipients)
 
     yield work
 

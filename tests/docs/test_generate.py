@@ -54,8 +54,8 @@ def test_no_page_of_a_protocol_is_left_out() -> None:
 
 
 def test_a_source_is_shown_as_it_is() -> None:
-    page = filled("<!-- source: tests/vectors/telegraph.json -->\nold\n<!-- end -->", [])
-    assert page.startswith("<!-- source: tests/vectors/telegraph.json -->\n\n```json\n{\n")
+    page = filled("<!-- source: tests/vectors/sample_irc.json -->\nold\n<!-- end -->", [])
+    assert page.startswith("<!-- source: tests/vectors/sample_irc.json -->\n\n```json\n{\n")
     assert page.endswith("}\n```\n\n<!-- end -->")
 
 

@@ -16,6 +16,7 @@ from services.auth.metrics import AuthMetrics
 from services.cli.embedded.valkey import GRANTS
 from services.cli.main import main
 from services.cli.settings_table import leaves, show
+from services.edge.dialects.registry import DIALECTS
 from services.edge.metrics import EdgeMetrics
 from services.message.metrics import MessageMetrics as MessageMetrics
 from services.session.metrics import SessionMetrics as SessionMetrics
@@ -25,9 +26,9 @@ from shared.contract.permissions import BUS_USERS, publishes, subscribes
 from shared.dashboard.event_loop_lag import EventLoopLag
 from shared.presence import Presence
 from shared.settings import Nats, Redis, Settings
+from tests.vectors import path_of
 
 RELEASED = Path(__file__).with_name("released_interface.json")
-_VECTORS = Path(__file__).parents[1] / "vectors"
 _SERVICE_METRICS = {"auth": AuthMetrics, "edge": EdgeMetrics, "message": MessageMetrics, "session": SessionMetrics}
 
 
@@ -41,7 +42,7 @@ def current() -> dict[str, dict[str, Any]]:
         "nats_subscribe": {f"{user} {subject}": True for user in BUS_USERS for subject in subscribes(user)},
         "redis_grants": {user: [grant.keys, grant.commands] for user, grant in GRANTS.items()},
         "commands": dict(_commands(main, "dragoman")),
-        "frames": {f"{path.stem} {frame}": True for path in _VECTORS.glob("*.json") for frame in _frames(path)},
+        "frames": {f"{path.stem} {frame}": True for path in _vector_files() for frame in _frames(path)},
     }
 
 
@@ -73,10 +74,18 @@ def _commands(command: click.Command, name: str) -> Iterator[tuple[str, Any]]:
             yield from _commands(inner, f"{name} {child}")
 
 
+def _vector_files() -> Iterator[Path]:
+    """Of the dialects in the registry; the sample dialect of the documentation is not part of the interface."""
+    return (path_of(entry.name) for entry in DIALECTS)
+
+
 def _frames(path: Path) -> Iterator[str]:
     """A short hash of each frame of a file of vectors, in either direction."""
     for vector in json.loads(path.read_text())["vectors"]:
-        outs = [vector.get("out")] + [reply["out"] for reply in vector.get("replies", [])]
+        actions = vector.get("actions", [])
+        requests = [vector, *vector.get("requests", []), *(action.get("request", {}) for action in actions)]
+        outs = [vector.get("out")] + [reply["out"] for request in requests for reply in request.get("replies", [])]
+        outs += [frame for action in actions for frame in action.get("reply", [])]
         for frame in [vector.get("in"), *outs]:
             if frame is not None:
                 yield hashlib.sha256(json.dumps(frame, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,19 +1,27 @@
-"""Frames as data: what each dialect reads and writes, beside the canonical values, one file per dialect.
+"""Frames as data: the frames that each dialect reads and writes, beside canonical values, one file for each dialect.
 
 A vector is one of
-- a request: the frame `in`, the `command` it means, the `token` it bears and whose `account` that must be, and
-  `replies`: to an `answer` or a `failure`, the frames `out`;
-- a frame that cannot be understood: `in`, the code of the `error`, and, where it matters, the frames `out`;
-- an `event`, or somebody's `message`, and the frames `out`.
+- a request: the frame `in`, the `command` that it means, its `token` and the `account` of that token, and `replies`:
+  to an `answer` or a `failure`, the frames `out`;
+- any other frame: `in` and its `actions`, in order: a `request` as above, a `reply` (frames of the dialect itself), a
+  `disconnect` (close code and reason). A frame that is only remembered has none;
+- a frame that cannot be decoded: `in`, the code of the `error`, and, where it matters, the frames `out`;
+- an `event`, or the `chats` loaded at a login: the frames `out`, and the dialect's own `requests`;
+- a `message` of any user, and the frames `out`.
 
 Canonical values are `{"Type": {fields}}`. A frame is text, or JSON where the dialect's frames are; `{"binary": text}`
-is binary, and `{"announcement", "packages", "media", "otherwise"}` a picture or file. `given` says what came before;
-`shown` vectors are printed in docs/protocols. `lacks` names the commands and events a dialect has no words for. By the
-`separator` clients split a frame of text into fields (none where frames are JSON), and one that begins with a word of
-`splits` so many times only: what is left is a text.
+is binary, and `{"announcement", "packages", "media", "otherwise"}` a picture or file. `given` is the state before: the
+connection's account, and frames received. Vectors with `shown` are printed in docs/protocols. `lacks` names the
+commands, answers and events that the dialect does not have.
+
+A file of text frames says how a client reads them: it splits frames at the `separator`, and a frame that begins with a
+word of `splits` only so many times, the rest being a text. Instead of both, `fields` is a regular expression whose
+groups are the fields of a frame in either direction. `head` is one whose first group tells frames apart in tables; by
+default it is the first field, or in JSON the member whose name ends in `code`, else the first member.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +31,16 @@ from services.edge.canonical.commands import Command
 from services.edge.canonical.events import Event
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.canonical.replies import DisplayMessage, Reply
+from services.edge.dialects.base import LoadedChat
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
-from shared.contract.model import Message, ProfileSummary, Segment, pack_segments
+from shared.contract.model import MemberPair, Message, ProfileSummary, Segment, pack_segments
 
 _HERE = Path(__file__).parent
 
 
-class Said(msgspec.Struct, forbid_unknown_fields=True):
-    """A message with its segments in the clear; `face`, `to` and `dialect` as it is shown with."""
+class VectorMessage(msgspec.Struct, forbid_unknown_fields=True):
+    """A message with its segments unpacked; `face`, `to` and `dialect` as in DisplayMessage."""
 
     chat: ChatId
     index: int
@@ -54,7 +63,7 @@ class Said(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Given(msgspec.Struct, forbid_unknown_fields=True):
-    """`account`: whose connection it is, 0 before login. `before`: frames that it has sent."""
+    """`account`: the connection's, 0 before the login. `before`: frames that it has sent."""
 
     account: AccountId = AccountId(12)
     before: list[Any] = []
@@ -64,6 +73,26 @@ class VectorReply(msgspec.Struct, forbid_unknown_fields=True):
     out: list[Any]
     answer: dict[str, Any] | None = None
     failure: Failure | None = None
+
+
+class VectorRequest(msgspec.Struct, forbid_unknown_fields=True):
+    command: dict[str, Any]
+    token: str = ""
+    account: AccountId = NO_ACCOUNT
+    replies: list[VectorReply] = []
+
+
+class VectorAction(msgspec.Struct, forbid_unknown_fields=True):
+    """One of these. `disconnect`: close code and reason."""
+
+    request: VectorRequest | None = None
+    reply: list[Any] | None = None
+    disconnect: tuple[int, str] | None = None
+
+
+class VectorChat(msgspec.Struct, forbid_unknown_fields=True):
+    chat: ChatId
+    pair: MemberPair | None = None
 
 
 class Vector(msgspec.Struct, forbid_unknown_fields=True):
@@ -76,10 +105,29 @@ class Vector(msgspec.Struct, forbid_unknown_fields=True):
     token: str = ""
     account: AccountId = NO_ACCOUNT
     replies: list[VectorReply] = []
+    actions: list[VectorAction] | None = None
     error: ErrorCode | None = None
     event: dict[str, Any] | None = None
-    message: Said | None = None
+    chats: list[VectorChat] | None = None
+    requests: list[VectorRequest] = []
+    message: VectorMessage | None = None
     out: list[Any] | None = None
+
+    @property
+    def frame_actions(self) -> list[VectorAction]:
+        """The actions of the frame, also of one with a single request."""
+        if self.command is None:
+            return self.actions or []
+        return [VectorAction(VectorRequest(self.command, self.token, self.account, self.replies))]
+
+    @property
+    def all_requests(self) -> list[VectorRequest]:
+        """The requests of the frame, or the dialect's own."""
+        return [action.request for action in self.frame_actions if action.request] + self.requests
+
+    @property
+    def loaded_chats(self) -> list[LoadedChat]:
+        return [LoadedChat(loaded.chat, loaded.pair) for loaded in self.chats or ()]
 
 
 class Vectors(msgspec.Struct, forbid_unknown_fields=True):
@@ -88,6 +136,24 @@ class Vectors(msgspec.Struct, forbid_unknown_fields=True):
     vectors: list[Vector]
     separator: str = ""
     splits: dict[str, int] = {}
+    fields: str = ""
+    head: str = ""
+
+    @property
+    def is_json(self) -> bool:
+        return not (self.separator or self.fields)
+
+    def spans(self, frame: str) -> list[tuple[int, int]]:
+        """Where the fields of a text frame stand."""
+        if self.fields:
+            match = re.fullmatch(self.fields, frame)
+            groups = range(1, match.re.groups + 1) if match else ()
+            return [match.span(group) for group in groups if match and match[group] is not None]
+        found, start = [], 0
+        for part in frame.split(self.separator):
+            found.append((start, start + len(part)))
+            start += len(part) + len(self.separator)
+        return found
 
 
 def path_of(dialect: str) -> Path:

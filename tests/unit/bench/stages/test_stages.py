@@ -5,11 +5,13 @@ from pathlib import Path
 from bench.stages.stages import stages
 from bench.stages.timing import microseconds
 from tests.support.servers import NatsServer, ValkeyServer
+from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 
 
 async def test_every_stage_does_its_work(tmp_path: Path, nats_server: NatsServer, valkey_server: ValkeyServer) -> None:
-    found = stages(tmp_path, nats_server, valkey_server)
-    assert len(found) == 15
+    """Also with one more dialect, which has no client codec."""
+    found = stages(tmp_path, nats_server, valkey_server, ALL_DIALECTS)
+    assert len(found) == 5 + 2 * len(ALL_DIALECTS)
     for name, stage in found.items():
         async with stage as work:
             assert await microseconds(work, 0.0) > 0, name

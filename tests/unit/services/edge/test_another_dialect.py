@@ -1,4 +1,4 @@
-"""A dialect that came from elsewhere and one of the house, in one chat, over the sockets of an edge."""
+"""The sample dialect of docs/adding-a-dialect.md and OurChat v2 in one chat, over WebSocket and plain TCP."""
 
 import asyncio
 import json
@@ -9,13 +9,15 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from services.cli.ports import free_port
 from services.edge.gateway import Gateway
 from shared.settings import Edge, Limits
 from tests.unit.services.edge.conftest import Town
 from tests.unit.services.edge.devices import PATIENCE_SECONDS
-from tests.unit.services.edge.dialects.spoken import SPOKEN
+from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 
 ANN, BOB, ROOM = 1, 2, 7
+BOBS_LOGIN = ("CAP LS 302", "PASS right", f"NICK {BOB}", f"USER {BOB} 0 * :Bob")
 
 
 async def no_http(_scope: Any, _receive: Any, _send: Any) -> None:
@@ -23,29 +25,34 @@ async def no_http(_scope: Any, _receive: Any, _send: Any) -> None:
 
 
 @pytest.fixture
-async def address(town: Town) -> AsyncIterator[str]:
-    """Of an edge that speaks the sixth dialect, too."""
-    town.dialects = SPOKEN
+async def gateway(town: Town) -> AsyncIterator[Gateway]:
+    """The gateway of an edge with the sample dialect; plain TCP is on."""
+    town.dialects = ALL_DIALECTS
     town.world.room(ROOM, ANN, BOB)
     edge = await town.edge()
-    gateway = Gateway(Edge(port=0), Limits(), edge.endpoint, no_http)
+    settings = Edge(port=0, tcp_port=free_port())
+    gateway = Gateway(settings, Limits(), edge.endpoint, no_http)
     await gateway.start()
-    yield f"ws://127.0.0.1:{gateway.port}"
+    yield gateway
     await gateway.close()
 
 
-class Talker:
+@pytest.fixture
+def address(gateway: Gateway) -> str:
+    return f"ws://127.0.0.1:{gateway.port}"
+
+
+class WebSocketClient:
     """One client; frames are as they stand on the wire."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
 
-    async def ask(self, frame: object) -> Any:
-        """The reply, where nothing else comes before it."""
-        await self._socket.send(frame if isinstance(frame, str) else json.dumps(frame))
-        return await self.heard()
+    async def send(self, *frames: object) -> None:
+        for frame in frames:
+            await self._socket.send(frame if isinstance(frame, str) else json.dumps(frame))
 
-    async def heard(self, wanted: str = "") -> Any:
+    async def receive(self, wanted: str = "") -> Any:
         """The next frame that holds this."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while wanted not in (frame := str(await self._socket.recv())):
@@ -53,34 +60,67 @@ class Talker:
         return json.loads(frame) if frame.startswith("{") else frame
 
 
-async def test_two_people_talk_each_in_words_of_their_own(address: str) -> None:
+async def test_users_of_two_dialects_chat(address: str) -> None:
     async with connect(address, proxy=None) as ann_socket, connect(address, proxy=None) as bob_socket:
-        ann, bob = Talker(ann_socket), Talker(bob_socket)
-        login = {"code": 6, "login_type": 1, "account": "0000000001", "password": "right"}
-        assert (await ann.ask(login))["ocid"] == "0000000001"
-        assert await bob.ask(f"login {BOB} right") == f"hello {BOB}"
+        ann, bob = WebSocketClient(ann_socket), WebSocketClient(bob_socket)
+        await ann.send({"code": 6, "login_type": 1, "account": "0000000001", "password": "right"})
+        assert (await ann.receive())["ocid"] == "0000000001"
+        await bob.send(*BOBS_LOGIN)
+        assert await bob.receive() == "CAP * LS :"
+        assert await bob.receive() == f":server 001 {BOB} :welcome"
+        assert await bob.receive("JOIN") == f":{BOB} JOIN #{ROOM}"
 
-        said = {"code": 0, "sender": {"session_id": "7"}, "msg": [{"type": 0, "text": "Hello,\nheard 7 1 Bob!"}]}
-        await ann_socket.send(json.dumps(said))
-        assert await bob.heard("heard") == f"heard {ROOM} {ANN} Hello, heard 7 1 Bob!"
-        assert await bob.ask(f"say {ROOM} {{Hi}} \u2028 Ann") == "no one line is expected"
-        assert await bob.ask(f"say {ROOM} {{Hi}} Ann") == f"sent {ROOM} 2"
-        told = await ann.heard("Hi")
-        assert told["sender"] == {"ocid": "0000000002", "session_id": "7"}
-        assert told["msg"] == [{"type": 0, "text": "{Hi} Ann"}]
+        text = "Hello,\n:1 PRIVMSG #7 :Bob!"
+        await ann.send({"code": 0, "sender": {"session_id": "7"}, "msg": [{"type": 0, "text": text}]})
+        assert await bob.receive("PRIVMSG") == f":{ANN} PRIVMSG #{ROOM} :Hello, :1 PRIVMSG #7 :Bob!"
+        await bob.send(f"PRIVMSG #{ROOM} :Hi \u2028 Ann", f"PRIVMSG #{ROOM} :{{Hi}} Ann", "PING 5")
+        assert await bob.receive() == f":server 400 {BOB} * :one line with a command is expected"
+        assert await bob.receive() == f":{BOB} PRIVMSG #{ROOM} :{{Hi}} Ann"
+        assert await bob.receive() == "PONG server :5"
+        received = await ann.receive("Hi")
+        assert received["sender"] == {"ocid": "0000000002", "session_id": "7"}
+        assert received["msg"] == [{"type": 0, "text": "{Hi} Ann"}]
 
 
-@pytest.mark.parametrize(("path", "subprotocol"), [("/ws/telegraph", None), ("/ws", "telegraph")])
-async def test_it_has_its_own_doors(address: str, path: str, subprotocol: Any) -> None:
+async def test_quit_closes_after_all_replies(address: str) -> None:
+    async with connect(address, proxy=None) as socket:
+        bob = WebSocketClient(socket)
+        await bob.send(*BOBS_LOGIN, f"PRIVMSG #{ROOM} :last words", "QUIT :bye", "PING never")
+        assert await bob.receive("last") == f":{BOB} PRIVMSG #{ROOM} :last words"
+        assert await bob.receive() == "ERROR :closing the connection"
+        with pytest.raises(ConnectionClosed) as closed:
+            await bob.receive()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1000
+
+
+async def test_lines_end_as_the_dialect_says_on_plain_tcp(gateway: Gateway) -> None:
+    port = gateway._settings.tcp_port
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write("".join(f"{line}\r\n" for line in (*BOBS_LOGIN, "PING x", "QUIT")).encode())
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        lines = (await reader.read()).split(b"\r\n")
+    writer.close()
+    lines = [line for line in lines if b"JOIN" not in line]
+    expected = [b"CAP * LS :", b":server 001 2 :welcome", b"PONG server :x", b"ERROR :closing the connection", b""]
+    assert lines == expected
+
+
+@pytest.mark.parametrize(("path", "subprotocol"), [("/ws/sample-irc", None), ("/ws", "sample.irc")])
+async def test_it_has_its_own_path_and_subprotocol(address: str, path: str, subprotocol: Any) -> None:
     subprotocols = [subprotocol] if subprotocol else None
     async with connect(address + path, proxy=None, subprotocols=subprotocols) as socket:
         assert socket.subprotocol == subprotocol
-        assert await Talker(socket).ask("hello") == "no login, say or tell is expected, and two words more"
+        client = WebSocketClient(socket)
+        await client.send("hello")
+        assert await client.receive() == ":server 400 * HELLO :unknown command, or a wrong number of parameters"
 
 
-async def test_what_begins_like_none_of_them_is_not_spoken(address: str) -> None:
+async def test_an_unknown_first_frame_closes_the_connection(address: str) -> None:
     async with connect(address, proxy=None) as socket:
+        client = WebSocketClient(socket)
+        await client.send("hello")
         with pytest.raises(ConnectionClosed) as closed:
-            await Talker(socket).ask("hello")
+            await client.receive()
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1003

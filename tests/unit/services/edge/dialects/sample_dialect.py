@@ -1,16 +1,17 @@
-"""telegraph: every frame is one line; its words are separated by blanks, and the third is all that is left.
+"""sample-irc: a subset of IRC (RFC 1459). Frames are lines: `:PREFIX COMMAND PARAMETER :TEXT`.
 
-In: `login WHO PASSWORD`, `say CHAT TEXT`, `tell PERSON TEXT`. Out: `hello PERSON`, `sent CHAT INDEX`, `no REASON`;
-unasked: `chat CHAT`, `heard CHAT PERSON TEXT`.
+In: CAP, PASS, NICK, USER, PING, QUIT, `JOIN #CHAT`, `PRIVMSG #CHAT|ACCOUNT :TEXT`. Chats and accounts are numbers.
 """
 
+import re
 from collections.abc import Sequence
 from typing import assert_never
 
 from services.edge.canonical.commands import Command, PostMessage
 from services.edge.canonical.events import ChatJoined, Event, MaintenanceChanged, VerificationEnded
-from services.edge.canonical.frames import Binary, Frame
+from services.edge.canonical.frames import Binary, Frame, Outgoing
 from services.edge.canonical.replies import (
+    DisplayMessage,
     MessageAccepted,
     MessagePage,
     NoPendingVerification,
@@ -19,7 +20,18 @@ from services.edge.canonical.replies import (
     VerificationMailed,
 )
 from services.edge.dialects import credentials, validation
-from services.edge.dialects.base import DecodeError, Dialect, DisplayMessage, FirstFrame, Push, Request
+from services.edge.dialects.base import (
+    Action,
+    ConnectionInfo,
+    DecodeError,
+    Dialect,
+    Disconnect,
+    FirstFrame,
+    LoadedChat,
+    LocalReply,
+    Push,
+    Request,
+)
 from services.edge.dialects.json_frames import parse_id
 from services.edge.dialects.text_fallback import render_message
 from shared.contract.auth import Authenticated, IdentifierKind, Login, VerificationNeeded
@@ -32,92 +44,166 @@ from shared.contract.edge import (
     ProfileChanged,
 )
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import Text
-from shared.contract.session import AccountView, Ack, ChatView, ChatViews, MembershipRequested, Requests
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.model import ChatKind, Text
+from shared.contract.session import (
+    AccountView,
+    Ack,
+    ChatView,
+    ChatViews,
+    GetChat,
+    MembershipRequested,
+    RequestMembership,
+    Requests,
+)
 from shared.settings import Limits
 
+_LINE = re.compile(r"(?::\S+ +)?(?P<command>[A-Za-z]+)(?P<words>(?: +[^ :]\S*)*)(?: +:(?P<text>.*))? *")
+_OWN = "own"
+"""The context of requests that the dialect makes itself: the client gets no error of theirs."""
+_FIRST_COMMANDS = frozenset({"CAP", "PASS", "NICK", "USER", "PING"})
 
-def detects(opening: FirstFrame) -> bool:
-    return opening.text.split(" ")[0] in ("login", "say", "tell")
+
+def detects(first: FirstFrame) -> bool:
+    return first.text.split(" ")[0].upper() in _FIRST_COMMANDS
 
 
-def words_of(frame: Frame, limits: Limits) -> list[str]:
-    """Raises DecodeError."""
+def read_line(frame: Frame, limits: Limits) -> tuple[str, list[str]]:
+    """The command and its parameters. Raises DecodeError."""
     if isinstance(frame, Binary):
         raise DecodeError("a text frame is expected")
     if len(frame) > limits.text_frame_bytes:
         raise DecodeError(f"a frame has at most {limits.text_frame_bytes} bytes", ErrorCode.TOO_LARGE)
     try:
-        lines = frame.decode().splitlines()
+        line = frame.decode().rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise DecodeError("not UTF-8") from error
-    if len(lines) != 1 or "\0" in lines[0]:
-        raise DecodeError("one line is expected")
-    return lines[0].split(" ", 2)
+    match = _LINE.fullmatch(line)
+    if match is None or "\0" in line or len(line.splitlines()) != 1:
+        raise DecodeError("one line with a command is expected")
+    text = [] if match["text"] is None else [match["text"]]
+    return match["command"].upper(), [*match["words"].split(), *text]
 
 
-def command_of(words: list[str], limits: Limits) -> Command:
-    """Raises DecodeError."""
-    match words:
-        case "login", who, password:
-            return Login(kind=IdentifierKind.ANY, identifier=who, secret=credentials.password(password))
-        case "say", chat, text:
-            return PostMessage(ChatId(number(chat)), validation.message_text((Text(text),), limits))
-        case "tell", person, text:
-            return PostMessage(ChatId(0), validation.message_text((Text(text),), limits), AccountId(number(person)))
-        case _:
-            raise DecodeError("login, say or tell is expected, and two words more")
+def encode_line(*words: object, text: str = "") -> bytes:
+    """A frame. Line breaks in a user's text become spaces: otherwise a client would read them as frames."""
+    return " ".join([*map(str, words), f":{' '.join(text.splitlines())}"] if text else map(str, words)).encode()
 
 
-def number(word: str) -> int:
-    if (found := parse_id(word)) is None:
-        raise DecodeError("the second word must be a number")
-    return found
+def parse_number(word: str) -> int:
+    if (number := parse_id(word)) is None:
+        raise DecodeError(f"a number is expected instead of {word[:20]}")
+    return number
 
 
-def line(*words: object) -> bytes:
-    """Whatever people have written, it stays one line."""
-    return " ".join(" ".join(map(str, words)).splitlines()).encode()
-
-
-class Telegraph(Dialect):
+class SampleIrc(Dialect):
     """See services.edge.dialects.base."""
 
-    name = "telegraph"
+    name = "sample-irc"
+    line_ending = b"\r\n"
 
-    def decode(self, frame: Frame, now: float) -> Sequence[Request]:
-        return (Request(command_of(words_of(frame, self.limits), self.limits)),)
+    def __init__(self, info: ConnectionInfo) -> None:
+        super().__init__(info)
+        self._account = NO_ACCOUNT
+        self._password = self._nick = ""
 
-    def encode_reply(self, request: Request, answer: Reply, now: float) -> tuple[Frame, ...]:
-        match answer:
-            case Authenticated(account=account):
-                return (line("hello", account),)
-            case MessageAccepted(message):
-                return (line("sent", message.chat, message.index),)
-            case VerificationNeeded():
-                return (line("no", "the e-mail address must be verified first"),)
-            case NoPendingVerification() | VerificationMailed() | ServerStatus() | AccountView() | ChatView() | Ack():
-                raise TypeError("no telegraph client can ask for this")
-            case Requests() | MembershipRequested() | ChatViews() | MessagePage():
-                raise TypeError("no telegraph client can ask for this")
+    # Frames in
+
+    def decode(self, frame: Frame, now: float) -> Sequence[Action]:
+        command, parameters = read_line(frame, self.limits)
+        match command, parameters:
+            case "CAP", ["LS", *_]:
+                return (LocalReply((encode_line("CAP * LS :"),)),)
+            case "PING", [token]:
+                return (LocalReply((encode_line("PONG server", text=token),)),)
+            case "PASS", [password]:
+                self._password = password
+                return ()
+            case "NICK", [nick]:
+                self._nick = nick
+                return ()
+            case "USER", [_, _, _, _]:
+                return (Request(self._login()),)
+            case "JOIN", [channel]:
+                chat = ChatId(parse_number(channel.removeprefix("#")))
+                return (Request(RequestMembership(chat)), Request(GetChat(chat)))
+            case "PRIVMSG", [target, text]:
+                return (Request(self._message(target, text)),)
+            case "QUIT", _:
+                return (LocalReply((encode_line("ERROR", text="closing the connection"),)), Disconnect())
             case _:
-                assert_never(answer)
+                raise DecodeError("unknown command, or a wrong number of parameters", context=command)
 
-    def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
-        return (line("no", failure.text or failure.code),)
+    def _login(self) -> Login:
+        if not self._nick:
+            raise DecodeError("NICK must come before USER", context="USER")
+        return Login(kind=IdentifierKind.ANY, identifier=self._nick, secret=credentials.password(self._password))
+
+    def _message(self, target: str, text: str) -> Command:
+        segments = validation.message_text((Text(text),), self.limits)
+        if target.startswith("#"):
+            return PostMessage(ChatId(parse_number(target[1:])), segments)
+        return PostMessage(ChatId(0), segments, to=AccountId(parse_number(target)))
+
+    # Frames out
+
+    def encode_reply(self, request: Request, reply: Reply, now: float) -> tuple[Outgoing, ...]:
+        match reply:
+            case Authenticated(account=account):
+                return (encode_line(":server 001", account, text="welcome"),)
+            case VerificationNeeded():
+                return self.encode_error(request, credentials.VERIFY_BY_MAIL)
+            case MessageAccepted():
+                return reply.frames
+            case MembershipRequested(joined):
+                return () if joined else self.encode_error(request, Failure(ErrorCode.FORBIDDEN, "you have applied"))
+            case ChatView():
+                return self._joined(reply) if reply.chat.kind is ChatKind.GROUP else ()
+            case NoPendingVerification() | VerificationMailed() | ServerStatus() | AccountView() | Ack():
+                raise TypeError("no frame requests this")
+            case Requests() | ChatViews() | MessagePage():
+                raise TypeError("no frame requests this")
+            case _:
+                assert_never(reply)
+
+    def _joined(self, view: ChatView) -> tuple[Outgoing, ...]:
+        chat, me = f"#{view.chat.id}", self._account
+        return (
+            encode_line(f":{me}", "JOIN", chat),
+            encode_line(":server 332", me, chat, text=view.chat.name or chat),
+            encode_line(":server 353", me, "=", chat, text=" ".join(map(str, view.members))),
+            encode_line(":server 366", me, chat, text="end of names"),
+        )
+
+    def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Outgoing, ...]:
+        if request is not None and request.context is _OWN:
+            return ()
+        command = type(request.command).__name__ if request else context or "*"
+        return (encode_line(":server 400", self._account or "*", command, text=failure.text or failure.code),)
 
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
         match event:
             case ChatJoined(chat):
-                return (Push((line("chat", chat),)),)
-            case MaintenanceChanged() | VerificationEnded() | ProfileChanged() | ChatRenamed():
+                return (Push((), requests=(Request(GetChat(chat), _OWN),)),)
+            case ChatRenamed(chat, name, by):
+                return (Push((encode_line(f":{by}", "TOPIC", f"#{chat}", text=name),)),)
+            case MaintenanceChanged() | VerificationEnded() | ProfileChanged():
                 return ()
             case FriendshipRequested() | FriendshipAnswered() | MembershipApplied() | MembershipAnswered():
                 return ()
             case _:
                 assert_never(event)
 
-    def encode_message(self, shown: DisplayMessage) -> tuple[Frame, ...]:
-        said = shown.message
-        return (line("heard", said.chat, said.sender, render_message(shown.segments, self.base_url)),)
+    def encode_message(self, shown: DisplayMessage) -> tuple[Outgoing, ...]:
+        target = f"#{shown.message.chat}" if shown.to is None else shown.to
+        text = render_message(shown.segments, self.base_url)
+        return (encode_line(f":{shown.message.sender}", "PRIVMSG", target, text=text),)
+
+    # The login
+
+    def logged_in(self, account: AccountId, now: float) -> None:
+        self._account = account
+
+    def chats_loaded(self, chats: Sequence[LoadedChat], now: float) -> tuple[Push, ...]:
+        groups = [loaded.chat for loaded in chats if loaded.pair is None]
+        return tuple(Push((encode_line(f":{self._account}", "JOIN", f"#{group}"),)) for group in groups)

@@ -1,4 +1,4 @@
-"""Nothing that anybody writes, in any dialect, is taken for a field, a record or a frame by a client of any other."""
+"""No text of a user of any dialect is read as a field, a record or a frame by a client of any other."""
 
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -9,94 +9,88 @@ from hypothesis import example, given
 
 from services.edge.canonical.events import Event
 from services.edge.canonical.replies import DisplayMessage, MessageAccepted
-from services.edge.dialects.base import DecodeError, Dialect, Request
+from services.edge.dialects.base import DecodeError
 from services.edge.dialects.registry import Entry
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import ProfileSummary
+from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 from tests.unit.services.edge.dialects.driving import (
     FILES,
     LONG_AFTER,
+    VectorCase,
+    cases,
     connect,
     each_dialect,
     frames,
     log_in,
-    only_request,
 )
 from tests.unit.services.edge.dialects.driving import given as as_given
-from tests.unit.services.edge.dialects.spoken import SPOKEN
-from tests.unit.services.edge.dialects.wording import HOSTILE, MARK, read, rewritten
-from tests.vectors import ANSWERS, EVENTS, Said, Vector, Vectors, canonical, text, wire
+from tests.unit.services.edge.dialects.user_texts import HOSTILE, MARK, read, rewritten
+from tests.vectors import ANSWERS, EVENTS, VectorMessage, Vectors, canonical, text
 
-EVERY = [vector for file in FILES.values() for vector in file.vectors]
-SAID = [vector.message.shown for vector in EVERY if vector.message]
-HAPPENED = [canonical(vector.event, EVENTS) for vector in EVERY if vector.event]
+ALL_VECTORS = [vector for file in FILES.values() for vector in file.vectors]
+MESSAGES = [vector.message.shown for vector in ALL_VECTORS if vector.message]
+ALL_EVENTS = [canonical(vector.event, EVENTS) for vector in ALL_VECTORS if vector.event]
 
-Written = Callable[[str], tuple[object, ...]]
-"""Frames, by what somebody has written."""
+Render = Callable[[str], tuple[object, ...]]
+"""Frames, by the text that a user has written."""
 
 
-def shown_to(entry: Entry) -> Iterator[Written]:
-    """Whatever is said or happens in any dialect, to a client of this one."""
-    for shown in SAID:
+def renders(entry: Entry) -> Iterator[Render]:
+    """All messages and events of any dialect, and the replies of this one, as its client gets them."""
+    for shown in MESSAGES:
         yield from (
-            partial(heard, entry, msgspec.structs.replace(shown, summary=summary))
+            partial(message_frames, entry, msgspec.structs.replace(shown, summary=summary))
             for summary in (shown.summary, ProfileSummary("name", "u"))
         )
-    for event in HAPPENED:
-        yield from (partial(told, entry, event, account) for account in (NO_ACCOUNT, AccountId(12), AccountId(34)))
-    for vector in FILES[entry.name].vectors:
-        yield from (partial(answered, entry, vector, reply.answer) for reply in vector.replies if reply.answer)
-        if vector.command is not None:
-            yield from (partial(refused, entry, vector, code) for code in ErrorCode)
+    for event in ALL_EVENTS:
+        yield from (partial(event_frames, entry, event, account) for account in (NO_ACCOUNT, 12, 34))
+    for case in cases(entry):
+        yield from (partial(reply_frames, case, reply.answer) for reply in case.expected.replies if reply.answer)
+        yield from (partial(error_frames, case, code) for code in ErrorCode)
 
 
-def heard(entry: Entry, shown: DisplayMessage, word: str) -> tuple[object, ...]:
+def message_frames(entry: Entry, shown: DisplayMessage, word: str) -> tuple[object, ...]:
     return connect(entry).encode_message(rewritten(shown, lambda _: word))
 
 
-def told(entry: Entry, event: Event, account: AccountId, word: str) -> tuple[object, ...]:
+def event_frames(entry: Entry, event: Event, account: int, word: str) -> tuple[object, ...]:
     dialect = connect(entry)
     if account != NO_ACCOUNT:
-        log_in(dialect, account)
+        log_in(dialect, AccountId(account))
     return frames(dialect.encode_event(rewritten(event, lambda _: word), LONG_AFTER))
 
 
-def answered(entry: Entry, vector: Vector, answer: dict[str, Any], word: str) -> tuple[object, ...]:
-    dialect, request = requested(entry, vector)
+def reply_frames(case: VectorCase, answer: dict[str, Any], word: str) -> tuple[object, ...]:
+    dialect, request = case.make()
     if own := answer.get("MessageAccepted"):
-        shown = rewritten(msgspec.convert(own, Said).shown, lambda _: word)
+        shown = rewritten(msgspec.convert(own, VectorMessage).shown, lambda _: word)
         return dialect.encode_reply(request, MessageAccepted(shown.message, dialect.encode_message(shown)), LONG_AFTER)
     return dialect.encode_reply(request, rewritten(canonical(answer, ANSWERS), lambda _: word), LONG_AFTER)
 
 
-def refused(entry: Entry, vector: Vector, code: ErrorCode, word: str) -> tuple[object, ...]:
-    dialect, request = requested(entry, vector)
+def error_frames(case: VectorCase, code: ErrorCode, word: str) -> tuple[object, ...]:
+    dialect, request = case.make()
     return dialect.encode_error(request, Failure(code, word))
 
 
-def requested(entry: Entry, vector: Vector) -> tuple[Dialect, Request]:
-    dialect = as_given(entry, vector.given)
-    request = only_request(dialect, wire(vector.frame))
-    return dialect, request
-
-
 @cache
-def renderings(entry: Entry) -> list[tuple[Written, tuple[object, ...]]]:
-    """All that a client may be shown and people have had a hand in, each beside what it is when they write MARK."""
-    marked = [(render, render(MARK)) for render in shown_to(entry)]
+def renderings(entry: Entry) -> list[tuple[Render, tuple[object, ...]]]:
+    """All frames with a text of a user, each beside its form when that text is MARK."""
+    marked = [(render, render(MARK)) for render in renders(entry)]
     looks = {str(like): (render, like) for render, like in marked if MARK in str(like)}
     return list(looks.values())
 
 
 def check_like(out: tuple[object, ...], like: tuple[object, ...], word: str, file: Vectors) -> None:
-    """They differ in nothing but what was written; from JSON, that is read as it was written."""
+    """They differ in nothing but the user's text; JSON holds it unchanged."""
     assert len(out) == len(like)
     for frame, other in zip(out, like, strict=True):
         for field, meant in zip(read(frame, file), read(other, file), strict=True):
             if MARK not in str(meant):
                 assert field == meant
-            elif not file.separator:
+            elif file.is_json:
                 assert field == str(meant).replace(MARK, word)
 
 
@@ -114,8 +108,7 @@ def test_no_text_forges_a_field_or_a_record_or_a_frame(entry: Entry, word: str) 
 @each_dialect
 @given(word=HOSTILE)
 @example(word="|")
-def test_what_is_refused_is_not_quoted_into_a_frame(entry: Entry, word: str) -> None:
-    """Whatever a decoder says of a frame, and be it the frame itself."""
+def test_an_error_that_quotes_the_frame_forges_nothing(entry: Entry, word: str) -> None:
     for vector in FILES[entry.name].vectors:
         dialect = as_given(entry, vector.given)
         try:
@@ -126,7 +119,7 @@ def test_what_is_refused_is_not_quoted_into_a_frame(entry: Entry, word: str) -> 
             check_like(out, like, error.failure.text, FILES[entry.name])
 
 
-def test_people_write_in_every_dialect() -> None:
-    """Else nothing has been looked at."""
-    for entry in SPOKEN:
-        assert len(renderings(entry)) >= len(SAID) / 2
+def test_every_dialect_shows_texts_of_users() -> None:
+    """Otherwise nothing has been checked."""
+    for entry in ALL_DIALECTS:
+        assert len(renderings(entry)) >= len(MESSAGES) / 2

@@ -1,4 +1,4 @@
-"""What holds for every dialect of the registry, whatever anybody sends or says."""
+"""Properties of every dialect, whatever its client sends."""
 
 import json
 from typing import Any
@@ -30,17 +30,17 @@ def connections(entry: Entry) -> tuple[Dialect, Dialect]:
     return fresh, mine
 
 
-def decodes_or_is_refused(dialect: Dialect, frame: Frame) -> list[Request]:
-    """The one property of every decoder. What it refuses, it can tell the client."""
+def decodes_or_rejects(dialect: Dialect, frame: Frame) -> list[Request]:
+    """The one property of every decoder: it decodes a frame, or has an error reply for it."""
     try:
         requests = requests_of(dialect, frame)
     except DecodeError as error:
-        refusal = error
+        rejected = error
     else:
         assert all(type(request.command).__name__ in COMMANDS for request in requests)
         return requests
-    assert refusal.failure.text
-    assert dialect.encode_error(None, refusal.failure, refusal.context)
+    assert rejected.failure.text
+    assert dialect.encode_error(None, rejected.failure, rejected.context)
     return []
 
 
@@ -66,20 +66,20 @@ TEXTS = st.text().map(lambda text: text.encode(errors="replace"))
 
 @each_dialect
 @given(frame=st.binary() | TEXTS | OBJECTS | st.builds(Binary, st.binary()))
-def test_any_bytes_decode_or_are_refused(entry: Entry, frame: Frame) -> None:
+def test_any_bytes_decode_or_are_rejected(entry: Entry, frame: Frame) -> None:
     for dialect in connections(entry):
-        decodes_or_is_refused(dialect, frame)
+        decodes_or_rejects(dialect, frame)
 
 
 @each_dialect
 @given(data=st.data())
-def test_any_conversation_is_decoded_or_refused_whoever_logs_in_meanwhile(entry: Entry, data: st.DataObject) -> None:
+def test_any_conversation_is_decoded_or_rejected_with_any_logins(entry: Entry, data: st.DataObject) -> None:
     sent = [wire(vector.frame) for vector in FILES[entry.name].vectors if vector.frame is not None]
     steps = st.sampled_from(sent) | OBJECTS | st.builds(Binary, st.binary(max_size=40)) | ACCOUNTS
     dialect = connect(entry)
     for step in data.draw(st.lists(steps, max_size=12)):
         if not isinstance(step, int):
-            decodes_or_is_refused(dialect, step)
+            decodes_or_rejects(dialect, step)
         elif step == NO_ACCOUNT:
             dialect.logged_in(NO_ACCOUNT, 0.0)
         else:
@@ -87,7 +87,7 @@ def test_any_conversation_is_decoded_or_refused_whoever_logs_in_meanwhile(entry:
 
 
 def valid_frames(entry: Entry) -> list[Vector]:
-    return [vector for vector in FILES[entry.name].vectors if vector.command is not None]
+    return [vector for vector in FILES[entry.name].vectors if vector.frame is not None and vector.error is None]
 
 
 @st.composite
@@ -109,17 +109,17 @@ def mutated(draw: st.DrawFn, frame: Any) -> Any:
 
 @each_dialect
 @given(data=st.data())
-def test_a_valid_frame_with_something_changed_decodes_or_is_refused(entry: Entry, data: st.DataObject) -> None:
+def test_a_valid_frame_with_a_change_decodes_or_is_rejected(entry: Entry, data: st.DataObject) -> None:
     vector = data.draw(st.sampled_from(valid_frames(entry)))
     frame = data.draw(mutated(vector.frame))
     text = frame if isinstance(frame, str) else json.dumps(frame, ensure_ascii=data.draw(st.booleans()))
     for dialect in connections(entry):
-        for request in decodes_or_is_refused(dialect, text.encode(errors="surrogatepass")):
+        for request in decodes_or_rejects(dialect, text.encode(errors="surrogatepass")):
             check_sound(request)
 
 
 def check_sound(request: Request) -> None:
-    """What is decoded is fit for the bus, and keeps the limits."""
+    """A decoded command is fit for the bus, and keeps the limits."""
     command = request.command
     assert msgspec.msgpack.encode(command)
     if isinstance(command, PostMessage):
@@ -131,8 +131,8 @@ def check_sound(request: Request) -> None:
 
 
 @each_dialect
-def test_every_event_can_be_told_to_every_connection(entry: Entry) -> None:
-    events = [canonical(vector.event, EVENTS) for vector in FILES[entry.name].vectors if vector.event]
+def test_every_connection_can_get_every_event(entry: Entry) -> None:
+    events = [canonical(vector.event, EVENTS) for file in FILES.values() for vector in file.vectors if vector.event]
     for dialect in connections(entry):
         for event in events:
             for push in dialect.encode_event(event, LONG_AFTER):
@@ -142,9 +142,9 @@ def test_every_event_can_be_told_to_every_connection(entry: Entry) -> None:
 @each_dialect
 @given(frame=st.binary(max_size=50))
 def test_connections_of_one_variant_share_their_bytes(entry: Entry, frame: bytes) -> None:
-    """Whatever the one has gone through: messages are encoded once for all of a variant."""
+    """In any state: messages are encoded once for all connections of a variant."""
     fresh, mine = connections(entry)
-    decodes_or_is_refused(mine, frame)
+    decodes_or_rejects(mine, frame)
     segments = (Text("hello"), Emoji(3))
     message = Message(CHAT, 1, MessageId(77), ME, 1724400000123, pack_segments(segments), Nonce(1))
     shown = DisplayMessage(message, segments)

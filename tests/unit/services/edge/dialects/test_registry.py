@@ -19,8 +19,8 @@ from services.edge.dialects.registry import (
     by_subprotocol,
     detect,
 )
+from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 from tests.unit.services.edge.dialects.driving import connect
-from tests.unit.services.edge.dialects.spoken import SPOKEN
 
 OPENINGS: list[tuple[Any, str | None]] = [
     ({"code": 0, "data": {"cid": 1, "sender_id": "1", "msg": "x"}}, "ourchat-v0"),
@@ -107,10 +107,10 @@ def test_a_new_dialect_brings_its_own_rule_which_comes_after_the_settled_ones() 
         detect(b"hello", dialects)
 
 
-@pytest.mark.parametrize("entry", SPOKEN, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", ALL_DIALECTS, ids=lambda entry: entry.name)
 def test_each_dialect_has_a_path_and_a_subprotocol_of_its_own(entry: Entry) -> None:
-    assert by_path(entry.path, SPOKEN) is entry
-    assert by_subprotocol(["chat", entry.subprotocol, "more"], SPOKEN) is entry
+    assert by_path(entry.path, ALL_DIALECTS) is entry
+    assert by_subprotocol(["chat", entry.subprotocol, "more"], ALL_DIALECTS) is entry
     assert connect(entry).name == entry.name
 
 

@@ -1,4 +1,4 @@
-"""Every dialect of the registry against its vectors, both ways."""
+"""Every dialect against its vectors, both ways."""
 
 from pathlib import Path
 from typing import Any
@@ -8,86 +8,128 @@ import pytest
 
 from services.edge.canonical.frames import Outgoing
 from services.edge.canonical.replies import MessageAccepted
-from services.edge.dialects.base import DecodeError, Dialect, Request
+from services.edge.dialects.base import DecodeError, Dialect, Disconnect, LocalReply, Request
 from services.edge.dialects.registry import DIALECTS, Entry
 from shared.contract.errors import Failure
+from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 from tests.unit.services.edge.dialects.driving import (
     FILES,
     LONG_AFTER,
+    VectorCase,
+    cases,
+    comparable,
     connect,
     each_dialect,
     frames,
     given,
-    only_request,
-    seen,
+    pushes_of,
 )
-from tests.unit.services.edge.dialects.spoken import SPOKEN
-from tests.vectors import ANSWERS, COMMANDS, EVENTS, Said, Vector, VectorReply, canonical, text, wire
+from tests.vectors import (
+    ANSWERS,
+    COMMANDS,
+    EVENTS,
+    Vector,
+    VectorAction,
+    VectorMessage,
+    VectorReply,
+    canonical,
+    text,
+    wire,
+)
 
 DOCS = Path(__file__).parents[5] / "docs" / "protocols"
-CASES = [
+VECTORS = [
     pytest.param(entry, vector, id=f"{entry.name}: {vector.section}, {vector.name}")
-    for entry in SPOKEN
+    for entry in ALL_DIALECTS
     for vector in FILES[entry.name].vectors
+]
+REQUESTS = [
+    pytest.param(case, id=f"{entry.name}: {case.vector.section}, {case.vector.name}, {case.number}")
+    for entry in ALL_DIALECTS
+    for case in cases(entry)
 ]
 
 
 def check_out(out: tuple[Outgoing, ...], expected: list[Any]) -> None:
-    assert [seen(frame) for frame in out] == [seen(text(frame)) for frame in expected]
+    assert [comparable(frame) for frame in out] == [comparable(text(frame)) for frame in expected]
 
 
-@pytest.mark.parametrize(("entry", "vector"), CASES)
+@pytest.mark.parametrize(("entry", "vector"), VECTORS)
 def test_a_vector(entry: Entry, vector: Vector) -> None:
     dialect = given(entry, vector.given)
     if vector.error is not None:
         check_error(dialect, vector)
-    elif vector.event is not None:
-        assert vector.out is not None
-        check_out(frames(dialect.encode_event(canonical(vector.event, EVENTS), LONG_AFTER)), vector.out)
     elif vector.message is not None:
         assert vector.out is not None
-        check_out(said_by(dialect, vector.message), vector.out)
+        check_out(dialect.encode_message(vector.message.shown), vector.out)
+    elif vector.frame is None:
+        assert vector.out is not None
+        check_out(frames(pushes_of(dialect, vector)), vector.out)
     else:
-        check_request(entry, vector)
+        check_actions(dialect, vector)
 
 
 def check_error(dialect: Dialect, vector: Vector) -> None:
-    with pytest.raises(DecodeError) as refused:
+    with pytest.raises(DecodeError) as rejected:
         dialect.decode(wire(vector.frame), 0.0)
-    failure = refused.value.failure
+    failure = rejected.value.failure
     assert (failure.code, bool(failure.text)) == (vector.error, True)
-    out = dialect.encode_error(None, failure, refused.value.context)
+    out = dialect.encode_error(None, failure, rejected.value.context)
     if vector.out is None:
         assert out
     else:
         check_out(out, vector.out)
 
 
-def check_request(entry: Entry, vector: Vector) -> None:
+def check_actions(dialect: Dialect, vector: Vector) -> None:
+    actions = dialect.decode(wire(vector.frame), 0.0)
+    assert len(actions) == len(vector.frame_actions)
+    for action, expected in zip(actions, vector.frame_actions, strict=True):
+        match action:
+            case Request():
+                assert expected.request is not None
+            case LocalReply(out):
+                assert expected.reply is not None
+                check_out(out, expected.reply)
+            case Disconnect():
+                assert action == expected.disconnect
+
+
+@pytest.mark.parametrize("case", REQUESTS)
+def test_a_request_of_a_vector(case: VectorCase) -> None:
     """Each reply on a connection of its own."""
-    assert vector.command is not None
-    for reply in (*vector.replies, None):
-        dialect = given(entry, vector.given)
-        request = only_request(dialect, wire(vector.frame))
-        assert request.command == canonical(vector.command, COMMANDS)
-        assert (request.token, request.account) == (vector.token, vector.account)
-        assert msgspec.msgpack.encode(request.command), "it must be fit for the bus"
-        if reply is not None:
-            check_out(replied(dialect, request, reply), reply.out)
+    expected = case.expected
+    _, request = case.make()
+    assert request.command == canonical(expected.command, COMMANDS)
+    assert (request.token, request.account) == (expected.token, expected.account)
+    assert msgspec.msgpack.encode(request.command), "it must be fit for the bus"
+    for reply in expected.replies:
+        dialect, request = case.make()
+        check_out(encoded(dialect, request, reply), reply.out)
 
 
-def replied(dialect: Dialect, request: Request, reply: VectorReply) -> tuple[Outgoing, ...]:
+def encoded(dialect: Dialect, request: Request, reply: VectorReply) -> tuple[Outgoing, ...]:
     if reply.answer is None:
         assert isinstance(reply.failure, Failure)
         return dialect.encode_error(request, reply.failure)
     if own := reply.answer.get("MessageAccepted"):
-        said = msgspec.convert(own, Said)
-        return dialect.encode_reply(request, MessageAccepted(said.message, said_by(dialect, said)), LONG_AFTER)
+        sent = msgspec.convert(own, VectorMessage)
+        accepted = MessageAccepted(sent.message, dialect.encode_message(sent.shown))
+        return dialect.encode_reply(request, accepted, LONG_AFTER)
     return dialect.encode_reply(request, canonical(reply.answer, ANSWERS), LONG_AFTER)
 
 
-def said_by(dialect: Dialect, said: Said) -> tuple[Outgoing, ...]:
-    return dialect.encode_message(said.shown)
+def test_an_action_is_one_thing() -> None:
+    for file in FILES.values():
+        for vector in file.vectors:
+            assert all(_kinds(action) == 1 for action in vector.frame_actions), vector.name
+            stimuli = (vector.frame, vector.event, vector.chats, vector.message)
+            assert sum(stimulus is not None for stimulus in stimuli) == 1, vector.name
+            assert vector.frame is None or not vector.requests, vector.name
+
+
+def _kinds(action: VectorAction) -> int:
+    return sum(kind is not None for kind in (action.request, action.reply, action.disconnect))
 
 
 @each_dialect
@@ -97,10 +139,12 @@ def test_every_dialect_has_its_vectors(entry: Entry) -> None:
 
 @each_dialect
 def test_the_vectors_leave_nothing_out(entry: Entry) -> None:
-    """Each command, event and answer of the edge is shown, or declared to be none of this dialect's."""
+    """Each command, event and reply of the edge is shown, or declared as lacking in this dialect."""
     file = FILES[entry.name]
-    shown = {next(iter(told)) for vector in file.vectors for told in (vector.command, vector.event) if told}
-    shown |= {next(iter(reply.answer)) for vector in file.vectors for reply in vector.replies if reply.answer}
+    requests = [request for vector in file.vectors for request in vector.all_requests]
+    shown = {next(iter(vector.event)) for vector in file.vectors if vector.event}
+    shown |= {next(iter(request.command)) for request in requests}
+    shown |= {next(iter(reply.answer)) for request in requests for reply in request.replies if reply.answer}
     assert shown | set(file.lacks) == COMMANDS.keys() | EVENTS.keys() | ANSWERS.keys()
     assert not shown & set(file.lacks)
 

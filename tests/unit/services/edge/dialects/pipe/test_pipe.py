@@ -11,7 +11,7 @@ from services.edge.dialects.registry import DIALECTS, by_path
 from shared.contract.auth import Authenticated
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from tests.unit.services.edge.dialects.driving import connect, seen
+from tests.unit.services.edge.dialects.driving import comparable, connect
 
 ME, OTHER = AccountId(12), AccountId(34)
 
@@ -99,4 +99,4 @@ def test_what_is_no_text_is_refused(frame: bytes | Binary) -> None:
     with pytest.raises(DecodeError) as refused:
         connection().decode(frame, 0.0)
     (reply,) = connection().encode_error(None, refused.value.failure, refused.value.context)
-    assert seen(reply).startswith("error|")
+    assert comparable(reply).startswith("error|")

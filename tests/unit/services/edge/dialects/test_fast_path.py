@@ -1,4 +1,4 @@
-"""The quick way of reading the commonest frames is the long way, only quicker: both agree about every frame."""
+"""The fast path of decoding agrees with the slow path about every frame."""
 
 import json
 from collections.abc import Sequence
@@ -13,30 +13,32 @@ from services.edge.canonical.frames import Binary, Frame
 from services.edge.dialects import json_frames
 from services.edge.dialects.base import Action, DecodeError, Dialect
 from services.edge.dialects.json_frames import FastReader
-from services.edge.dialects.registry import DIALECTS, Entry
+from services.edge.dialects.registry import Entry
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId
 from shared.settings import Limits
-from tests.unit.services.edge.dialects.driving import connect, log_in, only_request
+from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
+from tests.unit.services.edge.dialects.driving import cases, connect, each_dialect, log_in, only_request
 
 ME = AccountId(12)
-JSON = [entry for entry in DIALECTS if entry.name != "pipe"]
-PLAIN = {
+SHORT_TEXTS = {
     "ourchat-v0": b'{"code":0,"data":{"cid":5,"sender_id":"0000000012","msg":"hi"}}',
     "ourchat-v1": b'{"code":0,"time":0,"data":{"sender":{"ocid":12,"group_id":5},"msg":"hi"}}',
     "ourchat-v2": b'{"code":0,"time":1,"sender":{"ocid":"0000000012","session_id":"5"},"msg":[{"type":0,"text":"hi"}]}',
     "service": b'{"service_code":5,"content":{"token":"t","chat":5,"msg":"hi"}}',
 }
-SAID = [
+"""The frame of each dialect with a fast path."""
+FAST = [entry for entry in ALL_DIALECTS if entry.name in SHORT_TEXTS]
+TEXTS = [
     rb"x", rb"\u4e2d\n\t\/", "中文😀".encode(), rb"\"quoted\"", rb"\\", rb"\\\"", rb"\u0000", rb"\\u0000", rb"", b"\0",
     rb"\ud800", rb"\ud83d\ude00", b"\xff", b"\xed\xa0\x80", rb"\x", b"[[[[", b'a":"b', b"\n", rb"\u0022",
 ]  # fmt: skip
-each = pytest.mark.parametrize("entry", JSON, ids=lambda entry: str(entry.name))
+each = pytest.mark.parametrize("entry", FAST, ids=lambda entry: str(entry.name))
 
-Outcome = Sequence[Action] | tuple[Failure, object]
+Decoded = Sequence[Action] | tuple[Failure, object]
 
 
-def outcome(dialect: Dialect, frame: Frame) -> Outcome:
+def decoded(dialect: Dialect, frame: Frame) -> Decoded:
     try:
         return dialect.decode(frame, 0.0)
     except DecodeError as error:
@@ -48,18 +50,28 @@ def check_both_agree(entry: Entry, frame: Frame) -> None:
         dialect = connect(entry)
         if account is not None:
             log_in(dialect, account)
-        quick = outcome(dialect, frame)
+        quick = decoded(dialect, frame)
         with patch.object(FastReader, "read", return_value=None):
-            assert outcome(dialect, frame) == quick
+            assert decoded(dialect, frame) == quick
+
+
+@each_dialect
+def test_every_fast_path_is_checked(entry: Entry) -> None:
+    """A dialect that has a FastReader has a frame in the table above."""
+    with patch.object(FastReader, "read", return_value=None) as read:
+        for case in cases(entry):
+            if not case.is_own:
+                case.make()
+    assert read.called == (entry.name in SHORT_TEXTS)
 
 
 @each
-def test_a_plain_frame_is_read_the_quick_way(entry: Entry) -> None:
+def test_a_short_text_takes_the_fast_path(entry: Entry) -> None:
     dialect = connect(entry)
     log_in(dialect, ME)
-    with patch.object(json_frames, "_STRINGS", None):  # which only the long way uses
-        for said in (b"hi", rb"\u4e2d\"\n", "中文".encode()):
-            request = only_request(dialect, PLAIN[entry.name].replace(b"hi", said))
+    with patch.object(json_frames, "_STRINGS", None):  # which only the slow path uses
+        for text in (b"hi", rb"\u4e2d\"\n", "中文".encode()):
+            request = only_request(dialect, SHORT_TEXTS[entry.name].replace(b"hi", text))
             assert type(request.command).__name__ == "PostMessage"
 
 
@@ -67,38 +79,38 @@ def test_a_plain_frame_is_read_the_quick_way(entry: Entry) -> None:
     b'{"code":0,"sender":{"session_id":"5"},"msg":[{"type":0,"text":"hi"}]}',
     b'{"code":0,"time":1.5,"sender":{"session_id":"5"},"msg":[{"type":0,"text":"hi"}]}',
 ])  # fmt: skip
-def test_v2_clients_may_leave_out_what_is_not_looked_at(frame: bytes) -> None:
-    (entry,) = (entry for entry in JSON if entry.name == "ourchat-v2")
+def test_v2_clients_may_omit_ignored_members(frame: bytes) -> None:
+    (entry,) = (entry for entry in FAST if entry.name == "ourchat-v2")
     with patch.object(json_frames, "_STRINGS", None):
         assert len(connect(entry).decode(frame, 0.0)) == 1
 
 
 @each
-@pytest.mark.parametrize("said", SAID)
-def test_both_ways_agree_about_texts(entry: Entry, said: bytes) -> None:
-    check_both_agree(entry, PLAIN[entry.name].replace(b"hi", said))
+@pytest.mark.parametrize("text", TEXTS)
+def test_both_paths_agree_about_texts(entry: Entry, text: bytes) -> None:
+    check_both_agree(entry, SHORT_TEXTS[entry.name].replace(b"hi", text))
 
 
 @each
 @pytest.mark.parametrize("size", [40, 200, 16_000, 16 * 1024, 16 * 1024 + 1, 64 * 1024, 70_000])
-@pytest.mark.parametrize("letter", ["x", "中", "\n"])
-def test_both_ways_agree_about_sizes(entry: Entry, size: int, letter: str) -> None:
-    said = letter * (size // len(letter.encode()))
-    for text in (said.encode(), json.dumps(said)[1:-1].encode()):
-        check_both_agree(entry, PLAIN[entry.name].replace(b"hi", text))
+@pytest.mark.parametrize("character", ["x", "中", "\n"])
+def test_both_paths_agree_about_sizes(entry: Entry, size: int, character: str) -> None:
+    text = character * (size // len(character.encode()))
+    for written in (text.encode(), json.dumps(text)[1:-1].encode()):
+        check_both_agree(entry, SHORT_TEXTS[entry.name].replace(b"hi", written))
 
 
 @each
-def test_a_small_limit_of_frames_holds_both_ways(entry: Entry) -> None:
+def test_a_small_limit_of_frames_holds_on_both_paths(entry: Entry) -> None:
     dialect = connect(entry)
     dialect.limits = Limits(text_frame_bytes=20)
     with pytest.raises(DecodeError):
-        dialect.decode(PLAIN[entry.name], 0.0)
+        dialect.decode(SHORT_TEXTS[entry.name], 0.0)
 
 
 @each
-def test_both_ways_agree_about_binary_frames(entry: Entry) -> None:
-    check_both_agree(entry, Binary(PLAIN[entry.name]))
+def test_both_paths_agree_about_binary_frames(entry: Entry) -> None:
+    check_both_agree(entry, Binary(SHORT_TEXTS[entry.name]))
 
 
 SCALARS = st.sampled_from([
@@ -127,15 +139,15 @@ def rendered(draw: st.DrawFn, value: Any) -> str:
 
 @each
 @given(data=st.data())
-def test_both_ways_agree_about_what_is_almost_plain(entry: Entry, data: st.DataObject) -> None:
-    frame = data.draw(rendered(json.loads(PLAIN[entry.name]))).encode()
+def test_both_paths_agree_about_almost_valid_frames(entry: Entry, data: st.DataObject) -> None:
+    frame = data.draw(rendered(json.loads(SHORT_TEXTS[entry.name]))).encode()
     check_both_agree(entry, frame)
 
 
 @each
 @given(data=st.data())
-def test_both_ways_agree_about_damaged_frames(entry: Entry, data: st.DataObject) -> None:
-    frame = PLAIN[entry.name]
+def test_both_paths_agree_about_damaged_frames(entry: Entry, data: st.DataObject) -> None:
+    frame = SHORT_TEXTS[entry.name]
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(frame)))
         piece = data.draw(st.sampled_from([b'"', b"\\", b"\\u0000", b"\\\\", b",", b":", b"{", b"}", b"\0", b"0", b""]))

@@ -1,6 +1,7 @@
-"""What people write: found and replaced in canonical values and in frames, and read from frames as clients read."""
+"""Texts that users write: found and replaced in canonical values and in frames, and read from frames as clients do."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
@@ -11,31 +12,31 @@ from hypothesis import strategies as st
 from services.edge.canonical.frames import Binary
 from tests.vectors import Vectors
 
-WRITTEN = frozenset({"text", "nickname", "name", "signature", "answer"})
-"""The fields of canonical values that hold what people have written."""
+USER_FIELDS = frozenset({"text", "nickname", "name", "signature", "answer"})
+"""The fields of canonical values that hold texts of users."""
 MARK = "Qzjx"
-"""A word that is in no frame unless somebody writes it."""
+"""A word that is in no frame unless a user writes it."""
 BREAKS = "\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 
 HOSTILE = st.lists(
     st.sampled_from([
         *BREAKS, "\r\n", "\0", "|", "｜", "||", " ", "\t", '"', "'", "\\", "\\n", "\\u0022", "{", "}", "}{", "[", "]",
         ",", ":", "\u202e", "\u2066", "\u200b", "\ufeff", "</script>", "%0a", "a", "甲", "😀",
-        '","code":18,"x":"', '{"code":18}\n{"code":18}', "\nmessage|0|34|1|x", "|1|34|x|", "\nheard 5 34 x",
+        '","code":18,"x":"', '{"code":18}\n{"code":18}', "\nmessage|0|34|1|x", "|1|34|x|", "\n:34 PRIVMSG #5 :x",
     ]),
     min_size=1, max_size=6,
 ).map("".join) | st.text(min_size=1)  # fmt: skip
-PLAIN = st.text(st.characters(codec="utf-8", exclude_characters=f"\0{BREAKS}"), min_size=1) | HOSTILE.map(
+ONE_LINE = st.text(st.characters(codec="utf-8", exclude_characters=f"\0{BREAKS}"), min_size=1) | HOSTILE.map(
     lambda word: "".join(each for each in word if each not in f"\0{BREAKS}")
 ).filter(bool)
 """On one line, otherwise as hostile: what every dialect can express."""
 
 
 def rewritten(value: Any, change: Callable[[str], str]) -> Any:
-    """A canonical value with all that people have written changed."""
+    """A canonical value with all texts of users changed."""
 
     def inside(name: str, inner: Any) -> Any:
-        return change(inner) if name in WRITTEN and isinstance(inner, str) else rewritten(inner, change)
+        return change(inner) if name in USER_FIELDS and isinstance(inner, str) else rewritten(inner, change)
 
     match value:
         case msgspec.Struct():
@@ -52,8 +53,8 @@ def rewritten(value: Any, change: Callable[[str], str]) -> Any:
             return value
 
 
-def written(value: Any) -> set[str]:
-    """All that people have written in a canonical value."""
+def texts_in(value: Any) -> set[str]:
+    """All texts of users in a canonical value."""
     found: set[str] = set()
 
     def note(text: str) -> str:
@@ -64,15 +65,32 @@ def written(value: Any) -> set[str]:
     return found - {""}
 
 
-def replaced(frame: Any, old: str, new: str, separator: str) -> Any | None:
-    """A vector's frame in which a client writes something else in one place; None where there is no such place, or
-    more than one, or a frame of JSON is given as text."""
+def replaced(frame: Any, old: str, new: str, file: Vectors) -> Any | None:
+    """A vector's frame with another text in one place; None where there is no such place, or more than one, or a frame
+    of JSON is given as text."""
     if not isinstance(frame, str):
         return _in_object(frame, old, new) if list(_leaves(frame)).count(old) == 1 else None
-    if not separator:
+    spans = [] if file.is_json else [(start, end) for start, end in file.spans(frame) if frame[start:end] == old]
+    if len(spans) != 1:
         return None
-    parts = frame.split(separator)
-    return separator.join(new if part == old else part for part in parts) if parts.count(old) == 1 else None
+    ((start, end),) = spans
+    return frame[:start] + new + frame[end:]
+
+
+def fitting(frame: Any, old: str, new: str, file: Vectors, *, free: bool) -> str | None:
+    """What of a text fits in the place of `old` in a frame; None: nothing. `free`: the place may hold separators."""
+    if file.is_json:
+        return new
+    word = (new if free or not file.separator else new.replace(file.separator, "")).rstrip(BREAKS) or "x"
+    if file.separator:
+        return word
+    other = replaced(frame, old, word, file)
+    meant = [word if field == old else field for field in _fields_of(frame, file)]
+    return word if other is not None and _fields_of(other, file) == meant else None
+
+
+def _fields_of(frame: str, file: Vectors) -> list[str]:
+    return [frame[start:end] for start, end in file.spans(frame)]
 
 
 def _in_object(value: Any, old: str, new: str) -> Any:
@@ -92,23 +110,28 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def read(frame: object, file: Vectors) -> list[object]:
-    """The fields of a frame, as a client reads it: by their names from JSON, else between separators, where only the
-    last of those that `splits` names may hold a line break. Of content that is announced, its texts count."""
+    """The fields of a frame, as a client reads it: by their names from JSON, else as the vectors' file says. Of a media
+    payload, its texts count."""
     if is_dataclass(frame) and not isinstance(frame, Binary):
         texts = [text for one in fields(frame) if isinstance(text := getattr(frame, one.name), bytes)]
         return [field for text in texts for field in read(text, file)]
     if not isinstance(frame, bytes):
         return [frame]
     text = frame.decode()
-    if not file.separator:
+    if file.is_json:
         return list(_paths(json.loads(text, object_pairs_hook=tuple), ()))
+    if file.fields:
+        match = re.fullmatch(file.fields, text)
+        assert match is not None, text
+        assert len(text.splitlines()) == 1
+        return list(match.groups())
     whole = text.split(file.separator, file.splits.get(text.split(file.separator)[0], -1))
     assert whole[0] in file.splits or len(text.splitlines()) == 1
     return list(whole)
 
 
 def _paths(value: Any, path: tuple[object, ...]) -> Iterator[object]:
-    """Where each leaf of a JSON value is, and what it is; an object's members are pairs, so that none can hide."""
+    """The path and value of each leaf of a JSON value; an object's members are pairs, so that none can hide."""
     if isinstance(value, tuple):
         yield (*path, "object", len(value))
         for key, inner in value:

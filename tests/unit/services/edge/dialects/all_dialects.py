@@ -1,0 +1,9 @@
+"""The registry with one more line: the sample dialect of docs/adding-a-dialect.md passes all tests of dialects."""
+
+from services.edge.dialects.registry import DIALECTS, Dialects, Entry
+from tests.unit.services.edge.dialects.sample_dialect import SampleIrc, detects
+
+ALL_DIALECTS: Dialects = (
+    *DIALECTS,
+    Entry("sample-irc", "/ws/sample-irc", "sample.irc", SampleIrc, detects),
+)
