@@ -1,4 +1,4 @@
-"""What an account missed, for one of its connections: after a login, and for chats discovered by a re-sync.
+"""Offline messages of an account, for one of its connections: after a login, and for chats discovered by a re-sync.
 
 Presence is registered before this starts, so a message is either read here or delivered live, or both: each connection
 keeps its own last index per chat until the chat's head on this node has passed it. The first page is requested before

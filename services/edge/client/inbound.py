@@ -1,5 +1,5 @@
-"""What one client has sent and is not processed yet: frames, and the requests decoded from them. Rates are limited
-here, sizes in the dialects. Sans-IO."""
+"""The unprocessed input of one client: frames, and the requests decoded from them. Rates are limited here, sizes in the
+dialects. Backpressure: a full queue stops the reading of its socket. Sans-IO."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
