@@ -15,7 +15,7 @@ from prometheus_client.exposition import generate_latest
 
 from shared.dashboard import page
 from shared.dashboard.event_loop_lag import EventLoopLag
-from shared.dashboard.history import PERIOD_SECONDS, History, take_sample
+from shared.dashboard.history import PERIOD_SECONDS, PanelHistory, take_sample
 from shared.dashboard.panels import Dashboard
 from shared.errors import StartupError
 from shared.settings import Ops
@@ -41,7 +41,7 @@ class OpsServer:
         self._lag = EventLoopLag(registry)
         Gauge("dragoman_clock_seconds", "The wall clock, Unix time", registry=registry).set_function(time.time)
         self._dashboard = dashboard
-        self._history = History(dashboard)
+        self._history = PanelHistory(dashboard)
         self._page = page.load()
         self.draining = False
         config = uvicorn.Config(

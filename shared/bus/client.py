@@ -71,7 +71,7 @@ class Bus:
         self._served = Histogram(
             "dragoman_bus_request_seconds", "Time to answer a request", ["subject", "outcome"], registry=registry
         )
-        self._asked = Histogram(
+        self._requested = Histogram(
             "dragoman_bus_ask_seconds", "Time until a request was answered", ["subject", "outcome"], registry=registry
         )
         errors = Counter("dragoman_bus_errors", "Asynchronous errors of the broker", ["kind"], registry=registry)
@@ -204,17 +204,17 @@ class Bus:
         repeated until then; without `wait_for_service`, a missing service raises NoResponders at once. Raises
         RequestError; Unavailable when no reply came in time."""
         started = time.monotonic()
-        outcome = "ok"
+        result = "ok"
         try:
-            asking = self._request(route.subject, _pack(request), seconds, retry, wait_for_service)
+            sending = self._request(route.subject, _pack(request), seconds, retry, wait_for_service)
             if self._tracer is not None:
-                asking = self._tracer.span(route.label, "client").around(asking)
-            return self._decode_reply(route, await asking)
-        except RequestError as refusal:
-            outcome = refusal.failure.code.value
+                sending = self._tracer.span(route.label, "client").around(sending)
+            return self._decode_reply(route, await sending)
+        except RequestError as error:
+            result = error.failure.code.value
             raise
         finally:
-            self._asked.labels(route.label, outcome).observe(time.monotonic() - started)
+            self._requested.labels(route.label, result).observe(time.monotonic() - started)
 
     async def _request(
         self, subject: str, payload: bytes, seconds: float, retry: bool, wait_for_service: bool

@@ -61,7 +61,7 @@ def take_sample(
     return Sample(unix_seconds, monotonic_seconds, readings, texts)
 
 
-class History:
+class PanelHistory:
     def __init__(self, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
         self._last: Sample | None = None

@@ -24,7 +24,7 @@ class Malformed(AssertionError):
     """No such frame is in the document."""
 
 
-class Refused(Exception):
+class RequestRejected(Exception):
     """The answer to a request is the dialect's error; its words."""
 
 
@@ -88,7 +88,7 @@ class Client:
         """Raises Refused."""
         raise NotImplementedError
 
-    def say(self, chat: int, segments: tuple[Segment, ...], to: int = 0) -> None:
+    def send_message(self, chat: int, segments: tuple[Segment, ...], to: int = 0) -> None:
         """In a chat; `to`: the other one of a private chat, which may not be there yet."""
         raise NotImplementedError
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.clients.client import Account, Client, Malformed, Refused, Segment, Sight, parsed, shaped
+from tests.clients.client import Account, Client, Malformed, RequestRejected, Segment, Sight, parsed, shaped
 
 
 class V0(Client):
@@ -11,23 +11,23 @@ class V0(Client):
 
     def register(self, account: Account, name: str) -> None:
         """The mail's local part is the name."""
-        data = self._ask(4, 5, {"mail": account.email, "password": account.password})
+        data = self._request(4, 5, {"mail": account.email, "password": account.password})
         account.id, account.token = int(shaped(data, ocId=str)["ocId"]), data["token"]
         self.account = account
 
     def login(self, account: Account) -> None:
-        data = self._ask(6, 7, {"ocId": account.ocid, "password": account.password})
+        data = self._request(6, 7, {"ocId": account.ocid, "password": account.password})
         account.token, self.account = data["token"], account
 
-    def _ask(self, code: int, answer: int, data: dict[str, Any]) -> dict[str, Any]:
+    def _request(self, code: int, answer: int, data: dict[str, Any]) -> dict[str, Any]:
         self.line.send({"code": code, "data": data})
         reply = parsed(self.reply())
         if reply["code"] != answer or reply["data"]["state"] != 0:
-            raise Refused(reply)
+            raise RequestRejected(reply)
         found: dict[str, Any] = reply["data"]
         return found
 
-    def say(self, chat: int, segments: tuple[Segment, ...], to: int = 0) -> None:
+    def send_message(self, chat: int, segments: tuple[Segment, ...], to: int = 0) -> None:
         """One text or emoji."""
         (segment,) = segments
         where = {"cid": chat, "sender_id": self.account.ocid}
@@ -37,7 +37,7 @@ class V0(Client):
             self.line.send({"code": 1, "data": {**where, "emojiId": segment}})
 
     def acknowledged(self) -> int:
-        raise Refused(shaped(parsed(self.reply())["data"], details=str))
+        raise RequestRejected(shaped(parsed(self.reply())["data"], details=str))
 
     def sight(self, frame: str) -> Sight | None:
         read = parsed(frame)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.clients.client import Account, Client, Malformed, Refused, Segment, Sight, parsed, shaped
+from tests.clients.client import Account, Client, Malformed, RequestRejected, Segment, Sight, parsed, shaped
 
 _NOTHING = 3
 """A code that is refused: its error comes in its turn, and so tells that what was asked before is done."""
@@ -13,33 +13,33 @@ class V1(Client):
     sees_own = True
 
     def register(self, account: Account, name: str) -> None:
-        data = self._ask(4, 5, {"email": account.email, "password": account.password, "name": name})
+        data = self._request(4, 5, {"email": account.email, "password": account.password, "name": name})
         account.id, account.token, self.account = shaped(data, ocId=int)["ocId"], data["token"], account
 
     def login(self, account: Account) -> None:
-        data = self._ask(6, 7, {"account": account.ocid, "password": account.password})
+        data = self._request(6, 7, {"account": account.ocid, "password": account.password})
         assert data["ocid"] == account.id, data
         account.token, self.account = data["token"], account
 
-    def _ask(self, code: int, answer: int, data: dict[str, Any]) -> dict[str, Any]:
+    def _request(self, code: int, answer: int, data: dict[str, Any]) -> dict[str, Any]:
         self._send(code, **data)
         reply = parsed(self.reply())
         shaped(reply, code=int, time=int, data=dict)
         if reply["code"] != answer or reply["data"]["state"] != 0:
-            raise Refused(reply)
+            raise RequestRejected(reply)
         found: dict[str, Any] = reply["data"]
         return found
 
     def _send(self, code: int, **data: object) -> None:
         self.line.send({"code": code, "time": 0, "data": data})
 
-    def say(self, chat: int, segments: tuple[Segment, ...], to: int = 0) -> None:
+    def send_message(self, chat: int, segments: tuple[Segment, ...], to: int = 0) -> None:
         """One text."""
         where = {"private_id": to} if to else {"group_id": chat}
         self._send(0, sender={"ocid": self.account.id, **where}, msg=segments[0])
 
     def acknowledged(self) -> int:
-        raise Refused(shaped(parsed(self.reply())["data"], details=str))
+        raise RequestRejected(shaped(parsed(self.reply())["data"], details=str))
 
     # Groups and friends: pushes tell what became of it
 
@@ -79,7 +79,7 @@ class V1(Client):
         details = self._error()
         if not details.startswith(f"code {_NOTHING} "):
             self._error()
-            raise Refused(details)
+            raise RequestRejected(details)
 
     def _error(self) -> str:
         details: str = shaped(parsed(self.reply())["data"], details=str)["details"]

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.clients.client import Account, Client, Malformed, Refused, Segment, Sight, parsed, shaped
+from tests.clients.client import Account, Client, Malformed, RequestRejected, Segment, Sight, parsed, shaped
 
 
 class V2(Client):
@@ -12,30 +12,30 @@ class V2(Client):
 
     def register(self, account: Account, name: str) -> None:
         """Its password is sent plain, so that every dialect may use it."""
-        reply = self._ask(4, 5, email=account.email, password=account.password, name=name)
+        reply = self._request(4, 5, email=account.email, password=account.password, name=name)
         account.id, account.token, self.account = int(reply["ocid"]), reply["token"], account
 
     def login(self, account: Account) -> None:
         """The hash does where the plain password is known."""
-        reply = self._ask(6, 7, login_type=1, account=account.ocid, password=account.password)
+        reply = self._request(6, 7, login_type=1, account=account.ocid, password=account.password)
         assert reply["ocid"] == account.ocid, reply
         account.token, self.account = reply["token"], account
 
-    def _ask(self, code: int, answer: int, **rest: object) -> dict[str, Any]:
+    def _request(self, code: int, answer: int, **rest: object) -> dict[str, Any]:
         """Raises Refused."""
         self.line.send({"code": code, **rest})
         reply = parsed(self.reply())
         if reply["code"] != answer or reply["status"] != 0:
-            raise Refused(reply)
+            raise RequestRejected(reply)
         return reply
 
-    def say(self, chat: int, segments: tuple[Segment, ...], to: int = 0) -> None:
+    def send_message(self, chat: int, segments: tuple[Segment, ...], to: int = 0) -> None:
         wire = [{"type": 0, "text": one} if isinstance(one, str) else {"type": 1, "emoji_id": one} for one in segments]
         sender = {"ocid": self.account.ocid, "session_id": str(chat)}
         self.line.send({"code": 0, "time": 0, "sender": sender, "msg": wire})
 
     def acknowledged(self) -> int:
-        raise Refused(shaped(parsed(self.reply()), code=int, details=str))
+        raise RequestRejected(shaped(parsed(self.reply()), code=int, details=str))
 
     # Sessions and oneself
 
@@ -44,14 +44,14 @@ class V2(Client):
         self.line.send({"code": 8, "members": [f"{member:010d}" for member in members], "name": name})
         while (sight := self.sight(frame := self.line.read())) is None or sight.kind != "appeared":
             if sight is None:
-                raise Refused(frame)
+                raise RequestRejected(frame)
             self.pending.append(frame)
         number: int = sight.values["session_id"]
         return number
 
     def session(self, number: int, *values: str) -> dict[str, Any]:
         """These values of it. Raises Refused."""
-        data: dict[str, Any] = self._ask(1, 2, session_id=str(number), request_values=list(values))["data"]
+        data: dict[str, Any] = self._request(1, 2, session_id=str(number), request_values=list(values))["data"]
         assert set(data) == set(values), data
         assert data["session_id"] == str(number), data
         return data
@@ -59,13 +59,13 @@ class V2(Client):
     def oneself(self) -> dict[str, Any]:
         """Nickname, sessions and friends."""
         values = ["nickname", "sessions", "friends"]
-        data = self._ask(10, 11, ocid=self.account.ocid, request_values=values)["data"]
+        data = self._request(10, 11, ocid=self.account.ocid, request_values=values)["data"]
         shaped(data, nickname=str, sessions=list, friends=list)
         numbers = {name: set(map(int, data[name])) for name in ("sessions", "friends")}
         return {"nickname": data["nickname"], **numbers}
 
     def rename(self, name: str) -> None:
-        self._ask(19, 20, ocid=self.account.ocid, data={"nickname": name})
+        self._request(19, 20, ocid=self.account.ocid, data={"nickname": name})
 
     # What comes
 
@@ -98,7 +98,7 @@ class Pc(V2):
 
     def oneself(self) -> dict[str, Any]:
         values = ["nickname", "sessions", "friends", "public_update_time"]
-        data = self._ask(10, 11, ocid=self.account.ocid, request_values=values)["data"]
+        data = self._request(10, 11, ocid=self.account.ocid, request_values=values)["data"]
         shaped(data, nickname=str, sessions=str, friends=str, public_update_time=int)
         numbers = {name: set(map(int, json.loads(data[name]))) for name in ("sessions", "friends")}
         return {"nickname": data["nickname"], **numbers}

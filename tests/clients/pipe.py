@@ -1,6 +1,6 @@
 """A client of pipe, written from its document."""
 
-from tests.clients.client import Account, Client, Malformed, Refused, Segment, Sight, md5
+from tests.clients.client import Account, Client, Malformed, RequestRejected, Segment, Sight, md5
 
 _PUSHES = ("message", "friend_request", "group_request")
 
@@ -15,7 +15,7 @@ class Pipe(Client):
     def register(self, account: Account, name: str) -> None:
         """Registered is not logged in."""
         fields = ("register", account.tag, md5(account.password), name, 1, "", 1, "answer", 0)
-        self._check(self._ask(*fields), "register_succ|注册成功！")
+        self._check(self._request(*fields), "register_succ|注册成功！")
         self._login(account, account.tag)
 
     def login(self, account: Account) -> None:
@@ -27,27 +27,27 @@ class Pipe(Client):
             self._login(account, account.ocid)
 
     def _login(self, account: Account, username: str) -> None:
-        fields = self._ask("login", username, md5(account.password)).split("|")
+        fields = self._request("login", username, md5(account.password)).split("|")
         if fields[:2] != ["login_succ", "登录成功！"]:
-            raise Refused(fields)
+            raise RequestRejected(fields)
         account.id, account.token, self.unread = int(fields[2]), fields[3], int(fields[4])
         self.account = account
 
-    def _ask(self, *fields: object) -> str:
+    def _request(self, *fields: object) -> str:
         self.line.send("|".join(map(str, fields)))
         return self.reply()
 
     def _call(self, command: str, *fields: object) -> str:
-        return self._ask(command, *fields, self.account.token)
+        return self._request(command, *fields, self.account.token)
 
     @staticmethod
     def _check(reply: str, *wanted: str) -> None:
         if reply not in wanted:
-            raise Refused(reply)
+            raise RequestRejected(reply)
 
     # Messages
 
-    def say(self, chat: int, segments: tuple[Segment, ...], to: int = 0) -> None:
+    def send_message(self, chat: int, segments: tuple[Segment, ...], to: int = 0) -> None:
         """One text."""
         kind, where = (0, to) if to else (1, chat)
         fields = ("send_message", kind, self.account.id, where, 0, segments[0], self.account.token)
@@ -78,7 +78,7 @@ class Pipe(Client):
         """A group of one's own; its number."""
         reply = self._call("create_group", self.account.id, name).split("|")
         if (reply[0], reply[2:]) != ("create_group_succ", ["群组创建成功！"]):
-            raise Refused(reply)
+            raise RequestRejected(reply)
         return int(reply[1])
 
     def apply(self, group: int, text: str) -> None:
@@ -91,7 +91,7 @@ class Pipe(Client):
 
     def rename(self, name: str) -> None:
         fields = ("update_profile", self.account.id, self.account.token, name, 1, "", 1, "")
-        self._check(self._ask(*fields), "update_profile_succ|修改成功！")
+        self._check(self._request(*fields), "update_profile_succ|修改成功！")
 
     # What there is
 
@@ -106,14 +106,14 @@ class Pipe(Client):
         reply = self._call("get_group_info", self.account.id, number)
         fields = reply.split("|")
         if fields[:2] != ["groupinfo", str(number)]:
-            raise Refused(reply)
+            raise RequestRejected(reply)
         return fields[2], self._listed(reply, "groupinfo", 3)
 
     def _listed(self, reply: str, head: str, at: int) -> list[int]:
         """The numbers after their count, which is the field at this place."""
         fields = reply.split("|")
         if fields[0] != head:
-            raise Refused(reply)
+            raise RequestRejected(reply)
         if int(fields[at]) != len(fields) - at - 1:
             raise Malformed(reply)
         return list(map(int, fields[at + 1 :]))

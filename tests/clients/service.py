@@ -4,7 +4,7 @@ import base64
 import json
 from typing import Any
 
-from tests.clients.client import Account, Client, Refused, Segment, Sight, parsed, shaped
+from tests.clients.client import Account, Client, RequestRejected, Segment, Sight, parsed, shaped
 
 
 class Service(Client):
@@ -40,10 +40,10 @@ class Service(Client):
         reply = shaped(parsed(self.reply()), state_code=int, content=dict)
         content: dict[str, Any] = reply["content"]
         if reply["state_code"] != 200 or content.get("msg", "success") != "success":
-            raise Refused(reply)
+            raise RequestRejected(reply)
         return content
 
-    def say(self, chat: int, segments: tuple[Segment, ...], to: int = 0) -> None:
+    def send_message(self, chat: int, segments: tuple[Segment, ...], to: int = 0) -> None:
         """One text."""
         self.post(5, chat=chat, msg=segments[0])
 

@@ -51,7 +51,7 @@ def test_the_tree_of_the_edge_is_its_folder() -> None:
     assert sorted(listed(EDGE_TREE)) == sorted(parts - {"__init__.py"})
 
 
-def test_what_is_called_pure_says_so_itself() -> None:
+def test_pure_modules_state_so_in_their_docstrings() -> None:
     (pure,) = re.findall(r"^(.*) are pure", " ".join(INSIDE.split("```")[2].split("\n")), re.MULTILINE)
     names = re.findall(r"`([\w/]+)`", pure)
     assert len(names) > 5
@@ -76,7 +76,7 @@ def test_a_reader_has_enough_to_guess_by() -> None:
 
 
 @pytest.mark.parametrize(("guess", "file"), GUESSES)
-def test_a_guess_is_found_where_the_table_says(guess: str, file: str) -> None:
+def test_each_guess_is_found_in_its_file(guess: str, file: str) -> None:
     text = f"{file}\n{(ROOT / file).read_text()}".lower()
     for word in guess.lower().split():
         pattern = re.escape(word.removesuffix("s")).replace(r"\-", "[-_ ]?")

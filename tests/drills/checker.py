@@ -23,7 +23,7 @@ CONFIRM_SECONDS = 15.0
 Invariant = Callable[[Facts], Iterable[str]]
 
 
-class Violation(NamedTuple):
+class DeliveryViolation(NamedTuple):
     invariant: str
     text: str
 
@@ -33,7 +33,7 @@ class Verdict:
     """`doubts` say why there is no proof although nothing was violated; `excused`: messages that came twice because
     the edge that had delivered them was killed; `invariants`: the names of all that were asked after."""
 
-    violations: list[Violation]
+    violations: list[DeliveryViolation]
     doubts: list[str]
     excused: int
     invariants: Sequence[str]
@@ -47,7 +47,7 @@ class Verdict:
 def check(trial: Trial, demands: Demands, more: Mapping[str, Invariant] | None = None) -> Verdict:
     """`more`: what must hold in this drill beside the contract."""
     facts, invariants = Facts(trial), {**INVARIANTS, **(more or {})}
-    found = [Violation(name, text) for name, invariant in invariants.items() for text in invariant(facts)]
+    found = [DeliveryViolation(name, text) for name, invariant in invariants.items() for text in invariant(facts)]
     excused = sum(1 for first, again in repetitions(facts) if excusable(facts, first, again))
     return Verdict(found, doubts(facts, demands), excused, list(invariants))
 

@@ -29,7 +29,7 @@ def test_the_sources_are_found() -> None:
     assert len(SOURCES) > 50 or not (ROOT / ".git").exists()
 
 
-def test_no_module_has_a_name_that_says_nothing() -> None:
+def test_no_module_has_a_vague_name() -> None:
     assert [path for path in SOURCES if path.stem in _VAGUE] == []
 
 
@@ -81,12 +81,12 @@ def test_no_reason_is_given_for_what_is_no_dependency() -> None:
     assert sorted(set(reasons) - {"package"}) == sorted(dependencies())
 
 
-def test_the_operator_s_page_has_every_setting_as_it_is() -> None:
+def test_the_operations_page_has_every_setting() -> None:
     text = (ROOT / "docs" / "operations.md").read_text()
     assert page(text) == text, "run `python -m services.cli.settings_table`"
 
 
-def test_the_operator_s_page_names_every_command_and_option() -> None:
+def test_the_operations_page_names_every_command_and_option() -> None:
     text = (ROOT / "docs" / "operations.md").read_text()
     options = {name for one in main.commands["up"].params for name in one.opts if name.startswith("--")}
     assert sorted(one for one in [*main.commands, *options] if one not in text) == []
@@ -98,7 +98,7 @@ def test_links_between_pages_lead_somewhere(path: Path) -> None:
     assert [target for target in targets if not (path.parent / target).exists()] == []
 
 
-def test_the_newcomer_s_script_explains_every_command() -> None:
+def test_the_dev_script_explains_every_command() -> None:
     text = (ROOT / "dev").read_text()
     commands = re.findall(r'"(\w+)": \w+', text.partition("COMMANDS: dict")[2].partition("}")[0])
     usage = text.partition('USAGE = """')[2].partition('"""')[0]
@@ -106,5 +106,5 @@ def test_the_newcomer_s_script_explains_every_command() -> None:
     assert [name for name in commands if f"\n  {name} " not in usage] == []
 
 
-def test_the_newcomer_s_script_can_be_read_by_an_older_python() -> None:
+def test_the_dev_script_is_parsed_by_an_older_python() -> None:
     ast.parse((ROOT / "dev").read_text(), feature_version=(3, 7))

@@ -37,7 +37,7 @@ INTERFACE = {
 """Identifiers that other versions, operators or protocols depend on, and the reason."""
 
 
-class Violation(NamedTuple):
+class NameViolation(NamedTuple):
     file: Path
     line: int
     text: str
@@ -72,24 +72,24 @@ def words(name: str) -> list[str]:
     return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
 
 
-def old_words(file: Path, tree: ast.AST) -> Iterator[Violation]:
+def old_words(file: Path, tree: ast.AST) -> Iterator[NameViolation]:
     for identifier in identifiers(tree):
         if identifier.name in INTERFACE:
             continue
         text = identifier.name.replace("dead_letter", "").replace("DeadLetter", "").replace("DEAD_LETTER", "")
         for word in words(text):
             if word in REPLACED:
-                yield Violation(file, identifier.line, f"{identifier.name}: {word} is {REPLACED[word]}")
+                yield NameViolation(file, identifier.line, f"{identifier.name}: {word} is {REPLACED[word]}")
 
 
-def repeated_classes(trees: dict[Path, ast.AST]) -> Iterator[Violation]:
+def repeated_classes(trees: dict[Path, ast.AST]) -> Iterator[NameViolation]:
     """Module-level classes only: a nested class bears its owner's name."""
     seen: dict[str, Path] = {}
     for file, tree in trees.items():
         for node in ast.iter_child_nodes(tree):
             if isinstance(node, ast.ClassDef):
                 if node.name in seen:
-                    yield Violation(file, node.lineno, f"class {node.name} is also in {seen[node.name]}")
+                    yield NameViolation(file, node.lineno, f"class {node.name} is also in {seen[node.name]}")
                 seen.setdefault(node.name, file)
 
 
@@ -98,7 +98,7 @@ def read(roots: tuple[str, ...]) -> dict[Path, ast.AST]:
     return {file.relative_to(ROOT): ast.parse(file.read_text()) for file in files}
 
 
-def violations() -> Iterator[Violation]:
+def violations() -> Iterator[NameViolation]:
     for roots in (PRODUCT, TESTS):
         trees = read(roots)
         for file, tree in trees.items():

@@ -57,8 +57,8 @@ class Rush:
     def meet(cls, town: Town, one: Device, other: Device, words: tuple[str, str]) -> None:
         """Two who have never spoken to each other speak at the same moment, and have one chat; `one` sees all."""
         town.note(f"{one} and {other} say {words} to each other")
-        one.client.say(0, words[:1], other.person.number)
-        other.client.say(0, words[1:], one.person.number)
+        one.client.send_message(0, words[:1], other.person.number)
+        other.client.send_message(0, words[1:], one.person.number)
         rush = cls(town, town.private_chat(one.person, other.person), one)
         rush._queues = {one: deque([words[:1]]), other: deque([words[1:]])}
         rush._resolve()
@@ -88,7 +88,7 @@ class Rush:
     def _say(self, words: Sequence[Words]) -> None:
         for device, segments in words:
             self._queues.setdefault(device, deque()).append(segments)
-            device.client.say(self._chat.number, segments, self._town.address(device, self._chat))
+            device.client.send_message(self._chat.number, segments, self._town.address(device, self._chat))
 
     def _resolve(self) -> None:
         unanswered: list[tuple[Device, Said]] = []

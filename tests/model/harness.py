@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from tests.clients.client import Account, Client, Refused, Segment, Sight
+from tests.clients.client import Account, Client, RequestRejected, Segment, Sight
 from tests.clients.line import SECONDS
 from tests.clients.ourchat_v0 import V0
 from tests.clients.ourchat_v1 import V1
@@ -124,7 +124,7 @@ class Town:
         self.note(f"{device} has a wrong password for {person.number}")
         secret = "wrong" if isinstance(device.client, Service) else ""
         wrong = replace(self.accounts[person.number], salt="wrong", secret=secret)
-        with suppress(Refused):
+        with suppress(RequestRejected):
             device.client.login(wrong)
             raise Differs(f"{device} is let in with a wrong password")
         self.check()
@@ -159,7 +159,7 @@ class Town:
         try:
             news = becomes()
         except Forbidden:
-            with suppress(Refused):
+            with suppress(RequestRejected):
                 act()
                 raise Differs("what nobody may do was not refused") from None
         else:
@@ -196,11 +196,11 @@ class Town:
     def say(self, device: Device, chat: Chat, segments: tuple[Segment, ...]) -> None:
         self.note(f"{device} says {segments} in {chat.number}")
         client = device.client
-        client.say(chat.number, segments, self.address(device, chat))
+        client.send_message(chat.number, segments, self.address(device, chat))
         try:
             news = self.model.say(chat, device.person.number, client.dialect, segments)
         except Forbidden:
-            with suppress(Refused):
+            with suppress(RequestRejected):
                 client.acknowledged()
                 raise Differs(f"{device} may speak in {chat.number}") from None
         else:
@@ -232,7 +232,7 @@ class Town:
             self.spread(self.model.open_private(number, device.person.number, other.number))
             self.check()
             return self.say(device, self.model.chats[number], (words,))
-        device.client.say(0, (words,), other.number)
+        device.client.send_message(0, (words,), other.number)
         self._spoken(device, *self.said(self.private_chat(device.person, other), device, (words,)))
         self.check()
 
@@ -288,7 +288,7 @@ class Town:
         """An application is no success in service, but one it is."""
         number, waits = device.person.number, chat.policy == "approval"
         if waits and number not in chat.first:
-            with suppress(Refused):
+            with suppress(RequestRejected):
                 client.join(chat.number)
                 raise Differs(f"{device} has joined {chat.number}, where one applies")
             self.spread(self.model.apply(chat, number, ""))

@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from tests.clients.client import Refused
+from tests.clients.client import RequestRejected
 from tests.clients.ourchat_v2 import V2
 from tests.clients.pipe import Pipe
 from tests.clients.service import Service
@@ -48,7 +48,7 @@ def walk(model: Model, device: Device, chat: Chat, code: int, index: int, count:
     """The history, in service's two ways; what it shows is read."""
     assert isinstance(device.client, Service)
     if device.person.number not in chat.first:
-        with suppress(Refused):
+        with suppress(RequestRejected):
             device.client.walk(code, chat.number, index, count)
             raise Differs(f"{device} may read {chat.number}")
         return

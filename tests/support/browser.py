@@ -43,10 +43,10 @@ class Browser:
         try:
             connecting = connect(self._address(), max_size=None, compression=None, proxy=None)
             self._socket: ClientConnection = self._open.enter_context(connecting)
-            tab = self._ask("Target.createTarget", url="about:blank")["targetId"]
-            self._session = self._ask("Target.attachToTarget", targetId=tab, flatten=True)["sessionId"]
+            tab = self._request("Target.createTarget", url="about:blank")["targetId"]
+            self._session = self._request("Target.attachToTarget", targetId=tab, flatten=True)["sessionId"]
             for domain in ("Page", "Runtime", "Log"):
-                self._ask(f"{domain}.enable")
+                self._request(f"{domain}.enable")
         except BaseException:
             self._process.kill()
             self._process.wait()
@@ -61,16 +61,16 @@ class Browser:
         self._process.wait(_START_SECONDS)
 
     def open(self, url: str, width: int = 1280, height: int = 800, *, dark: bool = False) -> None:
-        self._ask(
+        self._request(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self._ask("Emulation.setEmulatedMedia", features=[scheme])
-        self._ask("Page.navigate", url=url)
+        self._request("Emulation.setEmulatedMedia", features=[scheme])
+        self._request("Page.navigate", url=url)
 
     def evaluate(self, expression: str) -> Any:
         """The value of an expression in the page, as JSON has it."""
-        answer = self._ask("Runtime.evaluate", expression=expression, returnByValue=True)
+        answer = self._request("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
@@ -87,29 +87,29 @@ class Browser:
 
     def screenshot(self, path: Path) -> None:
         """The whole page, as long as it is."""
-        answer = self._ask("Page.captureScreenshot", captureBeyondViewport=True)
+        answer = self._request("Page.captureScreenshot", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(answer["data"]))
 
     def _address(self) -> str:
         """Where it listens is written into its profile."""
         deadline = time.monotonic() + _START_SECONDS
-        told = self._profile / "DevToolsActivePort"
-        while not (told.exists() and (lines := told.read_text().split())[1:]):
+        port_file = self._profile / "DevToolsActivePort"
+        while not (port_file.exists() and (lines := port_file.read_text().split())[1:]):
             assert self._process.poll() is None, "chromium has ended"
             assert time.monotonic() < deadline, "chromium does not listen"
             time.sleep(_POLL_SECONDS)
         return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
 
-    def _ask(self, method: str, **parameters: object) -> dict[str, Any]:
+    def _request(self, method: str, **parameters: object) -> dict[str, Any]:
         number = next(self._numbers)
         question: dict[str, object] = {"id": number, "method": method, "params": parameters}
         if self._session:
             question["sessionId"] = self._session
         self._socket.send(msgspec.json.encode(question).decode())
-        while (told := msgspec.json.decode(self._socket.recv(_ANSWER_SECONDS))).get("id") != number:
-            self._note(told)
-        assert "error" not in told, told
-        result: dict[str, Any] = told["result"]
+        while (reply := msgspec.json.decode(self._socket.recv(_ANSWER_SECONDS))).get("id") != number:
+            self._note(reply)
+        assert "error" not in reply, reply
+        result: dict[str, Any] = reply["result"]
         return result
 
     def _note(self, event: Mapping[str, Any]) -> None:

@@ -105,9 +105,7 @@ async def test_what_is_slow_runs_on_a_thread_until_it_is_not(tmp_path: Path, mon
     await database.close()
 
 
-async def test_brief_reads_run_on_the_spot_beside_whoever_writes(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_brief_reads_run_inline_beside_a_writer(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.database._BRIEF_SECONDS", 10.0)
     gate = threading.Event()
 
@@ -186,7 +184,7 @@ async def test_sqlite_keeps_what_it_committed_through_a_power_cut(tmp_path: Path
     await database.close()
 
 
-async def test_the_log_of_sqlite_begins_anew_though_somebody_always_writes(
+async def test_the_log_of_sqlite_restarts_under_constant_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While as much as this is moved, more comes."""
@@ -219,18 +217,18 @@ async def test_the_log_is_moved_although_the_database_could_not_be_opened_at_fir
     monkeypatch.setattr("shared.database._CHECKPOINT_SECONDS", 0.01)
     file = tmp_path / "test.db"
     file.mkdir()
-    refused, connect = threading.Event(), sa.Engine.connect
+    rejected, connect = threading.Event(), sa.Engine.connect
 
     def watched(engine: sa.Engine) -> sa.Connection:
         try:
             return connect(engine)
         except sa.exc.OperationalError:
-            refused.set()
+            rejected.set()
             raise
 
     monkeypatch.setattr(sa.Engine, "connect", watched)
     database = Database(f"sqlite:///{file}")
-    assert await asyncio.to_thread(refused.wait, 5)
+    assert await asyncio.to_thread(rejected.wait, 5)
     file.rmdir()
     await database.write(lambda connection: NOTES.create(connection))
     async with asyncio.timeout(5):
@@ -253,7 +251,7 @@ async def test_a_database_that_is_away_is_unavailable_and_comes_back(postgres_se
         assert registry.get_sample_value("dragoman_database_seconds_count", {"kind": "read"}) == 3
 
 
-async def test_a_transaction_counts_from_when_it_is_asked_for(tmp_path: Path) -> None:
+async def test_a_transaction_counts_from_its_request(tmp_path: Path) -> None:
     """The wait for the only writer is part of it."""
     registry, gate = CollectorRegistry(), threading.Event()
     database = Database(f"sqlite:///{tmp_path / 'test.db'}", registry=registry)

@@ -30,9 +30,9 @@ async def hanging() -> None:
 async def serving(
     checks: Mapping[str, Callable[[], Awaitable[None]]],
     registry: CollectorRegistry | None = None,
-    board: Dashboard = Dashboard("tested"),  # noqa: B008
+    dashboard: Dashboard = Dashboard("tested"),  # noqa: B008
 ) -> AsyncIterator[OpsServer]:
-    ops = OpsServer(Ops(), registry or CollectorRegistry(), checks, board)
+    ops = OpsServer(Ops(), registry or CollectorRegistry(), checks, dashboard)
     running = asyncio.ensure_future(ops.run())
     try:
         yield ops
@@ -80,14 +80,14 @@ async def test_metrics_are_those_of_the_registry() -> None:
         assert (await get(ops, "/secret"))[0] == 404
 
 
-async def test_the_board_says_what_it_is_and_what_is_wrong() -> None:
+async def test_the_dashboard_names_its_service_and_its_errors() -> None:
     async with serving({"nats": broken}) as ops:
         status, text = await get(ops, "/board")
         assert status == 200
         assert text.startswith('{"service":"tested","name":"","wrong":{"nats":"ConnectionError: refused"},"moments":[')
 
 
-async def test_the_page_may_do_nothing_but_show_the_board() -> None:
+async def test_the_page_may_only_read_the_dashboard() -> None:
     async with serving({}) as ops:
         reader, writer = await asyncio.open_connection("127.0.0.1", ops.port)
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")

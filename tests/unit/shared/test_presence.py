@@ -47,7 +47,7 @@ async def test_services_see_where_accounts_are(connect: Connect) -> None:
     assert await edge.join(B, [ANN, CEM]) == {ANN: [A], CEM: []}
     found = await message.lookup([ANN, BOB, CEM, AccountId(99)])
     assert found.nodes is not None
-    assert {account: set(homes) for account, homes in found.nodes.items()} == {ANN: {A, B}, BOB: {A}, CEM: {B}}
+    assert {account: set(nodes) for account, nodes in found.nodes.items()} == {ANN: {A, B}, BOB: {A}, CEM: {B}}
 
 
 @pytest.mark.usefixtures("trusting")
@@ -72,7 +72,7 @@ async def test_a_young_generation_is_not_believed(connect: Connect) -> None:
     assert (await message.lookup([ANN])).nodes is None
 
 
-async def test_a_young_generation_names_where_somebody_is_registered(connect: Connect) -> None:
+async def test_nodes_are_read_from_a_young_generation(connect: Connect) -> None:
     edge, other = connect("edge"), connect("edge")
     await edge.beat(A, 10)
     await edge.join(A, [ANN])
@@ -160,7 +160,9 @@ async def test_nothing_is_left_of_a_dead_node(valkey_server: ValkeyServer, conne
 
 
 @pytest.mark.usefixtures("trusting")
-async def test_without_redis_nothing_is_known_and_edges_are_told(valkey_server: ValkeyServer, connect: Connect) -> None:
+async def test_without_redis_presence_is_unknown_and_edges_learn_it(
+    valkey_server: ValkeyServer, connect: Connect
+) -> None:
     edge, message = connect("edge"), connect("message")
     await edge.beat(A, 10)
     await edge.join(A, [ANN])

@@ -47,12 +47,12 @@ def test_a_signal_ends_it_in_order(number: signal.Signals) -> None:
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize(("how", "said", "traceback"), [("refuse", "first do this", False), ("fail", "a bug", True)])
-def test_a_failure_is_told(how: str, said: str, traceback: bool) -> None:
+@pytest.mark.parametrize(("how", "logged", "traceback"), [("refuse", "first do this", False), ("fail", "a bug", True)])
+def test_a_failure_is_logged(how: str, logged: str, traceback: bool) -> None:
     with start(how) as process:
         output, _ = process.communicate()
     assert process.returncode == 1
-    assert said in output
+    assert logged in output
     assert ("Traceback" in output) is traceback
 
 
@@ -85,7 +85,7 @@ async def test_what_the_work_raises_comes_through() -> None:
         await cancel_on(asyncio.Event(), fail())
 
 
-async def test_whoever_waits_for_the_work_may_be_cancelled() -> None:
+async def test_the_caller_may_be_cancelled() -> None:
     ended = asyncio.Event()
 
     async def work() -> None:

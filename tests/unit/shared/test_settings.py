@@ -54,7 +54,7 @@ def test_lists_are_json() -> None:
         ("tracing.sample_ratio", "1.1"),
     ],
 )
-def test_what_is_no_setting_or_no_value_of_it_is_refused(name: str, value: str) -> None:
+def test_unknown_settings_and_invalid_values_are_rejected(name: str, value: str) -> None:
     with pytest.raises(ValidationError) as caught:
         load(None, {name: value})
     place = caught.value.errors()[0]["loc"]

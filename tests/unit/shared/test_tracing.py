@@ -168,15 +168,15 @@ async def test_a_batch_is_linked_to_all_that_are_recorded_and_a_part_of_a_single
     assert named(spans, "follows").parent == together.id
 
 
-async def test_an_error_is_told_by_its_code_and_never_by_what_it_says(collector: Collector, new_tracer: Trace) -> None:
+async def test_an_error_is_recorded_by_its_code_and_never_by_its_text(collector: Collector, new_tracer: Trace) -> None:
     tracer = new_tracer()
-    with pytest.raises(RequestError), tracer.begin("refused"):
+    with pytest.raises(RequestError), tracer.begin("rejected"):
         raise RequestError(ErrorCode.CONFLICT, "ann@example.com is taken")
     with pytest.raises(ValueError, match="orange"), tracer.begin("broken"):
         raise ValueError("the password is orange")
-    refused, broken = await sent(collector, tracer)
-    assert (refused.failed, broken.failed) == ("conflict", "internal")
-    assert refused.attributes == {"outcome": "conflict"}
+    rejected, broken = await sent(collector, tracer)
+    assert (rejected.failed, broken.failed) == ("conflict", "internal")
+    assert rejected.attributes == {"outcome": "conflict"}
     assert b"orange" not in collector.raw
     assert b"example.com" not in collector.raw
 
@@ -235,11 +235,11 @@ async def test_a_taken_request_goes_on_until_it_is_answered(collector: Collector
     await auth.start()
     assert edge._tracer is not None
     with edge._tracer.begin("post"):
-        asked = asyncio.create_task(edge.request(on.LIST_REVOCATIONS, ListRevocations()))
+        requested = asyncio.create_task(edge.request(on.LIST_REVOCATIONS, ListRevocations()))
         responder = await taken.get()
         await asyncio.sleep(0.05)
         await responder.reply(Revocations(1, [], maintenance=False))
-        await asked
+        await requested
     spans = collector.spans(at_least(3))
     server = named(spans, "auth.watch", "server")
     assert server.parent == named(spans, "auth.watch", "client").id

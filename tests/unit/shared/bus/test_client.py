@@ -77,7 +77,7 @@ async def test_what_is_flushed_has_left_before_the_event_loop_goes_on(nats_serve
     message.flush()
 
 
-async def test_a_frozen_broker_holds_up_who_publishes_though_all_is_flushed(nats_server: NatsServer) -> None:
+async def test_a_frozen_broker_delays_publishers_although_they_flush(nats_server: NatsServer) -> None:
     """Else all of it would wait in memory."""
     heard: asyncio.Queue[bytes] = asyncio.Queue()
     message, edge = new_bus(nats_server, "message"), new_bus(nats_server, "edge")
@@ -100,12 +100,12 @@ async def test_a_frozen_broker_holds_up_who_publishes_though_all_is_flushed(nats
             assert [await heard.get() for _ in range(times)] == [payload] * times
 
 
-async def test_a_refusal_is_raised_where_it_was_asked(nats_server: NatsServer) -> None:
-    async def refuse(_: ListRevocations) -> Revocations:
+async def test_an_error_reply_is_raised_by_the_request(nats_server: NatsServer) -> None:
+    async def reject(_: ListRevocations) -> Revocations:
         raise RequestError(ErrorCode.CONFLICT, "taken", "email")
 
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
-    auth.serve(on.LIST_REVOCATIONS, refuse)
+    auth.serve(on.LIST_REVOCATIONS, reject)
     async with running(auth, edge):
         with pytest.raises(RequestError) as caught:
             await edge.request(on.LIST_REVOCATIONS, ListRevocations())
@@ -144,10 +144,10 @@ async def test_no_answer_in_time_is_unavailable(nats_server: NatsServer) -> None
 async def test_a_service_that_comes_late_still_answers(nats_server: NatsServer) -> None:
     edge, auth = new_bus(nats_server, "edge"), serving(nats_server)
     async with running(edge):
-        asked = asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations()))
+        requests = asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations()))
         await asyncio.sleep(0.2)
         async with running(auth):
-            assert (await asked).last == 1
+            assert (await requests).last == 1
 
 
 async def test_a_frozen_broker_delays_and_what_is_late_is_dropped(nats_server: NatsServer) -> None:
@@ -174,9 +174,9 @@ async def test_a_request_is_repeated_through_a_restart_of_the_broker(nats_server
     edge.notify_connection_lost(disturbed.append)
     async with running(auth, edge):
         nats_server.kill()
-        asked = asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations(), retry=True))
+        requests = asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations(), retry=True))
         await asyncio.to_thread(nats_server.start)
-        assert (await asked).last == 1
+        assert (await requests).last == 1
     assert disturbed == ["reconnected"]
 
 
@@ -203,7 +203,7 @@ def held(free: asyncio.Event, begun: list[int]) -> Callable[[ListRevocations], A
     return answer
 
 
-async def test_too_many_requests_wait_in_their_order_and_what_is_beyond_is_refused(nats_server: NatsServer) -> None:
+async def test_excess_requests_wait_in_order_and_those_beyond_the_queue_are_rejected(nats_server: NatsServer) -> None:
     free, begun = asyncio.Event(), list[int]()
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
     auth.serve(on.LIST_REVOCATIONS, held(free, begun), concurrency=2, waiting=3)
@@ -267,7 +267,7 @@ async def test_taken_requests_come_in_order_and_are_answered_later(nats_server: 
     auth, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
     auth.serve_deferred(on.LIST_REVOCATIONS, take, queue="auth")
     async with running(auth, edge):
-        asked = [
+        requests = [
             asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations(number))) for number in range(50)
         ]
         await enough.wait()
@@ -277,7 +277,7 @@ async def test_taken_requests_come_in_order_and_are_answered_later(nats_server: 
                 await responder.reply(Revocations(number, [], False))
             else:
                 await responder.reply_error(Failure(ErrorCode.LIMIT, "no"))
-        replies = await asyncio.gather(*asked, return_exceptions=True)
+        replies = await asyncio.gather(*requests, return_exceptions=True)
     assert isinstance(replies[0], RequestError)
     assert [reply.last for reply in replies[1:] if isinstance(reply, Revocations)] == list(range(1, 50))
 
@@ -302,7 +302,7 @@ async def test_a_listener_hears_all_in_order_whatever_it_raises(nats_server: Nat
     assert heard == [str(number).encode() for number in range(100)]
 
 
-async def test_what_was_told_before_the_stop_is_heard(nats_server: NatsServer) -> None:
+async def test_messages_published_before_the_stop_are_delivered(nats_server: NatsServer) -> None:
     heard: list[bytes] = []
     message, edge = new_bus(nats_server, "message"), new_bus(nats_server, "edge")
     edge.subscribe(on.BROADCAST, heard.append)
@@ -330,13 +330,13 @@ async def test_what_was_received_before_the_stop_is_answered(nats_server: NatsSe
     auth.serve(on.LIST_REVOCATIONS, slow, queue="auth", concurrency=100)
     async with running(edge):
         await auth.start()
-        asked = [
+        requests = [
             asyncio.ensure_future(edge.request(on.LIST_REVOCATIONS, ListRevocations(), seconds=3)) for _ in range(500)
         ]
         await begun.wait()
         await edge.check()  # the broker has passed on all of them
         await auth.stop()
-        replies = await asyncio.gather(*asked, return_exceptions=True)
+        replies = await asyncio.gather(*requests, return_exceptions=True)
     assert [reply for reply in replies if not isinstance(reply, Revocations)] == []
 
 
@@ -362,7 +362,7 @@ async def _until_raises(bus: Bus) -> None:
             return
 
 
-async def test_what_is_not_granted_is_refused_and_counted(nats_server: NatsServer) -> None:
+async def test_a_subject_without_grant_is_rejected_and_counted(nats_server: NatsServer) -> None:
     registry = CollectorRegistry()
     session = new_bus(nats_server, "session", registry)
     async with running(session):
@@ -418,10 +418,10 @@ async def test_a_cancellation_that_comes_with_the_answer_is_not_forgotten(
             answer = await request(client, *args, **kwargs)
             together = asyncio.get_running_loop().create_future()
             asyncio.get_running_loop().call_soon(together.set_result, answer)
-            asyncio.get_running_loop().call_soon(asking.cancel)
+            asyncio.get_running_loop().call_soon(requesting.cancel)
             return await asyncio.wait_for(together, 5)
 
         monkeypatch.setattr(Client, "request", both)
-        asking = asyncio.create_task(edge[1].request(on.LIST_REVOCATIONS, ListRevocations()))
-        await asyncio.wait([asking])
-        assert asking.cancelled()
+        requesting = asyncio.create_task(edge[1].request(on.LIST_REVOCATIONS, ListRevocations()))
+        await asyncio.wait([requesting])
+        assert requesting.cancelled()

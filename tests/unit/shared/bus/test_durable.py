@@ -120,12 +120,12 @@ async def test_what_never_succeeds_becomes_a_dead_letter_and_the_rest_goes_on(na
     assert session.calls == [7, 7, 7, 8]
     dead = await stream(nats_server, on.DEAD_LETTERS)
     assert dead.state.subjects == {f"dead.session.{DELETED.subject}": 1}
-    for outcome, times in (("failed", 3), ("done", 1)):
-        labels = {"subject": DELETED.subject, "outcome": outcome}
+    for result, times in (("failed", 3), ("done", 1)):
+        labels = {"subject": DELETED.subject, "outcome": result}
         assert session.registry.get_sample_value("dragoman_bus_events_total", labels) == times
 
 
-async def test_an_event_told_twice_is_worked_on_once(nats_server: NatsServer) -> None:
+async def test_an_event_published_twice_is_handled_once(nats_server: NatsServer) -> None:
     auth, session = auth_bus(nats_server), Service(nats_server, "session")
     async with running(auth, session.bus):
         for key in ("same", "same", "other"):
@@ -156,7 +156,7 @@ async def test_work_under_way_is_finished_before_the_end(nats_server: NatsServer
         assert again.calls == [8]
 
 
-async def test_who_has_nothing_to_do_stops_at_once(nats_server: NatsServer) -> None:
+async def test_an_idle_worker_stops_at_once(nats_server: NatsServer) -> None:
     for _ in range(3):
         session = Service(nats_server, "session")
         await session.bus.start()
@@ -166,7 +166,7 @@ async def test_who_has_nothing_to_do_stops_at_once(nats_server: NatsServer) -> N
         assert asyncio.get_running_loop().time() - before < 0.7
 
 
-async def test_no_event_is_left_behind_by_who_stops(nats_server: NatsServer) -> None:
+async def test_a_stopping_worker_leaves_no_event_behind(nats_server: NatsServer) -> None:
     """Left behind, it would come again only after ten seconds."""
     auth = auth_bus(nats_server)
     services: list[Service] = []

@@ -1,6 +1,7 @@
-"""What a release says on the bus, byte for byte: samples of every type, made from the types alone.
+"""Samples of every type on the bus, byte for byte, made from the types alone.
 
-`python -m tests.unit.shared.contract.release` writes down what this checkout says, to be held against what comes later.
+`python -m tests.unit.shared.contract.release` writes the samples of this checkout, which later versions are compared
+with.
 """
 
 from collections.abc import Iterator
@@ -34,15 +35,15 @@ PLACES: dict[str, Any] = {
     "kept notice": Notice,
     "body of a message": tuple[Segment | DialectTag, ...],
 }
-"""Where something is said, or stored as it is said, and its type."""
+"""Each subject or stored form, and its type."""
 
 
 class Release(msgspec.Struct):
-    """`said`: samples by place, as msgpack. `rights`: by user, what it may publish and subscribe to in NATS, its keys
-    and commands in Valkey."""
+    """`encoded`: samples by place, as msgpack (`said` in the file). `rights`: by user, its NATS grants (publish,
+    subscribe), its Valkey keys and commands."""
 
     version: str
-    said: dict[str, list[bytes]]
+    encoded: dict[str, list[bytes]] = msgspec.field(name="said")
     rights: dict[str, tuple[list[str], list[str]]]
 
 
@@ -70,28 +71,28 @@ def samples(type_: Any) -> list[bytes]:
 
 
 def misread(then: list[bytes], type_: Any) -> list[Any]:
-    """What was said then and is not understood now, or not wholly."""
+    """Samples of then that this version does not decode, or not completely."""
     found = []
-    for said in then:
+    for sample in then:
         try:
-            understood = _plain(msgspec.msgpack.encode(msgspec.msgpack.decode(said, type=type_)))
+            understood = _plain(msgspec.msgpack.encode(msgspec.msgpack.decode(sample, type=type_)))
         except msgspec.ValidationError:
             understood = None
-        if not _covers(understood, _plain(said)):
-            found.append(_plain(said))
+        if not _covers(understood, _plain(sample)):
+            found.append(_plain(sample))
     return found
 
 
 def missed(then: list[bytes], now: list[bytes]) -> list[Any]:
-    """What was said then and is not said any more, though who is of then may look for it."""
+    """Samples of then that this version does not send any more, although the version of then may expect them."""
     known = list(map(_plain, now))
-    return [said for said in map(_plain, then) if not any(_covers(one, said) for one in known)]
+    return [sample for sample in map(_plain, then) if not any(_covers(one, sample) for one in known)]
 
 
 def unknown(then: list[bytes], now: list[bytes]) -> list[Any]:
-    """What can be said now and is nothing that was said then with more to it."""
+    """Samples of now that are no extension of a sample of then."""
     known = list(map(_plain, then))
-    return [said for said in map(_plain, now) if not any(_covers(said, one) for one in known)]
+    return [sample for sample in map(_plain, now) if not any(_covers(sample, one) for one in known)]
 
 
 def _covers(new: Any, old: Any) -> bool:

@@ -28,7 +28,7 @@ def test_segments_and_the_mark_come_back(segments: tuple[Segment, ...], dialect:
     assert unpack_segments(body) == segments
 
 
-def test_what_was_said_before_packages_were_counted_is_read() -> None:
+def test_a_body_stored_before_packages_were_counted_is_read() -> None:
     body = msgspec.msgpack.encode([["i", ["00ff", "cat.png", 512, "ab", "image/png"]]])
     assert unpack_segments(body) == (Image(Media("00ff", "cat.png", 512, "ab", "image/png", 0)),)
 

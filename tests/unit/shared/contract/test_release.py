@@ -1,7 +1,7 @@
 """Services of this version and of the last release understand each other: nothing is renamed, retyped or removed.
 
-What the last release says is in released.json. Once the next one is out, `python -m tests.unit.shared.contract.release`
-writes down what that one says.
+released.json holds samples of the last release. After the next release, `python -m tests.unit.shared.contract.release`
+writes its samples.
 """
 
 from typing import Any
@@ -17,26 +17,26 @@ PRESENT = present()
 
 UNDERSTOOD_ONLY: dict[str, int] = {}
 """By place: how many samples of it are of new kinds (of a notice, an error, a role …), which the last release does not
-understand. This version understands them and says them to nobody; the next one may say them."""
+understand. This version decodes them and never sends them; the next one may send them."""
 
 
-@pytest.mark.parametrize("place", LAST.said)
-def test_what_the_last_release_says_is_understood(place: str) -> None:
-    assert misread(LAST.said[place], PLACES[place]) == []
+@pytest.mark.parametrize("place", LAST.encoded)
+def test_messages_of_the_last_release_are_decoded(place: str) -> None:
+    assert misread(LAST.encoded[place], PLACES[place]) == []
 
 
-@pytest.mark.parametrize("place", LAST.said)
+@pytest.mark.parametrize("place", LAST.encoded)
 def test_the_last_release_finds_all_it_looks_for(place: str) -> None:
-    assert missed(LAST.said[place], PRESENT.said[place]) == []
+    assert missed(LAST.encoded[place], PRESENT.encoded[place]) == []
 
 
-@pytest.mark.parametrize("place", LAST.said)
-def test_what_the_last_release_does_not_understand_is_not_said_yet(place: str) -> None:
-    assert len(unknown(LAST.said[place], PRESENT.said[place])) == UNDERSTOOD_ONLY.get(place, 0)
+@pytest.mark.parametrize("place", LAST.encoded)
+def test_no_message_is_sent_that_the_last_release_cannot_decode(place: str) -> None:
+    assert len(unknown(LAST.encoded[place], PRESENT.encoded[place])) == UNDERSTOOD_ONLY.get(place, 0)
 
 
 @pytest.mark.parametrize("user", LAST.rights)
-def test_processes_of_the_last_release_may_say_and_hear_what_they_must(user: str) -> None:
+def test_processes_of_the_last_release_keep_their_grants(user: str) -> None:
     for then, now in zip(LAST.rights[user], PRESENT.rights[user], strict=True):
         assert set(then) - set(now) == set()
 
@@ -56,7 +56,7 @@ CHANGES: dict[str, tuple[list[Any], set[str]]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_is_told_as_what_it_is(change: str) -> None:
+def test_each_kind_of_change_is_reported(change: str) -> None:
     fields, broken = CHANGES[change]
     type_ = defstruct("Named", fields)
     then, now = samples(defstruct("Named", NAME)), samples(type_)

@@ -3,23 +3,23 @@
 import msgspec
 from prometheus_client import CollectorRegistry, Counter
 
-from shared.dashboard.history import DashboardData, History, take_sample
+from shared.dashboard.history import DashboardData, PanelHistory, take_sample
 from shared.dashboard.panels import Dashboard, PanelGroup, rate
 
-BOARD = Dashboard("talk", (PanelGroup("Talk", (rate("Said", "said"),)),))
+DASHBOARD = Dashboard("talk", (PanelGroup("Talk", (rate("Said", "said"),)),))
 
 
 def test_every_moment_after_the_first_look_has_its_number() -> None:
     registry = CollectorRegistry()
     counter = Counter("said", "What was said", ["word"], registry=registry)
-    board = Dashboard("talk", (PanelGroup("Talk", (rate("Said", "said", by="word"),)),), "talk-1")
-    history = History(board)
-    history.add(take_sample(board, registry, 1000.0, 10.0))
+    dashboard = Dashboard("talk", (PanelGroup("Talk", (rate("Said", "said", by="word"),)),), "talk-1")
+    history = PanelHistory(dashboard)
+    history.add(take_sample(dashboard, registry, 1000.0, 10.0))
     assert history.show({}).moments == []
     counter.labels("yes").inc(4)
-    history.add(take_sample(board, registry, 1002.0, 12.0))
+    history.add(take_sample(dashboard, registry, 1002.0, 12.0))
     counter.labels("no").inc(1)
-    history.add(take_sample(board, registry, 1006.0, 16.0))
+    history.add(take_sample(dashboard, registry, 1006.0, 16.0))
     shown = msgspec.json.decode(msgspec.json.encode(history.show({"nats": "away"})), type=DashboardData)
     assert (shown.service, shown.name, shown.wrong) == ("talk", "talk-1", {"nats": "away"})
     assert shown.moments == [1002.0, 1006.0]
@@ -31,9 +31,9 @@ def test_every_moment_after_the_first_look_has_its_number() -> None:
 def test_only_the_last_minutes_are_kept() -> None:
     registry = CollectorRegistry()
     Counter("said", "What was said", registry=registry)
-    history = History(BOARD)
+    history = PanelHistory(DASHBOARD)
     for second in range(0, 600, 2):
-        history.add(take_sample(BOARD, registry, float(second), float(second)))
+        history.add(take_sample(DASHBOARD, registry, float(second), float(second)))
     shown = history.show({})
     assert shown.moments == [float(second) for second in range(420, 600, 2)]
     assert shown.groups[0].rows[0].series == {"": [0.0] * 90}
@@ -42,8 +42,8 @@ def test_only_the_last_minutes_are_kept() -> None:
 def test_numbers_are_as_short_as_can_be_seen() -> None:
     registry = CollectorRegistry()
     counter = Counter("said", "What was said", registry=registry)
-    history = History(BOARD)
-    history.add(take_sample(BOARD, registry, 0, 0))
+    history = PanelHistory(DASHBOARD)
+    history.add(take_sample(DASHBOARD, registry, 0, 0))
     counter.inc(10)
-    history.add(take_sample(BOARD, registry, 3, 3))
+    history.add(take_sample(DASHBOARD, registry, 3, 3))
     assert history.show({}).groups[0].rows[0].series == {"": [3.333]}

@@ -14,10 +14,10 @@ from shared.dashboard.panels import Dashboard, PanelGroup, gauge, percentiles, r
 from tests.support.browser import CHROMIUM, Browser
 from tests.unit.shared.test_ops import serving
 
-BOARD = Dashboard(
+DASHBOARD = Dashboard(
     "talk",
     (
-        PanelGroup("Talk", (gauge("People", "people", by="room"), percentiles("Time", "took_seconds"))),
+        PanelGroup("Talk", (gauge("People", "users", by="room"), percentiles("Time", "took_seconds"))),
         PanelGroup("Trouble", (rate("Quarrels", "quarrels", bad=True),)),
     ),
     "talk-1",
@@ -36,7 +36,7 @@ class Talk:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.people = Gauge("people", "People", ["room"], registry=self.registry)
+        self.users = Gauge("users", "People", ["room"], registry=self.registry)
         self.took = Histogram("took_seconds", "Time", buckets=(0.1, 0.2), registry=self.registry)
         self.quarrels = Counter("quarrels", "Quarrels", registry=self.registry)
         self.wrong = ""
@@ -50,7 +50,7 @@ class Talk:
 @pytest.fixture
 async def talk() -> AsyncIterator[Talk]:
     talk = Talk()
-    async with serving({"nats": talk.check}, talk.registry, BOARD) as ops:
+    async with serving({"nats": talk.check}, talk.registry, DASHBOARD) as ops:
         talk.url = f"http://127.0.0.1:{ops.port}/"
         yield talk
 
@@ -69,8 +69,8 @@ async def test_numbers_are_shown_as_they_change(talk: Talk, browser: Browser) ->
     await asyncio.to_thread(browser.open, talk.url)
     await asyncio.to_thread(browser.wait_for, f"{value('Quarrels')} === '0/s'")
     assert not await asyncio.to_thread(browser.evaluate, "document.querySelector('.hot')")
-    talk.people.labels("<kitchen>").set(3)
-    talk.people.labels("garden").set(12_000)
+    talk.users.labels("<kitchen>").set(3)
+    talk.users.labels("garden").set(12_000)
     talk.quarrels.inc(10)
     await asyncio.to_thread(browser.wait_for, "document.querySelector('.hot h3')?.textContent === 'Quarrels'")
     text = await asyncio.to_thread(browser.text)
@@ -80,14 +80,14 @@ async def test_numbers_are_shown_as_they_change(talk: Talk, browser: Browser) ->
 
 
 @needs_browser
-async def test_what_is_wrong_is_told_and_so_is_silence(talk: Talk, browser: Browser) -> None:
+async def test_errors_and_silence_are_shown(talk: Talk, browser: Browser) -> None:
     talk.wrong = "refused"
     await asyncio.to_thread(browser.open, talk.url)
     state = "document.getElementById('state')?.textContent"
     await asyncio.to_thread(browser.wait_for, f"{state} === 'not ready – nats: ConnectionError: refused'")
     talk.wrong = ""
     await asyncio.to_thread(browser.wait_for, f"{state} === 'ready'")
-    async with serving({}, board=BOARD) as other:
+    async with serving({}, dashboard=DASHBOARD) as other:
         url = f"http://127.0.0.1:{other.port}/"
         await asyncio.to_thread(browser.open, url)
         await asyncio.to_thread(browser.wait_for, f"{state} === 'ready'")
@@ -98,7 +98,7 @@ async def test_what_is_wrong_is_told_and_so_is_silence(talk: Talk, browser: Brow
 @needs_browser
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (1400, True)])
 async def test_it_fits_its_window_in_light_and_dark(talk: Talk, browser: Browser, width: int, dark: bool) -> None:
-    talk.people.labels("a room with a name that is longer than any tile could ever be").set(1)
+    talk.users.labels("a room with a name that is longer than any tile could ever be").set(1)
     await asyncio.to_thread(lambda: browser.open(talk.url, width, 800, dark=dark))
     await asyncio.to_thread(browser.wait_for, "document.querySelectorAll('.tile').length === 3")
     assert await asyncio.to_thread(browser.evaluate, "document.documentElement.scrollWidth") == width
