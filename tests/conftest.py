@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
-from services.cli.process_group import Family
+from services.cli.process_group import ProcessGroup
 from tests.support.servers import NatsServer, PostgresServer, S3Server, ValkeyServer
 
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ def server_directory() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def family(server_directory: Path) -> Iterator[Family]:
-    with Family() as family:
-        yield family
+def process_group(server_directory: Path) -> Iterator[ProcessGroup]:
+    with ProcessGroup() as process_group:
+        yield process_group
 
 
 @pytest.fixture(scope="session")
-def _nats_process(server_directory: Path, family: Family) -> Iterator[NatsServer]:
-    server = NatsServer(server_directory / "nats", family)
+def _nats_process(server_directory: Path, process_group: ProcessGroup) -> Iterator[NatsServer]:
+    server = NatsServer(server_directory / "nats", process_group)
     yield server
     server.stop()
 
@@ -57,8 +57,8 @@ async def nats_server(_nats_process: NatsServer) -> NatsServer:
 
 
 @pytest.fixture(scope="session")
-def _valkey_process(server_directory: Path, family: Family) -> Iterator[ValkeyServer]:
-    server = ValkeyServer(server_directory / "valkey", family)
+def _valkey_process(server_directory: Path, process_group: ProcessGroup) -> Iterator[ValkeyServer]:
+    server = ValkeyServer(server_directory / "valkey", process_group)
     server.start()
     yield server
     server.stop()
@@ -71,16 +71,16 @@ def valkey_server(_valkey_process: ValkeyServer) -> ValkeyServer:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(server_directory: Path, family: Family) -> Iterator[PostgresServer]:
-    server = PostgresServer(server_directory / "postgresql", family)
+def postgres_server(server_directory: Path, process_group: ProcessGroup) -> Iterator[PostgresServer]:
+    server = PostgresServer(server_directory / "postgresql", process_group)
     server.start()
     yield server
     server.stop()
 
 
 @pytest.fixture(scope="session")
-def _s3_process(server_directory: Path, family: Family) -> Iterator[S3Server]:
-    server = S3Server(server_directory / "s3", family)
+def _s3_process(server_directory: Path, process_group: ProcessGroup) -> Iterator[S3Server]:
+    server = S3Server(server_directory / "s3", process_group)
     yield server
     server.stop()
 

@@ -14,7 +14,7 @@ from bench.errors import BenchError
 from bench.load.gather import together
 from bench.load.protocol import Failed, Go, Hush, Job, Order, Progress, Ready, Report, Settle, Spoke, Tally
 from bench.load.verifier import Spoken
-from services.cli.scheduling import make_patient
+from services.cli.scheduling import use_batch_priority
 
 HEAD_START_SECONDS = 0.3
 """From `Crew.run` to the start of the load: by then, everybody has been told."""
@@ -107,7 +107,7 @@ class _Member:
         self._process = await asyncio.create_subprocess_exec(
             *_COMMAND, stdin=pipe, stdout=pipe, limit=_LINE_BYTES, process_group=0
         )
-        make_patient(self._process.pid)
+        use_batch_priority(self._process.pid)
         self.tell(self._job)
 
     def tell(self, order: Order) -> None:

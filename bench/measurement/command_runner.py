@@ -21,7 +21,7 @@ from bench.report.page import Report, page
 from bench.report.table import table
 from clients.errors import ClientError
 from services.cli.data import read_run
-from services.cli.options import Refusal
+from services.cli.options import OperatorError
 
 T = TypeVar("T")
 
@@ -111,5 +111,5 @@ def _edges_in(data: Path | None) -> list[str]:
     """Of the `dragoman up` there. Raises Refusal."""
     system = read_run(data) if data else None
     if system is None:
-        raise Refusal(f"no `dragoman up` is running in {data}")
+        raise OperatorError(f"no `dragoman up` is running in {data}")
     return [f"ws://127.0.0.1:{one.port}" for one in system.processes if one.port]

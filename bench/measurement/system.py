@@ -10,10 +10,10 @@ from pathlib import Path
 
 from bench.errors import BenchError
 from bench.measurement.processes import bytes_through, cpu_seconds, memory_kib
-from services.cli.data import Running, read_run
+from services.cli.data import RunningProcess, read_run
 from services.cli.installation import Installation, find
 from services.cli.options import flags_of
-from services.cli.process_group import Family
+from services.cli.process_group import ProcessGroup
 
 _START_SECONDS = 90.0
 _STOP_SECONDS = 40.0
@@ -43,7 +43,7 @@ class Target:
         return find(None, tuple(self.settings), flags_of(data=self.data)) if self.data else None
 
     @property
-    def processes(self) -> list[Running]:
+    def processes(self) -> list[RunningProcess]:
         run = read_run(self.data) if self.data else None
         return [one for one in run.processes if one.pid] if run else []
 
@@ -74,14 +74,14 @@ class Target:
 async def own_system(edges: int, settings: Sequence[str], say: Callable[[str], None]) -> AsyncIterator[Target]:
     """A `dragoman up` on free ports, in a directory that is removed afterwards. `settings`: NAME=VALUE. Raises
     BenchError."""
-    with tempfile.TemporaryDirectory(prefix="dragoman-bench-") as directory, Family() as family:
+    with tempfile.TemporaryDirectory(prefix="dragoman-bench-") as directory, ProcessGroup() as process_group:
         data = Path(directory)
         assignments = [*(f"{name}={value}" for name, value in _RAISED.items()), *settings]
         say(f"starting a system with {edges} edges")
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", "services.cli.main", "up", "--edges", str(edges), "--port", "0",
             "--data", str(data), *(word for one in assignments for word in ("--set", one)),
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, **family.belonging,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, **process_group.spawn_options,
         )  # fmt: skip
         assert process.stdout is not None
         target = Target([], data, own=True, settings=assignments)

@@ -10,7 +10,7 @@ from bench.measurement.run import machine
 from bench.stages.report import Results, store, stored, table
 from bench.stages.stages import stages
 from bench.stages.timing import microseconds
-from services.cli.process_group import Family
+from services.cli.process_group import ProcessGroup
 from shared.settings import Log
 from shared.telemetry import configure_logging
 from tests.support.servers import NatsServer, ValkeyServer
@@ -19,9 +19,9 @@ from tests.support.servers import NatsServer, ValkeyServer
 async def measure(seconds: float, only: str) -> Results:
     """Stages whose name has `only` in it, each for so many seconds."""
     results = Results(machine(), {})
-    with tempfile.TemporaryDirectory(prefix="dragoman-stages-") as place, Family() as family:
+    with tempfile.TemporaryDirectory(prefix="dragoman-stages-") as place, ProcessGroup() as process_group:
         directory = Path(place)
-        nats, valkey = NatsServer(directory / "nats", family), ValkeyServer(directory / "valkey", family)
+        nats, valkey = NatsServer(directory / "nats", process_group), ValkeyServer(directory / "valkey", process_group)
         try:
             await nats.make_fresh()
             valkey.make_fresh()

@@ -33,10 +33,10 @@ class GrafanaDashboard:
 
 
 def dashboards() -> tuple[GrafanaDashboard, ...]:
-    return (_overview(), *map(_of_service, (EDGE, AUTH, SESSION, MESSAGE)), _nats(), _valkey(), _database())
+    return (_overview(), *map(_service_dashboard, (EDGE, AUTH, SESSION, MESSAGE)), _nats(), _valkey(), _database())
 
 
-def _of_service(board: Dashboard) -> GrafanaDashboard:
+def _service_dashboard(board: Dashboard) -> GrafanaDashboard:
     scope = Scope(f'job="{board.service}",instance=~"$instance"', "instance")
     sections = tuple(section(group, scope) for group in board.groups)
     return GrafanaDashboard(board.service, board.service.capitalize(), (board.service,), sections, by_instance=True)
@@ -46,7 +46,7 @@ def _across(*jobs: str) -> Scope:
     return Scope(f'job=~"{"|".join(jobs)}"', "job")
 
 
-def _pick(board: Dashboard, *titles: str) -> tuple[GrafanaPanel, ...]:
+def _panels(board: Dashboard, *titles: str) -> tuple[GrafanaPanel, ...]:
     """Some panels of a service, over all its processes."""
     assert {row.title for row in board.panels}.issuperset(titles), (board.service, titles)
     return tuple(panel(row, _across(board.service)) for row in board.panels if row.title in titles)
@@ -56,14 +56,14 @@ def _overview() -> GrafanaDashboard:
     everywhere = _across(*JOBS)
     saturation = PanelGroup("Saturation", (*PROCESS.panels, gauge("Open files allowed", "process_max_fds")))
     sections = (
-        Section("Promises", (_send_success(), *_pick(EDGE, "Time to acknowledge", "Time to deliver", "Connections"))),
+        Section("Promises", (_send_success(), *_panels(EDGE, "Time to acknowledge", "Time to deliver", "Connections"))),
         Section(
             "Traffic",
             (
-                *_pick(EDGE, "Frames in", "Frames out", "Deliveries"),
-                *_pick(MESSAGE, "Acknowledged"),
-                *_pick(AUTH, "Logins"),
-                *_pick(EDGE, "Requests", "Closed by us"),
+                *_panels(EDGE, "Frames in", "Frames out", "Deliveries"),
+                *_panels(MESSAGE, "Acknowledged"),
+                *_panels(AUTH, "Logins"),
+                *_panels(EDGE, "Requests", "Closed by us"),
                 _up(),
             ),
         ),
@@ -75,7 +75,7 @@ def _overview() -> GrafanaDashboard:
                     for row in (*REQUESTS.panels, *REQUESTS_SENT.panels, *EVENTS.panels)
                     if row.bad
                 ),
-                *_pick(EDGE, "Re-syncs after a loss", "Closed as too slow"),
+                *_panels(EDGE, "Re-syncs after a loss", "Closed as too slow"),
             ),
         ),
         Section("Saturation", (*section(saturation, everywhere).panels, _clocks())),
@@ -124,12 +124,12 @@ def _nats() -> GrafanaDashboard:
         "Time until answered, p99 by subject", Unit.SECONDS,
         (Query(quantile(0.99, "dragoman_bus_ask_seconds", everywhere.selector, "subject"), "{{subject}}"),),
     )  # fmt: skip
-    fan_out = _pick(MESSAGE, "Time to fan out", "Envelopes", "Size of an envelope", "Fan-outs lost")
-    mended = _pick(EDGE, "Re-syncs after a loss", "Gaps fetched", "Duplicate deliveries")
+    fan_out = _panels(MESSAGE, "Time to fan out", "Envelopes", "Size of an envelope", "Fan-outs lost")
+    mended = _panels(EDGE, "Re-syncs after a loss", "Gaps fetched", "Duplicate deliveries")
     sections = (
         section(REQUESTS_SENT, everywhere),
         Section("Requests served", (*section(REQUESTS, everywhere).panels, by_subject)),
-        Section("Fan-out", (*fan_out, *mended, *_pick(SESSION, "Notices", "Not sent to NATS"))),
+        Section("Fan-out", (*fan_out, *mended, *_panels(SESSION, "Notices", "Not sent to NATS"))),
         section(EVENTS, _across("auth", "session", "message")),
         NATS,
     )
@@ -138,10 +138,10 @@ def _nats() -> GrafanaDashboard:
 
 def _valkey() -> GrafanaDashboard:
     without = (
-        *_pick(MESSAGE, "Presence unknown", "Membership requests"),
-        *_pick(EDGE, "Lost from presence"),
-        *_pick(AUTH, "Limits without Redis"),
-        *_pick(SESSION, "Versions missing in Redis", "Versions dropped"),
+        *_panels(MESSAGE, "Presence unknown", "Membership requests"),
+        *_panels(EDGE, "Lost from presence"),
+        *_panels(AUTH, "Limits without Redis"),
+        *_panels(SESSION, "Versions missing in Redis", "Versions dropped"),
     )
     sections = (
         section(PRESENCE, _across("edge", "message", "session")),
@@ -156,13 +156,13 @@ def _database() -> GrafanaDashboard:
     by_kind = Panel("Transactions by kind", "dragoman_database_seconds", PanelKind.COUNT, Unit.PER_SECOND, "kind")
     by_job = Panel("Transactions", "dragoman_database_seconds", PanelKind.COUNT, Unit.PER_SECOND)
     rows = (by_job, by_kind, *DATABASE.panels[1:])
-    commits = _pick(
+    commits = _panels(
         MESSAGE, "Time to commit", "Messages in a batch", "Batches", "Messages in flight", "Batches retried"
     )
     sections = (
         section(PanelGroup("Transactions", rows), scope),
         Section("Messages", commits),
-        Section("Outbox", _pick(AUTH, "Events not published")),
+        Section("Outbox", _panels(AUTH, "Events not published")),
         POSTGRESQL,
     )
     return GrafanaDashboard("database", "Databases", _STORES, sections)

@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 
 from services.cli.embedded.credentials import write_private
-from services.cli.options import Refusal
+from services.cli.options import OperatorError
 
 _REMNANTS_SECONDS = 12.0
 """Children of a killed supervisor end within this time."""
 
 
-class Running(msgspec.Struct, frozen=True):
+class RunningProcess(msgspec.Struct, frozen=True):
     """One process of the run. `port` is where clients connect, 0 if they do not; `ops` its operations port."""
 
     name: str
@@ -32,7 +32,7 @@ class Run(msgspec.Struct, frozen=True):
     supervisor: int
     nats: str
     embedded_nats: bool
-    processes: list[Running]
+    processes: list[RunningProcess]
     valkey: int = 0
 
 
@@ -46,7 +46,7 @@ def read_run(directory: Path) -> Run | None:
         run = msgspec.json.decode(run_file(directory).read_bytes(), type=Run)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return run if _lives(run.supervisor) else None
+    return run if _is_alive(run.supervisor) else None
 
 
 def write_run(directory: Path, run: Run) -> None:
@@ -59,7 +59,7 @@ def prepare(directory: Path, *parts: str) -> None:
         for path in (directory, *(directory / part for part in parts)):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise Refusal(f"the data directory {directory} cannot be made: {error.strerror}") from error
+        raise OperatorError(f"the data directory {directory} cannot be made: {error.strerror}") from error
 
 
 @contextlib.contextmanager
@@ -68,7 +68,7 @@ def locked(directory: Path) -> Iterator[int]:
     try:
         descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise Refusal(f"the data directory {directory} cannot be written: {error.strerror}") from error
+        raise OperatorError(f"the data directory {directory} cannot be written: {error.strerror}") from error
     try:
         _lock(descriptor, directory)
         yield descriptor
@@ -83,11 +83,11 @@ def _lock(descriptor: int, directory: Path) -> None:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if read_run(directory) is not None or time.monotonic() > deadline:
-                raise Refusal(f"the data directory {directory} is in use by another `dragoman up`") from error
+                raise OperatorError(f"the data directory {directory} is in use by another `dragoman up`") from error
         time.sleep(0.1)
 
 
-def _lives(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

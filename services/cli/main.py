@@ -14,11 +14,11 @@ from services.cli.admin.notice import notice
 from services.cli.backup.command import backup, restore
 from services.cli.doctor.command import doctor
 from services.cli.options import (
-    Refusal,
+    OperatorError,
     data_option,
     flags_of,
     read_settings,
-    require_place_of_links,
+    require_public_url,
     settings_options,
 )
 from services.cli.top.command import top
@@ -48,7 +48,7 @@ def _add_service(name: str) -> None:
         from shared.process import limit_memory, run
 
         settings, _ = read_settings(file, assignments)
-        require_place_of_links(settings)
+        require_public_url(settings)
         limit_memory(settings)
         sys.exit(run(name, settings, importlib.import_module(f"services.{name}.app").serve))
 
@@ -103,9 +103,9 @@ def config(file: Path | None, assignments: tuple[str, ...]) -> None:
 def migrate(file: Path | None, assignments: tuple[str, ...], data: Path | None, what: tuple[str, ...]) -> None:
     """Bring databases and event streams to this version (all, or only WHAT). Safe to repeat."""
     from services.cli.installation import find
-    from services.cli.migrations import migrate_all, speak_plainly
+    from services.cli.migrations import configure_plain_logs, migrate_all
 
-    speak_plainly()
+    configure_plain_logs()
     migrate_all(find(file, assignments, flags_of(data=data)), what or ("auth", "session", "message", "streams"))
 
 
@@ -125,7 +125,7 @@ def secrets(directory: Path, nats: str, valkey: str, postgres: str, database: st
     try:
         issue(directory, Addresses(nats, valkey, postgres, database))
     except OSError as error:
-        raise Refusal(f"the directory {directory} cannot be written: {error.strerror}") from error
+        raise OperatorError(f"the directory {directory} cannot be written: {error.strerror}") from error
     click.echo(f"secrets: up to date in {directory}")
 
 

@@ -15,7 +15,7 @@ from shared.settings import Log
 from shared.telemetry import configure_logging
 
 
-def speak_plainly() -> None:
+def configure_plain_logs() -> None:
     """A command tells its result; of the log only what went wrong, apart from the result."""
     configure_logging(Log(level="warning", json_lines=False), "dragoman", sys.stderr)
 

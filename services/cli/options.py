@@ -23,7 +23,7 @@ _SETTING_OF = {
 }
 
 
-class Refusal(click.ClickException):
+class OperatorError(click.ClickException):
     """What the user must change; nothing was started."""
 
     exit_code = 2
@@ -57,20 +57,20 @@ def read_settings(
     """The settings and the source of each that is no default. `flags` are the command's own. Raises Refusal."""
     values = dict(map(_split, assignments)) | dict(flags or {})
     if file is not None and not file.is_file():
-        raise Refusal(f"the settings file {file} does not exist")
+        raise OperatorError(f"the settings file {file} does not exist")
     try:
         return load(file, values)
     except ValidationError as error:
-        _refuse(error, file, values)
+        _reject(error, file, values)
     except (OSError, TypeError, AttributeError, ValueError) as error:
-        raise Refusal(f"the settings cannot be read: {error}") from error
+        raise OperatorError(f"the settings cannot be read: {error}") from error
 
 
-def require_place_of_links(settings: Settings) -> None:
+def require_public_url(settings: Settings) -> None:
     """A mail reaches people who never saw the connection whose Host header would say where its link leads: without
     this, anybody could send them elsewhere. Raises Refusal."""
     if settings.mail.smtp_host and not settings.edge.public_url:
-        raise Refusal("edge.public_url must be set with mail.smtp_host: it is where the links in mails lead")
+        raise OperatorError("edge.public_url must be set with mail.smtp_host: it is where the links in mails lead")
 
 
 def variable(name: str) -> str:
@@ -81,19 +81,19 @@ def variable(name: str) -> str:
 def _split(assignment: str) -> tuple[str, str]:
     name, equals, value = assignment.partition("=")
     if not equals or not name.strip():
-        raise Refusal(f"--set takes NAME=VALUE, not {assignment!r}")
+        raise OperatorError(f"--set takes NAME=VALUE, not {assignment!r}")
     return name.strip(), value
 
 
-def _refuse(error: ValidationError, file: Path | None, values: Mapping[str, str]) -> NoReturn:
+def _reject(error: ValidationError, file: Path | None, values: Mapping[str, str]) -> NoReturn:
     first = error.errors(include_url=False, include_input=False)[0]
     place = [part for part in first["loc"] if isinstance(part, str)]  # the others are positions in a list
     name = ".".join(place)
     source = "a flag" if name in values else "the environment" if variable(name) in os.environ else str(file)
     if first["type"] == "extra_forbidden":
-        raise Refusal(f"there is no setting {name} (from {source}); `dragoman config` lists them all")
+        raise OperatorError(f"there is no setting {name} (from {source}); `dragoman config` lists them all")
     wrong = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
-    raise Refusal(f"the setting {name} (from {source}) is wrong: {wrong} ({_meaning(place)})")
+    raise OperatorError(f"the setting {name} (from {source}) is wrong: {wrong} ({_meaning(place)})")
 
 
 def _meaning(place: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ class _Reservations:
         self._mine: set[int] = set()
         self._descriptor: int | None = None
 
-    def take(self, port: int) -> bool:
+    def reserve(self, port: int) -> bool:
         """False when it is somebody else's. Raises OSError when there is no place for the shared file."""
         if port in self._mine:
             return False
@@ -46,7 +46,7 @@ def free_port(host: str = "127.0.0.1") -> int:
         port = random.SystemRandom().randrange(_LOWEST, _HIGHEST)
         with contextlib.suppress(OSError):
             try_to_bind(host, port)
-            if _reservations.take(port):
+            if _reservations.reserve(port):
                 return port
     raise OSError(f"no port on {host} between {_LOWEST} and {_HIGHEST} can be had")
 

@@ -11,11 +11,11 @@ from services.cli import up
 from services.cli.data import locked, prepare
 from services.cli.embedded.credentials import load_or_make
 from services.cli.installation import resolve
-from services.cli.options import Refusal, require_place_of_links
+from services.cli.options import OperatorError, require_public_url
 from services.cli.output import Output
 from services.cli.ports import free_port, try_to_bind
-from services.cli.process_group import Family
-from services.cli.up_plan import SERVICES, Part, Plan, authority
+from services.cli.process_group import ProcessGroup
+from services.cli.up_plan import SERVICES, PlannedProcess, UpPlan, authority
 from shared.settings import Log, Settings
 from shared.telemetry import configure_logging
 
@@ -23,15 +23,15 @@ from shared.telemetry import configure_logging
 def start(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str], edges: int, version: str) -> int:
     """Run until a signal; the exit status. Raises Refusal."""
     settings, sources = resolve(file, assignments, flags)
-    require_place_of_links(settings)
+    require_public_url(settings)
     if "{service}" not in settings.database_url("{service}"):
-        raise Refusal("database.url must hold {service}: each service has a SQLite file of its own")
+        raise OperatorError("database.url must hold {service}: each service has a SQLite file of its own")
     prepare(settings.data, "nats", "valkey")
     configure_logging(Log(level="warning", json_lines=False), "up")
     with locked(settings.data) as lock:
         plan = _plan(settings, sources, edges)
         os.umask(0o077)
-        with Family((lock,)) as family:
+        with ProcessGroup((lock,)) as family:
             output = Output()
             try:
                 return asyncio.run(up.run(plan, settings.data, family, output, version))
@@ -39,39 +39,39 @@ def start(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, s
                 output.close()
 
 
-def _plan(settings: Settings, sources: Mapping[str, str], edges: int) -> Plan:
+def _plan(settings: Settings, sources: Mapping[str, str], edges: int) -> UpPlan:
     try:
         credentials = load_or_make(settings.data / "credentials.json")
     except msgspec.MsgspecError as error:
-        raise Refusal(f"{settings.data / 'credentials.json'} is damaged: {error}") from error
+        raise OperatorError(f"{settings.data / 'credentials.json'} is damaged: {error}") from error
     except OSError as error:
-        raise Refusal(f"the data directory {settings.data} cannot be written: {error.strerror}") from error
-    services = [Part(name, name, free_port()) for name in SERVICES]
-    return Plan(
+        raise OperatorError(f"the data directory {settings.data} cannot be written: {error.strerror}") from error
+    services = [PlannedProcess(name, name, free_port()) for name in SERVICES]
+    return UpPlan(
         settings,
         credentials,
         nats_port=0 if "nats.url" in sources else free_port(),
         valkey_port=0 if "redis.url" in sources else free_port(),
-        parts=(*services, *_edges(settings, edges)),
+        processes=(*services, *_edges(settings, edges)),
     )
 
 
-def _edges(settings: Settings, count: int) -> list[Part]:
+def _edges(settings: Settings, count: int) -> list[PlannedProcess]:
     edge = settings.edge
     ports = _ports(edge.port, count) if edge.port else [free_port() for _ in range(count)]
     tcp_ports = _ports(edge.tcp_port, count) if edge.tcp_port else [0] * count
     if both := set(ports) & set(tcp_ports):
-        raise Refusal(f"port {min(both)} cannot be for WebSocket and for plain TCP")
+        raise OperatorError(f"port {min(both)} cannot be for WebSocket and for plain TCP")
     for port in filter(None, ports + tcp_ports):
         try:
             try_to_bind(edge.host, port)
         except OSError as error:
-            raise Refusal(f"nothing can listen on {authority(edge.host, port)}: {error.strerror}") from error
+            raise OperatorError(f"nothing can listen on {authority(edge.host, port)}: {error.strerror}") from error
     numbered = enumerate(zip(ports, tcp_ports, strict=True), 1)
-    return [Part(f"edge-{number}", "edge", free_port(), *own) for number, own in numbered]
+    return [PlannedProcess(f"edge-{number}", "edge", free_port(), *own) for number, own in numbered]
 
 
 def _ports(first: int, count: int) -> list[int]:
     if first + count - 1 > 65_535:
-        raise Refusal(f"{count} edges from port {first} on are more than there are ports")
+        raise OperatorError(f"{count} edges from port {first} on are more than there are ports")
     return list(range(first, first + count))

@@ -14,7 +14,7 @@ among sessions: one that works much, like whoever puts a load on the family, wou
 In containers it is so, too."""
 
 
-class Belonging(TypedDict):
+class SpawnOptions(TypedDict):
     """Arguments for subprocess that make a process a member."""
 
     start_new_session: bool
@@ -23,7 +23,7 @@ class Belonging(TypedDict):
     stdin: int
 
 
-class Family:
+class ProcessGroup:
     """Starts its guard at once; see guard.py. `close` leaves whoever is still there to the guard, and waits.
     Members also hold the descriptors `held` open (a lock, say) for as long as one of them lives."""
 
@@ -31,11 +31,11 @@ class Family:
         self._held = held
         self._alive_end, self._alive = os.pipe()
         self._group = 0
-        self._guard = self._start_guard()
+        self._watchdog = self._start_watchdog()
 
     @property
-    def belonging(self) -> Belonging:
-        self.heal()
+    def spawn_options(self) -> SpawnOptions:
+        self.ensure_watchdog()
         return {
             "start_new_session": _HAVE_SESSIONS,
             "process_group": None if _HAVE_SESSIONS else self._group,
@@ -43,21 +43,21 @@ class Family:
             "stdin": subprocess.DEVNULL,
         }
 
-    def heal(self) -> None:
+    def ensure_watchdog(self) -> None:
         """A guard that was killed is replaced."""
-        if self._guard.poll() is not None:
-            if self._guard.stdin is not None:
-                self._guard.stdin.close()
-            self._guard = self._start_guard()
+        if self._watchdog.poll() is not None:
+            if self._watchdog.stdin is not None:
+                self._watchdog.stdin.close()
+            self._watchdog = self._start_watchdog()
 
     def close(self) -> None:
         os.close(self._alive)
         os.close(self._alive_end)
-        if self._guard.stdin is not None:
-            self._guard.stdin.close()
-        self._guard.wait()
+        if self._watchdog.stdin is not None:
+            self._watchdog.stdin.close()
+        self._watchdog.wait()
 
-    def _start_guard(self) -> "subprocess.Popen[bytes]":
+    def _start_watchdog(self) -> "subprocess.Popen[bytes]":
         group = self._group if self._group and _exists(self._group) else 0
         started = subprocess.Popen(
             [sys.executable, "-E", "-S", watchdog.__file__, str(self._alive_end)],
@@ -69,7 +69,7 @@ class Family:
         self._group = group or started.pid
         return started
 
-    def __enter__(self) -> "Family":
+    def __enter__(self) -> "ProcessGroup":
         return self
 
     def __exit__(

@@ -5,7 +5,7 @@ import os
 import sys
 
 
-def make_patient(pid: int) -> None:
+def use_batch_priority(pid: int) -> None:
     """On Linux, unless the process has inherited another policy of scheduling."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # it may be gone, and a sandbox may forbid both

@@ -14,17 +14,17 @@ _MARK = "<!-- settings: made by `python -m services.cli.settings_table` -->"
 _END = "<!-- end -->"
 
 
-class Row(NamedTuple):
+class SettingRow(NamedTuple):
     name: str
     value: str
     source: str
     description: str
 
 
-def rows(settings: Settings, sources: dict[str, str]) -> list[Row]:
+def rows(settings: Settings, sources: dict[str, str]) -> list[SettingRow]:
     """One row per setting, in order of declaration; secrets are masked."""
     return [
-        Row(name, show(value), sources.get(name, "default"), description)
+        SettingRow(name, show(value), sources.get(name, "default"), description)
         for name, value, description in leaves(settings)
     ]
 

@@ -8,15 +8,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.cli.output import Output
-from services.cli.process_group import Family
-from services.cli.scheduling import make_patient
+from services.cli.process_group import ProcessGroup
+from services.cli.scheduling import use_batch_priority
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 _STABLE_SECONDS = 10.0
-_HOPELESS_FAILURES = 5
+_CRASH_LOOP_FAILURES = 5
 _POLL_SECONDS = 0.05
-_WRONG_USE = 2
+_USAGE_STATUS = 2
 _LINE_BYTES = 65_536
 
 Check = Callable[[], Awaitable[bool]]
@@ -33,22 +33,22 @@ class Program:
     stop_seconds: float = 5.0
     hides: tuple[bytes, ...] = ()
     """Lines with one of these in them are not worth reading."""
-    is_patient: bool = False
+    batch_priority: bool = False
     """It has always something to do, in large pieces: it does not interrupt others when it is called (see patience)."""
 
 
-class Hopeless(Exception):
+class CrashLoop(Exception):
     """A child does not start, and trying again will not help; its own words are in the log."""
 
 
 class Child:
     """`run` keeps the program alive until `stop`. `changed` is called whenever its pid has changed."""
 
-    def __init__(self, program: Program, family: Family, output: Output, changed: Callable[[], None]) -> None:
+    def __init__(self, program: Program, group: ProcessGroup, output: Output, changed: Callable[[], None]) -> None:
         self.program = program
         self.pid = 0
         self.ready = asyncio.Event()
-        self._family = family
+        self._group = group
         self._output = output
         self._changed = changed
         self._process: asyncio.subprocess.Process | None = None
@@ -61,15 +61,15 @@ class Child:
         pause, failures = _FIRST_PAUSE_SECONDS, 0
         while not self._stopping.is_set():
             started = time.monotonic()
-            status = await self._live()
+            status = await self._run_once()
             if self._stopping.is_set():
                 break
             failures += 1
-            if not self._was_ready and (status == _WRONG_USE or failures == _HOPELESS_FAILURES):
-                raise Hopeless(f"{self.program.name} does not start (exit status {status})")
+            if not self._was_ready and (status == _USAGE_STATUS or failures == _CRASH_LOOP_FAILURES):
+                raise CrashLoop(f"{self.program.name} does not start (exit status {status})")
             if time.monotonic() - started > _STABLE_SECONDS:
                 pause = _FIRST_PAUSE_SECONDS
-            self._say(f"ended ({_how(status)}), starts again in {pause:g} s")
+            self._log(f"ended ({_ending(status)}), starts again in {pause:g} s")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
@@ -85,7 +85,7 @@ class Child:
         try:
             await asyncio.wait_for(process.wait(), self.program.stop_seconds)
         except TimeoutError:
-            self._say("did not end in time and is killed")
+            self._log("did not end in time and is killed")
             self.kill()
             await process.wait()
 
@@ -94,18 +94,18 @@ class Child:
         if self._process is not None:
             _send(self._process, signal.SIGKILL)
 
-    async def _live(self) -> int:
+    async def _run_once(self) -> int:
         """One life of the program; returns its exit status (negative: the signal it died of)."""
         process = self._process = await asyncio.create_subprocess_exec(
             *self.program.command,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env=self.program.environment,
-            **self._family.belonging,
+            **self._group.spawn_options,
         )
         self.pid = process.pid
-        if self.program.is_patient:
-            make_patient(self.pid)
+        if self.program.batch_priority:
+            use_batch_priority(self.pid)
         self._changed()
         if self._stopping.is_set():
             _send(process, signal.SIGTERM)
@@ -142,7 +142,7 @@ class Child:
         if not any(noise in line for noise in self.program.hides):
             self._output.of(self.program.name, line)
 
-    def _say(self, text: str) -> None:
+    def _log(self, text: str) -> None:
         self._output.of(self.program.name, text.encode())
 
 
@@ -151,5 +151,5 @@ def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
         process.send_signal(number)
 
 
-def _how(status: int) -> str:
+def _ending(status: int) -> str:
     return f"exit status {status}" if status >= 0 else signal.Signals(-status).name

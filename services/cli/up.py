@@ -9,33 +9,33 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.cli import probes
-from services.cli.data import Run, Running, run_file, write_run
+from services.cli.data import Run, RunningProcess, run_file, write_run
 from services.cli.embedded import nats, valkey
 from services.cli.embedded.credentials import write_private
 from services.cli.output import Output
-from services.cli.process_group import Family
+from services.cli.process_group import ProcessGroup
 from services.cli.streams import NotReachable, provision
-from services.cli.supervisor import Child, Hopeless, Program
-from services.cli.up_plan import SERVICES, Part, Plan
+from services.cli.supervisor import Child, CrashLoop, Program
+from services.cli.up_plan import SERVICES, PlannedProcess, UpPlan
 from shared.migrate import upgrade
 from shared.process import cancel_on
 from shared.tasks import Tasks
 
-_HEAL_SECONDS = 1.0
+_WATCHDOG_CHECK_SECONDS = 1.0
 _SERVICE_STOP_SECONDS = 10.0
 
 
-async def run(plan: Plan, directory: Path, family: Family, output: Output, version: str) -> int:
+async def run(plan: UpPlan, directory: Path, group: ProcessGroup, output: Output, version: str) -> int:
     """Serve until a signal; the exit status: 0 after an orderly end, 1 when something could not be started."""
     stopping = asyncio.Event()
-    house = _House(plan, directory, family, output, stopping)
+    house = _SystemStack(plan, directory, group, output, stopping)
     for number in _ending_signals():
         asyncio.get_running_loop().add_signal_handler(number, house.end)
     try:
         output.line(f"dragoman {version}, data in {directory}")
         await cancel_on(stopping, house.open())
         await stopping.wait()
-    except (OSError, Hopeless, NotReachable) as error:
+    except (OSError, CrashLoop, NotReachable) as error:
         house.failure = str(error)
     finally:
         await house.close()
@@ -50,14 +50,16 @@ def _ending_signals() -> list[signal.Signals]:
     return [signal.SIGINT, signal.SIGTERM, *hung_up]
 
 
-class _House:
+class _SystemStack:
     """All children: opened from the ground up, closed from the top down."""
 
-    def __init__(self, plan: Plan, directory: Path, family: Family, output: Output, stopping: asyncio.Event) -> None:
+    def __init__(
+        self, plan: UpPlan, directory: Path, group: ProcessGroup, output: Output, stopping: asyncio.Event
+    ) -> None:
         self.failure = ""
         self._plan = plan
         self._directory = directory
-        self._family = family
+        self._group = group
         self._output = output
         self._stopping = stopping
         self._children: dict[str, Child] = {}
@@ -71,8 +73,8 @@ class _House:
         self._stopping.set()
 
     async def open(self) -> None:
-        self._note()
-        self._tasks.start(self._heal(), "heal")
+        self._write_run()
+        self._tasks.start(self._keep_watchdog(), "watchdog")
         migrating = asyncio.create_task(asyncio.to_thread(self._migrate), name="migrate")
         try:
             await self._ready(self._start(program) for program in self._servers())
@@ -81,7 +83,7 @@ class _House:
             await migrating
         finally:
             migrating.cancel()
-        services = [self._start(self._program(part)) for part in self._plan.parts if part.service != "edge"]
+        services = [self._start(self._program(part)) for part in self._plan.processes if part.service != "edge"]
         await self._ready([*edges, *services])
         self._announce()
 
@@ -93,22 +95,22 @@ class _House:
         run_file(self._directory).unlink(missing_ok=True)
 
     def _start(self, program: Program) -> Child:
-        child = Child(program, self._family, self._output, self._note)
+        child = Child(program, self._group, self._output, self._write_run)
         self._children[program.name] = child
-        self._tasks.start(self._keep(child), program.name)
+        self._tasks.start(self._supervise(child), program.name)
         return child
 
-    async def _keep(self, child: Child) -> None:
+    async def _supervise(self, child: Child) -> None:
         try:
             await child.run()
-        except (Hopeless, OSError) as error:
+        except (CrashLoop, OSError) as error:
             self.failure = self.failure or str(error)
             self._stopping.set()
 
-    async def _heal(self) -> None:
+    async def _keep_watchdog(self) -> None:
         while True:
-            await asyncio.sleep(_HEAL_SECONDS)
-            self._family.heal()
+            await asyncio.sleep(_WATCHDOG_CHECK_SECONDS)
+            self._group.ensure_watchdog()
 
     async def _ready(self, children: Iterable[Child]) -> None:
         await asyncio.gather(*(child.ready.wait() for child in children))
@@ -119,7 +121,7 @@ class _House:
                 upgrade(service, self._plan.settings.database_url(service))
             except SQLAlchemyError as error:
                 reason = str(getattr(error, "orig", error)).splitlines()[0]
-                raise Hopeless(f"the database of {service} cannot be migrated: {reason}") from error
+                raise CrashLoop(f"the database of {service} cannot be migrated: {reason}") from error
 
     def _servers(self) -> list[Program]:
         """The embedded ones, configured."""
@@ -138,7 +140,7 @@ class _House:
             programs.append(Program("valkey", valkey.command(config), probes.listens(port), hides=valkey.NOISE))
         return programs
 
-    def _program(self, part: Part) -> Program:
+    def _program(self, part: PlannedProcess) -> Program:
         drain = self._plan.settings.edge.drain_seconds if part.service == "edge" else 0.0
         return Program(
             part.name,
@@ -146,22 +148,24 @@ class _House:
             probes.answers_ready(self._plan.settings.ops.host, part.ops),
             environment=self._plan.environment(part),
             stop_seconds=_SERVICE_STOP_SECONDS + drain,
-            is_patient=part.service == "message",
+            batch_priority=part.service == "message",
         )
 
     def _names(self, *services: str) -> list[str]:
-        return [part.name for part in self._plan.parts if part.service in services]
+        return [part.name for part in self._plan.processes if part.service in services]
 
-    def _note(self) -> None:
+    def _write_run(self) -> None:
         """Tell others what runs now."""
-        ports = {part.name: (part.ops, part.port) for part in self._plan.parts}
-        processes = [Running(name, child.pid, *ports.get(name, (0, 0))) for name, child in self._children.items()]
+        ports = {part.name: (part.ops, part.port) for part in self._plan.processes}
+        processes = [
+            RunningProcess(name, child.pid, *ports.get(name, (0, 0))) for name, child in self._children.items()
+        ]
         plan = self._plan
         run = Run(os.getpid(), plan.nats("admin").url, bool(plan.nats_port), processes, plan.valkey_port)
         write_run(self._directory, run)
 
     def _announce(self) -> None:
-        for part in self._plan.parts:
+        for part in self._plan.processes:
             address = self._plan.address(part) if part.port else ""
             self._output.line(f"  {part.name:<8} {address:<28} http://127.0.0.1:{part.ops}/metrics")
             if part.tcp_port:

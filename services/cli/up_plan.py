@@ -38,7 +38,7 @@ def defaults(data: Path, host: str, port: int) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Part:
+class PlannedProcess:
     """One process of ours: a service or an edge. `port` is where clients connect, `tcp_port` where they do so without
     WebSocket; 0 if they do not."""
 
@@ -54,24 +54,24 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Plan:
+class UpPlan:
     """`nats_port` and `valkey_port` are those of the embedded servers, 0 where a real one is used instead."""
 
     settings: Settings
     credentials: Credentials
     nats_port: int
     valkey_port: int
-    parts: tuple[Part, ...]
+    processes: tuple[PlannedProcess, ...]
 
     @property
-    def edges(self) -> list[Part]:
-        return [part for part in self.parts if part.service == "edge"]
+    def edges(self) -> list[PlannedProcess]:
+        return [part for part in self.processes if part.service == "edge"]
 
-    def address(self, edge: Part) -> str:
+    def address(self, edge: PlannedProcess) -> str:
         """Where clients connect to an edge."""
         return f"ws://{authority(self._host, edge.port)}"
 
-    def tcp_address(self, edge: Part) -> str:
+    def tcp_address(self, edge: PlannedProcess) -> str:
         """Where they connect without WebSocket; empty: nowhere."""
         return f"tcp://{authority(self._host, edge.tcp_port)}" if edge.tcp_port else ""
 
@@ -96,7 +96,7 @@ class Plan:
     def setup(self) -> Nats:
         return self.nats(SETUP)
 
-    def environment(self, part: Part, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
+    def environment(self, part: PlannedProcess, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
         """The whole environment of a process: nothing of the user's DRAGOMAN_… but what was resolved."""
         settings, redis = self.settings, self.settings.redis
         if self.valkey_port:

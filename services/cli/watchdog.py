@@ -16,7 +16,7 @@ from collections.abc import Iterator
 GRACE_SECONDS = 8.0
 
 
-def guard(alive: int) -> None:
+def watch(alive: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     while os.read(0, 1):
@@ -58,4 +58,4 @@ def _is(file: os.stat_result, path: str) -> bool:
 
 
 if __name__ == "__main__":
-    guard(int(sys.argv[1]))
+    watch(int(sys.argv[1]))

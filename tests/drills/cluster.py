@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from services.cli.data import Running, read_run
+from services.cli.data import RunningProcess, read_run
 from services.cli.ports import free_port, try_to_bind
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ class Cluster:
 
     # Processes
 
-    def process(self, name: str) -> Running | None:
+    def process(self, name: str) -> RunningProcess | None:
         """None while it does not run."""
         run = read_run(self.data)
         found = [one for one in run.processes if one.name == name and one.pid] if run else []

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from services.cli.process_group import Family
+from services.cli.process_group import ProcessGroup
 from shared.settings import Nats
 from tests.drills.cluster import ROOT
 from tests.drills.device import Edge
@@ -81,19 +81,19 @@ def fleet(directory: Path, database: str, journal: Journal) -> Iterator[Fleet]:
     """NATS, Valkey and an empty database; no service yet. The directory must be open to everybody: PostgreSQL may run
     as another user."""
     with ExitStack() as stack:
-        family = stack.enter_context(Family())
-        nats, valkey = NatsServer(directory / "nats", family), ValkeyServer(directory / "valkey", family)
+        process_group = stack.enter_context(ProcessGroup())
+        nats, valkey = NatsServer(directory / "nats", process_group), ValkeyServer(directory / "valkey", process_group)
         for server in (nats, valkey):
             stack.callback(server.stop)
         valkey.start()
         asyncio.run(nats.make_fresh())
         url = f"sqlite:///{directory}/{{service}}.db"
         if database == "postgresql":
-            postgres = PostgresServer(directory / "postgresql", family)
+            postgres = PostgresServer(directory / "postgresql", process_group)
             stack.callback(postgres.stop)
             postgres.start()
             url = stack.enter_context(databases(postgres))
-        running = Fleet(Stack(directory, nats, valkey, url, family), nats, valkey, journal)
+        running = Fleet(Stack(directory, nats, valkey, url, process_group), nats, valkey, journal)
         stack.callback(running.kill)
         yield running
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from services.cli.main import main
-from services.cli.up_plan import Part
+from services.cli.up_plan import PlannedProcess
 from shared.contract.edge import Delivery
 from shared.contract.ids import AccountId
 from shared.contract.model import Message
@@ -166,13 +166,13 @@ def _one_in_many() -> Callable[[], bool]:
 
 
 def _start_through_here(name: str) -> None:
-    sound: Callable[[Part], list[str]] = vars(Part)["command"].fget
+    sound: Callable[[PlannedProcess], list[str]] = vars(PlannedProcess)["command"].fget
 
-    def command(part: Part) -> list[str]:
+    def command(part: PlannedProcess) -> list[str]:
         broken = part.service == BREAKAGES[name].service
         return [sys.executable, "-m", "tests.drills.mutants", name, part.service] if broken else sound(part)
 
-    _put(Part, "command", property(command))
+    _put(PlannedProcess, "command", property(command))
 
 
 def _put(owner: object, name: str, value: object) -> None:

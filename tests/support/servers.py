@@ -24,7 +24,7 @@ from services.cli import streams
 from services.cli.embedded import nats, valkey
 from services.cli.embedded.credentials import generate
 from services.cli.ports import free_port
-from services.cli.process_group import Family
+from services.cli.process_group import ProcessGroup
 from shared.settings import Nats, Redis
 
 _START_SECONDS = 15.0
@@ -35,12 +35,12 @@ _KEEPER = "keeper"
 class Server:
     """One server process. `kill` is SIGKILL; `restart` brings it back on the same port with the same store."""
 
-    def __init__(self, name: str, command: list[str], port: int, family: Family, log: Path) -> None:
+    def __init__(self, name: str, command: list[str], port: int, process_group: ProcessGroup, log: Path) -> None:
         self.name = name
         self.port = port
         self.pid = 0
         self._command = command
-        self._family = family
+        self._process_group = process_group
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -51,7 +51,7 @@ class Server:
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, stdout=log, stderr=log, cwd=self._log.parent, **self._family.belonging
+                self._command, stdout=log, stderr=log, cwd=self._log.parent, **self._process_group.spawn_options
             )
         self.pid = self._process.pid
         self._await_listening()
@@ -95,14 +95,14 @@ class Server:
 class NatsServer(Server):
     """JetStream on, streams and consumers provisioned, every service's user with its own grants."""
 
-    def __init__(self, directory: Path, family: Family) -> None:
+    def __init__(self, directory: Path, process_group: ProcessGroup) -> None:
         directory.mkdir()
         self.passwords = generate().nats
         self.config = directory / "nats.conf"
         self._store = directory / "store"
         port = free_port()
         self.config.write_bytes(nats.configuration(port, self._store, self.passwords))
-        super().__init__("nats", nats.command(self.config), port, family, directory / "nats.log")
+        super().__init__("nats", nats.command(self.config), port, process_group, directory / "nats.log")
 
     def settings(self, service: str) -> Nats:
         """How `service` connects (also: admin, setup)."""
@@ -123,7 +123,7 @@ class NatsServer(Server):
 class ValkeyServer(Server):
     """No persistence; every service's user with its own keys and commands."""
 
-    def __init__(self, directory: Path, family: Family) -> None:
+    def __init__(self, directory: Path, process_group: ProcessGroup) -> None:
         directory.mkdir()
         self.passwords = generate().valkey
         self._keeper_password = secrets.token_hex(8)
@@ -131,7 +131,7 @@ class ValkeyServer(Server):
         keeper = f"user {_KEEPER} on >{self._keeper_password} ~* +@all\n".encode()
         access.write_bytes(valkey.access(self.passwords) + keeper)
         config.write_bytes(valkey.configuration(port, directory, access))
-        super().__init__("valkey", valkey.command(config), port, family, directory / "valkey.log")
+        super().__init__("valkey", valkey.command(config), port, process_group, directory / "valkey.log")
 
     def settings(self, service: str) -> Redis:
         return Redis(url=SecretStr(valkey.url(self.port, service, self.passwords[service])))
@@ -156,7 +156,7 @@ class ValkeyServer(Server):
 class PostgresServer(Server):
     """A throw-away cluster: nothing is synced to disk. PostgreSQL refuses to run as root, and then runs as nobody."""
 
-    def __init__(self, directory: Path, family: Family) -> None:
+    def __init__(self, directory: Path, process_group: ProcessGroup) -> None:
         directory.mkdir(mode=0o755)
         self._user = _unprivileged()
         self._password = secrets.token_hex(8)
@@ -168,13 +168,13 @@ class PostgresServer(Server):
             "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off",
             "-c", "max_connections=200",
         ]  # fmt: skip
-        super().__init__("postgresql", command, port, family, directory / "postgresql.log")
+        super().__init__("postgresql", command, port, process_group, directory / "postgresql.log")
 
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command, stdout=log, stderr=log, cwd="/", user=self._user, group=_group(self._user),
-                extra_groups=None if self._user is None else [], **self._family.belonging,
+                extra_groups=None if self._user is None else [], **self._process_group.spawn_options,
             )  # fmt: skip
         self.pid = self._process.pid
         self._await_listening()
@@ -249,11 +249,11 @@ class PostgresServer(Server):
 class S3Server(Server):
     """Keeps objects in memory; takes any key for good."""
 
-    def __init__(self, directory: Path, family: Family) -> None:
+    def __init__(self, directory: Path, process_group: ProcessGroup) -> None:
         directory.mkdir()
         port = free_port()
         command = [sys.executable, "-P", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-        super().__init__("s3", command, port, family, directory / "s3.log")
+        super().__init__("s3", command, port, process_group, directory / "s3.log")
 
     @property
     def endpoint(self) -> str:

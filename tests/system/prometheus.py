@@ -11,9 +11,9 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, build_opener
 
-from services.cli.data import Running
+from services.cli.data import RunningProcess
 from services.cli.ports import free_port
-from services.cli.process_group import Family
+from services.cli.process_group import ProcessGroup
 from tests.drills.cluster import ROOT
 from tests.support.servers import Server
 
@@ -22,7 +22,7 @@ _SECONDS = 30.0
 _open = build_opener(ProxyHandler({})).open
 
 
-def scrape(process: Running) -> str:
+def scrape(process: RunningProcess) -> str:
     with _open(f"http://127.0.0.1:{process.ops}/metrics", timeout=10) as response:
         text: str = response.read().decode()
     return text
@@ -32,7 +32,12 @@ class Prometheus(Server):
     """Scrapes every second. An `impatient` one waits for nothing longer than that before it raises an alarm."""
 
     def __init__(
-        self, directory: Path, processes: Iterable[Running], family: Family, *, impatient: bool = False
+        self,
+        directory: Path,
+        processes: Iterable[RunningProcess],
+        process_group: ProcessGroup,
+        *,
+        impatient: bool = False,
     ) -> None:
         assert PROMETHEUS is not None
         rules = directory / "rules.yml"
@@ -54,7 +59,7 @@ class Prometheus(Server):
             PROMETHEUS, f"--config.file={file}", f"--storage.tsdb.path={directory / 'data'}",
             f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn",
         ]  # fmt: skip
-        super().__init__("prometheus", command, port, family, directory / "prometheus.log")
+        super().__init__("prometheus", command, port, process_group, directory / "prometheus.log")
 
     def start(self) -> None:
         super().start()

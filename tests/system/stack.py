@@ -14,7 +14,7 @@ from urllib.request import ProxyHandler, build_opener
 from pydantic import SecretStr
 
 from services.cli.ports import free_port
-from services.cli.process_group import Family
+from services.cli.process_group import ProcessGroup
 from services.cli.up_plan import variables
 from shared.settings import Auth, Database, Edge, Limits, Mail, Media, Ops, Redis, Settings, Tracing
 from tests.drills.cluster import ROOT
@@ -72,14 +72,14 @@ class Stack:
         nats: NatsServer,
         valkey: ValkeyServer,
         database_url: str,
-        family: Family,
+        process_group: ProcessGroup,
         collector: str = "",
     ) -> None:
         self._directory = directory
         self._nats = nats
         self._valkey = valkey
         self._database = database_url
-        self._family = family
+        self._process_group = process_group
         self._tracing = Tracing(endpoint=collector)
 
     def migrate(self, build: Build = PRESENT) -> None:
@@ -91,7 +91,7 @@ class Stack:
         with (self._directory / f"{service}-{ops}.log").open("wb") as log:
             process = subprocess.Popen(
                 build.command(service), cwd=build.root, env=self._environment(service, ops, port), stdout=log,
-                stderr=log, **self._family.belonging,
+                stderr=log, **self._process_group.spawn_options,
             )  # fmt: skip
         return Service(process, ops, port)
 

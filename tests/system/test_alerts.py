@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.cli.data import read_run
-from services.cli.process_group import Family
+from services.cli.process_group import ProcessGroup
 from tests.drills.cluster import Cluster
 from tests.system.people import Client
 from tests.system.prometheus import PROMETHEUS, Prometheus
@@ -19,12 +19,14 @@ pytestmark = [
 
 
 def test_who_is_killed_is_missed(
-    system: Cluster, couple: tuple[Client, Client, int], family: Family, tmp_path: Path
+    system: Cluster, couple: tuple[Client, Client, int], process_group: ProcessGroup, tmp_path: Path
 ) -> None:
     one, other, session = couple
     run = read_run(system.data)
     assert run is not None
-    prometheus = Prometheus(tmp_path, [process for process in run.processes if process.ops], family, impatient=True)
+    prometheus = Prometheus(
+        tmp_path, [process for process in run.processes if process.ops], process_group, impatient=True
+    )
     prometheus.start()
     try:
         one.say(session, "all is well")

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from deploy.grafana.generate import DIRECTORY
-from services.cli.data import Running, read_run
-from services.cli.process_group import Family
+from services.cli.data import RunningProcess, read_run
+from services.cli.process_group import ProcessGroup
 from tests.drills.cluster import ROOT, Cluster
 from tests.support.browser import CHROMIUM, Browser
 from tests.system.people import Client
@@ -40,7 +40,7 @@ def named(expression: str) -> set[str]:
     return set(re.findall(r"\b(?:dragoman|process|python)_\w+|\bup\b(?=\{)", re.sub(r"\{[^}]*\}", "{", expression)))
 
 
-def processes(system: Cluster) -> list[Running]:
+def processes(system: Cluster) -> list[RunningProcess]:
     run = read_run(system.data)
     assert run is not None
     return [one for one in run.processes if one.ops]
@@ -83,8 +83,8 @@ def test_every_metric_of_an_alert_is_exported(system: Cluster) -> None:
 
 
 @pytest.fixture
-def prometheus(system: Cluster, family: Family, tmp_path: Path) -> Iterator[Prometheus]:
-    server = Prometheus(tmp_path, processes(system), family)
+def prometheus(system: Cluster, process_group: ProcessGroup, tmp_path: Path) -> Iterator[Prometheus]:
+    server = Prometheus(tmp_path, processes(system), process_group)
     server.start()
     yield server
     server.stop()

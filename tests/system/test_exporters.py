@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from deploy.grafana.generate import DIRECTORY
 from services.cli.embedded import nats
 from services.cli.ports import free_port
-from services.cli.process_group import Family
+from services.cli.process_group import ProcessGroup
 from services.cli.streams import provision
 from shared.settings import Nats
 from tests.drills.cluster import ROOT
@@ -58,12 +58,12 @@ Run = Callable[[str, list[str], int], AbstractContextManager[Server]]
 
 
 @pytest.fixture
-def run(family: Family, tmp_path: Path) -> Run:
+def run(process_group: ProcessGroup, tmp_path: Path) -> Run:
     """A command that listens on a port, until the context ends."""
 
     @contextmanager
     def run(name: str, command: list[str], port: int) -> Iterator[Server]:
-        server = Server(name, command, port, family, tmp_path / f"{name}.log")
+        server = Server(name, command, port, process_group, tmp_path / f"{name}.log")
         server.start()
         try:
             yield server

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.process_group import Family
+from services.cli.process_group import ProcessGroup
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.system.conftest import Dial
 from tests.system.databases import databases
@@ -24,11 +24,11 @@ FROZEN_SECONDS = 3.0
 @pytest.fixture
 def replicas(
     tmp_path: Path, nats_server: NatsServer, valkey_server: ValkeyServer, postgres_server: PostgresServer,
-    family: Family, dial: Dial,
+    process_group: ProcessGroup, dial: Dial,
 ) -> Iterator[tuple[list[Service], list[Service]]]:  # fmt: skip
     """Two of message, two edges, and one of each other service."""
     with databases(postgres_server) as url:
-        stack = Stack(tmp_path, nats_server, valkey_server, url, family)
+        stack = Stack(tmp_path, nats_server, valkey_server, url, process_group)
         stack.migrate()
         names = ("auth", "session", "message", "message", "edge", "edge")
         services = [stack.start(name) for name in names]

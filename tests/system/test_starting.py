@@ -8,7 +8,7 @@ from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
-from services.cli.process_group import Family
+from services.cli.process_group import ProcessGroup
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.system.databases import databases
 from tests.system.stack import Service, Stack
@@ -24,12 +24,12 @@ _open = build_opener(ProxyHandler({})).open
 @pytest.fixture
 def start(
     tmp_path: Path, nats_server: NatsServer, valkey_server: ValkeyServer, postgres_server: PostgresServer,
-    family: Family,
+    process_group: ProcessGroup,
 ) -> Iterator[Start]:  # fmt: skip
     """Starts services of these names, on migrated databases."""
     running: dict[str, Service] = {}
     with databases(postgres_server) as url:
-        stack = Stack(tmp_path, nats_server, valkey_server, url, family)
+        stack = Stack(tmp_path, nats_server, valkey_server, url, process_group)
         stack.migrate()
 
         def start(*names: str) -> dict[str, Service]:

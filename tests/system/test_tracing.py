@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.process_group import Family
+from services.cli.process_group import ProcessGroup
 from tests.support.collector import Collector, Seen
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.system.conftest import Dial
@@ -42,11 +42,15 @@ VERIFICATION = {
 
 @pytest.fixture
 def services(
-    tmp_path: Path, nats_server: NatsServer, valkey_server: ValkeyServer, family: Family, collector: Collector
+    tmp_path: Path,
+    nats_server: NatsServer,
+    valkey_server: ValkeyServer,
+    process_group: ProcessGroup,
+    collector: Collector,
 ) -> Iterator[list[Service]]:
     """One of each, and a second edge, which is the last."""
     url = f"sqlite:///{tmp_path}/{{service}}.db"
-    stack = Stack(tmp_path, nats_server, valkey_server, url, family, collector.endpoint)
+    stack = Stack(tmp_path, nats_server, valkey_server, url, process_group, collector.endpoint)
     stack.migrate()
     services = [stack.start(name) for name in ("auth", "session", "message", "edge", "edge")]
     try:

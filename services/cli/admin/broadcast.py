@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from services.cli.admin import users
-from services.cli.admin.bus_client import USER, Link
+from services.cli.admin.bus_client import USER, AdminClient
 from shared.clock import now_ms
 from shared.contract.admin import ListAccounts, NoticesOpened, OpenNotices
 from shared.contract.errors import ErrorCode, RequestError
@@ -21,10 +21,10 @@ from shared.contract.message import Draft, PostMessages
 from shared.contract.model import Text, pack_segments
 from shared.contract.subjects import LIST_ACCOUNTS, OPEN_NOTICES, POST_MESSAGES
 
-_TURNS_A_SECOND = 10
-_TOGETHER = 100
-_TOGETHER_BYTES = 256 * 1024
-_DRAFT_BYTES = 128
+_BATCHES_PER_SECOND = 10
+_MAX_BATCH = 100
+_MAX_BATCH_BYTES = 256 * 1024
+_DRAFT_OVERHEAD_BYTES = 128
 """Beside its text, with the herald's face."""
 _DEADLINE_MS = 24 * 3600 * 1000
 """Far off: what is told after all does no harm, and the operator's clock may be wrong."""
@@ -42,12 +42,12 @@ class Notice(msgspec.Struct, frozen=True):
         return Nonce(int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:8]) >> 1)
 
 
-def name_of(text: str) -> str:
+def default_name(text: str) -> str:
     """Of a notice that is given none."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-async def named(link: Link, names: Sequence[str]) -> list[AccountId]:
+async def find_accounts(link: AdminClient, names: Sequence[str]) -> list[AccountId]:
     """Each once. Raises click.ClickException."""
     found: dict[AccountId, None] = {}
     for name in names:
@@ -58,27 +58,27 @@ async def named(link: Link, names: Sequence[str]) -> list[AccountId]:
     return list(found)
 
 
-async def everybody(link: Link, *, online: bool) -> list[AccountId]:
+async def list_accounts(link: AdminClient, *, online: bool) -> list[AccountId]:
     """All that there are now, or those who are connected. Raises Refused."""
-    page = await link.ask(LIST_ACCOUNTS, ListAccounts(online=online))
+    page = await link.request(LIST_ACCOUNTS, ListAccounts(online=online))
     accounts = page.accounts
     while page.last != NO_ACCOUNT:
-        page = await link.ask(LIST_ACCOUNTS, ListAccounts(page.last, online))
+        page = await link.request(LIST_ACCOUNTS, ListAccounts(page.last, online))
         accounts += page.accounts
     return accounts
 
 
-async def tell(
-    link: Link, notice: Notice, accounts: Sequence[AccountId], rate: int, done: Callable[[int], None]
+async def send(
+    link: AdminClient, notice: Notice, accounts: Sequence[AccountId], rate: int, done: Callable[[int], None]
 ) -> int:
     """At most `rate` accounts a second; how many of them have the notice now. `done` hears of how many more are dealt
     with. Raises click.ClickException."""
-    told, together = 0, _together(notice, rate)
+    told, together = 0, _batch_size(notice, rate)
     for start in range(0, len(accounts), together):
         began = time.monotonic()
         some = accounts[start : start + together]
         try:
-            told += await _tell_some(link, notice, some)
+            told += await _send_batch(link, notice, some)
         except RequestError as refusal:
             reached = f"{told} of {len(accounts)} accounts have the notice; ask again to go on"
             raise click.ClickException(f"{refusal.failure.text} ({reached})") from refusal
@@ -88,15 +88,15 @@ async def tell(
     return told
 
 
-def _together(notice: Notice, rate: int) -> int:
+def _batch_size(notice: Notice, rate: int) -> int:
     """As many as go into one message on the bus, and make an even pace."""
-    fitting = _TOGETHER_BYTES // (len(notice.text.encode()) + _DRAFT_BYTES)
-    return max(1, min(_TOGETHER, fitting, rate // _TURNS_A_SECOND))
+    fitting = _MAX_BATCH_BYTES // (len(notice.text.encode()) + _DRAFT_OVERHEAD_BYTES)
+    return max(1, min(_MAX_BATCH, fitting, rate // _BATCHES_PER_SECOND))
 
 
-async def _tell_some(link: Link, notice: Notice, accounts: Sequence[AccountId]) -> int:
-    opened = await link.ask(OPEN_NOTICES, OpenNotices(list(accounts)))
-    answer = await link.ask(POST_MESSAGES, PostMessages(NodeId(USER), _drafts(notice, opened)))
+async def _send_batch(link: AdminClient, notice: Notice, accounts: Sequence[AccountId]) -> int:
+    opened = await link.request(OPEN_NOTICES, OpenNotices(list(accounts)))
+    answer = await link.request(POST_MESSAGES, PostMessages(NodeId(USER), _drafts(notice, opened)))
     for failure in answer.failures.values():
         if failure.code not in _GONE:
             raise RequestError.from_failure(failure)

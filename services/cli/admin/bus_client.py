@@ -19,27 +19,27 @@ R = TypeVar("R")
 
 USER = "admin"
 _CONNECT_SECONDS = 5.0
-_ASK_SECONDS = 8.0
+_REQUEST_SECONDS = 8.0
 
 
-class Link:
+class AdminClient:
     """What is asked is idempotent, and repeated when no answer comes."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def ask(self, route: Route[Q, R], request: Q) -> R:
+    async def request(self, route: Route[Q, R], request: Q) -> R:
         """Raises Refused."""
-        return await self._bus.request(route, request, seconds=_ASK_SECONDS, retry=True)
+        return await self._bus.request(route, request, seconds=_REQUEST_SECONDS, retry=True)
 
 
 @asynccontextmanager
-async def linked(installation: Installation) -> AsyncIterator[Link]:
+async def connected_client(installation: Installation) -> AsyncIterator[AdminClient]:
     """Raises click.ClickException."""
     bus = Bus(installation.broker(USER), USER, CollectorRegistry())
     try:
         await _connect(bus)
-        yield Link(bus)
+        yield AdminClient(bus)
     except RequestError as refusal:
         raise click.ClickException(refusal.failure.text) from refusal
     finally:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from services.cli.admin.bus_client import Link
+from services.cli.admin.bus_client import AdminClient
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHeads
 from shared.contract.model import Chat, Role
@@ -10,7 +10,7 @@ from shared.contract.session import GetChat, GetMembership, GetProfileSummaries
 from shared.contract.session import Member as Membership
 from shared.contract.subjects import GET_CHAT, GET_HEADS, GET_MEMBERSHIP, GET_PROFILE_SUMMARIES
 
-_FACES = 1_000
+_SUMMARIES_PER_REQUEST = 1_000
 
 
 class ChatState(msgspec.Struct, frozen=True):
@@ -21,7 +21,7 @@ class ChatState(msgspec.Struct, frozen=True):
     messages: int
 
 
-class Member(msgspec.Struct, frozen=True):
+class ChatMember(msgspec.Struct, frozen=True):
     """`first_index`: the first message that may be seen."""
 
     account: AccountId
@@ -30,33 +30,34 @@ class Member(msgspec.Struct, frozen=True):
     first_index: int
 
 
-async def show(link: Link, number: ChatId) -> ChatState:
-    chat = (await link.ask(GET_CHAT, GetChat(number, all=True))).chat
-    present = await _present(link, number)
-    heads = (await link.ask(GET_HEADS, GetHeads([number]))).heads
+async def show(link: AdminClient, number: ChatId) -> ChatState:
+    chat = (await link.request(GET_CHAT, GetChat(number, all=True))).chat
+    present = await _current_members(link, number)
+    heads = (await link.request(GET_HEADS, GetHeads([number]))).heads
     return ChatState(chat, len(present), heads[number])
 
 
-async def members(link: Link, number: ChatId) -> list[Member]:
+async def members(link: AdminClient, number: ChatId) -> list[ChatMember]:
     """In order of their accounts' numbers."""
-    await link.ask(GET_CHAT, GetChat(number, all=True))  # says whether there is such a chat, and keeps a record
-    present = await _present(link, number)
+    await link.request(GET_CHAT, GetChat(number, all=True))  # says whether there is such a chat, and keeps a record
+    present = await _current_members(link, number)
     nicknames: dict[AccountId, str] = {}
-    for start in range(0, len(present), _FACES):
-        some = [one.account for one in present[start : start + _FACES]]
-        faces = (await link.ask(GET_PROFILE_SUMMARIES, GetProfileSummaries(some))).faces
+    for start in range(0, len(present), _SUMMARIES_PER_REQUEST):
+        some = [one.account for one in present[start : start + _SUMMARIES_PER_REQUEST]]
+        faces = (await link.request(GET_PROFILE_SUMMARIES, GetProfileSummaries(some))).faces
         nicknames |= {account: face.nickname for account, face in faces.items()}
     return [
-        Member(one.account, nicknames.get(one.account, ""), one.role.name.lower(), one.first_index) for one in present
+        ChatMember(one.account, nicknames.get(one.account, ""), one.role.name.lower(), one.first_index)
+        for one in present
     ]
 
 
-async def _present(link: Link, number: ChatId) -> list[Membership]:
+async def _current_members(link: AdminClient, number: ChatId) -> list[Membership]:
     """Page by page; who changes meanwhile comes twice, and counts as seen last."""
     found: dict[AccountId, Membership] = {}
     cursor, more = (0, 0), True
     while more:
-        page = await link.ask(GET_MEMBERSHIP, GetMembership(number, after=cursor))
+        page = await link.request(GET_MEMBERSHIP, GetMembership(number, after=cursor))
         found |= {member.account: member for member in page.members}
         more = page.more
         cursor = (page.members[-1].version, page.members[-1].account) if page.members else cursor

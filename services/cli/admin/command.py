@@ -11,7 +11,7 @@ import click
 from services.cli.options import data_option, flags_of, settings_options
 
 if TYPE_CHECKING:
-    from services.cli.admin.bus_client import Link
+    from services.cli.admin.bus_client import AdminClient
     from services.cli.admin.dead_letters import DeadLetters
     from services.cli.installation import Installation
 
@@ -48,27 +48,27 @@ def on_installation(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(file: Path | None, assignments: tuple[str, ...], data: Path | None, **arguments: Any) -> None:
         from services.cli.installation import find
-        from services.cli.migrations import speak_plainly
+        from services.cli.migrations import configure_plain_logs
 
         installation = find(file, assignments, flags_of(data=data))
-        speak_plainly()
+        configure_plain_logs()
         command(installation, **arguments)
 
     return settings_options(data_option(run))
 
 
-_who = click.argument("account", metavar="ACCOUNT")
+_account = click.argument("account", metavar="ACCOUNT")
 _number = click.argument("number", metavar="NUMBER", type=click.IntRange(1, 2**63 - 1))
 _json = click.option("--json", "as_json", is_flag=True, help="For programs.")
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
-def ask(installation: "Installation", work: "Callable[[Link], Awaitable[A]]") -> A:
+def with_client(installation: "Installation", work: "Callable[[AdminClient], Awaitable[A]]") -> A:
     """What this work finds out, over a connection of its own. Raises click.ClickException."""
-    from services.cli.admin.bus_client import linked
+    from services.cli.admin.bus_client import connected_client
 
     async def asked() -> A:
-        async with linked(installation) as link:
+        async with connected_client(installation) as link:
             return await work(link)
 
     return asyncio.run(asked())
@@ -82,7 +82,7 @@ def maintenance(installation: "Installation", state: str) -> None:
     from shared.contract.auth import SetMaintenance
     from shared.contract.subjects import SET_MAINTENANCE
 
-    ask(installation, lambda link: link.ask(SET_MAINTENANCE, SetMaintenance(state == "on")))
+    with_client(installation, lambda link: link.request(SET_MAINTENANCE, SetMaintenance(state == "on")))
     click.echo(f"maintenance is {state}")
 
 
@@ -91,73 +91,73 @@ def maintenance(installation: "Installation", state: str) -> None:
 
 @user.command("find")
 @on_installation
-@_who
+@_account
 @_json
-def find_user(installation: "Installation", account: str, as_json: bool) -> None:
+def user_find(installation: "Installation", account: str, as_json: bool) -> None:
     """Show an account, named by username, e-mail address, OC number or uuid."""
     from services.cli.admin import format, users
 
-    found = ask(installation, lambda link: users.find(link, account))
+    found = with_client(installation, lambda link: users.find(link, account))
     click.echo(format.as_json(found) if as_json else format.user(found))
 
 
-@user.command()
+@user.command("disable")
 @on_installation
-@_who
-def disable(installation: "Installation", account: str) -> None:
+@_account
+def user_disable(installation: "Installation", account: str) -> None:
     """End an account's connections, void its tokens, and let nobody log in to it."""
     from services.cli.admin import users
 
-    found = ask(installation, lambda link: users.set_disabled(link, account, True))
+    found = with_client(installation, lambda link: users.set_disabled(link, account, True))
     click.echo(f"account {found.account} is disabled")
 
 
-@user.command()
+@user.command("enable")
 @on_installation
-@_who
-def enable(installation: "Installation", account: str) -> None:
+@_account
+def user_enable(installation: "Installation", account: str) -> None:
     """Let people log in to a disabled account again."""
     from services.cli.admin import users
 
-    found = ask(installation, lambda link: users.set_disabled(link, account, False))
+    found = with_client(installation, lambda link: users.set_disabled(link, account, False))
     click.echo(f"account {found.account} is enabled")
 
 
-@user.command()
+@user.command("reset")
 @on_installation
-@_who
-def reset(installation: "Installation", account: str) -> None:
+@_account
+def user_reset(installation: "Installation", account: str) -> None:
     """Give an account a new password, which is shown once; the old one and all tokens are void."""
     from services.cli.admin import users
 
-    found, password = ask(installation, lambda link: users.reset(link, account))
+    found, password = with_client(installation, lambda link: users.reset(link, account))
     click.echo(f"the new password of account {found.account}: {password}")
 
 
 @admin.command()
 @on_installation
-@_who
+@_account
 def kick(installation: "Installation", account: str) -> None:
     """End an account's connections; it may come back at once."""
     from services.cli.admin import users
 
-    found = ask(installation, lambda link: users.kick(link, account))
+    found = with_client(installation, lambda link: users.kick(link, account))
     click.echo(f"account {found.account} is disconnected")
 
 
 @admin.command()
 @on_installation
-@_who
+@_account
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write here, instead of showing it.")
 def export(installation: "Installation", account: str, output: Path | None) -> None:
     """Show, as JSON, everything that is kept of an account but its secrets."""
     from services.cli.admin import export, format, users
     from services.cli.embedded.credentials import write_private
 
-    async def work(link: "Link") -> export.Export:
+    async def work(link: "AdminClient") -> export.Export:
         return await export.export(link, await users.find(link, account))
 
-    text = format.as_json(ask(installation, work))
+    text = format.as_json(with_client(installation, work))
     if output is None:
         return click.echo(text)
     try:
@@ -169,16 +169,16 @@ def export(installation: "Installation", account: str, output: Path | None) -> N
 
 @admin.command()
 @on_installation
-@_who
+@_account
 @_yes
 def delete(installation: "Installation", account: str, yes: bool) -> None:
     """Delete an account everywhere, as it could itself; what it has said stays. There is no way back."""
     from services.cli.admin import users
 
-    found = ask(installation, lambda link: users.find(link, account))
+    found = with_client(installation, lambda link: users.find(link, account))
     if not yes:
         click.confirm(f"Delete account {found.account} ({found.nickname!r})?", abort=True)
-    ask(installation, lambda link: users.delete(link, found))
+    with_client(installation, lambda link: users.delete(link, found))
     click.echo(f"account {found.account} is deleted")
 
 
@@ -189,36 +189,36 @@ def delete(installation: "Installation", account: str, yes: bool) -> None:
 @on_installation
 @_number
 @_json
-def show_chat(installation: "Installation", number: int, as_json: bool) -> None:
+def chat_show(installation: "Installation", number: int, as_json: bool) -> None:
     """Show a chat by its number."""
     from services.cli.admin import chats, format
     from shared.contract.ids import ChatId
 
-    found = ask(installation, lambda link: chats.show(link, ChatId(number)))
+    found = with_client(installation, lambda link: chats.show(link, ChatId(number)))
     click.echo(format.as_json(found) if as_json else format.chat(found))
 
 
-@chat.command()
+@chat.command("members")
 @on_installation
 @_number
 @_json
-def members(installation: "Installation", number: int, as_json: bool) -> None:
+def chat_members(installation: "Installation", number: int, as_json: bool) -> None:
     """List the members of a chat."""
     from services.cli.admin import chats, format
     from shared.contract.ids import ChatId
 
-    found = ask(installation, lambda link: chats.members(link, ChatId(number)))
+    found = with_client(installation, lambda link: chats.members(link, ChatId(number)))
     click.echo(format.as_json(found) if as_json else format.members(found))
 
 
 # Dead letters
 
 
-def _settle(installation: "Installation", work: "Callable[[DeadLetters], Awaitable[A]]") -> A:
-    from services.cli.admin.dead_letters import opened
+def _with_dead_letters(installation: "Installation", work: "Callable[[DeadLetters], Awaitable[A]]") -> A:
+    from services.cli.admin.dead_letters import open_dead_letters
 
     async def settled() -> A:
-        async with opened(installation) as letters:
+        async with open_dead_letters(installation) as letters:
             return await work(letters)
 
     return asyncio.run(settled())
@@ -227,30 +227,30 @@ def _settle(installation: "Installation", work: "Callable[[DeadLetters], Awaitab
 @dead_letters.command("list")
 @on_installation
 @_json
-def list_letters(installation: "Installation", as_json: bool) -> None:
+def dead_letters_list(installation: "Installation", as_json: bool) -> None:
     """List what was given up, oldest first."""
     from services.cli.admin import format
 
-    found = _settle(installation, lambda letters: letters.list())
-    click.echo(format.as_json(found) if as_json else format.letters(found))
+    found = _with_dead_letters(installation, lambda letters: letters.list())
+    click.echo(format.as_json(found) if as_json else format.dead_letters(found))
 
 
 @dead_letters.command("show")
 @on_installation
 @_number
 @_json
-def show_letter(installation: "Installation", number: int, as_json: bool) -> None:
+def dead_letters_show(installation: "Installation", number: int, as_json: bool) -> None:
     """Show one event that was given up, and why."""
     from services.cli.admin import format
 
-    found = _settle(installation, lambda letters: letters.show(number))
-    click.echo(format.as_json(found) if as_json else format.letter(found))
+    found = _with_dead_letters(installation, lambda letters: letters.show(number))
+    click.echo(format.as_json(found) if as_json else format.dead_letter(found))
 
 
-@dead_letters.command()
+@dead_letters.command("retry")
 @on_installation
 @click.argument("numbers", metavar="NUMBER...", nargs=-1, required=True, type=click.IntRange(1, 2**63 - 1))
-def retry(installation: "Installation", numbers: tuple[int, ...]) -> None:
+def dead_letters_retry(installation: "Installation", numbers: tuple[int, ...]) -> None:
     """Have events worked on again, by all who work on such; they are taken from the list."""
 
     async def work(letters: "DeadLetters") -> None:
@@ -258,4 +258,4 @@ def retry(installation: "Installation", numbers: tuple[int, ...]) -> None:
             letter = await letters.retry(number)
             click.echo(f"{number}: {letter.subject} is tried again")
 
-    _settle(installation, work)
+    _with_dead_letters(installation, work)

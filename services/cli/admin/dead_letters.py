@@ -35,7 +35,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def opened(installation: Installation) -> AsyncIterator["DeadLetters"]:
+async def open_dead_letters(installation: Installation) -> AsyncIterator["DeadLetters"]:
     """Raises click.ClickException."""
     try:
         async with asyncio.timeout(_CONNECT_SECONDS):
@@ -58,15 +58,15 @@ class DeadLetters:
 
     async def list(self) -> list[DeadLetter]:
         """Oldest first."""
-        return [_letter(message) async for message in self._all()]
+        return [_dead_letter(message) async for message in self._all()]
 
     async def show(self, number: int) -> DeadLetter:
-        return _letter(await self._get(number))
+        return _dead_letter(await self._get(number))
 
     async def retry(self, number: int) -> DeadLetter:
         """Told again to all who work on such events: it may have worked for some of them, and does no harm there."""
         message = await self._get(number)
-        letter = _letter(message)
+        letter = _dead_letter(message)
         headers = {RETRIED_BY: USER, "Nats-Msg-Id": f"dead-{number}-{letter.given_up}"}
         await self._stream.publish(letter.subject, message.data or b"", headers=headers, stream=STREAM)
         await self._stream.delete_msg(DEAD_LETTERS, number)
@@ -89,7 +89,7 @@ class DeadLetters:
             number = _number(message)
 
 
-def _letter(message: RawStreamMsg) -> DeadLetter:
+def _dead_letter(message: RawStreamMsg) -> DeadLetter:
     _, service, subject = str(message.subject).split(".", 2)
     headers = message.headers or {}
     assert message.time is not None

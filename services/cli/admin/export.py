@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from services.cli.admin.bus_client import Link
+from services.cli.admin.bus_client import AdminClient
 from shared.clock import now_ms
 from shared.contract.admin import UserView
 from shared.contract.ids import AccountId, ChatId
@@ -16,7 +16,7 @@ from shared.contract.subjects import GET_ACCOUNT, GET_CHAT, GET_HISTORY, LIST_CH
 _PAGE = 200
 
 
-class Said(msgspec.Struct, frozen=True):
+class SentMessage(msgspec.Struct, frozen=True):
     """A message of the account. `time`: Unix milliseconds; `content`: its parts."""
 
     index: int
@@ -26,7 +26,7 @@ class Said(msgspec.Struct, frozen=True):
 
 class ChatExport(msgspec.Struct, frozen=True):
     chat: Chat
-    said: list[Said]
+    sent: list[SentMessage] = msgspec.field(name="said")
 
 
 class Export(msgspec.Struct, frozen=True):
@@ -40,41 +40,41 @@ class Export(msgspec.Struct, frozen=True):
     chats: list[ChatExport]
 
 
-async def export(link: Link, user: UserView) -> Export:
+async def export(link: AdminClient, user: UserView) -> Export:
     """Raises Refused."""
     account = user.account
-    view = await link.ask(GET_ACCOUNT, GetAccount(account, lists=True, actor=account))
-    requests = await link.ask(LIST_REQUESTS, ListRequests(account))
+    view = await link.request(GET_ACCOUNT, GetAccount(account, lists=True, actor=account))
+    requests = await link.request(LIST_REQUESTS, ListRequests(account))
     chats = [await _chat(link, number, account) for number in await _chats(link, account)]
     return Export(now_ms(), user, view.profile, view.friends or [], requests, chats)
 
 
-async def _chats(link: Link, account: AccountId) -> list[ChatId]:
+async def _chats(link: AdminClient, account: AccountId) -> list[ChatId]:
     numbers: list[ChatId] = []
     more = True
     while more:
-        page = await link.ask(LIST_CHATS, ListChats(account, numbers[-1] if numbers else ChatId(0)))
+        page = await link.request(LIST_CHATS, ListChats(account, numbers[-1] if numbers else ChatId(0)))
         numbers += [entry.chat for entry in page.entries]
         more = page.more
     return numbers
 
 
-async def _chat(link: Link, number: ChatId, account: AccountId) -> ChatExport:
+async def _chat(link: AdminClient, number: ChatId, account: AccountId) -> ChatExport:
     """What others have said there is theirs."""
-    chat = (await link.ask(GET_CHAT, GetChat(number, all=True))).chat
-    said: list[Said] = []
+    chat = (await link.request(GET_CHAT, GetChat(number, all=True))).chat
+    said: list[SentMessage] = []
     start, head = 1, 1
     while start <= head:
         request = GetHistory(number, start, _PAGE, older=False, all=True)
-        page = await link.ask(GET_HISTORY, request)
-        said += [_said(message) for message in page.messages if message.sender == account]
+        page = await link.request(GET_HISTORY, request)
+        said += [_sent_message(message) for message in page.messages if message.sender == account]
         head = page.head
         start = page.messages[-1].index + 1 if page.messages else head + 1
     return ChatExport(chat, said)
 
 
-def _said(message: Message) -> Said:
-    return Said(message.index, message.time, [_part(segment) for segment in unpack_segments(message.body)])
+def _sent_message(message: Message) -> SentMessage:
+    return SentMessage(message.index, message.time, [_part(segment) for segment in unpack_segments(message.body)])
 
 
 def _part(segment: Segment) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from services.cli.admin.chats import ChatState, Member
+from services.cli.admin.chats import ChatMember, ChatState
 from services.cli.admin.dead_letters import DeadLetter
 from shared.contract.admin import UserView
 
@@ -68,18 +68,18 @@ def chat(found: ChatState) -> str:
     )
 
 
-def members(found: Sequence[Member]) -> str:
+def members(found: Sequence[ChatMember]) -> str:
     heads = ["ACCOUNT", "NICKNAME", "ROLE", "SEES FROM"]
     return table(heads, [(f"{one.account:010d}", one.nickname, one.role, one.first_index) for one in found])
 
 
-def letters(found: Sequence[DeadLetter]) -> str:
+def dead_letters(found: Sequence[DeadLetter]) -> str:
     heads = ["NUMBER", "GIVEN UP", "SERVICE", "EVENT", "ERROR"]
     rows = [(one.number, moment(one.given_up), one.service, one.subject, one.error) for one in found]
     return table(heads, rows) if found else "there are no dead letters"
 
 
-def letter(found: DeadLetter) -> str:
+def dead_letter(found: DeadLetter) -> str:
     return record(
         [
             ("number", found.number),

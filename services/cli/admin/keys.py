@@ -25,7 +25,7 @@ def keys() -> None:
 @keys.command("list")
 @on_installation
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def list_keys(installation: "Installation", as_json: bool) -> None:
+def keys_list(installation: "Installation", as_json: bool) -> None:
     """List the keys that verify tokens, oldest first; the last one signs."""
     from services.cli.admin import format
 
@@ -34,22 +34,22 @@ def list_keys(installation: "Installation", as_json: bool) -> None:
     click.echo(format.as_json(found) if as_json else format.table(["KEY", "MADE", "USE"], rows))
 
 
-@keys.command()
+@keys.command("rotate")
 @on_installation
-def rotate(installation: "Installation") -> None:
+def keys_rotate(installation: "Installation") -> None:
     """Make a new key, which signs from now on; tokens of the others stay good."""
     from services.auth.adapters import signing_keys
 
-    with _told(installation):
+    with _reported_errors(installation):
         kid = signing_keys.rotate(installation.settings.auth.keys)
     click.echo(f"the key {kid} signs within a minute; the others go on verifying until they are retired")
 
 
-@keys.command()
+@keys.command("retire")
 @on_installation
 @click.argument("kid", metavar="KEY")
 @click.option("--now", is_flag=True, help="Although tokens it has signed may still be in use.")
-def retire(installation: "Installation", kid: str, now: bool) -> None:
+def keys_retire(installation: "Installation", kid: str, now: bool) -> None:
     """Take a key away: the tokens it has signed are void."""
     from services.auth.adapters import signing_keys
     from services.cli.admin import format
@@ -58,7 +58,7 @@ def retire(installation: "Installation", kid: str, now: bool) -> None:
         if key.kid == kid and key.needed_until is not None and key.needed_until > time.time() and not now:
             until = format.moment(key.needed_until * 1000)
             raise click.ClickException(f"tokens that {kid} has signed may be in use until {until}; --now voids them")
-    with _told(installation):
+    with _reported_errors(installation):
         signing_keys.delete(installation.settings.auth.keys, kid)
     click.echo(f"the key {kid} is gone; its tokens are void within a minute")
 
@@ -67,7 +67,7 @@ def _inventory(installation: "Installation") -> "list[KeyFile]":
     from services.auth.adapters import signing_keys
 
     auth = installation.settings.auth
-    with _told(installation):
+    with _reported_errors(installation):
         found = signing_keys.list_keys(auth.keys, auth.legacy_token_days)
     if not found:
         raise click.ClickException(f"there are no keys in {auth.keys}")
@@ -82,7 +82,7 @@ def _use(key: "KeyFile") -> str:
 
 
 @contextmanager
-def _told(installation: "Installation") -> Iterator[None]:
+def _reported_errors(installation: "Installation") -> Iterator[None]:
     """Raises click.ClickException."""
     try:
         yield

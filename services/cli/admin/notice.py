@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from services.cli.admin.command import ask, on_installation
+from services.cli.admin.command import on_installation, with_client
 
 if TYPE_CHECKING:
     from services.cli.admin.broadcast import Notice
-    from services.cli.admin.bus_client import Link
+    from services.cli.admin.bus_client import AdminClient
     from services.cli.installation import Installation
     from shared.contract.ids import AccountId
 
@@ -37,18 +37,18 @@ def notice(
 
     Nobody is told the same notice twice: after an interruption, ask for the same again.
     """
-    from services.cli.admin.broadcast import Notice, name_of
+    from services.cli.admin.broadcast import Notice, default_name
 
     if names and online:
         raise click.UsageError("--to and --online exclude each other")
     _check(text, installation.settings.limits.message_text_bytes)
-    accounts = ask(installation, lambda link: _audience(link, names, online))
+    accounts = with_client(installation, lambda link: _audience(link, names, online))
     if dry_run:
         return click.echo(f"{_counted(len(accounts))} would be told")
     if not yes:
         click.confirm(f"Tell {_counted(len(accounts))}, at most {rate:,} a second?", abort=True)
-    told = Notice(name or name_of(text), text)
-    have = _tell(installation, told, accounts, rate)
+    told = Notice(name or default_name(text), text)
+    have = _send(installation, told, accounts, rate)
     click.echo(f"{have:,} of {_counted(len(accounts))} have the notice {told.name}")
 
 
@@ -64,19 +64,19 @@ def _check(text: str, most_bytes: int) -> None:
         raise click.UsageError(f"the text has at most {most_bytes} bytes (limits.message_text_bytes)")
 
 
-async def _audience(link: "Link", names: tuple[str, ...], online: bool) -> "list[AccountId]":
+async def _audience(link: "AdminClient", names: tuple[str, ...], online: bool) -> "list[AccountId]":
     from services.cli.admin import broadcast
 
-    return await broadcast.named(link, names) if names else await broadcast.everybody(link, online=online)
+    return await broadcast.find_accounts(link, names) if names else await broadcast.list_accounts(link, online=online)
 
 
-def _tell(installation: "Installation", told: "Notice", accounts: "list[AccountId]", rate: int) -> int:
+def _send(installation: "Installation", told: "Notice", accounts: "list[AccountId]", rate: int) -> int:
     """How many have it now; a bar shows how far it is."""
     from services.cli.admin import broadcast
 
     hidden = not sys.stderr.isatty()
     with click.progressbar(length=len(accounts), label="telling", file=sys.stderr, hidden=hidden, show_pos=True) as bar:
-        return ask(installation, lambda link: broadcast.tell(link, told, accounts, rate, bar.update))
+        return with_client(installation, lambda link: broadcast.send(link, told, accounts, rate, bar.update))
 
 
 def _counted(accounts: int) -> str:

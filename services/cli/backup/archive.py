@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 from services.cli.backup import postgresql, sqlite
 from services.cli.data import locked, prepare
 from services.cli.embedded.credentials import write_private
-from services.cli.options import Refusal
+from services.cli.options import OperatorError
 from services.edge.media.directory import DIRECTORIES
 from shared.clock import now_ms
 from shared.settings import Settings
@@ -38,7 +38,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def _for_the_owner_alone() -> Iterator[None]:
+def _owner_only() -> Iterator[None]:
     """Whatever is made."""
     before = os.umask(0o077)
     try:
@@ -47,7 +47,7 @@ def _for_the_owner_alone() -> Iterator[None]:
         os.umask(before)
 
 
-@_for_the_owner_alone()
+@_owner_only()
 def back_up(settings: Settings, directory: Path, version: str) -> Manifest:
     """While everything runs, too. What refers to something is copied before it, so that nothing is missing that
     is referred to. Raises Refusal, OSError, and what the databases raise."""
@@ -64,7 +64,7 @@ def back_up(settings: Settings, directory: Path, version: str) -> Manifest:
     return manifest
 
 
-def note(manifest: Manifest, file: Path) -> None:
+def write_metric(manifest: Manifest, file: Path) -> None:
     """When the backup was made, for Prometheus; replaced at once, readable by all. Raises OSError."""
     registry = CollectorRegistry()
     Gauge("dragoman_backup_time_seconds", "When the last backup was made, Unix time", registry=registry).set(
@@ -73,12 +73,12 @@ def note(manifest: Manifest, file: Path) -> None:
     write_to_textfile(str(file), registry)
 
 
-@_for_the_owner_alone()
+@_owner_only()
 def restore(settings: Settings, directory: Path) -> Manifest:
     """Into an installation that does not run and holds nothing yet. Raises as `back_up`."""
     manifest = _manifest(directory)
     if manifest.databases != _kind(settings):
-        raise Refusal(f"the backup is of {manifest.databases}, database.url of {_kind(settings)}")
+        raise OperatorError(f"the backup is of {manifest.databases}, database.url of {_kind(settings)}")
     prepare(settings.data)
     with locked(settings.data):
         _require_nothing(settings)
@@ -99,7 +99,7 @@ def _manifest(directory: Path) -> Manifest:
     try:
         return msgspec.json.decode((directory / _MANIFEST).read_bytes(), type=Manifest)
     except (OSError, msgspec.MsgspecError) as error:
-        raise Refusal(f"{directory} is no backup, or not a whole one: {_MANIFEST} cannot be read") from error
+        raise OperatorError(f"{directory} is no backup, or not a whole one: {_MANIFEST} cannot be read") from error
 
 
 def _require_empty(directory: Path) -> None:
@@ -107,9 +107,9 @@ def _require_empty(directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         filled = any(directory.iterdir())
     except OSError as error:
-        raise Refusal(f"the directory {directory} cannot be made: {error.strerror}") from error
+        raise OperatorError(f"the directory {directory} cannot be made: {error.strerror}") from error
     if filled:
-        raise Refusal(f"the directory {directory} is not empty: each backup has one of its own")
+        raise OperatorError(f"the directory {directory} is not empty: each backup has one of its own")
 
 
 def _require_nothing(settings: Settings) -> None:
@@ -117,7 +117,7 @@ def _require_nothing(settings: Settings) -> None:
     media = [settings.media.directory / room for room in DIRECTORIES]
     filled = [place for place in (settings.auth.keys, *media) if place.is_dir() and any(place.glob("[!.]*"))]
     if filled:
-        raise Refusal(f"{filled[0]} is not empty: nothing is overwritten, restore into a new installation")
+        raise OperatorError(f"{filled[0]} is not empty: nothing is overwritten, restore into a new installation")
 
 
 def _copy_media(source: Path, target: Path) -> None:

@@ -30,14 +30,14 @@ def backup(
 
     DIR holds secrets, and is its owner's alone.
     """
-    from services.cli.backup.archive import back_up, note
+    from services.cli.backup.archive import back_up, write_metric
     from services.cli.installation import find
 
     settings = find(file, assignments, flags_of(data=data)).settings
-    with _told():
+    with _reported_errors():
         made = back_up(settings, directory, version("dragoman"))
         if metrics:
-            note(made, metrics)
+            write_metric(made, metrics)
     click.echo(f"backed up to {directory}{'' if made.media else ', but for what is in the bucket'}")
 
 
@@ -54,13 +54,13 @@ def restore(file: Path | None, assignments: tuple[str, ...], data: Path | None, 
     from services.cli.installation import find
 
     settings = find(file, assignments, flags_of(data=data)).settings
-    with _told():
+    with _reported_errors():
         archive.restore(settings, directory)
     click.echo(f"restored from {directory}: bring it to this version with `dragoman migrate`, or start `dragoman up`")
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _reported_errors() -> Iterator[None]:
     """Raises click.ClickException."""
     from sqlalchemy.exc import SQLAlchemyError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from services.cli.options import Refusal
+from services.cli.options import OperatorError
 from services.cli.up_plan import SERVICES
 from shared.database import make_engine
 from shared.settings import Settings
@@ -28,7 +28,7 @@ def restore(settings: Settings, directory: Path) -> None:
         _require_no_tables(settings, service)
     for url, schemas in _databases(settings).items():
         if not (dump := directory / _dump(schemas)).is_file():
-            raise Refusal(f"{dump} is not there: the services' databases were divided otherwise")
+            raise OperatorError(f"{dump} is not there: the services' databases were divided otherwise")
         _run("pg_restore", url, "--clean", "--if-exists", "--single-transaction", str(dump))
 
 
@@ -59,14 +59,14 @@ def _require_no_tables(settings: Settings, service: str) -> None:
     finally:
         engine.dispose()
     if count:
-        raise Refusal(f"the database of {service} has tables: nothing is overwritten, restore into a new one")
+        raise OperatorError(f"the database of {service} has tables: nothing is overwritten, restore into a new one")
 
 
 def _run(tool: str, url: sa.URL, *arguments: str) -> None:
     """The password is not on the command line, where others could see it."""
     found = shutil.which(tool)
     if found is None:
-        raise Refusal(f"{tool} is not on the PATH: it comes with PostgreSQL's client programs")
+        raise OperatorError(f"{tool} is not on the PATH: it comes with PostgreSQL's client programs")
     command = [found, "--dbname", url._replace(password=None).render_as_string(), *arguments]
     environment = os.environ | ({"PGPASSWORD": str(url.password)} if url.password else {})
     done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from services.cli.options import Refusal
+from services.cli.options import OperatorError
 from shared.settings import Settings
 
 _ORDER = ("message", "session", "auth")
@@ -19,7 +19,7 @@ def back_up(settings: Settings, directory: Path) -> None:
     for service in _ORDER:
         source = _file(settings, service)
         if not source.is_file():
-            raise Refusal(f"the database {source} is not there")
+            raise OperatorError(f"the database {source} is not there")
         _copy(source, directory / f"{service}.db")
 
 
@@ -29,7 +29,7 @@ def restore(settings: Settings, directory: Path) -> None:
     for target in targets.values():
         for file in (target, target.with_name(f"{target.name}-wal")):
             if file.exists():
-                raise Refusal(f"{file} is there: nothing is overwritten, restore into a new installation")
+                raise OperatorError(f"{file} is there: nothing is overwritten, restore into a new installation")
     for service, target in targets.items():
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = target.with_name(f".{target.name}.new")

@@ -9,7 +9,7 @@ import nats.errors
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
-from services.cli.doctor.finding import Finding, ill, unseen, well
+from services.cli.doctor.finding import Finding, failed, ok, unknown
 from services.cli.embedded.nats import SETUP
 from services.cli.settings_table import without_password
 from shared.contract.permissions import BUS_USERS
@@ -17,13 +17,13 @@ from shared.contract.subjects import DEAD_LETTERS, STREAM, durable
 from shared.settings import Nats
 
 _SECONDS = 5.0
-_NOBODYS = "doctor.subject.of.nobody"
-_LATE = {"Deadline": "0"}
+_UNGRANTED = "doctor.subject.of.nobody"
+_EXPIRED = {"Deadline": "0"}
 """What is past its deadline is dropped unread: asking so finds out whether one may ask, and nothing else."""
-_GRANT = "write its users anew with `dragoman secrets`, and reload nats-server"
+_RENEW_GRANTS = "write its users anew with `dragoman secrets`, and reload nats-server"
 
 
-async def examine(settings: Nats) -> list[Finding]:
+async def check(settings: Nats) -> list[Finding]:
     """As one user sees it."""
     what = f"nats {settings.user}".strip()
     errors: list[str] = []
@@ -35,10 +35,10 @@ async def examine(settings: Nats) -> list[Finding]:
                 found.append(await _streams(client))
             return found
     except TimeoutError:
-        return [ill(what, f"{without_password(settings.url)} does not answer", "start it, or set nats.url")]
+        return [failed(what, f"{without_password(settings.url)} does not answer", "start it, or set nats.url")]
     except (OSError, nats.errors.Error) as error:
         advice = "start it, or set nats.url, nats.user and nats.password"
-        return [ill(what, f"{without_password(settings.url)} lets nobody in ({errors or error})", advice)]
+        return [failed(what, f"{without_password(settings.url)} lets nobody in ({errors or error})", advice)]
 
 
 @asynccontextmanager
@@ -63,8 +63,8 @@ async def _connected(settings: Nats, errors: list[str]) -> AsyncIterator[Client]
 async def _try_rights(client: Client, user: str) -> None:
     peer = BUS_USERS.get(user)
     for route in peer.requests if peer else ():
-        await client.publish(route.subject.replace("*", "doctor"), b"", headers=_LATE)
-    await client.publish(_NOBODYS, b"")
+        await client.publish(route.subject.replace("*", "doctor"), b"", headers=_EXPIRED)
+    await client.publish(_UNGRANTED, b"")
     for _ in range(2):  # the first ping overtakes what waits to be sent
         await client.flush()
 
@@ -72,11 +72,11 @@ async def _try_rights(client: Client, user: str) -> None:
 def _rights(what: str, settings: Nats, errors: list[str]) -> Finding:
     where = without_password(settings.url)
     refused = [error.split('"')[1] for error in errors if "permissions violation" in error.lower()]
-    if missing := [subject for subject in refused if subject != _NOBODYS]:
-        return ill(what, f"may not say {', '.join(missing)} at {where}", _GRANT)
+    if missing := [subject for subject in refused if subject != _UNGRANTED]:
+        return failed(what, f"may not say {', '.join(missing)} at {where}", _RENEW_GRANTS)
     if not refused:
-        return ill(what, f"may say anything at {where}", f"give it its own rights: {_GRANT}")
-    return well(what, f"{where}, with its own rights and no other")
+        return failed(what, f"may say anything at {where}", f"give it its own rights: {_RENEW_GRANTS}")
+    return ok(what, f"{where}, with its own rights and no other")
 
 
 async def _streams(client: Client) -> Finding:
@@ -86,10 +86,10 @@ async def _streams(client: Client) -> Finding:
         for service, peer in BUS_USERS.items():
             for topic in peer.consumes:
                 await stream.consumer_info(STREAM, durable(service, topic))
-        return well("streams", "all are there")
+        return ok("streams", "all are there")
     except NotFoundError:
-        return ill("streams", "some are missing", "run `dragoman migrate`")
+        return failed("streams", "some are missing", "run `dragoman migrate`")
 
 
-def unseen_streams() -> Finding:
-    return unseen("streams", f"only the NATS user {SETUP} may look: repeat this with the settings of `migrate`")
+def unknown_streams() -> Finding:
+    return unknown("streams", f"only the NATS user {SETUP} may look: repeat this with the settings of `migrate`")

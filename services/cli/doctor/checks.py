@@ -5,33 +5,31 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from services.cli.doctor import broker, machine, stores
-from services.cli.doctor.finding import Finding, ill, well
+from services.cli.doctor.finding import Finding, failed, ok
 from services.cli.embedded.nats import SETUP
 from services.cli.installation import Installation
-from services.cli.options import Refusal, require_place_of_links
+from services.cli.options import OperatorError, require_public_url
 
 
-async def examine(installation: Installation, services: Sequence[str]) -> list[Finding]:
+async def check_installation(installation: Installation, services: Sequence[str]) -> list[Finding]:
     """The databases are those of these services."""
     settings = installation.settings
     brokers = installation.brokers()
-    looks: list[Coroutine[Any, Any, list[Finding]]] = [broker.examine(one) for one in brokers]
+    looks: list[Coroutine[Any, Any, list[Finding]]] = [broker.check(one) for one in brokers]
     looks += [stores.valkey(user, one) for user, one in installation.valkeys().items()]
     looks += [asyncio.to_thread(stores.database, service, settings) for service in services]
     if settings.mail.smtp_host:
         looks.append(stores.mail_server(settings.mail))
     if settings.media.bucket_url:
         looks.append(stores.bucket(settings.media))
-    looks.append(asyncio.to_thread(machine.examine, settings))
+    looks.append(asyncio.to_thread(machine.check, settings))
     found = [_settings(installation), *(finding for group in await asyncio.gather(*looks) for finding in group)]
-    return found if SETUP in [one.user for one in brokers] else [*found, broker.unseen_streams()]
+    return found if SETUP in [one.user for one in brokers] else [*found, broker.unknown_streams()]
 
 
 def _settings(installation: Installation) -> Finding:
     try:
-        require_place_of_links(installation.settings)
-    except Refusal as refusal:
-        return ill("settings", "incomplete", refusal.message)
-    return well(
-        "settings", f"{len(installation.sources)} are set, the others are defaults; `dragoman config` lists them"
-    )
+        require_public_url(installation.settings)
+    except OperatorError as refusal:
+        return failed("settings", "incomplete", refusal.message)
+    return ok("settings", f"{len(installation.sources)} are set, the others are defaults; `dragoman config` lists them")

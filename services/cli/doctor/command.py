@@ -30,13 +30,13 @@ def doctor(
     when something is wrong. Nothing is changed.
     """
     from services.cli.admin import format
-    from services.cli.doctor.checks import examine
+    from services.cli.doctor.checks import check_installation
     from services.cli.installation import find
-    from services.cli.migrations import speak_plainly
+    from services.cli.migrations import configure_plain_logs
 
     installation = find(file, assignments, flags_of(data=data))
-    speak_plainly()
-    found = asyncio.run(examine(installation, services or _SERVICES))
+    configure_plain_logs()
+    found = asyncio.run(check_installation(installation, services or _SERVICES))
     click.echo(format.as_json(found) if as_json else _page(found))
     sys.exit(1 if any(finding.good is False for finding in found) else 0)
 

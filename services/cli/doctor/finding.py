@@ -16,13 +16,13 @@ class Finding(msgspec.Struct, frozen=True):
 Examine = Callable[[], Awaitable[list[Finding]]]
 
 
-def well(what: str, text: str) -> Finding:
+def ok(what: str, text: str) -> Finding:
     return Finding(what, True, text)
 
 
-def ill(what: str, wrong: str, advice: str) -> Finding:
+def failed(what: str, wrong: str, advice: str) -> Finding:
     return Finding(what, False, f"{wrong}: {advice}")
 
 
-def unseen(what: str, why: str) -> Finding:
+def unknown(what: str, why: str) -> Finding:
     return Finding(what, None, why)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from services.cli.doctor.finding import Finding, ill, unseen, well
+from services.cli.doctor.finding import Finding, failed, ok, unknown
 from services.cli.up_plan import SERVICES
 from shared.settings import Settings
 
@@ -18,7 +18,7 @@ _SPARE_DESCRIPTORS = 256
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-def examine(settings: Settings) -> list[Finding]:
+def check(settings: Settings) -> list[Finding]:
     secret = [settings.data / "credentials.json", settings.auth.keys, *sorted(settings.auth.keys.glob("*.pem"))]
     findings = [_descriptors(settings), *_disks(settings), _private(secret)]
     if not settings.mail.smtp_host:
@@ -32,8 +32,8 @@ def _descriptors(settings: Settings) -> Finding:
     need = settings.edge.max_connections + _SPARE_DESCRIPTORS
     if have != resource.RLIM_INFINITY and have < need:
         wrong = f"{have} descriptors are too few for edge.max_connections = {settings.edge.max_connections}"
-        return ill("descriptors", wrong, f"ulimit -n {need}, or LimitNOFILE={need} of the unit")
-    return well("descriptors", f"{have} at most")
+        return failed("descriptors", wrong, f"ulimit -n {need}, or LimitNOFILE={need} of the unit")
+    return ok("descriptors", f"{have} at most")
 
 
 def _disks(settings: Settings) -> list[Finding]:
@@ -48,8 +48,10 @@ def _disks(settings: Settings) -> list[Finding]:
 def _disk(path: Path) -> Finding:
     free = shutil.disk_usage(path).free
     if free < _LEAST_FREE_BYTES:
-        return ill("disk", f"{free // 2**20} MiB are free on the disk of {path}", "make room, a full one stops writing")
-    return well("disk", f"{free // 2**30} GiB free on the disk of {path}")
+        return failed(
+            "disk", f"{free // 2**20} MiB are free on the disk of {path}", "make room, a full one stops writing"
+        )
+    return ok("disk", f"{free // 2**30} GiB free on the disk of {path}")
 
 
 def _database_files(settings: Settings) -> list[Path]:
@@ -61,17 +63,17 @@ def _private(paths: list[Path]) -> Finding:
     there = [path for path in paths if path.exists()]
     open_ = [path for path in there if path.stat().st_mode & _OTHERS]
     if open_:
-        return ill("secrets", f"others may read {open_[0]}", f"chmod go= {' '.join(map(str, open_))}")
+        return failed("secrets", f"others may read {open_[0]}", f"chmod go= {' '.join(map(str, open_))}")
     if not there:
-        return unseen("secrets", "none are made yet")
-    return well("secrets", f"{len(there)} files and directories are their owner's alone")
+        return unknown("secrets", "none are made yet")
+    return ok("secrets", f"{len(there)} files and directories are their owner's alone")
 
 
 def _writable(what: str, directory: Path, setting: str) -> Finding:
     there = _nearest(directory)
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
-        return well(what, f"{directory} can be written")
-    return ill(what, f"{directory} cannot be written", f"give its user the right, or set {setting}")
+        return ok(what, f"{directory} can be written")
+    return failed(what, f"{directory} cannot be written", f"give its user the right, or set {setting}")
 
 
 def _nearest(path: Path) -> Path:

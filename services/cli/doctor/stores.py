@@ -13,7 +13,7 @@ from redis.exceptions import NoPermissionError, RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.auth.adapters import mailer
-from services.cli.doctor.finding import Finding, ill, well
+from services.cli.doctor.finding import Finding, failed, ok
 from services.cli.settings_table import show
 from services.edge.media.bucket import BucketStore
 from shared.database import make_engine
@@ -40,7 +40,7 @@ async def valkey(user: str, settings: Redis) -> list[Finding]:
         return findings + ([await _valkey_clock(client)] if user == "auth" else [])
     except (RedisError, OSError) as error:
         return [
-            ill(what, f"{where} does not answer ({error})", "start it, or set redis.url with its user and password")
+            failed(what, f"{where} does not answer ({error})", "start it, or set redis.url with its user and password")
         ]
     finally:
         await client.aclose()
@@ -50,8 +50,8 @@ async def _restricted(client: "aioredis.Redis", what: str, where: str) -> Findin
     try:
         await client.echo("anything")
     except NoPermissionError:
-        return well(what, f"{where}, with its own rights and no other")
-    return ill(what, f"may do anything at {where}", "load the users that `dragoman secrets` writes (aclfile)")
+        return ok(what, f"{where}, with its own rights and no other")
+    return failed(what, f"may do anything at {where}", "load the users that `dragoman secrets` writes (aclfile)")
 
 
 async def _valkey_clock(client: "aioredis.Redis") -> Finding:
@@ -66,19 +66,19 @@ def database(service: str, settings: Settings) -> list[Finding]:
     shown = sa.make_url(url).render_as_string(hide_password=True)
     engine = make_engine(url)
     if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():
-        return [ill(what, f"{shown} is not there", "run `dragoman migrate`, or set database.url")]
+        return [failed(what, f"{shown} is not there", "run `dragoman migrate`, or set database.url")]
     try:
         with engine.connect() as connection:
             require_current(service, connection)
             clock = _database_clock(service, connection)
     except NotMigrated as error:
-        return [ill(what, shown, str(error))]
+        return [failed(what, shown, str(error))]
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-        return [ill(what, f"{shown} cannot be used ({reason})", "start it, or set database.url")]
+        return [failed(what, f"{shown} cannot be used ({reason})", "start it, or set database.url")]
     finally:
         engine.dispose()
-    return [well(what, f"{shown}, migrated"), *clock]
+    return [ok(what, f"{shown}, migrated"), *clock]
 
 
 def _database_clock(service: str, connection: sa.Connection) -> list[Finding]:
@@ -89,13 +89,13 @@ def _database_clock(service: str, connection: sa.Connection) -> list[Finding]:
     return [_clock(f"database {service}", there, before, time.time())]
 
 
-def _clock(whose: str, there: float, before: float, after: float) -> Finding:
+def _clock(server: str, there: float, before: float, after: float) -> Finding:
     """`there` was read at some moment between `before` and `after` (Unix seconds)."""
     skew = max(before - there, there - after, 0.0)
-    what = f"clock of {whose}"
+    what = f"clock of {server}"
     if skew > _MOST_SKEW_SECONDS:
-        return ill(what, f"is {skew:.1f} s off", "let NTP set the clocks of all machines")
-    return well(what, f"within {_MOST_SKEW_SECONDS} s of this machine's")
+        return failed(what, f"is {skew:.1f} s off", "let NTP set the clocks of all machines")
+    return ok(what, f"within {_MOST_SKEW_SECONDS} s of this machine's")
 
 
 async def mail_server(settings: Mail) -> list[Finding]:
@@ -104,13 +104,13 @@ async def mail_server(settings: Mail) -> list[Finding]:
         await asyncio.to_thread(mailer.check, settings)
     except (OSError, smtplib.SMTPException) as error:
         reason = f"{type(error).__name__} {getattr(error, 'smtp_code', '') or getattr(error, 'strerror', '') or ''}"
-        return [ill("mail", f"{where} does not take mail ({reason.strip()})", "start it, or set mail.smtp_…")]
-    return [well("mail", f"{where} lets us in")]
+        return [failed("mail", f"{where} does not take mail ({reason.strip()})", "start it, or set mail.smtp_…")]
+    return [ok("mail", f"{where} lets us in")]
 
 
 async def bucket(settings: Media) -> list[Finding]:
     try:
         await BucketStore(settings).load("records/doctor")
     except OSError as error:
-        return [ill("bucket", f"{settings.bucket_url} cannot be read ({error})", "see media.… and the key's rights")]
-    return [well("bucket", f"{settings.bucket_url} can be read")]
+        return [failed("bucket", f"{settings.bucket_url} cannot be read ({error})", "see media.… and the key's rights")]
+    return [ok("bucket", f"{settings.bucket_url} can be read")]

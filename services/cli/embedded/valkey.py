@@ -15,7 +15,7 @@ class Grant(NamedTuple):
     commands: str
 
 
-_LOOK_UP = "get hmget"
+_READ = "get hmget"
 _SCRIPTS = "evalsha eval script|load"
 
 GRANTS = {
@@ -23,11 +23,11 @@ GRANTS = {
         "~limit:*",
         f"{_SCRIPTS} get set del exists incr incrby expire pexpire ttl pttl hget hmget hset hincrby hgetall time",
     ),
-    "session": Grant("%R~presence:* %R~generation ~version:*", f"{_LOOK_UP} eval hget hset"),
-    "message": Grant("%R~presence:* %R~generation %R~version:*", _LOOK_UP),
+    "session": Grant("%R~presence:* %R~generation ~version:*", f"{_READ} eval hget hset"),
+    "message": Grant("%R~presence:* %R~generation %R~version:*", _READ),
     "edge": Grant(
         "~presence:* ~node:* ~generation %R~version:*",
-        f"{_LOOK_UP} {_SCRIPTS} set del exists hget hset hdel hgetall",
+        f"{_READ} {_SCRIPTS} set del exists hget hset hdel hgetall",
     ),
     "exporter": Grant("", "info"),
 }
@@ -36,7 +36,7 @@ GRANTS = {
 NOISE = (b"Memory overcommit", b"signal-handler", b"ready to exit")
 """What it says though nothing is ever saved, and when it ends in order."""
 
-_EVERYBODY = "ping client|setinfo client|setname"
+_COMMON_COMMANDS = "ping client|setinfo client|setname"
 
 
 def access(passwords: Mapping[str, str]) -> bytes:
@@ -71,7 +71,7 @@ def url(port: int, user: str, password: str) -> str:
 
 
 def _user(name: str, password: str, grant: Grant) -> str:
-    commands = " ".join(f"+{command}" for command in f"{_EVERYBODY} {grant.commands}".split())
+    commands = " ".join(f"+{command}" for command in f"{_COMMON_COMMANDS} {grant.commands}".split())
     secret = hashlib.sha256(password.encode()).hexdigest()
     return f"user {name} on #{secret} resetkeys resetchannels {grant.keys} -@all {commands}"
 

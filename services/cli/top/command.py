@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 
 from services.cli.data import read_run
-from services.cli.options import Refusal, read_settings, settings_options
+from services.cli.options import OperatorError, read_settings, settings_options
 from services.cli.probes import reachable
-from services.cli.top.poller import Seen, Target, look, targets
-from services.cli.top.render import colours_of, lines
+from services.cli.top.poller import OpsAddress, ProcessState, addresses_of, poll
+from services.cli.top.render import render, use_colours
 from shared.settings import Settings
 
 _EVERY_SECONDS = 2.0
@@ -33,29 +33,29 @@ def top(file: Path | None, assignments: tuple[str, ...], data: Path | None, once
     """
     settings, _ = read_settings(file, assignments, {"data": str(data)} if data else {})
 
-    def seen() -> list[Seen]:
-        return look(_targets(settings, what))
+    def seen() -> list[ProcessState]:
+        return poll(_addresses(settings, what))
 
-    colours = colours_of(os.environ, terminal=sys.stdout.isatty())
+    colours = use_colours(os.environ, terminal=sys.stdout.isatty())
     if once or not sys.stdout.isatty():
         width = shutil.get_terminal_size((160, 24)).columns
-        click.echo("\n".join(lines(seen(), width, colours=colours)).rstrip(), color=colours)
+        click.echo("\n".join(render(seen(), width, colours=colours)).rstrip(), color=colours)
     else:
         _watch(seen, colours)
 
 
-def _targets(settings: Settings, what: tuple[str, ...]) -> list[Target]:
+def _addresses(settings: Settings, what: tuple[str, ...]) -> list[OpsAddress]:
     """Anew each time: a process that is started again has another port. Raises Refusal."""
     run = read_run(settings.data)
     if run is None and not any("://" in one for one in what):
-        raise Refusal(f"no `dragoman up` runs with the data directory {settings.data}: name it, or addresses")
+        raise OperatorError(f"no `dragoman up` runs with the data directory {settings.data}: name it, or addresses")
     try:
-        return targets(run, reachable(settings.ops.host), what)
+        return addresses_of(run, reachable(settings.ops.host), what)
     except KeyError as error:
-        raise Refusal(f"there is no process {error.args[0]} in the running `dragoman up`") from error
+        raise OperatorError(f"there is no process {error.args[0]} in the running `dragoman up`") from error
 
 
-def _watch(seen: Callable[[], list[Seen]], colours: bool) -> None:
+def _watch(seen: Callable[[], list[ProcessState]], colours: bool) -> None:
     """Until Ctrl-C; the terminal is then as it was."""
     sys.stdout.write(_ENTER)
     try:
@@ -70,9 +70,9 @@ def _watch(seen: Callable[[], list[Seen]], colours: bool) -> None:
         sys.stdout.flush()
 
 
-def _screen(seen: list[Seen], colours: bool) -> str:
+def _screen(seen: list[ProcessState], colours: bool) -> str:
     """As many rows of each as there is room for."""
     size = shutil.get_terminal_size()
     room = max(3, size.lines // max(1, len(seen)) - 1)
-    drawn = lines(seen, size.columns, room, colours=colours)[: size.lines - 1]
+    drawn = render(seen, size.columns, room, colours=colours)[: size.lines - 1]
     return _HOME + "\n".join(line + _REST_OF_LINE for line in drawn) + _REST

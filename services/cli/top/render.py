@@ -3,11 +3,11 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from services.cli.top.poller import Seen
+from services.cli.top.poller import ProcessState
 from shared.dashboard.history import DashboardData, PanelData
 from shared.dashboard.panels import PanelKind, Unit
 
-_TITLE, _VALUE, _CURVE = 26, 20, 24
+_TITLE, _VALUE, _SPARKLINE = 26, 20, 24
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _BOLD, _FAINT, _GOOD, _BAD, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
 _PERIODS = ((172_800, 86_400, "days"), (7_200, 3_600, "h"), (120, 60, "min"))
@@ -15,13 +15,13 @@ _PERIODS = ((172_800, 86_400, "days"), (7_200, 3_600, "h"), (120, 60, "min"))
 Numbers = Sequence[float | None]
 
 
-def lines(seen: Iterable[Seen], width: int, room: int | None = None, *, colours: bool) -> list[str]:
+def render(seen: Iterable[ProcessState], width: int, room: int | None = None, *, colours: bool) -> list[str]:
     """A block for each process, of `room` lines at most. `width` is in characters; longer lines are cut."""
     drawn = [line for one in seen for line in [*_block(one, width)[:room], ""]]
     return drawn if colours else [_bare(line) for line in drawn]
 
 
-def words(value: float | None, unit: str) -> str:
+def format_value(value: float | None, unit: str) -> str:
     """A number and its unit."""
     match unit:
         case _ if value is None:
@@ -34,7 +34,7 @@ def words(value: float | None, unit: str) -> str:
             return _scaled(value, unit)
 
 
-def curve(numbers: Numbers, width: int) -> str:
+def sparkline(numbers: Numbers, width: int) -> str:
     """The last numbers as blocks, from zero to their maximum; nothing where there is none."""
     last = numbers[-width:] if width > 0 else ()
     top = max((number for number in last if number), default=0.0)
@@ -42,28 +42,30 @@ def curve(numbers: Numbers, width: int) -> str:
     return "".join(_BLOCKS[min(8, max(0, step))] for step in steps).rjust(width)
 
 
-def _block(seen: Seen, width: int) -> list[str]:
-    if seen.shown is None:
-        return [f"{_BOLD}{seen.name}{_PLAIN}  {_BAD}no answer: {seen.silence}{_PLAIN}"]
-    wrong = "; ".join(f"{name}: {error}" for name, error in seen.shown.wrong.items())
+def _block(seen: ProcessState, width: int) -> list[str]:
+    if seen.dashboard is None:
+        return [f"{_BOLD}{seen.name}{_PLAIN}  {_BAD}no answer: {seen.error}{_PLAIN}"]
+    wrong = "; ".join(f"{name}: {error}" for name, error in seen.dashboard.wrong.items())
     state = f"{_BAD}not ready – {wrong}{_PLAIN}" if wrong else f"{_GOOD}ready{_PLAIN}"
-    return [f"{_BOLD}{seen.name}{_PLAIN}  {state}", *_rows(seen.shown, width)]
+    return [f"{_BOLD}{seen.name}{_PLAIN}  {state}", *_panel_lines(seen.dashboard, width)]
 
 
-def _rows(shown: DashboardData, width: int) -> list[str]:
+def _panel_lines(shown: DashboardData, width: int) -> list[str]:
     if not shown.moments:
         return ["  no numbers yet"]
     rows = [row for group in shown.groups for row in group.rows]
-    return [_line(row, width) for row in rows if any(any(numbers[-_CURVE:]) for numbers in row.series.values())]
+    return [
+        _panel_line(row, width) for row in rows if any(any(numbers[-_SPARKLINE:]) for numbers in row.series.values())
+    ]
 
 
-def _line(row: PanelData, width: int) -> str:
-    numbers = row.series.get("p99") or _added(row.series.values())
-    value = words(numbers[-1], row.unit)
+def _panel_line(row: PanelData, width: int) -> str:
+    numbers = row.series.get("p99") or _total(row.series.values())
+    value = format_value(numbers[-1], row.unit)
     if row.kind == PanelKind.PERCENTILES:
-        value = f"{value} · {words(row.series['p50'][-1], row.unit)}"
+        value = f"{value} · {format_value(row.series['p50'][-1], row.unit)}"
     plain = f"  {row.title:<{_TITLE}.{_TITLE}} {value:>{_VALUE}}  "
-    plain += curve(numbers, min(_CURVE, width - len(plain)))
+    plain += sparkline(numbers, min(_SPARKLINE, width - len(plain)))
     detail = f"  {_detail(row)}"[: max(0, width - len(plain))].rstrip()
     colour = _BAD if row.bad and numbers[-1] else ""
     return f"{colour}{plain[:width]}{_PLAIN if colour else ''}{_FAINT}{detail}{_PLAIN}"
@@ -74,10 +76,10 @@ def _detail(row: PanelData) -> str:
         return "p99 · p50"
     latest = {label: numbers[-1] for label, numbers in row.series.items() if label and numbers[-1]}
     biggest = sorted(latest, key=lambda label: -(latest[label] or 0))
-    return "  ".join(f"{label} {words(latest[label], row.unit)}" for label in biggest)
+    return "  ".join(f"{label} {format_value(latest[label], row.unit)}" for label in biggest)
 
 
-def _added(series: Iterable[Numbers]) -> Numbers:
+def _total(series: Iterable[Numbers]) -> Numbers:
     return [
         sum(known) if (known := [one for one in at if one is not None]) else None for at in zip(*series, strict=True)
     ]
@@ -116,6 +118,6 @@ def _bare(line: str) -> str:
     return line.rstrip()
 
 
-def colours_of(environment: Mapping[str, str], *, terminal: bool) -> bool:
+def use_colours(environment: Mapping[str, str], *, terminal: bool) -> bool:
     """Whether to colour: never against the reader's will (NO_COLOR), never into a file."""
     return terminal and not environment.get("NO_COLOR")

@@ -43,12 +43,12 @@ def stand_in(name: str) -> None:
 
 def run() -> None:
     from services.cli.main import main
-    from services.cli.up_plan import Part
+    from services.cli.up_plan import PlannedProcess
 
-    def command(part: Part) -> list[str]:
+    def command(part: PlannedProcess) -> list[str]:
         return [sys.executable, __file__, "stand-in", part.name]
 
-    Part.command = property(command)  # type: ignore[assignment,method-assign]
+    PlannedProcess.command = property(command)  # type: ignore[assignment,method-assign]
     main()
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from services.cli import data
-from services.cli.data import Run, Running, locked, prepare, read_run, write_run
-from services.cli.options import Refusal
+from services.cli.data import Run, RunningProcess, locked, prepare, read_run, write_run
+from services.cli.options import OperatorError
 
-RUN = Run(os.getpid(), "nats://127.0.0.1:4222", True, [Running("edge-1", 7, 9000, 8080)])
+RUN = Run(os.getpid(), "nats://127.0.0.1:4222", True, [RunningProcess("edge-1", 7, 9000, 8080)])
 
 
 def test_a_run_is_found_while_it_lives(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_a_run_is_found_while_it_lives(tmp_path: Path) -> None:
 def test_one_run_at_a_time(tmp_path: Path) -> None:
     write_run(tmp_path, RUN)
     with locked(tmp_path):
-        with pytest.raises(Refusal, match="in use by another `dragoman up`"):
+        with pytest.raises(OperatorError, match="in use by another `dragoman up`"):
             with locked(tmp_path):
                 pytest.fail("two runs at once")
     with locked(tmp_path):
@@ -49,7 +49,7 @@ def test_the_remnants_of_a_killed_run_are_waited_for(tmp_path: Path) -> None:
 def test_remnants_that_never_end_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "_REMNANTS_SECONDS", 0.1)
     with locked(tmp_path):
-        with pytest.raises(Refusal, match="in use"):
+        with pytest.raises(OperatorError, match="in use"):
             with locked(tmp_path):
                 pytest.fail("two runs at once")
 
@@ -63,7 +63,7 @@ def test_it_is_private(tmp_path: Path) -> None:
 
 def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(Refusal, match="file cannot be made: File exists"):
+    with pytest.raises(OperatorError, match="file cannot be made: File exists"):
         prepare(tmp_path / "file")
-    with pytest.raises(Refusal, match="inside cannot be made: Not a directory"):
+    with pytest.raises(OperatorError, match="inside cannot be made: Not a directory"):
         prepare(tmp_path / "file" / "inside")

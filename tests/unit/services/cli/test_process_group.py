@@ -15,14 +15,14 @@ _STARTER = """
 import subprocess, sys, time
 from services.cli import process_group as module
 module._HAVE_SESSIONS = sys.argv[2] == "sessions"
-family = module.Family()
-if sys.argv[1] == "heal":
-    family._guard.kill()
-    family._guard.wait()
-children = [subprocess.Popen(["sleep", "1000"], **family.belonging) for _ in range(2)]
+group = module.ProcessGroup()
+if sys.argv[1] == "no watchdog":
+    group._watchdog.kill()
+    group._watchdog.wait()
+children = [subprocess.Popen(["sleep", "1000"], **group.spawn_options) for _ in range(2)]
 print(*[child.pid for child in children], flush=True)
 if sys.argv[1] == "close":
-    family.close()
+    group.close()
 time.sleep(1000)
 """
 
@@ -45,7 +45,7 @@ def starter(how: str, bond: str) -> Iterator[tuple["subprocess.Popen[str]", list
             process.kill()
 
 
-@pytest.mark.parametrize("how", ["plain", "heal"])
+@pytest.mark.parametrize("how", ["plain", "no watchdog"])
 def test_children_end_when_their_starter_is_killed(how: str, bond: str) -> None:
     with starter(how, bond) as (process, pids):
         assert len(pids) == 2

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from services.cli.output import Output
-from services.cli.process_group import Family
-from services.cli.supervisor import Check, Child, Hopeless, Program
+from services.cli.process_group import ProcessGroup
+from services.cli.supervisor import Check, Child, CrashLoop, Program
 
 
 class Lines(Output):
@@ -33,8 +33,8 @@ class Lines(Output):
 
 
 @pytest.fixture
-def guarded() -> Iterator[Family]:
-    with Family() as family:
+def guarded() -> Iterator[ProcessGroup]:
+    with ProcessGroup() as family:
         yield family
 
 
@@ -58,11 +58,11 @@ async def running(child: Child) -> AsyncIterator["asyncio.Task[None]"]:
         yield task
     finally:
         await child.stop()
-        with suppress(Hopeless):
+        with suppress(CrashLoop):
             await task
 
 
-async def test_a_child_that_is_killed_lives_again(guarded: Family, output: Lines) -> None:
+async def test_a_child_that_is_killed_lives_again(guarded: ProcessGroup, output: Lines) -> None:
     changes = []
     child = Child(program("import time; time.sleep(1000)"), guarded, output, lambda: changes.append(1))
     async with running(child):
@@ -76,35 +76,35 @@ async def test_a_child_that_is_killed_lives_again(guarded: Family, output: Lines
     assert len(changes) == 2
 
 
-async def test_pauses_grow(guarded: Family, output: Lines) -> None:
+async def test_pauses_grow(guarded: ProcessGroup, output: Lines) -> None:
     child = Child(program("import time; time.sleep(0.05)"), guarded, output, lambda: None)
     async with running(child):
         for pause in ("0.1", "0.2", "0.4"):
             await output.until(f"ended (exit status 0), starts again in {pause} s")
 
 
-async def test_what_was_never_ready_and_fails_again_and_again_is_hopeless(guarded: Family, output: Lines) -> None:
+async def test_what_was_never_ready_and_fails_again_and_again_is_hopeless(guarded: ProcessGroup, output: Lines) -> None:
     async def never() -> bool:
         return False
 
     child = Child(program("raise SystemExit(7)", check=never), guarded, output, lambda: None)
     async with running(child) as task:
-        with pytest.raises(Hopeless, match=r"child does not start \(exit status 7\)"):
+        with pytest.raises(CrashLoop, match=r"child does not start \(exit status 7\)"):
             await task
 
 
-async def test_wrong_settings_are_hopeless_at_once(guarded: Family, output: Lines) -> None:
+async def test_wrong_settings_are_hopeless_at_once(guarded: ProcessGroup, output: Lines) -> None:
     async def never() -> bool:
         return False
 
     child = Child(program("print('port is wrong'); raise SystemExit(2)", check=never), guarded, output, lambda: None)
     async with running(child) as task:
-        with pytest.raises(Hopeless, match="exit status 2"):
+        with pytest.raises(CrashLoop, match="exit status 2"):
             await task
     assert output.lines == ["child: port is wrong"]
 
 
-async def test_who_does_not_want_to_end_is_killed(guarded: Family, output: Lines) -> None:
+async def test_who_does_not_want_to_end_is_killed(guarded: ProcessGroup, output: Lines) -> None:
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); time.sleep(1000)"
     child = Child(program(code, stop_seconds=0.2), guarded, output, lambda: None)
     async with running(child) as task:
@@ -114,7 +114,7 @@ async def test_who_does_not_want_to_end_is_killed(guarded: Family, output: Lines
     assert output.lines[-1] == "child: did not end in time and is killed"
 
 
-async def test_a_frozen_child_ends_in_order(guarded: Family, output: Lines) -> None:
+async def test_a_frozen_child_ends_in_order(guarded: ProcessGroup, output: Lines) -> None:
     code = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit('bye')); print('up'); time.sleep(1000)"
     child = Child(program(code), guarded, output, lambda: None)
     async with running(child):
@@ -123,7 +123,7 @@ async def test_a_frozen_child_ends_in_order(guarded: Family, output: Lines) -> N
     assert output.lines == ["child: up", "child: bye"]
 
 
-async def test_stopping_while_it_starts_leaves_nobody(guarded: Family, output: Lines) -> None:
+async def test_stopping_while_it_starts_leaves_nobody(guarded: ProcessGroup, output: Lines) -> None:
     child = Child(program("import time; time.sleep(1000)"), guarded, output, lambda: None)
     task = asyncio.ensure_future(child.run())
     await asyncio.sleep(0)
@@ -132,7 +132,7 @@ async def test_stopping_while_it_starts_leaves_nobody(guarded: Family, output: L
     assert child.pid == 0
 
 
-async def test_output_is_cut_into_lines_and_noise_is_hidden(guarded: Family, output: Lines) -> None:
+async def test_output_is_cut_into_lines_and_noise_is_hidden(guarded: ProcessGroup, output: Lines) -> None:
     code = "print('a'); print('[INF] b'); print('x' * 200_000); print('end', end=''); import time; time.sleep(0.01)"
     child = Child(program(code, hides=(b"[INF]",)), guarded, output, lambda: None)
     async with running(child):
@@ -143,7 +143,7 @@ async def test_output_is_cut_into_lines_and_noise_is_hidden(guarded: Family, out
     assert lines[-1] == "end"
 
 
-async def test_a_program_that_is_not_there_is_an_error(guarded: Family, output: Lines, tmp_path: Path) -> None:
+async def test_a_program_that_is_not_there_is_an_error(guarded: ProcessGroup, output: Lines, tmp_path: Path) -> None:
     child = Child(Program("child", [str(tmp_path / "nothing")], at_once), guarded, output, lambda: None)
     with pytest.raises(FileNotFoundError):
         await child.run()

@@ -6,14 +6,14 @@ import pytest
 from pydantic import SecretStr
 
 from services.cli.embedded.credentials import generate
-from services.cli.up_plan import Part, Plan, defaults, variables
+from services.cli.up_plan import PlannedProcess, UpPlan, defaults, variables
 from shared.settings import Edge, Settings, load
 
-EDGE, AUTH = Part("edge-2", "edge", 9002, 8081, 54_089), Part("auth", "auth", 9001)
+EDGE, AUTH = PlannedProcess("edge-2", "edge", 9002, 8081, 54_089), PlannedProcess("auth", "auth", 9001)
 
 
-def plan(settings: Settings | None = None, *, nats_port: int = 4222, valkey_port: int = 6379) -> Plan:
-    return Plan(settings or Settings(), generate(), nats_port, valkey_port, (AUTH, EDGE))
+def plan(settings: Settings | None = None, *, nats_port: int = 4222, valkey_port: int = 6379) -> UpPlan:
+    return UpPlan(settings or Settings(), generate(), nats_port, valkey_port, (AUTH, EDGE))
 
 
 def settings_in(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
@@ -86,4 +86,4 @@ def test_the_address_of_an_edge_can_be_dialled(host: str, address: str) -> None:
     planned = plan(Settings(edge=Edge(host=host)))
     assert planned.address(EDGE) == address
     assert planned.tcp_address(EDGE) == address.replace("ws", "tcp").replace("8081", "54089")
-    assert planned.tcp_address(Part("edge-1", "edge", 9003, 8080)) == ""
+    assert planned.tcp_address(PlannedProcess("edge-1", "edge", 9003, 8080)) == ""

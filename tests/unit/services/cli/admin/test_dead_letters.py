@@ -10,7 +10,7 @@ import structlog
 from click.testing import CliRunner, Result
 from prometheus_client import CollectorRegistry
 
-from services.cli.admin.dead_letters import opened
+from services.cli.admin.dead_letters import open_dead_letters
 from services.cli.main import main
 from shared.bus import durable
 from shared.bus.client import Bus
@@ -93,7 +93,7 @@ async def test_who_works_on_it_again_logs_who_wanted_it(
     loud = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
     monkeypatch.setattr(durable, "_log", loud)  # the module's own is as quiet as the command
     with structlog.testing.capture_logs() as entries:
-        async with opened(beside(nats_server, tmp_path)) as letters:
+        async with open_dead_letters(beside(nats_server, tmp_path)) as letters:
             await letters.retry(1)
         async with asyncio.timeout(10):
             await auth.tried.get()

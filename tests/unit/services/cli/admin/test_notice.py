@@ -181,7 +181,7 @@ async def test_it_keeps_an_even_pace(system: System, tmp_path: Path) -> None:
 
 
 async def test_long_notices_fit_the_bus(system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broadcast, "_TOGETHER_BYTES", 4 * (16_384 + 256))
+    monkeypatch.setattr(broadcast, "_MAX_BATCH_BYTES", 4 * (16_384 + 256))
     assert (await notice(tmp_path, "x" * 16_384, "--yes", "--rate", "10000")).exit_code == 0
     assert [len(some) for some in system.opened] == [4, 1]
 

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.cli.admin import chats, export
-from services.cli.admin.bus_client import Link, linked
+from services.cli.admin.bus_client import AdminClient, connected_client
 from shared.bus.client import Bus
 from shared.contract import subjects as on
 from shared.contract.admin import UserView
@@ -118,15 +118,15 @@ def _message(chat: ChatId, number: int) -> Message:
 
 
 @pytest.fixture
-async def link(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Link]:
+async def link(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[AdminClient]:
     peers = Session(nats_server), Messages(nats_server)
     await asyncio.gather(*(peer.bus.start() for peer in peers))
-    async with linked(beside(nats_server, tmp_path)) as link:
+    async with connected_client(beside(nats_server, tmp_path)) as link:
         yield link
     await asyncio.gather(*(peer.bus.stop() for peer in peers))
 
 
-async def test_every_member_is_listed_once_as_seen_last(link: Link) -> None:
+async def test_every_member_is_listed_once_as_seen_last(link: AdminClient) -> None:
     members = await chats.members(link, ChatId(1))
     assert [member.account for member in members] == [n for n in range(1, PEOPLE) if n != GONE]
     assert (members[0].nickname, members[0].role, members[1].role) == ("n1", "admin", "member")
@@ -134,10 +134,10 @@ async def test_every_member_is_listed_once_as_seen_last(link: Link) -> None:
     assert (await chats.show(link, ChatId(1))).members == PEOPLE - 2
 
 
-async def test_everything_that_was_said_is_exported(link: Link) -> None:
+async def test_everything_that_was_said_is_exported(link: AdminClient) -> None:
     found = await export.export(link, USER)
     assert [chat.chat.id for chat in found.chats] == list(range(1, CHATS + 1))
-    assert [said.index for said in found.chats[0].said] == list(range(2, SAID + 1, 2))
-    assert found.chats[0].said[0].content == [{"text": "t2"}, {"emoji": 3}]
-    assert [len(chat.said) for chat in found.chats[1:]] == [0] * (CHATS - 1)
+    assert [said.index for said in found.chats[0].sent] == list(range(2, SAID + 1, 2))
+    assert found.chats[0].sent[0].content == [{"text": "t2"}, {"emoji": 3}]
+    assert [len(chat.sent) for chat in found.chats[1:]] == [0] * (CHATS - 1)
     assert found.friends == [BOB]

@@ -13,10 +13,10 @@ import pytest
 from click.testing import CliRunner
 from prometheus_client import CollectorRegistry, Gauge
 
-from services.cli.data import Run, Running
+from services.cli.data import Run, RunningProcess
 from services.cli.main import main
 from services.cli.ports import free_port
-from services.cli.top.poller import Target, look, targets
+from services.cli.top.poller import OpsAddress, addresses_of, poll
 from shared.dashboard.panels import Dashboard, PanelGroup, gauge
 from tests.unit.shared.test_ops import serving
 
@@ -30,28 +30,30 @@ def crowd() -> CollectorRegistry:
 
 
 def test_all_of_a_run_are_looked_at_or_those_wanted() -> None:
-    run = Run(1, "", True, [Running("nats", 2), Running("auth", 3, 4000), Running("edge-1", 5, 5000, 80)])
-    auth, edge = Target("auth", "http://127.0.0.1:4000"), Target("edge-1", "http://127.0.0.1:5000")
-    assert targets(run, "127.0.0.1", []) == [auth, edge]
-    assert targets(run, "127.0.0.1", ["edge-1"]) == [edge]
-    assert targets(None, "127.0.0.1", ["http://there:9"]) == [Target("http://there:9", "http://there:9")]
+    run = Run(
+        1, "", True, [RunningProcess("nats", 2), RunningProcess("auth", 3, 4000), RunningProcess("edge-1", 5, 5000, 80)]
+    )
+    auth, edge = OpsAddress("auth", "http://127.0.0.1:4000"), OpsAddress("edge-1", "http://127.0.0.1:5000")
+    assert addresses_of(run, "127.0.0.1", []) == [auth, edge]
+    assert addresses_of(run, "127.0.0.1", ["edge-1"]) == [edge]
+    assert addresses_of(None, "127.0.0.1", ["http://there:9"]) == [OpsAddress("http://there:9", "http://there:9")]
     with pytest.raises(KeyError):
-        targets(run, "127.0.0.1", ["nats"])
+        addresses_of(run, "127.0.0.1", ["nats"])
 
 
 async def test_an_answer_and_silence_stand_side_by_side() -> None:
     async with serving({}, crowd(), BOARD) as ops:
         there, away = f"http://127.0.0.1:{ops.port}", f"http://127.0.0.1:{free_port()}"
-        seen = await asyncio.to_thread(look, [Target("there", there), Target("away", away)])
-    assert seen[0].shown is not None
-    assert seen[0].shown.service == "talk"
-    assert "refused" in seen[1].silence
+        seen = await asyncio.to_thread(poll, [OpsAddress("there", there), OpsAddress("away", away)])
+    assert seen[0].dashboard is not None
+    assert seen[0].dashboard.service == "talk"
+    assert "refused" in seen[1].error
 
 
 async def test_something_else_that_answers_is_told(tmp_path: Path) -> None:
     async with serving({}) as ops:
-        (seen,) = await asyncio.to_thread(look, [Target("odd", f"http://127.0.0.1:{ops.port}/")])
-        assert seen.shown is not None
+        (seen,) = await asyncio.to_thread(poll, [OpsAddress("odd", f"http://127.0.0.1:{ops.port}/")])
+        assert seen.dashboard is not None
 
     async def rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
@@ -60,8 +62,8 @@ async def test_something_else_that_answers_is_told(tmp_path: Path) -> None:
 
     async with await asyncio.start_server(rude, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        (seen,) = await asyncio.to_thread(look, [Target("rude", f"http://127.0.0.1:{port}")])
-    assert "Expected `object`" in seen.silence
+        (seen,) = await asyncio.to_thread(poll, [OpsAddress("rude", f"http://127.0.0.1:{port}")])
+    assert "Expected `object`" in seen.error
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.cli.top.poller import Seen
-from services.cli.top.render import colours_of, curve, lines, words
+from services.cli.top.poller import ProcessState
+from services.cli.top.render import format_value, render, sparkline, use_colours
 from shared.dashboard.history import DashboardData, PanelData, PanelGroupData
 
 
@@ -13,12 +13,14 @@ def row(
     return PanelData(title, kind, unit, bad, "", {label.replace("all", ""): one for label, one in series.items()})
 
 
-def seen(*rows: PanelData, **wrong: str) -> Seen:
-    return Seen("edge-1", DashboardData("edge", "edge-1", wrong, [1.0, 2.0], [PanelGroupData("Clients", list(rows))]))
+def seen(*rows: PanelData, **wrong: str) -> ProcessState:
+    return ProcessState(
+        "edge-1", DashboardData("edge", "edge-1", wrong, [1.0, 2.0], [PanelGroupData("Clients", list(rows))])
+    )
 
 
-def drawn(one: Seen, width: int = 120, room: int | None = None) -> list[str]:
-    return lines([one], width, room, colours=False)
+def drawn(one: ProcessState, width: int = 120, room: int | None = None) -> list[str]:
+    return render([one], width, room, colours=False)
 
 
 @pytest.mark.parametrize(
@@ -32,13 +34,13 @@ def drawn(one: Seen, width: int = 120, room: int | None = None) -> list[str]:
     ],
 )  # fmt: skip
 def test_numbers_are_said_with_their_unit(value: float | None, unit: str, text: str) -> None:
-    assert words(value, unit) == text
+    assert format_value(value, unit) == text
 
 
 def test_a_curve_goes_from_zero_to_its_maximum() -> None:
-    assert curve([0, 1, None, 8, 4], 6) == "  ▁ █▄"
-    assert curve([5, 8, 4], 2) == "█▄"
-    assert curve([0, 0], 3) == "   "
+    assert sparkline([0, 1, None, 8, 4], 6) == "  ▁ █▄"
+    assert sparkline([5, 8, 4], 2) == "█▄"
+    assert sparkline([0, 0], 3) == "   "
 
 
 def test_a_row_has_its_sum_and_what_it_is_made_of() -> None:
@@ -60,8 +62,8 @@ def test_what_is_calm_is_left_out() -> None:
 
 def test_a_process_says_what_is_wrong_and_silence_is_told() -> None:
     assert drawn(seen(nats="away"))[0] == "edge-1  not ready – nats: away"
-    assert drawn(Seen("auth", silence="refused")) == ["auth  no answer: refused", ""]
-    assert drawn(Seen("auth", DashboardData("auth", "", {}, [], []))) == ["auth  ready", "  no numbers yet", ""]
+    assert drawn(ProcessState("auth", error="refused")) == ["auth  no answer: refused", ""]
+    assert drawn(ProcessState("auth", DashboardData("auth", "", {}, [], []))) == ["auth  ready", "  no numbers yet", ""]
 
 
 def test_it_keeps_to_its_room() -> None:
@@ -72,8 +74,8 @@ def test_it_keeps_to_its_room() -> None:
 
 def test_trouble_is_red_where_there_are_colours() -> None:
     trouble = seen(row("Refusals", bad=True, all=[0, 1]))
-    assert lines([trouble], 100, colours=True)[1].startswith("\x1b[31m")
+    assert render([trouble], 100, colours=True)[1].startswith("\x1b[31m")
     assert "\x1b" not in "".join(drawn(trouble))
-    assert colours_of({}, terminal=True)
-    assert not colours_of({"NO_COLOR": "1"}, terminal=True)
-    assert not colours_of({}, terminal=False)
+    assert use_colours({}, terminal=True)
+    assert not use_colours({"NO_COLOR": "1"}, terminal=True)
+    assert not use_colours({}, terminal=False)
