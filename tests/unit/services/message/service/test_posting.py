@@ -45,13 +45,14 @@ class GatedStore(MessageStore):
         self.gate = asyncio.Event()
         self.gate.set()
         self.sizes: list[int] = []
-        self.threaded = False
+        self.inline: bool | None = None
+        """Overrides `commits_inline`, which depends on the speed of the disk."""
         self.seconds = 0.0
         """Minimum duration of each transaction."""
 
     @property
     def commits_inline(self) -> bool:
-        return not self.threaded and super().commits_inline
+        return super().commits_inline if self.inline is None else self.inline
 
     async def post(self, drafts: Sequence[Draft]) -> PostedBatch:
         self.sizes.append(len(drafts))
@@ -212,6 +213,7 @@ async def test_replies_follow_their_envelopes_and_chats_keep_their_order(
 async def test_replies_are_flushed_before_a_commit_blocks_the_event_loop(
     harness: BatcherHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    harness.store.inline = True
     post = harness.store.post
 
     async def recorded(drafts: Sequence[Draft]) -> PostedBatch:
@@ -229,7 +231,7 @@ async def test_a_batch_commits_during_the_fan_out_of_the_one_before(
     harness: BatcherHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the database commits on a thread."""
-    harness.store.threaded = True
+    harness.store.inline = False
     assert await harness.submit("first", harness.draft()).indexes() == [1]
     publish, gate = harness.fanout._publish, asyncio.Event()
 
