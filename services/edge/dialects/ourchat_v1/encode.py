@@ -14,7 +14,7 @@ from shared.contract.ids import AccountId, ChatId
 _encode = msgspec.json.Encoder().encode
 
 
-class _V1Sender(msgspec.Struct):
+class _V1SenderMember(msgspec.Struct):
     """`private_id` is the recipient, in the frames of both."""
 
     ocid: int
@@ -26,7 +26,7 @@ class _V1Text(msgspec.Struct):
     """`cid` is the message's id."""
 
     cid: int
-    sender: _V1Sender
+    sender: _V1SenderMember
     msg: str
 
 
@@ -41,7 +41,7 @@ class _V1Message(msgspec.Struct):
 def message(shown: DisplayMessage, base_url: str) -> bytes:
     sent = shown.message
     private = UNSET if shown.to is None else shown.to
-    sender = _V1Sender(sent.sender, sent.chat if shown.to is None else UNSET, private)
+    sender = _V1SenderMember(sent.sender, sent.chat if shown.to is None else UNSET, private)
     return _encode(_V1Message(0, sent.time // 1000, _V1Text(sent.id, sender, render_message(shown.segments, base_url))))
 
 

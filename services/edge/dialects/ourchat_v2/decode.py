@@ -49,7 +49,7 @@ def _any_request(frame: Frame, account: AccountId, limits: Limits) -> Request:
 # 用户信息
 
 
-class _V2Sender(msgspec.Struct):
+class _V2SenderMember(msgspec.Struct):
     session_id: WireId
     ocid: WireId | UnsetType = UNSET
 
@@ -57,7 +57,7 @@ class _V2Sender(msgspec.Struct):
 class _V2MessageBody(msgspec.Struct):
     """A `time` is ignored: the server's clock decides."""
 
-    sender: _V2Sender
+    sender: _V2SenderMember
     msg: list[WireSegment]
 
 

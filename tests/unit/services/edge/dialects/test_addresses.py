@@ -13,7 +13,7 @@ GENERATED = f"{BASE}/avatar/account/12.png"
 
 @pytest.mark.parametrize("path", ["/avatar/account/12.png", "/avatar/chat/9223372036854775807.png", MEDIA])
 @pytest.mark.parametrize("origin", [BASE, "http://127.0.0.1:8081", "https://chat.example"])
-def test_of_an_own_address_the_path_is_kept(path: str, origin: str) -> None:
+def test_the_path_of_an_own_address_is_stored(path: str, origin: str) -> None:
     assert stored_address(origin + path, Limits()) == path
 
 
@@ -22,7 +22,7 @@ def test_of_an_own_address_the_path_is_kept(path: str, origin: str) -> None:
     "http://pictures.test/media/short", "http://pictures.test/avatar/account/0.png", "http://p.test/x/avatar/chat/1.png",
     "http://pictures.test/图.png", f"http://pictures.test{MEDIA}/..", "http://p.test/avatar/account/12.png/",
 ])  # fmt: skip
-def test_another_servers_address_is_kept_as_it_is(address: str) -> None:
+def test_an_address_of_another_server_is_stored_unchanged(address: str) -> None:
     assert stored_address(address, Limits()) == address
 
 
@@ -31,7 +31,7 @@ def test_another_servers_address_is_kept_as_it_is(address: str) -> None:
     "http:///a.png", "javascript:alert(1)", "http://p.test/a b.png", "http://p.test/a.png\n", "http://p.test\n/a.png",
     "ftp://p.test/a.png", " http://p.test/a.png",
 ])  # fmt: skip
-def test_only_web_addresses_are_taken(address: str) -> None:
+def test_only_web_addresses_are_accepted(address: str) -> None:
     with pytest.raises(DecodeError):
         stored_address(address, Limits())
 
@@ -39,13 +39,13 @@ def test_only_web_addresses_are_taken(address: str) -> None:
 def test_the_size_of_an_address_is_limited_inclusively() -> None:
     limits = Limits(address_url_bytes=20)
     assert stored_address("http://p.test/" + "x" * 6, limits)
-    with pytest.raises(DecodeError) as refused:
+    with pytest.raises(DecodeError) as rejected:
         stored_address("http://p.test/" + "x" * 7, limits)
-    assert refused.value.failure.code is ErrorCode.TOO_LARGE
+    assert rejected.value.failure.code is ErrorCode.TOO_LARGE
 
 
 @pytest.mark.parametrize("origin", [BASE, "http://127.0.0.1:8081", "HTTPS://chat.example"])
-def test_of_the_address_of_a_picture_or_file_its_last_part_counts(origin: str) -> None:
+def test_the_id_is_the_last_part_of_a_media_address(origin: str) -> None:
     assert media_id(origin + MEDIA, Limits()) == "00112233445566778899aabbccddeeff"
 
 
@@ -54,10 +54,10 @@ def test_of_the_address_of_a_picture_or_file_its_last_part_counts(origin: str) -
     f"{BASE}/x{MEDIA}", f"{BASE}{MEDIA.upper()}", f"{BASE}/avatar/account/12.png", f"{BASE}/media/../{MEDIA[7:]}", f"ftp://chat.example{MEDIA}",
     f"{BASE}{MEDIA}\n", "http://" + "x" * 2048 + MEDIA,
 ])  # fmt: skip
-def test_nothing_else_is_a_picture_or_file_here(address: str) -> None:
-    with pytest.raises(DecodeError) as refused:
+def test_any_other_address_is_no_media_of_this_server(address: str) -> None:
+    with pytest.raises(DecodeError) as rejected:
         media_id(address, Limits())
-    assert refused.value.failure.code is ErrorCode.NOT_FOUND
+    assert rejected.value.failure.code is ErrorCode.NOT_FOUND
 
 
 @pytest.mark.parametrize("own_only", [False, True])
@@ -74,13 +74,13 @@ def test_an_own_avatar_is_shown_where_the_client_can_reach_it(own_only: bool) ->
     )
 
 
-def test_another_servers_avatar_is_shown_to_who_can_bear_it() -> None:
+def test_an_avatar_of_another_server_is_hidden_with_own_only() -> None:
     kept = DisplayedAvatar("https://pictures.test/a.png", "ab")
     assert displayed_avatar("account", 12, kept, BASE, False) == kept
     assert displayed_avatar("account", 12, kept, BASE, True) == DisplayedAvatar(GENERATED, avatar_hash("account", 12))
 
 
-def test_a_hash_without_an_avatar_is_shown_to_who_set_it_and_is_true_for_the_rest() -> None:
+def test_a_hash_without_an_avatar_is_replaced_with_own_only() -> None:
     assert displayed_avatar("account", 12, DisplayedAvatar("", "ab"), BASE, False) == DisplayedAvatar(GENERATED, "ab")
     assert displayed_avatar("account", 12, DisplayedAvatar("", "ab"), BASE, True) == DisplayedAvatar(
         GENERATED, avatar_hash("account", 12)

@@ -26,14 +26,14 @@ def test_a_dialect_may_have_another_hash(text: str, scheme: Scheme) -> None:
 
 
 @pytest.mark.parametrize(("text", "code"), [("", ErrorCode.INVALID), ("密" * 342, ErrorCode.TOO_LARGE)])
-def test_no_password_and_a_huge_one_are_refused(text: str, code: ErrorCode) -> None:
-    with pytest.raises(DecodeError) as refused:
+def test_an_empty_and_a_huge_password_are_rejected(text: str, code: ErrorCode) -> None:
+    with pytest.raises(DecodeError) as rejected:
         credentials.password(text)
-    assert refused.value.failure.code is code
+    assert rejected.value.failure.code is code
 
 
 @pytest.mark.parametrize("text", ["a@b", "Ann.Lee+tag@ourchat.com", "名@域名.中国", "a|b@c.d", "x" * 250 + "@b.c"])
-def test_an_address_is_kept_as_given(text: str) -> None:
+def test_an_email_address_is_unchanged(text: str) -> None:
     assert credentials.email(text) == text
 
 
@@ -41,6 +41,6 @@ def test_an_address_is_kept_as_given(text: str) -> None:
     "", "a", "@", "a@", "@b", "a@b@c", "a b@c", "a@b\n", "a@b\r\nBcc: c@d", "a\0@b", "a@b\x7f", " a@b",
     "x" * 251 + "@b.c",
 ])  # fmt: skip
-def test_what_looks_like_no_address_is_refused(text: str) -> None:
+def test_an_invalid_email_address_is_rejected(text: str) -> None:
     with pytest.raises(DecodeError):
         credentials.email(text)

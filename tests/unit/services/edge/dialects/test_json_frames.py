@@ -29,7 +29,7 @@ def nested(depth: int) -> bytes:
     return f'{{"x":{opened}5{closed}}}'.encode()
 
 
-def refused(frame: bytes, limits: Limits = LIMITS) -> DecodeError:
+def rejected(frame: bytes, limits: Limits = LIMITS) -> DecodeError:
     with pytest.raises(DecodeError) as error:
         read_object(frame, limits)
     assert 0 < len(error.value.failure.text) < 300
@@ -37,7 +37,7 @@ def refused(frame: bytes, limits: Limits = LIMITS) -> DecodeError:
 
 
 @given(st.dictionaries(TEXTS, VALUES), st.booleans(), st.sampled_from([None, 2]), st.sampled_from(["", "\n", " \r\n"]))
-def test_any_object_is_read_as_it_was_written(value: dict[str, Any], ascii: bool, indent: int | None, end: str) -> None:
+def test_any_valid_object_is_read_unchanged(value: dict[str, Any], ascii: bool, indent: int | None, end: str) -> None:
     text = json.dumps(value, ensure_ascii=ascii, indent=indent) + end
     assert read_object(text.encode(), LIMITS) == value
 
@@ -45,7 +45,7 @@ def test_any_object_is_read_as_it_was_written(value: dict[str, Any], ascii: bool
 @given(st.binary())
 @example(b'{"a":"\\')
 @example(b'"')
-def test_any_bytes_are_an_object_or_refused(frame: bytes) -> None:
+def test_any_bytes_are_an_object_or_rejected(frame: bytes) -> None:
     try:
         value = read_object(frame, LIMITS)
     except DecodeError:
@@ -54,8 +54,8 @@ def test_any_bytes_are_an_object_or_refused(frame: bytes) -> None:
 
 
 @given(st.text('[]{}":,\\ 5nu0', max_size=40))
-def test_what_is_read_is_what_others_would_read(text: str) -> None:
-    """Nothing passes that another reader of JSON refuses, or reads otherwise."""
+def test_other_parsers_read_the_same(text: str) -> None:
+    """No frame is accepted that another JSON parser rejects or reads otherwise."""
     try:
         value = read_object(text.encode(), LIMITS)
     except DecodeError:
@@ -69,8 +69,8 @@ def test_objects_may_be_nested_up_to_the_limit(depth: int) -> None:
 
 
 @pytest.mark.parametrize("frame", [nested(33), nested(34), nested(20_000)[:65_000], b'{"x":' * 10_000, b"[" * 60_000])
-def test_deeper_objects_are_refused(frame: bytes) -> None:
-    refused(frame)
+def test_deeper_objects_are_rejected(frame: bytes) -> None:
+    rejected(frame)
 
 
 def test_brackets_in_strings_are_no_nesting() -> None:
@@ -81,8 +81,8 @@ def test_brackets_in_strings_are_no_nesting() -> None:
 @pytest.mark.parametrize("frame", [
     b'{"a":1,"a":1}', b'{"x":[{"a":1,"\\u0061":2}]}', b'{"a":{},"b":{"c":"a:b","c":":"}}',
 ])  # fmt: skip
-def test_a_key_that_comes_twice_is_refused(frame: bytes) -> None:
-    assert "twice" in refused(frame).failure.text
+def test_a_duplicate_key_is_rejected(frame: bytes) -> None:
+    assert "twice" in rejected(frame).failure.text
 
 
 @pytest.mark.parametrize("frame", [
@@ -91,8 +91,8 @@ def test_a_key_that_comes_twice_is_refused(frame: bytes) -> None:
     b'{"a":"\xff"}', b'{"a":"\0"}', b'\0{"a":1}', b'{"a":"\\u0000"}', b'{"\\u0000":1}', b'{"a":"x\\\\\\u0000"}',
     b"\xef\xbb\xbf{}", b'{"a":1,}', b"{'a':1}", b'{"a":01}', b"{}{}", b"{} x", b"", b"\n", b"[]", b"null", b"5", b'"x"',
 ])  # fmt: skip
-def test_what_is_no_sound_object_is_refused(frame: bytes) -> None:
-    assert refused(frame).failure.code is ErrorCode.INVALID
+def test_an_invalid_object_is_rejected(frame: bytes) -> None:
+    assert rejected(frame).failure.code is ErrorCode.INVALID
 
 
 def test_a_backslash_before_u0000_is_text() -> None:
@@ -102,16 +102,16 @@ def test_a_backslash_before_u0000_is_text() -> None:
 def test_the_size_of_a_frame_is_limited_inclusively() -> None:
     limits = Limits(text_frame_bytes=20)
     assert read_object(b'{"x":"%s"}' % (b"x" * 12), limits)
-    assert refused(b'{"x":"%s"}' % (b"x" * 13), limits).failure.code is ErrorCode.TOO_LARGE
+    assert rejected(b'{"x":"%s"}' % (b"x" * 13), limits).failure.code is ErrorCode.TOO_LARGE
 
 
-def test_a_binary_frame_is_refused() -> None:
+def test_a_binary_frame_is_rejected() -> None:
     with pytest.raises(DecodeError):
         read_object(Binary(b"{}"), LIMITS)
 
 
 class Shape(msgspec.Struct):
-    who: WireId
+    account: WireId
     text: str = ""
     small: Annotated[int, msgspec.Meta(le=5)] = 0
 
@@ -120,7 +120,7 @@ class Shape(msgspec.Struct):
     (1, 1), ("1", 1), ("0000000012", 12), (2**63 - 1, 2**63 - 1), (str(2**63 - 1), 2**63 - 1), ("0" * 63 + "7", 7),
 ])  # fmt: skip
 def test_ids_are_integers_or_decimal_strings(written: object, number: int) -> None:
-    assert decode_as({"who": written}, Shape).who.number == parse_id(written) == number
+    assert decode_as({"account": written}, Shape).account.number == parse_id(written) == number
 
 
 @pytest.mark.parametrize("written", [
@@ -129,22 +129,23 @@ def test_ids_are_integers_or_decimal_strings(written: object, number: int) -> No
 ])  # fmt: skip
 def test_nothing_else_is_an_id(written: object) -> None:
     assert parse_id(written) is None
-    with pytest.raises(DecodeError, match="who"):
-        decode_as({"who": written}, Shape)
+    with pytest.raises(DecodeError, match="account"):
+        decode_as({"account": written}, Shape)
 
 
 @pytest.mark.parametrize(("members", "culprit"), [
-    ({}, "who"), ({"who": 1, "text": 5}, "text"), ({"who": 1, "text": None}, "text"), ({"who": 1, "small": 6}, "small"),
-    ({"who": 1, "small": True}, "small"), ({"who": 1, "small": 1.5}, "small"),
+    ({}, "account"), ({"account": 1, "text": 5}, "text"), ({"account": 1, "text": None}, "text"),
+    ({"account": 1, "small": 6}, "small"), ({"account": 1, "small": True}, "small"),
+    ({"account": 1, "small": 1.5}, "small"),
 ])  # fmt: skip
-def test_a_refusal_names_the_member(members: dict[str, Any], culprit: str) -> None:
+def test_an_error_names_the_member(members: dict[str, Any], culprit: str) -> None:
     with pytest.raises(DecodeError, match=culprit):
         decode_as(members, Shape)
 
 
-def test_members_that_the_shape_does_not_know_are_ignored() -> None:
-    shape = decode_as({"who": 1, "colour": []}, Shape)
-    assert (shape.who.number, shape.text, shape.small) == (1, "", 0)
+def test_unknown_members_are_ignored() -> None:
+    shape = decode_as({"account": 1, "colour": []}, Shape)
+    assert (shape.account.number, shape.text, shape.small) == (1, "", 0)
 
 
 @pytest.mark.parametrize("value", [None, "12", True, 12.0, [12], {}])

@@ -22,7 +22,7 @@ from shared.settings import Limits
 @pytest.mark.parametrize("frame", [
     {"code": 4, "data": {"x": 1}}, {"data": {"x": 1}, "time": 1.5, "code": 4}, {"code": 4, "data": {"x": 1}, "y": None},
 ])  # fmt: skip
-def test_only_the_code_and_the_data_count(frame: dict[str, Any]) -> None:
+def test_other_members_than_code_and_data_are_ignored(frame: dict[str, Any]) -> None:
     assert read_envelope(json.dumps(frame).encode(), Limits()) == EnvelopedFrame(4, {"x": 1})
 
 
@@ -30,10 +30,10 @@ def test_only_the_code_and_the_data_count(frame: dict[str, Any]) -> None:
     {}, {"code": 4}, {"data": {}}, {"code": "4", "data": {}}, {"code": True, "data": {}}, {"code": 4.0, "data": {}},
     {"code": 4, "data": None}, {"code": 4, "data": []}, {"code": 4, "data": "{}"}, [], None,
 ])  # fmt: skip
-def test_nothing_is_enveloped_without_both(frame: object) -> None:
-    with pytest.raises(DecodeError) as refused:
+def test_code_and_data_are_required(frame: object) -> None:
+    with pytest.raises(DecodeError) as rejected:
         read_envelope(json.dumps(frame).encode(), Limits())
-    assert refused.value.failure.code is ErrorCode.INVALID
+    assert rejected.value.failure.code is ErrorCode.INVALID
 
 
 @pytest.mark.parametrize(("account", "text"), [
@@ -43,12 +43,12 @@ def test_a_number_is_padded_to_ten_digits(account: int, text: str) -> None:
     assert ocid(AccountId(account)) == text
 
 
-def test_one_speaks_for_oneself_only() -> None:
+def test_only_the_own_account_is_accepted() -> None:
     check_own_account(WireId(12), "ocid", AccountId(12))
     for account, code in ((AccountId(13), ErrorCode.FORBIDDEN), (NO_ACCOUNT, ErrorCode.UNAUTHENTICATED)):
-        with pytest.raises(DecodeError) as refused:
+        with pytest.raises(DecodeError) as rejected:
             check_own_account(WireId(12), "ocid", account, "context")
-        assert (refused.value.failure.code, refused.value.context) == (code, "context")
+        assert (rejected.value.failure.code, rejected.value.context) == (code, "context")
 
 
 @pytest.mark.parametrize(("kind", "account", "identifier"), [
@@ -56,6 +56,6 @@ def test_one_speaks_for_oneself_only() -> None:
     (IdentifierKind.ID, "9" * 60_000, "0"), (IdentifierKind.EMAIL, "a@b.c", "a@b.c"), (IdentifierKind.EMAIL, 12, "12"),
     (IdentifierKind.EMAIL, "x" * 60_000 + "@b.c", "x" * 256),
 ])  # fmt: skip
-def test_a_login_is_somebodys_or_nobodys(kind: IdentifierKind, account: str | int, identifier: str) -> None:
+def test_a_login_name_becomes_an_identifier(kind: IdentifierKind, account: str | int, identifier: str) -> None:
     command = login_command(kind, account, "pw")
     assert (command.kind, command.identifier, command.secret) == (kind, identifier, Secret(Scheme.PLAIN, "pw"))

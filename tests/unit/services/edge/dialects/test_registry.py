@@ -1,4 +1,4 @@
-"""Names and addresses: by path, by subprotocol, by the first frame."""
+"""The registry: dialects by path, by subprotocol, by the first frame."""
 
 import json
 from typing import Any
@@ -64,29 +64,29 @@ def sent(frame: Any) -> bytes:
 
 
 @pytest.mark.parametrize(("frame", "name"), OPENINGS, ids=lambda value: str(value)[:60])
-def test_the_first_frame_tells_the_dialect(frame: Any, name: str | None) -> None:
+def test_the_first_frame_decides_the_dialect(frame: Any, name: str | None) -> None:
     assert detection.dialect_of(detection.read_first_frame(sent(frame))) == name
 
 
 @pytest.mark.parametrize(("frame", "name"), OPENINGS, ids=lambda value: str(value)[:60])
-def test_what_is_not_spoken_here_is_said_so(frame: Any, name: str | None) -> None:
+def test_an_unknown_dialect_is_named_in_the_error(frame: Any, name: str | None) -> None:
     known = {entry.name: entry for entry in DIALECTS}
     if name in known:
         assert detect(sent(frame), DIALECTS) is known[name]
         return
-    with pytest.raises(UnknownDialect) as refused:
+    with pytest.raises(UnknownDialect) as rejected:
         detect(sent(frame), DIALECTS)
-    assert 0 < len(str(refused.value).encode()) < 124
-    assert name is None or f"{name} is not spoken here" == str(refused.value)
+    assert 0 < len(str(rejected.value).encode()) < 124
+    assert name is None or f"{name} is not spoken here" == str(rejected.value)
 
 
-def test_a_binary_frame_begins_no_conversation() -> None:
+def test_a_first_binary_frame_is_rejected() -> None:
     with pytest.raises(UnknownDialect):
         detect(Binary(b'{"code": 12}'), DIALECTS)
 
 
 @given(st.binary())
-def test_any_bytes_are_detected_or_not_spoken(frame: bytes) -> None:
+def test_any_bytes_are_detected_or_rejected(frame: bytes) -> None:
     try:
         entry = detect(frame, DIALECTS)
     except UnknownDialect:
@@ -94,7 +94,7 @@ def test_any_bytes_are_detected_or_not_spoken(frame: bytes) -> None:
     assert entry in DIALECTS
 
 
-def test_a_new_dialect_brings_its_own_rule_which_comes_after_the_settled_ones() -> None:
+def test_the_rule_of_a_new_dialect_comes_after_the_fixed_ones() -> None:
     def greedy(opening: FirstFrame) -> bool:
         return "code" in opening.text or opening.text.startswith("login")
 
@@ -114,13 +114,13 @@ def test_each_dialect_has_a_path_and_a_subprotocol_of_its_own(entry: Entry) -> N
     assert connect(entry).name == entry.name
 
 
-def test_v2_is_where_its_clients_look_for_it() -> None:
+def test_v2_has_the_path_and_subprotocol_of_its_clients() -> None:
     v2 = by_path("/ws/ourchat-v2", DIALECTS)
     assert v2 is not None
     assert by_subprotocol(["ourchat.v2"], DIALECTS) is v2
 
 
-def test_other_paths_and_subprotocols_are_nobodys() -> None:
+def test_other_paths_and_subprotocols_are_unknown() -> None:
     assert all(
         by_path(path, DIALECTS) is None for path in (*UNDECIDED_PATHS, "", "/ws/", "/ws/ourchat-v2/", "/ourchat-v2")
     )

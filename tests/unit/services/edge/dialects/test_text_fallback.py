@@ -22,12 +22,12 @@ def test_segments_are_joined_by_one_space_in_order() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a|b\n", "猫"])
-def test_a_text_alone_is_itself(text: str) -> None:
+def test_a_single_text_is_unchanged(text: str) -> None:
     assert only_text((Text(text),)) == render_message((Text(text),), "http://h:1") == text
 
 
 @pytest.mark.parametrize("segments", [(), (Emoji(5),), (Image(MEDIA),), (Text("a"), Text("b")), (Text("a"), Emoji(5))])
-def test_what_is_no_text_alone_is_none(segments: tuple[Segment, ...]) -> None:
+def test_anything_but_a_single_text_is_none(segments: tuple[Segment, ...]) -> None:
     assert only_text(segments) is None
 
 
@@ -35,5 +35,5 @@ def test_what_is_no_text_alone_is_none(segments: tuple[Segment, ...]) -> None:
     (0, "0 B"), (512, "512 B"), (1023, "1023 B"), (1024, "1.0 KB"), (1536, "1.5 KB"), (1024**2 - 1, "1.0 MB"),
     (2 * 1024**2, "2.0 MB"), (100 * 1024**2, "100.0 MB"), (1024**3, "1.0 GB"), (5 * 1024**4, "5120.0 GB"),
 ])  # fmt: skip
-def test_sizes_are_for_readers(count: int, text: str) -> None:
+def test_sizes_have_units(count: int, text: str) -> None:
     assert readable_size(count) == text

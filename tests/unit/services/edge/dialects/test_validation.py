@@ -16,23 +16,23 @@ NAMES = pytest.mark.parametrize(("naming", "characters"), [(validation.nickname,
 @NAMES
 def test_a_name_is_limited_in_characters_inclusively(naming: Naming, characters: int) -> None:
     assert naming("名" * characters, LIMITS) == "名" * characters
-    with pytest.raises(DecodeError) as refused:
+    with pytest.raises(DecodeError) as rejected:
         naming("n" * (characters + 1), LIMITS)
-    assert refused.value.failure.code is ErrorCode.TOO_LARGE
+    assert rejected.value.failure.code is ErrorCode.TOO_LARGE
 
 
 @NAMES
-def test_an_empty_name_is_refused(naming: Naming, characters: int) -> None:
-    with pytest.raises(DecodeError) as refused:
+def test_an_empty_name_is_rejected(naming: Naming, characters: int) -> None:
+    with pytest.raises(DecodeError) as rejected:
         naming("", LIMITS)
-    assert refused.value.failure.code is ErrorCode.INVALID
+    assert rejected.value.failure.code is ErrorCode.INVALID
 
 
 @pytest.mark.parametrize("segments", [
     (Text("x"),), (Text(" "),), (Text(""), Text("x")), (Emoji(1),), (Text(""), Emoji(1)), (Emoji(0),) * 64,
     (Text("x" * 16384), Emoji(1)), (Text("字" * 5461), Text("x")),
 ])  # fmt: skip
-def test_what_may_be_said(segments: tuple[Segment, ...]) -> None:
+def test_valid_messages(segments: tuple[Segment, ...]) -> None:
     assert validation.message_text(segments, LIMITS) == segments
 
 
@@ -41,7 +41,7 @@ def test_what_may_be_said(segments: tuple[Segment, ...]) -> None:
     ((Emoji(0),) * 65, ErrorCode.TOO_LARGE), ((Text("x" * 16385),), ErrorCode.TOO_LARGE),
     ((Text("字" * 5461), Text("xx")), ErrorCode.TOO_LARGE),
 ])  # fmt: skip
-def test_what_may_not_be_said(segments: tuple[Segment, ...], code: ErrorCode) -> None:
-    with pytest.raises(DecodeError) as refused:
+def test_invalid_messages(segments: tuple[Segment, ...], code: ErrorCode) -> None:
+    with pytest.raises(DecodeError) as rejected:
         validation.message_text(segments, LIMITS)
-    assert refused.value.failure.code is code
+    assert rejected.value.failure.code is code

@@ -1,4 +1,4 @@
-"""What v0 reads and writes, beyond its vectors: one frame per kind, limits, forgery, bytes, states."""
+"""Frames of v0 beyond its vectors: one frame for each kind of segment, limits, other accounts, bytes, states."""
 
 import json
 from typing import Any
@@ -32,7 +32,7 @@ def read(code: int, dialect: OurChatV0 = V0, **data: Any) -> Request:
     return request
 
 
-def refused(code: int, dialect: OurChatV0 = V0, **data: Any) -> ErrorCode:
+def rejected(code: int, dialect: OurChatV0 = V0, **data: Any) -> ErrorCode:
     with pytest.raises(DecodeError) as error:
         read(code, dialect, **data)
     return error.value.failure.code
@@ -45,7 +45,7 @@ def written(segments: tuple[Segment, ...]) -> list[Any]:
 
 
 @given(st.lists(TEXTS.map(Text) | EMOJI, min_size=1, max_size=8).map(tuple))
-def test_all_that_is_said_is_shown_in_its_order(segments: tuple[Segment, ...]) -> None:
+def test_segments_are_shown_in_their_order(segments: tuple[Segment, ...]) -> None:
     frames = written(segments)
     shown = [frame["data"].get("msg", frame["data"].get("emojiId")) for frame in frames]
     expected = list[str | int]()
@@ -62,7 +62,7 @@ def test_all_that_is_said_is_shown_in_its_order(segments: tuple[Segment, ...]) -
 
 
 def test_a_message_byte_for_byte() -> None:
-    """As the document writes it: its keys, in its order, no white space."""
+    """As in the document: its keys in its order, no white space."""
     segments = (Text("你好"), Emoji(7))
     message = Message(CHAT, 1, MessageId(77), ME, 1724400000123, pack_segments(segments), Nonce(1))
     assert V0.encode_message(DisplayMessage(message, segments)) == (
@@ -71,21 +71,21 @@ def test_a_message_byte_for_byte() -> None:
     )
 
 
-def test_after_another_login_the_former_account_is_somebody_else() -> None:
+def test_after_another_login_the_former_account_is_rejected() -> None:
     dialect = OurChatV0(ConnectionInfo(Limits(), BASE_URL))
     for account, other in ((ME, OTHER), (OTHER, ME)):
         dialect.logged_in(account, 0.0)
         assert read(1, dialect, cid=1, sender_id=account, emojiId=5)
-        assert refused(1, dialect, cid=1, sender_id=other, emojiId=5) is ErrorCode.FORBIDDEN
+        assert rejected(1, dialect, cid=1, sender_id=other, emojiId=5) is ErrorCode.FORBIDDEN
 
 
 def test_limits_are_inclusive() -> None:
     assert read(0, cid=1, sender_id=ME, msg="字" * 5461 + "x")
-    assert refused(0, cid=1, sender_id=ME, msg="字" * 5461 + "xx") is ErrorCode.TOO_LARGE
+    assert rejected(0, cid=1, sender_id=ME, msg="字" * 5461 + "xx") is ErrorCode.TOO_LARGE
     assert read(4, nick="名" * 64, password="x")
-    assert refused(4, nick="名" * 65, password="x") is ErrorCode.TOO_LARGE
+    assert rejected(4, nick="名" * 65, password="x") is ErrorCode.TOO_LARGE
     assert read(1, cid=1, sender_id=ME, emojiId=2**53 - 1)
-    assert refused(1, cid=1, sender_id=ME, emojiId=2**53) is ErrorCode.INVALID
+    assert rejected(1, cid=1, sender_id=ME, emojiId=2**53) is ErrorCode.INVALID
 
 
 def test_a_nickname_by_default_fits() -> None:
@@ -94,20 +94,20 @@ def test_a_nickname_by_default_fits() -> None:
     assert (command.nickname, command.lobby) == ("n" * 64, True)
 
 
-def test_a_binary_frame_is_refused() -> None:
+def test_a_binary_frame_is_rejected() -> None:
     with pytest.raises(DecodeError):
         V0.decode(Binary(b"{}"), 0.0)
 
 
 def test_the_tables_are_total_and_use_the_documented_state() -> None:
-    for refusal in ERROR_REPLIES.values():
-        assert set(refusal.statuses) == set(ErrorCode)
-        assert set(refusal.statuses.values()) == {None, 1}
-    assert {kind: int(refusal.reply) for kind, refusal in ERROR_REPLIES.items()} == {Register: 5, Login: 7}
+    for error_reply in ERROR_REPLIES.values():
+        assert set(error_reply.statuses) == set(ErrorCode)
+        assert set(error_reply.statuses.values()) == {None, 1}
+    assert {kind: int(error_reply.reply) for kind, error_reply in ERROR_REPLIES.items()} == {Register: 5, Login: 7}
 
 
 @pytest.mark.parametrize("code", [ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL, ErrorCode.RATE_LIMITED])
-def test_the_servers_failure_is_not_called_a_wrong_password(code: ErrorCode) -> None:
+def test_a_failure_of_the_server_is_not_shown_as_a_wrong_password(code: ErrorCode) -> None:
     (frame,) = V0.encode_error(read(6, ocId=12, password="x"), Failure(code, "try again"))
     assert isinstance(frame, bytes)
     assert json.loads(frame) == {"code": 18, "data": {"details": "try again"}}

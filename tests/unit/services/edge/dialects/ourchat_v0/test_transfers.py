@@ -1,4 +1,4 @@
-"""Pictures and files of v0: what is announced, counted, given up, thrown away, and how they are shown."""
+"""Pictures and files of v0: announcements, packages, failed transfers, and the frames of a message with media."""
 
 import json
 from typing import Any
@@ -21,7 +21,7 @@ from tests.unit.services.edge.dialects.driving import BASE_URL
 ME = AccountId(12)
 CHAT = ChatId(5)
 LIMITS = Limits(binary_frame_bytes=10, file_bytes=1000)
-REFUSED = Failure(ErrorCode.FORBIDDEN, "you are not a member of this chat")
+REJECTED = Failure(ErrorCode.FORBIDDEN, "you are not a member of this chat")
 
 
 def connection(limits: Limits = LIMITS, *, binary: bool = True) -> OurChatV0:
@@ -39,14 +39,14 @@ def announced(
     return request
 
 
-def refused(dialect: OurChatV0, packages: int, size: int, now: float = 0.0, sender: int = ME) -> ErrorCode:
+def rejected(dialect: OurChatV0, packages: int, size: int, now: float = 0.0, sender: int = ME) -> ErrorCode:
     with pytest.raises(DecodeError) as error:
         announced(dialect, packages, size, now, sender=sender)
     return error.value.failure.code
 
 
 def sent(dialect: OurChatV0, data: bytes, now: float = 0.0) -> Command | None:
-    """What a package means; None: nothing."""
+    """The command of a package; None: it is dropped."""
     requests = dialect.decode(Binary(data), now)
     return requests[0].command if requests else None
 
@@ -71,11 +71,11 @@ def media(size: int, packages: int = 0) -> Media:
 
 
 @given(st.lists(st.binary(max_size=10), min_size=1, max_size=20), st.sampled_from([2, 3]))
-def test_what_was_announced_is_taken_package_by_package(parts: list[bytes], code: int) -> None:
+def test_an_announced_upload_is_accepted_package_by_package(parts: list[bytes], code: int) -> None:
     size = sum(map(len, parts))
     dialect = connection()
     if size < len(parts):
-        assert refused(dialect, len(parts), size) is ErrorCode.INVALID
+        assert rejected(dialect, len(parts), size) is ErrorCode.INVALID
         return
     request = announced(dialect, len(parts), size, code=code)
     assert request.command == StartUpload(1, CHAT)
@@ -87,18 +87,18 @@ def test_what_was_announced_is_taken_package_by_package(parts: list[bytes], code
 
 
 @given(st.integers(1, 8), st.integers(1, 80), st.lists(st.binary(max_size=12), min_size=8, max_size=8))
-def test_what_differs_is_refused_once_as_soon_as_it_is_known_and_the_rest_is_thrown_away(
+def test_a_mismatch_is_rejected_once_and_early_and_the_rest_is_dropped(
     packages: int, size: int, parts: list[bytes]
 ) -> None:
     dialect = connection()
     if not -(-size // 10) <= packages <= size:
-        assert refused(dialect, packages, size) is ErrorCode.INVALID
+        assert rejected(dialect, packages, size) is ErrorCode.INVALID
         return
     announced(dialect, packages, size)
     for number, part in enumerate(parts[:packages], start=1):
         command = sent(dialect, part)
-        lacking = size - sum(map(len, parts[:number]))
-        if len(part) > 10 or not 0 <= lacking <= 10 * (packages - number):
+        missing = size - sum(map(len, parts[:number]))
+        if len(part) > 10 or not 0 <= missing <= 10 * (packages - number):
             assert isinstance(command, DropUpload)
             assert [sent(dialect, b"more than 10 bytes") for _ in range(packages - number)] == [None] * (
                 packages - number
@@ -117,87 +117,87 @@ def test_what_differs_is_refused_once_as_soon_as_it_is_known_and_the_rest_is_thr
         (65, 1000, ErrorCode.INVALID), (6, 5, ErrorCode.INVALID),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_refused(packages: int, size: int, code: ErrorCode) -> None:
-    assert refused(connection(), packages, size) is code
+def test_an_impossible_announcement_is_rejected(packages: int, size: int, code: ErrorCode) -> None:
+    assert rejected(connection(), packages, size) is code
 
 
 def test_packages_may_be_small_but_not_very_many() -> None:
     dialect = connection(Limits())
-    assert refused(dialect, 64 + 1024 + 1, 1024**2) is ErrorCode.INVALID
+    assert rejected(dialect, 64 + 1024 + 1, 1024**2) is ErrorCode.INVALID
     assert announced(dialect, 64 + 1024, 1024**2)
     assert announced(connection(Limits()), 100, 100 * 1024**2)
 
 
-def test_the_packages_of_a_refused_announcement_are_thrown_away() -> None:
-    """There is no answer that a client could wait for: they may be on their way."""
+def test_packages_of_a_rejected_announcement_are_dropped() -> None:
+    """There is no reply that a client could wait for: packages may be on their way."""
     dialect = connection()
     for sender, size in ((ME, 2000), (34, 20)):
-        refused(dialect, 2, size, sender=sender)
+        rejected(dialect, 2, size, sender=sender)
         assert [sent(dialect, b"x") for _ in range(2)] == [None, None]
         assert is_stray(dialect)
-    assert dialect.encode_error(announced(dialect, 2, 20), REFUSED)
+    assert dialect.encode_error(announced(dialect, 2, 20), REJECTED)
     assert [sent(dialect, b"x") for _ in range(2)] == [None, None]
     assert is_stray(dialect)
 
 
-def test_who_waits_for_the_refusal_may_announce_another() -> None:
+def test_another_announcement_may_follow_an_error_reply() -> None:
     dialect = connection()
-    refused(dialect, 2, 2000)
-    dialect.encode_error(announced(dialect, 2, 20), REFUSED)
+    rejected(dialect, 2, 2000)
+    dialect.encode_error(announced(dialect, 2, 20), REJECTED)
     announced(dialect, 1, 3)
     assert isinstance(sent(dialect, b"abc"), PostUpload)
 
 
-def test_one_comes_at_a_time_and_a_second_leaves_it_unharmed() -> None:
+def test_a_second_announcement_leaves_the_first_unharmed() -> None:
     dialect = connection()
     announced(dialect, 2, 6)
-    assert refused(dialect, 1, 3) is ErrorCode.CONFLICT
+    assert rejected(dialect, 1, 3) is ErrorCode.CONFLICT
     assert sent(dialect, b"abc") == UploadPart(1, b"abc")
-    assert refused(dialect, 1, 3) is ErrorCode.CONFLICT
+    assert rejected(dialect, 1, 3) is ErrorCode.CONFLICT
     assert isinstance(sent(dialect, b"def"), PostUpload)
     assert announced(dialect, 1, 3).command == StartUpload(2, CHAT)
 
 
-def test_none_is_announced_while_the_rest_of_a_failed_one_is_coming() -> None:
+def test_no_announcement_while_packages_of_a_failed_transfer_arrive() -> None:
     dialect = connection()
     announced(dialect, 3, 3)
     assert isinstance(sent(dialect, b"abcd"), DropUpload)
-    assert refused(dialect, 1, 3) is ErrorCode.CONFLICT
+    assert rejected(dialect, 1, 3) is ErrorCode.CONFLICT
     assert [sent(dialect, b"x"), sent(dialect, b"x")] == [None, None]
     assert announced(dialect, 1, 3).command == StartUpload(2, CHAT)
 
 
-def test_what_has_not_come_for_long_is_not_coming() -> None:
+def test_late_packages_are_not_expected() -> None:
     dialect = connection()
     announced(dialect, 3, 3, now=100.0)
     sent(dialect, b"abcd", now=110.0)
-    assert refused(dialect, 1, 3, now=139.0) is ErrorCode.CONFLICT
+    assert rejected(dialect, 1, 3, now=139.0) is ErrorCode.CONFLICT
     announced(dialect, 1, 3, now=141.0)
     assert isinstance(sent(dialect, b"abc", now=142.0), PostUpload)
 
 
-def test_what_fails_behind_it_ends_a_transfer() -> None:
-    """A part that could not be kept, or nothing more came for long."""
+def test_a_failed_request_ends_its_transfer() -> None:
+    """A part that could not be stored, or an idle transfer."""
     dialect = connection()
     begun = announced(dialect, 3, 3)
     part = Request(UploadPart(1, b"a"))
     assert sent(dialect, b"a") == part.command
     assert dialect.encode_error(part, Failure(ErrorCode.UNAVAILABLE, "no"))
-    dialect.encode_error(begun, REFUSED)
+    dialect.encode_error(begun, REJECTED)
     assert [sent(dialect, b"x"), sent(dialect, b"x")] == [None, None]
     assert is_stray(dialect)
 
 
-def test_a_refusal_of_an_earlier_one_does_not_end_a_transfer() -> None:
+def test_an_error_of_an_earlier_transfer_does_not_end_this_one() -> None:
     dialect = connection()
     begun = announced(dialect, 1, 1)
     sent(dialect, b"a")
     announced(dialect, 1, 1)
-    dialect.encode_error(begun, REFUSED)
+    dialect.encode_error(begun, REJECTED)
     assert isinstance(sent(dialect, b"a"), PostUpload)
 
 
-def test_text_may_come_between() -> None:
+def test_text_may_arrive_between_packages() -> None:
     dialect = connection()
     announced(dialect, 2, 6)
     data = {"cid": CHAT, "sender_id": ME, "msg": "meanwhile"}
@@ -206,15 +206,15 @@ def test_text_may_come_between() -> None:
     assert sent(dialect, b"abc") == UploadPart(1, b"abc")
 
 
-def test_before_the_login_nothing_is_announced() -> None:
+def test_an_announcement_before_the_login_is_rejected() -> None:
     dialect = connection()
     dialect.logged_in(NO_ACCOUNT, 0.0)
-    assert refused(dialect, 1, 3) is ErrorCode.UNAUTHENTICATED
+    assert rejected(dialect, 1, 3) is ErrorCode.UNAUTHENTICATED
     assert sent(dialect, b"abc") is None
 
 
-def test_where_no_binary_frames_go_nothing_is_announced() -> None:
-    assert refused(connection(binary=False), 1, 3) is ErrorCode.INVALID
+def test_an_announcement_without_binary_frames_is_rejected() -> None:
+    assert rejected(connection(binary=False), 1, 3) is ErrorCode.INVALID
 
 
 # Out
@@ -236,7 +236,7 @@ def test_each_kind_has_a_frame_of_its_own_in_order() -> None:
 
 
 def test_a_picture_byte_for_byte() -> None:
-    """As the document writes it: its keys, in its order, no white space."""
+    """As in the document: its keys in its order, no white space."""
     (content,) = shown(Image(media(20, 3)))
     assert content == MediaPayload(
         b'{"code":2,"data":{"cid":5,"sender_id":"0000000012","packages_num":3,"size":20}}', media(20, 3), 3,
@@ -245,16 +245,16 @@ def test_a_picture_byte_for_byte() -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("size", "kept", "packages"), [
+@pytest.mark.parametrize(("size", "uploaded", "packages"), [
     (100, 10, 10), (100, 20, 20), (100, 5, 10), (101, 5, 11), (1, 0, 1), (0, 0, 1), (95, 0, 10),
 ])  # fmt: skip
-def test_packages_are_as_many_as_were_sent_unless_they_would_be_too_large(size: int, kept: int, packages: int) -> None:
-    (content,) = shown(File(media(size, kept)))
+def test_the_number_of_packages_is_kept_unless_they_are_too_large(size: int, uploaded: int, packages: int) -> None:
+    (content,) = shown(File(media(size, uploaded)))
     assert isinstance(content, MediaPayload)
     assert content.packages == packages == json.loads(content.announcement)["data"]["packages_num"]
 
 
-def test_what_did_not_come_in_packages_is_sent_in_handy_ones() -> None:
+def test_media_without_packages_is_sent_in_packages_of_256_kib() -> None:
     segments = (File(media(1024**2)),)
     message = Message(CHAT, 1, MessageId(77), ME, 1724400000123, pack_segments(segments), Nonce(1))
     (content,) = connection(Limits()).encode_message(DisplayMessage(message, segments))
@@ -262,7 +262,7 @@ def test_what_did_not_come_in_packages_is_sent_in_handy_ones() -> None:
     assert content.packages == 4
 
 
-def test_where_no_binary_frames_go_all_is_text() -> None:
+def test_without_binary_frames_media_is_text() -> None:
     (frame,) = frames(shown(Text("look"), Image(media(20, 3)), binary=False))
     assert frame["data"]["msg"] == "look [图片] cat.png http://chat.example:8080/media/00ff"
     assert connection().variant != connection(binary=False).variant

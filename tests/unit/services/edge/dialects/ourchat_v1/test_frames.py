@@ -1,4 +1,4 @@
-"""What v1 reads and writes, beyond its vectors: limits, forgery, bytes, time, whose a frame is."""
+"""Frames of v1 beyond its vectors: limits, other accounts, bytes, time."""
 
 import json
 from typing import Any
@@ -38,7 +38,7 @@ def read(code: int, dialect: OurChatV1 = V1, **data: Any) -> Request:
     return request
 
 
-def refused(code: int, dialect: OurChatV1 = V1, **data: Any) -> ErrorCode:
+def rejected(code: int, dialect: OurChatV1 = V1, **data: Any) -> ErrorCode:
     with pytest.raises(DecodeError) as error:
         read(code, dialect, **data)
     return error.value.failure.code
@@ -61,7 +61,7 @@ def shown(text: str, to: AccountId | None = None, time: int = 1724400000123) -> 
 
 
 def test_a_message_byte_for_byte() -> None:
-    """As the document writes it: its keys, in its order, no white space."""
+    """As in the document: its keys in its order, no white space."""
     text = '{"code":0,"time":1724400000,"data":{"cid":77,"sender":{"ocid":12,"group_id":5},"msg":"你好"}}'
     assert V1.encode_message(shown("你好")) == (text.encode(),)
     assert V1.encode_message(shown("你好", OTHER)) == (text.replace('"group_id":5', '"private_id":34').encode(),)
@@ -70,11 +70,11 @@ def test_a_message_byte_for_byte() -> None:
 # Time
 
 
-def test_a_message_bears_its_own_time_in_whole_seconds() -> None:
+def test_a_message_has_its_own_time_in_whole_seconds() -> None:
     assert written(V1.encode_message(shown("x", time=1724400000999)))["time"] == 1724400000
 
 
-def test_all_else_bears_the_time_at_which_it_is_sent() -> None:
+def test_other_frames_have_the_time_of_sending() -> None:
     dialect = connection()
     event = ProfileChanged(Profile(id=OTHER, uuid="u", nickname="n"))
     for dialect.unix_seconds in (UNIX_SECONDS, UNIX_SECONDS + 5):
@@ -83,15 +83,15 @@ def test_all_else_bears_the_time_at_which_it_is_sent() -> None:
         assert written(dialect.encode_error(None, Failure(ErrorCode.INTERNAL, "")))["time"] == dialect.unix_seconds
 
 
-# Whose it is
+# The account of a frame
 
 
-def test_after_another_login_the_former_account_is_somebody_else() -> None:
+def test_after_another_login_the_former_account_is_rejected() -> None:
     dialect = connection()
     assert read(8, dialect, group_name="g", ocid=ME)
     dialect.logged_in(OTHER, 0.0)
     assert read(8, dialect, group_name="g", ocid=OTHER)
-    assert refused(8, dialect, group_name="g", ocid=ME) is ErrorCode.FORBIDDEN
+    assert rejected(8, dialect, group_name="g", ocid=ME) is ErrorCode.FORBIDDEN
 
 
 @pytest.mark.parametrize(("account", "error"), [
@@ -102,9 +102,11 @@ def test_after_another_login_the_former_account_is_somebody_else() -> None:
     (9, {"group_id": 5, "ocid": ME}), (9, {"add_ocid": 34, "ocid": ME}), (10, {"add_ocid": ME, "ocid": 34}),
     (11, {"add_ocid": ME, "ocid": 34}), (12, {"ocid": ME, "name": "n"}), (12, {"ocid": ME, "group_id": 5, "name": "n"}),
 ])  # fmt: skip
-def test_what_is_not_ones_own_is_refused(account: AccountId, error: ErrorCode, code: int, data: dict[str, Any]) -> None:
+def test_a_frame_in_the_name_of_another_account_is_rejected(
+    account: AccountId, error: ErrorCode, code: int, data: dict[str, Any]
+) -> None:
     assert read(code, **data)
-    assert refused(code, connection(account), **data) is error
+    assert rejected(code, connection(account), **data) is error
 
 
 # Limits, all inclusive
@@ -113,17 +115,17 @@ def test_what_is_not_ones_own_is_refused(account: AccountId, error: ErrorCode, c
 def test_the_text_of_a_message_is_limited_in_bytes() -> None:
     sender = {"ocid": ME, "group_id": 5}
     assert read(0, sender=sender, msg="字" * 5461 + "x")
-    assert refused(0, sender=sender, msg="字" * 5461 + "xx") is ErrorCode.TOO_LARGE
+    assert rejected(0, sender=sender, msg="字" * 5461 + "xx") is ErrorCode.TOO_LARGE
 
 
 def test_names_are_limited_in_characters() -> None:
     assert read(8, ocid=ME, group_name="名" * 128)
-    assert refused(8, ocid=ME, group_name="名" * 129) is ErrorCode.TOO_LARGE
+    assert rejected(8, ocid=ME, group_name="名" * 129) is ErrorCode.TOO_LARGE
     assert read(12, group_id=5, name="名" * 128)
-    assert refused(12, group_id=5, name="名" * 129) is ErrorCode.TOO_LARGE
+    assert rejected(12, group_id=5, name="名" * 129) is ErrorCode.TOO_LARGE
     assert read(12, ocid=ME, name="名" * 64)
-    assert refused(12, ocid=ME, name="名" * 65) is ErrorCode.TOO_LARGE
-    assert refused(4, email="a@b.c", password="x", name="名" * 65) is ErrorCode.TOO_LARGE
+    assert rejected(12, ocid=ME, name="名" * 65) is ErrorCode.TOO_LARGE
+    assert rejected(4, email="a@b.c", password="x", name="名" * 65) is ErrorCode.TOO_LARGE
 
 
 def test_an_account_is_a_number_or_else_an_address() -> None:
@@ -134,7 +136,7 @@ def test_an_account_is_a_number_or_else_an_address() -> None:
         assert len(command.identifier) <= 256
 
 
-# Of two names for one thing
+# Two keys for one name
 
 
 @pytest.mark.parametrize(("data", "name"), [

@@ -1,4 +1,4 @@
-"""A message that is one text is written the quick way, which gives the same bytes as the long one."""
+"""The fast path of encoding a single text gives the same bytes as the general one."""
 
 from unittest.mock import patch
 
@@ -13,8 +13,8 @@ numbers = st.integers(1, 2**53)
 
 
 @given(st.text(st.characters(codec="utf-8")), numbers, numbers, numbers, numbers)
-def test_both_ways_write_the_same(text: str, chat: int, number: int, sender: int, time: int) -> None:
+def test_both_paths_write_the_same_bytes(text: str, chat: int, number: int, sender: int, time: int) -> None:
     message = Message(ChatId(chat), 1, MessageId(number), AccountId(sender), time, b"", Nonce(1))
-    quick = encode.message(message, (Text(text),), "http://edge")
+    fast = encode.message(message, (Text(text),), "http://edge")
     with patch.object(encode, "only_text", return_value=None):
-        assert encode.message(message, (Text(text),), "http://edge") == quick
+        assert encode.message(message, (Text(text),), "http://edge") == fast

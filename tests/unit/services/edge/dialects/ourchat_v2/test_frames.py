@@ -1,4 +1,4 @@
-"""What v2 reads and writes, beyond its vectors: limits, forgery, bytes."""
+"""Frames of v2 beyond its vectors: limits, unknown values, bytes."""
 
 import json
 from typing import Any
@@ -33,11 +33,10 @@ V2 = connection()
 
 
 def read(frame: dict[str, Any]) -> Request:
-    request = only_request(V2, json.dumps(frame, ensure_ascii=False).encode())
-    return request
+    return only_request(V2, json.dumps(frame, ensure_ascii=False).encode())
 
 
-def refused(frame: dict[str, Any]) -> ErrorCode:
+def rejected(frame: dict[str, Any]) -> ErrorCode:
     with pytest.raises(DecodeError) as error:
         read(frame)
     return error.value.failure.code
@@ -50,7 +49,7 @@ def written(segments: tuple[Segment, ...], sender: AccountId = ME) -> bytes:
     return frame
 
 
-def saying(*texts: str) -> dict[str, Any]:
+def text_message(*texts: str) -> dict[str, Any]:
     return {"code": 0, "sender": {"session_id": "5"}, "msg": [{"type": 0, "text": text} for text in texts]}
 
 
@@ -58,13 +57,13 @@ def saying(*texts: str) -> dict[str, Any]:
 
 
 @given(TEXTS)
-def test_a_text_alone_is_written_as_among_others(text: str) -> None:
+def test_a_single_text_is_written_like_one_of_several(text: str) -> None:
     alone, among = json.loads(written((Text(text),))), json.loads(written((Text(text), Emoji(5))))
     assert alone == among | {"msg": among["msg"][:1]}
 
 
 def test_a_message_byte_for_byte() -> None:
-    """As the document writes it: its keys, in its order, no white space."""
+    """As in the document: its keys in its order, no white space."""
     assert (
         written((Text("你好"),))
         == (
@@ -80,24 +79,24 @@ def test_no_unknown_name_forges_a_field_or_fills_the_reply(name: str) -> None:
         read({"code": 1, "session_id": "5", "request_values": [f"?{name}"]})
     (frame,) = V2.encode_error(None, error.value.failure, error.value.context)
     assert isinstance(frame, bytes)
-    answer = json.loads(frame)
-    assert answer.keys() == {"code", "details"}
-    assert len(answer["details"]) < 1000
+    reply = json.loads(frame)
+    assert reply.keys() == {"code", "details"}
+    assert len(reply["details"]) < 1000
 
 
 # Limits, all inclusive
 
 
 def test_the_text_of_a_message_is_limited_in_bytes_over_all_segments() -> None:
-    assert read(saying("x" * 16384))
-    assert read(saying("字" * 5461, "x"))
-    assert refused(saying("字" * 5461, "xx")) is ErrorCode.TOO_LARGE
-    assert refused(saying("x" * 16385)) is ErrorCode.TOO_LARGE
+    assert read(text_message("x" * 16384))
+    assert read(text_message("字" * 5461, "x"))
+    assert rejected(text_message("字" * 5461, "xx")) is ErrorCode.TOO_LARGE
+    assert rejected(text_message("x" * 16385)) is ErrorCode.TOO_LARGE
 
 
 def test_the_segments_of_a_message_are_limited() -> None:
-    assert read(saying(*["x"] * 64))
-    assert refused(saying(*["x"] * 65)) is ErrorCode.TOO_LARGE
+    assert read(text_message(*["x"] * 64))
+    assert rejected(text_message(*["x"] * 65)) is ErrorCode.TOO_LARGE
 
 
 def test_a_nickname_is_limited_in_characters() -> None:
@@ -105,8 +104,8 @@ def test_a_nickname_is_limited_in_characters() -> None:
         return {"code": 19, "ocid": ME, "data": {"nickname": name}}
 
     assert read(naming("名" * 64)).command == SetProfile(ME, nickname="名" * 64)
-    assert refused(naming("名" * 65)) is ErrorCode.TOO_LARGE
-    assert refused({"code": 4, "email": "a@b.c", "password": "x", "name": "n" * 65}) is ErrorCode.TOO_LARGE
+    assert rejected(naming("名" * 65)) is ErrorCode.TOO_LARGE
+    assert rejected({"code": 4, "email": "a@b.c", "password": "x", "name": "n" * 65}) is ErrorCode.TOO_LARGE
 
 
 def test_a_nickname_by_default_fits() -> None:
@@ -116,20 +115,20 @@ def test_a_nickname_by_default_fits() -> None:
 
 def test_the_name_of_a_session_is_limited_in_characters() -> None:
     assert read({"code": 8, "members": [], "name": "名" * 128}).command == CreateChat([], name="名" * 128)
-    assert refused({"code": 8, "members": [], "name": "名" * 129}) is ErrorCode.TOO_LARGE
+    assert rejected({"code": 8, "members": [], "name": "名" * 129}) is ErrorCode.TOO_LARGE
 
 
 @pytest.mark.parametrize("frame", [
     {"code": 8, "members": [], "avatar_hash": "a" * 129}, {"code": 19, "ocid": ME, "data": {"avatar_hash": "a" * 129}},
 ])  # fmt: skip
 def test_a_hash_is_limited(frame: dict[str, Any]) -> None:
-    assert refused(frame) is ErrorCode.INVALID
+    assert rejected(frame) is ErrorCode.INVALID
 
 
 def test_a_frame_is_limited() -> None:
-    assert refused(saying("x" * 70_000)) is ErrorCode.TOO_LARGE
+    assert rejected(text_message("x" * 70_000)) is ErrorCode.TOO_LARGE
 
 
-def test_a_login_name_of_any_length_is_somebody_or_nobody() -> None:
+def test_a_long_login_name_is_cut() -> None:
     command = read({"code": 6, "login_type": 0, "account": "x" * 50_000 + "@b.c", "password": "x"}).command
     assert len(getattr(command, "identifier", "")) == 256

@@ -1,4 +1,4 @@
-"""When a v2 connection is told what: one scene each, by the clock."""
+"""The push gate of v2: one scenario for each rule, by the clock."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 
 from services.edge.dialects.ourchat_v2.push_gate import APART, SECOND
 from shared.contract.ids import AccountId
-from tests.unit.services.edge.dialects.ourchat_v2.playbook import Playbook
+from tests.unit.services.edge.dialects.ourchat_v2.scenario import V2Scenario
 
 HOME = 5
 NEW = 7
@@ -14,315 +14,315 @@ START = 100.0
 
 
 @pytest.fixture
-def plain() -> Playbook:
-    """Logged in at START, with a 10 that is not of the family."""
-    playbook = Playbook()
-    playbook.log_in(HOME)
-    playbook.ask_account()
-    return playbook
+def plain() -> V2Scenario:
+    """Logged in at START, with a 10 of another client than the PC client."""
+    scenario = V2Scenario()
+    scenario.log_in(HOME)
+    scenario.request_account()
+    return scenario
 
 
 @pytest.fixture
-def family() -> Playbook:
-    playbook = Playbook()
-    playbook.log_in(HOME)
-    playbook.ask_account(family=True)
-    return playbook
+def pc_client() -> V2Scenario:
+    scenario = V2Scenario()
+    scenario.log_in(HOME)
+    scenario.request_account(pc_client=True)
+    return scenario
 
 
-def times(playbook: Playbook, chat: int | None = None) -> list[Any]:
-    """Seconds after START at which messages came."""
-    return [pytest.approx(at - START) for at, _, _ in playbook.messages(chat)]
+def times(scenario: V2Scenario, chat: int | None = None) -> list[Any]:
+    """Seconds after START at which messages arrived."""
+    return [pytest.approx(at - START) for at, _, _ in scenario.messages(chat)]
 
 
 # Before the first 10
 
 
-def test_nothing_is_pushed_before_the_first_10_for_a_second() -> None:
-    playbook = Playbook()
-    playbook.log_in(HOME)
-    playbook.hear(HOME)
-    playbook.appear(NEW)
-    playbook.maintenance(True)
-    playbook.wait(0.99)
-    assert playbook.codes() == [7]
-    playbook.wait(2)
-    assert playbook.codes() == [7, 12, 9, 0]
-    assert times(playbook) == [SECOND]
+def test_nothing_is_pushed_in_the_first_second_before_the_first_10() -> None:
+    scenario = V2Scenario()
+    scenario.log_in(HOME)
+    scenario.receive(HOME)
+    scenario.join(NEW)
+    scenario.maintenance(True)
+    scenario.wait(0.99)
+    assert scenario.codes() == [7]
+    scenario.wait(2)
+    assert scenario.codes() == [7, 12, 9, 0]
+    assert times(scenario) == [SECOND]
 
 
-def test_the_first_10_opens_and_what_needs_it_leaves_a_little_later() -> None:
-    playbook = Playbook()
-    playbook.log_in(HOME)
-    playbook.appear(NEW)
-    playbook.wait(0.2)
-    playbook.ask_account()
-    assert playbook.announced() == []
-    playbook.wait(1)
-    ((at, chat),) = playbook.announced()
+def test_the_first_10_opens_the_gate_a_moment_later() -> None:
+    scenario = V2Scenario()
+    scenario.log_in(HOME)
+    scenario.join(NEW)
+    scenario.wait(0.2)
+    scenario.request_account()
+    assert scenario.announced() == []
+    scenario.wait(1)
+    ((at, chat),) = scenario.announced()
     assert chat == NEW
     assert at - START == pytest.approx(0.2 + APART)
 
 
-def test_a_10_that_is_not_answered_opens_nothing_before_the_second() -> None:
-    playbook = Playbook()
-    playbook.log_in(HOME)
-    playbook.dialect.decode(b'{"code":10,"ocid":"12","request_values":["nickname"]}', playbook.now)
-    playbook.hear(HOME)
-    playbook.wait(0.99)
-    assert playbook.messages() == []
-    playbook.wait(0.02)
-    assert len(playbook.messages()) == 1
+def test_an_unanswered_10_does_not_open_the_gate() -> None:
+    scenario = V2Scenario()
+    scenario.log_in(HOME)
+    scenario.dialect.decode(b'{"code":10,"ocid":"12","request_values":["nickname"]}', scenario.now)
+    scenario.receive(HOME)
+    scenario.wait(0.99)
+    assert scenario.messages() == []
+    scenario.wait(0.02)
+    assert len(scenario.messages()) == 1
 
 
-def test_a_later_10_changes_nothing(plain: Playbook) -> None:
+def test_a_later_10_changes_nothing(plain: V2Scenario) -> None:
     plain.wait(5)
-    plain.ask_account()
-    plain.appear(NEW)
+    plain.request_account()
+    plain.join(NEW)
     assert plain.announced() == [(START + 5, NEW)]
 
 
-def test_no_chat_is_spoken_of_before_the_sync() -> None:
-    playbook = Playbook()
-    playbook.log_in(known=False)
-    playbook.ask_account()
-    playbook.appear(NEW)
-    playbook.hear(HOME)
-    playbook.wait(3)
-    assert playbook.codes() == [7, 11]
-    playbook.know(HOME)
-    playbook.wait(0)
-    assert playbook.codes() == [7, 11, 9, 0]
-    assert playbook.announced() == [(START + 3, NEW)]
+def test_no_chat_is_announced_before_the_sync() -> None:
+    scenario = V2Scenario()
+    scenario.log_in(known=False)
+    scenario.request_account()
+    scenario.join(NEW)
+    scenario.receive(HOME)
+    scenario.wait(3)
+    assert scenario.codes() == [7, 11]
+    scenario.load_chats(HOME)
+    scenario.wait(0)
+    assert scenario.codes() == [7, 11, 9, 0]
+    assert scenario.announced() == [(START + 3, NEW)]
 
 
-def test_a_chat_made_just_after_the_login_is_announced_though_the_sync_found_it(family: Playbook) -> None:
-    """What the client has asked for before did not show it."""
-    family.ask_account(family=True)
-    family.wait(2)
-    family.appear(HOME)
-    assert family.announced() == [(START + 2, HOME)]
-    family.appear(HOME)
-    assert len(family.announced()) == 1
+def test_a_chat_joined_after_the_login_is_announced_though_the_sync_found_it(pc_client: V2Scenario) -> None:
+    """Earlier replies did not show it to the client."""
+    pc_client.request_account(pc_client=True)
+    pc_client.wait(2)
+    pc_client.join(HOME)
+    assert pc_client.announced() == [(START + 2, HOME)]
+    pc_client.join(HOME)
+    assert len(pc_client.announced()) == 1
 
 
-def test_more_pages_of_the_sync_make_more_chats_known(plain: Playbook) -> None:
-    plain.know(NEW)
+def test_more_pages_of_the_sync_make_more_chats_known(plain: V2Scenario) -> None:
+    plain.load_chats(NEW)
     plain.wait(1)
-    plain.hear(NEW)
-    plain.hear(HOME)
+    plain.receive(NEW)
+    plain.receive(HOME)
     assert plain.announced() == []
     assert len(plain.messages()) == 2
 
 
-def test_the_second_begins_with_the_reply_to_the_login() -> None:
-    playbook = Playbook()
-    playbook.dialect.logged_in(AccountId(12), playbook.now)
-    playbook.know(HOME)
-    playbook.hear(HOME)
-    playbook.wait(5)
-    assert playbook.codes() == []
-    playbook.log_in(HOME)
-    playbook.hear(HOME)
-    playbook.wait(0.99)
-    assert playbook.codes() == [7]
+def test_the_first_second_begins_with_the_reply_to_the_login() -> None:
+    scenario = V2Scenario()
+    scenario.dialect.logged_in(AccountId(12), scenario.now)
+    scenario.load_chats(HOME)
+    scenario.receive(HOME)
+    scenario.wait(5)
+    assert scenario.codes() == []
+    scenario.log_in(HOME)
+    scenario.receive(HOME)
+    scenario.wait(0.99)
+    assert scenario.codes() == [7]
 
 
-# A client that is not of the family
+# Another client than the PC client
 
 
-def test_messages_come_a_second_after_the_login_in_order(plain: Playbook) -> None:
+def test_messages_arrive_a_second_after_the_login_in_order(plain: V2Scenario) -> None:
     for _ in range(3):
-        plain.hear(HOME)
+        plain.receive(HOME)
         plain.wait(0.1)
     plain.wait(2)
-    plain.hear(HOME)
+    plain.receive(HOME)
     assert [index for _, _, index in plain.messages()] == [1, 2, 3, 4]
     assert times(plain) == [SECOND] * 3 + [pytest.approx(2.3)]
 
 
-def test_messages_come_at_once_when_their_session_was_asked_for(plain: Playbook) -> None:
-    plain.hear(HOME)
+def test_messages_arrive_at_once_after_a_1_for_their_session(plain: V2Scenario) -> None:
+    plain.receive(HOME)
     plain.wait(0.2)
-    plain.ask_session(HOME)
+    plain.request_session(HOME)
     assert plain.messages() == []
     plain.wait(0.1)
     assert times(plain) == [0.2]
-    plain.hear(HOME)
+    plain.receive(HOME)
     assert times(plain) == [0.2, pytest.approx(0.3)]
 
 
-def test_asking_for_one_session_is_not_asking_for_another(plain: Playbook) -> None:
-    plain.know(NEW)
-    plain.ask_session(NEW)
-    plain.hear(HOME)
-    plain.hear(NEW)
+def test_a_1_opens_its_own_session_only(plain: V2Scenario) -> None:
+    plain.load_chats(NEW)
+    plain.request_session(NEW)
+    plain.receive(HOME)
+    plain.receive(NEW)
     plain.wait(2)
     assert times(plain, NEW) == [APART]
     assert times(plain, HOME) == [SECOND]
 
 
-def test_a_new_session_is_announced_and_its_messages_come_a_second_later(plain: Playbook) -> None:
+def test_a_new_session_is_announced_and_its_messages_arrive_a_second_later(plain: V2Scenario) -> None:
     plain.wait(3)
-    plain.hear(NEW)
+    plain.receive(NEW)
     plain.wait(0.5)
-    plain.hear(NEW)
+    plain.receive(NEW)
     plain.wait(1)
     assert plain.announced() == [(START + 3, NEW)]
     assert times(plain) == [4.0, 4.0]
 
 
-def test_a_session_that_was_announced_is_not_announced_again(plain: Playbook) -> None:
+def test_a_session_that_was_announced_is_not_announced_again(plain: V2Scenario) -> None:
     plain.wait(3)
-    plain.appear(NEW)
-    plain.appear(NEW)
-    plain.hear(NEW)
+    plain.join(NEW)
+    plain.join(NEW)
+    plain.receive(NEW)
     plain.wait(5)
-    plain.hear(NEW)
-    plain.appear(NEW)
+    plain.receive(NEW)
+    plain.join(NEW)
     assert plain.announced() == [(START + 3, NEW)]
     assert times(plain) == [4.0, 8.0]
 
 
-def test_messages_of_a_new_session_come_at_once_when_it_was_asked_for_after_the_9(plain: Playbook) -> None:
+def test_messages_of_a_new_session_arrive_at_once_after_a_1(plain: V2Scenario) -> None:
     plain.wait(3)
-    plain.hear(NEW)
+    plain.receive(NEW)
     plain.wait(0.2)
-    plain.ask_session(NEW)
+    plain.request_session(NEW)
     plain.wait(0.2)
     assert times(plain) == [3.2]
 
 
-def test_a_session_asked_for_unannounced_needs_no_9(plain: Playbook) -> None:
-    plain.ask_session(NEW)
-    plain.appear(NEW)
+def test_a_session_requested_before_its_announcement_needs_no_9(plain: V2Scenario) -> None:
+    plain.request_session(NEW)
+    plain.join(NEW)
     plain.wait(2)
-    plain.hear(NEW)
+    plain.receive(NEW)
     assert plain.announced() == []
     assert len(plain.messages()) == 1
 
 
-def test_a_refused_1_lists_nothing(plain: Playbook) -> None:
-    plain.ask_session_in_vain(HOME)
-    plain.hear(HOME)
+def test_a_failed_1_opens_nothing(plain: V2Scenario) -> None:
+    plain.request_session_and_fail(HOME)
+    plain.receive(HOME)
     plain.wait(0.9)
     assert plain.messages() == []
 
 
-# The family
+# The PC client
 
 
-def test_nothing_comes_in_the_first_second_though_it_was_asked_for(family: Playbook) -> None:
-    family.ask_session(HOME)
-    family.hear(HOME)
-    family.wait(0.5)
-    family.hear(HOME)
-    family.wait(2)
-    assert times(family) == [SECOND, SECOND]
+def test_the_pc_client_gets_nothing_in_the_first_second(pc_client: V2Scenario) -> None:
+    pc_client.request_session(HOME)
+    pc_client.receive(HOME)
+    pc_client.wait(0.5)
+    pc_client.receive(HOME)
+    pc_client.wait(2)
+    assert times(pc_client) == [SECOND, SECOND]
 
 
-def test_messages_wait_until_their_session_is_asked_for_however_long(family: Playbook) -> None:
-    family.hear(HOME)
-    family.wait(3600)
-    family.hear(HOME)
-    assert family.messages() == []
-    family.ask_session(HOME)
-    assert family.messages() == []
-    family.wait(1)
-    assert times(family) == [3600 + APART] * 2
-    family.hear(HOME)
-    assert len(family.messages()) == 3
+def test_messages_wait_for_a_1_of_any_delay(pc_client: V2Scenario) -> None:
+    pc_client.receive(HOME)
+    pc_client.wait(3600)
+    pc_client.receive(HOME)
+    assert pc_client.messages() == []
+    pc_client.request_session(HOME)
+    assert pc_client.messages() == []
+    pc_client.wait(1)
+    assert times(pc_client) == [3600 + APART] * 2
+    pc_client.receive(HOME)
+    assert len(pc_client.messages()) == 3
 
 
-def test_a_new_session_is_announced_at_once_and_silent_until_it_is_asked_for(family: Playbook) -> None:
-    family.wait(3)
-    family.hear(NEW)
-    assert family.announced() == [(START + 3, NEW)]
-    family.wait(60)
-    assert family.messages() == []
-    family.ask_session(NEW)
-    family.wait(1)
-    assert times(family) == [63 + APART]
+def test_a_new_session_is_announced_at_once_and_its_messages_wait_for_a_1(pc_client: V2Scenario) -> None:
+    pc_client.wait(3)
+    pc_client.receive(NEW)
+    assert pc_client.announced() == [(START + 3, NEW)]
+    pc_client.wait(60)
+    assert pc_client.messages() == []
+    pc_client.request_session(NEW)
+    pc_client.wait(1)
+    assert times(pc_client) == [63 + APART]
 
 
-def test_a_refused_1_keeps_the_messages(family: Playbook) -> None:
-    family.wait(3)
-    family.ask_session_in_vain(HOME)
-    family.hear(HOME)
-    family.wait(60)
-    assert family.messages() == []
+def test_a_failed_1_keeps_the_messages_held(pc_client: V2Scenario) -> None:
+    pc_client.wait(3)
+    pc_client.request_session_and_fail(HOME)
+    pc_client.receive(HOME)
+    pc_client.wait(60)
+    assert pc_client.messages() == []
 
 
-def test_who_turns_out_to_be_of_the_family_is_treated_so_from_then_on(plain: Playbook) -> None:
-    plain.know(NEW)
-    plain.ask_session(NEW)
+def test_a_late_detected_pc_client_is_treated_as_one_from_then_on(plain: V2Scenario) -> None:
+    plain.load_chats(NEW)
+    plain.request_session(NEW)
     plain.wait(2)
-    plain.hear(HOME)
-    plain.hear(NEW)
-    plain.ask_account(family=True)
-    plain.hear(HOME)
-    plain.hear(NEW)
+    plain.receive(HOME)
+    plain.receive(NEW)
+    plain.request_account(pc_client=True)
+    plain.receive(HOME)
+    plain.receive(NEW)
     plain.wait(60)
     assert [(chat, index) for _, chat, index in plain.messages()] == [(HOME, 1), (NEW, 1), (NEW, 2)]
 
 
-def test_who_turns_out_to_be_of_the_family_is_spared_messages_just_after_a_1(plain: Playbook) -> None:
+def test_a_late_detected_pc_client_gets_no_message_just_after_a_1(plain: V2Scenario) -> None:
     plain.wait(2)
-    plain.hear(HOME)
-    plain.ask_session(HOME)
-    plain.ask_account(family=True)
-    plain.hear(HOME)
+    plain.receive(HOME)
+    plain.request_session(HOME)
+    plain.request_account(pc_client=True)
+    plain.receive(HOME)
     plain.wait(60)
     assert times(plain) == [2, 2 + APART]
 
 
-def test_a_10_that_is_not_answered_in_a_second_still_tells_the_family() -> None:
-    playbook = Playbook()
-    playbook.log_in(HOME)
-    playbook.dialect.decode(b'{"code":10,"ocid":"12","request_values":["public_update_time"]}', playbook.now)
-    playbook.hear(HOME)
-    playbook.wait(60)
-    assert playbook.messages() == []
+def test_an_unanswered_10_detects_the_pc_client() -> None:
+    scenario = V2Scenario()
+    scenario.log_in(HOME)
+    scenario.dialect.decode(b'{"code":10,"ocid":"12","request_values":["public_update_time"]}', scenario.now)
+    scenario.receive(HOME)
+    scenario.wait(60)
+    assert scenario.messages() == []
 
 
-# One's own doings
+# Own messages and sessions
 
 
-def test_the_own_echo_is_never_held(family: Playbook) -> None:
-    family.hear(HOME)
-    family.say(HOME)
-    assert [(chat, index) for _, chat, index in family.messages()] == [(HOME, 2)]
+def test_an_own_echo_is_never_held(pc_client: V2Scenario) -> None:
+    pc_client.receive(HOME)
+    pc_client.send(HOME)
+    assert [(chat, index) for _, chat, index in pc_client.messages()] == [(HOME, 2)]
 
 
-def test_the_own_new_session_is_told_by_its_reply_alone(plain: Playbook) -> None:
+def test_an_own_new_session_is_announced_by_its_reply_alone(plain: V2Scenario) -> None:
     plain.wait(3)
     plain.create(NEW, NEW, 8)
     plain.wait(0)
-    plain.appear(NEW)
+    plain.join(NEW)
     assert plain.announced() == [(START + 3, NEW), (START + 3, 8)]
 
 
-def test_a_message_that_overtakes_the_reply_to_an_8_waits_for_it(plain: Playbook) -> None:
+def test_a_message_that_overtakes_the_reply_to_an_8_waits_for_it(plain: V2Scenario) -> None:
     plain.wait(3)
     plain.dialect.decode(b'{"code":8,"members":[34]}', plain.now)
-    plain.hear(NEW)
+    plain.receive(NEW)
     plain.wait(1)
     assert plain.codes() == [7, 11]
 
 
-def test_what_appeared_during_a_refused_8_is_announced_after_it(plain: Playbook) -> None:
+def test_a_chat_joined_during_a_failed_8_is_announced_after_it(plain: V2Scenario) -> None:
     plain.wait(3)
-    plain.create_in_vain(8)
+    plain.create_and_fail(8)
     assert plain.codes()[-2:] == [9, 18]
     plain.wait(0)
     assert plain.announced()[-1] == (START + 3, 8)
 
 
-def test_messages_of_the_own_new_session_come_as_after_any_9(plain: Playbook) -> None:
+def test_messages_of_an_own_new_session_arrive_as_after_any_9(plain: V2Scenario) -> None:
     plain.wait(3)
     plain.create(NEW)
-    plain.hear(NEW)
-    plain.say(NEW)
+    plain.receive(NEW)
+    plain.send(NEW)
     plain.wait(2)
     assert [(at - START, index) for at, _, index in plain.messages()] == [(3.0, 2), (4.0, 1)]
 
@@ -330,64 +330,64 @@ def test_messages_of_the_own_new_session_come_as_after_any_9(plain: Playbook) ->
 # Logging in again, logging out
 
 
-def test_another_login_on_the_connection_begins_anew(plain: Playbook) -> None:
-    plain.hear(HOME)
+def test_another_login_on_the_connection_resets_the_gate(plain: V2Scenario) -> None:
+    plain.receive(HOME)
     plain.wait(0.5)
     assert plain.dialect.held_bytes > 0
     plain.log_in(NEW, account=AccountId(13))
     assert plain.dialect.held_bytes == 0
-    plain.hear(NEW)
+    plain.receive(NEW)
     plain.wait(0.9)
     assert plain.messages() == []
     plain.wait(5)
     assert [chat for _, chat, _ in plain.messages()] == [NEW]
 
 
-def test_who_logs_in_again_stays_of_the_family(family: Playbook) -> None:
-    family.log_in(HOME)
-    family.hear(HOME)
-    family.wait(60)
-    assert family.messages() == []
+def test_a_pc_client_stays_one_after_another_login(pc_client: V2Scenario) -> None:
+    pc_client.log_in(HOME)
+    pc_client.receive(HOME)
+    pc_client.wait(60)
+    assert pc_client.messages() == []
 
 
 @pytest.mark.parametrize("logged_in_before", [False, True])
-def test_without_a_login_the_status_is_told_at_once(logged_in_before: bool) -> None:
-    playbook = Playbook()
+def test_without_a_login_the_status_is_pushed_at_once(logged_in_before: bool) -> None:
+    scenario = V2Scenario()
     if logged_in_before:
-        playbook.log_in(HOME)
-        playbook.dialect.logged_in(AccountId(0), playbook.now)
-    playbook.maintenance(True)
-    assert playbook.statuses == [1]
+        scenario.log_in(HOME)
+        scenario.dialect.logged_in(AccountId(0), scenario.now)
+    scenario.maintenance(True)
+    assert scenario.statuses == [1]
 
 
-def test_of_several_changes_while_held_the_last_is_told() -> None:
-    playbook = Playbook()
-    playbook.log_in(HOME)
-    playbook.maintenance(True)
-    playbook.maintenance(False)
-    playbook.maintenance(True)
-    playbook.wait(2)
-    assert playbook.statuses == [1]
+def test_of_several_held_statuses_the_last_is_pushed() -> None:
+    scenario = V2Scenario()
+    scenario.log_in(HOME)
+    scenario.maintenance(True)
+    scenario.maintenance(False)
+    scenario.maintenance(True)
+    scenario.wait(2)
+    assert scenario.statuses == [1]
 
 
-# What the connection must know
+# Bytes and wakeups
 
 
-def test_held_bytes_are_those_of_the_held_frames(family: Playbook) -> None:
-    assert (family.dialect.held_bytes, family.dialect.next_wakeup) == (0, None)
-    family.hear(HOME)
-    one = family.dialect.held_bytes
-    family.hear(HOME)
-    assert family.dialect.held_bytes == 2 * one > 100
-    family.ask_session(HOME)
-    family.wait(2)
-    assert (family.dialect.held_bytes, family.dialect.next_wakeup) == (0, None)
-    assert [message.index for message in family.pushed] == [1, 2]
+def test_held_bytes_are_those_of_the_held_frames(pc_client: V2Scenario) -> None:
+    assert (pc_client.dialect.held_bytes, pc_client.dialect.next_wakeup) == (0, None)
+    pc_client.receive(HOME)
+    one = pc_client.dialect.held_bytes
+    pc_client.receive(HOME)
+    assert pc_client.dialect.held_bytes == 2 * one > 100
+    pc_client.request_session(HOME)
+    pc_client.wait(2)
+    assert (pc_client.dialect.held_bytes, pc_client.dialect.next_wakeup) == (0, None)
+    assert [message.index for message in pc_client.pushed] == [1, 2]
 
 
-def test_nothing_wants_to_be_woken_while_nothing_waits(plain: Playbook) -> None:
+def test_no_wakeup_while_nothing_is_held(plain: V2Scenario) -> None:
     assert plain.dialect.next_wakeup is None
     plain.wait(10)
-    plain.hear(HOME)
+    plain.receive(HOME)
     assert plain.dialect.next_wakeup is None
     assert not plain.dialect.must_hold(plain.pushed[0].chat)

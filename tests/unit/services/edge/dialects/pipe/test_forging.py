@@ -1,4 +1,4 @@
-"""No text that anybody writes, in any dialect, forges a field or a frame of pipe."""
+"""No text of a user of any dialect forges a field or a frame of pipe."""
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -27,7 +27,7 @@ TEXTS = st.text().filter(lambda text: "\0" not in text) | st.text("|｜\r\n\u202
 
 
 def row(frame: bytes) -> list[str]:
-    """The fields of a frame, which is one line whoever splits it."""
+    """The fields of a frame, which is one line for every splitter."""
     text = frame.decode()
     assert len(text.splitlines()) == 1
     return text.split("|")
@@ -36,9 +36,11 @@ def row(frame: bytes) -> list[str]:
 @given(TEXTS.filter(bool), st.booleans())
 @example("|t", True)
 @example("||", False)
-def test_a_message_is_said_as_it_is(text: str, group: bool) -> None:
-    whom = CHAT if group else OTHER
-    request = request_of(f"send_message|{int(group)}|{ME}|{whom}|0|{text}|a.b.c".encode(), ME, LIMITS, ChunkedUploads())
+def test_a_message_is_sent_unchanged(text: str, group: bool) -> None:
+    recipient = CHAT if group else OTHER
+    request = request_of(
+        f"send_message|{int(group)}|{ME}|{recipient}|0|{text}|a.b.c".encode(), ME, LIMITS, ChunkedUploads()
+    )
     assert isinstance(request.command, PostMessage)
     assert request.command.segments == (Text(text),)
     assert (request.command.chat, request.command.to) == ((CHAT, 0) if group else (0, OTHER))
@@ -46,7 +48,7 @@ def test_a_message_is_said_as_it_is(text: str, group: bool) -> None:
 
 
 @given(TEXTS)
-def test_the_words_of_a_request_are_passed_on_as_they_are(text: str) -> None:
+def test_the_text_of_a_request_is_forwarded_unchanged(text: str) -> None:
     friend = request_of(f"add_friend|{ME}|{OTHER}|{text}|a.b.c".encode(), ME, LIMITS, ChunkedUploads())
     group = request_of(f"join_group|{ME}|{CHAT}|{text}|a.b.c".encode(), ME, LIMITS, ChunkedUploads())
     assert friend.command == RequestFriendship(OTHER, text)

@@ -1,4 +1,4 @@
-"""What a pipe connection tells, and whose frames it takes."""
+"""Frames of pipe beyond its vectors: the login, the account of a frame, errors."""
 
 import pytest
 
@@ -30,11 +30,11 @@ def decoded(pipe: Pipe, frame: str) -> Request:
     return request
 
 
-def test_every_command_that_is_detected_is_read() -> None:
+def test_every_detected_command_has_a_reader() -> None:
     assert READERS.keys() == PIPE_COMMANDS
 
 
-def test_the_login_counts_what_is_unread_for_this_account() -> None:
+def test_the_login_shows_the_unread_messages_of_this_account() -> None:
     pipe = connection()
     answer = Authenticated(account=ME, sid="s", token="t", expires=0, uuid="u", nickname="n")
     for unread in (5, 0):
@@ -50,16 +50,16 @@ def test_a_uid_must_be_the_accounts_also_after_another_login() -> None:
     for account, other in ((ME, OTHER), (OTHER, ME)):
         pipe.logged_in(account, 0.0)
         assert decoded(pipe, f"get_user_friend|{account}|t").account == account
-        with pytest.raises(DecodeError) as refused:
+        with pytest.raises(DecodeError) as rejected:
             decoded(pipe, f"get_user_friend|{other}|t")
-        assert refused.value.failure.code is ErrorCode.FORBIDDEN
+        assert rejected.value.failure.code is ErrorCode.FORBIDDEN
 
 
 @pytest.mark.parametrize("command", sorted(PIPE_COMMANDS - {
     "register", "login", "forget_passwd", "hand_group_request", "get_unread_friend_request", "get_unread_group_request",
     "get_unread_message",
 }))  # fmt: skip
-def test_each_command_with_a_uid_is_refused_to_others(command: str) -> None:
+def test_each_command_with_another_uid_is_rejected(command: str) -> None:
     fields = {
         "update_profile": "34|t|n|1|s|1|a", "get_user_info": "34|12|t", "get_user_friend": "34|t",
         "get_user_group": "34|t", "get_group_info": "34|5|t", "add_friend": "34|12|hi|t", "del_friend": "34|12|t",
@@ -69,19 +69,19 @@ def test_each_command_with_a_uid_is_refused_to_others(command: str) -> None:
     frame = f"{command}|{fields[command]}"
     request = decoded(connection(), frame)
     assert (request.token, request.account) == ("t", OTHER), "before the login, the token's account is checked"
-    with pytest.raises(DecodeError) as refused:
+    with pytest.raises(DecodeError) as rejected:
         decoded(connection(ME), frame)
-    assert (refused.value.failure.code, refused.value.context) == (ErrorCode.FORBIDDEN, command)
+    assert (rejected.value.failure.code, rejected.value.context) == (ErrorCode.FORBIDDEN, command)
     empty = frame.replace("|t|", "||") if command == "update_profile" else frame.removesuffix("t")
-    with pytest.raises(DecodeError) as refused:
+    with pytest.raises(DecodeError) as rejected:
         decoded(connection(OTHER), empty)
-    assert refused.value.failure.code in (ErrorCode.UNAUTHENTICATED, ErrorCode.INVALID)
-    assert refused.value.context == command
+    assert rejected.value.failure.code in (ErrorCode.UNAUTHENTICATED, ErrorCode.INVALID)
+    assert rejected.value.context == command
 
 
 @pytest.mark.parametrize("command", sorted(PIPE_COMMANDS))
 @pytest.mark.parametrize("code", list(ErrorCode), ids=lambda code: code.value)
-def test_every_failure_of_every_command_has_its_words(command: str, code: ErrorCode) -> None:
+def test_every_error_of_every_command_has_its_frame(command: str, code: ErrorCode) -> None:
     word = "up_pass" if command == "forget_passwd" else command
     for text in ("because", ""):
         assert connection().encode_error(None, Failure(code, text), command) == (
@@ -89,14 +89,14 @@ def test_every_failure_of_every_command_has_its_words(command: str, code: ErrorC
         )
 
 
-def test_what_names_no_command_gets_the_general_error() -> None:
+def test_a_frame_without_a_command_gets_the_general_error() -> None:
     failure = Failure(ErrorCode.RATE_LIMITED, "too many requests, slow down")
     assert connection().encode_error(None, failure) == (b"error|too many requests, slow down",)
 
 
 @pytest.mark.parametrize("frame", [Binary(b"login|a|b"), b"login|\xff|b", b"\xed\xa0\x80"])
-def test_what_is_no_text_is_refused(frame: bytes | Binary) -> None:
-    with pytest.raises(DecodeError) as refused:
+def test_a_frame_that_is_no_text_is_rejected(frame: bytes | Binary) -> None:
+    with pytest.raises(DecodeError) as rejected:
         connection().decode(frame, 0.0)
-    (reply,) = connection().encode_error(None, refused.value.failure, refused.value.context)
+    (reply,) = connection().encode_error(None, rejected.value.failure, rejected.value.context)
     assert comparable(reply).startswith("error|")

@@ -1,4 +1,4 @@
-"""Files that come in chunks, and how a person's file is told."""
+"""Files uploaded in chunks, and the frames of a private file."""
 
 import base64
 
@@ -18,7 +18,7 @@ from tests.unit.services.edge.dialects.driving import BASE_URL
 ME, OTHER = AccountId(12), AccountId(34)
 NO_CHAT = ChatId(0)
 MEDIA = Media("00ff", "cat.png", 512, "ab", "image/png")
-REFUSED = Failure(ErrorCode.TOO_LARGE, "too much")
+REJECTED = Failure(ErrorCode.TOO_LARGE, "too much")
 
 
 @pytest.fixture
@@ -32,19 +32,19 @@ def connection(base_url: str = BASE_URL) -> Pipe:
     return made
 
 
-def request(pipe: Pipe, name: str, data: bytes = b"x", kind: int = 1, whom: int = OTHER) -> Request:
+def request(pipe: Pipe, name: str, data: bytes = b"x", kind: int = 1, recipient: int = OTHER) -> Request:
     coded = base64.b64encode(data).decode()
-    (decoded,) = pipe.decode(f"send_file|{kind}|{ME}|{whom}|0|{name}|{coded}|t".encode(), 0.0)
+    (decoded,) = pipe.decode(f"send_file|{kind}|{ME}|{recipient}|0|{name}|{coded}|t".encode(), 0.0)
     return decoded
 
 
-def sent(pipe: Pipe, name: str, data: bytes = b"x", kind: int = 1, whom: int = OTHER) -> Command:
-    return request(pipe, name, data, kind, whom).command
+def sent(pipe: Pipe, name: str, data: bytes = b"x", kind: int = 1, recipient: int = OTHER) -> Command:
+    return request(pipe, name, data, kind, recipient).command
 
 
-def refused(pipe: Pipe, name: str, kind: int = 1, whom: int = OTHER) -> bool:
+def rejected(pipe: Pipe, name: str, kind: int = 1, recipient: int = OTHER) -> bool:
     try:
-        sent(pipe, name, b"x", kind, whom)
+        sent(pipe, name, b"x", kind, recipient)
     except DecodeError as error:
         return error.context == "send_file"
     return False
@@ -62,27 +62,27 @@ def test_chunks_make_one_file(parts: list[bytes], name: str) -> None:
     assert isinstance(sent(pipe, f"{name}#1/{of}"), StartUpload)
 
 
-@pytest.mark.parametrize(("name", "kept"), [
+@pytest.mark.parametrize(("name", "stored"), [
     ("cat.png", "cat.png"), ("cat.png#1/1", "cat.png"), ("#1/1", "#1/1"), ("C#", "C#"), ("a#b/c", "a#b/c"),
     ("a#1/3x", "a#1/3x"), ("a#-1/3", "a#-1/3"), ("a#1/9999999999", "a#1/9999999999"), ("a#b#1/1", "a#b"),
 ])  # fmt: skip
-def test_a_file_that_is_not_cut_comes_at_once(pipe: Pipe, name: str, kept: str) -> None:
-    assert sent(pipe, name, b"abc", 0) == PostUpload(None, b"abc", NO_CHAT, "image", OTHER, kept)
+def test_a_file_in_one_piece_is_one_command(pipe: Pipe, name: str, stored: str) -> None:
+    assert sent(pipe, name, b"abc", 0) == PostUpload(None, b"abc", NO_CHAT, "image", OTHER, stored)
 
 
-def test_what_is_no_next_chunk_changes_nothing(pipe: Pipe) -> None:
+def test_a_chunk_out_of_order_changes_nothing(pipe: Pipe) -> None:
     sent(pipe, "f#1/3")
-    assert all(refused(pipe, name) for name in ("f#1/3", "f#3/3", "f#2/4", "f#0/3", "f#4/3"))
-    assert refused(pipe, "f#2/3", kind=0)
-    assert refused(pipe, "f#2/3", whom=56)
+    assert all(rejected(pipe, name) for name in ("f#1/3", "f#3/3", "f#2/4", "f#0/3", "f#4/3"))
+    assert rejected(pipe, "f#2/3", kind=0)
+    assert rejected(pipe, "f#2/3", recipient=56)
     with pytest.raises(DecodeError):
         pipe.decode(f"send_file|1|{ME}|{OTHER}|0|f#2/3|not base64|t".encode(), 0.0)
     assert isinstance(sent(pipe, "f#2/3"), UploadPart)
-    assert refused(pipe, "f#2/3")
+    assert rejected(pipe, "f#2/3")
     assert isinstance(sent(pipe, "f#3/3"), PostUpload)
 
 
-def test_files_of_several_names_come_side_by_side(pipe: Pipe) -> None:
+def test_files_of_several_names_are_uploaded_side_by_side(pipe: Pipe) -> None:
     assert sent(pipe, "a#1/2", b"a") == StartUpload(1, NO_CHAT, OTHER, b"a")
     assert sent(pipe, "b#1/2", b"b") == StartUpload(2, NO_CHAT, OTHER, b"b")
     assert sent(pipe, "a#2/2", b"A") == PostUpload(1, b"A", NO_CHAT, "file", OTHER, "a")
@@ -90,46 +90,46 @@ def test_files_of_several_names_come_side_by_side(pipe: Pipe) -> None:
 
 
 @pytest.mark.parametrize("chunk", ["f#1/3", "f#2/3"])
-def test_what_is_refused_behind_it_ends_a_transfer_and_it_may_begin_again(pipe: Pipe, chunk: str) -> None:
+def test_a_failed_request_ends_an_upload_which_may_start_again(pipe: Pipe, chunk: str) -> None:
     requests = [request(pipe, f"f#{k}/3") for k in range(1, int(chunk[2]) + 1)]
-    assert pipe.encode_error(requests[-1], REFUSED) == (b"send_file_error|too much",)
-    assert refused(pipe, "f#2/3")
-    assert refused(pipe, "f#3/3")
+    assert pipe.encode_error(requests[-1], REJECTED) == (b"send_file_error|too much",)
+    assert rejected(pipe, "f#2/3")
+    assert rejected(pipe, "f#3/3")
     assert isinstance(sent(pipe, "f#1/3"), StartUpload)
 
 
-def test_a_refusal_of_what_is_over_ends_nothing(pipe: Pipe) -> None:
+def test_an_error_of_a_finished_upload_ends_nothing(pipe: Pipe) -> None:
     first = request(pipe, "f#1/2")
     sent(pipe, "f#2/2")
     sent(pipe, "f#1/2")
-    pipe.encode_error(first, REFUSED)
+    pipe.encode_error(first, REJECTED)
     assert isinstance(sent(pipe, "f#2/2"), PostUpload)
 
 
-def test_who_logs_out_has_sent_half_a_file_in_vain(pipe: Pipe) -> None:
+def test_a_logout_drops_half_a_file(pipe: Pipe) -> None:
     sent(pipe, "f#1/2")
     pipe.logged_in(NO_ACCOUNT, 0.0)
     pipe.logged_in(ME, 0.0)
-    assert refused(pipe, "f#2/2")
+    assert rejected(pipe, "f#2/2")
 
 
-def test_a_chunk_may_be_what_logs_in() -> None:
+def test_a_chunk_may_log_in() -> None:
     pipe = Pipe(ConnectionInfo(Limits(), BASE_URL))
     sent(pipe, "f#1/2")
     pipe.logged_in(ME, 0.0)
     assert isinstance(sent(pipe, "f#2/2"), PostUpload)
 
 
-def test_a_file_that_is_said_is_acknowledged_as_what_was_sent(pipe: Pipe) -> None:
-    asked = request(pipe, "cat.png")
-    said = asked._replace(command=PostMessage(ChatId(6), (Image(MEDIA),)))
-    assert pipe.encode_error(said, REFUSED) == (b"send_file_error|too much",)
+def test_a_sent_file_keeps_the_name_of_its_command(pipe: Pipe) -> None:
+    original = request(pipe, "cat.png")
+    sent_file = original._replace(command=PostMessage(ChatId(6), (Image(MEDIA),)))
+    assert pipe.encode_error(sent_file, REJECTED) == (b"send_file_error|too much",)
 
 
 # Out
 
 
-def told(base_url: str, *segments: Segment, to: AccountId | None = ME) -> str:
+def pushed(base_url: str, *segments: Segment, to: AccountId | None = ME) -> str:
     message = Message(ChatId(6), 1, MessageId(77), OTHER, 1724400000456, pack_segments(segments), Nonce(1))
     (frame,) = connection(base_url).encode_message(DisplayMessage(message, segments, ProfileSummary("Bob", "u"), to))
     assert isinstance(frame, bytes)
@@ -141,18 +141,18 @@ def told(base_url: str, *segments: Segment, to: AccountId | None = ME) -> str:
     ("http://127.0.0.1:1", "127.0.0.1|1"), ("http://[::1]:8080", "[::1]|8080"), ("http://[::1]", "[::1]|80"),
 ])  # fmt: skip
 @pytest.mark.parametrize("segment", [Image(MEDIA), File(MEDIA)])
-def test_a_persons_file_is_told_with_where_it_is(base_url: str, place: str, segment: Segment) -> None:
-    assert told(base_url, segment) == f"file|34|{place}|media/00ff|512|"
+def test_a_private_file_is_pushed_with_its_host_and_path(base_url: str, place: str, segment: Segment) -> None:
+    assert pushed(base_url, segment) == f"file|34|{place}|media/00ff|512|"
 
 
 @pytest.mark.parametrize("base_url", [
     "https://chat.example", "http://chat.example/below", "http://a|b:1", "http://a\nb", "http://", "http://x:y",
 ])  # fmt: skip
-def test_what_cannot_be_fetched_so_is_told_by_its_address(base_url: str) -> None:
-    assert told(base_url, Image(MEDIA)) == f"message|0|34|1724400000|[图片] cat.png {base_url}/media/00ff"
+def test_a_file_beyond_plain_http_is_pushed_by_its_address(base_url: str) -> None:
+    assert pushed(base_url, Image(MEDIA)) == f"message|0|34|1724400000|[图片] cat.png {base_url}/media/00ff"
 
 
-def test_a_groups_file_and_one_with_words_are_messages() -> None:
+def test_a_file_in_a_group_or_with_text_is_a_message() -> None:
     shown = f"[图片] cat.png {BASE_URL}/media/00ff"
-    assert told(BASE_URL, Image(MEDIA), to=None) == f"message|1|6|1724400000|Bob: {shown}"
-    assert told(BASE_URL, Text("look"), Image(MEDIA)) == f"message|0|34|1724400000|look {shown}"
+    assert pushed(BASE_URL, Image(MEDIA), to=None) == f"message|1|6|1724400000|Bob: {shown}"
+    assert pushed(BASE_URL, Text("look"), Image(MEDIA)) == f"message|0|34|1724400000|look {shown}"

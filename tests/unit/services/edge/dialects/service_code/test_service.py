@@ -1,4 +1,4 @@
-"""What a service connection remembers: the secret it was opened with, and whether it is told messages."""
+"""The state of a service connection: the secret of its login, and whether messages are pushed."""
 
 import json
 from typing import Any
@@ -44,13 +44,13 @@ def log_in(service: Service, token: int | str = 1145141919810, **more: Any) -> N
 
 
 def token_of(service: Service, token: int | str) -> str:
-    """What the edge has to verify."""
+    """The token that the edge has to verify."""
     return decoded(service, 4, token=token).token
 
 
 @pytest.mark.parametrize("code", [1, 2])
 @pytest.mark.parametrize("token", [1145141919810, "1145141919810"])
-def test_the_very_secret_of_the_login_needs_no_token(code: int, token: int | str) -> None:
+def test_the_secret_of_the_login_needs_no_token(code: int, token: int | str) -> None:
     service = connection()
     enter(service, decoded(service, code, id=UUID, token=token))
     assert token_of(service, 1145141919810) == token_of(service, "1145141919810") == ""
@@ -59,15 +59,15 @@ def test_the_very_secret_of_the_login_needs_no_token(code: int, token: int | str
     assert token_of(service, JWT) == JWT
 
 
-def test_a_secret_opens_nothing_without_a_login() -> None:
+def test_a_secret_without_a_login_is_a_token() -> None:
     assert token_of(connection(), 5) == "5"
 
 
-def test_a_refused_login_changes_nothing() -> None:
+def test_a_failed_login_changes_nothing() -> None:
     service = connection()
     log_in(service, "old", push=True)
-    refused = decoded(service, 1, id=UUID, token="new")
-    service.encode_error(refused, WRONG)
+    rejected = decoded(service, 1, id=UUID, token="new")
+    service.encode_error(rejected, WRONG)
     assert token_of(service, "new") == "new"
     assert token_of(service, "old") == ""
     enter_by_token(service)
@@ -75,7 +75,7 @@ def test_a_refused_login_changes_nothing() -> None:
 
 
 def enter_by_token(service: Service, account: AccountId = ME) -> None:
-    """What the edge does before it answers the first request that bears a token."""
+    """As the edge does before it replies to the first request with a token."""
     service.logged_in(account, 0.0)
 
 
@@ -98,7 +98,7 @@ def test_a_login_by_token_leaves_the_token_to_be_verified_every_time() -> None:
 
 
 @given(st.text(min_size=1).filter(lambda text: "\0" not in text) | st.integers(-(10**30), 10**30))
-def test_any_secret_is_known_again_and_no_other(secret: str | int) -> None:
+def test_exactly_the_same_secret_matches(secret: str | int) -> None:
     service = connection()
     log_in(service, secret)
     assert token_of(service, secret) == ""
@@ -108,19 +108,19 @@ def test_any_secret_is_known_again_and_no_other(secret: str | int) -> None:
 # Pushes
 
 
-@pytest.mark.parametrize(("query", "asks"), [
+@pytest.mark.parametrize(("query", "pushes"), [
     ("", False), ("push=1", True), ("a=b&push=1", True), ("push=0", False), ("push", False), ("push=11", False),
     ("nopush=1", False), ("push=1&push=0", False),
 ])  # fmt: skip
-def test_the_address_may_ask_for_pushes(query: str, asks: bool) -> None:
+def test_the_address_may_request_pushes(query: str, pushes: bool) -> None:
     service = connection(query)
     log_in(service)
-    assert service.receives_pushes is asks
+    assert service.receives_pushes is pushes
     enter_by_token(service, OTHER)
-    assert service.receives_pushes is asks
+    assert service.receives_pushes is pushes
 
 
-def test_the_login_may_ask_for_pushes() -> None:
+def test_the_login_may_request_pushes() -> None:
     service = connection()
     log_in(service, push=True)
     assert service.receives_pushes
@@ -137,12 +137,12 @@ def test_pushes_begin_with_the_login_not_with_its_request() -> None:
     assert not service.receives_pushes
 
 
-# Refusals
+# Error replies
 
 
 @pytest.mark.parametrize("kind", [None, Login, Register, RequestMembership, CreateChatByUuid])
 @pytest.mark.parametrize("code", list(ErrorCode), ids=lambda code: code.value)
-def test_every_refusal_has_a_documented_shape(kind: type | None, code: ErrorCode) -> None:
+def test_every_error_reply_has_a_documented_form(kind: type | None, code: ErrorCode) -> None:
     reply = json.loads(*error_reply(kind, Failure(code, "because")))
     if reply["state_code"] == 200:
         assert reply["content"] == {"msg": "failed", "cause": "because"}
@@ -157,7 +157,7 @@ def test_every_error_has_its_state() -> None:
 
 
 @pytest.mark.parametrize("kind", [Login, Register])
-def test_a_wrong_secret_is_no_error(kind: type) -> None:
+def test_a_wrong_secret_is_a_failed_login(kind: type) -> None:
     assert json.loads(*error_reply(kind, WRONG)) == {
         "state_code": 200,
         "content": {"msg": "failed", "cause": WRONG.text},

@@ -1,4 +1,4 @@
-"""One v2 connection with a clock of its own, driven as the edge drives it; it notes what its client sees, and when."""
+"""One v2 connection with a clock of its own, driven as the edge drives it; it records the frames of its client."""
 
 import json
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ ME, OTHER = AccountId(12), AccountId(34)
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A frame at the client: its code and, of a message, the chat and index; of a 9 and a 2, the chat."""
+class ClientFrame:
+    """A frame at the client: its code; of a message also the chat and index; of a 9 and a 2 the chat."""
 
     at: float
     code: int
@@ -29,13 +29,13 @@ class Seen:
     index: int = 0
 
 
-class Playbook:
+class V2Scenario:
     def __init__(self) -> None:
         entry = by_path("/ws/ourchat-v2", DIALECTS)
         assert entry is not None
         self.dialect: Dialect = connect(entry)
         self.now = 100.0
-        self.seen: list[Seen] = []
+        self.seen: list[ClientFrame] = []
         self.indexes: dict[int, int] = {}
         self.pushed: list[Message] = []
         self.statuses: list[int] = []
@@ -43,70 +43,72 @@ class Playbook:
     # Time
 
     def wait(self, seconds: float) -> None:
-        """Let time pass, waking the dialect whenever it wants to be."""
+        """Let time pass; the dialect is woken when it is due."""
         end, wakes = self.now + seconds, 0
         while (wake_at := self.dialect.next_wakeup) is not None and wake_at <= end:
             self.now = max(self.now, wake_at)
             self._push(self.dialect.wake(self.now))
-            assert (wakes := wakes + 1) < 1000, "it wants to be woken again and again"
+            assert (wakes := wakes + 1) < 1000, "it is due again and again"
         self.now = end
 
-    # What the client asks; answered at once
+    # Requests of the client, answered at once
 
     def log_in(self, *chats: int, account: AccountId = ME, known: bool = True) -> None:
         request = {"code": 6, "login_type": 1, "account": account, "password": "x"}
         authenticated = Authenticated(account=account, sid="s", token="t", expires=0, uuid="u", nickname="n")
         self.dialect.logged_in(account, self.now)
-        self._ask(request, authenticated)
+        self._request(request, authenticated)
         if known:
-            self.know(*chats)
+            self.load_chats(*chats)
 
-    def know(self, *chats: int) -> None:
-        """The first page of the sync has come."""
+    def load_chats(self, *chats: int) -> None:
+        """The first page of the sync is loaded."""
         self.dialect.chats_loaded([LoadedChat(ChatId(chat)) for chat in chats], self.now)
 
-    def ask_account(self, *, family: bool = False) -> None:
-        values = ["nickname", "public_update_time"] if family else ["nickname"]
+    def request_account(self, *, pc_client: bool = False) -> None:
+        values = ["nickname", "public_update_time"] if pc_client else ["nickname"]
         view = AccountView(Profile(id=ME, uuid="u", nickname="n"))
-        self._ask({"code": 10, "ocid": ME, "request_values": values}, view)
+        self._request({"code": 10, "ocid": ME, "request_values": values}, view)
 
-    def ask_session(self, chat: int) -> None:
-        self._ask({"code": 1, "session_id": chat, "request_values": ["session_id"]}, view_of(chat))
+    def request_session(self, chat: int) -> None:
+        self._request({"code": 1, "session_id": chat, "request_values": ["session_id"]}, view_of(chat))
 
-    def ask_session_in_vain(self, chat: int) -> None:
-        self._ask({"code": 1, "session_id": chat, "request_values": ["name"]}, Failure(ErrorCode.UNAVAILABLE, "later"))
+    def request_session_and_fail(self, chat: int) -> None:
+        self._request(
+            {"code": 1, "session_id": chat, "request_values": ["name"]}, Failure(ErrorCode.UNAVAILABLE, "later")
+        )
 
     def create(self, chat: int, *before_the_reply: int) -> None:
-        """Make a session; meanwhile the account appears in these chats."""
+        """Create a session; meanwhile the account joins these chats."""
         request = only_request(self.dialect, json.dumps({"code": 8, "members": [OTHER]}).encode(), self.now)
         for other in before_the_reply:
-            self.appear(other)
+            self.join(other)
         self._write(self.dialect.encode_reply(request, view_of(chat), self.now))
 
-    def create_in_vain(self, *before_the_reply: int) -> None:
+    def create_and_fail(self, *before_the_reply: int) -> None:
         request = only_request(self.dialect, json.dumps({"code": 8, "members": [OTHER]}).encode(), self.now)
         for other in before_the_reply:
-            self.appear(other)
+            self.join(other)
         self._write(self.dialect.encode_error(request, Failure(ErrorCode.NOT_FOUND, "nobody")))
 
-    def say(self, chat: int) -> None:
-        """One's own message, and its echo."""
+    def send(self, chat: int) -> None:
+        """An own message, and its echo."""
         message = self._next(chat, ME)
         frames = self.dialect.encode_message(DisplayMessage(message, (Text("x"),)))
         frame = {"code": 0, "sender": {"session_id": chat}, "msg": [{"type": 0, "text": "x"}]}
-        self._ask(frame, MessageAccepted(message, frames))
+        self._request(frame, MessageAccepted(message, frames))
 
-    def _ask(self, frame: dict[str, Any], answer: Reply | Failure) -> None:
+    def _request(self, frame: dict[str, Any], reply: Reply | Failure) -> None:
         request = only_request(self.dialect, json.dumps(frame).encode(), self.now)
-        if isinstance(answer, Failure):
-            self._write(self.dialect.encode_error(request, answer))
+        if isinstance(reply, Failure):
+            self._write(self.dialect.encode_error(request, reply))
         else:
-            self._write(self.dialect.encode_reply(request, answer, self.now))
+            self._write(self.dialect.encode_reply(request, reply, self.now))
 
-    # What the server has to tell
+    # Events of the server
 
-    def hear(self, chat: int) -> None:
-        """Somebody says something in this chat."""
+    def receive(self, chat: int) -> None:
+        """A message of another user in this chat."""
         message = self._next(chat, OTHER)
         frames = self.dialect.encode_message(DisplayMessage(message, (Text("x"),)))
         if self.dialect.must_hold(message.chat):
@@ -114,7 +116,7 @@ class Playbook:
         else:
             self._push((Push(frames, message),))
 
-    def appear(self, chat: int) -> None:
+    def join(self, chat: int) -> None:
         self._push(self.dialect.encode_event(ChatJoined(ChatId(chat)), self.now))
 
     def maintenance(self, on: bool) -> None:
@@ -125,7 +127,7 @@ class Playbook:
         body = pack_segments((Text("x"),))
         return Message(ChatId(chat), index, MessageId(chat * 1000 + index), sender, index, body, Nonce(1))
 
-    # What the client sees
+    # Frames at the client
 
     def _push(self, pushes: tuple[Push, ...]) -> None:
         for push in pushes:
@@ -137,12 +139,12 @@ class Playbook:
         for frame in frames:
             assert isinstance(frame, bytes)
             value = json.loads(frame)
-            self.seen.append(seen_as(self.now, value))
+            self.seen.append(client_frame(self.now, value))
             if value["code"] == 12:
                 self.statuses.append(value["status"])
 
     def messages(self, chat: int | None = None) -> list[tuple[float, int, int]]:
-        """When, which chat, which index."""
+        """The time, chat and index of each."""
         shown = [(seen.at, seen.chat, seen.index) for seen in self.seen if seen.code == 0]
         return [one for one in shown if chat in (None, one[1])]
 
@@ -154,16 +156,16 @@ class Playbook:
         return [(seen.at, seen.chat) for seen in self.seen if seen.code == 9]
 
 
-def seen_as(now: float, frame: dict[str, Any]) -> Seen:
+def client_frame(now: float, frame: dict[str, Any]) -> ClientFrame:
     match frame["code"]:
         case 0:
-            return Seen(now, 0, int(frame["sender"]["session_id"]), int(frame["msg_id"]) % 1000)
+            return ClientFrame(now, 0, int(frame["sender"]["session_id"]), int(frame["msg_id"]) % 1000)
         case 9:
-            return Seen(now, 9, int(frame.get("session_id", 0)))
+            return ClientFrame(now, 9, int(frame.get("session_id", 0)))
         case 2:
-            return Seen(now, 2, int(frame["data"].get("session_id", 0)))
+            return ClientFrame(now, 2, int(frame["data"].get("session_id", 0)))
         case code:
-            return Seen(now, code)
+            return ClientFrame(now, code)
 
 
 def view_of(chat: int) -> ChatView:
