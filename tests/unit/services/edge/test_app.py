@@ -1,4 +1,4 @@
-"""An edge as a process runs it: it serves until it is told to stop, and does not live on with a part of it dead."""
+"""An edge as a process runs it: start, stop, failure of a part."""
 
 import asyncio
 from pathlib import Path
@@ -33,7 +33,7 @@ async def until_open(address: str) -> ClientConnection:
                 await asyncio.sleep(0.02)
 
 
-async def test_it_serves_until_it_is_told_to_stop(town: Town) -> None:
+async def test_an_edge_serves_until_it_is_stopped(town: Town) -> None:
     port, stopping = free_port(), asyncio.Event()
     serving = asyncio.create_task(serve(settings(town, port), stopping))
     client = await until_open(f"ws://127.0.0.1:{port}/ws/ourchat-v2")
@@ -54,7 +54,7 @@ async def test_it_serves_until_it_is_told_to_stop(town: Town) -> None:
         await connect(f"ws://127.0.0.1:{port}/")
 
 
-async def test_it_may_be_stopped_before_the_broker_is_there(tmp_path: Path) -> None:
+async def test_an_edge_can_be_stopped_before_the_broker_is_up(tmp_path: Path) -> None:
     stopping = asyncio.Event()
     alone = Settings(nats=Nats(url=f"nats://127.0.0.1:{free_port()}"), media={"directory": tmp_path})
     serving = asyncio.create_task(serve(alone, stopping))
@@ -64,7 +64,7 @@ async def test_it_may_be_stopped_before_the_broker_is_there(tmp_path: Path) -> N
         await serving
 
 
-async def test_it_ends_when_a_part_of_it_fails(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_edge_ends_when_a_part_of_it_fails(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(self: ConnectionRegistry) -> None:
         raise ZeroDivisionError
 
@@ -75,7 +75,7 @@ async def test_it_ends_when_a_part_of_it_fails(town: Town, monkeypatch: pytest.M
     assert caught.value.subgroup(ZeroDivisionError) is not None
 
 
-async def test_a_taken_port_is_an_error(town: Town) -> None:
+async def test_a_port_in_use_is_an_error(town: Town) -> None:
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     with pytest.raises(ExceptionGroup) as caught:

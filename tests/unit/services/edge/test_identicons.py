@@ -35,7 +35,7 @@ def lines(png: bytes) -> list[str]:
 
 @pytest.mark.parametrize("number", [1, 2, 255, 2**53 - 1])
 @pytest.mark.parametrize("kind", get_args(Kind))
-def test_an_avatar_is_a_symmetrical_picture_on_a_light_ground(kind: Kind, number: int) -> None:
+def test_an_avatar_is_a_symmetrical_picture_on_a_light_background(kind: Kind, number: int) -> None:
     png = avatar_png(kind, number)
     parts = chunks(png)
     assert list(parts) == [b"IHDR", b"PLTE", b"IDAT", b"IEND"]
@@ -58,10 +58,10 @@ def test_avatars_differ() -> None:
     ],
 )
 def test_an_avatar_never_changes(kind: Kind, number: int, digest: str) -> None:
-    """Clients keep its hash, whatever edge or version told them."""
+    """Clients store its hash, from any edge and version."""
     assert avatar_hash(kind, number) == digest == hashlib.sha256(avatar_png(kind, number)).hexdigest()
 
 
-def test_the_path_is_the_one_that_is_served() -> None:
+def test_the_path_of_an_avatar() -> None:
     assert avatar_path("account", 12) == "/avatar/account/12.png"
     assert avatar_path("chat", 7) == "/avatar/chat/7.png"

@@ -1,4 +1,4 @@
-"""The edge's numbers, as they are scraped."""
+"""The edge's metrics, as they are scraped."""
 
 import asyncio
 
@@ -26,25 +26,25 @@ def test_frames_and_messages_are_counted() -> None:
     assert "dragoman_edge_encodings_total 4.0" in scraped
 
 
-def test_a_tally_is_scraped_as_a_histogram_is() -> None:
-    registry, tally = CollectorRegistry(), EdgeMetrics(CollectorRegistry()).delivery_seconds
-    histogram = Histogram("took_seconds", "Took", buckets=tally.bounds, registry=registry)
+def test_a_plain_histogram_is_scraped_like_a_histogram() -> None:
+    registry, plain = CollectorRegistry(), EdgeMetrics(CollectorRegistry()).delivery_seconds
+    histogram = Histogram("took_seconds", "Took", buckets=plain.bounds, registry=registry)
     for value, times in ((0.0, 2), (0.001, 1), (0.3, 4), (1000.0, 1)):
-        tally.count(value, times)
+        plain.count(value, times)
         for _ in range(times):
             histogram.observe(value)
     (expected,) = registry.collect()
     samples = {(one.name, *one.labels.values()): one.value for one in expected.samples if "_created" not in one.name}
-    family = tally.family("took_seconds", "Took")
+    family = plain.family("took_seconds", "Took")
     assert {(one.name, *one.labels.values()): one.value for one in family.samples} == samples
 
 
-def count(tally: PlainHistogram) -> float:
-    (total,) = (sample.value for sample in tally.family("took", "").samples if sample.name == "took_count")
+def count(histogram: PlainHistogram) -> float:
+    (total,) = (sample.value for sample in histogram.family("took", "").samples if sample.name == "took_count")
     return total
 
 
-async def test_what_an_edge_does_is_counted(town: Town) -> None:
+async def test_an_edge_counts_frames_and_messages(town: Town) -> None:
     edge = await town.edge()
     town.world.room(7, 1, 2)
     alice, bob = await town.device(1), await town.device(2)

@@ -1,4 +1,4 @@
-"""More is said than message can take: what is too much is refused soon, in its turn, and nothing else suffers."""
+"""Overload of the message service: excess messages are rejected soon and in order; nothing else is affected."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ TIMES = 60
 _EVERY_SECONDS = 0.02
 
 
-async def test_answers_keep_their_order_and_what_was_not_refused_is_there(
+async def test_replies_keep_their_order_and_accepted_messages_are_delivered(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(request_reader, "_QUEUE_DELAY_LIMIT_SECONDS", 0.1)
@@ -26,30 +26,30 @@ async def test_answers_keep_their_order_and_what_was_not_refused_is_there(
         await note(request)
 
     monkeypatch.setattr(town.message, "note", slowly)
-    said = []
+    references = []
     for number in range(TIMES):
-        said.append(alice.say(do="post", chat=7, text=f"{number}"))
+        references.append(alice.say(do="post", chat=7, text=f"{number}"))
         await asyncio.sleep(_EVERY_SECONDS)
     await alice.wire.until(lambda: len(alice.answered) == before + TIMES)
     answered = alice.answered[before:]
-    assert all(answer in (None, asked) for answer, asked in zip(answered, said, strict=True))
-    taken = [str(number) for number, answer in enumerate(answered) if answer is not None]
-    assert 0 < len(taken) < TIMES
+    assert all(answer in (None, reference) for answer, reference in zip(answered, references, strict=True))
+    accepted = [str(number) for number, answer in enumerate(answered) if answer is not None]
+    assert 0 < len(accepted) < TIMES
     assert {seen["error"] for seen in alice.seen if "re" in seen and seen["re"] is None} == {"unavailable"}
-    await bob.until_texts(7, *taken)
+    await bob.until_texts(7, *accepted)
     monkeypatch.setattr(town.message, "note", note)
-    assert await alice.post(7, "later") == len(taken) + 1
+    assert await alice.post(7, "later") == len(accepted) + 1
 
 
-async def test_after_a_stall_nothing_is_refused(town: Town) -> None:
+async def test_a_stall_rejects_nothing(town: Town) -> None:
     await town.edge()
     town.world.room(7, 1, 2)
     alice, bob = await town.device(1), await town.device(2)
     gate = town.message.close(PostMessages)
-    said = [alice.say(do="post", chat=7, text="0")]
+    references = [alice.say(do="post", chat=7, text="0")]
     await town.message.until_asked(PostMessages)
-    said += [alice.say(do="post", chat=7, text=f"{number}") for number in range(1, 100)]
+    references += [alice.say(do="post", chat=7, text=f"{number}") for number in range(1, 100)]
     await asyncio.sleep(1.0)
     gate.set()
-    await alice.answer(said[-1])
+    await alice.answer(references[-1])
     await bob.until_texts(7, *(f"{number}" for number in range(100)))

@@ -1,4 +1,4 @@
-"""Pictures through a whole edge and real sockets: from one protocol to others, slowly, and with people who leave."""
+"""Pictures through a whole edge and real sockets: between protocols, to slow readers, and with disconnects."""
 
 import asyncio
 import json
@@ -15,13 +15,13 @@ from shared.contract.ids import ChatId
 from shared.settings import Settings
 from tests.unit.services.edge.conftest import Town
 from tests.unit.services.edge.devices import PATIENCE_SECONDS
-from tests.unit.services.edge.http.browsing import browse
+from tests.unit.services.edge.http.http_client import fetch
 
 CHAT = 7
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(n * 31 % 251 for n in range(700_000))
 
 
-class Person:
+class PictureClient:
     """One connection of v0 or v2."""
 
     def __init__(self, socket: ClientConnection, account: int) -> None:
@@ -36,35 +36,35 @@ class Person:
         for part in parts:
             await self.socket.send(part)
 
-    async def hears(self) -> Any:
+    async def receive(self) -> Any:
         async with asyncio.timeout(PATIENCE_SECONDS):
             frame = await self.socket.recv()
         return frame if isinstance(frame, bytes) else json.loads(frame)
 
     async def transfer(self) -> list[bytes]:
-        announced = await self.hears()
+        announced = await self.receive()
         assert announced["code"] == 2
-        return [await self.hears() for _ in range(announced["data"]["packages_num"])]
+        return [await self.receive() for _ in range(announced["data"]["packages_num"])]
 
 
-class Place:
+class PictureEdge:
     def __init__(self, port: int, stack: AsyncExitStack) -> None:
         self._port = port
         self._stack = stack
 
-    async def person(self, dialect: str, account: int, **options: Any) -> Person:
+    async def client(self, dialect: str, account: int, **options: Any) -> PictureClient:
         socket = await self._connect(f"ws://127.0.0.1:{self._port}/ws/ourchat-{dialect}", options)
         login = {"v0": {"data": {"ocId": account, "password": "right"}}}
         v2 = {"login_type": 1, "account": str(account), "password": "right"}
         await socket.send(json.dumps({"code": 6, **login.get(dialect, v2)}))
-        person = Person(socket, account)
-        assert (await person.hears())["code"] == 7
-        return person
+        client = PictureClient(socket, account)
+        assert (await client.receive())["code"] == 7
+        return client
 
     async def fetch(self, url: str) -> bytes:
         origin = f"http://127.0.0.1:{self._port}"
         assert url.startswith(origin)
-        return (await browse(self._port, "GET", url.removeprefix(origin))).body
+        return (await fetch(self._port, "GET", url.removeprefix(origin))).body
 
     async def _connect(self, address: str, options: dict[str, Any]) -> ClientConnection:
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -76,8 +76,8 @@ class Place:
 
 
 @pytest.fixture
-async def place(town: Town) -> AsyncIterator[Place]:
-    """An edge that serves, and a chat of 1, 2 and 3."""
+async def edge(town: Town) -> AsyncIterator[PictureEdge]:
+    """A serving edge, and a chat of accounts 1, 2 and 3."""
     town.world.room(CHAT, 1, 2, 3)
     port, stopping = free_port(), asyncio.Event()
     settings = Settings(
@@ -86,7 +86,7 @@ async def place(town: Town) -> AsyncIterator[Place]:
     )  # fmt: skip
     serving = asyncio.create_task(serve(settings, stopping))
     async with AsyncExitStack() as stack:
-        yield Place(port, stack)
+        yield PictureEdge(port, stack)
     stopping.set()
     await serving
 
@@ -97,79 +97,81 @@ async def until_read(town: Town, account: int) -> None:
             await asyncio.sleep(0.02)
 
 
-async def until_nothing_is_spooled(town: Town) -> None:
+async def until_no_temporary_files(town: Town) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         while list((town.files / "spool").iterdir()):
             await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("count", [1, 3, 300])
-async def test_everybody_gets_a_picture_in_the_own_protocol(town: Town, place: Place, count: int) -> None:
-    ann, bob, cem = await place.person("v0", 1), await place.person("v0", 2), await place.person("v2", 3)
+async def test_every_client_receives_a_picture_in_its_own_protocol(town: Town, edge: PictureEdge, count: int) -> None:
+    ann, bob, cem = await edge.client("v0", 1), await edge.client("v0", 2), await edge.client("v2", 3)
     step = -(-len(PICTURE) // count)
     parts = [PICTURE[at : at + step] for at in range(0, len(PICTURE), step)]
     await ann.upload(parts)
-    for person in (ann, bob):
-        got = await person.transfer()
+    for client in (ann, bob):
+        got = await client.transfer()
         assert b"".join(got) == PICTURE
         assert len(got) == len(parts)
-    (segment,) = (await cem.hears())["msg"]
+    (segment,) = (await cem.receive())["msg"]
     assert (segment["type"], segment["size"]) == (2, len(PICTURE))
     assert segment["name"].endswith(".png")
-    assert await place.fetch(segment["url"]) == PICTURE
+    assert await edge.fetch(segment["url"]) == PICTURE
     message = {"code": 0, "sender": {"session_id": CHAT}, "msg": [{"type": 3, "url": segment["url"], "name": "it.png"}]}
     await cem.socket.send(json.dumps(message))
-    assert (await cem.hears())["msg"][0]["hash"] == segment["hash"]
-    announced = await bob.hears()
+    assert (await cem.receive())["msg"][0]["hash"] == segment["hash"]
+    announced = await bob.receive()
     assert (announced["code"], announced["data"]["size"]) == (3, len(PICTURE))
-    await until_nothing_is_spooled(town)
+    await until_no_temporary_files(town)
 
 
-async def test_who_reads_slowly_delays_nobody_and_gets_it_all_in_order(town: Town, place: Place) -> None:
-    ann, bob, cem = await place.person("v0", 1), await place.person("v0", 2), await place.person("v0", 3)
-    slow = await place.person("v0", 2, max_queue=1)
+async def test_a_slow_reader_delays_no_other_and_receives_everything_in_order(town: Town, edge: PictureEdge) -> None:
+    ann, bob, cem = await edge.client("v0", 1), await edge.client("v0", 2), await edge.client("v0", 3)
+    slow = await edge.client("v0", 2, max_queue=1)
     for _ in range(4):
         await ann.upload([PICTURE])
     await ann.v0(0, msg="after")
-    for person in (ann, bob, cem):
-        assert [b"".join(await person.transfer()) == PICTURE for _ in range(4)] == [True] * 4
-        assert (await person.hears())["data"]["msg"] == "after"
+    for client in (ann, bob, cem):
+        assert [b"".join(await client.transfer()) == PICTURE for _ in range(4)] == [True] * 4
+        assert (await client.receive())["data"]["msg"] == "after"
     for _ in range(4):
         assert b"".join(await slow.transfer()) == PICTURE
         await asyncio.sleep(0.1)
-    assert (await slow.hears())["data"]["msg"] == "after"
+    assert (await slow.receive())["data"]["msg"] == "after"
     await until_read(town, 2)
 
 
-async def test_who_leaves_half_way_gets_it_all_at_the_next_login(town: Town, place: Place) -> None:
-    ann, bob = await place.person("v0", 1), await place.person("v0", 2, max_queue=1)
+async def test_a_reader_that_leaves_half_way_receives_the_picture_at_the_next_login(
+    town: Town, edge: PictureEdge
+) -> None:
+    ann, bob = await edge.client("v0", 1), await edge.client("v0", 2, max_queue=1)
     await ann.upload([PICTURE[:300_000], PICTURE[300_000:600_000], PICTURE[600_000:]])
-    assert (await bob.hears())["code"] == 2
+    assert (await bob.receive())["code"] == 2
     bob.socket.transport.abort()
     await ann.transfer()
-    again = await place.person("v0", 2)
+    again = await edge.client("v0", 2)
     assert b"".join(await again.transfer()) == PICTURE
     await until_read(town, 2)
     await again.socket.close()
-    once_more = await place.person("v0", 2)
+    once_more = await edge.client("v0", 2)
     await ann.v0(0, msg="news")
-    assert (await once_more.hears())["data"]["msg"] == "news"
+    assert (await once_more.receive())["data"]["msg"] == "news"
 
 
 @pytest.mark.parametrize("polite", [True, False])
-async def test_who_leaves_half_way_through_sending_has_sent_nothing(town: Town, place: Place, polite: bool) -> None:
-    ann, bob = await place.person("v0", 1), await place.person("v0", 2)
+async def test_a_sender_that_leaves_half_way_has_sent_nothing(town: Town, edge: PictureEdge, polite: bool) -> None:
+    ann, bob = await edge.client("v0", 1), await edge.client("v0", 2)
     await ann.upload([PICTURE[:300_000]], size=300_000)
     await ann.transfer()
     await ann.v0(2, packages_num=2, size=600_000)
     await ann.socket.send(PICTURE[:300_000])
     await ann.v0(0, msg="between")
-    assert (await ann.hears())["data"]["msg"] == "between"
+    assert (await ann.receive())["data"]["msg"] == "between"
     if polite:
         await ann.socket.close()
     else:
         ann.socket.transport.abort()
-    await until_nothing_is_spooled(town)
+    await until_no_temporary_files(town)
     await bob.transfer()
-    assert (await bob.hears())["data"]["msg"] == "between"
+    assert (await bob.receive())["data"]["msg"] == "between"
     assert len(town.world.rooms[ChatId(CHAT)].messages) == 2

@@ -1,4 +1,4 @@
-"""An edge and its clients on plain TCP, who speak OurChat v0."""
+"""An edge and its OurChat v0 clients on plain TCP."""
 
 import asyncio
 import json
@@ -13,23 +13,23 @@ from services.edge.gateway import Gateway
 from shared.contract.message import PostMessages
 from tests.unit.services.edge.conftest import Town
 from tests.unit.services.edge.devices import PATIENCE_SECONDS
-from tests.unit.services.edge.gateway.conftest import greet
+from tests.unit.services.edge.gateway.conftest import serve_hello
 from tests.unit.services.edge.gateway.raw import RawPeer
 
 LONG = "x" * 12_000
 
 
-class Peer(RawPeer):
-    def say(self, *frames: dict[str, Any]) -> None:
+class V0TcpClient(RawPeer):
+    def send_json(self, *frames: dict[str, Any]) -> None:
         self.send(*(json.dumps(frame).encode() for frame in frames))
 
-    async def hears(self) -> dict[str, Any]:
+    async def receive(self) -> dict[str, Any]:
         frame: dict[str, Any] = json.loads(await self.until(b"\n"))
         return frame
 
-    async def login(self, account: int) -> "Peer":
-        self.say(entering(account))
-        assert await self.hears() == {"code": 7, "data": {"state": 0, "token": ANY}}
+    async def login(self, account: int) -> "V0TcpClient":
+        self.send_json(login_frame(account))
+        assert await self.receive() == {"code": 7, "data": {"state": 0, "token": ANY}}
         return self
 
 
@@ -43,20 +43,20 @@ class _Any:
 ANY = _Any()
 
 
-def entering(account: int) -> dict[str, Any]:
+def login_frame(account: int) -> dict[str, Any]:
     return {"code": 6, "data": {"ocId": str(account), "password": "right"}}
 
 
-def text(account: int, chat: int, said: str) -> dict[str, Any]:
-    return {"code": 0, "data": {"cid": chat, "sender_id": f"{account:010d}", "msg": said}}
+def text(account: int, chat: int, message: str) -> dict[str, Any]:
+    return {"code": 0, "data": {"cid": chat, "sender_id": f"{account:010d}", "msg": message}}
 
 
-async def listening(town: Town, **settings: Any) -> tuple[Edge, int]:
+async def start_tcp(town: Town, **settings: Any) -> tuple[Edge, int]:
     """An edge with these settings of the section `edge`, and its port of plain TCP."""
     port = free_port()
     edge = await town.edge(port=0, tcp_port=port, **settings)
     made = edge.node.settings
-    gateway = Gateway(made.edge, made.limits, edge.endpoint, greet)
+    gateway = Gateway(made.edge, made.limits, edge.endpoint, serve_hello)
     await gateway.start()
     town.stack.push_async_callback(gateway.close)
     return edge, port
@@ -68,35 +68,35 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_one_who_has_ended_its_side_is_answered_first(town: Town) -> None:
-    edge, port = await listening(town)
+async def test_a_client_that_has_ended_its_side_is_answered_first(town: Town) -> None:
+    edge, port = await start_tcp(town)
     town.world.room(7, 1, 2)
     gate = town.message.close(PostMessages)
-    async with await Peer.dial(port) as peer:
-        peer.say(entering(1), text(1, 7, "last words"))
+    async with await V0TcpClient.dial(port) as peer:
+        peer.send_json(login_frame(1), text(1, 7, "last words"))
         peer.end_writing()
-        assert (await peer.hears())["code"] == 7
+        assert (await peer.receive())["code"] == 7
         await town.message.until_asked(PostMessages)
         gate.set()
-        assert await peer.hears() == text(1, 7, "last words")
+        assert await peer.receive() == text(1, 7, "last words")
         assert await peer.rest() == b""
     await until(lambda: not edge.endpoint.clients)
 
 
 async def test_drained_clients_are_answered_and_their_read_state_is_committed(town: Town) -> None:
-    edge, port = await listening(town)
+    edge, port = await start_tcp(town)
     town.world.room(7, 1, 2)
-    async with await Peer.dial(port) as peer:
+    async with await V0TcpClient.dial(port) as peer:
         await peer.login(1)
         await town.message.say(7, 2, "news")
-        assert await peer.hears() == text(2, 7, "news")
+        assert await peer.receive() == text(2, 7, "news")
         gate = town.message.close(PostMessages)
-        peer.say(text(1, 7, "last words"))
+        peer.send_json(text(1, 7, "last words"))
         await town.message.until_asked(PostMessages)
         draining = asyncio.create_task(edge.drain())
         await asyncio.sleep(0.05)
         gate.set()
-        assert await peer.hears() == text(1, 7, "last words")
+        assert await peer.receive() == text(1, 7, "last words")
         assert await peer.rest() == b""
         peer.end_writing()
         await draining
@@ -104,24 +104,24 @@ async def test_drained_clients_are_answered_and_their_read_state_is_committed(to
 
 
 async def test_pushes_are_read_when_they_have_arrived(town: Town) -> None:
-    """Without a word from the client."""
-    edge, port = await listening(town, confirm_interval_seconds=0.1)
+    """The client sends nothing."""
+    edge, port = await start_tcp(town, confirm_interval_seconds=0.1)
     town.world.room(7, 1, 2)
-    async with await Peer.dial(port) as peer:
+    async with await V0TcpClient.dial(port) as peer:
         await peer.login(1)
         await town.message.say(7, 2, "news")
-        await peer.hears()
+        await peer.receive()
         await until(lambda: town.world.unread(1, 7) == [])
         assert edge.node.metrics.tcp._value.get() == 1
 
 
-async def test_pacing_takes_the_time_it_takes(town: Town) -> None:
+async def test_pacing_delays_messages(town: Town) -> None:
     """No client is dropped for pongs that our own pacing holds back."""
-    _, port = await listening(
+    _, port = await start_tcp(
         town, tcp_pacing_ms=250, confirm_interval_seconds=0.1, ping_interval_seconds=0.2, pong_timeout_seconds=1.2
     )
     town.world.room(7, 1, 2)
-    async with await Peer.dial(port) as peer:
+    async with await V0TcpClient.dial(port) as peer:
         await peer.login(1)
         for number in range(10):
             await town.message.say(7, 2, str(number))
@@ -135,20 +135,20 @@ async def test_pacing_takes_the_time_it_takes(town: Town) -> None:
     [({"outgoing_bytes": 100_000}, 1), ({"ping_interval_seconds": 0.2, "pong_timeout_seconds": 0.5}, 0)],
     ids=["buffer", "pong"],
 )
-async def test_who_does_not_read_is_dropped_and_has_read_nothing(
+async def test_a_client_that_does_not_read_is_dropped_and_has_read_nothing(
     town: Town, settings: dict[str, Any], closes: int
 ) -> None:
-    edge, port = await listening(town, confirm_interval_seconds=0.2, **settings)
+    edge, port = await start_tcp(town, confirm_interval_seconds=0.2, **settings)
     town.world.room(7, 1, 2, 3)
-    async with await Peer.dial(port, receive_buffer=4096) as deaf, await Peer.dial(port) as other:
-        await deaf.login(1)
+    async with await V0TcpClient.dial(port, receive_buffer=4096) as slow, await V0TcpClient.dial(port) as other:
+        await slow.login(1)
         await other.login(2)
-        deaf.stop_reading()
+        slow.stop_reading()
         for number in range(40):
             await town.message.say(7, 3, f"{number} {LONG}")
-            assert await other.hears() == text(3, 7, f"{number} {LONG}")
+            assert await other.receive() == text(3, 7, f"{number} {LONG}")
         await until(lambda: len(edge.endpoint.clients) == 1)
         assert edge.node.metrics.closed.labels(1013)._value.get() == closes
         await town.message.say(7, 3, "still here")
-        assert await other.hears() == text(3, 7, "still here")
+        assert await other.receive() == text(3, 7, "still here")
     assert 41 in town.world.unread(1, 7)

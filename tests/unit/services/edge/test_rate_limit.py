@@ -15,14 +15,14 @@ def test_a_burst_then_the_rate() -> None:
     st.floats(0.1, 100), st.integers(1, 50), st.lists(st.floats(0, 5), min_size=1, max_size=200),
 )  # fmt: skip
 def test_never_more_than_the_burst_and_the_rate(per_second: float, burst: int, pauses: list[float]) -> None:
-    bucket, now, taken = TokenBucket(per_second, burst, 0.0), 0.0, 0
+    bucket, now, allowed = TokenBucket(per_second, burst, 0.0), 0.0, 0
     for pause in pauses:
         now += pause
-        taken += bucket.take(now)
-        assert taken <= burst + now * per_second + 1e-6
+        allowed += bucket.take(now)
+        assert allowed <= burst + now * per_second + 1e-6
 
 
 @given(st.integers(1, 50), st.integers(1, 100))
-def test_who_keeps_to_the_rate_is_never_refused(per_second: int, requests: int) -> None:
+def test_requests_at_the_rate_are_never_rejected(per_second: int, requests: int) -> None:
     bucket = TokenBucket(per_second, 1, 0.0)
     assert all(bucket.take(number / per_second + 1e-9 * number) for number in range(requests))

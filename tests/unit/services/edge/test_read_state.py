@@ -1,4 +1,4 @@
-"""Only what has arrived is read, and presence is left only when that is committed."""
+"""Only messages that have arrived are read; an account leaves presence after its read state is committed."""
 
 import asyncio
 from typing import Any
@@ -17,7 +17,7 @@ from tests.unit.services.edge.devices import Device
 
 @pytest.fixture
 async def alice(town: Town) -> Device:
-    """Pinged only when she is asked to settle."""
+    """Pinged only on demand."""
     await town.edge(confirm_interval_seconds=1000.0)
     town.world.room(7, 1, 2)
     alice = await town.device(1)
@@ -30,7 +30,7 @@ async def push(town: Town, alice: Device, *texts: str) -> None:
     await alice.wire.until(lambda: alice.texts(7)[-len(texts) :] == list(texts))
 
 
-async def test_a_pong_confirms_what_was_pushed_before_the_ping(town: Town, alice: Device) -> None:
+async def test_a_pong_confirms_messages_pushed_before_the_ping(town: Town, alice: Device) -> None:
     alice.wire.mute = True
     await push(town, alice, "a", "b")
     alice.client.confirmation.ping(0.0)
@@ -40,7 +40,7 @@ async def test_a_pong_confirms_what_was_pushed_before_the_ping(town: Town, alice
     assert town.world.unread(1, 7) == [3]
 
 
-async def test_who_has_unconfirmed_pushes_is_pinged_now_and_then(town: Town) -> None:
+async def test_a_connection_with_unconfirmed_pushes_is_pinged(town: Town) -> None:
     await town.edge(confirm_interval_seconds=0.2)
     town.world.room(7, 1, 2)
     alice = await town.device(1)
@@ -50,7 +50,7 @@ async def test_who_has_unconfirmed_pushes_is_pinged_now_and_then(town: Town) -> 
     assert alice.wire.pings == 1
 
 
-async def test_at_an_orderly_end_what_the_kernel_has_passed_on_is_read(town: Town, alice: Device) -> None:
+async def test_bytes_acknowledged_at_an_orderly_end_are_read(town: Town, alice: Device) -> None:
     await push(town, alice, "a", "b")
     alice.wire.leave()
     assert await town.edges[0].read_flush.flush()
@@ -58,8 +58,8 @@ async def test_at_an_orderly_end_what_the_kernel_has_passed_on_is_read(town: Tow
 
 
 @pytest.mark.parametrize("deaf", [False, True])
-async def test_what_may_not_have_arrived_stays_unread(town: Town, alice: Device, deaf: bool) -> None:
-    """The connection breaks off, or ends with bytes that nobody took."""
+async def test_messages_that_may_not_have_arrived_stay_unread(town: Town, alice: Device, deaf: bool) -> None:
+    """The connection breaks, or ends with unread bytes."""
     await push(town, alice, "a")
     alice.wire.deaf = deaf
     await town.message.say(7, 2, "b")
@@ -72,7 +72,7 @@ async def test_what_may_not_have_arrived_stays_unread(town: Town, alice: Device,
     assert 2 in town.world.unread(1, 7)
 
 
-async def test_when_we_hang_up_the_end_of_the_socket_decides(town: Town, alice: Device) -> None:
+async def test_after_our_close_the_end_of_the_socket_decides(town: Town, alice: Device) -> None:
     alice.wire.mute = True
     await push(town, alice, "a")
     alice.client.close(1012, "bye")
@@ -103,7 +103,7 @@ async def test_held_messages_are_not_read(town: Town, alice: Device) -> None:
     assert town.world.unread(1, 7) == [1]
 
 
-async def test_presence_is_left_only_when_read_state_is_committed(town: Town, alice: Device) -> None:
+async def test_an_account_leaves_presence_after_its_read_state_is_committed(town: Town, alice: Device) -> None:
     edge = town.edges[0]
     await push(town, alice, "a")
     gate = town.message.close(MarkRead)
@@ -115,7 +115,7 @@ async def test_presence_is_left_only_when_read_state_is_committed(town: Town, al
     assert await town.where(1) == []
 
 
-async def test_read_state_that_is_not_taken_is_told_again(
+async def test_a_failed_commit_of_read_state_is_retried(
     town: Town, alice: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.edge.receipts.read_state_flusher._ATTEMPT_SECONDS", 0.3)
@@ -131,8 +131,10 @@ async def test_read_state_that_is_not_taken_is_told_again(
     assert await town.where(1) == []
 
 
-async def test_what_those_who_leave_have_got_does_not_wait(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They may be on another node soon."""
+async def test_the_read_state_of_departed_accounts_is_committed_at_once(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may log in on another node soon."""
     monkeypatch.setattr("services.edge.receipts.read_state_flusher._BATCH_SECONDS", 1000.0)
     await town.edge(confirm_interval_seconds=1000.0)
     town.world.room(7, 1, 2)
@@ -146,8 +148,8 @@ async def test_what_those_who_leave_have_got_does_not_wait(town: Town, monkeypat
     assert town.world.unread(1, 7) == []
 
 
-async def test_what_is_got_during_a_flush_waits_for_the_next(town: Town, alice: Device) -> None:
-    """Under load there is always something new: a flush must end nevertheless."""
+async def test_read_state_confirmed_during_a_flush_waits_for_the_next(town: Town, alice: Device) -> None:
+    """A flush must end under load, when new read state always arrives."""
     edge = town.edges[0]
     await push(town, alice, "a", "b")
     gate = town.message.close(MarkRead)
@@ -166,10 +168,10 @@ async def test_what_is_got_during_a_flush_waits_for_the_next(town: Town, alice: 
     ("step", "failure"),
     [("shared.bus.client.Bus.request", Unavailable("message.read")), ("shared.presence.Presence.leave", RedisError())],
 )
-async def test_a_flush_that_nobody_waits_for_any_more_loses_nothing(
+async def test_a_cancelled_flush_loses_nothing(
     town: Town, alice: Device, monkeypatch: pytest.MonkeyPatch, step: str, failure: Exception
 ) -> None:
-    """As when a login has waited long enough."""
+    """As when a login stops waiting."""
     edge, reached, released = town.edges[0], asyncio.Event(), asyncio.Event()
 
     async def wait(*_: object, **__: object) -> None:
@@ -191,7 +193,7 @@ async def test_a_flush_that_nobody_waits_for_any_more_loses_nothing(
     assert await town.where(1) == []
 
 
-async def test_a_login_does_not_wait_for_what_others_have_got(town: Town, alice: Device) -> None:
+async def test_a_login_does_not_wait_for_other_accounts_read_state(town: Town, alice: Device) -> None:
     await push(town, alice, "a")
     gate = town.message.close(MarkRead)
     town.edges[0].read_flush.mark_read(AccountId(1), {ChatId(7): [(1, 1)]})
@@ -201,26 +203,26 @@ async def test_a_login_does_not_wait_for_what_others_have_got(town: Town, alice:
     gate.set()
 
 
-async def test_a_node_that_is_gone_is_not_asked_for_everybody(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    edge, asked = await town.edge(), list[str]()
-    ask = edge.bus.request
+async def test_an_absent_node_is_not_requested_for_every_account(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    edge, requested = await town.edge(), list[str]()
+    send_request = edge.bus.request
 
     async def noted(route: Any, *request: Any, **how: Any) -> Any:
-        asked.append(route.label)
-        return await ask(route, *request, **how)
+        requested.append(route.label)
+        return await send_request(route, *request, **how)
 
     monkeypatch.setattr(edge.bus, "request", noted)
     for account in range(5):
         await edge.read_flush.flush_account(AccountId(account), [NodeId("gone")])
-    assert asked.count("edge.*.flush") == 1
+    assert requested.count("edge.*.flush") == 1
     monkeypatch.setattr("services.edge.receipts.read_state_flusher._ABSENT_SECONDS", 0.0)
     edge.read_flush._absent.clear()
     for account in range(2):
         await edge.read_flush.flush_account(AccountId(account), [NodeId("gone")])
-    assert asked.count("edge.*.flush") == 3
+    assert requested.count("edge.*.flush") == 3
 
 
-async def test_another_node_asks_for_a_flush(town: Town, alice: Device) -> None:
+async def test_another_node_requests_a_flush(town: Town, alice: Device) -> None:
     here, there = town.edges[0], await town.edge()
     await push(town, alice, "a")
     flushed = await there.bus.request(flush(here.id), FlushReadState(alice.client.connection.account))
@@ -232,7 +234,7 @@ async def test_another_node_asks_for_a_flush(town: Town, alice: Device) -> None:
 
 
 @pytest.mark.parametrize("answers", [True, False])
-async def test_settling_takes_a_moment_at_most_and_covers_what_a_ping_that_is_out_does_not(
+async def test_confirming_all_takes_a_second_at_most_and_covers_pushes_after_a_ping(
     town: Town, alice: Device, answers: bool
 ) -> None:
     alice.wire.mute = True
@@ -250,7 +252,7 @@ async def test_settling_takes_a_moment_at_most_and_covers_what_a_ping_that_is_ou
     assert town.world.unread(1, 7) == ([] if answers else [1])
 
 
-async def test_who_leaves_while_it_settles_holds_nobody_up(town: Town, alice: Device) -> None:
+async def test_a_disconnect_ends_the_wait_for_confirmation(town: Town, alice: Device) -> None:
     alice.wire.mute = True
     await push(town, alice, "a")
     settling = asyncio.create_task(alice.client.confirm_all())
@@ -261,8 +263,8 @@ async def test_who_leaves_while_it_settles_holds_nobody_up(town: Town, alice: De
     assert asyncio.get_running_loop().time() - started < 0.5
 
 
-async def test_who_has_moved_while_presence_was_forgotten_gets_nothing_twice(town: Town, alice: Device) -> None:
-    """The node before cannot be asked, and needs a moment to commit."""
+async def test_an_account_that_moved_while_presence_was_lost_receives_nothing_twice(town: Town, alice: Device) -> None:
+    """The former node is unknown, and needs a moment to commit."""
     there = await town.edge(lease_seconds=1000.0)
     await there.lease.beat()
     await push(town, alice, "a")

@@ -1,6 +1,5 @@
-"""People who come, talk and go on two edges for a while, with two replicas of message that lose, double, delay and
-shuffle what they send: in the end everybody has every message of their chats once, in order, and every post has one
-answer."""
+"""Users log in, post and disconnect on two edges while two replicas of the message service lose, duplicate, delay and
+reorder envelopes: in the end members have every message of their chats once, in order, and every post has one reply."""
 
 import asyncio
 import random
@@ -20,24 +19,24 @@ from tests.unit.services.edge.world import World
 
 CHATS = {1: (1, 2, 3, 4, 5, 6), 2: (1, 2, 3), 3: (4, 5, 6), 4: (1, 4)}
 """The first is broadcast."""
-LATECOMER, NEWCOMERS_CHAT = 7, 2
+LATE_MEMBER, LATE_MEMBER_CHAT = 7, 2
 SECONDS = 2.5
 
 
 @dataclass
-class Stay:
-    """One connection's life: what there was when its login was answered, and how it ended."""
+class ConnectionRecord:
+    """One connection: the chats' heads at its login, its posts, and how it ended."""
 
     account: int
     device: Device
     heads: dict[int, int]
     orderly: bool = False
-    said: dict[int, tuple[int, str]] = field(default_factory=dict)
-    """By reference: the chat and the text."""
+    posted: dict[int, tuple[int, str]] = field(default_factory=dict)
+    """Chat and text by reference."""
 
     def has(self, chat: int) -> list[int]:
-        """Indexes, pushed or answered, as they came."""
-        own = {ref: chat for ref, (chat, _) in self.said.items()}
+        """Indexes of pushes and replies, in the order of arrival."""
+        own = {ref: chat for ref, (chat, _) in self.posted.items()}
         indexes: list[int] = []
         for seen in self.device.seen:
             if "message" in seen and seen["message"][0] == chat:
@@ -47,8 +46,8 @@ class Stay:
         return indexes
 
 
-class Faults:
-    """What becomes of what a replica sends, while `on`."""
+class EnvelopeFaults:
+    """Disturbs the envelopes and replies of a replica while `on`."""
 
     def __init__(self, chance: random.Random, replica: MessageService) -> None:
         self.on = True
@@ -90,85 +89,85 @@ class Faults:
             await asyncio.wait(set(self._later))
 
 
-async def live(town: Town, chance: random.Random, account: int, until: float) -> list[Stay]:
-    """Come and go; the last device stays."""
-    stays: list[Stay] = []
+async def live(town: Town, chance: random.Random, account: int, until: float) -> list[ConnectionRecord]:
+    """Connect and disconnect repeatedly; the last device keeps its connection."""
+    records: list[ConnectionRecord] = []
     while True:
         device = await town.device(account, chance.choice(town.edges))
-        stay = Stay(account, device, {chat: room.head for chat, room in town.world.rooms.items()})
-        stays.append(stay)
+        record = ConnectionRecord(account, device, {chat: room.head for chat, room in town.world.rooms.items()})
+        records.append(record)
         for number in range(chance.randrange(12)):
-            await _talk(chance, stay, f"{account}-{len(stays)}-{number}")
+            await _talk(chance, record, f"{account}-{len(records)}-{number}")
         if asyncio.get_running_loop().time() > until:
-            return stays
+            return records
         if chance.random() < 0.6:
-            await asyncio.gather(*(device.answer(ref) for ref in stay.said))
-            stay.orderly = True
+            await asyncio.gather(*(device.answer(ref) for ref in record.posted))
+            record.orderly = True
             device.wire.leave()
         elif chance.random() < 0.5:
             device.wire.vanish()
         else:
-            stays += await _second(town, chance, account)
+            records += await _second(town, chance, account)
             device.wire.leave()
 
 
-async def _second(town: Town, chance: random.Random, account: int) -> list[Stay]:
+async def _second(town: Town, chance: random.Random, account: int) -> list[ConnectionRecord]:
     """Another device for a while, beside the first."""
     device = await town.device(account, chance.choice(town.edges))
-    stay = Stay(account, device, {chat: room.head for chat, room in town.world.rooms.items()})
+    record = ConnectionRecord(account, device, {chat: room.head for chat, room in town.world.rooms.items()})
     for number in range(4):
-        await _talk(chance, stay, f"{account}-second-{id(stay)}-{number}")
+        await _talk(chance, record, f"{account}-second-{id(record)}-{number}")
     device.wire.vanish()
-    return [stay]
+    return [record]
 
 
-async def _talk(chance: random.Random, stay: Stay, text: str) -> None:
-    chat = chance.choice([chat for chat, members in CHATS.items() if stay.account in members] or [NEWCOMERS_CHAT])
-    ref = stay.device.say(do="post", chat=chat, text=text)
-    stay.said[ref] = chat, text
+async def _talk(chance: random.Random, record: ConnectionRecord, text: str) -> None:
+    chat = chance.choice([chat for chat, members in CHATS.items() if record.account in members] or [LATE_MEMBER_CHAT])
+    ref = record.device.say(do="post", chat=chat, text=text)
+    record.posted[ref] = chat, text
     if chance.random() < 0.7:
-        await stay.device.answer(ref)
+        await record.device.answer(ref)
     await asyncio.sleep(chance.choice([0.0, 0.0, 0.01, 0.05]))
 
 
-async def settle(town: Town, stays: list[Stay]) -> None:
-    """Everything is answered, and the last message of each chat has come to everybody who is still there."""
-    here = [stay for stay in stays if not stay.device.wire.ended]
-    for stay in here:
-        await asyncio.gather(*(stay.device.answer(ref) for ref in stay.said))
+async def settle(town: Town, records: list[ConnectionRecord]) -> None:
+    """Wait until everything is answered and all connected members have the last message of each chat."""
+    here = [record for record in records if not record.device.wire.ended]
+    for record in here:
+        await asyncio.gather(*(record.device.answer(ref) for ref in record.posted))
     for chat, room in town.world.rooms.items():
         await town.message.say(chat, 99, "the end")
-        for stay in here:
-            if AccountId(stay.account) in room.members:
-                await stay.device.wire.until(lambda stay=stay, chat=chat: "the end" in stay.device.texts(chat))  # type: ignore[misc]
+        for record in here:
+            if AccountId(record.account) in room.members:
+                await record.device.wire.until(lambda record=record, chat=chat: "the end" in record.device.texts(chat))  # type: ignore[misc]
 
 
-# What must be true in the end
+# Final conditions
 
 
-def check_each_connection(world: World, stay: Stay) -> None:
+def check_each_connection(world: World, record: ConnectionRecord) -> None:
     for chat, room in world.rooms.items():
-        indexes = stay.has(chat)
-        assert len(indexes) == len(set(indexes)), (stay.account, chat, indexes)
-        pushed = stay.device.indexes(chat)
+        indexes = record.has(chat)
+        assert len(indexes) == len(set(indexes)), (record.account, chat, indexes)
+        pushed = record.device.indexes(chat)
         assert pushed == sorted(pushed)
-        for number, index, sender, text in stay.device.messages:
+        for number, index, sender, text in record.device.messages:
             committed = world.rooms[ChatId(number)].messages[index - 1]
             assert (committed.index, committed.sender) == (index, sender)
             assert text.encode() in committed.body
-        member = room.members.get(AccountId(stay.account))
+        member = room.members.get(AccountId(record.account))
         assert member is not None or not indexes
-        if member is not None and not stay.device.wire.ended:
-            since = max(stay.heads.get(chat, 0) + 1, member[0])
+        if member is not None and not record.device.wire.ended:
+            since = max(record.heads.get(chat, 0) + 1, member[0])
             assert {index for index in indexes if index >= since} == set(range(since, room.head + 1))
 
 
-def check_everybody_has_everything(world: World, stays: list[Stay]) -> None:
-    """One's own messages come to devices that are there; they are never missed."""
+def check_all_members_have_everything(world: World, records: list[ConnectionRecord]) -> None:
+    """Own messages come only to connected devices, never as missed ones."""
     has: dict[tuple[int, int], set[int]] = defaultdict(set)
-    for stay in stays:
+    for record in records:
         for chat in world.rooms:
-            has[stay.account, chat] |= set(stay.has(chat))
+            has[record.account, chat] |= set(record.has(chat))
     for chat, room in world.rooms.items():
         for account, (first, _) in room.members.items():
             others = {message.index for message in room.messages[first - 1 :] if message.sender != account}
@@ -176,29 +175,29 @@ def check_everybody_has_everything(world: World, stays: list[Stay]) -> None:
                 assert has[account, chat] >= others, (account, chat, others - has[account, chat])
 
 
-def check_orderly_ends_repeat_nothing(world: World, stays: list[Stay]) -> None:
-    """What a device has got before it left in order comes to no later one."""
-    for number, stay in enumerate(stays):
-        if stay.orderly:
+def check_orderly_ends_repeat_nothing(world: World, records: list[ConnectionRecord]) -> None:
+    """Messages that a device received before it left in order come to no later device."""
+    for number, record in enumerate(records):
+        if record.orderly:
             for chat in world.rooms:
-                before = set(stay.has(chat))
-                for later in stays[number + 1 :]:
-                    assert not before & set(later.device.indexes(chat)), (stay.account, chat)
+                before = set(record.has(chat))
+                for later in records[number + 1 :]:
+                    assert not before & set(later.device.indexes(chat)), (record.account, chat)
 
 
-def check_posts(world: World, stays: list[Stay]) -> None:
+def check_posts(world: World, records: list[ConnectionRecord]) -> None:
     committed = Counter(bytes(message.body) for room in world.rooms.values() for message in room.messages)
     assert max(count for body, count in committed.items() if b"the end" not in body) == 1
-    for stay in stays:
-        answered = [ref for ref in stay.device.answered if ref in stay.said]
+    for record in records:
+        answered = [ref for ref in record.device.answered if ref in record.posted]
         assert answered == sorted(set(answered))
         for ref in answered:
-            chat, text = stay.said[ref]
-            answer = stay.device.answers[ref]
+            chat, text = record.posted[ref]
+            answer = record.device.answers[ref]
             assert answer[0] == chat
             assert text.encode() in world.rooms[ChatId(chat)].messages[answer[1] - 1].body
-        if not stay.device.wire.ended:
-            assert answered == list(stay.said)
+        if not record.device.wire.ended:
+            assert answered == list(record.posted)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -211,23 +210,23 @@ async def test_soak(town: Town, monkeypatch: pytest.MonkeyPatch, seed: int) -> N
     replicas = [town.message, await town.replica()]
     for replica in replicas:
         replica.broadcast_members = 6
-    faults = [Faults(chance, replica) for replica in replicas]
+    faults = [EnvelopeFaults(chance, replica) for replica in replicas]
     until = asyncio.get_running_loop().time() + SECONDS
     lives = [asyncio.create_task(live(town, chance, account, until)) for account in range(1, 7)]
     await asyncio.sleep(SECONDS / 2)
     town.session.silent = bool(seed % 2)
-    await town.session.join(NEWCOMERS_CHAT, LATECOMER)
-    lives.append(asyncio.create_task(live(town, chance, LATECOMER, until)))
-    stays_of = await asyncio.gather(*lives)
+    await town.session.join(LATE_MEMBER_CHAT, LATE_MEMBER)
+    lives.append(asyncio.create_task(live(town, chance, LATE_MEMBER, until)))
+    records_by_account = await asyncio.gather(*lives)
     for fault in faults:
         await fault.over()
-    stays = [stay for each in stays_of for stay in each]
-    await settle(town, stays)
-    for stay in stays:
-        check_each_connection(town.world, stay)
-    check_everybody_has_everything(town.world, stays)
-    check_posts(town.world, stays)
-    for each in stays_of:
+    records = [record for each in records_by_account for record in each]
+    await settle(town, records)
+    for record in records:
+        check_each_connection(town.world, record)
+    check_all_members_have_everything(town.world, records)
+    check_posts(town.world, records)
+    for each in records_by_account:
         check_orderly_ends_repeat_nothing(town.world, each)
     assert sum(room.head for room in town.world.rooms.values()) > 100
-    assert all(len(edge.endpoint.clients) <= len(stays) for edge in edges)
+    assert all(len(edge.endpoint.clients) <= len(records) for edge in edges)

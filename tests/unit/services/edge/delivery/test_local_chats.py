@@ -1,4 +1,4 @@
-"""The chats of a node: kept while somebody here needs them, and not a moment longer."""
+"""Local chats: their members, their sequencers, and delivery to connections."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ ALICE, BOB, CHAT = AccountId(1), AccountId(2), ChatId(7)
 
 
 @pytest.fixture
-def residents() -> LocalAccounts:
+def accounts() -> LocalAccounts:
     return LocalAccounts(NodeId("here"), Presence(Redis()), Limits())
 
 
@@ -48,65 +48,63 @@ def gaps() -> RecordingGaps:
 
 
 @pytest.fixture
-def chats(residents: LocalAccounts, gaps: RecordingGaps) -> LocalChats:
-    return LocalChats(residents, gaps, EdgeMetrics(CollectorRegistry()))
+def chats(accounts: LocalAccounts, gaps: RecordingGaps) -> LocalChats:
+    return LocalChats(accounts, gaps, EdgeMetrics(CollectorRegistry()))
 
 
-def arrive(residents: LocalAccounts, account: AccountId) -> LocalAccount:
-    return residents.attach(account, NullRecipient(), 0.0)
+def attach(accounts: LocalAccounts, account: AccountId) -> LocalAccount:
+    return accounts.attach(account, NullRecipient(), 0.0)
 
 
-def leave(residents: LocalAccounts, chats: LocalChats, resident: LocalAccount) -> None:
-    residents.detach(resident, resident.recipients[0])
-    chats.account_detached(resident)
+def detach(accounts: LocalAccounts, chats: LocalChats, local: LocalAccount) -> None:
+    accounts.detach(local, local.recipients[0])
+    chats.account_detached(local)
 
 
 def message(index: int) -> Message:
     return Message(CHAT, index, MessageId(index), BOB, index, b"", Nonce(index))
 
 
-def stream_of(chats: LocalChats) -> ChatSequencer:
-    stream = chats.sequencer(CHAT)
-    assert stream is not None
-    return stream
+def sequencer_of(chats: LocalChats) -> ChatSequencer:
+    sequencer = chats.sequencer(CHAT)
+    assert sequencer is not None
+    return sequencer
 
 
-def test_a_stream_lives_as_long_as_it_has_members(
-    residents: LocalAccounts, chats: LocalChats, gaps: RecordingGaps
+def test_a_sequencer_lives_as_long_as_it_has_members(
+    accounts: LocalAccounts, chats: LocalChats, gaps: RecordingGaps
 ) -> None:
-    alice, bob = arrive(residents, ALICE), arrive(residents, BOB)
-    for resident in (alice, bob):
-        chats.joined(resident, CHAT, 4)
-    leave(residents, chats, alice)
-    assert stream_of(chats).members == {BOB}
-    leave(residents, chats, bob)
+    alice, bob = attach(accounts, ALICE), attach(accounts, BOB)
+    for local in (alice, bob):
+        chats.joined(local, CHAT, 4)
+    detach(accounts, chats, alice)
+    assert sequencer_of(chats).members == {BOB}
+    detach(accounts, chats, bob)
     assert (len(chats), gaps.forgotten) == (0, [CHAT])
 
 
-def test_who_is_gone_joins_nothing(residents: LocalAccounts, chats: LocalChats) -> None:
-    alice = arrive(residents, ALICE)
-    leave(residents, chats, alice)
+def test_a_detached_account_joins_no_chat(accounts: LocalAccounts, chats: LocalChats) -> None:
+    alice = attach(accounts, ALICE)
+    detach(accounts, chats, alice)
     assert chats.joined(alice, CHAT, 4) is None
-    again = arrive(residents, ALICE)
+    again = attach(accounts, ALICE)
     assert chats.joined(alice, CHAT, 4) is None
     assert chats.joined(again, CHAT, 4) is not None
 
 
-def test_a_reader_keeps_a_stream(residents: LocalAccounts, chats: LocalChats) -> None:
-    alice = arrive(residents, ALICE)
-    stream = chats.joined(alice, CHAT, 4)
-    assert stream is not None
-    with chats.reading(CHAT, stream):
-        leave(residents, chats, alice)
-        assert chats.sequencer(CHAT) is stream
+def test_a_reader_keeps_a_sequencer(accounts: LocalAccounts, chats: LocalChats) -> None:
+    alice = attach(accounts, ALICE)
+    sequencer = chats.joined(alice, CHAT, 4)
+    assert sequencer is not None
+    with chats.reading(CHAT, sequencer):
+        detach(accounts, chats, alice)
+        assert chats.sequencer(CHAT) is sequencer
     assert len(chats) == 0
 
 
-def test_who_expects_a_message_of_a_stream_that_is_dropped_need_not_wait(
-    residents: LocalAccounts, chats: LocalChats
-) -> None:
+def test_dropping_a_chat_calls_the_callbacks_of_expected_messages(accounts: LocalAccounts, chats: LocalChats) -> None:
     called: list[int] = []
-    alice = arrive(residents, ALICE)
+    alice = attach(accounts, ALICE)
     chats.joined(alice, CHAT, 4)
     chats.expect(ALICE, CHAT, 4, lambda: called.append(4))
     chats.expect(ALICE, CHAT, 6, lambda: called.append(6))
@@ -116,15 +114,15 @@ def test_who_expects_a_message_of_a_stream_that_is_dropped_need_not_wait(
     assert alice.chats == set()
 
 
-def test_a_message_for_nobody_here_makes_no_stream(residents: LocalAccounts, chats: LocalChats) -> None:
-    arrive(residents, ALICE)
+def test_a_message_without_local_recipients_creates_no_sequencer(accounts: LocalAccounts, chats: LocalChats) -> None:
+    attach(accounts, ALICE)
     chats.receive([Delivery(message(1), [BOB], 1)])
     chats.receive([Delivery(message(1), None, 1)])
     assert len(chats) == 0
 
 
-def test_what_is_behind_is_told_of(residents: LocalAccounts, chats: LocalChats, gaps: RecordingGaps) -> None:
-    chats.joined(arrive(residents, ALICE), CHAT, 4)
+def test_a_sequencer_that_is_behind_is_watched(accounts: LocalAccounts, chats: LocalChats, gaps: RecordingGaps) -> None:
+    chats.joined(attach(accounts, ALICE), CHAT, 4)
     chats.receive([Delivery(message(5), [ALICE], 1)])
     assert gaps.watched == []
     chats.receive([Delivery(message(7), [ALICE], 1)])
@@ -132,19 +130,19 @@ def test_what_is_behind_is_told_of(residents: LocalAccounts, chats: LocalChats, 
     assert gaps.watched == [(CHAT, 5), (CHAT, 5)]
 
 
-class Listener(NullRecipient):
+class RecordingRecipient(NullRecipient):
     def __init__(self) -> None:
-        self.heard: list[tuple[ChatId, int]] = []
+        self.delivered: list[tuple[ChatId, int]] = []
 
-    def deliver(self, said: Sequence[EncodedMessage]) -> None:
-        self.heard += [(encoded.message.chat, encoded.message.index) for encoded in said]
+    def deliver(self, messages: Sequence[EncodedMessage]) -> None:
+        self.delivered += [(encoded.message.chat, encoded.message.index) for encoded in messages]
 
 
 def delivery(chat: int, index: int, recipients: list[AccountId] | None, version: int) -> Delivery:
     return Delivery(Message(ChatId(chat), index, MessageId(index), BOB, index, b"", Nonce(index)), recipients, version)
 
 
-runs_of_some = st.builds(
+runs = st.builds(
     lambda chat, start, size, *to: [delivery(chat, index, *to) for index in range(start, start + size)],
     st.integers(1, 2),
     st.integers(1, 3),
@@ -154,36 +152,36 @@ runs_of_some = st.builds(
 )
 
 
-def heard(runs: list[list[Delivery]]) -> tuple[list[list[tuple[ChatId, int]]], float, int]:
-    """What two people get of these, and what is counted."""
+def delivered(runs: list[list[Delivery]]) -> tuple[list[list[tuple[ChatId, int]]], float, int]:
+    """The messages that two recipients receive, and the counters."""
     metrics = EdgeMetrics(CollectorRegistry())
-    residents = LocalAccounts(NodeId("here"), Presence(Redis()), Limits())
-    chats, listeners = LocalChats(residents, RecordingGaps(), metrics), [Listener(), Listener()]
-    for account, listener in zip((ALICE, BOB), listeners, strict=True):
-        resident = residents.attach(account, listener, 0.0)
+    accounts = LocalAccounts(NodeId("here"), Presence(Redis()), Limits())
+    chats, recipients = LocalChats(accounts, RecordingGaps(), metrics), [RecordingRecipient(), RecordingRecipient()]
+    for account, recipient in zip((ALICE, BOB), recipients, strict=True):
+        local = accounts.attach(account, recipient, 0.0)
         for chat in (1, 2):
-            chats.joined(resident, ChatId(chat), 0)
+            chats.joined(local, ChatId(chat), 0)
     for run in runs:
         chats.receive(run)
-    return [listener.heard for listener in listeners], metrics.duplicates._value.get(), metrics.delivered
+    return [recipient.delivered for recipient in recipients], metrics.duplicates._value.get(), metrics.delivered
 
 
-@given(st.lists(runs_of_some, max_size=6))
-def test_what_comes_together_is_delivered_as_if_it_came_alone(parts: list[list[Delivery]]) -> None:
+@given(st.lists(runs, max_size=6))
+def test_a_run_is_delivered_like_single_messages(parts: list[list[Delivery]]) -> None:
     offered = [delivery for part in parts for delivery in part]
     runs = list(group_runs(offered))
     assert [delivery for run in runs for delivery in run] == offered
-    assert heard(runs) == heard([[delivery] for delivery in offered])
+    assert delivered(runs) == delivered([[delivery] for delivery in offered])
 
 
-def test_a_run_is_handed_over_at_once(residents: LocalAccounts, chats: LocalChats) -> None:
-    listener = Listener()
-    chats.joined(residents.attach(ALICE, listener, 0.0), CHAT, 0)
-    said = [Delivery(message(index), [ALICE], 1) for index in (1, 2, 3)]
+def test_a_run_is_delivered_at_once(accounts: LocalAccounts, chats: LocalChats) -> None:
+    recipient = RecordingRecipient()
+    chats.joined(accounts.attach(ALICE, recipient, 0.0), CHAT, 0)
+    sent = [Delivery(message(index), [ALICE], 1) for index in (1, 2, 3)]
     other = Delivery(message(4), [ALICE, BOB], 1)
-    assert list(group_runs([*said, other])) == [said, [other]]
-    chats.receive(said)
-    assert listener.heard == [(CHAT, 1), (CHAT, 2), (CHAT, 3)]
+    assert list(group_runs([*sent, other])) == [sent, [other]]
+    chats.receive(sent)
+    assert recipient.delivered == [(CHAT, 1), (CHAT, 2), (CHAT, 3)]
 
 
 def changed(version: int, role: Role) -> MembershipChanged:
@@ -201,12 +199,12 @@ def changed(version: int, role: Role) -> MembershipChanged:
     ],
 )
 def test_notices_repeated_or_late_change_nothing(
-    residents: LocalAccounts, chats: LocalChats, notices: list[MembershipChanged], member: bool
+    accounts: LocalAccounts, chats: LocalChats, notices: list[MembershipChanged], member: bool
 ) -> None:
-    alice = arrive(residents, ALICE)
-    arrive(residents, BOB)
+    alice = attach(accounts, ALICE)
+    attach(accounts, BOB)
     chats.on_chat_created(ChatCreated(CHAT, BOB, [BOB]))
     for notice in notices:
         chats.on_membership_changed(notice)
-    assert (ALICE in stream_of(chats).members) == (CHAT in alice.chats) == member
-    assert stream_of(chats).version == max(notice.version for notice in notices)
+    assert (ALICE in sequencer_of(chats).members) == (CHAT in alice.chats) == member
+    assert sequencer_of(chats).version == max(notice.version for notice in notices)

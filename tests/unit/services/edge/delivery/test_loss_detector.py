@@ -1,4 +1,4 @@
-"""Which losses are seen, and that none is seen where there was none."""
+"""The loss detector reports every loss, and nothing else."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ LATER = FIRST_SECONDS + 100.0
 
 
 def detector() -> LossDetector:
-    """One that has run for a while."""
+    """A detector that has run for a while."""
     return LossDetector(NODE, now=0.0)
 
 
@@ -29,10 +29,10 @@ def beat(counter: int = 0, *, broadcasts: int = 0, epoch: int = 1, leaving: bool
 
 
 @pytest.mark.parametrize("subject", [str(NODE), BROADCAST])
-def test_a_skip_is_a_loss_and_named_once(subject: str) -> None:
+def test_a_skipped_counter_is_reported_once(subject: str) -> None:
     losses = detector()
-    seen = [losses.envelope("replica", 1, subject, counter, LATER) for counter in (1, 2, 4, 5)]
-    assert seen == [False, False, True, False]
+    reported = [losses.envelope("replica", 1, subject, counter, LATER) for counter in (1, 2, 4, 5)]
+    assert reported == [False, False, True, False]
     assert losses.tick(LATER + 1) == []
 
 
@@ -40,19 +40,19 @@ def test_the_first_envelope_of_a_node_counts_from_one() -> None:
     assert detector().envelope("replica", 1, NODE, 2, LATER)
 
 
-def test_a_repeated_envelope_is_no_loss() -> None:
+def test_a_repeated_envelope_is_not_a_loss() -> None:
     losses = detector()
     assert not any(losses.envelope("replica", 1, NODE, counter, LATER) for counter in (1, 2, 2, 1, 3))
 
 
-def test_subjects_and_replicas_count_apart() -> None:
+def test_subjects_and_replicas_are_counted_separately() -> None:
     losses = detector()
     for replica in ("one", "two"):
         for subject in (str(NODE), BROADCAST):
             assert not losses.envelope(replica, 1, subject, 1, LATER)
 
 
-def test_the_last_envelope_is_missed_by_the_heartbeat() -> None:
+def test_a_heartbeat_reveals_the_loss_of_the_last_envelope() -> None:
     losses = detector()
     losses.envelope("replica", 1, NODE, 1, LATER)
     losses.heartbeat(beat(2), LATER)
@@ -68,7 +68,7 @@ def test_a_heartbeat_may_overtake_its_envelope() -> None:
     assert losses.tick(LATER + 1) == []
 
 
-def test_what_two_heartbeats_promise_is_both_expected() -> None:
+def test_two_heartbeats_announce_one_envelope_each() -> None:
     losses = detector()
     losses.heartbeat(beat(1), LATER)
     losses.heartbeat(beat(2, leaving=True), LATER + 0.5)
@@ -77,7 +77,7 @@ def test_what_two_heartbeats_promise_is_both_expected() -> None:
     assert losses.tick(LATER + 1.5) == ["envelopes of replica"]
 
 
-def test_silence_is_a_loss_unless_leave_was_taken() -> None:
+def test_silence_is_a_loss_unless_the_replica_announced_its_end() -> None:
     losses = detector()
     losses.heartbeat(beat(), LATER)
     losses.heartbeat(beat(epoch=2, leaving=True), LATER)
@@ -86,14 +86,14 @@ def test_silence_is_a_loss_unless_leave_was_taken() -> None:
     assert losses.tick(LATER + 100) == []
 
 
-def test_a_replica_that_runs_again_is_missed_as_it_was_and_counts_anew() -> None:
+def test_a_restarted_replica_counts_as_a_new_one() -> None:
     losses = detector()
     losses.envelope("replica", 1, NODE, 1, LATER)
     assert not losses.envelope("replica", 2, NODE, 1, LATER + 1)
     assert losses.tick(LATER + SILENCE_SECONDS + 0.1) == ["silence of replica"]
 
 
-def test_what_came_while_a_replica_was_silent_is_lost() -> None:
+def test_broadcasts_during_the_silence_of_a_replica_are_lost() -> None:
     losses = detector()
     losses.heartbeat(beat(), LATER)
     assert losses.tick(LATER + 10) == ["silence of replica"]
@@ -101,7 +101,7 @@ def test_what_came_while_a_replica_was_silent_is_lost() -> None:
     assert losses.tick(LATER + 12) == ["envelopes of replica"]
 
 
-def test_broadcasts_from_before_this_node_are_not_missed() -> None:
+def test_broadcasts_before_the_start_of_this_node_are_not_lost() -> None:
     losses = detector()
     losses.heartbeat(beat(broadcasts=1_000), FIRST_SECONDS / 2)
     assert losses.tick(FIRST_SECONDS / 2 + 1) == []
@@ -111,18 +111,18 @@ def test_broadcasts_from_before_this_node_are_not_missed() -> None:
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=40), st.sampled_from([str(NODE), BROADCAST]))
-def test_any_loss_shows_and_only_a_loss(arrives: list[bool], subject: str) -> None:
+def test_exactly_the_losses_are_reported(arrivals: list[bool], subject: str) -> None:
     """Envelopes each 0.1 s, a heartbeat each second and a last one; some envelopes are lost."""
-    losses, found = detector(), 0
+    losses, reports = detector(), 0
     losses.heartbeat(Heartbeat("replica", 1, {}), LATER)
-    for number, arrived in enumerate(arrives):
+    for number, arrived in enumerate(arrivals):
         now = LATER + number / 10
         if arrived:
-            found += losses.envelope("replica", 1, subject, number + 1, now)
+            reports += losses.envelope("replica", 1, subject, number + 1, now)
         if number % 10 == 9:
             losses.heartbeat(Heartbeat("replica", 1, {subject: number + 1}), now)
-        found += len(losses.tick(now))
-    end = LATER + len(arrives) / 10
-    losses.heartbeat(Heartbeat("replica", 1, {subject: len(arrives)}), end)
-    found += len(losses.tick(end + PATIENCE_SECONDS + 0.1))
-    assert bool(found) == (not all(arrives))
+        reports += len(losses.tick(now))
+    end = LATER + len(arrivals) / 10
+    losses.heartbeat(Heartbeat("replica", 1, {subject: len(arrivals)}), end)
+    reports += len(losses.tick(end + PATIENCE_SECONDS + 0.1))
+    assert bool(reports) == (not all(arrivals))

@@ -1,4 +1,4 @@
-"""Whatever becomes of envelopes: everybody gets each message of their chats once, in order, and nobody else does."""
+"""Whatever happens to envelopes: members receive each message of their chats once, in order, non-members none."""
 
 import asyncio
 
@@ -13,43 +13,43 @@ from tests.unit.services.edge.devices import Device
 from tests.unit.services.edge.fake_services import ALL
 
 
-async def crowd(town: Town, *accounts: int) -> list[Device]:
-    """Logged in and up to date."""
+async def log_in(town: Town, *accounts: int) -> list[Device]:
+    """Devices that are logged in and synced."""
     devices = [await town.device(account) for account in accounts]
     for device in devices:
         await device.synced()
     return devices
 
 
-def lose(node: NodeId, envelope: Envelope) -> list[Envelope]:
+def drop_envelope(node: NodeId, envelope: Envelope) -> list[Envelope]:
     return []
 
 
-def keep(node: NodeId, envelope: Envelope) -> list[Envelope]:
+def pass_envelope(node: NodeId, envelope: Envelope) -> list[Envelope]:
     return [envelope]
 
 
-async def test_envelopes_in_any_order_and_repeatedly(town: Town) -> None:
+async def test_envelopes_in_any_order_and_repeated(town: Town) -> None:
     edge = await town.edge()
     town.world.room(7, 1, 2)
-    (alice,) = await crowd(town, 1)
-    said = town.world.say(7, 2, *"abcdefgh")
+    (alice,) = await log_in(town, 1)
+    messages = town.world.say(7, 2, *"abcdefgh")
     for position in (2, 0, 0, 1, 4, 3, 7, 7, 5, 2, 6):
-        message = said[position]
+        message = messages[position]
         await town.message.send(edge.id, [Delivery(message, [message.sender, alice.client.connection.account], 1)])
     await alice.until_texts(7, *"abcdefgh")
 
 
 @pytest.mark.parametrize("lost", [[0], [1, 2], [3], [0, 2]])
-async def test_a_gap_is_filled_for_those_who_may_see_it(town: Town, lost: list[int]) -> None:
-    """Carol joined after the gap, and gets nothing of it."""
+async def test_a_gap_is_filled_only_for_accounts_that_may_read_it(town: Town, lost: list[int]) -> None:
+    """Carol joined after the gap, and receives none of it."""
     await town.edge()
     town.world.room(7, 1, 2)
-    alice, carol = await crowd(town, 1, 3)
+    alice, carol = await log_in(town, 1, 3)
     for number, text in enumerate("abcd"):
-        town.message.on_envelope = lose if number in lost else keep
+        town.message.on_envelope = drop_envelope if number in lost else pass_envelope
         await town.message.say(7, 2, text)
-    town.message.on_envelope = keep
+    town.message.on_envelope = pass_envelope
     await town.session.join(7, 3)
     await town.message.say(7, 2, "e")
     await alice.until_texts(7, *"abcde")
@@ -60,66 +60,66 @@ async def test_a_gap_of_many_pages(town: Town) -> None:
     await town.edge()
     town.world.messages_per_page = 5
     town.world.room(7, 1, 2)
-    (alice,) = await crowd(town, 1)
+    (alice,) = await log_in(town, 1)
     texts = [str(number) for number in range(33)]
-    town.message.on_envelope = lose
+    town.message.on_envelope = drop_envelope
     await town.message.say(7, 2, *texts)
-    town.message.on_envelope = keep
+    town.message.on_envelope = pass_envelope
     await town.message.say(7, 2, "last")
     await alice.until_texts(7, *texts, "last")
 
 
-async def test_the_loss_of_the_last_envelope_shows_by_the_heartbeat(town: Town) -> None:
+async def test_the_heartbeat_reveals_the_loss_of_the_last_envelope(town: Town) -> None:
     await town.edge()
     town.world.room(7, 1, 2)
-    (alice,) = await crowd(town, 1)
-    town.message.on_envelope = lose
+    (alice,) = await log_in(town, 1)
+    town.message.on_envelope = drop_envelope
     await town.message.say(7, 2, "last")
     await alice.until_texts(7, "last")
 
 
-async def test_a_skipped_envelope_shows_by_the_next_one_whatever_is_in_it(town: Town) -> None:
+async def test_the_next_envelope_reveals_a_skipped_one_whatever_its_chat(town: Town) -> None:
     await town.edge()
     town.world.room(7, 1, 2)
     town.world.room(8, 1, 2)
-    (alice,) = await crowd(town, 1)
+    (alice,) = await log_in(town, 1)
     town.message.beats = False
     await town.message.say(8, 2, "first")
-    town.message.on_envelope = lose
+    town.message.on_envelope = drop_envelope
     await town.message.say(7, 2, "lost")
-    town.message.on_envelope = keep
+    town.message.on_envelope = pass_envelope
     await town.message.say(8, 2, "second")
-    async with asyncio.timeout(2):  # before anybody is missed for being silent
+    async with asyncio.timeout(2):  # before silence counts as a loss
         await alice.until_texts(7, "lost")
     await alice.until_texts(8, "first", "second")
 
 
-async def test_a_replica_that_falls_silent_is_missed(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_silence_of_a_replica_is_a_loss(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.edge.delivery.loss_detector.SILENCE_SECONDS", 0.4)
     await town.edge()
     town.world.room(7, 1, 2)
-    (alice,) = await crowd(town, 1)
+    (alice,) = await log_in(town, 1)
     await town.message.say(7, 2, "first")
     await alice.until_texts(7, "first")
     town.message.beats = False
-    town.message.on_envelope = lose
+    town.message.on_envelope = drop_envelope
     town.world.say(7, 2, "second")
     await alice.until_texts(7, "first", "second")
 
 
-async def test_a_chat_that_cannot_be_read_is_forgotten_and_held_against_nobody(town: Town) -> None:
+async def test_a_chat_that_cannot_be_read_is_dropped_and_affects_no_other(town: Town) -> None:
     edge = await town.edge()
     for chat in (7, 8):
         town.world.room(chat, 1, 2)
-    (alice,) = await crowd(town, 1)
+    (alice,) = await log_in(town, 1)
     town.message.unreadable.add(ChatId(7))
-    town.message.on_envelope = lose
+    town.message.on_envelope = drop_envelope
     assert await alice.post(7, "into the void") == 1
-    town.message.on_envelope = keep
+    town.message.on_envelope = pass_envelope
     assert edge.chats.sequencer(ChatId(7)) is None
-    asked = len(town.message.of(SyncChat))
+    requests = len(town.message.of(SyncChat))
     assert await alice.post(8, "hello") == 1
-    assert len(town.message.of(SyncChat)) == asked
+    assert len(town.message.of(SyncChat)) == requests
     assert await edge.read_flush.flush()
     town.message.unreadable.clear()
     await town.message.say(7, 2, "back again")
@@ -129,9 +129,9 @@ async def test_a_chat_that_cannot_be_read_is_forgotten_and_held_against_nobody(t
 # Chats that are new here
 
 
-async def test_a_new_chat_needs_no_question(town: Town) -> None:
+async def test_a_new_chat_needs_no_request(town: Town) -> None:
     await town.edge()
-    alice, bob = await crowd(town, 1, 2)
+    alice, bob = await log_in(town, 1, 2)
     chat = await alice.ask(do="create", members=[1, 2])
     await bob.until_event("ChatJoined", chat)
     assert await bob.post(chat, "hello") == 1
@@ -140,36 +140,36 @@ async def test_a_new_chat_needs_no_question(town: Town) -> None:
     assert alice.events == [("ChatJoined", chat)]
 
 
-async def test_what_is_created_is_told_after_the_answer(town: Town) -> None:
+async def test_a_created_chat_is_notified_after_the_reply(town: Town) -> None:
     await town.edge()
-    alice, bob = await crowd(town, 1, 2)
+    alice, bob = await log_in(town, 1, 2)
     gate = town.session.close(CreateChat)
-    said = alice.say(do="create", members=[1, 2])
+    request = alice.say(do="create", members=[1, 2])
     await bob.wire.until(lambda: bob.events != [])
     assert alice.events == []
     gate.set()
-    chat = await alice.answer(said)
+    chat = await alice.answer(request)
     await alice.until_event("ChatJoined", chat)
     assert alice.seen[-1] == {"event": "ChatJoined", "told": chat}
 
 
 @pytest.mark.parametrize("lost", [0, 1, 2])
-async def test_messages_before_the_notice_or_without_one(town: Town, lost: int) -> None:
+async def test_messages_before_the_membership_notice_or_without_one(town: Town, lost: int) -> None:
     """The first envelopes may be lost, too."""
     await town.edge()
-    (alice,) = await crowd(town, 1)
+    (alice,) = await log_in(town, 1)
     town.session.silent = True
     await town.session.create(7, 1, 2)
     for number, text in enumerate("abc"):
-        town.message.on_envelope = lose if number < lost else keep
+        town.message.on_envelope = drop_envelope if number < lost else pass_envelope
         await town.message.say(7, 2, text)
     await alice.until_texts(7, *"abc")
 
 
-async def test_who_is_met_in_a_chat_that_others_are_in_gets_what_was_lost_before(town: Town) -> None:
+async def test_an_unannounced_member_receives_messages_lost_before(town: Town) -> None:
     await town.edge()
     town.world.room(7, 1, 2)
-    alice, carol = await crowd(town, 1, 3)
+    alice, carol = await log_in(town, 1, 3)
     await town.message.say(7, 2, "a")
     town.session.silent = True
     await town.session.join(7, 3)
@@ -179,17 +179,17 @@ async def test_who_is_met_in_a_chat_that_others_are_in_gets_what_was_lost_before
 
     town.message.on_envelope = not_for_carol
     await town.message.say(7, 2, "b", "c")
-    town.message.on_envelope = keep
+    town.message.on_envelope = pass_envelope
     await town.message.say(7, 2, "d")
     await alice.until_texts(7, *"abcd")
     await carol.until_texts(7, *"bcd")
 
 
-async def test_a_replica_that_does_not_know_a_newcomer_yet_is_asked_again(town: Town) -> None:
-    """It answers by an older membership than the one that the message was fanned out by."""
+async def test_a_reply_with_an_older_membership_is_requested_again(town: Town) -> None:
+    """The replica replies with an older membership than that of the message."""
     await town.edge()
     room = town.world.room(7, 2, 3)
-    (alice,) = await crowd(town, 1)
+    (alice,) = await log_in(town, 1)
     town.session.silent = True
     await town.session.join(7, 1)
     member = room.members.pop(alice.client.connection.account)
@@ -202,10 +202,10 @@ async def test_a_replica_that_does_not_know_a_newcomer_yet_is_asked_again(town: 
     await alice.until_texts(7, "a")
 
 
-async def test_a_notice_that_comes_after_messages_tells_of_the_chat(town: Town) -> None:
+async def test_a_late_membership_notice_announces_the_chat(town: Town) -> None:
     await town.edge()
     town.world.room(7, 1, 2)
-    alice, carol = await crowd(town, 1, 3)
+    alice, carol = await log_in(town, 1, 3)
     await town.session.join(7, 3)
     await carol.until_event("ChatJoined", 7)
     await town.message.say(7, 2, "a")
@@ -213,16 +213,16 @@ async def test_a_notice_that_comes_after_messages_tells_of_the_chat(town: Town) 
     await alice.until_texts(7, "a")
 
 
-async def test_who_has_left_gets_nothing_more(town: Town) -> None:
+async def test_a_former_member_receives_nothing(town: Town) -> None:
     edge = await town.edge()
     town.world.room(7, 1, 2, 3)
-    alice, carol = await crowd(town, 1, 3)
+    alice, carol = await log_in(town, 1, 3)
     await town.message.say(7, 2, "a")
     await carol.until_texts(7, "a")
     await town.session.leave(7, 3)
-    town.message.on_envelope = lose
+    town.message.on_envelope = drop_envelope
     await town.message.say(7, 2, "b")
-    town.message.on_envelope = keep
+    town.message.on_envelope = pass_envelope
     await town.message.say(7, 2, "c")
     await alice.until_texts(7, *"abc")
     assert carol.texts(7) == ["a"]
@@ -231,12 +231,14 @@ async def test_who_has_left_gets_nothing_more(town: Town) -> None:
 
 @pytest.mark.parametrize("others", [[], [4]])
 @pytest.mark.parametrize("big", [False, True])
-async def test_who_is_back_without_a_notice_gets_everything_again(town: Town, others: list[int], big: bool) -> None:
-    """By the next message where members are named, by the next sync where they are not."""
+async def test_a_member_that_returns_without_a_notice_receives_everything_again(
+    town: Town, others: list[int], big: bool
+) -> None:
+    """The next message reveals it if it names its recipients, otherwise the next sync."""
     town.message.broadcast_members = 1 if big else 1000
     edge = await town.edge()
     town.world.room(7, 2, 3, *others)
-    (carol, *_) = await crowd(town, 3, *others)
+    (carol, *_) = await log_in(town, 3, *others)
     await town.message.say(7, 2, "a")
     await carol.until_texts(7, "a")
     assert await edge.read_flush.flush()
@@ -245,9 +247,9 @@ async def test_who_is_back_without_a_notice_gets_everything_again(town: Town, ot
     town.session.silent = True
     await town.session.join(7, 3)
     if big:
-        asked = len(town.message.of(Sync))
+        requests = len(town.message.of(Sync))
         edge.resync.mark_stale("a test")
-        await town.message.until_asked(Sync, asked + 1)
+        await town.message.until_asked(Sync, requests + 1)
     await town.message.say(7, 2, "b")
     await carol.until_texts(7, "a", "b")
 
@@ -262,11 +264,11 @@ def big(town: Town) -> Town:
     return town
 
 
-async def test_a_broadcast_reaches_the_members_here(big: Town) -> None:
+async def test_a_broadcast_reaches_the_local_members(big: Town) -> None:
     here, there = await big.edge(), await big.edge()
     big.world.room(7, 1, 2, 3)
     big.world.room(8, 4, 2)
-    alice, dave = await crowd(big, 1, 4)
+    alice, dave = await log_in(big, 1, 4)
     carol = await big.device(3, there)
     await big.message.say(7, 2, "a", "b")
     await big.message.say(8, 2, "c")
@@ -278,11 +280,11 @@ async def test_a_broadcast_reaches_the_members_here(big: Town) -> None:
 
 
 @pytest.mark.parametrize("silent", [False, True])
-async def test_a_broadcast_reaches_who_has_joined_and_not_who_has_left(big: Town, silent: bool) -> None:
-    """Whether the notices come or not."""
+async def test_a_broadcast_reaches_new_members_and_no_former_ones(big: Town, silent: bool) -> None:
+    """With and without membership notices."""
     await big.edge()
     big.world.room(7, 1, 2, 3)
-    alice, carol, dave = await crowd(big, 1, 3, 4)
+    alice, carol, dave = await log_in(big, 1, 3, 4)
     await big.message.say(7, 2, "a")
     await carol.until_texts(7, "a")
     big.session.silent = silent
@@ -294,11 +296,11 @@ async def test_a_broadcast_reaches_who_has_joined_and_not_who_has_left(big: Town
     assert carol.texts(7) == ["a"]
 
 
-async def test_a_broadcast_of_before_is_not_for_who_came_after(big: Town) -> None:
-    """Its envelope is late: the notice of a newer membership overtakes it."""
+async def test_an_earlier_broadcast_is_not_for_later_members(big: Town) -> None:
+    """A newer membership notice overtakes the envelope."""
     edge = await big.edge()
     big.world.room(7, 1, 2, 3)
-    alice, carol, dave = await crowd(big, 1, 3, 4)
+    alice, carol, dave = await log_in(big, 1, 3, 4)
     await big.message.say(7, 2, "a")
     for device in (alice, carol):
         await device.until_texts(7, "a")
@@ -313,32 +315,34 @@ async def test_a_broadcast_of_before_is_not_for_who_came_after(big: Town) -> Non
     assert edge.chats.sequencer(7).version == 2  # type: ignore[arg-type,union-attr]
 
 
-async def test_an_old_membership_is_not_believed(big: Town) -> None:
-    """A replica that has not heard of the leaving answers for a while."""
+async def test_an_older_membership_is_ignored(big: Town) -> None:
+    """A replica that does not know of the departure replies for a while."""
     await big.edge()
     room = big.world.room(7, 1, 2, 3)
-    alice, carol = await crowd(big, 1, 3)
+    alice, carol = await log_in(big, 1, 3)
     await big.message.say(7, 2, "a")
     await carol.until_texts(7, "a")
     big.session.silent = True
     await big.session.leave(7, 3)
     (message,) = big.world.say(7, 2, "b")
     room.version, room.members[3] = 1, (1, 1)  # type: ignore[index]
-    asked = len(big.message.of(SyncChat))
+    requests = len(big.message.of(SyncChat))
     await big.message.send(ALL, [Delivery(message, None, 2)])
-    await big.message.until_asked(SyncChat, asked + 1)
+    await big.message.until_asked(SyncChat, requests + 1)
     del room.members[3]  # type: ignore[arg-type]
     room.version = 2
     await alice.until_texts(7, "a", "b")
     assert carol.texts(7) == ["a"]
 
 
-async def test_the_membership_of_many_accounts_is_asked_in_portions(big: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_membership_of_many_accounts_is_requested_in_batches(
+    big: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("services.edge.delivery.gap_filler._ACCOUNTS_PER_REQUEST", 3)
     await big.edge()
     accounts = range(1, 12)
     big.world.room(7, *accounts[:8])
-    devices = await crowd(big, *accounts)
+    devices = await log_in(big, *accounts)
     await big.message.say(7, 1, "a")
     for device in devices[1:8]:
         await device.until_texts(7, "a")
@@ -346,30 +350,30 @@ async def test_the_membership_of_many_accounts_is_asked_in_portions(big: Town, m
     assert max(len(request.accounts) for request in big.message.of(SyncChat)) == 3
 
 
-async def test_who_comes_while_a_gap_is_fetched_does_not_miss_it(big: Town) -> None:
+async def test_a_login_while_a_gap_is_fetched_receives_the_gap(big: Town) -> None:
     await big.edge()
     big.world.room(7, 1, 2, 3)
-    (alice,) = await crowd(big, 1)
+    (alice,) = await log_in(big, 1)
     await big.message.say(7, 2, "a")
     await alice.until_texts(7, "a")
     big.world.mark_read(3, 7, 1, 1)
-    asked = len(big.message.of(SyncChat))
+    requests = len(big.message.of(SyncChat))
     gate = big.message.close(SyncChat)
-    big.message.on_envelope = lose
+    big.message.on_envelope = drop_envelope
     await big.message.say(7, 2, "b")
-    big.message.on_envelope = keep
+    big.message.on_envelope = pass_envelope
     await big.message.say(7, 2, "c")
-    await big.message.until_asked(SyncChat, asked + 1)
+    await big.message.until_asked(SyncChat, requests + 1)
     carol = await big.device(3)
     gate.set()
     await alice.until_texts(7, *"abc")
     await carol.until_texts(7, "b", "c")
 
 
-# Presence is not known
+# Unknown presence
 
 
-async def test_without_presence_everybody_is_reached_all_the_same(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_all_recipients_are_reached_without_presence(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.presence._TRUST_SECONDS", 1000.0)
     here, there = await town.edge(), await town.edge()
     town.world.room(7, 1, 2, 3)
@@ -381,13 +385,13 @@ async def test_without_presence_everybody_is_reached_all_the_same(town: Town, mo
     assert dave.messages == []
 
 
-# One of many
+# Slow and failing connections
 
 
-async def test_a_slow_reader_is_closed_and_delays_nobody(town: Town) -> None:
+async def test_a_slow_connection_is_closed_and_delays_no_other(town: Town) -> None:
     await town.edge(outgoing_bytes=100_000)
     town.world.room(7, 1, 2, 3)
-    alice, carol = await crowd(town, 1, 3)
+    alice, carol = await log_in(town, 1, 3)
     alice.wire.deaf = True
     texts = [str(number) * 20_000 for number in range(9)]
     await town.message.say(7, 2, *texts)
@@ -399,12 +403,12 @@ async def test_a_slow_reader_is_closed_and_delays_nobody(town: Town) -> None:
     await again.until_texts(7, *texts)
 
 
-async def test_a_message_that_breaks_a_dialect_breaks_its_connections_alone(town: Town) -> None:
-    """Everything else in the envelope is delivered."""
+async def test_a_message_that_fails_in_a_dialect_closes_only_its_connections(town: Town) -> None:
+    """The rest of the envelope is delivered."""
     edge = await town.edge()
     town.world.room(7, 1, 2)
     town.world.room(8, 3, 2)
-    alice, carol = await crowd(town, 1, 3)
+    alice, carol = await log_in(town, 1, 3)
     messages = [*town.world.say(7, 2, "poison"), *town.world.say(8, 2, "hello")]
     accounts = [alice.client.connection.account, carol.client.connection.account]
     await town.message.send(edge.id, [Delivery(each, accounts, 1) for each in messages])
@@ -414,11 +418,11 @@ async def test_a_message_that_breaks_a_dialect_breaks_its_connections_alone(town
     assert alice.wire.closed_with[0] == 1011
 
 
-async def test_pushes_that_a_dialect_holds_are_bounded_and_written_in_their_time(town: Town) -> None:
+async def test_held_pushes_are_bounded_and_written_on_time(town: Town) -> None:
     edge = await town.edge(outgoing_bytes=100_000)
     for chat in (7, 8):
         town.world.room(chat, 1, 2)
-    alice, other = await crowd(town, 1, 1)
+    alice, other = await log_in(town, 1, 1)
     soon = asyncio.get_running_loop().time() + 0.1
     alice.say(do="hold", chat=7, until=soon)
     other.say(do="hold", chat=8, until=soon + 1000)

@@ -1,4 +1,4 @@
-"""After any loss everybody has what message has: losses of envelopes and notices, of Redis, of the lease, of NATS."""
+"""After any loss (of envelopes, notices, Redis, the lease, NATS) all accounts have what the message service has."""
 
 import asyncio
 
@@ -12,15 +12,15 @@ from tests.unit.services.edge.conftest import Town
 from tests.unit.services.edge.devices import Device
 
 
-def lose(node: NodeId, envelope: Envelope) -> list[Envelope]:
+def drop_envelope(node: NodeId, envelope: Envelope) -> list[Envelope]:
     return []
 
 
-def keep(node: NodeId, envelope: Envelope) -> list[Envelope]:
+def pass_envelope(node: NodeId, envelope: Envelope) -> list[Envelope]:
     return [envelope]
 
 
-async def crowd(town: Town, *accounts: int) -> list[Device]:
+async def log_in(town: Town, *accounts: int) -> list[Device]:
     devices = [await town.device(account) for account in accounts]
     for device in devices:
         await device.synced()
@@ -34,36 +34,36 @@ async def test_every_chat_of_every_account_is_compared(town: Town) -> None:
     for account in accounts:
         for chat in range(5):
             town.world.room(account * 10 + chat, account, 99)
-    devices = await crowd(town, *accounts)
-    town.message.on_envelope = lose
+    devices = await log_in(town, *accounts)
+    town.message.on_envelope = drop_envelope
     for account in accounts:
         for chat in range(5):
             await town.message.say(account * 10 + chat, 99, "a", "b")
-    town.message.on_envelope = keep
+    town.message.on_envelope = pass_envelope
     edge.resync.mark_stale("a test")
     for account, device in zip(accounts, devices, strict=True):
         for chat in range(5):
             await device.until_texts(account * 10 + chat, "a", "b")
 
 
-async def test_only_the_accounts_in_doubt_are_synced(town: Town) -> None:
+async def test_only_stale_accounts_are_synced(town: Town) -> None:
     edge = await town.edge()
     town.world.room(7, 1, 2, 3)
-    await crowd(town, 1, 2, 3)
-    asked = len(town.message.of(Sync))
+    await log_in(town, 1, 2, 3)
+    requests = len(town.message.of(Sync))
     (account,) = (account for account in edge.residents.by_account if account == 2)
     edge.resync.mark_stale("a test", [account])
-    await town.message.until_asked(Sync, asked + 1)
-    assert [request.account for request in town.message.of(Sync)[asked:]] == [2]
-    assert town.message.of(Sync)[asked].known == [7]
+    await town.message.until_asked(Sync, requests + 1)
+    assert [request.account for request in town.message.of(Sync)[requests:]] == [2]
+    assert town.message.of(Sync)[requests].known == [7]
 
 
 @pytest.mark.parametrize("others", [[], [2]])
-async def test_a_chat_turns_up_of_which_nothing_has_come(town: Town, others: list[int]) -> None:
-    """Neither notice nor envelopes; others here may have got everything."""
+async def test_a_chat_without_notice_and_envelopes_is_discovered(town: Town, others: list[int]) -> None:
+    """Other local members may have received everything."""
     edge = await town.edge()
     town.world.room(7, 2, 3)
-    (alice, *rest) = await crowd(town, 1, *others)
+    (alice, *rest) = await log_in(town, 1, *others)
     second = await town.device(1)
     await second.synced()
     town.session.silent = True
@@ -76,7 +76,7 @@ async def test_a_chat_turns_up_of_which_nothing_has_come(town: Town, others: lis
     await town.message.say(7, 3, "a", "b")
     for device in rest:
         await device.until_texts(7, "a", "b")
-    town.message.on_envelope = keep
+    town.message.on_envelope = pass_envelope
     edge.resync.mark_stale("a test")
     for device in (alice, second):
         await device.until_texts(7, "a", "b")
@@ -86,31 +86,31 @@ async def test_a_chat_turns_up_of_which_nothing_has_come(town: Town, others: lis
         await device.until_texts(7, *"abc")
 
 
-async def test_a_chat_that_the_account_is_not_in_any_more_is_forgotten(town: Town) -> None:
+async def test_a_chat_that_the_account_has_left_is_forgotten(town: Town) -> None:
     edge = await town.edge()
     town.world.room(7, 1, 2)
-    await crowd(town, 1)
+    await log_in(town, 1)
     town.session.silent = True
     await town.session.leave(7, 1)
-    asked = len(town.message.of(Sync))
+    requests = len(town.message.of(Sync))
     edge.resync.mark_stale("a test")
-    await town.message.until_asked(Sync, asked + 1)
+    await town.message.until_asked(Sync, requests + 1)
     async with asyncio.timeout(5):
         while len(edge.chats):
             await asyncio.sleep(0.005)
-    assert [resident.chats for resident in edge.residents.by_account.values()] == [set()]
+    assert [local.chats for local in edge.residents.by_account.values()] == [set()]
 
 
-async def test_news_during_a_resync_come_once(town: Town) -> None:
+async def test_new_messages_during_a_resync_come_once(town: Town) -> None:
     edge = await town.edge()
     town.world.room(7, 1, 2)
-    (alice,) = await crowd(town, 1)
+    (alice,) = await log_in(town, 1)
     await town.message.say(7, 2, "a")
     await alice.until_texts(7, "a")
     gate = town.message.close(Sync)
-    asked = len(town.message.of(Sync))
+    requests = len(town.message.of(Sync))
     edge.resync.mark_stale("a test")
-    await town.message.until_asked(Sync, asked + 1)
+    await town.message.until_asked(Sync, requests + 1)
     await town.session.create(8, 2, 1)
     await town.message.say(8, 2, "new")
     await town.message.say(7, 2, "b")
@@ -122,11 +122,11 @@ async def test_news_during_a_resync_come_once(town: Town) -> None:
     assert alice.events == [("ChatJoined", 8)]
 
 
-async def test_a_resync_waits_for_a_service_that_is_away(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_resync_waits_for_an_unreachable_service(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.bus.client._ATTEMPT_SECONDS", 0.2)
     edge = await town.edge()
     town.world.room(7, 1, 2)
-    (alice,) = await crowd(town, 1)
+    (alice,) = await log_in(town, 1)
     await town.message.stop()
     town.world.say(7, 2, "a")
     edge.resync.mark_stale("a test")
@@ -135,10 +135,10 @@ async def test_a_resync_waits_for_a_service_that_is_away(town: Town, monkeypatch
     await alice.until_texts(7, "a")
 
 
-async def test_a_reconnect_of_the_bus_makes_everybody_sync(town: Town) -> None:
+async def test_a_reconnect_of_the_bus_syncs_all_accounts(town: Town) -> None:
     await town.edge()
     town.world.room(7, 1, 2)
-    (alice,) = await crowd(town, 1)
+    (alice,) = await log_in(town, 1)
     town.world.say(7, 2, "a")
     town.nats.restart()
     await alice.until_texts(7, "a")
@@ -147,10 +147,10 @@ async def test_a_reconnect_of_the_bus_makes_everybody_sync(town: Town) -> None:
 # Presence
 
 
-async def test_a_lost_lease_makes_everybody_register_and_sync(town: Town) -> None:
+async def test_a_lost_lease_registers_and_syncs_all_accounts(town: Town) -> None:
     edge = await town.edge()
     town.world.room(7, 1, 2)
-    (alice,) = await crowd(town, 1)
+    (alice,) = await log_in(town, 1)
     await edge.lease.beat()
     assert edge.node.metrics.presence_lost._value.get() == 0
     town.valkey.flush()
@@ -161,11 +161,11 @@ async def test_a_lost_lease_makes_everybody_register_and_sync(town: Town) -> Non
     assert edge.node.metrics.presence_lost._value.get() == 1
 
 
-async def test_a_node_that_was_taken_for_dead_comes_back(town: Town) -> None:
-    """It was frozen, its lease has expired, and its entries were swept."""
+async def test_a_node_comes_back_after_its_lease_expired(town: Town) -> None:
+    """The node was frozen, its lease has expired, and its entries were swept."""
     edge = await town.edge(lease_seconds=1000.0)
     town.world.room(7, 1, 2)
-    (alice,) = await crowd(town, 1)
+    (alice,) = await log_in(town, 1)
     await edge.lease.beat()
     await edge.lease.release()
     sweeper = Presence(town.valkey.settings("edge"))
@@ -178,7 +178,7 @@ async def test_a_node_that_was_taken_for_dead_comes_back(town: Town) -> None:
     assert await town.where(1) == [edge.id]
 
 
-async def test_a_login_while_redis_is_away(town: Town) -> None:
+async def test_a_login_without_redis(town: Town) -> None:
     edge = await town.edge(lease_seconds=1000.0)
     town.world.room(7, 1, 2)
     await edge.lease.beat()

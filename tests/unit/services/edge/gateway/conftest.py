@@ -8,7 +8,7 @@ import uvloop
 from services.edge.gateway import Gateway
 from shared.settings import Edge, Limits
 from tests.unit.services.edge.gateway.raw import RawPeer
-from tests.unit.services.edge.gateway.recording import Recorder
+from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
 
 MESSAGE_BYTES = 2 * 1024 * 1024
 
@@ -16,7 +16,7 @@ MESSAGE_BYTES = 2 * 1024 * 1024
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The loop that the edge runs on: the gateway depends on when its transports write and close."""
+    """The edge's event loop: the gateway depends on when its transports write and close."""
     return {"uvloop": uvloop.new_event_loop}
 
 
@@ -26,11 +26,11 @@ def library(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
+def endpoint() -> RecordingEndpoint:
+    return RecordingEndpoint()
 
 
-async def greet(
+async def serve_hello(
     scope: Mapping[str, Any], _receive: object, send: Callable[[Mapping[str, Any]], Awaitable[None]]
 ) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
@@ -41,13 +41,13 @@ Start = Callable[..., Awaitable[Gateway]]
 
 
 @pytest.fixture
-async def start(library: str, recorder: Recorder) -> AsyncIterator[Start]:
+async def start(library: str, endpoint: RecordingEndpoint) -> AsyncIterator[Start]:
     """Starts gateways, which end with the test. Keyword arguments are settings of the edge."""
     gateways: list[Gateway] = []
 
     async def start(head_seconds: float = 10.0, **settings: Any) -> Gateway:
         edge = Edge(**{"port": 0, "websocket": library, **settings})
-        gateway = Gateway(edge, Limits(transport_frame_bytes=MESSAGE_BYTES), recorder, greet, head_seconds)
+        gateway = Gateway(edge, Limits(transport_frame_bytes=MESSAGE_BYTES), endpoint, serve_hello, head_seconds)
         await gateway.start()
         gateways.append(gateway)
         return gateway
@@ -64,7 +64,7 @@ async def gateway(start: Start) -> Gateway:
 
 @pytest.fixture
 async def peer(gateway: Gateway) -> AsyncIterator[RawPeer]:
-    """A client that may send what it likes, after a proper handshake."""
+    """A client on a bare socket, after a valid handshake."""
     async with await RawPeer.dial(gateway.port) as peer:
         await peer.upgrade()
         yield peer

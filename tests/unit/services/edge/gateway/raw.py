@@ -1,4 +1,4 @@
-"""A client on a bare TCP socket: frames as it likes them, and none of a library's good manners."""
+"""A client on a bare TCP socket that can send any bytes."""
 
 import asyncio
 import socket
@@ -96,7 +96,7 @@ class RawPeer:
         return int.from_bytes(payload[:2], "big"), payload[2:].decode()
 
     async def some(self) -> bytes:
-        """What one read returns."""
+        """The bytes of one read."""
         async with asyncio.timeout(SECONDS):
             return await self._reader.read(65_536)
 

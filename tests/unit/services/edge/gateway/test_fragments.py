@@ -1,4 +1,4 @@
-"""Frames in, messages out; messages in, frames out."""
+"""Frames are assembled into assembler, assembler are framed."""
 
 import pytest
 
@@ -20,54 +20,61 @@ from services.edge.gateway.framing import (
 LIMIT = 100
 
 
-def refused(messages: FragmentAssembler, *received: ParsedFrame) -> int:
-    """The close code of the last one; those before it are taken."""
-    *taken, last = received
-    for one in taken:
-        assert messages.add(one) is None
+def violation_code(assembler: FragmentAssembler, *frames: ParsedFrame) -> int:
+    """The close code for the last frame; those before it are accepted."""
+    *accepted, last = frames
+    for one in accepted:
+        assert assembler.add(one) is None
     with pytest.raises(ProtocolViolation) as violation:
-        messages.add(last)
+        assembler.add(last)
     return violation.value.code
 
 
-def test_a_whole_message_is_given_as_it_is() -> None:
-    messages = FragmentAssembler(LIMIT)
-    assert messages.add(ParsedFrame(TEXT, True, b"hello")) == b"hello"
-    assert messages.add(ParsedFrame(TEXT, True, "你好".encode())) == "你好".encode()
-    assert messages.add(ParsedFrame(BINARY, True, b"\xff")) == Binary(b"\xff")
-    assert messages.add(ParsedFrame(TEXT, True, b"")) == b""
+def test_a_whole_message_is_returned_unchanged() -> None:
+    assembler = FragmentAssembler(LIMIT)
+    assert assembler.add(ParsedFrame(TEXT, True, b"hello")) == b"hello"
+    assert assembler.add(ParsedFrame(TEXT, True, "你好".encode())) == "你好".encode()
+    assert assembler.add(ParsedFrame(BINARY, True, b"\xff")) == Binary(b"\xff")
+    assert assembler.add(ParsedFrame(TEXT, True, b"")) == b""
 
 
 def test_fragments_are_joined_even_within_a_character() -> None:
-    messages = FragmentAssembler(LIMIT)
+    assembler = FragmentAssembler(LIMIT)
     text = "你好".encode()
-    assert messages.add(ParsedFrame(TEXT, False, text[:1])) is None
-    assert messages.add(ParsedFrame(CONTINUATION, False, text[1:4])) is None
-    assert messages.add(ParsedFrame(CONTINUATION, True, text[4:])) == text
-    assert messages.add(ParsedFrame(BINARY, False, b"a")) is None
-    assert messages.add(ParsedFrame(CONTINUATION, True, b"")) == Binary(b"a")
-    assert messages.add(ParsedFrame(TEXT, True, b"next")) == b"next"
+    assert assembler.add(ParsedFrame(TEXT, False, text[:1])) is None
+    assert assembler.add(ParsedFrame(CONTINUATION, False, text[1:4])) is None
+    assert assembler.add(ParsedFrame(CONTINUATION, True, text[4:])) == text
+    assert assembler.add(ParsedFrame(BINARY, False, b"a")) is None
+    assert assembler.add(ParsedFrame(CONTINUATION, True, b"")) == Binary(b"a")
+    assert assembler.add(ParsedFrame(TEXT, True, b"next")) == b"next"
 
 
 def test_text_must_be_utf8() -> None:
-    assert refused(FragmentAssembler(LIMIT), ParsedFrame(TEXT, True, b"a\xff")) == 1007
-    assert refused(FragmentAssembler(LIMIT), ParsedFrame(TEXT, True, b"\xed\xa0\x80")) == 1007
+    assert violation_code(FragmentAssembler(LIMIT), ParsedFrame(TEXT, True, b"a\xff")) == 1007
+    assert violation_code(FragmentAssembler(LIMIT), ParsedFrame(TEXT, True, b"\xed\xa0\x80")) == 1007
     assert (
-        refused(FragmentAssembler(LIMIT), ParsedFrame(TEXT, False, b"\xe4"), ParsedFrame(CONTINUATION, True, b"a"))
+        violation_code(
+            FragmentAssembler(LIMIT), ParsedFrame(TEXT, False, b"\xe4"), ParsedFrame(CONTINUATION, True, b"a")
+        )
         == 1007
     )
 
 
 def test_fragments_must_be_in_order() -> None:
-    assert refused(FragmentAssembler(LIMIT), ParsedFrame(CONTINUATION, True, b"a")) == 1002
-    assert refused(FragmentAssembler(LIMIT), ParsedFrame(TEXT, False, b"a"), ParsedFrame(TEXT, True, b"b")) == 1002
+    assert violation_code(FragmentAssembler(LIMIT), ParsedFrame(CONTINUATION, True, b"a")) == 1002
+    assert (
+        violation_code(FragmentAssembler(LIMIT), ParsedFrame(TEXT, False, b"a"), ParsedFrame(TEXT, True, b"b")) == 1002
+    )
 
 
 def test_the_limit_is_inclusive_and_counts_all_fragments() -> None:
-    messages = FragmentAssembler(LIMIT)
-    assert messages.add(ParsedFrame(TEXT, False, b"x" * 60)) is None
-    assert messages.add(ParsedFrame(CONTINUATION, True, b"x" * 40)) == b"x" * 100
-    assert refused(messages, ParsedFrame(TEXT, False, b"x" * 60), ParsedFrame(CONTINUATION, False, b"x" * 41)) == 1009
+    assembler = FragmentAssembler(LIMIT)
+    assert assembler.add(ParsedFrame(TEXT, False, b"x" * 60)) is None
+    assert assembler.add(ParsedFrame(CONTINUATION, True, b"x" * 40)) == b"x" * 100
+    assert (
+        violation_code(assembler, ParsedFrame(TEXT, False, b"x" * 60), ParsedFrame(CONTINUATION, False, b"x" * 41))
+        == 1009
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,7 +97,7 @@ def test_kinds_of_frames() -> None:
     assert close_frame(1012, "restart") == b"\x88\x09\x03\xf4restart"
 
 
-def test_a_long_reason_is_cut_at_the_end_of_a_character() -> None:
+def test_a_long_reason_is_cut_between_characters() -> None:
     assert close_frame(1000, "x" * 123)[4:] == b"x" * 123
     assert close_frame(1000, "x" * 124)[4:] == b"x" * 123
     assert close_frame(1000, "x" + "好" * 41)[4:].decode() == "x" + "好" * 40

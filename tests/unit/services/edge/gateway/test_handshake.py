@@ -27,11 +27,11 @@ def upgrade(
 
 
 def status(request: HandshakeRequest) -> int | None:
-    problem = check_request(request)
-    return problem.status if problem else None
+    rejection = check_request(request)
+    return rejection.status if rejection else None
 
 
-def test_the_answer_proves_that_the_key_was_read() -> None:
+def test_the_response_contains_the_hashed_key() -> None:
     """The example of RFC 6455, section 1.3."""
     answer = accept_response(upgrade(), Accept("ourchat.v2")).decode()
     assert answer.startswith("HTTP/1.1 101 Switching Protocols\r\n")
@@ -40,7 +40,7 @@ def test_the_answer_proves_that_the_key_was_read() -> None:
     assert "Protocol:" not in accept_response(upgrade(), Accept()).decode()
 
 
-def test_bad_handshakes_are_refused() -> None:
+def test_invalid_handshakes_are_rejected() -> None:
     assert status(upgrade()) is None
     assert status(upgrade(method="POST")) == 405
     assert status(upgrade(version="1.0")) == 505
@@ -54,14 +54,14 @@ def test_bad_handshakes_are_refused() -> None:
     assert b"\r\nSec-WebSocket-Version: 13\r\n" in reject_response(Reject(426, "old"))
 
 
-def test_a_rejection_says_why_and_closes() -> None:
+def test_a_rejection_has_a_text_and_closes() -> None:
     assert reject_response(Reject(404, "nothing here")) == (
         b"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 13\r\n"
         b"Connection: close\r\n\r\nnothing here\n"
     )
 
 
-def test_a_hello_has_what_the_request_said() -> None:
+def test_a_handshake_has_the_values_of_the_request() -> None:
     request = upgrade(
         (b"host", b"chat.test:8080"),
         (b"origin", b"https://web.test"),
@@ -81,7 +81,7 @@ def test_a_hello_has_what_the_request_said() -> None:
     )
 
 
-def test_a_hello_of_hardly_any_headers() -> None:
+def test_a_handshake_with_few_headers() -> None:
     bare = parse_handshake(upgrade(target=b"/"), ())
     assert (bare.host, bare.origin, bare.subprotocols, bare.query) == ("", "", (), "")
 
@@ -104,21 +104,21 @@ def test_paths(target: bytes, path: str) -> None:
     assert parse_handshake(upgrade(target=target), ()).path == path
 
 
-def test_a_proxy_tells_whether_its_side_was_encrypted() -> None:
-    told = (b"x-forwarded-proto", b"https")
-    assert parse_handshake(upgrade(told), PROXIES).secure
-    assert not parse_handshake(upgrade(told, peer="203.0.113.9"), PROXIES).secure
-    assert not parse_handshake(upgrade(told, (b"x-forwarded-proto", b"http")), PROXIES).secure
+def test_only_a_trusted_proxy_sets_the_protocol() -> None:
+    https = (b"x-forwarded-proto", b"https")
+    assert parse_handshake(upgrade(https), PROXIES).secure
+    assert not parse_handshake(upgrade(https, peer="203.0.113.9"), PROXIES).secure
+    assert not parse_handshake(upgrade(https, (b"x-forwarded-proto", b"http")), PROXIES).secure
 
 
 @pytest.mark.parametrize(
     ("peer", "forwarded", "address"),
     [
         ("203.0.113.9", [], "203.0.113.9"),
-        ("203.0.113.9", ["1.1.1.1"], "203.0.113.9"),  # not a proxy's word
+        ("203.0.113.9", ["1.1.1.1"], "203.0.113.9"),  # the header of an untrusted peer
         ("10.0.0.1", [], "10.0.0.1"),
         ("10.0.0.1", ["198.51.100.4"], "198.51.100.4"),
-        ("10.0.0.1", ["6.6.6.6", "198.51.100.4"], "198.51.100.4"),  # what the client wrote itself
+        ("10.0.0.1", ["6.6.6.6", "198.51.100.4"], "198.51.100.4"),  # the first entry is the client's own
         ("10.0.0.1", ["6.6.6.6", "198.51.100.4", "192.0.2.7", "10.1.2.3"], "198.51.100.4"),
         ("10.0.0.1", ["10.0.0.9", "10.0.0.8"], "10.0.0.9"),
         ("10.0.0.1", ["198.51.100.4", "unknown"], "10.0.0.1"),
@@ -130,7 +130,7 @@ def test_a_proxy_tells_whether_its_side_was_encrypted() -> None:
         ("::ffff:203.0.113.9", [], "203.0.113.9"),
     ],
 )
-def test_the_client_is_the_right_most_address_that_is_no_proxy(peer: str, forwarded: list[str], address: str) -> None:
+def test_the_client_is_the_right_most_untrusted_address(peer: str, forwarded: list[str], address: str) -> None:
     assert client_address(peer, forwarded, PROXIES) == address
 
 
@@ -139,7 +139,7 @@ def test_several_headers_are_one_list() -> None:
     assert parse_handshake(request, PROXIES).address == "198.51.100.4"
 
 
-def test_nobody_is_trusted_unless_named() -> None:
+def test_no_proxy_is_trusted_by_default() -> None:
     assert client_address("127.0.0.1", ["198.51.100.4"], ()) == "127.0.0.1"
     with pytest.raises(ValueError, match="proxy"):
         parse_networks(["proxy"])

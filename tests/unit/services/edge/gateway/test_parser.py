@@ -1,4 +1,4 @@
-"""The parsers of both libraries, with bytes cut anywhere and connections interleaved."""
+"""The parsers of both_libraries libraries, with bytes cut anywhere and connections interleaved."""
 
 from itertools import pairwise
 from random import Random
@@ -23,7 +23,7 @@ control_frames = st.builds(
 streams = st.lists(data_frames | control_frames, max_size=12).map(
     lambda frames: [*frames, ParsedFrame(CLOSE, True, b"\x03\xe8bye")]
 )
-both = pytest.mark.parametrize("library", ["picows", "websockets"])
+both_libraries = pytest.mark.parametrize("library", ["picows", "websockets"])
 
 
 def wire(frames: list[ParsedFrame]) -> bytes:
@@ -35,7 +35,7 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in pairwise(edges)]
 
 
-@both
+@both_libraries
 @settings(deadline=None, max_examples=50)
 @given(
     several=st.lists(streams, min_size=1, max_size=4),
@@ -47,19 +47,19 @@ async def test_every_connection_gets_its_own_frames(
 ) -> None:
     new_parser = parser_factory(library, LIMIT)
     connections = [(new_parser(), iter(pieces(wire(frames), cuts)), list[ParsedFrame]()) for frames in several]
-    turns = [number for number in range(len(several)) for _ in range(len(cuts) + 1)]
-    order.shuffle(turns)
-    for number in turns:
-        parser, parts, got = connections[number]
-        got += parser.feed(memoryview(next(parts)))
+    order_of_feeds = [number for number in range(len(several)) for _ in range(len(cuts) + 1)]
+    order.shuffle(order_of_feeds)
+    for number in order_of_feeds:
+        parser, parts, received = connections[number]
+        received += parser.feed(memoryview(next(parts)))
         assert parser.violation is None
-    assert [got for _, _, got in connections] == several
+    assert [received for _, _, received in connections] == several
 
 
-@both
+@both_libraries
 @settings(deadline=None, max_examples=50)
 @given(garbage=st.binary(max_size=300), cut=st.integers(min_value=0, max_value=300))
-async def test_garbage_breaks_nothing(library: str, garbage: bytes, cut: int) -> None:
+async def test_garbage_does_not_affect_other_connections(library: str, garbage: bytes, cut: int) -> None:
     new_parser = parser_factory(library, LIMIT)
     parser, other = new_parser(), new_parser()
     for part in (garbage[:cut], garbage[cut:]):
@@ -70,8 +70,8 @@ async def test_garbage_breaks_nothing(library: str, garbage: bytes, cut: int) ->
     assert other.feed(memoryview(masked(TEXT, b"fine"))) == [ParsedFrame(TEXT, True, b"fine")]
 
 
-@both
-async def test_fragments_are_passed_on_as_they_are(library: str) -> None:
+@both_libraries
+async def test_fragments_are_returned_unchanged(library: str) -> None:
     new_parser = parser_factory(library, LIMIT)
     data = masked(TEXT, b"a", final=False) + masked(CONTINUATION, b"b", final=False) + masked(CONTINUATION, b"c")
     assert new_parser().feed(memoryview(data)) == [
@@ -81,8 +81,8 @@ async def test_fragments_are_passed_on_as_they_are(library: str) -> None:
     ]
 
 
-@both
-async def test_what_came_before_a_violation_is_kept(library: str) -> None:
+@both_libraries
+async def test_frames_before_a_violation_are_returned(library: str) -> None:
     new_parser = parser_factory(library, LIMIT)
     parser = new_parser()
     assert parser.feed(memoryview(masked(TEXT, b"good") + b"\x81\x01x")) == [ParsedFrame(TEXT, True, b"good")]
@@ -90,7 +90,7 @@ async def test_what_came_before_a_violation_is_kept(library: str) -> None:
     assert parser.violation.code == 1002
 
 
-@both
+@both_libraries
 async def test_the_limit_is_inclusive(library: str) -> None:
     new_parser = parser_factory(library, LIMIT)
     assert len(new_parser().feed(memoryview(masked(BINARY, b"x" * LIMIT)))) == 1
@@ -100,7 +100,7 @@ async def test_the_limit_is_inclusive(library: str) -> None:
     assert parser.violation.code == 1009
 
 
-# Past the parser
+# Fast paths
 
 near_texts = st.builds(
     lambda payload, opcode, final, reserved: masked(opcode, payload, final=final, reserved=reserved),
@@ -114,9 +114,7 @@ near_texts = st.builds(
 
 @settings(deadline=None, max_examples=300)
 @given(data=near_texts, start=st.binary(max_size=8), cut=st.integers(-3, 3), limit=st.sampled_from([1, 125, LIMIT]))
-async def test_what_goes_past_the_parser_is_what_it_would_have_made(
-    data: bytes, start: bytes, cut: int, limit: int
-) -> None:
+async def test_the_fast_path_for_texts_agrees_with_the_parser(data: bytes, start: bytes, cut: int, limit: int) -> None:
     for read in (data, start + data, start + data[len(start) :], data[:cut], data + data[:cut]):
         text = parse_single_text(read, limit)
         if text is not None:
@@ -127,13 +125,13 @@ async def test_what_goes_past_the_parser_is_what_it_would_have_made(
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 132, 65_535])
-def test_a_text_goes_past_the_parser(size: int) -> None:
+def test_a_single_text_takes_the_fast_path(size: int) -> None:
     assert parse_single_text(masked(TEXT, b"x" * size), size) == b"x" * size
     assert parse_single_text(masked(TEXT, b"x" * size), size - 1) is None
 
 
 @pytest.mark.parametrize("size", [124, 125])
-def test_a_length_in_a_longer_form_is_for_the_parser(size: int) -> None:
+def test_a_length_in_a_longer_form_takes_no_fast_path(size: int) -> None:
     assert parse_single_text(b"\x81\xfe" + size.to_bytes(2, "big") + bytes(4) + b"x" * size, LIMIT) is None
 
 
@@ -149,9 +147,7 @@ near_closes = st.builds(
 
 @settings(deadline=None, max_examples=300)
 @given(data=near_closes, start=st.binary(max_size=8), cut=st.integers(-3, 3))
-async def test_a_close_frame_that_goes_past_the_parser_is_what_it_would_have_made(
-    data: bytes, start: bytes, cut: int
-) -> None:
+async def test_the_fast_path_for_close_frames_agrees_with_the_parser(data: bytes, start: bytes, cut: int) -> None:
     for read in (data, start + data, start + data[len(start) :], data[:cut], data + data[:cut]):
         payload = parse_single_close(read)
         if payload is not None:
@@ -161,10 +157,10 @@ async def test_a_close_frame_that_goes_past_the_parser_is_what_it_would_have_mad
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x03\xe8", b"\x0b\xb8see you", b"\x03\xe8" + b"x" * 123])
-def test_a_close_frame_goes_past_the_parser(payload: bytes) -> None:
+def test_a_single_close_frame_takes_the_fast_path(payload: bytes) -> None:
     assert parse_single_close(masked(CLOSE, payload)) == payload
 
 
 @pytest.mark.parametrize("payload", [b"\x03", b"\x03\xed", b"\x00\x00", b"\x03\xe8\xff"])
-def test_a_close_frame_that_may_be_wrong_is_for_the_parser(payload: bytes) -> None:
+def test_a_doubtful_close_frame_takes_no_fast_path(payload: bytes) -> None:
     assert parse_single_close(masked(CLOSE, payload)) is None

@@ -35,7 +35,7 @@ HEADERS = [
 
 
 @pytest.mark.parametrize(("header", "source"), HEADERS)
-def test_a_header_is_read_when_it_is_complete(header: bytes, source: str) -> None:
+def test_a_header_is_parsed_when_it_is_complete(header: bytes, source: str) -> None:
     for size in range(len(header)):
         assert parse_proxy_header(header[:size]) is None
     assert parse_proxy_header(header + b'{"code":12}') == ProxyHeader(source, len(header))
@@ -64,13 +64,13 @@ def test_a_header_is_read_when_it_is_complete(header: bytes, source: str) -> Non
         binary(0x21, 0x41, b""),
     ],
 )
-def test_what_is_no_header_is_told_at_once(data: bytes) -> None:
+def test_a_malformed_header_is_detected_at_once(data: bytes) -> None:
     with pytest.raises(MalformedProxyHeader):
         parse_proxy_header(data)
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"", b"PROXY ", b"PROXY TCP4 ", SIGNATURE, SIGNATURE + b"\x21\x11\0"]))
-def test_any_bytes_are_a_header_or_none(data: bytes, start: bytes) -> None:
+def test_any_bytes_are_a_header_or_malformed(data: bytes, start: bytes) -> None:
     with suppress(MalformedProxyHeader):
         header = parse_proxy_header(start + data)
         assert header is None or header.bytes <= len(start + data)

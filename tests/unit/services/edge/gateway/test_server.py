@@ -1,4 +1,4 @@
-"""The clients' port as a whole: handshakes, limits, HTTP beside WebSockets, and the orderly end."""
+"""The clients' port: handshakes, limits, HTTP beside WebSockets, shutdown."""
 
 import asyncio
 import logging
@@ -11,12 +11,12 @@ from services.edge.canonical.transport import Handshake, Reject
 from services.edge.gateway import Gateway
 from tests.unit.services.edge.gateway.conftest import Start
 from tests.unit.services.edge.gateway.raw import CLOSE, TEXT, RawPeer, closing, masked, request
-from tests.unit.services.edge.gateway.recording import Recorder
+from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
 
-HELLO = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-async def ask(port: int, data: bytes) -> str:
+async def fetch(port: int, data: bytes) -> str:
     """The response to a request on a connection of its own, which the server closes."""
     async with await RawPeer.dial(port) as peer:
         peer.send(data)
@@ -26,7 +26,7 @@ async def ask(port: int, data: bytes) -> str:
 # Handshakes
 
 
-async def test_the_edge_hears_who_calls(gateway: Gateway, recorder: Recorder) -> None:
+async def test_the_handshake_reaches_the_edge(gateway: Gateway, endpoint: RecordingEndpoint) -> None:
     async with await RawPeer.dial(gateway.port) as peer:
         await peer.upgrade(
             "/ws/ourchat-v2?push=1",
@@ -43,47 +43,49 @@ async def test_the_edge_hears_who_calls(gateway: Gateway, recorder: Recorder) ->
             "https://web.test",
             "push=1",
         )
-        assert recorder.hellos == [expected]
-        assert (await recorder.client()).hello == expected
+        assert endpoint.handshakes == [expected]
+        assert (await endpoint.client()).handshake == expected
 
 
-async def test_a_trusted_proxy_is_believed(start: Start, recorder: Recorder) -> None:
+async def test_the_headers_of_a_trusted_proxy_count(start: Start, endpoint: RecordingEndpoint) -> None:
     gateway = await start(trusted_proxies=["127.0.0.0/8", "10.0.0.0/8"])
     async with await RawPeer.dial(gateway.port) as peer:
         await peer.upgrade("/", "X-Forwarded-For: 6.6.6.6, 198.51.100.4, 10.0.0.1", "X-Forwarded-Proto: https")
-    assert [(hello.address, hello.secure) for hello in recorder.hellos] == [("198.51.100.4", True)]
+    assert [(hello.address, hello.secure) for hello in endpoint.handshakes] == [("198.51.100.4", True)]
 
 
 @pytest.mark.parametrize("pieces", [1, 7])
-async def test_a_trusted_proxy_of_tcp_is_believed(start: Start, recorder: Recorder, pieces: int) -> None:
-    """Its client writes the rest."""
+async def test_the_proxy_header_of_a_trusted_proxy_counts(
+    start: Start, endpoint: RecordingEndpoint, pieces: int
+) -> None:
+    """The client's own bytes follow the header."""
     gateway = await start(trusted_proxies=["127.0.0.0/8"])
-    said = b"PROXY TCP4 198.51.100.4 192.0.2.1 1 2\r\n" + request("/", "X-Forwarded-For: 6.6.6.6")
+    received = b"PROXY TCP4 198.51.100.4 192.0.2.1 1 2\r\n" + request("/", "X-Forwarded-For: 6.6.6.6")
     async with await RawPeer.dial(gateway.port) as peer:
         for at in range(pieces):
-            peer.send(said[at * len(said) // pieces : (at + 1) * len(said) // pieces])
+            peer.send(received[at * len(received) // pieces : (at + 1) * len(received) // pieces])
             await asyncio.sleep(0.01)
         assert (await peer.head()).startswith("HTTP/1.1 101 ")
-    assert [hello.address for hello in recorder.hellos] == ["198.51.100.4"]
+    assert [hello.address for hello in endpoint.handshakes] == ["198.51.100.4"]
 
 
-async def test_nobody_else_may_begin_like_a_proxy(gateway: Gateway, recorder: Recorder) -> None:
-    said = b"PROXY TCP4 198.51.100.4 192.0.2.1 1 2\r\n" + request()
-    assert (await ask(gateway.port, said)).startswith("HTTP/1.1 400 ")
-    assert recorder.hellos == []
+async def test_an_untrusted_proxy_header_is_rejected(gateway: Gateway, endpoint: RecordingEndpoint) -> None:
+    received = b"PROXY TCP4 198.51.100.4 192.0.2.1 1 2\r\n" + request()
+    assert (await fetch(gateway.port, received)).startswith("HTTP/1.1 400 ")
+    assert endpoint.handshakes == []
 
 
-async def test_a_proxy_that_is_no_network_is_refused(start: Start) -> None:
+async def test_a_trusted_proxy_must_be_a_network(start: Start) -> None:
     with pytest.raises(ValueError, match="should be networks"):
         await start(trusted_proxies=["my-proxy"])
 
 
-async def test_the_edge_may_reject(gateway: Gateway, recorder: Recorder) -> None:
-    recorder.answer = Reject(404, "no dialect is spoken here")
-    response = await ask(gateway.port, request("/nowhere"))
+async def test_the_edge_may_reject(gateway: Gateway, endpoint: RecordingEndpoint) -> None:
+    endpoint.decision = Reject(404, "no dialect is spoken here")
+    response = await fetch(gateway.port, request("/nowhere"))
     assert response.startswith("HTTP/1.1 404 Not Found\r\n")
     assert response.endswith("\r\n\r\nno dialect is spoken here\n")
-    assert recorder.clients == []
+    assert endpoint.clients == []
 
 
 @pytest.mark.parametrize(
@@ -99,24 +101,26 @@ async def test_the_edge_may_reject(gateway: Gateway, recorder: Recorder) -> None
         (b"hello\r\n\r\n", 400),
     ],
 )
-async def test_what_is_no_handshake_is_told_so(gateway: Gateway, recorder: Recorder, data: bytes, status: int) -> None:
-    assert (await ask(gateway.port, data)).startswith(f"HTTP/1.1 {status} ")
-    assert recorder.clients == []
+async def test_an_invalid_handshake_has_an_error_status(
+    gateway: Gateway, endpoint: RecordingEndpoint, data: bytes, status: int
+) -> None:
+    assert (await fetch(gateway.port, data)).startswith(f"HTTP/1.1 {status} ")
+    assert endpoint.clients == []
 
 
 @pytest.mark.parametrize("path", ["//", "/%2e%2e/", "/" + "x" * 8000, "/?" + "x" * 8000, "*", "/%00%ff"])
-async def test_odd_paths_come_to_the_edge(gateway: Gateway, recorder: Recorder, path: str) -> None:
+async def test_unusual_paths_reach_the_edge(gateway: Gateway, endpoint: RecordingEndpoint, path: str) -> None:
     async with await RawPeer.dial(gateway.port) as peer:
         await peer.upgrade(path)
-    assert len(recorder.hellos) == 1
+    assert len(endpoint.handshakes) == 1
 
 
-async def test_compression_is_never_agreed_to(gateway: Gateway) -> None:
+async def test_compression_is_never_negotiated(gateway: Gateway) -> None:
     async with await RawPeer.dial(gateway.port) as peer:
         assert "Extensions" not in await peer.upgrade("/", "Sec-WebSocket-Extensions: permessage-deflate")
 
 
-async def test_many_come_and_go(gateway: Gateway, recorder: Recorder) -> None:
+async def test_connections_leave_no_state_for_the_next(gateway: Gateway, endpoint: RecordingEndpoint) -> None:
     """Nothing of one is left for the next."""
     for number in range(5):
         async with await RawPeer.dial(gateway.port) as peer, await RawPeer.dial(gateway.port) as other:
@@ -127,36 +131,36 @@ async def test_many_come_and_go(gateway: Gateway, recorder: Recorder) -> None:
             assert await other.closed_with() == (1000, "")
             peer.send(masked(TEXT, b"hello")[4:], closing(3000 + number))
             assert await peer.closed_with() == (3000 + number, "")
-            await recorder.clients[-2].until(b"hello", "peer_closing", "closed")
+            await endpoint.clients[-2].until(b"hello", "peer_closing", "closed")
 
 
 # Limits
 
 
-async def test_a_full_edge_closes_with_1013_until_somebody_leaves(start: Start, recorder: Recorder) -> None:
+async def test_a_full_edge_closes_with_1013_until_a_client_leaves(start: Start, endpoint: RecordingEndpoint) -> None:
     gateway = await start(max_connections=2)
     async with await RawPeer.dial(gateway.port) as first, await RawPeer.dial(gateway.port) as second:
         await first.upgrade()
         await second.upgrade()
-        async with await RawPeer.dial(gateway.port) as refused:
-            await refused.upgrade()
-            assert await refused.closed_with() == (1013, "too many connections, try again later")
-            assert await refused.rest() == b""
-        assert len(recorder.clients) == 2
+        async with await RawPeer.dial(gateway.port) as rejected:
+            await rejected.upgrade()
+            assert await rejected.closed_with() == (1013, "too many connections, try again later")
+            assert await rejected.rest() == b""
+        assert len(endpoint.clients) == 2
         first.send(closing(1000))
-        await (await recorder.client(0)).until("peer_closing", "closed")
+        await (await endpoint.client(0)).until("peer_closing", "closed")
         async with await RawPeer.dial(gateway.port) as third:
             await third.upgrade()
 
 
-async def test_connections_that_ask_nothing_are_counted_too(start: Start) -> None:
+async def test_connections_without_a_request_are_counted(start: Start) -> None:
     gateway = await start(max_connections=2)
     async with await RawPeer.dial(gateway.port), await RawPeer.dial(gateway.port):
-        assert await ask(gateway.port, b"") == ""
+        assert await fetch(gateway.port, b"") == ""
 
 
-async def test_a_handshake_must_be_whole_in_time(start: Start) -> None:
-    """However it trickles in: who came first is dropped first."""
+async def test_a_handshake_has_a_deadline(start: Start) -> None:
+    """The deadline counts from the connection, not from the last bytes."""
     gateway = await start(head_seconds=1.0)
     dropped: list[str] = []
 
@@ -173,25 +177,25 @@ async def test_a_handshake_must_be_whole_in_time(start: Start) -> None:
     assert dropped == ["trickling", "silent"]
 
 
-async def test_the_next_request_must_be_whole_in_time(start: Start) -> None:
+async def test_the_next_request_has_a_deadline(start: Start) -> None:
     gateway = await start(head_seconds=1.0)
     async with await RawPeer.dial(gateway.port) as peer:
         for _ in range(2):
             await asyncio.sleep(0.6)
-            peer.send(HELLO)
+            peer.send(GET)
             assert (await peer.head()).startswith("HTTP/1.1 200 ")
             assert await peer.some() == b"hello"
         peer.send(b"GET")
         assert await peer.rest() == b""
 
 
-async def test_an_open_socket_has_no_such_deadline(start: Start, recorder: Recorder) -> None:
+async def test_an_open_socket_has_no_deadline(start: Start, endpoint: RecordingEndpoint) -> None:
     gateway = await start(head_seconds=0.5)
     async with await RawPeer.dial(gateway.port) as peer:
         await peer.upgrade()
         await asyncio.sleep(0.7)
         peer.send(masked(TEXT, b"still here"))
-        await (await recorder.client()).until(b"still here")
+        await (await endpoint.client()).until(b"still here")
 
 
 async def test_a_request_head_has_a_limit(gateway: Gateway) -> None:
@@ -200,61 +204,61 @@ async def test_a_request_head_has_a_limit(gateway: Gateway) -> None:
         assert (await peer.head()).startswith("HTTP/1.1 400 ")
 
 
-async def test_no_upgrade_while_a_request_is_being_answered(gateway: Gateway, recorder: Recorder) -> None:
-    response = await ask(gateway.port, HELLO + request())
+async def test_no_upgrade_while_a_request_is_being_answered(gateway: Gateway, endpoint: RecordingEndpoint) -> None:
+    response = await fetch(gateway.port, GET + request())
     assert "101" not in response
-    assert recorder.clients == []
+    assert endpoint.clients == []
 
 
-# HTTP beside it
+# HTTP on the same port
 
 
-async def test_all_else_is_http(gateway: Gateway) -> None:
+async def test_other_requests_are_http(gateway: Gateway) -> None:
     async with await RawPeer.dial(gateway.port) as peer:
-        peer.send(HELLO)
+        peer.send(GET)
         assert (await peer.head()).startswith("HTTP/1.1 200 OK")
         assert await peer.some() == b"hello"
         head = await peer.upgrade()  # on the same connection
         assert "server:" not in head.lower()
 
 
-async def test_addresses_of_requests_are_not_logged(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+async def test_paths_of_requests_are_not_logged(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     data = b"GET /verify/ticket.secret HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    assert (await ask(gateway.port, data)).startswith("HTTP/1.1 200 ")
-    await ask(gateway.port, request("/verify/secret", key="bad"))
-    await ask(gateway.port, b"GET secret HTTP/1.1\r\n\r\n")
+    assert (await fetch(gateway.port, data)).startswith("HTTP/1.1 200 ")
+    await fetch(gateway.port, request("/verify/secret", key="bad"))
+    await fetch(gateway.port, b"GET secret HTTP/1.1\r\n\r\n")
     assert "secret" not in caplog.text
 
 
 # Start and end
 
 
-async def test_a_taken_port_fails_the_start(start: Start, gateway: Gateway, recorder: Recorder) -> None:
+async def test_a_port_in_use_fails_the_start(start: Start, gateway: Gateway, endpoint: RecordingEndpoint) -> None:
     with pytest.raises(OSError, match="Address already in use"):
         await start(port=gateway.port)
 
 
-async def test_signals_are_left_alone(start: Start) -> None:
+async def test_signal_handlers_stay_unchanged(start: Start) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     await start()
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
 
-async def test_open_sockets_live_on_when_no_more_are_accepted(gateway: Gateway, recorder: Recorder) -> None:
+async def test_open_sockets_stay_open_when_no_more_are_accepted(gateway: Gateway, endpoint: RecordingEndpoint) -> None:
     async with (
         connect(f"ws://127.0.0.1:{gateway.port}", proxy=None) as ws,
-        await RawPeer.dial(gateway.port) as kept,
+        await RawPeer.dial(gateway.port) as keep_alive,
     ):
-        kept.send(HELLO)
-        await kept.head()
-        assert await kept.some() == b"hello"
+        keep_alive.send(GET)
+        await keep_alive.head()
+        assert await keep_alive.some() == b"hello"
         gateway.stop_accepting()
         with pytest.raises(ConnectionRefusedError):
             await RawPeer.dial(gateway.port)
-        kept.send(request())
-        assert (await kept.head()).startswith("HTTP/1.1 503 ")
-        client = await recorder.client()
+        keep_alive.send(request())
+        assert (await keep_alive.head()).startswith("HTTP/1.1 503 ")
+        client = await endpoint.client()
         await ws.send("still here")
         await client.until(b"still here")
         client.socket.close(1012, "restart")
@@ -262,13 +266,13 @@ async def test_open_sockets_live_on_when_no_more_are_accepted(gateway: Gateway, 
             await ws.recv()
 
 
-async def test_what_is_left_at_the_end_is_aborted(gateway: Gateway, recorder: Recorder) -> None:
+async def test_remaining_connections_are_aborted_at_the_end(gateway: Gateway, endpoint: RecordingEndpoint) -> None:
     async with await RawPeer.dial(gateway.port) as stubborn, await RawPeer.dial(gateway.port) as idle:
         await stubborn.upgrade()
-        (await recorder.client()).socket.close(1012, "restart")
+        (await endpoint.client()).socket.close(1012, "restart")
         assert (await stubborn.frame())[0] == CLOSE
         await gateway.close()
-        assert recorder.clients[0].events == ["closed"]
+        assert endpoint.clients[0].events == ["closed"]
         assert await stubborn.rest() == b""
         assert await idle.rest() == b""
     await gateway.close()

@@ -13,14 +13,14 @@ def accepted(listener: socket.socket) -> socket.socket:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux hands options on to accepted sockets")
-def test_accepted_sockets_have_small_buffers_and_an_end_to_silence() -> None:
+def test_accepted_sockets_have_small_buffers_and_a_time_out() -> None:
     with socket_options.listen("127.0.0.1", 0) as listener, accepted(listener) as connection:
         assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * 128 * 1024
         assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
         assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 15_000
 
 
-def test_a_taken_port_says_so() -> None:
+def test_a_port_in_use_is_an_error() -> None:
     with socket_options.listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
         with pytest.raises(OSError, match=r"Address already in use.*127\.0\.0\.1.*" + str(port)):

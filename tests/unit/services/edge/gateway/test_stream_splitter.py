@@ -1,4 +1,4 @@
-"""Bytes as they come, in any pieces, to frames: what is cut where must not depend on the network."""
+"""The frames of a stream do not depend on its packets."""
 
 import json
 from itertools import pairwise
@@ -65,7 +65,7 @@ def test_any_split_of_any_lines_gives_the_same_lines(lines: list[str], end: str,
 
 
 @given(st.lists(st.binary(max_size=40), max_size=10), st.lists(st.integers(0, 1 << 10)))
-def test_any_bytes_are_cut_the_same_however_they_come(packets: list[bytes], cuts: list[int]) -> None:
+def test_any_bytes_are_split_the_same_in_any_packets(packets: list[bytes], cuts: list[int]) -> None:
     data = b"".join(packets)
     at_once, whole = frames(data)
     in_pieces, split_up = frames(*pieces(data, cuts))
@@ -75,7 +75,7 @@ def test_any_bytes_are_cut_the_same_however_they_come(packets: list[bytes], cuts
     assert broken or whole.remainder() == split_up.remainder()
 
 
-def test_joined_values_and_halves_of_characters() -> None:
+def test_joined_values_and_split_characters() -> None:
     text = '{"a":"你"}'.encode()
     assert frames(text + text + text[:7], text[7:9], text[9:])[0] == [text] * 3
 
@@ -84,24 +84,24 @@ def test_joined_values_and_halves_of_characters() -> None:
     "value",
     [b'{"a":"}"}', b'["]\\"]"]', b'{"a":"\\\\"}', b'{"\\u007b":[{}]}', b'{"a":abc}', b'{"a" 1,,}', b'{"a":"\xff\xc3"}'],
 )
-def test_quotes_escapes_and_nonsense_within_a_value_do_not_hide_its_end(value: bytes) -> None:
+def test_quotes_escapes_and_errors_inside_a_value_do_not_hide_its_end(value: bytes) -> None:
     for cut in range(len(value) + 1):
         assert frames(value[:cut], value[cut:] + b"{}")[0] == [value, b"{}"]
 
 
-def test_values_without_brackets_are_values_too() -> None:
+def test_values_without_brackets() -> None:
     assert frames(b'{}12 "a b" nul -1.5e+3{}true"x"')[0] == [
         b"{}", b"12", b'"a b"', b"nul", b"-1.5e+3", b"{}", b"true", b'"x"',
     ]  # fmt: skip
 
 
-def test_deep_nesting_has_an_end() -> None:
+def test_deep_nesting() -> None:
     deep = b"[" * 400 + b"]" * 400
     assert frames(deep + b"{}")[0] == [deep, b"{}"]
 
 
 @pytest.mark.parametrize("garbage", [b"}", b",{}", b"\x00", b"\xff\xd8\xff", b'{"a":[1}', b"[}]", b"|"])
-def test_what_cannot_be_read_on_comes_last_and_is_no_json(garbage: bytes) -> None:
+def test_malformed_data_are_the_last_frame_and_not_json(garbage: bytes) -> None:
     found, splitter = frames(b"{}" + garbage + b'{"code":12}')
     assert splitter.violation is not None
     assert found[0] == b"{}"
@@ -122,7 +122,7 @@ def test_size_is_limited(before: bytes, after: bytes) -> None:
     assert frames(unfinished)[1].violation is not None
 
 
-def test_the_rest_at_the_end_of_the_stream() -> None:
+def test_the_remainder_at_the_end_of_the_stream() -> None:
     for data, rest in ((b'{}{"a":', b'{"a":'), (b"login|a", b"login|a"), (b"{} 12", b"12"), (b"{}\n", b"")):
         assert frames(data)[1].remainder() == ([rest] if rest else [])
 

@@ -1,4 +1,4 @@
-"""One plain TCP connection, from its first byte on."""
+"""One plain TCP connection."""
 
 import asyncio
 import socket as sockets
@@ -12,7 +12,7 @@ from services.cli.ports import free_port
 from services.edge.canonical.frames import Frame
 from tests.unit.services.edge.gateway.conftest import MESSAGE_BYTES, Start
 from tests.unit.services.edge.gateway.raw import RawPeer
-from tests.unit.services.edge.gateway.recording import Recorded, Recorder
+from tests.unit.services.edge.gateway.recording_endpoint import RecordingClient, RecordingEndpoint
 
 LARGE = b'"' + b"x" * 200_000 + b'"'
 ENDED = ("input_ended", "peer_closing", "closed")
@@ -20,7 +20,7 @@ ENDED = ("input_ended", "peer_closing", "closed")
 
 @pytest.fixture
 def library() -> str:
-    """WebSockets are none of this."""
+    """These tests use no WebSocket."""
     return "websockets"
 
 
@@ -37,8 +37,8 @@ async def peer(port: int) -> AsyncIterator[RawPeer]:
         yield peer
 
 
-def close_when_asked(client: Recorded) -> None:
-    """As the edge does, once all is answered."""
+def close_after_input(client: RecordingClient) -> None:
+    """As the edge does once everything is answered."""
     client.on_end = lambda: client.socket.close(1000, "")
 
 
@@ -53,7 +53,7 @@ async def line(peer: RawPeer) -> bytes:
 
 
 async def dropped(peer: RawPeer) -> None:
-    """Soon, and without a word."""
+    """Wait until the connection is dropped without any data."""
     with suppress(ConnectionResetError):
         assert await peer.rest() == b""
 
@@ -61,14 +61,14 @@ async def dropped(peer: RawPeer) -> None:
 # Messages
 
 
-async def test_the_edge_hears_who_calls(peer: RawPeer, recorder: Recorder) -> None:
-    hello = (await recorder.client()).hello
+async def test_the_handshake_of_plain_tcp(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    hello = (await endpoint.client()).handshake
     assert (hello.path, hello.address, hello.binary) == ("/", "127.0.0.1", False)
     assert hello.host.startswith("127.0.0.1:")
 
 
-async def test_values_are_messages_however_they_are_packed(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_values_are_messages_in_any_packets(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
     value = '{"text":"你好"}'.encode()
     peer.send(value + value + b"\n" + value[:12])
     await client.until(value, value)
@@ -76,16 +76,16 @@ async def test_values_are_messages_however_they_are_packed(peer: RawPeer, record
     await client.until(value, value, value, b"{}")
 
 
-async def test_lines_are_messages(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_lines_are_messages(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
     peer.send("\nlogin|a|b\r\n{你".encode())
     await client.until(b"login|a|b\r")
     peer.send(b"\n\n")
     await client.until(b"login|a|b\r", "{你".encode())
 
 
-async def test_each_message_out_is_a_line(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_each_message_out_is_a_line(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
     peer.send(b"hello|\n")
     await client.until(b"hello|")
     client.socket.send((b"one\ntwo", b"three"))
@@ -94,8 +94,8 @@ async def test_each_message_out_is_a_line(peer: RawPeer, recorder: Recorder) -> 
     assert client.socket.sent_bytes == len(b"one two\nthree\nfour\n")
 
 
-async def test_each_message_out_ends_as_the_client_object_says(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_each_message_out_has_the_client_s_line_ending(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
     client.line_ending = b"\r\n"
     peer.send(b"PING :x\r\n")
     await client.until(b"PING :x\r")
@@ -104,11 +104,11 @@ async def test_each_message_out_ends_as_the_client_object_says(peer: RawPeer, re
     assert client.socket.sent_bytes == len(b"PONG :x\r\ntwo  lines\r\n")
 
 
-async def test_messages_out_are_paced(start: Start, recorder: Recorder) -> None:
+async def test_messages_out_are_paced(start: Start, endpoint: RecordingEndpoint) -> None:
     port = free_port()
     await start(tcp_port=port, tcp_pacing_ms=60)
     async with await RawPeer.dial(port) as peer:
-        client = await recorder.client()
+        client = await endpoint.client()
         peer.send(b"{}")
         await client.until(b"{}")
         texts = [b'{"number":%d}' % number for number in range(4)]
@@ -127,12 +127,12 @@ async def test_messages_out_are_paced(start: Start, recorder: Recorder) -> None:
         assert await peer.some() == b""
 
 
-# What cannot be read on
+# Malformed data
 
 
 @pytest.mark.parametrize("garbage", [b"}}}}", b"{]", b"\xff\xd8\xff\xe0" * 50_000, b'{"' + b"x" * (MESSAGE_BYTES + 9)])
-async def test_garbage_is_the_last_message(peer: RawPeer, recorder: Recorder, garbage: bytes) -> None:
-    client = await recorder.client()
+async def test_garbage_is_the_last_message(peer: RawPeer, endpoint: RecordingEndpoint, garbage: bytes) -> None:
+    client = await endpoint.client()
     client.on_end = lambda: client.socket.send((b'{"error":1}',))
     peer.send(b"{}", garbage, b'{"unheard":1}')
     await until(lambda: "input_ended" in client.events)
@@ -145,14 +145,14 @@ async def test_garbage_is_the_last_message(peer: RawPeer, recorder: Recorder, ga
     assert len(client.events[1]) <= MESSAGE_BYTES
 
 
-async def test_a_client_that_fails_is_asked_to_end(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_a_failing_client_ends_its_input(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
 
     def fail(frame: Frame) -> None:
         raise ZeroDivisionError
 
     client.on_frame = fail
-    close_when_asked(client)
+    close_after_input(client)
     with capture_logs() as logs:
         peer.send(b"{}")
         assert await peer.rest() == b""
@@ -162,9 +162,9 @@ async def test_a_client_that_fails_is_asked_to_end(peer: RawPeer, recorder: Reco
 # Pauses
 
 
-async def test_a_pause_holds_back_what_has_arrived_and_the_end(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
-    close_when_asked(client)
+async def test_a_pause_holds_back_received_data_and_the_end(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
+    close_after_input(client)
     numbers = [b"%06d" % number for number in range(20_000)]
     client.on_frame = lambda frame: client.socket.pause_reading() if len(client.events) == 10 else None
     peer.send(b"[]", *(number + b" " for number in numbers))
@@ -179,8 +179,8 @@ async def test_a_pause_holds_back_what_has_arrived_and_the_end(peer: RawPeer, re
 # The end
 
 
-async def test_one_who_ends_its_side_is_still_answered(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_a_client_that_ends_its_side_is_still_answered(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
     peer.send(b'{"say":1}{"say":2')
     peer.end_writing()
     await client.until(b'{"say":1}', b'{"say":2', "input_ended")
@@ -193,8 +193,8 @@ async def test_one_who_ends_its_side_is_still_answered(peer: RawPeer, recorder: 
     assert client.unacknowledged_at["peer_closing"] == 0
 
 
-async def test_we_close(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_the_server_closes(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
     peer.send(b"{}")
     await client.until(b"{}")
     client.socket.send((LARGE, LARGE))
@@ -209,9 +209,11 @@ async def test_we_close(peer: RawPeer, recorder: Recorder) -> None:
     assert client.unacknowledged_at == {"peer_closing": len(b"too late\n"), "closed": None}
 
 
-async def test_closing_ends_a_pause(peer: RawPeer, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_closing_ends_a_pause(
+    peer: RawPeer, endpoint: RecordingEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("services.edge.gateway.transport._CLOSING_SECONDS", 60)
-    client = await recorder.client()
+    client = await endpoint.client()
     client.socket.pause_reading()
     peer.send(b"unheard|\n")
     client.socket.close(1012, "restart")
@@ -220,23 +222,23 @@ async def test_closing_ends_a_pause(peer: RawPeer, recorder: Recorder, monkeypat
     await client.until("peer_closing", "closed")
 
 
-async def test_a_peer_that_goes_on_is_dropped(
-    peer: RawPeer, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+async def test_a_peer_that_does_not_end_its_side_is_dropped(
+    peer: RawPeer, endpoint: RecordingEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.edge.gateway.transport._CLOSING_SECONDS", 2)
-    client = await recorder.client()
+    client = await endpoint.client()
     client.socket.close(1000, "")
     assert await peer.rest() == b""
     await client.until("peer_closing", "closed")
 
 
 async def test_a_peer_that_does_not_read_is_dropped_soon(
-    port: int, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    port: int, endpoint: RecordingEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And it is known what it has got."""
+    """The number of arrived bytes is known."""
     monkeypatch.setattr("services.edge.gateway.transport._CLOSING_SECONDS", 60)
     async with await RawPeer.dial(port, receive_buffer=4096) as peer:
-        client = await recorder.client()
+        client = await endpoint.client()
         peer.send(b"{}")
         await client.until(b"{}")
         peer.stop_reading()
@@ -249,9 +251,9 @@ async def test_a_peer_that_does_not_read_is_dropped_soon(
         assert 0 < client.socket.sent_bytes - waiting < client.socket.sent_bytes
 
 
-async def test_a_slow_peer_that_reads_gets_all(port: int, recorder: Recorder) -> None:
+async def test_a_slow_peer_that_reads_receives_everything(port: int, endpoint: RecordingEndpoint) -> None:
     async with await RawPeer.dial(port, receive_buffer=4096) as peer:
-        client = await recorder.client()
+        client = await endpoint.client()
         peer.send(b"{}")
         await client.until(b"{}")
         peer.stop_reading()
@@ -261,16 +263,16 @@ async def test_a_slow_peer_that_reads_gets_all(port: int, recorder: Recorder) ->
         assert await peer.rest() == (LARGE + b"\n") * 5
 
 
-async def test_a_reset(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_a_reset(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
     peer.reset()
     await client.until("closed")
     assert client.unacknowledged_at == {"closed": None}
 
 
-async def test_after_the_end_every_call_is_idle(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
-    close_when_asked(client)
+async def test_calls_after_the_end_do_nothing(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
+    close_after_input(client)
     peer.send(b"{}")
     peer.end_writing()
     await client.until(b"{}", *ENDED)
@@ -290,9 +292,11 @@ async def test_after_the_end_every_call_is_idle(peer: RawPeer, recorder: Recorde
 # Pongs
 
 
-async def test_a_ping_is_answered_once_all_before_it_has_arrived(port: int, recorder: Recorder) -> None:
+async def test_a_pong_follows_when_everything_before_the_ping_has_arrived(
+    port: int, endpoint: RecordingEndpoint
+) -> None:
     async with await RawPeer.dial(port, receive_buffer=4096) as peer:
-        client = await recorder.client()
+        client = await endpoint.client()
         peer.send(b"{}")
         await client.until(b"{}")
         client.socket.ping()
@@ -310,11 +314,11 @@ async def test_a_ping_is_answered_once_all_before_it_has_arrived(port: int, reco
         await client.until(b"{}", "pong", "pong")
 
 
-async def test_what_a_pause_of_pacing_holds_back_has_not_arrived(start: Start, recorder: Recorder) -> None:
+async def test_messages_delayed_by_pacing_have_not_arrived(start: Start, endpoint: RecordingEndpoint) -> None:
     port = free_port()
     await start(tcp_port=port, tcp_pacing_ms=100)
     async with await RawPeer.dial(port) as peer:
-        client = await recorder.client()
+        client = await endpoint.client()
         peer.send(b"{}")
         await client.until(b"{}")
         client.socket.send((b"1", b"2"))
@@ -325,52 +329,54 @@ async def test_what_a_pause_of_pacing_holds_back_has_not_arrived(start: Start, r
         await client.until(b"{}", "pong")
 
 
-async def test_an_idle_connection_has_no_task_and_is_probed_by_the_kernel(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_an_idle_connection_has_no_task_and_is_probed_by_the_kernel(
+    peer: RawPeer, endpoint: RecordingEndpoint
+) -> None:
+    client = await endpoint.client()
     assert asyncio.all_tasks() == {asyncio.current_task()}
     served = client.socket._transport.get_extra_info("socket")  # type: ignore[attr-defined]
     assert served.getsockopt(sockets.SOL_SOCKET, sockets.SO_KEEPALIVE) == 1
 
 
-# Who may come
+# Limits and proxies
 
 
-async def test_more_than_there_is_room_for_are_refused(start: Start, recorder: Recorder) -> None:
+async def test_connections_over_the_limit_are_dropped(start: Start, endpoint: RecordingEndpoint) -> None:
     port = free_port()
     await start(tcp_port=port, max_connections=1)
     async with await RawPeer.dial(port), await RawPeer.dial(port) as second:
-        await recorder.client()
+        await endpoint.client()
         await dropped(second)
-    assert len(recorder.clients) == 1
+    assert len(endpoint.clients) == 1
 
 
-async def test_a_trusted_proxy_says_for_whom_it_comes(start: Start, recorder: Recorder) -> None:
+async def test_a_trusted_proxy_names_its_client(start: Start, endpoint: RecordingEndpoint) -> None:
     port = free_port()
     await start(tcp_port=port, trusted_proxies=["127.0.0.0/8"])
     async with await RawPeer.dial(port) as peer:
         peer.send(b"PROXY TCP4 203.0.113.7 192.0.2.1 ")
         await asyncio.sleep(0.02)
-        assert recorder.clients == []
+        assert endpoint.clients == []
         peer.send(b"1 2\r\n{}")
-        client = await recorder.client()
+        client = await endpoint.client()
         await client.until(b"{}")
-        assert client.hello.address == "203.0.113.7"
+        assert client.handshake.address == "203.0.113.7"
     async with await RawPeer.dial(port) as peer:
         peer.send(b"PROXY UNKNOWN\r\n")
-        assert (await recorder.client(1)).hello.address == "127.0.0.1"
+        assert (await endpoint.client(1)).handshake.address == "127.0.0.1"
 
 
-async def test_a_trusted_proxy_that_says_nothing_of_it_is_dropped(start: Start, recorder: Recorder) -> None:
+async def test_a_trusted_proxy_without_a_header_is_dropped(start: Start, endpoint: RecordingEndpoint) -> None:
     port = free_port()
     await start(head_seconds=0.1, tcp_port=port, trusted_proxies=["127.0.0.0/8"])
     async with await RawPeer.dial(port) as speaking, await RawPeer.dial(port) as silent:
         speaking.send(b'{"code":12}')
         for peer in (speaking, silent):
             await dropped(peer)
-    assert recorder.clients == []
+    assert endpoint.clients == []
 
 
-async def test_a_trusted_proxy_that_is_still_silent_at_the_end_is_dropped(start: Start) -> None:
+async def test_a_silent_trusted_proxy_is_dropped_at_the_end(start: Start) -> None:
     port = free_port()
     gateway = await start(head_seconds=60.0, tcp_port=port, trusted_proxies=["127.0.0.0/8"])
     async with await RawPeer.dial(port) as peer:
@@ -379,18 +385,18 @@ async def test_a_trusted_proxy_that_is_still_silent_at_the_end_is_dropped(start:
         await dropped(peer)
 
 
-async def test_nobody_else_may_name_an_address(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_an_untrusted_client_cannot_name_an_address(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
     peer.send(b"PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r\n")
     await client.until(b"PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r")
-    assert client.hello.address == "127.0.0.1"
+    assert client.handshake.address == "127.0.0.1"
 
 
-async def test_after_stop_accepting_open_connections_go_on(start: Start, recorder: Recorder) -> None:
+async def test_open_connections_stay_open_when_no_more_are_accepted(start: Start, endpoint: RecordingEndpoint) -> None:
     port = free_port()
     gateway = await start(tcp_port=port)
     async with await RawPeer.dial(port) as peer:
-        client = await recorder.client()
+        client = await endpoint.client()
         gateway.stop_accepting()
         with pytest.raises(ConnectionRefusedError):
             await RawPeer.dial(port)

@@ -1,4 +1,4 @@
-"""One WebSocket, from its first message on, by both libraries."""
+"""One WebSocket, with the parsers of both libraries."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from services.edge.canonical.transport import Accept
 from services.edge.gateway import Gateway
 from tests.unit.services.edge.gateway.conftest import MESSAGE_BYTES
 from tests.unit.services.edge.gateway.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, RawPeer, closing, masked
-from tests.unit.services.edge.gateway.recording import Recorded, Recorder
+from tests.unit.services.edge.gateway.recording_endpoint import RecordingClient, RecordingEndpoint
 
 LARGE = b"x" * 200_000
 
@@ -24,45 +24,45 @@ def dial(gateway: Gateway, path: str = "/", **options: object) -> connect:
     return connect(f"ws://127.0.0.1:{gateway.port}{path}", proxy=None, max_size=None, **options)  # type: ignore[arg-type]
 
 
-async def echo(client: Recorded) -> None:
+async def echo(client: RecordingClient) -> None:
     client.on_frame = lambda frame: client.socket.send((frame,))
 
 
 # Messages
 
 
-async def test_messages_of_all_sizes_pass_both_ways(gateway: Gateway, recorder: Recorder) -> None:
+async def test_messages_of_all_sizes_pass_both_ways(gateway: Gateway, endpoint: RecordingEndpoint) -> None:
     async with dial(gateway) as ws:
-        await echo(await recorder.client())
+        await echo(await endpoint.client())
         for size in (0, 1, 125, 126, 4096, 65_535, 65_536, 300_000, MESSAGE_BYTES, 10):
             await ws.send("x" * size)
             assert await ws.recv() == "x" * size
         for message in ("你好，世界 🌍", b"\x00\xff", b""):
             await ws.send(message)
             assert await ws.recv() == message
-    events = (await recorder.client()).events
+    events = (await endpoint.client()).events
     assert events[-5:] == ["你好，世界 🌍".encode(), Binary(b"\x00\xff"), Binary(b""), "peer_closing", "closed"]
 
 
-async def test_messages_keep_their_order(gateway: Gateway, recorder: Recorder) -> None:
+async def test_messages_keep_their_order(gateway: Gateway, endpoint: RecordingEndpoint) -> None:
     async with dial(gateway) as ws:
-        await echo(await recorder.client())
+        await echo(await endpoint.client())
         texts = [f"{number}:{'x' * (number * 37 % 3000)}" for number in range(1000)]
         for text in texts:
             await ws.send(text)
         assert [await ws.recv() for _ in texts] == texts
 
 
-async def test_bytes_may_come_one_by_one(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_bytes_arrive_one_by_one(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
     for byte in masked(TEXT, b"x" * 130) + masked(BINARY, b"y"):
         peer.send(bytes((byte,)))
         await asyncio.sleep(0)
     await client.until(b"x" * 130, Binary(b"y"))
 
 
-async def test_fragments_are_joined_around_control_frames(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_fragments_are_joined_around_control_frames(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
     text = "你好".encode()
     peer.send(masked(TEXT, text[:2], final=False), masked(PING, b"are you there"))
     assert await peer.frame() == (PONG, b"are you there")
@@ -70,8 +70,8 @@ async def test_fragments_are_joined_around_control_frames(peer: RawPeer, recorde
     await client.until("pong", text)
 
 
-async def test_a_frame_that_looks_whole_is_none_amid_another(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_a_frame_inside_a_payload_is_data(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
     start, inside = b"x" * 200, masked(TEXT, b"inside")
     size = (len(start) + len(inside)).to_bytes(2, "big")
     peer.send(masked(PING), b"\x82\xfe" + size + bytes(4) + start)
@@ -80,8 +80,10 @@ async def test_a_frame_that_looks_whole_is_none_amid_another(peer: RawPeer, reco
     await client.until(Binary(start + inside))
 
 
-async def test_a_message_within_a_message_is_seen_across_reads(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_a_message_inside_a_fragmented_one_is_detected_across_reads(
+    peer: RawPeer, endpoint: RecordingEndpoint
+) -> None:
+    client = await endpoint.client()
     peer.send(masked(TEXT, b"begun", final=False), masked(PING))
     assert await peer.frame() == (PONG, b"")
     peer.send(masked(TEXT, b"another"))
@@ -89,17 +91,17 @@ async def test_a_message_within_a_message_is_seen_across_reads(peer: RawPeer, re
     await client.until("peer_closing")
 
 
-async def test_pings_and_pongs(gateway: Gateway, recorder: Recorder) -> None:
+async def test_pings_and_pongs(gateway: Gateway, endpoint: RecordingEndpoint) -> None:
     async with dial(gateway) as ws:
-        client = await recorder.client()
+        client = await endpoint.client()
         async with asyncio.timeout(5):
             await (await ws.ping(b"hello"))
         client.socket.ping()
         await client.until("pong")
 
 
-async def test_everything_of_one_turn_leaves_together_and_in_order(peer: RawPeer, recorder: Recorder) -> None:
-    socket = (await recorder.client()).socket
+async def test_writes_of_one_tick_leave_together_and_in_order(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    socket = (await endpoint.client()).socket
     socket.send((b"one", Binary(b"two")))
     socket.ping()
     socket.send((b"three",))
@@ -108,25 +110,25 @@ async def test_everything_of_one_turn_leaves_together_and_in_order(peer: RawPeer
     assert socket.unsent() == 0
 
 
-async def test_one_tuple_goes_to_many(gateway: Gateway, recorder: Recorder) -> None:
+async def test_one_tuple_is_sent_to_many_sockets(gateway: Gateway, endpoint: RecordingEndpoint) -> None:
     peers: list[ClientConnection] = [await dial(gateway) for _ in range(20)]
     frames = (b"to all", Binary(b"1"))
     for number in range(20):
-        (await recorder.client(number)).socket.send(frames)
+        (await endpoint.client(number)).socket.send(frames)
     for peer in peers:
         assert [await peer.recv(), await peer.recv()] == ["to all", b"1"]
         await peer.close()
 
 
-async def test_what_is_sent_at_once_follows_the_handshake(gateway: Gateway, recorder: Recorder) -> None:
-    recorder.answer = Accept("ourchat.v2")
-    recorder.on_connected = lambda client: client.socket.send((b"welcome",))
+async def test_messages_sent_at_once_follow_the_handshake(gateway: Gateway, endpoint: RecordingEndpoint) -> None:
+    endpoint.decision = Accept("ourchat.v2")
+    endpoint.on_connected = lambda client: client.socket.send((b"welcome",))
     async with dial(gateway, subprotocols=["native", "ourchat.v2"]) as ws:
         assert ws.subprotocol == "ourchat.v2"
         assert await ws.recv() == "welcome"
 
 
-# What breaks the protocol
+# Protocol violations
 
 
 @pytest.mark.parametrize(
@@ -152,13 +154,13 @@ async def test_what_is_sent_at_once_follows_the_handshake(gateway: Gateway, reco
         pytest.param(b"\x82\xff" + (1 << 62).to_bytes(8, "big"), 1009, id="enormous"),
     ],
 )
-async def test_a_peer_that_breaks_the_protocol_is_told(
-    peer: RawPeer, recorder: Recorder, data: bytes, code: int
+async def test_a_protocol_violation_closes_with_a_code_and_reason(
+    peer: RawPeer, endpoint: RecordingEndpoint, data: bytes, code: int
 ) -> None:
-    client = await recorder.client()
+    client = await endpoint.client()
     peer.send(masked(TEXT, b"before"), data, masked(TEXT, b"after"))
-    told, reason = await peer.closed_with()
-    assert told == code
+    closed_code, reason = await peer.closed_with()
+    assert closed_code == code
     assert reason
     assert await peer.rest() == b""
     await client.until(b"before", "peer_closing")
@@ -170,52 +172,52 @@ async def test_a_peer_that_breaks_the_protocol_is_told(
 @pytest.mark.parametrize(
     "data", [b"\x81\xfe\x00\x05", b"\x81\xff" + (5).to_bytes(8, "big"), b"\x81\xff\x80" + b"\0" * 7]
 )
-async def test_lengths_have_one_form_only(peer: RawPeer, data: bytes) -> None:
-    """The fallback is lenient here."""
+async def test_lengths_must_be_in_their_shortest_form(peer: RawPeer, data: bytes) -> None:
+    """Only picows; the fallback accepts them."""
     peer.send(data)
     assert (await peer.closed_with())[0] == 1002
 
 
 async def test_a_flood_in_fragments_ends_with_a_close_frame(gateway: Gateway) -> None:
-    """Not with a reset, though the client has not stopped sending."""
+    """The client receives it, not a reset, although it is still sending."""
 
     def flood() -> Close | None:
         with connect_in_thread(f"ws://127.0.0.1:{gateway.port}/", proxy=None, ping_interval=None) as ws:
-            with pytest.raises(ConnectionClosed) as closed:  # noqa: PT012 -- whichever is told first
+            with pytest.raises(ConnectionClosed) as closed:  # noqa: PT012 -- either call may raise
                 ws.send("x" * (1 << 16) for _ in range(16 << 4))
                 ws.recv(timeout=5)
             return closed.value.rcvd
 
-    told = await asyncio.to_thread(flood)
-    assert told is not None
-    assert told.code == 1009
-    assert told.reason
+    closed_code = await asyncio.to_thread(flood)
+    assert closed_code is not None
+    assert closed_code.code == 1009
+    assert closed_code.reason
 
 
-async def test_a_flood_in_one_frame_ends_with_a_close_frame(peer: RawPeer, recorder: Recorder) -> None:
+async def test_a_flood_in_one_frame_ends_with_a_close_frame(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
     peer.send(masked(TEXT, b"x" * (8 << 20)))
     assert (await peer.closed_with())[0] == 1009
     assert await peer.rest() == b""
-    assert (await recorder.client()).events == ["peer_closing"]
+    assert (await endpoint.client()).events == ["peer_closing"]
 
 
-async def test_empty_fragments_may_come_forever(peer: RawPeer, recorder: Recorder) -> None:
+async def test_many_empty_fragments_are_accepted(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
     peer.send(masked(TEXT, b"x", final=False), masked(CONTINUATION, final=False) * 20_000, masked(CONTINUATION, b"y"))
-    await (await recorder.client()).until(b"xy")
+    await (await endpoint.client()).until(b"xy")
 
 
-async def test_one_who_does_not_read_gets_no_endless_pongs(gateway: Gateway, recorder: Recorder) -> None:
+async def test_pongs_to_a_peer_that_does_not_read_are_bounded(gateway: Gateway, endpoint: RecordingEndpoint) -> None:
     async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
         await peer.upgrade()
         peer.stop_reading()
-        client = await recorder.client()
+        client = await endpoint.client()
         peer.send(masked(PING, b"x" * 125) * 50_000, masked(TEXT, b"last"))
         await client.until(b"last")
         assert 0 < client.socket.unsent() < 128 * 1024
 
 
-async def test_a_client_that_fails_is_closed_with_1011(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_a_failing_client_is_closed_with_1011(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
 
     def fail(frame: Frame) -> None:
         raise ZeroDivisionError
@@ -231,8 +233,8 @@ async def test_a_client_that_fails_is_closed_with_1011(peer: RawPeer, recorder: 
 # Pauses
 
 
-async def test_a_pause_holds_back_what_has_already_arrived(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_a_pause_holds_back_received_data(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
     numbers = [b"%06d" % number for number in range(20_000)]
     client.on_frame = lambda frame: client.socket.pause_reading() if len(client.events) == 10 else None
     peer.send(*(masked(TEXT, number) for number in numbers), masked(PING))
@@ -244,9 +246,9 @@ async def test_a_pause_holds_back_what_has_already_arrived(peer: RawPeer, record
     assert await peer.frame() == (PONG, b"")
 
 
-async def test_a_pause_reaches_the_peer(gateway: Gateway, recorder: Recorder) -> None:
+async def test_a_pause_reaches_the_peer(gateway: Gateway, endpoint: RecordingEndpoint) -> None:
     async with dial(gateway, ping_interval=None) as ws:
-        client = await recorder.client()
+        client = await endpoint.client()
         client.socket.pause_reading()
         sending = asyncio.create_task(ws.send(b"x" * (1 << 20)))
         more = [asyncio.create_task(ws.send(LARGE)) for _ in range(100)]
@@ -257,8 +259,8 @@ async def test_a_pause_reaches_the_peer(gateway: Gateway, recorder: Recorder) ->
         await client.until(Binary(b"x" * (1 << 20)), *[Binary(LARGE)] * 100)
 
 
-async def test_closing_ends_a_pause(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_closing_ends_a_pause(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
     client.socket.pause_reading()
     peer.send(masked(TEXT, b"unheard"))
     client.socket.close(1012, "restart")
@@ -270,8 +272,8 @@ async def test_closing_ends_a_pause(peer: RawPeer, recorder: Recorder) -> None:
 # The end
 
 
-async def test_a_close_is_echoed(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_a_close_is_echoed(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
     client.socket.send((b"last words",))
     peer.send(masked(TEXT, b"bye"), closing(3001, "done"), masked(TEXT, b"unheard"))
     assert await peer.frame() == (TEXT, b"last words")
@@ -285,9 +287,9 @@ async def test_a_close_without_a_code_is_echoed_without_one(peer: RawPeer) -> No
     assert await peer.frame() == (CLOSE, b"")
 
 
-async def test_we_close(gateway: Gateway, recorder: Recorder) -> None:
+async def test_the_server_closes(gateway: Gateway, endpoint: RecordingEndpoint) -> None:
     async with dial(gateway) as ws:
-        client = await recorder.client()
+        client = await endpoint.client()
         client.socket.send((LARGE, LARGE))
         client.socket.close(1012, "restart " + "好" * 50)
         client.socket.send((b"too late",))
@@ -301,8 +303,8 @@ async def test_we_close(gateway: Gateway, recorder: Recorder) -> None:
     await client.until("peer_closing", "closed")
 
 
-async def test_after_our_close_only_pongs_are_heard(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_after_our_close_only_pongs_are_reported(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
     client.socket.ping()
     client.socket.close(1000, "")
     peer.send(masked(TEXT, b"unheard"), masked(PONG), masked(PING), closing(1000))
@@ -311,10 +313,10 @@ async def test_after_our_close_only_pongs_are_heard(peer: RawPeer, recorder: Rec
 
 
 async def test_a_peer_that_does_not_answer_a_close_is_dropped(
-    peer: RawPeer, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    peer: RawPeer, endpoint: RecordingEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.edge.gateway.transport._CLOSING_SECONDS", 2)
-    client = await recorder.client()
+    client = await endpoint.client()
     client.socket.close(1000, "")
     assert await peer.closed_with() == (1000, "")
     started = asyncio.get_running_loop().time()
@@ -325,24 +327,26 @@ async def test_a_peer_that_does_not_answer_a_close_is_dropped(
 
 @pytest.mark.parametrize("end", [lambda peer: None, lambda peer: peer.send(closing(1000)), RawPeer.end_writing])
 async def test_a_peer_that_does_not_read_is_dropped_soon(
-    gateway: Gateway, recorder: Recorder, end: Callable[[RawPeer], None], monkeypatch: pytest.MonkeyPatch
+    gateway: Gateway, endpoint: RecordingEndpoint, end: Callable[[RawPeer], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.edge.gateway.transport._CLOSING_SECONDS", 60)
     async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
         await peer.upgrade()
         peer.stop_reading()
-        client = await recorder.client()
+        client = await endpoint.client()
         client.socket.send((LARGE,) * 20)
         end(peer)
         client.socket.close(1013, "too slow")
         await client.until_closed()
 
 
-async def test_a_slow_peer_that_reads_gets_all_and_the_close_frame(gateway: Gateway, recorder: Recorder) -> None:
+async def test_a_slow_peer_that_reads_receives_everything_and_the_close_frame(
+    gateway: Gateway, endpoint: RecordingEndpoint
+) -> None:
     async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
         await peer.upgrade()
         peer.stop_reading()
-        client = await recorder.client()
+        client = await endpoint.client()
         client.socket.send((LARGE,) * 5)
         client.socket.close(1013, "too slow")
         assert client.socket.unsent() > 2 * len(LARGE)
@@ -352,8 +356,8 @@ async def test_a_slow_peer_that_reads_gets_all_and_the_close_frame(gateway: Gate
         assert await peer.closed_with() == (1013, "too slow")
 
 
-async def test_the_end_of_the_stream(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_the_end_of_the_stream(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
     client.socket.send((b"still read",))
     peer.send(masked(TEXT, b"half a frame")[:5])
     peer.end_writing()
@@ -361,31 +365,31 @@ async def test_the_end_of_the_stream(peer: RawPeer, recorder: Recorder) -> None:
     await client.until("peer_closing", "closed")
 
 
-async def test_a_reset(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_a_reset(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
     peer.reset()
     await client.until("closed")
     assert client.unacknowledged_at == {"closed": None}
 
 
-async def test_an_abort_is_reported_later_and_once(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_an_abort_is_reported_later_and_once(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
     client.on_frame = lambda frame: client.socket.abort()
     peer.send(masked(TEXT, b"one"), masked(TEXT, b"two"), closing(1000))
     await client.until(b"one", "closed")
     assert await peer.rest() == b""
 
 
-async def test_an_abort_within_connected(gateway: Gateway, recorder: Recorder) -> None:
-    recorder.on_connected = lambda client: client.socket.abort()
+async def test_an_abort_within_connected(gateway: Gateway, endpoint: RecordingEndpoint) -> None:
+    endpoint.on_connected = lambda client: client.socket.abort()
     async with await RawPeer.dial(gateway.port) as peer:
         await peer.upgrade()
         assert await peer.rest() == b""
-    await (await recorder.client()).until("closed")
+    await (await endpoint.client()).until("closed")
 
 
-async def test_after_the_end_every_call_is_idle(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_calls_after_the_end_do_nothing(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
     socket = client.socket
     peer.send(closing(1000))
     await client.until("peer_closing", "closed")
@@ -401,20 +405,20 @@ async def test_after_the_end_every_call_is_idle(peer: RawPeer, recorder: Recorde
     assert client.events == ["peer_closing", "closed"]
 
 
-async def test_an_idle_socket_has_no_task_and_no_timer(peer: RawPeer, recorder: Recorder) -> None:
-    await recorder.client()
+async def test_an_idle_socket_has_no_task_and_no_timer(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    await endpoint.client()
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 # Slow readers
 
 
-async def test_a_peer_that_does_not_read_holds_up_nobody(gateway: Gateway, recorder: Recorder) -> None:
+async def test_a_peer_that_does_not_read_delays_no_other(gateway: Gateway, endpoint: RecordingEndpoint) -> None:
     async with await RawPeer.dial(gateway.port, receive_buffer=4096) as slow, dial(gateway) as other:
         await slow.upgrade()
         slow.stop_reading()
-        victim, client = await recorder.client(1), await recorder.client(0)
-        if not victim.hello.host.startswith("chat.test"):
+        victim, client = await endpoint.client(1), await endpoint.client(0)
+        if not victim.handshake.host.startswith("chat.test"):
             victim, client = client, victim
         await echo(client)
         for number in range(50):
@@ -429,7 +433,7 @@ async def test_a_peer_that_does_not_read_holds_up_nobody(gateway: Gateway, recor
         assert await other.recv() == "still here"
 
 
-# What has arrived
+# Acknowledged bytes
 
 
 async def wait_for(condition: Callable[[], bool]) -> None:
@@ -438,8 +442,8 @@ async def wait_for(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_what_the_peer_has_read_is_acknowledged(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_bytes_read_by_the_peer_are_acknowledged(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    client = await endpoint.client()
     client.socket.send((b"hello",))
     assert await peer.frame() == (TEXT, b"hello")
     await wait_for(lambda: client.socket.unacknowledged() == 0)
@@ -448,8 +452,10 @@ async def test_what_the_peer_has_read_is_acknowledged(peer: RawPeer, recorder: R
     assert client.unacknowledged_at == {"peer_closing": 0, "closed": None}
 
 
-async def test_a_half_closed_stream_can_still_be_asked(peer: RawPeer, recorder: Recorder) -> None:
-    client = await recorder.client()
+async def test_unacknowledged_bytes_of_a_half_closed_stream_are_known(
+    peer: RawPeer, endpoint: RecordingEndpoint
+) -> None:
+    client = await endpoint.client()
     client.socket.send((b"hello",))
     assert await peer.frame() == (TEXT, b"hello")
     peer.end_writing()
@@ -457,11 +463,13 @@ async def test_a_half_closed_stream_can_still_be_asked(peer: RawPeer, recorder: 
     assert client.unacknowledged_at == {"peer_closing": 0, "closed": None}
 
 
-async def test_what_a_peer_does_not_take_is_not_acknowledged(gateway: Gateway, recorder: Recorder) -> None:
+async def test_bytes_that_the_peer_does_not_read_are_not_acknowledged(
+    gateway: Gateway, endpoint: RecordingEndpoint
+) -> None:
     async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
         await peer.upgrade()
         peer.stop_reading()
-        client = await recorder.client()
+        client = await endpoint.client()
         client.socket.send((LARGE,) * 5)
         everything = 5 * (len(LARGE) + 10)
         assert client.socket.sent_bytes == everything
@@ -474,12 +482,14 @@ async def test_what_a_peer_does_not_take_is_not_acknowledged(gateway: Gateway, r
         assert unsent < waiting <= everything
 
 
-async def test_what_is_under_way_when_the_peer_closes_may_still_arrive(gateway: Gateway, recorder: Recorder) -> None:
-    """What is sent from then on does not."""
+async def test_bytes_in_transit_when_the_peer_closes_may_still_arrive(
+    gateway: Gateway, endpoint: RecordingEndpoint
+) -> None:
+    """Messages sent after the close frame do not."""
     async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
         await peer.upgrade()
         peer.stop_reading()
-        client = await recorder.client()
+        client = await endpoint.client()
         client.socket.send((LARGE,))
         peer.send(masked(TEXT, b"bye"), closing(1000))
         await client.until(b"bye")
@@ -494,9 +504,9 @@ async def test_what_is_under_way_when_the_peer_closes_may_still_arrive(gateway: 
         assert late > 0
 
 
-async def test_one_who_leaves_without_reading_makes_it_unknown(peer: RawPeer, recorder: Recorder) -> None:
-    """Its kernel had acknowledged what it never read: the close frame is followed by a reset."""
-    client = await recorder.client()
+async def test_unacknowledged_bytes_are_unknown_after_a_reset(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
+    """The peer's kernel had acknowledged bytes that were never read; a reset follows the close frame."""
+    client = await endpoint.client()
     client.socket.pause_reading()
     client.socket.send((b"unread",))
     await wait_for(lambda: client.socket.unacknowledged() == 0)

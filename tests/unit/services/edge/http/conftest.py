@@ -1,4 +1,4 @@
-"""The HTTP side of an edge on a real port, with real files; tokens are stand-ins."""
+"""The HTTP side of an edge on a real port, with real files and fake tokens."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ from shared.contract.model import Media
 from shared.settings import Settings
 from shared.tokens import BadToken, Claims
 from tests.unit.services.edge.gateway.conftest import pytest_asyncio_loop_factories
-from tests.unit.services.edge.gateway.recording import Recorder
-from tests.unit.services.edge.http.browsing import Answer, browse
+from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
+from tests.unit.services.edge.http.http_client import HttpReply, fetch
 
 __all__ = ["pytest_asyncio_loop_factories"]
 
@@ -31,8 +31,8 @@ LIMIT = 2_000_000
 HEAD_SECONDS = 0.5
 
 
-class Tokens:
-    """`token-N` is good for account N, until it is in `revoked`; without auth (`away`), none can be checked."""
+class FakeTokens:
+    """`token-N` is valid for account N until it is in `revoked`. With `away`, no token can be checked."""
 
     def __init__(self) -> None:
         self.revoked: set[str] = set()
@@ -52,10 +52,10 @@ async def no_link(_ticket: str, _code: str) -> VerificationResult:
 
 
 @dataclass
-class Site:
+class HttpSite:
     gateway: Gateway
-    room: MediaService
-    tokens: Tokens
+    media: MediaService
+    tokens: FakeTokens
     directory: Path
     registry: CollectorRegistry
 
@@ -63,40 +63,40 @@ class Site:
     def port(self) -> int:
         return self.gateway.port
 
-    async def keep(self, content: bytes, name: str = "") -> Media:
-        upload = self.room.start_upload()
+    async def store(self, content: bytes, name: str = "") -> Media:
+        upload = self.media.start_upload()
         await upload.write(content)
-        return await self.room.store(upload, "file", name)
+        return await self.media.store(upload, "file", name)
 
-    async def browse(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
-        return await browse(self.port, method, path, body, **headers)
+    async def fetch(self, method: str, path: str, body: bytes = b"", **headers: str) -> HttpReply:
+        return await fetch(self.port, method, path, body, **headers)
 
-    async def post(self, body: bytes, query: str = "", token: str = "token-1", **headers: str) -> Answer:
-        return await self.browse("POST", f"/media{query}", body, Authorization=f"Bearer {token}", **headers)
+    async def post(self, body: bytes, query: str = "", token: str = "token-1", **headers: str) -> HttpReply:
+        return await self.fetch("POST", f"/media{query}", body, Authorization=f"Bearer {token}", **headers)
 
-    def spooled(self) -> int:
-        """Temporary files there are."""
+    def temporary_files(self) -> int:
+        """The number of temporary files."""
         return len(list((self.directory / "spool").iterdir()))
 
 
 @pytest.fixture
 def sections() -> dict[str, Any]:
-    """Settings of the site, by section; a test's module may have its own."""
+    """Settings of the site by section; a test module may override them."""
     return {}
 
 
 @pytest.fixture
-async def site(tmp_path: Path, sections: dict[str, Any]) -> AsyncIterator[Site]:
-    """A file has at most two million bytes; a request's head half a second; a client may stall for one."""
+async def site(tmp_path: Path, sections: dict[str, Any]) -> AsyncIterator[HttpSite]:
+    """A file has at most 2,000,000 bytes, a request's head 0.5 s; a client may stall for 1 s."""
     limits = {"rates": False, "file_bytes": LIMIT, **sections.get("limits", {})}
     edge = {"port": 0, **sections.get("edge", {})}
     settings = Settings(media={"directory": tmp_path, "timeout_seconds": 5}, limits=limits, edge=edge)
-    registry, tokens, disk = CollectorRegistry(), Tokens(), Disk()
-    room = MediaService(DirectoryStore(tmp_path, disk), settings, EdgeMetrics(registry), disk)
-    await room.prepare()
-    app = HttpApp(no_link, Downloads(room), HttpUploads(room, tokens.check, settings), stall_seconds=1.0)
-    gateway = Gateway(settings.edge, settings.limits, Recorder(), app, HEAD_SECONDS)
+    registry, tokens, disk = CollectorRegistry(), FakeTokens(), Disk()
+    media = MediaService(DirectoryStore(tmp_path, disk), settings, EdgeMetrics(registry), disk)
+    await media.prepare()
+    app = HttpApp(no_link, Downloads(media), HttpUploads(media, tokens.check, settings), stall_seconds=1.0)
+    gateway = Gateway(settings.edge, settings.limits, RecordingEndpoint(), app, HEAD_SECONDS)
     await gateway.start()
-    yield Site(gateway, room, tokens, tmp_path, registry)
+    yield HttpSite(gateway, media, tokens, tmp_path, registry)
     await gateway.close()
-    await room.close()
+    await media.close()

@@ -1,7 +1,6 @@
 import asyncio
 import http.client
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,42 +20,36 @@ from services.edge.metrics import EdgeMetrics
 from shared.contract.errors import ErrorCode, RequestError
 from shared.settings import Edge, Limits, Settings
 from shared.tokens import BadToken, Claims
-from tests.unit.services.edge.gateway.recording import Recorder
+from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
+from tests.unit.services.edge.http.http_client import HttpReply
 
 
-@dataclass
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
+class FakeLinks:
+    """Auth's results; `opened` are the requested links."""
 
-
-class Links:
-    """What auth would say; `opened` are the links that were asked about."""
-
-    def __init__(self, outcome: VerificationResult | None) -> None:
-        self._outcome = outcome
+    def __init__(self, result: VerificationResult | None) -> None:
+        self._result = result
         self.opened: list[tuple[str, str]] = []
 
     async def open(self, ticket: str, code: str) -> VerificationResult:
         self.opened.append((ticket, code))
-        if self._outcome is None:
-            raise RequestError(ErrorCode.UNAVAILABLE, "no answer in time")
-        return self._outcome
+        if self._result is None:
+            raise RequestError(ErrorCode.UNAVAILABLE, "no reply in time")
+        return self._result
 
 
-def app(links: Links) -> HttpApp:
-    """Without any file."""
+def app(links: FakeLinks) -> HttpApp:
+    """An application without files."""
     settings, disk = Settings(media={"directory": "/nowhere"}), Disk()
-    room = MediaService(DirectoryStore(Path("/nowhere"), disk), settings, EdgeMetrics(CollectorRegistry()), disk)
-    return HttpApp(links.open, Downloads(room), HttpUploads(room, check, settings))
+    media = MediaService(DirectoryStore(Path("/nowhere"), disk), settings, EdgeMetrics(CollectorRegistry()), disk)
+    return HttpApp(links.open, Downloads(media), HttpUploads(media, check, settings))
 
 
 async def check(_token: str, _seconds: float) -> Claims:
-    raise BadToken("none is good")
+    raise BadToken("no token is valid")
 
 
-async def ask(path: str, method: str = "GET", links: Links | None = None, **headers: str) -> Answer:
+async def get(path: str, method: str = "GET", links: FakeLinks | None = None, **headers: str) -> HttpReply:
     sent: list[Mapping[str, Any]] = []
 
     async def send(message: Mapping[str, Any]) -> None:
@@ -67,37 +60,37 @@ async def ask(path: str, method: str = "GET", links: Links | None = None, **head
 
     named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "method": method, "path": path, "headers": named}
-    await app(links or Links("passed"))(scope, receive, send)
+    await app(links or FakeLinks("passed"))(scope, receive, send)
     start, body = sent
-    answered = {name.decode(): value.decode() for name, value in start["headers"]}
-    return Answer(start["status"], answered, body["body"])
+    fields = {name.decode(): value.decode() for name, value in start["headers"]}
+    return HttpReply(start["status"], fields, body["body"])
 
 
 @pytest.mark.parametrize("path", [avatar_path("account", 1), avatar_path("chat", 2**53 - 1)])
 async def test_avatars(path: str) -> None:
-    answer = await ask(path)
-    assert answer.status == 200
-    assert answer.headers["content-type"] == "image/png"
-    assert answer.headers["content-length"] == str(len(answer.body))
-    assert "immutable" in answer.headers["cache-control"]
+    reply = await get(path)
+    assert reply.status == 200
+    assert reply.headers["content-type"] == "image/png"
+    assert reply.headers["content-length"] == str(len(reply.body))
+    assert "immutable" in reply.headers["cache-control"]
     kind, number = ("account", 1) if "account" in path else ("chat", 2**53 - 1)
-    assert sha256(answer.body).hexdigest() == avatar_hash(kind, number)
+    assert sha256(reply.body).hexdigest() == avatar_hash(kind, number)
 
 
-async def test_an_avatar_that_is_known_is_not_sent_again() -> None:
-    tag = (await ask(avatar_path("account", 1))).headers["etag"]
-    again = await ask(avatar_path("account", 1), if_none_match=f'W/"other", {tag}')
+async def test_a_cached_avatar_is_not_sent_again() -> None:
+    tag = (await get(avatar_path("account", 1))).headers["etag"]
+    again = await get(avatar_path("account", 1), if_none_match=f'W/"other", {tag}')
     assert (again.status, again.body, again.headers["etag"]) == (304, b"", tag)
-    other = await ask(avatar_path("account", 2), if_none_match=tag)
+    other = await get(avatar_path("account", 2), if_none_match=tag)
     assert other.status == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_a_head_is_answered_as_a_get(method: str) -> None:
-    """The server leaves the body out."""
-    answer = await ask(avatar_path("account", 1), method)
-    assert answer.status == 200
-    assert int(answer.headers["content-length"]) > 1000
+async def test_head_is_answered_like_get(method: str) -> None:
+    """The server omits the body."""
+    reply = await get(avatar_path("account", 1), method)
+    assert reply.status == 200
+    assert int(reply.headers["content-length"]) > 1000
 
 
 @pytest.mark.parametrize(
@@ -124,68 +117,68 @@ async def test_a_head_is_answered_as_a_get(method: str) -> None:
         "/../etc/passwd",
     ],
 )
-async def test_all_else_is_not_found(path: str) -> None:
-    links = Links("passed")
-    answer = await ask(path, links=links)
-    assert (answer.status, answer.body) == (404, b"Not found.\n")
+async def test_other_paths_are_not_found(path: str) -> None:
+    links = FakeLinks("passed")
+    reply = await get(path, links=links)
+    assert (reply.status, reply.body) == (404, b"Not found.\n")
     assert links.opened == []
 
 
 async def test_the_greeting() -> None:
-    answer = await ask("/")
-    assert answer.status == 200
-    assert b"chat server" in answer.body
-    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    reply = await get("/")
+    assert reply.status == 200
+    assert b"chat server" in reply.body
+    assert reply.headers["content-type"] == "text/plain; charset=utf-8"
 
 
-async def test_an_address_of_websockets_says_so() -> None:
-    answer = await ask("/ws/ourchat-v2")
-    assert (answer.status, answer.headers["upgrade"]) == (426, "websocket")
-    assert (await ask("/wsx")).status == 404
+async def test_websocket_paths_require_an_upgrade() -> None:
+    reply = await get("/ws/ourchat-v2")
+    assert (reply.status, reply.headers["upgrade"]) == (426, "websocket")
+    assert (await get("/wsx")).status == 404
 
 
-@pytest.mark.parametrize(("outcome", "status"), [("passed", 200), ("wrong", 403), ("expired", 410), (None, 503)])
-async def test_the_link_of_a_verification_mail(outcome: VerificationResult | None, status: int) -> None:
-    links = Links(outcome)
-    answer = await ask("/verify/ti-ck_et.C0de", links=links)
+@pytest.mark.parametrize(("result", "status"), [("passed", 200), ("wrong", 403), ("expired", 410), (None, 503)])
+async def test_the_link_of_a_verification_mail(result: VerificationResult | None, status: int) -> None:
+    links = FakeLinks(result)
+    reply = await get("/verify/ti-ck_et.C0de", links=links)
     assert links.opened == [("ti-ck_et", "C0de")]
-    assert answer.status == status
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert answer.headers["cache-control"] == "no-store"
-    assert ("retry-after" in answer.headers) == (status == 503)
-    assert b"C0de" not in answer.body
+    assert reply.status == status
+    assert reply.headers["content-type"] == "text/html; charset=utf-8"
+    assert reply.headers["cache-control"] == "no-store"
+    assert ("retry-after" in reply.headers) == (status == 503)
+    assert b"C0de" not in reply.body
 
 
-async def test_each_outcome_has_words_of_its_own() -> None:
-    outcomes: list[VerificationResult | None] = ["passed", "wrong", "expired", None]
-    pages = {(await ask("/verify/a.b", links=Links(outcome))).body for outcome in outcomes}
+async def test_each_result_has_its_own_page() -> None:
+    results: list[VerificationResult | None] = ["passed", "wrong", "expired", None]
+    pages = {(await get("/verify/a.b", links=FakeLinks(result))).body for result in results}
     assert len(pages) == 4
 
 
-async def test_only_a_get_opens_a_link() -> None:
+async def test_only_get_opens_a_link() -> None:
     for method in ("HEAD", "POST", "OPTIONS"):
-        links = Links("passed")
-        answer = await ask("/verify/a.b", method, links=links)
-        assert (answer.status, answer.headers["allow"], links.opened) == (405, "GET", [])
+        links = FakeLinks("passed")
+        reply = await get("/verify/a.b", method, links=links)
+        assert (reply.status, reply.headers["allow"], links.opened) == (405, "GET", [])
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "get"])
-async def test_nothing_can_be_changed(method: str) -> None:
-    answer = await ask(avatar_path("account", 1), method)
-    assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
-    assert (await ask("/nowhere", method)).status == 404
+async def test_other_methods_are_not_allowed(method: str) -> None:
+    reply = await get(avatar_path("account", 1), method)
+    assert (reply.status, reply.headers["allow"]) == (405, "GET, HEAD")
+    assert (await get("/nowhere", method)).status == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/nowhere", avatar_path("chat", 1), "/verify/a.b", "/ws"])
-async def test_every_answer_keeps_browsers_careful(path: str) -> None:
-    headers = (await ask(path)).headers
+async def test_every_response_has_security_headers(path: str) -> None:
+    headers = (await get(path)).headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["content-security-policy"].startswith("default-src 'none'")
     assert headers["referrer-policy"] == "no-referrer"
 
 
-async def test_a_browser_sees_it_on_the_port_of_the_websockets() -> None:
-    gateway = Gateway(Edge(port=0), Limits(), Recorder(), app(Links("wrong")))
+async def test_http_is_served_on_the_port_of_the_websockets() -> None:
+    gateway = Gateway(Edge(port=0), Limits(), RecordingEndpoint(), app(FakeLinks("wrong")))
     await gateway.start()
 
     def browse() -> list[tuple[int, int]]:

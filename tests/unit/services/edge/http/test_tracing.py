@@ -1,4 +1,4 @@
-"""Each request by HTTP begins a trace, which does not tell whose address it was."""
+"""Each HTTP request begins a trace that contains no secret of its path."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -27,8 +27,8 @@ async def nothing() -> Mapping[str, Any]:
     return {"type": "http.disconnect"}
 
 
-async def ask(tracer: Tracer, path: str, *statuses: int, whole: bool = True, method: str = "GET") -> list[str]:
-    """What is sent, by its types, where these are answered; not `whole`: the client is gone before the end."""
+async def serve_traced(tracer: Tracer, path: str, *statuses: int, whole: bool = True, method: str = "GET") -> list[str]:
+    """The types of the messages sent for these statuses. Not `whole`: the client disconnects before the end."""
     sent: list[str] = []
 
     async def serve(_scope: Mapping[str, Any], _receive: Receive, send: Send) -> None:
@@ -46,11 +46,11 @@ async def ask(tracer: Tracer, path: str, *statuses: int, whole: bool = True, met
     return sent
 
 
-async def test_what_is_asked_is_answered_and_seen(collector: Collector, tracer: Tracer) -> None:
-    sent = await ask(tracer, f"/media/{SECRET}", 206)
+async def test_requests_are_answered_and_traced(collector: Collector, tracer: Tracer) -> None:
+    sent = await serve_traced(tracer, f"/media/{SECRET}", 206)
     assert sent == ["http.response.start", "http.response.body", "http.response.body"]
-    await ask(tracer, f"/verify/{SECRET}.{SECRET}", 503)
-    await ask(tracer, "/media", 201, method="POST")
+    await serve_traced(tracer, f"/verify/{SECRET}.{SECRET}", 503)
+    await serve_traced(tracer, "/media", 201, method="POST")
     assert trace.get() == ""
     spans = collector.spans(lambda spans: len(spans) == 3)
     assert [(span.name, span.kind, span.parent, span.failed) for span in spans] == [
@@ -63,13 +63,13 @@ async def test_what_is_asked_is_answered_and_seen(collector: Collector, tracer: 
 
 
 @pytest.mark.parametrize("statuses", [(), (200,)])
-async def test_who_does_not_get_all_is_gone(collector: Collector, tracer: Tracer, statuses: tuple[int, ...]) -> None:
-    await ask(tracer, f"/media/{SECRET}", *statuses, whole=False)
+async def test_an_incomplete_response_is_gone(collector: Collector, tracer: Tracer, statuses: tuple[int, ...]) -> None:
+    await serve_traced(tracer, f"/media/{SECRET}", *statuses, whole=False)
     (span,) = collector.spans()
     assert span.failed == "gone"
 
 
-async def test_what_fails_is_seen_and_passed_on(collector: Collector, tracer: Tracer) -> None:
+async def test_a_failure_is_traced_and_raised(collector: Collector, tracer: Tracer) -> None:
     async def serve(_scope: Mapping[str, Any], _receive: Receive, _send: Send) -> None:
         raise RuntimeError(SECRET)
 
@@ -94,5 +94,5 @@ async def test_what_fails_is_seen_and_passed_on(collector: Collector, tracer: Tr
         ("*", "GET elsewhere"),
     ],
 )
-def test_an_address_is_told_by_its_room_alone(path: str, name: str) -> None:
+def test_a_span_name_has_only_the_first_part_of_the_path(path: str, name: str) -> None:
     assert span_name("GET", path) == name

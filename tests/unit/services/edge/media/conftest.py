@@ -15,69 +15,72 @@ from tests.support.servers import S3Server
 
 LIMIT = 10_000_000
 TIMEOUT_SECONDS = 2.0
-Open = Callable[[], Awaitable[MediaService]]
+OpenMedia = Callable[[], Awaitable[MediaService]]
 
 
 @pytest.fixture
 def registry() -> CollectorRegistry:
-    """Of all rooms of the test."""
+    """Shared by all media services of the test."""
     return CollectorRegistry()
 
 
 @pytest.fixture(params=["directory", "bucket"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> Media:
-    """Where files are kept: a directory, then a bucket."""
+def media_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Media:
+    """The store: a directory, then a bucket."""
     if request.param == "directory":
         return Media(directory=tmp_path, timeout_seconds=TIMEOUT_SECONDS)
     server: S3Server = request.getfixturevalue("s3_server")
     return Media(
-        directory=tmp_path, bucket_url=f"s3://{server.bucket()}/some/where", endpoint=server.endpoint,
+        directory=tmp_path, bucket_url=f"s3://{server.bucket()}/some/media_settings", endpoint=server.endpoint,
         region="us-east-1", access_key=SecretStr("key"), secret_key=SecretStr("hush"), timeout_seconds=TIMEOUT_SECONDS,
     )  # fmt: skip
 
 
 @pytest.fixture
-async def open_room(where: Media, registry: CollectorRegistry) -> AsyncIterator[Open]:
-    """Opens rooms on the same store, as the edges of one installation do. A file has at most ten million bytes."""
-    rooms: list[MediaService] = []
+async def open_media(media_settings: Media, registry: CollectorRegistry) -> AsyncIterator[OpenMedia]:
+    """Opens media services on the same store, like the edges of one installation. A file has at most 10,000,000
+    bytes."""
+    services: list[MediaService] = []
     metrics = EdgeMetrics(registry)
 
     async def opened() -> MediaService:
-        settings, disk = Settings(media=where, limits={"file_bytes": LIMIT}), Disk()
-        store = BucketStore(where) if where.bucket_url else DirectoryStore(where.directory, disk)
-        room = MediaService(store, settings, metrics, disk)
-        await room.prepare()
-        rooms.append(room)
-        return room
+        settings, disk = Settings(media=media_settings, limits={"file_bytes": LIMIT}), Disk()
+        store = (
+            BucketStore(media_settings) if media_settings.bucket_url else DirectoryStore(media_settings.directory, disk)
+        )
+        media_service = MediaService(store, settings, metrics, disk)
+        await media_service.prepare()
+        services.append(media_service)
+        return media_service
 
     yield opened
-    for room in rooms:
-        await room.close()
+    for media_service in services:
+        await media_service.close()
 
 
 @pytest.fixture
-def break_store(where: Media, request: pytest.FixtureRequest) -> Iterator[Callable[[], None]]:
-    """From now on, the store fails."""
+def break_store(media_settings: Media, request: pytest.FixtureRequest) -> Iterator[Callable[[], None]]:
+    """A function that makes the store fail."""
 
     def broken() -> None:
-        if where.bucket_url:
+        if media_settings.bucket_url:
             request.getfixturevalue("s3_server").pause()
             return
         for path in ("blobs", "records"):
-            (where.directory / path).rename(where.directory / f"{path}-away")
-            (where.directory / path).write_bytes(b"in the way")
+            (media_settings.directory / path).rename(media_settings.directory / f"{path}-away")
+            (media_settings.directory / path).write_bytes(b"in the way")
 
     yield broken
-    if where.bucket_url:
+    if media_settings.bucket_url:
         request.getfixturevalue("s3_server").resume()
 
 
 @pytest.fixture
-async def room(open_room: Open) -> MediaService:
-    return await open_room()
+async def media_service(open_media: OpenMedia) -> MediaService:
+    return await open_media()
 
 
 @pytest.fixture
-def spooled(where: Media) -> Callable[[], list[str]]:
-    """The names of the temporary files there are."""
-    return lambda: [path.name for path in (where.directory / "spool").iterdir()]
+def temporary_files(media_settings: Media) -> Callable[[], list[str]]:
+    """The names of the temporary files."""
+    return lambda: [path.name for path in (media_settings.directory / "spool").iterdir()]

@@ -1,4 +1,4 @@
-"""What a bucket may suffer beyond what any store may."""
+"""Failures that only a bucket has."""
 
 from pathlib import Path
 
@@ -10,20 +10,20 @@ from services.cli.ports import free_port
 from services.edge.media import MediaService
 from shared.contract.errors import ErrorCode
 from shared.settings import Media
-from tests.unit.services.edge.media.test_service import NOWHERE, content, refusal
+from tests.unit.services.edge.media.test_service import MISSING, content, error_code
 
 
 @pytest.fixture
-def where(tmp_path: Path) -> Media:
+def media_settings(tmp_path: Path) -> Media:
     return Media(
         directory=tmp_path, bucket_url="s3://nowhere", endpoint=f"http://127.0.0.1:{free_port()}", region="us-east-1",
         access_key=SecretStr("key"), secret_key=SecretStr("hush"), timeout_seconds=20.0,
     )  # fmt: skip
 
 
-async def test_a_server_that_is_not_there_is_unavailable_before_time_is_up(room: MediaService) -> None:
+async def test_an_unreachable_server_is_unavailable_before_the_time_out(media_service: MediaService) -> None:
     with capture_logs() as logs:
-        assert await refusal(room.find(NOWHERE.id)) is ErrorCode.UNAVAILABLE
-        assert await refusal(content(room, NOWHERE)) is ErrorCode.UNAVAILABLE
+        assert await error_code(media_service.find(MISSING.id)) is ErrorCode.UNAVAILABLE
+        assert await error_code(content(media_service, MISSING)) is ErrorCode.UNAVAILABLE
     assert ["GenericError" in entry["error"] for entry in logs] == [True, True]
     assert "hush" not in str(logs)

@@ -22,7 +22,7 @@ from services.edge.media.mime_sniffing import PICTURES, UNKNOWN, sniff
         (b"\x00\x00\x00\x18ftypmp42", "video/mp4", ".mp4"),
     ],
 )
-def test_what_is_known(head: bytes, mime: str, extension: str) -> None:
+def test_known_types(head: bytes, mime: str, extension: str) -> None:
     assert sniff(head) == (mime, extension)
     assert (mime in PICTURES) == mime.startswith("image/")
 
@@ -40,10 +40,10 @@ def test_what_is_known(head: bytes, mime: str, extension: str) -> None:
         b"plain text",
     ],
 )
-def test_all_else_is_only_bytes(head: bytes) -> None:
+def test_other_content_is_unknown(head: bytes) -> None:
     assert sniff(head) is UNKNOWN
 
 
 @given(st.binary())
-def test_any_beginning_is_something_no_browser_runs(head: bytes) -> None:
+def test_no_content_is_an_active_type(head: bytes) -> None:
     assert not sniff(head).mime.startswith(("text/", "image/svg", "application/x", "application/j"))

@@ -1,4 +1,4 @@
-"""Who is here and in presence, whatever overtakes what."""
+"""Local accounts and their presence, with calls to Redis in any order."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -20,12 +20,12 @@ ALICE, BOB = AccountId(1), AccountId(2)
 
 
 class NullRecipient:
-    """Does nothing."""
+    """A recipient that does nothing."""
 
     pushes_pending_requests = False
     names_senders = False
 
-    def deliver(self, said: Sequence[EncodedMessage]) -> None: ...
+    def deliver(self, messages: Sequence[EncodedMessage]) -> None: ...
 
     def notify(self, event: Event) -> None: ...
 
@@ -38,8 +38,8 @@ class NullRecipient:
     async def confirm_all(self) -> None: ...
 
 
-class Slow(Presence):
-    """Calls wait at the gate; with `after`, when Redis has done them already. `broken` ones fail."""
+class GatedPresence(Presence):
+    """Calls wait at the gate: before Redis executes them, or (`after`) afterwards. With `broken` they fail."""
 
     def __init__(self, server: ValkeyServer) -> None:
         super().__init__(server.settings("edge"))
@@ -75,166 +75,172 @@ class Slow(Presence):
 
 
 @pytest.fixture
-async def presence(valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Slow]:
+async def presence(valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[GatedPresence]:
     monkeypatch.setattr("shared.presence._TRUST_SECONDS", 0.0)
-    presence = Slow(valkey_server)
+    presence = GatedPresence(valkey_server)
     await presence.beat(HERE, 10.0)
     yield presence
     await presence.close()
 
 
 @pytest.fixture
-def residents(presence: Slow) -> LocalAccounts:
+def local_accounts(presence: GatedPresence) -> LocalAccounts:
     return LocalAccounts(HERE, presence, Limits())
 
 
-async def where(presence: Presence, account: AccountId) -> list[NodeId]:
-    homes = (await presence.lookup([account])).nodes
-    assert homes is not None
-    return list(homes.get(account, ()))
+async def nodes_of(presence: Presence, account: AccountId) -> list[NodeId]:
+    nodes = (await presence.lookup([account])).nodes
+    assert nodes is not None
+    return list(nodes.get(account, ()))
 
 
-async def test_the_other_nodes_of_an_account_are_told(presence: Slow, residents: LocalAccounts) -> None:
+async def test_registering_returns_the_account_s_other_nodes(
+    presence: GatedPresence, local_accounts: LocalAccounts
+) -> None:
     await presence.join(THERE, [ALICE])
-    assert await residents.register(ALICE) == [THERE]
-    assert await residents.register(BOB) == []
-    assert sorted(await where(presence, ALICE)) == [HERE, THERE]
+    assert await local_accounts.register(ALICE) == [THERE]
+    assert await local_accounts.register(BOB) == []
+    assert sorted(await nodes_of(presence, ALICE)) == [HERE, THERE]
 
 
-async def test_connections_share_a_resident_and_its_rate(residents: LocalAccounts) -> None:
+async def test_connections_of_an_account_share_its_rate_limit(local_accounts: LocalAccounts) -> None:
     first, second = NullRecipient(), NullRecipient()
-    resident = residents.attach(ALICE, first, 0.0)
-    assert residents.attach(ALICE, second, 5.0) is resident
-    assert resident.recipients == (first, second)
-    assert not residents.detach(resident, first)
-    assert residents.awaiting_leave() == []
-    assert residents.detach(resident, second)
-    assert residents.awaiting_leave() == [ALICE]
-    assert len(residents) == 0
+    local = local_accounts.attach(ALICE, first, 0.0)
+    assert local_accounts.attach(ALICE, second, 5.0) is local
+    assert local.recipients == (first, second)
+    assert not local_accounts.detach(local, first)
+    assert local_accounts.awaiting_leave() == []
+    assert local_accounts.detach(local, second)
+    assert local_accounts.awaiting_leave() == [ALICE]
+    assert len(local_accounts) == 0
 
 
-async def test_presence_is_left_for_those_who_are_gone_only(presence: Slow, residents: LocalAccounts) -> None:
+async def test_only_departed_accounts_leave_presence(presence: GatedPresence, local_accounts: LocalAccounts) -> None:
     for account in (ALICE, BOB):
-        await residents.register(account)
-        residents.attach(account, NullRecipient(), 0.0)
-    alice = residents.by_account[ALICE]
-    residents.detach(alice, alice.recipients[0])
-    departed = residents.awaiting_leave()
-    await residents.leave([*departed, BOB])
-    assert await where(presence, ALICE) == []
-    assert await where(presence, BOB) == [HERE]
-    assert residents.awaiting_leave() == []
+        await local_accounts.register(account)
+        local_accounts.attach(account, NullRecipient(), 0.0)
+    alice = local_accounts.by_account[ALICE]
+    local_accounts.detach(alice, alice.recipients[0])
+    departed = local_accounts.awaiting_leave()
+    await local_accounts.leave([*departed, BOB])
+    assert await nodes_of(presence, ALICE) == []
+    assert await nodes_of(presence, BOB) == [HERE]
+    assert local_accounts.awaiting_leave() == []
 
 
-async def test_who_registered_and_never_came_is_left_again(presence: Slow, residents: LocalAccounts) -> None:
-    await residents.register(ALICE)
-    assert residents.awaiting_leave() == [ALICE]
-    await residents.leave(residents.awaiting_leave())
-    assert await where(presence, ALICE) == []
+async def test_an_account_that_registers_and_is_never_attached_leaves_presence(
+    presence: GatedPresence, local_accounts: LocalAccounts
+) -> None:
+    await local_accounts.register(ALICE)
+    assert local_accounts.awaiting_leave() == [ALICE]
+    await local_accounts.leave(local_accounts.awaiting_leave())
+    assert await nodes_of(presence, ALICE) == []
 
 
 @pytest.mark.parametrize("after", [False, True])
-async def test_who_comes_back_while_the_departure_is_under_way_stays(
-    presence: Slow, residents: LocalAccounts, after: bool
+async def test_an_account_that_comes_back_while_it_leaves_stays_in_presence(
+    presence: GatedPresence, local_accounts: LocalAccounts, after: bool
 ) -> None:
-    await residents.register(ALICE)
+    await local_accounts.register(ALICE)
     presence.gate.clear()
     presence.after = after
     presence.called.clear()
-    leaving = asyncio.create_task(residents.leave([ALICE]))
+    leaving = asyncio.create_task(local_accounts.leave([ALICE]))
     await presence.called.wait()
-    coming = asyncio.create_task(residents.register(ALICE))
+    joining = asyncio.create_task(local_accounts.register(ALICE))
     await asyncio.sleep(0)
-    assert presence.calls == ["join", "leave"]  # the second join waits for its turn
+    assert presence.calls == ["join", "leave"]  # the second join waits for the leave
     presence.gate.set()
-    await asyncio.gather(leaving, coming)
-    residents.attach(ALICE, NullRecipient(), 0.0)
-    assert await where(presence, ALICE) == [HERE]
-    assert residents.awaiting_leave() == []
+    await asyncio.gather(leaving, joining)
+    local_accounts.attach(ALICE, NullRecipient(), 0.0)
+    assert await nodes_of(presence, ALICE) == [HERE]
+    assert local_accounts.awaiting_leave() == []
 
 
-async def test_who_comes_back_and_leaves_again_meanwhile_is_left_later(
-    presence: Slow, residents: LocalAccounts
+async def test_an_account_that_comes_back_and_departs_meanwhile_leaves_later(
+    presence: GatedPresence, local_accounts: LocalAccounts
 ) -> None:
     recipient = NullRecipient()
-    await residents.register(ALICE)
+    await local_accounts.register(ALICE)
     presence.gate.clear()
     presence.called.clear()
-    leaving = asyncio.create_task(residents.leave([ALICE]))
+    leaving = asyncio.create_task(local_accounts.leave([ALICE]))
     await presence.called.wait()
-    resident = residents.attach(ALICE, recipient, 0.0)
-    residents.detach(resident, recipient)
+    local = local_accounts.attach(ALICE, recipient, 0.0)
+    local_accounts.detach(local, recipient)
     presence.gate.set()
     await leaving
-    assert residents.awaiting_leave() == [ALICE]
+    assert local_accounts.awaiting_leave() == [ALICE]
 
 
-async def test_presence_is_not_left_while_it_is_being_joined(presence: Slow, residents: LocalAccounts) -> None:
-    await residents.register(ALICE)
+async def test_an_account_does_not_leave_presence_while_it_joins(
+    presence: GatedPresence, local_accounts: LocalAccounts
+) -> None:
+    await local_accounts.register(ALICE)
     presence.gate.clear()
     presence.called.clear()
-    coming = asyncio.create_task(residents.register(ALICE))
+    joining = asyncio.create_task(local_accounts.register(ALICE))
     await presence.called.wait()
-    await residents.leave(residents.awaiting_leave())
+    await local_accounts.leave(local_accounts.awaiting_leave())
     presence.gate.set()
-    await coming
-    assert await where(presence, ALICE) == [HERE]
+    await joining
+    assert await nodes_of(presence, ALICE) == [HERE]
     assert presence.calls == ["join", "join"]
-    assert residents.awaiting_leave() == [ALICE]
+    assert local_accounts.awaiting_leave() == [ALICE]
 
 
-async def test_without_redis_nobody_waits_and_the_missing_are_registered_later(
-    presence: Slow, residents: LocalAccounts
+async def test_without_redis_accounts_are_registered_later(
+    presence: GatedPresence, local_accounts: LocalAccounts
 ) -> None:
     presence.broken = True
-    assert await residents.register(ALICE) == []
-    residents.attach(ALICE, NullRecipient(), 0.0)
+    assert await local_accounts.register(ALICE) == []
+    local_accounts.attach(ALICE, NullRecipient(), 0.0)
     with pytest.raises(RedisConnectionError):
-        await residents.register_missing()
+        await local_accounts.register_missing()
     presence.broken = False
-    assert await residents.register_missing() == [ALICE]
-    assert await residents.register_missing() == []
-    assert await where(presence, ALICE) == [HERE]
+    assert await local_accounts.register_missing() == [ALICE]
+    assert await local_accounts.register_missing() == []
+    assert await nodes_of(presence, ALICE) == [HERE]
 
 
-async def test_a_departure_that_failed_is_repeated(presence: Slow, residents: LocalAccounts) -> None:
-    await residents.register(ALICE)
+async def test_a_failed_leave_is_retried(presence: GatedPresence, local_accounts: LocalAccounts) -> None:
+    await local_accounts.register(ALICE)
     presence.broken = True
     with pytest.raises(RedisConnectionError):
-        await residents.leave([ALICE])
-    assert residents.awaiting_leave() == [ALICE]
+        await local_accounts.leave([ALICE])
+    assert local_accounts.awaiting_leave() == [ALICE]
     presence.broken = False
-    await residents.leave([ALICE])
-    assert await where(presence, ALICE) == []
+    await local_accounts.leave([ALICE])
+    assert await nodes_of(presence, ALICE) == []
 
 
-async def test_who_comes_back_after_a_departure_that_failed_is_registered_once_more(
-    presence: Slow, residents: LocalAccounts
+async def test_an_account_that_comes_back_after_a_failed_leave_is_registered_again(
+    presence: GatedPresence, local_accounts: LocalAccounts
 ) -> None:
-    """Redis may carry the departure out after all."""
-    await residents.register(ALICE)
+    """Redis may execute the failed leave later."""
+    await local_accounts.register(ALICE)
     presence.broken = True
     with pytest.raises(RedisConnectionError):
-        await residents.leave([ALICE])
+        await local_accounts.leave([ALICE])
     presence.broken = False
-    await residents.register(ALICE)
-    residents.attach(ALICE, NullRecipient(), 0.0)
+    await local_accounts.register(ALICE)
+    local_accounts.attach(ALICE, NullRecipient(), 0.0)
     await presence.leave(HERE, [ALICE])
-    assert await residents.register_missing() == [ALICE]
-    assert await where(presence, ALICE) == [HERE]
+    assert await local_accounts.register_missing() == [ALICE]
+    assert await nodes_of(presence, ALICE) == [HERE]
 
 
-async def test_all_are_registered_again_in_portions(
-    presence: Slow, residents: LocalAccounts, monkeypatch: pytest.MonkeyPatch
+async def test_all_accounts_are_registered_again_in_batches(
+    presence: GatedPresence, local_accounts: LocalAccounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.edge.presence.local_accounts._BATCH_ACCOUNTS", 3)
-    accounts = [AccountId(number) for number in range(1, 9)]
-    for account in accounts:
-        residents.attach(account, NullRecipient(), 0.0)
-    residents.forget()
+    numbers = [AccountId(number) for number in range(1, 9)]
+    for account in numbers:
+        local_accounts.attach(account, NullRecipient(), 0.0)
+    local_accounts.forget()
     registered: list[AccountId] = []
-    while portion := await residents.register_missing():
-        assert len(portion) <= 3
-        registered += portion
-    assert sorted(registered) == accounts
-    assert await where(presence, ALICE) == [HERE]
+    while batch := await local_accounts.register_missing():
+        assert len(batch) <= 3
+        registered += batch
+    assert sorted(registered) == numbers
+    assert await nodes_of(presence, ALICE) == [HERE]

@@ -1,4 +1,4 @@
-"""Senders are shown by their faces of today, also when a notice of the change was lost."""
+"""Senders have their current profile summaries, also when a notice of a change was lost."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from tests.unit.services.edge.conftest import Town
 from tests.unit.services.edge.devices import PATIENCE_SECONDS, Device
 
 ANN, CHAT = AccountId(1), 7
-_AGE = "services.edge.presence.profiles._REFRESH_SECONDS"
+_REFRESH = "services.edge.presence.profiles._REFRESH_SECONDS"
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -25,21 +25,21 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-def face(town: Town) -> ProfileSummary | None:
+def stored_summary(town: Town) -> ProfileSummary | None:
     return town.edges[0].residents.by_account[ANN].summary
 
 
-async def said_as(town: Town, ann: Device) -> str | None:
-    """The nickname that goes with what she says."""
+async def nickname_sent_by(town: Town, ann: Device) -> str | None:
+    """The nickname that is sent with a message of hers."""
     await ann.post(CHAT, "hello")
-    sent = town.message.of(PostMessages)[-1].drafts[-1].face
-    return None if sent is None else str(sent.nickname)
+    summary = town.message.of(PostMessages)[-1].drafts[-1].face
+    return None if summary is None else str(summary.nickname)
 
 
 @pytest.fixture
 async def ann(town: Town, monkeypatch: pytest.MonkeyPatch) -> Device:
-    """Logged in, and asked for again since."""
-    monkeypatch.setattr(_AGE, 0.02)
+    """Logged in; her summary has been refreshed since."""
+    monkeypatch.setattr(_REFRESH, 0.02)
     await town.edge()
     town.world.room(CHAT, ANN)
     ann = await town.device(ANN)
@@ -48,26 +48,26 @@ async def ann(town: Town, monkeypatch: pytest.MonkeyPatch) -> Device:
     return ann
 
 
-async def test_who_speaks_is_asked_for_again(town: Town, ann: Device) -> None:
+async def test_a_sender_s_summary_is_refreshed(town: Town, ann: Device) -> None:
     town.session.nicknames[ANN] = "Ann II"
-    assert await said_as(town, ann) == "name-1"
-    await until(lambda: face(town) == ProfileSummary("Ann II", "uuid-1"))
-    assert await said_as(town, ann) == "Ann II"
+    assert await nickname_sent_by(town, ann) == "name-1"
+    await until(lambda: stored_summary(town) == ProfileSummary("Ann II", "uuid-1"))
+    assert await nickname_sent_by(town, ann) == "Ann II"
 
 
-async def test_who_is_silent_is_not(town: Town, ann: Device) -> None:
-    asked = len(town.session.of(GetProfileSummaries))
+async def test_a_silent_account_s_summary_is_not_refreshed(town: Town, ann: Device) -> None:
+    requests = len(town.session.of(GetProfileSummaries))
     await asyncio.sleep(0.2)
-    assert len(town.session.of(GetProfileSummaries)) == asked
+    assert len(town.session.of(GetProfileSummaries)) == requests
 
 
-async def test_who_has_just_come_is_asked_for_again(town: Town, ann: Device) -> None:
-    """The change was told between the question and the arrival."""
+async def test_a_summary_is_refreshed_after_the_login(town: Town, ann: Device) -> None:
+    """The change happens between the request at login and the login itself."""
     gate = town.session.close(GetProfileSummaries)
-    asked = len(town.session.of(GetProfileSummaries))
+    requests = len(town.session.of(GetProfileSummaries))
     bob = Device(town.edges[0].endpoint)
     bob.say(do="login", account=2)
-    await town.session.until_asked(GetProfileSummaries, asked + 1)
+    await town.session.until_asked(GetProfileSummaries, requests + 1)
     town.session.nicknames[AccountId(2)] = "Bob II"
     gate.set()
     await bob.answer(1)
@@ -75,32 +75,32 @@ async def test_who_has_just_come_is_asked_for_again(town: Town, ann: Device) -> 
     await until(lambda: town.edges[0].residents.by_account[AccountId(2)].summary == ProfileSummary("Bob II", "uuid-2"))
 
 
-async def test_after_a_loss_everybody_concerned_is_asked_for_again(town: Town, ann: Device) -> None:
+async def test_summaries_are_refreshed_after_a_loss(town: Town, ann: Device) -> None:
     town.session.nicknames[ANN] = "Ann II"
     town.edges[0].resync.mark_stale("a loss")
-    await until(lambda: face(town) == ProfileSummary("Ann II", "uuid-1"))
+    await until(lambda: stored_summary(town) == ProfileSummary("Ann II", "uuid-1"))
 
 
-async def test_later_news_win(town: Town, ann: Device) -> None:
+async def test_a_later_notice_wins_over_the_refresh(town: Town, ann: Device) -> None:
     gate = town.session.close(GetProfileSummaries)
-    asked = len(town.session.of(GetProfileSummaries))
+    requests = len(town.session.of(GetProfileSummaries))
     town.session.nicknames[ANN] = "Ann II"
     await ann.post(CHAT, "hello")
-    await town.session.until_asked(GetProfileSummaries, asked + 1)
+    await town.session.until_asked(GetProfileSummaries, requests + 1)
     changed = ProfileChanged(Profile(id=ANN, uuid="uuid-1", nickname="Ann III"))
     await town.session.bus.publish(subjects.NOTIFY_ALL, pack(Notify(changed, [])))
-    await until(lambda: face(town) == ProfileSummary("Ann III", "uuid-1"))
+    await until(lambda: stored_summary(town) == ProfileSummary("Ann III", "uuid-1"))
     gate.set()
     await asyncio.sleep(0.1)
-    assert face(town) == ProfileSummary("Ann III", "uuid-1")
+    assert stored_summary(town) == ProfileSummary("Ann III", "uuid-1")
 
 
-async def test_without_session_it_is_asked_for_later(town: Town, ann: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_session_the_refresh_is_retried(town: Town, ann: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.edge.presence.profiles._REQUEST_SECONDS", 0.1)
     gate = town.session.close(GetProfileSummaries)
     town.session.nicknames[ANN] = "Ann II"
     await ann.post(CHAT, "hello")
     await town.session.until_asked(GetProfileSummaries, len(town.session.of(GetProfileSummaries)) + 2)
-    assert face(town) == ProfileSummary("name-1", "uuid-1")
+    assert stored_summary(town) == ProfileSummary("name-1", "uuid-1")
     gate.set()
-    await until(lambda: face(town) == ProfileSummary("Ann II", "uuid-1"))
+    await until(lambda: stored_summary(town) == ProfileSummary("Ann II", "uuid-1"))

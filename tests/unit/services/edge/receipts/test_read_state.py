@@ -1,4 +1,4 @@
-"""What counts as read, and that nothing does that may not have arrived."""
+"""Only messages that have certainly arrived count as read."""
 
 from itertools import pairwise
 
@@ -11,7 +11,7 @@ from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ReadRange
 
 BYTES = 10
-"""Of each message."""
+"""Size of each message."""
 
 Spans = list[tuple[int, int]]
 spans = st.lists(st.tuples(st.integers(1, 50), st.integers(0, 10)).map(lambda pair: (pair[0], pair[0] + pair[1])))
@@ -25,9 +25,9 @@ def covered(spans: Spans) -> set[int]:
     return {index for low, high in spans for index in range(low, high + 1)}
 
 
-class Arriving(RuleBasedStateMachine):
-    """Pushes, pings and pongs in any order. The peer gets everything in order; what it got is what came before the
-    last ping that it answered, and at the end what lies within the bytes that arrived."""
+class PushMachine(RuleBasedStateMachine):
+    """Pushes, pings and pongs in any order. The peer has received everything before the last ping that it answered, and
+    at the end everything within the bytes that arrived."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,10 +73,10 @@ class Arriving(RuleBasedStateMachine):
         assert bool(self.unconfirmed) == bool(self.before_ping | self.since_ping)
 
 
-TestArriving = Arriving.TestCase
+TestPushMachine = PushMachine.TestCase
 
 
-def test_indexes_that_follow_each_other_are_one_range() -> None:
+def test_consecutive_indexes_are_one_range() -> None:
     unconfirmed = UnconfirmedPushes()
     for index in (4, 5, 6, 8):
         unconfirmed.pushed(ChatId(7), index, BYTES)
@@ -84,22 +84,22 @@ def test_indexes_that_follow_each_other_are_one_range() -> None:
 
 
 @given(spans)
-def test_joining_keeps_the_indexes_in_as_few_ranges_as_possible(spans: Spans) -> None:
+def test_merging_keeps_the_indexes_in_as_few_ranges_as_possible(spans: Spans) -> None:
     result = merge_spans(spans)
     assert covered(result) == covered(spans)
     assert all(high + 1 < low for (_, high), (low, _) in pairwise(result))
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3), spans), max_size=10), st.integers(1, 5))
-def test_read_state_is_taken_once_and_put_back_whole(told: list[tuple[int, int, Spans]], most: int) -> None:
+def test_read_ranges_are_popped_once_and_put_back_whole(batches: list[tuple[int, int, Spans]], limit: int) -> None:
     state, expected = ReadBuffer(), set[tuple[int, int, int]]()
-    for account, chat, ranges in told:
+    for account, chat, ranges in batches:
         state.add(AccountId(account), {ChatId(chat): ranges} if ranges else {})
         expected |= {(account, chat, index) for index in covered(ranges)}
-    first = state.pop_batch(most)
+    first = state.pop_batch(limit)
     state.put_back(first)
-    taken: list[ReadRange] = []
-    while portion := state.pop_batch(most):
-        taken += portion
-    assert {(one.account, one.chat, index) for one in taken for index in range(one.low, one.high + 1)} == expected
+    popped: list[ReadRange] = []
+    while batch := state.pop_batch(limit):
+        popped += batch
+    assert {(one.account, one.chat, index) for one in popped for index in range(one.low, one.high + 1)} == expected
     assert not state

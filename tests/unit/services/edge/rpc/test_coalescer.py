@@ -1,4 +1,4 @@
-"""Many questions in few requests: which go together, who gets which answer, when something fails."""
+"""Coalesced lookups: which share a request, which value each caller receives, failures."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -9,112 +9,112 @@ from services.edge.rpc.coalescer import RequestCoalescer
 from shared.contract.errors import ErrorCode, RequestError
 
 
-class Service:
-    """Answers a question with its tenfold, `at_once` in a reply, when the gate is open."""
+class FakeLookup:
+    """The value of a number is its tenfold; a reply has `values_per_reply` values and waits for the gate."""
 
     def __init__(self) -> None:
-        self.asked: list[list[int]] = []
-        self.at_once = 100
+        self.requests: list[list[int]] = []
+        self.values_per_reply = 100
         self.broken = False
         self.gate = asyncio.Event()
         self.gate.set()
-        self.gathering = RequestCoalescer("numbers", self._ask, limit=4)
+        self.coalescer = RequestCoalescer("numbers", self._fetch, limit=4)
 
-    async def _ask(self, numbers: Sequence[int]) -> dict[int, int]:
-        self.asked.append(list(numbers))
+    async def _fetch(self, numbers: Sequence[int]) -> dict[int, int]:
+        self.requests.append(list(numbers))
         broken = self.broken
         await self.gate.wait()
         if broken:
             raise RequestError(ErrorCode.INTERNAL, "broken")
-        return {number: 10 * number for number in numbers[: self.at_once]}
+        return {number: 10 * number for number in numbers[: self.values_per_reply]}
 
-    def ask(self, *numbers: int, seconds: float | None = None) -> list["asyncio.Task[int]"]:
-        return [asyncio.create_task(self.gathering.get(number, seconds)) for number in numbers]
+    def get(self, *numbers: int, seconds: float | None = None) -> list["asyncio.Task[int]"]:
+        return [asyncio.create_task(self.coalescer.get(number, seconds)) for number in numbers]
 
 
 @pytest.fixture
-async def service() -> AsyncIterator[Service]:
-    service = Service()
-    yield service
-    await service.gathering.close()
+async def lookup() -> AsyncIterator[FakeLookup]:
+    lookup = FakeLookup()
+    yield lookup
+    await lookup.coalescer.close()
 
 
-async def turns() -> None:
+async def ticks() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-async def test_who_asks_in_one_turn_is_asked_for_together(service: Service) -> None:
-    assert await asyncio.gather(*service.ask(1, 2, 1)) == [10, 20, 10]
-    assert service.asked == [[1, 2]]
-    assert await service.gathering.get(3) == 30
+async def test_lookups_of_one_tick_share_a_request(lookup: FakeLookup) -> None:
+    assert await asyncio.gather(*lookup.get(1, 2, 1)) == [10, 20, 10]
+    assert lookup.requests == [[1, 2]]
+    assert await lookup.coalescer.get(3) == 30
 
 
-async def test_who_comes_while_enough_is_under_way_goes_along_with_the_next_in_order(service: Service) -> None:
-    service.gate.clear()
-    asked: list[asyncio.Task[int]] = []
+async def test_lookups_beyond_two_requests_in_flight_share_the_next_in_order(lookup: FakeLookup) -> None:
+    lookup.gate.clear()
+    pending: list[asyncio.Task[int]] = []
     for number in range(1, 10):
-        asked += service.ask(number)
-        await turns()
-    assert service.asked == [[1], [2]]
-    service.gate.set()
-    assert await asyncio.gather(*asked) == [10 * number for number in range(1, 10)]
-    assert service.asked == [[1], [2], [3, 4, 5, 6], [7, 8, 9]]
+        pending += lookup.get(number)
+        await ticks()
+    assert lookup.requests == [[1], [2]]
+    lookup.gate.set()
+    assert await asyncio.gather(*pending) == [10 * number for number in range(1, 10)]
+    assert lookup.requests == [[1], [2], [3, 4, 5, 6], [7, 8, 9]]
 
 
-async def test_what_a_reply_has_no_room_for_is_asked_again(service: Service) -> None:
-    service.at_once = 2
-    assert await asyncio.gather(*service.ask(1, 2, 3)) == [10, 20, 30]
-    assert service.asked == [[1, 2, 3], [3]]
+async def test_keys_missing_in_a_reply_are_requested_again(lookup: FakeLookup) -> None:
+    lookup.values_per_reply = 2
+    assert await asyncio.gather(*lookup.get(1, 2, 3)) == [10, 20, 30]
+    assert lookup.requests == [[1, 2, 3], [3]]
 
 
-async def test_a_question_that_is_under_way_is_asked_anew(service: Service) -> None:
-    """Its answer may be older than the question."""
-    service.gate.clear()
-    first = service.ask(1)
-    await turns()
-    second = service.ask(1)
-    await turns()
-    service.gate.set()
+async def test_a_key_in_flight_is_requested_again(lookup: FakeLookup) -> None:
+    """The value in flight may be older than the lookup."""
+    lookup.gate.clear()
+    first = lookup.get(1)
+    await ticks()
+    second = lookup.get(1)
+    await ticks()
+    lookup.gate.set()
     await asyncio.gather(*first, *second)
-    assert service.asked == [[1], [1]]
+    assert lookup.requests == [[1], [1]]
 
 
-async def test_a_failure_is_told_to_those_who_asked(service: Service) -> None:
-    service.broken = True
-    service.gate.clear()
-    unlucky = service.ask(1, 2)
-    await turns()
-    service.broken = False
-    lucky = service.ask(3)
-    await turns()
-    service.gate.set()
-    assert await asyncio.gather(*lucky) == [30]
-    outcomes = await asyncio.gather(*unlucky, return_exceptions=True)
-    assert [str(outcome) for outcome in outcomes] == ["internal: broken"] * 2
-    assert await service.gathering.get(4) == 40
+async def test_a_failure_concerns_only_its_callers(lookup: FakeLookup) -> None:
+    lookup.broken = True
+    lookup.gate.clear()
+    failing = lookup.get(1, 2)
+    await ticks()
+    lookup.broken = False
+    succeeding = lookup.get(3)
+    await ticks()
+    lookup.gate.set()
+    assert await asyncio.gather(*succeeding) == [30]
+    results = await asyncio.gather(*failing, return_exceptions=True)
+    assert [str(result) for result in results] == ["internal: broken"] * 2
+    assert await lookup.coalescer.get(4) == 40
 
 
-async def test_who_does_not_wait_any_more_takes_nothing_from_others(service: Service) -> None:
-    service.gate.clear()
-    first, second, hasty = *service.ask(1, 1), *service.ask(1, seconds=0.01)
-    await turns()
+async def test_a_cancelled_caller_does_not_affect_others(lookup: FakeLookup) -> None:
+    lookup.gate.clear()
+    first, second, hasty = *lookup.get(1, 1), *lookup.get(1, seconds=0.01)
+    await ticks()
     first.cancel()
     with pytest.raises(RequestError) as caught:
         await hasty
     assert caught.value.failure.code is ErrorCode.UNAVAILABLE
-    service.gate.set()
+    lookup.gate.set()
     assert await second == 10
     assert first.cancelled()
 
 
-async def test_the_end_leaves_nobody_waiting(service: Service) -> None:
-    service.gate.clear()
-    asked: list[asyncio.Task[int]] = []
+async def test_closing_cancels_all_callers(lookup: FakeLookup) -> None:
+    lookup.gate.clear()
+    pending: list[asyncio.Task[int]] = []
     for number in range(1, 5):
-        asked += service.ask(number)
-        await turns()
-    await service.gathering.close()
-    outcomes = await asyncio.gather(*asked, return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError] * 4
-    assert service.asked == [[1], [2]]
+        pending += lookup.get(number)
+        await ticks()
+    await lookup.coalescer.close()
+    results = await asyncio.gather(*pending, return_exceptions=True)
+    assert [type(result) for result in results] == [asyncio.CancelledError] * 4
+    assert lookup.requests == [[1], [2]]

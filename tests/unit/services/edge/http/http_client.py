@@ -1,4 +1,4 @@
-"""Requests over bare sockets: what is sent, and what really comes back."""
+"""HTTP requests over bare sockets."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from tests.unit.services.edge.gateway.raw import RawPeer
 
 
 @dataclass
-class Answer:
+class HttpReply:
     """Header names in lower case."""
 
     status: int
@@ -15,7 +15,7 @@ class Answer:
 
 
 def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
-    """Underscores in header names stand for hyphens. A body has its length, unless the headers say otherwise."""
+    """Underscores in header names stand for hyphens. A body has a Content-Length unless it is chunked."""
     named = {"Host": "chat.test:8080"} | {name.replace("_", "-"): value for name, value in headers.items()}
     if body and "Transfer-Encoding" not in named:
         named.setdefault("Content-Length", str(len(body)))
@@ -23,17 +23,17 @@ def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
     return "\r\n".join(lines).encode("latin-1") + body
 
 
-async def head_of(peer: RawPeer) -> Answer:
-    """The head of the next answer."""
+async def head_of(peer: RawPeer) -> HttpReply:
+    """The head of the next reply."""
     status, *lines = (await peer.head()).split("\r\n")[:-2]
     pairs = (line.partition(": ") for line in lines)
-    return Answer(int(status.split(" ")[1]), {name.lower(): value for name, _, value in pairs}, b"")
+    return HttpReply(int(status.split(" ")[1]), {name.lower(): value for name, _, value in pairs}, b"")
 
 
-async def browse(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
-    """One request on a connection of its own, and all that comes until it is closed."""
+async def fetch(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> HttpReply:
+    """One request on its own connection, which the server closes after the reply."""
     async with await RawPeer.dial(port) as peer:
         peer.send(request(method, path, body, Connection="close", **headers))
-        answer = await head_of(peer)
-        answer.body = await peer.rest()
-        return answer
+        reply = await head_of(peer)
+        reply.body = await peer.rest()
+        return reply

@@ -1,4 +1,4 @@
-"""An edge that records what the gateway reports."""
+"""An endpoint that records the gateway's reports."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,12 +9,12 @@ from services.edge.canonical.transport import Accept, ClientHandler, Handshake, 
 SECONDS = 10.0
 
 
-class Recorded:
-    """One client: `events` are its messages and the names of everything else, in order."""
+class RecordingClient:
+    """`events`: the received frames and the names of all other reports, in order."""
 
-    def __init__(self, hello: Handshake, socket: Socket) -> None:
+    def __init__(self, handshake: Handshake, socket: Socket) -> None:
         self.line_ending = b"\n"
-        self.hello = hello
+        self.handshake = handshake
         self.socket = socket
         self.events: list[Frame | str] = []
         self.unacknowledged_at: dict[str, int | None] = {}
@@ -46,7 +46,7 @@ class Recorded:
         self._changed.set()
 
     async def until(self, *events: Frame | str) -> None:
-        """Wait for these to be all that has happened."""
+        """Wait until exactly these events have happened."""
         async with asyncio.timeout(SECONDS):
             while self.events != list(events):
                 self._changed.clear()
@@ -59,28 +59,28 @@ class Recorded:
                 await self._changed.wait()
 
 
-class Recorder:
+class RecordingEndpoint:
     """See services.edge.canonical.transport.Endpoint."""
 
     def __init__(self) -> None:
-        self.answer: Accept | Reject = Accept()
-        self.hellos: list[Handshake] = []
-        self.clients: list[Recorded] = []
-        self.on_connected: Callable[[Recorded], None] = lambda client: None
+        self.decision: Accept | Reject = Accept()
+        self.handshakes: list[Handshake] = []
+        self.clients: list[RecordingClient] = []
+        self.on_connected: Callable[[RecordingClient], None] = lambda client: None
         self._connected = asyncio.Event()
 
-    def accept(self, hello: Handshake) -> Accept | Reject:
-        self.hellos.append(hello)
-        return self.answer
+    def accept(self, handshake: Handshake) -> Accept | Reject:
+        self.handshakes.append(handshake)
+        return self.decision
 
-    def connected(self, hello: Handshake, socket: Socket) -> ClientHandler:
-        client = Recorded(hello, socket)
+    def connected(self, handshake: Handshake, socket: Socket) -> ClientHandler:
+        client = RecordingClient(handshake, socket)
         self.clients.append(client)
         self._connected.set()
         self.on_connected(client)
         return client
 
-    async def client(self, number: int = 0) -> Recorded:
+    async def client(self, number: int = 0) -> RecordingClient:
         async with asyncio.timeout(SECONDS):
             while len(self.clients) <= number:
                 self._connected.clear()
