@@ -1,4 +1,4 @@
-"""Grafana's dashboards as files: `python -m deploy.grafana.generate` writes them."""
+"""Generates Grafana's dashboards: `python -m deploy.grafana.generate` writes the JSON files."""
 
 import itertools
 import json
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deploy.grafana.boards import GrafanaDashboard, dashboards
+from deploy.grafana.dashboard_definitions import GrafanaDashboard, dashboards
 from deploy.grafana.queries import GrafanaPanel, Section
 from shared.dashboard.panels import Unit
 
@@ -27,7 +27,7 @@ Json = dict[str, Any]
 
 
 def files() -> dict[str, str]:
-    """Name and content of each."""
+    """File contents by name."""
     return {f"{one.name}.json": json.dumps(document(one), indent=1) + "\n" for one in dashboards()}
 
 
@@ -55,7 +55,7 @@ def _link() -> Json:
 
 
 def _starts(dashboard: GrafanaDashboard) -> Json:
-    """A line wherever a process was started: an upgrade, or a crash."""
+    """An annotation at each start of a process, which marks an upgrade or a crash."""
     expression = f'time() - process_start_time_seconds{{job=~"{"|".join(dashboard.jobs)}"}} < 30'
     return {
         "name": "Starts", "enable": True, "datasource": _SOURCE, "expr": expression, "step": "30s",
@@ -93,7 +93,7 @@ def _panel(panel: GrafanaPanel, number: int, place: Json) -> Json:
         "title": panel.title,
         "datasource": _SOURCE,
         "gridPos": place,
-        "fieldConfig": {"defaults": _looks(panel), "overrides": []},
+        "fieldConfig": {"defaults": _style(panel), "overrides": []},
         "options": {
             "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
             "tooltip": {"mode": "multi", "sort": "desc"},
@@ -105,8 +105,8 @@ def _panel(panel: GrafanaPanel, number: int, place: Json) -> Json:
     }
 
 
-def _looks(panel: GrafanaPanel) -> Json:
-    """What is bad is drawn in shades of red."""
+def _style(panel: GrafanaPanel) -> Json:
+    """Unit and colours; panels of errors are red."""
     colour = {"mode": "shades", "fixedColor": "red"} if panel.bad else {"mode": "palette-classic"}
     drawn = {"lineWidth": 1, "fillOpacity": 8, "showPoints": "never", "spanNulls": 60_000}
     return {"unit": _UNITS[panel.unit], "min": 0, "color": colour, "custom": drawn}

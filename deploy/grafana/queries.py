@@ -1,4 +1,4 @@
-"""From a board's row to what Prometheus is asked; pure."""
+"""Translates a dashboard's panels to PromQL; pure."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ INTERVAL = "$__rate_interval"
 
 @dataclass(frozen=True)
 class Query:
-    """`legend` in Grafana's own notation, {{label}}."""
+    """A PromQL expression with its legend in Grafana's notation, {{label}}."""
 
     expression: str
     legend: str
@@ -21,7 +21,7 @@ class GrafanaPanel:
     unit: Unit
     queries: tuple[Query, ...]
     bad: bool = False
-    """Anything but zero is worth a look."""
+    """Any value but zero indicates a problem."""
 
 
 @dataclass(frozen=True)
@@ -32,22 +32,22 @@ class Section:
 
 @dataclass(frozen=True)
 class Scope:
-    """`selector` says which processes, `split` is the label that tells them apart."""
+    """`selector` selects processes by label; each value of the label `split` gets a series."""
 
     selector: str
     split: str
 
 
 def section(group: PanelGroup, scope: Scope) -> Section:
-    return Section(group.title, tuple(panel(row, scope) for row in group.panels))
+    return Section(group.title, tuple(panel(source, scope) for source in group.panels))
 
 
-def panel(row: Panel, scope: Scope) -> GrafanaPanel:
-    return GrafanaPanel(row.title, row.unit, _queries(row, scope), row.bad)
+def panel(source: Panel, scope: Scope) -> GrafanaPanel:
+    return GrafanaPanel(source.title, source.unit, _queries(source, scope), source.bad)
 
 
 def rate(name: str, selector: str, *labels: str) -> str:
-    """A sample's growth per second, summed up but for some labels."""
+    """The growth of a counter per second, summed by the given labels."""
     by = f" by ({', '.join(labels)})" if labels else ""
     return f"sum{by} (rate({name}{{{selector}}}[{INTERVAL}]))"
 
@@ -56,27 +56,27 @@ def quantile(share: float, metric: str, selector: str, *labels: str) -> str:
     return f"histogram_quantile({share:g}, {rate(f'{metric}_bucket', selector, *labels, 'le')})"
 
 
-def _queries(row: Panel, scope: Scope) -> tuple[Query, ...]:
-    selector = scope.selector + (f',{row.by}!="{row.but}"' if row.but else "")
-    by = row.by or scope.split
-    match row.kind:
+def _queries(source: Panel, scope: Scope) -> tuple[Query, ...]:
+    selector = scope.selector + (f',{source.by}!="{source.but}"' if source.but else "")
+    by = source.by or scope.split
+    match source.kind:
         case PanelKind.GAUGE:
-            return (Query(f"sum by ({by}) ({row.metric}{{{selector}}})", _legend(by)),)
+            return (Query(f"sum by ({by}) ({source.metric}{{{selector}}})", _legend(by)),)
         case PanelKind.AGE:
-            return (Query(f"time() - {row.metric}{{{selector}}}", _legend("instance")),)
+            return (Query(f"time() - {source.metric}{{{selector}}}", _legend("instance")),)
         case PanelKind.RATE:
-            return (Query(rate(f"{row.metric}_total", selector, by), _legend(by)),)
+            return (Query(rate(f"{source.metric}_total", selector, by), _legend(by)),)
         case PanelKind.COUNT:
-            return (Query(rate(f"{row.metric}_count", selector, by), _legend(by)),)
+            return (Query(rate(f"{source.metric}_count", selector, by), _legend(by)),)
         case PanelKind.PERCENTILES:
             return tuple(
-                Query(quantile(share, row.metric, selector, scope.split), f"{name} {_legend(scope.split)}")
+                Query(quantile(share, source.metric, selector, scope.split), f"{name} {_legend(scope.split)}")
                 for name, share in (("p50", 0.5), ("p99", 0.99))
             )
         case PanelKind.MEAN:
-            return (_ratio(f"{row.metric}_sum", f"{row.metric}_count", scope),)
+            return (_ratio(f"{source.metric}_sum", f"{source.metric}_count", scope),)
         case PanelKind.SHARE:
-            return (_ratio(f"{row.metric}_total", f"{row.of}_total", scope),)
+            return (_ratio(f"{source.metric}_total", f"{source.of}_total", scope),)
 
 
 def _ratio(part: str, whole: str, scope: Scope) -> Query:

@@ -1,4 +1,4 @@
-"""What the exporters of the servers tell: prometheus-nats-exporter, redis_exporter, postgres_exporter."""
+"""Panels of the servers' exporters: prometheus-nats-exporter, redis_exporter, postgres_exporter."""
 
 from deploy.grafana.queries import INTERVAL, GrafanaPanel, Query, Section
 from shared.dashboard.panels import Unit
@@ -9,7 +9,7 @@ def _one(title: str, unit: Unit, expression: str, legend: str, *, bad: bool = Fa
 
 
 def _nats(title: str, unit: Unit, name: str) -> GrafanaPanel:
-    """Named as the exporter does, or as NATS's own chart has it name it."""
+    """A metric by the exporter's default name, or by the name that NATS's Helm chart configures."""
     return _one(title, unit, f"gnatsd_{name} or nats_{name}", "{{server_id}}")
 
 

@@ -1,4 +1,4 @@
-"""The alert rules as an object for the Prometheus operator: `python -m deploy.prometheus.manifest` writes it."""
+"""Generates the Prometheus operator's object of the alert rules: `python -m deploy.prometheus.manifest` writes it."""
 
 from pathlib import Path
 from textwrap import indent

@@ -1,4 +1,4 @@
-"""The data directory of `dragoman up`: one run at a time, private files, and what the present run looks like."""
+"""The data directory of `dragoman up`: private files, a lock against a second run, and a description of the run."""
 
 import contextlib
 import fcntl
@@ -17,7 +17,7 @@ _REMNANTS_SECONDS = 12.0
 
 
 class RunningProcess(msgspec.Struct, frozen=True):
-    """One process of the run. `port` is where clients connect, 0 if they do not; `ops` its operations port."""
+    """One process of the run. `port`: for clients, 0 if it serves none; `ops`: its operations port."""
 
     name: str
     pid: int
@@ -26,8 +26,8 @@ class RunningProcess(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """The run as others find it in `run.json`: for `dragoman admin`, and for whoever wants to kill something.
-    `valkey`: the port of the embedded one, else 0."""
+    """The current run, as `run.json` describes it to other commands and tests. `valkey`: port of the embedded server,
+    0 if there is none."""
 
     supervisor: int
     nats: str
@@ -41,7 +41,7 @@ def run_file(directory: Path) -> Path:
 
 
 def read_run(directory: Path) -> Run | None:
-    """None when there is none, or it is over."""
+    """The current run; None if there is none or its supervisor has ended."""
     try:
         run = msgspec.json.decode(run_file(directory).read_bytes(), type=Run)
     except (FileNotFoundError, NotADirectoryError):
@@ -54,17 +54,17 @@ def write_run(directory: Path, run: Run) -> None:
 
 
 def prepare(directory: Path, *parts: str) -> None:
-    """Make the directory and its parts, for its owner only. Raises Refusal."""
+    """Create the directory and its parts, accessible to the owner only. Raises OperatorError."""
     try:
         for path in (directory, *(directory / part for part in parts)):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise OperatorError(f"the data directory {directory} cannot be made: {error.strerror}") from error
+        raise OperatorError(f"the data directory {directory} cannot be created: {error.strerror}") from error
 
 
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[int]:
-    """Holds the directory; yields the lock's descriptor, which children keep too. Raises Refusal."""
+    """Locks the directory; yields the lock's descriptor, which child processes inherit. Raises OperatorError."""
     try:
         descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:

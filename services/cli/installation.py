@@ -1,4 +1,4 @@
-"""The installation a command works on: a data directory of `dragoman up`, unless settings say otherwise."""
+"""The installation on which a command works: by default, that of a `dragoman up` in the data directory."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from shared.settings import Nats, Redis, Settings
 
 @dataclass(frozen=True)
 class Installation:
-    """`sources` says where each setting that is no default came from."""
+    """`sources`: the origin of each setting that is not a default."""
 
     settings: Settings
     sources: Mapping[str, str]
 
     def broker(self, user: str) -> Nats:
-        """The broker of the settings; when they name none, that of the `dragoman up` in the data directory."""
+        """The broker that the settings name, else that of the `dragoman up` in the data directory."""
         settings = self.settings
         run = read_run(settings.data) if "nats.url" not in self.sources else None
         if run is None:
@@ -36,13 +36,13 @@ class Installation:
         return broker.model_copy(update={"user": user, "password": SecretStr(password)})
 
     def brokers(self) -> list[Nats]:
-        """For every user whose password is known here."""
+        """The broker's settings for each user whose password is known here."""
         run = read_run(self.settings.data) if "nats.url" not in self.sources else None
         users = USERS if run is not None and run.embedded_nats else (self.settings.nats.user,)
         return [self.broker(user) for user in users]
 
     def valkeys(self) -> dict[str, Redis]:
-        """By user, for every one whose password is known here."""
+        """Valkey's settings by user, for each user whose password is known here."""
         settings = self.settings.redis
         run = read_run(self.settings.data) if "redis.url" not in self.sources else None
         if run is None or not run.valkey:
@@ -55,14 +55,14 @@ class Installation:
 
 
 def find(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str]) -> Installation:
-    """Raises Refusal."""
+    """Raises OperatorError."""
     return Installation(*resolve(file, assignments, flags))
 
 
 def resolve(
     file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str]
 ) -> tuple[Settings, dict[str, str]]:
-    """The user's settings, and what `up` itself sets where the user says nothing. Raises Refusal."""
+    """The user's settings, completed by the defaults of `up`; and their sources. Raises OperatorError."""
     settings, sources = read_settings(file, assignments, flags)
     data = settings.data.expanduser().resolve()
     ours = {

@@ -64,7 +64,7 @@ for _name in _HELP:
 @click.option("--tcp-port", type=click.IntRange(1, 65535), help="Port of the first edge for plain TCP (default: none).")
 @click.option("--host", help="Address the edges listen on.")
 @click.option("--data", type=click.Path(path_type=Path), help="Data directory (default .dragoman).")
-@click.option("--no-limits", is_flag=True, help="No rate limits, for tests and benches.")
+@click.option("--no-limits", is_flag=True, help="No rate limits, for tests and benchmarks.")
 @click.option("--nats", help="Use this NATS server instead of the embedded one.")
 @click.option("--redis", help="Use this Redis or Valkey instead of the embedded one.")
 @click.option("--database", help="Use this database instead of SQLite files.")
@@ -87,7 +87,7 @@ def up(
 @main.command()
 @settings_options
 def config(file: Path | None, assignments: tuple[str, ...]) -> None:
-    """Show every setting: its value, where it came from, what it means."""
+    """Show every setting: its value, its source and its meaning."""
     from services.cli.settings_table import rows
 
     table = rows(*read_settings(file, assignments))
@@ -116,9 +116,9 @@ def migrate(file: Path | None, assignments: tuple[str, ...], data: Path | None, 
 @click.option("--postgres", default="postgres:5432", show_default=True, help="How they reach PostgreSQL, host:port.")
 @click.option("--database", default="dragoman", show_default=True, help="Name of the PostgreSQL database.")
 def secrets(directory: Path, nats: str, valkey: str, postgres: str, database: str) -> None:
-    """Make the passwords of an installation: settings for each process, users for each server, under DIRECTORY.
+    """Generate the passwords of an installation: settings for each process, users for each server, under DIRECTORY.
 
-    Safe to repeat: what was issued before stays.
+    Safe to repeat: issued passwords stay.
     """
     from services.cli.secrets import Addresses, issue
 

@@ -1,4 +1,4 @@
-"""What an operator does to databases and event streams, beside a `dragoman up` or with settings of its own."""
+"""Migrates databases and event streams, of a `dragoman up` or of an installation given by settings."""
 
 import asyncio
 import sys
@@ -16,7 +16,7 @@ from shared.telemetry import configure_logging
 
 
 def configure_plain_logs() -> None:
-    """A command tells its result; of the log only what went wrong, apart from the result."""
+    """Log only warnings, as plain text on stderr: a command prints its result on stdout."""
     configure_logging(Log(level="warning", json_lines=False), "dragoman", sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""Where every command's settings come from, and how a wrong one is told: one sentence, exit status 2."""
+"""Reads every command's settings from its options; a wrong one is an error message of one sentence, exit status 2."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ _SETTING_OF = {
 
 
 class OperatorError(click.ClickException):
-    """What the user must change; nothing was started."""
+    """An error that the operator must correct, reported before anything starts."""
 
     exit_code = 2
 
@@ -47,14 +47,15 @@ def data_option(command: F) -> F:
 
 
 def flags_of(**named: object) -> dict[str, str]:
-    """Options that are settings under another name."""
+    """The settings that a command's own options stand for."""
     return {_SETTING_OF[option]: str(value) for option, value in named.items() if value is not None}
 
 
 def read_settings(
     file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str] | None = None
 ) -> tuple[Settings, dict[str, str]]:
-    """The settings and the source of each that is no default. `flags` are the command's own. Raises Refusal."""
+    """The settings, and the source of each that is not a default. `flags` come from the command's own options. Raises
+    OperatorError."""
     values = dict(map(_split, assignments)) | dict(flags or {})
     if file is not None and not file.is_file():
         raise OperatorError(f"the settings file {file} does not exist")
@@ -67,10 +68,10 @@ def read_settings(
 
 
 def require_public_url(settings: Settings) -> None:
-    """A mail reaches people who never saw the connection whose Host header would say where its link leads: without
-    this, anybody could send them elsewhere. Raises Refusal."""
+    """Mail by SMTP needs `edge.public_url` for its links: a link built from a request's Host header could lead the
+    recipient to an attacker's host. Raises OperatorError."""
     if settings.mail.smtp_host and not settings.edge.public_url:
-        raise OperatorError("edge.public_url must be set with mail.smtp_host: it is where the links in mails lead")
+        raise OperatorError("edge.public_url must be set with mail.smtp_host: links in mails lead there")
 
 
 def variable(name: str) -> str:
@@ -97,7 +98,7 @@ def _reject(error: ValidationError, file: Path | None, values: Mapping[str, str]
 
 
 def _meaning(place: Sequence[str]) -> str:
-    """What the setting at this place is for."""
+    """The description of the setting at this place."""
     section, *leaf = place
     field = Settings.model_fields[section]
     if leaf and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):

@@ -1,4 +1,4 @@
-"""The one readable log of `dragoman up`: lines of many processes, each with its name, never held up by the reader."""
+"""The combined log of `dragoman up`: lines of many processes, each with its name. A slow reader never blocks it."""
 
 import queue
 import sys
@@ -10,8 +10,8 @@ _FLUSH_SECONDS = 2.0
 
 
 class Output:
-    """Lines are written by a thread of its own: a reader that does not read must not stop the supervisor. What it
-    leaves unread beyond a bound is dropped, and counted in the log."""
+    """Writes lines on a thread of its own, so that a stalled reader cannot block the supervisor. Lines beyond a full
+    queue are dropped, and the log shows their number."""
 
     def __init__(self, stream: BinaryIO | None = None) -> None:
         self._stream = stream or sys.stdout.buffer
@@ -24,11 +24,11 @@ class Output:
         self._put(f"{text}\n".encode(errors="replace"))
 
     def of(self, name: str, line: bytes) -> None:
-        """A line that the process of this name wrote."""
+        """Write a line of the process of this name."""
         self._put(f"{name:<8} | ".encode() + line.rstrip() + b"\n")
 
     def close(self) -> None:
-        """Write what is there, as long as it is read."""
+        """Write the queued lines; give up when the reader stalls."""
         try:
             self._queue.put(None, timeout=_FLUSH_SECONDS)
         except queue.Full:
@@ -45,7 +45,7 @@ class Output:
         while (line := self._queue.get()) is not None:
             dropped, self._dropped = self._dropped, 0
             if dropped:
-                line = f"({dropped} lines dropped: nobody read them)\n".encode() + line
+                line = f"({dropped} lines dropped: the reader is too slow)\n".encode() + line
             try:
                 self._stream.write(line)
                 if self._queue.empty():
@@ -54,6 +54,6 @@ class Output:
                 return self._discard()
 
     def _discard(self) -> None:
-        """The reader is gone; the servers go on."""
+        """The reader has closed the stream: drop all lines, so that the servers keep running."""
         while self._queue.get() is not None:
             pass

@@ -1,4 +1,4 @@
-"""Free TCP ports on loopback, reserved among all processes of this user that ask here."""
+"""Finds free TCP ports on loopback, and reserves them among all processes of this user that use this module."""
 
 import contextlib
 import fcntl
@@ -8,22 +8,22 @@ import socket
 import tempfile
 from pathlib import Path
 
-# Below what systems hand out to outgoing connections: a client that reconnects to a dead server's port must never be
-# given that very port as its own.
+# Below the ephemeral range: a client that reconnects to a dead server's port must never get that port as its own
+# source port.
 _LOWEST, _HIGHEST = 10_000, 32_000
 _TRIES = 200
 
 
 class _Reservations:
-    """A port stays reserved for as long as this process lives, so that a server of ours that is down for a moment
-    finds its port again: byte n of a shared file is locked for port n."""
+    """Reserves ports until this process ends, so that a server that restarts gets its port again. Port n is reserved by
+    a lock of byte n in a shared file."""
 
     def __init__(self) -> None:
         self._mine: set[int] = set()
         self._descriptor: int | None = None
 
     def reserve(self, port: int) -> bool:
-        """False when it is somebody else's. Raises OSError when there is no place for the shared file."""
+        """False if the port is reserved already. Raises OSError if the shared file cannot be opened."""
         if port in self._mine:
             return False
         if self._descriptor is None:
@@ -41,18 +41,18 @@ _reservations = _Reservations()
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nothing listens on now, and that nobody else is given. Raises OSError when none is found."""
+    """A port without a listener, reserved for this process. Raises OSError if none is found."""
     for _ in range(_TRIES):
         port = random.SystemRandom().randrange(_LOWEST, _HIGHEST)
         with contextlib.suppress(OSError):
             try_to_bind(host, port)
             if _reservations.reserve(port):
                 return port
-    raise OSError(f"no port on {host} between {_LOWEST} and {_HIGHEST} can be had")
+    raise OSError(f"no port on {host} between {_LOWEST} and {_HIGHEST} is free")
 
 
 def try_to_bind(host: str, port: int) -> None:
-    """Raises OSError when nobody could listen there now."""
+    """Raises OSError if no server can listen there now."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""Before `dragoman up` starts anything: is everything it needs there? What is not, is told in one sentence."""
+"""Checks before `dragoman up` starts anything: settings, data directory, ports. A failure is one sentence."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ from shared.telemetry import configure_logging
 
 
 def start(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str], edges: int, version: str) -> int:
-    """Run until a signal; the exit status. Raises Refusal."""
+    """Run until a signal; returns the exit status. Raises OperatorError."""
     settings, sources = resolve(file, assignments, flags)
     require_public_url(settings)
     if "{service}" not in settings.database_url("{service}"):
@@ -61,17 +61,17 @@ def _edges(settings: Settings, count: int) -> list[PlannedProcess]:
     ports = _ports(edge.port, count) if edge.port else [free_port() for _ in range(count)]
     tcp_ports = _ports(edge.tcp_port, count) if edge.tcp_port else [0] * count
     if both := set(ports) & set(tcp_ports):
-        raise OperatorError(f"port {min(both)} cannot be for WebSocket and for plain TCP")
+        raise OperatorError(f"port {min(both)} cannot be used for WebSocket and for plain TCP")
     for port in filter(None, ports + tcp_ports):
         try:
             try_to_bind(edge.host, port)
         except OSError as error:
-            raise OperatorError(f"nothing can listen on {authority(edge.host, port)}: {error.strerror}") from error
+            raise OperatorError(f"cannot listen on {authority(edge.host, port)}: {error.strerror}") from error
     numbered = enumerate(zip(ports, tcp_ports, strict=True), 1)
     return [PlannedProcess(f"edge-{number}", "edge", free_port(), *own) for number, own in numbered]
 
 
 def _ports(first: int, count: int) -> list[int]:
     if first + count - 1 > 65_535:
-        raise OperatorError(f"{count} edges from port {first} on are more than there are ports")
+        raise OperatorError(f"{count} edges from port {first} on exceed the last port, 65535")
     return list(range(first, first + count))

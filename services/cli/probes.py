@@ -1,4 +1,4 @@
-"""Is a process ready? One short question over loopback."""
+"""Readiness probes of child processes, over loopback."""
 
 import asyncio
 import contextlib
@@ -37,7 +37,7 @@ def answers_ready(host: str, port: int) -> Check:
 
 
 def reachable(host: str) -> str:
-    """Where a server that listens on this address is reached from this machine."""
+    """The address by which this machine reaches a server that listens on `host`."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
 
 

@@ -1,4 +1,4 @@
-"""A family of child processes: apart from the terminal's signals, and never outliving the one that started it."""
+"""A group of child processes that terminal signals do not reach, and that never outlive the process that started it."""
 
 import os
 import subprocess
@@ -9,13 +9,13 @@ from typing import TypedDict
 from services.cli import watchdog
 
 _HAVE_SESSIONS = os.path.exists("/proc/self/fd")
-"""Members have sessions of their own where the guard can find them without their group. Linux shares its cores out
-among sessions: one that works much, like whoever puts a load on the family, would have as much as all of it together.
-In containers it is so, too."""
+"""Whether each child gets a session of its own; the watchdog then finds children by /proc instead of by process group.
+Linux divides its cores among sessions (in containers, too): in one common session, all children together would get no
+more than a load generator in another."""
 
 
 class SpawnOptions(TypedDict):
-    """Arguments for subprocess that make a process a member."""
+    """Arguments for subprocess that make the new process a member of the group."""
 
     start_new_session: bool
     process_group: int | None
@@ -24,8 +24,8 @@ class SpawnOptions(TypedDict):
 
 
 class ProcessGroup:
-    """Starts its guard at once; see guard.py. `close` leaves whoever is still there to the guard, and waits.
-    Members also hold the descriptors `held` open (a lock, say) for as long as one of them lives."""
+    """Starts its watchdog (see watchdog.py) at once. `close` makes the watchdog end the remaining members, and waits.
+    Members inherit the descriptors `held`, so that a lock, say, is held until the last member ends."""
 
     def __init__(self, held: tuple[int, ...] = ()) -> None:
         self._held = held
@@ -44,7 +44,7 @@ class ProcessGroup:
         }
 
     def ensure_watchdog(self) -> None:
-        """A guard that was killed is replaced."""
+        """Replace a watchdog that was killed."""
         if self._watchdog.poll() is not None:
             if self._watchdog.stdin is not None:
                 self._watchdog.stdin.close()

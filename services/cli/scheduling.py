@@ -1,4 +1,4 @@
-"""Who is patient does not interrupt others when it is called, and waits for its turn on the processor."""
+"""Batch scheduling: a woken process waits for its time slice instead of preempting others."""
 
 import contextlib
 import os
@@ -6,8 +6,8 @@ import sys
 
 
 def use_batch_priority(pid: int) -> None:
-    """On Linux, unless the process has inherited another policy of scheduling."""
+    """Set SCHED_BATCH on Linux, unless the process has inherited a policy other than the default."""
     if sys.platform == "linux":
-        with contextlib.suppress(OSError):  # it may be gone, and a sandbox may forbid both
+        with contextlib.suppress(OSError):  # the process may have ended, and a sandbox may forbid both calls
             if os.sched_getscheduler(pid) == os.SCHED_OTHER:
                 os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))

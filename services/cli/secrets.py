@@ -1,14 +1,14 @@
-"""What an installation keeps secret, made once: for each process its settings, for each server who may do what.
+"""Generates an installation's secrets once: the settings of each process, the users and rights of each server.
 
-DIR/issued.json                  all passwords, for the next time
+DIR/issued.json                  all passwords, for the next run
 DIR/nats/users.conf              to `include` in nats-server's configuration
 DIR/valkey/users.acl             Valkey's `aclfile`
 DIR/postgres/password            of the database's superuser
-DIR/postgres/roles.sql           to be run once in the new database
-DIR/s3/access_key secret_key     of a server of our own that speaks S3, where there is one
-DIR/exporters/valkey.json postgres   what exporters of metrics log in with
+DIR/postgres/roles.sql           to run once in the new database
+DIR/s3/access_key secret_key     of the installation's own S3 server, if it has one
+DIR/exporters/valkey.json postgres   credentials of the metrics exporters
 DIR/<process>/dragoman.toml      for `--config`: auth, session, message, edge, migrate, admin
-DIR/keys/*.pem                   of tokens, the same for all replicas of auth (`auth.keys`)
+DIR/keys/*.pem                   signing keys, the same for all replicas of auth (`auth.keys`)
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ _EXPORTER = "exporter"
 _SUPERUSER = "postgres"
 _NATS_USERS = {"auth": "auth", "session": "session", "message": "message", "edge": "edge", "admin": "admin",
                _MIGRATE: nats.SETUP}  # fmt: skip
-"""By process."""
+"""The NATS user of each process."""
 _SERVERS = ("nats", "valkey", "postgres")
 _S3 = "s3"
 _S3_USER = "dragoman"
@@ -38,7 +38,7 @@ PLACES = (*_SERVERS, _S3, _EXPORTERS, *_NATS_USERS, _KEYS)
 
 @dataclass(frozen=True)
 class Addresses:
-    """Of the servers: `nats` one URL or several joined by commas, the others host:port; `database` is its name."""
+    """`nats`: one URL or several joined by commas; `valkey`, `postgres`: host:port; `database`: its name."""
 
     nats: str
     valkey: str
@@ -52,14 +52,13 @@ class Issued(Credentials, frozen=True):
 
 
 def issue(directory: Path, addresses: Addresses) -> None:
-    """Write all files anew; passwords that were issued before stay. `directory` is its owner's alone.
-    Raises OSError, ValueError."""
+    """Write all files; issued passwords stay. Only the owner may read `directory`. Raises OSError, ValueError."""
     issued = _load_or_make(directory / "issued.json")
     for place, files in _files(issued, addresses).items():
         (directory / place).mkdir(mode=0o700, exist_ok=True)
         for name, content in files.items():
             write_private(directory / place / name, content)
-            if place in _SERVERS:  # which run as users of their own, and find nothing else where they look
+            if place in _SERVERS:  # servers run as users of their own, and mount only their directory
                 (directory / place).chmod(0o755)
                 (directory / place / name).chmod(0o644)
     ensure_keys(directory / _KEYS)
@@ -88,7 +87,7 @@ def _files(issued: Issued, addresses: Addresses) -> dict[str, dict[str, bytes]]:
 
 
 def _settings(process: str, issued: Issued, addresses: Addresses) -> dict[str, dict[str, str]]:
-    """By section. Each process gets its own users' passwords and no other's."""
+    """Settings by section. A process gets only the passwords of its own users."""
     user = _NATS_USERS[process]
     settings = {"nats": {"url": addresses.nats, "user": user, "password": issued.nats[user]}}
     if process in valkey.GRANTS:
@@ -102,7 +101,8 @@ def _settings(process: str, issued: Issued, addresses: Addresses) -> dict[str, d
 
 
 def _exporters(issued: Issued, addresses: Addresses) -> dict[str, bytes]:
-    """In the form that each of them reads. That of Valkey looks for the address, older versions without the user."""
+    """Files in each exporter's format. Valkey's exporter finds its password by address, older versions by the address
+    without the user."""
     found_by = (f"redis://{_EXPORTER}@{addresses.valkey}", f"redis://{addresses.valkey}")
     return {
         "valkey.json": msgspec.json.encode(dict.fromkeys(found_by, issued.valkey[_EXPORTER])),
@@ -122,7 +122,7 @@ def _toml(settings: Mapping[str, Mapping[str, str]]) -> bytes:
 
 
 def _roles(passwords: Mapping[str, str]) -> bytes:
-    """One schema for each service: `migrate` makes its tables, the service may only read and write them."""
+    """One schema for each service: `migrate` creates its tables, the service may only read and write them."""
     lines = [
         "REVOKE ALL ON SCHEMA public FROM PUBLIC;",
         _role(_EXPORTER, passwords[_EXPORTER]),

@@ -30,7 +30,7 @@ def rows(settings: Settings, sources: dict[str, str]) -> list[SettingRow]:
 
 
 def show(value: object) -> str:
-    """As it could be written in a flag, without passwords."""
+    """A value as written in a flag, without passwords."""
     match value:
         case bool():
             return str(value).lower()
@@ -62,7 +62,7 @@ def leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]
 
 
 def page(text: str) -> str:
-    """A documentation page with its table of settings as the code has them."""
+    """A documentation page with its table of settings replaced by the current one."""
     before, marker, rest = text.partition(_MARK)
     table = "".join(
         f"| `{name}` | {_cell(value)} | {description} |\n" for name, value, _, description in rows(Settings(), {})

@@ -1,4 +1,4 @@
-"""Streams and durable consumers: created once, by whoever migrates, never by the services that use them."""
+"""Creates streams and durable consumers: during migration, never by the services that use them."""
 
 import asyncio
 from typing import Any
@@ -20,19 +20,19 @@ _DUPLICATE_WINDOW_SECONDS = 600.0
 
 
 class NotReachable(Exception):
-    """The broker cannot be reached, or does not allow it; the message says which."""
+    """The broker cannot be reached, or denies permission; the message says which."""
 
 
 async def provision(settings: Nats) -> None:
-    """Make streams and consumers what this version needs; safe to repeat. The user must be allowed to.
+    """Create or update streams and consumers for this version; safe to repeat. The user needs the permission.
     Raises NotReachable."""
     try:
         async with asyncio.timeout(_SECONDS), await connect(settings) as client:
             await _make(client.jetstream(), settings.replicas)
     except TimeoutError as error:
-        raise NotReachable("the broker does not answer, or this user may not make streams") from error
+        raise NotReachable("the broker does not answer, or this user may not create streams") from error
     except nats.errors.Error as error:
-        raise NotReachable(f"the broker refuses: {error}") from error
+        raise NotReachable(f"the broker rejects the connection: {error}") from error
 
 
 async def _make(stream: JetStreamContext, replicas: int) -> None:
@@ -44,8 +44,8 @@ async def _make(stream: JetStreamContext, replicas: int) -> None:
 
 
 def streams(replicas: int) -> list[StreamConfig]:
-    """An event is kept until every service that works on it is done; a dead letter until an operator decides.
-    A full stream refuses new messages: it never drops old ones."""
+    """The streams' configurations. An event is stored until each consuming service has processed it, a dead letter
+    until an operator retries it. A full stream rejects new messages and never drops old ones."""
     shared: dict[str, Any] = {
         "storage": StorageType.FILE,
         "discard": DiscardPolicy.NEW,
@@ -67,7 +67,7 @@ def streams(replicas: int) -> list[StreamConfig]:
 
 
 async def connect(settings: Nats) -> Client:
-    """Tries until the broker is there, or the caller's time is over."""
+    """Connect to the broker; retries until the caller's timeout."""
     while True:
         try:
             return await nats.connect(
@@ -84,7 +84,7 @@ async def connect(settings: Nats) -> Client:
 
 
 async def _ignore(_: Exception) -> None:
-    """What matters is raised as well."""
+    """Errors that matter are raised as well."""
 
 
 async def _ensure_stream(stream: JetStreamContext, config: StreamConfig) -> None:

@@ -1,4 +1,4 @@
-"""One supervised child process: started, watched until it is ready, started again when it dies, stopped in order."""
+"""Supervises one child process: starts it, waits until it is ready, restarts it when it dies, stops it in order."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ Check = Callable[[], Awaitable[bool]]
 
 @dataclass(frozen=True)
 class Program:
-    """What to run. `check` tells whether it is ready; after `stop_seconds` of grace it is killed."""
+    """A program to supervise. `check` probes its readiness; after `stop_seconds` of grace it is killed."""
 
     name: str
     command: Sequence[str]
@@ -32,17 +32,17 @@ class Program:
     environment: Mapping[str, str] | None = None
     stop_seconds: float = 5.0
     hides: tuple[bytes, ...] = ()
-    """Lines with one of these in them are not worth reading."""
+    """Log lines that contain one of these are dropped."""
     batch_priority: bool = False
-    """It has always something to do, in large pieces: it does not interrupt others when it is called (see patience)."""
+    """Run with batch scheduling (see scheduling.py): the program works in large pieces and need not preempt others."""
 
 
 class CrashLoop(Exception):
-    """A child does not start, and trying again will not help; its own words are in the log."""
+    """A child does not start, and a restart will not help; its own error message is in the log."""
 
 
 class Child:
-    """`run` keeps the program alive until `stop`. `changed` is called whenever its pid has changed."""
+    """A supervised process: `run` keeps it alive until `stop`. `changed` is called whenever its pid changes."""
 
     def __init__(self, program: Program, group: ProcessGroup, output: Output, changed: Callable[[], None]) -> None:
         self.program = program
@@ -56,8 +56,8 @@ class Child:
         self._was_ready = False
 
     async def run(self) -> None:
-        """Raises Hopeless when the program has never been ready and fails again and again, or refuses its settings;
-        OSError when it cannot be started at all."""
+        """Keep the program running. Raises CrashLoop if the program was never ready and fails repeatedly or rejects its
+        settings; OSError if it cannot be started."""
         pause, failures = _FIRST_PAUSE_SECONDS, 0
         while not self._stopping.is_set():
             started = time.monotonic()
@@ -69,13 +69,13 @@ class Child:
                 raise CrashLoop(f"{self.program.name} does not start (exit status {status})")
             if time.monotonic() - started > _STABLE_SECONDS:
                 pause = _FIRST_PAUSE_SECONDS
-            self._log(f"ended ({_ending(status)}), starts again in {pause:g} s")
+            self._log(f"ended ({_ending(status)}), restarts in {pause:g} s")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
     async def stop(self) -> None:
-        """Ask it to end, wait, insist."""
+        """Send SIGTERM, and SIGKILL after the grace period. SIGCONT wakes a stopped process."""
         self._stopping.set()
         process = self._process
         if process is None or process.returncode is not None:
@@ -95,7 +95,7 @@ class Child:
             _send(self._process, signal.SIGKILL)
 
     async def _run_once(self) -> int:
-        """One life of the program; returns its exit status (negative: the signal it died of)."""
+        """Run the program once; returns its exit status (negative: the signal that ended it)."""
         process = self._process = await asyncio.create_subprocess_exec(
             *self.program.command,
             stdout=asyncio.subprocess.PIPE,

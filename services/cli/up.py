@@ -26,7 +26,7 @@ _SERVICE_STOP_SECONDS = 10.0
 
 
 async def run(plan: UpPlan, directory: Path, group: ProcessGroup, output: Output, version: str) -> int:
-    """Serve until a signal; the exit status: 0 after an orderly end, 1 when something could not be started."""
+    """Serve until a signal; returns the exit status: 0 after an orderly end, 1 if a part could not be started."""
     stopping = asyncio.Event()
     house = _SystemStack(plan, directory, group, output, stopping)
     for number in _ending_signals():
@@ -45,13 +45,13 @@ async def run(plan: UpPlan, directory: Path, group: ProcessGroup, output: Output
 
 
 def _ending_signals() -> list[signal.Signals]:
-    """The end of the terminal counts, unless `nohup` says that it does not."""
+    """Signals that end the system; SIGHUP only if `nohup` does not ignore it."""
     hung_up = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else []
     return [signal.SIGINT, signal.SIGTERM, *hung_up]
 
 
 class _SystemStack:
-    """All children: opened from the ground up, closed from the top down."""
+    """All child processes: started servers first, then services and edges; stopped in reverse order."""
 
     def __init__(
         self, plan: UpPlan, directory: Path, group: ProcessGroup, output: Output, stopping: asyncio.Event
@@ -66,7 +66,7 @@ class _SystemStack:
         self._tasks = Tasks()
 
     def end(self) -> None:
-        """A signal: the first asks for an orderly end, the second for an end."""
+        """Handle a signal: the first starts an orderly shutdown, the second kills all children."""
         if self._stopping.is_set():
             for child in self._children.values():
                 child.kill()
@@ -124,7 +124,7 @@ class _SystemStack:
                 raise CrashLoop(f"the database of {service} cannot be migrated: {reason}") from error
 
     def _servers(self) -> list[Program]:
-        """The embedded ones, configured."""
+        """The embedded servers, with their configuration written."""
         programs = []
         if port := self._plan.nats_port:
             folder = self._directory / "nats"
@@ -155,7 +155,7 @@ class _SystemStack:
         return [part.name for part in self._plan.processes if part.service in services]
 
     def _write_run(self) -> None:
-        """Tell others what runs now."""
+        """Write `run.json`, by which other commands find the current processes."""
         ports = {part.name: (part.ops, part.port) for part in self._plan.processes}
         processes = [
             RunningProcess(name, child.pid, *ports.get(name, (0, 0))) for name, child in self._children.items()

@@ -1,4 +1,4 @@
-"""What `dragoman up` is going to run: pure decisions from settings to processes and their environments."""
+"""The plan of `dragoman up`: pure functions from settings to processes and their environments."""
 
 import json
 import os
@@ -20,11 +20,11 @@ SERVICES = ("auth", "session", "message")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _PREFIX = "DRAGOMAN_"
 _DRAIN_SECONDS = 2.0
-"""When everything stops there is no other edge to spread the clients to."""
+"""Short, because no other edge remains for the clients when the whole system stops."""
 
 
 def defaults(data: Path, host: str, port: int) -> dict[str, str]:
-    """What `up` sets unless the user did."""
+    """Settings that `up` adds unless the user sets them."""
     values = {
         "database.url": f"sqlite:///{data}/{{service}}.db",
         "mail.outbox": str(data / "outbox"),
@@ -32,15 +32,15 @@ def defaults(data: Path, host: str, port: int) -> dict[str, str]:
         "media.directory": str(data / "media"),
         "edge.drain_seconds": str(_DRAIN_SECONDS),
     }
-    if host in _LOOPBACK and port:  # at a port that is chosen later, links follow the connection's Host
+    if host in _LOOPBACK and port:  # with a port chosen later, links follow the connection's Host
         values["edge.public_url"] = f"http://{authority(host, port)}"
     return values
 
 
 @dataclass(frozen=True)
 class PlannedProcess:
-    """One process of ours: a service or an edge. `port` is where clients connect, `tcp_port` where they do so without
-    WebSocket; 0 if they do not."""
+    """A process of the product: a service or an edge. `port` is for clients by WebSocket, `tcp_port` for clients by
+    plain TCP; 0 if it serves none."""
 
     name: str
     service: str
@@ -55,7 +55,7 @@ class PlannedProcess:
 
 @dataclass(frozen=True)
 class UpPlan:
-    """`nats_port` and `valkey_port` are those of the embedded servers, 0 where a real one is used instead."""
+    """`nats_port` and `valkey_port` are those of the embedded servers, 0 if an external server is used instead."""
 
     settings: Settings
     credentials: Credentials
@@ -68,11 +68,11 @@ class UpPlan:
         return [part for part in self.processes if part.service == "edge"]
 
     def address(self, edge: PlannedProcess) -> str:
-        """Where clients connect to an edge."""
+        """The URL by which clients connect to an edge."""
         return f"ws://{authority(self._host, edge.port)}"
 
     def tcp_address(self, edge: PlannedProcess) -> str:
-        """Where they connect without WebSocket; empty: nowhere."""
+        """The URL for clients by plain TCP; empty if the edge serves none."""
         return f"tcp://{authority(self._host, edge.tcp_port)}" if edge.tcp_port else ""
 
     @property
@@ -81,7 +81,7 @@ class UpPlan:
         return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
 
     def nats(self, user: str) -> Nats:
-        """How a user connects to the broker."""
+        """The broker's settings for a user."""
         if not self.nats_port:
             return self.settings.nats
         return self.settings.nats.model_copy(
@@ -97,7 +97,7 @@ class UpPlan:
         return self.nats(SETUP)
 
     def environment(self, part: PlannedProcess, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """The whole environment of a process: nothing of the user's DRAGOMAN_… but what was resolved."""
+        """The environment of a process: inherited variables, with DRAGOMAN_… replaced by the resolved settings."""
         settings, redis = self.settings, self.settings.redis
         if self.valkey_port:
             url = valkey.url(self.valkey_port, part.service, self.credentials.valkey[part.service])
@@ -111,12 +111,12 @@ class UpPlan:
         if part.port:
             own = {"name": part.name, "port": part.port, "tcp_port": part.tcp_port}
             update["edge"] = settings.edge.model_copy(update=own)
-        kept = {name: value for name, value in inherited.items() if not name.startswith(_PREFIX)}
-        return kept | variables(settings.model_copy(update=update))
+        others = {name: value for name, value in inherited.items() if not name.startswith(_PREFIX)}
+        return others | variables(settings.model_copy(update=update))
 
 
 def variables(settings: Settings) -> dict[str, str]:
-    """The environment variables that make up these settings."""
+    """The environment variables that yield these settings."""
     plain = {name: value for name, value, _ in leaves(Settings())}
     return {variable(name): _text(value) for name, value, _ in leaves(settings) if value != plain[name]}
 

@@ -1,9 +1,9 @@
-"""Ends a family of processes when the one that started them is gone, however it went.
+"""Ends a group of processes when the process that started them has ended, even by SIGKILL.
 
-Run as a script, alone in a new process group that the family joins where its members have no sessions of their own.
-Standard input is a pipe from the starter: its end of file is the starter's death. The descriptor given as argument is a
-pipe that every member holds open: who does is one, and its end of file says that all have ended. Only the standard
-library is used, so that it starts at once.
+Runs as a script in a new process group, which the members join unless they have sessions of their own. Standard input
+is a pipe from the starter: end of file means that the starter has ended. The argument is the descriptor of a pipe that
+every member holds open: its holders are the members, and end of file means that all have ended. Imports only the
+standard library, so that it starts fast.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ def _send(alive: int, *numbers: signal.Signals) -> None:
 
 
 def _holders(alive: int) -> Iterator[int]:
-    """Who else holds the pipe, where /proc tells."""
+    """Process ids of the pipe's other holders, on systems with /proc."""
     pipe = os.fstat(alive)
     for pid in map(int, filter(str.isdecimal, _names("/proc"))):
         if pid != os.getpid() and any(_is(pipe, f"/proc/{pid}/fd/{name}") for name in _names(f"/proc/{pid}/fd")):
@@ -46,7 +46,7 @@ def _holders(alive: int) -> Iterator[int]:
 def _names(directory: str) -> list[str]:
     try:
         return os.listdir(directory)
-    except OSError:  # it is gone, or somebody else's
+    except OSError:  # the process has ended, or belongs to another user
         return []
 
 

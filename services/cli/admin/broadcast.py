@@ -1,6 +1,6 @@
-"""An operator tells people something: each the same message, from the herald, in a chat of its own with it.
+"""Sends an operator's notice: the same message from the system account to each account, in a chat of the two.
 
-Its nonce is made from the notice's name: whoever has it already is not told again, however often it is tried.
+The message's nonce is derived from the notice's name, so an account that has the notice never receives it again.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ _BATCHES_PER_SECOND = 10
 _MAX_BATCH = 100
 _MAX_BATCH_BYTES = 256 * 1024
 _DRAFT_OVERHEAD_BYTES = 128
-"""Beside its text, with the herald's face."""
+"""Overhead of a draft beside its text, with the system account's profile summary."""
 _DEADLINE_MS = 24 * 3600 * 1000
-"""Far off: what is told after all does no harm, and the operator's clock may be wrong."""
+"""One day: a late notice does no harm, and the operator's clock may be wrong."""
 _GONE = (ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND)
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """`name` tells it from all others."""
+    """`name` identifies the notice."""
 
     name: str
     text: str
@@ -43,60 +43,60 @@ class Notice(msgspec.Struct, frozen=True):
 
 
 def default_name(text: str) -> str:
-    """Of a notice that is given none."""
+    """The name of a notice without a given one, derived from its text."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-async def find_accounts(link: AdminClient, names: Sequence[str]) -> list[AccountId]:
-    """Each once. Raises click.ClickException."""
+async def find_accounts(client: AdminClient, names: Sequence[str]) -> list[AccountId]:
+    """The accounts of these identifiers, each once. Raises click.ClickException."""
     found: dict[AccountId, None] = {}
     for name in names:
         try:
-            found[(await users.find(link, name)).account] = None
-        except RequestError as refusal:
-            raise click.ClickException(f"{name}: {refusal.failure.text}") from refusal
+            found[(await users.find(client, name)).account] = None
+        except RequestError as error:
+            raise click.ClickException(f"{name}: {error.failure.text}") from error
     return list(found)
 
 
-async def list_accounts(link: AdminClient, *, online: bool) -> list[AccountId]:
-    """All that there are now, or those who are connected. Raises Refused."""
-    page = await link.request(LIST_ACCOUNTS, ListAccounts(online=online))
+async def list_accounts(client: AdminClient, *, online: bool) -> list[AccountId]:
+    """All existing accounts, or only connected ones. Raises RequestError."""
+    page = await client.request(LIST_ACCOUNTS, ListAccounts(online=online))
     accounts = page.accounts
     while page.last != NO_ACCOUNT:
-        page = await link.request(LIST_ACCOUNTS, ListAccounts(page.last, online))
+        page = await client.request(LIST_ACCOUNTS, ListAccounts(page.last, online))
         accounts += page.accounts
     return accounts
 
 
 async def send(
-    link: AdminClient, notice: Notice, accounts: Sequence[AccountId], rate: int, done: Callable[[int], None]
+    client: AdminClient, notice: Notice, accounts: Sequence[AccountId], rate: int, done: Callable[[int], None]
 ) -> int:
-    """At most `rate` accounts a second; how many of them have the notice now. `done` hears of how many more are dealt
-    with. Raises click.ClickException."""
-    told, together = 0, _batch_size(notice, rate)
-    for start in range(0, len(accounts), together):
+    """Send the notice to at most `rate` accounts per second; returns how many have it now. `done` is called with the
+    size of each completed batch. Raises click.ClickException."""
+    received, size = 0, _batch_size(notice, rate)
+    for start in range(0, len(accounts), size):
         began = time.monotonic()
-        some = accounts[start : start + together]
+        batch = accounts[start : start + size]
         try:
-            told += await _send_batch(link, notice, some)
-        except RequestError as refusal:
-            reached = f"{told} of {len(accounts)} accounts have the notice; ask again to go on"
-            raise click.ClickException(f"{refusal.failure.text} ({reached})") from refusal
-        done(len(some))
-        if start + together < len(accounts):
-            await asyncio.sleep(began + len(some) / rate - time.monotonic())
-    return told
+            received += await _send_batch(client, notice, batch)
+        except RequestError as error:
+            progress = f"{received} of {len(accounts)} accounts have the notice; repeat the command to continue"
+            raise click.ClickException(f"{error.failure.text} ({progress})") from error
+        done(len(batch))
+        if start + size < len(accounts):
+            await asyncio.sleep(began + len(batch) / rate - time.monotonic())
+    return received
 
 
 def _batch_size(notice: Notice, rate: int) -> int:
-    """As many as go into one message on the bus, and make an even pace."""
+    """Accounts per batch: the drafts fit into one bus message, and batches are sent at an even pace."""
     fitting = _MAX_BATCH_BYTES // (len(notice.text.encode()) + _DRAFT_OVERHEAD_BYTES)
     return max(1, min(_MAX_BATCH, fitting, rate // _BATCHES_PER_SECOND))
 
 
-async def _send_batch(link: AdminClient, notice: Notice, accounts: Sequence[AccountId]) -> int:
-    opened = await link.request(OPEN_NOTICES, OpenNotices(list(accounts)))
-    answer = await link.request(POST_MESSAGES, PostMessages(NodeId(USER), _drafts(notice, opened)))
+async def _send_batch(client: AdminClient, notice: Notice, accounts: Sequence[AccountId]) -> int:
+    opened = await client.request(OPEN_NOTICES, OpenNotices(list(accounts)))
+    answer = await client.request(POST_MESSAGES, PostMessages(NodeId(USER), _drafts(notice, opened)))
     for failure in answer.failures.values():
         if failure.code not in _GONE:
             raise RequestError.from_failure(failure)

@@ -1,4 +1,4 @@
-"""The operator's connection to a running system; whatever goes wrong is told in one sentence."""
+"""The operator's connection to a running system. Each failure becomes an error message of one sentence."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,13 +23,13 @@ _REQUEST_SECONDS = 8.0
 
 
 class AdminClient:
-    """What is asked is idempotent, and repeated when no answer comes."""
+    """Sends requests over the bus. All of them are idempotent, and are retried when no reply arrives."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
     async def request(self, route: Route[Q, R], request: Q) -> R:
-        """Raises Refused."""
+        """Raises RequestError."""
         return await self._bus.request(route, request, seconds=_REQUEST_SECONDS, retry=True)
 
 
@@ -40,8 +40,8 @@ async def connected_client(installation: Installation) -> AsyncIterator[AdminCli
     try:
         await _connect(bus)
         yield AdminClient(bus)
-    except RequestError as refusal:
-        raise click.ClickException(refusal.failure.text) from refusal
+    except RequestError as error:
+        raise click.ClickException(error.failure.text) from error
     finally:
         await bus.stop()
 
@@ -53,4 +53,4 @@ async def _connect(bus: Bus) -> None:
     except TimeoutError as error:
         raise click.ClickException("the broker does not answer: is the system running?") from error
     except nats.errors.Error as error:
-        raise click.ClickException(f"the broker refuses: {error}") from error
+        raise click.ClickException(f"the broker rejects the connection: {error}") from error

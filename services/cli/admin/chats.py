@@ -1,4 +1,4 @@
-"""An operator and one chat."""
+"""Use cases of the operator about one chat."""
 
 import msgspec
 
@@ -14,7 +14,7 @@ _SUMMARIES_PER_REQUEST = 1_000
 
 
 class ChatState(msgspec.Struct, frozen=True):
-    """`messages`: how many there are."""
+    """A chat with its number of current members and of messages."""
 
     chat: Chat
     members: int
@@ -22,7 +22,7 @@ class ChatState(msgspec.Struct, frozen=True):
 
 
 class ChatMember(msgspec.Struct, frozen=True):
-    """`first_index`: the first message that may be seen."""
+    """`first_index` is the first message that the member may see."""
 
     account: AccountId
     nickname: str
@@ -30,34 +30,34 @@ class ChatMember(msgspec.Struct, frozen=True):
     first_index: int
 
 
-async def show(link: AdminClient, number: ChatId) -> ChatState:
-    chat = (await link.request(GET_CHAT, GetChat(number, all=True))).chat
-    present = await _current_members(link, number)
-    heads = (await link.request(GET_HEADS, GetHeads([number]))).heads
+async def show(client: AdminClient, number: ChatId) -> ChatState:
+    chat = (await client.request(GET_CHAT, GetChat(number, all=True))).chat
+    present = await _current_members(client, number)
+    heads = (await client.request(GET_HEADS, GetHeads([number]))).heads
     return ChatState(chat, len(present), heads[number])
 
 
-async def members(link: AdminClient, number: ChatId) -> list[ChatMember]:
-    """In order of their accounts' numbers."""
-    await link.request(GET_CHAT, GetChat(number, all=True))  # says whether there is such a chat, and keeps a record
-    present = await _current_members(link, number)
+async def members(client: AdminClient, number: ChatId) -> list[ChatMember]:
+    """The current members, by account number."""
+    await client.request(GET_CHAT, GetChat(number, all=True))  # rejects an unknown chat, and leaves an audit record
+    present = await _current_members(client, number)
     nicknames: dict[AccountId, str] = {}
     for start in range(0, len(present), _SUMMARIES_PER_REQUEST):
         some = [one.account for one in present[start : start + _SUMMARIES_PER_REQUEST]]
-        faces = (await link.request(GET_PROFILE_SUMMARIES, GetProfileSummaries(some))).faces
-        nicknames |= {account: face.nickname for account, face in faces.items()}
+        summaries = (await client.request(GET_PROFILE_SUMMARIES, GetProfileSummaries(some))).faces
+        nicknames |= {account: summary.nickname for account, summary in summaries.items()}
     return [
         ChatMember(one.account, nicknames.get(one.account, ""), one.role.name.lower(), one.first_index)
         for one in present
     ]
 
 
-async def _current_members(link: AdminClient, number: ChatId) -> list[Membership]:
-    """Page by page; who changes meanwhile comes twice, and counts as seen last."""
+async def _current_members(client: AdminClient, number: ChatId) -> list[Membership]:
+    """All pages. A member that changes meanwhile is on two pages; the later one counts."""
     found: dict[AccountId, Membership] = {}
     cursor, more = (0, 0), True
     while more:
-        page = await link.request(GET_MEMBERSHIP, GetMembership(number, after=cursor))
+        page = await client.request(GET_MEMBERSHIP, GetMembership(number, after=cursor))
         found |= {member.account: member for member in page.members}
         more = page.more
         cursor = (page.members[-1].version, page.members[-1].account) if page.members else cursor

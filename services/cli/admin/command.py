@@ -1,4 +1,4 @@
-"""`dragoman admin`: what an operator may do. What does it is imported only when it is needed."""
+"""`dragoman admin`: the operator's commands. Each imports its implementation on use, so that the CLI starts fast."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,10 +20,10 @@ A = TypeVar("A")
 
 @click.group()
 def admin() -> None:
-    """The operator's work on a running system.
+    """Administer a running system.
 
-    Beside a `dragoman up` it is found by --data; elsewhere with the settings of the NATS user `admin`.
-    The exit status is 1 when something could not be done, 2 when it was asked in a wrong way.
+    --data finds a `dragoman up` on this machine; other systems need the settings of the NATS user `admin`.
+    The exit status is 1 after a failure, 2 after a wrong use.
     """
 
 
@@ -39,11 +39,11 @@ def chat() -> None:
 
 @admin.group("dead-letters")
 def dead_letters() -> None:
-    """Events that were given up: list, show, retry."""
+    """Events that a service gave up: list, show, retry."""
 
 
 def on_installation(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options that say which installation is meant, and hands it over first."""
+    """Adds the options that select an installation, which becomes the command's first argument."""
 
     @wraps(command)
     def run(file: Path | None, assignments: tuple[str, ...], data: Path | None, **arguments: Any) -> None:
@@ -59,30 +59,30 @@ def on_installation(command: Callable[..., None]) -> Callable[..., None]:
 
 _account = click.argument("account", metavar="ACCOUNT")
 _number = click.argument("number", metavar="NUMBER", type=click.IntRange(1, 2**63 - 1))
-_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 def with_client(installation: "Installation", work: "Callable[[AdminClient], Awaitable[A]]") -> A:
-    """What this work finds out, over a connection of its own. Raises click.ClickException."""
+    """Run `work` with a bus connection of its own; returns its result. Raises click.ClickException."""
     from services.cli.admin.bus_client import connected_client
 
-    async def asked() -> A:
-        async with connected_client(installation) as link:
-            return await work(link)
+    async def run() -> A:
+        async with connected_client(installation) as client:
+            return await work(client)
 
-    return asyncio.run(asked())
+    return asyncio.run(run())
 
 
 @admin.command()
 @on_installation
 @click.argument("state", type=click.Choice(["on", "off"]))
 def maintenance(installation: "Installation", state: str) -> None:
-    """Tell all clients that the server is in maintenance, or no longer."""
+    """Notify all clients that maintenance begins or ends."""
     from shared.contract.auth import SetMaintenance
     from shared.contract.subjects import SET_MAINTENANCE
 
-    with_client(installation, lambda link: link.request(SET_MAINTENANCE, SetMaintenance(state == "on")))
+    with_client(installation, lambda client: client.request(SET_MAINTENANCE, SetMaintenance(state == "on")))
     click.echo(f"maintenance is {state}")
 
 
@@ -97,7 +97,7 @@ def user_find(installation: "Installation", account: str, as_json: bool) -> None
     """Show an account, named by username, e-mail address, OC number or uuid."""
     from services.cli.admin import format, users
 
-    found = with_client(installation, lambda link: users.find(link, account))
+    found = with_client(installation, lambda client: users.find(client, account))
     click.echo(format.as_json(found) if as_json else format.user(found))
 
 
@@ -105,10 +105,10 @@ def user_find(installation: "Installation", account: str, as_json: bool) -> None
 @on_installation
 @_account
 def user_disable(installation: "Installation", account: str) -> None:
-    """End an account's connections, void its tokens, and let nobody log in to it."""
+    """End an account's connections, void its tokens, and reject its logins."""
     from services.cli.admin import users
 
-    found = with_client(installation, lambda link: users.set_disabled(link, account, True))
+    found = with_client(installation, lambda client: users.set_disabled(client, account, True))
     click.echo(f"account {found.account} is disabled")
 
 
@@ -116,10 +116,10 @@ def user_disable(installation: "Installation", account: str) -> None:
 @on_installation
 @_account
 def user_enable(installation: "Installation", account: str) -> None:
-    """Let people log in to a disabled account again."""
+    """Accept logins to a disabled account again."""
     from services.cli.admin import users
 
-    found = with_client(installation, lambda link: users.set_disabled(link, account, False))
+    found = with_client(installation, lambda client: users.set_disabled(client, account, False))
     click.echo(f"account {found.account} is enabled")
 
 
@@ -127,10 +127,10 @@ def user_enable(installation: "Installation", account: str) -> None:
 @on_installation
 @_account
 def user_reset(installation: "Installation", account: str) -> None:
-    """Give an account a new password, which is shown once; the old one and all tokens are void."""
+    """Give an account a new password, which is printed once; void the old one and all tokens."""
     from services.cli.admin import users
 
-    found, password = with_client(installation, lambda link: users.reset(link, account))
+    found, password = with_client(installation, lambda client: users.reset(client, account))
     click.echo(f"the new password of account {found.account}: {password}")
 
 
@@ -138,24 +138,24 @@ def user_reset(installation: "Installation", account: str) -> None:
 @on_installation
 @_account
 def kick(installation: "Installation", account: str) -> None:
-    """End an account's connections; it may come back at once."""
+    """End an account's connections; its clients may reconnect at once."""
     from services.cli.admin import users
 
-    found = with_client(installation, lambda link: users.kick(link, account))
+    found = with_client(installation, lambda client: users.kick(client, account))
     click.echo(f"account {found.account} is disconnected")
 
 
 @admin.command()
 @on_installation
 @_account
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write here, instead of showing it.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file, not the terminal.")
 def export(installation: "Installation", account: str, output: Path | None) -> None:
-    """Show, as JSON, everything that is kept of an account but its secrets."""
+    """Print all stored data of an account except its secrets, as JSON."""
     from services.cli.admin import export, format, users
     from services.cli.embedded.credentials import write_private
 
-    async def work(link: "AdminClient") -> export.Export:
-        return await export.export(link, await users.find(link, account))
+    async def work(client: "AdminClient") -> export.Export:
+        return await export.export(client, await users.find(client, account))
 
     text = format.as_json(with_client(installation, work))
     if output is None:
@@ -172,13 +172,13 @@ def export(installation: "Installation", account: str, output: Path | None) -> N
 @_account
 @_yes
 def delete(installation: "Installation", account: str, yes: bool) -> None:
-    """Delete an account everywhere, as it could itself; what it has said stays. There is no way back."""
+    """Delete an account everywhere, as its user could; its messages stay. This cannot be undone."""
     from services.cli.admin import users
 
-    found = with_client(installation, lambda link: users.find(link, account))
+    found = with_client(installation, lambda client: users.find(client, account))
     if not yes:
         click.confirm(f"Delete account {found.account} ({found.nickname!r})?", abort=True)
-    with_client(installation, lambda link: users.delete(link, found))
+    with_client(installation, lambda client: users.delete(client, found))
     click.echo(f"account {found.account} is deleted")
 
 
@@ -194,7 +194,7 @@ def chat_show(installation: "Installation", number: int, as_json: bool) -> None:
     from services.cli.admin import chats, format
     from shared.contract.ids import ChatId
 
-    found = with_client(installation, lambda link: chats.show(link, ChatId(number)))
+    found = with_client(installation, lambda client: chats.show(client, ChatId(number)))
     click.echo(format.as_json(found) if as_json else format.chat(found))
 
 
@@ -207,7 +207,7 @@ def chat_members(installation: "Installation", number: int, as_json: bool) -> No
     from services.cli.admin import chats, format
     from shared.contract.ids import ChatId
 
-    found = with_client(installation, lambda link: chats.members(link, ChatId(number)))
+    found = with_client(installation, lambda client: chats.members(client, ChatId(number)))
     click.echo(format.as_json(found) if as_json else format.members(found))
 
 
@@ -217,21 +217,21 @@ def chat_members(installation: "Installation", number: int, as_json: bool) -> No
 def _with_dead_letters(installation: "Installation", work: "Callable[[DeadLetters], Awaitable[A]]") -> A:
     from services.cli.admin.dead_letters import open_dead_letters
 
-    async def settled() -> A:
-        async with open_dead_letters(installation) as letters:
-            return await work(letters)
+    async def run() -> A:
+        async with open_dead_letters(installation) as dead_letters:
+            return await work(dead_letters)
 
-    return asyncio.run(settled())
+    return asyncio.run(run())
 
 
 @dead_letters.command("list")
 @on_installation
 @_json
 def dead_letters_list(installation: "Installation", as_json: bool) -> None:
-    """List what was given up, oldest first."""
+    """List dead letters, oldest first."""
     from services.cli.admin import format
 
-    found = _with_dead_letters(installation, lambda letters: letters.list())
+    found = _with_dead_letters(installation, lambda dead_letters: dead_letters.list())
     click.echo(format.as_json(found) if as_json else format.dead_letters(found))
 
 
@@ -240,10 +240,10 @@ def dead_letters_list(installation: "Installation", as_json: bool) -> None:
 @_number
 @_json
 def dead_letters_show(installation: "Installation", number: int, as_json: bool) -> None:
-    """Show one event that was given up, and why."""
+    """Show one dead letter and its error."""
     from services.cli.admin import format
 
-    found = _with_dead_letters(installation, lambda letters: letters.show(number))
+    found = _with_dead_letters(installation, lambda dead_letters: dead_letters.show(number))
     click.echo(format.as_json(found) if as_json else format.dead_letter(found))
 
 
@@ -251,11 +251,11 @@ def dead_letters_show(installation: "Installation", number: int, as_json: bool) 
 @on_installation
 @click.argument("numbers", metavar="NUMBER...", nargs=-1, required=True, type=click.IntRange(1, 2**63 - 1))
 def dead_letters_retry(installation: "Installation", numbers: tuple[int, ...]) -> None:
-    """Have events worked on again, by all who work on such; they are taken from the list."""
+    """Publish events to their consumers again, and remove them from the list."""
 
-    async def work(letters: "DeadLetters") -> None:
+    async def work(dead_letters: "DeadLetters") -> None:
         for number in numbers:
-            letter = await letters.retry(number)
-            click.echo(f"{number}: {letter.subject} is tried again")
+            dead_letter = await dead_letters.retry(number)
+            click.echo(f"{number}: {dead_letter.subject} is published again")
 
     _with_dead_letters(installation, work)

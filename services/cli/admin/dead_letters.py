@@ -1,4 +1,4 @@
-"""Durable events that were given up: looked at, and tried again once what was wrong is mended."""
+"""Dead letters: durable events that a service gave up. An operator lists them, and retries them after a repair."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ _TOPICS = {topic.subject: topic for topic in TOPICS}
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """An event as the stream keeps it. `given_up`: Unix milliseconds; `event`: what it tells, without secrets."""
+    """A dead letter as the stream stores it. `given_up`: Unix milliseconds; `event`: its fields, without secrets."""
 
     number: int
     service: str
@@ -41,7 +41,9 @@ async def open_dead_letters(installation: Installation) -> AsyncIterator["DeadLe
         async with asyncio.timeout(_CONNECT_SECONDS):
             client = await connect(installation.broker(USER))
     except (TimeoutError, nats.errors.Error) as error:
-        raise click.ClickException("the broker does not answer, or refuses: is the system running?") from error
+        raise click.ClickException(
+            "the broker does not answer, or rejects the connection: is the system running?"
+        ) from error
     try:
         yield DeadLetters(client.jetstream(timeout=_ANSWER_SECONDS))
     except nats.errors.Error as error:
@@ -51,7 +53,7 @@ async def open_dead_letters(installation: Installation) -> AsyncIterator["DeadLe
 
 
 class DeadLetters:
-    """Raises nats.errors.Error."""
+    """The stream of dead letters. Each method raises nats.errors.Error."""
 
     def __init__(self, stream: JetStreamContext) -> None:
         self._stream = stream
@@ -64,13 +66,13 @@ class DeadLetters:
         return _dead_letter(await self._get(number))
 
     async def retry(self, number: int) -> DeadLetter:
-        """Told again to all who work on such events: it may have worked for some of them, and does no harm there."""
+        """Publish the event to all its consumers again. Those that had processed it already ignore it."""
         message = await self._get(number)
-        letter = _dead_letter(message)
-        headers = {RETRIED_BY: USER, "Nats-Msg-Id": f"dead-{number}-{letter.given_up}"}
-        await self._stream.publish(letter.subject, message.data or b"", headers=headers, stream=STREAM)
+        dead_letter = _dead_letter(message)
+        headers = {RETRIED_BY: USER, "Nats-Msg-Id": f"dead-{number}-{dead_letter.given_up}"}
+        await self._stream.publish(dead_letter.subject, message.data or b"", headers=headers, stream=STREAM)
         await self._stream.delete_msg(DEAD_LETTERS, number)
-        return letter
+        return dead_letter
 
     async def _get(self, number: int) -> RawStreamMsg:
         try:
@@ -105,10 +107,10 @@ def _dead_letter(message: RawStreamMsg) -> DeadLetter:
 
 
 def _event(subject: str, data: bytes) -> str:
-    """As it shows itself, which leaves out what is secret."""
+    """The repr of the event, which omits secrets."""
     topic = _TOPICS.get(subject)
     if topic is None:
-        return "(of a kind that this version does not know)"
+        return "(of a type unknown to this version)"
     try:
         return repr(msgspec.msgpack.decode(data, type=topic.event))
     except msgspec.MsgspecError as error:

@@ -1,4 +1,4 @@
-"""Everything that is kept of one account, but its secrets: for whoever asks what is known of him."""
+"""Exports all stored data of one account except its secrets, for a user's request for their data."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ _PAGE = 200
 
 
 class SentMessage(msgspec.Struct, frozen=True):
-    """A message of the account. `time`: Unix milliseconds; `content`: its parts."""
+    """A message that the account sent. `time`: Unix milliseconds; `content`: its segments."""
 
     index: int
     time: int
@@ -30,7 +30,7 @@ class ChatExport(msgspec.Struct, frozen=True):
 
 
 class Export(msgspec.Struct, frozen=True):
-    """`exported`: Unix milliseconds. `requests` wait for the account's answer."""
+    """`exported`: Unix milliseconds; `requests`: those that the account has not answered."""
 
     exported: int
     account: UserView
@@ -40,37 +40,37 @@ class Export(msgspec.Struct, frozen=True):
     chats: list[ChatExport]
 
 
-async def export(link: AdminClient, user: UserView) -> Export:
-    """Raises Refused."""
+async def export(client: AdminClient, user: UserView) -> Export:
+    """Raises RequestError."""
     account = user.account
-    view = await link.request(GET_ACCOUNT, GetAccount(account, lists=True, actor=account))
-    requests = await link.request(LIST_REQUESTS, ListRequests(account))
-    chats = [await _chat(link, number, account) for number in await _chats(link, account)]
+    view = await client.request(GET_ACCOUNT, GetAccount(account, lists=True, actor=account))
+    requests = await client.request(LIST_REQUESTS, ListRequests(account))
+    chats = [await _chat(client, number, account) for number in await _chats(client, account)]
     return Export(now_ms(), user, view.profile, view.friends or [], requests, chats)
 
 
-async def _chats(link: AdminClient, account: AccountId) -> list[ChatId]:
+async def _chats(client: AdminClient, account: AccountId) -> list[ChatId]:
     numbers: list[ChatId] = []
     more = True
     while more:
-        page = await link.request(LIST_CHATS, ListChats(account, numbers[-1] if numbers else ChatId(0)))
+        page = await client.request(LIST_CHATS, ListChats(account, numbers[-1] if numbers else ChatId(0)))
         numbers += [entry.chat for entry in page.entries]
         more = page.more
     return numbers
 
 
-async def _chat(link: AdminClient, number: ChatId, account: AccountId) -> ChatExport:
-    """What others have said there is theirs."""
-    chat = (await link.request(GET_CHAT, GetChat(number, all=True))).chat
-    said: list[SentMessage] = []
+async def _chat(client: AdminClient, number: ChatId, account: AccountId) -> ChatExport:
+    """The chat with the account's own messages; messages of other members are their data."""
+    chat = (await client.request(GET_CHAT, GetChat(number, all=True))).chat
+    sent: list[SentMessage] = []
     start, head = 1, 1
     while start <= head:
         request = GetHistory(number, start, _PAGE, older=False, all=True)
-        page = await link.request(GET_HISTORY, request)
-        said += [_sent_message(message) for message in page.messages if message.sender == account]
+        page = await client.request(GET_HISTORY, request)
+        sent += [_sent_message(message) for message in page.messages if message.sender == account]
         head = page.head
         start = page.messages[-1].index + 1 if page.messages else head + 1
-    return ChatExport(chat, said)
+    return ChatExport(chat, sent)
 
 
 def _sent_message(message: Message) -> SentMessage:

@@ -1,4 +1,4 @@
-"""How results look on a terminal. What people have called themselves cannot control it."""
+"""Formats results for a terminal. Control characters in users' names are replaced."""
 
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -14,14 +14,14 @@ Row = Sequence[object]
 
 
 def table(heads: Sequence[str], rows: Iterable[Row]) -> str:
-    """Columns as wide as what is in them."""
+    """A table whose columns are as wide as their widest cell."""
     lines = [list(heads), *([_cell(value) for value in row] for row in rows)]
     widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
     return "\n".join(_line(line, widths) for line in lines)
 
 
 def record(fields: Iterable[tuple[str, object]]) -> str:
-    """One field a line."""
+    """One line per field."""
     rows = [[name, _cell(value)] for name, value in fields]
     widths = [max(_width(name) for name, _ in rows), 0]
     return "\n".join(_line(row, widths) for row in rows)
@@ -108,6 +108,6 @@ def _cell(value: object) -> str:
 
 
 def _width(text: str) -> int:
-    """In columns of a terminal."""
+    """The width of a text in terminal columns."""
     wide = sum(unicodedata.east_asian_width(one) in "WF" for one in text)
     return len(text) + wide - sum(unicodedata.combining(one) > 0 for one in text)

@@ -1,4 +1,4 @@
-"""`dragoman admin keys`: the files that tokens are signed with, where auth finds them (`auth.keys`)."""
+"""`dragoman admin keys`: manages the signing keys of tokens, which are files in the directory `auth.keys`."""
 
 import time
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @click.group()
 def keys() -> None:
-    """Keys of tokens: list, rotate, retire.
+    """Signing keys of tokens: list, rotate, retire.
 
-    Works on the directory of keys itself (auth.keys), also while nothing runs.
+    Works on the directory of keys (auth.keys), also while the system is stopped.
     """
 
 
@@ -37,30 +37,30 @@ def keys_list(installation: "Installation", as_json: bool) -> None:
 @keys.command("rotate")
 @on_installation
 def keys_rotate(installation: "Installation") -> None:
-    """Make a new key, which signs from now on; tokens of the others stay good."""
+    """Make a new key, which signs from now on; tokens of the other keys stay valid."""
     from services.auth.adapters import signing_keys
 
     with _reported_errors(installation):
         kid = signing_keys.rotate(installation.settings.auth.keys)
-    click.echo(f"the key {kid} signs within a minute; the others go on verifying until they are retired")
+    click.echo(f"the key {kid} signs within a minute; the others keep verifying until they are retired")
 
 
 @keys.command("retire")
 @on_installation
 @click.argument("kid", metavar="KEY")
-@click.option("--now", is_flag=True, help="Although tokens it has signed may still be in use.")
+@click.option("--now", is_flag=True, help="Even if tokens that it signed may still be in use.")
 def keys_retire(installation: "Installation", kid: str, now: bool) -> None:
-    """Take a key away: the tokens it has signed are void."""
+    """Delete a key, which voids the tokens that it signed."""
     from services.auth.adapters import signing_keys
     from services.cli.admin import format
 
     for key in _inventory(installation):
         if key.kid == kid and key.needed_until is not None and key.needed_until > time.time() and not now:
             until = format.moment(key.needed_until * 1000)
-            raise click.ClickException(f"tokens that {kid} has signed may be in use until {until}; --now voids them")
+            raise click.ClickException(f"tokens that {kid} signed may be in use until {until}; --now voids them")
     with _reported_errors(installation):
         signing_keys.delete(installation.settings.auth.keys, kid)
-    click.echo(f"the key {kid} is gone; its tokens are void within a minute")
+    click.echo(f"the key {kid} is deleted; its tokens are void within a minute")
 
 
 def _inventory(installation: "Installation") -> "list[KeyFile]":
@@ -83,7 +83,7 @@ def _use(key: "KeyFile") -> str:
 
 @contextmanager
 def _reported_errors(installation: "Installation") -> Iterator[None]:
-    """Raises click.ClickException."""
+    """Reports errors of the key files. Raises click.ClickException."""
     try:
         yield
     except OSError as error:

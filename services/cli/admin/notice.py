@@ -1,4 +1,4 @@
-"""`dragoman admin notice`: the operator says something to people."""
+"""`dragoman admin notice`: the operator sends a notice to users."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 @click.command()
 @on_installation
 @click.argument("text")
-@click.option("--to", "names", metavar="ACCOUNT", multiple=True, help="Only this one; may be given several times.")
-@click.option("--online", is_flag=True, help="Only those who are connected now.")
-@click.option("--id", "name", metavar="ID", help="What tells it from other notices (default: made from the text).")
+@click.option("--to", "names", metavar="ACCOUNT", multiple=True, help="Only this account; repeatable.")
+@click.option("--online", is_flag=True, help="Only accounts that are connected now.")
+@click.option("--id", "name", metavar="ID", help="Identifies the notice (default: made from the text).")
 @click.option("--rate", type=click.IntRange(1, 10_000), default=500, show_default=True, help="Accounts a second.")
-@click.option("--dry-run", is_flag=True, help="Only say how many it would be.")
+@click.option("--dry-run", is_flag=True, help="Only count the recipients.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def notice(
     installation: "Installation",
@@ -33,27 +33,27 @@ def notice(
     dry_run: bool,
     yes: bool,
 ) -> None:
-    """Tell everybody TEXT, as a message that waits for those who are away.
+    """Send TEXT to all accounts as a message; offline users receive it at their next login.
 
-    Nobody is told the same notice twice: after an interruption, ask for the same again.
+    No account receives a notice twice: after an interruption, repeat the same command.
     """
     from services.cli.admin.broadcast import Notice, default_name
 
     if names and online:
         raise click.UsageError("--to and --online exclude each other")
     _check(text, installation.settings.limits.message_text_bytes)
-    accounts = with_client(installation, lambda link: _audience(link, names, online))
+    accounts = with_client(installation, lambda client: _audience(client, names, online))
     if dry_run:
-        return click.echo(f"{_counted(len(accounts))} would be told")
+        return click.echo(f"{_counted(len(accounts))} would be notified")
     if not yes:
-        click.confirm(f"Tell {_counted(len(accounts))}, at most {rate:,} a second?", abort=True)
-    told = Notice(name or default_name(text), text)
-    have = _send(installation, told, accounts, rate)
-    click.echo(f"{have:,} of {_counted(len(accounts))} have the notice {told.name}")
+        click.confirm(f"Notify {_counted(len(accounts))}, at most {rate:,} a second?", abort=True)
+    message = Notice(name or default_name(text), text)
+    received = _send(installation, message, accounts, rate)
+    click.echo(f"{received:,} of {_counted(len(accounts))} have the notice {message.name}")
 
 
 def _check(text: str, most_bytes: int) -> None:
-    """As for everybody's messages. Raises click.UsageError."""
+    """The rules of all messages hold for a notice. Raises click.UsageError."""
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
@@ -64,19 +64,21 @@ def _check(text: str, most_bytes: int) -> None:
         raise click.UsageError(f"the text has at most {most_bytes} bytes (limits.message_text_bytes)")
 
 
-async def _audience(link: "AdminClient", names: tuple[str, ...], online: bool) -> "list[AccountId]":
+async def _audience(client: "AdminClient", names: tuple[str, ...], online: bool) -> "list[AccountId]":
     from services.cli.admin import broadcast
 
-    return await broadcast.find_accounts(link, names) if names else await broadcast.list_accounts(link, online=online)
+    return (
+        await broadcast.find_accounts(client, names) if names else await broadcast.list_accounts(client, online=online)
+    )
 
 
-def _send(installation: "Installation", told: "Notice", accounts: "list[AccountId]", rate: int) -> int:
-    """How many have it now; a bar shows how far it is."""
+def _send(installation: "Installation", message: "Notice", accounts: "list[AccountId]", rate: int) -> int:
+    """Send with a progress bar; returns how many accounts have the notice now."""
     from services.cli.admin import broadcast
 
     hidden = not sys.stderr.isatty()
-    with click.progressbar(length=len(accounts), label="telling", file=sys.stderr, hidden=hidden, show_pos=True) as bar:
-        return with_client(installation, lambda link: broadcast.send(link, told, accounts, rate, bar.update))
+    with click.progressbar(length=len(accounts), label="sending", file=sys.stderr, hidden=hidden, show_pos=True) as bar:
+        return with_client(installation, lambda client: broadcast.send(client, message, accounts, rate, bar.update))
 
 
 def _counted(accounts: int) -> str:

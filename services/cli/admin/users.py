@@ -1,4 +1,4 @@
-"""An operator and one account."""
+"""Use cases of the operator about one account."""
 
 import secrets
 import uuid
@@ -12,39 +12,42 @@ from shared.contract.subjects import DELETE_USER, FIND_USER, KICK, RESET_PASSWOR
 _PASSWORD_BYTES = 12
 
 
-async def find(link: AdminClient, identifier: str) -> UserView:
-    """By OC number, uuid, username or e-mail address: nobody hides behind somebody else's number by his username."""
+async def find(client: AdminClient, identifier: str) -> UserView:
+    """Find an account by OC number, uuid, username or e-mail address.
+
+    The number is looked up first: a username equal to another account's number must not shadow that account.
+    """
     if _is_uuid(identifier):
-        return await link.request(FIND_USER, FindUser(IdentifierKind.UUID, identifier))
+        return await client.request(FIND_USER, FindUser(IdentifierKind.UUID, identifier))
     try:
-        return await link.request(FIND_USER, FindUser(IdentifierKind.ID, identifier))
-    except RequestError as refusal:
-        if refusal.failure.code is not ErrorCode.NOT_FOUND:
+        return await client.request(FIND_USER, FindUser(IdentifierKind.ID, identifier))
+    except RequestError as error:
+        if error.failure.code is not ErrorCode.NOT_FOUND:
             raise
-    return await link.request(FIND_USER, FindUser(IdentifierKind.ANY, identifier))
+    return await client.request(FIND_USER, FindUser(IdentifierKind.ANY, identifier))
 
 
-async def set_disabled(link: AdminClient, identifier: str, disabled: bool) -> UserView:
-    user = await find(link, identifier)
-    await link.request(SET_DISABLED, SetDisabled(user.account, disabled))
+async def set_disabled(client: AdminClient, identifier: str, disabled: bool) -> UserView:
+    user = await find(client, identifier)
+    await client.request(SET_DISABLED, SetDisabled(user.account, disabled))
     return user
 
 
-async def reset(link: AdminClient, identifier: str) -> tuple[UserView, str]:
-    """And the new password, which is kept nowhere."""
-    user, password = await find(link, identifier), secrets.token_urlsafe(_PASSWORD_BYTES)
-    await link.request(RESET_PASSWORD, ResetPassword(user.account, password))
+async def reset(client: AdminClient, identifier: str) -> tuple[UserView, str]:
+    """Returns the account and its new password, which is stored nowhere in the clear."""
+    user, password = await find(client, identifier), secrets.token_urlsafe(_PASSWORD_BYTES)
+    await client.request(RESET_PASSWORD, ResetPassword(user.account, password))
     return user, password
 
 
-async def kick(link: AdminClient, identifier: str) -> UserView:
-    user = await find(link, identifier)
-    await link.request(KICK, Kick(user.account))
+async def kick(client: AdminClient, identifier: str) -> UserView:
+    user = await find(client, identifier)
+    await client.request(KICK, Kick(user.account))
     return user
 
 
-async def delete(link: AdminClient, user: UserView) -> None:
-    await link.request(DELETE_USER, DeleteAccount(user.account))
+async def delete(client: AdminClient, user: UserView) -> None:
+    await client.request(DELETE_USER, DeleteAccount(user.account))
 
 
 def _is_uuid(text: str) -> bool:

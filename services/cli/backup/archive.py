@@ -1,9 +1,9 @@
-"""A backup: the databases, the keys of tokens, pictures and files, in one directory; and the way back.
+"""Writes and restores backups: the databases, signing keys and media in one directory.
 
-DIR/message.db session.db auth.db    of SQLite, each one moment of it
-DIR/*.dump                           of PostgreSQL, by pg_dump, named after the services in it
-DIR/keys/ DIR/media/                 copies; with a bucket, media stay there
-DIR/backup.json                      comes last: without it a backup is not whole
+DIR/message.db session.db auth.db    SQLite databases, each a consistent snapshot
+DIR/*.dump                           PostgreSQL databases by pg_dump, named after the services in them
+DIR/keys/ DIR/media/                 copies; media in a bucket are not copied
+DIR/backup.json                      the manifest, written last: a backup without it is incomplete
 """
 
 import os
@@ -29,7 +29,7 @@ _MEDIA = "media"
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """`version` is Dragoman's; `made`: Unix milliseconds; `databases`: sqlite or postgresql."""
+    """`version`: Dragoman's; `made`: Unix milliseconds; `databases`: sqlite or postgresql; `media`: are included."""
 
     version: str
     made: int
@@ -39,7 +39,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 @contextmanager
 def _owner_only() -> Iterator[None]:
-    """Whatever is made."""
+    """Makes new files and directories accessible to their owner only."""
     before = os.umask(0o077)
     try:
         yield
@@ -49,8 +49,8 @@ def _owner_only() -> Iterator[None]:
 
 @_owner_only()
 def back_up(settings: Settings, directory: Path, version: str) -> Manifest:
-    """While everything runs, too. What refers to something is copied before it, so that nothing is missing that
-    is referred to. Raises Refusal, OSError, and what the databases raise."""
+    """Back up an installation, which may be running. References are copied before their targets, so that no target is
+    missing. Raises OperatorError, OSError, and the errors of the databases' modules."""
     _require_empty(directory)
     kind = _kind(settings)
     (sqlite.back_up if kind == "sqlite" else postgresql.back_up)(settings, directory)
@@ -65,7 +65,7 @@ def back_up(settings: Settings, directory: Path, version: str) -> Manifest:
 
 
 def write_metric(manifest: Manifest, file: Path) -> None:
-    """When the backup was made, for Prometheus; replaced at once, readable by all. Raises OSError."""
+    """Write the backup's time for Prometheus: atomically, readable by all users. Raises OSError."""
     registry = CollectorRegistry()
     Gauge("dragoman_backup_time_seconds", "When the last backup was made, Unix time", registry=registry).set(
         manifest.made / 1000
@@ -75,7 +75,7 @@ def write_metric(manifest: Manifest, file: Path) -> None:
 
 @_owner_only()
 def restore(settings: Settings, directory: Path) -> Manifest:
-    """Into an installation that does not run and holds nothing yet. Raises as `back_up`."""
+    """Restore into an installation that is stopped and empty. Raises the errors of `back_up`."""
     manifest = _manifest(directory)
     if manifest.databases != _kind(settings):
         raise OperatorError(f"the backup is of {manifest.databases}, database.url of {_kind(settings)}")
@@ -99,7 +99,7 @@ def _manifest(directory: Path) -> Manifest:
     try:
         return msgspec.json.decode((directory / _MANIFEST).read_bytes(), type=Manifest)
     except (OSError, msgspec.MsgspecError) as error:
-        raise OperatorError(f"{directory} is no backup, or not a whole one: {_MANIFEST} cannot be read") from error
+        raise OperatorError(f"{directory} is not a complete backup: {_MANIFEST} cannot be read") from error
 
 
 def _require_empty(directory: Path) -> None:
@@ -107,13 +107,13 @@ def _require_empty(directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         filled = any(directory.iterdir())
     except OSError as error:
-        raise OperatorError(f"the directory {directory} cannot be made: {error.strerror}") from error
+        raise OperatorError(f"the directory {directory} cannot be created: {error.strerror}") from error
     if filled:
-        raise OperatorError(f"the directory {directory} is not empty: each backup has one of its own")
+        raise OperatorError(f"the directory {directory} is not empty: each backup needs a new directory")
 
 
 def _require_nothing(settings: Settings) -> None:
-    """Nothing is ever overwritten."""
+    """Keys and media are never overwritten. Raises OperatorError."""
     media = [settings.media.directory / room for room in DIRECTORIES]
     filled = [place for place in (settings.auth.keys, *media) if place.is_dir() and any(place.glob("[!.]*"))]
     if filled:
@@ -121,7 +121,7 @@ def _require_nothing(settings: Settings) -> None:
 
 
 def _copy_media(source: Path, target: Path) -> None:
-    """First the records, then what they refer to."""
+    """Copies records before the blobs to which they refer."""
     for room in DIRECTORIES:
         (target / room).mkdir(mode=0o700, parents=True, exist_ok=True)
         for file in (source / room).glob("*"):

@@ -20,15 +20,15 @@ _directory = click.argument("directory", metavar="DIR", type=click.Path(path_typ
     "--metrics",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Note the time there, for the textfile collector of Prometheus's node exporter.",
+    help="Write the time there, for the textfile collector of Prometheus's node exporter.",
 )
 @_directory
 def backup(
     file: Path | None, assignments: tuple[str, ...], data: Path | None, metrics: Path | None, directory: Path
 ) -> None:
-    """Copy databases, keys and media to DIR, which is made, or empty. Everything may go on running.
+    """Copy databases, keys and media to DIR, which is new or empty. The system may be running.
 
-    DIR holds secrets, and is its owner's alone.
+    DIR holds secrets; only its owner may read it.
     """
     from services.cli.backup.archive import back_up, write_metric
     from services.cli.installation import find
@@ -38,7 +38,7 @@ def backup(
         made = back_up(settings, directory, version("dragoman"))
         if metrics:
             write_metric(made, metrics)
-    click.echo(f"backed up to {directory}{'' if made.media else ', but for what is in the bucket'}")
+    click.echo(f"backed up to {directory}{'' if made.media else ', except media in the bucket'}")
 
 
 @click.command()
@@ -46,7 +46,7 @@ def backup(
 @data_option
 @_directory
 def restore(file: Path | None, assignments: tuple[str, ...], data: Path | None, directory: Path) -> None:
-    """Bring back what `backup` has copied to DIR, into an installation that does not run and is empty.
+    """Restore a backup from DIR into an installation that is stopped and empty.
 
     Nothing is overwritten.
     """
@@ -56,12 +56,12 @@ def restore(file: Path | None, assignments: tuple[str, ...], data: Path | None, 
     settings = find(file, assignments, flags_of(data=data)).settings
     with _reported_errors():
         archive.restore(settings, directory)
-    click.echo(f"restored from {directory}: bring it to this version with `dragoman migrate`, or start `dragoman up`")
+    click.echo(f"restored from {directory}: upgrade it by `dragoman migrate`, or start `dragoman up`")
 
 
 @contextmanager
 def _reported_errors() -> Iterator[None]:
-    """Raises click.ClickException."""
+    """Reports errors of files and databases. Raises click.ClickException."""
     from sqlalchemy.exc import SQLAlchemyError
 
     from services.cli.backup.postgresql import ToolFailed

@@ -1,4 +1,4 @@
-"""Databases of PostgreSQL, by its own tools: pg_dump and pg_restore must be on the PATH, no older than the server."""
+"""Backs up PostgreSQL by pg_dump and pg_restore, which must be on the PATH and no older than the server."""
 
 import os
 import shutil
@@ -15,29 +15,29 @@ from shared.settings import Settings
 
 
 def back_up(settings: Settings, directory: Path) -> None:
-    """What is in one database is one moment of it. Raises Refusal, ToolFailed."""
+    """Each database is a consistent snapshot. Raises OperatorError, ToolFailed."""
     for url, schemas in _databases(settings).items():
         chosen = [f"--schema={schema}" for schema in schemas.values() if schema]
         _run("pg_dump", url, "--format=custom", *chosen, f"--file={directory / _dump(schemas)}")
 
 
 def restore(settings: Settings, directory: Path) -> None:
-    """Into databases whose schemas hold no tables; the user must be allowed to make these schemas anew. Raises
-    Refusal, ToolFailed, sqlalchemy.exc.SQLAlchemyError."""
+    """Restore into databases whose schemas have no tables; the user needs the right to recreate these schemas.
+    Raises OperatorError, ToolFailed, sqlalchemy.exc.SQLAlchemyError."""
     for service in SERVICES:
         _require_no_tables(settings, service)
     for url, schemas in _databases(settings).items():
         if not (dump := directory / _dump(schemas)).is_file():
-            raise OperatorError(f"{dump} is not there: the services' databases were divided otherwise")
+            raise OperatorError(f"{dump} does not exist: the backup divides the services among databases differently")
         _run("pg_restore", url, "--clean", "--if-exists", "--single-transaction", str(dump))
 
 
 class ToolFailed(Exception):
-    """It has said why."""
+    """pg_dump or pg_restore failed; the message is its first line of output."""
 
 
 def _databases(settings: Settings) -> dict[sa.URL, dict[str, str]]:
-    """Each database there is, the services in it, and the schema of each; empty: it has the whole database."""
+    """The schema of each service, by database. An empty schema: the service has the whole database."""
     found: dict[sa.URL, dict[str, str]] = {}
     for service in SERVICES:
         url = sa.make_url(settings.database_url(service))
@@ -63,7 +63,7 @@ def _require_no_tables(settings: Settings, service: str) -> None:
 
 
 def _run(tool: str, url: sa.URL, *arguments: str) -> None:
-    """The password is not on the command line, where others could see it."""
+    """The password is passed by the environment: other users can see the command line."""
     found = shutil.which(tool)
     if found is None:
         raise OperatorError(f"{tool} is not on the PATH: it comes with PostgreSQL's client programs")

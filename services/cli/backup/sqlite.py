@@ -1,4 +1,4 @@
-"""Databases in SQLite files, copied by its own means: one moment of each, while others write."""
+"""Backs up SQLite databases by SQLite's backup API: a consistent snapshot of each, also while services write."""
 
 import os
 import sqlite3
@@ -11,25 +11,25 @@ from services.cli.options import OperatorError
 from shared.settings import Settings
 
 _ORDER = ("message", "session", "auth")
-"""An account or a chat that came meanwhile is in the later ones: its number is not given again."""
+"""An account or chat created during the backup is in the databases copied later, so its number is not reused."""
 
 
 def back_up(settings: Settings, directory: Path) -> None:
-    """Raises Refusal, sqlite3.Error."""
+    """Raises OperatorError, sqlite3.Error."""
     for service in _ORDER:
         source = _file(settings, service)
         if not source.is_file():
-            raise OperatorError(f"the database {source} is not there")
+            raise OperatorError(f"the database {source} does not exist")
         _copy(source, directory / f"{service}.db")
 
 
 def restore(settings: Settings, directory: Path) -> None:
-    """Raises Refusal, sqlite3.Error, OSError."""
+    """Raises OperatorError, sqlite3.Error, OSError."""
     targets = {service: _file(settings, service) for service in _ORDER}
     for target in targets.values():
         for file in (target, target.with_name(f"{target.name}-wal")):
             if file.exists():
-                raise OperatorError(f"{file} is there: nothing is overwritten, restore into a new installation")
+                raise OperatorError(f"{file} exists: nothing is overwritten, restore into a new installation")
     for service, target in targets.items():
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = target.with_name(f".{target.name}.new")
@@ -38,13 +38,13 @@ def restore(settings: Settings, directory: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """And see that it is whole, and on disk."""
+    """Copy a database, check the copy's integrity, and flush it to disk. Raises sqlite3.DatabaseError."""
     target.unlink(missing_ok=True)
-    with closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as there:
-        with closing(sqlite3.connect(target)) as here:
-            there.backup(here)
-            here.execute("PRAGMA journal_mode=DELETE").fetchall()
-            if (found := here.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+    with closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as original:
+        with closing(sqlite3.connect(target)) as copy:
+            original.backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE").fetchall()
+            if (found := copy.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
                 raise sqlite3.DatabaseError(f"{source} is damaged: {found}")
     descriptor = os.open(target, os.O_RDONLY)
     try:

@@ -1,4 +1,4 @@
-"""NATS: is it there, does it let each user in, and say what is its own and nothing else?"""
+"""Checks NATS: it answers, accepts each user, and grants each exactly its own subjects; streams exist."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,12 +19,12 @@ from shared.settings import Nats
 _SECONDS = 5.0
 _UNGRANTED = "doctor.subject.of.nobody"
 _EXPIRED = {"Deadline": "0"}
-"""What is past its deadline is dropped unread: asking so finds out whether one may ask, and nothing else."""
-_RENEW_GRANTS = "write its users anew with `dragoman secrets`, and reload nats-server"
+"""A request past its deadline is dropped unread, so this probes the publish permission without side effects."""
+_RENEW_GRANTS = "rewrite its users with `dragoman secrets`, and reload nats-server"
 
 
 async def check(settings: Nats) -> list[Finding]:
-    """As one user sees it."""
+    """Check the broker as one user."""
     what = f"nats {settings.user}".strip()
     errors: list[str] = []
     try:
@@ -38,7 +38,7 @@ async def check(settings: Nats) -> list[Finding]:
         return [failed(what, f"{without_password(settings.url)} does not answer", "start it, or set nats.url")]
     except (OSError, nats.errors.Error) as error:
         advice = "start it, or set nats.url, nats.user and nats.password"
-        return [failed(what, f"{without_password(settings.url)} lets nobody in ({errors or error})", advice)]
+        return [failed(what, f"{without_password(settings.url)} rejects the connection ({errors or error})", advice)]
 
 
 @asynccontextmanager
@@ -65,18 +65,18 @@ async def _try_rights(client: Client, user: str) -> None:
     for route in peer.requests if peer else ():
         await client.publish(route.subject.replace("*", "doctor"), b"", headers=_EXPIRED)
     await client.publish(_UNGRANTED, b"")
-    for _ in range(2):  # the first ping overtakes what waits to be sent
+    for _ in range(2):  # the first ping overtakes buffered messages
         await client.flush()
 
 
 def _rights(what: str, settings: Nats, errors: list[str]) -> Finding:
     where = without_password(settings.url)
-    refused = [error.split('"')[1] for error in errors if "permissions violation" in error.lower()]
-    if missing := [subject for subject in refused if subject != _UNGRANTED]:
-        return failed(what, f"may not say {', '.join(missing)} at {where}", _RENEW_GRANTS)
-    if not refused:
-        return failed(what, f"may say anything at {where}", f"give it its own rights: {_RENEW_GRANTS}")
-    return ok(what, f"{where}, with its own rights and no other")
+    rejected = [error.split('"')[1] for error in errors if "permissions violation" in error.lower()]
+    if missing := [subject for subject in rejected if subject != _UNGRANTED]:
+        return failed(what, f"may not publish {', '.join(missing)} at {where}", _RENEW_GRANTS)
+    if not rejected:
+        return failed(what, f"may publish anything at {where}", f"restrict it: {_RENEW_GRANTS}")
+    return ok(what, f"{where}, with exactly its own rights")
 
 
 async def _streams(client: Client) -> Finding:
@@ -86,10 +86,10 @@ async def _streams(client: Client) -> Finding:
         for service, peer in BUS_USERS.items():
             for topic in peer.consumes:
                 await stream.consumer_info(STREAM, durable(service, topic))
-        return ok("streams", "all are there")
+        return ok("streams", "all exist")
     except NotFoundError:
         return failed("streams", "some are missing", "run `dragoman migrate`")
 
 
 def unknown_streams() -> Finding:
-    return unknown("streams", f"only the NATS user {SETUP} may look: repeat this with the settings of `migrate`")
+    return unknown("streams", f"only the NATS user {SETUP} may check them: repeat this with the settings of `migrate`")

@@ -1,4 +1,4 @@
-"""Everything that is looked at, at the same time; told in the same order."""
+"""Runs all checks concurrently and returns their findings in a fixed order."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
@@ -12,24 +12,24 @@ from services.cli.options import OperatorError, require_public_url
 
 
 async def check_installation(installation: Installation, services: Sequence[str]) -> list[Finding]:
-    """The databases are those of these services."""
+    """Check an installation; `services` are those whose databases are checked."""
     settings = installation.settings
     brokers = installation.brokers()
-    looks: list[Coroutine[Any, Any, list[Finding]]] = [broker.check(one) for one in brokers]
-    looks += [stores.valkey(user, one) for user, one in installation.valkeys().items()]
-    looks += [asyncio.to_thread(stores.database, service, settings) for service in services]
+    checks: list[Coroutine[Any, Any, list[Finding]]] = [broker.check(one) for one in brokers]
+    checks += [stores.valkey(user, one) for user, one in installation.valkeys().items()]
+    checks += [asyncio.to_thread(stores.database, service, settings) for service in services]
     if settings.mail.smtp_host:
-        looks.append(stores.mail_server(settings.mail))
+        checks.append(stores.mail_server(settings.mail))
     if settings.media.bucket_url:
-        looks.append(stores.bucket(settings.media))
-    looks.append(asyncio.to_thread(machine.check, settings))
-    found = [_settings(installation), *(finding for group in await asyncio.gather(*looks) for finding in group)]
+        checks.append(stores.bucket(settings.media))
+    checks.append(asyncio.to_thread(machine.check, settings))
+    found = [_settings(installation), *(finding for group in await asyncio.gather(*checks) for finding in group)]
     return found if SETUP in [one.user for one in brokers] else [*found, broker.unknown_streams()]
 
 
 def _settings(installation: Installation) -> Finding:
     try:
         require_public_url(installation.settings)
-    except OperatorError as refusal:
-        return failed("settings", "incomplete", refusal.message)
+    except OperatorError as error:
+        return failed("settings", "incomplete", error.message)
     return ok("settings", f"{len(installation.sources)} are set, the others are defaults; `dragoman config` lists them")

@@ -1,4 +1,4 @@
-"""`dragoman doctor`: one line for each thing that must be right."""
+"""`dragoman doctor`: prints one line for each check of an installation."""
 
 import asyncio
 import sys
@@ -19,15 +19,15 @@ _SIGN = {True: "✓", False: "✗", None: "-"}
 @click.command()
 @settings_options
 @data_option
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.argument("services", metavar="[SERVICE]...", nargs=-1, type=click.Choice(_SERVICES))
 def doctor(
     file: Path | None, assignments: tuple[str, ...], data: Path | None, as_json: bool, services: tuple[str, ...]
 ) -> None:
-    """Check an installation: settings, servers and the rights there, databases, clocks, disks, secrets.
+    """Check an installation: settings, servers and rights, databases, clocks, disks, secrets.
 
-    Of the databases those of all services, or of each SERVICE. One line each, with what to do; the exit status is 1
-    when something is wrong. Nothing is changed.
+    SERVICE limits the databases to those services. Each failed check names a remedy; the exit status is then 1.
+    Nothing is changed.
     """
     from services.cli.admin import format
     from services.cli.doctor.checks import check_installation

@@ -1,19 +1,15 @@
-"""What an examination finds."""
-
-from collections.abc import Awaitable, Callable
+"""The result of one check."""
 
 import msgspec
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """`good` is None for what could not be examined from here; `text` says what was seen, or what to do."""
+    """`what` names the subject; `good` is None if this machine cannot check it; `text` describes the result and the
+    remedy."""
 
     what: str
     good: bool | None
     text: str
-
-
-Examine = Callable[[], Awaitable[list[Finding]]]
 
 
 def ok(what: str, text: str) -> Finding:

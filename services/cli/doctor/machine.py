@@ -1,4 +1,4 @@
-"""This machine: room on the disks, descriptors, who may read what is secret, where files can be put."""
+"""Checks this machine: free disk space, file descriptors, permissions of secrets, writable directories."""
 
 import os
 import resource
@@ -14,7 +14,7 @@ from shared.settings import Settings
 
 _LEAST_FREE_BYTES = 1024**3
 _SPARE_DESCRIPTORS = 256
-"""Of an edge, beside those of its clients."""
+"""Descriptors of an edge beside its clients' connections."""
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -37,7 +37,7 @@ def _descriptors(settings: Settings) -> Finding:
 
 
 def _disks(settings: Settings) -> list[Finding]:
-    """One for each file system that something is kept on."""
+    """One finding for each file system that holds data."""
     places: dict[int, Path] = {}
     for path in (settings.data, settings.auth.keys, settings.media.directory, *_database_files(settings)):
         there = _nearest(path)
@@ -49,7 +49,7 @@ def _disk(path: Path) -> Finding:
     free = shutil.disk_usage(path).free
     if free < _LEAST_FREE_BYTES:
         return failed(
-            "disk", f"{free // 2**20} MiB are free on the disk of {path}", "make room, a full one stops writing"
+            "disk", f"{free // 2**20} MiB are free on the disk of {path}", "free some space: a full disk stops writes"
         )
     return ok("disk", f"{free // 2**30} GiB free on the disk of {path}")
 
@@ -63,19 +63,19 @@ def _private(paths: list[Path]) -> Finding:
     there = [path for path in paths if path.exists()]
     open_ = [path for path in there if path.stat().st_mode & _OTHERS]
     if open_:
-        return failed("secrets", f"others may read {open_[0]}", f"chmod go= {' '.join(map(str, open_))}")
+        return failed("secrets", f"other users may read {open_[0]}", f"chmod go= {' '.join(map(str, open_))}")
     if not there:
-        return unknown("secrets", "none are made yet")
-    return ok("secrets", f"{len(there)} files and directories are their owner's alone")
+        return unknown("secrets", "none exist yet")
+    return ok("secrets", f"only the owner may read {len(there)} files and directories")
 
 
 def _writable(what: str, directory: Path, setting: str) -> Finding:
     there = _nearest(directory)
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
         return ok(what, f"{directory} can be written")
-    return failed(what, f"{directory} cannot be written", f"give its user the right, or set {setting}")
+    return failed(what, f"{directory} cannot be written", f"grant write permission, or set {setting}")
 
 
 def _nearest(path: Path) -> Path:
-    """It, or the nearest directory above it that is there."""
+    """The path itself, or its nearest existing parent."""
     return next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())

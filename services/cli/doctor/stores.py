@@ -1,4 +1,4 @@
-"""Valkey, the databases, the mail server and the bucket: are they there, do they let us in, what time is it there?"""
+"""Checks Valkey, the databases, the mail server and the bucket: reachable, accessible, clocks in step."""
 
 import asyncio
 import smtplib
@@ -22,11 +22,11 @@ from shared.settings import Mail, Media, Redis, Settings
 
 _SECONDS = 5.0
 _MOST_SKEW_SECONDS = 0.5
-"""Requests carry their deadlines by the wall clock: beyond this, some come too late as soon as they are sent."""
+"""Requests carry wall-clock deadlines: with more skew, some have expired on arrival."""
 
 
 async def valkey(user: str, settings: Redis) -> list[Finding]:
-    """As one user sees it; only auth's may ask for the time."""
+    """Check Valkey as one user; only auth's may read the clock."""
     what, where = f"valkey {user}".strip(), show(settings.url)
     client = aioredis.Redis.from_url(
         settings.url.get_secret_value(),
@@ -50,7 +50,7 @@ async def _restricted(client: "aioredis.Redis", what: str, where: str) -> Findin
     try:
         await client.echo("anything")
     except NoPermissionError:
-        return ok(what, f"{where}, with its own rights and no other")
+        return ok(what, f"{where}, with exactly its own rights")
     return failed(what, f"may do anything at {where}", "load the users that `dragoman secrets` writes (aclfile)")
 
 
@@ -61,12 +61,12 @@ async def _valkey_clock(client: "aioredis.Redis") -> Finding:
 
 
 def database(service: str, settings: Settings) -> list[Finding]:
-    """Reachable, migrated, and on PostgreSQL with the same time as here."""
+    """Check that a database is reachable and migrated, and for PostgreSQL its clock."""
     what, url = f"database {service}", settings.database_url(service)
     shown = sa.make_url(url).render_as_string(hide_password=True)
     engine = make_engine(url)
     if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():
-        return [failed(what, f"{shown} is not there", "run `dragoman migrate`, or set database.url")]
+        return [failed(what, f"{shown} does not exist", "run `dragoman migrate`, or set database.url")]
     try:
         with engine.connect() as connection:
             require_current(service, connection)
@@ -90,7 +90,7 @@ def _database_clock(service: str, connection: sa.Connection) -> list[Finding]:
 
 
 def _clock(server: str, there: float, before: float, after: float) -> Finding:
-    """`there` was read at some moment between `before` and `after` (Unix seconds)."""
+    """`there` is the server's clock, read between `before` and `after` (Unix seconds)."""
     skew = max(before - there, there - after, 0.0)
     what = f"clock of {server}"
     if skew > _MOST_SKEW_SECONDS:
@@ -104,8 +104,8 @@ async def mail_server(settings: Mail) -> list[Finding]:
         await asyncio.to_thread(mailer.check, settings)
     except (OSError, smtplib.SMTPException) as error:
         reason = f"{type(error).__name__} {getattr(error, 'smtp_code', '') or getattr(error, 'strerror', '') or ''}"
-        return [failed("mail", f"{where} does not take mail ({reason.strip()})", "start it, or set mail.smtp_…")]
-    return [ok("mail", f"{where} lets us in")]
+        return [failed("mail", f"{where} does not accept mail ({reason.strip()})", "start it, or set mail.smtp_…")]
+    return [ok("mail", f"{where} accepts the connection")]
 
 
 async def bucket(settings: Media) -> list[Finding]:

@@ -1,1 +1,1 @@
-"""The servers that `dragoman up` brings along: how nats-server and Valkey are configured, protected and started."""
+"""The embedded servers of `dragoman up`: configuration, access control and command lines of NATS and Valkey."""

@@ -1,4 +1,4 @@
-"""Generated passwords of the embedded servers' users, kept in the data directory and nowhere else."""
+"""Generated passwords of the embedded servers' users, stored only in the data directory."""
 
 import os
 import secrets
@@ -10,14 +10,14 @@ from services.cli.embedded import nats, valkey
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """Passwords by user name, of each server."""
+    """Passwords by user name, for each server."""
 
     nats: dict[str, str]
     valkey: dict[str, str]
 
 
 def generate(known: Credentials | None = None) -> Credentials:
-    """A password for every user there is; those already known stay."""
+    """A password for every user of both servers; known passwords stay."""
     return Credentials(
         nats=complete(nats.USERS, known.nats if known else {}),
         valkey=complete(tuple(valkey.GRANTS), known.valkey if known else {}),
@@ -25,7 +25,7 @@ def generate(known: Credentials | None = None) -> Credentials:
 
 
 def load_or_make(file: Path) -> Credentials:
-    """The credentials in `file` (mode 0600), made on first start. Raises OSError, msgspec.DecodeError."""
+    """The credentials in `file` (mode 0600), generated on first start. Raises OSError, msgspec.DecodeError."""
     known = msgspec.json.decode(file.read_bytes(), type=Credentials) if file.exists() else None
     credentials = generate(known)
     if credentials != known:
@@ -34,7 +34,7 @@ def load_or_make(file: Path) -> Credentials:
 
 
 def write_private(file: Path, content: bytes) -> None:
-    """Replace a file at once (never half written), readable by its owner only."""
+    """Replace a file atomically; only its owner may read it."""
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
@@ -43,5 +43,5 @@ def write_private(file: Path, content: bytes) -> None:
 
 
 def complete(users: tuple[str, ...], known: dict[str, str]) -> dict[str, str]:
-    """A password for each; those already known stay."""
+    """A password for each user; known passwords stay."""
     return {user: known.get(user) or secrets.token_hex(24) for user in users}

@@ -1,4 +1,4 @@
-"""nats-server: durable JetStream on loopback, one user per service with exactly its subjects."""
+"""Configures nats-server: durable JetStream on loopback, one user per service with exactly its subjects."""
 
 import json
 import sysconfig
@@ -15,7 +15,7 @@ SETUP = "setup"
 USERS = (*BUS_USERS, SETUP)
 
 NOISE = (b"[INF]", b"Plaintext passwords")
-"""What it writes at every start; the configuration file is for its owner only."""
+"""Log lines without information: only the owner may read the configuration file with its plain passwords."""
 
 
 def configuration(port: int, store: Path, passwords: Mapping[str, str]) -> bytes:
@@ -34,7 +34,7 @@ def configuration(port: int, store: Path, passwords: Mapping[str, str]) -> bytes
 
 
 def access(passwords: Mapping[str, str]) -> bytes:
-    """Only who may connect and what each may do: a file for `include` in another server's configuration."""
+    """Users and permissions only: a file to `include` in another server's configuration."""
     return _encoded({"authorization": _authorization(passwords)})
 
 
@@ -43,8 +43,8 @@ def command(config: Path) -> list[str]:
 
 
 def environment(given: Mapping[str, str], cores: int) -> dict[str, str]:
-    """It shares the machine with all else, and needs little of it; on every core, its idle threads look for work where
-    the others have some."""
+    """Limits nats-server to a quarter of the cores: with more, its idle threads search for work on cores that the other
+    processes need."""
     return {"GOMAXPROCS": str(max(1, cores // 4)), **given}
 
 

@@ -1,4 +1,4 @@
-"""Valkey: nothing on disk, loopback only, one user per service with exactly its keys and commands."""
+"""Configures Valkey: no persistence, loopback only, one user per service with exactly its keys and commands."""
 
 import hashlib
 from collections.abc import Mapping
@@ -31,10 +31,10 @@ GRANTS = {
     ),
     "exporter": Grant("", "info"),
 }
-"""By service, and for the exporter of metrics; see shared/presence.py for who needs which key."""
+"""By service, and for the metrics exporter; shared/presence.py describes the use of each key."""
 
 NOISE = (b"Memory overcommit", b"signal-handler", b"ready to exit")
-"""What it says though nothing is ever saved, and when it ends in order."""
+"""Log lines without information: warnings about saving, which is off, and those of an orderly shutdown."""
 
 _COMMON_COMMANDS = "ping client|setinfo client|setname"
 

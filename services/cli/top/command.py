@@ -1,4 +1,4 @@
-"""`dragoman top`: what all processes do, in a terminal."""
+"""`dragoman top`: shows the dashboards of all processes in a terminal."""
 
 import os
 import shutil
@@ -23,44 +23,44 @@ _HOME, _REST_OF_LINE, _REST = "\x1b[H", "\x1b[K", "\x1b[J"
 
 @click.command()
 @settings_options
-@click.option("--data", type=click.Path(path_type=Path), help="Data directory of the `dragoman up` to look at.")
-@click.option("--once", is_flag=True, help="Print all there is, and end.")
+@click.option("--data", type=click.Path(path_type=Path), help="Data directory of the `dragoman up` to watch.")
+@click.option("--once", is_flag=True, help="Print everything once and exit.")
 @click.argument("what", nargs=-1)
 def top(file: Path | None, assignments: tuple[str, ...], data: Path | None, once: bool, what: tuple[str, ...]) -> None:
-    """Watch processes: what they do, how long it takes, what goes wrong.
+    """Watch processes: throughput, latency, errors.
 
-    WHAT is names of a running `dragoman up` (edge-1, message), or addresses of operations ports (http://host:9000).
+    WHAT is names of processes of `dragoman up` (edge-1, message), or addresses of operations ports (http://host:9000).
     """
     settings, _ = read_settings(file, assignments, {"data": str(data)} if data else {})
 
-    def seen() -> list[ProcessState]:
+    def states() -> list[ProcessState]:
         return poll(_addresses(settings, what))
 
     colours = use_colours(os.environ, terminal=sys.stdout.isatty())
     if once or not sys.stdout.isatty():
         width = shutil.get_terminal_size((160, 24)).columns
-        click.echo("\n".join(render(seen(), width, colours=colours)).rstrip(), color=colours)
+        click.echo("\n".join(render(states(), width, colours=colours)).rstrip(), color=colours)
     else:
-        _watch(seen, colours)
+        _watch(states, colours)
 
 
 def _addresses(settings: Settings, what: tuple[str, ...]) -> list[OpsAddress]:
-    """Anew each time: a process that is started again has another port. Raises Refusal."""
+    """Read on each poll: a restarted process has another port. Raises OperatorError."""
     run = read_run(settings.data)
     if run is None and not any("://" in one for one in what):
-        raise OperatorError(f"no `dragoman up` runs with the data directory {settings.data}: name it, or addresses")
+        raise OperatorError(f"no `dragoman up` runs with the data directory {settings.data}: give --data, or addresses")
     try:
         return addresses_of(run, reachable(settings.ops.host), what)
     except KeyError as error:
         raise OperatorError(f"there is no process {error.args[0]} in the running `dragoman up`") from error
 
 
-def _watch(seen: Callable[[], list[ProcessState]], colours: bool) -> None:
-    """Until Ctrl-C; the terminal is then as it was."""
+def _watch(states: Callable[[], list[ProcessState]], colours: bool) -> None:
+    """Refresh the screen until Ctrl-C, then restore the terminal."""
     sys.stdout.write(_ENTER)
     try:
         while True:
-            sys.stdout.write(_screen(seen(), colours))
+            sys.stdout.write(_screen(states(), colours))
             sys.stdout.flush()
             time.sleep(_EVERY_SECONDS)
     except KeyboardInterrupt:
@@ -70,9 +70,9 @@ def _watch(seen: Callable[[], list[ProcessState]], colours: bool) -> None:
         sys.stdout.flush()
 
 
-def _screen(seen: list[ProcessState], colours: bool) -> str:
-    """As many rows of each as there is room for."""
+def _screen(states: list[ProcessState], colours: bool) -> str:
+    """One screen, which gives each process an equal number of lines."""
     size = shutil.get_terminal_size()
-    room = max(3, size.lines // max(1, len(seen)) - 1)
-    drawn = render(seen, size.columns, room, colours=colours)[: size.lines - 1]
-    return _HOME + "\n".join(line + _REST_OF_LINE for line in drawn) + _REST
+    room = max(3, size.lines // max(1, len(states)) - 1)
+    lines = render(states, size.columns, room, colours=colours)[: size.lines - 1]
+    return _HOME + "\n".join(line + _REST_OF_LINE for line in lines) + _REST

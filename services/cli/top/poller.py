@@ -1,4 +1,4 @@
-"""Asking processes how they are."""
+"""Polls processes for their dashboards."""
 
 import http.client
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _REPLY_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class OpsAddress:
-    """A process and its operations port, as http://host:port."""
+    """The operations port of a process, as http://host:port."""
 
     name: str
     address: str
@@ -25,7 +25,7 @@ class OpsAddress:
 
 @dataclass(frozen=True)
 class ProcessState:
-    """`shown` is None when there was no answer, for the reason `silence`."""
+    """A poll's result: `dashboard`, or None and the reason `error`."""
 
     name: str
     dashboard: DashboardData | None = None
@@ -33,14 +33,14 @@ class ProcessState:
 
 
 def addresses_of(run: Run | None, host: str, wanted: Sequence[str]) -> list[OpsAddress]:
-    """Those wanted, by address or by name in the run; without any, all of the run. Raises KeyError for a name that is
-    not there."""
+    """The wanted processes, each given by address or by name in the run; all of the run if none is given. Raises
+    KeyError for an unknown name."""
     known = {one.name: f"http://{authority(host, one.ops)}" for one in run.processes if one.ops} if run else {}
     return [OpsAddress(one, one if "://" in one else known[one]) for one in wanted or known]
 
 
 def poll(at: Sequence[OpsAddress]) -> list[ProcessState]:
-    """Ask all of them at the same time."""
+    """Poll all processes concurrently."""
     with ThreadPoolExecutor(max(1, len(at))) as pool:
         return list(pool.map(_poll_one, at))
 

@@ -1,4 +1,4 @@
-"""Processes as lines of a terminal, pure: what the operations page shows, without what is calm."""
+"""Renders processes' dashboards as lines of a terminal, without panels that are all zero. Pure."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,10 +15,10 @@ _PERIODS = ((172_800, 86_400, "days"), (7_200, 3_600, "h"), (120, 60, "min"))
 Numbers = Sequence[float | None]
 
 
-def render(seen: Iterable[ProcessState], width: int, room: int | None = None, *, colours: bool) -> list[str]:
+def render(states: Iterable[ProcessState], width: int, room: int | None = None, *, colours: bool) -> list[str]:
     """A block for each process, of `room` lines at most. `width` is in characters; longer lines are cut."""
-    drawn = [line for one in seen for line in [*_block(one, width)[:room], ""]]
-    return drawn if colours else [_bare(line) for line in drawn]
+    lines = [line for state in states for line in [*_block(state, width)[:room], ""]]
+    return lines if colours else [_bare(line) for line in lines]
 
 
 def format_value(value: float | None, unit: str) -> str:
@@ -35,48 +35,50 @@ def format_value(value: float | None, unit: str) -> str:
 
 
 def sparkline(numbers: Numbers, width: int) -> str:
-    """The last numbers as blocks, from zero to their maximum; nothing where there is none."""
+    """The last numbers as blocks, scaled from zero to their maximum; a space for a missing number."""
     last = numbers[-width:] if width > 0 else ()
     top = max((number for number in last if number), default=0.0)
     steps = (math.ceil(number / top * 8) if top and number else 0 for number in last)
     return "".join(_BLOCKS[min(8, max(0, step))] for step in steps).rjust(width)
 
 
-def _block(seen: ProcessState, width: int) -> list[str]:
-    if seen.dashboard is None:
-        return [f"{_BOLD}{seen.name}{_PLAIN}  {_BAD}no answer: {seen.error}{_PLAIN}"]
-    wrong = "; ".join(f"{name}: {error}" for name, error in seen.dashboard.wrong.items())
-    state = f"{_BAD}not ready – {wrong}{_PLAIN}" if wrong else f"{_GOOD}ready{_PLAIN}"
-    return [f"{_BOLD}{seen.name}{_PLAIN}  {state}", *_panel_lines(seen.dashboard, width)]
+def _block(state: ProcessState, width: int) -> list[str]:
+    if state.dashboard is None:
+        return [f"{_BOLD}{state.name}{_PLAIN}  {_BAD}no answer: {state.error}{_PLAIN}"]
+    wrong = "; ".join(f"{name}: {error}" for name, error in state.dashboard.wrong.items())
+    readiness = f"{_BAD}not ready – {wrong}{_PLAIN}" if wrong else f"{_GOOD}ready{_PLAIN}"
+    return [f"{_BOLD}{state.name}{_PLAIN}  {readiness}", *_panel_lines(state.dashboard, width)]
 
 
-def _panel_lines(shown: DashboardData, width: int) -> list[str]:
-    if not shown.moments:
+def _panel_lines(dashboard: DashboardData, width: int) -> list[str]:
+    if not dashboard.moments:
         return ["  no numbers yet"]
-    rows = [row for group in shown.groups for row in group.rows]
+    panels = [panel for group in dashboard.groups for panel in group.rows]
     return [
-        _panel_line(row, width) for row in rows if any(any(numbers[-_SPARKLINE:]) for numbers in row.series.values())
+        _panel_line(panel, width)
+        for panel in panels
+        if any(any(numbers[-_SPARKLINE:]) for numbers in panel.series.values())
     ]
 
 
-def _panel_line(row: PanelData, width: int) -> str:
-    numbers = row.series.get("p99") or _total(row.series.values())
-    value = format_value(numbers[-1], row.unit)
-    if row.kind == PanelKind.PERCENTILES:
-        value = f"{value} · {format_value(row.series['p50'][-1], row.unit)}"
-    plain = f"  {row.title:<{_TITLE}.{_TITLE}} {value:>{_VALUE}}  "
+def _panel_line(panel: PanelData, width: int) -> str:
+    numbers = panel.series.get("p99") or _total(panel.series.values())
+    value = format_value(numbers[-1], panel.unit)
+    if panel.kind == PanelKind.PERCENTILES:
+        value = f"{value} · {format_value(panel.series['p50'][-1], panel.unit)}"
+    plain = f"  {panel.title:<{_TITLE}.{_TITLE}} {value:>{_VALUE}}  "
     plain += sparkline(numbers, min(_SPARKLINE, width - len(plain)))
-    detail = f"  {_detail(row)}"[: max(0, width - len(plain))].rstrip()
-    colour = _BAD if row.bad and numbers[-1] else ""
+    detail = f"  {_detail(panel)}"[: max(0, width - len(plain))].rstrip()
+    colour = _BAD if panel.bad and numbers[-1] else ""
     return f"{colour}{plain[:width]}{_PLAIN if colour else ''}{_FAINT}{detail}{_PLAIN}"
 
 
-def _detail(row: PanelData) -> str:
-    if row.kind == PanelKind.PERCENTILES:
+def _detail(panel: PanelData) -> str:
+    if panel.kind == PanelKind.PERCENTILES:
         return "p99 · p50"
-    latest = {label: numbers[-1] for label, numbers in row.series.items() if label and numbers[-1]}
+    latest = {label: numbers[-1] for label, numbers in panel.series.items() if label and numbers[-1]}
     biggest = sorted(latest, key=lambda label: -(latest[label] or 0))
-    return "  ".join(f"{label} {format_value(latest[label], row.unit)}" for label in biggest)
+    return "  ".join(f"{label} {format_value(latest[label], panel.unit)}" for label in biggest)
 
 
 def _total(series: Iterable[Numbers]) -> Numbers:
@@ -119,5 +121,5 @@ def _bare(line: str) -> str:
 
 
 def use_colours(environment: Mapping[str, str], *, terminal: bool) -> bool:
-    """Whether to colour: never against the reader's will (NO_COLOR), never into a file."""
+    """Whether to colour: only on a terminal, and not if NO_COLOR is set."""
     return terminal and not environment.get("NO_COLOR")

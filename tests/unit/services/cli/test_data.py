@@ -63,7 +63,7 @@ def test_it_is_private(tmp_path: Path) -> None:
 
 def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OperatorError, match="file cannot be made: File exists"):
+    with pytest.raises(OperatorError, match="file cannot be created: File exists"):
         prepare(tmp_path / "file")
-    with pytest.raises(OperatorError, match="inside cannot be made: Not a directory"):
+    with pytest.raises(OperatorError, match="inside cannot be created: Not a directory"):
         prepare(tmp_path / "file" / "inside")

@@ -99,12 +99,12 @@ def test_mail_is_not_sent_by_smtp_without_a_place_for_its_links(tmp_path: Path, 
 @pytest.mark.parametrize("option", ["--port", "--tcp-port"])
 def test_up_refuses_ports_beyond_the_last(tmp_path: Path, option: str) -> None:
     result = dragoman("up", option, "65535", "--edges", "2", "--data", str(tmp_path))
-    assert (result.exit_code, "more than there are ports" in result.output) == (2, True)
+    assert (result.exit_code, "exceed the last port" in result.output) == (2, True)
 
 
 def test_up_refuses_one_port_for_two_purposes(tmp_path: Path) -> None:
     result = dragoman("up", "--port", "8080", "--tcp-port", "8081", "--edges", "2", "--data", str(tmp_path))
-    assert (result.exit_code, "port 8081 cannot be for" in result.output) == (2, True)
+    assert (result.exit_code, "port 8081 cannot be used for" in result.output) == (2, True)
 
 
 @pytest.mark.parametrize(

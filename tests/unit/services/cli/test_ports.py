@@ -34,5 +34,5 @@ def test_no_port_at_all_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
         port = server.getsockname()[1]
         monkeypatch.setattr(ports, "_LOWEST", port)
         monkeypatch.setattr(ports, "_HIGHEST", port + 1)
-        with pytest.raises(OSError, match="can be had"):
+        with pytest.raises(OSError, match="is free"):
             free_port()

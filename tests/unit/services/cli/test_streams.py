@@ -37,7 +37,7 @@ async def test_it_makes_everything_and_can_be_repeated(nats_server: NatsServer) 
 
 async def test_a_user_without_the_right_is_told(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.cli.streams._SECONDS", 0.5)
-    with pytest.raises(NotReachable, match="may not make streams"):
+    with pytest.raises(NotReachable, match="may not create streams"):
         await provision(nats_server.settings("edge"))
 
 

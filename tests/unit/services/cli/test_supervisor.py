@@ -69,7 +69,7 @@ async def test_a_child_that_is_killed_lives_again(guarded: ProcessGroup, output:
         await child.ready.wait()
         first = child.pid
         os.kill(first, signal.SIGKILL)
-        await output.until("ended (SIGKILL), starts again in 0.1 s")
+        await output.until("ended (SIGKILL), restarts in 0.1 s")
         assert not child.ready.is_set()
         await child.ready.wait()
         assert child.pid not in (0, first)
@@ -80,7 +80,7 @@ async def test_pauses_grow(guarded: ProcessGroup, output: Lines) -> None:
     child = Child(program("import time; time.sleep(0.05)"), guarded, output, lambda: None)
     async with running(child):
         for pause in ("0.1", "0.2", "0.4"):
-            await output.until(f"ended (exit status 0), starts again in {pause} s")
+            await output.until(f"ended (exit status 0), restarts in {pause} s")
 
 
 async def test_what_was_never_ready_and_fails_again_and_again_is_hopeless(guarded: ProcessGroup, output: Lines) -> None:

@@ -203,14 +203,14 @@ def test_a_taken_port_is_refused(up: Callable[..., Up]) -> None:
     port = free_port()
     with socket.create_server(("127.0.0.1", port + 1)):
         house = up("--port", str(port))
-        assert house.rest() == [f"Error: nothing can listen on 127.0.0.1:{port + 1}: Address already in use"]
+        assert house.rest() == [f"Error: cannot listen on 127.0.0.1:{port + 1}: Address already in use"]
         assert house.process.wait() == 2
 
 
 def test_a_directory_that_cannot_be_made_is_refused(up: Callable[..., Up], tmp_path: Path) -> None:
     (tmp_path / "da ta").write_text("a file")
     house = up()
-    assert house.rest() == [f"Error: the data directory {tmp_path / 'da ta'} cannot be made: File exists"]
+    assert house.rest() == [f"Error: the data directory {tmp_path / 'da ta'} cannot be created: File exists"]
     assert house.process.wait() == 2
 
 

@@ -117,7 +117,7 @@ async def test_a_wrong_password_is_told(nats_server: NatsServer, tmp_path: Path)
     settings = ["--set", f"nats.url={nats_server.settings('admin').url}", "--set", "nats.user=admin"]
     result = await admin(tmp_path, "maintenance", "on", *settings, "--set", "nats.password=wrong")
     assert result.exit_code == 1
-    assert "the broker refuses" in result.output
+    assert "the broker rejects the connection" in result.output
 
 
 def commands(group: click.Group, *path: str) -> list[list[str]]:

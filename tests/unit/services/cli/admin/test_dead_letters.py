@@ -80,7 +80,7 @@ async def test_what_is_retried_is_worked_on_and_listed_no_more(auth: Auth, tmp_p
     await given_up(auth, tmp_path, 2)
     auth.broken = False
     retried = await dragoman(tmp_path, "retry", "1")
-    assert (retried.exit_code, retried.output) == (0, "1: events.auth.mail_requested is tried again\n")
+    assert (retried.exit_code, retried.output) == (0, "1: events.auth.mail_requested is published again\n")
     async with asyncio.timeout(10):
         assert await auth.tried.get() == MAIL
     assert [line.split()[0] for line in (await dragoman(tmp_path, "list")).output.splitlines()] == ["NUMBER", "2"]

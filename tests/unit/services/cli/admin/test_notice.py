@@ -126,15 +126,15 @@ async def test_the_same_notice_is_known_again_by_its_text_or_by_its_id(system: S
 async def test_nobody_is_told_before_it_is_confirmed(system: System, tmp_path: Path) -> None:
     refused = await notice(tmp_path, "hello", input="n\n")
     assert refused.exit_code == 1
-    assert refused.output.startswith("Tell 5 accounts, at most 500 a second? [y/N]")
+    assert refused.output.startswith("Notify 5 accounts, at most 500 a second? [y/N]")
     assert system.opened == []
     assert (await notice(tmp_path, "hello", input="y\n")).exit_code == 0
     assert len(system.told) == PEOPLE
 
 
 async def test_a_dry_run_only_counts(system: System, tmp_path: Path) -> None:
-    assert (await notice(tmp_path, "hello", "--dry-run")).output == "5 accounts would be told\n"
-    assert (await notice(tmp_path, "hello", "--dry-run", "--to", "3")).output == "1 account would be told\n"
+    assert (await notice(tmp_path, "hello", "--dry-run")).output == "5 accounts would be notified\n"
+    assert (await notice(tmp_path, "hello", "--dry-run", "--to", "3")).output == "1 account would be notified\n"
     assert (system.opened, system.told) == ([], [])
 
 
@@ -168,7 +168,7 @@ async def test_after_a_failure_it_says_how_far_it_came(system: System, tmp_path:
     system.breaks_after = 2
     result = await notice(tmp_path, "hello", "--yes", "--rate", "20")
     assert result.exit_code == 1
-    reached = "2 of 5 accounts have the notice; ask again to go on"
+    reached = "2 of 5 accounts have the notice; repeat the command to continue"
     assert result.output == f"Error: the database does not answer ({reached})\n"
 
 

@@ -118,24 +118,24 @@ def _message(chat: ChatId, number: int) -> Message:
 
 
 @pytest.fixture
-async def link(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[AdminClient]:
+async def client(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[AdminClient]:
     peers = Session(nats_server), Messages(nats_server)
     await asyncio.gather(*(peer.bus.start() for peer in peers))
-    async with connected_client(beside(nats_server, tmp_path)) as link:
-        yield link
+    async with connected_client(beside(nats_server, tmp_path)) as client:
+        yield client
     await asyncio.gather(*(peer.bus.stop() for peer in peers))
 
 
-async def test_every_member_is_listed_once_as_seen_last(link: AdminClient) -> None:
-    members = await chats.members(link, ChatId(1))
+async def test_every_member_is_listed_once_as_seen_last(client: AdminClient) -> None:
+    members = await chats.members(client, ChatId(1))
     assert [member.account for member in members] == [n for n in range(1, PEOPLE) if n != GONE]
     assert (members[0].nickname, members[0].role, members[1].role) == ("n1", "admin", "member")
     assert members[-1].nickname == f"n{PEOPLE - 1}"
-    assert (await chats.show(link, ChatId(1))).members == PEOPLE - 2
+    assert (await chats.show(client, ChatId(1))).members == PEOPLE - 2
 
 
-async def test_everything_that_was_said_is_exported(link: AdminClient) -> None:
-    found = await export.export(link, USER)
+async def test_everything_that_was_said_is_exported(client: AdminClient) -> None:
+    found = await export.export(client, USER)
     assert [chat.chat.id for chat in found.chats] == list(range(1, CHATS + 1))
     assert [said.index for said in found.chats[0].sent] == list(range(2, SAID + 1, 2))
     assert found.chats[0].sent[0].content == [{"text": "t2"}, {"emoji": 3}]

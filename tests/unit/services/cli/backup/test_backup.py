@@ -167,7 +167,7 @@ def test_half_a_backup_is_none(installation: Path, tmp_path: Path) -> None:
     dragoman("backup", tmp_path / "kept", "--data", installation)
     (tmp_path / "kept" / "backup.json").unlink()
     result = dragoman("restore", tmp_path / "kept", "--data", tmp_path / "fresh")
-    assert (result.exit_code, "no backup, or not a whole one" in result.output) == (2, True)
+    assert (result.exit_code, "is not a complete backup" in result.output) == (2, True)
     assert not (tmp_path / "fresh").exists()
 
 
@@ -180,7 +180,7 @@ def test_a_damaged_database_is_told(installation: Path, tmp_path: Path) -> None:
 
 def test_an_installation_that_is_not_there_is_told(tmp_path: Path) -> None:
     result = dragoman("backup", tmp_path / "kept", "--data", tmp_path / "nowhere")
-    assert (result.exit_code, "message.db is not there" in result.output) == (2, True)
+    assert (result.exit_code, "message.db does not exist" in result.output) == (2, True)
 
 
 # PostgreSQL

@@ -69,7 +69,7 @@ async def test_a_broker_that_is_away(installation: Path) -> None:
     assert result.exit_code == 1
     assert f"✗ nats              nats://{NOWHERE} " in result.output
     assert "or set nats.url" in result.output
-    assert "- streams           only the NATS user setup may look" in result.output
+    assert "- streams           only the NATS user setup may check them" in result.output
 
 
 @pytest.mark.usefixtures("refused_sockets")
@@ -89,7 +89,7 @@ async def test_a_right_that_the_broker_does_not_grant(installation: Path, monkey
     admin = BusUser(requests=(*BUS_USERS["admin"].requests, LOGIN))
     monkeypatch.setattr(broker, "BUS_USERS", {**BUS_USERS, "admin": admin})
     line = await complaint(installation)
-    assert line.startswith("✗ nats admin        may not say auth.login at")
+    assert line.startswith("✗ nats admin        may not publish auth.login at")
 
 
 async def test_a_valkey_user_who_may_do_anything(installation: Path, valkey_server: ValkeyServer) -> None:
@@ -107,7 +107,7 @@ async def test_a_database_that_is_not_migrated(installation: Path) -> None:
     (installation / "session.db").write_bytes(b"")
     assert "is at revision none" in await complaint(installation)
     (installation / "session.db").unlink()
-    assert "session.db is not there: run `dragoman migrate`" in await complaint(installation)
+    assert "session.db does not exist: run `dragoman migrate`" in await complaint(installation)
     assert not (installation / "session.db").exists()
 
 
@@ -133,7 +133,7 @@ def test_a_clock_that_is_off() -> None:
 
 async def test_a_mail_server_that_is_away(installation: Path) -> None:
     settings = ["mail.smtp_host=127.0.0.1", "mail.smtp_port=1", "edge.public_url=http://chat.example"]
-    assert "127.0.0.1:1 does not take mail (ConnectionRefusedError" in await complaint(installation, *settings)
+    assert "127.0.0.1:1 does not accept mail (ConnectionRefusedError" in await complaint(installation, *settings)
 
 
 async def test_mail_without_a_place_for_its_links(installation: Path) -> None:
@@ -152,7 +152,7 @@ async def test_a_bucket(installation: Path, s3_server: S3Server) -> None:
 async def test_a_key_that_others_may_read(installation: Path) -> None:
     [key] = (installation / "keys").glob("*.pem")
     key.chmod(0o640)
-    assert f"others may read {key}: chmod go= {key}" in await complaint(installation)
+    assert f"other users may read {key}: chmod go= {key}" in await complaint(installation)
 
 
 async def test_too_few_descriptors(installation: Path) -> None:

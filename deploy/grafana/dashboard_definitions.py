@@ -1,4 +1,4 @@
-"""Which dashboards there are. Each service's is what its own page shows; the others look across services."""
+"""Grafana's dashboards: one per service with the panels of its own page, and others across services."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from services.edge.dashboard import DASHBOARD as EDGE
 from services.message.dashboard import DASHBOARD as MESSAGE
 from services.session.dashboard import DASHBOARD as SESSION
 from shared.dashboard.panels import Dashboard, Panel, PanelGroup, PanelKind, Unit, gauge
-from shared.dashboard.panels import rate as rate_row
+from shared.dashboard.panels import rate as rate_panel
 from shared.dashboard.presets import DATABASE, EVENTS, PRESENCE, PROCESS, REQUESTS, REQUESTS_SENT
 
 JOBS = ("auth", "edge", "message", "session")
@@ -19,7 +19,7 @@ _LOST = 'code=~"internal|rate_limited|unavailable"'
 
 @dataclass(frozen=True)
 class GrafanaDashboard:
-    """`by_instance`: whether single processes can be chosen, of the only job."""
+    """`by_instance`: a variable selects single processes of the dashboard's only job."""
 
     name: str
     title: str
@@ -36,20 +36,22 @@ def dashboards() -> tuple[GrafanaDashboard, ...]:
     return (_overview(), *map(_service_dashboard, (EDGE, AUTH, SESSION, MESSAGE)), _nats(), _valkey(), _database())
 
 
-def _service_dashboard(board: Dashboard) -> GrafanaDashboard:
-    scope = Scope(f'job="{board.service}",instance=~"$instance"', "instance")
-    sections = tuple(section(group, scope) for group in board.groups)
-    return GrafanaDashboard(board.service, board.service.capitalize(), (board.service,), sections, by_instance=True)
+def _service_dashboard(dashboard: Dashboard) -> GrafanaDashboard:
+    service = dashboard.service
+    scope = Scope(f'job="{service}",instance=~"$instance"', "instance")
+    sections = tuple(section(group, scope) for group in dashboard.groups)
+    return GrafanaDashboard(service, service.capitalize(), (service,), sections, by_instance=True)
 
 
 def _across(*jobs: str) -> Scope:
     return Scope(f'job=~"{"|".join(jobs)}"', "job")
 
 
-def _panels(board: Dashboard, *titles: str) -> tuple[GrafanaPanel, ...]:
-    """Some panels of a service, over all its processes."""
-    assert {row.title for row in board.panels}.issuperset(titles), (board.service, titles)
-    return tuple(panel(row, _across(board.service)) for row in board.panels if row.title in titles)
+def _panels(dashboard: Dashboard, *titles: str) -> tuple[GrafanaPanel, ...]:
+    """Panels of a service by title, over all its processes. Raises LookupError for a title that it does not have."""
+    if unknown := set(titles) - {one.title for one in dashboard.panels}:
+        raise LookupError(f"{dashboard.service} has no panels {sorted(unknown)}")
+    return tuple(panel(one, _across(dashboard.service)) for one in dashboard.panels if one.title in titles)
 
 
 def _overview() -> GrafanaDashboard:
@@ -71,9 +73,9 @@ def _overview() -> GrafanaDashboard:
             "Trouble",
             (
                 *(
-                    panel(row, everywhere)
-                    for row in (*REQUESTS.panels, *REQUESTS_SENT.panels, *EVENTS.panels)
-                    if row.bad
+                    panel(one, everywhere)
+                    for one in (*REQUESTS.panels, *REQUESTS_SENT.panels, *EVENTS.panels)
+                    if one.bad
                 ),
                 *_panels(EDGE, "Re-syncs after a loss", "Closed as too slow"),
             ),
@@ -85,10 +87,12 @@ def _overview() -> GrafanaDashboard:
 
 
 def _send_success() -> GrafanaPanel:
-    said = rate("dragoman_message_acknowledged_total", 'job="message"')
+    acknowledged = rate("dragoman_message_acknowledged_total", 'job="message"')
     lost = rate("dragoman_message_refused_total", f'job="message",{_LOST}')
     return GrafanaPanel(
-        "Messages acknowledged of those taken", Unit.SHARE, (Query(f"{said} / ({said} + {lost})", "success"),)
+        "Messages acknowledged of those taken",
+        Unit.SHARE,
+        (Query(f"{acknowledged} / ({acknowledged} + {lost})", "success"),),
     )
 
 
@@ -98,23 +102,23 @@ def _up() -> GrafanaPanel:
 
 
 def _clocks() -> GrafanaPanel:
-    """Beside the one of Prometheus, which notes when it asked."""
+    """Compared with Prometheus's clock: a sample's timestamp is the time of the scrape."""
     clock = f"dragoman_clock_seconds{{{_across(*JOBS).selector}}}"
     ahead = Query(f"{clock} - timestamp({clock})", "{{instance}}")
     return GrafanaPanel("Clocks ahead of Prometheus's", Unit.SECONDS, (ahead,))
 
 
 def _python() -> Section:
-    """What the client library exports of every Python process."""
+    """Metrics that the client library exports for every Python process."""
     selector = _across(*JOBS).selector
-    rows = (
-        rate_row("Collections of garbage", "python_gc_collections"),
-        rate_row("Objects collected", "python_gc_objects_collected"),
-        rate_row("Objects that could not be collected", "python_gc_objects_uncollectable", bad=True),
+    sources = (
+        rate_panel("Collections of garbage", "python_gc_collections"),
+        rate_panel("Objects collected", "python_gc_objects_collected"),
+        rate_panel("Objects that could not be collected", "python_gc_objects_uncollectable", bad=True),
         gauge("Virtual memory", "process_virtual_memory_bytes", Unit.BYTES),
     )
     versions = Query(f"count by (job, version) (python_info{{{selector}}})", "{{job}} {{version}}")
-    panels = tuple(panel(row, _across(*JOBS)) for row in rows)
+    panels = tuple(panel(one, _across(*JOBS)) for one in sources)
     return Section("Python", (*panels, GrafanaPanel("Versions of Python", Unit.NUMBER, (versions,))))
 
 
@@ -155,12 +159,12 @@ def _database() -> GrafanaDashboard:
     scope = _across(*_STORES)
     by_kind = Panel("Transactions by kind", "dragoman_database_seconds", PanelKind.COUNT, Unit.PER_SECOND, "kind")
     by_job = Panel("Transactions", "dragoman_database_seconds", PanelKind.COUNT, Unit.PER_SECOND)
-    rows = (by_job, by_kind, *DATABASE.panels[1:])
+    sources = (by_job, by_kind, *DATABASE.panels[1:])
     commits = _panels(
         MESSAGE, "Time to commit", "Messages in a batch", "Batches", "Messages in flight", "Batches retried"
     )
     sections = (
-        section(PanelGroup("Transactions", rows), scope),
+        section(PanelGroup("Transactions", sources), scope),
         Section("Messages", commits),
         Section("Outbox", _panels(AUTH, "Events not published")),
         POSTGRESQL,
