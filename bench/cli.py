@@ -63,10 +63,10 @@ def _dialects(*default: str) -> Callable[[F], F]:
 
 
 def _run(scenario: Any, given: dict[str, Any]) -> None:
-    from bench.measurement.command_runner import Papers, Where, run
+    from bench.measurement.command_runner import OutputPaths, TargetSpec, run
 
-    where = Where(given["addresses"], given["data"], given["edges"], given["settings"])
-    sys.exit(run(where, Papers(given["json"], given["html"]), scenario))
+    where = TargetSpec(given["addresses"], given["data"], given["edges"], given["settings"])
+    sys.exit(run(where, OutputPaths(given["json"], given["html"]), scenario))
 
 
 def _run_chosen(scenario: Any, choice: Any, given: dict[str, Any]) -> None:
@@ -87,7 +87,7 @@ def pairs(**given: Any) -> None:
     from bench.scenarios import pairs
 
     people = given["people"] // 2 * 2
-    crowd = pairs.Crowd(people, given["dialects"], given["processes"])
+    crowd = pairs.ConversationOptions(people, given["dialects"], given["processes"])
     _run(lambda target, show: pairs.pairs(target, show, crowd, _load(given)), given)
 
 
@@ -103,7 +103,7 @@ def group(**given: Any) -> None:
     """Some of a group speak, and all hear it."""
     from bench.scenarios import pairs
 
-    crowd = pairs.Crowd(given["people"], given["dialects"], given["processes"], given["speakers"])
+    crowd = pairs.ConversationOptions(given["people"], given["dialects"], given["processes"], given["speakers"])
     _run(lambda target, show: pairs.group(target, show, crowd, _load(given)), given)
 
 
@@ -114,11 +114,11 @@ def group(**given: Any) -> None:
 @click.option("--people", type=click.IntRange(2), default=200, show_default=True, help="Who come, in turn.")
 @click.option("--at-once", type=_POSITIVE, default=64, show_default=True, help="Logins under way.")
 @click.option("--rate", type=click.FloatRange(0), default=0.0, help="Logins a second (open loop).")
-def connections(**given: Any) -> None:
+def connect(**given: Any) -> None:
     """People come, log in and go: by token in service and pipe, by password in the others."""
-    from bench.scenarios.connect import Comings, connect
+    from bench.scenarios.connect import ConnectOptions, connect
 
-    _run_chosen(connect, Comings, given)
+    _run_chosen(connect, ConnectOptions, given)
 
 
 @bench.command("idle")
@@ -128,11 +128,11 @@ def connections(**given: Any) -> None:
 @click.option("--people", type=click.IntRange(2), default=100, show_default=True, help="Whose devices they are.")
 @click.option("--at-once", type=_POSITIVE, default=32, show_default=True, help="Logins under way.")
 @click.option("--seconds", type=_SECONDS, default=10.0, show_default=True, help="Until memory is looked at again.")
-def idle_connections(**given: Any) -> None:
+def idle(**given: Any) -> None:
     """People are connected and say nothing: memory of the edges for each."""
-    from bench.scenarios.idle import Sitters, idle
+    from bench.scenarios.idle import IdleOptions, idle
 
-    _run_chosen(idle, Sitters, given)
+    _run_chosen(idle, IdleOptions, given)
 
 
 @bench.command("history")
@@ -141,18 +141,18 @@ def idle_connections(**given: Any) -> None:
 @click.option("--messages", type=click.IntRange(100), help="In the long chat (default: 1,000,000, or 20,000).")
 @click.option("--chats", type=click.IntRange(3), help="Of each account, in the end (default: 10,000, or 50).")
 @click.option("--size", type=click.IntRange(1, 200), default=50, show_default=True, help="Messages of a page.")
-def histories(**given: Any) -> None:
+def history(**given: Any) -> None:
     """Pages of history: from the only chat, from a long one, from the last of many.
 
     In a system of its own they are written straight into the databases. In another they must be said, so there are
     fewer.
     """
-    from bench.scenarios.history import Library, history
+    from bench.scenarios.history import HistoryOptions, history
 
     own = not given["addresses"] and given["data"] is None
     given["messages"] = given["messages"] or (1_000_000 if own else 20_000)
     given["chats"] = given["chats"] or (10_000 if own else 50)
-    _run_chosen(history, Library, given)
+    _run_chosen(history, HistoryOptions, given)
 
 
 @bench.command("reconnect-storm")
@@ -161,11 +161,11 @@ def histories(**given: Any) -> None:
 @click.option("--people", type=click.IntRange(2), default=500, show_default=True, help="All on the edge that dies.")
 @click.option("--at-once", type=_POSITIVE, default=32, show_default=True, help="First logins under way.")
 @click.option("--seconds", type=_SECONDS, default=60.0, show_default=True, help="Within which all must be back.")
-def storm_of_returns(**given: Any) -> None:
+def reconnect_storm(**given: Any) -> None:
     """An edge is killed; everybody on it comes back, for what was said since."""
-    from bench.scenarios.reconnect_storm import Storm, reconnect_storm
+    from bench.scenarios.reconnect_storm import ReconnectStormOptions, reconnect_storm
 
-    _run_chosen(reconnect_storm, Storm, given)
+    _run_chosen(reconnect_storm, ReconnectStormOptions, given)
 
 
 @bench.command("mixed")
@@ -177,11 +177,11 @@ def storm_of_returns(**given: Any) -> None:
 @click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text.")
 @click.option("--leaves-per-minute", type=click.FloatRange(0), default=1.0, show_default=True, help="Of each.")
 @click.option("--away", type=click.FloatRange(0.1), default=5.0, show_default=True, help="Seconds, on average.")
-def mixed_day(**given: Any) -> None:
+def mixed(**given: Any) -> None:
     """A realistic day: all dialects, groups of all sizes, people who come and go."""
-    from bench.scenarios.mixed import Day, mixed
+    from bench.scenarios.mixed import MixedOptions, mixed
 
-    _run_chosen(mixed, Day, given)
+    _run_chosen(mixed, MixedOptions, given)
 
 
 @bench.command()
@@ -202,10 +202,10 @@ def overload(**given: Any) -> None:
     from bench.measurement import command_runner
     from bench.scenarios import overload
 
-    strain = overload.Strain(**{name: given[name] for name in overload.Strain._fields})
-    settings = (f"edge.max_connections={overload.room(strain, given['edges'])}", *given["settings"])
-    where = command_runner.Where((), None, given["edges"], settings, apart=True)
-    papers = command_runner.Papers(given["json"], given["html"])
+    strain = overload.OverloadOptions(**{name: given[name] for name in overload.OverloadOptions._fields})
+    settings = (f"edge.max_connections={overload.max_connections(strain, given['edges'])}", *given["settings"])
+    where = command_runner.TargetSpec((), None, given["edges"], settings, apart=True)
+    papers = command_runner.OutputPaths(given["json"], given["html"])
     sys.exit(command_runner.run(where, papers, lambda target, show: overload.overload(target, show, strain)))
 
 
@@ -226,17 +226,23 @@ def growth(**given: Any) -> None:
 
     On systems of its own, with people who are written straight into its databases.
     """
-    from bench.growth.axes import Effort
-    from bench.growth.run_growth import Plan, grow
-    from bench.measurement.command_runner import Papers, conclude
+    from bench.growth.axes import RunOptions
+    from bench.growth.run_growth import GrowthPlan, run_growth
+    from bench.measurement.command_runner import OutputPaths, run_and_report
 
     seconds = 1.0 if given["quick"] else given["seconds"]
-    effort = Effort(
+    effort = RunOptions(
         seconds, seconds / 4, seconds / 2, given["rate"], given["deliveries"], given["size"], given["processes"],
         given["dialects"],
     )  # fmt: skip
-    plan = Plan(given["edges"], given["settings"], given["compare"], sorted(given["values"]), given["quick"], effort)
-    sys.exit(conclude(Papers(given["json"], given["html"]), lambda show: grow(given["axes"] or _AXES, plan, show)))
+    plan = GrowthPlan(
+        given["edges"], given["settings"], given["compare"], sorted(given["values"]), given["quick"], effort
+    )
+    sys.exit(
+        run_and_report(
+            OutputPaths(given["json"], given["html"]), lambda show: run_growth(given["axes"] or _AXES, plan, show)
+        )
+    )
 
 
 @bench.command("costs")
@@ -254,16 +260,16 @@ def growth(**given: Any) -> None:
 @click.option("--seconds", type=_SECONDS, default=15.0, show_default=True, help="Measured, each time.")
 @click.option("--rest", type=_SECONDS, default=5.0, show_default=True, help="Seconds without a message before that.")
 @click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text.")
-def costs_of_one(**given: Any) -> None:
+def costs(**given: Any) -> None:
     """What one message, delivery, login and connection cost on this machine: into FILE, for `bench capacity`."""
     import msgspec
 
-    from bench.capacity.cost_measurement import Weighing, weigh
+    from bench.capacity.cost_measurement import CostOptions, measure_costs
     from bench.capacity.tables import costs_table
     from bench.measurement.command_runner import complete
 
-    weighing = Weighing(**{name: given[name] for name in Weighing._fields})
-    costs = complete(lambda show: weigh(weighing, given["settings"], given["processes"], show))
+    weighing = CostOptions(**{name: given[name] for name in CostOptions._fields})
+    costs = complete(lambda show: measure_costs(weighing, given["settings"], given["processes"], show))
     click.echo(costs_table(costs))
     given["file"].write_bytes(msgspec.json.format(msgspec.json.encode(costs)) + b"\n")
 
@@ -277,7 +283,7 @@ def costs_of_one(**given: Any) -> None:
 @click.option(
     "--assume", multiple=True, metavar="NAME=VALUE", help="Another habit, as messages_per_minute=2; repeatable."
 )
-def what_is_needed(file: Path, users: tuple[int, ...], assume: tuple[str, ...]) -> None:
+def capacity(file: Path, users: tuple[int, ...], assume: tuple[str, ...]) -> None:
     """What so many people need, reckoned from what one of everything costs, and where the first limit lies."""
     from bench.capacity.tables import USERS, habits_table, limits_table, needs_table, read, supposed
 

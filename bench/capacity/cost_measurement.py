@@ -12,14 +12,14 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from bench.capacity.costs import Costs, Measured, derived
+from bench.capacity.costs import Costs, MeasuredCosts, derived
 from bench.errors import BenchError
-from bench.growth.axes import AXES, Effort, Place
-from bench.growth.run_growth import place_of
-from bench.measurement.progress import Show
+from bench.growth.axes import AXES, GrowthStack, RunOptions
+from bench.growth.run_growth import stack_of
+from bench.measurement.progress import ProgressLine
 from bench.measurement.result import Result
 from bench.measurement.run import machine
-from bench.population.seeding import Seedbed
+from bench.population.seeding import Seeder
 from services.cli.installation import Installation
 from shared.database import make_engine
 from shared.migrate import upgrade
@@ -32,7 +32,7 @@ _ROWS = 10_000
 _SERVICES = ("auth", "session", "message")
 
 
-class Weighing(NamedTuple):
+class CostOptions(NamedTuple):
     """Pairs talk at the rates `slow` and `brisk` (messages a second), a group of `members` hears so many deliveries a
     second, `connections` are idle."""
 
@@ -47,20 +47,20 @@ class Weighing(NamedTuple):
     dialects: Sequence[str]
 
 
-async def weigh(weighing: Weighing, settings: Sequence[str], processes: int, show: Show) -> Costs:
+async def measure_costs(weighing: CostOptions, settings: Sequence[str], processes: int, show: ProgressLine) -> Costs:
     """Raises BenchError."""
     rows = await asyncio.to_thread(row_bytes)
-    effort = Effort(
+    effort = RunOptions(
         weighing.seconds, weighing.rest, weighing.rest, weighing.slow, weighing.deliveries, weighing.size, processes,
         weighing.dialects,
     )  # fmt: skip
-    async with place_of(_EDGES, settings, effort, show) as place:
+    async with stack_of(_EDGES, settings, effort, show) as place:
         # Memory can be told on edges that have held nothing before.
         crowd = await _run(place, "connections", weighing.connections)
         slow = await _run(place, "edges", _EDGES)
         brisk = await _run(replace(place, effort=effort._replace(rate=weighing.brisk)), "edges", _EDGES)
         group = await _run(place, "chat-size", weighing.members)
-    found = Measured(
+    found = MeasuredCosts(
         brisk.figures, slow.figures, group.figures, weighing.members, crowd.figures, weighing.connections - _TALKERS
     )
     costs = derived(found, rows, machine(), f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", weighing.size)
@@ -68,7 +68,7 @@ async def weigh(weighing: Weighing, settings: Sequence[str], processes: int, sho
     return costs
 
 
-async def _run(place: Place, axis: str, x: int) -> Result:
+async def _run(place: GrowthStack, axis: str, x: int) -> Result:
     result = await place.measure(AXES[axis], x)
     if not result.passed:
         raise BenchError(f"{result.scenario}: {result.faults}")
@@ -82,7 +82,7 @@ def row_bytes() -> dict[str, float]:
         settings = Settings(database=place, auth=Auth(keys=Path(directory) / "keys"))
         for service in _SERVICES:
             upgrade(service, settings.database_url(service))
-        seedbed = Seedbed(Installation(settings, {}))
+        seedbed = Seeder(Installation(settings, {}))
         sizes = [_size(settings)]
         people = seedbed.accounts(_ROWS)
         sizes.append(_size(settings))

@@ -37,7 +37,7 @@ class Costs(msgspec.Struct):
 Figures = Mapping[str, float]
 
 
-class Measured(msgspec.Struct):
+class MeasuredCosts(msgspec.Struct):
     """The figures of runs with pairs at a brisk rate and a slow one, with a group of `members`, and with so many more
     connections than the pairs have."""
 
@@ -49,7 +49,7 @@ class Measured(msgspec.Struct):
     connections: int
 
 
-def derived(found: Measured, rows: dict[str, float], machine: str, measured: str, size: int) -> Costs:
+def derived(found: MeasuredCosts, rows: dict[str, float], machine: str, measured: str, size: int) -> Costs:
     nats, group_nats = (_through(run, "nats") for run in (found.slow, found.group))
     clients, group_clients = (_between_clients(run) for run in (found.slow, found.group))
     further = found.members - 2

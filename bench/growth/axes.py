@@ -10,17 +10,17 @@ from typing import NamedTuple
 
 from bench.growth.fit import FLAT, LINEAR
 from bench.load.protocol import Seat
-from bench.measurement.progress import Show
+from bench.measurement.progress import ProgressLine
 from bench.measurement.result import Result
 from bench.measurement.run import measured
-from bench.measurement.system import Target
+from bench.measurement.system import MeasuredSystem
 from bench.population.plan import Load, conversations
-from bench.population.seeding import Seedbed
+from bench.population.seeding import Seeder
 
 _LOGINS_AT_ONCE = 32
 
 
-class Effort(NamedTuple):
+class RunOptions(NamedTuple):
     """For each point: so many `seconds`, after a `warm_up` and a `rest`, at `rate` messages a second, or fewer, so that
     there are no more than `deliveries` a second."""
 
@@ -34,7 +34,7 @@ class Effort(NamedTuple):
     dialects: Sequence[str]
 
 
-class Scene(NamedTuple):
+class ChatPopulation(NamedTuple):
     """People in circles, each with as many chats as the others; they sit in the first of them. So many speak."""
 
     accounts: range
@@ -48,20 +48,20 @@ class Scene(NamedTuple):
 
 
 @dataclass
-class Place:
+class GrowthStack:
     """Where points are measured, one after the other; `seeded` accounts are there already."""
 
-    target: Target
-    seedbed: Seedbed
-    show: Show
-    effort: Effort
+    target: MeasuredSystem
+    seedbed: Seeder
+    show: ProgressLine
+    effort: RunOptions
     seeded: int = 0
 
     def settle(self, count: int) -> range:
         self.seeded += count
         return self.seedbed.accounts(count)
 
-    async def measure(self, axis: "Axis", x: int) -> Result:
+    async def measure(self, axis: "GrowthAxis", x: int) -> Result:
         """Raises BenchError, ClientError."""
         scene = await asyncio.to_thread(axis.seed, self, x)
         await self.seedbed.publish(scene.chats)
@@ -77,8 +77,8 @@ class Place:
             offered=rate, rest=effort.rest,
         )  # fmt: skip
 
-    def _seats(self, scene: Scene) -> list[Seat]:
-        people, edges = self.seedbed.people(scene.accounts), cycle(self.target.edges)
+    def _seats(self, scene: ChatPopulation) -> list[Seat]:
+        people, edges = self.seedbed.users(scene.accounts), cycle(self.target.edges)
         both = zip(people, cycle(self.effort.dialects), edges, strict=False)
         return [
             Seat(person, dialect, edge, [scene.chats[number // scene.circle * scene.each]])
@@ -86,7 +86,7 @@ class Place:
         ]
 
 
-class Axis(NamedTuple):
+class GrowthAxis(NamedTuple):
     """`values` are measured, or the few of `quick`. `limit`: the exponent up to which the cost of a message may grow.
     `by_edges`: every value is a number of edges, and has a system of its own."""
 
@@ -94,52 +94,52 @@ class Axis(NamedTuple):
     values: Sequence[int]
     quick: Sequence[int]
     limit: float
-    seed: Callable[[Place, int], Scene]
+    seed: Callable[[GrowthStack, int], ChatPopulation]
     by_edges: bool = False
 
 
 _TALKERS, _COUPLES, _CIRCLE = 100, 40, 20
 
 
-def _chat_size(place: Place, x: int) -> Scene:
+def _chat_size(place: GrowthStack, x: int) -> ChatPopulation:
     people = place.settle(x)
-    return Scene(people, place.seedbed.chats(people, x), min(x, _CIRCLE))
+    return ChatPopulation(people, place.seedbed.chats(people, x), min(x, _CIRCLE))
 
 
-def _connections(place: Place, x: int) -> Scene:
+def _connections(place: GrowthStack, x: int) -> ChatPopulation:
     people = place.settle(x // 2 * 2)
-    return Scene(people, place.seedbed.chats(people, 2), min(x, _TALKERS))
+    return ChatPopulation(people, place.seedbed.chats(people, 2), min(x, _TALKERS))
 
 
-def _chats(place: Place, x: int) -> Scene:
+def _chats(place: GrowthStack, x: int) -> ChatPopulation:
     people = place.settle(_COUPLES)
-    return Scene(people, place.seedbed.chats(people, 2, each=x), _COUPLES, x)
+    return ChatPopulation(people, place.seedbed.chats(people, 2, each=x), _COUPLES, x)
 
 
-def _edges(place: Place, _: int) -> Scene:
+def _edges(place: GrowthStack, _: int) -> ChatPopulation:
     people = place.settle(_TALKERS)
-    return Scene(people, place.seedbed.chats(people, 2), _TALKERS)
+    return ChatPopulation(people, place.seedbed.chats(people, 2), _TALKERS)
 
 
-def _history(place: Place, x: int) -> Scene:
+def _history(place: GrowthStack, x: int) -> ChatPopulation:
     people = place.settle(_CIRCLE)
     chats = place.seedbed.chats(people, _CIRCLE, unread_from=x + 1)
     place.seedbed.history(chats, x, people[0])
-    return Scene(people, chats, _CIRCLE)
+    return ChatPopulation(people, chats, _CIRCLE)
 
 
-def _accounts(place: Place, x: int) -> Scene:
+def _accounts(place: GrowthStack, x: int) -> ChatPopulation:
     if place.seeded + _COUPLES < x:
         place.settle(x - _COUPLES - place.seeded)
     people = place.settle(_COUPLES)
-    return Scene(people, place.seedbed.chats(people, 2), _COUPLES)
+    return ChatPopulation(people, place.seedbed.chats(people, 2), _COUPLES)
 
 
 AXES = {
-    "chat-size": Axis("members of a chat", (2, 10, 100, 300, 1_000, 3_000, 10_000), (2, 6), LINEAR, _chat_size),
-    "connections": Axis("connections", (100, 300, 1_000, 3_000, 10_000), (4, 12), FLAT, _connections),
-    "chats": Axis("chats of an account", (1, 10, 100, 1_000, 5_000), (1, 20), FLAT, _chats),
-    "edges": Axis("edges", (1, 2, 3, 4), (1, 2), 2 - LINEAR, _edges, by_edges=True),
-    "history": Axis("messages of a history", (1_000, 10_000, 100_000, 1_000_000), (10, 1_000), FLAT, _history),
-    "accounts": Axis("accounts", (1_000, 10_000, 100_000, 1_000_000), (100, 1_000), FLAT, _accounts),
+    "chat-size": GrowthAxis("members of a chat", (2, 10, 100, 300, 1_000, 3_000, 10_000), (2, 6), LINEAR, _chat_size),
+    "connections": GrowthAxis("connections", (100, 300, 1_000, 3_000, 10_000), (4, 12), FLAT, _connections),
+    "chats": GrowthAxis("chats of an account", (1, 10, 100, 1_000, 5_000), (1, 20), FLAT, _chats),
+    "edges": GrowthAxis("edges", (1, 2, 3, 4), (1, 2), 2 - LINEAR, _edges, by_edges=True),
+    "history": GrowthAxis("messages of a history", (1_000, 10_000, 100_000, 1_000_000), (10, 1_000), FLAT, _history),
+    "accounts": GrowthAxis("accounts", (1_000, 10_000, 100_000, 1_000_000), (100, 1_000), FLAT, _accounts),
 }

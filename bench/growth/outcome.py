@@ -13,7 +13,7 @@ _OF_A_MESSAGE = "µs of a message in "
 _LEAST_COST = 0.01
 
 
-class Point(msgspec.Struct):
+class GrowthPoint(msgspec.Struct):
     """At `x`, a message costs so many microseconds of processor time altogether; `parts` are those of each kind of
     process. What the processes use when nobody speaks is not counted."""
 
@@ -30,7 +30,7 @@ class Curve(msgspec.Struct):
     """`name`: the setting under which it was measured, if that is what differs."""
 
     name: str
-    points: list[Point]
+    points: list[GrowthPoint]
 
     @property
     def costs(self) -> list[tuple[float, float]]:
@@ -57,7 +57,7 @@ class Growth(msgspec.Struct):
         sound = all(point.passed for curve in self.curves for point in curve.points)
         return sound and all(self.limit is None or curve.exponent <= self.limit for curve in self.curves)
 
-    def verdicts(self) -> list[str]:
+    def decisions(self) -> list[str]:
         """One for each curve, and one for each place where two of them meet."""
         found = [_stated(curve, self.limit) for curve in self.curves]
         for first, second in combinations(self.curves, 2):
@@ -66,10 +66,10 @@ class Growth(msgspec.Struct):
         return found
 
 
-def point(x: int, result: Result) -> Point:
+def point(x: int, result: Result) -> GrowthPoint:
     parts = per_message(result.figures)
     cost = max(_LEAST_COST, round(sum(parts.values()), 2))
-    return Point(x, cost, parts, result.figures, result.remarks, result.faults, result.passed)
+    return GrowthPoint(x, cost, parts, result.figures, result.remarks, result.faults, result.passed)
 
 
 def per_message(figures: Mapping[str, float]) -> dict[str, float]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from bench.load import message_tag
-from bench.load.message_tag import Mark
+from bench.load.message_tag import Tag
 from clients.codec import CODECS
 from clients.codec.base import Codec
 from clients.codec.events import ClientEvent, ReceivedMessage
@@ -24,7 +24,7 @@ BY_NAME: dict[str, Codec] = {
 class TaggedMessage(msgspec.Struct, gc=False):
     """A message of the run; `position` is its place in the chat, as far as the dialect knows it."""
 
-    tag: Mark
+    tag: Tag
     position: int
 
 

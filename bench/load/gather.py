@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 R = TypeVar("R")
 
 
-async def together(work: Iterable[Coroutine[Any, Any, R]]) -> list[R]:
+async def gather_all(work: Iterable[Coroutine[Any, Any, R]]) -> list[R]:
     """What all give, in their order. The first failure ends the others, and is raised as it is."""
     tasks = [asyncio.ensure_future(one) for one in work]
     try:

@@ -12,7 +12,7 @@ SIZE = len(_START) + 2 * _FIELDS.size
 """Bytes of a mark."""
 
 
-class Mark(msgspec.Struct, frozen=True, gc=False):
+class Tag(msgspec.Struct, frozen=True, gc=False):
     """`run`: a number of this run, so that what an earlier one left is told apart; `voice`: somebody in a chat;
     `number`: 1, 2, 3 … of that voice; `due`: when it was to be said, in nanoseconds of the monotonic clock."""
 
@@ -26,12 +26,12 @@ def write(run: int, voice: int, number: int, due: int) -> bytes:
     return _START + hexlify(_FIELDS.pack(run, voice, number, due))
 
 
-def find(payload: bytes) -> Mark | None:
+def find(payload: bytes) -> Tag | None:
     """The first mark of a frame."""
     at = payload.find(_START) + len(_START)
     if at < len(_START):
         return None
     try:
-        return Mark(*_FIELDS.unpack(unhexlify(payload[at : at + 2 * _FIELDS.size])))
+        return Tag(*_FIELDS.unpack(unhexlify(payload[at : at + 2 * _FIELDS.size])))
     except (ValueError, error):
         return None

@@ -3,7 +3,7 @@
 import msgspec
 
 from bench.load.histogram import Histogram
-from bench.load.verifier import Faults, Spoken
+from bench.load.verifier import Faults, SentCounts
 from clients.codec.base import ClientAccount
 
 
@@ -16,7 +16,7 @@ class Seat(msgspec.Struct):
     chats: list[int] = []
 
 
-class Voice(msgspec.Struct):
+class SenderPlan(msgspec.Struct):
     """Somebody who speaks in a chat. `number` is unique in the run, `seat` an index into the job's seats, `listeners`
     the seats of all processes that must hear it."""
 
@@ -26,7 +26,7 @@ class Voice(msgspec.Struct):
     listeners: int
 
 
-class Loop(msgspec.Struct):
+class LoopPlan(msgspec.Struct):
     """Closed loop: of these voices (indices), `window` messages are under way at a time, each until all `listeners`
     in this process have heard it."""
 
@@ -45,10 +45,10 @@ class Talk(msgspec.Struct, tag=True):
     warm_up: float
     seconds: float
     rate: float = 0.0
-    loops: list[Loop] = []
+    loops: list[LoopPlan] = []
 
 
-class Knock(msgspec.Struct, tag=True):
+class LoginChurn(msgspec.Struct, tag=True):
     """Connections that log in and end, one after the other: `at_once` of them under way, in open loop (`rate`, a
     second) at most as many."""
 
@@ -58,7 +58,7 @@ class Knock(msgspec.Struct, tag=True):
     rate: float = 0.0
 
 
-class Walk(msgspec.Struct):
+class PagedChat(msgspec.Struct):
     """A chat of so many messages, and the name under which its pages are measured."""
 
     name: str
@@ -66,16 +66,16 @@ class Walk(msgspec.Struct):
     length: int
 
 
-class Leaf(msgspec.Struct, tag=True):
+class HistoryPaging(msgspec.Struct, tag=True):
     """Every seat reads pages of `size` messages."""
 
     size: int
     warm_up: float
     seconds: float
-    walks: list[Walk]
+    walks: list[PagedChat]
 
 
-class Return(msgspec.Struct, tag=True):
+class Reconnect(msgspec.Struct, tag=True):
     """Everybody connects and is cut off; the voices of the run then speak, once they see nobody of their process
     connected any more, and everybody comes back for that message, at one of `edges`, the last of which fell. `cuts`:
     the connections are cut here, not by the death of their edge."""
@@ -85,7 +85,7 @@ class Return(msgspec.Struct, tag=True):
     cuts: bool
 
 
-class Live(msgspec.Struct, tag=True):
+class Mixed(msgspec.Struct, tag=True):
     """People speak (`rate` messages a second altogether, at random times), leave now and then (each so many
     times a minute) and come back after a while (`away` seconds, on average)."""
 
@@ -105,14 +105,14 @@ class Stage(msgspec.Struct):
     rate: float
 
 
-class Surge(msgspec.Struct, tag=True):
+class Stages(msgspec.Struct, tag=True):
     """Everybody connects, then speaks in open loop: at one rate after the other."""
 
     size: int
     stages: list[Stage]
 
 
-Task = Talk | Knock | Leaf | Return | Live | Surge
+Task = Talk | LoginChurn | HistoryPaging | Reconnect | Mixed | Stages
 
 
 class Job(msgspec.Struct, tag=True):
@@ -121,7 +121,7 @@ class Job(msgspec.Struct, tag=True):
     run: int
     seats: list[Seat]
     task: Task
-    voices: list[Voice] = []
+    voices: list[SenderPlan] = []
     chat_of: dict[int, int] = {}
     at_once: int = 8
 
@@ -129,23 +129,23 @@ class Job(msgspec.Struct, tag=True):
 # Words
 
 
-class Go(msgspec.Struct, tag=True):
+class Start(msgspec.Struct, tag=True):
     """Start at this time of the monotonic clock, in nanoseconds: the same for all processes."""
 
     at: int
 
 
-class Hush(msgspec.Struct, tag=True):
+class Stop(msgspec.Struct, tag=True):
     """Nothing more is expected."""
 
 
-class Settle(msgspec.Struct, tag=True):
+class Reconcile(msgspec.Struct, tag=True):
     """What all voices of the run have said."""
 
-    spoken: Spoken
+    spoken: SentCounts
 
 
-Order = Job | Go | Hush | Settle
+Order = Job | Start | Stop | Reconcile
 
 
 class Ready(msgspec.Struct, tag=True):
@@ -163,11 +163,11 @@ class Progress(msgspec.Struct, tag=True):
     over: bool = False
 
 
-class Spoke(msgspec.Struct, tag=True):
-    spoken: Spoken
+class SentReport(msgspec.Struct, tag=True):
+    spoken: SentCounts
 
 
-class Tally(msgspec.Struct, tag=True):
+class Totals(msgspec.Struct, tag=True):
     """What a process has counted. `series`: microseconds by name and second; `counts`: while it was measured;
     `cores`: the processors used meanwhile."""
 
@@ -184,4 +184,4 @@ class Failed(msgspec.Struct, tag=True):
     reason: str
 
 
-Report = Ready | Progress | Spoke | Tally | Failed
+Report = Ready | Progress | SentReport | Totals | Failed

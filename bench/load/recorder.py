@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from bench.load.histogram import Histogram
-from bench.load.protocol import Tally
+from bench.load.protocol import Totals
 from bench.load.verifier import Faults
 
 SECOND = 1_000_000_000
@@ -53,7 +53,7 @@ class Recorder:
         for series in self._series.values():
             series.open(self.start, self.end)
 
-    def refused(self, reason: str) -> None:
+    def rejected(self, reason: str) -> None:
         if reason in self._refusals or len(self._refusals) < _REFUSALS:
             self._refusals[reason] = self._refusals.get(reason, 0) + 1
 
@@ -74,9 +74,9 @@ class Recorder:
         finally:
             self._cores = (time.process_time() - used) / (time.monotonic() - since)
 
-    def tally(self) -> Tally:
+    def totals(self) -> Totals:
         series = {name: series.by_second for name, series in self._series.items()}
-        return Tally(self.faults, series, self._counts, self._refusals, self._cores)
+        return Totals(self.faults, series, self._counts, self._refusals, self._cores)
 
 
 async def until(moment: int) -> None:

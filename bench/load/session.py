@@ -8,10 +8,10 @@ from itertools import cycle
 
 from bench.load import message_tag, protocol
 from bench.load.dialects import BY_NAME, TaggedMessage, decoder, tagged
-from bench.load.gather import together
+from bench.load.gather import gather_all
 from bench.load.recorder import Recorder
-from bench.load.verifier import Ledger, Spoken
-from bench.load.workload import Activity
+from bench.load.verifier import Inbox, SentCounts
+from bench.load.workload import Workload
 from clients.aio import AsyncConnection, connect
 from clients.codec.events import ServerReply
 from clients.errors import ClientError
@@ -21,16 +21,16 @@ _SETTLE_SECONDS = 1.2
 """v2 may hold messages back for a second after a login."""
 
 
-class Device:
+class LoadConnection:
     """One seat's connection, and what was said on it without an answer yet: answers come in this order. It may leave
     and come again: what is heard is checked over all its connections."""
 
-    def __init__(self, seat: protocol.Seat, floor: "Floor") -> None:
+    def __init__(self, seat: protocol.Seat, floor: "Conversations") -> None:
         self.seat = seat
         self.codec = BY_NAME[seat.dialect]
-        self.ledger = Ledger(seat.chats, floor.chat_of, floor.recorder.faults)
+        self.ledger = Inbox(seat.chats, floor.chat_of, floor.recorder.faults)
         self.connection: AsyncConnection | None = None
-        self.pending: deque[tuple[Voice, int, int]] = deque()
+        self.pending: deque[tuple[TagSender, int, int]] = deque()
         self.fell = asyncio.Event()
         """The server has ended the connection."""
         self.logged_in = 0
@@ -90,7 +90,7 @@ class Device:
             self._echoed(voice, found.number, now)
         elif self._catching_up:
             self._read(event)
-        elif self.ledger.hear(found, event.position):
+        elif self.ledger.receive(found, event.position):
             floor.delivered += 1
             if found.due >= self._entered:
                 floor.deliveries.record(found.due, now)
@@ -103,7 +103,7 @@ class Device:
             return
         voice, number, due = self.pending.popleft()
         if reply.error:
-            self._floor.refuse(voice, number, reply.error)
+            self._floor.reject(voice, number, reply.error)
             self._floor.refusals.record(due, now)
         else:
             self._floor.acknowledge(due, now)
@@ -113,7 +113,7 @@ class Device:
         self.fell.set()
         self._floor.recorder.faults.closed += not self._floor.falls_are_expected
 
-    def _echoed(self, voice: "Voice", number: int, now: int) -> None:
+    def _echoed(self, voice: "TagSender", number: int, now: int) -> None:
         oldest = self.pending[0] if self.pending else None
         if oldest is None or oldest[:2] != (voice, number):
             self._floor.recorder.faults.answered_wrongly += 1
@@ -128,12 +128,12 @@ class Device:
             self._floor.delivered += 1
 
 
-class Voice:
+class TagSender:
     """A device in one of its chats."""
 
     __slots__ = ("_floor", "_head", "_tail", "device", "listeners", "loop", "number", "refused", "sent")
 
-    def __init__(self, voice: protocol.Voice, device: Device, floor: "Floor") -> None:
+    def __init__(self, voice: protocol.SenderPlan, device: LoadConnection, floor: "Conversations") -> None:
         self.number = voice.number
         self.device = device
         self.listeners = voice.listeners
@@ -143,7 +143,7 @@ class Voice:
         self._floor = floor
         self._head, self._tail = device.codec.message_parts(device.seat.account, voice.chat)
 
-    def say(self, due: int) -> None:
+    def send(self, due: int) -> None:
         """Nothing, without a connection."""
         device, floor = self.device, self._floor
         if device.connection is None:
@@ -160,8 +160,8 @@ class Voice:
 class Loop:
     """Keeps so many messages of its voices under way."""
 
-    def __init__(self, voices: list[Voice], window: int, listeners: int, floor: "Floor") -> None:
-        self._turn: Iterator[Voice] = cycle(voices)
+    def __init__(self, voices: list[TagSender], window: int, listeners: int, floor: "Conversations") -> None:
+        self._turn: Iterator[TagSender] = cycle(voices)
         self._window = window
         self._listeners = listeners
         self._floor = floor
@@ -181,10 +181,10 @@ class Loop:
     def next(self) -> None:
         now = time.monotonic_ns()
         if now < self._floor.recorder.end:
-            next(self._turn).say(now)
+            next(self._turn).send(now)
 
 
-class Floor:
+class Conversations:
     """What the devices of this process share. `padding` fills a text up to its size."""
 
     def __init__(self, protocol: protocol.Job, size: int, recorder: Recorder) -> None:
@@ -196,20 +196,20 @@ class Floor:
         self.deliveries = recorder.series("delivery")
         self.refusals = recorder.series("refusal")
         self.sent = self.expected = self.delivered = self.acknowledged = self.refused = 0
-        self.devices = [Device(seat, self) for seat in protocol.seats]
-        self.voices = {voice.number: Voice(voice, self.devices[voice.seat], self) for voice in protocol.voices}
+        self.devices = [LoadConnection(seat, self) for seat in protocol.seats]
+        self.voices = {voice.number: TagSender(voice, self.devices[voice.seat], self) for voice in protocol.voices}
         self._acknowledgements = recorder.series("acknowledgement")
 
     def acknowledge(self, due: int, now: int) -> None:
         self.acknowledged += 1
         self._acknowledgements.record(due, now)
 
-    def refuse(self, voice: Voice, number: int, reason: str) -> None:
+    def reject(self, voice: TagSender, number: int, reason: str) -> None:
         """A closed loop goes on a moment later, or it would only be refused again."""
         voice.refused.add(number)
         self.refused += 1
         self.expected -= voice.listeners
-        self.recorder.refused(reason)
+        self.recorder.rejected(reason)
         if voice.loop is not None:
             asyncio.get_running_loop().call_later(_AFTER_REFUSAL_SECONDS, voice.loop.next)
 
@@ -228,14 +228,14 @@ class Floor:
         return protocol.Progress(self.delivered, self.expected, self.delivered, waiting)
 
     @property
-    def spoken(self) -> Spoken:
+    def sent_counts(self) -> SentCounts:
         voices = self.voices.values()
-        return Spoken(
+        return SentCounts(
             {voice.number: voice.sent for voice in voices},
             {voice.number: voice.refused for voice in voices if voice.refused},
         )
 
-    def settle(self, spoken: Spoken) -> None:
+    def reconcile(self, spoken: SentCounts) -> None:
         """The books of all processes: what is missing here?"""
         faults = self.recorder.faults
         voices_of: dict[int, list[int]] = {}
@@ -255,21 +255,21 @@ class Floor:
         """Connect all devices, so many at a time. Raises ClientError."""
         slots = asyncio.Semaphore(at_once)
 
-        async def enter(device: Device) -> None:
+        async def enter(device: LoadConnection) -> None:
             async with slots:
                 await device.enter(device.seat.edge)
 
-        await together(map(enter, self.devices))
+        await gather_all(map(enter, self.devices))
         await asyncio.sleep(_SETTLE_SECONDS)
 
     async def close(self) -> None:
         await asyncio.gather(*(device.leave() for device in self.devices))
 
 
-class OnFloor(Activity):
+class ConversationWorkload(Workload):
     """An activity of people who talk. What they do in `run` is each one's own."""
 
-    def __init__(self, protocol: protocol.Job, floor: Floor) -> None:
+    def __init__(self, protocol: protocol.Job, floor: Conversations) -> None:
         self.floor = floor
         self._at_once = protocol.at_once
 
@@ -281,11 +281,11 @@ class OnFloor(Activity):
         return self.floor.progress
 
     @property
-    def spoken(self) -> Spoken:
-        return self.floor.spoken
+    def sent_counts(self) -> SentCounts:
+        return self.floor.sent_counts
 
-    def settle(self, spoken: Spoken) -> None:
-        self.floor.settle(spoken)
+    def reconcile(self, spoken: SentCounts) -> None:
+        self.floor.reconcile(spoken)
 
     async def close(self) -> None:
         await self.floor.close()

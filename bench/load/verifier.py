@@ -4,16 +4,16 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
-from bench.load.message_tag import Mark
+from bench.load.message_tag import Tag
 
 
-class Spoken(msgspec.Struct):
+class SentCounts(msgspec.Struct):
     """What voices have said: each its numbers 1 to `sent`, of which the server refused some."""
 
     sent: dict[int, int] = {}
     refused: dict[int, set[int]] = {}
 
-    def merge(self, other: "Spoken") -> None:
+    def merge(self, other: "SentCounts") -> None:
         """Of another process: no voice is in both."""
         self.sent.update(other.sent)
         self.refused.update(other.refused)
@@ -53,7 +53,7 @@ def faults_of_page(start: int, size: int, found: Sequence[int]) -> Faults:
     )
 
 
-class Ledger:
+class Inbox:
     """What one account has heard. `chat_of` places every voice of the run; `position` is where the server put a
     message in its chat, by any measure that never falls (an index, a time)."""
 
@@ -68,7 +68,7 @@ class Ledger:
         self._positions: dict[int, int] = {}
         self._read: set[tuple[int, int]] = set()
 
-    def hear(self, mark: Mark, position: int) -> bool:
+    def receive(self, mark: Tag, position: int) -> bool:
         """Something that was told unasked; whether it is news."""
         chat = self._chat_of.get(mark.voice)
         if chat is None or chat not in self._chats:
@@ -87,7 +87,7 @@ class Ledger:
             self._faults.reordered += 1
         return True
 
-    def read(self, mark: Mark, position: int) -> bool:
+    def read(self, mark: Tag, position: int) -> bool:
         """Something that stands in a history, which may well be known already, and may still be told once; whether it
         is news."""
         expected = self._next.get(mark.voice, 1)
@@ -108,7 +108,7 @@ class Ledger:
         """Of the last message of a chat that was heard or read; 0 before the first."""
         return self._positions.get(chat, 0)
 
-    def lost(self, voices: Collection[int], spoken: Spoken) -> int:
+    def lost(self, voices: Collection[int], spoken: SentCounts) -> int:
         """How many messages of these voices should be here and are not."""
         return sum(
             len(self._missing(voice, spoken.sent.get(voice, 0)) - spoken.refused.get(voice, set()))
@@ -118,7 +118,7 @@ class Ledger:
     def _missing(self, voice: int, sent: int) -> set[int]:
         return self._holes.get(voice, set()) | set(range(self._next.get(voice, 1), sent + 1))
 
-    def _was_read(self, mark: Mark) -> bool:
+    def _was_read(self, mark: Tag) -> bool:
         """Forgiven once."""
         known = (mark.voice, mark.number) in self._read
         self._read.discard((mark.voice, mark.number))
@@ -129,7 +129,7 @@ class Ledger:
         if number > expected:
             self._holes.setdefault(voice, set()).update(range(expected, number))
 
-    def _fills_hole(self, mark: Mark) -> bool:
+    def _fills_hole(self, mark: Tag) -> bool:
         holes = self._holes.get(mark.voice, set())
         if mark.number not in holes:
             return False

@@ -13,29 +13,29 @@ import uvloop
 
 from bench.load.protocol import (
     Failed,
-    Go,
-    Hush,
+    HistoryPaging,
     Job,
-    Knock,
-    Leaf,
-    Live,
+    LoginChurn,
+    Mixed,
     Order,
     Ready,
+    Reconcile,
+    Reconnect,
     Report,
-    Return,
-    Settle,
-    Spoke,
-    Surge,
+    SentReport,
+    Stages,
+    Start,
+    Stop,
     Talk,
 )
 from bench.load.recorder import Recorder
-from bench.load.workload import Activity
-from bench.workloads.conversation import Talking
-from bench.workloads.history_paging import Leafing
-from bench.workloads.login_churn import Knocking
-from bench.workloads.mixed import Living
-from bench.workloads.reconnect import Returning
-from bench.workloads.surge import Surging
+from bench.load.workload import Workload
+from bench.workloads.conversation import ConversationRun
+from bench.workloads.history_paging import HistoryPagingRun
+from bench.workloads.login_churn import LoginChurnRun
+from bench.workloads.mixed import MixedRun
+from bench.workloads.reconnect import ReconnectRun
+from bench.workloads.surge import SurgeRun
 from clients.errors import ClientError
 
 _PROGRESS_SECONDS = 0.2
@@ -73,20 +73,20 @@ def _report(report: Report) -> None:
     sys.stdout.buffer.flush()
 
 
-def _activity(job: Job, recorder: Recorder) -> Activity:
+def _workload(job: Job, recorder: Recorder) -> Workload:
     match job.task:
         case Talk():
-            return Talking(job, job.task, recorder)
-        case Knock():
-            return Knocking(job, job.task, recorder)
-        case Leaf():
-            return Leafing(job, job.task, recorder)
-        case Return():
-            return Returning(job, job.task, recorder)
-        case Live():
-            return Living(job, job.task, recorder)
-        case Surge():
-            return Surging(job, job.task, recorder)
+            return ConversationRun(job, job.task, recorder)
+        case LoginChurn():
+            return LoginChurnRun(job, job.task, recorder)
+        case HistoryPaging():
+            return HistoryPagingRun(job, job.task, recorder)
+        case Reconnect():
+            return ReconnectRun(job, job.task, recorder)
+        case Mixed():
+            return MixedRun(job, job.task, recorder)
+        case Stages():
+            return SurgeRun(job, job.task, recorder)
 
 
 async def _live() -> None:
@@ -102,29 +102,29 @@ async def _live() -> None:
 
 async def _work(orders: _Orders, group: asyncio.TaskGroup) -> None:
     recorder = Recorder()
-    activity = _activity(await orders.next(Job), recorder)
+    activity = _workload(await orders.next(Job), recorder)
     try:
         await activity.connect()
         gc.collect()
         gc.freeze()
         _report(Ready())
-        go = await orders.next(Go)
+        go = await orders.next(Start)
         over = asyncio.Event()
-        telling = group.create_task(_tell(activity, over), name="progress")
+        telling = group.create_task(_send_progress(activity, over), name="progress")
         await activity.run(go.at)
         over.set()
-        await orders.next(Hush)
+        await orders.next(Stop)
         telling.cancel()
-        _report(Spoke(activity.spoken))
-        activity.settle((await orders.next(Settle)).spoken)
-        _report(recorder.tally())
+        _report(SentReport(activity.sent_counts))
+        activity.reconcile((await orders.next(Reconcile)).spoken)
+        _report(recorder.totals())
     except ClientError as error:
         _report(Failed(str(error)))
     finally:
         await activity.close()
 
 
-async def _tell(activity: Activity, over: asyncio.Event) -> None:
+async def _send_progress(activity: Workload, over: asyncio.Event) -> None:
     while True:
         _report(msgspec.structs.replace(activity.progress, over=over.is_set()))
         await asyncio.sleep(_PROGRESS_SECONDS)

@@ -11,9 +11,9 @@ from typing import TypeVar
 import msgspec
 
 from bench.errors import BenchError
-from bench.load.gather import together
-from bench.load.protocol import Failed, Go, Hush, Job, Order, Progress, Ready, Report, Settle, Spoke, Tally
-from bench.load.verifier import Spoken
+from bench.load.gather import gather_all
+from bench.load.protocol import Failed, Job, Order, Progress, Ready, Reconcile, Report, SentReport, Start, Stop, Totals
+from bench.load.verifier import SentCounts
 from services.cli.scheduling import use_batch_priority
 
 HEAD_START_SECONDS = 0.3
@@ -31,13 +31,13 @@ Watch = Callable[[Progress], None]
 """Is told, again and again, how far all are together."""
 
 
-class Crew:
+class WorkerPool:
     """One process for each job, within `async with`."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
-        self._members = [_Member(job) for job in jobs]
+        self._members = [_WorkerProcess(job) for job in jobs]
 
-    async def __aenter__(self) -> "Crew":
+    async def __aenter__(self) -> "WorkerPool":
         await asyncio.gather(*(member.start() for member in self._members))
         return self
 
@@ -48,26 +48,26 @@ class Crew:
 
     async def connect(self) -> None:
         """Until everybody is there. Raises BenchError."""
-        await together(member.expect(Ready) for member in self._members)
+        await gather_all(member.expect(Ready) for member in self._members)
 
-    async def run(self, watch: Watch, at_start: Callable[[], object] = lambda: None) -> list[Tally]:
+    async def run(self, watch: Watch, at_start: Callable[[], object] = lambda: None) -> list[Totals]:
         """From the start to the books; `at_start` is called when the load starts. Raises BenchError."""
-        self._tell(Go(time.monotonic_ns() + int(HEAD_START_SECONDS * 1e9)))
+        self._send(Start(time.monotonic_ns() + int(HEAD_START_SECONDS * 1e9)))
         asyncio.get_running_loop().call_later(HEAD_START_SECONDS, at_start)
         watching = asyncio.create_task(self._watch(watch), name="watch")
         try:
-            spokes = await together(member.expect(Spoke) for member in self._members)
+            spokes = await gather_all(member.expect(SentReport) for member in self._members)
         finally:
             watching.cancel()
-        spoken = Spoken()
+        spoken = SentCounts()
         for spoke in spokes:
             spoken.merge(spoke.spoken)
-        self._tell(Settle(spoken))
-        return await together(member.expect(Tally) for member in self._members)
+        self._send(Reconcile(spoken))
+        return await gather_all(member.expect(Totals) for member in self._members)
 
-    def _tell(self, order: Order) -> None:
+    def _send(self, order: Order) -> None:
         for member in self._members:
-            member.tell(order)
+            member.send(order)
 
     async def _watch(self, watch: Watch) -> None:
         """Until all has arrived, or nothing more comes."""
@@ -80,7 +80,7 @@ class Crew:
                 last, moved = progress, time.monotonic()
             complete = progress.delivered >= progress.expected and not progress.waiting
             if progress.over and (complete or time.monotonic() - moved > _QUIET_SECONDS):
-                return self._tell(Hush())
+                return self._send(Stop())
 
     def _progress(self) -> Progress:
         each = [member.progress for member in self._members]
@@ -93,7 +93,7 @@ class Crew:
         )
 
 
-class _Member:
+class _WorkerProcess:
     def __init__(self, job: Job) -> None:
         self.progress = Progress()
         self._job = job
@@ -108,9 +108,9 @@ class _Member:
             *_COMMAND, stdin=pipe, stdout=pipe, limit=_LINE_BYTES, process_group=0
         )
         use_batch_priority(self._process.pid)
-        self.tell(self._job)
+        self.send(self._job)
 
-    def tell(self, order: Order) -> None:
+    def send(self, order: Order) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
         self._process.stdin.write(msgspec.json.encode(order) + b"\n")

@@ -3,10 +3,10 @@
 from abc import ABC, abstractmethod
 
 from bench.load.protocol import Progress
-from bench.load.verifier import Spoken
+from bench.load.verifier import SentCounts
 
 
-class Activity(ABC):
+class Workload(ABC):
     """In this order: `connect`, `run`, `settle`, `close`. All but the last raise ClientError."""
 
     @abstractmethod
@@ -22,10 +22,10 @@ class Activity(ABC):
     def progress(self) -> Progress: ...
 
     @property
-    def spoken(self) -> Spoken:
-        return Spoken()
+    def sent_counts(self) -> SentCounts:
+        return SentCounts()
 
-    def settle(self, spoken: Spoken) -> None:
+    def reconcile(self, spoken: SentCounts) -> None:
         """Count what is missing, knowing what everybody has said."""
         return
 

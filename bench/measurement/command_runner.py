@@ -13,9 +13,9 @@ import msgspec
 from bench.errors import BenchError
 from bench.growth.outcome import Growth
 from bench.measurement import cpu_affinity
-from bench.measurement.progress import Show
+from bench.measurement.progress import ProgressLine
 from bench.measurement.result import Result
-from bench.measurement.system import Target, own_system
+from bench.measurement.system import MeasuredSystem, own_system
 from bench.report.growth import growth_table
 from bench.report.page import Report, page
 from bench.report.table import table
@@ -25,10 +25,10 @@ from services.cli.options import OperatorError
 
 T = TypeVar("T")
 
-Scenario = Callable[[Target, Show], Awaitable[Result]]
+Scenario = Callable[[MeasuredSystem, ProgressLine], Awaitable[Result]]
 
 
-class Where(NamedTuple):
+class TargetSpec(NamedTuple):
     """`addresses` of edges that run already, or `data`, the directory of a `dragoman up`, or both (the latter then
     tells the processes behind the former). With neither, a system with so many `edges` and these `settings` is
     started; `apart`: not on the core of the load."""
@@ -40,24 +40,24 @@ class Where(NamedTuple):
     apart: bool = False
 
 
-class Papers(NamedTuple):
+class OutputPaths(NamedTuple):
     """Where the result is written, beside standard output."""
 
     json: Path | None
     html: Path | None
 
 
-def run(where: Where, papers: Papers, scenario: Scenario) -> int:
+def run(where: TargetSpec, papers: OutputPaths, scenario: Scenario) -> int:
     """As `conclude`."""
 
-    async def work(show: Show) -> list[Report]:
+    async def work(show: ProgressLine) -> list[Report]:
         async with _target(where, show) as target:
             return [await scenario(target, show)]
 
-    return conclude(papers, work)
+    return run_and_report(papers, work)
 
 
-def conclude(papers: Papers, work: Callable[[Show], Awaitable[Sequence[Report]]]) -> int:
+def run_and_report(papers: OutputPaths, work: Callable[[ProgressLine], Awaitable[Sequence[Report]]]) -> int:
     """The exit status: 0 when all is good, 1 when there were faults. Raises click.ClickException, click.Abort."""
     reports = complete(work)
     for report in reports:
@@ -66,7 +66,7 @@ def conclude(papers: Papers, work: Callable[[Show], Awaitable[Sequence[Report]]]
     return 0 if all(report.passed for report in reports) else 1
 
 
-def write(papers: Papers, reports: Sequence[Report]) -> None:
+def write(papers: OutputPaths, reports: Sequence[Report]) -> None:
     """Raises click.ClickException."""
     try:
         if papers.json:
@@ -77,7 +77,7 @@ def write(papers: Papers, reports: Sequence[Report]) -> None:
         raise click.ClickException(f"the result cannot be written: {error}") from error
 
 
-def complete(work: Callable[[Show], Awaitable[T]]) -> T:
+def complete(work: Callable[[ProgressLine], Awaitable[T]]) -> T:
     """Raises click.ClickException, click.Abort."""
     try:
         return asyncio.run(_run(work))
@@ -87,22 +87,22 @@ def complete(work: Callable[[Show], Awaitable[T]]) -> T:
         raise click.ClickException(str(error)) from error
 
 
-async def _run(work: Callable[[Show], Awaitable[T]]) -> T:
+async def _run(work: Callable[[ProgressLine], Awaitable[T]]) -> T:
     """SIGTERM ends it in order, as Ctrl-C does."""
     this = asyncio.current_task()
     assert this is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
-    return await work(Show())
+    return await work(ProgressLine())
 
 
 @contextlib.asynccontextmanager
-async def _target(where: Where, show: Show) -> AsyncIterator[Target]:
+async def _target(where: TargetSpec, show: ProgressLine) -> AsyncIterator[MeasuredSystem]:
     if where.addresses or where.data is not None:
-        yield Target(where.addresses or _edges_in(where.data), where.data)
+        yield MeasuredSystem(where.addresses or _edges_in(where.data), where.data)
         return
     async with contextlib.AsyncExitStack() as stack:
         with cpu_affinity.for_the_system() if where.apart else contextlib.nullcontext():
-            target = await stack.enter_async_context(own_system(where.edges, where.settings, show.say))
+            target = await stack.enter_async_context(own_system(where.edges, where.settings, show.print))
         stack.enter_context(cpu_affinity.for_the_load() if where.apart else contextlib.nullcontext())
         yield target
 

@@ -10,7 +10,7 @@ _BAR = 24
 _REDRAW_SECONDS = 0.1
 
 
-class Show:
+class ProgressLine:
     """Everything goes to standard error: standard output is for the result."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -19,7 +19,7 @@ class Show:
         self._drawn = 0.0
         self._last = (0.0, 0)
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         self._write(text, end="\n")
 
     def step(self, what: str, done: int, total: int) -> None:

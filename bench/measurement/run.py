@@ -8,20 +8,20 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from bench.load.protocol import Job, Progress
-from bench.load.worker_pool import HEAD_START_SECONDS, Crew
+from bench.load.worker_pool import HEAD_START_SECONDS, WorkerPool
 from bench.measurement.processes import busy_seconds
-from bench.measurement.progress import Show
+from bench.measurement.progress import ProgressLine
 from bench.measurement.result import Result
-from bench.measurement.system import Target
-from bench.measurement.verdict import Books, add_up, remarks
+from bench.measurement.system import MeasuredSystem
+from bench.measurement.verdict import RunTotals, add_up, notes
 
 _ALL = "all"
 
 
-class Stopwatch:
+class CpuSampler:
     """The processor time of the system's processes, and of all, from the first to the last look within a span."""
 
-    def __init__(self, target: Target, start: float, end: float) -> None:
+    def __init__(self, target: MeasuredSystem, start: float, end: float) -> None:
         self._target = target
         self._start = start
         self._end = end
@@ -49,7 +49,7 @@ class Stopwatch:
         return {name: round((after[name] - before[name]) / (until - since), 3) for name in after if name in before}
 
 
-class Meter:
+class CpuMeter:
     """What connections and messages cost each process, beside what it uses anyway, by one of its counters."""
 
     def __init__(self, read: Callable[[], Mapping[str, float]]) -> None:
@@ -91,14 +91,14 @@ class Meter:
         self._moment, self._used = time.monotonic(), self._read()
 
 
-class Meters:
+class CpuMeters:
     """All counters of the system's processes."""
 
-    def __init__(self, target: Target) -> None:
-        self._cpu = Meter(target.cpu)
-        traffic = [Meter(target.received), Meter(target.sent)]
+    def __init__(self, target: MeasuredSystem) -> None:
+        self._cpu = CpuMeter(target.cpu)
+        traffic = [CpuMeter(target.received), CpuMeter(target.sent)]
         self._of_messages = dict(zip(("µs", "bytes read", "bytes written"), (self._cpu, *traffic), strict=True))
-        self._of_logins = self._of_messages | {"KiB": Meter(target.memory)}
+        self._of_logins = self._of_messages | {"KiB": CpuMeter(target.memory)}
 
     async def rest(self, seconds: float, logins: int) -> dict[str, float]:
         """What a login has cost, and the cores that are used without any request."""
@@ -132,8 +132,8 @@ def _costs(what: str, used: Mapping[str, float], count: int, unit: str) -> dict[
 async def measured(
     scenario: str,
     jobs: Sequence[Job],
-    target: Target,
-    show: Show,
+    target: MeasuredSystem,
+    show: ProgressLine,
     options: Mapping[str, object],
     *,
     warm_up: float,
@@ -143,14 +143,14 @@ async def measured(
 ) -> Result:
     """With `rest`, it is told, too, what logins and messages cost beside what is used for so many seconds before
     anybody speaks. Raises BenchError, ClientError."""
-    async with Crew(jobs) as crew:
+    async with WorkerPool(jobs) as crew:
         connections = sum(len(job.seats) for job in jobs)
-        show.say(f"{scenario}: {connections:,} connections in {len(jobs)} processes")
-        meters = Meters(target)
+        show.print(f"{scenario}: {connections:,} connections in {len(jobs)} processes")
+        meters = CpuMeters(target)
         await crew.connect()
         costs = await meters.rest(rest, connections) if rest else {}
         began = time.monotonic()
-        watch = Stopwatch(target, began + warm_up, began + warm_up + seconds)
+        watch = CpuSampler(target, began + warm_up, began + warm_up + seconds)
         meters.count_from(began + HEAD_START_SECONDS + warm_up)
 
         def look(progress: Progress) -> None:
@@ -161,15 +161,15 @@ async def measured(
         books = add_up(await crew.run(look))
         said = books.measures.get("acknowledgement")
         costs |= meters.spent(said.count) if rest and said else {}
-    show.say(f"{scenario}: done")
+    show.print(f"{scenario}: done")
     figures = rates(books, seconds)
     figures |= {f"cores of {name}": cores for name, cores in watch.cores().items() if name != _ALL}
     figures |= costs
-    found = remarks(books, seconds, offered, watch.others(sum(books.generator)))
+    found = notes(books, seconds, offered, watch.others(sum(books.generator)))
     return result(scenario, options, figures, books, found)
 
 
-def rates(books: Books, seconds: float) -> dict[str, float]:
+def rates(books: RunTotals, seconds: float) -> dict[str, float]:
     return {f"{name}/s": round(count / seconds, 1) for name, count in books.counts.items() if count}
 
 
@@ -177,7 +177,7 @@ def result(
     scenario: str,
     options: Mapping[str, object],
     figures: dict[str, float],
-    books: Books,
+    books: RunTotals,
     found: list[str],
     *,
     done: bool | None = None,

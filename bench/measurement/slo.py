@@ -12,7 +12,7 @@ _BACK_MS = 20.0
 """Latency is back when it is no more than so many times what it was before, or so much above."""
 
 
-class Crowded(NamedTuple):
+class FloodResult(NamedTuple):
     """How many stayed, were closed with 1013, and met with anything else."""
 
     let_in: int
@@ -30,7 +30,7 @@ class Bounds(NamedTuple):
     recovery_seconds: float = 10.0
 
 
-class Found(NamedTuple):
+class OverloadMeasured(NamedTuple):
     """Rates in messages a second, memory as growth in MiB by process."""
 
     saturated: float
@@ -38,10 +38,10 @@ class Found(NamedTuple):
     memory: Mapping[str, float]
     longest_seconds: float
     recovery_seconds: float
-    crowded: Crowded
+    crowded: FloodResult
 
 
-def breaches(found: Found, bounds: Bounds, request_seconds: float) -> list[str]:
+def violations(found: OverloadMeasured, bounds: Bounds, request_seconds: float) -> list[str]:
     """What was not kept, in words."""
     broken = []
     if found.goodput < bounds.goodput * found.saturated:

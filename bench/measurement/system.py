@@ -27,7 +27,7 @@ _RAISED = {
 
 
 @dataclass
-class Target:
+class MeasuredSystem:
     """`edges` are addresses (ws://host:port). `data` is the directory of its `dragoman up`, where that is known: it
     tells the processes. `own`: it was started for this run, with these `settings` (NAME=VALUE)."""
 
@@ -71,7 +71,7 @@ class Target:
 
 
 @contextlib.asynccontextmanager
-async def own_system(edges: int, settings: Sequence[str], say: Callable[[str], None]) -> AsyncIterator[Target]:
+async def own_system(edges: int, settings: Sequence[str], say: Callable[[str], None]) -> AsyncIterator[MeasuredSystem]:
     """A `dragoman up` on free ports, in a directory that is removed afterwards. `settings`: NAME=VALUE. Raises
     BenchError."""
     with tempfile.TemporaryDirectory(prefix="dragoman-bench-") as directory, ProcessGroup() as process_group:
@@ -84,7 +84,7 @@ async def own_system(edges: int, settings: Sequence[str], say: Callable[[str], N
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, **process_group.spawn_options,
         )  # fmt: skip
         assert process.stdout is not None
-        target = Target([], data, own=True, settings=assignments)
+        target = MeasuredSystem([], data, own=True, settings=assignments)
         reading = asyncio.create_task(_read(process.stdout, target), name="log of the system")
         try:
             await _until_ready(target, process)
@@ -94,7 +94,7 @@ async def own_system(edges: int, settings: Sequence[str], say: Callable[[str], N
             await reading
 
 
-async def _until_ready(target: Target, process: asyncio.subprocess.Process) -> None:
+async def _until_ready(target: MeasuredSystem, process: asyncio.subprocess.Process) -> None:
     try:
         async with asyncio.timeout(_START_SECONDS):
             while not target.edges:
@@ -105,7 +105,7 @@ async def _until_ready(target: Target, process: asyncio.subprocess.Process) -> N
         raise BenchError("the system is not ready in time:\n" + "\n".join(target.log)) from None
 
 
-async def _read(stream: asyncio.StreamReader, target: Target) -> None:
+async def _read(stream: asyncio.StreamReader, target: MeasuredSystem) -> None:
     while line := (await stream.readline()).decode(errors="replace").rstrip():
         target.log[:] = [*target.log[1 - _LINES_KEPT :], line]
         if line.startswith("ready "):

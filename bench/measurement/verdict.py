@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bench.load.histogram import Histogram
-from bench.load.protocol import Tally
+from bench.load.protocol import Totals
 from bench.load.verifier import Faults
 from bench.measurement.result import Measure, measure
 
@@ -17,7 +17,7 @@ _LATE = 0.5
 _OTHERS_LIMIT = 0.25
 
 
-class Books(NamedTuple):
+class RunTotals(NamedTuple):
     """All tallies as one."""
 
     faults: Faults
@@ -27,7 +27,7 @@ class Books(NamedTuple):
     generator: list[float]
 
 
-def add_up(tallies: Sequence[Tally]) -> Books:
+def add_up(tallies: Sequence[Totals]) -> RunTotals:
     faults, counts, refusals = Faults(), Counter[str](), Counter[str]()
     series: dict[str, dict[int, Histogram]] = {}
     for tally in tallies:
@@ -39,10 +39,10 @@ def add_up(tallies: Sequence[Tally]) -> Books:
             for second, histogram in by_second.items():
                 seconds_of.setdefault(second, Histogram()).merge(histogram)
     measures = {name: measure(by_second.items()) for name, by_second in series.items() if by_second}
-    return Books(faults, counts, refusals, measures, [round(tally.cores, 2) for tally in tallies])
+    return RunTotals(faults, counts, refusals, measures, [round(tally.cores, 2) for tally in tallies])
 
 
-def remarks(books: Books, seconds: float, offered: float = 0.0, others: float | None = None) -> list[str]:
+def notes(books: RunTotals, seconds: float, offered: float = 0.0, others: float | None = None) -> list[str]:
     """What a reader must know before believing the figures; `offered` in messages a second, 0 in a closed loop;
     `others`: cores used by whatever else is on this machine."""
     found = []

@@ -9,7 +9,7 @@ from itertools import cycle
 from typing import Any
 
 from bench.load.dialects import registering
-from bench.load.gather import together
+from bench.load.gather import gather_all
 from clients.aio import NullListener, connect
 from clients.codec.base import ClientAccount, ClientRequest, Codec
 from clients.codec.events import ServerReply
@@ -23,7 +23,7 @@ Step = Callable[[str, int, int], None]
 """What is being done, how many of it are done, of how many."""
 
 
-class Maker:
+class Registrar:
     """`edges` take turns; `step` is told of each that is done."""
 
     def __init__(self, edges: Sequence[str], step: Step) -> None:
@@ -31,7 +31,7 @@ class Maker:
         self._step = step
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
-    async def people(self, dialects: Sequence[str]) -> list[ClientAccount]:
+    async def users(self, dialects: Sequence[str]) -> list[ClientAccount]:
         """One new account for each, of that dialect. Raises ClientError."""
         tag = secrets.token_hex(4)
         return await self._all("accounts", [self._register(f"bench-{tag}-{n}", one) for n, one in enumerate(dialects)])
@@ -87,4 +87,4 @@ class Maker:
             self._step(what, done, len(work))
             return result
 
-        return await together(map(one, work))
+        return await gather_all(map(one, work))

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from bench.load.protocol import Job, Loop, Seat, Talk, Voice
+from bench.load.protocol import Job, LoopPlan, Seat, SenderPlan, Talk
 
 _TOGETHER = 2
 """Neighbours, who are on different edges, share a process: a pair hears both its sides there."""
@@ -42,7 +42,7 @@ def conversations(run: int, seats: Sequence[Seat], speakers: Sequence[int], proc
     jobs = []
     for process, hand in enumerate(hands):
         voices = [
-            Voice(numbers[place], local, place[1], sizes[place[1]] - 1)
+            SenderPlan(numbers[place], local, place[1], sizes[place[1]] - 1)
             for local, number in enumerate(hand)
             for place in ((number, chat) for chat in seats[number].chats)
             if place in numbers
@@ -58,13 +58,13 @@ def conversations(run: int, seats: Sequence[Seat], speakers: Sequence[int], proc
 
 
 def _loops(
-    here: Sequence[Seat], voices: Sequence[Voice], load: Load, places: Mapping[tuple[int, int], int], process: int
-) -> list[Loop]:
+    here: Sequence[Seat], voices: Sequence[SenderPlan], load: Load, places: Mapping[tuple[int, int], int], process: int
+) -> list[LoopPlan]:
     """A chat that has speakers in several processes has its window shared out among them. `places` maps all speakers
     (seat, chat) to their processes."""
     listeners = Counter(chat for seat in here for chat in seat.chats)
     if load.each:
-        return [Loop([index], load.window, listeners[voice.chat] - 1) for index, voice in enumerate(voices)]
+        return [LoopPlan([index], load.window, listeners[voice.chat] - 1) for index, voice in enumerate(voices)]
     by_chat: dict[int, list[int]] = {}
     for index, voice in enumerate(voices):
         by_chat.setdefault(voice.chat, []).append(index)
@@ -73,5 +73,5 @@ def _loops(
         sharers = sorted({place for (_, at), place in places.items() if at == chat})
         share = load.window // len(sharers) + (sharers.index(process) < load.window % len(sharers))
         if share:
-            loops.append(Loop(indices, share, listeners[chat] - 1))
+            loops.append(LoopPlan(indices, share, listeners[chat] - 1))
     return loops

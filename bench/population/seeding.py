@@ -40,7 +40,7 @@ Values = Mapping[str, object]
 Number = sa.ColumnElement[int]
 
 
-class Seedbed:
+class Seeder:
     """What is made belongs to the installation for good: take one of which nothing is needed any more."""
 
     def __init__(self, installation: Installation) -> None:
@@ -115,7 +115,7 @@ class Seedbed:
                 if connection.dialect.name == "postgresql":
                     connection.exec_driver_sql("ANALYZE")
 
-    def people(self, accounts: Sequence[int]) -> list[ClientAccount]:
+    def users(self, accounts: Sequence[int]) -> list[ClientAccount]:
         """As clients of any dialect, with tokens."""
         now = time.time()
         return [

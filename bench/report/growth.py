@@ -2,8 +2,8 @@
 
 from html import escape
 
-from bench.growth.outcome import Growth, Point
-from bench.report.plot import Line, logarithmic, plot
+from bench.growth.outcome import Growth, GrowthPoint
+from bench.report.plot import PlotLine, logarithmic, plot
 from bench.report.table import figure
 
 
@@ -11,14 +11,14 @@ def growth_table(growth: Growth) -> str:
     """The verdict comes last, where the eye is."""
     lines = [f"growth with {growth.axis}: {growth.started}; {growth.machine}", "", *_rows(growth), ""]
     lines += [f"  note, at {point.x:,}: {remark}" for point in _points(growth) for remark in point.remarks]
-    lines += [f"  {verdict}" for verdict in growth.verdicts()]
+    lines += [f"  {verdict}" for verdict in growth.decisions()]
     return "\n".join([*lines, "", _verdict(growth)])
 
 
 def growth_section(growth: Growth) -> str:
     kind = "passed" if growth.passed else "failed"
     options = ", ".join(f"{name} {value}" for name, value in growth.options.items())
-    verdicts = "".join(f"<li>{escape(verdict)}</li>" for verdict in growth.verdicts())
+    verdicts = "".join(f"<li>{escape(verdict)}</li>" for verdict in growth.decisions())
     notes = "".join(
         f"<li>at {point.x:,}: {escape(remark)}</li>" for point in _points(growth) for remark in point.remarks
     )
@@ -40,7 +40,7 @@ def _rows(growth: Growth) -> list[str]:
     return [head, *rows]
 
 
-def _row(point: Point, kinds: list[str]) -> str:
+def _row(point: GrowthPoint, kinds: list[str]) -> str:
     parts = " ".join(f"{figure(point.parts.get(kind, 0.0)):>9}" for kind in kinds)
     return f"  {point.x:<24,} {figure(point.cost):>12} {parts}"
 
@@ -49,11 +49,11 @@ def _plot(growth: Growth) -> str:
     points = _points(growth)
     across = logarithmic(growth.axis, min(point.x for point in points), max(point.x for point in points))
     up = logarithmic("µs/message", min(point.cost for point in points), max(point.cost for point in points))
-    lines = [Line(curve.name or "a message", curve.costs) for curve in growth.curves]
+    lines = [PlotLine(curve.name or "a message", curve.costs) for curve in growth.curves]
     return plot(f"Processor time of a message, all processes together, by {growth.axis}", across, up, lines)
 
 
-def _points(growth: Growth) -> list[Point]:
+def _points(growth: Growth) -> list[GrowthPoint]:
     return [point for curve in growth.curves for point in curve.points]
 
 

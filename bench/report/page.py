@@ -6,7 +6,7 @@ from html import escape
 from bench.growth.outcome import Growth
 from bench.measurement.result import Measure, Result
 from bench.report.growth import growth_section
-from bench.report.plot import Axis, Line, linear, percentiles, plot
+from bench.report.plot import PlotAxis, PlotLine, linear, percentiles, plot
 from bench.report.table import figure, milliseconds, verdict
 
 _STYLE = """
@@ -61,19 +61,19 @@ def _plots(result: Result) -> str:
     seconds = 1.0 * max(point.second for _, measure in drawn for point in measure.points)
     over_time = [_over_time(name, measure, seconds) for name, measure in drawn]
     highest = max(value for _, measure in drawn for _, value in measure.curve) / 1000
-    by_share = [Line(name, [(share, value / 1000) for share, value in one.curve]) for name, one in drawn]
+    by_share = [PlotLine(name, [(share, value / 1000) for share, value in one.curve]) for name, one in drawn]
     curve = plot("Latency by percentile", percentiles("share"), _ms(highest), by_share)
     return curve + "".join(over_time)
 
 
 def _over_time(name: str, measure: Measure, seconds: float) -> str:
-    p50 = Line(f"{name} p50", [(point.second, point.p50 / 1000) for point in measure.points])
-    p99 = Line(f"{name} p99", [(point.second, point.p99 / 1000) for point in measure.points])
+    p50 = PlotLine(f"{name} p50", [(point.second, point.p50 / 1000) for point in measure.points])
+    p99 = PlotLine(f"{name} p99", [(point.second, point.p99 / 1000) for point in measure.points])
     highest = max(value for _, value in p99.points)
     return plot(f"Latency of {name} over time", linear("seconds", seconds, _plain), _ms(highest), [p50, p99])
 
 
-def _ms(highest: float) -> Axis:
+def _ms(highest: float) -> PlotAxis:
     return linear("ms", highest, _plain)
 
 

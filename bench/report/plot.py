@@ -10,14 +10,14 @@ _COLOURS = ("#1f6feb", "#d1495b", "#2e933c", "#8a4fff", "#b8860b")
 _STEPS = 5
 
 
-class Line(NamedTuple):
+class PlotLine(NamedTuple):
     """Points (x, y), by x."""
 
     name: str
     points: Sequence[tuple[float, float]]
 
 
-class Axis(NamedTuple):
+class PlotAxis(NamedTuple):
     """`show` writes a value; on a logarithmic axis the ticks are powers of ten."""
 
     title: str
@@ -27,13 +27,13 @@ class Axis(NamedTuple):
     """From a value to a share of the axis."""
 
 
-def linear(title: str, highest: float, show: Callable[[float], str]) -> Axis:
+def linear(title: str, highest: float, show: Callable[[float], str]) -> PlotAxis:
     step = _round_step(highest / _STEPS)
     top = max(step, math.ceil(highest / step) * step)
-    return Axis(title, show, [step * number for number in range(round(top / step) + 1)], lambda value: value / top)
+    return PlotAxis(title, show, [step * number for number in range(round(top / step) + 1)], lambda value: value / top)
 
 
-def logarithmic(title: str, lowest: float, highest: float) -> Axis:
+def logarithmic(title: str, lowest: float, highest: float) -> PlotAxis:
     """From power to power of ten."""
     first = math.floor(math.log10(lowest))
     last = max(first + 1, math.ceil(math.log10(highest)))
@@ -42,20 +42,20 @@ def logarithmic(title: str, lowest: float, highest: float) -> Axis:
         return (math.log10(value) - first) / (last - first)
 
     ticks = [10.0**power for power in range(first, last + 1)]
-    return Axis(title, lambda value: f"{value:,.6g}", ticks, place)
+    return PlotAxis(title, lambda value: f"{value:,.6g}", ticks, place)
 
 
-def percentiles(title: str) -> Axis:
+def percentiles(title: str) -> PlotAxis:
     """Shares of all, so that each further nine takes as much room."""
     ticks = (0.0, 0.9, 0.99, 0.999, 0.9999)
 
     def place(share: float) -> float:
         return min(1.0, -math.log10(max(1 - share, 1e-4)) / 4)
 
-    return Axis(title, lambda share: f"{share * 100:g} %", ticks, place)
+    return PlotAxis(title, lambda share: f"{share * 100:g} %", ticks, place)
 
 
-def plot(title: str, across: Axis, up: Axis, lines: Sequence[Line]) -> str:
+def plot(title: str, across: PlotAxis, up: PlotAxis, lines: Sequence[PlotLine]) -> str:
     body = [_grid(across, up)]
     for line, colour in zip(lines, _COLOURS, strict=False):
         points = " ".join(f"{_x(across, x):.1f},{_y(up, y):.1f}" for x, y in line.points)
@@ -66,7 +66,7 @@ def plot(title: str, across: Axis, up: Axis, lines: Sequence[Line]) -> str:
     return f"<figure><figcaption>{escape(title)}</figcaption>{svg}</figure>"
 
 
-def _grid(across: Axis, up: Axis) -> str:
+def _grid(across: PlotAxis, up: PlotAxis) -> str:
     parts = [_text(_LEFT, 10, up.title), _text(_WIDTH - 8, _HEIGHT - 2, across.title, "end")]
     for tick in up.ticks:
         y = _y(up, tick)
@@ -84,11 +84,11 @@ def _text(x: float, y: float, text: str, anchor: str = "start", colour: str = "#
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(text)}</text>'
 
 
-def _x(axis: Axis, value: float) -> float:
+def _x(axis: PlotAxis, value: float) -> float:
     return _LEFT + axis.place(value) * (_WIDTH - _LEFT - 8)
 
 
-def _y(axis: Axis, value: float) -> float:
+def _y(axis: PlotAxis, value: float) -> float:
     return _HEIGHT - _BOTTOM - axis.place(value) * (_HEIGHT - _BOTTOM - _TOP)
 
 

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from itertools import cycle, islice
 from typing import NamedTuple
 
-from bench.load.protocol import Job, Knock, Seat
-from bench.measurement.progress import Show
+from bench.load.protocol import Job, LoginChurn, Seat
+from bench.measurement.progress import ProgressLine
 from bench.measurement.result import Result
 from bench.measurement.run import measured
-from bench.measurement.system import Target
-from bench.population.participants import people
+from bench.measurement.system import MeasuredSystem
+from bench.population.participants import participants
 from bench.population.plan import deal
 
 
-class Comings(NamedTuple):
+class ConnectOptions(NamedTuple):
     """So many accounts, of these dialects in turn; `at_once` logins under way altogether, or `rate` a second."""
 
     people: int
@@ -26,10 +26,10 @@ class Comings(NamedTuple):
     seconds: float
 
 
-async def connect(target: Target, show: Show, comings: Comings) -> Result:
+async def connect(target: MeasuredSystem, show: ProgressLine, comings: ConnectOptions) -> Result:
     """Raises BenchError, ClientError."""
     dialects = list(islice(cycle(comings.dialects), comings.people))
-    crowd = await people(target, show, dialects)
+    crowd = await participants(target, show, dialects)
     seats = [
         Seat(person, dialect, target.edges[number % len(target.edges)])
         for number, (person, dialect) in enumerate(zip(crowd, dialects, strict=True))
@@ -42,9 +42,9 @@ async def connect(target: Target, show: Show, comings: Comings) -> Result:
     return result
 
 
-def _jobs(seats: Sequence[Seat], comings: Comings) -> list[Job]:
+def _jobs(seats: Sequence[Seat], comings: ConnectOptions) -> list[Job]:
     hands = deal(seats, comings.processes)
     run, share = secrets.randbits(32), 1 / len(hands)
     at_once = max(1, round(comings.at_once * share))
-    task = Knock(comings.warm_up, comings.seconds, at_once, comings.rate * share)
+    task = LoginChurn(comings.warm_up, comings.seconds, at_once, comings.rate * share)
     return [Job(run, [seats[number] for number in hand], task) for hand in hands]

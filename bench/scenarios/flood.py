@@ -5,7 +5,7 @@ import contextlib
 
 from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from bench.measurement.slo import Crowded
+from bench.measurement.slo import FloodResult
 
 _AT_ONCE = 64
 _BEYOND = 16
@@ -25,7 +25,7 @@ class _Visitor(WSListener):
         self.there = False
 
 
-async def crowd(address: str, most: int, seconds: float = 10.0) -> Crowded:
+async def flood(address: str, most: int, seconds: float = 10.0) -> FloodResult:
     """Open a few connections more than `most` to an edge that has none, and look who stays: those who do not
     must go within so many seconds."""
     slots = asyncio.Semaphore(_AT_ONCE)
@@ -47,4 +47,4 @@ async def crowd(address: str, most: int, seconds: float = 10.0) -> Crowded:
     refused = sum(visitor.code == WSCloseCode.TRY_AGAIN_LATER for _, visitor in came)
     for transport, _ in came:
         transport.disconnect()
-    return Crowded(let_in, refused, most + _BEYOND - let_in - refused)
+    return FloodResult(let_in, refused, most + _BEYOND - let_in - refused)

@@ -5,20 +5,20 @@ import secrets
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from bench.load.protocol import Job, Leaf, Seat, Walk
-from bench.measurement.progress import Show
+from bench.load.protocol import HistoryPaging, Job, PagedChat, Seat
+from bench.measurement.progress import ProgressLine
 from bench.measurement.result import Result
 from bench.measurement.run import measured
-from bench.measurement.system import Target
-from bench.population.accounts import Maker
+from bench.measurement.system import MeasuredSystem
+from bench.population.accounts import Registrar
 from bench.population.history_fill import fill
-from bench.population.seeding import Seedbed
+from bench.population.seeding import Seeder
 from clients.codec.base import ClientAccount
 
 _READERS = 4
 
 
-class Library(NamedTuple):
+class HistoryOptions(NamedTuple):
     """Pages of `size` messages: of the only chat there is, then of a chat of `messages`, and of the last of `chats`
     (both at random places). Measured for `seconds` each time."""
 
@@ -29,7 +29,7 @@ class Library(NamedTuple):
     seconds: float
 
 
-class Writer(Protocol):
+class HistorySource(Protocol):
     """Who fills the library."""
 
     async def readers(self) -> Sequence[ClientAccount]: ...
@@ -38,17 +38,17 @@ class Writer(Protocol):
         """So many, each of so many messages; the last of them. Raises ClientError."""
 
 
-class Speaker:
+class PostedHistories:
     """Says it all, as anybody would."""
 
-    def __init__(self, target: Target, show: Show) -> None:
+    def __init__(self, target: MeasuredSystem, show: ProgressLine) -> None:
         self._edge = target.edges[0]
         self._show = show
-        self._maker = Maker(target.edges, show.step)
+        self._maker = Registrar(target.edges, show.step)
         self._people: list[ClientAccount] = []
 
     async def readers(self) -> Sequence[ClientAccount]:
-        self._people = await self._maker.people(["service"] * _READERS)
+        self._people = await self._maker.users(["service"] * _READERS)
         return self._people
 
     async def chats(self, count: int, length: int) -> int:
@@ -57,49 +57,51 @@ class Speaker:
         return last
 
 
-class Seeder:
+class SeededHistories:
     """Writes it into the databases of a system that nobody else needs."""
 
-    def __init__(self, seedbed: Seedbed, show: Show) -> None:
-        self._seedbed = seedbed
+    def __init__(self, seeder: Seeder, show: ProgressLine) -> None:
+        self._seeder = seeder
         self._show = show
         self._accounts = range(0)
 
     async def readers(self) -> Sequence[ClientAccount]:
-        self._accounts = await asyncio.to_thread(self._seedbed.accounts, _READERS)
-        return self._seedbed.people(self._accounts)
+        self._accounts = await asyncio.to_thread(self._seeder.accounts, _READERS)
+        return self._seeder.users(self._accounts)
 
     async def chats(self, count: int, length: int) -> int:
-        self._show.say(f"seeding {count * length:,} messages")
+        self._show.print(f"seeding {count * length:,} messages")
         made = await asyncio.to_thread(self._write, count, length)
-        await self._seedbed.publish(made)
+        await self._seeder.publish(made)
         return made[-1]
 
     def _write(self, count: int, length: int) -> range:
-        made = self._seedbed.chats(self._accounts, _READERS, each=count, unread_from=length + 1)
-        self._seedbed.history(made, length, self._accounts[0])
-        self._seedbed.settle()
+        made = self._seeder.chats(self._accounts, _READERS, each=count, unread_from=length + 1)
+        self._seeder.history(made, length, self._accounts[0])
+        self._seeder.settle()
         return made
 
 
-async def history(target: Target, show: Show, library: Library) -> Result:
+async def history(target: MeasuredSystem, show: ProgressLine, library: HistoryOptions) -> Result:
     """Raises ClientError."""
-    writer: Writer = Speaker(target, show)
+    writer: HistorySource = PostedHistories(target, show)
     if target.own and target.installation:
-        writer = Seeder(await asyncio.to_thread(Seedbed, target.installation), show)
+        writer = SeededHistories(await asyncio.to_thread(Seeder, target.installation), show)
     people = await writer.readers()
     seats = [Seat(person, "service", target.edges[n % len(target.edges)]) for n, person in enumerate(people)]
     short = 2 * library.size
 
-    async def leaf(*walks: Walk) -> Result:
-        job = Job(secrets.randbits(32), seats, Leaf(library.size, library.warm_up, library.seconds, list(walks)))
+    async def leaf(*walks: PagedChat) -> Result:
+        job = Job(
+            secrets.randbits(32), seats, HistoryPaging(library.size, library.warm_up, library.seconds, list(walks))
+        )
         return await measured(
             "history", [job], target, show, library._asdict(), warm_up=library.warm_up, seconds=library.seconds
         )
 
-    first = await leaf(Walk("only chat", await writer.chats(1, short), short))
-    long = Walk("long chat", await writer.chats(1, library.messages), library.messages)
-    last = Walk("last chat", await writer.chats(library.chats - 2, short), short)
+    first = await leaf(PagedChat("only chat", await writer.chats(1, short), short))
+    long = PagedChat("long chat", await writer.chats(1, library.messages), library.messages)
+    last = PagedChat("last chat", await writer.chats(library.chats - 2, short), short)
     return _compared(first, await leaf(long, last))
 
 

@@ -8,18 +8,18 @@ from typing import NamedTuple
 
 from bench.load.message_tag import SIZE
 from bench.load.protocol import Job, Seat, Talk
-from bench.load.worker_pool import Crew
+from bench.load.worker_pool import WorkerPool
 from bench.measurement.processes import memory_kib
-from bench.measurement.progress import Show
+from bench.measurement.progress import ProgressLine
 from bench.measurement.result import Result
 from bench.measurement.run import result
-from bench.measurement.system import Target
-from bench.measurement.verdict import add_up, remarks
-from bench.population.accounts import Maker
+from bench.measurement.system import MeasuredSystem
+from bench.measurement.verdict import add_up, notes
+from bench.population.accounts import Registrar
 from bench.population.plan import deal
 
 
-class Sitters(NamedTuple):
+class IdleOptions(NamedTuple):
     """`connections` are devices of so many people, in turn."""
 
     connections: int
@@ -30,36 +30,36 @@ class Sitters(NamedTuple):
     seconds: float
 
 
-async def idle(target: Target, show: Show, sitters: Sitters) -> Result:
+async def idle(target: MeasuredSystem, show: ProgressLine, sitters: IdleOptions) -> Result:
     """Meaningful on edges that have just been started: memory that was used before is not asked for again. Raises
     BenchError, ClientError."""
     dialects = list(islice(cycle(sitters.dialects), sitters.people))
-    people = list(zip(await Maker(target.edges, show.step).people(dialects), dialects, strict=True))
+    people = list(zip(await Registrar(target.edges, show.step).users(dialects), dialects, strict=True))
     edges = cycle(target.edges)
     seats = [Seat(person, dialect, next(edges)) for person, dialect in islice(cycle(people), sitters.connections)]
     before = _memory(target)
-    async with Crew(_jobs(seats, sitters)) as crew:
-        show.say(f"idle: {len(seats):,} connections")
+    async with WorkerPool(_jobs(seats, sitters)) as crew:
+        show.print(f"idle: {len(seats):,} connections")
         began = time.monotonic()
         await crew.connect()
         figures = {"connections": 1.0 * len(seats), "connections/s": len(seats) / (time.monotonic() - began)}
         figures |= _growth(before, _memory(target), len(seats))
         books = add_up(await crew.run(lambda progress: show.progress("idle", 0.5, progress)))
         figures |= {f"{name}, later": value for name, value in _growth(before, _memory(target), len(seats)).items()}
-    found = remarks(books, sitters.seconds)
+    found = notes(books, sitters.seconds)
     if not before:
         found.append("memory is not known: give the --data directory of the system, on this machine")
     return result("idle", sitters._asdict(), figures, books, found, done=True)
 
 
-def _jobs(seats: Sequence[Seat], sitters: Sitters) -> list[Job]:
+def _jobs(seats: Sequence[Seat], sitters: IdleOptions) -> list[Job]:
     hands = deal(seats, sitters.processes)
     task = Talk(SIZE, 0.0, sitters.seconds)
     at_once = max(1, sitters.at_once // len(hands))
     return [Job(secrets.randbits(32), [seats[number] for number in hand], task, at_once=at_once) for hand in hands]
 
 
-def _memory(target: Target) -> dict[str, int]:
+def _memory(target: MeasuredSystem) -> dict[str, int]:
     """KiB of each edge; none where they cannot be seen."""
     used = {one.name: memory_kib(one.pid) for one in target.processes if one.port}
     return {name: kib for name, kib in used.items() if kib is not None}

@@ -5,12 +5,12 @@ import secrets
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bench.load.protocol import Job, Live, Seat
-from bench.measurement.progress import Show
+from bench.load.protocol import Job, Mixed, Seat
+from bench.measurement.progress import ProgressLine
 from bench.measurement.result import Result
 from bench.measurement.run import measured
-from bench.measurement.system import Target
-from bench.population.accounts import Maker
+from bench.measurement.system import MeasuredSystem
+from bench.population.accounts import Registrar
 from bench.population.plan import Load, conversations
 
 WEIGHTS = {"v2": 60, "pipe": 15, "service": 15, "v1": 7, "v0": 3}
@@ -18,7 +18,7 @@ _EXPONENT = 2.0
 """Of the sizes: most are small, a few hold nearly everybody."""
 
 
-class Day(NamedTuple):
+class MixedOptions(NamedTuple):
     """`rate` messages a second, altogether; each leaves so many times a minute, for `away` seconds on average."""
 
     people: int
@@ -32,12 +32,12 @@ class Day(NamedTuple):
     seconds: float
 
 
-async def mixed(target: Target, show: Show, day: Day) -> Result:
+async def mixed(target: MeasuredSystem, show: ProgressLine, day: MixedOptions) -> Result:
     """Raises BenchError, ClientError."""
     generator = random.Random(day.people)  # noqa: S311 (no secret: the same day each time)
     dialects = population(generator, day.people)
-    maker = Maker(target.edges, show.step)
-    both = list(zip(await maker.people(dialects), dialects, strict=True))
+    maker = Registrar(target.edges, show.step)
+    both = list(zip(await maker.users(dialects), dialects, strict=True))
     groups = circles(generator, day.people, day.chats)
     chats = await maker.chats([[both[member] for member in group] for group in groups])
     seats = [
@@ -67,12 +67,12 @@ def _chats_of(number: int, groups: Sequence[Sequence[int]], chats: Sequence[int]
     return [chat for chat, group in zip(chats, groups, strict=True) if number in group]
 
 
-def _jobs(seats: Sequence[Seat], target: Target, day: Day) -> list[Job]:
+def _jobs(seats: Sequence[Seat], target: MeasuredSystem, day: MixedOptions) -> list[Job]:
     """As for people who only talk, but for what they do."""
     jobs = conversations(secrets.randbits(32), seats, range(len(seats)), day.processes, Load(day.size, 0, 0))
     for job in jobs:
         rate = day.rate * len(job.seats) / len(seats)
-        job.task = Live(
+        job.task = Mixed(
             day.size, day.warm_up, day.seconds, rate, day.leaves_per_minute, day.away, list(target.edges)
         )  # fmt: skip
     return jobs

@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import NamedTuple
 
-from bench.load.protocol import Job, Progress, Seat, Stage, Surge, Talk
-from bench.load.worker_pool import HEAD_START_SECONDS, Crew
-from bench.measurement.progress import Show
+from bench.load.protocol import Job, Progress, Seat, Stage, Stages, Talk
+from bench.load.worker_pool import HEAD_START_SECONDS, WorkerPool
+from bench.measurement.progress import ProgressLine
 from bench.measurement.result import Result
 from bench.measurement.run import measured, result
-from bench.measurement.slo import Bounds, Crowded, Found, breaches, recovery
-from bench.measurement.system import Target
-from bench.measurement.verdict import Books, add_up, remarks
+from bench.measurement.slo import Bounds, FloodResult, OverloadMeasured, recovery, violations
+from bench.measurement.system import MeasuredSystem
+from bench.measurement.verdict import RunTotals, add_up, notes
 from bench.population.plan import Load, conversations
-from bench.population.seeding import Seedbed
-from bench.scenarios.flood import crowd
+from bench.population.seeding import Seeder
+from bench.scenarios.flood import flood
 
 _CALM = 0.2
 """Of what the system can take, before and after the surge."""
@@ -27,7 +27,10 @@ _MEMORY_SECONDS = 0.5
 _LATE_SECONDS = 0.5
 
 
-class Strain(NamedTuple):
+_DEFAULT_BOUNDS = Bounds()
+
+
+class OverloadOptions(NamedTuple):
     """`factor` times as much is said for `seconds` as `people` in pairs can say in closed loops of `window`, after
     `calm` seconds, and before as many."""
 
@@ -41,16 +44,18 @@ class Strain(NamedTuple):
     seconds: float
 
 
-def room(strain: Strain, edges: int) -> int:
+def max_connections(strain: OverloadOptions, edges: int) -> int:
     """Connections that an edge must take, with room for those that are just ending."""
     return strain.people * 5 // (edges * 4) + 64
 
 
-async def overload(target: Target, show: Show, strain: Strain, bounds: Bounds = Bounds()) -> Result:  # noqa: B008
+async def overload(
+    target: MeasuredSystem, show: ProgressLine, strain: OverloadOptions, bounds: Bounds = _DEFAULT_BOUNDS
+) -> Result:
     """On a system of one's own. Raises BenchError, ClientError."""
     installation = target.installation
     assert installation is not None
-    seats = await _seats(target, await asyncio.to_thread(Seedbed, installation), strain)
+    seats = await _seats(target, await asyncio.to_thread(Seeder, installation), strain)
     closed = Load(strain.size, strain.calm / 2, strain.seconds, window=strain.window, each=True)
     jobs = _jobs(seats, strain, closed)
     knee = await measured("saturation", jobs, target, show, {}, warm_up=closed.warm_up, seconds=closed.seconds)
@@ -59,9 +64,9 @@ async def overload(target: Target, show: Show, strain: Strain, bounds: Bounds = 
     gauge = _Gauge(target)
     books = await _surge(_surges(_jobs(seats, strain, closed), stages), show, gauge)
     edge = installation.settings.edge
-    found = _found(strain, saturated, gauge, books, await crowd(target.edges[0], edge.max_connections))
-    broken = breaches(found, bounds, edge.request_seconds)
-    noted = remarks(books, sum(stage.seconds for stage in stages)) + _lateness(books) + knee.remarks + broken
+    found = _found(strain, saturated, gauge, books, await flood(target.edges[0], edge.max_connections))
+    broken = violations(found, bounds, edge.request_seconds)
+    noted = notes(books, sum(stage.seconds for stage in stages)) + _lateness(books) + knee.remarks + broken
     books.faults.merge(knee.faults)
     outcome = result("overload", strain._asdict(), _figures(found, strain), books, noted)
     outcome.passed = outcome.passed and not broken
@@ -71,7 +76,7 @@ async def overload(target: Target, show: Show, strain: Strain, bounds: Bounds = 
 class _Gauge:
     """What is seen of a run from outside while it goes on."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: MeasuredSystem) -> None:
         self._target = target
         self._first = target.memory()
         self.highest = dict(self._first)
@@ -100,24 +105,24 @@ class _Gauge:
         return (within[-1][1] - within[0][1]) / (within[-1][0] - within[0][0])
 
 
-async def _seats(target: Target, seedbed: Seedbed, strain: Strain) -> list[Seat]:
+async def _seats(target: MeasuredSystem, seedbed: Seeder, strain: OverloadOptions) -> list[Seat]:
     """Pairs, each on two edges."""
     accounts = await asyncio.to_thread(seedbed.accounts, strain.people)
     chats = await asyncio.to_thread(seedbed.chats, accounts, 2)
     await seedbed.publish(chats)
-    people = await asyncio.to_thread(seedbed.people, accounts)
+    people = await asyncio.to_thread(seedbed.users, accounts)
     both = zip(people, cycle(strain.dialects), cycle(target.edges), strict=False)
     return [Seat(person, dialect, edge, [chats[n // 2]]) for n, (person, dialect, edge) in enumerate(both)]
 
 
-def _jobs(seats: Sequence[Seat], strain: Strain, load: Load) -> list[Job]:
+def _jobs(seats: Sequence[Seat], strain: OverloadOptions, load: Load) -> list[Job]:
     jobs = conversations(secrets.randbits(32), seats, range(len(seats)), strain.processes, load)
     for job in jobs:
         job.at_once = _LOGINS_AT_ONCE
     return jobs
 
 
-def _stages(strain: Strain) -> list[tuple[float, float]]:
+def _stages(strain: OverloadOptions) -> list[tuple[float, float]]:
     return [(strain.calm, _CALM), (strain.seconds, strain.factor), (strain.calm, _CALM)]
 
 
@@ -127,15 +132,15 @@ def _surges(jobs: list[Job], stages: Sequence[Stage]) -> list[Job]:
     for job in jobs:
         share = len(job.voices) / voices
         size = job.task.size if isinstance(job.task, Talk) else 0
-        job.task = Surge(size, [Stage(stage.seconds, stage.rate * share) for stage in stages])
+        job.task = Stages(size, [Stage(stage.seconds, stage.rate * share) for stage in stages])
     return jobs
 
 
-async def _surge(jobs: Sequence[Job], show: Show, gauge: _Gauge) -> Books:
+async def _surge(jobs: Sequence[Job], show: ProgressLine, gauge: _Gauge) -> RunTotals:
     seconds = 0.0
-    if isinstance(surge := jobs[0].task, Surge):
+    if isinstance(surge := jobs[0].task, Stages):
         seconds = sum(stage.seconds for stage in surge.stages)
-    async with Crew(jobs) as crew:
+    async with WorkerPool(jobs) as crew:
         await crew.connect()
         began = time.monotonic()
 
@@ -146,7 +151,7 @@ async def _surge(jobs: Sequence[Job], show: Show, gauge: _Gauge) -> Books:
         return add_up(await crew.run(look))
 
 
-def _lateness(books: Books) -> list[str]:
+def _lateness(books: RunTotals) -> list[str]:
     late = books.measures.get("lateness")
     if late is None or late.highest < _LATE_SECONDS * 1e6:
         return []
@@ -155,10 +160,12 @@ def _lateness(books: Books) -> list[str]:
     ]
 
 
-def _found(strain: Strain, saturated: float, gauge: _Gauge, books: Books, crowded: Crowded) -> Found:
+def _found(
+    strain: OverloadOptions, saturated: float, gauge: _Gauge, books: RunTotals, crowded: FloodResult
+) -> OverloadMeasured:
     answers, refusals = books.measures.get("acknowledgement"), books.measures.get("refusal")
     start = HEAD_START_SECONDS + strain.calm
-    return Found(
+    return OverloadMeasured(
         saturated,
         gauge.rate(start, start + strain.seconds),
         gauge.growth,
@@ -168,7 +175,7 @@ def _found(strain: Strain, saturated: float, gauge: _Gauge, books: Books, crowde
     )
 
 
-def _figures(found: Found, strain: Strain) -> dict[str, float]:
+def _figures(found: OverloadMeasured, strain: OverloadOptions) -> dict[str, float]:
     figures = {
         "saturated messages/s": found.saturated,
         "offered messages/s": found.saturated * strain.factor,

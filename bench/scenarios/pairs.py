@@ -6,15 +6,15 @@ from itertools import cycle, islice
 from typing import NamedTuple
 
 from bench.load.protocol import Seat
-from bench.measurement.progress import Show
+from bench.measurement.progress import ProgressLine
 from bench.measurement.result import Result
 from bench.measurement.run import measured
-from bench.measurement.system import Target
-from bench.population.accounts import Maker
+from bench.measurement.system import MeasuredSystem
+from bench.population.accounts import Registrar
 from bench.population.plan import Load, conversations
 
 
-class Crowd(NamedTuple):
+class ConversationOptions(NamedTuple):
     """How many people, of which dialects (in turn), and how many of them speak (0: all); in how many processes."""
 
     people: int
@@ -23,11 +23,11 @@ class Crowd(NamedTuple):
     speakers: int = 0
 
 
-async def pairs(target: Target, show: Show, crowd: Crowd, load: Load) -> Result:
+async def pairs(target: MeasuredSystem, show: ProgressLine, crowd: ConversationOptions, load: Load) -> Result:
     """Each with a partner at another edge. Raises BenchError, ClientError."""
     dialects = list(islice(cycle(crowd.dialects), crowd.people))
-    maker = Maker(target.edges, show.step)
-    people = await maker.people(dialects)
+    maker = Registrar(target.edges, show.step)
+    people = await maker.users(dialects)
     both = list(zip(people, dialects, strict=True))
     chats = await maker.chats([both[first : first + 2] for first in range(0, len(both), 2)])
     seats = [
@@ -37,11 +37,11 @@ async def pairs(target: Target, show: Show, crowd: Crowd, load: Load) -> Result:
     return await _talk("pairs", target, show, crowd, seats, load._replace(each=True))
 
 
-async def group(target: Target, show: Show, crowd: Crowd, load: Load) -> Result:
+async def group(target: MeasuredSystem, show: ProgressLine, crowd: ConversationOptions, load: Load) -> Result:
     """All in one chat. Raises BenchError, ClientError."""
     dialects = list(islice(cycle(crowd.dialects), crowd.people))
-    maker = Maker(target.edges, show.step)
-    people = await maker.people(dialects)
+    maker = Registrar(target.edges, show.step)
+    people = await maker.users(dialects)
     both = list(zip(people, dialects, strict=True))
     chats = await maker.chats([both])
     seats = [
@@ -51,7 +51,9 @@ async def group(target: Target, show: Show, crowd: Crowd, load: Load) -> Result:
     return await _talk("group", target, show, crowd, seats, load)
 
 
-async def _talk(name: str, target: Target, show: Show, crowd: Crowd, seats: Sequence[Seat], load: Load) -> Result:
+async def _talk(
+    name: str, target: MeasuredSystem, show: ProgressLine, crowd: ConversationOptions, seats: Sequence[Seat], load: Load
+) -> Result:
     speakers = range(min(crowd.speakers or len(seats), len(seats)))
     jobs = conversations(secrets.randbits(32), seats, speakers, crowd.processes, load)
     options = {**crowd._asdict(), **load._asdict(), "edges": len(target.edges)}

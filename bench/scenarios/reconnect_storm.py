@@ -10,21 +10,21 @@ from itertools import cycle, islice
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from bench.load.protocol import Job, Return, Seat, Voice
-from bench.load.worker_pool import Crew
-from bench.measurement.progress import Show
+from bench.load.protocol import Job, Reconnect, Seat, SenderPlan
+from bench.load.worker_pool import WorkerPool
+from bench.measurement.progress import ProgressLine
 from bench.measurement.result import Result
 from bench.measurement.run import result
-from bench.measurement.system import Target
-from bench.measurement.verdict import add_up, remarks
-from bench.population.participants import Circle, circles
+from bench.measurement.system import MeasuredSystem
+from bench.measurement.verdict import add_up, notes
+from bench.population.participants import ChatGroup, chat_groups
 from bench.population.plan import deal
 
 _MEMBERS = 1_000
 """Of a chat, at most: what is said to all is said in each."""
 
 
-class Storm(NamedTuple):
+class ReconnectStormOptions(NamedTuple):
     """So many people on one edge, all of whom must be back within `seconds`."""
 
     people: int
@@ -34,11 +34,11 @@ class Storm(NamedTuple):
     seconds: float
 
 
-async def reconnect_storm(target: Target, show: Show, storm: Storm) -> Result:
+async def reconnect_storm(target: MeasuredSystem, show: ProgressLine, storm: ReconnectStormOptions) -> Result:
     """Kills the first edge, where its process is known; else the clients cut their connections. Raises BenchError,
     ClientError."""
     dialects = list(islice(cycle(storm.dialects), storm.people))
-    groups = await circles(target, show, dialects, _MEMBERS)
+    groups = await chat_groups(target, show, dialects, _MEMBERS)
     seats = [
         Seat(person, dialect, target.edges[0], [circle.chat])
         for number, circle in enumerate(groups)
@@ -46,8 +46,8 @@ async def reconnect_storm(target: Target, show: Show, storm: Storm) -> Result:
     ]
     edge = _first_edge(target) if len(target.edges) > 1 else None
     jobs = _jobs(seats, groups, target.edges, storm, cuts=edge is None)
-    async with Crew(jobs) as crew:
-        show.say(f"reconnect-storm: {len(seats):,} connections to {target.edges[0]}")
+    async with WorkerPool(jobs) as crew:
+        show.print(f"reconnect-storm: {len(seats):,} connections to {target.edges[0]}")
         await crew.connect()
         tallies = await crew.run(lambda progress: show.progress("back", 0.5, progress), lambda: _kill(edge))
     books = add_up(tallies)
@@ -56,30 +56,35 @@ async def reconnect_storm(target: Target, show: Show, storm: Storm) -> Result:
         for name, what in (("login", "logged in"), ("back", "what they missed"))
         if name in books.measures
     }
-    found = remarks(books, storm.seconds)
+    found = notes(books, storm.seconds)
     if edge is None:
         found.append("the clients cut their connections; no edge was killed, for none is known, or there is only one")
     return result("reconnect-storm", storm._asdict(), figures, books, found)
 
 
 def _jobs(
-    seats: Sequence[Seat], groups: Sequence[Circle], edges: Sequence[str], storm: Storm, *, cuts: bool
+    seats: Sequence[Seat],
+    groups: Sequence[ChatGroup],
+    edges: Sequence[str],
+    storm: ReconnectStormOptions,
+    *,
+    cuts: bool,
 ) -> list[Job]:
     """The speakers sit in the first process, at the last edge."""
     hands = deal(seats, storm.processes)
-    run, task = secrets.randbits(32), Return([*edges[1:], *edges[:1]], storm.seconds, cuts)
+    run, task = secrets.randbits(32), Reconnect([*edges[1:], *edges[:1]], storm.seconds, cuts)
     chat_of = {number: circle.chat for number, circle in enumerate(groups, 1)}
     at_once = max(1, storm.at_once // len(hands))
     jobs = [Job(run, [seats[n] for n in hand], task, chat_of=chat_of, at_once=at_once) for hand in hands]
     first = jobs[0]
     listeners = Counter(chat for seat in seats for chat in seat.chats)
     for number, circle in enumerate(groups, 1):
-        first.voices.append(Voice(number, len(first.seats), circle.chat, listeners[circle.chat]))
+        first.voices.append(SenderPlan(number, len(first.seats), circle.chat, listeners[circle.chat]))
         first.seats.append(Seat(circle.speaker, "v2", edges[-1]))
     return jobs
 
 
-def _first_edge(target: Target) -> int | None:
+def _first_edge(target: MeasuredSystem) -> int | None:
     """Its process."""
     port = urlsplit(target.edges[0]).port
     return next((one.pid for one in target.processes if one.port == port), None)

@@ -7,16 +7,16 @@ from itertools import cycle
 from bench.load import protocol
 from bench.load.pacing import Pace
 from bench.load.recorder import SECOND, Recorder, until
-from bench.load.session import Floor, Loop, OnFloor
+from bench.load.session import Conversations, ConversationWorkload, Loop
 
 _SAID_AT_ONCE = 200
 
 
-class Talking(OnFloor):
+class ConversationRun(ConversationWorkload):
     """The task `Talk`."""
 
     def __init__(self, protocol: protocol.Job, task: protocol.Talk, recorder: Recorder) -> None:
-        super().__init__(protocol, Floor(protocol, task.size, recorder))
+        super().__init__(protocol, Conversations(protocol, task.size, recorder))
         self._task = task
         self._turns = Turns(self.floor)
         voices = [self.floor.voices[voice.number] for voice in protocol.voices]
@@ -41,7 +41,7 @@ class Talking(OnFloor):
 class Turns:
     """Voices that speak one after the other, in open loop."""
 
-    def __init__(self, floor: Floor) -> None:
+    def __init__(self, floor: Conversations) -> None:
         self._lateness = floor.recorder.series("lateness")
         self._turn = cycle(floor.voices.values())
 
@@ -50,6 +50,6 @@ class Turns:
             await until(due)
             for number, due in enumerate(pace.take(time.monotonic_ns()), 1):
                 self._lateness.record(due, time.monotonic_ns())
-                next(self._turn).say(due)
+                next(self._turn).send(due)
                 if number % _SAID_AT_ONCE == 0:  # who is late must still listen
                     await asyncio.sleep(0)

@@ -6,18 +6,18 @@ import time
 from itertools import cycle
 
 from bench.load.dialects import SERVICE
-from bench.load.gather import together
-from bench.load.protocol import Job, Leaf, Progress, Seat
+from bench.load.gather import gather_all
+from bench.load.protocol import HistoryPaging, Job, Progress, Seat
 from bench.load.recorder import SECOND, Recorder, until
 from bench.load.verifier import faults_of_page
-from bench.load.workload import Activity
+from bench.load.workload import Workload
 from clients.aio import AsyncConnection, NullListener, connect
 
 
-class Leafing(Activity):
+class HistoryPagingRun(Workload):
     """The task `Leaf`: every seat asks for one page at a time, from a random place, of each walk in turn."""
 
-    def __init__(self, job: Job, task: Leaf, recorder: Recorder) -> None:
+    def __init__(self, job: Job, task: HistoryPaging, recorder: Recorder) -> None:
         self._job = job
         self._task = task
         self._recorder = recorder
@@ -27,7 +27,7 @@ class Leafing(Activity):
         self._pages = 0
 
     async def connect(self) -> None:
-        self._connections = await together(map(self._enter, self._job.seats))
+        self._connections = await gather_all(map(self._enter, self._job.seats))
 
     async def _enter(self, seat: Seat) -> AsyncConnection:
         connection = await connect(seat.edge, SERVICE, NullListener())
@@ -40,7 +40,7 @@ class Leafing(Activity):
         await until(at)
         watching = asyncio.create_task(recorder.watch(lambda: {"pages": self._pages}), name="watch")
         both = zip(self._job.seats, self._connections, strict=True)
-        await together(self._leaf(seat, connection) for seat, connection in both)
+        await gather_all(self._leaf(seat, connection) for seat, connection in both)
         await watching
 
     async def _leaf(self, seat: Seat, connection: AsyncConnection) -> None:

@@ -5,19 +5,19 @@ import time
 from itertools import cycle
 
 from bench.load.dialects import BY_NAME
-from bench.load.gather import together
+from bench.load.gather import gather_all
 from bench.load.pacing import Pace
-from bench.load.protocol import Job, Knock, Progress, Seat
+from bench.load.protocol import Job, LoginChurn, Progress, Seat
 from bench.load.recorder import SECOND, Recorder, until
-from bench.load.workload import Activity
+from bench.load.workload import Workload
 from clients.aio import AsyncConnection, NullListener, connect
 from clients.errors import ClientError
 
 
-class Knocking(Activity):
+class LoginChurnRun(Workload):
     """The task `Knock`. A span lasts from when somebody should have come to the answer to the login."""
 
-    def __init__(self, job: Job, task: Knock, recorder: Recorder) -> None:
+    def __init__(self, job: Job, task: LoginChurn, recorder: Recorder) -> None:
         self._task = task
         self._recorder = recorder
         self._spans = recorder.series("login")
@@ -36,7 +36,7 @@ class Knocking(Activity):
         if task.rate:
             await self._come_in_time(Pace(task.rate, at, recorder.end))
         else:
-            await together(self._come_again() for _ in range(task.at_once))
+            await gather_all(self._come_again() for _ in range(task.at_once))
         await watching
 
     async def _come_again(self) -> None:
@@ -60,7 +60,7 @@ class Knocking(Activity):
             await connection.request(codec.login(seat.account))
         except ClientError as error:
             self._failed += 1
-            self._recorder.refused(str(error))
+            self._recorder.rejected(str(error))
         else:
             self._done += 1
             self._spans.record(due, time.monotonic_ns())

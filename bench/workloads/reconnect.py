@@ -4,23 +4,23 @@ import asyncio
 import time
 from itertools import cycle
 
-from bench.load.gather import together
+from bench.load.gather import gather_all
 from bench.load.message_tag import SIZE
-from bench.load.protocol import Job, Return
+from bench.load.protocol import Job, Reconnect
 from bench.load.recorder import Recorder, until
-from bench.load.session import Device, Floor, OnFloor
+from bench.load.session import Conversations, ConversationWorkload, LoadConnection
 from clients.errors import ClientError
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 2.0
 _LOOK_SECONDS = 0.01
 
 
-class Returning(OnFloor):
+class ReconnectRun(ConversationWorkload):
     """The task `Return`. Spans begin when the first line of this process fell: `login` ends with the login, `back` with
     the message that was said meanwhile."""
 
-    def __init__(self, job: Job, task: Return, recorder: Recorder) -> None:
-        super().__init__(job, Floor(job, SIZE, recorder))
+    def __init__(self, job: Job, task: Reconnect, recorder: Recorder) -> None:
+        super().__init__(job, Conversations(job, SIZE, recorder))
         self._task = task
         self._speakers = list(self.floor.voices.values())
         speaking = [voice.device for voice in self._speakers]
@@ -40,14 +40,14 @@ class Returning(OnFloor):
         try:
             with recorder.working():
                 async with asyncio.timeout(self._task.seconds):
-                    await together([self._speak(), *(self._return(number) for number in range(len(self._people)))])
+                    await gather_all([self._speak(), *(self._return(number) for number in range(len(self._people)))])
         except TimeoutError:
-            recorder.refused(f"not back within {self._task.seconds:g} s")
+            recorder.rejected(f"not back within {self._task.seconds:g} s")
 
     async def _speak(self) -> None:
         await asyncio.gather(*(device.fell.wait() for device in self._people))
         for voice in self._speakers:
-            voice.say(time.monotonic_ns())
+            voice.send(time.monotonic_ns())
 
     async def _return(self, number: int) -> None:
         device = self._people[number]
@@ -59,7 +59,7 @@ class Returning(OnFloor):
             await asyncio.sleep(_LOOK_SECONDS)
         self._backs.record(self._fell, time.monotonic_ns())
 
-    async def _enter(self, device: Device, number: int) -> None:
+    async def _enter(self, device: LoadConnection, number: int) -> None:
         """At one edge after the other, that which fell last, with growing pauses, as a good client does."""
         *others, fallen = self._task.edges
         first = number % max(1, len(others))
@@ -68,6 +68,6 @@ class Returning(OnFloor):
             try:
                 return await device.enter(edge)
             except ClientError as error:
-                self.floor.recorder.refused(str(error))
+                self.floor.recorder.rejected(str(error))
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

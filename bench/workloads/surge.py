@@ -3,17 +3,17 @@
 import asyncio
 
 from bench.load.pacing import Pace
-from bench.load.protocol import Job, Surge
+from bench.load.protocol import Job, Stages
 from bench.load.recorder import SECOND, Recorder, until
-from bench.load.session import Floor, OnFloor
+from bench.load.session import Conversations, ConversationWorkload
 from bench.workloads.conversation import Turns
 
 
-class Surging(OnFloor):
+class SurgeRun(ConversationWorkload):
     """The task `Surge`."""
 
-    def __init__(self, job: Job, task: Surge, recorder: Recorder) -> None:
-        super().__init__(job, Floor(job, task.size, recorder))
+    def __init__(self, job: Job, task: Stages, recorder: Recorder) -> None:
+        super().__init__(job, Conversations(job, task.size, recorder))
         self._stages = task.stages
         self._turns = Turns(self.floor)
 

@@ -6,21 +6,21 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bench.measurement.system import Target
+from bench.measurement.system import MeasuredSystem
 from services.cli.probes import listens
 from tests.drills.cluster import Cluster
 
 
 @pytest.fixture(scope="session")
-def _system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+def _system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeasuredSystem]:
     """Two edges, and the cheapest password hash."""
     quick = ("--set", "auth.argon2_memory_kib=8", "--set", "auth.argon2_iterations=1")
     with Cluster(tmp_path_factory.mktemp("bench") / "data", "--no-limits", *quick) as cluster:
-        yield Target(cluster.edges, cluster.data)
+        yield MeasuredSystem(cluster.edges, cluster.data)
 
 
 @pytest.fixture
-async def target(_system: Target) -> Target:
+async def target(_system: MeasuredSystem) -> MeasuredSystem:
     """With all its edges there, whatever the test before has done to them."""
     for edge in _system.edges:
         check = listens(urlsplit(edge).port or 0)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import pytest
 
 from bench.load.verifier import Faults
-from bench.measurement.progress import Show
+from bench.measurement.progress import ProgressLine
 from bench.measurement.result import Result
-from bench.measurement.system import Target
+from bench.measurement.system import MeasuredSystem
 from bench.population.plan import Load
-from bench.scenarios.pairs import Crowd, group
+from bench.scenarios.pairs import ConversationOptions, group
 from tests.unit.bench.faulty_server import Frame, Spoil, doctored, honest
 
 _NTH = 40
@@ -43,7 +43,7 @@ def _reordering() -> Spoil:
 async def _run(spoil: Spoil, echoes: Spoil = honest) -> Result:
     """Four people in two processes."""
     async with doctored(spoil, echoes) as address:
-        return await group(Target([address]), Show(), Crowd(4, ["v2"], 2), _LOAD)
+        return await group(MeasuredSystem([address]), ProgressLine(), ConversationOptions(4, ["v2"], 2), _LOAD)
 
 
 async def test_an_honest_server_passes() -> None:

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from bench.population.seeding import Seedbed, uuid_of
+from bench.population.seeding import Seeder, uuid_of
 from services.auth.store import accounts as auth
 from services.cli.installation import Installation
 from services.message.store import MessageStore, Snapshot
@@ -59,7 +59,7 @@ def _populated(url: str, directory: Path) -> Town:
     settings = Settings(database=Place(url=SecretStr(url)), auth=cheap)
     for service in ("auth", "session", "message"):
         upgrade(service, settings.database_url(service))
-    seedbed = Seedbed(Installation(settings, {}))
+    seedbed = Seeder(Installation(settings, {}))
     people = seedbed.accounts(_MEMBERS)
     small = seedbed.chats(people[:2], 2, each=_CHATS)
     seedbed.history(small, 4, people[0])

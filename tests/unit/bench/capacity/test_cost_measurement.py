@@ -1,15 +1,15 @@
 import pytest
 
-from bench.capacity.cost_measurement import Weighing, row_bytes, weigh
-from bench.measurement.progress import Show
+from bench.capacity.cost_measurement import CostOptions, measure_costs, row_bytes
+from bench.measurement.progress import ProgressLine
 
 pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(180)]
 
-_WEIGHING = Weighing(50, 200, 2_000, 20, 200, seconds=1.0, rest=0.5, size=150, dialects=["pipe"])
+_WEIGHING = CostOptions(50, 200, 2_000, 20, 200, seconds=1.0, rest=0.5, size=150, dialects=["pipe"])
 
 
 async def test_everything_has_a_cost() -> None:
-    costs = await weigh(_WEIGHING, [], 1, Show())
+    costs = await measure_costs(_WEIGHING, [], 1, ProgressLine())
     assert costs.alone["message"] > 0
     assert costs.alone["edge"] > 0
     assert costs.batched.keys() == costs.alone.keys() == costs.delivery.keys()

@@ -1,6 +1,6 @@
 import pytest
 
-from bench.capacity.costs import Costs, Measured, derived
+from bench.capacity.costs import Costs, MeasuredCosts, derived
 
 _BRISK = {"µs of a message in edge-1": 20.0, "µs of a message in edge-2": 20.0, "µs of a message in message": 20.0}
 _SLOW = {
@@ -23,7 +23,7 @@ _CROWD = {
 @pytest.fixture
 def costs() -> Costs:
     rows = {"account": 400.0, "membership": 50.0, "message": 200.0}
-    return derived(Measured(_BRISK, _SLOW, _GROUP, 102, _CROWD, 1_000), rows, "a machine", "today", 150)
+    return derived(MeasuredCosts(_BRISK, _SLOW, _GROUP, 102, _CROWD, 1_000), rows, "a machine", "today", 150)
 
 
 def test_processes_of_a_kind_are_one(costs: Costs) -> None:

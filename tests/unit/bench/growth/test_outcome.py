@@ -29,7 +29,7 @@ def test_a_cost_that_grows_fails_where_it_should_not() -> None:
 def test_few_points_prove_nothing() -> None:
     grown = growth([(10, 5.0), (100, 50.0)], limit=None)
     assert grown.passed
-    assert "too few points" in grown.verdicts()[0]
+    assert "too few points" in grown.decisions()[0]
 
 
 def test_a_fault_fails_whatever_it_costs() -> None:
@@ -42,9 +42,9 @@ def test_the_crossover_is_told() -> None:
     named, broadcast = growth([(10, 1.0), (1_000, 100.0)], limit=None), growth([(10, 10.0), (1_000, 10.0)], limit=None)
     both = [Curve("named", named.curves[0].points), Curve("broadcast", broadcast.curves[0].points)]
     grown = Growth("chat-size", "members", "", "", {}, both, None)
-    assert grown.verdicts()[-1] == "named and broadcast cost the same at 100"
+    assert grown.decisions()[-1] == "named and broadcast cost the same at 100"
 
 
 @pytest.mark.parametrize(("limit", "word"), [(0.1, "flat"), (1.1, "flat")])
 def test_the_verdict_says_how_it_grows(limit: float, word: str) -> None:
-    assert growth([(10, 5.0), (100, 5.0), (1_000, 5.0)], limit=limit).verdicts()[0].startswith(word)
+    assert growth([(10, 5.0), (100, 5.0), (1_000, 5.0)], limit=limit).decisions()[0].startswith(word)

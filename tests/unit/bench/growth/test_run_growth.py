@@ -6,21 +6,21 @@ import pytest
 from click.testing import CliRunner
 
 from bench.cli import bench
-from bench.growth.axes import AXES, Effort, Place
+from bench.growth.axes import AXES, GrowthStack, RunOptions
 from bench.growth.outcome import Growth, point
-from bench.measurement.progress import Show
-from bench.measurement.system import Target
-from bench.population.seeding import Seedbed
+from bench.measurement.progress import ProgressLine
+from bench.measurement.system import MeasuredSystem
+from bench.population.seeding import Seeder
 
 pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
 
-_EFFORT = Effort(0.6, 0.0, 0.2, rate=100, deliveries=2_000, size=150, processes=1, dialects=["pipe", "service"])
+_EFFORT = RunOptions(0.6, 0.0, 0.2, rate=100, deliveries=2_000, size=150, processes=1, dialects=["pipe", "service"])
 
 
 @pytest.mark.parametrize("name", AXES)
-async def test_a_point_of_each_axis(target: Target, name: str) -> None:
+async def test_a_point_of_each_axis(target: MeasuredSystem, name: str) -> None:
     assert target.installation is not None
-    place = Place(target, Seedbed(target.installation), Show(), _EFFORT)
+    place = GrowthStack(target, Seeder(target.installation), ProgressLine(), _EFFORT)
     axis = AXES[name]
     x = axis.quick[-1]
     result = await place.measure(axis, x)

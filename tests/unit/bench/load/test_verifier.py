@@ -2,15 +2,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from bench.load.message_tag import Mark
-from bench.load.verifier import Faults, Ledger, Spoken, faults_of_page
+from bench.load.message_tag import Tag
+from bench.load.verifier import Faults, Inbox, SentCounts, faults_of_page
 
 _ANN, _BOB = 1, 2
 _CHAT = 70
 
 
-def _ledger(faults: Faults) -> Ledger:
-    return Ledger([_CHAT], {_ANN: _CHAT, _BOB: _CHAT, 3: 71}, faults)
+def _ledger(faults: Faults) -> Inbox:
+    return Inbox([_CHAT], {_ANN: _CHAT, _BOB: _CHAT, 3: 71}, faults)
 
 
 def _heard(numbers: Sequence[int], sent: int, refused: set[int] | None = None) -> Faults:
@@ -18,8 +18,8 @@ def _heard(numbers: Sequence[int], sent: int, refused: set[int] | None = None) -
     faults = Faults()
     ledger = _ledger(faults)
     for position, number in enumerate(numbers):
-        ledger.hear(Mark(0, _ANN, number, 0), position)
-    faults.lost += ledger.lost([_ANN], Spoken({_ANN: sent}, {_ANN: refused or set()}))
+        ledger.receive(Tag(0, _ANN, number, 0), position)
+    faults.lost += ledger.lost([_ANN], SentCounts({_ANN: sent}, {_ANN: refused or set()}))
     return faults
 
 
@@ -53,26 +53,26 @@ def test_what_was_refused_is_not_missed() -> None:
 def test_the_order_of_several_voices_is_that_of_their_positions() -> None:
     faults = Faults()
     ledger = _ledger(faults)
-    ledger.hear(Mark(0, _ANN, 1, 0), 2)
-    ledger.hear(Mark(0, _BOB, 1, 0), 1)
-    ledger.hear(Mark(0, _ANN, 2, 0), 2)
+    ledger.receive(Tag(0, _ANN, 1, 0), 2)
+    ledger.receive(Tag(0, _BOB, 1, 0), 1)
+    ledger.receive(Tag(0, _ANN, 2, 0), 2)
     assert faults == Faults(reordered=1)
 
 
 @pytest.mark.parametrize("voice", [3, 99])
 def test_who_hears_a_strange_chat_was_reached_wrongly(voice: int) -> None:
     faults = Faults()
-    assert not _ledger(faults).hear(Mark(0, voice, 1, 0), 1)
+    assert not _ledger(faults).receive(Tag(0, voice, 1, 0), 1)
     assert faults == Faults(misrouted=1)
 
 
 def test_a_history_fills_what_is_missing_and_repeats_what_is_known() -> None:
     faults = Faults()
     ledger = _ledger(faults)
-    ledger.hear(Mark(0, _ANN, 3, 0), 3)
-    news = [ledger.read(Mark(0, _ANN, number, 0), number) for number in (5, 4, 3, 2, 1)]
+    ledger.receive(Tag(0, _ANN, 3, 0), 3)
+    news = [ledger.read(Tag(0, _ANN, number, 0), number) for number in (5, 4, 3, 2, 1)]
     assert news == [True, True, False, True, True]
-    assert ledger.lost([_ANN], Spoken({_ANN: 5})) == 0
+    assert ledger.lost([_ANN], SentCounts({_ANN: 5})) == 0
     assert ledger.position(_CHAT) == 5
     assert not faults.any()
 
@@ -80,18 +80,18 @@ def test_a_history_fills_what_is_missing_and_repeats_what_is_known() -> None:
 def test_what_was_read_may_be_told_once_more_and_not_twice() -> None:
     faults = Faults()
     ledger = _ledger(faults)
-    ledger.read(Mark(0, _ANN, 1, 0), 1)
-    assert not ledger.hear(Mark(0, _ANN, 1, 0), 1)
+    ledger.read(Tag(0, _ANN, 1, 0), 1)
+    assert not ledger.receive(Tag(0, _ANN, 1, 0), 1)
     assert not faults.any()
-    assert not ledger.hear(Mark(0, _ANN, 1, 0), 1)
+    assert not ledger.receive(Tag(0, _ANN, 1, 0), 1)
     assert faults == Faults(doubled=1)
 
 
 def test_books_of_several_processes_are_one() -> None:
-    spoken, faults = Spoken({1: 5}), Faults(lost=1, closed=2)
-    spoken.merge(Spoken({2: 6}, {2: {1}}))
+    spoken, faults = SentCounts({1: 5}), Faults(lost=1, closed=2)
+    spoken.merge(SentCounts({2: 6}, {2: {1}}))
     faults.merge(Faults(lost=2))
-    assert (spoken, faults) == (Spoken({1: 5, 2: 6}, {2: {1}}), Faults(lost=3, closed=2))
+    assert (spoken, faults) == (SentCounts({1: 5, 2: 6}, {2: {1}}), Faults(lost=3, closed=2))
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,17 @@ import time
 
 import pytest
 
-from bench.measurement.run import Meter, Stopwatch
-from bench.measurement.system import Target
+from bench.measurement.run import CpuMeter, CpuSampler
+from bench.measurement.system import MeasuredSystem
 
 
-class _Still(Target):
+class _Still(MeasuredSystem):
     def cpu(self) -> dict[str, float]:
         return {"edge-1": time.monotonic() / 2}
 
 
-def _watched(target: Target, start: float, end: float) -> Stopwatch:
-    watch = Stopwatch(target, start, end)
+def _watched(target: MeasuredSystem, start: float, end: float) -> CpuSampler:
+    watch = CpuSampler(target, start, end)
     for _ in range(2):
         watch.look()
         time.sleep(0.1)
@@ -32,7 +32,7 @@ def test_before_and_after_the_measurement_nothing_is_looked_at() -> None:
 
 
 def test_of_unknown_processes_nothing_is_said() -> None:
-    assert _watched(Target([]), 0, time.monotonic() + 60).others(0) is None
+    assert _watched(MeasuredSystem([]), 0, time.monotonic() + 60).others(0) is None
 
 
 async def test_what_is_used_without_any_request_is_no_cost() -> None:
@@ -42,7 +42,7 @@ async def test_what_is_used_without_any_request_is_no_cost() -> None:
     def read() -> dict[str, float]:
         return {"edge": asked + 10.0 * (time.monotonic() - began)}
 
-    meter = Meter(read)
+    meter = CpuMeter(read)
     asked = 5.0
     assert await meter.rest(0.1) == {"edge": pytest.approx(5.0, abs=0.1)}
     assert meter.idle == {"edge": pytest.approx(10.0, abs=0.5)}

@@ -3,9 +3,9 @@ import math
 import pytest
 
 from bench.measurement.result import Measure, Point
-from bench.measurement.slo import Bounds, Crowded, Found, breaches, recovery
+from bench.measurement.slo import Bounds, FloodResult, OverloadMeasured, recovery, violations
 
-_GOOD = Found(10_000, 9_500, {"message": 20.0}, 4.0, 1.0, Crowded(100, 16, 0))
+_GOOD = OverloadMeasured(10_000, 9_500, {"message": 20.0}, 4.0, 1.0, FloodResult(100, 16, 0))
 
 
 def _answers(*p50s: int) -> Measure:
@@ -15,7 +15,7 @@ def _answers(*p50s: int) -> Measure:
 
 
 def test_what_bears_it_is_not_complained_of() -> None:
-    assert breaches(_GOOD, Bounds(), 8.0) == []
+    assert violations(_GOOD, Bounds(), 8.0) == []
 
 
 @pytest.mark.parametrize(
@@ -26,12 +26,12 @@ def test_what_bears_it_is_not_complained_of() -> None:
         (_GOOD._replace(longest_seconds=10.1), "waited 10.1 s"),
         (_GOOD._replace(recovery_seconds=math.inf), "latency was not back"),
         (_GOOD._replace(memory={"edge-1": 300.0}), "edge-1 grew by 300 MiB"),
-        (_GOOD._replace(crowded=Crowded(116, 0, 0)), "1013"),
-        (_GOOD._replace(crowded=Crowded(100, 15, 1)), "1013"),
+        (_GOOD._replace(crowded=FloodResult(116, 0, 0)), "1013"),
+        (_GOOD._replace(crowded=FloodResult(100, 15, 1)), "1013"),
     ],
 )
-def test_what_was_not_kept_is_told(found: Found, word: str) -> None:
-    (said,) = breaches(found, Bounds(), 8.0)
+def test_what_was_not_kept_is_told(found: OverloadMeasured, word: str) -> None:
+    (said,) = violations(found, Bounds(), 8.0)
     assert word in said
 
 

@@ -1,7 +1,7 @@
 from bench.load.histogram import Histogram
-from bench.load.protocol import Tally
+from bench.load.protocol import Totals
 from bench.load.verifier import Faults
-from bench.measurement.verdict import add_up, remarks
+from bench.measurement.verdict import add_up, notes
 
 
 def _histogram(*values: int) -> Histogram:
@@ -11,9 +11,9 @@ def _histogram(*values: int) -> Histogram:
     return histogram
 
 
-def _tally(cores: float = 0.1, late: int = 1, taken: int = 100) -> Tally:
+def _tally(cores: float = 0.1, late: int = 1, taken: int = 100) -> Totals:
     series = {"delivery": {0: _histogram(1_000, 2_000), 1: _histogram(3_000)}, "lateness": {0: _histogram(late)}}
-    return Tally(Faults(lost=1), series, {"acknowledged": taken}, {"slow down": 2}, cores)
+    return Totals(Faults(lost=1), series, {"acknowledged": taken}, {"slow down": 2}, cores)
 
 
 def test_tallies_add_up() -> None:
@@ -30,26 +30,26 @@ def test_tallies_add_up() -> None:
 def test_nothing_to_remark() -> None:
     books = add_up([_tally()])
     books.refusals.clear()
-    assert remarks(books, 1, offered=100) == []
+    assert notes(books, 1, offered=100) == []
 
 
 def test_a_busy_generator_is_told() -> None:
-    assert any("the generator was the limit" in one for one in remarks(add_up([_tally(cores=0.95)]), 1))
+    assert any("the generator was the limit" in one for one in notes(add_up([_tally(cores=0.95)]), 1))
 
 
 def test_others_on_the_machine_are_told() -> None:
     books = add_up([_tally()])
-    assert any("others used 0.5 cores" in one for one in remarks(books, 1, others=0.5))
-    assert not any("others" in one for one in [*remarks(books, 1, others=0.1), *remarks(books, 1)])
+    assert any("others used 0.5 cores" in one for one in notes(books, 1, others=0.5))
+    assert not any("others" in one for one in [*notes(books, 1, others=0.1), *notes(books, 1)])
 
 
 def test_a_late_generator_is_told() -> None:
-    assert any("spoke late" in one for one in remarks(add_up([_tally(late=2_000)]), 1, offered=100))
+    assert any("spoke late" in one for one in notes(add_up([_tally(late=2_000)]), 1, offered=100))
 
 
 def test_a_rate_that_was_not_taken_is_told() -> None:
-    assert any("overloaded" in one for one in remarks(add_up([_tally(taken=90)]), 1, offered=100))
+    assert any("overloaded" in one for one in notes(add_up([_tally(taken=90)]), 1, offered=100))
 
 
 def test_refusals_are_told() -> None:
-    assert "refused 2 times: slow down" in remarks(add_up([_tally()]), 1)
+    assert "refused 2 times: slow down" in notes(add_up([_tally()]), 1)

@@ -9,12 +9,12 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from bench.load.protocol import Job, Leaf, Seat, Walk
-from bench.measurement.progress import Show
+from bench.load.protocol import HistoryPaging, Job, PagedChat, Seat
+from bench.measurement.progress import ProgressLine
 from bench.measurement.run import measured
-from bench.measurement.system import Target
+from bench.measurement.system import MeasuredSystem
 from bench.population.plan import Load, conversations
-from bench.population.seeding import Seedbed, uuid_of
+from bench.population.seeding import Seeder, uuid_of
 from services.auth import tables as auth
 from services.auth.adapters.signing_keys import SigningKeys
 from services.cli.installation import Installation
@@ -58,7 +58,7 @@ def _rows(installation: Installation, service: str, statement: sa.Executable) ->
 
 
 def test_rows_are_what_the_services_would_have_made(installation: Installation) -> None:
-    seedbed = Seedbed(installation)
+    seedbed = Seeder(installation)
     people = seedbed.accounts(10)
     chats = seedbed.chats(people, 3, each=2, unread_from=8)
     seedbed.history(chats, 7, people[0])
@@ -80,7 +80,7 @@ def test_rows_are_what_the_services_would_have_made(installation: Installation) 
 
 
 def test_what_comes_after_gets_numbers_of_its_own(installation: Installation) -> None:
-    seedbed = Seedbed(installation)
+    seedbed = Seeder(installation)
     people = seedbed.accounts(4)
     chats = seedbed.chats(people, 2)
     assert seedbed.accounts(2) == range(5, 7)
@@ -93,32 +93,32 @@ def test_what_comes_after_gets_numbers_of_its_own(installation: Installation) ->
 
 
 def test_tokens_are_the_accounts_own(installation: Installation) -> None:
-    seedbed = Seedbed(installation)
-    person, other = seedbed.people(list(seedbed.accounts(2)))
+    seedbed = Seeder(installation)
+    person, other = seedbed.users(list(seedbed.accounts(2)))
     public = SigningKeys(installation.settings.auth).public_keys()
     assert public.keys
     assert (person.number, other.number) == (1, 2)
     assert person.token != other.token
 
 
-async def test_seeded_people_talk_and_read_in_any_dialect(target: Target) -> None:
+async def test_seeded_people_talk_and_read_in_any_dialect(target: MeasuredSystem) -> None:
     assert target.installation is not None
-    seedbed = Seedbed(target.installation)
+    seedbed = Seeder(target.installation)
     accounts = seedbed.accounts(8)
     chats = seedbed.chats(accounts, 8, unread_from=301)
     seedbed.history(chats, 300, accounts[0])
     await seedbed.publish(chats)
-    people = seedbed.people(list(accounts))
+    people = seedbed.users(list(accounts))
     dialects = ["v2", "pipe", "service", "v1"] * 2
     seats = [
         Seat(person, dialect, target.edges[n % 2], list(chats))
         for n, (person, dialect) in enumerate(zip(people, dialects, strict=True))
     ]  # fmt: skip
     jobs = conversations(secrets.randbits(32), seats, range(4), 1, Load(150, 0.0, 0.5, window=2))
-    talk = await measured("talk", jobs, target, Show(), {}, warm_up=0.0, seconds=0.5)
+    talk = await measured("talk", jobs, target, ProgressLine(), {}, warm_up=0.0, seconds=0.5)
     assert talk.passed, talk
     assert talk.measures["delivery"].count > talk.measures["acknowledgement"].count > 0
     readers = [seat for seat in seats if seat.dialect == "service"]
-    leaf = Job(1, readers, Leaf(50, 0.0, 0.3, [Walk("seeded", chats[0], 300)]))
-    pages = await measured("pages", [leaf], target, Show(), {}, warm_up=0.0, seconds=0.3)
+    leaf = Job(1, readers, HistoryPaging(50, 0.0, 0.3, [PagedChat("seeded", chats[0], 300)]))
+    pages = await measured("pages", [leaf], target, ProgressLine(), {}, warm_up=0.0, seconds=0.3)
     assert pages.passed, pages

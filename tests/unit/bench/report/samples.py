@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bench.growth.outcome import Curve, Growth, Point
+from bench.growth.outcome import Curve, Growth, GrowthPoint
 from bench.load.histogram import Histogram
 from bench.load.verifier import Faults
 from bench.measurement.result import Result, measure
@@ -20,5 +20,5 @@ def sample(faults: Faults, *, passed: bool) -> Result:
 
 
 def growth(costs: Sequence[tuple[int, float]], *, limit: float | None) -> Growth:
-    points = [Point(x, cost, {"message": cost}, {}, [], Faults(), passed=True) for x, cost in costs]
+    points = [GrowthPoint(x, cost, {"message": cost}, {}, [], Faults(), passed=True) for x, cost in costs]
     return Growth("chats", "chats of an account", "2026-01-01", "2 cores", {}, [Curve("", points)], limit)

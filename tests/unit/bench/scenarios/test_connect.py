@@ -1,16 +1,16 @@
 import pytest
 
-from bench.measurement.progress import Show
-from bench.measurement.system import Target
-from bench.scenarios.connect import Comings, connect
+from bench.measurement.progress import ProgressLine
+from bench.measurement.system import MeasuredSystem
+from bench.scenarios.connect import ConnectOptions, connect
 from clients.errors import Unreachable
 
 pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
 
 
 @pytest.mark.parametrize(("rate", "dialects"), [(0.0, ["service", "pipe"]), (20.0, ["v2", "v1", "v0"])])
-async def test_everybody_who_comes_is_let_in(target: Target, rate: float, dialects: list[str]) -> None:
-    result = await connect(target, Show(), Comings(12, dialects, 2, 4, rate, warm_up=0.0, seconds=1.0))
+async def test_everybody_who_comes_is_let_in(target: MeasuredSystem, rate: float, dialects: list[str]) -> None:
+    result = await connect(target, ProgressLine(), ConnectOptions(12, dialects, 2, 4, rate, warm_up=0.0, seconds=1.0))
     assert result.passed, result
     assert not result.refusals
     logins = result.measures["login"].count
@@ -20,4 +20,6 @@ async def test_everybody_who_comes_is_let_in(target: Target, rate: float, dialec
 
 async def test_a_server_that_is_not_there_is_told() -> None:
     with pytest.raises(Unreachable, match="cannot be reached"):
-        await connect(Target(["ws://127.0.0.1:9"]), Show(), Comings(2, ["pipe"], 1, 1, 0.0, 0.0, 1.0))
+        await connect(
+            MeasuredSystem(["ws://127.0.0.1:9"]), ProgressLine(), ConnectOptions(2, ["pipe"], 1, 1, 0.0, 0.0, 1.0)
+        )

@@ -2,18 +2,20 @@ from dataclasses import replace
 
 import pytest
 
-from bench.measurement.progress import Show
-from bench.measurement.system import Target
-from bench.scenarios.history import Library, history
+from bench.measurement.progress import ProgressLine
+from bench.measurement.system import MeasuredSystem
+from bench.scenarios.history import HistoryOptions, history
 
 pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
 
 
 @pytest.mark.parametrize("own", [False, True])
-async def test_pages_of_short_and_long_chats(target: Target, own: bool) -> None:
+async def test_pages_of_short_and_long_chats(target: MeasuredSystem, own: bool) -> None:
     """In a system of one's own they are seeded, in others they are said."""
     target = replace(target, own=own)
-    result = await history(target, Show(), Library(messages=500, chats=4, size=20, warm_up=0.0, seconds=0.5))
+    result = await history(
+        target, ProgressLine(), HistoryOptions(messages=500, chats=4, size=20, warm_up=0.0, seconds=0.5)
+    )
     assert result.passed, result
     assert set(result.measures) == {"only chat", "long chat", "last chat"}
     assert {"p99 of long chat / only chat", "p99 of last chat / only chat"} <= set(result.figures)

@@ -1,20 +1,22 @@
 import pytest
 
-from bench.measurement.progress import Show
-from bench.measurement.system import Target
-from bench.scenarios.idle import Sitters, idle
+from bench.measurement.progress import ProgressLine
+from bench.measurement.system import MeasuredSystem
+from bench.scenarios.idle import IdleOptions, idle
 
 pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
 
 
-async def test_memory_of_idle_connections(target: Target) -> None:
-    result = await idle(target, Show(), Sitters(100, 10, ["service", "pipe"], 2, at_once=8, seconds=0.2))
+async def test_memory_of_idle_connections(target: MeasuredSystem) -> None:
+    result = await idle(target, ProgressLine(), IdleOptions(100, 10, ["service", "pipe"], 2, at_once=8, seconds=0.2))
     assert result.passed, result
     assert result.figures["connections"] == 100
     assert "KiB of edges per connection" in result.figures
 
 
-async def test_unknown_processes_are_told(target: Target) -> None:
-    result = await idle(Target(target.edges), Show(), Sitters(2, 2, ["pipe"], 1, at_once=2, seconds=0.1))
+async def test_unknown_processes_are_told(target: MeasuredSystem) -> None:
+    result = await idle(
+        MeasuredSystem(target.edges), ProgressLine(), IdleOptions(2, 2, ["pipe"], 1, at_once=2, seconds=0.1)
+    )
     assert "KiB of edges per connection" not in result.figures
     assert any("memory is not known" in remark for remark in result.remarks)

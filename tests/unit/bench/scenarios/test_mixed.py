@@ -3,9 +3,9 @@ from collections import Counter
 
 import pytest
 
-from bench.measurement.progress import Show
-from bench.measurement.system import Target
-from bench.scenarios.mixed import WEIGHTS, Day, circles, mixed, population
+from bench.measurement.progress import ProgressLine
+from bench.measurement.system import MeasuredSystem
+from bench.scenarios.mixed import WEIGHTS, MixedOptions, circles, mixed, population
 
 pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
 
@@ -26,9 +26,9 @@ def test_most_chats_are_small_and_nobody_is_alone() -> None:
     assert all(len(set(group)) == len(group) for group in groups)
 
 
-async def test_people_come_and_go_and_miss_nothing(target: Target) -> None:
-    day = Day(20, 10, 2, 150, rate=40, leaves_per_minute=20, away=0.3, warm_up=0.0, seconds=3.0)
-    result = await mixed(target, Show(), day)
+async def test_people_come_and_go_and_miss_nothing(target: MeasuredSystem) -> None:
+    day = MixedOptions(20, 10, 2, 150, rate=40, leaves_per_minute=20, away=0.3, warm_up=0.0, seconds=3.0)
+    result = await mixed(target, ProgressLine(), day)
     assert result.passed, result
     assert result.measures["return"].count > 0
     assert result.measures["delivery"].count > 40

@@ -2,34 +2,38 @@ import math
 
 import pytest
 
-from bench.measurement.progress import Show
-from bench.measurement.slo import Bounds, Crowded
+from bench.measurement.progress import ProgressLine
+from bench.measurement.slo import Bounds, FloodResult
 from bench.measurement.system import own_system
-from bench.scenarios.flood import crowd
-from bench.scenarios.overload import Strain, overload, room
+from bench.scenarios.flood import flood
+from bench.scenarios.overload import OverloadOptions, max_connections, overload
 from tests.unit.bench.faulty_server import doctored, honest
 
 pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
 
-_STRAIN = Strain(40, ["pipe", "v2"], 1, 150, window=2, factor=2.0, calm=2.0, seconds=1.5)
+_STRAIN = OverloadOptions(40, ["pipe", "v2"], 1, 150, window=2, factor=2.0, calm=2.0, seconds=1.5)
 _ANY_SPEED = Bounds(goodput=0.0, slack_seconds=60.0, recovery_seconds=math.inf)
 
 
 async def test_nothing_is_lost_or_left_without_an_answer_when_too_much_is_said() -> None:
     """How quick it all is, machines that do other things cannot tell."""
-    settings = [f"edge.max_connections={room(_STRAIN, 2)}", "auth.argon2_memory_kib=8", "auth.argon2_iterations=1"]
-    async with own_system(2, settings, Show().say) as target:
-        result = await overload(target, Show(), _STRAIN, _ANY_SPEED)
+    settings = [
+        f"edge.max_connections={max_connections(_STRAIN, 2)}",
+        "auth.argon2_memory_kib=8",
+        "auth.argon2_iterations=1",
+    ]
+    async with own_system(2, settings, ProgressLine().print) as target:
+        result = await overload(target, ProgressLine(), _STRAIN, _ANY_SPEED)
     assert not result.faults.any(), result
     assert not [remark for remark in result.remarks if "1013" in remark or "grew" in remark or "waited" in remark]
     figures = result.figures
     assert figures["offered messages/s"] == 2 * figures["saturated messages/s"] > 0
     assert figures["goodput messages/s"] > 0
     assert figures["connections closed with 1013"] == 16
-    assert figures["connections let in"] == room(_STRAIN, 2)
+    assert figures["connections let in"] == max_connections(_STRAIN, 2)
     assert figures["MiB grown, message"] > 0
 
 
 async def test_a_server_without_a_limit_is_found_out() -> None:
     async with doctored(honest) as address:
-        assert await crowd(address, 5, seconds=0.2) == Crowded(21, 0, 0)
+        assert await flood(address, 5, seconds=0.2) == FloodResult(21, 0, 0)

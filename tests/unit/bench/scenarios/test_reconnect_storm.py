@@ -1,17 +1,17 @@
 import pytest
 
-from bench.measurement.progress import Show
-from bench.measurement.system import Target
-from bench.scenarios.reconnect_storm import Storm, reconnect_storm
+from bench.measurement.progress import ProgressLine
+from bench.measurement.system import MeasuredSystem
+from bench.scenarios.reconnect_storm import ReconnectStormOptions, reconnect_storm
 
 pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
 
-_STORM = Storm(30, ["service", "pipe", "v2"], 2, at_once=8, seconds=30.0)
+_STORM = ReconnectStormOptions(30, ["service", "pipe", "v2"], 2, at_once=8, seconds=30.0)
 
 
-async def test_everybody_is_back_after_an_edge_has_died(target: Target) -> None:
+async def test_everybody_is_back_after_an_edge_has_died(target: MeasuredSystem) -> None:
     before = {one.pid for one in target.processes}
-    result = await reconnect_storm(target, Show(), _STORM)
+    result = await reconnect_storm(target, ProgressLine(), _STORM)
     assert result.passed, result
     assert result.measures["back"].count == 30
     assert len(result.generator) == 2
@@ -20,9 +20,9 @@ async def test_everybody_is_back_after_an_edge_has_died(target: Target) -> None:
     assert len(before - {one.pid for one in target.processes}) == 1
 
 
-async def test_without_a_process_the_clients_cut_themselves(target: Target) -> None:
+async def test_without_a_process_the_clients_cut_themselves(target: MeasuredSystem) -> None:
     before = {one.pid for one in target.processes}
-    result = await reconnect_storm(Target(target.edges), Show(), _STORM._replace(people=4))
+    result = await reconnect_storm(MeasuredSystem(target.edges), ProgressLine(), _STORM._replace(people=4))
     assert result.passed, result
     assert any("the clients cut their connections" in remark for remark in result.remarks)
     assert before == {one.pid for one in target.processes}
