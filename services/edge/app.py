@@ -10,6 +10,8 @@ from prometheus_client import CollectorRegistry
 
 from services.edge.catchup.reader import BacklogReader
 from services.edge.client.endpoint import ConnectionRegistry
+from services.edge.client.media_sender import MediaTransfers
+from services.edge.client.session import LocalServices
 from services.edge.context import EdgeContext
 from services.edge.dashboard import DASHBOARD
 from services.edge.delivery.gap_filler import GapFiller
@@ -96,7 +98,9 @@ class Edge:
         entrance = LoginFlow(self.node, gate)
         performer = Dispatcher(self.node, entrance)
         performs = performer if tracer is None else TracedHandler(performer, tracer)
-        self.endpoint = ConnectionRegistry(self.node, performs, self.delivery.tick, dialects)
+        transfers = MediaTransfers(self.node.media, self.node.tasks, settings.edge.transfers_at_once)
+        services = LocalServices(self.residents, self.chats, self.read_flush, self.node.backlogs, transfers)
+        self.endpoint = ConnectionRegistry(self.node, services, self.upstream, performs, dialects, self.delivery.tick)
         self.watcher = RevocationWatcher(self.node, gate, self.endpoint.notify_all)
         lease_seconds = settings.edge.lease_seconds
         self.lease = Lease(self._presence, self.id, self.residents, self.resync.mark_stale, lease_seconds, metrics)

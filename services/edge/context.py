@@ -31,7 +31,7 @@ class EdgeContext:
     chats: LocalChats
     publisher: MessagePublisher
     read_state: ReadStateFlusher
-    tick_batcher: TickBatcher
+    ticks: TickBatcher
     media: MediaService
     summaries: RequestCoalescer[AccountId, ProfileSummary | None]
     profiles: RequestCoalescer[AccountId, Profile | None]
@@ -41,15 +41,12 @@ class EdgeContext:
     maintenance: bool = False
     revision: int = 0
     """Up to this number, revocations have been carried out for everybody who is logged in."""
-    media_slots: asyncio.Semaphore = field(init=False)
-    """Pictures and files that are being sent: each holds a package in memory, which may be large."""
-    now: Callable[[], float] = field(init=False)
+    clock: Callable[[], float] = field(init=False)
     """The monotonic clock that connections and dialects are given: the event loop's, which is looked up once, since
     that costs a system call before Python 3.12."""
 
     def __post_init__(self) -> None:
-        self.now = asyncio.get_running_loop().time
-        self.media_slots = asyncio.Semaphore(self.settings.edge.transfers_at_once)
+        self.clock = asyncio.get_running_loop().time
 
     async def close(self) -> None:
         """Whatever is still under way ends."""

@@ -90,7 +90,7 @@ def _double_delivery() -> None:
 
     def twice(client: Client, said: Sequence[EncodedMessage]) -> None:
         deliver(client, said)
-        if client.catch_up_state.backlog is None:
+        if client.session.catch_up.backlog is None:
             deliver(client, [encoded for encoded in said if is_bad()])
 
     _put(Client, "deliver", twice)

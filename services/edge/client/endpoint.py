@@ -7,11 +7,14 @@ from itertools import count
 
 from services.edge.canonical.events import Event
 from services.edge.canonical.transport import Accept, Handshake, Reject, Socket
-from services.edge.client.client import Client, RequestHandler
+from services.edge.client.client import Client
 from services.edge.client.connection import Connection
+from services.edge.client.request_processor import RequestHandler
+from services.edge.client.session import LocalServices
 from services.edge.context import EdgeContext
 from services.edge.dialects import registry
 from services.edge.dialects.base import ConnectionInfo
+from services.edge.upstream.publisher import MessagePublisher
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -31,12 +34,20 @@ class ConnectionRegistry:
     a second."""
 
     def __init__(
-        self, node: EdgeContext, performs: RequestHandler, tick: Callable[[float], None], dialects: registry.Dialects
+        self,
+        context: EdgeContext,
+        services: LocalServices,
+        publisher: MessagePublisher,
+        handler: RequestHandler,
+        dialects: registry.Dialects,
+        tick: Callable[[float], None],
     ) -> None:
-        self._node = node
-        self._performs = performs
-        self._tick = tick
+        self._context = context
+        self._services = services
+        self._publisher = publisher
+        self._handler = handler
         self._dialects = dialects
+        self._tick = tick
         self._numbers = count(1)
         self.clients: dict[int, Client] = {}
         self._empty = asyncio.Event()
@@ -52,13 +63,13 @@ class ConnectionRegistry:
         return Accept(entry.subprotocol)
 
     def connected(self, hello: Handshake, socket: Socket) -> Client:
-        settings, now = self._node.settings, self._node.now()
+        settings, now = self._context.settings, self._context.clock()
         base_url = hello.base_url(settings.edge.public_url)
         surroundings = ConnectionInfo(settings.limits, base_url, hello.query, hello.binary)
         entry = self._asked_for(hello)
         dialect = entry(surroundings) if entry else None
         connection = Connection(next(self._numbers), hello.address, dialect, self._dialects, surroundings, now)
-        client = Client(self._node, connection, socket, self._performs, self._ended)
+        client = Client(self._context, self._services, self._publisher, self._handler, connection, socket, self._ended)
         self.clients[connection.number] = client
         self._empty.clear()
         return client
@@ -83,14 +94,14 @@ class ConnectionRegistry:
         while True:
             await asyncio.sleep(_EVERY_SECONDS)
             for number, client in enumerate(list(self.clients.values())):
-                client.tick(self._node.now())
+                client.tick(self._context.clock())
                 if number % _AT_ONCE == _AT_ONCE - 1:
                     await asyncio.sleep(0)
-            self._tick(self._node.now())
+            self._tick(self._context.clock())
             self._count()
 
     def _count(self) -> None:
-        metrics, dialects = self._node.metrics, dict.fromkeys((entry.name for entry in self._dialects), 0)
+        metrics, dialects = self._context.metrics, dict.fromkeys((entry.name for entry in self._dialects), 0)
         for client in self.clients.values():
             if client.connection.dialect is not None:
                 dialects[client.connection.dialect.name] += 1
@@ -98,8 +109,8 @@ class ConnectionRegistry:
             metrics.connections.labels(name).set(number)
         metrics.undecided.set(len(self.clients) - sum(dialects.values()))
         metrics.tcp.set(sum(not client.connection.surroundings.binary for client in self.clients.values()))
-        metrics.accounts.set(len(self._node.accounts))
-        metrics.chats.set(len(self._node.chats))
+        metrics.accounts.set(len(self._services.accounts))
+        metrics.chats.set(len(self._services.chats))
 
     # End
 

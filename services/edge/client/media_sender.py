@@ -1,23 +1,34 @@
-"""Pictures and files on their way to one client in its own form; all else that is for it waits behind them in order."""
+"""Images and files on their way to one client in its own form; all other output waits behind them, in order."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import NamedTuple, Protocol
 
 from services.edge.canonical.frames import Binary, Frame, MediaPayload, Outgoing
-from services.edge.context import EdgeContext
+from services.edge.media import MediaService
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.model import Message
+from shared.tasks import Tasks
 from shared.telemetry import log
 
 _log = log(__name__)
 _LOW_WATER_BYTES = 256 * 1024
-"""Unsent bytes of a socket, above which no further package is read."""
-_LOOK_SECONDS = 0.01
-_TURN_SECONDS = 30.0
-"""For a place among the transfers of this node; then the client gets a text with the address instead."""
+"""Unsent bytes of a socket above which no further package is read."""
+_POLL_SECONDS = 0.01
+_SLOT_SECONDS = 30.0
+"""A client waits so long for a slot; then it receives a text with the address instead."""
+
+
+class MediaTransfers:
+    """Images and files of all clients of this node. At most `concurrent` transfers to clients run at once: each holds a
+    package in memory, which may be large."""
+
+    def __init__(self, media: MediaService, tasks: Tasks, concurrent: int) -> None:
+        self.media = media
+        self.tasks = tasks
+        self.slots = asyncio.Semaphore(concurrent)
 
 
 class _Item(NamedTuple):
@@ -28,47 +39,48 @@ class _Item(NamedTuple):
 
 
 class FrameWriter(Protocol):
-    """The client's end of the line."""
+    """Writes to the client's socket."""
 
     def write_now(self, frames: tuple[Frame, ...], message: Message | None = None) -> None:
-        """Past everything that waits. `message`: all of it is written with these."""
+        """Writes before everything that waits. `message`: these frames complete it."""
 
     def unsent(self) -> int:
-        """Bytes that the kernel has not taken."""
+        """Bytes that the kernel has not accepted."""
 
-    def moving(self) -> None:
-        """The client takes what is sent, however slowly."""
+    def progressed(self) -> None:
+        """The client receives what is sent, however slowly."""
+
+    def transfers_ended(self) -> None:
+        """Everything is written."""
+
+    def transfer_failed(self) -> None:
+        """A transfer ended half way, and cannot be repaired."""
 
 
 class MediaSender:
-    """`put` begins with a Content; until all is written (`over` is called then), everything must go through here.
-    `failed` is called when a transfer breaks off half way, which cannot be mended."""
+    """The first call of `enqueue` brings a MediaPayload. Until the transfers end, all output must be enqueued here."""
 
-    __slots__ = ("_failed", "_line", "_node", "_over", "_queue", "_task", "waiting_bytes")
+    __slots__ = ("_queue", "_task", "_transfers", "_writer", "waiting_bytes")
 
-    def __init__(
-        self, node: EdgeContext, line: FrameWriter, over: Callable[[], None], failed: Callable[[], None]
-    ) -> None:
-        self._node = node
-        self._line = line
-        self._over = over
-        self._failed = failed
+    def __init__(self, transfers: MediaTransfers, writer: FrameWriter) -> None:
+        self._transfers = transfers
+        self._writer = writer
         self._queue: deque[_Item] = deque()
         self._task: asyncio.Task[None] | None = None
         self.waiting_bytes = 0
-        """Of all that waits, save for the bytes of pictures and files."""
+        """Of everything enqueued, without the bytes of images and files."""
 
     def enqueue(self, frames: tuple[Outgoing, ...], message: Message | None) -> None:
         self._queue.append(_Item(frames, message))
         self.waiting_bytes += _size(self._queue[-1])
         if self._task is None:
-            self._task = self._node.tasks.start(self._run(), "transfers")
+            self._task = self._transfers.tasks.start(self._run(), "transfers")
 
     def forget_pushes(self) -> None:
-        """The account has left: its messages stay unread, and what is being written counts for nobody."""
-        kept = [item._replace(message=None) if at == 0 else item for at, item in enumerate(self._queue)]
+        """The account has logged out: its messages stay unread, and the item being written confirms none."""
+        remaining = [item._replace(message=None) if at == 0 else item for at, item in enumerate(self._queue)]
         self._queue.clear()
-        self._queue.extend(item for item in kept if item.message is None)
+        self._queue.extend(item for item in remaining if item.message is None)
         self.waiting_bytes = sum(_size(item) for item in self._queue)
 
     def stop(self) -> None:
@@ -82,63 +94,63 @@ class MediaSender:
                 await self._write(self._queue[0].frames)
                 item = self._queue.popleft()
                 self.waiting_bytes -= _size(item)
-                self._line.write_now((), item.message)
+                self._writer.write_now((), item.message)
         except Exception as error:
             if not isinstance(error, RequestError):
                 _log.exception("transfer failed")
-            self._failed()
+            self._writer.transfer_failed()
         else:
-            self._over()
+            self._writer.transfers_ended()
 
     async def _write(self, frames: tuple[Outgoing, ...]) -> None:
         for frame in frames:
             if isinstance(frame, MediaPayload):
                 await self._transfer(frame)
             else:
-                self._line.write_now((frame,))
+                self._writer.write_now((frame,))
 
-    async def _transfer(self, content: MediaPayload) -> None:
-        """In its turn. Raises Refused, half way."""
-        turn = self._node.media_slots
+    async def _transfer(self, payload: MediaPayload) -> None:
+        """Waits for a slot. Raises RequestError, half way."""
+        slots = self._transfers.slots
         try:
-            async with asyncio.timeout(_TURN_SECONDS):
-                await turn.acquire()
+            async with asyncio.timeout(_SLOT_SECONDS):
+                await slots.acquire()
         except TimeoutError:
-            _log.warning("too many transfers", media=content.media.sha256)
-            self._line.write_now((content.fallback,))
+            _log.warning("too many transfers", media=payload.media.sha256)
+            self._writer.write_now((payload.fallback,))
             return
         try:
-            await self._stream(content)
+            await self._stream(payload)
         finally:
-            turn.release()
+            slots.release()
 
-    async def _stream(self, content: MediaPayload) -> None:
-        """Announced only once the first bytes are there. Raises Refused, half way."""
-        chunks = self._node.media.read(content.media)
-        async with aclosing(chunks), aclosing(split_packages(chunks, content.media.size, content.packages)) as parts:
+    async def _stream(self, payload: MediaPayload) -> None:
+        """Announced only once the first bytes are there. Raises RequestError, half way."""
+        chunks = self._transfers.media.read(payload.media)
+        async with aclosing(chunks), aclosing(split_packages(chunks, payload.media.size, payload.packages)) as parts:
             try:
                 first = await anext(parts)
-            except RequestError as refusal:
-                _log.warning("content not opened", media=content.media.sha256, error=str(refusal))
-                self._line.write_now((content.fallback,))
+            except RequestError as error:
+                _log.warning("media not opened", media=payload.media.sha256, error=str(error))
+                self._writer.write_now((payload.fallback,))
                 return
-            self._line.write_now((content.announcement, Binary(first)))
+            self._writer.write_now((payload.announcement, Binary(first)))
             await self._drained()
             async for part in parts:
-                self._line.write_now((Binary(part),))
+                self._writer.write_now((Binary(part),))
                 await self._drained()
 
     async def _drained(self) -> None:
-        unsent = self._line.unsent()
+        unsent = self._writer.unsent()
         while unsent > _LOW_WATER_BYTES:
-            await asyncio.sleep(_LOOK_SECONDS)
-            before, unsent = unsent, self._line.unsent()
+            await asyncio.sleep(_POLL_SECONDS)
+            before, unsent = unsent, self._writer.unsent()
             if unsent < before:
-                self._line.moving()
+                self._writer.progressed()
 
 
 async def split_packages(chunks: AsyncGenerator[bytes], size: int, count: int) -> AsyncGenerator[bytes]:
-    """So many bytes in so many parts, which differ by one byte at most. Raises Refused when there are fewer."""
+    """`size` bytes in `count` parts, which differ by one byte at most. Raises RequestError when there are fewer."""
     rest = bytearray()
     for number in range(count):
         length = size * (number + 1) // count - size * number // count

@@ -1,4 +1,4 @@
-"""What goes out to one client: answers at once, pushes when its dialect lets them, none of it without bound."""
+"""Output to one client: replies at once, pushes when its dialect lets them, all of it bounded."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -10,12 +10,13 @@ from services.edge.canonical.frames import Frame, MediaPayload, Outgoing
 from services.edge.canonical.replies import Reply
 from services.edge.canonical.transport import Socket
 from services.edge.client.connection import Connection
-from services.edge.client.media_sender import MediaSender
+from services.edge.client.media_sender import MediaSender, MediaTransfers
 from services.edge.context import EdgeContext
 from services.edge.dialects.base import Dialect, LoadedChat, Push, Request
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.metrics import Traffic
 from services.edge.receipts.confirmation import DeliveryConfirmation
+from services.edge.receipts.read_state import Ranges
 from shared.clock import now_ms
 from shared.contract.errors import Failure
 from shared.contract.model import Message
@@ -24,40 +25,47 @@ from shared.telemetry import log
 _log = log(__name__)
 _PACE_BYTES = 256 * 1024
 _PACE_SECONDS = 0.05
-_LOOKS = 16
-"""At the socket's buffer, while as much is sent as may wait there."""
+_CHECKS = 16
+"""Of the socket's buffer, while as much is sent as may wait there."""
 
 
 class OutboundQueue:
-    """`hang_up` is called when the client does not keep up, its dialect or a transfer fails; `more` with the dialect's
-    own requests, and with none at the end of transfers. Times are the event loop's. See also
+    """`close` is called when the client does not keep up, or its dialect or a transfer fails; `on_requests` with the
+    dialect's own requests, and with none at the end of transfers. Times are the event loop's. See also
     services.edge.client.media_sender.FrameWriter."""
 
     __slots__ = (
-        "_connection", "_hang_up", "_look_at", "_more", "_node", "_socket", "_timer", "_transfers", "_wake_at",
-        "arrival", "is_closed", "traffic",
+        "_check_at", "_close", "_connection", "_context", "_on_requests", "_sender", "_socket", "_timer", "_transfers",
+        "_wake_at", "confirmation", "is_closed", "traffic",
     )  # fmt: skip
 
     def __init__(
-        self, node: EdgeContext, socket: Socket, connection: Connection, arrival: DeliveryConfirmation,
-        hang_up: Callable[[int, str], None], more: Callable[[Sequence[Request]], None],
-    ) -> None:  # fmt: skip
-        self._node = node
+        self,
+        context: EdgeContext,
+        socket: Socket,
+        connection: Connection,
+        confirmation: DeliveryConfirmation,
+        transfers: MediaTransfers,
+        close: Callable[[int, str], None],
+        on_requests: Callable[[Sequence[Request]], None],
+    ) -> None:
+        self._context = context
         self._socket = socket
         self._connection = connection
-        self._hang_up = hang_up
-        self._more = more
+        self._transfers = transfers
+        self._close = close
+        self._on_requests = on_requests
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at: float | None = None
-        """When it will go off; not every event loop's timers tell."""
-        self._look_at = 0
-        """When so many bytes have been sent, it is looked whether they are taken, too."""
-        self._transfers: MediaSender | None = None
-        """While there are any: then everything waits for its place behind them."""
-        self.arrival = arrival
+        """When the timer goes off; not every event loop's timers tell."""
+        self._check_at = 0
+        """When so many bytes have been sent, the socket's buffer is checked, too."""
+        self._sender: MediaSender | None = None
+        """While there are transfers: all output waits behind them."""
+        self.confirmation = confirmation
         self.traffic: Traffic | None = None
         self.is_closed = False
-        """Nothing more is said; only the socket is still to end."""
+        """Nothing more is written; only the socket is still to end."""
 
     @property
     def dialect(self) -> Dialect:
@@ -65,7 +73,7 @@ class OutboundQueue:
         return self._connection.dialect
 
     def stamped_dialect(self) -> Dialect:
-        """The dialect, as it must be before it answers, refuses or tells: it knows what time it is."""
+        """The dialect, which is told the time before it encodes a reply or an event."""
         dialect = self.dialect
         dialect.unix_seconds = now_ms() // 1000
         return dialect
@@ -73,7 +81,7 @@ class OutboundQueue:
     def reply(self, replies: Sequence[tuple[Request, Reply]]) -> None:
         """Write the replies to these requests together."""
         if not self.is_closed:
-            dialect, now = self.stamped_dialect(), self._node.now()
+            dialect, now = self.stamped_dialect(), self._context.clock()
             encoded = [dialect.encode_reply(request, reply, now) for request, reply in replies]
             self.write(encoded[0] if len(encoded) == 1 else tuple(chain.from_iterable(encoded)))
             self.reschedule_wake()
@@ -81,7 +89,7 @@ class OutboundQueue:
     def reply_error(self, request: Request | None, failure: Failure, context: object = None) -> None:
         """`context`: the dialect's own, of a frame that could not be decoded."""
         if not self.is_closed:
-            self._node.metrics.rejected.labels(self.dialect.name, failure.code.value).inc()
+            self._context.metrics.rejected.labels(self.dialect.name, failure.code.value).inc()
             self.write(self.stamped_dialect().encode_error(request, failure, context))
             self.reschedule_wake()
 
@@ -89,15 +97,15 @@ class OutboundQueue:
         """`message`: the one that these frames push, if any."""
         if self.is_closed:
             return
-        if self._transfers is None and _fit_a_socket(frames):
+        if self._sender is None and _has_no_media(frames):
             self.write_now(frames, message)
-            if self._socket.sent_bytes > self._look_at:
+            if self._socket.sent_bytes > self._check_at:
                 self._check_buffer()
             return
-        if self._transfers is None:
-            self._transfers = MediaSender(self._node, self, self._transferred, self._broken_off)
-        self._transfers.enqueue(frames, message)
-        self._enforce_limit(self._transfers.waiting_bytes)
+        if self._sender is None:
+            self._sender = MediaSender(self._transfers, self)
+        self._sender.enqueue(frames, message)
+        self._enforce_limit(self._sender.waiting_bytes)
 
     def write_now(self, frames: tuple[Frame, ...], message: Message | None = None) -> None:
         if frames and not self.is_closed:
@@ -105,18 +113,19 @@ class OutboundQueue:
             if self.traffic is not None:
                 self.traffic.frames_out += len(frames)
         if message is not None:
-            self.arrival.unconfirmed.pushed(message.chat, message.index, self._socket.sent_bytes)
+            self.confirmation.unconfirmed.pushed(message.chat, message.index, self._socket.sent_bytes)
 
     def reply_locally(self, frames: tuple[Outgoing, ...]) -> None:
+        """Write a reply that needed no service."""
         self.write(frames)
         self.reschedule_wake()
 
-    def push(self, said: Sequence[EncodedMessage]) -> None:
-        """Write messages of one chat now, or let the dialect hold them; unless its client asks for messages itself."""
+    def push(self, messages: Sequence[EncodedMessage]) -> None:
+        """Write messages of one chat now, or let the dialect hold them, unless its client requests messages itself."""
         dialect = self._connection.dialect
         if self.is_closed or dialect is None or not dialect.receives_pushes:
             return
-        for encoded in said:
+        for encoded in messages:
             message, frames = encoded.message, encoded.frames(dialect)
             if dialect.must_hold(message.chat):
                 self._push_all(dialect.hold(message, frames, _now()))
@@ -137,58 +146,58 @@ class OutboundQueue:
                 break
             self.write(push.frames, push.message)
             if push.requests:
-                self._more(push.requests)
+                self._on_requests(push.requests)
         self.reschedule_wake()
 
     def waiting_bytes(self) -> int:
-        """What is on its way, or held back."""
-        behind = 0 if self._transfers is None else self._transfers.waiting_bytes
+        """Of everything that is unsent or held."""
+        behind = 0 if self._sender is None else self._sender.waiting_bytes
         return self._socket.unsent() + behind + self.dialect.held_bytes
 
     async def until_room(self) -> None:
-        """Waits while much of what was sent has not been received."""
+        """Waits while more than 256 KiB of the output is unsent or held."""
         while self.waiting_bytes() > _PACE_BYTES:  # noqa: ASYNC110 (the kernel sets no event)
             await asyncio.sleep(_PACE_SECONDS)
 
     def _check_buffer(self) -> None:
-        self._look_at = self._socket.sent_bytes + self._node.settings.edge.outgoing_bytes // _LOOKS
+        self._check_at = self._socket.sent_bytes + self._context.settings.edge.outgoing_bytes // _CHECKS
         self._enforce_limit(self._socket.unsent())
 
     def _enforce_limit(self, waiting_bytes: int) -> None:
-        if waiting_bytes > self._node.settings.edge.outgoing_bytes:
-            self._node.metrics.slow_closes.inc()
-            self._hang_up(1013, "too slow, reconnect to catch up")
+        if waiting_bytes > self._context.settings.edge.outgoing_bytes:
+            self._context.metrics.slow_closes.inc()
+            self._close(1013, "too slow, reconnect to catch up")
 
-    # Pictures and files
+    # Images and files
 
     @property
     def transfers(self) -> bool:
-        """Something is on its way that takes its time."""
-        return self._transfers is not None
+        """Whether a transfer runs, which takes its time."""
+        return self._sender is not None
 
     def unsent(self) -> int:
         return self._socket.unsent()
 
-    def moving(self) -> None:
-        self.arrival.excuse(_now())
+    def progressed(self) -> None:
+        self.confirmation.excuse(_now())
 
-    def logged_out(self) -> None:
-        """What is still to be pushed stays unread."""
-        self.arrival.ended()
-        if self._transfers is not None:
-            self._transfers.forget_pushes()
+    def transfers_ended(self) -> None:
+        self._sender = None
+        self._on_requests(())
 
-    def _transferred(self) -> None:
-        self._transfers = None
-        self._more(())
+    def transfer_failed(self) -> None:
+        self._close(1011, "a transfer failed, reconnect to get it")
 
-    def _broken_off(self) -> None:
-        self._hang_up(1011, "a transfer failed, reconnect to get it")
+    def end_pushes(self) -> Ranges:
+        """The account leaves the connection: what is still to be pushed stays unread. Returns what was delivered."""
+        if self._sender is not None:
+            self._sender.forget_pushes()
+        return self.confirmation.ended()
 
-    # What is held back
+    # Messages that the dialect holds
 
     def reschedule_wake(self) -> None:
-        """After every call of the dialect: wake it when it wants to be."""
+        """After every call of the dialect: set the timer to its next wake-up."""
         wake_at = None if self.is_closed else self.dialect.next_wakeup
         if wake_at == self._wake_at:
             return
@@ -203,17 +212,17 @@ class OutboundQueue:
             self._push_all(self.dialect.wake(_now()))
         except Exception:
             _log.exception("dialect failed", connection=self._connection.number)
-            self._hang_up(1011, "internal error")
+            self._close(1011, "internal error")
 
     def stop_sending(self) -> None:
         self.is_closed = True
-        if self._transfers is not None:
-            self._transfers.stop()
-            self._transfers = None
+        if self._sender is not None:
+            self._sender.stop()
+            self._sender = None
         self.reschedule_wake()
 
 
-def _fit_a_socket(frames: tuple[Outgoing, ...]) -> TypeGuard[tuple[Frame, ...]]:
+def _has_no_media(frames: tuple[Outgoing, ...]) -> TypeGuard[tuple[Frame, ...]]:
     return type(frames[0]) is not MediaPayload if len(frames) == 1 else MediaPayload not in map(type, frames)
 
 

@@ -1,189 +1,111 @@
-"""One client's own messages: said in runs, one under way at a time, each answered when its turn in the chat comes. What
-comes together is answered together, at the end of the event loop's turn, or before anything else is written."""
+"""The messages that one client posts: one batch in flight at a time. A message is accepted when its place in the chat
+comes; its reply is due when those before it have a result, too."""
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Protocol
 
 from services.edge.canonical.commands import PostMessage
-from services.edge.canonical.replies import MessageAccepted, Reply
-from services.edge.catchup.catch_up import CatchUp
+from services.edge.canonical.replies import MessageAccepted
 from services.edge.client.connection import Connection
-from services.edge.client.inbound import InboundQueue
-from services.edge.context import EdgeContext
 from services.edge.dialects.base import Dialect, Request
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.upstream.in_flight import InFlight, Result
-from services.edge.upstream.publisher import UNCONFIRMED
-from shared.contract.errors import Failure
-from shared.contract.message import Draft, Posted
-from shared.contract.model import Message, ProfileSummary, pack_segments
+from services.edge.upstream.publisher import UNCONFIRMED, MessagePublisher, Submitter
+from shared.contract.model import ProfileSummary, pack_segments
 from shared.telemetry import log
 
 _log = log(__name__)
-_RUN_BYTES = 192 * 1024
+_BATCH_BYTES = 192 * 1024
 """Messages of one connection in one request, about."""
-_TURN_SECONDS = 2.0
-"""How much longer than for any answer a committed message waits for its turn in the chat."""
+_PLACE_SECONDS = 2.0
+"""How much longer than for any reply a committed message waits for its place in the chat."""
 
-
-class Sender(Protocol):
-    """The client."""
-
-    @property
-    def connection(self) -> Connection: ...
-
-    @property
-    def inbound(self) -> InboundQueue: ...
-
-    @property
-    def dialect(self) -> Dialect: ...
-
-    @property
-    def catch_up_state(self) -> CatchUp: ...
-
-    def reply(self, answers: Sequence[tuple[Request, Reply]]) -> None: ...
-
-    def reply_error(self, request: Request, failure: Failure) -> None: ...
-
-    def process_queue(self) -> None:
-        """At the turn's end: give the answers that are due, and go on."""
-
-    def resume(self) -> None:
-        """All that was said is answered."""
-
-    def fail(self) -> None: ...
+DueReplies = Sequence[tuple[Request, Result]]
 
 
 class Posting:
-    """See services.edge.upstream.publisher.Author."""
+    """Returns the replies that are due; the client writes them."""
 
-    __slots__ = ("_client", "_node", "_parked", "in_flight")
+    __slots__ = ("_connection", "_parked", "_publisher", "in_flight")
 
-    def __init__(self, node: EdgeContext, client: Sender) -> None:
-        self._node = node
-        self._client = client
+    def __init__(self, publisher: MessagePublisher, connection: Connection) -> None:
+        self._publisher = publisher
+        self._connection = connection
         self.in_flight: InFlight | None = None
-        """What is under way."""
-        self._parked: list[EncodedMessage] = []
-        """Those of it that will be shown in their place, or are answered when that takes too long."""
+        self._parked: tuple[EncodedMessage, ...] = ()
+        """Messages of the batch that the backlog will show in their place, or that are accepted when that takes too
+        long."""
 
-    def submit(self, requests: list[Request]) -> None:
-        """As many of these messages as fit one request; the others are put back."""
-        bodies = self._bodies(requests)
-        said = requests[: len(bodies)]
-        for request in reversed(requests[len(bodies) :]):
-            self._client.inbound.requeue(request)
-        node, account = self._node, self._client.connection.account
-        resident = node.accounts.get(account)
-        node.accounts.stale_profiles.add(account)
-        chat = _message_of(said[0]).chat
-        drafts = node.publisher.make_drafts(account, chat, bodies, resident.summary if resident else None)
-        self._parked.clear()
+    def submit(
+        self, requests: list[Request], summary: ProfileSummary | None, submitter: Submitter, now: float
+    ) -> list[Request]:
+        """Queue as many of these messages as fit one request; returns the others. `summary`: the sender's. Results are
+        passed to the submitter."""
+        publisher, connection = self._publisher, self._connection
+        assert connection.dialect is not None
+        bodies = _pack_bodies(requests, connection.dialect)
+        batch, rest = requests[: len(bodies)], requests[len(bodies) :]
+        chat = _message_of(batch[0]).chat
+        drafts = publisher.make_drafts(connection.account, chat, bodies, summary)
+        self._parked = ()
         self.in_flight = InFlight(
-            chat, [(request, draft.nonce) for request, draft in zip(said, drafts, strict=True)], node.now()
+            chat, [(request, draft.nonce) for request, draft in zip(batch, drafts, strict=True)], now
         )
-        node.publisher.post(self, drafts, self.in_flight.since)
+        publisher.post(submitter, drafts, now)
+        return rest
 
-    def _bodies(self, requests: list[Request]) -> list[bytes]:
-        """Of the first ones, at least one."""
-        dialect = self._client.dialect
-        mark = dialect.name if dialect.tags_dialect else ""
-        bodies: list[bytes] = []
-        size = 0
-        for request in requests:
-            if size >= _RUN_BYTES:
-                break
-            bodies.append(body := pack_segments(_message_of(request).segments, mark))
-            size += len(body)
-        return bodies
-
-    def failed(self, draft: Draft, failure: Failure) -> None:
-        if self.in_flight is not None:
-            self.in_flight.set_result(draft.nonce, failure)
-            self.reply_due()
-
-    def confirmed(self, draft: Draft, posted: Posted) -> None:
-        """Committed, but not delivered here yet: it is answered when its turn in the chat has come."""
-        message = Message(draft.chat, posted.index, posted.id, draft.sender, posted.time, draft.body, draft.nonce)
-        self._node.chats.expect(
-            draft.sender, draft.chat, posted.index, partial(self._not_delivered, message, draft.face)
-        )
-
-    def crashed(self) -> None:
-        self._client.fail()
-
-    def _not_delivered(self, message: Message, face: ProfileSummary | None) -> None:
-        """Its turn has come, and it was not delivered: the sender is not in the chat any more, or reads what it has
-        missed there."""
-        stream = self._node.chats.sequencer(message.chat)
-        encoded = EncodedMessage(message, stream.pair if stream else None, face)
-        if self._client.catch_up_state.contains(message):
-            self._parked.append(encoded)
-        elif self.match_own(encoded):
-            self.reply_due()
-
-    def consume_own(self, encoded: EncodedMessage) -> bool:
-        """Whether a message is one of the run: then it is its answer, given at the turn's end. Any other comes after
-        the answers that are due."""
-        taken = self.match_own(encoded)
-        if taken:
-            self._node.tick_batcher.add(self._client)
-        else:
-            self.reply_due()
-        return taken
-
-    def match_own(self, encoded: EncodedMessage) -> bool:
-        """Whether a message is one of the run, which is its answer: to be given by `answer`."""
-        message, run = encoded.message, self.in_flight
-        if run is None or not run.awaits(message.nonce):
+    def accept(self, encoded: EncodedMessage) -> bool:
+        """Whether the message is one of the batch without a result. Then it is its result, and its reply may be due."""
+        message, batch = encoded.message, self.in_flight
+        if batch is None or not batch.awaits(message.nonce):
             return False
-        self._node.publisher.done(message.nonce)
-        run.set_result(message.nonce, MessageAccepted(message, encoded.frames(self._client.dialect)))
+        dialect = self._connection.dialect
+        assert dialect is not None
+        self._publisher.done(message.nonce)
+        batch.set_result(message.nonce, MessageAccepted(message, encoded.frames(dialect)))
         return True
 
-    def reply_due(self) -> None:
-        """All that has come of the run, and whose turn it is."""
-        if self.in_flight is not None and (due := self.in_flight.ready()):
-            self._reply(self.in_flight, due)
+    def park(self, encoded: EncodedMessage) -> None:
+        """The message is committed, and the backlog is to show it."""
+        self._parked += (encoded,)
 
-    def expire(self, now: float) -> None:
-        """A committed message is not called failed lightly, but the connection cannot wait forever either."""
-        run, longest = self.in_flight, self._node.publisher.longest_seconds
-        if run is None or now - run.since <= longest:
-            return
-        for encoded in self._parked:
-            self.match_own(encoded)
-        self.reply_due()
-        if run and now - run.since > longest + _TURN_SECONDS:
-            _log.warning("committed messages did not get their turn", connection=self._client.connection.number)
-            self._reply(run, run.fail_rest(UNCONFIRMED))
-
-    def _reply(self, run: InFlight, due: list[tuple[Request, Result]]) -> None:
-        if not run:
+    def due(self) -> DueReplies:
+        """The replies that can be written now, each once."""
+        batch = self.in_flight
+        if batch is None:
+            return ()
+        replies = batch.ready()
+        if not batch:
             self.in_flight = None
-        said: list[tuple[Request, MessageAccepted]] = []
-        for request, result in due:
-            if isinstance(result, Failure):
-                self._acknowledge(run, said)
-                self._client.reply_error(request, result)
-            else:
-                said.append((request, result))
-        self._acknowledge(run, said)
-        if not run:
-            self._client.resume()
+        return replies
 
-    def _acknowledge(self, run: InFlight, said: list[tuple[Request, MessageAccepted]]) -> None:
-        """Takes them out of the list."""
-        if not said:
-            return
-        node, indexes = self._node, [own.message.index for _, own in said]
-        node.read_state.mark_read(said[0][1].message.sender, {run.chat: [(index, index) for index in indexes]})
-        node.metrics.post_seconds.count(node.now() - run.since, len(said))
-        for index in indexes:
-            self._client.catch_up_state.mark_sent(run.chat, index)
-        self._client.reply(said)
-        said.clear()
+    def expired(self, now: float) -> DueReplies:
+        """The replies that are due because the batch waited too long: a committed message is not reported as failed
+        lightly, but the connection cannot wait for its place forever either."""
+        batch, longest = self.in_flight, self._publisher.longest_seconds
+        if batch is None or now - batch.since <= longest:
+            return ()
+        for encoded in self._parked:
+            self.accept(encoded)
+        replies = batch.ready()
+        if batch and now - batch.since > longest + _PLACE_SECONDS:
+            _log.warning("committed messages did not get their place", connection=self._connection.number)
+            replies += batch.fail_rest(UNCONFIRMED)
+        if not batch:
+            self.in_flight = None
+        return replies
+
+
+def _pack_bodies(requests: list[Request], dialect: Dialect) -> list[bytes]:
+    """The bodies of the first messages that fit one request, at least of one."""
+    tag = dialect.name if dialect.tags_dialect else ""
+    bodies: list[bytes] = []
+    size = 0
+    for request in requests:
+        if size >= _BATCH_BYTES:
+            break
+        bodies.append(body := pack_segments(_message_of(request).segments, tag))
+        size += len(body)
+    return bodies
 
 
 def _message_of(request: Request) -> PostMessage:

@@ -1,4 +1,4 @@
-"""One client's uploads whose parts are still coming: a few at a time, each in a temporary file."""
+"""The uploads of one client whose parts still arrive: at most four, each in a temporary file."""
 
 from dataclasses import dataclass
 
@@ -9,40 +9,40 @@ from services.edge.media.upload_buffer import Upload
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.model import Media
 
-_AT_ONCE = 4
+_CONCURRENT_UPLOADS = 4
 
 GONE = Failure(ErrorCode.CONFLICT, "the file was given up")
 ABANDONED = Failure(ErrorCode.INVALID, "nothing more of the file has come, it is given up")
 
 
 @dataclass(slots=True)
-class _Open:
+class _OpenUpload:
     upload: Upload
-    begun_by: Request
+    started_by: Request
     touched: float
 
 
 class UploadSlots:
-    """Requests come one at a time, but `drop_all` may come while one is under way. Whoever refuses one drops its
-    upload. `now`: on the caller's clock."""
+    """Requests are handled one at a time, but `drop_all` may be called during one. The caller that rejects a request
+    drops its upload. `now`: on the caller's clock."""
 
     __slots__ = ("_media", "_open")
 
     def __init__(self, media: MediaService) -> None:
         self._media = media
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, _OpenUpload] = {}
 
     async def start(self, request: Request, now: float) -> None:
-        """Raises Refused."""
+        """Raises RequestError."""
         command = request.command
         assert isinstance(command, StartUpload)
-        if len(self._open) >= _AT_ONCE:
-            raise RequestError(ErrorCode.LIMIT, f"{_AT_ONCE} files are on their way already")
-        self._open[command.number] = _Open(self._media.start_upload(), request, now)
+        if len(self._open) >= _CONCURRENT_UPLOADS:
+            raise RequestError(ErrorCode.LIMIT, f"{_CONCURRENT_UPLOADS} files are on their way already")
+        self._open[command.number] = _OpenUpload(self._media.start_upload(), request, now)
         await self.add(UploadPart(command.number, command.data), now)
 
     async def add(self, command: UploadPart, now: float) -> None:
-        """Raises Refused."""
+        """Raises RequestError."""
         if command.number not in self._open:
             raise RequestError.from_failure(GONE)
         opened = self._open[command.number]
@@ -50,8 +50,8 @@ class UploadSlots:
         await opened.upload.write(command.data)
 
     async def store(self, command: PostUpload) -> Media:
-        """The whole file, with its address. Raises Refused; either way the upload ends."""
-        upload = self._media.start_upload() if command.number is None else self._taken(command.number)
+        """Store the whole file and give it an address. The upload ends, also when this raises RequestError."""
+        upload = self._media.start_upload() if command.number is None else self._pop(command.number)
         try:
             await upload.write(command.data)
             return await self._media.store(upload, command.kind, command.name, command.packages)
@@ -60,17 +60,17 @@ class UploadSlots:
 
     def drop(self, number: int | None) -> None:
         if number in self._open:
-            self._taken(number).drop()
+            self._pop(number).drop()
 
     def drop_all(self) -> None:
         for number in list(self._open):
             self.drop(number)
 
     def abandoned(self, now: float, seconds: float) -> list[Request]:
-        """What those began with that nothing has come for, for so long."""
-        return [opened.begun_by for opened in self._open.values() if now - opened.touched > seconds]
+        """StartUpload requests whose upload has been idle longer than `seconds`."""
+        return [opened.started_by for opened in self._open.values() if now - opened.touched > seconds]
 
-    def _taken(self, number: int) -> Upload:
+    def _pop(self, number: int) -> Upload:
         if number not in self._open:
             raise RequestError.from_failure(GONE)
         return self._open.pop(number).upload

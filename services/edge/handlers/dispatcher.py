@@ -17,7 +17,7 @@ from services.edge.canonical.commands import (
     UploadPart,
 )
 from services.edge.canonical.replies import Reply, ServerStatus
-from services.edge.client.client import Client
+from services.edge.client.session import LoginSession
 from services.edge.context import EdgeContext
 from services.edge.dialects.base import Request
 from services.edge.handlers.forwarding import forward
@@ -49,30 +49,30 @@ from shared.contract.session import (
 
 
 class Dispatcher:
-    """See services.edge.client.client.RequestHandler."""
+    """See services.edge.client.request_processor.RequestHandler."""
 
     def __init__(self, node: EdgeContext, entrance: LoginFlow) -> None:
         self._node = node
         self._entrance = entrance
 
-    async def handle(self, client: Client, request: Request) -> Reply:
+    async def handle(self, session: LoginSession, request: Request) -> Reply:
         """Raises Refused."""
-        await self._entrance.authenticate(client, request)
+        await self._entrance.authenticate(session, request)
         command, bus = request.command, self._node.bus
         seconds = self._node.settings.edge.request_seconds
-        actor = client.connection.account
+        actor = session.connection.account
         match command:
             case Register() | Login():
-                return await self._entrance.login(client, request)
+                return await self._entrance.login(session, request)
             case RequestVerification():
-                return await self._entrance.mail_verification(client)
+                return await self._entrance.mail_verification(session)
             case GetServerStatus():
                 return ServerStatus(self._node.maintenance)
             case DeleteAccount():
-                return await self._delete(client, command)
+                return await self._delete(session, command)
             case Recover():
-                command.origin = self._entrance.origin(client)
-                return await self._answer_first(client, bus.request(subjects.RECOVER, command, seconds=seconds))
+                command.origin = self._entrance.origin(session)
+                return await self._answer_first(session, bus.request(subjects.RECOVER, command, seconds=seconds))
             case CreateChatByUuid():
                 return await self._create_chat_of(command, actor)
             case UpdateAccount(profile, security):
@@ -85,7 +85,7 @@ class Dispatcher:
             case GetHistory() | FetchUnread():
                 return await fetch_messages(self._node, command, actor, seconds)
             case StartUpload() | UploadPart() | DropUpload():
-                return await self._upload(client, request)
+                return await self._upload(session, request)
             case PostMessage() | PostUpload():
                 raise RequestError(ErrorCode.INTERNAL, "messages go upstream by themselves")
             case SetProfile():
@@ -117,47 +117,47 @@ class Dispatcher:
 
     # Messages
 
-    async def resolve(self, client: Client, run: list[Request]) -> list[Request]:
-        await self._entrance.authenticate(client, run[0])
-        return await resolve_drafts(self._node, client.uploads, client.connection.account, run)
+    async def resolve(self, session: LoginSession, run: list[Request]) -> list[Request]:
+        await self._entrance.authenticate(session, run[0])
+        return await resolve_drafts(self._node, session.uploads, session.connection.account, run)
 
-    async def _upload(self, client: Client, request: Request) -> Reply:
-        command, now = request.command, self._node.now()
+    async def _upload(self, session: LoginSession, request: Request) -> Reply:
+        command, now = request.command, self._node.clock()
         match command:
             case StartUpload():
-                await check_receiver(self._node, client.connection.account, command)
-                if client.is_closing:
+                await check_receiver(self._node, session.connection.account, command)
+                if session.is_closing:
                     raise RequestError(ErrorCode.UNAVAILABLE, "the connection is closed")
-                await client.uploads.start(request, now)
+                await session.uploads.start(request, now)
             case UploadPart():
-                await client.uploads.add(command, now)
+                await session.uploads.add(command, now)
             case DropUpload(failure=failure):
                 raise RequestError.from_failure(failure)
         return Ack()
 
     # After a login
 
-    def after_login(self, client: Client) -> None:
-        if client.dialect.pushes_pending_requests:
-            self._node.tasks.start(send_pending(self._node.bus, client), "requests")
+    def after_login(self, session: LoginSession) -> None:
+        if session.dialect.pushes_pending_requests:
+            self._node.tasks.start(send_pending(self._node.bus, session), "requests")
 
     # What voids logins
 
-    async def _delete(self, client: Client, command: DeleteAccount) -> Reply:
-        command.actor = client.connection.account
+    async def _delete(self, session: LoginSession, command: DeleteAccount) -> Reply:
+        command.actor = session.connection.account
         seconds = self._node.settings.edge.request_seconds
         deletion = self._node.bus.request(subjects.DELETE_ACCOUNT, command, seconds=seconds, retry=True)
-        answer = await self._answer_first(client, deletion)
-        client.log_out()
+        answer = await self._answer_first(session, deletion)
+        session.log_out()
         return answer
 
-    async def _answer_first(self, client: Client, work: Awaitable[Ack]) -> Ack:
+    async def _answer_first(self, session: LoginSession, work: Awaitable[Ack]) -> Ack:
         """The connection's own login, if it is voided by this, ends after the answer."""
-        client.answers_first = True
+        session.replies_first = True
         try:
             return await work
         finally:
-            client.answers_first = False
-            if client.is_void:
-                client.is_void = False
-                self._node.require_revocations_after(client.connection.revision)  # it is told again, and obeyed
+            session.replies_first = False
+            if session.is_void:
+                session.is_void = False
+                self._node.require_revocations_after(session.connection.revision)  # it is told again, and obeyed

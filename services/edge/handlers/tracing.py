@@ -1,9 +1,10 @@
-"""What clients ask, each as a trace that begins here."""
+"""Begins a trace for each request of a client."""
 
 from typing import TYPE_CHECKING
 
 from services.edge.canonical.replies import Reply
-from services.edge.client.client import Client, RequestHandler
+from services.edge.client.request_processor import RequestHandler
+from services.edge.client.session import LoginSession
 from services.edge.dialects.base import Request
 from shared.telemetry import trace
 
@@ -12,23 +13,23 @@ if TYPE_CHECKING:
 
 
 class TracedHandler:
-    """Has another one perform, and sees how long it takes. See services.edge.client.client.RequestHandler."""
+    """Passes requests to another handler, and measures it. See services.edge.client.request_processor."""
 
-    def __init__(self, performs: RequestHandler, tracer: "Tracer") -> None:
-        self._performs = performs
+    def __init__(self, handler: RequestHandler, tracer: "Tracer") -> None:
+        self._handler = handler
         self._tracer = tracer
 
-    async def handle(self, client: Client, request: Request) -> Reply:
-        with self._begin(client, request):
-            return await self._performs.handle(client, request)
+    async def handle(self, session: LoginSession, request: Request) -> Reply:
+        with self._begin(session, request):
+            return await self._handler.handle(session, request)
 
-    async def resolve(self, client: Client, run: list[Request]) -> list[Request]:
-        with self._begin(client, run[0]):
-            return await self._performs.resolve(client, run)
+    async def resolve(self, session: LoginSession, requests: list[Request]) -> list[Request]:
+        with self._begin(session, requests[0]):
+            return await self._handler.resolve(session, requests)
 
-    def after_login(self, client: Client) -> None:
-        self._performs.after_login(client)
+    def after_login(self, session: LoginSession) -> None:
+        self._handler.after_login(session)
 
-    def _begin(self, client: Client, request: Request) -> "Span":
+    def _begin(self, session: LoginSession, request: Request) -> "Span":
         name = type(request.command).__name__
-        return self._tracer.begin(name, {"dialect": client.dialect.name}, trace_id=trace.get())
+        return self._tracer.begin(name, {"dialect": session.dialect.name}, trace_id=trace.get())

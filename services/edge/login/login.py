@@ -6,6 +6,7 @@ from services.edge.canonical.events import VerificationEnded
 from services.edge.canonical.replies import NoPendingVerification, VerificationMailed
 from services.edge.client.client import Client
 from services.edge.client.connection import PendingVerification
+from services.edge.client.session import LoginSession
 from services.edge.context import EdgeContext
 from services.edge.dialects.base import Request
 from services.edge.login.token_verifier import TokenVerifier
@@ -40,10 +41,10 @@ class LoginFlow:
         self._node = node
         self._gate = gate
 
-    async def authenticate(self, client: Client, request: Request) -> None:
+    async def authenticate(self, session: LoginSession, request: Request) -> None:
         """A request that bears a token must be of the connection's account; on a connection without one the token is a
         login. Raises Refused."""
-        connection = client.connection
+        connection = session.connection
         if (
             not request.token
             or isinstance(request.command, Login)
@@ -58,31 +59,31 @@ class LoginFlow:
             raise RequestError(ErrorCode.UNAUTHENTICATED, "the token is another account's")
         if connection.account == NO_ACCOUNT:
             answer = self._session_from_claims(claims, request.token)
-            await self._enter(client, answer, await self._face(answer), claims.issued)
+            await self._enter(session, answer, await self._face(answer), claims.issued)
         connection.token, connection.token_expires = request.token, claims.expires
 
-    async def login(self, client: Client, request: Request) -> Authenticated | VerificationNeeded:
+    async def login(self, session: LoginSession, request: Request) -> Authenticated | VerificationNeeded:
         """Register or log in. Raises Refused."""
         command = request.command
         if isinstance(command, Login) and request.token:
-            return await self._login_with_token(client, command, request.token)
+            return await self._login_with_token(session, command, request.token)
         if isinstance(command, Login):
-            command.origin = self.origin(client)
+            command.origin = self.origin(session)
             answer = await self._node.bus.request(subjects.LOGIN, command, seconds=self._seconds)
         else:
             assert isinstance(command, Register)
-            command.origin = self.origin(client)
+            command.origin = self.origin(session)
             answer = await self._node.bus.request(subjects.REGISTER, command, seconds=self._seconds)
         if isinstance(answer, VerificationNeeded):
-            await self._hold_pending_verification(client, request, answer)
+            await self._hold_pending_verification(session, request, answer)
             return answer
-        if isinstance(command, Login) or client.dialect.registration_logs_in:
-            await self._enter(client, answer, await self._face(answer))
-            if client.dialect.login_shows_unread:
-                client.dialect.unread_loaded(await self._unread(answer.account))
+        if isinstance(command, Login) or session.dialect.registration_logs_in:
+            await self._enter(session, answer, await self._face(answer))
+            if session.dialect.login_shows_unread:
+                session.dialect.unread_loaded(await self._unread(answer.account))
         return answer
 
-    async def _login_with_token(self, client: Client, command: Login, token: str) -> Authenticated:
+    async def _login_with_token(self, session: LoginSession, command: Login, token: str) -> Authenticated:
         """A login by token instead of the secret, for the account that is named."""
         claims = await self._gate.check(token, self._seconds)
         answer = self._session_from_claims(claims, token)
@@ -91,7 +92,7 @@ class LoginFlow:
         face = await self._node.summaries.get(claims.account, self._seconds)
         if face is None or face.uuid != command.identifier:
             raise RequestError(ErrorCode.UNAUTHENTICATED, "unknown account or wrong secret")
-        await self._enter(client, answer, face, claims.issued)
+        await self._enter(session, answer, face, claims.issued)
         return answer
 
     def _session_from_claims(self, claims: Claims, token: str) -> Authenticated:
@@ -102,13 +103,14 @@ class LoginFlow:
         )  # fmt: skip
 
     async def _enter(
-        self, client: Client, answer: Authenticated, face: ProfileSummary | None, issued: int | None = None
+        self, session: LoginSession, answer: Authenticated, face: ProfileSummary | None, issued: int | None = None
     ) -> None:
         """Presence first, then what was missed. `issued`: of the token it is done by."""
         others = await self._node.accounts.register(answer.account)
-        if client.is_closing:
+        if session.is_closing:
             raise RequestError(ErrorCode.UNAVAILABLE, "the connection is closed")
-        await client.logged_in(answer, others, face, issued)
+        self._node.require_revocations_after(answer.revision)
+        await session.log_in(answer, others, face, issued)
 
     async def _face(self, entered: Authenticated) -> ProfileSummary | None:
         """Heal a missing profile, and learn how the account is called now. A login does not fail for want of session:
@@ -141,27 +143,29 @@ class LoginFlow:
 
     # Verification
 
-    async def mail_verification(self, client: Client) -> NoPendingVerification | VerificationMailed:
-        withheld = client.connection.pending_verification
+    async def mail_verification(self, session: LoginSession) -> NoPendingVerification | VerificationMailed:
+        withheld = session.connection.pending_verification
         if withheld is None:
             return NoPendingVerification()
-        await self._mail(client, withheld.ticket)
+        await self._mail(session, withheld.ticket)
         return VerificationMailed()
 
-    async def _hold_pending_verification(self, client: Client, request: Request, needed: VerificationNeeded) -> None:
+    async def _hold_pending_verification(
+        self, session: LoginSession, request: Request, needed: VerificationNeeded
+    ) -> None:
         """A client that knows of verification asks for the mail, and waits; to any other it is sent at once, with an
         answer to try again after it. Raises Refused."""
-        if client.dialect.waits_for_verification:
+        if session.dialect.waits_for_verification:
             left = (needed.expires - now_ms()) / 1000
-            client.connection.pending_verification = PendingVerification(
-                request, needed.ticket, self._node.now() + left
+            session.connection.pending_verification = PendingVerification(
+                request, needed.ticket, self._node.clock() + left
             )
         else:
-            await self._mail(client, needed.ticket)
+            await self._mail(session, needed.ticket)
 
-    async def _mail(self, client: Client, ticket: str) -> None:
-        base_url = client.connection.surroundings.base_url
-        request = SendVerification(ticket, self.origin(client), base_url)
+    async def _mail(self, session: LoginSession, ticket: str) -> None:
+        base_url = session.connection.surroundings.base_url
+        request = SendVerification(ticket, self.origin(session), base_url)
         await self._node.bus.request(subjects.SEND_VERIFICATION, request, seconds=self._seconds)
 
     def verification_opened(self, client: Client, ticket: str, passed: bool) -> None:
@@ -184,5 +188,5 @@ class LoginFlow:
     def _seconds(self) -> float:
         return self._node.settings.edge.request_seconds
 
-    def origin(self, client: Client) -> Origin:
-        return Origin(self._node.id, client.connection.number, client.connection.address)
+    def origin(self, session: LoginSession) -> Origin:
+        return Origin(self._node.id, session.connection.number, session.connection.address)

@@ -11,13 +11,12 @@ _SETTLE_SECONDS = 0.8
 
 
 class DeliveryConfirmation:
-    """Passes confirmed ranges to `report`. At most one ping is unanswered, since peers may answer only the latest."""
+    """Returns confirmed ranges. At most one ping is unanswered, since peers may answer only the latest."""
 
-    __slots__ = ("_report", "_settled", "_socket", "last_ping", "unconfirmed", "waiting_since")
+    __slots__ = ("_settled", "_socket", "last_ping", "unconfirmed", "waiting_since")
 
-    def __init__(self, socket: Socket, report: Callable[[Ranges], None], now: float) -> None:
+    def __init__(self, socket: Socket, now: float) -> None:
         self._socket = socket
-        self._report = report
         self.unconfirmed = UnconfirmedPushes()
         """The connection adds what it pushes."""
         self._settled: asyncio.Event | None = None
@@ -31,10 +30,12 @@ class DeliveryConfirmation:
             self.unconfirmed.pinged()
             self._socket.ping()
 
-    def pong_received(self) -> None:
+    def pong_received(self) -> Ranges:
+        """Returns what it confirms."""
         self.waiting_since = None
-        self._report(self.unconfirmed.ponged())
+        confirmed = self.unconfirmed.ponged()
         self._wake()
+        return confirmed
 
     def tick(self, now: float, last_heard: float, settings: Edge, *, excused: bool) -> bool:
         """Called about every second: ping when it is time. Returns whether a pong is overdue. `last_heard`: when the
@@ -55,13 +56,15 @@ class DeliveryConfirmation:
         if self.waiting_since is not None:
             self.waiting_since = now
 
-    def ended(self) -> None:
+    def ended(self) -> Ranges:
         """The account leaves the connection. Bytes that the peer's kernel has acknowledged count as delivered, so that
         messages since the last pong are not sent twice."""
+        confirmed: Ranges = {}
         if self.unconfirmed:
             waiting = self._socket.unacknowledged()
-            self._report(self.unconfirmed.ended(-1 if waiting is None else self._socket.sent_bytes - waiting))
+            confirmed = self.unconfirmed.ended(-1 if waiting is None else self._socket.sent_bytes - waiting)
         self._wake()
+        return confirmed
 
     async def confirm_all(self, now: Callable[[], float]) -> None:
         """Wait, 0.8 s at most, until everything pushed so far is confirmed."""

@@ -170,7 +170,7 @@ class Device:
 
     async def synced(self) -> None:
         """What was missed at login is read."""
-        reading = self.client.catch_up_state.reading
+        reading = self.client.session.catch_up.reading
         assert reading is not None
         await asyncio.wait([reading], timeout=PATIENCE_SECONDS)
         assert reading.done()

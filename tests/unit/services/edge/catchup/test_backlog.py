@@ -351,7 +351,7 @@ async def test_a_connection_that_is_up_to_date_keeps_nothing_of_its_sync(town: T
     await alice.synced()
     await town.message.say(1, 2, "new")
     await alice.until_texts(1, "old", "new")
-    assert alice.client.catch_up_state.backlog is None
+    assert alice.client.session.catch_up.backlog is None
     assert all(edge.chats.sequencer(chat).recent_after(0) is None for chat in range(1, 6))  # type: ignore[arg-type,union-attr]
 
 

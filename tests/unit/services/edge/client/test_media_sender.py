@@ -151,7 +151,7 @@ async def test_a_node_sends_only_so_many_at_once(town: Town, monkeypatch: pytest
     await cem_waits(bob, cem)
     bob.wire.hear()
     assert await until_heard(cem, 3) == [[2], pattern(200_000)[:100_000], pattern(200_000)[100_000:]]
-    monkeypatch.setattr(media_sender, "_TURN_SECONDS", 0.1)
+    monkeypatch.setattr(media_sender, "_SLOT_SECONDS", 0.1)
     bob.wire.deaf = True
     await town.message.say(CHAT, 1, Image(media), "after")
     assert (await until_heard(cem, 5))[3:] == ["notes.bin", "after"]

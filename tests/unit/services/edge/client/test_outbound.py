@@ -24,8 +24,10 @@ async def hold(*, until: float, silent: bool = False) -> list[bytes]:
     dialect = Lines(surroundings)
     dialect.decode(frame(do="hold", chat=7, until=asyncio.get_running_loop().time() + until), 0.0)
     connection = Connection(1, "192.0.2.1", dialect, (), surroundings, 0.0)
-    arrival = DeliveryConfirmation(wire, lambda ranges: None, 0.0)
-    out = OutboundQueue(cast(Any, None), wire, connection, arrival, wire.close, lambda requests: None)
+    confirmation = DeliveryConfirmation(wire, 0.0)
+    out = OutboundQueue(
+        cast(Any, None), wire, connection, confirmation, cast(Any, None), wire.close, lambda requests: None
+    )
     dialect.hold(MESSAGE, (b"{}",), 0.0)
     for _ in range(2):
         out.reschedule_wake()

@@ -314,7 +314,7 @@ async def test_a_committed_message_that_cannot_be_read_is_called_failed_in_the_e
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher, "_SLACK_SECONDS", 0.1)
-    monkeypatch.setattr(posting, "_TURN_SECONDS", 0.1)
+    monkeypatch.setattr(posting, "_PLACE_SECONDS", 0.1)
     await town.edge(request_seconds=1.5)
     town.world.room(7, 1, 2)
     alice = await town.device(1)

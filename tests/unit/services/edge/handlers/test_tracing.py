@@ -1,4 +1,4 @@
-"""Each thing that a client asks begins a trace."""
+"""Each request of a client begins a trace."""
 
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
@@ -8,7 +8,7 @@ import pytest
 
 from services.edge.canonical.commands import GetServerStatus
 from services.edge.canonical.replies import Reply, ServerStatus
-from services.edge.client.client import Client
+from services.edge.client.session import LoginSession
 from services.edge.dialects.base import Request
 from services.edge.handlers.tracing import TracedHandler
 from shared.contract.errors import ErrorCode, RequestError
@@ -17,29 +17,29 @@ from shared.telemetry import new_trace, trace
 from shared.tracing import Tracer
 from tests.support.collector import Collector
 
-CLIENT = cast(Client, SimpleNamespace(dialect=SimpleNamespace(name="pipe")))
-ASKED = Request(GetServerStatus())
+SESSION = cast(LoginSession, SimpleNamespace(dialect=SimpleNamespace(name="pipe")))
+REQUEST = Request(GetServerStatus())
 
 
-class Performer:
-    """RequestHandler until it is `refusing`; what it was told last."""
+class TracedRequestHandler:
+    """Rejects requests while it is `rejecting`."""
 
     def __init__(self) -> None:
-        self.refusing = False
-        self.welcomed: list[Client] = []
+        self.rejecting = False
+        self.logged_in: list[LoginSession] = []
         self.trace = ""
 
-    async def handle(self, client: Client, request: Request) -> Reply:
+    async def handle(self, session: LoginSession, request: Request) -> Reply:
         self.trace = trace.get()
-        if self.refusing:
+        if self.rejecting:
             raise RequestError(ErrorCode.FORBIDDEN, "not you")
         return ServerStatus(maintenance=False)
 
-    async def resolve(self, client: Client, run: list[Request]) -> list[Request]:
-        return run[:1]
+    async def resolve(self, session: LoginSession, requests: list[Request]) -> list[Request]:
+        return requests[:1]
 
-    def after_login(self, client: Client) -> None:
-        self.welcomed.append(client)
+    def after_login(self, session: LoginSession) -> None:
+        self.logged_in.append(session)
 
 
 @pytest.fixture
@@ -49,18 +49,18 @@ async def tracer(collector: Collector) -> AsyncIterator[Tracer]:
     await tracer.shut_down()
 
 
-async def test_what_is_asked_is_done_and_seen(collector: Collector, tracer: Tracer) -> None:
-    performer = Performer()
-    traced = TracedHandler(performer, tracer)
+async def test_requests_are_handled_and_traced(collector: Collector, tracer: Tracer) -> None:
+    handler = TracedRequestHandler()
+    traced = TracedHandler(handler, tracer)
     trace.set(new_trace())
-    assert await traced.handle(CLIENT, ASKED) == ServerStatus(maintenance=False)
-    assert performer.trace == trace.get()
-    performer.refusing = True
+    assert await traced.handle(SESSION, REQUEST) == ServerStatus(maintenance=False)
+    assert handler.trace == trace.get()
+    handler.rejecting = True
     with pytest.raises(RequestError):
-        await traced.handle(CLIENT, ASKED)
-    assert await traced.resolve(CLIENT, [ASKED, ASKED]) == [ASKED]
-    traced.after_login(CLIENT)
-    assert performer.welcomed == [CLIENT]
+        await traced.handle(SESSION, REQUEST)
+    assert await traced.resolve(SESSION, [REQUEST, REQUEST]) == [REQUEST]
+    traced.after_login(SESSION)
+    assert handler.logged_in == [SESSION]
     spans = collector.spans(lambda spans: len(spans) == 3)
     assert {(span.name, span.trace, span.parent, span.attributes["dialect"]) for span in spans} == {
         ("GetServerStatus", trace.get(), "", "pipe")
