@@ -140,6 +140,11 @@ class Seeder:
         engine = make_engine(self._installation.settings.database_url(service))
         try:
             with engine.connect() as connection:
+                if connection.dialect.name == "postgresql":
+                    connection.exec_driver_sql(
+                        "SET statement_timeout = 0"
+                    )  # one statement inserts up to a million rows
+                    connection.commit()
                 yield connection.execution_options(begin="BEGIN IMMEDIATE")
         finally:
             engine.dispose()

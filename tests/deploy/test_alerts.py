@@ -36,6 +36,7 @@ def test_rules_and_configuration_are_valid() -> None:
     promtool("check", "config", "prometheus.yml")
 
 
+@pytest.mark.timeout(300)  # promtool alone takes 25 s of processor time
 @needs_promtool
 def test_alerts_fire_when_they_must_and_only_then() -> None:
     promtool("test", "rules", "rules_test.yml")

@@ -22,7 +22,7 @@ WANTED = "DRAGOMAN_TEST_COMPILED" in os.environ
 def compiled(directory: Path) -> Path:
     """The packages, made in `directory`. From a copy, for the build moves the project's file aside for a while."""
     source, wheels, packages = directory / "source", directory / "wheels", directory / "packages"
-    for name in ("services", "shared"):
+    for name in _WHEEL["packages"]:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
