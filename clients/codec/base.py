@@ -30,7 +30,7 @@ class ClientAccount(msgspec.Struct):
     email: str = ""
 
 
-class Recipient(NamedTuple):
+class Destination(NamedTuple):
     """A chat, or the other user of a private chat where the dialect names the user instead."""
 
     chat: int = 0
@@ -72,7 +72,7 @@ class Codec(ABC):
         return ()
 
     @abstractmethod
-    def post(self, account: ClientAccount, to: Recipient, text: str) -> ClientRequest: ...
+    def post(self, account: ClientAccount, to: Destination, text: str) -> ClientRequest: ...
 
     @abstractmethod
     def message_parts(self, account: ClientAccount, chat: int) -> tuple[bytes, bytes]:
@@ -82,7 +82,7 @@ class Codec(ABC):
     def create_group(self, account: ClientAccount, name: str, members: Sequence[ClientAccount] = ()) -> ClientRequest:
         raise self.unsupported("make a group")
 
-    def open_private(self, account: ClientAccount, user: ClientAccount) -> ClientRequest | Recipient:
+    def open_private(self, account: ClientAccount, user: ClientAccount) -> ClientRequest | Destination:
         """A request for the chat with a user, or the recipient where none is needed."""
         raise self.unsupported("open a private chat")
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from clients.codec.base import ClientAccount, ClientRequest, Codec, Recipient, Unsupported, echo_of, encode, padded
+from clients.codec.base import ClientAccount, ClientRequest, Codec, Destination, Unsupported, echo_of, encode, padded
 from clients.codec.events import (
     ClientEvent,
     OtherFrame,
@@ -53,7 +53,7 @@ class OurChatV0Codec(Codec):
         data = {"ocId": padded(account.number), "password": account.secret}
         return ClientRequest(encode({"code": 6, "data": data}), ReplyKind.LOGIN)
 
-    def post(self, account: ClientAccount, to: Recipient, text: str) -> ClientRequest:
+    def post(self, account: ClientAccount, to: Destination, text: str) -> ClientRequest:
         if not to.chat:
             raise Unsupported(f"{self.dialect} sends messages to chats only")
         data = {"cid": to.chat, "sender_id": padded(account.number), "msg": text}

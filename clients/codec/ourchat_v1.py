@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from clients.codec.base import ClientAccount, ClientRequest, Codec, Recipient, Unsupported, echo_of, encode
+from clients.codec.base import ClientAccount, ClientRequest, Codec, Destination, Unsupported, echo_of, encode
 from clients.codec.events import (
     ClientEvent,
     NotificationKind,
@@ -87,7 +87,7 @@ class OurChatV1Codec(Codec):
         data: dict[str, object] = {"account": account.number or account.email, "password": account.secret}
         return ClientRequest(_encode(6, data), ReplyKind.LOGIN)
 
-    def post(self, account: ClientAccount, to: Recipient, text: str) -> ClientRequest:
+    def post(self, account: ClientAccount, to: Destination, text: str) -> ClientRequest:
         where = {"group_id": to.chat} if to.chat else {"private_id": to.user}
         frame = _encode(0, {"sender": {"ocid": account.number, **where}, "msg": text})
         return ClientRequest(frame, ReplyKind.MESSAGE, text, account.number)
@@ -103,8 +103,8 @@ class OurChatV1Codec(Codec):
         frame = _encode(8, {"group_name": name, "ocid": account.number})
         return ClientRequest(frame, ReplyKind.CHAT, name, account.number)
 
-    def open_private(self, account: ClientAccount, user: ClientAccount) -> Recipient:
-        return Recipient(user=user.number)
+    def open_private(self, account: ClientAccount, user: ClientAccount) -> Destination:
+        return Destination(user=user.number)
 
     def join(self, account: ClientAccount, chat: int) -> ClientRequest:
         return ClientRequest(_encode(9, {"group_id": chat, "ocid": account.number}), None)

@@ -10,7 +10,7 @@ from clients.codec.base import (
     ClientAccount,
     ClientRequest,
     Codec,
-    Recipient,
+    Destination,
     Unsupported,
     echo_of,
     encode,
@@ -102,7 +102,7 @@ class OurChatV2Codec(Codec):
         """Nothing is pushed until the first request about an account."""
         return (self.list_chats(account),)
 
-    def post(self, account: ClientAccount, to: Recipient, text: str) -> ClientRequest:
+    def post(self, account: ClientAccount, to: Destination, text: str) -> ClientRequest:
         if not to.chat:
             raise Unsupported(f"{self.dialect} sends messages to chats only")
         sender = {"ocid": padded(account.number), "session_id": str(to.chat)}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from urllib.parse import urlunsplit
 
-from clients.codec.base import ClientAccount, ClientRequest, Codec, Recipient, Unsupported
+from clients.codec.base import ClientAccount, ClientRequest, Codec, Destination, Unsupported
 from clients.codec.events import (
     ClientEvent,
     ListedChat,
@@ -53,7 +53,7 @@ class PipeCodec(Codec):
     def after_login(self, account: ClientAccount) -> Sequence[ClientRequest]:
         return (ClientRequest(b"get_unread_message|", None),)
 
-    def post(self, account: ClientAccount, to: Recipient, text: str) -> ClientRequest:
+    def post(self, account: ClientAccount, to: Destination, text: str) -> ClientRequest:
         kind, number = (_GROUP, to.chat) if to.chat else (_PRIVATE, to.user)
         frame = _frame("send_message", kind, account.number, number, 0, text, account.token)
         return ClientRequest(frame, ReplyKind.MESSAGE)
@@ -67,8 +67,8 @@ class PipeCodec(Codec):
             raise Unsupported(f"{self.dialect} makes groups without members: they ask to join")
         return ClientRequest(_frame("create_group", account.number, name, account.token), ReplyKind.CHAT)
 
-    def open_private(self, account: ClientAccount, user: ClientAccount) -> Recipient:
-        return Recipient(user=user.number)
+    def open_private(self, account: ClientAccount, user: ClientAccount) -> Destination:
+        return Destination(user=user.number)
 
     def join(self, account: ClientAccount, chat: int) -> ClientRequest:
         return ClientRequest(_frame("join_group", account.number, chat, "", account.token), ReplyKind.ANY)

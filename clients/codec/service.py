@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from clients.codec.base import ClientAccount, ClientRequest, Codec, Recipient, encode
+from clients.codec.base import ClientAccount, ClientRequest, Codec, Destination, encode
 from clients.codec.events import ClientEvent, ListedChat, OtherFrame, ReceivedMessage, ReplyKind, ServerReply
 
 _OK = 200
@@ -85,7 +85,7 @@ class ServiceCodec(Codec):
     def login(self, account: ClientAccount) -> ClientRequest:
         return _request(ReplyKind.LOGIN, 1, id=account.uuid, token=account.token or account.secret, push=True)
 
-    def post(self, account: ClientAccount, to: Recipient, text: str) -> ClientRequest:
+    def post(self, account: ClientAccount, to: Destination, text: str) -> ClientRequest:
         return _request(ReplyKind.MESSAGE, 5, token=account.token, chat=to.chat, msg=text)
 
     def message_parts(self, account: ClientAccount, chat: int) -> tuple[bytes, bytes]:

@@ -11,7 +11,7 @@ import pytest
 
 from clients.aio import NullListener, connect
 from clients.codec import CODECS
-from clients.codec.base import ClientAccount, ClientRequest, Recipient
+from clients.codec.base import ClientAccount, ClientRequest, Destination
 from clients.codec.events import ReplyKind, ServerReply
 from clients.errors import ConnectionEnded, NoReply, RequestRejected, Unreachable
 from tests.unit.bench.faulty_server import doctored, honest
@@ -94,7 +94,7 @@ async def test_a_reply_goes_to_its_request_and_a_message_to_the_listener(address
     reply = await connection.request(V2.login(ACCOUNT))
     assert (reply.number, reply.token) == (ACCOUNT.number, "t")
     assert [getattr(event, "text", None) for event in recorder.events] == ["hi"]
-    echo = await connection.request(V2.post(ACCOUNT, Recipient(chat=5), "hello"))
+    echo = await connection.request(V2.post(ACCOUNT, Destination(chat=5), "hello"))
     assert (echo.chat, echo.position) == (5, 9)
     await connection.close()
     assert [getattr(event, "text", None) for event in recorder.events] == ["hi", "hello"]

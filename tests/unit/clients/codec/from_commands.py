@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from clients.codec.base import ClientAccount, ClientRequest, Codec, Recipient
+from clients.codec.base import ClientAccount, ClientRequest, Codec, Destination
 from services.edge.canonical.commands import Command, CreateChatByUuid, FetchUnread, PostMessage
 from shared.contract.auth import IdentifierKind, Login, Register
 from shared.contract.message import GetHistory
@@ -28,7 +28,7 @@ def request_of(codec: Codec, command: Command, account: ClientAccount) -> Client
         case Login() if command.identifier not in _NO_IDENTIFIERS:
             return codec.login(_login(codec, command))
         case PostMessage(segments=(Text(text),)):
-            return codec.post(account, Recipient(command.chat, command.to), text)
+            return codec.post(account, Destination(command.chat, command.to), text)
         case CreateChat() | CreateChatByUuid():
             return _creation(codec, command, account)
         case RequestMembership(chat=chat):
