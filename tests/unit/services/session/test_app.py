@@ -23,16 +23,16 @@ from shared.migrate import NotMigrated
 from shared.settings import Database as DatabaseSettings
 from shared.settings import Nats, Settings
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
-from tests.unit.services.session.running import Peers, eventually, refusal, service, settings_for
+from tests.unit.services.session.service_harness import BusPeers, eventually, rejection, running_service, settings_for
 
 ANN, BOB = AccountId(1), AccountId(2)
 LOBBY = ChatId(1)
 
 
 @pytest.fixture
-def peers(nats_server: NatsServer, valkey_server: ValkeyServer) -> Peers:
-    peers = Peers(nats_server, valkey_server)
-    peers.hear()
+def peers(nats_server: NatsServer, valkey_server: ValkeyServer) -> BusPeers:
+    peers = BusPeers(nats_server, valkey_server)
+    peers.subscribe()
     return peers
 
 
@@ -47,7 +47,7 @@ def on_both(nats_server: NatsServer, valkey_server: ValkeyServer, database_url: 
     return settings_for(nats_server, valkey_server, database_url)
 
 
-async def profile(peers: Peers, account: AccountId) -> Profile | None:
+async def profile(peers: BusPeers, account: AccountId) -> Profile | None:
     """None while there is none."""
     try:
         return (await peers.edge.request(on.GET_ACCOUNT, GetAccount(account))).profile
@@ -71,17 +71,17 @@ async def get(settings: Settings, path: str) -> tuple[int, str]:
 
 
 async def test_without_redis_chats_are_made_and_everybody_is_told(
-    peers: Peers, settings: Settings, valkey_server: ValkeyServer
+    peers: BusPeers, settings: Settings, valkey_server: ValkeyServer
 ) -> None:
-    async with peers.running(), service(settings):
+    async with peers.running(), running_service(settings):
         await peers.register(ANN, BOB)
         valkey_server.kill()
         chat = (await peers.create(BOB, actor=ANN)).chat.id
 
         async def told() -> list[object]:
-            return [one.notice for one in peers.told[on.NOTIFY_ALL]]
+            return [one.notice for one in peers.notices[on.NOTIFY_ALL]]
 
-        created = ChatCreated(chat, ANN, [ANN, BOB], 1, "n1、n2", await peers.kept_numbers(BOB))
+        created = ChatCreated(chat, ANN, [ANN, BOB], 1, "n1、n2", await peers.pending_numbers(BOB))
         await eventually(told, lambda found: found == [created])
         assert (await get(settings, "/readyz"))[0] == 200
         valkey_server.restart()
@@ -89,10 +89,10 @@ async def test_without_redis_chats_are_made_and_everybody_is_told(
 
 
 async def test_a_redis_that_hangs_delays_one_reply_by_its_time_out_only(
-    peers: Peers, settings: Settings, valkey_server: ValkeyServer
+    peers: BusPeers, settings: Settings, valkey_server: ValkeyServer
 ) -> None:
     patient = settings.redis.model_copy(update={"timeout_seconds": 1.5})
-    async with peers.running(), service(settings.model_copy(update={"redis": patient})):
+    async with peers.running(), running_service(settings.model_copy(update={"redis": patient})):
         await peers.register(ANN)
         await peers.create(actor=ANN)
         valkey_server.pause()
@@ -108,9 +108,9 @@ async def test_a_redis_that_hangs_delays_one_reply_by_its_time_out_only(
 
 
 async def test_a_deletion_is_settled_only_when_redis_knows_of_it(
-    peers: Peers, settings: Settings, valkey_server: ValkeyServer
+    peers: BusPeers, settings: Settings, valkey_server: ValkeyServer
 ) -> None:
-    async with peers.running(), service(settings):
+    async with peers.running(), running_service(settings):
         await peers.register(ANN, BOB)
         chat = (await peers.create(BOB, actor=ANN)).chat.id
         valkey_server.kill()
@@ -121,10 +121,10 @@ async def test_a_deletion_is_settled_only_when_redis_knows_of_it(
 
 
 async def test_versions_that_wait_for_redis_are_bounded(
-    peers: Peers, settings: Settings, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+    peers: BusPeers, settings: Settings, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(edge_notifier, "_UNPUBLISHED_CHATS", 2)
-    async with peers.running(), service(settings):
+    async with peers.running(), running_service(settings):
         await peers.register(ANN)
         valkey_server.kill()
         numbers = [(await peers.create(actor=ANN)).chat.id for _ in range(3)]
@@ -140,13 +140,13 @@ async def test_versions_that_wait_for_redis_are_bounded(
 # Events
 
 
-async def test_a_deletion_from_before_the_start_is_carried_out(peers: Peers, on_both: Settings) -> None:
+async def test_a_deletion_from_before_the_start_is_carried_out(peers: BusPeers, on_both: Settings) -> None:
     async with peers.running():
-        async with service(on_both):
+        async with running_service(on_both):
             await peers.register(ANN, BOB)
             chat = (await peers.create(BOB, actor=ANN)).chat.id
         await peers.auth.publish_event(on.ACCOUNT_DELETED, AccountDeleted(ANN), key="deleted-1")
-        async with service(on_both):
+        async with running_service(on_both):
             await eventually(partial(profile, peers, ANN), lambda found: found is not None and found.deleted)
             assert await eventually(partial(peers.version, chat), lambda found: found == 2)
             changes = await peers.changes(chat)
@@ -154,10 +154,10 @@ async def test_a_deletion_from_before_the_start_is_carried_out(peers: Peers, on_
 
 
 async def test_a_deletion_that_was_interrupted_before_it_was_told_is_told_again(
-    peers: Peers, settings: Settings
+    peers: BusPeers, settings: Settings
 ) -> None:
     async with peers.running():
-        async with service(settings):
+        async with running_service(settings):
             await peers.register(ANN, BOB)
             chat = (await peers.create(BOB, actor=ANN)).chat.id
         database = Database(settings.database_url("session"))
@@ -166,18 +166,18 @@ async def test_a_deletion_that_was_interrupted_before_it_was_told_is_told_again(
         await database.close()
         await peers.auth.publish_event(on.ACCOUNT_DELETED, AccountDeleted(ANN), key="deleted-1")
         assert await peers.version(chat) == 1
-        async with service(settings):
+        async with running_service(settings):
             assert await eventually(partial(peers.version, chat), lambda found: found == 2)
 
 
 async def test_a_registration_is_carried_out_though_nobody_asked_for_the_profile(
-    peers: Peers, settings: Settings
+    peers: BusPeers, settings: Settings
 ) -> None:
     seed = EnsureProfile(account=ANN, uuid="u", nickname="Ann", lobby=True)
     peers.heads[LOBBY] = 3
     async with peers.running():
         await peers.auth.publish_event(on.ACCOUNT_REGISTERED, AccountRegistered(seed), key="registered-1")
-        async with service(settings):
+        async with running_service(settings):
             entries = await eventually(
                 partial(peers.message.request, on.LIST_CHATS, ListChats(ANN)), lambda found: bool(found.entries)
             )
@@ -187,16 +187,16 @@ async def test_a_registration_is_carried_out_though_nobody_asked_for_the_profile
 
 async def test_without_message_the_lobby_is_joined_later(
     nats_server: NatsServer,
-    peers: Peers,
+    peers: BusPeers,
     settings: Settings,
     valkey_server: ValkeyServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(message_heads, "_HEAD_SECONDS", 0.5)
-    others = Peers(nats_server, valkey_server)
-    async with others.running(), service(settings):
+    others = BusPeers(nats_server, valkey_server)
+    async with others.running(), running_service(settings):
         await others.message.drain()
-        failure = await refusal(others.register(ANN, lobby=True))
+        failure = await rejection(others.register(ANN, lobby=True))
         assert failure.code == ErrorCode.UNAVAILABLE
         assert (await others.chats(ANN)) == []
         async with peers.running():
@@ -205,9 +205,9 @@ async def test_without_message_the_lobby_is_joined_later(
             assert await peers.message.request(on.LIST_CHATS, ListChats(ANN)) == ChatList([ChatEntry(LOBBY, 1, 8)])
 
 
-async def test_a_lobby_that_is_switched_off_is_not_joined(peers: Peers, settings: Settings) -> None:
+async def test_a_lobby_that_is_switched_off_is_not_joined(peers: BusPeers, settings: Settings) -> None:
     closed = settings.model_copy(update={"auth": settings.auth.model_copy(update={"lobby": False})})
-    async with peers.running(), service(closed):
+    async with peers.running(), running_service(closed):
         await peers.register(ANN, lobby=True)
         assert await peers.chats(ANN) == []
 
@@ -216,12 +216,12 @@ async def test_a_lobby_that_is_switched_off_is_not_joined(peers: Peers, settings
 
 
 async def test_two_replicas_count_one_lobby(
-    peers: Peers, nats_server: NatsServer, valkey_server: ValkeyServer, postgres_server: PostgresServer
+    peers: BusPeers, nats_server: NatsServer, valkey_server: ValkeyServer, postgres_server: PostgresServer
 ) -> None:
     people = range(1, 31)
     with postgres_server.database() as url:
         one, other = (settings_for(nats_server, valkey_server, url) for _ in range(2))
-        async with peers.running(), service(one), service(other):
+        async with peers.running(), running_service(one), running_service(other):
             await asyncio.gather(*(peers.register(account, lobby=True) for account in people))
             changes = await peers.changes(LOBBY)
             assert changes.version == 61
@@ -239,10 +239,10 @@ async def test_two_replicas_count_one_lobby(
 
 
 async def test_it_is_ready_when_nats_and_the_database_answer(
-    peers: Peers, settings: Settings, nats_server: NatsServer
+    peers: BusPeers, settings: Settings, nats_server: NatsServer
 ) -> None:
     ready = partial(get, settings, "/readyz")
-    async with peers.running(), service(settings):
+    async with peers.running(), running_service(settings):
         assert await eventually(ready, lambda found: found[0] == 200)
         assert (await get(settings, "/healthz"))[0] == 200
         nats_server.pause()
@@ -251,8 +251,8 @@ async def test_it_is_ready_when_nats_and_the_database_answer(
         await eventually(ready, lambda found: found[0] == 200)
 
 
-async def test_requests_under_way_are_answered_before_it_ends(peers: Peers, settings: Settings) -> None:
-    async with peers.running(), service(settings) as stopping:
+async def test_requests_under_way_are_answered_before_it_ends(peers: BusPeers, settings: Settings) -> None:
+    async with peers.running(), running_service(settings) as stopping:
         await peers.register(ANN, BOB)
         asked = [asyncio.ensure_future(peers.create(BOB, actor=ANN)) for _ in range(20)]
         await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
@@ -287,14 +287,14 @@ async def test_it_does_not_start_on_a_database_without_its_tables(settings: Sett
 
 
 async def test_a_database_that_goes_away_is_unavailable_and_comes_back(
-    peers: Peers, nats_server: NatsServer, valkey_server: ValkeyServer, postgres_server: PostgresServer
+    peers: BusPeers, nats_server: NatsServer, valkey_server: ValkeyServer, postgres_server: PostgresServer
 ) -> None:
     with postgres_server.database() as url:
         settings = settings_for(nats_server, valkey_server, url)
-        async with peers.running(), service(settings):
+        async with peers.running(), running_service(settings):
             await peers.register(ANN)
             postgres_server.stop()
-            assert (await refusal(peers.create(actor=ANN))).code == ErrorCode.UNAVAILABLE
+            assert (await rejection(peers.create(actor=ANN))).code == ErrorCode.UNAVAILABLE
             assert "database" in (await get(settings, "/readyz"))[1]
             postgres_server.start()
             chat = (await peers.create(actor=ANN)).chat.id

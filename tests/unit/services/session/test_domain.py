@@ -34,7 +34,7 @@ ANN, BOB, CEM = AccountId(1), AccountId(2), AccountId(3)
 LIMITS = Limits()
 
 
-def refusal(action: Callable[[], object]) -> tuple[ErrorCode, str]:
+def rejection(action: Callable[[], object]) -> tuple[ErrorCode, str]:
     with pytest.raises(RequestError) as caught:
         action()
     return caught.value.failure.code, caught.value.failure.field
@@ -97,7 +97,7 @@ def test_a_new_chat_has_its_creator_first_and_everybody_once() -> None:
 )
 def test_a_chat_that_may_not_be_made(request_: CreateChat, expected: tuple[ErrorCode, str]) -> None:
     limits = Limits(members_per_group=2)
-    assert refusal(lambda: new_group_members(request_, limits)) == expected
+    assert rejection(lambda: new_group_members(request_, limits)) == expected
 
 
 def test_limits_of_a_new_chat_are_inclusive() -> None:
@@ -148,7 +148,7 @@ def test_only_what_is_given_is_set() -> None:
     ],
 )
 def test_what_may_not_be_set(request_: SetProfile, expected: tuple[ErrorCode, str]) -> None:
-    assert refusal(lambda: profile_changes(request_, LIMITS)) == expected
+    assert rejection(lambda: profile_changes(request_, LIMITS)) == expected
 
 
 @pytest.mark.parametrize(
@@ -162,12 +162,12 @@ def test_what_may_not_be_set(request_: SetProfile, expected: tuple[ErrorCode, st
 )
 def test_a_profile_that_cannot_be_kept(account: AccountId, nickname: str, icon: int, code: ErrorCode) -> None:
     profile = EnsureProfile(account=account, uuid="u", nickname=nickname, icon_id=icon)
-    assert refusal(lambda: check_seed(profile, LIMITS))[0] == code
+    assert rejection(lambda: check_seed(profile, LIMITS))[0] == code
 
 
 @pytest.mark.parametrize("number", [0, -1, 2**63])
 def test_nobody_has_an_id_that_cannot_be_stored(number: int) -> None:
-    assert refusal(lambda: check_account(AccountId(number))) == (ErrorCode.NOT_FOUND, "account")
+    assert rejection(lambda: check_account(AccountId(number))) == (ErrorCode.NOT_FOUND, "account")
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_nobody_has_an_id_that_cannot_be_stored(number: int) -> None:
     ],
 )
 def test_what_no_group_is_called(request_: RenameChat, expected: tuple[ErrorCode, str]) -> None:
-    assert refusal(lambda: new_group_name(request_, LIMITS)) == expected
+    assert rejection(lambda: new_group_name(request_, LIMITS)) == expected
 
 
 def test_a_group_may_be_called_so() -> None:
@@ -197,7 +197,7 @@ def test_a_group_may_be_called_so() -> None:
     ],
 )
 def test_one_asks_somebody_else(actor: AccountId, other: AccountId, expected: tuple[ErrorCode, str]) -> None:
-    assert refusal(lambda: check_peer(actor, other)) == expected
+    assert rejection(lambda: check_peer(actor, other)) == expected
     check_peer(ANN, BOB)
 
 
@@ -207,30 +207,30 @@ def test_a_pair_has_the_lower_number_first() -> None:
 
 def test_the_words_of_a_request_are_limited() -> None:
     check_request_text("字" * 1_000)
-    assert refusal(lambda: check_request_text("x" * 1_001)) == (ErrorCode.TOO_LARGE, "text")
-    assert refusal(lambda: check_request_text("\0")) == (ErrorCode.INVALID, "text")
+    assert rejection(lambda: check_request_text("x" * 1_001)) == (ErrorCode.TOO_LARGE, "text")
+    assert rejection(lambda: check_request_text("\0")) == (ErrorCode.INVALID, "text")
 
 
 def test_who_joins_at_once() -> None:
     assert joins_immediately(JoinPolicy.OPEN)
     assert not joins_immediately(JoinPolicy.APPROVAL)
-    assert refusal(lambda: joins_immediately(JoinPolicy.CLOSED)) == (ErrorCode.FORBIDDEN, "chat")
+    assert rejection(lambda: joins_immediately(JoinPolicy.CLOSED)) == (ErrorCode.FORBIDDEN, "chat")
 
 
 def test_owner_and_admins_run_a_group() -> None:
     check_can_manage(Role.OWNER)
     check_can_manage(Role.ADMIN)
     for role in (Role.MEMBER, None):
-        assert refusal(lambda role=role: check_can_manage(role)) == (ErrorCode.FORBIDDEN, "chat")  # type: ignore[misc]
+        assert rejection(lambda role=role: check_can_manage(role)) == (ErrorCode.FORBIDDEN, "chat")  # type: ignore[misc]
 
 
 def test_places_are_limited_save_in_the_lobby() -> None:
     limits = Limits(members_per_group=2, chats_per_account=2)
     check_capacity(ChatId(2), 1, limits)
-    assert refusal(lambda: check_capacity(ChatId(2), 2, limits)) == (ErrorCode.LIMIT, "members")
+    assert rejection(lambda: check_capacity(ChatId(2), 2, limits)) == (ErrorCode.LIMIT, "members")
     check_capacity(LOBBY, 10**6, limits)
     check_chat_count(1, limits)
-    assert refusal(lambda: check_chat_count(2, limits)) == (ErrorCode.LIMIT, "chats")
+    assert rejection(lambda: check_chat_count(2, limits)) == (ErrorCode.LIMIT, "chats")
 
 
 @pytest.mark.parametrize(("most", "expected"), [(0, []), (2, ["a"]), (5, ["a"]), (6, ["a", "bcd"]), (99, ["a", "bcd"])])

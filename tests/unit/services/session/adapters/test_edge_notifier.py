@@ -20,7 +20,7 @@ from shared.contract.model import Role
 from shared.contract.subjects import notify
 from shared.presence import Presence
 from tests.support.servers import NatsServer, ValkeyServer
-from tests.unit.services.session.running import Peers, eventually
+from tests.unit.services.session.service_harness import BusPeers, eventually
 
 A, B = NodeId("edge-1-a"), NodeId("edge-2-b")
 CHAT = ChatId(7)
@@ -29,11 +29,11 @@ CHAT = ChatId(7)
 @pytest.fixture
 async def peers(
     nats_server: NatsServer, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Peers]:
+) -> AsyncIterator[BusPeers]:
     """Accounts 1 to 5 are on node A, 4 to 6 on node B."""
     monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
-    peers = Peers(nats_server, valkey_server)
-    peers.hear(A, B)
+    peers = BusPeers(nats_server, valkey_server)
+    peers.subscribe(A, B)
     async with peers.running():
         await peers.presence.beat(A, 10)
         await peers.presence.join(A, [AccountId(number) for number in range(1, 6)])
@@ -53,14 +53,14 @@ async def telling(nats_server: NatsServer, valkey_server: ValkeyServer) -> Async
     await places.close()
 
 
-async def told(peers: Peers, subject: str, count: int) -> list[Notify]:
+async def told(peers: BusPeers, subject: str, count: int) -> list[Notify]:
     async def probe() -> list[Notify]:
-        return peers.told[subject]
+        return peers.notices[subject]
 
     return await eventually(probe, lambda found: len(found) >= count)
 
 
-async def test_each_node_is_told_in_pages(peers: Peers, telling: EdgeNotifier, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_node_is_told_in_pages(peers: BusPeers, telling: EdgeNotifier, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edge_notifier, "_RECIPIENTS_PER_MESSAGE", 2)
     members = [AccountId(number) for number in range(1, 9)]
     await telling.publish({}, [Notification(ChatCreated(CHAT, AccountId(1), members), members)])
@@ -70,7 +70,7 @@ async def test_each_node_is_told_in_pages(peers: Peers, telling: EdgeNotifier, m
     assert all(isinstance(one.notice, ChatCreated) and one.notice.members == one.recipients for one in on_a + on_b)
 
 
-async def test_each_notice_goes_to_its_own(peers: Peers, telling: EdgeNotifier) -> None:
+async def test_each_notice_goes_to_its_own(peers: BusPeers, telling: EdgeNotifier) -> None:
     left = MembershipChanged(CHAT, AccountId(1), Role.LEFT, 0, 2)
     owns = MembershipChanged(CHAT, AccountId(6), Role.OWNER, 1, 2)
     await telling.publish(
@@ -80,7 +80,7 @@ async def test_each_notice_goes_to_its_own(peers: Peers, telling: EdgeNotifier) 
     assert await told(peers, notify(B), 1) == [Notify(owns, [AccountId(6)])]
 
 
-async def test_a_notice_to_whoever_is_a_member_goes_to_all_nodes(peers: Peers, telling: EdgeNotifier) -> None:
+async def test_a_notice_to_whoever_is_a_member_goes_to_all_nodes(peers: BusPeers, telling: EdgeNotifier) -> None:
     left = MembershipChanged(CHAT, AccountId(1), Role.LEFT, 0, 2)
     await telling.publish({}, [Notification(left, None), Notification(left, [AccountId(1)])])
     assert await told(peers, on.NOTIFY_ALL, 1) == [Notify(left, None)]
@@ -97,7 +97,7 @@ async def test_a_full_page_fits_on_the_bus() -> None:
     assert len(pack(Notify(joined, largest))) < 512 * 1024
 
 
-async def test_each_node_is_told_the_numbers_of_its_own(peers: Peers, telling: EdgeNotifier) -> None:
+async def test_each_node_is_told_the_numbers_of_its_own(peers: BusPeers, telling: EdgeNotifier) -> None:
     kept = {AccountId(number): 70 + number for number in (1, 6, 9)}
     joined = MembershipAnswered(CHAT, "g", AccountId(1), accepted=True, kept=kept)
     await telling.publish({}, [Notification(joined, list(kept))])
@@ -108,7 +108,7 @@ async def test_each_node_is_told_the_numbers_of_its_own(peers: Peers, telling: E
 
 
 async def test_of_a_new_chat_each_node_is_told_its_own_members_and_their_numbers(
-    peers: Peers, telling: EdgeNotifier
+    peers: BusPeers, telling: EdgeNotifier
 ) -> None:
     kept = {AccountId(number): 70 + number for number in (6, 9)}
     members = [AccountId(number) for number in (1, 6, 9)]
@@ -120,7 +120,7 @@ async def test_of_a_new_chat_each_node_is_told_its_own_members_and_their_numbers
 
 
 async def test_when_presence_is_unknown_all_numbers_are_told(
-    peers: Peers, telling: EdgeNotifier, valkey_server: ValkeyServer
+    peers: BusPeers, telling: EdgeNotifier, valkey_server: ValkeyServer
 ) -> None:
     valkey_server.flush()
     answered = FriendshipAnswered(AccountId(1), AccountId(6), accepted=True, kept={AccountId(1): 3, AccountId(6): 4})
@@ -129,7 +129,7 @@ async def test_when_presence_is_unknown_all_numbers_are_told(
 
 
 async def test_of_versions_that_wait_the_highest_is_told(
-    peers: Peers, telling: EdgeNotifier, valkey_server: ValkeyServer
+    peers: BusPeers, telling: EdgeNotifier, valkey_server: ValkeyServer
 ) -> None:
     valkey_server.kill()
     assert not await telling.publish({CHAT: 3})

@@ -8,19 +8,19 @@ import pytest
 from shared import presence
 from shared.settings import Limits
 from tests.support.servers import NatsServer, ValkeyServer
-from tests.unit.services.session.running import ANN, BOB, CEM, A, B, Peers, service, settings_for
+from tests.unit.services.session.service_harness import ANN, BOB, CEM, A, B, BusPeers, running_service, settings_for
 
 
 @pytest.fixture
 async def peers(
     nats_server: NatsServer, valkey_server: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Peers]:
+) -> AsyncIterator[BusPeers]:
     monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
-    peers = Peers(nats_server, valkey_server)
-    peers.hear(A, B)
+    peers = BusPeers(nats_server, valkey_server)
+    peers.subscribe(A, B)
     limits = Limits(chats_per_account=3, members_per_group=4, members_listed=2)
     settings = settings_for(nats_server, valkey_server, f"sqlite:///{tmp_path / 'session.db'}", limits)
-    async with peers.running(), service(settings):
+    async with peers.running(), running_service(settings):
         await peers.register(ANN, BOB, CEM)
         await peers.presence.beat(A, 10)
         await peers.presence.join(A, [ANN, BOB])

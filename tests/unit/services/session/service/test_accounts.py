@@ -24,10 +24,10 @@ from shared.contract.session import (
     SetProfile,
 )
 from shared.contract.subjects import notify
-from tests.unit.services.session.running import ANN, BOB, CEM, DAN, LOBBY, A, B, Peers, refusal
+from tests.unit.services.session.service_harness import ANN, BOB, CEM, DAN, LOBBY, A, B, BusPeers, rejection
 
 
-async def test_a_profile_is_shown_to_everybody_its_lists_to_oneself(peers: Peers) -> None:
+async def test_a_profile_is_shown_to_everybody_its_lists_to_oneself(peers: BusPeers) -> None:
     chat = (await peers.create(BOB, actor=ANN)).chat.id
     own = await peers.view(ANN, ANN)
     assert (own.profile.nickname, own.chats, own.friends) == ("n1", [chat], [])
@@ -37,41 +37,41 @@ async def test_a_profile_is_shown_to_everybody_its_lists_to_oneself(peers: Peers
     assert (await peers.view(ANN, ANN, lists=False)).chats is None
 
 
-async def test_who_never_was_is_not_found(peers: Peers) -> None:
+async def test_who_never_was_is_not_found(peers: BusPeers) -> None:
     for number in (0, 77, 2**63):
-        assert (await refusal(peers.view(AccountId(number), ANN))).code == ErrorCode.NOT_FOUND
+        assert (await rejection(peers.view(AccountId(number), ANN))).code == ErrorCode.NOT_FOUND
 
 
-async def test_setting_ones_own_profile(peers: Peers) -> None:
+async def test_setting_ones_own_profile(peers: BusPeers) -> None:
     before = (await peers.view(ANN, BOB)).profile
     await peers.edge.request(on.SET_PROFILE, SetProfile(ANN, nickname="安", status=3, actor=ANN))
     after = (await peers.view(ANN, BOB)).profile
     assert (after.nickname, after.status) == ("安", 3)
     assert after.public_updated > before.public_updated
-    failure = await refusal(peers.edge.request(on.SET_PROFILE, SetProfile(ANN, nickname="x", actor=BOB)))
+    failure = await rejection(peers.edge.request(on.SET_PROFILE, SetProfile(ANN, nickname="x", actor=BOB)))
     assert failure.code == ErrorCode.FORBIDDEN
     unknown = SetProfile(AccountId(77), nickname="x", actor=AccountId(77))
-    assert (await refusal(peers.edge.request(on.SET_PROFILE, unknown))).code == ErrorCode.NOT_FOUND
+    assert (await rejection(peers.edge.request(on.SET_PROFILE, unknown))).code == ErrorCode.NOT_FOUND
 
 
-async def test_a_changed_profile_is_told_to_friends_and_to_oneself(peers: Peers) -> None:
+async def test_a_changed_profile_is_told_to_friends_and_to_oneself(peers: BusPeers) -> None:
     await peers.befriend(ANN, BOB)
-    before = len(await peers.heard(notify(A), 2)), len(await peers.heard(notify(B), 2))
+    before = len(await peers.wait_for_notices(notify(A), 2)), len(await peers.wait_for_notices(notify(B), 2))
     await peers.edge.request(on.SET_PROFILE, SetProfile(ANN, icon_id=7, signature="hello", actor=ANN))
     changed = ProfileChanged((await peers.view(ANN, BOB)).profile, renamed=False)
     assert (changed.profile.icon_id, changed.profile.signature) == (7, "hello")
-    on_a, on_b = await peers.heard(notify(A), before[0] + 1), await peers.heard(notify(B), before[1] + 1)
+    on_a, on_b = await peers.wait_for_notices(notify(A), before[0] + 1), await peers.wait_for_notices(notify(B), before[1] + 1)
     assert (on_a[-1].notice, sorted(on_a[-1].recipients or [])) == (changed, [ANN, BOB])
     assert on_b[-1] == Notify(changed, [BOB])
     await peers.edge.request(on.SET_PROFILE, SetProfile(CEM, status=1, actor=CEM))
     await peers.edge.request(on.SET_PROFILE, SetProfile(ANN, actor=ANN))
     await peers.edge.request(on.SET_PROFILE, SetProfile(BOB, nickname="b", status=2, actor=BOB))
-    last = (await peers.heard(notify(B), before[1] + 2))[before[1] + 1].notice
+    last = (await peers.wait_for_notices(notify(B), before[1] + 2))[before[1] + 1].notice
     assert isinstance(last, ProfileChanged)
     assert (last.profile.id, last.renamed) == (BOB, True)
 
 
-async def test_faces_are_shown_of_whoever_there_ever_was(peers: Peers) -> None:
+async def test_faces_are_shown_of_whoever_there_ever_was(peers: BusPeers) -> None:
     await peers.erase(CEM)
     accounts = [BOB, CEM, ANN, ANN, DAN, AccountId(0), AccountId(2**63)]
     faces = (await peers.edge.request(on.GET_PROFILE_SUMMARIES, GetProfileSummaries(accounts))).faces
@@ -84,21 +84,21 @@ async def test_faces_are_shown_of_whoever_there_ever_was(peers: Peers) -> None:
     assert found == ProfileSummaries({}, {ANN: (await peers.view(ANN, BOB)).profile})
     for most, profiles in ((1_000, False), (100, True)):
         many = GetProfileSummaries([AccountId(number) for number in range(1, most + 2)], profiles)
-        assert (await refusal(peers.edge.request(on.GET_PROFILE_SUMMARIES, many))).code == ErrorCode.LIMIT
+        assert (await rejection(peers.edge.request(on.GET_PROFILE_SUMMARIES, many))).code == ErrorCode.LIMIT
 
 
-async def test_accounts_are_found_by_their_uuids(peers: Peers) -> None:
+async def test_accounts_are_found_by_their_uuids(peers: BusPeers) -> None:
     await peers.erase(CEM)
     found = await peers.edge.request(on.FIND_ACCOUNTS, FindAccounts(["u2", "u1", "u3", "U1", "u\0", "", "u2"]))
     assert found == FoundAccounts({"u1": ANN, "u2": BOB})
     many = FindAccounts(["u"] * 5_001)
-    assert (await refusal(peers.edge.request(on.FIND_ACCOUNTS, many))).code == ErrorCode.LIMIT
+    assert (await rejection(peers.edge.request(on.FIND_ACCOUNTS, many))).code == ErrorCode.LIMIT
 
 
 # The lobby
 
 
-async def test_whoever_registers_for_the_lobby_joins_it(peers: Peers) -> None:
+async def test_whoever_registers_for_the_lobby_joins_it(peers: BusPeers) -> None:
     peers.heads[LOBBY] = 41
     await peers.presence.join(B, [AccountId(9)])
     await peers.register(9, lobby=True)
@@ -108,10 +108,10 @@ async def test_whoever_registers_for_the_lobby_joins_it(peers: Peers) -> None:
     assert await peers.version(LOBBY) == version
     joined = MembershipChanged(LOBBY, AccountId(9), Role.MEMBER, 1, version)
     answered = MembershipAnswered(LOBBY, "Lobby", AccountId(9), accepted=True)
-    assert await peers.heard(notify(B), 2) == [Notify(joined, [AccountId(9)]), Notify(answered, [AccountId(9)])]
+    assert await peers.wait_for_notices(notify(B), 2) == [Notify(joined, [AccountId(9)]), Notify(answered, [AccountId(9)])]
 
 
-async def test_registering_again_changes_nothing(peers: Peers) -> None:
+async def test_registering_again_changes_nothing(peers: BusPeers) -> None:
     await peers.register(9, lobby=True)
     before = await peers.changes(LOBBY), await peers.view(AccountId(9), ANN)
     peers.heads[LOBBY] = 5
@@ -122,31 +122,31 @@ async def test_registering_again_changes_nothing(peers: Peers) -> None:
 # Deletion
 
 
-async def test_an_erased_account_leaves_everything(peers: Peers) -> None:
+async def test_an_erased_account_leaves_everything(peers: BusPeers) -> None:
     chat = (await peers.create(BOB, CEM, actor=ANN)).chat.id
     await peers.erase(ANN)
     profile = (await peers.view(ANN, BOB)).profile
     assert (profile.nickname, profile.deleted, profile.uuid != "u1") == ("已注销用户", True, True)
     assert await peers.version(chat) == 2
     assert (await peers.edge.request(on.GET_CHAT, GetChat(chat, BOB))).chat.owner == BOB
-    assert (await refusal(peers.edge.request(on.GET_CHAT, GetChat(chat, ANN)))).code == ErrorCode.FORBIDDEN
-    changes = [one.notice for one in await peers.heard(notify(B), 3) if isinstance(one.notice, MembershipChanged)]
+    assert (await rejection(peers.edge.request(on.GET_CHAT, GetChat(chat, ANN)))).code == ErrorCode.FORBIDDEN
+    changes = [one.notice for one in await peers.wait_for_notices(notify(B), 3) if isinstance(one.notice, MembershipChanged)]
     assert changes == [
         MembershipChanged(chat, ANN, Role.LEFT, 0, 2), MembershipChanged(chat, BOB, Role.OWNER, 1, 2)
     ]  # fmt: skip
 
 
-async def test_an_erased_account_is_not_brought_back(peers: Peers) -> None:
+async def test_an_erased_account_is_not_brought_back(peers: BusPeers) -> None:
     await peers.erase(ANN)
     before = await peers.view(ANN, BOB)
     await peers.register(ANN, lobby=True)
     await peers.erase(ANN)
     assert await peers.view(ANN, BOB) == before
-    assert (await refusal(peers.create(ANN, actor=BOB))).code == ErrorCode.NOT_FOUND
-    assert (await refusal(peers.create(BOB, actor=ANN))).code == ErrorCode.NOT_FOUND
+    assert (await rejection(peers.create(ANN, actor=BOB))).code == ErrorCode.NOT_FOUND
+    assert (await rejection(peers.create(BOB, actor=ANN))).code == ErrorCode.NOT_FOUND
 
 
-async def test_nothing_waits_for_an_erased_account_nor_is_kept(peers: Peers) -> None:
+async def test_nothing_waits_for_an_erased_account_nor_is_kept(peers: BusPeers) -> None:
     group = (await peers.create(actor=BOB, join_policy=JoinPolicy.APPROVAL)).chat.id
     await peers.befriend(ANN, CEM)
     await peers.edge.request(on.REQUEST_FRIENDSHIP, RequestFriendship(BOB, actor=ANN))

@@ -18,7 +18,7 @@ from shared.contract.model import ChatKind, ProfileSummary
 from shared.contract.session import AddMember, GetChat, ListChats, OpenPrivateChat, RequestFriendship
 from shared.contract.subjects import Route, notify
 from tests.support.servers import NatsServer, ValkeyServer
-from tests.unit.services.session.running import ANN, BOB, CEM, A, B, Peers, refusal
+from tests.unit.services.session.service_harness import ANN, BOB, CEM, A, B, BusPeers, rejection
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -26,86 +26,86 @@ R = TypeVar("R")
 UNKNOWN = AccountId(77)
 
 
-class Operator:
+class AdminBusUser:
     """On the bus as the user `admin`."""
 
     def __init__(self, server: NatsServer) -> None:
         self.bus = Bus(server.settings("admin"), "admin", CollectorRegistry())
 
-    async def ask(self, route: Route[Q, R], request: Q) -> R:
+    async def request(self, route: Route[Q, R], request: Q) -> R:
         return await self.bus.request(route, request, seconds=5)
 
-    async def open(self, *accounts: AccountId) -> NoticesOpened:
-        return await self.ask(on.OPEN_NOTICES, OpenNotices(list(accounts)))
+    async def open_notices(self, *accounts: AccountId) -> NoticesOpened:
+        return await self.request(on.OPEN_NOTICES, OpenNotices(list(accounts)))
 
 
 @pytest.fixture
-async def operator(peers: Peers, nats_server: NatsServer) -> AsyncIterator[Operator]:
-    operator = Operator(nats_server)
+async def operator(peers: BusPeers, nats_server: NatsServer) -> AsyncIterator[AdminBusUser]:
+    operator = AdminBusUser(nats_server)
     await operator.bus.start()
     yield operator
     await operator.bus.stop()
 
 
-async def test_all_are_listed_but_the_herald(operator: Operator) -> None:
-    assert await operator.ask(on.LIST_ACCOUNTS, ListAccounts()) == AccountList([ANN, BOB, CEM])
-    assert await operator.ask(on.LIST_ACCOUNTS, ListAccounts(ANN)) == AccountList([BOB, CEM])
+async def test_all_are_listed_but_the_herald(operator: AdminBusUser) -> None:
+    assert await operator.request(on.LIST_ACCOUNTS, ListAccounts()) == AccountList([ANN, BOB, CEM])
+    assert await operator.request(on.LIST_ACCOUNTS, ListAccounts(ANN)) == AccountList([BOB, CEM])
 
 
-async def test_a_page_tells_where_the_next_begins(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_page_tells_where_the_next_begins(operator: AdminBusUser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(announcements, "_PAGE", 2)
-    assert await operator.ask(on.LIST_ACCOUNTS, ListAccounts()) == AccountList([ANN, BOB], BOB)
-    assert await operator.ask(on.LIST_ACCOUNTS, ListAccounts(BOB)) == AccountList([CEM], SYSTEM_ACCOUNT)
-    assert await operator.ask(on.LIST_ACCOUNTS, ListAccounts(SYSTEM_ACCOUNT)) == AccountList([], NO_ACCOUNT)
+    assert await operator.request(on.LIST_ACCOUNTS, ListAccounts()) == AccountList([ANN, BOB], BOB)
+    assert await operator.request(on.LIST_ACCOUNTS, ListAccounts(BOB)) == AccountList([CEM], SYSTEM_ACCOUNT)
+    assert await operator.request(on.LIST_ACCOUNTS, ListAccounts(SYSTEM_ACCOUNT)) == AccountList([], NO_ACCOUNT)
 
 
-async def test_those_online_are_listed_as_far_as_that_is_known(operator: Operator, valkey_server: ValkeyServer) -> None:
-    assert await operator.ask(on.LIST_ACCOUNTS, ListAccounts(online=True)) == AccountList([ANN, BOB])
+async def test_those_online_are_listed_as_far_as_that_is_known(operator: AdminBusUser, valkey_server: ValkeyServer) -> None:
+    assert await operator.request(on.LIST_ACCOUNTS, ListAccounts(online=True)) == AccountList([ANN, BOB])
     valkey_server.flush()
-    failure = await refusal(operator.ask(on.LIST_ACCOUNTS, ListAccounts(online=True)))
+    failure = await rejection(operator.request(on.LIST_ACCOUNTS, ListAccounts(online=True)))
     assert failure.code == ErrorCode.UNAVAILABLE
 
 
-async def test_a_chat_with_the_herald_is_told_where_its_account_is(peers: Peers, operator: Operator) -> None:
-    opened = await operator.open(ANN, CEM, UNKNOWN, SYSTEM_ACCOUNT)
+async def test_a_chat_with_the_herald_is_told_where_its_account_is(peers: BusPeers, operator: AdminBusUser) -> None:
+    opened = await operator.open_notices(ANN, CEM, UNKNOWN, SYSTEM_ACCOUNT)
     assert (list(opened.chats), opened.face) == ([ANN, CEM], ProfileSummary("Dragoman", SYSTEM_UUID))
     number = opened.chats[ANN]
     created = Notify(ChatCreated(number, SYSTEM_ACCOUNT, [ANN], 1, "Dragoman"), [ANN])
-    assert await peers.heard(notify(A)) == [created]
-    assert (peers.told[notify(B)], peers.told[on.NOTIFY_ALL]) == ([], [])
+    assert await peers.wait_for_notices(notify(A)) == [created]
+    assert (peers.notices[notify(B)], peers.notices[on.NOTIFY_ALL]) == ([], [])
     assert await peers.version(number) == 1
     assert (await peers.message.request(on.LIST_CHATS, ListChats(CEM))).entries[0].chat == opened.chats[CEM]
     chat = (await peers.edge.request(on.GET_CHAT, GetChat(number, ANN))).chat
     assert (chat.kind, (await peers.changes(number)).speaker) == (ChatKind.SERVICE, SYSTEM_ACCOUNT)
 
 
-async def test_the_same_chats_are_opened_and_not_told_again(peers: Peers, operator: Operator) -> None:
-    assert await operator.open(ANN) == await operator.open(ANN)
-    await operator.open(BOB)
-    await peers.heard(notify(B))
-    assert len(peers.told[notify(A)]) == 2  # one for each of them
+async def test_the_same_chats_are_opened_and_not_told_again(peers: BusPeers, operator: AdminBusUser) -> None:
+    assert await operator.open_notices(ANN) == await operator.open_notices(ANN)
+    await operator.open_notices(BOB)
+    await peers.wait_for_notices(notify(B))
+    assert len(peers.notices[notify(A)]) == 2  # one for each of them
 
 
-async def test_it_is_logged_whom_it_was_about(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_is_logged_whom_it_was_about(operator: AdminBusUser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(announcements, "_log", structlog.get_logger())  # the module's own may be bound for good
     with structlog.testing.capture_logs() as entries:
-        await operator.open(ANN, BOB, UNKNOWN)
+        await operator.open_notices(ANN, BOB, UNKNOWN)
     assert [(one["act"], one["by"], one["accounts"]) for one in entries if "act" in one] == [("notice", "admin", 2)]
 
 
-async def test_not_too_many_at_once(operator: Operator) -> None:
-    failure = await refusal(operator.open(*[ANN] * 501))
+async def test_not_too_many_at_once(operator: AdminBusUser) -> None:
+    failure = await rejection(operator.open_notices(*[ANN] * 501))
     assert (failure.code, failure.field) == (ErrorCode.LIMIT, "accounts")
 
 
-async def test_the_herald_is_nobodys_friend_and_in_nobodys_group(peers: Peers) -> None:
+async def test_the_herald_is_nobodys_friend_and_in_nobodys_group(peers: BusPeers) -> None:
     """Nor does anybody open a chat with it, whether there is one or not."""
     group = (await peers.create(actor=ANN)).chat.id
     failures = [
-        await refusal(peers.edge.request(on.REQUEST_FRIENDSHIP, RequestFriendship(SYSTEM_ACCOUNT, actor=ANN))),
-        await refusal(peers.edge.request(on.OPEN_PRIVATE_CHAT, OpenPrivateChat(SYSTEM_ACCOUNT, ANN))),
-        await refusal(peers.edge.request(on.ADD_MEMBER, AddMember(ChatId(group), SYSTEM_ACCOUNT, ANN))),
-        await refusal(peers.create(SYSTEM_ACCOUNT, actor=ANN)),
+        await rejection(peers.edge.request(on.REQUEST_FRIENDSHIP, RequestFriendship(SYSTEM_ACCOUNT, actor=ANN))),
+        await rejection(peers.edge.request(on.OPEN_PRIVATE_CHAT, OpenPrivateChat(SYSTEM_ACCOUNT, ANN))),
+        await rejection(peers.edge.request(on.ADD_MEMBER, AddMember(ChatId(group), SYSTEM_ACCOUNT, ANN))),
+        await rejection(peers.create(SYSTEM_ACCOUNT, actor=ANN)),
     ]
     assert [failure.code for failure in failures] == [ErrorCode.FORBIDDEN] * 3 + [ErrorCode.NOT_FOUND]
     assert failures[0].text == failures[1].text == "this account only tells notices"

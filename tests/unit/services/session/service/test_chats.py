@@ -32,59 +32,59 @@ from shared.contract.session import (
 from shared.contract.subjects import notify
 from shared.settings import Limits
 from tests.support.servers import ValkeyServer
-from tests.unit.services.session.running import ANN, BOB, CEM, DAN, A, B, Peers, eventually, refusal
+from tests.unit.services.session.service_harness import ANN, BOB, CEM, DAN, A, B, BusPeers, eventually, rejection
 
 
-async def test_a_new_chats_version_is_published_before_the_reply(peers: Peers) -> None:
+async def test_a_new_chats_version_is_published_before_the_reply(peers: BusPeers) -> None:
     chat = (await peers.create(BOB, BOB, ANN, actor=ANN)).chat
     assert await peers.version(chat.id) == 1
     assert (chat.owner, chat.name) == (ANN, "n1、n2")
     assert await peers.edge.request(on.GET_CHAT, GetChat(chat.id, BOB)) == ChatView(chat, [ANN, BOB])
 
 
-async def test_an_operator_looks_without_being_a_member(peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_operator_looks_without_being_a_member(peers: BusPeers, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which is logged."""
     chat = (await peers.create(BOB, BOB, ANN, actor=ANN)).chat
     monkeypatch.setattr(chats, "_log", structlog.get_logger())  # the module's own may be bound for good
     with structlog.testing.capture_logs() as entries:
         assert await peers.edge.request(on.GET_CHAT, GetChat(chat.id, all=True)) == ChatView(chat, [ANN, BOB])
     assert [(entry["act"], entry["chat"]) for entry in entries if "act" in entry] == [("show chat", chat.id)]
-    assert (await refusal(peers.edge.request(on.GET_CHAT, GetChat(chat.id)))).code == ErrorCode.FORBIDDEN
+    assert (await rejection(peers.edge.request(on.GET_CHAT, GetChat(chat.id)))).code == ErrorCode.FORBIDDEN
     missing = GetChat(ChatId(chat.id + 99), all=True)
-    assert (await refusal(peers.edge.request(on.GET_CHAT, missing))).code == ErrorCode.NOT_FOUND
+    assert (await rejection(peers.edge.request(on.GET_CHAT, missing))).code == ErrorCode.NOT_FOUND
 
 
-async def test_a_new_chat_is_told_to_the_nodes_of_its_members(peers: Peers) -> None:
+async def test_a_new_chat_is_told_to_the_nodes_of_its_members(peers: BusPeers) -> None:
     chat = (await peers.create(BOB, CEM, actor=ANN)).chat.id
-    (on_a,), (on_b,) = await peers.heard(notify(A)), await peers.heard(notify(B))
+    (on_a,), (on_b,) = await peers.wait_for_notices(notify(A)), await peers.wait_for_notices(notify(B))
     assert sorted(on_a.recipients or []) == [ANN, BOB]
-    bobs = await peers.kept_numbers(BOB)
+    bobs = await peers.pending_numbers(BOB)
     assert on_b == Notify(ChatCreated(chat, ANN, [BOB], 1, "n1、n2、n3", bobs), [BOB])
     assert isinstance(on_a.notice, ChatCreated)
     assert (on_a.notice.members, on_a.notice.kept) == (on_a.recipients, bobs)
-    assert len(await peers.kept_numbers(CEM)) == 1
-    assert peers.told[on.NOTIFY_ALL] == []
+    assert len(await peers.pending_numbers(CEM)) == 1
+    assert peers.notices[on.NOTIFY_ALL] == []
 
 
-async def test_when_presence_is_unknown_all_nodes_are_told(peers: Peers, valkey_server: ValkeyServer) -> None:
+async def test_when_presence_is_unknown_all_nodes_are_told(peers: BusPeers, valkey_server: ValkeyServer) -> None:
     valkey_server.flush()
     chat = (await peers.create(BOB, actor=ANN)).chat.id
-    created = ChatCreated(chat, ANN, [ANN, BOB], 1, "n1、n2", await peers.kept_numbers(BOB))
-    assert await peers.heard(on.NOTIFY_ALL) == [Notify(created, [ANN, BOB])]
+    created = ChatCreated(chat, ANN, [ANN, BOB], 1, "n1、n2", await peers.pending_numbers(BOB))
+    assert await peers.wait_for_notices(on.NOTIFY_ALL) == [Notify(created, [ANN, BOB])]
 
 
-async def test_no_more_members_are_listed_than_the_limit_allows(peers: Peers) -> None:
+async def test_no_more_members_are_listed_than_the_limit_allows(peers: BusPeers) -> None:
     made = await peers.create(CEM, BOB, actor=ANN)
     assert made.members == [ANN, CEM]
     assert await peers.edge.request(on.GET_CHAT, GetChat(made.chat.id, BOB)) == made
 
 
-async def test_what_is_refused_of_a_new_chat(peers: Peers) -> None:
+async def test_what_is_refused_of_a_new_chat(peers: BusPeers) -> None:
     failures = [
-        await refusal(peers.create(77, actor=ANN)),
-        await refusal(peers.create(4, 5, 6, 7, actor=ANN)),
-        await refusal(peers.edge.request(on.CREATE_CHAT, CreateChat(members=[BOB]))),
-        await refusal(peers.create(BOB, actor=ANN, name="x" * 129)),
+        await rejection(peers.create(77, actor=ANN)),
+        await rejection(peers.create(4, 5, 6, 7, actor=ANN)),
+        await rejection(peers.edge.request(on.CREATE_CHAT, CreateChat(members=[BOB]))),
+        await rejection(peers.create(BOB, actor=ANN, name="x" * 129)),
     ]
     assert [(failure.code, failure.field) for failure in failures] == [
         (ErrorCode.NOT_FOUND, "members"), (ErrorCode.LIMIT, "members"), (ErrorCode.UNAUTHENTICATED, ""),
@@ -94,16 +94,16 @@ async def test_what_is_refused_of_a_new_chat(peers: Peers) -> None:
     assert await peers.chats(ANN) == []
 
 
-async def test_the_limit_of_chats_holds_over_the_bus(peers: Peers) -> None:
+async def test_the_limit_of_chats_holds_over_the_bus(peers: BusPeers) -> None:
     attempts = await asyncio.gather(*(peers.create(BOB, actor=ANN) for _ in range(8)), return_exceptions=True)
     assert sum(isinstance(attempt, ChatView) for attempt in attempts) == 3
-    assert (await refusal(peers.create(actor=ANN))).code == ErrorCode.LIMIT
+    assert (await rejection(peers.create(actor=ANN))).code == ErrorCode.LIMIT
 
 
-async def test_a_chat_is_for_its_members(peers: Peers) -> None:
+async def test_a_chat_is_for_its_members(peers: BusPeers) -> None:
     chat = (await peers.create(actor=ANN)).chat.id
     failures = [
-        await refusal(peers.edge.request(on.GET_CHAT, GetChat(number, actor)))
+        await rejection(peers.edge.request(on.GET_CHAT, GetChat(number, actor)))
         for number, actor in ((chat, BOB), (ChatId(99), BOB), (ChatId(2**63), BOB), (ChatId(0), BOB))
     ]
     assert [failure.code for failure in failures] == [ErrorCode.FORBIDDEN] + [ErrorCode.NOT_FOUND] * 3
@@ -113,11 +113,11 @@ async def test_a_chat_is_for_its_members(peers: Peers) -> None:
 # Private chats
 
 
-async def open_private(peers: Peers, actor: AccountId, account: AccountId) -> ChatOpened:
+async def open_private(peers: BusPeers, actor: AccountId, account: AccountId) -> ChatOpened:
     return await peers.edge.request(on.OPEN_PRIVATE_CHAT, OpenPrivateChat(account, actor))
 
 
-async def test_two_people_have_one_private_chat(peers: Peers) -> None:
+async def test_two_people_have_one_private_chat(peers: BusPeers) -> None:
     opened = await asyncio.gather(*(open_private(peers, *pair) for pair in ((ANN, BOB), (BOB, ANN)) * 4))
     assert set(opened) == {ChatOpened(opened[0].chat, (ANN, BOB))}
     number = opened[0].chat
@@ -129,35 +129,35 @@ async def test_two_people_have_one_private_chat(peers: Peers) -> None:
     assert (await peers.changes(number)).pair == (ANN, BOB)
     entries = await peers.message.request(on.LIST_CHATS, ListChats(BOB))
     assert entries == ChatList([ChatEntry(number, 1, 1, (ANN, BOB))])
-    (on_b,) = await peers.heard(notify(B))
+    (on_b,) = await peers.wait_for_notices(notify(B))
     assert isinstance(on_b.notice, ChatCreated)
     assert (on_b.notice.chat, on_b.notice.members, on_b.recipients) == (number, [BOB], [BOB])
 
 
-async def test_with_whom_there_is_no_private_chat(peers: Peers) -> None:
+async def test_with_whom_there_is_no_private_chat(peers: BusPeers) -> None:
     before = (await open_private(peers, ANN, CEM)).chat
     await peers.erase(CEM)
-    codes = [(await refusal(open_private(peers, ANN, account))).code for account in (ANN, CEM, DAN, AccountId(2**63))]
+    codes = [(await rejection(open_private(peers, ANN, account))).code for account in (ANN, CEM, DAN, AccountId(2**63))]
     assert codes == [ErrorCode.INVALID] + [ErrorCode.NOT_FOUND] * 3
-    assert (await refusal(open_private(peers, AccountId(0), ANN))).code == ErrorCode.UNAUTHENTICATED
+    assert (await rejection(open_private(peers, AccountId(0), ANN))).code == ErrorCode.UNAUTHENTICATED
     assert (await peers.edge.request(on.GET_CHAT, GetChat(before, ANN))).members == [ANN]
 
 
 # Names
 
 
-async def test_a_new_name_is_told_to_all_members(peers: Peers) -> None:
+async def test_a_new_name_is_told_to_all_members(peers: BusPeers) -> None:
     before = (await peers.create(BOB, CEM, actor=ANN)).chat
     await peers.edge.request(on.RENAME_CHAT, RenameChat(before.id, "新|名", ANN))
     after = (await peers.edge.request(on.GET_CHAT, GetChat(before.id, BOB))).chat
     assert (after.name, after.version) == ("新|名", before.version)
     assert after.updated > before.updated
     renamed = ChatRenamed(before.id, "新|名", ANN)
-    assert (await peers.heard(notify(B), 2))[1] == Notify(renamed, [BOB])
-    assert sorted((await peers.heard(notify(A), 2))[1].recipients or []) == [ANN, BOB]
+    assert (await peers.wait_for_notices(notify(B), 2))[1] == Notify(renamed, [BOB])
+    assert sorted((await peers.wait_for_notices(notify(A), 2))[1].recipients or []) == [ANN, BOB]
 
 
-async def test_who_may_not_rename_what(peers: Peers) -> None:
+async def test_who_may_not_rename_what(peers: BusPeers) -> None:
     group = (await peers.create(BOB, actor=ANN)).chat.id
     private = (await open_private(peers, ANN, BOB)).chat
     attempts = [
@@ -165,7 +165,7 @@ async def test_who_may_not_rename_what(peers: Peers) -> None:
         RenameChat(ChatId(99), "x", ANN), RenameChat(group, "", ANN), RenameChat(group, "x" * 129, ANN),
         RenameChat(group, "x"),
     ]  # fmt: skip
-    failures = [await refusal(peers.edge.request(on.RENAME_CHAT, attempt)) for attempt in attempts]
+    failures = [await rejection(peers.edge.request(on.RENAME_CHAT, attempt)) for attempt in attempts]
     assert [failure.code for failure in failures] == [
         ErrorCode.FORBIDDEN, ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND, ErrorCode.NOT_FOUND, ErrorCode.INVALID,
         ErrorCode.TOO_LARGE, ErrorCode.UNAUTHENTICATED,
@@ -175,11 +175,11 @@ async def test_who_may_not_rename_what(peers: Peers) -> None:
 # Views
 
 
-async def views(peers: Peers, actor: AccountId, after: int = 0) -> ChatViews:
+async def views(peers: BusPeers, actor: AccountId, after: int = 0) -> ChatViews:
     return await peers.edge.request(on.LIST_CHAT_VIEWS, ListChatViews(ChatId(after), actor))
 
 
-async def test_every_chat_is_shown_with_faces(peers: Peers) -> None:
+async def test_every_chat_is_shown_with_faces(peers: BusPeers) -> None:
     group = (await peers.create(BOB, actor=CEM)).chat
     private = (await open_private(peers, ANN, BOB)).chat
     await peers.create(CEM, actor=ANN)
@@ -192,7 +192,7 @@ async def test_every_chat_is_shown_with_faces(peers: Peers) -> None:
     assert await views(peers, DAN) == ChatViews([])
 
 
-async def test_views_are_paged_by_their_size(peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_views_are_paged_by_their_size(peers: BusPeers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chats, "_VIEWS_BYTES", 250)
     numbers = [(await peers.create(BOB, actor=ANN)).chat.id for _ in range(3)]
     seen: list[Chat] = []
@@ -210,7 +210,7 @@ async def test_views_are_paged_by_their_size(peers: Peers, monkeypatch: pytest.M
 # Versions
 
 
-async def test_a_version_that_redis_has_lost_is_published_again(peers: Peers, valkey_server: ValkeyServer) -> None:
+async def test_a_version_that_redis_has_lost_is_published_again(peers: BusPeers, valkey_server: ValkeyServer) -> None:
     await peers.register(ANN)
     chats = [(await peers.create(actor=ANN)).chat.id for _ in range(3)]
     valkey_server.flush()

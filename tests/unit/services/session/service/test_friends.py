@@ -17,58 +17,58 @@ from shared.contract.session import (
     RequestFriendship,
 )
 from shared.contract.subjects import notify
-from tests.unit.services.session.running import ANN, BOB, CEM, A, B, Peers, refusal
+from tests.unit.services.session.service_harness import ANN, BOB, CEM, A, B, BusPeers, rejection
 
 
-async def request(peers: Peers, actor: AccountId, account: AccountId, text: str = "hi") -> Ack:
+async def request(peers: BusPeers, actor: AccountId, account: AccountId, text: str = "hi") -> Ack:
     return await peers.edge.request(on.REQUEST_FRIENDSHIP, RequestFriendship(account, text, actor))
 
 
-async def answer(peers: Peers, actor: AccountId, applicant: AccountId, accept: bool = True) -> Ack:
+async def answer(peers: BusPeers, actor: AccountId, applicant: AccountId, accept: bool = True) -> Ack:
     return await peers.edge.request(on.ANSWER_FRIENDSHIP, AnswerFriendship(applicant, accept, actor))
 
 
-async def test_a_request_is_told_and_listed_and_its_answer_told_to_both(peers: Peers) -> None:
+async def test_a_request_is_told_and_listed_and_its_answer_told_to_both(peers: BusPeers) -> None:
     await request(peers, ANN, BOB, "it is me")
-    assert await peers.heard(notify(B)) == [Notify(FriendshipRequested(ANN, BOB, "it is me"), [BOB])]
+    assert await peers.wait_for_notices(notify(B)) == [Notify(FriendshipRequested(ANN, BOB, "it is me"), [BOB])]
     waiting = await peers.edge.request(on.LIST_REQUESTS, ListRequests(BOB))
     assert waiting.friendships == [PendingFriendship(ANN, "it is me")]
     await answer(peers, BOB, ANN)
     assert (await peers.view(ANN, ANN)).friends == [BOB]
-    numbers = {account: (await peers.kept(account))[0].number for account in (ANN, BOB)}
-    told = (await peers.heard(notify(B), 2))[1]
+    numbers = {account: (await peers.pending_notices(account))[0].number for account in (ANN, BOB)}
+    told = (await peers.wait_for_notices(notify(B), 2))[1]
     assert told == Notify(FriendshipAnswered(ANN, BOB, accepted=True, kept={BOB: numbers[BOB]}), [BOB])
-    told = (await peers.heard(notify(A), 2))[1]
+    told = (await peers.wait_for_notices(notify(A), 2))[1]
     assert told.notice == FriendshipAnswered(ANN, BOB, accepted=True, kept=numbers)
 
 
-async def test_a_refusal_is_told_to_the_applicant_alone(peers: Peers) -> None:
+async def test_a_refusal_is_told_to_the_applicant_alone(peers: BusPeers) -> None:
     await request(peers, ANN, BOB)
     await answer(peers, BOB, ANN, accept=False)
-    (one,) = await peers.kept(ANN)
+    (one,) = await peers.pending_notices(ANN)
     refused = FriendshipAnswered(ANN, BOB, accepted=False, kept={ANN: one.number})
-    assert (await peers.heard(notify(A), 2))[1] == Notify(refused, [ANN])
-    assert len(peers.told[notify(B)]) == 1
-    assert await peers.kept(BOB) == []
+    assert (await peers.wait_for_notices(notify(A), 2))[1] == Notify(refused, [ANN])
+    assert len(peers.notices[notify(B)]) == 1
+    assert await peers.pending_notices(BOB) == []
 
 
-async def test_what_has_been_shown_is_dropped(peers: Peers) -> None:
+async def test_what_has_been_shown_is_dropped(peers: BusPeers) -> None:
     await peers.befriend(ANN, CEM)
     await peers.befriend(BOB, CEM)
-    first, second = await peers.kept(CEM)
+    first, second = await peers.pending_notices(CEM)
     await peers.edge.request(on.DROP_PENDING_NOTICES, DropPendingNotices([first.number, 0, 2**63], CEM))
     await peers.edge.request(on.DROP_PENDING_NOTICES, DropPendingNotices([second.number], ANN))
-    assert await peers.kept(CEM) == [second]
+    assert await peers.pending_notices(CEM) == [second]
 
 
-async def test_a_friendship_is_ended_once(peers: Peers) -> None:
+async def test_a_friendship_is_ended_once(peers: BusPeers) -> None:
     await peers.befriend(ANN, BOB)
     await peers.edge.request(on.END_FRIENDSHIP, EndFriendship(ANN, BOB))
     assert ((await peers.view(ANN, ANN)).friends, (await peers.view(BOB, BOB)).friends) == ([], [])
-    assert (await refusal(peers.edge.request(on.END_FRIENDSHIP, EndFriendship(BOB, ANN)))).code == ErrorCode.NOT_FOUND
+    assert (await rejection(peers.edge.request(on.END_FRIENDSHIP, EndFriendship(BOB, ANN)))).code == ErrorCode.NOT_FOUND
 
 
-async def test_lists_fit_on_the_bus(peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_lists_fit_on_the_bus(peers: BusPeers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(friends, "_LIST_BYTES", 100)
     for actor in (ANN, BOB):
         await request(peers, actor, CEM, "x" * 60)
@@ -76,10 +76,10 @@ async def test_lists_fit_on_the_bus(peers: Peers, monkeypatch: pytest.MonkeyPatc
     assert [one.applicant for one in waiting.friendships] == [ANN]
     for actor in (ANN, BOB):
         await answer(peers, CEM, actor)
-    assert [len(await peers.kept(account)) for account in (ANN, CEM)] == [1, 1]
+    assert [len(await peers.pending_notices(account)) for account in (ANN, CEM)] == [1, 1]
 
 
-async def test_what_is_no_request(peers: Peers) -> None:
+async def test_what_is_no_request(peers: BusPeers) -> None:
     refused = [
         (RequestFriendship(BOB), ErrorCode.UNAUTHENTICATED),
         (RequestFriendship(ANN, actor=ANN), ErrorCode.INVALID),
@@ -88,4 +88,4 @@ async def test_what_is_no_request(peers: Peers) -> None:
         (RequestFriendship(BOB, "x" * 1_001, ANN), ErrorCode.TOO_LARGE),
     ]
     for asked, code in refused:
-        assert (await refusal(peers.edge.request(on.REQUEST_FRIENDSHIP, asked))).code == code
+        assert (await rejection(peers.edge.request(on.REQUEST_FRIENDSHIP, asked))).code == code

@@ -21,88 +21,88 @@ from shared.contract.session import (
     RequestMembership,
 )
 from shared.contract.subjects import notify
-from tests.unit.services.session.running import ANN, BOB, CEM, LOBBY, A, B, Peers, refusal
+from tests.unit.services.session.service_harness import ANN, BOB, CEM, LOBBY, A, B, BusPeers, rejection
 
 OPEN, APPROVAL = JoinPolicy.OPEN, JoinPolicy.APPROVAL
 
 
-async def apply(peers: Peers, actor: AccountId, chat: ChatId, text: str = "hi") -> MembershipRequested:
+async def apply(peers: BusPeers, actor: AccountId, chat: ChatId, text: str = "hi") -> MembershipRequested:
     return await peers.edge.request(on.REQUEST_MEMBERSHIP, RequestMembership(chat, text, actor))
 
 
-async def answer(peers: Peers, actor: AccountId, chat: ChatId, applicant: AccountId, accept: bool = True) -> Ack:
+async def answer(peers: BusPeers, actor: AccountId, chat: ChatId, applicant: AccountId, accept: bool = True) -> Ack:
     return await peers.edge.request(on.ANSWER_MEMBERSHIP, AnswerMembership(chat, applicant, accept, actor))
 
 
-async def entry(peers: Peers, account: AccountId, chat: ChatId) -> ChatEntry | None:
+async def entry(peers: BusPeers, account: AccountId, chat: ChatId) -> ChatEntry | None:
     found = await peers.message.request(on.LIST_CHATS, ListChats(account))
     return next((one for one in found.entries if one.chat == chat), None)
 
 
-async def log_in(peers: Peers, account: AccountId) -> None:
+async def log_in(peers: BusPeers, account: AccountId) -> None:
     seed = EnsureProfile(account=account, uuid=f"u{account}", nickname="")
     await peers.edge.request(on.ENSURE_PROFILE, seed)
 
 
-async def test_whoever_joins_is_a_member_before_the_reply_and_all_are_told(peers: Peers) -> None:
+async def test_whoever_joins_is_a_member_before_the_reply_and_all_are_told(peers: BusPeers) -> None:
     chat = (await peers.create(BOB, actor=ANN, name="g", join_policy=OPEN)).chat.id
     peers.heads[chat] = 6
     assert await apply(peers, CEM, chat) == MembershipRequested(joined=True, name="g")
     assert await entry(peers, CEM, chat) == ChatEntry(chat, 1, 7)
     assert await peers.version(chat) == (await peers.changes(chat)).version == 3
-    kept = (await peers.kept(BOB))[-1]
+    kept = (await peers.pending_notices(BOB))[-1]
     answered = MembershipAnswered(chat, "g", CEM, accepted=True, kept={BOB: kept.number})
     changed = MembershipChanged(chat, CEM, Role.MEMBER, 1, 3)
-    assert (await peers.heard(notify(B), 3))[1:] == [Notify(changed, [BOB]), Notify(answered, [BOB])]
-    (own,) = await peers.kept(CEM)
+    assert (await peers.wait_for_notices(notify(B), 3))[1:] == [Notify(changed, [BOB]), Notify(answered, [BOB])]
+    (own,) = await peers.pending_notices(CEM)
     notice = msgspec.msgpack.decode(own.notice, type=Notice)
     assert notice == MembershipAnswered(chat, "g", CEM, accepted=True)
 
 
-async def test_owner_and_admins_hear_of_an_application_the_applicant_of_the_answer(peers: Peers) -> None:
+async def test_owner_and_admins_hear_of_an_application_the_applicant_of_the_answer(peers: BusPeers) -> None:
     chat = (await peers.create(actor=BOB, name="g", join_policy=APPROVAL)).chat.id
     peers.heads[chat] = 6
     assert await apply(peers, ANN, chat, "please") == MembershipRequested(joined=False, name="g")
-    assert (await peers.heard(notify(B), 2))[1] == Notify(MembershipApplied(ANN, chat, "please"), [BOB])
+    assert (await peers.wait_for_notices(notify(B), 2))[1] == Notify(MembershipApplied(ANN, chat, "please"), [BOB])
     waiting = await peers.edge.request(on.LIST_REQUESTS, ListRequests(BOB))
     assert waiting.memberships == [PendingMembership(ANN, chat, "please")]
     await answer(peers, BOB, chat, ANN, accept=False)
-    (kept,) = await peers.kept(ANN)
+    (kept,) = await peers.pending_notices(ANN)
     refused = MembershipAnswered(chat, "g", ANN, accepted=False, kept={ANN: kept.number})
-    assert (await peers.heard(notify(A), 3))[2] == Notify(refused, [ANN])
-    assert len(peers.told[notify(B)]) == 2
+    assert (await peers.wait_for_notices(notify(A), 3))[2] == Notify(refused, [ANN])
+    assert len(peers.notices[notify(B)]) == 2
     await apply(peers, ANN, chat)
     await answer(peers, BOB, chat, ANN)
     assert await entry(peers, ANN, chat) == ChatEntry(chat, 7, 7)
-    assert (await refusal(answer(peers, BOB, chat, ANN))).code == ErrorCode.NOT_FOUND
+    assert (await rejection(answer(peers, BOB, chat, ANN))).code == ErrorCode.NOT_FOUND
 
 
-async def test_a_friend_is_pulled_in(peers: Peers) -> None:
+async def test_a_friend_is_pulled_in(peers: BusPeers) -> None:
     chat = (await peers.create(actor=ANN)).chat.id
     add = AddMember(chat, CEM, ANN)
-    assert (await refusal(peers.edge.request(on.ADD_MEMBER, add))).code == ErrorCode.FORBIDDEN
+    assert (await rejection(peers.edge.request(on.ADD_MEMBER, add))).code == ErrorCode.FORBIDDEN
     await peers.befriend(ANN, CEM)
     await peers.edge.request(on.ADD_MEMBER, add)
     assert await entry(peers, CEM, chat) == ChatEntry(chat, 1, 1)
-    assert (await refusal(peers.edge.request(on.ADD_MEMBER, add))).code == ErrorCode.CONFLICT
+    assert (await rejection(peers.edge.request(on.ADD_MEMBER, add))).code == ErrorCode.CONFLICT
 
 
-async def test_the_lobby_is_open_to_everybody(peers: Peers) -> None:
+async def test_the_lobby_is_open_to_everybody(peers: BusPeers) -> None:
     peers.heads[LOBBY] = 9
     assert (await apply(peers, BOB, LOBBY)).joined
     assert await entry(peers, BOB, LOBBY) == ChatEntry(LOBBY, 1, 10)
-    assert (await peers.heard(notify(B), 2))[1].notice == MembershipAnswered(LOBBY, "Lobby", BOB, accepted=True)
+    assert (await peers.wait_for_notices(notify(B), 2))[1].notice == MembershipAnswered(LOBBY, "Lobby", BOB, accepted=True)
 
 
 @pytest.mark.parametrize("way", ["again", "login"])
-async def test_a_join_that_was_interrupted_is_completed(peers: Peers, way: str) -> None:
+async def test_a_join_that_was_interrupted_is_completed(peers: BusPeers, way: str) -> None:
     chat = (await peers.create(actor=ANN, join_policy=APPROVAL)).chat.id
     await apply(peers, CEM, chat)
-    peers.patience = 1
-    assert (await refusal(answer(peers, ANN, chat, CEM))).code == ErrorCode.UNAVAILABLE
+    peers.head_replies_left = 1
+    assert (await rejection(answer(peers, ANN, chat, CEM))).code == ErrorCode.UNAVAILABLE
     assert await entry(peers, CEM, chat) is None
     assert await peers.version(chat) == 2
-    peers.patience = None
+    peers.head_replies_left = None
     peers.heads[chat] = 4
     if way == "again":
         await answer(peers, ANN, chat, CEM)
@@ -114,14 +114,14 @@ async def test_a_join_that_was_interrupted_is_completed(peers: Peers, way: str) 
     assert (await peers.changes(chat)).version == 3
 
 
-async def test_without_message_nobody_joins_halfway(peers: Peers) -> None:
+async def test_without_message_nobody_joins_halfway(peers: BusPeers) -> None:
     chat = (await peers.create(actor=ANN, join_policy=OPEN)).chat.id
-    peers.patience = 0
-    assert (await refusal(apply(peers, CEM, chat))).code == ErrorCode.UNAVAILABLE
+    peers.head_replies_left = 0
+    assert (await rejection(apply(peers, CEM, chat))).code == ErrorCode.UNAVAILABLE
     assert (await peers.changes(chat)).version == 1
 
 
-async def test_what_is_no_request(peers: Peers) -> None:
+async def test_what_is_no_request(peers: BusPeers) -> None:
     refused = [
         (RequestMembership(ChatId(9)), ErrorCode.UNAUTHENTICATED),
         (RequestMembership(ChatId(9), "", ANN), ErrorCode.NOT_FOUND),
@@ -130,4 +130,4 @@ async def test_what_is_no_request(peers: Peers) -> None:
         (RequestMembership(LOBBY, "\0", ANN), ErrorCode.INVALID),
     ]
     for asked, code in refused:
-        assert (await refusal(peers.edge.request(on.REQUEST_MEMBERSHIP, asked))).code == code
+        assert (await rejection(peers.edge.request(on.REQUEST_MEMBERSHIP, asked))).code == code

@@ -6,11 +6,11 @@ import pytest
 
 from services.session.store import chats
 from shared.database import Database
-from tests.unit.services.session.world import NOW, World
+from tests.unit.services.session.store_harness import NOW, StoreHarness
 
 
 @pytest.fixture
-async def world(database: Database) -> World:
+async def world(database: Database) -> StoreHarness:
     """With the lobby, as every installation."""
     await database.write(partial(chats.insert_lobby, now=NOW))
-    return World(database)
+    return StoreHarness(database)

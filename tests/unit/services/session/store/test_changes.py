@@ -23,7 +23,7 @@ from shared.contract.session import CreateChat, GetMembership, Member, RequestMe
 from shared.database import make_engine
 from shared.migrate import upgrade
 from shared.settings import Limits
-from tests.unit.services.session.world import NOW, seed
+from tests.unit.services.session.store_harness import NOW, profile_seed
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ PEOPLE = [AccountId(number) for number in range(1, 7)]
 people = st.sampled_from(PEOPLE)
 
 
-class Follower:
+class MembershipFollower:
     """A cache of one chat's members, as a reader of changes keeps it."""
 
     def __init__(self, number: ChatId) -> None:
@@ -51,7 +51,7 @@ class Follower:
         return page.more
 
 
-class Histories(RuleBasedStateMachine):
+class MembershipHistories(RuleBasedStateMachine):
     template: Path
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Histories(RuleBasedStateMachine):
         self.engine = make_engine(f"sqlite:///{database}")
         self.connection = self.engine.connect()
         self.numbers = [LOBBY]
-        self.followers: list[Follower] = []
+        self.followers: list[MembershipFollower] = []
 
     def run(self, work: "partial[T]") -> T:
         with self.connection.begin():
@@ -72,7 +72,7 @@ class Histories(RuleBasedStateMachine):
     def open(self) -> None:
         self.run(partial(chats.insert_lobby, now=NOW))
         for account in PEOPLE:
-            self.run(partial(profiles.add_profile, seed=seed(account), now=NOW))
+            self.run(partial(profiles.add_profile, seed=profile_seed(account), now=NOW))
 
     @rule(members=st.lists(people, min_size=1, unique=True))
     def create(self, members: list[AccountId]) -> None:
@@ -112,7 +112,7 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.numbers)
     @rule(data=st.data())
     def follow(self, data: st.DataObject) -> None:
-        self.followers.append(Follower(data.draw(st.sampled_from(self.numbers))))
+        self.followers.append(MembershipFollower(data.draw(st.sampled_from(self.numbers))))
 
     @precondition(lambda self: self.followers)
     @rule(data=st.data(), most=st.integers(1, 4))
@@ -123,9 +123,9 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def whoever_reads_on_knows_all(self) -> None:
         for follower in self.followers:
-            whole = Follower(follower.number)
+            whole = MembershipFollower(follower.number)
             whole.read(self.connection, 1000)
-            ahead = Follower(follower.number)
+            ahead = MembershipFollower(follower.number)
             ahead.version, ahead.after, ahead.members = follower.version, follower.after, dict(follower.members)
             while ahead.read(self.connection, 2):
                 pass
@@ -154,9 +154,9 @@ class Histories(RuleBasedStateMachine):
 
 
 def test_deltas_equal_the_whole(tmp_path: Path) -> None:
-    Histories.template = tmp_path / "template.db"
-    upgrade("session", f"sqlite:///{Histories.template}")
-    Histories.TestCase.settings = settings(
+    MembershipHistories.template = tmp_path / "template.db"
+    upgrade("session", f"sqlite:///{MembershipHistories.template}")
+    MembershipHistories.TestCase.settings = settings(
         max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )
-    Histories.TestCase().runTest()
+    MembershipHistories.TestCase().runTest()

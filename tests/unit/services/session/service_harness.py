@@ -43,19 +43,19 @@ A, B = NodeId("edge-1-a"), NodeId("edge-2-b")
 ANN, BOB, CEM, DAN = (AccountId(number) for number in (1, 2, 3, 4))
 LOBBY = ChatId(1)
 
-_WAIT_SECONDS = 10.0
+_TIMEOUT_SECONDS = 10.0
 _decode = msgspec.msgpack.Decoder(Notify).decode
 
 
 async def eventually(probe: Callable[[], Awaitable[T]], right: Callable[[T], bool]) -> T:
     """What the probe gives as soon as it is right."""
-    async with asyncio.timeout(_WAIT_SECONDS):
+    async with asyncio.timeout(_TIMEOUT_SECONDS):
         while not right(found := await probe()):
             await asyncio.sleep(0.02)
     return found
 
 
-async def refusal(action: Awaitable[T]) -> Failure:
+async def rejection(action: Awaitable[T]) -> Failure:
     try:
         await action
     except RequestError as refused:
@@ -63,7 +63,7 @@ async def refusal(action: Awaitable[T]) -> Failure:
     raise AssertionError("was not refused")
 
 
-class Peers:
+class BusPeers:
     """An edge, auth and message, each on the bus as itself."""
 
     def __init__(self, nats_server: NatsServer, valkey_server: ValkeyServer) -> None:
@@ -72,29 +72,29 @@ class Peers:
         )
         self.presence = Presence(valkey_server.settings("edge"))
         self.heads: dict[ChatId, int] = {}
-        self.patience: int | None = None
+        self.head_replies_left: int | None = None
         """How often message goes on to say what the heads are."""
-        self.told: dict[str, list[Notify]] = {}
+        self.notices: dict[str, list[Notify]] = {}
         self.message.serve(on.GET_HEADS, self._heads, queue="message")
 
     async def _heads(self, request: GetHeads) -> Heads:
-        if self.patience is not None:
-            if self.patience == 0:
+        if self.head_replies_left is not None:
+            if self.head_replies_left == 0:
                 raise RequestError(ErrorCode.UNAVAILABLE, "later")
-            self.patience -= 1
+            self.head_replies_left -= 1
         return Heads({chat: self.heads.get(chat, 0) for chat in request.chats})
 
-    def hear(self, *nodes: NodeId) -> None:
+    def subscribe(self, *nodes: NodeId) -> None:
         """To be called before the start."""
         for subject in (on.NOTIFY_ALL, *map(notify, nodes)):
-            self.told[subject] = []
-            self.edge.subscribe(subject, lambda data, subject=subject: self.told[subject].append(_decode(data)))  # type: ignore[misc]
+            self.notices[subject] = []
+            self.edge.subscribe(subject, lambda data, subject=subject: self.notices[subject].append(_decode(data)))  # type: ignore[misc]
 
-    async def heard(self, subject: str, count: int = 1) -> list[Notify]:
+    async def wait_for_notices(self, subject: str, count: int = 1) -> list[Notify]:
         """What was told there, as soon as it is so much."""
 
         async def probe() -> list[Notify]:
-            return self.told[subject]
+            return self.notices[subject]
 
         return await eventually(probe, lambda found: len(found) >= count)
 
@@ -117,12 +117,12 @@ class Peers:
     async def view(self, account: AccountId, actor: AccountId, lists: bool = True) -> AccountView:
         return await self.edge.request(on.GET_ACCOUNT, GetAccount(account, lists, actor))
 
-    async def kept(self, account: AccountId) -> list[PendingNotice]:
+    async def pending_notices(self, account: AccountId) -> list[PendingNotice]:
         return (await self.edge.request(on.LIST_PENDING_NOTICES, ListPendingNotices(account))).kept
 
-    async def kept_numbers(self, account: AccountId) -> dict[AccountId, int]:
+    async def pending_numbers(self, account: AccountId) -> dict[AccountId, int]:
         """As a notice names them."""
-        return dict.fromkeys([account], (await self.kept(account))[-1].number)
+        return dict.fromkeys([account], (await self.pending_notices(account))[-1].number)
 
     async def erase(self, account: int) -> None:
         await self.auth.request(on.ERASE_PROFILE, EraseAccount(AccountId(account)))
@@ -139,7 +139,7 @@ class Peers:
         return (await self.presence.lookup(chats=[chat])).versions.get(chat)
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator["Peers"]:
+    async def running(self) -> AsyncIterator["BusPeers"]:
         buses = (self.edge, self.auth, self.message)
         await asyncio.gather(*(bus.start() for bus in buses))
         try:
@@ -165,7 +165,7 @@ def settings_for(
 
 
 @contextlib.asynccontextmanager
-async def service(settings: Settings) -> AsyncIterator[asyncio.Event]:
+async def running_service(settings: Settings) -> AsyncIterator[asyncio.Event]:
     """One replica of session; setting the event stops it."""
     stopping = asyncio.Event()
     task = asyncio.create_task(serve(settings, stopping))

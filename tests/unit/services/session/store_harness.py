@@ -38,13 +38,13 @@ ANN, BOB, CEM, DAN, EVE = (AccountId(number) for number in range(1, 6))
 NOW = 1_700_000_000_000
 
 
-def seed(account: AccountId, nickname: str = "", *, lobby: bool = False) -> EnsureProfile:
+def profile_seed(account: AccountId, nickname: str = "", *, lobby: bool = False) -> EnsureProfile:
     return EnsureProfile(
         account=account, uuid=f"uuid-{account}", nickname=nickname or f"name {account}", created=NOW, lobby=lobby
     )
 
 
-class World:
+class StoreHarness:
     """The store's transactions on one database, at a clock that stands still until it is moved."""
 
     def __init__(self, database: Database, limits: Limits | None = None) -> None:
@@ -53,11 +53,11 @@ class World:
         self.now = NOW
         self.head = 0
 
-    async def people(self, *accounts: AccountId) -> None:
+    async def add_profiles(self, *accounts: AccountId) -> None:
         for account in accounts:
-            await self.database.write(partial(profiles.add_profile, seed=seed(account), now=self.now))
+            await self.database.write(partial(profiles.add_profile, seed=profile_seed(account), now=self.now))
 
-    async def group(self, *members: AccountId, name: str = "", join_policy: JoinPolicy = JoinPolicy.CLOSED) -> Chat:
+    async def create_group(self, *members: AccountId, name: str = "", join_policy: JoinPolicy = JoinPolicy.CLOSED) -> Chat:
         """Made and owned by the first."""
         request = CreateChat(members=list(members), name=name, join_policy=join_policy, actor=members[0])
         make = partial(chats.create_group, request=request, members=members, limits=self.limits, now=self.now)
@@ -67,12 +67,12 @@ class World:
         rows = [{"account": a, "friend": b, "created": self.now} for a, b in ((one, other), (other, one))]
         await self.database.write(lambda connection: connection.execute(sa.insert(friendship), rows) and None)
 
-    async def private(self, one: AccountId, other: AccountId) -> tuple[ChatId, Chat | None]:
+    async def open_private(self, one: AccountId, other: AccountId) -> tuple[ChatId, Chat | None]:
         return await self.database.write(partial(chats.open_private, pair=pair_of(one, other), now=self.now))
 
     # Friends
 
-    async def ask_friend(
+    async def request_friendship(
         self, actor: AccountId, account: AccountId, text: str = "hi"
     ) -> FriendshipRequested | FriendshipAnswered:
         asked = RequestFriendship(account, text, actor)
@@ -80,31 +80,31 @@ class World:
             partial(friends.request_friendship, request=asked, limits=self.limits, now=self.now)
         )
 
-    async def answer_friend(self, actor: AccountId, applicant: AccountId, accept: bool = True) -> FriendshipAnswered:
+    async def answer_friend_request(self, actor: AccountId, applicant: AccountId, accept: bool = True) -> FriendshipAnswered:
         asked = AnswerFriendship(applicant, accept, actor)
         return await self.database.write(partial(friends.answer_request, request=asked, now=self.now))
 
-    async def pending(self, account: AccountId, most: int = 100) -> Requests:
+    async def pending_requests(self, account: AccountId, most: int = 100) -> Requests:
         return await self.database.read(partial(friends.list_requests, account=account, limit=most))
 
-    async def kept(self, account: AccountId) -> list[PendingNotice]:
+    async def pending_notices(self, account: AccountId) -> list[PendingNotice]:
         return await self.database.read(partial(pending_notifications.list_pending, account=account, now=self.now))
 
-    async def end_requests(self, account: AccountId) -> None:
+    async def delete_requests(self, account: AccountId) -> None:
         await self.database.write(partial(friends.delete_requests, account=account))
 
     # Joining
 
-    async def enter_lobby(self, account: AccountId) -> int | None:
+    async def join_lobby(self, account: AccountId) -> int | None:
         return await self.database.write(partial(memberships.join_lobby, account=account, head=self.head, now=self.now))
 
-    async def ask_to_join(self, actor: AccountId, number: ChatId, text: str = "hi") -> StartedJoin | AwaitingApproval:
+    async def request_membership(self, actor: AccountId, number: ChatId, text: str = "hi") -> StartedJoin | AwaitingApproval:
         asked = RequestMembership(number, text, actor)
         return await self.database.write(
             partial(memberships.request_membership, request=asked, head=self.head, limits=self.limits, now=self.now)
         )
 
-    async def answer_member(
+    async def answer_membership_request(
         self, actor: AccountId, number: ChatId, applicant: AccountId, accept: bool = True
     ) -> StartedJoin | MembershipAnswered:
         asked = AnswerMembership(number, applicant, accept, actor)
@@ -112,13 +112,13 @@ class World:
             partial(memberships.answer_request, request=asked, head=self.head, limits=self.limits, now=self.now)
         )
 
-    async def pull_in(self, actor: AccountId, number: ChatId, account: AccountId) -> StartedJoin:
+    async def add_member(self, actor: AccountId, number: ChatId, account: AccountId) -> StartedJoin:
         asked = AddMember(number, account, actor)
         return await self.database.write(
             partial(memberships.add_member, request=asked, head=self.head, limits=self.limits, now=self.now)
         )
 
-    async def settle(
+    async def finish_join(
         self, account: AccountId, unread_from: int = 1, number: ChatId = LOBBY, broadcast_from: int = 512
     ) -> FinishedJoin | None:
         work = partial(
@@ -131,13 +131,13 @@ class World:
         )
         return await self.database.write(work)
 
-    async def unsettled(self, account: AccountId) -> dict[ChatId, int]:
+    async def unfinished_joins(self, account: AccountId) -> dict[ChatId, int]:
         return await self.database.read(partial(memberships.unfinished_joins, account=account))
 
-    async def entries(self, account: AccountId, after: int = 0, most: int = 100) -> ChatList:
+    async def list_chats(self, account: AccountId, after: int = 0, most: int = 100) -> ChatList:
         return await self.database.read(partial(chats.list_chats, account=account, after=ChatId(after), limit=most))
 
-    async def several(self, *accounts: AccountId, most: int) -> ChatList:
+    async def list_chats_with_others(self, *accounts: AccountId, most: int) -> ChatList:
         """The first one's, and beside them those of the others that have no more than `most` with it."""
         page = partial(chats.list_chats, account=accounts[0], after=ChatId(0), limit=most)
         return await self.database.read(
@@ -145,7 +145,7 @@ class World:
         )
 
     async def entry(self, account: AccountId, number: ChatId) -> ChatEntry:
-        return next(entry for entry in (await self.entries(account)).entries if entry.chat == number)
+        return next(entry for entry in (await self.list_chats(account)).entries if entry.chat == number)
 
     # What is there
 
@@ -174,14 +174,14 @@ class World:
         erase = partial(profiles.erase_profile, account=account, uuid=uuid, now=self.now)
         return await self.database.write(erase)
 
-    async def leave(self, account: AccountId, broadcast_from: int = 512) -> list[LeftChat]:
+    async def leave_chats(self, account: AccountId, broadcast_from: int = 512) -> list[LeftChat]:
         return await self.database.write(
             partial(account_removal.leave_chats, account=account, now=self.now, broadcast_from=broadcast_from)
         )
 
-    async def leave_all(self, account: AccountId) -> list[LeftChat]:
+    async def leave_all_chats(self, account: AccountId) -> list[LeftChat]:
         left: list[LeftChat] = []
-        while some := await self.leave(account):
+        while some := await self.leave_chats(account):
             left += some
         return left
 
@@ -190,7 +190,7 @@ def roles(members: Sequence[Member]) -> dict[AccountId, int]:
     return {member.account: int(member.role) for member in members}
 
 
-async def refusal(action: Awaitable[object]) -> Failure:
+async def rejection(action: Awaitable[object]) -> Failure:
     with pytest.raises(RequestError) as caught:
         await action
     return caught.value.failure
