@@ -1,4 +1,4 @@
-"""Databases with session's tables, on SQLite and on PostgreSQL; migrated once, and emptied for each test."""
+"""Databases with session's tables, on SQLite and on PostgreSQL; migrated once, emptied for each test."""
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -15,8 +15,8 @@ from tests.support.servers import PostgresServer
 
 
 @pytest.fixture(autouse=True)
-def _ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service that stops waits for its last fetch of events."""
+def _short_fetches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the event fetches that a stopping service waits for."""
     monkeypatch.setattr(durable, "_FETCH_SECONDS", 0.1)
     monkeypatch.setattr(durable, "_PAUSE_SECONDS", 0.05)
 

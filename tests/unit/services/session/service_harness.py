@@ -1,4 +1,4 @@
-"""The whole service on real servers, and those who talk to it."""
+"""The whole service on real servers, and its peers on the bus."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ from shared.contract.session import (
     PendingNotice,
     RequestFriendship,
 )
-from shared.contract.session import Membership as Changes
+from shared.contract.session import Membership as MembershipPage
 from shared.contract.subjects import notify
 from shared.migrate import upgrade
 from shared.presence import Presence
@@ -48,7 +48,7 @@ _decode = msgspec.msgpack.Decoder(Notify).decode
 
 
 async def eventually(probe: Callable[[], Awaitable[T]], right: Callable[[T], bool]) -> T:
-    """What the probe gives as soon as it is right."""
+    """The first value of the probe for which `right` is true."""
     async with asyncio.timeout(_TIMEOUT_SECONDS):
         while not right(found := await probe()):
             await asyncio.sleep(0.02)
@@ -58,13 +58,13 @@ async def eventually(probe: Callable[[], Awaitable[T]], right: Callable[[T], boo
 async def rejection(action: Awaitable[T]) -> Failure:
     try:
         await action
-    except RequestError as refused:
-        return refused.failure
-    raise AssertionError("was not refused")
+    except RequestError as rejected:
+        return rejected.failure
+    raise AssertionError("was not rejected")
 
 
 class BusPeers:
-    """An edge, auth and message, each on the bus as itself."""
+    """An edge, auth and message, each with its own bus user."""
 
     def __init__(self, nats_server: NatsServer, valkey_server: ValkeyServer) -> None:
         self.edge, self.auth, self.message = (
@@ -73,7 +73,7 @@ class BusPeers:
         self.presence = Presence(valkey_server.settings("edge"))
         self.heads: dict[ChatId, int] = {}
         self.head_replies_left: int | None = None
-        """How often message goes on to say what the heads are."""
+        """The number of GetHeads requests that message still answers; None: all."""
         self.notices: dict[str, list[Notify]] = {}
         self.message.serve(on.GET_HEADS, self._heads, queue="message")
 
@@ -85,13 +85,13 @@ class BusPeers:
         return Heads({chat: self.heads.get(chat, 0) for chat in request.chats})
 
     def subscribe(self, *nodes: NodeId) -> None:
-        """To be called before the start."""
+        """Collect the notices to these nodes and to all. Call it before `running`."""
         for subject in (on.NOTIFY_ALL, *map(notify, nodes)):
             self.notices[subject] = []
             self.edge.subscribe(subject, lambda data, subject=subject: self.notices[subject].append(_decode(data)))  # type: ignore[misc]
 
     async def wait_for_notices(self, subject: str, count: int = 1) -> list[Notify]:
-        """What was told there, as soon as it is so much."""
+        """The notices on a subject, once there are `count`."""
 
         async def probe() -> list[Notify]:
             return self.notices[subject]
@@ -121,7 +121,7 @@ class BusPeers:
         return (await self.edge.request(on.LIST_PENDING_NOTICES, ListPendingNotices(account))).kept
 
     async def pending_numbers(self, account: AccountId) -> dict[AccountId, int]:
-        """As a notice names them."""
+        """The number of the account's newest pending notice, as in the field `kept`."""
         return dict.fromkeys([account], (await self.pending_notices(account))[-1].number)
 
     async def erase(self, account: int) -> None:
@@ -131,11 +131,11 @@ class BusPeers:
         request = GetAccount(AccountId(account), lists=True, actor=AccountId(account))
         return (await self.edge.request(on.GET_ACCOUNT, request)).chats
 
-    async def changes(self, chat: ChatId, since: int = 0) -> Changes:
+    async def changes(self, chat: ChatId, since: int = 0) -> MembershipPage:
         return await self.message.request(on.GET_MEMBERSHIP, GetMembership(chat, since))
 
     async def version(self, chat: ChatId) -> int | None:
-        """As published in Redis."""
+        """The version published in Redis."""
         return (await self.presence.lookup(chats=[chat])).versions.get(chat)
 
     @contextlib.asynccontextmanager
@@ -152,7 +152,7 @@ class BusPeers:
 def settings_for(
     nats_server: NatsServer, valkey_server: ValkeyServer, database_url: str, limits: Limits | None = None
 ) -> Settings:
-    """With a migrated database."""
+    """Settings with a migrated database."""
     settings = Settings(
         nats=nats_server.settings("session"),
         redis=valkey_server.settings("session"),

@@ -1,4 +1,4 @@
-"""A few people and chats, for tests of the store."""
+"""Session's transactions as methods, for tests of the store."""
 
 from collections.abc import Awaitable, Sequence
 from functools import partial
@@ -45,7 +45,7 @@ def profile_seed(account: AccountId, nickname: str = "", *, lobby: bool = False)
 
 
 class StoreHarness:
-    """The store's transactions on one database, at a clock that stands still until it is moved."""
+    """The store's transactions on one database, with a clock that tests move."""
 
     def __init__(self, database: Database, limits: Limits | None = None) -> None:
         self.database = database
@@ -57,8 +57,10 @@ class StoreHarness:
         for account in accounts:
             await self.database.write(partial(profiles.add_profile, seed=profile_seed(account), now=self.now))
 
-    async def create_group(self, *members: AccountId, name: str = "", join_policy: JoinPolicy = JoinPolicy.CLOSED) -> Chat:
-        """Made and owned by the first."""
+    async def create_group(
+        self, *members: AccountId, name: str = "", join_policy: JoinPolicy = JoinPolicy.CLOSED
+    ) -> Chat:
+        """Created and owned by the first member."""
         request = CreateChat(members=list(members), name=name, join_policy=join_policy, actor=members[0])
         make = partial(chats.create_group, request=request, members=members, limits=self.limits, now=self.now)
         return (await self.database.write(make)).chat
@@ -75,14 +77,16 @@ class StoreHarness:
     async def request_friendship(
         self, actor: AccountId, account: AccountId, text: str = "hi"
     ) -> FriendshipRequested | FriendshipAnswered:
-        asked = RequestFriendship(account, text, actor)
+        request = RequestFriendship(account, text, actor)
         return await self.database.write(
-            partial(friends.request_friendship, request=asked, limits=self.limits, now=self.now)
+            partial(friends.request_friendship, request=request, limits=self.limits, now=self.now)
         )
 
-    async def answer_friend_request(self, actor: AccountId, applicant: AccountId, accept: bool = True) -> FriendshipAnswered:
-        asked = AnswerFriendship(applicant, accept, actor)
-        return await self.database.write(partial(friends.answer_request, request=asked, now=self.now))
+    async def answer_friend_request(
+        self, actor: AccountId, applicant: AccountId, accept: bool = True
+    ) -> FriendshipAnswered:
+        request = AnswerFriendship(applicant, accept, actor)
+        return await self.database.write(partial(friends.answer_request, request=request, now=self.now))
 
     async def pending_requests(self, account: AccountId, most: int = 100) -> Requests:
         return await self.database.read(partial(friends.list_requests, account=account, limit=most))
@@ -93,29 +97,31 @@ class StoreHarness:
     async def delete_requests(self, account: AccountId) -> None:
         await self.database.write(partial(friends.delete_requests, account=account))
 
-    # Joining
+    # Memberships
 
     async def join_lobby(self, account: AccountId) -> int | None:
         return await self.database.write(partial(memberships.join_lobby, account=account, head=self.head, now=self.now))
 
-    async def request_membership(self, actor: AccountId, number: ChatId, text: str = "hi") -> StartedJoin | AwaitingApproval:
-        asked = RequestMembership(number, text, actor)
+    async def request_membership(
+        self, actor: AccountId, number: ChatId, text: str = "hi"
+    ) -> StartedJoin | AwaitingApproval:
+        request = RequestMembership(number, text, actor)
         return await self.database.write(
-            partial(memberships.request_membership, request=asked, head=self.head, limits=self.limits, now=self.now)
+            partial(memberships.request_membership, request=request, head=self.head, limits=self.limits, now=self.now)
         )
 
     async def answer_membership_request(
         self, actor: AccountId, number: ChatId, applicant: AccountId, accept: bool = True
     ) -> StartedJoin | MembershipAnswered:
-        asked = AnswerMembership(number, applicant, accept, actor)
+        request = AnswerMembership(number, applicant, accept, actor)
         return await self.database.write(
-            partial(memberships.answer_request, request=asked, head=self.head, limits=self.limits, now=self.now)
+            partial(memberships.answer_request, request=request, head=self.head, limits=self.limits, now=self.now)
         )
 
     async def add_member(self, actor: AccountId, number: ChatId, account: AccountId) -> StartedJoin:
-        asked = AddMember(number, account, actor)
+        request = AddMember(number, account, actor)
         return await self.database.write(
-            partial(memberships.add_member, request=asked, head=self.head, limits=self.limits, now=self.now)
+            partial(memberships.add_member, request=request, head=self.head, limits=self.limits, now=self.now)
         )
 
     async def finish_join(
@@ -138,7 +144,7 @@ class StoreHarness:
         return await self.database.read(partial(chats.list_chats, account=account, after=ChatId(after), limit=most))
 
     async def list_chats_with_others(self, *accounts: AccountId, most: int) -> ChatList:
-        """The first one's, and beside them those of the others that have no more than `most` with it."""
+        """A page of the first account, and all chats of the others that fit into `most` entries with it."""
         page = partial(chats.list_chats, account=accounts[0], after=ChatId(0), limit=most)
         return await self.database.read(
             partial(chats.list_chats_with_others, page=page, others=accounts[1:], limit=most)
@@ -147,7 +153,7 @@ class StoreHarness:
     async def entry(self, account: AccountId, number: ChatId) -> ChatEntry:
         return next(entry for entry in (await self.list_chats(account)).entries if entry.chat == number)
 
-    # What is there
+    # Reads
 
     async def profile(self, account: AccountId) -> Profile:
         profile = await self.database.read(partial(profiles.find_profile, account=account))

@@ -1,4 +1,4 @@
-"""The service as a process: what it does while others are away, and how it ends."""
+"""The service as a process: outages of its dependencies, events, replicas, start and shutdown."""
 
 import asyncio
 import time
@@ -42,13 +42,13 @@ def settings(nats_server: NatsServer, valkey_server: ValkeyServer, tmp_path: Pat
 
 
 @pytest.fixture
-def on_both(nats_server: NatsServer, valkey_server: ValkeyServer, database_url: str) -> Settings:
+def settings_on_both(nats_server: NatsServer, valkey_server: ValkeyServer, database_url: str) -> Settings:
     """Settings for SQLite, then for PostgreSQL."""
     return settings_for(nats_server, valkey_server, database_url)
 
 
 async def profile(peers: BusPeers, account: AccountId) -> Profile | None:
-    """None while there is none."""
+    """None while there is no profile."""
     try:
         return (await peers.edge.request(on.GET_ACCOUNT, GetAccount(account))).profile
     except RequestError:
@@ -56,7 +56,7 @@ async def profile(peers: BusPeers, account: AccountId) -> Profile | None:
 
 
 async def get(settings: Settings, path: str) -> tuple[int, str]:
-    """Status and body from the operations port; 0 when nobody listens."""
+    """Status and body from the operations port; 0 when the port is closed."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", settings.ops.port)
     except OSError:
@@ -67,10 +67,10 @@ async def get(settings: Settings, path: str) -> tuple[int, str]:
     return int(head.split()[1]), body.decode()
 
 
-# Redis away
+# Without Redis
 
 
-async def test_without_redis_chats_are_made_and_everybody_is_told(
+async def test_without_redis_chats_are_created_and_all_nodes_notified(
     peers: BusPeers, settings: Settings, valkey_server: ValkeyServer
 ) -> None:
     async with peers.running(), running_service(settings):
@@ -78,36 +78,36 @@ async def test_without_redis_chats_are_made_and_everybody_is_told(
         valkey_server.kill()
         chat = (await peers.create(BOB, actor=ANN)).chat.id
 
-        async def told() -> list[object]:
+        async def broadcast_notices() -> list[object]:
             return [one.notice for one in peers.notices[on.NOTIFY_ALL]]
 
         created = ChatCreated(chat, ANN, [ANN, BOB], 1, "n1、n2", await peers.pending_numbers(BOB))
-        await eventually(told, lambda found: found == [created])
+        await eventually(broadcast_notices, lambda found: found == [created])
         assert (await get(settings, "/readyz"))[0] == 200
         valkey_server.restart()
         assert await eventually(partial(peers.version, chat), bool) == 1
 
 
-async def test_a_redis_that_hangs_delays_one_reply_by_its_time_out_only(
+async def test_hanging_redis_delays_only_one_reply_by_its_timeout(
     peers: BusPeers, settings: Settings, valkey_server: ValkeyServer
 ) -> None:
-    patient = settings.redis.model_copy(update={"timeout_seconds": 1.5})
-    async with peers.running(), running_service(settings.model_copy(update={"redis": patient})):
+    slow = settings.redis.model_copy(update={"timeout_seconds": 1.5})
+    async with peers.running(), running_service(settings.model_copy(update={"redis": slow})):
         await peers.register(ANN)
         await peers.create(actor=ANN)
         valkey_server.pause()
-        took = []
+        durations = []
         for _ in range(3):
             started = time.monotonic()
             last = (await peers.create(actor=ANN)).chat.id
-            took.append(time.monotonic() - started)
+            durations.append(time.monotonic() - started)
         valkey_server.resume()
-        assert 1.5 <= took[0] < 2.5
-        assert sum(took[1:]) < 1.0
+        assert 1.5 <= durations[0] < 2.5
+        assert sum(durations[1:]) < 1.0
         assert await eventually(partial(peers.version, last), bool) == 1
 
 
-async def test_a_deletion_is_settled_only_when_redis_knows_of_it(
+async def test_deletion_event_is_retried_until_redis_has_the_version(
     peers: BusPeers, settings: Settings, valkey_server: ValkeyServer
 ) -> None:
     async with peers.running(), running_service(settings):
@@ -120,7 +120,7 @@ async def test_a_deletion_is_settled_only_when_redis_knows_of_it(
         assert await eventually(partial(peers.version, chat), bool) == 2
 
 
-async def test_versions_that_wait_for_redis_are_bounded(
+async def test_number_of_unpublished_versions_is_bounded(
     peers: BusPeers, settings: Settings, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(edge_notifier, "_UNPUBLISHED_CHATS", 2)
@@ -140,22 +140,20 @@ async def test_versions_that_wait_for_redis_are_bounded(
 # Events
 
 
-async def test_a_deletion_from_before_the_start_is_carried_out(peers: BusPeers, on_both: Settings) -> None:
+async def test_deletion_event_from_before_the_start_is_processed(peers: BusPeers, settings_on_both: Settings) -> None:
     async with peers.running():
-        async with running_service(on_both):
+        async with running_service(settings_on_both):
             await peers.register(ANN, BOB)
             chat = (await peers.create(BOB, actor=ANN)).chat.id
         await peers.auth.publish_event(on.ACCOUNT_DELETED, AccountDeleted(ANN), key="deleted-1")
-        async with running_service(on_both):
+        async with running_service(settings_on_both):
             await eventually(partial(profile, peers, ANN), lambda found: found is not None and found.deleted)
             assert await eventually(partial(peers.version, chat), lambda found: found == 2)
             changes = await peers.changes(chat)
             assert [(one.account, int(one.role)) for one in changes.members] == [(ANN, 0), (BOB, 3)]
 
 
-async def test_a_deletion_that_was_interrupted_before_it_was_told_is_told_again(
-    peers: BusPeers, settings: Settings
-) -> None:
+async def test_deletion_interrupted_before_publishing_is_published_later(peers: BusPeers, settings: Settings) -> None:
     async with peers.running():
         async with running_service(settings):
             await peers.register(ANN, BOB)
@@ -170,9 +168,7 @@ async def test_a_deletion_that_was_interrupted_before_it_was_told_is_told_again(
             assert await eventually(partial(peers.version, chat), lambda found: found == 2)
 
 
-async def test_a_registration_is_carried_out_though_nobody_asked_for_the_profile(
-    peers: BusPeers, settings: Settings
-) -> None:
+async def test_registration_event_creates_the_profile_without_a_request(peers: BusPeers, settings: Settings) -> None:
     seed = EnsureProfile(account=ANN, uuid="u", nickname="Ann", lobby=True)
     peers.heads[LOBBY] = 3
     async with peers.running():
@@ -185,7 +181,7 @@ async def test_a_registration_is_carried_out_though_nobody_asked_for_the_profile
             assert await peers.version(LOBBY) == (await peers.changes(LOBBY)).version
 
 
-async def test_without_message_the_lobby_is_joined_later(
+async def test_lobby_is_joined_later_when_message_service_was_unavailable(
     nats_server: NatsServer,
     peers: BusPeers,
     settings: Settings,
@@ -193,21 +189,21 @@ async def test_without_message_the_lobby_is_joined_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(message_heads, "_HEAD_SECONDS", 0.5)
-    others = BusPeers(nats_server, valkey_server)
-    async with others.running(), running_service(settings):
-        await others.message.drain()
-        failure = await rejection(others.register(ANN, lobby=True))
+    without_message = BusPeers(nats_server, valkey_server)
+    async with without_message.running(), running_service(settings):
+        await without_message.message.drain()
+        failure = await rejection(without_message.register(ANN, lobby=True))
         assert failure.code == ErrorCode.UNAVAILABLE
-        assert (await others.chats(ANN)) == []
+        assert (await without_message.chats(ANN)) == []
         async with peers.running():
             peers.heads[LOBBY] = 7
             await peers.register(ANN, lobby=True)
             assert await peers.message.request(on.LIST_CHATS, ListChats(ANN)) == ChatList([ChatEntry(LOBBY, 1, 8)])
 
 
-async def test_a_lobby_that_is_switched_off_is_not_joined(peers: BusPeers, settings: Settings) -> None:
-    closed = settings.model_copy(update={"auth": settings.auth.model_copy(update={"lobby": False})})
-    async with peers.running(), running_service(closed):
+async def test_disabled_lobby_is_not_joined(peers: BusPeers, settings: Settings) -> None:
+    without_lobby = settings.model_copy(update={"auth": settings.auth.model_copy(update={"lobby": False})})
+    async with peers.running(), running_service(without_lobby):
         await peers.register(ANN, lobby=True)
         assert await peers.chats(ANN) == []
 
@@ -215,30 +211,30 @@ async def test_a_lobby_that_is_switched_off_is_not_joined(peers: BusPeers, setti
 # Replicas
 
 
-async def test_two_replicas_count_one_lobby(
+async def test_two_replicas_share_one_lobby_and_its_versions(
     peers: BusPeers, nats_server: NatsServer, valkey_server: ValkeyServer, postgres_server: PostgresServer
 ) -> None:
-    people = range(1, 31)
+    accounts = range(1, 31)
     with postgres_server.database() as url:
         one, other = (settings_for(nats_server, valkey_server, url) for _ in range(2))
         async with peers.running(), running_service(one), running_service(other):
-            await asyncio.gather(*(peers.register(account, lobby=True) for account in people))
+            await asyncio.gather(*(peers.register(account, lobby=True) for account in accounts))
             changes = await peers.changes(LOBBY)
             assert changes.version == 61
-            assert sorted(one.account for one in changes.members) == list(people)
+            assert sorted(one.account for one in changes.members) == list(accounts)
             assert await peers.version(LOBBY) == 61
-            made = await asyncio.gather(*(peers.create(*people, actor=account) for account in people))
-            assert len({view.chat.id for view in made}) == 30
+            created = await asyncio.gather(*(peers.create(*accounts, actor=account) for account in accounts))
+            assert len({view.chat.id for view in created}) == 30
             await asyncio.gather(*(peers.erase(account) for account in range(2, 12)))
-            views = [await peers.changes(view.chat.id) for view in made]
+            views = [await peers.changes(view.chat.id) for view in created]
             assert {view.version for view in views} == {11}
             assert [await peers.version(view.chat) for view in views] == [11] * 30
 
 
-# Life
+# Start and shutdown
 
 
-async def test_it_is_ready_when_nats_and_the_database_answer(
+async def test_ready_when_nats_and_database_answer(
     peers: BusPeers, settings: Settings, nats_server: NatsServer
 ) -> None:
     ready = partial(get, settings, "/readyz")
@@ -251,18 +247,18 @@ async def test_it_is_ready_when_nats_and_the_database_answer(
         await eventually(ready, lambda found: found[0] == 200)
 
 
-async def test_requests_under_way_are_answered_before_it_ends(peers: BusPeers, settings: Settings) -> None:
+async def test_requests_in_progress_are_answered_before_shutdown(peers: BusPeers, settings: Settings) -> None:
     async with peers.running(), running_service(settings) as stopping:
         await peers.register(ANN, BOB)
-        asked = [asyncio.ensure_future(peers.create(BOB, actor=ANN)) for _ in range(20)]
-        await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        requests = [asyncio.ensure_future(peers.create(BOB, actor=ANN)) for _ in range(20)]
+        await asyncio.wait(requests, return_when=asyncio.FIRST_COMPLETED)
         stopping.set()
-        made = await asyncio.gather(*asked)
-        assert len({view.chat.id for view in made}) == 20
+        created = await asyncio.gather(*requests)
+        assert len({view.chat.id for view in created}) == 20
 
 
-async def ends(settings: Settings) -> None:
-    """It has been told to stop while it still waits for something."""
+async def stops_before_it_is_ready(settings: Settings) -> None:
+    """Stop the service while it still waits for a dependency."""
     stopping = asyncio.Event()
     task = asyncio.create_task(serve(settings, stopping))
     await eventually(partial(get, settings, "/healthz"), lambda found: found[0] == 200)
@@ -271,22 +267,22 @@ async def ends(settings: Settings) -> None:
     await asyncio.wait_for(task, 5)
 
 
-async def test_it_ends_while_it_waits_for_the_broker(settings: Settings) -> None:
-    await ends(settings.model_copy(update={"nats": Nats(url="nats://127.0.0.1:1")}))
+async def test_stops_while_waiting_for_the_broker(settings: Settings) -> None:
+    await stops_before_it_is_ready(settings.model_copy(update={"nats": Nats(url="nats://127.0.0.1:1")}))
 
 
-async def test_it_ends_while_it_waits_for_the_database(settings: Settings) -> None:
+async def test_stops_while_waiting_for_the_database(settings: Settings) -> None:
     nowhere = DatabaseSettings(url=SecretStr("postgresql+psycopg://nobody@127.0.0.1:1/none"))
-    await ends(settings.model_copy(update={"database": nowhere}))
+    await stops_before_it_is_ready(settings.model_copy(update={"database": nowhere}))
 
 
-async def test_it_does_not_start_on_a_database_without_its_tables(settings: Settings, tmp_path: Path) -> None:
+async def test_does_not_start_without_migrated_tables(settings: Settings, tmp_path: Path) -> None:
     empty = DatabaseSettings(url=SecretStr(f"sqlite:///{tmp_path / 'empty.db'}"))
     with pytest.raises(NotMigrated, match="dragoman migrate"):
         await serve(settings.model_copy(update={"database": empty}), asyncio.Event())
 
 
-async def test_a_database_that_goes_away_is_unavailable_and_comes_back(
+async def test_recovers_after_a_database_outage(
     peers: BusPeers, nats_server: NatsServer, valkey_server: ValkeyServer, postgres_server: PostgresServer
 ) -> None:
     with postgres_server.database() as url:

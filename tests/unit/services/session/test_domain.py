@@ -1,4 +1,4 @@
-"""The rules alone."""
+"""The pure rules."""
 
 from collections.abc import Callable
 
@@ -56,7 +56,7 @@ def rejection(action: Callable[[], object]) -> tuple[ErrorCode, str]:
         ),
     ],
 )
-def test_a_chat_goes_to_the_oldest_admin_else_the_oldest_member(
+def test_next_owner_is_the_oldest_admin_else_the_oldest_member(
     candidates: list[OwnerCandidate], expected: AccountId | None
 ) -> None:
     best = next_owner(candidates)
@@ -72,11 +72,11 @@ def test_a_chat_goes_to_the_oldest_admin_else_the_oldest_member(
         (["x" * 64] * 3, "x" * 64 + "、" + "x" * 63),
     ],
 )
-def test_a_chat_without_a_name_is_called_by_its_first_members(nicknames: list[str], name: str) -> None:
+def test_default_name_joins_the_first_nicknames(nicknames: list[str], name: str) -> None:
     assert default_name(nicknames, 128) == name
 
 
-def test_a_new_chat_has_its_creator_first_and_everybody_once() -> None:
+def test_group_lists_creator_first_and_each_member_once() -> None:
     assert new_group_members(CreateChat(members=[CEM, BOB, ANN, CEM], actor=ANN), LIMITS) == [ANN, CEM, BOB]
     assert new_group_members(CreateChat(members=[], actor=ANN), LIMITS) == [ANN]
 
@@ -95,17 +95,17 @@ def test_a_new_chat_has_its_creator_first_and_everybody_once() -> None:
         (CreateChat(members=[BOB, CEM], actor=ANN), (ErrorCode.LIMIT, "members")),
     ],
 )
-def test_a_chat_that_may_not_be_made(request_: CreateChat, expected: tuple[ErrorCode, str]) -> None:
+def test_invalid_group_is_rejected(request_: CreateChat, expected: tuple[ErrorCode, str]) -> None:
     limits = Limits(members_per_group=2)
     assert rejection(lambda: new_group_members(request_, limits)) == expected
 
 
-def test_limits_of_a_new_chat_are_inclusive() -> None:
+def test_limits_of_a_new_group_are_inclusive() -> None:
     request = CreateChat(members=[BOB, BOB, ANN], actor=ANN, name="群" * 128, avatar_hash="f" * 128)
     assert new_group_members(request, Limits(members_per_group=2)) == [ANN, BOB]
 
 
-def test_only_what_is_given_is_set() -> None:
+def test_profile_changes_contain_only_given_fields() -> None:
     request = SetProfile(ANN, nickname="Ann", status=2, actor=ANN)
     assert profile_changes(request, LIMITS) == {"nickname": "Ann", "status": 2}
     assert profile_changes(SetProfile(ANN, actor=ANN), LIMITS) == {}
@@ -147,7 +147,7 @@ def test_only_what_is_given_is_set() -> None:
         (SetProfile(ANN, signature="\0", actor=ANN), (ErrorCode.INVALID, "signature")),
     ],
 )
-def test_what_may_not_be_set(request_: SetProfile, expected: tuple[ErrorCode, str]) -> None:
+def test_invalid_profile_change_is_rejected(request_: SetProfile, expected: tuple[ErrorCode, str]) -> None:
     assert rejection(lambda: profile_changes(request_, LIMITS)) == expected
 
 
@@ -160,13 +160,13 @@ def test_what_may_not_be_set(request_: SetProfile, expected: tuple[ErrorCode, st
         (ANN, "x", 2**63, ErrorCode.INVALID),
     ],
 )
-def test_a_profile_that_cannot_be_kept(account: AccountId, nickname: str, icon: int, code: ErrorCode) -> None:
+def test_invalid_seed_is_rejected(account: AccountId, nickname: str, icon: int, code: ErrorCode) -> None:
     profile = EnsureProfile(account=account, uuid="u", nickname=nickname, icon_id=icon)
     assert rejection(lambda: check_seed(profile, LIMITS))[0] == code
 
 
 @pytest.mark.parametrize("number", [0, -1, 2**63])
-def test_nobody_has_an_id_that_cannot_be_stored(number: int) -> None:
+def test_id_outside_int64_is_an_unknown_account(number: int) -> None:
     assert rejection(lambda: check_account(AccountId(number))) == (ErrorCode.NOT_FOUND, "account")
 
 
@@ -180,11 +180,11 @@ def test_nobody_has_an_id_that_cannot_be_stored(number: int) -> None:
         (RenameChat(ChatId(2), "x" * 129, ANN), (ErrorCode.TOO_LARGE, "name")),
     ],
 )
-def test_what_no_group_is_called(request_: RenameChat, expected: tuple[ErrorCode, str]) -> None:
+def test_invalid_group_name_is_rejected(request_: RenameChat, expected: tuple[ErrorCode, str]) -> None:
     assert rejection(lambda: new_group_name(request_, LIMITS)) == expected
 
 
-def test_a_group_may_be_called_so() -> None:
+def test_group_name_may_contain_any_characters() -> None:
     assert new_group_name(RenameChat(ChatId(2), "群|\n" * 42, ANN), LIMITS) == "群|\n" * 42
 
 
@@ -196,35 +196,35 @@ def test_a_group_may_be_called_so() -> None:
         (ANN, ANN, (ErrorCode.INVALID, "account")),
     ],
 )
-def test_one_asks_somebody_else(actor: AccountId, other: AccountId, expected: tuple[ErrorCode, str]) -> None:
+def test_request_needs_another_account(actor: AccountId, other: AccountId, expected: tuple[ErrorCode, str]) -> None:
     assert rejection(lambda: check_peer(actor, other)) == expected
     check_peer(ANN, BOB)
 
 
-def test_a_pair_has_the_lower_number_first() -> None:
+def test_pair_has_the_lower_id_first() -> None:
     assert pair_of(BOB, ANN) == pair_of(ANN, BOB) == (ANN, BOB)
 
 
-def test_the_words_of_a_request_are_limited() -> None:
+def test_request_text_is_limited() -> None:
     check_request_text("字" * 1_000)
     assert rejection(lambda: check_request_text("x" * 1_001)) == (ErrorCode.TOO_LARGE, "text")
     assert rejection(lambda: check_request_text("\0")) == (ErrorCode.INVALID, "text")
 
 
-def test_who_joins_at_once() -> None:
+def test_only_open_groups_are_joined_immediately() -> None:
     assert joins_immediately(JoinPolicy.OPEN)
     assert not joins_immediately(JoinPolicy.APPROVAL)
     assert rejection(lambda: joins_immediately(JoinPolicy.CLOSED)) == (ErrorCode.FORBIDDEN, "chat")
 
 
-def test_owner_and_admins_run_a_group() -> None:
+def test_only_owner_and_admins_manage_a_group() -> None:
     check_can_manage(Role.OWNER)
     check_can_manage(Role.ADMIN)
     for role in (Role.MEMBER, None):
         assert rejection(lambda role=role: check_can_manage(role)) == (ErrorCode.FORBIDDEN, "chat")  # type: ignore[misc]
 
 
-def test_places_are_limited_save_in_the_lobby() -> None:
+def test_group_size_is_limited_except_in_the_lobby() -> None:
     limits = Limits(members_per_group=2, chats_per_account=2)
     check_capacity(ChatId(2), 1, limits)
     assert rejection(lambda: check_capacity(ChatId(2), 2, limits)) == (ErrorCode.LIMIT, "members")
@@ -234,9 +234,9 @@ def test_places_are_limited_save_in_the_lobby() -> None:
 
 
 @pytest.mark.parametrize(("most", "expected"), [(0, []), (2, ["a"]), (5, ["a"]), (6, ["a", "bcd"]), (99, ["a", "bcd"])])
-def test_as_many_as_have_room(most: int, expected: list[str]) -> None:
+def test_take_fitting_stops_at_the_byte_limit(most: int, expected: list[str]) -> None:
     assert take_fitting(["a", "bcd"], most) == expected
 
 
-def test_what_can_be_stored() -> None:
+def test_in_int64_sorts_and_drops_impossible_ids() -> None:
     assert in_int64([5, 0, 2**63, 1, 5, -3, 2**63 - 1]) == [1, 5, 2**63 - 1]

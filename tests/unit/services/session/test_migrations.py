@@ -1,4 +1,4 @@
-"""The migrations make exactly the tables that the code uses."""
+"""The migrations create exactly the tables that the code declares."""
 
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
@@ -7,7 +7,7 @@ from services.session.tables import metadata
 from shared.database import make_engine
 
 
-def test_the_migrated_database_is_the_declared_one(migrated_url: str) -> None:
+def test_migrated_tables_equal_declared_tables(migrated_url: str) -> None:
     engine = make_engine(migrated_url)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection)

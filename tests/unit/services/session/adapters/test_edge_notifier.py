@@ -1,4 +1,4 @@
-"""Telling Redis and the edges, with real ones."""
+"""Publishing to Redis and the edges, over a real bus and Valkey."""
 
 from collections.abc import AsyncIterator
 from functools import partial
@@ -42,98 +42,91 @@ async def peers(
 
 
 @pytest.fixture
-async def telling(nats_server: NatsServer, valkey_server: ValkeyServer) -> AsyncIterator[EdgeNotifier]:
+async def notifier(nats_server: NatsServer, valkey_server: ValkeyServer) -> AsyncIterator[EdgeNotifier]:
     bus = Bus(nats_server.settings("session"), "session", CollectorRegistry())
-    places = Presence(valkey_server.settings("session"))
-    telling = EdgeNotifier(bus, places, SessionMetrics(CollectorRegistry()))
+    presence_client = Presence(valkey_server.settings("session"))
+    notifier = EdgeNotifier(bus, presence_client, SessionMetrics(CollectorRegistry()))
     await bus.start()
-    yield telling
+    yield notifier
     await bus.stop()
-    await telling.close()
-    await places.close()
+    await notifier.close()
+    await presence_client.close()
 
 
-async def told(peers: BusPeers, subject: str, count: int) -> list[Notify]:
-    async def probe() -> list[Notify]:
-        return peers.notices[subject]
-
-    return await eventually(probe, lambda found: len(found) >= count)
-
-
-async def test_each_node_is_told_in_pages(peers: BusPeers, telling: EdgeNotifier, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_recipients_are_split_over_messages(
+    peers: BusPeers, notifier: EdgeNotifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(edge_notifier, "_RECIPIENTS_PER_MESSAGE", 2)
     members = [AccountId(number) for number in range(1, 9)]
-    await telling.publish({}, [Notification(ChatCreated(CHAT, AccountId(1), members), members)])
-    on_a, on_b = await told(peers, notify(A), 3), await told(peers, notify(B), 2)
+    await notifier.publish({}, [Notification(ChatCreated(CHAT, AccountId(1), members), members)])
+    on_a, on_b = await peers.wait_for_notices(notify(A), 3), await peers.wait_for_notices(notify(B), 2)
     assert [one.recipients for one in on_a] == [[1, 2], [3, 4], [5]]
     assert [one.recipients for one in on_b] == [[4, 5], [6]]
     assert all(isinstance(one.notice, ChatCreated) and one.notice.members == one.recipients for one in on_a + on_b)
 
 
-async def test_each_notice_goes_to_its_own(peers: BusPeers, telling: EdgeNotifier) -> None:
+async def test_notice_goes_only_to_the_nodes_of_its_recipients(peers: BusPeers, notifier: EdgeNotifier) -> None:
     left = MembershipChanged(CHAT, AccountId(1), Role.LEFT, 0, 2)
     owns = MembershipChanged(CHAT, AccountId(6), Role.OWNER, 1, 2)
-    await telling.publish(
+    await notifier.publish(
         {CHAT: 2}, [Notification(left, [AccountId(2)]), Notification(owns, [AccountId(6), AccountId(9)])]
     )
-    assert await told(peers, notify(A), 1) == [Notify(left, [AccountId(2)])]
-    assert await told(peers, notify(B), 1) == [Notify(owns, [AccountId(6)])]
+    assert await peers.wait_for_notices(notify(A), 1) == [Notify(left, [AccountId(2)])]
+    assert await peers.wait_for_notices(notify(B), 1) == [Notify(owns, [AccountId(6)])]
 
 
-async def test_a_notice_to_whoever_is_a_member_goes_to_all_nodes(peers: BusPeers, telling: EdgeNotifier) -> None:
+async def test_notice_without_recipients_goes_to_all_nodes(peers: BusPeers, notifier: EdgeNotifier) -> None:
     left = MembershipChanged(CHAT, AccountId(1), Role.LEFT, 0, 2)
-    await telling.publish({}, [Notification(left, None), Notification(left, [AccountId(1)])])
-    assert await told(peers, on.NOTIFY_ALL, 1) == [Notify(left, None)]
-    assert await told(peers, notify(A), 1) == [Notify(left, [AccountId(1)])]
+    await notifier.publish({}, [Notification(left, None), Notification(left, [AccountId(1)])])
+    assert await peers.wait_for_notices(on.NOTIFY_ALL, 1) == [Notify(left, None)]
+    assert await peers.wait_for_notices(notify(A), 1) == [Notify(left, [AccountId(1)])]
 
 
-async def test_a_full_page_fits_on_the_bus() -> None:
+async def test_full_message_fits_the_bus_limit() -> None:
     largest = [AccountId(2**63 - 1 - number) for number in range(edge_notifier._RECIPIENTS_PER_MESSAGE)]
-    kept = dict.fromkeys(largest, 2**63 - 1)
-    created = ChatCreated(ChatId(2**63 - 1), AccountId(2**63 - 1), largest, 2**63 - 1, "名" * 128, kept)
+    stored = dict.fromkeys(largest, 2**63 - 1)
+    created = ChatCreated(ChatId(2**63 - 1), AccountId(2**63 - 1), largest, 2**63 - 1, "名" * 128, stored)
     assert len(pack(Notify(created, largest))) < 512 * 1024
     assert msgspec.msgpack.decode(pack(Notify(created, largest)), type=Notify).recipients == largest
-    joined = MembershipAnswered(ChatId(2**63 - 1), "名" * 128, AccountId(2**63 - 1), accepted=True, kept=kept)
+    joined = MembershipAnswered(ChatId(2**63 - 1), "名" * 128, AccountId(2**63 - 1), accepted=True, kept=stored)
     assert len(pack(Notify(joined, largest))) < 512 * 1024
 
 
-async def test_each_node_is_told_the_numbers_of_its_own(peers: BusPeers, telling: EdgeNotifier) -> None:
-    kept = {AccountId(number): 70 + number for number in (1, 6, 9)}
-    joined = MembershipAnswered(CHAT, "g", AccountId(1), accepted=True, kept=kept)
-    await telling.publish({}, [Notification(joined, list(kept))])
+async def test_node_receives_only_pending_numbers_of_its_accounts(peers: BusPeers, notifier: EdgeNotifier) -> None:
+    stored = {AccountId(number): 70 + number for number in (1, 6, 9)}
+    joined = MembershipAnswered(CHAT, "g", AccountId(1), accepted=True, kept=stored)
+    await notifier.publish({}, [Notification(joined, list(stored))])
     own = msgspec.structs.replace(joined, kept={AccountId(1): 71})
-    assert await told(peers, notify(A), 1) == [Notify(own, [AccountId(1)])]
+    assert await peers.wait_for_notices(notify(A), 1) == [Notify(own, [AccountId(1)])]
     own = msgspec.structs.replace(joined, kept={AccountId(6): 76})
-    assert await told(peers, notify(B), 1) == [Notify(own, [AccountId(6)])]
+    assert await peers.wait_for_notices(notify(B), 1) == [Notify(own, [AccountId(6)])]
 
 
-async def test_of_a_new_chat_each_node_is_told_its_own_members_and_their_numbers(
-    peers: BusPeers, telling: EdgeNotifier
-) -> None:
-    kept = {AccountId(number): 70 + number for number in (6, 9)}
+async def test_node_receives_only_its_members_of_a_new_chat(peers: BusPeers, notifier: EdgeNotifier) -> None:
+    stored = {AccountId(number): 70 + number for number in (6, 9)}
     members = [AccountId(number) for number in (1, 6, 9)]
-    await telling.publish({}, [Notification(ChatCreated(CHAT, AccountId(1), members, 1, "g", kept), members)])
+    await notifier.publish({}, [Notification(ChatCreated(CHAT, AccountId(1), members, 1, "g", stored), members)])
     own = ChatCreated(CHAT, AccountId(1), [AccountId(6)], 1, "g", {AccountId(6): 76})
-    assert await told(peers, notify(B), 1) == [Notify(own, [AccountId(6)])]
+    assert await peers.wait_for_notices(notify(B), 1) == [Notify(own, [AccountId(6)])]
     own = ChatCreated(CHAT, AccountId(1), [AccountId(1)], 1, "g", {})
-    assert await told(peers, notify(A), 1) == [Notify(own, [AccountId(1)])]
+    assert await peers.wait_for_notices(notify(A), 1) == [Notify(own, [AccountId(1)])]
 
 
-async def test_when_presence_is_unknown_all_numbers_are_told(
-    peers: BusPeers, telling: EdgeNotifier, valkey_server: ValkeyServer
+async def test_unknown_presence_sends_all_pending_numbers(
+    peers: BusPeers, notifier: EdgeNotifier, valkey_server: ValkeyServer
 ) -> None:
     valkey_server.flush()
     answered = FriendshipAnswered(AccountId(1), AccountId(6), accepted=True, kept={AccountId(1): 3, AccountId(6): 4})
-    await telling.publish({}, [Notification(answered, [AccountId(1), AccountId(6)])])
-    assert await told(peers, on.NOTIFY_ALL, 1) == [Notify(answered, [AccountId(1), AccountId(6)])]
+    await notifier.publish({}, [Notification(answered, [AccountId(1), AccountId(6)])])
+    assert await peers.wait_for_notices(on.NOTIFY_ALL, 1) == [Notify(answered, [AccountId(1), AccountId(6)])]
 
 
-async def test_of_versions_that_wait_the_highest_is_told(
-    peers: BusPeers, telling: EdgeNotifier, valkey_server: ValkeyServer
+async def test_highest_unpublished_version_is_published(
+    peers: BusPeers, notifier: EdgeNotifier, valkey_server: ValkeyServer
 ) -> None:
     valkey_server.kill()
-    assert not await telling.publish({CHAT: 3})
-    assert not await telling.publish({CHAT: 2})
+    assert not await notifier.publish({CHAT: 3})
+    assert not await notifier.publish({CHAT: 2})
     valkey_server.restart()
     assert await eventually(partial(peers.version, CHAT), bool) == 3
-    assert await eventually(partial(telling.publish, {ChatId(8): 1}), bool)
+    assert await eventually(partial(notifier.publish, {ChatId(8): 1}), bool)

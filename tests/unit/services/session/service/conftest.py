@@ -1,4 +1,4 @@
-"""The service runs; Ann is on node A, Bob on A and B, Cem is offline."""
+"""A running service; Ann is connected to node A, Bob to A and B, Cem is offline."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

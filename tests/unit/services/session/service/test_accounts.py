@@ -27,7 +27,7 @@ from shared.contract.subjects import notify
 from tests.unit.services.session.service_harness import ANN, BOB, CEM, DAN, LOBBY, A, B, BusPeers, rejection
 
 
-async def test_a_profile_is_shown_to_everybody_its_lists_to_oneself(peers: BusPeers) -> None:
+async def test_profile_is_public_and_its_lists_are_private(peers: BusPeers) -> None:
     chat = (await peers.create(BOB, actor=ANN)).chat.id
     own = await peers.view(ANN, ANN)
     assert (own.profile.nickname, own.chats, own.friends) == ("n1", [chat], [])
@@ -37,12 +37,12 @@ async def test_a_profile_is_shown_to_everybody_its_lists_to_oneself(peers: BusPe
     assert (await peers.view(ANN, ANN, lists=False)).chats is None
 
 
-async def test_who_never_was_is_not_found(peers: BusPeers) -> None:
+async def test_unknown_account_is_not_found(peers: BusPeers) -> None:
     for number in (0, 77, 2**63):
         assert (await rejection(peers.view(AccountId(number), ANN))).code == ErrorCode.NOT_FOUND
 
 
-async def test_setting_ones_own_profile(peers: BusPeers) -> None:
+async def test_account_sets_only_its_own_profile(peers: BusPeers) -> None:
     before = (await peers.view(ANN, BOB)).profile
     await peers.edge.request(on.SET_PROFILE, SetProfile(ANN, nickname="安", status=3, actor=ANN))
     after = (await peers.view(ANN, BOB)).profile
@@ -54,13 +54,16 @@ async def test_setting_ones_own_profile(peers: BusPeers) -> None:
     assert (await rejection(peers.edge.request(on.SET_PROFILE, unknown))).code == ErrorCode.NOT_FOUND
 
 
-async def test_a_changed_profile_is_told_to_friends_and_to_oneself(peers: BusPeers) -> None:
+async def test_profile_change_notifies_friends_and_the_account(peers: BusPeers) -> None:
     await peers.befriend(ANN, BOB)
     before = len(await peers.wait_for_notices(notify(A), 2)), len(await peers.wait_for_notices(notify(B), 2))
     await peers.edge.request(on.SET_PROFILE, SetProfile(ANN, icon_id=7, signature="hello", actor=ANN))
     changed = ProfileChanged((await peers.view(ANN, BOB)).profile, renamed=False)
     assert (changed.profile.icon_id, changed.profile.signature) == (7, "hello")
-    on_a, on_b = await peers.wait_for_notices(notify(A), before[0] + 1), await peers.wait_for_notices(notify(B), before[1] + 1)
+    on_a, on_b = (
+        await peers.wait_for_notices(notify(A), before[0] + 1),
+        await peers.wait_for_notices(notify(B), before[1] + 1),
+    )
     assert (on_a[-1].notice, sorted(on_a[-1].recipients or [])) == (changed, [ANN, BOB])
     assert on_b[-1] == Notify(changed, [BOB])
     await peers.edge.request(on.SET_PROFILE, SetProfile(CEM, status=1, actor=CEM))
@@ -71,7 +74,7 @@ async def test_a_changed_profile_is_told_to_friends_and_to_oneself(peers: BusPee
     assert (last.profile.id, last.renamed) == (BOB, True)
 
 
-async def test_faces_are_shown_of_whoever_there_ever_was(peers: BusPeers) -> None:
+async def test_profile_summaries_include_deleted_accounts(peers: BusPeers) -> None:
     await peers.erase(CEM)
     accounts = [BOB, CEM, ANN, ANN, DAN, AccountId(0), AccountId(2**63)]
     faces = (await peers.edge.request(on.GET_PROFILE_SUMMARIES, GetProfileSummaries(accounts))).faces
@@ -87,7 +90,7 @@ async def test_faces_are_shown_of_whoever_there_ever_was(peers: BusPeers) -> Non
         assert (await rejection(peers.edge.request(on.GET_PROFILE_SUMMARIES, many))).code == ErrorCode.LIMIT
 
 
-async def test_accounts_are_found_by_their_uuids(peers: BusPeers) -> None:
+async def test_accounts_are_found_by_uuid(peers: BusPeers) -> None:
     await peers.erase(CEM)
     found = await peers.edge.request(on.FIND_ACCOUNTS, FindAccounts(["u2", "u1", "u3", "U1", "u\0", "", "u2"]))
     assert found == FoundAccounts({"u1": ANN, "u2": BOB})
@@ -98,7 +101,7 @@ async def test_accounts_are_found_by_their_uuids(peers: BusPeers) -> None:
 # The lobby
 
 
-async def test_whoever_registers_for_the_lobby_joins_it(peers: BusPeers) -> None:
+async def test_registration_joins_the_lobby(peers: BusPeers) -> None:
     peers.heads[LOBBY] = 41
     await peers.presence.join(B, [AccountId(9)])
     await peers.register(9, lobby=True)
@@ -108,10 +111,13 @@ async def test_whoever_registers_for_the_lobby_joins_it(peers: BusPeers) -> None
     assert await peers.version(LOBBY) == version
     joined = MembershipChanged(LOBBY, AccountId(9), Role.MEMBER, 1, version)
     answered = MembershipAnswered(LOBBY, "Lobby", AccountId(9), accepted=True)
-    assert await peers.wait_for_notices(notify(B), 2) == [Notify(joined, [AccountId(9)]), Notify(answered, [AccountId(9)])]
+    assert await peers.wait_for_notices(notify(B), 2) == [
+        Notify(joined, [AccountId(9)]),
+        Notify(answered, [AccountId(9)]),
+    ]
 
 
-async def test_registering_again_changes_nothing(peers: BusPeers) -> None:
+async def test_repeated_registration_changes_nothing(peers: BusPeers) -> None:
     await peers.register(9, lobby=True)
     before = await peers.changes(LOBBY), await peers.view(AccountId(9), ANN)
     peers.heads[LOBBY] = 5
@@ -122,7 +128,7 @@ async def test_registering_again_changes_nothing(peers: BusPeers) -> None:
 # Deletion
 
 
-async def test_an_erased_account_leaves_everything(peers: BusPeers) -> None:
+async def test_erased_account_leaves_its_chats(peers: BusPeers) -> None:
     chat = (await peers.create(BOB, CEM, actor=ANN)).chat.id
     await peers.erase(ANN)
     profile = (await peers.view(ANN, BOB)).profile
@@ -130,13 +136,15 @@ async def test_an_erased_account_leaves_everything(peers: BusPeers) -> None:
     assert await peers.version(chat) == 2
     assert (await peers.edge.request(on.GET_CHAT, GetChat(chat, BOB))).chat.owner == BOB
     assert (await rejection(peers.edge.request(on.GET_CHAT, GetChat(chat, ANN)))).code == ErrorCode.FORBIDDEN
-    changes = [one.notice for one in await peers.wait_for_notices(notify(B), 3) if isinstance(one.notice, MembershipChanged)]
+    changes = [
+        one.notice for one in await peers.wait_for_notices(notify(B), 3) if isinstance(one.notice, MembershipChanged)
+    ]
     assert changes == [
         MembershipChanged(chat, ANN, Role.LEFT, 0, 2), MembershipChanged(chat, BOB, Role.OWNER, 1, 2)
     ]  # fmt: skip
 
 
-async def test_an_erased_account_is_not_brought_back(peers: BusPeers) -> None:
+async def test_erased_account_is_not_restored(peers: BusPeers) -> None:
     await peers.erase(ANN)
     before = await peers.view(ANN, BOB)
     await peers.register(ANN, lobby=True)
@@ -146,7 +154,7 @@ async def test_an_erased_account_is_not_brought_back(peers: BusPeers) -> None:
     assert (await rejection(peers.create(BOB, actor=ANN))).code == ErrorCode.NOT_FOUND
 
 
-async def test_nothing_waits_for_an_erased_account_nor_is_kept(peers: BusPeers) -> None:
+async def test_erased_account_has_no_pending_requests_or_notices(peers: BusPeers) -> None:
     group = (await peers.create(actor=BOB, join_policy=JoinPolicy.APPROVAL)).chat.id
     await peers.befriend(ANN, CEM)
     await peers.edge.request(on.REQUEST_FRIENDSHIP, RequestFriendship(BOB, actor=ANN))

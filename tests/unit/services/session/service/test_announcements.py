@@ -1,4 +1,4 @@
-"""Notices of the operator, over the real bus, with a real Valkey."""
+"""Operator notices, over the real bus, with a real Valkey."""
 
 from collections.abc import AsyncIterator
 from typing import TypeVar
@@ -27,7 +27,7 @@ UNKNOWN = AccountId(77)
 
 
 class AdminBusUser:
-    """On the bus as the user `admin`."""
+    """A bus client with the user `admin`."""
 
     def __init__(self, server: NatsServer) -> None:
         self.bus = Bus(server.settings("admin"), "admin", CollectorRegistry())
@@ -47,26 +47,28 @@ async def operator(peers: BusPeers, nats_server: NatsServer) -> AsyncIterator[Ad
     await operator.bus.stop()
 
 
-async def test_all_are_listed_but_the_herald(operator: AdminBusUser) -> None:
+async def test_all_accounts_are_listed_except_the_system_account(operator: AdminBusUser) -> None:
     assert await operator.request(on.LIST_ACCOUNTS, ListAccounts()) == AccountList([ANN, BOB, CEM])
     assert await operator.request(on.LIST_ACCOUNTS, ListAccounts(ANN)) == AccountList([BOB, CEM])
 
 
-async def test_a_page_tells_where_the_next_begins(operator: AdminBusUser, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_page_of_accounts_names_the_next_cursor(operator: AdminBusUser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(announcements, "_PAGE", 2)
     assert await operator.request(on.LIST_ACCOUNTS, ListAccounts()) == AccountList([ANN, BOB], BOB)
     assert await operator.request(on.LIST_ACCOUNTS, ListAccounts(BOB)) == AccountList([CEM], SYSTEM_ACCOUNT)
     assert await operator.request(on.LIST_ACCOUNTS, ListAccounts(SYSTEM_ACCOUNT)) == AccountList([], NO_ACCOUNT)
 
 
-async def test_those_online_are_listed_as_far_as_that_is_known(operator: AdminBusUser, valkey_server: ValkeyServer) -> None:
+async def test_online_accounts_are_listed_unless_presence_is_unknown(
+    operator: AdminBusUser, valkey_server: ValkeyServer
+) -> None:
     assert await operator.request(on.LIST_ACCOUNTS, ListAccounts(online=True)) == AccountList([ANN, BOB])
     valkey_server.flush()
     failure = await rejection(operator.request(on.LIST_ACCOUNTS, ListAccounts(online=True)))
     assert failure.code == ErrorCode.UNAVAILABLE
 
 
-async def test_a_chat_with_the_herald_is_told_where_its_account_is(peers: BusPeers, operator: AdminBusUser) -> None:
+async def test_new_notice_chat_notifies_the_node_of_its_account(peers: BusPeers, operator: AdminBusUser) -> None:
     opened = await operator.open_notices(ANN, CEM, UNKNOWN, SYSTEM_ACCOUNT)
     assert (list(opened.chats), opened.face) == ([ANN, CEM], ProfileSummary("Dragoman", SYSTEM_UUID))
     number = opened.chats[ANN]
@@ -79,27 +81,29 @@ async def test_a_chat_with_the_herald_is_told_where_its_account_is(peers: BusPee
     assert (chat.kind, (await peers.changes(number)).speaker) == (ChatKind.SERVICE, SYSTEM_ACCOUNT)
 
 
-async def test_the_same_chats_are_opened_and_not_told_again(peers: BusPeers, operator: AdminBusUser) -> None:
+async def test_existing_notice_chat_is_reused_without_a_notification(peers: BusPeers, operator: AdminBusUser) -> None:
     assert await operator.open_notices(ANN) == await operator.open_notices(ANN)
     await operator.open_notices(BOB)
     await peers.wait_for_notices(notify(B))
-    assert len(peers.notices[notify(A)]) == 2  # one for each of them
+    assert len(peers.notices[notify(A)]) == 2  # one for each account
 
 
-async def test_it_is_logged_whom_it_was_about(operator: AdminBusUser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(announcements, "_log", structlog.get_logger())  # the module's own may be bound for good
+async def test_opening_notices_is_logged_with_the_number_of_accounts(
+    operator: AdminBusUser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcements, "_log", structlog.get_logger())  # the module's logger may be cached
     with structlog.testing.capture_logs() as entries:
         await operator.open_notices(ANN, BOB, UNKNOWN)
     assert [(one["act"], one["by"], one["accounts"]) for one in entries if "act" in one] == [("notice", "admin", 2)]
 
 
-async def test_not_too_many_at_once(operator: AdminBusUser) -> None:
+async def test_number_of_notice_recipients_is_limited(operator: AdminBusUser) -> None:
     failure = await rejection(operator.open_notices(*[ANN] * 501))
     assert (failure.code, failure.field) == (ErrorCode.LIMIT, "accounts")
 
 
-async def test_the_herald_is_nobodys_friend_and_in_nobodys_group(peers: BusPeers) -> None:
-    """Nor does anybody open a chat with it, whether there is one or not."""
+async def test_system_account_accepts_no_friends_groups_or_private_chats(peers: BusPeers) -> None:
+    """An existing chat makes no difference."""
     group = (await peers.create(actor=ANN)).chat.id
     failures = [
         await rejection(peers.edge.request(on.REQUEST_FRIENDSHIP, RequestFriendship(SYSTEM_ACCOUNT, actor=ANN))),

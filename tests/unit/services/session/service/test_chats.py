@@ -35,17 +35,18 @@ from tests.support.servers import ValkeyServer
 from tests.unit.services.session.service_harness import ANN, BOB, CEM, DAN, A, B, BusPeers, eventually, rejection
 
 
-async def test_a_new_chats_version_is_published_before_the_reply(peers: BusPeers) -> None:
+async def test_version_of_a_new_chat_is_published_before_the_reply(peers: BusPeers) -> None:
     chat = (await peers.create(BOB, BOB, ANN, actor=ANN)).chat
     assert await peers.version(chat.id) == 1
     assert (chat.owner, chat.name) == (ANN, "n1、n2")
     assert await peers.edge.request(on.GET_CHAT, GetChat(chat.id, BOB)) == ChatView(chat, [ANN, BOB])
 
 
-async def test_an_operator_looks_without_being_a_member(peers: BusPeers, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which is logged."""
+async def test_operator_reads_a_chat_without_membership_and_is_logged(
+    peers: BusPeers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chat = (await peers.create(BOB, BOB, ANN, actor=ANN)).chat
-    monkeypatch.setattr(chats, "_log", structlog.get_logger())  # the module's own may be bound for good
+    monkeypatch.setattr(chats, "_log", structlog.get_logger())  # the module's logger may be cached
     with structlog.testing.capture_logs() as entries:
         assert await peers.edge.request(on.GET_CHAT, GetChat(chat.id, all=True)) == ChatView(chat, [ANN, BOB])
     assert [(entry["act"], entry["chat"]) for entry in entries if "act" in entry] == [("show chat", chat.id)]
@@ -54,32 +55,32 @@ async def test_an_operator_looks_without_being_a_member(peers: BusPeers, monkeyp
     assert (await rejection(peers.edge.request(on.GET_CHAT, missing))).code == ErrorCode.NOT_FOUND
 
 
-async def test_a_new_chat_is_told_to_the_nodes_of_its_members(peers: BusPeers) -> None:
+async def test_new_chat_notifies_the_nodes_of_its_members(peers: BusPeers) -> None:
     chat = (await peers.create(BOB, CEM, actor=ANN)).chat.id
     (on_a,), (on_b,) = await peers.wait_for_notices(notify(A)), await peers.wait_for_notices(notify(B))
     assert sorted(on_a.recipients or []) == [ANN, BOB]
-    bobs = await peers.pending_numbers(BOB)
-    assert on_b == Notify(ChatCreated(chat, ANN, [BOB], 1, "n1、n2、n3", bobs), [BOB])
+    numbers = await peers.pending_numbers(BOB)
+    assert on_b == Notify(ChatCreated(chat, ANN, [BOB], 1, "n1、n2、n3", numbers), [BOB])
     assert isinstance(on_a.notice, ChatCreated)
-    assert (on_a.notice.members, on_a.notice.kept) == (on_a.recipients, bobs)
+    assert (on_a.notice.members, on_a.notice.kept) == (on_a.recipients, numbers)
     assert len(await peers.pending_numbers(CEM)) == 1
     assert peers.notices[on.NOTIFY_ALL] == []
 
 
-async def test_when_presence_is_unknown_all_nodes_are_told(peers: BusPeers, valkey_server: ValkeyServer) -> None:
+async def test_unknown_presence_notifies_all_nodes(peers: BusPeers, valkey_server: ValkeyServer) -> None:
     valkey_server.flush()
     chat = (await peers.create(BOB, actor=ANN)).chat.id
     created = ChatCreated(chat, ANN, [ANN, BOB], 1, "n1、n2", await peers.pending_numbers(BOB))
     assert await peers.wait_for_notices(on.NOTIFY_ALL) == [Notify(created, [ANN, BOB])]
 
 
-async def test_no_more_members_are_listed_than_the_limit_allows(peers: BusPeers) -> None:
-    made = await peers.create(CEM, BOB, actor=ANN)
-    assert made.members == [ANN, CEM]
-    assert await peers.edge.request(on.GET_CHAT, GetChat(made.chat.id, BOB)) == made
+async def test_number_of_listed_members_is_limited(peers: BusPeers) -> None:
+    created = await peers.create(CEM, BOB, actor=ANN)
+    assert created.members == [ANN, CEM]
+    assert await peers.edge.request(on.GET_CHAT, GetChat(created.chat.id, BOB)) == created
 
 
-async def test_what_is_refused_of_a_new_chat(peers: BusPeers) -> None:
+async def test_invalid_new_chat_is_rejected(peers: BusPeers) -> None:
     failures = [
         await rejection(peers.create(77, actor=ANN)),
         await rejection(peers.create(4, 5, 6, 7, actor=ANN)),
@@ -94,13 +95,13 @@ async def test_what_is_refused_of_a_new_chat(peers: BusPeers) -> None:
     assert await peers.chats(ANN) == []
 
 
-async def test_the_limit_of_chats_holds_over_the_bus(peers: BusPeers) -> None:
+async def test_chats_per_account_are_limited_for_concurrent_requests(peers: BusPeers) -> None:
     attempts = await asyncio.gather(*(peers.create(BOB, actor=ANN) for _ in range(8)), return_exceptions=True)
     assert sum(isinstance(attempt, ChatView) for attempt in attempts) == 3
     assert (await rejection(peers.create(actor=ANN))).code == ErrorCode.LIMIT
 
 
-async def test_a_chat_is_for_its_members(peers: BusPeers) -> None:
+async def test_only_members_read_a_chat(peers: BusPeers) -> None:
     chat = (await peers.create(actor=ANN)).chat.id
     failures = [
         await rejection(peers.edge.request(on.GET_CHAT, GetChat(number, actor)))
@@ -117,7 +118,7 @@ async def open_private(peers: BusPeers, actor: AccountId, account: AccountId) ->
     return await peers.edge.request(on.OPEN_PRIVATE_CHAT, OpenPrivateChat(account, actor))
 
 
-async def test_two_people_have_one_private_chat(peers: BusPeers) -> None:
+async def test_two_accounts_share_one_private_chat(peers: BusPeers) -> None:
     opened = await asyncio.gather(*(open_private(peers, *pair) for pair in ((ANN, BOB), (BOB, ANN)) * 4))
     assert set(opened) == {ChatOpened(opened[0].chat, (ANN, BOB))}
     number = opened[0].chat
@@ -134,7 +135,7 @@ async def test_two_people_have_one_private_chat(peers: BusPeers) -> None:
     assert (on_b.notice.chat, on_b.notice.members, on_b.recipients) == (number, [BOB], [BOB])
 
 
-async def test_with_whom_there_is_no_private_chat(peers: BusPeers) -> None:
+async def test_invalid_private_chat_is_rejected(peers: BusPeers) -> None:
     before = (await open_private(peers, ANN, CEM)).chat
     await peers.erase(CEM)
     codes = [(await rejection(open_private(peers, ANN, account))).code for account in (ANN, CEM, DAN, AccountId(2**63))]
@@ -143,10 +144,10 @@ async def test_with_whom_there_is_no_private_chat(peers: BusPeers) -> None:
     assert (await peers.edge.request(on.GET_CHAT, GetChat(before, ANN))).members == [ANN]
 
 
-# Names
+# Renaming
 
 
-async def test_a_new_name_is_told_to_all_members(peers: BusPeers) -> None:
+async def test_rename_notifies_all_members(peers: BusPeers) -> None:
     before = (await peers.create(BOB, CEM, actor=ANN)).chat
     await peers.edge.request(on.RENAME_CHAT, RenameChat(before.id, "新|名", ANN))
     after = (await peers.edge.request(on.GET_CHAT, GetChat(before.id, BOB))).chat
@@ -157,7 +158,7 @@ async def test_a_new_name_is_told_to_all_members(peers: BusPeers) -> None:
     assert sorted((await peers.wait_for_notices(notify(A), 2))[1].recipients or []) == [ANN, BOB]
 
 
-async def test_who_may_not_rename_what(peers: BusPeers) -> None:
+async def test_invalid_rename_is_rejected(peers: BusPeers) -> None:
     group = (await peers.create(BOB, actor=ANN)).chat.id
     private = (await open_private(peers, ANN, BOB)).chat
     attempts = [
@@ -179,7 +180,7 @@ async def views(peers: BusPeers, actor: AccountId, after: int = 0) -> ChatViews:
     return await peers.edge.request(on.LIST_CHAT_VIEWS, ListChatViews(ChatId(after), actor))
 
 
-async def test_every_chat_is_shown_with_faces(peers: BusPeers) -> None:
+async def test_chats_are_listed_with_profile_summaries(peers: BusPeers) -> None:
     group = (await peers.create(BOB, actor=CEM)).chat
     private = (await open_private(peers, ANN, BOB)).chat
     await peers.create(CEM, actor=ANN)
@@ -192,16 +193,16 @@ async def test_every_chat_is_shown_with_faces(peers: BusPeers) -> None:
     assert await views(peers, DAN) == ChatViews([])
 
 
-async def test_views_are_paged_by_their_size(peers: BusPeers, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pages_of_views_are_limited_in_bytes(peers: BusPeers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chats, "_VIEWS_BYTES", 250)
     numbers = [(await peers.create(BOB, actor=ANN)).chat.id for _ in range(3)]
-    seen: list[Chat] = []
+    listed: list[Chat] = []
     after = 0
     while (page := await views(peers, ANN, after)).more:
         assert len(pack(page)) < 300
-        seen += [one.chat for one in page.chats]
-        after = seen[-1].id
-    assert [chat.id for chat in seen] + [one.chat.id for one in page.chats] == numbers
+        listed += [one.chat for one in page.chats]
+        after = listed[-1].id
+    assert [chat.id for chat in listed] + [one.chat.id for one in page.chats] == numbers
     monkeypatch.setattr(chats, "_VIEWS_BYTES", 10)
     alone = await views(peers, ANN)
     assert (alone.chats[0].members, alone.more) == ([ProfileSummary("n1", "u1")], True)
@@ -210,7 +211,7 @@ async def test_views_are_paged_by_their_size(peers: BusPeers, monkeypatch: pytes
 # Versions
 
 
-async def test_a_version_that_redis_has_lost_is_published_again(peers: BusPeers, valkey_server: ValkeyServer) -> None:
+async def test_version_missing_in_redis_is_republished(peers: BusPeers, valkey_server: ValkeyServer) -> None:
     await peers.register(ANN)
     chats = [(await peers.create(actor=ANN)).chat.id for _ in range(3)]
     valkey_server.flush()
@@ -224,10 +225,10 @@ async def test_a_version_that_redis_has_lost_is_published_again(peers: BusPeers,
     await eventually(named, lambda found: found == set(chats[:2]))
 
 
-# Sizes
+# Page sizes
 
 
-def test_full_pages_fit_on_the_bus() -> None:
+def test_full_pages_fit_the_bus_limit() -> None:
     most, account = 2**63 - 1, AccountId(2**63 - 1)
     members = [Member(account, Role.OWNER, most, most, most)] * chats._MEMBERS_PAGE
     assert len(pack(Membership(ChatId(most), most, members, more=True))) < 512 * 1024

@@ -28,11 +28,11 @@ async def answer(peers: BusPeers, actor: AccountId, applicant: AccountId, accept
     return await peers.edge.request(on.ANSWER_FRIENDSHIP, AnswerFriendship(applicant, accept, actor))
 
 
-async def test_a_request_is_told_and_listed_and_its_answer_told_to_both(peers: BusPeers) -> None:
+async def test_request_is_notified_and_listed_and_its_answer_notifies_both(peers: BusPeers) -> None:
     await request(peers, ANN, BOB, "it is me")
     assert await peers.wait_for_notices(notify(B)) == [Notify(FriendshipRequested(ANN, BOB, "it is me"), [BOB])]
-    waiting = await peers.edge.request(on.LIST_REQUESTS, ListRequests(BOB))
-    assert waiting.friendships == [PendingFriendship(ANN, "it is me")]
+    pending = await peers.edge.request(on.LIST_REQUESTS, ListRequests(BOB))
+    assert pending.friendships == [PendingFriendship(ANN, "it is me")]
     await answer(peers, BOB, ANN)
     assert (await peers.view(ANN, ANN)).friends == [BOB]
     numbers = {account: (await peers.pending_notices(account))[0].number for account in (ANN, BOB)}
@@ -42,17 +42,17 @@ async def test_a_request_is_told_and_listed_and_its_answer_told_to_both(peers: B
     assert told.notice == FriendshipAnswered(ANN, BOB, accepted=True, kept=numbers)
 
 
-async def test_a_refusal_is_told_to_the_applicant_alone(peers: BusPeers) -> None:
+async def test_rejection_notifies_only_the_applicant(peers: BusPeers) -> None:
     await request(peers, ANN, BOB)
     await answer(peers, BOB, ANN, accept=False)
     (one,) = await peers.pending_notices(ANN)
-    refused = FriendshipAnswered(ANN, BOB, accepted=False, kept={ANN: one.number})
-    assert (await peers.wait_for_notices(notify(A), 2))[1] == Notify(refused, [ANN])
+    rejected = FriendshipAnswered(ANN, BOB, accepted=False, kept={ANN: one.number})
+    assert (await peers.wait_for_notices(notify(A), 2))[1] == Notify(rejected, [ANN])
     assert len(peers.notices[notify(B)]) == 1
     assert await peers.pending_notices(BOB) == []
 
 
-async def test_what_has_been_shown_is_dropped(peers: BusPeers) -> None:
+async def test_account_deletes_only_its_own_pending_notices(peers: BusPeers) -> None:
     await peers.befriend(ANN, CEM)
     await peers.befriend(BOB, CEM)
     first, second = await peers.pending_notices(CEM)
@@ -61,31 +61,31 @@ async def test_what_has_been_shown_is_dropped(peers: BusPeers) -> None:
     assert await peers.pending_notices(CEM) == [second]
 
 
-async def test_a_friendship_is_ended_once(peers: BusPeers) -> None:
+async def test_friendship_ends_once(peers: BusPeers) -> None:
     await peers.befriend(ANN, BOB)
     await peers.edge.request(on.END_FRIENDSHIP, EndFriendship(ANN, BOB))
     assert ((await peers.view(ANN, ANN)).friends, (await peers.view(BOB, BOB)).friends) == ([], [])
     assert (await rejection(peers.edge.request(on.END_FRIENDSHIP, EndFriendship(BOB, ANN)))).code == ErrorCode.NOT_FOUND
 
 
-async def test_lists_fit_on_the_bus(peers: BusPeers, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_lists_are_cut_to_the_reply_limit(peers: BusPeers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(friends, "_LIST_BYTES", 100)
     for actor in (ANN, BOB):
         await request(peers, actor, CEM, "x" * 60)
-    waiting = await peers.edge.request(on.LIST_REQUESTS, ListRequests(CEM))
-    assert [one.applicant for one in waiting.friendships] == [ANN]
+    pending = await peers.edge.request(on.LIST_REQUESTS, ListRequests(CEM))
+    assert [one.applicant for one in pending.friendships] == [ANN]
     for actor in (ANN, BOB):
         await answer(peers, CEM, actor)
     assert [len(await peers.pending_notices(account)) for account in (ANN, CEM)] == [1, 1]
 
 
-async def test_what_is_no_request(peers: BusPeers) -> None:
-    refused = [
+async def test_invalid_friend_request_is_rejected(peers: BusPeers) -> None:
+    rejected = [
         (RequestFriendship(BOB), ErrorCode.UNAUTHENTICATED),
         (RequestFriendship(ANN, actor=ANN), ErrorCode.INVALID),
         (RequestFriendship(AccountId(77), actor=ANN), ErrorCode.NOT_FOUND),
         (RequestFriendship(AccountId(2**63), actor=ANN), ErrorCode.NOT_FOUND),
         (RequestFriendship(BOB, "x" * 1_001, ANN), ErrorCode.TOO_LARGE),
     ]
-    for asked, code in refused:
+    for asked, code in rejected:
         assert (await rejection(peers.edge.request(on.REQUEST_FRIENDSHIP, asked))).code == code

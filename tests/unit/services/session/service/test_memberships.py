@@ -1,4 +1,4 @@
-"""Getting into groups, over the real bus, with a real Valkey."""
+"""Joining groups, over the real bus, with a real Valkey."""
 
 import msgspec
 import pytest
@@ -44,14 +44,14 @@ async def log_in(peers: BusPeers, account: AccountId) -> None:
     await peers.edge.request(on.ENSURE_PROFILE, seed)
 
 
-async def test_whoever_joins_is_a_member_before_the_reply_and_all_are_told(peers: BusPeers) -> None:
+async def test_join_is_finished_before_the_reply_and_all_members_notified(peers: BusPeers) -> None:
     chat = (await peers.create(BOB, actor=ANN, name="g", join_policy=OPEN)).chat.id
     peers.heads[chat] = 6
     assert await apply(peers, CEM, chat) == MembershipRequested(joined=True, name="g")
     assert await entry(peers, CEM, chat) == ChatEntry(chat, 1, 7)
     assert await peers.version(chat) == (await peers.changes(chat)).version == 3
-    kept = (await peers.pending_notices(BOB))[-1]
-    answered = MembershipAnswered(chat, "g", CEM, accepted=True, kept={BOB: kept.number})
+    stored = (await peers.pending_notices(BOB))[-1]
+    answered = MembershipAnswered(chat, "g", CEM, accepted=True, kept={BOB: stored.number})
     changed = MembershipChanged(chat, CEM, Role.MEMBER, 1, 3)
     assert (await peers.wait_for_notices(notify(B), 3))[1:] == [Notify(changed, [BOB]), Notify(answered, [BOB])]
     (own,) = await peers.pending_notices(CEM)
@@ -59,17 +59,17 @@ async def test_whoever_joins_is_a_member_before_the_reply_and_all_are_told(peers
     assert notice == MembershipAnswered(chat, "g", CEM, accepted=True)
 
 
-async def test_owner_and_admins_hear_of_an_application_the_applicant_of_the_answer(peers: BusPeers) -> None:
+async def test_owner_is_notified_of_a_request_and_applicant_of_the_answer(peers: BusPeers) -> None:
     chat = (await peers.create(actor=BOB, name="g", join_policy=APPROVAL)).chat.id
     peers.heads[chat] = 6
     assert await apply(peers, ANN, chat, "please") == MembershipRequested(joined=False, name="g")
     assert (await peers.wait_for_notices(notify(B), 2))[1] == Notify(MembershipApplied(ANN, chat, "please"), [BOB])
-    waiting = await peers.edge.request(on.LIST_REQUESTS, ListRequests(BOB))
-    assert waiting.memberships == [PendingMembership(ANN, chat, "please")]
+    pending = await peers.edge.request(on.LIST_REQUESTS, ListRequests(BOB))
+    assert pending.memberships == [PendingMembership(ANN, chat, "please")]
     await answer(peers, BOB, chat, ANN, accept=False)
-    (kept,) = await peers.pending_notices(ANN)
-    refused = MembershipAnswered(chat, "g", ANN, accepted=False, kept={ANN: kept.number})
-    assert (await peers.wait_for_notices(notify(A), 3))[2] == Notify(refused, [ANN])
+    (stored,) = await peers.pending_notices(ANN)
+    rejected = MembershipAnswered(chat, "g", ANN, accepted=False, kept={ANN: stored.number})
+    assert (await peers.wait_for_notices(notify(A), 3))[2] == Notify(rejected, [ANN])
     assert len(peers.notices[notify(B)]) == 2
     await apply(peers, ANN, chat)
     await answer(peers, BOB, chat, ANN)
@@ -77,7 +77,7 @@ async def test_owner_and_admins_hear_of_an_application_the_applicant_of_the_answ
     assert (await rejection(answer(peers, BOB, chat, ANN))).code == ErrorCode.NOT_FOUND
 
 
-async def test_a_friend_is_pulled_in(peers: BusPeers) -> None:
+async def test_admin_adds_a_friend(peers: BusPeers) -> None:
     chat = (await peers.create(actor=ANN)).chat.id
     add = AddMember(chat, CEM, ANN)
     assert (await rejection(peers.edge.request(on.ADD_MEMBER, add))).code == ErrorCode.FORBIDDEN
@@ -87,15 +87,17 @@ async def test_a_friend_is_pulled_in(peers: BusPeers) -> None:
     assert (await rejection(peers.edge.request(on.ADD_MEMBER, add))).code == ErrorCode.CONFLICT
 
 
-async def test_the_lobby_is_open_to_everybody(peers: BusPeers) -> None:
+async def test_any_account_can_join_the_lobby(peers: BusPeers) -> None:
     peers.heads[LOBBY] = 9
     assert (await apply(peers, BOB, LOBBY)).joined
     assert await entry(peers, BOB, LOBBY) == ChatEntry(LOBBY, 1, 10)
-    assert (await peers.wait_for_notices(notify(B), 2))[1].notice == MembershipAnswered(LOBBY, "Lobby", BOB, accepted=True)
+    assert (await peers.wait_for_notices(notify(B), 2))[1].notice == MembershipAnswered(
+        LOBBY, "Lobby", BOB, accepted=True
+    )
 
 
 @pytest.mark.parametrize("way", ["again", "login"])
-async def test_a_join_that_was_interrupted_is_completed(peers: BusPeers, way: str) -> None:
+async def test_interrupted_join_is_finished(peers: BusPeers, way: str) -> None:
     chat = (await peers.create(actor=ANN, join_policy=APPROVAL)).chat.id
     await apply(peers, CEM, chat)
     peers.head_replies_left = 1
@@ -114,20 +116,20 @@ async def test_a_join_that_was_interrupted_is_completed(peers: BusPeers, way: st
     assert (await peers.changes(chat)).version == 3
 
 
-async def test_without_message_nobody_joins_halfway(peers: BusPeers) -> None:
+async def test_no_join_starts_while_message_service_is_unavailable(peers: BusPeers) -> None:
     chat = (await peers.create(actor=ANN, join_policy=OPEN)).chat.id
     peers.head_replies_left = 0
     assert (await rejection(apply(peers, CEM, chat))).code == ErrorCode.UNAVAILABLE
     assert (await peers.changes(chat)).version == 1
 
 
-async def test_what_is_no_request(peers: BusPeers) -> None:
-    refused = [
+async def test_invalid_membership_request_is_rejected(peers: BusPeers) -> None:
+    rejected = [
         (RequestMembership(ChatId(9)), ErrorCode.UNAUTHENTICATED),
         (RequestMembership(ChatId(9), "", ANN), ErrorCode.NOT_FOUND),
         (RequestMembership(ChatId(2**63), "", ANN), ErrorCode.NOT_FOUND),
         (RequestMembership(LOBBY, "x" * 1_001, ANN), ErrorCode.TOO_LARGE),
         (RequestMembership(LOBBY, "\0", ANN), ErrorCode.INVALID),
     ]
-    for asked, code in refused:
+    for asked, code in rejected:
         assert (await rejection(peers.edge.request(on.REQUEST_MEMBERSHIP, asked))).code == code

@@ -1,4 +1,4 @@
-"""The store's suite runs on SQLite and on PostgreSQL."""
+"""The tests of the store run on SQLite and on PostgreSQL."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ from tests.unit.services.session.store_harness import NOW, StoreHarness
 
 
 @pytest.fixture
-async def world(database: Database) -> StoreHarness:
-    """With the lobby, as every installation."""
+async def store(database: Database) -> StoreHarness:
+    """A store with the lobby, as in every installation."""
     await database.write(partial(chats.insert_lobby, now=NOW))
     return StoreHarness(database)

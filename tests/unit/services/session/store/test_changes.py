@@ -1,4 +1,4 @@
-"""Whoever follows the changes of a chat, from any version, in any pages, knows its members."""
+"""A reader of a chat's changes has all its members, from any version and with any page size."""
 
 import contextlib
 import shutil
@@ -27,12 +27,12 @@ from tests.unit.services.session.store_harness import NOW, profile_seed
 
 T = TypeVar("T")
 
-PEOPLE = [AccountId(number) for number in range(1, 7)]
-people = st.sampled_from(PEOPLE)
+ACCOUNTS = [AccountId(number) for number in range(1, 7)]
+accounts = st.sampled_from(ACCOUNTS)
 
 
 class MembershipFollower:
-    """A cache of one chat's members, as a reader of changes keeps it."""
+    """A cache of one chat's members, filled by reading changes."""
 
     def __init__(self, number: ChatId) -> None:
         self.number = number
@@ -41,7 +41,7 @@ class MembershipFollower:
         self.after = (0, 0)
 
     def read(self, connection: sa.Connection, most: int) -> bool:
-        """One page; whether there are more."""
+        """Reads one page. Returns whether there are more."""
         page = chats.list_changes(connection, GetMembership(self.number, self.version, self.after), most)
         for one in page.members:
             self.members[one.account] = one
@@ -69,42 +69,42 @@ class MembershipHistories(RuleBasedStateMachine):
             return work(self.connection)
 
     @initialize()
-    def open(self) -> None:
+    def create_lobby_and_profiles(self) -> None:
         self.run(partial(chats.insert_lobby, now=NOW))
-        for account in PEOPLE:
+        for account in ACCOUNTS:
             self.run(partial(profiles.add_profile, seed=profile_seed(account), now=NOW))
 
-    @rule(members=st.lists(people, min_size=1, unique=True))
+    @rule(members=st.lists(accounts, min_size=1, unique=True))
     def create(self, members: list[AccountId]) -> None:
         request = CreateChat(members=members, join_policy=JoinPolicy.OPEN, actor=members[0])
         make = partial(chats.create_group, request=request, members=members, limits=Limits(), now=NOW)
         try:
             self.numbers.append(self.run(make).chat.id)
         except RequestError:
-            assert any(self.find(account) for account in members)
+            assert any(self.is_deleted(account) for account in members)
 
-    def find(self, account: AccountId) -> bool:
+    def is_deleted(self, account: AccountId) -> bool:
         found = self.run(partial(profiles.find_profile, account=account))
         return found is not None and found.deleted
 
-    @rule(account=people)
-    def join(self, account: AccountId) -> None:
+    @rule(account=accounts)
+    def join_lobby(self, account: AccountId) -> None:
         self.run(partial(memberships.join_lobby, account=account, head=0, now=NOW))
 
-    @rule(account=people, data=st.data())
+    @rule(account=accounts, data=st.data())
     def join_group(self, account: AccountId, data: st.DataObject) -> None:
-        asked = RequestMembership(data.draw(st.sampled_from(self.numbers)), actor=account)
+        request = RequestMembership(data.draw(st.sampled_from(self.numbers)), actor=account)
         with contextlib.suppress(RequestError):
-            self.run(partial(memberships.request_membership, request=asked, head=3, limits=Limits(), now=NOW))
+            self.run(partial(memberships.request_membership, request=request, head=3, limits=Limits(), now=NOW))
 
-    @rule(account=people, data=st.data())
-    def settle(self, account: AccountId, data: st.DataObject) -> None:
+    @rule(account=accounts, data=st.data())
+    def finish_join(self, account: AccountId, data: st.DataObject) -> None:
         number = data.draw(st.sampled_from(self.numbers))
         self.run(
             partial(memberships.finish_join, number=number, account=account, unread_from=5, now=NOW, broadcast_from=9)
         )
 
-    @rule(account=people)
+    @rule(account=accounts)
     def erase(self, account: AccountId) -> None:
         self.run(partial(profiles.erase_profile, account=account, uuid="gone", now=NOW))
         self.run(partial(account_removal.leave_chats, account=account, now=NOW, broadcast_from=3))
@@ -116,12 +116,12 @@ class MembershipHistories(RuleBasedStateMachine):
 
     @precondition(lambda self: self.followers)
     @rule(data=st.data(), most=st.integers(1, 4))
-    def read_a_page(self, data: st.DataObject, most: int) -> None:
+    def read_page(self, data: st.DataObject, most: int) -> None:
         data.draw(st.sampled_from(self.followers)).read(self.connection, most)
         self.connection.rollback()
 
     @invariant()
-    def whoever_reads_on_knows_all(self) -> None:
+    def followers_have_all_members(self) -> None:
         for follower in self.followers:
             whole = MembershipFollower(follower.number)
             whole.read(self.connection, 1000)
@@ -133,7 +133,7 @@ class MembershipHistories(RuleBasedStateMachine):
         self.connection.rollback()
 
     @invariant()
-    def chats_are_sound(self) -> None:
+    def chat_rows_match_members(self) -> None:
         rows = self.connection.execute(sa.select(chat)).all()
         members = self.connection.execute(sa.select(member)).all()
         self.connection.rollback()
@@ -153,7 +153,7 @@ class MembershipHistories(RuleBasedStateMachine):
         self.directory.cleanup()
 
 
-def test_deltas_equal_the_whole(tmp_path: Path) -> None:
+def test_reading_changes_yields_all_members(tmp_path: Path) -> None:
     MembershipHistories.template = tmp_path / "template.db"
     upgrade("session", f"sqlite:///{MembershipHistories.template}")
     MembershipHistories.TestCase.settings = settings(

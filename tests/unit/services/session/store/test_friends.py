@@ -1,4 +1,4 @@
-"""Friendships and the requests before them, on both databases."""
+"""Friendships and friend requests, on both databases."""
 
 import asyncio
 from functools import partial
@@ -17,189 +17,196 @@ from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, N
 
 
 @pytest.fixture
-async def people(world: StoreHarness) -> StoreHarness:
-    await world.add_profiles(ANN, BOB, CEM)
-    return world
+async def populated(store: StoreHarness) -> StoreHarness:
+    await store.add_profiles(ANN, BOB, CEM)
+    return store
 
 
-async def friends_of(world: StoreHarness, account: AccountId) -> list[AccountId]:
-    return (await world.lists(account))[1]
+async def friends_of(store: StoreHarness, account: AccountId) -> list[AccountId]:
+    return (await store.lists(account))[1]
 
 
-async def test_a_request_waits_until_it_is_answered(people: StoreHarness) -> None:
-    assert await people.request_friendship(CEM, BOB, "first") == FriendshipRequested(CEM, BOB, "first")
-    people.now += 1
-    await people.request_friendship(ANN, BOB, "hello")
-    assert await people.request_friendship(CEM, BOB, "again") == FriendshipRequested(CEM, BOB, "again")
+async def test_friend_request_is_pending_until_answered(populated: StoreHarness) -> None:
+    assert await populated.request_friendship(CEM, BOB, "first") == FriendshipRequested(CEM, BOB, "first")
+    populated.now += 1
+    await populated.request_friendship(ANN, BOB, "hello")
+    assert await populated.request_friendship(CEM, BOB, "again") == FriendshipRequested(CEM, BOB, "again")
     expected = [PendingFriendship(CEM, "again"), PendingFriendship(ANN, "hello")]
-    assert (await people.pending_requests(BOB)).friendships == expected
-    assert (await people.pending_requests(BOB, most=1)).friendships == expected[:1]
-    assert (await people.pending_requests(ANN)).friendships == []
-    assert [await friends_of(people, one) for one in (ANN, BOB, CEM)] == [[], [], []]
+    assert (await populated.pending_requests(BOB)).friendships == expected
+    assert (await populated.pending_requests(BOB, most=1)).friendships == expected[:1]
+    assert (await populated.pending_requests(ANN)).friendships == []
+    assert [await friends_of(populated, one) for one in (ANN, BOB, CEM)] == [[], [], []]
 
 
-async def test_an_accepted_request_makes_friends(people: StoreHarness) -> None:
-    await people.request_friendship(ANN, BOB)
-    answered = await people.answer_friend_request(BOB, ANN)
+async def test_accepted_request_creates_a_friendship(populated: StoreHarness) -> None:
+    await populated.request_friendship(ANN, BOB)
+    answered = await populated.answer_friend_request(BOB, ANN)
     assert (answered.applicant, answered.account, answered.accepted) == (ANN, BOB, True)
-    assert [await friends_of(people, one) for one in (ANN, BOB)] == [[BOB], [ANN]]
-    assert [(await people.profile(one)).private_updated for one in (ANN, BOB, CEM)] == [NOW + 1, NOW + 1, NOW]
+    assert [await friends_of(populated, one) for one in (ANN, BOB)] == [[BOB], [ANN]]
+    assert [(await populated.profile(one)).private_updated for one in (ANN, BOB, CEM)] == [NOW + 1, NOW + 1, NOW]
     for account in (ANN, BOB):
-        (kept,) = await people.pending_notices(account)
-        assert kept.number == answered.kept[account]
-        notice = msgspec.msgpack.decode(kept.notice, type=Notice)
+        (stored,) = await populated.pending_notices(account)
+        assert stored.number == answered.kept[account]
+        notice = msgspec.msgpack.decode(stored.notice, type=Notice)
         assert notice == FriendshipAnswered(ANN, BOB, accepted=True)
-    assert (await rejection(people.request_friendship(ANN, BOB))).code == ErrorCode.CONFLICT
-    assert (await rejection(people.request_friendship(BOB, ANN))).code == ErrorCode.CONFLICT
-    assert (await rejection(people.answer_friend_request(BOB, ANN))).code == ErrorCode.NOT_FOUND
+    assert (await rejection(populated.request_friendship(ANN, BOB))).code == ErrorCode.CONFLICT
+    assert (await rejection(populated.request_friendship(BOB, ANN))).code == ErrorCode.CONFLICT
+    assert (await rejection(populated.answer_friend_request(BOB, ANN))).code == ErrorCode.NOT_FOUND
 
 
-async def test_a_refusal_is_kept_for_the_applicant(people: StoreHarness) -> None:
-    await people.request_friendship(ANN, BOB)
-    answered = await people.answer_friend_request(BOB, ANN, accept=False)
-    (kept,) = await people.pending_notices(ANN)
-    assert answered == FriendshipAnswered(ANN, BOB, accepted=False, kept={ANN: kept.number})
-    assert await people.pending_notices(BOB) == []
-    assert (await people.pending_requests(BOB)).friendships == []
-    assert await friends_of(people, ANN) == []
-    assert (await rejection(people.answer_friend_request(BOB, ANN))).code == ErrorCode.NOT_FOUND
+async def test_rejection_is_stored_for_the_applicant(populated: StoreHarness) -> None:
+    await populated.request_friendship(ANN, BOB)
+    answered = await populated.answer_friend_request(BOB, ANN, accept=False)
+    (stored,) = await populated.pending_notices(ANN)
+    assert answered == FriendshipAnswered(ANN, BOB, accepted=False, kept={ANN: stored.number})
+    assert await populated.pending_notices(BOB) == []
+    assert (await populated.pending_requests(BOB)).friendships == []
+    assert await friends_of(populated, ANN) == []
+    assert (await rejection(populated.answer_friend_request(BOB, ANN))).code == ErrorCode.NOT_FOUND
 
 
-async def test_two_who_ask_each_other_are_friends(people: StoreHarness) -> None:
-    await people.request_friendship(ANN, BOB)
-    answered = await people.request_friendship(BOB, ANN)
+async def test_mutual_requests_create_a_friendship(populated: StoreHarness) -> None:
+    await populated.request_friendship(ANN, BOB)
+    answered = await populated.request_friendship(BOB, ANN)
     assert isinstance(answered, FriendshipAnswered)
     assert (answered.applicant, answered.account, sorted(answered.kept)) == (ANN, BOB, [ANN, BOB])
-    assert await friends_of(people, ANN) == [BOB]
-    assert (await people.pending_requests(ANN), await people.pending_requests(BOB)) == (await people.pending_requests(CEM),) * 2
+    assert await friends_of(populated, ANN) == [BOB]
+    assert (await populated.pending_requests(ANN), await populated.pending_requests(BOB)) == (
+        await populated.pending_requests(CEM),
+    ) * 2
 
 
-async def test_two_who_ask_each_other_at_once_are_friends(people: StoreHarness) -> None:
-    asked = [people.request_friendship(*pair) for pair in ((ANN, BOB), (BOB, ANN), (ANN, BOB), (BOB, ANN))]
+async def test_concurrent_mutual_requests_create_one_friendship(populated: StoreHarness) -> None:
+    asked = [populated.request_friendship(*pair) for pair in ((ANN, BOB), (BOB, ANN), (ANN, BOB), (BOB, ANN))]
     results = await asyncio.gather(*asked, return_exceptions=True)
     assert sum(isinstance(result, FriendshipAnswered) for result in results) == 1
     assert {one.failure.code for one in results if isinstance(one, RequestError)} <= {ErrorCode.CONFLICT}
-    assert [await friends_of(people, one) for one in (ANN, BOB)] == [[BOB], [ANN]]
-    assert (await people.pending_requests(ANN), await people.pending_requests(BOB)) == (await people.pending_requests(CEM),) * 2
+    assert [await friends_of(populated, one) for one in (ANN, BOB)] == [[BOB], [ANN]]
+    assert (await populated.pending_requests(ANN), await populated.pending_requests(BOB)) == (
+        await populated.pending_requests(CEM),
+    ) * 2
 
 
-async def test_of_two_answers_at_once_one_counts(people: StoreHarness) -> None:
-    await people.request_friendship(ANN, BOB)
-    answers = [people.answer_friend_request(BOB, ANN, accept) for accept in (True, False, True)]
+async def test_one_of_concurrent_answers_counts(populated: StoreHarness) -> None:
+    await populated.request_friendship(ANN, BOB)
+    answers = [populated.answer_friend_request(BOB, ANN, accept) for accept in (True, False, True)]
     results = await asyncio.gather(*answers, return_exceptions=True)
     (answered,) = [result for result in results if isinstance(result, FriendshipAnswered)]
-    assert bool(await friends_of(people, ANN)) == answered.accepted
+    assert bool(await friends_of(populated, ANN)) == answered.accepted
     assert {one.failure.code for one in results if isinstance(one, RequestError)} == {ErrorCode.NOT_FOUND}
 
 
-async def test_nobody_befriends_who_is_not_there(people: StoreHarness) -> None:
-    await people.request_friendship(CEM, ANN)
-    await people.erase(CEM)
-    assert (await rejection(people.request_friendship(ANN, CEM))).code == ErrorCode.NOT_FOUND
-    assert (await rejection(people.request_friendship(ANN, DAN))).code == ErrorCode.NOT_FOUND
-    assert (await rejection(people.answer_friend_request(ANN, CEM))).code == ErrorCode.NOT_FOUND
+async def test_unknown_and_deleted_accounts_get_no_friends(populated: StoreHarness) -> None:
+    await populated.request_friendship(CEM, ANN)
+    await populated.erase(CEM)
+    assert (await rejection(populated.request_friendship(ANN, CEM))).code == ErrorCode.NOT_FOUND
+    assert (await rejection(populated.request_friendship(ANN, DAN))).code == ErrorCode.NOT_FOUND
+    assert (await rejection(populated.answer_friend_request(ANN, CEM))).code == ErrorCode.NOT_FOUND
 
 
-async def test_a_friendship_ends_for_both(people: StoreHarness) -> None:
-    await people.befriend(ANN, BOB)
+async def test_friendship_ends_for_both_accounts(populated: StoreHarness) -> None:
+    await populated.befriend(ANN, BOB)
     end = partial(friends.end_friendship, request=EndFriendship(BOB, ANN), now=NOW)
-    await people.database.write(end)
-    assert [await friends_of(people, one) for one in (ANN, BOB)] == [[], []]
-    assert [(await people.profile(one)).private_updated for one in (ANN, BOB)] == [NOW + 1, NOW + 1]
-    assert (await rejection(people.database.write(end))).code == ErrorCode.NOT_FOUND
+    await populated.database.write(end)
+    assert [await friends_of(populated, one) for one in (ANN, BOB)] == [[], []]
+    assert [(await populated.profile(one)).private_updated for one in (ANN, BOB)] == [NOW + 1, NOW + 1]
+    assert (await rejection(populated.database.write(end))).code == ErrorCode.NOT_FOUND
 
 
-async def test_with_an_account_its_requests_and_notices_end(people: StoreHarness) -> None:
-    group = (await people.create_group(CEM, join_policy=JoinPolicy.APPROVAL)).id
-    await people.request_friendship(ANN, BOB)
-    await people.answer_friend_request(BOB, ANN, accept=False)
-    await people.request_friendship(ANN, BOB)
-    await people.request_friendship(CEM, ANN)
-    await people.request_friendship(CEM, BOB)
-    await people.request_membership(ANN, group)
-    await people.delete_requests(ANN)
-    assert (await people.pending_requests(BOB)).friendships == [PendingFriendship(CEM, "hi")]
-    assert (await people.pending_requests(ANN)).friendships == []
-    assert (await people.pending_requests(CEM)).memberships == []
-    assert await people.pending_notices(ANN) == []
+async def test_requests_and_notices_of_a_deleted_account_are_deleted(populated: StoreHarness) -> None:
+    group = (await populated.create_group(CEM, join_policy=JoinPolicy.APPROVAL)).id
+    await populated.request_friendship(ANN, BOB)
+    await populated.answer_friend_request(BOB, ANN, accept=False)
+    await populated.request_friendship(ANN, BOB)
+    await populated.request_friendship(CEM, ANN)
+    await populated.request_friendship(CEM, BOB)
+    await populated.request_membership(ANN, group)
+    await populated.delete_requests(ANN)
+    assert (await populated.pending_requests(BOB)).friendships == [PendingFriendship(CEM, "hi")]
+    assert (await populated.pending_requests(ANN)).friendships == []
+    assert (await populated.pending_requests(CEM)).memberships == []
+    assert await populated.pending_notices(ANN) == []
 
 
-async def test_whoever_is_accepted_while_it_is_deleted_is_no_friend(people: StoreHarness) -> None:
-    await people.request_friendship(ANN, BOB)
+async def test_applicant_deleted_during_acceptance_is_no_friend(populated: StoreHarness) -> None:
+    await populated.request_friendship(ANN, BOB)
 
     async def delete() -> None:
-        await people.erase(ANN)
-        while await people.database.write(partial(friends.end_friendships, account=ANN, now=NOW)):
+        await populated.erase(ANN)
+        while await populated.database.write(partial(friends.end_friendships, account=ANN, now=NOW)):
             pass
-        await people.delete_requests(ANN)
+        await populated.delete_requests(ANN)
 
-    await asyncio.gather(people.answer_friend_request(BOB, ANN), delete(), return_exceptions=True)
-    assert await friends_of(people, BOB) == []
-    assert (await people.pending_requests(BOB)).friendships == []
+    await asyncio.gather(populated.answer_friend_request(BOB, ANN), delete(), return_exceptions=True)
+    assert await friends_of(populated, BOB) == []
+    assert (await populated.pending_requests(BOB)).friendships == []
 
 
-async def test_friends_are_listed_for_both_and_ended_for_both(world: StoreHarness) -> None:
-    await world.add_profiles(ANN, BOB, CEM, DAN)
-    await world.befriend(ANN, CEM)
-    await world.befriend(ANN, BOB)
-    await world.befriend(CEM, DAN)
-    assert (await world.lists(ANN))[1] == [BOB, CEM]
-    assert (await world.lists(ANN, most=1))[1] == [BOB]
+async def test_all_friendships_of_an_account_end_for_both_sides(store: StoreHarness) -> None:
+    await store.add_profiles(ANN, BOB, CEM, DAN)
+    await store.befriend(ANN, CEM)
+    await store.befriend(ANN, BOB)
+    await store.befriend(CEM, DAN)
+    assert (await store.lists(ANN))[1] == [BOB, CEM]
+    assert (await store.lists(ANN, most=1))[1] == [BOB]
     end = partial(friends.end_friendships, account=ANN, now=NOW)
-    assert await world.database.write(end)
-    assert [(await world.lists(account))[1] for account in (ANN, BOB, CEM, DAN)] == [[], [], [DAN], [CEM]]
-    assert [(await world.profile(account)).private_updated for account in (BOB, CEM, DAN)] == [NOW + 1, NOW + 1, NOW]
-    assert not await world.database.write(end)
+    assert await store.database.write(end)
+    assert [(await store.lists(account))[1] for account in (ANN, BOB, CEM, DAN)] == [[], [], [DAN], [CEM]]
+    assert [(await store.profile(account)).private_updated for account in (BOB, CEM, DAN)] == [NOW + 1, NOW + 1, NOW]
+    assert not await store.database.write(end)
 
 
-async def test_many_friendships_end_a_number_at_a_time(world: StoreHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_friendships_end_in_batches(store: StoreHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(friends, "SLICE", 2)
     others = [AccountId(number) for number in range(2, 7)]
-    await world.add_profiles(ANN, *others)
+    await store.add_profiles(ANN, *others)
     for other in others:
-        await world.befriend(ANN, other)
+        await store.befriend(ANN, other)
     rounds = 0
-    while await world.database.write(partial(friends.end_friendships, account=ANN, now=NOW)):
+    while await store.database.write(partial(friends.end_friendships, account=ANN, now=NOW)):
         rounds += 1
     assert rounds == 3
-    assert [(await world.lists(account))[1] for account in (ANN, *others)] == [[]] * 6
+    assert [(await store.lists(account))[1] for account in (ANN, *others)] == [[]] * 6
 
 
-# How much may wait
+# Limits
 
 
 @pytest.fixture
-async def few(people: StoreHarness) -> StoreHarness:
-    """Two requests of one account may wait."""
-    await people.add_profiles(DAN, EVE)
-    people.limits = Limits(requests_pending=2)
-    return people
+async def limited(populated: StoreHarness) -> StoreHarness:
+    """At most two requests of one account are pending."""
+    await populated.add_profiles(DAN, EVE)
+    populated.limits = Limits(requests_pending=2)
+    return populated
 
 
-async def test_requests_to_people_and_to_groups_count_together(few: StoreHarness) -> None:
-    group = (await few.create_group(BOB, join_policy=JoinPolicy.APPROVAL)).id
-    await few.request_friendship(ANN, BOB)
-    await few.request_membership(ANN, group)
-    failures = [await rejection(few.request_friendship(ANN, CEM)), await rejection(few.request_membership(ANN, await group_with_approval(few)))]
+async def test_friend_and_membership_requests_share_one_limit(limited: StoreHarness) -> None:
+    group = (await limited.create_group(BOB, join_policy=JoinPolicy.APPROVAL)).id
+    await limited.request_friendship(ANN, BOB)
+    await limited.request_membership(ANN, group)
+    failures = [
+        await rejection(limited.request_friendship(ANN, CEM)),
+        await rejection(limited.request_membership(ANN, await group_with_approval(limited))),
+    ]
     assert [failure.code for failure in failures] == [ErrorCode.LIMIT] * 2
-    assert not (await few.pending_requests(CEM)).friendships
-    assert not (await few.pending_requests(DAN)).memberships
-    await few.request_friendship(ANN, BOB, "again")
-    await few.request_membership(ANN, group, "again")
-    waiting = await few.pending_requests(BOB)
-    assert waiting == Requests([PendingFriendship(ANN, "again")], [PendingMembership(ANN, group, "again")])
-    await few.request_friendship(CEM, ANN)
-    assert isinstance(await few.request_friendship(ANN, CEM), FriendshipAnswered)
-    await few.answer_friend_request(BOB, ANN, accept=False)
-    await few.request_friendship(ANN, DAN)
+    assert not (await limited.pending_requests(CEM)).friendships
+    assert not (await limited.pending_requests(DAN)).memberships
+    await limited.request_friendship(ANN, BOB, "again")
+    await limited.request_membership(ANN, group, "again")
+    pending = await limited.pending_requests(BOB)
+    assert pending == Requests([PendingFriendship(ANN, "again")], [PendingMembership(ANN, group, "again")])
+    await limited.request_friendship(CEM, ANN)
+    assert isinstance(await limited.request_friendship(ANN, CEM), FriendshipAnswered)
+    await limited.answer_friend_request(BOB, ANN, accept=False)
+    await limited.request_friendship(ANN, DAN)
 
 
-async def group_with_approval(world: StoreHarness) -> ChatId:
-    return (await world.create_group(DAN, join_policy=JoinPolicy.APPROVAL)).id
+async def group_with_approval(store: StoreHarness) -> ChatId:
+    return (await store.create_group(DAN, join_policy=JoinPolicy.APPROVAL)).id
 
 
-async def test_requests_at_the_same_time_count_too(few: StoreHarness) -> None:
-    asked = [few.request_friendship(ANN, one) for one in (BOB, CEM, DAN, EVE)]
+async def test_concurrent_requests_respect_the_limit(limited: StoreHarness) -> None:
+    asked = [limited.request_friendship(ANN, one) for one in (BOB, CEM, DAN, EVE)]
     results = await asyncio.gather(*asked, return_exceptions=True)
     assert sum(isinstance(result, FriendshipRequested) for result in results) == 2
     assert [one.failure.code for one in results if isinstance(one, RequestError)] == [ErrorCode.LIMIT] * 2

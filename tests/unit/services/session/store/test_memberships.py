@@ -1,4 +1,4 @@
-"""How people get into groups, on both databases."""
+"""Joining groups, on both databases."""
 
 import asyncio
 
@@ -19,264 +19,268 @@ OPEN, APPROVAL, CLOSED = JoinPolicy.OPEN, JoinPolicy.APPROVAL, JoinPolicy.CLOSED
 
 
 @pytest.fixture
-async def people(world: StoreHarness) -> StoreHarness:
-    """Ann, Bob, Cem and Dan are there; Ann and Bob are friends."""
-    await world.add_profiles(ANN, BOB, CEM, DAN)
-    await world.befriend(ANN, BOB)
-    return world
+async def populated(store: StoreHarness) -> StoreHarness:
+    """Ann, Bob, Cem and Dan have profiles; Ann and Bob are friends."""
+    await store.add_profiles(ANN, BOB, CEM, DAN)
+    await store.befriend(ANN, BOB)
+    return store
 
 
 # The lobby
 
 
-async def test_joining_is_complete_when_it_is_known_what_is_unread(world: StoreHarness) -> None:
-    await world.add_profiles(ANN)
-    assert await world.join_lobby(ANN) == 2
-    assert await world.list_chats(ANN) == ChatList([])
-    assert (await world.changes(LOBBY)).members == [Member(ANN, Role.MEMBER, 1, 2, 0)]
-    settled = await world.finish_join(ANN, unread_from=8)
-    assert settled == FinishedJoin(3, Role.MEMBER, 1, MembershipAnswered(LOBBY, "Lobby", ANN, accepted=True), [ANN])
-    assert await world.list_chats(ANN) == ChatList([ChatEntry(LOBBY, 1, 8)])
-    assert (await world.changes(LOBBY)).members == [Member(ANN, Role.MEMBER, 1, 3, 8)]
-    assert await world.members(LOBBY, ANN) == [ANN]
+async def test_join_is_finished_once_unread_start_is_set(store: StoreHarness) -> None:
+    await store.add_profiles(ANN)
+    assert await store.join_lobby(ANN) == 2
+    assert await store.list_chats(ANN) == ChatList([])
+    assert (await store.changes(LOBBY)).members == [Member(ANN, Role.MEMBER, 1, 2, 0)]
+    finished = await store.finish_join(ANN, unread_from=8)
+    assert finished == FinishedJoin(3, Role.MEMBER, 1, MembershipAnswered(LOBBY, "Lobby", ANN, accepted=True), [ANN])
+    assert await store.list_chats(ANN) == ChatList([ChatEntry(LOBBY, 1, 8)])
+    assert (await store.changes(LOBBY)).members == [Member(ANN, Role.MEMBER, 1, 3, 8)]
+    assert await store.members(LOBBY, ANN) == [ANN]
 
 
-async def test_joining_and_completing_again_change_nothing(world: StoreHarness) -> None:
-    await world.add_profiles(ANN)
-    assert [await world.join_lobby(ANN), await world.join_lobby(ANN)] == [2, 2]
-    assert [await world.finish_join(ANN, 8) is None, await world.finish_join(ANN, 9)] == [False, None]
-    assert await world.join_lobby(ANN) == 3
-    assert await world.list_chats(ANN) == ChatList([ChatEntry(LOBBY, 1, 8)])
+async def test_repeated_join_and_finish_change_nothing(store: StoreHarness) -> None:
+    await store.add_profiles(ANN)
+    assert [await store.join_lobby(ANN), await store.join_lobby(ANN)] == [2, 2]
+    assert [await store.finish_join(ANN, 8) is None, await store.finish_join(ANN, 9)] == [False, None]
+    assert await store.join_lobby(ANN) == 3
+    assert await store.list_chats(ANN) == ChatList([ChatEntry(LOBBY, 1, 8)])
 
 
-async def test_a_deleted_account_does_not_join(world: StoreHarness) -> None:
-    await world.erase(ANN)
-    assert await world.join_lobby(ANN) is None
-    assert await world.changes(LOBBY) == await world.changes(LOBBY, since=1)
-    assert (await world.changes(LOBBY)).version == 1
+async def test_deleted_account_does_not_join(store: StoreHarness) -> None:
+    await store.erase(ANN)
+    assert await store.join_lobby(ANN) is None
+    assert await store.changes(LOBBY) == await store.changes(LOBBY, since=1)
+    assert (await store.changes(LOBBY)).version == 1
 
 
-async def test_many_join_at_once_each_with_a_version_and_a_seat_of_its_own(world: StoreHarness) -> None:
-    people = [AccountId(number) for number in range(1, 21)]
-    await world.add_profiles(*people)
-    versions = await asyncio.gather(*(world.join_lobby(account) for account in people))
+async def test_concurrent_joins_have_distinct_versions_and_seats(store: StoreHarness) -> None:
+    accounts = [AccountId(number) for number in range(1, 21)]
+    await store.add_profiles(*accounts)
+    versions = await asyncio.gather(*(store.join_lobby(account) for account in accounts))
     assert sorted(version or 0 for version in versions) == list(range(2, 22))
-    await asyncio.gather(*(world.finish_join(account) for account in people))
-    assert (await world.changes(LOBBY)).version == 41
-    by_version = sorted(people, key=lambda account: versions[people.index(account)] or 0)
-    assert await world.members(LOBBY, ANN) == by_version
-    assert (await world.chat(LOBBY, ANN)).updated == NOW + 40
+    await asyncio.gather(*(store.finish_join(account) for account in accounts))
+    assert (await store.changes(LOBBY)).version == 41
+    by_version = sorted(accounts, key=lambda account: versions[accounts.index(account)] or 0)
+    assert await store.members(LOBBY, ANN) == by_version
+    assert (await store.chat(LOBBY, ANN)).updated == NOW + 40
 
 
-# Ways in
+# Starting a join
 
 
-async def test_an_open_group_is_joined_at_once(people: StoreHarness) -> None:
-    chat = (await people.create_group(ANN, BOB, join_policy=OPEN, name="open")).id
-    people.head = 5
-    assert await people.request_membership(CEM, chat) == StartedJoin(2, "open")
-    assert (await people.changes(chat, since=1)).members == [Member(CEM, Role.MEMBER, 6, 2, 0)]
-    settled = await people.finish_join(CEM, 8, chat)
-    assert settled is not None
-    assert (settled.version, settled.first_index, settled.recipients) == (3, 1, [ANN, BOB, CEM])
-    assert await people.entry(CEM, chat) == ChatEntry(chat, 1, 8)
+async def test_open_group_is_joined_immediately(populated: StoreHarness) -> None:
+    chat = (await populated.create_group(ANN, BOB, join_policy=OPEN, name="open")).id
+    populated.head = 5
+    assert await populated.request_membership(CEM, chat) == StartedJoin(2, "open")
+    assert (await populated.changes(chat, since=1)).members == [Member(CEM, Role.MEMBER, 6, 2, 0)]
+    finished = await populated.finish_join(CEM, 8, chat)
+    assert finished is not None
+    assert (finished.version, finished.first_index, finished.recipients) == (3, 1, [ANN, BOB, CEM])
+    assert await populated.entry(CEM, chat) == ChatEntry(chat, 1, 8)
 
 
-async def test_a_newcomer_does_not_see_the_past_of_other_groups(people: StoreHarness) -> None:
-    chat = (await people.create_group(ANN)).id
-    people.head = 5
-    await people.add_member(ANN, chat, BOB)
-    assert (await people.changes(chat, since=1)).members == [Member(BOB, Role.MEMBER, 6, 2, 0)]
-    settled = await people.finish_join(BOB, 8, chat)
-    assert settled is not None
-    assert settled.first_index == 8
-    assert (await people.changes(chat, since=1)).members == [Member(BOB, Role.MEMBER, 8, 3, 8)]
+async def test_new_member_sees_no_earlier_messages_of_closed_groups(populated: StoreHarness) -> None:
+    chat = (await populated.create_group(ANN)).id
+    populated.head = 5
+    await populated.add_member(ANN, chat, BOB)
+    assert (await populated.changes(chat, since=1)).members == [Member(BOB, Role.MEMBER, 6, 2, 0)]
+    finished = await populated.finish_join(BOB, 8, chat)
+    assert finished is not None
+    assert finished.first_index == 8
+    assert (await populated.changes(chat, since=1)).members == [Member(BOB, Role.MEMBER, 8, 3, 8)]
 
 
-async def test_who_applies_waits_for_an_answer(people: StoreHarness) -> None:
-    chat = (await people.create_group(ANN, BOB, join_policy=APPROVAL, name="g")).id
-    assert await people.request_membership(CEM, chat, "please") == AwaitingApproval("g", [ANN])
-    people.now += 1
-    await people.request_membership(DAN, chat, "me too")
-    await people.request_membership(CEM, chat, "pretty please")
+async def test_membership_request_is_pending_until_answered(populated: StoreHarness) -> None:
+    chat = (await populated.create_group(ANN, BOB, join_policy=APPROVAL, name="g")).id
+    assert await populated.request_membership(CEM, chat, "please") == AwaitingApproval("g", [ANN])
+    populated.now += 1
+    await populated.request_membership(DAN, chat, "me too")
+    await populated.request_membership(CEM, chat, "pretty please")
     expected = [PendingMembership(CEM, chat, "pretty please"), PendingMembership(DAN, chat, "me too")]
-    assert (await people.pending_requests(ANN)).memberships == expected
-    assert (await people.pending_requests(ANN, most=1)).memberships == expected[:1]
-    assert (await people.pending_requests(BOB)).memberships == []
-    assert (await people.changes(chat)).version == 1
+    assert (await populated.pending_requests(ANN)).memberships == expected
+    assert (await populated.pending_requests(ANN, most=1)).memberships == expected[:1]
+    assert (await populated.pending_requests(BOB)).memberships == []
+    assert (await populated.changes(chat)).version == 1
 
 
-async def test_an_accepted_applicant_is_a_member(people: StoreHarness) -> None:
-    chat = (await people.create_group(ANN, join_policy=APPROVAL, name="g")).id
-    await people.request_membership(CEM, chat)
-    assert await people.answer_membership_request(ANN, chat, CEM) == StartedJoin(2, "g")
-    await people.finish_join(CEM, 5, chat)
-    assert await people.members(chat, ANN) == [ANN, CEM]
-    assert await people.entry(CEM, chat) == ChatEntry(chat, 5, 5)
-    assert (await people.pending_requests(ANN)).memberships == []
-    assert (await rejection(people.answer_membership_request(ANN, chat, CEM))).code == ErrorCode.NOT_FOUND
+async def test_accepted_applicant_is_a_member(populated: StoreHarness) -> None:
+    chat = (await populated.create_group(ANN, join_policy=APPROVAL, name="g")).id
+    await populated.request_membership(CEM, chat)
+    assert await populated.answer_membership_request(ANN, chat, CEM) == StartedJoin(2, "g")
+    await populated.finish_join(CEM, 5, chat)
+    assert await populated.members(chat, ANN) == [ANN, CEM]
+    assert await populated.entry(CEM, chat) == ChatEntry(chat, 5, 5)
+    assert (await populated.pending_requests(ANN)).memberships == []
+    assert (await rejection(populated.answer_membership_request(ANN, chat, CEM))).code == ErrorCode.NOT_FOUND
 
 
-async def test_a_refused_applicant_may_apply_again(people: StoreHarness) -> None:
-    chat = (await people.create_group(ANN, join_policy=APPROVAL, name="g")).id
-    await people.request_membership(CEM, chat)
-    refused = await people.answer_membership_request(ANN, chat, CEM, accept=False)
-    assert isinstance(refused, MembershipAnswered)
-    (kept,) = await people.pending_notices(CEM)
-    assert refused == MembershipAnswered(chat, "g", CEM, accepted=False, kept={CEM: kept.number})
-    assert (await rejection(people.answer_membership_request(ANN, chat, CEM))).code == ErrorCode.NOT_FOUND
-    assert isinstance(await people.request_membership(CEM, chat), AwaitingApproval)
+async def test_rejected_applicant_may_request_again(populated: StoreHarness) -> None:
+    chat = (await populated.create_group(ANN, join_policy=APPROVAL, name="g")).id
+    await populated.request_membership(CEM, chat)
+    rejected = await populated.answer_membership_request(ANN, chat, CEM, accept=False)
+    assert isinstance(rejected, MembershipAnswered)
+    (stored,) = await populated.pending_notices(CEM)
+    assert rejected == MembershipAnswered(chat, "g", CEM, accepted=False, kept={CEM: stored.number})
+    assert (await rejection(populated.answer_membership_request(ANN, chat, CEM))).code == ErrorCode.NOT_FOUND
+    assert isinstance(await populated.request_membership(CEM, chat), AwaitingApproval)
 
 
-async def test_what_nobody_may_join(people: StoreHarness) -> None:
-    closed = (await people.create_group(ANN, BOB)).id
-    private = (await people.open_private(ANN, BOB))[0]
-    codes = [(await rejection(people.request_membership(CEM, number))).code for number in (closed, private, ChatId(99))]
-    assert codes == [ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND, ErrorCode.NOT_FOUND]
-    await people.request_membership(CEM, LOBBY)
-    await people.finish_join(CEM)
-    assert (await rejection(people.request_membership(CEM, LOBBY))).code == ErrorCode.CONFLICT
-    assert (await rejection(people.request_membership(EVE, LOBBY))).code == ErrorCode.NOT_FOUND
-
-
-async def test_only_owner_and_admins_decide(people: StoreHarness) -> None:
-    chat = (await people.create_group(ANN, BOB, join_policy=APPROVAL)).id
-    await people.befriend(BOB, DAN)
-    await people.request_membership(CEM, chat)
-    refusals = [
-        await rejection(people.answer_membership_request(BOB, chat, CEM)),
-        await rejection(people.answer_membership_request(DAN, chat, CEM)),
-        await rejection(people.answer_membership_request(CEM, chat, CEM)),
-        await rejection(people.add_member(BOB, chat, DAN)),
-        await rejection(people.add_member(DAN, chat, BOB)),
+async def test_closed_private_and_unknown_chats_are_not_joined(populated: StoreHarness) -> None:
+    closed = (await populated.create_group(ANN, BOB)).id
+    private = (await populated.open_private(ANN, BOB))[0]
+    codes = [
+        (await rejection(populated.request_membership(CEM, number))).code for number in (closed, private, ChatId(99))
     ]
-    assert {failure.code for failure in refusals} == {ErrorCode.FORBIDDEN}
-    assert (await rejection(people.answer_membership_request(ANN, ChatId(99), CEM))).code == ErrorCode.NOT_FOUND
-    assert (await people.changes(chat)).version == 1
+    assert codes == [ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND, ErrorCode.NOT_FOUND]
+    await populated.request_membership(CEM, LOBBY)
+    await populated.finish_join(CEM)
+    assert (await rejection(populated.request_membership(CEM, LOBBY))).code == ErrorCode.CONFLICT
+    assert (await rejection(populated.request_membership(EVE, LOBBY))).code == ErrorCode.NOT_FOUND
 
 
-async def test_friends_are_pulled_in_and_applicants_accepted_so(people: StoreHarness) -> None:
-    chat = (await people.create_group(ANN, join_policy=APPROVAL)).id
-    assert (await rejection(people.add_member(ANN, chat, CEM))).code == ErrorCode.FORBIDDEN
-    assert (await rejection(people.add_member(ANN, chat, EVE))).code == ErrorCode.NOT_FOUND
-    await people.request_membership(CEM, chat)
+async def test_only_owner_and_admins_answer_and_add(populated: StoreHarness) -> None:
+    chat = (await populated.create_group(ANN, BOB, join_policy=APPROVAL)).id
+    await populated.befriend(BOB, DAN)
+    await populated.request_membership(CEM, chat)
+    rejections = [
+        await rejection(populated.answer_membership_request(BOB, chat, CEM)),
+        await rejection(populated.answer_membership_request(DAN, chat, CEM)),
+        await rejection(populated.answer_membership_request(CEM, chat, CEM)),
+        await rejection(populated.add_member(BOB, chat, DAN)),
+        await rejection(populated.add_member(DAN, chat, BOB)),
+    ]
+    assert {failure.code for failure in rejections} == {ErrorCode.FORBIDDEN}
+    assert (await rejection(populated.answer_membership_request(ANN, ChatId(99), CEM))).code == ErrorCode.NOT_FOUND
+    assert (await populated.changes(chat)).version == 1
+
+
+async def test_admin_adds_friends_and_applicants(populated: StoreHarness) -> None:
+    chat = (await populated.create_group(ANN, join_policy=APPROVAL)).id
+    assert (await rejection(populated.add_member(ANN, chat, CEM))).code == ErrorCode.FORBIDDEN
+    assert (await rejection(populated.add_member(ANN, chat, EVE))).code == ErrorCode.NOT_FOUND
+    await populated.request_membership(CEM, chat)
     for account in (BOB, CEM):
-        await people.add_member(ANN, chat, account)
-        await people.finish_join(account, 1, chat)
-    assert (await rejection(people.add_member(ANN, chat, BOB))).code == ErrorCode.CONFLICT
-    assert (await people.pending_requests(ANN)).memberships == []
-    assert await people.members(chat, BOB) == [ANN, BOB, CEM]
+        await populated.add_member(ANN, chat, account)
+        await populated.finish_join(account, 1, chat)
+    assert (await rejection(populated.add_member(ANN, chat, BOB))).code == ErrorCode.CONFLICT
+    assert (await populated.pending_requests(ANN)).memberships == []
+    assert await populated.members(chat, BOB) == [ANN, BOB, CEM]
 
 
-async def test_a_full_group_takes_nobody_and_the_application_stays(people: StoreHarness) -> None:
-    people.limits = Limits(members_per_group=2)
-    chat = (await people.create_group(ANN, join_policy=APPROVAL)).id
+async def test_full_group_rejects_joins_and_the_request_remains_pending(populated: StoreHarness) -> None:
+    populated.limits = Limits(members_per_group=2)
+    chat = (await populated.create_group(ANN, join_policy=APPROVAL)).id
     for account in (CEM, DAN):
-        await people.request_membership(account, chat)
-    await people.add_member(ANN, chat, BOB)
-    assert (await rejection(people.answer_membership_request(ANN, chat, CEM))).code == ErrorCode.LIMIT
-    assert len((await people.pending_requests(ANN)).memberships) == 2
-    await people.delete_requests(CEM)
-    assert (await rejection(people.request_membership(CEM, chat))).code == ErrorCode.LIMIT
+        await populated.request_membership(account, chat)
+    await populated.add_member(ANN, chat, BOB)
+    assert (await rejection(populated.answer_membership_request(ANN, chat, CEM))).code == ErrorCode.LIMIT
+    assert len((await populated.pending_requests(ANN)).memberships) == 2
+    await populated.delete_requests(CEM)
+    assert (await rejection(populated.request_membership(CEM, chat))).code == ErrorCode.LIMIT
 
 
-async def test_the_last_place_is_given_once(people: StoreHarness) -> None:
-    people.limits = Limits(members_per_group=2)
-    chat = (await people.create_group(ANN, join_policy=OPEN)).id
-    results = await asyncio.gather(*(people.request_membership(one, chat) for one in (BOB, CEM, DAN)), return_exceptions=True)
+async def test_concurrent_joins_respect_the_size_limit(populated: StoreHarness) -> None:
+    populated.limits = Limits(members_per_group=2)
+    chat = (await populated.create_group(ANN, join_policy=OPEN)).id
+    results = await asyncio.gather(
+        *(populated.request_membership(one, chat) for one in (BOB, CEM, DAN)), return_exceptions=True
+    )
     assert sum(isinstance(result, StartedJoin) for result in results) == 1
     assert [one.failure.code for one in results if isinstance(one, RequestError)] == [ErrorCode.LIMIT] * 2
 
 
-async def test_nobody_is_in_too_many_groups(people: StoreHarness) -> None:
-    people.limits = Limits(chats_per_account=1)
-    first, second = [(await people.create_group(owner, join_policy=OPEN)).id for owner in (ANN, BOB)]
-    await people.open_private(CEM, DAN)
-    await people.request_membership(CEM, first)
-    assert (await rejection(people.request_membership(CEM, second))).code == ErrorCode.LIMIT
+async def test_number_of_groups_per_account_is_limited(populated: StoreHarness) -> None:
+    populated.limits = Limits(chats_per_account=1)
+    first, second = [(await populated.create_group(owner, join_policy=OPEN)).id for owner in (ANN, BOB)]
+    await populated.open_private(CEM, DAN)
+    await populated.request_membership(CEM, first)
+    assert (await rejection(populated.request_membership(CEM, second))).code == ErrorCode.LIMIT
 
 
-async def test_of_two_answers_at_once_one_counts(people: StoreHarness) -> None:
-    chat = (await people.create_group(ANN, join_policy=APPROVAL)).id
-    await people.request_membership(CEM, chat)
-    answers = [people.answer_membership_request(ANN, chat, CEM, accept) for accept in (True, False)]
+async def test_one_of_concurrent_answers_counts(populated: StoreHarness) -> None:
+    chat = (await populated.create_group(ANN, join_policy=APPROVAL)).id
+    await populated.request_membership(CEM, chat)
+    answers = [populated.answer_membership_request(ANN, chat, CEM, accept) for accept in (True, False)]
     results = await asyncio.gather(*answers, return_exceptions=True)
-    accepted, refused = results
+    accepted, rejected = results
     if isinstance(accepted, StartedJoin):
-        assert await people.unfinished_joins(CEM) == {chat: 2}
+        assert await populated.unfinished_joins(CEM) == {chat: 2}
     else:
-        assert isinstance(refused, MembershipAnswered)
-        assert await people.unfinished_joins(CEM) == {}
-    assert (await people.pending_requests(ANN)).memberships == []
+        assert isinstance(rejected, MembershipAnswered)
+        assert await populated.unfinished_joins(CEM) == {}
+    assert (await populated.pending_requests(ANN)).memberships == []
 
 
-async def test_whoever_is_accepted_while_it_is_deleted_is_no_member(people: StoreHarness) -> None:
-    chat = (await people.create_group(ANN, join_policy=APPROVAL)).id
-    await people.request_membership(CEM, chat)
+async def test_applicant_deleted_during_acceptance_is_no_member(populated: StoreHarness) -> None:
+    chat = (await populated.create_group(ANN, join_policy=APPROVAL)).id
+    await populated.request_membership(CEM, chat)
 
     async def delete() -> None:
-        await people.erase(CEM)
-        await people.leave_all_chats(CEM)
-        await people.delete_requests(CEM)
+        await populated.erase(CEM)
+        await populated.leave_all_chats(CEM)
+        await populated.delete_requests(CEM)
 
-    await asyncio.gather(people.answer_membership_request(ANN, chat, CEM), delete(), return_exceptions=True)
-    assert await people.finish_join(CEM, 1, chat) is None
-    assert await people.members(chat, ANN) == [ANN]
-    assert (await people.pending_requests(ANN)).memberships == []
-
-
-# Completing
+    await asyncio.gather(populated.answer_membership_request(ANN, chat, CEM), delete(), return_exceptions=True)
+    assert await populated.finish_join(CEM, 1, chat) is None
+    assert await populated.members(chat, ANN) == [ANN]
+    assert (await populated.pending_requests(ANN)).memberships == []
 
 
-async def test_an_interrupted_join_is_completed_by_asking_again(people: StoreHarness) -> None:
-    opened = (await people.create_group(ANN, join_policy=OPEN, name="o")).id
-    asked = (await people.create_group(ANN, join_policy=APPROVAL, name="a")).id
-    pulled = (await people.create_group(ANN, name="p")).id
-    await people.request_membership(BOB, opened)
-    await people.request_membership(BOB, asked)
-    await people.answer_membership_request(ANN, asked, BOB)
-    await people.add_member(ANN, pulled, BOB)
-    assert await people.unfinished_joins(BOB) == {opened: 2, asked: 2, pulled: 2}
-    assert await people.request_membership(BOB, opened) == StartedJoin(2, "o")
-    assert await people.answer_membership_request(ANN, asked, BOB) == StartedJoin(2, "a")
-    assert await people.add_member(ANN, pulled, BOB) == StartedJoin(2, "p")
-    for chat in (opened, asked, pulled):
-        assert await people.finish_join(BOB, 3, chat) is not None
-        assert await people.finish_join(BOB, 4, chat) is None
-    assert await people.unfinished_joins(BOB) == {}
-    assert [entry.unread_from for entry in (await people.list_chats(BOB)).entries] == [3, 3, 3]
+# Finishing a join
 
 
-async def test_who_inherits_a_group_while_it_joins_owns_it(people: StoreHarness) -> None:
-    chat = (await people.create_group(ANN, join_policy=OPEN)).id
-    await people.request_membership(BOB, chat)
-    await people.leave_all_chats(ANN)
-    settled = await people.finish_join(BOB, 3, chat)
-    assert settled is not None
-    assert (settled.role, (await people.chat(chat, BOB)).owner) == (Role.OWNER, BOB)
+async def test_repeated_request_finishes_an_interrupted_join(populated: StoreHarness) -> None:
+    opened = (await populated.create_group(ANN, join_policy=OPEN, name="o")).id
+    asked = (await populated.create_group(ANN, join_policy=APPROVAL, name="a")).id
+    added = (await populated.create_group(ANN, name="p")).id
+    await populated.request_membership(BOB, opened)
+    await populated.request_membership(BOB, asked)
+    await populated.answer_membership_request(ANN, asked, BOB)
+    await populated.add_member(ANN, added, BOB)
+    assert await populated.unfinished_joins(BOB) == {opened: 2, asked: 2, added: 2}
+    assert await populated.request_membership(BOB, opened) == StartedJoin(2, "o")
+    assert await populated.answer_membership_request(ANN, asked, BOB) == StartedJoin(2, "a")
+    assert await populated.add_member(ANN, added, BOB) == StartedJoin(2, "p")
+    for chat in (opened, asked, added):
+        assert await populated.finish_join(BOB, 3, chat) is not None
+        assert await populated.finish_join(BOB, 4, chat) is None
+    assert await populated.unfinished_joins(BOB) == {}
+    assert [entry.unread_from for entry in (await populated.list_chats(BOB)).entries] == [3, 3, 3]
 
 
-async def test_everybody_in_the_group_keeps_the_notice_of_a_newcomer(people: StoreHarness) -> None:
-    chat = (await people.create_group(ANN, BOB, join_policy=OPEN, name="g")).id
-    before = [(await people.profile(account)).private_updated for account in (ANN, BOB, CEM)]
-    await people.request_membership(CEM, chat)
-    settled = await people.finish_join(CEM, 1, chat)
-    assert settled is not None
-    assert sorted(settled.answered.kept) == [ANN, BOB, CEM]
-    for account, number in settled.answered.kept.items():
-        kept = (await people.pending_notices(account))[-1]
-        assert kept.number == number
-        notice = msgspec.msgpack.decode(kept.notice, type=Notice)
+async def test_member_that_becomes_owner_during_its_join_stays_owner(populated: StoreHarness) -> None:
+    chat = (await populated.create_group(ANN, join_policy=OPEN)).id
+    await populated.request_membership(BOB, chat)
+    await populated.leave_all_chats(ANN)
+    finished = await populated.finish_join(BOB, 3, chat)
+    assert finished is not None
+    assert (finished.role, (await populated.chat(chat, BOB)).owner) == (Role.OWNER, BOB)
+
+
+async def test_notice_of_a_new_member_is_stored_for_all_members(populated: StoreHarness) -> None:
+    chat = (await populated.create_group(ANN, BOB, join_policy=OPEN, name="g")).id
+    before = [(await populated.profile(account)).private_updated for account in (ANN, BOB, CEM)]
+    await populated.request_membership(CEM, chat)
+    finished = await populated.finish_join(CEM, 1, chat)
+    assert finished is not None
+    assert sorted(finished.answered.kept) == [ANN, BOB, CEM]
+    for account, number in finished.answered.kept.items():
+        stored = (await populated.pending_notices(account))[-1]
+        assert stored.number == number
+        notice = msgspec.msgpack.decode(stored.notice, type=Notice)
         assert notice == MembershipAnswered(chat, "g", CEM, accepted=True)
-    after = [(await people.profile(account)).private_updated for account in (ANN, BOB, CEM)]
+    after = [(await populated.profile(account)).private_updated for account in (ANN, BOB, CEM)]
     assert [new - old for old, new in zip(before, after, strict=True)] == [1, 1, 1]
 
 
-async def test_where_many_are_only_the_newcomer_keeps_a_notice(people: StoreHarness) -> None:
-    chat = (await people.create_group(ANN, BOB, join_policy=OPEN)).id
-    before = await people.profile(ANN)
-    await people.request_membership(CEM, chat)
-    settled = await people.finish_join(CEM, 1, chat, broadcast_from=3)
-    assert settled is not None
-    assert (list(settled.answered.kept), settled.recipients) == ([CEM], None)
-    assert await people.profile(ANN) == before
+async def test_notice_in_a_large_group_is_stored_only_for_the_new_member(populated: StoreHarness) -> None:
+    chat = (await populated.create_group(ANN, BOB, join_policy=OPEN)).id
+    before = await populated.profile(ANN)
+    await populated.request_membership(CEM, chat)
+    finished = await populated.finish_join(CEM, 1, chat, broadcast_from=3)
+    assert finished is not None
+    assert (list(finished.answered.kept), finished.recipients) == ([CEM], None)
+    assert await populated.profile(ANN) == before

@@ -1,4 +1,4 @@
-"""The herald, and the chats it tells notices in, on both databases."""
+"""The system account and its notice chats, on both databases."""
 
 from functools import partial
 
@@ -14,75 +14,75 @@ from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, NOW, S
 UNKNOWN = AccountId(77)
 
 
-async def introduce(world: StoreHarness, name: str) -> None:
+async def ensure_system_account(store: StoreHarness, name: str) -> None:
     seed = EnsureProfile(account=SYSTEM_ACCOUNT, uuid=SYSTEM_UUID, nickname=name)
-    await world.database.write(partial(profiles.insert_system, seed=seed, now=world.now))
+    await store.database.write(partial(profiles.insert_system, seed=seed, now=store.now))
 
 
-async def opened(world: StoreHarness, *accounts: AccountId) -> tuple[dict[AccountId, ChatId], dict[AccountId, Chat]]:
-    return await world.database.write(partial(chats.open_notice_chats, accounts=accounts, now=world.now))
+async def opened(store: StoreHarness, *accounts: AccountId) -> tuple[dict[AccountId, ChatId], dict[AccountId, Chat]]:
+    return await store.database.write(partial(chats.open_notice_chats, accounts=accounts, now=store.now))
 
 
 @pytest.fixture
-async def town(world: StoreHarness) -> StoreHarness:
-    await world.add_profiles(ANN, BOB, CEM, DAN)
-    await introduce(world, "The house")
-    return world
+async def populated(store: StoreHarness) -> StoreHarness:
+    await store.add_profiles(ANN, BOB, CEM, DAN)
+    await ensure_system_account(store, "Operations")
+    return store
 
 
-async def test_the_herald_is_called_as_it_is_set_and_its_profile_moves_with_it(town: StoreHarness) -> None:
-    before = await town.profile(SYSTEM_ACCOUNT)
-    assert (before.nickname, before.uuid) == ("The house", SYSTEM_UUID)
-    await introduce(town, "The house")
-    assert await town.profile(SYSTEM_ACCOUNT) == before
-    await introduce(town, "Operator")
-    after = await town.profile(SYSTEM_ACCOUNT)
+async def test_system_account_has_the_configured_name(populated: StoreHarness) -> None:
+    before = await populated.profile(SYSTEM_ACCOUNT)
+    assert (before.nickname, before.uuid) == ("Operations", SYSTEM_UUID)
+    await ensure_system_account(populated, "Operations")
+    assert await populated.profile(SYSTEM_ACCOUNT) == before
+    await ensure_system_account(populated, "Operator")
+    after = await populated.profile(SYSTEM_ACCOUNT)
     assert (after.nickname, after.public_updated) == ("Operator", before.public_updated + 1)
 
 
-async def test_each_has_one_chat_of_its_own_with_the_herald(town: StoreHarness) -> None:
-    numbers, made = await opened(town, ANN, CEM)
-    assert numbers == {account: chat.id for account, chat in made.items()}
-    chat = await town.chat(numbers[ANN], ANN)
-    assert (chat.kind, chat.owner, chat.name) == (ChatKind.SERVICE, SYSTEM_ACCOUNT, "The house")
-    changes = await town.changes(chat.id)
+async def test_each_account_has_one_notice_chat(populated: StoreHarness) -> None:
+    numbers, created = await opened(populated, ANN, CEM)
+    assert numbers == {account: chat.id for account, chat in created.items()}
+    chat = await populated.chat(numbers[ANN], ANN)
+    assert (chat.kind, chat.owner, chat.name) == (ChatKind.SERVICE, SYSTEM_ACCOUNT, "Operations")
+    changes = await populated.changes(chat.id)
     assert (changes.speaker, changes.pair) == (SYSTEM_ACCOUNT, (ANN, SYSTEM_ACCOUNT))
     assert changes.members == [Member(ANN, Role.MEMBER, 1, 1, 1), Member(SYSTEM_ACCOUNT, Role.OWNER, 1, 1, 1)]
-    assert await town.list_chats(ANN) == ChatList([ChatEntry(chat.id, 1, 1, (ANN, SYSTEM_ACCOUNT))])
-    assert await town.pending_notices(ANN) == []
-    times = [(await town.profile(account)).private_updated for account in (ANN, BOB, CEM)]
+    assert await populated.list_chats(ANN) == ChatList([ChatEntry(chat.id, 1, 1, (ANN, SYSTEM_ACCOUNT))])
+    assert await populated.pending_notices(ANN) == []
+    times = [(await populated.profile(account)).private_updated for account in (ANN, BOB, CEM)]
     assert times == [NOW + 1, NOW, NOW + 1]
 
 
-async def test_the_same_chats_are_opened_again(town: StoreHarness) -> None:
-    first, _ = await opened(town, ANN, CEM)
-    again, made = await opened(town, ANN, BOB, CEM)
-    assert (again, list(made)) == (first | {BOB: made[BOB].id}, [BOB])
+async def test_existing_notice_chats_are_reused(populated: StoreHarness) -> None:
+    first, _ = await opened(populated, ANN, CEM)
+    again, created = await opened(populated, ANN, BOB, CEM)
+    assert (again, list(created)) == (first | {BOB: created[BOB].id}, [BOB])
 
 
-async def test_who_is_not_there_is_left_out(town: StoreHarness) -> None:
-    first, _ = await opened(town, BOB)
-    await town.erase(BOB)
-    await town.leave_all_chats(BOB)
-    assert list((await opened(town, ANN, BOB, UNKNOWN))[0]) == [ANN]
-    assert (await town.changes(first[BOB])).speaker == SYSTEM_ACCOUNT
+async def test_unknown_and_deleted_accounts_have_no_notice_chat(populated: StoreHarness) -> None:
+    first, _ = await opened(populated, BOB)
+    await populated.erase(BOB)
+    await populated.leave_all_chats(BOB)
+    assert list((await opened(populated, ANN, BOB, UNKNOWN))[0]) == [ANN]
+    assert (await populated.changes(first[BOB])).speaker == SYSTEM_ACCOUNT
 
 
-async def test_chats_with_the_herald_are_not_counted_as_groups(town: StoreHarness) -> None:
-    town.limits = Limits(chats_per_account=1)
-    await opened(town, ANN)
-    await town.create_group(ANN)
+async def test_notice_chats_do_not_count_as_groups(populated: StoreHarness) -> None:
+    populated.limits = Limits(chats_per_account=1)
+    await opened(populated, ANN)
+    await populated.create_group(ANN)
 
 
-async def test_in_other_chats_everybody_may_speak(town: StoreHarness) -> None:
-    private, _ = await town.open_private(ANN, BOB)
-    for number in (private, (await town.create_group(ANN, BOB)).id):
-        assert (await town.changes(number)).speaker == 0
+async def test_all_members_may_send_in_other_chats(populated: StoreHarness) -> None:
+    private, _ = await populated.open_private(ANN, BOB)
+    for number in (private, (await populated.create_group(ANN, BOB)).id):
+        assert (await populated.changes(number)).speaker == 0
 
 
-async def test_the_living_are_listed_in_order_page_by_page(town: StoreHarness) -> None:
-    await town.erase(BOB)
+async def test_active_accounts_are_listed_in_pages(populated: StoreHarness) -> None:
+    await populated.erase(BOB)
     list_after = partial(profiles.list_active, limit=2)
-    assert await town.database.read(partial(list_after, after=AccountId(0))) == [ANN, CEM]
-    assert await town.database.read(partial(list_after, after=CEM)) == [DAN, SYSTEM_ACCOUNT]
-    assert await town.database.read(partial(list_after, after=SYSTEM_ACCOUNT)) == []
+    assert await populated.database.read(partial(list_after, after=AccountId(0))) == [ANN, CEM]
+    assert await populated.database.read(partial(list_after, after=CEM)) == [DAN, SYSTEM_ACCOUNT]
+    assert await populated.database.read(partial(list_after, after=SYSTEM_ACCOUNT)) == []

@@ -1,4 +1,4 @@
-"""Notices that wait to be shown, on both databases."""
+"""Notices stored until a client confirms them, on both databases."""
 
 from functools import partial
 
@@ -15,19 +15,19 @@ _DAY_MS = 24 * 3600 * 1000
 
 
 @pytest.fixture
-async def people(world: StoreHarness) -> StoreHarness:
-    await world.add_profiles(ANN, BOB)
-    return world
+async def populated(store: StoreHarness) -> StoreHarness:
+    await store.add_profiles(ANN, BOB)
+    return store
 
 
-async def store_notice(world: StoreHarness, applicant: int, *accounts: AccountId) -> dict[AccountId, int]:
+async def store_notice(store: StoreHarness, applicant: int, *accounts: AccountId) -> dict[AccountId, int]:
     notice = FriendshipAnswered(AccountId(applicant), BOB, accepted=True)
-    work = partial(pending_notifications.store, accounts=accounts, notice=notice, now=world.now)
-    return (await world.database.write(work)).kept
+    work = partial(pending_notifications.store, accounts=accounts, notice=notice, now=store.now)
+    return (await store.database.write(work)).kept
 
 
-async def delete_notices(world: StoreHarness, account: AccountId, *numbers: int) -> None:
-    await world.database.write(partial(pending_notifications.delete, account=account, numbers=numbers))
+async def delete_notices(store: StoreHarness, account: AccountId, *numbers: int) -> None:
+    await store.database.write(partial(pending_notifications.delete, account=account, numbers=numbers))
 
 
 def applicants(found: list[PendingNotice]) -> list[int]:
@@ -35,39 +35,39 @@ def applicants(found: list[PendingNotice]) -> list[int]:
     return [notice.applicant for notice in notices if isinstance(notice, FriendshipAnswered)]
 
 
-async def test_each_drops_its_own(people: StoreHarness) -> None:
-    first, second = await store_notice(people, 7, ANN, BOB), await store_notice(people, 8, ANN)
+async def test_account_deletes_only_its_own_notices(populated: StoreHarness) -> None:
+    first, second = await store_notice(populated, 7, ANN, BOB), await store_notice(populated, 8, ANN)
     assert first[ANN] < second[ANN]
-    assert applicants(await people.pending_notices(ANN)) == [7, 8]
-    await delete_notices(people, ANN, first[ANN], first[BOB], 99)
-    assert applicants(await people.pending_notices(ANN)) == [8]
-    assert applicants(await people.pending_notices(BOB)) == [7]
+    assert applicants(await populated.pending_notices(ANN)) == [7, 8]
+    await delete_notices(populated, ANN, first[ANN], first[BOB], 99)
+    assert applicants(await populated.pending_notices(ANN)) == [8]
+    assert applicants(await populated.pending_notices(BOB)) == [7]
 
 
-async def test_a_number_is_never_used_again(people: StoreHarness) -> None:
-    before = (await store_notice(people, 7, ANN))[ANN]
-    await delete_notices(people, ANN, before)
-    assert (await store_notice(people, 8, ANN))[ANN] > before
+async def test_numbers_are_never_reused(populated: StoreHarness) -> None:
+    before = (await store_notice(populated, 7, ANN))[ANN]
+    await delete_notices(populated, ANN, before)
+    assert (await store_notice(populated, 8, ANN))[ANN] > before
 
 
-async def test_only_the_newest_are_kept(people: StoreHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_the_newest_notices_are_stored(populated: StoreHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pending_notifications, "_PER_ACCOUNT", 3)
     for number in range(1, 6):
-        await store_notice(people, number, ANN, BOB)
-        await delete_notices(people, BOB, *(one.number for one in await people.pending_notices(BOB)))
+        await store_notice(populated, number, ANN, BOB)
+        await delete_notices(populated, BOB, *(one.number for one in await populated.pending_notices(BOB)))
     monkeypatch.setattr(pending_notifications, "_PER_ACCOUNT", 100)
-    assert applicants(await people.pending_notices(ANN)) == [3, 4, 5]
-    assert await people.pending_notices(BOB) == []
+    assert applicants(await populated.pending_notices(ANN)) == [3, 4, 5]
+    assert await populated.pending_notices(BOB) == []
 
 
-async def test_what_is_old_is_forgotten(people: StoreHarness) -> None:
-    start = people.now
-    await store_notice(people, 1, ANN)
-    people.now = start + 90 * _DAY_MS - 1
-    await store_notice(people, 2, ANN)
-    assert applicants(await people.pending_notices(ANN)) == [1, 2]
-    people.now += 1
-    assert applicants(await people.pending_notices(ANN)) == [2]
-    await store_notice(people, 3, ANN)
-    people.now = start
-    assert applicants(await people.pending_notices(ANN)) == [2, 3]
+async def test_old_notices_expire(populated: StoreHarness) -> None:
+    start = populated.now
+    await store_notice(populated, 1, ANN)
+    populated.now = start + 90 * _DAY_MS - 1
+    await store_notice(populated, 2, ANN)
+    assert applicants(await populated.pending_notices(ANN)) == [1, 2]
+    populated.now += 1
+    assert applicants(await populated.pending_notices(ANN)) == [2]
+    await store_notice(populated, 3, ANN)
+    populated.now = start
+    assert applicants(await populated.pending_notices(ANN)) == [2, 3]
