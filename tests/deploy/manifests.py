@@ -1,4 +1,4 @@
-"""What Kustomize makes of deploy/k8s, as plain values."""
+"""The manifests of deploy/k8s as Kustomize renders them, as plain values."""
 
 import functools
 import shutil
@@ -63,7 +63,7 @@ def matches(selector: Object, labels: dict[str, str]) -> bool:
 
 
 def allowed(overlay: str, direction: str) -> Iterator[tuple[str, str, str]]:
-    """(workload, the other end, port) of every rule of the network policies but that for names."""
+    """(workload, peer, port) of each rule of the network policies except DNS."""
     pods = {one["metadata"]["name"]: labels_of_pods(one) for one in workloads(overlay)}
     number = {(name, port): str(n) for one in workloads(overlay) for name in [one["metadata"]["name"]]
               for port, n in ports(one).items()}  # fmt: skip

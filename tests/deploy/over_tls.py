@@ -1,5 +1,5 @@
-"""What is otherwise where clients come by TLS, for the conformance suite. As a plugin of pytest it expects what is
-about addresses of plain http to fail; as a file of tests it has what takes their place. Needs --edge."""
+"""Conformance by TLS. As a pytest plugin, this module marks tests of plain http addresses as expected failures; as a
+test file, it tests the https addresses instead. Needs --edge."""
 
 import base64
 import re
@@ -24,7 +24,7 @@ EXPECTED = {
     "test_pipe.py::test_a_chunked_file_arrives_once_and_whole": _NO_ADDRESS,
     "test_pipe.py::test_a_file_that_waited_arrives_as_a_message": _PLAIN,
 }
-"""Why these fail. One that does not is told of, too."""
+"""Tests that fail, and why. A test that passes unexpectedly is an error."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,7 +41,7 @@ def edge(pytestconfig: pytest.Config) -> str:
 
 @pytest.fixture
 def couple(edge: str) -> Iterator[tuple[Pipe, Pipe]]:
-    """Two people of pipe."""
+    """Two clients of pipe."""
     ann, bob = Pipe(edge), Pipe(edge)
     with closing(ann.line), closing(bob.line):
         for client in (ann, bob):
@@ -50,7 +50,7 @@ def couple(edge: str) -> Iterator[tuple[Pipe, Pipe]]:
 
 
 @pytest.mark.parametrize(("kind", "words"), [(0, r"\[图片\] cat\.png"), (1, r"\[文件\] cat\.png \([^)]+\)")])
-def test_a_file_is_a_message_with_an_address_of_https(couple: tuple[Pipe, Pipe], kind: int, words: str) -> None:
+def test_file_arrives_as_a_message_with_an_https_url(couple: tuple[Pipe, Pipe], kind: int, words: str) -> None:
     ann, bob = couple
     content = b"whatever" * 500
     data = base64.b64encode(content).decode()
@@ -64,6 +64,6 @@ def test_a_file_is_a_message_with_an_address_of_https(couple: tuple[Pipe, Pipe],
         assert answer.read() == content
 
 
-def test_nobody_is_served_without_tls(edge: str) -> None:
+def test_plain_http_is_rejected(edge: str) -> None:
     with pytest.raises((URLError, RemoteDisconnected)):
         build_opener(ProxyHandler({})).open(f"http://{urlsplit(edge).netloc}/", timeout=10)

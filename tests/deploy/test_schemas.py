@@ -1,4 +1,4 @@
-"""Every object of the manifests is one that Kubernetes, or what extends it, knows: no key too many, no type wrong."""
+"""Every object of the manifests matches the schema of Kubernetes or of an extension."""
 
 import json
 from copy import deepcopy
@@ -19,7 +19,7 @@ pytestmark = needs_renderer
 
 
 def validate(one: Object) -> None:
-    """Raises jsonschema.ValidationError; SchemaNotFoundError for what nobody knows."""
+    """Raises jsonschema.ValidationError; SchemaNotFoundError for an unknown kind."""
     extension = EXTENSIONS.get(one["kind"].lower())
     if extension:
         jsonschema.validate(one, extension)
@@ -28,7 +28,7 @@ def validate(one: Object) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_every_object_is_by_its_schema(overlay: str) -> None:
+def test_every_object_matches_its_schema(overlay: str) -> None:
     assert len(rendered(overlay)) > 30
     for one in rendered(overlay):
         validate(one)
@@ -39,14 +39,14 @@ def _extended(overlay: str) -> list[Object]:
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "NetworkPolicy", "HorizontalPodAutoscaler", "Ingress"])
-def test_a_key_that_nobody_knows_is_found(kind: str) -> None:
+def test_unknown_key_is_found(kind: str) -> None:
     wrong = deepcopy((of_kind("prod", kind) or of_kind("dev", kind))[0])
     wrong["spec"]["replica"] = 2
     with pytest.raises(kubernetes_validate.ValidationError):
         validate(wrong)
 
 
-def test_a_key_that_no_extension_knows_is_found() -> None:
+def test_unknown_key_of_an_extension_is_found() -> None:
     assert {one["kind"].lower() for one in _extended("prod")} == set(EXTENSIONS)
     for one in _extended("prod"):
         with pytest.raises(jsonschema.ValidationError):

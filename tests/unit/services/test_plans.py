@@ -1,5 +1,7 @@
-"""Nothing on a message's way, in a sync or in a history may cost more because there is more: no statement reads a table
-from end to end, or sorts a whole chat. PostgreSQL plans with what it knows of a seeded population."""
+"""Query plans do not grow with the data: no statement of posting, catch-up or history scans a table or sorts a chat.
+
+PostgreSQL plans with the statistics of a seeded population.
+"""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -30,22 +32,22 @@ _MEMBERS, _LENGTH, _CHATS, _OTHERS, _MOST = 2_000, 20_000, 5_000, 50, 1_500
 _NEVER = 2**62
 
 
-class Town(NamedTuple):
-    """Two people in thousands of chats, and one chat of all, with a long history."""
+class SeededDatabases(NamedTuple):
+    """Two accounts in thousands of chats, and one chat of all accounts with a long history."""
 
     settings: Settings
-    people: range
+    accounts: range
     chats: range
     big: ChatId
 
     @property
     def first(self) -> AccountId:
-        return AccountId(self.people.start)
+        return AccountId(self.accounts.start)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def town(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    directory = tmp_path_factory.mktemp("town")
+def seeded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeededDatabases]:
+    directory = tmp_path_factory.mktemp("seeded")
     if request.param == "sqlite":
         yield _populated(f"sqlite:///{directory}/{{service}}.db", directory)
     else:
@@ -54,30 +56,30 @@ def town(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             yield _populated(url, directory)
 
 
-def _populated(url: str, directory: Path) -> Town:
+def _populated(url: str, directory: Path) -> SeededDatabases:
     cheap = Auth(keys=directory / "keys", argon2_memory_kib=8, argon2_iterations=1)
     settings = Settings(database=Place(url=SecretStr(url)), auth=cheap)
     for service in ("auth", "session", "message"):
         upgrade(service, settings.database_url(service))
-    seedbed = Seeder(Installation(settings, {}))
-    people = seedbed.accounts(_MEMBERS)
-    small = seedbed.chats(people[:2], 2, each=_CHATS)
-    seedbed.history(small, 4, people[0])
-    others = seedbed.chats(people[2:], 2, each=_OTHERS)
-    seedbed.history(others, 1, people[3])
-    big = seedbed.chats(people, _MEMBERS)
-    seedbed.history(big, _LENGTH, people[1])
+    seeder = Seeder(Installation(settings, {}))
+    accounts = seeder.accounts(_MEMBERS)
+    small = seeder.chats(accounts[:2], 2, each=_CHATS)
+    seeder.history(small, 4, accounts[0])
+    others = seeder.chats(accounts[2:], 2, each=_OTHERS)
+    seeder.history(others, 1, accounts[3])
+    big = seeder.chats(accounts, _MEMBERS)
+    seeder.history(big, _LENGTH, accounts[1])
     engine = make_engine(settings.database_url("message"))
     with engine.begin() as connection:
-        mark_read(connection, [ReadRange(AccountId(people[0]), ChatId(chat), 1, 2) for chat in small], 1_000)
+        mark_read(connection, [ReadRange(AccountId(accounts[0]), ChatId(chat), 1, 2) for chat in small], 1_000)
     engine.dispose()
-    seedbed.settle()
-    return Town(settings, people, small, ChatId(big[0]))
+    seeder.settle()
+    return SeededDatabases(settings, accounts, small, ChatId(big[0]))
 
 
 @pytest.fixture
-async def store(town: Town) -> AsyncIterator[MessageStore]:
-    database = Database(town.settings.database_url("message"))
+async def store(seeded: SeededDatabases) -> AsyncIterator[MessageStore]:
+    database = Database(seeded.settings.database_url("message"))
     yield MessageStore(database)
     await database.close()
 
@@ -88,13 +90,13 @@ def _check(plans: list[Plan]) -> None:
         assert (plan.scans, plan.most <= _MOST) == ([], True), plan
 
 
-# What a message costs in the database
+# Queries of message
 
 
 @pytest.mark.parametrize("again", [False, True])
-async def test_posting(town: Town, store: MessageStore, again: bool) -> None:
-    several = [town.big, *map(ChatId, town.chats[:20])]
-    drafts = [Draft(town.first, chat, Nonce(2**40 + chat), _NEVER, b"") for chat in several]
+async def test_posting(seeded: SeededDatabases, store: MessageStore, again: bool) -> None:
+    several = [seeded.big, *map(ChatId, seeded.chats[:20])]
+    drafts = [Draft(seeded.first, chat, Nonce(2**40 + chat), _NEVER, b"") for chat in several]
     if again:
         await store.post(drafts)
     with observed() as plans:
@@ -104,78 +106,76 @@ async def test_posting(town: Town, store: MessageStore, again: bool) -> None:
     _check(plans)
 
 
-async def test_marking_as_read(town: Town, store: MessageStore) -> None:
+async def test_marking_as_read(seeded: SeededDatabases, store: MessageStore) -> None:
     with observed() as plans:
-        spans = [ReadRange(town.first, town.big, 10, 20), ReadRange(town.first, ChatId(town.chats[7]), 1, 2)]
+        spans = [ReadRange(seeded.first, seeded.big, 10, 20), ReadRange(seeded.first, ChatId(seeded.chats[7]), 1, 2)]
         await store.mark_read(spans, 1_000)
     assert any("cursors" in plan.statement for plan in plans)
     _check(plans)
 
 
-_READINGS: dict[str, Callable[[Snapshot, Town], object]] = {
-    "a page at the end of a history": lambda now, town: list(now.messages([(town.big, _LENGTH - 49, _LENGTH)])),
-    "a page in the middle of it": lambda now, town: list(now.messages([(town.big, 10_001, 10_050)])),
-    "a page of the last chat": lambda now, town: list(now.messages([(ChatId(town.chats[-1]), 1, 50)])),
-    "what was missed in many chats": lambda now, town: list(
-        now.messages([(ChatId(chat), 3, 4) for chat in town.chats[:50]], AccountId(town.first + 1))
+_MESSAGE_READS: dict[str, Callable[[Snapshot, SeededDatabases], object]] = {
+    "a page at the end of a history": lambda now, seeded: list(now.messages([(seeded.big, _LENGTH - 49, _LENGTH)])),
+    "a page in the middle of it": lambda now, seeded: list(now.messages([(seeded.big, 10_001, 10_050)])),
+    "a page of the last chat": lambda now, seeded: list(now.messages([(ChatId(seeded.chats[-1]), 1, 50)])),
+    "missed messages of many chats": lambda now, seeded: list(
+        now.messages([(ChatId(chat), 3, 4) for chat in seeded.chats[:50]], AccountId(seeded.first + 1))
     ),
-    "how much waits": lambda now, town: now.count([(town.big, 19_951, _LENGTH)], town.first),
-    "the oldest that waits": lambda now, town: now.oldest([(town.big, 19_951, _LENGTH)], town.first, 10),
-    "heads": lambda now, town: now.heads([town.big, *map(ChatId, town.chats[:50])]),
-    "cursors": lambda now, town: now.cursors([(town.first, ChatId(chat)) for chat in town.chats[:50]]),
+    "number of unread messages": lambda now, seeded: now.count([(seeded.big, 19_951, _LENGTH)], seeded.first),
+    "oldest unread messages": lambda now, seeded: now.oldest([(seeded.big, 19_951, _LENGTH)], seeded.first, 10),
+    "heads": lambda now, seeded: now.heads([seeded.big, *map(ChatId, seeded.chats[:50])]),
+    "cursors": lambda now, seeded: now.cursors([(seeded.first, ChatId(chat)) for chat in seeded.chats[:50]]),
 }
 
 
-@pytest.mark.parametrize("name", _READINGS)
-async def test_reading(town: Town, store: MessageStore, name: str) -> None:
+@pytest.mark.parametrize("name", _MESSAGE_READS)
+async def test_reading(seeded: SeededDatabases, store: MessageStore, name: str) -> None:
     with observed() as plans:
-        found = await store.read(lambda now: _READINGS[name](now, town))
+        found = await store.read(lambda now: _MESSAGE_READS[name](now, seeded))
     assert found
     _check(plans)
 
 
-# What is asked of session meanwhile
+# Queries of session
 
 
-_QUESTIONS: dict[str, Callable[[sa.Connection, Town], object]] = {
-    "the version of a chat": lambda now, town: chats.version_of(now, town.big),
-    "who has come and gone": lambda now, town: chats.list_changes(now, GetMembership(town.big, since=0), 100),
-    "that nobody has": lambda now, town: chats.list_changes(now, GetMembership(town.big, since=1), 100),
-    "a page of many chats": lambda now, town: chats.list_chats(now, town.first, ChatId(town.chats[2_000]), 100),
-    "the chats of some": lambda now, town: chats.list_chats_with_others(
-        now, lambda _: ChatList([]), [AccountId(one) for one in town.people[2:10]], 600
+_SESSION_READS: dict[str, Callable[[sa.Connection, SeededDatabases], object]] = {
+    "the version of a chat": lambda now, seeded: chats.version_of(now, seeded.big),
+    "membership changes": lambda now, seeded: chats.list_changes(now, GetMembership(seeded.big, since=0), 100),
+    "no membership changes": lambda now, seeded: chats.list_changes(now, GetMembership(seeded.big, since=1), 100),
+    "a page of many chats": lambda now, seeded: chats.list_chats(now, seeded.first, ChatId(seeded.chats[2_000]), 100),
+    "chats of some accounts": lambda now, seeded: chats.list_chats_with_others(
+        now, lambda _: ChatList([]), [AccountId(one) for one in seeded.accounts[2:10]], 600
     ),
-    "those of two who have many": lambda now, town: chats.list_chats_with_others(
-        now, lambda _: ChatList([]), [AccountId(one) for one in town.people[:2]], 100
+    "chats of two accounts with many": lambda now, seeded: chats.list_chats_with_others(
+        now, lambda _: ChatList([]), [AccountId(one) for one in seeded.accounts[:2]], 100
     ),
-    "the newest of many chats": lambda now, town: chats.chats_of(now, town.first, 100),
-    "whether somebody is a member": lambda now, town: sql.role_of(now, town.big, town.first),
-    "a private chat": lambda now, town: chats.find_private(now, (town.first, AccountId(town.first + 1))),
-    "some members": lambda now, town: chats.view_chat(now, town.big, town.first, 100),
-    "how senders are called": lambda now, town: profiles.summaries_of(
-        now, [AccountId(one) for one in town.people[:50]]
+    "the newest of many chats": lambda now, seeded: chats.chats_of(now, seeded.first, 100),
+    "role of a member": lambda now, seeded: sql.role_of(now, seeded.big, seeded.first),
+    "a private chat": lambda now, seeded: chats.find_private(now, (seeded.first, AccountId(seeded.first + 1))),
+    "some members": lambda now, seeded: chats.view_chat(now, seeded.big, seeded.first, 100),
+    "profile summaries of senders": lambda now, seeded: profiles.summaries_of(
+        now, [AccountId(one) for one in seeded.accounts[:50]]
     ),
-    "people by their own ids": lambda now, town: profiles.find_by_uuids(
-        now, [uuid_of(one) for one in town.people[:50]]
-    ),
-    "who logs in": lambda now, town: profiles.account_state(now, town.first),
-    "who can be told notices": lambda now, town: profiles.list_active(now, town.first, 100),
+    "accounts by uuid": lambda now, seeded: profiles.find_by_uuids(now, [uuid_of(one) for one in seeded.accounts[:50]]),
+    "state of an account at login": lambda now, seeded: profiles.account_state(now, seeded.first),
+    "recipients of notices": lambda now, seeded: profiles.list_active(now, seeded.first, 100),
 }
 
 
-@pytest.mark.parametrize("name", _QUESTIONS)
-async def test_asking_session(town: Town, name: str) -> None:
-    database = Database(town.settings.database_url("session"))
+@pytest.mark.parametrize("name", _SESSION_READS)
+async def test_session_queries(seeded: SeededDatabases, name: str) -> None:
+    database = Database(seeded.settings.database_url("session"))
     with observed() as plans:
-        await database.read(lambda now: _QUESTIONS[name](now, town))
+        await database.read(lambda now: _SESSION_READS[name](now, seeded))
     await database.close()
     _check(plans)
 
 
 @pytest.mark.parametrize("kind", IdentifierKind)
-async def test_finding_an_account(town: Town, kind: IdentifierKind) -> None:
-    database = Database(town.settings.database_url("auth"))
+async def test_finding_an_account(seeded: SeededDatabases, kind: IdentifierKind) -> None:
+    database = Database(seeded.settings.database_url("auth"))
     with observed() as plans:
-        await database.read(lambda now: auth.find(now, kind, str(town.first)))
+        await database.read(lambda now: auth.find(now, kind, str(seeded.first)))
     await database.close()
     _check(plans)

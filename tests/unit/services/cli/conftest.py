@@ -1,4 +1,4 @@
-"""Commands that run inside the process of their test."""
+"""Fixtures for commands that run inside the process of their test."""
 
 import logging
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ import structlog
 
 
 @pytest.fixture(autouse=True)
-def _logs_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A command shows what went wrong alone, and says where all logs of its process go; but this one is not its own."""
+def _restored_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A command reconfigures the logging of its whole process, here that of all tests: limit and restore it."""
     before = structlog.get_config()["wrapper_class"]
     quiet = structlog.make_filtering_bound_logger(logging.WARNING)
     monkeypatch.setattr(

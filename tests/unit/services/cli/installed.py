@@ -1,4 +1,4 @@
-"""A data directory as a `dragoman up` leaves it for other commands."""
+"""Writes a data directory like that of a running `dragoman up`."""
 
 import os
 from pathlib import Path
@@ -11,8 +11,8 @@ from services.cli.installation import Installation, find
 from tests.support.servers import NatsServer, ValkeyServer
 
 
-def beside(server: NatsServer, directory: Path, valkey: ValkeyServer | None = None) -> Installation:
-    """What a command finds in this data directory, where this test seems to run a `dragoman up`."""
+def write_installation(server: NatsServer, directory: Path, valkey: ValkeyServer | None = None) -> Installation:
+    """The installation that commands find in this directory; its supervisor is the test's process."""
     credentials = Credentials(server.passwords, valkey.passwords if valkey else {})
     write_run(directory, Run(os.getpid(), server.settings("admin").url, True, [], valkey.port if valkey else 0))
     write_private(directory / "credentials.json", msgspec.json.encode(credentials))

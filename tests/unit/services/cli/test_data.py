@@ -16,7 +16,7 @@ from services.cli.options import OperatorError
 RUN = Run(os.getpid(), "nats://127.0.0.1:4222", True, [RunningProcess("edge-1", 7, 9000, 8080)])
 
 
-def test_a_run_is_found_while_it_lives(tmp_path: Path) -> None:
+def test_run_is_found_until_its_supervisor_ends(tmp_path: Path) -> None:
     assert read_run(tmp_path / "nowhere") is None
     write_run(tmp_path, RUN)
     assert read_run(tmp_path) == RUN
@@ -27,7 +27,7 @@ def test_a_run_is_found_while_it_lives(tmp_path: Path) -> None:
     assert read_run(tmp_path) is None
 
 
-def test_one_run_at_a_time(tmp_path: Path) -> None:
+def test_lock_allows_one_run(tmp_path: Path) -> None:
     write_run(tmp_path, RUN)
     with locked(tmp_path):
         with pytest.raises(OperatorError, match="in use by another `dragoman up`"):
@@ -37,7 +37,7 @@ def test_one_run_at_a_time(tmp_path: Path) -> None:
         pass
 
 
-def test_the_remnants_of_a_killed_run_are_waited_for(tmp_path: Path) -> None:
+def test_lock_waits_for_children_of_a_killed_run(tmp_path: Path) -> None:
     with locked(tmp_path) as descriptor:
         remnant = subprocess.Popen(["sleep", "0.5"], pass_fds=(descriptor,))  # noqa: S607
     started = time.monotonic()
@@ -46,7 +46,7 @@ def test_the_remnants_of_a_killed_run_are_waited_for(tmp_path: Path) -> None:
     remnant.wait()
 
 
-def test_remnants_that_never_end_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lock_fails_if_children_never_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "_REMNANTS_SECONDS", 0.1)
     with locked(tmp_path):
         with pytest.raises(OperatorError, match="in use"):
@@ -54,14 +54,14 @@ def test_remnants_that_never_end_are_told(tmp_path: Path, monkeypatch: pytest.Mo
                 pytest.fail("two runs at once")
 
 
-def test_it_is_private(tmp_path: Path) -> None:
+def test_directories_are_private(tmp_path: Path) -> None:
     prepare(tmp_path / "da ta", "nats", "valkey")
     assert {stat.S_IMODE(path.stat().st_mode) for path in [tmp_path / "da ta", *(tmp_path / "da ta").iterdir()]} == {
         0o700
     }
 
 
-def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
+def test_error_names_the_obstacle(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OperatorError, match="file cannot be created: File exists"):
         prepare(tmp_path / "file")

@@ -1,4 +1,4 @@
-"""The command's surface: help, settings, refusals."""
+"""The command line: help, settings, errors."""
 
 import subprocess
 import sys
@@ -17,14 +17,14 @@ def dragoman(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
 
 
-def test_it_is_installed_as_a_command() -> None:
+def test_dragoman_is_an_installed_command() -> None:
     command = Path(sys.executable).with_name("dragoman")
-    said = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
-    assert said.stdout == f"dragoman, version {version('dragoman')}\n"
+    output = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
+    assert output.stdout == f"dragoman, version {version('dragoman')}\n"
 
 
 @pytest.mark.parametrize("command", sorted(main.commands))
-def test_every_command_explains_itself(command: str) -> None:
+def test_every_command_has_help(command: str) -> None:
     result = dragoman(command, "--help")
     assert result.exit_code == 0
     assert result.output.startswith(f"Usage: main {command}")
@@ -65,7 +65,7 @@ def test_config_lists_every_setting_with_its_source_and_masks_secrets(monkeypatc
     ],
 )
 @pytest.mark.parametrize("command", ["config", "auth", "session", "message", "edge", "up", "migrate", "doctor"])
-def test_a_wrong_setting_is_one_sentence_and_status_2(command: str, arguments: list[str], sentence: str) -> None:
+def test_wrong_setting_is_one_sentence_and_status_2(command: str, arguments: list[str], sentence: str) -> None:
     result = dragoman(command, *arguments)
     assert result.exit_code == 2
     assert sentence in result.output
@@ -73,7 +73,7 @@ def test_a_wrong_setting_is_one_sentence_and_status_2(command: str, arguments: l
     assert len(result.output.splitlines()) == 1
 
 
-def test_a_wrong_setting_names_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_setting_names_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DRAGOMAN_LOG__LEVEL", "loud")
     assert "the setting log.level (from the environment) is wrong" in dragoman("config").output
     monkeypatch.delenv("DRAGOMAN_LOG__LEVEL")
@@ -84,25 +84,25 @@ def test_a_wrong_setting_names_its_source(tmp_path: Path, monkeypatch: pytest.Mo
     assert "the settings cannot be read" in dragoman("config", "--config", str(file)).output
 
 
-def test_up_refuses_one_sqlite_file_for_all_services() -> None:
+def test_up_rejects_one_sqlite_file_for_all_services() -> None:
     result = dragoman("up", "--database", "sqlite:///one.db")
     assert (result.exit_code, "must hold {service}" in result.output) == (2, True)
 
 
 @pytest.mark.parametrize("arguments", [["auth"], ["up", "--host", "0.0.0.0"], ["up", "--port", "0"]])
-def test_mail_is_not_sent_by_smtp_without_a_place_for_its_links(tmp_path: Path, arguments: list[str]) -> None:
+def test_smtp_needs_public_url(tmp_path: Path, arguments: list[str]) -> None:
     result = dragoman(*arguments, "--set", f"data={tmp_path}", "--set", "mail.smtp_host=mail.example")
     assert (result.exit_code, len(result.output.splitlines())) == (2, 1)
     assert "edge.public_url must be set with mail.smtp_host" in result.output
 
 
 @pytest.mark.parametrize("option", ["--port", "--tcp-port"])
-def test_up_refuses_ports_beyond_the_last(tmp_path: Path, option: str) -> None:
+def test_up_rejects_ports_beyond_the_last(tmp_path: Path, option: str) -> None:
     result = dragoman("up", option, "65535", "--edges", "2", "--data", str(tmp_path))
     assert (result.exit_code, "exceed the last port" in result.output) == (2, True)
 
 
-def test_up_refuses_one_port_for_two_purposes(tmp_path: Path) -> None:
+def test_up_rejects_one_port_for_two_protocols(tmp_path: Path) -> None:
     result = dragoman("up", "--port", "8080", "--tcp-port", "8081", "--edges", "2", "--data", str(tmp_path))
     assert (result.exit_code, "port 8081 cannot be used for" in result.output) == (2, True)
 

@@ -1,4 +1,4 @@
-"""The log of many processes, read or not."""
+"""The combined log, with fast, stalled and closed readers."""
 
 import os
 import threading
@@ -17,7 +17,7 @@ def test_each_line_carries_its_name() -> None:
         assert log.read() == b"ready ws://127.0.0.1:8080\nauth     | begun\n"
 
 
-def test_a_reader_that_does_not_read_holds_nobody_up_and_learns_what_it_missed() -> None:
+def test_stalled_reader_never_blocks_and_sees_the_number_of_dropped_lines() -> None:
     reading, writing = os.pipe()
     with os.fdopen(writing, "wb") as stream:
         output = Output(stream)
@@ -35,7 +35,7 @@ def test_a_reader_that_does_not_read_holds_nobody_up_and_learns_what_it_missed()
     assert received[0].startswith(b"edge-1   | 0 x")
 
 
-def test_a_reader_that_went_away_is_nobody_s_problem() -> None:
+def test_closed_reader_is_ignored() -> None:
     reading, writing = os.pipe()
     stream = os.fdopen(writing, "wb", buffering=0)
     output = Output(stream)

@@ -10,7 +10,7 @@ from services.cli import ports
 from services.cli.ports import free_port, try_to_bind
 
 
-def test_no_port_is_given_twice_by_whatever_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ports_are_unique_among_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "_HIGHEST", ports._LOWEST + 40)
     mine = {free_port() for _ in range(10)}
     code = (
@@ -23,13 +23,13 @@ def test_no_port_is_given_twice_by_whatever_process(monkeypatch: pytest.MonkeyPa
     assert not mine & theirs
 
 
-def test_a_taken_port_is_not_free() -> None:
+def test_port_in_use_is_not_free() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         with pytest.raises(OSError, match="in use"):
             try_to_bind("127.0.0.1", server.getsockname()[1])
 
 
-def test_no_port_at_all_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_without_free_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         monkeypatch.setattr(ports, "_LOWEST", port)

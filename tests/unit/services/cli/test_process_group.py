@@ -1,4 +1,4 @@
-"""Nobody outlives whoever started it."""
+"""No child outlives the process that started it."""
 
 import os
 import signal
@@ -28,15 +28,15 @@ time.sleep(1000)
 
 
 @pytest.fixture(params=["sessions", "group"])
-def bond(request: pytest.FixtureRequest) -> str:
-    """How its members belong to a family."""
+def membership(request: pytest.FixtureRequest) -> str:
+    """Whether members have sessions of their own or share a process group."""
     return str(request.param)
 
 
 @contextmanager
-def starter(how: str, bond: str) -> Iterator[tuple["subprocess.Popen[str]", list[int]]]:
+def starter(how: str, membership: str) -> Iterator[tuple["subprocess.Popen[str]", list[int]]]:
     with subprocess.Popen(
-        [sys.executable, "-c", _STARTER, how, bond], stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-c", _STARTER, how, membership], stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         assert process.stdout is not None
         try:
@@ -46,45 +46,45 @@ def starter(how: str, bond: str) -> Iterator[tuple["subprocess.Popen[str]", list
 
 
 @pytest.mark.parametrize("how", ["plain", "no watchdog"])
-def test_children_end_when_their_starter_is_killed(how: str, bond: str) -> None:
-    with starter(how, bond) as (process, pids):
+def test_children_end_when_their_starter_is_killed(how: str, membership: str) -> None:
+    with starter(how, membership) as (process, pids):
         assert len(pids) == 2
         process.kill()
         until_gone(pids)
 
 
-def test_stopped_children_end_too(bond: str) -> None:
-    with starter("plain", bond) as (process, pids):
+def test_stopped_children_end(membership: str) -> None:
+    with starter("plain", membership) as (process, pids):
         os.kill(pids[0], signal.SIGSTOP)
         process.kill()
         until_gone(pids)
 
 
-def test_closing_ends_whoever_is_left(bond: str) -> None:
-    with starter("close", bond) as (process, pids):
+def test_close_ends_remaining_children(membership: str) -> None:
+    with starter("close", membership) as (process, pids):
         until_gone(pids)
         assert process.poll() is None
 
 
-def test_a_stranger_is_left_alone(bond: str) -> None:
+def test_unrelated_process_is_spared(membership: str) -> None:
     with (
-        subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger,
-        starter("plain", bond) as (process, pids),
+        subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as unrelated,
+        starter("plain", membership) as (process, pids),
     ):
         process.kill()
         until_gone(pids)
-        assert stranger.poll() is None
-        stranger.kill()
+        assert unrelated.poll() is None
+        unrelated.kill()
 
 
-def test_a_key_pressed_for_the_starter_is_not_for_the_children(bond: str) -> None:
-    with starter("plain", bond) as (process, pids):
+def test_terminal_signals_do_not_reach_children(membership: str) -> None:
+    with starter("plain", membership) as (process, pids):
         os.killpg(process.pid, signal.SIGWINCH)
         groups = [os.getpgid(pid) for pid in pids]
         assert process.pid not in groups
-        assert len(set(groups)) == (2 if bond == "sessions" else 1)
+        assert len(set(groups)) == (2 if membership == "sessions" else 1)
 
 
-def test_the_kernel_shares_out_its_cores_among_the_children() -> None:
+def test_each_child_has_a_session_of_its_own() -> None:
     with starter("plain", "sessions") as (_, pids):
         assert [os.getsid(pid) for pid in pids] == pids

@@ -1,4 +1,4 @@
-"""The files of an installation: each process gets its own, servers know them all."""
+"""The files of an installation's secrets: each process gets its own, servers get all users."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def test_each_process_gets_settings_that_load(tmp_path: Path) -> None:
     assert "@valkey:6379/0" in message.redis.url.get_secret_value()
 
 
-def test_no_process_is_told_anothers_password(tmp_path: Path) -> None:
+def test_no_process_gets_the_password_of_another(tmp_path: Path) -> None:
     issue(tmp_path, ADDRESSES)
     passwords = {
         process: tomllib.loads((tmp_path / process / "dragoman.toml").read_text())["nats"]["password"]
@@ -37,12 +37,12 @@ def test_no_process_is_told_anothers_password(tmp_path: Path) -> None:
         assert [other for other, password in passwords.items() if password in text] == [process]
 
 
-def test_an_edge_has_no_database(tmp_path: Path) -> None:
+def test_edge_has_no_database(tmp_path: Path) -> None:
     issue(tmp_path, ADDRESSES)
     assert "database" not in tomllib.loads((tmp_path / "edge" / "dragoman.toml").read_text())
 
 
-def test_what_was_issued_stays(tmp_path: Path) -> None:
+def test_issued_passwords_stay(tmp_path: Path) -> None:
     def contents() -> dict[Path, bytes]:
         return {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
 
@@ -53,7 +53,7 @@ def test_what_was_issued_stays(tmp_path: Path) -> None:
     assert {file.parent.name for file in first if file.parent != tmp_path} == set(PLACES)
 
 
-def test_what_was_issued_before_there_was_a_bucket_stays(tmp_path: Path) -> None:
+def test_passwords_issued_before_the_bucket_stay(tmp_path: Path) -> None:
     issue(tmp_path, ADDRESSES)
     before = (tmp_path / "nats" / "users.conf").read_bytes()
     issued = json.loads((tmp_path / "issued.json").read_text())
@@ -63,14 +63,14 @@ def test_what_was_issued_before_there_was_a_bucket_stays(tmp_path: Path) -> None
     assert (tmp_path / "nats" / "users.conf").read_bytes() == before
 
 
-def test_the_key_of_the_bucket_is_nobody_elses(tmp_path: Path) -> None:
+def test_bucket_key_is_in_its_own_directory_only(tmp_path: Path) -> None:
     issue(tmp_path, ADDRESSES)
     key = (tmp_path / "s3" / "secret_key").read_bytes()
     assert len(key) >= 40
     assert {file.parent.name for file in tmp_path.rglob("*/*") if file.is_file() and key in file.read_bytes()} == {"s3"}
 
 
-def test_an_exporter_may_look_and_no_more(tmp_path: Path) -> None:
+def test_exporter_may_only_read_statistics(tmp_path: Path) -> None:
     issue(tmp_path, ADDRESSES)
     (user,) = re.findall(r"^user exporter .*", (tmp_path / "valkey" / "users.acl").read_text(), re.MULTILINE)
     assert "~" not in user
@@ -84,20 +84,20 @@ def test_an_exporter_may_look_and_no_more(tmp_path: Path) -> None:
     assert set(passwords) == {"redis://exporter@valkey:6379", "redis://valkey:6379"}
 
 
-def test_everything_is_below_a_place_that_is_its_owners_alone(tmp_path: Path) -> None:
+def test_files_are_below_a_private_directory(tmp_path: Path) -> None:
     issue(tmp_path / "new", ADDRESSES)
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
     modes = {file.parent.name: stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "new").rglob("*.*")}
     assert {place for place, mode in modes.items() if mode != 0o600} == {"nats", "valkey", "postgres"}
 
 
-def test_two_installations_share_nothing(tmp_path: Path) -> None:
+def test_installations_share_no_passwords(tmp_path: Path) -> None:
     issue(tmp_path / "one", ADDRESSES)
     issue(tmp_path / "two", ADDRESSES)
     assert (tmp_path / "one/nats/users.conf").read_bytes() != (tmp_path / "two/nats/users.conf").read_bytes()
 
 
-def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+def test_unwritable_directory_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     command = [sys.executable, "-m", "services.cli.main", "secrets", str(tmp_path / "file" / "below")]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

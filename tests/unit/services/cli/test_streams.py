@@ -1,4 +1,4 @@
-"""Streams and consumers, made and remade."""
+"""Streams and consumers, created and updated."""
 
 import nats
 import pytest
@@ -11,7 +11,7 @@ from shared.settings import Nats
 from tests.support.servers import NatsServer
 
 
-async def test_it_makes_everything_and_can_be_repeated(nats_server: NatsServer) -> None:
+async def test_provisioning_creates_streams_and_is_idempotent(nats_server: NatsServer) -> None:
     nats_server.make_bare()
     settings = nats_server.settings("setup")
     await provision(settings)
@@ -35,13 +35,13 @@ async def test_it_makes_everything_and_can_be_repeated(nats_server: NatsServer) 
                 assert info.config.filter_subject == topic.subject
 
 
-async def test_a_user_without_the_right_is_told(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_error_without_permission(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.cli.streams._SECONDS", 0.5)
     with pytest.raises(NotReachable, match="may not create streams"):
         await provision(nats_server.settings("edge"))
 
 
-async def test_a_broker_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_error_for_an_unreachable_broker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.cli.streams._SECONDS", 0.3)
     with pytest.raises(NotReachable, match="does not answer"):
         await provision(Nats(url="nats://127.0.0.1:1"))

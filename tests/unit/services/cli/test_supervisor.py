@@ -1,4 +1,4 @@
-"""Children that die, refuse, resist."""
+"""Children that die, reject their settings, or ignore signals."""
 
 import asyncio
 import os
@@ -15,32 +15,32 @@ from services.cli.process_group import ProcessGroup
 from services.cli.supervisor import Check, Child, CrashLoop, Program
 
 
-class Lines(Output):
-    """Keeps what children say."""
+class RecordedOutput(Output):
+    """Records the children's lines."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.said = asyncio.Event()
+        self.written = asyncio.Event()
 
     def of(self, name: str, line: bytes) -> None:
         self.lines.append(f"{name}: {line.decode()}")
-        self.said.set()
+        self.written.set()
 
     async def until(self, text: str) -> None:
         while not any(text in line for line in self.lines):
-            self.said.clear()
-            await self.said.wait()
+            self.written.clear()
+            await self.written.wait()
 
 
 @pytest.fixture
-def guarded() -> Iterator[ProcessGroup]:
+def process_group() -> Iterator[ProcessGroup]:
     with ProcessGroup() as family:
         yield family
 
 
 @pytest.fixture
-def output() -> Lines:
-    return Lines()
+def output() -> RecordedOutput:
+    return RecordedOutput()
 
 
 async def at_once() -> bool:
@@ -62,9 +62,9 @@ async def running(child: Child) -> AsyncIterator["asyncio.Task[None]"]:
             await task
 
 
-async def test_a_child_that_is_killed_lives_again(guarded: ProcessGroup, output: Lines) -> None:
+async def test_killed_child_is_restarted(process_group: ProcessGroup, output: RecordedOutput) -> None:
     changes = []
-    child = Child(program("import time; time.sleep(1000)"), guarded, output, lambda: changes.append(1))
+    child = Child(program("import time; time.sleep(1000)"), process_group, output, lambda: changes.append(1))
     async with running(child):
         await child.ready.wait()
         first = child.pid
@@ -76,37 +76,39 @@ async def test_a_child_that_is_killed_lives_again(guarded: ProcessGroup, output:
     assert len(changes) == 2
 
 
-async def test_pauses_grow(guarded: ProcessGroup, output: Lines) -> None:
-    child = Child(program("import time; time.sleep(0.05)"), guarded, output, lambda: None)
+async def test_restart_pauses_grow(process_group: ProcessGroup, output: RecordedOutput) -> None:
+    child = Child(program("import time; time.sleep(0.05)"), process_group, output, lambda: None)
     async with running(child):
         for pause in ("0.1", "0.2", "0.4"):
             await output.until(f"ended (exit status 0), restarts in {pause} s")
 
 
-async def test_what_was_never_ready_and_fails_again_and_again_is_hopeless(guarded: ProcessGroup, output: Lines) -> None:
+async def test_repeated_failure_is_a_crash_loop(process_group: ProcessGroup, output: RecordedOutput) -> None:
     async def never() -> bool:
         return False
 
-    child = Child(program("raise SystemExit(7)", check=never), guarded, output, lambda: None)
+    child = Child(program("raise SystemExit(7)", check=never), process_group, output, lambda: None)
     async with running(child) as task:
         with pytest.raises(CrashLoop, match=r"child does not start \(exit status 7\)"):
             await task
 
 
-async def test_wrong_settings_are_hopeless_at_once(guarded: ProcessGroup, output: Lines) -> None:
+async def test_wrong_settings_are_a_crash_loop_at_once(process_group: ProcessGroup, output: RecordedOutput) -> None:
     async def never() -> bool:
         return False
 
-    child = Child(program("print('port is wrong'); raise SystemExit(2)", check=never), guarded, output, lambda: None)
+    child = Child(
+        program("print('port is wrong'); raise SystemExit(2)", check=never), process_group, output, lambda: None
+    )
     async with running(child) as task:
         with pytest.raises(CrashLoop, match="exit status 2"):
             await task
     assert output.lines == ["child: port is wrong"]
 
 
-async def test_who_does_not_want_to_end_is_killed(guarded: ProcessGroup, output: Lines) -> None:
+async def test_child_that_ignores_sigterm_is_killed(process_group: ProcessGroup, output: RecordedOutput) -> None:
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); time.sleep(1000)"
-    child = Child(program(code, stop_seconds=0.2), guarded, output, lambda: None)
+    child = Child(program(code, stop_seconds=0.2), process_group, output, lambda: None)
     async with running(child) as task:
         await output.until("deaf")
         await child.stop()
@@ -114,17 +116,17 @@ async def test_who_does_not_want_to_end_is_killed(guarded: ProcessGroup, output:
     assert output.lines[-1] == "child: did not end in time and is killed"
 
 
-async def test_a_frozen_child_ends_in_order(guarded: ProcessGroup, output: Lines) -> None:
+async def test_stopped_child_ends_in_order(process_group: ProcessGroup, output: RecordedOutput) -> None:
     code = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit('bye')); print('up'); time.sleep(1000)"
-    child = Child(program(code), guarded, output, lambda: None)
+    child = Child(program(code), process_group, output, lambda: None)
     async with running(child):
         await output.until("up")
         os.kill(child.pid, signal.SIGSTOP)
     assert output.lines == ["child: up", "child: bye"]
 
 
-async def test_stopping_while_it_starts_leaves_nobody(guarded: ProcessGroup, output: Lines) -> None:
-    child = Child(program("import time; time.sleep(1000)"), guarded, output, lambda: None)
+async def test_stop_during_start_leaves_no_process(process_group: ProcessGroup, output: RecordedOutput) -> None:
+    child = Child(program("import time; time.sleep(1000)"), process_group, output, lambda: None)
     task = asyncio.ensure_future(child.run())
     await asyncio.sleep(0)
     await child.stop()
@@ -132,9 +134,9 @@ async def test_stopping_while_it_starts_leaves_nobody(guarded: ProcessGroup, out
     assert child.pid == 0
 
 
-async def test_output_is_cut_into_lines_and_noise_is_hidden(guarded: ProcessGroup, output: Lines) -> None:
+async def test_output_is_split_into_lines(process_group: ProcessGroup, output: RecordedOutput) -> None:
     code = "print('a'); print('[INF] b'); print('x' * 200_000); print('end', end=''); import time; time.sleep(0.01)"
-    child = Child(program(code, hides=(b"[INF]",)), guarded, output, lambda: None)
+    child = Child(program(code, hides=(b"[INF]",)), process_group, output, lambda: None)
     async with running(child):
         await output.until("end")
     lines = [line.removeprefix("child: ") for line in output.lines if "starts again" not in line]
@@ -143,8 +145,8 @@ async def test_output_is_cut_into_lines_and_noise_is_hidden(guarded: ProcessGrou
     assert lines[-1] == "end"
 
 
-async def test_a_program_that_is_not_there_is_an_error(guarded: ProcessGroup, output: Lines, tmp_path: Path) -> None:
-    child = Child(Program("child", [str(tmp_path / "nothing")], at_once), guarded, output, lambda: None)
+async def test_error_for_a_missing_program(process_group: ProcessGroup, output: RecordedOutput, tmp_path: Path) -> None:
+    child = Child(Program("child", [str(tmp_path / "nothing")], at_once), process_group, output, lambda: None)
     with pytest.raises(FileNotFoundError):
         await child.run()
     await child.stop()

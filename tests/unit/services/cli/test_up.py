@@ -1,4 +1,4 @@
-"""`dragoman up` as a process, with real servers and stand-ins for the services."""
+"""`dragoman up` as a process, with real servers and fake services."""
 
 import os
 import signal
@@ -22,8 +22,8 @@ _SCRIPT = Path(__file__).with_name("fake_processes.py")
 _NAMES = ["nats", "valkey", "edge-1", "edge-2", "auth", "session", "message"]
 
 
-class Up:
-    """A running `dragoman up` and what it says."""
+class UpProcess:
+    """A running `dragoman up` and its output."""
 
     def __init__(self, data: Path, *arguments: str) -> None:
         self.data = data
@@ -64,12 +64,12 @@ def listens(port: int) -> bool:
 
 
 @pytest.fixture
-def up(tmp_path: Path) -> Iterator[Callable[..., Up]]:
-    """Starts `dragoman up`; in a path with spaces; whatever happens, nothing is left."""
-    started: list[Up] = []
+def up(tmp_path: Path) -> Iterator[Callable[..., UpProcess]]:
+    """Starts `dragoman up` in a path with spaces; kills it after the test."""
+    started: list[UpProcess] = []
 
-    def start(*arguments: str) -> Up:
-        started.append(Up(tmp_path / "da ta", *arguments))
+    def start(*arguments: str) -> UpProcess:
+        started.append(UpProcess(tmp_path / "da ta", *arguments))
         return started[-1]
 
     yield start
@@ -78,48 +78,48 @@ def up(tmp_path: Path) -> Iterator[Callable[..., Up]]:
         one.process.communicate()
 
 
-def test_it_starts_and_ends_in_order(up: Callable[..., Up]) -> None:
-    house = up()
-    ready = house.until("ready ")
-    edges = {one.name: one.port for one in house.run.processes if one.port}
+def test_up_starts_and_ends_in_order(up: Callable[..., UpProcess]) -> None:
+    running = up()
+    ready = running.until("ready ")
+    edges = {one.name: one.port for one in running.run.processes if one.port}
     assert ready == f"ready ws://127.0.0.1:{edges['edge-1']} ws://127.0.0.1:{edges['edge-2']}"
-    assert f"edge-2   | hello from edge-2 on {edges['edge-2']}" in house.lines
-    pids = house.pids()
+    assert f"edge-2   | hello from edge-2 on {edges['edge-2']}" in running.lines
+    pids = running.pids()
     assert sorted(pids) == sorted(_NAMES)
-    house.process.terminate()
-    rest = house.rest()
-    assert house.process.wait() == 0
+    running.process.terminate()
+    rest = running.rest()
+    assert running.process.wait() == 0
     until_gone(pids.values(), 0.5)
     farewells = [line.split()[-1] for line in rest if "goodbye" in line]
     assert sorted(farewells[:2]) == ["edge-1", "edge-2"]
     assert sorted(farewells[2:]) == ["auth", "message", "session"]
-    assert not (house.data / "run.json").exists()
+    assert not (running.data / "run.json").exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such policy")
 @pytest.mark.parametrize(("given", "taken"), [("SCHED_OTHER", "SCHED_BATCH"), ("SCHED_IDLE", "SCHED_IDLE")])
-def test_message_interrupts_nobody(up: Callable[..., Up], given: str, taken: str) -> None:
-    with ThreadPoolExecutor(1) as thread:  # it alone has that policy, and nobody needs it afterwards
+def test_message_has_batch_priority(up: Callable[..., UpProcess], given: str, resulting: str) -> None:
+    with ThreadPoolExecutor(1) as thread:  # only this short-lived thread gets the policy
         thread.submit(os.sched_setscheduler, 0, getattr(os, given), os.sched_param(0)).result()
-        house = thread.submit(up).result()
-    house.until("ready ")
-    policies = {name: os.sched_getscheduler(pid) for name, pid in house.pids().items()}
-    assert policies.pop("message") == getattr(os, taken)
+        running = thread.submit(up).result()
+    running.until("ready ")
+    policies = {name: os.sched_getscheduler(pid) for name, pid in running.pids().items()}
+    assert policies.pop("message") == getattr(os, resulting)
     assert set(policies.values()) == {getattr(os, given)}
 
 
-def test_it_tells_where_plain_tcp_is_spoken(up: Callable[..., Up]) -> None:
+def test_plain_tcp_addresses_are_printed(up: Callable[..., UpProcess]) -> None:
     first = free_ports(2)
-    house = up("--tcp-port", str(first))
-    *ws, one, two = house.until("ready ").split()[1:]
+    running = up("--tcp-port", str(first))
+    *ws, one, two = running.until("ready ").split()[1:]
     assert [address.split(":")[0] for address in ws] == ["ws", "ws"]
     assert [one, two] == [f"tcp://127.0.0.1:{first}", f"tcp://127.0.0.1:{first + 1}"]
-    assert f"           tcp://127.0.0.1:{first + 1}" in house.lines
+    assert f"           tcp://127.0.0.1:{first + 1}" in running.lines
 
 
 @contextmanager
-def meaning(number: signal.Signals, handler: signal.Handlers) -> Iterator[None]:
-    """What the signal means to those who are started meanwhile."""
+def signal_handler(number: signal.Signals, handler: signal.Handlers) -> Iterator[None]:
+    """Sets a handler that processes started meanwhile inherit."""
     before = signal.signal(number, handler)
     try:
         yield
@@ -128,122 +128,122 @@ def meaning(number: signal.Signals, handler: signal.Handlers) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_ctrl_c_and_a_closed_terminal_end_it_too(up: Callable[..., Up], number: signal.Signals) -> None:
-    with meaning(signal.SIGHUP, signal.SIG_DFL):  # the tests themselves may run under nohup
-        house = up()
-    house.until("ready ")
-    pids = house.pids()
-    os.killpg(house.process.pid, number)
-    house.rest()
-    assert house.process.wait() == 0
+def test_ctrl_c_and_a_closed_terminal_end_up(up: Callable[..., UpProcess], number: signal.Signals) -> None:
+    with signal_handler(signal.SIGHUP, signal.SIG_DFL):  # the tests themselves may run under nohup
+        running = up()
+    running.until("ready ")
+    pids = running.pids()
+    os.killpg(running.process.pid, number)
+    running.rest()
+    assert running.process.wait() == 0
     until_gone(pids.values(), 0.5)
 
 
-def test_a_second_signal_ends_it_at_once(up: Callable[..., Up], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_signal_kills_children(up: Callable[..., UpProcess], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUBBORN", "yes")
-    house = up()
-    house.until("ready ")
-    pids = house.pids()
-    house.process.send_signal(signal.SIGINT)
-    house.until("not yet, says edge-")
+    running = up()
+    running.until("ready ")
+    pids = running.pids()
+    running.process.send_signal(signal.SIGINT)
+    running.until("ignores SIGTERM")
     started = time.monotonic()
-    house.process.send_signal(signal.SIGINT)
-    house.rest()
-    assert house.process.wait() == 0
+    running.process.send_signal(signal.SIGINT)
+    running.rest()
+    assert running.process.wait() == 0
     assert time.monotonic() - started < 5
     until_gone(pids.values(), 0.5)
 
 
-def test_nohup_is_respected(up: Callable[..., Up]) -> None:
-    with meaning(signal.SIGHUP, signal.SIG_IGN):
-        house = up()
-    house.until("ready ")
-    house.process.send_signal(signal.SIGHUP)
-    os.kill(house.pids()["auth"], signal.SIGKILL)
-    house.until("auth     | hello")
-    assert house.process.poll() is None
+def test_nohup_is_respected(up: Callable[..., UpProcess]) -> None:
+    with signal_handler(signal.SIGHUP, signal.SIG_IGN):
+        running = up()
+    running.until("ready ")
+    running.process.send_signal(signal.SIGHUP)
+    os.kill(running.pids()["auth"], signal.SIGKILL)
+    running.until("auth     | hello")
+    assert running.process.poll() is None
 
 
-def test_any_child_that_is_killed_comes_back(up: Callable[..., Up]) -> None:
-    house = up()
-    house.until("ready ")
-    before = house.pids()
+def test_killed_children_are_restarted(up: Callable[..., UpProcess]) -> None:
+    running = up()
+    running.until("ready ")
+    before = running.pids()
     for name in _NAMES:
         os.kill(before[name], signal.SIGKILL)
-        house.until(f"{name:<8} | ended (SIGKILL)")
+        running.until(f"{name:<8} | ended (SIGKILL)")
     deadline = time.monotonic() + 15
-    while any(pid in (0, before[name]) for name, pid in house.pids().items()):
+    while any(pid in (0, before[name]) for name, pid in running.pids().items()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    for port in {one.ops for one in house.run.processes if one.ops}:
+    for port in {one.ops for one in running.run.processes if one.ops}:
         while not listens(port):
             assert time.monotonic() < deadline
             time.sleep(0.02)
 
 
-def test_nothing_outlives_a_killed_supervisor_and_the_next_start_waits_for_it(up: Callable[..., Up]) -> None:
-    house = up()
-    house.until("ready ")
-    pids = house.pids()
-    house.process.kill()
+def test_children_end_with_a_killed_supervisor_and_the_next_start_waits(up: Callable[..., UpProcess]) -> None:
+    running = up()
+    running.until("ready ")
+    pids = running.pids()
+    running.process.kill()
     again = up()
     again.until("ready ")
     until_gone(pids.values(), 0.5)
 
 
-def test_a_second_start_on_the_same_data_is_refused(up: Callable[..., Up]) -> None:
-    house = up()
-    house.until("ready ")
+def test_second_start_on_the_same_data_is_rejected(up: Callable[..., UpProcess]) -> None:
+    running = up()
+    running.until("ready ")
     second = up()
-    assert second.rest() == [f"Error: the data directory {house.data} is in use by another `dragoman up`"]
+    assert second.rest() == [f"Error: the data directory {running.data} is in use by another `dragoman up`"]
     assert second.process.wait() == 2
 
 
-def test_a_taken_port_is_refused(up: Callable[..., Up]) -> None:
+def test_port_in_use_is_rejected(up: Callable[..., UpProcess]) -> None:
     port = free_port()
     with socket.create_server(("127.0.0.1", port + 1)):
-        house = up("--port", str(port))
-        assert house.rest() == [f"Error: cannot listen on 127.0.0.1:{port + 1}: Address already in use"]
-        assert house.process.wait() == 2
+        running = up("--port", str(port))
+        assert running.rest() == [f"Error: cannot listen on 127.0.0.1:{port + 1}: Address already in use"]
+        assert running.process.wait() == 2
 
 
-def test_a_directory_that_cannot_be_made_is_refused(up: Callable[..., Up], tmp_path: Path) -> None:
+def test_error_for_a_directory_that_cannot_be_created(up: Callable[..., UpProcess], tmp_path: Path) -> None:
     (tmp_path / "da ta").write_text("a file")
-    house = up()
-    assert house.rest() == [f"Error: the data directory {tmp_path / 'da ta'} cannot be created: File exists"]
-    assert house.process.wait() == 2
+    running = up()
+    assert running.rest() == [f"Error: the data directory {tmp_path / 'da ta'} cannot be created: File exists"]
+    assert running.process.wait() == 2
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_directory_that_cannot_be_written_is_refused(up: Callable[..., Up], tmp_path: Path) -> None:
+def test_error_for_an_unwritable_directory(up: Callable[..., UpProcess], tmp_path: Path) -> None:
     (tmp_path / "da ta").mkdir(mode=0o500)
-    house = up()
-    assert "Permission denied" in house.rest()[0]
-    assert house.process.wait() == 2
+    running = up()
+    assert "Permission denied" in running.rest()[0]
+    assert running.process.wait() == 2
 
 
-def test_secrets_and_data_are_private(up: Callable[..., Up]) -> None:
-    house = up()
-    house.until("ready ")
-    modes = {path.name: path.stat().st_mode & 0o077 for path in [house.data, *house.data.rglob("*")]}
+def test_secrets_and_data_are_private(up: Callable[..., UpProcess]) -> None:
+    running = up()
+    running.until("ready ")
+    modes = {path.name: path.stat().st_mode & 0o077 for path in [running.data, *running.data.rglob("*")]}
     assert {"credentials.json", "nats.conf", "users.acl", "run.json", "auth.db"} <= set(modes)
     assert {name: mode for name, mode in modes.items() if mode} == {}
 
 
-def test_credentials_stay_the_same(up: Callable[..., Up]) -> None:
+def test_credentials_stay_the_same(up: Callable[..., UpProcess]) -> None:
     first = up()
     first.until("ready ")
-    kept = (first.data / "credentials.json").read_bytes()
+    before = (first.data / "credentials.json").read_bytes()
     first.process.terminate()
     first.process.wait()
     up().until("ready ")
-    assert (first.data / "credentials.json").read_bytes() == kept
+    assert (first.data / "credentials.json").read_bytes() == before
 
 
-def test_a_database_that_does_not_answer_is_told(up: Callable[..., Up]) -> None:
-    house = up("--database", f"postgresql://nobody:secret@127.0.0.1:{free_port()}/none")
-    error = house.until("error: ")
+def test_error_for_an_unreachable_database(up: Callable[..., UpProcess]) -> None:
+    running = up("--database", f"postgresql://nobody:secret@127.0.0.1:{free_port()}/none")
+    error = running.until("error: ")
     assert "the database of auth cannot be migrated" in error
     assert "secret" not in error
-    house.rest()
-    assert house.process.wait() == 1
+    running.rest()
+    assert running.process.wait() == 1

@@ -1,4 +1,4 @@
-"""What `dragoman up` gives to its children."""
+"""The processes of `dragoman up` and their environments."""
 
 from pathlib import Path
 
@@ -50,14 +50,14 @@ def test_each_service_gets_its_own_credentials_and_ports(monkeypatch: pytest.Mon
     assert whole.credentials.nats["auth"] not in str(whole.environment(EDGE, {}))
 
 
-def test_real_servers_are_used_as_they_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_external_servers_are_used_by_their_urls(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(None, {"nats.url": "nats://real:4222", "redis.url": "redis://real/0"})[0]
     seen = settings_in(plan(settings, nats_port=0, valkey_port=0).environment(AUTH, {}), monkeypatch)
     assert (seen.nats.url, seen.nats.user) == ("nats://real:4222", "")
     assert seen.redis.url == SecretStr("redis://real/0")
 
 
-def test_the_user_s_own_variables_reach_children_only_as_settings() -> None:
+def test_user_s_variables_reach_children_only_as_settings() -> None:
     inherited = {"PATH": "/bin", "DRAGOMAN_EDGE__PORT": "1", "DRAGOMAN_NONSENSE": "x"}
     environment = plan().environment(AUTH, inherited)
     assert environment["PATH"] == "/bin"
@@ -68,11 +68,11 @@ def test_the_user_s_own_variables_reach_children_only_as_settings() -> None:
 @pytest.mark.parametrize(
     ("host", "url"), [("127.0.0.1", "http://127.0.0.1:8080"), ("::1", "http://[::1]:8080"), ("0.0.0.0", None)]
 )
-def test_links_work_from_every_edge_on_loopback(host: str, url: str | None) -> None:
+def test_public_url_defaults_to_the_first_edge_on_loopback(host: str, url: str | None) -> None:
     assert defaults(Path("/d"), host, 8080).get("edge.public_url") == url
 
 
-def test_all_edges_keep_files_in_one_place() -> None:
+def test_edges_share_a_media_directory() -> None:
     settings = Settings(media={"directory": defaults(Path("/d"), "127.0.0.1", 8080)["media.directory"]})
     environment = plan(settings).environment(EDGE, {})
     assert environment["DRAGOMAN_MEDIA__DIRECTORY"] == "/d/media"
@@ -82,7 +82,7 @@ def test_all_edges_keep_files_in_one_place() -> None:
     ("host", "address"),
     [("0.0.0.0", "ws://127.0.0.1:8081"), ("::1", "ws://[::1]:8081"), ("chat.test", "ws://chat.test:8081")],
 )
-def test_the_address_of_an_edge_can_be_dialled(host: str, address: str) -> None:
+def test_edge_address_is_reachable(host: str, address: str) -> None:
     planned = plan(Settings(edge=Edge(host=host)))
     assert planned.address(EDGE) == address
     assert planned.tcp_address(EDGE) == address.replace("ws", "tcp").replace("8081", "54089")

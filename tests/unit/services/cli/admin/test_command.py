@@ -1,4 +1,4 @@
-"""The operator's commands: what they ask, what they say, how they fail."""
+"""The operator's commands: requests, output, errors."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from shared.contract.ids import AccountId
 from shared.contract.session import Ack
 from shared.contract.subjects import DELETE_USER, FIND_USER, SET_MAINTENANCE
 from tests.support.servers import NatsServer
-from tests.unit.services.cli.installed import beside
+from tests.unit.services.cli.installed import write_installation
 
 UUID = "00000000-0000-4000-8000-000000000001"
 ANN = UserView(
@@ -27,12 +27,12 @@ ANN = UserView(
 )  # fmt: skip
 
 
-class Auth:
-    """Knows Ann, and notes what it is asked."""
+class FakeAuth:
+    """Knows the account of Ann, and records requests."""
 
     def __init__(self, server: NatsServer) -> None:
         self.bus = Bus(server.settings("auth"), "auth", CollectorRegistry())
-        self.asked: list[object] = []
+        self.requests: list[object] = []
         self.bus.serve(FIND_USER, self._find)
         self.bus.serve(DELETE_USER, self._do)
         self.bus.serve(SET_MAINTENANCE, self._do)
@@ -41,18 +41,18 @@ class Auth:
         known = {IdentifierKind.ID: ["7"], IdentifierKind.UUID: [UUID], IdentifierKind.ANY: ["ann@example.org", "7"]}
         if request.identifier not in known.get(request.kind, []):
             raise RequestError(ErrorCode.NOT_FOUND, "there is no such account", "account")
-        self.asked.append(request.kind)
+        self.requests.append(request.kind)
         return ANN
 
     async def _do(self, request: DeleteAccount | SetMaintenance) -> Ack:
-        self.asked.append(request)
+        self.requests.append(request)
         return Ack()
 
 
 @pytest.fixture
-async def auth(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Auth]:
-    beside(nats_server, tmp_path)
-    auth = Auth(nats_server)
+async def auth(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[FakeAuth]:
+    write_installation(nats_server, tmp_path)
+    auth = FakeAuth(nats_server)
     await auth.bus.start()
     yield auth
     await auth.bus.stop()
@@ -63,34 +63,34 @@ async def admin(directory: Path, *arguments: str, input: str = "") -> Result:
     return await asyncio.to_thread(CliRunner().invoke, main, command, input)
 
 
-async def test_maintenance_is_told_to_auth(auth: Auth, tmp_path: Path) -> None:
+async def test_maintenance_is_sent_to_auth(auth: FakeAuth, tmp_path: Path) -> None:
     assert (await admin(tmp_path, "maintenance", "on")).output == "maintenance is on\n"
     assert (await admin(tmp_path, "maintenance", "off")).output == "maintenance is off\n"
-    assert auth.asked == [SetMaintenance(True), SetMaintenance(False)]
+    assert auth.requests == [SetMaintenance(True), SetMaintenance(False)]
 
 
-async def test_settings_of_its_own_serve_as_well(auth: Auth, nats_server: NatsServer, tmp_path: Path) -> None:
+async def test_settings_file_selects_the_system(auth: FakeAuth, nats_server: NatsServer, tmp_path: Path) -> None:
     own = nats_server.settings("admin")
     settings = tmp_path / "admin.toml"
     password = own.password.get_secret_value()
     settings.write_text(f'[nats]\nurl = "{own.url}"\nuser = "admin"\npassword = "{password}"\n')
     elsewhere = tmp_path / "elsewhere"
     assert (await admin(elsewhere, "maintenance", "on", "--config", str(settings))).exit_code == 0
-    assert auth.asked == [SetMaintenance(True)]
+    assert auth.requests == [SetMaintenance(True)]
 
 
-async def test_an_account_is_found_by_its_number_before_anything_else(auth: Auth, tmp_path: Path) -> None:
+async def test_account_is_looked_up_by_number_first(auth: FakeAuth, tmp_path: Path) -> None:
     for name in ("ann@example.org", "7", UUID):
         assert "account        0000000007\n" in (await admin(tmp_path, "user", "find", name)).output
-    assert auth.asked == [IdentifierKind.ANY, IdentifierKind.ID, IdentifierKind.UUID]
+    assert auth.requests == [IdentifierKind.ANY, IdentifierKind.ID, IdentifierKind.UUID]
     assert '"email": "ann@example.org"' in (await admin(tmp_path, "user", "find", "7", "--json")).output
 
 
-async def test_nothing_is_deleted_before_it_is_confirmed(auth: Auth, tmp_path: Path) -> None:
+async def test_deletion_needs_confirmation(auth: FakeAuth, tmp_path: Path) -> None:
     assert (await admin(tmp_path, "delete", "7", input="n\n")).exit_code == 1
-    assert auth.asked == [IdentifierKind.ID]
+    assert auth.requests == [IdentifierKind.ID]
     assert (await admin(tmp_path, "delete", "7", input="y\n")).exit_code == 0
-    assert auth.asked[-1] == DeleteAccount(AccountId(7))
+    assert auth.requests[-1] == DeleteAccount(AccountId(7))
     assert (await admin(tmp_path, "delete", "7", "--yes")).output == "account 7 is deleted\n"
 
 
@@ -98,12 +98,12 @@ async def test_nothing_is_deleted_before_it_is_confirmed(auth: Auth, tmp_path: P
     "command", [["user", "find"], ["user", "disable"], ["user", "enable"], ["user", "reset"], ["kick"], ["export"],
                 ["delete", "--yes"]]
 )  # fmt: skip
-async def test_a_refusal_is_one_sentence_and_status_1(auth: Auth, tmp_path: Path, command: list[str]) -> None:
+async def test_error_is_one_sentence_and_status_1(auth: FakeAuth, tmp_path: Path, command: list[str]) -> None:
     result = await admin(tmp_path, *command, "nobody")
     assert (result.exit_code, result.output) == (1, "Error: there is no such account\n")
 
 
-async def test_without_a_system_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_error_without_a_running_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("services.cli.admin.bus_client._CONNECT_SECONDS", 0.3)
     monkeypatch.setattr("services.cli.admin.dead_letters._CONNECT_SECONDS", 0.3)
     for command in (["maintenance", "on"], ["dead-letters", "list"]):
@@ -113,7 +113,7 @@ async def test_without_a_system_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 @pytest.mark.usefixtures("refused_sockets")
-async def test_a_wrong_password_is_told(nats_server: NatsServer, tmp_path: Path) -> None:
+async def test_error_for_a_wrong_password(nats_server: NatsServer, tmp_path: Path) -> None:
     settings = ["--set", f"nats.url={nats_server.settings('admin').url}", "--set", "nats.user=admin"]
     result = await admin(tmp_path, "maintenance", "on", *settings, "--set", "nats.password=wrong")
     assert result.exit_code == 1
@@ -134,7 +134,7 @@ assert isinstance(ADMIN, click.Group)
 
 
 @pytest.mark.parametrize("path", commands(ADMIN), ids=" ".join)
-def test_every_command_explains_itself(path: list[str]) -> None:
+def test_every_command_has_help(path: list[str]) -> None:
     result = CliRunner().invoke(main, ["admin", *path, "--help"])
     assert result.exit_code == 0
     assert f"Usage: main admin {' '.join(path)}" in result.output
@@ -144,5 +144,5 @@ def test_every_command_explains_itself(path: list[str]) -> None:
 @pytest.mark.parametrize(
     "arguments", [["maintenance", "maybe"], ["user", "find"], ["chat", "show", "x"], ["kick"], ["frobnicate"]]
 )
-async def test_a_wrong_use_is_status_2(tmp_path: Path, arguments: list[str]) -> None:
+async def test_wrong_use_is_status_2(tmp_path: Path, arguments: list[str]) -> None:
     assert (await admin(tmp_path, *arguments)).exit_code == 2

@@ -1,4 +1,4 @@
-"""Events that were given up, in the real stream."""
+"""Dead letters in the real stream."""
 
 import asyncio
 import logging
@@ -18,30 +18,30 @@ from shared.contract.events import AccountDeleted, MailRequested
 from shared.contract.ids import AccountId
 from shared.contract.subjects import ACCOUNT_DELETED, MAIL_REQUESTED
 from tests.support.servers import NatsServer
-from tests.unit.services.cli.installed import beside
+from tests.unit.services.cli.installed import write_installation
 
 MAIL = MailRequested("ann@example.org", "Confirm", "the secret link", 0)
 
 
-class Auth:
-    """Emits events, and works on mails: in vain, as long as it is `broken`."""
+class FailingAuth:
+    """Publishes events and consumes mail requests; consumption fails while `broken`."""
 
     def __init__(self, server: NatsServer) -> None:
         self.bus = Bus(server.settings("auth"), "auth", CollectorRegistry())
         self.bus.consume(MAIL_REQUESTED, self._work, pauses=())
         self.broken = True
-        self.tried: asyncio.Queue[MailRequested] = asyncio.Queue()
+        self.attempts: asyncio.Queue[MailRequested] = asyncio.Queue()
 
     async def _work(self, event: MailRequested) -> None:
-        await self.tried.put(event)
+        await self.attempts.put(event)
         if self.broken:
             raise ConnectionRefusedError("no mail server")
 
 
 @pytest.fixture
-async def auth(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Auth]:
-    beside(nats_server, tmp_path)
-    auth = Auth(nats_server)
+async def auth(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[FailingAuth]:
+    write_installation(nats_server, tmp_path)
+    auth = FailingAuth(nats_server)
     await auth.bus.start()
     yield auth
     await auth.bus.stop()
@@ -52,19 +52,19 @@ async def dragoman(directory: Path, *arguments: str) -> Result:
     return await asyncio.to_thread(CliRunner().invoke, main, command)
 
 
-async def given_up(auth: Auth, directory: Path, count: int) -> None:
-    """So many mails."""
+async def create_dead_letters(auth: FailingAuth, directory: Path, count: int) -> None:
+    """Publish mail requests that become dead letters."""
     for number in range(count):
         await auth.bus.publish_event(MAIL_REQUESTED, MAIL, key=str(number))
-        await auth.tried.get()
+        await auth.attempts.get()
     async with asyncio.timeout(10):
         while (await dragoman(directory, "list", "--json")).output.count('"number"') < count:
             await asyncio.sleep(0.05)
 
 
-async def test_what_was_given_up_is_listed_and_shown_without_its_secrets(auth: Auth, tmp_path: Path) -> None:
+async def test_dead_letters_are_listed_and_shown_without_secrets(auth: FailingAuth, tmp_path: Path) -> None:
     assert (await dragoman(tmp_path, "list")).output == "there are no dead letters\n"
-    await given_up(auth, tmp_path, 2)
+    await create_dead_letters(auth, tmp_path, 2)
     listed = (await dragoman(tmp_path, "list")).output.splitlines()
     assert [line.split()[0] for line in listed] == ["NUMBER", "1", "2"]
     assert "events.auth.mail_requested" in listed[1]
@@ -76,39 +76,39 @@ async def test_what_was_given_up_is_listed_and_shown_without_its_secrets(auth: A
     assert "secret" not in shown.output
 
 
-async def test_what_is_retried_is_worked_on_and_listed_no_more(auth: Auth, tmp_path: Path) -> None:
-    await given_up(auth, tmp_path, 2)
+async def test_retried_event_is_consumed_and_no_longer_listed(auth: FailingAuth, tmp_path: Path) -> None:
+    await create_dead_letters(auth, tmp_path, 2)
     auth.broken = False
     retried = await dragoman(tmp_path, "retry", "1")
     assert (retried.exit_code, retried.output) == (0, "1: events.auth.mail_requested is published again\n")
     async with asyncio.timeout(10):
-        assert await auth.tried.get() == MAIL
+        assert await auth.attempts.get() == MAIL
     assert [line.split()[0] for line in (await dragoman(tmp_path, "list")).output.splitlines()] == ["NUMBER", "2"]
 
 
-async def test_who_works_on_it_again_logs_who_wanted_it(
-    auth: Auth, nats_server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_consumer_logs_the_user_of_a_retry(
+    auth: FailingAuth, nats_server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await given_up(auth, tmp_path, 1)
+    await create_dead_letters(auth, tmp_path, 1)
     loud = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
-    monkeypatch.setattr(durable, "_log", loud)  # the module's own is as quiet as the command
+    monkeypatch.setattr(durable, "_log", loud)  # the command has limited the module's own logger
     with structlog.testing.capture_logs() as entries:
-        async with open_dead_letters(beside(nats_server, tmp_path)) as letters:
-            await letters.retry(1)
+        async with open_dead_letters(write_installation(nats_server, tmp_path)) as dead_letters:
+            await dead_letters.retry(1)
         async with asyncio.timeout(10):
-            await auth.tried.get()
+            await auth.attempts.get()
     assert [(entry["act"], entry["by"]) for entry in entries if "act" in entry] == [("retry event", "admin")]
 
 
-async def test_what_fails_again_is_a_dead_letter_again(auth: Auth, tmp_path: Path) -> None:
-    await given_up(auth, tmp_path, 1)
+async def test_event_that_fails_again_is_a_dead_letter_again(auth: FailingAuth, tmp_path: Path) -> None:
+    await create_dead_letters(auth, tmp_path, 1)
     await dragoman(tmp_path, "retry", "1")
     async with asyncio.timeout(10):
         while '"number": 2' not in (await dragoman(tmp_path, "list", "--json")).output:
             await asyncio.sleep(0.05)
 
 
-async def test_an_unknown_one_is_one_sentence_and_status_1(auth: Auth, tmp_path: Path) -> None:
+async def test_unknown_dead_letter_is_one_sentence_and_status_1(auth: FailingAuth, tmp_path: Path) -> None:
     await auth.bus.publish_event(ACCOUNT_DELETED, AccountDeleted(AccountId(1)), key="alive")
     for what in ("show", "retry"):
         result = await dragoman(tmp_path, what, "7")
@@ -116,5 +116,5 @@ async def test_an_unknown_one_is_one_sentence_and_status_1(auth: Auth, tmp_path:
 
 
 @pytest.mark.parametrize("arguments", [["show"], ["retry"], ["show", "x"], ["retry", "0"], ["burn"]])
-async def test_a_wrong_use_is_status_2(tmp_path: Path, arguments: list[str]) -> None:
+async def test_wrong_use_is_status_2(tmp_path: Path, arguments: list[str]) -> None:
     assert (await dragoman(tmp_path, *arguments)).exit_code == 2

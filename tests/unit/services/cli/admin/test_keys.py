@@ -1,4 +1,4 @@
-"""Keys of tokens, as files."""
+"""Signing keys, as files."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ OLD = "20200101000000-0a0a0a0a"
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """With a key that was made long ago."""
+    """A data directory with an old key."""
     ensure_keys(tmp_path / "keys")
     [first] = (tmp_path / "keys").glob("*.pem")
     first.rename(first.with_stem(OLD))
@@ -24,7 +24,7 @@ def keys(directory: Path, *arguments: str) -> Result:
     return CliRunner().invoke(main, ["admin", "keys", *arguments, "--data", str(directory)])
 
 
-def test_keys_are_listed_with_what_they_are_for(directory: Path) -> None:
+def test_keys_are_listed_with_their_use(directory: Path) -> None:
     assert keys(directory, "list").output.splitlines()[1:] == [f"{OLD}  2020-01-01 00:00:00 UTC  signs"]
     keys(directory, "rotate")
     old, new = keys(directory, "list").output.splitlines()[1:]
@@ -32,16 +32,16 @@ def test_keys_are_listed_with_what_they_are_for(directory: Path) -> None:
     assert new.endswith("  signs")
 
 
-def test_a_key_that_may_be_needed_is_retired_only_when_told_so(directory: Path) -> None:
+def test_key_in_use_is_retired_only_with_now(directory: Path) -> None:
     keys(directory, "rotate")
-    refused = keys(directory, "retire", OLD)
-    assert refused.exit_code == 1
-    assert "--now voids them" in refused.output
+    rejected = keys(directory, "retire", OLD)
+    assert rejected.exit_code == 1
+    assert "--now voids them" in rejected.output
     assert keys(directory, "retire", OLD, "--now").exit_code == 0
     assert OLD not in keys(directory, "list").output
 
 
-def test_a_key_that_nobody_needs_is_retired(directory: Path) -> None:
+def test_unused_key_is_retired(directory: Path) -> None:
     path = directory / "keys" / f"{OLD}.pem"
     path.with_stem("20190101000000-0b0b0b0b").write_bytes(path.read_bytes())
     assert keys(directory, "retire", "20190101000000-0b0b0b0b").exit_code == 0
@@ -54,12 +54,12 @@ def test_a_key_that_nobody_needs_is_retired(directory: Path) -> None:
         (["retire", "nothing"], "there is no key nothing"),
     ],
 )
-def test_what_cannot_be_is_one_sentence(directory: Path, arguments: list[str], sentence: str) -> None:
+def test_error_is_one_sentence(directory: Path, arguments: list[str], sentence: str) -> None:
     result = keys(directory, *arguments)
     assert (result.exit_code, result.output) == (1, f"Error: {sentence}\n")
 
 
-def test_without_keys_it_says_so(tmp_path: Path) -> None:
+def test_error_without_keys(tmp_path: Path) -> None:
     for arguments in (["list"], ["retire", OLD]):
         result = keys(tmp_path, *arguments)
         assert (result.exit_code, result.output) == (1, f"Error: there are no keys in {tmp_path / 'keys'}\n")

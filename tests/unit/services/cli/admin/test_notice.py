@@ -1,4 +1,4 @@
-"""What an operator tells people: to whom, how fast, and to nobody twice."""
+"""Notices: recipients, rate, no duplicates."""
 
 import asyncio
 import time
@@ -19,15 +19,16 @@ from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, ChatId, M
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from shared.contract.model import ProfileSummary, Text, unpack_segments
 from tests.support.servers import NatsServer
-from tests.unit.services.cli.installed import beside
+from tests.unit.services.cli.installed import write_installation
 
-FACE = ProfileSummary("The house", "u-h")
-PEOPLE = 5
+SYSTEM_PROFILE = ProfileSummary("System", "u-h")
+ACCOUNTS = 5
 NAMES = {"1": 1, "ann@example.org": 1, "3": 3}
 
 
-class System:
-    """Auth, session and message: five people, two on a page, the first of them online; chat 100 + n is that of n."""
+class FakeServices:
+    """Auth, session and message with five accounts, two per page, the first of each page online. Account n has
+    the chat 100 + n."""
 
     def __init__(self, server: NatsServer) -> None:
         self.buses = [Bus(server.settings(name), name, CollectorRegistry()) for name in ("auth", "session", "message")]
@@ -36,15 +37,15 @@ class System:
         session.serve(on.LIST_ACCOUNTS, self._list)
         session.serve(on.OPEN_NOTICES, self._open)
         message.serve(on.POST_MESSAGES, self._post)
-        self.gone: set[AccountId] = set()
+        self.deleted: set[AccountId] = set()
         self.leaving: set[AccountId] = set()
-        """They are gone before they are told."""
-        self.unknown = False
-        """Who is online."""
-        self.breaks_after = 1_000
-        """So many messages."""
+        """Accounts that leave their chat before the message is posted."""
+        self.online_unknown = False
+        """Whether presence is unavailable."""
+        self.fails_after = 1_000
+        """Posts fail after this number of messages."""
         self.opened: list[list[AccountId]] = []
-        self.told: list[Draft] = []
+        self.drafts_received: list[Draft] = []
 
     async def _find(self, request: FindUser) -> UserView:
         if request.identifier not in NAMES:
@@ -55,33 +56,33 @@ class System:
         )  # fmt: skip
 
     async def _list(self, request: ListAccounts) -> AccountList:
-        if self.unknown and request.online:
+        if self.online_unknown and request.online:
             raise RequestError(ErrorCode.UNAVAILABLE, "who is online is not known")
-        page = [AccountId(number) for number in range(request.after + 1, min(request.after + 2, PEOPLE) + 1)]
-        return AccountList(page[:1] if request.online else page, page[-1] if page[-1] < PEOPLE else NO_ACCOUNT)
+        page = [AccountId(number) for number in range(request.after + 1, min(request.after + 2, ACCOUNTS) + 1)]
+        return AccountList(page[:1] if request.online else page, page[-1] if page[-1] < ACCOUNTS else NO_ACCOUNT)
 
     async def _open(self, request: OpenNotices) -> NoticesOpened:
         self.opened.append(request.accounts)
-        there = [account for account in request.accounts if account not in self.gone]
-        return NoticesOpened({account: ChatId(100 + account) for account in there}, FACE)
+        there = [account for account in request.accounts if account not in self.deleted]
+        return NoticesOpened({account: ChatId(100 + account) for account in there}, SYSTEM_PROFILE)
 
     async def _post(self, request: PostMessages) -> PostResults:
-        if len(self.told) + len(request.drafts) > self.breaks_after:
+        if len(self.drafts_received) + len(request.drafts) > self.fails_after:
             return PostResults([None], {0: Failure(ErrorCode.UNAVAILABLE, "the database does not answer")})
         left = [place for place, draft in enumerate(request.drafts) if draft.chat - 100 in self.leaving]
-        self.told += [draft for place, draft in enumerate(request.drafts) if place not in left]
+        self.drafts_received += [draft for place, draft in enumerate(request.drafts) if place not in left]
         posted = [None if place in left else Posted(MessageId(1), 1, 1) for place in range(len(request.drafts))]
         return PostResults(posted, {place: Failure(ErrorCode.FORBIDDEN, "no member") for place in left})
 
     @property
     def chats(self) -> list[int]:
-        return [draft.chat for draft in self.told]
+        return [draft.chat for draft in self.drafts_received]
 
 
 @pytest.fixture
-async def system(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[System]:
-    beside(nats_server, tmp_path)
-    system = System(nats_server)
+async def system(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[FakeServices]:
+    write_installation(nats_server, tmp_path)
+    system = FakeServices(nats_server)
     await asyncio.gather(*(bus.start() for bus in system.buses))
     yield system
     await asyncio.gather(*(bus.stop() for bus in system.buses))
@@ -92,95 +93,97 @@ async def notice(directory: Path, *arguments: str, input: str = "") -> Result:
     return await asyncio.to_thread(CliRunner().invoke, main, command, input)
 
 
-async def test_everybody_is_told_by_the_herald(system: System, tmp_path: Path) -> None:
+async def test_all_accounts_are_notified_by_the_system_account(system: FakeServices, tmp_path: Path) -> None:
     result = await notice(tmp_path, "Back at ten\n😀", "--yes", "--id", "monday")
     assert (result.exit_code, result.output) == (0, "5 of 5 accounts have the notice monday\n")
     assert system.chats == [101, 102, 103, 104, 105]
-    for draft in system.told:
+    for draft in system.drafts_received:
         assert (draft.sender, draft.face, unpack_segments(draft.body)) == (
             SYSTEM_ACCOUNT,
-            FACE,
+            SYSTEM_PROFILE,
             (Text("Back at ten\n😀"),),
         )
-    assert len({draft.nonce for draft in system.told}) == 1
+    assert len({draft.nonce for draft in system.drafts_received}) == 1
 
 
-async def nonce_of(system: System, directory: Path, *arguments: str) -> int:
-    system.told.clear()
+async def nonce_sent(system: FakeServices, directory: Path, *arguments: str) -> int:
+    system.drafts_received.clear()
     assert (await notice(directory, *arguments, "--to", "1", "--yes")).exit_code == 0
-    (draft,) = system.told
+    (draft,) = system.drafts_received
     assert 0 <= draft.nonce < 2**63
     return draft.nonce
 
 
-async def test_the_same_notice_is_known_again_by_its_text_or_by_its_id(system: System, tmp_path: Path) -> None:
+async def test_nonce_is_derived_from_text_or_id(system: FakeServices, tmp_path: Path) -> None:
     """Message stores a nonce once for each chat and sender."""
-    plain = await nonce_of(system, tmp_path, "Back at ten")
-    assert await nonce_of(system, tmp_path, "Back at ten") == plain
-    assert await nonce_of(system, tmp_path, "Back at two") != plain
-    tuesday = await nonce_of(system, tmp_path, "Back at ten", "--id", "tuesday")
+    plain = await nonce_sent(system, tmp_path, "Back at ten")
+    assert await nonce_sent(system, tmp_path, "Back at ten") == plain
+    assert await nonce_sent(system, tmp_path, "Back at two") != plain
+    tuesday = await nonce_sent(system, tmp_path, "Back at ten", "--id", "tuesday")
     assert tuesday != plain
-    assert await nonce_of(system, tmp_path, "Back at two", "--id", "tuesday") == tuesday
+    assert await nonce_sent(system, tmp_path, "Back at two", "--id", "tuesday") == tuesday
 
 
-async def test_nobody_is_told_before_it_is_confirmed(system: System, tmp_path: Path) -> None:
-    refused = await notice(tmp_path, "hello", input="n\n")
-    assert refused.exit_code == 1
-    assert refused.output.startswith("Notify 5 accounts, at most 500 a second? [y/N]")
+async def test_notice_needs_confirmation(system: FakeServices, tmp_path: Path) -> None:
+    rejected = await notice(tmp_path, "hello", input="n\n")
+    assert rejected.exit_code == 1
+    assert rejected.output.startswith("Notify 5 accounts, at most 500 a second? [y/N]")
     assert system.opened == []
     assert (await notice(tmp_path, "hello", input="y\n")).exit_code == 0
-    assert len(system.told) == PEOPLE
+    assert len(system.drafts_received) == ACCOUNTS
 
 
-async def test_a_dry_run_only_counts(system: System, tmp_path: Path) -> None:
+async def test_dry_run_only_counts(system: FakeServices, tmp_path: Path) -> None:
     assert (await notice(tmp_path, "hello", "--dry-run")).output == "5 accounts would be notified\n"
     assert (await notice(tmp_path, "hello", "--dry-run", "--to", "3")).output == "1 account would be notified\n"
-    assert (system.opened, system.told) == ([], [])
+    assert (system.opened, system.drafts_received) == ([], [])
 
 
-async def test_some_are_named_and_told_once(system: System, tmp_path: Path) -> None:
+async def test_named_accounts_are_notified_once(system: FakeServices, tmp_path: Path) -> None:
     named = ["--to", "3", "--to", "ann@example.org", "--to", "1"]
     assert (await notice(tmp_path, "hello", "--yes", *named)).exit_code == 0
     assert system.chats == [103, 101]
 
 
-async def test_an_unknown_name_is_told_and_nobody_else_is(system: System, tmp_path: Path) -> None:
+async def test_unknown_name_is_an_error_and_nothing_is_sent(system: FakeServices, tmp_path: Path) -> None:
     result = await notice(tmp_path, "hello", "--yes", "--to", "3", "--to", "nobody")
     assert (result.exit_code, result.output) == (1, "Error: nobody: there is no such account\n")
     assert system.opened == []
 
 
-async def test_those_online_are_the_ones_that_session_names(system: System, tmp_path: Path) -> None:
+async def test_online_accounts_come_from_session(system: FakeServices, tmp_path: Path) -> None:
     assert (await notice(tmp_path, "hello", "--yes", "--online")).exit_code == 0
     assert system.chats == [101, 103, 105]
-    system.unknown = True
+    system.online_unknown = True
     result = await notice(tmp_path, "hello", "--yes", "--online")
     assert (result.exit_code, result.output) == (1, "Error: who is online is not known\n")
 
 
-async def test_who_is_gone_does_not_count(system: System, tmp_path: Path) -> None:
-    system.gone, system.leaving = {AccountId(2)}, {AccountId(4)}
+async def test_deleted_accounts_do_not_count(system: FakeServices, tmp_path: Path) -> None:
+    system.deleted, system.leaving = {AccountId(2)}, {AccountId(4)}
     result = await notice(tmp_path, "hello", "--yes", "--id", "x")
     assert (result.exit_code, result.output) == (0, "3 of 5 accounts have the notice x\n")
 
 
-async def test_after_a_failure_it_says_how_far_it_came(system: System, tmp_path: Path) -> None:
-    system.breaks_after = 2
+async def test_failure_reports_progress(system: FakeServices, tmp_path: Path) -> None:
+    system.fails_after = 2
     result = await notice(tmp_path, "hello", "--yes", "--rate", "20")
     assert result.exit_code == 1
     reached = "2 of 5 accounts have the notice; repeat the command to continue"
     assert result.output == f"Error: the database does not answer ({reached})\n"
 
 
-async def test_it_keeps_an_even_pace(system: System, tmp_path: Path) -> None:
-    """In tenths of a second, save after the last."""
+async def test_rate_is_even(system: FakeServices, tmp_path: Path) -> None:
+    """Batches of a tenth of a second, without a pause after the last."""
     began = time.monotonic()
     await notice(tmp_path, "hello", "--yes", "--rate", "20")
     assert time.monotonic() - began > 0.2
     assert [len(some) for some in system.opened] == [2, 2, 1]
 
 
-async def test_long_notices_fit_the_bus(system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_batch_of_long_notices_fits_a_bus_message(
+    system: FakeServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(broadcast, "_MAX_BATCH_BYTES", 4 * (16_384 + 256))
     assert (await notice(tmp_path, "x" * 16_384, "--yes", "--rate", "10000")).exit_code == 0
     assert [len(some) for some in system.opened] == [4, 1]
@@ -197,7 +200,7 @@ async def test_long_notices_fit_the_bus(system: System, tmp_path: Path, monkeypa
         ([], "TEXT"),
     ],
 )
-async def test_a_wrong_use_is_status_2(tmp_path: Path, arguments: list[str], reason: str) -> None:
+async def test_wrong_use_is_status_2(tmp_path: Path, arguments: list[str], reason: str) -> None:
     result = await notice(tmp_path, *arguments)
     assert result.exit_code == 2
     assert reason in result.output

@@ -43,31 +43,31 @@ from shared.contract.session import (
     Requests,
 )
 from tests.support.servers import NatsServer
-from tests.unit.services.cli.installed import beside
+from tests.unit.services.cli.installed import write_installation
 
 ANN, BOB = AccountId(1), AccountId(2)
-PEOPLE = 2_500
-SAID = 450
+MEMBERS = 2_500
+HEAD = 450
 CHATS = 5
-GONE = AccountId(7)
+LEFT = AccountId(7)
 USER = UserView(
     account=ANN, uuid="", email="", username="", nickname="", created=0, disabled=False, schemes=[], recoverable=False
 )
 
 
-class Session:
-    """Pages of a thousand members, of two chats. Account 7 has left; account 1 became an admin meanwhile."""
+class PagingSession:
+    """Pages of 1,000 members and of two chats. Account 7 has left; account 1 became an admin while pages were read."""
 
     def __init__(self, server: NatsServer) -> None:
         self.bus = Bus(server.settings("session"), "session", CollectorRegistry())
         self.bus.serve(on.GET_CHAT, self._chat)
         self.bus.serve(on.GET_MEMBERSHIP, self._members)
-        self.bus.serve(on.GET_PROFILE_SUMMARIES, self._faces)
+        self.bus.serve(on.GET_PROFILE_SUMMARIES, self._summaries)
         self.bus.serve(on.LIST_CHATS, self._chats)
         self.bus.serve(on.GET_ACCOUNT, self._account)
         self.bus.serve(on.LIST_REQUESTS, self._requests)
-        self.members = [Member(AccountId(n), Role.LEFT if n == GONE else Role.MEMBER, 1, n) for n in range(1, PEOPLE)]
-        self.members.append(Member(ANN, Role.ADMIN, 1, PEOPLE))
+        self.members = [Member(AccountId(n), Role.LEFT if n == LEFT else Role.MEMBER, 1, n) for n in range(1, MEMBERS)]
+        self.members.append(Member(ANN, Role.ADMIN, 1, MEMBERS))
 
     async def _chat(self, request: GetChat) -> ChatView:
         assert request.all
@@ -76,9 +76,9 @@ class Session:
 
     async def _members(self, request: GetMembership) -> Membership:
         left = [one for one in self.members if (one.version, one.account) > request.after]
-        return Membership(request.chat, PEOPLE, left[:1000], more=len(left) > 1000)
+        return Membership(request.chat, MEMBERS, left[:1000], more=len(left) > 1000)
 
-    async def _faces(self, request: GetProfileSummaries) -> ProfileSummaries:
+    async def _summaries(self, request: GetProfileSummaries) -> ProfileSummaries:
         assert len(request.accounts) <= 1000
         return ProfileSummaries({account: ProfileSummary(f"n{account}", "") for account in request.accounts})
 
@@ -94,8 +94,8 @@ class Session:
         return Requests([], [])
 
 
-class Messages:
-    """In chat 1, Ann and Bob take turns."""
+class PagingMessages:
+    """A history in chat 1, in which Ann and Bob alternate."""
 
     def __init__(self, server: NatsServer) -> None:
         self.bus = Bus(server.settings("message"), "message", CollectorRegistry())
@@ -104,12 +104,12 @@ class Messages:
 
     async def _history(self, request: GetHistory) -> History:
         assert (request.all, request.older) == (True, False)
-        head = SAID if request.chat == 1 else 0
+        head = HEAD if request.chat == 1 else 0
         numbers = range(request.start, min(head, request.start + request.count - 1) + 1)
         return History([_message(request.chat, number) for number in numbers], head)
 
     async def _heads(self, request: GetHeads) -> Heads:
-        return Heads({chat: SAID for chat in request.chats})
+        return Heads({chat: HEAD for chat in request.chats})
 
 
 def _message(chat: ChatId, number: int) -> Message:
@@ -119,25 +119,25 @@ def _message(chat: ChatId, number: int) -> Message:
 
 @pytest.fixture
 async def client(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[AdminClient]:
-    peers = Session(nats_server), Messages(nats_server)
+    peers = PagingSession(nats_server), PagingMessages(nats_server)
     await asyncio.gather(*(peer.bus.start() for peer in peers))
-    async with connected_client(beside(nats_server, tmp_path)) as client:
+    async with connected_client(write_installation(nats_server, tmp_path)) as client:
         yield client
     await asyncio.gather(*(peer.bus.stop() for peer in peers))
 
 
-async def test_every_member_is_listed_once_as_seen_last(client: AdminClient) -> None:
+async def test_each_member_is_listed_once_in_the_latest_state(client: AdminClient) -> None:
     members = await chats.members(client, ChatId(1))
-    assert [member.account for member in members] == [n for n in range(1, PEOPLE) if n != GONE]
+    assert [member.account for member in members] == [n for n in range(1, MEMBERS) if n != LEFT]
     assert (members[0].nickname, members[0].role, members[1].role) == ("n1", "admin", "member")
-    assert members[-1].nickname == f"n{PEOPLE - 1}"
-    assert (await chats.show(client, ChatId(1))).members == PEOPLE - 2
+    assert members[-1].nickname == f"n{MEMBERS - 1}"
+    assert (await chats.show(client, ChatId(1))).members == MEMBERS - 2
 
 
-async def test_everything_that_was_said_is_exported(client: AdminClient) -> None:
+async def test_all_sent_messages_are_exported(client: AdminClient) -> None:
     found = await export.export(client, USER)
     assert [chat.chat.id for chat in found.chats] == list(range(1, CHATS + 1))
-    assert [said.index for said in found.chats[0].sent] == list(range(2, SAID + 1, 2))
+    assert [message.index for message in found.chats[0].sent] == list(range(2, HEAD + 1, 2))
     assert found.chats[0].sent[0].content == [{"text": "t2"}, {"emoji": 3}]
     assert [len(chat.sent) for chat in found.chats[1:]] == [0] * (CHATS - 1)
     assert found.friends == [BOB]

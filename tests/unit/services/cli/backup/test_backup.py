@@ -1,4 +1,4 @@
-"""`dragoman backup` and `dragoman restore`: what comes back, and what is refused."""
+"""`dragoman backup` and `dragoman restore`: contents and errors."""
 
 import fcntl
 import json
@@ -34,7 +34,7 @@ def dragoman(*arguments: str | Path) -> Result:
 
 @pytest.fixture
 def installation(tmp_path: Path) -> Path:
-    """A data directory with something of everything."""
+    """A data directory with databases, keys and media."""
     data = tmp_path / "data"
     for room, name in (("blobs", DIGEST), ("records", RECORD), ("spool", "half")):
         (data / "media" / room).mkdir(parents=True)
@@ -51,7 +51,7 @@ def files(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir() if not path.name.startswith(".")}
 
 
-def test_everything_comes_back(installation: Path, tmp_path: Path) -> None:
+def test_restore_brings_back_databases_keys_and_media(installation: Path, tmp_path: Path) -> None:
     kept, fresh = tmp_path / "kept", tmp_path / "fresh"
     assert dragoman("backup", kept, "--data", installation).exit_code == 0
     assert sorted(path.name for path in kept.iterdir()) == [
@@ -77,7 +77,7 @@ def open_database(url: str) -> Iterator[sa.Connection]:
     engine.dispose()
 
 
-def test_its_time_is_noted_for_prometheus(installation: Path, tmp_path: Path) -> None:
+def test_backup_time_is_written_for_prometheus(installation: Path, tmp_path: Path) -> None:
     kept, metrics = tmp_path / "kept", tmp_path / "backup.prom"
     assert dragoman("backup", kept, "--data", installation, "--metrics", metrics).exit_code == 0
     made = json.loads((kept / "backup.json").read_text())["made"]
@@ -86,28 +86,28 @@ def test_its_time_is_noted_for_prometheus(installation: Path, tmp_path: Path) ->
     assert stat.S_IMODE(metrics.stat().st_mode) & 0o444 == 0o444
 
 
-def test_a_time_is_not_noted_of_a_backup_that_failed(installation: Path, tmp_path: Path) -> None:
+def test_failed_backup_writes_no_time(installation: Path, tmp_path: Path) -> None:
     metrics = tmp_path / "backup.prom"
     (installation / "auth.db").write_text("no database")
     assert dragoman("backup", tmp_path / "kept", "--data", installation, "--metrics", metrics).exit_code != 0
     assert not metrics.exists()
 
 
-def test_a_place_for_its_time_that_cannot_be_written_is_told(installation: Path, tmp_path: Path) -> None:
+def test_error_for_an_unwritable_metrics_file(installation: Path, tmp_path: Path) -> None:
     result = dragoman("backup", tmp_path / "kept", "--data", installation, "--metrics", tmp_path / "no" / "backup.prom")
     assert result.exit_code == 1
     assert "No such file or directory" in result.output
 
 
-def test_a_backup_is_its_owner_s_alone(installation: Path, tmp_path: Path) -> None:
+def test_backup_is_readable_by_its_owner_only(installation: Path, tmp_path: Path) -> None:
     dragoman("backup", tmp_path / "kept", "--data", installation)
     dragoman("restore", tmp_path / "kept", "--data", tmp_path / "fresh")
     for top in (tmp_path / "kept", tmp_path / "fresh"):
         assert [path for path in (top, *top.rglob("*")) if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
 
 
-def test_a_backup_is_one_moment_of_a_database_that_is_written_to(installation: Path, tmp_path: Path) -> None:
-    """Two rows are always changed together."""
+def test_backup_is_a_consistent_snapshot_during_writes(installation: Path, tmp_path: Path) -> None:
+    """The writer changes two rows in each transaction."""
     stop = threading.Event()
 
     def write() -> None:
@@ -131,7 +131,7 @@ def test_a_backup_is_one_moment_of_a_database_that_is_written_to(installation: P
         writer.join()
 
 
-def test_what_is_there_is_not_overwritten(installation: Path, tmp_path: Path) -> None:
+def test_existing_data_is_not_overwritten(installation: Path, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     dragoman("backup", kept, "--data", installation)
     again = dragoman("backup", kept, "--data", installation)
@@ -152,7 +152,7 @@ def test_what_is_there_is_not_overwritten(installation: Path, tmp_path: Path) ->
         assert [path for path in fresh.rglob("*") if path.is_file() and path.name != "lock"] == before
 
 
-def test_what_runs_is_not_restored_into(installation: Path, tmp_path: Path) -> None:
+def test_restore_rejects_a_running_installation(installation: Path, tmp_path: Path) -> None:
     dragoman("backup", tmp_path / "kept", "--data", installation)
     running = tmp_path / "running"
     running.mkdir()
@@ -163,7 +163,7 @@ def test_what_runs_is_not_restored_into(installation: Path, tmp_path: Path) -> N
     assert (result.exit_code, "in use by another `dragoman up`" in result.output) == (2, True)
 
 
-def test_half_a_backup_is_none(installation: Path, tmp_path: Path) -> None:
+def test_restore_rejects_an_incomplete_backup(installation: Path, tmp_path: Path) -> None:
     dragoman("backup", tmp_path / "kept", "--data", installation)
     (tmp_path / "kept" / "backup.json").unlink()
     result = dragoman("restore", tmp_path / "kept", "--data", tmp_path / "fresh")
@@ -171,14 +171,14 @@ def test_half_a_backup_is_none(installation: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "fresh").exists()
 
 
-def test_a_damaged_database_is_told(installation: Path, tmp_path: Path) -> None:
+def test_error_for_a_damaged_database(installation: Path, tmp_path: Path) -> None:
     (installation / "session.db").write_bytes(b"no database, but some text that is long enough" * 100)
     result = dragoman("backup", tmp_path / "kept", "--data", installation)
     assert (result.exit_code, result.output) == (1, "Error: file is not a database\n")
     assert not (tmp_path / "kept" / "backup.json").exists()
 
 
-def test_an_installation_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_error_for_a_missing_installation(tmp_path: Path) -> None:
     result = dragoman("backup", tmp_path / "kept", "--data", tmp_path / "nowhere")
     assert (result.exit_code, "message.db does not exist" in result.output) == (2, True)
 
@@ -188,13 +188,13 @@ def test_an_installation_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 @contextmanager
 def one_database(server: PostgresServer) -> Iterator[str]:
-    """Shared, with a schema for each service."""
+    """One database with a schema for each service."""
     with server.database() as url:
         yield url.replace("+psycopg", "")
 
 
 @pytest.mark.parametrize("made", [one_database, databases])
-def test_postgresql_comes_back(
+def test_restore_brings_back_postgresql(
     installation: Path, tmp_path: Path, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch, made: object
 ) -> None:
     assert callable(made)
@@ -231,16 +231,14 @@ def settings_of(url: str) -> Settings:
     return load(None, {"database.url": url})[0]
 
 
-def test_without_postgresql_s_tools_it_says_so(
-    installation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_error_without_postgresql_tools(installation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     url = "database.url=postgresql://127.0.0.1:1/x"
     result = dragoman("backup", tmp_path / "kept", "--data", installation, "--set", url)
     assert (result.exit_code, "pg_dump is not on the PATH" in result.output) == (2, True)
 
 
-def test_a_postgresql_that_is_away_is_told(
+def test_error_for_an_unreachable_postgresql(
     installation: Path, tmp_path: Path, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(postgres_server.tools), prepend=os.pathsep)
@@ -249,7 +247,7 @@ def test_a_postgresql_that_is_away_is_told(
     assert (result.exit_code, "pg_dump failed" in result.output, "secret" in result.output) == (1, True, False)
 
 
-def test_a_backup_is_restored_to_the_kind_of_database_it_came_from(installation: Path, tmp_path: Path) -> None:
+def test_restore_rejects_another_kind_of_database(installation: Path, tmp_path: Path) -> None:
     dragoman("backup", tmp_path / "kept", "--data", installation)
     url = "database.url=postgresql://127.0.0.1:1/x"
     result = dragoman("restore", tmp_path / "kept", "--data", tmp_path / "fresh", "--set", url)

@@ -24,7 +24,7 @@ def dragoman(*arguments: str | Path) -> None:
 
 @pytest.fixture
 def roles(postgres_server: PostgresServer) -> Iterator[None]:
-    """Belong to the whole server, and are gone afterwards."""
+    """Drops the roles after the test: they belong to the whole server."""
     yield
     with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
         for role in ("exporter", "migrate", *SERVICES):
@@ -32,7 +32,7 @@ def roles(postgres_server: PostgresServer) -> Iterator[None]:
 
 
 def prepared(server: PostgresServer, url: str, directory: Path) -> Path:
-    """Where the settings of each process are that uses this new database."""
+    """Issues secrets and creates roles for a new database; returns the directory of the processes' settings."""
     url = url.replace("+psycopg", "")
     issue(directory, Addresses("nats://x:1", "x:1", f"127.0.0.1:{server.port}", url.rpartition("/")[2]))
     with psycopg.connect(url, autocommit=True) as connection:
@@ -49,7 +49,7 @@ def connected(directory: Path, process: str) -> psycopg.Connection:
 
 
 @pytest.mark.usefixtures("roles")
-def test_owners_and_rights_come_back(
+def test_restore_brings_back_owners_and_rights(
     postgres_server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(postgres_server.tools), prepend=os.pathsep)

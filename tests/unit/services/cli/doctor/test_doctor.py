@@ -1,4 +1,4 @@
-"""`dragoman doctor` on a sound installation, and on one for each thing that can be wrong."""
+"""`dragoman doctor` on a healthy installation, and on one with each fault."""
 
 import asyncio
 import shutil
@@ -15,7 +15,7 @@ from shared.contract.permissions import BUS_USERS, BusUser
 from shared.contract.subjects import LOGIN
 from tests.support.servers import NatsServer, PostgresServer, S3Server, ValkeyServer
 from tests.system.databases import databases
-from tests.unit.services.cli.installed import beside
+from tests.unit.services.cli.installed import write_installation
 
 FEW = "edge.max_connections=10"
 NOWHERE = "127.0.0.1:1"
@@ -23,8 +23,8 @@ NOWHERE = "127.0.0.1:1"
 
 @pytest.fixture
 async def installation(nats_server: NatsServer, valkey_server: ValkeyServer, tmp_path: Path) -> Path:
-    """A data directory in which nothing is wrong."""
-    found = beside(nats_server, tmp_path, valkey_server)
+    """The data directory of a healthy installation."""
+    found = write_installation(nats_server, tmp_path, valkey_server)
     await asyncio.to_thread(migrate_all, found, ["auth", "session", "message"])
     ensure_keys(tmp_path / "keys")
     return tmp_path
@@ -36,15 +36,15 @@ async def doctor(directory: Path, *assignments: str, services: tuple[str, ...] =
     return await asyncio.to_thread(CliRunner().invoke, main, command)
 
 
-async def complaint(directory: Path, *assignments: str) -> str:
-    """The one line that is bad."""
+async def failure(directory: Path, *assignments: str) -> str:
+    """The only failed line."""
     result = await doctor(directory, *assignments)
     assert result.exit_code == 1, result.output
     [line] = [line for line in result.output.splitlines() if line.startswith("✗")]
     return line
 
 
-async def test_a_sound_installation(installation: Path) -> None:
+async def test_healthy_installation_passes(installation: Path) -> None:
     result = await doctor(installation)
     lines = result.output.splitlines()
     assert (result.exit_code, {line[0] for line in lines}) == (0, {"✓"})
@@ -58,13 +58,13 @@ async def test_a_sound_installation(installation: Path) -> None:
         assert len(secret) < 20 or secret not in result.output
 
 
-async def test_findings_are_there_for_programs(installation: Path) -> None:
+async def test_findings_as_json(installation: Path) -> None:
     command = ["doctor", "--data", str(installation), "--set", FEW, "--json"]
     result = await asyncio.to_thread(CliRunner().invoke, main, command)
     assert '"what": "streams",\n    "good": true' in result.output
 
 
-async def test_a_broker_that_is_away(installation: Path) -> None:
+async def test_unreachable_broker(installation: Path) -> None:
     result = await doctor(installation, f"nats.url=nats://{NOWHERE}")
     assert result.exit_code == 1
     assert f"✗ nats              nats://{NOWHERE} " in result.output
@@ -73,45 +73,45 @@ async def test_a_broker_that_is_away(installation: Path) -> None:
 
 
 @pytest.mark.usefixtures("refused_sockets")
-async def test_a_wrong_password_of_the_broker(installation: Path, nats_server: NatsServer) -> None:
+async def test_wrong_broker_password(installation: Path, nats_server: NatsServer) -> None:
     url = nats_server.settings("edge").url
-    line = await complaint(installation, f"nats.url={url}", "nats.user=edge", "nats.password=wrong")
+    line = await failure(installation, f"nats.url={url}", "nats.user=edge", "nats.password=wrong")
     assert line.startswith("✗ nats edge")
     assert "authorization violation" in line.lower()
 
 
-async def test_streams_that_were_never_made(installation: Path, nats_server: NatsServer) -> None:
+async def test_missing_streams(installation: Path, nats_server: NatsServer) -> None:
     await asyncio.to_thread(nats_server.make_bare)
-    assert "streams           some are missing: run `dragoman migrate`" in await complaint(installation)
+    assert "streams           some are missing: run `dragoman migrate`" in await failure(installation)
 
 
-async def test_a_right_that_the_broker_does_not_grant(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_broker_permission(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     admin = BusUser(requests=(*BUS_USERS["admin"].requests, LOGIN))
     monkeypatch.setattr(broker, "BUS_USERS", {**BUS_USERS, "admin": admin})
-    line = await complaint(installation)
+    line = await failure(installation)
     assert line.startswith("✗ nats admin        may not publish auth.login at")
 
 
-async def test_a_valkey_user_who_may_do_anything(installation: Path, valkey_server: ValkeyServer) -> None:
+async def test_unrestricted_valkey_user(installation: Path, valkey_server: ValkeyServer) -> None:
     keeper = valkey_server.keeper_url
-    assert "valkey keeper     may do anything at redis://keeper:***@" in await complaint(
+    assert "valkey keeper     may do anything at redis://keeper:***@" in await failure(
         installation, f"redis.url={keeper}"
     )
 
 
-async def test_a_valkey_that_is_away(installation: Path) -> None:
-    assert f"redis://{NOWHERE}/0 does not answer" in await complaint(installation, f"redis.url=redis://{NOWHERE}/0")
+async def test_unreachable_valkey(installation: Path) -> None:
+    assert f"redis://{NOWHERE}/0 does not answer" in await failure(installation, f"redis.url=redis://{NOWHERE}/0")
 
 
-async def test_a_database_that_is_not_migrated(installation: Path) -> None:
+async def test_database_not_migrated(installation: Path) -> None:
     (installation / "session.db").write_bytes(b"")
-    assert "is at revision none" in await complaint(installation)
+    assert "is at revision none" in await failure(installation)
     (installation / "session.db").unlink()
-    assert "session.db does not exist: run `dragoman migrate`" in await complaint(installation)
+    assert "session.db does not exist: run `dragoman migrate`" in await failure(installation)
     assert not (installation / "session.db").exists()
 
 
-async def test_databases_on_postgresql(installation: Path, postgres_server: PostgresServer) -> None:
+async def test_postgresql_databases(installation: Path, postgres_server: PostgresServer) -> None:
     with databases(postgres_server) as url:
         setting = f"database.url={url}"
         result = await doctor(installation, setting, services=("auth",))
@@ -125,41 +125,41 @@ async def test_databases_on_postgresql(installation: Path, postgres_server: Post
         assert postgres_server.url("x").split(":")[2].partition("@")[0] not in result.output
 
 
-def test_a_clock_that_is_off() -> None:
+def test_clock_skew() -> None:
     assert stores._clock("x", 100.0, 100.2, 100.4).good
     assert stores._clock("x", 101.0, 100.2, 100.4).text.startswith("is 0.6 s off")
     assert stores._clock("x", 99.0, 100.2, 100.4).text.startswith("is 1.2 s off")
 
 
-async def test_a_mail_server_that_is_away(installation: Path) -> None:
+async def test_unreachable_mail_server(installation: Path) -> None:
     settings = ["mail.smtp_host=127.0.0.1", "mail.smtp_port=1", "edge.public_url=http://chat.example"]
-    assert "127.0.0.1:1 does not accept mail (ConnectionRefusedError" in await complaint(installation, *settings)
+    assert "127.0.0.1:1 does not accept mail (ConnectionRefusedError" in await failure(installation, *settings)
 
 
-async def test_mail_without_a_place_for_its_links(installation: Path) -> None:
+async def test_mail_without_public_url(installation: Path) -> None:
     result = await doctor(installation, "mail.smtp_host=127.0.0.1", "mail.smtp_port=1", "edge.port=0")
     assert "✗ settings          incomplete: edge.public_url must be set" in result.output
 
 
-async def test_a_bucket(installation: Path, s3_server: S3Server) -> None:
+async def test_bucket(installation: Path, s3_server: S3Server) -> None:
     keys = ["media.access_key=x", "media.secret_key=y", "media.region=x"]
     here = [f"media.bucket_url=s3://{s3_server.bucket()}", f"media.endpoint={s3_server.endpoint}"]
     assert (await doctor(installation, *keys, *here)).exit_code == 0
     away = [here[0], f"media.endpoint=http://{NOWHERE}", "media.timeout_seconds=1"]
-    assert "cannot be read" in await complaint(installation, *keys, *away)
+    assert "cannot be read" in await failure(installation, *keys, *away)
 
 
-async def test_a_key_that_others_may_read(installation: Path) -> None:
+async def test_key_readable_by_others(installation: Path) -> None:
     [key] = (installation / "keys").glob("*.pem")
     key.chmod(0o640)
-    assert f"other users may read {key}: chmod go= {key}" in await complaint(installation)
+    assert f"other users may read {key}: chmod go= {key}" in await failure(installation)
 
 
 async def test_too_few_descriptors(installation: Path) -> None:
-    assert "ulimit -n 900000256" in await complaint(installation, "edge.max_connections=900000000")
+    assert "ulimit -n 900000256" in await failure(installation, "edge.max_connections=900000000")
 
 
-async def test_a_full_disk(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_full_disk(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = shutil._ntuple_diskusage(2**40, 2**40 - 2**20, 2**20)
     monkeypatch.setattr("services.cli.doctor.machine.shutil.disk_usage", lambda _: full)
-    assert "1 MiB are free on the disk of" in await complaint(installation)
+    assert "1 MiB are free on the disk of" in await failure(installation)

@@ -1,4 +1,4 @@
-"""nats-server refuses every service what is not its own."""
+"""nats-server grants each service exactly its own subjects."""
 
 import stat
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ _ADMINISTRATION = (
 
 
 @pytest.mark.parametrize(("cores", "own"), [(1, "1"), (2, "1"), (7, "1"), (8, "2"), (64, "16")])
-def test_it_takes_a_share_of_the_machine_unless_told_otherwise(cores: int, own: str) -> None:
+def test_nats_uses_a_quarter_of_the_cores_by_default(cores: int, own: str) -> None:
     assert environment({"PATH": "/bin"}, cores) == {"PATH": "/bin", "GOMAXPROCS": own}
     assert environment({"GOMAXPROCS": "3"}, cores) == {"GOMAXPROCS": "3"}
 
@@ -65,17 +65,17 @@ async def connected(server: NatsServer, user: str, errors: list[str]) -> AsyncIt
 
 
 async def settle(client: Client) -> None:
-    """nats-py's ping overtakes what waits to be sent, but only once."""
+    """Flush twice: nats-py's first ping overtakes buffered messages."""
     await client.flush()
     await client.flush()
 
 
-def refused(errors: list[str], verb: str) -> set[str]:
+def denied(errors: list[str], verb: str) -> set[str]:
     return {error.split('"')[1] for error in errors if f"permissions violation for {verb}" in error.lower()}
 
 
 @pytest.mark.parametrize("service", [*BUS_USERS, "setup"])
-async def test_a_user_publishes_its_own_subjects_and_no_other(nats_server: NatsServer, service: str) -> None:
+async def test_user_publishes_exactly_its_subjects(nats_server: NatsServer, service: str) -> None:
     granted = publishes(service) if service in BUS_USERS else []
     subjects = [*EVERY_SUBJECT, *(_ADMINISTRATION if service in BUS_USERS else ("auth.login", _ADMINISTRATION[0]))]
     errors: list[str] = []
@@ -86,11 +86,11 @@ async def test_a_user_publishes_its_own_subjects_and_no_other(nats_server: NatsS
     expected = {one.lower() for one in subjects if not any(matches(grant, one) for grant in granted)}
     if service == "setup":
         expected = {one for one in expected if not one.startswith("$js.api.consumer.info")}
-    assert refused(errors, "publish") == expected
+    assert denied(errors, "publish") == expected
 
 
 @pytest.mark.parametrize("service", BUS_USERS)
-async def test_a_user_hears_its_own_subjects_and_no_other(nats_server: NatsServer, service: str) -> None:
+async def test_user_subscribes_exactly_to_its_subjects(nats_server: NatsServer, service: str) -> None:
     errors: list[str] = []
     granted = subscribes(service)
     async with connected(nats_server, service, errors) as client:
@@ -98,24 +98,24 @@ async def test_a_user_hears_its_own_subjects_and_no_other(nats_server: NatsServe
             await client.subscribe(subject)
         await settle(client)
     expected = {one.lower() for one in [*EVERY_SUBJECT, ">"] if not any(matches(grant, one) for grant in granted)}
-    assert refused(errors, "subscription") == expected
+    assert denied(errors, "subscription") == expected
 
 
 @pytest.mark.usefixtures("refused_sockets")
-async def test_nobody_comes_in_without_a_password(nats_server: NatsServer) -> None:
+async def test_connection_without_password_is_rejected(nats_server: NatsServer) -> None:
     async def ignore(_: Exception) -> None:
-        """The refusal is raised, too."""
+        """The error is raised, too."""
 
     with pytest.raises(nats.errors.Error, match="Authorization Violation"):
         await nats.connect(nats_server.settings("edge").url, allow_reconnect=False, error_cb=ignore)
 
 
-def test_the_configuration_survives_any_path(tmp_path: Path) -> None:
+def test_configuration_escapes_paths(tmp_path: Path) -> None:
     store = tmp_path / 'sp ace "quote" \\ 数据'
     assert b'sp ace \\"quote\\" \\\\ \xe6\x95\xb0' in configuration(4222, store, generate().nats)
 
 
-def test_credentials_are_made_once_completed_and_private(tmp_path: Path) -> None:
+def test_credentials_are_generated_once_completed_and_private(tmp_path: Path) -> None:
     file = tmp_path / "credentials.json"
     first = load_or_make(file)
     assert set(first.nats) == set(USERS)

@@ -1,4 +1,4 @@
-"""`dragoman top`, as it is typed."""
+"""The command `dragoman top`."""
 
 import asyncio
 import contextlib
@@ -20,16 +20,16 @@ from services.cli.top.poller import OpsAddress, addresses_of, poll
 from shared.dashboard.panels import Dashboard, PanelGroup, gauge
 from tests.unit.shared.test_ops import serving
 
-BOARD = Dashboard("talk", (PanelGroup("Talk", (gauge("People", "people"),)),))
+DASHBOARD = Dashboard("talk", (PanelGroup("Talk", (gauge("People", "people"),)),))
 
 
-def crowd() -> CollectorRegistry:
+def user_registry() -> CollectorRegistry:
     registry = CollectorRegistry()
     Gauge("people", "People", registry=registry).set(7)
     return registry
 
 
-def test_all_of_a_run_are_looked_at_or_those_wanted() -> None:
+def test_addresses_of_all_or_of_wanted_processes() -> None:
     run = Run(
         1, "", True, [RunningProcess("nats", 2), RunningProcess("auth", 3, 4000), RunningProcess("edge-1", 5, 5000, 80)]
     )
@@ -41,8 +41,8 @@ def test_all_of_a_run_are_looked_at_or_those_wanted() -> None:
         addresses_of(run, "127.0.0.1", ["nats"])
 
 
-async def test_an_answer_and_silence_stand_side_by_side() -> None:
-    async with serving({}, crowd(), BOARD) as ops:
+async def test_answer_and_error_are_both_results() -> None:
+    async with serving({}, user_registry(), DASHBOARD) as ops:
         there, away = f"http://127.0.0.1:{ops.port}", f"http://127.0.0.1:{free_port()}"
         seen = await asyncio.to_thread(poll, [OpsAddress("there", there), OpsAddress("away", away)])
     assert seen[0].dashboard is not None
@@ -50,17 +50,17 @@ async def test_an_answer_and_silence_stand_side_by_side() -> None:
     assert "refused" in seen[1].error
 
 
-async def test_something_else_that_answers_is_told(tmp_path: Path) -> None:
+async def test_error_for_an_answer_that_is_no_dashboard(tmp_path: Path) -> None:
     async with serving({}) as ops:
         (seen,) = await asyncio.to_thread(poll, [OpsAddress("odd", f"http://127.0.0.1:{ops.port}/")])
         assert seen.dashboard is not None
 
-    async def rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def wrong_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
         writer.close()
 
-    async with await asyncio.start_server(rude, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(wrong_answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         (seen,) = await asyncio.to_thread(poll, [OpsAddress("rude", f"http://127.0.0.1:{port}")])
     assert "Expected `object`" in seen.error
@@ -69,28 +69,28 @@ async def test_something_else_that_answers_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error"), [([], "no `dragoman up` runs with the data directory"), (["edge-1"], "no `dragoman up`")]
 )
-def test_without_anything_to_look_at_it_says_so(tmp_path: Path, arguments: list[str], error: str) -> None:
+def test_error_without_processes(tmp_path: Path, arguments: list[str], error: str) -> None:
     result = CliRunner().invoke(main, ["top", "--once", "--data", str(tmp_path), *arguments])
     assert result.exit_code == 2
     assert error in result.output
 
 
-async def test_it_watches_until_it_is_interrupted_and_leaves_the_terminal_as_it_was() -> None:
-    async with serving({}, crowd(), BOARD) as ops:
-        output = await asyncio.to_thread(watched, f"http://127.0.0.1:{ops.port}")
+async def test_watch_ends_on_interrupt_and_restores_the_terminal() -> None:
+    async with serving({}, user_registry(), DASHBOARD) as ops:
+        output = await asyncio.to_thread(watch_in_terminal, f"http://127.0.0.1:{ops.port}")
     assert output.startswith("\x1b[?1049h")
     assert output.rstrip().endswith("\x1b[?1049l")
 
 
-def watched(address: str) -> str:
-    """What it writes to a terminal until it has shown the numbers, and is interrupted."""
+def watch_in_terminal(address: str) -> str:
+    """The output to a terminal; `top` is interrupted once it has shown a number."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "services.cli.main", "top", address], stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)
     output = b""
-    with contextlib.suppress(OSError):  # how the other side's end shows on Linux
+    with contextlib.suppress(OSError):  # Linux reports the closed other end as an error
         while part := os.read(ours, 65_536):
             output += part
             if b"People" in output and b"People" not in output[: -len(part)]:

@@ -1,4 +1,4 @@
-"""Each service shows what it counts, and nothing else."""
+"""Each service's dashboard covers exactly its metrics."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,37 +33,37 @@ SERVICES: list[tuple[Dashboard, Callable[[CollectorRegistry], object]]] = [
 
 @pytest.fixture(params=SERVICES, ids=lambda one: str(one[0].service))
 async def service(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Dashboard, dict[str, str]]:
-    """Its board, and the types of the metrics that it has by their names."""
-    board, metrics = request.param
+    """A service's dashboard, and the types of its metrics by name."""
+    dashboard, metrics = request.param
     registry = new_registry()
     metrics(registry)
-    Bus(Nats(), board.service, registry)
+    Bus(Nats(), dashboard.service, registry)
     EventLoopLag(registry)
-    if board.service != "edge":
+    if dashboard.service != "edge":
         await Database(f"sqlite:///{tmp_path / 'test.db'}", registry=registry).close()
-    if board.service != "auth":
+    if dashboard.service != "auth":
         await Presence(Redis(), registry).close()
-    return board, {metric.name: metric.type for metric in registry.collect()}
+    return dashboard, {metric.name: metric.type for metric in registry.collect()}
 
 
-async def test_every_row_has_its_metric(service: tuple[Dashboard, dict[str, str]]) -> None:
-    board, types = service
+async def test_every_panel_has_its_metric(service: tuple[Dashboard, dict[str, str]]) -> None:
+    dashboard, types = service
     fitting = {
         PanelKind.GAUGE: {"gauge"}, PanelKind.AGE: {"gauge"}, PanelKind.RATE: {"counter"}, PanelKind.SHARE: {"counter"},
         PanelKind.COUNT: {"histogram"}, PanelKind.MEAN: {"histogram"}, PanelKind.PERCENTILES: {"histogram"},
     }  # fmt: skip
-    assert [row for row in board.panels if types.get(row.metric) not in fitting[row.kind]] == []
-    assert [row for row in board.panels if row.of and types.get(row.of) != "counter"] == []
+    assert [panel for panel in dashboard.panels if types.get(panel.metric) not in fitting[panel.kind]] == []
+    assert [panel for panel in dashboard.panels if panel.of and types.get(panel.of) != "counter"] == []
 
 
-async def test_every_metric_of_its_own_has_a_row(service: tuple[Dashboard, dict[str, str]]) -> None:
-    board, types = service
-    own = {name for name in types if name.startswith(f"{OURS}{board.service}_")}
+async def test_every_metric_of_the_service_has_a_panel(service: tuple[Dashboard, dict[str, str]]) -> None:
+    dashboard, types = service
+    own = {name for name in types if name.startswith(f"{OURS}{dashboard.service}_")}
     assert own
-    assert own - {row.metric for row in board.panels} - {row.of for row in board.panels} == set()
+    assert own - {panel.metric for panel in dashboard.panels} - {panel.of for panel in dashboard.panels} == set()
 
 
-async def test_titles_are_told_apart(service: tuple[Dashboard, dict[str, str]]) -> None:
-    board, _ = service
-    titles = [row.title for row in board.panels]
+async def test_titles_are_unique(service: tuple[Dashboard, dict[str, str]]) -> None:
+    dashboard, _ = service
+    titles = [panel.title for panel in dashboard.panels]
     assert sorted(titles) == sorted(set(titles))
