@@ -1,5 +1,6 @@
 """Every dialect against its vectors, both ways."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +146,11 @@ def test_the_vectors_leave_nothing_out(entry: Entry) -> None:
     shown = {next(iter(vector.event)) for vector in file.vectors if vector.event}
     shown |= {next(iter(request.command)) for request in requests}
     shown |= {next(iter(reply.answer)) for request in requests for reply in request.replies if reply.answer}
-    assert shown | set(file.lacks) == COMMANDS.keys() | EVENTS.keys() | ANSWERS.keys()
-    assert not shown & set(file.lacks)
+    existing = {**COMMANDS, **EVENTS, **ANSWERS}
+    missing = [name for name in existing if name not in {*shown, *file.lacks}]
+    surplus = [name for name in file.lacks if name in shown or name not in existing or file.lacks.count(name) > 1]
+    assert not missing, f"show these, or add them to `lacks`: {json.dumps(missing)}"
+    assert not surplus, f"remove these from `lacks`: {json.dumps(surplus)}"
 
 
 @pytest.mark.parametrize("entry", DIALECTS, ids=lambda entry: entry.name)
