@@ -43,11 +43,9 @@ class SessionDatabase(Protocol):
 
     async def read(self, work: Callable[[Connection], T], *, brief: bool = False) -> T:
         """All that `work` reads is one snapshot. A `brief` transaction may run on the event loop."""
-        ...
 
     async def write(self, work: Callable[[Connection], T], *, brief: bool = False) -> T:
         """The transaction is durably committed on return."""
-        ...
 
 
 class ChangeNotifier(Protocol):
@@ -56,25 +54,20 @@ class ChangeNotifier(Protocol):
     async def publish(self, versions: Mapping[ChatId, int], notifications: Iterable[Notification] = ()) -> bool:
         """Publish the versions, then the notifications. Returns whether the versions are published now; otherwise
         they are retried in the background."""
-        ...
 
     async def publish_or_raise(self, versions: Mapping[ChatId, int]) -> None:
         """Publish the versions. Raises RequestError when they are not published now; the caller must retry."""
-        ...
 
     def republish(self, versions: Mapping[ChatId, int]) -> None:
         """Publish versions that a reader found missing, soon and without retries: the next reader reports them
         again."""
-        ...
 
 
 class ChatHeads(Protocol):
     async def last_index(self, chat: ChatId) -> int:
         """The last index of a chat, from the message service; 0 for an empty chat. Raises RequestError."""
-        ...
 
 
 class OnlineAccounts(Protocol):
     async def select_online(self, accounts: Sequence[AccountId]) -> Collection[AccountId] | None:
         """Those of the accounts that have a connection; None when presence is unknown."""
-        ...

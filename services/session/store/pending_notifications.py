@@ -65,7 +65,8 @@ def delete(connection: sa.Connection, account: AccountId, numbers: Sequence[int]
 
 
 def _delete_expired(connection: sa.Connection, accounts: Sequence[AccountId], now: int) -> None:
-    """Delete what is too old or too much of these accounts, each of which has a new row. The index alone decides."""
+    """Delete the accounts' notifications that are too old, or more than allowed. Each account has a new row. The bounds
+    come from the index, not from reading all rows."""
     number = pending_notification.c.number
     own = sa.select(number).where(pending_notification.c.account == profile.c.id)
     oldest = own.order_by(number).limit(1).scalar_subquery()

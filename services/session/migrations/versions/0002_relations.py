@@ -1,4 +1,4 @@
-"""Requests of people to each other and to groups, notices that wait to be shown."""
+"""Friend requests, membership requests, pending notifications."""
 
 import sqlalchemy as sa
 from alembic import op
