@@ -65,8 +65,8 @@ def _dialects(*default: str) -> Callable[[F], F]:
 def _run(scenario: Any, given: dict[str, Any]) -> None:
     from bench.measurement.command_runner import OutputPaths, TargetSpec, run
 
-    where = TargetSpec(given["addresses"], given["data"], given["edges"], given["settings"])
-    sys.exit(run(where, OutputPaths(given["json"], given["html"]), scenario))
+    spec = TargetSpec(given["addresses"], given["data"], given["edges"], given["settings"])
+    sys.exit(run(spec, OutputPaths(given["json"], given["html"]), scenario))
 
 
 def _run_chosen(scenario: Any, choice: Any, given: dict[str, Any]) -> None:
@@ -86,9 +86,9 @@ def pairs(**given: Any) -> None:
     """People talk in pairs."""
     from bench.scenarios import pairs
 
-    people = given["people"] // 2 * 2
-    crowd = pairs.ConversationOptions(people, given["dialects"], given["processes"])
-    _run(lambda target, show: pairs.pairs(target, show, crowd, _load(given)), given)
+    users = given["people"] // 2 * 2
+    options = pairs.ConversationOptions(users, given["dialects"], given["processes"])
+    _run(lambda target, show: pairs.pairs(target, show, options, _load(given)), given)
 
 
 @bench.command()
@@ -103,8 +103,8 @@ def group(**given: Any) -> None:
     """Some of a group speak, and all hear it."""
     from bench.scenarios import pairs
 
-    crowd = pairs.ConversationOptions(given["people"], given["dialects"], given["processes"], given["speakers"])
-    _run(lambda target, show: pairs.group(target, show, crowd, _load(given)), given)
+    options = pairs.ConversationOptions(given["people"], given["dialects"], given["processes"], given["speakers"])
+    _run(lambda target, show: pairs.group(target, show, options, _load(given)), given)
 
 
 @bench.command("connect")
@@ -202,11 +202,11 @@ def overload(**given: Any) -> None:
     from bench.measurement import command_runner
     from bench.scenarios import overload
 
-    strain = overload.OverloadOptions(**{name: given[name] for name in overload.OverloadOptions._fields})
-    settings = (f"edge.max_connections={overload.max_connections(strain, given['edges'])}", *given["settings"])
-    where = command_runner.TargetSpec((), None, given["edges"], settings, apart=True)
-    papers = command_runner.OutputPaths(given["json"], given["html"])
-    sys.exit(command_runner.run(where, papers, lambda target, show: overload.overload(target, show, strain)))
+    options = overload.OverloadOptions(**{name: given[name] for name in overload.OverloadOptions._fields})
+    settings = (f"edge.max_connections={overload.max_connections(options, given['edges'])}", *given["settings"])
+    spec = command_runner.TargetSpec((), None, given["edges"], settings, apart=True)
+    outputs = command_runner.OutputPaths(given["json"], given["html"])
+    sys.exit(command_runner.run(spec, outputs, lambda target, show: overload.overload(target, show, options)))
 
 
 @bench.command()
@@ -231,12 +231,12 @@ def growth(**given: Any) -> None:
     from bench.measurement.command_runner import OutputPaths, run_and_report
 
     seconds = 1.0 if given["quick"] else given["seconds"]
-    effort = RunOptions(
+    run_options = RunOptions(
         seconds, seconds / 4, seconds / 2, given["rate"], given["deliveries"], given["size"], given["processes"],
         given["dialects"],
     )  # fmt: skip
     plan = GrowthPlan(
-        given["edges"], given["settings"], given["compare"], sorted(given["values"]), given["quick"], effort
+        given["edges"], given["settings"], given["compare"], sorted(given["values"]), given["quick"], run_options
     )
     sys.exit(
         run_and_report(
@@ -268,8 +268,8 @@ def costs(**given: Any) -> None:
     from bench.capacity.tables import costs_table
     from bench.measurement.command_runner import complete
 
-    weighing = CostOptions(**{name: given[name] for name in CostOptions._fields})
-    costs = complete(lambda show: measure_costs(weighing, given["settings"], given["processes"], show))
+    cost_options = CostOptions(**{name: given[name] for name in CostOptions._fields})
+    costs = complete(lambda show: measure_costs(cost_options, given["settings"], given["processes"], show))
     click.echo(costs_table(costs))
     given["file"].write_bytes(msgspec.json.format(msgspec.json.encode(costs)) + b"\n")
 

@@ -1,5 +1,5 @@
-"""What ends a run with one sentence to the user."""
+"""Errors that end a run with one sentence for the user."""
 
 
 class BenchError(Exception):
-    """The run cannot go on: the system does not start, a process of the load died, a measurement is no good."""
+    """The run cannot continue: the system did not start, a worker process died, or a measurement is unusable."""

@@ -25,7 +25,7 @@ from shared.database import make_engine
 from shared.migrate import upgrade
 from shared.settings import Auth, Database, Settings
 
-_TALKERS = 100
+_SENDERS = 100
 """Of the axis `edges`: people in pairs."""
 _EDGES = 2
 _ROWS = 10_000
@@ -47,29 +47,38 @@ class CostOptions(NamedTuple):
     dialects: Sequence[str]
 
 
-async def measure_costs(weighing: CostOptions, settings: Sequence[str], processes: int, show: ProgressLine) -> Costs:
+async def measure_costs(
+    cost_options: CostOptions, settings: Sequence[str], processes: int, show: ProgressLine
+) -> Costs:
     """Raises BenchError."""
     rows = await asyncio.to_thread(row_bytes)
-    effort = RunOptions(
-        weighing.seconds, weighing.rest, weighing.rest, weighing.slow, weighing.deliveries, weighing.size, processes,
-        weighing.dialects,
+    run_options = RunOptions(
+        cost_options.seconds, cost_options.rest, cost_options.rest, cost_options.slow, cost_options.deliveries,
+        cost_options.size, processes, cost_options.dialects,
     )  # fmt: skip
-    async with stack_of(_EDGES, settings, effort, show) as place:
+    async with stack_of(_EDGES, settings, run_options, show) as stack:
         # Memory can be told on edges that have held nothing before.
-        crowd = await _run(place, "connections", weighing.connections)
-        slow = await _run(place, "edges", _EDGES)
-        brisk = await _run(replace(place, effort=effort._replace(rate=weighing.brisk)), "edges", _EDGES)
-        group = await _run(place, "chat-size", weighing.members)
+        many_connections = await _run(stack, "connections", cost_options.connections)
+        slow = await _run(stack, "edges", _EDGES)
+        brisk = await _run(replace(stack, run_options=run_options._replace(rate=cost_options.brisk)), "edges", _EDGES)
+        group = await _run(stack, "chat-size", cost_options.members)
     found = MeasuredCosts(
-        brisk.figures, slow.figures, group.figures, weighing.members, crowd.figures, weighing.connections - _TALKERS
+        brisk.figures,
+        slow.figures,
+        group.figures,
+        cost_options.members,
+        many_connections.figures,
+        cost_options.connections - _SENDERS,
     )
-    costs = derived(found, rows, machine(), f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", weighing.size)
-    costs.remarks = [f"{run.scenario}: {remark}" for run in (crowd, slow, brisk, group) for remark in run.remarks]
+    costs = derived(found, rows, machine(), f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", cost_options.size)
+    costs.remarks = [
+        f"{run.scenario}: {remark}" for run in (many_connections, slow, brisk, group) for remark in run.remarks
+    ]
     return costs
 
 
-async def _run(place: GrowthStack, axis: str, x: int) -> Result:
-    result = await place.measure(AXES[axis], x)
+async def _run(stack: GrowthStack, axis: str, x: int) -> Result:
+    result = await stack.measure(AXES[axis], x)
     if not result.passed:
         raise BenchError(f"{result.scenario}: {result.faults}")
     return result
@@ -78,17 +87,17 @@ async def _run(place: GrowthStack, axis: str, x: int) -> Result:
 def row_bytes() -> dict[str, float]:
     """Of SQLite's files, for each row and its indexes: with texts of 150 bytes, and accounts of one password."""
     with tempfile.TemporaryDirectory(prefix="dragoman-bench-") as directory:
-        place = Database(url=SecretStr(f"sqlite:///{directory}/{{service}}.db"))
-        settings = Settings(database=place, auth=Auth(keys=Path(directory) / "keys"))
+        stack = Database(url=SecretStr(f"sqlite:///{directory}/{{service}}.db"))
+        settings = Settings(database=stack, auth=Auth(keys=Path(directory) / "keys"))
         for service in _SERVICES:
             upgrade(service, settings.database_url(service))
-        seedbed = Seeder(Installation(settings, {}))
+        seeder = Seeder(Installation(settings, {}))
         sizes = [_size(settings)]
-        people = seedbed.accounts(_ROWS)
+        accounts = seeder.accounts(_ROWS)
         sizes.append(_size(settings))
-        chats = seedbed.chats(people[:100], 100, each=_ROWS // 100)
+        chats = seeder.chats(accounts[:100], 100, each=_ROWS // 100)
         sizes.append(_size(settings))
-        seedbed.history(chats[:1], _ROWS, people[0])
+        seeder.history(chats[:1], _ROWS, accounts[0])
         sizes.append(_size(settings))
     grown = [round((after - before) / _ROWS, 1) for before, after in pairwise(sizes)]
     return dict(zip(("account", "membership", "message"), grown, strict=True))

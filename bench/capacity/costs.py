@@ -45,7 +45,7 @@ class MeasuredCosts(msgspec.Struct):
     slow: Figures
     group: Figures
     members: int
-    crowd: Figures
+    many_connections: Figures
     connections: int
 
 
@@ -60,9 +60,9 @@ def derived(found: MeasuredCosts, rows: dict[str, float], machine: str, measured
         batched=by_kind(found.brisk, "µs of a message in "),
         alone=by_kind(found.slow, "µs of a message in "),
         delivery=_each(found.slow, found.group, further),
-        login=by_kind(found.crowd, "µs of a login in "),
-        idle=round(_more(_idle(found.slow), _idle(found.crowd), found.connections) * 1e6, _PRECISION),
-        kib=by_kind(found.crowd, "KiB of a login in ").get("edge", 0.0),
+        login=by_kind(found.many_connections, "µs of a login in "),
+        idle=round(_more(_idle(found.slow), _idle(found.many_connections), found.connections) * 1e6, _PRECISION),
+        kib=by_kind(found.many_connections, "KiB of a login in ").get("edge", 0.0),
         nats=(round(nats, 1), round(_more(nats, group_nats, further), 1)),
         client=(round(clients, 1), round(_more(clients, group_clients, further), 1)),
         rows=rows,

@@ -43,7 +43,7 @@ class ChatPopulation(NamedTuple):
     each: int = 1
 
     @property
-    def circle(self) -> int:
+    def group_size(self) -> int:
         return len(self.accounts) * self.each // len(self.chats)
 
 
@@ -52,37 +52,37 @@ class GrowthStack:
     """Where points are measured, one after the other; `seeded` accounts are there already."""
 
     target: MeasuredSystem
-    seedbed: Seeder
+    seeder: Seeder
     show: ProgressLine
-    effort: RunOptions
+    run_options: RunOptions
     seeded: int = 0
 
-    def settle(self, count: int) -> range:
+    def add_accounts(self, count: int) -> range:
         self.seeded += count
-        return self.seedbed.accounts(count)
+        return self.seeder.accounts(count)
 
     async def measure(self, axis: "GrowthAxis", x: int) -> Result:
         """Raises BenchError, ClientError."""
-        scene = await asyncio.to_thread(axis.seed, self, x)
-        await self.seedbed.publish(scene.chats)
-        effort = self.effort
-        rate = min(effort.rate, effort.deliveries / (scene.circle - 1))
-        load = Load(effort.size, effort.warm_up, effort.seconds, rate)
-        run, seats = secrets.randbits(32), await asyncio.to_thread(self._seats, scene)
-        jobs = conversations(run, seats, range(scene.speakers), effort.processes, load)
+        population = await asyncio.to_thread(axis.seed, self, x)
+        await self.seeder.publish(population.chats)
+        run_options = self.run_options
+        rate = min(run_options.rate, run_options.deliveries / (population.group_size - 1))
+        load = Load(run_options.size, run_options.warm_up, run_options.seconds, rate)
+        run, seats = secrets.randbits(32), await asyncio.to_thread(self._seats, population)
+        jobs = conversations(run, seats, range(population.speakers), run_options.processes, load)
         for job in jobs:
             job.at_once = _LOGINS_AT_ONCE
         return await measured(
             f"{x:,} {axis.title}", jobs, self.target, self.show, {}, warm_up=load.warm_up, seconds=load.seconds,
-            offered=rate, rest=effort.rest,
+            offered=rate, rest=run_options.rest,
         )  # fmt: skip
 
-    def _seats(self, scene: ChatPopulation) -> list[Seat]:
-        people, edges = self.seedbed.users(scene.accounts), cycle(self.target.edges)
-        both = zip(people, cycle(self.effort.dialects), edges, strict=False)
+    def _seats(self, population: ChatPopulation) -> list[Seat]:
+        accounts, edges = self.seeder.users(population.accounts), cycle(self.target.edges)
+        users = zip(accounts, cycle(self.run_options.dialects), edges, strict=False)
         return [
-            Seat(person, dialect, edge, [scene.chats[number // scene.circle * scene.each]])
-            for number, (person, dialect, edge) in enumerate(both)
+            Seat(user, dialect, edge, [population.chats[number // population.group_size * population.each]])
+            for number, (user, dialect, edge) in enumerate(users)
         ]
 
 
@@ -98,41 +98,41 @@ class GrowthAxis(NamedTuple):
     by_edges: bool = False
 
 
-_TALKERS, _COUPLES, _CIRCLE = 100, 40, 20
+_SENDERS, _PAIRED, _GROUP_SIZE = 100, 40, 20
 
 
-def _chat_size(place: GrowthStack, x: int) -> ChatPopulation:
-    people = place.settle(x)
-    return ChatPopulation(people, place.seedbed.chats(people, x), min(x, _CIRCLE))
+def _chat_size(stack: GrowthStack, x: int) -> ChatPopulation:
+    accounts = stack.add_accounts(x)
+    return ChatPopulation(accounts, stack.seeder.chats(accounts, x), min(x, _GROUP_SIZE))
 
 
-def _connections(place: GrowthStack, x: int) -> ChatPopulation:
-    people = place.settle(x // 2 * 2)
-    return ChatPopulation(people, place.seedbed.chats(people, 2), min(x, _TALKERS))
+def _connections(stack: GrowthStack, x: int) -> ChatPopulation:
+    accounts = stack.add_accounts(x // 2 * 2)
+    return ChatPopulation(accounts, stack.seeder.chats(accounts, 2), min(x, _SENDERS))
 
 
-def _chats(place: GrowthStack, x: int) -> ChatPopulation:
-    people = place.settle(_COUPLES)
-    return ChatPopulation(people, place.seedbed.chats(people, 2, each=x), _COUPLES, x)
+def _chats(stack: GrowthStack, x: int) -> ChatPopulation:
+    accounts = stack.add_accounts(_PAIRED)
+    return ChatPopulation(accounts, stack.seeder.chats(accounts, 2, each=x), _PAIRED, x)
 
 
-def _edges(place: GrowthStack, _: int) -> ChatPopulation:
-    people = place.settle(_TALKERS)
-    return ChatPopulation(people, place.seedbed.chats(people, 2), _TALKERS)
+def _edges(stack: GrowthStack, _: int) -> ChatPopulation:
+    accounts = stack.add_accounts(_SENDERS)
+    return ChatPopulation(accounts, stack.seeder.chats(accounts, 2), _SENDERS)
 
 
-def _history(place: GrowthStack, x: int) -> ChatPopulation:
-    people = place.settle(_CIRCLE)
-    chats = place.seedbed.chats(people, _CIRCLE, unread_from=x + 1)
-    place.seedbed.history(chats, x, people[0])
-    return ChatPopulation(people, chats, _CIRCLE)
+def _history(stack: GrowthStack, x: int) -> ChatPopulation:
+    accounts = stack.add_accounts(_GROUP_SIZE)
+    chats = stack.seeder.chats(accounts, _GROUP_SIZE, unread_from=x + 1)
+    stack.seeder.history(chats, x, accounts[0])
+    return ChatPopulation(accounts, chats, _GROUP_SIZE)
 
 
-def _accounts(place: GrowthStack, x: int) -> ChatPopulation:
-    if place.seeded + _COUPLES < x:
-        place.settle(x - _COUPLES - place.seeded)
-    people = place.settle(_COUPLES)
-    return ChatPopulation(people, place.seedbed.chats(people, 2), _COUPLES)
+def _accounts(stack: GrowthStack, x: int) -> ChatPopulation:
+    if stack.seeded + _PAIRED < x:
+        stack.add_accounts(x - _PAIRED - stack.seeded)
+    accounts = stack.add_accounts(_PAIRED)
+    return ChatPopulation(accounts, stack.seeder.chats(accounts, 2), _PAIRED)
 
 
 AXES = {

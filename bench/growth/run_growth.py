@@ -25,7 +25,7 @@ class GrowthPlan(NamedTuple):
     compare: Sequence[str]
     values: Sequence[int]
     quick: bool
-    effort: RunOptions
+    run_options: RunOptions
 
 
 async def run_growth(names: Sequence[str], plan: GrowthPlan, show: ProgressLine) -> list[Growth]:
@@ -36,7 +36,7 @@ async def run_growth(names: Sequence[str], plan: GrowthPlan, show: ProgressLine)
 async def _grow(name: str, axis: GrowthAxis, plan: GrowthPlan, show: ProgressLine) -> Growth:
     started = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
     curves = [Curve(one, await _points(axis, plan, one, show)) for one in plan.compare or ("",)]
-    options = {**plan.effort._asdict(), "edges": plan.edges, "settings": list(plan.settings)}
+    options = {**plan.run_options._asdict(), "edges": plan.edges, "settings": list(plan.settings)}
     return Growth(name, axis.title, started, machine(), options, curves, None if plan.quick else axis.limit)
 
 
@@ -44,21 +44,21 @@ async def _points(axis: GrowthAxis, plan: GrowthPlan, compared: str, show: Progr
     values = plan.values or (axis.quick if plan.quick else axis.values)
     settings = (*plan.settings, *([compared] if compared else ()))
     if not axis.by_edges:
-        async with stack_of(plan.edges, settings, plan.effort, show) as place:
-            return [point(x, await place.measure(axis, x)) for x in values]
+        async with stack_of(plan.edges, settings, plan.run_options, show) as stack:
+            return [point(x, await stack.measure(axis, x)) for x in values]
     points = []
     for x in values:
-        async with stack_of(x, settings, plan.effort, show) as place:
-            points.append(point(x, await place.measure(axis, x)))
+        async with stack_of(x, settings, plan.run_options, show) as stack:
+            points.append(point(x, await stack.measure(axis, x)))
     return points
 
 
 @asynccontextmanager
 async def stack_of(
-    edges: int, settings: Sequence[str], effort: RunOptions, show: ProgressLine
+    edges: int, settings: Sequence[str], run_options: RunOptions, show: ProgressLine
 ) -> AsyncIterator[GrowthStack]:
     """A system of its own, with cheap passwords unless the settings say otherwise. Raises BenchError, ClientError."""
     async with own_system(edges, (*_CHEAP_PASSWORDS, *settings), show.print) as target:
         assert target.installation is not None
-        seedbed = await asyncio.to_thread(Seeder, target.installation)
-        yield GrowthStack(target, seedbed, show, effort)
+        seeder = await asyncio.to_thread(Seeder, target.installation)
+        yield GrowthStack(target, seeder, show, run_options)

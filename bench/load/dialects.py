@@ -1,4 +1,4 @@
-"""The dialects of a load by the names that options and plans use, and the tags in their messages."""
+"""Client codecs by the dialect names that options and plans use, and decoding of tagged messages."""
 
 from collections.abc import Callable
 
@@ -22,19 +22,19 @@ BY_NAME: dict[str, Codec] = {
 
 
 class TaggedMessage(msgspec.Struct, gc=False):
-    """A message of the run; `position` is its place in the chat, as far as the dialect knows it."""
+    """A received message with a tag. `position`: its place in the chat, as far as the dialect transmits one."""
 
     tag: Tag
     position: int
 
 
 def registering(dialect: str) -> Codec:
-    """The codec that registers accounts of a dialect: an account of v2 can log in everywhere but in service."""
+    """The codec that registers accounts for a dialect. An account of v2 can log in over all dialects but service."""
     return SERVICE if dialect == "service" else V2
 
 
 def decoder(codec: Codec) -> Callable[[bytes], TaggedMessage | ClientEvent]:
-    """Decodes frames; of a message with a tag, nothing but the tag and the position."""
+    """A function that decodes frames. Of a tagged message it decodes only the tag and the position."""
     find, position, decode = message_tag.find, codec.position, codec.decode
 
     def decode_tagged(frame: bytes) -> TaggedMessage | ClientEvent:
@@ -49,6 +49,6 @@ def decoder(codec: Codec) -> Callable[[bytes], TaggedMessage | ClientEvent]:
 
 
 def tagged(message: ReceivedMessage) -> TaggedMessage | None:
-    """A message of a page."""
+    """The tag and position of a message from a history page; None without a tag."""
     tag = message_tag.find(message.text.encode())
     return None if tag is None else TaggedMessage(tag, message.position)

@@ -1,4 +1,4 @@
-"""Several things at once, of which each must succeed."""
+"""Concurrent coroutines that must all succeed."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable
@@ -8,7 +8,7 @@ R = TypeVar("R")
 
 
 async def gather_all(work: Iterable[Coroutine[Any, Any, R]]) -> list[R]:
-    """What all give, in their order. The first failure ends the others, and is raised as it is."""
+    """The results of all coroutines, in order. The first exception cancels the others and is raised unchanged."""
     tasks = [asyncio.ensure_future(one) for one in work]
     try:
         return await asyncio.gather(*tasks)

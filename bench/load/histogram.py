@@ -1,4 +1,4 @@
-"""Spans of time in buckets that grow with them: any value from a microsecond to hours, within 1 %, in little space."""
+"""A histogram with logarithmic buckets: values from a microsecond to hours, with an error below 1 %."""
 
 import math
 
@@ -10,7 +10,7 @@ _STEPS = 1 << (_EXACT_BITS - 1)
 
 
 class Histogram(msgspec.Struct):
-    """Of whole, non-negative values (microseconds, here). Histograms of several processes are merged."""
+    """Counts non-negative integers (microseconds here). Histograms of several processes can be merged."""
 
     buckets: dict[int, int] = {}
     count: int = 0
@@ -31,7 +31,7 @@ class Histogram(msgspec.Struct):
         self.highest = max(self.highest, other.highest)
 
     def quantile(self, share: float) -> int:
-        """A value that so large a share of all is not above; 0 when there is none."""
+        """The value that a `share` of all values does not exceed, within the bucket error; 0 if empty."""
         wanted = max(1, math.ceil(share * self.count))
         for bucket in sorted(self.buckets):
             wanted -= self.buckets[bucket]

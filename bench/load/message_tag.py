@@ -1,5 +1,5 @@
-"""The mark at the start of every text that is said: who hears it knows when, by whom and as the how manieth of that
-voice it was said, whatever the protocol around it. Plain letters and digits, which no dialect has to escape."""
+"""The tag at the start of every text that the load sends. It identifies the sender, the message's number and its due
+time, independent of the dialect. A tag has only characters that no dialect escapes."""
 
 from binascii import hexlify, unhexlify
 from struct import Struct, error
@@ -9,25 +9,25 @@ import msgspec
 _START = b"~dgm~"
 _FIELDS = Struct(">IIIQ")
 SIZE = len(_START) + 2 * _FIELDS.size
-"""Bytes of a mark."""
+"""Bytes of a tag."""
 
 
 class Tag(msgspec.Struct, frozen=True, gc=False):
-    """`run`: a number of this run, so that what an earlier one left is told apart; `voice`: somebody in a chat;
-    `number`: 1, 2, 3 … of that voice; `due`: when it was to be said, in nanoseconds of the monotonic clock."""
+    """`run` identifies the run, so that messages of earlier runs are ignored. `sender`: an account in a chat. `number`:
+    1, 2, 3 … by sender. `due`: the scheduled send time, in nanoseconds of the monotonic clock."""
 
     run: int
-    voice: int
+    sender: int
     number: int
     due: int
 
 
-def write(run: int, voice: int, number: int, due: int) -> bytes:
-    return _START + hexlify(_FIELDS.pack(run, voice, number, due))
+def write(run: int, sender: int, number: int, due: int) -> bytes:
+    return _START + hexlify(_FIELDS.pack(run, sender, number, due))
 
 
 def find(payload: bytes) -> Tag | None:
-    """The first mark of a frame."""
+    """The first tag of a frame; None without one."""
     at = payload.find(_START) + len(_START)
     if at < len(_START):
         return None

@@ -1,12 +1,12 @@
-"""Open loop: when each message is due, whatever became of those before it. A server that stalls cannot slow the load
-down, and what is said late counts from when it should have been said: no omission hides a stall."""
+"""Open-loop pacing: due times do not depend on earlier messages. A stalled server does not slow the load down, and
+latency counts from the due time, which avoids coordinated omission."""
 
 _SECOND = 1_000_000_000
 
 
 class Pace:
-    """An even pace from `start` to `end` (nanoseconds). What is due goes out together at whole `tick`s, as it does on
-    any server with many clients; its due time is the tick's."""
+    """An even rate from `start` to `end` (nanoseconds). Due times are rounded up to whole ticks, so that messages of a
+    tick are sent together, as by many clients."""
 
     def __init__(self, per_second: float, start: int, end: int, tick: int = 1_000_000) -> None:
         self._gap = _SECOND / per_second
@@ -17,14 +17,14 @@ class Pace:
 
     @property
     def next(self) -> int | None:
-        """When the next one is due; None after the end."""
+        """The next due time; None after the end."""
         due = self._start + int(self._count * self._gap)
         return -(-due // self._tick) * self._tick if due < self._end else None
 
-    def take(self, now: int) -> list[int]:
-        """The due times of all that should have been said by now, each told once."""
-        taken = []
+    def pop_due(self, now: int) -> list[int]:
+        """The due times up to `now` that were not returned before."""
+        due_times = []
         while (due := self.next) is not None and due <= now:
-            taken.append(due)
+            due_times.append(due)
             self._count += 1
-        return taken
+        return due_times

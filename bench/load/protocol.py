@@ -1,4 +1,4 @@
-"""What the processes of a run say to each other: a job down, then a word for each step; what came of it up."""
+"""Messages between the command and its worker processes: a job and orders to a worker, reports from it."""
 
 import msgspec
 
@@ -8,7 +8,7 @@ from clients.codec.base import ClientAccount
 
 
 class Seat(msgspec.Struct):
-    """Somebody who connects; `edge` is an address, `chats` those whose messages must arrive here."""
+    """A client connection of the load. `edge`: an address. Messages of `chats` must arrive on this connection."""
 
     account: ClientAccount
     dialect: str
@@ -17,8 +17,8 @@ class Seat(msgspec.Struct):
 
 
 class SenderPlan(msgspec.Struct):
-    """Somebody who speaks in a chat. `number` is unique in the run, `seat` an index into the job's seats, `listeners`
-    the seats of all processes that must hear it."""
+    """A sender in a chat. `number` is unique in the run, `seat` is an index into the seats of the job, `listeners` is the
+    of seats in all processes that must receive its messages."""
 
     number: int
     seat: int
@@ -27,10 +27,10 @@ class SenderPlan(msgspec.Struct):
 
 
 class LoopPlan(msgspec.Struct):
-    """Closed loop: of these voices (indices), `window` messages are under way at a time, each until all `listeners`
-    in this process have heard it."""
+    """Closed loop: `senders` (indices) keep `window` messages in flight. A message is complete when all `listeners` in
+    this process have received it."""
 
-    voices: list[int]
+    senders: list[int]
     window: int
     listeners: int
 
@@ -39,7 +39,7 @@ class LoopPlan(msgspec.Struct):
 
 
 class Talk(msgspec.Struct, tag=True):
-    """Everybody connects, then speaks: at `rate` messages a second altogether, or in closed loops where it is 0."""
+    """All seats connect, then send `rate` messages a second in total, or in closed loops if `rate` is 0."""
 
     size: int
     warm_up: float
@@ -49,8 +49,8 @@ class Talk(msgspec.Struct, tag=True):
 
 
 class LoginChurn(msgspec.Struct, tag=True):
-    """Connections that log in and end, one after the other: `at_once` of them under way, in open loop (`rate`, a
-    second) at most as many."""
+    """Connections that log in and close: `at_once` logins in flight in closed loop; in open loop `rate` logins a second
+    and at most `at_once` in flight."""
 
     warm_up: float
     seconds: float
@@ -59,7 +59,7 @@ class LoginChurn(msgspec.Struct, tag=True):
 
 
 class PagedChat(msgspec.Struct):
-    """A chat of so many messages, and the name under which its pages are measured."""
+    """A chat of `length` messages. `name`: the measure in which its page requests are recorded."""
 
     name: str
     chat: int
@@ -67,18 +67,18 @@ class PagedChat(msgspec.Struct):
 
 
 class HistoryPaging(msgspec.Struct, tag=True):
-    """Every seat reads pages of `size` messages."""
+    """Every seat requests pages of `size` messages."""
 
     size: int
     warm_up: float
     seconds: float
-    walks: list[PagedChat]
+    paged_chats: list[PagedChat]
 
 
 class Reconnect(msgspec.Struct, tag=True):
-    """Everybody connects and is cut off; the voices of the run then speak, once they see nobody of their process
-    connected any more, and everybody comes back for that message, at one of `edges`, the last of which fell. `cuts`:
-    the connections are cut here, not by the death of their edge."""
+    """All seats connect and lose their connections. The senders send one message when all seats of their process are
+    disconnected; each seat then reconnects to one of `edges` and must receive it. The last of `edges` is the one that
+    failed. `cuts`: the worker aborts the connections itself instead of an edge being killed."""
 
     edges: list[str]
     seconds: float
@@ -86,8 +86,8 @@ class Reconnect(msgspec.Struct, tag=True):
 
 
 class Mixed(msgspec.Struct, tag=True):
-    """People speak (`rate` messages a second altogether, at random times), leave now and then (each so many
-    times a minute) and come back after a while (`away` seconds, on average)."""
+    """Users send `rate` messages a second in total at random times. Each disconnects `leaves_per_minute` times a minute
+    and reconnects after `away` seconds on average."""
 
     size: int
     warm_up: float
@@ -99,14 +99,14 @@ class Mixed(msgspec.Struct, tag=True):
 
 
 class Stage(msgspec.Struct):
-    """`rate` messages a second for so many seconds."""
+    """`rate` messages a second for `seconds`."""
 
     seconds: float
     rate: float
 
 
 class Stages(msgspec.Struct, tag=True):
-    """Everybody connects, then speaks in open loop: at one rate after the other."""
+    """All seats connect, then send in open loop at the rate of each stage in turn."""
 
     size: int
     stages: list[Stage]
@@ -116,70 +116,70 @@ Task = Talk | LoginChurn | HistoryPaging | Reconnect | Mixed | Stages
 
 
 class Job(msgspec.Struct, tag=True):
-    """A process's share. `chat_of` places all voices of the run; `at_once` logins are under way at a time."""
+    """The share of one worker process. `chat_of`: the chat of every sender of the run. `at_once`: logins in flight."""
 
     run: int
     seats: list[Seat]
     task: Task
-    voices: list[SenderPlan] = []
+    senders: list[SenderPlan] = []
     chat_of: dict[int, int] = {}
     at_once: int = 8
 
 
-# Words
+# Orders and reports
 
 
 class Start(msgspec.Struct, tag=True):
-    """Start at this time of the monotonic clock, in nanoseconds: the same for all processes."""
+    """Start the load at this time of the monotonic clock, in nanoseconds; the same for all processes."""
 
     at: int
 
 
 class Stop(msgspec.Struct, tag=True):
-    """Nothing more is expected."""
+    """Stop waiting for deliveries."""
 
 
 class Reconcile(msgspec.Struct, tag=True):
-    """What all voices of the run have said."""
+    """The sent messages of all processes, for the search for lost ones."""
 
-    spoken: SentCounts
+    sent_counts: SentCounts
 
 
 Order = Job | Start | Stop | Reconcile
 
 
 class Ready(msgspec.Struct, tag=True):
-    """Everybody is there."""
+    """All seats of the process are connected."""
 
 
 class Progress(msgspec.Struct, tag=True):
-    """So far. `expected` counts deliveries of what was said; `over`: the load has ended."""
+    """Counts so far. `expected`: deliveries of the sent messages. `over`: the load has ended."""
 
     done: int = 0
     expected: int = 0
     delivered: int = 0
     waiting: int = 0
-    """Without an answer yet."""
+    """Messages without a reply."""
     over: bool = False
 
 
 class SentReport(msgspec.Struct, tag=True):
-    spoken: SentCounts
+    sent_counts: SentCounts
 
 
 class Totals(msgspec.Struct, tag=True):
-    """What a process has counted. `series`: microseconds by name and second; `counts`: while it was measured;
-    `cores`: the processors used meanwhile."""
+    """The measurements of one process. `series`: microseconds by name and second. `counts` and `cores` (CPU cores used)
+    cover the measured time."""
 
     faults: Faults
     series: dict[str, dict[int, Histogram]] = {}
     counts: dict[str, int] = {}
-    refusals: dict[str, int] = {}
+    rejections: dict[str, int] = {}
     cores: float = 0.0
 
 
 class Failed(msgspec.Struct, tag=True):
-    """It cannot go on, in a sentence."""
+    """The worker cannot continue. `reason` is shown to the user."""
 
     reason: str
 

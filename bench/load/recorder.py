@@ -1,4 +1,4 @@
-"""What a process notes while it is measured: spans of time by second, counts, and its own use of the processor."""
+"""Records latencies by second, counts, and the CPU use of a worker process during the measurement."""
 
 import asyncio
 import time
@@ -10,11 +10,11 @@ from bench.load.protocol import Totals
 from bench.load.verifier import Faults
 
 SECOND = 1_000_000_000
-_REFUSALS = 20
+_MAX_REASONS = 20
 
 
 class Series:
-    """Spans of one kind. They belong to the second in which they were due to begin."""
+    """Latency histograms of one kind, by the second of the due time."""
 
     def __init__(self) -> None:
         self.by_second: dict[int, Histogram] = {}
@@ -24,7 +24,7 @@ class Series:
         self._start, self._end = start, end
 
     def record(self, due: int, now: int) -> None:
-        """Nanoseconds; what was due before or after the measurement is not noted."""
+        """Both in nanoseconds. Due times outside the measurement are ignored."""
         if self._start <= due < self._end:
             second = (due - self._start) // SECOND
             histogram = self.by_second.get(second)
@@ -34,13 +34,13 @@ class Series:
 
 
 class Recorder:
-    """Notes spans once it is `open`: from `start` to `end`, nanoseconds of the monotonic clock. Counts go on all the
-    time; `watch` takes what they grow by meanwhile."""
+    """Records latencies after `open`, from `start` to `end` (nanoseconds of the monotonic clock). Counters run all the
+    time; `watch` stores their growth during the measurement."""
 
     def __init__(self) -> None:
         self.start = self.end = 0
         self.faults = Faults()
-        self._refusals: dict[str, int] = {}
+        self._rejections: dict[str, int] = {}
         self._series: dict[str, Series] = {}
         self._counts: dict[str, int] = {}
         self._cores = 0.0
@@ -54,11 +54,11 @@ class Recorder:
             series.open(self.start, self.end)
 
     def rejected(self, reason: str) -> None:
-        if reason in self._refusals or len(self._refusals) < _REFUSALS:
-            self._refusals[reason] = self._refusals.get(reason, 0) + 1
+        if reason in self._rejections or len(self._rejections) < _MAX_REASONS:
+            self._rejections[reason] = self._rejections.get(reason, 0) + 1
 
     async def watch(self, counts: Callable[[], dict[str, int]]) -> None:
-        """Until the end of the measurement."""
+        """Wait for the end of the measurement and store the growth of the counters."""
         await until(self.start)
         self._counts = counts()
         with self.working():
@@ -67,7 +67,7 @@ class Recorder:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Meanwhile this process takes its part of the processors."""
+        """Measure the CPU cores that this process uses inside the block."""
         since, used = time.monotonic(), time.process_time()
         try:
             yield
@@ -76,9 +76,9 @@ class Recorder:
 
     def totals(self) -> Totals:
         series = {name: series.by_second for name, series in self._series.items()}
-        return Totals(self.faults, series, self._counts, self._refusals, self._cores)
+        return Totals(self.faults, series, self._counts, self._rejections, self._cores)
 
 
 async def until(moment: int) -> None:
-    """Nanoseconds of the monotonic clock. Others have their turn even when it is over."""
+    """Sleep until `moment` (nanoseconds of the monotonic clock). Yields to other tasks even if it has passed."""
     await asyncio.sleep(max(0, moment - time.monotonic_ns()) / SECOND)

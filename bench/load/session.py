@@ -1,4 +1,4 @@
-"""Where people talk: every device checks what it hears, every voice goes on when it should."""
+"""Conversations of one worker process: connections verify received messages, senders and closed loops send them."""
 
 import asyncio
 import time
@@ -16,34 +16,34 @@ from clients.aio import AsyncConnection, connect
 from clients.codec.events import ServerReply
 from clients.errors import ClientError
 
-_AFTER_REFUSAL_SECONDS = 0.05
+_RETRY_SECONDS = 0.05
 _SETTLE_SECONDS = 1.2
 """v2 may hold messages back for a second after a login."""
 
 
 class LoadConnection:
-    """One seat's connection, and what was said on it without an answer yet: answers come in this order. It may leave
-    and come again: what is heard is checked over all its connections."""
+    """The client of one seat, and its messages without a reply; replies arrive in sending order. The seat may
+    reconnect: received messages are verified across all its connections."""
 
-    def __init__(self, seat: protocol.Seat, floor: "Conversations") -> None:
+    def __init__(self, seat: protocol.Seat, conversations: "Conversations") -> None:
         self.seat = seat
         self.codec = BY_NAME[seat.dialect]
-        self.ledger = Inbox(seat.chats, floor.chat_of, floor.recorder.faults)
+        self.inbox = Inbox(seat.chats, conversations.chat_of, conversations.recorder.faults)
         self.connection: AsyncConnection | None = None
         self.pending: deque[tuple[TagSender, int, int]] = deque()
-        self.fell = asyncio.Event()
+        self.dropped = asyncio.Event()
         """The server has ended the connection."""
         self.logged_in = 0
-        """When the last login was answered, in nanoseconds of the monotonic clock."""
-        self._floor = floor
-        self._entered = 0
+        """Time of the last login reply, in nanoseconds of the monotonic clock."""
+        self._conversations = conversations
+        self._connected_at = 0
         self._catching_up = False
 
-    async def enter(self, edge: str) -> None:
-        """Log in, and request the missed messages where they are not pushed. Raises ClientError."""
-        known = {chat: self.ledger.position(chat) for chat in self.seat.chats}
+    async def log_in(self, edge: str) -> None:
+        """Log in, and request missed messages if the dialect does not push them. Raises ClientError."""
+        known = {chat: self.inbox.position(chat) for chat in self.seat.chats}
         connection = await connect(edge, self.codec, self, decoder(self.codec))
-        self._entered = time.monotonic_ns()
+        self._connected_at = time.monotonic_ns()
         self._catching_up = not self.codec.pushes_missed
         try:
             await connection.request(self.codec.login(self.seat.account))
@@ -55,14 +55,14 @@ class LoadConnection:
             await connection.close()
             raise
 
-    async def leave(self) -> None:
+    async def disconnect(self) -> None:
         if self.connection is not None:
             connection, self.connection = self.connection, None
             await connection.close()
 
     async def _catch_up(self, connection: AsyncConnection, known: Mapping[int, int]) -> None:
-        """From the positions that were known before: what is told unasked may come ahead of what was missed. Until all
-        is there, no order is expected."""
+        """Request missed messages after the `known` positions. Pushes may arrive before them, so order is not checked
+        until all are received."""
         for chat, after in known.items():
             while messages := await self._missed(connection, chat, after):
                 for message in messages:
@@ -82,92 +82,95 @@ class LoadConnection:
     def received(self, event: object, now: int) -> None:
         if type(event) is not TaggedMessage:
             return
-        floor, found = self._floor, event.tag
-        if found.run != floor.run:
+        conversations, tag = self._conversations, event.tag
+        if tag.run != conversations.run:
             return
-        voice = floor.voices.get(found.voice)
-        if voice is not None and voice.device is self:
-            self._echoed(voice, found.number, now)
+        sender = conversations.senders.get(tag.sender)
+        if sender is not None and sender.device is self:
+            self._echoed(sender, tag.number, now)
         elif self._catching_up:
             self._read(event)
-        elif self.ledger.receive(found, event.position):
-            floor.delivered += 1
-            if found.due >= self._entered:
-                floor.deliveries.record(found.due, now)
-            if voice is not None and voice.loop is not None:
-                voice.loop.arrived()
+        elif self.inbox.receive(tag, event.position):
+            conversations.delivered += 1
+            if tag.due >= self._connected_at:
+                conversations.deliveries.record(tag.due, now)
+            if sender is not None and sender.loop is not None:
+                sender.loop.arrived()
 
     def replied(self, reply: ServerReply, now: int) -> None:
         if not self.pending:
-            self._floor.recorder.faults.answered_wrongly += 1
+            self._conversations.recorder.faults.answered_wrongly += 1
             return
-        voice, number, due = self.pending.popleft()
+        sender, number, due = self.pending.popleft()
         if reply.error:
-            self._floor.reject(voice, number, reply.error)
-            self._floor.refusals.record(due, now)
+            self._conversations.reject(sender, number, reply.error)
+            self._conversations.rejections.record(due, now)
         else:
-            self._floor.acknowledge(due, now)
+            self._conversations.acknowledge(due, now)
 
     def ended(self) -> None:
         self.connection = None
-        self.fell.set()
-        self._floor.recorder.faults.closed += not self._floor.falls_are_expected
+        self.dropped.set()
+        self._conversations.recorder.faults.closed += not self._conversations.drops_expected
 
-    def _echoed(self, voice: "TagSender", number: int, now: int) -> None:
+    def _echoed(self, sender: "TagSender", number: int, now: int) -> None:
         oldest = self.pending[0] if self.pending else None
-        if oldest is None or oldest[:2] != (voice, number):
-            self._floor.recorder.faults.answered_wrongly += 1
+        if oldest is None or oldest[:2] != (sender, number):
+            self._conversations.recorder.faults.answered_wrongly += 1
             return
         self.pending.popleft()
-        self._floor.acknowledge(oldest[2], now)
+        self._conversations.acknowledge(oldest[2], now)
 
     def _read(self, message: TaggedMessage) -> None:
-        voice = self._floor.voices.get(message.tag.voice)
-        own = voice is not None and voice.device is self
-        if not own and self.ledger.read(message.tag, message.position):
-            self._floor.delivered += 1
+        sender = self._conversations.senders.get(message.tag.sender)
+        own = sender is not None and sender.device is self
+        if not own and self.inbox.read(message.tag, message.position):
+            self._conversations.delivered += 1
 
 
 class TagSender:
-    """A device in one of its chats."""
+    """Sends the tagged messages of one connection to one of its chats."""
 
-    __slots__ = ("_floor", "_head", "_tail", "device", "listeners", "loop", "number", "refused", "sent")
+    __slots__ = ("_conversations", "_head", "_tail", "device", "listeners", "loop", "number", "rejected", "sent")
 
-    def __init__(self, voice: protocol.SenderPlan, device: LoadConnection, floor: "Conversations") -> None:
-        self.number = voice.number
+    def __init__(self, sender: protocol.SenderPlan, device: LoadConnection, conversations: "Conversations") -> None:
+        self.number = sender.number
         self.device = device
-        self.listeners = voice.listeners
+        self.listeners = sender.listeners
         self.loop: Loop | None = None
         self.sent = 0
-        self.refused: set[int] = set()
-        self._floor = floor
-        self._head, self._tail = device.codec.message_parts(device.seat.account, voice.chat)
+        self.rejected: set[int] = set()
+        self._conversations = conversations
+        self._head, self._tail = device.codec.message_parts(device.seat.account, sender.chat)
 
     def send(self, due: int) -> None:
-        """Nothing, without a connection."""
-        device, floor = self.device, self._floor
+        """Send the next message; without a connection, do nothing."""
+        device, conversations = self.device, self._conversations
         if device.connection is None:
             return
         self.sent += 1
-        floor.sent += 1
-        floor.expected += self.listeners
+        conversations.sent += 1
+        conversations.expected += self.listeners
         device.pending.append((self, self.sent, due))
         device.connection.send(
-            self._head + message_tag.write(floor.run, self.number, self.sent, due) + floor.padding + self._tail
+            self._head
+            + message_tag.write(conversations.run, self.number, self.sent, due)
+            + conversations.padding
+            + self._tail
         )
 
 
 class Loop:
-    """Keeps so many messages of its voices under way."""
+    """Closed loop: keeps `window` messages of its senders in flight."""
 
-    def __init__(self, voices: list[TagSender], window: int, listeners: int, floor: "Conversations") -> None:
-        self._turn: Iterator[TagSender] = cycle(voices)
+    def __init__(self, senders: list[TagSender], window: int, listeners: int, conversations: "Conversations") -> None:
+        self._next_sender: Iterator[TagSender] = cycle(senders)
         self._window = window
         self._listeners = listeners
-        self._floor = floor
+        self._conversations = conversations
         self._arrivals = 0
-        for voice in voices:
-            voice.loop = self
+        for sender in senders:
+            sender.loop = self
 
     def start(self) -> None:
         for _ in range(self._window):
@@ -180,38 +183,38 @@ class Loop:
 
     def next(self) -> None:
         now = time.monotonic_ns()
-        if now < self._floor.recorder.end:
-            next(self._turn).send(now)
+        if now < self._conversations.recorder.end:
+            next(self._next_sender).send(now)
 
 
 class Conversations:
-    """What the devices of this process share. `padding` fills a text up to its size."""
+    """The connections, senders and counters of this process. `padding` fills a text up to `size` bytes."""
 
-    def __init__(self, protocol: protocol.Job, size: int, recorder: Recorder) -> None:
-        self.run = protocol.run
-        self.chat_of = protocol.chat_of
-        self.falls_are_expected = False
+    def __init__(self, job: protocol.Job, size: int, recorder: Recorder) -> None:
+        self.run = job.run
+        self.chat_of = job.chat_of
+        self.drops_expected = False
         self.recorder = recorder
         self.padding = b"x" * (size - message_tag.SIZE)
         self.deliveries = recorder.series("delivery")
-        self.refusals = recorder.series("refusal")
-        self.sent = self.expected = self.delivered = self.acknowledged = self.refused = 0
-        self.devices = [LoadConnection(seat, self) for seat in protocol.seats]
-        self.voices = {voice.number: TagSender(voice, self.devices[voice.seat], self) for voice in protocol.voices}
+        self.rejections = recorder.series("refusal")
+        self.sent = self.expected = self.delivered = self.acknowledged = self.rejected = 0
+        self.devices = [LoadConnection(seat, self) for seat in job.seats]
+        self.senders = {sender.number: TagSender(sender, self.devices[sender.seat], self) for sender in job.senders}
         self._acknowledgements = recorder.series("acknowledgement")
 
     def acknowledge(self, due: int, now: int) -> None:
         self.acknowledged += 1
         self._acknowledgements.record(due, now)
 
-    def reject(self, voice: TagSender, number: int, reason: str) -> None:
-        """A closed loop goes on a moment later, or it would only be refused again."""
-        voice.refused.add(number)
-        self.refused += 1
-        self.expected -= voice.listeners
+    def reject(self, sender: TagSender, number: int, reason: str) -> None:
+        """Count a rejected message. A closed loop pauses first: an immediate message would be rejected too."""
+        sender.rejected.add(number)
+        self.rejected += 1
+        self.expected -= sender.listeners
         self.recorder.rejected(reason)
-        if voice.loop is not None:
-            asyncio.get_running_loop().call_later(_AFTER_REFUSAL_SECONDS, voice.loop.next)
+        if sender.loop is not None:
+            asyncio.get_running_loop().call_later(_RETRY_SECONDS, sender.loop.next)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -219,73 +222,73 @@ class Conversations:
             "sent": self.sent,
             "acknowledged": self.acknowledged,
             "delivered": self.delivered,
-            "refused": self.refused,
+            "refused": self.rejected,
         }
 
     @property
     def progress(self) -> protocol.Progress:
-        waiting = self.sent - self.acknowledged - self.refused
+        waiting = self.sent - self.acknowledged - self.rejected
         return protocol.Progress(self.delivered, self.expected, self.delivered, waiting)
 
     @property
     def sent_counts(self) -> SentCounts:
-        voices = self.voices.values()
+        senders = self.senders.values()
         return SentCounts(
-            {voice.number: voice.sent for voice in voices},
-            {voice.number: voice.refused for voice in voices if voice.refused},
+            {sender.number: sender.sent for sender in senders},
+            {sender.number: sender.rejected for sender in senders if sender.rejected},
         )
 
-    def reconcile(self, spoken: SentCounts) -> None:
-        """The books of all processes: what is missing here?"""
+    def reconcile(self, sent_counts: SentCounts) -> None:
+        """Count messages that any process sent and that did not arrive here, and messages without a reply."""
         faults = self.recorder.faults
-        voices_of: dict[int, list[int]] = {}
-        for voice, chat in self.chat_of.items():
-            voices_of.setdefault(chat, []).append(voice)
+        senders_of: dict[int, list[int]] = {}
+        for sender, chat in self.chat_of.items():
+            senders_of.setdefault(chat, []).append(sender)
         for device in self.devices:
             others = [
-                voice
+                sender
                 for chat in device.seat.chats
-                for voice in voices_of.get(chat, ())
-                if (known := self.voices.get(voice)) is None or known.device is not device
+                for sender in senders_of.get(chat, ())
+                if (known := self.senders.get(sender)) is None or known.device is not device
             ]
-            faults.lost += device.ledger.lost(others, spoken)
+            faults.lost += device.inbox.lost(others, sent_counts)
             faults.unanswered += len(device.pending)
 
     async def open(self, at_once: int) -> None:
-        """Connect all devices, so many at a time. Raises ClientError."""
+        """Connect all seats, `at_once` logins in flight. Raises ClientError."""
         slots = asyncio.Semaphore(at_once)
 
-        async def enter(device: LoadConnection) -> None:
+        async def log_in(device: LoadConnection) -> None:
             async with slots:
-                await device.enter(device.seat.edge)
+                await device.log_in(device.seat.edge)
 
-        await gather_all(map(enter, self.devices))
+        await gather_all(map(log_in, self.devices))
         await asyncio.sleep(_SETTLE_SECONDS)
 
     async def close(self) -> None:
-        await asyncio.gather(*(device.leave() for device in self.devices))
+        await asyncio.gather(*(device.disconnect() for device in self.devices))
 
 
 class ConversationWorkload(Workload):
-    """An activity of people who talk. What they do in `run` is each one's own."""
+    """Base of the workloads with conversations; subclasses implement `run`."""
 
-    def __init__(self, protocol: protocol.Job, floor: Conversations) -> None:
-        self.floor = floor
-        self._at_once = protocol.at_once
+    def __init__(self, job: protocol.Job, conversations: Conversations) -> None:
+        self.conversations = conversations
+        self._at_once = job.at_once
 
     async def connect(self) -> None:
-        await self.floor.open(self._at_once)
+        await self.conversations.open(self._at_once)
 
     @property
     def progress(self) -> protocol.Progress:
-        return self.floor.progress
+        return self.conversations.progress
 
     @property
     def sent_counts(self) -> SentCounts:
-        return self.floor.sent_counts
+        return self.conversations.sent_counts
 
-    def reconcile(self, spoken: SentCounts) -> None:
-        self.floor.reconcile(spoken)
+    def reconcile(self, sent_counts: SentCounts) -> None:
+        self.conversations.reconcile(sent_counts)
 
     async def close(self) -> None:
-        await self.floor.close()
+        await self.conversations.close()

@@ -1,4 +1,4 @@
-"""What arrived, against what was said: nothing lost, nothing twice, nothing out of order, nothing to strangers."""
+"""Compares received with sent messages: finds lost, duplicate, reordered and misrouted ones."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -8,15 +8,15 @@ from bench.load.message_tag import Tag
 
 
 class SentCounts(msgspec.Struct):
-    """What voices have said: each its numbers 1 to `sent`, of which the server refused some."""
+    """By sender: the count of `sent` messages, numbered from 1, and the numbers that the server rejected."""
 
     sent: dict[int, int] = {}
-    refused: dict[int, set[int]] = {}
+    rejected: dict[int, set[int]] = {}
 
     def merge(self, other: "SentCounts") -> None:
-        """Of another process: no voice is in both."""
+        """Add the counts of another process; no sender is in both."""
         self.sent.update(other.sent)
-        self.refused.update(other.refused)
+        self.rejected.update(other.rejected)
 
 
 class Faults(msgspec.Struct):
@@ -26,13 +26,13 @@ class Faults(msgspec.Struct):
     doubled: int = 0
     reordered: int = 0
     misrouted: int = 0
-    """Heard by somebody who is not in the chat."""
+    """Received by an account outside the chat."""
     unanswered: int = 0
-    """Neither acknowledged nor refused."""
+    """Neither acknowledged nor rejected."""
     answered_wrongly: int = 0
-    """An echo of something else than the oldest unanswered message."""
+    """Replies that do not match the oldest message without a reply."""
     closed: int = 0
-    """Connections that the server ended."""
+    """Connections that the server closed."""
 
     def merge(self, other: "Faults") -> None:
         for name in self.__struct_fields__:
@@ -43,7 +43,7 @@ class Faults(msgspec.Struct):
 
 
 def faults_of_page(start: int, size: int, found: Sequence[int]) -> Faults:
-    """Of so many messages of a history from the index `start` towards older ones."""
+    """Faults of a page of `size` messages from the index `start` towards older ones; `found`: the received indexes."""
     wanted = set(range(start, start - size, -1))
     return Faults(
         lost=len(wanted.difference(found)),
@@ -54,8 +54,8 @@ def faults_of_page(start: int, size: int, found: Sequence[int]) -> Faults:
 
 
 class Inbox:
-    """What one account has heard. `chat_of` places every voice of the run; `position` is where the server put a
-    message in its chat, by any measure that never falls (an index, a time)."""
+    """The messages that one seat has received. `chat_of`: the chat of every sender of the run. `position`: place of a
+    message in its chat, by any measure that never decreases (an index, a time)."""
 
     __slots__ = ("_chat_of", "_chats", "_faults", "_holes", "_next", "_positions", "_read")
 
@@ -68,36 +68,36 @@ class Inbox:
         self._positions: dict[int, int] = {}
         self._read: set[tuple[int, int]] = set()
 
-    def receive(self, mark: Tag, position: int) -> bool:
-        """Something that was told unasked; whether it is news."""
-        chat = self._chat_of.get(mark.voice)
+    def receive(self, tag: Tag, position: int) -> bool:
+        """Record a pushed message; False if it is a duplicate or misrouted."""
+        chat = self._chat_of.get(tag.sender)
         if chat is None or chat not in self._chats:
             self._faults.misrouted += 1
             return False
-        expected = self._next.get(mark.voice, 1)
-        if mark.number < expected and not self._fills_hole(mark):
-            self._faults.doubled += not self._was_read(mark)
+        expected = self._next.get(tag.sender, 1)
+        if tag.number < expected and not self._fills_hole(tag):
+            self._faults.doubled += not self._was_read(tag)
             return False
-        if mark.number >= expected:
-            self._skip(mark.voice, expected, mark.number)
-        in_order = mark.number >= expected and position >= self._positions.get(chat, position)
+        if tag.number >= expected:
+            self._skip(tag.sender, expected, tag.number)
+        in_order = tag.number >= expected and position >= self._positions.get(chat, position)
         if in_order:
             self._positions[chat] = position
         else:
             self._faults.reordered += 1
         return True
 
-    def read(self, mark: Tag, position: int) -> bool:
-        """Something that stands in a history, which may well be known already, and may still be told once; whether it
-        is news."""
-        expected = self._next.get(mark.voice, 1)
-        if mark.number < expected and not self._fills_hole(mark):
+    def read(self, tag: Tag, position: int) -> bool:
+        """Record a message of a history page; False if it was known. One later push of a message read here is no
+        duplicate."""
+        expected = self._next.get(tag.sender, 1)
+        if tag.number < expected and not self._fills_hole(tag):
             return False
-        if mark.number >= expected:
-            self._skip(mark.voice, expected, mark.number)
-        chat = self._chat_of[mark.voice]
+        if tag.number >= expected:
+            self._skip(tag.sender, expected, tag.number)
+        chat = self._chat_of[tag.sender]
         self._positions[chat] = max(position, self.position(chat))
-        self._read.add((mark.voice, mark.number))
+        self._read.add((tag.sender, tag.number))
         return True
 
     @property
@@ -105,33 +105,33 @@ class Inbox:
         return not self._next
 
     def position(self, chat: int) -> int:
-        """Of the last message of a chat that was heard or read; 0 before the first."""
+        """Position of the last received or read message of a chat; 0 before the first."""
         return self._positions.get(chat, 0)
 
-    def lost(self, voices: Collection[int], spoken: SentCounts) -> int:
-        """How many messages of these voices should be here and are not."""
+    def lost(self, senders: Collection[int], sent_counts: SentCounts) -> int:
+        """The number of missing messages of these senders, without the rejected ones."""
         return sum(
-            len(self._missing(voice, spoken.sent.get(voice, 0)) - spoken.refused.get(voice, set()))
-            for voice in voices
+            len(self._missing(sender, sent_counts.sent.get(sender, 0)) - sent_counts.rejected.get(sender, set()))
+            for sender in senders
         )  # fmt: skip
 
-    def _missing(self, voice: int, sent: int) -> set[int]:
-        return self._holes.get(voice, set()) | set(range(self._next.get(voice, 1), sent + 1))
+    def _missing(self, sender: int, sent: int) -> set[int]:
+        return self._holes.get(sender, set()) | set(range(self._next.get(sender, 1), sent + 1))
 
-    def _was_read(self, mark: Tag) -> bool:
-        """Forgiven once."""
-        known = (mark.voice, mark.number) in self._read
-        self._read.discard((mark.voice, mark.number))
+    def _was_read(self, tag: Tag) -> bool:
+        """Whether the message was read from a history; true once per message."""
+        known = (tag.sender, tag.number) in self._read
+        self._read.discard((tag.sender, tag.number))
         return known
 
-    def _skip(self, voice: int, expected: int, number: int) -> None:
-        self._next[voice] = number + 1
+    def _skip(self, sender: int, expected: int, number: int) -> None:
+        self._next[sender] = number + 1
         if number > expected:
-            self._holes.setdefault(voice, set()).update(range(expected, number))
+            self._holes.setdefault(sender, set()).update(range(expected, number))
 
-    def _fills_hole(self, mark: Tag) -> bool:
-        holes = self._holes.get(mark.voice, set())
-        if mark.number not in holes:
+    def _fills_hole(self, tag: Tag) -> bool:
+        holes = self._holes.get(tag.sender, set())
+        if tag.number not in holes:
             return False
-        holes.remove(mark.number)
+        holes.remove(tag.number)
         return True

@@ -1,6 +1,6 @@
-"""One process of a run: takes its job and its orders on standard input, reports on standard output, a JSON line each.
+"""A worker process: reads its job and orders from standard input, writes reports to standard output, as JSON lines.
 
-It ends with its standard input, so that it never outlives the command.
+It ends at the end of its standard input, so it never outlives the command.
 """
 
 import asyncio
@@ -46,11 +46,11 @@ T = TypeVar("T", bound=Order)
 
 
 class _Ended(Exception):
-    """The command is gone."""
+    """Standard input has ended: the command has exited."""
 
 
 class _Orders:
-    """`read` them all the time: the end of the command shows whatever this process is doing."""
+    """A queue of orders. `read` runs all the time, so that the end of the command is noticed at any moment."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self._reader = reader
@@ -89,8 +89,8 @@ def _workload(job: Job, recorder: Recorder) -> Workload:
             return SurgeRun(job, job.task, recorder)
 
 
-async def _live() -> None:
-    """Raises _Ended, in a group."""
+async def _serve() -> None:
+    """Carry out the orders. Raises _Ended in an exception group."""
     reader = asyncio.StreamReader(limit=_LINE_BYTES)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     orders = _Orders(reader)
@@ -102,38 +102,38 @@ async def _live() -> None:
 
 async def _work(orders: _Orders, group: asyncio.TaskGroup) -> None:
     recorder = Recorder()
-    activity = _workload(await orders.next(Job), recorder)
+    workload = _workload(await orders.next(Job), recorder)
     try:
-        await activity.connect()
+        await workload.connect()
         gc.collect()
         gc.freeze()
         _report(Ready())
-        go = await orders.next(Start)
+        start = await orders.next(Start)
         over = asyncio.Event()
-        telling = group.create_task(_send_progress(activity, over), name="progress")
-        await activity.run(go.at)
+        reporting = group.create_task(_send_progress(workload, over), name="progress")
+        await workload.run(start.at)
         over.set()
         await orders.next(Stop)
-        telling.cancel()
-        _report(SentReport(activity.sent_counts))
-        activity.reconcile((await orders.next(Reconcile)).spoken)
+        reporting.cancel()
+        _report(SentReport(workload.sent_counts))
+        workload.reconcile((await orders.next(Reconcile)).sent_counts)
         _report(recorder.totals())
     except ClientError as error:
         _report(Failed(str(error)))
     finally:
-        await activity.close()
+        await workload.close()
 
 
-async def _send_progress(activity: Workload, over: asyncio.Event) -> None:
+async def _send_progress(workload: Workload, over: asyncio.Event) -> None:
     while True:
-        _report(msgspec.structs.replace(activity.progress, over=over.is_set()))
+        _report(msgspec.structs.replace(workload.progress, over=over.is_set()))
         await asyncio.sleep(_PROGRESS_SECONDS)
 
 
 def main() -> None:
     gone = False
     try:
-        uvloop.run(_live())
+        uvloop.run(_serve())
     except* (_Ended, BrokenPipeError):
         gone = True  # until Python 3.11.3, to exit here is one more exception of the group
     sys.exit(gone)

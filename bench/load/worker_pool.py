@@ -1,4 +1,4 @@
-"""The processes of a run, seen from the command: all do the same at the same time, and none outlives it."""
+"""Starts, synchronizes and stops the worker processes of a run."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from bench.load.verifier import SentCounts
 from services.cli.scheduling import use_batch_priority
 
 HEAD_START_SECONDS = 0.3
-"""From `Crew.run` to the start of the load: by then, everybody has been told."""
+"""From `WorkerPool.run` to the start of the load: time for the order to reach all workers."""
 
 _COMMAND = (sys.executable, "-P", "-m", "bench.load.worker")
 _LINE_BYTES = 256 * 1024 * 1024
@@ -28,11 +28,11 @@ _STOP_SECONDS = 5.0
 T = TypeVar("T", bound=Report)
 
 Watch = Callable[[Progress], None]
-"""Is told, again and again, how far all are together."""
+"""Is called regularly with the progress of all workers together."""
 
 
 class WorkerPool:
-    """One process for each job, within `async with`."""
+    """One process for each job; an async context manager."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._members = [_WorkerProcess(job) for job in jobs]
@@ -47,22 +47,22 @@ class WorkerPool:
         await asyncio.gather(*(member.stop() for member in self._members))
 
     async def connect(self) -> None:
-        """Until everybody is there. Raises BenchError."""
+        """Wait until all workers have connected their seats. Raises BenchError."""
         await gather_all(member.expect(Ready) for member in self._members)
 
     async def run(self, watch: Watch, at_start: Callable[[], object] = lambda: None) -> list[Totals]:
-        """From the start to the books; `at_start` is called when the load starts. Raises BenchError."""
+        """Run the load and return each worker's totals; `at_start` is called at its start. Raises BenchError."""
         self._send(Start(time.monotonic_ns() + int(HEAD_START_SECONDS * 1e9)))
         asyncio.get_running_loop().call_later(HEAD_START_SECONDS, at_start)
         watching = asyncio.create_task(self._watch(watch), name="watch")
         try:
-            spokes = await gather_all(member.expect(SentReport) for member in self._members)
+            reports = await gather_all(member.expect(SentReport) for member in self._members)
         finally:
             watching.cancel()
-        spoken = SentCounts()
-        for spoke in spokes:
-            spoken.merge(spoke.spoken)
-        self._send(Reconcile(spoken))
+        sent_counts = SentCounts()
+        for report in reports:
+            sent_counts.merge(report.sent_counts)
+        self._send(Reconcile(sent_counts))
         return await gather_all(member.expect(Totals) for member in self._members)
 
     def _send(self, order: Order) -> None:
@@ -70,7 +70,7 @@ class WorkerPool:
             member.send(order)
 
     async def _watch(self, watch: Watch) -> None:
-        """Until all has arrived, or nothing more comes."""
+        """Send Stop when all messages have arrived, or after a time without progress."""
         last, moved = Progress(), time.monotonic()
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
@@ -101,8 +101,8 @@ class _WorkerProcess:
         self._decode = msgspec.json.Decoder(Report).decode
 
     async def start(self) -> None:
-        """In a group of its own: a Ctrl-C is the command's to handle. Patient: the load does not interrupt what is
-        measured beside it, as clients elsewhere would not."""
+        """Start the process in a process group of its own, so that only the command handles Ctrl-C, and with batch
+        priority, so that the load does not preempt the measured system."""
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
             *_COMMAND, stdin=pipe, stdout=pipe, limit=_LINE_BYTES, process_group=0
@@ -116,7 +116,7 @@ class _WorkerProcess:
         self._process.stdin.write(msgspec.json.encode(order) + b"\n")
 
     async def expect(self, kind: type[T]) -> T:
-        """The next report of this kind; progress is noted. Raises BenchError."""
+        """Wait for the next report of this type; stores progress meanwhile. Raises BenchError."""
         assert self._process is not None
         assert self._process.stdout is not None
         while line := await self._process.stdout.readline():
@@ -127,10 +127,10 @@ class _WorkerProcess:
                 raise BenchError(report.reason)
             if isinstance(report, Progress):
                 self.progress = report
-        raise BenchError("a process of the bench died")
+        raise BenchError("a worker process of the bench died")
 
     async def stop(self) -> None:
-        """It ends by itself with its standard input; one that does not is killed."""
+        """Close standard input, which ends the process; kill it after a time-out."""
         if self._process is None:
             return
         assert self._process.stdin is not None

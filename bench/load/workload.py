@@ -1,4 +1,4 @@
-"""What a task makes a process do. The defaults are those of one in which nobody speaks."""
+"""The interface of workloads. The defaults suit a workload without messages."""
 
 from abc import ABC, abstractmethod
 
@@ -7,15 +7,15 @@ from bench.load.verifier import SentCounts
 
 
 class Workload(ABC):
-    """In this order: `connect`, `run`, `settle`, `close`. All but the last raise ClientError."""
+    """Called in this order: `connect`, `run`, `reconcile`, `close`. `connect` and `run` raise ClientError."""
 
     @abstractmethod
     async def connect(self) -> None:
-        """Before the clock starts."""
+        """Connect before the load starts."""
 
     @abstractmethod
     async def run(self, at: int) -> None:
-        """From this moment, in nanoseconds of the monotonic clock, to the end of the load."""
+        """Run the load from `at` (nanoseconds of the monotonic clock) to its end."""
 
     @property
     @abstractmethod
@@ -25,8 +25,8 @@ class Workload(ABC):
     def sent_counts(self) -> SentCounts:
         return SentCounts()
 
-    def reconcile(self, spoken: SentCounts) -> None:
-        """Count what is missing, knowing what everybody has said."""
+    def reconcile(self, sent_counts: SentCounts) -> None:
+        """Count lost messages, given the sent messages of all processes."""
         return
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""From the command line to a verdict: find or start a system, let a scenario run on it, write down what came of it."""
+"""Runs a scenario for the command line: finds or starts a system, runs, writes the result, returns the exit status."""
 
 import asyncio
 import contextlib
@@ -29,9 +29,9 @@ Scenario = Callable[[MeasuredSystem, ProgressLine], Awaitable[Result]]
 
 
 class TargetSpec(NamedTuple):
-    """`addresses` of edges that run already, or `data`, the directory of a `dragoman up`, or both (the latter then
-    tells the processes behind the former). With neither, a system with so many `edges` and these `settings` is
-    started; `apart`: not on the core of the load."""
+    """A running system by the `addresses` of its edges, the `data` directory of its `dragoman up`, or both (`data` then
+    identifies the processes). With neither, a system with `edges` and `settings` is started; `apart`: on other cores
+    than the load."""
 
     addresses: tuple[str, ...]
     data: Path | None
@@ -41,38 +41,39 @@ class TargetSpec(NamedTuple):
 
 
 class OutputPaths(NamedTuple):
-    """Where the result is written, beside standard output."""
+    """Files for the result, in addition to standard output."""
 
     json: Path | None
     html: Path | None
 
 
-def run(where: TargetSpec, papers: OutputPaths, scenario: Scenario) -> int:
-    """As `conclude`."""
+def run(spec: TargetSpec, outputs: OutputPaths, scenario: Scenario) -> int:
+    """Run one scenario on a system; see `run_and_report`."""
 
     async def work(show: ProgressLine) -> list[Report]:
-        async with _target(where, show) as target:
+        async with _target(spec, show) as target:
             return [await scenario(target, show)]
 
-    return run_and_report(papers, work)
+    return run_and_report(outputs, work)
 
 
-def run_and_report(papers: OutputPaths, work: Callable[[ProgressLine], Awaitable[Sequence[Report]]]) -> int:
-    """The exit status: 0 when all is good, 1 when there were faults. Raises click.ClickException, click.Abort."""
+def run_and_report(outputs: OutputPaths, work: Callable[[ProgressLine], Awaitable[Sequence[Report]]]) -> int:
+    """Print and write the reports. Returns the exit status: 0 if all passed, 1 otherwise. Raises click.ClickException,
+    click.Abort."""
     reports = complete(work)
     for report in reports:
         click.echo(growth_table(report) if isinstance(report, Growth) else table(report))
-    write(papers, reports)
+    write(outputs, reports)
     return 0 if all(report.passed for report in reports) else 1
 
 
-def write(papers: OutputPaths, reports: Sequence[Report]) -> None:
+def write(outputs: OutputPaths, reports: Sequence[Report]) -> None:
     """Raises click.ClickException."""
     try:
-        if papers.json:
-            papers.json.write_bytes(msgspec.json.format(msgspec.json.encode(reports)) + b"\n")
-        if papers.html:
-            papers.html.write_text(page(reports))
+        if outputs.json:
+            outputs.json.write_bytes(msgspec.json.format(msgspec.json.encode(reports)) + b"\n")
+        if outputs.html:
+            outputs.html.write_text(page(reports))
     except OSError as error:
         raise click.ClickException(f"the result cannot be written: {error}") from error
 
@@ -88,7 +89,7 @@ def complete(work: Callable[[ProgressLine], Awaitable[T]]) -> T:
 
 
 async def _run(work: Callable[[ProgressLine], Awaitable[T]]) -> T:
-    """SIGTERM ends it in order, as Ctrl-C does."""
+    """SIGTERM cancels the work, as Ctrl-C does."""
     this = asyncio.current_task()
     assert this is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
@@ -96,19 +97,19 @@ async def _run(work: Callable[[ProgressLine], Awaitable[T]]) -> T:
 
 
 @contextlib.asynccontextmanager
-async def _target(where: TargetSpec, show: ProgressLine) -> AsyncIterator[MeasuredSystem]:
-    if where.addresses or where.data is not None:
-        yield MeasuredSystem(where.addresses or _edges_in(where.data), where.data)
+async def _target(spec: TargetSpec, show: ProgressLine) -> AsyncIterator[MeasuredSystem]:
+    if spec.addresses or spec.data is not None:
+        yield MeasuredSystem(spec.addresses or _edges_in(spec.data), spec.data)
         return
     async with contextlib.AsyncExitStack() as stack:
-        with cpu_affinity.for_the_system() if where.apart else contextlib.nullcontext():
-            target = await stack.enter_async_context(own_system(where.edges, where.settings, show.print))
-        stack.enter_context(cpu_affinity.for_the_load() if where.apart else contextlib.nullcontext())
+        with cpu_affinity.for_the_system() if spec.apart else contextlib.nullcontext():
+            target = await stack.enter_async_context(own_system(spec.edges, spec.settings, show.print))
+        stack.enter_context(cpu_affinity.for_the_load() if spec.apart else contextlib.nullcontext())
         yield target
 
 
 def _edges_in(data: Path | None) -> list[str]:
-    """Of the `dragoman up` there. Raises Refusal."""
+    """Edge addresses of the `dragoman up` in `data`. Raises OperatorError."""
     system = read_run(data) if data else None
     if system is None:
         raise OperatorError(f"no `dragoman up` is running in {data}")

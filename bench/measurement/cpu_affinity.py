@@ -1,4 +1,4 @@
-"""The load on a core of its own, so that it takes nothing from what it measures. Only Linux lets a process choose."""
+"""Pins the load to the last CPU core and the measured system to the others. Linux only; no effect elsewhere."""
 
 import contextlib
 import os
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def for_the_system() -> Iterator[None]:
-    """Whatever is started inside runs on all cores but the last."""
+    """Processes started inside the block run on all cores but the last."""
     with _on(_system()):
         yield
 
 
 @contextlib.contextmanager
 def for_the_load() -> Iterator[None]:
-    """Whatever is started inside runs on the last core."""
+    """Processes started inside the block run on the last core."""
     with _on(_all() - _system()):
         yield
 
@@ -32,7 +32,7 @@ def _on(cores: set[int]) -> Iterator[None]:
 
 
 def _all() -> set[int]:
-    """Empty where they are not told."""
+    """The cores of this process; empty on platforms without CPU affinity."""
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 

@@ -1,4 +1,4 @@
-"""Processes of the system on this machine, seen from outside. Only Linux tells."""
+"""CPU time, traffic and memory of local processes, from /proc (Linux only)."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_seconds(pid: int) -> float | None:
-    """Used since its start; None for a process that cannot be seen."""
+    """CPU seconds since the process started; None for an unreadable process."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -16,7 +16,7 @@ def cpu_seconds(pid: int) -> float | None:
 
 
 def busy_seconds() -> float | None:
-    """Of all cores, by anything on this machine, stolen time included; None where that is not told."""
+    """CPU seconds of all cores and processes, stolen time included; None without /proc."""
     try:
         first = Path("/proc/stat").read_text().split("\n", 1)[0]
     except OSError:
@@ -26,7 +26,7 @@ def busy_seconds() -> float | None:
 
 
 def bytes_through(pid: int) -> tuple[int, int] | None:
-    """Read and written since its start, from and to sockets and files; None for a process that cannot be seen."""
+    """Bytes read and written since the start, sockets and files included; None for an unreadable process."""
     try:
         lines = Path(f"/proc/{pid}/io").read_text().splitlines()
     except OSError:
@@ -36,7 +36,7 @@ def bytes_through(pid: int) -> tuple[int, int] | None:
 
 
 def memory_kib(pid: int) -> int | None:
-    """Its own memory (anonymous pages); None for a process that cannot be seen."""
+    """Anonymous memory of a process in KiB; None for an unreadable process."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:

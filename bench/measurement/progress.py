@@ -1,4 +1,4 @@
-"""What somebody at the terminal sees meanwhile: one line, drawn again and again; elsewhere, a line for each step."""
+"""Progress on standard error: one redrawn line on a terminal, otherwise one line for each step."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ _REDRAW_SECONDS = 0.1
 
 
 class ProgressLine:
-    """Everything goes to standard error: standard output is for the result."""
+    """Writes to standard error; standard output is for the result."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
@@ -23,22 +23,22 @@ class ProgressLine:
         self._write(text, end="\n")
 
     def step(self, what: str, done: int, total: int) -> None:
-        """So many of `total` are done."""
+        """Show that `done` of `total` are done."""
         if done == total:
             self._write(f"{what}: {total}", end="\n")
         else:
             self._draw(f"{_bar(done / total)} {what} {done:,}/{total:,}")
 
     def progress(self, what: str, share: float, progress: Progress) -> None:
-        """Of the time of a load, this share is over."""
+        """Show the progress of a load; `share`: the elapsed share of its time."""
         at, done = self._last
         now = time.monotonic()
         if now - self._drawn < _REDRAW_SECONDS:
             return
         rate = max(0.0, (progress.done - done) / (now - at)) if at else 0.0
         self._last = (now, progress.done)
-        under_way = progress.expected - progress.delivered
-        self._draw(f"{_bar(share)} {what} {rate:,.0f}/s, {under_way:,} under way")
+        in_flight = progress.expected - progress.delivered
+        self._draw(f"{_bar(share)} {what} {rate:,.0f}/s, {in_flight:,} in flight")
 
     def _draw(self, text: str) -> None:
         now = time.monotonic()

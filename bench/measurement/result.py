@@ -1,4 +1,4 @@
-"""The outcome of a run, as it is stored and shown."""
+"""The result of a run, as stored and shown."""
 
 from collections.abc import Iterable
 
@@ -18,7 +18,7 @@ class Point(msgspec.Struct):
 
 
 class Measure(msgspec.Struct):
-    """Microseconds. `curve` is (share, value): how large a share took no longer."""
+    """Latency percentiles in microseconds. `curve`: pairs (share, value); a `share` of all does not exceed `value`."""
 
     count: int
     p50: int
@@ -31,7 +31,8 @@ class Measure(msgspec.Struct):
 
 
 class Result(msgspec.Struct):
-    """`figures` by name, unit and all; `generator`: the share of a core that each process of the bench used."""
+    """`figures`: values by name; names include units. `generator`: cores used by each worker process. `refusals`: error
+    replies by reason."""
 
     scenario: str
     started: str

@@ -1,4 +1,4 @@
-"""One measurement: the crew at work, live numbers, the processor time of the system meanwhile, the verdict."""
+"""Runs one measurement: starts the workers, shows progress, samples the CPU time of the system, builds the result."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ _ALL = "all"
 
 
 class CpuSampler:
-    """The processor time of the system's processes, and of all, from the first to the last look within a span."""
+    """CPU time of the system's processes and of the whole machine, between the first and last sample in a time span."""
 
     def __init__(self, target: MeasuredSystem, start: float, end: float) -> None:
         self._target = target
@@ -28,7 +28,7 @@ class CpuSampler:
         self._first: tuple[float, Mapping[str, float]] | None = None
         self._last: tuple[float, Mapping[str, float]] | None = None
 
-    def look(self) -> None:
+    def sample(self) -> None:
         now = time.monotonic()
         if self._start <= now <= self._end:
             used = self._target.cpu()
@@ -37,10 +37,10 @@ class CpuSampler:
             self._first = self._first or self._last
 
     def others(self, generator: float) -> float | None:
-        """Cores that neither the system nor the generator used; None where the system's processes are not known."""
+        """Cores that other processes used, beside the system and the generator; None for unknown system processes."""
         cores = self.cores()
-        everybody = cores.pop(_ALL, None)
-        return None if everybody is None or not cores else max(0.0, everybody - sum(cores.values()) - generator)
+        all_cores = cores.pop(_ALL, None)
+        return None if all_cores is None or not cores else max(0.0, all_cores - sum(cores.values()) - generator)
 
     def cores(self) -> dict[str, float]:
         if self._first is None or self._last is None or self._first is self._last:
@@ -50,17 +50,17 @@ class CpuSampler:
 
 
 class CpuMeter:
-    """What connections and messages cost each process, beside what it uses anyway, by one of its counters."""
+    """The growth of one counter by process, for logins and for messages, without its growth at rest."""
 
     def __init__(self, read: Callable[[], Mapping[str, float]]) -> None:
         self._read = read
         self._moment, self._used = time.monotonic(), read()
         self.idle: dict[str, float] = {}
-        """A second, while nothing is asked of it; known after `rest`."""
+        """Growth a second without load; set by `rest`."""
         self._from = float("inf")
 
     async def rest(self, seconds: float) -> dict[str, float]:
-        """What each process has used so far, beside what it uses in so many seconds without any request."""
+        """Measure the growth at rest for `seconds`. Returns the growth since construction, without that at rest."""
         since, before = self._moment, self._used
         self._note()
         came, now = self._moment - since, self._used
@@ -70,16 +70,16 @@ class CpuMeter:
         return {name: now[name] - before[name] - self.idle[name] * came for name in self.idle if name in before}
 
     def count_from(self, moment: float) -> None:
-        """Monotonic seconds; `look` again and again."""
+        """Count from `moment` (monotonic seconds); `sample` must be called regularly."""
         self._from = moment
 
-    def look(self) -> None:
+    def sample(self) -> None:
         if time.monotonic() >= self._from:
             self._note()
             self._from = float("inf")
 
     def spent(self) -> dict[str, float]:
-        """What each process has used since then, beside what it uses without any request."""
+        """Growth by process since `count_from`, without the growth at rest."""
         passed, used = time.monotonic() - self._moment, self._read()
         return {
             name: used[name] - self._used[name] - self.idle.get(name, 0.0) * passed
@@ -92,7 +92,7 @@ class CpuMeter:
 
 
 class CpuMeters:
-    """All counters of the system's processes."""
+    """A meter for each counter of the system's processes."""
 
     def __init__(self, target: MeasuredSystem) -> None:
         self._cpu = CpuMeter(target.cpu)
@@ -112,12 +112,12 @@ class CpuMeters:
         for meter in self._of_messages.values():
             meter.count_from(moment)
 
-    def look(self) -> None:
+    def sample(self) -> None:
         for meter in self._of_messages.values():
-            meter.look()
+            meter.sample()
 
     def spent(self, messages: int) -> dict[str, float]:
-        """What a message has cost."""
+        """The cost of a message by unit and process."""
         figures: dict[str, float] = {}
         for unit, meter in self._of_messages.items():
             figures |= _costs(f"{unit} of a message", meter.spent(), messages, unit)
@@ -141,54 +141,54 @@ async def measured(
     offered: float = 0.0,
     rest: float = 0.0,
 ) -> Result:
-    """With `rest`, it is told, too, what logins and messages cost beside what is used for so many seconds before
-    anybody speaks. Raises BenchError, ClientError."""
-    async with WorkerPool(jobs) as crew:
+    """Run the jobs and return their result. With `rest` seconds without load, the result also has the cost of a login
+    and of a message. Raises BenchError, ClientError."""
+    async with WorkerPool(jobs) as pool:
         connections = sum(len(job.seats) for job in jobs)
         show.print(f"{scenario}: {connections:,} connections in {len(jobs)} processes")
         meters = CpuMeters(target)
-        await crew.connect()
+        await pool.connect()
         costs = await meters.rest(rest, connections) if rest else {}
         began = time.monotonic()
         watch = CpuSampler(target, began + warm_up, began + warm_up + seconds)
         meters.count_from(began + HEAD_START_SECONDS + warm_up)
 
-        def look(progress: Progress) -> None:
-            watch.look()
-            meters.look()
+        def sample(progress: Progress) -> None:
+            watch.sample()
+            meters.sample()
             show.progress(scenario, (time.monotonic() - began) / (warm_up + seconds), progress)
 
-        books = add_up(await crew.run(look))
-        said = books.measures.get("acknowledgement")
-        costs |= meters.spent(said.count) if rest and said else {}
+        totals = add_up(await pool.run(sample))
+        acknowledged = totals.measures.get("acknowledgement")
+        costs |= meters.spent(acknowledged.count) if rest and acknowledged else {}
     show.print(f"{scenario}: done")
-    figures = rates(books, seconds)
+    figures = rates(totals, seconds)
     figures |= {f"cores of {name}": cores for name, cores in watch.cores().items() if name != _ALL}
     figures |= costs
-    found = notes(books, seconds, offered, watch.others(sum(books.generator)))
-    return result(scenario, options, figures, books, found)
+    found = notes(totals, seconds, offered, watch.others(sum(totals.generator)))
+    return result(scenario, options, figures, totals, found)
 
 
-def rates(books: RunTotals, seconds: float) -> dict[str, float]:
-    return {f"{name}/s": round(count / seconds, 1) for name, count in books.counts.items() if count}
+def rates(totals: RunTotals, seconds: float) -> dict[str, float]:
+    return {f"{name}/s": round(count / seconds, 1) for name, count in totals.counts.items() if count}
 
 
 def result(
     scenario: str,
     options: Mapping[str, object],
     figures: dict[str, float],
-    books: RunTotals,
+    totals: RunTotals,
     found: list[str],
     *,
     done: bool | None = None,
 ) -> Result:
-    """The verdict: any fault fails a run, and so does one in which nothing was `done` (by default: measured)."""
+    """Build the result. A run fails with any fault, and if nothing was `done` (default: nothing was measured)."""
     if done is None:
-        done = any(measure.count for measure in books.measures.values())
+        done = any(measure.count for measure in totals.measures.values())
     return Result(
-        scenario, f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC", machine(), dict(options), figures, books.measures,
-        books.faults, dict(books.refusals), books.generator, found if done else [*found, "nothing was measured"],
-        passed=done and not books.faults.any(),
+        scenario, f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC", machine(), dict(options), figures, totals.measures,
+        totals.faults, dict(totals.rejections), totals.generator, found if done else [*found, "nothing was measured"],
+        passed=done and not totals.faults.any(),
     )  # fmt: skip
 
 

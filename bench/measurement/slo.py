@@ -1,4 +1,4 @@
-"""What must be kept under overload, and whether it was: pure."""
+"""Service level objectives under overload, and their violations. Pure."""
 
 import statistics
 from collections.abc import Mapping
@@ -9,20 +9,20 @@ from bench.measurement.result import Measure
 _OVERLOADED = 1.3
 _BACK = 3.0
 _BACK_MS = 20.0
-"""Latency is back when it is no more than so many times what it was before, or so much above."""
+"""Latency has recovered at no more than _BACK times its earlier value, or _BACK_MS above it."""
 
 
 class FloodResult(NamedTuple):
-    """How many stayed, were closed with 1013, and met with anything else."""
+    """Counts of connections that were accepted, closed with 1013, and failed in another way."""
 
     let_in: int
-    refused: int
+    rejected: int
     lost: int
 
 
 class Bounds(NamedTuple):
-    """What must be kept: goodput as a share of what was taken without overload; growth of each process; the wait for an
-    answer, beyond the setting `edge.request_seconds`; the time until latency is back."""
+    """Objectives: goodput as a share of the saturated rate; memory growth of each process; the wait for a reply beyond
+    the setting `edge.request_seconds`; the time until latency has recovered."""
 
     goodput: float = 0.9
     memory_mib: float = 256.0
@@ -38,31 +38,31 @@ class OverloadMeasured(NamedTuple):
     memory: Mapping[str, float]
     longest_seconds: float
     recovery_seconds: float
-    crowded: FloodResult
+    flood: FloodResult
 
 
-def violations(found: OverloadMeasured, bounds: Bounds, request_seconds: float) -> list[str]:
-    """What was not kept, in words."""
+def violations(measured: OverloadMeasured, bounds: Bounds, request_seconds: float) -> list[str]:
+    """The violated objectives, as sentences."""
     broken = []
-    if found.goodput < bounds.goodput * found.saturated:
-        broken.append(f"goodput fell to {found.goodput / max(found.saturated, 1.0):.2f} of what is taken otherwise")
-    if found.goodput > _OVERLOADED * found.saturated:
-        broken.append("what was offered was taken: the machine was busy when saturation was measured; measure again")
-    if found.longest_seconds > request_seconds + bounds.slack_seconds:
-        broken.append(f"somebody waited {found.longest_seconds:.1f} s for an answer")
-    if found.recovery_seconds > bounds.recovery_seconds:
-        broken.append(f"latency was not back after {bounds.recovery_seconds:g} s")
+    if measured.goodput < bounds.goodput * measured.saturated:
+        broken.append(f"goodput fell to {measured.goodput / max(measured.saturated, 1.0):.2f} of the saturated rate")
+    if measured.goodput > _OVERLOADED * measured.saturated:
+        broken.append("the offered load was accepted: the machine was busy when saturation was measured; measure again")
+    if measured.longest_seconds > request_seconds + bounds.slack_seconds:
+        broken.append(f"a sender waited {measured.longest_seconds:.1f} s for a reply")
+    if measured.recovery_seconds > bounds.recovery_seconds:
+        broken.append(f"latency had not recovered after {bounds.recovery_seconds:g} s")
     broken += [
-        f"{name} grew by {grown:,.0f} MiB" for name, grown in found.memory.items() if grown > bounds.memory_mib
+        f"{name} grew by {grown:,.0f} MiB" for name, grown in measured.memory.items() if grown > bounds.memory_mib
     ]  # fmt: skip
-    if not found.crowded.refused or found.crowded.lost:
+    if not measured.flood.rejected or measured.flood.lost:
         broken.append("connections beyond the limit were not all closed with 1013")
     return broken
 
 
 def recovery(answers: Measure | None, calm: float, surge: float) -> float:
-    """Seconds after the surge from which on answers are as quick as before it, by the second in which they were asked
-    for; infinite when they never are."""
+    """Seconds from the end of the surge until latency has recovered, by the second of the request; infinite if it never
+    does."""
     if answers is None:
         return float("inf")
     before = [point.p50 for point in answers.points if 1 <= point.second < calm]

@@ -1,4 +1,4 @@
-"""What is measured: a system of one's own, started for the run, or one that runs already."""
+"""The measured system: started for the run, or already running."""
 
 import asyncio
 import contextlib
@@ -23,13 +23,13 @@ _RAISED = {
     "limits.requests_burst": "1000000",
     "limits.registrations_per_minute": "1000000",
 }
-"""Limits stay on, so that their cost is measured; their rates are out of the way."""
+"""Limits stay enabled, so that their cost is measured, at rates that the load does not reach."""
 
 
 @dataclass
 class MeasuredSystem:
-    """`edges` are addresses (ws://host:port). `data` is the directory of its `dragoman up`, where that is known: it
-    tells the processes. `own`: it was started for this run, with these `settings` (NAME=VALUE)."""
+    """`edges` are addresses (ws://host:port). `data`: directory of its `dragoman up`, if known; it identifies the
+    processes. `own`: the system was started for this run, with `settings` (NAME=VALUE)."""
 
     edges: Sequence[str]
     data: Path | None = None
@@ -39,7 +39,7 @@ class MeasuredSystem:
 
     @property
     def installation(self) -> Installation | None:
-        """Where its databases are, if that is known."""
+        """The installation with its databases, if known."""
         return find(None, tuple(self.settings), flags_of(data=self.data)) if self.data else None
 
     @property
@@ -48,16 +48,16 @@ class MeasuredSystem:
         return [one for one in run.processes if one.pid] if run else []
 
     def cpu(self) -> dict[str, float]:
-        """Seconds used so far, by process."""
+        """CPU seconds so far, by process."""
         used = {one.name: cpu_seconds(one.pid) for one in self.processes}
         return {name: seconds for name, seconds in used.items() if seconds is not None}
 
     def received(self) -> dict[str, float]:
-        """Bytes so far, by process, of files, too."""
+        """Bytes read so far, by process, files included."""
         return {name: read for name, (read, _) in self._traffic().items()}
 
     def sent(self) -> dict[str, float]:
-        """Bytes so far, by process, to files, too."""
+        """Bytes written so far, by process, files included."""
         return {name: written for name, (_, written) in self._traffic().items()}
 
     def _traffic(self) -> dict[str, tuple[int, int]]:
@@ -65,19 +65,20 @@ class MeasuredSystem:
         return {name: counts for name, counts in both.items() if counts is not None}
 
     def memory(self) -> dict[str, int]:
-        """KiB of their own, by process."""
+        """Anonymous memory in KiB, by process."""
         used = {one.name: memory_kib(one.pid) for one in self.processes}
         return {name: kib for name, kib in used.items() if kib is not None}
 
 
 @contextlib.asynccontextmanager
-async def own_system(edges: int, settings: Sequence[str], say: Callable[[str], None]) -> AsyncIterator[MeasuredSystem]:
-    """A `dragoman up` on free ports, in a directory that is removed afterwards. `settings`: NAME=VALUE. Raises
-    BenchError."""
+async def own_system(
+    edges: int, settings: Sequence[str], report: Callable[[str], None]
+) -> AsyncIterator[MeasuredSystem]:
+    """Start a `dragoman up` on free ports, in a temporary directory. `settings`: NAME=VALUE. Raises BenchError."""
     with tempfile.TemporaryDirectory(prefix="dragoman-bench-") as directory, ProcessGroup() as process_group:
         data = Path(directory)
         assignments = [*(f"{name}={value}" for name, value in _RAISED.items()), *settings]
-        say(f"starting a system with {edges} edges")
+        report(f"starting a system with {edges} edges")
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", "services.cli.main", "up", "--edges", str(edges), "--port", "0",
             "--data", str(data), *(word for one in assignments for word in ("--set", one)),
@@ -99,10 +100,10 @@ async def _until_ready(target: MeasuredSystem, process: asyncio.subprocess.Proce
         async with asyncio.timeout(_START_SECONDS):
             while not target.edges:
                 if process.returncode is not None:
-                    raise BenchError("the system does not start:\n" + "\n".join(target.log))
+                    raise BenchError("the system did not start:\n" + "\n".join(target.log))
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        raise BenchError("the system is not ready in time:\n" + "\n".join(target.log)) from None
+        raise BenchError("the system was not ready in time:\n" + "\n".join(target.log)) from None
 
 
 async def _read(stream: asyncio.StreamReader, target: MeasuredSystem) -> None:

@@ -1,4 +1,4 @@
-"""The people of a run and their chats: made on the server, each through a dialect, as any client would."""
+"""Registers the accounts of a run and creates their chats, as a client would."""
 
 import asyncio
 import hashlib
@@ -20,11 +20,11 @@ _TRIES = 4
 _FIRST_PAUSE_SECONDS = 0.5
 
 Step = Callable[[str, int, int], None]
-"""What is being done, how many of it are done, of how many."""
+"""Called with the name of the work, the number of finished steps and their total."""
 
 
 class Registrar:
-    """`edges` take turns; `step` is told of each that is done."""
+    """Sends its requests to `edges` in turn; calls `step` after each."""
 
     def __init__(self, edges: Sequence[str], step: Step) -> None:
         self._edges = cycle(edges)
@@ -32,12 +32,12 @@ class Registrar:
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def users(self, dialects: Sequence[str]) -> list[ClientAccount]:
-        """One new account for each, of that dialect. Raises ClientError."""
+        """Register one account for each dialect. Raises ClientError."""
         tag = secrets.token_hex(4)
         return await self._all("accounts", [self._register(f"bench-{tag}-{n}", one) for n, one in enumerate(dialects)])
 
     async def chats(self, groups: Sequence[Sequence[tuple[ClientAccount, str]]]) -> list[int]:
-        """A chat for each group of people and their dialects. Raises ClientError."""
+        """Create a chat for each group of accounts with their dialects. Raises ClientError."""
         return await self._all("chats", [self._create(group) for group in groups])
 
     async def _register(self, name: str, dialect: str) -> ClientAccount:
@@ -49,7 +49,7 @@ class Registrar:
         return account
 
     async def _create(self, group: Sequence[tuple[ClientAccount, str]]) -> int:
-        """By the first who has an account of v2, if there is one: it needs no more than the others' numbers."""
+        """The first account of v2 creates the chat if there is one: v2 needs only the members' numbers."""
         founder, dialect = next((one for one in group if one[1] != "service"), group[0])
         codec = registering(dialect)
         members = [account for account, _ in group if account is not founder]
@@ -57,7 +57,7 @@ class Registrar:
         return reply.chat
 
     async def _request(self, codec: Codec, request: ClientRequest, account: ClientAccount | None = None) -> ServerReply:
-        """On a connection of its own, again after a pause when it is rejected: hashing has a queue, rates a limit."""
+        """Send the request on its own connection. Retries after a pause: hashing has a queue, rates have limits."""
         pause = _FIRST_PAUSE_SECONDS
         async with self._slots:
             for _ in range(_TRIES - 1):

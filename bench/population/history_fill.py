@@ -1,4 +1,4 @@
-"""A history, said message by message by one person, with many of them under way."""
+"""Fills a history: one account sends the messages, many of them in flight."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from clients.aio import connect
 from clients.codec.base import ClientAccount
 from clients.codec.events import ServerReply
 
-_UNDER_WAY = 200
+_IN_FLIGHT = 200
 _SECONDS = 30.0
 _SIZE = 150
 
@@ -20,7 +20,7 @@ class _Slots:
     """A listener that frees a slot with each reply."""
 
     def __init__(self) -> None:
-        self.free = asyncio.Semaphore(_UNDER_WAY)
+        self.free = asyncio.Semaphore(_IN_FLIGHT)
         self.error = ""
 
     def received(self, event: object, now: int) -> None:
@@ -35,7 +35,7 @@ class _Slots:
 
 
 async def fill(edge: str, account: ClientAccount, chat: int, count: int, step: Step) -> None:
-    """So many messages, all of them acknowledged. Raises BenchError, ClientError."""
+    """Send `count` messages and wait for all acknowledgements. Raises BenchError, ClientError."""
     slots = _Slots()
     connection = await connect(edge, SERVICE, slots)
     try:
@@ -46,7 +46,7 @@ async def fill(edge: str, account: ClientAccount, chat: int, count: int, step: S
             await _acquire(slots)
             connection.send(head + message_tag.write(0, 1, number, time.monotonic_ns()) + padding + tail)
             step("messages", number, count)
-        for _ in range(_UNDER_WAY):
+        for _ in range(_IN_FLIGHT):
             await _acquire(slots)
     finally:
         await connection.close()
@@ -57,6 +57,6 @@ async def _acquire(slots: _Slots) -> None:
         async with asyncio.timeout(_SECONDS):
             await slots.free.acquire()
     except TimeoutError:
-        raise BenchError(slots.error or f"no answer to a message within {_SECONDS:g} s") from None
+        raise BenchError(slots.error or f"no reply to a message within {_SECONDS:g} s") from None
     if slots.error:
         raise BenchError(f"message rejected: {slots.error}")

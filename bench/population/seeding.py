@@ -1,8 +1,7 @@
-"""Whole populations, written straight into the databases of a system: accounts, chats and histories by the hundred
-thousand, as the services would have made them one by one.
+"""Writes accounts, chats and histories straight into the databases of a system, as the services would store them.
 
-All of it is plain SQL over a series of numbers, in the services' own tables, for SQLite and PostgreSQL both. Services
-may run meanwhile, as long as nobody registers and nothing is said in these chats.
+Rows are generated in SQL from series of numbers, in the services' tables, for SQLite and PostgreSQL. Services may run
+meanwhile if no account is registered and no message is sent to these chats.
 """
 
 import time
@@ -27,32 +26,32 @@ from shared.database import make_engine, now_ms
 from shared.presence import Presence
 
 SECRET = "5e" * 32
-"""Everybody's password, as v2 sends it (sha256 in hex)."""
+"""The password of all accounts, as v2 sends it (sha256 in hex)."""
 
 _AT_ONCE = 100_000
-"""Rows of one statement: a transaction holds up no service for long."""
-_CHATS_TOLD = 10_000
+"""Rows of one statement: limits how long a transaction blocks the services."""
+_CHATS_PUBLISHED_AT_ONCE = 10_000
 _UUID = "5eed0000-0000-4000-8000-"
 _UUID_BASE = 10**11
-"""Makes every number one of twelve digits."""
+"""Added to account numbers for twelve digits."""
 
 Values = Mapping[str, object]
 Number = sa.ColumnElement[int]
 
 
 class Seeder:
-    """What is made belongs to the installation for good: take one of which nothing is needed any more."""
+    """Its rows are permanent: use only a disposable installation."""
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
         self._keys = SigningKeys(installation.settings.auth)
-        # The system's own hasher takes it as it is: no better one is made at the login.
+        # Same parameters as the system's hasher, so that a login does not rehash.
         settings = installation.settings.auth
         hasher = PasswordHasher(settings.argon2_iterations, settings.argon2_memory_kib, parallelism=1)
         self._verifier = hasher.hash(SECRET)
 
     def accounts(self, count: int) -> range:
-        """New ones, with profiles and the same password; their ids."""
+        """Create accounts with profiles and the same password; returns their ids."""
         with self._connected("auth") as connection:
             first = _after(connection, auth.accounts.c.id)
             for some in _portions(range(first, first + count)):
@@ -64,20 +63,20 @@ class Seeder:
                 _fill(connection, session.profile, some, _profile)
         return range(first, first + count)
 
-    def chats(self, people: range, size: int, each: int = 1, unread_from: int = 1) -> range:
-        """Groups of `size` people side by side, `each` times; their ids. What was said before `unread_from` counts as
-        read. People who are left over are in none."""
-        circles = len(people) // size
+    def chats(self, accounts: range, size: int, each: int = 1, unread_from: int = 1) -> range:
+        """Create chats of `size` adjacent accounts, `each` chats for every group; returns their ids. Messages before
+        `unread_from` count as read. Remaining accounts are in no chat."""
+        groups = len(accounts) // size
         with self._connected("session") as connection:
             first = max(_after(connection, session.chat.c.id), LOBBY + 1)
-            chats = range(first, first + circles * each)
+            chats = range(first, first + groups * each)
 
             def member(number: Number) -> Values:
                 chat, seat = number // size, number % size
-                return _member(first + chat, people.start + chat // each * size + seat, seat, unread_from)
+                return _member(first + chat, accounts.start + chat // each * size + seat, seat, unread_from)
 
             def group(number: Number) -> Values:
-                return _group(number, people.start + (number - first) // each * size, size)
+                return _group(number, accounts.start + (number - first) // each * size, size)
 
             for some in _portions(chats):
                 _fill(connection, session.chat, some, group)
@@ -87,9 +86,9 @@ class Seeder:
         return chats
 
     def history(self, chats: range, length: int, sender: int) -> None:
-        """So many messages in each of these chats, of which none had one. Whoever reads them finds a mark in each."""
-        said = message_tag.write(0, 1, 1, 0) + b"x" * (150 - message_tag.SIZE)
-        body, start = pack_segments((Text(said.decode()),)), now_ms() - 10 * length
+        """Write `length` tagged messages into each of these chats, which must be empty."""
+        text = message_tag.write(0, 1, 1, 0) + b"x" * (150 - message_tag.SIZE)
+        body, start = pack_segments((Text(text.decode()),)), now_ms() - 10 * length
 
         def row(number: Number) -> Values:
             index = number % length + 1
@@ -107,16 +106,15 @@ class Seeder:
             for some in _portions(chats):
                 _fill(connection, message.heads, some, head)
 
-    def settle(self) -> None:
-        """Let PostgreSQL know what it holds now, as it finds out by itself in time. SQLite is never told, here as
-        elsewhere."""
+    def analyze(self) -> None:
+        """Run ANALYZE on PostgreSQL, as autovacuum would later. SQLite is not analyzed, as in production."""
         for service in ("auth", "session", "message"):
             with self._connected(service) as connection, connection.begin():
                 if connection.dialect.name == "postgresql":
                     connection.exec_driver_sql("ANALYZE")
 
     def users(self, accounts: Sequence[int]) -> list[ClientAccount]:
-        """As clients of any dialect, with tokens."""
+        """Client accounts for any dialect, with tokens."""
         now = time.time()
         return [
             ClientAccount(
@@ -126,11 +124,11 @@ class Seeder:
         ]
 
     async def publish(self, chats: range) -> None:
-        """The versions of these chats' memberships, without which session is asked for them again and again."""
+        """Publish the membership versions of these chats; without them, they are requested from session repeatedly."""
         presence = Presence(self._installation.valkeys()["session"])
         try:
-            for start in range(chats.start, chats.stop, _CHATS_TOLD):
-                some = range(start, min(start + _CHATS_TOLD, chats.stop))
+            for start in range(chats.start, chats.stop, _CHATS_PUBLISHED_AT_ONCE):
+                some = range(start, min(start + _CHATS_PUBLISHED_AT_ONCE, chats.stop))
                 await presence.publish_versions({ChatId(number): 1 for number in some})
         finally:
             await presence.close()
@@ -194,11 +192,11 @@ def _member(chat: Number, account: Number, seat: Number, unread_from: int) -> Va
     }  # fmt: skip
 
 
-# Rows by the hundred thousand
+# Bulk inserts
 
 
 def _fill(connection: sa.Connection, table: sa.Table, numbers: range, row: Callable[[Number], Values]) -> None:
-    """One row for each number, in a transaction."""
+    """Insert one row for each number, in a transaction."""
     series = _series(numbers)
     values = row(series.c.number)
     columns = [_column(value, table.c[name]) for name, value in values.items()]
@@ -224,13 +222,13 @@ def _portions(numbers: range) -> Iterator[range]:
 
 
 def _after(connection: sa.Connection, column: sa.Column[int]) -> int:
-    """The number that follows all there are."""
+    """The number after the highest in the column."""
     with connection.begin():
         return (connection.execute(sa.select(sa.func.max(column))).scalar_one() or 0) + 1
 
 
 def _renumber(connection: sa.Connection, table: sa.Table) -> None:
-    """What PostgreSQL numbers itself goes on after these; SQLite looks."""
+    """Advance PostgreSQL's sequence past the inserted ids; SQLite needs no sequence."""
     if connection.dialect.name == "postgresql":
         last = sa.select(sa.func.max(table.c.id)).scalar_subquery()
         with connection.begin():

@@ -8,22 +8,23 @@ from bench.report.table import figure
 
 
 def growth_table(growth: Growth) -> str:
-    """The verdict comes last, where the eye is."""
+    """Ends with the summary, which stays visible in a terminal."""
     lines = [f"growth with {growth.axis}: {growth.started}; {growth.machine}", "", *_rows(growth), ""]
     lines += [f"  note, at {point.x:,}: {remark}" for point in _points(growth) for remark in point.remarks]
-    lines += [f"  {verdict}" for verdict in growth.decisions()]
-    return "\n".join([*lines, "", _verdict(growth)])
+    lines += [f"  {conclusion}" for conclusion in growth.decisions()]
+    return "\n".join([*lines, "", _summary(growth)])
 
 
 def growth_section(growth: Growth) -> str:
     kind = "passed" if growth.passed else "failed"
     options = ", ".join(f"{name} {value}" for name, value in growth.options.items())
-    verdicts = "".join(f"<li>{escape(verdict)}</li>" for verdict in growth.decisions())
+    conclusions = "".join(f"<li>{escape(conclusion)}</li>" for conclusion in growth.decisions())
     notes = "".join(
         f"<li>at {point.x:,}: {escape(remark)}</li>" for point in _points(growth) for remark in point.remarks
     )
     return (
-        f"<h2>growth with {escape(growth.axis)}</h2><p class={kind}>{escape(_verdict(growth))}</p><ul>{verdicts}</ul>"
+        f"<h2>growth with {escape(growth.axis)}</h2><p class={kind}>{escape(_summary(growth))}</p>"
+        f"<ul>{conclusions}</ul>"
         f"<p><small>{escape(f'{growth.started}; {growth.machine}; {options}')}</small></p>{_plot(growth)}"
         f"<pre>{escape(chr(10).join(_rows(growth)))}</pre><ul>{notes}</ul>"
     )
@@ -57,9 +58,9 @@ def _points(growth: Growth) -> list[GrowthPoint]:
     return [point for curve in growth.curves for point in curve.points]
 
 
-def _verdict(growth: Growth) -> str:
+def _summary(growth: Growth) -> str:
     if growth.passed:
-        return "PASSED: nothing lost, and no cost grows more than it should"
+        return "PASSED: nothing lost, and no cost grows more than the limit"
     if all(point.passed for point in _points(growth)):
-        return "FAILED: the cost grows more than it should"
-    return "FAILED: messages were lost, doubled or reordered, or nothing was measured"
+        return "FAILED: the cost grows more than the limit"
+    return "FAILED: messages were lost, duplicated or reordered, or nothing was measured"

@@ -1,4 +1,4 @@
-"""Results as one HTML page that needs nothing else: figures, verdicts, latency over time and by percentile."""
+"""Results as one self-contained HTML page: figures, summaries, latency over time and by percentile."""
 
 from collections.abc import Sequence
 from html import escape
@@ -7,7 +7,7 @@ from bench.growth.outcome import Growth
 from bench.measurement.result import Measure, Result
 from bench.report.growth import growth_section
 from bench.report.plot import PlotAxis, PlotLine, linear, percentiles, plot
-from bench.report.table import figure, milliseconds, verdict
+from bench.report.table import figure, milliseconds, summary
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 45rem; margin: 2rem auto; padding: 0 1rem }
@@ -33,7 +33,7 @@ def _section(result: Result) -> str:
     notes = "".join(f"<li>{escape(remark)}</li>" for remark in result.remarks)
     shares = ", ".join(f"{share:.2f}" for share in result.generator)
     return (
-        f"<h2>{escape(result.scenario)}</h2><p class={kind}>{escape(verdict(result))}</p>"
+        f"<h2>{escape(result.scenario)}</h2><p class={kind}>{escape(summary(result))}</p>"
         f"<p><small>{escape(f'{result.started}; {result.machine}; {options}')}</small></p>"
         f"<table>{figures}</table>{_latencies(result)}{_plots(result)}"
         f"<p><small>The generator used {shares} of a core.</small></p><ul>{notes}</ul>"

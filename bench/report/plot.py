@@ -1,4 +1,4 @@
-"""Plots as inline SVG: a few lines over a grid, drawn with nothing but text."""
+"""Line plots as inline SVG, without dependencies."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,20 +11,20 @@ _STEPS = 5
 
 
 class PlotLine(NamedTuple):
-    """Points (x, y), by x."""
+    """Points (x, y), ordered by x."""
 
     name: str
     points: Sequence[tuple[float, float]]
 
 
 class PlotAxis(NamedTuple):
-    """`show` writes a value; on a logarithmic axis the ticks are powers of ten."""
+    """`show` formats a value. On a logarithmic axis the ticks are powers of ten."""
 
     title: str
     show: Callable[[float], str]
     ticks: Sequence[float]
     place: Callable[[float], float]
-    """From a value to a share of the axis."""
+    """Maps a value to a share of the axis."""
 
 
 def linear(title: str, highest: float, show: Callable[[float], str]) -> PlotAxis:
@@ -34,7 +34,7 @@ def linear(title: str, highest: float, show: Callable[[float], str]) -> PlotAxis
 
 
 def logarithmic(title: str, lowest: float, highest: float) -> PlotAxis:
-    """From power to power of ten."""
+    """An axis between powers of ten."""
     first = math.floor(math.log10(lowest))
     last = max(first + 1, math.ceil(math.log10(highest)))
 
@@ -46,7 +46,7 @@ def logarithmic(title: str, lowest: float, highest: float) -> PlotAxis:
 
 
 def percentiles(title: str) -> PlotAxis:
-    """Shares of all, so that each further nine takes as much room."""
+    """An axis of shares on which each further nine has the same width."""
     ticks = (0.0, 0.9, 0.99, 0.999, 0.9999)
 
     def place(share: float) -> float:
@@ -93,7 +93,7 @@ def _y(axis: PlotAxis, value: float) -> float:
 
 
 def _round_step(step: float) -> float:
-    """1, 2 or 5 times a power of ten, not below."""
+    """The smallest 1, 2 or 5 times a power of ten that is not below `step`."""
     if step <= 0:
         return 1.0
     power: float = 10.0 ** math.floor(math.log10(step))

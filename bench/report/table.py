@@ -8,22 +8,22 @@ _COLUMNS = ("p50", "p90", "p99", "p99.9", "max")
 
 
 def table(result: Result) -> str:
-    """The verdict comes last, where the eye is."""
+    """Ends with the summary, which stays visible in a terminal."""
     lines = [f"{result.scenario}: {result.started}; {result.machine}", _options(result), ""]
     lines += [f"  {name:<24} {figure(value):>14}" for name, value in result.figures.items()]
     lines += ["", f"  {'milliseconds':<24} {'count':>10} " + " ".join(f"{name:>9}" for name in _COLUMNS)]
     lines += [_row(name, measure) for name, measure in result.measures.items()]
     lines += ["", f"  generator: {', '.join(f'{share:.2f}' for share in result.generator)} of a core"]
     lines += [f"  note: {remark}" for remark in result.remarks]
-    return "\n".join([*lines, "", verdict(result)])
+    return "\n".join([*lines, "", summary(result)])
 
 
-def verdict(result: Result) -> str:
+def summary(result: Result) -> str:
     found = [
         f"{name.replace('_', ' ')} {count}" for name, count in msgspec.structs.asdict(result.faults).items() if count
     ]
     if result.passed:
-        return "PASSED: nothing lost, nothing twice, nothing out of order"
+        return "PASSED: no message lost, duplicated or reordered"
     return "FAILED: " + (", ".join(found) or "see the notes")
 
 

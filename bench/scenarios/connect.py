@@ -1,4 +1,4 @@
-"""People who come and go: tokens (service, pipe), which cost a signature, or passwords (v2), which cost a hash."""
+"""Login churn: by token (service, pipe), which costs a signature, or by password (v2), which costs a hash."""
 
 import secrets
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from bench.measurement.result import Result
 from bench.measurement.run import measured
 from bench.measurement.system import MeasuredSystem
 from bench.population.participants import participants
-from bench.population.plan import deal
+from bench.population.plan import distribute
 
 
 class ConnectOptions(NamedTuple):
-    """So many accounts, of these dialects in turn; `at_once` logins under way altogether, or `rate` a second."""
+    """`people` accounts, of `dialects` in turn; `at_once` logins in flight in total, or `rate` logins a second."""
 
     people: int
     dialects: Sequence[str]
@@ -26,25 +26,25 @@ class ConnectOptions(NamedTuple):
     seconds: float
 
 
-async def connect(target: MeasuredSystem, show: ProgressLine, comings: ConnectOptions) -> Result:
-    """Raises BenchError, ClientError."""
-    dialects = list(islice(cycle(comings.dialects), comings.people))
-    crowd = await participants(target, show, dialects)
+async def connect(target: MeasuredSystem, show: ProgressLine, options: ConnectOptions) -> Result:
+    """Run the scenario. Raises BenchError, ClientError."""
+    dialects = list(islice(cycle(options.dialects), options.people))
+    accounts = await participants(target, show, dialects)
     seats = [
-        Seat(person, dialect, target.edges[number % len(target.edges)])
-        for number, (person, dialect) in enumerate(zip(crowd, dialects, strict=True))
+        Seat(account, dialect, target.edges[number % len(target.edges)])
+        for number, (account, dialect) in enumerate(zip(accounts, dialects, strict=True))
     ]
     result = await measured(
-        "connect", _jobs(seats, comings), target, show, comings._asdict(),
-        warm_up=comings.warm_up, seconds=comings.seconds,
+        "connect", _jobs(seats, options), target, show, options._asdict(),
+        warm_up=options.warm_up, seconds=options.seconds,
     )  # fmt: skip
     result.figures["logins/s of an edge"] = round(result.figures.get("logins/s", 0) / len(target.edges), 1)
     return result
 
 
-def _jobs(seats: Sequence[Seat], comings: ConnectOptions) -> list[Job]:
-    hands = deal(seats, comings.processes)
-    run, share = secrets.randbits(32), 1 / len(hands)
-    at_once = max(1, round(comings.at_once * share))
-    task = LoginChurn(comings.warm_up, comings.seconds, at_once, comings.rate * share)
-    return [Job(run, [seats[number] for number in hand], task) for hand in hands]
+def _jobs(seats: Sequence[Seat], options: ConnectOptions) -> list[Job]:
+    seats_by_process = distribute(seats, options.processes)
+    run, share = secrets.randbits(32), 1 / len(seats_by_process)
+    at_once = max(1, round(options.at_once * share))
+    task = LoginChurn(options.warm_up, options.seconds, at_once, options.rate * share)
+    return [Job(run, [seats[number] for number in indices], task) for indices in seats_by_process]

@@ -1,4 +1,4 @@
-"""More connections than an edge takes: what becomes of those beyond."""
+"""Opens more connections than an edge accepts and counts how the excess ones end."""
 
 import asyncio
 import contextlib
@@ -26,25 +26,25 @@ class _Visitor(WSListener):
 
 
 async def flood(address: str, most: int, seconds: float = 10.0) -> FloodResult:
-    """Open a few connections more than `most` to an edge that has none, and look who stays: those who do not
-    must go within so many seconds."""
+    """Open a few connections more than `most` to an edge without connections. Counts those that stay open and those
+    that the edge closes within `seconds`."""
     slots = asyncio.Semaphore(_AT_ONCE)
-    came: list[tuple[WSTransport, _Visitor]] = []
+    opened: list[tuple[WSTransport, _Visitor]] = []
 
-    async def come() -> None:
+    async def open_connection() -> None:
         async with slots:
             with contextlib.suppress(OSError, WSError, TimeoutError):  # counted as lost
                 transport, visitor = await ws_connect(_Visitor, address + "/")
                 assert isinstance(visitor, _Visitor)
-                came.append((transport, visitor))
+                opened.append((transport, visitor))
 
-    await asyncio.gather(*(come() for _ in range(most + _BEYOND)))
+    await asyncio.gather(*(open_connection() for _ in range(most + _BEYOND)))
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            while sum(not visitor.there for _, visitor in came) < _BEYOND:  # noqa: ASYNC110 (many may end it)
+            while sum(not visitor.there for _, visitor in opened) < _BEYOND:  # noqa: ASYNC110 (many may end it)
                 await asyncio.sleep(_LOOK_SECONDS)
-    let_in = sum(visitor.there for _, visitor in came)
-    refused = sum(visitor.code == WSCloseCode.TRY_AGAIN_LATER for _, visitor in came)
-    for transport, _ in came:
+    let_in = sum(visitor.there for _, visitor in opened)
+    rejected = sum(visitor.code == WSCloseCode.TRY_AGAIN_LATER for _, visitor in opened)
+    for transport, _ in opened:
         transport.disconnect()
-    return FloodResult(let_in, refused, most + _BEYOND - let_in - refused)
+    return FloodResult(let_in, rejected, most + _BEYOND - let_in - rejected)

@@ -1,4 +1,4 @@
-"""Histories: whether a page costs the same from a short chat, from a long one, and from one of many."""
+"""History pages: compares a page of a short chat, of a long one, and of one among many."""
 
 import asyncio
 import secrets
@@ -19,8 +19,8 @@ _READERS = 4
 
 
 class HistoryOptions(NamedTuple):
-    """Pages of `size` messages: of the only chat there is, then of a chat of `messages`, and of the last of `chats`
-    (both at random places). Measured for `seconds` each time."""
+    """Pages of `size` messages: of the only chat, then of a chat of `messages` and of the last of `chats`, at random
+    places. Each measurement takes `seconds`."""
 
     messages: int
     chats: int
@@ -30,35 +30,35 @@ class HistoryOptions(NamedTuple):
 
 
 class HistorySource(Protocol):
-    """Who fills the library."""
+    """Creates the readers and the chats with histories."""
 
     async def readers(self) -> Sequence[ClientAccount]: ...
 
     async def chats(self, count: int, length: int) -> int:
-        """So many, each of so many messages; the last of them. Raises ClientError."""
+        """Create `count` chats of `length` messages; returns the last. Raises ClientError."""
 
 
 class PostedHistories:
-    """Says it all, as anybody would."""
+    """Sends the messages as a client."""
 
     def __init__(self, target: MeasuredSystem, show: ProgressLine) -> None:
         self._edge = target.edges[0]
         self._show = show
         self._maker = Registrar(target.edges, show.step)
-        self._people: list[ClientAccount] = []
+        self._readers: list[ClientAccount] = []
 
     async def readers(self) -> Sequence[ClientAccount]:
-        self._people = await self._maker.users(["service"] * _READERS)
-        return self._people
+        self._readers = await self._maker.users(["service"] * _READERS)
+        return self._readers
 
     async def chats(self, count: int, length: int) -> int:
-        *_, last = await self._maker.chats([[(person, "service") for person in self._people]] * count)
-        await fill(self._edge, self._people[0], last, length, self._show.step)
+        *_, last = await self._maker.chats([[(account, "service") for account in self._readers]] * count)
+        await fill(self._edge, self._readers[0], last, length, self._show.step)
         return last
 
 
 class SeededHistories:
-    """Writes it into the databases of a system that nobody else needs."""
+    """Writes the messages into the databases of a system started for the run."""
 
     def __init__(self, seeder: Seeder, show: ProgressLine) -> None:
         self._seeder = seeder
@@ -78,35 +78,37 @@ class SeededHistories:
     def _write(self, count: int, length: int) -> range:
         made = self._seeder.chats(self._accounts, _READERS, each=count, unread_from=length + 1)
         self._seeder.history(made, length, self._accounts[0])
-        self._seeder.settle()
+        self._seeder.analyze()
         return made
 
 
-async def history(target: MeasuredSystem, show: ProgressLine, library: HistoryOptions) -> Result:
-    """Raises ClientError."""
+async def history(target: MeasuredSystem, show: ProgressLine, options: HistoryOptions) -> Result:
+    """Run the scenario. Raises ClientError."""
     writer: HistorySource = PostedHistories(target, show)
     if target.own and target.installation:
         writer = SeededHistories(await asyncio.to_thread(Seeder, target.installation), show)
-    people = await writer.readers()
-    seats = [Seat(person, "service", target.edges[n % len(target.edges)]) for n, person in enumerate(people)]
-    short = 2 * library.size
+    readers = await writer.readers()
+    seats = [Seat(account, "service", target.edges[n % len(target.edges)]) for n, account in enumerate(readers)]
+    short = 2 * options.size
 
-    async def leaf(*walks: PagedChat) -> Result:
+    async def read_pages(*paged_chats: PagedChat) -> Result:
         job = Job(
-            secrets.randbits(32), seats, HistoryPaging(library.size, library.warm_up, library.seconds, list(walks))
+            secrets.randbits(32),
+            seats,
+            HistoryPaging(options.size, options.warm_up, options.seconds, list(paged_chats)),
         )
         return await measured(
-            "history", [job], target, show, library._asdict(), warm_up=library.warm_up, seconds=library.seconds
+            "history", [job], target, show, options._asdict(), warm_up=options.warm_up, seconds=options.seconds
         )
 
-    first = await leaf(PagedChat("only chat", await writer.chats(1, short), short))
-    long = PagedChat("long chat", await writer.chats(1, library.messages), library.messages)
-    last = PagedChat("last chat", await writer.chats(library.chats - 2, short), short)
-    return _compared(first, await leaf(long, last))
+    first = await read_pages(PagedChat("only chat", await writer.chats(1, short), short))
+    long = PagedChat("long chat", await writer.chats(1, options.messages), options.messages)
+    last = PagedChat("last chat", await writer.chats(options.chats - 2, short), short)
+    return _compared(first, await read_pages(long, last))
 
 
 def _compared(first: Result, second: Result) -> Result:
-    """Both as one, with what matters: how much slower it has become."""
+    """Merge both results and add the ratios of their p99 latencies."""
     first.faults.merge(second.faults)
     second.faults = first.faults
     second.measures = first.measures | second.measures

@@ -1,4 +1,4 @@
-"""People who are connected and do nothing: the memory that each costs."""
+"""Idle connections: memory of the edges for each."""
 
 import secrets
 import time
@@ -16,11 +16,11 @@ from bench.measurement.run import result
 from bench.measurement.system import MeasuredSystem
 from bench.measurement.verdict import add_up, notes
 from bench.population.accounts import Registrar
-from bench.population.plan import deal
+from bench.population.plan import distribute
 
 
 class IdleOptions(NamedTuple):
-    """`connections` are devices of so many people, in turn."""
+    """`connections` belong to `people` accounts, in turn."""
 
     connections: int
     people: int
@@ -30,37 +30,40 @@ class IdleOptions(NamedTuple):
     seconds: float
 
 
-async def idle(target: MeasuredSystem, show: ProgressLine, sitters: IdleOptions) -> Result:
-    """Meaningful on edges that have just been started: memory that was used before is not asked for again. Raises
-    BenchError, ClientError."""
-    dialects = list(islice(cycle(sitters.dialects), sitters.people))
-    people = list(zip(await Registrar(target.edges, show.step).users(dialects), dialects, strict=True))
+async def idle(target: MeasuredSystem, show: ProgressLine, options: IdleOptions) -> Result:
+    """Run the scenario. Meaningful only on freshly started edges: allocators reuse freed memory. Raises BenchError,
+    ClientError."""
+    dialects = list(islice(cycle(options.dialects), options.people))
+    users = list(zip(await Registrar(target.edges, show.step).users(dialects), dialects, strict=True))
     edges = cycle(target.edges)
-    seats = [Seat(person, dialect, next(edges)) for person, dialect in islice(cycle(people), sitters.connections)]
+    seats = [Seat(account, dialect, next(edges)) for account, dialect in islice(cycle(users), options.connections)]
     before = _memory(target)
-    async with WorkerPool(_jobs(seats, sitters)) as crew:
+    async with WorkerPool(_jobs(seats, options)) as pool:
         show.print(f"idle: {len(seats):,} connections")
         began = time.monotonic()
-        await crew.connect()
+        await pool.connect()
         figures = {"connections": 1.0 * len(seats), "connections/s": len(seats) / (time.monotonic() - began)}
         figures |= _growth(before, _memory(target), len(seats))
-        books = add_up(await crew.run(lambda progress: show.progress("idle", 0.5, progress)))
+        totals = add_up(await pool.run(lambda progress: show.progress("idle", 0.5, progress)))
         figures |= {f"{name}, later": value for name, value in _growth(before, _memory(target), len(seats)).items()}
-    found = notes(books, sitters.seconds)
+    found = notes(totals, options.seconds)
     if not before:
-        found.append("memory is not known: give the --data directory of the system, on this machine")
-    return result("idle", sitters._asdict(), figures, books, found, done=True)
+        found.append("memory is unknown: give the --data directory of the system, on this machine")
+    return result("idle", options._asdict(), figures, totals, found, done=True)
 
 
-def _jobs(seats: Sequence[Seat], sitters: IdleOptions) -> list[Job]:
-    hands = deal(seats, sitters.processes)
-    task = Talk(SIZE, 0.0, sitters.seconds)
-    at_once = max(1, sitters.at_once // len(hands))
-    return [Job(secrets.randbits(32), [seats[number] for number in hand], task, at_once=at_once) for hand in hands]
+def _jobs(seats: Sequence[Seat], options: IdleOptions) -> list[Job]:
+    seats_by_process = distribute(seats, options.processes)
+    task = Talk(SIZE, 0.0, options.seconds)
+    at_once = max(1, options.at_once // len(seats_by_process))
+    return [
+        Job(secrets.randbits(32), [seats[number] for number in indices], task, at_once=at_once)
+        for indices in seats_by_process
+    ]
 
 
 def _memory(target: MeasuredSystem) -> dict[str, int]:
-    """KiB of each edge; none where they cannot be seen."""
+    """KiB of each readable edge process."""
     used = {one.name: memory_kib(one.pid) for one in target.processes if one.port}
     return {name: kib for name, kib in used.items() if kib is not None}
 

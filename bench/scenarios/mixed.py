@@ -1,4 +1,4 @@
-"""A realistic day: all dialects by their weights, groups whose sizes follow a power law, people who come and go."""
+"""A realistic mix: weighted dialects, groups with power-law sizes, users that disconnect and reconnect."""
 
 import random
 import secrets
@@ -15,11 +15,11 @@ from bench.population.plan import Load, conversations
 
 WEIGHTS = {"v2": 60, "pipe": 15, "service": 15, "v1": 7, "v0": 3}
 _EXPONENT = 2.0
-"""Of the sizes: most are small, a few hold nearly everybody."""
+"""Exponent of the group sizes: most groups are small, a few hold nearly all users."""
 
 
 class MixedOptions(NamedTuple):
-    """`rate` messages a second, altogether; each leaves so many times a minute, for `away` seconds on average."""
+    """`rate` messages a second in total. Users disconnect `leaves_per_minute` times, for `away` seconds on average."""
 
     people: int
     chats: int
@@ -32,47 +32,49 @@ class MixedOptions(NamedTuple):
     seconds: float
 
 
-async def mixed(target: MeasuredSystem, show: ProgressLine, day: MixedOptions) -> Result:
-    """Raises BenchError, ClientError."""
-    generator = random.Random(day.people)  # noqa: S311 (no secret: the same day each time)
-    dialects = population(generator, day.people)
-    maker = Registrar(target.edges, show.step)
-    both = list(zip(await maker.users(dialects), dialects, strict=True))
-    groups = circles(generator, day.people, day.chats)
-    chats = await maker.chats([[both[member] for member in group] for group in groups])
+async def mixed(target: MeasuredSystem, show: ProgressLine, options: MixedOptions) -> Result:
+    """Run the scenario. Raises BenchError, ClientError."""
+    generator = random.Random(options.people)  # noqa: S311 (no secret: the same mix each time)
+    dialects = population(generator, options.people)
+    registrar = Registrar(target.edges, show.step)
+    users = list(zip(await registrar.users(dialects), dialects, strict=True))
+    groups = chat_members(generator, options.people, options.chats)
+    chats = await registrar.chats([[users[member] for member in group] for group in groups])
     seats = [
-        Seat(person, dialect, target.edges[number % len(target.edges)], _chats_of(number, groups, chats))
-        for number, (person, dialect) in enumerate(both)
+        Seat(account, dialect, target.edges[number % len(target.edges)], _chats_of(number, groups, chats))
+        for number, (account, dialect) in enumerate(users)
     ]
     return await measured(
-        "mixed", _jobs(seats, target, day), target, show, day._asdict(), warm_up=day.warm_up, seconds=day.seconds
+        "mixed", _jobs(seats, target, options), target, show, options._asdict(),
+        warm_up=options.warm_up, seconds=options.seconds,
     )  # fmt: skip
 
 
-def population(generator: random.Random, people: int) -> list[str]:
-    """The dialect of each; every dialect is there, if there is room for all."""
-    drawn = generator.choices(list(WEIGHTS), list(WEIGHTS.values()), k=max(0, people - len(WEIGHTS)))
-    return [*WEIGHTS, *drawn][:people]
+def population(generator: random.Random, users: int) -> list[str]:
+    """The dialect of each user; every dialect is used if there are enough users."""
+    drawn = generator.choices(list(WEIGHTS), list(WEIGHTS.values()), k=max(0, users - len(WEIGHTS)))
+    return [*WEIGHTS, *drawn][:users]
 
 
-def circles(generator: random.Random, people: int, chats: int) -> list[list[int]]:
-    """The members of each chat. Sizes from 2 to all follow a power law; nobody is left alone."""
-    sizes = [min(people, int(2 * generator.paretovariate(_EXPONENT - 1))) for _ in range(chats)]
-    groups = [generator.sample(range(people), size) for size in sizes]
-    alone = sorted(set(range(people)).difference(*groups))
-    return [*groups, *([one, (one + 1) % people] for one in alone)]
+def chat_members(generator: random.Random, users: int, chats: int) -> list[list[int]]:
+    """The members of each chat. Sizes from 2 to all users follow a power law; every user is in a chat."""
+    sizes = [min(users, int(2 * generator.paretovariate(_EXPONENT - 1))) for _ in range(chats)]
+    groups = [generator.sample(range(users), size) for size in sizes]
+    alone = sorted(set(range(users)).difference(*groups))
+    return [*groups, *([one, (one + 1) % users] for one in alone)]
 
 
 def _chats_of(number: int, groups: Sequence[Sequence[int]], chats: Sequence[int]) -> list[int]:
     return [chat for chat, group in zip(chats, groups, strict=True) if number in group]
 
 
-def _jobs(seats: Sequence[Seat], target: MeasuredSystem, day: MixedOptions) -> list[Job]:
-    """As for people who only talk, but for what they do."""
-    jobs = conversations(secrets.randbits(32), seats, range(len(seats)), day.processes, Load(day.size, 0, 0))
+def _jobs(seats: Sequence[Seat], target: MeasuredSystem, options: MixedOptions) -> list[Job]:
+    """The jobs of conversations, with the task Mixed."""
+    jobs = conversations(secrets.randbits(32), seats, range(len(seats)), options.processes, Load(options.size, 0, 0))
     for job in jobs:
-        rate = day.rate * len(job.seats) / len(seats)
+        rate = options.rate * len(job.seats) / len(seats)
         job.task = Mixed(
-            day.size, day.warm_up, day.seconds, rate, day.leaves_per_minute, day.away, list(target.edges)
+            options.size, options.warm_up, options.seconds, rate, options.leaves_per_minute, options.away,
+            list(target.edges),
         )  # fmt: skip
     return jobs

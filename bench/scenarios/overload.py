@@ -1,5 +1,5 @@
-"""Overload: more is said than the system can take. It must go on at full speed, answer everything, refuse in its own
-words what is too much, keep its memory bounded, and be itself again soon after."""
+"""Overload: more messages than the system can commit. It must keep its goodput, answer every message, reject the excess
+with proper error replies, bound its memory, and recover soon afterwards."""
 
 import asyncio
 import secrets
@@ -21,7 +21,7 @@ from bench.population.seeding import Seeder
 from bench.scenarios.flood import flood
 
 _CALM = 0.2
-"""Of what the system can take, before and after the surge."""
+"""Share of the saturated rate, before and after the surge."""
 _LOGINS_AT_ONCE = 32
 _MEMORY_SECONDS = 0.5
 _LATE_SECONDS = 0.5
@@ -31,8 +31,8 @@ _DEFAULT_BOUNDS = Bounds()
 
 
 class OverloadOptions(NamedTuple):
-    """`factor` times as much is said for `seconds` as `people` in pairs can say in closed loops of `window`, after
-    `calm` seconds, and before as many."""
+    """The surge offers `factor` times the rate that `people` in pairs reach in closed loops of `window`. It lasts
+    `seconds`, with `calm` seconds before and after."""
 
     people: int
     dialects: Sequence[str]
@@ -44,37 +44,37 @@ class OverloadOptions(NamedTuple):
     seconds: float
 
 
-def max_connections(strain: OverloadOptions, edges: int) -> int:
-    """Connections that an edge must take, with room for those that are just ending."""
-    return strain.people * 5 // (edges * 4) + 64
+def max_connections(options: OverloadOptions, edges: int) -> int:
+    """Connections that an edge must accept, with room for closing ones."""
+    return options.people * 5 // (edges * 4) + 64
 
 
 async def overload(
-    target: MeasuredSystem, show: ProgressLine, strain: OverloadOptions, bounds: Bounds = _DEFAULT_BOUNDS
+    target: MeasuredSystem, show: ProgressLine, options: OverloadOptions, bounds: Bounds = _DEFAULT_BOUNDS
 ) -> Result:
-    """On a system of one's own. Raises BenchError, ClientError."""
+    """Run the scenario on a system started for it. Raises BenchError, ClientError."""
     installation = target.installation
     assert installation is not None
-    seats = await _seats(target, await asyncio.to_thread(Seeder, installation), strain)
-    closed = Load(strain.size, strain.calm / 2, strain.seconds, window=strain.window, each=True)
-    jobs = _jobs(seats, strain, closed)
-    knee = await measured("saturation", jobs, target, show, {}, warm_up=closed.warm_up, seconds=closed.seconds)
-    saturated = knee.figures.get("acknowledged/s", 0.0)
-    stages = [Stage(seconds, share * saturated) for seconds, share in _stages(strain)]
-    gauge = _Gauge(target)
-    books = await _surge(_surges(_jobs(seats, strain, closed), stages), show, gauge)
+    seats = await _seats(target, await asyncio.to_thread(Seeder, installation), options)
+    closed = Load(options.size, options.calm / 2, options.seconds, window=options.window, each=True)
+    jobs = _jobs(seats, options, closed)
+    saturation = await measured("saturation", jobs, target, show, {}, warm_up=closed.warm_up, seconds=closed.seconds)
+    saturated = saturation.figures.get("acknowledged/s", 0.0)
+    stages = [Stage(seconds, share * saturated) for seconds, share in _stages(options)]
+    monitor = _OverloadMonitor(target)
+    totals = await _surge(_surges(_jobs(seats, options, closed), stages), show, monitor)
     edge = installation.settings.edge
-    found = _found(strain, saturated, gauge, books, await flood(target.edges[0], edge.max_connections))
-    broken = violations(found, bounds, edge.request_seconds)
-    noted = notes(books, sum(stage.seconds for stage in stages)) + _lateness(books) + knee.remarks + broken
-    books.faults.merge(knee.faults)
-    outcome = result("overload", strain._asdict(), _figures(found, strain), books, noted)
-    outcome.passed = outcome.passed and not broken
-    return outcome
+    found = _found(options, saturated, monitor, totals, await flood(target.edges[0], edge.max_connections))
+    violated = violations(found, bounds, edge.request_seconds)
+    noted = notes(totals, sum(stage.seconds for stage in stages)) + _lateness(totals) + saturation.remarks + violated
+    totals.faults.merge(saturation.faults)
+    overload_result = result("overload", options._asdict(), _figures(found, options), totals, noted)
+    overload_result.passed = overload_result.passed and not violated
+    return overload_result
 
 
-class _Gauge:
-    """What is seen of a run from outside while it goes on."""
+class _OverloadMonitor:
+    """Samples deliveries and memory during the surge."""
 
     def __init__(self, target: MeasuredSystem) -> None:
         self._target = target
@@ -83,7 +83,7 @@ class _Gauge:
         self._looked = 0.0
         self._seen: list[tuple[float, int]] = []
 
-    def look(self, progress: Progress) -> None:
+    def sample(self, progress: Progress) -> None:
         now = time.monotonic()
         self._seen.append((now, progress.delivered))
         if now - self._looked >= _MEMORY_SECONDS:
@@ -93,11 +93,11 @@ class _Gauge:
 
     @property
     def growth(self) -> dict[str, float]:
-        """MiB, of the processes that were there before."""
+        """Memory growth in MiB, of the processes that ran at the start."""
         return {name: (self.highest[name] - kib) / 1024 for name, kib in self._first.items()}
 
     def rate(self, start: float, end: float) -> float:
-        """Deliveries a second between two moments after the first look."""
+        """Deliveries a second between two times in seconds after the first sample."""
         began = self._seen[0][0]
         within = [one for one in self._seen if start <= one[0] - began <= end]
         if len(within) < 2 or within[0][0] == within[-1][0]:
@@ -105,85 +105,83 @@ class _Gauge:
         return (within[-1][1] - within[0][1]) / (within[-1][0] - within[0][0])
 
 
-async def _seats(target: MeasuredSystem, seedbed: Seeder, strain: OverloadOptions) -> list[Seat]:
-    """Pairs, each on two edges."""
-    accounts = await asyncio.to_thread(seedbed.accounts, strain.people)
-    chats = await asyncio.to_thread(seedbed.chats, accounts, 2)
-    await seedbed.publish(chats)
-    people = await asyncio.to_thread(seedbed.users, accounts)
-    both = zip(people, cycle(strain.dialects), cycle(target.edges), strict=False)
-    return [Seat(person, dialect, edge, [chats[n // 2]]) for n, (person, dialect, edge) in enumerate(both)]
+async def _seats(target: MeasuredSystem, seeder: Seeder, options: OverloadOptions) -> list[Seat]:
+    """Seats of pairs, each across two edges."""
+    accounts = await asyncio.to_thread(seeder.accounts, options.people)
+    chats = await asyncio.to_thread(seeder.chats, accounts, 2)
+    await seeder.publish(chats)
+    users = await asyncio.to_thread(seeder.users, accounts)
+    users_at_edges = zip(users, cycle(options.dialects), cycle(target.edges), strict=False)
+    return [Seat(user, dialect, edge, [chats[n // 2]]) for n, (user, dialect, edge) in enumerate(users_at_edges)]
 
 
-def _jobs(seats: Sequence[Seat], strain: OverloadOptions, load: Load) -> list[Job]:
-    jobs = conversations(secrets.randbits(32), seats, range(len(seats)), strain.processes, load)
+def _jobs(seats: Sequence[Seat], options: OverloadOptions, load: Load) -> list[Job]:
+    jobs = conversations(secrets.randbits(32), seats, range(len(seats)), options.processes, load)
     for job in jobs:
         job.at_once = _LOGINS_AT_ONCE
     return jobs
 
 
-def _stages(strain: OverloadOptions) -> list[tuple[float, float]]:
-    return [(strain.calm, _CALM), (strain.seconds, strain.factor), (strain.calm, _CALM)]
+def _stages(options: OverloadOptions) -> list[tuple[float, float]]:
+    return [(options.calm, _CALM), (options.seconds, options.factor), (options.calm, _CALM)]
 
 
 def _surges(jobs: list[Job], stages: Sequence[Stage]) -> list[Job]:
-    """Each with its share of the rates."""
-    voices = sum(len(job.voices) for job in jobs)
+    """The jobs with the task Stages, each with its share of the rates."""
+    senders = sum(len(job.senders) for job in jobs)
     for job in jobs:
-        share = len(job.voices) / voices
+        share = len(job.senders) / senders
         size = job.task.size if isinstance(job.task, Talk) else 0
         job.task = Stages(size, [Stage(stage.seconds, stage.rate * share) for stage in stages])
     return jobs
 
 
-async def _surge(jobs: Sequence[Job], show: ProgressLine, gauge: _Gauge) -> RunTotals:
+async def _surge(jobs: Sequence[Job], show: ProgressLine, monitor: _OverloadMonitor) -> RunTotals:
     seconds = 0.0
     if isinstance(surge := jobs[0].task, Stages):
         seconds = sum(stage.seconds for stage in surge.stages)
-    async with WorkerPool(jobs) as crew:
-        await crew.connect()
+    async with WorkerPool(jobs) as pool:
+        await pool.connect()
         began = time.monotonic()
 
-        def look(progress: Progress) -> None:
-            gauge.look(progress)
+        def sample(progress: Progress) -> None:
+            monitor.sample(progress)
             show.progress("overload", (time.monotonic() - began) / seconds, progress)
 
-        return add_up(await crew.run(look))
+        return add_up(await pool.run(sample))
 
 
-def _lateness(books: RunTotals) -> list[str]:
-    late = books.measures.get("lateness")
+def _lateness(totals: RunTotals) -> list[str]:
+    late = totals.measures.get("lateness")
     if late is None or late.highest < _LATE_SECONDS * 1e6:
         return []
-    return [
-        f"the generator spoke up to {late.highest / 1e6:.1f} s late: what waited and came back late is partly its own"
-    ]
+    return [f"the generator sent up to {late.highest / 1e6:.1f} s late: waits and recovery are partly its own"]
 
 
 def _found(
-    strain: OverloadOptions, saturated: float, gauge: _Gauge, books: RunTotals, crowded: FloodResult
+    options: OverloadOptions, saturated: float, monitor: _OverloadMonitor, totals: RunTotals, flood_result: FloodResult
 ) -> OverloadMeasured:
-    answers, refusals = books.measures.get("acknowledgement"), books.measures.get("refusal")
-    start = HEAD_START_SECONDS + strain.calm
+    answers, rejections = totals.measures.get("acknowledgement"), totals.measures.get("refusal")
+    start = HEAD_START_SECONDS + options.calm
     return OverloadMeasured(
         saturated,
-        gauge.rate(start, start + strain.seconds),
-        gauge.growth,
-        max((one.highest for one in (answers, refusals) if one), default=0) / 1e6,
-        recovery(answers, strain.calm, strain.seconds),
-        crowded,
+        monitor.rate(start, start + options.seconds),
+        monitor.growth,
+        max((one.highest for one in (answers, rejections) if one), default=0) / 1e6,
+        recovery(answers, options.calm, options.seconds),
+        flood_result,
     )
 
 
-def _figures(found: OverloadMeasured, strain: OverloadOptions) -> dict[str, float]:
+def _figures(found: OverloadMeasured, options: OverloadOptions) -> dict[str, float]:
     figures = {
         "saturated messages/s": found.saturated,
-        "offered messages/s": found.saturated * strain.factor,
+        "offered messages/s": found.saturated * options.factor,
         "goodput messages/s": found.goodput,
         "goodput / saturated": found.goodput / max(found.saturated, 1.0),
         "longest wait for an answer, s": found.longest_seconds,
         "seconds until latency is back": found.recovery_seconds,
-        "connections let in": 1.0 * found.crowded.let_in,
-        "connections closed with 1013": 1.0 * found.crowded.refused,
+        "connections let in": 1.0 * found.flood.let_in,
+        "connections closed with 1013": 1.0 * found.flood.rejected,
     }
     return figures | {f"MiB grown, {name}": grown for name, grown in found.memory.items()}

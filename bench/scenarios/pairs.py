@@ -1,4 +1,4 @@
-"""People who are connected and talk: in pairs across edges, or in one group."""
+"""Conversations of connected users: in pairs across edges, or in one group."""
 
 import secrets
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from bench.population.plan import Load, conversations
 
 
 class ConversationOptions(NamedTuple):
-    """How many people, of which dialects (in turn), and how many of them speak (0: all); in how many processes."""
+    """`people` users of `dialects` in turn; `speakers` of them send (0: all)."""
 
     people: int
     dialects: Sequence[str]
@@ -23,40 +23,45 @@ class ConversationOptions(NamedTuple):
     speakers: int = 0
 
 
-async def pairs(target: MeasuredSystem, show: ProgressLine, crowd: ConversationOptions, load: Load) -> Result:
-    """Each with a partner at another edge. Raises BenchError, ClientError."""
-    dialects = list(islice(cycle(crowd.dialects), crowd.people))
-    maker = Registrar(target.edges, show.step)
-    people = await maker.users(dialects)
-    both = list(zip(people, dialects, strict=True))
-    chats = await maker.chats([both[first : first + 2] for first in range(0, len(both), 2)])
+async def pairs(target: MeasuredSystem, show: ProgressLine, options: ConversationOptions, load: Load) -> Result:
+    """Each user has a peer on another edge. Raises BenchError, ClientError."""
+    dialects = list(islice(cycle(options.dialects), options.people))
+    registrar = Registrar(target.edges, show.step)
+    accounts = await registrar.users(dialects)
+    users = list(zip(accounts, dialects, strict=True))
+    chats = await registrar.chats([users[first : first + 2] for first in range(0, len(users), 2)])
     seats = [
-        Seat(person, dialect, target.edges[number % len(target.edges)], [chats[number // 2]])
-        for number, (person, dialect) in enumerate(both)
+        Seat(account, dialect, target.edges[number % len(target.edges)], [chats[number // 2]])
+        for number, (account, dialect) in enumerate(users)
     ]
-    return await _talk("pairs", target, show, crowd, seats, load._replace(each=True))
+    return await _talk("pairs", target, show, options, seats, load._replace(each=True))
 
 
-async def group(target: MeasuredSystem, show: ProgressLine, crowd: ConversationOptions, load: Load) -> Result:
-    """All in one chat. Raises BenchError, ClientError."""
-    dialects = list(islice(cycle(crowd.dialects), crowd.people))
-    maker = Registrar(target.edges, show.step)
-    people = await maker.users(dialects)
-    both = list(zip(people, dialects, strict=True))
-    chats = await maker.chats([both])
+async def group(target: MeasuredSystem, show: ProgressLine, options: ConversationOptions, load: Load) -> Result:
+    """All users are in one chat. Raises BenchError, ClientError."""
+    dialects = list(islice(cycle(options.dialects), options.people))
+    registrar = Registrar(target.edges, show.step)
+    accounts = await registrar.users(dialects)
+    users = list(zip(accounts, dialects, strict=True))
+    chats = await registrar.chats([users])
     seats = [
-        Seat(person, dialect, target.edges[number % len(target.edges)], chats)
-        for number, (person, dialect) in enumerate(both)
+        Seat(account, dialect, target.edges[number % len(target.edges)], chats)
+        for number, (account, dialect) in enumerate(users)
     ]
-    return await _talk("group", target, show, crowd, seats, load)
+    return await _talk("group", target, show, options, seats, load)
 
 
 async def _talk(
-    name: str, target: MeasuredSystem, show: ProgressLine, crowd: ConversationOptions, seats: Sequence[Seat], load: Load
+    name: str,
+    target: MeasuredSystem,
+    show: ProgressLine,
+    options: ConversationOptions,
+    seats: Sequence[Seat],
+    load: Load,
 ) -> Result:
-    speakers = range(min(crowd.speakers or len(seats), len(seats)))
-    jobs = conversations(secrets.randbits(32), seats, speakers, crowd.processes, load)
-    options = {**crowd._asdict(), **load._asdict(), "edges": len(target.edges)}
+    speakers = range(min(options.speakers or len(seats), len(seats)))
+    jobs = conversations(secrets.randbits(32), seats, speakers, options.processes, load)
+    result_options = {**options._asdict(), **load._asdict(), "edges": len(target.edges)}
     return await measured(
-        name, jobs, target, show, options, warm_up=load.warm_up, seconds=load.seconds, offered=load.rate
+        name, jobs, target, show, result_options, warm_up=load.warm_up, seconds=load.seconds, offered=load.rate
     )

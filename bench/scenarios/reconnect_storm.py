@@ -1,4 +1,4 @@
-"""A storm of people who come back: an edge dies, everybody on it goes elsewhere, and wants what was said since."""
+"""Reconnect storm: an edge dies; its clients reconnect to other edges and fetch the missed messages."""
 
 import contextlib
 import os
@@ -18,14 +18,14 @@ from bench.measurement.run import result
 from bench.measurement.system import MeasuredSystem
 from bench.measurement.verdict import add_up, notes
 from bench.population.participants import ChatGroup, chat_groups
-from bench.population.plan import deal
+from bench.population.plan import distribute
 
 _MEMBERS = 1_000
-"""Of a chat, at most: what is said to all is said in each."""
+"""Most members of a chat; a message to all is sent once per chat."""
 
 
 class ReconnectStormOptions(NamedTuple):
-    """So many people on one edge, all of whom must be back within `seconds`."""
+    """`people` users on one edge must all reconnect within `seconds`."""
 
     people: int
     dialects: Sequence[str]
@@ -34,58 +34,60 @@ class ReconnectStormOptions(NamedTuple):
     seconds: float
 
 
-async def reconnect_storm(target: MeasuredSystem, show: ProgressLine, storm: ReconnectStormOptions) -> Result:
-    """Kills the first edge, where its process is known; else the clients cut their connections. Raises BenchError,
+async def reconnect_storm(target: MeasuredSystem, show: ProgressLine, options: ReconnectStormOptions) -> Result:
+    """Kill the first edge if its process is known; otherwise the clients abort their connections. Raises BenchError,
     ClientError."""
-    dialects = list(islice(cycle(storm.dialects), storm.people))
+    dialects = list(islice(cycle(options.dialects), options.people))
     groups = await chat_groups(target, show, dialects, _MEMBERS)
     seats = [
-        Seat(person, dialect, target.edges[0], [circle.chat])
-        for number, circle in enumerate(groups)
-        for person, dialect in zip(circle.people, dialects[number :: len(groups)], strict=True)
+        Seat(account, dialect, target.edges[0], [group.chat])
+        for number, group in enumerate(groups)
+        for account, dialect in zip(group.members, dialects[number :: len(groups)], strict=True)
     ]
     edge = _first_edge(target) if len(target.edges) > 1 else None
-    jobs = _jobs(seats, groups, target.edges, storm, cuts=edge is None)
-    async with WorkerPool(jobs) as crew:
+    jobs = _jobs(seats, groups, target.edges, options, cuts=edge is None)
+    async with WorkerPool(jobs) as pool:
         show.print(f"reconnect-storm: {len(seats):,} connections to {target.edges[0]}")
-        await crew.connect()
-        tallies = await crew.run(lambda progress: show.progress("back", 0.5, progress), lambda: _kill(edge))
-    books = add_up(tallies)
+        await pool.connect()
+        worker_totals = await pool.run(lambda progress: show.progress("back", 0.5, progress), lambda: _kill(edge))
+    totals = add_up(worker_totals)
     figures = {
-        f"seconds until all had {what}": round(books.measures[name].highest / 1e6, 2)
+        f"seconds until all had {what}": round(totals.measures[name].highest / 1e6, 2)
         for name, what in (("login", "logged in"), ("back", "what they missed"))
-        if name in books.measures
+        if name in totals.measures
     }
-    found = notes(books, storm.seconds)
+    found = notes(totals, options.seconds)
     if edge is None:
-        found.append("the clients cut their connections; no edge was killed, for none is known, or there is only one")
-    return result("reconnect-storm", storm._asdict(), figures, books, found)
+        found.append("the clients aborted their connections; no edge was killed: none is known, or there is only one")
+    return result("reconnect-storm", options._asdict(), figures, totals, found)
 
 
 def _jobs(
     seats: Sequence[Seat],
     groups: Sequence[ChatGroup],
     edges: Sequence[str],
-    storm: ReconnectStormOptions,
+    options: ReconnectStormOptions,
     *,
     cuts: bool,
 ) -> list[Job]:
-    """The speakers sit in the first process, at the last edge."""
-    hands = deal(seats, storm.processes)
-    run, task = secrets.randbits(32), Reconnect([*edges[1:], *edges[:1]], storm.seconds, cuts)
-    chat_of = {number: circle.chat for number, circle in enumerate(groups, 1)}
-    at_once = max(1, storm.at_once // len(hands))
-    jobs = [Job(run, [seats[n] for n in hand], task, chat_of=chat_of, at_once=at_once) for hand in hands]
+    """The senders belong to the first process and connect to the last edge."""
+    seats_by_process = distribute(seats, options.processes)
+    run, task = secrets.randbits(32), Reconnect([*edges[1:], *edges[:1]], options.seconds, cuts)
+    chat_of = {number: group.chat for number, group in enumerate(groups, 1)}
+    at_once = max(1, options.at_once // len(seats_by_process))
+    jobs = [
+        Job(run, [seats[n] for n in indices], task, chat_of=chat_of, at_once=at_once) for indices in seats_by_process
+    ]
     first = jobs[0]
     listeners = Counter(chat for seat in seats for chat in seat.chats)
-    for number, circle in enumerate(groups, 1):
-        first.voices.append(SenderPlan(number, len(first.seats), circle.chat, listeners[circle.chat]))
-        first.seats.append(Seat(circle.speaker, "v2", edges[-1]))
+    for number, group in enumerate(groups, 1):
+        first.senders.append(SenderPlan(number, len(first.seats), group.chat, listeners[group.chat]))
+        first.seats.append(Seat(group.sender, "v2", edges[-1]))
     return jobs
 
 
 def _first_edge(target: MeasuredSystem) -> int | None:
-    """Its process."""
+    """Process id of the first edge, if known."""
     port = urlsplit(target.edges[0]).port
     return next((one.pid for one in target.processes if one.port == port), None)
 

@@ -1,4 +1,4 @@
-"""`./dev bench`: every stage of a message's way, beside the results that are stored in the repository."""
+"""`./dev bench`: measures each stage of a message and compares with the results stored in the repository."""
 
 import argparse
 import asyncio
@@ -17,7 +17,7 @@ from tests.support.servers import NatsServer, ValkeyServer
 
 
 async def measure(seconds: float, only: str) -> Results:
-    """Stages whose name has `only` in it, each for so many seconds."""
+    """Measure the stages whose name contains `only`, each for `seconds`."""
     results = Results(machine(), {})
     with tempfile.TemporaryDirectory(prefix="dragoman-stages-") as place, ProcessGroup() as process_group:
         directory = Path(place)
@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("--seconds", type=float, default=2.0, help="for each stage (default 2)")
     parser.add_argument("--only", default="", metavar="WORD", help="stages with this word in their name")
-    parser.add_argument("--store", action="store_true", help="keep these results, to be compared with from now on")
+    parser.add_argument("--store", action="store_true", help="store these results for later comparisons")
     options = parser.parse_args()
     configure_logging(Log(level="warning", json_lines=False), "bench")
     results = asyncio.run(measure(options.seconds, options.only))

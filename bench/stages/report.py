@@ -1,4 +1,4 @@
-"""The table of a run beside the one that is stored in the repository."""
+"""Compares the results of a run with those stored in the repository."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +7,7 @@ import msgspec
 
 STORED = Path(__file__).with_name("results.json")
 _NOTABLE = 1.2
-"""Below a difference of a fifth there is none."""
+"""Ratio from which a difference is reported."""
 
 
 class Results(msgspec.Struct):
@@ -38,5 +38,5 @@ def _line(name: str, value: float, before: float | None) -> str:
     if before is None:
         return f"{name:<36} {value:>10.2f} {'-':>10}"
     change = value / before
-    verdict = "slower" if change >= _NOTABLE else "faster" if change <= 1 / _NOTABLE else ""
-    return f"{name:<36} {value:>10.2f} {before:>10.2f}  ×{change:.2f} {verdict}".rstrip()
+    change_text = "slower" if change >= _NOTABLE else "faster" if change <= 1 / _NOTABLE else ""
+    return f"{name:<36} {value:>10.2f} {before:>10.2f}  ×{change:.2f} {change_text}".rstrip()

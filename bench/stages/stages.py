@@ -1,5 +1,5 @@
-"""The stages a message passes, each alone: what a slower one would be traced to. Microseconds of one message, of one
-reply, or of one account, as the name says."""
+"""Microbenchmarks of the stages of a message, to locate a regression. Microseconds for one message, one reply or one
+account, by the name of the stage."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -44,10 +44,10 @@ Stage = AbstractAsyncContextManager[Work]
 
 
 def stages(directory: Path, nats: NatsServer, valkey: ValkeyServer, dialects: Dialects = DIALECTS) -> dict[str, Stage]:
-    """By name, in the order of a message's way."""
+    """Stages by name, in the order in which a message passes them."""
     return {
         **{f"decode {entry.name}, a message": _decoding(entry) for entry in dialects},
-        f"turn of {_AT_ONCE} messages, one of them": _turn(nats),
+        f"turn of {_AT_ONCE} messages, one of them": _publishing(nats),
         "hop over the bus and back": _hop(nats),
         f"commit of {_AT_ONCE} messages, one of them": _commit(directory),
         f"presence of {_MEMBERS}, one of them": _presence(valkey),
@@ -74,7 +74,7 @@ async def _decoding(entry: Entry) -> AsyncIterator[Work]:
 
 
 def _message_frame(entry: Entry) -> bytes:
-    """A message to a group: of the dialect's client codec, or, if there is none, of its vectors."""
+    """The frame of a message to a group, from the dialect's client codec or, without one, from its vectors."""
     if entry.name in CODECS:
         head, tail = CODECS[entry.name].message_parts(ClientAccount(number=12, token="t.o.k"), 34)  # noqa: S106
         return head + _TEXT.encode() + tail
@@ -100,7 +100,7 @@ async def _encoding(entry: Entry) -> AsyncIterator[Work]:
 
 @asynccontextmanager
 async def _delivery(dialects: Dialects) -> AsyncIterator[Work]:
-    """One message to connections of all dialects; what the sockets take is not in it."""
+    """Encode one message for connections of all dialects, without socket writes."""
     info = ConnectionInfo(Limits(), "http://127.0.0.1:8080")
     recipients = [dialects[number % len(dialects)](info) for number in range(_MEMBERS)]
     message = _message()
@@ -135,8 +135,8 @@ async def _hop(server: NatsServer) -> AsyncIterator[Work]:
         yield work
 
 
-class _Crowd:
-    """The author of all messages of a turn: waits until each is confirmed."""
+class _BatchSubmitter:
+    """The submitter of all messages of a tick: waits until all are confirmed."""
 
     def __init__(self) -> None:
         self.left = 0
@@ -157,27 +157,27 @@ class _Crowd:
 
 
 @asynccontextmanager
-async def _turn(server: NatsServer) -> AsyncIterator[Work]:
-    """From what many connections say in a turn to their confirmations, by a service that only nods."""
+async def _publishing(server: NatsServer) -> AsyncIterator[Work]:
+    """From submitting a tick's messages to their confirmations, by a stub of the message service."""
     edge, message = _bus(server, "edge"), _bus(server, "message")
     upstream = MessagePublisher(edge, _NODE, 8.0)
 
-    async def nod(request: PostMessages) -> PostResults:
+    async def accept(request: PostMessages) -> PostResults:
         return PostResults([Posted(MessageId(1), 1, 1)] * len(request.drafts))
 
     async def work() -> int:
-        crowd = _Crowd()
-        crowd.left = _AT_ONCE
+        submitter = _BatchSubmitter()
+        submitter.left = _AT_ONCE
         now = asyncio.get_running_loop().time()
         for number in range(_AT_ONCE):
             drafts = upstream.make_drafts(AccountId(number + 1), ChatId(number + 1), [_BODY], None)
-            upstream.post(crowd, drafts, now)
+            upstream.post(submitter, drafts, now)
         upstream.flush()
-        await crowd.done.wait()
-        assert crowd.failure is None
+        await submitter.done.wait()
+        assert submitter.failure is None
         return _AT_ONCE
 
-    message.serve(subjects.POST_MESSAGES, nod, queue="message")
+    message.serve(subjects.POST_MESSAGES, accept, queue="message")
     async with _running(edge, message):
         yield work
         await upstream.finish(1.0)
@@ -196,12 +196,12 @@ async def _running(*buses: Bus) -> AsyncIterator[None]:
         await asyncio.gather(*(bus.stop() for bus in buses))
 
 
-# What is kept
+# Storage
 
 
 @asynccontextmanager
 async def _commit(directory: Path) -> AsyncIterator[Work]:
-    """On SQLite, synchronous=FULL."""
+    """Commit on SQLite, synchronous=FULL."""
     url = f"sqlite:///{directory / 'message.db'}"
     await asyncio.to_thread(upgrade, "message", url)
     database = Database(url)

@@ -1,16 +1,16 @@
-"""How long a piece of work takes, on a machine that does other things, too: the best of several rounds."""
+"""Times a piece of work as the best of several rounds, which reduces disturbance by other processes."""
 
 import time
 from collections.abc import Awaitable, Callable
 
 Work = Callable[[], Awaitable[int]]
-"""Does something, some number of times, and says how many."""
+"""Does some operations and returns their number."""
 
 _ROUNDS = 5
 
 
 async def microseconds(work: Work, seconds: float) -> float:
-    """Of one of them, in the fastest of the rounds that fill about so many seconds together."""
+    """Microseconds of one operation in the fastest round; all rounds together take about `seconds`."""
     await work()  # warm
     return min([await _round(work, seconds / _ROUNDS) for _ in range(_ROUNDS)])
 

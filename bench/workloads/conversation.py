@@ -1,4 +1,4 @@
-"""Conversations of people who stay: in open loop, or in closed loops."""
+"""Conversations over lasting connections, in open loop or in closed loops."""
 
 import asyncio
 import time
@@ -9,47 +9,47 @@ from bench.load.pacing import Pace
 from bench.load.recorder import SECOND, Recorder, until
 from bench.load.session import Conversations, ConversationWorkload, Loop
 
-_SAID_AT_ONCE = 200
+_SENT_AT_ONCE = 200
 
 
 class ConversationRun(ConversationWorkload):
-    """The task `Talk`."""
+    """Carries out the task `Talk`."""
 
-    def __init__(self, protocol: protocol.Job, task: protocol.Talk, recorder: Recorder) -> None:
-        super().__init__(protocol, Conversations(protocol, task.size, recorder))
+    def __init__(self, job: protocol.Job, task: protocol.Talk, recorder: Recorder) -> None:
+        super().__init__(job, Conversations(job, task.size, recorder))
         self._task = task
-        self._turns = Turns(self.floor)
-        voices = [self.floor.voices[voice.number] for voice in protocol.voices]
+        self._open_loop = OpenLoop(self.conversations)
+        senders = [self.conversations.senders[plan.number] for plan in job.senders]
         self._loops = [
-            Loop([voices[index] for index in loop.voices], loop.window, loop.listeners, self.floor)
+            Loop([senders[index] for index in loop.senders], loop.window, loop.listeners, self.conversations)
             for loop in task.loops
         ]  # fmt: skip
 
     async def run(self, at: int) -> None:
-        """Until the load has ended."""
-        task, recorder = self._task, self.floor.recorder
+        """Send until the load has ended."""
+        task, recorder = self._task, self.conversations.recorder
         recorder.open(at + int(task.warm_up * SECOND), task.seconds)
         await until(at)
-        watching = asyncio.create_task(recorder.watch(lambda: self.floor.counts), name="watch")
+        watching = asyncio.create_task(recorder.watch(lambda: self.conversations.counts), name="watch")
         for loop in self._loops:
             loop.start()
         if task.rate:
-            await self._turns.speak(Pace(task.rate, at, recorder.end))
+            await self._open_loop.send_paced(Pace(task.rate, at, recorder.end))
         await watching
 
 
-class Turns:
-    """Voices that speak one after the other, in open loop."""
+class OpenLoop:
+    """Sends at a given pace, by all senders in turn."""
 
-    def __init__(self, floor: Conversations) -> None:
-        self._lateness = floor.recorder.series("lateness")
-        self._turn = cycle(floor.voices.values())
+    def __init__(self, conversations: Conversations) -> None:
+        self._lateness = conversations.recorder.series("lateness")
+        self._next_sender = cycle(conversations.senders.values())
 
-    async def speak(self, pace: Pace) -> None:
+    async def send_paced(self, pace: Pace) -> None:
         while (due := pace.next) is not None:
             await until(due)
-            for number, due in enumerate(pace.take(time.monotonic_ns()), 1):
+            for number, due in enumerate(pace.pop_due(time.monotonic_ns()), 1):
                 self._lateness.record(due, time.monotonic_ns())
-                next(self._turn).send(due)
-                if number % _SAID_AT_ONCE == 0:  # who is late must still listen
+                next(self._next_sender).send(due)
+                if number % _SENT_AT_ONCE == 0:  # receive even when sending late
                     await asyncio.sleep(0)

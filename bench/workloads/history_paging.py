@@ -1,4 +1,4 @@
-"""People who read histories, page by page, each page checked: so many messages, without a gap."""
+"""Clients that request history pages; each page is checked for gaps and duplicates."""
 
 import asyncio
 import random
@@ -15,13 +15,14 @@ from clients.aio import AsyncConnection, NullListener, connect
 
 
 class HistoryPagingRun(Workload):
-    """The task `Leaf`: every seat asks for one page at a time, from a random place, of each walk in turn."""
+    """Carries out the task `HistoryPaging`: each seat requests one page at a time, at a random place of each chat in
+    turn."""
 
     def __init__(self, job: Job, task: HistoryPaging, recorder: Recorder) -> None:
         self._job = job
         self._task = task
         self._recorder = recorder
-        self._spans = {walk.name: recorder.series(walk.name) for walk in task.walks}
+        self._spans = {paged.name: recorder.series(paged.name) for paged in task.paged_chats}
         self._connections: list[AsyncConnection] = []
         self._random = random.Random(job.run)  # noqa: S311 (no secret)
         self._pages = 0
@@ -40,17 +41,17 @@ class HistoryPagingRun(Workload):
         await until(at)
         watching = asyncio.create_task(recorder.watch(lambda: {"pages": self._pages}), name="watch")
         both = zip(self._job.seats, self._connections, strict=True)
-        await gather_all(self._leaf(seat, connection) for seat, connection in both)
+        await gather_all(self._read_pages(seat, connection) for seat, connection in both)
         await watching
 
-    async def _leaf(self, seat: Seat, connection: AsyncConnection) -> None:
-        walks, size = cycle(self._task.walks), self._task.size
+    async def _read_pages(self, seat: Seat, connection: AsyncConnection) -> None:
+        paged_chats, size = cycle(self._task.paged_chats), self._task.size
         while (now := time.monotonic_ns()) < self._recorder.end:
-            walk = next(walks)
-            start = self._random.randint(size, walk.length)
-            page = await connection.request(SERVICE.history(seat.account, walk.chat, size, start))
+            paged = next(paged_chats)
+            start = self._random.randint(size, paged.length)
+            page = await connection.request(SERVICE.history(seat.account, paged.chat, size, start))
             self._recorder.faults.merge(faults_of_page(start, size, [one.position for one in page.messages]))
-            self._spans[walk.name].record(now, time.monotonic_ns())
+            self._spans[paged.name].record(now, time.monotonic_ns())
             self._pages += 1
 
     @property

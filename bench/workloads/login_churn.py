@@ -1,4 +1,4 @@
-"""People who come, log in and go again: how fast, and how long each of them waits."""
+"""Connections that log in and close: login rate and latency."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ from clients.errors import ClientError
 
 
 class LoginChurnRun(Workload):
-    """The task `Knock`. A span lasts from when somebody should have come to the answer to the login."""
+    """Carries out the task `LoginChurn`. Latency counts from the due time to the login reply."""
 
     def __init__(self, job: Job, task: LoginChurn, recorder: Recorder) -> None:
         self._task = task
@@ -34,25 +34,25 @@ class LoginChurnRun(Workload):
         await until(at)
         watching = asyncio.create_task(recorder.watch(lambda: self._counts), name="watch")
         if task.rate:
-            await self._come_in_time(Pace(task.rate, at, recorder.end))
+            await self._log_in_at_rate(Pace(task.rate, at, recorder.end))
         else:
-            await gather_all(self._come_again() for _ in range(task.at_once))
+            await gather_all(self._log_in_repeatedly() for _ in range(task.at_once))
         await watching
 
-    async def _come_again(self) -> None:
+    async def _log_in_repeatedly(self) -> None:
         while (now := time.monotonic_ns()) < self._recorder.end:
-            await self._come(next(self._seats), now)
+            await self._log_in(next(self._seats), now)
 
-    async def _come_in_time(self, pace: Pace) -> None:
+    async def _log_in_at_rate(self, pace: Pace) -> None:
         async with asyncio.TaskGroup() as group:
             while (due := pace.next) is not None:
                 await until(due)
-                for due in pace.take(time.monotonic_ns()):
+                for due in pace.pop_due(time.monotonic_ns()):
                     await self._slots.acquire()
-                    coming = group.create_task(self._come(next(self._seats), due))
-                    coming.add_done_callback(lambda _: self._slots.release())
+                    login = group.create_task(self._log_in(next(self._seats), due))
+                    login.add_done_callback(lambda _: self._slots.release())
 
-    async def _come(self, seat: Seat, due: int) -> None:
+    async def _log_in(self, seat: Seat, due: int) -> None:
         connection: AsyncConnection | None = None
         codec = BY_NAME[seat.dialect]
         try:

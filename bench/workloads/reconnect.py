@@ -1,4 +1,4 @@
-"""People whose edge dies under them, and who all want to be back at once."""
+"""Clients that lose their edge and all reconnect at once."""
 
 import asyncio
 import time
@@ -16,58 +16,58 @@ _LOOK_SECONDS = 0.01
 
 
 class ReconnectRun(ConversationWorkload):
-    """The task `Return`. Spans begin when the first line of this process fell: `login` ends with the login, `back` with
-    the message that was said meanwhile."""
+    """Carries out the task `Reconnect`. Latencies count from the first lost connection of this process: `login` to the
+    login reply, `back` to the receipt of the missed message."""
 
     def __init__(self, job: Job, task: Reconnect, recorder: Recorder) -> None:
         super().__init__(job, Conversations(job, SIZE, recorder))
         self._task = task
-        self._speakers = list(self.floor.voices.values())
-        speaking = [voice.device for voice in self._speakers]
-        self._people = [device for device in self.floor.devices if device not in speaking]
+        self._senders = list(self.conversations.senders.values())
+        sending = [sender.device for sender in self._senders]
+        self._dropped = [device for device in self.conversations.devices if device not in sending]
         self._logins, self._backs = recorder.series("login"), recorder.series("back")
-        self._fell = 0
-        self.floor.falls_are_expected = True
+        self._dropped_at = 0
+        self.conversations.drops_expected = True
 
     async def run(self, at: int) -> None:
-        recorder = self.floor.recorder
+        recorder = self.conversations.recorder
         await until(at)
         recorder.open(at, self._task.seconds)
         if self._task.cuts:
-            for device in self._people:
+            for device in self._dropped:
                 if device.connection is not None:
                     device.connection.abort()
         try:
             with recorder.working():
                 async with asyncio.timeout(self._task.seconds):
-                    await gather_all([self._speak(), *(self._return(number) for number in range(len(self._people)))])
+                    await gather_all([self._send(), *(self._reconnect(number) for number in range(len(self._dropped)))])
         except TimeoutError:
             recorder.rejected(f"not back within {self._task.seconds:g} s")
 
-    async def _speak(self) -> None:
-        await asyncio.gather(*(device.fell.wait() for device in self._people))
-        for voice in self._speakers:
-            voice.send(time.monotonic_ns())
+    async def _send(self) -> None:
+        await asyncio.gather(*(device.dropped.wait() for device in self._dropped))
+        for sender in self._senders:
+            sender.send(time.monotonic_ns())
 
-    async def _return(self, number: int) -> None:
-        device = self._people[number]
-        await device.fell.wait()
-        self._fell = self._fell or time.monotonic_ns()
-        await self._enter(device, number)
-        self._logins.record(self._fell, device.logged_in)
-        while device.ledger.is_empty:  # noqa: ASYNC110 (must cost nothing when a message comes)
+    async def _reconnect(self, number: int) -> None:
+        device = self._dropped[number]
+        await device.dropped.wait()
+        self._dropped_at = self._dropped_at or time.monotonic_ns()
+        await self._log_in(device, number)
+        self._logins.record(self._dropped_at, device.logged_in)
+        while device.inbox.is_empty:  # noqa: ASYNC110 (must cost nothing when a message comes)
             await asyncio.sleep(_LOOK_SECONDS)
-        self._backs.record(self._fell, time.monotonic_ns())
+        self._backs.record(self._dropped_at, time.monotonic_ns())
 
-    async def _enter(self, device: LoadConnection, number: int) -> None:
-        """At one edge after the other, that which fell last, with growing pauses, as a good client does."""
+    async def _log_in(self, device: LoadConnection, number: int) -> None:
+        """Try the edges in turn, the failed one last, with growing pauses."""
         *others, fallen = self._task.edges
         first = number % max(1, len(others))
         pause = _FIRST_PAUSE_SECONDS
         for edge in cycle([*others[first:], *others[:first], fallen]):
             try:
-                return await device.enter(edge)
+                return await device.log_in(edge)
             except ClientError as error:
-                self.floor.recorder.rejected(str(error))
+                self.conversations.recorder.rejected(str(error))
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

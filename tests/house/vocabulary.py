@@ -33,6 +33,8 @@ REPLACED = {
 
 INTERFACE = {
     "face": "field on the bus (Draft, Delivery)",
+    "people": "option --people of dragoman bench",
+    "refusals": "field of the result of dragoman bench (--json)",
 }
 """Identifiers that other versions, operators or protocols depend on, and the reason."""
 

@@ -75,5 +75,5 @@ async def test_a_missing_answer_fails_a_run() -> None:
 async def test_a_refusal_is_told_and_nothing_is_missed() -> None:
     result = await _run(honest, echoes=_refusing)
     assert result.refusals == {"no": 1}
-    assert "refused 1 times: no" in result.remarks
+    assert "rejected 1 times: no" in result.remarks
     assert not result.faults.any()

@@ -73,7 +73,7 @@ def _populated(url: str, directory: Path) -> SeededDatabases:
     with engine.begin() as connection:
         mark_read(connection, [ReadRange(AccountId(accounts[0]), ChatId(chat), 1, 2) for chat in small], 1_000)
     engine.dispose()
-    seeder.settle()
+    seeder.analyze()
     return SeededDatabases(settings, accounts, small, ChatId(big[0]))
 
 

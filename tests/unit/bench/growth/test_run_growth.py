@@ -20,10 +20,10 @@ _EFFORT = RunOptions(0.6, 0.0, 0.2, rate=100, deliveries=2_000, size=150, proces
 @pytest.mark.parametrize("name", AXES)
 async def test_a_point_of_each_axis(target: MeasuredSystem, name: str) -> None:
     assert target.installation is not None
-    place = GrowthStack(target, Seeder(target.installation), ProgressLine(), _EFFORT)
+    stack = GrowthStack(target, Seeder(target.installation), ProgressLine(), _EFFORT)
     axis = AXES[name]
     x = axis.quick[-1]
-    result = await place.measure(axis, x)
+    result = await stack.measure(axis, x)
     assert result.passed, result
     assert not result.refusals
     found = point(x, result)

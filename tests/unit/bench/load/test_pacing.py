@@ -5,7 +5,7 @@ _MS = 1_000_000
 
 def test_all_that_is_due_is_told_once() -> None:
     pace = Pace(3_000, start=0, end=1_000 * _MS)
-    told = [due for now in range(0, 1_001 * _MS, _MS) for due in pace.take(now)]
+    told = [due for now in range(0, 1_001 * _MS, _MS) for due in pace.pop_due(now)]
     assert len(told) == 3_000
     assert told == sorted(told)
     assert pace.next is None
@@ -13,11 +13,11 @@ def test_all_that_is_due_is_told_once() -> None:
 
 def test_what_is_due_goes_out_at_whole_ticks() -> None:
     pace = Pace(2_500, start=0, end=10 * _MS)
-    assert {due % _MS for due in pace.take(10 * _MS)} == {0}
+    assert {due % _MS for due in pace.pop_due(10 * _MS)} == {0}
 
 
 def test_after_a_stall_due_times_are_those_before_it() -> None:
     pace = Pace(1_000, start=0, end=1_000 * _MS)
-    assert pace.take(0) == [0]
-    assert pace.take(500 * _MS) == [number * _MS for number in range(1, 501)]
+    assert pace.pop_due(0) == [0]
+    assert pace.pop_due(500 * _MS) == [number * _MS for number in range(1, 501)]
     assert pace.next == 501 * _MS

@@ -16,10 +16,10 @@ def _ledger(faults: Faults) -> Inbox:
 def _heard(numbers: Sequence[int], sent: int, refused: set[int] | None = None) -> Faults:
     """What is found when Ann has said 1 to `sent`, and these numbers arrived."""
     faults = Faults()
-    ledger = _ledger(faults)
+    inbox = _ledger(faults)
     for position, number in enumerate(numbers):
-        ledger.receive(Tag(0, _ANN, number, 0), position)
-    faults.lost += ledger.lost([_ANN], SentCounts({_ANN: sent}, {_ANN: refused or set()}))
+        inbox.receive(Tag(0, _ANN, number, 0), position)
+    faults.lost += inbox.lost([_ANN], SentCounts({_ANN: sent}, {_ANN: refused or set()}))
     return faults
 
 
@@ -52,46 +52,46 @@ def test_what_was_refused_is_not_missed() -> None:
 
 def test_the_order_of_several_voices_is_that_of_their_positions() -> None:
     faults = Faults()
-    ledger = _ledger(faults)
-    ledger.receive(Tag(0, _ANN, 1, 0), 2)
-    ledger.receive(Tag(0, _BOB, 1, 0), 1)
-    ledger.receive(Tag(0, _ANN, 2, 0), 2)
+    inbox = _ledger(faults)
+    inbox.receive(Tag(0, _ANN, 1, 0), 2)
+    inbox.receive(Tag(0, _BOB, 1, 0), 1)
+    inbox.receive(Tag(0, _ANN, 2, 0), 2)
     assert faults == Faults(reordered=1)
 
 
 @pytest.mark.parametrize("voice", [3, 99])
-def test_who_hears_a_strange_chat_was_reached_wrongly(voice: int) -> None:
+def test_who_hears_a_strange_chat_was_reached_wrongly(sender: int) -> None:
     faults = Faults()
-    assert not _ledger(faults).receive(Tag(0, voice, 1, 0), 1)
+    assert not _ledger(faults).receive(Tag(0, sender, 1, 0), 1)
     assert faults == Faults(misrouted=1)
 
 
 def test_a_history_fills_what_is_missing_and_repeats_what_is_known() -> None:
     faults = Faults()
-    ledger = _ledger(faults)
-    ledger.receive(Tag(0, _ANN, 3, 0), 3)
-    news = [ledger.read(Tag(0, _ANN, number, 0), number) for number in (5, 4, 3, 2, 1)]
+    inbox = _ledger(faults)
+    inbox.receive(Tag(0, _ANN, 3, 0), 3)
+    news = [inbox.read(Tag(0, _ANN, number, 0), number) for number in (5, 4, 3, 2, 1)]
     assert news == [True, True, False, True, True]
-    assert ledger.lost([_ANN], SentCounts({_ANN: 5})) == 0
-    assert ledger.position(_CHAT) == 5
+    assert inbox.lost([_ANN], SentCounts({_ANN: 5})) == 0
+    assert inbox.position(_CHAT) == 5
     assert not faults.any()
 
 
 def test_what_was_read_may_be_told_once_more_and_not_twice() -> None:
     faults = Faults()
-    ledger = _ledger(faults)
-    ledger.read(Tag(0, _ANN, 1, 0), 1)
-    assert not ledger.receive(Tag(0, _ANN, 1, 0), 1)
+    inbox = _ledger(faults)
+    inbox.read(Tag(0, _ANN, 1, 0), 1)
+    assert not inbox.receive(Tag(0, _ANN, 1, 0), 1)
     assert not faults.any()
-    assert not ledger.receive(Tag(0, _ANN, 1, 0), 1)
+    assert not inbox.receive(Tag(0, _ANN, 1, 0), 1)
     assert faults == Faults(doubled=1)
 
 
 def test_books_of_several_processes_are_one() -> None:
-    spoken, faults = SentCounts({1: 5}), Faults(lost=1, closed=2)
-    spoken.merge(SentCounts({2: 6}, {2: {1}}))
+    sent_counts, faults = SentCounts({1: 5}), Faults(lost=1, closed=2)
+    sent_counts.merge(SentCounts({2: 6}, {2: {1}}))
     faults.merge(Faults(lost=2))
-    assert (spoken, faults) == (SentCounts({1: 5, 2: 6}, {2: {1}}), Faults(lost=3, closed=2))
+    assert (sent_counts, faults) == (SentCounts({1: 5, 2: 6}, {2: {1}}), Faults(lost=3, closed=2))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ class _Still(MeasuredSystem):
 def _watched(target: MeasuredSystem, start: float, end: float) -> CpuSampler:
     watch = CpuSampler(target, start, end)
     for _ in range(2):
-        watch.look()
+        watch.sample()
         time.sleep(0.1)
     return watch
 
@@ -47,8 +47,8 @@ async def test_what_is_used_without_any_request_is_no_cost() -> None:
     assert await meter.rest(0.1) == {"edge": pytest.approx(5.0, abs=0.1)}
     assert meter.idle == {"edge": pytest.approx(10.0, abs=0.5)}
     meter.count_from(time.monotonic())
-    meter.look()
+    meter.sample()
     asked = 12.0
-    meter.look()
+    meter.sample()
     await asyncio.sleep(0.05)
     assert meter.spent() == {"edge": pytest.approx(7.0, abs=0.1)}

@@ -22,12 +22,12 @@ def test_what_bears_it_is_not_complained_of() -> None:
     ("found", "word"),
     [
         (_GOOD._replace(goodput=8_900), "goodput fell to 0.89"),
-        (_GOOD._replace(goodput=19_000), "what was offered was taken"),
+        (_GOOD._replace(goodput=19_000), "the offered load was accepted"),
         (_GOOD._replace(longest_seconds=10.1), "waited 10.1 s"),
-        (_GOOD._replace(recovery_seconds=math.inf), "latency was not back"),
+        (_GOOD._replace(recovery_seconds=math.inf), "latency had not recovered"),
         (_GOOD._replace(memory={"edge-1": 300.0}), "edge-1 grew by 300 MiB"),
-        (_GOOD._replace(crowded=FloodResult(116, 0, 0)), "1013"),
-        (_GOOD._replace(crowded=FloodResult(100, 15, 1)), "1013"),
+        (_GOOD._replace(flood=FloodResult(116, 0, 0)), "1013"),
+        (_GOOD._replace(flood=FloodResult(100, 15, 1)), "1013"),
     ],
 )
 def test_what_was_not_kept_is_told(found: OverloadMeasured, word: str) -> None:

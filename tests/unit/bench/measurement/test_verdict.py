@@ -17,20 +17,20 @@ def _tally(cores: float = 0.1, late: int = 1, taken: int = 100) -> Totals:
 
 
 def test_tallies_add_up() -> None:
-    books = add_up([_tally(), _tally()])
-    assert books.faults.lost == 2
-    assert books.counts["acknowledged"] == 200
-    assert books.refusals == {"slow down": 4}
-    assert books.generator == [0.1, 0.1]
-    delivery = books.measures["delivery"]
+    totals = add_up([_tally(), _tally()])
+    assert totals.faults.lost == 2
+    assert totals.counts["acknowledged"] == 200
+    assert totals.rejections == {"slow down": 4}
+    assert totals.generator == [0.1, 0.1]
+    delivery = totals.measures["delivery"]
     assert (delivery.count, delivery.highest) == (6, 3_000)
     assert [(point.second, point.count) for point in delivery.points] == [(0, 4), (1, 2)]
 
 
 def test_nothing_to_remark() -> None:
-    books = add_up([_tally()])
-    books.refusals.clear()
-    assert notes(books, 1, offered=100) == []
+    totals = add_up([_tally()])
+    totals.rejections.clear()
+    assert notes(totals, 1, offered=100) == []
 
 
 def test_a_busy_generator_is_told() -> None:
@@ -38,13 +38,13 @@ def test_a_busy_generator_is_told() -> None:
 
 
 def test_others_on_the_machine_are_told() -> None:
-    books = add_up([_tally()])
-    assert any("others used 0.5 cores" in one for one in notes(books, 1, others=0.5))
-    assert not any("others" in one for one in [*notes(books, 1, others=0.1), *notes(books, 1)])
+    totals = add_up([_tally()])
+    assert any("others used 0.5 cores" in one for one in notes(totals, 1, others=0.5))
+    assert not any("others" in one for one in [*notes(totals, 1, others=0.1), *notes(totals, 1)])
 
 
 def test_a_late_generator_is_told() -> None:
-    assert any("spoke late" in one for one in notes(add_up([_tally(late=2_000)]), 1, offered=100))
+    assert any("sent late" in one for one in notes(add_up([_tally(late=2_000)]), 1, offered=100))
 
 
 def test_a_rate_that_was_not_taken_is_told() -> None:
@@ -52,4 +52,4 @@ def test_a_rate_that_was_not_taken_is_told() -> None:
 
 
 def test_refusals_are_told() -> None:
-    assert "refused 2 times: slow down" in notes(add_up([_tally()]), 1)
+    assert "rejected 2 times: slow down" in notes(add_up([_tally()]), 1)

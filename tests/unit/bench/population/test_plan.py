@@ -1,7 +1,7 @@
 import pytest
 
 from bench.load.protocol import Seat, Talk
-from bench.population.plan import Load, conversations, deal
+from bench.population.plan import Load, conversations, distribute
 from clients.codec.base import ClientAccount
 
 
@@ -13,7 +13,7 @@ def _seats(count: int, *, pairs: bool) -> list[Seat]:
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 50])
 def test_everybody_has_a_place_and_nobody_two(processes: int) -> None:
-    hands = deal(_seats(10, pairs=True), processes)
+    hands = distribute(_seats(10, pairs=True), processes)
     assert sorted(number for hand in hands for number in hand) == list(range(10))
     assert min(map(len, hands)) >= 2
 
@@ -29,10 +29,10 @@ def test_partners_share_a_process() -> None:
 
 def test_voices_are_known_to_all_processes() -> None:
     jobs = conversations(1, _seats(8, pairs=False), range(5), 2, Load(100, 0, 1, window=3))
-    numbers = [voice.number for job in jobs for voice in job.voices]
+    numbers = [sender.number for job in jobs for sender in job.senders]
     assert sorted(numbers) == [1, 2, 3, 4, 5]
     assert {tuple(sorted(job.chat_of)) for job in jobs} == {(1, 2, 3, 4, 5)}
-    assert {voice.listeners for job in jobs for voice in job.voices} == {7}
+    assert {sender.listeners for job in jobs for sender in job.senders} == {7}
 
 
 @pytest.mark.parametrize("speakers", [1, 3, 8])

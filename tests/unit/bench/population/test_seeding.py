@@ -58,20 +58,20 @@ def _rows(installation: Installation, service: str, statement: sa.Executable) ->
 
 
 def test_rows_are_what_the_services_would_have_made(installation: Installation) -> None:
-    seedbed = Seeder(installation)
-    people = seedbed.accounts(10)
-    chats = seedbed.chats(people, 3, each=2, unread_from=8)
-    seedbed.history(chats, 7, people[0])
-    seedbed.settle()
+    seeder = Seeder(installation)
+    people = seeder.accounts(10)
+    chats = seeder.chats(people, 3, each=2, unread_from=8)
+    seeder.history(chats, 7, people[0])
+    seeder.analyze()
     assert list(people) == list(range(1, 11))
     assert len(chats) == 6
     members = _rows(installation, "session", sa.select(session.member.c.chat, session.member.c.account))
-    circles = [people[start : start + 3] for start in (0, 0, 3, 3, 6, 6)]
-    expected = [(chat, account) for chat, circle in zip(chats, circles, strict=True) for account in circle]
+    chat_members = [people[start : start + 3] for start in (0, 0, 3, 3, 6, 6)]
+    expected = [(chat, account) for chat, circle in zip(chats, chat_members, strict=True) for account in circle]
     assert sorted(members) == expected
     assert _rows(installation, "session", sa.select(session.member.c.unread_from).distinct()) == [(8,)]
     owners = _rows(installation, "session", sa.select(session.chat.c.owner).order_by(session.chat.c.id))
-    assert owners[-6:] == [(circle[0],) for circle in circles]
+    assert owners[-6:] == [(circle[0],) for circle in chat_members]
     indexes = sa.select(message.messages.c.chat_id, message.messages.c.index)
     assert sorted(_rows(installation, "message", indexes)) == [(chat, n) for chat in chats for n in range(1, 8)]
     assert _rows(installation, "message", sa.select(message.heads.c.last_index)) == [(7,)] * 6
@@ -80,11 +80,11 @@ def test_rows_are_what_the_services_would_have_made(installation: Installation) 
 
 
 def test_what_comes_after_gets_numbers_of_its_own(installation: Installation) -> None:
-    seedbed = Seeder(installation)
-    people = seedbed.accounts(4)
-    chats = seedbed.chats(people, 2)
-    assert seedbed.accounts(2) == range(5, 7)
-    assert seedbed.chats(people, 4) == range(chats.stop, chats.stop + 1)
+    seeder = Seeder(installation)
+    people = seeder.accounts(4)
+    chats = seeder.chats(people, 2)
+    assert seeder.accounts(2) == range(5, 7)
+    assert seeder.chats(people, 4) == range(chats.stop, chats.stop + 1)
     row = sa.select(auth.accounts).where(auth.accounts.c.id == 6)
     ((_, _, *values),) = _rows(installation, "auth", row)
     names = [column.name for column in auth.accounts.columns][2:]
@@ -93,8 +93,8 @@ def test_what_comes_after_gets_numbers_of_its_own(installation: Installation) ->
 
 
 def test_tokens_are_the_accounts_own(installation: Installation) -> None:
-    seedbed = Seeder(installation)
-    person, other = seedbed.users(list(seedbed.accounts(2)))
+    seeder = Seeder(installation)
+    person, other = seeder.users(list(seeder.accounts(2)))
     public = SigningKeys(installation.settings.auth).public_keys()
     assert public.keys
     assert (person.number, other.number) == (1, 2)
@@ -103,12 +103,12 @@ def test_tokens_are_the_accounts_own(installation: Installation) -> None:
 
 async def test_seeded_people_talk_and_read_in_any_dialect(target: MeasuredSystem) -> None:
     assert target.installation is not None
-    seedbed = Seeder(target.installation)
-    accounts = seedbed.accounts(8)
-    chats = seedbed.chats(accounts, 8, unread_from=301)
-    seedbed.history(chats, 300, accounts[0])
-    await seedbed.publish(chats)
-    people = seedbed.users(list(accounts))
+    seeder = Seeder(target.installation)
+    accounts = seeder.accounts(8)
+    chats = seeder.chats(accounts, 8, unread_from=301)
+    seeder.history(chats, 300, accounts[0])
+    await seeder.publish(chats)
+    people = seeder.users(list(accounts))
     dialects = ["v2", "pipe", "service", "v1"] * 2
     seats = [
         Seat(person, dialect, target.edges[n % 2], list(chats))

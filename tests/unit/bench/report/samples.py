@@ -15,7 +15,7 @@ def sample(faults: Faults, *, passed: bool) -> Result:
     return Result(
         "pairs", "2026-01-01 00:00:00 UTC", "2 cores", {"people": 2}, {"delivered/s": 12_345.6},
         {"delivery": measure([(0, histogram), (1, histogram)])}, faults, {"<no>": 1}, [0.5],
-        ["refused 1 times: <no>"], passed,
+        ["rejected 1 times: <no>"], passed,
     )  # fmt: skip
 
 

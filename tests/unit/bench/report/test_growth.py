@@ -12,7 +12,7 @@ def test_the_table_has_every_point_and_ends_with_the_verdict() -> None:
     text = growth_table(_GROWN)
     assert re.search(r"5,000 +25,000", text)
     assert "linear (exponent 1.00, right up to 0.10); 500 times as much" in text
-    assert text.endswith("FAILED: the cost grows more than it should")
+    assert text.endswith("FAILED: the cost grows more than the limit")
 
 
 def test_the_plot_is_sound_and_stays_inside() -> None:

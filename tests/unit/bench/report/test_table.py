@@ -9,7 +9,7 @@ def test_figures_latencies_and_verdict_are_shown() -> None:
     assert [line.split() for line in text.splitlines() if "delivery" in line] == [
         ["delivery", "6", "2.007", "30.0", "30.0", "30.0", "30.0"]
     ]
-    assert "note: refused 1 times: <no>" in text
+    assert "note: rejected 1 times: <no>" in text
     assert text.splitlines()[-1].startswith("PASSED")
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from bench.measurement.progress import ProgressLine
 from bench.measurement.system import MeasuredSystem
-from bench.scenarios.mixed import WEIGHTS, MixedOptions, circles, mixed, population
+from bench.scenarios.mixed import WEIGHTS, MixedOptions, chat_members, mixed, population
 
 pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
 
@@ -17,7 +17,7 @@ def test_every_dialect_is_there_by_its_weight() -> None:
 
 
 def test_most_chats_are_small_and_nobody_is_alone() -> None:
-    groups = circles(random.Random(1), 200, 100)
+    groups = chat_members(random.Random(1), 200, 100)
     sizes = Counter(map(len, groups))
     assert min(sizes) == 2
     assert sizes.most_common(1)[0][0] == 2
