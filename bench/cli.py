@@ -1,4 +1,4 @@
-"""`dragoman bench`: what can be measured, and its options. What does it is imported only when it is needed."""
+"""`dragoman bench`: its commands and options. Implementations are imported only when a command runs."""
 
 import sys
 from collections.abc import Callable
@@ -17,10 +17,10 @@ _DIALECTS = click.Choice(["v2", "service", "pipe", "v1", "v0"])
 
 @click.group()
 def bench() -> None:
-    """Measure a system under load, and check that nothing is lost, doubled or reordered.
+    """Measure a system under load, and check that nothing is lost, duplicated or reordered.
 
     Starts a system of its own, unless --edge or --data names one. The exit status is 1 when messages were lost,
-    doubled or reordered, whatever the speed.
+    duplicated or reordered, whatever the speed.
     """
 
 
@@ -34,20 +34,24 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 
 _own = _options(
-    click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the system it starts."),
-    click.option("--processes", type=_POSITIVE, default=1, show_default=True, help="That make the load."),
+    click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the started system."),
+    click.option("--processes", type=_POSITIVE, default=1, show_default=True, help="Worker processes of the load."),
     click.option("--json", type=click.Path(path_type=Path, dir_okay=False), help="Write the result here, too."),
     click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here."),
 )
 _common = _options(
     click.option("--edge", "addresses", multiple=True, metavar="URL", help="Measure this edge; repeatable."),
     click.option("--data", type=click.Path(path_type=Path), help="Data directory of the `dragoman up` to measure."),
-    click.option("--edges", type=click.IntRange(1, 64), default=2, show_default=True, help="Of the system it starts."),
+    click.option(
+        "--edges", type=click.IntRange(1, 64), default=2, show_default=True, help="Edges of the started system."
+    ),
     _own,
 )
 _time = _options(
-    click.option("--seconds", type=_SECONDS, default=10.0, show_default=True, help="Measured."),
-    click.option("--warm-up", type=click.FloatRange(0), default=2.0, show_default=True, help="Seconds before that."),
+    click.option("--seconds", type=_SECONDS, default=10.0, show_default=True, help="Measured seconds."),
+    click.option(
+        "--warm-up", type=click.FloatRange(0), default=2.0, show_default=True, help="Seconds before the measurement."
+    ),
 )
 _talk = _options(
     click.option("--rate", type=click.FloatRange(0), default=0.0, help="Messages a second (open loop)."),
@@ -58,7 +62,7 @@ _talk = _options(
 def _dialects(*default: str) -> Callable[[F], F]:
     return click.option(
         "--dialect", "dialects", type=_DIALECTS, multiple=True, default=default, show_default=True,
-        help="Of the clients, in turn; repeatable.",
+        help="Dialects of the clients, in turn; repeatable.",
     )  # fmt: skip
 
 
@@ -70,7 +74,7 @@ def _run(scenario: Any, given: dict[str, Any]) -> None:
 
 
 def _run_chosen(scenario: Any, choice: Any, given: dict[str, Any]) -> None:
-    """`choice`: the tuple that the scenario takes, whose fields are options."""
+    """`choice`: the options tuple of the scenario; its fields are names of command options."""
     chosen = choice(**{name: given[name] for name in choice._fields})
     _run(lambda target, show: scenario(target, show, chosen), given)
 
@@ -80,10 +84,14 @@ def _run_chosen(scenario: Any, choice: Any, given: dict[str, Any]) -> None:
 @_time
 @_talk
 @_dialects("v2")
-@click.option("--people", type=click.IntRange(2), default=200, show_default=True, help="In pairs, on two edges each.")
-@click.option("--window", type=_POSITIVE, default=8, show_default=True, help="Of each, under way (closed loop).")
+@click.option(
+    "--people", type=click.IntRange(2), default=200, show_default=True, help="Users in pairs across two edges."
+)
+@click.option(
+    "--window", type=_POSITIVE, default=8, show_default=True, help="Messages in flight by user (closed loop)."
+)
 def pairs(**given: Any) -> None:
-    """People talk in pairs."""
+    """Users send messages in pairs."""
     from bench.scenarios import pairs
 
     users = given["people"] // 2 * 2
@@ -96,11 +104,11 @@ def pairs(**given: Any) -> None:
 @_time
 @_talk
 @_dialects("v2")
-@click.option("--people", type=click.IntRange(2), default=500, show_default=True, help="In the group.")
-@click.option("--speakers", type=_POSITIVE, default=50, show_default=True, help="How many of them say something.")
-@click.option("--window", type=_POSITIVE, default=2, show_default=True, help="Messages under way (closed loop).")
+@click.option("--people", type=click.IntRange(2), default=500, show_default=True, help="Members of the group.")
+@click.option("--speakers", type=_POSITIVE, default=50, show_default=True, help="Members that send.")
+@click.option("--window", type=_POSITIVE, default=2, show_default=True, help="Messages in flight (closed loop).")
 def group(**given: Any) -> None:
-    """Some of a group speak, and all hear it."""
+    """Some members of a group send; all receive."""
     from bench.scenarios import pairs
 
     options = pairs.ConversationOptions(given["people"], given["dialects"], given["processes"], given["speakers"])
@@ -111,11 +119,11 @@ def group(**given: Any) -> None:
 @_common
 @_time
 @_dialects("service", "pipe")
-@click.option("--people", type=click.IntRange(2), default=200, show_default=True, help="Who come, in turn.")
-@click.option("--at-once", type=_POSITIVE, default=64, show_default=True, help="Logins under way.")
+@click.option("--people", type=click.IntRange(2), default=200, show_default=True, help="Accounts, in turn.")
+@click.option("--at-once", type=_POSITIVE, default=64, show_default=True, help="Logins in flight.")
 @click.option("--rate", type=click.FloatRange(0), default=0.0, help="Logins a second (open loop).")
 def connect(**given: Any) -> None:
-    """People come, log in and go: by token in service and pipe, by password in the others."""
+    """Clients log in and disconnect: by token in service and pipe, by password in the others."""
     from bench.scenarios.connect import ConnectOptions, connect
 
     _run_chosen(connect, ConnectOptions, given)
@@ -125,11 +133,13 @@ def connect(**given: Any) -> None:
 @_common
 @_dialects("service", "pipe")
 @click.option("--connections", type=_POSITIVE, default=1_000, show_default=True, help="Logged in, on all edges.")
-@click.option("--people", type=click.IntRange(2), default=100, show_default=True, help="Whose devices they are.")
-@click.option("--at-once", type=_POSITIVE, default=32, show_default=True, help="Logins under way.")
-@click.option("--seconds", type=_SECONDS, default=10.0, show_default=True, help="Until memory is looked at again.")
+@click.option("--people", type=click.IntRange(2), default=100, show_default=True, help="Accounts of the connections.")
+@click.option("--at-once", type=_POSITIVE, default=32, show_default=True, help="Logins in flight.")
+@click.option(
+    "--seconds", type=_SECONDS, default=10.0, show_default=True, help="Seconds until memory is measured again."
+)
 def idle(**given: Any) -> None:
-    """People are connected and say nothing: memory of the edges for each."""
+    """Idle connections: memory of the edges for each."""
     from bench.scenarios.idle import IdleOptions, idle
 
     _run_chosen(idle, IdleOptions, given)
@@ -139,13 +149,13 @@ def idle(**given: Any) -> None:
 @_common
 @_time
 @click.option("--messages", type=click.IntRange(100), help="In the long chat (default: 1,000,000, or 20,000).")
-@click.option("--chats", type=click.IntRange(3), help="Of each account, in the end (default: 10,000, or 50).")
+@click.option("--chats", type=click.IntRange(3), help="Chats of each account (default: 10,000, or 50).")
 @click.option("--size", type=click.IntRange(1, 200), default=50, show_default=True, help="Messages of a page.")
 def history(**given: Any) -> None:
     """Pages of history: from the only chat, from a long one, from the last of many.
 
-    In a system of its own they are written straight into the databases. In another they must be said, so there are
-    fewer.
+    In its own system, messages are written straight into the databases. In another, they are sent, so the default is
+    lower.
     """
     from bench.scenarios.history import HistoryOptions, history
 
@@ -158,11 +168,13 @@ def history(**given: Any) -> None:
 @bench.command("reconnect-storm")
 @_common
 @_dialects("service", "pipe")
-@click.option("--people", type=click.IntRange(2), default=500, show_default=True, help="All on the edge that dies.")
-@click.option("--at-once", type=_POSITIVE, default=32, show_default=True, help="First logins under way.")
-@click.option("--seconds", type=_SECONDS, default=60.0, show_default=True, help="Within which all must be back.")
+@click.option("--people", type=click.IntRange(2), default=500, show_default=True, help="Users on the edge that dies.")
+@click.option("--at-once", type=_POSITIVE, default=32, show_default=True, help="First logins in flight.")
+@click.option(
+    "--seconds", type=_SECONDS, default=60.0, show_default=True, help="Seconds within which all must reconnect."
+)
 def reconnect_storm(**given: Any) -> None:
-    """An edge is killed; everybody on it comes back, for what was said since."""
+    """An edge is killed; its clients reconnect and fetch the missed messages."""
     from bench.scenarios.reconnect_storm import ReconnectStormOptions, reconnect_storm
 
     _run_chosen(reconnect_storm, ReconnectStormOptions, given)
@@ -171,14 +183,18 @@ def reconnect_storm(**given: Any) -> None:
 @bench.command("mixed")
 @_common
 @_time
-@click.option("--people", type=click.IntRange(2), default=200, show_default=True, help="Of all dialects.")
-@click.option("--chats", type=_POSITIVE, default=200, show_default=True, help="Most are small.")
+@click.option("--people", type=click.IntRange(2), default=200, show_default=True, help="Users of all dialects.")
+@click.option("--chats", type=_POSITIVE, default=200, show_default=True, help="Chats; most are small.")
 @click.option("--rate", type=click.FloatRange(0.1), default=100.0, show_default=True, help="Messages a second.")
 @click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text.")
-@click.option("--leaves-per-minute", type=click.FloatRange(0), default=1.0, show_default=True, help="Of each.")
-@click.option("--away", type=click.FloatRange(0.1), default=5.0, show_default=True, help="Seconds, on average.")
+@click.option(
+    "--leaves-per-minute", type=click.FloatRange(0), default=1.0, show_default=True, help="Disconnects by user."
+)
+@click.option(
+    "--away", type=click.FloatRange(0.1), default=5.0, show_default=True, help="Seconds disconnected, on average."
+)
 def mixed(**given: Any) -> None:
-    """A realistic day: all dialects, groups of all sizes, people who come and go."""
+    """A realistic mix: all dialects, groups of all sizes, users that disconnect and reconnect."""
     from bench.scenarios.mixed import MixedOptions, mixed
 
     _run_chosen(mixed, MixedOptions, given)
@@ -187,17 +203,23 @@ def mixed(**given: Any) -> None:
 @bench.command()
 @_own
 @_dialects("pipe")
-@click.option("--edges", type=click.IntRange(1, 64), default=2, show_default=True, help="Of the system it starts.")
-@click.option("--people", type=click.IntRange(4), default=1_000, show_default=True, help="In pairs, on two edges each.")
-@click.option("--window", type=_POSITIVE, default=4, show_default=True, help="Of each, under way, at saturation.")
-@click.option("--factor", type=click.FloatRange(1), default=2.0, show_default=True, help="Of that, offered.")
-@click.option("--seconds", type=_SECONDS, default=15.0, show_default=True, help="Of the overload.")
-@click.option("--calm", type=click.FloatRange(2), default=15.0, show_default=True, help="Seconds before, and after.")
+@click.option("--edges", type=click.IntRange(1, 64), default=2, show_default=True, help="Edges of the started system.")
+@click.option(
+    "--people", type=click.IntRange(4), default=1_000, show_default=True, help="Users in pairs across two edges."
+)
+@click.option(
+    "--window", type=_POSITIVE, default=4, show_default=True, help="Messages in flight by user at saturation."
+)
+@click.option(
+    "--factor", type=click.FloatRange(1), default=2.0, show_default=True, help="Offered load / saturated rate."
+)
+@click.option("--seconds", type=_SECONDS, default=15.0, show_default=True, help="Seconds of the overload.")
+@click.option("--calm", type=click.FloatRange(2), default=15.0, show_default=True, help="Seconds before and after.")
 @click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text.")
 def overload(**given: Any) -> None:
-    """Say twice as much as the system can take: it goes on, answers everything, and is soon itself again.
+    """Offer twice the saturated rate: the system must keep its goodput, answer all messages and recover.
 
-    On a system of its own, which has all cores but the last; that one is for the load.
+    Starts its own system on all cores but the last, which is for the load.
     """
     from bench.measurement import command_runner
     from bench.scenarios import overload
@@ -214,17 +236,21 @@ def overload(**given: Any) -> None:
 @_dialects("pipe")
 @click.option("--axis", "axes", type=click.Choice(_AXES), multiple=True, help="What grows (default: each); repeatable.")
 @click.option("--value", "values", type=_POSITIVE, multiple=True, help="In place of the axis's own; repeatable.")
-@click.option("--edges", type=click.IntRange(1, 64), default=2, show_default=True, help="Where they are not the axis.")
+@click.option(
+    "--edges", type=click.IntRange(1, 64), default=2, show_default=True, help="Edges, unless they are the axis."
+)
 @click.option("--compare", multiple=True, metavar="NAME=VALUE", help="A curve with this setting; repeatable.")
-@click.option("--seconds", type=_SECONDS, default=8.0, show_default=True, help="Measured, of each point.")
+@click.option("--seconds", type=_SECONDS, default=8.0, show_default=True, help="Measured seconds of each point.")
 @click.option("--rate", type=click.FloatRange(1), default=500.0, show_default=True, help="Messages a second, at most.")
-@click.option("--deliveries", type=click.FloatRange(1), default=20_000.0, show_default=True, help="A second, at most.")
+@click.option(
+    "--deliveries", type=click.FloatRange(1), default=20_000.0, show_default=True, help="Most deliveries a second."
+)
 @click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text.")
-@click.option("--quick", is_flag=True, help="A few small points: to see that it works.")
+@click.option("--quick", is_flag=True, help="A few small points, as a smoke test.")
 def growth(**given: Any) -> None:
     """How the cost of a message grows with chats, connections, edges, histories, accounts.
 
-    On systems of its own, with people who are written straight into its databases.
+    Starts its own systems, with accounts written straight into the databases.
     """
     from bench.growth.axes import RunOptions
     from bench.growth.run_growth import GrowthPlan, run_growth
@@ -248,20 +274,26 @@ def growth(**given: Any) -> None:
 @bench.command("costs")
 @_dialects("pipe")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the system it starts.")
-@click.option("--processes", type=_POSITIVE, default=1, show_default=True, help="That make the load.")
-@click.option("--slow", type=click.FloatRange(1), default=50.0, show_default=True, help="Messages/s, each alone.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the started system.")
+@click.option("--processes", type=_POSITIVE, default=1, show_default=True, help="Worker processes of the load.")
+@click.option("--slow", type=click.FloatRange(1), default=50.0, show_default=True, help="Messages/s, one by batch.")
 @click.option("--brisk", type=click.FloatRange(1), default=5_000.0, show_default=True, help="Messages/s, in batches.")
 @click.option(
-    "--deliveries", type=click.FloatRange(1), default=10_000.0, show_default=True, help="A second, in a group."
+    "--deliveries",
+    type=click.FloatRange(1),
+    default=10_000.0,
+    show_default=True,
+    help="Deliveries a second in a group.",
 )
-@click.option("--members", type=click.IntRange(3), default=400, show_default=True, help="Of the group.")
-@click.option("--connections", type=click.IntRange(200), default=5_000, show_default=True, help="That are idle.")
-@click.option("--seconds", type=_SECONDS, default=15.0, show_default=True, help="Measured, each time.")
-@click.option("--rest", type=_SECONDS, default=5.0, show_default=True, help="Seconds without a message before that.")
+@click.option("--members", type=click.IntRange(3), default=400, show_default=True, help="Members of the group.")
+@click.option("--connections", type=click.IntRange(200), default=5_000, show_default=True, help="Idle connections.")
+@click.option("--seconds", type=_SECONDS, default=15.0, show_default=True, help="Measured seconds of each run.")
+@click.option(
+    "--rest", type=_SECONDS, default=5.0, show_default=True, help="Seconds without messages before the measurement."
+)
 @click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text.")
 def costs(**given: Any) -> None:
-    """What one message, delivery, login and connection cost on this machine: into FILE, for `bench capacity`."""
+    """Measure the cost of a message, delivery, login and connection; write it to FILE for `bench capacity`."""
     import msgspec
 
     from bench.capacity.cost_measurement import CostOptions, measure_costs
@@ -276,15 +308,13 @@ def costs(**given: Any) -> None:
 
 @bench.command("capacity")
 @click.option("--costs", "file", type=click.Path(path_type=Path, dir_okay=False), default="bench/costs.json",
-              show_default=True, help="As `bench costs` has written it.")  # fmt: skip
+              show_default=True, help="File written by `bench costs`.")  # fmt: skip
+@click.option("--users", type=_POSITIVE, multiple=True, help="Connected users (default: 10 k, 1 M, 50 M); repeatable.")
 @click.option(
-    "--users", type=_POSITIVE, multiple=True, help="Connected at once (default: 10 k, 1 M, 50 M); repeatable."
-)
-@click.option(
-    "--assume", multiple=True, metavar="NAME=VALUE", help="Another habit, as messages_per_minute=2; repeatable."
+    "--assume", multiple=True, metavar="NAME=VALUE", help="Replace a habit, e.g. messages_per_minute=2; repeatable."
 )
 def capacity(file: Path, users: tuple[int, ...], assume: tuple[str, ...]) -> None:
-    """What so many people need, reckoned from what one of everything costs, and where the first limit lies."""
+    """Resources for a number of users, and the first limits, computed from measured costs."""
     from bench.capacity.tables import USERS, habits_table, limits_table, needs_table, read, supposed
 
     costs, habits = read(file), supposed(assume)

@@ -1,7 +1,7 @@
-"""From costs and habits to what many people need, and to where the first limit lies. Pure.
+"""Computes the resources for a number of users, and the first limits, from measured costs and habits. Pure.
 
-It is deliberately plain: every kind of process costs so much for each message, delivery, login and connection, and may
-be busy for a share of its time. A cost of growing together is reckoned with where the design has one: the heartbeats.
+The model is linear: each kind of process has a cost for each message, delivery, login and connection, and may be busy
+for a share of its time. Only the heartbeats grow faster, with the number of process pairs.
 """
 
 import math
@@ -13,17 +13,17 @@ from bench.capacity.costs import Costs
 KINDS = ("edge", "message", "session", "auth", "nats", "valkey")
 _MINUTE, _HOUR, _DAY = 60.0, 3_600.0, 86_400.0
 _NODE_BYTES = 40.0
-"""Of a heartbeat: the name of an edge, and its counter."""
+"""Bytes of a heartbeat: the name of an edge and its counter."""
 _MOST_USERS = 1e12
 _LITTLE_BYTES = 1e6
-"""A second: whatever is less is no burden."""
+"""Bytes a second that are negligible."""
 
 
 class Habits(NamedTuple):
-    """Of people who are connected, at the busiest time; and of the machines. `recipients`: those of a message who are
-    connected, beside its sender. `accounts`: for each who is connected. `mean`: load over a whole day as a share of
-    that of the busiest time. `busy`: the share of a core, or of a link, that may be used. `database_rows`: messages a
-    second that one database takes."""
+    """Habits of connected users at the busiest time, and properties of the machines. `recipients`: connected recipients
+    of a message beside its sender. `accounts`: accounts for each connected user. `mean`: mean load of a day as a share
+    of the busiest time. `busy`: highest use of a core or a link, as a share. `database_rows`: messages a second that
+    one database commits."""
 
     messages_per_minute: float = 1.0
     recipients: float = 4.0
@@ -39,8 +39,9 @@ class Habits(NamedTuple):
 
 
 class Needs(NamedTuple):
-    """Rates a second. `cores`: at least (all in full batches) and at most (each message alone), by kind. `processes`
-    are enough for the most. Bytes a second over the broker, of which `heartbeats`, and between clients and edges."""
+    """Rates are a second. `cores` by kind: lowest (full batches) and highest (each message alone); `processes` suffice
+    for the highest. `nats`, `heartbeats`, `clients`: bytes a second over the broker, of heartbeats, and between clients
+    and edges."""
 
     users: float
     messages: float
@@ -58,7 +59,7 @@ class Needs(NamedTuple):
 
 
 class Limit(NamedTuple):
-    """Of what there is one; full at so many users. `way`: what moves it."""
+    """A single resource that is full at `users` connected users. `way`: the remedy."""
 
     what: str
     users: float
@@ -92,7 +93,7 @@ def needs(costs: Costs, habits: Habits, users: float) -> Needs:
 
 
 def limits(costs: Costs, habits: Habits) -> list[Limit]:
-    """The first comes first."""
+    """The limits, lowest first."""
 
     def full(enough: Callable[[Needs], bool]) -> float:
         return _last(lambda users: enough(needs(costs, habits, users)))
@@ -134,7 +135,7 @@ def _ordered(one: float, other: float) -> tuple[float, float]:
 
 
 def _processes(kind: str, cores: float, users: float, habits: Habits) -> int:
-    """Two of everything, three of NATS, so that one may die."""
+    """At least two processes, three of NATS, so that one may fail."""
     if kind == "nats":
         return max(3, math.ceil(cores / (habits.busy * habits.nats_cores)))
     connections = math.ceil(users / habits.edge_connections) if kind == "edge" else 0
@@ -142,7 +143,7 @@ def _processes(kind: str, cores: float, users: float, habits: Habits) -> int:
 
 
 def _last(enough: Callable[[float], bool]) -> float:
-    """So many users, within 1 %; what is enough for some is enough for fewer."""
+    """The most users for which `enough` holds, within 1 %; `enough` must be monotonic."""
     low, high = 1.0, _MOST_USERS
     while high / low > 1.01:
         middle = math.sqrt(low * high)

@@ -1,4 +1,4 @@
-"""What one of everything costs on this machine: a few runs on a system of its own, rows in databases of their own."""
+"""Measures unit costs on this machine: runs on a system of its own, and rows in separate databases."""
 
 import asyncio
 import tempfile
@@ -26,14 +26,14 @@ from shared.migrate import upgrade
 from shared.settings import Auth, Database, Settings
 
 _SENDERS = 100
-"""Of the axis `edges`: people in pairs."""
+"""Senders of the axis `edges`, in pairs."""
 _EDGES = 2
 _ROWS = 10_000
 _SERVICES = ("auth", "session", "message")
 
 
 class CostOptions(NamedTuple):
-    """Pairs talk at the rates `slow` and `brisk` (messages a second), a group of `members` hears so many deliveries a
+    """Pairs send at the rates `slow` and `brisk` (messages a second), a group of `members` receives `deliveries` a
     second, `connections` are idle."""
 
     slow: float
@@ -50,14 +50,14 @@ class CostOptions(NamedTuple):
 async def measure_costs(
     cost_options: CostOptions, settings: Sequence[str], processes: int, show: ProgressLine
 ) -> Costs:
-    """Raises BenchError."""
+    """Measure all unit costs. Raises BenchError."""
     rows = await asyncio.to_thread(row_bytes)
     run_options = RunOptions(
         cost_options.seconds, cost_options.rest, cost_options.rest, cost_options.slow, cost_options.deliveries,
         cost_options.size, processes, cost_options.dialects,
     )  # fmt: skip
     async with stack_of(_EDGES, settings, run_options, show) as stack:
-        # Memory can be told on edges that have held nothing before.
+        # First: memory can only be measured on fresh edges.
         many_connections = await _run(stack, "connections", cost_options.connections)
         slow = await _run(stack, "edges", _EDGES)
         brisk = await _run(replace(stack, run_options=run_options._replace(rate=cost_options.brisk)), "edges", _EDGES)
@@ -85,7 +85,7 @@ async def _run(stack: GrowthStack, axis: str, x: int) -> Result:
 
 
 def row_bytes() -> dict[str, float]:
-    """Of SQLite's files, for each row and its indexes: with texts of 150 bytes, and accounts of one password."""
+    """Bytes of SQLite files for a row and its indexes, with texts of 150 bytes and one password by account."""
     with tempfile.TemporaryDirectory(prefix="dragoman-bench-") as directory:
         stack = Database(url=SecretStr(f"sqlite:///{directory}/{{service}}.db"))
         settings = Settings(database=stack, auth=Auth(keys=Path(directory) / "keys"))
@@ -104,7 +104,7 @@ def row_bytes() -> dict[str, float]:
 
 
 def _size(settings: Settings) -> int:
-    """Bytes of all databases, those in the write-ahead log included."""
+    """Bytes of all databases, the write-ahead log included."""
     total = 0
     for service in _SERVICES:
         engine = make_engine(settings.database_url(service))

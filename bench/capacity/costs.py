@@ -1,4 +1,4 @@
-"""What one of everything costs, as it is measured, stored and reckoned with. Pure."""
+"""Unit costs: stored form and derivation from measurements. Pure."""
 
 from collections.abc import Mapping
 
@@ -11,12 +11,11 @@ ByKind = dict[str, float]
 
 
 class Costs(msgspec.Struct):
-    """Processor time in µs. A message is one said by one of two people to the other, texts being of `size` bytes;
-    `batched` with many others, or `alone` in its batch and its envelope, which is the most that it can cost. A
-    `delivery` is one more recipient who is connected, a `login` one by token. `idle`: µs a second of a connection on
-    which nothing is said. `kib`: memory of a connection. Bytes: `nats` what its server reads and writes, `client` what
-    clients and edges send each other; of a message, then of a delivery. `rows`: bytes of the databases for each row and
-    its indexes."""
+    """CPU time in µs. A message has a text of `size` bytes and one recipient; it is `batched` with many others, or
+    `alone` in its batch and envelope (the highest cost). `delivery`: one more connected recipient. `login`: by token.
+    `idle`: µs a second of an idle connection. `kib`: memory of a connection. Bytes of a message, then of a further
+    delivery: `nats` read and written by its server, `client` between clients and edges. `rows`: database bytes of a row
+    and its indexes."""
 
     machine: str
     measured: str
@@ -31,14 +30,14 @@ class Costs(msgspec.Struct):
     client: tuple[float, float]
     rows: dict[str, float]
     remarks: list[str] = []
-    """What a reader must know before believing them."""
+    """Warnings about the figures."""
 
 
 Figures = Mapping[str, float]
 
 
 class MeasuredCosts(msgspec.Struct):
-    """The figures of runs with pairs at a brisk rate and a slow one, with a group of `members`, and with so many more
+    """Figures of the runs with pairs at a high and a low rate, with a group of `members`, and with `connections` more
     connections than the pairs have."""
 
     brisk: Figures
@@ -70,7 +69,7 @@ def derived(found: MeasuredCosts, rows: dict[str, float], machine: str, measured
 
 
 def by_kind(figures: Figures, prefix: str) -> ByKind:
-    """Processes of a kind added up."""
+    """Sums of the figures by kind of process."""
     kinds: ByKind = {}
     for name, value in figures.items():
         if name.startswith(prefix):
@@ -89,8 +88,8 @@ def _through(figures: Figures, kind: str) -> float:
 
 
 def _between_clients(figures: Figures) -> float:
-    """Whatever goes over the broker, which reads and writes it, has an edge at one of its ends. The rest of what edges
-    read and write is the clients'."""
+    """Bytes between clients and edges: the traffic of the edges without that of the broker. An edge sends or receives
+    these bytes once; the broker both reads and writes them."""
     return max(0.0, _through(figures, "edge") - _through(figures, "nats") / 2)
 
 

@@ -1,4 +1,4 @@
-"""What is needed, as tables in Markdown, which are as good to read in a terminal."""
+"""Costs, habits, needs and limits as Markdown tables."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ _ONES = {
 
 
 def read(file: Path) -> Costs:
-    """Raises click.ClickException."""
+    """Read a costs file. Raises click.ClickException."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=Costs)
     except (OSError, msgspec.MsgspecError) as error:
@@ -26,7 +26,7 @@ def read(file: Path) -> Costs:
 
 
 def supposed(assignments: Sequence[str]) -> Habits:
-    """The usual habits, but for these, NAME=VALUE. Raises click.ClickException."""
+    """The default habits with these NAME=VALUE replaced. Raises click.ClickException."""
     others: dict[str, float] = {}
     for assignment in assignments:
         name, _, value = assignment.partition("=")
@@ -117,7 +117,7 @@ def _range(cores: tuple[float, float]) -> str:
 
 
 def _count(value: float) -> str:
-    """Three digits are more than it can tell."""
+    """Three significant digits."""
     return f"{float(f'{value:.3g}'):,.0f}" if value >= 100 else f"{value:.3g}"
 
 

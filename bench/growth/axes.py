@@ -1,5 +1,5 @@
-"""What may grow, one thing at a time. People are seeded; then some of them talk at a steady rate, far from what the
-system can do, and what a message costs is counted in processor time, which others on the machine disturb least."""
+"""The axes of growth. Each seeds a population, of which some accounts send at a steady rate far below saturation. The
+cost of a message is measured as CPU time, which other processes of the machine disturb least."""
 
 import asyncio
 import secrets
@@ -21,8 +21,8 @@ _LOGINS_AT_ONCE = 32
 
 
 class RunOptions(NamedTuple):
-    """For each point: so many `seconds`, after a `warm_up` and a `rest`, at `rate` messages a second, or fewer, so that
-    there are no more than `deliveries` a second."""
+    """Options of each point: `seconds` measured after `warm_up` and `rest`, at `rate` messages a second, or fewer to
+    stay below `deliveries` a second."""
 
     seconds: float
     warm_up: float
@@ -35,7 +35,7 @@ class RunOptions(NamedTuple):
 
 
 class ChatPopulation(NamedTuple):
-    """People in circles, each with as many chats as the others; they sit in the first of them. So many speak."""
+    """Accounts in groups of equal size, `each` chats for every group; they use the first. `speakers` of them send."""
 
     accounts: range
     chats: range
@@ -49,7 +49,7 @@ class ChatPopulation(NamedTuple):
 
 @dataclass
 class GrowthStack:
-    """Where points are measured, one after the other; `seeded` accounts are there already."""
+    """The system on which points are measured in turn; `seeded`: number of accounts so far."""
 
     target: MeasuredSystem
     seeder: Seeder
@@ -62,7 +62,7 @@ class GrowthStack:
         return self.seeder.accounts(count)
 
     async def measure(self, axis: "GrowthAxis", x: int) -> Result:
-        """Raises BenchError, ClientError."""
+        """Seed the population of a point and measure it. Raises BenchError, ClientError."""
         population = await asyncio.to_thread(axis.seed, self, x)
         await self.seeder.publish(population.chats)
         run_options = self.run_options
@@ -87,8 +87,8 @@ class GrowthStack:
 
 
 class GrowthAxis(NamedTuple):
-    """`values` are measured, or the few of `quick`. `limit`: the exponent up to which the cost of a message may grow.
-    `by_edges`: every value is a number of edges, and has a system of its own."""
+    """`values` are measured, or `quick` ones. `limit`: the highest allowed exponent of a message's cost. `by_edges`: a
+    value is a number of edges and is measured on its own system."""
 
     title: str
     values: Sequence[int]

@@ -1,4 +1,4 @@
-"""From points to a statement: does a cost grow with something, and how? Pure."""
+"""Fits power laws to measured costs. Pure."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -8,15 +8,15 @@ Points = Sequence[tuple[float, float]]
 """(x, y), ascending, both above 0."""
 
 FLAT, LINEAR = 0.1, 1.1
-"""Exponents up to which a cost is called so; measurements are no better than that."""
+"""Highest exponents of flat and linear costs, with the precision of measurements."""
 
 _LAST = 100.0
-"""Only what lies within this factor of the largest x tells how it goes on: before, it is what is always to be done."""
+"""Only points within this factor of the largest x are fitted: below, constant costs dominate."""
 _LEAST = 3
 
 
 def exponent(points: Points) -> float:
-    """The k of y ~ x^k that fits best where x is large; 0 for a single point."""
+    """The k of the best fit y ~ x^k for large x; 0 for a single point."""
     large = [one for one in points if one[0] * _LAST >= points[-1][0]]
     chosen = large if len(large) >= _LEAST else list(points[-_LEAST:])
     across, up = [math.log(x) for x, _ in chosen], [math.log(y) for _, y in chosen]
@@ -34,8 +34,7 @@ def called(power: float) -> str:
 
 
 def crossings(first: Points, second: Points) -> Iterator[float]:
-    """Where one becomes dearer than the other; both have the same x. Between points, by straight lines on logarithmic
-    scales."""
+    """The x at which the curves cross; both have the same x values. Interpolates linearly on logarithmic scales."""
     gaps = [(x, math.log(y / z)) for (x, y), (_, z) in zip(first, second, strict=True)]
     for (x, gap), (following, next_gap) in pairwise(gaps):
         if gap * next_gap < 0:

@@ -1,4 +1,4 @@
-"""How a cost grows, as it is stored and shown."""
+"""The result of a growth measurement, as stored and shown."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -14,8 +14,8 @@ _LEAST_COST = 0.01
 
 
 class GrowthPoint(msgspec.Struct):
-    """At `x`, a message costs so many microseconds of processor time altogether; `parts` are those of each kind of
-    process. What the processes use when nobody speaks is not counted."""
+    """`cost`: CPU time of a message at `x` in microseconds, over all processes, without their CPU time at rest.
+    `parts`: by kind of process."""
 
     x: int
     cost: float
@@ -27,7 +27,7 @@ class GrowthPoint(msgspec.Struct):
 
 
 class Curve(msgspec.Struct):
-    """`name`: the setting under which it was measured, if that is what differs."""
+    """`name`: the compared setting, if any."""
 
     name: str
     points: list[GrowthPoint]
@@ -42,7 +42,7 @@ class Curve(msgspec.Struct):
 
 
 class Growth(msgspec.Struct):
-    """`axis` is what grows, in words; up to the exponent `limit` that is right (None: too few points to tell)."""
+    """`axis`: title of the axis. `limit`: highest allowed exponent (None: too few points to decide)."""
 
     name: str
     axis: str
@@ -58,11 +58,11 @@ class Growth(msgspec.Struct):
         return sound and all(self.limit is None or curve.exponent <= self.limit for curve in self.curves)
 
     def decisions(self) -> list[str]:
-        """One for each curve, and one for each place where two of them meet."""
+        """One sentence for each curve, and one for each pair of curves about their crossings."""
         found = [_stated(curve, self.limit) for curve in self.curves]
         for first, second in combinations(self.curves, 2):
             met = [f"{place:,.0f}" for place in crossings(first.costs, second.costs)]
-            found.append(f"{first.name} and {second.name} cost the same at {' and '.join(met) or 'no place measured'}")
+            found.append(f"{first.name} and {second.name} cost the same at {' and '.join(met) or 'no measured point'}")
         return found
 
 
@@ -73,7 +73,7 @@ def point(x: int, result: Result) -> GrowthPoint:
 
 
 def per_message(figures: Mapping[str, float]) -> dict[str, float]:
-    """Microseconds of each kind of process."""
+    """Microseconds of a message by kind of process."""
     parts: dict[str, float] = {}
     for name, cost in figures.items():
         if name.startswith(_OF_A_MESSAGE):
@@ -87,5 +87,5 @@ def _stated(curve: Curve, limit: float | None) -> str:
     first, last = curve.points[0], curve.points[-1]
     factor = f"{last.x / first.x:,.0f} times as much, {last.cost / first.cost:,.1f} times the cost"
     if limit is None:
-        return f"{name}{factor}; too few points to tell how it grows"
-    return f"{name}{called(curve.exponent)} (exponent {curve.exponent:.2f}, right up to {limit:.2f}); {factor}"
+        return f"{name}{factor}; too few points to decide how it grows"
+    return f"{name}{called(curve.exponent)} (exponent {curve.exponent:.2f}, limit {limit:.2f}); {factor}"

@@ -1,4 +1,4 @@
-"""From an axis to its curves, each on systems of its own."""
+"""Measures the curves of an axis, each on its own systems."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -17,8 +17,8 @@ _CHEAP_PASSWORDS = ("auth.argon2_memory_kib=8", "auth.argon2_iterations=1")
 
 
 class GrowthPlan(NamedTuple):
-    """`edges` and `settings` (NAME=VALUE) hold for all; each of `compare` makes a curve. `values` in place of an axis's
-    own; `quick`: as little as shows that it works."""
+    """`edges` and `settings` (NAME=VALUE) hold for all curves; each setting in `compare` makes a curve.
+    `values` replace those of the axis; `quick`: a few small points."""
 
     edges: int
     settings: Sequence[str]
@@ -29,7 +29,7 @@ class GrowthPlan(NamedTuple):
 
 
 async def run_growth(names: Sequence[str], plan: GrowthPlan, show: ProgressLine) -> list[Growth]:
-    """Raises BenchError, ClientError."""
+    """Measure the named axes. Raises BenchError, ClientError."""
     return [await _grow(name, AXES[name], plan, show) for name in names]
 
 
@@ -57,7 +57,7 @@ async def _points(axis: GrowthAxis, plan: GrowthPlan, compared: str, show: Progr
 async def stack_of(
     edges: int, settings: Sequence[str], run_options: RunOptions, show: ProgressLine
 ) -> AsyncIterator[GrowthStack]:
-    """A system of its own, with cheap passwords unless the settings say otherwise. Raises BenchError, ClientError."""
+    """Start a system, by default with cheap password hashes. Raises BenchError, ClientError."""
     async with own_system(edges, (*_CHEAP_PASSWORDS, *settings), show.print) as target:
         assert target.installation is not None
         seeder = await asyncio.to_thread(Seeder, target.installation)

@@ -17,8 +17,8 @@ class Seat(msgspec.Struct):
 
 
 class SenderPlan(msgspec.Struct):
-    """A sender in a chat. `number` is unique in the run, `seat` is an index into the seats of the job, `listeners` is the
-    of seats in all processes that must receive its messages."""
+    """A sender in a chat. `number` is unique in the run, `seat` is an index into the seats of the job, `listeners` the
+    number of seats in all processes that must receive its messages."""
 
     number: int
     seat: int

@@ -11,7 +11,7 @@ _GROWN = growth([(10, 50.0), (100, 500.0), (5_000, 25_000.0)], limit=0.1)
 def test_the_table_has_every_point_and_ends_with_the_verdict() -> None:
     text = growth_table(_GROWN)
     assert re.search(r"5,000 +25,000", text)
-    assert "linear (exponent 1.00, right up to 0.10); 500 times as much" in text
+    assert "linear (exponent 1.00, limit 0.10); 500 times as much" in text
     assert text.endswith("FAILED: the cost grows more than the limit")
 
 
