@@ -110,7 +110,7 @@ class AsyncConnection(ABC):
     # Receiving
 
     def _handle(self, event: Any) -> None:
-        """A reply, or any event while a request waits: an event may answer it."""
+        """Any event may answer a request that waits; a reply may come too late for it."""
         if self._requests:
             found = self._unanswered.match(event)
             if found is not None and not found[1].done():
@@ -154,8 +154,10 @@ class AsyncWebSocket(WSListener, AsyncConnection):
         kind = frame.msg_type
         if kind is _TEXT:
             event = self._decode(frame.get_payload_as_bytes())
-            if type(event) is ServerReply or self._requests:
+            if self._requests:
                 self._handle(event)
+            elif type(event) is ServerReply:
+                self._listener.replied(event, time.monotonic_ns())
             else:
                 self._listener.received(event, time.monotonic_ns())
         elif kind is _BINARY:

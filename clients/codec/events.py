@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
+
+
+_NO_VALUES: Mapping[str, Any] = MappingProxyType({})
 
 
 class ReplyKind(Enum):
@@ -62,7 +66,7 @@ class ServerReply(msgspec.Struct):
     messages: Sequence[ReceivedMessage] = ()
     chats: Sequence[ListedChat] = ()
     fields: Sequence[str] = ()
-    values: Mapping[str, Any] = {}
+    values: Mapping[str, Any] = _NO_VALUES
     needs_verification: bool = False
     """The server waits until the e-mail address is verified."""
 
