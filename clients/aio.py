@@ -65,23 +65,33 @@ class AsyncConnection(ABC):
         self._closing = False
         self._ended = asyncio.Event()
 
+    @property
+    def unanswered(self) -> int:
+        """Requests without a reply."""
+        return len(self._requests)
+
     # Sending
 
     @abstractmethod
     def send(self, frame: bytes) -> None:
         """Raises nothing: a connection that has ended shows by `Listener.ended`."""
 
+    def start(self, request: ClientRequest) -> asyncio.Future[ServerReply]:
+        """Send a request. Its future has the reply, an error too, or raises ConnectionEnded."""
+        assert request.reply is not None, "nothing answers it"
+        future: asyncio.Future[ServerReply] = asyncio.get_running_loop().create_future()
+        if self._ended.is_set():
+            self._abandon(future)
+        else:
+            self._unanswered.add(request, future)
+            self.send(request.frame)
+        return future
+
     async def request(self, request: ClientRequest, seconds: float = 30.0) -> ServerReply:
         """Send, and wait for the reply. Raises ConnectionEnded, NoReply, RequestRejected."""
-        assert request.reply is not None, "nothing answers it"
-        if self._ended.is_set():
-            raise ConnectionEnded(_ENDED, self.close_code)
-        future: asyncio.Future[ServerReply] = asyncio.get_running_loop().create_future()
-        self._unanswered.add(request, future)
-        self.send(request.frame)
         try:
             async with asyncio.timeout(seconds):
-                reply = await future
+                reply = await self.start(request)
         except TimeoutError:
             raise no_reply(request, seconds) from None
         return check(request, reply)
@@ -124,10 +134,13 @@ class AsyncConnection(ABC):
         self._ended.set()
         for future in self._unanswered.clear():
             if not future.done():
-                future.set_exception(ConnectionEnded(_ENDED, self.close_code))
-                future.exception()  # the caller may have given up
+                self._abandon(future)
         if not self._closing:
             self._listener.ended()
+
+    def _abandon(self, future: asyncio.Future[ServerReply]) -> None:
+        future.set_exception(ConnectionEnded(_ENDED, self.close_code))
+        future.exception()  # a caller that has given up is no error
 
 
 class AsyncWebSocket(WSListener, AsyncConnection):

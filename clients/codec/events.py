@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-
 _NO_VALUES: Mapping[str, Any] = MappingProxyType({})
 
 

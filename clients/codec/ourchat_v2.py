@@ -190,7 +190,7 @@ def _message(read: _V2Frame) -> ReceivedMessage:
         position=read.time,
         chat=int(read.sender.session_id),
         sender=int(read.sender.ocid),
-        id=int(read.msg_id),
+        id=int(read.msg_id or 0),
     )
 
 

@@ -1,11 +1,15 @@
 """How clients of OurChat v2 behave: plain ones, written from the document, and the PC client's family of 2024."""
 
 import hashlib
+import json
 import time
-from typing import Any
 
-from tests.drills.line import Line
+from clients.codec.base import ClientAccount, ClientRequest, Recipient
+from clients.codec.events import ReplyKind
+from clients.codec.ourchat_v2 import OurChatV2Codec
+from tests.drills.recorded_connection import RecordedConnection
 
+V2 = OurChatV2Codec()
 _OWN = [
     "ocid", "nickname", "status", "avatar", "avatar_hash", "time", "public_update_time", "update_time", "sessions",
     "friends",
@@ -13,58 +17,58 @@ _OWN = [
 _SESSION = ["session_id", "name", "avatar", "avatar_hash", "time", "update_time", "members", "owner"]
 
 
-class Plain:
-    """Dials the dialect's own path, logs in by OC number, lists its sessions and talks."""
+class PlainProfile:
+    """Dials the dialect's own path, logs in by OC number, lists its sessions and posts."""
 
-    path = "/ws/ourchat-v2"
-    shy_seconds = 0.1
-    """How long it does not speak when it has listed its sessions: what was held back until then is on its way."""
+    path = V2.path
+    silent_seconds = 0.1
+    """How long it posts nothing after it has listed its sessions: messages held back until then are on their way."""
 
-    async def greet(self, line: Line) -> None:
-        """What it says before its login."""
+    async def before_login(self, connection: RecordedConnection) -> None:
+        """Its requests before the login."""
 
-    def login(self, ocid: int, email: str, password: str) -> dict[str, Any]:
-        return {"code": 6, "login_type": 1, "account": f"{ocid:010d}", "password": password}
+    def login(self, account: ClientAccount) -> ClientRequest:
+        return V2.login(account)
 
-    async def settle(self, line: Line, ocid: int) -> None:
-        """What it asks after its login."""
-        account = await line.insist({"code": 10, "ocid": f"{ocid:010d}", "request_values": ["sessions"]})
-        for session in account["data"]["sessions"]:
-            await self.list_session(line, int(session))
+    async def after_login(self, connection: RecordedConnection, ocid: int) -> None:
+        """Its requests after the login."""
+        reply = await connection.request_until_accepted(V2.describe_account(ocid, ["sessions"]))
+        for chat in reply.chats:
+            await self.list_session(connection, chat.number)
 
-    async def list_session(self, line: Line, session: int) -> None:
-        await line.insist({"code": 1, "session_id": str(session), "request_values": ["session_id"]})
+    async def list_session(self, connection: RecordedConnection, session: int) -> None:
+        await connection.request_until_accepted(V2.describe_chat(ClientAccount(), session, ["session_id"]))
 
-    def message(self, ocid: int, session: int, text: str) -> dict[str, Any]:
-        sender = {"ocid": f"{ocid:010d}", "session_id": str(session)}
-        return {"code": 0, "time": int(time.time()), "sender": sender, "msg": [{"type": 0, "text": text}]}
+    def message(self, account: ClientAccount, session: int, text: str) -> ClientRequest:
+        return V2.post(account, Recipient(session), text)
 
 
-class Family(Plain):
-    """Dials `/`, asks for the status first, logs in by e-mail, wants every value, writes float times; it speaks only
-    when its window is no longer busy, so that its echoes do not overtake what is held back for it."""
+class FamilyProfile(PlainProfile):
+    """Dials `/`, requests the status first, logs in by e-mail, requests every value, writes float times; it posts only
+    when its window is no longer busy, so that its echoes do not overtake messages that are held back for it."""
 
     path = "/"
-    shy_seconds = 1.2
+    silent_seconds = 1.2
 
-    async def greet(self, line: Line) -> None:
-        await line.ask({"code": 12})
+    async def before_login(self, connection: RecordedConnection) -> None:
+        await connection.request(V2.request_status())
 
-    def login(self, ocid: int, email: str, password: str) -> dict[str, Any]:
-        return {"code": 6, "login_type": 0, "account": email, "password": password}
+    def login(self, account: ClientAccount) -> ClientRequest:
+        return V2.login(ClientAccount(email=account.email, secret=account.secret))
 
-    async def settle(self, line: Line, ocid: int) -> None:
-        account = await line.insist({"code": 10, "ocid": f"{ocid:010d}", "request_values": _OWN})
-        for session in line.decode(account["data"]["sessions"]):
-            await self.list_session(line, int(session))
+    async def after_login(self, connection: RecordedConnection, ocid: int) -> None:
+        reply = await connection.request_until_accepted(V2.describe_account(ocid, _OWN))
+        for chat in reply.chats:
+            await self.list_session(connection, chat.number)
 
-    async def list_session(self, line: Line, session: int) -> None:
-        await line.insist({"code": 1, "session_id": str(session), "request_values": _SESSION})
+    async def list_session(self, connection: RecordedConnection, session: int) -> None:
+        await connection.request_until_accepted(V2.describe_chat(ClientAccount(), session, _SESSION))
 
-    def message(self, ocid: int, session: int, text: str) -> dict[str, Any]:
-        return {
+    def message(self, account: ClientAccount, session: int, text: str) -> ClientRequest:
+        frame = {
             "code": 0, "time": time.time(), "sender": {"session_id": str(session)}, "msg": [{"type": 0, "text": text}],
         }  # fmt: skip
+        return ClientRequest(json.dumps(frame).encode(), ReplyKind.MESSAGE, text, account.number)
 
 
 def secret(password: str) -> str:

@@ -1,20 +1,20 @@
-"""A device that stays connected: it dials again whenever it is cut off, logs in by password and goes on talking."""
+"""A device that stays connected: it dials again whenever it is cut off, logs in by password and continues to post."""
 
 import asyncio
 import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
-
-from tests.drills.client_profiles import Plain
-from tests.drills.line import Journal, Line, Refusal, dial
+from clients.codec.base import ClientAccount
+from clients.errors import ClientError, RequestRejected
+from tests.drills.client_profiles import PlainProfile
+from tests.drills.recorded_connection import Journal, RecordedConnection, dial
 from tests.drills.records import Tried
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 2.0
 _MOST_UNANSWERED = 8
+_WRONG_PASSWORD = 1
 _FILLERS = ("", "", "", "…", "汉字 ", "🐉", 'quoted "\\\n" ', "long " * 400)
 
 
@@ -23,12 +23,8 @@ Edge = tuple[str, str]
 
 
 @dataclass
-class Person:
-    """An account; `password` is what v2 sends."""
-
-    ocid: int
-    email: str
-    password: str
+class DrillUser:
+    account: ClientAccount
     chats: list[int] = field(default_factory=list)
 
 
@@ -36,19 +32,20 @@ class Device:
     """It dials the edge at position `home`, and the next one after each failure; `edges` may change meanwhile."""
 
     def __init__(
-        self, name: str, person: Person, edges: Sequence[Edge], home: int, habits: Plain, journal: Journal
+        self, name: str, user: DrillUser, edges: Sequence[Edge], home: int, profile: PlainProfile, journal: Journal
     ) -> None:
         self.name = name
-        self.person = person
-        self.line: Line | None = None
-        self.hushed = False
-        """Ends `talk`, which is never cut off in the middle of a word."""
+        self.user = user
+        self.connection: RecordedConnection | None = None
+        """While it is logged in and has listed its chats."""
+        self.stopped = False
+        """Ends `post_repeatedly`, which is never cancelled while it sends."""
         self._edges = edges
         self._at = home
-        self._habits = habits
+        self._profile = profile
         self._journal = journal
-        self._speaks_at = 0.0
-        self._said = 0
+        self._posts_at = 0.0
+        self._posts = 0
         self._away = asyncio.Event()
         self._away.set()
 
@@ -69,69 +66,70 @@ class Device:
         self._away.clear()
         self._at += 1
         try:
-            if self.line is not None:
-                await self.line.close()
+            if self.connection is not None:
+                await self.connection.close()
             await asyncio.sleep(seconds)
         finally:
             self._away.set()
 
     async def end(self) -> None:
-        if self.line is not None:
-            await self.line.close()
+        if self.connection is not None:
+            await self.connection.close()
 
-    async def talk(self, per_second: float) -> None:
-        """Say something somewhere, again and again, while there is a line and not too much is unanswered."""
-        while not self.hushed:
+    async def post_repeatedly(self, per_second: float) -> None:
+        """Post to a random chat, again and again, while it is connected and not too much is unanswered."""
+        while not self.stopped:
             await asyncio.sleep(random.expovariate(per_second))
-            if self.may_speak:
-                await self.say(random.choice(self.person.chats))
+            if self.may_post:
+                self.post(random.choice(self.user.chats))
 
     @property
-    def may_speak(self) -> bool:
-        return self.line is not None and time.monotonic() >= self._speaks_at and self.line.unanswered < _MOST_UNANSWERED
+    def may_post(self) -> bool:
+        connection = self.connection
+        return (
+            connection is not None and time.monotonic() >= self._posts_at and connection.unanswered < _MOST_UNANSWERED
+        )
 
-    async def say(self, chat: int) -> None:
-        assert self.line is not None
-        self._said += 1
-        text = f"{self.name} {self._said} {random.choice(_FILLERS)}"
-        frame: dict[str, Any] = self._habits.message(self.person.ocid, chat, text)
-        try:
-            await self.line.say(frame, chat, text)
-        except ConnectionClosed:
-            self.line = None
+    def post(self, chat: int) -> None:
+        assert self.connection is not None
+        self._posts += 1
+        text = f"{self.name} {self._posts} {random.choice(_FILLERS)}"
+        self.connection.post(self._profile.message(self.user.account, chat, text), chat)
 
     async def _connected(self) -> bool:
         """One connection from beginning to end; whether it came to a login."""
         edge, url = self._edges[self._at % len(self._edges)]
         self._journal(Tried(time.monotonic(), self.name))
         try:
-            line = await dial(url + self._habits.path, self._journal, self.name, edge)
-        except (OSError, TimeoutError, InvalidHandshake):
+            connection = await dial(url + self._profile.path, self._journal, self.name, edge)
+        except (ClientError, TimeoutError):
             return False
         async with asyncio.TaskGroup() as group:
-            listening = group.create_task(line.listen())
-            arriving = group.create_task(self._arrive(line))
-            await listening
-            self.line = None
+            arriving = group.create_task(self._arrive(connection))
+            await connection.wait_ended()
+            self.connection = None
             arriving.cancel()
-        return line.ocid > 0
+        return connection.ocid > 0
 
-    async def _arrive(self, line: Line) -> None:
-        """Log in, ask what such a client asks, be ready to speak, then list what it is told of."""
-        person = self.person
+    async def _arrive(self, connection: RecordedConnection) -> None:
+        """Log in, request what such a client requests, be ready to post, then list each chat that is announced."""
+        account, profile = self.user.account, self._profile
         try:
-            await self._habits.greet(line)
-            reply = await line.ask(self._habits.login(person.ocid, person.email, person.password))
-            if reply["status"] == 1:
-                raise RuntimeError(f"{self.name}: the right password was refused")
-            if reply["status"] != 0:
-                return await line.close()
-            await self._habits.settle(line, person.ocid)
-            self._speaks_at = time.monotonic() + self._habits.shy_seconds
-            self.line = line
+            await profile.before_login(connection)
+            await self._login(connection)
+            await profile.after_login(connection, account.number)
+            self._posts_at = time.monotonic() + profile.silent_seconds
+            self.connection = connection
             while True:
-                await self._habits.list_session(line, await line.told.get())
-        except (Refusal, TimeoutError):
-            await line.close()
-        except ConnectionClosed:
-            return
+                await profile.list_session(connection, await connection.new_chats.get())
+        except ClientError:
+            await connection.close()
+
+    async def _login(self, connection: RecordedConnection) -> None:
+        """Raises ClientError."""
+        try:
+            await connection.request(self._profile.login(self.user.account))
+        except RequestRejected as rejected:
+            if rejected.status == _WRONG_PASSWORD:
+                raise RuntimeError(f"{self.name}: the right password was rejected") from rejected
+            raise

@@ -55,13 +55,13 @@ class Drill:
     async def _disturbed(self, devices: list[Device], disturb: Callable[["Drill"], Awaitable[None]]) -> None:
         async with asyncio.TaskGroup() as group:
             for device in devices:
-                group.create_task(device.talk(self.rate / len(devices)))
+                group.create_task(device.post_repeatedly(self.rate / len(devices)))
             wandering = group.create_task(_wander(devices))
             await asyncio.sleep(_WARM_SECONDS)
             await disturb(self)
             wandering.cancel()
             for device in devices:
-                device.hushed = True
+                device.stopped = True
 
     async def _quiesce(self, crowd: Crowd) -> Trial:
         """Everybody comes back and says a last word everywhere; then all must be delivered."""
@@ -114,9 +114,9 @@ async def _wander(devices: list[Device]) -> None:
 
 
 async def _last_words(device: Device) -> None:
-    for chat in device.person.chats:
-        while not device.may_speak:
+    for chat in device.user.chats:
+        while not device.may_post:
             await asyncio.sleep(0.05)
-        await device.say(chat)
-    while device.line is None or device.line.unanswered:
+        device.post(chat)
+    while device.connection is None or device.connection.unanswered:
         await asyncio.sleep(0.05)

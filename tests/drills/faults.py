@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from tests.drills.cluster import Cluster
-from tests.drills.line import Journal
+from tests.drills.recorded_connection import Journal
 from tests.drills.records import Fault
 
 _CALM_SECONDS = 6.0

@@ -13,7 +13,7 @@ from services.cli.process_group import ProcessGroup
 from shared.settings import Nats
 from tests.drills.cluster import ROOT
 from tests.drills.device import Edge
-from tests.drills.line import Journal
+from tests.drills.recorded_connection import Journal
 from tests.drills.records import Ended, Fault
 from tests.drills.rolling import GRACE_SECONDS
 from tests.support.servers import NatsServer, PostgresServer, Server, ValkeyServer

@@ -142,7 +142,7 @@ def _forgetful_end() -> None:
     drain = Edge.drain
 
     async def forgetful(edge: Edge) -> None:
-        _put(ReadStateFlusher, "read", lambda *_: None)
+        _put(ReadStateFlusher, "mark_read", lambda *_: None)
         await drain(edge)
 
     _put(Edge, "drain", forgetful)
@@ -177,6 +177,7 @@ def _start_through_here(name: str) -> None:
 
 def _put(owner: object, name: str, value: object) -> None:
     """Behind the type checker's back: what is done here is wrong."""
+    assert hasattr(owner, name), f"{owner} has no {name} to replace"
     setattr(owner, name, value)
 
 

@@ -1,14 +1,14 @@
 """The people of a drill: registered through real sockets, put into chats, with their devices on all edges."""
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from tests.drills.client_profiles import Family, Plain, secret
-from tests.drills.device import Device, Edge, Person
-from tests.drills.line import Journal, Line, dial
+from clients.codec.base import ClientAccount
+from tests.drills.client_profiles import V2, FamilyProfile, PlainProfile, secret
+from tests.drills.device import Device, DrillUser, Edge
+from tests.drills.recorded_connection import Journal, RecordedConnection, dial
 
 _PEOPLE = 8
 _OUTSIDERS = (8, 9)
@@ -35,46 +35,44 @@ class Crowd:
 async def gather(edges: Sequence[Edge], journal: Journal, stayers: Sequence[int]) -> Crowd:
     """Everybody but the stayers follows changes of the edges. Raises whatever goes wrong: nothing may, before the
     first fault."""
-    async with _lines(edges, _PEOPLE + len(_OUTSIDERS)) as lines:
-        people = [await _register(line) for line in lines]
+    async with _connections(edges, _PEOPLE + len(_OUTSIDERS)) as connections:
+        users = [await _register(connection) for connection in connections]
         members = {}
         for numbers in _GROUPS:
-            ocids = [people[number].ocid for number in numbers]
-            made = await lines[numbers[0]].ask({"code": 8, "members": [f"{ocid:010d}" for ocid in ocids]})
-            chat = int(made["session_id"])
-            members[chat] = frozenset(ocids)
+            accounts = [users[number].account for number in numbers]
+            chat = (await connections[numbers[0]].request(V2.create_group(accounts[0], "", accounts))).chat
+            members[chat] = frozenset(account.number for account in accounts)
             for number in numbers:
-                people[number].chats.append(chat)
-    return Crowd(members, _devices(people, edges, journal, stayers))
+                users[number].chats.append(chat)
+    return Crowd(members, _devices(users, edges, journal, stayers))
 
 
 @asynccontextmanager
-async def _lines(edges: Sequence[Edge], count: int) -> AsyncIterator[list[Line]]:
-    """Connections of which nothing is written down."""
-    lines = [await dial(edges[number % len(edges)][1] + Plain.path, _ignore, "", "") for number in range(count)]
-    async with asyncio.TaskGroup() as group:
-        for line in lines:
-            group.create_task(line.listen())
-        yield lines
-        for line in lines:
-            await line.close()
+async def _connections(edges: Sequence[Edge], count: int) -> AsyncIterator[list[RecordedConnection]]:
+    """Connections of which nothing is recorded."""
+    path = PlainProfile.path
+    connections = [await dial(edges[number % len(edges)][1] + path, _ignore, "", "") for number in range(count)]
+    yield connections
+    for connection in connections:
+        await connection.close()
 
 
-async def _register(line: Line) -> Person:
+async def _register(connection: RecordedConnection) -> DrillUser:
     tag = secrets.token_hex(6)
-    email, password = f"u{tag}@dragoman.test", secret(tag)
-    reply = await line.ask({"code": 4, "email": email, "password": password, "name": f"名{tag}"})
-    return Person(int(reply["ocid"]), email, password)
+    account = ClientAccount(f"名{tag}", secret(tag), email=f"u{tag}@dragoman.test")
+    account.number = (await connection.request(V2.register(account))).number
+    return DrillUser(account)
 
 
-def _devices(people: list[Person], edges: Sequence[Edge], journal: Journal, stayers: Sequence[int]) -> list[Device]:
+def _devices(users: list[DrillUser], edges: Sequence[Edge], journal: Journal, stayers: Sequence[int]) -> list[Device]:
     devices = []
-    for number, person in enumerate(people):
+    for number, user in enumerate(users):
         for which in range(2 if number in _TWO_DEVICES else 1):
             home = (number + which) % len(edges)
             places = [edges[home]] if number in stayers else edges
-            habits = Family() if number in _FAMILY else Plain()
-            devices.append(Device(f"{person.ocid}/{'ab'[which]}", person, places, home, habits, journal))
+            profile = FamilyProfile() if number in _FAMILY else PlainProfile()
+            name = f"{user.account.number}/{'ab'[which]}"
+            devices.append(Device(name, user, places, home, profile, journal))
     return devices
 
 

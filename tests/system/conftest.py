@@ -6,9 +6,9 @@ from contextlib import ExitStack
 import pytest
 
 from tests.drills.cluster import ROOT, Cluster, free_ports
-from tests.system.people import Client
+from tests.system.users import V2User
 
-Dial = Callable[..., Client]
+Dial = Callable[..., V2User]
 
 SUITE = ROOT.parent / "shared" / "conformance"
 collect_ignore = [] if SUITE.is_dir() else ["test_conformance.py"]
@@ -26,11 +26,11 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def dial() -> Iterator[Dial]:
     """Connections that are closed at the end of the test."""
     with ExitStack() as stack:
-        yield lambda edge, **how: stack.enter_context(Client(edge, **how))
+        yield lambda edge, **how: stack.enter_context(V2User(edge, **how))
 
 
 @pytest.fixture
-def couple(system: Cluster, dial: Dial) -> tuple[Client, Client, int]:
+def couple(system: Cluster, dial: Dial) -> tuple[V2User, V2User, int]:
     """Two people on two edges, and their session."""
     one, two = (dial(edge).register() for edge in system.edges)
     return one, two, one.session(two)

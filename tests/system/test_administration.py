@@ -10,20 +10,21 @@ import time
 
 import pytest
 
+from clients.codec.base import ClientAccount
 from tests.drills.cluster import ROOT, Cluster
 from tests.system.conftest import Dial
 from tests.system.operating import admin
-from tests.system.people import Account, Client
+from tests.system.users import V2User, new_account
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
 
 REVOKED_SECONDS = 1.0
 
 
-def refused(client: Client, account: Account, password: str) -> int:
+def refused(client: V2User, account: ClientAccount, password: str) -> int:
     """The status of a login."""
     login = {"code": 6, "login_type": 0, "account": account.email, "password": password}
-    return int(client.ask(login, 7)["status"])
+    return int(client.request(login, 7)["status"])
 
 
 def test_a_disabled_account_is_out_everywhere_within_a_second(system: Cluster, dial: Dial) -> None:
@@ -32,7 +33,7 @@ def test_a_disabled_account_is_out_everywhere_within_a_second(system: Cluster, d
     there.login(account)
     told = admin(system, "user", "disable", account.email)
     since = time.monotonic()
-    assert told == f"account {account.ocid} is disabled\n"
+    assert told == f"account {account.number} is disabled\n"
     assert (here.closed(), there.closed()) == (1008, 1008)
     assert time.monotonic() - since < REVOKED_SECONDS
     stranger = dial(system.edges[1])
@@ -43,9 +44,9 @@ def test_a_disabled_account_is_out_everywhere_within_a_second(system: Cluster, d
 
 def test_a_reset_password_opens_and_the_old_one_does_not(system: Cluster, dial: Dial) -> None:
     owner = dial(system.edges[0]).register()
-    told = admin(system, "user", "reset", f"{owner.account.ocid:010d}")
+    told = admin(system, "user", "reset", f"{owner.account.number:010d}")
     assert owner.closed() == 1008
-    password = re.fullmatch(rf"the new password of account {owner.account.ocid}: (\S+)\n", told)
+    password = re.fullmatch(rf"the new password of account {owner.account.number}: (\S+)\n", told)
     assert password
     again = dial(system.edges[1])
     assert refused(again, owner.account, owner.account.secret) != 0
@@ -60,43 +61,43 @@ def test_who_is_kicked_may_come_back(system: Cluster, dial: Dial) -> None:
     assert dial(system.edges[0]).login(here.account)["status"] == 0
 
 
-def test_a_chat_and_its_members_are_shown(system: Cluster, couple: tuple[Client, Client, int]) -> None:
+def test_a_chat_and_its_members_are_shown(system: Cluster, couple: tuple[V2User, V2User, int]) -> None:
     one, two, session = couple
-    one.say(session, "hello")
+    one.post(session, "hello")
     shown = json.loads(admin(system, "chat", "show", str(session), "--json"))
-    assert (shown["chat"]["owner"], shown["members"], shown["messages"]) == (one.account.ocid, 2, 1)
-    assert f"owner     {one.account.ocid}\n" in admin(system, "chat", "show", str(session))
+    assert (shown["chat"]["owner"], shown["members"], shown["messages"]) == (one.account.number, 2, 1)
+    assert f"owner     {one.account.number}\n" in admin(system, "chat", "show", str(session))
     members = json.loads(admin(system, "chat", "members", str(session), "--json"))
     assert [(member["account"], member["nickname"], member["role"]) for member in members] == [
-        (one.account.ocid, f"名{one.account.tag}", "owner"),
-        (two.account.ocid, f"名{two.account.tag}", "member"),
+        (one.account.number, one.account.name, "owner"),
+        (two.account.number, two.account.name, "member"),
     ]
 
 
 def test_an_export_holds_what_the_account_has_said_and_nothing_of_others(
-    system: Cluster, couple: tuple[Client, Client, int]
+    system: Cluster, couple: tuple[V2User, V2User, int]
 ) -> None:
     one, two, session = couple
-    one.say(session, "mine")
-    two.say(session, "theirs")
+    one.post(session, "mine")
+    two.post(session, "theirs")
     text = admin(system, "export", one.account.email)
     found = json.loads(text)
     assert found["account"]["email"] == one.account.email
-    assert found["profile"]["nickname"] == f"名{one.account.tag}"
+    assert found["profile"]["nickname"] == one.account.name
     [chat] = [chat for chat in found["chats"] if chat["chat"]["id"] == session]
     assert [said["content"] for said in chat["said"]] == [[{"text": "mine"}]]
     assert "theirs" not in text
     assert "argon2" not in text
 
 
-def test_a_deletion_is_the_same_as_by_oneself(system: Cluster, couple: tuple[Client, Client, int]) -> None:
+def test_a_deletion_is_the_same_as_by_oneself(system: Cluster, couple: tuple[V2User, V2User, int]) -> None:
     one, two, session = couple
-    one.say(session, "last words")
-    two.hears("last words")
+    one.post(session, "last words")
+    two.receive_text("last words")
     admin(system, "delete", one.account.email, "--yes")
     assert one.closed() == 1008
     members = json.loads(admin(system, "chat", "members", str(session), "--json"))
-    assert [(member["account"], member["role"]) for member in members] == [(two.account.ocid, "owner")]
+    assert [(member["account"], member["role"]) for member in members] == [(two.account.number, "owner")]
 
 
 def test_a_running_system_is_found_healthy(system: Cluster) -> None:
@@ -110,7 +111,7 @@ def test_a_running_system_is_found_healthy(system: Cluster) -> None:
 
 
 def test_old_tokens_are_good_after_a_rotation(system: Cluster, dial: Dial) -> None:
-    token = dial(system.edges[0]).ask(Client.registration(Account()), 5)["token"]
+    token = dial(system.edges[0]).request(V2User.registration(new_account()), 5)["token"]
     before = kids(system)
     assert admin(system, "keys", "rotate").startswith("the key ")
     assert before < kids(system)

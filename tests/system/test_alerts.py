@@ -8,8 +8,8 @@ import pytest
 from services.cli.data import read_run
 from services.cli.process_group import ProcessGroup
 from tests.drills.cluster import Cluster
-from tests.system.people import Client
 from tests.system.prometheus import PROMETHEUS, Prometheus
+from tests.system.users import V2User
 
 pytestmark = [
     pytest.mark.xdist_group("system"),
@@ -19,7 +19,7 @@ pytestmark = [
 
 
 def test_who_is_killed_is_missed(
-    system: Cluster, couple: tuple[Client, Client, int], process_group: ProcessGroup, tmp_path: Path
+    system: Cluster, couple: tuple[V2User, V2User, int], process_group: ProcessGroup, tmp_path: Path
 ) -> None:
     one, other, session = couple
     run = read_run(system.data)
@@ -29,8 +29,8 @@ def test_who_is_killed_is_missed(
     )
     prometheus.start()
     try:
-        one.say(session, "all is well")
-        other.hears("all is well")
+        one.post(session, "all is well")
+        other.receive_text("all is well")
         prometheus.await_samples("count(up == 1) == 5")
         prometheus.rules()
         prometheus.await_quiet()

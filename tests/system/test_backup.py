@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.drills.cluster import ROOT, Cluster
-from tests.system.people import Account, Client
+from tests.system.users import V2User, new_account
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(180)]
 
@@ -29,30 +29,30 @@ def media(edge: str, method: str, path: str, body: bytes = b"", token: str = "")
 
 
 def test_a_restored_system_knows_everything(tmp_path: Path) -> None:
-    ann, bob = Account(), Account()
+    ann, bob = new_account(), new_account()
     kept = tmp_path / "kept"
-    with Cluster(tmp_path / "first", "--no-limits", edges=1) as first, Client(first.edges[0]) as speaker:
-        registered = speaker.ask(Client.registration(ann), 5)
-        ann.ocid, speaker.account = int(registered["ocid"]), ann
-        with Client(first.edges[0]) as listener:
-            bob.ocid = listener.register(bob).account.ocid
+    with Cluster(tmp_path / "first", "--no-limits", edges=1) as first, V2User(first.edges[0]) as speaker:
+        registered = speaker.request(V2User.registration(ann), 5)
+        ann.number, speaker.account = int(registered["ocid"]), ann
+        with V2User(first.edges[0]) as listener:
+            bob.number = listener.register(bob).account.number
             session = speaker.session(listener)
-        speaker.say(session, "while you were away")
+        speaker.post(session, "while you were away")
         uploaded = media(first.edges[0], "POST", "/media?name=a.txt", b"a file", registered["token"])
         dragoman("backup", kept, "--data", first.data)
-        speaker.say(session, "after the backup")
+        speaker.post(session, "after the backup")
     path = "/media/" + uploaded.decode().partition('"id":"')[2].partition('"')[0]
 
     second = Cluster(tmp_path / "second", "--no-limits", edges=1)
     dragoman("restore", kept, "--data", second.data)
-    with second, Client(second.edges[0]) as reader:
+    with second, V2User(second.edges[0]) as reader:
         assert reader.login(bob)["status"] == 0
-        assert reader.hears("while you were away")["sender"]["ocid"] == f"{ann.ocid:010d}"
-        reader.hears_nothing(1.0)
+        assert reader.receive_text("while you were away")["sender"]["ocid"] == f"{ann.number:010d}"
+        reader.receive_nothing(1.0)
         assert media(second.edges[0], "GET", path) == b"a file"
         assert media(second.edges[0], "POST", "/media?name=b.txt", b"another", registered["token"])
-        with Client(second.edges[0]) as writer:
+        with V2User(second.edges[0]) as writer:
             writer.login(ann)
-            said = writer.say(session, "and on")
+            said = writer.post(session, "and on")
             assert int(said["msg_id"]) > 1
-            reader.hears("and on")
+            reader.receive_text("and on")

@@ -12,12 +12,13 @@ from string import Template
 
 import pytest
 
+from clients.blocking import SECONDS
 from services.auth.adapters.signing_keys import SigningKeys
 from shared.contract.ids import AccountId
 from shared.settings import Auth
 from tests.drills.cluster import Cluster
 from tests.system.bad_input import ROWS, Row
-from tests.system.speakers import SECONDS, Speaker
+from tests.system.users import DialectUser
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
 
@@ -37,12 +38,12 @@ class Crowd:
 
     def __init__(self, system: Cluster, elsewhere: Path, stack: ExitStack) -> None:
         self._edge = system.edges[0]
-        self.bystander = stack.enter_context(Speaker(system.edges[1], "ourchat-v2")).register()
+        self.bystander = stack.enter_context(DialectUser(system.edges[1], "ourchat-v2")).register()
         closed = self._session()
-        self.people = {one: stack.enter_context(Speaker(self._edge, one)).register() for one in DIALECTS}
+        self.people = {one: stack.enter_context(DialectUser(self._edge, one)).register() for one in DIALECTS}
         self.commons = {one: self._session(person.number) for one, person in self.people.items()}
         self._mine = self._own_groups()
-        gone = self._without_tokens(stack.enter_context(Speaker(self._edge, "pipe")).register())
+        gone = self._without_tokens(stack.enter_context(DialectUser(self._edge, "pipe")).register())
         self._shared = _TEXTS | {
             "other": str(self.bystander.number), "closed": str(closed), "other_uuid": str(uuid.uuid4()),
             "gone": str(gone.number), "revoked": gone.token,
@@ -52,30 +53,30 @@ class Crowd:
 
     def _session(self, *members: int) -> int:
         frame = {"code": 8, "members": [str(one) for one in members]}
-        return int(json.loads(self.bystander.ask(frame, '"code":9,"status":0'))["session_id"])
+        return int(json.loads(self.bystander.request(frame, '"code":9,"status":0'))["session_id"])
 
     def _own_groups(self) -> dict[str, int]:
         old, pat = self.people["ourchat-v1"], self.people["pipe"]
         founded = {"code": 8, "time": 0, "data": {"group_name": "x", "ocid": old.number}}
-        group = json.loads(old.ask(founded, '"group_name":"x"'))["data"]["group_id"]
-        created = pat.ask(f"create_group|{pat.number}|x|{pat.token}", "create_group_succ|")
+        group = json.loads(old.request(founded, '"group_name":"x"'))["data"]["group_id"]
+        created = pat.request(f"create_group|{pat.number}|x|{pat.token}", "create_group_succ|")
         return {"ourchat-v1": group, "pipe": int(created.split("|")[1])}
 
-    def _without_tokens(self, gone: Speaker) -> Speaker:
+    def _without_tokens(self, gone: DialectUser) -> DialectUser:
         """A new password voids the tokens of before."""
-        gone.ask(f"forget_passwd|{gone.tag}|1|answer|{gone.md5}", "up_pass_succ|")
+        gone.request(f"forget_passwd|{gone.tag}|1|answer|{gone.md5}", "up_pass_succ|")
         deadline = time.monotonic() + SECONDS
         while True:
-            with Speaker(self._edge, "pipe") as fresh:
-                if "_error|" in fresh.ask(f"get_user_friend|{gone.number}|{gone.token}", "|"):
+            with DialectUser(self._edge, "pipe") as fresh:
+                if "_error|" in fresh.request(f"get_user_friend|{gone.number}|{gone.token}", "|"):
                     return gone
             assert time.monotonic() < deadline
 
     def _settle(self) -> None:
         """What the beginning brings is over: a session of v2 has been listed, in v1 it has been told of."""
         listed = {"code": 1, "session_id": str(self.commons["ourchat-v2"]), "request_values": ["session_id"]}
-        self.people["ourchat-v2"].ask(listed, '"code":2')
-        self.people["ourchat-v1"].hear(f'"group_id":{self.commons["ourchat-v1"]}')
+        self.people["ourchat-v2"].request(listed, '"code":2')
+        self.people["ourchat-v1"].receive(f'"group_id":{self.commons["ourchat-v1"]}')
         for one in DIALECTS:
             self.check(one)
             self.people[one].pending.clear()
@@ -99,19 +100,19 @@ class Crowd:
         person, chat, text = self.people[dialect], self.commons[dialect], secrets.token_hex(6)
         _say(person, chat, f"own {text}")
         sender = {"session_id": str(chat)}
-        self.bystander.ask({"code": 0, "time": 0, "sender": sender, "msg": [{"type": 0, "text": text}]}, text)
+        self.bystander.request({"code": 0, "time": 0, "sender": sender, "msg": [{"type": 0, "text": text}]}, text)
         if dialect == "service":
             newest = {"token": person.token, "chat": chat, "index": -1, "count": 1}
-            person.ask({"service_code": 3, "content": newest}, text)
+            person.request({"service_code": 3, "content": newest}, text)
         else:
-            person.hear(text)
+            person.receive(text)
         self.bystander.pending.clear()
 
-    def fresh(self, dialect: str) -> Speaker:
-        return Speaker(self._edge, dialect)
+    def fresh(self, dialect: str) -> DialectUser:
+        return DialectUser(self._edge, dialect)
 
 
-def _say(person: Speaker, chat: int, text: str) -> None:
+def _say(person: DialectUser, chat: int, text: str) -> None:
     """Said, and acknowledged."""
     number, token = person.number, person.token
     frames = {
@@ -121,7 +122,7 @@ def _say(person: Speaker, chat: int, text: str) -> None:
         "service": {"service_code": 5, "content": {"token": token, "chat": chat, "msg": text}},
     }
     acknowledged = {"pipe": "send_message_succ|", "service": '"index"'}.get(person.dialect, text)
-    person.ask(frames.get(person.dialect) or f"send_message|1|{number}|{chat}|0|{text}|{token}", acknowledged)
+    person.request(frames.get(person.dialect) or f"send_message|1|{number}|{chat}|0|{text}|{token}", acknowledged)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +134,7 @@ def crowd(system: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.mark.parametrize("row", [row for row in ROWS if not row.fresh], ids=lambda row: f"{row.dialect}: {row.wrong}")
 def test_a_mistake_is_named_and_nothing_else_is_lost(crowd: Crowd, row: Row) -> None:
     person = crowd.people[row.dialect]
-    person.say(crowd.frame(row))
+    person.send(crowd.frame(row))
     for held in row.answers:
         assert held in (answer := person.read()), answer[:500]
     crowd.check(row.dialect)
@@ -143,7 +144,7 @@ def test_a_mistake_is_named_and_nothing_else_is_lost(crowd: Crowd, row: Row) -> 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.fresh], ids=lambda row: f"{row.dialect}: {row.wrong}")
 def test_a_mistake_before_the_login_leaves_it_open(crowd: Crowd, row: Row) -> None:
     with crowd.fresh(row.dialect) as stranger:
-        stranger.say(crowd.frame(row))
+        stranger.send(crowd.frame(row))
         for held in row.answers:
             assert held in (answer := stranger.read()), answer[:500]
         stranger.register()

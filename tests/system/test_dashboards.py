@@ -15,8 +15,8 @@ from services.cli.data import RunningProcess, read_run
 from services.cli.process_group import ProcessGroup
 from tests.drills.cluster import ROOT, Cluster
 from tests.support.browser import CHROMIUM, Browser
-from tests.system.people import Client
 from tests.system.prometheus import PROMETHEUS, Prometheus, scrape
+from tests.system.users import V2User
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(180)]
 
@@ -91,12 +91,12 @@ def prometheus(system: Cluster, process_group: ProcessGroup, tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(PROMETHEUS is None, reason="there is no prometheus to ask")
-def test_dashboards_and_alerts_have_their_data(prometheus: Prometheus, couple: tuple[Client, Client, int]) -> None:
+def test_dashboards_and_alerts_have_their_data(prometheus: Prometheus, couple: tuple[V2User, V2User, int]) -> None:
     one, other, session = couple
     prometheus.await_samples("count(dragoman_loop_lag_seconds_count) == 5")
     for number in range(50):
-        one.say(session, f"message {number}")
-        other.hears(f"message {number}")
+        one.post(session, f"message {number}")
+        other.receive_text(f"message {number}")
     prometheus.await_samples('rate(dragoman_edge_deliveries_total{job="edge"}[1m]) > 0')
     prometheus.await_samples("rate(dragoman_message_commit_seconds_count[1m]) > 0")
     for expression, legend in LEGENDS.items():
@@ -116,7 +116,7 @@ def shown(title: str) -> str:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to open a page with")
 def test_the_page_of_an_edge_shows_what_its_clients_do(
-    system: Cluster, couple: tuple[Client, Client, int], tmp_path: Path
+    system: Cluster, couple: tuple[V2User, V2User, int], tmp_path: Path
 ) -> None:
     one, other, session = couple
     edge = system.process("edge-1")
@@ -126,8 +126,8 @@ def test_the_page_of_an_edge_shows_what_its_clients_do(
         browser.wait_for(f"{shown('Deliveries')} === '0/s'")
         assert browser.text().startswith("edge edge-1")
         for number in count():
-            one.say(session, f"message {number}")
-            other.hears(f"message {number}")
+            one.post(session, f"message {number}")
+            other.receive_text(f"message {number}")
             if browser.evaluate(f"parseFloat({shown('Deliveries')}) > 0"):
                 break
         browser.wait_for(f"/ms|s/.test({shown('Time to acknowledge')})")

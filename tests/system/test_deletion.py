@@ -14,7 +14,7 @@ from shared.contract.subjects import ACCOUNT_DELETED, STREAM, durable
 from tests.drills.archive import broker
 from tests.drills.cluster import Cluster
 from tests.system.conftest import Dial
-from tests.system.people import Client
+from tests.system.users import V2User
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
 
@@ -45,15 +45,15 @@ def dead(system: Cluster, name: str) -> Iterator[None]:
 @pytest.mark.parametrize("service", ["session", "message"])
 async def test_what_a_service_missed_is_done_when_it_is_back(
     system: Cluster,
-    couple: tuple[Client, Client, int],
+    couple: tuple[V2User, V2User, int],
     away: Callable[[Cluster, str], AbstractContextManager[None]],
     service: str,
 ) -> None:
     leaver, stayer, session = couple
-    stayer.say(session, "hello")
+    stayer.post(session, "hello")
     with away(system, service):
         began = time.monotonic()
-        assert leaver.ask({"code": 16}, 17) == {"code": 17, "status": 0}
+        assert leaver.request({"code": 16}, 17) == {"code": 17, "status": 0}
         assert time.monotonic() - began < DELETION_SECONDS
     await until_worked_off(system, service)
     check_forgotten(leaver, stayer, session)
@@ -75,21 +75,21 @@ async def until_worked_off(system: Cluster, service: str) -> None:
         await client.close()
 
 
-def check_forgotten(leaver: Client, stayer: Client, session: int) -> None:
+def check_forgotten(leaver: V2User, stayer: V2User, session: int) -> None:
     """Nobody can log in as the account, it is named as gone and in no session; what it said, and others say, stays."""
     account = leaver.account
     login = {"code": 6, "login_type": 0, "account": account.email, "password": account.secret}
-    assert stayer.ask(login, 7) == {"code": 7, "status": 1}
-    ocid = f"{account.ocid:010d}"
-    assert stayer.ask({"code": 10, "ocid": ocid, "request_values": ["nickname"]}, 11)["data"] == {"nickname": GONE}
-    view = stayer.ask({"code": 1, "session_id": str(session), "request_values": ["members", "owner"]}, 2)["data"]
-    assert view == {"members": [f"{stayer.account.ocid:010d}"], "owner": f"{stayer.account.ocid:010d}"}
-    stayer.say(session, "alone")
+    assert stayer.request(login, 7) == {"code": 7, "status": 1}
+    ocid = f"{account.number:010d}"
+    assert stayer.request({"code": 10, "ocid": ocid, "request_values": ["nickname"]}, 11)["data"] == {"nickname": GONE}
+    view = stayer.request({"code": 1, "session_id": str(session), "request_values": ["members", "owner"]}, 2)["data"]
+    assert view == {"members": [f"{stayer.account.number:010d}"], "owner": f"{stayer.account.number:010d}"}
+    stayer.post(session, "alone")
 
 
-def test_the_address_is_free_again(system: Cluster, couple: tuple[Client, Client, int], dial: Dial) -> None:
+def test_the_address_is_free_again(system: Cluster, couple: tuple[V2User, V2User, int], dial: Dial) -> None:
     leaver, _, _ = couple
-    former = leaver.account.ocid
-    assert leaver.ask({"code": 16}, 17) == {"code": 17, "status": 0}
+    former = leaver.account.number
+    assert leaver.request({"code": 16}, 17) == {"code": 17, "status": 0}
     again = dial(system.edges[1]).register(leaver.account)
-    assert again.account.ocid > former
+    assert again.account.number > former

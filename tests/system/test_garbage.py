@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from clients.codec.base import ClientAccount
 from tests.drills.cluster import Cluster
 from tests.system.conftest import Dial
 from tests.system.frames import frames
-from tests.system.people import Account, Client, Frame
+from tests.system.users import Frame, V2User, new_account
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
 
@@ -25,28 +26,28 @@ soak = settings(
 
 
 @pytest.fixture(scope="module")
-def bystanders(system: Cluster) -> Iterator[tuple[Client, Client, int]]:
+def bystanders(system: Cluster) -> Iterator[tuple[V2User, V2User, int]]:
     """Two people who chat while others rage."""
-    with Client(system.edges[0]) as one, Client(system.edges[1]) as two:
+    with V2User(system.edges[0]) as one, V2User(system.edges[1]) as two:
         for client in (one, two):
             client.register()
         yield one, two, one.session(two)
 
 
 @pytest.fixture(scope="module")
-def accounts(system: Cluster) -> list[Account]:
-    with Client(system.edges[0]) as client:
-        return [client.register(Account()).account for _ in range(2)]
+def accounts(system: Cluster) -> list[ClientAccount]:
+    with V2User(system.edges[0]) as client:
+        return [client.register(new_account()).account for _ in range(2)]
 
 
 @soak
 @given(data=st.data())
 def test_every_frame_gets_one_answer(
-    system: Cluster, accounts: list[Account], bystanders: tuple[Client, Client, int], data: st.DataObject
+    system: Cluster, accounts: list[ClientAccount], bystanders: tuple[V2User, V2User, int], data: st.DataObject
 ) -> None:
     """From four connections at once, two of them logged in, over both edges."""
     with ExitStack() as stack:
-        vandals = [stack.enter_context(Client(system.edges[number % 2])) for number in range(4)]
+        vandals = [stack.enter_context(V2User(system.edges[number % 2])) for number in range(4)]
         for client, account in zip(vandals, accounts, strict=False):
             client.login(account)
         sent = [_rage(client, data) for client in vandals]
@@ -55,22 +56,22 @@ def test_every_frame_gets_one_answer(
             assert {answer["code"] for answer in answers} <= ANSWERS
             assert answers[-1] == STATUS
         for client in vandals:
-            client.hears_nothing(0)
+            client.receive_nothing(0)
     _chat(bystanders)
 
 
-def _rage(client: Client, data: st.DataObject) -> int:
+def _rage(client: V2User, data: st.DataObject) -> int:
     """Send what is drawn, pings between, and a sound request at last; how many answers are due."""
-    garbage = data.draw(st.lists(frames(client.account.ocid), max_size=12))
+    garbage = data.draw(st.lists(frames(client.account.number), max_size=12))
     for frame in garbage:
         client.send(frame)
         if data.draw(st.booleans()):
-            client.socket.ping()
+            client.connection.websocket.ping()
     client.send({"code": 12})
     return len(garbage) + 1
 
 
-def _answer(client: Client) -> Frame:
+def _answer(client: V2User) -> Frame:
     """A refused 8 is answered by its status and then by the reason: together they are one."""
     answer = client.read()
     if answer["code"] == 9 and answer["status"] != 0:
@@ -85,7 +86,7 @@ def test_too_large_too_deep_or_too_early_is_only_refused(system: Cluster, dial: 
     client = dial(system.edges[0])
     client.send(frame)
     assert client.read()["code"] == 18
-    assert client.ask({"code": 12}, 12) == STATUS
+    assert client.request({"code": 12}, 12) == STATUS
 
 
 def raw(opcode: int, payload: bytes, *, masked: bool = True, final: bool = True) -> bytes:
@@ -114,10 +115,10 @@ def raw(opcode: int, payload: bytes, *, masked: bool = True, final: bool = True)
     ],
 )
 def test_what_is_no_websocket_closes_that_connection_alone(
-    system: Cluster, dial: Dial, bystanders: tuple[Client, Client, int], bytes_: bytes, code: int
+    system: Cluster, dial: Dial, bystanders: tuple[V2User, V2User, int], bytes_: bytes, code: int
 ) -> None:
     client = dial(system.edges[0]).register()
-    client.socket.socket.sendall(bytes_)
+    client.connection.socket.sendall(bytes_)
     assert client.closed() == code
     _chat(bystanders)
 
@@ -131,11 +132,11 @@ def test_a_first_frame_of_no_dialect_closes_where_the_path_names_none(
     assert client.closed() == 1003
 
 
-def _chat(bystanders: tuple[Client, Client, int]) -> None:
+def _chat(bystanders: tuple[V2User, V2User, int]) -> None:
     one, two, session = bystanders
     for here, there in ((one, two), (two, one)):
         text = f"still here {os.urandom(6).hex()}"
-        here.say(session, text)
-        there.hears(text)
-        here.hears_nothing(0)
-        there.hears_nothing(0)
+        here.post(session, text)
+        there.receive_text(text)
+        here.receive_nothing(0)
+        there.receive_nothing(0)

@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from clients.blocking import SECONDS
 from services.edge.identicons import avatar_png
 from tests.drills.cluster import Cluster
 from tests.system.conftest import Dial
-from tests.system.people import SECONDS, Account, Client
+from tests.system.users import V2User, new_account
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
 
@@ -26,10 +27,10 @@ def http(edge: str, method: str, path: str, body: bytes = b"", **headers: str) -
         return answer.status, answer.read()
 
 
-def token_of(client: Client) -> str:
-    account = Account()
-    answer = client.ask(client.registration(account), 5)
-    account.ocid = int(answer["ocid"])
+def token_of(client: V2User) -> str:
+    account = new_account()
+    answer = client.request(client.registration(account), 5)
+    account.number = int(answer["ocid"])
     client.account = account
     return str(answer["token"])
 
@@ -53,7 +54,7 @@ def test_who_has_left_sends_nothing_more(system: Cluster, dial: Dial) -> None:
     client = dial(system.edges[0])
     token = token_of(client)
     assert post(system.edges[1], token)[0] == 201
-    assert client.ask({"code": 16}, 17)["status"] == 0
+    assert client.request({"code": 16}, 17)["status"] == 0
     deadline = time.monotonic() + SECONDS
     while post(system.edges[1], token)[0] != 401:
         assert time.monotonic() < deadline

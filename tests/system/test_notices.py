@@ -11,7 +11,7 @@ import pytest
 from shared.contract.ids import SYSTEM_ACCOUNT
 from tests.drills.cluster import Cluster
 from tests.system.operating import admin
-from tests.system.speakers import Speaker
+from tests.system.users import DialectUser
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
 
@@ -25,27 +25,27 @@ class Town:
         self._system = system
         dialects = ("ourchat-v0", "ourchat-v1", "ourchat-v2", "pipe", "service")
         edges = enumerate(dialects)
-        people = [stack.enter_context(Speaker(system.edges[at % 2], dialect)).register() for at, dialect in edges]
+        people = [stack.enter_context(DialectUser(system.edges[at % 2], dialect)).register() for at, dialect in edges]
         self.zoe, self.vic, self.wil, self.pat, self.sue = people
 
-    def notice(self, text: str, *people: Speaker) -> str:
+    def notice(self, text: str, *people: DialectUser) -> str:
         named = [part for one in people for part in ("--to", str(one.number))]
         return admin(self._system, "notice", text, "--yes", *named)
 
-    def back(self, one: Speaker, edge: int) -> Speaker:
+    def back(self, one: DialectUser, edge: int) -> DialectUser:
         """In v1, at this edge."""
-        again = Speaker(self._system.edges[edge], "ourchat-v1")
+        again = DialectUser(self._system.edges[edge], "ourchat-v1")
         again.login_v1(one.number, one.tag)
         return again
 
-    def ping(self, *people: Speaker) -> None:
+    def ping(self, *people: DialectUser) -> None:
         """Said by somebody else after all else: whoever hears it has heard everything before."""
         members = [str(one.number) for one in people]
-        made = self.wil.ask({"code": 8, "members": members, "name": "s"}, '"code":9,"status":0')
+        made = self.wil.request({"code": 8, "members": members, "name": "s"}, '"code":9,"status":0')
         sender = {"session_id": json.loads(made)["session_id"]}
-        self.wil.ask({"code": 0, "sender": sender, "msg": [{"type": 0, "text": "ping"}]}, '"code":0', "ping")
+        self.wil.request({"code": 0, "sender": sender, "msg": [{"type": 0, "text": "ping"}]}, '"code":0', "ping")
         for one in people:
-            one.hear("ping")
+            one.receive("ping")
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def data(frame: str) -> dict[str, Any]:
     return found
 
 
-def notices(one: Speaker) -> list[str]:
+def notices(one: DialectUser) -> list[str]:
     """That came besides those it has heard."""
     return [frame for frame in one.pending if TEXT in frame]
 
@@ -67,14 +67,14 @@ def notices(one: Speaker) -> list[str]:
 def test_everybody_sees_a_notice_as_a_private_message(town: Town) -> None:
     told = town.notice(TEXT, town.zoe, town.vic, town.wil, town.pat, town.sue)
     assert told.startswith("5 of 5 accounts have the notice ")
-    assert data(town.zoe.hear(TEXT))["sender_id"] == str(SYSTEM_ACCOUNT)
-    assert data(town.vic.hear(TEXT))["sender"] == {"ocid": SYSTEM_ACCOUNT, "private_id": town.vic.number}
-    assert town.pat.hear(TEXT).startswith(f"message|0|{SYSTEM_ACCOUNT}|")
-    heard = json.loads(town.wil.hear(TEXT))
+    assert data(town.zoe.receive(TEXT))["sender_id"] == str(SYSTEM_ACCOUNT)
+    assert data(town.vic.receive(TEXT))["sender"] == {"ocid": SYSTEM_ACCOUNT, "private_id": town.vic.number}
+    assert town.pat.receive(TEXT).startswith(f"message|0|{SYSTEM_ACCOUNT}|")
+    heard = json.loads(town.wil.receive(TEXT))
     assert heard["sender"]["ocid"] == str(SYSTEM_ACCOUNT)
     session = heard["sender"]["session_id"]
-    town.wil.hear('"code":9', f'"session_id":"{session}"')
-    chats = town.sue.ask({"service_code": 4, "content": {"token": town.sue.token}}, '"values"')
+    town.wil.receive('"code":9', f'"session_id":"{session}"')
+    chats = town.sue.request({"service_code": 4, "content": {"token": town.sue.token}}, '"values"')
     (chat,) = json.loads(chats)["content"]["values"]
     assert (chat["type"], chat["name"], len(chat["usrs"])) == ("service", "Dragoman", 2)
 
@@ -82,19 +82,19 @@ def test_everybody_sees_a_notice_as_a_private_message(town: Town) -> None:
 def test_nobody_is_told_twice_and_who_was_away_is_told_at_the_next_login(town: Town) -> None:
     late = town.zoe
     away = town.vic
-    away.socket.close()
+    away.connection.close()
     for _ in range(2):
         assert town.notice(TEXT, town.pat, away, town.wil).startswith("3 of 3 accounts have the notice ")
-    town.pat.hear(TEXT)
-    town.wil.hear('"code":9')
-    town.wil.hear(TEXT)
+    town.pat.receive(TEXT)
+    town.wil.receive('"code":9')
+    town.wil.receive(TEXT)
     with town.back(away, edge=1) as back:
-        back.hear(TEXT)
+        back.receive(TEXT)
         assert town.notice(TEXT, town.pat, back, town.wil, late).startswith("4 of 4 ")
-        late.hear(TEXT)
+        late.receive(TEXT)
         town.ping(back, town.pat, late)
         assert [notices(one) for one in (back, town.pat, town.wil, late)] == [[]] * 4
-        back.socket.close()
+        back.connection.close()
     town.notice(TEXT, away)
     with town.back(away, edge=0) as again:
         town.ping(again)
@@ -105,25 +105,27 @@ def test_nobody_answers_a_notice(town: Town) -> None:
     """Neither where it was told nor by opening a chat."""
     vic, wil, pat, sue = town.vic, town.wil, town.pat, town.sue
     town.notice(TEXT, wil, pat, sue)
-    session = json.loads(wil.hear(TEXT))["sender"]["session_id"]
+    session = json.loads(wil.receive(TEXT))["sender"]["session_id"]
     answer = {"code": 0, "sender": {"session_id": session}, "msg": [{"type": 0, "text": "what?"}]}
-    wil.ask(answer, '"code":18', "nobody reads what is said in this chat")
-    pat.hear(TEXT)
-    pat.ask(f"send_message|0|{pat.number}|{SYSTEM_ACCOUNT}|0|what?|{pat.token}", "send_message_error|")
-    listed = sue.ask({"service_code": 4, "content": {"token": sue.token}}, '"values"')
+    wil.request(answer, '"code":18', "nobody reads what is said in this chat")
+    pat.receive(TEXT)
+    pat.request(f"send_message|0|{pat.number}|{SYSTEM_ACCOUNT}|0|what?|{pat.token}", "send_message_error|")
+    listed = sue.request({"service_code": 4, "content": {"token": sue.token}}, '"values"')
     chat = json.loads(listed)["content"]["values"][0]["id"]
-    sue.ask({"service_code": 5, "content": {"token": sue.token, "chat": chat, "msg": "what?"}}, '"state_code":403')
+    sue.request({"service_code": 5, "content": {"token": sue.token, "chat": chat, "msg": "what?"}}, '"state_code":403')
     sender = {"ocid": vic.number, "private_id": SYSTEM_ACCOUNT}
-    vic.ask({"code": 0, "time": 0, "data": {"sender": sender, "msg": "hi"}}, '"code":18', "only tells notices")
+    vic.request({"code": 0, "time": 0, "data": {"sender": sender, "msg": "hi"}}, '"code":18', "only tells notices")
 
 
 def test_nobody_is_the_one_who_tells_notices(town: Town, system: Cluster) -> None:
     """Its number opens nothing and befriends nobody, its name in service is taken; who it is can be seen."""
-    shown = town.pat.ask(f"get_user_info|{town.pat.number}|{SYSTEM_ACCOUNT}|{town.pat.token}", "friend_detail_info|")
+    shown = town.pat.request(
+        f"get_user_info|{town.pat.number}|{SYSTEM_ACCOUNT}|{town.pat.token}", "friend_detail_info|"
+    )
     assert "|Dragoman|" in shown
-    town.pat.ask(f"add_friend|{town.pat.number}|{SYSTEM_ACCOUNT}|hi|{town.pat.token}", "add_friend_error|")
+    town.pat.request(f"add_friend|{town.pat.number}|{SYSTEM_ACCOUNT}|hi|{town.pat.token}", "add_friend_error|")
     for password in ("", "x"):
         login = {"account": str(SYSTEM_ACCOUNT), "password": password}
-        with Speaker(system.edges[0], "ourchat-v1") as stranger:
-            answer = stranger.ask({"code": 6, "time": 0, "data": login}, '"code":')
+        with DialectUser(system.edges[0], "ourchat-v1") as stranger:
+            answer = stranger.request({"code": 6, "time": 0, "data": login}, '"code":')
             assert '"state":0' not in answer

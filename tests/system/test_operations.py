@@ -8,7 +8,7 @@ import pytest
 from tests.drills.cluster import Cluster
 from tests.system.conftest import Dial
 from tests.system.operating import admin, await_ready
-from tests.system.people import Client
+from tests.system.users import V2User
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
 
@@ -17,50 +17,50 @@ REVOKED_SECONDS = 1.0
 
 def test_maintenance_is_pushed_to_everybody_and_told_to_who_asks(system: Cluster, dial: Dial) -> None:
     known, stranger = dial(system.edges[0]).register(), dial(system.edges[1])
-    stranger.ask({"code": 12}, 12)
+    stranger.request({"code": 12}, 12)
     try:
         admin(system, "maintenance", "on")
         for client in (known, stranger):
-            assert client.code(12) == {"code": 12, "status": 1}
-        assert dial(system.edges[1]).ask({"code": 12}, 12) == {"code": 12, "status": 1}
+            assert client.receive_code(12) == {"code": 12, "status": 1}
+        assert dial(system.edges[1]).request({"code": 12}, 12) == {"code": 12, "status": 1}
     finally:
         admin(system, "maintenance", "off")
     for client in (known, stranger):
-        assert client.code(12) == {"code": 12, "status": 0}
-        assert client.ask({"code": 12}, 12) == {"code": 12, "status": 0}
+        assert client.receive_code(12) == {"code": 12, "status": 0}
+        assert client.request({"code": 12}, 12) == {"code": 12, "status": 0}
 
 
-def test_an_edge_that_ends_in_order_answers_what_it_took(system: Cluster, couple: tuple[Client, Client, int]) -> None:
+def test_an_edge_that_ends_in_order_answers_what_it_took(system: Cluster, couple: tuple[V2User, V2User, int]) -> None:
     leaver, stayer, session = couple
     texts = [f"last words {number}" for number in range(50)]
     for text in texts:
-        leaver.send(leaver.text(session, text))
-    leaver.hears(texts[0])
+        leaver.send(leaver.text_frame(session, text))
+    leaver.receive_text(texts[0])
     pid = system.signal("edge-1", signal.SIGTERM)
     try:
         assert leaver.closed() == 1012
         assert [frame["msg"][0]["text"] for frame in leaver.pending if frame["code"] == 0] == texts[1:]
         for text in texts:
-            stayer.hears(text)
+            stayer.receive_text(text)
     finally:
         await_ready(system, "edge-1", since=pid)
 
 
 def test_whoever_was_sent_away_is_served_elsewhere_at_once(
-    system: Cluster, couple: tuple[Client, Client, int], dial: Dial
+    system: Cluster, couple: tuple[V2User, V2User, int], dial: Dial
 ) -> None:
     """What comes while it is on its way is there when it arrives, and nothing comes again."""
     leaver, stayer, session = couple
-    stayer.say(session, "before")
-    leaver.hears("before")
+    stayer.post(session, "before")
+    leaver.receive_text("before")
     pid = system.signal("edge-1", signal.SIGTERM)
     try:
         assert leaver.closed() == 1012
-        stayer.say(session, "meanwhile")
+        stayer.post(session, "meanwhile")
         again = dial(system.edges[1])
         assert again.login(leaver.account)["status"] == 0
-        assert again.code(0)["msg"][0]["text"] == "meanwhile"
-        again.hears_nothing(1.5)
+        assert again.receive_code(0)["msg"][0]["text"] == "meanwhile"
+        again.receive_nothing(1.5)
     finally:
         await_ready(system, "edge-1", since=pid)
 
@@ -68,7 +68,7 @@ def test_whoever_was_sent_away_is_served_elsewhere_at_once(
 def test_a_deleted_account_is_thrown_out_of_the_other_edge_within_a_second(system: Cluster, dial: Dial) -> None:
     here, there = dial(system.edges[0]).register(), dial(system.edges[1])
     there.login(here.account)
-    assert here.ask({"code": 16}, 17) == {"code": 17, "status": 0}
+    assert here.request({"code": 16}, 17) == {"code": 17, "status": 0}
     since = time.monotonic()
     assert there.closed() == 1008
     assert time.monotonic() - since < REVOKED_SECONDS

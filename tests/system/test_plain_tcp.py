@@ -10,12 +10,11 @@ import pytest
 
 from tests.drills.cluster import Cluster
 from tests.system.conftest import Dial
-from tests.system.people import Client
-from tests.system.plain import Frame, Plain
+from tests.system.users import Frame, TcpUser, V2User
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(60)]
 
-Call = Callable[[int], Plain]
+Call = Callable[[int], TcpUser]
 BREAKS = "one\ntwo\r\u2028three|four\nmessage|0|1|1|forged"
 ON_ONE_LINE = "one two  three|four message|0|1|1|forged"
 
@@ -24,7 +23,7 @@ ON_ONE_LINE = "one two  three|four message|0|1|1|forged"
 def call(system: Cluster) -> Iterator[Call]:
     """Connections to the edge of this number, which end with the test."""
     with ExitStack() as stack:
-        yield lambda edge: stack.enter_context(Plain(system.tcp[edge]))
+        yield lambda edge: stack.enter_context(TcpUser(system.tcp[edge]))
 
 
 def a_name() -> str:
@@ -37,21 +36,21 @@ def a_name() -> str:
 class First:
     """A client of 2022: a nickname, the hash of a password, and the lobby."""
 
-    def __init__(self, plain: Plain) -> None:
+    def __init__(self, plain: TcpUser) -> None:
         self.plain = plain
         self.secret = hashlib.sha256(b"secret").hexdigest()
         registration: Frame = {"code": 4, "data": {"nick": a_name(), "password": self.secret}}
-        self.ocid = plain.ask(registration, 5)["data"]["ocId"]
+        self.ocid = plain.request(registration, 5)["data"]["ocId"]
 
     def text(self, text: str) -> Frame:
         return {"code": 0, "data": {"cid": 1, "sender_id": self.ocid, "msg": text}}
 
     def hears(self, text: str) -> Frame:
-        return self.plain.take(lambda frame: frame["code"] == 0 and frame["data"]["msg"] == text)
+        return self.plain.receive_where(lambda frame: frame["code"] == 0 and frame["data"]["msg"] == text)
 
-    def login(self, plain: Plain) -> None:
+    def login(self, plain: TcpUser) -> None:
         self.plain = plain
-        plain.ask({"code": 6, "data": {"ocId": self.ocid, "password": self.secret}}, 7)
+        plain.request({"code": 6, "data": {"ocId": self.ocid, "password": self.secret}}, 7)
 
 
 def test_the_clients_of_2022_talk_in_the_lobby(call: Call) -> None:
@@ -74,16 +73,16 @@ def test_what_came_by_tcp_does_not_come_again(call: Call) -> None:
     one.plain.send(one.text(second))
     one.hears(second)
     two.login(call(0))
-    assert two.plain.code(0)["data"]["msg"] == second
+    assert two.plain.receive_code(0)["data"]["msg"] == second
 
 
 def test_binary_packets_are_refused_once(call: Call) -> None:
     one = First(call(0))
     announced: Frame = {"code": 2, "data": {"cid": 1, "sender_id": one.ocid, "packages_num": 2, "size": 2000}}
-    assert one.plain.ask(announced, 18)
+    assert one.plain.request(announced, 18)
     one.plain.send(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4, bytes(1000))
-    assert one.plain.code(18)
-    assert one.plain.line() == ""
+    assert one.plain.receive_code(18)
+    assert one.plain.receive_line() == ""
 
 
 # The others
@@ -94,40 +93,40 @@ def test_ourchat_v1(call: Call) -> None:
     for edge in (0, 1):
         plain = call(edge)
         data = {"email": f"{a_name()}@dragoman.test", "password": "secret", "name": "一"}
-        people.append((plain, int(plain.ask({"code": 4, "time": 1, "data": data}, 5)["data"]["ocId"])))
+        people.append((plain, int(plain.request({"code": 4, "time": 1, "data": data}, 5)["data"]["ocId"])))
     (one, ocid), (two, other) = people
     text = a_name()
     one.send({"code": 0, "time": 1, "data": {"sender": {"ocid": ocid, "private_id": other}, "msg": text}})
-    assert one.code(0)["data"]["msg"] == text
-    assert two.code(0)["data"]["sender"] == {"ocid": ocid, "private_id": other}
+    assert one.receive_code(0)["data"]["msg"] == text
+    assert two.receive_code(0)["data"]["sender"] == {"ocid": ocid, "private_id": other}
 
 
 def test_ourchat_v2_among_websockets(system: Cluster, call: Call, dial: Dial) -> None:
     friend, plain = dial(system.edges[0]).register(), call(1)
-    account = Client.registration(friend.account) | {"email": f"{a_name()}@dragoman.test"}
-    ocid = plain.ask(account, 5)["ocid"]
-    session = plain.ask({"code": 8, "members": [f"{friend.account.ocid:010d}"]}, 9)["session_id"]
-    friend.code(9)
+    account = V2User.registration(friend.account) | {"email": f"{a_name()}@dragoman.test"}
+    ocid = plain.request(account, 5)["ocid"]
+    session = plain.request({"code": 8, "members": [f"{friend.account.number:010d}"]}, 9)["session_id"]
+    friend.receive_code(9)
     friend.list_session(int(session))
     plain.send({"code": 0, "sender": {"ocid": ocid, "session_id": session}, "msg": [{"type": 0, "text": BREAKS}]})
-    assert plain.code(0)["msg"][0]["text"] == friend.hears(BREAKS)["msg"][0]["text"] == BREAKS
+    assert plain.receive_code(0)["msg"][0]["text"] == friend.receive_text(BREAKS)["msg"][0]["text"] == BREAKS
 
 
 def test_service(call: Call) -> None:
     plain, own = call(0), str(uuid.uuid4())
     plain.send({"service_code": 2, "content": {"id": own, "token": 1145}})
-    assert plain.frame()["content"]["msg"] == "success"
+    assert plain.receive()["content"]["msg"] == "success"
     plain.send({"service_code": 7, "content": {"token": 1145, "name": "群", "is_group": True, "member": [{"id": own}]}})
-    chat = plain.frame()["content"]["chat"]
+    chat = plain.receive()["content"]["chat"]
     said: Frame = {"service_code": 5, "content": {"token": 1145, "chat": chat, "msg": BREAKS}}
     plain.send(said, "\n", said)
-    assert [plain.frame()["content"]["index"], plain.frame()["content"]["index"]] == [1, 2]
+    assert [plain.receive()["content"]["index"], plain.receive()["content"]["index"]] == [1, 2]
     plain.send({"service_code": 9, "content": {"token": 1145, "chat": chat, "index": 0, "count": 5}})
-    assert [value["content"] for value in plain.frame()["content"]["values"]] == [BREAKS] * 2
+    assert [value["content"] for value in plain.receive()["content"]["values"]] == [BREAKS] * 2
 
 
 class Pipe:
-    def __init__(self, plain: Plain) -> None:
+    def __init__(self, plain: TcpUser) -> None:
         self.plain = plain
         name, secret = a_name(), hashlib.md5(b"secret", usedforsecurity=False).hexdigest()
         assert self.ask(f"register|{name}|{secret}|{name}|1|hello|1|answer|0") == "register_succ|注册成功！"
@@ -135,18 +134,18 @@ class Pipe:
 
     def ask(self, line: str) -> str:
         self.plain.send(f"{line}\r\n")
-        return self.plain.line()
+        return self.plain.receive_line()
 
 
 def test_pipe_in_lines_that_nobody_can_forge(system: Cluster, call: Call, dial: Dial) -> None:
     one, two = Pipe(call(0)), Pipe(call(1))
     sent = one.ask(f"send_message|0|{one.uid}|{two.uid}|0|a|b|{one.token}")
     assert sent == "send_message_succ|发送成功！"
-    assert two.plain.line().split("|", 4)[4] == "a|b"
+    assert two.plain.receive_line().split("|", 4)[4] == "a|b"
     stranger = dial(system.edges[0]).register()
-    session = stranger.ask({"code": 8, "members": [f"{int(one.uid):010d}"]}, 9)["session_id"]
-    stranger.say(int(session), BREAKS)
-    assert one.plain.line().split("|", 4)[4].endswith(f": {ON_ONE_LINE}")
+    session = stranger.request({"code": 8, "members": [f"{int(one.uid):010d}"]}, 9)["session_id"]
+    stranger.post(int(session), BREAKS)
+    assert one.plain.receive_line().split("|", 4)[4].endswith(f": {ON_ONE_LINE}")
     assert one.ask("nonsense|") == "error|there is no such command"
 
 
@@ -155,10 +154,10 @@ def test_pipelined_lines_are_answered_before_the_end(call: Call) -> None:
     secret = hashlib.md5(b"secret", usedforsecurity=False).hexdigest()
     name = a_name()
     plain.send(f"register|{name}|{secret}|{name}|1|hello|1|answer|0\nlogin|{name}|{secret}")
-    plain.end()
-    assert plain.line() == "register_succ|注册成功！"
-    assert plain.line().startswith("login_succ|")
-    assert plain.line() == ""
+    plain.end_sending()
+    assert plain.receive_line() == "register_succ|注册成功！"
+    assert plain.receive_line().startswith("login_succ|")
+    assert plain.receive_line() == ""
 
 
 # What is no message
@@ -167,26 +166,26 @@ def test_pipelined_lines_are_answered_before_the_end(call: Call) -> None:
 @pytest.mark.parametrize("value", ["[]", "12 ", '"text"', '{"code":12', '{"code":abc}', "[" * 100 + "]" * 100])
 def test_a_value_that_is_no_frame_is_refused(call: Call, value: str) -> None:
     plain = call(0)
-    assert plain.ask({"code": 12}, 12) == {"code": 12, "status": 0}
+    assert plain.request({"code": 12}, 12) == {"code": 12, "status": 0}
     plain.send(value)
     if value.endswith("12"):
-        plain.end()
-    assert plain.frame()["code"] == 18
+        plain.end_sending()
+    assert plain.receive()["code"] == 18
     if not value.endswith("12"):
-        assert plain.ask({"code": 12}, 12) == {"code": 12, "status": 0}
+        assert plain.request({"code": 12}, 12) == {"code": 12, "status": 0}
 
 
 @pytest.mark.parametrize("garbage", [b"}", b'{"code":[1}', b"\x00" * 100, b'{"code":"' + b"x" * 3_000_000])
 def test_what_cannot_be_read_on_is_refused_once(call: Call, garbage: bytes) -> None:
     plain = call(0)
     plain.send({"code": 12}, garbage, {"code": 12})
-    assert plain.frame() == {"code": 12, "status": 0}
-    assert plain.frame()["code"] == 18
-    assert plain.line() == ""
+    assert plain.receive() == {"code": 12, "status": 0}
+    assert plain.receive()["code"] == 18
+    assert plain.receive_line() == ""
 
 
 @pytest.mark.parametrize("first", [b"GET / HTTP/1.1\r\n\r\n", b"hello\n", b"{}", b"[1]", b"\x16\x03\x01\n"])
 def test_what_begins_in_no_dialect_is_disconnected(call: Call, first: bytes) -> None:
     plain = call(0)
     plain.send(first)
-    assert plain.line() == ""
+    assert plain.receive_line() == ""

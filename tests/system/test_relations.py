@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tests.drills.cluster import Cluster
-from tests.system.speakers import Speaker
+from tests.system.users import DialectUser
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
 
-Enter = Callable[[str], Speaker]
+Enter = Callable[[str], DialectUser]
 
 
 @pytest.fixture
@@ -21,11 +21,11 @@ def enter(system: Cluster) -> Iterator[Enter]:
     """A new account of a dialect, at the edges by turns; the connections end with the test."""
     with ExitStack() as stack:
         count = iter(range(1_000))
-        yield lambda dialect: stack.enter_context(Speaker(system.edges[next(count) % 2], dialect)).register()
+        yield lambda dialect: stack.enter_context(DialectUser(system.edges[next(count) % 2], dialect)).register()
 
 
 @pytest.fixture
-def vic(enter: Enter) -> Speaker:
+def vic(enter: Enter) -> DialectUser:
     """Who is told, in v1."""
     return enter("ourchat-v1")
 
@@ -34,25 +34,25 @@ def v1(code: int, **data: object) -> dict[str, Any]:
     return {"code": code, "time": 0, "data": data}
 
 
-def told(vic: Speaker, code: int, **data: object) -> None:
+def told(vic: DialectUser, code: int, **data: object) -> None:
     """This frame, and with just these data."""
-    frame = json.loads(vic.hear(f'"code":{code},'))
+    frame = json.loads(vic.receive(f'"code":{code},'))
     assert (frame["data"], type(frame["time"])) == (data, int)
 
 
-def group_of_v1(vic: Speaker, name: str = "v1's") -> int:
-    made = vic.ask(v1(8, group_name=name, ocid=vic.number), '"code":10')
+def group_of_v1(vic: DialectUser, name: str = "v1's") -> int:
+    made = vic.request(v1(8, group_name=name, ocid=vic.number), '"code":10')
     return int(json.loads(made)["data"]["group_id"])
 
 
-def group_of_pipe(pat: Speaker) -> int:
-    return int(pat.ask(f"create_group|{pat.number}|pipe's|{pat.token}", "create_group_succ|").split("|")[1])
+def group_of_pipe(pat: DialectUser) -> int:
+    return int(pat.request(f"create_group|{pat.number}|pipe's|{pat.token}", "create_group_succ|").split("|")[1])
 
 
-def group_of_service(sue: Speaker, *uuids: str) -> int:
+def group_of_service(sue: DialectUser, *uuids: str) -> int:
     member = [{"id": uuid} for uuid in uuids]
     content = {"token": sue.token, "name": "service's", "is_group": True, "member": member}
-    return int(json.loads(sue.ask({"service_code": 7, "content": content}, '"success"'))["content"]["chat"])
+    return int(json.loads(sue.request({"service_code": 7, "content": content}, '"success"'))["content"]["chat"])
 
 
 def named(name: str) -> dict[str, str]:
@@ -62,43 +62,43 @@ def named(name: str) -> dict[str, str]:
 # Friends
 
 
-def befriend(vic: Speaker, pat: Speaker) -> None:
+def befriend(vic: DialectUser, pat: DialectUser) -> None:
     """Asked in v1, accepted in pipe."""
-    vic.say(v1(9, add_ocid=pat.number, ocid=vic.number))
-    pat.hear(f"friend_request|1|{vic.number}||")
-    pat.ask(f"hand_friend_request|{pat.number}|{vic.number}|1|{pat.token}", "hand_friend_request_succ|同意请求！")
+    vic.send(v1(9, add_ocid=pat.number, ocid=vic.number))
+    pat.receive(f"friend_request|1|{vic.number}||")
+    pat.request(f"hand_friend_request|{pat.number}|{vic.number}|1|{pat.token}", "hand_friend_request_succ|同意请求！")
     told(vic, 10, add_ocid=pat.number, ocid=vic.number)
 
 
-def test_a_friendship_asked_for_in_pipe(vic: Speaker, enter: Enter) -> None:
+def test_a_friendship_asked_for_in_pipe(vic: DialectUser, enter: Enter) -> None:
     pat = enter("pipe")
-    pat.ask(f"add_friend|{pat.number}|{vic.number}|it's me|{pat.token}", "add_friend_succ|")
+    pat.request(f"add_friend|{pat.number}|{vic.number}|it's me|{pat.token}", "add_friend_succ|")
     told(vic, 9, add_ocid=vic.number, ocid=pat.number, text="it's me")
-    vic.say(v1(10, add_ocid=vic.number, ocid=pat.number))
+    vic.send(v1(10, add_ocid=vic.number, ocid=pat.number))
     told(vic, 10, add_ocid=vic.number, ocid=pat.number)
-    pat.ask(f"get_user_friend|{pat.number}|{pat.token}", f"friendinfo|1|{vic.number}")
+    pat.request(f"get_user_friend|{pat.number}|{pat.token}", f"friendinfo|1|{vic.number}")
 
 
-def test_a_friendship_refused_in_pipe(vic: Speaker, enter: Enter) -> None:
+def test_a_friendship_refused_in_pipe(vic: DialectUser, enter: Enter) -> None:
     pat = enter("pipe")
-    vic.say(v1(9, add_ocid=pat.number, ocid=vic.number))
-    pat.hear("friend_request|1|")
-    pat.ask(f"hand_friend_request|{pat.number}|{vic.number}|0|{pat.token}", "hand_friend_request_succ|拒绝请求！")
+    vic.send(v1(9, add_ocid=pat.number, ocid=vic.number))
+    pat.receive("friend_request|1|")
+    pat.request(f"hand_friend_request|{pat.number}|{vic.number}|0|{pat.token}", "hand_friend_request_succ|拒绝请求！")
     told(vic, 11, add_ocid=pat.number, ocid=vic.number)
 
 
-def test_a_friendship_accepted_and_ended_in_pipe(vic: Speaker, enter: Enter) -> None:
+def test_a_friendship_accepted_and_ended_in_pipe(vic: DialectUser, enter: Enter) -> None:
     """The end is not told, and frees the way."""
     pat = enter("pipe")
     befriend(vic, pat)
-    vic.say(v1(9, add_ocid=pat.number, ocid=vic.number))
-    vic.hear('"code":18')
-    pat.ask(f"del_friend|{pat.number}|{vic.number}|{pat.token}", "del_friend_succ|")
+    vic.send(v1(9, add_ocid=pat.number, ocid=vic.number))
+    vic.receive('"code":18')
+    pat.request(f"del_friend|{pat.number}|{vic.number}|{pat.token}", "del_friend_succ|")
     befriend(vic, pat)
 
 
 @pytest.mark.parametrize("dialect", ["ourchat-v1", "ourchat-v2", "pipe"])
-def test_a_friend_is_called_otherwise(vic: Speaker, enter: Enter, system: Cluster, dialect: str) -> None:
+def test_a_friend_is_called_otherwise(vic: DialectUser, enter: Enter, system: Cluster, dialect: str) -> None:
     pat = enter("pipe")
     befriend(vic, pat)
     renames: dict[str, str | dict[str, Any]] = {
@@ -107,78 +107,82 @@ def test_a_friend_is_called_otherwise(vic: Speaker, enter: Enter, system: Cluste
         "pipe": f"update_profile|{pat.number}|{pat.token}|other|1||1|",
     }
     if dialect == "pipe":
-        pat.say(renames[dialect])
+        pat.send(renames[dialect])
     else:
-        with Speaker(system.edges[1], dialect) as again:
+        with DialectUser(system.edges[1], dialect) as again:
             login: dict[str, Any] = {"account": f"{pat.number:010d}", "password": pat.tag}
-            again.ask(v1(6, **login) if dialect == "ourchat-v1" else {"code": 6, "login_type": 1, **login}, '"code":7')
-            again.ask(renames[dialect], '"code":12' if dialect == "ourchat-v1" else '"code":20,"status":0')
+            again.request(
+                v1(6, **login) if dialect == "ourchat-v1" else {"code": 6, "login_type": 1, **login}, '"code":7'
+            )
+            again.request(renames[dialect], '"code":12' if dialect == "ourchat-v1" else '"code":20,"status":0')
     told(vic, 12, ocid=pat.number, **named("other"))
 
 
 # Members
 
 
-def test_an_application_made_in_pipe(vic: Speaker, enter: Enter) -> None:
+def test_an_application_made_in_pipe(vic: DialectUser, enter: Enter) -> None:
     pat, group = enter("pipe"), group_of_v1(vic)
-    pat.ask(f"join_group|{pat.number}|{group}|please|{pat.token}", "join_group_succ|")
+    pat.request(f"join_group|{pat.number}|{group}|please|{pat.token}", "join_group_succ|")
     told(vic, 9, group_id=group, ocid=pat.number, text="please")
-    vic.say(v1(10, group_id=group, ocid=pat.number))
+    vic.send(v1(10, group_id=group, ocid=pat.number))
     told(vic, 10, group_id=group, group_name="v1's", ocid=pat.number)
-    pat.ask(f"get_user_group|{pat.number}|{pat.token}", f"groupinfo|1|{group}")
+    pat.request(f"get_user_group|{pat.number}|{pat.token}", f"groupinfo|1|{group}")
 
 
-def test_an_application_made_in_service(vic: Speaker, enter: Enter) -> None:
+def test_an_application_made_in_service(vic: DialectUser, enter: Enter) -> None:
     sue, group = enter("service"), group_of_v1(vic)
     apply = {"service_code": 6, "content": {"token": sue.token, "chat": group}}
-    sue.ask(apply, '"failed"', '"cause"')
+    sue.request(apply, '"failed"', '"cause"')
     told(vic, 9, group_id=group, ocid=sue.number)
-    vic.say(v1(10, group_id=group, ocid=sue.number))
+    vic.send(v1(10, group_id=group, ocid=sue.number))
     told(vic, 10, group_id=group, group_name="v1's", ocid=sue.number)
-    sue.ask(apply, '"failed"', "member already")
+    sue.request(apply, '"failed"', "member already")
 
 
 @pytest.mark.parametrize(("verdict", "words"), [(1, "同意请求！"), (0, "拒绝请求！")])
-def test_an_application_handled_in_pipe(vic: Speaker, enter: Enter, verdict: int, words: str) -> None:
+def test_an_application_handled_in_pipe(vic: DialectUser, enter: Enter, verdict: int, words: str) -> None:
     pat = enter("pipe")
     group = group_of_pipe(pat)
-    vic.say(v1(9, group_id=group, ocid=vic.number))
-    pat.hear(f"group_request|1|{vic.number}|{group}||")
-    pat.ask(f"hand_group_request|{vic.number}|{group}|{verdict}|{pat.token}", f"hand_group_request_succ|{words}")
+    vic.send(v1(9, group_id=group, ocid=vic.number))
+    pat.receive(f"group_request|1|{vic.number}|{group}||")
+    pat.request(f"hand_group_request|{vic.number}|{group}|{verdict}|{pat.token}", f"hand_group_request_succ|{words}")
     if verdict:
         told(vic, 10, group_id=group, group_name="pipe's", ocid=vic.number)
     else:
         told(vic, 11, group_id=group, ocid=vic.number)
 
 
-def test_an_open_group_made_in_service_is_joined_from_everywhere(vic: Speaker, enter: Enter) -> None:
+def test_an_open_group_made_in_service_is_joined_from_everywhere(vic: DialectUser, enter: Enter) -> None:
     sue, pat = enter("service"), enter("pipe")
     group = group_of_service(sue)
-    vic.say(v1(9, group_id=group, ocid=vic.number))
+    vic.send(v1(9, group_id=group, ocid=vic.number))
     told(vic, 10, group_id=group, group_name="service's", ocid=vic.number)
-    pat.ask(f"join_group|{pat.number}|{group}||{pat.token}", "join_group_succ|")
+    pat.request(f"join_group|{pat.number}|{group}||{pat.token}", "join_group_succ|")
     told(vic, 10, group_id=group, group_name="service's", ocid=pat.number)
     other = enter("service")
-    other.ask({"service_code": 6, "content": {"token": other.token, "chat": group}}, '"success"')
+    other.request({"service_code": 6, "content": {"token": other.token, "chat": group}}, '"success"')
     told(vic, 10, group_id=group, group_name="service's", ocid=other.number)
 
 
-def test_who_is_put_into_a_session_of_v2_is_told(vic: Speaker, enter: Enter) -> None:
+def test_who_is_put_into_a_session_of_v2_is_told(vic: DialectUser, enter: Enter) -> None:
     wil, pat = enter("ourchat-v2"), enter("pipe")
-    made = wil.ask({"code": 8, "members": [str(vic.number), str(pat.number)], "name": "v2's"}, '"code":9,"status":0')
+    made = wil.request(
+        {"code": 8, "members": [str(vic.number), str(pat.number)], "name": "v2's"}, '"code":9,"status":0'
+    )
     group = int(json.loads(made)["session_id"])
     told(vic, 10, group_id=group, group_name="v2's", ocid=vic.number)
-    pat.ask(f"get_group_info|{pat.number}|{group}|{pat.token}", f"groupinfo|{group}|v2's|3|{wil.number}|")
+    pat.request(f"get_group_info|{pat.number}|{group}|{pat.token}", f"groupinfo|{group}|v2's|3|{wil.number}|")
     assert (vic.pending, wil.pending, pat.pending) == ([], [], [])
 
 
-def test_who_is_put_into_a_group_of_service_is_told(vic: Speaker, enter: Enter) -> None:
+def test_who_is_put_into_a_group_of_service_is_told(vic: DialectUser, enter: Enter) -> None:
     """Their uuids are known from a group that both are in."""
     sue = enter("service")
     first = group_of_service(sue)
-    vic.say(v1(9, group_id=first, ocid=vic.number))
+    vic.send(v1(9, group_id=first, ocid=vic.number))
     told(vic, 10, group_id=first, group_name="service's", ocid=vic.number)
-    listed = json.loads(sue.ask({"service_code": 4, "content": {"token": sue.token}}, '"values"'))
+    listed = json.loads(sue.request({"service_code": 4, "content": {"token": sue.token}}, '"values"'))
     (uuid,) = {one["id"] for one in listed["content"]["values"][0]["usrs"]} - {sue.uuid}
     group = group_of_service(sue, uuid)
     told(vic, 10, group_id=group, group_name="service's", ocid=vic.number)
@@ -187,38 +191,42 @@ def test_who_is_put_into_a_group_of_service_is_told(vic: Speaker, enter: Enter) 
 # After an absence
 
 
-def test_what_happened_meanwhile_is_told_at_the_next_login_once(vic: Speaker, enter: Enter, system: Cluster) -> None:
+def test_what_happened_meanwhile_is_told_at_the_next_login_once(
+    vic: DialectUser, enter: Enter, system: Cluster
+) -> None:
     wil, pat = enter("ourchat-v2"), enter("pipe")
     group = group_of_pipe(pat)
-    vic.say(v1(9, group_id=group, ocid=vic.number))
-    vic.say(v1(9, add_ocid=pat.number, ocid=vic.number))
-    pat.hear("group_request|1|")
-    pat.hear("friend_request|1|")
-    vic.socket.close()
-    pat.ask(f"hand_group_request|{vic.number}|{group}|0|{pat.token}", "hand_group_request_succ|")
-    pat.ask(f"hand_friend_request|{pat.number}|{vic.number}|1|{pat.token}", "hand_friend_request_succ|")
-    made = wil.ask({"code": 8, "members": [str(vic.number)], "name": "v2's"}, '"code":9,"status":0')
+    vic.send(v1(9, group_id=group, ocid=vic.number))
+    vic.send(v1(9, add_ocid=pat.number, ocid=vic.number))
+    pat.receive("group_request|1|")
+    pat.receive("friend_request|1|")
+    vic.connection.close()
+    pat.request(f"hand_group_request|{vic.number}|{group}|0|{pat.token}", "hand_group_request_succ|")
+    pat.request(f"hand_friend_request|{pat.number}|{vic.number}|1|{pat.token}", "hand_friend_request_succ|")
+    made = wil.request({"code": 8, "members": [str(vic.number)], "name": "v2's"}, '"code":9,"status":0')
     session = int(json.loads(made)["session_id"])
-    with Speaker(system.edges[1], "ourchat-v1") as back:
+    with DialectUser(system.edges[1], "ourchat-v1") as back:
         back.login_v1(vic.number, vic.tag)
         told(back, 11, group_id=group, ocid=vic.number)
         told(back, 10, add_ocid=pat.number, ocid=vic.number)
         told(back, 10, group_id=session, group_name="v2's", ocid=vic.number)
-        pat.ask(f"add_friend|{pat.number}|{vic.number}||{pat.token}", "add_friend_error|")
-    with Speaker(system.edges[0], "ourchat-v1") as again:
+        pat.request(f"add_friend|{pat.number}|{vic.number}||{pat.token}", "add_friend_error|")
+    with DialectUser(system.edges[0], "ourchat-v1") as again:
         again.login_v1(vic.number, vic.tag)
-        pat.ask(f"send_message|0|{pat.number}|{vic.number}|0|ping|{pat.token}", "send_message_succ|")
-        again.hear('"msg":"ping"')
+        pat.request(f"send_message|0|{pat.number}|{vic.number}|0|ping|{pat.token}", "send_message_succ|")
+        again.receive('"msg":"ping"')
         assert again.pending == []
 
 
-def test_requests_are_told_at_every_login_until_they_are_handled(vic: Speaker, enter: Enter, system: Cluster) -> None:
+def test_requests_are_told_at_every_login_until_they_are_handled(
+    vic: DialectUser, enter: Enter, system: Cluster
+) -> None:
     pat, group = enter("pipe"), group_of_v1(vic)
-    vic.socket.close()
-    pat.ask(f"add_friend|{pat.number}|{vic.number}|hi|{pat.token}", "add_friend_succ|")
-    pat.ask(f"join_group|{pat.number}|{group}|hi|{pat.token}", "join_group_succ|")
+    vic.connection.close()
+    pat.request(f"add_friend|{pat.number}|{vic.number}|hi|{pat.token}", "add_friend_succ|")
+    pat.request(f"join_group|{pat.number}|{group}|hi|{pat.token}", "join_group_succ|")
     for edge in system.edges:
-        with Speaker(edge, "ourchat-v1") as back:
+        with DialectUser(edge, "ourchat-v1") as back:
             back.login_v1(vic.number, vic.tag)
             told(back, 9, add_ocid=vic.number, ocid=pat.number, text="hi")
             told(back, 9, group_id=group, ocid=pat.number, text="hi")
@@ -227,35 +235,35 @@ def test_requests_are_told_at_every_login_until_they_are_handled(vic: Speaker, e
 # Names beside messages
 
 
-def v2_says(wil: Speaker, session: int, text: str) -> None:
+def v2_says(wil: DialectUser, session: int, text: str) -> None:
     frame = {"code": 0, "sender": {"session_id": str(session)}, "msg": [{"type": 0, "text": text}]}
-    wil.ask(frame, '"code":0', text)
+    wil.request(frame, '"code":0', text)
 
 
 def test_senders_are_called_as_they_are_called_now(enter: Enter, system: Cluster) -> None:
     """Renamed at another edge than they speak at; once deleted, nobody any more."""
     wil, pat, sue = enter("ourchat-v2"), enter("pipe"), enter("service")
     members = [str(pat.number), str(sue.number)]
-    made = wil.ask({"code": 8, "members": members, "name": "s"}, '"code":9,"status":0')
+    made = wil.request({"code": 8, "members": members, "name": "s"}, '"code":9,"status":0')
     session = int(json.loads(made)["session_id"])
     v2_says(wil, session, "one")
-    pat.hear(f"|v2-{wil.tag}: one")
-    with Speaker(system.edges[1], "ourchat-v2") as elsewhere:
-        elsewhere.ask({"code": 6, "login_type": 0, "account": wil.mail, "password": wil.tag}, '"code":7,"status":0')
-        elsewhere.ask({"code": 19, "ocid": str(wil.number), "data": {"nickname": "other"}}, '"code":20,"status":0')
+    pat.receive(f"|v2-{wil.tag}: one")
+    with DialectUser(system.edges[1], "ourchat-v2") as elsewhere:
+        elsewhere.request({"code": 6, "login_type": 0, "account": wil.mail, "password": wil.tag}, '"code":7,"status":0')
+        elsewhere.request({"code": 19, "ocid": str(wil.number), "data": {"nickname": "other"}}, '"code":20,"status":0')
     told_otherwise(wil, pat, session)
-    wil.ask({"code": 16}, '"code":17,"status":0')
+    wil.request({"code": 16}, '"code":17,"status":0')
     walk = {"service_code": 9, "content": {"token": sue.token, "chat": session, "index": 0, "count": 20}}
-    names = {one["name"] for one in json.loads(sue.ask(walk, '"values"'))["content"]["values"]}
+    names = {one["name"] for one in json.loads(sue.request(walk, '"values"'))["content"]["values"]}
     assert names == {"已注销用户"}
-    pat.ask(f"get_user_info|{pat.number}|{wil.number}|{pat.token}", "friend_detail_info|已注销用户|")
+    pat.request(f"get_user_info|{pat.number}|{wil.number}|{pat.token}", "friend_detail_info|已注销用户|")
 
 
-def told_otherwise(wil: Speaker, pat: Speaker, session: int) -> None:
+def told_otherwise(wil: DialectUser, pat: DialectUser, session: int) -> None:
     """Within seconds."""
     for number in range(50):
         v2_says(wil, session, f"again {number}")
-        if "|other: again" in pat.hear(f": again {number}"):
+        if "|other: again" in pat.receive(f": again {number}"):
             return
         time.sleep(0.1)
     raise AssertionError("still called as before")

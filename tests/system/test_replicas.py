@@ -12,8 +12,8 @@ from services.cli.process_group import ProcessGroup
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.system.conftest import Dial
 from tests.system.databases import databases
-from tests.system.people import Client
 from tests.system.stack import Service, Stack
+from tests.system.users import V2User
 
 pytestmark = [pytest.mark.xdist_group("postgresql"), pytest.mark.timeout(120)]
 
@@ -42,26 +42,26 @@ def replicas(
 
 
 @pytest.fixture
-def couple(replicas: tuple[list[Service], list[Service]], dial: Dial) -> tuple[Client, Client, int]:
+def couple(replicas: tuple[list[Service], list[Service]], dial: Dial) -> tuple[V2User, V2User, int]:
     one, two = (dial(f"ws://127.0.0.1:{edge.port}").register() for edge in replicas[1])
     return one, two, one.session(two)
 
 
-def talk(couple: tuple[Client, Client, int], since: int, upto: int) -> None:
+def talk(couple: tuple[V2User, V2User, int], since: int, upto: int) -> None:
     speaker, _, session = couple
     for number in range(since, upto):
-        speaker.say(session, str(number))
+        speaker.post(session, str(number))
 
 
-def check_heard(couple: tuple[Client, Client, int]) -> None:
+def check_heard(couple: tuple[V2User, V2User, int]) -> None:
     """All of it, once, in order."""
     _, listener, _ = couple
-    assert [listener.code(0)["msg"][0]["text"] for _ in range(WORDS)] == list(map(str, range(WORDS)))
-    listener.hears_nothing()
+    assert [listener.receive_code(0)["msg"][0]["text"] for _ in range(WORDS)] == list(map(str, range(WORDS)))
+    listener.receive_nothing()
 
 
 def test_both_work_and_one_may_be_killed(
-    replicas: tuple[list[Service], list[Service]], couple: tuple[Client, Client, int]
+    replicas: tuple[list[Service], list[Service]], couple: tuple[V2User, V2User, int]
 ) -> None:
     messages, _ = replicas
     talk(couple, 0, WORDS // 2)
@@ -72,7 +72,7 @@ def test_both_work_and_one_may_be_killed(
 
 
 def test_one_that_is_frozen_is_passed_by_and_says_nothing_late(
-    replicas: tuple[list[Service], list[Service]], couple: tuple[Client, Client, int]
+    replicas: tuple[list[Service], list[Service]], couple: tuple[V2User, V2User, int]
 ) -> None:
     messages, _ = replicas
     talk(couple, 0, WORDS // 2)

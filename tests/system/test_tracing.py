@@ -13,8 +13,8 @@ from services.cli.process_group import ProcessGroup
 from tests.support.collector import Collector, Seen
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.system.conftest import Dial
-from tests.system.people import Client
 from tests.system.stack import Service, Stack
+from tests.system.users import V2User
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -63,7 +63,7 @@ def services(
 
 
 @pytest.fixture
-def couple(services: list[Service], dial: Dial) -> tuple[Client, Client, int]:
+def couple(services: list[Service], dial: Dial) -> tuple[V2User, V2User, int]:
     one, two = (dial(f"ws://127.0.0.1:{edge.port}").register() for edge in services[3:])
     return one, two, one.session(two)
 
@@ -90,19 +90,19 @@ def way(trace: Sequence[Seen]) -> Counter[tuple[str, str, str, str]]:
 
 
 def test_messages_and_logins_are_one_trace_each_through_all_processes(
-    collector: Collector, services: list[Service], couple: tuple[Client, Client, int], dial: Dial
+    collector: Collector, services: list[Service], couple: tuple[V2User, V2User, int], dial: Dial
 ) -> None:
     ann, bob, session = couple
-    ann.say(session, _WORDS)
-    bob.hears(_WORDS)
+    ann.post(session, _WORDS)
+    bob.receive_text(_WORDS)
     check_message(collector.spans(has("post", 8)), *(f"edge-{edge.port}" for edge in services[3:]))
     device = dial(f"ws://127.0.0.1:{services[-1].port}")
     device.login(ann.account)
-    device.ask({"code": 6, "login_type": 1, "account": f"{bob.account.ocid:010d}", "password": "wrong"}, 7)
+    device.request({"code": 6, "login_type": 1, "account": f"{bob.account.number:010d}", "password": "wrong"}, 7)
     spans = collector.spans(lambda spans: LOGIN <= way(login(spans)).keys() and failures(spans) != [])
     assert failures(spans) == ["unauthenticated"]
     for one in (ann, bob):
-        for secret in (_WORDS, one.account.tag, one.account.secret, f"{one.account.ocid:010d}"):
+        for secret in (_WORDS, one.account.name.removeprefix("名"), one.account.secret, f"{one.account.number:010d}"):
             assert secret.encode() not in collector.raw
 
 
@@ -157,13 +157,13 @@ def failures(spans: Sequence[Seen]) -> list[str]:
 
 
 def test_a_collector_that_hangs_keeps_no_process_from_its_work_and_its_end(
-    collector: Collector, services: list[Service], couple: tuple[Client, Client, int]
+    collector: Collector, services: list[Service], couple: tuple[V2User, V2User, int]
 ) -> None:
     ann, bob, session = couple
     collector.answers.clear()
     for number in range(50):
-        ann.say(session, f"{_WORDS} {number}")
-        bob.hears(f"{_WORDS} {number}")
+        ann.post(session, f"{_WORDS} {number}")
+        bob.receive_text(f"{_WORDS} {number}")
     started = time.monotonic()
     for service in reversed(services):
         service.process.send_signal(signal.SIGTERM)

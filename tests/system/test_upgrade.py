@@ -11,10 +11,10 @@ from zipfile import ZipFile
 import pytest
 
 from tests.drills.cluster import Cluster
-from tests.system.people import Account, Client
+from tests.system.users import V2User, account_of
 
 ARCHIVE = Path(__file__).with_name("data-0.1.0.zip")
-ANN, BOB, CHAT = Account("ann", ocid=1), Account("bob", ocid=2), 2
+ANN, BOB, CHAT = account_of("ann", 1), account_of("bob", 2), 2
 
 
 @pytest.fixture
@@ -28,12 +28,12 @@ def upgraded(tmp_path: Path) -> Iterator[Cluster]:
 
 
 def test_unread_messages_of_the_release_before_arrive_at_login_and_new_ones_follow(upgraded: Cluster) -> None:
-    with Client(upgraded.edges[0]) as ann, Client(upgraded.edges[0]) as bob:
+    with V2User(upgraded.edges[0]) as ann, V2User(upgraded.edges[0]) as bob:
         ann.login(ANN)
         bob.login(BOB)
         bob.list_session(CHAT)
-        assert [bob.hears(f"unread {number}")["msg_id"] for number in range(2)] == ["5", "6"]
+        assert [bob.receive_text(f"unread {number}")["msg_id"] for number in range(2)] == ["5", "6"]
         ann.list_session(CHAT)
-        assert ann.say(CHAT, "after the upgrade")["msg_id"] == "7"
-        assert bob.hears("after the upgrade")["sender"]["ocid"] == "0000000001"
-        bob.hears_nothing()
+        assert ann.post(CHAT, "after the upgrade")["msg_id"] == "7"
+        assert bob.receive_text("after the upgrade")["sender"]["ocid"] == "0000000001"
+        bob.receive_nothing()

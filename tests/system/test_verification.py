@@ -8,7 +8,7 @@ import pytest
 from tests.drills.cluster import Cluster
 from tests.system.conftest import Dial
 from tests.system.mail import Postbox, visit
-from tests.system.people import Account, Client
+from tests.system.users import V2User, new_account
 
 pytestmark = [pytest.mark.xdist_group("verification"), pytest.mark.timeout(120)]
 
@@ -33,10 +33,10 @@ def verifying(tmp_path_factory: pytest.TempPathFactory, postbox: Postbox) -> Ite
 
 
 @pytest.fixture
-def applicant(verifying: Cluster, dial: Dial) -> Client:
+def applicant(verifying: Cluster, dial: Dial) -> V2User:
     """Has asked to be registered, and for the mail."""
     client = dial(verifying.edges[0])
-    assert client.ask(client.registration(client.account), 13, 5) == {"code": 13}
+    assert client.request(client.registration(client.account), 13, 5) == {"code": 13}
     client.send({"code": 14})
     return client
 
@@ -50,22 +50,22 @@ def on(edge: str, link: str) -> str:
     return link.replace(urlsplit(link).netloc, urlsplit(edge).netloc)
 
 
-def test_the_link_completes_the_registration(applicant: Client, postbox: Postbox, verifying: Cluster) -> None:
-    applicant.hears_nothing()
+def test_the_link_completes_the_registration(applicant: V2User, postbox: Postbox, verifying: Cluster) -> None:
+    applicant.receive_nothing()
     assert visit(postbox.link(applicant.account.email)) == 200
     assert applicant.read() == {"code": 15, "status": 0}
     registered = applicant.read()
     assert (registered["code"], registered["status"]) == (5, 0)
     own = {"code": 10, "ocid": registered["ocid"], "request_values": ["nickname"]}
-    assert applicant.ask(own, 11)["data"] == {"nickname": f"名{applicant.account.tag}"}
+    assert applicant.request(own, 11)["data"] == {"nickname": applicant.account.name}
 
 
-def test_any_edge_serves_the_link(applicant: Client, postbox: Postbox, verifying: Cluster) -> None:
+def test_any_edge_serves_the_link(applicant: V2User, postbox: Postbox, verifying: Cluster) -> None:
     assert visit(on(verifying.edges[1], postbox.link(applicant.account.email))) == 200
     assert [applicant.read()["code"], applicant.read()["code"]] == [15, 5]
 
 
-def test_a_wrong_code_is_told_and_the_right_one_still_works(applicant: Client, postbox: Postbox) -> None:
+def test_a_wrong_code_is_told_and_the_right_one_still_works(applicant: V2User, postbox: Postbox) -> None:
     link = postbox.link(applicant.account.email)
     assert visit(spoiled(link)) == 403
     assert applicant.read() == {"code": 15, "status": 1}
@@ -78,51 +78,51 @@ def test_a_wrong_code_is_told_and_the_right_one_still_works(applicant: Client, p
 def test_clients_that_know_nothing_of_it_get_the_mail_and_try_again(
     verifying: Cluster, postbox: Postbox, dial: Dial, path: str, key: str
 ) -> None:
-    client, account = dial(verifying.edges[0], path=path), Account()
+    client, account = dial(verifying.edges[0], path=path), new_account()
     data = {key: account.email, "password": account.secret, "name": "x"}
-    refused = client.ask({"code": 4, "time": 0, "data": data}, 5)
+    refused = client.request({"code": 4, "time": 0, "data": data}, 5)
     assert (refused["data"]["state"], "a mail was sent" in refused["data"]["details"]) == (1, True)
     assert visit(postbox.link(account.email)) == 200
-    client.hears_nothing()
-    assert client.ask({"code": 4, "time": 0, "data": data}, 5)["data"]["state"] == 0
+    client.receive_nothing()
+    assert client.request({"code": 4, "time": 0, "data": data}, 5)["data"]["state"] == 0
 
 
-def test_nobody_is_registered_before(applicant: Client, postbox: Postbox, verifying: Cluster, dial: Dial) -> None:
+def test_nobody_is_registered_before(applicant: V2User, postbox: Postbox, verifying: Cluster, dial: Dial) -> None:
     """The address is not taken: somebody else may apply with it, and whoever opens a link first has it."""
     login = {"code": 6, "login_type": 0, "account": applicant.account.email, "password": applicant.account.secret}
     other = dial(verifying.edges[1])
-    assert other.ask(login, 7, 13) == {"code": 7, "status": 1}
-    assert other.ask(Client.registration(applicant.account), 13, 5) == {"code": 13}
+    assert other.request(login, 7, 13) == {"code": 7, "status": 1}
+    assert other.request(V2User.registration(applicant.account), 13, 5) == {"code": 13}
 
 
-def test_after_the_time_limit_it_is_over(applicant: Client, postbox: Postbox) -> None:
+def test_after_the_time_limit_it_is_over(applicant: V2User, postbox: Postbox) -> None:
     link = postbox.link(applicant.account.email)
-    assert applicant.code(15, seconds=LIMIT_SECONDS + 5) == {"code": 15, "status": 2}
+    assert applicant.receive_code(15, seconds=LIMIT_SECONDS + 5) == {"code": 15, "status": 2}
     assert visit(link) == 410
-    applicant.hears_nothing()
-    assert applicant.ask(applicant.registration(applicant.account), 13, 5) == {"code": 13}
+    applicant.receive_nothing()
+    assert applicant.request(applicant.registration(applicant.account), 13, 5) == {"code": 13}
 
 
 def test_a_link_opened_when_the_connection_is_gone_counts_for_the_next_attempt(
     verifying: Cluster, postbox: Postbox, dial: Dial
 ) -> None:
-    account = Account()
-    with Client(verifying.edges[0]) as client:
-        assert client.ask(client.registration(account), 13) == {"code": 13}
+    account = new_account()
+    with V2User(verifying.edges[0]) as client:
+        assert client.request(client.registration(account), 13) == {"code": 13}
         client.send({"code": 14})
         link = postbox.link(account.email)
     assert visit(link) == 200
     again = dial(verifying.edges[1])
-    assert again.ask(again.registration(account), 13, 5)["status"] == 0
+    assert again.request(again.registration(account), 13, 5)["status"] == 0
 
 
 def test_mail_waits_for_the_mail_server(verifying: Cluster, postbox: Postbox, dial: Dial) -> None:
     client = dial(verifying.edges[0])
     postbox.close()
     try:
-        client.ask(client.registration(client.account), 13)
+        client.request(client.registration(client.account), 13)
         client.send({"code": 14})
-        client.hears_nothing(1.0)
+        client.receive_nothing(1.0)
     finally:
         postbox.open()
     assert "/verify/" in postbox.link(client.account.email)

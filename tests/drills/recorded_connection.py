@@ -1,0 +1,136 @@
+"""One v2 connection that records everything that happens on it in a journal."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from itertools import count
+
+from clients.aio import AsyncConnection, connect
+from clients.codec import CODECS
+from clients.codec.base import ClientRequest
+from clients.codec.events import (
+    ClientEvent,
+    NotificationKind,
+    ReceivedMessage,
+    ReceivedNotification,
+    ReplyKind,
+    ServerReply,
+)
+from clients.errors import RequestRejected
+from tests.drills.records import Acked, Closed, Denied, Heard, Opened, Record, Said, Told
+
+REPLY_SECONDS = 12.0
+_CONNECT_SECONDS = 3.0
+_RETRY_SECONDS = 0.3
+_UNKNOWN = ("try again", "not confirmed in time")
+"""Words of an error that is not the message's fault: whether the message was committed is then open."""
+_V2 = CODECS["ourchat-v2"]
+
+numbers = count(1)
+"""Connections are numbered through the whole process."""
+
+Journal = Callable[[Record], None]
+
+
+class RecordedConnection:
+    """Made by `dial`; it listens to its connection (clients.aio.Listener)."""
+
+    def __init__(self, journal: Journal, device: str, edge: str) -> None:
+        self.number = next(numbers)
+        self.ocid = 0
+        """The account's, once it is logged in."""
+        self.new_chats: asyncio.Queue[int] = asyncio.Queue()
+        """Chats that were announced."""
+        self._journal = journal
+        self._device = device
+        self._edge = edge
+        self._unacknowledged: set[str] = set()
+        self._connection: AsyncConnection | None = None
+
+    async def connect(self, address: str) -> None:
+        """Raises ClientError, TimeoutError."""
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            self._connection = await connect(address, _V2, self, self._decode)
+
+    @property
+    def unanswered(self) -> int:
+        return self._connected.unanswered
+
+    @property
+    def _connected(self) -> AsyncConnection:
+        assert self._connection is not None
+        return self._connection
+
+    # Sending
+
+    def post(self, request: ClientRequest, chat: int) -> None:
+        """Send a message; its acknowledgement or rejection is recorded."""
+        text = request.echo
+        self._unacknowledged.add(text)
+        self._journal(Said(time.monotonic(), self.number, chat, text))
+        self._connected.start(request).add_done_callback(lambda future: self._posted(text, future))
+
+    def _posted(self, text: str, future: asyncio.Future[ServerReply]) -> None:
+        if not future.cancelled() and future.exception() is None and (details := future.result().error):
+            unknown = any(words in details for words in _UNKNOWN)
+            self._unacknowledged.discard(text)
+            self._journal(Denied(time.monotonic(), self.number, text, details, unknown))
+
+    async def request(self, request: ClientRequest) -> ServerReply:
+        """Raises ClientError."""
+        return await self._connected.request(request, REPLY_SECONDS)
+
+    async def request_until_accepted(self, request: ClientRequest) -> ServerReply:
+        while True:
+            try:
+                return await self.request(request)
+            except RequestRejected:
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def close(self) -> None:
+        """In order: frames that arrive before the end are still recorded."""
+        await self._connected.close()
+
+    async def wait_ended(self) -> None:
+        """Until the connection ends, however it does."""
+        await self._connected.wait_ended()
+        if self.ocid:
+            self._journal(Closed(time.monotonic(), self.number, self._connected.close_code))
+
+    # Receiving
+
+    def _decode(self, frame: bytes) -> ClientEvent:
+        """A login is recorded before the frames that follow it."""
+        event = _V2.decode(frame)
+        if isinstance(event, ServerReply) and event.to in (ReplyKind.REGISTRATION, ReplyKind.LOGIN) and not event.error:
+            self.ocid = event.number
+            self._journal(Opened(time.monotonic(), self.number, self._device, self.ocid, self._edge))
+        return event
+
+    def received(self, event: ClientEvent, now: int) -> None:
+        match event:
+            case ReceivedMessage():
+                self._received_message(event)
+            case ReceivedNotification(NotificationKind.CHAT_ADDED):
+                self._journal(Told(time.monotonic(), self.number, event.chat))
+                self.new_chats.put_nowait(event.chat)
+
+    def _received_message(self, message: ReceivedMessage) -> None:
+        now, text = time.monotonic(), message.text
+        self._journal(Heard(now, self.number, message.chat, message.sender, message.id, text, message.position))
+        if message.sender == self.ocid and text in self._unacknowledged:
+            self._unacknowledged.remove(text)
+            self._journal(Acked(now, self.number, text, message.id))
+
+    def replied(self, reply: ServerReply, now: int) -> None:
+        return
+
+    def ended(self) -> None:
+        return
+
+
+async def dial(address: str, journal: Journal, device: str, edge: str) -> RecordedConnection:
+    """Raises ClientError, TimeoutError."""
+    connection = RecordedConnection(journal, device, edge)
+    await connection.connect(address)
+    return connection

@@ -1,0 +1,306 @@
+"""Users for tests from outside: the client library's codecs and connections, and frames as they are on the wire.
+
+Every wait is bounded, and no frame is lost between two calls.
+"""
+
+import hashlib
+import json
+import secrets
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Self
+
+from clients.blocking import SECONDS, BlockingTcp, BlockingWebSocket, connect
+from clients.codec import CODECS
+from clients.codec.base import ClientAccount, ClientRequest, Recipient
+from clients.codec.events import ServerReply
+from clients.codec.ourchat_v2 import OurChatV2Codec
+from clients.errors import ConnectionEnded
+
+Frame = dict[str, Any]
+V2 = OurChatV2Codec()
+
+
+def account_of(tag: str, number: int = 0) -> ClientAccount:
+    """An account of v2: its names and its password are made of the tag."""
+    secret = hashlib.sha256(tag.encode()).hexdigest()
+    return ClientAccount(f"名{tag}", secret, number, email=f"u{tag}@dragoman.test")
+
+
+def new_account() -> ClientAccount:
+    return account_of(secrets.token_hex(6))
+
+
+class _WebSocketUser:
+    """One connection."""
+
+    def __init__(self, address: str, dialect: str) -> None:
+        self.codec = CODECS[dialect]
+        connection = connect(address, self.codec)
+        assert isinstance(connection, BlockingWebSocket)
+        self.connection = connection
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.connection.close()
+
+    def read_text(self, seconds: float = SECONDS) -> str:
+        """The next frame off the wire. Raises TimeoutError, ConnectionEnded."""
+        frame = self.connection.receive(max(seconds, 0))
+        assert isinstance(frame, str)
+        return frame
+
+
+class V2User(_WebSocketUser):
+    """A user of OurChat v2. Frames that no call waited for stay `pending`, in order."""
+
+    def __init__(self, edge: str, path: str = V2.path) -> None:
+        super().__init__(edge + path, V2.dialect)
+        self.pending: deque[Frame] = deque()
+        self.account = new_account()
+
+    def send(self, frame: Frame | ClientRequest | str | bytes | Iterable[str]) -> None:
+        """Text, binary data or fragments as they are, an object as JSON."""
+        if isinstance(frame, ClientRequest):
+            self.connection.send(frame.frame.decode())
+        else:
+            self.connection.send(json.dumps(frame) if isinstance(frame, dict) else frame)
+
+    def read(self, seconds: float = SECONDS) -> Frame:
+        """The next frame off the wire. Raises TimeoutError, ConnectionEnded."""
+        frame: Frame = json.loads(self.connection.receive(max(seconds, 0)))
+        return frame
+
+    def receive_where(self, wanted: Callable[[Frame], bool], seconds: float = SECONDS) -> Frame:
+        """The first frame that is wanted; the others stay pending."""
+        for frame in self.pending:
+            if wanted(frame):
+                self.pending.remove(frame)
+                return frame
+        deadline = time.monotonic() + seconds
+        while not wanted(frame := self.read(deadline - time.monotonic())):
+            self.pending.append(frame)
+        return frame
+
+    def receive_code(self, *codes: int, seconds: float = SECONDS) -> Frame:
+        return self.receive_where(lambda frame: frame["code"] in codes, seconds)
+
+    def request(self, frame: Frame | ClientRequest, *codes: int, seconds: float = SECONDS) -> Frame:
+        self.send(frame)
+        return self.receive_code(*codes, seconds=seconds)
+
+    def closed(self, seconds: float = SECONDS) -> int:
+        """The code the server closes with, soon."""
+        deadline = time.monotonic() + seconds
+        try:
+            while True:
+                self.pending.append(self.read(deadline - time.monotonic()))
+        except ConnectionEnded as ended:
+            return ended.code
+
+    # What users do
+
+    def register(self, account: ClientAccount | None = None) -> Self:
+        self.account = account or new_account()
+        self.account.number = int(self.request(self.registration(self.account), 5)["ocid"])
+        return self
+
+    @staticmethod
+    def registration(account: ClientAccount) -> Frame:
+        frame: Frame = json.loads(V2.register(account).frame)
+        return frame
+
+    def login(self, account: ClientAccount) -> Frame:
+        self.account = account
+        return self.request(V2.login(account), 7, 13)
+
+    def session(self, *others: "V2User") -> int:
+        """A session of these users; all of them list it, so that nothing is held back."""
+        made = self.request(V2.create_group(self.account, "", [other.account for other in others]), 9)
+        session = int(made["session_id"])
+        for other in others:
+            other.receive_where(lambda frame: frame["code"] == 9 and frame["session_id"] == str(session))
+        for one in (self, *others):
+            one.list_session(session)
+        return session
+
+    def list_session(self, session: int) -> None:
+        self.request(V2.describe_chat(self.account, session, ["session_id"]), 2)
+
+    def text_frame(self, session: int, text: str) -> Frame:
+        frame: Frame = json.loads(V2.post(self.account, Recipient(session), text).frame)
+        return frame
+
+    def post(self, session: int, text: str, seconds: float = SECONDS) -> Frame:
+        """Sent, and acknowledged."""
+        self.send(self.text_frame(session, text))
+        return self.receive_text(text, seconds)
+
+    def receive_text(self, text: str, seconds: float = SECONDS) -> Frame:
+        return self.receive_where(lambda frame: frame["code"] == 0 and frame["msg"][0]["text"] == text, seconds)
+
+    def receive_nothing(self, seconds: float = 0.2) -> None:
+        """Nothing is pending, and nothing comes."""
+        assert not self.pending
+        try:
+            raise AssertionError(f"unexpected: {self.read(seconds)}")
+        except TimeoutError:
+            return
+
+
+class DialectUser(_WebSocketUser):
+    """A user of any dialect. Frames that no call waited for stay `pending`, in order. `number` is the OC number of the
+    account; its names are made of `tag`, which is its password, too."""
+
+    def __init__(self, edge: str, dialect: str) -> None:
+        super().__init__(edge, dialect)
+        self.pending: list[str] = []
+        self.dialect = dialect
+        self.tag = secrets.token_hex(6)
+        self.account = _dialect_account(dialect, self.tag)
+
+    @property
+    def number(self) -> int:
+        return self.account.number
+
+    @property
+    def token(self) -> str:
+        return self.account.token
+
+    @property
+    def uuid(self) -> str:
+        return self.account.uuid
+
+    @property
+    def mail(self) -> str:
+        return self.account.email
+
+    @property
+    def md5(self) -> str:
+        return _md5(self.tag)
+
+    def send(self, frame: str | bytes | Frame) -> None:
+        self.connection.send(json.dumps(frame) if isinstance(frame, dict) else frame)
+
+    def read(self, seconds: float = SECONDS) -> str:
+        """The next frame off the wire. Raises TimeoutError, ConnectionEnded."""
+        return self.read_text(seconds)
+
+    def receive(self, *parts: str, seconds: float = SECONDS) -> str:
+        """The first frame that holds all these parts; the others stay pending."""
+        for frame in self.pending:
+            if all(part in frame for part in parts):
+                self.pending.remove(frame)
+                return frame
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                frame = self.read(deadline - time.monotonic())
+            except TimeoutError:
+                raise AssertionError(f"{parts} not received, but {self.pending}") from None
+            if all(part in frame for part in parts):
+                return frame
+            self.pending.append(frame)
+
+    def request(self, frame: str | bytes | Frame, *parts: str) -> str:
+        self.send(frame)
+        return self.receive(*parts)
+
+    def register(self) -> Self:
+        """A new account, logged in."""
+        self._request(self.codec.register(self.account))
+        if not self.codec.registration_logs_in:
+            self._request(self.codec.login(self.account))
+        return self
+
+    def login_v1(self, number: int, password: str) -> None:
+        """Also as an account that was registered in another dialect."""
+        self.account.number = number
+        self._request(CODECS["ourchat-v1"].login(ClientAccount(number=number, secret=password)))
+
+    def _request(self, request: ClientRequest) -> None:
+        """The reply's number and token are the account's."""
+        self.connection.send(request.frame.decode())
+        deadline = time.monotonic() + SECONDS
+        while (reply := self._match(request, frame := self.read(deadline - time.monotonic()))) is None:
+            self.pending.append(frame)
+        assert not reply.error, reply
+        self.account.number = reply.number or self.account.number
+        self.account.token = reply.token or self.account.token
+
+    def _match(self, request: ClientRequest, frame: str) -> ServerReply | None:
+        return self.codec.match(request, self.codec.decode(frame.encode()))
+
+
+def _dialect_account(dialect: str, tag: str) -> ClientAccount:
+    if dialect == "pipe":
+        return ClientAccount(tag, _md5(tag))
+    return ClientAccount(f"{dialect[-2:]}-{tag}", tag, uuid=str(uuid.uuid4()), email=f"s{tag}@dragoman.test")
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode()).hexdigest()  # noqa: S324 (the protocol's choice)
+
+
+class TcpUser:
+    """A connection of plain TCP to an address tcp://host:port. Bytes are sent as they are, without a line end."""
+
+    def __init__(self, address: str) -> None:
+        connection = connect(address, V2)
+        assert isinstance(connection, BlockingTcp)
+        self.connection = connection
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.connection.close()
+
+    def send(self, *frames: Frame | str | bytes) -> None:
+        """All in one piece: text or bytes as they are, an object as JSON."""
+        self.connection.socket.sendall(b"".join(map(_bytes, frames)))
+
+    def receive_line(self) -> str:
+        """The next one, without its end; empty at the end of the stream."""
+        try:
+            line = self.connection.receive()
+        except ConnectionEnded:
+            return ""
+        assert isinstance(line, str)
+        return line
+
+    def receive(self) -> Frame:
+        frame: Frame = json.loads(self.receive_line())
+        return frame
+
+    def receive_where(self, wanted: Callable[[Frame], bool]) -> Frame:
+        """The first frame that is wanted; those before it are dropped."""
+        while not wanted(frame := self.receive()):
+            pass
+        return frame
+
+    def receive_code(self, code: int) -> Frame:
+        return self.receive_where(lambda frame: frame["code"] == code)
+
+    def request(self, request: Frame, code: int) -> Frame:
+        self.send(request)
+        return self.receive_code(code)
+
+    def end_sending(self) -> None:
+        """Nothing more is sent; what comes is still read."""
+        self.connection.end()
+
+
+def _bytes(frame: Frame | str | bytes) -> bytes:
+    if isinstance(frame, bytes):
+        return frame
+    return (json.dumps(frame, ensure_ascii=False) if isinstance(frame, dict) else frame).encode()
