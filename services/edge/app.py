@@ -1,4 +1,4 @@
-"""The edge: wiring, in one visible place; start, drain, end."""
+"""The edge: its wiring, start, drain and end."""
 
 import asyncio
 import secrets
@@ -20,15 +20,25 @@ from services.edge.delivery.receiver import EnvelopeReceiver
 from services.edge.delivery.resync import Resync
 from services.edge.dialects.registry import DIALECTS, Dialects
 from services.edge.gateway import Gateway
+from services.edge.handlers.accounts import AccountHandler
+from services.edge.handlers.auth import AuthHandler
 from services.edge.handlers.dispatcher import Dispatcher
+from services.edge.handlers.forwarding import Forwarder
+from services.edge.handlers.history import MessageHistory
+from services.edge.handlers.message_resolver import MessageResolver
 from services.edge.handlers.tracing import TracedHandler
 from services.edge.http import HttpApp, VerificationResult
 from services.edge.http.downloads import Downloads
 from services.edge.http.tracing import TracedHttp
 from services.edge.http.uploads import HttpUploads
+from services.edge.login.account_lookup import AccountLookup
+from services.edge.login.auth_requests import AuthRequests
+from services.edge.login.auth_state import AuthState
 from services.edge.login.login import LoginFlow
 from services.edge.login.revocations import RevocationWatcher
+from services.edge.login.self_revocation import SelfRevocation
 from services.edge.login.token_verifier import TokenVerifier
+from services.edge.login.verification import VerificationFlow
 from services.edge.media import MediaService
 from services.edge.media.directory import DirectoryStore
 from services.edge.media.disk import Disk
@@ -72,54 +82,63 @@ class Edge:
         dialects: Dialects = DIALECTS,
         tracer: "Tracer | None" = None,
     ) -> None:
-        self._settings = settings
+        seconds = settings.edge.request_seconds
         self.id = NodeId(f"{settings.edge.name}-{secrets.token_hex(3)}")
-        self.bus = Bus(settings.nats, "edge", registry, tracer)
+        self.bus = bus = Bus(settings.nats, "edge", registry, tracer)
+        self.publisher = MessagePublisher(bus, self.id, seconds, tracer)
+        clock, metrics, ticks = asyncio.get_running_loop().time, EdgeMetrics(registry), TickBatcher(self.publisher)
+        self.context = context = EdgeContext(settings, clock, Tasks(), ticks, metrics)
+        self.media = _media(settings, metrics)
+        # Accounts and chats of this node
         self._presence = Presence(settings.redis, registry)
-        metrics = EdgeMetrics(registry)
-        self.residents = LocalAccounts(self.id, self._presence, settings.limits)
-        self._gaps = GapFiller(self.bus, self.residents, metrics)
-        self.chats = LocalChats(self.residents, self._gaps, metrics)
-        self.resync = Resync(self.bus, self.residents, self.chats, metrics)
-        self.delivery = EnvelopeReceiver(self.id, self.chats, self.resync)
-        self.upstream = MessagePublisher(self.bus, self.id, settings.edge.request_seconds, tracer)
-        self.read_flush = ReadStateFlusher(self.bus, self.id, self.residents)
-        syncs = SyncRequests(self.bus)
-        self.node = EdgeContext(
-            settings, self.id, self.bus, metrics, self.residents, self.chats, self.upstream, self.read_flush,
-            TickBatcher(self.upstream), _media(settings, metrics), coalesced_summaries(self.bus),
-            coalesced_profiles(self.bus, settings.edge.request_seconds), syncs,
-            BacklogReader(self.bus, syncs, self.read_flush),
-        )  # fmt: skip
-        gate = TokenVerifier(self.bus, metrics)
-        uploads = HttpUploads(self.node.media, gate.check, settings)
-        http = HttpApp(_open_verification(self.bus), Downloads(self.node.media), uploads)
-        self.http = http if tracer is None else TracedHttp(http, tracer)
-        entrance = LoginFlow(self.node, gate)
-        performer = Dispatcher(self.node, entrance)
-        performs = performer if tracer is None else TracedHandler(performer, tracer)
-        transfers = MediaTransfers(self.node.media, self.node.tasks, settings.edge.transfers_at_once)
-        services = LocalServices(self.residents, self.chats, self.read_flush, self.node.backlogs, transfers)
-        self.endpoint = ConnectionRegistry(self.node, services, self.upstream, performs, dialects, self.delivery.tick)
-        self.watcher = RevocationWatcher(self.node, gate, self.endpoint.notify_all)
-        lease_seconds = settings.edge.lease_seconds
-        self.lease = Lease(self._presence, self.id, self.residents, self.resync.mark_stale, lease_seconds, metrics)
-        self.delivery.subscribe(self.bus)
-        self.read_flush.serve()
-        social = SocialNotifier(self.bus, self.residents, self.chats, self.node.tasks)
-        NotificationReceiver(self.residents, self.chats, social, self.endpoint, entrance, self.watcher).subscribe(
-            self.bus, self.id
+        self.accounts = accounts = LocalAccounts(self.id, self._presence, settings.limits)
+        self._gaps = GapFiller(bus, accounts, metrics)
+        self.chats = chats = LocalChats(accounts, self._gaps, metrics)
+        self.resync = Resync(bus, accounts, chats, metrics)
+        self.receiver = EnvelopeReceiver(self.id, chats, self.resync)
+        self.read_state = ReadStateFlusher(bus, self.id, accounts)
+        mark_stale, lease_seconds = self.resync.mark_stale, settings.edge.lease_seconds
+        self.lease = Lease(self._presence, self.id, accounts, mark_stale, lease_seconds, metrics)
+        # Requests of clients
+        self._summaries, self._profiles = coalesced_summaries(bus), coalesced_profiles(bus, seconds)
+        self.auth_state, self._verifier = AuthState(), TokenVerifier(bus, metrics)
+        requests, lookup = AuthRequests(bus, self.id, seconds), AccountLookup(bus, self._summaries)
+        verification, own = VerificationFlow(requests, clock), SelfRevocation(requests, self.auth_state)
+        login = LoginFlow(requests, self._verifier, verification, self.auth_state, accounts, lookup)
+        forwarder, social = Forwarder(bus, seconds), SocialNotifier(bus, accounts, chats, context.tasks)
+        dispatcher = Dispatcher(
+            AuthHandler(login, verification, own, self.auth_state),
+            AccountHandler(forwarder, accounts, self._profiles),
+            MessageHistory(bus, accounts, chats, self.read_state, seconds),
+            MessageResolver(bus, accounts, self.media, clock, seconds),
+            forwarder,
+            social,
         )
+        # Clients
+        self._syncs = SyncRequests(bus)
+        backlogs = BacklogReader(bus, self._syncs, self.read_state)
+        transfers = MediaTransfers(self.media, context.tasks, settings.edge.transfers_at_once)
+        services = LocalServices(accounts, chats, self.read_state, backlogs, transfers)
+        handler = dispatcher if tracer is None else TracedHandler(dispatcher, tracer)
+        self.endpoint = ConnectionRegistry(context, services, self.publisher, handler, dialects)
+        self.http = _http(bus, self.media, self._verifier, settings, tracer)
+        # What the services push
+        self.watcher = RevocationWatcher(bus, self.auth_state, self._verifier, accounts, self.endpoint.notify_all)
+        notifications = NotificationReceiver(accounts, chats, social, self.endpoint, verification, self.watcher)
+        notifications.subscribe(bus, self.id)
+        self.receiver.subscribe(bus)
+        self.read_state.serve()
 
     async def run(self) -> None:
-        """What goes on beside the clients. Ends only by failing, which the node cannot live with."""
+        """What runs beside the clients. Ends only by failing, which the node cannot survive."""
         loops: dict[str, Coroutine[Any, Any, None]] = {
             "lease": self.lease.run(),
-            "watch": self.watcher.run(),
-            "read state": self.read_flush.run(),
+            "revocations": self.watcher.run(),
+            "read state": self.read_state.run(),
+            "losses": self.receiver.run(),
             "re-sync": self.resync.run(),
-            "faces": refresh_loop(self.bus, self.residents),
-            "upkeep": self.endpoint.run(),
+            "summaries": refresh_loop(self.bus, self.accounts),
+            "connections": self.endpoint.run(),
         }
         tasks = Tasks()
         running = [tasks.start(loop, name) for name, loop in loops.items()]
@@ -131,18 +150,20 @@ class Edge:
             await tasks.close()
 
     async def drain(self) -> None:
-        """Send the clients elsewhere, and commit what they have got."""
-        await self.endpoint.drain(self._settings.edge.drain_seconds)
-        await self.upstream.finish(_FINISH_SECONDS)
-        await self.node.tasks.finish(_FINISH_SECONDS)
-        await self.read_flush.flush()
+        """Close the clients' connections, and commit what has been delivered to them."""
+        await self.endpoint.drain(self.context.settings.edge.drain_seconds)
+        await self.publisher.finish(_FINISH_SECONDS)
+        await self.context.tasks.finish(_FINISH_SECONDS)
+        await self.read_state.flush()
 
     async def close(self) -> None:
         await self._gaps.stop()
-        await self.upstream.finish(0)
-        await self.node.close()
+        await self.publisher.finish(0)
+        await self.context.tasks.close()
+        for lookups in (self._syncs, self._summaries, self._profiles, self.accounts):
+            await lookups.close()
         await self.lease.release()
-        await self.node.media.close()
+        await self.media.close()
         await self.bus.stop()
         await self._presence.close()
 
@@ -157,7 +178,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:
-        await edge.node.media.prepare()
+        await edge.media.prepare()
         await cancel_on(stopping, edge.bus.start())
         if not stopping.is_set():
             await _serve(edge, gateway, stopping, ops)
@@ -190,6 +211,13 @@ def _media(settings: Settings, metrics: EdgeMetrics) -> MediaService:
 
         store = BucketStore(settings.media)
     return MediaService(store or DirectoryStore(settings.media.directory, disk), settings, metrics, disk)
+
+
+def _http(
+    bus: Bus, media: MediaService, verifier: TokenVerifier, settings: Settings, tracer: "Tracer | None"
+) -> HttpApp | TracedHttp:
+    app = HttpApp(_open_verification(bus), Downloads(media), HttpUploads(media, verifier.check, settings))
+    return app if tracer is None else TracedHttp(app, tracer)
 
 
 def _open_verification(bus: Bus) -> Callable[[str, str], Awaitable[VerificationResult]]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Callable
 from itertools import count
 
 from services.edge.canonical.events import Event
@@ -40,14 +39,12 @@ class ConnectionRegistry:
         publisher: MessagePublisher,
         handler: RequestHandler,
         dialects: registry.Dialects,
-        tick: Callable[[float], None],
     ) -> None:
         self._context = context
         self._services = services
         self._publisher = publisher
         self._handler = handler
         self._dialects = dialects
-        self._tick = tick
         self._numbers = count(1)
         self.clients: dict[int, Client] = {}
         self._empty = asyncio.Event()
@@ -97,7 +94,6 @@ class ConnectionRegistry:
                 client.tick(self._context.clock())
                 if number % _AT_ONCE == _AT_ONCE - 1:
                     await asyncio.sleep(0)
-            self._tick(self._context.clock())
             self._count()
 
     def _count(self) -> None:

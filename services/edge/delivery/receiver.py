@@ -15,6 +15,7 @@ from shared.contract.ids import NodeId
 from shared.telemetry import log
 
 _log = log(__name__)
+_TICK_SECONDS = 0.5
 
 _decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
 _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
@@ -49,8 +50,14 @@ class EnvelopeReceiver:
     def receive_heartbeat(self, data: bytes) -> None:
         self._losses.heartbeat(_decode_heartbeat(data), _now())
 
+    async def run(self) -> None:
+        """Detects losses that no envelope shows."""
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            self.tick(_now())
+
     def tick(self, now: float) -> None:
-        """Called about every second."""
+        """Called about twice a second."""
         for loss in self._losses.tick(now):
             self._resync.mark_stale(loss)
 

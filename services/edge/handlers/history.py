@@ -1,4 +1,4 @@
-"""Messages that a client asks for, with the faces of their senders; what is returned counts as read."""
+"""Messages that a client requests, with the profile summaries of their senders. They count as read."""
 
 from collections.abc import Mapping
 
@@ -6,9 +6,12 @@ import msgspec
 
 from services.edge.canonical.commands import FetchUnread
 from services.edge.canonical.replies import MessagePage
-from services.edge.context import EdgeContext
+from services.edge.delivery.local_chats import LocalChats
 from services.edge.dialects.encoded_message import to_display
+from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.presence.profiles import fetch_summaries
+from services.edge.receipts.read_state_flusher import ReadStateFlusher
+from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHistory, GetUnread
@@ -17,68 +20,77 @@ from shared.contract.model import MemberPair, Message
 _ALL = 2**31
 
 
-async def fetch_messages(
-    node: EdgeContext, command: GetHistory | FetchUnread, actor: AccountId, seconds: float
-) -> MessagePage:
-    """Raises Refused."""
-    pairs: Mapping[ChatId, MemberPair] = {}
-    if isinstance(command, GetHistory):
-        command.actor = actor
-        messages = await _history(node, command, seconds)
-        _read(node, actor, messages)
-    else:
-        messages, pairs = await _unread(node, actor, _ALL if command.count is None else command.count, seconds)
-    faces = await fetch_summaries(node.bus, {message.sender for message in messages}, seconds)
-    return MessagePage(
-        tuple(to_display(message, pairs.get(message.chat), faces.get(message.sender)) for message in messages)
-    )
+class MessageHistory:
+    """Each request waits for its reply for `seconds`."""
 
+    def __init__(
+        self, bus: Bus, accounts: LocalAccounts, chats: LocalChats, read_state: ReadStateFlusher, seconds: float
+    ) -> None:
+        self._bus = bus
+        self._accounts = accounts
+        self._chats = chats
+        self._read_state = read_state
+        self._seconds = seconds
 
-async def _history(node: EdgeContext, command: GetHistory, seconds: float) -> list[Message]:
-    """As many as were asked for, however many replies they fill."""
-    messages: list[Message] = []
-    while True:
-        page = await node.bus.request(subjects.GET_HISTORY, command, seconds=seconds, retry=True)
-        messages += page.messages
-        left = command.count - len(page.messages)
-        if not page.more or not page.messages or left < 1:
-            return messages
-        following = messages[-1].index + (-1 if command.older else 1)
-        command = msgspec.structs.replace(command, start=following, count=left)
+    async def fetch(self, command: GetHistory | FetchUnread, actor: AccountId) -> MessagePage:
+        """Raises RequestError."""
+        pairs: Mapping[ChatId, MemberPair] = {}
+        if isinstance(command, GetHistory):
+            command.actor = actor
+            messages = await self._history(command)
+            self._mark_read(actor, messages)
+        else:
+            messages, pairs = await self._unread(actor, _ALL if command.count is None else command.count)
+        summaries = await fetch_summaries(self._bus, {message.sender for message in messages}, self._seconds)
+        return MessagePage(
+            tuple(to_display(message, pairs.get(message.chat), summaries.get(message.sender)) for message in messages)
+        )
 
+    async def _history(self, command: GetHistory) -> list[Message]:
+        """The requested number of messages, from as many replies as it takes."""
+        messages: list[Message] = []
+        while True:
+            page = await self._bus.request(subjects.GET_HISTORY, command, seconds=self._seconds, retry=True)
+            messages += page.messages
+            left = command.count - len(page.messages)
+            if not page.more or not page.messages or left < 1:
+                return messages
+            following = messages[-1].index + (-1 if command.older else 1)
+            command = msgspec.structs.replace(command, start=following, count=left)
 
-async def _unread(
-    node: EdgeContext, actor: AccountId, count: int, seconds: float
-) -> tuple[list[Message], Mapping[ChatId, MemberPair]]:
-    """As many as there are, however many replies they fill: what one holds is read before the next is asked for. (What
-    could not be marked as read comes again, and ends it.) What is newer than the request is pushed, and left out."""
-    messages: dict[tuple[ChatId, int], Message] = {}
-    pairs: dict[ChatId, MemberPair] = {}
-    pushed_after = _passed(node, actor)
-    others = await node.accounts.other_nodes(actor)
-    while count > 0:
-        await node.read_state.flush_account(
-            actor, others
-        )  # also what was got a moment ago, here or there, is not unread
-        unread = await node.bus.request(subjects.GET_UNREAD, GetUnread(actor, count), seconds=seconds, retry=True)
-        older = [one for one in unread.messages if one.index <= pushed_after.get(one.chat, one.index)]
-        news = [message for message in older if (message.chat, message.index) not in messages]
-        if not news:
-            break
-        messages |= {(message.chat, message.index): message for message in news}
-        pairs |= unread.pairs
-        _read(node, actor, news)
-        count = min(count, unread.total) - len(news)
-    return list(messages.values()), pairs
+    async def _unread(self, actor: AccountId, count: int) -> tuple[list[Message], Mapping[ChatId, MemberPair]]:
+        """At most `count` messages, from as many replies as it takes. The messages of a reply are marked as read before
+        the next request. A message that could not be marked comes again, and ends the loop. Messages newer than this
+        request are pushed, and left out."""
+        messages: dict[tuple[ChatId, int], Message] = {}
+        pairs: dict[ChatId, MemberPair] = {}
+        heads = self._heads(actor)
+        other_nodes = await self._accounts.other_nodes(actor)
+        while count > 0:
+            # What was delivered a moment ago, here or there, is not unread.
+            await self._read_state.flush_account(actor, other_nodes)
+            request = GetUnread(actor, count)
+            unread = await self._bus.request(subjects.GET_UNREAD, request, seconds=self._seconds, retry=True)
+            older = [one for one in unread.messages if one.index <= heads.get(one.chat, one.index)]
+            added = [message for message in older if (message.chat, message.index) not in messages]
+            if not added:
+                break
+            messages |= {(message.chat, message.index): message for message in added}
+            pairs |= unread.pairs
+            self._mark_read(actor, added)
+            count = min(count, unread.total) - len(added)
+        return list(messages.values()), pairs
 
+    def _heads(self, account: AccountId) -> Mapping[ChatId, int]:
+        """The index of the last message of each chat that was delivered to the account's connections here."""
+        local = self._accounts.get(account)
+        sequencers = {chat: self._chats.sequencer(chat) for chat in (local.chats if local else ())}
+        return {
+            chat: sequencer.head
+            for chat, sequencer in sequencers.items()
+            if sequencer is not None and sequencer.head is not None
+        }
 
-def _passed(node: EdgeContext, account: AccountId) -> Mapping[ChatId, int]:
-    """The last index of each chat that has come by the account's connections here."""
-    resident = node.accounts.get(account)
-    streams = {chat: node.chats.sequencer(chat) for chat in (resident.chats if resident else ())}
-    return {chat: stream.head for chat, stream in streams.items() if stream is not None and stream.head is not None}
-
-
-def _read(node: EdgeContext, account: AccountId, messages: list[Message]) -> None:
-    for message in messages:
-        node.read_state.mark_read(account, {message.chat: [(message.index, message.index)]})
+    def _mark_read(self, account: AccountId, messages: list[Message]) -> None:
+        for message in messages:
+            self._read_state.mark_read(account, {message.chat: [(message.index, message.index)]})

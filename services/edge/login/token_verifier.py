@@ -1,4 +1,4 @@
-"""Tokens that clients show: verified once and remembered, void as soon as a revocation is heard of."""
+"""Verifies the tokens of clients: each once, then from a cache; a revocation voids them as soon as it is received."""
 
 import asyncio
 import hashlib
@@ -14,20 +14,20 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.tokens import BadToken, Claims, UnknownKey, Verifier
 
-_REMEMBERED = 50_000
+_CACHED_TOKENS = 50_000
 _KEYS_SECONDS = 5.0
-"""Between two questions for keys: unknown ones cost auth little."""
+"""Between two requests for keys: tokens with unknown keys cost auth little."""
 
 
 class TokenVerifier:
-    """`informed` is set once the revocations of the past are known: before, no token can be told good."""
+    """`revocations_loaded` is set once all former revocations are known. Until then no token is accepted."""
 
     def __init__(self, bus: Bus, metrics: EdgeMetrics) -> None:
         self._bus = bus
         self._metrics = metrics
         self._verifier: Verifier | None = None
-        self._keys_asked = -_KEYS_SECONDS
-        self._good: OrderedDict[bytes, Claims] = OrderedDict()
+        self._keys_requested = -_KEYS_SECONDS
+        self._verified: OrderedDict[bytes, Claims] = OrderedDict()
         self._sessions: set[str] = set()
         self._accounts: dict[AccountId, int] = {}
         self.revocations_loaded = asyncio.Event()
@@ -40,13 +40,13 @@ class TokenVerifier:
                 self._accounts[revocation.account] = max(revocation.time, self._accounts.get(revocation.account, 0))
 
     def set_keys(self, keys: Iterable[str]) -> None:
-        """The names of the keys there are; when they are others than before, all tokens are verified anew."""
+        """The ids of the current keys. If they have changed, all tokens are verified again."""
         if self._verifier is not None and self._verifier.keys != frozenset(keys):
             self._verifier = None
-            self._good.clear()
+            self._verified.clear()
 
     async def check(self, token: str, seconds: float) -> Claims:
-        """Raises Refused."""
+        """Raises RequestError."""
         try:
             return await self._check(token, seconds)
         except BadToken as error:
@@ -55,20 +55,20 @@ class TokenVerifier:
 
     async def _check(self, token: str, seconds: float) -> Claims:
         if not self.revocations_loaded.is_set():
-            await self._until_informed(seconds)
+            await self._await_revocations(seconds)
         digest = hashlib.blake2b(token.encode(), digest_size=16).digest()
-        claims = self._good.get(digest)
+        claims = self._verified.get(digest)
         if claims is None:
-            claims = self._good[digest] = await self._verify(token, seconds)
-            while len(self._good) > _REMEMBERED:
-                self._good.popitem(last=False)
+            claims = self._verified[digest] = await self._verify(token, seconds)
+            while len(self._verified) > _CACHED_TOKENS:
+                self._verified.popitem(last=False)
         if claims.sid in self._sessions or claims.issued < self._accounts.get(claims.account, 0):
             raise BadToken("revoked")
         if claims.expires < time.time():
             raise BadToken("expired")
         return claims
 
-    async def _until_informed(self, seconds: float) -> None:
+    async def _await_revocations(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
                 await self.revocations_loaded.wait()
@@ -76,15 +76,15 @@ class TokenVerifier:
             raise RequestError(ErrorCode.UNAVAILABLE, "tokens cannot be checked now, please try again") from error
 
     async def _verify(self, token: str, seconds: float) -> Claims:
-        verifier = self._verifier or await self._ask_keys(seconds)
+        verifier = self._verifier or await self._request_keys(seconds)
         try:
             return verifier.verify(token, time.time())
         except UnknownKey:
-            if time.monotonic() - self._keys_asked < _KEYS_SECONDS:
+            if time.monotonic() - self._keys_requested < _KEYS_SECONDS:
                 raise
-        return (await self._ask_keys(seconds)).verify(token, time.time())
+        return (await self._request_keys(seconds)).verify(token, time.time())
 
-    async def _ask_keys(self, seconds: float) -> Verifier:
-        self._keys_asked = time.monotonic()
+    async def _request_keys(self, seconds: float) -> Verifier:
+        self._keys_requested = time.monotonic()
         self._verifier = Verifier(await self._bus.request(subjects.GET_KEYS, GetKeys(), seconds=seconds, retry=True))
         return self._verifier

@@ -6,8 +6,8 @@ import msgspec
 
 from services.edge.client.endpoint import ConnectionRegistry
 from services.edge.delivery.local_chats import LocalChats
-from services.edge.login.login import LoginFlow
 from services.edge.login.revocations import RevocationWatcher
+from services.edge.login.verification import VerificationFlow
 from services.edge.notifications.social import SocialNotifier
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.bus.client import Bus
@@ -39,14 +39,14 @@ class NotificationReceiver:
         chats: LocalChats,
         social: SocialNotifier,
         connections: ConnectionRegistry,
-        login: LoginFlow,
+        verification: VerificationFlow,
         watcher: RevocationWatcher,
     ) -> None:
         self._accounts = accounts
         self._chats = chats
         self._social = social
         self._connections = connections
-        self._login = login
+        self._verification = verification
         self._watcher = watcher
 
     def subscribe(self, bus: Bus, node: NodeId) -> None:
@@ -71,7 +71,7 @@ class NotificationReceiver:
                 self._watcher.maintenance(notice.on)
             case VerificationOpened():
                 if client := self._connections.clients.get(notice.connection):
-                    self._login.verification_opened(client, notice.ticket, notice.passed)
+                    self._verification.opened(client, notice.ticket, notice.passed)
             case (
                 ProfileChanged()
                 | FriendshipRequested()

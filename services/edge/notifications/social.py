@@ -72,6 +72,12 @@ class SocialNotifier:
             event = MembershipAnswered(created.chat, created.name, account, accepted=True)
             self._notify_account(account, event, number)
 
+    def after_login(self, client: NotifiedClient) -> None:
+        """Sends what is pending, if the client's dialect shows it."""
+        dialect = client.connection.dialect
+        if dialect is not None and dialect.pushes_pending_requests:
+            self._tasks.start(send_pending(self._bus, client), "requests")
+
     def _notify_account(self, account: AccountId, event: Social, number: int | None) -> None:
         """`number`: of the stored notification, which is deleted once a client has shown the event."""
         local = self._accounts.get(account)

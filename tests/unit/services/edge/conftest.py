@@ -48,7 +48,7 @@ class Town:
             media={"directory": self.files},
         )
         edge = Edge(made, CollectorRegistry(), self.dialects)
-        await edge.node.media.prepare()
+        await edge.media.prepare()
         await edge.bus.start()
         running = asyncio.create_task(edge.run(), name="edge")
         self.stack.push_async_callback(_end, edge, running)

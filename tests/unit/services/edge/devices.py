@@ -204,7 +204,7 @@ class Device:
 
     async def until_left(self, edge: Edge, chat: int) -> None:
         """The edge has heard that the account is not in the chat any more."""
-        resident = edge.residents.by_account[self.client.connection.account]
+        resident = edge.accounts.by_account[self.client.connection.account]
         async with asyncio.timeout(PATIENCE_SECONDS):
             while chat in resident.chats:
                 await asyncio.sleep(0.002)

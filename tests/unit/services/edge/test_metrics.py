@@ -50,7 +50,7 @@ async def test_an_edge_counts_frames_and_messages(town: Town) -> None:
     alice, bob = await town.device(1), await town.device(2)
     await alice.post(7, "hello")
     await bob.until_texts(7, "hello")
-    metrics = edge.node.metrics
+    metrics = edge.context.metrics
     assert metrics.traffic("lines").frames_in == 3
     assert metrics.traffic("lines").frames_out == len(alice.wire.received) + len(bob.wire.received)
     assert count(metrics.post_seconds) == 1

@@ -55,7 +55,7 @@ async def start_tcp(town: Town, **settings: Any) -> tuple[Edge, int]:
     """An edge with these settings of the section `edge`, and its port of plain TCP."""
     port = free_port()
     edge = await town.edge(port=0, tcp_port=port, **settings)
-    made = edge.node.settings
+    made = edge.context.settings
     gateway = Gateway(made.edge, made.limits, edge.endpoint, serve_hello)
     await gateway.start()
     town.stack.push_async_callback(gateway.close)
@@ -112,7 +112,7 @@ async def test_pushes_are_read_when_they_have_arrived(town: Town) -> None:
         await town.message.say(7, 2, "news")
         await peer.receive()
         await until(lambda: town.world.unread(1, 7) == [])
-        assert edge.node.metrics.tcp._value.get() == 1
+        assert edge.context.metrics.tcp._value.get() == 1
 
 
 async def test_pacing_delays_messages(town: Town) -> None:
@@ -148,7 +148,7 @@ async def test_a_client_that_does_not_read_is_dropped_and_has_read_nothing(
             await town.message.say(7, 3, f"{number} {LONG}")
             assert await other.receive() == text(3, 7, f"{number} {LONG}")
         await until(lambda: len(edge.endpoint.clients) == 1)
-        assert edge.node.metrics.closed.labels(1013)._value.get() == closes
+        assert edge.context.metrics.closed.labels(1013)._value.get() == closes
         await town.message.say(7, 3, "still here")
         assert await other.receive() == text(3, 7, "still here")
     assert 41 in town.world.unread(1, 7)

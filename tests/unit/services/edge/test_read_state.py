@@ -53,7 +53,7 @@ async def test_a_connection_with_unconfirmed_pushes_is_pinged(town: Town) -> Non
 async def test_bytes_acknowledged_at_an_orderly_end_are_read(town: Town, alice: Device) -> None:
     await push(town, alice, "a", "b")
     alice.wire.leave()
-    assert await town.edges[0].read_flush.flush()
+    assert await town.edges[0].read_state.flush()
     assert town.world.unread(1, 7) == []
 
 
@@ -68,7 +68,7 @@ async def test_messages_that_may_not_have_arrived_stay_unread(town: Town, alice:
         alice.wire.leave()
     else:
         alice.wire.vanish()
-    assert await town.edges[0].read_flush.flush()
+    assert await town.edges[0].read_state.flush()
     assert 2 in town.world.unread(1, 7)
 
 
@@ -77,16 +77,16 @@ async def test_after_our_close_the_end_of_the_socket_decides(town: Town, alice: 
     await push(town, alice, "a")
     alice.client.close(1012, "bye")
     await town.message.say(7, 2, "b")
-    assert await town.edges[0].read_flush.flush()
+    assert await town.edges[0].read_state.flush()
     assert town.world.unread(1, 7) == [1, 2]
     alice.wire.leave()
-    assert await town.edges[0].read_flush.flush()
+    assert await town.edges[0].read_state.flush()
     assert town.world.unread(1, 7) == [2]
 
 
 async def test_own_messages_are_read(town: Town, alice: Device) -> None:
     await alice.post(7, "mine")
-    assert await town.edges[0].read_flush.flush()
+    assert await town.edges[0].read_state.flush()
     assert town.world.state(1, 7).read_index == 1  # type: ignore[arg-type]
 
 
@@ -99,7 +99,7 @@ async def test_held_messages_are_not_read(town: Town, alice: Device) -> None:
     await alice.until_texts(8, "marker")
     await alice.client.confirm_all()
     alice.wire.leave()
-    assert await town.edges[0].read_flush.flush()
+    assert await town.edges[0].read_state.flush()
     assert town.world.unread(1, 7) == [1]
 
 
@@ -111,7 +111,7 @@ async def test_an_account_leaves_presence_after_its_read_state_is_committed(town
     await town.message.until_asked(MarkRead)
     assert await town.where(1) == [edge.id]
     gate.set()
-    assert await edge.read_flush.flush()
+    assert await edge.read_state.flush()
     assert await town.where(1) == []
 
 
@@ -123,10 +123,10 @@ async def test_a_failed_commit_of_read_state_is_retried(
     await push(town, alice, "a")
     await town.message.stop()
     alice.wire.leave()
-    assert not await edge.read_flush.flush()
+    assert not await edge.read_state.flush()
     assert await town.where(1) == [edge.id]
     await town.replica()
-    assert await edge.read_flush.flush()
+    assert await edge.read_state.flush()
     assert town.world.unread(1, 7) == []
     assert await town.where(1) == []
 
@@ -153,14 +153,14 @@ async def test_read_state_confirmed_during_a_flush_waits_for_the_next(town: Town
     edge = town.edges[0]
     await push(town, alice, "a", "b")
     gate = town.message.close(MarkRead)
-    edge.read_flush.mark_read(AccountId(1), {ChatId(7): [(1, 1)]})
-    flushing = asyncio.create_task(edge.read_flush.flush())
+    edge.read_state.mark_read(AccountId(1), {ChatId(7): [(1, 1)]})
+    flushing = asyncio.create_task(edge.read_state.flush())
     await town.message.until_asked(MarkRead)
-    edge.read_flush.mark_read(AccountId(1), {ChatId(7): [(2, 2)]})
+    edge.read_state.mark_read(AccountId(1), {ChatId(7): [(2, 2)]})
     gate.set()
     assert await flushing
     assert town.world.unread(1, 7) == [2]
-    assert await edge.read_flush.flush()
+    assert await edge.read_state.flush()
     assert town.world.unread(1, 7) == []
 
 
@@ -183,12 +183,12 @@ async def test_a_cancelled_flush_loses_nothing(
     with monkeypatch.context() as stuck:
         stuck.setattr(step, wait)
         alice.wire.leave()
-        flushing = asyncio.create_task(edge.read_flush.flush())
+        flushing = asyncio.create_task(edge.read_state.flush())
         await reached.wait()
         flushing.cancel()
         await asyncio.wait([flushing])
         released.set()
-    assert await edge.read_flush.flush()
+    assert await edge.read_state.flush()
     assert town.world.unread(1, 7) == []
     assert await town.where(1) == []
 
@@ -196,7 +196,7 @@ async def test_a_cancelled_flush_loses_nothing(
 async def test_a_login_does_not_wait_for_other_accounts_read_state(town: Town, alice: Device) -> None:
     await push(town, alice, "a")
     gate = town.message.close(MarkRead)
-    town.edges[0].read_flush.mark_read(AccountId(1), {ChatId(7): [(1, 1)]})
+    town.edges[0].read_state.mark_read(AccountId(1), {ChatId(7): [(1, 1)]})
     await town.message.until_asked(MarkRead)
     bob = await town.device(2)
     await bob.synced()
@@ -213,12 +213,12 @@ async def test_an_absent_node_is_not_requested_for_every_account(town: Town, mon
 
     monkeypatch.setattr(edge.bus, "request", noted)
     for account in range(5):
-        await edge.read_flush.flush_account(AccountId(account), [NodeId("gone")])
+        await edge.read_state.flush_account(AccountId(account), [NodeId("gone")])
     assert requested.count("edge.*.flush") == 1
     monkeypatch.setattr("services.edge.receipts.read_state_flusher._ABSENT_SECONDS", 0.0)
-    edge.read_flush._absent.clear()
+    edge.read_state._absent.clear()
     for account in range(2):
-        await edge.read_flush.flush_account(AccountId(account), [NodeId("gone")])
+        await edge.read_state.flush_account(AccountId(account), [NodeId("gone")])
     assert requested.count("edge.*.flush") == 3
 
 
@@ -248,7 +248,7 @@ async def test_confirming_all_takes_a_second_at_most_and_covers_pushes_after_a_p
         alice.wire.pong()
     await settling
     assert asyncio.get_running_loop().time() - started < 1.0
-    assert await town.edges[0].read_flush.flush()
+    assert await town.edges[0].read_state.flush()
     assert town.world.unread(1, 7) == ([] if answers else [1])
 
 

@@ -398,9 +398,9 @@ async def test_a_node_that_is_gone_holds_up_no_login(town: Town) -> None:
 async def _gone(edge: Edge) -> bool:
     """What is cancelled takes a moment to end."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while len(edge.residents) or len(edge.chats):
+        while len(edge.accounts) or len(edge.chats):
             await asyncio.sleep(0.005)
-    return await edge.read_flush.flush()
+    return await edge.read_state.flush()
 
 
 @pytest.mark.parametrize("kind", [Sync, SyncChat])
@@ -450,7 +450,7 @@ async def test_a_connection_may_become_somebody_else(town: Town) -> None:
     await town.message.say(8, 3, "for the second")
     await device.until_texts(8, "for the second")
     assert device.texts(7) == []
-    assert [resident.account for resident in edge.residents.by_account.values()] == [2]
+    assert [resident.account for resident in edge.accounts.by_account.values()] == [2]
     assert device.client.dialect.entered_as == [1, 0, 2]  # type: ignore[attr-defined]
 
 

@@ -123,4 +123,4 @@ async def test_who_does_not_go_is_dropped(town: Town, monkeypatch: pytest.Monkey
         await edge.drain()
     gate.set()
     assert alice.wire.ended
-    assert len(edge.residents) == 0
+    assert len(edge.accounts) == 0

@@ -29,9 +29,9 @@ def _shallow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def kept(edge: Edge, data: bytes, packages: int = 1) -> Media:
-    upload = edge.node.media.start_upload()
+    upload = edge.media.start_upload()
     await upload.write(data)
-    return await edge.node.media.store(upload, "file", "notes.bin", packages)
+    return await edge.media.store(upload, "file", "notes.bin", packages)
 
 
 def pattern(size: int) -> bytes:
@@ -69,7 +69,7 @@ async def until_unread(town: Town, account: int, *indexes: int) -> None:
 async def until_idle(edge: Edge) -> None:
     """No task of a client is left."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while len(edge.node.tasks):
+        while len(edge.context.tasks):
             await asyncio.sleep(0.002)
 
 
@@ -229,7 +229,7 @@ async def test_another_account_gets_nothing_that_waited_for_the_former(town: Tow
     bob.wire.hear()
     assert await bob.answer(asked) == 4
     assert heard(bob) == [[3], *(pattern(300_000)[at : at + 100_000] for at in (0, 100_000, 200_000))]
-    await edge.read_flush.flush()
+    await edge.read_state.flush()
     assert town.world.unread(2, CHAT) == [1, 2]
     assert town.world.unread(4, CHAT) == [1, 2]
 

@@ -104,7 +104,7 @@ async def test_what_is_gathered_is_sent_at_the_end(town: Town, monkeypatch: pyte
     said = devices[3].say(do="post", chat=7, text="late")
     await asyncio.sleep(0.01)
     assert town.message.taken == 3
-    finishing = asyncio.create_task(edge.upstream.finish(5.0))
+    finishing = asyncio.create_task(edge.publisher.finish(5.0))
     await town.message.until_taken(4)
     gate.set()
     assert await devices[3].answer(said) == [7, 4]
@@ -394,7 +394,7 @@ async def said_and_held(town: Town, *said: tuple[Device, str]) -> list[Envelope]
 def deliver(edge: Edge, envelopes: list[Envelope]) -> None:
     """All of them, in the first one."""
     deliveries = [delivery for envelope in envelopes for delivery in envelope.deliveries]
-    edge.delivery.receive_envelope(pack(replace(envelopes[0], deliveries=deliveries)), edge.id)
+    edge.receiver.receive_envelope(pack(replace(envelopes[0], deliveries=deliveries)), edge.id)
 
 
 async def test_what_is_pushed_with_an_answer_keeps_the_order_of_the_chat(town: Town) -> None:

@@ -34,7 +34,7 @@ def said(town: Town, chat: int = CHAT) -> list[tuple[Segment, ...]]:
 
 
 async def content(edge: Edge, media: Media) -> bytes:
-    return b"".join([chunk async for chunk in edge.node.media.read(media)])
+    return b"".join([chunk async for chunk in edge.media.read(media)])
 
 
 async def ann(town: Town, **settings: Any) -> Device:
@@ -133,7 +133,7 @@ async def test_a_file_that_begins_while_its_connection_ends_leaves_nothing_behin
     device.wire.vanish()
     gate.set()
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while len(town.edges[0].node.tasks):
+        while len(town.edges[0].context.tasks):
             await asyncio.sleep(0.002)
     assert spooled(town) == []
 
@@ -192,7 +192,7 @@ async def test_what_is_not_found_in_time_is_not_said(town: Town, monkeypatch: py
         await asyncio.Event().wait()
         return None
 
-    monkeypatch.setattr(town.edges[0].node.media, "find", never)
+    monkeypatch.setattr(town.edges[0].media, "find", never)
     assert await device.ask(do="cite", chat=CHAT, id="0" * 32) == "unavailable"
 
 

@@ -120,7 +120,7 @@ async def test_a_chat_that_cannot_be_read_is_dropped_and_affects_no_other(town: 
     requests = len(town.message.of(SyncChat))
     assert await alice.post(8, "hello") == 1
     assert len(town.message.of(SyncChat)) == requests
-    assert await edge.read_flush.flush()
+    assert await edge.read_state.flush()
     town.message.unreadable.clear()
     await town.message.say(7, 2, "back again")
     await alice.until_texts(7, "back again")
@@ -241,7 +241,7 @@ async def test_a_member_that_returns_without_a_notice_receives_everything_again(
     (carol, *_) = await log_in(town, 3, *others)
     await town.message.say(7, 2, "a")
     await carol.until_texts(7, "a")
-    assert await edge.read_flush.flush()
+    assert await edge.read_state.flush()
     await town.session.leave(7, 3)
     await carol.until_left(edge, 7)
     town.session.silent = True
@@ -397,7 +397,7 @@ async def test_a_slow_connection_is_closed_and_delays_no_other(town: Town) -> No
     await town.message.say(7, 2, *texts)
     await carol.until_texts(7, *texts)
     assert alice.wire.closed_with == (1013, "too slow, reconnect to catch up")
-    assert town.edges[0].node.metrics.slow_closes._value.get() == 1
+    assert town.edges[0].context.metrics.slow_closes._value.get() == 1
     alice.wire.vanish()
     again = await town.device(1)
     await again.until_texts(7, *texts)

@@ -51,7 +51,7 @@ async def test_only_stale_accounts_are_synced(town: Town) -> None:
     town.world.room(7, 1, 2, 3)
     await log_in(town, 1, 2, 3)
     requests = len(town.message.of(Sync))
-    (account,) = (account for account in edge.residents.by_account if account == 2)
+    (account,) = (account for account in edge.accounts.by_account if account == 2)
     edge.resync.mark_stale("a test", [account])
     await town.message.until_asked(Sync, requests + 1)
     assert [request.account for request in town.message.of(Sync)[requests:]] == [2]
@@ -98,7 +98,7 @@ async def test_a_chat_that_the_account_has_left_is_forgotten(town: Town) -> None
     async with asyncio.timeout(5):
         while len(edge.chats):
             await asyncio.sleep(0.005)
-    assert [local.chats for local in edge.residents.by_account.values()] == [set()]
+    assert [local.chats for local in edge.accounts.by_account.values()] == [set()]
 
 
 async def test_new_messages_during_a_resync_come_once(town: Town) -> None:
@@ -152,13 +152,13 @@ async def test_a_lost_lease_registers_and_syncs_all_accounts(town: Town) -> None
     town.world.room(7, 1, 2)
     (alice,) = await log_in(town, 1)
     await edge.lease.beat()
-    assert edge.node.metrics.presence_lost._value.get() == 0
+    assert edge.context.metrics.presence_lost._value.get() == 0
     town.valkey.flush()
     town.world.say(7, 2, "a")
     await edge.lease.beat()
     await alice.until_texts(7, "a")
     assert await town.where(1) == [edge.id]
-    assert edge.node.metrics.presence_lost._value.get() == 1
+    assert edge.context.metrics.presence_lost._value.get() == 1
 
 
 async def test_a_node_comes_back_after_its_lease_expired(town: Town) -> None:

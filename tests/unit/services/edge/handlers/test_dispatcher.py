@@ -87,7 +87,7 @@ async def test_who_went_away_is_not_logged_in_by_the_link(town: Town, stranger: 
     stranger.wire.leave()
     await town.auth.open_link(town.edges[0].id, number, which)
     other = await _other(town)
-    assert len(town.edges[0].residents) == 0
+    assert len(town.edges[0].accounts) == 0
     assert await other.ask(do="status") == "ServerStatus"
 
 
@@ -108,7 +108,7 @@ async def test_nothing_to_verify(town: Town) -> None:
 async def test_a_login_does_not_fail_for_a_profile_that_is_not_made(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.edge.login.login._PROFILE_SECONDS", 0.2)
+    monkeypatch.setattr("services.edge.login.account_lookup._PROFILE_SECONDS", 0.2)
     await town.edge()
     town.session.close(EnsureProfile)
     await town.device(1)
@@ -144,7 +144,7 @@ async def test_failures_are_answered(town: Town, monkeypatch: pytest.MonkeyPatch
 
     await town.edge()
     alice = await town.device(1)
-    monkeypatch.setattr("services.edge.handlers.dispatcher.forward", fail)
+    monkeypatch.setattr("services.edge.handlers.forwarding.Forwarder.forward", fail)
     assert await alice.ask(do="account", account=2) == told
     monkeypatch.undo()
     assert await alice.ask(do="account", account=2) == "name-2"
@@ -161,10 +161,10 @@ async def test_who_goes_away_while_logging_in_leaves_nothing_behind(town: Town, 
     device.wire.vanish()
     gate.set()
     async with asyncio.timeout(5):
-        while len(edge.node.tasks):
+        while len(edge.context.tasks):
             await asyncio.sleep(0.005)
-    assert await edge.read_flush.flush()
-    assert (len(edge.residents), len(edge.endpoint.clients)) == (0, 0)
+    assert await edge.read_state.flush()
+    assert (len(edge.accounts), len(edge.endpoint.clients)) == (0, 0)
     assert await town.where(1) == []
     assert device.wire.received == []
 

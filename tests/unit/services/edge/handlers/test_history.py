@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from services.edge.app import Edge
 from services.edge.canonical.commands import FetchUnread
 from services.edge.canonical.replies import MessagePage
-from services.edge.handlers.forwarding import forward
-from services.edge.handlers.history import fetch_messages
+from services.edge.handlers.forwarding import Forwarder
+from services.edge.handlers.history import MessageHistory
 from shared.contract import subjects
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHistory, GetUnread, History, MarkRead, Unread
@@ -73,6 +74,10 @@ async def reader(town: Town) -> AsyncIterator[Reader]:
     await reader.bus.stop()
 
 
+def history(edge: Edge) -> MessageHistory:
+    return MessageHistory(edge.bus, edge.accounts, edge.chats, edge.read_state, SECONDS)
+
+
 def indexes(page: MessagePage) -> list[int]:
     return [shown.message.index for shown in page.messages]
 
@@ -85,11 +90,11 @@ def indexes(page: MessagePage) -> list[int]:
 async def test_a_walk_through_the_history_goes_on_to_its_end(
     town: Town, reader: Reader, start: int, count: int, older: bool, expected: list[int], replies: int
 ) -> None:
-    page = await fetch_messages(town.edges[0].node, GetHistory(CHAT, start, count, older), ME, SECONDS)
+    page = await history(town.edges[0]).fetch(GetHistory(CHAT, start, count, older), ME)
     assert indexes(page) == expected
     assert [shown.summary.nickname for shown in page.messages if shown.summary] == ["name-2"] * len(expected)
     assert len(reader.of(GetHistory)) == replies
-    await town.edges[0].read_flush.flush()
+    await town.edges[0].read_state.flush()
     assert town.world.unread(ME, CHAT) == [index for index in range(1, 9) if index not in expected]
 
 
@@ -97,11 +102,11 @@ async def test_a_walk_through_the_history_goes_on_to_its_end(
 async def test_unread_messages_are_taken_to_the_last_one(
     town: Town, reader: Reader, count: int | None, expected: int
 ) -> None:
-    node = town.edges[0].node
-    page = await fetch_messages(node, FetchUnread(count), ME, SECONDS)
+    messages = history(town.edges[0])
+    page = await messages.fetch(FetchUnread(count), ME)
     assert indexes(page) == list(range(1, expected + 1))
     assert [shown.to for shown in page.messages] == [ME] * expected
-    again = await fetch_messages(node, FetchUnread(None), ME, SECONDS)
+    again = await messages.fetch(FetchUnread(None), ME)
     assert indexes(again) == list(range(expected + 1, 9))
 
 
@@ -109,15 +114,15 @@ async def test_what_was_just_read_at_another_node_is_not_unread(town: Town, read
     here, there = town.edges[0], await town.edge()
     await town.device(ME, there)
     town.world.say(CHAT, OTHER, "nine", "ten")
-    await fetch_messages(there.node, GetHistory(CHAT, -1, 1), ME, SECONDS)
-    assert indexes(await fetch_messages(here.node, FetchUnread(None), ME, SECONDS)) == [9]
+    await history(there).fetch(GetHistory(CHAT, -1, 1), ME)
+    assert indexes(await history(here).fetch(FetchUnread(None), ME)) == [9]
 
 
 async def test_what_is_still_to_be_pushed_is_not_taken(town: Town, reader: Reader) -> None:
     device = await town.device(ME)
     await device.synced()
     town.world.say(CHAT, OTHER, "nine")
-    assert indexes(await fetch_messages(town.edges[0].node, FetchUnread(None), ME, SECONDS)) == []
+    assert indexes(await history(town.edges[0]).fetch(FetchUnread(None), ME)) == []
     await (await town.device(OTHER)).post(CHAT, "ten")
     await device.until_texts(CHAT, *(f"text {number}" for number in range(1, 9)), "nine", "ten")
 
@@ -126,7 +131,7 @@ async def test_what_cannot_be_marked_as_read_is_given_once(
     town: Town, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(town.world, "mark_read", lambda *span: None)
-    page = await fetch_messages(town.edges[0].node, FetchUnread(None), ME, SECONDS)
+    page = await history(town.edges[0]).fetch(FetchUnread(None), ME)
     assert indexes(page) == [1, 2, 3]
     assert len(town.message.of(MarkRead)) == 1
 
@@ -134,7 +139,7 @@ async def test_what_cannot_be_marked_as_read_is_given_once(
 async def test_all_chats_are_listed(town: Town) -> None:
     edge, lister = await town.edge(), Lister(town)
     await lister.bus.start()
-    views = await forward(edge.bus, ListChatViews(), ME, SECONDS)
+    views = await Forwarder(edge.bus, SECONDS).forward(ListChatViews(), ME)
     assert isinstance(views, ChatViews)
     assert [view.chat.id for view in views.chats] == [1, 2, 3, 4, 5, 6, 7]
     assert [(request.after, request.actor) for request in lister.of(ListChatViews)] == [(0, ME), (3, ME), (6, ME)]

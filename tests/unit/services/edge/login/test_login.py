@@ -6,7 +6,7 @@ import pytest
 
 from services.edge.canonical.transport import Handshake
 from services.edge.client.endpoint import ConnectionRegistry
-from services.edge.login.login import LoginFlow
+from services.edge.login.account_lookup import AccountLookup
 from services.edge.login.token_verifier import TokenVerifier
 from shared.contract.auth import Register
 from shared.contract.ids import NO_ACCOUNT, AccountId
@@ -18,7 +18,7 @@ from tests.unit.services.edge.devices import Wire
 @pytest.fixture(autouse=True)
 def _uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody here counts unread messages: do not wait for it."""
-    monkeypatch.setattr("services.edge.login.login._UNREAD_SECONDS", 0.05)
+    monkeypatch.setattr("services.edge.login.account_lookup._UNREAD_SECONDS", 0.05)
 
 
 def dial(endpoint: ConnectionRegistry, path: str) -> Wire:
@@ -124,11 +124,11 @@ async def test_unread_messages_are_counted_for_who_is_told_how_many(
     Looks(monkeypatch)
     counted: list[AccountId] = []
 
-    async def count(_entrance: LoginFlow, account: AccountId) -> int:
+    async def count(_lookup: AccountLookup, account: AccountId) -> int:
         counted.append(account)
         return 3
 
-    monkeypatch.setattr(LoginFlow, "_unread", count)
+    monkeypatch.setattr(AccountLookup, "count_unread", count)
     town.session.uuids[AccountId(1)] = OWN
     edge = await town.edge()
     await ask(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.format(OWN, SERVICE_TOKEN))

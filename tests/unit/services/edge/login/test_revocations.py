@@ -56,7 +56,7 @@ async def test_a_login_after_the_revocation_stays(town: Town) -> None:
     asked = len(town.auth.of(ListRevocations))
     await town.auth.until_asked(ListRevocations, asked + 2)
     assert await phone.ask(do="status") == "ServerStatus"
-    assert edge.node.revision == 1
+    assert edge.auth_state.revision == 1
 
 
 async def test_a_revocation_during_the_login_ends_it_all_the_same(town: Town) -> None:
@@ -71,7 +71,7 @@ async def test_a_revocation_during_the_login_ends_it_all_the_same(town: Town) ->
         await neighbour.until_asked(kind, asked + 1)
         await town.auth.revoke(1)
         await edge.watcher.refresh()
-        assert edge.node.revision == len(town.auth.revocations)
+        assert edge.auth_state.revision == len(town.auth.revocations)
         gate.set()
         await until_closed(phone)
 
@@ -133,7 +133,7 @@ async def test_an_answer_of_before_does_not_undo_what_was_told_since(town: Town)
     await phone.until_event("MaintenanceChanged", True)
     gate.set()
     await asking
-    assert edge.node.maintenance
+    assert edge.auth_state.maintenance
     assert phone.events == [("MaintenanceChanged", True)]
 
 
@@ -143,7 +143,7 @@ async def test_an_edge_that_starts_in_maintenance_knows_it_and_tells_nobody(town
     stranger = Device(edge.endpoint)
     await edge.watcher.refresh()
     await stranger.ask(do="status")
-    assert edge.node.maintenance
+    assert edge.auth_state.maintenance
     assert stranger.events == []
 
 

@@ -109,11 +109,11 @@ async def test_dialects_without_the_event_send_nothing_and_it_stays_stored(
     town: Town, pending: FakePendingNotices, dialect: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is sent at the next login with a dialect that has the event."""
-    monkeypatch.setattr("services.edge.login.login._UNREAD_SECONDS", 0.1)
+    monkeypatch.setattr("services.edge.login.account_lookup._UNREAD_SECONDS", 0.1)
     without_event = await log_in(town, dialect)
     await publish(pending, ChatCreated(CHAT, ANN, [ANN, BOB], 1, "g", {BOB: 70}))
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while CHAT not in town.edges[0].residents.by_account[BOB].chats:
+        while CHAT not in town.edges[0].accounts.by_account[BOB].chats:
             await asyncio.sleep(0.002)
     assert all(b"group_name" not in frame for frame in without_event.received)
     pending.notices = [PendingNotice(70, pack(MembershipAnswered(CHAT, "g", BOB, accepted=True)))]

@@ -26,7 +26,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def stored_summary(town: Town) -> ProfileSummary | None:
-    return town.edges[0].residents.by_account[ANN].summary
+    return town.edges[0].accounts.by_account[ANN].summary
 
 
 async def nickname_sent_by(town: Town, ann: Device) -> str | None:
@@ -44,7 +44,7 @@ async def ann(town: Town, monkeypatch: pytest.MonkeyPatch) -> Device:
     town.world.room(CHAT, ANN)
     ann = await town.device(ANN)
     await until(lambda: len(town.session.of(GetProfileSummaries)) >= 2)
-    await until(lambda: not town.edges[0].residents.stale_profiles)
+    await until(lambda: not town.edges[0].accounts.stale_profiles)
     return ann
 
 
@@ -71,8 +71,8 @@ async def test_a_summary_is_refreshed_after_the_login(town: Town, ann: Device) -
     town.session.nicknames[AccountId(2)] = "Bob II"
     gate.set()
     await bob.answer(1)
-    assert town.edges[0].residents.by_account[AccountId(2)].summary == ProfileSummary("name-2", "uuid-2")
-    await until(lambda: town.edges[0].residents.by_account[AccountId(2)].summary == ProfileSummary("Bob II", "uuid-2"))
+    assert town.edges[0].accounts.by_account[AccountId(2)].summary == ProfileSummary("name-2", "uuid-2")
+    await until(lambda: town.edges[0].accounts.by_account[AccountId(2)].summary == ProfileSummary("Bob II", "uuid-2"))
 
 
 async def test_summaries_are_refreshed_after_a_loss(town: Town, ann: Device) -> None:

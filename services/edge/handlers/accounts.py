@@ -1,0 +1,59 @@
+"""Commands about profiles, which this node caches, and about chats whose members are named by uuid."""
+
+from msgspec import UNSET
+
+from services.edge.canonical.commands import CreateChatByUuid, UpdateAccount
+from services.edge.canonical.replies import Reply
+from services.edge.handlers.forwarding import Forwarder
+from services.edge.presence.local_accounts import LocalAccounts
+from services.edge.rpc.coalescer import RequestCoalescer
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId
+from shared.contract.model import JoinPolicy, Profile, ProfileSummary
+from shared.contract.session import AccountView, CreateChat, GetAccount, GetChat, SetProfile
+
+
+class AccountHandler:
+    """All raise RequestError."""
+
+    def __init__(
+        self,
+        forwarder: Forwarder,
+        accounts: LocalAccounts,
+        profiles: RequestCoalescer[AccountId, Profile | None],
+    ) -> None:
+        self._forwarder = forwarder
+        self._accounts = accounts
+        self._profiles = profiles
+
+    async def get(self, command: GetAccount, actor: AccountId) -> Reply:
+        """A profile alone; many are requested together."""
+        profile = await self._profiles.get(command.account, self._forwarder.seconds)
+        return AccountView(profile) if profile else await self._forwarder.forward(command, actor)
+
+    async def set_profile(self, command: SetProfile, actor: AccountId) -> Reply:
+        answer = await self._forwarder.forward(command, actor)
+        self._update_summary(actor, command)
+        return answer
+
+    async def update(self, command: UpdateAccount, actor: AccountId) -> Reply:
+        await self.set_profile(command.profile, actor)
+        return await self._forwarder.forward(command.security, actor)
+
+    async def create_chat(self, command: CreateChatByUuid, actor: AccountId) -> Reply:
+        found = await self._forwarder.find_accounts(list(command.uuids))
+        if unknown := [uuid for uuid in command.uuids if uuid not in found]:
+            raise RequestError(ErrorCode.NOT_FOUND, f"there is no account {unknown[0]:.64}", "member")
+        members = [account for account in found.values() if account != actor]
+        if not command.private:
+            return await self._forwarder.forward(CreateChat(members, command.name, join_policy=JoinPolicy.OPEN), actor)
+        if len(members) != 1:
+            raise RequestError(ErrorCode.INVALID, "a private chat has exactly one other member", "member")
+        chat = await self._forwarder.open_private_chat(members[0], actor)
+        return await self._forwarder.forward(GetChat(chat), actor)
+
+    def _update_summary(self, account: AccountId, changed: SetProfile) -> None:
+        """The account's next message has its new nickname already."""
+        local = self._accounts.get(account)
+        if local is not None and local.summary is not None and changed.nickname is not UNSET:
+            local.summary = ProfileSummary(changed.nickname, local.summary.uuid)

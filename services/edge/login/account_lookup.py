@@ -1,0 +1,55 @@
+"""What a login needs to know about its account beside its secret: the profile summary, and how much is unread."""
+
+from services.edge.rpc.coalescer import RequestCoalescer
+from shared.bus.client import Bus
+from shared.contract import subjects
+from shared.contract.auth import Authenticated
+from shared.contract.errors import RequestError
+from shared.contract.ids import AccountId
+from shared.contract.message import GetUnread
+from shared.contract.model import ProfileSummary
+from shared.contract.session import EnsureProfile
+from shared.telemetry import log
+
+_log = log(__name__)
+_PROFILE_SECONDS = 2.0
+_UNREAD_SECONDS = 2.0
+
+
+class AccountLookup:
+    def __init__(self, bus: Bus, summaries: RequestCoalescer[AccountId, ProfileSummary | None]) -> None:
+        self._bus = bus
+        self._summaries = summaries
+
+    async def summary(self, account: AccountId, seconds: float) -> ProfileSummary | None:
+        """Raises RequestError."""
+        return await self._summaries.get(account, seconds)
+
+    async def ensure_profile(self, answer: Authenticated) -> ProfileSummary | None:
+        """Creates a missing profile; returns the current summary. If session is unavailable, a login does not fail: an
+        event creates the profile, too, and the account keeps the name with which it was registered."""
+        registered = ProfileSummary(answer.nickname, answer.uuid) if answer.nickname else None
+        try:
+            if registered is not None:
+                await self._create_profile(answer)
+            return await self._summaries.get(answer.account, _PROFILE_SECONDS) or registered
+        except RequestError as error:
+            _log.warning("profile not ensured", account=answer.account, error=str(error))
+            return registered
+
+    async def count_unread(self, account: AccountId) -> int:
+        """0 if it is not known."""
+        request = GetUnread(account, 0)
+        try:
+            unread = await self._bus.request(subjects.GET_UNREAD, request, seconds=_UNREAD_SECONDS, retry=True)
+        except RequestError as error:
+            _log.warning("unread messages not counted", account=account, error=str(error))
+            return 0
+        return unread.total
+
+    async def _create_profile(self, answer: Authenticated) -> None:
+        request = EnsureProfile(
+            account=answer.account, uuid=answer.uuid, nickname=answer.nickname, icon_id=answer.icon_id,
+            signature=answer.signature, vip=answer.vip, created=answer.created, lobby=answer.lobby,
+        )  # fmt: skip
+        await self._bus.request(subjects.ENSURE_PROFILE, request, seconds=_PROFILE_SECONDS, retry=True)

@@ -1,0 +1,37 @@
+"""Requests that void the login of their own connection: they are answered first, then the login ends."""
+
+from collections.abc import Awaitable
+
+from services.edge.client.session import LoginSession
+from services.edge.login.auth_requests import AuthRequests
+from services.edge.login.auth_state import AuthState
+from shared.contract.auth import DeleteAccount, Recover
+from shared.contract.session import Ack
+
+
+class SelfRevocation:
+    """All raise RequestError."""
+
+    def __init__(self, requests: AuthRequests, state: AuthState) -> None:
+        self._requests = requests
+        self._state = state
+
+    async def recover(self, session: LoginSession, command: Recover) -> Ack:
+        """A new secret by the security question."""
+        return await self._reply_first(session, self._requests.recover(session.connection, command))
+
+    async def delete_account(self, session: LoginSession, command: DeleteAccount) -> Ack:
+        answer = await self._reply_first(session, self._requests.delete_account(session.connection, command))
+        session.log_out()
+        return answer
+
+    async def _reply_first(self, session: LoginSession, request: Awaitable[Ack]) -> Ack:
+        session.replies_first = True
+        try:
+            return await request
+        finally:
+            session.replies_first = False
+            if session.is_void:
+                session.is_void = False
+                # The revocation is listed again, and then closes the connection.
+                self._state.require_revocations_after(session.connection.revision)

@@ -1,0 +1,54 @@
+"""Registrations and logins that wait for a link, mailed to their address, to be opened."""
+
+import asyncio
+from collections.abc import Callable
+
+from services.edge.canonical.events import VerificationEnded
+from services.edge.canonical.replies import NoPendingVerification, VerificationMailed
+from services.edge.client.client import Client
+from services.edge.client.connection import Connection, PendingVerification
+from services.edge.dialects.base import Request
+from services.edge.login.auth_requests import AuthRequests
+from shared.clock import now_ms
+from shared.contract.auth import Login, Register, VerificationNeeded
+
+_APART_SECONDS = 0.05
+"""Two frames of which the second needs the first are sent this far apart (clients handle the newest first)."""
+
+
+class VerificationFlow:
+    def __init__(self, requests: AuthRequests, clock: Callable[[], float]) -> None:
+        self._requests = requests
+        self._clock = clock
+
+    async def hold(self, connection: Connection, request: Request, needed: VerificationNeeded) -> None:
+        """Holds the request pending verification if the dialect waits for it. The client then requests the mail itself.
+        Otherwise the mail is sent at once, and the reply asks to try again after it. Raises RequestError."""
+        assert connection.dialect is not None
+        if connection.dialect.waits_for_verification:
+            seconds = (needed.expires - now_ms()) / 1000
+            connection.pending_verification = PendingVerification(request, needed.ticket, self._clock() + seconds)
+        else:
+            await self._requests.send_verification(connection, needed.ticket)
+
+    async def mail(self, connection: Connection) -> NoPendingVerification | VerificationMailed:
+        """Raises RequestError."""
+        pending = connection.pending_verification
+        if pending is None:
+            return NoPendingVerification()
+        await self._requests.send_verification(connection, pending.ticket)
+        return VerificationMailed()
+
+    def opened(self, client: Client, ticket: str, passed: bool) -> None:
+        """The mailed link was opened: the held request is repeated, in its place."""
+        pending = client.connection.pending_verification
+        if pending is None or pending.ticket != ticket:
+            return
+        client.notify(VerificationEnded("passed" if passed else "wrong"))
+        if not passed:
+            return
+        client.connection.pending_verification = None
+        command = pending.request.command
+        assert isinstance(command, Register | Login)
+        command.ticket = ticket
+        asyncio.get_running_loop().call_later(_APART_SECONDS, client.requeue, pending.request)
