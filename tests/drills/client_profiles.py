@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 
-from clients.codec.base import ClientAccount, ClientRequest, Recipient
+from clients.codec.base import ClientAccount, ClientRequest, Destination
 from clients.codec.events import ReplyKind
 from clients.codec.ourchat_v2 import OurChatV2Codec
 from tests.drills.recorded_connection import RecordedConnection
@@ -40,7 +40,7 @@ class PlainProfile:
         await connection.request_until_accepted(V2.describe_chat(ClientAccount(), session, ["session_id"]))
 
     def message(self, account: ClientAccount, session: int, text: str) -> ClientRequest:
-        return V2.post(account, Recipient(session), text)
+        return V2.post(account, Destination(session), text)
 
 
 class FamilyProfile(PlainProfile):

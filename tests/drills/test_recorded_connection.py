@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from clients.codec.base import ClientAccount, Recipient
+from clients.codec.base import ClientAccount, Destination
 from clients.errors import ConnectionEnded
 from tests.drills.client_profiles import V2
 from tests.drills.recorded_connection import RecordedConnection, dial
@@ -64,7 +64,7 @@ async def test_what_happens_is_recorded_in_order() -> None:
         account.number = (await connection.request(V2.register(account))).number
         await connection.request(V2.login(account))
         chat = (await connection.request(V2.create_group(account, ""))).chat
-        connection.post(V2.post(account, Recipient(chat), "hello"), chat)
+        connection.post(V2.post(account, Destination(chat), "hello"), chat)
         async with asyncio.timeout(5):
             while not isinstance(records[-1], Acked):
                 await asyncio.sleep(0.01)

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from clients.blocking import SECONDS, BlockingTcp, BlockingWebSocket, connect
 from clients.codec import CODECS
-from clients.codec.base import ClientAccount, ClientRequest, Recipient
+from clients.codec.base import ClientAccount, ClientRequest, Destination
 from clients.codec.events import ServerReply
 from clients.codec.ourchat_v2 import OurChatV2Codec
 from clients.errors import ConnectionEnded
@@ -135,7 +135,7 @@ class V2User(_WebSocketUser):
         self.request(V2.describe_chat(self.account, session, ["session_id"]), 2)
 
     def text_frame(self, session: int, text: str) -> Frame:
-        frame: Frame = json.loads(V2.post(self.account, Recipient(session), text).frame)
+        frame: Frame = json.loads(V2.post(self.account, Destination(session), text).frame)
         return frame
 
     def post(self, session: int, text: str, seconds: float = SECONDS) -> Frame:
