@@ -20,7 +20,7 @@ from shared.contract.model import Role
 from shared.contract.subjects import notify
 from shared.presence import Presence
 from tests.support.servers import NatsServer, ValkeyServer
-from tests.unit.services.session.service_harness import BusPeers, eventually
+from tests.unit.services.session.service_harness import BusPeers, eventually, redis_settings
 
 A, B = NodeId("edge-1-a"), NodeId("edge-2-b")
 CHAT = ChatId(7)
@@ -44,7 +44,7 @@ async def peers(
 @pytest.fixture
 async def notifier(nats_server: NatsServer, valkey_server: ValkeyServer) -> AsyncIterator[EdgeNotifier]:
     bus = Bus(nats_server.settings("session"), "session", CollectorRegistry())
-    presence_client = Presence(valkey_server.settings("session"))
+    presence_client = Presence(redis_settings(valkey_server, "session"))
     notifier = EdgeNotifier(bus, presence_client, SessionMetrics(CollectorRegistry()))
     await bus.start()
     yield notifier
