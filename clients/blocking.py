@@ -168,14 +168,13 @@ def connect(server: str, codec: Codec, trace: Trace | None = None, seconds: floa
     try:
         if place.is_tcp:
             return BlockingTcp(socket.create_connection((place.host, place.port), timeout=seconds), trace)
-        websocket = connect_websocket(
+        connecting = connect_websocket(
             place.url, max_size=None, max_queue=None, open_timeout=seconds, close_timeout=_CLOSE_SECONDS,
             ping_interval=None, proxy=None, compression=None,
         )  # fmt: skip
+        return BlockingWebSocket(connecting.__enter__(), trace)
     except (OSError, InvalidHandshake, InvalidURI, EOFError) as error:
         raise Unreachable(f"{server} cannot be reached: {error}") from error
-    assert isinstance(websocket, ClientConnection)
-    return BlockingWebSocket(websocket, trace)
 
 
 class Received(NamedTuple):

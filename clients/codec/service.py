@@ -72,18 +72,21 @@ def _request(reply: ReplyKind, code: int, **content: object) -> ClientRequest:
 
 
 class ServiceCodec(Codec):
-    """Its users bring their own ids and secrets. Every login asks for pushes."""
+    """Its users bring their own ids and secrets. Logins ask for pushes, unless `push` is false."""
 
     dialect = "service"
     pushes_missed = False
 
+    def __init__(self, *, push: bool = True) -> None:
+        self._pushes: dict[str, object] = {"push": True} if push else {}
+
     # Requests
 
     def register(self, account: ClientAccount) -> ClientRequest:
-        return _request(ReplyKind.REGISTRATION, 2, id=account.uuid, token=account.secret, push=True)
+        return _request(ReplyKind.REGISTRATION, 2, id=account.uuid, token=account.secret, **self._pushes)
 
     def login(self, account: ClientAccount) -> ClientRequest:
-        return _request(ReplyKind.LOGIN, 1, id=account.uuid, token=account.token or account.secret, push=True)
+        return _request(ReplyKind.LOGIN, 1, id=account.uuid, token=account.token or account.secret, **self._pushes)
 
     def post(self, account: ClientAccount, to: Destination, text: str) -> ClientRequest:
         return _request(ReplyKind.MESSAGE, 5, token=account.token, chat=to.chat, msg=text)

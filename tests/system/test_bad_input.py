@@ -64,6 +64,8 @@ class Crowd:
 
     def _without_tokens(self, gone: DialectUser) -> DialectUser:
         """A new password voids the tokens of before."""
+        profile = f"update_profile|{gone.number}|{gone.token}|{gone.tag}|1||1|answer"
+        gone.request(profile, "update_profile_succ|")
         gone.request(f"forget_passwd|{gone.tag}|1|answer|{gone.md5}", "up_pass_succ|")
         deadline = time.monotonic() + SECONDS
         while True:

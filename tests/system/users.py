@@ -15,13 +15,16 @@ from typing import Any, Self
 
 from clients.blocking import SECONDS, BlockingTcp, BlockingWebSocket, connect
 from clients.codec import CODECS
-from clients.codec.base import ClientAccount, ClientRequest, Destination
+from clients.codec.base import ClientAccount, ClientRequest, Codec, Destination
 from clients.codec.events import ServerReply
 from clients.codec.ourchat_v2 import OurChatV2Codec
+from clients.codec.service import ServiceCodec
 from clients.errors import ConnectionEnded
 
 Frame = dict[str, Any]
 V2 = OurChatV2Codec()
+_CODECS: dict[str, Codec] = CODECS | {"service": ServiceCodec(push=False)}
+"""As the documents have them: service has no pushes."""
 
 
 def account_of(tag: str, number: int = 0) -> ClientAccount:
@@ -38,7 +41,7 @@ class _WebSocketUser:
     """One connection."""
 
     def __init__(self, address: str, dialect: str) -> None:
-        self.codec = CODECS[dialect]
+        self.codec = _CODECS[dialect]
         connection = connect(address, self.codec)
         assert isinstance(connection, BlockingWebSocket)
         self.connection = connection
