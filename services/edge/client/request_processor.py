@@ -85,7 +85,7 @@ class RequestProcessor:
         idle = not self.is_performing and posting.in_flight is None and not self._out.transfers
         if idle and self.close_when_idle is not None:
             self._close(*self.close_when_idle)
-        if self._inbound.resume_reading():
+        if self._inbound.paused and self._inbound.resume_reading():
             self._out.confirmation.excuse(self._context.clock())
 
     def fail(self) -> None:

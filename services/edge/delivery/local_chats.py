@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from services.edge.canonical.events import ChatJoined
-from services.edge.delivery.ordering import AFTER_LAST, ChatSequencer, group_runs
+from services.edge.delivery.grouping import group_runs
+from services.edge.delivery.ordering import AFTER_LAST, ChatSequencer
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.metrics import EdgeMetrics
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts, Recipient

@@ -4,9 +4,9 @@ import asyncio
 
 import msgspec
 
+from services.edge.delivery.grouping import group_runs
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.loss_detector import BROADCAST, LossDetector
-from services.edge.delivery.ordering import group_runs
 from services.edge.delivery.resync import Resync
 from shared.bus.client import Bus
 from shared.contract import subjects

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
+from services.edge.delivery.grouping import group_runs
 from services.edge.delivery.local_chats import LocalChats
-from services.edge.delivery.ordering import ChatSequencer, group_runs
+from services.edge.delivery.ordering import ChatSequencer
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.metrics import EdgeMetrics
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts
