@@ -1,4 +1,4 @@
-"""The clients' end of the edge: who is let in, the connections there are, and their upkeep."""
+"""The registry of connections: accepts them, ticks them, and drains them at the end."""
 
 import asyncio
 import random
@@ -17,20 +17,19 @@ from services.edge.upstream.publisher import MessagePublisher
 from shared.telemetry import log
 
 _log = log(__name__)
-_EVERY_SECONDS = 0.5
+_TICK_SECONDS = 0.5
+_TICK_CONNECTIONS = 500
+"""Connections ticked without a break for other tasks."""
 _SLICE_SECONDS = 0.1
-_AT_ONCE = 500
-"""Connections looked after in one turn of the event loop."""
-_FEW = 20
-"""So many connections are told all at once."""
-_ANSWERS_SECONDS = 3.0
-_CLOSES_SECONDS = 3.5
-_GOODBYE = 1012, "restarting, please reconnect"
+_ONE_SLICE_CONNECTIONS = 20
+"""So few connections are closed all at once."""
+_REPLY_SECONDS = 3.0
+_CLOSE_SECONDS = 3.5
+_RESTARTING = 1012, "restarting, please reconnect"
 
 
 class ConnectionRegistry:
-    """See services.edge.canonical.transport.Endpoint; `dialects`: the enabled ones. `tick` is called about twice
-    a second."""
+    """See services.edge.canonical.transport.Endpoint; `dialects`: the enabled ones."""
 
     def __init__(
         self,
@@ -63,15 +62,15 @@ class ConnectionRegistry:
         settings, now = self._context.settings, self._context.clock()
         base_url = hello.base_url(settings.edge.public_url)
         surroundings = ConnectionInfo(settings.limits, base_url, hello.query, hello.binary)
-        entry = self._asked_for(hello)
+        entry = self._requested(hello)
         dialect = entry(surroundings) if entry else None
         connection = Connection(next(self._numbers), hello.address, dialect, self._dialects, surroundings, now)
-        client = Client(self._context, self._services, self._publisher, self._handler, connection, socket, self._ended)
+        client = Client(self._context, self._services, self._publisher, self._handler, connection, socket, self._remove)
         self.clients[connection.number] = client
         self._empty.clear()
         return client
 
-    def _asked_for(self, hello: Handshake) -> registry.Entry | None:
+    def _requested(self, hello: Handshake) -> registry.Entry | None:
         by_path = registry.by_path(hello.path, self._dialects)
         return by_path or registry.by_subprotocol(hello.subprotocols, self._dialects)
 
@@ -79,24 +78,22 @@ class ConnectionRegistry:
         for client in list(self.clients.values()):
             client.notify(event)
 
-    def _ended(self, client: Client) -> None:
+    def _remove(self, client: Client) -> None:
         self.clients.pop(client.connection.number, None)
         if not self.clients:
             self._empty.set()
 
-    # Upkeep
-
     async def run(self) -> None:
-        """Pings, and what is due by the clock; one loop for all connections."""
+        """Ticks all connections twice a second, and updates the gauges."""
         while True:
-            await asyncio.sleep(_EVERY_SECONDS)
+            await asyncio.sleep(_TICK_SECONDS)
             for number, client in enumerate(list(self.clients.values())):
                 client.tick(self._context.clock())
-                if number % _AT_ONCE == _AT_ONCE - 1:
+                if number % _TICK_CONNECTIONS == _TICK_CONNECTIONS - 1:
                     await asyncio.sleep(0)
-            self._count()
+            self._update_gauges()
 
-    def _count(self) -> None:
+    def _update_gauges(self) -> None:
         metrics, dialects = self._context.metrics, dict.fromkeys((entry.name for entry in self._dialects), 0)
         for client in self.clients.values():
             if client.connection.dialect is not None:
@@ -108,22 +105,19 @@ class ConnectionRegistry:
         metrics.accounts.set(len(self._services.accounts))
         metrics.chats.set(len(self._services.chats))
 
-    # End
-
     async def drain(self, seconds: float) -> None:
-        """Tell the clients to reconnect elsewhere, spread over the time there is; what they asked for is answered
-        first."""
+        """Close the connections over `seconds`, after their requests are answered; clients reconnect elsewhere."""
         clients = list(self.clients.values())
         random.shuffle(clients)
-        slices = max(1, round(seconds / _SLICE_SECONDS)) if len(clients) > _FEW else 1
+        slices = max(1, round(seconds / _SLICE_SECONDS)) if len(clients) > _ONE_SLICE_CONNECTIONS else 1
         for number in range(slices):
             for client in clients[number::slices]:
-                client.close_gracefully(*_GOODBYE)
+                client.close_gracefully(*_RESTARTING)
             await asyncio.sleep(_SLICE_SECONDS if slices > 1 else 0)
-        if not await self._emptied(_ANSWERS_SECONDS):
+        if not await self._emptied(_REPLY_SECONDS):
             for client in list(self.clients.values()):
-                client.close(*_GOODBYE)
-        if not await self._emptied(_CLOSES_SECONDS):
+                client.close(*_RESTARTING)
+        if not await self._emptied(_CLOSE_SECONDS):
             _log.info("connections aborted", left=len(self.clients))
             for client in list(self.clients.values()):
                 client.socket.abort()

@@ -1,4 +1,4 @@
-"""Messages of one connection that are under way, all to one chat: answered in the order they were said. Pure."""
+"""The batch in flight of one connection: messages to one chat, answered in the order of their requests. Pure."""
 
 from services.edge.canonical.replies import MessageAccepted
 from services.edge.dialects.base import Request
@@ -9,23 +9,23 @@ Result = MessageAccepted | Failure
 
 
 class InFlight:
-    """`since` is when it was said, on the caller's clock."""
+    """`since` is when it was posted, on the caller's clock."""
 
-    __slots__ = ("_results", "_said", "chat", "since")
+    __slots__ = ("_requests", "_results", "chat", "since")
 
     def __init__(self, chat: ChatId, requests: list[tuple[Request, Nonce]], now: float) -> None:
         self.chat = chat
-        self._said = requests
-        """Those that are not answered."""
+        self._requests = requests
+        """Those without a reply."""
         self._results: dict[Nonce, Result | None] = dict.fromkeys([nonce for _, nonce in requests])
         self.since = now
 
     def __bool__(self) -> bool:
-        """Whether any of it is unanswered."""
-        return bool(self._said)
+        """Whether any request has no reply."""
+        return bool(self._requests)
 
     def awaits(self, nonce: Nonce) -> bool:
-        """Whether this message is one of the run, and has no result yet."""
+        """Whether this message is one of the batch, and has no result yet."""
         return self._results.get(nonce, self) is None
 
     def set_result(self, nonce: Nonce, result: Result) -> None:
@@ -34,15 +34,15 @@ class InFlight:
             self._results[nonce] = result
 
     def ready(self) -> list[tuple[Request, Result]]:
-        """The answers that can be given now, each once."""
-        said = self._said
+        """The replies that can be written now, each once."""
+        requests = self._requests
         due: list[tuple[Request, Result]] = []
-        while said and (first := self._results[said[0][1]]) is not None:
-            due.append((said.pop(0)[0], first))
+        while requests and (first := self._results[requests[0][1]]) is not None:
+            due.append((requests.pop(0)[0], first))
         return due
 
     def fail_rest(self, failure: Failure) -> list[tuple[Request, Result]]:
-        """Everything that has no result has failed."""
-        due = [(request, self._results[nonce] or failure) for request, nonce in self._said]
-        self._said.clear()
+        """All replies; requests without a result fail."""
+        due = [(request, self._results[nonce] or failure) for request, nonce in self._requests]
+        self._requests.clear()
         return due

@@ -111,8 +111,8 @@ async def test_many_clients_are_told_one_after_the_other(town: Town) -> None:
 @pytest.mark.parametrize("deaf", [True, False])
 async def test_who_does_not_go_is_dropped(town: Town, monkeypatch: pytest.MonkeyPatch, deaf: bool) -> None:
     """A client whose request is never answered, and one that does not answer the close frame."""
-    monkeypatch.setattr("services.edge.client.endpoint._ANSWERS_SECONDS", 0.1)
-    monkeypatch.setattr("services.edge.client.endpoint._CLOSES_SECONDS", 0.1)
+    monkeypatch.setattr("services.edge.client.endpoint._REPLY_SECONDS", 0.1)
+    monkeypatch.setattr("services.edge.client.endpoint._CLOSE_SECONDS", 0.1)
     edge = await town.edge()
     alice = await town.device(1)
     gate = town.session.close(GetAccount)

@@ -84,7 +84,7 @@ async def three_under_way(town: Town) -> tuple[list[Device], asyncio.Event]:
 
 
 async def test_while_enough_is_under_way_what_is_said_is_gathered(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publisher, "_PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(publisher, "_GATHER_SECONDS", 60.0)
     await town.edge()
     devices, gate = await three_under_way(town)
     said = []
@@ -98,7 +98,7 @@ async def test_while_enough_is_under_way_what_is_said_is_gathered(town: Town, mo
 
 
 async def test_what_is_gathered_is_sent_at_the_end(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publisher, "_PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(publisher, "_GATHER_SECONDS", 60.0)
     edge = await town.edge()
     devices, gate = await three_under_way(town)
     said = devices[3].say(do="post", chat=7, text="late")

@@ -13,13 +13,13 @@ def size(window: CongestionWindow) -> int:
     while window.has_room(1):
         window.sent(1)
         messages += 1
-    window.acknowledged(messages, soon=True, is_full=False)
+    window.acknowledged(messages, soon=True, limited=False)
     return messages
 
 
-def passes(window: CongestionWindow, messages: int, *, soon: bool, is_full: bool = True) -> None:
+def passes(window: CongestionWindow, messages: int, *, soon: bool, limited: bool = True) -> None:
     window.sent(messages)
-    window.acknowledged(messages, soon=soon, is_full=is_full)
+    window.acknowledged(messages, soon=soon, limited=limited)
 
 
 def test_there_is_room_for_so_many() -> None:
@@ -27,23 +27,23 @@ def test_there_is_room_for_so_many() -> None:
     window.sent(LEAST - 10)
     assert window.has_room(10)
     assert not window.has_room(11)
-    window.acknowledged(LEAST - 10, soon=True, is_full=False)
+    window.acknowledged(LEAST - 10, soon=True, limited=False)
     assert window.has_room(11)
 
 
-def test_it_opens_while_it_is_full_and_all_is_soon_answered() -> None:
+def test_it_opens_while_it_limited_and_all_is_soon_answered() -> None:
     window = CongestionWindow()
     passes(window, 1_000, soon=True)
     assert size(window) == LEAST + 1_000
-    passes(window, 1_000, soon=True, is_full=False)
+    passes(window, 1_000, soon=True, limited=False)
     assert size(window) == LEAST + 1_000
 
 
-@pytest.mark.parametrize("is_full", [True, False])
-def test_it_closes_while_answers_take_long(is_full: bool) -> None:
+@pytest.mark.parametrize("limited", [True, False])
+def test_it_closes_while_answers_take_long(limited: bool) -> None:
     window = CongestionWindow()
     passes(window, 10_000, soon=True)
-    passes(window, 1_000, soon=False, is_full=is_full)
+    passes(window, 1_000, soon=False, limited=limited)
     assert size(window) == LEAST + 10_000 - 500
 
 

@@ -74,7 +74,7 @@ class Way(NamedTuple):
 @pytest.fixture
 async def way(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Way]:
     """With room for ten messages."""
-    monkeypatch.setattr(congestion_window, "_LEAST", 10)
+    monkeypatch.setattr(congestion_window, "_MIN_MESSAGES", 10)
     monkeypatch.setattr(ways, "_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(ways, "_SLACK_SECONDS", 0.1)
     edge = Bus(nats_server.settings("edge"), "edge", CollectorRegistry())
@@ -97,7 +97,7 @@ async def way(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> Async
 async def test_what_is_all_delivered_holds_up_nobody_though_its_answer_is_still_to_come(
     way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ways, "_PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(ways, "_GATHER_SECONDS", 60.0)
     author = Author()
     for _ in range(3):
         way.say(author, 1)
@@ -165,7 +165,7 @@ async def test_no_more_is_under_way_than_there_is_room_for(way: Way) -> None:
 
 
 async def test_what_waits_while_others_are_answered_is_refused(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ways, "_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(ways, "_QUEUE_SECONDS", 0.1)
     monkeypatch.setattr(ways, "_SOON_SECONDS", 0.0)
     early, late, new = Author(), Author(), Author()
     for author in (early, early, late):
@@ -181,7 +181,7 @@ async def test_what_waits_while_others_are_answered_is_refused(way: Way, monkeyp
 
 
 async def test_what_waits_while_nobody_answers_is_not(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ways, "_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(ways, "_QUEUE_SECONDS", 0.1)
     first, other = Author(), Author()
     way.say(first, 10)
     way.say(other, 1)
