@@ -127,7 +127,7 @@ def _plain_logs() -> None:
 
 
 @pytest.fixture
-def refused_sockets() -> Iterator[None]:
+def rejected_sockets() -> Iterator[None]:
     """nats-py leaves a refused connection's socket to the collector, which warns: let it be here, and now."""
     yield
     with warnings.catch_warnings(action="ignore", category=ResourceWarning):

@@ -43,7 +43,7 @@ class V1(Client):
 
     # Groups and friends: pushes tell what became of it
 
-    def found(self, name: str) -> int:
+    def create_group(self, name: str) -> int:
         """A group of one's own; its number."""
         self._send(8, group_name=name, ocid=self.account.id)
         while (sight := self.sight(frame := self.line.read())) is None or sight.kind != "admitted":
@@ -53,7 +53,7 @@ class V1(Client):
         number: int = sight.values["group_id"]
         return number
 
-    def befriend(self, other: int, text: str) -> None:
+    def request_friend(self, other: int, text: str) -> None:
         self._order(9, add_ocid=other, ocid=self.account.id)
 
     def answer_friend(self, applicant: int, *, accept: bool) -> None:

@@ -63,10 +63,10 @@ class Pipe(Client):
 
     # Friends and groups. All raise Refused.
 
-    def befriend(self, other: int, text: str) -> None:
+    def request_friend(self, other: int, text: str) -> None:
         self._check(self._call("add_friend", self.account.id, other, text), "add_friend_succ|已发送请求！")
 
-    def unfriend(self, other: int) -> None:
+    def remove_friend(self, other: int) -> None:
         self._check(self._call("del_friend", self.account.id, other), "del_friend_succ|删除成功！")
 
     def answer_friend(self, applicant: int, *, accept: bool) -> None:
@@ -74,7 +74,7 @@ class Pipe(Client):
         reply = self._call("hand_friend_request", self.account.id, applicant, int(accept))
         self._check(reply, f"hand_friend_request_succ|{words}")
 
-    def found(self, name: str) -> int:
+    def create_group(self, name: str) -> int:
         """A group of one's own; its number."""
         reply = self._call("create_group", self.account.id, name).split("|")
         if (reply[0], reply[2:]) != ("create_group_succ", ["群组创建成功！"]):

@@ -65,7 +65,7 @@ class Service(Client):
         rows = [shaped(one, id=int, name=str, type=str, is_group=bool, usrs=list) for one in self.call(4)["values"]]
         return {row["id"]: {**row, "usrs": [user["id"] for user in row["usrs"]]} for row in rows}
 
-    def walk(self, code: int, chat: int, index: int, count: int) -> list[Sight]:
+    def read_history(self, code: int, chat: int, index: int, count: int) -> list[Sight]:
         """Messages of the history (3: towards older ones, 9: towards newer ones)."""
         values = self.call(code, chat=chat, index=index, count=count)["values"]
         return [_value(chat, one, named=code == 9) for one in values]

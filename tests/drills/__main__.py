@@ -20,18 +20,18 @@ from shared.settings import Log
 from shared.telemetry import configure_logging
 from tests.drills import faults, rolling
 from tests.drills import scale as scaling
-from tests.drills.checker import Invariant, Verdict, check
+from tests.drills.checker import CheckResult, Invariant, check
 from tests.drills.cluster import UP, Cluster
 from tests.drills.fleet import DATABASES, Builds, checkout, fleet
-from tests.drills.indexed_trial import Facts
-from tests.drills.kill import demands, kill_in_turn
-from tests.drills.mutants import BREAKAGES
+from tests.drills.indexed_trial import IndexedTrial
+from tests.drills.kill import kill_in_turn, required_evidence
+from tests.drills.mutants import MUTANTS
 from tests.drills.records import Record, Trial
 from tests.drills.report import summary, table
 from tests.model.runner import play
 from tests.system.stack import PRESENT, Build
 
-_TOWNS = 12
+_HISTORIES = 12
 SERVICES = ("auth", "session", "message", "edge-1", "edge-2")
 
 
@@ -48,22 +48,22 @@ def drills() -> None:
 @click.option("--rate", default=100.0, show_default=True, help="Messages per second of all people together.")
 @click.option("--patience", default=30.0, show_default=True, help="Seconds to come back and to hear all, at the end.")
 @click.option("--database", default="", help="As for `dragoman up`, instead of SQLite.")
-@click.option("--break", "breakage", type=click.Choice(sorted(BREAKAGES)), help="A build broken so: must be violated.")
+@click.option("--break", "breakage", type=click.Choice(sorted(MUTANTS)), help="A build broken so: must be violated.")
 @click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures there.")
 @click.option("--keep", is_flag=True, help="Keep the directory, with all records and the log, also after a proof.")
 def kill(
     seconds: float, every: float, targets: str, only: bool, rate: float, patience: float, database: str,
-    breakage: str | None, report_file: Path | None, keep: bool,
+    mutant: str | None, report_file: Path | None, keep: bool,
 ) -> None:  # fmt: skip
     """People talk through two edges while one process after the other is killed under them."""
     configure_logging(Log(level="error", json_lines=False), "drill")
     planned = faults.phases(tuple(targets.split(",")), seconds, every)
     planned = planned[:1] if only else planned
     directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
-    with _system(directory, database, breakage) as cluster:
+    with _system(directory, database, mutant) as cluster:
         trial = asyncio.run(kill_in_turn(cluster, planned, rate, patience, click.echo))
-    verdict = check(trial, demands(planned, rate))
-    _tell(trial, verdict, summary(Facts(trial), verdict), directory, keep, report_file)
+    result = check(trial, required_evidence(planned, rate))
+    _report(trial, result, summary(IndexedTrial(trial), result), directory, keep, report_file)
 
 
 @drills.command()
@@ -76,12 +76,12 @@ def kill(
 @click.option("--database", type=click.Choice(DATABASES), default=DATABASES[0], show_default=True)
 @click.option("--seed", type=int, help="Of the order of steps, and of what people do. Random by default.")
 @click.option("--from", "revision", help="Begin with this revision's build: replacing all is then an upgrade.")
-@click.option("--break", "breakage", type=click.Choice(sorted(BREAKAGES)), help="A build broken so: must be violated.")
+@click.option("--break", "breakage", type=click.Choice(sorted(MUTANTS)), help="A build broken so: must be violated.")
 @click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures there.")
 @click.option("--keep", is_flag=True, help="Keep the directory, with all records and the logs, also after a proof.")
 def scale(
     seconds: float, edges: int, phases: tuple[str, ...], rate: float, crowds: int, bound: float, database: str,
-    seed: int | None, revision: str | None, breakage: str | None, report_file: Path | None, keep: bool,
+    seed: int | None, revision: str | None, mutant: str | None, report_file: Path | None, keep: bool,
 ) -> None:  # fmt: skip
     """People talk while edges come and go and every process is replaced by another one, one at a time."""
     configure_logging(Log(level="error", json_lines=False), "drill")
@@ -92,14 +92,14 @@ def scale(
     directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
     directory.chmod(0o755)
     click.echo(f"seed {number} {directory}")
-    after = _broken(breakage)
+    after = _broken(mutant)
     before = _earlier(revision, directory / "before") if revision else after
     records: list[Record] = []
     with fleet(directory, database, records.append) as running:
         trial = asyncio.run(scaling.scale(running, records, steps, seconds, rate, crowds, (before, after), click.echo))
     rules: dict[str, Invariant] = {"S1 service": partial(rolling.served, bound=bound), "S2 drain": rolling.drained}
-    facts, verdict = Facts(trial), check(trial, scaling.demands(steps, seconds, rate), rules)
-    _tell(trial, verdict, summary(facts, verdict) | rolling.figures(facts), directory, keep, report_file)
+    trial_index, result = IndexedTrial(trial), check(trial, scaling.required_evidence(steps, seconds, rate), rules)
+    _report(trial, result, summary(trial_index, result) | rolling.figures(trial_index), directory, keep, report_file)
 
 
 @drills.command()
@@ -108,17 +108,17 @@ def scale(
 @click.option("--seed", type=int, help="The first one; each dozen of towns has the next. Random by default.")
 @click.option("--shrink", is_flag=True, help="Make the story of a failure short. Takes minutes.")
 @click.option("--database", default="", help="As for `dragoman up`, instead of SQLite.")
-@click.option("--break", "breakage", type=click.Choice(sorted(BREAKAGES)), help="A build broken so: must be found out.")
-def machine(seconds: float, steps: int, seed: int | None, shrink: bool, database: str, breakage: str | None) -> None:
+@click.option("--break", "breakage", type=click.Choice(sorted(MUTANTS)), help="A build broken so: must be found out.")
+def machine(seconds: float, steps: int, seed: int | None, shrink: bool, database: str, mutant: str | None) -> None:
     """Random people of all dialects do random things, and each must see what a model says."""
     configure_logging(Log(level="error", json_lines=False), "drill")
     number = secrets.randbits(32) if seed is None else seed
     directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
-    with _system(directory, database, breakage) as cluster:
+    with _system(directory, database, mutant) as cluster:
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
             click.echo(f"seed {number}")
-            play(cluster.edges, towns=_TOWNS, steps=steps, number=number, shrink=shrink)
+            play(cluster.edges, histories=_HISTORIES, steps=steps, number=number, shrink=shrink)
             number += 1
     shutil.rmtree(directory)  # what differs raises, and leaves the log
 
@@ -131,35 +131,35 @@ def _earlier(revision: str, directory: Path) -> Builds:
     return lambda service: build
 
 
-def _broken(breakage: str | None) -> Builds:
+def _broken(mutant: str | None) -> Builds:
     """The present build, its one service broken."""
 
     def build(service: str) -> Build:
-        if breakage and BREAKAGES[breakage].service == service:
-            return Build(module=("tests.drills.mutants", breakage))
+        if mutant and MUTANTS[mutant].service == service:
+            return Build(module=("tests.drills.mutants", mutant))
         return PRESENT
 
     return build
 
 
-def _tell(
-    trial: Trial, verdict: Verdict, figures: dict[str, Any], directory: Path, keep: bool, report_file: Path | None
+def _report(
+    trial: Trial, result: CheckResult, figures: dict[str, Any], directory: Path, keep: bool, report_file: Path | None
 ) -> NoReturn:
     click.echo(table(figures))
-    if keep or verdict.exit_status:
+    if keep or result.exit_status:
         (directory / "trial.json").write_bytes(msgspec.json.encode(trial))
         click.echo(f"all that was written down, and the logs: {directory}")
     else:
         shutil.rmtree(directory)
     if report_file is not None:
         report_file.write_bytes(msgspec.json.format(msgspec.json.encode(figures)) + b"\n")
-    sys.exit(verdict.exit_status)
+    sys.exit(result.exit_status)
 
 
 @contextmanager
-def _system(directory: Path, database: str, breakage: str | None) -> Iterator[Cluster]:
+def _system(directory: Path, database: str, mutant: str | None) -> Iterator[Cluster]:
     arguments = ["--no-limits", *(["--database", database] if database else [])]
-    program = (sys.executable, "-m", "tests.drills.mutants", breakage, "up") if breakage else UP
+    program = (sys.executable, "-m", "tests.drills.mutants", mutant, "up") if mutant else UP
     with Cluster(directory / "data", *arguments, program=program) as cluster:
         click.echo(f"{' '.join(cluster.edges)} {cluster.data}")
         yield cluster

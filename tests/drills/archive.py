@@ -49,5 +49,5 @@ async def _read(bus: Bus, chat: int) -> list[Entry]:
 
 
 def _entry(message: Message) -> Entry:
-    words = [segment.text for segment in unpack_segments(message.body) if isinstance(segment, Text)]
-    return Entry(message.index, message.id, message.sender, "".join(words), message.time)
+    texts = [segment.text for segment in unpack_segments(message.body) if isinstance(segment, Text)]
+    return Entry(message.index, message.id, message.sender, "".join(texts), message.time)

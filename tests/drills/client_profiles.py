@@ -43,7 +43,7 @@ class PlainProfile:
         return V2.post(account, Destination(session), text)
 
 
-class FamilyProfile(PlainProfile):
+class PcClientProfile(PlainProfile):
     """Dials `/`, requests the status first, logs in by e-mail, requests every value, writes float times; it posts only
     when its window is no longer busy, so that its echoes do not overtake messages that are held back for it."""
 

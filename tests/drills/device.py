@@ -10,7 +10,7 @@ from clients.codec.base import ClientAccount
 from clients.errors import ClientError, RequestRejected
 from tests.drills.client_profiles import PlainProfile
 from tests.drills.recorded_connection import Journal, RecordedConnection, dial
-from tests.drills.records import Tried
+from tests.drills.records import ConnectAttempted
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 2.0
 _MOST_UNANSWERED = 8
@@ -28,7 +28,7 @@ class DrillUser:
     chats: list[int] = field(default_factory=list)
 
 
-class Device:
+class DrillClient:
     """It dials the edge at position `home`, and the next one after each failure; `edges` may change meanwhile."""
 
     def __init__(
@@ -99,7 +99,7 @@ class Device:
     async def _connected(self) -> bool:
         """One connection from beginning to end; whether it came to a login."""
         edge, url = self._edges[self._at % len(self._edges)]
-        self._journal(Tried(time.monotonic(), self.name))
+        self._journal(ConnectAttempted(time.monotonic(), self.name))
         try:
             connection = await dial(url + self._profile.path, self._journal, self.name, edge)
         except (ClientError, TimeoutError):

@@ -10,10 +10,20 @@ from dataclasses import dataclass, field
 
 from shared.contract.errors import RequestError
 from tests.drills.checker import delivered
-from tests.drills.device import Device, Edge
-from tests.drills.indexed_trial import Facts
-from tests.drills.population import STAYERS, Crowd, gather
-from tests.drills.records import Acked, Closed, Entry, Fault, Heard, Held, Record, Said, Trial
+from tests.drills.device import DrillClient, Edge
+from tests.drills.indexed_trial import IndexedTrial
+from tests.drills.population import STAYERS, Population, gather
+from tests.drills.records import (
+    Closed,
+    DrillStalled,
+    Entry,
+    Fault,
+    MessageAcknowledged,
+    MessageReceived,
+    MessageSent,
+    Record,
+    Trial,
+)
 
 _WARM_SECONDS = 2.0
 _AWAY_SECONDS = 2.0
@@ -38,21 +48,21 @@ class Drill:
 
     async def run(self, disturb: Callable[["Drill"], Awaitable[None]]) -> Trial:
         """`disturb` is what is done to the system; it names its phases."""
-        crowd = Crowd({}, [])
+        population = Population({}, [])
         for _ in range(self.crowds):
-            crowd.join(await gather(self.edges, self.records.append, self.stayers))
+            population.join(await gather(self.edges, self.records.append, self.stayers))
         async with asyncio.TaskGroup() as group:
-            living = [group.create_task(device.live()) for device in crowd.devices]
+            living = [group.create_task(device.live()) for device in population.devices]
             watching = group.create_task(self._watch())
-            await self._disturbed(crowd.devices, disturb)
-            trial = await self._quiesce(crowd)
+            await self._disturbed(population.devices, disturb)
+            trial = await self._quiesce(population)
             for task in (*living, watching):
                 task.cancel()
-        for device in crowd.devices:
+        for device in population.devices:
             await device.end()
         return trial
 
-    async def _disturbed(self, devices: list[Device], disturb: Callable[["Drill"], Awaitable[None]]) -> None:
+    async def _disturbed(self, devices: list[DrillClient], disturb: Callable[["Drill"], Awaitable[None]]) -> None:
         async with asyncio.TaskGroup() as group:
             for device in devices:
                 group.create_task(device.post_repeatedly(self.rate / len(devices)))
@@ -63,49 +73,50 @@ class Drill:
             for device in devices:
                 device.stopped = True
 
-    async def _quiesce(self, crowd: Crowd) -> Trial:
+    async def _quiesce(self, population: Population) -> Trial:
         """Everybody comes back and says a last word everywhere; then all must be delivered."""
         self.phase = "last words"
         with suppress(TimeoutError):
             async with asyncio.timeout(self.patience):
-                await asyncio.gather(*map(_last_words, crowd.devices))
+                await asyncio.gather(*map(_send_last_messages, population.devices))
         self.phase = "delivery"
-        trial = await self._trial(crowd)
+        trial = await self._trial(population)
         deadline = time.monotonic() + self.patience
         while not _complete(trial) and time.monotonic() < deadline:
             await asyncio.sleep(0.5)
-            trial = await self._trial(crowd)
+            trial = await self._trial(population)
         return trial
 
-    async def _trial(self, crowd: Crowd) -> Trial:
+    async def _trial(self, population: Population) -> Trial:
         """What was written down before the history is read must all be there."""
         records = list(self.records)
         try:
-            history = await self.history(list(crowd.members))
+            history = await self.history(list(population.members))
         except RequestError:
             history = {}
-        return Trial(crowd.members, records, history)
+        return Trial(population.members, records, history)
 
     async def _watch(self) -> None:
         began = time.monotonic()
         while True:
             before = time.monotonic()
             await asyncio.sleep(1)
-            self.records.append(Held(time.monotonic(), time.monotonic() - before - 1))
+            self.records.append(DrillStalled(time.monotonic(), time.monotonic() - before - 1))
             seen = Counter(type(record) for record in self.records)
             self.report(
-                f"{time.monotonic() - began:4.0f} s  {self.phase:<10}  edges {len(self.edges)}  said {seen[Said]}  "
-                f"acknowledged {seen[Acked]}  delivered {seen[Heard]}  reconnects {seen[Closed]}  faults {seen[Fault]}"
+                f"{time.monotonic() - began:4.0f} s  {self.phase:<10}  edges {len(self.edges)}  "
+                f"sent {seen[MessageSent]}  acknowledged {seen[MessageAcknowledged]}  "
+                f"delivered {seen[MessageReceived]}  reconnects {seen[Closed]}  faults {seen[Fault]}"
             )
 
 
 def _complete(trial: Trial) -> bool:
     """Whether everything is known, and has come to everybody."""
-    facts = Facts(trial)
-    return not facts.unread and next(iter(delivered(facts)), None) is None
+    trial_index = IndexedTrial(trial)
+    return not trial_index.unread and next(iter(delivered(trial_index)), None) is None
 
 
-async def _wander(devices: list[Device]) -> None:
+async def _wander(devices: list[DrillClient]) -> None:
     """People close their clients in order and come back: then nothing may come twice."""
     async with asyncio.TaskGroup() as group:
         while True:
@@ -113,7 +124,7 @@ async def _wander(devices: list[Device]) -> None:
             group.create_task(random.choice(devices).leave(random.uniform(0, _AWAY_SECONDS)))
 
 
-async def _last_words(device: Device) -> None:
+async def _send_last_messages(device: DrillClient) -> None:
     for chat in device.user.chats:
         while not device.may_post:
             await asyncio.sleep(0.05)

@@ -38,7 +38,7 @@ def phases(services: tuple[str, ...], seconds: float, every: float) -> list[Phas
     ]
 
 
-async def inflict(cluster: Cluster, phase: Phase, journal: Journal) -> None:
+async def inject(cluster: Cluster, phase: Phase, journal: Journal) -> None:
     for turn in range(phase.rounds):
         target = phase.targets[turn % len(phase.targets)]
         began = time.monotonic()

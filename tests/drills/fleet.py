@@ -18,7 +18,7 @@ from tests.drills.records import Ended, Fault
 from tests.drills.rolling import GRACE_SECONDS
 from tests.support.servers import NatsServer, PostgresServer, Server, ValkeyServer
 from tests.system.databases import databases
-from tests.system.stack import Build, Service, Stack
+from tests.system.stack import Build, ServiceProcess, Stack
 
 DATABASES = ("sqlite", "postgresql")
 Builds = Callable[[str], Build]
@@ -34,7 +34,7 @@ class Fleet:
         self._stack = stack
         self._servers: dict[str, Server] = {"nats": nats, "valkey": valkey}
         self._journal = journal
-        self._running: dict[str, Service] = {}
+        self._running: dict[str, ServiceProcess] = {}
         self._numbers: Counter[str] = Counter()
         self.operator: Nats = nats.settings("admin")
 

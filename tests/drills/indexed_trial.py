@@ -7,19 +7,19 @@ from itertools import islice
 from typing import NamedTuple
 
 from tests.drills.records import (
-    Acked,
+    ChatAnnounced,
     Closed,
-    Denied,
+    ConnectAttempted,
+    DrillStalled,
     Ended,
     Entry,
     Fault,
-    Heard,
-    Held,
+    MessageAcknowledged,
+    MessageReceived,
+    MessageRejected,
+    MessageSent,
     Opened,
-    Said,
-    Told,
     Trial,
-    Tried,
 )
 
 _CLOSING_SECONDS = 5.0
@@ -39,71 +39,71 @@ class Place(NamedTuple):
         return self.entry.sender, self.entry.text, self.entry.time
 
 
-class Facts:
+class IndexedTrial:
     def __init__(self, trial: Trial) -> None:
         self.trial = trial
         self.unread = trial.members.keys() - trial.history.keys()
         """Chats whose history could not be read."""
         self.connections: dict[int, Opened] = {}
         self.closed: dict[int, Closed] = {}
-        self.said: dict[str, Said] = {}
-        self.acked: dict[str, list[Acked]] = defaultdict(list)
-        self.denied: dict[str, Denied] = {}
+        self.sent: dict[str, MessageSent] = {}
+        self.acked: dict[str, list[MessageAcknowledged]] = defaultdict(list)
+        self.rejected: dict[str, MessageRejected] = {}
         self._answers: list[tuple[float, float]] = []
         """Of acknowledgements, in order of time: when they came, and when that was said."""
-        self.heard: list[Heard] = []
-        self.told: list[Told] = []
+        self.received: list[MessageReceived] = []
+        self.announced: list[ChatAnnounced] = []
         self.faults: list[Fault] = []
         self.ended: dict[str, Ended] = {}
-        self.tried: list[Tried] = []
-        self.held: list[Held] = []
-        self.heard_on: dict[int, list[Heard]] = defaultdict(list)
-        self.heard_by_account: dict[int, set[int]] = defaultdict(set)
-        self.words: dict[tuple[int, int], list[tuple[Said, bool]]] = defaultdict(list)
+        self.tried: list[ConnectAttempted] = []
+        self.held: list[DrillStalled] = []
+        self.received_on: dict[int, list[MessageReceived]] = defaultdict(list)
+        self.received_by_account: dict[int, set[int]] = defaultdict(set)
+        self.sent_and_acked: dict[tuple[int, int], list[tuple[MessageSent, bool]]] = defaultdict(list)
         """By account and chat: what was said (False) and acknowledged (True), in order of time."""
         self.stored: dict[str, list[Place]] = defaultdict(list)
         self.place: dict[int, Place] = {}
         for record in trial.records:
-            self._take(record)
+            self._add(record)
         for chat, entries in trial.history.items():
             for entry in entries:
                 self.stored[entry.text].append(Place(chat, entry))
                 self.place.setdefault(entry.msg_id, Place(chat, entry))
         self.end = trial.records[-1].at if trial.records else 0.0
 
-    def _take(self, record: object) -> None:
+    def _add(self, record: object) -> None:
         match record:
-            case Tried():
+            case ConnectAttempted():
                 self.tried.append(record)
             case Opened():
                 self.connections[record.connection] = record
             case Closed():
                 self.closed[record.connection] = record
-            case Said():
-                self.said[record.text] = record
-                self._words(record).append((record, False))
-            case Acked():
+            case MessageSent():
+                self.sent[record.text] = record
+                self._sent_and_acked(record).append((record, False))
+            case MessageAcknowledged():
                 self.acked[record.text].append(record)
-                said = self.said[record.text]
-                self._words(said).append((said, True))
-                self._answers.append((record.at, said.at))
-            case Denied():
-                self.denied[record.text] = record
-            case Heard():
-                self.heard.append(record)
-                self.heard_on[record.connection].append(record)
-                self.heard_by_account[self.connections[record.connection].account].add(record.msg_id)
-            case Told():
-                self.told.append(record)
+                sent = self.sent[record.text]
+                self._sent_and_acked(sent).append((sent, True))
+                self._answers.append((record.at, sent.at))
+            case MessageRejected():
+                self.rejected[record.text] = record
+            case MessageReceived():
+                self.received.append(record)
+                self.received_on[record.connection].append(record)
+                self.received_by_account[self.connections[record.connection].account].add(record.msg_id)
+            case ChatAnnounced():
+                self.announced.append(record)
             case Fault():
                 self.faults.append(record)
             case Ended():
                 self.ended[record.target] = record
-            case Held():
+            case DrillStalled():
                 self.held.append(record)
 
-    def _words(self, said: Said) -> list[tuple[Said, bool]]:
-        return self.words[self.connections[said.connection].account, said.chat]
+    def _sent_and_acked(self, sent: MessageSent) -> list[tuple[MessageSent, bool]]:
+        return self.sent_and_acked[self.connections[sent.connection].account, sent.chat]
 
     def index_of(self, text: str) -> int | None:
         places = self.stored.get(text)
@@ -125,11 +125,11 @@ class Facts:
     def _worked_after(self, moment: float) -> float:
         """When something was acknowledged that had been said after this moment."""
         later = islice(self._answers, bisect_left(self._answers, (moment, 0.0)), None)
-        return next((at for at, said_at in later if said_at >= moment), math.inf)
+        return next((at for at, sent_at in later if sent_at >= moment), math.inf)
 
     def state(self, text: str) -> str:
         """What its sender knows of it."""
         if text in self.acked:
             return "acknowledged"
-        denied = self.denied.get(text)
-        return "unknown" if denied is None or denied.unknown else "refused"
+        rejected = self.rejected.get(text)
+        return "unknown" if rejected is None or rejected.unknown else "refused"

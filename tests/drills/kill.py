@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from tests.drills.archive import broker, read_history
 from tests.drills.cluster import Cluster
 from tests.drills.drill import Drill
-from tests.drills.evidence import Demands
-from tests.drills.faults import Phase, inflict
+from tests.drills.evidence import RequiredEvidence
+from tests.drills.faults import Phase, inject
 from tests.drills.records import Entry, Trial
 
 
@@ -22,17 +22,17 @@ async def kill_in_turn(
     async def disturb(drill: Drill) -> None:
         for phase in phases:
             drill.phase = phase.name
-            await inflict(cluster, phase, drill.records.append)
+            await inject(cluster, phase, drill.records.append)
 
     edges = [(f"edge-{number}", url) for number, url in enumerate(cluster.edges, 1)]
     return await Drill(edges, history, rate, patience, report).run(disturb)
 
 
-def demands(phases: Sequence[Phase], rate: float) -> Demands:
+def required_evidence(phases: Sequence[Phase], rate: float) -> RequiredEvidence:
     """What such a drill must have seen to prove anything: a fifth of the load, and every fault it planned."""
     faults: Counter[str] = Counter()
     for phase in phases:
         for turn in range(phase.rounds):
             faults[phase.targets[turn % len(phase.targets)]] += 1
     seconds = sum(phase.rounds * phase.every for phase in phases)
-    return Demands.of(seconds * rate, faults)
+    return RequiredEvidence.of(seconds * rate, faults)

@@ -1,7 +1,7 @@
 """Builds that are broken on purpose, to show that a drill can fail.
 
 `python -m tests.drills.mutants NAME up …` is `dragoman up` whose one service is started through this module again,
-which breaks it in its own process and then runs it as ever. Nothing of the product knows of it.
+which breaks it in its own process and then runs it as usual. The product does not know of it.
 """
 
 import os
@@ -28,9 +28,9 @@ _EVERY = 20
 
 
 @dataclass(frozen=True)
-class Breakage:
-    """`apply` breaks the service in the process it is called in; `drill` must find `invariant` violated. The machine
-    (tests/model) has none."""
+class Mutant:
+    """`apply` breaks the service in the calling process. `drill` must find `invariant` violated; the state machine
+    (tests/model) names no invariant."""
 
     service: str
     invariant: str
@@ -38,8 +38,14 @@ class Breakage:
     drill: str = "kill"
 
 
-class HastyDatabase(Database):
-    """Writes are done, and answered, in a transaction that stays open; it is committed seconds later."""
+def _require(owner: object, *names: str) -> None:
+    """Raises AttributeError if the product has no attribute of such a name: replacing it would have no effect."""
+    for name in names:
+        getattr(owner, name)
+
+
+class LateCommitDatabase(Database):
+    """Writes run, and are acknowledged, in an open transaction that is committed seconds later."""
 
     _connection: sa.Connection | None = None
 
@@ -65,7 +71,8 @@ class HastyDatabase(Database):
 def _ack_before_commit() -> None:
     from services.message import app
 
-    _put(app, "Database", HastyDatabase)
+    _require(Database, "commits_inline", "_write")
+    _replace(app, "Database", LateCommitDatabase)
 
 
 def _skip_recipient() -> None:
@@ -79,7 +86,7 @@ def _skip_recipient() -> None:
             recipients = [account for account in recipients if account != others[0]]
         return Delivery(message, recipients, *more)
 
-    _put(fanout, "Delivery", forgetful)
+    _replace(fanout, "Delivery", forgetful)
 
 
 def _double_delivery() -> None:
@@ -88,12 +95,12 @@ def _double_delivery() -> None:
 
     deliver, is_bad = Client.deliver, _one_in_many()
 
-    def twice(client: Client, said: Sequence[EncodedMessage]) -> None:
-        deliver(client, said)
+    def twice(client: Client, messages: Sequence[EncodedMessage]) -> None:
+        deliver(client, messages)
         if client.session.catch_up.backlog is None:
-            deliver(client, [encoded for encoded in said if is_bad()])
+            deliver(client, [encoded for encoded in messages if is_bad()])
 
-    _put(Client, "deliver", twice)
+    _replace(Client, "deliver", twice)
 
 
 def _forget_read() -> None:
@@ -106,7 +113,7 @@ def _forget_read() -> None:
     async def forgetful(messages: MessageQueries, request: MarkRead) -> Ack:
         return await mark(messages, MarkRead([one for one in request.ranges if one.high % 2]))
 
-    _put(MessageQueries, "mark_read", forgetful)
+    _replace(MessageQueries, "mark_read", forgetful)
 
 
 def _swap_neighbours() -> None:
@@ -115,14 +122,14 @@ def _swap_neighbours() -> None:
 
     deliver, is_bad, waiting = Client.deliver, _one_in_many(), dict[Client, Sequence[EncodedMessage]]()
 
-    def late(client: Client, said: Sequence[EncodedMessage]) -> None:
+    def late(client: Client, messages: Sequence[EncodedMessage]) -> None:
         before = waiting.pop(client, ())
         if not before and is_bad():
-            waiting[client] = said
+            waiting[client] = messages
         else:
-            deliver(client, [*said, *before])
+            deliver(client, [*messages, *before])
 
-    _put(Client, "deliver", late)
+    _replace(Client, "deliver", late)
 
 
 def _abrupt_end() -> None:
@@ -131,36 +138,37 @@ def _abrupt_end() -> None:
     async def drain(edge: Edge) -> None:
         os._exit(0)
 
-    _put(Edge, "drain", drain)
+    _replace(Edge, "drain", drain)
 
 
 def _forgetful_end() -> None:
-    """What is found to have arrived at the end is not committed."""
+    """Read state that is confirmed while the edge drains is not committed."""
     from services.edge.app import Edge
     from services.edge.receipts.read_state_flusher import ReadStateFlusher
 
+    _require(ReadStateFlusher, "mark_read")
     drain = Edge.drain
 
     async def forgetful(edge: Edge) -> None:
-        _put(ReadStateFlusher, "mark_read", lambda *_: None)
+        _replace(ReadStateFlusher, "mark_read", lambda *_: None)
         await drain(edge)
 
-    _put(Edge, "drain", forgetful)
+    _replace(Edge, "drain", forgetful)
 
 
-BREAKAGES = {
-    "ack-before-commit": Breakage("message", "I1 durability", _ack_before_commit),
-    "skip-recipient": Breakage("message", "I2 delivery", _skip_recipient),
-    "double-delivery": Breakage("edge", "I2 once", _double_delivery),
-    "swap-neighbours": Breakage("edge", "", _swap_neighbours, "machine"),
-    "forget-read": Breakage("message", "", _forget_read, "machine"),
-    "abrupt-end": Breakage("edge", "S2 drain", _abrupt_end, "scale"),
-    "forgetful-end": Breakage("edge", "I2 once", _forgetful_end, "scale"),
+MUTANTS = {
+    "ack-before-commit": Mutant("message", "I1 durability", _ack_before_commit),
+    "skip-recipient": Mutant("message", "I2 delivery", _skip_recipient),
+    "double-delivery": Mutant("edge", "I2 once", _double_delivery),
+    "swap-neighbours": Mutant("edge", "", _swap_neighbours, "machine"),
+    "forget-read": Mutant("message", "", _forget_read, "machine"),
+    "abrupt-end": Mutant("edge", "S2 drain", _abrupt_end, "scale"),
+    "forgetful-end": Mutant("edge", "I2 once", _forgetful_end, "scale"),
 }
 
 
 def _one_in_many() -> Callable[[], bool]:
-    """Whether this one is to be treated badly: the first of a process, however little is said, then one in so many."""
+    """Returns True for the first message of a process, then for one in `_EVERY`."""
     numbers = count()
     return lambda: next(numbers) % _EVERY == 0
 
@@ -169,15 +177,15 @@ def _start_through_here(name: str) -> None:
     sound: Callable[[PlannedProcess], list[str]] = vars(PlannedProcess)["command"].fget
 
     def command(part: PlannedProcess) -> list[str]:
-        broken = part.service == BREAKAGES[name].service
+        broken = part.service == MUTANTS[name].service
         return [sys.executable, "-m", "tests.drills.mutants", name, part.service] if broken else sound(part)
 
-    _put(PlannedProcess, "command", property(command))
+    _replace(PlannedProcess, "command", property(command))
 
 
-def _put(owner: object, name: str, value: object) -> None:
-    """Behind the type checker's back: what is done here is wrong."""
-    assert hasattr(owner, name), f"{owner} has no {name} to replace"
+def _replace(owner: object, name: str, value: object) -> None:
+    """Replaces an attribute that the product has. Raises AttributeError if it has none of this name."""
+    _require(owner, name)
     setattr(owner, name, value)
 
 
@@ -186,5 +194,5 @@ if __name__ == "__main__":
     if sys.argv[1] == "up":
         _start_through_here(chosen)
     else:
-        BREAKAGES[chosen].apply()
+        MUTANTS[chosen].apply()
     main()

@@ -6,15 +6,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from clients.codec.base import ClientAccount
-from tests.drills.client_profiles import V2, FamilyProfile, PlainProfile, secret
-from tests.drills.device import Device, DrillUser, Edge
+from tests.drills.client_profiles import V2, PcClientProfile, PlainProfile, secret
+from tests.drills.device import DrillClient, DrillUser, Edge
 from tests.drills.recorded_connection import Journal, RecordedConnection, dial
 
-_PEOPLE = 8
+_USERS = 8
 _OUTSIDERS = (8, 9)
-_GROUPS = (tuple(range(_PEOPLE)), (0, 1, 2), (0, 1), (2, 3), (4, 5), (6, 7), (1, 4), _OUTSIDERS)
+_GROUPS = (tuple(range(_USERS)), (0, 1, 2), (0, 1), (2, 3), (4, 5), (6, 7), (1, 4), _OUTSIDERS)
 """Everybody, three, pairs on one edge and across; the outsiders have a chat of their own and are in no other."""
-_FAMILY = (2, 3)
+_PC_CLIENTS = (2, 3)
 """Whose client is the PC client's."""
 _TWO_DEVICES = (0, 5)
 STAYERS = (1, 4)
@@ -22,20 +22,20 @@ STAYERS = (1, 4)
 
 
 @dataclass
-class Crowd:
+class Population:
     members: dict[int, frozenset[int]]
     """OC numbers by chat."""
-    devices: list[Device]
+    devices: list[DrillClient]
 
-    def join(self, other: "Crowd") -> None:
+    def join(self, other: "Population") -> None:
         self.members |= other.members
         self.devices += other.devices
 
 
-async def gather(edges: Sequence[Edge], journal: Journal, stayers: Sequence[int]) -> Crowd:
+async def gather(edges: Sequence[Edge], journal: Journal, stayers: Sequence[int]) -> Population:
     """Everybody but the stayers follows changes of the edges. Raises whatever goes wrong: nothing may, before the
     first fault."""
-    async with _connections(edges, _PEOPLE + len(_OUTSIDERS)) as connections:
+    async with _connections(edges, _USERS + len(_OUTSIDERS)) as connections:
         users = [await _register(connection) for connection in connections]
         members = {}
         for numbers in _GROUPS:
@@ -44,7 +44,7 @@ async def gather(edges: Sequence[Edge], journal: Journal, stayers: Sequence[int]
             members[chat] = frozenset(account.number for account in accounts)
             for number in numbers:
                 users[number].chats.append(chat)
-    return Crowd(members, _devices(users, edges, journal, stayers))
+    return Population(members, _devices(users, edges, journal, stayers))
 
 
 @asynccontextmanager
@@ -64,15 +64,17 @@ async def _register(connection: RecordedConnection) -> DrillUser:
     return DrillUser(account)
 
 
-def _devices(users: list[DrillUser], edges: Sequence[Edge], journal: Journal, stayers: Sequence[int]) -> list[Device]:
+def _devices(
+    users: list[DrillUser], edges: Sequence[Edge], journal: Journal, stayers: Sequence[int]
+) -> list[DrillClient]:
     devices = []
     for number, user in enumerate(users):
         for which in range(2 if number in _TWO_DEVICES else 1):
             home = (number + which) % len(edges)
             places = [edges[home]] if number in stayers else edges
-            profile = FamilyProfile() if number in _FAMILY else PlainProfile()
+            profile = PcClientProfile() if number in _PC_CLIENTS else PlainProfile()
             name = f"{user.account.number}/{'ab'[which]}"
-            devices.append(Device(name, user, places, home, profile, journal))
+            devices.append(DrillClient(name, user, places, home, profile, journal))
     return devices
 
 

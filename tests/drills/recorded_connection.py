@@ -17,7 +17,16 @@ from clients.codec.events import (
     ServerReply,
 )
 from clients.errors import RequestRejected
-from tests.drills.records import Acked, Closed, Denied, Heard, Opened, Record, Said, Told
+from tests.drills.records import (
+    ChatAnnounced,
+    Closed,
+    MessageAcknowledged,
+    MessageReceived,
+    MessageRejected,
+    MessageSent,
+    Opened,
+    Record,
+)
 
 REPLY_SECONDS = 12.0
 _CONNECT_SECONDS = 3.0
@@ -67,14 +76,14 @@ class RecordedConnection:
         """Send a message; its acknowledgement or rejection is recorded."""
         text = request.echo
         self._unacknowledged.add(text)
-        self._journal(Said(time.monotonic(), self.number, chat, text))
+        self._journal(MessageSent(time.monotonic(), self.number, chat, text))
         self._connected.start(request).add_done_callback(lambda future: self._posted(text, future))
 
     def _posted(self, text: str, future: asyncio.Future[ServerReply]) -> None:
         if not future.cancelled() and future.exception() is None and (details := future.result().error):
             unknown = any(words in details for words in _UNKNOWN)
             self._unacknowledged.discard(text)
-            self._journal(Denied(time.monotonic(), self.number, text, details, unknown))
+            self._journal(MessageRejected(time.monotonic(), self.number, text, details, unknown))
 
     async def request(self, request: ClientRequest) -> ServerReply:
         """Raises ClientError."""
@@ -112,15 +121,17 @@ class RecordedConnection:
             case ReceivedMessage():
                 self._received_message(event)
             case ReceivedNotification(NotificationKind.CHAT_ADDED):
-                self._journal(Told(time.monotonic(), self.number, event.chat))
+                self._journal(ChatAnnounced(time.monotonic(), self.number, event.chat))
                 self.new_chats.put_nowait(event.chat)
 
     def _received_message(self, message: ReceivedMessage) -> None:
         now, text = time.monotonic(), message.text
-        self._journal(Heard(now, self.number, message.chat, message.sender, message.id, text, message.position))
+        self._journal(
+            MessageReceived(now, self.number, message.chat, message.sender, message.id, text, message.position)
+        )
         if message.sender == self.ocid and text in self._unacknowledged:
             self._unacknowledged.remove(text)
-            self._journal(Acked(now, self.number, text, message.id))
+            self._journal(MessageAcknowledged(now, self.number, text, message.id))
 
     def replied(self, reply: ServerReply, now: int) -> None:
         return

@@ -1,11 +1,11 @@
-"""What a drill's clients and its fault injector write down. Times are seconds of one monotonic clock unless named
-otherwise; a connection is a number of its own, and every text is said once in the whole trial."""
+"""Records of a drill's clients and its fault injector. Times are seconds of one monotonic clock unless named otherwise.
+Connections are numbered; each text is sent once in the whole trial."""
 
 import msgspec
 
 
-class Tried(msgspec.Struct, tag="tried", frozen=True):
-    """A device dials."""
+class ConnectAttempted(msgspec.Struct, tag="tried", frozen=True):
+    """A device opens a connection."""
 
     at: float
     device: str
@@ -29,8 +29,8 @@ class Closed(msgspec.Struct, tag="closed", frozen=True):
     code: int
 
 
-class Said(msgspec.Struct, tag="said", frozen=True):
-    """A message was handed to the socket."""
+class MessageSent(msgspec.Struct, tag="said", frozen=True):
+    """A message was written to the socket."""
 
     at: float
     connection: int
@@ -38,8 +38,8 @@ class Said(msgspec.Struct, tag="said", frozen=True):
     text: str
 
 
-class Acked(msgspec.Struct, tag="acked", frozen=True):
-    """Its echo came: the acknowledgement."""
+class MessageAcknowledged(msgspec.Struct, tag="acked", frozen=True):
+    """The echo of the message arrived: its acknowledgement."""
 
     at: float
     connection: int
@@ -47,8 +47,8 @@ class Acked(msgspec.Struct, tag="acked", frozen=True):
     msg_id: int
 
 
-class Denied(msgspec.Struct, tag="denied", frozen=True):
-    """It was answered by an error. `unknown`: by one that leaves open whether it was committed."""
+class MessageRejected(msgspec.Struct, tag="denied", frozen=True):
+    """The message was answered by an error. `unknown`: the error leaves open whether it was committed."""
 
     at: float
     connection: int
@@ -57,8 +57,8 @@ class Denied(msgspec.Struct, tag="denied", frozen=True):
     unknown: bool
 
 
-class Heard(msgspec.Struct, tag="heard", frozen=True):
-    """A message arrived, one's own echo too. `time` is the server's, Unix milliseconds."""
+class MessageReceived(msgspec.Struct, tag="heard", frozen=True):
+    """A message arrived, own echoes included. `time` is the server's, Unix milliseconds."""
 
     at: float
     connection: int
@@ -69,7 +69,7 @@ class Heard(msgspec.Struct, tag="heard", frozen=True):
     time: int
 
 
-class Told(msgspec.Struct, tag="told", frozen=True):
+class ChatAnnounced(msgspec.Struct, tag="told", frozen=True):
     """A chat was announced."""
 
     at: float
@@ -78,7 +78,7 @@ class Told(msgspec.Struct, tag="told", frozen=True):
 
 
 class Fault(msgspec.Struct, tag="fault", frozen=True):
-    """What was done to a process (`kind`): `kill` and `stop` (for a while) without warning; `restart`; `end` by
+    """A fault of a process (`kind`): `kill` and `stop` (for a while) without warning; `restart`; `end` by
     SIGTERM."""
 
     at: float
@@ -94,14 +94,26 @@ class Ended(msgspec.Struct, tag="ended", frozen=True):
     status: int
 
 
-class Held(msgspec.Struct, tag="held", frozen=True):
-    """The drill itself was held up for so many seconds: the machine had no time for it, and maybe for nobody."""
+class DrillStalled(msgspec.Struct, tag="held", frozen=True):
+    """The drill itself was stalled for so many seconds, by the load of the machine."""
 
     at: float
     seconds: float
 
 
-Record = Tried | Opened | Closed | Said | Acked | Denied | Heard | Told | Fault | Ended | Held
+Record = (
+    ConnectAttempted
+    | Opened
+    | Closed
+    | MessageSent
+    | MessageAcknowledged
+    | MessageRejected
+    | MessageReceived
+    | ChatAnnounced
+    | Fault
+    | Ended
+    | DrillStalled
+)
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True):
@@ -115,7 +127,7 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """All that is known of one drill: members by chat (constant), records in order of time, history by chat."""
+    """The evidence of one drill: members by chat (constant), records in order of time, history by chat."""
 
     members: dict[int, frozenset[int]]
     records: list[Record]

@@ -1,11 +1,11 @@
-"""The verdict of a trial for people, and for programs."""
+"""The result of a trial, as text and as JSON."""
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from typing import Any
 
-from tests.drills.checker import Verdict
-from tests.drills.indexed_trial import Facts
+from tests.drills.checker import CheckResult
+from tests.drills.indexed_trial import IndexedTrial
 from tests.drills.records import Fault
 
 _SHOWN = 5
@@ -13,40 +13,40 @@ _LENGTH = 240
 _WORDS = ("PROVEN", "VIOLATED", "INCONCLUSIVE")
 
 
-def summary(facts: Facts, verdict: Verdict) -> dict[str, Any]:
+def summary(trial_index: IndexedTrial, result: CheckResult) -> dict[str, Any]:
     """All figures; seconds for what took time."""
-    states = Counter(facts.state(text) for text in facts.said)
-    broken = Counter(violation.invariant for violation in verdict.violations)
+    states = Counter(trial_index.state(text) for text in trial_index.sent)
+    broken = Counter(violation.invariant for violation in result.violations)
     return {
-        "verdict": _WORDS[verdict.exit_status].lower(),
-        "said": len(facts.said),
+        "verdict": _WORDS[result.exit_status].lower(),
+        "said": len(trial_index.sent),
         "acknowledged": states["acknowledged"],
         "unknown": states["unknown"],
         "refused": states["refused"],
-        "delivered": len(facts.heard),
-        "stored": sum(map(len, facts.trial.history.values())),
-        "twice_after_edge_kill": verdict.excused,
-        "held_up_max_seconds": round(max((held.seconds for held in facts.held), default=0.0), 2),
-        "logins": len(facts.connections),
-        "cut_off": sum(1 for closed in facts.closed.values() if closed.code != 1000),
-        "faults": dict(Counter(f"{fault.kind} {fault.target}" for fault in facts.faults)),
-        "worst_outage_seconds": outages(facts),
-        "invariants": {name: broken[name] for name in verdict.invariants},
-        "violations": [_line(f"{violation.invariant}: {violation.text}") for violation in verdict.violations],
-        "doubts": verdict.doubts,
+        "delivered": len(trial_index.received),
+        "stored": sum(map(len, trial_index.trial.history.values())),
+        "twice_after_edge_kill": result.excused,
+        "held_up_max_seconds": round(max((held.seconds for held in trial_index.held), default=0.0), 2),
+        "logins": len(trial_index.connections),
+        "cut_off": sum(1 for closed in trial_index.closed.values() if closed.code != 1000),
+        "faults": dict(Counter(f"{fault.kind} {fault.target}" for fault in trial_index.faults)),
+        "worst_outage_seconds": outages(trial_index),
+        "invariants": {name: broken[name] for name in result.invariants},
+        "violations": [_line(f"{violation.invariant}: {violation.text}") for violation in result.violations],
+        "doubts": result.doubts,
     }
 
 
-def outages(facts: Facts) -> dict[str, float]:
+def outages(trial_index: IndexedTrial) -> dict[str, float]:
     """By kind of fault: how long it took, at worst, until every device was acknowledged something said after it."""
     acked: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for text, acks in facts.acked.items():
-        said = facts.said[text]
-        acked[facts.connections[said.connection].device].append((said.at, acks[0].at))
+    for text, acks in trial_index.acked.items():
+        sent = trial_index.sent[text]
+        acked[trial_index.connections[sent.connection].device].append((sent.at, acks[0].at))
     for pairs in acked.values():
         pairs.sort()
     worst: dict[str, float] = {}
-    for fault in facts.faults:
+    for fault in trial_index.faults:
         name = f"{fault.kind} {fault.target}"
         worst[name] = max(worst.get(name, 0.0), *(_back(fault, pairs) for pairs in acked.values()))
     return {name: round(seconds, 2) for name, seconds in worst.items()}

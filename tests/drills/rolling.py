@@ -7,7 +7,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any, NamedTuple
 
-from tests.drills.indexed_trial import Facts
+from tests.drills.indexed_trial import IndexedTrial
 
 GRACE_SECONDS = 20.0
 """A process ends within this time after SIGTERM: `edge.drain_seconds`, and ten."""
@@ -31,48 +31,52 @@ class Wait(NamedTuple):
     at: float
 
 
-def served(facts: Facts, bound: float) -> Iterator[str]:
+def served(trial_index: IndexedTrial, bound: float) -> Iterator[str]:
     """Nobody is without service for longer than so many seconds."""
-    for device, wait in longest_waits(facts).items():
+    for device, wait in longest_waits(trial_index).items():
         if wait.seconds > bound:
             yield f"{device} was without service for {wait.seconds:.1f} s from {wait.at:.2f} on"
 
 
-def drained(facts: Facts) -> Iterator[str]:
+def drained(trial_index: IndexedTrial) -> Iterator[str]:
     """What is told to end does so in time and in order, and its clients are told."""
-    for target, told_at in _told_to_end(facts).items():
-        ended = facts.ended.get(target)
-        if ended is None or ended.status or ended.at - told_at > GRACE_SECONDS:
-            how = "not at all" if ended is None else f"with status {ended.status} after {ended.at - told_at:.1f} s"
+    for target, ended_at in _end_requests(trial_index).items():
+        ended = trial_index.ended.get(target)
+        if ended is None or ended.status or ended.at - ended_at > GRACE_SECONDS:
+            how = "not at all" if ended is None else f"with status {ended.status} after {ended.at - ended_at:.1f} s"
             yield f"{target} was told to end, and did {how}"
-        for connection, opened in facts.connections.items():
-            if opened.edge != target or facts.end_of(connection) < told_at:
+        for connection, opened in trial_index.connections.items():
+            if opened.edge != target or trial_index.end_of(connection) < ended_at:
                 continue
-            closed = facts.closed.get(connection)
+            closed = trial_index.closed.get(connection)
             if closed is None or (ended and closed.at > ended.at + _NOTICING_SECONDS):
                 yield f"connection {connection} outlived {target}, where it was"
             elif closed.code not in _ORDERLY:
                 yield f"connection {connection} was closed with {closed.code} when {target} ended"
 
 
-def longest_waits(facts: Facts) -> dict[str, Wait]:
+def longest_waits(trial_index: IndexedTrial) -> dict[str, Wait]:
     """By device: the longest time from an attempt until it, or a later one, was served."""
-    return {device: max(_waits(attempts, facts.end)) for device, attempts in _attempts(facts).items()}
+    return {device: max(_waits(attempts, trial_index.end)) for device, attempts in _attempts(trial_index).items()}
 
 
-def figures(facts: Facts) -> dict[str, Any]:
-    waits = [wait.seconds for wait in longest_waits(facts).values()]
-    ends = [facts.ended[target].at - at for target, at in _told_to_end(facts).items() if target in facts.ended]
+def figures(trial_index: IndexedTrial) -> dict[str, Any]:
+    waits = [wait.seconds for wait in longest_waits(trial_index).values()]
+    ends = [
+        trial_index.ended[target].at - at
+        for target, at in _end_requests(trial_index).items()
+        if target in trial_index.ended
+    ]
     return {
-        "sent_elsewhere": sum(1 for closed in facts.closed.values() if closed.code == 1012),
+        "sent_elsewhere": sum(1 for closed in trial_index.closed.values() if closed.code == 1012),
         "longest_wait_p50_seconds": round(median(waits), 2) if waits else 0.0,
         "longest_wait_max_seconds": round(max(waits, default=0.0), 2),
         "longest_end_seconds": round(max(ends, default=0.0), 2),
     }
 
 
-def _told_to_end(facts: Facts) -> dict[str, float]:
-    return {fault.target: fault.at for fault in facts.faults if fault.kind == "end"}
+def _end_requests(trial_index: IndexedTrial) -> dict[str, float]:
+    return {fault.target: fault.at for fault in trial_index.faults if fault.kind == "end"}
 
 
 def _waits(attempts: list[Attempt], end: float) -> Iterator[Wait]:
@@ -85,36 +89,36 @@ def _waits(attempts: list[Attempt], end: float) -> Iterator[Wait]:
             served_at = min(served_at, attempt.answered)
 
 
-def _attempts(facts: Facts) -> dict[str, list[Attempt]]:
+def _attempts(trial_index: IndexedTrial) -> dict[str, list[Attempt]]:
     """By device. What was said when the device itself closed the connection is nobody's failure."""
     attempts: dict[str, list[Attempt]] = defaultdict(list)
-    for text, said in facts.said.items():
-        device = facts.connections[said.connection].device
-        if text in facts.acked:
-            attempts[device].append(Attempt(said.at, facts.acked[text][0].at))
-        elif text in facts.denied or not _left(facts, said.connection):
-            attempts[device].append(Attempt(said.at, None))
-    for device, logins in _logins(facts).items():
+    for text, sent in trial_index.sent.items():
+        device = trial_index.connections[sent.connection].device
+        if text in trial_index.acked:
+            attempts[device].append(Attempt(sent.at, trial_index.acked[text][0].at))
+        elif text in trial_index.rejected or not _left(trial_index, sent.connection):
+            attempts[device].append(Attempt(sent.at, None))
+    for device, logins in _logins(trial_index).items():
         attempts[device] += logins
     return attempts
 
 
-def _left(facts: Facts, connection: int) -> bool:
-    closed = facts.closed.get(connection)
+def _left(trial_index: IndexedTrial, connection: int) -> bool:
+    closed = trial_index.closed.get(connection)
     return closed is None or closed.code == 1000
 
 
-def _logins(facts: Facts) -> dict[str, list[Attempt]]:
+def _logins(trial_index: IndexedTrial) -> dict[str, list[Attempt]]:
     opened: dict[str, list[float]] = defaultdict(list)
-    for one in facts.connections.values():
+    for one in trial_index.connections.values():
         opened[one.device].append(one.at)
     tried: dict[str, list[float]] = defaultdict(list)
-    for attempt in facts.tried:
+    for attempt in trial_index.tried:
         tried[attempt.device].append(attempt.at)
     return {
         device: [
             Attempt(at, next((login for login in opened[device] if at <= login <= until), None))
-            for at, until in pairwise([*times, facts.end])
+            for at, until in pairwise([*times, trial_index.end])
         ]
         for device, times in tried.items()
     }

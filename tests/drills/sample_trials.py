@@ -2,10 +2,22 @@
 
 from collections import defaultdict
 
-from tests.drills.records import Acked, Closed, Denied, Entry, Fault, Heard, Opened, Record, Said, Told, Trial
+from tests.drills.records import (
+    ChatAnnounced,
+    Closed,
+    Entry,
+    Fault,
+    MessageAcknowledged,
+    MessageReceived,
+    MessageRejected,
+    MessageSent,
+    Opened,
+    Record,
+    Trial,
+)
 
 
-class Specimen:
+class SampleTrial:
     """Devices (named `<account>/<which>`) say things in chats while they come and go and edges are killed."""
 
     def __init__(self, members: dict[int, frozenset[int]], edges: dict[str, str]) -> None:
@@ -43,7 +55,7 @@ class Specimen:
         for chat, entries in self.history.items():
             for entry in entries:
                 if account in self.members[chat] and entry.sender != account and entry.msg_id not in self._got[account]:
-                    self.hear(device, chat, entry)
+                    self.receive(device, chat, entry)
 
     def leave(self, device: str, code: int = 1000) -> None:
         connection = self._online.pop(device, None)
@@ -55,9 +67,9 @@ class Specimen:
         for device in [device for device in self._online if self.edges[device] == edge]:
             self.leave(device, 1006)
 
-    def say(self, device: str, chat: int) -> str:
+    def send(self, device: str, chat: int) -> str:
         """Said, stored, acknowledged and heard by everybody who is there."""
-        text = self.utter(device, chat)
+        text = self.send_unanswered(device, chat)
         self.acknowledge(device, text, chat)
         return text
 
@@ -65,15 +77,15 @@ class Specimen:
 
     def acknowledge(self, device: str, text: str, chat: int) -> None:
         entry = self.store(text, _account(device), chat)
-        self.records.append(Acked(self.tick(), self._online[device], text, entry.msg_id))
+        self.records.append(MessageAcknowledged(self.tick(), self._online[device], text, entry.msg_id))
         for other in self._online:
             if _account(other) in self.members[chat]:
-                self.hear(other, chat, entry)
+                self.receive(other, chat, entry)
 
-    def utter(self, device: str, chat: int) -> str:
+    def send_unanswered(self, device: str, chat: int) -> str:
         self._texts += 1
         text = f"text-{self._texts}"
-        self.records.append(Said(self.tick(), self._online[device], chat, text))
+        self.records.append(MessageSent(self.tick(), self._online[device], chat, text))
         return text
 
     def store(self, text: str, sender: int, chat: int) -> Entry:
@@ -82,16 +94,18 @@ class Specimen:
         entries.append(Entry(len(entries) + 1, msg_id, sender, text, 1_700_000_000_000 + msg_id))
         return entries[-1]
 
-    def hear(self, device: str, chat: int, entry: Entry) -> None:
+    def receive(self, device: str, chat: int, entry: Entry) -> None:
         self._got[_account(device)].add(entry.msg_id)
-        heard = Heard(self.tick(), self._online[device], chat, entry.sender, entry.msg_id, entry.text, entry.time)
-        self.records.append(heard)
+        received = MessageReceived(
+            self.tick(), self._online[device], chat, entry.sender, entry.msg_id, entry.text, entry.time
+        )
+        self.records.append(received)
 
-    def deny(self, device: str, text: str, *, unknown: bool) -> None:
-        self.records.append(Denied(self.tick(), self._online[device], text, "no", unknown))
+    def reject(self, device: str, text: str, *, unknown: bool) -> None:
+        self.records.append(MessageRejected(self.tick(), self._online[device], text, "no", unknown))
 
-    def tell(self, device: str, chat: int) -> None:
-        self.records.append(Told(self.tick(), self._online[device], chat))
+    def announce_chat(self, device: str, chat: int) -> None:
+        self.records.append(ChatAnnounced(self.tick(), self._online[device], chat))
 
 
 def _account(device: str) -> int:

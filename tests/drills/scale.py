@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, assert_never
 
 from tests.drills.archive import read_history
 from tests.drills.drill import Drill
-from tests.drills.evidence import Demands
+from tests.drills.evidence import RequiredEvidence
 from tests.drills.fleet import Builds, Fleet
 from tests.drills.records import Entry, Record, Trial
 
@@ -57,7 +57,7 @@ async def scale(
         for step in steps:
             drill.phase = step.phase
             began = time.monotonic()
-            await _take(fleet, step, before if step.phase == "grow" else after)
+            await _carry_out(fleet, step, before if step.phase == "grow" else after)
             await asyncio.sleep(max(0.0, began + seconds / len(steps) - time.monotonic()))
         await asyncio.sleep(_CALM_SECONDS)
 
@@ -67,7 +67,7 @@ async def scale(
     return await drill.run(disturb)
 
 
-async def _take(fleet: Fleet, step: Step, builds: Builds) -> None:
+async def _carry_out(fleet: Fleet, step: Step, builds: Builds) -> None:
     match step.act:
         case "start":
             await fleet.start(step.what, builds(step.what))
@@ -84,7 +84,7 @@ async def _take(fleet: Fleet, step: Step, builds: Builds) -> None:
             assert_never(unknown)
 
 
-def demands(steps: Sequence[Step], seconds: float, rate: float) -> Demands:
+def required_evidence(steps: Sequence[Step], seconds: float, rate: float) -> RequiredEvidence:
     """What such a drill must have seen to prove anything: a fifth of the load, every end and restart."""
     faults: Counter[str] = Counter()
     ended: Counter[str] = Counter()
@@ -94,4 +94,4 @@ def demands(steps: Sequence[Step], seconds: float, rate: float) -> Demands:
             faults[f"{step.what}-{ended[step.what]}"] += 1
         elif step.act == "restart":
             faults[step.what] += 1
-    return Demands.of(seconds * rate, faults)
+    return RequiredEvidence.of(seconds * rate, faults)

@@ -4,14 +4,14 @@ import pytest
 
 from shared.contract.errors import ErrorCode, RequestError
 from tests.drills.drill import Drill
-from tests.drills.population import Crowd
+from tests.drills.population import Population
 from tests.drills.records import Entry, Trial
-from tests.drills.sample_trials import Specimen
+from tests.drills.sample_trials import SampleTrial
 
 CHAT = 7
 
 
-async def end(talk: Specimen, *, away: int = 0, patience: float = 5.0) -> Trial:
+async def end(sample: SampleTrial, *, away: int = 0, patience: float = 5.0) -> Trial:
     """The trial of all that was said; while the history is read, somebody hears one thing more. Message is away for
     so many reads."""
     reads = 0
@@ -21,31 +21,31 @@ async def end(talk: Specimen, *, away: int = 0, patience: float = 5.0) -> Trial:
         reads += 1
         if reads <= away:
             raise RequestError(ErrorCode.UNAVAILABLE, "away")
-        history = talk.trial.history
-        talk.say("1/a", CHAT)
+        history = sample.trial.history
+        sample.send("1/a", CHAT)
         return history
 
-    drill = Drill([], read, 1.0, patience, lambda line: None, records=talk.records)
-    return await drill._quiesce(Crowd({CHAT: frozenset({1, 2})}, []))
+    drill = Drill([], read, 1.0, patience, lambda line: None, records=sample.records)
+    return await drill._quiesce(Population({CHAT: frozenset({1, 2})}, []))
 
 
 @pytest.fixture
-def talk() -> Specimen:
-    talk = Specimen({CHAT: frozenset({1, 2})}, {"1/a": "edge-1", "2/a": "edge-2"})
-    talk.say("2/a", CHAT)
-    return talk
+def sample() -> SampleTrial:
+    sample = SampleTrial({CHAT: frozenset({1, 2})}, {"1/a": "edge-1", "2/a": "edge-2"})
+    sample.send("2/a", CHAT)
+    return sample
 
 
-async def test_what_is_written_down_was_there_before_the_history_was_read(talk: Specimen) -> None:
-    records = list(talk.records)
-    trial = await end(talk)
+async def test_what_is_written_down_was_there_before_the_history_was_read(sample: SampleTrial) -> None:
+    records = list(sample.records)
+    trial = await end(sample)
     assert trial.records == records
     assert [entry.text for entry in trial.history[CHAT]] == ["text-1"]
 
 
-async def test_a_history_that_cannot_be_read_is_asked_for_again(talk: Specimen) -> None:
-    assert (await end(talk, away=2)).history.keys() == {CHAT}
+async def test_reading_the_history_is_retried(sample: SampleTrial) -> None:
+    assert (await end(sample, away=2)).history.keys() == {CHAT}
 
 
-async def test_the_patience_for_a_history_ends(talk: Specimen) -> None:
-    assert not (await end(talk, away=2, patience=0.0)).history
+async def test_the_patience_for_a_history_ends(sample: SampleTrial) -> None:
+    assert not (await end(sample, away=2, patience=0.0)).history

@@ -7,13 +7,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.drills.checker import check
-from tests.drills.evidence import Demands
-from tests.drills.records import Acked, Heard, Opened, Record, Trial
-from tests.drills.sample_trials import Specimen
+from tests.drills.evidence import RequiredEvidence
+from tests.drills.records import MessageAcknowledged, MessageReceived, Opened, Record, Trial
+from tests.drills.sample_trials import SampleTrial
 
 MEMBERS = {7: frozenset({1, 2, 3}), 8: frozenset({2, 3}), 9: frozenset({4})}
 EDGES = {"1/a": "edge-1", "2/a": "edge-2", "3/a": "edge-1", "3/b": "edge-2", "4/a": "edge-2"}
-ENOUGH = Demands(acked=0, heard=0, ending=False)
+ENOUGH = RequiredEvidence(acked=0, received=0, ending=False)
 
 devices = st.sampled_from(sorted(EDGES))
 steps = st.one_of(
@@ -27,34 +27,34 @@ steps = st.one_of(
 @st.composite
 def trials(draw: st.DrawFn) -> Trial:
     """Everybody is back at the end, and has got everything."""
-    talk = Specimen(MEMBERS, EDGES)
-    for verb, whom in draw(st.lists(steps, min_size=5, max_size=40)):
+    sample = SampleTrial(MEMBERS, EDGES)
+    for verb, target in draw(st.lists(steps, min_size=5, max_size=40)):
         match verb:
             case "say":
-                talk.enter(whom)
-                account = int(whom[0])
-                talk.say(whom, draw(st.sampled_from([chat for chat in MEMBERS if account in MEMBERS[chat]])))
+                sample.enter(target)
+                account = int(target[0])
+                sample.send(target, draw(st.sampled_from([chat for chat in MEMBERS if account in MEMBERS[chat]])))
             case "leave":
-                talk.leave(whom)
+                sample.leave(target)
             case "enter":
-                talk.enter(whom)
+                sample.enter(target)
             case "kill":
-                talk.kill(whom)
+                sample.kill(target)
     for device in EDGES:
-        talk.enter(device)
-    return talk.trial
+        sample.enter(device)
+    return sample.trial
 
 
-Lie = Callable[[st.DrawFn, Trial], Trial]
+Alteration = Callable[[st.DrawFn, Trial], Trial]
 
 
-def _foreign(trial: Trial) -> list[tuple[int, Heard]]:
+def _foreign(trial: Trial) -> list[tuple[int, MessageReceived]]:
     """What was heard by others than its sender, on accounts with one device; with positions."""
     owner = {one.connection: one.account for one in trial.records if isinstance(one, Opened)}
     return [
         (position, one)
         for position, one in enumerate(trial.records)
-        if isinstance(one, Heard) and owner[one.connection] not in (one.sender, 3)
+        if isinstance(one, MessageReceived) and owner[one.connection] not in (one.sender, 3)
     ]
 
 
@@ -62,28 +62,28 @@ def _with(trial: Trial, records: list[Record]) -> Trial:
     return msgspec.structs.replace(trial, records=records)
 
 
-def _pick(draw: st.DrawFn, trial: Trial) -> tuple[int, Heard]:
-    heard = _foreign(trial)
-    assume(heard)
-    return draw(st.sampled_from(heard))
+def _pick_received(draw: st.DrawFn, trial: Trial) -> tuple[int, MessageReceived]:
+    received = _foreign(trial)
+    assume(received)
+    return draw(st.sampled_from(received))
 
 
 def drop(draw: st.DrawFn, trial: Trial) -> Trial:
-    position, _ = _pick(draw, trial)
+    position, _ = _pick_received(draw, trial)
     return _with(trial, trial.records[:position] + trial.records[position + 1 :])
 
 
 def double(draw: st.DrawFn, trial: Trial) -> Trial:
-    position, one = _pick(draw, trial)
+    position, one = _pick_received(draw, trial)
     return _with(trial, [*trial.records[:position], one, *trial.records[position:]])
 
 
 def swap(draw: st.DrawFn, trial: Trial) -> Trial:
-    heard = _foreign(trial)
+    received = _foreign(trial)
     pairs = [
         (here, there)
-        for at, (here, one) in enumerate(heard)
-        for there, two in heard[at + 1 :]
+        for at, (here, one) in enumerate(received)
+        for there, two in received[at + 1 :]
         if (one.connection, one.chat) == (two.connection, two.chat)
     ]
     assume(pairs)
@@ -94,7 +94,7 @@ def swap(draw: st.DrawFn, trial: Trial) -> Trial:
 
 
 def forge(draw: st.DrawFn, trial: Trial) -> Trial:
-    position, one = _pick(draw, trial)
+    position, one = _pick_received(draw, trial)
     field, value = draw(st.sampled_from([("text", "forged"), ("sender", 99), ("msg_id", 4711), ("time", 1)]))
     records = list(trial.records)
     records[position] = msgspec.structs.replace(one, **{field: value})
@@ -102,7 +102,7 @@ def forge(draw: st.DrawFn, trial: Trial) -> Trial:
 
 
 def leak(draw: st.DrawFn, trial: Trial) -> Trial:
-    position, one = _pick(draw, trial)
+    position, one = _pick_received(draw, trial)
     assume(one.chat != 9)
     outsider = next(one.connection for one in trial.records if isinstance(one, Opened) and one.device == "4/a")
     leaked = msgspec.structs.replace(one, connection=outsider)
@@ -118,17 +118,19 @@ def forget(draw: st.DrawFn, trial: Trial) -> Trial:
 
 
 def acknowledge_otherwise(draw: st.DrawFn, trial: Trial) -> Trial:
-    acks = [position for position, one in enumerate(trial.records) if isinstance(one, Acked)]
+    acks = [position for position, one in enumerate(trial.records) if isinstance(one, MessageAcknowledged)]
     assume(acks)
     position = draw(st.sampled_from(acks))
     records = list(trial.records)
     ack = records[position]
-    assert isinstance(ack, Acked)
+    assert isinstance(ack, MessageAcknowledged)
     records[position] = msgspec.structs.replace(ack, msg_id=ack.msg_id + 500_000)
     return _with(trial, records)
 
 
-LIES: dict[str, Lie] = {lie.__name__: lie for lie in (drop, double, swap, forge, leak, forget, acknowledge_otherwise)}
+ALTERATIONS: dict[str, Alteration] = {
+    alteration.__name__: alteration for alteration in (drop, double, swap, forge, leak, forget, acknowledge_otherwise)
+}
 
 
 @given(trials())
@@ -136,7 +138,7 @@ def test_a_correct_trial_passes(trial: Trial) -> None:
     assert check(trial, ENOUGH).violations == []
 
 
-@given(st.data(), st.sampled_from(sorted(LIES)))
-def test_one_lie_is_flagged(data: st.DataObject, lie: str) -> None:
+@given(st.data(), st.sampled_from(sorted(ALTERATIONS)))
+def test_one_alteration_is_flagged(data: st.DataObject, alteration: str) -> None:
     trial = data.draw(trials())
-    assert check(LIES[lie](data.draw, trial), ENOUGH).violations  # type: ignore[arg-type]
+    assert check(ALTERATIONS[alteration](data.draw, trial), ENOUGH).violations  # type: ignore[arg-type]

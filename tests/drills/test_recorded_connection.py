@@ -12,8 +12,8 @@ from clients.codec.base import ClientAccount, Destination
 from clients.errors import ConnectionEnded
 from tests.drills.client_profiles import V2
 from tests.drills.recorded_connection import RecordedConnection, dial
-from tests.drills.records import Acked, Record
-from tests.unit.bench.faulty_server import doctored, honest
+from tests.drills.records import MessageAcknowledged, Record
+from tests.unit.bench.faulty_server import faulty_server, honest
 
 
 @pytest.fixture
@@ -59,17 +59,25 @@ async def test_what_happens_is_recorded_in_order() -> None:
     """A login before the messages that follow it, an echo and then its acknowledgement, the end."""
     records: list[Record] = []
     account = ClientAccount("ann", "x", email="ann@b.c")
-    async with doctored(honest) as address:
+    async with faulty_server(honest) as address:
         connection = await dial(address, records.append, "1/a", "edge-1")
         account.number = (await connection.request(V2.register(account))).number
         await connection.request(V2.login(account))
         chat = (await connection.request(V2.create_group(account, ""))).chat
         connection.post(V2.post(account, Destination(chat), "hello"), chat)
         async with asyncio.timeout(5):
-            while not isinstance(records[-1], Acked):
+            while not isinstance(records[-1], MessageAcknowledged):
                 await asyncio.sleep(0.01)
         assert connection.unanswered == 0
         await connection.close()
         await connection.wait_ended()
     kinds = [type(record).__name__ for record in records]
-    assert kinds == ["Opened", "Opened", "Told", "Said", "Heard", "Acked", "Closed"]
+    assert kinds == [
+        "Opened",
+        "Opened",
+        "ChatAnnounced",
+        "MessageSent",
+        "MessageReceived",
+        "MessageAcknowledged",
+        "Closed",
+    ]

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from tests.drills.cluster import ROOT
-from tests.drills.mutants import BREAKAGES
-from tests.drills.scale import demands, plan
+from tests.drills.mutants import MUTANTS
+from tests.drills.scale import plan, required_evidence
 
 pytestmark = [pytest.mark.xdist_group("scale"), pytest.mark.timeout(240)]
 
@@ -37,7 +37,7 @@ def test_an_edge_that_ends_badly_is_found_out(tmp_path: Path) -> None:
     broken = ("--phase", "grow", "--phase", "shrink", "--break", "forgetful-end")
     status, figures = drill(tmp_path / "figures.json", "--seconds", "4", *broken)
     assert (status, figures["verdict"]) == (1, "violated")
-    assert figures["invariants"][BREAKAGES["forgetful-end"].invariant]
+    assert figures["invariants"][MUTANTS["forgetful-end"].invariant]
 
 
 # The plan
@@ -45,7 +45,7 @@ def test_an_edge_that_ends_badly_is_found_out(tmp_path: Path) -> None:
 
 def test_every_process_there_was_is_replaced_and_one_edge_is_left() -> None:
     steps = plan(4, 1, upgrade=False)
-    assert demands(steps, 60, 100).faults == {
+    assert required_evidence(steps, 60, 100).faults == {
         "auth-1": 1, "session-1": 1, "message-1": 1, "message-2": 1, **{f"edge-{number}": 1 for number in range(1, 8)},
         "nats": 1, "valkey": 1,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""A client somebody is logged in with, and what it is still to see."""
+"""A logged-in client, and the frames that it must still see."""
 
 import time
 from collections import deque
@@ -8,55 +8,55 @@ from dataclasses import dataclass, field
 from tests.clients.client import Client, Sight
 from tests.clients.line import SECONDS
 from tests.clients.ourchat_v2 import V2
-from tests.model.expected_frames import WORDS
-from tests.model.model import LOBBY, Appeared, Event, Model, Named, Person, Said, Spoken
+from tests.model.expected_frames import EXPECTED_FRAMES
+from tests.model.model import LOBBY, ChatAppeared, Event, MessagePosted, Model, ModelUser, Named, SentMessage
 
 _HOLD_SECONDS = 1.5
-"""So long after a login, and after a session was announced, v2 may hold messages back, but never one's own echo."""
-_AGAIN_SECONDS = 3.0
-"""What happens between people may be told twice to who has just come: with what waited, and as news."""
+"""For this time after a login, and after an announced session, v2 may hold messages back, but not an own echo."""
+_REPEAT_SECONDS = 3.0
+"""For this time after a login, an event may be shown twice: as a stored one, and as a live one."""
 
 
-class Differs(AssertionError):
-    """Somebody sees something else than the model says."""
+class ModelMismatch(AssertionError):
+    """A client sees something that the model does not predict."""
 
 
 @dataclass(repr=False, eq=False)
-class Device(Named):
+class ModelDevice(Named):
     client: Client
-    person: Person
+    user: ModelUser
     model: Model
     pushes: bool
-    """It is told of messages."""
+    """Whether messages are pushed to it."""
     since: float = field(default_factory=time.monotonic)
     held_until: float = field(default_factory=lambda: time.monotonic() + _HOLD_SECONDS)
     known: set[int] = field(default_factory=set)
-    """Chats that it has heard of, in a dialect that announces them."""
-    due: dict[Hashable, deque[tuple[Sight, Said | None]]] = field(default_factory=dict)
-    """What must come: of each chat in this order, all else in any."""
+    """Chats that were announced to it, in a dialect that announces them."""
+    due: dict[Hashable, deque[tuple[Sight, SentMessage | None]]] = field(default_factory=dict)
+    """Expected frames: in this order within a chat, all others in any order."""
     _seen: list[Sight] = field(default_factory=list)
 
     def __repr__(self) -> str:
-        return f"{type(self.client).__name__} of {self.person.number}"
+        return f"{type(self.client).__name__} of {self.user.number}"
 
     def expect(self, event: Event, *, own: bool = False, anywhere: bool = False) -> None:
-        """`own`: said by this very client; `anywhere`: not in its place among the messages of its chat."""
-        said = event.said if isinstance(event, Spoken) else None
-        stream: Hashable = object() if said is None or anywhere else (said.chat, own and self.holds)
-        if sights := WORDS[self.client.dialect](event, self.model):
-            self.due.setdefault(stream, deque()).extend((sight, said) for sight in sights)
+        """`own`: sent by this client; `anywhere`: in any order with the other messages of its chat."""
+        message = event.message if isinstance(event, MessagePosted) else None
+        stream: Hashable = object() if message is None or anywhere else (message.chat, own and self.holds)
+        if sights := EXPECTED_FRAMES[self.client.dialect](event, self.model):
+            self.due.setdefault(stream, deque()).extend((sight, message) for sight in sights)
 
     @property
     def holds(self) -> bool:
         return isinstance(self.client, V2) and time.monotonic() < self.held_until
 
-    def await_its_turn(self) -> None:
-        """Until it sees one's own words in their place."""
+    def wait_until_not_holding(self) -> None:
+        """Waits until own messages arrive in order with the others."""
         if self.holds:
             time.sleep(self.held_until - time.monotonic())
 
     def settle(self) -> None:
-        """See all that is due, and nothing else."""
+        """Sees all expected frames, and no other."""
         deadline = time.monotonic() + SECONDS
         while True:
             try:
@@ -64,44 +64,44 @@ class Device(Named):
             except TimeoutError:
                 if not self.due:
                     return
-                raise Differs(f"{self} does not see {self._wanted()}") from None
+                raise ModelMismatch(f"{self} does not see {self._wanted()}") from None
             self.match(sight)
 
-    def awaits(self, sight: Sight) -> bool:
+    def expects(self, sight: Sight) -> bool:
         return any(waiting[0][0] == sight for waiting in self.due.values())
 
     def early_sights(self) -> list[Sight]:
-        """What it sees, and need not, until it has seen all that is due."""
+        """Frames that it need not see, until it has seen all expected ones."""
         early: list[Sight] = []
         while self.due:
             sight = self.client.see()
-            if self.awaits(sight):
+            if self.expects(sight):
                 self.match(sight)
             else:
                 early.append(sight)
         return early
 
     def match(self, sight: Sight) -> None:
-        """This is what it has seen next."""
+        """Matches the next frame with the expected ones."""
         for stream, waiting in self.due.items():
-            expected, said = waiting[0]
+            expected, message = waiting[0]
             if expected == sight:
                 waiting.popleft()
                 if not waiting:
                     del self.due[stream]
-                return self._understand(sight, said)
-        if time.monotonic() < self.since + _AGAIN_SECONDS and sight.kind != "message" and sight in self._seen:
+                return self._understand(sight, message)
+        if time.monotonic() < self.since + _REPEAT_SECONDS and sight.kind != "message" and sight in self._seen:
             return
-        raise Differs(f"{self} sees {sight}, and should see {self._wanted() or 'nothing'}")
+        raise ModelMismatch(f"{self} sees {sight}, and should see {self._wanted() or 'nothing'}")
 
     def _wanted(self) -> str:
         return ", or ".join(str(waiting[0][0]) for waiting in self.due.values())
 
-    def _understand(self, sight: Sight, said: Said | None) -> None:
-        if said is not None:
-            learn(said, sight, str(self))
-            if isinstance(self.client, V2) and said.chat not in self.known:
-                raise Differs(f"{self} has not heard of {said.chat} before {sight}")
+    def _understand(self, sight: Sight, message: SentMessage | None) -> None:
+        if message is not None:
+            learn_facts(message, sight, str(self))
+            if isinstance(self.client, V2) and message.chat not in self.known:
+                raise ModelMismatch(f"{self} has not heard of {message.chat} before {sight}")
         elif isinstance(self.client, V2):
             self.held_until = time.monotonic() + _HOLD_SECONDS
             self.list_session(sight.values["session_id"])
@@ -111,34 +111,36 @@ class Device(Named):
     # OurChat v2
 
     def list_session(self, number: int) -> None:
-        """What such a client does with a session that it hears of, and what it must be told."""
+        """Requests a session that was announced, as such a client does, and checks the reply."""
         assert isinstance(self.client, V2)
         self.known.add(number)
         chat = self.model.chats[number]
         if number == LOBBY:
             self.client.session(number, "session_id")
             return
-        told = self.client.session(number, "session_id", "name", "owner", "members")
-        members = [int(one) for one in told["members"]]
-        same(self, sorted(members), sorted(chat.first))
+        answer = self.client.session(number, "session_id", "name", "owner", "members")
+        members = [int(one) for one in answer["members"]]
+        expect_same(self, sorted(members), sorted(chat.first))
         if chat.pair is None:
-            same(self, (told["name"], told["owner"], members[0]), (chat.name, f"{chat.owner:010d}", chat.owner))
+            expect_same(
+                self, (answer["name"], answer["owner"], members[0]), (chat.name, f"{chat.owner:010d}", chat.owner)
+            )
 
     def answered(self, event: Event) -> None:
-        """A chat that was made by this very client's request needs no word."""
-        if isinstance(event, Appeared) and isinstance(self.client, V2):
+        """A chat that this client created is not announced."""
+        if isinstance(event, ChatAppeared) and isinstance(self.client, V2):
             self.known.add(event.chat)
 
 
-def learn(said: Said, sight: Sight, whose: str) -> None:
-    """What one was told of a message, all are."""
+def learn_facts(message: SentMessage, sight: Sight, observer: str) -> None:
+    """All clients see the same facts of a message."""
     facts = sight.facts | ({"seconds": sight.facts["ms"] // 1000} if "ms" in sight.facts else {})
     for name, fact in facts.items():
-        wanted = said.index if name == "index" else said.facts.setdefault(name, fact)
+        wanted = message.index if name == "index" else message.facts.setdefault(name, fact)
         if fact != wanted:
-            raise Differs(f"{whose} is told {name} {fact} of a message that has {wanted}: {sight}")
+            raise ModelMismatch(f"{observer} is answer {name} {fact} of a message that has {wanted}: {sight}")
 
 
-def same(whose: object, seen: object, wanted: object) -> None:
+def expect_same(observer: object, seen: object, wanted: object) -> None:
     if seen != wanted:
-        raise Differs(f"{whose} sees {seen}, and should see {wanted}")
+        raise ModelMismatch(f"{observer} sees {seen}, and should see {wanted}")

@@ -1,25 +1,25 @@
-"""What each dialect shows of an event, as the documents have it; nothing where it has no words for it."""
+"""The frames by which each dialect shows an event, as documented; none if it has no frame for it."""
 
 from collections.abc import Callable, Mapping
 from itertools import groupby
 
 from tests.clients.client import Segment, Sight
 from tests.model.model import (
-    Answered,
-    Appeared,
-    Applied,
+    ChatAppeared,
     Event,
-    FriendAnswered,
-    FriendAsked,
+    FriendRequestAnswered,
+    FriendRequested,
     GroupRenamed,
+    JoinRequestAnswered,
+    JoinRequested,
+    MessagePosted,
     Model,
-    PersonRenamed,
-    Said,
-    Spoken,
+    SentMessage,
+    UserRenamed,
 )
 
-KEPT = FriendAnswered | Answered
-"""What is told later to who is not there in a dialect that shows it."""
+STORED_EVENTS = FriendRequestAnswered | JoinRequestAnswered
+"""Events that are stored for users without a connection in a dialect that shows them."""
 
 
 def text(segments: tuple[Segment, ...]) -> str:
@@ -27,11 +27,11 @@ def text(segments: tuple[Segment, ...]) -> str:
 
 
 def v0(event: Event, model: Model) -> list[Sight]:
-    if not isinstance(event, Spoken):
+    if not isinstance(event, MessagePosted):
         return []
-    said, sights = event.said, []
-    where = {"cid": said.chat, "sender_id": f"{said.sender:010d}"}
-    for emojis, run in groupby(said.segments, lambda one: isinstance(one, int)):
+    message, sights = event.message, []
+    where = {"cid": message.chat, "sender_id": f"{message.sender:010d}"}
+    for emojis, run in groupby(message.segments, lambda one: isinstance(one, int)):
         if emojis:
             sights += [Sight("emoji", {**where, "emojiId": one}) for one in run]
         else:
@@ -41,71 +41,71 @@ def v0(event: Event, model: Model) -> list[Sight]:
 
 def v1(event: Event, model: Model) -> list[Sight]:
     match event:
-        case Spoken(said):
-            chat = model.chats[said.chat]
-            where = {"group_id": said.chat} if chat.pair is None else {"private_id": chat.other(said.sender)}
-            return [Sight("message", {"ocid": said.sender, **where, "msg": text(said.segments)})]
-        case FriendAsked(applicant, account, words):
+        case MessagePosted(message):
+            chat = model.chats[message.chat]
+            where = {"group_id": message.chat} if chat.pair is None else {"private_id": chat.other(message.sender)}
+            return [Sight("message", {"ocid": message.sender, **where, "msg": text(message.segments)})]
+        case FriendRequested(applicant, account, words):
             return [Sight("asked", {"add_ocid": account, "ocid": applicant, **({"text": words} if words else {})})]
-        case Applied(group, applicant, words):
+        case JoinRequested(group, applicant, words):
             return [Sight("asked", {"group_id": group, "ocid": applicant, **({"text": words} if words else {})})]
-        case FriendAnswered(applicant, account, accepted):
+        case FriendRequestAnswered(applicant, account, accepted):
             return [Sight("befriended" if accepted else "rejected", {"add_ocid": account, "ocid": applicant})]
-        case Answered(group, name, account, True):
+        case JoinRequestAnswered(group, name, account, True):
             return [Sight("admitted", {"group_id": group, "group_name": name, "ocid": account})]
-        case Answered(group, _, account):
+        case JoinRequestAnswered(group, _, account):
             return [Sight("rejected", {"group_id": group, "ocid": account})]
         case GroupRenamed(group, name, by):
             return [Sight("renamed", {"group_id": group, "ocid": by, "name": name, "group_name": name})]
-        case PersonRenamed(account, name):
+        case UserRenamed(account, name):
             return [Sight("renamed", {"ocid": account, "name": name, "group_name": name})]
-        case Appeared():
+        case ChatAppeared():
             return []
 
 
 def v2(event: Event, model: Model) -> list[Sight]:
     match event:
-        case Spoken(said):
-            words = {"session_id": said.chat, "ocid": f"{said.sender:010d}", "msg": list(said.segments)}
+        case MessagePosted(message):
+            words = {"session_id": message.chat, "ocid": f"{message.sender:010d}", "msg": list(message.segments)}
             return [Sight("message", words)]
-        case Appeared(chat):
+        case ChatAppeared(chat):
             return [Sight("appeared", {"session_id": chat})]
     return []
 
 
 def service(event: Event, model: Model) -> list[Sight]:
-    if not isinstance(event, Spoken):
+    if not isinstance(event, MessagePosted):
         return []
-    return [value(event.said, model, named=True)]
+    return [value(event.message, model, named=True)]
 
 
-def value(said: Said, model: Model, *, named: bool) -> Sight:
+def value(message: SentMessage, model: Model, *, named: bool) -> Sight:
     """A message of the history."""
-    sender = model.people[said.sender]
-    words = {"chat": said.chat, "id": sender.uuid, "content": text(said.segments)}
+    sender = model.users[message.sender]
+    words = {"chat": message.chat, "id": sender.uuid, "content": text(message.segments)}
     return Sight("message", {**words, "name": sender.name} if named else words)
 
 
 def pipe(event: Event, model: Model) -> list[Sight]:
     match event:
-        case Spoken(said):
-            if model.chats[said.chat].pair is not None:
-                return [Sight("message", {"type": "0", "id": said.sender, "data": text(said.segments)})]
-            before = "" if said.dialect == "pipe" else f"{model.people[said.sender].name}: "
-            return [Sight("message", {"type": "1", "id": said.chat, "data": before + text(said.segments)})]
-        case FriendAsked(applicant, _, words):
+        case MessagePosted(message):
+            if model.chats[message.chat].pair is not None:
+                return [Sight("message", {"type": "0", "id": message.sender, "data": text(message.segments)})]
+            before = "" if message.dialect == "pipe" else f"{model.users[message.sender].name}: "
+            return [Sight("message", {"type": "1", "id": message.chat, "data": before + text(message.segments)})]
+        case FriendRequested(applicant, _, words):
             return [Sight("friend_request", {"fields": f"1|{applicant}|{_field(words)}|"})]
-        case Applied(group, applicant, words):
+        case JoinRequested(group, applicant, words):
             return [Sight("group_request", {"fields": f"1|{applicant}|{group}|{_field(words)}|"})]
     return []
 
 
 def _field(text: str) -> str:
-    """Words in a list, where a bar would be another field."""
+    """A text within a list, where a bar would begin another field."""
     return text.replace("|", "｜")
 
 
-WORDS: Mapping[str, Callable[[Event, Model], list[Sight]]] = {
+EXPECTED_FRAMES: Mapping[str, Callable[[Event, Model], list[Sight]]] = {
     "ourchat-v0": v0,
     "ourchat-v1": v1,
     "ourchat-v2": v2,

@@ -1,5 +1,5 @@
-"""The people of a model at the sockets of a running system: whatever is done is done there and in the model, and then
-everybody must see what the model says."""
+"""The users of a model with connections to a running system: each action runs there and in the model, and then each
+client must see what the model predicts."""
 
 import secrets
 import time
@@ -15,36 +15,46 @@ from tests.clients.ourchat_v1 import V1
 from tests.clients.ourchat_v2 import V2, Pc
 from tests.clients.pipe import Pipe
 from tests.clients.service import Service
-from tests.model.device import Device, Differs, learn, same
-from tests.model.expected_frames import KEPT
-from tests.model.model import LOBBY, Chat, Forbidden, Model, News, Person, Policy, Said, Spoken
-from tests.model.queries import look, walk
+from tests.model.device import ModelDevice, ModelMismatch, expect_same, learn_facts
+from tests.model.expected_frames import STORED_EVENTS
+from tests.model.model import (
+    LOBBY,
+    Chat,
+    Forbidden,
+    MessagePosted,
+    Model,
+    ModelUser,
+    Notifications,
+    Policy,
+    SentMessage,
+)
+from tests.model.queries import check_account, check_history
 
 CLIENTS: tuple[type[Client], ...] = (V0, V1, V2, Pc, Service, Pipe)
 HOST = V2
-"""What the first one has, who brings all others together."""
+"""The client of the first user, which creates the session of all."""
 
 
-class Town:
+class ModelHarness:
     def __init__(self, edges: Sequence[str], lobby_head: int) -> None:
         self.edges = edges
         self.model = Model(lobby_head)
-        self.devices: list[Device] = []
+        self.devices: list[ModelDevice] = []
         self.accounts: dict[int, Account] = {}
-        self.story: list[str] = []
+        self.log: list[str] = []
 
     def note(self, line: str) -> None:
-        self.story.append(line)
+        self.log.append(line)
 
-    # People come and go
+    # Logins
 
-    def populate(self, kinds: Sequence[type[Client]]) -> None:
-        """One person with each of these clients is born, and the first brings all together in a session."""
+    def register_users(self, kinds: Sequence[type[Client]]) -> None:
+        """Registers a user with each of these clients; the first one creates a session of all."""
         for number, kind in enumerate(kinds):
-            self.devices.append(self._born(kind, self.edges[number % len(self.edges)]))
-        self._meet(self.devices[0], [device.person.number for device in self.devices[1:]])
+            self.devices.append(self._register(kind, self.edges[number % len(self.edges)]))
+        self._create_session_of_all(self.devices[0], [device.user.number for device in self.devices[1:]])
 
-    def _born(self, kind: type[Client], edge: str) -> Device:
+    def _register(self, kind: type[Client], edge: str) -> ModelDevice:
         account = Account(f"u{secrets.token_hex(5)}")
         if kind is Service:
             account.uuid, account.secret = str(uuid.uuid4()), secrets.token_hex(8)
@@ -52,23 +62,23 @@ class Town:
         name = account.uuid[:8] or (account.tag if kind is V0 else f"名 {account.tag[1:5]}")
         client.register(account, name)
         self.note(f"{kind.__name__} of {account.id} is born at {edge}")
-        person = Person(account.id, name, account.uuid)
-        self.model.people[person.number], self.accounts[person.number] = person, account
+        user = ModelUser(account.id, name, account.uuid)
+        self.model.users[user.number], self.accounts[user.number] = user, account
         if kind is V0:
-            self.model.chats[LOBBY].first[person.number] = 1
-        device = Device(client, person, self.model, pushes=self._is_told(client))
-        device.known |= set(self.model.chats_of(person.number))
+            self.model.chats[LOBBY].first[user.number] = 1
+        device = ModelDevice(client, user, self.model, pushes=self._receives_messages(client))
+        device.known |= set(self.model.chats_of(user.number))
         return device
 
-    def _meet(self, host: Device, others: list[int]) -> None:
-        """A session of everybody, in which service shows the uuids of its members in the order of their coming."""
+    def _create_session_of_all(self, host: ModelDevice, others: list[int]) -> None:
+        """A session of all users. Service shows the UUIDs of its members in the order of joining."""
         chat = self.create(host, "广场", others)
-        reader = self.token_face(host.person.number)
+        reader = self.token_client(host.user.number)
         for number, one in zip(chat.first, reader.chats()[chat.number]["usrs"], strict=True):
-            person = self.model.people[number]
-            person.uuid = person.uuid or one
-            self.accounts[number].uuid = person.uuid
-            same("service", one, person.uuid)
+            user = self.model.users[number]
+            user.uuid = user.uuid or one
+            self.accounts[number].uuid = user.uuid
+            expect_same("service", one, user.uuid)
         reader.line.close()
 
     @staticmethod
@@ -76,60 +86,60 @@ class Town:
         return Service(edge, bare=bare, push=push) if kind is Service else kind(edge, bare=bare)
 
     @staticmethod
-    def _is_told(client: Client) -> bool:
+    def _receives_messages(client: Client) -> bool:
         return not isinstance(client, Service) or client.push
 
-    def token_face(self, number: int) -> Service:
-        """A client of service for anybody who has a token."""
-        face = Service(self.edges[0])
-        face.account = self.accounts[number]
-        return face
+    def token_client(self, number: int) -> Service:
+        """A client of service for an account by its token."""
+        reader = Service(self.edges[0])
+        reader.account = self.accounts[number]
+        return reader
 
-    def login(self, person: Person, kind: type[Client], edge: int, *, bare: bool, push: bool) -> Device:
-        """One connection more."""
-        self.note(f"{kind.__name__} of {person.number} logs in at edge {edge}{' for pushes' if push else ''}")
+    def login(self, user: ModelUser, kind: type[Client], edge: int, *, bare: bool, push: bool) -> ModelDevice:
+        """Opens another connection of a user."""
+        self.note(f"{kind.__name__} of {user.number} logs in at edge {edge}{' for pushes' if push else ''}")
         client = self._dial(kind, self.edges[edge], bare=bare, push=push)
-        client.login(self.accounts[person.number])
-        return self.enter(client, person)
+        client.login(self.accounts[user.number])
+        return self.enter(client, user)
 
-    def enter(self, client: Client, person: Person) -> Device:
-        """Logged in just now: what it must see of what the person has missed."""
-        device = Device(client, person, self.model, pushes=self._is_told(client))
+    def enter(self, client: Client, user: ModelUser) -> ModelDevice:
+        """Adds a client that has just logged in, and expects the events that its user missed."""
+        device = ModelDevice(client, user, self.model, pushes=self._receives_messages(client))
         self.devices.append(device)
         if isinstance(client, Pipe) and not client.account.secret:
-            same(device, client.unread, len(person.unread))
+            expect_same(device, client.unread, len(user.unread))
         if isinstance(client, V0 | V1 | V2):
-            unread, person.unread = person.unread, []
-            for said in unread:
-                device.expect(Spoken(said))
+            unread, user.unread = user.unread, []
+            for message in unread:
+                device.expect(MessagePosted(message))
         if isinstance(client, V1):
-            kept, person.kept = person.kept, []
-            for event in (*self.model.requests(person.number), *kept):
+            stored, user.stored_events = user.stored_events, []
+            for event in (*self.model.requests(user.number), *stored):
                 device.expect(event)
         if isinstance(client, V2):
-            device.known |= set(self.model.chats_of(person.number))
-            look(self.model, device)
+            device.known |= set(self.model.chats_of(user.number))
+            check_account(self.model, device)
         self.check()
         return device
 
-    def switch(self, device: Device, person: Person) -> None:
-        """The same connection becomes somebody else's."""
-        self.note(f"{device} becomes {person.number}")
-        device.client.login(self.accounts[person.number])
+    def switch(self, device: ModelDevice, user: ModelUser) -> None:
+        """Logs in another user on the same connection."""
+        self.note(f"{device} becomes {user.number}")
+        device.client.login(self.accounts[user.number])
         self.devices.remove(device)
-        self.enter(device.client, person)
+        self.enter(device.client, user)
 
-    def mistake(self, device: Device, person: Person) -> None:
+    def fail_login(self, device: ModelDevice, user: ModelUser) -> None:
         """A login that fails changes nothing."""
-        self.note(f"{device} has a wrong password for {person.number}")
+        self.note(f"{device} has a wrong password for {user.number}")
         secret = "wrong" if isinstance(device.client, Service) else ""
-        wrong = replace(self.accounts[person.number], salt="wrong", secret=secret)
+        wrong = replace(self.accounts[user.number], salt="wrong", secret=secret)
         with suppress(RequestRejected):
             device.client.login(wrong)
-            raise Differs(f"{device} is let in with a wrong password")
+            raise ModelMismatch(f"{device} is let in with a wrong password")
         self.check()
 
-    def leave(self, device: Device, *, politely: bool) -> None:
+    def leave(self, device: ModelDevice, *, politely: bool) -> None:
         self.note(f"{device} leaves {'politely' if politely else 'without a word'}")
         device.settle()
         self.devices.remove(device)
@@ -138,54 +148,54 @@ class Town:
         else:
             device.client.line.vanish()
 
-    def recall(self) -> None:
-        """At last everybody reads everything."""
-        for number, person in self.model.people.items():
-            face = self.token_face(number)
-            reader = Device(face, person, self.model, pushes=False)
-            look(self.model, reader)
+    def check_final_state(self) -> None:
+        """Finally each user reads everything."""
+        for number, user in self.model.users.items():
+            client = self.token_client(number)
+            reader = ModelDevice(client, user, self.model, pushes=False)
+            check_account(self.model, reader)
             for chat in self.model.chats_of(number).values():
-                walk(self.model, reader, chat, 9, chat.before, 200)
-            face.line.close()
+                check_history(self.model, reader, chat, 9, chat.before, 200)
+            client.line.close()
 
     def close(self) -> None:
         for device in self.devices:
             device.client.line.close()
 
-    # What is done, here and there
+    # Actions on the system and on the model
 
-    def do(self, act: Callable[[], object], becomes: Callable[[], News]) -> None:
-        """What the model forbids must be refused."""
+    def do(self, act: Callable[[], object], becomes: Callable[[], Notifications]) -> None:
+        """The system must reject an action that the model forbids."""
         try:
-            news = becomes()
+            notifications = becomes()
         except Forbidden:
             with suppress(RequestRejected):
                 act()
-                raise Differs("what nobody may do was not refused") from None
+                raise ModelMismatch("what nobody may do was not refused") from None
         else:
             act()
-            self.spread(news)
+            self.expect_notifications(notifications)
         self.check()
 
-    def spread(self, news: News, by: Device | None = None) -> None:
-        """To all devices of whom it concerns. What a device did itself it is told by the answer, or by an echo."""
-        for number, event in news:
-            person = self.model.people[number]
-            here = [one for one in self.devices if one.person is person]
-            if isinstance(event, Spoken):
+    def expect_notifications(self, notifications: Notifications, by: ModelDevice | None = None) -> None:
+        """Expects each notification on all clients of its account. The acting client sees a reply or echo instead."""
+        for number, event in notifications:
+            user = self.model.users[number]
+            here = [one for one in self.devices if one.user is user]
+            if isinstance(event, MessagePosted):
                 here = [one for one in here if one.pushes]
-                if here and event.said in person.unread:
-                    person.unread.remove(event.said)
+                if here and event.message in user.unread:
+                    user.unread.remove(event.message)
             for device in here:
                 if device is not by:
                     device.expect(event)
-                elif device.client.sees_own and isinstance(event, Spoken):
+                elif device.client.sees_own and isinstance(event, MessagePosted):
                     device.expect(event, own=True)
                 else:
                     device.answered(event)
             shown = any(isinstance(one.client, V1) for one in here)
-            if isinstance(event, KEPT) and not shown and getattr(event, "chat", 0) != LOBBY:
-                person.kept.append(event)
+            if isinstance(event, STORED_EVENTS) and not shown and getattr(event, "chat", 0) != LOBBY:
+                user.stored_events.append(event)
 
     def check(self) -> None:
         for device in self.devices:
@@ -193,149 +203,153 @@ class Town:
 
     # Messages
 
-    def say(self, device: Device, chat: Chat, segments: tuple[Segment, ...]) -> None:
+    def send(self, device: ModelDevice, chat: Chat, segments: tuple[Segment, ...]) -> None:
         self.note(f"{device} says {segments} in {chat.number}")
         client = device.client
         client.send_message(chat.number, segments, self.address(device, chat))
         try:
-            news = self.model.say(chat, device.person.number, client.dialect, segments)
+            notifications = self.model.send(chat, device.user.number, client.dialect, segments)
         except Forbidden:
             with suppress(RequestRejected):
                 client.acknowledged()
-                raise Differs(f"{device} may speak in {chat.number}") from None
+                raise ModelMismatch(f"{device} may speak in {chat.number}") from None
         else:
-            self._spoken(device, chat.said[-1], news)
+            self._posted(device, chat.messages[-1], notifications)
         self.check()
 
-    def _spoken(self, device: Device, said: Said, news: News) -> None:
-        self.spread(news, by=device)
+    def _posted(self, device: ModelDevice, message: SentMessage, notifications: Notifications) -> None:
+        self.expect_notifications(notifications, by=device)
         if not device.client.sees_own:
-            self.acknowledge(device, said)
+            self.acknowledge(device, message)
 
-    def acknowledge(self, device: Device, said: Said) -> None:
+    def acknowledge(self, device: ModelDevice, message: SentMessage) -> None:
         if index := device.client.acknowledged():
-            learn(said, Sight("index", {}, {"index": index}), str(device))
+            learn_facts(message, Sight("index", {}, {"index": index}), str(device))
 
     @staticmethod
-    def address(device: Device, chat: Chat) -> int:
-        """How v1 and pipe name a private chat; 0 for all others."""
+    def address(device: ModelDevice, chat: Chat) -> int:
+        """The number of the other member, by which v1 and pipe address a private chat; else 0."""
         by_person = isinstance(device.client, V1 | Pipe) and chat.pair is not None
-        return chat.other(device.person.number) if by_person and device.person.number in chat.first else 0
+        return chat.other(device.user.number) if by_person and device.user.number in chat.first else 0
 
-    def whisper(self, device: Device, other: Person, words: str) -> None:
-        """The first word between two people makes their chat."""
+    def send_private(self, device: ModelDevice, other: ModelUser, words: str) -> None:
+        """Sends a private message; the first one creates the chat."""
         self.note(f"{device} says {words} to {other.number}")
-        if chat := self.model.private(device.person.number, other.number):
-            return self.say(device, chat, (words,))
+        if chat := self.model.private(device.user.number, other.number):
+            return self.send(device, chat, (words,))
         if isinstance(device.client, Service):
             number = device.client.create("", [other.uuid], private=True)
-            self.spread(self.model.open_private(number, device.person.number, other.number))
+            self.expect_notifications(self.model.open_private(number, device.user.number, other.number))
             self.check()
-            return self.say(device, self.model.chats[number], (words,))
+            return self.send(device, self.model.chats[number], (words,))
         device.client.send_message(0, (words,), other.number)
-        self._spoken(device, *self.said(self.private_chat(device.person, other), device, (words,)))
+        self._posted(device, *self.record_message(self.private_chat(device.user, other), device, (words,)))
         self.check()
 
-    def said(self, chat: Chat, device: Device, segments: tuple[Segment, ...]) -> tuple[Said, News]:
-        news = self.model.say(chat, device.person.number, device.client.dialect, segments)
-        return chat.said[-1], news
+    def record_message(
+        self, chat: Chat, device: ModelDevice, segments: tuple[Segment, ...]
+    ) -> tuple[SentMessage, Notifications]:
+        notifications = self.model.send(chat, device.user.number, device.client.dialect, segments)
+        return chat.messages[-1], notifications
 
-    def private_chat(self, person: Person, other: Person) -> Chat:
-        """What a first word has just made."""
-        number = self._private_number(person, other)
-        self.spread(self.model.open_private(number, person.number, other.number))
+    def private_chat(self, user: ModelUser, other: ModelUser) -> Chat:
+        """The chat that a first message has just created."""
+        number = self._private_number(user, other)
+        self.expect_notifications(self.model.open_private(number, user.number, other.number))
         return self.model.chats[number]
 
-    def _private_number(self, person: Person, other: Person) -> int:
-        """Neither v1 nor pipe tells it: service does, once the chat is there."""
-        face, deadline = self.token_face(person.number), time.monotonic() + SECONDS
+    def _private_number(self, user: ModelUser, other: ModelUser) -> int:
+        """Neither v1 nor pipe shows the number: service does, once the chat exists."""
+        reader, deadline = self.token_client(user.number), time.monotonic() + SECONDS
         while time.monotonic() < deadline:
-            for number, chat in face.chats().items():
+            for number, chat in reader.chats().items():
                 if chat["type"] == "user" and other.uuid in chat["usrs"]:
-                    face.line.close()
+                    reader.line.close()
                     return number
-        raise Differs(f"{person.number} has no private chat with {other.number}")
+        raise ModelMismatch(f"{user.number} has no private chat with {other.number}")
 
     # Groups
 
-    def create(self, device: Device, name: str, others: Sequence[int] = ()) -> Chat:
+    def create(self, device: ModelDevice, name: str, others: Sequence[int] = ()) -> Chat:
         self.note(f"{device} makes a group with {list(others)}")
-        client, people = device.client, self.model.people
+        client, users = device.client, self.model.users
         policy: Policy = "approval"
         if isinstance(client, V2):
             number, policy = client.create(list(others), name), "closed"
         elif isinstance(client, Service):
-            number, policy = client.create(name, [people[one].uuid for one in others]), "open"
+            number, policy = client.create(name, [users[one].uuid for one in others]), "open"
         else:
             assert isinstance(client, V1 | Pipe)
-            number, others = client.found(name), ()
-        self.spread(self.model.create(number, name, device.person.number, others, policy), by=device)
+            number, others = client.create_group(name), ()
+        self.expect_notifications(self.model.create(number, name, device.user.number, others, policy), by=device)
         if isinstance(client, V2):
             device.list_session(number)
         self.check()
         return self.model.chats[number]
 
-    def apply(self, device: Device, chat: Chat) -> None:
+    def apply(self, device: ModelDevice, chat: Chat) -> None:
         self.note(f"{device} applies to {chat.number}")
-        client, number = device.client, device.person.number
+        client, number = device.client, device.user.number
         if isinstance(client, Service):
             return self._join(device, client, chat)
         assert isinstance(client, V1 | Pipe)
         text = "may I?" if isinstance(client, Pipe) else ""
         self.do(lambda: client.apply(chat.number, text), lambda: self.model.apply(chat, number, text))
 
-    def _join(self, device: Device, client: Service, chat: Chat) -> None:
-        """An application is no success in service, but one it is."""
-        number, waits = device.person.number, chat.policy == "approval"
+    def _join(self, device: ModelDevice, client: Service, chat: Chat) -> None:
+        """Service answers an application with an error, although it is one."""
+        number, waits = device.user.number, chat.policy == "approval"
         if waits and number not in chat.first:
             with suppress(RequestRejected):
                 client.join(chat.number)
-                raise Differs(f"{device} has joined {chat.number}, where one applies")
-            self.spread(self.model.apply(chat, number, ""))
+                raise ModelMismatch(f"{device} has joined {chat.number}, where one applies")
+            self.expect_notifications(self.model.apply(chat, number, ""))
             return self.check()
         self.do(lambda: client.join(chat.number), lambda: self.model.apply(chat, number, ""))
 
-    def answer_applicant(self, device: Device, chat: Chat, applicant: int, *, accept: bool) -> None:
+    def answer_applicant(self, device: ModelDevice, chat: Chat, applicant: int, *, accept: bool) -> None:
         self.note(f"{device} {'takes' if accept else 'does not take'} {applicant} into {chat.number}")
-        client, by = device.client, device.person.number
+        client, by = device.client, device.user.number
         assert isinstance(client, V1 | Pipe)
         self.do(
             lambda: client.answer_applicant(chat.number, chat.name, applicant, accept=accept),
             lambda: self.model.answer_applicant(chat, by, applicant, accept=accept, pull=isinstance(client, V1)),
         )
 
-    def rename_group(self, device: Device, chat: Chat, name: str) -> None:
+    def rename_group(self, device: ModelDevice, chat: Chat, name: str) -> None:
         self.note(f"{device} calls {chat.number} {name}")
-        client, by = device.client, device.person.number
+        client, by = device.client, device.user.number
         assert isinstance(client, V1)
         self.do(lambda: client.rename_group(chat.number, name), lambda: self.model.rename_group(chat, by, name))
 
-    # Between people
+    # Friends and profiles
 
-    def befriend(self, device: Device, other: Person, text: str) -> None:
+    def request_friend(self, device: ModelDevice, other: ModelUser, text: str) -> None:
         self.note(f"{device} wants to be a friend of {other.number}")
-        client, person = device.client, device.person
+        client, user = device.client, device.user
         assert isinstance(client, V1 | Pipe)
-        said = text if isinstance(client, Pipe) else ""
-        self.do(lambda: client.befriend(other.number, text), lambda: self.model.befriend(person, other, said))
+        expected = text if isinstance(client, Pipe) else ""
+        self.do(
+            lambda: client.request_friend(other.number, text), lambda: self.model.request_friend(user, other, expected)
+        )
 
-    def answer_friend(self, device: Device, applicant: Person, *, accept: bool) -> None:
+    def answer_friend(self, device: ModelDevice, applicant: ModelUser, *, accept: bool) -> None:
         self.note(f"{device} {'accepts' if accept else 'refuses'} {applicant.number}")
-        client, person = device.client, device.person
+        client, user = device.client, device.user
         assert isinstance(client, V1 | Pipe)
         self.do(
             lambda: client.answer_friend(applicant.number, accept=accept),
-            lambda: self.model.answer_friend(person, applicant, accept=accept),
+            lambda: self.model.answer_friend(user, applicant, accept=accept),
         )
 
-    def unfriend(self, device: Device, other: Person) -> None:
+    def remove_friend(self, device: ModelDevice, other: ModelUser) -> None:
         self.note(f"{device} is no friend of {other.number} any more")
         client = device.client
         assert isinstance(client, Pipe)
-        self.do(lambda: client.unfriend(other.number), lambda: self.model.unfriend(device.person, other))
+        self.do(lambda: client.remove_friend(other.number), lambda: self.model.remove_friend(device.user, other))
 
-    def rename(self, device: Device, name: str) -> None:
+    def rename(self, device: ModelDevice, name: str) -> None:
         self.note(f"{device} is called {name}")
         client = device.client
         assert isinstance(client, V1 | V2 | Pipe)
-        self.do(lambda: client.rename(name), lambda: self.model.rename(device.person, name))
+        self.do(lambda: client.rename(name), lambda: self.model.rename(device.user, name))

@@ -1,5 +1,5 @@
-"""What a chat system is, in a page: people, chats, who has read what, who is asked what. It knows no dialect and no
-connection, and says of everything that is done what it is news of, and to whom."""
+"""A model of a chat system: users, chats, unread messages, pending requests. It knows no dialect and no connection.
+Each action returns the notifications that it causes, by account."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,31 +13,31 @@ Policy = Literal["open", "approval", "closed"]
 
 
 class Named:
-    """Hypothesis tells its choices by what they are called, not by all they hold."""
+    """Hypothesis prints such a choice by its name, not by all its fields."""
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(repr(self))
 
 
 @dataclass(repr=False, eq=False)
-class Person(Named):
+class ModelUser(Named):
     number: int
     name: str
     uuid: str
     friends: set[int] = field(default_factory=set)
-    asked: dict[int, str] = field(default_factory=dict)
-    """Who wants to be a friend, with what words."""
-    unread: list["Said"] = field(default_factory=list)
-    kept: list["Event"] = field(default_factory=list)
-    """What waits for a dialect that shows it."""
+    friend_requests: dict[int, str] = field(default_factory=dict)
+    """Text of each pending friend request, by applicant."""
+    unread: list["SentMessage"] = field(default_factory=list)
+    stored_events: list["Event"] = field(default_factory=list)
+    """Events that wait for a login in a dialect that shows them."""
 
     def __repr__(self) -> str:
-        return f"person {self.number}"
+        return f"user {self.number}"
 
 
 @dataclass(eq=False)
-class Said:
-    """`chat` and `index` are its place; `facts` what one reader was told of it, and all others must be told."""
+class SentMessage:
+    """`facts` are the values (time, id) that the first reader saw; all other readers must see the same."""
 
     chat: int
     index: int
@@ -49,8 +49,8 @@ class Said:
 
 @dataclass(repr=False, eq=False)
 class Chat(Named):
-    """`first`: the members in order of joining, the owner first, and the first index each may see. `before`: how many
-    messages there were before anybody of the model came."""
+    """`first`: the first visible index by member, in order of joining, the owner first. `before`: number of messages
+    that are older than the model."""
 
     number: int
     name: str
@@ -59,7 +59,7 @@ class Chat(Named):
     pair: tuple[int, int] | None = None
     before: int = 0
     first: dict[int, int] = field(default_factory=dict)
-    said: list[Said] = field(default_factory=list)
+    messages: list[SentMessage] = field(default_factory=list)
     applied: dict[int, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -67,56 +67,56 @@ class Chat(Named):
 
     @property
     def head(self) -> int:
-        return self.before + len(self.said)
+        return self.before + len(self.messages)
 
     def other(self, number: int) -> int:
-        """Of a private chat."""
+        """The other member of a private chat."""
         assert self.pair is not None
         return self.pair[number == self.pair[0]]
 
-    def visible(self, number: int) -> list[Said]:
-        return [said for said in self.said if said.index >= self.first[number]]
+    def visible(self, number: int) -> list[SentMessage]:
+        return [message for message in self.messages if message.index >= self.first[number]]
 
 
-# News
-
-
-@dataclass(frozen=True)
-class Spoken:
-    said: Said
+# Events
 
 
 @dataclass(frozen=True)
-class Appeared:
-    """The reader is in this chat now."""
+class MessagePosted:
+    message: SentMessage
+
+
+@dataclass(frozen=True)
+class ChatAppeared:
+    """The reader is a member of this chat now."""
 
     chat: int
 
 
 @dataclass(frozen=True)
-class FriendAsked:
+class FriendRequested:
     applicant: int
     account: int
     text: str
 
 
 @dataclass(frozen=True)
-class FriendAnswered:
+class FriendRequestAnswered:
     applicant: int
     account: int
     accepted: bool
 
 
 @dataclass(frozen=True)
-class Applied:
+class JoinRequested:
     chat: int
     applicant: int
     text: str
 
 
 @dataclass(frozen=True)
-class Answered:
-    """`account` is in the group now, or is not let in."""
+class JoinRequestAnswered:
+    """`account` is a member of the group now, or was rejected."""
 
     chat: int
     name: str
@@ -132,128 +132,141 @@ class GroupRenamed:
 
 
 @dataclass(frozen=True)
-class PersonRenamed:
+class UserRenamed:
     account: int
     name: str
 
 
-Event = Spoken | Appeared | FriendAsked | FriendAnswered | Applied | Answered | GroupRenamed | PersonRenamed
-News = list[tuple[int, Event]]
-"""Each for one account."""
+Event = (
+    MessagePosted
+    | ChatAppeared
+    | FriendRequested
+    | FriendRequestAnswered
+    | JoinRequested
+    | JoinRequestAnswered
+    | GroupRenamed
+    | UserRenamed
+)
+Notifications = list[tuple[int, Event]]
+"""Events, each with the account that is notified."""
 
 
 class Forbidden(Exception):
-    """The system must refuse it."""
+    """The system must reject the request."""
 
 
 class Model:
     def __init__(self, lobby_head: int) -> None:
-        self.people: dict[int, Person] = {}
+        self.users: dict[int, ModelUser] = {}
         self.chats = {LOBBY: Chat(LOBBY, "Lobby", 0, "open", before=lobby_head)}
 
     # Chats
 
-    def create(self, number: int, name: str, by: int, others: Iterable[int], policy: Policy) -> News:
+    def create(self, number: int, name: str, by: int, others: Iterable[int], policy: Policy) -> Notifications:
         chat = self.chats[number] = Chat(number, name, by, policy)
         chat.first = dict.fromkeys([by, *others], 1)
-        news: News = [(member, Appeared(number)) for member in chat.first]
-        return news + [(one, Answered(number, name, one, accepted=True)) for one in chat.first if one != by]
+        notifications: Notifications = [(member, ChatAppeared(number)) for member in chat.first]
+        return notifications + [
+            (one, JoinRequestAnswered(number, name, one, accepted=True)) for one in chat.first if one != by
+        ]
 
     def private(self, one: int, other: int) -> Chat | None:
         return next((chat for chat in self.chats.values() if chat.pair and set(chat.pair) == {one, other}), None)
 
-    def open_private(self, number: int, one: int, other: int) -> News:
+    def open_private(self, number: int, one: int, other: int) -> Notifications:
         chat = Chat(number, "", 0, "closed", pair=(min(one, other), max(one, other)))
         self.chats[number] = chat
         chat.first = {one: 1, other: 1}
-        return [(member, Appeared(number)) for member in chat.first]
+        return [(member, ChatAppeared(number)) for member in chat.first]
 
-    def say(self, chat: Chat, sender: int, dialect: str, segments: tuple[Segment, ...]) -> News:
-        """Unread by all others, until somebody sees it."""
+    def send(self, chat: Chat, sender: int, dialect: str, segments: tuple[Segment, ...]) -> Notifications:
+        """The message is unread for all other members until one of their clients sees it."""
         if sender not in chat.first:
             raise Forbidden
-        said = Said(chat.number, chat.head + 1, sender, dialect, segments)
-        chat.said.append(said)
+        message = SentMessage(chat.number, chat.head + 1, sender, dialect, segments)
+        chat.messages.append(message)
         for member in chat.first:
             if member != sender:
-                self.people[member].unread.append(said)
-        return [(member, Spoken(said)) for member in chat.first]
+                self.users[member].unread.append(message)
+        return [(member, MessagePosted(message)) for member in chat.first]
 
-    def rename_group(self, chat: Chat, by: int, name: str) -> News:
+    def rename_group(self, chat: Chat, by: int, name: str) -> Notifications:
         if chat.owner != by:
             raise Forbidden
         chat.name = name
         return [(member, GroupRenamed(chat.number, name, by)) for member in chat.first]
 
-    # Coming into groups
+    # Joining groups
 
-    def apply(self, chat: Chat, account: int, text: str) -> News:
+    def apply(self, chat: Chat, account: int, text: str) -> Notifications:
         if account in chat.first or chat.policy == "closed":
             raise Forbidden
         if chat.policy == "open":
             return self._admit(chat, account)
         chat.applied[account] = text
-        return [(chat.owner, Applied(chat.number, account, text))]
+        return [(chat.owner, JoinRequested(chat.number, account, text))]
 
-    def answer_applicant(self, chat: Chat, by: int, applicant: int, *, accept: bool, pull: bool) -> News:
-        """`pull`: friends may be let in who have not applied."""
-        friend = accept and pull and applicant in self.people[by].friends
+    def answer_applicant(self, chat: Chat, by: int, applicant: int, *, accept: bool, pull: bool) -> Notifications:
+        """`pull`: friends may be admitted without an application."""
+        friend = accept and pull and applicant in self.users[by].friends
         if chat.owner != by or applicant in chat.first or not (applicant in chat.applied or friend):
             raise Forbidden
         if accept:
             return self._admit(chat, applicant)
         del chat.applied[applicant]
-        return [(applicant, Answered(chat.number, chat.name, applicant, accepted=False))]
+        return [(applicant, JoinRequestAnswered(chat.number, chat.name, applicant, accepted=False))]
 
-    def _admit(self, chat: Chat, account: int) -> News:
+    def _admit(self, chat: Chat, account: int) -> Notifications:
         chat.applied.pop(account, None)
         chat.first[account] = 1 if chat.policy == "open" else chat.head + 1
-        told = [account] if chat.number == LOBBY else list(chat.first)
-        news: News = [(account, Appeared(chat.number))]
-        return news + [(one, Answered(chat.number, chat.name, account, accepted=True)) for one in told]
+        recipients = [account] if chat.number == LOBBY else list(chat.first)
+        notifications: Notifications = [(account, ChatAppeared(chat.number))]
+        return notifications + [
+            (one, JoinRequestAnswered(chat.number, chat.name, account, accepted=True)) for one in recipients
+        ]
 
-    # Between people
+    # Friends and profiles
 
-    def rename(self, person: Person, name: str) -> News:
-        person.name = name
-        return [(one, PersonRenamed(person.number, name)) for one in (person.number, *person.friends)]
+    def rename(self, user: ModelUser, name: str) -> Notifications:
+        user.name = name
+        return [(one, UserRenamed(user.number, name)) for one in (user.number, *user.friends)]
 
-    def befriend(self, person: Person, other: Person, text: str) -> News:
-        """Two who ask each other are friends."""
-        if other.number in person.friends:
+    def request_friend(self, user: ModelUser, other: ModelUser, text: str) -> Notifications:
+        """Two users who request each other become friends."""
+        if other.number in user.friends:
             raise Forbidden
-        if other.number in person.asked:
-            return self.answer_friend(person, other, accept=True)
-        other.asked[person.number] = text
-        return [(other.number, FriendAsked(person.number, other.number, text))]
+        if other.number in user.friend_requests:
+            return self.answer_friend(user, other, accept=True)
+        other.friend_requests[user.number] = text
+        return [(other.number, FriendRequested(user.number, other.number, text))]
 
-    def answer_friend(self, person: Person, applicant: Person, *, accept: bool) -> News:
-        if applicant.number not in person.asked:
+    def answer_friend(self, user: ModelUser, applicant: ModelUser, *, accept: bool) -> Notifications:
+        if applicant.number not in user.friend_requests:
             raise Forbidden
-        del person.asked[applicant.number]
-        answered = FriendAnswered(applicant.number, person.number, accept)
+        del user.friend_requests[applicant.number]
+        answered = FriendRequestAnswered(applicant.number, user.number, accept)
         if not accept:
             return [(applicant.number, answered)]
-        person.friends.add(applicant.number)
-        applicant.friends.add(person.number)
-        return [(applicant.number, answered), (person.number, answered)]
+        user.friends.add(applicant.number)
+        applicant.friends.add(user.number)
+        return [(applicant.number, answered), (user.number, answered)]
 
-    def unfriend(self, person: Person, other: Person) -> News:
-        """Nobody is told."""
-        if other.number not in person.friends:
+    def remove_friend(self, user: ModelUser, other: ModelUser) -> Notifications:
+        """Nobody is notified."""
+        if other.number not in user.friends:
             raise Forbidden
-        person.friends.remove(other.number)
-        other.friends.remove(person.number)
+        user.friends.remove(other.number)
+        other.friends.remove(user.number)
         return []
 
-    # What waits for somebody
+    # Pending requests
 
     def requests(self, account: int) -> list[Event]:
-        """That the account has not answered."""
-        person = self.people[account]
+        """Requests that the account has not answered."""
+        user = self.users[account]
         own = [chat for chat in self.chats.values() if chat.owner == account]
-        asked: list[Event] = [FriendAsked(one, account, text) for one, text in person.asked.items()]
-        return asked + [Applied(chat.number, one, text) for chat in own for one, text in chat.applied.items()]
+        pending: list[Event] = [FriendRequested(one, account, text) for one, text in user.friend_requests.items()]
+        return pending + [JoinRequested(chat.number, one, text) for chat in own for one, text in chat.applied.items()]
 
     def chats_of(self, account: int) -> dict[int, Chat]:
         return {number: chat for number, chat in self.chats.items() if account in chat.first}

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.drills.cluster import Cluster
-from tests.model.device import Differs
+from tests.model.device import ModelMismatch
 from tests.model.runner import play
 
 pytestmark = [pytest.mark.xdist_group("machine"), pytest.mark.timeout(300)]
 
-TOWNS, STEPS = 6, 40
+HISTORIES, STEPS = 6, 40
 """`./dev drill machine` plays for longer."""
 
 
@@ -30,11 +30,11 @@ def number(request: pytest.FixtureRequest) -> int:
     return secrets.randbits(32) if given is None else int(given)
 
 
-def test_everybody_sees_what_the_model_says(cluster: Cluster, number: int) -> None:
-    play(cluster.edges, towns=TOWNS, steps=STEPS, number=number)
+def test_every_client_sees_what_the_model_predicts(cluster: Cluster, number: int) -> None:
+    play(cluster.edges, histories=HISTORIES, steps=STEPS, number=number)
 
 
 def test_a_broken_build_is_found_out(tmp_path: Path) -> None:
     program = (sys.executable, "-m", "tests.drills.mutants", "forget-read", "up")
-    with Cluster(tmp_path / "data", "--no-limits", program=program) as cluster, pytest.raises(Differs):
-        play(cluster.edges, towns=TOWNS, steps=STEPS, number=1)
+    with Cluster(tmp_path / "data", "--no-limits", program=program) as cluster, pytest.raises(ModelMismatch):
+        play(cluster.edges, histories=HISTORIES, steps=STEPS, number=1)

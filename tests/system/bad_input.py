@@ -18,7 +18,7 @@ class Row(NamedTuple):
     fresh: bool = False
 
 
-_REFUSED = '"code":18'
+_ERROR = '"code":18'
 
 _NO_OBJECTS = {
     "no JSON": "hello",
@@ -43,11 +43,11 @@ _NO_OBJECTS = {
 def _no_objects() -> Iterator[Row]:
     for wrong, frame in _NO_OBJECTS.items():
         for dialect in ("ourchat-v0", "ourchat-v1", "ourchat-v2"):
-            yield Row(dialect, wrong, frame, (_REFUSED,))
+            yield Row(dialect, wrong, frame, (_ERROR,))
         yield Row("service", wrong, frame, ('"state_code":413' if wrong == "too large" else '"state_code":400',))
 
 
-def _v0(wrong: str, code: int, data: str, answer: str = _REFUSED, *, fresh: bool = False) -> Row:
+def _v0(wrong: str, code: int, data: str, answer: str = _ERROR, *, fresh: bool = False) -> Row:
     return Row("ourchat-v0", wrong, f'{{"code": {code}, "data": {{{data}}}}}', (answer,), fresh)
 
 
@@ -79,7 +79,7 @@ _V0 = [
 ]  # fmt: skip
 
 
-def _v1(wrong: str, code: int, data: str, answer: str = _REFUSED, *, fresh: bool = False) -> Row:
+def _v1(wrong: str, code: int, data: str, answer: str = _ERROR, *, fresh: bool = False) -> Row:
     return Row("ourchat-v1", wrong, f'{{"code": {code}, "time": 0, "data": {{{data}}}}}', (answer,), fresh)
 
 
@@ -128,12 +128,12 @@ _V1 = [
     _v1("no new name", 12, '"ocid": $me'),
     _v1("a message before the login", 0, '"sender": {"ocid": $me, "group_id": $common}, "msg": "x"', fresh=True),
     _v1("a group before the login", 8, '"group_name": "x", "ocid": $me', fresh=True),
-    Row("ourchat-v1", "a binary frame", b"\x00", (_REFUSED,)),
+    Row("ourchat-v1", "a binary frame", b"\x00", (_ERROR,)),
 ]  # fmt: skip
 
 
 def _v2(wrong: str, code: int, rest: str, *answers: str, fresh: bool = False) -> Row:
-    return Row("ourchat-v2", wrong, f'{{"code": {code}, {rest}}}', answers or (_REFUSED,), fresh)
+    return Row("ourchat-v2", wrong, f'{{"code": {code}, {rest}}}', answers or (_ERROR,), fresh)
 
 
 _TEXT = '"msg": [{"type": 0, "text": "x"}]'
@@ -160,7 +160,7 @@ _V2 = [
     _v2("an account that nobody has", 6, '"login_type": 1, "account": "$missing", "password": "x"',
         '{"code":7,"status":1'),
     _v2("an unknown kind of login", 6, '"login_type": 2, "account": "$mail", "password": "x"'),
-    _v2("a session with nobody", 8, '"members": ["$missing"]', '{"code":9,"status":1}', _REFUSED),
+    _v2("a session with nobody", 8, '"members": ["$missing"]', '{"code":9,"status":1}', _ERROR),
     _v2("too long a name of a session", 8, '"members": [], "name": "$name129"'),
     _v2("members that are no numbers", 8, '"members": ["x"]'),
     _v2("what nobody is like", 10, '"ocid": "$missing", "request_values": ["nickname"]'),
@@ -175,7 +175,7 @@ _V2 = [
     _v2("a session before the login", 8, '"members": []', fresh=True),
     _v2("a deletion before the login", 16, '"time": 0', fresh=True),
     _v2("a profile before the login", 19, '"ocid": "$me", "data": {"nickname": "x"}', fresh=True),
-    Row("ourchat-v2", "a binary frame", b"\x00", (_REFUSED,)),
+    Row("ourchat-v2", "a binary frame", b"\x00", (_ERROR,)),
 ]  # fmt: skip
 
 

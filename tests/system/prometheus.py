@@ -68,7 +68,7 @@ class Prometheus(Server):
             assert time.monotonic() < deadline
             time.sleep(0.1)
 
-    def ask(self, expression: str) -> list[Any]:
+    def request(self, expression: str) -> list[Any]:
         """The answer to an instant query. Raises urllib.error.HTTPError for one that cannot be read."""
         found: list[Any] = self._get("query", query=expression)["result"]
         return found
@@ -104,7 +104,7 @@ class Prometheus(Server):
 
     def await_samples(self, expression: str) -> None:
         deadline = time.monotonic() + _SECONDS
-        while not self.ask(expression):
+        while not self.request(expression):
             assert time.monotonic() < deadline, expression
             time.sleep(0.1)
 

@@ -39,7 +39,7 @@ PRESENT = Build()
 
 
 @dataclass
-class Service:
+class ServiceProcess:
     """A running one; `port` is where clients connect to an edge."""
 
     process: subprocess.Popen[bytes]
@@ -86,16 +86,16 @@ class Stack:
         command = build.command("migrate", "auth", "session", "message")
         subprocess.run(command, cwd=build.root, env=self._environment("setup", 0, 0), check=True, capture_output=True)
 
-    def start(self, service: str, build: Build = PRESENT) -> Service:
+    def start(self, service: str, build: Build = PRESENT) -> ServiceProcess:
         ops, port = free_port(), free_port() if service == "edge" else 0
         with (self._directory / f"{service}-{ops}.log").open("wb") as log:
             process = subprocess.Popen(
                 build.command(service), cwd=build.root, env=self._environment(service, ops, port), stdout=log,
                 stderr=log, **self._process_group.spawn_options,
             )  # fmt: skip
-        return Service(process, ops, port)
+        return ServiceProcess(process, ops, port)
 
-    def await_ready(self, *services: Service) -> None:
+    def await_ready(self, *services: ServiceProcess) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         while not all(service.is_ready() for service in services):
             given_up = time.monotonic() > deadline or any(service.process.poll() is not None for service in services)

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
 REVOKED_SECONDS = 1.0
 
 
-def refused(client: V2User, account: ClientAccount, password: str) -> int:
+def login_status(client: V2User, account: ClientAccount, password: str) -> int:
     """The status of a login."""
     login = {"code": 6, "login_type": 0, "account": account.email, "password": password}
     return int(client.request(login, 7)["status"])
@@ -31,29 +31,29 @@ def test_a_disabled_account_is_out_everywhere_within_a_second(system: Cluster, d
     here, there = dial(system.edges[0]).register(), dial(system.edges[1])
     account = here.account
     there.login(account)
-    told = admin(system, "user", "disable", account.email)
+    output = admin(system, "user", "disable", account.email)
     since = time.monotonic()
-    assert told == f"account {account.number} is disabled\n"
+    assert output == f"account {account.number} is disabled\n"
     assert (here.closed(), there.closed()) == (1008, 1008)
     assert time.monotonic() - since < REVOKED_SECONDS
     stranger = dial(system.edges[1])
-    assert refused(stranger, account, account.secret) == refused(stranger, account, "0" * 64) != 0
+    assert login_status(stranger, account, account.secret) == login_status(stranger, account, "0" * 64) != 0
     admin(system, "user", "enable", account.email)
-    assert refused(stranger, account, account.secret) == 0
+    assert login_status(stranger, account, account.secret) == 0
 
 
 def test_a_reset_password_opens_and_the_old_one_does_not(system: Cluster, dial: Dial) -> None:
     owner = dial(system.edges[0]).register()
-    told = admin(system, "user", "reset", f"{owner.account.number:010d}")
+    output = admin(system, "user", "reset", f"{owner.account.number:010d}")
     assert owner.closed() == 1008
-    password = re.fullmatch(rf"the new password of account {owner.account.number}: (\S+)\n", told)
+    password = re.fullmatch(rf"the new password of account {owner.account.number}: (\S+)\n", output)
     assert password
     again = dial(system.edges[1])
-    assert refused(again, owner.account, owner.account.secret) != 0
-    assert refused(again, owner.account, password[1]) == 0
+    assert login_status(again, owner.account, owner.account.secret) != 0
+    assert login_status(again, owner.account, password[1]) == 0
 
 
-def test_who_is_kicked_may_come_back(system: Cluster, dial: Dial) -> None:
+def test_a_kicked_account_may_log_in_again(system: Cluster, dial: Dial) -> None:
     here, there = dial(system.edges[0]).register(), dial(system.edges[1])
     there.login(here.account)
     admin(system, "kick", here.account.email)
@@ -74,7 +74,7 @@ def test_a_chat_and_its_members_are_shown(system: Cluster, couple: tuple[V2User,
     ]
 
 
-def test_an_export_holds_what_the_account_has_said_and_nothing_of_others(
+def test_an_export_holds_the_messages_of_the_account_and_of_no_other(
     system: Cluster, couple: tuple[V2User, V2User, int]
 ) -> None:
     one, two, session = couple
@@ -85,7 +85,7 @@ def test_an_export_holds_what_the_account_has_said_and_nothing_of_others(
     assert found["account"]["email"] == one.account.email
     assert found["profile"]["nickname"] == one.account.name
     [chat] = [chat for chat in found["chats"] if chat["chat"]["id"] == session]
-    assert [said["content"] for said in chat["said"]] == [[{"text": "mine"}]]
+    assert [message["content"] for message in chat["said"]] == [[{"text": "mine"}]]
     assert "theirs" not in text
     assert "argon2" not in text
 

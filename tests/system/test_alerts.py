@@ -18,7 +18,7 @@ pytestmark = [
 ]
 
 
-def test_who_is_killed_is_missed(
+def test_an_alert_fires_for_a_killed_process(
     system: Cluster, couple: tuple[V2User, V2User, int], process_group: ProcessGroup, tmp_path: Path
 ) -> None:
     one, other, session = couple

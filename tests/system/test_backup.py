@@ -53,6 +53,6 @@ def test_a_restored_system_knows_everything(tmp_path: Path) -> None:
         assert media(second.edges[0], "POST", "/media?name=b.txt", b"another", registered["token"])
         with V2User(second.edges[0]) as writer:
             writer.login(ann)
-            said = writer.post(session, "and on")
-            assert int(said["msg_id"]) > 1
+            echo = writer.post(session, "and on")
+            assert int(echo["msg_id"]) > 1
             reader.receive_text("and on")

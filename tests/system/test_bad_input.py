@@ -32,7 +32,7 @@ _TEXTS = {
 }  # fmt: skip
 
 
-class Crowd:
+class BadInputFixture:
     """Somebody of each dialect, in a chat with a bystander who speaks v2 at the other edge, and what the frames of the
     table name."""
 
@@ -40,8 +40,8 @@ class Crowd:
         self._edge = system.edges[0]
         self.bystander = stack.enter_context(DialectUser(system.edges[1], "ourchat-v2")).register()
         closed = self._session()
-        self.people = {one: stack.enter_context(DialectUser(self._edge, one)).register() for one in DIALECTS}
-        self.commons = {one: self._session(person.number) for one, person in self.people.items()}
+        self.users = {one: stack.enter_context(DialectUser(self._edge, one)).register() for one in DIALECTS}
+        self.commons = {one: self._session(person.number) for one, person in self.users.items()}
         self._mine = self._own_groups()
         gone = self._without_tokens(stack.enter_context(DialectUser(self._edge, "pipe")).register())
         self._shared = _TEXTS | {
@@ -56,7 +56,7 @@ class Crowd:
         return int(json.loads(self.bystander.request(frame, '"code":9,"status":0'))["session_id"])
 
     def _own_groups(self) -> dict[str, int]:
-        old, pat = self.people["ourchat-v1"], self.people["pipe"]
+        old, pat = self.users["ourchat-v1"], self.users["pipe"]
         founded = {"code": 8, "time": 0, "data": {"group_name": "x", "ocid": old.number}}
         group = json.loads(old.request(founded, '"group_name":"x"'))["data"]["group_id"]
         created = pat.request(f"create_group|{pat.number}|x|{pat.token}", "create_group_succ|")
@@ -77,17 +77,17 @@ class Crowd:
     def _settle(self) -> None:
         """What the beginning brings is over: a session of v2 has been listed, in v1 it has been told of."""
         listed = {"code": 1, "session_id": str(self.commons["ourchat-v2"]), "request_values": ["session_id"]}
-        self.people["ourchat-v2"].request(listed, '"code":2')
-        self.people["ourchat-v1"].receive(f'"group_id":{self.commons["ourchat-v1"]}')
+        self.users["ourchat-v2"].request(listed, '"code":2')
+        self.users["ourchat-v1"].receive(f'"group_id":{self.commons["ourchat-v1"]}')
         for one in DIALECTS:
             self.check(one)
-            self.people[one].pending.clear()
+            self.users[one].pending.clear()
 
     def frame(self, row: Row) -> str | bytes:
         if isinstance(row.frame, bytes):
             return row.frame
-        person, (own, alien) = self.people[row.dialect], self._keys
-        other = self.people["pipe" if row.dialect == "service" else "service"]
+        person, (own, alien) = self.users[row.dialect], self._keys
+        other = self.users["pipe" if row.dialect == "service" else "service"]
         account = AccountId(person.number)
         return Template(row.frame).substitute(
             self._shared, me=person.number, common=self.commons[row.dialect], mine=self._mine.get(row.dialect, 0),
@@ -99,8 +99,8 @@ class Crowd:
     def check(self, dialect: str) -> None:
         """Who made the mistake is still logged in, says something, and hears the next message of the bystander, and
         nothing else."""
-        person, chat, text = self.people[dialect], self.commons[dialect], secrets.token_hex(6)
-        _say(person, chat, f"own {text}")
+        person, chat, text = self.users[dialect], self.commons[dialect], secrets.token_hex(6)
+        _send(person, chat, f"own {text}")
         sender = {"session_id": str(chat)}
         self.bystander.request({"code": 0, "time": 0, "sender": sender, "msg": [{"type": 0, "text": text}]}, text)
         if dialect == "service":
@@ -114,7 +114,7 @@ class Crowd:
         return DialectUser(self._edge, dialect)
 
 
-def _say(person: DialectUser, chat: int, text: str) -> None:
+def _send(person: DialectUser, chat: int, text: str) -> None:
     """Said, and acknowledged."""
     number, token = person.number, person.token
     frames = {
@@ -128,14 +128,14 @@ def _say(person: DialectUser, chat: int, text: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def crowd(system: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
+def crowd(system: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BadInputFixture]:
     with ExitStack() as stack:
-        yield Crowd(system, tmp_path_factory.mktemp("alien"), stack)
+        yield BadInputFixture(system, tmp_path_factory.mktemp("alien"), stack)
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if not row.fresh], ids=lambda row: f"{row.dialect}: {row.wrong}")
-def test_a_mistake_is_named_and_nothing_else_is_lost(crowd: Crowd, row: Row) -> None:
-    person = crowd.people[row.dialect]
+def test_a_mistake_is_named_and_nothing_else_is_lost(crowd: BadInputFixture, row: Row) -> None:
+    person = crowd.users[row.dialect]
     person.send(crowd.frame(row))
     for held in row.answers:
         assert held in (answer := person.read()), answer[:500]
@@ -144,7 +144,7 @@ def test_a_mistake_is_named_and_nothing_else_is_lost(crowd: Crowd, row: Row) -> 
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.fresh], ids=lambda row: f"{row.dialect}: {row.wrong}")
-def test_a_mistake_before_the_login_leaves_it_open(crowd: Crowd, row: Row) -> None:
+def test_a_mistake_before_the_login_leaves_it_open(crowd: BadInputFixture, row: Row) -> None:
     with crowd.fresh(row.dialect) as stranger:
         stranger.send(crowd.frame(row))
         for held in row.answers:

@@ -65,16 +65,16 @@ def test_every_metric_is_on_a_dashboard_and_every_dashboard_s_is_exported(system
     assert set(there) - {known[name] for name in shown - NOT_EXPORTED} == set()
 
 
-def test_every_panel_asks_the_services_that_export_its_metric(system: Cluster) -> None:
+def test_every_panel_queries_services_that_export_its_metric(system: Cluster) -> None:
     known = {job: samples(exported(system, job)) for job in ("auth", "edge", "message", "session")}
-    asked = {
+    queried = {
         (name, job)
         for expression in LEGENDS
         for name, jobs in re.findall(r'((?:dragoman|process|python)_\w+)\{[^}]*job=~?"([^"]+)"', expression)
         for job in jobs.split("|")
     }
-    assert len({name for name, _ in asked}) > 50
-    assert {(name, job) for name, job in asked if name not in known[job]} == set()
+    assert len({name for name, _ in queried}) > 50
+    assert {(name, job) for name, job in queried if name not in known[job]} == set()
 
 
 def test_every_metric_of_an_alert_is_exported(system: Cluster) -> None:
@@ -100,9 +100,9 @@ def test_dashboards_and_alerts_have_their_data(prometheus: Prometheus, couple: t
     prometheus.await_samples('rate(dragoman_edge_deliveries_total{job="edge"}[1m]) > 0')
     prometheus.await_samples("rate(dragoman_message_commit_seconds_count[1m]) > 0")
     for expression, legend in LEGENDS.items():
-        if named(expression) and all(map(prometheus.ask, re.findall(SELECTOR, expression))):
+        if named(expression) and all(map(prometheus.request, re.findall(SELECTOR, expression))):
             prometheus.await_samples(expression)
-        lines = prometheus.ask(expression)  # perhaps none: nothing of the kind has happened here
+        lines = prometheus.request(expression)  # perhaps none: nothing of the kind has happened here
         wanted = set(re.findall(r"{{(\w+)}}", legend))
         assert [line["metric"] for line in lines if not wanted <= set(line["metric"])] == [], (expression, legend)
     assert [rule["name"] for rule in prometheus.rules() if rule["health"] != "ok"] == []

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tests.drills.cluster import ROOT
-from tests.drills.mutants import BREAKAGES
+from tests.drills.mutants import MUTANTS
 
 pytestmark = [pytest.mark.xdist_group("drills"), pytest.mark.timeout(240)]
 
@@ -30,9 +30,9 @@ def test_nothing_acknowledged_is_lost_whatever_is_killed(tmp_path: Path) -> None
     assert (status, figures["verdict"], figures["violations"], figures["doubts"]) == (0, "proven", [], [])
 
 
-@pytest.mark.parametrize("name", sorted(name for name, one in BREAKAGES.items() if one.drill == "kill"))
+@pytest.mark.parametrize("name", sorted(name for name, one in MUTANTS.items() if one.drill == "kill"))
 def test_a_broken_build_is_found_out(tmp_path: Path, name: str) -> None:
     short = ("--seconds", "4", "--targets", "message", "--only", "--patience", "6")
     status, figures = drill(tmp_path / "figures.json", *short, "--break", name)
     assert (status, figures["verdict"]) == (1, "violated")
-    assert figures["invariants"][BREAKAGES[name].invariant]
+    assert figures["invariants"][MUTANTS[name].invariant]

@@ -29,12 +29,12 @@ OF_NATS = shutil.which("prometheus-nats-exporter")
 OF_VALKEY = shutil.which("prometheus-redis-exporter") or shutil.which("redis_exporter")
 OF_POSTGRESQL = shutil.which("prometheus-postgres-exporter") or shutil.which("postgres_exporter")
 RULES = (ROOT / "deploy" / "prometheus" / "rules" / "dragoman.yml").read_text()
-ASKED = "".join(path.read_text() for path in DIRECTORY.glob("*.json")) + re.sub(r"#.*", "", RULES)
+EXPRESSIONS = "".join(path.read_text() for path in DIRECTORY.glob("*.json")) + re.sub(r"#.*", "", RULES)
 _open = build_opener(ProxyHandler({})).open
 
 
-def asked(prefix: str) -> set[str]:
-    return set(re.findall(rf"\b{prefix}_[a-z_]+", ASKED))
+def queried_metrics(prefix: str) -> set[str]:
+    return set(re.findall(rf"\b{prefix}_[a-z_]+", EXPRESSIONS))
 
 
 def exported(port: int) -> dict[str, str]:
@@ -85,25 +85,25 @@ def like_compose(directory: Path) -> tuple[list[str], Nats, int]:
 
 
 @pytest.mark.skipif(OF_NATS is None, reason="there is no prometheus-nats-exporter")
-async def test_nats_tells_what_is_asked(run: Run, tmp_path: Path) -> None:
+async def test_the_nats_exporter_has_all_queried_metrics(run: Run, tmp_path: Path) -> None:
     assert OF_NATS is not None
     command, maker, numbers = like_compose(tmp_path)
     port = free_port()
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["nats-exporter"]["command"]
-    said = [argument.replace("nats:8222", f"127.0.0.1:{numbers}") for argument in compose]
+    options = [argument.replace("nats:8222", f"127.0.0.1:{numbers}") for argument in compose]
     with run("nats", command, int(maker.url.rpartition(":")[2])) as server:
         await provision(maker)
-        with run("exporter", [OF_NATS, "-addr=127.0.0.1", f"-port={port}", *said], port):
+        with run("exporter", [OF_NATS, "-addr=127.0.0.1", f"-port={port}", *options], port):
             found = exported(port)
             assert found["gnatsd_healthz_status_value"] == "1"
-            assert asked("gnatsd") | asked("jetstream") <= set(found)
-            assert len(asked("gnatsd") | asked("jetstream")) > 5
+            assert queried_metrics("gnatsd") | queried_metrics("jetstream") <= set(found)
+            assert len(queried_metrics("gnatsd") | queried_metrics("jetstream")) > 5
             server.stop()
             assert exported(port)["gnatsd_healthz_status_value"] == "0"
 
 
 @pytest.mark.skipif(OF_VALKEY is None, reason="there is no redis_exporter")
-def test_valkey_tells_what_is_asked(valkey_server: ValkeyServer, run: Run) -> None:
+def test_the_valkey_exporter_has_all_queried_metrics(valkey_server: ValkeyServer, run: Run) -> None:
     assert OF_VALKEY is not None
     port = free_port()
     command = [
@@ -114,12 +114,14 @@ def test_valkey_tells_what_is_asked(valkey_server: ValkeyServer, run: Run) -> No
     with run("exporter", command, port):
         found = exported(port)
         assert found["redis_up"] == "1"
-        assert asked("redis") <= set(found)
-        assert len(asked("redis")) > 3
+        assert queried_metrics("redis") <= set(found)
+        assert len(queried_metrics("redis")) > 3
 
 
 @pytest.mark.skipif(OF_POSTGRESQL is None, reason="there is no postgres_exporter")
-def test_postgresql_tells_what_is_asked(postgres_server: PostgresServer, role: tuple[str, str], run: Run) -> None:
+def test_the_postgresql_exporter_has_all_queried_metrics(
+    postgres_server: PostgresServer, role: tuple[str, str], run: Run
+) -> None:
     assert OF_POSTGRESQL is not None
     port, (name, password) = free_port(), role
     source = f"postgresql://{name}:{password}@127.0.0.1:{postgres_server.port}/postgres?sslmode=disable"
@@ -127,5 +129,5 @@ def test_postgresql_tells_what_is_asked(postgres_server: PostgresServer, role: t
     with run("exporter", command, port):
         found = exported(port)
         assert found["pg_up"] == "1"
-        assert asked("pg") <= set(found)
-        assert len(asked("pg")) > 5
+        assert queried_metrics("pg") <= set(found)
+        assert len(queried_metrics("pg")) > 5

@@ -82,7 +82,9 @@ def _answer(client: V2User) -> Frame:
 @pytest.mark.parametrize(
     "frame", ["x" * (64 * 1024 + 1), b"x" * (1024 * 1024 + 1), "[" * 1000, json.dumps({"code": 16})]
 )
-def test_too_large_too_deep_or_too_early_is_only_refused(system: Cluster, dial: Dial, frame: str | bytes) -> None:
+def test_too_large_too_deep_or_too_early_frames_only_get_an_error(
+    system: Cluster, dial: Dial, frame: str | bytes
+) -> None:
     client = dial(system.edges[0])
     client.send(frame)
     assert client.read()["code"] == 18

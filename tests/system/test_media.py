@@ -50,7 +50,7 @@ def test_what_one_edge_took_any_edge_serves(system: Cluster, dial: Dial) -> None
     assert post(here, "no.such.token")[0] == 401
 
 
-def test_who_has_left_sends_nothing_more(system: Cluster, dial: Dial) -> None:
+def test_a_former_member_sends_nothing(system: Cluster, dial: Dial) -> None:
     client = dial(system.edges[0])
     token = token_of(client)
     assert post(system.edges[1], token)[0] == 201

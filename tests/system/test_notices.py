@@ -18,18 +18,18 @@ pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
 TEXT = "Closed from ten to eleven"
 
 
-class Town:
+class NoticeRecipients:
     """One person of each dialect, at the edges by turns."""
 
     def __init__(self, system: Cluster, stack: ExitStack) -> None:
         self._system = system
         dialects = ("ourchat-v0", "ourchat-v1", "ourchat-v2", "pipe", "service")
         edges = enumerate(dialects)
-        people = [stack.enter_context(DialectUser(system.edges[at % 2], dialect)).register() for at, dialect in edges]
-        self.zoe, self.vic, self.wil, self.pat, self.sue = people
+        users = [stack.enter_context(DialectUser(system.edges[at % 2], dialect)).register() for at, dialect in edges]
+        self.zoe, self.vic, self.wil, self.pat, self.sue = users
 
-    def notice(self, text: str, *people: DialectUser) -> str:
-        named = [part for one in people for part in ("--to", str(one.number))]
+    def notice(self, text: str, *users: DialectUser) -> str:
+        named = [part for one in users for part in ("--to", str(one.number))]
         return admin(self._system, "notice", text, "--yes", *named)
 
     def back(self, one: DialectUser, edge: int) -> DialectUser:
@@ -38,20 +38,20 @@ class Town:
         again.login_v1(one.number, one.tag)
         return again
 
-    def ping(self, *people: DialectUser) -> None:
+    def ping(self, *users: DialectUser) -> None:
         """Said by somebody else after all else: whoever hears it has heard everything before."""
-        members = [str(one.number) for one in people]
+        members = [str(one.number) for one in users]
         made = self.wil.request({"code": 8, "members": members, "name": "s"}, '"code":9,"status":0')
         sender = {"session_id": json.loads(made)["session_id"]}
         self.wil.request({"code": 0, "sender": sender, "msg": [{"type": 0, "text": "ping"}]}, '"code":0', "ping")
-        for one in people:
+        for one in users:
             one.receive("ping")
 
 
 @pytest.fixture
-def town(system: Cluster) -> Iterator[Town]:
+def recipients(system: Cluster) -> Iterator[NoticeRecipients]:
     with ExitStack() as stack:
-        yield Town(system, stack)
+        yield NoticeRecipients(system, stack)
 
 
 def data(frame: str) -> dict[str, Any]:
@@ -64,47 +64,49 @@ def notices(one: DialectUser) -> list[str]:
     return [frame for frame in one.pending if TEXT in frame]
 
 
-def test_everybody_sees_a_notice_as_a_private_message(town: Town) -> None:
-    told = town.notice(TEXT, town.zoe, town.vic, town.wil, town.pat, town.sue)
-    assert told.startswith("5 of 5 accounts have the notice ")
-    assert data(town.zoe.receive(TEXT))["sender_id"] == str(SYSTEM_ACCOUNT)
-    assert data(town.vic.receive(TEXT))["sender"] == {"ocid": SYSTEM_ACCOUNT, "private_id": town.vic.number}
-    assert town.pat.receive(TEXT).startswith(f"message|0|{SYSTEM_ACCOUNT}|")
-    heard = json.loads(town.wil.receive(TEXT))
+def test_every_dialect_shows_a_notice_as_a_private_message(recipients: NoticeRecipients) -> None:
+    output = recipients.notice(TEXT, recipients.zoe, recipients.vic, recipients.wil, recipients.pat, recipients.sue)
+    assert output.startswith("5 of 5 accounts have the notice ")
+    assert data(recipients.zoe.receive(TEXT))["sender_id"] == str(SYSTEM_ACCOUNT)
+    assert data(recipients.vic.receive(TEXT))["sender"] == {"ocid": SYSTEM_ACCOUNT, "private_id": recipients.vic.number}
+    assert recipients.pat.receive(TEXT).startswith(f"message|0|{SYSTEM_ACCOUNT}|")
+    heard = json.loads(recipients.wil.receive(TEXT))
     assert heard["sender"]["ocid"] == str(SYSTEM_ACCOUNT)
     session = heard["sender"]["session_id"]
-    town.wil.receive('"code":9', f'"session_id":"{session}"')
-    chats = town.sue.request({"service_code": 4, "content": {"token": town.sue.token}}, '"values"')
+    recipients.wil.receive('"code":9', f'"session_id":"{session}"')
+    chats = recipients.sue.request({"service_code": 4, "content": {"token": recipients.sue.token}}, '"values"')
     (chat,) = json.loads(chats)["content"]["values"]
     assert (chat["type"], chat["name"], len(chat["usrs"])) == ("service", "Dragoman", 2)
 
 
-def test_nobody_is_told_twice_and_who_was_away_is_told_at_the_next_login(town: Town) -> None:
-    late = town.zoe
-    away = town.vic
+def test_a_notice_arrives_once_and_at_the_next_login_of_an_absent_account(recipients: NoticeRecipients) -> None:
+    late = recipients.zoe
+    away = recipients.vic
     away.connection.close()
     for _ in range(2):
-        assert town.notice(TEXT, town.pat, away, town.wil).startswith("3 of 3 accounts have the notice ")
-    town.pat.receive(TEXT)
-    town.wil.receive('"code":9')
-    town.wil.receive(TEXT)
-    with town.back(away, edge=1) as back:
+        assert recipients.notice(TEXT, recipients.pat, away, recipients.wil).startswith(
+            "3 of 3 accounts have the notice "
+        )
+    recipients.pat.receive(TEXT)
+    recipients.wil.receive('"code":9')
+    recipients.wil.receive(TEXT)
+    with recipients.back(away, edge=1) as back:
         back.receive(TEXT)
-        assert town.notice(TEXT, town.pat, back, town.wil, late).startswith("4 of 4 ")
+        assert recipients.notice(TEXT, recipients.pat, back, recipients.wil, late).startswith("4 of 4 ")
         late.receive(TEXT)
-        town.ping(back, town.pat, late)
-        assert [notices(one) for one in (back, town.pat, town.wil, late)] == [[]] * 4
+        recipients.ping(back, recipients.pat, late)
+        assert [notices(one) for one in (back, recipients.pat, recipients.wil, late)] == [[]] * 4
         back.connection.close()
-    town.notice(TEXT, away)
-    with town.back(away, edge=0) as again:
-        town.ping(again)
+    recipients.notice(TEXT, away)
+    with recipients.back(away, edge=0) as again:
+        recipients.ping(again)
         assert notices(again) == []
 
 
-def test_nobody_answers_a_notice(town: Town) -> None:
+def test_nobody_answers_a_notice(recipients: NoticeRecipients) -> None:
     """Neither where it was told nor by opening a chat."""
-    vic, wil, pat, sue = town.vic, town.wil, town.pat, town.sue
-    town.notice(TEXT, wil, pat, sue)
+    vic, wil, pat, sue = recipients.vic, recipients.wil, recipients.pat, recipients.sue
+    recipients.notice(TEXT, wil, pat, sue)
     session = json.loads(wil.receive(TEXT))["sender"]["session_id"]
     answer = {"code": 0, "sender": {"session_id": session}, "msg": [{"type": 0, "text": "what?"}]}
     wil.request(answer, '"code":18', "nobody reads what is said in this chat")
@@ -117,13 +119,15 @@ def test_nobody_answers_a_notice(town: Town) -> None:
     vic.request({"code": 0, "time": 0, "data": {"sender": sender, "msg": "hi"}}, '"code":18', "only tells notices")
 
 
-def test_nobody_is_the_one_who_tells_notices(town: Town, system: Cluster) -> None:
+def test_nobody_can_use_the_system_account(recipients: NoticeRecipients, system: Cluster) -> None:
     """Its number opens nothing and befriends nobody, its name in service is taken; who it is can be seen."""
-    shown = town.pat.request(
-        f"get_user_info|{town.pat.number}|{SYSTEM_ACCOUNT}|{town.pat.token}", "friend_detail_info|"
+    shown = recipients.pat.request(
+        f"get_user_info|{recipients.pat.number}|{SYSTEM_ACCOUNT}|{recipients.pat.token}", "friend_detail_info|"
     )
     assert "|Dragoman|" in shown
-    town.pat.request(f"add_friend|{town.pat.number}|{SYSTEM_ACCOUNT}|hi|{town.pat.token}", "add_friend_error|")
+    recipients.pat.request(
+        f"add_friend|{recipients.pat.number}|{SYSTEM_ACCOUNT}|hi|{recipients.pat.token}", "add_friend_error|"
+    )
     for password in ("", "x"):
         login = {"account": str(SYSTEM_ACCOUNT), "password": password}
         with DialectUser(system.edges[0], "ourchat-v1") as stranger:

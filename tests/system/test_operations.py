@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
 REVOKED_SECONDS = 1.0
 
 
-def test_maintenance_is_pushed_to_everybody_and_told_to_who_asks(system: Cluster, dial: Dial) -> None:
+def test_maintenance_is_pushed_to_all_clients_and_shown_in_the_server_status(system: Cluster, dial: Dial) -> None:
     known, stranger = dial(system.edges[0]).register(), dial(system.edges[1])
     stranger.request({"code": 12}, 12)
     try:
@@ -46,7 +46,7 @@ def test_an_edge_that_ends_in_order_answers_what_it_took(system: Cluster, couple
         await_ready(system, "edge-1", since=pid)
 
 
-def test_whoever_was_sent_away_is_served_elsewhere_at_once(
+def test_a_client_of_a_draining_edge_is_served_elsewhere_at_once(
     system: Cluster, couple: tuple[V2User, V2User, int], dial: Dial
 ) -> None:
     """What comes while it is on its way is there when it arrives, and nothing comes again."""

@@ -76,7 +76,7 @@ def test_what_came_by_tcp_does_not_come_again(call: Call) -> None:
     assert two.plain.receive_code(0)["data"]["msg"] == second
 
 
-def test_binary_packets_are_refused_once(call: Call) -> None:
+def test_binary_packets_get_one_error(call: Call) -> None:
     one = First(call(0))
     announced: Frame = {"code": 2, "data": {"cid": 1, "sender_id": one.ocid, "packages_num": 2, "size": 2000}}
     assert one.plain.request(announced, 18)
@@ -89,12 +89,12 @@ def test_binary_packets_are_refused_once(call: Call) -> None:
 
 
 def test_ourchat_v1(call: Call) -> None:
-    people = []
+    users = []
     for edge in (0, 1):
         plain = call(edge)
         data = {"email": f"{a_name()}@dragoman.test", "password": "secret", "name": "一"}
-        people.append((plain, int(plain.request({"code": 4, "time": 1, "data": data}, 5)["data"]["ocId"])))
-    (one, ocid), (two, other) = people
+        users.append((plain, int(plain.request({"code": 4, "time": 1, "data": data}, 5)["data"]["ocId"])))
+    (one, ocid), (two, other) = users
     text = a_name()
     one.send({"code": 0, "time": 1, "data": {"sender": {"ocid": ocid, "private_id": other}, "msg": text}})
     assert one.receive_code(0)["data"]["msg"] == text
@@ -118,35 +118,35 @@ def test_service(call: Call) -> None:
     assert plain.receive()["content"]["msg"] == "success"
     plain.send({"service_code": 7, "content": {"token": 1145, "name": "群", "is_group": True, "member": [{"id": own}]}})
     chat = plain.receive()["content"]["chat"]
-    said: Frame = {"service_code": 5, "content": {"token": 1145, "chat": chat, "msg": BREAKS}}
-    plain.send(said, "\n", said)
+    message: Frame = {"service_code": 5, "content": {"token": 1145, "chat": chat, "msg": BREAKS}}
+    plain.send(message, "\n", message)
     assert [plain.receive()["content"]["index"], plain.receive()["content"]["index"]] == [1, 2]
     plain.send({"service_code": 9, "content": {"token": 1145, "chat": chat, "index": 0, "count": 5}})
     assert [value["content"] for value in plain.receive()["content"]["values"]] == [BREAKS] * 2
 
 
-class Pipe:
+class PipeTcpClient:
     def __init__(self, plain: TcpUser) -> None:
         self.plain = plain
         name, secret = a_name(), hashlib.md5(b"secret", usedforsecurity=False).hexdigest()
-        assert self.ask(f"register|{name}|{secret}|{name}|1|hello|1|answer|0") == "register_succ|注册成功！"
-        _, _, self.uid, self.token, _ = self.ask(f"login|{name}|{secret}").split("|")
+        assert self.request(f"register|{name}|{secret}|{name}|1|hello|1|answer|0") == "register_succ|注册成功！"
+        _, _, self.uid, self.token, _ = self.request(f"login|{name}|{secret}").split("|")
 
-    def ask(self, line: str) -> str:
+    def request(self, line: str) -> str:
         self.plain.send(f"{line}\r\n")
         return self.plain.receive_line()
 
 
 def test_pipe_in_lines_that_nobody_can_forge(system: Cluster, call: Call, dial: Dial) -> None:
-    one, two = Pipe(call(0)), Pipe(call(1))
-    sent = one.ask(f"send_message|0|{one.uid}|{two.uid}|0|a|b|{one.token}")
+    one, two = PipeTcpClient(call(0)), PipeTcpClient(call(1))
+    sent = one.request(f"send_message|0|{one.uid}|{two.uid}|0|a|b|{one.token}")
     assert sent == "send_message_succ|发送成功！"
     assert two.plain.receive_line().split("|", 4)[4] == "a|b"
     stranger = dial(system.edges[0]).register()
     session = stranger.request({"code": 8, "members": [f"{int(one.uid):010d}"]}, 9)["session_id"]
     stranger.post(int(session), BREAKS)
     assert one.plain.receive_line().split("|", 4)[4].endswith(f": {ON_ONE_LINE}")
-    assert one.ask("nonsense|") == "error|there is no such command"
+    assert one.request("nonsense|") == "error|there is no such command"
 
 
 def test_pipelined_lines_are_answered_before_the_end(call: Call) -> None:
@@ -164,7 +164,7 @@ def test_pipelined_lines_are_answered_before_the_end(call: Call) -> None:
 
 
 @pytest.mark.parametrize("value", ["[]", "12 ", '"text"', '{"code":12', '{"code":abc}', "[" * 100 + "]" * 100])
-def test_a_value_that_is_no_frame_is_refused(call: Call, value: str) -> None:
+def test_a_value_that_is_no_frame_is_rejected(call: Call, value: str) -> None:
     plain = call(0)
     assert plain.request({"code": 12}, 12) == {"code": 12, "status": 0}
     plain.send(value)
@@ -176,7 +176,7 @@ def test_a_value_that_is_no_frame_is_refused(call: Call, value: str) -> None:
 
 
 @pytest.mark.parametrize("garbage", [b"}", b'{"code":[1}', b"\x00" * 100, b'{"code":"' + b"x" * 3_000_000])
-def test_what_cannot_be_read_on_is_refused_once(call: Call, garbage: bytes) -> None:
+def test_an_unreadable_stream_gets_one_error(call: Call, garbage: bytes) -> None:
     plain = call(0)
     plain.send({"code": 12}, garbage, {"code": 12})
     assert plain.receive() == {"code": 12, "status": 0}

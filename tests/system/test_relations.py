@@ -34,7 +34,7 @@ def v1(code: int, **data: object) -> dict[str, Any]:
     return {"code": code, "time": 0, "data": data}
 
 
-def told(vic: DialectUser, code: int, **data: object) -> None:
+def is_notified(vic: DialectUser, code: int, **data: object) -> None:
     """This frame, and with just these data."""
     frame = json.loads(vic.receive(f'"code":{code},'))
     assert (frame["data"], type(frame["time"])) == (data, int)
@@ -67,24 +67,24 @@ def befriend(vic: DialectUser, pat: DialectUser) -> None:
     vic.send(v1(9, add_ocid=pat.number, ocid=vic.number))
     pat.receive(f"friend_request|1|{vic.number}||")
     pat.request(f"hand_friend_request|{pat.number}|{vic.number}|1|{pat.token}", "hand_friend_request_succ|同意请求！")
-    told(vic, 10, add_ocid=pat.number, ocid=vic.number)
+    is_notified(vic, 10, add_ocid=pat.number, ocid=vic.number)
 
 
-def test_a_friendship_asked_for_in_pipe(vic: DialectUser, enter: Enter) -> None:
+def test_a_friend_request_in_pipe(vic: DialectUser, enter: Enter) -> None:
     pat = enter("pipe")
     pat.request(f"add_friend|{pat.number}|{vic.number}|it's me|{pat.token}", "add_friend_succ|")
-    told(vic, 9, add_ocid=vic.number, ocid=pat.number, text="it's me")
+    is_notified(vic, 9, add_ocid=vic.number, ocid=pat.number, text="it's me")
     vic.send(v1(10, add_ocid=vic.number, ocid=pat.number))
-    told(vic, 10, add_ocid=vic.number, ocid=pat.number)
+    is_notified(vic, 10, add_ocid=vic.number, ocid=pat.number)
     pat.request(f"get_user_friend|{pat.number}|{pat.token}", f"friendinfo|1|{vic.number}")
 
 
-def test_a_friendship_refused_in_pipe(vic: DialectUser, enter: Enter) -> None:
+def test_a_friend_request_rejected_in_pipe(vic: DialectUser, enter: Enter) -> None:
     pat = enter("pipe")
     vic.send(v1(9, add_ocid=pat.number, ocid=vic.number))
     pat.receive("friend_request|1|")
     pat.request(f"hand_friend_request|{pat.number}|{vic.number}|0|{pat.token}", "hand_friend_request_succ|拒绝请求！")
-    told(vic, 11, add_ocid=pat.number, ocid=vic.number)
+    is_notified(vic, 11, add_ocid=pat.number, ocid=vic.number)
 
 
 def test_a_friendship_accepted_and_ended_in_pipe(vic: DialectUser, enter: Enter) -> None:
@@ -115,7 +115,7 @@ def test_a_friend_is_called_otherwise(vic: DialectUser, enter: Enter, system: Cl
                 v1(6, **login) if dialect == "ourchat-v1" else {"code": 6, "login_type": 1, **login}, '"code":7'
             )
             again.request(renames[dialect], '"code":12' if dialect == "ourchat-v1" else '"code":20,"status":0')
-    told(vic, 12, ocid=pat.number, **named("other"))
+    is_notified(vic, 12, ocid=pat.number, **named("other"))
 
 
 # Members
@@ -124,9 +124,9 @@ def test_a_friend_is_called_otherwise(vic: DialectUser, enter: Enter, system: Cl
 def test_an_application_made_in_pipe(vic: DialectUser, enter: Enter) -> None:
     pat, group = enter("pipe"), group_of_v1(vic)
     pat.request(f"join_group|{pat.number}|{group}|please|{pat.token}", "join_group_succ|")
-    told(vic, 9, group_id=group, ocid=pat.number, text="please")
+    is_notified(vic, 9, group_id=group, ocid=pat.number, text="please")
     vic.send(v1(10, group_id=group, ocid=pat.number))
-    told(vic, 10, group_id=group, group_name="v1's", ocid=pat.number)
+    is_notified(vic, 10, group_id=group, group_name="v1's", ocid=pat.number)
     pat.request(f"get_user_group|{pat.number}|{pat.token}", f"groupinfo|1|{group}")
 
 
@@ -134,66 +134,64 @@ def test_an_application_made_in_service(vic: DialectUser, enter: Enter) -> None:
     sue, group = enter("service"), group_of_v1(vic)
     apply = {"service_code": 6, "content": {"token": sue.token, "chat": group}}
     sue.request(apply, '"failed"', '"cause"')
-    told(vic, 9, group_id=group, ocid=sue.number)
+    is_notified(vic, 9, group_id=group, ocid=sue.number)
     vic.send(v1(10, group_id=group, ocid=sue.number))
-    told(vic, 10, group_id=group, group_name="v1's", ocid=sue.number)
+    is_notified(vic, 10, group_id=group, group_name="v1's", ocid=sue.number)
     sue.request(apply, '"failed"', "member already")
 
 
-@pytest.mark.parametrize(("verdict", "words"), [(1, "同意请求！"), (0, "拒绝请求！")])
-def test_an_application_handled_in_pipe(vic: DialectUser, enter: Enter, verdict: int, words: str) -> None:
+@pytest.mark.parametrize(("accepted", "words"), [(1, "同意请求！"), (0, "拒绝请求！")])
+def test_an_application_handled_in_pipe(vic: DialectUser, enter: Enter, accepted: int, words: str) -> None:
     pat = enter("pipe")
     group = group_of_pipe(pat)
     vic.send(v1(9, group_id=group, ocid=vic.number))
     pat.receive(f"group_request|1|{vic.number}|{group}||")
-    pat.request(f"hand_group_request|{vic.number}|{group}|{verdict}|{pat.token}", f"hand_group_request_succ|{words}")
-    if verdict:
-        told(vic, 10, group_id=group, group_name="pipe's", ocid=vic.number)
+    pat.request(f"hand_group_request|{vic.number}|{group}|{accepted}|{pat.token}", f"hand_group_request_succ|{words}")
+    if accepted:
+        is_notified(vic, 10, group_id=group, group_name="pipe's", ocid=vic.number)
     else:
-        told(vic, 11, group_id=group, ocid=vic.number)
+        is_notified(vic, 11, group_id=group, ocid=vic.number)
 
 
 def test_an_open_group_made_in_service_is_joined_from_everywhere(vic: DialectUser, enter: Enter) -> None:
     sue, pat = enter("service"), enter("pipe")
     group = group_of_service(sue)
     vic.send(v1(9, group_id=group, ocid=vic.number))
-    told(vic, 10, group_id=group, group_name="service's", ocid=vic.number)
+    is_notified(vic, 10, group_id=group, group_name="service's", ocid=vic.number)
     pat.request(f"join_group|{pat.number}|{group}||{pat.token}", "join_group_succ|")
-    told(vic, 10, group_id=group, group_name="service's", ocid=pat.number)
+    is_notified(vic, 10, group_id=group, group_name="service's", ocid=pat.number)
     other = enter("service")
     other.request({"service_code": 6, "content": {"token": other.token, "chat": group}}, '"success"')
-    told(vic, 10, group_id=group, group_name="service's", ocid=other.number)
+    is_notified(vic, 10, group_id=group, group_name="service's", ocid=other.number)
 
 
-def test_who_is_put_into_a_session_of_v2_is_told(vic: DialectUser, enter: Enter) -> None:
+def test_a_new_member_of_a_v2_session_is_notified(vic: DialectUser, enter: Enter) -> None:
     wil, pat = enter("ourchat-v2"), enter("pipe")
     made = wil.request(
         {"code": 8, "members": [str(vic.number), str(pat.number)], "name": "v2's"}, '"code":9,"status":0'
     )
     group = int(json.loads(made)["session_id"])
-    told(vic, 10, group_id=group, group_name="v2's", ocid=vic.number)
+    is_notified(vic, 10, group_id=group, group_name="v2's", ocid=vic.number)
     pat.request(f"get_group_info|{pat.number}|{group}|{pat.token}", f"groupinfo|{group}|v2's|3|{wil.number}|")
     assert (vic.pending, wil.pending, pat.pending) == ([], [], [])
 
 
-def test_who_is_put_into_a_group_of_service_is_told(vic: DialectUser, enter: Enter) -> None:
+def test_a_new_member_of_a_service_group_is_notified(vic: DialectUser, enter: Enter) -> None:
     """Their uuids are known from a group that both are in."""
     sue = enter("service")
     first = group_of_service(sue)
     vic.send(v1(9, group_id=first, ocid=vic.number))
-    told(vic, 10, group_id=first, group_name="service's", ocid=vic.number)
+    is_notified(vic, 10, group_id=first, group_name="service's", ocid=vic.number)
     listed = json.loads(sue.request({"service_code": 4, "content": {"token": sue.token}}, '"values"'))
     (uuid,) = {one["id"] for one in listed["content"]["values"][0]["usrs"]} - {sue.uuid}
     group = group_of_service(sue, uuid)
-    told(vic, 10, group_id=group, group_name="service's", ocid=vic.number)
+    is_notified(vic, 10, group_id=group, group_name="service's", ocid=vic.number)
 
 
 # After an absence
 
 
-def test_what_happened_meanwhile_is_told_at_the_next_login_once(
-    vic: DialectUser, enter: Enter, system: Cluster
-) -> None:
+def test_stored_notifications_arrive_once_at_the_next_login(vic: DialectUser, enter: Enter, system: Cluster) -> None:
     wil, pat = enter("ourchat-v2"), enter("pipe")
     group = group_of_pipe(pat)
     vic.send(v1(9, group_id=group, ocid=vic.number))
@@ -207,9 +205,9 @@ def test_what_happened_meanwhile_is_told_at_the_next_login_once(
     session = int(json.loads(made)["session_id"])
     with DialectUser(system.edges[1], "ourchat-v1") as back:
         back.login_v1(vic.number, vic.tag)
-        told(back, 11, group_id=group, ocid=vic.number)
-        told(back, 10, add_ocid=pat.number, ocid=vic.number)
-        told(back, 10, group_id=session, group_name="v2's", ocid=vic.number)
+        is_notified(back, 11, group_id=group, ocid=vic.number)
+        is_notified(back, 10, add_ocid=pat.number, ocid=vic.number)
+        is_notified(back, 10, group_id=session, group_name="v2's", ocid=vic.number)
         pat.request(f"add_friend|{pat.number}|{vic.number}||{pat.token}", "add_friend_error|")
     with DialectUser(system.edges[0], "ourchat-v1") as again:
         again.login_v1(vic.number, vic.tag)
@@ -218,9 +216,7 @@ def test_what_happened_meanwhile_is_told_at_the_next_login_once(
         assert again.pending == []
 
 
-def test_requests_are_told_at_every_login_until_they_are_handled(
-    vic: DialectUser, enter: Enter, system: Cluster
-) -> None:
+def test_open_requests_are_shown_at_every_login(vic: DialectUser, enter: Enter, system: Cluster) -> None:
     pat, group = enter("pipe"), group_of_v1(vic)
     vic.connection.close()
     pat.request(f"add_friend|{pat.number}|{vic.number}|hi|{pat.token}", "add_friend_succ|")
@@ -228,14 +224,14 @@ def test_requests_are_told_at_every_login_until_they_are_handled(
     for edge in system.edges:
         with DialectUser(edge, "ourchat-v1") as back:
             back.login_v1(vic.number, vic.tag)
-            told(back, 9, add_ocid=vic.number, ocid=pat.number, text="hi")
-            told(back, 9, group_id=group, ocid=pat.number, text="hi")
+            is_notified(back, 9, add_ocid=vic.number, ocid=pat.number, text="hi")
+            is_notified(back, 9, group_id=group, ocid=pat.number, text="hi")
 
 
 # Names beside messages
 
 
-def v2_says(wil: DialectUser, session: int, text: str) -> None:
+def v2_sends(wil: DialectUser, session: int, text: str) -> None:
     frame = {"code": 0, "sender": {"session_id": str(session)}, "msg": [{"type": 0, "text": text}]}
     wil.request(frame, '"code":0', text)
 
@@ -246,12 +242,12 @@ def test_senders_are_called_as_they_are_called_now(enter: Enter, system: Cluster
     members = [str(pat.number), str(sue.number)]
     made = wil.request({"code": 8, "members": members, "name": "s"}, '"code":9,"status":0')
     session = int(json.loads(made)["session_id"])
-    v2_says(wil, session, "one")
+    v2_sends(wil, session, "one")
     pat.receive(f"|v2-{wil.tag}: one")
     with DialectUser(system.edges[1], "ourchat-v2") as elsewhere:
         elsewhere.request({"code": 6, "login_type": 0, "account": wil.mail, "password": wil.tag}, '"code":7,"status":0')
         elsewhere.request({"code": 19, "ocid": str(wil.number), "data": {"nickname": "other"}}, '"code":20,"status":0')
-    told_otherwise(wil, pat, session)
+    sees_new_name(wil, pat, session)
     wil.request({"code": 16}, '"code":17,"status":0')
     walk = {"service_code": 9, "content": {"token": sue.token, "chat": session, "index": 0, "count": 20}}
     names = {one["name"] for one in json.loads(sue.request(walk, '"values"'))["content"]["values"]}
@@ -259,10 +255,10 @@ def test_senders_are_called_as_they_are_called_now(enter: Enter, system: Cluster
     pat.request(f"get_user_info|{pat.number}|{wil.number}|{pat.token}", "friend_detail_info|已注销用户|")
 
 
-def told_otherwise(wil: DialectUser, pat: DialectUser, session: int) -> None:
+def sees_new_name(wil: DialectUser, pat: DialectUser, session: int) -> None:
     """Within seconds."""
     for number in range(50):
-        v2_says(wil, session, f"again {number}")
+        v2_sends(wil, session, f"again {number}")
         if "|other: again" in pat.receive(f": again {number}"):
             return
         time.sleep(0.1)

@@ -12,7 +12,7 @@ from services.cli.process_group import ProcessGroup
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.system.conftest import Dial
 from tests.system.databases import databases
-from tests.system.stack import Service, Stack
+from tests.system.stack import ServiceProcess, Stack
 from tests.system.users import V2User
 
 pytestmark = [pytest.mark.xdist_group("postgresql"), pytest.mark.timeout(120)]
@@ -25,7 +25,7 @@ FROZEN_SECONDS = 3.0
 def replicas(
     tmp_path: Path, nats_server: NatsServer, valkey_server: ValkeyServer, postgres_server: PostgresServer,
     process_group: ProcessGroup, dial: Dial,
-) -> Iterator[tuple[list[Service], list[Service]]]:  # fmt: skip
+) -> Iterator[tuple[list[ServiceProcess], list[ServiceProcess]]]:  # fmt: skip
     """Two of message, two edges, and one of each other service."""
     with databases(postgres_server) as url:
         stack = Stack(tmp_path, nats_server, valkey_server, url, process_group)
@@ -42,7 +42,7 @@ def replicas(
 
 
 @pytest.fixture
-def couple(replicas: tuple[list[Service], list[Service]], dial: Dial) -> tuple[V2User, V2User, int]:
+def couple(replicas: tuple[list[ServiceProcess], list[ServiceProcess]], dial: Dial) -> tuple[V2User, V2User, int]:
     one, two = (dial(f"ws://127.0.0.1:{edge.port}").register() for edge in replicas[1])
     return one, two, one.session(two)
 
@@ -61,7 +61,7 @@ def check_heard(couple: tuple[V2User, V2User, int]) -> None:
 
 
 def test_both_work_and_one_may_be_killed(
-    replicas: tuple[list[Service], list[Service]], couple: tuple[V2User, V2User, int]
+    replicas: tuple[list[ServiceProcess], list[ServiceProcess]], couple: tuple[V2User, V2User, int]
 ) -> None:
     messages, _ = replicas
     talk(couple, 0, WORDS // 2)
@@ -71,8 +71,8 @@ def test_both_work_and_one_may_be_killed(
     check_heard(couple)
 
 
-def test_one_that_is_frozen_is_passed_by_and_says_nothing_late(
-    replicas: tuple[list[Service], list[Service]], couple: tuple[V2User, V2User, int]
+def test_a_frozen_replica_is_bypassed_and_publishes_nothing_late(
+    replicas: tuple[list[ServiceProcess], list[ServiceProcess]], couple: tuple[V2User, V2User, int]
 ) -> None:
     messages, _ = replicas
     talk(couple, 0, WORDS // 2)

@@ -11,13 +11,13 @@ import pytest
 from services.cli.process_group import ProcessGroup
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.system.databases import databases
-from tests.system.stack import Service, Stack
+from tests.system.stack import ServiceProcess, Stack
 
 pytestmark = [pytest.mark.xdist_group("postgresql"), pytest.mark.timeout(120)]
 
 NAMES = ("auth", "session", "message", "edge")
 SECONDS = 30.0
-Start = Callable[..., dict[str, Service]]
+Start = Callable[..., dict[str, ServiceProcess]]
 _open = build_opener(ProxyHandler({})).open
 
 
@@ -27,12 +27,12 @@ def start(
     process_group: ProcessGroup,
 ) -> Iterator[Start]:  # fmt: skip
     """Starts services of these names, on migrated databases."""
-    running: dict[str, Service] = {}
+    running: dict[str, ServiceProcess] = {}
     with databases(postgres_server) as url:
         stack = Stack(tmp_path, nats_server, valkey_server, url, process_group)
         stack.migrate()
 
-        def start(*names: str) -> dict[str, Service]:
+        def start(*names: str) -> dict[str, ServiceProcess]:
             running.update({name: stack.start(name) for name in names})
             return running
 
@@ -42,7 +42,7 @@ def start(
             service.process.wait()
 
 
-def readiness(service: Service) -> tuple[int, str]:
+def readiness(service: ServiceProcess) -> tuple[int, str]:
     """Status and body of /readyz; 0 while nobody answers."""
     try:
         with _open(f"http://127.0.0.1:{service.ops}/readyz", timeout=5) as response:
@@ -61,7 +61,7 @@ def until(seen: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def becomes(service: Service, status: int, word: str) -> None:
+def becomes(service: ServiceProcess, status: int, word: str) -> None:
     def seen() -> bool:
         found, body = readiness(service)
         return found == status and word in body
@@ -70,7 +70,7 @@ def becomes(service: Service, status: int, word: str) -> None:
     assert service.process.poll() is None
 
 
-def says(directory: Path, name: str, service: Service, words: str) -> None:
+def logs(directory: Path, name: str, service: ServiceProcess, words: str) -> None:
     until(lambda: words in (directory / f"{name}-{service.ops}.log").read_text())
 
 
@@ -79,7 +79,7 @@ def test_without_a_broker(start: Start, nats_server: NatsServer, tmp_path: Path)
     services = start(*NAMES)
     for name, service in services.items():
         becomes(service, 503, '"nats":')
-        says(tmp_path, name, service, "connecting to the bus")
+        logs(tmp_path, name, service, "connecting to the bus")
     nats_server.start()
     for service in services.values():
         becomes(service, 200, "ready")
@@ -91,7 +91,7 @@ def test_without_a_database(start: Start, postgres_server: PostgresServer, tmp_p
         services = start("auth", "session", "message")
         for name, service in services.items():
             becomes(service, 503, '"database":')
-            says(tmp_path, name, service, "database unavailable")
+            logs(tmp_path, name, service, "database unavailable")
     finally:
         postgres_server.start()
     for service in services.values():

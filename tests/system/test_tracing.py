@@ -13,7 +13,7 @@ from services.cli.process_group import ProcessGroup
 from tests.support.collector import Collector, Seen
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.system.conftest import Dial
-from tests.system.stack import Service, Stack
+from tests.system.stack import ServiceProcess, Stack
 from tests.system.users import V2User
 
 pytestmark = pytest.mark.timeout(120)
@@ -47,7 +47,7 @@ def services(
     valkey_server: ValkeyServer,
     process_group: ProcessGroup,
     collector: Collector,
-) -> Iterator[list[Service]]:
+) -> Iterator[list[ServiceProcess]]:
     """One of each, and a second edge, which is the last."""
     url = f"sqlite:///{tmp_path}/{{service}}.db"
     stack = Stack(tmp_path, nats_server, valkey_server, url, process_group, collector.endpoint)
@@ -63,7 +63,7 @@ def services(
 
 
 @pytest.fixture
-def couple(services: list[Service], dial: Dial) -> tuple[V2User, V2User, int]:
+def couple(services: list[ServiceProcess], dial: Dial) -> tuple[V2User, V2User, int]:
     one, two = (dial(f"ws://127.0.0.1:{edge.port}").register() for edge in services[3:])
     return one, two, one.session(two)
 
@@ -90,7 +90,7 @@ def way(trace: Sequence[Seen]) -> Counter[tuple[str, str, str, str]]:
 
 
 def test_messages_and_logins_are_one_trace_each_through_all_processes(
-    collector: Collector, services: list[Service], couple: tuple[V2User, V2User, int], dial: Dial
+    collector: Collector, services: list[ServiceProcess], couple: tuple[V2User, V2User, int], dial: Dial
 ) -> None:
     ann, bob, session = couple
     ann.post(session, _WORDS)
@@ -106,7 +106,7 @@ def test_messages_and_logins_are_one_trace_each_through_all_processes(
             assert secret.encode() not in collector.raw
 
 
-def test_requests_by_http_begin_traces(collector: Collector, services: list[Service]) -> None:
+def test_requests_by_http_begin_traces(collector: Collector, services: list[ServiceProcess]) -> None:
     ticket, code, address = "opened", "with-this", "0123456789abcdef" * 2
     page = http.client.HTTPConnection("127.0.0.1", services[-1].port, timeout=10)
     answers = []
@@ -157,7 +157,7 @@ def failures(spans: Sequence[Seen]) -> list[str]:
 
 
 def test_a_collector_that_hangs_keeps_no_process_from_its_work_and_its_end(
-    collector: Collector, services: list[Service], couple: tuple[V2User, V2User, int]
+    collector: Collector, services: list[ServiceProcess], couple: tuple[V2User, V2User, int]
 ) -> None:
     ann, bob, session = couple
     collector.answers.clear()

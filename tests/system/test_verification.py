@@ -65,7 +65,7 @@ def test_any_edge_serves_the_link(applicant: V2User, postbox: Postbox, verifying
     assert [applicant.read()["code"], applicant.read()["code"]] == [15, 5]
 
 
-def test_a_wrong_code_is_told_and_the_right_one_still_works(applicant: V2User, postbox: Postbox) -> None:
+def test_a_wrong_code_gets_an_error_and_the_right_one_still_works(applicant: V2User, postbox: Postbox) -> None:
     link = postbox.link(applicant.account.email)
     assert visit(spoiled(link)) == 403
     assert applicant.read() == {"code": 15, "status": 1}
@@ -80,8 +80,8 @@ def test_clients_that_know_nothing_of_it_get_the_mail_and_try_again(
 ) -> None:
     client, account = dial(verifying.edges[0], path=path), new_account()
     data = {key: account.email, "password": account.secret, "name": "x"}
-    refused = client.request({"code": 4, "time": 0, "data": data}, 5)
-    assert (refused["data"]["state"], "a mail was sent" in refused["data"]["details"]) == (1, True)
+    rejected = client.request({"code": 4, "time": 0, "data": data}, 5)
+    assert (rejected["data"]["state"], "a mail was sent" in rejected["data"]["details"]) == (1, True)
     assert visit(postbox.link(account.email)) == 200
     client.receive_nothing()
     assert client.request({"code": 4, "time": 0, "data": data}, 5)["data"]["state"] == 0

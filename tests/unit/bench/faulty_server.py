@@ -17,7 +17,7 @@ def honest(member: str, number: int, frame: Frame) -> Sequence[Frame]:
     return [frame]
 
 
-class Server:
+class FaultyServer:
     def __init__(self, spoil: Spoil, echoes: Spoil = honest) -> None:
         self._spoil = spoil
         self._echoes = echoes
@@ -57,9 +57,9 @@ class Server:
 
 
 @asynccontextmanager
-async def doctored(spoil: Spoil, echoes: Spoil = honest) -> AsyncIterator[str]:
+async def faulty_server(spoil: Spoil, echoes: Spoil = honest) -> AsyncIterator[str]:
     """Its address."""
-    server = Server(spoil, echoes)
+    server = FaultyServer(spoil, echoes)
     async with serve(server.serve, "127.0.0.1", 0) as listening:
         host, port = listening.sockets[0].getsockname()
         yield f"ws://{host}:{port}"

@@ -10,7 +10,7 @@ from bench.measurement.result import Result
 from bench.measurement.system import MeasuredSystem
 from bench.population.plan import Load
 from bench.scenarios.pairs import ConversationOptions, group
-from tests.unit.bench.faulty_server import Frame, Spoil, doctored, honest
+from tests.unit.bench.faulty_server import Frame, Spoil, faulty_server, honest
 
 _NTH = 40
 _LOAD = Load(size=64, warm_up=0.0, seconds=0.5, rate=100)
@@ -42,7 +42,7 @@ def _reordering() -> Spoil:
 
 async def _run(spoil: Spoil, echoes: Spoil = honest) -> Result:
     """Four people in two processes."""
-    async with doctored(spoil, echoes) as address:
+    async with faulty_server(spoil, echoes) as address:
         return await group(MeasuredSystem([address]), ProgressLine(), ConversationOptions(4, ["v2"], 2), _LOAD)
 
 
@@ -72,7 +72,7 @@ async def test_a_missing_answer_fails_a_run() -> None:
     assert result.faults.answered_wrongly + result.faults.unanswered > 0
 
 
-async def test_a_refusal_is_told_and_nothing_is_missed() -> None:
+async def test_an_error_reply_is_counted_and_nothing_is_missed() -> None:
     result = await _run(honest, echoes=_refusing)
     assert result.refusals == {"no": 1}
     assert "rejected 1 times: no" in result.remarks

@@ -14,7 +14,7 @@ from clients.codec import CODECS
 from clients.codec.base import ClientAccount, ClientRequest, Destination
 from clients.codec.events import ReplyKind, ServerReply
 from clients.errors import ConnectionEnded, NoReply, RequestRejected, Unreachable
-from tests.unit.bench.faulty_server import doctored, honest
+from tests.unit.bench.faulty_server import faulty_server, honest
 from tests.unit.clients.scripted_server import CODE, HANG_UP, Addresses, scripted
 
 V2 = CODECS["ourchat-v2"]
@@ -161,7 +161,7 @@ async def test_a_server_that_is_not_there_is_unreachable(scheme: str) -> None:
 
 
 async def test_silence_is_an_error_and_closing_twice_is_not() -> None:
-    async with doctored(honest) as address:
+    async with faulty_server(honest) as address:
         connection = await connect(address, V2, NullListener())
         silent = ClientRequest(b'{"code":12}', ReplyKind.CHAT)
         with pytest.raises(NoReply, match=r"no answer to a chat within 0\.05 s"):
@@ -173,7 +173,7 @@ async def test_silence_is_an_error_and_closing_twice_is_not() -> None:
 
 
 async def test_replies_answer_the_first_request_of_their_kind() -> None:
-    async with doctored(honest) as address:
+    async with faulty_server(honest) as address:
         connection = await connect(address, V2, NullListener())
         made, there = await asyncio.gather(
             connection.request(V2.register(ClientAccount("ann", "x", email="ann@b.c"))),

@@ -27,14 +27,14 @@ def test_the_command_reckons_with_what_it_is_given(tmp_path: Path) -> None:
     file = tmp_path / "costs.json"
     file.write_bytes(msgspec.json.encode(COSTS))
     assume = ["--assume", "messages_per_minute=60"]
-    said = CliRunner().invoke(bench, ["capacity", "--costs", str(file), "--users", "1234", *assume])
-    assert said.exit_code == 0, said.output
-    assert "| connected | 1,230 |" in said.output
-    assert "| messages/s | 1,230 |" in said.output
+    result = CliRunner().invoke(bench, ["capacity", "--costs", str(file), "--users", "1234", *assume])
+    assert result.exit_code == 0, result.output
+    assert "| connected | 1,230 |" in result.output
+    assert "| messages/s | 1,230 |" in result.output
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"machine": 1}'])
-def test_a_file_of_something_else_is_told(tmp_path: Path, text: str) -> None:
+def test_a_file_of_another_format_is_an_error(tmp_path: Path, text: str) -> None:
     file = tmp_path / "costs.json"
     file.write_text(text)
     with pytest.raises(click.ClickException, match="is not what"):
@@ -42,6 +42,6 @@ def test_a_file_of_something_else_is_told(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["busy", "busy=x", "lazy=1", "busy=0", "busy=nan"])
-def test_a_habit_that_nobody_has_is_told(wrong: str) -> None:
+def test_an_unknown_assumption_is_an_error(wrong: str) -> None:
     with pytest.raises(click.ClickException, match="--assume takes"):
         supposed([wrong])

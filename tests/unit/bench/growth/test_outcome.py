@@ -38,7 +38,7 @@ def test_a_fault_fails_whatever_it_costs() -> None:
     assert not grown.passed
 
 
-def test_the_crossover_is_told() -> None:
+def test_the_crossover_is_reported() -> None:
     named, broadcast = growth([(10, 1.0), (1_000, 100.0)], limit=None), growth([(10, 10.0), (1_000, 10.0)], limit=None)
     both = [Curve("named", named.curves[0].points), Curve("broadcast", broadcast.curves[0].points)]
     grown = Growth("chat-size", "members", "", "", {}, both, None)
@@ -46,5 +46,5 @@ def test_the_crossover_is_told() -> None:
 
 
 @pytest.mark.parametrize(("limit", "word"), [(0.1, "flat"), (1.1, "flat")])
-def test_the_verdict_says_how_it_grows(limit: float, word: str) -> None:
+def test_the_result_line_states_the_growth(limit: float, word: str) -> None:
     assert growth([(10, 5.0), (100, 5.0), (1_000, 5.0)], limit=limit).decisions()[0].startswith(word)

@@ -41,9 +41,9 @@ def test_the_command_offers_every_axis() -> None:
 def test_the_command_starts_a_system_for_each_number_of_edges(tmp_path: Path) -> None:
     json, html = tmp_path / "growth.json", tmp_path / "growth.html"
     chosen = ["--quick", "--axis", "edges", "--value", "1", "--rate", "50", "--json", str(json), "--html", str(html)]
-    said = CliRunner().invoke(bench, ["growth", *chosen])
-    assert said.exit_code == 0, said.output
-    assert "PASSED" in said.output
+    result = CliRunner().invoke(bench, ["growth", *chosen])
+    assert result.exit_code == 0, result.output
+    assert "PASSED" in result.output
     (grown,) = msgspec.json.decode(json.read_bytes(), type=list[Growth])
     assert [found.x for found in grown.curves[0].points] == [1]
     assert not any("edge-2" in name for name in grown.curves[0].points[0].figures)

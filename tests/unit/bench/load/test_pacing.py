@@ -3,11 +3,11 @@ from bench.load.pacing import Pace
 _MS = 1_000_000
 
 
-def test_all_that_is_due_is_told_once() -> None:
+def test_each_due_message_is_returned_once() -> None:
     pace = Pace(3_000, start=0, end=1_000 * _MS)
-    told = [due for now in range(0, 1_001 * _MS, _MS) for due in pace.pop_due(now)]
-    assert len(told) == 3_000
-    assert told == sorted(told)
+    due_messages = [due for now in range(0, 1_001 * _MS, _MS) for due in pace.pop_due(now)]
+    assert len(due_messages) == 3_000
+    assert due_messages == sorted(due_messages)
     assert pace.next is None
 
 

@@ -13,13 +13,13 @@ def _ledger(faults: Faults) -> Inbox:
     return Inbox([_CHAT], {_ANN: _CHAT, _BOB: _CHAT, 3: 71}, faults)
 
 
-def _heard(numbers: Sequence[int], sent: int, refused: set[int] | None = None) -> Faults:
+def _heard(numbers: Sequence[int], sent: int, rejected: set[int] | None = None) -> Faults:
     """What is found when Ann has said 1 to `sent`, and these numbers arrived."""
     faults = Faults()
     inbox = _ledger(faults)
     for position, number in enumerate(numbers):
         inbox.receive(Tag(0, _ANN, number, 0), position)
-    faults.lost += inbox.lost([_ANN], SentCounts({_ANN: sent}, {_ANN: refused or set()}))
+    faults.lost += inbox.lost([_ANN], SentCounts({_ANN: sent}, {_ANN: rejected or set()}))
     return faults
 
 
@@ -46,8 +46,8 @@ def test_late_and_again_is_both() -> None:
     assert _heard([2, 1, 1], sent=2) == Faults(reordered=1, doubled=1)
 
 
-def test_what_was_refused_is_not_missed() -> None:
-    assert not _heard([1, 3], sent=4, refused={2, 4}).any()
+def test_a_rejected_message_is_not_lost() -> None:
+    assert not _heard([1, 3], sent=4, rejected={2, 4}).any()
 
 
 def test_the_order_of_several_voices_is_that_of_their_positions() -> None:
@@ -59,8 +59,8 @@ def test_the_order_of_several_voices_is_that_of_their_positions() -> None:
     assert faults == Faults(reordered=1)
 
 
-@pytest.mark.parametrize("voice", [3, 99])
-def test_who_hears_a_strange_chat_was_reached_wrongly(sender: int) -> None:
+@pytest.mark.parametrize("sender", [3, 99])
+def test_a_message_of_a_foreign_chat_is_a_misdelivery(sender: int) -> None:
     faults = Faults()
     assert not _ledger(faults).receive(Tag(0, sender, 1, 0), 1)
     assert faults == Faults(misrouted=1)
@@ -77,7 +77,7 @@ def test_a_history_fills_what_is_missing_and_repeats_what_is_known() -> None:
     assert not faults.any()
 
 
-def test_what_was_read_may_be_told_once_more_and_not_twice() -> None:
+def test_a_read_message_may_be_shown_once_more_and_not_twice() -> None:
     faults = Faults()
     inbox = _ledger(faults)
     inbox.read(Tag(0, _ANN, 1, 0), 1)
@@ -105,5 +105,5 @@ def test_books_of_several_processes_are_one() -> None:
         ([], Faults(lost=3)),
     ],
 )
-def test_a_page_holds_what_was_asked_for(found: list[int], faults: Faults) -> None:
+def test_a_page_holds_the_requested_messages(found: list[int], faults: Faults) -> None:
     assert faults_of_page(9, 3, found) == faults

@@ -12,7 +12,7 @@ import pytest
 from bench.measurement.result import Result
 from bench.measurement.system import own_system
 from tests.support.processes import until_gone
-from tests.unit.bench.faulty_server import Spoil, doctored, honest
+from tests.unit.bench.faulty_server import Spoil, faulty_server, honest
 from tests.unit.bench.test_verdicts import losing
 
 _BENCH = (sys.executable, "-P", "-m", "services.cli.main", "bench")
@@ -25,16 +25,16 @@ async def _bench(*arguments: str) -> tuple[int, str]:
     return process.returncode or 0, (out + error).decode()
 
 
-@pytest.mark.parametrize(("spoil", "status", "verdict"), [(honest, 0, "PASSED"), (losing, 1, "FAILED: lost 3")])
-async def test_the_exit_status_is_the_verdict(tmp_path: Path, spoil: Spoil, status: int, verdict: str) -> None:
+@pytest.mark.parametrize(("spoil", "status", "result_word"), [(honest, 0, "PASSED"), (losing, 1, "FAILED: lost 3")])
+async def test_the_exit_status_is_the_result(tmp_path: Path, spoil: Spoil, status: int, result_word: str) -> None:
     json, html = tmp_path / "result.json", tmp_path / "result.html"
     what = "group --people 4 --processes 1 --rate 100 --seconds 0.6 --warm-up 0 --size 64".split()
-    async with doctored(spoil) as address:
-        said = await _bench(*what, "--edge", address, "--json", str(json), "--html", str(html))
-    assert (said[0], verdict in said[1]) == (status, True), said
+    async with faulty_server(spoil) as address:
+        done = await _bench(*what, "--edge", address, "--json", str(json), "--html", str(html))
+    assert (done[0], result_word in done[1]) == (status, True), done
     (result,) = msgspec.json.decode(json.read_bytes(), type=list[Result])
     assert result.passed == (status == 0)
-    assert verdict in html.read_text()
+    assert result_word in html.read_text()
 
 
 def _children(pid: int) -> list[int]:
@@ -43,7 +43,7 @@ def _children(pid: int) -> list[int]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_it_ends_at_once_and_leaves_nobody_behind(number: signal.Signals) -> None:
-    async with doctored(honest) as address:
+    async with faulty_server(honest) as address:
         process = await asyncio.create_subprocess_exec(
             *_BENCH, "pairs", "--people", "4", "--processes", "2", "--seconds", "60", "--edge", address,
             stdout=_PIPE, stderr=_PIPE,
@@ -61,14 +61,14 @@ async def test_it_ends_at_once_and_leaves_nobody_behind(number: signal.Signals) 
 
 
 async def test_without_a_system_there_is_one_sentence(tmp_path: Path) -> None:
-    status, said = await _bench("pairs", "--data", str(tmp_path))
-    assert (status, said.strip()) == (2, f"Error: no `dragoman up` is running in {tmp_path}")
+    status, output = await _bench("pairs", "--data", str(tmp_path))
+    assert (status, output.strip()) == (2, f"Error: no `dragoman up` is running in {tmp_path}")
 
 
 @pytest.mark.timeout(180)
 async def test_a_system_of_its_own_is_gone_afterwards() -> None:
-    said: list[str] = []
-    async with own_system(2, ["auth.argon2_iterations=1"], said.append) as target:
+    notes: list[str] = []
+    async with own_system(2, ["auth.argon2_iterations=1"], notes.append) as target:
         assert len(target.edges) == 2
         assert {one.name for one in target.processes} >= {"edge-1", "edge-2", "message"}
         assert target.cpu().keys() == {one.name for one in target.processes}
@@ -76,4 +76,4 @@ async def test_a_system_of_its_own_is_gone_afterwards() -> None:
     until_gone(pids)
     assert data is not None
     assert not data.exists()
-    assert said == ["starting a system with 2 edges"]
+    assert notes == ["starting a system with 2 edges"]

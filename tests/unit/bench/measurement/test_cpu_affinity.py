@@ -9,11 +9,11 @@ from bench.measurement.cpu_affinity import for_the_load, for_the_system
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is only one core")
 
-_TELL = "import os, json; print(json.dumps(sorted(os.sched_getaffinity(0))))"
+_PRINT_CORES = "import os, json; print(json.dumps(sorted(os.sched_getaffinity(0))))"
 
 
 def _of_a_child() -> list[int]:
-    cores: list[int] = json.loads(subprocess.check_output([sys.executable, "-c", _TELL]))
+    cores: list[int] = json.loads(subprocess.check_output([sys.executable, "-c", _PRINT_CORES]))
     return cores
 
 

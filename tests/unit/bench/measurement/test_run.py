@@ -20,7 +20,7 @@ def _watched(target: MeasuredSystem, start: float, end: float) -> CpuSampler:
     return watch
 
 
-def test_processor_time_is_told_in_cores() -> None:
+def test_cpu_time_is_shown_in_cores() -> None:
     watch = _watched(_Still([]), 0, time.monotonic() + 60)
     assert watch.cores()["edge-1"] == 0.5
     assert watch.others(0) is not None
@@ -31,24 +31,24 @@ def test_before_and_after_the_measurement_nothing_is_looked_at() -> None:
     assert _watched(_Still([]), 0, 1).cores() == {}
 
 
-def test_of_unknown_processes_nothing_is_said() -> None:
+def test_unknown_processes_have_no_figures() -> None:
     assert _watched(MeasuredSystem([]), 0, time.monotonic() + 60).others(0) is None
 
 
 async def test_what_is_used_without_any_request_is_no_cost() -> None:
     """10 a second all the time, 5 for the logins, 7 for the messages."""
-    began, asked = time.monotonic(), 0.0
+    began, used = time.monotonic(), 0.0
 
     def read() -> dict[str, float]:
-        return {"edge": asked + 10.0 * (time.monotonic() - began)}
+        return {"edge": used + 10.0 * (time.monotonic() - began)}
 
     meter = CpuMeter(read)
-    asked = 5.0
+    used = 5.0
     assert await meter.rest(0.1) == {"edge": pytest.approx(5.0, abs=0.1)}
     assert meter.idle == {"edge": pytest.approx(10.0, abs=0.5)}
     meter.count_from(time.monotonic())
     meter.sample()
-    asked = 12.0
+    used = 12.0
     meter.sample()
     await asyncio.sleep(0.05)
     assert meter.spent() == {"edge": pytest.approx(7.0, abs=0.1)}

@@ -30,9 +30,9 @@ def test_what_bears_it_is_not_complained_of() -> None:
         (_GOOD._replace(flood=FloodResult(100, 15, 1)), "1013"),
     ],
 )
-def test_what_was_not_kept_is_told(found: OverloadMeasured, word: str) -> None:
-    (said,) = violations(found, Bounds(), 8.0)
-    assert word in said
+def test_a_missed_bound_is_reported(found: OverloadMeasured, word: str) -> None:
+    (violation,) = violations(found, Bounds(), 8.0)
+    assert word in violation
 
 
 @pytest.mark.parametrize(

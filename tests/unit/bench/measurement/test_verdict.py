@@ -33,23 +33,23 @@ def test_nothing_to_remark() -> None:
     assert notes(totals, 1, offered=100) == []
 
 
-def test_a_busy_generator_is_told() -> None:
+def test_a_busy_generator_is_noted() -> None:
     assert any("the generator was the limit" in one for one in notes(add_up([_tally(cores=0.95)]), 1))
 
 
-def test_others_on_the_machine_are_told() -> None:
+def test_other_load_on_the_machine_is_noted() -> None:
     totals = add_up([_tally()])
     assert any("others used 0.5 cores" in one for one in notes(totals, 1, others=0.5))
     assert not any("others" in one for one in [*notes(totals, 1, others=0.1), *notes(totals, 1)])
 
 
-def test_a_late_generator_is_told() -> None:
+def test_a_late_generator_is_noted() -> None:
     assert any("sent late" in one for one in notes(add_up([_tally(late=2_000)]), 1, offered=100))
 
 
-def test_a_rate_that_was_not_taken_is_told() -> None:
+def test_a_rate_that_was_not_reached_is_noted() -> None:
     assert any("overloaded" in one for one in notes(add_up([_tally(taken=90)]), 1, offered=100))
 
 
-def test_refusals_are_told() -> None:
+def test_error_replies_are_noted() -> None:
     assert "rejected 2 times: slow down" in notes(add_up([_tally()]), 1)

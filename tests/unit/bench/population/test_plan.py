@@ -12,7 +12,7 @@ def _seats(count: int, *, pairs: bool) -> list[Seat]:
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 50])
-def test_everybody_has_a_place_and_nobody_two(processes: int) -> None:
+def test_every_user_has_exactly_one_place(processes: int) -> None:
     hands = distribute(_seats(10, pairs=True), processes)
     assert sorted(number for hand in hands for number in hand) == list(range(10))
     assert min(map(len, hands)) >= 2

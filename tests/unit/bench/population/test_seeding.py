@@ -1,4 +1,4 @@
-"""Seeded people are people: they log in, talk and read like those who registered."""
+"""Seeded users are users: they log in, talk and read like those who registered."""
 
 import secrets
 from collections.abc import Iterator
@@ -59,14 +59,14 @@ def _rows(installation: Installation, service: str, statement: sa.Executable) ->
 
 def test_rows_are_what_the_services_would_have_made(installation: Installation) -> None:
     seeder = Seeder(installation)
-    people = seeder.accounts(10)
-    chats = seeder.chats(people, 3, each=2, unread_from=8)
-    seeder.history(chats, 7, people[0])
+    users = seeder.accounts(10)
+    chats = seeder.chats(users, 3, each=2, unread_from=8)
+    seeder.history(chats, 7, users[0])
     seeder.analyze()
-    assert list(people) == list(range(1, 11))
+    assert list(users) == list(range(1, 11))
     assert len(chats) == 6
     members = _rows(installation, "session", sa.select(session.member.c.chat, session.member.c.account))
-    chat_members = [people[start : start + 3] for start in (0, 0, 3, 3, 6, 6)]
+    chat_members = [users[start : start + 3] for start in (0, 0, 3, 3, 6, 6)]
     expected = [(chat, account) for chat, circle in zip(chats, chat_members, strict=True) for account in circle]
     assert sorted(members) == expected
     assert _rows(installation, "session", sa.select(session.member.c.unread_from).distinct()) == [(8,)]
@@ -81,10 +81,10 @@ def test_rows_are_what_the_services_would_have_made(installation: Installation) 
 
 def test_what_comes_after_gets_numbers_of_its_own(installation: Installation) -> None:
     seeder = Seeder(installation)
-    people = seeder.accounts(4)
-    chats = seeder.chats(people, 2)
+    users = seeder.accounts(4)
+    chats = seeder.chats(users, 2)
     assert seeder.accounts(2) == range(5, 7)
-    assert seeder.chats(people, 4) == range(chats.stop, chats.stop + 1)
+    assert seeder.chats(users, 4) == range(chats.stop, chats.stop + 1)
     row = sa.select(auth.accounts).where(auth.accounts.c.id == 6)
     ((_, _, *values),) = _rows(installation, "auth", row)
     names = [column.name for column in auth.accounts.columns][2:]
@@ -101,18 +101,18 @@ def test_tokens_are_the_accounts_own(installation: Installation) -> None:
     assert person.token != other.token
 
 
-async def test_seeded_people_talk_and_read_in_any_dialect(target: MeasuredSystem) -> None:
+async def test_seeded_users_post_and_read_in_any_dialect(target: MeasuredSystem) -> None:
     assert target.installation is not None
     seeder = Seeder(target.installation)
     accounts = seeder.accounts(8)
     chats = seeder.chats(accounts, 8, unread_from=301)
     seeder.history(chats, 300, accounts[0])
     await seeder.publish(chats)
-    people = seeder.users(list(accounts))
+    users = seeder.users(list(accounts))
     dialects = ["v2", "pipe", "service", "v1"] * 2
     seats = [
         Seat(person, dialect, target.edges[n % 2], list(chats))
-        for n, (person, dialect) in enumerate(zip(people, dialects, strict=True))
+        for n, (person, dialect) in enumerate(zip(users, dialects, strict=True))
     ]  # fmt: skip
     jobs = conversations(secrets.randbits(32), seats, range(4), 1, Load(150, 0.0, 0.5, window=2))
     talk = await measured("talk", jobs, target, ProgressLine(), {}, warm_up=0.0, seconds=0.5)

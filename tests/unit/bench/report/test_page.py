@@ -13,7 +13,7 @@ def test_a_page_needs_nothing_else() -> None:
     assert "12,346" in text
 
 
-def test_what_others_have_said_is_no_markup() -> None:
+def test_foreign_text_is_no_markup() -> None:
     text = page([sample(Faults(), passed=True)])
     assert "<no>" not in text
     assert "&lt;no&gt;" in text

@@ -3,7 +3,7 @@ from bench.report.table import table
 from tests.unit.bench.report.samples import sample
 
 
-def test_figures_latencies_and_verdict_are_shown() -> None:
+def test_figures_latencies_and_result_are_shown() -> None:
     text = table(sample(Faults(), passed=True))
     assert "12,346" in text
     assert [line.split() for line in text.splitlines() if "delivery" in line] == [

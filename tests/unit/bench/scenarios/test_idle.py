@@ -14,7 +14,7 @@ async def test_memory_of_idle_connections(target: MeasuredSystem) -> None:
     assert "KiB of edges per connection" in result.figures
 
 
-async def test_unknown_processes_are_told(target: MeasuredSystem) -> None:
+async def test_unknown_processes_are_noted(target: MeasuredSystem) -> None:
     result = await idle(
         MeasuredSystem(target.edges), ProgressLine(), IdleOptions(2, 2, ["pipe"], 1, at_once=2, seconds=0.1)
     )

@@ -26,7 +26,7 @@ def test_most_chats_are_small_and_nobody_is_alone() -> None:
     assert all(len(set(group)) == len(group) for group in groups)
 
 
-async def test_people_come_and_go_and_miss_nothing(target: MeasuredSystem) -> None:
+async def test_users_reconnect_and_miss_nothing(target: MeasuredSystem) -> None:
     day = MixedOptions(20, 10, 2, 150, rate=40, leaves_per_minute=20, away=0.3, warm_up=0.0, seconds=3.0)
     result = await mixed(target, ProgressLine(), day)
     assert result.passed, result

@@ -7,7 +7,7 @@ from bench.measurement.slo import Bounds, FloodResult
 from bench.measurement.system import own_system
 from bench.scenarios.flood import flood
 from bench.scenarios.overload import OverloadOptions, max_connections, overload
-from tests.unit.bench.faulty_server import doctored, honest
+from tests.unit.bench.faulty_server import faulty_server, honest
 
 pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
 
@@ -15,7 +15,7 @@ _STRAIN = OverloadOptions(40, ["pipe", "v2"], 1, 150, window=2, factor=2.0, calm
 _ANY_SPEED = Bounds(goodput=0.0, slack_seconds=60.0, recovery_seconds=math.inf)
 
 
-async def test_nothing_is_lost_or_left_without_an_answer_when_too_much_is_said() -> None:
+async def test_nothing_is_lost_or_unanswered_under_overload() -> None:
     """How quick it all is, machines that do other things cannot tell."""
     settings = [
         f"edge.max_connections={max_connections(_STRAIN, 2)}",
@@ -35,5 +35,5 @@ async def test_nothing_is_lost_or_left_without_an_answer_when_too_much_is_said()
 
 
 async def test_a_server_without_a_limit_is_found_out() -> None:
-    async with doctored(honest) as address:
+    async with faulty_server(honest) as address:
         assert await flood(address, 5, seconds=0.2) == FloodResult(21, 0, 0)

@@ -9,7 +9,7 @@ pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
 _STORM = ReconnectStormOptions(30, ["service", "pipe", "v2"], 2, at_once=8, seconds=30.0)
 
 
-async def test_everybody_is_back_after_an_edge_has_died(target: MeasuredSystem) -> None:
+async def test_all_clients_reconnect_after_an_edge_has_died(target: MeasuredSystem) -> None:
     before = {one.pid for one in target.processes}
     result = await reconnect_storm(target, ProgressLine(), _STORM)
     assert result.passed, result

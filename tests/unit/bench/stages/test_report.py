@@ -16,5 +16,5 @@ def test_results_are_shown_beside_the_stored_ones(tmp_path: Path) -> None:
     ]
 
 
-def test_another_machine_is_told(tmp_path: Path) -> None:
+def test_another_machine_is_noted(tmp_path: Path) -> None:
     assert "stored on another machine: that" in table(Results("this", {}), Results("that", {}))

@@ -97,7 +97,7 @@ def test_up_starts_and_ends_in_order(up: Callable[..., UpProcess]) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such policy")
-@pytest.mark.parametrize(("given", "taken"), [("SCHED_OTHER", "SCHED_BATCH"), ("SCHED_IDLE", "SCHED_IDLE")])
+@pytest.mark.parametrize(("given", "resulting"), [("SCHED_OTHER", "SCHED_BATCH"), ("SCHED_IDLE", "SCHED_IDLE")])
 def test_message_has_batch_priority(up: Callable[..., UpProcess], given: str, resulting: str) -> None:
     with ThreadPoolExecutor(1) as thread:  # only this short-lived thread gets the policy
         thread.submit(os.sched_setscheduler, 0, getattr(os, given), os.sched_param(0)).result()

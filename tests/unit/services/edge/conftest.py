@@ -1,4 +1,4 @@
-"""Edges without a gateway over a real bus and a real Valkey; auth, session and message are stand-ins."""
+"""Edges without a gateway over a real bus and a real Valkey; auth, session and message are fakes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,37 +15,37 @@ from services.edge.dialects.registry import DIALECTS, Dialects
 from shared.contract.ids import AccountId, NodeId
 from shared.settings import Settings
 from tests.support.servers import NatsServer, ValkeyServer
-from tests.unit.services.edge.devices import Device
-from tests.unit.services.edge.fake_services import Auth, MessageService, Session
+from tests.unit.services.edge.edge_client import EdgeClient
+from tests.unit.services.edge.fake_backend import FakeBackend
+from tests.unit.services.edge.fake_services import FakeAuthService, FakeMessageService, FakeSessionService
 from tests.unit.services.edge.json_dialect import ENTRY
-from tests.unit.services.edge.world import World
 
 
 @dataclass
-class Town:
-    """Edges and their neighbours, all running; every edge speaks the dialect of tests, too."""
+class EdgeCluster:
+    """Running edges and fake services. Every edge also speaks the JSON dialect of tests."""
 
     nats: NatsServer
     valkey: ValkeyServer
-    world: World
-    auth: Auth
-    session: Session
-    message: MessageService
+    backend: FakeBackend
+    auth: FakeAuthService
+    session: FakeSessionService
+    message: FakeMessageService
     stack: AsyncExitStack
-    files: Path
-    """The edges' directory of media."""
+    media_directory: Path
+    """The media directory of the edges."""
     edges: list[Edge] = field(default_factory=list)
     dialects: Dialects = (*DIALECTS, ENTRY)
 
-    async def edge(self, **settings: Any) -> Edge:
-        """One more, with these settings of the section `edge`."""
+    async def add_edge(self, **settings: Any) -> Edge:
+        """Starts another edge with these settings of the section `edge`."""
         limits = settings.pop("limits", {"rates": False})
         made = Settings(
             nats=self.nats.settings("edge"),
             redis=self.valkey.settings("edge"),
             edge={"drain_seconds": 0.2, **settings},
             limits=limits,
-            media={"directory": self.files},
+            media={"directory": self.media_directory},
         )
         edge = Edge(made, CollectorRegistry(), self.dialects)
         await edge.media.prepare()
@@ -55,19 +55,19 @@ class Town:
         self.edges.append(edge)
         return edge
 
-    async def device(self, account: int, edge: Edge | None = None) -> Device:
-        """Logged in."""
-        return await Device((edge or self.edges[0]).endpoint).login(account)
+    async def client(self, account: int, edge: Edge | None = None) -> EdgeClient:
+        """Returns a client that is logged in."""
+        return await EdgeClient((edge or self.edges[0]).endpoint).login(account)
 
-    async def where(self, account: int) -> list[NodeId]:
-        """The nodes that presence names, once it is known."""
-        while (homes := (await self.message.presence.lookup([AccountId(account)])).nodes) is None:
+    async def nodes_of(self, account: int) -> list[NodeId]:
+        """The account's nodes in presence. Waits while presence is unknown."""
+        while (nodes := (await self.message.presence.lookup([AccountId(account)])).nodes) is None:
             await asyncio.sleep(0.05)
-        return list(homes.get(AccountId(account), ()))
+        return list(nodes.get(AccountId(account), ()))
 
-    async def replica(self, **knobs: Any) -> MessageService:
-        """One more of message."""
-        replica = MessageService(self.nats, self.valkey, self.world, **knobs)
+    async def add_message_replica(self, **knobs: Any) -> FakeMessageService:
+        """Starts another replica of the message service."""
+        replica = FakeMessageService(self.nats, self.valkey, self.backend, **knobs)
         await replica.start()
         self.stack.push_async_callback(replica.stop)
         return replica
@@ -85,7 +85,7 @@ async def _end(edge: Edge, running: "asyncio.Task[None]") -> None:
 
 @pytest.fixture
 async def bus_server(_nats_process: NatsServer) -> NatsServer:
-    """nats-server as the test before left it: nothing of the edge's is kept there."""
+    """nats-server as the previous test left it: it stores nothing of the edge."""
     if not _nats_process.running:
         await _nats_process.make_fresh()
     return _nats_process
@@ -94,22 +94,22 @@ async def bus_server(_nats_process: NatsServer) -> NatsServer:
 @pytest.fixture
 async def town(
     bus_server: NatsServer, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> AsyncIterator[Town]:
-    """No edge yet."""
+) -> AsyncIterator[EdgeCluster]:
+    """A cluster without an edge."""
     monkeypatch.setattr("shared.presence._TRUST_SECONDS", 0.0)
-    world = World()
-    auth, session = Auth(bus_server), Session(bus_server, world)
-    message = MessageService(bus_server, valkey_server, world)
+    world = FakeBackend()
+    auth, session = FakeAuthService(bus_server), FakeSessionService(bus_server, world)
+    message = FakeMessageService(bus_server, valkey_server, world)
     async with AsyncExitStack() as stack:
         for start, stop in _lives(auth, session, message):
             await start()
             stack.push_async_callback(stop)
-        yield Town(bus_server, valkey_server, world, auth, session, message, stack, tmp_path / "media")
+        yield EdgeCluster(bus_server, valkey_server, world, auth, session, message, stack, tmp_path / "media")
         for neighbour in (auth, session, message):
-            neighbour.open()
+            neighbour.unblock_all()
 
 
 def _lives(
-    auth: Auth, session: Session, message: MessageService
+    auth: FakeAuthService, session: FakeSessionService, message: FakeMessageService
 ) -> list[tuple[Callable[[], Awaitable[None]], Callable[[], Awaitable[None]]]]:
     return [(auth.bus.start, auth.bus.stop), (session.bus.start, session.bus.stop), (message.start, message.stop)]

@@ -1,4 +1,4 @@
-"""Auth, session and message as an edge meets them on the bus, with knobs for everything that can go wrong there."""
+"""Fakes of auth, session and message on a real bus, with switches for each failure."""
 
 import asyncio
 import secrets
@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from shared.bus.client import Bus, Responder, pack
+from shared.clock import now_ms
 from shared.contract import subjects
 from shared.contract.auth import (
     Authenticated,
@@ -49,61 +50,60 @@ from shared.contract.session import (
     GetProfileSummaries,
     ProfileSummaries,
 )
-from shared.database import now_ms
 from shared.presence import Presence
 from shared.tasks import Tasks
 from tests.support.servers import NatsServer, ValkeyServer
-from tests.unit.services.edge.devices import PATIENCE_SECONDS
-from tests.unit.services.edge.world import World
+from tests.unit.services.edge.edge_client import TIMEOUT_SECONDS
+from tests.unit.services.edge.fake_backend import FakeBackend
 
 ALL = NodeId("all")
 
 
-class Neighbour:
-    """One service's process. `asked` are the requests it got; `gates` hold them up by their type."""
+class FakeService:
+    """A service process. `requests` are those it received; `gates` block requests by their type."""
 
     def __init__(self, name: str, server: NatsServer) -> None:
         self.bus = Bus(server.settings(name), name, CollectorRegistry())
-        self.asked: list[Any] = []
+        self.requests: list[Any] = []
         self.gates: dict[type[Any], asyncio.Event] = {}
-        self._something = asyncio.Event()
+        self._changed = asyncio.Event()
 
-    async def note(self, request: object) -> None:
-        self.asked.append(request)
-        self._something.set()
+    async def record(self, request: object) -> None:
+        self.requests.append(request)
+        self._changed.set()
         if gate := self.gates.get(type(request)):
             await gate.wait()
 
-    def close(self, kind: type[Any]) -> asyncio.Event:
-        """Requests of this kind wait until the event is set."""
+    def block(self, kind: type[Any]) -> asyncio.Event:
+        """Requests of this type wait until the event is set."""
         gate = self.gates[kind] = asyncio.Event()
         return gate
 
-    def open(self) -> None:
-        """All gates."""
+    def unblock_all(self) -> None:
+        """Opens all gates."""
         for gate in self.gates.values():
             gate.set()
 
-    def of(self, kind: type[Any]) -> list[Any]:
-        return [request for request in self.asked if isinstance(request, kind)]
+    def requests_of(self, kind: type[Any]) -> list[Any]:
+        return [request for request in self.requests if isinstance(request, kind)]
 
-    async def until_asked(self, kind: type[Any], times: int = 1) -> None:
-        await self._until(lambda: len(self.of(kind)) >= times)
+    async def until_requested(self, kind: type[Any], times: int = 1) -> None:
+        await self._until(lambda: len(self.requests_of(kind)) >= times)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while not condition():
-                self._something.clear()
-                await self._something.wait()
+                self._changed.clear()
+                await self._changed.wait()
 
 
-class Auth(Neighbour):
-    """Anybody's secret is "right". With `withhold`, registrations and logins wait to be verified."""
+class FakeAuthService(FakeService):
+    """Each account's secret is "right". With `requires_verification`, registrations and logins wait for it."""
 
     def __init__(self, server: NatsServer) -> None:
         super().__init__("auth", server)
-        self.withhold = False
-        self.mails = True
+        self.requires_verification = False
+        self.accepts_mails = True
         self.verified: set[str] = set()
         self.revocations: list[Revocation] = []
         self.maintenance = False
@@ -127,8 +127,8 @@ class Auth(Neighbour):
 
     async def _enter(self, request: Login | Register, account: AccountId) -> Authenticated | VerificationNeeded:
         revision = len(self.revocations)
-        await self.note(request)
-        if self.withhold and request.ticket not in self.verified:
+        await self.record(request)
+        if self.requires_verification and request.ticket not in self.verified:
             return VerificationNeeded(f"ticket-{account}", now_ms() + self.time_limit_ms)
         return Authenticated(
             account=account, sid=secrets.token_hex(4), token="token", expires=2**31, uuid=f"uuid-{account}",
@@ -136,116 +136,116 @@ class Auth(Neighbour):
         )  # fmt: skip
 
     async def _mail(self, request: SendVerification) -> Ack:
-        await self.note(request)
-        if not self.mails:
+        await self.record(request)
+        if not self.accepts_mails:
             raise RequestError(ErrorCode.RATE_LIMITED, "enough mails were sent")
         return Ack()
 
     async def open_link(self, node: NodeId, connection: int, ticket: str, *, passed: bool = True) -> None:
         if passed:
             self.verified.add(ticket)
-        await self.tell(VerificationOpened(ticket, connection, passed), node)
+        await self.notify(VerificationOpened(ticket, connection, passed), node)
 
     async def _watch(self, request: ListRevocations) -> Revocations:
         news = [revocation for revocation in self.revocations if revocation.number > request.since]
         answer = Revocations(len(self.revocations), news[:100], self.maintenance, more=len(news) > 100)
-        await self.note(request)
+        await self.record(request)
         return answer
 
     async def _delete(self, request: DeleteAccount) -> Ack:
         await self.revoke(request.actor)
-        await self.note(request)
+        await self.record(request)
         return Ack()
 
     async def _recover(self, request: Recover) -> Ack:
         await self.revoke(int(request.username))
-        await self.note(request)
+        await self.record(request)
         return Ack()
 
-    async def revoke(self, account: int, *, sid: str = "", told: bool = True) -> None:
+    async def revoke(self, account: int, *, sid: str = "", notified: bool = True) -> None:
         revocation = Revocation(len(self.revocations) + 1, AccountId(account), sid, 0)
         self.revocations.append(revocation)
-        if told:
-            await self.tell(Revoked([revocation]))
+        if notified:
+            await self.notify(Revoked([revocation]))
 
-    async def maintain(self, on: bool) -> None:
+    async def set_maintenance(self, on: bool) -> None:
         self.maintenance = on
-        await self.tell(MaintenanceSet(on))
+        await self.notify(MaintenanceSet(on))
 
-    async def tell(self, notice: Notice, node: NodeId = ALL) -> None:
+    async def notify(self, notice: Notice, node: NodeId = ALL) -> None:
         await self.bus.publish(subjects.NOTIFY_ALL if node == ALL else subjects.notify(node), pack(Notify(notice)))
 
 
-class Session(Neighbour):
-    """Makes chats in the world and tells every edge, unless `silent`."""
+class FakeSessionService(FakeService):
+    """Creates chats in the backend and notifies every edge, unless `silent`."""
 
-    def __init__(self, server: NatsServer, world: World) -> None:
+    def __init__(self, server: NatsServer, world: FakeBackend) -> None:
         super().__init__("session", server)
-        self._world = world
+        self._backend = world
         self.silent = False
         self.nicknames: dict[AccountId, str] = {}
-        """Of those who are not called by their numbers."""
+        """Nicknames of accounts that are not named by their numbers."""
         self.uuids: dict[AccountId, str] = {}
-        """The same."""
-        self.nobody: set[AccountId] = set()
-        """There are no such accounts, when they are asked for."""
+        """UUIDs of accounts whose UUID is not made of their number."""
+        self.missing_accounts: set[AccountId] = set()
+        """Accounts that requests do not find."""
         self.shows_profiles = False
-        """Of many at once; before, it did not."""
+        """Whether a request for several profiles is answered, as newer versions do."""
         self.bus.serve(subjects.ENSURE_PROFILE, self._ensure, queue="session")
         self.bus.serve(subjects.GET_ACCOUNT, self._account, queue="session")
         self.bus.serve(subjects.CREATE_CHAT, self._create, queue="session")
         self.bus.serve(subjects.GET_CHAT, self._chat, queue="session")
-        self.bus.serve(subjects.GET_PROFILE_SUMMARIES, self._faces, queue="session")
+        self.bus.serve(subjects.GET_PROFILE_SUMMARIES, self._profile_summaries, queue="session")
 
     async def _ensure(self, request: EnsureProfile) -> Ack:
-        await self.note(request)
+        await self.record(request)
         return Ack()
 
     async def _account(self, request: GetAccount) -> AccountView:
-        await self.note(request)
-        if request.account in self.nobody:
+        await self.record(request)
+        if request.account in self.missing_accounts:
             raise RequestError(ErrorCode.NOT_FOUND, "no such account")
         return AccountView(_profile(request.account))
 
-    async def _faces(self, request: GetProfileSummaries) -> ProfileSummaries:
+    async def _profile_summaries(self, request: GetProfileSummaries) -> ProfileSummaries:
         names = {account: self.nicknames.get(account, f"name-{account}") for account in request.accounts}
-        await self.note(request)
+        await self.record(request)
         if request.profiles:
-            known = set(request.accounts) - self.nobody if self.shows_profiles else set()
+            known = set(request.accounts) - self.missing_accounts if self.shows_profiles else set()
             return ProfileSummaries({}, {account: _profile(account) for account in known})
-        faces = {
+        summaries = {
             account: ProfileSummary(name, self.uuids.get(account, f"uuid-{account}")) for account, name in names.items()
         }
-        return ProfileSummaries(faces)
+        return ProfileSummaries(summaries)
 
     async def _create(self, request: CreateChat) -> ChatView:
-        chat = await self.create(max(self._world.rooms, default=0) + 1, request.actor, *request.members)
-        await self.note(request)
+        chat = await self.create(max(self._backend.chats, default=0) + 1, request.actor, *request.members)
+        await self.record(request)
         return _view(chat, request.actor)
 
     async def _chat(self, request: GetChat) -> ChatView:
-        await self.note(request)
-        if request.chat in self._world.rooms and request.actor not in self._world.rooms[request.chat].members:
+        await self.record(request)
+        if request.chat in self._backend.chats and request.actor not in self._backend.chats[request.chat].members:
             raise RequestError(ErrorCode.FORBIDDEN, "not a member")
         return _view(request.chat, request.actor)
 
     async def create(self, number: int, *members: int) -> ChatId:
-        room = self._world.room(number, *members)
-        await self._tell(ChatCreated(room.chat, AccountId(members[0]), list(room.members), room.version))
+        room = self._backend.add_chat(number, *members)
+        await self._notify(ChatCreated(room.chat, AccountId(members[0]), list(room.members), room.version))
         return room.chat
 
     async def join(self, chat: int, account: int, *, everything: bool = False) -> None:
-        room = self._world.rooms[ChatId(chat)]
+        room = self._backend.chats[ChatId(chat)]
         room.join(account, everything=everything)
         first = room.members[AccountId(account)][0]
-        await self._tell(MembershipChanged(room.chat, AccountId(account), Role.MEMBER, first, room.version))
+        await self._notify(MembershipChanged(room.chat, AccountId(account), Role.MEMBER, first, room.version))
 
     async def leave(self, chat: int, account: int) -> None:
-        room = self._world.rooms[ChatId(chat)]
+        room = self._backend.chats[ChatId(chat)]
         room.leave(account)
-        await self._tell(MembershipChanged(room.chat, AccountId(account), Role.LEFT, 0, room.version))
+        await self._notify(MembershipChanged(room.chat, AccountId(account), Role.LEFT, 0, room.version))
 
-    async def _tell(self, notice: Notice) -> None:
+    async def _notify(self, notice: Notice) -> None:
         if not self.silent:
             await self.bus.publish(subjects.NOTIFY_ALL, pack(Notify(notice)))
 
@@ -262,32 +262,34 @@ async def _acknowledge() -> bool:
     return True
 
 
-class MessageService(Neighbour):
-    """One replica. What becomes of an envelope is what `on_envelope` makes of it, [] if it is lost; whether a request
-    is answered at all, `on_answer` says; `refusals` are what the next drafts are told instead of being committed."""
+class FakeMessageService(FakeService):
+    """A replica. `on_envelope` returns the envelopes to publish instead of one, [] if it is lost. `on_reply` decides
+    whether a request is answered. The next drafts are rejected with `failures` instead of being committed."""
 
-    def __init__(self, server: NatsServer, valkey: ValkeyServer, world: World, *, beat_seconds: float = 0.5) -> None:
+    def __init__(
+        self, server: NatsServer, valkey: ValkeyServer, world: FakeBackend, *, beat_seconds: float = 0.5
+    ) -> None:
         super().__init__("message", server)
         self.replica = secrets.token_hex(4)
-        self.world = world
+        self.backend = world
         self.broadcast_members = 1_000
-        self.refusals: list[Failure] = []
+        self.failures: list[Failure] = []
         self.unreadable: set[ChatId] = set()
-        """There are no such chats, when they are asked for."""
+        """Chats that requests do not find."""
         self.on_envelope: Callable[[NodeId, Envelope], list[Envelope]] = lambda node, envelope: [envelope]
-        self.on_answer: Callable[[], Awaitable[bool]] = _acknowledge
+        self.on_reply: Callable[[], Awaitable[bool]] = _acknowledge
         self.dies_after_commit = False
         self.beats = True
-        self.taken = 0
-        """Requests to post, also those that wait at a gate."""
+        self.received = 0
+        """Number of PostMessages requests, including those that wait at a gate."""
         self.batches = 0
-        self.answers = 0
+        self.replies = 0
         self._beat_seconds = beat_seconds
         self.presence = Presence(valkey.settings("message"))
         self._counters: dict[NodeId, int] = {}
         self._posts: asyncio.Queue[tuple[PostMessages, Responder]] = asyncio.Queue()
         self._tasks = Tasks()
-        self.bus.serve_deferred(subjects.POST_MESSAGES, self._taken, queue="message")
+        self.bus.serve_deferred(subjects.POST_MESSAGES, self._receive, queue="message")
         self.bus.serve(subjects.SYNC, self._sync, queue="message")
         self.bus.serve(subjects.SYNC_CHAT, self._sync_chat, queue="message")
         self.bus.serve(subjects.MARK_READ, self._mark_read, queue="message")
@@ -304,64 +306,64 @@ class MessageService(Neighbour):
 
     # Posting
 
-    def _taken(self, request: PostMessages, responder: Responder) -> None:
+    def _receive(self, request: PostMessages, responder: Responder) -> None:
         self._posts.put_nowait((request, responder))
-        self.taken += 1
-        self._something.set()
+        self.received += 1
+        self._changed.set()
 
     async def _post_all(self) -> None:
         while True:
             request, responder = await self._posts.get()
-            await self.note(request)
-            outcomes = [self.refusals.pop(0) if self.refusals else self.world.commit(each) for each in request.drafts]
+            await self.record(request)
+            results = [self.failures.pop(0) if self.failures else self.backend.commit(each) for each in request.drafts]
             if self.dies_after_commit:
                 return
-            await self.fan_out([outcome for outcome in outcomes if isinstance(outcome, Message)])
+            await self.fan_out([result for result in results if isinstance(result, Message)])
             self.batches += 1
-            self._something.set()
-            self._tasks.start(self._answer(outcomes, responder), "answer")
+            self._changed.set()
+            self._tasks.start(self._reply(results, responder), "answer")
 
-    async def _answer(self, outcomes: list[Message | Failure], responder: Responder) -> None:
-        if await self.on_answer():
-            posted = [Posted(one.id, one.index, one.time) if isinstance(one, Message) else None for one in outcomes]
-            failures = {position: one for position, one in enumerate(outcomes) if isinstance(one, Failure)}
+    async def _reply(self, results: list[Message | Failure], responder: Responder) -> None:
+        if await self.on_reply():
+            posted = [Posted(one.id, one.index, one.time) if isinstance(one, Message) else None for one in results]
+            failures = {position: one for position, one in enumerate(results) if isinstance(one, Failure)}
             await responder.reply(PostResults(posted, failures))
-            self.answers += 1
-            self._something.set()
+            self.replies += 1
+            self._changed.set()
 
-    async def until_taken(self, requests: int) -> None:
-        await self._until(lambda: self.taken >= requests)
+    async def until_received(self, requests: int) -> None:
+        await self._until(lambda: self.received >= requests)
 
     async def until_fanned_out(self, times: int = 1) -> None:
         await self._until(lambda: self.batches >= times)
 
-    async def until_answered(self, times: int = 1) -> None:
-        """So many posts have been acknowledged."""
-        await self._until(lambda: self.answers >= times)
+    async def until_replied(self, times: int = 1) -> None:
+        """Waits until this many posts have been acknowledged."""
+        await self._until(lambda: self.replies >= times)
 
-    async def say(self, chat: int, sender: int, *said: str | Segment) -> None:
-        """Somebody elsewhere says something."""
-        await self.fan_out(self.world.say(chat, sender, *said))
+    async def send_texts(self, chat: int, sender: int, *texts: str | Segment) -> None:
+        """Commits and delivers messages of a sender on no edge of the test."""
+        await self.fan_out(self.backend.commit_texts(chat, sender, *texts))
 
     async def fan_out(self, messages: list[Message]) -> None:
         pages: dict[NodeId, list[Delivery]] = {}
         for message in messages:
-            room = self.world.rooms[message.chat]
+            room = self.backend.chats[message.chat]
             if len(room.members) >= self.broadcast_members:
                 pages.setdefault(ALL, []).append(Delivery(message, None, room.version))
                 continue
             members = [account for account, (first, _) in room.members.items() if first <= message.index]
-            homes = (await self.presence.lookup(members)).nodes
+            presence = (await self.presence.lookup(members)).nodes
             nodes: dict[NodeId, list[AccountId]] = {}
             for account in members:
-                for node in (ALL,) if homes is None else homes.get(account, ()):
+                for node in (ALL,) if presence is None else presence.get(account, ()):
                     nodes.setdefault(node, []).append(account)
             for node, recipients in nodes.items():
                 pages.setdefault(node, []).append(Delivery(message, recipients, room.version))
         for node, deliveries in pages.items():
-            await self.send(node, deliveries)
+            await self.send_envelope(node, deliveries)
 
-    async def send(self, node: NodeId, deliveries: list[Delivery]) -> None:
+    async def send_envelope(self, node: NodeId, deliveries: list[Delivery]) -> None:
         counter = self._counters[node] = self._counters.get(node, 0) + 1
         for envelope in self.on_envelope(node, Envelope(self.replica, 1, counter, deliveries)):
             await self.publish(node, envelope)
@@ -371,7 +373,7 @@ class MessageService(Neighbour):
 
     @staticmethod
     def without(envelope: Envelope, account: int) -> Envelope:
-        """The same envelope, but not for this account."""
+        """The same envelope without this recipient."""
         deliveries = [
             replace(one, recipients=[each for each in one.recipients or () if each != account])
             for one in envelope.deliveries
@@ -388,27 +390,27 @@ class MessageService(Neighbour):
         counters = {str(node): counter for node, counter in self._counters.items()}
         await self.bus.publish(subjects.HEARTBEAT, pack(Heartbeat(self.replica, 1, counters)))
 
-    # Reading: the answer is a snapshot of the moment when the request came
+    # Reading: a reply is a snapshot of the moment when the request arrived
 
     async def _sync(self, request: Sync) -> Synced:
-        """As many as come together are noted one by one."""
+        """A request for several accounts is recorded as one request for each."""
         alone = [replace(request, account=account, also=[]) for account in (request.account, *request.also)]
-        first, *others = [self.world.sync(each) for each in alone]
+        first, *others = [self.backend.sync(each) for each in alone]
         for each in alone:
-            await self.note(each)
+            await self.record(each)
         return replace(first, also=dict(zip(request.also, others, strict=True)))
 
     async def _sync_chat(self, request: SyncChat) -> ChatSynced:
-        answer = self.world.sync_chat(request)
-        await self.note(request)
+        answer = self.backend.sync_chat(request)
+        await self.record(request)
         if request.chat in self.unreadable:
             raise RequestError(ErrorCode.NOT_FOUND, "no such chat")
         return answer
 
     async def _mark_read(self, request: MarkRead) -> Ack:
-        await self.note(request)
+        await self.record(request)
         for span in request.ranges:
-            self.world.mark_read(*span_of(span))
+            self.backend.mark_read(*span_of(span))
         return Ack()
 
 

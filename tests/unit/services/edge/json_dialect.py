@@ -94,7 +94,7 @@ def frame(**fields: object) -> bytes:
     return msgspec.json.encode(fields)
 
 
-class Lines(Dialect):
+class JsonDialect(Dialect):
     """The dialect answers `ping` itself. `quit` closes the connection after a reply. `several` holds frames that are
     done in order. `hold`, with `chat` and `until`, holds that chat's messages until then and has no reply. `watch` has
     no reply either; from then on the dialect requests every chat that appears."""
@@ -142,16 +142,16 @@ class Lines(Dialect):
     def encode_reply(self, request: Request, reply: Reply, now: float) -> tuple[Frame, ...]:
         match reply:
             case MessageAccepted(message, _):
-                told: object = [message.chat, message.index]
+                value: object = [message.chat, message.index]
             case Authenticated(account=account):
-                told = account
+                value = account
             case ChatView(chat=chat):
-                told = chat.id
+                value = chat.id
             case AccountView(profile=profile):
-                told = profile.nickname
+                value = profile.nickname
             case _:
-                told = type(reply).__name__
-        return (frame(re=request.context, ok=told),)
+                value = type(reply).__name__
+        return (frame(re=request.context, ok=value),)
 
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
         return (frame(re=request.context if request else None, error=failure.code),)
@@ -159,12 +159,12 @@ class Lines(Dialect):
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
         match event:
             case ChatJoined(chat):
-                told: object = chat
+                value: object = chat
             case MaintenanceChanged(on):
-                told = on
+                value = on
             case VerificationEnded(outcome):
-                told = outcome
-        push = Push((frame(event=type(event).__name__, told=told),))
+                value = outcome
+        push = Push((frame(event=type(event).__name__, told=value),))
         if self._watches and isinstance(event, ChatJoined):
             push = push._replace(requests=(Request(GetChat(event.chat), "watched"),))
         return (push,)
@@ -221,4 +221,4 @@ def _texts(push: Push) -> list[bytes]:
     return [frame for frame in push.frames if isinstance(frame, bytes)]
 
 
-ENTRY = Entry("lines", "/ws/lines", "lines", Lines)
+ENTRY = Entry("lines", "/ws/lines", "lines", JsonDialect)

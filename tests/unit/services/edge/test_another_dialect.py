@@ -12,9 +12,9 @@ from websockets.exceptions import ConnectionClosed
 from services.cli.ports import free_port
 from services.edge.gateway import Gateway
 from shared.settings import Edge, Limits
-from tests.unit.services.edge.conftest import Town
-from tests.unit.services.edge.devices import PATIENCE_SECONDS
+from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
+from tests.unit.services.edge.edge_client import TIMEOUT_SECONDS
 
 ANN, BOB, ROOM = 1, 2, 7
 BOBS_LOGIN = ("CAP LS 302", "PASS right", f"NICK {BOB}", f"USER {BOB} 0 * :Bob")
@@ -25,11 +25,11 @@ async def no_http(_scope: Any, _receive: Any, _send: Any) -> None:
 
 
 @pytest.fixture
-async def gateway(town: Town) -> AsyncIterator[Gateway]:
+async def gateway(town: EdgeCluster) -> AsyncIterator[Gateway]:
     """The gateway of an edge with the sample dialect; plain TCP is on."""
     town.dialects = ALL_DIALECTS
-    town.world.room(ROOM, ANN, BOB)
-    edge = await town.edge()
+    town.backend.add_chat(ROOM, ANN, BOB)
+    edge = await town.add_edge()
     settings = Edge(port=0, tcp_port=free_port())
     gateway = Gateway(settings, Limits(), edge.endpoint, no_http)
     await gateway.start()
@@ -54,7 +54,7 @@ class WebSocketClient:
 
     async def receive(self, wanted: str = "") -> Any:
         """The next frame that holds this."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while wanted not in (frame := str(await self._socket.recv())):
                 pass
         return json.loads(frame) if frame.startswith("{") else frame
@@ -94,11 +94,11 @@ async def test_quit_closes_after_all_replies(address: str) -> None:
     assert closed.value.rcvd.code == 1000
 
 
-async def test_lines_end_as_the_dialect_says_on_plain_tcp(gateway: Gateway) -> None:
+async def test_lines_on_plain_tcp_end_as_the_dialect_defines(gateway: Gateway) -> None:
     port = gateway._settings.tcp_port
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write("".join(f"{line}\r\n" for line in (*BOBS_LOGIN, "PING x", "QUIT")).encode())
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         lines = (await reader.read()).split(b"\r\n")
     writer.close()
     lines = [line for line in lines if b"JOIN" not in line]

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest
 
 from services.edge.metrics import EdgeMetrics, PlainHistogram
-from tests.unit.services.edge.conftest import Town
+from tests.unit.services.edge.conftest import EdgeCluster
 
 
 def test_frames_and_messages_are_counted() -> None:
@@ -44,15 +44,15 @@ def count(histogram: PlainHistogram) -> float:
     return total
 
 
-async def test_an_edge_counts_frames_and_messages(town: Town) -> None:
-    edge = await town.edge()
-    town.world.room(7, 1, 2)
-    alice, bob = await town.device(1), await town.device(2)
+async def test_an_edge_counts_frames_and_messages(town: EdgeCluster) -> None:
+    edge = await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    alice, bob = await town.client(1), await town.client(2)
     await alice.post(7, "hello")
     await bob.until_texts(7, "hello")
     metrics = edge.context.metrics
     assert metrics.traffic("lines").frames_in == 3
-    assert metrics.traffic("lines").frames_out == len(alice.wire.received) + len(bob.wire.received)
+    assert metrics.traffic("lines").frames_out == len(alice.socket.received) + len(bob.socket.received)
     assert count(metrics.post_seconds) == 1
     assert (metrics.delivered, metrics.encoded) == (2, 1)
     assert count(metrics.delivery_seconds) == 2

@@ -6,20 +6,20 @@ import pytest
 
 from services.edge.client import request_reader
 from shared.contract.message import PostMessages
-from tests.unit.services.edge.conftest import Town
+from tests.unit.services.edge.conftest import EdgeCluster
 
 TIMES = 60
 _EVERY_SECONDS = 0.02
 
 
 async def test_replies_keep_their_order_and_accepted_messages_are_delivered(
-    town: Town, monkeypatch: pytest.MonkeyPatch
+    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(request_reader, "_QUEUE_DELAY_LIMIT_SECONDS", 0.1)
-    await town.edge()
-    town.world.room(7, 1, 2)
-    alice, bob = await town.device(1), await town.device(2)
-    note, before = town.message.note, len(alice.answered)
+    await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    alice, bob = await town.client(1), await town.client(2)
+    note, before = town.message.record, len(alice.replied_refs)
 
     async def slowly(request: object) -> None:
         await asyncio.sleep(0.2 if isinstance(request, PostMessages) else 0.0)
@@ -28,10 +28,10 @@ async def test_replies_keep_their_order_and_accepted_messages_are_delivered(
     monkeypatch.setattr(town.message, "note", slowly)
     references = []
     for number in range(TIMES):
-        references.append(alice.say(do="post", chat=7, text=f"{number}"))
+        references.append(alice.send(do="post", chat=7, text=f"{number}"))
         await asyncio.sleep(_EVERY_SECONDS)
-    await alice.wire.until(lambda: len(alice.answered) == before + TIMES)
-    answered = alice.answered[before:]
+    await alice.socket.until(lambda: len(alice.replied_refs) == before + TIMES)
+    answered = alice.replied_refs[before:]
     assert all(answer in (None, reference) for answer, reference in zip(answered, references, strict=True))
     accepted = [str(number) for number, answer in enumerate(answered) if answer is not None]
     assert 0 < len(accepted) < TIMES
@@ -41,15 +41,15 @@ async def test_replies_keep_their_order_and_accepted_messages_are_delivered(
     assert await alice.post(7, "later") == len(accepted) + 1
 
 
-async def test_a_stall_rejects_nothing(town: Town) -> None:
-    await town.edge()
-    town.world.room(7, 1, 2)
-    alice, bob = await town.device(1), await town.device(2)
-    gate = town.message.close(PostMessages)
-    references = [alice.say(do="post", chat=7, text="0")]
-    await town.message.until_asked(PostMessages)
-    references += [alice.say(do="post", chat=7, text=f"{number}") for number in range(1, 100)]
+async def test_a_stall_rejects_nothing(town: EdgeCluster) -> None:
+    await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    alice, bob = await town.client(1), await town.client(2)
+    gate = town.message.block(PostMessages)
+    references = [alice.send(do="post", chat=7, text="0")]
+    await town.message.until_requested(PostMessages)
+    references += [alice.send(do="post", chat=7, text=f"{number}") for number in range(1, 100)]
     await asyncio.sleep(1.0)
     gate.set()
-    await alice.answer(references[-1])
+    await alice.reply_to(references[-1])
     await bob.until_texts(7, *(f"{number}" for number in range(100)))

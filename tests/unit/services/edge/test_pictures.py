@@ -13,8 +13,8 @@ from services.cli.ports import free_port
 from services.edge.app import serve
 from shared.contract.ids import ChatId
 from shared.settings import Settings
-from tests.unit.services.edge.conftest import Town
-from tests.unit.services.edge.devices import PATIENCE_SECONDS
+from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.edge_client import TIMEOUT_SECONDS
 from tests.unit.services.edge.http.http_client import fetch
 
 CHAT = 7
@@ -37,7 +37,7 @@ class PictureClient:
             await self.socket.send(part)
 
     async def receive(self) -> Any:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             frame = await self.socket.recv()
         return frame if isinstance(frame, bytes) else json.loads(frame)
 
@@ -67,7 +67,7 @@ class PictureEdge:
         return (await fetch(self._port, "GET", url.removeprefix(origin))).body
 
     async def _connect(self, address: str, options: dict[str, Any]) -> ClientConnection:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while True:
                 try:
                     return await self._stack.enter_async_context(connect(address, max_size=None, **options))
@@ -76,12 +76,12 @@ class PictureEdge:
 
 
 @pytest.fixture
-async def edge(town: Town) -> AsyncIterator[PictureEdge]:
+async def edge(town: EdgeCluster) -> AsyncIterator[PictureEdge]:
     """A serving edge, and a chat of accounts 1, 2 and 3."""
-    town.world.room(CHAT, 1, 2, 3)
+    town.backend.add_chat(CHAT, 1, 2, 3)
     port, stopping = free_port(), asyncio.Event()
     settings = Settings(
-        nats=town.nats.settings("edge"), redis=town.valkey.settings("edge"), media={"directory": town.files},
+        nats=town.nats.settings("edge"), redis=town.valkey.settings("edge"), media={"directory": town.media_directory},
         edge={"port": port, "drain_seconds": 0.1, "confirm_interval_seconds": 0.1}, limits={"rates": False},
     )  # fmt: skip
     serving = asyncio.create_task(serve(settings, stopping))
@@ -91,20 +91,22 @@ async def edge(town: Town) -> AsyncIterator[PictureEdge]:
     await serving
 
 
-async def until_read(town: Town, account: int) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while town.world.unread(account, CHAT):
+async def until_read(town: EdgeCluster, account: int) -> None:
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while town.backend.unread(account, CHAT):
             await asyncio.sleep(0.02)
 
 
-async def until_no_temporary_files(town: Town) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while list((town.files / "spool").iterdir()):
+async def until_no_temporary_files(town: EdgeCluster) -> None:
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while list((town.media_directory / "spool").iterdir()):
             await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("count", [1, 3, 300])
-async def test_every_client_receives_a_picture_in_its_own_protocol(town: Town, edge: PictureEdge, count: int) -> None:
+async def test_every_client_receives_a_picture_in_its_own_protocol(
+    town: EdgeCluster, edge: PictureEdge, count: int
+) -> None:
     ann, bob, cem = await edge.client("v0", 1), await edge.client("v0", 2), await edge.client("v2", 3)
     step = -(-len(PICTURE) // count)
     parts = [PICTURE[at : at + step] for at in range(0, len(PICTURE), step)]
@@ -125,7 +127,9 @@ async def test_every_client_receives_a_picture_in_its_own_protocol(town: Town, e
     await until_no_temporary_files(town)
 
 
-async def test_a_slow_reader_delays_no_other_and_receives_everything_in_order(town: Town, edge: PictureEdge) -> None:
+async def test_a_slow_reader_delays_no_other_and_receives_everything_in_order(
+    town: EdgeCluster, edge: PictureEdge
+) -> None:
     ann, bob, cem = await edge.client("v0", 1), await edge.client("v0", 2), await edge.client("v0", 3)
     slow = await edge.client("v0", 2, max_queue=1)
     for _ in range(4):
@@ -142,7 +146,7 @@ async def test_a_slow_reader_delays_no_other_and_receives_everything_in_order(to
 
 
 async def test_a_reader_that_leaves_half_way_receives_the_picture_at_the_next_login(
-    town: Town, edge: PictureEdge
+    town: EdgeCluster, edge: PictureEdge
 ) -> None:
     ann, bob = await edge.client("v0", 1), await edge.client("v0", 2, max_queue=1)
     await ann.upload([PICTURE[:300_000], PICTURE[300_000:600_000], PICTURE[600_000:]])
@@ -159,7 +163,9 @@ async def test_a_reader_that_leaves_half_way_receives_the_picture_at_the_next_lo
 
 
 @pytest.mark.parametrize("polite", [True, False])
-async def test_a_sender_that_leaves_half_way_has_sent_nothing(town: Town, edge: PictureEdge, polite: bool) -> None:
+async def test_a_sender_that_leaves_half_way_has_sent_nothing(
+    town: EdgeCluster, edge: PictureEdge, polite: bool
+) -> None:
     ann, bob = await edge.client("v0", 1), await edge.client("v0", 2)
     await ann.upload([PICTURE[:300_000]], size=300_000)
     await ann.transfer()
@@ -174,4 +180,4 @@ async def test_a_sender_that_leaves_half_way_has_sent_nothing(town: Town, edge: 
     await until_no_temporary_files(town)
     await bob.transfer()
     assert (await bob.receive())["data"]["msg"] == "between"
-    assert len(town.world.rooms[ChatId(CHAT)].messages) == 2
+    assert len(town.backend.chats[ChatId(CHAT)].messages) == 2

@@ -11,157 +11,159 @@ from shared.contract.edge import FlushReadState, ReadStateFlushed
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import MarkRead
 from shared.contract.subjects import flush
-from tests.unit.services.edge.conftest import Town
-from tests.unit.services.edge.devices import Device
+from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.edge_client import EdgeClient
 
 
 @pytest.fixture
-async def alice(town: Town) -> Device:
+async def alice(town: EdgeCluster) -> EdgeClient:
     """Pinged only on demand."""
-    await town.edge(confirm_interval_seconds=1000.0)
-    town.world.room(7, 1, 2)
-    alice = await town.device(1)
-    await alice.synced()
+    await town.add_edge(confirm_interval_seconds=1000.0)
+    town.backend.add_chat(7, 1, 2)
+    alice = await town.client(1)
+    await alice.until_synced()
     return alice
 
 
-async def push(town: Town, alice: Device, *texts: str) -> None:
-    await town.message.say(7, 2, *texts)
-    await alice.wire.until(lambda: alice.texts(7)[-len(texts) :] == list(texts))
+async def push(town: EdgeCluster, alice: EdgeClient, *texts: str) -> None:
+    await town.message.send_texts(7, 2, *texts)
+    await alice.socket.until(lambda: alice.texts(7)[-len(texts) :] == list(texts))
 
 
-async def test_a_pong_confirms_messages_pushed_before_the_ping(town: Town, alice: Device) -> None:
-    alice.wire.mute = True
+async def test_a_pong_confirms_messages_pushed_before_the_ping(town: EdgeCluster, alice: EdgeClient) -> None:
+    alice.socket.mute = True
     await push(town, alice, "a", "b")
     alice.client.confirmation.ping(0.0)
     await push(town, alice, "c")
-    alice.wire.pong()
-    await town.message.until_asked(MarkRead)
-    assert town.world.unread(1, 7) == [3]
+    alice.socket.pong()
+    await town.message.until_requested(MarkRead)
+    assert town.backend.unread(1, 7) == [3]
 
 
-async def test_a_connection_with_unconfirmed_pushes_is_pinged(town: Town) -> None:
-    await town.edge(confirm_interval_seconds=0.2)
-    town.world.room(7, 1, 2)
-    alice = await town.device(1)
+async def test_a_connection_with_unconfirmed_pushes_is_pinged(town: EdgeCluster) -> None:
+    await town.add_edge(confirm_interval_seconds=0.2)
+    town.backend.add_chat(7, 1, 2)
+    alice = await town.client(1)
     await push(town, alice, "a")
-    await town.message.until_asked(MarkRead)
-    assert town.world.unread(1, 7) == []
-    assert alice.wire.pings == 1
+    await town.message.until_requested(MarkRead)
+    assert town.backend.unread(1, 7) == []
+    assert alice.socket.pings == 1
 
 
-async def test_bytes_acknowledged_at_an_orderly_end_are_read(town: Town, alice: Device) -> None:
+async def test_bytes_acknowledged_at_an_orderly_end_are_read(town: EdgeCluster, alice: EdgeClient) -> None:
     await push(town, alice, "a", "b")
-    alice.wire.leave()
+    alice.socket.leave()
     assert await town.edges[0].read_state.flush()
-    assert town.world.unread(1, 7) == []
+    assert town.backend.unread(1, 7) == []
 
 
 @pytest.mark.parametrize("deaf", [False, True])
-async def test_messages_that_may_not_have_arrived_stay_unread(town: Town, alice: Device, deaf: bool) -> None:
+async def test_messages_that_may_not_have_arrived_stay_unread(town: EdgeCluster, alice: EdgeClient, deaf: bool) -> None:
     """The connection breaks, or ends with unread bytes."""
     await push(town, alice, "a")
-    alice.wire.deaf = deaf
-    await town.message.say(7, 2, "b")
-    await alice.wire.until(lambda: alice.wire.sent_bytes > len(alice.wire.received[-1]))
+    alice.socket.deaf = deaf
+    await town.message.send_texts(7, 2, "b")
+    await alice.socket.until(lambda: alice.socket.sent_bytes > len(alice.socket.received[-1]))
     if deaf:
-        alice.wire.leave()
+        alice.socket.leave()
     else:
-        alice.wire.vanish()
+        alice.socket.vanish()
     assert await town.edges[0].read_state.flush()
-    assert 2 in town.world.unread(1, 7)
+    assert 2 in town.backend.unread(1, 7)
 
 
-async def test_after_our_close_the_end_of_the_socket_decides(town: Town, alice: Device) -> None:
-    alice.wire.mute = True
+async def test_after_our_close_the_end_of_the_socket_decides(town: EdgeCluster, alice: EdgeClient) -> None:
+    alice.socket.mute = True
     await push(town, alice, "a")
     alice.client.close(1012, "bye")
-    await town.message.say(7, 2, "b")
+    await town.message.send_texts(7, 2, "b")
     assert await town.edges[0].read_state.flush()
-    assert town.world.unread(1, 7) == [1, 2]
-    alice.wire.leave()
+    assert town.backend.unread(1, 7) == [1, 2]
+    alice.socket.leave()
     assert await town.edges[0].read_state.flush()
-    assert town.world.unread(1, 7) == [2]
+    assert town.backend.unread(1, 7) == [2]
 
 
-async def test_own_messages_are_read(town: Town, alice: Device) -> None:
+async def test_own_messages_are_read(town: EdgeCluster, alice: EdgeClient) -> None:
     await alice.post(7, "mine")
     assert await town.edges[0].read_state.flush()
-    assert town.world.state(1, 7).read_index == 1  # type: ignore[arg-type]
+    assert town.backend.read_state(1, 7).read_index == 1  # type: ignore[arg-type]
 
 
-async def test_held_messages_are_not_read(town: Town, alice: Device) -> None:
-    alice.say(do="hold", chat=7, until=asyncio.get_running_loop().time() + 1000)
-    await alice.ask(do="status")
+async def test_held_messages_are_not_read(town: EdgeCluster, alice: EdgeClient) -> None:
+    alice.send(do="hold", chat=7, until=asyncio.get_running_loop().time() + 1000)
+    await alice.request(do="status")
     await town.session.create(8, 2, 1)
-    await town.message.say(7, 2, "a")
-    await town.message.say(8, 2, "marker")
+    await town.message.send_texts(7, 2, "a")
+    await town.message.send_texts(8, 2, "marker")
     await alice.until_texts(8, "marker")
     await alice.client.confirm_all()
-    alice.wire.leave()
+    alice.socket.leave()
     assert await town.edges[0].read_state.flush()
-    assert town.world.unread(1, 7) == [1]
+    assert town.backend.unread(1, 7) == [1]
 
 
-async def test_an_account_leaves_presence_after_its_read_state_is_committed(town: Town, alice: Device) -> None:
+async def test_an_account_leaves_presence_after_its_read_state_is_committed(
+    town: EdgeCluster, alice: EdgeClient
+) -> None:
     edge = town.edges[0]
     await push(town, alice, "a")
-    gate = town.message.close(MarkRead)
-    alice.wire.leave()
-    await town.message.until_asked(MarkRead)
-    assert await town.where(1) == [edge.id]
+    gate = town.message.block(MarkRead)
+    alice.socket.leave()
+    await town.message.until_requested(MarkRead)
+    assert await town.nodes_of(1) == [edge.id]
     gate.set()
     assert await edge.read_state.flush()
-    assert await town.where(1) == []
+    assert await town.nodes_of(1) == []
 
 
 async def test_a_failed_commit_of_read_state_is_retried(
-    town: Town, alice: Device, monkeypatch: pytest.MonkeyPatch
+    town: EdgeCluster, alice: EdgeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.edge.receipts.read_state_flusher._ATTEMPT_SECONDS", 0.3)
     edge = town.edges[0]
     await push(town, alice, "a")
     await town.message.stop()
-    alice.wire.leave()
+    alice.socket.leave()
     assert not await edge.read_state.flush()
-    assert await town.where(1) == [edge.id]
-    await town.replica()
+    assert await town.nodes_of(1) == [edge.id]
+    await town.add_message_replica()
     assert await edge.read_state.flush()
-    assert town.world.unread(1, 7) == []
-    assert await town.where(1) == []
+    assert town.backend.unread(1, 7) == []
+    assert await town.nodes_of(1) == []
 
 
 async def test_the_read_state_of_departed_accounts_is_committed_at_once(
-    town: Town, monkeypatch: pytest.MonkeyPatch
+    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They may log in on another node soon."""
     monkeypatch.setattr("services.edge.receipts.read_state_flusher._BATCH_SECONDS", 1000.0)
-    await town.edge(confirm_interval_seconds=1000.0)
-    town.world.room(7, 1, 2)
-    alice = await town.device(1)
+    await town.add_edge(confirm_interval_seconds=1000.0)
+    town.backend.add_chat(7, 1, 2)
+    alice = await town.client(1)
     await push(town, alice, "a")
     alice.client.confirmation.ping(0.0)
-    await town.message.until_asked(MarkRead)
+    await town.message.until_requested(MarkRead)
     await push(town, alice, "b")
-    alice.wire.leave()
-    await town.message.until_asked(MarkRead, 2)
-    assert town.world.unread(1, 7) == []
+    alice.socket.leave()
+    await town.message.until_requested(MarkRead, 2)
+    assert town.backend.unread(1, 7) == []
 
 
-async def test_read_state_confirmed_during_a_flush_waits_for_the_next(town: Town, alice: Device) -> None:
+async def test_read_state_confirmed_during_a_flush_waits_for_the_next(town: EdgeCluster, alice: EdgeClient) -> None:
     """A flush must end under load, when new read state always arrives."""
     edge = town.edges[0]
     await push(town, alice, "a", "b")
-    gate = town.message.close(MarkRead)
+    gate = town.message.block(MarkRead)
     edge.read_state.mark_read(AccountId(1), {ChatId(7): [(1, 1)]})
     flushing = asyncio.create_task(edge.read_state.flush())
-    await town.message.until_asked(MarkRead)
+    await town.message.until_requested(MarkRead)
     edge.read_state.mark_read(AccountId(1), {ChatId(7): [(2, 2)]})
     gate.set()
     assert await flushing
-    assert town.world.unread(1, 7) == [2]
+    assert town.backend.unread(1, 7) == [2]
     assert await edge.read_state.flush()
-    assert town.world.unread(1, 7) == []
+    assert town.backend.unread(1, 7) == []
 
 
 @pytest.mark.parametrize(
@@ -169,7 +171,7 @@ async def test_read_state_confirmed_during_a_flush_waits_for_the_next(town: Town
     [("shared.bus.client.Bus.request", Unavailable("message.read")), ("shared.presence.Presence.leave", RedisError())],
 )
 async def test_a_cancelled_flush_loses_nothing(
-    town: Town, alice: Device, monkeypatch: pytest.MonkeyPatch, step: str, failure: Exception
+    town: EdgeCluster, alice: EdgeClient, monkeypatch: pytest.MonkeyPatch, step: str, failure: Exception
 ) -> None:
     """As when a login stops waiting."""
     edge, reached, released = town.edges[0], asyncio.Event(), asyncio.Event()
@@ -182,29 +184,31 @@ async def test_a_cancelled_flush_loses_nothing(
     await push(town, alice, "a")
     with monkeypatch.context() as stuck:
         stuck.setattr(step, wait)
-        alice.wire.leave()
+        alice.socket.leave()
         flushing = asyncio.create_task(edge.read_state.flush())
         await reached.wait()
         flushing.cancel()
         await asyncio.wait([flushing])
         released.set()
     assert await edge.read_state.flush()
-    assert town.world.unread(1, 7) == []
-    assert await town.where(1) == []
+    assert town.backend.unread(1, 7) == []
+    assert await town.nodes_of(1) == []
 
 
-async def test_a_login_does_not_wait_for_other_accounts_read_state(town: Town, alice: Device) -> None:
+async def test_a_login_does_not_wait_for_other_accounts_read_state(town: EdgeCluster, alice: EdgeClient) -> None:
     await push(town, alice, "a")
-    gate = town.message.close(MarkRead)
+    gate = town.message.block(MarkRead)
     town.edges[0].read_state.mark_read(AccountId(1), {ChatId(7): [(1, 1)]})
-    await town.message.until_asked(MarkRead)
-    bob = await town.device(2)
-    await bob.synced()
+    await town.message.until_requested(MarkRead)
+    bob = await town.client(2)
+    await bob.until_synced()
     gate.set()
 
 
-async def test_an_absent_node_is_not_requested_for_every_account(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    edge, requested = await town.edge(), list[str]()
+async def test_an_absent_node_is_not_requested_for_every_account(
+    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge, requested = await town.add_edge(), list[str]()
     send_request = edge.bus.request
 
     async def noted(route: Any, *request: Any, **how: Any) -> Any:
@@ -222,12 +226,12 @@ async def test_an_absent_node_is_not_requested_for_every_account(town: Town, mon
     assert requested.count("edge.*.flush") == 3
 
 
-async def test_another_node_requests_a_flush(town: Town, alice: Device) -> None:
-    here, there = town.edges[0], await town.edge()
+async def test_another_node_requests_a_flush(town: EdgeCluster, alice: EdgeClient) -> None:
+    here, there = town.edges[0], await town.add_edge()
     await push(town, alice, "a")
     flushed = await there.bus.request(flush(here.id), FlushReadState(alice.client.connection.account))
     assert flushed == ReadStateFlushed(here.id, present=True)
-    assert town.world.unread(1, 7) == []
+    assert town.backend.unread(1, 7) == []
     assert await there.bus.request(flush(here.id), FlushReadState(AccountId(99))) == ReadStateFlushed(
         here.id, present=False
     )
@@ -235,42 +239,44 @@ async def test_another_node_requests_a_flush(town: Town, alice: Device) -> None:
 
 @pytest.mark.parametrize("answers", [True, False])
 async def test_confirming_all_takes_a_second_at_most_and_covers_pushes_after_a_ping(
-    town: Town, alice: Device, answers: bool
+    town: EdgeCluster, alice: EdgeClient, answers: bool
 ) -> None:
-    alice.wire.mute = True
+    alice.socket.mute = True
     alice.client.confirmation.ping(0.0)
     await push(town, alice, "a")
     started = asyncio.get_running_loop().time()
     settling = asyncio.create_task(alice.client.confirm_all())
     await asyncio.sleep(0)
-    alice.wire.mute = not answers
+    alice.socket.mute = not answers
     if answers:
-        alice.wire.pong()
+        alice.socket.pong()
     await settling
     assert asyncio.get_running_loop().time() - started < 1.0
     assert await town.edges[0].read_state.flush()
-    assert town.world.unread(1, 7) == ([] if answers else [1])
+    assert town.backend.unread(1, 7) == ([] if answers else [1])
 
 
-async def test_a_disconnect_ends_the_wait_for_confirmation(town: Town, alice: Device) -> None:
-    alice.wire.mute = True
+async def test_a_disconnect_ends_the_wait_for_confirmation(town: EdgeCluster, alice: EdgeClient) -> None:
+    alice.socket.mute = True
     await push(town, alice, "a")
     settling = asyncio.create_task(alice.client.confirm_all())
     await asyncio.sleep(0)
-    alice.wire.leave()
+    alice.socket.leave()
     started = asyncio.get_running_loop().time()
     await settling
     assert asyncio.get_running_loop().time() - started < 0.5
 
 
-async def test_an_account_that_moved_while_presence_was_lost_receives_nothing_twice(town: Town, alice: Device) -> None:
+async def test_an_account_that_moved_while_presence_was_lost_receives_nothing_twice(
+    town: EdgeCluster, alice: EdgeClient
+) -> None:
     """The former node is unknown, and needs a moment to commit."""
-    there = await town.edge(lease_seconds=1000.0)
+    there = await town.add_edge(lease_seconds=1000.0)
     await there.lease.beat()
     await push(town, alice, "a")
     town.valkey.flush()
-    alice.wire.leave()
-    again = await town.device(1, there)
-    await again.synced()
-    assert town.world.unread(1, 7) == []
+    alice.socket.leave()
+    again = await town.client(1, there)
+    await again.until_synced()
+    assert town.backend.unread(1, 7) == []
     assert again.texts(7) == []

@@ -12,10 +12,10 @@ from services.edge.app import Edge
 from shared.contract.edge import Envelope
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, NodeId
-from tests.unit.services.edge.conftest import Town
-from tests.unit.services.edge.devices import Device
-from tests.unit.services.edge.fake_services import MessageService
-from tests.unit.services.edge.world import World
+from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.edge_client import EdgeClient
+from tests.unit.services.edge.fake_backend import FakeBackend
+from tests.unit.services.edge.fake_services import FakeMessageService
 
 CHATS = {1: (1, 2, 3, 4, 5, 6), 2: (1, 2, 3), 3: (4, 5, 6), 4: (1, 4)}
 """The first is broadcast."""
@@ -30,7 +30,7 @@ class ConnectionRecord:
     """One connection: the chats' heads at its login, its posts, and how it ended."""
 
     account: int
-    device: Device
+    device: EdgeClient
     heads: dict[int, int]
     orderly: bool = False
     posted: dict[int, tuple[int, str]] = field(default_factory=dict)
@@ -51,13 +51,13 @@ class ConnectionRecord:
 class EnvelopeFaults:
     """Disturbs the envelopes and replies of a replica while `on`."""
 
-    def __init__(self, chance: random.Random, replica: MessageService) -> None:
+    def __init__(self, chance: random.Random, replica: FakeMessageService) -> None:
         self.on = True
         self._chance = chance
         self._replica = replica
         self._later: set[asyncio.Task[None]] = set()
         replica.on_envelope = self._envelope
-        replica.on_answer = self._answer
+        replica.on_reply = self._answer
 
     def _envelope(self, node: NodeId, envelope: Envelope) -> list[Envelope]:
         fate = self._chance.random() if self.on else 1.0
@@ -81,139 +81,140 @@ class EnvelopeFaults:
             return True
         await asyncio.sleep(self._chance.choice([0.0, 0.0, 0.02]))
         if self._chance.random() < 0.1:
-            self._replica.refusals.append(Failure(ErrorCode.UNAVAILABLE, "not now"))
+            self._replica.failures.append(Failure(ErrorCode.UNAVAILABLE, "not now"))
         return self._chance.random() > 0.05
 
     async def over(self) -> None:
         self.on = False
-        self._replica.refusals.clear()
+        self._replica.failures.clear()
         if self._later:
             await asyncio.wait(set(self._later))
 
 
-def committed_count(world: World) -> int:
-    return sum(room.head for room in world.rooms.values())
+def committed_count(backend: FakeBackend) -> int:
+    return sum(room.head for room in backend.chats.values())
 
 
-async def live(town: Town, chance: random.Random, account: int, until: float) -> list[ConnectionRecord]:
+async def live(town: EdgeCluster, chance: random.Random, account: int, until: float) -> list[ConnectionRecord]:
     """Connect and disconnect repeatedly; the last device keeps its connection."""
     records: list[ConnectionRecord] = []
     while True:
-        device = await town.device(account, chance.choice(town.edges))
-        record = ConnectionRecord(account, device, {chat: room.head for chat, room in town.world.rooms.items()})
+        device = await town.client(account, chance.choice(town.edges))
+        record = ConnectionRecord(account, device, {chat: room.head for chat, room in town.backend.chats.items()})
         records.append(record)
         for number in range(chance.randrange(12)):
             await _talk(chance, record, f"{account}-{len(records)}-{number}")
-        if asyncio.get_running_loop().time() > until and committed_count(town.world) > LEAST_MESSAGES:
+        if asyncio.get_running_loop().time() > until and committed_count(town.backend) > LEAST_MESSAGES:
             return records
         if chance.random() < 0.6:
-            await asyncio.gather(*(device.answer(ref) for ref in record.posted))
+            await asyncio.gather(*(device.reply_to(ref) for ref in record.posted))
             record.orderly = True
-            device.wire.leave()
+            device.socket.leave()
         elif chance.random() < 0.5:
-            device.wire.vanish()
+            device.socket.vanish()
         else:
             records += await _second(town, chance, account)
-            device.wire.leave()
+            device.socket.leave()
 
 
-async def _second(town: Town, chance: random.Random, account: int) -> list[ConnectionRecord]:
+async def _second(town: EdgeCluster, chance: random.Random, account: int) -> list[ConnectionRecord]:
     """Another device for a while, beside the first."""
-    device = await town.device(account, chance.choice(town.edges))
-    record = ConnectionRecord(account, device, {chat: room.head for chat, room in town.world.rooms.items()})
+    device = await town.client(account, chance.choice(town.edges))
+    record = ConnectionRecord(account, device, {chat: room.head for chat, room in town.backend.chats.items()})
     for number in range(4):
         await _talk(chance, record, f"{account}-second-{id(record)}-{number}")
-    device.wire.vanish()
+    device.socket.vanish()
     return [record]
 
 
 async def _talk(chance: random.Random, record: ConnectionRecord, text: str) -> None:
     chat = chance.choice([chat for chat, members in CHATS.items() if record.account in members] or [LATE_MEMBER_CHAT])
-    ref = record.device.say(do="post", chat=chat, text=text)
+    ref = record.device.send(do="post", chat=chat, text=text)
     record.posted[ref] = chat, text
     if chance.random() < 0.7:
-        await record.device.answer(ref)
+        await record.device.reply_to(ref)
     await asyncio.sleep(chance.choice([0.0, 0.0, 0.01, 0.05]))
 
 
-async def settle(town: Town, records: list[ConnectionRecord]) -> None:
+async def settle(town: EdgeCluster, records: list[ConnectionRecord]) -> None:
     """Wait until everything is answered and all connected members have the last message of each chat."""
-    here = [record for record in records if not record.device.wire.ended]
+    here = [record for record in records if not record.device.socket.ended]
     for record in here:
-        await asyncio.gather(*(record.device.answer(ref) for ref in record.posted))
-    for chat, room in town.world.rooms.items():
-        await town.message.say(chat, 99, "the end")
+        await asyncio.gather(*(record.device.reply_to(ref) for ref in record.posted))
+    for chat, room in town.backend.chats.items():
+        await town.message.send_texts(chat, 99, "the end")
         for record in here:
             if AccountId(record.account) in room.members:
-                await record.device.wire.until(lambda record=record, chat=chat: "the end" in record.device.texts(chat))  # type: ignore[misc]
+                device = record.device
+                await device.socket.until(lambda device=device, chat=chat: "the end" in device.texts(chat))  # type: ignore[misc]
 
 
 # Final conditions
 
 
-def check_each_connection(world: World, record: ConnectionRecord) -> None:
-    for chat, room in world.rooms.items():
+def check_each_connection(world: FakeBackend, record: ConnectionRecord) -> None:
+    for chat, room in world.chats.items():
         indexes = record.has(chat)
         assert len(indexes) == len(set(indexes)), (record.account, chat, indexes)
         pushed = record.device.indexes(chat)
         assert pushed == sorted(pushed)
         for number, index, sender, text in record.device.messages:
-            committed = world.rooms[ChatId(number)].messages[index - 1]
+            committed = world.chats[ChatId(number)].messages[index - 1]
             assert (committed.index, committed.sender) == (index, sender)
             assert text.encode() in committed.body
         member = room.members.get(AccountId(record.account))
         assert member is not None or not indexes
-        if member is not None and not record.device.wire.ended:
+        if member is not None and not record.device.socket.ended:
             since = max(record.heads.get(chat, 0) + 1, member[0])
             assert {index for index in indexes if index >= since} == set(range(since, room.head + 1))
 
 
-def check_all_members_have_everything(world: World, records: list[ConnectionRecord]) -> None:
+def check_all_members_have_everything(world: FakeBackend, records: list[ConnectionRecord]) -> None:
     """Own messages come only to connected devices, never as missed ones."""
     has: dict[tuple[int, int], set[int]] = defaultdict(set)
     for record in records:
-        for chat in world.rooms:
+        for chat in world.chats:
             has[record.account, chat] |= set(record.has(chat))
-    for chat, room in world.rooms.items():
+    for chat, room in world.chats.items():
         for account, (first, _) in room.members.items():
             others = {message.index for message in room.messages[first - 1 :] if message.sender != account}
             if account != 99:
                 assert has[account, chat] >= others, (account, chat, others - has[account, chat])
 
 
-def check_orderly_ends_repeat_nothing(world: World, records: list[ConnectionRecord]) -> None:
+def check_orderly_ends_repeat_nothing(world: FakeBackend, records: list[ConnectionRecord]) -> None:
     """Messages that a device received before it left in order come to no later device."""
     for number, record in enumerate(records):
         if record.orderly:
-            for chat in world.rooms:
+            for chat in world.chats:
                 before = set(record.has(chat))
                 for later in records[number + 1 :]:
                     assert not before & set(later.device.indexes(chat)), (record.account, chat)
 
 
-def check_posts(world: World, records: list[ConnectionRecord]) -> None:
-    committed = Counter(bytes(message.body) for room in world.rooms.values() for message in room.messages)
+def check_posts(world: FakeBackend, records: list[ConnectionRecord]) -> None:
+    committed = Counter(bytes(message.body) for room in world.chats.values() for message in room.messages)
     assert max(count for body, count in committed.items() if b"the end" not in body) == 1
     for record in records:
-        answered = [ref for ref in record.device.answered if ref in record.posted]
+        answered = [ref for ref in record.device.replied_refs if ref in record.posted]
         assert answered == sorted(set(answered))
         for ref in answered:
             chat, text = record.posted[ref]
-            answer = record.device.answers[ref]
+            answer = record.device.replies[ref]
             assert answer[0] == chat
-            assert text.encode() in world.rooms[ChatId(chat)].messages[answer[1] - 1].body
-        if not record.device.wire.ended:
+            assert text.encode() in world.chats[ChatId(chat)].messages[answer[1] - 1].body
+        if not record.device.socket.ended:
             assert answered == list(record.posted)
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_soak(town: Town, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+async def test_soak(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     monkeypatch.setattr("shared.bus.client._ATTEMPT_SECONDS", 0.4)
     chance = random.Random(seed)
     for chat, members in CHATS.items():
-        town.world.room(chat, *members, 99)
-    edges: list[Edge] = [await town.edge(confirm_interval_seconds=0.2) for _ in range(2)]
-    replicas = [town.message, await town.replica()]
+        town.backend.add_chat(chat, *members, 99)
+    edges: list[Edge] = [await town.add_edge(confirm_interval_seconds=0.2) for _ in range(2)]
+    replicas = [town.message, await town.add_message_replica()]
     for replica in replicas:
         replica.broadcast_members = 6
     faults = [EnvelopeFaults(chance, replica) for replica in replicas]
@@ -229,10 +230,10 @@ async def test_soak(town: Town, monkeypatch: pytest.MonkeyPatch, seed: int) -> N
     records = [record for each in records_by_account for record in each]
     await settle(town, records)
     for record in records:
-        check_each_connection(town.world, record)
-    check_all_members_have_everything(town.world, records)
-    check_posts(town.world, records)
+        check_each_connection(town.backend, record)
+    check_all_members_have_everything(town.backend, records)
+    check_posts(town.backend, records)
     for each in records_by_account:
-        check_orderly_ends_repeat_nothing(town.world, each)
-    assert committed_count(town.world) > LEAST_MESSAGES
+        check_orderly_ends_repeat_nothing(town.backend, each)
+    assert committed_count(town.backend) > LEAST_MESSAGES
     assert all(len(edge.endpoint.clients) <= len(records) for edge in edges)

@@ -20,7 +20,7 @@ from tests.support.servers import NatsServer
 DELETED = on.ACCOUNT_DELETED
 
 
-class Service:
+class DurableService:
     """A service that works on deletions: fails the first times, then notes what it did."""
 
     def __init__(
@@ -79,7 +79,11 @@ async def until_empty(server: NatsServer) -> None:
 
 
 async def test_every_service_works_on_an_event_and_then_it_is_gone(nats_server: NatsServer) -> None:
-    auth, session, message = auth_bus(nats_server), Service(nats_server, "session"), Service(nats_server, "message")
+    auth, session, message = (
+        auth_bus(nats_server),
+        DurableService(nats_server, "session"),
+        DurableService(nats_server, "message"),
+    )
     async with running(auth, session.bus, message.bus):
         trace.set(new_trace())
         await auth.publish_event(DELETED, deletion(7), key="deleted-7")
@@ -89,7 +93,7 @@ async def test_every_service_works_on_an_event_and_then_it_is_gone(nats_server: 
 
 
 async def test_an_event_waits_for_a_service_that_is_down(nats_server: NatsServer) -> None:
-    auth, session = auth_bus(nats_server), Service(nats_server, "session")
+    auth, session = auth_bus(nats_server), DurableService(nats_server, "session")
     async with running(auth):
         await auth.publish_event(DELETED, deletion(7), key="deleted-7")
     nats_server.restart()
@@ -98,7 +102,7 @@ async def test_an_event_waits_for_a_service_that_is_down(nats_server: NatsServer
 
 
 async def test_a_failure_is_tried_again_after_a_pause(nats_server: NatsServer) -> None:
-    auth, session = auth_bus(nats_server), Service(nats_server, "session", failures=2, pauses=(0.2, 0.2))
+    auth, session = auth_bus(nats_server), DurableService(nats_server, "session", failures=2, pauses=(0.2, 0.2))
     async with running(auth, session.bus):
         before = asyncio.get_running_loop().time()
         await auth.publish_event(DELETED, deletion(7), key="deleted-7")
@@ -108,7 +112,7 @@ async def test_a_failure_is_tried_again_after_a_pause(nats_server: NatsServer) -
 
 
 async def test_what_never_succeeds_becomes_a_dead_letter_and_the_rest_goes_on(nats_server: NatsServer) -> None:
-    auth, session = auth_bus(nats_server), Service(nats_server, "session", failures=3, pauses=(0.01, 0.01))
+    auth, session = auth_bus(nats_server), DurableService(nats_server, "session", failures=3, pauses=(0.01, 0.01))
     async with running(auth, session.bus):
         await auth.publish_event(DELETED, deletion(7), key="deleted-7")
         subject = {"subject": DELETED.subject}
@@ -126,7 +130,7 @@ async def test_what_never_succeeds_becomes_a_dead_letter_and_the_rest_goes_on(na
 
 
 async def test_an_event_published_twice_is_handled_once(nats_server: NatsServer) -> None:
-    auth, session = auth_bus(nats_server), Service(nats_server, "session")
+    auth, session = auth_bus(nats_server), DurableService(nats_server, "session")
     async with running(auth, session.bus):
         for key in ("same", "same", "other"):
             await auth.publish_event(DELETED, deletion(7), key=key)
@@ -136,7 +140,7 @@ async def test_an_event_published_twice_is_handled_once(nats_server: NatsServer)
 
 
 async def test_work_under_way_is_finished_before_the_end(nats_server: NatsServer) -> None:
-    auth, session = auth_bus(nats_server), Service(nats_server, "session")
+    auth, session = auth_bus(nats_server), DurableService(nats_server, "session")
     session.gate.clear()
     async with running(auth):
         await session.bus.start()
@@ -149,7 +153,7 @@ async def test_work_under_way_is_finished_before_the_end(nats_server: NatsServer
         session.gate.set()
         await stopping
         assert session.done.get_nowait() == 7
-        again = Service(nats_server, "session")
+        again = DurableService(nats_server, "session")
         async with running(again.bus):
             await auth.publish_event(DELETED, deletion(8), key="deleted-8")
             assert await again.done.get() == 8
@@ -158,7 +162,7 @@ async def test_work_under_way_is_finished_before_the_end(nats_server: NatsServer
 
 async def test_an_idle_worker_stops_at_once(nats_server: NatsServer) -> None:
     for _ in range(3):
-        session = Service(nats_server, "session")
+        session = DurableService(nats_server, "session")
         await session.bus.start()
         await asyncio.sleep(0.1)
         before = asyncio.get_running_loop().time()
@@ -169,7 +173,7 @@ async def test_an_idle_worker_stops_at_once(nats_server: NatsServer) -> None:
 async def test_a_stopping_worker_leaves_no_event_behind(nats_server: NatsServer) -> None:
     """Left behind, it would come again only after ten seconds."""
     auth = auth_bus(nats_server)
-    services: list[Service] = []
+    services: list[DurableService] = []
 
     async def emit() -> None:
         for number in range(100):
@@ -179,7 +183,7 @@ async def test_a_stopping_worker_leaves_no_event_behind(nats_server: NatsServer)
     async with running(auth), asyncio.timeout(9):
         emitting = asyncio.create_task(emit())
         while len(calls := [call for service in services for call in service.calls]) < 100:
-            services.append(Service(nats_server, "session"))
+            services.append(DurableService(nats_server, "session"))
             await services[-1].bus.start()
             await asyncio.sleep(0.02 * (len(services) % 4))
             await services[-1].bus.stop()
@@ -189,7 +193,7 @@ async def test_a_stopping_worker_leaves_no_event_behind(nats_server: NatsServer)
 
 
 async def test_work_goes_on_after_the_broker_was_killed(nats_server: NatsServer) -> None:
-    auth, session = auth_bus(nats_server), Service(nats_server, "session")
+    auth, session = auth_bus(nats_server), DurableService(nats_server, "session")
     async with running(auth, session.bus):
         for number in range(3):
             await auth.publish_event(DELETED, deletion(number), key=f"deleted-{number}")
@@ -210,7 +214,7 @@ async def _reachable(bus: Bus) -> bool:
 
 async def test_a_consumer_that_was_never_made_is_named(nats_server: NatsServer) -> None:
     nats_server.make_bare()
-    session = Service(nats_server, "session")
+    session = DurableService(nats_server, "session")
     with pytest.raises(MissingConsumer, match=r"session-account_deleted.*dragoman migrate"):
         await session.bus.start()
     await session.bus.stop()

@@ -101,7 +101,7 @@ async def test_user_subscribes_exactly_to_its_subjects(nats_server: NatsServer, 
     assert denied(errors, "subscription") == expected
 
 
-@pytest.mark.usefixtures("refused_sockets")
+@pytest.mark.usefixtures("rejected_sockets")
 async def test_connection_without_password_is_rejected(nats_server: NatsServer) -> None:
     async def ignore(_: Exception) -> None:
         """The error is raised, too."""

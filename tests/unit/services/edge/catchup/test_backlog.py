@@ -8,264 +8,264 @@ from services.edge.app import Edge
 from shared.contract.edge import Envelope
 from shared.contract.ids import ChatId, NodeId
 from shared.contract.message import MarkRead, PostMessages, Sync, SyncChat
-from tests.unit.services.edge.conftest import Town
-from tests.unit.services.edge.devices import PATIENCE_SECONDS, Device
-from tests.unit.services.edge.json_dialect import Lines
+from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.edge_client import TIMEOUT_SECONDS, EdgeClient
+from tests.unit.services.edge.json_dialect import JsonDialect
 
 
 def numbers(count: int, first: int = 1) -> list[str]:
     return [str(number) for number in range(first, first + count)]
 
 
-async def test_what_was_missed_comes_at_login_then_what_is_new(town: Town) -> None:
-    await town.edge()
+async def test_what_was_missed_comes_at_login_then_what_is_new(town: EdgeCluster) -> None:
+    await town.add_edge()
     for chat in (7, 8):
-        town.world.room(chat, 1, 2)
-    town.world.say(7, 2, *numbers(3))
-    town.world.say(8, 2, "eight")
-    town.world.say(7, 1, "my own")
-    alice = await town.device(1)
+        town.backend.add_chat(chat, 1, 2)
+    town.backend.commit_texts(7, 2, *numbers(3))
+    town.backend.commit_texts(8, 2, "eight")
+    town.backend.commit_texts(7, 1, "my own")
+    alice = await town.client(1)
     await alice.until_texts(7, *numbers(3))
     await alice.until_texts(8, "eight")
-    await town.message.say(7, 2, "new")
+    await town.message.send_texts(7, 2, "new")
     await alice.until_texts(7, *numbers(3), "new")
     assert alice.client.dialect.known == [[7, 8]]  # type: ignore[attr-defined]
 
 
-async def test_everything_is_read_in_pages_to_the_head(town: Town) -> None:
-    await town.edge()
-    town.world.messages_per_page, town.world.chats_per_page = 4, 2
+async def test_everything_is_read_in_pages_to_the_head(town: EdgeCluster) -> None:
+    await town.add_edge()
+    town.backend.messages_per_page, town.backend.chats_per_page = 4, 2
     for chat in range(1, 6):
-        town.world.room(chat, 1, 2)
-        town.world.say(chat, 2, *numbers(10))
-        town.world.mark_read(1, chat, 3, 3)
-        town.world.mark_read(1, chat, 6, 8)
-    alice = await town.device(1)
-    await alice.synced()
+        town.backend.add_chat(chat, 1, 2)
+        town.backend.commit_texts(chat, 2, *numbers(10))
+        town.backend.mark_read(1, chat, 3, 3)
+        town.backend.mark_read(1, chat, 6, 8)
+    alice = await town.client(1)
+    await alice.until_synced()
     for chat in range(1, 6):
         assert alice.texts(chat) == ["1", "2", "4", "5", "9", "10"]
     assert alice.client.dialect.known == [[1, 2], [3, 4], [5]]  # type: ignore[attr-defined]
 
 
 async def test_only_the_newest_are_pushed_and_the_others_count_as_read(
-    town: Town, monkeypatch: pytest.MonkeyPatch
+    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.unit.services.edge.world.MOST_UNREAD", 5)
-    await town.edge()
-    town.world.room(7, 1, 2)
-    town.world.say(7, 2, *numbers(20))
-    alice = await town.device(1)
+    monkeypatch.setattr("tests.unit.services.edge.fake_backend.MOST_UNREAD", 5)
+    await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    town.backend.commit_texts(7, 2, *numbers(20))
+    alice = await town.client(1)
     await alice.until_texts(7, *numbers(5, 16))
-    await town.message.until_asked(MarkRead)
-    assert town.world.state(1, 7).read_index == 15  # type: ignore[arg-type]
+    await town.message.until_requested(MarkRead)
+    assert town.backend.read_state(1, 7).read_index == 15  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", [Sync, SyncChat])
-async def test_news_during_the_sync_come_once_and_in_order(town: Town, kind: type) -> None:
+async def test_news_during_the_sync_come_once_and_in_order(town: EdgeCluster, kind: type) -> None:
     """The snapshot is taken, its answer is on its way, and people talk on: in chats known here and unknown."""
-    await town.edge()
-    town.world.messages_per_page = 3
+    await town.add_edge()
+    town.backend.messages_per_page = 3
     for chat in (7, 8):
-        town.world.room(chat, 1, 2, 3)
-        town.world.say(chat, 2, *numbers(5))
-    bob = await town.device(2)
-    await bob.synced()
-    town.world.room(9, 1, 3)
-    gate = town.message.close(kind)
-    waiting = asyncio.create_task(town.device(1))
-    await town.message.until_asked(kind, len(town.message.of(kind)) + 1)
+        town.backend.add_chat(chat, 1, 2, 3)
+        town.backend.commit_texts(chat, 2, *numbers(5))
+    bob = await town.client(2)
+    await bob.until_synced()
+    town.backend.add_chat(9, 1, 3)
+    gate = town.message.block(kind)
+    waiting = asyncio.create_task(town.client(1))
+    await town.message.until_requested(kind, len(town.message.requests_of(kind)) + 1)
     for number in (6, 7):
         for chat in (7, 8, 9):
-            await town.message.say(chat, 3, str(number))
+            await town.message.send_texts(chat, 3, str(number))
     await bob.until_texts(8, "6", "7")
     gate.set()
     alice = await waiting
     await alice.until_texts(7, *numbers(7))
     await alice.until_texts(8, *numbers(7))
     await alice.until_texts(9, "6", "7")
-    await alice.synced()
-    await town.message.say(7, 3, "8")
+    await alice.until_synced()
+    await town.message.send_texts(7, 3, "8")
     await alice.until_texts(7, *numbers(8))
 
 
-async def test_more_news_than_are_kept_for_the_change_over(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_more_news_than_are_kept_for_the_change_over(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.edge.delivery.ordering.RECENT_MESSAGES", 2)
-    await town.edge()
-    town.world.messages_per_page = 3
-    town.world.room(7, 1, 2)
-    town.world.say(7, 2, *numbers(4))
-    bob = await town.device(2)
-    await bob.synced()
-    gate = town.message.close(SyncChat)
-    alice = await town.device(1)
-    await town.message.until_asked(SyncChat)
-    await town.message.say(7, 2, *numbers(5, 5))
+    await town.add_edge()
+    town.backend.messages_per_page = 3
+    town.backend.add_chat(7, 1, 2)
+    town.backend.commit_texts(7, 2, *numbers(4))
+    bob = await town.client(2)
+    await bob.until_synced()
+    gate = town.message.block(SyncChat)
+    alice = await town.client(1)
+    await town.message.until_requested(SyncChat)
+    await town.message.send_texts(7, 2, *numbers(5, 5))
     gate.set()
     await alice.until_texts(7, *numbers(9))
 
 
-async def test_what_another_device_says_right_after_the_login_comes_too(town: Town) -> None:
-    here, there = await town.edge(), await town.edge()
-    town.world.room(7, 1, 2)
-    phone = await town.device(1, there)
+async def test_what_another_device_says_right_after_the_login_comes_too(town: EdgeCluster) -> None:
+    here, there = await town.add_edge(), await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    phone = await town.client(1, there)
     for number in range(20):
-        desk = await town.device(1, here)
+        desk = await town.client(1, here)
         await phone.post(7, str(number))
         await desk.until_texts(7, str(number))
-        desk.wire.leave()
+        desk.socket.leave()
 
 
 @pytest.mark.parametrize("chat", [7, 9])
-async def test_what_another_device_says_or_has_read_during_the_sync_comes_too(town: Town, chat: int) -> None:
+async def test_what_another_device_says_or_has_read_during_the_sync_comes_too(town: EdgeCluster, chat: int) -> None:
     """The snapshot does not call it unread; in a chat of the first page, and of a later one."""
-    here, there = await town.edge(), await town.edge()
-    town.world.chats_per_page = 1
+    here, there = await town.add_edge(), await town.add_edge()
+    town.backend.chats_per_page = 1
     for number in (7, 8, 9):
-        town.world.room(number, 1, 2)
-    phone = await town.device(1, there)
-    await phone.synced()
-    desk = Device(here.endpoint)
-    gate = town.message.close(Sync)
-    said = desk.say(do="login", account=1)
-    await town.message.until_asked(Sync, len(town.message.of(Sync)) + 1)
+        town.backend.add_chat(number, 1, 2)
+    phone = await town.client(1, there)
+    await phone.until_synced()
+    desk = EdgeClient(here.endpoint)
+    gate = town.message.block(Sync)
+    said = desk.send(do="login", account=1)
+    await town.message.until_requested(Sync, len(town.message.requests_of(Sync)) + 1)
     await phone.post(chat, "mine")
-    await town.message.say(chat, 2, "yours")
+    await town.message.send_texts(chat, 2, "yours")
     await phone.until_texts(chat, "yours")
-    town.world.mark_read(1, chat, 1, 2)
+    town.backend.mark_read(1, chat, 1, 2)
     gate.set()
-    assert await desk.answer(said) == 1
+    assert await desk.reply_to(said) == 1
     await desk.until_texts(chat, "mine", "yours")
-    await desk.synced()
+    await desk.until_synced()
     assert len(desk.messages) == 2
 
 
-async def test_an_old_message_that_is_told_again_is_not_shown_again(town: Town) -> None:
+async def test_an_old_message_that_is_told_again_is_not_shown_again(town: EdgeCluster) -> None:
     """A request was repeated, so its envelope comes again, to an account that has read it, is away and comes back."""
-    await town.edge()
-    town.world.room(7, 1, 2)
-    old = town.world.say(7, 2, *numbers(3))
-    town.world.mark_read(1, 7, 1, 3)
-    gate = town.message.close(Sync)
-    waiting = asyncio.create_task(town.device(1))
-    await town.message.until_asked(Sync)
+    await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    old = town.backend.commit_texts(7, 2, *numbers(3))
+    town.backend.mark_read(1, 7, 1, 3)
+    gate = town.message.block(Sync)
+    waiting = asyncio.create_task(town.client(1))
+    await town.message.until_requested(Sync)
     await town.message.fan_out(old[:1])
     gate.set()
     alice = await waiting
-    await alice.synced()
-    await town.message.say(7, 2, "4")
+    await alice.until_synced()
+    await town.message.send_texts(7, 2, "4")
     await alice.until_texts(7, "4")
 
 
-async def test_own_messages_come_after_what_was_missed_before_them(town: Town) -> None:
-    await town.edge()
-    town.world.messages_per_page = 3
-    town.world.room(7, 1, 2)
-    town.world.say(7, 2, *numbers(7))
-    gate = town.message.close(SyncChat)
-    alice = await town.device(1)
-    await town.message.until_asked(SyncChat)
-    said = alice.say(do="post", chat=7, text="mine")
+async def test_own_messages_come_after_what_was_missed_before_them(town: EdgeCluster) -> None:
+    await town.add_edge()
+    town.backend.messages_per_page = 3
+    town.backend.add_chat(7, 1, 2)
+    town.backend.commit_texts(7, 2, *numbers(7))
+    gate = town.message.block(SyncChat)
+    alice = await town.client(1)
+    await town.message.until_requested(SyncChat)
+    said = alice.send(do="post", chat=7, text="mine")
     await town.message.until_fanned_out()
-    assert said not in alice.answers
+    assert said not in alice.replies
     gate.set()
-    assert await alice.answer(said) == [7, 8]
+    assert await alice.reply_to(said) == [7, 8]
     assert [seen for seen in alice.seen if "message" in seen or seen.get("re") == said][-1]["re"] == said
     assert alice.texts(7) == numbers(7)
 
 
 async def test_own_messages_do_not_wait_forever_for_what_was_missed_and_are_not_shown_again(
-    town: Town, monkeypatch: pytest.MonkeyPatch
+    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.edge.upstream.publisher._SLACK_SECONDS", 0.2)
-    await town.edge(request_seconds=1.5)
-    town.world.messages_per_page = 3
-    town.world.room(7, 1, 2)
-    town.world.say(7, 2, *numbers(7))
-    gate = town.message.close(SyncChat)
-    alice = await town.device(1)
-    await town.message.until_asked(SyncChat)
+    await town.add_edge(request_seconds=1.5)
+    town.backend.messages_per_page = 3
+    town.backend.add_chat(7, 1, 2)
+    town.backend.commit_texts(7, 2, *numbers(7))
+    gate = town.message.block(SyncChat)
+    alice = await town.client(1)
+    await town.message.until_requested(SyncChat)
     assert await alice.post(7, "mine") == 8
     gate.set()
-    await alice.synced()
-    await town.message.say(7, 2, "9")
+    await alice.until_synced()
+    await town.message.send_texts(7, 2, "9")
     await alice.until_texts(7, *numbers(7), "9")
 
 
-async def test_an_own_message_that_the_backlog_finds_first_is_its_answer(town: Town) -> None:
-    await town.edge()
-    town.world.messages_per_page = 3
-    town.world.room(7, 1, 2)
-    town.world.say(7, 2, *numbers(7))
-    gates = town.message.close(SyncChat), town.message.close(PostMessages)
-    alice = await town.device(1)
-    said = alice.say(do="post", chat=7, text="mine")
-    await town.message.until_asked(SyncChat)
-    await town.message.until_asked(PostMessages)
+async def test_an_own_message_that_the_backlog_finds_first_is_its_answer(town: EdgeCluster) -> None:
+    await town.add_edge()
+    town.backend.messages_per_page = 3
+    town.backend.add_chat(7, 1, 2)
+    town.backend.commit_texts(7, 2, *numbers(7))
+    gates = town.message.block(SyncChat), town.message.block(PostMessages)
+    alice = await town.client(1)
+    said = alice.send(do="post", chat=7, text="mine")
+    await town.message.until_requested(SyncChat)
+    await town.message.until_requested(PostMessages)
     town.message.on_envelope = lambda node, envelope: []
 
-    town.message.on_answer = _never
+    town.message.on_reply = _never
     gates[1].set()
     await town.message.until_fanned_out()
     gates[0].set()
-    assert await alice.answer(said) == [7, 8]
-    await alice.synced()
+    assert await alice.reply_to(said) == [7, 8]
+    await alice.until_synced()
     assert alice.texts(7) == numbers(7)
 
 
-async def test_a_login_does_not_wait_long_for_its_sync(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_login_does_not_wait_long_for_its_sync(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.edge.catchup.backlog._BEGIN_SECONDS", 0.1)
-    await town.edge()
-    town.world.room(7, 1, 2)
-    town.world.say(7, 2, "hello")
-    gate = town.message.close(Sync)
-    alice = await town.device(1)
+    await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    town.backend.commit_texts(7, 2, "hello")
+    gate = town.message.block(Sync)
+    alice = await town.client(1)
     assert alice.messages == []
     gate.set()
     await alice.until_texts(7, "hello")
 
 
 @pytest.fixture
-async def torn(town: Town, monkeypatch: pytest.MonkeyPatch) -> tuple[Device, asyncio.Event]:
+async def torn(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> tuple[EdgeClient, asyncio.Event]:
     """Alice has got three messages on one node, and is logged in on another before that can be committed; the event
     lets it be."""
     monkeypatch.setattr("services.edge.catchup.backlog._BEGIN_SECONDS", 0.1)
     monkeypatch.setattr("services.edge.receipts.read_state_flusher._ATTEMPT_SECONDS", 0.3)
-    here, there = await town.edge(confirm_interval_seconds=1000.0), await town.edge()
-    town.world.room(7, 1, 2)
-    phone = await town.device(1, here)
-    await phone.synced()
-    await town.message.say(7, 2, *numbers(3))
+    here, there = await town.add_edge(confirm_interval_seconds=1000.0), await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    phone = await town.client(1, here)
+    await phone.until_synced()
+    await town.message.send_texts(7, 2, *numbers(3))
     await phone.until_texts(7, *numbers(3))
-    gate = town.message.close(MarkRead)
-    phone.wire.leave()
+    gate = town.message.block(MarkRead)
+    phone.socket.leave()
     await asyncio.sleep(0.01)  # the login is later, by the wall clock
-    return await town.device(1, there), gate
+    return await town.client(1, there), gate
 
 
 async def test_nothing_unread_is_asked_for_before_another_node_has_committed_what_arrived_there(
-    town: Town, torn: tuple[Device, asyncio.Event]
+    town: EdgeCluster, torn: tuple[EdgeClient, asyncio.Event]
 ) -> None:
     """However long that takes; the login itself does not wait for it."""
     desk, gate = torn
-    await town.message.until_asked(MarkRead, 3)
-    assert len(town.message.of(Sync)) == 1
+    await town.message.until_requested(MarkRead, 3)
+    assert len(town.message.requests_of(Sync)) == 1
     gate.set()
-    await desk.synced()
+    await desk.until_synced()
     assert desk.texts(7) == []
 
 
 async def test_what_the_stream_brings_meanwhile_is_not_taken_for_news(
-    town: Town, torn: tuple[Device, asyncio.Event]
+    town: EdgeCluster, torn: tuple[EdgeClient, asyncio.Event]
 ) -> None:
     """It starts early, for what is said on the new connection."""
     desk, gate = torn
-    said = desk.say(do="post", chat=7, text="mine")
+    said = desk.send(do="post", chat=7, text="mine")
     async with asyncio.timeout(10):
         while (stream := town.edges[1].chats.sequencer(ChatId(7))) is None or not stream.delivered(4):
             await asyncio.sleep(0.01)
     gate.set()
-    assert await desk.answer(said) == [7, 4]
-    await desk.synced()
+    assert await desk.reply_to(said) == [7, 4]
+    await desk.until_synced()
     assert desk.texts(7) == []
 
 
@@ -273,7 +273,7 @@ async def _never() -> bool:
     return False
 
 
-def _answers_and_news(device: Device, since: int) -> list[int]:
+def _answers_and_news(device: EdgeClient, since: int) -> list[int]:
     """In the order they came: the references of answers after this one, the indexes of messages."""
     told = [seen.get("re") or seen["message"][1] for seen in device.seen if "re" in seen or "message" in seen]
     return told[told.index(since) :]
@@ -281,75 +281,75 @@ def _answers_and_news(device: Device, since: int) -> list[int]:
 
 @pytest.mark.parametrize("reads", [True, False])
 async def test_an_own_message_that_is_in_the_snapshot_already_is_answered_in_its_place(
-    town: Town, torn: tuple[Device, asyncio.Event], monkeypatch: pytest.MonkeyPatch, reads: bool
+    town: EdgeCluster, torn: tuple[EdgeClient, asyncio.Event], monkeypatch: pytest.MonkeyPatch, reads: bool
 ) -> None:
     """What was said since the login is committed, and neither its envelope nor its answer has come."""
-    monkeypatch.setattr(Lines, "pushes_backlog", reads)
+    monkeypatch.setattr(JsonDialect, "pushes_backlog", reads)
     desk, gate = torn
     town.message.beats = False
-    town.message.on_envelope, town.message.on_answer = lambda node, envelope: [], _never
-    said = [desk.say(do="post", chat=7, text=text) for text in ("mine", "mine, too")]
+    town.message.on_envelope, town.message.on_reply = lambda node, envelope: [], _never
+    said = [desk.send(do="post", chat=7, text=text) for text in ("mine", "mine, too")]
     await town.message.until_fanned_out(2)
-    await town.message.say(7, 2, "6")
+    await town.message.send_texts(7, 2, "6")
     gate.set()
-    assert await desk.answer(said[1]) == [7, 5]
-    await desk.synced()
+    assert await desk.reply_to(said[1]) == [7, 5]
+    await desk.until_synced()
     town.message.on_envelope = lambda node, envelope: [envelope]
-    await town.message.say(7, 2, "7")
+    await town.message.send_texts(7, 2, "7")
     await desk.until_texts(7, *(("6", "7") if reads else ("7",)))
     assert _answers_and_news(desk, said[0]) == ([*said, 6, 7] if reads else [*said, 7])
 
 
-async def test_an_own_message_in_a_chat_that_turns_up_is_answered_in_its_place(town: Town) -> None:
+async def test_an_own_message_in_a_chat_that_turns_up_is_answered_in_its_place(town: EdgeCluster) -> None:
     """The account is in the chat, and this node is told of neither that nor what is said there."""
-    edge = await town.edge()
-    room = town.world.room(7, 2, 3)
-    alice, bob = await town.device(1), await town.device(2)
+    edge = await town.add_edge()
+    room = town.backend.add_chat(7, 2, 3)
+    alice, bob = await town.client(1), await town.client(2)
     for device in (alice, bob):
-        await device.synced()
+        await device.until_synced()
     room.join(1)
     town.message.on_envelope = lambda node, envelope: [town.message.without(envelope, 1)]
-    town.message.on_answer = _never
-    said = alice.say(do="post", chat=7, text="mine")
+    town.message.on_reply = _never
+    said = alice.send(do="post", chat=7, text="mine")
     await town.message.until_fanned_out()
-    await town.message.say(7, 3, "2")
+    await town.message.send_texts(7, 3, "2")
     await bob.until_texts(7, "mine", "2")
     edge.resync.mark_stale("a test")
     await alice.until_texts(7, "2")
     assert _answers_and_news(alice, said) == [said, 2]
 
 
-async def test_a_chat_without_its_account_any_more_is_not_read(town: Town) -> None:
+async def test_a_chat_without_its_account_any_more_is_not_read(town: EdgeCluster) -> None:
     """The account leaves while the answer that says it is a member is on its way."""
-    await town.edge()
-    town.world.room(7, 1, 2)
-    town.world.room(8, 1, 3)
-    town.world.say(7, 2, "hello")
-    bob = await town.device(2)
-    gate = town.message.close(Sync)
-    waiting = asyncio.create_task(town.device(1))
-    await town.message.until_asked(Sync, 2)
+    await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    town.backend.add_chat(8, 1, 3)
+    town.backend.commit_texts(7, 2, "hello")
+    bob = await town.client(2)
+    gate = town.message.block(Sync)
+    waiting = asyncio.create_task(town.client(1))
+    await town.message.until_requested(Sync, 2)
     await town.session.leave(7, 1)
-    await town.message.say(7, 2, "after")
+    await town.message.send_texts(7, 2, "after")
     await bob.until_texts(7, "after")
     gate.set()
     alice = await waiting
-    await alice.synced()
+    await alice.until_synced()
     town.message.broadcast_members = 1
-    await town.message.say(7, 2, "secret")
-    await town.message.say(8, 3, "marker")
+    await town.message.send_texts(7, 2, "secret")
+    await town.message.send_texts(8, 3, "marker")
     await alice.until_texts(8, "marker")
     assert alice.texts(7) == []
 
 
-async def test_a_connection_that_is_up_to_date_keeps_nothing_of_its_sync(town: Town) -> None:
-    edge = await town.edge()
+async def test_a_connection_that_is_up_to_date_keeps_nothing_of_its_sync(town: EdgeCluster) -> None:
+    edge = await town.add_edge()
     for chat in range(1, 6):
-        town.world.room(chat, 1, 2)
-        town.world.say(chat, 2, "old")
-    alice = await town.device(1)
-    await alice.synced()
-    await town.message.say(1, 2, "new")
+        town.backend.add_chat(chat, 1, 2)
+        town.backend.commit_texts(chat, 2, "old")
+    alice = await town.client(1)
+    await alice.until_synced()
+    await town.message.send_texts(1, 2, "new")
     await alice.until_texts(1, "old", "new")
     assert alice.client.session.catch_up.backlog is None
     assert all(edge.chats.sequencer(chat).recent_after(0) is None for chat in range(1, 6))  # type: ignore[arg-type,union-attr]
@@ -358,37 +358,37 @@ async def test_a_connection_that_is_up_to_date_keeps_nothing_of_its_sync(town: T
 # Read state is settled before
 
 
-async def test_what_another_connection_has_got_is_not_pushed_again(town: Town) -> None:
-    here, there = await town.edge(confirm_interval_seconds=1000.0), await town.edge()
-    town.world.room(7, 1, 2)
-    phone = await town.device(1, here)
-    await phone.synced()
-    await town.message.say(7, 2, "hello")
+async def test_what_another_connection_has_got_is_not_pushed_again(town: EdgeCluster) -> None:
+    here, there = await town.add_edge(confirm_interval_seconds=1000.0), await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    phone = await town.client(1, here)
+    await phone.until_synced()
+    await town.message.send_texts(7, 2, "hello")
     await phone.until_texts(7, "hello")
     for edge in (here, there):
-        desk = await town.device(1, edge)
-        await desk.synced()
+        desk = await town.client(1, edge)
+        await desk.until_synced()
         assert desk.texts(7) == []
 
 
-async def test_what_another_connection_may_not_have_got_is_pushed_again(town: Town) -> None:
-    await town.edge(confirm_interval_seconds=1000.0)
-    town.world.room(7, 1, 2)
-    phone = await town.device(1)
-    phone.wire.mute = True
-    await town.message.say(7, 2, "hello")
+async def test_what_another_connection_may_not_have_got_is_pushed_again(town: EdgeCluster) -> None:
+    await town.add_edge(confirm_interval_seconds=1000.0)
+    town.backend.add_chat(7, 1, 2)
+    phone = await town.client(1)
+    phone.socket.mute = True
+    await town.message.send_texts(7, 2, "hello")
     await phone.until_texts(7, "hello")
-    desk = await town.device(1)
+    desk = await town.client(1)
     await desk.until_texts(7, "hello")
 
 
-async def test_a_node_that_is_gone_holds_up_no_login(town: Town) -> None:
-    here, there = await town.edge(), await town.edge()
-    town.world.room(7, 1, 2)
-    await town.device(1, there)
+async def test_a_node_that_is_gone_holds_up_no_login(town: EdgeCluster) -> None:
+    here, there = await town.add_edge(), await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    await town.client(1, there)
     await there.bus.stop()
     started = asyncio.get_running_loop().time()
-    await town.device(1, here)
+    await town.client(1, here)
     assert asyncio.get_running_loop().time() - started < 0.9
 
 
@@ -397,98 +397,98 @@ async def test_a_node_that_is_gone_holds_up_no_login(town: Town) -> None:
 
 async def _gone(edge: Edge) -> bool:
     """What is cancelled takes a moment to end."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while len(edge.accounts) or len(edge.chats):
             await asyncio.sleep(0.005)
     return await edge.read_state.flush()
 
 
 @pytest.mark.parametrize("kind", [Sync, SyncChat])
-async def test_who_goes_away_in_the_middle_leaves_nothing_behind(town: Town, kind: type) -> None:
-    edge = await town.edge()
-    town.world.messages_per_page = 2
-    town.world.room(7, 1, 2)
-    town.world.say(7, 2, *numbers(5))
-    gate = town.message.close(kind)
-    alice = Device(edge.endpoint)
-    alice.say(do="login", account=1)
-    await town.message.until_asked(kind)
-    alice.wire.vanish()
+async def test_who_goes_away_in_the_middle_leaves_nothing_behind(town: EdgeCluster, kind: type) -> None:
+    edge = await town.add_edge()
+    town.backend.messages_per_page = 2
+    town.backend.add_chat(7, 1, 2)
+    town.backend.commit_texts(7, 2, *numbers(5))
+    gate = town.message.block(kind)
+    alice = EdgeClient(edge.endpoint)
+    alice.send(do="login", account=1)
+    await town.message.until_requested(kind)
+    alice.socket.vanish()
     gate.set()
     assert await _gone(edge)
-    bob = await town.device(1)
+    bob = await town.client(1)
     await bob.until_texts(7, *numbers(5))
 
 
-async def test_a_slow_reader_is_not_read_ahead_of(town: Town) -> None:
-    await town.edge()
-    town.world.messages_per_page = 5
-    town.world.room(7, 1, 2)
-    town.world.say(7, 2, *("x" * 60_000 for _ in range(20)))
-    alice = Device(town.edges[0].endpoint)
-    said = alice.say(do="login", account=1)
-    await alice.answer(said)
-    alice.wire.deaf = True
-    await town.message.until_asked(SyncChat)
+async def test_a_slow_reader_is_not_read_ahead_of(town: EdgeCluster) -> None:
+    await town.add_edge()
+    town.backend.messages_per_page = 5
+    town.backend.add_chat(7, 1, 2)
+    town.backend.commit_texts(7, 2, *("x" * 60_000 for _ in range(20)))
+    alice = EdgeClient(town.edges[0].endpoint)
+    said = alice.send(do="login", account=1)
+    await alice.reply_to(said)
+    alice.socket.deaf = True
+    await town.message.until_requested(SyncChat)
     await asyncio.sleep(0.2)
-    asked = len(town.message.of(SyncChat))
+    asked = len(town.message.requests_of(SyncChat))
     assert 1 <= asked <= 2
-    assert alice.wire.closed_with is None
-    alice.wire.hear()
-    await alice.wire.until(lambda: len(alice.texts(7)) == 20)
+    assert alice.socket.closed_with is None
+    alice.socket.stop_being_deaf()
+    await alice.socket.until(lambda: len(alice.texts(7)) == 20)
 
 
-async def test_a_connection_may_become_somebody_else(town: Town) -> None:
-    edge = await town.edge()
+async def test_a_connection_may_become_somebody_else(town: EdgeCluster) -> None:
+    edge = await town.add_edge()
     for chat, account in ((7, 1), (8, 2)):
-        town.world.room(chat, account, 3)
-    device = await town.device(1)
-    await device.synced()
-    assert await device.ask(do="login", account=2) == 2
-    await device.synced()
-    await town.message.say(7, 3, "for the first")
-    await town.message.say(8, 3, "for the second")
+        town.backend.add_chat(chat, account, 3)
+    device = await town.client(1)
+    await device.until_synced()
+    assert await device.request(do="login", account=2) == 2
+    await device.until_synced()
+    await town.message.send_texts(7, 3, "for the first")
+    await town.message.send_texts(8, 3, "for the second")
     await device.until_texts(8, "for the second")
     assert device.texts(7) == []
     assert [resident.account for resident in edge.accounts.by_account.values()] == [2]
     assert device.client.dialect.entered_as == [1, 0, 2]  # type: ignore[attr-defined]
 
 
-async def test_a_login_again_as_the_same_account_repeats_nothing(town: Town) -> None:
-    await town.edge()
-    town.world.room(7, 1, 2)
-    device = await town.device(1)
+async def test_a_login_again_as_the_same_account_repeats_nothing(town: EdgeCluster) -> None:
+    await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    device = await town.client(1)
     for number in range(1, 4):
-        await town.message.say(7, 2, str(number))
+        await town.message.send_texts(7, 2, str(number))
         await device.until_texts(7, *numbers(number))
-        assert await device.ask(do="login", account=1) == 1
-        await device.synced()
+        assert await device.request(do="login", account=1) == 1
+        await device.until_synced()
     assert device.texts(7) == numbers(3)
 
 
-async def test_a_login_that_fails_changes_nothing(town: Town) -> None:
-    await town.edge()
-    town.world.room(7, 1, 2)
-    device = await town.device(1)
-    await device.synced()
-    assert await device.ask(do="login", account=2, secret="wrong") == "unauthenticated"
-    await town.message.say(7, 2, "still here")
+async def test_a_login_that_fails_changes_nothing(town: EdgeCluster) -> None:
+    await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    device = await town.client(1)
+    await device.until_synced()
+    assert await device.request(do="login", account=2, secret="wrong") == "unauthenticated"
+    await town.message.send_texts(7, 2, "still here")
     await device.until_texts(7, "still here")
     assert await device.post(7, "and who I was") == 2
 
 
-async def test_a_lost_envelope_during_the_sync_is_fetched(town: Town) -> None:
-    await town.edge()
-    town.world.room(7, 1, 2)
-    town.world.say(7, 2, *numbers(2))
-    alice = await town.device(1)
+async def test_a_lost_envelope_during_the_sync_is_fetched(town: EdgeCluster) -> None:
+    await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    town.backend.commit_texts(7, 2, *numbers(2))
+    alice = await town.client(1)
     await alice.until_texts(7, *numbers(2))
 
     def lose(node: NodeId, envelope: Envelope) -> list[Envelope]:
         return []
 
     town.message.on_envelope = lose
-    await town.message.say(7, 2, "3")
+    await town.message.send_texts(7, 2, "3")
     town.message.on_envelope = lambda node, envelope: [envelope]
-    await town.message.say(7, 2, "4")
+    await town.message.send_texts(7, 2, "4")
     await alice.until_texts(7, *numbers(4))

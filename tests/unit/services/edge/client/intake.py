@@ -10,8 +10,8 @@ from services.edge.rate_limit import TokenBucket
 from shared.contract.auth import Authenticated
 from shared.contract.ids import AccountId
 from shared.settings import Edge, Limits
-from tests.unit.services.edge.devices import Wire
-from tests.unit.services.edge.json_dialect import Lines, frame
+from tests.unit.services.edge.edge_client import FakeSocket
+from tests.unit.services.edge.json_dialect import JsonDialect, frame
 
 NOW = 1_000.0
 ENTERED = Authenticated(
@@ -24,9 +24,9 @@ class Intake:
 
     def __init__(self, limits: Limits | None = None, *, logged_in: bool = True, detected: bool = True) -> None:
         surroundings = ConnectionInfo(limits or Limits(rates=False), "http://chat.example")
-        dialect = Lines(surroundings) if detected else None
+        dialect = JsonDialect(surroundings) if detected else None
         self.connection = Connection(5, "192.0.2.1", dialect, DIALECTS, surroundings, NOW)
-        self.queue = InboundQueue(self.connection, Wire(), Edge(), NOW)
+        self.queue = InboundQueue(self.connection, FakeSocket(), Edge(), NOW)
         self._reader = RequestReader(self.connection, self.queue)
         if logged_in:
             self.connection.logged_in(ENTERED, TokenBucket(1e9, 1e9, NOW))

@@ -16,8 +16,8 @@ from services.edge.client.media_sender import split_packages
 from shared.contract.errors import RequestError
 from shared.contract.message import PostMessages
 from shared.contract.model import File, Image, Media
-from tests.unit.services.edge.conftest import Town
-from tests.unit.services.edge.devices import PATIENCE_SECONDS, Device
+from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.edge_client import TIMEOUT_SECONDS, EdgeClient
 
 CHAT = 7
 LOW_WATER = 50_000
@@ -38,11 +38,11 @@ def pattern(size: int) -> bytes:
     return bytes(n * 31 % 251 for n in range(size))
 
 
-def blob(town: Town, media: Media) -> Path:
-    return town.files / "blobs" / media.sha256
+def blob(town: EdgeCluster, media: Media) -> Path:
+    return town.media_directory / "blobs" / media.sha256
 
 
-def heard(device: Device) -> list[Any]:
+def heard(device: EdgeClient) -> list[Any]:
     """What was pushed: texts, announcements as [packages], packages as bytes."""
     shown: list[Any] = []
     for seen in device.seen:
@@ -55,205 +55,205 @@ def heard(device: Device) -> list[Any]:
     return shown
 
 
-async def until_heard(device: Device, count: int) -> list[Any]:
-    await device.wire.until(lambda: len(heard(device)) >= count)
+async def until_heard(device: EdgeClient, count: int) -> list[Any]:
+    await device.socket.until(lambda: len(heard(device)) >= count)
     return heard(device)
 
 
-async def until_unread(town: Town, account: int, *indexes: int) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while town.world.unread(account, CHAT) != list(indexes):
+async def until_unread(town: EdgeCluster, account: int, *indexes: int) -> None:
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while town.backend.unread(account, CHAT) != list(indexes):
             await asyncio.sleep(0.02)
 
 
 async def until_idle(edge: Edge) -> None:
     """No task of a client is left."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while len(edge.context.tasks):
             await asyncio.sleep(0.002)
 
 
-async def test_everything_comes_in_the_order_it_was_said(town: Town) -> None:
-    edge = await town.edge(confirm_interval_seconds=0.1)
-    town.world.room(CHAT, 1, 2)
-    bob = await town.device(2)
+async def test_everything_comes_in_the_order_it_was_said(town: EdgeCluster) -> None:
+    edge = await town.add_edge(confirm_interval_seconds=0.1)
+    town.backend.add_chat(CHAT, 1, 2)
+    bob = await town.client(2)
     first, second = await kept(edge, pattern(1000), 3), await kept(edge, pattern(10), 1)
-    await town.message.say(CHAT, 1, "one", Image(first), "two", File(second), "three")
+    await town.message.send_texts(CHAT, 1, "one", Image(first), "two", File(second), "three")
     assert await until_heard(bob, 9) == [
         "one", [3], pattern(1000)[:333], pattern(1000)[333:666], pattern(1000)[666:], "two", [1], pattern(10), "three",
     ]  # fmt: skip
     await until_unread(town, 2)
 
 
-async def test_a_transfer_keeps_the_pace_of_its_client_and_all_else_waits_behind_it(town: Town) -> None:
-    edge = await town.edge(confirm_interval_seconds=0.1)
-    town.world.room(CHAT, 1, 2)
-    bob = await town.device(2)
-    await bob.synced()
+async def test_a_transfer_keeps_the_pace_of_its_client_and_all_else_waits_behind_it(town: EdgeCluster) -> None:
+    edge = await town.add_edge(confirm_interval_seconds=0.1)
+    town.backend.add_chat(CHAT, 1, 2)
+    bob = await town.client(2)
+    await bob.until_synced()
     media = await kept(edge, pattern(1_000_000), 100)
-    bob.wire.deaf = True
-    await town.message.say(CHAT, 1, Image(media), "behind")
-    asked = bob.say(do="status")
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while bob.wire.unsent() <= LOW_WATER:
+    bob.socket.deaf = True
+    await town.message.send_texts(CHAT, 1, Image(media), "behind")
+    asked = bob.send(do="status")
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while bob.socket.unsent() <= LOW_WATER:
             await asyncio.sleep(0.002)
     await asyncio.sleep(0.05)
-    assert bob.wire.unsent() < LOW_WATER + 20_000
-    assert town.world.unread(2, CHAT) == [1, 2]
-    bob.wire.hear()
+    assert bob.socket.unsent() < LOW_WATER + 20_000
+    assert town.backend.unread(2, CHAT) == [1, 2]
+    bob.socket.stop_being_deaf()
     shown = await until_heard(bob, 102)
     assert (shown[0], b"".join(shown[1:101]), shown[101]) == ([100], pattern(1_000_000), "behind")
-    assert await bob.answer(asked) == "ServerStatus"
+    assert await bob.reply_to(asked) == "ServerStatus"
     await until_unread(town, 2)
 
 
-async def test_what_waits_behind_a_transfer_is_bounded_but_the_transfer_is_not(town: Town) -> None:
-    edge = await town.edge(outgoing_bytes=20_000)
-    town.world.room(CHAT, 1, 2)
-    bob = await town.device(2)
-    await bob.synced()
+async def test_what_waits_behind_a_transfer_is_bounded_but_the_transfer_is_not(town: EdgeCluster) -> None:
+    edge = await town.add_edge(outgoing_bytes=20_000)
+    town.backend.add_chat(CHAT, 1, 2)
+    bob = await town.client(2)
+    await bob.until_synced()
     media = await kept(edge, pattern(200_000), 4)
-    bob.wire.deaf = True
-    await town.message.say(CHAT, 1, Image(media), "x" * 10_000)
+    bob.socket.deaf = True
+    await town.message.send_texts(CHAT, 1, Image(media), "x" * 10_000)
     await asyncio.sleep(0.05)
-    assert [bob.wire.closed_with] == [None]
-    await town.message.say(CHAT, 1, "x" * 10_000)
-    await bob.wire.until(lambda: bob.wire.closed_with is not None)
-    assert bob.wire.closed_with == (1013, "too slow, reconnect to catch up")
+    assert [bob.socket.closed_with] == [None]
+    await town.message.send_texts(CHAT, 1, "x" * 10_000)
+    await bob.socket.until(lambda: bob.socket.closed_with is not None)
+    assert bob.socket.closed_with == (1013, "too slow, reconnect to catch up")
     await until_idle(edge)
 
 
-async def test_who_takes_it_slowly_may_answer_late(town: Town) -> None:
-    edge = await town.edge(pong_timeout_seconds=0.2, confirm_interval_seconds=0.0)
-    town.world.room(CHAT, 1, 2)
-    bob = await town.device(2)
-    await bob.synced()
+async def test_who_takes_it_slowly_may_answer_late(town: EdgeCluster) -> None:
+    edge = await town.add_edge(pong_timeout_seconds=0.2, confirm_interval_seconds=0.0)
+    town.backend.add_chat(CHAT, 1, 2)
+    bob = await town.client(2)
+    await bob.until_synced()
     media = await kept(edge, pattern(400_000), 20)
-    bob.wire.deaf = bob.wire.mute = True
-    await town.message.say(CHAT, 1, "before", Image(media))
-    await bob.wire.until(lambda: bob.wire.pings > 0)
+    bob.socket.deaf = bob.socket.mute = True
+    await town.message.send_texts(CHAT, 1, "before", Image(media))
+    await bob.socket.until(lambda: bob.socket.pings > 0)
     for _ in range(16):
         await asyncio.sleep(0.1)
-        bob.wire.take()
-    assert not bob.wire.ended
-    await bob.wire.until(lambda: bob.wire.ended)
+        bob.socket.receive_one()
+    assert not bob.socket.ended
+    await bob.socket.until(lambda: bob.socket.ended)
 
 
-async def test_a_node_sends_only_so_many_at_once(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    edge = await town.edge(transfers_at_once=1)
-    town.world.room(CHAT, 1, 2, 3)
-    bob, cem = await town.device(2), await town.device(3)
-    await bob.synced()
-    await cem.synced()
-    bob.wire.deaf = True
+async def test_a_node_sends_only_so_many_at_once(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    edge = await town.add_edge(transfers_at_once=1)
+    town.backend.add_chat(CHAT, 1, 2, 3)
+    bob, cem = await town.client(2), await town.client(3)
+    await bob.until_synced()
+    await cem.until_synced()
+    bob.socket.deaf = True
     media = await kept(edge, pattern(200_000), 2)
-    await town.message.say(CHAT, 1, Image(media))
+    await town.message.send_texts(CHAT, 1, Image(media))
     await cem_waits(bob, cem)
-    bob.wire.hear()
+    bob.socket.stop_being_deaf()
     assert await until_heard(cem, 3) == [[2], pattern(200_000)[:100_000], pattern(200_000)[100_000:]]
     monkeypatch.setattr(media_sender, "_SLOT_SECONDS", 0.1)
-    bob.wire.deaf = True
-    await town.message.say(CHAT, 1, Image(media), "after")
+    bob.socket.deaf = True
+    await town.message.send_texts(CHAT, 1, Image(media), "after")
     assert (await until_heard(cem, 5))[3:] == ["notes.bin", "after"]
-    bob.wire.vanish()
+    bob.socket.vanish()
     await until_idle(edge)
-    await town.message.say(CHAT, 1, Image(media))
+    await town.message.send_texts(CHAT, 1, Image(media))
     assert len(await until_heard(cem, 8)) == 8
 
 
-async def cem_waits(bob: Device, cem: Device) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while bob.wire.unsent() <= LOW_WATER:
+async def cem_waits(bob: EdgeClient, cem: EdgeClient) -> None:
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while bob.socket.unsent() <= LOW_WATER:
             await asyncio.sleep(0.002)
     await asyncio.sleep(0.05)
     assert heard(cem) == []
 
 
-async def test_what_cannot_be_opened_comes_as_text(town: Town) -> None:
-    edge = await town.edge(confirm_interval_seconds=0.1)
-    town.world.room(CHAT, 1, 2)
-    bob = await town.device(2)
+async def test_what_cannot_be_opened_comes_as_text(town: EdgeCluster) -> None:
+    edge = await town.add_edge(confirm_interval_seconds=0.1)
+    town.backend.add_chat(CHAT, 1, 2)
+    bob = await town.client(2)
     media = await kept(edge, pattern(1000))
     blob(town, media).unlink()
-    await town.message.say(CHAT, 1, Image(media), "after")
+    await town.message.send_texts(CHAT, 1, Image(media), "after")
     assert await until_heard(bob, 2) == ["notes.bin", "after"]
     await until_unread(town, 2)
 
 
-async def test_what_breaks_off_half_way_ends_the_connection_and_comes_again(town: Town) -> None:
-    edge = await town.edge()
-    town.world.room(CHAT, 1, 2)
-    bob = await town.device(2)
+async def test_what_breaks_off_half_way_ends_the_connection_and_comes_again(town: EdgeCluster) -> None:
+    edge = await town.add_edge()
+    town.backend.add_chat(CHAT, 1, 2)
+    bob = await town.client(2)
     whole = pattern(600_000)
     media = await kept(edge, whole, 2)
     blob(town, media).write_bytes(whole[:400_000])
-    await town.message.say(CHAT, 1, "before", Image(media), "after")
-    await bob.wire.until(lambda: bob.wire.ended)
-    assert bob.wire.closed_with == (1011, "a transfer failed, reconnect to get it")
+    await town.message.send_texts(CHAT, 1, "before", Image(media), "after")
+    await bob.socket.until(lambda: bob.socket.ended)
+    assert bob.socket.closed_with == (1011, "a transfer failed, reconnect to get it")
     assert heard(bob) == ["before", [2], whole[:300_000]]
     await until_unread(town, 2, 2, 3)
     blob(town, media).write_bytes(whole)
-    again = await town.device(2)
+    again = await town.client(2)
     assert await until_heard(again, 4) == [[2], whole[:300_000], whole[300_000:], "after"]
 
 
-async def test_a_connection_that_ends_leaves_no_transfer_behind(town: Town) -> None:
-    edge = await town.edge()
-    town.world.room(CHAT, 1, 2)
-    bob = await town.device(2)
-    await bob.synced()
-    bob.wire.deaf = True
-    await town.message.say(CHAT, 1, Image(await kept(edge, pattern(300_000), 3)), "behind")
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while bob.wire.unsent() <= LOW_WATER:
+async def test_a_connection_that_ends_leaves_no_transfer_behind(town: EdgeCluster) -> None:
+    edge = await town.add_edge()
+    town.backend.add_chat(CHAT, 1, 2)
+    bob = await town.client(2)
+    await bob.until_synced()
+    bob.socket.deaf = True
+    await town.message.send_texts(CHAT, 1, Image(await kept(edge, pattern(300_000), 3)), "behind")
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while bob.socket.unsent() <= LOW_WATER:
             await asyncio.sleep(0.002)
-    bob.wire.vanish()
+    bob.socket.vanish()
     await until_idle(edge)
-    assert town.world.unread(2, CHAT) == [1, 2]
+    assert town.backend.unread(2, CHAT) == [1, 2]
 
 
-async def test_another_account_gets_nothing_that_waited_for_the_former(town: Town) -> None:
-    edge = await town.edge(confirm_interval_seconds=0.1)
-    town.world.room(CHAT, 1, 2, 3)
-    bob = await town.device(2)
-    await bob.synced()
-    bob.wire.deaf = True
-    await town.message.say(CHAT, 1, Image(await kept(edge, pattern(300_000), 3)), "behind")
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while bob.wire.unsent() <= LOW_WATER:
+async def test_another_account_gets_nothing_that_waited_for_the_former(town: EdgeCluster) -> None:
+    edge = await town.add_edge(confirm_interval_seconds=0.1)
+    town.backend.add_chat(CHAT, 1, 2, 3)
+    bob = await town.client(2)
+    await bob.until_synced()
+    bob.socket.deaf = True
+    await town.message.send_texts(CHAT, 1, Image(await kept(edge, pattern(300_000), 3)), "behind")
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while bob.socket.unsent() <= LOW_WATER:
             await asyncio.sleep(0.002)
-    asked = bob.say(do="login", account=4)
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    asked = bob.send(do="login", account=4)
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while bob.client.connection.account != 4:
             await asyncio.sleep(0.002)
-    bob.wire.hear()
-    assert await bob.answer(asked) == 4
+    bob.socket.stop_being_deaf()
+    assert await bob.reply_to(asked) == 4
     assert heard(bob) == [[3], *(pattern(300_000)[at : at + 100_000] for at in (0, 100_000, 200_000))]
     await edge.read_state.flush()
-    assert town.world.unread(2, CHAT) == [1, 2]
-    assert town.world.unread(4, CHAT) == [1, 2]
+    assert town.backend.unread(2, CHAT) == [1, 2]
+    assert town.backend.unread(4, CHAT) == [1, 2]
 
 
-async def test_a_drained_edge_finishes_what_has_begun(town: Town) -> None:
-    edge = await town.edge()
-    town.world.room(CHAT, 1, 2)
-    bob = await town.device(2)
-    await bob.synced()
-    bob.wire.deaf = True
-    await town.message.say(CHAT, 1, Image(await kept(edge, pattern(300_000), 3)))
-    gate = town.message.close(PostMessages)
-    said = bob.say(do="post", chat=CHAT, text="last words")
-    await town.message.until_asked(PostMessages)
+async def test_a_drained_edge_finishes_what_has_begun(town: EdgeCluster) -> None:
+    edge = await town.add_edge()
+    town.backend.add_chat(CHAT, 1, 2)
+    bob = await town.client(2)
+    await bob.until_synced()
+    bob.socket.deaf = True
+    await town.message.send_texts(CHAT, 1, Image(await kept(edge, pattern(300_000), 3)))
+    gate = town.message.block(PostMessages)
+    said = bob.send(do="post", chat=CHAT, text="last words")
+    await town.message.until_requested(PostMessages)
     gate.set()
-    await town.message.until_answered()
+    await town.message.until_replied()
     draining = asyncio.create_task(edge.drain())
     await asyncio.sleep(0.2)
-    assert [bob.wire.closed_with] == [None]
-    bob.wire.hear()
-    assert await bob.answer(said) == [CHAT, 2]
+    assert [bob.socket.closed_with] == [None]
+    bob.socket.stop_being_deaf()
+    assert await bob.reply_to(said) == [CHAT, 2]
     await draining
-    assert bob.wire.closed_with == (1012, "restarting, please reconnect")
-    assert town.world.unread(2, CHAT) == []
+    assert bob.socket.closed_with == (1012, "restarting, please reconnect")
+    assert town.backend.unread(2, CHAT) == []
 
 
 async def pieces(data: bytes, size: int) -> AsyncGenerator[bytes]:

@@ -12,16 +12,16 @@ from services.edge.receipts.confirmation import DeliveryConfirmation
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Message
 from shared.settings import Limits
-from tests.unit.services.edge.devices import Wire
-from tests.unit.services.edge.json_dialect import Lines, frame
+from tests.unit.services.edge.edge_client import FakeSocket
+from tests.unit.services.edge.json_dialect import JsonDialect, frame
 
 MESSAGE = Message(ChatId(7), 1, MessageId(1), AccountId(2), 0, b"", Nonce(1))
 
 
 async def hold(*, until: float, silent: bool = False) -> list[bytes]:
     """What the client gets of a message that is held until so many seconds from now, within a moment."""
-    surroundings, wire = ConnectionInfo(Limits(), "http://chat.example"), Wire()
-    dialect = Lines(surroundings)
+    surroundings, wire = ConnectionInfo(Limits(), "http://chat.example"), FakeSocket()
+    dialect = JsonDialect(surroundings)
     dialect.decode(frame(do="hold", chat=7, until=asyncio.get_running_loop().time() + until), 0.0)
     connection = Connection(1, "192.0.2.1", dialect, (), surroundings, 0.0)
     confirmation = DeliveryConfirmation(wire, 0.0)

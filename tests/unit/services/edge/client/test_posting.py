@@ -16,8 +16,8 @@ from shared.contract.edge import Envelope
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, NodeId, Nonce
 from shared.contract.message import PostMessages, SyncChat
-from tests.unit.services.edge.conftest import Town
-from tests.unit.services.edge.devices import Device
+from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.edge_client import EdgeClient
 
 UNAVAILABLE = Failure(ErrorCode.UNAVAILABLE, "not now")
 
@@ -27,103 +27,105 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "_ATTEMPT_SECONDS", 0.3)
 
 
-def texts_of(town: Town, chat: int) -> list[int]:
-    return [message.index for message in town.world.rooms[chat].messages]  # type: ignore[index]
+def texts_of(town: EdgeCluster, chat: int) -> list[int]:
+    return [message.index for message in town.backend.chats[chat].messages]  # type: ignore[index]
 
 
-async def test_a_message_is_answered_and_others_get_it(town: Town) -> None:
-    await town.edge()
-    other = await town.edge()
-    town.world.room(7, 1, 2, 3)
-    alice, bob, carol = await town.device(1), await town.device(2), await town.device(3, other)
+async def test_a_message_is_answered_and_others_get_it(town: EdgeCluster) -> None:
+    await town.add_edge()
+    other = await town.add_edge()
+    town.backend.add_chat(7, 1, 2, 3)
+    alice, bob, carol = await town.client(1), await town.client(2), await town.client(3, other)
     assert await alice.post(7, "hello") == 1
     await bob.until_texts(7, "hello")
     await carol.until_texts(7, "hello")
     assert alice.messages == []
 
 
-async def test_the_senders_other_devices_get_it_too(town: Town) -> None:
-    here, there = await town.edge(), await town.edge()
-    town.world.room(7, 1, 2)
-    phone, desk, away = await town.device(1, here), await town.device(1, here), await town.device(1, there)
+async def test_the_senders_other_devices_get_it_too(town: EdgeCluster) -> None:
+    here, there = await town.add_edge(), await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    phone, desk, away = await town.client(1, here), await town.client(1, here), await town.client(1, there)
     assert await phone.post(7, "hello") == 1
     await desk.until_texts(7, "hello")
     await away.until_texts(7, "hello")
     assert phone.messages == []
 
 
-async def test_answered_by_the_envelope_when_the_acknowledgement_is_late_or_lost(town: Town) -> None:
-    await town.edge()
-    town.world.room(7, 1, 2)
-    alice = await town.device(1)
+async def test_answered_by_the_envelope_when_the_acknowledgement_is_late_or_lost(town: EdgeCluster) -> None:
+    await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    alice = await town.client(1)
     held = asyncio.Event()
 
     async def late() -> bool:
         await held.wait()
         return True
 
-    town.message.on_answer = late
+    town.message.on_reply = late
     assert await alice.post(7, "one") == 1
     assert await alice.post(7, "two") == 2
     held.set()
     assert await alice.post(7, "three") == 3
-    assert alice.answered == sorted(alice.answered)
+    assert alice.replied_refs == sorted(alice.replied_refs)
     assert alice.messages == []
     assert texts_of(town, 7) == [1, 2, 3]
 
 
-async def three_under_way(town: Town) -> tuple[list[Device], asyncio.Event]:
+async def three_under_way(town: EdgeCluster) -> tuple[list[EdgeClient], asyncio.Event]:
     """Six people, three of whom have said something; what becomes of it waits for the event."""
-    town.world.room(7, *range(1, 7))
-    devices = [await town.device(account) for account in range(1, 7)]
-    gate = town.message.close(PostMessages)
+    town.backend.add_chat(7, *range(1, 7))
+    devices = [await town.client(account) for account in range(1, 7)]
+    gate = town.message.block(PostMessages)
     for count, device in enumerate(devices[:3], 1):
-        device.say(do="post", chat=7, text="early")
-        await town.message.until_taken(count)
+        device.send(do="post", chat=7, text="early")
+        await town.message.until_received(count)
     return devices, gate
 
 
-async def test_while_enough_is_under_way_what_is_said_is_gathered(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_while_enough_is_under_way_what_is_said_is_gathered(
+    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(publisher, "_GATHER_SECONDS", 60.0)
-    await town.edge()
+    await town.add_edge()
     devices, gate = await three_under_way(town)
     said = []
     for device in devices[3:]:
-        said.append((device, device.say(do="post", chat=7, text="late")))
+        said.append((device, device.send(do="post", chat=7, text="late")))
         await asyncio.sleep(0.01)  # some turns of the event loop
-    assert town.message.taken == 3
+    assert town.message.received == 3
     gate.set()
-    assert [await device.answer(number) for device, number in said] == [[7, 4], [7, 5], [7, 6]]
-    assert [len(request.drafts) for request in town.message.of(PostMessages)] == [1, 1, 1, 3]
+    assert [await device.reply_to(number) for device, number in said] == [[7, 4], [7, 5], [7, 6]]
+    assert [len(request.drafts) for request in town.message.requests_of(PostMessages)] == [1, 1, 1, 3]
 
 
-async def test_what_is_gathered_is_sent_at_the_end(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_gathered_is_sent_at_the_end(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "_GATHER_SECONDS", 60.0)
-    edge = await town.edge()
+    edge = await town.add_edge()
     devices, gate = await three_under_way(town)
-    said = devices[3].say(do="post", chat=7, text="late")
+    said = devices[3].send(do="post", chat=7, text="late")
     await asyncio.sleep(0.01)
-    assert town.message.taken == 3
+    assert town.message.received == 3
     finishing = asyncio.create_task(edge.publisher.finish(5.0))
-    await town.message.until_taken(4)
+    await town.message.until_received(4)
     gate.set()
-    assert await devices[3].answer(said) == [7, 4]
+    assert await devices[3].reply_to(said) == [7, 4]
     await finishing
 
 
-async def test_who_does_not_answer_holds_up_nobody(town: Town) -> None:
-    await town.edge()
+async def test_who_does_not_answer_holds_up_nobody(town: EdgeCluster) -> None:
+    await town.add_edge()
     devices, gate = await three_under_way(town)
-    said = devices[3].say(do="post", chat=7, text="late")
-    await asyncio.wait_for(town.message.until_taken(4), 1.0)  # sooner than anything is repeated
+    said = devices[3].send(do="post", chat=7, text="late")
+    await asyncio.wait_for(town.message.until_received(4), 1.0)  # sooner than anything is repeated
     gate.set()
-    assert await devices[3].answer(said) == [7, 4]
+    assert await devices[3].reply_to(said) == [7, 4]
 
 
-async def test_answered_once_when_the_acknowledgement_comes_first(town: Town) -> None:
-    await town.edge()
-    town.world.room(7, 1, 2)
-    alice, bob = await town.device(1), await town.device(2)
+async def test_answered_once_when_the_acknowledgement_comes_first(town: EdgeCluster) -> None:
+    await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    alice, bob = await town.client(1), await town.client(2)
     held = list[tuple[NodeId, Envelope]]()
 
     def hold(node: NodeId, envelope: Envelope) -> list[Envelope]:
@@ -131,21 +133,21 @@ async def test_answered_once_when_the_acknowledgement_comes_first(town: Town) ->
         return []
 
     town.message.on_envelope = hold
-    said = alice.say(do="post", chat=7, text="hello")
-    await town.message.until_answered()
+    said = alice.send(do="post", chat=7, text="hello")
+    await town.message.until_replied()
     town.message.on_envelope = lambda node, envelope: [envelope]
     for node, envelope in held:
         await town.message.publish(node, envelope)
-    assert await alice.answer(said) == [7, 1]
+    assert await alice.reply_to(said) == [7, 1]
     await bob.until_texts(7, "hello")
     assert await alice.post(7, "again") == 2
-    assert (alice.messages, len(alice.answered)) == ([], 3)
+    assert (alice.messages, len(alice.replied_refs)) == ([], 3)
 
 
-async def test_a_message_whose_envelope_is_lost_is_fetched(town: Town) -> None:
-    await town.edge()
-    town.world.room(7, 1, 2)
-    alice, bob = await town.device(1), await town.device(2)
+async def test_a_message_whose_envelope_is_lost_is_fetched(town: EdgeCluster) -> None:
+    await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    alice, bob = await town.client(1), await town.client(2)
     town.message.on_envelope = lambda node, envelope: []
     assert await alice.post(7, "hello") == 1
     await bob.until_texts(7, "hello")
@@ -153,86 +155,86 @@ async def test_a_message_whose_envelope_is_lost_is_fetched(town: Town) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_request_without_an_answer_is_repeated_and_committed_once(town: Town) -> None:
-    await town.edge()
-    town.world.room(7, 1, 2)
-    alice, bob = await town.device(1), await town.device(2)
+async def test_a_request_without_an_answer_is_repeated_and_committed_once(town: EdgeCluster) -> None:
+    await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    alice, bob = await town.client(1), await town.client(2)
     answers = iter([False, True])
 
     async def second() -> bool:
         return next(answers)
 
-    town.message.on_answer = second
+    town.message.on_reply = second
     town.message.on_envelope = lambda node, envelope: []
     assert await alice.post(7, "hello") == 1
     await bob.until_texts(7, "hello")
-    assert len(town.message.of(PostMessages)) == 2
+    assert len(town.message.requests_of(PostMessages)) == 2
     assert texts_of(town, 7) == [1]
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_replica_that_dies_before_it_fans_out_is_made_good_by_another(town: Town) -> None:
-    await town.edge()
-    town.world.room(7, 1, 2)
-    alice, bob = await town.device(1), await town.device(2)
+async def test_a_replica_that_dies_before_it_fans_out_is_made_good_by_another(town: EdgeCluster) -> None:
+    await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    alice, bob = await town.client(1), await town.client(2)
     town.message.dies_after_commit = True
-    said = alice.say(do="post", chat=7, text="hello")
-    await town.message.until_asked(PostMessages)
+    said = alice.send(do="post", chat=7, text="hello")
+    await town.message.until_requested(PostMessages)
     await town.message.stop()
-    await town.replica()
-    assert await alice.answer(said) == [7, 1]
+    await town.add_message_replica()
+    assert await alice.reply_to(said) == [7, 1]
     await bob.until_texts(7, "hello")
     assert texts_of(town, 7) == [1]
 
 
-async def test_unavailable_is_asked_again_and_any_other_refusal_is_told_in_its_turn(town: Town) -> None:
-    await town.edge()
-    town.world.room(7, 1, 2)
-    alice = await town.device(1)
-    town.message.refusals = [UNAVAILABLE, Failure(ErrorCode.FORBIDDEN, "no"), UNAVAILABLE]
-    said = [alice.say(do="post", chat=7, text=str(number)) for number in range(3)]
-    await alice.answer(said[-1])
-    assert [alice.answers[ref] for ref in said] == [[7, 1], "forbidden", [7, 2]]
-    assert [ref for ref in alice.answered if ref in said] == said
+async def test_unavailable_is_asked_again_and_any_other_refusal_is_told_in_its_turn(town: EdgeCluster) -> None:
+    await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    alice = await town.client(1)
+    town.message.failures = [UNAVAILABLE, Failure(ErrorCode.FORBIDDEN, "no"), UNAVAILABLE]
+    said = [alice.send(do="post", chat=7, text=str(number)) for number in range(3)]
+    await alice.reply_to(said[-1])
+    assert [alice.replies[ref] for ref in said] == [[7, 1], "forbidden", [7, 2]]
+    assert [ref for ref in alice.replied_refs if ref in said] == said
 
 
-async def test_what_is_said_at_once_keeps_its_order_and_makes_few_requests(town: Town) -> None:
-    edge = await town.edge()
-    town.world.room(7, 1, 2)
-    town.world.room(8, 1, 2)
-    alice, bob = await town.device(1), await town.device(2)
-    said = [alice.say(do="post", chat=7, text=str(number)) for number in range(100)]
-    said += [alice.say(do="post", chat=8, text="eight"), alice.say(do="account", account=2)]
-    bob.say(do="post", chat=7, text="bob")
-    await alice.answer(said[-1])
-    assert [ref for ref in alice.answered if ref in said] == said
-    await bob.wire.until(lambda: len(bob.messages) == 101)
+async def test_what_is_said_at_once_keeps_its_order_and_makes_few_requests(town: EdgeCluster) -> None:
+    edge = await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    town.backend.add_chat(8, 1, 2)
+    alice, bob = await town.client(1), await town.client(2)
+    said = [alice.send(do="post", chat=7, text=str(number)) for number in range(100)]
+    said += [alice.send(do="post", chat=8, text="eight"), alice.send(do="account", account=2)]
+    bob.send(do="post", chat=7, text="bob")
+    await alice.reply_to(said[-1])
+    assert [ref for ref in alice.replied_refs if ref in said] == said
+    await bob.socket.until(lambda: len(bob.messages) == 101)
     assert bob.texts(7) == [str(number) for number in range(100)]
-    first, *others = town.message.of(PostMessages)
+    first, *others = town.message.requests_of(PostMessages)
     assert (first.node, len(first.drafts)) == (edge.id, 65)
     assert len(others) == 2
 
 
-async def test_a_long_run_is_split_and_keeps_its_order(town: Town) -> None:
-    await town.edge()
-    town.world.room(7, 1, 2)
-    alice, bob = await town.device(1), await town.device(2)
+async def test_a_long_run_is_split_and_keeps_its_order(town: EdgeCluster) -> None:
+    await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    alice, bob = await town.client(1), await town.client(2)
     texts = [str(number) * 60_000 for number in range(10)]
-    said = [alice.say(do="post", chat=7, text=text) for text in texts]
-    await alice.answer(said[-1])
+    said = [alice.send(do="post", chat=7, text=text) for text in texts]
+    await alice.reply_to(said[-1])
     await bob.until_texts(7, *texts)
-    sizes = [sum(len(draft.body) for draft in request.drafts) for request in town.message.of(PostMessages)]
+    sizes = [sum(len(draft.body) for draft in request.drafts) for request in town.message.requests_of(PostMessages)]
     assert max(sizes) < 448 * 1024
     assert len(sizes) < 5
 
 
-async def test_runs_of_many_connections_share_requests_but_are_never_split(town: Town) -> None:
-    await town.edge()
-    town.world.room(7, *range(1, 13))
-    devices = [await town.device(account) for account in range(1, 13)]
-    said = [(device, device.say(do="post", chat=7, text="x")) for device in devices for _ in range(60)]
-    await asyncio.gather(*(device.answer(ref) for device, ref in said))
-    requests = town.message.of(PostMessages)
+async def test_runs_of_many_connections_share_requests_but_are_never_split(town: EdgeCluster) -> None:
+    await town.add_edge()
+    town.backend.add_chat(7, *range(1, 13))
+    devices = [await town.client(account) for account in range(1, 13)]
+    said = [(device, device.send(do="post", chat=7, text="x")) for device in devices for _ in range(60)]
+    await asyncio.gather(*(device.reply_to(ref) for device, ref in said))
+    requests = town.message.requests_of(PostMessages)
     assert all(len(request.drafts) <= 512 for request in requests)
     first: dict[Nonce, tuple[AccountId, int]] = {}  # on a busy machine some are asked for again
     for number, request in enumerate(requests):
@@ -241,152 +243,152 @@ async def test_runs_of_many_connections_share_requests_but_are_never_split(town:
     assert (len(first), len(set(first.values()))) == (12 * 60, 12)
 
 
-async def test_who_has_left_the_chat_is_answered_without_being_told_more(town: Town) -> None:
-    await town.edge()
-    room = town.world.room(7, 1, 2)
-    alice, bob = await town.device(1), await town.device(2)
-    gate = town.message.close(PostMessages)
-    said = alice.say(do="post", chat=7, text="last words")
-    await town.message.until_asked(PostMessages)
+async def test_who_has_left_the_chat_is_answered_without_being_told_more(town: EdgeCluster) -> None:
+    await town.add_edge()
+    room = town.backend.add_chat(7, 1, 2)
+    alice, bob = await town.client(1), await town.client(2)
+    gate = town.message.block(PostMessages)
+    said = alice.send(do="post", chat=7, text="last words")
+    await town.message.until_requested(PostMessages)
 
     def leave(node: NodeId, envelope: Envelope) -> list[Envelope]:
         return [town.message.without(envelope, 1)]
 
     town.message.on_envelope = leave
     gate.set()
-    assert await alice.answer(said) == [7, 1]
+    assert await alice.reply_to(said) == [7, 1]
     room.leave(1)
     town.message.on_envelope = lambda node, envelope: [envelope]
-    await town.message.say(7, 2, "gone?")
+    await town.message.send_texts(7, 2, "gone?")
     await bob.until_texts(7, "last words")
     assert alice.messages == []
 
 
-async def test_the_first_message_in_a_chat_that_this_node_has_not_heard_of(town: Town) -> None:
-    await town.edge()
-    alice, bob = await town.device(1), await town.device(2)
-    await alice.synced()
+async def test_the_first_message_in_a_chat_that_this_node_has_not_heard_of(town: EdgeCluster) -> None:
+    await town.add_edge()
+    alice, bob = await town.client(1), await town.client(2)
+    await alice.until_synced()
     town.session.silent = True
     await town.session.create(7, 1, 2)
     town.message.on_envelope = lambda node, envelope: []
     assert await alice.post(7, "one") == 1
     town.message.on_envelope = lambda node, envelope: [envelope]
-    await town.message.say(7, 2, "two")
+    await town.message.send_texts(7, 2, "two")
     assert await alice.post(7, "three") == 3
     assert alice.texts(7) == ["two"]
-    await bob.wire.until(lambda: "three" in bob.texts(7))
+    await bob.socket.until(lambda: "three" in bob.texts(7))
     assert bob.texts(7) == ["one", "two", "three"]
 
 
-async def test_failed_only_after_the_deadline(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_failed_only_after_the_deadline(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "_SLACK_SECONDS", 0.2)
-    await town.edge(request_seconds=1.5)
-    town.world.room(7, 1, 2)
-    alice = await town.device(1)
-    gate = town.message.close(PostMessages)
+    await town.add_edge(request_seconds=1.5)
+    town.backend.add_chat(7, 1, 2)
+    alice = await town.client(1)
+    gate = town.message.block(PostMessages)
     started = asyncio.get_running_loop().time()
-    assert await alice.ask(do="post", chat=7, text="hello") == "unavailable"
+    assert await alice.request(do="post", chat=7, text="hello") == "unavailable"
     assert asyncio.get_running_loop().time() - started >= 0.7
     gate.set()
-    assert await alice.ask(do="post", chat=7, text="hello again") == [7, 1]
+    assert await alice.request(do="post", chat=7, text="hello again") == [7, 1]
     assert texts_of(town, 7) == [1]
 
 
-async def test_what_waits_behind_a_failure_fails_with_it(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_waits_behind_a_failure_fails_with_it(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not each run after a deadline of its own: the last of many would have no answer for a minute."""
     monkeypatch.setattr(publisher, "_SLACK_SECONDS", 0.2)
-    await town.edge(request_seconds=1.0)
-    town.world.room(7, 1, 2)
-    alice = await town.device(1)
-    gate = town.message.close(PostMessages)
+    await town.add_edge(request_seconds=1.0)
+    town.backend.add_chat(7, 1, 2)
+    alice = await town.client(1)
+    gate = town.message.block(PostMessages)
     started = asyncio.get_running_loop().time()
-    before = len(alice.wire.received)
+    before = len(alice.socket.received)
     for number in range(150):
-        alice.say(do="post", chat=7, text=f"{number}")
-    await alice.wire.until(lambda: len(alice.wire.received) >= before + 150)
+        alice.send(do="post", chat=7, text=f"{number}")
+    await alice.socket.until(lambda: len(alice.socket.received) >= before + 150)
     assert not alice.texts(7)
     assert asyncio.get_running_loop().time() - started < 2.2
     gate.set()
-    assert await alice.ask(do="post", chat=7, text="hello again") == [7, 1]
+    assert await alice.request(do="post", chat=7, text="hello again") == [7, 1]
 
 
 async def test_a_committed_message_that_cannot_be_read_is_called_failed_in_the_end_and_comes_later(
-    town: Town, monkeypatch: pytest.MonkeyPatch
+    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher, "_SLACK_SECONDS", 0.1)
     monkeypatch.setattr(posting, "_PLACE_SECONDS", 0.1)
-    await town.edge(request_seconds=1.5)
-    town.world.room(7, 1, 2)
-    alice = await town.device(1)
-    gate = town.message.close(SyncChat)
+    await town.add_edge(request_seconds=1.5)
+    town.backend.add_chat(7, 1, 2)
+    alice = await town.client(1)
+    gate = town.message.block(SyncChat)
     town.message.on_envelope = lambda node, envelope: []
-    said = alice.say(do="post", chat=7, text="hello")
-    assert await alice.answer(said) == "unavailable"
+    said = alice.send(do="post", chat=7, text="hello")
+    assert await alice.reply_to(said) == "unavailable"
     gate.set()
     await alice.until_texts(7, "hello")
-    assert await alice.ask(do="post", chat=7, text="next") == [7, 2]
+    assert await alice.request(do="post", chat=7, text="next") == [7, 2]
     assert alice.texts(7) == ["hello"]
 
 
-async def test_who_goes_away_in_the_middle_has_said_it_all_the_same(town: Town) -> None:
-    edge = await town.edge()
-    town.world.room(7, 1, 2)
-    alice, bob = await town.device(1), await town.device(2)
-    gate = town.message.close(PostMessages)
-    alice.say(do="post", chat=7, text="bye")
-    alice.say(do="account", account=2)
-    await town.message.until_asked(PostMessages)
-    alice.wire.leave()
+async def test_who_goes_away_in_the_middle_has_said_it_all_the_same(town: EdgeCluster) -> None:
+    edge = await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    alice, bob = await town.client(1), await town.client(2)
+    gate = town.message.block(PostMessages)
+    alice.send(do="post", chat=7, text="bye")
+    alice.send(do="account", account=2)
+    await town.message.until_requested(PostMessages)
+    alice.socket.leave()
     gate.set()
     await bob.until_texts(7, "bye")
-    assert alice.answered == [1]
+    assert alice.replied_refs == [1]
     assert len(edge.endpoint.clients) == 1
 
 
-async def test_answers_keep_request_order_whatever_is_asked(town: Town) -> None:
-    await town.edge()
-    town.world.room(7, 1, 2)
-    town.world.room(8, 1)
-    alice = await town.device(1)
+async def test_answers_keep_request_order_whatever_is_asked(town: EdgeCluster) -> None:
+    await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    town.backend.add_chat(8, 1)
+    alice = await town.client(1)
     said = [
-        alice.say(**asked)
+        alice.send(**asked)
         for asked in (
             {"do": "post", "chat": 7, "text": "one"}, {"do": "account", "account": 2}, {"do": "nonsense"},
             {"do": "post", "chat": 8, "text": "two"}, {"do": "chat", "chat": 7}, {"do": "status"},
             {"do": "post", "chat": 7, "text": "three"}, {"do": "create", "members": [1, 2]},
         )
     ]  # fmt: skip
-    await alice.answer(said[-1])
+    await alice.reply_to(said[-1])
     order = [seen["re"] for seen in alice.seen if "re" in seen][1:]
     assert order == [ref if number != 2 else None for number, ref in enumerate(said)]
 
 
-async def test_a_dialect_that_fails_ends_its_connection_alone(town: Town) -> None:
-    await town.edge()
-    alice, bob = await town.device(1), await town.device(2)
-    alice.say(do="explode")
-    bob.say(do="status")
-    await alice.wire.until(lambda: alice.wire.ended)
-    assert alice.wire.closed_with is not None
-    assert alice.wire.closed_with[0] == 1011
-    assert isinstance(bob, Device)
-    assert await bob.ask(do="status") == "ServerStatus"
+async def test_a_dialect_that_fails_ends_its_connection_alone(town: EdgeCluster) -> None:
+    await town.add_edge()
+    alice, bob = await town.client(1), await town.client(2)
+    alice.send(do="explode")
+    bob.send(do="status")
+    await alice.socket.until(lambda: alice.socket.ended)
+    assert alice.socket.closed_with is not None
+    assert alice.socket.closed_with[0] == 1011
+    assert isinstance(bob, EdgeClient)
+    assert await bob.request(do="status") == "ServerStatus"
 
 
 # What comes together
 
 
-async def said_and_held(town: Town, *said: tuple[Device, str]) -> list[Envelope]:
+async def said_and_held(town: EdgeCluster, *said: tuple[EdgeClient, str]) -> list[Envelope]:
     """In chat 7, committed in this order; neither acknowledged nor delivered yet: that is the caller's to do."""
     held = list[Envelope]()
 
     async def never() -> bool:
         return False
 
-    town.message.on_answer = never
+    town.message.on_reply = never
     town.message.on_envelope = lambda node, envelope: held.append(envelope) or []  # type: ignore[func-returns-value]
     for number, (device, text) in enumerate(said, town.message.batches + 1):
-        device.say(do="post", chat=7, text=text)
+        device.send(do="post", chat=7, text=text)
         await town.message.until_fanned_out(number)
     return held
 
@@ -397,49 +399,51 @@ def deliver(edge: Edge, envelopes: list[Envelope]) -> None:
     edge.receiver.receive_envelope(pack(replace(envelopes[0], deliveries=deliveries)), edge.id)
 
 
-async def test_what_is_pushed_with_an_answer_keeps_the_order_of_the_chat(town: Town) -> None:
-    edge = await town.edge()
-    town.world.room(7, 1, 2)
-    alice, bob = await town.device(1), await town.device(2)
+async def test_what_is_pushed_with_an_answer_keeps_the_order_of_the_chat(town: EdgeCluster) -> None:
+    edge = await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    alice, bob = await town.client(1), await town.client(2)
     deliver(edge, await said_and_held(town, (alice, "one"), (bob, "two")))
     await alice.until_texts(7, "two")
     assert [seen.get("ok") or seen["message"][1] for seen in alice.seen[-2:]] == [[7, 1], 2]
-    await bob.wire.until(lambda: bob.seen[-1].get("ok") == [7, 2])
+    await bob.socket.until(lambda: bob.seen[-1].get("ok") == [7, 2])
     assert bob.texts(7) == ["one"]
 
 
-async def test_what_is_told_after_a_message_came_is_told_after_its_answer(town: Town) -> None:
-    edge = await town.edge()
-    town.world.room(7, 1, 2)
-    alice = await town.device(1)
+async def test_what_is_told_after_a_message_came_is_told_after_its_answer(town: EdgeCluster) -> None:
+    edge = await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    alice = await town.client(1)
     deliver(edge, await said_and_held(town, (alice, "one")))
     alice.client.notify(ChatJoined(ChatId(9)))
     assert [seen.get("ok") or seen["event"] for seen in alice.seen[-2:]] == [[7, 1], "ChatJoined"]
 
 
-async def test_what_came_is_answered_though_the_connection_is_closed_at_once(town: Town) -> None:
-    edge = await town.edge()
-    town.world.room(7, 1, 2)
-    alice = await town.device(1)
+async def test_what_came_is_answered_though_the_connection_is_closed_at_once(town: EdgeCluster) -> None:
+    edge = await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    alice = await town.client(1)
     deliver(edge, await said_and_held(town, (alice, "one")))
     alice.client.close(1008, "logged out")
     assert alice.seen[-1].get("ok") == [7, 1]
-    assert alice.wire.closed_with == (1008, "logged out")
+    assert alice.socket.closed_with == (1008, "logged out")
 
 
-async def test_answers_that_come_together_are_written_together(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    edge = await town.edge()
-    town.world.room(7, 1, 2)
-    alice = await town.device(1)
+async def test_answers_that_come_together_are_written_together(
+    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge = await town.add_edge()
+    town.backend.add_chat(7, 1, 2)
+    alice = await town.client(1)
     writes = list[int]()
 
     def send(frames: Iterable[Frame]) -> None:
         writes.append(len(list(frames)))
 
-    monkeypatch.setattr(alice.wire, "send", send)
+    monkeypatch.setattr(alice.socket, "send", send)
     held = await said_and_held(town)
     for text in ("one", "two", "three"):
-        alice.say(do="post", chat=7, text=text)
+        alice.send(do="post", chat=7, text=text)
     await town.message.until_fanned_out()
     deliver(edge, held)
     async with asyncio.timeout(5):

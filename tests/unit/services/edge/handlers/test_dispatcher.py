@@ -11,162 +11,164 @@ from shared.contract.auth import Login, Register, SendVerification
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.session import EnsureProfile, GetAccount
-from tests.unit.services.edge.conftest import Town
-from tests.unit.services.edge.devices import Device, Wire
+from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.edge_client import EdgeClient, FakeSocket
 
 
 @pytest.fixture
-async def stranger(town: Town) -> Device:
+async def stranger(town: EdgeCluster) -> EdgeClient:
     """Its registration is withheld."""
-    edge = await town.edge()
-    town.auth.withhold = True
-    device = Device(edge.endpoint)
-    assert await device.ask(do="register", nickname="x") == "VerificationNeeded"
+    edge = await town.add_edge()
+    town.auth.requires_verification = True
+    device = EdgeClient(edge.endpoint)
+    assert await device.request(do="register", nickname="x") == "VerificationNeeded"
     return device
 
 
-def ticket(device: Device) -> str:
+def ticket(device: EdgeClient) -> str:
     assert device.client.connection.pending_verification is not None
     return device.client.connection.pending_verification.ticket
 
 
-async def open_link(town: Town, device: Device, *, passed: bool = True) -> None:
+async def open_link(town: EdgeCluster, device: EdgeClient, *, passed: bool = True) -> None:
     node, number = town.edges[0].id, device.client.connection.number
     await town.auth.open_link(node, number, ticket(device), passed=passed)
 
 
-async def test_what_was_withheld_follows_the_opened_link(town: Town, stranger: Device) -> None:
-    assert await stranger.ask(do="verify") == "VerificationMailed"
-    assert town.auth.of(SendVerification)[0].base_url == "http://chat.example"
+async def test_what_was_withheld_follows_the_opened_link(town: EdgeCluster, stranger: EdgeClient) -> None:
+    assert await stranger.request(do="verify") == "VerificationMailed"
+    assert town.auth.requests_of(SendVerification)[0].base_url == "http://chat.example"
     await open_link(town, stranger)
     await stranger.until_event("VerificationEnded", "passed")
     told = asyncio.get_running_loop().time()
-    await stranger.wire.until(lambda: len(stranger.answered) == 3)
+    await stranger.socket.until(lambda: len(stranger.replied_refs) == 3)
     assert asyncio.get_running_loop().time() - told > 0.04
     assert stranger.seen[-1] == {"re": 1, "ok": 102}
-    first, second = town.auth.of(Register)
+    first, second = town.auth.requests_of(Register)
     assert (first.origin, second.origin) == (second.origin, first.origin)
-    assert await stranger.ask(do="account", account=102) == "name-102"
+    assert await stranger.request(do="account", account=102) == "name-102"
 
 
-async def test_a_wrong_link_leaves_the_right_one(town: Town, stranger: Device) -> None:
+async def test_a_wrong_link_leaves_the_right_one(town: EdgeCluster, stranger: EdgeClient) -> None:
     await open_link(town, stranger, passed=False)
     await stranger.until_event("VerificationEnded", "wrong")
     await open_link(town, stranger)
-    await stranger.wire.until(lambda: {"re": 1, "ok": 102} in stranger.seen)
+    await stranger.socket.until(lambda: {"re": 1, "ok": 102} in stranger.seen)
 
 
-async def test_after_the_time_limit_it_is_forgotten(town: Town) -> None:
-    edge = await town.edge()
-    town.auth.withhold, town.auth.time_limit_ms = True, 100
-    device = Device(edge.endpoint)
-    assert await device.ask(do="login", account=1) == "VerificationNeeded"
+async def test_after_the_time_limit_it_is_forgotten(town: EdgeCluster) -> None:
+    edge = await town.add_edge()
+    town.auth.requires_verification, town.auth.time_limit_ms = True, 100
+    device = EdgeClient(edge.endpoint)
+    assert await device.request(do="login", account=1) == "VerificationNeeded"
     late = ticket(device)
     await device.until_event("VerificationEnded", "expired")
     await town.auth.open_link(edge.id, device.client.connection.number, late)
-    assert await device.ask(do="verify") == "NoPendingVerification"
-    assert len(town.auth.of(Login)) == 1
+    assert await device.request(do="verify") == "NoPendingVerification"
+    assert len(town.auth.requests_of(Login)) == 1
 
 
-async def test_what_waits_comes_after_what_was_withheld(town: Town, stranger: Device) -> None:
+async def test_what_waits_comes_after_what_was_withheld(town: EdgeCluster, stranger: EdgeClient) -> None:
     """The link is opened while another request is under way, and more wait."""
-    gate = town.auth.close(SendVerification)
-    asked = [stranger.say(do="verify"), *(stranger.say(do="account", account=1) for _ in range(2))]
-    await town.auth.until_asked(SendVerification)
+    gate = town.auth.block(SendVerification)
+    asked = [stranger.send(do="verify"), *(stranger.send(do="account", account=1) for _ in range(2))]
+    await town.auth.until_requested(SendVerification)
     await open_link(town, stranger)
     await stranger.until_event("VerificationEnded", "passed")
     await asyncio.sleep(0.06)
     gate.set()
-    await stranger.answer(asked[-1])
+    await stranger.reply_to(asked[-1])
     assert [seen.get("re") for seen in stranger.seen[1:]] == [None, asked[0], 1, *asked[1:]]
-    assert stranger.answers[asked[-1]] == "name-1"
+    assert stranger.replies[asked[-1]] == "name-1"
 
 
-async def test_who_went_away_is_not_logged_in_by_the_link(town: Town, stranger: Device) -> None:
+async def test_who_went_away_is_not_logged_in_by_the_link(town: EdgeCluster, stranger: EdgeClient) -> None:
     number, which = stranger.client.connection.number, ticket(stranger)
-    stranger.wire.leave()
+    stranger.socket.leave()
     await town.auth.open_link(town.edges[0].id, number, which)
     other = await _other(town)
     assert len(town.edges[0].accounts) == 0
-    assert await other.ask(do="status") == "ServerStatus"
+    assert await other.request(do="status") == "ServerStatus"
 
 
-async def _other(town: Town) -> Device:
-    device = Device(town.edges[0].endpoint)
-    await device.ask(do="status")
+async def _other(town: EdgeCluster) -> EdgeClient:
+    device = EdgeClient(town.edges[0].endpoint)
+    await device.request(do="status")
     return device
 
 
-async def test_nothing_to_verify(town: Town) -> None:
-    edge = await town.edge()
-    assert await Device(edge.endpoint).ask(do="verify") == "NoPendingVerification"
+async def test_nothing_to_verify(town: EdgeCluster) -> None:
+    edge = await town.add_edge()
+    assert await EdgeClient(edge.endpoint).request(do="verify") == "NoPendingVerification"
 
 
 # Requests
 
 
 async def test_a_login_does_not_fail_for_a_profile_that_is_not_made(
-    town: Town, monkeypatch: pytest.MonkeyPatch
+    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.edge.login.account_lookup._PROFILE_SECONDS", 0.2)
-    await town.edge()
-    town.session.close(EnsureProfile)
-    await town.device(1)
+    await town.add_edge()
+    town.session.block(EnsureProfile)
+    await town.client(1)
 
 
-async def test_a_request_without_an_answer_is_unavailable_and_the_next_one_goes_on(town: Town) -> None:
-    await town.edge(request_seconds=1.5)
-    alice = await town.device(1)
-    gate = town.session.close(GetAccount)
-    assert await alice.ask(do="account", account=2) == "unavailable"
+async def test_a_request_without_an_answer_is_unavailable_and_the_next_one_goes_on(town: EdgeCluster) -> None:
+    await town.add_edge(request_seconds=1.5)
+    alice = await town.client(1)
+    gate = town.session.block(GetAccount)
+    assert await alice.request(do="account", account=2) == "unavailable"
     gate.set()
-    assert await alice.ask(do="account", account=2) == "name-2"
+    assert await alice.request(do="account", account=2) == "name-2"
 
 
-async def test_profiles_are_asked_for_together(town: Town) -> None:
+async def test_profiles_are_asked_for_together(town: EdgeCluster) -> None:
     """One that is not among them is asked for alone: there is none, or session is of the version before."""
-    await town.edge()
-    alice, bob = await town.device(1), await town.device(2)
-    town.session.shows_profiles, town.session.nobody = True, {AccountId(404)}
-    asked = [(device, device.say(do="account", account=3)) for device in (alice, bob)]
-    assert [await device.answer(ref) for device, ref in asked] == ["name-3"] * 2
-    assert not town.session.of(GetAccount)
-    assert await alice.ask(do="account", account=404) == "not_found"
-    assert [one.account for one in town.session.of(GetAccount)] == [404]
+    await town.add_edge()
+    alice, bob = await town.client(1), await town.client(2)
+    town.session.shows_profiles, town.session.missing_accounts = True, {AccountId(404)}
+    asked = [(device, device.send(do="account", account=3)) for device in (alice, bob)]
+    assert [await device.reply_to(ref) for device, ref in asked] == ["name-3"] * 2
+    assert not town.session.requests_of(GetAccount)
+    assert await alice.request(do="account", account=404) == "not_found"
+    assert [one.account for one in town.session.requests_of(GetAccount)] == [404]
 
 
 @pytest.mark.parametrize(
     ("error", "told"), [(RequestError(ErrorCode.FORBIDDEN, "no"), "forbidden"), (ZeroDivisionError(), "internal")]
 )
-async def test_failures_are_answered(town: Town, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str) -> None:
+async def test_failures_are_answered(
+    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
     async def fail(*_: object) -> None:
         raise error
 
-    await town.edge()
-    alice = await town.device(1)
+    await town.add_edge()
+    alice = await town.client(1)
     monkeypatch.setattr("services.edge.handlers.forwarding.Forwarder.forward", fail)
-    assert await alice.ask(do="account", account=2) == told
+    assert await alice.request(do="account", account=2) == told
     monkeypatch.undo()
-    assert await alice.ask(do="account", account=2) == "name-2"
+    assert await alice.request(do="account", account=2) == "name-2"
 
 
 @pytest.mark.parametrize("kind", [Login, EnsureProfile])
-async def test_who_goes_away_while_logging_in_leaves_nothing_behind(town: Town, kind: type) -> None:
-    edge = await town.edge()
+async def test_who_goes_away_while_logging_in_leaves_nothing_behind(town: EdgeCluster, kind: type) -> None:
+    edge = await town.add_edge()
     neighbour = town.auth if kind is Login else town.session
-    gate = neighbour.close(kind)
-    device = Device(edge.endpoint)
-    device.say(do="login", account=1)
-    await neighbour.until_asked(kind)
-    device.wire.vanish()
+    gate = neighbour.block(kind)
+    device = EdgeClient(edge.endpoint)
+    device.send(do="login", account=1)
+    await neighbour.until_requested(kind)
+    device.socket.vanish()
     gate.set()
     async with asyncio.timeout(5):
         while len(edge.context.tasks):
             await asyncio.sleep(0.005)
     assert await edge.read_state.flush()
     assert (len(edge.accounts), len(edge.endpoint.clients)) == (0, 0)
-    assert await town.where(1) == []
-    assert device.wire.received == []
+    assert await town.nodes_of(1) == []
+    assert device.socket.received == []
 
 
 # Clients that know nothing of verification
@@ -181,7 +183,7 @@ REGISTRATIONS = {
 MAILED = "a mail was sent to your address: open the link in it, then try again"
 
 
-async def says(town: Town, wire: Wire, frame: str) -> bytes:
+async def says(town: EdgeCluster, wire: FakeSocket, frame: str) -> bytes:
     """What is answered."""
     before = len(wire.received)
     wire.client.frame_received(frame.encode())
@@ -189,38 +191,38 @@ async def says(town: Town, wire: Wire, frame: str) -> bytes:
     return wire.received[-1]
 
 
-def dial(town: Town, dialect: str) -> Wire:
-    wire = Wire()
+def dial(town: EdgeCluster, dialect: str) -> FakeSocket:
+    wire = FakeSocket()
     hello = Handshake(f"/ws/{dialect}", "chat.example", "192.0.2.1", False, (), "")
     wire.client = town.edges[0].endpoint.connected(hello, wire)
     return wire
 
 
-def connection(wire: Wire) -> Connection:
+def connection(wire: FakeSocket) -> Connection:
     assert isinstance(wire.client, Client)
     return wire.client.connection
 
 
 @pytest.mark.parametrize("dialect", REGISTRATIONS)
-async def test_to_who_does_not_ask_the_link_is_mailed_at_once(town: Town, dialect: str) -> None:
+async def test_to_who_does_not_ask_the_link_is_mailed_at_once(town: EdgeCluster, dialect: str) -> None:
     """The answer says so; when the link was opened, nothing comes unasked, and the next attempt succeeds."""
-    edge = await town.edge()
-    town.auth.withhold = True
+    edge = await town.add_edge()
+    town.auth.requires_verification = True
     wire = dial(town, dialect)
     assert MAILED in (await says(town, wire, REGISTRATIONS[dialect])).decode()
-    (mailed,) = town.auth.of(SendVerification)
+    (mailed,) = town.auth.requests_of(SendVerification)
     assert (mailed.base_url, mailed.origin.connection) == ("http://chat.example", connection(wire).number)
     assert connection(wire).pending_verification is None
     await town.auth.open_link(edge.id, connection(wire).number, mailed.ticket)
-    town.auth.withhold = False
+    town.auth.requires_verification = False
     assert MAILED not in (await says(town, wire, REGISTRATIONS[dialect])).decode()
     assert len(wire.received) == 2
 
 
 @pytest.mark.parametrize("dialect", REGISTRATIONS)
-async def test_where_no_mail_can_be_sent_it_is_said(town: Town, dialect: str) -> None:
-    await town.edge()
-    town.auth.withhold, town.auth.mails = True, False
+async def test_where_no_mail_can_be_sent_it_is_said(town: EdgeCluster, dialect: str) -> None:
+    await town.add_edge()
+    town.auth.requires_verification, town.auth.accepts_mails = True, False
     wire = dial(town, dialect)
     answer = (await says(town, wire, REGISTRATIONS[dialect])).decode()
     assert "enough mails" in answer

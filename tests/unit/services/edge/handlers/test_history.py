@@ -14,47 +14,47 @@ from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHistory, GetUnread, History, MarkRead, Unread
 from shared.contract.model import Chat, ChatKind, JoinPolicy
 from shared.contract.session import ChatViews, ChatWithMembers, ListChatViews
-from tests.unit.services.edge.conftest import Town
-from tests.unit.services.edge.fake_services import Neighbour
+from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.fake_services import FakeService
 
 ME, OTHER, CHAT = AccountId(1), AccountId(2), ChatId(7)
 A_REPLY = 3
 SECONDS = 5.0
 
 
-class Reader(Neighbour):
+class Reader(FakeService):
     """Message, three in a reply."""
 
-    def __init__(self, town: Town) -> None:
+    def __init__(self, town: EdgeCluster) -> None:
         super().__init__("message", town.nats)
-        self._world = town.world
+        self._world = town.backend
         self.bus.serve(subjects.GET_HISTORY, self._history, queue="message")
         self.bus.serve(subjects.GET_UNREAD, self._unread, queue="message")
 
     async def _history(self, request: GetHistory) -> History:
-        await self.note(request)
-        messages = self._world.rooms[request.chat].messages
+        await self.record(request)
+        messages = self._world.chats[request.chat].messages
         start = request.start if request.start > 0 else len(messages) + 1 + request.start
         found = messages[start - 1 :: -1] if request.older else messages[start - 1 :]
         found = found[: request.count]
         return History(found[:A_REPLY], len(messages), more=len(found) > A_REPLY)
 
     async def _unread(self, request: GetUnread) -> Unread:
-        await self.note(request)
+        await self.record(request)
         unread = self._world.unread(request.account, CHAT)
-        messages = [self._world.rooms[CHAT].messages[index - 1] for index in unread]
+        messages = [self._world.chats[CHAT].messages[index - 1] for index in unread]
         return Unread(len(unread), messages[: min(A_REPLY, request.count)], {CHAT: (ME, OTHER)})
 
 
-class Lister(Neighbour):
+class Lister(FakeService):
     """Session, seven chats, three in a reply."""
 
-    def __init__(self, town: Town) -> None:
+    def __init__(self, town: EdgeCluster) -> None:
         super().__init__("session", town.nats)
         self.bus.serve(subjects.LIST_CHAT_VIEWS, self._chats, queue="session")
 
     async def _chats(self, request: ListChatViews) -> ChatViews:
-        await self.note(request)
+        await self.record(request)
         numbers = range(request.after + 1, min(request.after + A_REPLY, 7) + 1)
         chats = [
             Chat(id=ChatId(one), kind=ChatKind.GROUP, name="", owner=ME, join_policy=JoinPolicy.OPEN) for one in numbers
@@ -63,11 +63,11 @@ class Lister(Neighbour):
 
 
 @pytest.fixture
-async def reader(town: Town) -> AsyncIterator[Reader]:
+async def reader(town: EdgeCluster) -> AsyncIterator[Reader]:
     """Eight messages, said by somebody else, wait."""
-    await town.edge()
-    town.world.room(CHAT, ME, OTHER)
-    town.world.say(CHAT, OTHER, *(f"text {number}" for number in range(1, 9)))
+    await town.add_edge()
+    town.backend.add_chat(CHAT, ME, OTHER)
+    town.backend.commit_texts(CHAT, OTHER, *(f"text {number}" for number in range(1, 9)))
     reader = Reader(town)
     await reader.bus.start()
     yield reader
@@ -88,19 +88,19 @@ def indexes(page: MessagePage) -> list[int]:
     (9, 5, False, [], 1),
 ])  # fmt: skip
 async def test_a_walk_through_the_history_goes_on_to_its_end(
-    town: Town, reader: Reader, start: int, count: int, older: bool, expected: list[int], replies: int
+    town: EdgeCluster, reader: Reader, start: int, count: int, older: bool, expected: list[int], replies: int
 ) -> None:
     page = await history(town.edges[0]).fetch(GetHistory(CHAT, start, count, older), ME)
     assert indexes(page) == expected
     assert [shown.summary.nickname for shown in page.messages if shown.summary] == ["name-2"] * len(expected)
-    assert len(reader.of(GetHistory)) == replies
+    assert len(reader.requests_of(GetHistory)) == replies
     await town.edges[0].read_state.flush()
-    assert town.world.unread(ME, CHAT) == [index for index in range(1, 9) if index not in expected]
+    assert town.backend.unread(ME, CHAT) == [index for index in range(1, 9) if index not in expected]
 
 
 @pytest.mark.parametrize(("count", "expected"), [(None, 8), (20, 8), (8, 8), (7, 7), (3, 3), (1, 1), (0, 0)])
 async def test_unread_messages_are_taken_to_the_last_one(
-    town: Town, reader: Reader, count: int | None, expected: int
+    town: EdgeCluster, reader: Reader, count: int | None, expected: int
 ) -> None:
     messages = history(town.edges[0])
     page = await messages.fetch(FetchUnread(count), ME)
@@ -110,37 +110,41 @@ async def test_unread_messages_are_taken_to_the_last_one(
     assert indexes(again) == list(range(expected + 1, 9))
 
 
-async def test_what_was_just_read_at_another_node_is_not_unread(town: Town, reader: Reader) -> None:
-    here, there = town.edges[0], await town.edge()
-    await town.device(ME, there)
-    town.world.say(CHAT, OTHER, "nine", "ten")
+async def test_what_was_just_read_at_another_node_is_not_unread(town: EdgeCluster, reader: Reader) -> None:
+    here, there = town.edges[0], await town.add_edge()
+    await town.client(ME, there)
+    town.backend.commit_texts(CHAT, OTHER, "nine", "ten")
     await history(there).fetch(GetHistory(CHAT, -1, 1), ME)
     assert indexes(await history(here).fetch(FetchUnread(None), ME)) == [9]
 
 
-async def test_what_is_still_to_be_pushed_is_not_taken(town: Town, reader: Reader) -> None:
-    device = await town.device(ME)
-    await device.synced()
-    town.world.say(CHAT, OTHER, "nine")
+async def test_what_is_still_to_be_pushed_is_not_taken(town: EdgeCluster, reader: Reader) -> None:
+    device = await town.client(ME)
+    await device.until_synced()
+    town.backend.commit_texts(CHAT, OTHER, "nine")
     assert indexes(await history(town.edges[0]).fetch(FetchUnread(None), ME)) == []
-    await (await town.device(OTHER)).post(CHAT, "ten")
+    await (await town.client(OTHER)).post(CHAT, "ten")
     await device.until_texts(CHAT, *(f"text {number}" for number in range(1, 9)), "nine", "ten")
 
 
 async def test_what_cannot_be_marked_as_read_is_given_once(
-    town: Town, reader: Reader, monkeypatch: pytest.MonkeyPatch
+    town: EdgeCluster, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(town.world, "mark_read", lambda *span: None)
+    monkeypatch.setattr(town.backend, "mark_read", lambda *span: None)
     page = await history(town.edges[0]).fetch(FetchUnread(None), ME)
     assert indexes(page) == [1, 2, 3]
-    assert len(town.message.of(MarkRead)) == 1
+    assert len(town.message.requests_of(MarkRead)) == 1
 
 
-async def test_all_chats_are_listed(town: Town) -> None:
-    edge, lister = await town.edge(), Lister(town)
+async def test_all_chats_are_listed(town: EdgeCluster) -> None:
+    edge, lister = await town.add_edge(), Lister(town)
     await lister.bus.start()
     views = await Forwarder(edge.bus, SECONDS).forward(ListChatViews(), ME)
     assert isinstance(views, ChatViews)
     assert [view.chat.id for view in views.chats] == [1, 2, 3, 4, 5, 6, 7]
-    assert [(request.after, request.actor) for request in lister.of(ListChatViews)] == [(0, ME), (3, ME), (6, ME)]
+    assert [(request.after, request.actor) for request in lister.requests_of(ListChatViews)] == [
+        (0, ME),
+        (3, ME),
+        (6, ME),
+    ]
     await lister.bus.stop()

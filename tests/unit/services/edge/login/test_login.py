@@ -11,8 +11,8 @@ from services.edge.login.token_verifier import TokenVerifier
 from shared.contract.auth import Register
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.tokens import BadToken, Claims
-from tests.unit.services.edge.conftest import Town
-from tests.unit.services.edge.devices import Wire
+from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.edge_client import FakeSocket
 
 
 @pytest.fixture(autouse=True)
@@ -21,13 +21,13 @@ def _uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.edge.login.account_lookup._UNREAD_SECONDS", 0.05)
 
 
-def dial(endpoint: ConnectionRegistry, path: str) -> Wire:
-    wire = Wire()
+def dial(endpoint: ConnectionRegistry, path: str) -> FakeSocket:
+    wire = FakeSocket()
     wire.client = endpoint.connected(Handshake(path, "chat.example", "192.0.2.1", False, (), ""), wire)
     return wire
 
 
-async def ask(wire: Wire, frame: str) -> str:
+async def ask(wire: FakeSocket, frame: str) -> str:
     before = len(wire.received)
     wire.client.frame_received(frame.encode())
     await wire.until(lambda: len(wire.received) > before)
@@ -40,12 +40,12 @@ async def ask(wire: Wire, frame: str) -> str:
     ("/ws/ourchat-v2", '{"code":4,"email":"ann@dragoman.test","password":"right"}', True),
 ])  # fmt: skip
 async def test_a_registration_is_a_login_where_clients_expect_it(
-    town: Town, path: str, frame: str, enters: bool
+    town: EdgeCluster, path: str, frame: str, enters: bool
 ) -> None:
-    edge = await town.edge()
+    edge = await town.add_edge()
     wire = dial(edge.endpoint, path)
     await ask(wire, frame)
-    assert len(town.auth.of(Register)) == 1
+    assert len(town.auth.requests_of(Register)) == 1
     (client,) = edge.endpoint.clients.values()
     assert (client.connection.account != NO_ACCOUNT) is enters
 
@@ -72,10 +72,12 @@ class Looks:
 
 
 @pytest.mark.parametrize("request_", REQUESTS)
-async def test_a_token_serves_its_own_account_alone(town: Town, monkeypatch: pytest.MonkeyPatch, request_: str) -> None:
+async def test_a_token_serves_its_own_account_alone(
+    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch, request_: str
+) -> None:
     looks = Looks(monkeypatch)
-    town.world.room(7, 1, 2)
-    wire = dial((await town.edge()).endpoint, "/ws/pipe")
+    town.backend.add_chat(7, 1, 2)
+    wire = dial((await town.add_edge()).endpoint, "/ws/pipe")
     outcomes = [(await ask(wire, request_.format(account))).split("|")[0] for account in (1, 1, 2, 1)]
     assert [outcome.endswith("_error") for outcome in outcomes] == [False, False, True, False]
     assert looks.count == 1
@@ -83,11 +85,11 @@ async def test_a_token_serves_its_own_account_alone(town: Town, monkeypatch: pyt
 
 @pytest.mark.parametrize("request_", REQUESTS)
 async def test_a_token_that_expires_is_good_no_longer(
-    town: Town, monkeypatch: pytest.MonkeyPatch, request_: str
+    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch, request_: str
 ) -> None:
     looks = Looks(monkeypatch)
-    town.world.room(7, 1, 2)
-    wire = dial((await town.edge()).endpoint, "/ws/pipe")
+    town.backend.add_chat(7, 1, 2)
+    wire = dial((await town.add_edge()).endpoint, "/ws/pipe")
     assert not (await ask(wire, request_.format(1))).split("|")[0].endswith("_error")
     (client,) = town.edges[0].endpoint.clients.values()
     client.connection.token_expires = looks.expires = int(time.time()) - 1
@@ -95,8 +97,8 @@ async def test_a_token_that_expires_is_good_no_longer(
     assert looks.count == 2
 
 
-async def test_a_pipe_client_logs_in_after_its_registration(town: Town) -> None:
-    wire = dial((await town.edge()).endpoint, "/ws/pipe")
+async def test_a_pipe_client_logs_in_after_its_registration(town: EdgeCluster) -> None:
+    wire = dial((await town.add_edge()).endpoint, "/ws/pipe")
     assert await ask(wire, "register|ann|right|Ann|1||1||0") == "register_succ|注册成功！"
     assert (await ask(wire, "get_unread_message|1")).startswith("get_unread_message_error|")
     assert (await ask(wire, "login|101|right")).startswith("login_succ|登录成功！|101|")
@@ -107,10 +109,10 @@ SERVICE_TOKEN = ".".join(["eyJ" + "x" * 20] * 2 + ["x" * 40])
 OWN, ANOTHER = "6f9619ff-8b86-4d01-b42d-00c04fc964ff", "7f9619ff-8b86-4d01-b42d-00c04fc964ff"
 
 
-async def test_a_token_opens_the_account_of_its_uuid_alone(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_token_opens_the_account_of_its_uuid_alone(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     Looks(monkeypatch)
     town.session.uuids[AccountId(1)] = OWN
-    edge = await town.edge()
+    edge = await town.add_edge()
     outcomes = []
     for uuid in (ANOTHER, OWN):
         await ask(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.format(uuid, SERVICE_TOKEN))
@@ -119,7 +121,7 @@ async def test_a_token_opens_the_account_of_its_uuid_alone(town: Town, monkeypat
 
 
 async def test_unread_messages_are_counted_for_who_is_told_how_many(
-    town: Town, monkeypatch: pytest.MonkeyPatch
+    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Looks(monkeypatch)
     counted: list[AccountId] = []
@@ -130,7 +132,7 @@ async def test_unread_messages_are_counted_for_who_is_told_how_many(
 
     monkeypatch.setattr(AccountLookup, "count_unread", count)
     town.session.uuids[AccountId(1)] = OWN
-    edge = await town.edge()
+    edge = await town.add_edge()
     await ask(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.format(OWN, SERVICE_TOKEN))
     await ask(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.replace(":1,", ":2,").format(ANOTHER, "secret"))
     await ask(dial(edge.endpoint, "/ws/pipe"), REQUESTS[1].format(1))

@@ -23,9 +23,9 @@ from shared.contract.session import (
     PendingNotices,
     Requests,
 )
-from tests.unit.services.edge.conftest import Town
-from tests.unit.services.edge.devices import PATIENCE_SECONDS, Wire
-from tests.unit.services.edge.fake_services import Neighbour
+from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.edge_client import TIMEOUT_SECONDS, FakeSocket
+from tests.unit.services.edge.fake_services import FakeService
 
 ANN, BOB, CHAT = AccountId(1), AccountId(2), ChatId(7)
 ADDED = {"group_id": CHAT, "group_name": "g", "ocid": BOB}
@@ -37,47 +37,47 @@ LOGINS = {
 }
 
 
-class FakePendingNotices(Neighbour):
+class FakePendingNotices(FakeService):
     """Session's lists of pending requests and stored notifications."""
 
-    def __init__(self, town: Town) -> None:
+    def __init__(self, town: EdgeCluster) -> None:
         super().__init__("session", town.nats)
-        self.requests = Requests([], [])
+        self.pending_requests = Requests([], [])
         self.notices: list[PendingNotice] = []
         self.bus.serve(subjects.LIST_REQUESTS, self._requests, queue="session")
         self.bus.serve(subjects.LIST_PENDING_NOTICES, self._list, queue="session")
         self.bus.serve(subjects.DROP_PENDING_NOTICES, self._drop, queue="session")
 
     async def _requests(self, request: ListRequests) -> Requests:
-        return self.requests
+        return self.pending_requests
 
     async def _list(self, request: ListPendingNotices) -> PendingNotices:
         return PendingNotices(self.notices)
 
     async def _drop(self, request: DropPendingNotices) -> Ack:
-        await self.note(request)
+        await self.record(request)
         return Ack()
 
 
 @pytest.fixture
-async def pending(town: Town) -> AsyncIterator[FakePendingNotices]:
-    await town.edge()
+async def pending(town: EdgeCluster) -> AsyncIterator[FakePendingNotices]:
+    await town.add_edge()
     pending = FakePendingNotices(town)
     await pending.bus.start()
     yield pending
     await pending.bus.stop()
 
 
-async def log_in(town: Town, dialect: str) -> Wire:
+async def log_in(town: EdgeCluster, dialect: str) -> FakeSocket:
     """Bob, logged in."""
-    wire = Wire()
+    wire = FakeSocket()
     wire.client = town.edges[0].endpoint.connected(Handshake(f"/ws/{dialect}", "h", "192.0.2.1", False, (), ""), wire)
     wire.client.frame_received(LOGINS[dialect].encode())
     await wire.until(lambda: bool(wire.received))
     return wire
 
 
-def events_of(wire: Wire) -> list[tuple[int, Any]]:
+def events_of(wire: FakeSocket) -> list[tuple[int, Any]]:
     """Code and data of the frames after the login."""
     frames = [json.loads(frame) for frame in wire.received[1:]]
     return [(frame["code"], frame["data"]) for frame in frames]
@@ -87,16 +87,18 @@ async def publish(pending: FakePendingNotices, notice: Notice) -> None:
     await pending.bus.publish(subjects.NOTIFY_ALL, pack(Notify(notice, [ANN, BOB])))
 
 
-async def test_a_member_added_to_a_group_is_notified_as_if_accepted(town: Town, pending: FakePendingNotices) -> None:
+async def test_a_member_added_to_a_group_is_notified_as_if_accepted(
+    town: EdgeCluster, pending: FakePendingNotices
+) -> None:
     wire = await log_in(town, "ourchat-v1")
     await publish(pending, ChatCreated(CHAT, ANN, [ANN, BOB], 1, "g", {BOB: 70}))
     await wire.until(lambda: len(wire.received) > 1)
     assert events_of(wire) == [(10, ADDED)]
-    await pending.until_asked(DropPendingNotices)
-    assert pending.asked == [DropPendingNotices([70], BOB)]
+    await pending.until_requested(DropPendingNotices)
+    assert pending.requests == [DropPendingNotices([70], BOB)]
 
 
-async def test_a_chat_without_added_members_notifies_no_account(town: Town, pending: FakePendingNotices) -> None:
+async def test_a_chat_without_added_members_notifies_no_account(town: EdgeCluster, pending: FakePendingNotices) -> None:
     wire = await log_in(town, "ourchat-v1")
     await publish(pending, ChatCreated(CHAT, ANN, [ANN, BOB]))
     await publish(pending, MembershipAnswered(CHAT, "g", BOB, accepted=True))
@@ -106,13 +108,13 @@ async def test_a_chat_without_added_members_notifies_no_account(town: Town, pend
 
 @pytest.mark.parametrize("dialect", ["ourchat-v0", "ourchat-v2", "pipe"])
 async def test_dialects_without_the_event_send_nothing_and_it_stays_stored(
-    town: Town, pending: FakePendingNotices, dialect: str, monkeypatch: pytest.MonkeyPatch
+    town: EdgeCluster, pending: FakePendingNotices, dialect: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is sent at the next login with a dialect that has the event."""
     monkeypatch.setattr("services.edge.login.account_lookup._UNREAD_SECONDS", 0.1)
     without_event = await log_in(town, dialect)
     await publish(pending, ChatCreated(CHAT, ANN, [ANN, BOB], 1, "g", {BOB: 70}))
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while CHAT not in town.edges[0].accounts.by_account[BOB].chats:
             await asyncio.sleep(0.002)
     assert all(b"group_name" not in frame for frame in without_event.received)
@@ -120,12 +122,14 @@ async def test_dialects_without_the_event_send_nothing_and_it_stays_stored(
     wire = await log_in(town, "ourchat-v1")
     await wire.until(lambda: len(wire.received) > 1)
     assert events_of(wire) == [(10, ADDED)]
-    await pending.until_asked(DropPendingNotices)
-    assert pending.asked == [DropPendingNotices([70], BOB)]
+    await pending.until_requested(DropPendingNotices)
+    assert pending.requests == [DropPendingNotices([70], BOB)]
 
 
-async def test_pending_requests_are_sent_before_stored_notifications(town: Town, pending: FakePendingNotices) -> None:
-    pending.requests = Requests([PendingFriendship(ANN, "hi")], [PendingMembership(ANN, CHAT, "let me in")])
+async def test_pending_requests_are_sent_before_stored_notifications(
+    town: EdgeCluster, pending: FakePendingNotices
+) -> None:
+    pending.pending_requests = Requests([PendingFriendship(ANN, "hi")], [PendingMembership(ANN, CHAT, "let me in")])
     pending.notices = [PendingNotice(70, pack(MembershipAnswered(CHAT, "g", BOB, accepted=False)))]
     wire = await log_in(town, "ourchat-v1")
     await wire.until(lambda: len(wire.received) > 3)

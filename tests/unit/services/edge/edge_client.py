@@ -1,4 +1,4 @@
-"""A client in memory: a Socket of the edge's, and what a person with a device does and sees on it."""
+"""A client of an edge, in memory: a fake socket, and requests and pushes in the JSON dialect of tests."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,12 +13,12 @@ from services.edge.canonical.transport import ClientHandler, Handshake
 from services.edge.client.endpoint import ConnectionRegistry
 from tests.unit.services.edge.json_dialect import frame
 
-PATIENCE_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 
 
-class Wire:
-    """See services.edge.canonical.transport.Socket. What is sent arrives at once, unless the peer is `deaf` (its
-    kernel takes nothing) or `mute` (it reads, and does not answer pings or close frames)."""
+class FakeSocket:
+    """See services.edge.canonical.transport.Socket. A sent frame arrives at once, unless the peer is `deaf` (its kernel
+    receives nothing) or `mute` (it reads, and does not reply to pings or close frames)."""
 
     def __init__(self) -> None:
         self.client: ClientHandler
@@ -30,8 +30,8 @@ class Wire:
         self.ended = False
         self.deaf = False
         self.mute = False
-        self._untaken: list[bytes] = []
-        self._something = asyncio.Event()
+        self._undelivered: list[bytes] = []
+        self._changed = asyncio.Event()
 
     def send(self, frames: tuple[Frame, ...]) -> None:
         for one in frames:
@@ -39,14 +39,14 @@ class Wire:
             if self.ended or self.closed_with is not None:
                 continue
             if self.deaf:
-                self._untaken.append(sent)
+                self._undelivered.append(sent)
             else:
                 self.received.append(sent)
-        self._something.set()
+        self._changed.set()
 
     def ping(self) -> None:
         self.pings += 1
-        self._something.set()
+        self._changed.set()
         if not (self.deaf or self.mute or self.ended):
             asyncio.get_running_loop().call_soon(self.pong)
 
@@ -59,7 +59,7 @@ class Wire:
             self.closed_with = code, reason
             if not (self.deaf or self.mute):
                 asyncio.get_running_loop().call_soon(self.leave)
-        self._something.set()
+        self._changed.set()
 
     def abort(self) -> None:
         asyncio.get_running_loop().call_soon(self.vanish)
@@ -75,7 +75,7 @@ class Wire:
         return sum(map(len, self.received)) + self.unsent()
 
     def unsent(self) -> int:
-        return sum(map(len, self._untaken))
+        return sum(map(len, self._undelivered))
 
     def is_paced(self) -> bool:
         return False
@@ -83,22 +83,22 @@ class Wire:
     def unacknowledged(self) -> int | None:
         return None if self.ended else self.unsent()
 
-    # The peer's doing
+    # Actions of the peer
 
-    def hear(self) -> None:
-        """Not deaf any more."""
+    def stop_being_deaf(self) -> None:
+        """The peer receives all frames that wait."""
         self.deaf = False
-        self.received += self._untaken
-        self._untaken.clear()
-        self._something.set()
+        self.received += self._undelivered
+        self._undelivered.clear()
+        self._changed.set()
 
-    def take(self) -> None:
-        """It is deaf still, but its kernel takes one frame."""
-        self.received.append(self._untaken.pop(0))
-        self._something.set()
+    def receive_one(self) -> None:
+        """The peer stays deaf, but its kernel receives one frame."""
+        self.received.append(self._undelivered.pop(0))
+        self._changed.set()
 
     def leave(self) -> None:
-        """It closes in order."""
+        """The peer closes the connection in order."""
         if not self.ended:
             self.client.peer_closing()
             self.vanish()
@@ -108,83 +108,83 @@ class Wire:
         if not self.ended:
             self.ended = True
             self.client.closed()
-        self._something.set()
+        self._changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until something that was sent, or the end, makes it true."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        """Waits until a sent frame, or the end of the connection, makes the condition true."""
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while not condition():
-                self._something.clear()
-                await self._something.wait()
+                self._changed.clear()
+                await self._changed.wait()
 
 
-class Device:
+class EdgeClient:
     """One connection in the dialect of tests."""
 
     def __init__(self, endpoint: ConnectionRegistry, address: str = "192.0.2.1") -> None:
-        self.wire = Wire()
+        self.socket = FakeSocket()
         hello = Handshake("/ws/lines", "chat.example", address, False, (), "")
-        self.wire.client = self.client = endpoint.connected(hello, self.wire)
+        self.socket.client = self.client = endpoint.connected(hello, self.socket)
         self._refs = count(1)
         self._seen: list[dict[str, Any]] = []
-        self._answers: dict[int, Any] = {}
+        self._replies: dict[int, Any] = {}
 
     @property
     def seen(self) -> list[dict[str, Any]]:
-        for text in self.wire.received[len(self._seen) :]:
+        for text in self.socket.received[len(self._seen) :]:
             fields = msgspec.json.decode(text, type=dict[str, Any])
             self._seen.append(fields)
             if "re" in fields:
-                assert self._answers.get(fields["re"]) in (None, "VerificationNeeded") or fields["re"] is None
-                self._answers[fields["re"]] = fields.get("ok", fields.get("error"))
+                assert self._replies.get(fields["re"]) in (None, "VerificationNeeded") or fields["re"] is None
+                self._replies[fields["re"]] = fields.get("ok", fields.get("error"))
         return self._seen
 
-    def say(self, **fields: object) -> int:
-        """Send a frame; returns the reference that its answer will carry."""
+    def send(self, **fields: object) -> int:
+        """Sends a frame; returns the reference that its reply will carry."""
         ref = next(self._refs)
         self.client.frame_received(frame(ref=ref, **fields))
         return ref
 
-    async def ask(self, **fields: object) -> Any:
-        """The answer: what is `ok`, or the error's code."""
-        return await self.answer(self.say(**fields))
+    async def request(self, **fields: object) -> Any:
+        """Sends a request; returns the `ok` value of its reply, or the error code."""
+        return await self.reply_to(self.send(**fields))
 
-    async def answer(self, ref: int) -> Any:
-        await self.wire.until(lambda: ref in self.answers)
-        return self.answers[ref]
+    async def reply_to(self, ref: int) -> Any:
+        await self.socket.until(lambda: ref in self.replies)
+        return self.replies[ref]
 
     @property
-    def answers(self) -> dict[int, Any]:
-        """By reference; there is never a second one, save for what was withheld."""
+    def replies(self) -> dict[int, Any]:
+        """Replies by reference. A second reply is allowed only after a pending verification."""
         assert self.seen is self._seen
-        return self._answers
+        return self._replies
 
     @property
-    def answered(self) -> list[int]:
-        """References in the order of their answers."""
+    def replied_refs(self) -> list[int]:
+        """References in the order of their replies."""
         return [seen["re"] for seen in self.seen if "re" in seen]
 
-    async def login(self, account: int) -> "Device":
-        assert await self.ask(do="login", account=account) == account
+    async def login(self, account: int) -> "EdgeClient":
+        assert await self.request(do="login", account=account) == account
         return self
 
-    async def synced(self) -> None:
-        """What was missed at login is read."""
+    async def until_synced(self) -> None:
+        """Waits until the backlog has been read."""
         reading = self.client.session.catch_up.reading
         assert reading is not None
-        await asyncio.wait([reading], timeout=PATIENCE_SECONDS)
+        await asyncio.wait([reading], timeout=TIMEOUT_SECONDS)
         assert reading.done()
 
     async def post(self, chat: int, text: str) -> int:
-        """The index it got."""
-        answer = await self.ask(do="post", chat=chat, text=text)
+        """Posts a text; returns its index."""
+        answer = await self.request(do="post", chat=chat, text=text)
         assert isinstance(answer, list), answer
         index: int = answer[1]
         return index
 
     @property
     def messages(self) -> list[list[Any]]:
-        """[chat, index, sender, text] of what was pushed."""
+        """[chat, index, sender, text] of each pushed message."""
         return [seen["message"] for seen in self.seen if "message" in seen]
 
     def texts(self, chat: int) -> list[str]:
@@ -198,16 +198,16 @@ class Device:
         return [(seen["event"], seen["told"]) for seen in self.seen if "event" in seen]
 
     async def until_texts(self, chat: int, *texts: str) -> None:
-        """Exactly these were pushed, in this order."""
-        await self.wire.until(lambda: len(self.texts(chat)) >= len(texts))
+        """Waits until exactly these texts were pushed, in this order."""
+        await self.socket.until(lambda: len(self.texts(chat)) >= len(texts))
         assert self.texts(chat) == list(texts), f"{self.texts(chat)} instead of {list(texts)}"
 
     async def until_left(self, edge: Edge, chat: int) -> None:
-        """The edge has heard that the account is not in the chat any more."""
-        resident = edge.accounts.by_account[self.client.connection.account]
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while chat in resident.chats:
+        """Waits until the edge knows that the account is no member of the chat."""
+        local_account = edge.accounts.by_account[self.client.connection.account]
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while chat in local_account.chats:
                 await asyncio.sleep(0.002)
 
-    async def until_event(self, kind: str, told: object) -> None:
-        await self.wire.until(lambda: (kind, told) in self.events)
+    async def until_event(self, kind: str, value: object) -> None:
+        await self.socket.until(lambda: (kind, value) in self.events)
