@@ -16,7 +16,7 @@ ABANDONED = Failure(ErrorCode.INVALID, "nothing more of the file has come, it is
 
 
 @dataclass(slots=True)
-class _OpenUpload:
+class _PartialUpload:
     upload: Upload
     started_by: Request
     touched: float
@@ -30,7 +30,7 @@ class UploadSlots:
 
     def __init__(self, media: MediaService) -> None:
         self._media = media
-        self._open: dict[int, _OpenUpload] = {}
+        self._open: dict[int, _PartialUpload] = {}
 
     async def start(self, request: Request, now: float) -> None:
         """Raises RequestError."""
@@ -38,7 +38,7 @@ class UploadSlots:
         assert isinstance(command, StartUpload)
         if len(self._open) >= _CONCURRENT_UPLOADS:
             raise RequestError(ErrorCode.LIMIT, f"{_CONCURRENT_UPLOADS} files are on their way already")
-        self._open[command.number] = _OpenUpload(self._media.start_upload(), request, now)
+        self._open[command.number] = _PartialUpload(self._media.start_upload(), request, now)
         await self.add(UploadPart(command.number, command.data), now)
 
     async def add(self, command: UploadPart, now: float) -> None:

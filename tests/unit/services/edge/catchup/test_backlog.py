@@ -1,4 +1,4 @@
-"""What was missed comes at login, in order, each message once, whatever comes live at the same time."""
+"""Missed messages are shown at login, in order, each once, whatever arrives live at the same time."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ def numbers(count: int, first: int = 1) -> list[str]:
     return [str(number) for number in range(first, first + count)]
 
 
-async def test_what_was_missed_comes_at_login_then_what_is_new(town: EdgeCluster) -> None:
+async def test_missed_messages_are_shown_at_login_then_live_ones(town: EdgeCluster) -> None:
     await town.add_edge()
     for chat in (7, 8):
         town.backend.add_chat(chat, 1, 2)
@@ -32,7 +32,7 @@ async def test_what_was_missed_comes_at_login_then_what_is_new(town: EdgeCluster
     assert alice.client.dialect.known == [[7, 8]]  # type: ignore[attr-defined]
 
 
-async def test_everything_is_read_in_pages_to_the_head(town: EdgeCluster) -> None:
+async def test_unread_messages_are_read_in_pages_to_the_head(town: EdgeCluster) -> None:
     await town.add_edge()
     town.backend.messages_per_page, town.backend.chats_per_page = 4, 2
     for chat in range(1, 6):
@@ -47,10 +47,10 @@ async def test_everything_is_read_in_pages_to_the_head(town: EdgeCluster) -> Non
     assert alice.client.dialect.known == [[1, 2], [3, 4], [5]]  # type: ignore[attr-defined]
 
 
-async def test_only_the_newest_are_pushed_and_the_others_count_as_read(
+async def test_only_the_newest_messages_are_pushed_and_older_ones_count_as_read(
     town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.unit.services.edge.fake_backend.MOST_UNREAD", 5)
+    monkeypatch.setattr("tests.unit.services.edge.fake_backend.UNREAD_LIMIT", 5)
     await town.add_edge()
     town.backend.add_chat(7, 1, 2)
     town.backend.commit_texts(7, 2, *numbers(20))
@@ -61,8 +61,8 @@ async def test_only_the_newest_are_pushed_and_the_others_count_as_read(
 
 
 @pytest.mark.parametrize("kind", [Sync, SyncChat])
-async def test_news_during_the_sync_come_once_and_in_order(town: EdgeCluster, kind: type) -> None:
-    """The snapshot is taken, its answer is on its way, and people talk on: in chats known here and unknown."""
+async def test_live_messages_during_the_sync_are_shown_once_in_order(town: EdgeCluster, kind: type) -> None:
+    """The snapshot is taken, its reply is on its way, and messages are posted in chats known here and unknown."""
     await town.add_edge()
     town.backend.messages_per_page = 3
     for chat in (7, 8):
@@ -88,7 +88,9 @@ async def test_news_during_the_sync_come_once_and_in_order(town: EdgeCluster, ki
     await alice.until_texts(7, *numbers(8))
 
 
-async def test_more_news_than_are_kept_for_the_change_over(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_more_live_messages_than_the_change_over_keeps(
+    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("services.edge.delivery.ordering.RECENT_MESSAGES", 2)
     await town.add_edge()
     town.backend.messages_per_page = 3
@@ -104,7 +106,7 @@ async def test_more_news_than_are_kept_for_the_change_over(town: EdgeCluster, mo
     await alice.until_texts(7, *numbers(9))
 
 
-async def test_what_another_device_says_right_after_the_login_comes_too(town: EdgeCluster) -> None:
+async def test_a_message_of_another_device_right_after_the_login_is_shown(town: EdgeCluster) -> None:
     here, there = await town.add_edge(), await town.add_edge()
     town.backend.add_chat(7, 1, 2)
     phone = await town.client(1, there)
@@ -116,8 +118,10 @@ async def test_what_another_device_says_right_after_the_login_comes_too(town: Ed
 
 
 @pytest.mark.parametrize("chat", [7, 9])
-async def test_what_another_device_says_or_has_read_during_the_sync_comes_too(town: EdgeCluster, chat: int) -> None:
-    """The snapshot does not call it unread; in a chat of the first page, and of a later one."""
+async def test_messages_posted_or_read_by_another_device_during_the_sync_are_shown(
+    town: EdgeCluster, chat: int
+) -> None:
+    """The snapshot does not count them as unread; in a chat of the first page, and of a later one."""
     here, there = await town.add_edge(), await town.add_edge()
     town.backend.chats_per_page = 1
     for number in (7, 8, 9):
@@ -126,21 +130,21 @@ async def test_what_another_device_says_or_has_read_during_the_sync_comes_too(to
     await phone.until_synced()
     desk = EdgeClient(here.endpoint)
     gate = town.message.block(Sync)
-    said = desk.send(do="login", account=1)
+    sent = desk.send(do="login", account=1)
     await town.message.until_requested(Sync, len(town.message.requests_of(Sync)) + 1)
     await phone.post(chat, "mine")
     await town.message.send_texts(chat, 2, "yours")
     await phone.until_texts(chat, "yours")
     town.backend.mark_read(1, chat, 1, 2)
     gate.set()
-    assert await desk.reply_to(said) == 1
+    assert await desk.reply_to(sent) == 1
     await desk.until_texts(chat, "mine", "yours")
     await desk.until_synced()
     assert len(desk.messages) == 2
 
 
-async def test_an_old_message_that_is_told_again_is_not_shown_again(town: EdgeCluster) -> None:
-    """A request was repeated, so its envelope comes again, to an account that has read it, is away and comes back."""
+async def test_an_old_message_that_is_published_again_is_not_shown_again(town: EdgeCluster) -> None:
+    """A request was repeated, so its envelope is published again, to an account that has read it and logs in again."""
     await town.add_edge()
     town.backend.add_chat(7, 1, 2)
     old = town.backend.commit_texts(7, 2, *numbers(3))
@@ -156,7 +160,7 @@ async def test_an_old_message_that_is_told_again_is_not_shown_again(town: EdgeCl
     await alice.until_texts(7, "4")
 
 
-async def test_own_messages_come_after_what_was_missed_before_them(town: EdgeCluster) -> None:
+async def test_own_messages_are_answered_after_the_missed_ones_before_them(town: EdgeCluster) -> None:
     await town.add_edge()
     town.backend.messages_per_page = 3
     town.backend.add_chat(7, 1, 2)
@@ -164,16 +168,16 @@ async def test_own_messages_come_after_what_was_missed_before_them(town: EdgeClu
     gate = town.message.block(SyncChat)
     alice = await town.client(1)
     await town.message.until_requested(SyncChat)
-    said = alice.send(do="post", chat=7, text="mine")
+    sent = alice.send(do="post", chat=7, text="mine")
     await town.message.until_fanned_out()
-    assert said not in alice.replies
+    assert sent not in alice.replies
     gate.set()
-    assert await alice.reply_to(said) == [7, 8]
-    assert [seen for seen in alice.seen if "message" in seen or seen.get("re") == said][-1]["re"] == said
+    assert await alice.reply_to(sent) == [7, 8]
+    assert [seen for seen in alice.seen if "message" in seen or seen.get("re") == sent][-1]["re"] == sent
     assert alice.texts(7) == numbers(7)
 
 
-async def test_own_messages_do_not_wait_forever_for_what_was_missed_and_are_not_shown_again(
+async def test_own_messages_do_not_wait_forever_for_missed_ones_and_are_not_shown_again(
     town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.edge.upstream.publisher._SLACK_SECONDS", 0.2)
@@ -191,14 +195,14 @@ async def test_own_messages_do_not_wait_forever_for_what_was_missed_and_are_not_
     await alice.until_texts(7, *numbers(7), "9")
 
 
-async def test_an_own_message_that_the_backlog_finds_first_is_its_answer(town: EdgeCluster) -> None:
+async def test_an_own_message_that_the_backlog_reads_first_is_its_reply(town: EdgeCluster) -> None:
     await town.add_edge()
     town.backend.messages_per_page = 3
     town.backend.add_chat(7, 1, 2)
     town.backend.commit_texts(7, 2, *numbers(7))
     gates = town.message.block(SyncChat), town.message.block(PostMessages)
     alice = await town.client(1)
-    said = alice.send(do="post", chat=7, text="mine")
+    sent = alice.send(do="post", chat=7, text="mine")
     await town.message.until_requested(SyncChat)
     await town.message.until_requested(PostMessages)
     town.message.on_envelope = lambda node, envelope: []
@@ -207,7 +211,7 @@ async def test_an_own_message_that_the_backlog_finds_first_is_its_answer(town: E
     gates[1].set()
     await town.message.until_fanned_out()
     gates[0].set()
-    assert await alice.reply_to(said) == [7, 8]
+    assert await alice.reply_to(sent) == [7, 8]
     await alice.until_synced()
     assert alice.texts(7) == numbers(7)
 
@@ -226,8 +230,8 @@ async def test_a_login_does_not_wait_long_for_its_sync(town: EdgeCluster, monkey
 
 @pytest.fixture
 async def torn(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> tuple[EdgeClient, asyncio.Event]:
-    """Alice has got three messages on one node, and is logged in on another before that can be committed; the event
-    lets it be."""
+    """Alice has received three messages on one node, and logs in on another before that is committed; it is committed
+    after the event."""
     monkeypatch.setattr("services.edge.catchup.backlog._BEGIN_SECONDS", 0.1)
     monkeypatch.setattr("services.edge.receipts.read_state_flusher._ATTEMPT_SECONDS", 0.3)
     here, there = await town.add_edge(confirm_interval_seconds=1000.0), await town.add_edge()
@@ -242,7 +246,7 @@ async def torn(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> tuple[Edge
     return await town.client(1, there), gate
 
 
-async def test_nothing_unread_is_asked_for_before_another_node_has_committed_what_arrived_there(
+async def test_unread_messages_are_requested_after_another_node_has_committed_its_read_state(
     town: EdgeCluster, torn: tuple[EdgeClient, asyncio.Event]
 ) -> None:
     """However long that takes; the login itself does not wait for it."""
@@ -254,17 +258,17 @@ async def test_nothing_unread_is_asked_for_before_another_node_has_committed_wha
     assert desk.texts(7) == []
 
 
-async def test_what_the_stream_brings_meanwhile_is_not_taken_for_news(
+async def test_messages_released_before_the_first_page_are_not_shown_as_live(
     town: EdgeCluster, torn: tuple[EdgeClient, asyncio.Event]
 ) -> None:
-    """It starts early, for what is said on the new connection."""
+    """The sequencer starts early, for a message posted on the new connection."""
     desk, gate = torn
-    said = desk.send(do="post", chat=7, text="mine")
+    sent = desk.send(do="post", chat=7, text="mine")
     async with asyncio.timeout(10):
         while (stream := town.edges[1].chats.sequencer(ChatId(7))) is None or not stream.delivered(4):
             await asyncio.sleep(0.01)
     gate.set()
-    assert await desk.reply_to(said) == [7, 4]
+    assert await desk.reply_to(sent) == [7, 4]
     await desk.until_synced()
     assert desk.texts(7) == []
 
@@ -273,35 +277,35 @@ async def _never() -> bool:
     return False
 
 
-def _answers_and_news(device: EdgeClient, since: int) -> list[int]:
-    """In the order they came: the references of answers after this one, the indexes of messages."""
-    told = [seen.get("re") or seen["message"][1] for seen in device.seen if "re" in seen or "message" in seen]
-    return told[told.index(since) :]
+def _replies_and_messages(device: EdgeClient, since: int) -> list[int]:
+    """In order of arrival: the references of replies after this one, the indexes of messages."""
+    seen_since = [seen.get("re") or seen["message"][1] for seen in device.seen if "re" in seen or "message" in seen]
+    return seen_since[seen_since.index(since) :]
 
 
 @pytest.mark.parametrize("reads", [True, False])
-async def test_an_own_message_that_is_in_the_snapshot_already_is_answered_in_its_place(
+async def test_an_own_message_in_the_snapshot_is_answered_in_its_place(
     town: EdgeCluster, torn: tuple[EdgeClient, asyncio.Event], monkeypatch: pytest.MonkeyPatch, reads: bool
 ) -> None:
-    """What was said since the login is committed, and neither its envelope nor its answer has come."""
+    """Messages posted since the login are committed, and neither their envelope nor their reply has arrived."""
     monkeypatch.setattr(JsonDialect, "pushes_backlog", reads)
     desk, gate = torn
     town.message.beats = False
     town.message.on_envelope, town.message.on_reply = lambda node, envelope: [], _never
-    said = [desk.send(do="post", chat=7, text=text) for text in ("mine", "mine, too")]
+    sent = [desk.send(do="post", chat=7, text=text) for text in ("mine", "mine, too")]
     await town.message.until_fanned_out(2)
     await town.message.send_texts(7, 2, "6")
     gate.set()
-    assert await desk.reply_to(said[1]) == [7, 5]
+    assert await desk.reply_to(sent[1]) == [7, 5]
     await desk.until_synced()
     town.message.on_envelope = lambda node, envelope: [envelope]
     await town.message.send_texts(7, 2, "7")
     await desk.until_texts(7, *(("6", "7") if reads else ("7",)))
-    assert _answers_and_news(desk, said[0]) == ([*said, 6, 7] if reads else [*said, 7])
+    assert _replies_and_messages(desk, sent[0]) == ([*sent, 6, 7] if reads else [*sent, 7])
 
 
-async def test_an_own_message_in_a_chat_that_turns_up_is_answered_in_its_place(town: EdgeCluster) -> None:
-    """The account is in the chat, and this node is told of neither that nor what is said there."""
+async def test_an_own_message_in_a_discovered_chat_is_answered_in_its_place(town: EdgeCluster) -> None:
+    """The account is in the chat, and this node receives neither that notice nor the chat's envelopes."""
     edge = await town.add_edge()
     room = town.backend.add_chat(7, 2, 3)
     alice, bob = await town.client(1), await town.client(2)
@@ -310,17 +314,17 @@ async def test_an_own_message_in_a_chat_that_turns_up_is_answered_in_its_place(t
     room.join(1)
     town.message.on_envelope = lambda node, envelope: [town.message.without(envelope, 1)]
     town.message.on_reply = _never
-    said = alice.send(do="post", chat=7, text="mine")
+    sent = alice.send(do="post", chat=7, text="mine")
     await town.message.until_fanned_out()
     await town.message.send_texts(7, 3, "2")
     await bob.until_texts(7, "mine", "2")
     edge.resync.mark_stale("a test")
     await alice.until_texts(7, "2")
-    assert _answers_and_news(alice, said) == [said, 2]
+    assert _replies_and_messages(alice, sent) == [sent, 2]
 
 
-async def test_a_chat_without_its_account_any_more_is_not_read(town: EdgeCluster) -> None:
-    """The account leaves while the answer that says it is a member is on its way."""
+async def test_a_chat_that_the_account_has_left_is_not_read(town: EdgeCluster) -> None:
+    """The account leaves while the reply that names it as a member is on its way."""
     await town.add_edge()
     town.backend.add_chat(7, 1, 2)
     town.backend.add_chat(8, 1, 3)
@@ -342,7 +346,7 @@ async def test_a_chat_without_its_account_any_more_is_not_read(town: EdgeCluster
     assert alice.texts(7) == []
 
 
-async def test_a_connection_that_is_up_to_date_keeps_nothing_of_its_sync(town: EdgeCluster) -> None:
+async def test_an_up_to_date_connection_has_no_backlog(town: EdgeCluster) -> None:
     edge = await town.add_edge()
     for chat in range(1, 6):
         town.backend.add_chat(chat, 1, 2)
@@ -355,10 +359,10 @@ async def test_a_connection_that_is_up_to_date_keeps_nothing_of_its_sync(town: E
     assert all(edge.chats.sequencer(chat).recent_after(0) is None for chat in range(1, 6))  # type: ignore[arg-type,union-attr]
 
 
-# Read state is settled before
+# Read state is flushed before
 
 
-async def test_what_another_connection_has_got_is_not_pushed_again(town: EdgeCluster) -> None:
+async def test_messages_delivered_to_another_connection_are_not_pushed_again(town: EdgeCluster) -> None:
     here, there = await town.add_edge(confirm_interval_seconds=1000.0), await town.add_edge()
     town.backend.add_chat(7, 1, 2)
     phone = await town.client(1, here)
@@ -371,7 +375,7 @@ async def test_what_another_connection_has_got_is_not_pushed_again(town: EdgeClu
         assert desk.texts(7) == []
 
 
-async def test_what_another_connection_may_not_have_got_is_pushed_again(town: EdgeCluster) -> None:
+async def test_messages_perhaps_not_delivered_to_another_connection_are_pushed_again(town: EdgeCluster) -> None:
     await town.add_edge(confirm_interval_seconds=1000.0)
     town.backend.add_chat(7, 1, 2)
     phone = await town.client(1)
@@ -382,7 +386,7 @@ async def test_what_another_connection_may_not_have_got_is_pushed_again(town: Ed
     await desk.until_texts(7, "hello")
 
 
-async def test_a_node_that_is_gone_holds_up_no_login(town: EdgeCluster) -> None:
+async def test_a_dead_node_delays_no_login(town: EdgeCluster) -> None:
     here, there = await town.add_edge(), await town.add_edge()
     town.backend.add_chat(7, 1, 2)
     await town.client(1, there)
@@ -392,11 +396,11 @@ async def test_a_node_that_is_gone_holds_up_no_login(town: EdgeCluster) -> None:
     assert asyncio.get_running_loop().time() - started < 0.9
 
 
-# Who goes away, or comes again
+# Disconnects and repeated logins
 
 
 async def _gone(edge: Edge) -> bool:
-    """What is cancelled takes a moment to end."""
+    """Cancelled tasks take a moment to end."""
     async with asyncio.timeout(TIMEOUT_SECONDS):
         while len(edge.accounts) or len(edge.chats):
             await asyncio.sleep(0.005)
@@ -404,7 +408,7 @@ async def _gone(edge: Edge) -> bool:
 
 
 @pytest.mark.parametrize("kind", [Sync, SyncChat])
-async def test_who_goes_away_in_the_middle_leaves_nothing_behind(town: EdgeCluster, kind: type) -> None:
+async def test_a_disconnect_during_the_sync_leaves_nothing_behind(town: EdgeCluster, kind: type) -> None:
     edge = await town.add_edge()
     town.backend.messages_per_page = 2
     town.backend.add_chat(7, 1, 2)
@@ -420,25 +424,25 @@ async def test_who_goes_away_in_the_middle_leaves_nothing_behind(town: EdgeClust
     await bob.until_texts(7, *numbers(5))
 
 
-async def test_a_slow_reader_is_not_read_ahead_of(town: EdgeCluster) -> None:
+async def test_the_backlog_is_read_at_the_pace_of_a_slow_client(town: EdgeCluster) -> None:
     await town.add_edge()
     town.backend.messages_per_page = 5
     town.backend.add_chat(7, 1, 2)
     town.backend.commit_texts(7, 2, *("x" * 60_000 for _ in range(20)))
     alice = EdgeClient(town.edges[0].endpoint)
-    said = alice.send(do="login", account=1)
-    await alice.reply_to(said)
+    sent = alice.send(do="login", account=1)
+    await alice.reply_to(sent)
     alice.socket.deaf = True
     await town.message.until_requested(SyncChat)
     await asyncio.sleep(0.2)
-    asked = len(town.message.requests_of(SyncChat))
-    assert 1 <= asked <= 2
+    requests = len(town.message.requests_of(SyncChat))
+    assert 1 <= requests <= 2
     assert alice.socket.closed_with is None
     alice.socket.stop_being_deaf()
     await alice.socket.until(lambda: len(alice.texts(7)) == 20)
 
 
-async def test_a_connection_may_become_somebody_else(town: EdgeCluster) -> None:
+async def test_a_connection_may_log_in_as_another_account(town: EdgeCluster) -> None:
     edge = await town.add_edge()
     for chat, account in ((7, 1), (8, 2)):
         town.backend.add_chat(chat, account, 3)
@@ -450,11 +454,11 @@ async def test_a_connection_may_become_somebody_else(town: EdgeCluster) -> None:
     await town.message.send_texts(8, 3, "for the second")
     await device.until_texts(8, "for the second")
     assert device.texts(7) == []
-    assert [resident.account for resident in edge.accounts.by_account.values()] == [2]
+    assert [local.account for local in edge.accounts.by_account.values()] == [2]
     assert device.client.dialect.entered_as == [1, 0, 2]  # type: ignore[attr-defined]
 
 
-async def test_a_login_again_as_the_same_account_repeats_nothing(town: EdgeCluster) -> None:
+async def test_a_repeated_login_of_the_same_account_shows_nothing_again(town: EdgeCluster) -> None:
     await town.add_edge()
     town.backend.add_chat(7, 1, 2)
     device = await town.client(1)

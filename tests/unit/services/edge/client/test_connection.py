@@ -22,7 +22,9 @@ from tests.unit.services.edge.json_dialect import frame
     ("good", 1, 101, False),
     ("other", 1, 100, False),
 ])  # fmt: skip
-def test_a_token_is_good_again_in_time_for_its_account(token: str, account: int, seconds: int, shown: bool) -> None:
+def test_a_verified_token_is_accepted_again_in_time_for_its_account(
+    token: str, account: int, seconds: int, shown: bool
+) -> None:
     each = Intake()
     each.connection.token, each.connection.token_expires = "good", 100
     request = Request(PostMessage(ChatId(1), ()), token=token, account=AccountId(account))
@@ -32,19 +34,19 @@ def test_a_token_is_good_again_in_time_for_its_account(token: str, account: int,
 
 
 @pytest.mark.parametrize(
-    ("frames", "withheld", "at", "overdue"),
+    ("frames", "pending", "at", "overdue"),
     [
         ([], False, 29, False), ([], False, 31, True), ([b"garbage"], False, 31, True),
         ([frame(do="status")], False, 899, False), ([frame(do="status")], False, 901, True),
         ([frame(do="status")], True, 901, False),
     ],
 )  # fmt: skip
-def test_who_does_not_log_in_is_not_kept_forever(frames: list[bytes], withheld: bool, at: float, overdue: bool) -> None:
+def test_a_connection_without_a_login_times_out(frames: list[bytes], pending: bool, at: float, overdue: bool) -> None:
     each = Intake(logged_in=False)
     for text in frames:
         each.receive(text, NOW)
     each.drain()
-    if withheld:
+    if pending:
         login = Login(kind=IdentifierKind.ID, identifier="1", secret=Secret(Scheme.PLAIN, "x"))
         each.connection.pending_verification = PendingVerification(Request(login), "ticket", NOW + 600)
     assert bool(each.connection.timed_out(NOW + at, 30, 900)) == overdue
@@ -52,13 +54,13 @@ def test_who_does_not_log_in_is_not_kept_forever(frames: list[bytes], withheld: 
     assert not each.connection.timed_out(NOW + at, 30, 900)
 
 
-def test_a_logout_leaves_the_connection_as_it_was_opened() -> None:
+def test_after_a_logout_the_connection_is_as_it_was_opened() -> None:
     each = Intake()
     each.connection.logged_out()
     each.receive(post(1), NOW)
-    refusal = each.next_work(NOW)
-    assert isinstance(refusal, RejectedFrame)
-    assert refusal.failure is NOT_LOGGED_IN
+    rejected = each.next_work(NOW)
+    assert isinstance(rejected, RejectedFrame)
+    assert rejected.failure is NOT_LOGGED_IN
     assert each.connection.phase is Phase.OPENED
 
 
@@ -71,8 +73,8 @@ def test_a_logout_leaves_the_connection_as_it_was_opened() -> None:
         (Revocation(4, AccountId(1), "sid", 50), 50, True), (Revocation(3, AccountId(1), "", 50), 49, False),
     ],
 )  # fmt: skip
-def test_what_a_revocation_ends(revocation: Revocation, issued: int | None, ended: bool) -> None:
-    """Everything of an account's, or one session; not what came after it, nor a token that is newer than it."""
+def test_a_revocation_ends_the_logins_before_it(revocation: Revocation, issued: int | None, ended: bool) -> None:
+    """All logins of the account, or one session; not logins after it, nor by a token that is newer than it."""
     each = Intake(logged_in=False)
     each.connection.logged_in(ENTERED, TokenBucket(1, 1, NOW), issued)
     assert each.connection.is_ended_by(revocation) == ended

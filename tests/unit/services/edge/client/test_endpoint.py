@@ -1,4 +1,4 @@
-"""Who is let in, how long a connection may be silent, and how an edge ends."""
+"""Accepting connections, time-outs of silent ones, backpressure, and the drain of an edge."""
 
 import asyncio
 
@@ -20,7 +20,7 @@ from tests.unit.services.edge.edge_client import EdgeClient
         ("/", ("unknown",), Accept()),
     ],
 )  # fmt: skip
-async def test_the_dialect_is_told_by_path_or_subprotocol(
+async def test_path_or_subprotocol_select_the_dialect(
     town: EdgeCluster, path: str, subprotocols: tuple[str, ...], answer: Accept
 ) -> None:
     edge = await town.add_edge()
@@ -53,23 +53,23 @@ async def test_silent_peers_are_pinged_and_dropped_without_a_pong(town: EdgeClus
     paused.client.inbound.paused = True
     await dead.socket.until(lambda: dead.socket.ended)
     await alive.socket.until(lambda: alive.socket.pings > 2)
-    # The pong of the third may wait in what we do not read.
+    # The pong of the third may be among the bytes that are not read.
     assert [device.socket.ended for device in (alive, paused)] == [False, False]
 
 
-async def test_who_sends_more_than_is_done_is_not_read_for_a_while(town: EdgeCluster) -> None:
+async def test_a_client_with_too_much_queued_is_not_read(town: EdgeCluster) -> None:
     await town.add_edge(incoming_frames=10)
     alice = await town.client(1)
     gate = town.session.block(GetAccount)
-    asked = [alice.send(do="account", account=2) for _ in range(12)]
+    sent = [alice.send(do="account", account=2) for _ in range(12)]
     read = [alice.socket.reading]
     gate.set()
-    await alice.reply_to(asked[-1])
+    await alice.reply_to(sent[-1])
     assert [*read, alice.socket.reading] == [False, True]
-    assert alice.replied_refs[-12:] == asked
+    assert alice.replied_refs[-12:] == sent
 
 
-# The end
+# Drain
 
 
 async def test_drained_clients_are_answered_then_closed_and_their_read_state_is_committed(town: EdgeCluster) -> None:
@@ -79,7 +79,7 @@ async def test_drained_clients_are_answered_then_closed_and_their_read_state_is_
     await town.message.send_texts(7, 2, "news")
     await alice.until_texts(7, "news")
     gate = town.message.block(PostMessages)
-    said = alice.send(do="post", chat=7, text="last words")
+    sent = alice.send(do="post", chat=7, text="last words")
     await town.message.until_requested(PostMessages)
     draining = asyncio.create_task(edge.drain())
     await bob.socket.until(lambda: bob.socket.ended)
@@ -87,14 +87,14 @@ async def test_drained_clients_are_answered_then_closed_and_their_read_state_is_
     assert alice.socket.closed_with is None
     gate.set()
     await draining
-    assert alice.replies[said] == [7, 2]
+    assert alice.replies[sent] == [7, 2]
     for device in (alice, bob):
         assert device.socket.closed_with == (1012, "restarting, please reconnect")
     assert town.backend.unread(1, 7) == []
     assert await town.nodes_of(1) == []
 
 
-async def test_many_clients_are_told_one_after_the_other(town: EdgeCluster) -> None:
+async def test_many_clients_are_drained_over_time(town: EdgeCluster) -> None:
     edge = await town.add_edge(drain_seconds=0.5)
     ends: list[float] = []
     devices = [EdgeClient(edge.endpoint) for _ in range(60)]
@@ -109,8 +109,10 @@ async def test_many_clients_are_told_one_after_the_other(town: EdgeCluster) -> N
 
 
 @pytest.mark.parametrize("deaf", [True, False])
-async def test_who_does_not_go_is_dropped(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch, deaf: bool) -> None:
-    """A client whose request is never answered, and one that does not answer the close frame."""
+async def test_a_client_that_does_not_close_is_aborted(
+    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch, deaf: bool
+) -> None:
+    """Either its request is never answered, or it does not answer the close frame."""
     monkeypatch.setattr("services.edge.client.endpoint._REPLY_SECONDS", 0.1)
     monkeypatch.setattr("services.edge.client.endpoint._CLOSE_SECONDS", 0.1)
     edge = await town.add_edge()

@@ -1,4 +1,4 @@
-"""Pictures and files on their way to a client: in order, at its pace, once, or again."""
+"""Images and files on their way to a client: in order, at its pace, once, or again after a failure."""
 
 import asyncio
 import base64
@@ -28,7 +28,7 @@ def _shallow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(media_sender, "_LOW_WATER_BYTES", LOW_WATER)
 
 
-async def kept(edge: Edge, data: bytes, packages: int = 1) -> Media:
+async def stored(edge: Edge, data: bytes, packages: int = 1) -> Media:
     upload = edge.media.start_upload()
     await upload.write(data)
     return await edge.media.store(upload, "file", "notes.bin", packages)
@@ -42,8 +42,8 @@ def blob(town: EdgeCluster, media: Media) -> Path:
     return town.media_directory / "blobs" / media.sha256
 
 
-def heard(device: EdgeClient) -> list[Any]:
-    """What was pushed: texts, announcements as [packages], packages as bytes."""
+def received_by(device: EdgeClient) -> list[Any]:
+    """Pushed items: texts, announcements as [packages], packages as bytes."""
     shown: list[Any] = []
     for seen in device.seen:
         if "message" in seen:
@@ -55,9 +55,9 @@ def heard(device: EdgeClient) -> list[Any]:
     return shown
 
 
-async def until_heard(device: EdgeClient, count: int) -> list[Any]:
-    await device.socket.until(lambda: len(heard(device)) >= count)
-    return heard(device)
+async def until_received(device: EdgeClient, count: int) -> list[Any]:
+    await device.socket.until(lambda: len(received_by(device)) >= count)
+    return received_by(device)
 
 
 async def until_unread(town: EdgeCluster, account: int, *indexes: int) -> None:
@@ -73,27 +73,27 @@ async def until_idle(edge: Edge) -> None:
             await asyncio.sleep(0.002)
 
 
-async def test_everything_comes_in_the_order_it_was_said(town: EdgeCluster) -> None:
+async def test_media_and_texts_are_sent_in_order(town: EdgeCluster) -> None:
     edge = await town.add_edge(confirm_interval_seconds=0.1)
     town.backend.add_chat(CHAT, 1, 2)
     bob = await town.client(2)
-    first, second = await kept(edge, pattern(1000), 3), await kept(edge, pattern(10), 1)
+    first, second = await stored(edge, pattern(1000), 3), await stored(edge, pattern(10), 1)
     await town.message.send_texts(CHAT, 1, "one", Image(first), "two", File(second), "three")
-    assert await until_heard(bob, 9) == [
+    assert await until_received(bob, 9) == [
         "one", [3], pattern(1000)[:333], pattern(1000)[333:666], pattern(1000)[666:], "two", [1], pattern(10), "three",
     ]  # fmt: skip
     await until_unread(town, 2)
 
 
-async def test_a_transfer_keeps_the_pace_of_its_client_and_all_else_waits_behind_it(town: EdgeCluster) -> None:
+async def test_a_transfer_keeps_the_pace_of_its_client_and_other_output_waits(town: EdgeCluster) -> None:
     edge = await town.add_edge(confirm_interval_seconds=0.1)
     town.backend.add_chat(CHAT, 1, 2)
     bob = await town.client(2)
     await bob.until_synced()
-    media = await kept(edge, pattern(1_000_000), 100)
+    media = await stored(edge, pattern(1_000_000), 100)
     bob.socket.deaf = True
     await town.message.send_texts(CHAT, 1, Image(media), "behind")
-    asked = bob.send(do="status")
+    sent = bob.send(do="status")
     async with asyncio.timeout(TIMEOUT_SECONDS):
         while bob.socket.unsent() <= LOW_WATER:
             await asyncio.sleep(0.002)
@@ -101,18 +101,18 @@ async def test_a_transfer_keeps_the_pace_of_its_client_and_all_else_waits_behind
     assert bob.socket.unsent() < LOW_WATER + 20_000
     assert town.backend.unread(2, CHAT) == [1, 2]
     bob.socket.stop_being_deaf()
-    shown = await until_heard(bob, 102)
+    shown = await until_received(bob, 102)
     assert (shown[0], b"".join(shown[1:101]), shown[101]) == ([100], pattern(1_000_000), "behind")
-    assert await bob.reply_to(asked) == "ServerStatus"
+    assert await bob.reply_to(sent) == "ServerStatus"
     await until_unread(town, 2)
 
 
-async def test_what_waits_behind_a_transfer_is_bounded_but_the_transfer_is_not(town: EdgeCluster) -> None:
+async def test_output_behind_a_transfer_is_bounded_but_the_transfer_is_not(town: EdgeCluster) -> None:
     edge = await town.add_edge(outgoing_bytes=20_000)
     town.backend.add_chat(CHAT, 1, 2)
     bob = await town.client(2)
     await bob.until_synced()
-    media = await kept(edge, pattern(200_000), 4)
+    media = await stored(edge, pattern(200_000), 4)
     bob.socket.deaf = True
     await town.message.send_texts(CHAT, 1, Image(media), "x" * 10_000)
     await asyncio.sleep(0.05)
@@ -123,12 +123,12 @@ async def test_what_waits_behind_a_transfer_is_bounded_but_the_transfer_is_not(t
     await until_idle(edge)
 
 
-async def test_who_takes_it_slowly_may_answer_late(town: EdgeCluster) -> None:
+async def test_a_slow_receiver_may_answer_pings_late(town: EdgeCluster) -> None:
     edge = await town.add_edge(pong_timeout_seconds=0.2, confirm_interval_seconds=0.0)
     town.backend.add_chat(CHAT, 1, 2)
     bob = await town.client(2)
     await bob.until_synced()
-    media = await kept(edge, pattern(400_000), 20)
+    media = await stored(edge, pattern(400_000), 20)
     bob.socket.deaf = bob.socket.mute = True
     await town.message.send_texts(CHAT, 1, "before", Image(media))
     await bob.socket.until(lambda: bob.socket.pings > 0)
@@ -139,26 +139,26 @@ async def test_who_takes_it_slowly_may_answer_late(town: EdgeCluster) -> None:
     await bob.socket.until(lambda: bob.socket.ended)
 
 
-async def test_a_node_sends_only_so_many_at_once(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_concurrent_transfers_of_a_node_are_limited(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     edge = await town.add_edge(transfers_at_once=1)
     town.backend.add_chat(CHAT, 1, 2, 3)
     bob, cem = await town.client(2), await town.client(3)
     await bob.until_synced()
     await cem.until_synced()
     bob.socket.deaf = True
-    media = await kept(edge, pattern(200_000), 2)
+    media = await stored(edge, pattern(200_000), 2)
     await town.message.send_texts(CHAT, 1, Image(media))
     await cem_waits(bob, cem)
     bob.socket.stop_being_deaf()
-    assert await until_heard(cem, 3) == [[2], pattern(200_000)[:100_000], pattern(200_000)[100_000:]]
+    assert await until_received(cem, 3) == [[2], pattern(200_000)[:100_000], pattern(200_000)[100_000:]]
     monkeypatch.setattr(media_sender, "_SLOT_SECONDS", 0.1)
     bob.socket.deaf = True
     await town.message.send_texts(CHAT, 1, Image(media), "after")
-    assert (await until_heard(cem, 5))[3:] == ["notes.bin", "after"]
+    assert (await until_received(cem, 5))[3:] == ["notes.bin", "after"]
     bob.socket.vanish()
     await until_idle(edge)
     await town.message.send_texts(CHAT, 1, Image(media))
-    assert len(await until_heard(cem, 8)) == 8
+    assert len(await until_received(cem, 8)) == 8
 
 
 async def cem_waits(bob: EdgeClient, cem: EdgeClient) -> None:
@@ -166,44 +166,44 @@ async def cem_waits(bob: EdgeClient, cem: EdgeClient) -> None:
         while bob.socket.unsent() <= LOW_WATER:
             await asyncio.sleep(0.002)
     await asyncio.sleep(0.05)
-    assert heard(cem) == []
+    assert received_by(cem) == []
 
 
-async def test_what_cannot_be_opened_comes_as_text(town: EdgeCluster) -> None:
+async def test_media_that_cannot_be_opened_is_sent_as_text(town: EdgeCluster) -> None:
     edge = await town.add_edge(confirm_interval_seconds=0.1)
     town.backend.add_chat(CHAT, 1, 2)
     bob = await town.client(2)
-    media = await kept(edge, pattern(1000))
+    media = await stored(edge, pattern(1000))
     blob(town, media).unlink()
     await town.message.send_texts(CHAT, 1, Image(media), "after")
-    assert await until_heard(bob, 2) == ["notes.bin", "after"]
+    assert await until_received(bob, 2) == ["notes.bin", "after"]
     await until_unread(town, 2)
 
 
-async def test_what_breaks_off_half_way_ends_the_connection_and_comes_again(town: EdgeCluster) -> None:
+async def test_a_transfer_that_fails_half_way_ends_the_connection_and_is_repeated(town: EdgeCluster) -> None:
     edge = await town.add_edge()
     town.backend.add_chat(CHAT, 1, 2)
     bob = await town.client(2)
     whole = pattern(600_000)
-    media = await kept(edge, whole, 2)
+    media = await stored(edge, whole, 2)
     blob(town, media).write_bytes(whole[:400_000])
     await town.message.send_texts(CHAT, 1, "before", Image(media), "after")
     await bob.socket.until(lambda: bob.socket.ended)
     assert bob.socket.closed_with == (1011, "a transfer failed, reconnect to get it")
-    assert heard(bob) == ["before", [2], whole[:300_000]]
+    assert received_by(bob) == ["before", [2], whole[:300_000]]
     await until_unread(town, 2, 2, 3)
     blob(town, media).write_bytes(whole)
     again = await town.client(2)
-    assert await until_heard(again, 4) == [[2], whole[:300_000], whole[300_000:], "after"]
+    assert await until_received(again, 4) == [[2], whole[:300_000], whole[300_000:], "after"]
 
 
-async def test_a_connection_that_ends_leaves_no_transfer_behind(town: EdgeCluster) -> None:
+async def test_the_end_of_a_connection_ends_its_transfers(town: EdgeCluster) -> None:
     edge = await town.add_edge()
     town.backend.add_chat(CHAT, 1, 2)
     bob = await town.client(2)
     await bob.until_synced()
     bob.socket.deaf = True
-    await town.message.send_texts(CHAT, 1, Image(await kept(edge, pattern(300_000), 3)), "behind")
+    await town.message.send_texts(CHAT, 1, Image(await stored(edge, pattern(300_000), 3)), "behind")
     async with asyncio.timeout(TIMEOUT_SECONDS):
         while bob.socket.unsent() <= LOW_WATER:
             await asyncio.sleep(0.002)
@@ -212,37 +212,37 @@ async def test_a_connection_that_ends_leaves_no_transfer_behind(town: EdgeCluste
     assert town.backend.unread(2, CHAT) == [1, 2]
 
 
-async def test_another_account_gets_nothing_that_waited_for_the_former(town: EdgeCluster) -> None:
+async def test_another_account_receives_nothing_that_waited_for_the_former(town: EdgeCluster) -> None:
     edge = await town.add_edge(confirm_interval_seconds=0.1)
     town.backend.add_chat(CHAT, 1, 2, 3)
     bob = await town.client(2)
     await bob.until_synced()
     bob.socket.deaf = True
-    await town.message.send_texts(CHAT, 1, Image(await kept(edge, pattern(300_000), 3)), "behind")
+    await town.message.send_texts(CHAT, 1, Image(await stored(edge, pattern(300_000), 3)), "behind")
     async with asyncio.timeout(TIMEOUT_SECONDS):
         while bob.socket.unsent() <= LOW_WATER:
             await asyncio.sleep(0.002)
-    asked = bob.send(do="login", account=4)
+    sent = bob.send(do="login", account=4)
     async with asyncio.timeout(TIMEOUT_SECONDS):
         while bob.client.connection.account != 4:
             await asyncio.sleep(0.002)
     bob.socket.stop_being_deaf()
-    assert await bob.reply_to(asked) == 4
-    assert heard(bob) == [[3], *(pattern(300_000)[at : at + 100_000] for at in (0, 100_000, 200_000))]
+    assert await bob.reply_to(sent) == 4
+    assert received_by(bob) == [[3], *(pattern(300_000)[at : at + 100_000] for at in (0, 100_000, 200_000))]
     await edge.read_state.flush()
     assert town.backend.unread(2, CHAT) == [1, 2]
     assert town.backend.unread(4, CHAT) == [1, 2]
 
 
-async def test_a_drained_edge_finishes_what_has_begun(town: EdgeCluster) -> None:
+async def test_a_drained_edge_finishes_transfers(town: EdgeCluster) -> None:
     edge = await town.add_edge()
     town.backend.add_chat(CHAT, 1, 2)
     bob = await town.client(2)
     await bob.until_synced()
     bob.socket.deaf = True
-    await town.message.send_texts(CHAT, 1, Image(await kept(edge, pattern(300_000), 3)))
+    await town.message.send_texts(CHAT, 1, Image(await stored(edge, pattern(300_000), 3)))
     gate = town.message.block(PostMessages)
-    said = bob.send(do="post", chat=CHAT, text="last words")
+    sent = bob.send(do="post", chat=CHAT, text="last words")
     await town.message.until_requested(PostMessages)
     gate.set()
     await town.message.until_replied()
@@ -250,7 +250,7 @@ async def test_a_drained_edge_finishes_what_has_begun(town: EdgeCluster) -> None
     await asyncio.sleep(0.2)
     assert [bob.socket.closed_with] == [None]
     bob.socket.stop_being_deaf()
-    assert await bob.reply_to(said) == [CHAT, 2]
+    assert await bob.reply_to(sent) == [CHAT, 2]
     await draining
     assert bob.socket.closed_with == (1012, "restarting, please reconnect")
     assert town.backend.unread(2, CHAT) == []
@@ -262,7 +262,7 @@ async def pieces(data: bytes, size: int) -> AsyncGenerator[bytes]:
 
 
 @given(data=st.binary(max_size=400), count=st.integers(1, 50), size=st.integers(1, 100))
-async def test_packages_are_all_of_the_content_and_as_even_as_can_be(data: bytes, count: int, size: int) -> None:
+async def test_packages_are_complete_and_of_even_size(data: bytes, count: int, size: int) -> None:
     parts = [part async for part in split_packages(pieces(data, size), len(data), count)]
     assert b"".join(parts) == data
     sizes = [len(part) for part in parts]
@@ -270,7 +270,7 @@ async def test_packages_are_all_of_the_content_and_as_even_as_can_be(data: bytes
     assert max(sizes) - min(sizes) <= 1
 
 
-async def test_content_that_is_not_whole_is_no_content() -> None:
+async def test_incomplete_content_is_an_error() -> None:
     parts = split_packages(pieces(b"12345", 2), 6, 2)
     assert await anext(parts) == b"123"
     with pytest.raises(RequestError):

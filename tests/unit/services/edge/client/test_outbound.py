@@ -1,4 +1,4 @@
-"""What is held back for a client, on the event loop of the product."""
+"""Messages that a dialect holds, on the event loop of the product."""
 
 import asyncio
 from typing import Any, cast
@@ -19,7 +19,7 @@ MESSAGE = Message(ChatId(7), 1, MessageId(1), AccountId(2), 0, b"", Nonce(1))
 
 
 async def hold(*, until: float, silent: bool = False) -> list[bytes]:
-    """What the client gets of a message that is held until so many seconds from now, within a moment."""
+    """The client's frames, soon after a message was held until so many seconds from now."""
     surroundings, wire = ConnectionInfo(Limits(), "http://chat.example"), FakeSocket()
     dialect = JsonDialect(surroundings)
     dialect.decode(frame(do="hold", chat=7, until=asyncio.get_running_loop().time() + until), 0.0)
@@ -37,14 +37,14 @@ async def hold(*, until: float, silent: bool = False) -> list[bytes]:
     return wire.received
 
 
-def test_what_is_held_until_now_is_told_at_once() -> None:
+def test_a_message_held_until_now_is_pushed_at_once() -> None:
     assert uvloop.run(hold(until=0.0)) == [b"{}"]
 
 
-def test_what_is_held_for_a_moment_is_told_after_it() -> None:
+def test_a_message_held_for_a_moment_is_pushed_after_it() -> None:
     assert uvloop.run(hold(until=0.01)) == [b"{}"]
     assert uvloop.run(hold(until=60.0)) == []
 
 
-def test_who_is_silent_tells_nothing_of_it() -> None:
+def test_a_closed_queue_pushes_no_held_message() -> None:
     assert uvloop.run(hold(until=0.0, silent=True)) == []

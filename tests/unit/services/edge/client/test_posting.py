@@ -1,4 +1,4 @@
-"""What a client says: committed once, answered once, in order, whatever becomes of envelopes and acknowledgements."""
+"""A client's messages are committed once and answered once, in order, whatever happens to envelopes and replies."""
 
 import asyncio
 from collections.abc import Iterable
@@ -31,7 +31,7 @@ def texts_of(town: EdgeCluster, chat: int) -> list[int]:
     return [message.index for message in town.backend.chats[chat].messages]  # type: ignore[index]
 
 
-async def test_a_message_is_answered_and_others_get_it(town: EdgeCluster) -> None:
+async def test_a_message_is_answered_and_delivered_to_others(town: EdgeCluster) -> None:
     await town.add_edge()
     other = await town.add_edge()
     town.backend.add_chat(7, 1, 2, 3)
@@ -42,7 +42,7 @@ async def test_a_message_is_answered_and_others_get_it(town: EdgeCluster) -> Non
     assert alice.messages == []
 
 
-async def test_the_senders_other_devices_get_it_too(town: EdgeCluster) -> None:
+async def test_a_message_is_delivered_to_the_senders_other_devices(town: EdgeCluster) -> None:
     here, there = await town.add_edge(), await town.add_edge()
     town.backend.add_chat(7, 1, 2)
     phone, desk, away = await town.client(1, here), await town.client(1, here), await town.client(1, there)
@@ -52,7 +52,7 @@ async def test_the_senders_other_devices_get_it_too(town: EdgeCluster) -> None:
     assert phone.messages == []
 
 
-async def test_answered_by_the_envelope_when_the_acknowledgement_is_late_or_lost(town: EdgeCluster) -> None:
+async def test_an_envelope_answers_a_message_with_a_late_or_lost_reply(town: EdgeCluster) -> None:
     await town.add_edge()
     town.backend.add_chat(7, 1, 2)
     alice = await town.client(1)
@@ -73,7 +73,7 @@ async def test_answered_by_the_envelope_when_the_acknowledgement_is_late_or_lost
 
 
 async def three_under_way(town: EdgeCluster) -> tuple[list[EdgeClient], asyncio.Event]:
-    """Six people, three of whom have said something; what becomes of it waits for the event."""
+    """Six devices, three of which have posted a message; its request is answered after the event."""
     town.backend.add_chat(7, *range(1, 7))
     devices = [await town.client(account) for account in range(1, 7)]
     gate = town.message.block(PostMessages)
@@ -83,46 +83,46 @@ async def three_under_way(town: EdgeCluster) -> tuple[list[EdgeClient], asyncio.
     return devices, gate
 
 
-async def test_while_enough_is_under_way_what_is_said_is_gathered(
+async def test_messages_are_gathered_while_enough_requests_are_in_flight(
     town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher, "_GATHER_SECONDS", 60.0)
     await town.add_edge()
     devices, gate = await three_under_way(town)
-    said = []
+    sent = []
     for device in devices[3:]:
-        said.append((device, device.send(do="post", chat=7, text="late")))
+        sent.append((device, device.send(do="post", chat=7, text="late")))
         await asyncio.sleep(0.01)  # some turns of the event loop
     assert town.message.received == 3
     gate.set()
-    assert [await device.reply_to(number) for device, number in said] == [[7, 4], [7, 5], [7, 6]]
+    assert [await device.reply_to(number) for device, number in sent] == [[7, 4], [7, 5], [7, 6]]
     assert [len(request.drafts) for request in town.message.requests_of(PostMessages)] == [1, 1, 1, 3]
 
 
-async def test_what_is_gathered_is_sent_at_the_end(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_gathered_messages_are_sent_at_the_end(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "_GATHER_SECONDS", 60.0)
     edge = await town.add_edge()
     devices, gate = await three_under_way(town)
-    said = devices[3].send(do="post", chat=7, text="late")
+    sent = devices[3].send(do="post", chat=7, text="late")
     await asyncio.sleep(0.01)
     assert town.message.received == 3
     finishing = asyncio.create_task(edge.publisher.finish(5.0))
     await town.message.until_received(4)
     gate.set()
-    assert await devices[3].reply_to(said) == [7, 4]
+    assert await devices[3].reply_to(sent) == [7, 4]
     await finishing
 
 
-async def test_who_does_not_answer_holds_up_nobody(town: EdgeCluster) -> None:
+async def test_a_replica_that_does_not_reply_delays_no_other_request(town: EdgeCluster) -> None:
     await town.add_edge()
     devices, gate = await three_under_way(town)
-    said = devices[3].send(do="post", chat=7, text="late")
+    sent = devices[3].send(do="post", chat=7, text="late")
     await asyncio.wait_for(town.message.until_received(4), 1.0)  # sooner than anything is repeated
     gate.set()
-    assert await devices[3].reply_to(said) == [7, 4]
+    assert await devices[3].reply_to(sent) == [7, 4]
 
 
-async def test_answered_once_when_the_acknowledgement_comes_first(town: EdgeCluster) -> None:
+async def test_a_message_is_answered_once_when_the_reply_comes_before_the_envelope(town: EdgeCluster) -> None:
     await town.add_edge()
     town.backend.add_chat(7, 1, 2)
     alice, bob = await town.client(1), await town.client(2)
@@ -133,18 +133,18 @@ async def test_answered_once_when_the_acknowledgement_comes_first(town: EdgeClus
         return []
 
     town.message.on_envelope = hold
-    said = alice.send(do="post", chat=7, text="hello")
+    sent = alice.send(do="post", chat=7, text="hello")
     await town.message.until_replied()
     town.message.on_envelope = lambda node, envelope: [envelope]
     for node, envelope in held:
         await town.message.publish(node, envelope)
-    assert await alice.reply_to(said) == [7, 1]
+    assert await alice.reply_to(sent) == [7, 1]
     await bob.until_texts(7, "hello")
     assert await alice.post(7, "again") == 2
     assert (alice.messages, len(alice.replied_refs)) == ([], 3)
 
 
-async def test_a_message_whose_envelope_is_lost_is_fetched(town: EdgeCluster) -> None:
+async def test_a_message_is_fetched_when_its_envelope_is_lost(town: EdgeCluster) -> None:
     await town.add_edge()
     town.backend.add_chat(7, 1, 2)
     alice, bob = await town.client(1), await town.client(2)
@@ -155,7 +155,7 @@ async def test_a_message_whose_envelope_is_lost_is_fetched(town: EdgeCluster) ->
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_request_without_an_answer_is_repeated_and_committed_once(town: EdgeCluster) -> None:
+async def test_a_request_without_a_reply_is_repeated_and_committed_once(town: EdgeCluster) -> None:
     await town.add_edge()
     town.backend.add_chat(7, 1, 2)
     alice, bob = await town.client(1), await town.client(2)
@@ -173,41 +173,41 @@ async def test_a_request_without_an_answer_is_repeated_and_committed_once(town: 
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_replica_that_dies_before_it_fans_out_is_made_good_by_another(town: EdgeCluster) -> None:
+async def test_another_replica_fans_out_for_one_that_died(town: EdgeCluster) -> None:
     await town.add_edge()
     town.backend.add_chat(7, 1, 2)
     alice, bob = await town.client(1), await town.client(2)
     town.message.dies_after_commit = True
-    said = alice.send(do="post", chat=7, text="hello")
+    sent = alice.send(do="post", chat=7, text="hello")
     await town.message.until_requested(PostMessages)
     await town.message.stop()
     await town.add_message_replica()
-    assert await alice.reply_to(said) == [7, 1]
+    assert await alice.reply_to(sent) == [7, 1]
     await bob.until_texts(7, "hello")
     assert texts_of(town, 7) == [1]
 
 
-async def test_unavailable_is_asked_again_and_any_other_refusal_is_told_in_its_turn(town: EdgeCluster) -> None:
+async def test_unavailable_is_retried_and_other_errors_are_replied_in_order(town: EdgeCluster) -> None:
     await town.add_edge()
     town.backend.add_chat(7, 1, 2)
     alice = await town.client(1)
     town.message.failures = [UNAVAILABLE, Failure(ErrorCode.FORBIDDEN, "no"), UNAVAILABLE]
-    said = [alice.send(do="post", chat=7, text=str(number)) for number in range(3)]
-    await alice.reply_to(said[-1])
-    assert [alice.replies[ref] for ref in said] == [[7, 1], "forbidden", [7, 2]]
-    assert [ref for ref in alice.replied_refs if ref in said] == said
+    sent = [alice.send(do="post", chat=7, text=str(number)) for number in range(3)]
+    await alice.reply_to(sent[-1])
+    assert [alice.replies[ref] for ref in sent] == [[7, 1], "forbidden", [7, 2]]
+    assert [ref for ref in alice.replied_refs if ref in sent] == sent
 
 
-async def test_what_is_said_at_once_keeps_its_order_and_makes_few_requests(town: EdgeCluster) -> None:
+async def test_messages_sent_at_once_keep_their_order_and_share_requests(town: EdgeCluster) -> None:
     edge = await town.add_edge()
     town.backend.add_chat(7, 1, 2)
     town.backend.add_chat(8, 1, 2)
     alice, bob = await town.client(1), await town.client(2)
-    said = [alice.send(do="post", chat=7, text=str(number)) for number in range(100)]
-    said += [alice.send(do="post", chat=8, text="eight"), alice.send(do="account", account=2)]
+    sent = [alice.send(do="post", chat=7, text=str(number)) for number in range(100)]
+    sent += [alice.send(do="post", chat=8, text="eight"), alice.send(do="account", account=2)]
     bob.send(do="post", chat=7, text="bob")
-    await alice.reply_to(said[-1])
-    assert [ref for ref in alice.replied_refs if ref in said] == said
+    await alice.reply_to(sent[-1])
+    assert [ref for ref in alice.replied_refs if ref in sent] == sent
     await bob.socket.until(lambda: len(bob.messages) == 101)
     assert bob.texts(7) == [str(number) for number in range(100)]
     first, *others = town.message.requests_of(PostMessages)
@@ -215,40 +215,40 @@ async def test_what_is_said_at_once_keeps_its_order_and_makes_few_requests(town:
     assert len(others) == 2
 
 
-async def test_a_long_run_is_split_and_keeps_its_order(town: EdgeCluster) -> None:
+async def test_a_long_batch_is_split_and_keeps_its_order(town: EdgeCluster) -> None:
     await town.add_edge()
     town.backend.add_chat(7, 1, 2)
     alice, bob = await town.client(1), await town.client(2)
     texts = [str(number) * 60_000 for number in range(10)]
-    said = [alice.send(do="post", chat=7, text=text) for text in texts]
-    await alice.reply_to(said[-1])
+    sent = [alice.send(do="post", chat=7, text=text) for text in texts]
+    await alice.reply_to(sent[-1])
     await bob.until_texts(7, *texts)
     sizes = [sum(len(draft.body) for draft in request.drafts) for request in town.message.requests_of(PostMessages)]
     assert max(sizes) < 448 * 1024
     assert len(sizes) < 5
 
 
-async def test_runs_of_many_connections_share_requests_but_are_never_split(town: EdgeCluster) -> None:
+async def test_batches_of_many_connections_share_requests_but_are_never_split(town: EdgeCluster) -> None:
     await town.add_edge()
     town.backend.add_chat(7, *range(1, 13))
     devices = [await town.client(account) for account in range(1, 13)]
-    said = [(device, device.send(do="post", chat=7, text="x")) for device in devices for _ in range(60)]
-    await asyncio.gather(*(device.reply_to(ref) for device, ref in said))
+    sent = [(device, device.send(do="post", chat=7, text="x")) for device in devices for _ in range(60)]
+    await asyncio.gather(*(device.reply_to(ref) for device, ref in sent))
     requests = town.message.requests_of(PostMessages)
     assert all(len(request.drafts) <= 512 for request in requests)
-    first: dict[Nonce, tuple[AccountId, int]] = {}  # on a busy machine some are asked for again
+    first: dict[Nonce, tuple[AccountId, int]] = {}  # on a busy machine some requests are repeated
     for number, request in enumerate(requests):
         for draft in request.drafts:
             first.setdefault(draft.nonce, (draft.sender, number))
     assert (len(first), len(set(first.values()))) == (12 * 60, 12)
 
 
-async def test_who_has_left_the_chat_is_answered_without_being_told_more(town: EdgeCluster) -> None:
+async def test_a_sender_that_has_left_the_chat_is_answered_and_receives_nothing_more(town: EdgeCluster) -> None:
     await town.add_edge()
     room = town.backend.add_chat(7, 1, 2)
     alice, bob = await town.client(1), await town.client(2)
     gate = town.message.block(PostMessages)
-    said = alice.send(do="post", chat=7, text="last words")
+    sent = alice.send(do="post", chat=7, text="last words")
     await town.message.until_requested(PostMessages)
 
     def leave(node: NodeId, envelope: Envelope) -> list[Envelope]:
@@ -256,7 +256,7 @@ async def test_who_has_left_the_chat_is_answered_without_being_told_more(town: E
 
     town.message.on_envelope = leave
     gate.set()
-    assert await alice.reply_to(said) == [7, 1]
+    assert await alice.reply_to(sent) == [7, 1]
     room.leave(1)
     town.message.on_envelope = lambda node, envelope: [envelope]
     await town.message.send_texts(7, 2, "gone?")
@@ -264,7 +264,7 @@ async def test_who_has_left_the_chat_is_answered_without_being_told_more(town: E
     assert alice.messages == []
 
 
-async def test_the_first_message_in_a_chat_that_this_node_has_not_heard_of(town: EdgeCluster) -> None:
+async def test_the_first_message_in_a_chat_that_this_node_does_not_know(town: EdgeCluster) -> None:
     await town.add_edge()
     alice, bob = await town.client(1), await town.client(2)
     await alice.until_synced()
@@ -280,7 +280,7 @@ async def test_the_first_message_in_a_chat_that_this_node_has_not_heard_of(town:
     assert bob.texts(7) == ["one", "two", "three"]
 
 
-async def test_failed_only_after_the_deadline(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_message_fails_only_after_the_deadline(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "_SLACK_SECONDS", 0.2)
     await town.add_edge(request_seconds=1.5)
     town.backend.add_chat(7, 1, 2)
@@ -294,8 +294,8 @@ async def test_failed_only_after_the_deadline(town: EdgeCluster, monkeypatch: py
     assert texts_of(town, 7) == [1]
 
 
-async def test_what_waits_behind_a_failure_fails_with_it(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not each run after a deadline of its own: the last of many would have no answer for a minute."""
+async def test_messages_behind_a_failure_fail_with_it(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch has no deadline of its own: the last of many would have no reply for a minute."""
     monkeypatch.setattr(publisher, "_SLACK_SECONDS", 0.2)
     await town.add_edge(request_seconds=1.0)
     town.backend.add_chat(7, 1, 2)
@@ -312,7 +312,7 @@ async def test_what_waits_behind_a_failure_fails_with_it(town: EdgeCluster, monk
     assert await alice.request(do="post", chat=7, text="hello again") == [7, 1]
 
 
-async def test_a_committed_message_that_cannot_be_read_is_called_failed_in_the_end_and_comes_later(
+async def test_a_committed_message_that_cannot_be_read_is_reported_as_failed_and_shown_later(
     town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher, "_SLACK_SECONDS", 0.1)
@@ -322,15 +322,15 @@ async def test_a_committed_message_that_cannot_be_read_is_called_failed_in_the_e
     alice = await town.client(1)
     gate = town.message.block(SyncChat)
     town.message.on_envelope = lambda node, envelope: []
-    said = alice.send(do="post", chat=7, text="hello")
-    assert await alice.reply_to(said) == "unavailable"
+    sent = alice.send(do="post", chat=7, text="hello")
+    assert await alice.reply_to(sent) == "unavailable"
     gate.set()
     await alice.until_texts(7, "hello")
     assert await alice.request(do="post", chat=7, text="next") == [7, 2]
     assert alice.texts(7) == ["hello"]
 
 
-async def test_who_goes_away_in_the_middle_has_said_it_all_the_same(town: EdgeCluster) -> None:
+async def test_a_disconnect_does_not_undo_a_posted_message(town: EdgeCluster) -> None:
     edge = await town.add_edge()
     town.backend.add_chat(7, 1, 2)
     alice, bob = await town.client(1), await town.client(2)
@@ -345,25 +345,25 @@ async def test_who_goes_away_in_the_middle_has_said_it_all_the_same(town: EdgeCl
     assert len(edge.endpoint.clients) == 1
 
 
-async def test_answers_keep_request_order_whatever_is_asked(town: EdgeCluster) -> None:
+async def test_replies_keep_request_order_for_all_kinds_of_requests(town: EdgeCluster) -> None:
     await town.add_edge()
     town.backend.add_chat(7, 1, 2)
     town.backend.add_chat(8, 1)
     alice = await town.client(1)
-    said = [
-        alice.send(**asked)
-        for asked in (
+    sent = [
+        alice.send(**fields)
+        for fields in (
             {"do": "post", "chat": 7, "text": "one"}, {"do": "account", "account": 2}, {"do": "nonsense"},
             {"do": "post", "chat": 8, "text": "two"}, {"do": "chat", "chat": 7}, {"do": "status"},
             {"do": "post", "chat": 7, "text": "three"}, {"do": "create", "members": [1, 2]},
         )
     ]  # fmt: skip
-    await alice.reply_to(said[-1])
+    await alice.reply_to(sent[-1])
     order = [seen["re"] for seen in alice.seen if "re" in seen][1:]
-    assert order == [ref if number != 2 else None for number, ref in enumerate(said)]
+    assert order == [ref if number != 2 else None for number, ref in enumerate(sent)]
 
 
-async def test_a_dialect_that_fails_ends_its_connection_alone(town: EdgeCluster) -> None:
+async def test_a_dialect_that_fails_closes_its_connection_alone(town: EdgeCluster) -> None:
     await town.add_edge()
     alice, bob = await town.client(1), await town.client(2)
     alice.send(do="explode")
@@ -375,11 +375,11 @@ async def test_a_dialect_that_fails_ends_its_connection_alone(town: EdgeCluster)
     assert await bob.request(do="status") == "ServerStatus"
 
 
-# What comes together
+# Replies and pushes of one tick
 
 
-async def said_and_held(town: EdgeCluster, *said: tuple[EdgeClient, str]) -> list[Envelope]:
-    """In chat 7, committed in this order; neither acknowledged nor delivered yet: that is the caller's to do."""
+async def post_and_hold(town: EdgeCluster, *sent: tuple[EdgeClient, str]) -> list[Envelope]:
+    """Posts to chat 7, committed in this order. Neither replies nor envelopes arrive: the caller delivers them."""
     held = list[Envelope]()
 
     async def never() -> bool:
@@ -387,49 +387,49 @@ async def said_and_held(town: EdgeCluster, *said: tuple[EdgeClient, str]) -> lis
 
     town.message.on_reply = never
     town.message.on_envelope = lambda node, envelope: held.append(envelope) or []  # type: ignore[func-returns-value]
-    for number, (device, text) in enumerate(said, town.message.batches + 1):
+    for number, (device, text) in enumerate(sent, town.message.batches + 1):
         device.send(do="post", chat=7, text=text)
         await town.message.until_fanned_out(number)
     return held
 
 
 def deliver(edge: Edge, envelopes: list[Envelope]) -> None:
-    """All of them, in the first one."""
+    """All deliveries, in the first envelope."""
     deliveries = [delivery for envelope in envelopes for delivery in envelope.deliveries]
     edge.receiver.receive_envelope(pack(replace(envelopes[0], deliveries=deliveries)), edge.id)
 
 
-async def test_what_is_pushed_with_an_answer_keeps_the_order_of_the_chat(town: EdgeCluster) -> None:
+async def test_a_push_and_a_reply_keep_the_order_of_the_chat(town: EdgeCluster) -> None:
     edge = await town.add_edge()
     town.backend.add_chat(7, 1, 2)
     alice, bob = await town.client(1), await town.client(2)
-    deliver(edge, await said_and_held(town, (alice, "one"), (bob, "two")))
+    deliver(edge, await post_and_hold(town, (alice, "one"), (bob, "two")))
     await alice.until_texts(7, "two")
     assert [seen.get("ok") or seen["message"][1] for seen in alice.seen[-2:]] == [[7, 1], 2]
     await bob.socket.until(lambda: bob.seen[-1].get("ok") == [7, 2])
     assert bob.texts(7) == ["one"]
 
 
-async def test_what_is_told_after_a_message_came_is_told_after_its_answer(town: EdgeCluster) -> None:
+async def test_an_event_after_an_own_message_is_pushed_after_its_reply(town: EdgeCluster) -> None:
     edge = await town.add_edge()
     town.backend.add_chat(7, 1, 2)
     alice = await town.client(1)
-    deliver(edge, await said_and_held(town, (alice, "one")))
+    deliver(edge, await post_and_hold(town, (alice, "one")))
     alice.client.notify(ChatJoined(ChatId(9)))
     assert [seen.get("ok") or seen["event"] for seen in alice.seen[-2:]] == [[7, 1], "ChatJoined"]
 
 
-async def test_what_came_is_answered_though_the_connection_is_closed_at_once(town: EdgeCluster) -> None:
+async def test_due_replies_are_written_before_a_close(town: EdgeCluster) -> None:
     edge = await town.add_edge()
     town.backend.add_chat(7, 1, 2)
     alice = await town.client(1)
-    deliver(edge, await said_and_held(town, (alice, "one")))
+    deliver(edge, await post_and_hold(town, (alice, "one")))
     alice.client.close(1008, "logged out")
     assert alice.seen[-1].get("ok") == [7, 1]
     assert alice.socket.closed_with == (1008, "logged out")
 
 
-async def test_answers_that_come_together_are_written_together(
+async def test_replies_that_are_due_together_are_written_together(
     town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edge = await town.add_edge()
@@ -441,7 +441,7 @@ async def test_answers_that_come_together_are_written_together(
         writes.append(len(list(frames)))
 
     monkeypatch.setattr(alice.socket, "send", send)
-    held = await said_and_held(town)
+    held = await post_and_hold(town)
     for text in ("one", "two", "three"):
         alice.send(do="post", chat=7, text=text)
     await town.message.until_fanned_out()

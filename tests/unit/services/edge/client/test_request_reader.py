@@ -1,4 +1,4 @@
-"""What a client sends is decoded and handed out in the order it arrived."""
+"""Frames are decoded and handed out in the order of arrival."""
 
 import pytest
 from hypothesis import given
@@ -17,7 +17,7 @@ from tests.unit.services.edge.client.intake import ENTERED, NOW, Intake, context
 from tests.unit.services.edge.json_dialect import frame
 
 
-def test_messages_to_one_chat_make_a_run() -> None:
+def test_messages_to_one_chat_make_a_batch() -> None:
     each = Intake()
     for number, chat in enumerate([1, 1, 2, 1], start=1):
         each.receive(post(number, chat), NOW)
@@ -26,14 +26,14 @@ def test_messages_to_one_chat_make_a_run() -> None:
     assert [contexts(work) for work in each.drain()] == [[1, 2], [3], [4], [5], [6]]
 
 
-def test_a_run_is_bounded() -> None:
+def test_a_batch_is_bounded() -> None:
     each = Intake()
     for number in range(150):
         each.receive(post(number), NOW)
     assert [len(contexts(work)) for work in each.drain()] == [64, 64, 22]
 
 
-def test_what_is_put_back_comes_first() -> None:
+def test_requeued_requests_come_first() -> None:
     each = Intake()
     for number in (1, 2, 3):
         each.receive(post(number), NOW)
@@ -73,8 +73,8 @@ def _frame(kind: str, ref: int) -> Frame:
 
 
 @given(frames, st.lists(st.booleans(), max_size=60), st.integers(1, 20))
-def test_everything_is_handed_out_once_in_the_order_it_came(kinds: list[str], turns: list[bool], burst: int) -> None:
-    """Frames come and work is taken in any interleaving; beyond the burst they are over the rate, save for binary
+def test_everything_is_handed_out_once_in_the_order_of_arrival(kinds: list[str], turns: list[bool], burst: int) -> None:
+    """Frames arrive and work is taken in any interleaving; beyond the burst they are over the rate, except binary
     ones."""
     each = Intake(Limits(requests_per_second=0.001, requests_burst=burst))
     expected: list[object] = []
@@ -118,21 +118,21 @@ def _handed(work: Work | None) -> list[object]:
     return contexts(work)
 
 
-def test_before_the_login_only_what_leads_to_it_is_done() -> None:
+def test_before_the_login_other_requests_are_rejected() -> None:
     each = Intake(logged_in=False)
-    asked: list[dict[str, object]] = [
+    sent: list[dict[str, object]] = [
         {"do": "post", "chat": 1, "text": "hello"}, {"do": "account", "account": 1}, {"do": "create", "members": [2]},
         {"do": "delete"}, {"do": "status"}, {"do": "verify"}, {"do": "login", "account": 1},
         {"do": "register", "nickname": "x"},
     ]  # fmt: skip
-    for number, fields in enumerate(asked):
+    for number, fields in enumerate(sent):
         each.receive(frame(ref=number, **fields), NOW)
     done = each.drain()
     assert [work.failure for work in done[:4] if isinstance(work, RejectedFrame)] == [NOT_LOGGED_IN] * 4
     assert [contexts(work) for work in done[4:]] == [[4], [5], [6], [7]]
 
 
-def test_what_a_frame_means_depends_on_who_is_logged_in_when_its_turn_comes() -> None:
+def test_a_frame_is_decoded_for_the_account_that_is_logged_in_by_then() -> None:
     each = Intake(logged_in=False)
     each.receive(frame(ref=1, do="login", account=1), NOW)
     each.receive(post(2), NOW)
@@ -141,7 +141,7 @@ def test_what_a_frame_means_depends_on_who_is_logged_in_when_its_turn_comes() ->
     assert contexts(each.next_work(NOW)) == [2]
 
 
-def test_over_the_rate_is_refused_then_hung_up_on() -> None:
+def test_frames_over_the_rate_are_rejected_then_the_connection_closes() -> None:
     each = Intake(Limits(requests_per_second=1.0, requests_burst=2))
     for number in range(2):
         each.receive(post(number), NOW)
@@ -155,21 +155,21 @@ def test_over_the_rate_is_refused_then_hung_up_on() -> None:
     assert [work.failure.code for work in done[1:] if isinstance(work, RejectedFrame)] == [ErrorCode.RATE_LIMITED] * 200
 
 
-def test_binary_frames_count_only_where_nothing_announced_them() -> None:
+def test_only_unannounced_binary_frames_count_for_the_rate() -> None:
     each = Intake(Limits(requests_per_second=1.0, requests_burst=2))
     for _ in range(1_000):
         each.receive(Binary(b"part"), NOW)
     assert len(each.drain()) == 1_000
     for _ in range(201):
         each.receive(Binary(b"surprise"), NOW)
-    refused = [each.next_work(NOW) for _ in range(200)]
-    assert all(isinstance(work, RejectedFrame) for work in refused)
+    rejected = [each.next_work(NOW) for _ in range(200)]
+    assert all(isinstance(work, RejectedFrame) for work in rejected)
     with pytest.raises(CloseConnection) as caught:
         each.next_work(NOW)
     assert caught.value.code == 1008
 
 
-def test_what_has_waited_too_long_is_refused_in_its_turn() -> None:
+def test_a_frame_that_waited_too_long_is_rejected_in_its_place() -> None:
     each = Intake()
     for ref, came in ((1, NOW - 9), (2, NOW - 8), (3, NOW)):
         each.receive(post(ref), came)
@@ -178,7 +178,7 @@ def test_what_has_waited_too_long_is_refused_in_its_turn() -> None:
     assert each.queue.queued_bytes == 0
 
 
-def test_a_run_ends_before_what_has_waited_too_long() -> None:
+def test_a_batch_ends_before_a_frame_that_waited_too_long() -> None:
     each = Intake()
     for ref, came in ((1, NOW), (2, NOW - 9), (3, NOW)):
         each.receive(post(ref), came)
@@ -188,7 +188,7 @@ def test_a_run_ends_before_what_has_waited_too_long() -> None:
 
 
 def keep_up(each: Intake, *seconds: float) -> list[object]:
-    """A message is said every tenth of a second, and a run takes so long, then the next. What is done at the end."""
+    """A message arrives every tenth of a second, and batches take so long each. Returns the last work."""
     now = NOW
     each.receive(post(0), now)
     each.next_work(now)
@@ -204,11 +204,11 @@ def keep_up(each: Intake, *seconds: float) -> list[object]:
     return done
 
 
-def test_after_a_stall_all_that_came_meanwhile_is_said() -> None:
+def test_after_a_stall_all_waiting_messages_are_posted() -> None:
     assert keep_up(Intake(), 0.1, 3.0) == list(range(1, 31))
 
 
-def test_what_is_left_of_a_stall_is_no_new_one() -> None:
+def test_the_rest_of_a_stall_is_no_new_stall() -> None:
     each = Intake()
     for number in range(200):
         each.receive(post(number), NOW + number / 1000)
@@ -218,18 +218,18 @@ def test_what_is_left_of_a_stall_is_no_new_one() -> None:
     assert contexts(each.next_work(NOW + 3.2)) == list(range(192, 200))
 
 
-def test_behind_a_queue_that_gets_no_shorter_only_the_newest_is_said() -> None:
-    """The less of it, the longer it takes; the others are refused in their turn."""
+def test_behind_a_queue_that_gets_no_shorter_only_the_newest_is_posted() -> None:
+    """The fewer, the longer a batch takes; the others are rejected in their place."""
     quick, slow = keep_up(Intake(), 2.0, 1.0), keep_up(Intake(), 2.0, 2.0)
     assert quick == [*[None] * 4, *range(5, 11)]
     assert slow == [*[None] * 17, *range(18, 21)]
 
 
-def test_whoever_is_soon_answered_again_is_not_behind_a_queue() -> None:
+def test_one_quick_batch_ends_the_overload() -> None:
     assert keep_up(Intake(), 2.0, 2.0, 0.1, 2.0) == list(range(1, 21))
 
 
-def test_a_pause_is_no_wait() -> None:
+def test_a_pause_of_the_client_is_no_wait() -> None:
     each = Intake()
     for number in range(3):
         each.receive(post(number), NOW + 60 * number)
@@ -244,7 +244,7 @@ def test_parts_of_a_file_may_wait() -> None:
     assert each.next_work(NOW, patience=8.0) != RejectedFrame(WAITED)
 
 
-def test_the_bytes_that_wait_are_known() -> None:
+def test_queued_bytes_are_counted() -> None:
     each = Intake()
     each.receive(Binary(b"part" * 100), NOW)
     each.receive(post(1), NOW)
@@ -255,7 +255,7 @@ def test_the_bytes_that_wait_are_known() -> None:
     assert each.queue.queued_bytes == 0
 
 
-def test_a_message_that_cites_is_looked_up_alone() -> None:
+def test_a_message_that_references_media_is_a_batch_of_its_own() -> None:
     each = Intake()
     for number in (1, 2, 5):
         each.receive(post(number), NOW)
@@ -264,7 +264,7 @@ def test_a_message_that_cites_is_looked_up_alone() -> None:
     assert [contexts(work) for work in each.drain()] == [[1, 2, 5], [3], [4]]
 
 
-def test_the_connections_of_an_account_share_its_rate() -> None:
+def test_connections_of_an_account_share_its_rate() -> None:
     shared = TokenBucket(0.001, 3, NOW)
     first, second = (Intake(Limits(requests_per_second=0.001, requests_burst=100)) for _ in range(2))
     for each in (first, second):
@@ -279,7 +279,7 @@ def test_the_connections_of_an_account_share_its_rate() -> None:
     ("first_frame", "code"),
     [(b"hello", 1003), (Binary(b"{}"), 1003), (frame(op="x"), 1003)],
 )
-def test_what_is_in_no_dialect_closes(first_frame: Frame, code: int) -> None:
+def test_a_first_frame_of_no_dialect_closes_the_connection(first_frame: Frame, code: int) -> None:
     each = Intake(logged_in=False, detected=False)
     with pytest.raises(CloseConnection) as caught:
         each.receive(first_frame, NOW)
@@ -287,7 +287,7 @@ def test_what_is_in_no_dialect_closes(first_frame: Frame, code: int) -> None:
     assert len(caught.value.reason.encode()) < 124
 
 
-def test_the_dialect_is_told_from_the_first_frame() -> None:
+def test_the_first_frame_selects_the_dialect() -> None:
     each = Intake(logged_in=False, detected=False)
     each.receive(b'{"code": 12}', NOW)
     assert each.connection.dialect is not None
@@ -296,7 +296,7 @@ def test_the_dialect_is_told_from_the_first_frame() -> None:
     assert [contexts(work) for work in each.drain()] == [[None], []]
 
 
-def test_a_closing_connection_does_nothing_more() -> None:
+def test_a_closing_connection_processes_nothing_more() -> None:
     each = Intake()
     each.receive(post(1), NOW)
     each.queue.close()

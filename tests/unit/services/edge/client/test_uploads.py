@@ -1,4 +1,4 @@
-"""Files that come in parts: kept once, said in their place, or given up without a trace."""
+"""Files that arrive in parts: stored once, posted in their place, or dropped without a trace."""
 
 import asyncio
 from pathlib import Path
@@ -29,7 +29,7 @@ async def until_nothing_is_spooled(town: EdgeCluster) -> None:
             await asyncio.sleep(0.002)
 
 
-def said(town: EdgeCluster, chat: int = CHAT) -> list[tuple[Segment, ...]]:
+def posted(town: EdgeCluster, chat: int = CHAT) -> list[tuple[Segment, ...]]:
     return [unpack_segments(message.body) for message in town.backend.chats[ChatId(chat)].messages]
 
 
@@ -43,17 +43,17 @@ async def ann(town: EdgeCluster, **settings: Any) -> EdgeClient:
     return await town.client(1)
 
 
-async def test_a_file_is_said_where_its_last_part_came(town: EdgeCluster) -> None:
+async def test_a_file_is_posted_in_the_place_of_its_last_part(town: EdgeCluster) -> None:
     device = await ann(town)
-    asked = [
+    sent = [
         device.send(do="start", number=5, chat=CHAT), device.send(do="part", number=5, data="one,"),
         device.send(do="post", chat=CHAT, text="meanwhile"), device.send(do="part", number=5, data="two,"),
         device.send(do="last", number=5, data="three", chat=CHAT), device.send(do="post", chat=CHAT, text="after"),
     ]  # fmt: skip
-    answers = [await device.reply_to(ref) for ref in asked]
+    answers = [await device.reply_to(ref) for ref in sent]
     assert answers == ["Ack", "Ack", [CHAT, 1], "Ack", [CHAT, 2], [CHAT, 3]]
-    assert device.replied_refs[-6:] == asked
-    first, (file,), last = said(town)
+    assert device.replied_refs[-6:] == sent
+    first, (file,), last = posted(town)
     assert (first, last) == ((Text("meanwhile"),), (Text("after"),))
     assert isinstance(file, File)
     assert await content(town.edges[0], file.media) == b"one,two,three"
@@ -61,43 +61,43 @@ async def test_a_file_is_said_where_its_last_part_came(town: EdgeCluster) -> Non
     await until_nothing_is_spooled(town)
 
 
-async def test_a_file_of_one_part_is_said_at_once(town: EdgeCluster) -> None:
+async def test_a_file_of_one_part_is_posted_at_once(town: EdgeCluster) -> None:
     device = await ann(town)
-    asked = device.send(do="last", number=None, data="all", chat=CHAT, kind="image", name="a/b\n|c.txt")
-    assert await device.reply_to(asked) == [CHAT, 1]
-    ((image,),) = said(town)
+    sent = device.send(do="last", number=None, data="all", chat=CHAT, kind="image", name="a/b\n|c.txt")
+    assert await device.reply_to(sent) == [CHAT, 1]
+    ((image,),) = posted(town)
     assert isinstance(image, Image)
     assert image.media.name == "b|c.txt"
     await until_nothing_is_spooled(town)
 
 
-async def test_several_files_come_side_by_side_but_not_many(town: EdgeCluster) -> None:
+async def test_concurrent_uploads_of_a_client_are_limited(town: EdgeCluster) -> None:
     device = await ann(town)
     for number in range(4):
         assert await device.request(do="start", number=number, chat=CHAT) == "Ack"
     assert await device.request(do="start", number=4, chat=CHAT) == "limit"
     for number in (2, 0):
         await device.request(do="part", number=number, data=f"{number}")
-        assert await device.request(do="last", number=number, data=f"{number}", chat=CHAT) == [CHAT, len(said(town))]
-    files = [segment.media for (segment,) in said(town) if isinstance(segment, File)]
+        assert await device.request(do="last", number=number, data=f"{number}", chat=CHAT) == [CHAT, len(posted(town))]
+    files = [segment.media for (segment,) in posted(town) if isinstance(segment, File)]
     assert [await content(town.edges[0], file) for file in files] == [b"22", b"00"]
     assert await device.request(do="start", number=4, chat=CHAT) == "Ack"
 
 
-async def test_who_may_not_say_it_there_is_told_before_it_comes(town: EdgeCluster) -> None:
+async def test_an_upload_that_may_not_be_posted_is_rejected_at_its_start(town: EdgeCluster) -> None:
     device = await ann(town)
     town.backend.add_chat(99, 2)
     town.session.missing_accounts.add(AccountId(99))
-    refusals = {"chat": "forbidden", "to": "not_found"}
-    for place, code in refusals.items():
+    errors = {"chat": "forbidden", "to": "not_found"}
+    for place, code in errors.items():
         assert await device.request(do="start", number=1, **{place: 99}) == code
         assert await device.request(do="part", number=1, data="x") == "conflict"
     assert await device.request(do="last", number=1, data="x", chat=99) == "conflict"
     assert len(town.session.requests_of(GetChat)) == len(town.session.requests_of(GetAccount)) == 1
-    assert [*said(town), *spooled(town)] == []
+    assert [*posted(town), *spooled(town)] == []
 
 
-async def test_what_the_edge_knows_is_not_asked_for(town: EdgeCluster) -> None:
+async def test_known_chats_are_not_requested(town: EdgeCluster) -> None:
     device = await ann(town)
     await device.until_synced()
     assert await device.request(do="start", number=1, chat=CHAT) == "Ack"
@@ -105,7 +105,7 @@ async def test_what_the_edge_knows_is_not_asked_for(town: EdgeCluster) -> None:
 
 
 @pytest.mark.parametrize("end", ["drop", "login", "leave", "vanish", "too large"])
-async def test_what_is_given_up_leaves_nothing_behind(town: EdgeCluster, end: str) -> None:
+async def test_a_dropped_upload_leaves_nothing_behind(town: EdgeCluster, end: str) -> None:
     device = await ann(town, limits={"rates": False, "file_bytes": 10})
     await device.request(do="start", number=1, chat=CHAT)
     await device.request(do="part", number=1, data="12345")
@@ -122,10 +122,10 @@ async def test_what_is_given_up_leaves_nothing_behind(town: EdgeCluster, end: st
     await until_nothing_is_spooled(town)
     if not device.socket.ended:
         assert await device.request(do="last", number=1, data="6", chat=CHAT) == "conflict"
-    assert said(town) == []
+    assert posted(town) == []
 
 
-async def test_a_file_that_begins_while_its_connection_ends_leaves_nothing_behind(town: EdgeCluster) -> None:
+async def test_an_upload_that_starts_while_its_connection_ends_leaves_nothing_behind(town: EdgeCluster) -> None:
     device = await ann(town)
     gate = town.session.block(GetAccount)
     device.send(do="start", number=1, to=2)
@@ -138,7 +138,7 @@ async def test_a_file_that_begins_while_its_connection_ends_leaves_nothing_behin
     assert spooled(town) == []
 
 
-async def test_half_a_file_is_given_up_after_a_while_and_its_client_is_told(town: EdgeCluster) -> None:
+async def test_an_idle_upload_is_dropped_with_an_error_reply(town: EdgeCluster) -> None:
     device = await ann(town, upload_idle_seconds=0.6)
     device.client.frame_received(frame(do="start", number=1, chat=CHAT))
     assert await device.request(do="start", number=2, chat=CHAT) == "Ack"
@@ -151,7 +151,7 @@ async def test_half_a_file_is_given_up_after_a_while_and_its_client_is_told(town
     await until_nothing_is_spooled(town)
 
 
-async def test_many_bytes_that_wait_are_not_read_on(town: EdgeCluster) -> None:
+async def test_a_client_with_too_many_queued_bytes_is_not_read(town: EdgeCluster) -> None:
     device = await ann(town, incoming_bytes=100_000)
     await device.until_synced()
     gate = town.session.block(GetAccount)
@@ -168,23 +168,25 @@ async def test_many_bytes_that_wait_are_not_read_on(town: EdgeCluster) -> None:
     assert [*reading, device.socket.reading] == [True, False, True]
 
 
-# What is cited
+# References to media
 
 
-async def test_what_is_cited_is_described_by_its_record_alone(town: EdgeCluster) -> None:
+async def test_referenced_media_is_described_by_its_record(town: EdgeCluster) -> None:
     device = await ann(town)
     await device.request(do="last", number=None, data="all", chat=CHAT, name="mine.txt")
-    ((file,),) = said(town)
+    ((file,),) = posted(town)
     assert isinstance(file, File)
     assert await device.request(do="cite", chat=CHAT, id=file.media.id) == [CHAT, 2]
     assert await device.request(do="cite", chat=CHAT, id=file.media.id, name="../yours.txt") == [CHAT, 3]
-    shown = [segments[1] for segments in said(town)[1:]]
+    shown = [segments[1] for segments in posted(town)[1:]]
     media = file.media
     renamed = Media(media.id, "yours.txt", media.size, media.sha256, media.mime, media.packages)
     assert shown == [Image(media), Image(renamed)]
 
 
-async def test_what_is_not_found_in_time_is_not_said(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_media_that_is_not_found_in_time_is_not_posted(
+    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     device = await ann(town, request_seconds=0.2)
     await device.until_synced()
 
@@ -196,11 +198,11 @@ async def test_what_is_not_found_in_time_is_not_said(town: EdgeCluster, monkeypa
     assert await device.request(do="cite", chat=CHAT, id="0" * 32) == "unavailable"
 
 
-async def test_what_is_nowhere_cannot_be_cited_and_spoils_nothing_else(town: EdgeCluster) -> None:
+async def test_unknown_media_is_rejected_and_other_messages_are_posted(town: EdgeCluster) -> None:
     device = await ann(town)
-    asked = [
+    sent = [
         device.send(do="post", chat=CHAT, text="one"), device.send(do="cite", chat=CHAT, id="0" * 32),
         device.send(do="post", chat=CHAT, text="two"),
     ]  # fmt: skip
-    assert [await device.reply_to(ref) for ref in asked] == [[CHAT, 1], "invalid", [CHAT, 2]]
+    assert [await device.reply_to(ref) for ref in sent] == [[CHAT, 1], "invalid", [CHAT, 2]]
     assert len(town.message.requests_of(PostMessages)) == 2

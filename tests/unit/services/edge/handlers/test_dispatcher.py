@@ -17,7 +17,7 @@ from tests.unit.services.edge.edge_client import EdgeClient, FakeSocket
 
 @pytest.fixture
 async def stranger(town: EdgeCluster) -> EdgeClient:
-    """Its registration is withheld."""
+    """Its registration waits for verification."""
     edge = await town.add_edge()
     town.auth.requires_verification = True
     device = EdgeClient(edge.endpoint)
@@ -35,28 +35,28 @@ async def open_link(town: EdgeCluster, device: EdgeClient, *, passed: bool = Tru
     await town.auth.open_link(node, number, ticket(device), passed=passed)
 
 
-async def test_what_was_withheld_follows_the_opened_link(town: EdgeCluster, stranger: EdgeClient) -> None:
+async def test_the_opened_link_completes_the_registration(town: EdgeCluster, stranger: EdgeClient) -> None:
     assert await stranger.request(do="verify") == "VerificationMailed"
     assert town.auth.requests_of(SendVerification)[0].base_url == "http://chat.example"
     await open_link(town, stranger)
     await stranger.until_event("VerificationEnded", "passed")
-    told = asyncio.get_running_loop().time()
+    notified = asyncio.get_running_loop().time()
     await stranger.socket.until(lambda: len(stranger.replied_refs) == 3)
-    assert asyncio.get_running_loop().time() - told > 0.04
+    assert asyncio.get_running_loop().time() - notified > 0.04
     assert stranger.seen[-1] == {"re": 1, "ok": 102}
     first, second = town.auth.requests_of(Register)
     assert (first.origin, second.origin) == (second.origin, first.origin)
     assert await stranger.request(do="account", account=102) == "name-102"
 
 
-async def test_a_wrong_link_leaves_the_right_one(town: EdgeCluster, stranger: EdgeClient) -> None:
+async def test_a_wrong_link_leaves_the_right_one_valid(town: EdgeCluster, stranger: EdgeClient) -> None:
     await open_link(town, stranger, passed=False)
     await stranger.until_event("VerificationEnded", "wrong")
     await open_link(town, stranger)
     await stranger.socket.until(lambda: {"re": 1, "ok": 102} in stranger.seen)
 
 
-async def test_after_the_time_limit_it_is_forgotten(town: EdgeCluster) -> None:
+async def test_a_pending_verification_expires(town: EdgeCluster) -> None:
     edge = await town.add_edge()
     town.auth.requires_verification, town.auth.time_limit_ms = True, 100
     device = EdgeClient(edge.endpoint)
@@ -68,21 +68,21 @@ async def test_after_the_time_limit_it_is_forgotten(town: EdgeCluster) -> None:
     assert len(town.auth.requests_of(Login)) == 1
 
 
-async def test_what_waits_comes_after_what_was_withheld(town: EdgeCluster, stranger: EdgeClient) -> None:
-    """The link is opened while another request is under way, and more wait."""
+async def test_queued_requests_come_after_the_completed_registration(town: EdgeCluster, stranger: EdgeClient) -> None:
+    """The link is opened while another request is handled, and more are queued."""
     gate = town.auth.block(SendVerification)
-    asked = [stranger.send(do="verify"), *(stranger.send(do="account", account=1) for _ in range(2))]
+    sent = [stranger.send(do="verify"), *(stranger.send(do="account", account=1) for _ in range(2))]
     await town.auth.until_requested(SendVerification)
     await open_link(town, stranger)
     await stranger.until_event("VerificationEnded", "passed")
     await asyncio.sleep(0.06)
     gate.set()
-    await stranger.reply_to(asked[-1])
-    assert [seen.get("re") for seen in stranger.seen[1:]] == [None, asked[0], 1, *asked[1:]]
-    assert stranger.replies[asked[-1]] == "name-1"
+    await stranger.reply_to(sent[-1])
+    assert [seen.get("re") for seen in stranger.seen[1:]] == [None, sent[0], 1, *sent[1:]]
+    assert stranger.replies[sent[-1]] == "name-1"
 
 
-async def test_who_went_away_is_not_logged_in_by_the_link(town: EdgeCluster, stranger: EdgeClient) -> None:
+async def test_the_link_does_not_log_in_a_closed_connection(town: EdgeCluster, stranger: EdgeClient) -> None:
     number, which = stranger.client.connection.number, ticket(stranger)
     stranger.socket.leave()
     await town.auth.open_link(town.edges[0].id, number, which)
@@ -97,7 +97,7 @@ async def _other(town: EdgeCluster) -> EdgeClient:
     return device
 
 
-async def test_nothing_to_verify(town: EdgeCluster) -> None:
+async def test_a_connection_without_a_pending_verification(town: EdgeCluster) -> None:
     edge = await town.add_edge()
     assert await EdgeClient(edge.endpoint).request(do="verify") == "NoPendingVerification"
 
@@ -105,7 +105,7 @@ async def test_nothing_to_verify(town: EdgeCluster) -> None:
 # Requests
 
 
-async def test_a_login_does_not_fail_for_a_profile_that_is_not_made(
+async def test_a_login_does_not_fail_when_its_profile_cannot_be_created(
     town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.edge.login.account_lookup._PROFILE_SECONDS", 0.2)
@@ -114,7 +114,7 @@ async def test_a_login_does_not_fail_for_a_profile_that_is_not_made(
     await town.client(1)
 
 
-async def test_a_request_without_an_answer_is_unavailable_and_the_next_one_goes_on(town: EdgeCluster) -> None:
+async def test_a_request_without_a_reply_is_unavailable_and_the_next_one_is_processed(town: EdgeCluster) -> None:
     await town.add_edge(request_seconds=1.5)
     alice = await town.client(1)
     gate = town.session.block(GetAccount)
@@ -123,23 +123,23 @@ async def test_a_request_without_an_answer_is_unavailable_and_the_next_one_goes_
     assert await alice.request(do="account", account=2) == "name-2"
 
 
-async def test_profiles_are_asked_for_together(town: EdgeCluster) -> None:
-    """One that is not among them is asked for alone: there is none, or session is of the version before."""
+async def test_profile_requests_are_coalesced(town: EdgeCluster) -> None:
+    """A profile that is not in the reply is requested alone: it does not exist, or session has the former version."""
     await town.add_edge()
     alice, bob = await town.client(1), await town.client(2)
     town.session.shows_profiles, town.session.missing_accounts = True, {AccountId(404)}
-    asked = [(device, device.send(do="account", account=3)) for device in (alice, bob)]
-    assert [await device.reply_to(ref) for device, ref in asked] == ["name-3"] * 2
+    sent = [(device, device.send(do="account", account=3)) for device in (alice, bob)]
+    assert [await device.reply_to(ref) for device, ref in sent] == ["name-3"] * 2
     assert not town.session.requests_of(GetAccount)
     assert await alice.request(do="account", account=404) == "not_found"
     assert [one.account for one in town.session.requests_of(GetAccount)] == [404]
 
 
 @pytest.mark.parametrize(
-    ("error", "told"), [(RequestError(ErrorCode.FORBIDDEN, "no"), "forbidden"), (ZeroDivisionError(), "internal")]
+    ("error", "code"), [(RequestError(ErrorCode.FORBIDDEN, "no"), "forbidden"), (ZeroDivisionError(), "internal")]
 )
-async def test_failures_are_answered(
-    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+async def test_failures_are_answered_with_their_error(
+    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
 ) -> None:
     async def fail(*_: object) -> None:
         raise error
@@ -147,13 +147,13 @@ async def test_failures_are_answered(
     await town.add_edge()
     alice = await town.client(1)
     monkeypatch.setattr("services.edge.handlers.forwarding.Forwarder.forward", fail)
-    assert await alice.request(do="account", account=2) == told
+    assert await alice.request(do="account", account=2) == code
     monkeypatch.undo()
     assert await alice.request(do="account", account=2) == "name-2"
 
 
 @pytest.mark.parametrize("kind", [Login, EnsureProfile])
-async def test_who_goes_away_while_logging_in_leaves_nothing_behind(town: EdgeCluster, kind: type) -> None:
+async def test_a_disconnect_during_the_login_leaves_nothing_behind(town: EdgeCluster, kind: type) -> None:
     edge = await town.add_edge()
     neighbour = town.auth if kind is Login else town.session
     gate = neighbour.block(kind)
@@ -171,7 +171,7 @@ async def test_who_goes_away_while_logging_in_leaves_nothing_behind(town: EdgeCl
     assert device.socket.received == []
 
 
-# Clients that know nothing of verification
+# Dialects without verification
 
 
 REGISTRATIONS = {
@@ -183,8 +183,8 @@ REGISTRATIONS = {
 MAILED = "a mail was sent to your address: open the link in it, then try again"
 
 
-async def says(town: EdgeCluster, wire: FakeSocket, frame: str) -> bytes:
-    """What is answered."""
+async def reply_to(town: EdgeCluster, wire: FakeSocket, frame: str) -> bytes:
+    """The first frame after this one."""
     before = len(wire.received)
     wire.client.frame_received(frame.encode())
     await wire.until(lambda: len(wire.received) > before)
@@ -204,26 +204,26 @@ def connection(wire: FakeSocket) -> Connection:
 
 
 @pytest.mark.parametrize("dialect", REGISTRATIONS)
-async def test_to_who_does_not_ask_the_link_is_mailed_at_once(town: EdgeCluster, dialect: str) -> None:
-    """The answer says so; when the link was opened, nothing comes unasked, and the next attempt succeeds."""
+async def test_dialects_without_verification_get_the_link_mailed_at_once(town: EdgeCluster, dialect: str) -> None:
+    """The reply reply_to so. When the link is opened, nothing is pushed, and the next attempt succeeds."""
     edge = await town.add_edge()
     town.auth.requires_verification = True
     wire = dial(town, dialect)
-    assert MAILED in (await says(town, wire, REGISTRATIONS[dialect])).decode()
+    assert MAILED in (await reply_to(town, wire, REGISTRATIONS[dialect])).decode()
     (mailed,) = town.auth.requests_of(SendVerification)
     assert (mailed.base_url, mailed.origin.connection) == ("http://chat.example", connection(wire).number)
     assert connection(wire).pending_verification is None
     await town.auth.open_link(edge.id, connection(wire).number, mailed.ticket)
     town.auth.requires_verification = False
-    assert MAILED not in (await says(town, wire, REGISTRATIONS[dialect])).decode()
+    assert MAILED not in (await reply_to(town, wire, REGISTRATIONS[dialect])).decode()
     assert len(wire.received) == 2
 
 
 @pytest.mark.parametrize("dialect", REGISTRATIONS)
-async def test_where_no_mail_can_be_sent_it_is_said(town: EdgeCluster, dialect: str) -> None:
+async def test_a_mail_that_cannot_be_sent_is_an_error_reply(town: EdgeCluster, dialect: str) -> None:
     await town.add_edge()
     town.auth.requires_verification, town.auth.accepts_mails = True, False
     wire = dial(town, dialect)
-    answer = (await says(town, wire, REGISTRATIONS[dialect])).decode()
+    answer = (await reply_to(town, wire, REGISTRATIONS[dialect])).decode()
     assert "enough mails" in answer
     assert connection(wire).account == NO_ACCOUNT

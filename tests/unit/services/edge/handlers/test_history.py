@@ -1,4 +1,4 @@
-"""What fills more than one reply reaches a client as one."""
+"""A client receives as one page what takes several replies of the services."""
 
 from collections.abc import AsyncIterator
 
@@ -22,8 +22,8 @@ A_REPLY = 3
 SECONDS = 5.0
 
 
-class Reader(FakeService):
-    """Message, three in a reply."""
+class PagedMessages(FakeService):
+    """The message service with three messages in a reply."""
 
     def __init__(self, town: EdgeCluster) -> None:
         super().__init__("message", town.nats)
@@ -46,8 +46,8 @@ class Reader(FakeService):
         return Unread(len(unread), messages[: min(A_REPLY, request.count)], {CHAT: (ME, OTHER)})
 
 
-class Lister(FakeService):
-    """Session, seven chats, three in a reply."""
+class PagedChats(FakeService):
+    """The session service with seven chats, three in a reply."""
 
     def __init__(self, town: EdgeCluster) -> None:
         super().__init__("session", town.nats)
@@ -63,12 +63,12 @@ class Lister(FakeService):
 
 
 @pytest.fixture
-async def reader(town: EdgeCluster) -> AsyncIterator[Reader]:
-    """Eight messages, said by somebody else, wait."""
+async def reader(town: EdgeCluster) -> AsyncIterator[PagedMessages]:
+    """Eight messages of another account are unread."""
     await town.add_edge()
     town.backend.add_chat(CHAT, ME, OTHER)
     town.backend.commit_texts(CHAT, OTHER, *(f"text {number}" for number in range(1, 9)))
-    reader = Reader(town)
+    reader = PagedMessages(town)
     await reader.bus.start()
     yield reader
     await reader.bus.stop()
@@ -87,8 +87,8 @@ def indexes(page: MessagePage) -> list[int]:
     (1, 200, False, [1, 2, 3, 4, 5, 6, 7, 8], 3), (2, 6, False, [2, 3, 4, 5, 6, 7], 2), (8, 1, False, [8], 1),
     (9, 5, False, [], 1),
 ])  # fmt: skip
-async def test_a_walk_through_the_history_goes_on_to_its_end(
-    town: EdgeCluster, reader: Reader, start: int, count: int, older: bool, expected: list[int], replies: int
+async def test_history_is_fetched_over_several_replies(
+    town: EdgeCluster, reader: PagedMessages, start: int, count: int, older: bool, expected: list[int], replies: int
 ) -> None:
     page = await history(town.edges[0]).fetch(GetHistory(CHAT, start, count, older), ME)
     assert indexes(page) == expected
@@ -99,8 +99,8 @@ async def test_a_walk_through_the_history_goes_on_to_its_end(
 
 
 @pytest.mark.parametrize(("count", "expected"), [(None, 8), (20, 8), (8, 8), (7, 7), (3, 3), (1, 1), (0, 0)])
-async def test_unread_messages_are_taken_to_the_last_one(
-    town: EdgeCluster, reader: Reader, count: int | None, expected: int
+async def test_unread_messages_are_fetched_over_several_replies(
+    town: EdgeCluster, reader: PagedMessages, count: int | None, expected: int
 ) -> None:
     messages = history(town.edges[0])
     page = await messages.fetch(FetchUnread(count), ME)
@@ -110,7 +110,7 @@ async def test_unread_messages_are_taken_to_the_last_one(
     assert indexes(again) == list(range(expected + 1, 9))
 
 
-async def test_what_was_just_read_at_another_node_is_not_unread(town: EdgeCluster, reader: Reader) -> None:
+async def test_messages_just_read_on_another_node_are_not_unread(town: EdgeCluster, reader: PagedMessages) -> None:
     here, there = town.edges[0], await town.add_edge()
     await town.client(ME, there)
     town.backend.commit_texts(CHAT, OTHER, "nine", "ten")
@@ -118,7 +118,7 @@ async def test_what_was_just_read_at_another_node_is_not_unread(town: EdgeCluste
     assert indexes(await history(here).fetch(FetchUnread(None), ME)) == [9]
 
 
-async def test_what_is_still_to_be_pushed_is_not_taken(town: EdgeCluster, reader: Reader) -> None:
+async def test_messages_that_will_be_pushed_are_not_fetched(town: EdgeCluster, reader: PagedMessages) -> None:
     device = await town.client(ME)
     await device.until_synced()
     town.backend.commit_texts(CHAT, OTHER, "nine")
@@ -127,8 +127,8 @@ async def test_what_is_still_to_be_pushed_is_not_taken(town: EdgeCluster, reader
     await device.until_texts(CHAT, *(f"text {number}" for number in range(1, 9)), "nine", "ten")
 
 
-async def test_what_cannot_be_marked_as_read_is_given_once(
-    town: EdgeCluster, reader: Reader, monkeypatch: pytest.MonkeyPatch
+async def test_messages_that_cannot_be_marked_as_read_are_returned_once(
+    town: EdgeCluster, reader: PagedMessages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(town.backend, "mark_read", lambda *span: None)
     page = await history(town.edges[0]).fetch(FetchUnread(None), ME)
@@ -136,8 +136,8 @@ async def test_what_cannot_be_marked_as_read_is_given_once(
     assert len(town.message.requests_of(MarkRead)) == 1
 
 
-async def test_all_chats_are_listed(town: EdgeCluster) -> None:
-    edge, lister = await town.add_edge(), Lister(town)
+async def test_chats_are_listed_over_several_replies(town: EdgeCluster) -> None:
+    edge, lister = await town.add_edge(), PagedChats(town)
     await lister.bus.start()
     views = await Forwarder(edge.bus, SECONDS).forward(ListChatViews(), ME)
     assert isinstance(views, ChatViews)

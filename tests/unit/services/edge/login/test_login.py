@@ -1,4 +1,4 @@
-"""How connections become an account's."""
+"""Logins by registration, secret and token."""
 
 import time
 
@@ -17,7 +17,7 @@ from tests.unit.services.edge.edge_client import FakeSocket
 
 @pytest.fixture(autouse=True)
 def _uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody here counts unread messages: do not wait for it."""
+    """No service counts unread messages here: do not wait for one."""
     monkeypatch.setattr("services.edge.login.account_lookup._UNREAD_SECONDS", 0.05)
 
 
@@ -27,7 +27,7 @@ def dial(endpoint: ConnectionRegistry, path: str) -> FakeSocket:
     return wire
 
 
-async def ask(wire: FakeSocket, frame: str) -> str:
+async def reply_to(wire: FakeSocket, frame: str) -> str:
     before = len(wire.received)
     wire.client.frame_received(frame.encode())
     await wire.until(lambda: len(wire.received) > before)
@@ -39,12 +39,12 @@ async def ask(wire: FakeSocket, frame: str) -> str:
     ("/ws/service", '{"service_code":2,"content":{"id":"6f9619ff-8b86-4d01-b42d-00c04fc964ff","token":5}}', True),
     ("/ws/ourchat-v2", '{"code":4,"email":"ann@dragoman.test","password":"right"}', True),
 ])  # fmt: skip
-async def test_a_registration_is_a_login_where_clients_expect_it(
+async def test_a_registration_logs_in_where_the_dialect_expects_it(
     town: EdgeCluster, path: str, frame: str, enters: bool
 ) -> None:
     edge = await town.add_edge()
     wire = dial(edge.endpoint, path)
-    await ask(wire, frame)
+    await reply_to(wire, frame)
     assert len(town.auth.requests_of(Register)) == 1
     (client,) = edge.endpoint.clients.values()
     assert (client.connection.account != NO_ACCOUNT) is enters
@@ -52,17 +52,17 @@ async def test_a_registration_is_a_login_where_clients_expect_it(
 
 TOKEN = "x" * 40
 REQUESTS = [f"send_message|1|{{}}|7|now|hello|{TOKEN}", f"get_user_info|{{}}|2|{TOKEN}"]
-"""With a token, of which a message to a group takes a glance alone."""
+"""Both bear a token; a message to a group needs no look-up beside it."""
 
 
-class Looks:
-    """A gate that takes tokens of account 1 until they expire, and counts its looks."""
+class TokenChecks:
+    """Accepts tokens of account 1 until they expire, and counts the checks."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.expires = int(time.time()) + 60
         self.count = 0
 
-        async def check(gate: TokenVerifier, token: str, seconds: float) -> Claims:
+        async def check(verifier: TokenVerifier, token: str, seconds: float) -> Claims:
             self.count += 1
             if self.expires < time.time():
                 raise BadToken("expired")
@@ -72,36 +72,34 @@ class Looks:
 
 
 @pytest.mark.parametrize("request_", REQUESTS)
-async def test_a_token_serves_its_own_account_alone(
+async def test_a_token_is_accepted_for_its_own_account_only(
     town: EdgeCluster, monkeypatch: pytest.MonkeyPatch, request_: str
 ) -> None:
-    looks = Looks(monkeypatch)
+    checks = TokenChecks(monkeypatch)
     town.backend.add_chat(7, 1, 2)
     wire = dial((await town.add_edge()).endpoint, "/ws/pipe")
-    outcomes = [(await ask(wire, request_.format(account))).split("|")[0] for account in (1, 1, 2, 1)]
-    assert [outcome.endswith("_error") for outcome in outcomes] == [False, False, True, False]
-    assert looks.count == 1
+    results = [(await reply_to(wire, request_.format(account))).split("|")[0] for account in (1, 1, 2, 1)]
+    assert [result.endswith("_error") for result in results] == [False, False, True, False]
+    assert checks.count == 1
 
 
 @pytest.mark.parametrize("request_", REQUESTS)
-async def test_a_token_that_expires_is_good_no_longer(
-    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch, request_: str
-) -> None:
-    looks = Looks(monkeypatch)
+async def test_an_expired_token_is_rejected(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch, request_: str) -> None:
+    checks = TokenChecks(monkeypatch)
     town.backend.add_chat(7, 1, 2)
     wire = dial((await town.add_edge()).endpoint, "/ws/pipe")
-    assert not (await ask(wire, request_.format(1))).split("|")[0].endswith("_error")
+    assert not (await reply_to(wire, request_.format(1))).split("|")[0].endswith("_error")
     (client,) = town.edges[0].endpoint.clients.values()
-    client.connection.token_expires = looks.expires = int(time.time()) - 1
-    assert (await ask(wire, request_.format(1))).split("|")[0].endswith("_error")
-    assert looks.count == 2
+    client.connection.token_expires = checks.expires = int(time.time()) - 1
+    assert (await reply_to(wire, request_.format(1))).split("|")[0].endswith("_error")
+    assert checks.count == 2
 
 
 async def test_a_pipe_client_logs_in_after_its_registration(town: EdgeCluster) -> None:
     wire = dial((await town.add_edge()).endpoint, "/ws/pipe")
-    assert await ask(wire, "register|ann|right|Ann|1||1||0") == "register_succ|注册成功！"
-    assert (await ask(wire, "get_unread_message|1")).startswith("get_unread_message_error|")
-    assert (await ask(wire, "login|101|right")).startswith("login_succ|登录成功！|101|")
+    assert await reply_to(wire, "register|ann|right|Ann|1||1||0") == "register_succ|注册成功！"
+    assert (await reply_to(wire, "get_unread_message|1")).startswith("get_unread_message_error|")
+    assert (await reply_to(wire, "login|101|right")).startswith("login_succ|登录成功！|101|")
 
 
 SERVICE_LOGIN = '{{"service_code":1,"content":{{"id":"{}","token":"{}"}}}}'
@@ -109,21 +107,23 @@ SERVICE_TOKEN = ".".join(["eyJ" + "x" * 20] * 2 + ["x" * 40])
 OWN, ANOTHER = "6f9619ff-8b86-4d01-b42d-00c04fc964ff", "7f9619ff-8b86-4d01-b42d-00c04fc964ff"
 
 
-async def test_a_token_opens_the_account_of_its_uuid_alone(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    Looks(monkeypatch)
-    town.session.uuids[AccountId(1)] = OWN
-    edge = await town.add_edge()
-    outcomes = []
-    for uuid in (ANOTHER, OWN):
-        await ask(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.format(uuid, SERVICE_TOKEN))
-        outcomes.append([client.connection.account for client in edge.endpoint.clients.values()])
-    assert outcomes == [[NO_ACCOUNT], [NO_ACCOUNT, AccountId(1)]]
-
-
-async def test_unread_messages_are_counted_for_who_is_told_how_many(
+async def test_a_login_by_token_needs_the_uuid_of_its_account(
     town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Looks(monkeypatch)
+    TokenChecks(monkeypatch)
+    town.session.uuids[AccountId(1)] = OWN
+    edge = await town.add_edge()
+    results = []
+    for uuid in (ANOTHER, OWN):
+        await reply_to(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.format(uuid, SERVICE_TOKEN))
+        results.append([client.connection.account for client in edge.endpoint.clients.values()])
+    assert results == [[NO_ACCOUNT], [NO_ACCOUNT, AccountId(1)]]
+
+
+async def test_unread_messages_are_counted_for_dialects_that_show_them(
+    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    TokenChecks(monkeypatch)
     counted: list[AccountId] = []
 
     async def count(_lookup: AccountLookup, account: AccountId) -> int:
@@ -133,9 +133,9 @@ async def test_unread_messages_are_counted_for_who_is_told_how_many(
     monkeypatch.setattr(AccountLookup, "count_unread", count)
     town.session.uuids[AccountId(1)] = OWN
     edge = await town.add_edge()
-    await ask(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.format(OWN, SERVICE_TOKEN))
-    await ask(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.replace(":1,", ":2,").format(ANOTHER, "secret"))
-    await ask(dial(edge.endpoint, "/ws/pipe"), REQUESTS[1].format(1))
+    await reply_to(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.format(OWN, SERVICE_TOKEN))
+    await reply_to(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.replace(":1,", ":2,").format(ANOTHER, "secret"))
+    await reply_to(dial(edge.endpoint, "/ws/pipe"), REQUESTS[1].format(1))
     assert counted == []
-    assert (await ask(dial(edge.endpoint, "/ws/pipe"), "login|101|right")).startswith("login_succ|登录成功！|101|")
+    assert (await reply_to(dial(edge.endpoint, "/ws/pipe"), "login|101|right")).startswith("login_succ|登录成功！|101|")
     assert counted == [AccountId(101)]

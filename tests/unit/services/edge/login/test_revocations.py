@@ -1,4 +1,4 @@
-"""Revoked logins end within a second, whatever is lost or overtaken; maintenance mode is told once."""
+"""Revoked logins end within a second, whatever is lost or reordered; maintenance mode is pushed once."""
 
 import asyncio
 
@@ -33,14 +33,14 @@ async def test_one_login_session_is_revoked_alone(town: EdgeCluster) -> None:
     assert await desk.request(do="status") == "ServerStatus"
 
 
-async def test_a_revocation_whose_notice_is_lost_is_asked_for(town: EdgeCluster) -> None:
+async def test_a_revocation_is_listed_when_its_notice_is_lost(town: EdgeCluster) -> None:
     await town.add_edge()
     phone = await town.client(1)
     await town.auth.revoke(1, notified=False)
     await until_closed(phone)
 
 
-async def test_more_revocations_than_one_answer_holds(town: EdgeCluster) -> None:
+async def test_more_revocations_than_one_reply_holds(town: EdgeCluster) -> None:
     await town.add_edge()
     devices = [await town.client(account) for account in (1, 2)]
     for account in (*range(1000, 1250), 1, 2):
@@ -49,26 +49,26 @@ async def test_more_revocations_than_one_answer_holds(town: EdgeCluster) -> None
         await until_closed(device)
 
 
-async def test_a_login_after_the_revocation_stays(town: EdgeCluster) -> None:
+async def test_a_login_after_the_revocation_is_not_ended(town: EdgeCluster) -> None:
     edge = await town.add_edge()
     await town.auth.revoke(1)
     phone = await town.client(1)
-    asked = len(town.auth.requests_of(ListRevocations))
-    await town.auth.until_requested(ListRevocations, asked + 2)
+    sent = len(town.auth.requests_of(ListRevocations))
+    await town.auth.until_requested(ListRevocations, sent + 2)
     assert await phone.request(do="status") == "ServerStatus"
     assert edge.auth_state.revision == 1
 
 
-async def test_a_revocation_during_the_login_ends_it_all_the_same(town: EdgeCluster) -> None:
-    """The secret was right when it was checked. By the time the edge knows who it is, all has been heard already."""
+async def test_a_revocation_during_the_login_ends_it(town: EdgeCluster) -> None:
+    """The secret was right when it was checked. The edge has applied the revocation before it knows the account."""
     edge = await town.add_edge()
     for kind in (Login, EnsureProfile):
         neighbour = town.auth if kind is Login else town.session
         phone = EdgeClient(edge.endpoint)
         gate = neighbour.block(kind)
-        asked = len(neighbour.requests_of(kind))
+        sent = len(neighbour.requests_of(kind))
         phone.send(do="login", account=1)
-        await neighbour.until_requested(kind, asked + 1)
+        await neighbour.until_requested(kind, sent + 1)
         await town.auth.revoke(1)
         await edge.watcher.refresh()
         assert edge.auth_state.revision == len(town.auth.revocations)
@@ -76,7 +76,7 @@ async def test_a_revocation_during_the_login_ends_it_all_the_same(town: EdgeClus
         await until_closed(phone)
 
 
-async def test_who_deletes_the_account_is_answered_and_other_devices_are_closed(town: EdgeCluster) -> None:
+async def test_a_deletion_is_answered_and_other_devices_are_closed(town: EdgeCluster) -> None:
     await town.add_edge()
     phone, desk = await town.client(1), await town.client(1)
     assert await phone.request(do="delete") == "Ack"
@@ -86,7 +86,7 @@ async def test_who_deletes_the_account_is_answered_and_other_devices_are_closed(
     assert await phone.request(do="login", account=2) == 2
 
 
-async def test_a_deletion_without_an_answer_does_not_leave_a_revoked_connection(town: EdgeCluster) -> None:
+async def test_a_deletion_without_a_reply_leaves_no_revoked_connection(town: EdgeCluster) -> None:
     edge = await town.add_edge(request_seconds=2.0)
     phone = await town.client(1)
     town.auth.block(DeleteAccount)
@@ -95,21 +95,21 @@ async def test_a_deletion_without_an_answer_does_not_leave_a_revoked_connection(
     await until_closed(phone)
 
 
-async def test_who_gets_a_new_password_is_answered_before_the_login_ends(town: EdgeCluster) -> None:
+async def test_a_recovery_is_answered_before_the_login_ends(town: EdgeCluster) -> None:
     await town.add_edge()
     phone, desk, other = await town.client(1), await town.client(1), await town.client(2)
     gate = town.auth.block(Recover)
-    asked = phone.send(do="recover", account=1)
+    sent = phone.send(do="recover", account=1)
     await until_closed(desk)
     assert phone.replied_refs == [1]
     gate.set()
-    assert await phone.reply_to(asked) == "Ack"
+    assert await phone.reply_to(sent) == "Ack"
     await until_closed(phone)
     assert await other.request(do="recover", account=1) == "Ack"
     assert await other.request(do="account", account=2) == "name-2"
 
 
-async def test_maintenance_is_told_to_everybody_once(town: EdgeCluster) -> None:
+async def test_every_connection_is_notified_of_maintenance_once(town: EdgeCluster) -> None:
     edge = await town.add_edge()
     await edge.watcher.refresh()
     phone, stranger = await town.client(1), EdgeClient(edge.endpoint)
@@ -122,22 +122,22 @@ async def test_maintenance_is_told_to_everybody_once(town: EdgeCluster) -> None:
     assert phone.events == [("MaintenanceChanged", True), ("MaintenanceChanged", False)]
 
 
-async def test_an_answer_of_before_does_not_undo_what_was_told_since(town: EdgeCluster) -> None:
+async def test_an_older_reply_does_not_undo_pushed_maintenance(town: EdgeCluster) -> None:
     edge = await town.add_edge()
     phone = await town.client(1)
     await edge.watcher.refresh()
     gate = town.auth.block(ListRevocations)
-    asking = asyncio.create_task(edge.watcher.refresh())
+    refreshing = asyncio.create_task(edge.watcher.refresh())
     await town.auth.until_requested(ListRevocations, len(town.auth.requests_of(ListRevocations)) + 1)
     await town.auth.set_maintenance(True)
     await phone.until_event("MaintenanceChanged", True)
     gate.set()
-    await asking
+    await refreshing
     assert edge.auth_state.maintenance
     assert phone.events == [("MaintenanceChanged", True)]
 
 
-async def test_an_edge_that_starts_in_maintenance_knows_it_and_tells_nobody(town: EdgeCluster) -> None:
+async def test_an_edge_that_starts_in_maintenance_notifies_no_connection(town: EdgeCluster) -> None:
     town.auth.maintenance = True
     edge = await town.add_edge()
     stranger = EdgeClient(edge.endpoint)
@@ -147,7 +147,7 @@ async def test_an_edge_that_starts_in_maintenance_knows_it_and_tells_nobody(town
     assert stranger.events == []
 
 
-async def test_a_kick_ends_every_connection_of_the_account_and_no_login(town: EdgeCluster) -> None:
+async def test_a_kick_closes_every_connection_of_the_account_and_ends_no_login(town: EdgeCluster) -> None:
     here, there = await town.add_edge(), await town.add_edge()
     phone, desk = await town.client(1, here), await town.client(1, there)
     other = await town.client(2, here)

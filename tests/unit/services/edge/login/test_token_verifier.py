@@ -1,4 +1,4 @@
-"""Tokens that clients show, as their keys come and go."""
+"""Tokens of clients, as signing keys are rotated and retired."""
 
 import time
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ OLD = "20200101000000-0a0a0a0a"
 
 @pytest.fixture
 def keyring(tmp_path: Path) -> SigningKeys:
-    """With a key that was made long ago."""
+    """With an old key."""
     directory = tmp_path / "keys"
     ensure_keys(directory)
     [first] = directory.glob("*.pem")
@@ -55,7 +55,7 @@ async def gate(
     await auth.stop()
 
 
-async def test_tokens_of_two_keys_are_good_until_the_old_one_is_retired(
+async def test_tokens_of_two_keys_are_valid_until_the_old_key_is_retired(
     gate: TokenVerifier, keyring: SigningKeys, tmp_path: Path
 ) -> None:
     directory = tmp_path / "keys"
@@ -77,7 +77,7 @@ async def test_tokens_of_two_keys_are_good_until_the_old_one_is_retired(
     assert (await gate.check(new.text, SECONDS)).sid == new.sid
 
 
-async def test_tokens_that_are_not_good_are_counted_by_reason(
+async def test_invalid_tokens_are_counted_by_reason(
     gate: TokenVerifier, keyring: SigningKeys, registry: CollectorRegistry
 ) -> None:
     for token in ("nonsense", keyring.issue(AccountId(1), time.time() - 10**9).text):

@@ -1,14 +1,14 @@
-"""Under way is only what is soon answered."""
+"""The window follows how soon messages are answered."""
 
 import pytest
 
 from services.edge.upstream.congestion_window import CongestionWindow
 
-LEAST = 1_536
+MIN_MESSAGES = 1_536
 
 
 def size(window: CongestionWindow) -> int:
-    """Of a window with nothing under way."""
+    """Of a window with nothing in flight."""
     messages = 0
     while window.has_room(1):
         window.sent(1)
@@ -22,34 +22,34 @@ def passes(window: CongestionWindow, messages: int, *, soon: bool, limited: bool
     window.acknowledged(messages, soon=soon, limited=limited)
 
 
-def test_there_is_room_for_so_many() -> None:
+def test_the_window_has_room_for_its_minimum() -> None:
     window = CongestionWindow()
-    window.sent(LEAST - 10)
+    window.sent(MIN_MESSAGES - 10)
     assert window.has_room(10)
     assert not window.has_room(11)
-    window.acknowledged(LEAST - 10, soon=True, limited=False)
+    window.acknowledged(MIN_MESSAGES - 10, soon=True, limited=False)
     assert window.has_room(11)
 
 
-def test_it_opens_while_it_limited_and_all_is_soon_answered() -> None:
+def test_the_window_opens_while_it_limits_and_replies_are_quick() -> None:
     window = CongestionWindow()
     passes(window, 1_000, soon=True)
-    assert size(window) == LEAST + 1_000
+    assert size(window) == MIN_MESSAGES + 1_000
     passes(window, 1_000, soon=True, limited=False)
-    assert size(window) == LEAST + 1_000
+    assert size(window) == MIN_MESSAGES + 1_000
 
 
 @pytest.mark.parametrize("limited", [True, False])
-def test_it_closes_while_answers_take_long(limited: bool) -> None:
+def test_the_window_closes_while_replies_take_long(limited: bool) -> None:
     window = CongestionWindow()
     passes(window, 10_000, soon=True)
     passes(window, 1_000, soon=False, limited=limited)
-    assert size(window) == LEAST + 10_000 - 500
+    assert size(window) == MIN_MESSAGES + 10_000 - 500
 
 
-def test_it_is_never_closed_altogether_nor_wide_open() -> None:
+def test_the_window_has_a_minimum_and_a_maximum() -> None:
     window = CongestionWindow()
     passes(window, 10_000_000, soon=True)
     assert size(window) == 32_768
     passes(window, 10_000_000, soon=False)
-    assert size(window) == LEAST
+    assert size(window) == MIN_MESSAGES

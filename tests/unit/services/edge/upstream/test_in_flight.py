@@ -1,4 +1,4 @@
-"""Answers leave in the order of what was said, whatever order the results come in."""
+"""Replies are due in request order, in whatever order the results arrive."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,33 +21,33 @@ def result(number: int, *, fails: bool = False) -> Result:
     return MessageAccepted(message, ())
 
 
-def run_of(size: int) -> InFlight:
+def batch_of(size: int) -> InFlight:
     return InFlight(
         ChatId(1), [(Request(PostMessage(ChatId(1), ()), number), Nonce(number)) for number in range(size)], 0.0
     )
 
 
 @given(st.permutations(range(8)), st.sets(st.integers(0, 7)), st.integers(0, 8))
-def test_results_in_any_order_are_answers_in_order(order: list[int], failing: set[int], known: int) -> None:
-    run, answers = run_of(8), list[tuple[object, Result]]()
+def test_results_in_any_order_make_replies_in_order(order: list[int], failing: set[int], known: int) -> None:
+    batch, replies = batch_of(8), list[tuple[object, Result]]()
     for number in order[:known]:
-        assert run.awaits(Nonce(number))
-        for _ in range(2):  # told twice, it is answered once
-            run.set_result(Nonce(number), result(number, fails=number in failing))
-            for request, outcome in run.ready():
-                answers.append((request.context, outcome))
-        assert not run.awaits(Nonce(number))
-    assert [context for context, _ in answers] == list(range(len(answers)))
-    answers += [(request.context, outcome) for request, outcome in run.fail_rest(FAILURE)]
-    assert [context for context, _ in answers] == list(range(8))
+        assert batch.awaits(Nonce(number))
+        for _ in range(2):  # a repeated result makes one reply
+            batch.set_result(Nonce(number), result(number, fails=number in failing))
+            for request, result_ in batch.ready():
+                replies.append((request.context, result_))
+        assert not batch.awaits(Nonce(number))
+    assert [context for context, _ in replies] == list(range(len(replies)))
+    replies += [(request.context, result_) for request, result_ in batch.fail_rest(FAILURE)]
+    assert [context for context, _ in replies] == list(range(8))
     expected = [result(number, fails=number in failing) if number in order[:known] else FAILURE for number in range(8)]
-    assert [outcome for _, outcome in answers] == expected
-    assert not run
+    assert [result_ for _, result_ in replies] == expected
+    assert not batch
 
 
-def test_what_is_not_of_the_run_is_left_alone() -> None:
-    run = run_of(2)
-    assert not run.awaits(Nonce(9))
-    run.set_result(Nonce(9), result(9))
-    assert run.ready() == []
-    assert run
+def test_results_of_other_messages_are_ignored() -> None:
+    batch = batch_of(2)
+    assert not batch.awaits(Nonce(9))
+    batch.set_result(Nonce(9), result(9))
+    assert batch.ready() == []
+    assert batch

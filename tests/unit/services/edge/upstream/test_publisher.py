@@ -1,4 +1,4 @@
-"""On the way to message: what is repeated, what is told, how much is under way."""
+"""Posting to the message service: retries, results, and the bound of messages in flight."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,8 +7,7 @@ from typing import NamedTuple
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.edge.upstream import congestion_window
-from services.edge.upstream import publisher as ways
+from services.edge.upstream import congestion_window, publisher
 from services.edge.upstream.publisher import OVERLOADED, UNCONFIRMED, MessagePublisher
 from shared.bus.client import Bus, Responder
 from shared.contract import subjects
@@ -21,11 +20,11 @@ BUSY = Failure(ErrorCode.RATE_LIMITED, "busy")
 GOING = Failure(ErrorCode.UNAVAILABLE, "going")
 
 
-class Author:
-    """Keeps what becomes of each draft, in order."""
+class RecordingSubmitter:
+    """Records the results of drafts, in order: None for a committed one."""
 
     def __init__(self) -> None:
-        self.told: list[Failure | None] = []
+        self.results: list[Failure | None] = []
         self._something = asyncio.Event()
 
     def confirmed(self, draft: Draft, posted: Posted) -> None:
@@ -38,45 +37,45 @@ class Author:
         raise AssertionError
 
     def _note(self, failure: Failure | None) -> None:
-        self.told.append(failure)
+        self.results.append(failure)
         self._something.set()
 
     async def until(self, count: int) -> list[Failure | None]:
         async with asyncio.timeout(5):
-            while len(self.told) < count:
+            while len(self.results) < count:
                 self._something.clear()
                 await self._something.wait()
-        return self.told
+        return self.results
 
 
-class Way(NamedTuple):
-    """From an edge to a replica that does nothing by itself."""
+class Replica(NamedTuple):
+    """A publisher, and a message service that replies when the test says so."""
 
-    upstream: MessagePublisher
+    publisher: MessagePublisher
     requests: "asyncio.Queue[tuple[list[Draft], Responder]]"
 
-    def say(self, author: Author, messages: int) -> None:
+    def post(self, submitter: RecordingSubmitter, messages: int) -> None:
         bodies = [b"x"] * messages
-        drafts = self.upstream.make_drafts(AccountId(1), ChatId(1), bodies, None)
-        self.upstream.post(author, drafts, asyncio.get_running_loop().time())
-        self.upstream.flush()
+        drafts = self.publisher.make_drafts(AccountId(1), ChatId(1), bodies, None)
+        self.publisher.post(submitter, drafts, asyncio.get_running_loop().time())
+        self.publisher.flush()
 
-    async def asked(self) -> tuple[list[Draft], Responder]:
+    async def next_request(self) -> tuple[list[Draft], Responder]:
         return await asyncio.wait_for(self.requests.get(), 5)
 
     async def answer(self) -> int:
-        """How many messages the next request has."""
-        drafts, responder = await self.asked()
+        """Confirms the next request; returns its number of messages."""
+        drafts, responder = await self.next_request()
         await responder.reply(PostResults([Posted(MessageId(1), 1, 1)] * len(drafts), {}))
         return len(drafts)
 
 
 @pytest.fixture
-async def way(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Way]:
-    """With room for ten messages."""
+async def replica(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Replica]:
+    """Its window has room for ten messages."""
     monkeypatch.setattr(congestion_window, "_MIN_MESSAGES", 10)
-    monkeypatch.setattr(ways, "_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(ways, "_SLACK_SECONDS", 0.1)
+    monkeypatch.setattr(publisher, "_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(publisher, "_SLACK_SECONDS", 0.1)
     edge = Bus(nats_server.settings("edge"), "edge", CollectorRegistry())
     message = Bus(nats_server.settings("message"), "message", CollectorRegistry())
     requests: asyncio.Queue[tuple[list[Draft], Responder]] = asyncio.Queue()
@@ -88,114 +87,118 @@ async def way(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> Async
     await message.start()
     await edge.start()
     upstream = MessagePublisher(edge, NodeId("edge-1"), 1.0)
-    yield Way(upstream, requests)
+    yield Replica(upstream, requests)
     await upstream.finish(0)
     await edge.stop()
     await message.stop()
 
 
-async def test_what_is_all_delivered_holds_up_nobody_though_its_answer_is_still_to_come(
-    way: Way, monkeypatch: pytest.MonkeyPatch
+async def test_a_delivered_request_without_a_reply_delays_no_other(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ways, "_GATHER_SECONDS", 60.0)
-    author = Author()
+    monkeypatch.setattr(publisher, "_GATHER_SECONDS", 60.0)
+    submitter = RecordingSubmitter()
     for _ in range(3):
-        way.say(author, 1)
-    first, responder = await way.asked()
-    await way.asked()
-    await way.asked()
-    way.say(author, 2)
+        replica.post(submitter, 1)
+    first, responder = await replica.next_request()
+    await replica.next_request()
+    await replica.next_request()
+    replica.post(submitter, 2)
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(way.requests.get(), 0.1)
-    way.upstream.done(first[0].nonce)
-    way.upstream.flush()
-    assert len((await way.asked())[0]) == 2
+        await asyncio.wait_for(replica.requests.get(), 0.1)
+    replica.publisher.done(first[0].nonce)
+    replica.publisher.flush()
+    assert len((await replica.next_request())[0]) == 2
     await responder.reply(PostResults([Posted(MessageId(1), 1, 1)], {}))
 
 
-async def test_a_replica_that_has_too_much_to_do_is_believed(way: Way) -> None:
-    author = Author()
-    way.say(author, 3)
-    _, responder = await way.asked()
+async def test_an_overloaded_replica_is_believed(replica: Replica) -> None:
+    submitter = RecordingSubmitter()
+    replica.post(submitter, 3)
+    _, responder = await replica.next_request()
     await responder.reply_error(BUSY)
-    assert await author.until(3) == [BUSY] * 3
-    way.say(author, 1)
-    assert await way.answer() == 1
-    assert await author.until(4) == [BUSY, BUSY, BUSY, None]
+    assert await submitter.until(3) == [BUSY] * 3
+    replica.post(submitter, 1)
+    assert await replica.answer() == 1
+    assert await submitter.until(4) == [BUSY, BUSY, BUSY, None]
 
 
-async def test_one_that_is_going_is_not_and_another_is_asked(way: Way) -> None:
-    author = Author()
-    way.say(author, 3)
-    first, responder = await way.asked()
+async def test_another_replica_is_tried_when_one_shuts_down(replica: Replica) -> None:
+    submitter = RecordingSubmitter()
+    replica.post(submitter, 3)
+    first, responder = await replica.next_request()
     await responder.reply_error(GOING)
-    again, responder = await way.asked()
+    again, responder = await replica.next_request()
     assert again == first
     await responder.reply(PostResults([Posted(MessageId(1), 1, 1)] * 3, {}))
-    assert await author.until(3) == [None] * 3
+    assert await submitter.until(3) == [None] * 3
 
 
-async def test_while_an_attempt_may_still_be_carried_out_nothing_is_called_refused(
-    way: Way, monkeypatch: pytest.MonkeyPatch
+async def test_no_error_is_reported_while_an_attempt_may_still_be_carried_out(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ways, "_ATTEMPT_SECONDS", 0.2)
-    author = Author()
-    way.say(author, 1)
-    first, _ = await way.asked()
-    _, responder = await way.asked()
+    monkeypatch.setattr(publisher, "_ATTEMPT_SECONDS", 0.2)
+    submitter = RecordingSubmitter()
+    replica.post(submitter, 1)
+    first, _ = await replica.next_request()
+    _, responder = await replica.next_request()
     await responder.reply_error(BUSY)
-    last, responder = await way.asked()
+    last, responder = await replica.next_request()
     assert last == first
-    assert author.told == []
+    assert submitter.results == []
     await responder.reply(PostResults([Posted(MessageId(1), 1, 1)], {}))
-    assert await author.until(1) == [None]
+    assert await submitter.until(1) == [None]
 
 
-async def test_no_more_is_under_way_than_there_is_room_for(way: Way) -> None:
-    author = Author()
+async def test_messages_in_flight_are_bounded_by_the_window(replica: Replica) -> None:
+    submitter = RecordingSubmitter()
     for _ in range(4):
-        way.say(author, 5)
+        replica.post(submitter, 5)
     for _ in range(2):
-        drafts, responder = await way.asked()
+        drafts, responder = await replica.next_request()
         assert len(drafts) == 5
-    assert way.requests.empty()
+    assert replica.requests.empty()
     await responder.reply(PostResults([Posted(MessageId(1), 1, 1)] * 5, {}))
-    assert await way.answer() == 10  # it was soon there, and the window has opened
-    assert await author.until(15) == [None] * 15
+    assert await replica.answer() == 10  # it was soon there, and the window has opened
+    assert await submitter.until(15) == [None] * 15
 
 
-async def test_what_waits_while_others_are_answered_is_refused(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ways, "_QUEUE_SECONDS", 0.1)
-    monkeypatch.setattr(ways, "_SOON_SECONDS", 0.0)
-    early, late, new = Author(), Author(), Author()
-    for author in (early, early, late):
-        way.say(author, 10)
-    _, responder = await way.asked()
+async def test_submissions_queued_too_long_while_others_are_answered_are_rejected(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "_QUEUE_SECONDS", 0.1)
+    monkeypatch.setattr(publisher, "_SOON_SECONDS", 0.0)
+    early, late, new = RecordingSubmitter(), RecordingSubmitter(), RecordingSubmitter()
+    for submitter in (early, early, late):
+        replica.post(submitter, 10)
+    _, responder = await replica.next_request()
     await asyncio.sleep(0.2)
-    way.say(new, 1)
+    replica.post(new, 1)
     await responder.reply(PostResults([Posted(MessageId(1), 1, 1)] * 10, {}))
     assert await late.until(10) == [OVERLOADED] * 10
-    assert await way.answer() == 10
-    assert await way.answer() == 1
+    assert await replica.answer() == 10
+    assert await replica.answer() == 1
     assert (await early.until(20), await new.until(1)) == ([None] * 20, [None])
 
 
-async def test_what_waits_while_nobody_answers_is_not(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ways, "_QUEUE_SECONDS", 0.1)
-    first, other = Author(), Author()
-    way.say(first, 10)
-    way.say(other, 1)
-    await way.asked()
+async def test_submissions_queued_while_no_request_is_answered_are_not_rejected(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "_QUEUE_SECONDS", 0.1)
+    first, other = RecordingSubmitter(), RecordingSubmitter()
+    replica.post(first, 10)
+    replica.post(other, 1)
+    await replica.next_request()
     assert await first.until(10) == [UNCONFIRMED] * 10
-    assert await way.answer() == 1
+    assert await replica.answer() == 1
     assert await other.until(1) == [None]
 
 
-async def test_at_the_end_all_is_sent(way: Way) -> None:
-    author = Author()
+async def test_everything_is_sent_at_the_end(replica: Replica) -> None:
+    submitter = RecordingSubmitter()
     for _ in range(4):
-        way.say(author, 8)
-    finishing = asyncio.create_task(way.upstream.finish(5.0))
-    assert [await way.answer() for _ in range(4)] == [8] * 4
-    assert await author.until(32) == [None] * 32
+        replica.post(submitter, 8)
+    finishing = asyncio.create_task(replica.publisher.finish(5.0))
+    assert [await replica.answer() for _ in range(4)] == [8] * 4
+    assert await submitter.until(32) == [None] * 32
     await finishing
