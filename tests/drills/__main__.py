@@ -48,7 +48,7 @@ def drills() -> None:
 @click.option("--rate", default=100.0, show_default=True, help="Messages per second of all people together.")
 @click.option("--patience", default=30.0, show_default=True, help="Seconds to come back and to hear all, at the end.")
 @click.option("--database", default="", help="As for `dragoman up`, instead of SQLite.")
-@click.option("--break", "breakage", type=click.Choice(sorted(MUTANTS)), help="A build broken so: must be violated.")
+@click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="A build broken so: must be violated.")
 @click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures there.")
 @click.option("--keep", is_flag=True, help="Keep the directory, with all records and the log, also after a proof.")
 def kill(
@@ -76,7 +76,7 @@ def kill(
 @click.option("--database", type=click.Choice(DATABASES), default=DATABASES[0], show_default=True)
 @click.option("--seed", type=int, help="Of the order of steps, and of what people do. Random by default.")
 @click.option("--from", "revision", help="Begin with this revision's build: replacing all is then an upgrade.")
-@click.option("--break", "breakage", type=click.Choice(sorted(MUTANTS)), help="A build broken so: must be violated.")
+@click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="A build broken so: must be violated.")
 @click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures there.")
 @click.option("--keep", is_flag=True, help="Keep the directory, with all records and the logs, also after a proof.")
 def scale(
@@ -108,7 +108,7 @@ def scale(
 @click.option("--seed", type=int, help="The first one; each dozen of towns has the next. Random by default.")
 @click.option("--shrink", is_flag=True, help="Make the story of a failure short. Takes minutes.")
 @click.option("--database", default="", help="As for `dragoman up`, instead of SQLite.")
-@click.option("--break", "breakage", type=click.Choice(sorted(MUTANTS)), help="A build broken so: must be found out.")
+@click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="A build broken so: must be found out.")
 def machine(seconds: float, steps: int, seed: int | None, shrink: bool, database: str, mutant: str | None) -> None:
     """Random people of all dialects do random things, and each must see what a model says."""
     configure_logging(Log(level="error", json_lines=False), "drill")
