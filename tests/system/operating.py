@@ -7,7 +7,7 @@ from urllib.request import ProxyHandler, build_opener
 
 from tests.drills.cluster import ROOT, Cluster
 
-_SECONDS = 20.0
+_SECONDS = 45.0
 
 
 def admin(cluster: Cluster, *arguments: str) -> str:
