@@ -19,4 +19,4 @@ async def test_unknown_processes_are_noted(target: MeasuredSystem) -> None:
         MeasuredSystem(target.edges), ProgressLine(), IdleOptions(2, 2, ["pipe"], 1, at_once=2, seconds=0.1)
     )
     assert "KiB of edges per connection" not in result.figures
-    assert any("memory is not known" in remark for remark in result.remarks)
+    assert any("memory is unknown" in remark for remark in result.remarks)

@@ -24,5 +24,5 @@ async def test_without_a_process_the_clients_cut_themselves(target: MeasuredSyst
     before = {one.pid for one in target.processes}
     result = await reconnect_storm(MeasuredSystem(target.edges), ProgressLine(), _STORM._replace(people=4))
     assert result.passed, result
-    assert any("the clients cut their connections" in remark for remark in result.remarks)
+    assert any("the clients aborted their connections" in remark for remark in result.remarks)
     assert before == {one.pid for one in target.processes}

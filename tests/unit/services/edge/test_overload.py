@@ -19,13 +19,13 @@ async def test_replies_keep_their_order_and_accepted_messages_are_delivered(
     await town.add_edge()
     town.backend.add_chat(7, 1, 2)
     alice, bob = await town.client(1), await town.client(2)
-    note, before = town.message.record, len(alice.replied_refs)
+    record, before = town.message.record, len(alice.replied_refs)
 
     async def slowly(request: object) -> None:
         await asyncio.sleep(0.2 if isinstance(request, PostMessages) else 0.0)
-        await note(request)
+        await record(request)
 
-    monkeypatch.setattr(town.message, "note", slowly)
+    monkeypatch.setattr(town.message, "record", slowly)
     references = []
     for number in range(TIMES):
         references.append(alice.send(do="post", chat=7, text=f"{number}"))
@@ -37,7 +37,7 @@ async def test_replies_keep_their_order_and_accepted_messages_are_delivered(
     assert 0 < len(accepted) < TIMES
     assert {seen["error"] for seen in alice.seen if "re" in seen and seen["re"] is None} == {"unavailable"}
     await bob.until_texts(7, *accepted)
-    monkeypatch.setattr(town.message, "note", note)
+    monkeypatch.setattr(town.message, "record", record)
     assert await alice.post(7, "later") == len(accepted) + 1
 
 
