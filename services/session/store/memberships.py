@@ -27,7 +27,7 @@ from services.session.store.sql import (
 from services.session.tables import chat, friendship, member, membership_request
 from shared.contract.edge import MembershipAnswered
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import ChatKind, JoinPolicy, Role
 from shared.contract.session import AddMember, AnswerMembership, RequestMembership
 from shared.settings import Limits
@@ -38,6 +38,7 @@ class LockedGroup(NamedTuple):
 
     id: ChatId
     name: str
+    owner: AccountId
     join_policy: JoinPolicy
     version: int
     size: int
@@ -140,12 +141,16 @@ def _admit(
 def _insert_member(
     connection: sa.Connection, group: LockedGroup, account: AccountId, head: int, now: int
 ) -> StartedJoin:
+    """A group whose last member was deleted has no owner: the next member becomes the owner."""
+    is_owner = group.owner == NO_ACCOUNT and group.id != LOBBY
     seat = sa.select(chat.c.seats).where(chat.c.id == group.id).scalar_subquery()
     row = {
-        "chat": group.id, "account": account, "role": Role.MEMBER, "seat": seat, "first_index": head + 1,
-        "unread_from": None, "version": group.version + 1,
+        "chat": group.id, "account": account, "role": Role.OWNER if is_owner else Role.MEMBER, "seat": seat,
+        "first_index": head + 1, "unread_from": None, "version": group.version + 1,
     }  # fmt: skip
     connection.execute(sa.insert(member).values(row))
+    if is_owner:
+        connection.execute(sa.update(chat).where(chat.c.id == group.id).values(owner=account))
     _increment_version(connection, group.id, now, new_members=1)
     touch(connection, [account], now)
     return StartedJoin(group.version + 1, group.name)
@@ -200,7 +205,7 @@ def lock_group(connection: sa.Connection, number: ChatId) -> LockedGroup:
     ).one_or_none()
     if row is None:
         raise domain.hidden_error(ErrorCode.NOT_FOUND)
-    return LockedGroup(ChatId(row.id), row.name, JoinPolicy(row.join_policy), row.version, row.size)
+    return LockedGroup(ChatId(row.id), row.name, row.owner, JoinPolicy(row.join_policy), row.version, row.size)
 
 
 def count_groups(connection: sa.Connection, account: AccountId) -> int:

@@ -13,7 +13,7 @@ from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import JoinPolicy, Role
 from shared.contract.session import ChatEntry, ChatList, Member, PendingMembership
 from shared.settings import Limits
-from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, NOW, StoreHarness, rejection
+from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, NOW, StoreHarness, rejection, roles
 
 OPEN, APPROVAL, CLOSED = JoinPolicy.OPEN, JoinPolicy.APPROVAL, JoinPolicy.CLOSED
 
@@ -249,6 +249,17 @@ async def test_repeated_request_finishes_an_interrupted_join(populated: StoreHar
         assert await populated.finish_join(BOB, 4, chat) is None
     assert await populated.unfinished_joins(BOB) == {}
     assert [entry.unread_from for entry in (await populated.list_chats(BOB)).entries] == [3, 3, 3]
+
+
+async def test_first_member_of_an_abandoned_group_becomes_its_owner(populated: StoreHarness) -> None:
+    chat = (await populated.create_group(ANN, join_policy=OPEN)).id
+    await populated.leave_all_chats(ANN)
+    await populated.request_membership(BOB, chat)
+    await populated.request_membership(CEM, chat)
+    finished = await populated.finish_join(BOB, 3, chat)
+    assert finished is not None
+    assert (finished.role, (await populated.chat(chat, BOB)).owner) == (Role.OWNER, BOB)
+    assert roles((await populated.changes(chat)).members) == {ANN: Role.LEFT, BOB: Role.OWNER, CEM: Role.MEMBER}
 
 
 async def test_member_that_becomes_owner_during_its_join_stays_owner(populated: StoreHarness) -> None:
