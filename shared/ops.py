@@ -18,7 +18,7 @@ from shared.dashboard.event_loop_lag import EventLoopLag
 from shared.dashboard.history import PERIOD_SECONDS, PanelHistory, take_sample
 from shared.dashboard.panels import Dashboard
 from shared.errors import StartupError
-from shared.settings import Ops
+from shared.settings import OpsSettings
 from shared.tasks import Tasks
 from shared.telemetry import log
 
@@ -34,7 +34,7 @@ class OpsServer:
     The constructor opens the port; raises Unprepared when it cannot be."""
 
     def __init__(
-        self, settings: Ops, registry: CollectorRegistry, checks: Mapping[str, Check], dashboard: Dashboard
+        self, settings: OpsSettings, registry: CollectorRegistry, checks: Mapping[str, Check], dashboard: Dashboard
     ) -> None:
         self._registry = registry
         self._checks = checks
@@ -113,7 +113,7 @@ class OpsServer:
                 await _respond(send, 404, b"not found: try /, /healthz, /readyz or /metrics\n")
 
 
-def _listen(settings: Ops) -> socket.socket:
+def _listen(settings: OpsSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         return socket.create_server((settings.host, settings.port), family=family)

@@ -29,7 +29,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.settings import Redis
+from shared.settings import RedisSettings
 from shared.telemetry import log
 
 N = TypeVar("N", bound=int)
@@ -109,7 +109,7 @@ class LeaseState(NamedTuple):
 class Presence:
     """Edges `join`, `leave`, `beat` and read `nodes` (raising RedisError); services `lookup`, which never fails."""
 
-    def __init__(self, settings: Redis, registry: CollectorRegistry | None = None) -> None:
+    def __init__(self, settings: RedisSettings, registry: CollectorRegistry | None = None) -> None:
         self._numbers = _PresenceMetrics(registry or CollectorRegistry())
         self._redis = aioredis.Redis.from_url(
             settings.url.get_secret_value(),
@@ -253,7 +253,7 @@ class _PipelineClient:
     """Executes many commands in one round trip, without the cost of the library's pipeline for each: a timer, hooks,
     packing in Python."""
 
-    def __init__(self, settings: Redis) -> None:
+    def __init__(self, settings: RedisSettings) -> None:
         self._seconds = settings.timeout_seconds
         self._pool = aioredis.ConnectionPool.from_url(
             settings.url.get_secret_value(),

@@ -43,16 +43,18 @@ def _check_network(text: str) -> str:
     return text
 
 
-_Broker = Annotated[
+_BrokerUrl = Annotated[
     str, _matches(r"((nats|tls|wss?)://[^\s,]+)(,(nats|tls|wss?)://[^\s,]+)*", "nats://host:port, one or several")
 ]
-_Cache = Annotated[SecretStr, _matches(r"(rediss?|unix)://\S+", "redis[s]://user:password@host:port/0")]
-_Tables = Annotated[
+_RedisUrl = Annotated[SecretStr, _matches(r"(rediss?|unix)://\S+", "redis[s]://user:password@host:port/0")]
+_DatabaseUrl = Annotated[
     SecretStr,
     _matches(r"sqlite:///.+|postgres(ql(\+psycopg)?)?://\S+", "sqlite:///path or postgresql://user:password@host/name"),
 ]
-_Place = Annotated[str, _matches(r"(https?://[^\s/?#]+/?)?", "http(s)://host[:port], or empty")]
-_Collector = Annotated[str, _matches(r"(https?://[^\s/?#@]+(/[^\s?#@]*)?)?", "http(s)://host[:port][/path], or empty")]
+_HttpUrl = Annotated[str, _matches(r"(https?://[^\s/?#]+/?)?", "http(s)://host[:port], or empty")]
+_CollectorUrl = Annotated[
+    str, _matches(r"(https?://[^\s/?#@]+(/[^\s?#@]*)?)?", "http(s)://host[:port][/path], or empty")
+]
 _Network = Annotated[str, AfterValidator(_check_network)]
 
 
@@ -60,54 +62,54 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Nats(_Section):
+class NatsSettings(_Section):
     """The broker. `user` and `password` are this service's own."""
 
-    url: _Broker = Field("nats://127.0.0.1:4222", description="one address, or several joined by commas")
+    url: _BrokerUrl = Field("nats://127.0.0.1:4222", description="one address, or several joined by commas")
     user: str = Field("", description="empty: the user in the address")
     password: SecretStr = Field(SecretStr(""), description="of `user`")
     connect_timeout_seconds: float = Field(5.0, gt=0, description="for one attempt; attempts are repeated")
     replicas: int = Field(1, ge=1, le=5, description="JetStream replicas of the event stream (3 on a cluster)")
 
 
-class Redis(_Section):
+class RedisSettings(_Section):
     """Presence and limits. The URL may hold the service's own user and password."""
 
-    url: _Cache = Field(SecretStr("redis://127.0.0.1:6379/0"), description="redis[s]://user:password@host:port/0")
+    url: _RedisUrl = Field(SecretStr("redis://127.0.0.1:6379/0"), description="redis[s]://user:password@host:port/0")
     timeout_seconds: float = Field(0.5, gt=0, description="then presence counts as unknown")
 
 
-class Database(_Section):
+class DatabaseSettings(_Section):
     """One URL for all services: {service} in it is replaced by the service's name. Without the placeholder, each
     service uses a PostgreSQL schema of its name."""
 
-    url: _Tables = Field(
+    url: _DatabaseUrl = Field(
         SecretStr("sqlite:///.dragoman/{service}.db"),
         description="sqlite:///path or postgresql://user:password@host/name",
     )
     pool_size: int = Field(8, ge=1, description="connections of one process (PostgreSQL)")
 
 
-class Ops(_Section):
+class OpsSettings(_Section):
     """The operations port of a service (health, metrics); never the clients' port."""
 
     host: str = Field("127.0.0.1", description="address of the operations port")
     port: int = Field(0, ge=0, le=65535, description="0: any free port")
 
 
-class Log(_Section):
+class LogSettings(_Section):
     level: str = Field("info", pattern="^(debug|info|warning|error|critical)$", description="from debug to critical")
     json_lines: bool = Field(True, description="one JSON object a line; false: for reading on a terminal")
 
 
-class Tracing(_Section):
+class TracingSettings(_Section):
     """Spans for a collector of OpenTelemetry's (OTLP by HTTP); off without an `endpoint`."""
 
-    endpoint: _Collector = Field("", description="http(s)://host:4318 of the collector; empty: no tracing")
+    endpoint: _CollectorUrl = Field("", description="http(s)://host:4318 of the collector; empty: no tracing")
     sample_ratio: float = Field(1.0, ge=0, le=1, description="share of ticks and requests that is traced")
 
 
-class Limits(_Section):
+class LimitsSettings(_Section):
     rates: bool = Field(True, description="rate limits on (sizes are always limited)")
     requests_per_second: float = Field(50.0, gt=0, description="per connection and per account")
     requests_burst: int = Field(200, ge=1, description="requests at once, before the rate applies")
@@ -131,7 +133,7 @@ class Limits(_Section):
     file_bytes: int = Field(100 * 1024 * 1024, ge=1, description="size of an image or file")
 
 
-class Verification(_Section):
+class VerificationSettings(_Section):
     """Verification of e-mail addresses (v2: 13, 14, 15)."""
 
     registration: bool = Field(False, description="every registration must be verified")
@@ -139,7 +141,7 @@ class Verification(_Section):
     time_limit_seconds: float = Field(600.0, gt=0, description="life of a mailed link")
 
 
-class Mail(_Section):
+class MailSettings(_Section):
     """Mail: to an SMTP server if `smtp_host` is set, else to files in `outbox`."""
 
     smtp_host: str = Field("", description="mail server; empty: files in `outbox`")
@@ -152,7 +154,7 @@ class Mail(_Section):
     outbox: Path = Field(Path(".dragoman/outbox"), description="directory of mails as .eml files")
 
 
-class Auth(_Section):
+class AuthSettings(_Section):
     keys: Path = Field(Path(".dragoman/keys"), description="directory of Ed25519 private keys, <kid>.pem")
     issuer: str = Field("dragoman", description="`iss` of tokens")
     audience: str = Field("dragoman", description="`aud` of tokens")
@@ -164,7 +166,7 @@ class Auth(_Section):
     lobby: bool = Field(True, description="v0 accounts belong to the public lobby, chat 1")
 
 
-class Notices(_Section):
+class NoticesSettings(_Section):
     """Notices of the operator to users (`dragoman admin notice`)."""
 
     name: str = Field(
@@ -174,7 +176,7 @@ class Notices(_Section):
     )
 
 
-class Message(_Section):
+class MessageSettings(_Section):
     batch_rows: int = Field(512, ge=1, description="messages per transaction, at most")
     queue_seconds: float = Field(1.5, gt=0, description="messages that would wait longer are rejected at once")
     broadcast_members: int = Field(512, ge=1, description="members from which on a message is broadcast to all edges")
@@ -185,13 +187,13 @@ class Message(_Section):
     reply_bytes: int = Field(448 * 1024, ge=1, le=448 * 1024, description="pages of a reply are filled up to this size")
 
 
-class Edge(_Section):
+class EdgeSettings(_Section):
     name: str = Field("edge-1", pattern="^[A-Za-z0-9_-]{1,64}$", description="unique name of this edge")
     host: str = Field("127.0.0.1", description="address clients connect to")
     port: int = Field(8080, ge=0, le=65535, description="port clients connect to")
     tcp_port: int = Field(0, ge=0, le=65535, description="port for plain TCP clients; 0: none")
     tcp_pacing_ms: float = Field(0.0, ge=0, le=1000, description="between two messages to a TCP client")
-    public_url: _Place = Field(
+    public_url: _HttpUrl = Field(
         "", description="http(s)://host[:port] of links, needed with SMTP; empty: the Host of each client"
     )
     websocket: str = Field("picows", pattern="^(picows|websockets)$", description="picows or websockets")
@@ -220,7 +222,7 @@ class Edge(_Section):
     lease_seconds: float = Field(10.0, gt=1, description="an edge that is silent for so long counts as dead")
 
 
-class Media(_Section):
+class MediaSettings(_Section):
     """Storage of images and files: an S3 bucket if `bucket_url` is set, else `directory`."""
 
     directory: Path = Field(
@@ -245,20 +247,20 @@ class Settings(BaseSettings):
     )
 
     data: Path = Field(Path(".dragoman"), description="directory of the embedded servers, keys and outbox")
-    nats: Nats = Nats()
-    redis: Redis = Redis()
-    database: Database = Database()
-    ops: Ops = Ops()
-    log: Log = Log()
-    tracing: Tracing = Tracing()
-    limits: Limits = Limits()
-    verification: Verification = Verification()
-    mail: Mail = Mail()
-    auth: Auth = Auth()
-    notices: Notices = Notices()
-    message: Message = Message()
-    edge: Edge = Edge()
-    media: Media = Media()
+    nats: NatsSettings = NatsSettings()
+    redis: RedisSettings = RedisSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    ops: OpsSettings = OpsSettings()
+    log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
+    limits: LimitsSettings = LimitsSettings()
+    verification: VerificationSettings = VerificationSettings()
+    mail: MailSettings = MailSettings()
+    auth: AuthSettings = AuthSettings()
+    notices: NoticesSettings = NoticesSettings()
+    message: MessageSettings = MessageSettings()
+    edge: EdgeSettings = EdgeSettings()
+    media: MediaSettings = MediaSettings()
 
     @classmethod
     def settings_customise_sources(

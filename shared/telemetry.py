@@ -10,7 +10,7 @@ from typing import NamedTuple, TextIO
 import structlog
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from shared.settings import Log
+from shared.settings import LogSettings
 
 trace: ContextVar[str] = ContextVar("trace", default="")
 """The W3C trace id (32 hex digits) of the current frame; empty outside of a frame."""
@@ -47,7 +47,7 @@ def trace_id_of(traceparent_header: str) -> str:
     return found[1] if found else ""
 
 
-def configure_logging(settings: Log, service: str, stream: TextIO | None = None) -> None:
+def configure_logging(settings: LogSettings, service: str, stream: TextIO | None = None) -> None:
     """Sends all log lines, of libraries too, to standard output or to `stream` in one format; JSON lines carry the
     service's name."""
     shared: list[structlog.typing.Processor] = [

@@ -28,7 +28,7 @@ from opentelemetry.util.types import AnyValue
 
 from shared import telemetry
 from shared.contract.errors import ErrorCode, RequestError
-from shared.settings import Tracing
+from shared.settings import TracingSettings
 from shared.telemetry import new_trace, parse_traceparent
 
 T = TypeVar("T")
@@ -109,7 +109,7 @@ _NOT_RECORDED = _NotRecorded(trace.INVALID_SPAN)
 class Tracer:
     """Begins spans and sends them from a thread of its own until `shut_down`."""
 
-    def __init__(self, settings: Tracing, service: str, instance: str = "") -> None:
+    def __init__(self, settings: TracingSettings, service: str, instance: str = "") -> None:
         """The default `instance` is the machine's name and the process id."""
         logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)  # it warns before each try
         address = f"{settings.endpoint.rstrip('/')}/v1/traces"

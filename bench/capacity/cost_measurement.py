@@ -23,7 +23,7 @@ from bench.population.seeding import Seeder
 from services.cli.installation import Installation
 from shared.database import make_engine
 from shared.migrate import upgrade
-from shared.settings import Auth, Database, Settings
+from shared.settings import AuthSettings, DatabaseSettings, Settings
 
 _SENDERS = 100
 """Senders of the axis `edges`, in pairs."""
@@ -87,8 +87,8 @@ async def _run(stack: GrowthStack, axis: str, x: int) -> Result:
 def row_bytes() -> dict[str, float]:
     """Bytes of SQLite files for a row and its indexes, with texts of 150 bytes and one password by account."""
     with tempfile.TemporaryDirectory(prefix="dragoman-bench-") as directory:
-        stack = Database(url=SecretStr(f"sqlite:///{directory}/{{service}}.db"))
-        settings = Settings(database=stack, auth=Auth(keys=Path(directory) / "keys"))
+        stack = DatabaseSettings(url=SecretStr(f"sqlite:///{directory}/{{service}}.db"))
+        settings = Settings(database=stack, auth=AuthSettings(keys=Path(directory) / "keys"))
         for service in _SERVICES:
             upgrade(service, settings.database_url(service))
         seeder = Seeder(Installation(settings, {}))

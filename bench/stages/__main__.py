@@ -11,7 +11,7 @@ from bench.stages.report import Results, store, stored, table
 from bench.stages.stages import stages
 from bench.stages.timing import microseconds
 from services.cli.process_group import ProcessGroup
-from shared.settings import Log
+from shared.settings import LogSettings
 from shared.telemetry import configure_logging
 from tests.support.servers import NatsServer, ValkeyServer
 
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--only", default="", metavar="WORD", help="stages with this word in their name")
     parser.add_argument("--store", action="store_true", help="store these results for later comparisons")
     options = parser.parse_args()
-    configure_logging(Log(level="warning", json_lines=False), "bench")
+    configure_logging(LogSettings(level="warning", json_lines=False), "bench")
     results = asyncio.run(measure(options.seconds, options.only))
     sys.stdout.write(table(results, stored()) + "\n")
     if options.store:

@@ -29,7 +29,7 @@ from shared.contract.model import Message, ProfileSummary, Text, pack_segments
 from shared.database import Database
 from shared.migrate import upgrade
 from shared.presence import Presence
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 from tests import vectors
 from tests.support.servers import NatsServer, ValkeyServer
 
@@ -61,7 +61,7 @@ def stages(directory: Path, nats: NatsServer, valkey: ValkeyServer, dialects: Di
 
 @asynccontextmanager
 async def _decoding(entry: Entry) -> AsyncIterator[Work]:
-    dialect = entry(ConnectionInfo(Limits(), "http://127.0.0.1:8080"))
+    dialect = entry(ConnectionInfo(LimitsSettings(), "http://127.0.0.1:8080"))
     dialect.logged_in(AccountId(12), 0.0)
     frame = _message_frame(entry)
 
@@ -87,7 +87,7 @@ def _message_frame(entry: Entry) -> bytes:
 
 @asynccontextmanager
 async def _encoding(entry: Entry) -> AsyncIterator[Work]:
-    dialect = entry(ConnectionInfo(Limits(), "http://127.0.0.1:8080"))
+    dialect = entry(ConnectionInfo(LimitsSettings(), "http://127.0.0.1:8080"))
     message = _message()
 
     async def work() -> int:
@@ -101,7 +101,7 @@ async def _encoding(entry: Entry) -> AsyncIterator[Work]:
 @asynccontextmanager
 async def _delivery(dialects: Dialects) -> AsyncIterator[Work]:
     """Encode one message for connections of all dialects, without socket writes."""
-    info = ConnectionInfo(Limits(), "http://127.0.0.1:8080")
+    info = ConnectionInfo(LimitsSettings(), "http://127.0.0.1:8080")
     recipients = [dialects[number % len(dialects)](info) for number in range(_MEMBERS)]
     message = _message()
 

@@ -13,7 +13,7 @@ from services.cli.embedded.credentials import load_or_make
 from services.cli.embedded.nats import USERS
 from services.cli.options import read_settings
 from services.cli.up_plan import defaults
-from shared.settings import Nats, Redis, Settings
+from shared.settings import NatsSettings, RedisSettings, Settings
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Installation:
     settings: Settings
     sources: Mapping[str, str]
 
-    def broker(self, user: str) -> Nats:
+    def broker(self, user: str) -> NatsSettings:
         """The broker that the settings name, else that of the `dragoman up` in the data directory."""
         settings = self.settings
         run = read_run(settings.data) if "nats.url" not in self.sources else None
@@ -35,13 +35,13 @@ class Installation:
         password = load_or_make(settings.data / "credentials.json").nats[user]
         return broker.model_copy(update={"user": user, "password": SecretStr(password)})
 
-    def brokers(self) -> list[Nats]:
+    def brokers(self) -> list[NatsSettings]:
         """The broker's settings for each user whose password is known here."""
         run = read_run(self.settings.data) if "nats.url" not in self.sources else None
         users = USERS if run is not None and run.embedded_nats else (self.settings.nats.user,)
         return [self.broker(user) for user in users]
 
-    def valkeys(self) -> dict[str, Redis]:
+    def valkeys(self) -> dict[str, RedisSettings]:
         """Valkey's settings by user, for each user whose password is known here."""
         settings = self.settings.redis
         run = read_run(self.settings.data) if "redis.url" not in self.sources else None

@@ -11,13 +11,13 @@ from services.cli.embedded.nats import SETUP
 from services.cli.installation import Installation
 from services.cli.streams import NotReachable, provision
 from shared.migrate import upgrade
-from shared.settings import Log
+from shared.settings import LogSettings
 from shared.telemetry import configure_logging
 
 
 def configure_plain_logs() -> None:
     """Log only warnings, as plain text on stderr: a command prints its result on stdout."""
-    configure_logging(Log(level="warning", json_lines=False), "dragoman", sys.stderr)
+    configure_logging(LogSettings(level="warning", json_lines=False), "dragoman", sys.stderr)
 
 
 def migrate_all(installation: Installation, what: Sequence[str]) -> None:

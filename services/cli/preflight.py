@@ -16,7 +16,7 @@ from services.cli.output import Output
 from services.cli.ports import free_port, try_to_bind
 from services.cli.process_group import ProcessGroup
 from services.cli.up_plan import SERVICES, PlannedProcess, UpPlan, authority
-from shared.settings import Log, Settings
+from shared.settings import LogSettings, Settings
 from shared.telemetry import configure_logging
 
 
@@ -27,7 +27,7 @@ def start(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, s
     if "{service}" not in settings.database_url("{service}"):
         raise OperatorError("database.url must hold {service}: each service has a SQLite file of its own")
     prepare(settings.data, "nats", "valkey")
-    configure_logging(Log(level="warning", json_lines=False), "up")
+    configure_logging(LogSettings(level="warning", json_lines=False), "up")
     with locked(settings.data) as lock:
         plan = _plan(settings, sources, edges)
         os.umask(0o077)

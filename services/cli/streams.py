@@ -12,7 +12,7 @@ from nats.js.errors import NotFoundError
 from shared.bus.durable import consumer_config
 from shared.contract.permissions import BUS_USERS
 from shared.contract.subjects import DEAD_LETTER_SUBJECTS, DEAD_LETTERS, STREAM, STREAM_SUBJECTS
-from shared.settings import Nats
+from shared.settings import NatsSettings
 
 _SECONDS = 10.0
 _PAUSE_SECONDS = 0.05
@@ -23,7 +23,7 @@ class NotReachable(Exception):
     """The broker cannot be reached, or denies permission; the message says which."""
 
 
-async def provision(settings: Nats) -> None:
+async def provision(settings: NatsSettings) -> None:
     """Create or update streams and consumers for this version; safe to repeat. The user needs the permission.
     Raises NotReachable."""
     try:
@@ -66,7 +66,7 @@ def streams(replicas: int) -> list[StreamConfig]:
     ]
 
 
-async def connect(settings: Nats) -> Client:
+async def connect(settings: NatsSettings) -> Client:
     """Connect to the broker; retries until the caller's timeout."""
     while True:
         try:

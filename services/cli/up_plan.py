@@ -14,7 +14,7 @@ from services.cli.embedded.credentials import Credentials
 from services.cli.embedded.nats import SETUP
 from services.cli.options import variable
 from services.cli.settings_table import leaves
-from shared.settings import Nats, Settings
+from shared.settings import NatsSettings, Settings
 
 SERVICES = ("auth", "session", "message")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -80,7 +80,7 @@ class UpPlan:
         host = self.settings.edge.host
         return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
 
-    def nats(self, user: str) -> Nats:
+    def nats(self, user: str) -> NatsSettings:
         """The broker's settings for a user."""
         if not self.nats_port:
             return self.settings.nats
@@ -93,7 +93,7 @@ class UpPlan:
         )
 
     @property
-    def setup(self) -> Nats:
+    def setup(self) -> NatsSettings:
         return self.nats(SETUP)
 
     def environment(self, part: PlannedProcess, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -10,7 +10,7 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, ChatId
 from shared.contract.model import ChatKind, JoinPolicy, MemberPair, Role
 from shared.contract.session import CreateChat, EnsureProfile, RenameChat, SetProfile
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 
 T = TypeVar("T")
 N = TypeVar("N", bound=int)
@@ -47,7 +47,7 @@ def default_name(nicknames: Sequence[str], limit: int) -> str:
     return "、".join(nicknames[:_NAMES_IN_DEFAULT_NAME])[:limit]
 
 
-def check_seed(seed: EnsureProfile, limits: Limits) -> None:
+def check_seed(seed: EnsureProfile, limits: LimitsSettings) -> None:
     """Check a new profile's first values. The nickname may be empty at registration, not later."""
     check_account(seed.account)
     _check_characters("nickname", seed.nickname, limits.nickname_characters)
@@ -57,7 +57,7 @@ def check_seed(seed: EnsureProfile, limits: Limits) -> None:
         _check_number(field, number, _INT64_MAX)
 
 
-def profile_changes(request: SetProfile, limits: Limits) -> dict[str, str | int]:
+def profile_changes(request: SetProfile, limits: LimitsSettings) -> dict[str, str | int]:
     """The values to set, by profile field."""
     check_actor(request.actor)
     if request.actor != request.account:
@@ -82,7 +82,7 @@ def profile_changes(request: SetProfile, limits: Limits) -> dict[str, str | int]
     return values
 
 
-def new_group_members(request: CreateChat, limits: Limits) -> list[AccountId]:
+def new_group_members(request: CreateChat, limits: LimitsSettings) -> list[AccountId]:
     """The members of a new group: the creator first, then each other account once, in the order listed. Checks
     everything that needs no stored data."""
     check_actor(request.actor)
@@ -101,7 +101,7 @@ def new_group_members(request: CreateChat, limits: Limits) -> list[AccountId]:
     return members
 
 
-def new_group_name(request: RenameChat, limits: Limits) -> str:
+def new_group_name(request: RenameChat, limits: LimitsSettings) -> str:
     """The checked new name of a group."""
     check_actor(request.actor)
     check_chat(request.chat)
@@ -148,19 +148,19 @@ def check_can_manage(role: Role | None) -> None:
         raise RequestError(ErrorCode.FORBIDDEN, "only the owner and the admins of a group may do that", "chat")
 
 
-def check_capacity(number: ChatId, size: int, limits: Limits) -> None:
+def check_capacity(number: ChatId, size: int, limits: LimitsSettings) -> None:
     """A group of `size` members accepts one more; the lobby has no limit."""
     if number != LOBBY and size >= limits.members_per_group:
         raise RequestError(ErrorCode.LIMIT, f"a group has at most {limits.members_per_group} members", "members")
 
 
-def check_chat_count(chats: int, limits: Limits) -> None:
+def check_chat_count(chats: int, limits: LimitsSettings) -> None:
     """An account in so many groups may join one more."""
     if chats >= limits.chats_per_account:
         raise RequestError(ErrorCode.LIMIT, f"an account has at most {limits.chats_per_account} chats", "chats")
 
 
-def check_pending_requests(requests: int, limits: Limits) -> None:
+def check_pending_requests(requests: int, limits: LimitsSettings) -> None:
     """An account with so many pending requests may send one more."""
     if requests >= limits.requests_pending:
         raise RequestError(
@@ -223,13 +223,13 @@ def account_not_found(account: AccountId, field: str = "account") -> RequestErro
     return RequestError(ErrorCode.NOT_FOUND, f"there is no account {account}", field)
 
 
-def _check_nickname(nickname: str, limits: Limits) -> None:
+def _check_nickname(nickname: str, limits: LimitsSettings) -> None:
     if not nickname:
         raise RequestError(ErrorCode.INVALID, "a nickname cannot be empty", "nickname")
     _check_characters("nickname", nickname, limits.nickname_characters)
 
 
-def _check_avatar(address: str, limits: Limits) -> None:
+def _check_avatar(address: str, limits: LimitsSettings) -> None:
     """Empty: the generated avatar. A path without a host: a picture that every edge serves."""
     _check_text("avatar", address)
     if address and not address.startswith(("http://", "https://", "/avatar/", "/media/")):

@@ -19,7 +19,7 @@ from shared.bus.durable import REDELIVERY_SECONDS, DurableWorker
 from shared.bus.request_queue import RequestQueue, is_late
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.subjects import STREAM, Route, Topic
-from shared.settings import Nats
+from shared.settings import NatsSettings
 from shared.tasks import Tasks
 from shared.telemetry import log, new_trace, trace, traceparent
 
@@ -59,7 +59,7 @@ class Bus:
     """One process's connection to NATS. Register everything (`serve`, `subscribe`, `consume`), then `start`."""
 
     def __init__(
-        self, settings: Nats, service: str, registry: CollectorRegistry, tracer: "Tracer | None" = None
+        self, settings: NatsSettings, service: str, registry: CollectorRegistry, tracer: "Tracer | None" = None
     ) -> None:
         self._service = service
         self._tracer = tracer

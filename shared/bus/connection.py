@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from prometheus_client import Counter
 
-from shared.settings import Nats
+from shared.settings import NatsSettings
 from shared.tasks import Tasks
 from shared.telemetry import log
 
@@ -31,7 +31,9 @@ class BrokerConnection:
     """One process's connection until `stop`. `errors` counts the broker's error reports by kind. `on_messages_lost` is
     called with a reason when messages to this process may have been lost."""
 
-    def __init__(self, settings: Nats, service: str, errors: Counter, on_messages_lost: Callable[[str], None]) -> None:
+    def __init__(
+        self, settings: NatsSettings, service: str, errors: Counter, on_messages_lost: Callable[[str], None]
+    ) -> None:
         self._on_messages_lost = on_messages_lost
         self._errors = errors
         for kind in (
@@ -142,7 +144,7 @@ class BrokerConnection:
         await self.client.flush()
         await self.client.flush()
 
-    def _options(self, settings: Nats, service: str) -> dict[str, Any]:
+    def _options(self, settings: NatsSettings, service: str) -> dict[str, Any]:
         password = settings.password.get_secret_value()
         return {
             "security": NatsUserPassword(settings.user, password) if settings.user else None,

@@ -9,7 +9,7 @@ import pytest
 from services.cli.options import variable
 from services.cli.secrets import PLACES, Addresses, issue
 from services.cli.settings_table import leaves
-from shared.settings import Settings, Tracing
+from shared.settings import Settings, TracingSettings
 from tests.deploy.manifests import (
     OVERLAYS,
     allowed,
@@ -180,7 +180,7 @@ def test_tracing_component_allows_the_collector(overlay: str, tmp_path: Path) ->
     kustomization.write_text(text.replace("components:\n", "components:\n  - ../../components/tracing\n"))
     objects = rendered(overlay, tmp_path / "deploy" / "k8s")
     (settings,) = [one["data"] for one in objects if one["metadata"]["name"] == "dragoman-settings"]
-    tracing = Tracing(
+    tracing = TracingSettings(
         endpoint=settings["DRAGOMAN_TRACING__ENDPOINT"], sample_ratio=settings["DRAGOMAN_TRACING__SAMPLE_RATIO"]
     )
     (policy,) = [one["spec"] for one in objects if one["metadata"]["name"] == "to-collector"]

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 import msgspec
 
-from shared.settings import Log
+from shared.settings import LogSettings
 from shared.telemetry import configure_logging
 from tests.drills import faults, rolling
 from tests.drills import scale as scaling
@@ -56,7 +56,7 @@ def kill(
     mutant: str | None, report_file: Path | None, keep: bool,
 ) -> None:  # fmt: skip
     """People talk through two edges while one process after the other is killed under them."""
-    configure_logging(Log(level="error", json_lines=False), "drill")
+    configure_logging(LogSettings(level="error", json_lines=False), "drill")
     planned = faults.phases(tuple(targets.split(",")), seconds, every)
     planned = planned[:1] if only else planned
     directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
@@ -84,7 +84,7 @@ def scale(
     seed: int | None, revision: str | None, mutant: str | None, report_file: Path | None, keep: bool,
 ) -> None:  # fmt: skip
     """People talk while edges come and go and every process is replaced by another one, one at a time."""
-    configure_logging(Log(level="error", json_lines=False), "drill")
+    configure_logging(LogSettings(level="error", json_lines=False), "drill")
     number = secrets.randbits(32) if seed is None else seed
     random.seed(number)
     plan = scaling.plan(edges, number, upgrade=revision is not None)
@@ -111,7 +111,7 @@ def scale(
 @click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="A build broken so: must be found out.")
 def machine(seconds: float, steps: int, seed: int | None, shrink: bool, database: str, mutant: str | None) -> None:
     """Random people of all dialects do random things, and each must see what a model says."""
-    configure_logging(Log(level="error", json_lines=False), "drill")
+    configure_logging(LogSettings(level="error", json_lines=False), "drill")
     number = secrets.randbits(32) if seed is None else seed
     directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
     with _system(directory, database, mutant) as cluster:

@@ -12,14 +12,14 @@ from shared.contract.ids import ChatId
 from shared.contract.message import GetHistory
 from shared.contract.model import Message, Text, unpack_segments
 from shared.contract.subjects import GET_HISTORY
-from shared.settings import Nats
+from shared.settings import NatsSettings
 from tests.drills.records import Entry
 
 _PAGE = 200
 _SECONDS = 20.0
 
 
-async def read_history(settings: Nats, chats: list[int]) -> dict[int, list[Entry]]:
+async def read_history(settings: NatsSettings, chats: list[int]) -> dict[int, list[Entry]]:
     """Every message of these chats, oldest first. Raises Refused when message does not answer."""
     bus = Bus(settings, "admin", CollectorRegistry())
     await bus.start()
@@ -29,12 +29,12 @@ async def read_history(settings: Nats, chats: list[int]) -> dict[int, list[Entry
         await bus.stop()
 
 
-def broker(data: Path, user: str) -> Nats:
+def broker(data: Path, user: str) -> NatsSettings:
     """How a user connects to the bus of the `dragoman up` in a data directory."""
     run = read_run(data)
     assert run is not None
     password = load_or_make(data / "credentials.json").nats[user]
-    return Nats(url=run.nats, user=user, password=SecretStr(password))
+    return NatsSettings(url=run.nats, user=user, password=SecretStr(password))
 
 
 async def _read(bus: Bus, chat: int) -> list[Entry]:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from services.cli.process_group import ProcessGroup
-from shared.settings import Nats
+from shared.settings import NatsSettings
 from tests.drills.cluster import ROOT
 from tests.drills.device import Edge
 from tests.drills.recorded_connection import Journal
@@ -36,7 +36,7 @@ class Fleet:
         self._journal = journal
         self._running: dict[str, ServiceProcess] = {}
         self._numbers: Counter[str] = Counter()
-        self.operator: Nats = nats.settings("admin")
+        self.operator: NatsSettings = nats.settings("admin")
 
     async def migrate(self, build: Build) -> None:
         await asyncio.to_thread(self._stack.migrate, build)

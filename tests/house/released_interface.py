@@ -18,14 +18,14 @@ from services.cli.main import main
 from services.cli.settings_table import leaves, show
 from services.edge.dialects.registry import DIALECTS
 from services.edge.metrics import EdgeMetrics
-from services.message.metrics import MessageMetrics as MessageMetrics
-from services.session.metrics import SessionMetrics as SessionMetrics
+from services.message.metrics import MessageMetrics
+from services.session.metrics import SessionMetrics
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.permissions import BUS_USERS, publishes, subscribes
 from shared.dashboard.event_loop_lag import EventLoopLag
 from shared.presence import Presence
-from shared.settings import Nats, Redis, Settings
+from shared.settings import NatsSettings, RedisSettings, Settings
 from tests.vectors import path_of
 
 RELEASED = Path(__file__).with_name("released_interface.json")
@@ -51,9 +51,9 @@ def _metrics() -> Iterator[tuple[str, Any]]:
     for service, metrics in _SERVICE_METRICS.items():
         registry = CollectorRegistry()
         metrics(registry)
-        Bus(Nats(), service, registry)
+        Bus(NatsSettings(), service, registry)
         EventLoopLag(registry)
-        Presence(Redis(), registry)
+        Presence(RedisSettings(), registry)
         for collector in registry._collector_to_names:
             for metric in collector.collect():
                 yield metric.name, [metric.type, list(getattr(collector, "_labelnames", ()))]

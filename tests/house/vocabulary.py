@@ -33,6 +33,8 @@ REPLACED = {
 
 INTERFACE = {
     "face": "field on the bus (Draft, Delivery)",
+    "faces": "field on the bus (ProfileSummaries)",
+    "outcome": "field on the bus (Opened)",
     "people": "option --people of dragoman bench",
     "refusals": "field of the result of dragoman bench (--json)",
 }

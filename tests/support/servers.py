@@ -25,7 +25,7 @@ from services.cli.embedded import nats, valkey
 from services.cli.embedded.credentials import generate
 from services.cli.ports import free_port
 from services.cli.process_group import ProcessGroup
-from shared.settings import Nats, Redis
+from shared.settings import NatsSettings, RedisSettings
 
 _START_SECONDS = 15.0
 _KEEPER = "keeper"
@@ -104,9 +104,11 @@ class NatsServer(Server):
         self.config.write_bytes(nats.configuration(port, self._store, self.passwords))
         super().__init__("nats", nats.command(self.config), port, process_group, directory / "nats.log")
 
-    def settings(self, service: str) -> Nats:
+    def settings(self, service: str) -> NatsSettings:
         """How `service` connects (also: admin, setup)."""
-        return Nats(url=f"nats://127.0.0.1:{self.port}", user=service, password=SecretStr(self.passwords[service]))
+        return NatsSettings(
+            url=f"nats://127.0.0.1:{self.port}", user=service, password=SecretStr(self.passwords[service])
+        )
 
     async def make_fresh(self) -> None:
         """Running, with empty streams: whatever the test before has done to it."""
@@ -133,8 +135,8 @@ class ValkeyServer(Server):
         config.write_bytes(valkey.configuration(port, directory, access))
         super().__init__("valkey", valkey.command(config), port, process_group, directory / "valkey.log")
 
-    def settings(self, service: str) -> Redis:
-        return Redis(url=SecretStr(valkey.url(self.port, service, self.passwords[service])))
+    def settings(self, service: str) -> RedisSettings:
+        return RedisSettings(url=SecretStr(valkey.url(self.port, service, self.passwords[service])))
 
     @property
     def keeper_url(self) -> str:

@@ -16,7 +16,18 @@ from pydantic import SecretStr
 from services.cli.ports import free_port
 from services.cli.process_group import ProcessGroup
 from services.cli.up_plan import variables
-from shared.settings import Auth, Database, Edge, Limits, Mail, Media, Ops, Redis, Settings, Tracing
+from shared.settings import (
+    AuthSettings,
+    DatabaseSettings,
+    EdgeSettings,
+    LimitsSettings,
+    MailSettings,
+    MediaSettings,
+    OpsSettings,
+    RedisSettings,
+    Settings,
+    TracingSettings,
+)
 from tests.drills.cluster import ROOT
 from tests.support.servers import NatsServer, ValkeyServer
 
@@ -80,7 +91,7 @@ class Stack:
         self._valkey = valkey
         self._database = database_url
         self._process_group = process_group
-        self._tracing = Tracing(endpoint=collector)
+        self._tracing = TracingSettings(endpoint=collector)
 
     def migrate(self, build: Build = PRESENT) -> None:
         command = build.command("migrate", "auth", "session", "message")
@@ -103,12 +114,17 @@ class Stack:
             time.sleep(0.05)
 
     def _environment(self, service: str, ops: int, port: int) -> Mapping[str, str]:
-        redis = Redis() if service == "setup" else self._valkey.settings(service)
+        redis = RedisSettings() if service == "setup" else self._valkey.settings(service)
         settings = Settings(
-            nats=self._nats.settings(service), database=Database(url=SecretStr(self._database)), ops=Ops(port=ops),
-            limits=Limits(rates=False), edge=Edge(port=port or 8080, name=f"edge-{port}"),
-            auth=Auth(keys=self._directory / "keys", argon2_memory_kib=8, argon2_iterations=1),
-            media=Media(directory=self._directory / "media"), mail=Mail(outbox=self._directory / "outbox"), redis=redis,
+            nats=self._nats.settings(service),
+            redis=redis,
+            database=DatabaseSettings(url=SecretStr(self._database)),
+            ops=OpsSettings(port=ops),
             tracing=self._tracing,
-        )  # fmt: skip
+            limits=LimitsSettings(rates=False),
+            mail=MailSettings(outbox=self._directory / "outbox"),
+            auth=AuthSettings(keys=self._directory / "keys", argon2_memory_kib=8, argon2_iterations=1),
+            edge=EdgeSettings(port=port or 8080, name=f"edge-{port}"),
+            media=MediaSettings(directory=self._directory / "media"),
+        )
         return {**os.environ, **variables(settings)}

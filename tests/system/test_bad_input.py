@@ -15,7 +15,7 @@ import pytest
 from clients.blocking import SECONDS
 from services.auth.adapters.signing_keys import SigningKeys
 from shared.contract.ids import AccountId
-from shared.settings import Auth
+from shared.settings import AuthSettings
 from tests.drills.cluster import Cluster
 from tests.system.bad_input import ROWS, Row
 from tests.system.users import DialectUser
@@ -48,7 +48,7 @@ class BadInputFixture:
             "other": str(self.bystander.number), "closed": str(closed), "other_uuid": str(uuid.uuid4()),
             "gone": str(gone.number), "revoked": gone.token,
         }  # fmt: skip
-        self._keys = SigningKeys(Auth(keys=system.data / "keys")), SigningKeys(Auth(keys=elsewhere))
+        self._keys = SigningKeys(AuthSettings(keys=system.data / "keys")), SigningKeys(AuthSettings(keys=elsewhere))
         self._settle()
 
     def _session(self, *members: int) -> int:

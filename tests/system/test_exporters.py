@@ -19,7 +19,7 @@ from services.cli.embedded import nats
 from services.cli.ports import free_port
 from services.cli.process_group import ProcessGroup
 from services.cli.streams import provision
-from shared.settings import Nats
+from shared.settings import NatsSettings
 from tests.drills.cluster import ROOT
 from tests.support.servers import PostgresServer, Server, ValkeyServer
 
@@ -73,14 +73,14 @@ def run(process_group: ProcessGroup, tmp_path: Path) -> Run:
     return run
 
 
-def like_compose(directory: Path) -> tuple[list[str], Nats, int]:
+def like_compose(directory: Path) -> tuple[list[str], NatsSettings, int]:
     """How nats-server starts with the file of Compose; as whom to make its streams; the port of its numbers."""
     config, port, numbers = directory / "dragoman.conf", free_port(), free_port()
     config.write_text((ROOT / "deploy" / "compose" / "nats.conf").read_text().replace("/data", str(directory / "data")))
     (directory / "secrets").mkdir()
     (directory / "secrets" / "users.conf").write_bytes(nats.access(dict.fromkeys(nats.USERS, "known")))
     command = [*nats.command(config), "--addr", "127.0.0.1", "--port", str(port), "--http_port", str(numbers)]
-    maker = Nats(url=f"nats://127.0.0.1:{port}", user=nats.SETUP, password=SecretStr("known"))
+    maker = NatsSettings(url=f"nats://127.0.0.1:{port}", user=nats.SETUP, password=SecretStr("known"))
     return command, maker, numbers
 
 

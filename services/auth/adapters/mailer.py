@@ -16,7 +16,7 @@ from pathlib import Path
 from services.auth.metrics import AuthMetrics
 from shared.clock import now_ms
 from shared.contract.events import MailRequested
-from shared.settings import Mail
+from shared.settings import MailSettings
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -37,7 +37,7 @@ class MailRejected(Exception):
 class Mailer:
     """Consumes MailRequested. A mail that is delivered twice has the same Message-ID both times."""
 
-    def __init__(self, settings: Mail, metrics: AuthMetrics) -> None:
+    def __init__(self, settings: MailSettings, metrics: AuthMetrics) -> None:
         self._transport: Transport = partial(_send if settings.smtp_host else _write_file, settings)
         self._metrics = metrics
 
@@ -65,7 +65,7 @@ def message_name(mail: MailRequested) -> str:
     return f"{mail.expires}-{digest[:16]}"
 
 
-def _message(settings: Mail, mail: MailRequested, encoding: str) -> EmailMessage:
+def _message(settings: MailSettings, mail: MailRequested, encoding: str) -> EmailMessage:
     message = EmailMessage()
     message["From"] = settings.sender
     message["To"] = mail.to
@@ -77,7 +77,7 @@ def _message(settings: Mail, mail: MailRequested, encoding: str) -> EmailMessage
     return message
 
 
-def _write_file(settings: Mail, mail: MailRequested) -> None:
+def _write_file(settings: MailSettings, mail: MailRequested) -> None:
     """Writes the file beside the directory and moves it in, so that readers see complete mails only."""
     settings.outbox.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, new = tempfile.mkstemp(prefix=f".{settings.outbox.name}-", dir=settings.outbox.parent)
@@ -90,7 +90,7 @@ def _write_file(settings: Mail, mail: MailRequested) -> None:
         raise
 
 
-def _send(settings: Mail, mail: MailRequested) -> None:
+def _send(settings: MailSettings, mail: MailRequested) -> None:
     message = _message(settings, mail, "base64")
     try:
         with _connect_and_log_in(settings) as server:
@@ -104,13 +104,13 @@ def _send(settings: Mail, mail: MailRequested) -> None:
         raise MailDeferred(type(error).__name__) from None
 
 
-def check(settings: Mail) -> None:
+def check(settings: MailSettings) -> None:
     """Connects and logs in; sends nothing. Raises OSError, smtplib.SMTPException."""
     with _connect_and_log_in(settings) as server:
         server.noop()
 
 
-def _connect_and_log_in(settings: Mail) -> smtplib.SMTP:
+def _connect_and_log_in(settings: MailSettings) -> smtplib.SMTP:
     server = _connect(settings)
     try:
         if settings.smtp_user:
@@ -121,7 +121,7 @@ def _connect_and_log_in(settings: Mail) -> smtplib.SMTP:
     return server
 
 
-def _connect(settings: Mail) -> smtplib.SMTP:
+def _connect(settings: MailSettings) -> smtplib.SMTP:
     """Verifies certificates against the system's authorities."""
     host, port, own_name = settings.smtp_host, settings.smtp_port, socket.gethostname()
     if settings.smtp_security == "tls":

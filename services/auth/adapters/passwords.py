@@ -11,7 +11,7 @@ from argon2.exceptions import VerifyMismatchError
 
 from services.auth.metrics import AuthMetrics
 from shared.contract.errors import ErrorCode, RequestError
-from shared.settings import Auth
+from shared.settings import AuthSettings
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ _MAX_WAIT_SECONDS = 6.0
 class Argon2Hasher:
     """`hash` and `verify` raise RequestError (`unavailable`) when the queue is full or the wait too long."""
 
-    def __init__(self, settings: Auth, metrics: AuthMetrics) -> None:
+    def __init__(self, settings: AuthSettings, metrics: AuthMetrics) -> None:
         self._hasher = PasswordHasher(
             time_cost=settings.argon2_iterations, memory_cost=settings.argon2_memory_kib, parallelism=1
         )

@@ -29,7 +29,7 @@ from services.auth.domain import IssuedToken
 from shared.contract.auth import Keys, PublicKey
 from shared.contract.ids import AccountId
 from shared.errors import StartupError
-from shared.settings import Auth
+from shared.settings import AuthSettings
 from shared.telemetry import log
 from shared.tokens import ALGORITHM, TYPE
 
@@ -44,7 +44,7 @@ _ROLLOUT_SECONDS = 120.0
 class SigningKeys:
     """Raises StartupError when the directory cannot be used."""
 
-    def __init__(self, settings: Auth) -> None:
+    def __init__(self, settings: AuthSettings) -> None:
         self._settings = settings
         try:
             self._keys = ensure_keys(settings.keys)

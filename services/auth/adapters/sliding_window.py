@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from services.auth.metrics import AuthMetrics
 from services.auth.service.ports import WindowChange
-from shared.settings import Redis
+from shared.settings import RedisSettings
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -42,7 +42,7 @@ return count
 class SlidingWindow:
     """Never fails: what Redis does not count, this process counts."""
 
-    def __init__(self, settings: Redis, metrics: AuthMetrics) -> None:
+    def __init__(self, settings: RedisSettings, metrics: AuthMetrics) -> None:
         self._redis = aioredis.Redis.from_url(
             settings.url.get_secret_value(),
             socket_timeout=settings.timeout_seconds,

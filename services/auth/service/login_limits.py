@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from services.auth import domain
 from services.auth.service.ports import EventWindow
 from shared.contract.errors import ErrorCode, RequestError
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 
 MINUTE = 60.0
 TEN_MINUTES = 600.0
@@ -28,7 +28,7 @@ class LoginLimiter:
     """With `limits.rates` off nothing is rejected or delayed. `count_failures` still counts failed logins, for
     verification."""
 
-    def __init__(self, limits: Limits, window: EventWindow, *, count_failures: bool) -> None:
+    def __init__(self, limits: LimitsSettings, window: EventWindow, *, count_failures: bool) -> None:
         self._limits = limits
         self._window = window
         self._counts_failures = limits.rates or count_failures

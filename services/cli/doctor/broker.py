@@ -14,7 +14,7 @@ from services.cli.embedded.nats import SETUP
 from services.cli.settings_table import without_password
 from shared.contract.permissions import BUS_USERS
 from shared.contract.subjects import DEAD_LETTERS, STREAM, durable
-from shared.settings import Nats
+from shared.settings import NatsSettings
 
 _SECONDS = 5.0
 _UNGRANTED = "doctor.subject.of.nobody"
@@ -23,7 +23,7 @@ _EXPIRED = {"Deadline": "0"}
 _RENEW_GRANTS = "rewrite its users with `dragoman secrets`, and reload nats-server"
 
 
-async def check(settings: Nats) -> list[Finding]:
+async def check(settings: NatsSettings) -> list[Finding]:
     """Check the broker as one user."""
     what = f"nats {settings.user}".strip()
     errors: list[str] = []
@@ -42,7 +42,7 @@ async def check(settings: Nats) -> list[Finding]:
 
 
 @asynccontextmanager
-async def _connected(settings: Nats, errors: list[str]) -> AsyncIterator[Client]:
+async def _connected(settings: NatsSettings, errors: list[str]) -> AsyncIterator[Client]:
     async def note(error: Exception) -> None:
         errors.append(str(error) or type(error).__name__)
 
@@ -69,7 +69,7 @@ async def _try_rights(client: Client, user: str) -> None:
         await client.flush()
 
 
-def _rights(what: str, settings: Nats, errors: list[str]) -> Finding:
+def _rights(what: str, settings: NatsSettings, errors: list[str]) -> Finding:
     where = without_password(settings.url)
     rejected = [error.split('"')[1] for error in errors if "permissions violation" in error.lower()]
     if missing := [subject for subject in rejected if subject != _UNGRANTED]:

@@ -18,14 +18,14 @@ from services.cli.settings_table import show
 from services.edge.media.bucket import BucketStore
 from shared.database import make_engine
 from shared.migrate import NotMigrated, require_current
-from shared.settings import Mail, Media, Redis, Settings
+from shared.settings import MailSettings, MediaSettings, RedisSettings, Settings
 
 _SECONDS = 5.0
 _MOST_SKEW_SECONDS = 0.5
 """Requests carry wall-clock deadlines: with more skew, some have expired on arrival."""
 
 
-async def valkey(user: str, settings: Redis) -> list[Finding]:
+async def valkey(user: str, settings: RedisSettings) -> list[Finding]:
     """Check Valkey as one user; only auth's may read the clock."""
     what, where = f"valkey {user}".strip(), show(settings.url)
     client = aioredis.Redis.from_url(
@@ -98,7 +98,7 @@ def _clock(server: str, there: float, before: float, after: float) -> Finding:
     return ok(what, f"within {_MOST_SKEW_SECONDS} s of this machine's")
 
 
-async def mail_server(settings: Mail) -> list[Finding]:
+async def mail_server(settings: MailSettings) -> list[Finding]:
     where = f"{settings.smtp_host}:{settings.smtp_port}"
     try:
         await asyncio.to_thread(mailer.check, settings)
@@ -108,7 +108,7 @@ async def mail_server(settings: Mail) -> list[Finding]:
     return [ok("mail", f"{where} accepts the connection")]
 
 
-async def bucket(settings: Media) -> list[Finding]:
+async def bucket(settings: MediaSettings) -> list[Finding]:
     try:
         await BucketStore(settings).load("records/doctor")
     except OSError as error:

@@ -12,7 +12,7 @@ from services.edge.dialects.base import Action, Dialect, Request
 from services.edge.dialects.registry import UnknownDialect, detect
 from services.edge.rate_limit import TokenBucket
 from shared.contract.errors import Failure
-from shared.settings import Edge
+from shared.settings import EdgeSettings
 
 _REJECTIONS_PER_SECOND = 10
 _REJECTIONS_BURST = 200
@@ -39,7 +39,7 @@ class InboundQueue:
         "rejections",
     )  # fmt: skip
 
-    def __init__(self, connection: Connection, socket: Socket, settings: Edge, now: float) -> None:
+    def __init__(self, connection: Connection, socket: Socket, settings: EdgeSettings, now: float) -> None:
         self._connection = connection
         self._socket = socket
         self._settings = settings

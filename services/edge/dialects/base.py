@@ -18,7 +18,7 @@ from services.edge.canonical.replies import DisplayMessage, Reply
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import MemberPair, Message
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 
 ERROR_CACHE_SIZE = 64
 """Encoded errors that a dialect caches: under overload most errors have the same text."""
@@ -93,7 +93,7 @@ class FirstFrame(NamedTuple):
 class ConnectionInfo:
     """The properties of a connection that its dialect knows."""
 
-    limits: Limits
+    limits: LimitsSettings
     base_url: str
     """`http(s)://host[:port]` of addresses that this connection's client can fetch."""
     query: str = ""

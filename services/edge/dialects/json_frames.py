@@ -13,7 +13,7 @@ import msgspec
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.dialects.base import DecodeError
 from shared.contract.errors import ErrorCode
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 
 Shape = TypeVar("Shape")
 
@@ -40,7 +40,7 @@ class WireId:
         self.number = number
 
 
-def read_object(frame: Frame, limits: Limits) -> dict[str, Any]:
+def read_object(frame: Frame, limits: LimitsSettings) -> dict[str, Any]:
     """The JSON object that is this frame. Raises DecodeError."""
     if isinstance(frame, Binary):
         raise DecodeError("a text frame is expected")
@@ -73,7 +73,7 @@ class FastReader(Generic[Shape]):
         self._decode = msgspec.json.Decoder(shape).decode
         self._quotes = quotes
 
-    def read(self, frame: Frame, limits: Limits) -> Shape | None:
+    def read(self, frame: Frame, limits: LimitsSettings) -> Shape | None:
         """None: take the slow path. The frame is no larger than a text may be, so its text is not, either."""
         if isinstance(frame, Binary) or len(frame) > limits.message_text_bytes or len(frame) > limits.text_frame_bytes:
             return None

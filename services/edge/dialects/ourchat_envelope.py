@@ -11,7 +11,7 @@ from services.edge.dialects.json_frames import WireId, integer, parse_id, read_o
 from shared.contract.auth import IdentifierKind, Login
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 
 _ACCOUNT_CHARACTERS = 256
 """More than an e-mail address has: a longer name matches no account, cut or not."""
@@ -33,7 +33,7 @@ class ErrorReply(NamedTuple):
     statuses: Mapping[ErrorCode, int | None]
 
 
-def read_envelope(frame: Frame, limits: Limits) -> EnvelopedFrame:
+def read_envelope(frame: Frame, limits: LimitsSettings) -> EnvelopedFrame:
     """Raises DecodeError."""
     members = read_object(frame, limits)
     code, data = integer(members, "code"), members.get("data")

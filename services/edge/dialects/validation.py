@@ -3,14 +3,14 @@
 from services.edge.dialects.base import DecodeError
 from shared.contract.errors import ErrorCode
 from shared.contract.model import Segment, Text
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 
 
-def nickname(text: str, limits: Limits) -> str:
+def nickname(text: str, limits: LimitsSettings) -> str:
     return _name(text, "nickname", limits.nickname_characters)
 
 
-def group_name(text: str, limits: Limits) -> str:
+def group_name(text: str, limits: LimitsSettings) -> str:
     return _name(text, "name", limits.group_name_characters)
 
 
@@ -22,7 +22,7 @@ def _name(text: str, what: str, characters: int) -> str:
     return text
 
 
-def message_text(segments: tuple[Segment, ...], limits: Limits) -> tuple[Segment, ...]:
+def message_text(segments: tuple[Segment, ...], limits: LimitsSettings) -> tuple[Segment, ...]:
     """The segments, if they are a message that may be sent. Raises DecodeError."""
     if len(segments) > limits.segments_per_message:
         raise DecodeError(f"a message has at most {limits.segments_per_message} segments", ErrorCode.TOO_LARGE)

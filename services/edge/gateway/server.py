@@ -28,7 +28,7 @@ from services.edge.gateway.tcp_stream import TcpConnection
 from services.edge.gateway.transport import BaseTransport
 from services.edge.gateway.websocket import WebSocket
 from services.edge.gateway.write_batch import WriteBatch
-from shared.settings import Edge, Limits
+from shared.settings import EdgeSettings, LimitsSettings
 
 _FULL = 1013, "too many connections, try again later"
 _REQUESTS_SECONDS = 2.0
@@ -40,7 +40,12 @@ class Gateway:
     open socket before `close`. Raises ValueError for a trusted proxy that is not a network."""
 
     def __init__(
-        self, settings: Edge, limits: Limits, endpoint: Endpoint, http: Callable[..., Any], head_seconds: float = 10.0
+        self,
+        settings: EdgeSettings,
+        limits: LimitsSettings,
+        endpoint: Endpoint,
+        http: Callable[..., Any],
+        head_seconds: float = 10.0,
     ) -> None:
         self._settings = settings
         self._endpoint = endpoint

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from services.edge.rate_limit import TokenBucket
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 
 _MAX_BUCKETS = 10_000
 _MAX_UPLOADS = 4
 
 
 class RateLimiter:
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: LimitsSettings) -> None:
         self._limits = limits
         self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
         self._uploads: Counter[AccountId] = Counter()

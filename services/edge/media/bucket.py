@@ -11,7 +11,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from services.edge.media.store import CHUNK_BYTES
-from shared.settings import Media
+from shared.settings import MediaSettings
 
 if TYPE_CHECKING:
     from obstore.store import S3Config  # there is none at run time
@@ -28,7 +28,7 @@ _ERROR_CHARACTERS = 300
 class BucketStore:
     """See services.edge.media.store.MediaStore. Failing calls are retried a few times before they raise OSError."""
 
-    def __init__(self, settings: Media) -> None:
+    def __init__(self, settings: MediaSettings) -> None:
         limit = timedelta(seconds=settings.timeout_seconds)
         self._bucket = S3Store.from_url(
             settings.bucket_url,
@@ -80,7 +80,7 @@ class BucketStore:
             return None
 
 
-def _config(settings: Media) -> "S3Config":
+def _config(settings: MediaSettings) -> "S3Config":
     """Unset values come from the environment, as in other S3 clients, or from the machine's own role."""
     config: S3Config = {}
     if settings.endpoint:

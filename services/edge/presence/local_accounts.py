@@ -21,7 +21,7 @@ from shared.contract.auth import Revocation
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import ProfileSummary
 from shared.presence import Presence
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -84,7 +84,7 @@ class LocalAccount:
 
 
 class LocalAccounts:
-    def __init__(self, node: NodeId, presence: Presence, limits: Limits) -> None:
+    def __init__(self, node: NodeId, presence: Presence, limits: LimitsSettings) -> None:
         self._node = node
         self._presence = presence
         self._limits = limits

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from services.edge.canonical.transport import Socket
 from services.edge.receipts.read_state import Ranges, UnconfirmedPushes
-from shared.settings import Edge
+from shared.settings import EdgeSettings
 
 _SETTLE_SECONDS = 0.8
 
@@ -37,7 +37,7 @@ class DeliveryConfirmation:
         self._wake()
         return confirmed
 
-    def tick(self, now: float, last_heard: float, settings: Edge, *, excused: bool) -> bool:
+    def tick(self, now: float, last_heard: float, settings: EdgeSettings, *, excused: bool) -> bool:
         """Called about every second: ping when it is time. Returns whether a pong is overdue. `last_heard`: when the
         client last sent anything; `excused`: see `excuse`."""
         if self.waiting_since is None:

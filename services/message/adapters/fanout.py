@@ -27,7 +27,7 @@ from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import MemberPair
 from shared.presence import Presence, PresenceSnapshot
-from shared.settings import Message as MessageSettings
+from shared.settings import MessageSettings
 from shared.telemetry import log
 
 _log = log(__name__)

@@ -8,7 +8,7 @@ from services.message.metrics import MessageMetrics
 from services.message.service.ports import FanoutBatch, FanoutPort, RosterPort
 from services.message.service.posting import PostingBatcher, PostRequest
 from services.message.store import MessageStore
-from shared.settings import Message as Settings
+from shared.settings import MessageSettings
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer
@@ -23,7 +23,7 @@ class TracedPostingBatcher(PostingBatcher):
         rosters: RosterPort,
         fanout: FanoutPort,
         metrics: MessageMetrics,
-        settings: Settings,
+        settings: MessageSettings,
         flush: Callable[[], None],
         tracer: "Tracer",
     ) -> None:

@@ -23,7 +23,7 @@ from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import ChatId
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from shared.contract.model import Message
-from shared.settings import Message as Settings
+from shared.settings import MessageSettings
 from shared.tasks import Tasks
 from shared.telemetry import log
 
@@ -83,7 +83,7 @@ class PostingBatcher:
         rosters: RosterPort,
         fanout: FanoutPort,
         metrics: MessageMetrics,
-        settings: Settings,
+        settings: MessageSettings,
         flush: Callable[[], None],
     ) -> None:
         self._store = store

@@ -38,7 +38,7 @@ from shared.contract.message import (
 )
 from shared.contract.model import MemberPair, Message
 from shared.contract.session import Ack, ChatEntry, ChatList, EraseAccount, ListChats
-from shared.settings import Message as Settings
+from shared.settings import MessageSettings
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -56,7 +56,7 @@ class MessageQueries:
         rosters: RosterPort,
         list_chats: RequestChatList,
         versions: LookUpVersions,
-        settings: Settings,
+        settings: MessageSettings,
     ) -> None:
         self._store = store
         self._rosters = rosters

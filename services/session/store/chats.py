@@ -46,7 +46,7 @@ from shared.contract.session import (
     Membership,
     RenameChat,
 )
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 
 _INT64_MAX = 2**63 - 1
 _FINISHED = sa.select(member.c.chat, member.c.first_index, member.c.unread_from).where(
@@ -88,7 +88,7 @@ def insert_lobby(connection: sa.Connection, now: int) -> None:
 
 
 def create_group(
-    connection: sa.Connection, request: CreateChat, members: Sequence[AccountId], limits: Limits, now: int
+    connection: sa.Connection, request: CreateChat, members: Sequence[AccountId], limits: LimitsSettings, now: int
 ) -> CreatedChat:
     """Create a group of these members, the owner first. Raises RequestError when a member is unknown or deleted, or
     the owner has too many groups."""

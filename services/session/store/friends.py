@@ -19,7 +19,7 @@ from shared.contract.session import (
     RequestFriendship,
     Requests,
 )
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 
 
 def friends_of(connection: sa.Connection, account: AccountId, limit: int) -> list[AccountId]:
@@ -28,7 +28,7 @@ def friends_of(connection: sa.Connection, account: AccountId, limit: int) -> lis
 
 
 def request_friendship(
-    connection: sa.Connection, request: RequestFriendship, limits: Limits, now: int
+    connection: sa.Connection, request: RequestFriendship, limits: LimitsSettings, now: int
 ) -> FriendshipRequested | FriendshipAnswered:
     """Store a request. When the other account has a request to the actor, both become friends at once. Raises
     RequestError."""
@@ -96,7 +96,7 @@ def list_requests(connection: sa.Connection, account: AccountId, limit: int) -> 
 
 
 def store_request(
-    connection: sa.Connection, table: sa.Table, key: Mapping[str, int], text: str, limits: Limits, now: int
+    connection: sa.Connection, table: sa.Table, key: Mapping[str, int], text: str, limits: LimitsSettings, now: int
 ) -> None:
     """Store a request of the applicant in `key`, whose profile is locked; replace the text of a pending one. Raises
     RequestError when too many are pending."""

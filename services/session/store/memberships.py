@@ -30,7 +30,7 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import ChatKind, JoinPolicy, Role
 from shared.contract.session import AddMember, AnswerMembership, RequestMembership
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 
 
 class LockedGroup(NamedTuple):
@@ -72,7 +72,7 @@ class FinishedJoin(NamedTuple):
 
 
 def request_membership(
-    connection: sa.Connection, request: RequestMembership, head: int, limits: Limits, now: int
+    connection: sa.Connection, request: RequestMembership, head: int, limits: LimitsSettings, now: int
 ) -> StartedJoin | AwaitingApproval:
     """Join an open group, or store a request. Raises RequestError."""
     group = lock_group(connection, request.chat)
@@ -88,7 +88,7 @@ def request_membership(
 
 
 def answer_request(
-    connection: sa.Connection, request: AnswerMembership, head: int, limits: Limits, now: int
+    connection: sa.Connection, request: AnswerMembership, head: int, limits: LimitsSettings, now: int
 ) -> StartedJoin | MembershipAnswered:
     """Accept or reject a request. Raises RequestError; the request then remains pending."""
     group = lock_group(connection, request.chat)
@@ -104,7 +104,9 @@ def answer_request(
     return pending_notifications.store(connection, [request.applicant], rejected, now)
 
 
-def add_member(connection: sa.Connection, request: AddMember, head: int, limits: Limits, now: int) -> StartedJoin:
+def add_member(
+    connection: sa.Connection, request: AddMember, head: int, limits: LimitsSettings, now: int
+) -> StartedJoin:
     """Add a friend of the actor, or an account that requested membership. Raises RequestError."""
     group = lock_group(connection, request.chat)
     domain.check_can_manage(role_of(connection, group.id, request.actor))
@@ -128,7 +130,7 @@ def join_lobby(connection: sa.Connection, account: AccountId, head: int, now: in
 
 
 def _admit(
-    connection: sa.Connection, group: LockedGroup, account: AccountId, head: int, limits: Limits, now: int
+    connection: sa.Connection, group: LockedGroup, account: AccountId, head: int, limits: LimitsSettings, now: int
 ) -> StartedJoin:
     """Make the account a member if the limits allow it. Deletes its pending request."""
     domain.check_capacity(group.id, group.size, limits)

@@ -19,7 +19,7 @@ from shared.dashboard.event_loop_lag import EventLoopLag
 from shared.dashboard.panels import Dashboard, PanelKind
 from shared.database import Database
 from shared.presence import Presence
-from shared.settings import Nats, Redis
+from shared.settings import NatsSettings, RedisSettings
 from shared.telemetry import new_registry
 
 OURS = "dragoman_"
@@ -37,12 +37,12 @@ async def service(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Dashb
     dashboard, metrics = request.param
     registry = new_registry()
     metrics(registry)
-    Bus(Nats(), dashboard.service, registry)
+    Bus(NatsSettings(), dashboard.service, registry)
     EventLoopLag(registry)
     if dashboard.service != "edge":
         await Database(f"sqlite:///{tmp_path / 'test.db'}", registry=registry).close()
     if dashboard.service != "auth":
-        await Presence(Redis(), registry).close()
+        await Presence(RedisSettings(), registry).close()
     return dashboard, {metric.name: metric.type for metric in registry.collect()}
 
 

@@ -23,8 +23,7 @@ from shared.contract.message import Draft, ReadRange
 from shared.contract.session import ChatList, GetMembership
 from shared.database import Database, make_engine
 from shared.migrate import upgrade
-from shared.settings import Auth, Settings
-from shared.settings import Database as Place
+from shared.settings import AuthSettings, DatabaseSettings, Settings
 from tests.support.plans import Plan, observed
 from tests.support.servers import PostgresServer
 
@@ -57,8 +56,8 @@ def seeded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def _populated(url: str, directory: Path) -> SeededDatabases:
-    cheap = Auth(keys=directory / "keys", argon2_memory_kib=8, argon2_iterations=1)
-    settings = Settings(database=Place(url=SecretStr(url)), auth=cheap)
+    cheap = AuthSettings(keys=directory / "keys", argon2_memory_kib=8, argon2_iterations=1)
+    settings = Settings(database=DatabaseSettings(url=SecretStr(url)), auth=cheap)
     for service in ("auth", "session", "message"):
         upgrade(service, settings.database_url(service))
     seeder = Seeder(Installation(settings, {}))

@@ -10,8 +10,7 @@ from pydantic import SecretStr
 from shared import migrate
 from shared.database import make_engine
 from shared.migrate import NotMigrated, require_current, upgrade
-from shared.settings import Database as DatabaseSettings
-from shared.settings import Settings
+from shared.settings import DatabaseSettings, Settings
 from tests.support.servers import PostgresServer
 
 SERVICES = sorted(

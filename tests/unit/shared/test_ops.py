@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter
 from shared.dashboard.panels import Dashboard
 from shared.errors import StartupError
 from shared.ops import OpsServer
-from shared.settings import Ops
+from shared.settings import OpsSettings
 
 
 async def fine() -> None:
@@ -32,7 +32,7 @@ async def serving(
     registry: CollectorRegistry | None = None,
     dashboard: Dashboard = Dashboard("tested"),  # noqa: B008
 ) -> AsyncIterator[OpsServer]:
-    ops = OpsServer(Ops(), registry or CollectorRegistry(), checks, dashboard)
+    ops = OpsServer(OpsSettings(), registry or CollectorRegistry(), checks, dashboard)
     running = asyncio.ensure_future(ops.run())
     try:
         yield ops
@@ -105,4 +105,4 @@ def test_a_taken_port_is_named() -> None:
         with pytest.raises(
             StartupError, match=rf"127.0.0.1:{port} cannot be opened \(ops.port\): Address already in use"
         ):
-            OpsServer(Ops(port=port), CollectorRegistry(), {}, Dashboard("tested"))
+            OpsServer(OpsSettings(port=port), CollectorRegistry(), {}, Dashboard("tested"))

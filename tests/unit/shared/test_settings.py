@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from shared.settings import Database, Settings, load
+from shared.settings import DatabaseSettings, Settings, load
 
 
 def test_flags_over_environment_over_file_over_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +74,7 @@ def test_unknown_settings_and_invalid_values_are_rejected(name: str, value: str)
     ],
 )
 def test_every_service_has_a_database_of_its_own(url: str, expected: str) -> None:
-    assert Settings(database=Database(url=SecretStr(url))).database_url("auth") == expected
+    assert Settings(database=DatabaseSettings(url=SecretStr(url))).database_url("auth") == expected
 
 
 def test_secrets_are_not_shown() -> None:

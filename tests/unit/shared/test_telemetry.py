@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from shared.settings import Log
+from shared.settings import LogSettings
 from shared.telemetry import configure_logging, log, new_trace, trace, trace_id_of, traceparent
 
 
@@ -24,7 +24,7 @@ def _restored() -> Iterator[None]:
 
 
 def test_a_line_is_one_json_object_with_the_frames_trace(capsys: pytest.CaptureFixture[str]) -> None:
-    configure_logging(Log(), "auth")
+    configure_logging(LogSettings(), "auth")
     trace.set(new_trace())
     log("test").info("logged in", account=7)
     logging.getLogger("library").warning("old %s", "way")
@@ -40,7 +40,7 @@ def test_a_line_is_one_json_object_with_the_frames_trace(capsys: pytest.CaptureF
 
 
 def test_an_error_is_one_line_with_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
-    configure_logging(Log(), "auth")
+    configure_logging(LogSettings(), "auth")
     try:
         raise ValueError("two\nlines")
     except ValueError:
@@ -50,7 +50,7 @@ def test_an_error_is_one_line_with_its_traceback(capsys: pytest.CaptureFixture[s
 
 
 def test_on_a_terminal_it_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
-    configure_logging(Log(json_lines=False, level="warning"), "auth")
+    configure_logging(LogSettings(json_lines=False, level="warning"), "auth")
     log("test").info("not shown")
     log("test").warning("slow", seconds=3)
     (line,) = capsys.readouterr().out.splitlines()

@@ -18,7 +18,7 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountDeleted
 from shared.contract.ids import AccountId
 from shared.database import Database
-from shared.settings import Tracing
+from shared.settings import TracingSettings
 from shared.telemetry import new_trace, trace, traceparent
 from shared.tracing import Tracer
 from tests.support.collector import Collector, Seen
@@ -32,7 +32,7 @@ async def new_tracer(collector: Collector) -> AsyncIterator[Trace]:
     made: list[Tracer] = []
 
     def make(service: str = "edge", ratio: float = 1.0) -> Tracer:
-        made.append(Tracer(Tracing(endpoint=collector.endpoint, sample_ratio=ratio), service, f"{service}-1"))
+        made.append(Tracer(TracingSettings(endpoint=collector.endpoint, sample_ratio=ratio), service, f"{service}-1"))
         return made[-1]
 
     yield make
@@ -315,7 +315,7 @@ def _work(tracer: Tracer, spans: int) -> None:
 
 
 async def test_a_collector_that_is_away_costs_nothing_but_the_spans() -> None:
-    tracer = Tracer(Tracing(endpoint=f"http://127.0.0.1:{free_port()}"), "edge")
+    tracer = Tracer(TracingSettings(endpoint=f"http://127.0.0.1:{free_port()}"), "edge")
     _work(tracer, 6_000)
     watching = asyncio.create_task(_lag(0.3))
     await asyncio.sleep(0)
@@ -336,7 +336,7 @@ async def test_of_what_waits_for_the_collector_only_so_much_is_kept(collector: C
 
 async def test_a_collector_that_hangs_holds_nobody_up(collector: Collector) -> None:
     collector.answers.clear()
-    tracer = Tracer(Tracing(endpoint=collector.endpoint), "edge")
+    tracer = Tracer(TracingSettings(endpoint=collector.endpoint), "edge")
     _work(tracer, 6_000)
     watching = asyncio.create_task(_lag(0.5))
     await asyncio.sleep(0)

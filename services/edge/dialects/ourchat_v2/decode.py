@@ -21,7 +21,7 @@ from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import File, Image, JoinPolicy, Text
 from shared.contract.session import CreateChat, GetAccount, GetChat, SetProfile
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 
 _QUOTED_CHARACTERS = 64
 _NOT_SETTABLE = frozenset({
@@ -32,12 +32,12 @@ _SETTABLE = frozenset({"nickname", "avatar", "avatar_hash", "status"})
 _Hash = Annotated[str, msgspec.Meta(max_length=128)]
 
 
-def request_of(frame: Frame, account: AccountId, limits: Limits) -> Request:
+def request_of(frame: Frame, account: AccountId, limits: LimitsSettings) -> Request:
     """The request of a frame on a connection of this account. Raises DecodeError."""
     return _fast_request(frame, account, limits) or _any_request(frame, account, limits)
 
 
-def _any_request(frame: Frame, account: AccountId, limits: Limits) -> Request:
+def _any_request(frame: Frame, account: AccountId, limits: LimitsSettings) -> Request:
     members = read_object(frame, limits)
     code = integer(members, "code")
     reader = _READERS.get(code)
@@ -61,7 +61,7 @@ class _V2MessageBody(msgspec.Struct):
     msg: list[WireSegment]
 
 
-def _message(members: Members, account: AccountId, limits: Limits) -> Request:
+def _message(members: Members, account: AccountId, limits: LimitsSettings) -> Request:
     """0: `sender.session_id` picks the session; `sender.ocid`, if there, must be the connection's own."""
     wire = decode_as(members, _V2MessageBody)
     if wire.sender.ocid is not UNSET:
@@ -93,7 +93,7 @@ _FAST_READER = FastReader(
 )
 
 
-def _fast_request(frame: Frame, account: AccountId, limits: Limits) -> Request | None:
+def _fast_request(frame: Frame, account: AccountId, limits: LimitsSettings) -> Request | None:
     """A 0 that is one text, by the fast path."""
     wire = _FAST_READER.read(frame, limits)
     if wire is None:
@@ -112,7 +112,7 @@ class _GetSessionBody(msgspec.Struct):
     request_values: list[str]
 
 
-def _get_session(members: Members, account: AccountId, limits: Limits) -> Request:
+def _get_session(members: Members, account: AccountId, limits: LimitsSettings) -> Request:
     """1: the request's context is the names of the requested values, in their order."""
     wire = decode_as(members, _GetSessionBody)
     return Request(GetChat(ChatId(wire.session_id.number)), _requested_values(wire.request_values, SESSION_VALUES))
@@ -123,7 +123,7 @@ class _GetAccountBody(msgspec.Struct):
     request_values: list[str]
 
 
-def _get_account(members: Members, account: AccountId, limits: Limits) -> Request:
+def _get_account(members: Members, account: AccountId, limits: LimitsSettings) -> Request:
     """10: context as in 1."""
     wire = decode_as(members, _GetAccountBody)
     names = _requested_values(wire.request_values, ACCOUNT_VALUES)
@@ -154,7 +154,7 @@ class _SetAccountBody(msgspec.Struct):
     data: dict[str, Any]
 
 
-def _set_account(members: Members, account: AccountId, limits: Limits) -> Request:
+def _set_account(members: Members, account: AccountId, limits: LimitsSettings) -> Request:
     """19: a value that cannot be set, and another account, is rejected with a 20."""
     wire = decode_as(members, _SetAccountBody)
     check_own_account(wire.ocid, "ocid", account, SetProfile)
@@ -181,7 +181,7 @@ class _V2RegisterBody(msgspec.Struct):
     name: str = ""
 
 
-def _register(members: Members, account: AccountId, limits: Limits) -> Request:
+def _register(members: Members, account: AccountId, limits: LimitsSettings) -> Request:
     """4: without a name, the e-mail's local part is the nickname."""
     wire = decode_as(members, _V2RegisterBody)
     email = credentials.email(wire.email)
@@ -196,7 +196,7 @@ class _V2LoginBody(msgspec.Struct):
     password: str
 
 
-def _login(members: Members, account: AccountId, limits: Limits) -> Request:
+def _login(members: Members, account: AccountId, limits: LimitsSettings) -> Request:
     """6: login_type 0 is by e-mail, 1 by ocid."""
     wire = decode_as(members, _V2LoginBody)
     kind = IdentifierKind.ID if wire.login_type else IdentifierKind.EMAIL
@@ -213,7 +213,7 @@ class _NewSessionBody(msgspec.Struct):
     avatar_hash: _Hash = ""
 
 
-def _new_session(members: Members, account: AccountId, limits: Limits) -> Request:
+def _new_session(members: Members, account: AccountId, limits: LimitsSettings) -> Request:
     """8: a closed group; a member named several times is one member."""
     wire = decode_as(members, _NewSessionBody)
     return Request(
@@ -227,7 +227,7 @@ def _new_session(members: Members, account: AccountId, limits: Limits) -> Reques
     )
 
 
-_READERS: Mapping[int, Callable[[Members, AccountId, Limits], Request]] = {
+_READERS: Mapping[int, Callable[[Members, AccountId, LimitsSettings], Request]] = {
     V2Code.MESSAGE: _message,
     V2Code.GET_SESSION: _get_session,
     V2Code.REGISTER: _register,

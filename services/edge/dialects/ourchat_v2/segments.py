@@ -8,7 +8,7 @@ import msgspec
 from services.edge.dialects.addresses import media_id
 from services.edge.dialects.text_fallback import media_url, render_segment
 from shared.contract.model import Emoji, File, Image, Media, Segment, Text
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 
 
 class WireText(msgspec.Struct, tag_field="type", tag=0):
@@ -57,7 +57,7 @@ def to_wire(segment: Segment, base_url: str) -> WireSegment:
             assert_never(segment)
 
 
-def from_wire(wire: WireSegment, limits: Limits) -> Segment:
+def from_wire(wire: WireSegment, limits: LimitsSettings) -> Segment:
     """A picture or file has only its media id and its name. Raises DecodeError."""
     match wire:
         case WireText(text=text):
@@ -72,7 +72,7 @@ def from_wire(wire: WireSegment, limits: Limits) -> Segment:
             assert_never(wire)
 
 
-def _referenced(url: str, name: str, limits: Limits) -> Media:
+def _referenced(url: str, name: str, limits: LimitsSettings) -> Media:
     return Media(media_id(url, limits), name, 0, "", "")
 
 

@@ -26,7 +26,7 @@ from shared.contract.session import (
     RequestMembership,
     SetProfile,
 )
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 
 
 class ChunkRequest(NamedTuple):
@@ -37,7 +37,7 @@ class ChunkRequest(NamedTuple):
     account: AccountId
 
 
-def request_of(frame: Frame, account: AccountId, limits: Limits, uploads: ChunkedUploads) -> Request:
+def request_of(frame: Frame, account: AccountId, limits: LimitsSettings, uploads: ChunkedUploads) -> Request:
     """The request of a frame on a connection of this account; its context is the command's name. Raises DecodeError,
     with the same context if there is such a command."""
     if isinstance(frame, Binary):
@@ -70,7 +70,7 @@ def _check_own(request: Request | ChunkRequest, account: AccountId) -> None:
 # 1 用户管理
 
 
-def _register(rest: str, limits: Limits) -> Request:
+def _register(rest: str, limits: LimitsSettings) -> Request:
     username, password, nickname, icon, signature, question, answer, vip = fields.split_fields(rest, 8)
     register = Register(
         secret=_password(password),
@@ -85,12 +85,12 @@ def _register(rest: str, limits: Limits) -> Request:
     return Request(register)
 
 
-def _login(rest: str, limits: Limits) -> Request:
+def _login(rest: str, limits: LimitsSettings) -> Request:
     username, password = fields.split_fields(rest, 2)
     return Request(Login(kind=IdentifierKind.ANY, identifier=_username(username), secret=_password(password)))
 
 
-def _update_profile(rest: str, limits: Limits) -> Request:
+def _update_profile(rest: str, limits: LimitsSettings) -> Request:
     """An empty answer keeps the old one."""
     uid, token, nickname, icon, signature, question, answer = fields.split_fields(rest, 7)
     me = _account(uid)
@@ -101,7 +101,7 @@ def _update_profile(rest: str, limits: Limits) -> Request:
     return Request(UpdateAccount(profile, security) if answer else profile, token=fields.token(token), account=me)
 
 
-def _forget_passwd(rest: str, limits: Limits) -> Request:
+def _forget_passwd(rest: str, limits: LimitsSettings) -> Request:
     username, question, answer, password = fields.split_fields(rest, 4)
     recover = Recover(
         username=_username(username),
@@ -122,23 +122,23 @@ def _password(field: str) -> Secret:
     return credentials.password(field, Scheme.MD5)
 
 
-def _get_user_info(rest: str, limits: Limits) -> Request:
+def _get_user_info(rest: str, limits: LimitsSettings) -> Request:
     uid, other, token = fields.split_fields(rest, 3)
     return Request(GetAccount(_account(other)), token=fields.token(token), account=_account(uid))
 
 
-def _get_user_friend(rest: str, limits: Limits) -> Request:
+def _get_user_friend(rest: str, limits: LimitsSettings) -> Request:
     uid, token = fields.split_fields(rest, 2)
     me = _account(uid)
     return Request(GetAccount(me, lists=True), token=fields.token(token), account=me)
 
 
-def _get_user_group(rest: str, limits: Limits) -> Request:
+def _get_user_group(rest: str, limits: LimitsSettings) -> Request:
     uid, token = fields.split_fields(rest, 2)
     return Request(ListChatViews(), token=fields.token(token), account=_account(uid))
 
 
-def _get_group_info(rest: str, limits: Limits) -> Request:
+def _get_group_info(rest: str, limits: LimitsSettings) -> Request:
     uid, group, token = fields.split_fields(rest, 3)
     return Request(GetChat(_chat(group)), token=fields.token(token), account=_account(uid))
 
@@ -146,17 +146,17 @@ def _get_group_info(rest: str, limits: Limits) -> Request:
 # 2 好友管理
 
 
-def _add_friend(rest: str, limits: Limits) -> Request:
+def _add_friend(rest: str, limits: LimitsSettings) -> Request:
     (uid, other), text, (token,) = fields.split_around_text(rest, 2, 1)
     return Request(RequestFriendship(_account(other), text), token=fields.token(token), account=_account(uid))
 
 
-def _del_friend(rest: str, limits: Limits) -> Request:
+def _del_friend(rest: str, limits: LimitsSettings) -> Request:
     uid, other, token = fields.split_fields(rest, 3)
     return Request(EndFriendship(_account(other)), token=fields.token(token), account=_account(uid))
 
 
-def _hand_friend_request(rest: str, limits: Limits) -> Request:
+def _hand_friend_request(rest: str, limits: LimitsSettings) -> Request:
     """uid1 answers the request of uid2."""
     uid, applicant, accepted, token = fields.split_fields(rest, 4)
     command = AnswerFriendship(_account(applicant), fields.flag(accepted))
@@ -166,18 +166,18 @@ def _hand_friend_request(rest: str, limits: Limits) -> Request:
 # 3 群组管理
 
 
-def _create_group(rest: str, limits: Limits) -> Request:
+def _create_group(rest: str, limits: LimitsSettings) -> Request:
     uid, name, token = fields.split_fields(rest, 3)
     command = CreateChat([], validation.group_name(name, limits), join_policy=JoinPolicy.APPROVAL)
     return Request(command, token=fields.token(token), account=_account(uid))
 
 
-def _join_group(rest: str, limits: Limits) -> Request:
+def _join_group(rest: str, limits: LimitsSettings) -> Request:
     (uid, group), text, (token,) = fields.split_around_text(rest, 2, 1)
     return Request(RequestMembership(_chat(group), text), token=fields.token(token), account=_account(uid))
 
 
-def _hand_group_request(rest: str, limits: Limits) -> Request:
+def _hand_group_request(rest: str, limits: LimitsSettings) -> Request:
     """uid1 is the applicant; the token is the handler's."""
     applicant, group, accepted, token = fields.split_fields(rest, 4)
     command = AnswerMembership(_chat(group), _account(applicant), fields.flag(accepted))
@@ -187,7 +187,7 @@ def _hand_group_request(rest: str, limits: Limits) -> Request:
 # 4 消息处理
 
 
-def _send_message(rest: str, limits: Limits) -> Request:
+def _send_message(rest: str, limits: LimitsSettings) -> Request:
     """The time is ignored: the server's clock decides."""
     (kind, uid, recipient, _), text, (token,) = fields.split_around_text(rest, 4, 1)
     segments = validation.message_text((Text(text),), limits)
@@ -198,7 +198,7 @@ def _send_message(rest: str, limits: Limits) -> Request:
     return Request(command, token=fields.token(token), account=_account(uid))
 
 
-def _send_file(rest: str, limits: Limits) -> ChunkRequest:
+def _send_file(rest: str, limits: LimitsSettings) -> ChunkRequest:
     """Type 0 is a picture, 1 a file; uid2 is an account."""
     (kind, uid, recipient, _), field, (data, token) = fields.split_around_text(rest, 4, 2)
     chunk = Chunk(
@@ -210,12 +210,12 @@ def _send_file(rest: str, limits: Limits) -> ChunkRequest:
 # 5 服务器消息
 
 
-def _get_unread_request(rest: str, limits: Limits) -> Request:
+def _get_unread_request(rest: str, limits: LimitsSettings) -> Request:
     fields.split_fields(rest, 0)
     return Request(ListRequests())
 
 
-def _get_unread_message(rest: str, limits: Limits) -> Request:
+def _get_unread_message(rest: str, limits: LimitsSettings) -> Request:
     (count,) = fields.split_fields(rest, 1)
     return Request(FetchUnread(fields.number(count) if count else None))
 
@@ -228,7 +228,7 @@ def _chat(field: str) -> ChatId:
     return ChatId(fields.parse_id_field(field))
 
 
-READERS: Mapping[str, Callable[[str, Limits], Request | ChunkRequest]] = {
+READERS: Mapping[str, Callable[[str, LimitsSettings], Request | ChunkRequest]] = {
     "register": _register,
     "login": _login,
     "update_profile": _update_profile,

@@ -29,7 +29,7 @@ class Chunk(NamedTuple):
 
 
 @dataclass(slots=True)
-class _OpenUpload:
+class _ChunkedUpload:
     number: int
     kind: str
     to: AccountId
@@ -42,7 +42,7 @@ class ChunkedUploads:
 
     def __init__(self) -> None:
         self._numbers = count(1)
-        self._open: dict[str, _OpenUpload] = {}
+        self._open: dict[str, _ChunkedUpload] = {}
 
     def chunk(self, chunk: Chunk) -> Command:
         """A chunk out of order is rejected and changes nothing. Raises DecodeError."""
@@ -64,7 +64,7 @@ class ChunkedUploads:
         if chunk.number != 1 or chunk.of < 1:
             raise DecodeError("the chunks of a file begin with 1")
         number = next(self._numbers)
-        self._open[chunk.name] = _OpenUpload(number, chunk.kind, chunk.to, chunk.of)
+        self._open[chunk.name] = _ChunkedUpload(number, chunk.kind, chunk.to, chunk.of)
         return StartUpload(number, _NO_CHAT, chunk.to, chunk.data)
 
     def failed(self, number: int | None) -> None:

@@ -22,7 +22,7 @@ from services.message import tables as message
 from services.session import tables as session
 from shared.database import make_engine
 from shared.migrate import upgrade
-from shared.settings import Auth, Database, Settings
+from shared.settings import AuthSettings, DatabaseSettings, Settings
 from tests.support.servers import PostgresServer
 
 pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
@@ -32,8 +32,8 @@ pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
 def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installation]:
     """Migrated databases, and nobody who serves them."""
     with _databases(request, tmp_path) as url:
-        cheap = Auth(keys=tmp_path / "keys", argon2_memory_kib=8, argon2_iterations=1)
-        settings = Settings(database=Database(url=SecretStr(url)), auth=cheap)
+        cheap = AuthSettings(keys=tmp_path / "keys", argon2_memory_kib=8, argon2_iterations=1)
+        settings = Settings(database=DatabaseSettings(url=SecretStr(url)), auth=cheap)
         for service in ("auth", "session", "message"):
             upgrade(service, settings.database_url(service))
         yield Installation(settings, {})

@@ -27,8 +27,8 @@ MakeCluster = Callable[..., AuthCluster]
 MakeSmtpServer = Callable[..., FakeSmtpServer]
 
 
-def cheap_auth(keys: Path) -> given.Auth:
-    return given.Auth(keys=keys, argon2_memory_kib=8, argon2_iterations=1)
+def cheap_auth(keys: Path) -> given.AuthSettings:
+    return given.AuthSettings(keys=keys, argon2_memory_kib=8, argon2_iterations=1)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def metrics(registry: CollectorRegistry) -> AuthMetrics:
 
 
 def settings_of(url: str, **sections: object) -> Settings:
-    return Settings(database=given.Database(url=SecretStr(url)), **sections)  # type: ignore[arg-type]
+    return Settings(database=given.DatabaseSettings(url=SecretStr(url)), **sections)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -102,8 +102,8 @@ async def make_cluster(
             "nats": nats_server.settings("auth"),
             "redis": valkey_server.settings("auth"),
             "auth": cheap_auth(tmp_path / "keys"),
-            "mail": given.Mail(outbox=tmp_path / "outbox"),
-            "limits": given.Limits(rates=False),
+            "mail": given.MailSettings(outbox=tmp_path / "outbox"),
+            "limits": given.LimitsSettings(rates=False),
         }
         clusters.append(AuthCluster(settings_of(database_url, **{**usual, **sections}), nats_server))
         return clusters[-1]
@@ -121,7 +121,7 @@ def cluster(make_cluster: MakeCluster, sqlite_url: str) -> AuthCluster:
 @pytest.fixture
 def limited(make_cluster: MakeCluster, sqlite_url: str) -> AuthCluster:
     """With the default rate limits."""
-    return make_cluster(sqlite_url, limits=given.Limits())
+    return make_cluster(sqlite_url, limits=given.LimitsSettings())
 
 
 @pytest.fixture

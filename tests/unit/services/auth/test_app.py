@@ -25,7 +25,7 @@ from tests.unit.services.auth.conftest import MakeCluster
 
 @pytest.fixture
 def cluster(make_cluster: MakeCluster, sqlite_url: str) -> AuthCluster:
-    return make_cluster(sqlite_url, ops=given.Ops(port=free_port()))
+    return make_cluster(sqlite_url, ops=given.OpsSettings(port=free_port()))
 
 
 def _status(cluster: AuthCluster, path: str) -> tuple[int, str]:

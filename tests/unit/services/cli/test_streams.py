@@ -7,7 +7,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType
 from services.cli.streams import NotReachable, provision
 from shared.contract.permissions import BUS_USERS
 from shared.contract.subjects import DEAD_LETTERS, STREAM, durable
-from shared.settings import Nats
+from shared.settings import NatsSettings
 from tests.support.servers import NatsServer
 
 
@@ -44,4 +44,4 @@ async def test_error_without_permission(nats_server: NatsServer, monkeypatch: py
 async def test_error_for_an_unreachable_broker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.cli.streams._SECONDS", 0.3)
     with pytest.raises(NotReachable, match="does not answer"):
-        await provision(Nats(url="nats://127.0.0.1:1"))
+        await provision(NatsSettings(url="nats://127.0.0.1:1"))

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from services.cli.embedded.credentials import generate
 from services.cli.up_plan import PlannedProcess, UpPlan, defaults, variables
-from shared.settings import Edge, Settings, load
+from shared.settings import EdgeSettings, Settings, load
 
 EDGE, AUTH = PlannedProcess("edge-2", "edge", 9002, 8081, 54_089), PlannedProcess("auth", "auth", 9001)
 
@@ -83,7 +83,7 @@ def test_edges_share_a_media_directory() -> None:
     [("0.0.0.0", "ws://127.0.0.1:8081"), ("::1", "ws://[::1]:8081"), ("chat.test", "ws://chat.test:8081")],
 )
 def test_edge_address_is_reachable(host: str, address: str) -> None:
-    planned = plan(Settings(edge=Edge(host=host)))
+    planned = plan(Settings(edge=EdgeSettings(host=host)))
     assert planned.address(EDGE) == address
     assert planned.tcp_address(EDGE) == address.replace("ws", "tcp").replace("8081", "54089")
     assert planned.tcp_address(PlannedProcess("edge-1", "edge", 9003, 8080)) == ""

@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from services.cli.ports import free_port
 from services.edge.gateway import Gateway
-from shared.settings import Edge, Limits
+from shared.settings import EdgeSettings, LimitsSettings
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 from tests.unit.services.edge.edge_client import TIMEOUT_SECONDS
@@ -30,8 +30,8 @@ async def gateway(town: EdgeCluster) -> AsyncIterator[Gateway]:
     town.dialects = ALL_DIALECTS
     town.backend.add_chat(ROOM, ANN, BOB)
     edge = await town.add_edge()
-    settings = Edge(port=0, tcp_port=free_port())
-    gateway = Gateway(settings, Limits(), edge.endpoint, no_http)
+    settings = EdgeSettings(port=0, tcp_port=free_port())
+    gateway = Gateway(settings, LimitsSettings(), edge.endpoint, no_http)
     await gateway.start()
     yield gateway
     await gateway.close()

@@ -11,7 +11,7 @@ from services.cli.ports import free_port
 from services.edge.app import serve
 from services.edge.client.endpoint import ConnectionRegistry
 from shared.presence import Presence
-from shared.settings import Nats, Settings
+from shared.settings import NatsSettings, Settings
 from tests.unit.services.edge.conftest import EdgeCluster
 
 
@@ -56,7 +56,7 @@ async def test_an_edge_serves_until_it_is_stopped(town: EdgeCluster) -> None:
 
 async def test_an_edge_can_be_stopped_before_the_broker_is_up(tmp_path: Path) -> None:
     stopping = asyncio.Event()
-    alone = Settings(nats=Nats(url=f"nats://127.0.0.1:{free_port()}"), media={"directory": tmp_path})
+    alone = Settings(nats=NatsSettings(url=f"nats://127.0.0.1:{free_port()}"), media={"directory": tmp_path})
     serving = asyncio.create_task(serve(alone, stopping))
     await asyncio.sleep(0.1)
     stopping.set()

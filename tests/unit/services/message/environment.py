@@ -21,12 +21,10 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, NodeId, Nonce
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from shared.contract.model import Role
 from shared.contract.session import ChatEntry, ChatList, GetMembership, ListChats, Member, Membership
-from shared.database import Database as Connections
-from shared.database import now_ms
+from shared.database import Database, now_ms
 from shared.migrate import upgrade
 from shared.presence import Presence
-from shared.settings import Database, Ops, Settings
-from shared.settings import Message as MessageSettings
+from shared.settings import DatabaseSettings, MessageSettings, OpsSettings, Settings
 from tests.support.servers import NatsServer, ValkeyServer
 
 T = TypeVar("T")
@@ -192,8 +190,8 @@ def settings_for(
     settings = Settings(
         nats=nats_server.settings("message"),
         redis=valkey_server.settings("message"),
-        database=Database(url=SecretStr(url)),
-        ops=Ops(port=free_port()),
+        database=DatabaseSettings(url=SecretStr(url)),
+        ops=OpsSettings(port=free_port()),
         message=message or MessageSettings(),
     )
     upgrade("message", settings.database_url("message"))
@@ -202,7 +200,7 @@ def settings_for(
 
 def second_replica(settings: Settings) -> Settings:
     """Settings of a second replica."""
-    return settings.model_copy(update={"ops": Ops(port=free_port())})
+    return settings.model_copy(update={"ops": OpsSettings(port=free_port())})
 
 
 @contextlib.asynccontextmanager
@@ -220,7 +218,7 @@ async def running_replica(settings: Settings) -> AsyncIterator[asyncio.Event]:
 @contextlib.asynccontextmanager
 async def locked_database(settings: Settings) -> AsyncIterator[asyncio.Event]:
     """No other connection can commit until the context ends or the event is set."""
-    database = Connections(settings.database_url("message"))
+    database = Database(settings.database_url("message"))
     is_locked, release = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 

@@ -34,8 +34,7 @@ from shared.contract.message import (
 from shared.contract.model import Message
 from shared.contract.session import Ack, EraseAccount
 from shared.migrate import NotMigrated
-from shared.settings import Database as DatabaseSettings
-from shared.settings import Nats, Settings
+from shared.settings import DatabaseSettings, NatsSettings, Settings
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.unit.services.message.environment import (
     ANN,
@@ -319,7 +318,7 @@ async def test_reconnects_after_a_restart_of_nats(
 
 async def test_stops_while_dependencies_are_unavailable(valkey_server: ValkeyServer) -> None:
     settings = Settings(
-        nats=Nats(url="nats://127.0.0.1:1"),
+        nats=NatsSettings(url="nats://127.0.0.1:1"),
         redis=valkey_server.settings("message"),
         database=DatabaseSettings(url=SecretStr("postgresql+psycopg://nobody@127.0.0.1:1/none")),
     )

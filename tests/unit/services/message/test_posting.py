@@ -8,8 +8,7 @@ import pytest
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import ChatId
 from shared.contract.model import ProfileSummary, Role
-from shared.settings import Message as MessageSettings
-from shared.settings import Settings
+from shared.settings import MessageSettings, Settings
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.unit.services.message.environment import (
     ANN,

@@ -34,7 +34,7 @@ from shared.contract.session import Membership as MembershipPage
 from shared.contract.subjects import notify
 from shared.migrate import upgrade
 from shared.presence import Presence
-from shared.settings import Database, Limits, Ops, Redis, Settings
+from shared.settings import DatabaseSettings, LimitsSettings, OpsSettings, RedisSettings, Settings
 from tests.support.servers import NatsServer, ValkeyServer
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ async def rejection(action: Awaitable[T]) -> Failure:
     raise AssertionError("was not rejected")
 
 
-def redis_settings(valkey_server: ValkeyServer, user: str) -> Redis:
+def redis_settings(valkey_server: ValkeyServer, user: str) -> RedisSettings:
     return valkey_server.settings(user).model_copy(update={"timeout_seconds": _REDIS_SECONDS})
 
 
@@ -156,15 +156,15 @@ class BusPeers:
 
 
 def settings_for(
-    nats_server: NatsServer, valkey_server: ValkeyServer, database_url: str, limits: Limits | None = None
+    nats_server: NatsServer, valkey_server: ValkeyServer, database_url: str, limits: LimitsSettings | None = None
 ) -> Settings:
     """Settings with a migrated database."""
     settings = Settings(
         nats=nats_server.settings("session"),
         redis=redis_settings(valkey_server, "session"),
-        database=Database(url=SecretStr(database_url)),
-        ops=Ops(port=free_port()),
-        limits=limits or Limits(),
+        database=DatabaseSettings(url=SecretStr(database_url)),
+        ops=OpsSettings(port=free_port()),
+        limits=limits or LimitsSettings(),
     )
     upgrade("session", settings.database_url("session"))
     return settings

@@ -32,7 +32,7 @@ from shared.contract.session import (
     Requests,
 )
 from shared.database import Database
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 
 ANN, BOB, CEM, DAN, EVE = (AccountId(number) for number in range(1, 6))
 NOW = 1_700_000_000_000
@@ -47,9 +47,9 @@ def profile_seed(account: AccountId, nickname: str = "", *, lobby: bool = False)
 class StoreHarness:
     """The store's transactions on one database, with a clock that tests move."""
 
-    def __init__(self, database: Database, limits: Limits | None = None) -> None:
+    def __init__(self, database: Database, limits: LimitsSettings | None = None) -> None:
         self.database = database
-        self.limits = limits or Limits()
+        self.limits = limits or LimitsSettings()
         self.now = NOW
         self.head = 0
 

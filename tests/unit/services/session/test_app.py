@@ -20,8 +20,7 @@ from shared.contract.model import Profile
 from shared.contract.session import ChatEntry, ChatList, EnsureProfile, GetAccount, ListChats
 from shared.database import Database, now_ms
 from shared.migrate import NotMigrated
-from shared.settings import Database as DatabaseSettings
-from shared.settings import Nats, Settings
+from shared.settings import DatabaseSettings, NatsSettings, Settings
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.unit.services.session.service_harness import BusPeers, eventually, rejection, running_service, settings_for
 
@@ -268,7 +267,7 @@ async def stops_before_it_is_ready(settings: Settings) -> None:
 
 
 async def test_stops_while_waiting_for_the_broker(settings: Settings) -> None:
-    await stops_before_it_is_ready(settings.model_copy(update={"nats": Nats(url="nats://127.0.0.1:1")}))
+    await stops_before_it_is_ready(settings.model_copy(update={"nats": NatsSettings(url="nats://127.0.0.1:1")}))
 
 
 async def test_stops_while_waiting_for_the_database(settings: Settings) -> None:

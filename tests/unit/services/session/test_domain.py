@@ -28,10 +28,10 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import ChatKind, JoinPolicy, Role
 from shared.contract.session import CreateChat, EnsureProfile, RenameChat, SetProfile
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 
 ANN, BOB, CEM = AccountId(1), AccountId(2), AccountId(3)
-LIMITS = Limits()
+LIMITS = LimitsSettings()
 
 
 def rejection(action: Callable[[], object]) -> tuple[ErrorCode, str]:
@@ -96,13 +96,13 @@ def test_group_lists_creator_first_and_each_member_once() -> None:
     ],
 )
 def test_invalid_group_is_rejected(request_: CreateChat, expected: tuple[ErrorCode, str]) -> None:
-    limits = Limits(members_per_group=2)
+    limits = LimitsSettings(members_per_group=2)
     assert rejection(lambda: new_group_members(request_, limits)) == expected
 
 
 def test_limits_of_a_new_group_are_inclusive() -> None:
     request = CreateChat(members=[BOB, BOB, ANN], actor=ANN, name="群" * 128, avatar_hash="f" * 128)
-    assert new_group_members(request, Limits(members_per_group=2)) == [ANN, BOB]
+    assert new_group_members(request, LimitsSettings(members_per_group=2)) == [ANN, BOB]
 
 
 def test_profile_changes_contain_only_given_fields() -> None:
@@ -225,7 +225,7 @@ def test_only_owner_and_admins_manage_a_group() -> None:
 
 
 def test_group_size_is_limited_except_in_the_lobby() -> None:
-    limits = Limits(members_per_group=2, chats_per_account=2)
+    limits = LimitsSettings(members_per_group=2, chats_per_account=2)
     check_capacity(ChatId(2), 1, limits)
     assert rejection(lambda: check_capacity(ChatId(2), 2, limits)) == (ErrorCode.LIMIT, "members")
     check_capacity(LOBBY, 10**6, limits)

@@ -25,7 +25,7 @@ from services.auth.adapters.mailer import MailDeferred, Mailer
 from services.auth.metrics import AuthMetrics
 from shared.clock import now_ms
 from shared.contract.events import MailRequested
-from shared.settings import Mail
+from shared.settings import MailSettings
 from tests.unit.services.auth.conftest import MakeSmtpServer
 from tests.unit.services.auth.smtp_server import FakeSmtpServer
 
@@ -33,8 +33,8 @@ LATER = now_ms() + 86_400_000  # later than the end of a long run of tests: this
 MAIL = MailRequested("ann@example.org", "Hello / 你好", "你好\n\nhttp://127.0.0.1/verify/a.b\n", LATER)
 
 
-def smtp(server: FakeSmtpServer, security: str = "none", **more: Any) -> Mail:
-    return Mail(
+def smtp(server: FakeSmtpServer, security: str = "none", **more: Any) -> MailSettings:
+    return MailSettings(
         smtp_host="127.0.0.1", smtp_port=server.port, smtp_security=security, sender="Us <us@chat.example>", **more
     )
 
@@ -71,7 +71,7 @@ async def test_each_file_is_one_complete_mail(
     tmp_path: Path, metrics: AuthMetrics, registry: CollectorRegistry
 ) -> None:
     outbox = tmp_path / "out box" / "mail"
-    mailer = Mailer(Mail(outbox=outbox), metrics)
+    mailer = Mailer(MailSettings(outbox=outbox), metrics)
     await mailer.deliver(MAIL)
     await mailer.deliver(MAIL)
     await mailer.deliver(MailRequested("bob@example.org", "x", "y", LATER))
@@ -165,7 +165,7 @@ async def test_a_mail_is_retried_while_the_server_is_away_or_busy(
 async def test_a_silent_mail_server_times_out(metrics: AuthMetrics) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        settings = Mail(smtp_host="127.0.0.1", smtp_port=port, smtp_security="none", smtp_timeout_seconds=0.1)
+        settings = MailSettings(smtp_host="127.0.0.1", smtp_port=port, smtp_security="none", smtp_timeout_seconds=0.1)
         with pytest.raises(MailDeferred):
             await Mailer(settings, metrics).deliver(MAIL)
 

@@ -18,7 +18,7 @@ from shared.contract.events import AccountDeleted
 from shared.contract.ids import AccountId
 from shared.contract.subjects import ACCOUNT_DELETED
 from shared.database import Database
-from shared.settings import Tracing
+from shared.settings import TracingSettings
 from shared.telemetry import trace
 from shared.tracing import Tracer
 from tests.support.collector import Collector
@@ -100,7 +100,7 @@ async def test_events_are_published_in_order_with_their_trace(
 async def test_events_belong_to_the_trace_that_committed_them(
     database: Database, nats_server: NatsServer, metrics: AuthMetrics, collector: Collector
 ) -> None:
-    tracer = Tracer(Tracing(endpoint=collector.endpoint), "auth")
+    tracer = Tracer(TracingSettings(endpoint=collector.endpoint), "auth")
     bus, message = (Bus(nats_server.settings(name), name, CollectorRegistry(), tracer) for name in ("auth", "message"))
     handled = asyncio.Event()
 

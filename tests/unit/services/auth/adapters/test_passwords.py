@@ -11,15 +11,15 @@ from services.auth.adapters import passwords as module
 from services.auth.adapters.passwords import Argon2Hasher
 from services.auth.metrics import AuthMetrics
 from shared.contract.errors import ErrorCode, RequestError
-from shared.settings import Auth
+from shared.settings import AuthSettings
 from tests.unit.services.auth.blocking_hasher import BlockingHasher
 from tests.unit.services.auth.conftest import cheap_auth
 
-MakeHasher = Callable[[Auth], Argon2Hasher]
+MakeHasher = Callable[[AuthSettings], Argon2Hasher]
 
 
 @pytest.fixture
-def auth(tmp_path: Path) -> Auth:
+def auth(tmp_path: Path) -> AuthSettings:
     return cheap_auth(tmp_path).model_copy(update={"hash_threads": 1, "hash_queue": 3})
 
 
@@ -27,7 +27,7 @@ def auth(tmp_path: Path) -> Auth:
 async def make_hasher(metrics: AuthMetrics) -> AsyncIterator[MakeHasher]:
     made: list[Argon2Hasher] = []
 
-    def one(settings: Auth) -> Argon2Hasher:
+    def one(settings: AuthSettings) -> Argon2Hasher:
         made.append(Argon2Hasher(settings, metrics))
         return made[-1]
 
@@ -36,7 +36,7 @@ async def make_hasher(metrics: AuthMetrics) -> AsyncIterator[MakeHasher]:
         await passwords.close()
 
 
-async def test_a_verifier_matches_its_text_only(make_hasher: MakeHasher, auth: Auth) -> None:
+async def test_a_verifier_matches_its_text_only(make_hasher: MakeHasher, auth: AuthSettings) -> None:
     passwords = make_hasher(auth)
     first, second = await passwords.hash(["secret", "secret"])
     assert first != second
@@ -46,12 +46,12 @@ async def test_a_verifier_matches_its_text_only(make_hasher: MakeHasher, auth: A
 
 
 def test_the_defaults_are_argon2id_as_recommended(metrics: AuthMetrics) -> None:
-    made = extract_parameters(Argon2Hasher(Auth(), metrics)._dummy_verifier)
+    made = extract_parameters(Argon2Hasher(AuthSettings(), metrics)._dummy_verifier)
     assert (made.type.name, made.memory_cost, made.time_cost, made.parallelism) == ("ID", 19_456, 2, 1)
 
 
 async def test_every_check_costs_one_hash_on_a_thread(
-    make_hasher: MakeHasher, auth: Auth, hasher: BlockingHasher
+    make_hasher: MakeHasher, auth: AuthSettings, hasher: BlockingHasher
 ) -> None:
     passwords = make_hasher(auth)
     [verifier] = await passwords.hash(["secret"])
@@ -62,7 +62,7 @@ async def test_every_check_costs_one_hash_on_a_thread(
 
 
 async def test_a_full_queue_rejects_and_queued_requests_run_in_order(
-    make_hasher: MakeHasher, auth: Auth, hasher: BlockingHasher
+    make_hasher: MakeHasher, auth: AuthSettings, hasher: BlockingHasher
 ) -> None:
     passwords = make_hasher(auth)
     [verifier] = await passwords.hash(["0"])
@@ -84,7 +84,7 @@ async def test_a_full_queue_rejects_and_queued_requests_run_in_order(
 
 
 async def test_requests_that_time_out_or_are_cancelled_cost_no_hash(
-    make_hasher: MakeHasher, auth: Auth, hasher: BlockingHasher, monkeypatch: pytest.MonkeyPatch
+    make_hasher: MakeHasher, auth: AuthSettings, hasher: BlockingHasher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_MAX_WAIT_SECONDS", 0.05)
     passwords = make_hasher(auth)
@@ -105,7 +105,7 @@ async def test_requests_that_time_out_or_are_cancelled_cost_no_hash(
     assert await passwords.verify(verifier, "x")
 
 
-async def test_cheaper_hashes_are_outdated_costlier_ones_are_not(make_hasher: MakeHasher, auth: Auth) -> None:
+async def test_cheaper_hashes_are_outdated_costlier_ones_are_not(make_hasher: MakeHasher, auth: AuthSettings) -> None:
     cheap = make_hasher(auth)
     dear = make_hasher(auth.model_copy(update={"argon2_memory_kib": 64, "argon2_iterations": 2}))
     [old], [new] = await cheap.hash(["x"]), await dear.hash(["x"])
@@ -115,7 +115,7 @@ async def test_cheaper_hashes_are_outdated_costlier_ones_are_not(make_hasher: Ma
 
 
 async def test_it_is_busy_while_a_request_is_queued(
-    make_hasher: MakeHasher, auth: Auth, hasher: BlockingHasher
+    make_hasher: MakeHasher, auth: AuthSettings, hasher: BlockingHasher
 ) -> None:
     passwords = make_hasher(auth)
     hasher.open.clear()

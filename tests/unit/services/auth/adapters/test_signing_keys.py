@@ -14,23 +14,23 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from services.auth.adapters.signing_keys import SigningKeys, delete, list_keys, rotate
 from shared.contract.ids import AccountId
 from shared.errors import StartupError
-from shared.settings import Auth
+from shared.settings import AuthSettings
 from shared.tokens import UnknownKey, Verifier
 
 NOW = time.time()
 
 
 @pytest.fixture
-def auth(tmp_path: Path) -> Auth:
-    return Auth(keys=tmp_path / "deep" / "keys", legacy_token_days=1)
+def auth(tmp_path: Path) -> AuthSettings:
+    return AuthSettings(keys=tmp_path / "deep" / "keys", legacy_token_days=1)
 
 
-def put(auth: Auth, name: str, key: Ed25519PrivateKey | rsa.RSAPrivateKey) -> None:
+def put(auth: AuthSettings, name: str, key: Ed25519PrivateKey | rsa.RSAPrivateKey) -> None:
     auth.keys.mkdir(parents=True, exist_ok=True)
     (auth.keys / name).write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
-def test_the_first_start_creates_one_key_readable_by_its_owner_only(auth: Auth) -> None:
+def test_the_first_start_creates_one_key_readable_by_its_owner_only(auth: AuthSettings) -> None:
     SigningKeys(auth)
     [path] = auth.keys.glob("*.pem")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -38,7 +38,7 @@ def test_the_first_start_creates_one_key_readable_by_its_owner_only(auth: Auth) 
     assert SigningKeys(auth).public_keys() == SigningKeys(auth).public_keys()
 
 
-def test_replicas_that_start_at_once_share_one_key(auth: Auth) -> None:
+def test_replicas_that_start_at_once_share_one_key(auth: AuthSettings) -> None:
     start, replicas = threading.Barrier(8), list[SigningKeys]()
 
     def replica() -> None:
@@ -54,7 +54,7 @@ def test_replicas_that_start_at_once_share_one_key(auth: Auth) -> None:
     assert len(replicas) == 8
 
 
-def test_a_token_is_valid_for_its_lifetime(auth: Auth) -> None:
+def test_a_token_is_valid_for_its_lifetime(auth: AuthSettings) -> None:
     signing_keys = SigningKeys(auth)
     token = signing_keys.issue(AccountId(7), NOW)
     claims = Verifier(signing_keys.public_keys()).verify(token.text, NOW)
@@ -66,7 +66,7 @@ def test_a_token_is_valid_for_its_lifetime(auth: Auth) -> None:
     assert token.text not in repr(token)
 
 
-def test_the_last_by_name_signs_and_all_verify(auth: Auth) -> None:
+def test_the_last_by_name_signs_and_all_verify(auth: AuthSettings) -> None:
     put(auth, "2025-a.pem", Ed25519PrivateKey.generate())
     signing_keys = SigningKeys(auth)
     before = signing_keys.issue(AccountId(7), NOW)
@@ -85,7 +85,7 @@ def test_the_last_by_name_signs_and_all_verify(auth: Auth) -> None:
         Verifier(signing_keys.public_keys()).verify(before.text, NOW)
 
 
-def test_an_emptied_directory_keeps_the_loaded_keys(auth: Auth) -> None:
+def test_an_emptied_directory_keeps_the_loaded_keys(auth: AuthSettings) -> None:
     signing_keys = SigningKeys(auth)
     for path in auth.keys.glob("*.pem"):
         path.unlink()
@@ -94,13 +94,13 @@ def test_an_emptied_directory_keeps_the_loaded_keys(auth: Auth) -> None:
 
 
 @pytest.mark.parametrize("name", ["bad name.pem", "a.b.pem"])
-def test_the_error_names_an_unusable_file_name(auth: Auth, name: str) -> None:
+def test_the_error_names_an_unusable_file_name(auth: AuthSettings, name: str) -> None:
     put(auth, name, Ed25519PrivateKey.generate())
     with pytest.raises(StartupError, match=re.escape(name)):
         SigningKeys(auth)
 
 
-def test_the_error_names_an_unusable_key(auth: Auth) -> None:
+def test_the_error_names_an_unusable_key(auth: AuthSettings) -> None:
     put(auth, "rsa.pem", rsa.generate_private_key(65537, 2048))
     with pytest.raises(StartupError, match=r"rsa\.pem"):
         SigningKeys(auth)
@@ -112,10 +112,10 @@ def test_the_error_names_an_unusable_key(auth: Auth) -> None:
 def test_the_error_names_a_directory_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StartupError, match="file"):
-        SigningKeys(Auth(keys=tmp_path / "file" / "keys"))
+        SigningKeys(AuthSettings(keys=tmp_path / "file" / "keys"))
 
 
-def test_a_key_that_becomes_unreadable_changes_nothing(auth: Auth) -> None:
+def test_a_key_that_becomes_unreadable_changes_nothing(auth: AuthSettings) -> None:
     signing_keys = SigningKeys(auth)
     before = signing_keys.public_keys()
     (auth.keys / "z.pem").write_text("no key at all")
@@ -126,7 +126,7 @@ def test_a_key_that_becomes_unreadable_changes_nothing(auth: Auth) -> None:
 OLD, YOUNGER = "20200101000000-0a0a0a0a", "20200102000000-0b0b0b0b"
 
 
-def test_a_rotation_creates_the_key_that_signs_from_now_on(auth: Auth) -> None:
+def test_a_rotation_creates_the_key_that_signs_from_now_on(auth: AuthSettings) -> None:
     put(auth, f"{OLD}.pem", Ed25519PrivateKey.generate())
     signing_keys = SigningKeys(auth)
     old = signing_keys.issue(AccountId(7), NOW)
@@ -143,14 +143,14 @@ def test_a_rotation_creates_the_key_that_signs_from_now_on(auth: Auth) -> None:
         Verifier(signing_keys.public_keys()).verify(old.text, NOW)
 
 
-def test_a_new_key_never_comes_before_the_one_that_signs(auth: Auth) -> None:
+def test_a_new_key_never_comes_before_the_one_that_signs(auth: AuthSettings) -> None:
     put(auth, "z.pem", Ed25519PrivateKey.generate())
     with pytest.raises(ValueError, match="which must come after z"):
         rotate(auth.keys)
     assert [path.name for path in auth.keys.glob("*.pem")] == ["z.pem"]
 
 
-def test_the_key_that_signs_is_not_deleted(auth: Auth) -> None:
+def test_the_key_that_signs_is_not_deleted(auth: AuthSettings) -> None:
     put(auth, f"{OLD}.pem", Ed25519PrivateKey.generate())
     with pytest.raises(ValueError, match="signs: make another one first"):
         delete(auth.keys, OLD)
@@ -158,7 +158,7 @@ def test_the_key_that_signs_is_not_deleted(auth: Auth) -> None:
         delete(auth.keys, YOUNGER)
 
 
-def test_a_key_is_needed_until_its_last_token_expires(auth: Auth) -> None:
+def test_a_key_is_needed_until_its_last_token_expires(auth: AuthSettings) -> None:
     for name in (OLD, YOUNGER):
         put(auth, f"{name}.pem", Ed25519PrivateKey.generate())
     old, younger = list_keys(auth.keys, 1)

@@ -130,7 +130,7 @@ async def test_a_reset_password_replaces_the_old_one(edge: EdgeProbe, operator: 
 
 
 async def test_a_password_reset_resets_the_failed_logins(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    cluster = make_cluster(sqlite_url, verification=given.Verification(after_failed_logins=1))
+    cluster = make_cluster(sqlite_url, verification=given.VerificationSettings(after_failed_logins=1))
     cluster.start_auth()
     edge, operator = await cluster.edge(), await cluster.operator()
     ann = await edge.register("ann@example.org")

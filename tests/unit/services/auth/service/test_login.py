@@ -132,7 +132,7 @@ async def test_limits_hold_while_redis_is_away(limited: AuthCluster, valkey_serv
 
 
 async def test_every_login_costs_one_hash(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    cluster = make_cluster(sqlite_url, ops=given.Ops(port=free_port()))
+    cluster = make_cluster(sqlite_url, ops=given.OpsSettings(port=free_port()))
     cluster.start_auth()
     edge = await cluster.edge()
     await edge.register("ann@example.org", secret=Secret(Scheme.SHA256, "a" * 64))
@@ -208,7 +208,7 @@ async def test_a_storm_of_logins_does_not_block_other_requests(
     make_cluster: MakeCluster, sqlite_url: str, tmp_path: Path
 ) -> None:
     """With real hashes and more logins than the queue holds, some are rejected; other requests are served."""
-    cluster = make_cluster(sqlite_url, auth=given.Auth(keys=tmp_path / "keys", hash_threads=1, hash_queue=4))
+    cluster = make_cluster(sqlite_url, auth=given.AuthSettings(keys=tmp_path / "keys", hash_threads=1, hash_queue=4))
     cluster.start_auth()
     edge = await cluster.edge()
     await edge.register("ann@example.org", secret=Secret(Scheme.SHA256, "a" * 64))

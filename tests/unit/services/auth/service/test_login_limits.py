@@ -11,7 +11,7 @@ from services.auth.metrics import AuthMetrics
 from services.auth.service import login_limits as module
 from services.auth.service.login_limits import LoginLimiter
 from shared.contract.errors import ErrorCode, RequestError
-from shared.settings import Limits as Rates
+from shared.settings import LimitsSettings
 from tests.support.servers import ValkeyServer
 
 HOME, AWAY = "192.0.2.1", "198.51.100.1"
@@ -26,7 +26,7 @@ async def window(valkey_server: ValkeyServer, metrics: AuthMetrics) -> AsyncIter
 
 @pytest.fixture
 def limits(window: SlidingWindow) -> LoginLimiter:
-    return LoginLimiter(Rates(), window, count_failures=False)
+    return LoginLimiter(LimitsSettings(), window, count_failures=False)
 
 
 async def passes(work: Awaitable[None]) -> bool:
@@ -130,8 +130,8 @@ async def test_delayed_logins_are_bounded(limits: LoginLimiter, monkeypatch: pyt
 
 
 async def test_without_rates_nothing_is_rejected_but_failures_may_count(window: SlidingWindow) -> None:
-    free = LoginLimiter(Rates(rates=False), window, count_failures=False)
-    counting = LoginLimiter(Rates(rates=False), window, count_failures=True)
+    free = LoginLimiter(LimitsSettings(rates=False), window, count_failures=False)
+    counting = LoginLimiter(LimitsSettings(rates=False), window, count_failures=True)
     for _ in range(30):
         await free.registration(HOME)
         await fail(free, "7")

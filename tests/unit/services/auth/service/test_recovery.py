@@ -95,7 +95,7 @@ async def test_every_failed_recovery_gets_the_same_reply_and_costs_one_hash(
 
 
 async def test_failures_count_as_failed_logins(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    cluster = make_cluster(sqlite_url, limits=given.Limits())
+    cluster = make_cluster(sqlite_url, limits=given.LimitsSettings())
     cluster.start_auth()
     edge = await cluster.edge()
     await register_ann(edge)

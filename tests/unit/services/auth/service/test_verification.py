@@ -36,8 +36,8 @@ from tests.unit.services.auth.conftest import MakeCluster, MakeSmtpServer
 
 ANN = "ann@example.org"
 BASE = "http://chat.example:8080"
-VERIFY = given.Verification(registration=True)
-AFTER_THREE = given.Verification(after_failed_logins=3)
+VERIFY = given.VerificationSettings(registration=True)
+AFTER_THREE = given.VerificationSettings(after_failed_logins=3)
 
 
 def link_in(mail: str) -> str:
@@ -121,7 +121,7 @@ async def test_one_link_verifies_one_of_concurrent_registrations(cluster: AuthCl
 
 
 async def test_after_the_time_limit_a_new_verification_is_needed(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    short = given.Verification(registration=True, time_limit_seconds=1.0)
+    short = given.VerificationSettings(registration=True, time_limit_seconds=1.0)
     cluster = make_cluster(sqlite_url, verification=short)
     cluster.start_auth()
     edge = await cluster.edge()
@@ -148,7 +148,7 @@ async def test_mail_is_sent_again_a_few_times_and_the_newest_link_is_valid(
 
 
 async def test_mails_requested_from_one_address_are_limited(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    cluster = make_cluster(sqlite_url, verification=VERIFY, limits=given.Limits(mails_per_address=2))
+    cluster = make_cluster(sqlite_url, verification=VERIFY, limits=given.LimitsSettings(mails_per_address=2))
     cluster.start_auth()
     edge = await cluster.edge()
     tickets = [(await pending(edge, f"{name}@example.org")).ticket for name in ("ann", "bob", "cem")]
@@ -231,7 +231,7 @@ async def test_an_account_without_an_email_address_needs_no_verification(
 
 
 async def test_a_link_for_a_login_verifies_no_registration(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    both = given.Verification(registration=True, after_failed_logins=1)
+    both = given.VerificationSettings(registration=True, after_failed_logins=1)
     cluster = make_cluster(sqlite_url, verification=both)
     cluster.start_auth()
     edge = await cluster.edge()
@@ -250,7 +250,7 @@ async def test_a_link_for_a_login_verifies_no_registration(make_cluster: MakeClu
 
 
 async def test_links_start_with_the_public_url_of_the_settings(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    cluster = make_cluster(sqlite_url, verification=VERIFY, edge=given.Edge(public_url=f"{BASE}/"))
+    cluster = make_cluster(sqlite_url, verification=VERIFY, edge=given.EdgeSettings(public_url=f"{BASE}/"))
     cluster.start_auth()
     edge = await cluster.edge()
     needed = await pending(edge)
@@ -267,7 +267,9 @@ async def test_mail_waits_for_a_server_that_is_down(
     tmp_path: Path,
 ) -> None:
     server = make_smtp_server()
-    smtp = given.Mail(smtp_host="127.0.0.1", smtp_port=server.port, smtp_security="none", outbox=tmp_path / "outbox")
+    smtp = given.MailSettings(
+        smtp_host="127.0.0.1", smtp_port=server.port, smtp_security="none", outbox=tmp_path / "outbox"
+    )
     cluster = make_cluster(sqlite_url, verification=VERIFY, mail=smtp)
     cluster.start_auth()
     edge = await cluster.edge()

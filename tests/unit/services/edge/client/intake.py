@@ -9,7 +9,7 @@ from services.edge.dialects.registry import DIALECTS
 from services.edge.rate_limit import TokenBucket
 from shared.contract.auth import Authenticated
 from shared.contract.ids import AccountId
-from shared.settings import Edge, Limits
+from shared.settings import EdgeSettings, LimitsSettings
 from tests.unit.services.edge.edge_client import FakeSocket
 from tests.unit.services.edge.json_dialect import JsonDialect, frame
 
@@ -22,11 +22,11 @@ ENTERED = Authenticated(
 class Intake:
     """The wire is never read."""
 
-    def __init__(self, limits: Limits | None = None, *, logged_in: bool = True, detected: bool = True) -> None:
-        surroundings = ConnectionInfo(limits or Limits(rates=False), "http://chat.example")
+    def __init__(self, limits: LimitsSettings | None = None, *, logged_in: bool = True, detected: bool = True) -> None:
+        surroundings = ConnectionInfo(limits or LimitsSettings(rates=False), "http://chat.example")
         dialect = JsonDialect(surroundings) if detected else None
         self.connection = Connection(5, "192.0.2.1", dialect, DIALECTS, surroundings, NOW)
-        self.queue = InboundQueue(self.connection, FakeSocket(), Edge(), NOW)
+        self.queue = InboundQueue(self.connection, FakeSocket(), EdgeSettings(), NOW)
         self._reader = RequestReader(self.connection, self.queue)
         if logged_in:
             self.connection.logged_in(ENTERED, TokenBucket(1e9, 1e9, NOW))

@@ -11,7 +11,7 @@ from services.edge.dialects.base import ConnectionInfo
 from services.edge.receipts.confirmation import DeliveryConfirmation
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Message
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 from tests.unit.services.edge.edge_client import FakeSocket
 from tests.unit.services.edge.json_dialect import JsonDialect, frame
 
@@ -20,7 +20,7 @@ MESSAGE = Message(ChatId(7), 1, MessageId(1), AccountId(2), 0, b"", Nonce(1))
 
 async def hold(*, until: float, silent: bool = False) -> list[bytes]:
     """The client's frames, soon after a message was held until so many seconds from now."""
-    surroundings, wire = ConnectionInfo(Limits(), "http://chat.example"), FakeSocket()
+    surroundings, wire = ConnectionInfo(LimitsSettings(), "http://chat.example"), FakeSocket()
     dialect = JsonDialect(surroundings)
     dialect.decode(frame(do="hold", chat=7, until=asyncio.get_running_loop().time() + until), 0.0)
     connection = Connection(1, "192.0.2.1", dialect, (), surroundings, 0.0)

@@ -12,7 +12,7 @@ from services.edge.client.request_reader import NOT_LOGGED_IN, TOO_FAST, WAITED,
 from services.edge.dialects.base import LocalReply
 from services.edge.rate_limit import TokenBucket
 from shared.contract.errors import ErrorCode
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 from tests.unit.services.edge.client.intake import ENTERED, NOW, Intake, contexts, post
 from tests.unit.services.edge.json_dialect import frame
 
@@ -76,7 +76,7 @@ def _frame(kind: str, ref: int) -> Frame:
 def test_everything_is_handed_out_once_in_the_order_of_arrival(kinds: list[str], turns: list[bool], burst: int) -> None:
     """Frames arrive and work is taken in any interleaving; beyond the burst they are over the rate, except binary
     ones."""
-    each = Intake(Limits(requests_per_second=0.001, requests_burst=burst))
+    each = Intake(LimitsSettings(requests_per_second=0.001, requests_burst=burst))
     expected: list[object] = []
     handed: list[object] = []
     waiting, counted = list(enumerate(kinds)), 0
@@ -142,7 +142,7 @@ def test_a_frame_is_decoded_for_the_account_that_is_logged_in_by_then() -> None:
 
 
 def test_frames_over_the_rate_are_rejected_then_the_connection_closes() -> None:
-    each = Intake(Limits(requests_per_second=1.0, requests_burst=2))
+    each = Intake(LimitsSettings(requests_per_second=1.0, requests_burst=2))
     for number in range(2):
         each.receive(post(number), NOW)
     for _ in range(200):
@@ -156,7 +156,7 @@ def test_frames_over_the_rate_are_rejected_then_the_connection_closes() -> None:
 
 
 def test_only_unannounced_binary_frames_count_for_the_rate() -> None:
-    each = Intake(Limits(requests_per_second=1.0, requests_burst=2))
+    each = Intake(LimitsSettings(requests_per_second=1.0, requests_burst=2))
     for _ in range(1_000):
         each.receive(Binary(b"part"), NOW)
     assert len(each.drain()) == 1_000
@@ -266,7 +266,7 @@ def test_a_message_that_references_media_is_a_batch_of_its_own() -> None:
 
 def test_connections_of_an_account_share_its_rate() -> None:
     shared = TokenBucket(0.001, 3, NOW)
-    first, second = (Intake(Limits(requests_per_second=0.001, requests_burst=100)) for _ in range(2))
+    first, second = (Intake(LimitsSettings(requests_per_second=0.001, requests_burst=100)) for _ in range(2))
     for each in (first, second):
         each.connection.logged_in(ENTERED, shared)
         each.receive(post(1), NOW)

@@ -17,7 +17,7 @@ from shared.contract.edge import ChatCreated, Delivery, MembershipChanged
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.model import Message, Role
 from shared.presence import Presence
-from shared.settings import Limits, Redis
+from shared.settings import LimitsSettings, RedisSettings
 from tests.unit.services.edge.presence.test_local_accounts import NullRecipient
 
 ALICE, BOB, CHAT = AccountId(1), AccountId(2), ChatId(7)
@@ -25,7 +25,7 @@ ALICE, BOB, CHAT = AccountId(1), AccountId(2), ChatId(7)
 
 @pytest.fixture
 def accounts() -> LocalAccounts:
-    return LocalAccounts(NodeId("here"), Presence(Redis()), Limits())
+    return LocalAccounts(NodeId("here"), Presence(RedisSettings()), LimitsSettings())
 
 
 class RecordingGaps:
@@ -156,7 +156,7 @@ runs = st.builds(
 def delivered(runs: list[list[Delivery]]) -> tuple[list[list[tuple[ChatId, int]]], float, int]:
     """The messages that two recipients receive, and the counters."""
     metrics = EdgeMetrics(CollectorRegistry())
-    accounts = LocalAccounts(NodeId("here"), Presence(Redis()), Limits())
+    accounts = LocalAccounts(NodeId("here"), Presence(RedisSettings()), LimitsSettings())
     chats, recipients = LocalChats(accounts, RecordingGaps(), metrics), [RecordingRecipient(), RecordingRecipient()]
     for account, recipient in zip((ALICE, BOB), recipients, strict=True):
         local = accounts.attach(account, recipient, 0.0)

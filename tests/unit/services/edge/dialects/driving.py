@@ -12,7 +12,7 @@ from services.edge.dialects.registry import Entry
 from shared.contract.auth import Authenticated, IdentifierKind, Login
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Scheme, Secret
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 from tests.vectors import EVENTS, Given, Vector, VectorRequest, canonical, load, wire
 
@@ -27,8 +27,8 @@ FILES = {entry.name: load(entry.name) for entry in ALL_DIALECTS}
 each_dialect = pytest.mark.parametrize("entry", ALL_DIALECTS, ids=lambda entry: entry.name)
 
 
-def connect(entry: Entry, limits: Limits | None = None) -> Dialect:
-    dialect = entry(ConnectionInfo(limits or Limits(), BASE_URL))
+def connect(entry: Entry, limits: LimitsSettings | None = None) -> Dialect:
+    dialect = entry(ConnectionInfo(limits or LimitsSettings(), BASE_URL))
     dialect.unix_seconds = UNIX_SECONDS
     return dialect
 

@@ -56,7 +56,7 @@ from shared.contract.session import (
     RequestMembership,
     Requests,
 )
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 
 _LINE = re.compile(r"(?::\S+ +)?(?P<command>[A-Za-z]+)(?P<words>(?: +[^ :]\S*)*)(?: +:(?P<text>.*))? *")
 _OWN = "own"
@@ -68,7 +68,7 @@ def detects(first: FirstFrame) -> bool:
     return first.text.split(" ")[0].upper() in _FIRST_COMMANDS
 
 
-def read_line(frame: Frame, limits: Limits) -> tuple[str, list[str]]:
+def read_line(frame: Frame, limits: LimitsSettings) -> tuple[str, list[str]]:
     """The command and its parameters. Raises DecodeError."""
     if isinstance(frame, Binary):
         raise DecodeError("a text frame is expected")

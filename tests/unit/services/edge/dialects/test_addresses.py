@@ -4,7 +4,7 @@ from services.edge.dialects.addresses import DisplayedAvatar, displayed_avatar, 
 from services.edge.dialects.base import DecodeError
 from services.edge.identicons import avatar_hash
 from shared.contract.errors import ErrorCode
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 
 BASE = "http://chat.example:8080"
 MEDIA = "/media/00112233445566778899aabbccddeeff"
@@ -14,7 +14,7 @@ GENERATED = f"{BASE}/avatar/account/12.png"
 @pytest.mark.parametrize("path", ["/avatar/account/12.png", "/avatar/chat/9223372036854775807.png", MEDIA])
 @pytest.mark.parametrize("origin", [BASE, "http://127.0.0.1:8081", "https://chat.example"])
 def test_the_path_of_an_own_address_is_stored(path: str, origin: str) -> None:
-    assert stored_address(origin + path, Limits()) == path
+    assert stored_address(origin + path, LimitsSettings()) == path
 
 
 @pytest.mark.parametrize("address", [
@@ -23,7 +23,7 @@ def test_the_path_of_an_own_address_is_stored(path: str, origin: str) -> None:
     "http://pictures.test/图.png", f"http://pictures.test{MEDIA}/..", "http://p.test/avatar/account/12.png/",
 ])  # fmt: skip
 def test_an_address_of_another_server_is_stored_unchanged(address: str) -> None:
-    assert stored_address(address, Limits()) == address
+    assert stored_address(address, LimitsSettings()) == address
 
 
 @pytest.mark.parametrize("address", [
@@ -33,11 +33,11 @@ def test_an_address_of_another_server_is_stored_unchanged(address: str) -> None:
 ])  # fmt: skip
 def test_only_web_addresses_are_accepted(address: str) -> None:
     with pytest.raises(DecodeError):
-        stored_address(address, Limits())
+        stored_address(address, LimitsSettings())
 
 
 def test_the_size_of_an_address_is_limited_inclusively() -> None:
-    limits = Limits(address_url_bytes=20)
+    limits = LimitsSettings(address_url_bytes=20)
     assert stored_address("http://p.test/" + "x" * 6, limits)
     with pytest.raises(DecodeError) as rejected:
         stored_address("http://p.test/" + "x" * 7, limits)
@@ -46,7 +46,7 @@ def test_the_size_of_an_address_is_limited_inclusively() -> None:
 
 @pytest.mark.parametrize("origin", [BASE, "http://127.0.0.1:8081", "HTTPS://chat.example"])
 def test_the_id_is_the_last_part_of_a_media_address(origin: str) -> None:
-    assert media_id(origin + MEDIA, Limits()) == "00112233445566778899aabbccddeeff"
+    assert media_id(origin + MEDIA, LimitsSettings()) == "00112233445566778899aabbccddeeff"
 
 
 @pytest.mark.parametrize("address", [
@@ -56,7 +56,7 @@ def test_the_id_is_the_last_part_of_a_media_address(origin: str) -> None:
 ])  # fmt: skip
 def test_any_other_address_is_no_media_of_this_server(address: str) -> None:
     with pytest.raises(DecodeError) as rejected:
-        media_id(address, Limits())
+        media_id(address, LimitsSettings())
     assert rejected.value.failure.code is ErrorCode.NOT_FOUND
 
 

@@ -16,7 +16,7 @@ from services.edge.dialects.json_frames import FastReader
 from services.edge.dialects.registry import Entry
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 from tests.unit.services.edge.dialects.driving import cases, connect, each_dialect, log_in, only_request
 
@@ -103,7 +103,7 @@ def test_both_paths_agree_about_sizes(entry: Entry, size: int, character: str) -
 @each
 def test_a_small_limit_of_frames_holds_on_both_paths(entry: Entry) -> None:
     dialect = connect(entry)
-    dialect.limits = Limits(text_frame_bytes=20)
+    dialect.limits = LimitsSettings(text_frame_bytes=20)
     with pytest.raises(DecodeError):
         dialect.decode(SHORT_TEXTS[entry.name], 0.0)
 

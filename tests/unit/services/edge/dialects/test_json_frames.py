@@ -10,9 +10,9 @@ from services.edge.canonical.frames import Binary
 from services.edge.dialects.base import DecodeError
 from services.edge.dialects.json_frames import WireId, decode_as, integer, parse_id, read_object
 from shared.contract.errors import ErrorCode
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 
-LIMITS = Limits()
+LIMITS = LimitsSettings()
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
@@ -29,7 +29,7 @@ def nested(depth: int) -> bytes:
     return f'{{"x":{opened}5{closed}}}'.encode()
 
 
-def rejected(frame: bytes, limits: Limits = LIMITS) -> DecodeError:
+def rejected(frame: bytes, limits: LimitsSettings = LIMITS) -> DecodeError:
     with pytest.raises(DecodeError) as error:
         read_object(frame, limits)
     assert 0 < len(error.value.failure.text) < 300
@@ -100,7 +100,7 @@ def test_a_backslash_before_u0000_is_text() -> None:
 
 
 def test_the_size_of_a_frame_is_limited_inclusively() -> None:
-    limits = Limits(text_frame_bytes=20)
+    limits = LimitsSettings(text_frame_bytes=20)
     assert read_object(b'{"x":"%s"}' % (b"x" * 12), limits)
     assert rejected(b'{"x":"%s"}' % (b"x" * 13), limits).failure.code is ErrorCode.TOO_LARGE
 

@@ -16,14 +16,14 @@ from shared.contract.auth import IdentifierKind
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Scheme, Secret
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 
 
 @pytest.mark.parametrize("frame", [
     {"code": 4, "data": {"x": 1}}, {"data": {"x": 1}, "time": 1.5, "code": 4}, {"code": 4, "data": {"x": 1}, "y": None},
 ])  # fmt: skip
 def test_other_members_than_code_and_data_are_ignored(frame: dict[str, Any]) -> None:
-    assert read_envelope(json.dumps(frame).encode(), Limits()) == EnvelopedFrame(4, {"x": 1})
+    assert read_envelope(json.dumps(frame).encode(), LimitsSettings()) == EnvelopedFrame(4, {"x": 1})
 
 
 @pytest.mark.parametrize("frame", [
@@ -32,7 +32,7 @@ def test_other_members_than_code_and_data_are_ignored(frame: dict[str, Any]) -> 
 ])  # fmt: skip
 def test_code_and_data_are_required(frame: object) -> None:
     with pytest.raises(DecodeError) as rejected:
-        read_envelope(json.dumps(frame).encode(), Limits())
+        read_envelope(json.dumps(frame).encode(), LimitsSettings())
     assert rejected.value.failure.code is ErrorCode.INVALID
 
 

@@ -13,14 +13,14 @@ from services.edge.dialects.base import DecodeError, Dialect, DisplayMessage, Re
 from services.edge.dialects.registry import Entry
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Emoji, Message, Text, pack_segments
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 from tests.unit.services.edge.dialects.driving import FILES, LONG_AFTER, connect, each_dialect, log_in, requests_of
 from tests.vectors import COMMANDS, EVENTS, Vector, canonical, wire
 
 ME = AccountId(12)
 CHAT = ChatId(5)
 ACCOUNTS = st.sampled_from([NO_ACCOUNT, ME, AccountId(34)])
-LIMITS = Limits()
+LIMITS = LimitsSettings()
 
 
 def connections(entry: Entry) -> tuple[Dialect, Dialect]:

@@ -6,10 +6,10 @@ from services.edge.dialects import validation
 from services.edge.dialects.base import DecodeError
 from shared.contract.errors import ErrorCode
 from shared.contract.model import Emoji, Segment, Text
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 
-LIMITS = Limits()
-Naming = Callable[[str, Limits], str]
+LIMITS = LimitsSettings()
+Naming = Callable[[str, LimitsSettings], str]
 NAMES = pytest.mark.parametrize(("naming", "characters"), [(validation.nickname, 64), (validation.group_name, 128)])
 
 

@@ -6,7 +6,7 @@ import pytest
 import uvloop
 
 from services.edge.gateway import Gateway
-from shared.settings import Edge, Limits
+from shared.settings import EdgeSettings, LimitsSettings
 from tests.unit.services.edge.gateway.raw import RawPeer
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
 
@@ -46,8 +46,10 @@ async def start(library: str, endpoint: RecordingEndpoint) -> AsyncIterator[Star
     gateways: list[Gateway] = []
 
     async def start(head_seconds: float = 10.0, **settings: Any) -> Gateway:
-        edge = Edge(**{"port": 0, "websocket": library, **settings})
-        gateway = Gateway(edge, Limits(transport_frame_bytes=MESSAGE_BYTES), endpoint, serve_hello, head_seconds)
+        edge = EdgeSettings(**{"port": 0, "websocket": library, **settings})
+        gateway = Gateway(
+            edge, LimitsSettings(transport_frame_bytes=MESSAGE_BYTES), endpoint, serve_hello, head_seconds
+        )
         await gateway.start()
         gateways.append(gateway)
         return gateway

@@ -12,7 +12,7 @@ from services.edge.client.session import LoginSession
 from services.edge.dialects.base import Request
 from services.edge.handlers.tracing import TracedHandler
 from shared.contract.errors import ErrorCode, RequestError
-from shared.settings import Tracing
+from shared.settings import TracingSettings
 from shared.telemetry import new_trace, trace
 from shared.tracing import Tracer
 from tests.support.collector import Collector
@@ -44,7 +44,7 @@ class TracedRequestHandler:
 
 @pytest.fixture
 async def tracer(collector: Collector) -> AsyncIterator[Tracer]:
-    tracer = Tracer(Tracing(endpoint=collector.endpoint), "edge")
+    tracer = Tracer(TracingSettings(endpoint=collector.endpoint), "edge")
     yield tracer
     await tracer.shut_down()
 

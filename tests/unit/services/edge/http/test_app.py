@@ -18,7 +18,7 @@ from services.edge.media.directory import DirectoryStore
 from services.edge.media.disk import Disk
 from services.edge.metrics import EdgeMetrics
 from shared.contract.errors import ErrorCode, RequestError
-from shared.settings import Edge, Limits, Settings
+from shared.settings import EdgeSettings, LimitsSettings, Settings
 from shared.tokens import BadToken, Claims
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
 from tests.unit.services.edge.http.http_client import HttpReply
@@ -178,7 +178,7 @@ async def test_every_response_has_security_headers(path: str) -> None:
 
 
 async def test_http_is_served_on_the_port_of_the_websockets() -> None:
-    gateway = Gateway(Edge(port=0), Limits(), RecordingEndpoint(), app(FakeLinks("wrong")))
+    gateway = Gateway(EdgeSettings(port=0), LimitsSettings(), RecordingEndpoint(), app(FakeLinks("wrong")))
     await gateway.start()
 
     def browse() -> list[tuple[int, int]]:

@@ -8,7 +8,7 @@ import pytest
 
 from services.edge.http.request import Receive, Send
 from services.edge.http.tracing import TracedHttp, span_name
-from shared.settings import Tracing
+from shared.settings import TracingSettings
 from shared.telemetry import trace
 from shared.tracing import Tracer
 from tests.support.collector import Collector
@@ -18,7 +18,7 @@ SECRET = "0123456789abcdef" * 2
 
 @pytest.fixture
 async def tracer(collector: Collector) -> AsyncIterator[Tracer]:
-    tracer = Tracer(Tracing(endpoint=collector.endpoint), "edge")
+    tracer = Tracer(TracingSettings(endpoint=collector.endpoint), "edge")
     yield tracer
     await tracer.shut_down()
 

@@ -14,7 +14,7 @@ from shared.bus.client import Bus
 from shared.contract.auth import GetKeys, Keys
 from shared.contract.ids import AccountId
 from shared.contract.subjects import GET_KEYS
-from shared.settings import Auth
+from shared.settings import AuthSettings
 from shared.tokens import BadToken
 from tests.support.servers import NatsServer
 
@@ -29,7 +29,7 @@ def keyring(tmp_path: Path) -> SigningKeys:
     ensure_keys(directory)
     [first] = directory.glob("*.pem")
     first.rename(directory / f"{OLD}.pem")
-    return SigningKeys(Auth(keys=directory))
+    return SigningKeys(AuthSettings(keys=directory))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from services.edge.media.bucket import BucketStore
 from services.edge.media.directory import DirectoryStore
 from services.edge.media.disk import Disk
 from services.edge.metrics import EdgeMetrics
-from shared.settings import Media, Settings
+from shared.settings import MediaSettings, Settings
 from tests.support.servers import S3Server
 
 LIMIT = 10_000_000
@@ -25,19 +25,19 @@ def registry() -> CollectorRegistry:
 
 
 @pytest.fixture(params=["directory", "bucket"])
-def media_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Media:
+def media_settings(request: pytest.FixtureRequest, tmp_path: Path) -> MediaSettings:
     """The store: a directory, then a bucket."""
     if request.param == "directory":
-        return Media(directory=tmp_path, timeout_seconds=TIMEOUT_SECONDS)
+        return MediaSettings(directory=tmp_path, timeout_seconds=TIMEOUT_SECONDS)
     server: S3Server = request.getfixturevalue("s3_server")
-    return Media(
+    return MediaSettings(
         directory=tmp_path, bucket_url=f"s3://{server.bucket()}/some/media_settings", endpoint=server.endpoint,
         region="us-east-1", access_key=SecretStr("key"), secret_key=SecretStr("hush"), timeout_seconds=TIMEOUT_SECONDS,
     )  # fmt: skip
 
 
 @pytest.fixture
-async def open_media(media_settings: Media, registry: CollectorRegistry) -> AsyncIterator[OpenMedia]:
+async def open_media(media_settings: MediaSettings, registry: CollectorRegistry) -> AsyncIterator[OpenMedia]:
     """Opens media services on the same store, like the edges of one installation. A file has at most 10,000,000
     bytes."""
     services: list[MediaService] = []
@@ -59,7 +59,7 @@ async def open_media(media_settings: Media, registry: CollectorRegistry) -> Asyn
 
 
 @pytest.fixture
-def break_store(media_settings: Media, request: pytest.FixtureRequest) -> Iterator[Callable[[], None]]:
+def break_store(media_settings: MediaSettings, request: pytest.FixtureRequest) -> Iterator[Callable[[], None]]:
     """A function that makes the store fail."""
 
     def broken() -> None:
@@ -81,6 +81,6 @@ async def media_service(open_media: OpenMedia) -> MediaService:
 
 
 @pytest.fixture
-def temporary_files(media_settings: Media) -> Callable[[], list[str]]:
+def temporary_files(media_settings: MediaSettings) -> Callable[[], list[str]]:
     """The names of the temporary files."""
     return lambda: [path.name for path in (media_settings.directory / "spool").iterdir()]

@@ -9,13 +9,13 @@ from structlog.testing import capture_logs
 from services.cli.ports import free_port
 from services.edge.media import MediaService
 from shared.contract.errors import ErrorCode
-from shared.settings import Media
+from shared.settings import MediaSettings
 from tests.unit.services.edge.media.test_service import MISSING, content, error_code
 
 
 @pytest.fixture
-def media_settings(tmp_path: Path) -> Media:
-    return Media(
+def media_settings(tmp_path: Path) -> MediaSettings:
+    return MediaSettings(
         directory=tmp_path, bucket_url="s3://nowhere", endpoint=f"http://127.0.0.1:{free_port()}", region="us-east-1",
         access_key=SecretStr("key"), secret_key=SecretStr("hush"), timeout_seconds=20.0,
     )  # fmt: skip

@@ -14,7 +14,7 @@ import pytest
 from services.edge.media import MediaService
 from shared.contract.errors import ErrorCode, RequestError
 from shared.errors import StartupError
-from shared.settings import Media
+from shared.settings import MediaSettings
 from tests.unit.services.edge.media.conftest import TIMEOUT_SECONDS, OpenMedia
 from tests.unit.services.edge.media.test_service import PNG, content, error_code, store
 
@@ -22,8 +22,8 @@ ID = "0" * 32
 
 
 @pytest.fixture
-def media_settings(tmp_path: Path) -> Media:
-    return Media(directory=tmp_path / "media", timeout_seconds=TIMEOUT_SECONDS)
+def media_settings(tmp_path: Path) -> MediaSettings:
+    return MediaSettings(directory=tmp_path / "media", timeout_seconds=TIMEOUT_SECONDS)
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def full_disk() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-async def test_each_content_is_one_private_file(media_service: MediaService, media_settings: Media) -> None:
+async def test_each_content_is_one_private_file(media_service: MediaService, media_settings: MediaSettings) -> None:
     for _ in range(3):
         media = await store(media_service, PNG)
     (blob,) = (media_settings.directory / "blobs").iterdir()
@@ -48,7 +48,9 @@ async def test_each_content_is_one_private_file(media_service: MediaService, med
     ] == [0] * 4
 
 
-async def test_an_incomplete_file_of_a_crash_is_replaced(media_service: MediaService, media_settings: Media) -> None:
+async def test_an_incomplete_file_of_a_crash_is_replaced(
+    media_service: MediaService, media_settings: MediaSettings
+) -> None:
     (media_settings.directory / "blobs" / sha256(PNG).hexdigest()).write_bytes(PNG[:1000])
     assert await content(media_service, await store(media_service, PNG)) == PNG
 
@@ -63,7 +65,7 @@ async def test_a_full_disk_is_unavailable_and_recovers(media_service: MediaServi
 
 
 async def test_a_hanging_disk_is_unavailable_after_the_time_out(
-    media_service: MediaService, media_settings: Media
+    media_service: MediaService, media_settings: MediaSettings
 ) -> None:
     record = media_settings.directory / "records" / ID
     os.mkfifo(record)  # opening it blocks until a process writes
@@ -75,18 +77,20 @@ async def test_a_hanging_disk_is_unavailable_after_the_time_out(
     assert TIMEOUT_SECONDS <= time.monotonic() - started < 2 * TIMEOUT_SECONDS
 
 
-async def test_a_damaged_record_is_unavailable(media_service: MediaService, media_settings: Media) -> None:
+async def test_a_damaged_record_is_unavailable(media_service: MediaService, media_settings: MediaSettings) -> None:
     (media_settings.directory / "records" / ID).write_bytes(b'["half')
     assert await error_code(media_service.find(ID)) is ErrorCode.UNAVAILABLE
 
 
-async def test_a_truncated_file_is_unavailable(media_service: MediaService, media_settings: Media) -> None:
+async def test_a_truncated_file_is_unavailable(media_service: MediaService, media_settings: MediaSettings) -> None:
     media = await store(media_service, PNG)
     os.truncate(media_settings.directory / "blobs" / media.sha256, 300_000)
     assert await error_code(content(media_service, media)) is ErrorCode.UNAVAILABLE
 
 
-async def test_temporary_files_of_crashes_are_removed_after_a_day(open_media: OpenMedia, media_settings: Media) -> None:
+async def test_temporary_files_of_crashes_are_removed_after_a_day(
+    open_media: OpenMedia, media_settings: MediaSettings
+) -> None:
     await open_media()
     spool, now = media_settings.directory / "spool", time.time()
     for name, hours in (("fresh", 1), ("yesterday", 23), ("old", 25)):
@@ -96,7 +100,9 @@ async def test_temporary_files_of_crashes_are_removed_after_a_day(open_media: Op
     assert sorted(path.name for path in spool.iterdir()) == ["fresh", "yesterday"]
 
 
-async def test_a_drop_during_a_write_removes_the_file(media_service: MediaService, media_settings: Media) -> None:
+async def test_a_drop_during_a_write_removes_the_file(
+    media_service: MediaService, media_settings: MediaSettings
+) -> None:
     for _ in range(20):
         upload = media_service.start_upload()
         writing = asyncio.create_task(upload.write(PNG))
@@ -108,7 +114,9 @@ async def test_a_drop_during_a_write_removes_the_file(media_service: MediaServic
     assert list((media_settings.directory / "spool").iterdir()) == []
 
 
-async def test_a_directory_that_cannot_be_created_is_an_error(open_media: OpenMedia, media_settings: Media) -> None:
+async def test_a_directory_that_cannot_be_created_is_an_error(
+    open_media: OpenMedia, media_settings: MediaSettings
+) -> None:
     media_settings.directory.write_bytes(b"in the way")
     with pytest.raises(StartupError, match=r"media\.directory"):
         await open_media()

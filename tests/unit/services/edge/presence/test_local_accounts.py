@@ -12,7 +12,7 @@ from services.edge.presence.local_accounts import LocalAccounts
 from shared.contract.auth import Revocation
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.presence import Presence
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 from tests.support.servers import ValkeyServer
 
 HERE, THERE = NodeId("here"), NodeId("there")
@@ -85,7 +85,7 @@ async def presence(valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def local_accounts(presence: GatedPresence) -> LocalAccounts:
-    return LocalAccounts(HERE, presence, Limits())
+    return LocalAccounts(HERE, presence, LimitsSettings())
 
 
 async def nodes_of(presence: Presence, account: AccountId) -> list[NodeId]:

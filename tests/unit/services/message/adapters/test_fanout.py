@@ -20,7 +20,7 @@ from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.model import MemberPair, Message, ProfileSummary, Role
 from shared.contract.session import GetMembership, Member, Membership
 from shared.presence import Presence, PresenceSnapshot
-from shared.settings import Message as MessageSettings
+from shared.settings import MessageSettings
 from tests.support.servers import ValkeyServer
 
 ANN, BOB, CEM = (AccountId(number) for number in (1, 2, 3))

@@ -10,8 +10,7 @@ from services.message.adapters.tracing import TracedPostingBatcher
 from services.message.metrics import MessageMetrics
 from shared.contract.message import PostMessages
 from shared.database import Database
-from shared.settings import Message as MessageSettings
-from shared.settings import Tracing
+from shared.settings import MessageSettings, TracingSettings
 from shared.tracing import Span, Tracer
 from tests.support.collector import Collector, Seen
 from tests.unit.services.message.service.test_posting import NODE, BatcherHarness, RecordedReply
@@ -36,7 +35,7 @@ class TracedBatcherHarness(BatcherHarness):
 
 @pytest.fixture
 async def harness(sqlite_url: str, collector: Collector) -> AsyncIterator[TracedBatcherHarness]:
-    tracer = Tracer(Tracing(endpoint=collector.endpoint), "message")
+    tracer = Tracer(TracingSettings(endpoint=collector.endpoint), "message")
     database = Database(sqlite_url, tracer=tracer)
     harness = TracedBatcherHarness(database, tracer)
     running = asyncio.create_task(harness.batcher.run())

@@ -26,8 +26,7 @@ from shared.contract.session import GetMembership, Member, Membership
 from shared.database import Database, DatabaseUnavailable
 from shared.migrate import upgrade
 from shared.presence import Presence
-from shared.settings import Message as MessageSettings
-from shared.settings import Redis
+from shared.settings import MessageSettings, RedisSettings
 
 T = TypeVar("T")
 
@@ -70,7 +69,7 @@ class BatcherHarness:
         settings = MessageSettings(batch_rows=batch_rows, queue_seconds=queue_seconds)
         self.log: list[tuple[str, object]] = []
         self.store = GatedStore(database)
-        self.presence = Presence(Redis(url=SecretStr("redis://127.0.0.1:1/0")))
+        self.presence = Presence(RedisSettings(url=SecretStr("redis://127.0.0.1:1/0")))
         self.rosters = RosterCache(self._membership, metrics)
         self.fanout = Fanout(self.publish, self.presence, self.rosters, metrics, settings)
         self.batcher = PostingBatcher(self.store, self.rosters, self.fanout, metrics, settings, self.flush)

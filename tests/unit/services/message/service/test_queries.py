@@ -31,7 +31,7 @@ from shared.contract.message import (
 from shared.contract.model import MemberPair, Message, Role
 from shared.contract.session import ChatEntry, ChatList, GetMembership, ListChats, Member, Membership
 from shared.database import Database
-from shared.settings import Message as Settings
+from shared.settings import MessageSettings
 
 ANN, BOB, CEM = (AccountId(number) for number in (1, 2, 3))
 ROOM, HALL, LOFT = (ChatId(number) for number in (11, 12, 13))
@@ -40,7 +40,7 @@ ROOM, HALL, LOFT = (ChatId(number) for number in (11, 12, 13))
 class QueryHarness:
     """The use cases on a real database with a scripted session service."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: MessageSettings) -> None:
         self.now = 0
         self.store = MessageStore(database, lambda: self.now)
         self.entries: list[ChatEntry] = []
@@ -87,13 +87,13 @@ class QueryHarness:
 
 @pytest.fixture
 def harness(database: Database) -> QueryHarness:
-    return QueryHarness(database, Settings())
+    return QueryHarness(database, MessageSettings())
 
 
 @pytest.fixture
 def small_replies(database: Database) -> QueryHarness:
     """With small replies and few unread messages per chat."""
-    return QueryHarness(database, Settings(reply_bytes=720, unread_per_chat=4))
+    return QueryHarness(database, MessageSettings(reply_bytes=720, unread_per_chat=4))
 
 
 def indexes(messages: list[Message]) -> list[int]:

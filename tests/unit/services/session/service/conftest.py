@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared import presence
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.unit.services.session.service_harness import ANN, BOB, CEM, A, B, BusPeers, running_service, settings_for
 
@@ -18,7 +18,7 @@ async def peers(
     monkeypatch.setattr(presence, "_TRUST_SECONDS", 0.0)
     peers = BusPeers(nats_server, valkey_server)
     peers.subscribe(A, B)
-    limits = Limits(chats_per_account=3, members_per_group=4, members_listed=2)
+    limits = LimitsSettings(chats_per_account=3, members_per_group=4, members_listed=2)
     settings = settings_for(nats_server, valkey_server, f"sqlite:///{tmp_path / 'session.db'}", limits)
     async with peers.running(), running_service(settings):
         await peers.register(ANN, BOB, CEM)

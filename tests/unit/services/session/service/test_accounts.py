@@ -77,9 +77,13 @@ async def test_profile_change_notifies_friends_and_the_account(peers: BusPeers) 
 async def test_profile_summaries_include_deleted_accounts(peers: BusPeers) -> None:
     await peers.erase(CEM)
     accounts = [BOB, CEM, ANN, ANN, DAN, AccountId(0), AccountId(2**63)]
-    faces = (await peers.edge.request(on.GET_PROFILE_SUMMARIES, GetProfileSummaries(accounts))).faces
-    assert {account: face.nickname for account, face in faces.items()} == {ANN: "n1", BOB: "n2", CEM: "已注销用户"}
-    assert faces[ANN] == ProfileSummary("n1", "u1")
+    summaries = (await peers.edge.request(on.GET_PROFILE_SUMMARIES, GetProfileSummaries(accounts))).faces
+    assert {account: summary.nickname for account, summary in summaries.items()} == {
+        ANN: "n1",
+        BOB: "n2",
+        CEM: "已注销用户",
+    }
+    assert summaries[ANN] == ProfileSummary("n1", "u1")
     assert await peers.edge.request(on.GET_PROFILE_SUMMARIES, GetProfileSummaries([])) == ProfileSummaries({})
     found = await peers.edge.request(
         on.GET_PROFILE_SUMMARIES, GetProfileSummaries([ANN, AccountId(404)], profiles=True)

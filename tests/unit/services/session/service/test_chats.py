@@ -30,7 +30,7 @@ from shared.contract.session import (
     RenameChat,
 )
 from shared.contract.subjects import notify
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 from tests.support.servers import ValkeyServer
 from tests.unit.services.session.service_harness import ANN, BOB, CEM, DAN, A, B, BusPeers, eventually, rejection
 
@@ -234,5 +234,5 @@ def test_full_pages_fit_the_bus_limit() -> None:
     assert len(pack(Membership(ChatId(most), most, members, more=True))) < 512 * 1024
     entries = [ChatEntry(ChatId(most), most, most, (account, account))] * chats._CHATS_PAGE
     assert len(pack(ChatList(entries, more=True))) < 512 * 1024
-    listed = [most] * Limits().members_listed
+    listed = [most] * LimitsSettings().members_listed
     assert len(pack((listed, listed))) < 512 * 1024

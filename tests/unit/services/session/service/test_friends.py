@@ -36,10 +36,10 @@ async def test_request_is_notified_and_listed_and_its_answer_notifies_both(peers
     await answer(peers, BOB, ANN)
     assert (await peers.view(ANN, ANN)).friends == [BOB]
     numbers = {account: (await peers.pending_notices(account))[0].number for account in (ANN, BOB)}
-    told = (await peers.wait_for_notices(notify(B), 2))[1]
-    assert told == Notify(FriendshipAnswered(ANN, BOB, accepted=True, kept={BOB: numbers[BOB]}), [BOB])
-    told = (await peers.wait_for_notices(notify(A), 2))[1]
-    assert told.notice == FriendshipAnswered(ANN, BOB, accepted=True, kept=numbers)
+    notified = (await peers.wait_for_notices(notify(B), 2))[1]
+    assert notified == Notify(FriendshipAnswered(ANN, BOB, accepted=True, kept={BOB: numbers[BOB]}), [BOB])
+    notified = (await peers.wait_for_notices(notify(A), 2))[1]
+    assert notified.notice == FriendshipAnswered(ANN, BOB, accepted=True, kept=numbers)
 
 
 async def test_rejection_notifies_only_the_applicant(peers: BusPeers) -> None:
@@ -87,5 +87,5 @@ async def test_invalid_friend_request_is_rejected(peers: BusPeers) -> None:
         (RequestFriendship(AccountId(2**63), actor=ANN), ErrorCode.NOT_FOUND),
         (RequestFriendship(BOB, "x" * 1_001, ANN), ErrorCode.TOO_LARGE),
     ]
-    for asked, code in rejected:
-        assert (await rejection(peers.edge.request(on.REQUEST_FRIENDSHIP, asked))).code == code
+    for request, code in rejected:
+        assert (await rejection(peers.edge.request(on.REQUEST_FRIENDSHIP, request))).code == code

@@ -131,5 +131,5 @@ async def test_invalid_membership_request_is_rejected(peers: BusPeers) -> None:
         (RequestMembership(LOBBY, "x" * 1_001, ANN), ErrorCode.TOO_LARGE),
         (RequestMembership(LOBBY, "\0", ANN), ErrorCode.INVALID),
     ]
-    for asked, code in rejected:
-        assert (await rejection(peers.edge.request(on.REQUEST_MEMBERSHIP, asked))).code == code
+    for request, code in rejected:
+        assert (await rejection(peers.edge.request(on.REQUEST_MEMBERSHIP, request))).code == code

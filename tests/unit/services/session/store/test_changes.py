@@ -22,7 +22,7 @@ from shared.contract.model import JoinPolicy, Role
 from shared.contract.session import CreateChat, GetMembership, Member, RequestMembership
 from shared.database import make_engine
 from shared.migrate import upgrade
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 from tests.unit.services.session.store_harness import NOW, profile_seed
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class MembershipHistories(RuleBasedStateMachine):
     @rule(members=st.lists(accounts, min_size=1, unique=True))
     def create(self, members: list[AccountId]) -> None:
         request = CreateChat(members=members, join_policy=JoinPolicy.OPEN, actor=members[0])
-        make = partial(chats.create_group, request=request, members=members, limits=Limits(), now=NOW)
+        make = partial(chats.create_group, request=request, members=members, limits=LimitsSettings(), now=NOW)
         try:
             self.numbers.append(self.run(make).chat.id)
         except RequestError:
@@ -95,7 +95,7 @@ class MembershipHistories(RuleBasedStateMachine):
     def join_group(self, account: AccountId, data: st.DataObject) -> None:
         request = RequestMembership(data.draw(st.sampled_from(self.numbers)), actor=account)
         with contextlib.suppress(RequestError):
-            self.run(partial(memberships.request_membership, request=request, head=3, limits=Limits(), now=NOW))
+            self.run(partial(memberships.request_membership, request=request, head=3, limits=LimitsSettings(), now=NOW))
 
     @rule(account=accounts, data=st.data())
     def finish_join(self, account: AccountId, data: st.DataObject) -> None:

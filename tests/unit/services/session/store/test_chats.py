@@ -13,7 +13,7 @@ from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Role
 from shared.contract.session import ChatEntry, ChatList, CreateChat, Member, RenameChat
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, NOW, StoreHarness, rejection
 
 
@@ -23,7 +23,7 @@ async def test_new_group_has_the_requested_values(store: StoreHarness) -> None:
         members=[BOB], name="我们俩", avatar="https://a", avatar_hash="h", join_policy=JoinPolicy.APPROVAL, actor=ANN
     )
     created, _ = await store.database.write(
-        partial(chats.create_group, request=request, members=[ANN, BOB], limits=Limits(), now=NOW)
+        partial(chats.create_group, request=request, members=[ANN, BOB], limits=LimitsSettings(), now=NOW)
     )
     assert created == Chat(
         id=created.id, kind=ChatKind.GROUP, name="我们俩", owner=ANN, join_policy=JoinPolicy.APPROVAL, avatar="https://a",
@@ -38,7 +38,7 @@ async def test_new_group_has_the_requested_values(store: StoreHarness) -> None:
 async def test_notice_of_a_new_group_is_stored_for_added_members(store: StoreHarness) -> None:
     await store.add_profiles(ANN, BOB, CEM)
     request = CreateChat(members=[BOB, CEM], name="g", actor=ANN)
-    make = partial(chats.create_group, request=request, members=[ANN, BOB, CEM], limits=Limits(), now=NOW)
+    make = partial(chats.create_group, request=request, members=[ANN, BOB, CEM], limits=LimitsSettings(), now=NOW)
     created, numbers = await store.database.write(make)
     assert await store.pending_notices(ANN) == []
     for account in (BOB, CEM):
@@ -78,7 +78,7 @@ async def test_unknown_or_deleted_member_is_reported_and_nothing_created(store: 
 
 
 async def test_number_of_groups_per_owner_is_limited(store: StoreHarness) -> None:
-    store.limits = Limits(chats_per_account=2)
+    store.limits = LimitsSettings(chats_per_account=2)
     await store.add_profiles(ANN, BOB)
     await store.create_group(ANN)
     await store.create_group(BOB, ANN)
@@ -88,7 +88,7 @@ async def test_number_of_groups_per_owner_is_limited(store: StoreHarness) -> Non
 
 
 async def test_concurrent_creations_respect_the_limit(store: StoreHarness) -> None:
-    store.limits = Limits(chats_per_account=3)
+    store.limits = LimitsSettings(chats_per_account=3)
     await store.add_profiles(ANN, BOB, CEM)
     attempts = [
         store.create_group(ANN, *others) for others in ([BOB], [CEM], [BOB, CEM], [CEM, BOB], [], [], [BOB], [CEM])
@@ -222,7 +222,7 @@ async def test_private_chat_opened_during_a_deletion_is_left_or_rejected(store: 
 
 
 async def test_private_chats_do_not_count_as_groups(store: StoreHarness) -> None:
-    store.limits = Limits(chats_per_account=1)
+    store.limits = LimitsSettings(chats_per_account=1)
     await store.add_profiles(ANN, BOB)
     await store.open_private(ANN, BOB)
     await store.create_group(ANN)

@@ -12,7 +12,7 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import JoinPolicy
 from shared.contract.session import EndFriendship, PendingFriendship, PendingMembership, Requests
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, NOW, StoreHarness, rejection
 
 
@@ -77,8 +77,8 @@ async def test_mutual_requests_create_a_friendship(populated: StoreHarness) -> N
 
 
 async def test_concurrent_mutual_requests_create_one_friendship(populated: StoreHarness) -> None:
-    asked = [populated.request_friendship(*pair) for pair in ((ANN, BOB), (BOB, ANN), (ANN, BOB), (BOB, ANN))]
-    results = await asyncio.gather(*asked, return_exceptions=True)
+    requests = [populated.request_friendship(*pair) for pair in ((ANN, BOB), (BOB, ANN), (ANN, BOB), (BOB, ANN))]
+    results = await asyncio.gather(*requests, return_exceptions=True)
     assert sum(isinstance(result, FriendshipAnswered) for result in results) == 1
     assert {one.failure.code for one in results if isinstance(one, RequestError)} <= {ErrorCode.CONFLICT}
     assert [await friends_of(populated, one) for one in (ANN, BOB)] == [[BOB], [ANN]]
@@ -176,7 +176,7 @@ async def test_many_friendships_end_in_batches(store: StoreHarness, monkeypatch:
 async def limited(populated: StoreHarness) -> StoreHarness:
     """At most two requests of one account are pending."""
     await populated.add_profiles(DAN, EVE)
-    populated.limits = Limits(requests_pending=2)
+    populated.limits = LimitsSettings(requests_pending=2)
     return populated
 
 
@@ -206,7 +206,7 @@ async def group_with_approval(store: StoreHarness) -> ChatId:
 
 
 async def test_concurrent_requests_respect_the_limit(limited: StoreHarness) -> None:
-    asked = [limited.request_friendship(ANN, one) for one in (BOB, CEM, DAN, EVE)]
-    results = await asyncio.gather(*asked, return_exceptions=True)
+    requests = [limited.request_friendship(ANN, one) for one in (BOB, CEM, DAN, EVE)]
+    results = await asyncio.gather(*requests, return_exceptions=True)
     assert sum(isinstance(result, FriendshipRequested) for result in results) == 2
     assert [one.failure.code for one in results if isinstance(one, RequestError)] == [ErrorCode.LIMIT] * 2

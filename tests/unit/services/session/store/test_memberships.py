@@ -12,7 +12,7 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import JoinPolicy, Role
 from shared.contract.session import ChatEntry, ChatList, Member, PendingMembership
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, NOW, StoreHarness, rejection, roles
 
 OPEN, APPROVAL, CLOSED = JoinPolicy.OPEN, JoinPolicy.APPROVAL, JoinPolicy.CLOSED
@@ -171,7 +171,7 @@ async def test_admin_adds_friends_and_applicants(populated: StoreHarness) -> Non
 
 
 async def test_full_group_rejects_joins_and_the_request_remains_pending(populated: StoreHarness) -> None:
-    populated.limits = Limits(members_per_group=2)
+    populated.limits = LimitsSettings(members_per_group=2)
     chat = (await populated.create_group(ANN, join_policy=APPROVAL)).id
     for account in (CEM, DAN):
         await populated.request_membership(account, chat)
@@ -183,7 +183,7 @@ async def test_full_group_rejects_joins_and_the_request_remains_pending(populate
 
 
 async def test_concurrent_joins_respect_the_size_limit(populated: StoreHarness) -> None:
-    populated.limits = Limits(members_per_group=2)
+    populated.limits = LimitsSettings(members_per_group=2)
     chat = (await populated.create_group(ANN, join_policy=OPEN)).id
     results = await asyncio.gather(
         *(populated.request_membership(one, chat) for one in (BOB, CEM, DAN)), return_exceptions=True
@@ -193,7 +193,7 @@ async def test_concurrent_joins_respect_the_size_limit(populated: StoreHarness) 
 
 
 async def test_number_of_groups_per_account_is_limited(populated: StoreHarness) -> None:
-    populated.limits = Limits(chats_per_account=1)
+    populated.limits = LimitsSettings(chats_per_account=1)
     first, second = [(await populated.create_group(owner, join_policy=OPEN)).id for owner in (ANN, BOB)]
     await populated.open_private(CEM, DAN)
     await populated.request_membership(CEM, first)
@@ -234,17 +234,17 @@ async def test_applicant_deleted_during_acceptance_is_no_member(populated: Store
 
 async def test_repeated_request_finishes_an_interrupted_join(populated: StoreHarness) -> None:
     opened = (await populated.create_group(ANN, join_policy=OPEN, name="o")).id
-    asked = (await populated.create_group(ANN, join_policy=APPROVAL, name="a")).id
+    approved = (await populated.create_group(ANN, join_policy=APPROVAL, name="a")).id
     added = (await populated.create_group(ANN, name="p")).id
     await populated.request_membership(BOB, opened)
-    await populated.request_membership(BOB, asked)
-    await populated.answer_membership_request(ANN, asked, BOB)
+    await populated.request_membership(BOB, approved)
+    await populated.answer_membership_request(ANN, approved, BOB)
     await populated.add_member(ANN, added, BOB)
-    assert await populated.unfinished_joins(BOB) == {opened: 2, asked: 2, added: 2}
+    assert await populated.unfinished_joins(BOB) == {opened: 2, approved: 2, added: 2}
     assert await populated.request_membership(BOB, opened) == StartedJoin(2, "o")
-    assert await populated.answer_membership_request(ANN, asked, BOB) == StartedJoin(2, "a")
+    assert await populated.answer_membership_request(ANN, approved, BOB) == StartedJoin(2, "a")
     assert await populated.add_member(ANN, added, BOB) == StartedJoin(2, "p")
-    for chat in (opened, asked, added):
+    for chat in (opened, approved, added):
         assert await populated.finish_join(BOB, 3, chat) is not None
         assert await populated.finish_join(BOB, 4, chat) is None
     assert await populated.unfinished_joins(BOB) == {}

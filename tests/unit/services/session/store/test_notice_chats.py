@@ -8,7 +8,7 @@ from services.session.store import chats, profiles
 from shared.contract.ids import SYSTEM_ACCOUNT, SYSTEM_UUID, AccountId, ChatId
 from shared.contract.model import Chat, ChatKind, Role
 from shared.contract.session import ChatEntry, ChatList, EnsureProfile, Member
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, NOW, StoreHarness
 
 UNKNOWN = AccountId(77)
@@ -69,7 +69,7 @@ async def test_unknown_and_deleted_accounts_have_no_notice_chat(populated: Store
 
 
 async def test_notice_chats_do_not_count_as_groups(populated: StoreHarness) -> None:
-    populated.limits = Limits(chats_per_account=1)
+    populated.limits = LimitsSettings(chats_per_account=1)
     await opened(populated, ANN)
     await populated.create_group(ANN)
 

@@ -16,14 +16,14 @@ from shared.contract.auth import Login, Register
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Emoji, Message, Segment, Text, pack_segments
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 from tests.unit.services.edge.dialects.driving import BASE_URL
 
 ME, OTHER = AccountId(12), AccountId(34)
 CHAT = ChatId(5)
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
 EMOJI = st.integers(0, 2**53 - 1).map(Emoji)
-V0 = OurChatV0(ConnectionInfo(Limits(), BASE_URL))
+V0 = OurChatV0(ConnectionInfo(LimitsSettings(), BASE_URL))
 V0.logged_in(ME, 0.0)
 
 
@@ -72,7 +72,7 @@ def test_a_message_byte_for_byte() -> None:
 
 
 def test_after_another_login_the_former_account_is_rejected() -> None:
-    dialect = OurChatV0(ConnectionInfo(Limits(), BASE_URL))
+    dialect = OurChatV0(ConnectionInfo(LimitsSettings(), BASE_URL))
     for account, other in ((ME, OTHER), (OTHER, ME)):
         dialect.logged_in(account, 0.0)
         assert read(1, dialect, cid=1, sender_id=account, emojiId=5)

@@ -15,16 +15,16 @@ from services.edge.dialects.ourchat_v0 import OurChatV0
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Emoji, File, Image, Media, Message, Segment, Text, pack_segments
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 from tests.unit.services.edge.dialects.driving import BASE_URL
 
 ME = AccountId(12)
 CHAT = ChatId(5)
-LIMITS = Limits(binary_frame_bytes=10, file_bytes=1000)
+LIMITS = LimitsSettings(binary_frame_bytes=10, file_bytes=1000)
 REJECTED = Failure(ErrorCode.FORBIDDEN, "you are not a member of this chat")
 
 
-def connection(limits: Limits = LIMITS, *, binary: bool = True) -> OurChatV0:
+def connection(limits: LimitsSettings = LIMITS, *, binary: bool = True) -> OurChatV0:
     dialect = OurChatV0(ConnectionInfo(limits, BASE_URL, binary=binary))
     dialect.logged_in(ME, 0.0)
     return dialect
@@ -122,10 +122,10 @@ def test_an_impossible_announcement_is_rejected(packages: int, size: int, code: 
 
 
 def test_packages_may_be_small_but_not_very_many() -> None:
-    dialect = connection(Limits())
+    dialect = connection(LimitsSettings())
     assert rejected(dialect, 64 + 1024 + 1, 1024**2) is ErrorCode.INVALID
     assert announced(dialect, 64 + 1024, 1024**2)
-    assert announced(connection(Limits()), 100, 100 * 1024**2)
+    assert announced(connection(LimitsSettings()), 100, 100 * 1024**2)
 
 
 def test_packages_of_a_rejected_announcement_are_dropped() -> None:
@@ -257,7 +257,7 @@ def test_the_number_of_packages_is_kept_unless_they_are_too_large(size: int, upl
 def test_media_without_packages_is_sent_in_packages_of_256_kib() -> None:
     segments = (File(media(1024**2)),)
     message = Message(CHAT, 1, MessageId(77), ME, 1724400000123, pack_segments(segments), Nonce(1))
-    (content,) = connection(Limits()).encode_message(DisplayMessage(message, segments))
+    (content,) = connection(LimitsSettings()).encode_message(DisplayMessage(message, segments))
     assert isinstance(content, MediaPayload)
     assert content.packages == 4
 

@@ -15,7 +15,7 @@ from shared.contract.edge import ProfileChanged
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Message, Profile, Text, pack_segments
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 from tests.unit.services.edge.dialects.driving import BASE_URL, UNIX_SECONDS
 
 ME, OTHER = AccountId(12), AccountId(34)
@@ -24,7 +24,7 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=
 
 
 def connection(account: AccountId = ME) -> OurChatV1:
-    dialect = OurChatV1(ConnectionInfo(Limits(), BASE_URL))
+    dialect = OurChatV1(ConnectionInfo(LimitsSettings(), BASE_URL))
     dialect.unix_seconds = UNIX_SECONDS
     dialect.logged_in(account, 0.0)
     return dialect

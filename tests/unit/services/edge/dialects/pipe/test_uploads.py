@@ -12,7 +12,7 @@ from services.edge.dialects.pipe import Pipe
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import File, Image, Media, Message, ProfileSummary, Segment, Text, pack_segments
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 from tests.unit.services.edge.dialects.driving import BASE_URL
 
 ME, OTHER = AccountId(12), AccountId(34)
@@ -27,7 +27,7 @@ def pipe() -> Pipe:
 
 
 def connection(base_url: str = BASE_URL) -> Pipe:
-    made = Pipe(ConnectionInfo(Limits(), base_url))
+    made = Pipe(ConnectionInfo(LimitsSettings(), base_url))
     made.logged_in(ME, 0.0)
     return made
 
@@ -114,7 +114,7 @@ def test_a_logout_drops_half_a_file(pipe: Pipe) -> None:
 
 
 def test_a_chunk_may_log_in() -> None:
-    pipe = Pipe(ConnectionInfo(Limits(), BASE_URL))
+    pipe = Pipe(ConnectionInfo(LimitsSettings(), BASE_URL))
     sent(pipe, "f#1/2")
     pipe.logged_in(ME, 0.0)
     assert isinstance(sent(pipe, "f#2/2"), PostUpload)

@@ -15,7 +15,7 @@ from shared.contract.auth import Authenticated, Login, Register
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.session import RequestMembership
-from shared.settings import Limits
+from shared.settings import LimitsSettings
 from tests.unit.services.edge.dialects.driving import BASE_URL
 
 ME, OTHER = AccountId(12), AccountId(34)
@@ -25,7 +25,7 @@ WRONG = Failure(ErrorCode.UNAUTHENTICATED, "unknown account or wrong secret")
 
 
 def connection(query: str = "") -> Service:
-    return Service(ConnectionInfo(Limits(), BASE_URL, query))
+    return Service(ConnectionInfo(LimitsSettings(), BASE_URL, query))
 
 
 def decoded(service: Service, code: int, **content: Any) -> Request:
