@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = ("services", "shared", "clients", "bench")
+PRODUCT = ("services", "shared", "clients", "bench", "docs", "deploy")
 TESTS = ("tests",)
 
 REPLACED = {
