@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from shared.bus.connection import BrokerConnection
 from shared.bus.durable import REDELIVERY_SECONDS, DurableWorker
-from shared.bus.request_queue import RequestQueue, is_late
+from shared.bus.request_queue import QueueLimits, RequestQueue, is_late
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.subjects import STREAM, Route, Topic
 from shared.settings import NatsSettings
@@ -102,10 +102,9 @@ class Bus:
     ) -> None:
         """Serves a route. With `queue`, the replicas of a queue group share the requests. At most `concurrency` run
         at once and `waiting` more are queued; any further request is rejected as unavailable."""
-        desk = RequestQueue(
-            route, handler, self._served, self._reply, self._tasks, self._tracer, at_once=concurrency, waiting=waiting
-        )
-        self._broker.subscribe(route.subject, desk.receive, queue)
+        limits = QueueLimits(concurrency, waiting)
+        requests = RequestQueue(route, handler, limits, self._served, self._reply, self._tasks, self._tracer)
+        self._broker.subscribe(route.subject, requests.receive, queue)
 
     def subscribe(self, subject: str, callback: Callable[[bytes], None]) -> None:
         """Receives every message of a subject as bytes, in order, without a reply. The callback must be quick."""

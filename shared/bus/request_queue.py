@@ -1,10 +1,10 @@
-"""A bounded queue of requests for one route: `at_once` run, `waiting` more wait in order of arrival, further ones are
-rejected at once. A request past its deadline is dropped."""
+"""A bounded queue of requests for one route. Requests wait in order of arrival; one beyond the limits is rejected at
+once, one past its deadline is dropped."""
 
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import msgspec
 from nats.aio.msg import Msg
@@ -28,41 +28,44 @@ _OVERLOADED = Failure(ErrorCode.UNAVAILABLE, "overloaded, please try again")
 Reply = Callable[[Msg, bytes], Awaitable[None]]
 
 
+class QueueLimits(NamedTuple):
+    concurrency: int
+    """Requests handled at the same time."""
+    waiting: int
+
+
 class RequestQueue(Generic[Q, R]):
-    """The requests of one route. `served` observes the time of each request by subject and outcome, waiting included;
+    """The requests of one route. `served` observes the time of each request by subject and result, waiting included;
     `reply` sends a reply (at most once); `tasks` owns the running handlers."""
 
     def __init__(
         self,
         route: Route[Q, R],
         handler: Callable[[Q], Awaitable[R]],
+        limits: QueueLimits,
         served: Histogram,
         reply: Reply,
         tasks: Tasks,
         tracer: "Tracer | None",
-        *,
-        at_once: int,
-        waiting: int,
     ) -> None:
         self._route = route
         self._handler = handler
+        self._limits = limits
         self._decode = msgspec.msgpack.Decoder(route.request).decode
         self._served = served
         self._reply = reply
         self._tasks = tasks
         self._tracer = tracer
-        self._at_once = at_once
-        self._most_waiting = waiting
         self._running = 0
         self._waiting: deque[tuple[Msg, float]] = deque()
 
     async def receive(self, message: Msg) -> None:
         if is_late(message):
             self._count("late", 0)
-        elif self._running < self._at_once:
+        elif self._running < self._limits.concurrency:
             self._running += 1
             self._tasks.start(self._work(message, time.monotonic()), self._route.subject)
-        elif len(self._waiting) < self._most_waiting:
+        elif len(self._waiting) < self._limits.waiting:
             self._waiting.append((message, time.monotonic()))
         else:
             self._count("overloaded", 0)

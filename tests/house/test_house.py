@@ -10,10 +10,12 @@ import pytest
 
 from services.cli.main import main
 from services.cli.settings_table import page
+from tests.house.vocabulary import PRODUCT, read
 
 ROOT = Path(__file__).parents[2]
 _VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "base_utils"}
 _LONGEST_FILE, _LONGEST_TEST, _LONGEST_FUNCTION = 400, 600, 60
+_MOST_PARAMETERS = 7
 
 
 def tracked(*patterns: str) -> list[Path]:
@@ -46,6 +48,28 @@ def test_files_and_functions_fit_in_the_head() -> None:
             and (node.end_lineno or 0) - node.lineno >= _LONGEST_FUNCTION
         ]
     assert long == []
+
+
+def constructor_parameters(constructor: ast.FunctionDef) -> int:
+    """How many the caller may give, `self` (or `cls`) excluded."""
+    declared = constructor.args
+    named = [*declared.posonlyargs, *declared.args, *declared.kwonlyargs]
+    return len(named) - 1 + sum(rest is not None for rest in (declared.vararg, declared.kwarg))
+
+
+def test_a_constructor_has_at_most_seven_parameters() -> None:
+    """Constructors of records (dataclasses, named tuples, msgspec structs, settings) are generated from their fields,
+    which are data and no collaborators: they may have more."""
+    constructors = {
+        f"{file}:{owner.name}": constructor_parameters(method)
+        for file, tree in read(PRODUCT).items()
+        for owner in ast.walk(tree)
+        if isinstance(owner, ast.ClassDef)
+        for method in owner.body
+        if isinstance(method, ast.FunctionDef) and method.name in ("__init__", "__new__")
+    }
+    assert len(constructors) > 150
+    assert [name for name, parameters in constructors.items() if parameters > _MOST_PARAMETERS] == []
 
 
 def test_every_tests_folder_is_a_package() -> None:
