@@ -19,7 +19,6 @@ import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from sqlalchemy.pool import QueuePool
 
-from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, RequestError
 from shared.telemetry import log
 
@@ -310,6 +309,3 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
-
-
-__all__ = ["Database", "DatabaseUnavailable", "make_engine", "now_ms"]

@@ -20,9 +20,10 @@ from services.cli.installation import Installation
 from services.message import tables as message
 from services.session import tables as session
 from services.session.domain import LOBBY
+from shared.clock import now_ms
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import ChatKind, JoinPolicy, Role, Scheme, Text, pack_segments
-from shared.database import make_engine, now_ms
+from shared.database import make_engine
 from shared.presence import Presence
 
 SECRET = "5e" * 32

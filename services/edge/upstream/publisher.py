@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Protocol
 from services.edge.rpc.failures import INTERNAL
 from services.edge.upstream.congestion_window import CongestionWindow
 from shared.bus.client import Bus, Unavailable
+from shared.clock import now_ms
 from shared.contract import subjects
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId, Nonce
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from shared.contract.model import ProfileSummary
-from shared.database import now_ms
 from shared.tasks import Tasks
 from shared.telemetry import log
 

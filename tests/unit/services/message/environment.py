@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from services.cli.ports import free_port
 from services.message.app import serve
 from shared.bus.client import Bus
+from shared.clock import now_ms
 from shared.contract import subjects as on
 from shared.contract.edge import Delivery, Envelope, Heartbeat
 from shared.contract.errors import ErrorCode, RequestError
@@ -21,7 +22,7 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, NodeId, Nonce
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from shared.contract.model import Role
 from shared.contract.session import ChatEntry, ChatList, GetMembership, ListChats, Member, Membership
-from shared.database import Database, now_ms
+from shared.database import Database
 from shared.migrate import upgrade
 from shared.presence import Presence
 from shared.settings import DatabaseSettings, MessageSettings, OpsSettings, Settings

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from services.session.adapters import edge_notifier, message_heads
 from services.session.app import serve
 from services.session.store import account_removal, profiles
+from shared.clock import now_ms
 from shared.contract import subjects as on
 from shared.contract.edge import ChatCreated
 from shared.contract.errors import ErrorCode, RequestError
@@ -18,7 +19,7 @@ from shared.contract.events import AccountDeleted, AccountRegistered
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Profile
 from shared.contract.session import ChatEntry, ChatList, EnsureProfile, GetAccount, ListChats
-from shared.database import Database, now_ms
+from shared.database import Database
 from shared.migrate import NotMigrated
 from shared.settings import DatabaseSettings, NatsSettings, Settings
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
