@@ -92,24 +92,24 @@ async def bus_server(_nats_process: NatsServer) -> NatsServer:
 
 
 @pytest.fixture
-async def town(
+async def cluster(
     bus_server: NatsServer, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> AsyncIterator[EdgeCluster]:
     """A cluster without an edge."""
     monkeypatch.setattr("shared.presence._TRUST_SECONDS", 0.0)
-    world = FakeBackend()
-    auth, session = FakeAuthService(bus_server), FakeSessionService(bus_server, world)
-    message = FakeMessageService(bus_server, valkey_server, world)
+    backend = FakeBackend()
+    auth, session = FakeAuthService(bus_server), FakeSessionService(bus_server, backend)
+    message = FakeMessageService(bus_server, valkey_server, backend)
     async with AsyncExitStack() as stack:
-        for start, stop in _lives(auth, session, message):
+        for start, stop in _start_and_stop(auth, session, message):
             await start()
             stack.push_async_callback(stop)
-        yield EdgeCluster(bus_server, valkey_server, world, auth, session, message, stack, tmp_path / "media")
-        for neighbour in (auth, session, message):
-            neighbour.unblock_all()
+        yield EdgeCluster(bus_server, valkey_server, backend, auth, session, message, stack, tmp_path / "media")
+        for service in (auth, session, message):
+            service.unblock_all()
 
 
-def _lives(
+def _start_and_stop(
     auth: FakeAuthService, session: FakeSessionService, message: FakeMessageService
 ) -> list[tuple[Callable[[], Awaitable[None]], Callable[[], Awaitable[None]]]]:
     return [(auth.bus.start, auth.bus.stop), (session.bus.start, session.bus.stop), (message.start, message.stop)]

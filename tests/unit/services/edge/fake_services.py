@@ -179,9 +179,9 @@ class FakeAuthService(FakeService):
 class FakeSessionService(FakeService):
     """Creates chats in the backend and notifies every edge, unless `silent`."""
 
-    def __init__(self, server: NatsServer, world: FakeBackend) -> None:
+    def __init__(self, server: NatsServer, backend: FakeBackend) -> None:
         super().__init__("session", server)
-        self._backend = world
+        self._backend = backend
         self.silent = False
         self.nicknames: dict[AccountId, str] = {}
         """Nicknames of accounts that are not named by their numbers."""
@@ -267,11 +267,11 @@ class FakeMessageService(FakeService):
     whether a request is answered. The next drafts are rejected with `failures` instead of being committed."""
 
     def __init__(
-        self, server: NatsServer, valkey: ValkeyServer, world: FakeBackend, *, beat_seconds: float = 0.5
+        self, server: NatsServer, valkey: ValkeyServer, backend: FakeBackend, *, beat_seconds: float = 0.5
     ) -> None:
         super().__init__("message", server)
         self.replica = secrets.token_hex(4)
-        self.backend = world
+        self.backend = backend
         self.broadcast_members = 1_000
         self.failures: list[Failure] = []
         self.unreadable: set[ChatId] = set()

@@ -25,11 +25,11 @@ async def no_http(_scope: Any, _receive: Any, _send: Any) -> None:
 
 
 @pytest.fixture
-async def gateway(town: EdgeCluster) -> AsyncIterator[Gateway]:
+async def gateway(cluster: EdgeCluster) -> AsyncIterator[Gateway]:
     """The gateway of an edge with the sample dialect; plain TCP is on."""
-    town.dialects = ALL_DIALECTS
-    town.backend.add_chat(ROOM, ANN, BOB)
-    edge = await town.add_edge()
+    cluster.dialects = ALL_DIALECTS
+    cluster.backend.add_chat(ROOM, ANN, BOB)
+    edge = await cluster.add_edge()
     settings = EdgeSettings(port=0, tcp_port=free_port())
     gateway = Gateway(settings, LimitsSettings(), edge.endpoint, no_http)
     await gateway.start()

@@ -15,12 +15,12 @@ from shared.settings import NatsSettings, Settings
 from tests.unit.services.edge.conftest import EdgeCluster
 
 
-def settings(town: EdgeCluster, port: int) -> Settings:
+def settings(cluster: EdgeCluster, port: int) -> Settings:
     return Settings(
-        nats=town.nats.settings("edge"),
-        redis=town.valkey.settings("edge"),
+        nats=cluster.nats.settings("edge"),
+        redis=cluster.valkey.settings("edge"),
         edge={"port": port, "drain_seconds": 0.2},
-        media={"directory": town.media_directory},
+        media={"directory": cluster.media_directory},
     )
 
 
@@ -33,21 +33,21 @@ async def until_open(address: str) -> ClientConnection:
                 await asyncio.sleep(0.02)
 
 
-async def test_an_edge_serves_until_it_is_stopped(town: EdgeCluster) -> None:
+async def test_an_edge_serves_until_it_is_stopped(cluster: EdgeCluster) -> None:
     port, stopping = free_port(), asyncio.Event()
-    serving = asyncio.create_task(serve(settings(town, port), stopping))
+    serving = asyncio.create_task(serve(settings(cluster, port), stopping))
     client = await until_open(f"ws://127.0.0.1:{port}/ws/ourchat-v2")
     await client.send('{"code":6,"login_type":1,"account":"1","password":"right"}')
     assert '"code":7,"status":0' in str(await client.recv())
-    (node,) = await town.nodes_of(1)
+    (node,) = await cluster.nodes_of(1)
     stopping.set()
     with pytest.raises(ConnectionClosed):
         await client.recv()
     assert client.close_code == 1012
     async with asyncio.timeout(10):
         await serving
-    assert await town.nodes_of(1) == []
-    presence = Presence(town.valkey.settings("edge"))
+    assert await cluster.nodes_of(1) == []
+    presence = Presence(cluster.valkey.settings("edge"))
     assert not await presence.alive(node)
     await presence.close()
     with pytest.raises(OSError, match="Connect call failed"):
@@ -64,23 +64,23 @@ async def test_an_edge_can_be_stopped_before_the_broker_is_up(tmp_path: Path) ->
         await serving
 
 
-async def test_an_edge_ends_when_a_part_of_it_fails(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_edge_ends_when_a_part_of_it_fails(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(self: ConnectionRegistry) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(ConnectionRegistry, "run", fail)
     with pytest.raises(ExceptionGroup) as caught:
         async with asyncio.timeout(20):
-            await serve(settings(town, free_port()), asyncio.Event())
+            await serve(settings(cluster, free_port()), asyncio.Event())
     assert caught.value.subgroup(ZeroDivisionError) is not None
 
 
-async def test_a_port_in_use_is_an_error(town: EdgeCluster) -> None:
+async def test_a_port_in_use_is_an_error(cluster: EdgeCluster) -> None:
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     with pytest.raises(ExceptionGroup) as caught:
         async with asyncio.timeout(20):
-            await serve(settings(town, port), asyncio.Event())
+            await serve(settings(cluster, port), asyncio.Event())
     assert caught.value.subgroup(OSError) is not None
     server.close()
     await server.wait_closed()

@@ -44,10 +44,10 @@ def count(histogram: PlainHistogram) -> float:
     return total
 
 
-async def test_an_edge_counts_frames_and_messages(town: EdgeCluster) -> None:
-    edge = await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    alice, bob = await town.client(1), await town.client(2)
+async def test_an_edge_counts_frames_and_messages(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    alice, bob = await cluster.client(1), await cluster.client(2)
     await alice.post(7, "hello")
     await bob.until_texts(7, "hello")
     metrics = edge.context.metrics

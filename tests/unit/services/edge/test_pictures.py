@@ -76,12 +76,14 @@ class PictureEdge:
 
 
 @pytest.fixture
-async def edge(town: EdgeCluster) -> AsyncIterator[PictureEdge]:
+async def edge(cluster: EdgeCluster) -> AsyncIterator[PictureEdge]:
     """A serving edge, and a chat of accounts 1, 2 and 3."""
-    town.backend.add_chat(CHAT, 1, 2, 3)
+    cluster.backend.add_chat(CHAT, 1, 2, 3)
     port, stopping = free_port(), asyncio.Event()
     settings = Settings(
-        nats=town.nats.settings("edge"), redis=town.valkey.settings("edge"), media={"directory": town.media_directory},
+        nats=cluster.nats.settings("edge"),
+        redis=cluster.valkey.settings("edge"),
+        media={"directory": cluster.media_directory},
         edge={"port": port, "drain_seconds": 0.1, "confirm_interval_seconds": 0.1}, limits={"rates": False},
     )  # fmt: skip
     serving = asyncio.create_task(serve(settings, stopping))
@@ -91,21 +93,21 @@ async def edge(town: EdgeCluster) -> AsyncIterator[PictureEdge]:
     await serving
 
 
-async def until_read(town: EdgeCluster, account: int) -> None:
+async def until_read(cluster: EdgeCluster, account: int) -> None:
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        while town.backend.unread(account, CHAT):
+        while cluster.backend.unread(account, CHAT):
             await asyncio.sleep(0.02)
 
 
-async def until_no_temporary_files(town: EdgeCluster) -> None:
+async def until_no_temporary_files(cluster: EdgeCluster) -> None:
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        while list((town.media_directory / "spool").iterdir()):
+        while list((cluster.media_directory / "spool").iterdir()):
             await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("count", [1, 3, 300])
 async def test_every_client_receives_a_picture_in_its_own_protocol(
-    town: EdgeCluster, edge: PictureEdge, count: int
+    cluster: EdgeCluster, edge: PictureEdge, count: int
 ) -> None:
     ann, bob, cem = await edge.client("v0", 1), await edge.client("v0", 2), await edge.client("v2", 3)
     step = -(-len(PICTURE) // count)
@@ -124,11 +126,11 @@ async def test_every_client_receives_a_picture_in_its_own_protocol(
     assert (await cem.receive())["msg"][0]["hash"] == segment["hash"]
     announced = await bob.receive()
     assert (announced["code"], announced["data"]["size"]) == (3, len(PICTURE))
-    await until_no_temporary_files(town)
+    await until_no_temporary_files(cluster)
 
 
 async def test_a_slow_reader_delays_no_other_and_receives_everything_in_order(
-    town: EdgeCluster, edge: PictureEdge
+    cluster: EdgeCluster, edge: PictureEdge
 ) -> None:
     ann, bob, cem = await edge.client("v0", 1), await edge.client("v0", 2), await edge.client("v0", 3)
     slow = await edge.client("v0", 2, max_queue=1)
@@ -142,11 +144,11 @@ async def test_a_slow_reader_delays_no_other_and_receives_everything_in_order(
         assert b"".join(await slow.transfer()) == PICTURE
         await asyncio.sleep(0.1)
     assert (await slow.receive())["data"]["msg"] == "after"
-    await until_read(town, 2)
+    await until_read(cluster, 2)
 
 
 async def test_a_reader_that_leaves_half_way_receives_the_picture_at_the_next_login(
-    town: EdgeCluster, edge: PictureEdge
+    cluster: EdgeCluster, edge: PictureEdge
 ) -> None:
     ann, bob = await edge.client("v0", 1), await edge.client("v0", 2, max_queue=1)
     await ann.upload([PICTURE[:300_000], PICTURE[300_000:600_000], PICTURE[600_000:]])
@@ -155,7 +157,7 @@ async def test_a_reader_that_leaves_half_way_receives_the_picture_at_the_next_lo
     await ann.transfer()
     again = await edge.client("v0", 2)
     assert b"".join(await again.transfer()) == PICTURE
-    await until_read(town, 2)
+    await until_read(cluster, 2)
     await again.socket.close()
     once_more = await edge.client("v0", 2)
     await ann.v0(0, msg="news")
@@ -164,7 +166,7 @@ async def test_a_reader_that_leaves_half_way_receives_the_picture_at_the_next_lo
 
 @pytest.mark.parametrize("polite", [True, False])
 async def test_a_sender_that_leaves_half_way_has_sent_nothing(
-    town: EdgeCluster, edge: PictureEdge, polite: bool
+    cluster: EdgeCluster, edge: PictureEdge, polite: bool
 ) -> None:
     ann, bob = await edge.client("v0", 1), await edge.client("v0", 2)
     await ann.upload([PICTURE[:300_000]], size=300_000)
@@ -177,7 +179,7 @@ async def test_a_sender_that_leaves_half_way_has_sent_nothing(
         await ann.socket.close()
     else:
         ann.socket.transport.abort()
-    await until_no_temporary_files(town)
+    await until_no_temporary_files(cluster)
     await bob.transfer()
     assert (await bob.receive())["data"]["msg"] == "between"
-    assert len(town.backend.chats[ChatId(CHAT)].messages) == 2
+    assert len(cluster.backend.chats[ChatId(CHAT)].messages) == 2

@@ -51,14 +51,14 @@ def text(account: int, chat: int, message: str) -> dict[str, Any]:
     return {"code": 0, "data": {"cid": chat, "sender_id": f"{account:010d}", "msg": message}}
 
 
-async def start_tcp(town: EdgeCluster, **settings: Any) -> tuple[Edge, int]:
+async def start_tcp(cluster: EdgeCluster, **settings: Any) -> tuple[Edge, int]:
     """An edge with these settings of the section `edge`, and its port of plain TCP."""
     port = free_port()
-    edge = await town.add_edge(port=0, tcp_port=port, **settings)
+    edge = await cluster.add_edge(port=0, tcp_port=port, **settings)
     made = edge.context.settings
     gateway = Gateway(made.edge, made.limits, edge.endpoint, serve_hello)
     await gateway.start()
-    town.stack.push_async_callback(gateway.close)
+    cluster.stack.push_async_callback(gateway.close)
     return edge, port
 
 
@@ -68,31 +68,31 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_client_that_has_ended_its_side_is_answered_first(town: EdgeCluster) -> None:
-    edge, port = await start_tcp(town)
-    town.backend.add_chat(7, 1, 2)
-    gate = town.message.block(PostMessages)
+async def test_a_client_that_has_ended_its_side_is_answered_first(cluster: EdgeCluster) -> None:
+    edge, port = await start_tcp(cluster)
+    cluster.backend.add_chat(7, 1, 2)
+    gate = cluster.message.block(PostMessages)
     async with await V0TcpClient.dial(port) as peer:
         peer.send_json(login_frame(1), text(1, 7, "last words"))
         peer.end_writing()
         assert (await peer.receive())["code"] == 7
-        await town.message.until_requested(PostMessages)
+        await cluster.message.until_requested(PostMessages)
         gate.set()
         assert await peer.receive() == text(1, 7, "last words")
         assert await peer.rest() == b""
     await until(lambda: not edge.endpoint.clients)
 
 
-async def test_drained_clients_are_answered_and_their_read_state_is_committed(town: EdgeCluster) -> None:
-    edge, port = await start_tcp(town)
-    town.backend.add_chat(7, 1, 2)
+async def test_drained_clients_are_answered_and_their_read_state_is_committed(cluster: EdgeCluster) -> None:
+    edge, port = await start_tcp(cluster)
+    cluster.backend.add_chat(7, 1, 2)
     async with await V0TcpClient.dial(port) as peer:
         await peer.login(1)
-        await town.message.send_texts(7, 2, "news")
+        await cluster.message.send_texts(7, 2, "news")
         assert await peer.receive() == text(2, 7, "news")
-        gate = town.message.block(PostMessages)
+        gate = cluster.message.block(PostMessages)
         peer.send_json(text(1, 7, "last words"))
-        await town.message.until_requested(PostMessages)
+        await cluster.message.until_requested(PostMessages)
         draining = asyncio.create_task(edge.drain())
         await asyncio.sleep(0.05)
         gate.set()
@@ -100,34 +100,34 @@ async def test_drained_clients_are_answered_and_their_read_state_is_committed(to
         assert await peer.rest() == b""
         peer.end_writing()
         await draining
-    assert town.backend.unread(1, 7) == []
+    assert cluster.backend.unread(1, 7) == []
 
 
-async def test_pushes_are_read_when_they_have_arrived(town: EdgeCluster) -> None:
+async def test_pushes_are_read_when_they_have_arrived(cluster: EdgeCluster) -> None:
     """The client sends nothing."""
-    edge, port = await start_tcp(town, confirm_interval_seconds=0.1)
-    town.backend.add_chat(7, 1, 2)
+    edge, port = await start_tcp(cluster, confirm_interval_seconds=0.1)
+    cluster.backend.add_chat(7, 1, 2)
     async with await V0TcpClient.dial(port) as peer:
         await peer.login(1)
-        await town.message.send_texts(7, 2, "news")
+        await cluster.message.send_texts(7, 2, "news")
         await peer.receive()
-        await until(lambda: town.backend.unread(1, 7) == [])
+        await until(lambda: cluster.backend.unread(1, 7) == [])
         assert edge.context.metrics.tcp._value.get() == 1
 
 
-async def test_pacing_delays_messages(town: EdgeCluster) -> None:
+async def test_pacing_delays_messages(cluster: EdgeCluster) -> None:
     """No client is dropped for pongs that our own pacing holds back."""
     _, port = await start_tcp(
-        town, tcp_pacing_ms=250, confirm_interval_seconds=0.1, ping_interval_seconds=0.2, pong_timeout_seconds=1.2
+        cluster, tcp_pacing_ms=250, confirm_interval_seconds=0.1, ping_interval_seconds=0.2, pong_timeout_seconds=1.2
     )
-    town.backend.add_chat(7, 1, 2)
+    cluster.backend.add_chat(7, 1, 2)
     async with await V0TcpClient.dial(port) as peer:
         await peer.login(1)
         for number in range(10):
-            await town.message.send_texts(7, 2, str(number))
+            await cluster.message.send_texts(7, 2, str(number))
         for number in range(10):
             assert json.loads(await peer.some()) == text(2, 7, str(number))
-        await until(lambda: town.backend.unread(1, 7) == [])
+        await until(lambda: cluster.backend.unread(1, 7) == [])
 
 
 @pytest.mark.parametrize(
@@ -136,19 +136,19 @@ async def test_pacing_delays_messages(town: EdgeCluster) -> None:
     ids=["buffer", "pong"],
 )
 async def test_a_client_that_does_not_read_is_dropped_and_has_read_nothing(
-    town: EdgeCluster, settings: dict[str, Any], closes: int
+    cluster: EdgeCluster, settings: dict[str, Any], closes: int
 ) -> None:
-    edge, port = await start_tcp(town, confirm_interval_seconds=0.2, **settings)
-    town.backend.add_chat(7, 1, 2, 3)
+    edge, port = await start_tcp(cluster, confirm_interval_seconds=0.2, **settings)
+    cluster.backend.add_chat(7, 1, 2, 3)
     async with await V0TcpClient.dial(port, receive_buffer=4096) as slow, await V0TcpClient.dial(port) as other:
         await slow.login(1)
         await other.login(2)
         slow.stop_reading()
         for number in range(40):
-            await town.message.send_texts(7, 3, f"{number} {LONG}")
+            await cluster.message.send_texts(7, 3, f"{number} {LONG}")
             assert await other.receive() == text(3, 7, f"{number} {LONG}")
         await until(lambda: len(edge.endpoint.clients) == 1)
         assert edge.context.metrics.closed.labels(1013)._value.get() == closes
-        await town.message.send_texts(7, 3, "still here")
+        await cluster.message.send_texts(7, 3, "still here")
         assert await other.receive() == text(3, 7, "still here")
-    assert 41 in town.backend.unread(1, 7)
+    assert 41 in cluster.backend.unread(1, 7)

@@ -16,154 +16,156 @@ from tests.unit.services.edge.edge_client import EdgeClient
 
 
 @pytest.fixture
-async def alice(town: EdgeCluster) -> EdgeClient:
+async def alice(cluster: EdgeCluster) -> EdgeClient:
     """Pinged only on demand."""
-    await town.add_edge(confirm_interval_seconds=1000.0)
-    town.backend.add_chat(7, 1, 2)
-    alice = await town.client(1)
+    await cluster.add_edge(confirm_interval_seconds=1000.0)
+    cluster.backend.add_chat(7, 1, 2)
+    alice = await cluster.client(1)
     await alice.until_synced()
     return alice
 
 
-async def push(town: EdgeCluster, alice: EdgeClient, *texts: str) -> None:
-    await town.message.send_texts(7, 2, *texts)
+async def push(cluster: EdgeCluster, alice: EdgeClient, *texts: str) -> None:
+    await cluster.message.send_texts(7, 2, *texts)
     await alice.socket.until(lambda: alice.texts(7)[-len(texts) :] == list(texts))
 
 
-async def test_a_pong_confirms_messages_pushed_before_the_ping(town: EdgeCluster, alice: EdgeClient) -> None:
+async def test_a_pong_confirms_messages_pushed_before_the_ping(cluster: EdgeCluster, alice: EdgeClient) -> None:
     alice.socket.mute = True
-    await push(town, alice, "a", "b")
+    await push(cluster, alice, "a", "b")
     alice.client.confirmation.ping(0.0)
-    await push(town, alice, "c")
+    await push(cluster, alice, "c")
     alice.socket.pong()
-    await town.message.until_requested(MarkRead)
-    assert town.backend.unread(1, 7) == [3]
+    await cluster.message.until_requested(MarkRead)
+    assert cluster.backend.unread(1, 7) == [3]
 
 
-async def test_a_connection_with_unconfirmed_pushes_is_pinged(town: EdgeCluster) -> None:
-    await town.add_edge(confirm_interval_seconds=0.2)
-    town.backend.add_chat(7, 1, 2)
-    alice = await town.client(1)
-    await push(town, alice, "a")
-    await town.message.until_requested(MarkRead)
-    assert town.backend.unread(1, 7) == []
+async def test_a_connection_with_unconfirmed_pushes_is_pinged(cluster: EdgeCluster) -> None:
+    await cluster.add_edge(confirm_interval_seconds=0.2)
+    cluster.backend.add_chat(7, 1, 2)
+    alice = await cluster.client(1)
+    await push(cluster, alice, "a")
+    await cluster.message.until_requested(MarkRead)
+    assert cluster.backend.unread(1, 7) == []
     assert alice.socket.pings == 1
 
 
-async def test_bytes_acknowledged_at_an_orderly_end_are_read(town: EdgeCluster, alice: EdgeClient) -> None:
-    await push(town, alice, "a", "b")
+async def test_bytes_acknowledged_at_an_orderly_end_are_read(cluster: EdgeCluster, alice: EdgeClient) -> None:
+    await push(cluster, alice, "a", "b")
     alice.socket.leave()
-    assert await town.edges[0].read_state.flush()
-    assert town.backend.unread(1, 7) == []
+    assert await cluster.edges[0].read_state.flush()
+    assert cluster.backend.unread(1, 7) == []
 
 
 @pytest.mark.parametrize("deaf", [False, True])
-async def test_messages_that_may_not_have_arrived_stay_unread(town: EdgeCluster, alice: EdgeClient, deaf: bool) -> None:
+async def test_messages_that_may_not_have_arrived_stay_unread(
+    cluster: EdgeCluster, alice: EdgeClient, deaf: bool
+) -> None:
     """The connection breaks, or ends with unread bytes."""
-    await push(town, alice, "a")
+    await push(cluster, alice, "a")
     alice.socket.deaf = deaf
-    await town.message.send_texts(7, 2, "b")
+    await cluster.message.send_texts(7, 2, "b")
     await alice.socket.until(lambda: alice.socket.sent_bytes > len(alice.socket.received[-1]))
     if deaf:
         alice.socket.leave()
     else:
         alice.socket.vanish()
-    assert await town.edges[0].read_state.flush()
-    assert 2 in town.backend.unread(1, 7)
+    assert await cluster.edges[0].read_state.flush()
+    assert 2 in cluster.backend.unread(1, 7)
 
 
-async def test_after_our_close_the_end_of_the_socket_decides(town: EdgeCluster, alice: EdgeClient) -> None:
+async def test_after_our_close_the_end_of_the_socket_decides(cluster: EdgeCluster, alice: EdgeClient) -> None:
     alice.socket.mute = True
-    await push(town, alice, "a")
+    await push(cluster, alice, "a")
     alice.client.close(1012, "bye")
-    await town.message.send_texts(7, 2, "b")
-    assert await town.edges[0].read_state.flush()
-    assert town.backend.unread(1, 7) == [1, 2]
+    await cluster.message.send_texts(7, 2, "b")
+    assert await cluster.edges[0].read_state.flush()
+    assert cluster.backend.unread(1, 7) == [1, 2]
     alice.socket.leave()
-    assert await town.edges[0].read_state.flush()
-    assert town.backend.unread(1, 7) == [2]
+    assert await cluster.edges[0].read_state.flush()
+    assert cluster.backend.unread(1, 7) == [2]
 
 
-async def test_own_messages_are_read(town: EdgeCluster, alice: EdgeClient) -> None:
+async def test_own_messages_are_read(cluster: EdgeCluster, alice: EdgeClient) -> None:
     await alice.post(7, "mine")
-    assert await town.edges[0].read_state.flush()
-    assert town.backend.read_state(1, 7).read_index == 1  # type: ignore[arg-type]
+    assert await cluster.edges[0].read_state.flush()
+    assert cluster.backend.read_state(1, 7).read_index == 1  # type: ignore[arg-type]
 
 
-async def test_held_messages_are_not_read(town: EdgeCluster, alice: EdgeClient) -> None:
+async def test_held_messages_are_not_read(cluster: EdgeCluster, alice: EdgeClient) -> None:
     alice.send(do="hold", chat=7, until=asyncio.get_running_loop().time() + 1000)
     await alice.request(do="status")
-    await town.session.create(8, 2, 1)
-    await town.message.send_texts(7, 2, "a")
-    await town.message.send_texts(8, 2, "marker")
+    await cluster.session.create(8, 2, 1)
+    await cluster.message.send_texts(7, 2, "a")
+    await cluster.message.send_texts(8, 2, "marker")
     await alice.until_texts(8, "marker")
     await alice.client.confirm_all()
     alice.socket.leave()
-    assert await town.edges[0].read_state.flush()
-    assert town.backend.unread(1, 7) == [1]
+    assert await cluster.edges[0].read_state.flush()
+    assert cluster.backend.unread(1, 7) == [1]
 
 
 async def test_an_account_leaves_presence_after_its_read_state_is_committed(
-    town: EdgeCluster, alice: EdgeClient
+    cluster: EdgeCluster, alice: EdgeClient
 ) -> None:
-    edge = town.edges[0]
-    await push(town, alice, "a")
-    gate = town.message.block(MarkRead)
+    edge = cluster.edges[0]
+    await push(cluster, alice, "a")
+    gate = cluster.message.block(MarkRead)
     alice.socket.leave()
-    await town.message.until_requested(MarkRead)
-    assert await town.nodes_of(1) == [edge.id]
+    await cluster.message.until_requested(MarkRead)
+    assert await cluster.nodes_of(1) == [edge.id]
     gate.set()
     assert await edge.read_state.flush()
-    assert await town.nodes_of(1) == []
+    assert await cluster.nodes_of(1) == []
 
 
 async def test_a_failed_commit_of_read_state_is_retried(
-    town: EdgeCluster, alice: EdgeClient, monkeypatch: pytest.MonkeyPatch
+    cluster: EdgeCluster, alice: EdgeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.edge.receipts.read_state_flusher._ATTEMPT_SECONDS", 0.3)
-    edge = town.edges[0]
-    await push(town, alice, "a")
-    await town.message.stop()
+    edge = cluster.edges[0]
+    await push(cluster, alice, "a")
+    await cluster.message.stop()
     alice.socket.leave()
     assert not await edge.read_state.flush()
-    assert await town.nodes_of(1) == [edge.id]
-    await town.add_message_replica()
+    assert await cluster.nodes_of(1) == [edge.id]
+    await cluster.add_message_replica()
     assert await edge.read_state.flush()
-    assert town.backend.unread(1, 7) == []
-    assert await town.nodes_of(1) == []
+    assert cluster.backend.unread(1, 7) == []
+    assert await cluster.nodes_of(1) == []
 
 
 async def test_the_read_state_of_departed_accounts_is_committed_at_once(
-    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They may log in on another node soon."""
     monkeypatch.setattr("services.edge.receipts.read_state_flusher._BATCH_SECONDS", 1000.0)
-    await town.add_edge(confirm_interval_seconds=1000.0)
-    town.backend.add_chat(7, 1, 2)
-    alice = await town.client(1)
-    await push(town, alice, "a")
+    await cluster.add_edge(confirm_interval_seconds=1000.0)
+    cluster.backend.add_chat(7, 1, 2)
+    alice = await cluster.client(1)
+    await push(cluster, alice, "a")
     alice.client.confirmation.ping(0.0)
-    await town.message.until_requested(MarkRead)
-    await push(town, alice, "b")
+    await cluster.message.until_requested(MarkRead)
+    await push(cluster, alice, "b")
     alice.socket.leave()
-    await town.message.until_requested(MarkRead, 2)
-    assert town.backend.unread(1, 7) == []
+    await cluster.message.until_requested(MarkRead, 2)
+    assert cluster.backend.unread(1, 7) == []
 
 
-async def test_read_state_confirmed_during_a_flush_waits_for_the_next(town: EdgeCluster, alice: EdgeClient) -> None:
+async def test_read_state_confirmed_during_a_flush_waits_for_the_next(cluster: EdgeCluster, alice: EdgeClient) -> None:
     """A flush must end under load, when new read state always arrives."""
-    edge = town.edges[0]
-    await push(town, alice, "a", "b")
-    gate = town.message.block(MarkRead)
+    edge = cluster.edges[0]
+    await push(cluster, alice, "a", "b")
+    gate = cluster.message.block(MarkRead)
     edge.read_state.mark_read(AccountId(1), {ChatId(7): [(1, 1)]})
     flushing = asyncio.create_task(edge.read_state.flush())
-    await town.message.until_requested(MarkRead)
+    await cluster.message.until_requested(MarkRead)
     edge.read_state.mark_read(AccountId(1), {ChatId(7): [(2, 2)]})
     gate.set()
     assert await flushing
-    assert town.backend.unread(1, 7) == [2]
+    assert cluster.backend.unread(1, 7) == [2]
     assert await edge.read_state.flush()
-    assert town.backend.unread(1, 7) == []
+    assert cluster.backend.unread(1, 7) == []
 
 
 @pytest.mark.parametrize(
@@ -171,17 +173,17 @@ async def test_read_state_confirmed_during_a_flush_waits_for_the_next(town: Edge
     [("shared.bus.client.Bus.request", Unavailable("message.read")), ("shared.presence.Presence.leave", RedisError())],
 )
 async def test_a_cancelled_flush_loses_nothing(
-    town: EdgeCluster, alice: EdgeClient, monkeypatch: pytest.MonkeyPatch, step: str, failure: Exception
+    cluster: EdgeCluster, alice: EdgeClient, monkeypatch: pytest.MonkeyPatch, step: str, failure: Exception
 ) -> None:
     """As when a login stops waiting."""
-    edge, reached, released = town.edges[0], asyncio.Event(), asyncio.Event()
+    edge, reached, released = cluster.edges[0], asyncio.Event(), asyncio.Event()
 
     async def wait(*_: object, **__: object) -> None:
         reached.set()
         await released.wait()
         raise failure
 
-    await push(town, alice, "a")
+    await push(cluster, alice, "a")
     with monkeypatch.context() as stuck:
         stuck.setattr(step, wait)
         alice.socket.leave()
@@ -191,24 +193,24 @@ async def test_a_cancelled_flush_loses_nothing(
         await asyncio.wait([flushing])
         released.set()
     assert await edge.read_state.flush()
-    assert town.backend.unread(1, 7) == []
-    assert await town.nodes_of(1) == []
+    assert cluster.backend.unread(1, 7) == []
+    assert await cluster.nodes_of(1) == []
 
 
-async def test_a_login_does_not_wait_for_other_accounts_read_state(town: EdgeCluster, alice: EdgeClient) -> None:
-    await push(town, alice, "a")
-    gate = town.message.block(MarkRead)
-    town.edges[0].read_state.mark_read(AccountId(1), {ChatId(7): [(1, 1)]})
-    await town.message.until_requested(MarkRead)
-    bob = await town.client(2)
+async def test_a_login_does_not_wait_for_other_accounts_read_state(cluster: EdgeCluster, alice: EdgeClient) -> None:
+    await push(cluster, alice, "a")
+    gate = cluster.message.block(MarkRead)
+    cluster.edges[0].read_state.mark_read(AccountId(1), {ChatId(7): [(1, 1)]})
+    await cluster.message.until_requested(MarkRead)
+    bob = await cluster.client(2)
     await bob.until_synced()
     gate.set()
 
 
 async def test_an_absent_node_is_not_requested_for_every_account(
-    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    edge, requested = await town.add_edge(), list[str]()
+    edge, requested = await cluster.add_edge(), list[str]()
     send_request = edge.bus.request
 
     async def noted(route: Any, *request: Any, **how: Any) -> Any:
@@ -226,12 +228,12 @@ async def test_an_absent_node_is_not_requested_for_every_account(
     assert requested.count("edge.*.flush") == 3
 
 
-async def test_another_node_requests_a_flush(town: EdgeCluster, alice: EdgeClient) -> None:
-    here, there = town.edges[0], await town.add_edge()
-    await push(town, alice, "a")
+async def test_another_node_requests_a_flush(cluster: EdgeCluster, alice: EdgeClient) -> None:
+    here, there = cluster.edges[0], await cluster.add_edge()
+    await push(cluster, alice, "a")
     flushed = await there.bus.request(flush(here.id), FlushReadState(alice.client.connection.account))
     assert flushed == ReadStateFlushed(here.id, present=True)
-    assert town.backend.unread(1, 7) == []
+    assert cluster.backend.unread(1, 7) == []
     assert await there.bus.request(flush(here.id), FlushReadState(AccountId(99))) == ReadStateFlushed(
         here.id, present=False
     )
@@ -239,11 +241,11 @@ async def test_another_node_requests_a_flush(town: EdgeCluster, alice: EdgeClien
 
 @pytest.mark.parametrize("answers", [True, False])
 async def test_confirming_all_takes_a_second_at_most_and_covers_pushes_after_a_ping(
-    town: EdgeCluster, alice: EdgeClient, answers: bool
+    cluster: EdgeCluster, alice: EdgeClient, answers: bool
 ) -> None:
     alice.socket.mute = True
     alice.client.confirmation.ping(0.0)
-    await push(town, alice, "a")
+    await push(cluster, alice, "a")
     started = asyncio.get_running_loop().time()
     settling = asyncio.create_task(alice.client.confirm_all())
     await asyncio.sleep(0)
@@ -252,13 +254,13 @@ async def test_confirming_all_takes_a_second_at_most_and_covers_pushes_after_a_p
         alice.socket.pong()
     await settling
     assert asyncio.get_running_loop().time() - started < 1.0
-    assert await town.edges[0].read_state.flush()
-    assert town.backend.unread(1, 7) == ([] if answers else [1])
+    assert await cluster.edges[0].read_state.flush()
+    assert cluster.backend.unread(1, 7) == ([] if answers else [1])
 
 
-async def test_a_disconnect_ends_the_wait_for_confirmation(town: EdgeCluster, alice: EdgeClient) -> None:
+async def test_a_disconnect_ends_the_wait_for_confirmation(cluster: EdgeCluster, alice: EdgeClient) -> None:
     alice.socket.mute = True
-    await push(town, alice, "a")
+    await push(cluster, alice, "a")
     settling = asyncio.create_task(alice.client.confirm_all())
     await asyncio.sleep(0)
     alice.socket.leave()
@@ -268,15 +270,15 @@ async def test_a_disconnect_ends_the_wait_for_confirmation(town: EdgeCluster, al
 
 
 async def test_an_account_that_moved_while_presence_was_lost_receives_nothing_twice(
-    town: EdgeCluster, alice: EdgeClient
+    cluster: EdgeCluster, alice: EdgeClient
 ) -> None:
     """The former node is unknown, and needs a moment to commit."""
-    there = await town.add_edge(lease_seconds=1000.0)
+    there = await cluster.add_edge(lease_seconds=1000.0)
     await there.lease.beat()
-    await push(town, alice, "a")
-    town.valkey.flush()
+    await push(cluster, alice, "a")
+    cluster.valkey.flush()
     alice.socket.leave()
-    again = await town.client(1, there)
+    again = await cluster.client(1, there)
     await again.until_synced()
-    assert town.backend.unread(1, 7) == []
+    assert cluster.backend.unread(1, 7) == []
     assert again.texts(7) == []

@@ -95,16 +95,16 @@ def committed_count(backend: FakeBackend) -> int:
     return sum(room.head for room in backend.chats.values())
 
 
-async def live(town: EdgeCluster, chance: random.Random, account: int, until: float) -> list[ConnectionRecord]:
+async def live(cluster: EdgeCluster, chance: random.Random, account: int, until: float) -> list[ConnectionRecord]:
     """Connect and disconnect repeatedly; the last device keeps its connection."""
     records: list[ConnectionRecord] = []
     while True:
-        device = await town.client(account, chance.choice(town.edges))
-        record = ConnectionRecord(account, device, {chat: room.head for chat, room in town.backend.chats.items()})
+        device = await cluster.client(account, chance.choice(cluster.edges))
+        record = ConnectionRecord(account, device, {chat: room.head for chat, room in cluster.backend.chats.items()})
         records.append(record)
         for number in range(chance.randrange(12)):
             await _talk(chance, record, f"{account}-{len(records)}-{number}")
-        if asyncio.get_running_loop().time() > until and committed_count(town.backend) > LEAST_MESSAGES:
+        if asyncio.get_running_loop().time() > until and committed_count(cluster.backend) > LEAST_MESSAGES:
             return records
         if chance.random() < 0.6:
             await asyncio.gather(*(device.reply_to(ref) for ref in record.posted))
@@ -113,14 +113,14 @@ async def live(town: EdgeCluster, chance: random.Random, account: int, until: fl
         elif chance.random() < 0.5:
             device.socket.vanish()
         else:
-            records += await _second(town, chance, account)
+            records += await _second(cluster, chance, account)
             device.socket.leave()
 
 
-async def _second(town: EdgeCluster, chance: random.Random, account: int) -> list[ConnectionRecord]:
+async def _second(cluster: EdgeCluster, chance: random.Random, account: int) -> list[ConnectionRecord]:
     """Another device for a while, beside the first."""
-    device = await town.client(account, chance.choice(town.edges))
-    record = ConnectionRecord(account, device, {chat: room.head for chat, room in town.backend.chats.items()})
+    device = await cluster.client(account, chance.choice(cluster.edges))
+    record = ConnectionRecord(account, device, {chat: room.head for chat, room in cluster.backend.chats.items()})
     for number in range(4):
         await _talk(chance, record, f"{account}-second-{id(record)}-{number}")
     device.socket.vanish()
@@ -136,13 +136,13 @@ async def _talk(chance: random.Random, record: ConnectionRecord, text: str) -> N
     await asyncio.sleep(chance.choice([0.0, 0.0, 0.01, 0.05]))
 
 
-async def settle(town: EdgeCluster, records: list[ConnectionRecord]) -> None:
+async def settle(cluster: EdgeCluster, records: list[ConnectionRecord]) -> None:
     """Wait until everything is answered and all connected members have the last message of each chat."""
     here = [record for record in records if not record.device.socket.ended]
     for record in here:
         await asyncio.gather(*(record.device.reply_to(ref) for ref in record.posted))
-    for chat, room in town.backend.chats.items():
-        await town.message.send_texts(chat, 99, "the end")
+    for chat, room in cluster.backend.chats.items():
+        await cluster.message.send_texts(chat, 99, "the end")
         for record in here:
             if AccountId(record.account) in room.members:
                 device = record.device
@@ -152,14 +152,14 @@ async def settle(town: EdgeCluster, records: list[ConnectionRecord]) -> None:
 # Final conditions
 
 
-def check_each_connection(world: FakeBackend, record: ConnectionRecord) -> None:
-    for chat, room in world.chats.items():
+def check_each_connection(backend: FakeBackend, record: ConnectionRecord) -> None:
+    for chat, room in backend.chats.items():
         indexes = record.has(chat)
         assert len(indexes) == len(set(indexes)), (record.account, chat, indexes)
         pushed = record.device.indexes(chat)
         assert pushed == sorted(pushed)
         for number, index, sender, text in record.device.messages:
-            committed = world.chats[ChatId(number)].messages[index - 1]
+            committed = backend.chats[ChatId(number)].messages[index - 1]
             assert (committed.index, committed.sender) == (index, sender)
             assert text.encode() in committed.body
         member = room.members.get(AccountId(record.account))
@@ -169,31 +169,31 @@ def check_each_connection(world: FakeBackend, record: ConnectionRecord) -> None:
             assert {index for index in indexes if index >= since} == set(range(since, room.head + 1))
 
 
-def check_all_members_have_everything(world: FakeBackend, records: list[ConnectionRecord]) -> None:
+def check_all_members_have_everything(backend: FakeBackend, records: list[ConnectionRecord]) -> None:
     """Own messages come only to connected devices, never as missed ones."""
     has: dict[tuple[int, int], set[int]] = defaultdict(set)
     for record in records:
-        for chat in world.chats:
+        for chat in backend.chats:
             has[record.account, chat] |= set(record.has(chat))
-    for chat, room in world.chats.items():
+    for chat, room in backend.chats.items():
         for account, (first, _) in room.members.items():
             others = {message.index for message in room.messages[first - 1 :] if message.sender != account}
             if account != 99:
                 assert has[account, chat] >= others, (account, chat, others - has[account, chat])
 
 
-def check_orderly_ends_repeat_nothing(world: FakeBackend, records: list[ConnectionRecord]) -> None:
+def check_orderly_ends_repeat_nothing(backend: FakeBackend, records: list[ConnectionRecord]) -> None:
     """Messages that a device received before it left in order come to no later device."""
     for number, record in enumerate(records):
         if record.orderly:
-            for chat in world.chats:
+            for chat in backend.chats:
                 before = set(record.has(chat))
                 for later in records[number + 1 :]:
                     assert not before & set(later.device.indexes(chat)), (record.account, chat)
 
 
-def check_posts(world: FakeBackend, records: list[ConnectionRecord]) -> None:
-    committed = Counter(bytes(message.body) for room in world.chats.values() for message in room.messages)
+def check_posts(backend: FakeBackend, records: list[ConnectionRecord]) -> None:
+    committed = Counter(bytes(message.body) for room in backend.chats.values() for message in room.messages)
     assert max(count for body, count in committed.items() if b"the end" not in body) == 1
     for record in records:
         answered = [ref for ref in record.device.replied_refs if ref in record.posted]
@@ -202,38 +202,38 @@ def check_posts(world: FakeBackend, records: list[ConnectionRecord]) -> None:
             chat, text = record.posted[ref]
             answer = record.device.replies[ref]
             assert answer[0] == chat
-            assert text.encode() in world.chats[ChatId(chat)].messages[answer[1] - 1].body
+            assert text.encode() in backend.chats[ChatId(chat)].messages[answer[1] - 1].body
         if not record.device.socket.ended:
             assert answered == list(record.posted)
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_soak(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+async def test_soak(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     monkeypatch.setattr("shared.bus.client._ATTEMPT_SECONDS", 0.4)
     chance = random.Random(seed)
     for chat, members in CHATS.items():
-        town.backend.add_chat(chat, *members, 99)
-    edges: list[Edge] = [await town.add_edge(confirm_interval_seconds=0.2) for _ in range(2)]
-    replicas = [town.message, await town.add_message_replica()]
+        cluster.backend.add_chat(chat, *members, 99)
+    edges: list[Edge] = [await cluster.add_edge(confirm_interval_seconds=0.2) for _ in range(2)]
+    replicas = [cluster.message, await cluster.add_message_replica()]
     for replica in replicas:
         replica.broadcast_members = 6
     faults = [EnvelopeFaults(chance, replica) for replica in replicas]
     until = asyncio.get_running_loop().time() + SECONDS
-    lives = [asyncio.create_task(live(town, chance, account, until)) for account in range(1, 7)]
+    lives = [asyncio.create_task(live(cluster, chance, account, until)) for account in range(1, 7)]
     await asyncio.sleep(SECONDS / 2)
-    town.session.silent = bool(seed % 2)
-    await town.session.join(LATE_MEMBER_CHAT, LATE_MEMBER)
-    lives.append(asyncio.create_task(live(town, chance, LATE_MEMBER, until)))
+    cluster.session.silent = bool(seed % 2)
+    await cluster.session.join(LATE_MEMBER_CHAT, LATE_MEMBER)
+    lives.append(asyncio.create_task(live(cluster, chance, LATE_MEMBER, until)))
     records_by_account = await asyncio.gather(*lives)
     for fault in faults:
         await fault.over()
     records = [record for each in records_by_account for record in each]
-    await settle(town, records)
+    await settle(cluster, records)
     for record in records:
-        check_each_connection(town.backend, record)
-    check_all_members_have_everything(town.backend, records)
-    check_posts(town.backend, records)
+        check_each_connection(cluster.backend, record)
+    check_all_members_have_everything(cluster.backend, records)
+    check_posts(cluster.backend, records)
     for each in records_by_account:
-        check_orderly_ends_repeat_nothing(town.backend, each)
-    assert committed_count(town.backend) > LEAST_MESSAGES
+        check_orderly_ends_repeat_nothing(cluster.backend, each)
+    assert committed_count(cluster.backend) > LEAST_MESSAGES
     assert all(len(edge.endpoint.clients) <= len(records) for edge in edges)

@@ -17,30 +17,30 @@ def numbers(count: int, first: int = 1) -> list[str]:
     return [str(number) for number in range(first, first + count)]
 
 
-async def test_missed_messages_are_shown_at_login_then_live_ones(town: EdgeCluster) -> None:
-    await town.add_edge()
+async def test_missed_messages_are_shown_at_login_then_live_ones(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
     for chat in (7, 8):
-        town.backend.add_chat(chat, 1, 2)
-    town.backend.commit_texts(7, 2, *numbers(3))
-    town.backend.commit_texts(8, 2, "eight")
-    town.backend.commit_texts(7, 1, "my own")
-    alice = await town.client(1)
+        cluster.backend.add_chat(chat, 1, 2)
+    cluster.backend.commit_texts(7, 2, *numbers(3))
+    cluster.backend.commit_texts(8, 2, "eight")
+    cluster.backend.commit_texts(7, 1, "my own")
+    alice = await cluster.client(1)
     await alice.until_texts(7, *numbers(3))
     await alice.until_texts(8, "eight")
-    await town.message.send_texts(7, 2, "new")
+    await cluster.message.send_texts(7, 2, "new")
     await alice.until_texts(7, *numbers(3), "new")
     assert alice.client.dialect.known == [[7, 8]]  # type: ignore[attr-defined]
 
 
-async def test_unread_messages_are_read_in_pages_to_the_head(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.messages_per_page, town.backend.chats_per_page = 4, 2
+async def test_unread_messages_are_read_in_pages_to_the_head(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.messages_per_page, cluster.backend.chats_per_page = 4, 2
     for chat in range(1, 6):
-        town.backend.add_chat(chat, 1, 2)
-        town.backend.commit_texts(chat, 2, *numbers(10))
-        town.backend.mark_read(1, chat, 3, 3)
-        town.backend.mark_read(1, chat, 6, 8)
-    alice = await town.client(1)
+        cluster.backend.add_chat(chat, 1, 2)
+        cluster.backend.commit_texts(chat, 2, *numbers(10))
+        cluster.backend.mark_read(1, chat, 3, 3)
+        cluster.backend.mark_read(1, chat, 6, 8)
+    alice = await cluster.client(1)
     await alice.until_synced()
     for chat in range(1, 6):
         assert alice.texts(chat) == ["1", "2", "4", "5", "9", "10"]
@@ -48,35 +48,35 @@ async def test_unread_messages_are_read_in_pages_to_the_head(town: EdgeCluster) 
 
 
 async def test_only_the_newest_messages_are_pushed_and_older_ones_count_as_read(
-    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.unit.services.edge.fake_backend.UNREAD_LIMIT", 5)
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    town.backend.commit_texts(7, 2, *numbers(20))
-    alice = await town.client(1)
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    cluster.backend.commit_texts(7, 2, *numbers(20))
+    alice = await cluster.client(1)
     await alice.until_texts(7, *numbers(5, 16))
-    await town.message.until_requested(MarkRead)
-    assert town.backend.read_state(1, 7).read_index == 15  # type: ignore[arg-type]
+    await cluster.message.until_requested(MarkRead)
+    assert cluster.backend.read_state(1, 7).read_index == 15  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", [Sync, SyncChat])
-async def test_live_messages_during_the_sync_are_shown_once_in_order(town: EdgeCluster, kind: type) -> None:
+async def test_live_messages_during_the_sync_are_shown_once_in_order(cluster: EdgeCluster, kind: type) -> None:
     """The snapshot is taken, its reply is on its way, and messages are posted in chats known here and unknown."""
-    await town.add_edge()
-    town.backend.messages_per_page = 3
+    await cluster.add_edge()
+    cluster.backend.messages_per_page = 3
     for chat in (7, 8):
-        town.backend.add_chat(chat, 1, 2, 3)
-        town.backend.commit_texts(chat, 2, *numbers(5))
-    bob = await town.client(2)
+        cluster.backend.add_chat(chat, 1, 2, 3)
+        cluster.backend.commit_texts(chat, 2, *numbers(5))
+    bob = await cluster.client(2)
     await bob.until_synced()
-    town.backend.add_chat(9, 1, 3)
-    gate = town.message.block(kind)
-    waiting = asyncio.create_task(town.client(1))
-    await town.message.until_requested(kind, len(town.message.requests_of(kind)) + 1)
+    cluster.backend.add_chat(9, 1, 3)
+    gate = cluster.message.block(kind)
+    waiting = asyncio.create_task(cluster.client(1))
+    await cluster.message.until_requested(kind, len(cluster.message.requests_of(kind)) + 1)
     for number in (6, 7):
         for chat in (7, 8, 9):
-            await town.message.send_texts(chat, 3, str(number))
+            await cluster.message.send_texts(chat, 3, str(number))
     await bob.until_texts(8, "6", "7")
     gate.set()
     alice = await waiting
@@ -84,34 +84,34 @@ async def test_live_messages_during_the_sync_are_shown_once_in_order(town: EdgeC
     await alice.until_texts(8, *numbers(7))
     await alice.until_texts(9, "6", "7")
     await alice.until_synced()
-    await town.message.send_texts(7, 3, "8")
+    await cluster.message.send_texts(7, 3, "8")
     await alice.until_texts(7, *numbers(8))
 
 
 async def test_more_live_messages_than_the_change_over_keeps(
-    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.edge.delivery.ordering.RECENT_MESSAGES", 2)
-    await town.add_edge()
-    town.backend.messages_per_page = 3
-    town.backend.add_chat(7, 1, 2)
-    town.backend.commit_texts(7, 2, *numbers(4))
-    bob = await town.client(2)
+    await cluster.add_edge()
+    cluster.backend.messages_per_page = 3
+    cluster.backend.add_chat(7, 1, 2)
+    cluster.backend.commit_texts(7, 2, *numbers(4))
+    bob = await cluster.client(2)
     await bob.until_synced()
-    gate = town.message.block(SyncChat)
-    alice = await town.client(1)
-    await town.message.until_requested(SyncChat)
-    await town.message.send_texts(7, 2, *numbers(5, 5))
+    gate = cluster.message.block(SyncChat)
+    alice = await cluster.client(1)
+    await cluster.message.until_requested(SyncChat)
+    await cluster.message.send_texts(7, 2, *numbers(5, 5))
     gate.set()
     await alice.until_texts(7, *numbers(9))
 
 
-async def test_a_message_of_another_device_right_after_the_login_is_shown(town: EdgeCluster) -> None:
-    here, there = await town.add_edge(), await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    phone = await town.client(1, there)
+async def test_a_message_of_another_device_right_after_the_login_is_shown(cluster: EdgeCluster) -> None:
+    here, there = await cluster.add_edge(), await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    phone = await cluster.client(1, there)
     for number in range(20):
-        desk = await town.client(1, here)
+        desk = await cluster.client(1, here)
         await phone.post(7, str(number))
         await desk.until_texts(7, str(number))
         desk.socket.leave()
@@ -119,23 +119,23 @@ async def test_a_message_of_another_device_right_after_the_login_is_shown(town: 
 
 @pytest.mark.parametrize("chat", [7, 9])
 async def test_messages_posted_or_read_by_another_device_during_the_sync_are_shown(
-    town: EdgeCluster, chat: int
+    cluster: EdgeCluster, chat: int
 ) -> None:
     """The snapshot does not count them as unread; in a chat of the first page, and of a later one."""
-    here, there = await town.add_edge(), await town.add_edge()
-    town.backend.chats_per_page = 1
+    here, there = await cluster.add_edge(), await cluster.add_edge()
+    cluster.backend.chats_per_page = 1
     for number in (7, 8, 9):
-        town.backend.add_chat(number, 1, 2)
-    phone = await town.client(1, there)
+        cluster.backend.add_chat(number, 1, 2)
+    phone = await cluster.client(1, there)
     await phone.until_synced()
     desk = EdgeClient(here.endpoint)
-    gate = town.message.block(Sync)
+    gate = cluster.message.block(Sync)
     sent = desk.send(do="login", account=1)
-    await town.message.until_requested(Sync, len(town.message.requests_of(Sync)) + 1)
+    await cluster.message.until_requested(Sync, len(cluster.message.requests_of(Sync)) + 1)
     await phone.post(chat, "mine")
-    await town.message.send_texts(chat, 2, "yours")
+    await cluster.message.send_texts(chat, 2, "yours")
     await phone.until_texts(chat, "yours")
-    town.backend.mark_read(1, chat, 1, 2)
+    cluster.backend.mark_read(1, chat, 1, 2)
     gate.set()
     assert await desk.reply_to(sent) == 1
     await desk.until_texts(chat, "mine", "yours")
@@ -143,33 +143,33 @@ async def test_messages_posted_or_read_by_another_device_during_the_sync_are_sho
     assert len(desk.messages) == 2
 
 
-async def test_an_old_message_that_is_published_again_is_not_shown_again(town: EdgeCluster) -> None:
+async def test_an_old_message_that_is_published_again_is_not_shown_again(cluster: EdgeCluster) -> None:
     """A request was repeated, so its envelope is published again, to an account that has read it and logs in again."""
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    old = town.backend.commit_texts(7, 2, *numbers(3))
-    town.backend.mark_read(1, 7, 1, 3)
-    gate = town.message.block(Sync)
-    waiting = asyncio.create_task(town.client(1))
-    await town.message.until_requested(Sync)
-    await town.message.fan_out(old[:1])
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    old = cluster.backend.commit_texts(7, 2, *numbers(3))
+    cluster.backend.mark_read(1, 7, 1, 3)
+    gate = cluster.message.block(Sync)
+    waiting = asyncio.create_task(cluster.client(1))
+    await cluster.message.until_requested(Sync)
+    await cluster.message.fan_out(old[:1])
     gate.set()
     alice = await waiting
     await alice.until_synced()
-    await town.message.send_texts(7, 2, "4")
+    await cluster.message.send_texts(7, 2, "4")
     await alice.until_texts(7, "4")
 
 
-async def test_own_messages_are_answered_after_the_missed_ones_before_them(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.messages_per_page = 3
-    town.backend.add_chat(7, 1, 2)
-    town.backend.commit_texts(7, 2, *numbers(7))
-    gate = town.message.block(SyncChat)
-    alice = await town.client(1)
-    await town.message.until_requested(SyncChat)
+async def test_own_messages_are_answered_after_the_missed_ones_before_them(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.messages_per_page = 3
+    cluster.backend.add_chat(7, 1, 2)
+    cluster.backend.commit_texts(7, 2, *numbers(7))
+    gate = cluster.message.block(SyncChat)
+    alice = await cluster.client(1)
+    await cluster.message.until_requested(SyncChat)
     sent = alice.send(do="post", chat=7, text="mine")
-    await town.message.until_fanned_out()
+    await cluster.message.until_fanned_out()
     assert sent not in alice.replies
     gate.set()
     assert await alice.reply_to(sent) == [7, 8]
@@ -178,94 +178,94 @@ async def test_own_messages_are_answered_after_the_missed_ones_before_them(town:
 
 
 async def test_own_messages_do_not_wait_forever_for_missed_ones_and_are_not_shown_again(
-    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.edge.upstream.publisher._SLACK_SECONDS", 0.2)
-    await town.add_edge(request_seconds=1.5)
-    town.backend.messages_per_page = 3
-    town.backend.add_chat(7, 1, 2)
-    town.backend.commit_texts(7, 2, *numbers(7))
-    gate = town.message.block(SyncChat)
-    alice = await town.client(1)
-    await town.message.until_requested(SyncChat)
+    await cluster.add_edge(request_seconds=1.5)
+    cluster.backend.messages_per_page = 3
+    cluster.backend.add_chat(7, 1, 2)
+    cluster.backend.commit_texts(7, 2, *numbers(7))
+    gate = cluster.message.block(SyncChat)
+    alice = await cluster.client(1)
+    await cluster.message.until_requested(SyncChat)
     assert await alice.post(7, "mine") == 8
     gate.set()
     await alice.until_synced()
-    await town.message.send_texts(7, 2, "9")
+    await cluster.message.send_texts(7, 2, "9")
     await alice.until_texts(7, *numbers(7), "9")
 
 
-async def test_an_own_message_that_the_backlog_reads_first_is_its_reply(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.messages_per_page = 3
-    town.backend.add_chat(7, 1, 2)
-    town.backend.commit_texts(7, 2, *numbers(7))
-    gates = town.message.block(SyncChat), town.message.block(PostMessages)
-    alice = await town.client(1)
+async def test_an_own_message_that_the_backlog_reads_first_is_its_reply(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.messages_per_page = 3
+    cluster.backend.add_chat(7, 1, 2)
+    cluster.backend.commit_texts(7, 2, *numbers(7))
+    gates = cluster.message.block(SyncChat), cluster.message.block(PostMessages)
+    alice = await cluster.client(1)
     sent = alice.send(do="post", chat=7, text="mine")
-    await town.message.until_requested(SyncChat)
-    await town.message.until_requested(PostMessages)
-    town.message.on_envelope = lambda node, envelope: []
+    await cluster.message.until_requested(SyncChat)
+    await cluster.message.until_requested(PostMessages)
+    cluster.message.on_envelope = lambda node, envelope: []
 
-    town.message.on_reply = _never
+    cluster.message.on_reply = _never
     gates[1].set()
-    await town.message.until_fanned_out()
+    await cluster.message.until_fanned_out()
     gates[0].set()
     assert await alice.reply_to(sent) == [7, 8]
     await alice.until_synced()
     assert alice.texts(7) == numbers(7)
 
 
-async def test_a_login_does_not_wait_long_for_its_sync(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_login_does_not_wait_long_for_its_sync(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.edge.catchup.backlog._BEGIN_SECONDS", 0.1)
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    town.backend.commit_texts(7, 2, "hello")
-    gate = town.message.block(Sync)
-    alice = await town.client(1)
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    cluster.backend.commit_texts(7, 2, "hello")
+    gate = cluster.message.block(Sync)
+    alice = await cluster.client(1)
     assert alice.messages == []
     gate.set()
     await alice.until_texts(7, "hello")
 
 
 @pytest.fixture
-async def torn(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> tuple[EdgeClient, asyncio.Event]:
+async def torn(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> tuple[EdgeClient, asyncio.Event]:
     """Alice has received three messages on one node, and logs in on another before that is committed; it is committed
     after the event."""
     monkeypatch.setattr("services.edge.catchup.backlog._BEGIN_SECONDS", 0.1)
     monkeypatch.setattr("services.edge.receipts.read_state_flusher._ATTEMPT_SECONDS", 0.3)
-    here, there = await town.add_edge(confirm_interval_seconds=1000.0), await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    phone = await town.client(1, here)
+    here, there = await cluster.add_edge(confirm_interval_seconds=1000.0), await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    phone = await cluster.client(1, here)
     await phone.until_synced()
-    await town.message.send_texts(7, 2, *numbers(3))
+    await cluster.message.send_texts(7, 2, *numbers(3))
     await phone.until_texts(7, *numbers(3))
-    gate = town.message.block(MarkRead)
+    gate = cluster.message.block(MarkRead)
     phone.socket.leave()
     await asyncio.sleep(0.01)  # the login is later, by the wall clock
-    return await town.client(1, there), gate
+    return await cluster.client(1, there), gate
 
 
 async def test_unread_messages_are_requested_after_another_node_has_committed_its_read_state(
-    town: EdgeCluster, torn: tuple[EdgeClient, asyncio.Event]
+    cluster: EdgeCluster, torn: tuple[EdgeClient, asyncio.Event]
 ) -> None:
     """However long that takes; the login itself does not wait for it."""
     desk, gate = torn
-    await town.message.until_requested(MarkRead, 3)
-    assert len(town.message.requests_of(Sync)) == 1
+    await cluster.message.until_requested(MarkRead, 3)
+    assert len(cluster.message.requests_of(Sync)) == 1
     gate.set()
     await desk.until_synced()
     assert desk.texts(7) == []
 
 
 async def test_messages_released_before_the_first_page_are_not_shown_as_live(
-    town: EdgeCluster, torn: tuple[EdgeClient, asyncio.Event]
+    cluster: EdgeCluster, torn: tuple[EdgeClient, asyncio.Event]
 ) -> None:
     """The sequencer starts early, for a message posted on the new connection."""
     desk, gate = torn
     sent = desk.send(do="post", chat=7, text="mine")
     async with asyncio.timeout(10):
-        while (stream := town.edges[1].chats.sequencer(ChatId(7))) is None or not stream.delivered(4):
+        while (stream := cluster.edges[1].chats.sequencer(ChatId(7))) is None or not stream.delivered(4):
             await asyncio.sleep(0.01)
     gate.set()
     assert await desk.reply_to(sent) == [7, 4]
@@ -285,75 +285,75 @@ def _replies_and_messages(device: EdgeClient, since: int) -> list[int]:
 
 @pytest.mark.parametrize("reads", [True, False])
 async def test_an_own_message_in_the_snapshot_is_answered_in_its_place(
-    town: EdgeCluster, torn: tuple[EdgeClient, asyncio.Event], monkeypatch: pytest.MonkeyPatch, reads: bool
+    cluster: EdgeCluster, torn: tuple[EdgeClient, asyncio.Event], monkeypatch: pytest.MonkeyPatch, reads: bool
 ) -> None:
     """Messages posted since the login are committed, and neither their envelope nor their reply has arrived."""
     monkeypatch.setattr(JsonDialect, "pushes_backlog", reads)
     desk, gate = torn
-    town.message.beats = False
-    town.message.on_envelope, town.message.on_reply = lambda node, envelope: [], _never
+    cluster.message.beats = False
+    cluster.message.on_envelope, cluster.message.on_reply = lambda node, envelope: [], _never
     sent = [desk.send(do="post", chat=7, text=text) for text in ("mine", "mine, too")]
-    await town.message.until_fanned_out(2)
-    await town.message.send_texts(7, 2, "6")
+    await cluster.message.until_fanned_out(2)
+    await cluster.message.send_texts(7, 2, "6")
     gate.set()
     assert await desk.reply_to(sent[1]) == [7, 5]
     await desk.until_synced()
-    town.message.on_envelope = lambda node, envelope: [envelope]
-    await town.message.send_texts(7, 2, "7")
+    cluster.message.on_envelope = lambda node, envelope: [envelope]
+    await cluster.message.send_texts(7, 2, "7")
     await desk.until_texts(7, *(("6", "7") if reads else ("7",)))
     assert _replies_and_messages(desk, sent[0]) == ([*sent, 6, 7] if reads else [*sent, 7])
 
 
-async def test_an_own_message_in_a_discovered_chat_is_answered_in_its_place(town: EdgeCluster) -> None:
+async def test_an_own_message_in_a_discovered_chat_is_answered_in_its_place(cluster: EdgeCluster) -> None:
     """The account is in the chat, and this node receives neither that notice nor the chat's envelopes."""
-    edge = await town.add_edge()
-    room = town.backend.add_chat(7, 2, 3)
-    alice, bob = await town.client(1), await town.client(2)
+    edge = await cluster.add_edge()
+    room = cluster.backend.add_chat(7, 2, 3)
+    alice, bob = await cluster.client(1), await cluster.client(2)
     for device in (alice, bob):
         await device.until_synced()
     room.join(1)
-    town.message.on_envelope = lambda node, envelope: [town.message.without(envelope, 1)]
-    town.message.on_reply = _never
+    cluster.message.on_envelope = lambda node, envelope: [cluster.message.without(envelope, 1)]
+    cluster.message.on_reply = _never
     sent = alice.send(do="post", chat=7, text="mine")
-    await town.message.until_fanned_out()
-    await town.message.send_texts(7, 3, "2")
+    await cluster.message.until_fanned_out()
+    await cluster.message.send_texts(7, 3, "2")
     await bob.until_texts(7, "mine", "2")
     edge.resync.mark_stale("a test")
     await alice.until_texts(7, "2")
     assert _replies_and_messages(alice, sent) == [sent, 2]
 
 
-async def test_a_chat_that_the_account_has_left_is_not_read(town: EdgeCluster) -> None:
+async def test_a_chat_that_the_account_has_left_is_not_read(cluster: EdgeCluster) -> None:
     """The account leaves while the reply that names it as a member is on its way."""
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    town.backend.add_chat(8, 1, 3)
-    town.backend.commit_texts(7, 2, "hello")
-    bob = await town.client(2)
-    gate = town.message.block(Sync)
-    waiting = asyncio.create_task(town.client(1))
-    await town.message.until_requested(Sync, 2)
-    await town.session.leave(7, 1)
-    await town.message.send_texts(7, 2, "after")
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    cluster.backend.add_chat(8, 1, 3)
+    cluster.backend.commit_texts(7, 2, "hello")
+    bob = await cluster.client(2)
+    gate = cluster.message.block(Sync)
+    waiting = asyncio.create_task(cluster.client(1))
+    await cluster.message.until_requested(Sync, 2)
+    await cluster.session.leave(7, 1)
+    await cluster.message.send_texts(7, 2, "after")
     await bob.until_texts(7, "after")
     gate.set()
     alice = await waiting
     await alice.until_synced()
-    town.message.broadcast_members = 1
-    await town.message.send_texts(7, 2, "secret")
-    await town.message.send_texts(8, 3, "marker")
+    cluster.message.broadcast_members = 1
+    await cluster.message.send_texts(7, 2, "secret")
+    await cluster.message.send_texts(8, 3, "marker")
     await alice.until_texts(8, "marker")
     assert alice.texts(7) == []
 
 
-async def test_an_up_to_date_connection_has_no_backlog(town: EdgeCluster) -> None:
-    edge = await town.add_edge()
+async def test_an_up_to_date_connection_has_no_backlog(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
     for chat in range(1, 6):
-        town.backend.add_chat(chat, 1, 2)
-        town.backend.commit_texts(chat, 2, "old")
-    alice = await town.client(1)
+        cluster.backend.add_chat(chat, 1, 2)
+        cluster.backend.commit_texts(chat, 2, "old")
+    alice = await cluster.client(1)
     await alice.until_synced()
-    await town.message.send_texts(1, 2, "new")
+    await cluster.message.send_texts(1, 2, "new")
     await alice.until_texts(1, "old", "new")
     assert alice.client.session.catch_up.backlog is None
     assert all(edge.chats.sequencer(chat).recent_after(0) is None for chat in range(1, 6))  # type: ignore[arg-type,union-attr]
@@ -362,37 +362,37 @@ async def test_an_up_to_date_connection_has_no_backlog(town: EdgeCluster) -> Non
 # Read state is flushed before
 
 
-async def test_messages_delivered_to_another_connection_are_not_pushed_again(town: EdgeCluster) -> None:
-    here, there = await town.add_edge(confirm_interval_seconds=1000.0), await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    phone = await town.client(1, here)
+async def test_messages_delivered_to_another_connection_are_not_pushed_again(cluster: EdgeCluster) -> None:
+    here, there = await cluster.add_edge(confirm_interval_seconds=1000.0), await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    phone = await cluster.client(1, here)
     await phone.until_synced()
-    await town.message.send_texts(7, 2, "hello")
+    await cluster.message.send_texts(7, 2, "hello")
     await phone.until_texts(7, "hello")
     for edge in (here, there):
-        desk = await town.client(1, edge)
+        desk = await cluster.client(1, edge)
         await desk.until_synced()
         assert desk.texts(7) == []
 
 
-async def test_messages_perhaps_not_delivered_to_another_connection_are_pushed_again(town: EdgeCluster) -> None:
-    await town.add_edge(confirm_interval_seconds=1000.0)
-    town.backend.add_chat(7, 1, 2)
-    phone = await town.client(1)
+async def test_messages_perhaps_not_delivered_to_another_connection_are_pushed_again(cluster: EdgeCluster) -> None:
+    await cluster.add_edge(confirm_interval_seconds=1000.0)
+    cluster.backend.add_chat(7, 1, 2)
+    phone = await cluster.client(1)
     phone.socket.mute = True
-    await town.message.send_texts(7, 2, "hello")
+    await cluster.message.send_texts(7, 2, "hello")
     await phone.until_texts(7, "hello")
-    desk = await town.client(1)
+    desk = await cluster.client(1)
     await desk.until_texts(7, "hello")
 
 
-async def test_a_dead_node_delays_no_login(town: EdgeCluster) -> None:
-    here, there = await town.add_edge(), await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    await town.client(1, there)
+async def test_a_dead_node_delays_no_login(cluster: EdgeCluster) -> None:
+    here, there = await cluster.add_edge(), await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    await cluster.client(1, there)
     await there.bus.stop()
     started = asyncio.get_running_loop().time()
-    await town.client(1, here)
+    await cluster.client(1, here)
     assert asyncio.get_running_loop().time() - started < 0.9
 
 
@@ -408,91 +408,91 @@ async def _gone(edge: Edge) -> bool:
 
 
 @pytest.mark.parametrize("kind", [Sync, SyncChat])
-async def test_a_disconnect_during_the_sync_leaves_nothing_behind(town: EdgeCluster, kind: type) -> None:
-    edge = await town.add_edge()
-    town.backend.messages_per_page = 2
-    town.backend.add_chat(7, 1, 2)
-    town.backend.commit_texts(7, 2, *numbers(5))
-    gate = town.message.block(kind)
+async def test_a_disconnect_during_the_sync_leaves_nothing_behind(cluster: EdgeCluster, kind: type) -> None:
+    edge = await cluster.add_edge()
+    cluster.backend.messages_per_page = 2
+    cluster.backend.add_chat(7, 1, 2)
+    cluster.backend.commit_texts(7, 2, *numbers(5))
+    gate = cluster.message.block(kind)
     alice = EdgeClient(edge.endpoint)
     alice.send(do="login", account=1)
-    await town.message.until_requested(kind)
+    await cluster.message.until_requested(kind)
     alice.socket.vanish()
     gate.set()
     assert await _gone(edge)
-    bob = await town.client(1)
+    bob = await cluster.client(1)
     await bob.until_texts(7, *numbers(5))
 
 
-async def test_the_backlog_is_read_at_the_pace_of_a_slow_client(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.messages_per_page = 5
-    town.backend.add_chat(7, 1, 2)
-    town.backend.commit_texts(7, 2, *("x" * 60_000 for _ in range(20)))
-    alice = EdgeClient(town.edges[0].endpoint)
+async def test_the_backlog_is_read_at_the_pace_of_a_slow_client(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.messages_per_page = 5
+    cluster.backend.add_chat(7, 1, 2)
+    cluster.backend.commit_texts(7, 2, *("x" * 60_000 for _ in range(20)))
+    alice = EdgeClient(cluster.edges[0].endpoint)
     sent = alice.send(do="login", account=1)
     await alice.reply_to(sent)
     alice.socket.deaf = True
-    await town.message.until_requested(SyncChat)
+    await cluster.message.until_requested(SyncChat)
     await asyncio.sleep(0.2)
-    requests = len(town.message.requests_of(SyncChat))
+    requests = len(cluster.message.requests_of(SyncChat))
     assert 1 <= requests <= 2
     assert alice.socket.closed_with is None
     alice.socket.stop_being_deaf()
     await alice.socket.until(lambda: len(alice.texts(7)) == 20)
 
 
-async def test_a_connection_may_log_in_as_another_account(town: EdgeCluster) -> None:
-    edge = await town.add_edge()
+async def test_a_connection_may_log_in_as_another_account(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
     for chat, account in ((7, 1), (8, 2)):
-        town.backend.add_chat(chat, account, 3)
-    device = await town.client(1)
+        cluster.backend.add_chat(chat, account, 3)
+    device = await cluster.client(1)
     await device.until_synced()
     assert await device.request(do="login", account=2) == 2
     await device.until_synced()
-    await town.message.send_texts(7, 3, "for the first")
-    await town.message.send_texts(8, 3, "for the second")
+    await cluster.message.send_texts(7, 3, "for the first")
+    await cluster.message.send_texts(8, 3, "for the second")
     await device.until_texts(8, "for the second")
     assert device.texts(7) == []
     assert [local.account for local in edge.accounts.by_account.values()] == [2]
     assert device.client.dialect.entered_as == [1, 0, 2]  # type: ignore[attr-defined]
 
 
-async def test_a_repeated_login_of_the_same_account_shows_nothing_again(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    device = await town.client(1)
+async def test_a_repeated_login_of_the_same_account_shows_nothing_again(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    device = await cluster.client(1)
     for number in range(1, 4):
-        await town.message.send_texts(7, 2, str(number))
+        await cluster.message.send_texts(7, 2, str(number))
         await device.until_texts(7, *numbers(number))
         assert await device.request(do="login", account=1) == 1
         await device.until_synced()
     assert device.texts(7) == numbers(3)
 
 
-async def test_a_login_that_fails_changes_nothing(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    device = await town.client(1)
+async def test_a_login_that_fails_changes_nothing(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    device = await cluster.client(1)
     await device.until_synced()
     assert await device.request(do="login", account=2, secret="wrong") == "unauthenticated"
-    await town.message.send_texts(7, 2, "still here")
+    await cluster.message.send_texts(7, 2, "still here")
     await device.until_texts(7, "still here")
     assert await device.post(7, "and who I was") == 2
 
 
-async def test_a_lost_envelope_during_the_sync_is_fetched(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    town.backend.commit_texts(7, 2, *numbers(2))
-    alice = await town.client(1)
+async def test_a_lost_envelope_during_the_sync_is_fetched(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    cluster.backend.commit_texts(7, 2, *numbers(2))
+    alice = await cluster.client(1)
     await alice.until_texts(7, *numbers(2))
 
     def lose(node: NodeId, envelope: Envelope) -> list[Envelope]:
         return []
 
-    town.message.on_envelope = lose
-    await town.message.send_texts(7, 2, "3")
-    town.message.on_envelope = lambda node, envelope: [envelope]
-    await town.message.send_texts(7, 2, "4")
+    cluster.message.on_envelope = lose
+    await cluster.message.send_texts(7, 2, "3")
+    cluster.message.on_envelope = lambda node, envelope: [envelope]
+    await cluster.message.send_texts(7, 2, "4")
     await alice.until_texts(7, *numbers(4))

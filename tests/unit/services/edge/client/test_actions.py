@@ -6,18 +6,18 @@ from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
 
 
-async def test_a_local_reply_needs_no_login_and_no_service(town: EdgeCluster) -> None:
-    edge = await town.add_edge()
+async def test_a_local_reply_needs_no_login_and_no_service(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
     device = EdgeClient(edge.endpoint)
     ping = device.send(do="ping")
     assert device.replies == {}, "replies are written in the batch of a tick"
     assert await device.reply_to(ping) == "pong"
 
 
-async def test_a_local_reply_keeps_the_order_of_replies(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    device = await town.client(1)
+async def test_a_local_reply_keeps_the_order_of_replies(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    device = await cluster.client(1)
     first = device.send(do="post", chat=7, text="one")
     device.send(do="ping")
     device.send(do="account", account=1)
@@ -26,10 +26,10 @@ async def test_a_local_reply_keeps_the_order_of_replies(town: EdgeCluster) -> No
     assert device.replied_refs[-4:] == list(range(first, last + 1))
 
 
-async def test_requests_of_one_frame_are_answered_in_order(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    device = await town.client(1)
+async def test_requests_of_one_frame_are_answered_in_order(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    device = await cluster.client(1)
     post = {"do": "post", "chat": 7, "text": "a", "ref": 103}
     rest = [{"do": "watch"}, {"do": "account", "account": 1, "ref": 104}]
     device.send(do="several", frames=[{"do": "chat", "chat": 7, "ref": 101}, {"do": "ping", "ref": 102}, post, *rest])
@@ -37,10 +37,10 @@ async def test_requests_of_one_frame_are_answered_in_order(town: EdgeCluster) ->
     assert device.replied_refs[-4:] == [101, 102, 103, 104]
 
 
-async def test_disconnect_answers_what_came_before_and_drops_the_rest(town: EdgeCluster) -> None:
-    edge = await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    device = await town.client(1)
+async def test_disconnect_answers_what_came_before_and_drops_the_rest(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    device = await cluster.client(1)
     posted = device.send(do="post", chat=7, text="last words")
     quits = device.send(do="quit")
     dropped = device.send(do="post", chat=7, text="too late")
@@ -49,22 +49,22 @@ async def test_disconnect_answers_what_came_before_and_drops_the_rest(town: Edge
     assert device.replied_refs[-1] == quits
     assert dropped not in device.replies
     assert device.socket.closed_with == (1000, "bye")
-    assert len(town.backend.chats[ChatId(7)].messages) == 1
+    assert len(cluster.backend.chats[ChatId(7)].messages) == 1
     assert not edge.endpoint.clients
 
 
-async def test_disconnect_before_the_login(town: EdgeCluster) -> None:
-    edge = await town.add_edge()
+async def test_disconnect_before_the_login(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
     device = EdgeClient(edge.endpoint)
     device.send(do="quit")
     await device.socket.until(lambda: device.socket.ended)
     assert device.socket.closed_with == (1000, "bye")
 
 
-async def test_a_dialect_requests_what_it_lacks_of_an_event(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    device = await town.client(1)
+async def test_a_dialect_requests_what_it_lacks_of_an_event(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    device = await cluster.client(1)
     device.send(do="watch")
     await device.request(do="ping")
     device.client.notify(ChatJoined(ChatId(7)))

@@ -21,21 +21,21 @@ from tests.unit.services.edge.edge_client import EdgeClient
     ],
 )  # fmt: skip
 async def test_path_or_subprotocol_select_the_dialect(
-    town: EdgeCluster, path: str, subprotocols: tuple[str, ...], answer: Accept
+    cluster: EdgeCluster, path: str, subprotocols: tuple[str, ...], answer: Accept
 ) -> None:
-    edge = await town.add_edge()
+    edge = await cluster.add_edge()
     assert edge.endpoint.accept(Handshake(path, "", "", False, subprotocols, "")) == answer
 
 
-async def test_other_paths_are_not_found(town: EdgeCluster) -> None:
-    rejection = (await town.add_edge()).endpoint.accept(Handshake("/else", "", "", False, (), ""))
+async def test_other_paths_are_not_found(cluster: EdgeCluster) -> None:
+    rejection = (await cluster.add_edge()).endpoint.accept(Handshake("/else", "", "", False, (), ""))
     assert isinstance(rejection, Reject)
     assert rejection.status == 404
     assert "/ws/lines" in rejection.text
 
 
-async def test_a_connection_without_a_frame_is_closed(town: EdgeCluster) -> None:
-    edge = await town.add_edge(first_frame_seconds=0.1, unauthenticated_seconds=1000.0)
+async def test_a_connection_without_a_frame_is_closed(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge(first_frame_seconds=0.1, unauthenticated_seconds=1000.0)
     silent, talking = EdgeClient(edge.endpoint), EdgeClient(edge.endpoint)
     await talking.request(do="status")
     await silent.socket.until(lambda: silent.socket.ended)
@@ -43,8 +43,8 @@ async def test_a_connection_without_a_frame_is_closed(town: EdgeCluster) -> None
     assert talking.socket.closed_with is None
 
 
-async def test_silent_peers_are_pinged_and_dropped_without_a_pong(town: EdgeCluster) -> None:
-    edge = await town.add_edge(ping_interval_seconds=0.3, pong_timeout_seconds=0.5)
+async def test_silent_peers_are_pinged_and_dropped_without_a_pong(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge(ping_interval_seconds=0.3, pong_timeout_seconds=0.5)
     alive, dead, paused = EdgeClient(edge.endpoint), EdgeClient(edge.endpoint), EdgeClient(edge.endpoint)
     for device in (alive, dead, paused):
         await device.request(do="status")
@@ -57,10 +57,10 @@ async def test_silent_peers_are_pinged_and_dropped_without_a_pong(town: EdgeClus
     assert [device.socket.ended for device in (alive, paused)] == [False, False]
 
 
-async def test_a_client_with_too_much_queued_is_not_read(town: EdgeCluster) -> None:
-    await town.add_edge(incoming_frames=10)
-    alice = await town.client(1)
-    gate = town.session.block(GetAccount)
+async def test_a_client_with_too_much_queued_is_not_read(cluster: EdgeCluster) -> None:
+    await cluster.add_edge(incoming_frames=10)
+    alice = await cluster.client(1)
+    gate = cluster.session.block(GetAccount)
     sent = [alice.send(do="account", account=2) for _ in range(12)]
     read = [alice.socket.reading]
     gate.set()
@@ -72,15 +72,15 @@ async def test_a_client_with_too_much_queued_is_not_read(town: EdgeCluster) -> N
 # Drain
 
 
-async def test_drained_clients_are_answered_then_closed_and_their_read_state_is_committed(town: EdgeCluster) -> None:
-    edge = await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    alice, bob = await town.client(1), await town.client(2)
-    await town.message.send_texts(7, 2, "news")
+async def test_drained_clients_are_answered_then_closed_and_their_read_state_is_committed(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    alice, bob = await cluster.client(1), await cluster.client(2)
+    await cluster.message.send_texts(7, 2, "news")
     await alice.until_texts(7, "news")
-    gate = town.message.block(PostMessages)
+    gate = cluster.message.block(PostMessages)
     sent = alice.send(do="post", chat=7, text="last words")
-    await town.message.until_requested(PostMessages)
+    await cluster.message.until_requested(PostMessages)
     draining = asyncio.create_task(edge.drain())
     await bob.socket.until(lambda: bob.socket.ended)
     assert not alice.socket.reading
@@ -90,12 +90,12 @@ async def test_drained_clients_are_answered_then_closed_and_their_read_state_is_
     assert alice.replies[sent] == [7, 2]
     for device in (alice, bob):
         assert device.socket.closed_with == (1012, "restarting, please reconnect")
-    assert town.backend.unread(1, 7) == []
-    assert await town.nodes_of(1) == []
+    assert cluster.backend.unread(1, 7) == []
+    assert await cluster.nodes_of(1) == []
 
 
-async def test_many_clients_are_drained_over_time(town: EdgeCluster) -> None:
-    edge = await town.add_edge(drain_seconds=0.5)
+async def test_many_clients_are_drained_over_time(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge(drain_seconds=0.5)
     ends: list[float] = []
     devices = [EdgeClient(edge.endpoint) for _ in range(60)]
     started = asyncio.get_running_loop().time()
@@ -110,16 +110,16 @@ async def test_many_clients_are_drained_over_time(town: EdgeCluster) -> None:
 
 @pytest.mark.parametrize("deaf", [True, False])
 async def test_a_client_that_does_not_close_is_aborted(
-    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch, deaf: bool
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, deaf: bool
 ) -> None:
     """Either its request is never answered, or it does not answer the close frame."""
     monkeypatch.setattr("services.edge.client.endpoint._REPLY_SECONDS", 0.1)
     monkeypatch.setattr("services.edge.client.endpoint._CLOSE_SECONDS", 0.1)
-    edge = await town.add_edge()
-    alice = await town.client(1)
-    gate = town.session.block(GetAccount)
+    edge = await cluster.add_edge()
+    alice = await cluster.client(1)
+    gate = cluster.session.block(GetAccount)
     alice.send(do="account", account=2)
-    await town.session.until_requested(GetAccount)
+    await cluster.session.until_requested(GetAccount)
     alice.socket.deaf = deaf
     async with asyncio.timeout(5):
         await edge.drain()

@@ -38,8 +38,8 @@ def pattern(size: int) -> bytes:
     return bytes(n * 31 % 251 for n in range(size))
 
 
-def blob(town: EdgeCluster, media: Media) -> Path:
-    return town.media_directory / "blobs" / media.sha256
+def blob(cluster: EdgeCluster, media: Media) -> Path:
+    return cluster.media_directory / "blobs" / media.sha256
 
 
 def received_by(device: EdgeClient) -> list[Any]:
@@ -60,9 +60,9 @@ async def until_received(device: EdgeClient, count: int) -> list[Any]:
     return received_by(device)
 
 
-async def until_unread(town: EdgeCluster, account: int, *indexes: int) -> None:
+async def until_unread(cluster: EdgeCluster, account: int, *indexes: int) -> None:
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        while town.backend.unread(account, CHAT) != list(indexes):
+        while cluster.backend.unread(account, CHAT) != list(indexes):
             await asyncio.sleep(0.02)
 
 
@@ -73,64 +73,64 @@ async def until_idle(edge: Edge) -> None:
             await asyncio.sleep(0.002)
 
 
-async def test_media_and_texts_are_sent_in_order(town: EdgeCluster) -> None:
-    edge = await town.add_edge(confirm_interval_seconds=0.1)
-    town.backend.add_chat(CHAT, 1, 2)
-    bob = await town.client(2)
+async def test_media_and_texts_are_sent_in_order(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge(confirm_interval_seconds=0.1)
+    cluster.backend.add_chat(CHAT, 1, 2)
+    bob = await cluster.client(2)
     first, second = await stored(edge, pattern(1000), 3), await stored(edge, pattern(10), 1)
-    await town.message.send_texts(CHAT, 1, "one", Image(first), "two", File(second), "three")
+    await cluster.message.send_texts(CHAT, 1, "one", Image(first), "two", File(second), "three")
     assert await until_received(bob, 9) == [
         "one", [3], pattern(1000)[:333], pattern(1000)[333:666], pattern(1000)[666:], "two", [1], pattern(10), "three",
     ]  # fmt: skip
-    await until_unread(town, 2)
+    await until_unread(cluster, 2)
 
 
-async def test_a_transfer_keeps_the_pace_of_its_client_and_other_output_waits(town: EdgeCluster) -> None:
-    edge = await town.add_edge(confirm_interval_seconds=0.1)
-    town.backend.add_chat(CHAT, 1, 2)
-    bob = await town.client(2)
+async def test_a_transfer_keeps_the_pace_of_its_client_and_other_output_waits(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge(confirm_interval_seconds=0.1)
+    cluster.backend.add_chat(CHAT, 1, 2)
+    bob = await cluster.client(2)
     await bob.until_synced()
     media = await stored(edge, pattern(1_000_000), 100)
     bob.socket.deaf = True
-    await town.message.send_texts(CHAT, 1, Image(media), "behind")
+    await cluster.message.send_texts(CHAT, 1, Image(media), "behind")
     sent = bob.send(do="status")
     async with asyncio.timeout(TIMEOUT_SECONDS):
         while bob.socket.unsent() <= LOW_WATER:
             await asyncio.sleep(0.002)
     await asyncio.sleep(0.05)
     assert bob.socket.unsent() < LOW_WATER + 20_000
-    assert town.backend.unread(2, CHAT) == [1, 2]
+    assert cluster.backend.unread(2, CHAT) == [1, 2]
     bob.socket.stop_being_deaf()
     shown = await until_received(bob, 102)
     assert (shown[0], b"".join(shown[1:101]), shown[101]) == ([100], pattern(1_000_000), "behind")
     assert await bob.reply_to(sent) == "ServerStatus"
-    await until_unread(town, 2)
+    await until_unread(cluster, 2)
 
 
-async def test_output_behind_a_transfer_is_bounded_but_the_transfer_is_not(town: EdgeCluster) -> None:
-    edge = await town.add_edge(outgoing_bytes=20_000)
-    town.backend.add_chat(CHAT, 1, 2)
-    bob = await town.client(2)
+async def test_output_behind_a_transfer_is_bounded_but_the_transfer_is_not(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge(outgoing_bytes=20_000)
+    cluster.backend.add_chat(CHAT, 1, 2)
+    bob = await cluster.client(2)
     await bob.until_synced()
     media = await stored(edge, pattern(200_000), 4)
     bob.socket.deaf = True
-    await town.message.send_texts(CHAT, 1, Image(media), "x" * 10_000)
+    await cluster.message.send_texts(CHAT, 1, Image(media), "x" * 10_000)
     await asyncio.sleep(0.05)
     assert [bob.socket.closed_with] == [None]
-    await town.message.send_texts(CHAT, 1, "x" * 10_000)
+    await cluster.message.send_texts(CHAT, 1, "x" * 10_000)
     await bob.socket.until(lambda: bob.socket.closed_with is not None)
     assert bob.socket.closed_with == (1013, "too slow, reconnect to catch up")
     await until_idle(edge)
 
 
-async def test_a_slow_receiver_may_answer_pings_late(town: EdgeCluster) -> None:
-    edge = await town.add_edge(pong_timeout_seconds=0.2, confirm_interval_seconds=0.0)
-    town.backend.add_chat(CHAT, 1, 2)
-    bob = await town.client(2)
+async def test_a_slow_receiver_may_answer_pings_late(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge(pong_timeout_seconds=0.2, confirm_interval_seconds=0.0)
+    cluster.backend.add_chat(CHAT, 1, 2)
+    bob = await cluster.client(2)
     await bob.until_synced()
     media = await stored(edge, pattern(400_000), 20)
     bob.socket.deaf = bob.socket.mute = True
-    await town.message.send_texts(CHAT, 1, "before", Image(media))
+    await cluster.message.send_texts(CHAT, 1, "before", Image(media))
     await bob.socket.until(lambda: bob.socket.pings > 0)
     for _ in range(16):
         await asyncio.sleep(0.1)
@@ -139,25 +139,27 @@ async def test_a_slow_receiver_may_answer_pings_late(town: EdgeCluster) -> None:
     await bob.socket.until(lambda: bob.socket.ended)
 
 
-async def test_concurrent_transfers_of_a_node_are_limited(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    edge = await town.add_edge(transfers_at_once=1)
-    town.backend.add_chat(CHAT, 1, 2, 3)
-    bob, cem = await town.client(2), await town.client(3)
+async def test_concurrent_transfers_of_a_node_are_limited(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge = await cluster.add_edge(transfers_at_once=1)
+    cluster.backend.add_chat(CHAT, 1, 2, 3)
+    bob, cem = await cluster.client(2), await cluster.client(3)
     await bob.until_synced()
     await cem.until_synced()
     bob.socket.deaf = True
     media = await stored(edge, pattern(200_000), 2)
-    await town.message.send_texts(CHAT, 1, Image(media))
+    await cluster.message.send_texts(CHAT, 1, Image(media))
     await cem_waits(bob, cem)
     bob.socket.stop_being_deaf()
     assert await until_received(cem, 3) == [[2], pattern(200_000)[:100_000], pattern(200_000)[100_000:]]
     monkeypatch.setattr(media_sender, "_SLOT_SECONDS", 0.1)
     bob.socket.deaf = True
-    await town.message.send_texts(CHAT, 1, Image(media), "after")
+    await cluster.message.send_texts(CHAT, 1, Image(media), "after")
     assert (await until_received(cem, 5))[3:] == ["notes.bin", "after"]
     bob.socket.vanish()
     await until_idle(edge)
-    await town.message.send_texts(CHAT, 1, Image(media))
+    await cluster.message.send_texts(CHAT, 1, Image(media))
     assert len(await until_received(cem, 8)) == 8
 
 
@@ -169,56 +171,56 @@ async def cem_waits(bob: EdgeClient, cem: EdgeClient) -> None:
     assert received_by(cem) == []
 
 
-async def test_media_that_cannot_be_opened_is_sent_as_text(town: EdgeCluster) -> None:
-    edge = await town.add_edge(confirm_interval_seconds=0.1)
-    town.backend.add_chat(CHAT, 1, 2)
-    bob = await town.client(2)
+async def test_media_that_cannot_be_opened_is_sent_as_text(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge(confirm_interval_seconds=0.1)
+    cluster.backend.add_chat(CHAT, 1, 2)
+    bob = await cluster.client(2)
     media = await stored(edge, pattern(1000))
-    blob(town, media).unlink()
-    await town.message.send_texts(CHAT, 1, Image(media), "after")
+    blob(cluster, media).unlink()
+    await cluster.message.send_texts(CHAT, 1, Image(media), "after")
     assert await until_received(bob, 2) == ["notes.bin", "after"]
-    await until_unread(town, 2)
+    await until_unread(cluster, 2)
 
 
-async def test_a_transfer_that_fails_half_way_ends_the_connection_and_is_repeated(town: EdgeCluster) -> None:
-    edge = await town.add_edge()
-    town.backend.add_chat(CHAT, 1, 2)
-    bob = await town.client(2)
+async def test_a_transfer_that_fails_half_way_ends_the_connection_and_is_repeated(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    cluster.backend.add_chat(CHAT, 1, 2)
+    bob = await cluster.client(2)
     whole = pattern(600_000)
     media = await stored(edge, whole, 2)
-    blob(town, media).write_bytes(whole[:400_000])
-    await town.message.send_texts(CHAT, 1, "before", Image(media), "after")
+    blob(cluster, media).write_bytes(whole[:400_000])
+    await cluster.message.send_texts(CHAT, 1, "before", Image(media), "after")
     await bob.socket.until(lambda: bob.socket.ended)
     assert bob.socket.closed_with == (1011, "a transfer failed, reconnect to get it")
     assert received_by(bob) == ["before", [2], whole[:300_000]]
-    await until_unread(town, 2, 2, 3)
-    blob(town, media).write_bytes(whole)
-    again = await town.client(2)
+    await until_unread(cluster, 2, 2, 3)
+    blob(cluster, media).write_bytes(whole)
+    again = await cluster.client(2)
     assert await until_received(again, 4) == [[2], whole[:300_000], whole[300_000:], "after"]
 
 
-async def test_the_end_of_a_connection_ends_its_transfers(town: EdgeCluster) -> None:
-    edge = await town.add_edge()
-    town.backend.add_chat(CHAT, 1, 2)
-    bob = await town.client(2)
+async def test_the_end_of_a_connection_ends_its_transfers(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    cluster.backend.add_chat(CHAT, 1, 2)
+    bob = await cluster.client(2)
     await bob.until_synced()
     bob.socket.deaf = True
-    await town.message.send_texts(CHAT, 1, Image(await stored(edge, pattern(300_000), 3)), "behind")
+    await cluster.message.send_texts(CHAT, 1, Image(await stored(edge, pattern(300_000), 3)), "behind")
     async with asyncio.timeout(TIMEOUT_SECONDS):
         while bob.socket.unsent() <= LOW_WATER:
             await asyncio.sleep(0.002)
     bob.socket.vanish()
     await until_idle(edge)
-    assert town.backend.unread(2, CHAT) == [1, 2]
+    assert cluster.backend.unread(2, CHAT) == [1, 2]
 
 
-async def test_another_account_receives_nothing_that_waited_for_the_former(town: EdgeCluster) -> None:
-    edge = await town.add_edge(confirm_interval_seconds=0.1)
-    town.backend.add_chat(CHAT, 1, 2, 3)
-    bob = await town.client(2)
+async def test_another_account_receives_nothing_that_waited_for_the_former(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge(confirm_interval_seconds=0.1)
+    cluster.backend.add_chat(CHAT, 1, 2, 3)
+    bob = await cluster.client(2)
     await bob.until_synced()
     bob.socket.deaf = True
-    await town.message.send_texts(CHAT, 1, Image(await stored(edge, pattern(300_000), 3)), "behind")
+    await cluster.message.send_texts(CHAT, 1, Image(await stored(edge, pattern(300_000), 3)), "behind")
     async with asyncio.timeout(TIMEOUT_SECONDS):
         while bob.socket.unsent() <= LOW_WATER:
             await asyncio.sleep(0.002)
@@ -230,22 +232,22 @@ async def test_another_account_receives_nothing_that_waited_for_the_former(town:
     assert await bob.reply_to(sent) == 4
     assert received_by(bob) == [[3], *(pattern(300_000)[at : at + 100_000] for at in (0, 100_000, 200_000))]
     await edge.read_state.flush()
-    assert town.backend.unread(2, CHAT) == [1, 2]
-    assert town.backend.unread(4, CHAT) == [1, 2]
+    assert cluster.backend.unread(2, CHAT) == [1, 2]
+    assert cluster.backend.unread(4, CHAT) == [1, 2]
 
 
-async def test_a_drained_edge_finishes_transfers(town: EdgeCluster) -> None:
-    edge = await town.add_edge()
-    town.backend.add_chat(CHAT, 1, 2)
-    bob = await town.client(2)
+async def test_a_drained_edge_finishes_transfers(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    cluster.backend.add_chat(CHAT, 1, 2)
+    bob = await cluster.client(2)
     await bob.until_synced()
     bob.socket.deaf = True
-    await town.message.send_texts(CHAT, 1, Image(await stored(edge, pattern(300_000), 3)))
-    gate = town.message.block(PostMessages)
+    await cluster.message.send_texts(CHAT, 1, Image(await stored(edge, pattern(300_000), 3)))
+    gate = cluster.message.block(PostMessages)
     sent = bob.send(do="post", chat=CHAT, text="last words")
-    await town.message.until_requested(PostMessages)
+    await cluster.message.until_requested(PostMessages)
     gate.set()
-    await town.message.until_replied()
+    await cluster.message.until_replied()
     draining = asyncio.create_task(edge.drain())
     await asyncio.sleep(0.2)
     assert [bob.socket.closed_with] == [None]
@@ -253,7 +255,7 @@ async def test_a_drained_edge_finishes_transfers(town: EdgeCluster) -> None:
     assert await bob.reply_to(sent) == [CHAT, 2]
     await draining
     assert bob.socket.closed_with == (1012, "restarting, please reconnect")
-    assert town.backend.unread(2, CHAT) == []
+    assert cluster.backend.unread(2, CHAT) == []
 
 
 async def pieces(data: bytes, size: int) -> AsyncGenerator[bytes]:

@@ -27,182 +27,182 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "_ATTEMPT_SECONDS", 0.3)
 
 
-def texts_of(town: EdgeCluster, chat: int) -> list[int]:
-    return [message.index for message in town.backend.chats[chat].messages]  # type: ignore[index]
+def texts_of(cluster: EdgeCluster, chat: int) -> list[int]:
+    return [message.index for message in cluster.backend.chats[chat].messages]  # type: ignore[index]
 
 
-async def test_a_message_is_answered_and_delivered_to_others(town: EdgeCluster) -> None:
-    await town.add_edge()
-    other = await town.add_edge()
-    town.backend.add_chat(7, 1, 2, 3)
-    alice, bob, carol = await town.client(1), await town.client(2), await town.client(3, other)
+async def test_a_message_is_answered_and_delivered_to_others(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    other = await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2, 3)
+    alice, bob, carol = await cluster.client(1), await cluster.client(2), await cluster.client(3, other)
     assert await alice.post(7, "hello") == 1
     await bob.until_texts(7, "hello")
     await carol.until_texts(7, "hello")
     assert alice.messages == []
 
 
-async def test_a_message_is_delivered_to_the_senders_other_devices(town: EdgeCluster) -> None:
-    here, there = await town.add_edge(), await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    phone, desk, away = await town.client(1, here), await town.client(1, here), await town.client(1, there)
+async def test_a_message_is_delivered_to_the_senders_other_devices(cluster: EdgeCluster) -> None:
+    here, there = await cluster.add_edge(), await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    phone, desk, away = await cluster.client(1, here), await cluster.client(1, here), await cluster.client(1, there)
     assert await phone.post(7, "hello") == 1
     await desk.until_texts(7, "hello")
     await away.until_texts(7, "hello")
     assert phone.messages == []
 
 
-async def test_an_envelope_answers_a_message_with_a_late_or_lost_reply(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    alice = await town.client(1)
+async def test_an_envelope_answers_a_message_with_a_late_or_lost_reply(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    alice = await cluster.client(1)
     held = asyncio.Event()
 
     async def late() -> bool:
         await held.wait()
         return True
 
-    town.message.on_reply = late
+    cluster.message.on_reply = late
     assert await alice.post(7, "one") == 1
     assert await alice.post(7, "two") == 2
     held.set()
     assert await alice.post(7, "three") == 3
     assert alice.replied_refs == sorted(alice.replied_refs)
     assert alice.messages == []
-    assert texts_of(town, 7) == [1, 2, 3]
+    assert texts_of(cluster, 7) == [1, 2, 3]
 
 
-async def three_under_way(town: EdgeCluster) -> tuple[list[EdgeClient], asyncio.Event]:
+async def three_under_way(cluster: EdgeCluster) -> tuple[list[EdgeClient], asyncio.Event]:
     """Six devices, three of which have posted a message; its request is answered after the event."""
-    town.backend.add_chat(7, *range(1, 7))
-    devices = [await town.client(account) for account in range(1, 7)]
-    gate = town.message.block(PostMessages)
+    cluster.backend.add_chat(7, *range(1, 7))
+    devices = [await cluster.client(account) for account in range(1, 7)]
+    gate = cluster.message.block(PostMessages)
     for count, device in enumerate(devices[:3], 1):
         device.send(do="post", chat=7, text="early")
-        await town.message.until_received(count)
+        await cluster.message.until_received(count)
     return devices, gate
 
 
 async def test_messages_are_gathered_while_enough_requests_are_in_flight(
-    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher, "_GATHER_SECONDS", 60.0)
-    await town.add_edge()
-    devices, gate = await three_under_way(town)
+    await cluster.add_edge()
+    devices, gate = await three_under_way(cluster)
     sent = []
     for device in devices[3:]:
         sent.append((device, device.send(do="post", chat=7, text="late")))
         await asyncio.sleep(0.01)  # some turns of the event loop
-    assert town.message.received == 3
+    assert cluster.message.received == 3
     gate.set()
     assert [await device.reply_to(number) for device, number in sent] == [[7, 4], [7, 5], [7, 6]]
-    assert [len(request.drafts) for request in town.message.requests_of(PostMessages)] == [1, 1, 1, 3]
+    assert [len(request.drafts) for request in cluster.message.requests_of(PostMessages)] == [1, 1, 1, 3]
 
 
-async def test_gathered_messages_are_sent_at_the_end(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_gathered_messages_are_sent_at_the_end(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "_GATHER_SECONDS", 60.0)
-    edge = await town.add_edge()
-    devices, gate = await three_under_way(town)
+    edge = await cluster.add_edge()
+    devices, gate = await three_under_way(cluster)
     sent = devices[3].send(do="post", chat=7, text="late")
     await asyncio.sleep(0.01)
-    assert town.message.received == 3
+    assert cluster.message.received == 3
     finishing = asyncio.create_task(edge.publisher.finish(5.0))
-    await town.message.until_received(4)
+    await cluster.message.until_received(4)
     gate.set()
     assert await devices[3].reply_to(sent) == [7, 4]
     await finishing
 
 
-async def test_a_replica_that_does_not_reply_delays_no_other_request(town: EdgeCluster) -> None:
-    await town.add_edge()
-    devices, gate = await three_under_way(town)
+async def test_a_replica_that_does_not_reply_delays_no_other_request(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    devices, gate = await three_under_way(cluster)
     sent = devices[3].send(do="post", chat=7, text="late")
-    await asyncio.wait_for(town.message.until_received(4), 1.0)  # sooner than anything is repeated
+    await asyncio.wait_for(cluster.message.until_received(4), 1.0)  # sooner than anything is repeated
     gate.set()
     assert await devices[3].reply_to(sent) == [7, 4]
 
 
-async def test_a_message_is_answered_once_when_the_reply_comes_before_the_envelope(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    alice, bob = await town.client(1), await town.client(2)
+async def test_a_message_is_answered_once_when_the_reply_comes_before_the_envelope(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    alice, bob = await cluster.client(1), await cluster.client(2)
     held = list[tuple[NodeId, Envelope]]()
 
     def hold(node: NodeId, envelope: Envelope) -> list[Envelope]:
         held.append((node, envelope))
         return []
 
-    town.message.on_envelope = hold
+    cluster.message.on_envelope = hold
     sent = alice.send(do="post", chat=7, text="hello")
-    await town.message.until_replied()
-    town.message.on_envelope = lambda node, envelope: [envelope]
+    await cluster.message.until_replied()
+    cluster.message.on_envelope = lambda node, envelope: [envelope]
     for node, envelope in held:
-        await town.message.publish(node, envelope)
+        await cluster.message.publish(node, envelope)
     assert await alice.reply_to(sent) == [7, 1]
     await bob.until_texts(7, "hello")
     assert await alice.post(7, "again") == 2
     assert (alice.messages, len(alice.replied_refs)) == ([], 3)
 
 
-async def test_a_message_is_fetched_when_its_envelope_is_lost(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    alice, bob = await town.client(1), await town.client(2)
-    town.message.on_envelope = lambda node, envelope: []
+async def test_a_message_is_fetched_when_its_envelope_is_lost(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    alice, bob = await cluster.client(1), await cluster.client(2)
+    cluster.message.on_envelope = lambda node, envelope: []
     assert await alice.post(7, "hello") == 1
     await bob.until_texts(7, "hello")
     assert alice.messages == []
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_request_without_a_reply_is_repeated_and_committed_once(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    alice, bob = await town.client(1), await town.client(2)
+async def test_a_request_without_a_reply_is_repeated_and_committed_once(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    alice, bob = await cluster.client(1), await cluster.client(2)
     answers = iter([False, True])
 
     async def second() -> bool:
         return next(answers)
 
-    town.message.on_reply = second
-    town.message.on_envelope = lambda node, envelope: []
+    cluster.message.on_reply = second
+    cluster.message.on_envelope = lambda node, envelope: []
     assert await alice.post(7, "hello") == 1
     await bob.until_texts(7, "hello")
-    assert len(town.message.requests_of(PostMessages)) == 2
-    assert texts_of(town, 7) == [1]
+    assert len(cluster.message.requests_of(PostMessages)) == 2
+    assert texts_of(cluster, 7) == [1]
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_another_replica_fans_out_for_one_that_died(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    alice, bob = await town.client(1), await town.client(2)
-    town.message.dies_after_commit = True
+async def test_another_replica_fans_out_for_one_that_died(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    alice, bob = await cluster.client(1), await cluster.client(2)
+    cluster.message.dies_after_commit = True
     sent = alice.send(do="post", chat=7, text="hello")
-    await town.message.until_requested(PostMessages)
-    await town.message.stop()
-    await town.add_message_replica()
+    await cluster.message.until_requested(PostMessages)
+    await cluster.message.stop()
+    await cluster.add_message_replica()
     assert await alice.reply_to(sent) == [7, 1]
     await bob.until_texts(7, "hello")
-    assert texts_of(town, 7) == [1]
+    assert texts_of(cluster, 7) == [1]
 
 
-async def test_unavailable_is_retried_and_other_errors_are_replied_in_order(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    alice = await town.client(1)
-    town.message.failures = [UNAVAILABLE, Failure(ErrorCode.FORBIDDEN, "no"), UNAVAILABLE]
+async def test_unavailable_is_retried_and_other_errors_are_replied_in_order(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    alice = await cluster.client(1)
+    cluster.message.failures = [UNAVAILABLE, Failure(ErrorCode.FORBIDDEN, "no"), UNAVAILABLE]
     sent = [alice.send(do="post", chat=7, text=str(number)) for number in range(3)]
     await alice.reply_to(sent[-1])
     assert [alice.replies[ref] for ref in sent] == [[7, 1], "forbidden", [7, 2]]
     assert [ref for ref in alice.replied_refs if ref in sent] == sent
 
 
-async def test_messages_sent_at_once_keep_their_order_and_share_requests(town: EdgeCluster) -> None:
-    edge = await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    town.backend.add_chat(8, 1, 2)
-    alice, bob = await town.client(1), await town.client(2)
+async def test_messages_sent_at_once_keep_their_order_and_share_requests(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    cluster.backend.add_chat(8, 1, 2)
+    alice, bob = await cluster.client(1), await cluster.client(2)
     sent = [alice.send(do="post", chat=7, text=str(number)) for number in range(100)]
     sent += [alice.send(do="post", chat=8, text="eight"), alice.send(do="account", account=2)]
     bob.send(do="post", chat=7, text="bob")
@@ -210,31 +210,31 @@ async def test_messages_sent_at_once_keep_their_order_and_share_requests(town: E
     assert [ref for ref in alice.replied_refs if ref in sent] == sent
     await bob.socket.until(lambda: len(bob.messages) == 101)
     assert bob.texts(7) == [str(number) for number in range(100)]
-    first, *others = town.message.requests_of(PostMessages)
+    first, *others = cluster.message.requests_of(PostMessages)
     assert (first.node, len(first.drafts)) == (edge.id, 65)
     assert len(others) == 2
 
 
-async def test_a_long_batch_is_split_and_keeps_its_order(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    alice, bob = await town.client(1), await town.client(2)
+async def test_a_long_batch_is_split_and_keeps_its_order(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    alice, bob = await cluster.client(1), await cluster.client(2)
     texts = [str(number) * 60_000 for number in range(10)]
     sent = [alice.send(do="post", chat=7, text=text) for text in texts]
     await alice.reply_to(sent[-1])
     await bob.until_texts(7, *texts)
-    sizes = [sum(len(draft.body) for draft in request.drafts) for request in town.message.requests_of(PostMessages)]
+    sizes = [sum(len(draft.body) for draft in request.drafts) for request in cluster.message.requests_of(PostMessages)]
     assert max(sizes) < 448 * 1024
     assert len(sizes) < 5
 
 
-async def test_batches_of_many_connections_share_requests_but_are_never_split(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.add_chat(7, *range(1, 13))
-    devices = [await town.client(account) for account in range(1, 13)]
+async def test_batches_of_many_connections_share_requests_but_are_never_split(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, *range(1, 13))
+    devices = [await cluster.client(account) for account in range(1, 13)]
     sent = [(device, device.send(do="post", chat=7, text="x")) for device in devices for _ in range(60)]
     await asyncio.gather(*(device.reply_to(ref) for device, ref in sent))
-    requests = town.message.requests_of(PostMessages)
+    requests = cluster.message.requests_of(PostMessages)
     assert all(len(request.drafts) <= 512 for request in requests)
     first: dict[Nonce, tuple[AccountId, int]] = {}  # on a busy machine some requests are repeated
     for number, request in enumerate(requests):
@@ -243,64 +243,64 @@ async def test_batches_of_many_connections_share_requests_but_are_never_split(to
     assert (len(first), len(set(first.values()))) == (12 * 60, 12)
 
 
-async def test_a_sender_that_has_left_the_chat_is_answered_and_receives_nothing_more(town: EdgeCluster) -> None:
-    await town.add_edge()
-    room = town.backend.add_chat(7, 1, 2)
-    alice, bob = await town.client(1), await town.client(2)
-    gate = town.message.block(PostMessages)
+async def test_a_sender_that_has_left_the_chat_is_answered_and_receives_nothing_more(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    room = cluster.backend.add_chat(7, 1, 2)
+    alice, bob = await cluster.client(1), await cluster.client(2)
+    gate = cluster.message.block(PostMessages)
     sent = alice.send(do="post", chat=7, text="last words")
-    await town.message.until_requested(PostMessages)
+    await cluster.message.until_requested(PostMessages)
 
     def leave(node: NodeId, envelope: Envelope) -> list[Envelope]:
-        return [town.message.without(envelope, 1)]
+        return [cluster.message.without(envelope, 1)]
 
-    town.message.on_envelope = leave
+    cluster.message.on_envelope = leave
     gate.set()
     assert await alice.reply_to(sent) == [7, 1]
     room.leave(1)
-    town.message.on_envelope = lambda node, envelope: [envelope]
-    await town.message.send_texts(7, 2, "gone?")
+    cluster.message.on_envelope = lambda node, envelope: [envelope]
+    await cluster.message.send_texts(7, 2, "gone?")
     await bob.until_texts(7, "last words")
     assert alice.messages == []
 
 
-async def test_the_first_message_in_a_chat_that_this_node_does_not_know(town: EdgeCluster) -> None:
-    await town.add_edge()
-    alice, bob = await town.client(1), await town.client(2)
+async def test_the_first_message_in_a_chat_that_this_node_does_not_know(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    alice, bob = await cluster.client(1), await cluster.client(2)
     await alice.until_synced()
-    town.session.silent = True
-    await town.session.create(7, 1, 2)
-    town.message.on_envelope = lambda node, envelope: []
+    cluster.session.silent = True
+    await cluster.session.create(7, 1, 2)
+    cluster.message.on_envelope = lambda node, envelope: []
     assert await alice.post(7, "one") == 1
-    town.message.on_envelope = lambda node, envelope: [envelope]
-    await town.message.send_texts(7, 2, "two")
+    cluster.message.on_envelope = lambda node, envelope: [envelope]
+    await cluster.message.send_texts(7, 2, "two")
     assert await alice.post(7, "three") == 3
     assert alice.texts(7) == ["two"]
     await bob.socket.until(lambda: "three" in bob.texts(7))
     assert bob.texts(7) == ["one", "two", "three"]
 
 
-async def test_a_message_fails_only_after_the_deadline(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_message_fails_only_after_the_deadline(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "_SLACK_SECONDS", 0.2)
-    await town.add_edge(request_seconds=1.5)
-    town.backend.add_chat(7, 1, 2)
-    alice = await town.client(1)
-    gate = town.message.block(PostMessages)
+    await cluster.add_edge(request_seconds=1.5)
+    cluster.backend.add_chat(7, 1, 2)
+    alice = await cluster.client(1)
+    gate = cluster.message.block(PostMessages)
     started = asyncio.get_running_loop().time()
     assert await alice.request(do="post", chat=7, text="hello") == "unavailable"
     assert asyncio.get_running_loop().time() - started >= 0.7
     gate.set()
     assert await alice.request(do="post", chat=7, text="hello again") == [7, 1]
-    assert texts_of(town, 7) == [1]
+    assert texts_of(cluster, 7) == [1]
 
 
-async def test_messages_behind_a_failure_fail_with_it(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_messages_behind_a_failure_fail_with_it(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch has no deadline of its own: the last of many would have no reply for a minute."""
     monkeypatch.setattr(publisher, "_SLACK_SECONDS", 0.2)
-    await town.add_edge(request_seconds=1.0)
-    town.backend.add_chat(7, 1, 2)
-    alice = await town.client(1)
-    gate = town.message.block(PostMessages)
+    await cluster.add_edge(request_seconds=1.0)
+    cluster.backend.add_chat(7, 1, 2)
+    alice = await cluster.client(1)
+    gate = cluster.message.block(PostMessages)
     started = asyncio.get_running_loop().time()
     before = len(alice.socket.received)
     for number in range(150):
@@ -313,15 +313,15 @@ async def test_messages_behind_a_failure_fail_with_it(town: EdgeCluster, monkeyp
 
 
 async def test_a_committed_message_that_cannot_be_read_is_reported_as_failed_and_shown_later(
-    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher, "_SLACK_SECONDS", 0.1)
     monkeypatch.setattr(posting, "_PLACE_SECONDS", 0.1)
-    await town.add_edge(request_seconds=1.5)
-    town.backend.add_chat(7, 1, 2)
-    alice = await town.client(1)
-    gate = town.message.block(SyncChat)
-    town.message.on_envelope = lambda node, envelope: []
+    await cluster.add_edge(request_seconds=1.5)
+    cluster.backend.add_chat(7, 1, 2)
+    alice = await cluster.client(1)
+    gate = cluster.message.block(SyncChat)
+    cluster.message.on_envelope = lambda node, envelope: []
     sent = alice.send(do="post", chat=7, text="hello")
     assert await alice.reply_to(sent) == "unavailable"
     gate.set()
@@ -330,14 +330,14 @@ async def test_a_committed_message_that_cannot_be_read_is_reported_as_failed_and
     assert alice.texts(7) == ["hello"]
 
 
-async def test_a_disconnect_does_not_undo_a_posted_message(town: EdgeCluster) -> None:
-    edge = await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    alice, bob = await town.client(1), await town.client(2)
-    gate = town.message.block(PostMessages)
+async def test_a_disconnect_does_not_undo_a_posted_message(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    alice, bob = await cluster.client(1), await cluster.client(2)
+    gate = cluster.message.block(PostMessages)
     alice.send(do="post", chat=7, text="bye")
     alice.send(do="account", account=2)
-    await town.message.until_requested(PostMessages)
+    await cluster.message.until_requested(PostMessages)
     alice.socket.leave()
     gate.set()
     await bob.until_texts(7, "bye")
@@ -345,11 +345,11 @@ async def test_a_disconnect_does_not_undo_a_posted_message(town: EdgeCluster) ->
     assert len(edge.endpoint.clients) == 1
 
 
-async def test_replies_keep_request_order_for_all_kinds_of_requests(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    town.backend.add_chat(8, 1)
-    alice = await town.client(1)
+async def test_replies_keep_request_order_for_all_kinds_of_requests(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    cluster.backend.add_chat(8, 1)
+    alice = await cluster.client(1)
     sent = [
         alice.send(**fields)
         for fields in (
@@ -363,9 +363,9 @@ async def test_replies_keep_request_order_for_all_kinds_of_requests(town: EdgeCl
     assert order == [ref if number != 2 else None for number, ref in enumerate(sent)]
 
 
-async def test_a_dialect_that_fails_closes_its_connection_alone(town: EdgeCluster) -> None:
-    await town.add_edge()
-    alice, bob = await town.client(1), await town.client(2)
+async def test_a_dialect_that_fails_closes_its_connection_alone(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    alice, bob = await cluster.client(1), await cluster.client(2)
     alice.send(do="explode")
     bob.send(do="status")
     await alice.socket.until(lambda: alice.socket.ended)
@@ -378,18 +378,18 @@ async def test_a_dialect_that_fails_closes_its_connection_alone(town: EdgeCluste
 # Replies and pushes of one tick
 
 
-async def post_and_hold(town: EdgeCluster, *sent: tuple[EdgeClient, str]) -> list[Envelope]:
+async def post_and_hold(cluster: EdgeCluster, *sent: tuple[EdgeClient, str]) -> list[Envelope]:
     """Posts to chat 7, committed in this order. Neither replies nor envelopes arrive: the caller delivers them."""
     held = list[Envelope]()
 
     async def never() -> bool:
         return False
 
-    town.message.on_reply = never
-    town.message.on_envelope = lambda node, envelope: held.append(envelope) or []  # type: ignore[func-returns-value]
-    for number, (device, text) in enumerate(sent, town.message.batches + 1):
+    cluster.message.on_reply = never
+    cluster.message.on_envelope = lambda node, envelope: held.append(envelope) or []  # type: ignore[func-returns-value]
+    for number, (device, text) in enumerate(sent, cluster.message.batches + 1):
         device.send(do="post", chat=7, text=text)
-        await town.message.until_fanned_out(number)
+        await cluster.message.until_fanned_out(number)
     return held
 
 
@@ -399,52 +399,52 @@ def deliver(edge: Edge, envelopes: list[Envelope]) -> None:
     edge.receiver.receive_envelope(pack(replace(envelopes[0], deliveries=deliveries)), edge.id)
 
 
-async def test_a_push_and_a_reply_keep_the_order_of_the_chat(town: EdgeCluster) -> None:
-    edge = await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    alice, bob = await town.client(1), await town.client(2)
-    deliver(edge, await post_and_hold(town, (alice, "one"), (bob, "two")))
+async def test_a_push_and_a_reply_keep_the_order_of_the_chat(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    alice, bob = await cluster.client(1), await cluster.client(2)
+    deliver(edge, await post_and_hold(cluster, (alice, "one"), (bob, "two")))
     await alice.until_texts(7, "two")
     assert [seen.get("ok") or seen["message"][1] for seen in alice.seen[-2:]] == [[7, 1], 2]
     await bob.socket.until(lambda: bob.seen[-1].get("ok") == [7, 2])
     assert bob.texts(7) == ["one"]
 
 
-async def test_an_event_after_an_own_message_is_pushed_after_its_reply(town: EdgeCluster) -> None:
-    edge = await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    alice = await town.client(1)
-    deliver(edge, await post_and_hold(town, (alice, "one")))
+async def test_an_event_after_an_own_message_is_pushed_after_its_reply(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    alice = await cluster.client(1)
+    deliver(edge, await post_and_hold(cluster, (alice, "one")))
     alice.client.notify(ChatJoined(ChatId(9)))
     assert [seen.get("ok") or seen["event"] for seen in alice.seen[-2:]] == [[7, 1], "ChatJoined"]
 
 
-async def test_due_replies_are_written_before_a_close(town: EdgeCluster) -> None:
-    edge = await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    alice = await town.client(1)
-    deliver(edge, await post_and_hold(town, (alice, "one")))
+async def test_due_replies_are_written_before_a_close(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    alice = await cluster.client(1)
+    deliver(edge, await post_and_hold(cluster, (alice, "one")))
     alice.client.close(1008, "logged out")
     assert alice.seen[-1].get("ok") == [7, 1]
     assert alice.socket.closed_with == (1008, "logged out")
 
 
 async def test_replies_that_are_due_together_are_written_together(
-    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    edge = await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    alice = await town.client(1)
+    edge = await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    alice = await cluster.client(1)
     writes = list[int]()
 
     def send(frames: Iterable[Frame]) -> None:
         writes.append(len(list(frames)))
 
     monkeypatch.setattr(alice.socket, "send", send)
-    held = await post_and_hold(town)
+    held = await post_and_hold(cluster)
     for text in ("one", "two", "three"):
         alice.send(do="post", chat=7, text=text)
-    await town.message.until_fanned_out()
+    await cluster.message.until_fanned_out()
     deliver(edge, held)
     async with asyncio.timeout(5):
         while not writes:

@@ -19,32 +19,32 @@ from tests.unit.services.edge.json_dialect import frame
 CHAT = 7
 
 
-def spooled(town: EdgeCluster) -> list[Path]:
-    return list((town.media_directory / "spool").iterdir())
+def spooled(cluster: EdgeCluster) -> list[Path]:
+    return list((cluster.media_directory / "spool").iterdir())
 
 
-async def until_nothing_is_spooled(town: EdgeCluster) -> None:
+async def until_nothing_is_spooled(cluster: EdgeCluster) -> None:
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        while spooled(town):
+        while spooled(cluster):
             await asyncio.sleep(0.002)
 
 
-def posted(town: EdgeCluster, chat: int = CHAT) -> list[tuple[Segment, ...]]:
-    return [unpack_segments(message.body) for message in town.backend.chats[ChatId(chat)].messages]
+def posted(cluster: EdgeCluster, chat: int = CHAT) -> list[tuple[Segment, ...]]:
+    return [unpack_segments(message.body) for message in cluster.backend.chats[ChatId(chat)].messages]
 
 
 async def content(edge: Edge, media: Media) -> bytes:
     return b"".join([chunk async for chunk in edge.media.read(media)])
 
 
-async def ann(town: EdgeCluster, **settings: Any) -> EdgeClient:
-    await town.add_edge(**settings)
-    town.backend.add_chat(CHAT, 1, 2)
-    return await town.client(1)
+async def ann(cluster: EdgeCluster, **settings: Any) -> EdgeClient:
+    await cluster.add_edge(**settings)
+    cluster.backend.add_chat(CHAT, 1, 2)
+    return await cluster.client(1)
 
 
-async def test_a_file_is_posted_in_the_place_of_its_last_part(town: EdgeCluster) -> None:
-    device = await ann(town)
+async def test_a_file_is_posted_in_the_place_of_its_last_part(cluster: EdgeCluster) -> None:
+    device = await ann(cluster)
     sent = [
         device.send(do="start", number=5, chat=CHAT), device.send(do="part", number=5, data="one,"),
         device.send(do="post", chat=CHAT, text="meanwhile"), device.send(do="part", number=5, data="two,"),
@@ -53,63 +53,66 @@ async def test_a_file_is_posted_in_the_place_of_its_last_part(town: EdgeCluster)
     answers = [await device.reply_to(ref) for ref in sent]
     assert answers == ["Ack", "Ack", [CHAT, 1], "Ack", [CHAT, 2], [CHAT, 3]]
     assert device.replied_refs[-6:] == sent
-    first, (file,), last = posted(town)
+    first, (file,), last = posted(cluster)
     assert (first, last) == ((Text("meanwhile"),), (Text("after"),))
     assert isinstance(file, File)
-    assert await content(town.edges[0], file.media) == b"one,two,three"
+    assert await content(cluster.edges[0], file.media) == b"one,two,three"
     assert (file.media.size, file.media.packages) == (13, 3)
-    await until_nothing_is_spooled(town)
+    await until_nothing_is_spooled(cluster)
 
 
-async def test_a_file_of_one_part_is_posted_at_once(town: EdgeCluster) -> None:
-    device = await ann(town)
+async def test_a_file_of_one_part_is_posted_at_once(cluster: EdgeCluster) -> None:
+    device = await ann(cluster)
     sent = device.send(do="last", number=None, data="all", chat=CHAT, kind="image", name="a/b\n|c.txt")
     assert await device.reply_to(sent) == [CHAT, 1]
-    ((image,),) = posted(town)
+    ((image,),) = posted(cluster)
     assert isinstance(image, Image)
     assert image.media.name == "b|c.txt"
-    await until_nothing_is_spooled(town)
+    await until_nothing_is_spooled(cluster)
 
 
-async def test_concurrent_uploads_of_a_client_are_limited(town: EdgeCluster) -> None:
-    device = await ann(town)
+async def test_concurrent_uploads_of_a_client_are_limited(cluster: EdgeCluster) -> None:
+    device = await ann(cluster)
     for number in range(4):
         assert await device.request(do="start", number=number, chat=CHAT) == "Ack"
     assert await device.request(do="start", number=4, chat=CHAT) == "limit"
     for number in (2, 0):
         await device.request(do="part", number=number, data=f"{number}")
-        assert await device.request(do="last", number=number, data=f"{number}", chat=CHAT) == [CHAT, len(posted(town))]
-    files = [segment.media for (segment,) in posted(town) if isinstance(segment, File)]
-    assert [await content(town.edges[0], file) for file in files] == [b"22", b"00"]
+        assert await device.request(do="last", number=number, data=f"{number}", chat=CHAT) == [
+            CHAT,
+            len(posted(cluster)),
+        ]
+    files = [segment.media for (segment,) in posted(cluster) if isinstance(segment, File)]
+    assert [await content(cluster.edges[0], file) for file in files] == [b"22", b"00"]
     assert await device.request(do="start", number=4, chat=CHAT) == "Ack"
 
 
-async def test_an_upload_that_may_not_be_posted_is_rejected_at_its_start(town: EdgeCluster) -> None:
-    device = await ann(town)
-    town.backend.add_chat(99, 2)
-    town.session.missing_accounts.add(AccountId(99))
+async def test_an_upload_that_may_not_be_posted_is_rejected_at_its_start(cluster: EdgeCluster) -> None:
+    device = await ann(cluster)
+    cluster.backend.add_chat(99, 2)
+    cluster.session.missing_accounts.add(AccountId(99))
     errors = {"chat": "forbidden", "to": "not_found"}
     for place, code in errors.items():
         assert await device.request(do="start", number=1, **{place: 99}) == code
         assert await device.request(do="part", number=1, data="x") == "conflict"
     assert await device.request(do="last", number=1, data="x", chat=99) == "conflict"
-    assert len(town.session.requests_of(GetChat)) == len(town.session.requests_of(GetAccount)) == 1
-    assert [*posted(town), *spooled(town)] == []
+    assert len(cluster.session.requests_of(GetChat)) == len(cluster.session.requests_of(GetAccount)) == 1
+    assert [*posted(cluster), *spooled(cluster)] == []
 
 
-async def test_known_chats_are_not_requested(town: EdgeCluster) -> None:
-    device = await ann(town)
+async def test_known_chats_are_not_requested(cluster: EdgeCluster) -> None:
+    device = await ann(cluster)
     await device.until_synced()
     assert await device.request(do="start", number=1, chat=CHAT) == "Ack"
-    assert town.session.requests_of(GetChat) == []
+    assert cluster.session.requests_of(GetChat) == []
 
 
 @pytest.mark.parametrize("end", ["drop", "login", "leave", "vanish", "too large"])
-async def test_a_dropped_upload_leaves_nothing_behind(town: EdgeCluster, end: str) -> None:
-    device = await ann(town, limits={"rates": False, "file_bytes": 10})
+async def test_a_dropped_upload_leaves_nothing_behind(cluster: EdgeCluster, end: str) -> None:
+    device = await ann(cluster, limits={"rates": False, "file_bytes": 10})
     await device.request(do="start", number=1, chat=CHAT)
     await device.request(do="part", number=1, data="12345")
-    assert len(spooled(town)) == 1
+    assert len(spooled(cluster)) == 1
     match end:
         case "drop":
             assert await device.request(do="drop", number=1) == "too_large"
@@ -119,27 +122,27 @@ async def test_a_dropped_upload_leaves_nothing_behind(town: EdgeCluster, end: st
             assert await device.request(do="part", number=1, data="678901") == "too_large"
         case _:
             getattr(device.socket, end)()
-    await until_nothing_is_spooled(town)
+    await until_nothing_is_spooled(cluster)
     if not device.socket.ended:
         assert await device.request(do="last", number=1, data="6", chat=CHAT) == "conflict"
-    assert posted(town) == []
+    assert posted(cluster) == []
 
 
-async def test_an_upload_that_starts_while_its_connection_ends_leaves_nothing_behind(town: EdgeCluster) -> None:
-    device = await ann(town)
-    gate = town.session.block(GetAccount)
+async def test_an_upload_that_starts_while_its_connection_ends_leaves_nothing_behind(cluster: EdgeCluster) -> None:
+    device = await ann(cluster)
+    gate = cluster.session.block(GetAccount)
     device.send(do="start", number=1, to=2)
-    await town.session.until_requested(GetAccount)
+    await cluster.session.until_requested(GetAccount)
     device.socket.vanish()
     gate.set()
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        while len(town.edges[0].context.tasks):
+        while len(cluster.edges[0].context.tasks):
             await asyncio.sleep(0.002)
-    assert spooled(town) == []
+    assert spooled(cluster) == []
 
 
-async def test_an_idle_upload_is_dropped_with_an_error_reply(town: EdgeCluster) -> None:
-    device = await ann(town, upload_idle_seconds=0.6)
+async def test_an_idle_upload_is_dropped_with_an_error_reply(cluster: EdgeCluster) -> None:
+    device = await ann(cluster, upload_idle_seconds=0.6)
     device.client.frame_received(frame(do="start", number=1, chat=CHAT))
     assert await device.request(do="start", number=2, chat=CHAT) == "Ack"
     async with asyncio.timeout(TIMEOUT_SECONDS):
@@ -148,15 +151,15 @@ async def test_an_idle_upload_is_dropped_with_an_error_reply(town: EdgeCluster) 
             await asyncio.sleep(0.05)
     assert await device.request(do="part", number=1, data="too late") == "conflict"
     assert await device.request(do="last", number=2, data=".", chat=CHAT) == [CHAT, 1]
-    await until_nothing_is_spooled(town)
+    await until_nothing_is_spooled(cluster)
 
 
-async def test_a_client_with_too_many_queued_bytes_is_not_read(town: EdgeCluster) -> None:
-    device = await ann(town, incoming_bytes=100_000)
+async def test_a_client_with_too_many_queued_bytes_is_not_read(cluster: EdgeCluster) -> None:
+    device = await ann(cluster, incoming_bytes=100_000)
     await device.until_synced()
-    gate = town.session.block(GetAccount)
+    gate = cluster.session.block(GetAccount)
     device.send(do="account", account=2)
-    await town.session.until_requested(GetAccount)
+    await cluster.session.until_requested(GetAccount)
     device.send(do="start", number=1, chat=CHAT)
     device.client.frame_received(Binary(b"part" * 20_000))
     reading = [device.socket.reading]
@@ -171,38 +174,38 @@ async def test_a_client_with_too_many_queued_bytes_is_not_read(town: EdgeCluster
 # References to media
 
 
-async def test_referenced_media_is_described_by_its_record(town: EdgeCluster) -> None:
-    device = await ann(town)
+async def test_referenced_media_is_described_by_its_record(cluster: EdgeCluster) -> None:
+    device = await ann(cluster)
     await device.request(do="last", number=None, data="all", chat=CHAT, name="mine.txt")
-    ((file,),) = posted(town)
+    ((file,),) = posted(cluster)
     assert isinstance(file, File)
     assert await device.request(do="cite", chat=CHAT, id=file.media.id) == [CHAT, 2]
     assert await device.request(do="cite", chat=CHAT, id=file.media.id, name="../yours.txt") == [CHAT, 3]
-    shown = [segments[1] for segments in posted(town)[1:]]
+    shown = [segments[1] for segments in posted(cluster)[1:]]
     media = file.media
     renamed = Media(media.id, "yours.txt", media.size, media.sha256, media.mime, media.packages)
     assert shown == [Image(media), Image(renamed)]
 
 
 async def test_media_that_is_not_found_in_time_is_not_posted(
-    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    device = await ann(town, request_seconds=0.2)
+    device = await ann(cluster, request_seconds=0.2)
     await device.until_synced()
 
     async def never(id: str) -> Media | None:
         await asyncio.Event().wait()
         return None
 
-    monkeypatch.setattr(town.edges[0].media, "find", never)
+    monkeypatch.setattr(cluster.edges[0].media, "find", never)
     assert await device.request(do="cite", chat=CHAT, id="0" * 32) == "unavailable"
 
 
-async def test_unknown_media_is_rejected_and_other_messages_are_posted(town: EdgeCluster) -> None:
-    device = await ann(town)
+async def test_unknown_media_is_rejected_and_other_messages_are_posted(cluster: EdgeCluster) -> None:
+    device = await ann(cluster)
     sent = [
         device.send(do="post", chat=CHAT, text="one"), device.send(do="cite", chat=CHAT, id="0" * 32),
         device.send(do="post", chat=CHAT, text="two"),
     ]  # fmt: skip
     assert [await device.reply_to(ref) for ref in sent] == [[CHAT, 1], "invalid", [CHAT, 2]]
-    assert len(town.message.requests_of(PostMessages)) == 2
+    assert len(cluster.message.requests_of(PostMessages)) == 2

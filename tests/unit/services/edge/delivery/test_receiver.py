@@ -13,9 +13,9 @@ from tests.unit.services.edge.edge_client import EdgeClient
 from tests.unit.services.edge.fake_services import ALL
 
 
-async def log_in(town: EdgeCluster, *accounts: int) -> list[EdgeClient]:
+async def log_in(cluster: EdgeCluster, *accounts: int) -> list[EdgeClient]:
     """Devices that are logged in and synced."""
-    devices = [await town.client(account) for account in accounts]
+    devices = [await cluster.client(account) for account in accounts]
     for device in devices:
         await device.until_synced()
     return devices
@@ -29,123 +29,123 @@ def pass_envelope(node: NodeId, envelope: Envelope) -> list[Envelope]:
     return [envelope]
 
 
-async def test_envelopes_in_any_order_and_repeated(town: EdgeCluster) -> None:
-    edge = await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    (alice,) = await log_in(town, 1)
-    messages = town.backend.commit_texts(7, 2, *"abcdefgh")
+async def test_envelopes_in_any_order_and_repeated(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    (alice,) = await log_in(cluster, 1)
+    messages = cluster.backend.commit_texts(7, 2, *"abcdefgh")
     for position in (2, 0, 0, 1, 4, 3, 7, 7, 5, 2, 6):
         message = messages[position]
-        await town.message.send_envelope(
+        await cluster.message.send_envelope(
             edge.id, [Delivery(message, [message.sender, alice.client.connection.account], 1)]
         )
     await alice.until_texts(7, *"abcdefgh")
 
 
 @pytest.mark.parametrize("lost", [[0], [1, 2], [3], [0, 2]])
-async def test_a_gap_is_filled_only_for_accounts_that_may_read_it(town: EdgeCluster, lost: list[int]) -> None:
+async def test_a_gap_is_filled_only_for_accounts_that_may_read_it(cluster: EdgeCluster, lost: list[int]) -> None:
     """Carol joined after the gap, and receives none of it."""
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    alice, carol = await log_in(town, 1, 3)
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    alice, carol = await log_in(cluster, 1, 3)
     for number, text in enumerate("abcd"):
-        town.message.on_envelope = drop_envelope if number in lost else pass_envelope
-        await town.message.send_texts(7, 2, text)
-    town.message.on_envelope = pass_envelope
-    await town.session.join(7, 3)
-    await town.message.send_texts(7, 2, "e")
+        cluster.message.on_envelope = drop_envelope if number in lost else pass_envelope
+        await cluster.message.send_texts(7, 2, text)
+    cluster.message.on_envelope = pass_envelope
+    await cluster.session.join(7, 3)
+    await cluster.message.send_texts(7, 2, "e")
     await alice.until_texts(7, *"abcde")
     await carol.until_texts(7, "e")
 
 
-async def test_a_gap_of_many_pages(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.messages_per_page = 5
-    town.backend.add_chat(7, 1, 2)
-    (alice,) = await log_in(town, 1)
+async def test_a_gap_of_many_pages(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.messages_per_page = 5
+    cluster.backend.add_chat(7, 1, 2)
+    (alice,) = await log_in(cluster, 1)
     texts = [str(number) for number in range(33)]
-    town.message.on_envelope = drop_envelope
-    await town.message.send_texts(7, 2, *texts)
-    town.message.on_envelope = pass_envelope
-    await town.message.send_texts(7, 2, "last")
+    cluster.message.on_envelope = drop_envelope
+    await cluster.message.send_texts(7, 2, *texts)
+    cluster.message.on_envelope = pass_envelope
+    await cluster.message.send_texts(7, 2, "last")
     await alice.until_texts(7, *texts, "last")
 
 
-async def test_the_heartbeat_reveals_the_loss_of_the_last_envelope(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    (alice,) = await log_in(town, 1)
-    town.message.on_envelope = drop_envelope
-    await town.message.send_texts(7, 2, "last")
+async def test_the_heartbeat_reveals_the_loss_of_the_last_envelope(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    (alice,) = await log_in(cluster, 1)
+    cluster.message.on_envelope = drop_envelope
+    await cluster.message.send_texts(7, 2, "last")
     await alice.until_texts(7, "last")
 
 
-async def test_the_next_envelope_reveals_a_skipped_one_whatever_its_chat(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    town.backend.add_chat(8, 1, 2)
-    (alice,) = await log_in(town, 1)
-    town.message.beats = False
-    await town.message.send_texts(8, 2, "first")
-    town.message.on_envelope = drop_envelope
-    await town.message.send_texts(7, 2, "lost")
-    town.message.on_envelope = pass_envelope
-    await town.message.send_texts(8, 2, "second")
+async def test_the_next_envelope_reveals_a_skipped_one_whatever_its_chat(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    cluster.backend.add_chat(8, 1, 2)
+    (alice,) = await log_in(cluster, 1)
+    cluster.message.beats = False
+    await cluster.message.send_texts(8, 2, "first")
+    cluster.message.on_envelope = drop_envelope
+    await cluster.message.send_texts(7, 2, "lost")
+    cluster.message.on_envelope = pass_envelope
+    await cluster.message.send_texts(8, 2, "second")
     async with asyncio.timeout(2):  # before silence counts as a loss
         await alice.until_texts(7, "lost")
     await alice.until_texts(8, "first", "second")
 
 
-async def test_the_silence_of_a_replica_is_a_loss(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_silence_of_a_replica_is_a_loss(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.edge.delivery.loss_detector.SILENCE_SECONDS", 0.4)
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    (alice,) = await log_in(town, 1)
-    await town.message.send_texts(7, 2, "first")
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    (alice,) = await log_in(cluster, 1)
+    await cluster.message.send_texts(7, 2, "first")
     await alice.until_texts(7, "first")
-    town.message.beats = False
-    town.message.on_envelope = drop_envelope
-    town.backend.commit_texts(7, 2, "second")
+    cluster.message.beats = False
+    cluster.message.on_envelope = drop_envelope
+    cluster.backend.commit_texts(7, 2, "second")
     await alice.until_texts(7, "first", "second")
 
 
-async def test_a_chat_that_cannot_be_read_is_dropped_and_affects_no_other(town: EdgeCluster) -> None:
-    edge = await town.add_edge()
+async def test_a_chat_that_cannot_be_read_is_dropped_and_affects_no_other(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
     for chat in (7, 8):
-        town.backend.add_chat(chat, 1, 2)
-    (alice,) = await log_in(town, 1)
-    town.message.unreadable.add(ChatId(7))
-    town.message.on_envelope = drop_envelope
+        cluster.backend.add_chat(chat, 1, 2)
+    (alice,) = await log_in(cluster, 1)
+    cluster.message.unreadable.add(ChatId(7))
+    cluster.message.on_envelope = drop_envelope
     assert await alice.post(7, "into the void") == 1
-    town.message.on_envelope = pass_envelope
+    cluster.message.on_envelope = pass_envelope
     assert edge.chats.sequencer(ChatId(7)) is None
-    requests = len(town.message.requests_of(SyncChat))
+    requests = len(cluster.message.requests_of(SyncChat))
     assert await alice.post(8, "hello") == 1
-    assert len(town.message.requests_of(SyncChat)) == requests
+    assert len(cluster.message.requests_of(SyncChat)) == requests
     assert await edge.read_state.flush()
-    town.message.unreadable.clear()
-    await town.message.send_texts(7, 2, "back again")
+    cluster.message.unreadable.clear()
+    await cluster.message.send_texts(7, 2, "back again")
     await alice.until_texts(7, "back again")
 
 
 # Chats that are new here
 
 
-async def test_a_new_chat_needs_no_request(town: EdgeCluster) -> None:
-    await town.add_edge()
-    alice, bob = await log_in(town, 1, 2)
+async def test_a_new_chat_needs_no_request(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    alice, bob = await log_in(cluster, 1, 2)
     chat = await alice.request(do="create", members=[1, 2])
     await bob.until_event("ChatJoined", chat)
     assert await bob.post(chat, "hello") == 1
     await alice.until_texts(chat, "hello")
-    assert town.message.requests_of(SyncChat) == []
+    assert cluster.message.requests_of(SyncChat) == []
     assert alice.events == [("ChatJoined", chat)]
 
 
-async def test_a_created_chat_is_notified_after_the_reply(town: EdgeCluster) -> None:
-    await town.add_edge()
-    alice, bob = await log_in(town, 1, 2)
-    gate = town.session.block(CreateChat)
+async def test_a_created_chat_is_notified_after_the_reply(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    alice, bob = await log_in(cluster, 1, 2)
+    gate = cluster.session.block(CreateChat)
     request = alice.send(do="create", members=[1, 2])
     await bob.socket.until(lambda: bob.events != [])
     assert alice.events == []
@@ -156,76 +156,76 @@ async def test_a_created_chat_is_notified_after_the_reply(town: EdgeCluster) -> 
 
 
 @pytest.mark.parametrize("lost", [0, 1, 2])
-async def test_messages_before_the_membership_notice_or_without_one(town: EdgeCluster, lost: int) -> None:
+async def test_messages_before_the_membership_notice_or_without_one(cluster: EdgeCluster, lost: int) -> None:
     """The first envelopes may be lost, too."""
-    await town.add_edge()
-    (alice,) = await log_in(town, 1)
-    town.session.silent = True
-    await town.session.create(7, 1, 2)
+    await cluster.add_edge()
+    (alice,) = await log_in(cluster, 1)
+    cluster.session.silent = True
+    await cluster.session.create(7, 1, 2)
     for number, text in enumerate("abc"):
-        town.message.on_envelope = drop_envelope if number < lost else pass_envelope
-        await town.message.send_texts(7, 2, text)
+        cluster.message.on_envelope = drop_envelope if number < lost else pass_envelope
+        await cluster.message.send_texts(7, 2, text)
     await alice.until_texts(7, *"abc")
 
 
-async def test_an_unannounced_member_receives_messages_lost_before(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    alice, carol = await log_in(town, 1, 3)
-    await town.message.send_texts(7, 2, "a")
-    town.session.silent = True
-    await town.session.join(7, 3)
+async def test_an_unannounced_member_receives_messages_lost_before(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    alice, carol = await log_in(cluster, 1, 3)
+    await cluster.message.send_texts(7, 2, "a")
+    cluster.session.silent = True
+    await cluster.session.join(7, 3)
 
     def not_for_carol(node: NodeId, envelope: Envelope) -> list[Envelope]:
-        return [town.message.without(envelope, 3)]
+        return [cluster.message.without(envelope, 3)]
 
-    town.message.on_envelope = not_for_carol
-    await town.message.send_texts(7, 2, "b", "c")
-    town.message.on_envelope = pass_envelope
-    await town.message.send_texts(7, 2, "d")
+    cluster.message.on_envelope = not_for_carol
+    await cluster.message.send_texts(7, 2, "b", "c")
+    cluster.message.on_envelope = pass_envelope
+    await cluster.message.send_texts(7, 2, "d")
     await alice.until_texts(7, *"abcd")
     await carol.until_texts(7, *"bcd")
 
 
-async def test_a_reply_with_an_older_membership_is_requested_again(town: EdgeCluster) -> None:
+async def test_a_reply_with_an_older_membership_is_requested_again(cluster: EdgeCluster) -> None:
     """The replica replies with an older membership than that of the message."""
-    await town.add_edge()
-    room = town.backend.add_chat(7, 2, 3)
-    (alice,) = await log_in(town, 1)
-    town.session.silent = True
-    await town.session.join(7, 1)
+    await cluster.add_edge()
+    room = cluster.backend.add_chat(7, 2, 3)
+    (alice,) = await log_in(cluster, 1)
+    cluster.session.silent = True
+    await cluster.session.join(7, 1)
     member = room.members.pop(alice.client.connection.account)
     room.version = 1
-    (message,) = town.backend.commit_texts(7, 2, "a")
-    await town.message.send_envelope(town.edges[0].id, [Delivery(message, [alice.client.connection.account], 2)])
-    await town.message.until_requested(SyncChat)
+    (message,) = cluster.backend.commit_texts(7, 2, "a")
+    await cluster.message.send_envelope(cluster.edges[0].id, [Delivery(message, [alice.client.connection.account], 2)])
+    await cluster.message.until_requested(SyncChat)
     room.members[alice.client.connection.account] = member
     room.version = 2
     await alice.until_texts(7, "a")
 
 
-async def test_a_late_membership_notice_announces_the_chat(town: EdgeCluster) -> None:
-    await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    alice, carol = await log_in(town, 1, 3)
-    await town.session.join(7, 3)
+async def test_a_late_membership_notice_announces_the_chat(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    alice, carol = await log_in(cluster, 1, 3)
+    await cluster.session.join(7, 3)
     await carol.until_event("ChatJoined", 7)
-    await town.message.send_texts(7, 2, "a")
+    await cluster.message.send_texts(7, 2, "a")
     await carol.until_texts(7, "a")
     await alice.until_texts(7, "a")
 
 
-async def test_a_former_member_receives_nothing(town: EdgeCluster) -> None:
-    edge = await town.add_edge()
-    town.backend.add_chat(7, 1, 2, 3)
-    alice, carol = await log_in(town, 1, 3)
-    await town.message.send_texts(7, 2, "a")
+async def test_a_former_member_receives_nothing(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2, 3)
+    alice, carol = await log_in(cluster, 1, 3)
+    await cluster.message.send_texts(7, 2, "a")
     await carol.until_texts(7, "a")
-    await town.session.leave(7, 3)
-    town.message.on_envelope = drop_envelope
-    await town.message.send_texts(7, 2, "b")
-    town.message.on_envelope = pass_envelope
-    await town.message.send_texts(7, 2, "c")
+    await cluster.session.leave(7, 3)
+    cluster.message.on_envelope = drop_envelope
+    await cluster.message.send_texts(7, 2, "b")
+    cluster.message.on_envelope = pass_envelope
+    await cluster.message.send_texts(7, 2, "c")
     await alice.until_texts(7, *"abc")
     assert carol.texts(7) == ["a"]
     assert not edge.chats.sequencer(7).members & {3}  # type: ignore[arg-type,union-attr]
@@ -234,25 +234,25 @@ async def test_a_former_member_receives_nothing(town: EdgeCluster) -> None:
 @pytest.mark.parametrize("others", [[], [4]])
 @pytest.mark.parametrize("big", [False, True])
 async def test_a_member_that_returns_without_a_notice_receives_everything_again(
-    town: EdgeCluster, others: list[int], big: bool
+    cluster: EdgeCluster, others: list[int], big: bool
 ) -> None:
     """The next message reveals it if it names its recipients, otherwise the next sync."""
-    town.message.broadcast_members = 1 if big else 1000
-    edge = await town.add_edge()
-    town.backend.add_chat(7, 2, 3, *others)
-    (carol, *_) = await log_in(town, 3, *others)
-    await town.message.send_texts(7, 2, "a")
+    cluster.message.broadcast_members = 1 if big else 1000
+    edge = await cluster.add_edge()
+    cluster.backend.add_chat(7, 2, 3, *others)
+    (carol, *_) = await log_in(cluster, 3, *others)
+    await cluster.message.send_texts(7, 2, "a")
     await carol.until_texts(7, "a")
     assert await edge.read_state.flush()
-    await town.session.leave(7, 3)
+    await cluster.session.leave(7, 3)
     await carol.until_left(edge, 7)
-    town.session.silent = True
-    await town.session.join(7, 3)
+    cluster.session.silent = True
+    await cluster.session.join(7, 3)
     if big:
-        requests = len(town.message.requests_of(Sync))
+        requests = len(cluster.message.requests_of(Sync))
         edge.resync.mark_stale("a test")
-        await town.message.until_requested(Sync, requests + 1)
-    await town.message.send_texts(7, 2, "b")
+        await cluster.message.until_requested(Sync, requests + 1)
+    await cluster.message.send_texts(7, 2, "b")
     await carol.until_texts(7, "a", "b")
 
 
@@ -260,10 +260,10 @@ async def test_a_member_that_returns_without_a_notice_receives_everything_again(
 
 
 @pytest.fixture
-def big(town: EdgeCluster) -> EdgeCluster:
+def big(cluster: EdgeCluster) -> EdgeCluster:
     """Every chat is broadcast."""
-    town.message.broadcast_members = 1
-    return town
+    cluster.message.broadcast_members = 1
+    return cluster
 
 
 async def test_a_broadcast_reaches_the_local_members(big: EdgeCluster) -> None:
@@ -375,13 +375,15 @@ async def test_a_login_while_a_gap_is_fetched_receives_the_gap(big: EdgeCluster)
 # Unknown presence
 
 
-async def test_all_recipients_are_reached_without_presence(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_all_recipients_are_reached_without_presence(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("shared.presence._TRUST_SECONDS", 1000.0)
-    here, there = await town.add_edge(), await town.add_edge()
-    town.backend.add_chat(7, 1, 2, 3)
-    alice = await town.client(1, here)
-    carol, dave = await town.client(3, there), await town.client(4, there)
-    await town.message.send_texts(7, 2, "a")
+    here, there = await cluster.add_edge(), await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2, 3)
+    alice = await cluster.client(1, here)
+    carol, dave = await cluster.client(3, there), await cluster.client(4, there)
+    await cluster.message.send_texts(7, 2, "a")
     for device in (alice, carol):
         await device.until_texts(7, "a")
     assert dave.messages == []
@@ -390,49 +392,49 @@ async def test_all_recipients_are_reached_without_presence(town: EdgeCluster, mo
 # Slow and failing connections
 
 
-async def test_a_slow_connection_is_closed_and_delays_no_other(town: EdgeCluster) -> None:
-    await town.add_edge(outgoing_bytes=100_000)
-    town.backend.add_chat(7, 1, 2, 3)
-    alice, carol = await log_in(town, 1, 3)
+async def test_a_slow_connection_is_closed_and_delays_no_other(cluster: EdgeCluster) -> None:
+    await cluster.add_edge(outgoing_bytes=100_000)
+    cluster.backend.add_chat(7, 1, 2, 3)
+    alice, carol = await log_in(cluster, 1, 3)
     alice.socket.deaf = True
     texts = [str(number) * 20_000 for number in range(9)]
-    await town.message.send_texts(7, 2, *texts)
+    await cluster.message.send_texts(7, 2, *texts)
     await carol.until_texts(7, *texts)
     assert alice.socket.closed_with == (1013, "too slow, reconnect to catch up")
-    assert town.edges[0].context.metrics.slow_closes._value.get() == 1
+    assert cluster.edges[0].context.metrics.slow_closes._value.get() == 1
     alice.socket.vanish()
-    again = await town.client(1)
+    again = await cluster.client(1)
     await again.until_texts(7, *texts)
 
 
-async def test_a_message_that_fails_in_a_dialect_closes_only_its_connections(town: EdgeCluster) -> None:
+async def test_a_message_that_fails_in_a_dialect_closes_only_its_connections(cluster: EdgeCluster) -> None:
     """The rest of the envelope is delivered."""
-    edge = await town.add_edge()
-    town.backend.add_chat(7, 1, 2)
-    town.backend.add_chat(8, 3, 2)
-    alice, carol = await log_in(town, 1, 3)
-    messages = [*town.backend.commit_texts(7, 2, "poison"), *town.backend.commit_texts(8, 2, "hello")]
+    edge = await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    cluster.backend.add_chat(8, 3, 2)
+    alice, carol = await log_in(cluster, 1, 3)
+    messages = [*cluster.backend.commit_texts(7, 2, "poison"), *cluster.backend.commit_texts(8, 2, "hello")]
     accounts = [alice.client.connection.account, carol.client.connection.account]
-    await town.message.send_envelope(edge.id, [Delivery(each, accounts, 1) for each in messages])
+    await cluster.message.send_envelope(edge.id, [Delivery(each, accounts, 1) for each in messages])
     await carol.socket.until(lambda: carol.texts(8) == ["hello"] or carol.socket.ended)
     await alice.socket.until(lambda: alice.socket.ended)
     assert alice.socket.closed_with is not None
     assert alice.socket.closed_with[0] == 1011
 
 
-async def test_held_pushes_are_bounded_and_written_on_time(town: EdgeCluster) -> None:
-    edge = await town.add_edge(outgoing_bytes=100_000)
+async def test_held_pushes_are_bounded_and_written_on_time(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge(outgoing_bytes=100_000)
     for chat in (7, 8):
-        town.backend.add_chat(chat, 1, 2)
-    alice, other = await log_in(town, 1, 1)
+        cluster.backend.add_chat(chat, 1, 2)
+    alice, other = await log_in(cluster, 1, 1)
     soon = asyncio.get_running_loop().time() + 0.1
     alice.send(do="hold", chat=7, until=soon)
     other.send(do="hold", chat=8, until=soon + 1000)
     await asyncio.sleep(0)
-    await town.message.send_texts(7, 2, "a", "b")
+    await cluster.message.send_texts(7, 2, "a", "b")
     await alice.until_texts(7, "a", "b")
     assert asyncio.get_running_loop().time() >= soon
-    await town.message.send_texts(8, 2, *("x" * 60_000 for _ in range(3)))
+    await cluster.message.send_texts(8, 2, *("x" * 60_000 for _ in range(3)))
     await other.socket.until(lambda: other.socket.ended)
     assert other.socket.closed_with is not None
     assert other.socket.closed_with[0] == 1013

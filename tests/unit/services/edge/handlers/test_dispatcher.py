@@ -16,10 +16,10 @@ from tests.unit.services.edge.edge_client import EdgeClient, FakeSocket
 
 
 @pytest.fixture
-async def stranger(town: EdgeCluster) -> EdgeClient:
+async def stranger(cluster: EdgeCluster) -> EdgeClient:
     """Its registration waits for verification."""
-    edge = await town.add_edge()
-    town.auth.requires_verification = True
+    edge = await cluster.add_edge()
+    cluster.auth.requires_verification = True
     device = EdgeClient(edge.endpoint)
     assert await device.request(do="register", nickname="x") == "VerificationNeeded"
     return device
@@ -30,50 +30,52 @@ def ticket(device: EdgeClient) -> str:
     return device.client.connection.pending_verification.ticket
 
 
-async def open_link(town: EdgeCluster, device: EdgeClient, *, passed: bool = True) -> None:
-    node, number = town.edges[0].id, device.client.connection.number
-    await town.auth.open_link(node, number, ticket(device), passed=passed)
+async def open_link(cluster: EdgeCluster, device: EdgeClient, *, passed: bool = True) -> None:
+    node, number = cluster.edges[0].id, device.client.connection.number
+    await cluster.auth.open_link(node, number, ticket(device), passed=passed)
 
 
-async def test_the_opened_link_completes_the_registration(town: EdgeCluster, stranger: EdgeClient) -> None:
+async def test_the_opened_link_completes_the_registration(cluster: EdgeCluster, stranger: EdgeClient) -> None:
     assert await stranger.request(do="verify") == "VerificationMailed"
-    assert town.auth.requests_of(SendVerification)[0].base_url == "http://chat.example"
-    await open_link(town, stranger)
+    assert cluster.auth.requests_of(SendVerification)[0].base_url == "http://chat.example"
+    await open_link(cluster, stranger)
     await stranger.until_event("VerificationEnded", "passed")
     notified = asyncio.get_running_loop().time()
     await stranger.socket.until(lambda: len(stranger.replied_refs) == 3)
     assert asyncio.get_running_loop().time() - notified > 0.04
     assert stranger.seen[-1] == {"re": 1, "ok": 102}
-    first, second = town.auth.requests_of(Register)
+    first, second = cluster.auth.requests_of(Register)
     assert (first.origin, second.origin) == (second.origin, first.origin)
     assert await stranger.request(do="account", account=102) == "name-102"
 
 
-async def test_a_wrong_link_leaves_the_right_one_valid(town: EdgeCluster, stranger: EdgeClient) -> None:
-    await open_link(town, stranger, passed=False)
+async def test_a_wrong_link_leaves_the_right_one_valid(cluster: EdgeCluster, stranger: EdgeClient) -> None:
+    await open_link(cluster, stranger, passed=False)
     await stranger.until_event("VerificationEnded", "wrong")
-    await open_link(town, stranger)
+    await open_link(cluster, stranger)
     await stranger.socket.until(lambda: {"re": 1, "ok": 102} in stranger.seen)
 
 
-async def test_a_pending_verification_expires(town: EdgeCluster) -> None:
-    edge = await town.add_edge()
-    town.auth.requires_verification, town.auth.time_limit_ms = True, 100
+async def test_a_pending_verification_expires(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    cluster.auth.requires_verification, cluster.auth.time_limit_ms = True, 100
     device = EdgeClient(edge.endpoint)
     assert await device.request(do="login", account=1) == "VerificationNeeded"
     late = ticket(device)
     await device.until_event("VerificationEnded", "expired")
-    await town.auth.open_link(edge.id, device.client.connection.number, late)
+    await cluster.auth.open_link(edge.id, device.client.connection.number, late)
     assert await device.request(do="verify") == "NoPendingVerification"
-    assert len(town.auth.requests_of(Login)) == 1
+    assert len(cluster.auth.requests_of(Login)) == 1
 
 
-async def test_queued_requests_come_after_the_completed_registration(town: EdgeCluster, stranger: EdgeClient) -> None:
+async def test_queued_requests_come_after_the_completed_registration(
+    cluster: EdgeCluster, stranger: EdgeClient
+) -> None:
     """The link is opened while another request is handled, and more are queued."""
-    gate = town.auth.block(SendVerification)
+    gate = cluster.auth.block(SendVerification)
     sent = [stranger.send(do="verify"), *(stranger.send(do="account", account=1) for _ in range(2))]
-    await town.auth.until_requested(SendVerification)
-    await open_link(town, stranger)
+    await cluster.auth.until_requested(SendVerification)
+    await open_link(cluster, stranger)
     await stranger.until_event("VerificationEnded", "passed")
     await asyncio.sleep(0.06)
     gate.set()
@@ -82,23 +84,23 @@ async def test_queued_requests_come_after_the_completed_registration(town: EdgeC
     assert stranger.replies[sent[-1]] == "name-1"
 
 
-async def test_the_link_does_not_log_in_a_closed_connection(town: EdgeCluster, stranger: EdgeClient) -> None:
+async def test_the_link_does_not_log_in_a_closed_connection(cluster: EdgeCluster, stranger: EdgeClient) -> None:
     number, which = stranger.client.connection.number, ticket(stranger)
     stranger.socket.leave()
-    await town.auth.open_link(town.edges[0].id, number, which)
-    other = await _other(town)
-    assert len(town.edges[0].accounts) == 0
+    await cluster.auth.open_link(cluster.edges[0].id, number, which)
+    other = await _other(cluster)
+    assert len(cluster.edges[0].accounts) == 0
     assert await other.request(do="status") == "ServerStatus"
 
 
-async def _other(town: EdgeCluster) -> EdgeClient:
-    device = EdgeClient(town.edges[0].endpoint)
+async def _other(cluster: EdgeCluster) -> EdgeClient:
+    device = EdgeClient(cluster.edges[0].endpoint)
     await device.request(do="status")
     return device
 
 
-async def test_a_connection_without_a_pending_verification(town: EdgeCluster) -> None:
-    edge = await town.add_edge()
+async def test_a_connection_without_a_pending_verification(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
     assert await EdgeClient(edge.endpoint).request(do="verify") == "NoPendingVerification"
 
 
@@ -106,46 +108,46 @@ async def test_a_connection_without_a_pending_verification(town: EdgeCluster) ->
 
 
 async def test_a_login_does_not_fail_when_its_profile_cannot_be_created(
-    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.edge.login.account_lookup._PROFILE_SECONDS", 0.2)
-    await town.add_edge()
-    town.session.block(EnsureProfile)
-    await town.client(1)
+    await cluster.add_edge()
+    cluster.session.block(EnsureProfile)
+    await cluster.client(1)
 
 
-async def test_a_request_without_a_reply_is_unavailable_and_the_next_one_is_processed(town: EdgeCluster) -> None:
-    await town.add_edge(request_seconds=1.5)
-    alice = await town.client(1)
-    gate = town.session.block(GetAccount)
+async def test_a_request_without_a_reply_is_unavailable_and_the_next_one_is_processed(cluster: EdgeCluster) -> None:
+    await cluster.add_edge(request_seconds=1.5)
+    alice = await cluster.client(1)
+    gate = cluster.session.block(GetAccount)
     assert await alice.request(do="account", account=2) == "unavailable"
     gate.set()
     assert await alice.request(do="account", account=2) == "name-2"
 
 
-async def test_profile_requests_are_coalesced(town: EdgeCluster) -> None:
+async def test_profile_requests_are_coalesced(cluster: EdgeCluster) -> None:
     """A profile that is not in the reply is requested alone: it does not exist, or session has the former version."""
-    await town.add_edge()
-    alice, bob = await town.client(1), await town.client(2)
-    town.session.shows_profiles, town.session.missing_accounts = True, {AccountId(404)}
+    await cluster.add_edge()
+    alice, bob = await cluster.client(1), await cluster.client(2)
+    cluster.session.shows_profiles, cluster.session.missing_accounts = True, {AccountId(404)}
     sent = [(device, device.send(do="account", account=3)) for device in (alice, bob)]
     assert [await device.reply_to(ref) for device, ref in sent] == ["name-3"] * 2
-    assert not town.session.requests_of(GetAccount)
+    assert not cluster.session.requests_of(GetAccount)
     assert await alice.request(do="account", account=404) == "not_found"
-    assert [one.account for one in town.session.requests_of(GetAccount)] == [404]
+    assert [one.account for one in cluster.session.requests_of(GetAccount)] == [404]
 
 
 @pytest.mark.parametrize(
     ("error", "code"), [(RequestError(ErrorCode.FORBIDDEN, "no"), "forbidden"), (ZeroDivisionError(), "internal")]
 )
 async def test_failures_are_answered_with_their_error(
-    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
 ) -> None:
     async def fail(*_: object) -> None:
         raise error
 
-    await town.add_edge()
-    alice = await town.client(1)
+    await cluster.add_edge()
+    alice = await cluster.client(1)
     monkeypatch.setattr("services.edge.handlers.forwarding.Forwarder.forward", fail)
     assert await alice.request(do="account", account=2) == code
     monkeypatch.undo()
@@ -153,9 +155,9 @@ async def test_failures_are_answered_with_their_error(
 
 
 @pytest.mark.parametrize("kind", [Login, EnsureProfile])
-async def test_a_disconnect_during_the_login_leaves_nothing_behind(town: EdgeCluster, kind: type) -> None:
-    edge = await town.add_edge()
-    neighbour = town.auth if kind is Login else town.session
+async def test_a_disconnect_during_the_login_leaves_nothing_behind(cluster: EdgeCluster, kind: type) -> None:
+    edge = await cluster.add_edge()
+    neighbour = cluster.auth if kind is Login else cluster.session
     gate = neighbour.block(kind)
     device = EdgeClient(edge.endpoint)
     device.send(do="login", account=1)
@@ -167,7 +169,7 @@ async def test_a_disconnect_during_the_login_leaves_nothing_behind(town: EdgeClu
             await asyncio.sleep(0.005)
     assert await edge.read_state.flush()
     assert (len(edge.accounts), len(edge.endpoint.clients)) == (0, 0)
-    assert await town.nodes_of(1) == []
+    assert await cluster.nodes_of(1) == []
     assert device.socket.received == []
 
 
@@ -183,7 +185,7 @@ REGISTRATIONS = {
 MAILED = "a mail was sent to your address: open the link in it, then try again"
 
 
-async def reply_to(town: EdgeCluster, wire: FakeSocket, frame: str) -> bytes:
+async def reply_to(cluster: EdgeCluster, wire: FakeSocket, frame: str) -> bytes:
     """The first frame after this one."""
     before = len(wire.received)
     wire.client.frame_received(frame.encode())
@@ -191,10 +193,10 @@ async def reply_to(town: EdgeCluster, wire: FakeSocket, frame: str) -> bytes:
     return wire.received[-1]
 
 
-def dial(town: EdgeCluster, dialect: str) -> FakeSocket:
+def dial(cluster: EdgeCluster, dialect: str) -> FakeSocket:
     wire = FakeSocket()
     hello = Handshake(f"/ws/{dialect}", "chat.example", "192.0.2.1", False, (), "")
-    wire.client = town.edges[0].endpoint.connected(hello, wire)
+    wire.client = cluster.edges[0].endpoint.connected(hello, wire)
     return wire
 
 
@@ -204,26 +206,26 @@ def connection(wire: FakeSocket) -> Connection:
 
 
 @pytest.mark.parametrize("dialect", REGISTRATIONS)
-async def test_dialects_without_verification_get_the_link_mailed_at_once(town: EdgeCluster, dialect: str) -> None:
+async def test_dialects_without_verification_get_the_link_mailed_at_once(cluster: EdgeCluster, dialect: str) -> None:
     """The reply reply_to so. When the link is opened, nothing is pushed, and the next attempt succeeds."""
-    edge = await town.add_edge()
-    town.auth.requires_verification = True
-    wire = dial(town, dialect)
-    assert MAILED in (await reply_to(town, wire, REGISTRATIONS[dialect])).decode()
-    (mailed,) = town.auth.requests_of(SendVerification)
+    edge = await cluster.add_edge()
+    cluster.auth.requires_verification = True
+    wire = dial(cluster, dialect)
+    assert MAILED in (await reply_to(cluster, wire, REGISTRATIONS[dialect])).decode()
+    (mailed,) = cluster.auth.requests_of(SendVerification)
     assert (mailed.base_url, mailed.origin.connection) == ("http://chat.example", connection(wire).number)
     assert connection(wire).pending_verification is None
-    await town.auth.open_link(edge.id, connection(wire).number, mailed.ticket)
-    town.auth.requires_verification = False
-    assert MAILED not in (await reply_to(town, wire, REGISTRATIONS[dialect])).decode()
+    await cluster.auth.open_link(edge.id, connection(wire).number, mailed.ticket)
+    cluster.auth.requires_verification = False
+    assert MAILED not in (await reply_to(cluster, wire, REGISTRATIONS[dialect])).decode()
     assert len(wire.received) == 2
 
 
 @pytest.mark.parametrize("dialect", REGISTRATIONS)
-async def test_a_mail_that_cannot_be_sent_is_an_error_reply(town: EdgeCluster, dialect: str) -> None:
-    await town.add_edge()
-    town.auth.requires_verification, town.auth.accepts_mails = True, False
-    wire = dial(town, dialect)
-    answer = (await reply_to(town, wire, REGISTRATIONS[dialect])).decode()
+async def test_a_mail_that_cannot_be_sent_is_an_error_reply(cluster: EdgeCluster, dialect: str) -> None:
+    await cluster.add_edge()
+    cluster.auth.requires_verification, cluster.auth.accepts_mails = True, False
+    wire = dial(cluster, dialect)
+    answer = (await reply_to(cluster, wire, REGISTRATIONS[dialect])).decode()
     assert "enough mails" in answer
     assert connection(wire).account == NO_ACCOUNT

@@ -25,9 +25,9 @@ SECONDS = 5.0
 class PagedMessages(FakeService):
     """The message service with three messages in a reply."""
 
-    def __init__(self, town: EdgeCluster) -> None:
-        super().__init__("message", town.nats)
-        self._world = town.backend
+    def __init__(self, cluster: EdgeCluster) -> None:
+        super().__init__("message", cluster.nats)
+        self._world = cluster.backend
         self.bus.serve(subjects.GET_HISTORY, self._history, queue="message")
         self.bus.serve(subjects.GET_UNREAD, self._unread, queue="message")
 
@@ -49,8 +49,8 @@ class PagedMessages(FakeService):
 class PagedChats(FakeService):
     """The session service with seven chats, three in a reply."""
 
-    def __init__(self, town: EdgeCluster) -> None:
-        super().__init__("session", town.nats)
+    def __init__(self, cluster: EdgeCluster) -> None:
+        super().__init__("session", cluster.nats)
         self.bus.serve(subjects.LIST_CHAT_VIEWS, self._chats, queue="session")
 
     async def _chats(self, request: ListChatViews) -> ChatViews:
@@ -63,12 +63,12 @@ class PagedChats(FakeService):
 
 
 @pytest.fixture
-async def reader(town: EdgeCluster) -> AsyncIterator[PagedMessages]:
+async def reader(cluster: EdgeCluster) -> AsyncIterator[PagedMessages]:
     """Eight messages of another account are unread."""
-    await town.add_edge()
-    town.backend.add_chat(CHAT, ME, OTHER)
-    town.backend.commit_texts(CHAT, OTHER, *(f"text {number}" for number in range(1, 9)))
-    reader = PagedMessages(town)
+    await cluster.add_edge()
+    cluster.backend.add_chat(CHAT, ME, OTHER)
+    cluster.backend.commit_texts(CHAT, OTHER, *(f"text {number}" for number in range(1, 9)))
+    reader = PagedMessages(cluster)
     await reader.bus.start()
     yield reader
     await reader.bus.stop()
@@ -88,21 +88,21 @@ def indexes(page: MessagePage) -> list[int]:
     (9, 5, False, [], 1),
 ])  # fmt: skip
 async def test_history_is_fetched_over_several_replies(
-    town: EdgeCluster, reader: PagedMessages, start: int, count: int, older: bool, expected: list[int], replies: int
+    cluster: EdgeCluster, reader: PagedMessages, start: int, count: int, older: bool, expected: list[int], replies: int
 ) -> None:
-    page = await history(town.edges[0]).fetch(GetHistory(CHAT, start, count, older), ME)
+    page = await history(cluster.edges[0]).fetch(GetHistory(CHAT, start, count, older), ME)
     assert indexes(page) == expected
     assert [shown.summary.nickname for shown in page.messages if shown.summary] == ["name-2"] * len(expected)
     assert len(reader.requests_of(GetHistory)) == replies
-    await town.edges[0].read_state.flush()
-    assert town.backend.unread(ME, CHAT) == [index for index in range(1, 9) if index not in expected]
+    await cluster.edges[0].read_state.flush()
+    assert cluster.backend.unread(ME, CHAT) == [index for index in range(1, 9) if index not in expected]
 
 
 @pytest.mark.parametrize(("count", "expected"), [(None, 8), (20, 8), (8, 8), (7, 7), (3, 3), (1, 1), (0, 0)])
 async def test_unread_messages_are_fetched_over_several_replies(
-    town: EdgeCluster, reader: PagedMessages, count: int | None, expected: int
+    cluster: EdgeCluster, reader: PagedMessages, count: int | None, expected: int
 ) -> None:
-    messages = history(town.edges[0])
+    messages = history(cluster.edges[0])
     page = await messages.fetch(FetchUnread(count), ME)
     assert indexes(page) == list(range(1, expected + 1))
     assert [shown.to for shown in page.messages] == [ME] * expected
@@ -110,34 +110,34 @@ async def test_unread_messages_are_fetched_over_several_replies(
     assert indexes(again) == list(range(expected + 1, 9))
 
 
-async def test_messages_just_read_on_another_node_are_not_unread(town: EdgeCluster, reader: PagedMessages) -> None:
-    here, there = town.edges[0], await town.add_edge()
-    await town.client(ME, there)
-    town.backend.commit_texts(CHAT, OTHER, "nine", "ten")
+async def test_messages_just_read_on_another_node_are_not_unread(cluster: EdgeCluster, reader: PagedMessages) -> None:
+    here, there = cluster.edges[0], await cluster.add_edge()
+    await cluster.client(ME, there)
+    cluster.backend.commit_texts(CHAT, OTHER, "nine", "ten")
     await history(there).fetch(GetHistory(CHAT, -1, 1), ME)
     assert indexes(await history(here).fetch(FetchUnread(None), ME)) == [9]
 
 
-async def test_messages_that_will_be_pushed_are_not_fetched(town: EdgeCluster, reader: PagedMessages) -> None:
-    device = await town.client(ME)
+async def test_messages_that_will_be_pushed_are_not_fetched(cluster: EdgeCluster, reader: PagedMessages) -> None:
+    device = await cluster.client(ME)
     await device.until_synced()
-    town.backend.commit_texts(CHAT, OTHER, "nine")
-    assert indexes(await history(town.edges[0]).fetch(FetchUnread(None), ME)) == []
-    await (await town.client(OTHER)).post(CHAT, "ten")
+    cluster.backend.commit_texts(CHAT, OTHER, "nine")
+    assert indexes(await history(cluster.edges[0]).fetch(FetchUnread(None), ME)) == []
+    await (await cluster.client(OTHER)).post(CHAT, "ten")
     await device.until_texts(CHAT, *(f"text {number}" for number in range(1, 9)), "nine", "ten")
 
 
 async def test_messages_that_cannot_be_marked_as_read_are_returned_once(
-    town: EdgeCluster, reader: PagedMessages, monkeypatch: pytest.MonkeyPatch
+    cluster: EdgeCluster, reader: PagedMessages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(town.backend, "mark_read", lambda *span: None)
-    page = await history(town.edges[0]).fetch(FetchUnread(None), ME)
+    monkeypatch.setattr(cluster.backend, "mark_read", lambda *span: None)
+    page = await history(cluster.edges[0]).fetch(FetchUnread(None), ME)
     assert indexes(page) == [1, 2, 3]
-    assert len(town.message.requests_of(MarkRead)) == 1
+    assert len(cluster.message.requests_of(MarkRead)) == 1
 
 
-async def test_chats_are_listed_over_several_replies(town: EdgeCluster) -> None:
-    edge, lister = await town.add_edge(), PagedChats(town)
+async def test_chats_are_listed_over_several_replies(cluster: EdgeCluster) -> None:
+    edge, lister = await cluster.add_edge(), PagedChats(cluster)
     await lister.bus.start()
     views = await Forwarder(edge.bus, SECONDS).forward(ListChatViews(), ME)
     assert isinstance(views, ChatViews)

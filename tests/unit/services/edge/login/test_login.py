@@ -40,12 +40,12 @@ async def reply_to(wire: FakeSocket, frame: str) -> str:
     ("/ws/ourchat-v2", '{"code":4,"email":"ann@dragoman.test","password":"right"}', True),
 ])  # fmt: skip
 async def test_a_registration_logs_in_where_the_dialect_expects_it(
-    town: EdgeCluster, path: str, frame: str, enters: bool
+    cluster: EdgeCluster, path: str, frame: str, enters: bool
 ) -> None:
-    edge = await town.add_edge()
+    edge = await cluster.add_edge()
     wire = dial(edge.endpoint, path)
     await reply_to(wire, frame)
-    assert len(town.auth.requests_of(Register)) == 1
+    assert len(cluster.auth.requests_of(Register)) == 1
     (client,) = edge.endpoint.clients.values()
     assert (client.connection.account != NO_ACCOUNT) is enters
 
@@ -73,30 +73,32 @@ class TokenChecks:
 
 @pytest.mark.parametrize("request_", REQUESTS)
 async def test_a_token_is_accepted_for_its_own_account_only(
-    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch, request_: str
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, request_: str
 ) -> None:
     checks = TokenChecks(monkeypatch)
-    town.backend.add_chat(7, 1, 2)
-    wire = dial((await town.add_edge()).endpoint, "/ws/pipe")
+    cluster.backend.add_chat(7, 1, 2)
+    wire = dial((await cluster.add_edge()).endpoint, "/ws/pipe")
     results = [(await reply_to(wire, request_.format(account))).split("|")[0] for account in (1, 1, 2, 1)]
     assert [result.endswith("_error") for result in results] == [False, False, True, False]
     assert checks.count == 1
 
 
 @pytest.mark.parametrize("request_", REQUESTS)
-async def test_an_expired_token_is_rejected(town: EdgeCluster, monkeypatch: pytest.MonkeyPatch, request_: str) -> None:
+async def test_an_expired_token_is_rejected(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, request_: str
+) -> None:
     checks = TokenChecks(monkeypatch)
-    town.backend.add_chat(7, 1, 2)
-    wire = dial((await town.add_edge()).endpoint, "/ws/pipe")
+    cluster.backend.add_chat(7, 1, 2)
+    wire = dial((await cluster.add_edge()).endpoint, "/ws/pipe")
     assert not (await reply_to(wire, request_.format(1))).split("|")[0].endswith("_error")
-    (client,) = town.edges[0].endpoint.clients.values()
+    (client,) = cluster.edges[0].endpoint.clients.values()
     client.connection.token_expires = checks.expires = int(time.time()) - 1
     assert (await reply_to(wire, request_.format(1))).split("|")[0].endswith("_error")
     assert checks.count == 2
 
 
-async def test_a_pipe_client_logs_in_after_its_registration(town: EdgeCluster) -> None:
-    wire = dial((await town.add_edge()).endpoint, "/ws/pipe")
+async def test_a_pipe_client_logs_in_after_its_registration(cluster: EdgeCluster) -> None:
+    wire = dial((await cluster.add_edge()).endpoint, "/ws/pipe")
     assert await reply_to(wire, "register|ann|right|Ann|1||1||0") == "register_succ|注册成功！"
     assert (await reply_to(wire, "get_unread_message|1")).startswith("get_unread_message_error|")
     assert (await reply_to(wire, "login|101|right")).startswith("login_succ|登录成功！|101|")
@@ -108,11 +110,11 @@ OWN, ANOTHER = "6f9619ff-8b86-4d01-b42d-00c04fc964ff", "7f9619ff-8b86-4d01-b42d-
 
 
 async def test_a_login_by_token_needs_the_uuid_of_its_account(
-    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     TokenChecks(monkeypatch)
-    town.session.uuids[AccountId(1)] = OWN
-    edge = await town.add_edge()
+    cluster.session.uuids[AccountId(1)] = OWN
+    edge = await cluster.add_edge()
     results = []
     for uuid in (ANOTHER, OWN):
         await reply_to(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.format(uuid, SERVICE_TOKEN))
@@ -121,7 +123,7 @@ async def test_a_login_by_token_needs_the_uuid_of_its_account(
 
 
 async def test_unread_messages_are_counted_for_dialects_that_show_them(
-    town: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     TokenChecks(monkeypatch)
     counted: list[AccountId] = []
@@ -131,8 +133,8 @@ async def test_unread_messages_are_counted_for_dialects_that_show_them(
         return 3
 
     monkeypatch.setattr(AccountLookup, "count_unread", count)
-    town.session.uuids[AccountId(1)] = OWN
-    edge = await town.add_edge()
+    cluster.session.uuids[AccountId(1)] = OWN
+    edge = await cluster.add_edge()
     await reply_to(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.format(OWN, SERVICE_TOKEN))
     await reply_to(dial(edge.endpoint, "/ws/service"), SERVICE_LOGIN.replace(":1,", ":2,").format(ANOTHER, "secret"))
     await reply_to(dial(edge.endpoint, "/ws/pipe"), REQUESTS[1].format(1))

@@ -15,70 +15,70 @@ async def until_closed(device: EdgeClient, reason: str = "logged out") -> None:
     assert device.socket.closed_with == (1008, reason)
 
 
-async def test_a_revocation_ends_every_connection_of_the_account(town: EdgeCluster) -> None:
-    here, there = await town.add_edge(), await town.add_edge()
-    phone, desk = await town.client(1, here), await town.client(1, there)
-    other = await town.client(2, here)
-    await town.auth.revoke(1)
+async def test_a_revocation_ends_every_connection_of_the_account(cluster: EdgeCluster) -> None:
+    here, there = await cluster.add_edge(), await cluster.add_edge()
+    phone, desk = await cluster.client(1, here), await cluster.client(1, there)
+    other = await cluster.client(2, here)
+    await cluster.auth.revoke(1)
     await until_closed(phone)
     await until_closed(desk)
     assert await other.request(do="status") == "ServerStatus"
 
 
-async def test_one_login_session_is_revoked_alone(town: EdgeCluster) -> None:
-    await town.add_edge()
-    phone, desk = await town.client(1), await town.client(1)
-    await town.auth.revoke(1, sid=phone.client.connection.sid)
+async def test_one_login_session_is_revoked_alone(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    phone, desk = await cluster.client(1), await cluster.client(1)
+    await cluster.auth.revoke(1, sid=phone.client.connection.sid)
     await until_closed(phone)
     assert await desk.request(do="status") == "ServerStatus"
 
 
-async def test_a_revocation_is_listed_when_its_notice_is_lost(town: EdgeCluster) -> None:
-    await town.add_edge()
-    phone = await town.client(1)
-    await town.auth.revoke(1, notified=False)
+async def test_a_revocation_is_listed_when_its_notice_is_lost(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    phone = await cluster.client(1)
+    await cluster.auth.revoke(1, notified=False)
     await until_closed(phone)
 
 
-async def test_more_revocations_than_one_reply_holds(town: EdgeCluster) -> None:
-    await town.add_edge()
-    devices = [await town.client(account) for account in (1, 2)]
+async def test_more_revocations_than_one_reply_holds(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    devices = [await cluster.client(account) for account in (1, 2)]
     for account in (*range(1000, 1250), 1, 2):
-        await town.auth.revoke(account, notified=False)
+        await cluster.auth.revoke(account, notified=False)
     for device in devices:
         await until_closed(device)
 
 
-async def test_a_login_after_the_revocation_is_not_ended(town: EdgeCluster) -> None:
-    edge = await town.add_edge()
-    await town.auth.revoke(1)
-    phone = await town.client(1)
-    sent = len(town.auth.requests_of(ListRevocations))
-    await town.auth.until_requested(ListRevocations, sent + 2)
+async def test_a_login_after_the_revocation_is_not_ended(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    await cluster.auth.revoke(1)
+    phone = await cluster.client(1)
+    sent = len(cluster.auth.requests_of(ListRevocations))
+    await cluster.auth.until_requested(ListRevocations, sent + 2)
     assert await phone.request(do="status") == "ServerStatus"
     assert edge.auth_state.revision == 1
 
 
-async def test_a_revocation_during_the_login_ends_it(town: EdgeCluster) -> None:
+async def test_a_revocation_during_the_login_ends_it(cluster: EdgeCluster) -> None:
     """The secret was right when it was checked. The edge has applied the revocation before it knows the account."""
-    edge = await town.add_edge()
+    edge = await cluster.add_edge()
     for kind in (Login, EnsureProfile):
-        neighbour = town.auth if kind is Login else town.session
+        neighbour = cluster.auth if kind is Login else cluster.session
         phone = EdgeClient(edge.endpoint)
         gate = neighbour.block(kind)
         sent = len(neighbour.requests_of(kind))
         phone.send(do="login", account=1)
         await neighbour.until_requested(kind, sent + 1)
-        await town.auth.revoke(1)
+        await cluster.auth.revoke(1)
         await edge.watcher.refresh()
-        assert edge.auth_state.revision == len(town.auth.revocations)
+        assert edge.auth_state.revision == len(cluster.auth.revocations)
         gate.set()
         await until_closed(phone)
 
 
-async def test_a_deletion_is_answered_and_other_devices_are_closed(town: EdgeCluster) -> None:
-    await town.add_edge()
-    phone, desk = await town.client(1), await town.client(1)
+async def test_a_deletion_is_answered_and_other_devices_are_closed(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    phone, desk = await cluster.client(1), await cluster.client(1)
     assert await phone.request(do="delete") == "Ack"
     await until_closed(desk)
     assert await phone.request(do="account", account=1) == "unauthenticated"
@@ -86,19 +86,19 @@ async def test_a_deletion_is_answered_and_other_devices_are_closed(town: EdgeClu
     assert await phone.request(do="login", account=2) == 2
 
 
-async def test_a_deletion_without_a_reply_leaves_no_revoked_connection(town: EdgeCluster) -> None:
-    edge = await town.add_edge(request_seconds=2.0)
-    phone = await town.client(1)
-    town.auth.block(DeleteAccount)
+async def test_a_deletion_without_a_reply_leaves_no_revoked_connection(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge(request_seconds=2.0)
+    phone = await cluster.client(1)
+    cluster.auth.block(DeleteAccount)
     assert await phone.request(do="delete") == "unavailable"
     await edge.watcher.refresh()
     await until_closed(phone)
 
 
-async def test_a_recovery_is_answered_before_the_login_ends(town: EdgeCluster) -> None:
-    await town.add_edge()
-    phone, desk, other = await town.client(1), await town.client(1), await town.client(2)
-    gate = town.auth.block(Recover)
+async def test_a_recovery_is_answered_before_the_login_ends(cluster: EdgeCluster) -> None:
+    await cluster.add_edge()
+    phone, desk, other = await cluster.client(1), await cluster.client(1), await cluster.client(2)
+    gate = cluster.auth.block(Recover)
     sent = phone.send(do="recover", account=1)
     await until_closed(desk)
     assert phone.replied_refs == [1]
@@ -109,27 +109,27 @@ async def test_a_recovery_is_answered_before_the_login_ends(town: EdgeCluster) -
     assert await other.request(do="account", account=2) == "name-2"
 
 
-async def test_every_connection_is_notified_of_maintenance_once(town: EdgeCluster) -> None:
-    edge = await town.add_edge()
+async def test_every_connection_is_notified_of_maintenance_once(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
     await edge.watcher.refresh()
-    phone, stranger = await town.client(1), EdgeClient(edge.endpoint)
+    phone, stranger = await cluster.client(1), EdgeClient(edge.endpoint)
     await stranger.request(do="status")
     for on in (True, False):
-        await town.auth.set_maintenance(on)
+        await cluster.auth.set_maintenance(on)
         for device in (phone, stranger):
             await device.until_event("MaintenanceChanged", on)
     await edge.watcher.refresh()
     assert phone.events == [("MaintenanceChanged", True), ("MaintenanceChanged", False)]
 
 
-async def test_an_older_reply_does_not_undo_pushed_maintenance(town: EdgeCluster) -> None:
-    edge = await town.add_edge()
-    phone = await town.client(1)
+async def test_an_older_reply_does_not_undo_pushed_maintenance(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    phone = await cluster.client(1)
     await edge.watcher.refresh()
-    gate = town.auth.block(ListRevocations)
+    gate = cluster.auth.block(ListRevocations)
     refreshing = asyncio.create_task(edge.watcher.refresh())
-    await town.auth.until_requested(ListRevocations, len(town.auth.requests_of(ListRevocations)) + 1)
-    await town.auth.set_maintenance(True)
+    await cluster.auth.until_requested(ListRevocations, len(cluster.auth.requests_of(ListRevocations)) + 1)
+    await cluster.auth.set_maintenance(True)
     await phone.until_event("MaintenanceChanged", True)
     gate.set()
     await refreshing
@@ -137,9 +137,9 @@ async def test_an_older_reply_does_not_undo_pushed_maintenance(town: EdgeCluster
     assert phone.events == [("MaintenanceChanged", True)]
 
 
-async def test_an_edge_that_starts_in_maintenance_notifies_no_connection(town: EdgeCluster) -> None:
-    town.auth.maintenance = True
-    edge = await town.add_edge()
+async def test_an_edge_that_starts_in_maintenance_notifies_no_connection(cluster: EdgeCluster) -> None:
+    cluster.auth.maintenance = True
+    edge = await cluster.add_edge()
     stranger = EdgeClient(edge.endpoint)
     await edge.watcher.refresh()
     await stranger.request(do="status")
@@ -147,12 +147,12 @@ async def test_an_edge_that_starts_in_maintenance_notifies_no_connection(town: E
     assert stranger.events == []
 
 
-async def test_a_kick_closes_every_connection_of_the_account_and_ends_no_login(town: EdgeCluster) -> None:
-    here, there = await town.add_edge(), await town.add_edge()
-    phone, desk = await town.client(1, here), await town.client(1, there)
-    other = await town.client(2, here)
-    await town.auth.notify(Kicked(AccountId(1)))
+async def test_a_kick_closes_every_connection_of_the_account_and_ends_no_login(cluster: EdgeCluster) -> None:
+    here, there = await cluster.add_edge(), await cluster.add_edge()
+    phone, desk = await cluster.client(1, here), await cluster.client(1, there)
+    other = await cluster.client(2, here)
+    await cluster.auth.notify(Kicked(AccountId(1)))
     for device in (phone, desk):
         await until_closed(device, "disconnected by the operator")
     assert await other.request(do="status") == "ServerStatus"
-    assert await (await town.client(1, here)).request(do="status") == "ServerStatus"
+    assert await (await cluster.client(1, here)).request(do="status") == "ServerStatus"

@@ -40,8 +40,8 @@ LOGINS = {
 class FakePendingNotices(FakeService):
     """Session's lists of pending requests and stored notifications."""
 
-    def __init__(self, town: EdgeCluster) -> None:
-        super().__init__("session", town.nats)
+    def __init__(self, cluster: EdgeCluster) -> None:
+        super().__init__("session", cluster.nats)
         self.pending_requests = Requests([], [])
         self.notices: list[PendingNotice] = []
         self.bus.serve(subjects.LIST_REQUESTS, self._requests, queue="session")
@@ -60,18 +60,20 @@ class FakePendingNotices(FakeService):
 
 
 @pytest.fixture
-async def pending(town: EdgeCluster) -> AsyncIterator[FakePendingNotices]:
-    await town.add_edge()
-    pending = FakePendingNotices(town)
+async def pending(cluster: EdgeCluster) -> AsyncIterator[FakePendingNotices]:
+    await cluster.add_edge()
+    pending = FakePendingNotices(cluster)
     await pending.bus.start()
     yield pending
     await pending.bus.stop()
 
 
-async def log_in(town: EdgeCluster, dialect: str) -> FakeSocket:
+async def log_in(cluster: EdgeCluster, dialect: str) -> FakeSocket:
     """Bob, logged in."""
     wire = FakeSocket()
-    wire.client = town.edges[0].endpoint.connected(Handshake(f"/ws/{dialect}", "h", "192.0.2.1", False, (), ""), wire)
+    wire.client = cluster.edges[0].endpoint.connected(
+        Handshake(f"/ws/{dialect}", "h", "192.0.2.1", False, (), ""), wire
+    )
     wire.client.frame_received(LOGINS[dialect].encode())
     await wire.until(lambda: bool(wire.received))
     return wire
@@ -88,9 +90,9 @@ async def publish(pending: FakePendingNotices, notice: Notice) -> None:
 
 
 async def test_a_member_added_to_a_group_is_notified_as_if_accepted(
-    town: EdgeCluster, pending: FakePendingNotices
+    cluster: EdgeCluster, pending: FakePendingNotices
 ) -> None:
-    wire = await log_in(town, "ourchat-v1")
+    wire = await log_in(cluster, "ourchat-v1")
     await publish(pending, ChatCreated(CHAT, ANN, [ANN, BOB], 1, "g", {BOB: 70}))
     await wire.until(lambda: len(wire.received) > 1)
     assert events_of(wire) == [(10, ADDED)]
@@ -98,8 +100,10 @@ async def test_a_member_added_to_a_group_is_notified_as_if_accepted(
     assert pending.requests == [DropPendingNotices([70], BOB)]
 
 
-async def test_a_chat_without_added_members_notifies_no_account(town: EdgeCluster, pending: FakePendingNotices) -> None:
-    wire = await log_in(town, "ourchat-v1")
+async def test_a_chat_without_added_members_notifies_no_account(
+    cluster: EdgeCluster, pending: FakePendingNotices
+) -> None:
+    wire = await log_in(cluster, "ourchat-v1")
     await publish(pending, ChatCreated(CHAT, ANN, [ANN, BOB]))
     await publish(pending, MembershipAnswered(CHAT, "g", BOB, accepted=True))
     await wire.until(lambda: len(wire.received) > 1)
@@ -108,18 +112,18 @@ async def test_a_chat_without_added_members_notifies_no_account(town: EdgeCluste
 
 @pytest.mark.parametrize("dialect", ["ourchat-v0", "ourchat-v2", "pipe"])
 async def test_dialects_without_the_event_send_nothing_and_it_stays_stored(
-    town: EdgeCluster, pending: FakePendingNotices, dialect: str, monkeypatch: pytest.MonkeyPatch
+    cluster: EdgeCluster, pending: FakePendingNotices, dialect: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is sent at the next login with a dialect that has the event."""
     monkeypatch.setattr("services.edge.login.account_lookup._UNREAD_SECONDS", 0.1)
-    without_event = await log_in(town, dialect)
+    without_event = await log_in(cluster, dialect)
     await publish(pending, ChatCreated(CHAT, ANN, [ANN, BOB], 1, "g", {BOB: 70}))
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        while CHAT not in town.edges[0].accounts.by_account[BOB].chats:
+        while CHAT not in cluster.edges[0].accounts.by_account[BOB].chats:
             await asyncio.sleep(0.002)
     assert all(b"group_name" not in frame for frame in without_event.received)
     pending.notices = [PendingNotice(70, pack(MembershipAnswered(CHAT, "g", BOB, accepted=True)))]
-    wire = await log_in(town, "ourchat-v1")
+    wire = await log_in(cluster, "ourchat-v1")
     await wire.until(lambda: len(wire.received) > 1)
     assert events_of(wire) == [(10, ADDED)]
     await pending.until_requested(DropPendingNotices)
@@ -127,11 +131,11 @@ async def test_dialects_without_the_event_send_nothing_and_it_stays_stored(
 
 
 async def test_pending_requests_are_sent_before_stored_notifications(
-    town: EdgeCluster, pending: FakePendingNotices
+    cluster: EdgeCluster, pending: FakePendingNotices
 ) -> None:
     pending.pending_requests = Requests([PendingFriendship(ANN, "hi")], [PendingMembership(ANN, CHAT, "let me in")])
     pending.notices = [PendingNotice(70, pack(MembershipAnswered(CHAT, "g", BOB, accepted=False)))]
-    wire = await log_in(town, "ourchat-v1")
+    wire = await log_in(cluster, "ourchat-v1")
     await wire.until(lambda: len(wire.received) > 3)
     assert events_of(wire) == [
         (9, {"add_ocid": BOB, "ocid": ANN, "text": "hi"}),
