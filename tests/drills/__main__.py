@@ -1,4 +1,4 @@
-"""`python -m tests.drills …`: what `./dev drill …` runs. Exit status 0: proven, 1: violated, 2: inconclusive."""
+"""The command behind `./dev drill …`. Exit status 0: proven, 1: violated, 2: inconclusive."""
 
 import asyncio
 import random
@@ -37,25 +37,25 @@ SERVICES = ("auth", "session", "message", "edge-1", "edge-2")
 
 @click.group()
 def drills() -> None:
-    """Faults under load, and proof of what they did not break."""
+    """Injects faults under load, and checks the delivery contract."""
 
 
 @drills.command()
-@click.option("--seconds", default=30.0, show_default=True, help="How long services are killed for.")
+@click.option("--seconds", default=30.0, show_default=True, help="Seconds in which services are killed.")
 @click.option("--every", default=3.0, show_default=True, help="Seconds from one kill to the next.")
 @click.option("--targets", default=",".join(SERVICES), show_default=True, help="Which processes.")
 @click.option("--only", is_flag=True, help="Kill these and nothing else: no NATS, no Valkey, nothing frozen.")
-@click.option("--rate", default=100.0, show_default=True, help="Messages per second of all people together.")
-@click.option("--patience", default=30.0, show_default=True, help="Seconds to come back and to hear all, at the end.")
+@click.option("--rate", default=100.0, show_default=True, help="Messages per second of all users.")
+@click.option("--patience", default=30.0, show_default=True, help="Seconds to reconnect and to get all, at the end.")
 @click.option("--database", default="", help="As for `dragoman up`, instead of SQLite.")
-@click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="A build broken so: must be violated.")
-@click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures there.")
+@click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="Break the build so: must be violated.")
+@click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
 @click.option("--keep", is_flag=True, help="Keep the directory, with all records and the log, also after a proof.")
 def kill(
     seconds: float, every: float, targets: str, only: bool, rate: float, patience: float, database: str,
     mutant: str | None, report_file: Path | None, keep: bool,
 ) -> None:  # fmt: skip
-    """People talk through two edges while one process after the other is killed under them."""
+    """Users post through two edges while one process after the other is killed."""
     configure_logging(LogSettings(level="error", json_lines=False), "drill")
     planned = faults.phases(tuple(targets.split(",")), seconds, every)
     planned = planned[:1] if only else planned
@@ -67,23 +67,23 @@ def kill(
 
 
 @drills.command()
-@click.option("--seconds", default=60.0, show_default=True, help="How long all steps take together, at least.")
+@click.option("--seconds", default=60.0, show_default=True, help="Seconds of all steps together, at least.")
 @click.option("--edges", type=click.IntRange(2, 16), default=4, show_default=True, help="From one to so many and back.")
 @click.option("--phase", "phases", type=click.Choice(scaling.PHASES), multiple=True, help="Only this; repeatable.")
-@click.option("--rate", default=100.0, show_default=True, help="Messages per second of all people together.")
-@click.option("--crowds", default=1, show_default=True, help="Ten people each. An edge with many takes time to drain.")
-@click.option("--bound", default=10.0, show_default=True, help="Nobody may be without service for longer (seconds).")
+@click.option("--rate", default=100.0, show_default=True, help="Messages per second of all users.")
+@click.option("--crowds", default=1, show_default=True, help="Ten users each. An edge with many takes time to drain.")
+@click.option("--bound", default=10.0, show_default=True, help="Longest time without service, in seconds.")
 @click.option("--database", type=click.Choice(DATABASES), default=DATABASES[0], show_default=True)
-@click.option("--seed", type=int, help="Of the order of steps, and of what people do. Random by default.")
-@click.option("--from", "revision", help="Begin with this revision's build: replacing all is then an upgrade.")
-@click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="A build broken so: must be violated.")
-@click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures there.")
+@click.option("--seed", type=int, help="Of the order of steps and of the users' actions. Random by default.")
+@click.option("--from", "revision", help="Begin with this revision's build: the replacement is then an upgrade.")
+@click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="Break the build so: must be violated.")
+@click.option("--json", "report_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
 @click.option("--keep", is_flag=True, help="Keep the directory, with all records and the logs, also after a proof.")
 def scale(
     seconds: float, edges: int, phases: tuple[str, ...], rate: float, crowds: int, bound: float, database: str,
     seed: int | None, revision: str | None, mutant: str | None, report_file: Path | None, keep: bool,
 ) -> None:  # fmt: skip
-    """People talk while edges come and go and every process is replaced by another one, one at a time."""
+    """Users post while edges are added and removed, and each process is replaced, one at a time."""
     configure_logging(LogSettings(level="error", json_lines=False), "drill")
     number = secrets.randbits(32) if seed is None else seed
     random.seed(number)
@@ -103,14 +103,14 @@ def scale(
 
 
 @drills.command()
-@click.option("--seconds", default=120.0, show_default=True, help="Towns are begun for so long.")
-@click.option("--steps", default=60, show_default=True, help="Of each town, at most.")
-@click.option("--seed", type=int, help="The first one; each dozen of towns has the next. Random by default.")
-@click.option("--shrink", is_flag=True, help="Make the story of a failure short. Takes minutes.")
+@click.option("--seconds", default=120.0, show_default=True, help="Begin new models for so many seconds.")
+@click.option("--steps", default=60, show_default=True, help="Steps of each model, at most.")
+@click.option("--seed", type=int, help="The first one; each twelve models use the next. Random by default.")
+@click.option("--shrink", is_flag=True, help="Shorten the steps of a failure. Takes minutes.")
 @click.option("--database", default="", help="As for `dragoman up`, instead of SQLite.")
-@click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="A build broken so: must be found out.")
+@click.option("--break", "mutant", type=click.Choice(sorted(MUTANTS)), help="Break the build so: must be flagged.")
 def machine(seconds: float, steps: int, seed: int | None, shrink: bool, database: str, mutant: str | None) -> None:
-    """Random people of all dialects do random things, and each must see what a model says."""
+    """Random users of all dialects act at random, and each must see what a model predicts."""
     configure_logging(LogSettings(level="error", json_lines=False), "drill")
     number = secrets.randbits(32) if seed is None else seed
     directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
@@ -120,7 +120,7 @@ def machine(seconds: float, steps: int, seed: int | None, shrink: bool, database
             click.echo(f"seed {number}")
             play(cluster.edges, histories=_HISTORIES, steps=steps, number=number, shrink=shrink)
             number += 1
-    shutil.rmtree(directory)  # what differs raises, and leaves the log
+    shutil.rmtree(directory)  # a mismatch raises, and leaves the log
 
 
 def _earlier(revision: str, directory: Path) -> Builds:
@@ -132,7 +132,7 @@ def _earlier(revision: str, directory: Path) -> Builds:
 
 
 def _broken(mutant: str | None) -> Builds:
-    """The present build, its one service broken."""
+    """The present build with the mutant's service broken."""
 
     def build(service: str) -> Build:
         if mutant and MUTANTS[mutant].service == service:
@@ -148,7 +148,7 @@ def _report(
     click.echo(table(figures))
     if keep or result.exit_status:
         (directory / "trial.json").write_bytes(msgspec.json.encode(trial))
-        click.echo(f"all that was written down, and the logs: {directory}")
+        click.echo(f"records and logs: {directory}")
     else:
         shutil.rmtree(directory)
     if report_file is not None:

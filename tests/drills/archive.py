@@ -1,4 +1,4 @@
-"""The final history, read over the bus by the operator's user."""
+"""Reads the final history over the bus as the operator's user."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ _SECONDS = 20.0
 
 
 async def read_history(settings: NatsSettings, chats: list[int]) -> dict[int, list[Entry]]:
-    """Every message of these chats, oldest first. Raises Refused when message does not answer."""
+    """Returns all messages of these chats, oldest first. Raises RequestError when message does not answer."""
     bus = Bus(settings, "admin", CollectorRegistry())
     await bus.start()
     try:
@@ -30,7 +30,7 @@ async def read_history(settings: NatsSettings, chats: list[int]) -> dict[int, li
 
 
 def broker(data: Path, user: str) -> NatsSettings:
-    """How a user connects to the bus of the `dragoman up` in a data directory."""
+    """Connection settings of a bus user of the `dragoman up` in a data directory."""
     run = read_run(data)
     assert run is not None
     password = load_or_make(data / "credentials.json").nats[user]

@@ -1,7 +1,7 @@
-"""Proves the delivery contract from what clients wrote down and the history that is left: a pure function.
+"""Checks the delivery contract against the clients' records and the final history; a pure function.
 
-The invariants are those of docs/delivery.md. Each is one function that yields what violates it; `check` runs them
-all. Too little evidence is no proof: then the verdict is inconclusive.
+The invariants are those of docs/delivery.md. Each is a function that yields its violations; `check` runs all of them.
+With too little evidence the result is inconclusive.
 """
 
 from collections import Counter, defaultdict
@@ -17,7 +17,7 @@ from tests.drills.records import ChatAnnounced, MessageReceived, Trial
 ANSWER_SECONDS = 12.0
 """A request is answered within this time, if only by an error, while its connection lives."""
 CONFIRM_SECONDS = 15.0
-"""What arrived longer than this before its edge was killed is known to have arrived, and does not come again."""
+"""A message that arrived longer than this before its edge was killed is confirmed, and does not come again."""
 
 
 Invariant = Callable[[IndexedTrial], Iterable[str]]
@@ -30,8 +30,8 @@ class DeliveryViolation(NamedTuple):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """`doubts` say why there is no proof although nothing was violated; `excused`: messages that came twice because
-    the edge that had delivered them was killed; `invariants`: the names of all that were asked after."""
+    """`doubts`: reasons why nothing is proven although nothing is violated. `excused`: messages that were delivered
+    twice because the edge of the first delivery was killed. `invariants`: the names of all checked ones."""
 
     violations: list[DeliveryViolation]
     doubts: list[str]
@@ -47,7 +47,7 @@ class CheckResult:
 def check(
     trial: Trial, required_evidence: RequiredEvidence, more: Mapping[str, Invariant] | None = None
 ) -> CheckResult:
-    """`more`: what must hold in this drill beside the contract."""
+    """`more`: invariants of this drill besides those of the contract."""
     trial_index, invariants = IndexedTrial(trial), {**INVARIANTS, **(more or {})}
     found = [DeliveryViolation(name, text) for name, invariant in invariants.items() for text in invariant(trial_index)]
     excused = sum(1 for first, again in repetitions(trial_index) if excusable(trial_index, first, again))
@@ -55,7 +55,7 @@ def check(
 
 
 def durable(trial_index: IndexedTrial) -> Iterator[str]:
-    """What was acknowledged is in the history once, as it was acknowledged; what was refused is not."""
+    """An acknowledged message is in the history once, as it was acknowledged; a rejected one is not."""
     for text, sent in trial_index.sent.items():
         stored = trial_index.stored.get(text, [])
         if len(stored) > 1:
@@ -67,7 +67,7 @@ def durable(trial_index: IndexedTrial) -> Iterator[str]:
                 yield f"{text} was acknowledged as {ack.msg_id} in {sent.chat}, stored as {stored[0]}"
         rejected = trial_index.rejected.get(text)
         if rejected and not rejected.unknown and stored:
-            yield f"{text} was refused ({rejected.details}) and is in the history"
+            yield f"{text} was rejected ({rejected.details}) and is in the history"
 
 
 def delivered(trial_index: IndexedTrial) -> Iterator[str]:
@@ -82,7 +82,7 @@ def delivered(trial_index: IndexedTrial) -> Iterator[str]:
 
 
 def once(trial_index: IndexedTrial) -> Iterator[str]:
-    """No device got a message twice, unless the edge that had delivered it was killed soon after."""
+    """No device got a message twice, unless the edge of the first delivery was killed soon after."""
     for first, again in repetitions(trial_index):
         if not excusable(trial_index, first, again):
             device = trial_index.connections[again.connection].device
@@ -107,7 +107,7 @@ def ordered(trial_index: IndexedTrial) -> Iterator[str]:
 
 
 def in_turn(trial_index: IndexedTrial) -> Iterator[str]:
-    """A sender's messages keep their order: those of one connection, and what is said after an acknowledgement."""
+    """A sender's messages keep their order: those of one connection, and those sent after an acknowledgement."""
     for (_, chat), sent_and_acked in trial_index.sent_and_acked.items():
         settled = 0
         latest: dict[int, int] = {}
@@ -120,7 +120,7 @@ def in_turn(trial_index: IndexedTrial) -> Iterator[str]:
                 continue
             before = max(settled, latest.get(sent.connection, 0))
             if index < before:
-                yield f"{sent.text} has index {chat}/{index}, what its sender said before it has {before}"
+                yield f"{sent.text} has index {chat}/{index}, an earlier message of its sender has {before}"
             latest[sent.connection] = max(index, latest.get(sent.connection, 0))
 
 
@@ -137,7 +137,7 @@ def dense(trial_index: IndexedTrial) -> Iterator[str]:
 
 
 def private(trial_index: IndexedTrial) -> Iterator[str]:
-    """Nobody outside a chat hears of it."""
+    """No account outside a chat gets anything of it."""
     events: list[MessageReceived | ChatAnnounced] = [*trial_index.received, *trial_index.announced]
     for event in events:
         account = trial_index.connections[event.connection].account
@@ -146,24 +146,24 @@ def private(trial_index: IndexedTrial) -> Iterator[str]:
 
 
 def genuine(trial_index: IndexedTrial) -> Iterator[str]:
-    """What is stored was said, and what is heard is what is stored, word for word."""
+    """Each stored message was sent, and each received one is stored, with the same text."""
     for text, places in trial_index.stored.items():
         sent = trial_index.sent.get(text)
         for place in places:
             if sent is None:
-                yield f"nobody said what is stored as {place}"
+                yield f"stored, but never sent: {place}"
             elif (place.chat, place.entry.sender) != (sent.chat, trial_index.connections[sent.connection].account):
-                yield f"{text} is stored as {place}, but was said otherwise: {sent}"
+                yield f"{text} is stored as {place}, but was sent as {sent}"
     for one in trial_index.received:
         place_of = trial_index.place.get(one.msg_id)
         if place_of is None and one.chat not in trial_index.unread:
-            yield f"connection {one.connection} got what is not in the history: {one}"
+            yield f"connection {one.connection} got a message that is not in the history: {one}"
         elif place_of and (one.chat, one.sender, one.text, one.time) != (place_of.chat, *place_of.content):
             yield f"connection {one.connection} got {one}, the history has {place_of}"
 
 
 def answered(trial_index: IndexedTrial) -> Iterator[str]:
-    """Everything said is answered once and in time, unless its connection ends first."""
+    """Each message is answered once and in time, unless its connection ends first."""
     for text, sent in trial_index.sent.items():
         answers = [
             *trial_index.acked.get(text, ()),
@@ -190,7 +190,7 @@ INVARIANTS: dict[str, Invariant] = {
 
 
 def repetitions(trial_index: IndexedTrial) -> Iterator[tuple[MessageReceived, MessageReceived]]:
-    """Each time a device got a message again, with the time before."""
+    """Each repeated delivery of a message to a device, with the delivery before it."""
     by_device: dict[tuple[str, int], list[MessageReceived]] = defaultdict(list)
     for one in trial_index.received:
         by_device[trial_index.connections[one.connection].device, one.msg_id].append(one)
@@ -199,7 +199,7 @@ def repetitions(trial_index: IndexedTrial) -> Iterator[tuple[MessageReceived, Me
 
 
 def excusable(trial_index: IndexedTrial, first: MessageReceived, again: MessageReceived) -> bool:
-    """Whether the edge was killed before it could know that the first one had arrived."""
+    """Whether the edge was killed before it could know that the first delivery had arrived."""
     if first.connection == again.connection:
         return False
     killed = trial_index.killed_under(first.connection)

@@ -1,4 +1,4 @@
-"""How clients of OurChat v2 behave: plain ones, written from the document, and the PC client's family of 2024."""
+"""Behaviours of OurChat v2 clients: plain ones, written from the document, and the PC client's family of 2024."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ class PlainProfile:
 
     path = V2.path
     silent_seconds = 0.1
-    """How long it posts nothing after it has listed its sessions: messages held back until then are on their way."""
+    """It posts nothing for so long after it has listed its sessions: messages held back until then are on their way."""
 
     async def before_login(self, connection: RecordedConnection) -> None:
         """Its requests before the login."""
@@ -44,8 +44,8 @@ class PlainProfile:
 
 
 class PcClientProfile(PlainProfile):
-    """Dials `/`, requests the status first, logs in by e-mail, requests every value, writes float times; it posts only
-    when its window is no longer busy, so that its echoes do not overtake messages that are held back for it."""
+    """Dials `/`, requests the status first, logs in by e-mail, requests every value and writes float times. It posts
+    only when its window is no longer busy, so that its echoes do not overtake messages that are held back for it."""
 
     path = "/"
     silent_seconds = 1.2

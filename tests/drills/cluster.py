@@ -1,4 +1,4 @@
-"""A whole system of its own for a drill or a test: `dragoman up` as a child, on free ports, in its own directory."""
+"""A whole system for a drill or a test: `dragoman up` as a child process, on free ports, in its own directory."""
 
 import contextlib
 import os
@@ -22,10 +22,10 @@ _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.02
 
 UP = (sys.executable, "-m", "services.cli.main", "up")
-"""What starts it; a drill may put something of its own in its place that takes the same arguments."""
+"""The start command; a drill may replace it by one with the same arguments."""
 
 _CHEAP_PASSWORDS = ("--set", "auth.argon2_memory_kib=8", "--set", "auth.argon2_iterations=1")
-"""Thousands of people register here, and each hash of the defaults takes a core for a twentieth of a second."""
+"""Thousands of users register here, and a hash with the default costs takes a core for 50 ms."""
 
 
 class Cluster:
@@ -41,7 +41,7 @@ class Cluster:
         self.edges: list[str] = []
         """The WebSocket addresses of the `ready` line."""
         self.tcp: list[str] = []
-        """Its addresses of plain TCP."""
+        """The plain TCP addresses of the `ready` line."""
 
     def __enter__(self) -> "Cluster":
         with self.log.open("wb") as log:
@@ -63,7 +63,7 @@ class Cluster:
         self.stop()
 
     def stop(self) -> int:
-        """The exit status after SIGTERM."""
+        """Returns the exit status after SIGTERM."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         self._process.send_signal(signal.SIGCONT)
@@ -86,19 +86,19 @@ class Cluster:
         return [one.name for one in run.processes] if run else []
 
     def signal(self, name: str, number: signal.Signals) -> int:
-        """Send a signal; the pid it went to. Waits for a process that is just being started again."""
+        """Sends a signal and returns the pid that it went to. Waits for a process that is just being restarted."""
         running = self.wait_for(lambda: self.process(name), _START_SECONDS)
         os.kill(running.pid, number)
         return running.pid
 
     def kill(self, name: str) -> None:
-        """SIGKILL; returns when that process is gone (a new one may be there already)."""
+        """Sends SIGKILL; returns when that process is gone (its successor may be there already)."""
         pid = self.signal(name, signal.SIGKILL)
         self.wait_for(lambda: (running := self.process(name)) is None or running.pid != pid, _STOP_SECONDS)
 
     @contextlib.contextmanager
     def unsupervised(self) -> Iterator[None]:
-        """Nothing is started again inside."""
+        """No process is restarted inside the context."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         try:
@@ -107,7 +107,8 @@ class Cluster:
             self._process.send_signal(signal.SIGCONT)
 
     def wait_for(self, look: Callable[[], T | None], seconds: float) -> T:
-        """What `look` finds. Raises TimeoutError, or RuntimeError when the system has ended."""
+        """Returns the result of `look` once it is true. Raises TimeoutError, or RuntimeError when the system has
+        ended."""
         deadline = time.monotonic() + seconds
         while not (found := look()):
             if self._process is not None and (status := self._process.poll()) is not None:
@@ -126,7 +127,7 @@ class Cluster:
 
 
 def free_ports(count: int) -> int:
-    """The first of so many free ports in a row."""
+    """Returns the first of `count` free ports in a row."""
     while True:
         first = free_port()
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""A device that stays connected: it dials again whenever it is cut off, logs in by password and continues to post."""
+"""A device that stays connected: it reconnects whenever it is cut off, logs in by password and continues to post."""
 
 import asyncio
 import random
@@ -37,7 +37,7 @@ class DrillClient:
         self.name = name
         self.user = user
         self.connection: RecordedConnection | None = None
-        """While it is logged in and has listed its chats."""
+        """Set while it is logged in and has listed its chats."""
         self.stopped = False
         """Ends `post_repeatedly`, which is never cancelled while it sends."""
         self._edges = edges
@@ -50,7 +50,7 @@ class DrillClient:
         self._away.set()
 
     async def live(self) -> None:
-        """Until cancelled; `end` closes what is then left."""
+        """Connects and reconnects until cancelled; `end` then closes the connection."""
         pause = _FIRST_PAUSE_SECONDS
         while True:
             await self._away.wait()
@@ -62,7 +62,7 @@ class DrillClient:
             await asyncio.sleep(random.uniform(0, pause))
 
     async def leave(self, seconds: float) -> None:
-        """Close in order, and come back after a while, on the next edge."""
+        """Closes in order, and reconnects to the next edge after this time."""
         self._away.clear()
         self._at += 1
         try:
@@ -77,7 +77,7 @@ class DrillClient:
             await self.connection.close()
 
     async def post_repeatedly(self, per_second: float) -> None:
-        """Post to a random chat, again and again, while it is connected and not too much is unanswered."""
+        """Posts to random chats while it is connected and not too many of its messages are unanswered."""
         while not self.stopped:
             await asyncio.sleep(random.expovariate(per_second))
             if self.may_post:
@@ -97,7 +97,7 @@ class DrillClient:
         self.connection.post(self._profile.message(self.user.account, chat, text), chat)
 
     async def _connected(self) -> bool:
-        """One connection from beginning to end; whether it came to a login."""
+        """Runs one connection from beginning to end. Returns whether it was logged in."""
         edge, url = self._edges[self._at % len(self._edges)]
         self._journal(ConnectAttempted(time.monotonic(), self.name))
         try:
@@ -112,7 +112,7 @@ class DrillClient:
         return connection.ocid > 0
 
     async def _arrive(self, connection: RecordedConnection) -> None:
-        """Log in, request what such a client requests, be ready to post, then list each chat that is announced."""
+        """Logs in, sends the requests of its profile, allows posting, then lists each chat that is announced."""
         account, profile = self.user.account, self._profile
         try:
             await profile.before_login(connection)

@@ -1,4 +1,5 @@
-"""What every drill does: people talk while something is done to the system under them; then all is collected."""
+"""The course of every drill: users post while the system is disturbed; then the records and the history are
+collected."""
 
 import asyncio
 import random
@@ -31,10 +32,10 @@ _AWAY_SECONDS = 2.0
 
 @dataclass
 class Drill:
-    """One run. `edges`: where people connect; the list may change meanwhile. `history`: all that is stored of these
-    chats, raises Refused. `rate`: messages per second of all devices together; `patience`: seconds everybody may take
-    to come back, and then to hear everything, at the end; `report` gets a progress line each second; `stayers`: who
-    of a crowd dials no edge but one; `crowds`: how many there are, none knows another."""
+    """One run. `edges`: where users connect; the list may change meanwhile. `history`: reads all stored messages of
+    these chats, raises RequestError. `rate`: messages per second of all devices together. `patience`: seconds at the
+    end for all devices to reconnect, and as many again for all deliveries. `report` gets a progress line each second.
+    `stayers`: the users of a crowd that dial one edge only. `crowds`: number of groups of users that share no chat."""
 
     edges: Sequence[Edge]
     history: Callable[[list[int]], Awaitable[dict[int, list[Entry]]]]
@@ -47,7 +48,7 @@ class Drill:
     phase: str = "warm-up"
 
     async def run(self, disturb: Callable[["Drill"], Awaitable[None]]) -> Trial:
-        """`disturb` is what is done to the system; it names its phases."""
+        """`disturb` acts on the system, and names its phases."""
         population = Population({}, [])
         for _ in range(self.crowds):
             population.join(await gather(self.edges, self.records.append, self.stayers))
@@ -74,7 +75,7 @@ class Drill:
                 device.stopped = True
 
     async def _quiesce(self, population: Population) -> Trial:
-        """Everybody comes back and says a last word everywhere; then all must be delivered."""
+        """All devices reconnect and send a last message to each chat; then everything must be delivered."""
         self.phase = "last words"
         with suppress(TimeoutError):
             async with asyncio.timeout(self.patience):
@@ -88,7 +89,7 @@ class Drill:
         return trial
 
     async def _trial(self, population: Population) -> Trial:
-        """What was written down before the history is read must all be there."""
+        """Copies the records before it reads the history: the history must contain all of them."""
         records = list(self.records)
         try:
             history = await self.history(list(population.members))
@@ -111,13 +112,13 @@ class Drill:
 
 
 def _complete(trial: Trial) -> bool:
-    """Whether everything is known, and has come to everybody."""
+    """Whether the history is known, and delivered to all members."""
     trial_index = IndexedTrial(trial)
     return not trial_index.unread and next(iter(delivered(trial_index)), None) is None
 
 
 async def _wander(devices: list[DrillClient]) -> None:
-    """People close their clients in order and come back: then nothing may come twice."""
+    """Users close their clients in order and reconnect: after that no message may be repeated."""
     async with asyncio.TaskGroup() as group:
         while True:
             await asyncio.sleep(random.uniform(0.5, 1.5))

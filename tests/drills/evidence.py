@@ -1,4 +1,4 @@
-"""Whether a trial saw enough to prove anything."""
+"""Decides whether a trial saw enough to prove anything."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from tests.drills.indexed_trial import IndexedTrial
 
 @dataclass(frozen=True)
 class RequiredEvidence:
-    """The least that must have happened. `faults`: by target; `ending` says that every device must have been
-    acknowledged something after the last fault."""
+    """The least that must have happened. `faults`: by target. `ending`: every device must have had an acknowledgement
+    after the last fault."""
 
     acked: int = 1
     received: int = 1

@@ -1,4 +1,4 @@
-"""What is done to the system, in which order, how often."""
+"""The faults of the kill drill: their targets, order and number."""
 
 import asyncio
 import random
@@ -16,7 +16,8 @@ _CALM_SECONDS = 6.0
 
 @dataclass(frozen=True)
 class Phase:
-    """Each of the targets in turn, about every so many seconds; `freeze_seconds`: stopped for so long, not killed."""
+    """Faults of the targets in turn, one about every `every` seconds; `freeze_seconds`: stop the process for so long
+    instead of killing it."""
 
     name: str
     targets: tuple[str, ...]
@@ -30,7 +31,7 @@ class Phase:
 
 
 def phases(services: tuple[str, ...], seconds: float, every: float) -> list[Phase]:
-    """Services for so many seconds, then the servers below them, then a frozen message service."""
+    """Kills of services for so many seconds, then of the servers below them, then a frozen message service."""
     return [
         Phase("services", services, seconds, every),
         Phase("servers", ("nats", "valkey"), seconds / 2, every),
@@ -52,7 +53,7 @@ async def inject(cluster: Cluster, phase: Phase, journal: Journal) -> None:
 
 
 async def _kill(cluster: Cluster, target: str, journal: Journal) -> None:
-    """The record comes first: whoever was connected then was cut off by it."""
+    """The record comes first: a client that was connected at that time was cut off by this fault."""
     await asyncio.to_thread(cluster.wait_for, lambda: cluster.process(target), _CALM_SECONDS)
     journal(Fault(time.monotonic(), target, "kill"))
     await asyncio.to_thread(cluster.kill, target)

@@ -1,4 +1,4 @@
-"""A system whose processes are started and ended one by one: each service's as many as wanted, of any build."""
+"""A system whose processes are started and ended one by one: any number of each service, of any build."""
 
 import asyncio
 import shutil
@@ -22,12 +22,12 @@ from tests.system.stack import Build, ServiceProcess, Stack
 
 DATABASES = ("sqlite", "postgresql")
 Builds = Callable[[str], Build]
-"""What is started of a service."""
+"""The build to start for a service."""
 
 
 class Fleet:
-    """`edges` are those in rotation: an edge comes in once it is ready, and is out before it is told to end, as behind
-    a balancer. `journal` is told of every end."""
+    """`edges` are those in rotation: an edge is added once it is ready, and removed before it gets SIGTERM, as behind a
+    load balancer. `journal` gets a record of every end."""
 
     def __init__(self, stack: Stack, nats: NatsServer, valkey: ValkeyServer, journal: Journal) -> None:
         self.edges: list[Edge] = []
@@ -51,7 +51,7 @@ class Fleet:
             self.edges.append((name, f"ws://127.0.0.1:{running.port}"))
 
     async def end(self, service: str) -> None:
-        """End the oldest process of a service in order; returns when it is gone."""
+        """Ends the oldest process of a service in order; returns when it is gone."""
         name = next(name for name in self._running if name.startswith(f"{service}-"))
         process = self._running.pop(name).process
         self.edges[:] = [edge for edge in self.edges if edge[0] != name]
@@ -65,7 +65,7 @@ class Fleet:
         self._journal(Ended(time.monotonic(), name, status))
 
     async def restart(self, server: str) -> None:
-        """NATS or Valkey: there is but one, so it is away for a moment."""
+        """Restarts NATS or Valkey: there is one of each, so it is away for a moment."""
         self._journal(Fault(time.monotonic(), server, "restart"))
         await asyncio.to_thread(self._servers[server].stop)
         await asyncio.to_thread(self._servers[server].start)
@@ -78,8 +78,8 @@ class Fleet:
 
 @contextmanager
 def fleet(directory: Path, database: str, journal: Journal) -> Iterator[Fleet]:
-    """NATS, Valkey and an empty database; no service yet. The directory must be open to everybody: PostgreSQL may run
-    as another user."""
+    """NATS, Valkey and an empty database, without any service. The directory must be readable by all users: PostgreSQL
+    may run as another one."""
     with ExitStack() as stack:
         process_group = stack.enter_context(ProcessGroup())
         nats, valkey = NatsServer(directory / "nats", process_group), ValkeyServer(directory / "valkey", process_group)
@@ -99,7 +99,7 @@ def fleet(directory: Path, database: str, journal: Journal) -> Iterator[Fleet]:
 
 
 def checkout(revision: str, directory: Path) -> Build:
-    """What the repository held at a revision. Raises LookupError when it knows none of this name."""
+    """Extracts a revision of the repository. Raises LookupError for an unknown one."""
     directory.mkdir()
     archive = directory.with_suffix(".tar")
     done = subprocess.run(["git", "archive", f"--output={archive}", revision], cwd=ROOT, check=False)  # noqa: S607

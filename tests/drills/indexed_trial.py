@@ -1,4 +1,4 @@
-"""A trial's records, looked at from every side the checker asks from."""
+"""A trial's records, indexed for the checker."""
 
 import math
 from bisect import bisect_left
@@ -23,9 +23,10 @@ from tests.drills.records import (
 )
 
 _CLOSING_SECONDS = 5.0
-"""A client may notice so late that its edge was killed."""
+"""A client may notice this late that its edge was killed."""
 _COMMITTING_SECONDS = 3.0
-"""What a connection had got is committed within this time after its end, or after message was seen to work since."""
+"""Messages that a connection received are committed as read within this time after its end, or after a later message
+was acknowledged."""
 
 
 class Place(NamedTuple):
@@ -50,7 +51,7 @@ class IndexedTrial:
         self.acked: dict[str, list[MessageAcknowledged]] = defaultdict(list)
         self.rejected: dict[str, MessageRejected] = {}
         self._answers: list[tuple[float, float]] = []
-        """Of acknowledgements, in order of time: when they came, and when that was said."""
+        """Time of each acknowledgement, and time when its message was sent; ordered."""
         self.received: list[MessageReceived] = []
         self.announced: list[ChatAnnounced] = []
         self.faults: list[Fault] = []
@@ -60,7 +61,7 @@ class IndexedTrial:
         self.received_on: dict[int, list[MessageReceived]] = defaultdict(list)
         self.received_by_account: dict[int, set[int]] = defaultdict(set)
         self.sent_and_acked: dict[tuple[int, int], list[tuple[MessageSent, bool]]] = defaultdict(list)
-        """By account and chat: what was said (False) and acknowledged (True), in order of time."""
+        """By account and chat: sent messages (False) and acknowledgements (True), in order of time."""
         self.stored: dict[str, list[Place]] = defaultdict(list)
         self.place: dict[int, Place] = {}
         for record in trial.records:
@@ -114,7 +115,8 @@ class IndexedTrial:
         return closed.at if closed else self.end
 
     def killed_under(self, connection: int) -> float | None:
-        """When the connection's edge was killed, if that is what ended it, or came before its read state was safe."""
+        """Time when the connection's edge was killed, if that ended the connection, or came before its read state was
+        committed."""
         opened, ended = self.connections[connection], self.end_of(connection)
         for fault in self.faults:
             killed = (fault.target, fault.kind) == (opened.edge, "kill") and opened.at <= fault.at
@@ -123,13 +125,13 @@ class IndexedTrial:
         return None
 
     def _worked_after(self, moment: float) -> float:
-        """When something was acknowledged that had been said after this moment."""
+        """Time of the first acknowledgement of a message sent after `moment`."""
         later = islice(self._answers, bisect_left(self._answers, (moment, 0.0)), None)
         return next((at for at, sent_at in later if sent_at >= moment), math.inf)
 
     def state(self, text: str) -> str:
-        """What its sender knows of it."""
+        """What the sender knows about its message."""
         if text in self.acked:
             return "acknowledged"
         rejected = self.rejected.get(text)
-        return "unknown" if rejected is None or rejected.unknown else "refused"
+        return "unknown" if rejected is None or rejected.unknown else "rejected"

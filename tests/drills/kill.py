@@ -1,4 +1,4 @@
-"""The kill drill: one process after the other is killed under people who talk through two edges."""
+"""The kill drill: one process after the other is killed while users post through two edges."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ async def kill_in_turn(
 
 
 def required_evidence(phases: Sequence[Phase], rate: float) -> RequiredEvidence:
-    """What such a drill must have seen to prove anything: a fifth of the load, and every fault it planned."""
+    """The least for a proof: a fifth of the load, and every planned fault."""
     faults: Counter[str] = Counter()
     for phase in phases:
         for turn in range(phase.rounds):

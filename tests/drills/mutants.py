@@ -1,7 +1,7 @@
 """Builds that are broken on purpose, to show that a drill can fail.
 
-`python -m tests.drills.mutants NAME up …` is `dragoman up` whose one service is started through this module again,
-which breaks it in its own process and then runs it as usual. The product does not know of it.
+`python -m tests.drills.mutants NAME up …` is `dragoman up`, but starts one service through this module, which breaks it
+in its own process and then runs it as usual. The product contains no trace of this.
 """
 
 import os

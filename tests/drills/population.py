@@ -1,4 +1,4 @@
-"""The people of a drill: registered through real sockets, put into chats, with their devices on all edges."""
+"""The users of a drill: registered through real sockets, put into chats, with their devices on all edges."""
 
 import secrets
 from collections.abc import AsyncIterator, Sequence
@@ -13,12 +13,12 @@ from tests.drills.recorded_connection import Journal, RecordedConnection, dial
 _USERS = 8
 _OUTSIDERS = (8, 9)
 _GROUPS = (tuple(range(_USERS)), (0, 1, 2), (0, 1), (2, 3), (4, 5), (6, 7), (1, 4), _OUTSIDERS)
-"""Everybody, three, pairs on one edge and across; the outsiders have a chat of their own and are in no other."""
+"""All, three, pairs on one edge and across edges. The outsiders share a chat of their own and are in no other."""
 _PC_CLIENTS = (2, 3)
-"""Whose client is the PC client's."""
+"""Users with the PC client."""
 _TWO_DEVICES = (0, 5)
 STAYERS = (1, 4)
-"""Who dials the same edge until it answers; the others try the next."""
+"""Users that dial the same edge until it answers; the others try the next."""
 
 
 @dataclass
@@ -33,8 +33,8 @@ class Population:
 
 
 async def gather(edges: Sequence[Edge], journal: Journal, stayers: Sequence[int]) -> Population:
-    """Everybody but the stayers follows changes of the edges. Raises whatever goes wrong: nothing may, before the
-    first fault."""
+    """All users but the stayers follow changes of `edges`. Raises any error: before the first fault there must be
+    none."""
     async with _connections(edges, _USERS + len(_OUTSIDERS)) as connections:
         users = [await _register(connection) for connection in connections]
         members = {}
@@ -49,7 +49,7 @@ async def gather(edges: Sequence[Edge], journal: Journal, stayers: Sequence[int]
 
 @asynccontextmanager
 async def _connections(edges: Sequence[Edge], count: int) -> AsyncIterator[list[RecordedConnection]]:
-    """Connections of which nothing is recorded."""
+    """Connections that record nothing."""
     path = PlainProfile.path
     connections = [await dial(edges[number % len(edges)][1] + path, _ignore, "", "") for number in range(count)]
     yield connections

@@ -1,4 +1,4 @@
-"""One v2 connection that records everything that happens on it in a journal."""
+"""A v2 connection that records its events in a journal."""
 
 import asyncio
 import time
@@ -32,11 +32,11 @@ REPLY_SECONDS = 12.0
 _CONNECT_SECONDS = 3.0
 _RETRY_SECONDS = 0.3
 _UNKNOWN = ("try again", "not confirmed in time")
-"""Words of an error that is not the message's fault: whether the message was committed is then open."""
+"""Parts of errors that leave open whether the message was committed."""
 _V2 = CODECS["ourchat-v2"]
 
 numbers = count(1)
-"""Connections are numbered through the whole process."""
+"""Numbers of connections, unique in the process."""
 
 Journal = Callable[[Record], None]
 
@@ -73,7 +73,7 @@ class RecordedConnection:
     # Sending
 
     def post(self, request: ClientRequest, chat: int) -> None:
-        """Send a message; its acknowledgement or rejection is recorded."""
+        """Sends a message; its acknowledgement or rejection is recorded."""
         text = request.echo
         self._unacknowledged.add(text)
         self._journal(MessageSent(time.monotonic(), self.number, chat, text))
@@ -97,11 +97,11 @@ class RecordedConnection:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def close(self) -> None:
-        """In order: frames that arrive before the end are still recorded."""
+        """Closes in order: frames that arrive before the end are still recorded."""
         await self._connected.close()
 
     async def wait_ended(self) -> None:
-        """Until the connection ends, however it does."""
+        """Waits for the end of the connection, in order or not."""
         await self._connected.wait_ended()
         if self.ocid:
             self._journal(Closed(time.monotonic(), self.number, self._connected.close_code))

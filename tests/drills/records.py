@@ -4,7 +4,7 @@ Connections are numbered; each text is sent once in the whole trial."""
 import msgspec
 
 
-class ConnectAttempted(msgspec.Struct, tag="tried", frozen=True):
+class ConnectAttempted(msgspec.Struct, tag="attempted", frozen=True):
     """A device opens a connection."""
 
     at: float
@@ -29,7 +29,7 @@ class Closed(msgspec.Struct, tag="closed", frozen=True):
     code: int
 
 
-class MessageSent(msgspec.Struct, tag="said", frozen=True):
+class MessageSent(msgspec.Struct, tag="sent", frozen=True):
     """A message was written to the socket."""
 
     at: float
@@ -47,7 +47,7 @@ class MessageAcknowledged(msgspec.Struct, tag="acked", frozen=True):
     msg_id: int
 
 
-class MessageRejected(msgspec.Struct, tag="denied", frozen=True):
+class MessageRejected(msgspec.Struct, tag="rejected", frozen=True):
     """The message was answered by an error. `unknown`: the error leaves open whether it was committed."""
 
     at: float
@@ -57,7 +57,7 @@ class MessageRejected(msgspec.Struct, tag="denied", frozen=True):
     unknown: bool
 
 
-class MessageReceived(msgspec.Struct, tag="heard", frozen=True):
+class MessageReceived(msgspec.Struct, tag="received", frozen=True):
     """A message arrived, own echoes included. `time` is the server's, Unix milliseconds."""
 
     at: float
@@ -69,7 +69,7 @@ class MessageReceived(msgspec.Struct, tag="heard", frozen=True):
     time: int
 
 
-class ChatAnnounced(msgspec.Struct, tag="told", frozen=True):
+class ChatAnnounced(msgspec.Struct, tag="announced", frozen=True):
     """A chat was announced."""
 
     at: float
@@ -94,7 +94,7 @@ class Ended(msgspec.Struct, tag="ended", frozen=True):
     status: int
 
 
-class DrillStalled(msgspec.Struct, tag="held", frozen=True):
+class DrillStalled(msgspec.Struct, tag="stalled", frozen=True):
     """The drill itself was stalled for so many seconds, by the load of the machine."""
 
     at: float

@@ -10,19 +10,19 @@ from tests.drills.records import Fault
 
 _SHOWN = 5
 _LENGTH = 240
-_WORDS = ("PROVEN", "VIOLATED", "INCONCLUSIVE")
+_RESULTS = ("PROVEN", "VIOLATED", "INCONCLUSIVE")
 
 
 def summary(trial_index: IndexedTrial, result: CheckResult) -> dict[str, Any]:
-    """All figures; seconds for what took time."""
+    """All figures; durations in seconds."""
     states = Counter(trial_index.state(text) for text in trial_index.sent)
     broken = Counter(violation.invariant for violation in result.violations)
     return {
-        "verdict": _WORDS[result.exit_status].lower(),
-        "said": len(trial_index.sent),
+        "result": _RESULTS[result.exit_status].lower(),
+        "sent": len(trial_index.sent),
         "acknowledged": states["acknowledged"],
         "unknown": states["unknown"],
-        "refused": states["refused"],
+        "rejected": states["rejected"],
         "delivered": len(trial_index.received),
         "stored": sum(map(len, trial_index.trial.history.values())),
         "twice_after_edge_kill": result.excused,
@@ -38,7 +38,7 @@ def summary(trial_index: IndexedTrial, result: CheckResult) -> dict[str, Any]:
 
 
 def outages(trial_index: IndexedTrial) -> dict[str, float]:
-    """By kind of fault: how long it took, at worst, until every device was acknowledged something said after it."""
+    """By kind of fault: the longest time until every device had an acknowledgement of a message sent after it."""
     acked: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for text, acks in trial_index.acked.items():
         sent = trial_index.sent[text]
@@ -67,7 +67,7 @@ def table(figures: dict[str, Any]) -> str:
         lines += ["", *violations[:_SHOWN]]
         if len(violations) > _SHOWN:
             lines.append(f"… and {len(violations) - _SHOWN} more")
-    lines += ["", *figures["doubts"], figures["verdict"].upper()]
+    lines += ["", *figures["doubts"], figures["result"].upper()]
     return "\n".join(lines)
 
 

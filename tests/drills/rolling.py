@@ -1,5 +1,5 @@
-"""What must hold, beside the contract of delivery, when processes come and go in order: people are served all the
-time, and an edge that ends sends its clients elsewhere. Pure functions of what was written down."""
+"""Invariants besides the delivery contract while processes are started and ended in order: users are served all the
+time, and an edge that ends tells its clients to reconnect. Pure functions of the records."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -12,39 +12,39 @@ from tests.drills.indexed_trial import IndexedTrial
 GRACE_SECONDS = 20.0
 """A process ends within this time after SIGTERM: `edge.drain_seconds`, and ten."""
 _ORDERLY = (1000, 1012)
-"""Close codes: the client's own wish, and the edge's request to reconnect elsewhere."""
+"""Close codes: closed by the client, and the edge's request to reconnect elsewhere."""
 _NOTICING_SECONDS = 1.0
-"""A client may notice so late that its connection was closed."""
+"""A client may notice this late that its connection was closed."""
 
 
 class Attempt(NamedTuple):
-    """To log in or to say something. `answered`: when it was, None if it failed."""
+    """An attempt to log in or to send a message. `answered`: time of the reply, None if it failed."""
 
     at: float
     answered: float | None
 
 
 class Wait(NamedTuple):
-    """Without service, from `at` on."""
+    """Seconds without service, from `at` on."""
 
     seconds: float
     at: float
 
 
 def served(trial_index: IndexedTrial, bound: float) -> Iterator[str]:
-    """Nobody is without service for longer than so many seconds."""
+    """No device is without service for longer than `bound` seconds."""
     for device, wait in longest_waits(trial_index).items():
         if wait.seconds > bound:
             yield f"{device} was without service for {wait.seconds:.1f} s from {wait.at:.2f} on"
 
 
 def drained(trial_index: IndexedTrial) -> Iterator[str]:
-    """What is told to end does so in time and in order, and its clients are told."""
+    """A process that gets SIGTERM ends in time and with status 0, and closes its connections in order."""
     for target, ended_at in _end_requests(trial_index).items():
         ended = trial_index.ended.get(target)
         if ended is None or ended.status or ended.at - ended_at > GRACE_SECONDS:
             how = "not at all" if ended is None else f"with status {ended.status} after {ended.at - ended_at:.1f} s"
-            yield f"{target} was told to end, and did {how}"
+            yield f"{target} got SIGTERM, and ended {how}"
         for connection, opened in trial_index.connections.items():
             if opened.edge != target or trial_index.end_of(connection) < ended_at:
                 continue
@@ -90,7 +90,7 @@ def _waits(attempts: list[Attempt], end: float) -> Iterator[Wait]:
 
 
 def _attempts(trial_index: IndexedTrial) -> dict[str, list[Attempt]]:
-    """By device. What was said when the device itself closed the connection is nobody's failure."""
+    """By device. Messages that are unanswered because the device itself closed the connection do not count."""
     attempts: dict[str, list[Attempt]] = defaultdict(list)
     for text, sent in trial_index.sent.items():
         device = trial_index.connections[sent.connection].device

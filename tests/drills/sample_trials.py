@@ -18,7 +18,7 @@ from tests.drills.records import (
 
 
 class SampleTrial:
-    """Devices (named `<account>/<which>`) say things in chats while they come and go and edges are killed."""
+    """Devices (named `<account>/<which>`) send messages while they connect and disconnect and edges are killed."""
 
     def __init__(self, members: dict[int, frozenset[int]], edges: dict[str, str]) -> None:
         self.members = members
@@ -45,7 +45,7 @@ class SampleTrial:
         return self._at
 
     def enter(self, device: str) -> None:
-        """Logged in, and told what the account missed."""
+        """Logs in, and receives the messages that the account missed."""
         if device in self._online:
             return
         self._connections += 1
@@ -68,7 +68,7 @@ class SampleTrial:
             self.leave(device, 1006)
 
     def send(self, device: str, chat: int) -> str:
-        """Said, stored, acknowledged and heard by everybody who is there."""
+        """Sent, stored, acknowledged and received by all connected members."""
         text = self.send_unanswered(device, chat)
         self.acknowledge(device, text, chat)
         return text

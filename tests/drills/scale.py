@@ -1,4 +1,4 @@
-"""The scale drill: edges come and go, and every process is replaced by another one, while people talk."""
+"""The scale drill: edges are added and removed, and every process is replaced, while users post."""
 
 import asyncio
 import random
@@ -14,14 +14,14 @@ from tests.drills.fleet import Builds, Fleet
 from tests.drills.records import Entry, Record, Trial
 
 FIRST = ("auth", "session", "message", "message", "edge")
-"""What there is in the beginning."""
+"""The processes at the beginning."""
 PHASES = ("grow", "replace", "servers", "shrink")
 _CALM_SECONDS = 3.0
 _PATIENCE_SECONDS = 30.0
 
 
 class Step(NamedTuple):
-    """`replace`: a new process is ready before the oldest one of the service is told to end."""
+    """`replace`: a new process is ready before the oldest one of the service gets SIGTERM."""
 
     phase: str
     act: Literal["start", "end", "replace", "restart", "migrate"]
@@ -29,8 +29,8 @@ class Step(NamedTuple):
 
 
 def plan(edges: int, seed: int, *, upgrade: bool) -> list[Step]:
-    """From one edge to so many, one process after the other anew, the servers below them, and back to one edge. With
-    `upgrade`, the databases are migrated before anything is replaced."""
+    """From one edge to `edges`, replacement of each process, restarts of the servers, and back to one edge. With
+    `upgrade`, the databases are migrated before the replacements."""
     services = [*(service for service in FIRST if service != "edge"), *["edge"] * edges]
     random.Random(seed).shuffle(services)
     return [
@@ -46,8 +46,8 @@ async def scale(
     fleet: Fleet, records: list[Record], steps: Sequence[Step], seconds: float, rate: float, crowds: int,
     builds: tuple[Builds, Builds], report: Callable[[str], None],
 ) -> Trial:  # fmt: skip
-    """`records` is what the fleet writes down; `builds`: what is started before anything is replaced, and after. For
-    the others, see Drill."""
+    """`records`: the list that the fleet writes to. `builds`: those started before the replacements, and from then on.
+    For the others, see Drill."""
     before, after = builds
 
     async def history(chats: list[int]) -> dict[int, list[Entry]]:
@@ -85,7 +85,7 @@ async def _carry_out(fleet: Fleet, step: Step, builds: Builds) -> None:
 
 
 def required_evidence(steps: Sequence[Step], seconds: float, rate: float) -> RequiredEvidence:
-    """What such a drill must have seen to prove anything: a fifth of the load, every end and restart."""
+    """The least for a proof: a fifth of the load, every end and restart."""
     faults: Counter[str] = Counter()
     ended: Counter[str] = Counter()
     for step in steps:

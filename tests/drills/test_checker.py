@@ -1,4 +1,4 @@
-"""The checker passes what is right and flags each planted violation under its own name."""
+"""The checker passes a correct trial and flags each planted violation under its own name."""
 
 from dataclasses import replace as other
 
@@ -17,7 +17,7 @@ ENOUGH = RequiredEvidence(ending=False)
 
 @pytest.fixture
 def sample() -> SampleTrial:
-    """1 (with two devices), 2 and 3 have talked in the chat; 3 and 4 in the other."""
+    """Accounts 1 (with two devices), 2 and 3 have posted in the chat; 3 and 4 in the other."""
     sample = SampleTrial({CHAT: frozenset({1, 2, 3}), OTHER: frozenset({3, 4})}, EDGES)
     for device, chat in (("1/a", CHAT), ("2/a", CHAT), ("3/a", OTHER), ("1/b", CHAT), ("4/a", OTHER)):
         sample.send(device, chat)
@@ -84,7 +84,7 @@ def test_acknowledged_under_another_id(sample: SampleTrial) -> None:
 
 @pytest.mark.parametrize(("unknown", "expected"), [(True, set()), (False, {"I1 durability"})])
 def test_rejected_and_stored(sample: SampleTrial, unknown: bool, expected: set[str]) -> None:
-    """Only an error that leaves it open may be followed by the message."""
+    """Only an error that leaves the result open may be followed by the message."""
     text = sample.send_unanswered("1/a", CHAT)
     sample.reject("1/a", text, unknown=unknown)
     entry = sample.store(text, 1, CHAT)
@@ -147,7 +147,7 @@ def test_again_after_its_edge_was_killed_is_excused(sample: SampleTrial) -> None
 def test_again_after_its_edge_was_killed_just_after_it_had_left(
     sample: SampleTrial, works: bool, seconds: float, expected: set[str]
 ) -> None:
-    """While nothing is committed at all, what had arrived is not, either."""
+    """While nothing can be committed, read state is not committed either."""
     sample.send("1/a", CHAT)
     again = sample.history[CHAT][-1]
     sample.leave("2/a")
@@ -207,7 +207,7 @@ def test_stored_against_the_order_of_one_connection(sample: SampleTrial) -> None
 
 
 def test_stored_before_what_was_acknowledged_earlier(sample: SampleTrial) -> None:
-    """Two devices of one account: what one says after the other's acknowledgement comes after it."""
+    """Two devices of one account: a message that one sends after the other's acknowledgement comes after it."""
     text = sample.send("1/a", CHAT)
     entries = sample.history[CHAT]
     stored = entries[-1]

@@ -1,4 +1,4 @@
-"""What a drill makes of its end, without a system: histories that come late, and what is written down meanwhile."""
+"""The end of a drill, without a system: late histories, and records made meanwhile."""
 
 import pytest
 
@@ -12,8 +12,8 @@ CHAT = 7
 
 
 async def end(sample: SampleTrial, *, away: int = 0, patience: float = 5.0) -> Trial:
-    """The trial of all that was said; while the history is read, somebody hears one thing more. Message is away for
-    so many reads."""
+    """The trial of all sent messages. While the history is read, a member receives one more message. The message
+    service is away for the first `away` reads."""
     reads = 0
 
     async def read(chats: list[int]) -> dict[int, list[Entry]]:

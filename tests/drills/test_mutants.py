@@ -1,4 +1,4 @@
-"""Every mutant replaces something that the product has."""
+"""Every mutant replaces an attribute of the product."""
 
 import subprocess
 import sys

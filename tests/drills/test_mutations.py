@@ -1,4 +1,4 @@
-"""Any correct trial passes, and no single lie in it goes unnoticed."""
+"""Any correct trial passes, and each single alteration of it is flagged."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ steps = st.one_of(
 
 @st.composite
 def trials(draw: st.DrawFn) -> Trial:
-    """Everybody is back at the end, and has got everything."""
+    """All devices are connected at the end, and have received everything."""
     sample = SampleTrial(MEMBERS, EDGES)
     for verb, target in draw(st.lists(steps, min_size=5, max_size=40)):
         match verb:
@@ -49,7 +49,7 @@ Alteration = Callable[[st.DrawFn, Trial], Trial]
 
 
 def _foreign(trial: Trial) -> list[tuple[int, MessageReceived]]:
-    """What was heard by others than its sender, on accounts with one device; with positions."""
+    """Messages received by others than their sender, on accounts with one device; with positions."""
     owner = {one.connection: one.account for one in trial.records if isinstance(one, Opened)}
     return [
         (position, one)

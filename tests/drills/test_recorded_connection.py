@@ -1,4 +1,4 @@
-"""A drill's client, at a server that hangs up."""
+"""A drill's client, at a server that closes the connection."""
 
 import asyncio
 import gc
@@ -18,7 +18,7 @@ from tests.unit.bench.faulty_server import faulty_server, honest
 
 @pytest.fixture
 async def address() -> AsyncIterator[str]:
-    """Where everybody is hung up on at the first word."""
+    """A server that closes each connection at its first frame."""
 
     async def hang_up(connection: ServerConnection) -> None:
         await connection.recv()

@@ -21,7 +21,7 @@ def test_an_outage_lasts_until_every_device_had_an_acknowledgement_after_the_fau
     figures = summary(IndexedTrial(sample.trial), check(sample.trial, RequiredEvidence(ending=False)))
     assert figures["faults"] == {"kill edge-1": 1}
     assert 3.0 < figures["worst_outage_seconds"]["kill edge-1"] < 3.5
-    assert (figures["acknowledged"], figures["unknown"], figures["cut_off"], figures["verdict"]) == (3, 0, 1, "proven")
+    assert (figures["acknowledged"], figures["unknown"], figures["cut_off"], figures["result"]) == (3, 0, 1, "proven")
 
 
 def test_a_violation_is_shown_with_its_invariant() -> None:

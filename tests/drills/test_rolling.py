@@ -1,4 +1,4 @@
-"""People who are not served, and edges that end badly, are found; what is in order is not."""
+"""Devices without service and edges that end badly are found; an orderly course passes."""
 
 import pytest
 
@@ -138,13 +138,13 @@ def test_an_end_that_takes_too_long_or_fails(sample: SampleTrial, seconds: float
     sample.leave("1/a", 1012)
     sample.tick(seconds)
     end(sample, status)
-    assert [text.split(",")[0] for text in drained(IndexedTrial(sample.trial))] == ["edge-1 was told to end"]
+    assert [text.split(",")[0] for text in drained(IndexedTrial(sample.trial))] == ["edge-1 got SIGTERM"]
 
 
 def test_an_end_that_never_comes(sample: SampleTrial) -> None:
     request_end(sample)
     assert list(drained(IndexedTrial(sample.trial))) == [
-        "edge-1 was told to end, and did not at all",
+        "edge-1 got SIGTERM, and ended not at all",
         f"connection {sample.connection('1/a')} outlived edge-1, where it was",
     ]
 

@@ -27,12 +27,12 @@ def drill(report: Path, *arguments: str) -> tuple[int, Figures]:
 
 def test_nothing_acknowledged_is_lost_whatever_is_killed(tmp_path: Path) -> None:
     status, figures = drill(tmp_path / "figures.json", "--seconds", "10")
-    assert (status, figures["verdict"], figures["violations"], figures["doubts"]) == (0, "proven", [], [])
+    assert (status, figures["result"], figures["violations"], figures["doubts"]) == (0, "proven", [], [])
 
 
 @pytest.mark.parametrize("name", sorted(name for name, one in MUTANTS.items() if one.drill == "kill"))
 def test_a_broken_build_is_found_out(tmp_path: Path, name: str) -> None:
     short = ("--seconds", "4", "--targets", "message", "--only", "--patience", "6")
     status, figures = drill(tmp_path / "figures.json", *short, "--break", name)
-    assert (status, figures["verdict"]) == (1, "violated")
+    assert (status, figures["result"]) == (1, "violated")
     assert figures["invariants"][MUTANTS[name].invariant]
