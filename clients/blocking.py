@@ -178,8 +178,11 @@ def connect(server: str, codec: Codec, trace: Trace | None = None, seconds: floa
 
 
 class Received(NamedTuple):
+    """`is_answer`: the event completed a request."""
+
     frame: str | bytes
     event: ClientEvent
+    is_answer: bool
 
 
 class BlockingClient:
@@ -197,9 +200,10 @@ class BlockingClient:
         self._unanswered = UnansweredRequests[Future[ServerReply]](codec)
         self._lock = threading.Lock()
 
-    def start(self, request: ClientRequest) -> Future[ServerReply]:
-        """Send a request. Its future has the reply, an error too, or raises ConnectionEnded. Raises ConnectionEnded."""
-        future: Future[ServerReply] = Future()
+    def start(self, request: ClientRequest, future: Future[ServerReply] | None = None) -> Future[ServerReply]:
+        """Send a request. Its future has the reply, an error too, or raises ConnectionEnded. Callbacks of a future that
+        is given run before the next frame is received. Raises ConnectionEnded."""
+        future = Future() if future is None else future
         if request.reply is None:
             future.set_result(ServerReply(ReplyKind.ANY))
         else:
@@ -224,7 +228,7 @@ class BlockingClient:
         if found is not None:
             reply, future = found
             future.set_result(reply)
-        return Received(frame, event)
+        return Received(frame, event, is_answer=found is not None)
 
     def request(self, request: ClientRequest, seconds: float = SECONDS) -> ServerReply:
         """Send, and receive until the reply. Raises NoReply, RequestRejected, ConnectionEnded."""

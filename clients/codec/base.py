@@ -53,6 +53,8 @@ class Codec(ABC):
     registration_logs_in: ClassVar[bool] = True
     pushes_missed: ClassVar[bool] = True
     """Messages missed while away are pushed after the login; otherwise they are requested (`missed`)."""
+    lobby: ClassVar[int] = 0
+    """The chat that every account of the dialect is in; 0: none."""
 
     @property
     def path(self) -> str:
@@ -114,6 +116,12 @@ class Codec(ABC):
         return None
 
     # Users
+
+    def account(self, name: str, secret: str) -> ClientAccount:
+        """The account that a typed name means: an e-mail address, a number, or a user name."""
+        if "@" in name:
+            return ClientAccount(name.partition("@")[0], secret, email=name)
+        return ClientAccount(name, secret, int(name) if name.isascii() and name.isdecimal() else 0)
 
     def user(self, text: str) -> ClientAccount:
         """The user that a text typed by a person names. Raises Unsupported."""

@@ -83,7 +83,6 @@ class NotificationKind(Enum):
     VERIFICATION_PASSED = "verification passed"
     VERIFICATION_FAILED = "verification failed"
     VERIFICATION_EXPIRED = "verification expired"
-    UPLOAD_FAILED = "upload failed"
 
 
 class ReceivedNotification(msgspec.Struct):

@@ -39,6 +39,7 @@ _frame = msgspec.json.Decoder(_V0Frame).decode
 
 class OurChatV0Codec(Codec):
     dialect = "ourchat-v0"
+    lobby = 1
 
     # Requests
 

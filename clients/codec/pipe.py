@@ -37,7 +37,7 @@ class PipeCodec(Codec):
     # Requests
 
     def register(self, account: ClientAccount) -> ClientRequest:
-        if "@" in account.name or not account.name:
+        if account.email or not account.name:
             raise Unsupported(f"{self.dialect} registers an account by a user name without @")
         frame = _frame("register", account.name, account.secret, account.name, 1, "", 1, "", 0)
         return ClientRequest(frame, ReplyKind.REGISTRATION)

@@ -121,13 +121,18 @@ class ServiceCodec(Codec):
 
     # Users
 
+    def account(self, name: str, secret: str) -> ClientAccount:
+        account = self.user(name)
+        account.secret = secret
+        return account
+
     def user(self, text: str) -> ClientAccount:
         """By UUID; any other text stands for a UUID made from it."""
         lower = text.lower()
         return ClientAccount(name=text, uuid=lower if _UUID.fullmatch(lower) else str(uuid.uuid5(_NAMESPACE, text)))
 
     def user_id(self, account: ClientAccount) -> str:
-        return account.uuid
+        return account.name if self.user(account.name).uuid == account.uuid else account.uuid
 
     # Frames received
 

@@ -12,6 +12,7 @@ from services.cli.admin.command import admin
 from services.cli.admin.keys import keys
 from services.cli.admin.notice import notice
 from services.cli.backup.command import backup, restore
+from services.cli.client.command import client
 from services.cli.doctor.command import doctor
 from services.cli.options import (
     OperatorError,
@@ -135,6 +136,7 @@ main.add_command(admin)
 main.add_command(backup)
 main.add_command(restore)
 main.add_command(bench)
+main.add_command(client)
 main.add_command(doctor)
 main.add_command(top)
 

@@ -1,0 +1,187 @@
+"""The commands of the terminal client, and messages to the current chat."""
+
+import shlex
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from clients.codec.base import ClientAccount, ClientRequest, Codec, Destination, Unsupported
+from clients.codec.events import ListedChat
+from services.cli.client import wording
+from services.cli.client.conversation import CommandError, Conversation
+from services.cli.client.terminal import Terminal
+
+_HISTORY = 20
+
+
+class ChatCommand(NamedTuple):
+    """`least`, `most`: the number of words that may follow the name."""
+
+    run: Callable[[Sequence[str]], None]
+    usage: str
+    help: str
+    least: int = 0
+    most: int = 0
+
+
+class ChatCommands:
+    """Carries out one line after the other. Every method raises ClientError when the line fails."""
+
+    def __init__(self, codec: Codec, terminal: Terminal, conversation: Conversation) -> None:
+        self._codec = codec
+        self._terminal = terminal
+        self._conversation = conversation
+        self._table = {
+            "register": ChatCommand(self._register, "NAME [PASSWORD]", "make an account, and log in", 1, 2),
+            "login": ChatCommand(self._login, "NAME [PASSWORD]", "log in", 1, 2),
+            "chats": ChatCommand(self._chats, "", "list your chats"),
+            "open": ChatCommand(self._open, "USER", "open a private chat, and write to it from now on", 1, 1),
+            "group": ChatCommand(self._group, "NAME [USER ...]", "make a group, and write to it from now on", 1, 99),
+            "join": ChatCommand(self._join, "CHAT", "ask to join a group", 1, 1),
+            "accept": ChatCommand(self._accept, "CHAT USER", "accept a user's request to join", 2, 2),
+            "chat": ChatCommand(self._chat, "CHAT", "write to this chat from now on", 1, 1),
+            "history": ChatCommand(self._history, "[COUNT]", "show the last messages of the current chat", 0, 1),
+            "help": ChatCommand(self._help, "", "show this list"),
+        }
+
+    def run(self, line: str) -> None:
+        """A command, or a message: `//` begins one that has a slash in front."""
+        if line.startswith("//") or not line.startswith("/"):
+            return self._post(line.removeprefix("/"))
+        name, *words = _words(line)
+        command = self._table.get(name)
+        if command is None:
+            raise CommandError(f"there is no command /{name}; /help lists them all")
+        if not command.least <= len(words) <= command.most:
+            raise CommandError(f"usage: /{name} {command.usage}".rstrip())
+        command.run(words)
+
+    def _help(self, _: Sequence[str]) -> None:
+        rows = [(f"/{name} {command.usage}", command.help) for name, command in self._table.items()]
+        rows.append(("/quit", "leave"))
+        lines = [f"  {usage:<28}{text}" for usage, text in rows]
+        ending = "Any other line is a message to the current chat (//… for one that begins with a slash)."
+        self._terminal.show("\n".join([*lines, ending]))
+
+    # Accounts
+
+    def _register(self, words: Sequence[str]) -> None:
+        account = self._typed_account(words, "register")
+        logs_in = self._codec.registration_logs_in
+        self._conversation.enter(self._codec.register(account), account, logs_in=logs_in)
+        if not logs_in:
+            self._conversation.enter(self._codec.login(account), account)
+
+    def _login(self, words: Sequence[str]) -> None:
+        account = self._typed_account(words, "login")
+        self._conversation.enter(self._codec.login(account), account)
+
+    def _typed_account(self, words: Sequence[str], command: str) -> ClientAccount:
+        name, *password = words
+        if password:
+            self._terminal.forget_line()
+            return self._codec.account(name, password[0])
+        if not self._terminal.is_interactive:
+            raise CommandError(f"a script gives the password, too: /{command} {name} PASSWORD")
+        try:
+            return self._codec.account(name, self._terminal.read_password())
+        except EOFError:
+            raise CommandError("no password") from None
+
+    # Chats
+
+    def _chats(self, _: Sequence[str]) -> None:
+        listed = self._listed()
+        for chat in listed:
+            self._terminal.show(wording.chat(chat, self._conversation.names))
+        numbers = {chat.number for chat in listed}
+        others = [chat for chat in self._conversation.transcript.chats if chat.user or chat.chat not in numbers]
+        for place in others:
+            self._terminal.show(wording.destination(place))
+        if not listed and not others:
+            self._terminal.show("you are in no chat")
+
+    def _listed(self) -> Sequence[ListedChat]:
+        """Empty where the protocol cannot list chats: those of this session follow."""
+        account = self._conversation.account
+        try:
+            request = self._codec.list_chats(account)
+        except Unsupported as unsupported:
+            self._terminal.show(f"{unsupported}; in this session:")
+            return ()
+        return [
+            chat if chat.name else self._described(account, chat) for chat in self._conversation.request(request).chats
+        ]
+
+    def _described(self, account: ClientAccount, chat: ListedChat) -> ListedChat:
+        (described,) = self._conversation.request(self._codec.describe_chat(account, chat.number)).chats
+        return described
+
+    def _open(self, words: Sequence[str]) -> None:
+        opened = self._codec.open_private(self._conversation.account, self._user(words[0]))
+        if isinstance(opened, ClientRequest):
+            opened = Destination(self._conversation.request(opened).chat)
+        self._conversation.write_to(opened)
+
+    def _group(self, words: Sequence[str]) -> None:
+        name, *users = words
+        request = self._codec.create_group(self._conversation.account, name, list(map(self._user, users)))
+        self._conversation.write_to(Destination(self._conversation.request(request).chat))
+
+    def _join(self, words: Sequence[str]) -> None:
+        chat = _number(words[0])
+        self._conversation.complete(self._codec.join(self._conversation.account, chat))
+        self._terminal.show(f"you have asked to join chat {chat}")
+
+    def _accept(self, words: Sequence[str]) -> None:
+        chat, user = _number(words[0]), self._user(words[1])
+        self._conversation.complete(self._codec.accept(self._conversation.account, chat, user))
+        self._terminal.show("accepted")
+
+    def _user(self, text: str) -> ClientAccount:
+        user = self._codec.user(text)
+        self._conversation.names[user.uuid] = user.name
+        return user
+
+    def _chat(self, words: Sequence[str]) -> None:
+        _ = self._conversation.account
+        self._conversation.write_to(Destination(_number(words[0])))
+
+    # Messages
+
+    def _post(self, text: str) -> None:
+        if text:
+            account, chat = self._conversation.account, self._conversation.current
+            self._conversation.request(self._codec.post(account, chat, text))
+            self._conversation.transcript.add(chat, wording.own_message(chat, text))
+            self._terminal.show("sent")
+
+    def _history(self, words: Sequence[str]) -> None:
+        count = _number(words[0]) if words else _HISTORY
+        account, chat = self._conversation.account, self._conversation.current
+        try:
+            request = self._codec.history(account, chat.chat, count)
+        except Unsupported as unsupported:
+            lines = [f"{unsupported}; in this session:", *self._conversation.transcript.lines(chat, count)]
+        else:
+            page = self._conversation.request(request).messages
+            names = self._conversation.names
+            lines = [wording.message(message, account, names, chat.chat) for message in reversed(page)]
+        for line in lines:
+            self._terminal.show(line)
+
+
+def _words(line: str) -> Sequence[str]:
+    """A name of several words is quoted. Passwords are read as they are."""
+    name, _, rest = line[1:].partition(" ")
+    if name != "group":
+        return [name, *rest.split()]
+    try:
+        return [name, *shlex.split(rest)]
+    except ValueError as error:
+        raise CommandError(f"the quotes do not match: {error}") from error
+
+
+def _number(word: str) -> int:
+    if not word.isascii() or not word.isdecimal():
+        raise CommandError(f"a number is expected, not {word}")
+    return int(word)

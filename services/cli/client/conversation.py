@@ -1,0 +1,168 @@
+"""The state of a terminal client: its account, the current chat, and the frames that no request waits for."""
+
+import queue
+import threading
+
+from clients.blocking import Received, Trace
+from clients.codec.base import ClientAccount, ClientRequest, Codec, Destination
+from clients.codec.events import (
+    NotificationKind,
+    ReceivedMessage,
+    ReceivedNotification,
+    ReplyKind,
+    ServerReply,
+)
+from clients.errors import ClientError, ConnectionEnded, RequestRejected
+from services.cli.client import wording
+from services.cli.client.connection import ChatConnection
+from services.cli.client.terminal import Terminal
+from services.cli.client.transcript import Transcript
+
+_REJECTION_SECONDS = 0.5
+_NO_CHAT = Destination()
+_ENTERED = (ReplyKind.REGISTRATION, ReplyKind.LOGIN)
+_JOINED = (NotificationKind.CHAT_ADDED, NotificationKind.MEMBERSHIP_GRANTED)
+
+
+class CommandError(ClientError):
+    """The line is no command, its arguments are wrong, or it needs another command first."""
+
+
+class Conversation:
+    """Frames and replies to logins are processed on the receiving thread, lines on another."""
+
+    def __init__(self, server: str, codec: Codec, terminal: Terminal, *, frames: bool) -> None:
+        self.end: ConnectionEnded | None = None
+        self.names: dict[str, str] = {}
+        """Typed names of users, by UUID."""
+        self.transcript = Transcript()
+        self._codec = codec
+        self._terminal = terminal
+        trace: Trace | None = self._show_frame if frames else None
+        self._connection = ChatConnection(server, codec, self.receive, self._ended, trace)
+        self._closed = threading.Event()
+        self._account: ClientAccount | None = None
+        """None until the login."""
+        self._entering = ClientAccount()
+        self._current = _NO_CHAT
+        self._rejections: queue.Queue[str] | None = None
+        """Set while a request is pending that only a rejection answers."""
+
+    def connect(self) -> None:
+        """Raises ClientError."""
+        self._connection.open()
+
+    def close(self) -> None:
+        self._closed.set()
+        self._connection.close()
+
+    @property
+    def account(self) -> ClientAccount:
+        """Raises CommandError before the login."""
+        if self._account is None:
+            raise CommandError("log in first: /register NAME, or /login NAME")
+        return self._account
+
+    @property
+    def current(self) -> Destination:
+        """The chat that messages go to. Raises CommandError."""
+        if self._current == _NO_CHAT:
+            raise CommandError("choose a chat first: /open USER, /group NAME or /chat CHAT")
+        return self._current
+
+    def write_to(self, chat: Destination) -> None:
+        self._current = chat
+        self.transcript.add_chat(chat)
+        self._terminal.show(f"messages go to {wording.destination(chat)} now")
+
+    # Requests; all raise ClientError
+
+    def request(self, request: ClientRequest) -> ServerReply:
+        return self._connection.request(request)
+
+    def complete(self, request: ClientRequest) -> None:
+        """Where only a rejection is answered, one that comes within a moment is raised; a later one is shown."""
+        if request.reply is not None:
+            self.request(request)
+            return
+        self._rejections = rejections = queue.Queue[str]()
+        self._connection.start(request)
+        try:
+            raise CommandError(f"rejected: {rejections.get(timeout=_REJECTION_SECONDS)}")
+        except queue.Empty:
+            return
+        finally:
+            self._rejections = None
+
+    def enter(self, request: ClientRequest, account: ClientAccount, *, logs_in: bool = True) -> None:
+        """Register or log in."""
+        self._entering = account
+        try:
+            if logs_in:
+                self._connection.request(request, self._logged_in)
+            else:
+                self.request(request)
+        except RequestRejected as rejected:
+            mail = self._codec.request_verification() if rejected.needs_verification else None
+            if mail is None:
+                raise
+            self._connection.start(mail)
+            self._terminal.show("open the link in the mail to your address: you are logged in then")
+
+    def _logged_in(self, reply: ServerReply) -> None:
+        account = self._entering
+        account.number = reply.number or account.number
+        account.token = reply.token or account.token
+        self._account, self._current = account, _NO_CHAT
+        self.names[account.uuid] = account.name
+        self.transcript.clear()
+        self._terminal.show(f"you are user {self._codec.user_id(account)}")
+        for request in self._codec.after_login(account):
+            self._connection.start(request)
+        if self._codec.lobby:
+            self.write_to(Destination(self._codec.lobby))
+
+    # Events
+
+    def receive(self, received: Received) -> None:
+        """A frame of the server; replies to pending requests are not shown here."""
+        event = received.event
+        if received.is_answer:
+            return
+        if isinstance(event, ServerReply):
+            self._late_reply(event)
+        elif isinstance(event, ReceivedMessage):
+            self._show_message(event)
+        else:
+            self._show_news(event)
+
+    def _show_message(self, message: ReceivedMessage) -> None:
+        account = self._account or ClientAccount()
+        line = wording.message(message, account, self.names)
+        self.transcript.add(wording.place(message, account), line)
+        self._terminal.show(line)
+
+    def _show_news(self, event: wording.News) -> None:
+        if isinstance(event, ReceivedNotification) and event.kind in _JOINED and event.chat:
+            self.transcript.add_chat(Destination(event.chat))
+        if text := wording.news(event):
+            self._terminal.show(text)
+
+    def _late_reply(self, reply: ServerReply) -> None:
+        """To a login whose e-mail address had to be verified, or to a request that only a rejection answers."""
+        rejections = self._rejections
+        if reply.error and rejections is not None:
+            rejections.put(reply.error)
+        elif reply.error:
+            self._terminal.show(f"rejected: {reply.error}")
+        elif reply.to in _ENTERED and self._account is None:
+            self._logged_in(reply)
+
+    def _ended(self, end: ConnectionEnded) -> None:
+        if self._account is not None:
+            self.end = end
+            self._terminal.interrupt(self._closed.wait)
+
+    def _show_frame(self, sent: bool, frame: str | bytes) -> None:
+        text = frame if isinstance(frame, str) else f"({len(frame)} binary bytes)"
+        self._terminal.show(f"{'→' if sent else '←'} {text}")

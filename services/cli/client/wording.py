@@ -1,0 +1,108 @@
+"""Events in the words of the terminal client."""
+
+from collections.abc import Callable, Mapping
+
+from clients.codec.base import ClientAccount, Destination
+from clients.codec.events import (
+    ListedChat,
+    MaintenanceStatus,
+    NotificationKind,
+    OtherFrame,
+    PendingRequests,
+    ReceivedMedia,
+    ReceivedMessage,
+    ReceivedNotification,
+    ReceivedPart,
+)
+
+News = ReceivedMedia | ReceivedNotification | PendingRequests | MaintenanceStatus | ReceivedPart | OtherFrame
+"""Events that are neither messages nor replies."""
+
+_K = NotificationKind
+_NOTIFICATIONS: Mapping[NotificationKind, Callable[[ReceivedNotification], str]] = {
+    _K.CHAT_ADDED: lambda news: f"you are in chat {news.chat} now",
+    _K.CHAT_RENAMED: lambda news: f"chat {news.chat} is called {news.name} now",
+    _K.USER_RENAMED: lambda news: f"user {news.user} is called {news.name} now",
+    _K.MEMBERSHIP_REQUESTED: lambda news: (
+        f"user {news.user} asks to join chat {news.chat}{_words(news)}: /accept {news.chat} {news.user}"
+    ),
+    _K.MEMBERSHIP_GRANTED: lambda news: f"user {news.user} is a member of chat {news.chat} ({news.name}) now",
+    _K.MEMBERSHIP_REJECTED: lambda news: f"you may not join chat {news.chat}",
+    _K.FRIENDSHIP_REQUESTED: lambda news: f"user {news.user} wants to be your friend{_words(news)}",
+    _K.FRIENDSHIP_ACCEPTED: lambda news: "you have a new friend",
+    _K.FRIENDSHIP_REJECTED: lambda news: "a request to be friends was rejected",
+    _K.VERIFICATION_PASSED: lambda news: "your e-mail address is verified",
+    _K.VERIFICATION_FAILED: lambda news: "the link was opened with a wrong code; the mailed one still works",
+    _K.VERIFICATION_EXPIRED: lambda news: "the link was not opened in time: register or log in again",
+}
+
+
+def news(received: News) -> str:
+    """Empty if there is nothing new in the event."""
+    match received:
+        case ReceivedMedia():
+            return _media(received)
+        case ReceivedNotification():
+            return _NOTIFICATIONS[received.kind](received)
+        case PendingRequests(requests):
+            return "\n".join(_NOTIFICATIONS[request.kind](request) for request in requests)
+        case MaintenanceStatus(active):
+            return "the server is in maintenance" if active else "the maintenance of the server is over"
+        case _:
+            return ""
+
+
+def message(received: ReceivedMessage, account: ClientAccount, names: Mapping[str, str], chat: int = 0) -> str:
+    """`names`: of users by UUID. `chat`: of a page of the history, whose messages do not name it."""
+    where = place(received, account, chat)
+    if _is_own(received, account):
+        return own_message(where, received.text)
+    return f"[{destination(where)}] {_sender(received, names)}{received.text}"
+
+
+def own_message(chat: Destination, text: str) -> str:
+    return f"[{destination(chat)}] you: {text}"
+
+
+def place(received: ReceivedMessage, account: ClientAccount, chat: int = 0) -> Destination:
+    """The chat of a message, or the other user of its private chat."""
+    if received.chat or chat:
+        return Destination(received.chat or chat)
+    return Destination(user=received.recipient if _is_own(received, account) else received.sender)
+
+
+def destination(to: Destination) -> str:
+    return f"chat {to.chat}" if to.chat else f"user {to.user}"
+
+
+def chat(listed: ListedChat, names: Mapping[str, str]) -> str:
+    members = ", ".join(names.get(member) or _id(member) for member in listed.members)
+    return f"chat {listed.number}: {listed.name} (members: {members})"
+
+
+def _is_own(received: ReceivedMessage, account: ClientAccount) -> bool:
+    if received.sender_uuid:
+        return received.sender_uuid == account.uuid
+    return account.number != 0 and received.sender == account.number
+
+
+def _sender(received: ReceivedMessage, names: Mapping[str, str]) -> str:
+    """Empty where the text names the sender, as in groups of pipe, or the place, as in private chats."""
+    if received.sender_uuid:
+        return f"{names.get(received.sender_uuid) or received.sender_name or received.sender_uuid}: "
+    return f"user {received.sender}: " if received.sender and received.chat else ""
+
+
+def _media(received: ReceivedMedia) -> str:
+    kind = "a picture" if received.is_picture else "a file"
+    where = destination(Destination(received.chat, received.sender))
+    return f"[{where}] user {received.sender}: {kind} of {received.size} bytes {received.url}".rstrip()
+
+
+def _words(news: ReceivedNotification) -> str:
+    return f" ({news.text})" if news.text else ""
+
+
+def _id(member: str) -> str:
+    """An OC number without its padding."""
+    return member.lstrip("0") if member.isdecimal() else member

@@ -1,0 +1,88 @@
+"""`dragoman client` as a child process, typed into by a test."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from tests.drills.cluster import ROOT
+
+CLIENT = (sys.executable, "-m", "services.cli.main", "client")
+_SECONDS = 30.0
+
+
+class TypedClient:
+    """Lines go in by a pipe. `expect` reads on from the line that the last call has found."""
+
+    def __init__(self, server: str, *options: str, command: Sequence[str] = CLIENT) -> None:
+        self._process = subprocess.Popen(
+            [*command, server, *options], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, bufsize=1,
+        )  # fmt: skip
+        self._shown: list[str] = []
+        self._seen = 0
+        self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._reader.join()
+        self._process.__exit__(None, None, None)
+
+    def type(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n")
+
+    def end_input(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    def expect(self, text: str) -> str:
+        """The next line that holds the text."""
+        deadline = time.monotonic() + _SECONDS
+        with self._changed:
+            while True:
+                for at in range(self._seen, len(self._shown)):
+                    if text in self._shown[at]:
+                        self._seen = at + 1
+                        return self._shown[at]
+                assert self._changed.wait(deadline - time.monotonic()), (text, self._shown)
+
+    def status(self) -> int:
+        """The exit status, soon."""
+        return self._process.wait(_SECONDS)
+
+    def _read(self) -> None:
+        for line in self._process.stdout or ():
+            with self._changed:
+                self._shown.append(line.rstrip("\n"))
+                self._changed.notify_all()
+
+
+class ScreenReader:
+    """What a program writes to a terminal, read from the other end."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._text = ""
+
+    def expect(self, text: str) -> None:
+        """Read until the text has appeared; it and all before it is dropped."""
+        deadline = time.monotonic() + _SECONDS
+        while text not in self._text:
+            assert time.monotonic() < deadline, (text, self._text)
+            try:
+                self._text += os.read(self._descriptor, 4096).decode(errors="replace")
+            except OSError:  # the program has ended
+                raise AssertionError((text, self._text)) from None
+        self._text = self._text.partition(text)[2]

@@ -1,0 +1,43 @@
+"""The command `dragoman client`, against a server that knows a login and no more."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from clients.codec import CODECS
+from services.cli.client.command import DIALECTS
+from tests.unit.clients.scripted_server import HANG_UP, scripted
+
+HELLO = '{"code":0,"time":8,"data":{"cid":4,"sender":{"ocid":34,"private_id":12},"msg":"hi \\u001b[2J"}}'
+
+
+def script(frame: str) -> list[str | bytes]:
+    """Of OurChat v1: a login, after which a message comes, and the end of the connection for any message."""
+    if json.loads(frame)["code"] == 6:
+        return ['{"code":7,"time":8,"data":{"state":0,"ocid":12,"token":"t"}}', "no frame of the dialect", HELLO]
+    return [HANG_UP]
+
+
+def test_every_dialect_of_the_client_library_can_be_chosen() -> None:
+    assert tuple(CODECS) == DIALECTS
+
+
+@pytest.mark.parametrize("scheme", ["ws", "tcp"])
+def test_the_end_of_the_connection_ends_the_client(scheme: str) -> None:
+    with scripted(script) as addresses:
+        command = [sys.executable, "-m", "services.cli.main", "client", getattr(addresses, scheme)]
+        with subprocess.Popen(
+            [*command, "--dialect", "ourchat-v1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, bufsize=1,
+        ) as process:  # fmt: skip
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdin.write("/login 12 orange\n")
+            shown = [process.stdout.readline() for _ in range(3)]
+            assert shown[1:] == ["you are user 12\n", "[user 34] hi \\x1b[2J\n"]
+            process.stdin.write("/chat 5\nhello\n")
+            assert process.wait(30) == 1
+            assert process.stderr.read().startswith("Error: the server ended the connection")

@@ -1,0 +1,70 @@
+"""Events as lines of the terminal client, and the lines of a session."""
+
+import pytest
+
+from clients.codec.base import ClientAccount, Destination
+from clients.codec.events import (
+    ListedChat,
+    MaintenanceStatus,
+    NotificationKind,
+    PendingRequests,
+    ReceivedMedia,
+    ReceivedMessage,
+    ReceivedNotification,
+    ReceivedPart,
+)
+from services.cli.client import wording
+from services.cli.client.terminal import printable
+from services.cli.client.transcript import Transcript
+
+ANN = ClientAccount("ann", number=1, uuid="a-1")
+
+
+@pytest.mark.parametrize(
+    ("received", "line"),
+    [
+        (ReceivedMessage("hi", chat=4, sender=2), "[chat 4] user 2: hi"),
+        (ReceivedMessage("hi", chat=4, sender=1), "[chat 4] you: hi"),
+        (ReceivedMessage("hi", sender=2, recipient=1), "[user 2] hi"),
+        (ReceivedMessage("hi", sender=1, recipient=2), "[user 2] you: hi"),
+        (ReceivedMessage("ann: hi", chat=4), "[chat 4] ann: hi"),
+        (ReceivedMessage("hi", chat=4, sender_uuid="b-2", sender_name="b"), "[chat 4] bob: hi"),
+        (ReceivedMessage("hi", chat=4, sender_uuid="c-3", sender_name="c"), "[chat 4] c: hi"),
+        (ReceivedMessage("hi", sender_uuid="a-1"), "[chat 9] you: hi"),
+    ],
+)
+def test_a_message_shows_its_place_and_its_sender(received: ReceivedMessage, line: str) -> None:
+    page_of = 9 if line.startswith("[chat 9]") else 0
+    assert wording.message(received, ANN, {"b-2": "bob"}, page_of) == line
+
+
+@pytest.mark.parametrize("kind", NotificationKind)
+def test_every_notification_is_a_sentence(kind: NotificationKind) -> None:
+    news = ReceivedNotification(kind, 4, 2, "Tea", "please")
+    assert wording.news(news)
+    assert wording.news(PendingRequests([news, news])).count("\n") == 1
+
+
+def test_other_events() -> None:
+    assert wording.news(MaintenanceStatus(active=True)) == "the server is in maintenance"
+    assert wording.news(ReceivedMedia(2, 7, is_picture=True, url="http://a/b")) == (
+        "[user 2] user 2: a picture of 7 bytes http://a/b"
+    )
+    assert wording.news(ReceivedPart(b"x")) == ""
+    assert wording.chat(ListedChat(4, "Tea", ["0000000002", "b-2"]), {"b-2": "bob"}) == "chat 4: Tea (members: 2, bob)"
+
+
+def test_control_characters_are_shown_and_not_obeyed() -> None:
+    assert printable("a\x1b[2J\r\u202eb\n你好 👩\u200d🔬") == "a\\x1b[2J\\r\\u202eb\n你好 👩\u200d🔬"
+
+
+def test_a_transcript_keeps_the_chats_and_their_last_lines() -> None:
+    transcript, tea, bob = Transcript(), Destination(4), Destination(user=2)
+    transcript.add_chat(tea)
+    for number in range(3):
+        transcript.add(bob, f"line {number}")
+    assert transcript.chats == [tea, bob]
+    assert transcript.lines(bob, 2) == ["line 1", "line 2"]
+    assert transcript.lines(bob, 0) == transcript.lines(tea, 5) == []
+    transcript.clear()
+    assert transcript.chats == transcript.lines(bob, 2) == []
