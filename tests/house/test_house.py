@@ -127,7 +127,12 @@ def test_the_dev_script_explains_every_command() -> None:
     commands = re.findall(r'"(\w+)": \w+', text.partition("COMMANDS: dict")[2].partition("}")[0])
     usage = text.partition('USAGE = """')[2].partition('"""')[0]
     assert commands
-    assert [name for name in commands if f"\n  {name} " not in usage] == []
+    assert [name for name in commands if not re.search(rf"^  {name}( |$)", usage, re.MULTILINE)] == []
+
+
+def test_the_dev_script_passes_every_command_of_dragoman_on() -> None:
+    passed = dict(re.findall(r'"(\w+)": passed_on\("(\w+)"\)', (ROOT / "dev").read_text()))
+    assert passed == {"load" if name == "bench" else name: name for name in main.commands}
 
 
 def test_the_dev_script_is_parsed_by_an_older_python() -> None:

@@ -1,48 +1,49 @@
-"""The README's chat between two terminals, as a reader repeats it."""
+"""The README's chat between two terminals, typed as it is printed."""
 
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
-
-import pytest
-from websockets.sync.client import ClientConnection, connect
 
 from tests.drills.cluster import ROOT, Cluster
+from tests.system.typed_client import TypedClient
 
-_VARYING = {"time", "token"}
-
-
-def blocks() -> Iterator[tuple[int, str, dict[str, Any]]]:
-    """Which terminal, `>` or `<`, and the frame, in the order of the page."""
-    terminal = 0
-    for block in re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL):
-        for line in block.splitlines():
-            if line.startswith("$"):
-                terminal = int(line.rsplit(":", 1)[1]) - 8080
-            else:
-                yield terminal if "members" not in block else 0, line[0], json.loads(line[1:])
+PRINTED = "ws://127.0.0.1:808"
 
 
-def settled(frame: dict[str, Any]) -> dict[str, Any]:
-    """Without what differs from run to run."""
-    return {key: type(value) if key in _VARYING else value for key, value in frame.items()}
+def blocks() -> Sequence[Sequence[str]]:
+    """The lines of each terminal in turn, Ann's first."""
+    found = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    return [block.splitlines() for block in found]
 
 
-@pytest.fixture
-def terminals(tmp_path: Path) -> Iterator[list[ClientConnection]]:
-    with Cluster(tmp_path / "data") as cluster, connect(cluster.edges[0]) as ann, connect(cluster.edges[1]) as bob:
-        yield [ann, bob]
+def is_typed(line: str, following: str) -> bool:
+    """A command, or a message, which is acknowledged by the next line."""
+    return line.startswith("/") or following == "sent"
 
 
-def test_what_it_shows_is_what_happens(terminals: list[ClientConnection]) -> None:
-    played = list(blocks())
-    assert [kind for _, kind, _ in played] == [">", "<"] * 4
-    for terminal, kind, frame in played:
-        if kind == ">":
-            terminals[terminal].send(json.dumps(frame))
+def play(client: TypedClient, lines: Sequence[str]) -> None:
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if is_typed(line, following):
+            client.type(line)
         else:
-            assert settled(json.loads(terminals[terminal].recv(10))) == settled(frame)
-    assert settled(json.loads(terminals[1].recv(10))) == played[5][2]
-    assert settled(json.loads(terminals[1].recv(10))) == settled(played[7][2])
+            assert client.expect(line) == line
+
+
+def greet(client: TypedClient, lines: Sequence[str], edge: str, number: int) -> Sequence[str]:
+    """What follows the command and the greeting, which name the edge as the README does."""
+    command, greeting, *rest = lines
+    assert command == f"$ ./dev client {PRINTED}{number}"
+    assert client.expect("connected") == greeting.replace(f"{PRINTED}{number}", edge)
+    return rest
+
+
+def test_what_it_shows_is_what_happens(tmp_path: Path) -> None:
+    with Cluster(tmp_path / "data") as cluster, ExitStack() as stack:
+        terminals = [stack.enter_context(TypedClient(edge)) for edge in cluster.edges]
+        played = blocks()
+        assert len(played) == 4
+        for number, lines in enumerate(played):
+            terminal, edge = terminals[number % 2], cluster.edges[number % 2]
+            play(terminal, greet(terminal, lines, edge, number) if number < 2 else lines)
+        terminals[0].expect("[chat 2] user 2: Hello, Ann!")
