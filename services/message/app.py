@@ -62,7 +62,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     fanout = Fanout(bus.publish, presence, rosters, metrics, settings.message)
     parts = store, rosters, fanout, metrics, settings.message, bus.flush
     batcher = PostingBatcher(*parts) if tracer is None else TracedPostingBatcher(*parts, tracer)
-    route(bus, batcher, MessageQueries(store, rosters, list_chats, versions, settings.message))
+    route(bus, batcher, MessageQueries(store, rosters, list_chats, versions, settings.message), rosters.announce)
+    bus.notify_connection_lost(rosters.announcements_lost)
     ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": store.check}, DASHBOARD)
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")

@@ -21,6 +21,9 @@ MESSAGE_OVERHEAD_BYTES = 64
 UNREAD_OVERHEAD_BYTES = MESSAGE_OVERHEAD_BYTES + 28
 """The same for an unread message, with the member pair of its chat."""
 
+_LOGGED_CHANGES = 2_000
+"""Of a roster, at most: about 20 KiB of a reply on the bus."""
+
 _PROFILE_OVERHEAD_BYTES = 16
 _CHARACTER_BYTES = 4
 
@@ -44,7 +47,10 @@ class Roster:
     """The members of a chat at `version`: the first index each may see, and the first that may be unread for it.
     Reloading changes it in place: do not await while iterating over `members`."""
 
-    __slots__ = ("_last_first_index", "checked_at", "confirmed_version", "members", "only_sender", "pair", "version")
+    __slots__ = (
+        "_changes", "_changes_from", "_last_first_index", "checked_at", "confirmed_version", "members", "only_sender",
+        "pair", "version",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.version = 0
@@ -59,8 +65,36 @@ class Roster:
         """When session was last queried, monotonic seconds."""
         self._last_first_index = 0
         """No member's first index is higher."""
+        self._changes: list[tuple[int, AccountId]] = []
+        """Version and account of every change after version `_changes_from`."""
+        self._changes_from = 0
 
-    def apply(self, change: Member) -> None:
+    def update(self, changes: Iterable[Member], version: int) -> None:
+        """Apply the changes since the roster's version, in their order; the roster then has this version."""
+        for change in changes:
+            self._apply(change)
+            if self.version:
+                self._changes.append((change.version, change.account))
+        if not self.version:
+            self._changes_from = version
+        elif (extra := len(self._changes) - _LOGGED_CHANGES) > 0:
+            self._changes_from = self._changes[extra - 1][0]
+            del self._changes[:extra]
+        self.version = version
+
+    def changed_since(self, version: int) -> dict[AccountId, int] | None:
+        """The accounts that have changed after this version, with the first index that each may see, or 0 for one that
+        has left; None if some of the changes are not known."""
+        if not self._changes_from <= version <= self.version:
+            return None
+        changed: dict[AccountId, int] = {}
+        for changed_at, account in reversed(self._changes):
+            if changed_at <= version:
+                break
+            changed[account] = self.members.get(account, (0, 0))[0]
+        return changed
+
+    def _apply(self, change: Member) -> None:
         """Add, update or (LEFT) remove a member."""
         if change.role is Role.LEFT:
             self.members.pop(change.account, None)

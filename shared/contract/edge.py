@@ -58,13 +58,15 @@ class ChatCreated(msgspec.Struct, tag="chat_created", frozen=True):
 
 
 class MembershipChanged(msgspec.Struct, tag="membership_changed", frozen=True):
-    """The new role of an account in a chat; LEFT: no longer a member."""
+    """The new role of an account in a chat; LEFT: no longer a member. Between version `since` and `version`, nobody
+    else's membership has changed; 0: only `version` itself is known."""
 
     chat: ChatId
     account: AccountId
     role: Role
     first_index: int
     version: int
+    since: int = 0
 
 
 class ProfileChanged(msgspec.Struct, tag="profile_changed", frozen=True):

@@ -84,17 +84,20 @@ class Synced(msgspec.Struct, frozen=True):
 
 
 class SyncChat(msgspec.Struct):
-    """One page of a chat's messages after index `after`, and the range that each of these accounts may see."""
+    """One page of a chat's messages after index `after`, and the range that each of these accounts may see. `since`:
+    the membership version that the caller knows; 0: none."""
 
     chat: ChatId
     accounts: list[AccountId]
     after: int
+    since: int = 0
 
 
 class ChatSynced(msgspec.Struct, frozen=True):
     """One snapshot: `messages` up to `upto` without a gap, `head` the last index. `first_index` has an entry for every
     requested account that is a member: the first index it may see; `unread_from`: the first that may be unread for it
-    (as in ChatSync)."""
+    (as in ChatSync). `changed`: the accounts whose membership has changed after version `since`, with the first index
+    that each may see, or 0 for an account that has left; None if that is not known."""
 
     chat: ChatId
     head: int
@@ -104,6 +107,7 @@ class ChatSynced(msgspec.Struct, frozen=True):
     unread_from: dict[AccountId, int]
     version: int = 0
     pair: MemberPair | None = None
+    changed: dict[AccountId, int] | None = None
 
 
 class GetHistory(msgspec.Struct):

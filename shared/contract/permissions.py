@@ -50,7 +50,7 @@ BUS_USERS: dict[str, BusUser] = {
             on.GET_MEMBERSHIP, on.ERASE_PROFILE, *_CONTACTS_AND_GROUPS, on.LIST_ACCOUNTS, on.OPEN_NOTICES,
         ),
         requests=(on.GET_HEADS,),
-        publishes=(on.NOTIFY_ALL, f"{_NODE}.notify"),
+        publishes=(on.NOTIFY_ALL, f"{_NODE}.notify", on.NEW_VERSIONS),
         consumes=(on.ACCOUNT_REGISTERED, on.ACCOUNT_DELETED),
     ),
     "message": BusUser(
@@ -60,6 +60,7 @@ BUS_USERS: dict[str, BusUser] = {
         ),
         requests=(on.LIST_CHATS, on.GET_MEMBERSHIP),
         publishes=(on.BROADCAST, on.HEARTBEAT, f"{_NODE}.deliver"),
+        subscribes=(on.NEW_VERSIONS,),
         consumes=(on.ACCOUNT_DELETED,),
     ),
     "edge": BusUser(

@@ -140,6 +140,12 @@ class Membership(msgspec.Struct, frozen=True):
     """The only account that may post; NO_ACCOUNT: every member may."""
 
 
+class MembershipVersions(msgspec.Struct, frozen=True):
+    """The new versions of chats whose membership has changed."""
+
+    versions: dict[ChatId, int]
+
+
 class EraseAccount(msgspec.Struct):
     """Erases a deleted account: anonymises its profile, ends memberships and friendships, transfers ownership."""
 

@@ -100,6 +100,8 @@ DEAD_LETTER_SUBJECTS = "dead.>"
 BROADCAST = "edge.all.deliver"
 HEARTBEAT = "edge.all.heartbeat"
 NOTIFY_ALL = "edge.all.notify"
+NEW_VERSIONS = "message.all.versions"
+"""Announces MembershipVersions to every replica of message."""
 
 
 def deliver(node: NodeId) -> str:

@@ -2,12 +2,15 @@
 read them.
 
 A missing message, or the membership version that a broadcast needs, usually arrives by itself and is fetched only after
-0.1 s. An unknown head is fetched at once.
+0.1 s, or 0.03 s. An unknown head is fetched at once.
 """
 
 import asyncio
 from collections.abc import Collection, Mapping
 from itertools import islice
+from typing import NamedTuple
+
+import msgspec
 
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.ordering import AFTER_LAST, ChatSequencer
@@ -27,6 +30,7 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _GAP_SECONDS = 0.1
+_MEMBERSHIP_SECONDS = 0.03
 _PAUSE_SECONDS = 0.5
 _SUMMARY_SECONDS = 2.0
 _ACCOUNTS_PER_REQUEST = 4_000
@@ -57,7 +61,8 @@ class GapFiller:
             self._start(chats, chat, sequencer)
         elif chat not in self._timers:
             loop = asyncio.get_running_loop()
-            self._timers[chat] = loop.call_later(_GAP_SECONDS, self._overdue, chats, chat, sequencer, sequencer.head)
+            seconds = _MEMBERSHIP_SECONDS if sequencer.waits_for_membership else _GAP_SECONDS
+            self._timers[chat] = loop.call_later(seconds, self._overdue, chats, chat, sequencer, sequencer.head)
 
     def forget(self, chat: ChatId) -> None:
         if (timer := self._timers.pop(chat, None)) is not None:
@@ -91,18 +96,21 @@ class GapFiller:
 
     async def _fill_page(self, chats: LocalChats, chat: ChatId, sequencer: ChatSequencer) -> bool:
         """Fetch one page. Returns whether the next one can be requested without a pause. Raises RequestError."""
-        wanted = set(self._accounts.by_account if sequencer.waits_for_membership else sequencer.members)
         after = AFTER_LAST if sequencer.head is None else sequencer.head  # AFTER_LAST requests the head alone
-        reply = await self._request_page(chat, sequencer, after, wanted)
-        if reply is None:
-            return True
+        page = await self._request_changes(chat, sequencer, after)
+        if page is None:
+            wanted = set(self._accounts.by_account if sequencer.waits_for_membership else sequencer.members)
+            page = await self._request_page(chat, sequencer, after, wanted)
+        if page is None:
+            return False
+        reply = page.reply
         summaries = await self._sender_summaries(sequencer, reply.messages)
-        if not sequencer.members <= wanted:
+        if page.requested is not None and not sequencer.members.keys() <= page.requested:
             return True  # an account joined meanwhile: the reply does not say which messages it may read
         if reply.version < sequencer.latest_version:
             return False
         before = sequencer.head
-        chats.apply_membership(chat, wanted, reply.first_index, reply.version)
+        chats.apply_membership(chat, page.concerned, page.first_index, reply.version)
         if chats.sequencer(chat) is not sequencer:
             return True  # no local members are left
         sequencer.known_head = max(sequencer.known_head, reply.head)
@@ -128,37 +136,69 @@ class GapFiller:
             _log.warning("senders' profile summaries not available", error=str(error))
             return {}
 
+    async def _request_changes(self, chat: ChatId, sequencer: ChatSequencer, after: int) -> "_Page | None":
+        """One page of messages, with the changes of the membership since the version that is known here. None if they
+        are not known any more."""
+        since = sequencer.version
+        if not since or after == AFTER_LAST:
+            return None
+        reply = await request_until_answered(self._bus, subjects.SYNC_CHAT, SyncChat(chat, [], after, since))
+        if reply.changed is None or sequencer.version < since:
+            return None
+        return _Page(reply, None, reply.changed, {account: first for account, first in reply.changed.items() if first})
+
     async def _request_page(
         self, chat: ChatId, sequencer: ChatSequencer, after: int, wanted: set[AccountId]
-    ) -> ChatSynced | None:
-        """One page of messages, with the membership of all wanted accounts and of those that join meanwhile. None when
-        the membership has changed between the requests."""
+    ) -> "_Page | None":
+        """One page of messages, with the membership of all wanted accounts and of those that join meanwhile. None if
+        the membership has changed between the requests, and the changes are not known."""
         reply, requested = None, set[AccountId]()
         while reply is None or not wanted <= requested:
             some = list(islice(wanted - requested, _ACCOUNTS_PER_REQUEST))
-            page = await request_until_answered(
-                self._bus, subjects.SYNC_CHAT, SyncChat(chat, some, AFTER_LAST if reply else after)
-            )
+            request = SyncChat(chat, some, AFTER_LAST if reply else after, reply.version if reply else 0)
+            page = await request_until_answered(self._bus, subjects.SYNC_CHAT, request)
             requested.update(some)
-            wanted |= sequencer.members
+            wanted.update(sequencer.members)
             if reply is None:
                 reply = page
-            elif page.version != reply.version:
-                return None
+                continue
+            if page.version != reply.version:
+                if page.changed is None:
+                    return None
+                requested.update(page.changed)
+                _apply_changes(reply.first_index, page.changed)
+                reply = msgspec.structs.replace(reply, version=page.version)
             reply.first_index.update(page.first_index)
             reply.unread_from.update(page.unread_from)
-        return reply
+        return _Page(reply, requested, requested, reply.first_index)
+
+
+class _Page(NamedTuple):
+    """`requested`: the accounts that were requested; None: only changes were. `concerned`: the accounts whose
+    membership the page tells; `first_index`: of those that are members."""
+
+    reply: ChatSynced
+    requested: set[AccountId] | None
+    concerned: Collection[AccountId]
+    first_index: Mapping[AccountId, int]
+
+
+def _apply_changes(first_index: dict[AccountId, int], changed: Mapping[AccountId, int]) -> None:
+    for account, first in changed.items():
+        if first:
+            first_index[account] = first
+        else:
+            first_index.pop(account, None)
 
 
 def _to_deliveries(
-    reply: ChatSynced, members: Collection[AccountId], summaries: Mapping[AccountId, ProfileSummary]
+    reply: ChatSynced, members: Mapping[AccountId, int], summaries: Mapping[AccountId, ProfileSummary]
 ) -> list[Delivery]:
-    first_index = {account: first for account, first in reply.first_index.items() if account in members}
-    everyone, latest = list(first_index), max(first_index.values(), default=0)
+    everyone, latest = list(members), max(members.values(), default=0)
 
     def recipients(message: Message) -> list[AccountId]:
         if latest <= message.index:
             return everyone
-        return [account for account, first in first_index.items() if first <= message.index]
+        return [account for account, first in members.items() if first <= message.index]
 
     return [Delivery(message, recipients(message), 0, face=summaries.get(message.sender)) for message in reply.messages]

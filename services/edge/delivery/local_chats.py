@@ -1,8 +1,10 @@
 """Chats with members on this node: their sequencers, their local members, and delivery to connections."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
+
+import msgspec
 
 from services.edge.canonical.events import ChatJoined
 from services.edge.delivery.grouping import group_runs
@@ -44,16 +46,17 @@ class LocalChats:
 
     # Members
 
-    def joined(self, local: LocalAccount, chat: ChatId, head: int | None) -> ChatSequencer | None:
+    def joined(self, local: LocalAccount, chat: ChatId, head: int | None, first: int = 0) -> ChatSequencer | None:
         """Add the account to the chat's local members. Returns None when it has left the chat or the node since. `head`
-        comes from a snapshot; it starts a sequencer that has no head yet."""
+        comes from a snapshot; it starts a sequencer that has no head yet. `first`: the first index that the account may
+        see; 0: not known, or known before."""
         if chat in local.left or self._accounts.get(local.account) is not local:
             return None
         sequencer = self._sequencers.get(chat)
         if sequencer is None:
             sequencer = self._sequencers[chat] = ChatSequencer()
         local.chats.add(chat)
-        sequencer.members.add(local.account)
+        sequencer.add_member(local.account, first)
         if head is not None:
             sequencer.known_head = max(sequencer.known_head, head)
         started = sequencer.start(head) if sequencer.head is None and head is not None else []
@@ -65,7 +68,7 @@ class LocalChats:
         local.chats.discard(chat)
         sequencer = self._sequencers.get(chat)
         if sequencer is not None:
-            sequencer.members.discard(local.account)
+            sequencer.members.pop(local.account, None)
             self._drop_if_idle(chat, sequencer)
 
     def account_detached(self, local: LocalAccount) -> None:
@@ -74,21 +77,22 @@ class LocalChats:
             self.left(local, chat)
 
     def apply_membership(
-        self, chat: ChatId, requested: Iterable[AccountId], members: Collection[AccountId], version: int
+        self, chat: ChatId, requested: Iterable[AccountId], first_index: Mapping[AccountId, int], version: int
     ) -> None:
-        """Apply a membership reply: by this version, `members` are the members among the requested accounts."""
+        """Apply a membership reply: by this version, `first_index` has an entry for each member among the requested
+        accounts, with the first index that it may see."""
         sequencer = self._sequencers.get(chat)
         if sequencer is None or version < sequencer.version:
             return
         sequencer.version = version
         for account in requested:
             local = self._accounts.get(account)
-            if local is not None and account in members:
-                sequencer.members.add(account)
+            if local is not None and account in first_index:
+                sequencer.add_member(account, first_index[account])
                 local.chats.add(chat)
                 local.left.pop(chat, None)
             else:
-                sequencer.members.discard(account)
+                sequencer.members.pop(account, None)
                 if local is not None:
                     local.chats.discard(chat)
         self._drop_if_idle(chat, sequencer)
@@ -107,9 +111,9 @@ class LocalChats:
         """An account joined or left a chat. The chat may have no other members here."""
         local, sequencer = self._accounts.get(notice.account), self._sequencers.get(notice.chat)
         member = notice.role is not Role.LEFT
-        is_new = sequencer is None or sequencer.change_member(
-            notice.account, notice.version, member=member and local is not None
-        )
+        first = notice.first_index if member and local is not None else None
+        since = notice.since or notice.version - 1
+        is_new = sequencer is None or sequencer.change_member(notice.account, since, notice.version, first)
         if local is not None and member:
             local.left.pop(notice.chat, None)
             if is_new and (joined := self._join_after_sync(local, notice.chat, None, notice.first_index)):
@@ -128,7 +132,7 @@ class LocalChats:
         sequencer, is_member = self._sequencers.get(chat), chat in local.chats
         if sequencer is not None and sequencer.delivered(first) and not is_member:
             local.catch_up(chat, AFTER_LAST)
-        return self.joined(local, chat, head)
+        return self.joined(local, chat, head, first)
 
     def recheck_left(self, local: LocalAccount, chat: ChatId) -> None:
         """A reply names a chat that the account has left: either the reply is old, or the account is back and the
@@ -174,12 +178,20 @@ class LocalChats:
         first = run[0]
         chat, recipients = first.message.chat, first.recipients
         sequencer = self._sequencers.get(chat)
-        if recipients is not None and (sequencer is None or not sequencer.members.issuperset(recipients)):
+        if recipients is not None and (sequencer is None or not all(map(sequencer.members.__contains__, recipients))):
             sequencer = self._join_unannounced(chat, recipients, first.message.index, first.version)
         if sequencer is None:
             return
         if first.pair is not None:
             sequencer.pair = first.pair
+        if recipients is not None and first.version < sequencer.latest_version:
+            for part in group_runs(_add_later_members(delivery, sequencer) for delivery in run):
+                self._put_in_order(part, chat, sequencer)
+        else:
+            self._put_in_order(run, chat, sequencer)
+
+    def _put_in_order(self, run: Sequence[Delivery], chat: ChatId, sequencer: ChatSequencer) -> None:
+        """Deliver those that are next in the chat; the others wait for what is missing."""
         leading = 0
         for delivery in run:
             if not sequencer.deliver_if_next(delivery):
@@ -198,7 +210,7 @@ class LocalChats:
         self, chat: ChatId, recipients: Iterable[AccountId], index: int, version: int
     ) -> ChatSequencer | None:
         """Add recipients that were not known to be in the chat. Their membership notice is late, or was lost together
-        with earlier messages."""
+        with earlier messages. Which of these they may see is asked for before the next broadcast."""
         sequencer = self._sequencers.get(chat)
         for account in recipients:
             if (local := self._accounts.get(account)) and chat not in local.chats:
@@ -206,7 +218,9 @@ class LocalChats:
                     del local.left[chat]
                 if sequencer is not None and sequencer.head is not None and chat not in local.left:
                     local.catch_up(chat, index)
-                sequencer = self.joined(local, chat, None) or sequencer
+                sequencer = self.joined(local, chat, None, index) or sequencer
+                if sequencer is not None:
+                    sequencer.version = 0
         return sequencer
 
     def expect(self, account: AccountId, chat: ChatId, index: int, callback: Callable[[], None]) -> None:
@@ -244,8 +258,13 @@ class LocalChats:
         """Deliver to every recipient; a failing one does not affect the others. The run counts with the commit time of
         its first message."""
         first, by_account, count = run[0], self._accounts.by_account, 0
+        if first.recipients is None and len(run) > 1 and not sequencer.same_for_all(first.message.index):
+            for delivery in run:
+                self._deliver([delivery], sequencer)
+            return
         messages = [EncodedMessage(delivery.message, sequencer.pair, delivery.face) for delivery in run]
-        for account in tuple(sequencer.members) if first.recipients is None else first.recipients:
+        audience = sequencer.visible_to(first.message.index) if first.recipients is None else first.recipients
+        for account in audience:
             local = by_account.get(account)
             if local is None:
                 continue
@@ -261,6 +280,14 @@ class LocalChats:
         for encoded in messages:
             metrics.encoded += encoded.variants
         metrics.delivery_seconds.count(max(0, now_ms() - first.message.time) / 1000, count)
+
+
+def _add_later_members(delivery: Delivery, sequencer: ChatSequencer) -> Delivery:
+    """The membership by which the recipients were named is older than the one known here: members that have joined
+    since may see the message, too."""
+    named = delivery.recipients or []
+    later = set(sequencer.visible_to(delivery.message.index)).difference(named)
+    return msgspec.structs.replace(delivery, recipients=[*named, *later]) if later else delivery
 
 
 def _close_failed(recipient: Recipient, message: Message) -> None:

@@ -5,7 +5,7 @@ wait. A gap is filled from the message service, for the accounts that may read i
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from shared.contract.edge import Delivery
 from shared.contract.ids import AccountId
@@ -21,12 +21,13 @@ WAITING_MESSAGES = 1024
 
 class ChatSequencer:
     """`pair`: the members of a private chat. `known_head`: the highest known index. `members`: the local members by the
-    membership's `version`; only broadcasts need them, and wait for the right version. `latest_version`: the highest
+    membership's `version`, with the first index that each may see, as far as it is known (0: the member's backlog keeps
+    older messages from it); only broadcasts need them, and wait for the right version. `latest_version`: the highest
     known version; a reply with an older one is useless."""
 
     __slots__ = (
-        "_readers", "_recent", "expected", "head", "known_head", "latest_version", "members", "pair", "version",
-        "waiting",
+        "_last_first_index", "_readers", "_recent", "expected", "head", "known_head", "latest_version", "members",
+        "pair", "version", "waiting",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -35,7 +36,9 @@ class ChatSequencer:
         self.known_head = 0
         self.version = 0
         self.latest_version = 0
-        self.members: set[AccountId] = set()
+        self.members: dict[AccountId, int] = {}
+        self._last_first_index = 0
+        """No member's first index is higher."""
         self.waiting: dict[int, Delivery] = {}
         self.expected: dict[int, Callable[[], None]] = {}
         """Callbacks to call when the head has passed their index."""
@@ -135,18 +138,34 @@ class ChatSequencer:
 
     # Members
 
-    def change_member(self, account: AccountId, version: int, *, member: bool) -> bool:
-        """Apply a membership change of this version. False when it is already known."""
+    def add_member(self, account: AccountId, first: int) -> None:
+        """`first`: the first index that it may see; 0: as known before."""
+        self.members[account] = first or self.members.get(account, 0)
+        self._last_first_index = max(self._last_first_index, first)
+
+    def change_member(self, account: AccountId, since: int, version: int, first: int | None) -> bool:
+        """Apply a membership change of this version, the only one after version `since`. `first`: the first index that
+        the account may see; None: it has left, or is not on this node. False when the change is already known."""
         if version <= self.version:
             return False
         self.latest_version = max(self.latest_version, version)
-        if version == self.version + 1:
+        if since <= self.version:
             self.version = version
-        if member:
-            self.members.add(account)
+        if first is None:
+            self.members.pop(account, None)
         else:
-            self.members.discard(account)
+            self.add_member(account, first)
         return True
+
+    def visible_to(self, index: int) -> Collection[AccountId]:
+        """The local members that may see the message with this index."""
+        if index >= self._last_first_index:
+            return tuple(self.members)
+        return [account for account, first in self.members.items() if first <= index]
+
+    def same_for_all(self, index: int) -> bool:
+        """Whether every local member may see the message with this index."""
+        return index >= self._last_first_index
 
     # Changing over from a backlog
 

@@ -17,8 +17,8 @@ V = TypeVar("V")
 
 _CONCURRENT_REQUESTS = 2
 
-FetchMany = Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]
-"""Returns the values of at least one of the keys."""
+FetchMany = Callable[[Sequence[K]], Awaitable[Mapping[K, V | RequestError]]]
+"""Returns the values of at least one of the keys, or the errors of those that have none."""
 
 
 class RequestCoalescer(Generic[K, V]):
@@ -72,13 +72,20 @@ class RequestCoalescer(Generic[K, V]):
         try:
             while batch:
                 for key, value in (await self._fetch(list(batch))).items():
-                    batch.pop(key).set_result(value)
+                    if isinstance(value, RequestError):
+                        _fail(batch.pop(key), value)
+                    else:
+                        batch.pop(key).set_result(value)
         except Exception as error:
-            for future in batch.values():
-                future.set_exception(error)
-                future.exception()  # mark as retrieved: the callers may be gone
+            while batch:
+                _fail(batch.popitem()[1], error)
         finally:
             for future in batch.values():
                 future.cancel()
             self._in_flight -= 1
             self._schedule()
+
+
+def _fail(future: "asyncio.Future[V]", error: Exception) -> None:
+    future.set_exception(error)
+    future.exception()  # mark as retrieved: the callers may be gone

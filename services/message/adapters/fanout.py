@@ -144,16 +144,20 @@ class Fanout:
         outdated = [
             chat
             for chat in oldest
-            if _is_outdated(rosters.get(chat), roster_versions.get(chat), versions.get(chat, 0), big)
+            if _is_outdated(rosters.get(chat), roster_versions.get(chat), self._newest(chat, versions), big)
         ]
         if outdated:
             nodes = await self._reload_rosters(outdated, batch)
         if nodes is None:
             self._metrics.presence_unknown.inc()
         return {
-            chat: _chat_route(roster, versions.get(chat, 0), nodes, oldest[chat], big)
+            chat: _chat_route(roster, self._newest(chat, versions), nodes, oldest[chat], big)
             for chat, roster in rosters.items()
         }
+
+    def _newest(self, chat: ChatId, versions: Mapping[ChatId, int]) -> int:
+        """The newest version of the chat that Redis or session has named, else 0."""
+        return max(versions.get(chat, 0), self._rosters.announced(chat))
 
     async def _reload_rosters(
         self, outdated: list[ChatId], batch: FanoutBatch

@@ -1,7 +1,8 @@
 """Caches the rosters of chats by version; loads changes since the cached version from session.
 
-A roster is fresh while Redis names no newer version, but for 30 s at most. If Redis names no version (it is
-unreachable, or has lost it), a roster is fresh for one second only.
+A roster is fresh while neither Redis nor session's announcements name a newer version, but for 30 s at most. If Redis
+names no version (it is unreachable, or has lost it), a roster is fresh for one second only. After announcements may
+have been lost, session is queried again for every chat.
 """
 
 import asyncio
@@ -47,10 +48,28 @@ class RosterCache:
         self._rosters: OrderedDict[ChatId, Roster] = OrderedDict()
         self._members = 0
         self._loading: dict[ChatId, asyncio.Task[Roster | Failure]] = {}
+        self._announced: dict[ChatId, int] = {}
+        """Versions that are newer than the cached rosters, or than those that are being loaded."""
+        self._trusted_since = 0.0
+        """Rosters that were checked before may have missed an announcement."""
         self._tasks = Tasks()
 
     async def close(self) -> None:
         await self._tasks.close()
+
+    def announce(self, versions: Mapping[ChatId, int]) -> None:
+        """Session has changed the membership of these chats."""
+        for chat, version in versions.items():
+            roster = self._rosters.get(chat)
+            if chat in self._loading or (roster is not None and roster.confirmed_version < version):
+                self._announced[chat] = max(version, self._announced.get(chat, 0))
+
+    def announcements_lost(self, _reason: str) -> None:
+        self._trusted_since = self._clock()
+
+    def announced(self, chat: ChatId) -> int:
+        """The version that was announced since the cached roster was loaded, else 0."""
+        return self._announced.get(chat, 0)
 
     def cached(self, chat: ChatId) -> Roster | None:
         """The roster that was loaded last, however old."""
@@ -63,15 +82,29 @@ class RosterCache:
         """The cached roster, unless session must be queried first. `versions`: those that Redis names now."""
         roster = self.cached(chat)
         version = versions.get(chat)
-        if roster is None or (version or 0) > roster.confirmed_version:
+        if roster is None or max(version or 0, self.announced(chat)) > roster.confirmed_version:
+            return None
+        if roster.checked_at < self._trusted_since:
             return None
         age = self._clock() - roster.checked_at
         return roster if age < (_UNCONFIRMED_SECONDS if version is None else _FRESH_SECONDS) else None
 
-    async def load(self, chats: Collection[ChatId], versions: Mapping[ChatId, int]) -> dict[ChatId, Roster | Failure]:
-        """The fresh roster of each chat, or the reason why there is none; session is queried for all concurrently."""
-        rosters = await asyncio.gather(*(self._load_roster(chat, versions) for chat in chats))
+    async def load(
+        self, chats: Collection[ChatId], versions: Mapping[ChatId, int], seconds: float | None = None
+    ) -> dict[ChatId, Roster | Failure]:
+        """The fresh roster of each chat, or the reason why there is none after `seconds`; session is queried for all
+        concurrently, and the queries go on after that."""
+        rosters = await asyncio.gather(*(self._load_within(chat, versions, seconds) for chat in chats))
         return dict(zip(chats, rosters, strict=True))
+
+    async def _load_within(
+        self, chat: ChatId, versions: Mapping[ChatId, int], seconds: float | None
+    ) -> Roster | Failure:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._load_roster(chat, versions)
+        except TimeoutError:
+            return MEMBERS_UNAVAILABLE
 
     async def _load_roster(self, chat: ChatId, versions: Mapping[ChatId, int]) -> Roster | Failure:
         while (roster := self.fresh(chat, versions)) is None:
@@ -110,10 +143,7 @@ class RosterCache:
         self._refreshes.labels("ok").inc()
         self._forget(chat)
         # A member that changes between two pages moves behind the last one: all pages together have the last version.
-        for page in pages:
-            for member in page.members:
-                roster.apply(member)
-        roster.version = page.version
+        roster.update([member for page in pages for member in page.members], page.version)
         roster.pair = page.pair
         roster.only_sender = page.speaker
         roster.confirmed_version = max(page.version, version)
@@ -122,6 +152,8 @@ class RosterCache:
         return roster
 
     def _store(self, chat: ChatId, roster: Roster) -> None:
+        if self.announced(chat) <= roster.confirmed_version:
+            self._announced.pop(chat, None)
         self._rosters[chat] = roster
         self._members += len(roster.members)
         while self._members > self._max_members and len(self._rosters) > 1:
@@ -131,3 +163,5 @@ class RosterCache:
         roster = self._rosters.pop(chat, None)
         if roster is not None:
             self._members -= len(roster.members)
+            if chat not in self._loading:
+                self._announced.pop(chat, None)

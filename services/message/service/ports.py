@@ -32,8 +32,10 @@ class RosterPort(Protocol):
     def fresh(self, chat: ChatId, versions: Mapping[ChatId, int]) -> Roster | None:
         """The cached roster, unless session must be queried first."""
 
-    async def load(self, chats: Collection[ChatId], versions: Mapping[ChatId, int]) -> dict[ChatId, Roster | Failure]:
-        """The fresh roster of each chat, or the reason why there is none."""
+    async def load(
+        self, chats: Collection[ChatId], versions: Mapping[ChatId, int], seconds: float | None = None
+    ) -> dict[ChatId, Roster | Failure]:
+        """The fresh roster of each chat, or the reason why there is none after `seconds`."""
 
 
 class FanoutBatch(NamedTuple):

@@ -4,8 +4,8 @@ It works in cycles with one presence lookup each: a cycle fans out and answers w
 commits the next batch. Batches are fanned out in the order of their commits, so NATS gets a chat's messages in the
 order of their indexes, and each request is answered after the envelopes of all its messages. A request is never split:
 one of more than `batch_rows` messages is a batch of its own. A request with a chat whose members session must be
-queried for leaves the queue meanwhile and delays no other; no sender has two requests in flight, so their messages
-keep their order.
+queried for leaves the queue meanwhile and delays no other; after 0.3 s its other messages are committed without those
+of that chat, which the edge repeats. No sender has two requests in flight, so their messages keep their order.
 """
 
 import asyncio
@@ -33,6 +33,7 @@ _MAX_QUEUED_BATCHES = 64
 """A request is rejected while the messages of this many batches are unanswered, however short the estimated delay."""
 _MAX_QUEUED_BYTES = 64 * 1024 * 1024
 _RETRY_SECONDS = 0.5
+_ROSTER_SECONDS = 0.3
 
 OVERLOADED = Failure(ErrorCode.RATE_LIMITED, "too much is being said, please try again")
 """Passed on to the sender: a retry at another replica would only add load."""
@@ -191,7 +192,8 @@ class PostingBatcher:
         return ready
 
     async def _load_rosters(self, request: PostRequest, versions: Mapping[ChatId, int]) -> None:
-        request.rosters = await self._rosters.load(request.chats, versions)
+        """Messages of a chat whose roster takes longer fail, so that the others do not wait; edges repeat them."""
+        request.rosters = await self._rosters.load(request.chats, versions, _ROSTER_SECONDS)
         self._enqueue(request)
 
     async def _commit(self, requests: list[PostRequest]) -> None:
@@ -208,6 +210,27 @@ class PostingBatcher:
         results = iter([next(posted) if failure is None else failure for failure in failures])
         for request in requests:
             request.results = [next(results) for _ in request.drafts]
+        await self._find_posted_before(requests)
+
+    async def _find_posted_before(self, requests: Iterable[PostRequest]) -> None:
+        """A sender that has been removed since an earlier attempt gets the message which that attempt has posted."""
+        forbidden = [
+            (request, position)
+            for request in requests
+            for position, result in enumerate(request.results)
+            if isinstance(result, Failure) and result.code is ErrorCode.FORBIDDEN
+        ]
+        if not forbidden:
+            return
+        try:
+            earlier = await self._store.find_results([request.drafts[position] for request, position in forbidden])
+        except DatabaseUnavailable:
+            found: Sequence[PostResult | None] = [_DATABASE_UNAVAILABLE] * len(forbidden)
+        else:
+            found = earlier.results
+        for (request, position), result in zip(forbidden, found, strict=True):
+            if result is not None:
+                request.results[position] = result
 
     def _check_draft(self, draft: Draft, request: PostRequest, now: int) -> Failure | None:
         assert request.rosters is not None

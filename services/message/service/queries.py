@@ -145,19 +145,20 @@ class MessageQueries:
     async def sync_chat(self, request: SyncChat) -> ChatSynced:
         roster = await self._roster(request.chat)
         members = {account: roster.members[account] for account in request.accounts if account in roster.members}
-        audience = _Audience(members, roster.version, roster.pair)
+        changed = roster.changed_since(request.since) if request.since else None
+        audience = _Audience(members, roster.version, roster.pair, changed)
         return await self._store.read(lambda snapshot: self._chat_synced(snapshot, request, audience))
 
     def _chat_synced(self, snapshot: Snapshot, request: SyncChat, audience: "_Audience") -> ChatSynced:
         chat, after = request.chat, max(request.after, 0)
-        members, version, pair = audience
+        members, version, pair, changed = audience
         head = snapshot.heads([chat]).get(chat, 0)
         cursors = snapshot.cursors([(account, chat) for account in members])
         unread_from: dict[AccountId, int] = {}
         for account, (_, joined) in members.items():
             state = read_below(cursors.get((account, chat), ReadState()), joined)
             unread_from[account] = first_unread(state, unread_ranges(state, head, self._max_unread))
-        rows = snapshot.messages([(chat, after + 1, head)] if members else [])
+        rows = snapshot.messages([(chat, after + 1, head)] if members or changed is not None else [])
         page = _MessagePage(rows, _ByteBudget(self._reply_bytes))
         messages = page.take(chat)
         return ChatSynced(
@@ -169,6 +170,7 @@ class MessageQueries:
             unread_from=unread_from,
             version=version,
             pair=pair,
+            changed=changed,
         )
 
     async def history(self, request: GetHistory) -> History:
@@ -232,6 +234,7 @@ class _Audience(NamedTuple):
     members: dict[AccountId, tuple[int, int]]
     version: int
     pair: MemberPair | None
+    changed: dict[AccountId, int] | None
 
 
 @dataclass(slots=True)

@@ -1,7 +1,8 @@
-"""Publishes committed changes: versions of chats to Redis, notices to the edges over NATS.
+"""Publishes committed changes: versions of chats to Redis and to the replicas of message, notices to the edges.
 
-A version that Redis does not store is retried until it does. Any other loss heals: readers request a chat whose
-version is missing in Redis, durable events publish their versions again, and edges sync.
+A version that Redis does not store is retried until it does; meanwhile the replicas know it from NATS. Any other loss
+heals: readers request a chat whose version is missing in Redis, durable events publish their versions again, replicas
+that were disconnected from NATS query session again, and edges sync.
 """
 
 import asyncio
@@ -18,7 +19,8 @@ from shared.bus.client import Bus, pack
 from shared.contract.edge import ChatCreated, FriendshipAnswered, MembershipAnswered, Notify
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.subjects import NOTIFY_ALL, notify
+from shared.contract.session import MembershipVersions
+from shared.contract.subjects import NEW_VERSIONS, NOTIFY_ALL, notify
 from shared.presence import Presence
 from shared.tasks import Tasks
 from shared.telemetry import log
@@ -47,6 +49,7 @@ class EdgeNotifier:
     async def publish(self, versions: Mapping[ChatId, int], notifications: Iterable[Notification] = ()) -> bool:
         """Publish the versions, then notify the edges. Returns whether Redis stored the versions. Waits for Redis at
         most its time-out, and not at all while earlier versions are unpublished."""
+        await self._announce(versions)
         published = await self._publish_versions(versions)
         await self._notify(list(notifications), presence=published)
         return published
@@ -74,6 +77,14 @@ class EdgeNotifier:
             await self._presence.publish_versions(missing)
         except RedisError as error:
             _log.debug("versions not published", chats=len(missing), error=repr(error))
+
+    async def _announce(self, versions: Mapping[ChatId, int]) -> None:
+        if not versions:
+            return
+        try:
+            await self._bus.publish(NEW_VERSIONS, pack(MembershipVersions(dict(versions))))
+        except nats.errors.Error as error:
+            _log.warning("versions not announced", chats=len(versions), error=repr(error))
 
     async def _publish_versions(self, versions: Mapping[ChatId, int]) -> bool:
         if not self._unpublished:

@@ -91,7 +91,9 @@ class Memberships:
             broadcast_from=self._broadcast_members,
         )
         if (finished := await self._database.write(finish)) is not None:
-            joined = MembershipChanged(chat, account, finished.role, finished.first_index, finished.version)
+            joined = MembershipChanged(
+                chat, account, finished.role, finished.first_index, finished.version, finished.since
+            )
             notices = (joined, finished.answered)
             notifications = [Notification(notice, finished.recipients) for notice in notices]
             await self._notifier.publish({chat: finished.version}, notifications)

@@ -59,9 +59,11 @@ class AwaitingApproval(NamedTuple):
 
 
 class FinishedJoin(NamedTuple):
-    """`recipients`: all members; None when there are many. In the lobby, the new member only."""
+    """`recipients`: all members; None when there are many. In the lobby, the new member only. `since`: nobody else's
+    membership has changed after this version."""
 
     version: int
+    since: int
     role: Role
     first_index: int
     answered: MembershipAnswered
@@ -170,14 +172,16 @@ def finish_join(
     unfinished = sa.and_(
         member.c.chat == number, member.c.account == account, IS_MEMBER, member.c.unread_from.is_(None)
     )
+    joined_at = connection.execute(sa.select(member.c.version).where(unfinished)).scalar_one_or_none()
     first = 1 if group.join_policy is JoinPolicy.OPEN else unread_from
     finished = sa.update(member).where(unfinished).values(
         unread_from=unread_from, first_index=first, version=group.version + 1
     )  # fmt: skip
     row = connection.execute(finished.returning(member.c.role, member.c.first_index)).one_or_none()
-    if row is None:
+    if row is None or joined_at is None:
         return None
     _increment_version(connection, number, now)
+    since = joined_at - 1 if joined_at == group.version else group.version
     answered = MembershipAnswered(number, group.name, account, accepted=True)
     recipients: list[AccountId] | None = [account]
     if number != LOBBY:
@@ -186,7 +190,7 @@ def finish_join(
             lock_active(connection, recipients)
             touch(connection, [other for other in recipients if other != account], now)
         answered = pending_notifications.store(connection, recipients or [account], answered, now)
-    return FinishedJoin(group.version + 1, Role(row.role), row.first_index, answered, recipients)
+    return FinishedJoin(group.version + 1, since, Role(row.role), row.first_index, answered, recipients)
 
 
 def unfinished_joins(connection: sa.Connection, account: AccountId) -> dict[ChatId, int]:

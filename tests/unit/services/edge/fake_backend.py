@@ -20,18 +20,28 @@ class FakeChat:
     """By account: the first visible index, and the first index that may be unread."""
     messages: list[Message] = field(default_factory=list)
     posted: dict[tuple[AccountId, Nonce], Message] = field(default_factory=dict)
+    changes: dict[AccountId, int] = field(default_factory=dict)
+    """By account: the version of its last change, for joins and departures."""
 
     @property
     def head(self) -> int:
         return len(self.messages)
 
     def join(self, account: int, *, everything: bool = False) -> None:
-        self.version += 1
+        """A join has two versions, as in session: the account becomes a member, then its join is finished."""
+        self.version += 2
         self.members[AccountId(account)] = (1 if everything else self.head + 1, self.head + 1)
+        self.changes[AccountId(account)] = self.version
 
     def leave(self, account: int) -> None:
         self.version += 1
         del self.members[AccountId(account)]
+        self.changes[AccountId(account)] = self.version
+
+    def changed_since(self, version: int) -> dict[AccountId, int]:
+        """See shared.contract.message.ChatSynced."""
+        later = [account for account, changed in self.changes.items() if changed > version]
+        return {account: self.members.get(account, (0, 0))[0] for account in later}
 
 
 class FakeBackend:
@@ -42,6 +52,8 @@ class FakeBackend:
         self.read: dict[tuple[AccountId, ChatId], ReadState] = {}
         self.messages_per_page = 200
         self.chats_per_page = 50
+        self.knows_changes = True
+        """Whether the message service knows the changes of memberships; it does not after a restart."""
 
     def add_chat(self, chat: int, *members: int) -> FakeChat:
         room = self.chats[ChatId(chat)] = FakeChat(ChatId(chat))
@@ -113,7 +125,7 @@ class FakeBackend:
         room = self.chats[request.chat]
         members = {account: room.members[account] for account in request.accounts if account in room.members}
         after = min(request.after, room.head)
-        shown = room.messages[after : after + self.messages_per_page] if members else []
+        shown = room.messages[after : after + self.messages_per_page] if members or request.since else []
         news: dict[AccountId, int] = {}
         for account in members:
             state = self.read_state(account, request.chat)
@@ -126,6 +138,7 @@ class FakeBackend:
             first_index={account: first for account, (first, _) in members.items()},
             unread_from=news,
             version=room.version,
+            changed=room.changed_since(request.since) if request.since and self.knows_changes else None,
         )
 
     def _nonce(self) -> Nonce:

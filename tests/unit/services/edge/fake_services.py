@@ -183,6 +183,8 @@ class FakeSessionService(FakeService):
         super().__init__("session", server)
         self._backend = backend
         self.silent = False
+        self.tells_since = True
+        """Whether its notices of joins say which versions they cover; those of the version before do not."""
         self.nicknames: dict[AccountId, str] = {}
         """Nicknames of accounts that are not named by their numbers."""
         self.uuids: dict[AccountId, str] = {}
@@ -236,9 +238,11 @@ class FakeSessionService(FakeService):
 
     async def join(self, chat: int, account: int, *, everything: bool = False) -> None:
         room = self._backend.chats[ChatId(chat)]
+        since = room.version
         room.join(account, everything=everything)
         first = room.members[AccountId(account)][0]
-        await self._notify(MembershipChanged(room.chat, AccountId(account), Role.MEMBER, first, room.version))
+        joined = MembershipChanged(room.chat, AccountId(account), Role.MEMBER, first, room.version, since)
+        await self._notify(joined if self.tells_since else replace(joined, since=0))
 
     async def leave(self, chat: int, account: int) -> None:
         room = self._backend.chats[ChatId(chat)]

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from services.cli.ports import free_port
 from services.message.app import serve
-from shared.bus.client import Bus
+from shared.bus.client import Bus, pack
 from shared.clock import now_ms
 from shared.contract import subjects as on
 from shared.contract.edge import Delivery, Envelope, Heartbeat
@@ -21,7 +21,15 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, NodeId, Nonce
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from shared.contract.model import Role
-from shared.contract.session import ChatEntry, ChatList, GetMembership, ListChats, Member, Membership
+from shared.contract.session import (
+    ChatEntry,
+    ChatList,
+    GetMembership,
+    ListChats,
+    Member,
+    Membership,
+    MembershipVersions,
+)
 from shared.database import Database
 from shared.migrate import upgrade
 from shared.presence import Presence
@@ -78,11 +86,22 @@ class FakeMembershipService:
         await self.change_member(chat, account, Role.LEFT, 1, 1)
 
     async def change_member(
-        self, chat: ChatId, account: int, role: Role, first_index: int, unread_from: int, *, publish: bool = True
+        self,
+        chat: ChatId,
+        account: int,
+        role: Role,
+        first_index: int,
+        unread_from: int,
+        *,
+        publish: bool = True,
+        announce: bool = True,
     ) -> None:
+        """`publish`: to Redis; `announce`: to the replicas of message."""
         version = self._versions[chat] = self._versions.get(chat, 0) + 1
         member = Member(AccountId(account), role, first_index, version, unread_from)
         self._members.setdefault(chat, {})[AccountId(account)] = member
+        if announce:
+            await self.bus.publish(on.NEW_VERSIONS, pack(MembershipVersions({chat: version})))
         if publish:
             await self._presence.publish_versions({chat: version})
 

@@ -241,3 +241,54 @@ async def test_two_replicas_keep_one_order(env: MessageEnvironment, on_both: Set
         of_replica = [envelope for envelope in env.edges.envelopes[NORTH] if envelope.replica == replica]
         assert [envelope.counter for envelope in of_replica] == list(range(1, len(of_replica) + 1))
     assert len({envelope.replica for envelope in env.edges.envelopes[NORTH]}) == 2
+
+
+# Membership
+
+
+@pytest.mark.parametrize("announce", [True, False])
+async def test_a_new_member_receives_messages_whichever_way_its_version_is_known(
+    env: MessageEnvironment, settings: Settings, announce: bool
+) -> None:
+    """By announcement while Redis has not stored the version, and the other way round."""
+    async with running_replica(settings):
+        await env.wait_for_replicas()
+        await env.session.add_members(ROOM, ANN, BOB)
+        await env.edges.join(NORTH, ANN, BOB, CEM)
+        assert (await env.edges.send(ANN, ROOM)).index == 1
+        await env.session.change_member(ROOM, CEM, Role.MEMBER, 2, 2, publish=not announce, announce=announce)
+        await env.edges.send(ANN, ROOM)
+        await wait_until(lambda: len(env.edges.received(NORTH)) == 2)
+    assert env.edges.received(NORTH)[1] == (ROOM, 2, [ANN, BOB, CEM])
+
+
+async def test_a_chat_whose_members_are_unknown_delays_no_other_of_the_request(
+    env: MessageEnvironment, settings: Settings
+) -> None:
+    """Session does not reply. The message of that chat fails at once, and the edge repeats it."""
+    async with running_replica(settings):
+        await env.wait_for_replicas()
+        await env.session.add_members(ROOM, ANN, BOB)
+        await env.session.add_members(HALL, ANN, BOB)
+        await env.edges.send(ANN, ROOM)
+        env.session.gate.clear()
+        async with asyncio.timeout(2.0):
+            results = await env.edges.post(env.edges.draft(BOB, ROOM), env.edges.draft(ANN, HALL))
+        assert results.posted[0] is not None
+        assert (results.posted[1], results.failures[1].code) == (None, ErrorCode.UNAVAILABLE)
+        env.session.gate.set()
+        await env.edges.send(ANN, HALL)
+
+
+async def test_a_removed_sender_receives_the_result_of_its_earlier_attempt(
+    env: MessageEnvironment, on_both: Settings
+) -> None:
+    async with running_replica(on_both):
+        await env.wait_for_replicas()
+        await env.session.add_members(ROOM, ANN, BOB)
+        draft = env.edges.draft(ANN, ROOM)
+        first = await env.edges.post(draft)
+        await env.session.remove_member(ROOM, ANN)
+        again = await env.edges.post(draft, env.edges.draft(ANN, ROOM))
+    assert again.posted == [first.posted[0], None]
+    assert again.failures[1].code is ErrorCode.FORBIDDEN

@@ -143,7 +143,7 @@ def test_a_broadcast_waits_for_the_membership_of_its_version() -> None:
     sequencer = started(0, version=3)
     sequencer.receive(broadcast(1, version=4))
     assert sequencer.waits_for_membership
-    assert sequencer.change_member(BOB, 4, member=True)
+    assert sequencer.change_member(BOB, 3, 4, 1)
     assert indexes(sequencer.drain()) == [1]
     assert not sequencer.waits_for_membership
 
@@ -183,12 +183,12 @@ def test_waiting_messages_are_bounded_and_the_head_includes_dropped_ones() -> No
 
 def test_membership_changes_are_applied_once_and_in_order() -> None:
     sequencer = started(0, version=3)
-    assert not sequencer.change_member(BOB, 3, member=True)
+    assert not sequencer.change_member(BOB, 2, 3, 1)
     assert BOB not in sequencer.members
-    assert sequencer.change_member(BOB, 5, member=True)
+    assert sequencer.change_member(BOB, 4, 5, 1)
     assert (sequencer.version, sequencer.latest_version) == (3, 5)
-    assert sequencer.change_member(BOB, 4, member=False)
-    assert (sequencer.version, sequencer.latest_version, sequencer.members) == (4, 5, set())
+    assert sequencer.change_member(BOB, 3, 4, None)
+    assert (sequencer.version, sequencer.latest_version, sequencer.members) == (4, 5, {})
 
 
 def test_callbacks_are_due_when_the_head_has_passed_their_message() -> None:

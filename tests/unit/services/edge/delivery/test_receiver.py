@@ -228,7 +228,7 @@ async def test_a_former_member_receives_nothing(cluster: EdgeCluster) -> None:
     await cluster.message.send_texts(7, 2, "c")
     await alice.until_texts(7, *"abc")
     assert carol.texts(7) == ["a"]
-    assert not edge.chats.sequencer(7).members & {3}  # type: ignore[arg-type,union-attr]
+    assert 3 not in edge.chats.sequencer(7).members  # type: ignore[arg-type,union-attr]
 
 
 @pytest.mark.parametrize("others", [[], [4]])
@@ -314,7 +314,7 @@ async def test_an_earlier_broadcast_is_not_for_later_members(big: EdgeCluster) -
     for device in (alice, carol):
         await device.until_texts(7, *"abc")
     await dave.until_texts(7, "c")
-    assert edge.chats.sequencer(7).version == 2  # type: ignore[arg-type,union-attr]
+    assert edge.chats.sequencer(7).version == 3  # type: ignore[arg-type,union-attr]
 
 
 async def test_an_older_membership_is_ignored(big: EdgeCluster) -> None:

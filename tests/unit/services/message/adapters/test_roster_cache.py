@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.message import domain
 from services.message.adapters.roster_cache import MEMBERS_UNAVAILABLE, NO_SUCH_CHAT, RosterCache
 from services.message.domain import Roster
 from services.message.metrics import MessageMetrics
@@ -211,3 +212,79 @@ async def test_a_roster_forgotten_during_its_refresh_is_complete(harness: Roster
     harness.cache._forget(ROOM)
     gate.set()
     assert set((await waiting).members) == {ANN, BOB, CEM}
+
+
+async def test_an_announced_version_makes_a_roster_outdated(harness: RosterCacheHarness) -> None:
+    """Redis still names the older version."""
+    harness.set_members(ROOM, 2, member(ANN, 1))
+    await harness.load(version=2)
+    harness.cache.announce({ROOM: 2, HALL: 9})
+    assert harness.cache.fresh(ROOM, {ROOM: 2}) is not None
+    harness.cache.announce({ROOM: 3})
+    assert (harness.cache.fresh(ROOM, {ROOM: 2}), harness.cache.announced(ROOM)) == (None, 3)
+    harness.set_members(ROOM, 3, member(ANN, 1), member(BOB, 3))
+    assert (await harness.load(version=2)).members.keys() == {ANN, BOB}
+    assert (harness.cache.announced(ROOM), harness.cache.announced(HALL)) == (0, 0)
+    assert harness.cache.fresh(ROOM, {ROOM: 2}) is not None
+
+
+async def test_a_version_announced_during_a_load_is_loaded_next(harness: RosterCacheHarness) -> None:
+    replied = asyncio.Event()
+
+    async def reply_slowly(_request: GetMembership) -> Membership:
+        await replied.wait()
+        return Membership(ROOM, 2, [member(ANN, 1)])
+
+    harness.replies[ROOM] = reply_slowly
+    loading = asyncio.create_task(harness.load(version=2))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    harness.cache.announce({ROOM: 3})
+    replied.set()
+    await loading
+    assert harness.cache.fresh(ROOM, {ROOM: 2}) is None
+
+
+async def test_rosters_are_loaded_again_after_announcements_may_be_lost(harness: RosterCacheHarness) -> None:
+    harness.set_members(ROOM, 2, member(ANN, 1))
+    await harness.load(version=2)
+    harness.now += 1
+    harness.cache.announcements_lost("reconnected")
+    assert harness.cache.fresh(ROOM, {ROOM: 2}) is None
+    await harness.load(version=2)
+    assert harness.cache.fresh(ROOM, {ROOM: 2}) is not None
+
+
+async def test_a_load_that_takes_long_fails_and_goes_on(harness: RosterCacheHarness) -> None:
+    replied = asyncio.Event()
+
+    async def reply_slowly(_request: GetMembership) -> Membership:
+        await replied.wait()
+        return Membership(ROOM, 2, [member(ANN, 1)])
+
+    harness.set_members(HALL, 1, member(BOB, 1))
+    harness.replies[ROOM] = reply_slowly
+    rosters = await harness.cache.load([ROOM, HALL], {}, 0.01)
+    assert (rosters[ROOM], isinstance(rosters[HALL], Roster)) == (MEMBERS_UNAVAILABLE, True)
+    replied.set()
+    await harness.load()
+    assert len(harness.requests) == 2
+
+
+async def test_changes_are_known_since_the_roster_was_first_loaded(
+    harness: RosterCacheHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domain, "_LOGGED_CHANGES", 3)
+    harness.set_members(ROOM, 2, member(ANN, 1), member(BOB, 2))
+    roster = await harness.load(version=2)
+    assert [roster.changed_since(version) for version in (1, 2, 3)] == [None, {}, None]
+    harness.set_members(ROOM, 5, member(ANN, 1), member(BOB, 4, Role.LEFT), member(CEM, 5, first=9))
+    roster = await harness.load(version=5)
+    assert roster.changed_since(2) == {BOB: 0, CEM: 9}
+    assert roster.changed_since(4) == {CEM: 9}
+    assert roster.changed_since(5) == {}
+    harness.set_members(ROOM, 7, member(ANN, 6, first=3), member(BOB, 7, first=8))
+    roster = await harness.load(version=7)
+    assert [roster.changed_since(version) for version in (3, 4, 5)] == [
+        None, {CEM: 9, ANN: 3, BOB: 8}, {ANN: 3, BOB: 8},
+    ]  # fmt: skip

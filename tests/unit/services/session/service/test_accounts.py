@@ -113,7 +113,7 @@ async def test_registration_joins_the_lobby(peers: BusPeers) -> None:
     assert entries == ChatList([ChatEntry(LOBBY, first_index=1, unread_from=42)])
     version = (await peers.changes(LOBBY)).version
     assert await peers.version(LOBBY) == version
-    joined = MembershipChanged(LOBBY, AccountId(9), Role.MEMBER, 1, version)
+    joined = MembershipChanged(LOBBY, AccountId(9), Role.MEMBER, 1, version, since=version - 2)
     answered = MembershipAnswered(LOBBY, "Lobby", AccountId(9), accepted=True)
     assert await peers.wait_for_notices(notify(B), 2) == [
         Notify(joined, [AccountId(9)]),

@@ -52,7 +52,7 @@ async def test_join_is_finished_before_the_reply_and_all_members_notified(peers:
     assert await peers.version(chat) == (await peers.changes(chat)).version == 3
     stored = (await peers.pending_notices(BOB))[-1]
     answered = MembershipAnswered(chat, "g", CEM, accepted=True, kept={BOB: stored.number})
-    changed = MembershipChanged(chat, CEM, Role.MEMBER, 1, 3)
+    changed = MembershipChanged(chat, CEM, Role.MEMBER, 1, 3, since=1)
     assert (await peers.wait_for_notices(notify(B), 3))[1:] == [Notify(changed, [BOB]), Notify(answered, [BOB])]
     (own,) = await peers.pending_notices(CEM)
     notice = msgspec.msgpack.decode(own.notice, type=Notice)

@@ -35,7 +35,7 @@ async def test_join_is_finished_once_unread_start_is_set(store: StoreHarness) ->
     assert await store.list_chats(ANN) == ChatList([])
     assert (await store.changes(LOBBY)).members == [Member(ANN, Role.MEMBER, 1, 2, 0)]
     finished = await store.finish_join(ANN, unread_from=8)
-    assert finished == FinishedJoin(3, Role.MEMBER, 1, MembershipAnswered(LOBBY, "Lobby", ANN, accepted=True), [ANN])
+    assert finished == FinishedJoin(3, 1, Role.MEMBER, 1, MembershipAnswered(LOBBY, "Lobby", ANN, accepted=True), [ANN])
     assert await store.list_chats(ANN) == ChatList([ChatEntry(LOBBY, 1, 8)])
     assert (await store.changes(LOBBY)).members == [Member(ANN, Role.MEMBER, 1, 3, 8)]
     assert await store.members(LOBBY, ANN) == [ANN]

@@ -1,0 +1,154 @@
+"""Joins while messages are under way: members receive all messages after their join, and no earlier one."""
+
+import asyncio
+
+import pytest
+
+from shared.contract.edge import Delivery, Envelope
+from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.message import ChatSynced, SyncChat
+from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.edge_client import EdgeClient
+
+
+async def log_in(cluster: EdgeCluster, *accounts: int) -> list[EdgeClient]:
+    clients = [await cluster.client(account) for account in accounts]
+    for client in clients:
+        await client.until_synced()
+    return clients
+
+
+@pytest.mark.parametrize("tells_since", [False, True])
+async def test_a_broadcast_from_before_a_join_is_not_for_the_new_member(
+    cluster: EdgeCluster, tells_since: bool
+) -> None:
+    """The envelope was published before the join, and arrives after its notice."""
+    cluster.message.broadcast_members = 2
+    cluster.session.tells_since = tells_since
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    alice, carol = await log_in(cluster, 1, 3)
+    await cluster.message.send_texts(7, 2, "first")
+    await alice.until_texts(7, "first")
+    held: list[tuple[NodeId, Envelope]] = []
+
+    def hold(node: NodeId, envelope: Envelope) -> list[Envelope]:
+        held.append((node, envelope))
+        return []
+
+    cluster.message.on_envelope = hold
+    cluster.message.beats = False
+    await cluster.message.send_texts(7, 2, "before the join")
+    await cluster.session.join(7, 3)
+    await carol.until_event("ChatJoined", 7)
+    for node, envelope in held:
+        await cluster.message.publish(node, envelope)
+    cluster.message.on_envelope = lambda _node, envelope: [envelope]
+    await cluster.message.send_texts(7, 2, "after it")
+    await alice.until_texts(7, "first", "before the join", "after it")
+    await carol.until_texts(7, "after it")
+
+
+async def test_an_envelope_by_an_older_membership_reaches_the_new_member(cluster: EdgeCluster) -> None:
+    """The message is committed after the join; the replica that publishes it has not heard of the join."""
+    edge = await cluster.add_edge()
+    room = cluster.backend.add_chat(7, 1, 2)
+    alice, carol = await log_in(cluster, 1, 3)
+    before = room.version
+    await cluster.session.join(7, 3)
+    await carol.until_event("ChatJoined", 7)
+    (message,) = cluster.backend.commit_texts(7, 2, "x")
+    await cluster.message.send_envelope(edge.id, [Delivery(message, [AccountId(1), AccountId(2)], before)])
+    await cluster.message.send_texts(7, 2, "y")
+    await alice.until_texts(7, "x", "y")
+    await carol.until_texts(7, "x", "y")
+
+
+async def test_an_envelope_by_an_older_membership_does_not_reach_former_members(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    room = cluster.backend.add_chat(7, 1, 2, 3)
+    alice, carol = await log_in(cluster, 1, 3)
+    await cluster.message.send_texts(7, 2, "a")
+    await carol.until_texts(7, "a")
+    before = room.version
+    await cluster.session.leave(7, 3)
+    await carol.until_left(edge, 7)
+    (message,) = cluster.backend.commit_texts(7, 2, "b")
+    await cluster.message.send_envelope(edge.id, [Delivery(message, [AccountId(1)], before)])
+    await alice.until_texts(7, "a", "b")
+    assert carol.texts(7) == ["a"]
+
+
+@pytest.mark.parametrize("knows_changes", [True, False])
+async def test_joins_do_not_stop_a_broadcast_chat(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, knows_changes: bool
+) -> None:
+    """More local accounts than fit into one request, and a join for each request. Without the changes, an edge requests
+    all accounts in several pages, and goes on when the joins pause."""
+    monkeypatch.setattr("services.edge.delivery.gap_filler._ACCOUNTS_PER_REQUEST", 3)
+    cluster.message.broadcast_members = 2
+    await cluster.add_edge()
+    room = cluster.backend.add_chat(7, *range(1, 11))
+    clients = await log_in(cluster, *range(1, 9))
+    await cluster.message.send_texts(7, 10, "first")
+    for client in clients:
+        await client.until_texts(7, "first")
+    cluster.backend.knows_changes = knows_changes
+    joins = iter(range(20, 1000 if knows_changes else 28))
+    reply_to = cluster.backend.sync_chat
+
+    def sync_chat(request: SyncChat) -> ChatSynced:
+        reply = reply_to(request)
+        if (account := next(joins, None)) is not None:
+            room.join(account)
+        return reply
+
+    monkeypatch.setattr(cluster.backend, "sync_chat", sync_chat)
+    room.join(19)
+    requested = len(cluster.message.requests_of(SyncChat))
+    await cluster.message.send_texts(7, 10, "second")
+    for client in clients:
+        await client.until_texts(7, "first", "second")
+    assert len(cluster.message.requests_of(SyncChat)) - requested <= (2 if knows_changes else 40)
+
+
+async def test_an_edge_requests_only_the_changes(cluster: EdgeCluster) -> None:
+    """A join without a notice to this edge, as in a big chat: one request, which names no account."""
+    cluster.message.broadcast_members = 2
+    edge = await cluster.add_edge()
+    room = cluster.backend.add_chat(7, 1, 2)
+    alice, carol = await log_in(cluster, 1, 3)
+    await cluster.message.send_texts(7, 2, "a")
+    await alice.until_texts(7, "a")
+    version, requested = room.version, len(cluster.message.requests_of(SyncChat))
+    room.join(3)
+    await cluster.message.send_texts(7, 2, "b")
+    await alice.until_texts(7, "a", "b")
+    await carol.until_texts(7, "b")
+    after = 1
+    assert cluster.message.requests_of(SyncChat)[requested:] == [SyncChat(ChatId(7), [], after, version)]
+    sequencer = edge.chats.sequencer(ChatId(7))
+    assert sequencer is not None
+    assert sequencer.version == room.version
+
+
+async def test_an_account_that_cannot_be_synced_does_not_delay_others(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2, 3, 4, 666, 667)
+    reply_to = cluster.backend.sync
+
+    def sync(request: object) -> object:
+        if getattr(request, "account", 0) in (666, 667):
+            raise RuntimeError("a row of this account cannot be read")
+        return reply_to(request)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(cluster.backend, "sync", sync)
+    cluster.backend.commit_texts(7, 1, "missed")
+    failing = [asyncio.create_task(cluster.client(account)) for account in (666, 667)]
+    clients = await asyncio.gather(*(cluster.client(account) for account in (2, 3, 4)))
+    for client in clients:
+        await client.until_texts(7, "missed")
+    for task in failing:
+        task.cancel()
