@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from bench.growth.axes import AXES, GrowthAxis, GrowthStack, RunOptions
-from bench.growth.outcome import Curve, Growth, GrowthPoint, point
+from bench.growth.result import Curve, Growth, GrowthPoint, point
 from bench.measurement.progress import ProgressLine
 from bench.measurement.run import machine
 from bench.measurement.system import own_system

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from bench.errors import BenchError
-from bench.growth.outcome import Growth
+from bench.growth.result import Growth
 from bench.measurement import cpu_affinity
 from bench.measurement.progress import ProgressLine
 from bench.measurement.result import Result

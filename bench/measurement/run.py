@@ -13,7 +13,7 @@ from bench.measurement.processes import busy_seconds
 from bench.measurement.progress import ProgressLine
 from bench.measurement.result import Result
 from bench.measurement.system import MeasuredSystem
-from bench.measurement.verdict import RunTotals, add_up, notes
+from bench.measurement.totals import RunTotals, add_up, notes
 
 _ALL = "all"
 

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from bench.growth.outcome import Growth, GrowthPoint
+from bench.growth.result import Growth, GrowthPoint
 from bench.report.plot import PlotLine, logarithmic, plot
 from bench.report.table import figure
 

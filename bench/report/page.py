@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from bench.growth.outcome import Growth
+from bench.growth.result import Growth
 from bench.measurement.result import Measure, Result
 from bench.report.growth import growth_section
 from bench.report.plot import PlotAxis, PlotLine, linear, percentiles, plot

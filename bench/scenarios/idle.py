@@ -14,7 +14,7 @@ from bench.measurement.progress import ProgressLine
 from bench.measurement.result import Result
 from bench.measurement.run import result
 from bench.measurement.system import MeasuredSystem
-from bench.measurement.verdict import add_up, notes
+from bench.measurement.totals import add_up, notes
 from bench.population.accounts import Registrar
 from bench.population.plan import distribute
 

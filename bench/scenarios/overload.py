@@ -15,7 +15,7 @@ from bench.measurement.result import Result
 from bench.measurement.run import measured, result
 from bench.measurement.slo import Bounds, FloodResult, OverloadMeasured, recovery, violations
 from bench.measurement.system import MeasuredSystem
-from bench.measurement.verdict import RunTotals, add_up, notes
+from bench.measurement.totals import RunTotals, add_up, notes
 from bench.population.plan import Load, conversations
 from bench.population.seeding import Seeder
 from bench.scenarios.flood import flood

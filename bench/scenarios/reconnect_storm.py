@@ -16,7 +16,7 @@ from bench.measurement.progress import ProgressLine
 from bench.measurement.result import Result
 from bench.measurement.run import result
 from bench.measurement.system import MeasuredSystem
-from bench.measurement.verdict import add_up, notes
+from bench.measurement.totals import add_up, notes
 from bench.population.participants import ChatGroup, chat_groups
 from bench.population.plan import distribute
 

@@ -1,7 +1,7 @@
-"""What a client of any dialect can do, for tests that drive several of them alike.
+"""The common interface of the independent clients, for tests that drive several dialects alike.
 
-A client sends in its dialect's words and reads frames as `Sight`s: what its user sees. Frames that are not as the
-dialect's document has them are Malformed.
+A client sends frames of its dialect, and reads frames as `Sight`s: what its user sees. A frame that the dialect's
+document does not describe is Malformed.
 """
 
 import hashlib
@@ -21,16 +21,17 @@ Segment = str | int
 
 
 class Malformed(AssertionError):
-    """No such frame is in the document."""
+    """The document does not describe such a frame."""
 
 
 class RequestRejected(Exception):
-    """The answer to a request is the dialect's error; its words."""
+    """The reply to a request is an error of the dialect; holds its text."""
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What a frame shows; `facts` are what the server alone decides: a message's id, index, time (`ms`, `seconds`)."""
+    """The content of a frame. `facts` are the values that the server alone decides: a message's id, index, time (`ms`,
+    `seconds`)."""
 
     kind: str
     values: dict[str, Any]
@@ -42,7 +43,7 @@ class Sight:
 
 @dataclass
 class Account:
-    """`password` is plain; `secret` and a `uuid` of its own has who comes from service. `token` is the newest."""
+    """`password` is plain. Accounts of service have a `secret` and a `uuid` of their own. `token` is the newest."""
 
     tag: str
     id: int = 0
@@ -50,7 +51,7 @@ class Account:
     uuid: str = ""
     secret: str = ""
     salt: str = "open"
-    """What the password is made with; another one makes a wrong one."""
+    """Part of the password; another salt makes a wrong password."""
 
     @property
     def email(self) -> str:
@@ -66,38 +67,38 @@ class Account:
 
 
 class Client:
-    """One connection. Frames that were not asked for stay `pending`."""
+    """One connection. Pushes that no call waited for stay `pending`."""
 
     dialect: ClassVar[str]
     sees_own: ClassVar[bool]
-    """One's own messages come back, and that is their acknowledgement; otherwise there is a reply."""
+    """The echo of an own message is its acknowledgement; otherwise there is a reply."""
 
     def __init__(self, edge: str, *, bare: bool = False) -> None:
-        """`bare`: by an address that does not tell the dialect; the first frame does."""
+        """`bare`: the path does not name the dialect, the first frame shows it."""
         self.line = Line(f"{edge}/" if bare else f"{edge}/ws/{self.dialect}")
         self.account = Account("nobody")
         self.pending: deque[str] = deque()
 
-    # To be said in the dialect's words
+    # Sent in the dialect's frames
 
     def register(self, account: Account, name: str) -> None:
-        """Fills in the account's id, and its token where the dialect tells it."""
+        """Sets the account's id, and its token if the dialect shows it."""
         raise NotImplementedError
 
     def login(self, account: Account) -> None:
-        """Raises Refused."""
+        """Raises RequestRejected."""
         raise NotImplementedError
 
     def send_message(self, chat: int, segments: tuple[Segment, ...], to: int = 0) -> None:
-        """In a chat; `to`: the other one of a private chat, which may not be there yet."""
+        """Sends to a chat. `to`: the other member of a private chat, which may not exist yet."""
         raise NotImplementedError
 
     def acknowledged(self) -> int:
-        """The reply to a message, where it does not come back: its index, or 0. Raises Refused."""
+        """Reads the reply to a message in a dialect without echoes: its index, or 0. Raises RequestRejected."""
         raise NotImplementedError
 
     def sight(self, frame: str) -> Sight | None:
-        """What a push shows; None for replies. Raises Malformed."""
+        """The content of a push; None for replies. Raises Malformed."""
         raise NotImplementedError
 
     # Frames
@@ -107,11 +108,11 @@ class Client:
         frame = self.pending.popleft() if self.pending else self.line.read(seconds)
         sight = self.sight(frame)
         if sight is None:
-            raise Malformed(f"an answer that nobody asked for: {frame}")
+            raise Malformed(f"an unexpected reply: {frame}")
         return sight
 
     def last_sights(self) -> list[Sight]:
-        """Close in order; what had come before the end."""
+        """Closes in order, and returns the pushes that arrived before the end."""
         self.line.close()
         sights: list[Sight] = []
         with suppress(ConnectionClosed):
@@ -135,7 +136,7 @@ def parsed(frame: str) -> dict[str, Any]:
 
 
 def shaped(value: Any, **types: type) -> dict[str, Any]:
-    """An object that has these members, and of these types; others are left out. Raises Malformed."""
+    """An object that has these members of these types; others are left out. Raises Malformed."""
     if not isinstance(value, dict) or any(type(value.get(name)) is not kind for name, kind in types.items()):
         raise Malformed(f"{value} has not {types}")
     return {name: value[name] for name in types}

@@ -28,10 +28,10 @@ class Line:
         return frame
 
     def close(self) -> None:
-        """In order; what has come until the closing handshake is over has arrived."""
+        """Closes in order: all that arrives until the end of the closing handshake is received."""
         self._dialled.__exit__(None, None, None)
 
     def vanish(self) -> None:
-        """Without a word of WebSocket."""
+        """Closes the socket without a closing handshake."""
         self._socket.socket.shutdown(socket.SHUT_RDWR)
         self.close()

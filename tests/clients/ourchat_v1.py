@@ -5,7 +5,8 @@ from typing import Any
 from tests.clients.client import Account, Client, Malformed, RequestRejected, Segment, Sight, parsed, shaped
 
 _NOTHING = 3
-"""A code that is refused: its error comes in its turn, and so tells that what was asked before is done."""
+"""A code that is rejected. Replies keep the order of requests, so its error shows that the requests before it are
+done."""
 
 
 class V1(Client):
@@ -41,10 +42,10 @@ class V1(Client):
     def acknowledged(self) -> int:
         raise RequestRejected(shaped(parsed(self.reply())["data"], details=str))
 
-    # Groups and friends: pushes tell what became of it
+    # Groups and friends: pushes show the result
 
     def create_group(self, name: str) -> int:
-        """A group of one's own; its number."""
+        """Creates a group, and returns its number."""
         self._send(8, group_name=name, ocid=self.account.id)
         while (sight := self.sight(frame := self.line.read())) is None or sight.kind != "admitted":
             self.pending.append(frame)
@@ -63,7 +64,7 @@ class V1(Client):
         self._order(9, group_id=group, ocid=self.account.id)
 
     def answer_applicant(self, group: int, name: str, applicant: int, *, accept: bool) -> None:
-        """Accepted is who has not applied, too, if it is a friend."""
+        """Accepting a friend who has not applied admits them too."""
         self._order(10 if accept else 11, group_id=group, group_name=name, ocid=applicant)
 
     def rename_group(self, group: int, name: str) -> None:
@@ -73,7 +74,7 @@ class V1(Client):
         self._order(12, ocid=self.account.id, name=name)
 
     def _order(self, code: int, **data: object) -> None:
-        """Raises Refused."""
+        """Raises RequestRejected."""
         self._send(code, **data)
         self._send(_NOTHING)
         details = self._error()
@@ -85,7 +86,7 @@ class V1(Client):
         details: str = shaped(parsed(self.reply())["data"], details=str)["details"]
         return details
 
-    # What comes
+    # Pushes
 
     def sight(self, frame: str) -> Sight | None:
         read = parsed(frame)

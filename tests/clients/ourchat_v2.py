@@ -1,4 +1,4 @@
-"""A client of OurChat v2, written from its document: it asks about itself at login, and about sessions it hears of."""
+"""A client of OurChat v2, written from its document: it requests its own profile at login, and announced sessions."""
 
 import json
 from typing import Any
@@ -11,18 +11,18 @@ class V2(Client):
     sees_own = True
 
     def register(self, account: Account, name: str) -> None:
-        """Its password is sent plain, so that every dialect may use it."""
+        """Sends the plain password, so that every dialect may use it."""
         reply = self._request(4, 5, email=account.email, password=account.password, name=name)
         account.id, account.token, self.account = int(reply["ocid"]), reply["token"], account
 
     def login(self, account: Account) -> None:
-        """The hash does where the plain password is known."""
+        """An account with a plain password may log in by its hash."""
         reply = self._request(6, 7, login_type=1, account=account.ocid, password=account.password)
         assert reply["ocid"] == account.ocid, reply
         account.token, self.account = reply["token"], account
 
     def _request(self, code: int, answer: int, **rest: object) -> dict[str, Any]:
-        """Raises Refused."""
+        """Raises RequestRejected."""
         self.line.send({"code": code, **rest})
         reply = parsed(self.reply())
         if reply["code"] != answer or reply["status"] != 0:
@@ -37,10 +37,10 @@ class V2(Client):
     def acknowledged(self) -> int:
         raise RequestRejected(shaped(parsed(self.reply()), code=int, details=str))
 
-    # Sessions and oneself
+    # Sessions and the own profile
 
     def create(self, members: list[int], name: str) -> int:
-        """A session; its number."""
+        """Creates a session, and returns its number."""
         self.line.send({"code": 8, "members": [f"{member:010d}" for member in members], "name": name})
         while (sight := self.sight(frame := self.line.read())) is None or sight.kind != "appeared":
             if sight is None:
@@ -50,7 +50,7 @@ class V2(Client):
         return number
 
     def session(self, number: int, *values: str) -> dict[str, Any]:
-        """These values of it. Raises Refused."""
+        """Requests these values of a session. Raises RequestRejected."""
         data: dict[str, Any] = self._request(1, 2, session_id=str(number), request_values=list(values))["data"]
         assert set(data) == set(values), data
         assert data["session_id"] == str(number), data
@@ -67,7 +67,7 @@ class V2(Client):
     def rename(self, name: str) -> None:
         self._request(19, 20, ocid=self.account.ocid, data={"nickname": name})
 
-    # What comes
+    # Pushes
 
     def sight(self, frame: str) -> Sight | None:
         read = parsed(frame)
@@ -90,8 +90,8 @@ def _message(read: dict[str, Any]) -> Sight:
 
 
 class Pc(V2):
-    """The client of 2024, which is known by what it asks about itself: it gets lists as strings, and messages only of
-    sessions that it has asked for."""
+    """The client of 2024, which the server detects by the values that it requests of its own profile. It gets lists as
+    strings, and messages only of sessions that it has requested."""
 
     def __init__(self, edge: str, *, bare: bool = True) -> None:
         super().__init__(edge, bare=True)

@@ -10,16 +10,16 @@ class Pipe(Client):
     sees_own = False
 
     unread = 0
-    """As the last login told it."""
+    """As in the last login's reply."""
 
     def register(self, account: Account, name: str) -> None:
-        """Registered is not logged in."""
+        """Registering does not log in."""
         fields = ("register", account.tag, md5(account.password), name, 1, "", 1, "answer", 0)
         self._check(self._request(*fields), "register_succ|注册成功！")
         self._login(account, account.tag)
 
     def login(self, account: Account) -> None:
-        """By number; who came from service, by token."""
+        """By number; an account of service logs in by its token."""
         if account.secret:
             self.account = account
             self.friends()
@@ -58,10 +58,10 @@ class Pipe(Client):
         return 0
 
     def take_unread(self, count: int | None) -> None:
-        """The oldest, or all; they come like news, and nothing else answers."""
+        """Requests the oldest ones, or all. They arrive like pushes, without another reply."""
         self.line.send(f"get_unread_message|{'' if count is None else count}")
 
-    # Friends and groups. All raise Refused.
+    # Friends and groups. All raise RequestRejected.
 
     def request_friend(self, other: int, text: str) -> None:
         self._check(self._call("add_friend", self.account.id, other, text), "add_friend_succ|已发送请求！")
@@ -75,7 +75,7 @@ class Pipe(Client):
         self._check(reply, f"hand_friend_request_succ|{words}")
 
     def create_group(self, name: str) -> int:
-        """A group of one's own; its number."""
+        """Creates a group, and returns its number."""
         reply = self._call("create_group", self.account.id, name).split("|")
         if (reply[0], reply[2:]) != ("create_group_succ", ["群组创建成功！"]):
             raise RequestRejected(reply)
@@ -93,7 +93,7 @@ class Pipe(Client):
         fields = ("update_profile", self.account.id, self.account.token, name, 1, "", 1, "")
         self._check(self._request(*fields), "update_profile_succ|修改成功！")
 
-    # What there is
+    # Queries
 
     def friends(self) -> set[int]:
         return set(self._listed(self._call("get_user_friend", self.account.id), "friendinfo", 1))
@@ -110,7 +110,7 @@ class Pipe(Client):
         return fields[2], self._listed(reply, "groupinfo", 3)
 
     def _listed(self, reply: str, head: str, at: int) -> list[int]:
-        """The numbers after their count, which is the field at this place."""
+        """The numbers after their count, which is the field at this position."""
         fields = reply.split("|")
         if fields[0] != head:
             raise RequestRejected(reply)
@@ -118,7 +118,7 @@ class Pipe(Client):
             raise Malformed(reply)
         return list(map(int, fields[at + 1 :]))
 
-    # What comes
+    # Pushes
 
     def sight(self, frame: str) -> Sight | None:
         head, _, rest = frame.partition("|")

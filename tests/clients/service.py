@@ -1,4 +1,4 @@
-"""A client of service, written from its document; it is told of news if it asks for pushes when it logs in."""
+"""A client of service, written from its document. It gets pushes if it requests them at login."""
 
 import base64
 import json
@@ -16,11 +16,11 @@ class Service(Client):
         self.push = push
 
     def register(self, account: Account, name: str) -> None:
-        """The name comes from its uuid."""
+        """The name is made of the uuid."""
         self._enter(2, account, account.secret)
 
     def login(self, account: Account) -> None:
-        """By its own secret, or by a token that another dialect was given."""
+        """By its own secret, or by a token from a login in another dialect."""
         self._enter(1, account, account.secret or account.token)
 
     def _enter(self, code: int, account: Account, secret: str) -> None:
@@ -29,7 +29,7 @@ class Service(Client):
         account.id, self.account = _subject(account.token), account
 
     def call(self, code: int, **content: object) -> dict[str, Any]:
-        """The reply's content. Raises Refused."""
+        """The reply's content. Raises RequestRejected."""
         self.post(code, **content)
         return self._content()
 
@@ -52,7 +52,7 @@ class Service(Client):
         return index
 
     def create(self, name: str, uuids: list[str], *, private: bool = False) -> int:
-        """A group, or the private chat with the only other one; its number."""
+        """Creates a group, or the private chat with the one other member; returns its number."""
         members = [{"id": uuid} for uuid in uuids]
         number: int = shaped(self.call(7, name=name, is_group=not private, member=members), chat=int)["chat"]
         return number
@@ -80,7 +80,7 @@ class Service(Client):
 
 
 def _subject(token: str) -> int:
-    """Whose it is: nothing else tells the number."""
+    """The account's number, which only the token shows."""
     payload = token.split(".")[1]
     return int(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["sub"])
 

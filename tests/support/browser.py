@@ -1,4 +1,4 @@
-"""A headless Chromium, driven by its own protocol: just what it takes to open a page and look at it."""
+"""A headless Chromium, driven by the DevTools protocol: enough to open a page and check it."""
 
 import base64
 import itertools
@@ -22,8 +22,7 @@ _POLL_SECONDS = 0.05
 
 
 class Browser:
-    """One tab, between `__enter__` and `__exit__`. `complaints` is what the page had to say on its console and what it
-    was refused, errors only."""
+    """One tab, between `__enter__` and `__exit__`. `complaints`: errors on the page's console and failed requests."""
 
     def __init__(self, directory: Path) -> None:
         assert CHROMIUM is not None
@@ -69,7 +68,7 @@ class Browser:
         self._request("Page.navigate", url=url)
 
     def evaluate(self, expression: str) -> Any:
-        """The value of an expression in the page, as JSON has it."""
+        """The value of an expression in the page, as JSON."""
         answer = self._request("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
@@ -86,12 +85,12 @@ class Browser:
         return str(self.evaluate("document.body.innerText"))
 
     def screenshot(self, path: Path) -> None:
-        """The whole page, as long as it is."""
+        """The whole page in its full height."""
         answer = self._request("Page.captureScreenshot", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(answer["data"]))
 
     def _address(self) -> str:
-        """Where it listens is written into its profile."""
+        """The port is in a file of its profile."""
         deadline = time.monotonic() + _START_SECONDS
         port_file = self._profile / "DevToolsActivePort"
         while not (port_file.exists() and (lines := port_file.read_text().split())[1:]):

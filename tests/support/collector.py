@@ -1,4 +1,4 @@
-"""A collector of OpenTelemetry's: takes spans by HTTP, as protobuf, and keeps them."""
+"""An OpenTelemetry collector: receives spans by HTTP, as protobuf, and stores them."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -28,16 +28,16 @@ class Seen:
     """Ids of spans."""
     attributes: dict[str, str | int]
     failed: str
-    """What the status says, when it is an error."""
+    """The text of the status, if it is an error."""
     seconds: float
 
 
 class Collector:
-    """Listens until `close`. While `answers` is not set, it takes requests and says nothing."""
+    """Listens until `close`. While `answers` is not set, it receives requests and does not reply."""
 
     def __init__(self) -> None:
         self.raw = b""
-        """All that was ever received."""
+        """All bodies that were ever received."""
         self.answers = Event()
         self.answers.set()
         self._spans: list[Seen] = []
@@ -58,7 +58,7 @@ class Collector:
         self._thread.join()
 
     def spans(self, enough: Callable[[Sequence[Seen]], bool] = bool) -> list[Seen]:
-        """All, as soon as they are enough."""
+        """All spans, as soon as they are enough."""
         deadline = time.monotonic() + _WAIT_SECONDS
         with self._news:
             while not enough(self._spans):

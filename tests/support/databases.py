@@ -8,8 +8,8 @@ from shared.database import make_engine
 
 
 def empty(url: str, tables: Iterable[str], *statements: str) -> None:
-    """Empty these tables of a PostgreSQL database, whose numbers begin anew; then do what its migration does beside
-    making them."""
+    """Empties these tables of a PostgreSQL database and restarts their sequences; then repeats the migration's inserts
+    (`statements`)."""
     engine = make_engine(url)
     with engine.begin() as connection:
         for statement in (f"TRUNCATE {', '.join(tables)} RESTART IDENTITY", *statements):

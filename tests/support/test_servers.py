@@ -1,4 +1,4 @@
-"""The servers that the other tests stand on."""
+"""The servers that the other tests rest on."""
 
 import nats
 import sqlalchemy as sa

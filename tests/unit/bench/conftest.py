@@ -1,4 +1,4 @@
-"""One real system for all scenarios of this room, as the bench starts its own."""
+"""One real system for all scenarios in this package, started as the bench starts its own."""
 
 import asyncio
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def _system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeasuredSystem
 
 @pytest.fixture
 async def target(_system: MeasuredSystem) -> MeasuredSystem:
-    """With all its edges there, whatever the test before has done to them."""
+    """With all its edges running, whatever the previous test did to them."""
     for edge in _system.edges:
         check = listens(urlsplit(edge).port or 0)
         while not await check():

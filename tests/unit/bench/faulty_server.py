@@ -1,4 +1,4 @@
-"""A chat server that can be told to make mistakes: just enough of OurChat v2 for people who talk."""
+"""A chat server that makes mistakes on demand: the part of OurChat v2 that users need to post."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -10,7 +10,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 Frame = dict[str, Any]
 Spoil = Callable[[str, int, Frame], Sequence[Frame]]
-"""From a member and the how manieth delivery to it to what is delivered instead."""
+"""Maps a member, the number of its delivery (from 1) and the frame to the frames that are delivered instead."""
 
 
 def honest(member: str, number: int, frame: Frame) -> Sequence[Frame]:

@@ -242,7 +242,7 @@ async def test_a_database_that_is_away_is_unavailable_and_comes_back(postgres_se
         registry = CollectorRegistry()
         database = Database(url, registry=registry)
         await database.check()
-        with postgres_server.refusing(url):
+        with postgres_server.rejecting_connections(url):
             with pytest.raises(DatabaseUnavailable):
                 await database.check()
         await database.check()

@@ -5,7 +5,7 @@ from bench.capacity.arithmetic import KINDS, Habits, limits, needs
 from tests.unit.bench.capacity.samples import COSTS
 
 _HABITS = Habits(messages_per_minute=6.0, recipients=3.0, logins_per_hour=3.6)
-"""Of 10,000 people: 1,000 messages, 3,000 deliveries, 10 logins a second."""
+"""For 10,000 users: 1,000 messages, 3,000 deliveries, 10 logins per second."""
 
 
 def test_rates_follow_from_habits() -> None:
@@ -33,11 +33,11 @@ def test_bytes_are_those_of_messages_and_of_further_deliveries() -> None:
 def test_there_are_enough_processes_for_the_most_and_always_one_to_spare() -> None:
     few, many = needs(COSTS, _HABITS, 10), needs(COSTS, _HABITS, 1_000_000)
     assert few.processes == {kind: 3 if kind == "nats" else 2 for kind in KINDS}
-    assert many.processes["message"] == 167  # 100.1 cores, of which 0.6 each
-    assert many.databases == 4  # 100,000 messages a second, 30,000 each
+    assert many.processes["message"] == 167  # 100.1 cores at 0.6 each
+    assert many.databases == 4  # 100,000 messages per second at 30,000 each
 
 
-def test_an_edge_is_full_of_connections_though_nobody_speaks() -> None:
+def test_an_edge_is_full_of_connections_without_any_message() -> None:
     quiet = _HABITS._replace(messages_per_minute=0.001, logins_per_hour=0.001)
     assert needs(COSTS, quiet, 1_500_000).processes["edge"] == 100
 
@@ -57,7 +57,7 @@ def test_the_first_limit_comes_first_and_is_where_it_is_full() -> None:
 
 
 @pytest.mark.parametrize("name", ["one replica of message", "heartbeats, as many bytes as messages"])
-def test_a_dearer_system_is_full_sooner(name: str) -> None:
+def test_a_more_expensive_system_is_full_sooner(name: str) -> None:
     def full(factor: float) -> float:
         dearer = {kind: factor * cost for kind, cost in COSTS.batched.items()}
         alone = {kind: factor * cost for kind, cost in COSTS.alone.items()}

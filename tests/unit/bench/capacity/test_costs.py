@@ -33,14 +33,14 @@ def test_processes_of_a_kind_are_one(costs: Costs) -> None:
     assert costs.kib == 9.0
 
 
-def test_what_a_group_costs_more_is_shared_by_its_further_members(costs: Costs) -> None:
+def test_the_extra_cost_of_a_group_is_divided_among_its_further_members(costs: Costs) -> None:
     assert costs.delivery == {"edge": 9.0, "message": 1.0}
     assert costs.nats == (2_000.0, 4.0)
 
 
-def test_what_is_not_the_broker_s_is_the_clients(costs: Costs) -> None:
+def test_traffic_outside_the_broker_is_the_clients(costs: Costs) -> None:
     assert costs.client == (500.0, 180.0)
 
 
-def test_idle_connections_cost_what_more_of_them_do(costs: Costs) -> None:
+def test_the_cost_of_idle_connections_is_that_of_further_ones(costs: Costs) -> None:
     assert costs.idle == pytest.approx(20.0)

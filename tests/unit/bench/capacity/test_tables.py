@@ -18,12 +18,12 @@ def test_every_line_of_a_table_has_as_many_cells() -> None:
             assert len({line.count("|") for line in part.strip().splitlines()}) == 1
 
 
-def test_what_was_noted_is_not_kept_from_the_reader() -> None:
+def test_remarks_are_shown() -> None:
     noted = msgspec.structs.replace(COSTS, remarks=["2 edges: others used 1.5 cores"])
     assert "Noted at 2 edges: others used 1.5 cores.\n" in costs_table(noted)
 
 
-def test_the_command_reckons_with_what_it_is_given(tmp_path: Path) -> None:
+def test_the_command_computes_from_its_options(tmp_path: Path) -> None:
     file = tmp_path / "costs.json"
     file.write_bytes(msgspec.json.encode(COSTS))
     assume = ["--assume", "messages_per_minute=60"]

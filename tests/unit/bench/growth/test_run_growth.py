@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from bench.cli import bench
 from bench.growth.axes import AXES, GrowthStack, RunOptions
-from bench.growth.outcome import Growth, point
+from bench.growth.result import Growth, point
 from bench.measurement.progress import ProgressLine
 from bench.measurement.system import MeasuredSystem
 from bench.population.seeding import Seeder

@@ -31,12 +31,12 @@ def test_every_value_is_below_the_next_bucket() -> None:
         assert value <= one.quantile(0.5) <= value * 1.01
 
 
-def test_several_are_merged_and_travel() -> None:
+def test_histograms_are_merged_and_serialized() -> None:
     one, other = _of([1, 2, 3]), _of([1_000_000])
     one.merge(msgspec.json.decode(msgspec.json.encode(other), type=Histogram))
     assert one == _of([1, 2, 3, 1_000_000])
     assert (one.count, one.highest, one.quantile(1.0)) == (4, 1_000_000, 1_000_000)
 
 
-def test_nothing_has_no_quantile() -> None:
+def test_an_empty_histogram_has_no_quantile() -> None:
     assert Histogram().quantile(0.5) == 0

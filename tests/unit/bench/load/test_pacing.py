@@ -11,7 +11,7 @@ def test_each_due_message_is_returned_once() -> None:
     assert pace.next is None
 
 
-def test_what_is_due_goes_out_at_whole_ticks() -> None:
+def test_due_messages_are_sent_at_whole_ticks() -> None:
     pace = Pace(2_500, start=0, end=10 * _MS)
     assert {due % _MS for due in pace.pop_due(10 * _MS)} == {0}
 

@@ -9,14 +9,14 @@ _ANN, _BOB = 1, 2
 _CHAT = 70
 
 
-def _ledger(faults: Faults) -> Inbox:
+def _inbox(faults: Faults) -> Inbox:
     return Inbox([_CHAT], {_ANN: _CHAT, _BOB: _CHAT, 3: 71}, faults)
 
 
-def _heard(numbers: Sequence[int], sent: int, rejected: set[int] | None = None) -> Faults:
-    """What is found when Ann has said 1 to `sent`, and these numbers arrived."""
+def _faults_of(numbers: Sequence[int], sent: int, rejected: set[int] | None = None) -> Faults:
+    """The faults when Ann has sent 1 to `sent`, and `numbers` arrived."""
     faults = Faults()
-    inbox = _ledger(faults)
+    inbox = _inbox(faults)
     for position, number in enumerate(numbers):
         inbox.receive(Tag(0, _ANN, number, 0), position)
     faults.lost += inbox.lost([_ANN], SentCounts({_ANN: sent}, {_ANN: rejected or set()}))
@@ -24,35 +24,35 @@ def _heard(numbers: Sequence[int], sent: int, rejected: set[int] | None = None) 
 
 
 def test_everything_once_and_in_order_is_no_fault() -> None:
-    assert not _heard([1, 2, 3], sent=3).any()
+    assert not _faults_of([1, 2, 3], sent=3).any()
 
 
 @pytest.mark.parametrize("numbers", [[], [1], [3], [2, 3], [1, 3], [1, 2]])
-def test_what_is_missing_is_lost(numbers: list[int]) -> None:
-    assert _heard(numbers, sent=3) == Faults(lost=3 - len(numbers))
+def test_a_missing_message_is_lost(numbers: list[int]) -> None:
+    assert _faults_of(numbers, sent=3) == Faults(lost=3 - len(numbers))
 
 
 @pytest.mark.parametrize("numbers", [[1, 1, 2, 3], [1, 2, 3, 1], [1, 2, 3, 3], [1, 2, 2, 3]])
-def test_what_comes_again_is_doubled(numbers: list[int]) -> None:
-    assert _heard(numbers, sent=3) == Faults(doubled=1)
+def test_a_repeated_message_is_doubled(numbers: list[int]) -> None:
+    assert _faults_of(numbers, sent=3) == Faults(doubled=1)
 
 
 @pytest.mark.parametrize("numbers", [[2, 1, 3], [1, 3, 2]])
-def test_what_comes_late_is_reordered_and_not_lost(numbers: list[int]) -> None:
-    assert _heard(numbers, sent=3) == Faults(reordered=1)
+def test_a_late_message_is_reordered_and_not_lost(numbers: list[int]) -> None:
+    assert _faults_of(numbers, sent=3) == Faults(reordered=1)
 
 
-def test_late_and_again_is_both() -> None:
-    assert _heard([2, 1, 1], sent=2) == Faults(reordered=1, doubled=1)
+def test_a_message_late_and_repeated_is_both() -> None:
+    assert _faults_of([2, 1, 1], sent=2) == Faults(reordered=1, doubled=1)
 
 
 def test_a_rejected_message_is_not_lost() -> None:
-    assert not _heard([1, 3], sent=4, rejected={2, 4}).any()
+    assert not _faults_of([1, 3], sent=4, rejected={2, 4}).any()
 
 
-def test_the_order_of_several_voices_is_that_of_their_positions() -> None:
+def test_the_order_of_several_senders_is_that_of_their_positions() -> None:
     faults = Faults()
-    inbox = _ledger(faults)
+    inbox = _inbox(faults)
     inbox.receive(Tag(0, _ANN, 1, 0), 2)
     inbox.receive(Tag(0, _BOB, 1, 0), 1)
     inbox.receive(Tag(0, _ANN, 2, 0), 2)
@@ -62,13 +62,13 @@ def test_the_order_of_several_voices_is_that_of_their_positions() -> None:
 @pytest.mark.parametrize("sender", [3, 99])
 def test_a_message_of_a_foreign_chat_is_a_misdelivery(sender: int) -> None:
     faults = Faults()
-    assert not _ledger(faults).receive(Tag(0, sender, 1, 0), 1)
+    assert not _inbox(faults).receive(Tag(0, sender, 1, 0), 1)
     assert faults == Faults(misrouted=1)
 
 
 def test_a_history_fills_what_is_missing_and_repeats_what_is_known() -> None:
     faults = Faults()
-    inbox = _ledger(faults)
+    inbox = _inbox(faults)
     inbox.receive(Tag(0, _ANN, 3, 0), 3)
     news = [inbox.read(Tag(0, _ANN, number, 0), number) for number in (5, 4, 3, 2, 1)]
     assert news == [True, True, False, True, True]
@@ -79,7 +79,7 @@ def test_a_history_fills_what_is_missing_and_repeats_what_is_known() -> None:
 
 def test_a_read_message_may_be_shown_once_more_and_not_twice() -> None:
     faults = Faults()
-    inbox = _ledger(faults)
+    inbox = _inbox(faults)
     inbox.read(Tag(0, _ANN, 1, 0), 1)
     assert not inbox.receive(Tag(0, _ANN, 1, 0), 1)
     assert not faults.any()
@@ -87,7 +87,7 @@ def test_a_read_message_may_be_shown_once_more_and_not_twice() -> None:
     assert faults == Faults(doubled=1)
 
 
-def test_books_of_several_processes_are_one() -> None:
+def test_counts_of_several_processes_are_merged() -> None:
     sent_counts, faults = SentCounts({1: 5}), Faults(lost=1, closed=2)
     sent_counts.merge(SentCounts({2: 6}, {2: {1}}))
     faults.merge(Faults(lost=2))

@@ -1,4 +1,4 @@
-"""The command as a process: what it writes, how it ends."""
+"""The command as a process: its output and its end."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from bench.measurement.result import Result
 from bench.measurement.system import own_system
 from tests.support.processes import until_gone
 from tests.unit.bench.faulty_server import Spoil, faulty_server, honest
-from tests.unit.bench.test_verdicts import losing
+from tests.unit.bench.test_faults import losing
 
 _BENCH = (sys.executable, "-P", "-m", "services.cli.main", "bench")
 _PIPE = asyncio.subprocess.PIPE
@@ -42,7 +42,7 @@ def _children(pid: int) -> list[int]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_it_ends_at_once_and_leaves_nobody_behind(number: signal.Signals) -> None:
+async def test_a_signal_ends_it_and_all_its_processes_at_once(number: signal.Signals) -> None:
     async with faulty_server(honest) as address:
         process = await asyncio.create_subprocess_exec(
             *_BENCH, "pairs", "--people", "4", "--processes", "2", "--seconds", "60", "--edge", address,
@@ -60,7 +60,7 @@ async def test_it_ends_at_once_and_leaves_nobody_behind(number: signal.Signals) 
         until_gone(children)
 
 
-async def test_without_a_system_there_is_one_sentence(tmp_path: Path) -> None:
+async def test_without_a_system_it_prints_one_line(tmp_path: Path) -> None:
     status, output = await _bench("pairs", "--data", str(tmp_path))
     assert (status, output.strip()) == (2, f"Error: no `dragoman up` is running in {tmp_path}")
 

@@ -27,7 +27,7 @@ def test_cpu_time_is_shown_in_cores() -> None:
     assert watch.others(1_000) == 0
 
 
-def test_before_and_after_the_measurement_nothing_is_looked_at() -> None:
+def test_nothing_is_sampled_before_and_after_the_measurement() -> None:
     assert _watched(_Still([]), 0, 1).cores() == {}
 
 
@@ -35,8 +35,8 @@ def test_unknown_processes_have_no_figures() -> None:
     assert _watched(MeasuredSystem([]), 0, time.monotonic() + 60).others(0) is None
 
 
-async def test_what_is_used_without_any_request_is_no_cost() -> None:
-    """10 a second all the time, 5 for the logins, 7 for the messages."""
+async def test_idle_cpu_time_is_no_cost() -> None:
+    """10 CPU seconds per second all the time, 5 for the logins, 7 for the messages."""
     began, used = time.monotonic(), 0.0
 
     def read() -> dict[str, float]:

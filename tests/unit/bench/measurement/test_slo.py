@@ -9,12 +9,12 @@ _GOOD = OverloadMeasured(10_000, 9_500, {"message": 20.0}, 4.0, 1.0, FloodResult
 
 
 def _answers(*p50s: int) -> Measure:
-    """One point a second, in milliseconds."""
+    """One point per second, in milliseconds."""
     points = [Point(second, 100, 1_000 * p50, 2_000 * p50) for second, p50 in enumerate(p50s)]
     return Measure(1, 0, 0, 0, 0, 0, points, [])
 
 
-def test_what_bears_it_is_not_complained_of() -> None:
+def test_a_result_within_its_bounds_has_no_remark() -> None:
     assert violations(_GOOD, Bounds(), 8.0) == []
 
 
@@ -46,13 +46,13 @@ def test_a_missed_bound_is_reported(found: OverloadMeasured, word: str) -> None:
         ((9, 5, 5, 900, 900), math.inf),
     ],
 )
-def test_it_is_over_when_answers_are_as_quick_as_before(p50s: tuple[int, ...], seconds: float) -> None:
+def test_recovery_ends_when_answers_are_as_quick_as_before(p50s: tuple[int, ...], seconds: float) -> None:
     assert recovery(_answers(*p50s), calm=3, surge=2) == seconds
 
 
-def test_the_first_second_is_not_what_is_usual() -> None:
+def test_the_first_second_is_no_baseline() -> None:
     assert recovery(_answers(900, 5, 900, 400, 5), calm=2, surge=1) == 1.0
 
 
-def test_without_answers_nothing_is_over() -> None:
+def test_without_answers_there_is_no_recovery() -> None:
     assert recovery(None, 3, 2) == math.inf

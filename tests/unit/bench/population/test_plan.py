@@ -27,7 +27,7 @@ def test_partners_share_a_process() -> None:
         assert [(loop.window, loop.listeners) for loop in job.task.loops] == [(4, 1)] * len(job.seats)
 
 
-def test_voices_are_known_to_all_processes() -> None:
+def test_senders_are_known_to_all_processes() -> None:
     jobs = conversations(1, _seats(8, pairs=False), range(5), 2, Load(100, 0, 1, window=3))
     numbers = [sender.number for job in jobs for sender in job.senders]
     assert sorted(numbers) == [1, 2, 3, 4, 5]
@@ -37,11 +37,11 @@ def test_voices_are_known_to_all_processes() -> None:
 
 @pytest.mark.parametrize("speakers", [1, 3, 8])
 @pytest.mark.parametrize("window", [1, 2, 5])
-def test_the_window_of_a_group_is_shared_out(window: int, speakers: int) -> None:
+def test_the_window_of_a_group_is_divided_among_senders(window: int, speakers: int) -> None:
     jobs = conversations(1, _seats(8, pairs=False), range(speakers), 2, Load(100, 0, 1, window=window))
     assert sum(loop.window for job in jobs if isinstance(job.task, Talk) for loop in job.task.loops) == window
 
 
-def test_a_rate_is_shared_out_by_voices() -> None:
+def test_a_rate_is_divided_among_senders() -> None:
     jobs = conversations(1, _seats(6, pairs=False), range(3), 3, Load(100, 0, 1, rate=300))
     assert [job.task.rate for job in jobs if isinstance(job.task, Talk)] == [200, 100, 0]

@@ -1,4 +1,4 @@
-"""Seeded users are users: they log in, talk and read like those who registered."""
+"""Seeded users log in, post and read like those who registered."""
 
 import secrets
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installation]:
-    """Migrated databases, and nobody who serves them."""
+    """Migrated databases, without services."""
     with _databases(request, tmp_path) as url:
         cheap = AuthSettings(keys=tmp_path / "keys", argon2_memory_kib=8, argon2_iterations=1)
         settings = Settings(database=DatabaseSettings(url=SecretStr(url)), auth=cheap)
@@ -57,7 +57,7 @@ def _rows(installation: Installation, service: str, statement: sa.Executable) ->
     return found
 
 
-def test_rows_are_what_the_services_would_have_made(installation: Installation) -> None:
+def test_seeded_rows_equal_those_of_the_services(installation: Installation) -> None:
     seeder = Seeder(installation)
     users = seeder.accounts(10)
     chats = seeder.chats(users, 3, each=2, unread_from=8)
@@ -79,7 +79,7 @@ def test_rows_are_what_the_services_would_have_made(installation: Installation) 
     assert _rows(installation, "auth", uuid) == [(uuid_of(3),)]
 
 
-def test_what_comes_after_gets_numbers_of_its_own(installation: Installation) -> None:
+def test_later_rows_get_new_numbers(installation: Installation) -> None:
     seeder = Seeder(installation)
     users = seeder.accounts(4)
     chats = seeder.chats(users, 2)

@@ -1,8 +1,8 @@
-"""Results as a report gets them."""
+"""Sample results for reports."""
 
 from collections.abc import Sequence
 
-from bench.growth.outcome import Curve, Growth, GrowthPoint
+from bench.growth.result import Curve, Growth, GrowthPoint
 from bench.load.histogram import Histogram
 from bench.load.verifier import Faults
 from bench.measurement.result import Result, measure

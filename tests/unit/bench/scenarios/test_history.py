@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
 
 @pytest.mark.parametrize("own", [False, True])
 async def test_pages_of_short_and_long_chats(target: MeasuredSystem, own: bool) -> None:
-    """In a system of one's own they are seeded, in others they are said."""
+    """In the bench's own system the messages are seeded, in others they are sent."""
     target = replace(target, own=own)
     result = await history(
         target, ProgressLine(), HistoryOptions(messages=500, chats=4, size=20, warm_up=0.0, seconds=0.5)

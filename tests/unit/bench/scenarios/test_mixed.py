@@ -16,7 +16,7 @@ def test_every_dialect_is_there_by_its_weight() -> None:
     assert set(population(random.Random(1), 5)) == set(WEIGHTS)
 
 
-def test_most_chats_are_small_and_nobody_is_alone() -> None:
+def test_most_chats_are_small_and_no_user_is_alone() -> None:
     groups = chat_members(random.Random(1), 200, 100)
     sizes = Counter(map(len, groups))
     assert min(sizes) == 2

@@ -16,7 +16,7 @@ _ANY_SPEED = Bounds(goodput=0.0, slack_seconds=60.0, recovery_seconds=math.inf)
 
 
 async def test_nothing_is_lost_or_unanswered_under_overload() -> None:
-    """How quick it all is, machines that do other things cannot tell."""
+    """Checks no speed: the machine may be busy otherwise."""
     settings = [
         f"edge.max_connections={max_connections(_STRAIN, 2)}",
         "auth.argon2_memory_kib=8",
@@ -34,6 +34,6 @@ async def test_nothing_is_lost_or_unanswered_under_overload() -> None:
     assert figures["MiB grown, message"] > 0
 
 
-async def test_a_server_without_a_limit_is_found_out() -> None:
+async def test_a_server_without_a_limit_is_flagged() -> None:
     async with faulty_server(honest) as address:
         assert await flood(address, 5, seconds=0.2) == FloodResult(21, 0, 0)

@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.xdist_group("bench"), pytest.mark.timeout(120)]
 _ALL = ["v2", "pipe", "service", "v1", "v0"]
 
 
-async def test_pairs_talk_in_any_dialect(target: MeasuredSystem) -> None:
+async def test_pairs_post_in_any_dialect(target: MeasuredSystem) -> None:
     result = await pairs(target, ProgressLine(), ConversationOptions(20, _ALL, 2), Load(150, 0.2, 0.5, window=2))
     assert result.passed, result
     assert result.measures["delivery"].count > 0

@@ -20,7 +20,7 @@ async def test_all_clients_reconnect_after_an_edge_has_died(target: MeasuredSyst
     assert len(before - {one.pid for one in target.processes}) == 1
 
 
-async def test_without_a_process_the_clients_cut_themselves(target: MeasuredSystem) -> None:
+async def test_without_a_process_the_clients_close_their_connections(target: MeasuredSystem) -> None:
     before = {one.pid for one in target.processes}
     result = await reconnect_storm(MeasuredSystem(target.edges), ProgressLine(), _STORM._replace(people=4))
     assert result.passed, result

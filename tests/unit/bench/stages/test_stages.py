@@ -1,4 +1,4 @@
-"""Every stage does its work; how fast is not for a test to say."""
+"""Every stage does its work; its speed is not tested."""
 
 from pathlib import Path
 

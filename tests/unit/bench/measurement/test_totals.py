@@ -1,7 +1,7 @@
 from bench.load.histogram import Histogram
 from bench.load.protocol import Totals
 from bench.load.verifier import Faults
-from bench.measurement.verdict import add_up, notes
+from bench.measurement.totals import add_up, notes
 
 
 def _histogram(*values: int) -> Histogram:
@@ -11,13 +11,13 @@ def _histogram(*values: int) -> Histogram:
     return histogram
 
 
-def _tally(cores: float = 0.1, late: int = 1, taken: int = 100) -> Totals:
+def _totals(cores: float = 0.1, late: int = 1, taken: int = 100) -> Totals:
     series = {"delivery": {0: _histogram(1_000, 2_000), 1: _histogram(3_000)}, "lateness": {0: _histogram(late)}}
     return Totals(Faults(lost=1), series, {"acknowledged": taken}, {"slow down": 2}, cores)
 
 
-def test_tallies_add_up() -> None:
-    totals = add_up([_tally(), _tally()])
+def test_totals_add_up() -> None:
+    totals = add_up([_totals(), _totals()])
     assert totals.faults.lost == 2
     assert totals.counts["acknowledged"] == 200
     assert totals.rejections == {"slow down": 4}
@@ -27,29 +27,29 @@ def test_tallies_add_up() -> None:
     assert [(point.second, point.count) for point in delivery.points] == [(0, 4), (1, 2)]
 
 
-def test_nothing_to_remark() -> None:
-    totals = add_up([_tally()])
+def test_a_good_run_has_no_remark() -> None:
+    totals = add_up([_totals()])
     totals.rejections.clear()
     assert notes(totals, 1, offered=100) == []
 
 
 def test_a_busy_generator_is_noted() -> None:
-    assert any("the generator was the limit" in one for one in notes(add_up([_tally(cores=0.95)]), 1))
+    assert any("the generator was the limit" in one for one in notes(add_up([_totals(cores=0.95)]), 1))
 
 
 def test_other_load_on_the_machine_is_noted() -> None:
-    totals = add_up([_tally()])
+    totals = add_up([_totals()])
     assert any("others used 0.5 cores" in one for one in notes(totals, 1, others=0.5))
     assert not any("others" in one for one in [*notes(totals, 1, others=0.1), *notes(totals, 1)])
 
 
 def test_a_late_generator_is_noted() -> None:
-    assert any("sent late" in one for one in notes(add_up([_tally(late=2_000)]), 1, offered=100))
+    assert any("sent late" in one for one in notes(add_up([_totals(late=2_000)]), 1, offered=100))
 
 
 def test_a_rate_that_was_not_reached_is_noted() -> None:
-    assert any("overloaded" in one for one in notes(add_up([_tally(taken=90)]), 1, offered=100))
+    assert any("overloaded" in one for one in notes(add_up([_totals(taken=90)]), 1, offered=100))
 
 
 def test_error_replies_are_noted() -> None:
-    assert "rejected 2 times: slow down" in notes(add_up([_tally()]), 1)
+    assert "rejected 2 times: slow down" in notes(add_up([_totals()]), 1)

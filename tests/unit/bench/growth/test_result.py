@@ -1,6 +1,6 @@
 import pytest
 
-from bench.growth.outcome import Curve, Growth, per_message, point
+from bench.growth.result import Curve, Growth, per_message, point
 from bench.load.verifier import Faults
 from tests.unit.bench.report.samples import growth, sample
 
@@ -13,7 +13,7 @@ def test_edges_count_together_and_nothing_but_messages_counts() -> None:
     assert per_message(figures) == {"edge": 15.0, "message": 20.0}
 
 
-def test_a_point_keeps_what_a_run_has_found() -> None:
+def test_a_point_holds_the_result_of_its_run() -> None:
     result = sample(Faults(lost=1), passed=False)
     result.figures["µs of a message in message"] = 20.0
     found = point(7, result)

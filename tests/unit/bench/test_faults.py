@@ -24,7 +24,7 @@ def _doubling(member: str, number: int, frame: Frame) -> Sequence[Frame]:
     return [frame, frame] if number == _NTH else [frame]
 
 
-def _refusing(member: str, number: int, frame: Frame) -> Sequence[Frame]:
+def _rejecting(member: str, number: int, frame: Frame) -> Sequence[Frame]:
     return [{"code": 18, "details": "no"}] if number == _NTH else [frame]
 
 
@@ -41,7 +41,7 @@ def _reordering() -> Spoil:
 
 
 async def _run(spoil: Spoil, echoes: Spoil = honest) -> Result:
-    """Four people in two processes."""
+    """Four users in two processes."""
     async with faulty_server(spoil, echoes) as address:
         return await group(MeasuredSystem([address]), ProgressLine(), ConversationOptions(4, ["v2"], 2), _LOAD)
 
@@ -60,7 +60,7 @@ async def test_an_honest_server_passes() -> None:
     ids=["lost", "doubled", "reordered"],
 )
 async def test_one_mistake_fails_a_run(spoil: Spoil, found: Faults) -> None:
-    """With one message, at each of the three who hear it."""
+    """A mistake with one message, at each of its three recipients."""
     result = await _run(spoil)
     assert not result.passed
     assert result.faults == found
@@ -73,7 +73,7 @@ async def test_a_missing_answer_fails_a_run() -> None:
 
 
 async def test_an_error_reply_is_counted_and_nothing_is_missed() -> None:
-    result = await _run(honest, echoes=_refusing)
+    result = await _run(honest, echoes=_rejecting)
     assert result.refusals == {"no": 1}
     assert "rejected 1 times: no" in result.remarks
     assert not result.faults.any()
