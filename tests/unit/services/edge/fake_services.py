@@ -183,8 +183,8 @@ class FakeSessionService(FakeService):
         super().__init__("session", server)
         self._backend = backend
         self.silent = False
-        self.tells_since = True
-        """Whether its notices of joins say which versions they cover; those of the version before do not."""
+        self.notices_have_since = True
+        """Whether notices of joins have the field `since`; those of the previous release have not."""
         self.nicknames: dict[AccountId, str] = {}
         """Nicknames of accounts that are not named by their numbers."""
         self.uuids: dict[AccountId, str] = {}
@@ -242,7 +242,7 @@ class FakeSessionService(FakeService):
         room.join(account, everything=everything)
         first = room.members[AccountId(account)][0]
         joined = MembershipChanged(room.chat, AccountId(account), Role.MEMBER, first, room.version, since)
-        await self._notify(joined if self.tells_since else replace(joined, since=0))
+        await self._notify(joined if self.notices_have_since else replace(joined, since=0))
 
     async def leave(self, chat: int, account: int) -> None:
         room = self._backend.chats[ChatId(chat)]

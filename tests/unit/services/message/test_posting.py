@@ -262,7 +262,7 @@ async def test_a_new_member_receives_messages_whichever_way_its_version_is_known
     assert env.edges.received(NORTH)[1] == (ROOM, 2, [ANN, BOB, CEM])
 
 
-async def test_a_chat_whose_members_are_unknown_delays_no_other_of_the_request(
+async def test_a_chat_with_unknown_members_delays_no_other_of_the_request(
     env: MessageEnvironment, settings: Settings
 ) -> None:
     """Session does not reply. The message of that chat fails at once, and the edge repeats it."""

@@ -18,13 +18,13 @@ async def log_in(cluster: EdgeCluster, *accounts: int) -> list[EdgeClient]:
     return clients
 
 
-@pytest.mark.parametrize("tells_since", [False, True])
+@pytest.mark.parametrize("notices_have_since", [False, True])
 async def test_a_broadcast_from_before_a_join_is_not_for_the_new_member(
-    cluster: EdgeCluster, tells_since: bool
+    cluster: EdgeCluster, notices_have_since: bool
 ) -> None:
     """The envelope was published before the join, and arrives after its notice."""
     cluster.message.broadcast_members = 2
-    cluster.session.tells_since = tells_since
+    cluster.session.notices_have_since = notices_have_since
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     alice, carol = await log_in(cluster, 1, 3)
