@@ -49,7 +49,7 @@ def test_a_correct_trial_passes(sample: SampleTrial) -> None:
     assert (result.violations, result.doubts, result.exit_status) == ([], [], 0)
 
 
-def test_what_was_missed_is_made_up_for_later(sample: SampleTrial) -> None:
+def test_missed_messages_may_arrive_later(sample: SampleTrial) -> None:
     sample.leave("2/a")
     sample.send("1/a", CHAT)
     sample.enter("2/a")

@@ -36,7 +36,7 @@ def sample() -> SampleTrial:
     return sample
 
 
-async def test_what_is_written_down_was_there_before_the_history_was_read(sample: SampleTrial) -> None:
+async def test_records_end_before_the_history_is_read(sample: SampleTrial) -> None:
     records = list(sample.records)
     trial = await end(sample)
     assert trial.records == records

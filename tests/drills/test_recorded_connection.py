@@ -55,7 +55,7 @@ async def test_a_request_on_a_closed_connection_leaves_nothing_behind(address: s
     assert forgotten == []
 
 
-async def test_what_happens_is_recorded_in_order() -> None:
+async def test_events_are_recorded_in_order() -> None:
     """A login before the messages that follow it, an echo and then its acknowledgement, the end."""
     records: list[Record] = []
     account = ClientAccount("ann", "x", email="ann@b.c")

@@ -34,7 +34,7 @@ def test_a_violation_is_shown_with_its_invariant() -> None:
     assert shown.endswith("VIOLATED")
 
 
-def test_a_machine_that_held_the_drill_up_shows() -> None:
+def test_a_stall_of_the_machine_is_shown() -> None:
     sample = SampleTrial({CHAT: frozenset({1, 2})}, {"1/a": "edge-1", "2/a": "edge-2"})
     for seconds in (0.004, 2.5, 0.3):
         sample.records.append(DrillStalled(sample.tick(), seconds))

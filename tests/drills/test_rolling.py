@@ -84,7 +84,7 @@ def test_a_device_that_never_reconnects_waits_until_the_end(sample: SampleTrial)
     assert unserved(sample) == ["1/a"]
 
 
-def test_time_away_by_one_s_own_wish_is_no_wait(sample: SampleTrial) -> None:
+def test_time_after_an_own_close_is_no_wait(sample: SampleTrial) -> None:
     sample.send_unanswered("1/a", CHAT)
     sample.leave("1/a")
     sample.tick(2 * BOUND)
@@ -93,7 +93,7 @@ def test_time_away_by_one_s_own_wish_is_no_wait(sample: SampleTrial) -> None:
     assert unserved(sample) == []
 
 
-def test_what_a_broken_connection_left_unanswered_counts(sample: SampleTrial) -> None:
+def test_messages_unanswered_by_a_broken_connection_count(sample: SampleTrial) -> None:
     sample.send_unanswered("1/a", CHAT)
     sample.tick(BOUND)
     sample.leave("1/a", 1006)
@@ -116,7 +116,7 @@ def test_an_end_in_order(sample: SampleTrial) -> None:
     assert 0 < figures(trial_index)["longest_end_seconds"] < 0.1
 
 
-def test_clients_that_are_just_dropped_were_not_drained(sample: SampleTrial) -> None:
+def test_dropped_clients_were_not_drained(sample: SampleTrial) -> None:
     request_end(sample)
     sample.leave("1/a", 1006)
     end(sample)
@@ -125,7 +125,7 @@ def test_clients_that_are_just_dropped_were_not_drained(sample: SampleTrial) -> 
     ]
 
 
-def test_what_was_over_before_does_not_count(sample: SampleTrial) -> None:
+def test_earlier_ends_of_connections_do_not_count(sample: SampleTrial) -> None:
     sample.leave("1/a", 1006)
     request_end(sample)
     end(sample)

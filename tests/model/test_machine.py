@@ -1,4 +1,4 @@
-"""Everybody sees what the model says, in the dialect's own words; and a system that is broken does not pass."""
+"""Each user sees the model's prediction in the frames of its dialect; a broken system does not pass."""
 
 import secrets
 import sys
@@ -25,7 +25,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 @pytest.fixture
 def number(request: pytest.FixtureRequest) -> int:
-    """What `--hypothesis-seed` says, else a new one, which is told when it fails."""
+    """The value of `--hypothesis-seed`, else a new seed, which a failure shows."""
     given = request.config.getoption("--hypothesis-seed")
     return secrets.randbits(32) if given is None else int(given)
 
@@ -34,7 +34,7 @@ def test_every_client_sees_what_the_model_predicts(cluster: Cluster, number: int
     play(cluster.edges, histories=HISTORIES, steps=STEPS, number=number)
 
 
-def test_a_broken_build_is_found_out(tmp_path: Path) -> None:
+def test_a_broken_build_is_flagged(tmp_path: Path) -> None:
     program = (sys.executable, "-m", "tests.drills.mutants", "forget-read", "up")
     with Cluster(tmp_path / "data", "--no-limits", program=program) as cluster, pytest.raises(ModelMismatch):
         play(cluster.edges, histories=HISTORIES, steps=STEPS, number=1)

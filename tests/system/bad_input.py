@@ -1,15 +1,13 @@
-"""What clients send that is wrong, by dialect, and the words it gets: rows of a table.
-
-`$name` stands for what `tests.system.test_bad_input.Crowd` knows by that name: numbers of people and chats, tokens,
-texts beside the limits.
-"""
+"""Wrong frames by dialect, and the texts of their error replies: rows of a table. `$name` stands for a value that
+`tests.system.test_bad_input.BadInputFixture` knows by that name: numbers of accounts and chats, tokens, texts at the
+limits."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """`answers`: what each of the frames that come back holds. `fresh`: on a connection that is not logged in."""
+    """`answers`: a part of each frame that comes back. `fresh`: on a connection that is not logged in."""
 
     dialect: str
     wrong: str

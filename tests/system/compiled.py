@@ -1,4 +1,4 @@
-"""The product as the image has it: with what an edge does for each message made into C."""
+"""The product as in the image: its modules on the message path compiled to C."""
 
 import os
 import shutil
@@ -13,14 +13,14 @@ from tests.drills.cluster import ROOT
 _WHEEL = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
 
 MODULES: tuple[str, ...] = tuple(name.removeprefix("/") for name in _WHEEL["hooks"]["mypyc"]["include"])
-"""Those that are compiled, as files of the checkout."""
+"""The modules that are compiled, as files of the checkout."""
 
 WANTED = "DRAGOMAN_TEST_COMPILED" in os.environ
-"""It takes gcc, Python's headers, and minutes."""
+"""It needs gcc, Python's headers, and minutes."""
 
 
 def compiled(directory: Path) -> Path:
-    """The packages, made in `directory`. From a copy, for the build moves the project's file aside for a while."""
+    """Builds the packages in `directory`. From a copy, because the build moves the project file aside for a while."""
     source, wheels, packages = directory / "source", directory / "wheels", directory / "packages"
     for name in _WHEEL["packages"]:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -16,7 +16,7 @@ collect_ignore = [] if SUITE.is_dir() else ["test_conformance.py"]
 
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Two edges, defaults but for the rates and plain TCP."""
+    """Two edges, with the defaults but for rate limits and plain TCP."""
     tcp_port = str(free_ports(2))
     with Cluster(tmp_path_factory.mktemp("system") / "data", "--no-limits", "--tcp-port", tcp_port) as cluster:
         yield cluster
@@ -31,6 +31,6 @@ def dial() -> Iterator[Dial]:
 
 @pytest.fixture
 def couple(system: Cluster, dial: Dial) -> tuple[V2User, V2User, int]:
-    """Two people on two edges, and their session."""
+    """Two users on two edges, and their session."""
     one, two = (dial(edge).register() for edge in system.edges)
     return one, two, one.session(two)

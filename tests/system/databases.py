@@ -12,7 +12,7 @@ from tests.support.servers import PostgresServer
 
 @contextmanager
 def databases(server: PostgresServer) -> Iterator[str]:
-    """Fresh, empty ones; yields their URL, with {service} in it."""
+    """Creates empty databases; yields their URL, with {service} in it."""
     prefix = f"system_{secrets.token_hex(4)}"
     _administer(server, f"CREATE DATABASE {prefix}_{{service}} TEMPLATE template0")
     try:

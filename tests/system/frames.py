@@ -1,4 +1,4 @@
-"""Frames that no client should send, and some that it might: strategies for soaking an edge."""
+"""Hypothesis strategies for frames, valid and invalid, to soak an edge with."""
 
 import json
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 _FAR = 9_000_000_000
-"""OC numbers and sessions from here on are nobody's: what is made up must not concern others."""
+"""No account and no session has such a number: made-up numbers must not concern the others."""
 _KEYS = [
     "code", "time", "sender", "ocid", "session_id", "msg", "type", "text", "request_values", "members", "email",
     "password", "name", "login_type", "account", "data", "nickname", "avatar", "status", "details",
@@ -32,7 +32,7 @@ codes = st.one_of(st.integers(-3, 30).filter(lambda code: code != _DELETION), sc
 
 
 def _requests(own: int) -> list[dict[str, Any]]:
-    """One sound request of each kind, by an account that is alone in what it does."""
+    """A valid request of each kind, by an account that no other one depends on."""
     ocid = f"{own:010d}"
     return [
         {"code": 0, "time": 1, "sender": {"ocid": ocid, "session_id": str(_FAR)}, "msg": [{"type": 0, "text": "x"}]},
@@ -47,13 +47,13 @@ def _requests(own: int) -> list[dict[str, Any]]:
 
 
 def _dump(value: object) -> str:
-    """As JSON; what JSON cannot say (NaN) and what UTF-8 cannot (lone surrogates, escaped) too."""
+    """As JSON, including what JSON cannot represent (NaN) and UTF-8 cannot (lone surrogates, escaped)."""
     return json.dumps(value)
 
 
 @st.composite
 def _mutated(draw: st.DrawFn, own: int) -> str:
-    """A sound request with one thing wrong (or, by luck, nothing)."""
+    """A valid request with one alteration, which may leave it valid."""
     request = draw(st.sampled_from(_requests(own))).copy()
     key = draw(st.sampled_from([*request, *_KEYS]))
     match draw(st.sampled_from(["as it is", "drop", "change", "add", "cut", "join"])):
@@ -70,7 +70,7 @@ def _mutated(draw: st.DrawFn, own: int) -> str:
 
 
 def texts(own: int) -> st.SearchStrategy[str]:
-    """Text frames. None deletes an account, none names an account or a session that somebody else has."""
+    """Text frames. None deletes an account, none names another account or its sessions."""
     return st.one_of(
         _mutated(own),
         _mutated(own),
@@ -88,7 +88,7 @@ binaries = st.one_of(st.binary(max_size=300), st.just(b"\x00" * 70_000), st.just
 
 
 def frames(own: int) -> st.SearchStrategy[str | bytes | list[str]]:
-    """What one data frame holds; a list is sent in fragments."""
+    """The content of one data frame; a list is sent in fragments."""
     return st.one_of(
         texts(own),
         texts(own),

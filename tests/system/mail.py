@@ -1,4 +1,4 @@
-"""A mail server that keeps what it gets, and the links in its mails."""
+"""A mail server that stores its mails, and the links in them."""
 
 import re
 import time
@@ -52,7 +52,7 @@ class Postbox:
         return "250 kept"
 
     def link(self, address: str, after: int = 0) -> str:
-        """The link of the newest mail to this address, of those after the first so many."""
+        """The link of the newest mail to this address, without the first `after` mails."""
         deadline = time.monotonic() + _SECONDS
         while not (found := [text for to, text in self.mails[after:] if to == address]):
             assert time.monotonic() < deadline, f"no mail for {address}"
@@ -63,7 +63,7 @@ class Postbox:
 
 
 def visit(link: str) -> int:
-    """Open a link as a browser does; the HTTP status."""
+    """Opens a link as a browser does; returns the HTTP status."""
     try:
         with build_opener(ProxyHandler({})).open(link, timeout=_SECONDS) as response:
             status: int = response.status

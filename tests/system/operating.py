@@ -1,4 +1,4 @@
-"""What an operator does to a running system from outside."""
+"""An operator's actions on a running system, from outside."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ _SECONDS = 45.0
 
 
 def admin(cluster: Cluster, *arguments: str) -> str:
-    """Run `dragoman admin`; what it says."""
+    """Runs `dragoman admin` and returns its output."""
     command = [sys.executable, "-m", "services.cli.main", "admin", *arguments, "--set", f"data={cluster.data}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=_SECONDS, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -19,7 +19,7 @@ def admin(cluster: Cluster, *arguments: str) -> str:
 
 
 def await_ready(cluster: Cluster, name: str, since: int = 0) -> None:
-    """Until the process of this name, another than `since`, is ready."""
+    """Waits until the process of this name, with another pid than `since`, is ready."""
     opener = build_opener(ProxyHandler({}))
 
     def ready() -> bool:

@@ -29,7 +29,7 @@ def scrape(process: RunningProcess) -> str:
 
 
 class Prometheus(Server):
-    """Scrapes every second. An `impatient` one waits for nothing longer than that before it raises an alarm."""
+    """Scrapes every second. An `impatient` one fires an alert without its `for` period."""
 
     def __init__(
         self,
@@ -69,12 +69,12 @@ class Prometheus(Server):
             time.sleep(0.1)
 
     def request(self, expression: str) -> list[Any]:
-        """The answer to an instant query. Raises urllib.error.HTTPError for one that cannot be read."""
+        """The result of an instant query. Raises urllib.error.HTTPError for an invalid one."""
         found: list[Any] = self._get("query", query=expression)["result"]
         return found
 
     def rules(self) -> list[dict[str, Any]]:
-        """Once all have been evaluated."""
+        """The rules, once all have been evaluated."""
         deadline = time.monotonic() + _SECONDS
         while True:
             rules = [rule for group in self._get("rules")["groups"] for rule in group["rules"]]
@@ -84,19 +84,19 @@ class Prometheus(Server):
             time.sleep(0.1)
 
     def alerts(self) -> set[tuple[str, str]]:
-        """Name and job of what fires."""
+        """Name and job of each firing alert."""
         alerts = self._get("alerts")["alerts"]
         return {(a["labels"]["alertname"], a["labels"].get("job", "")) for a in alerts if a["state"] == "firing"}
 
     def await_alerts(self, *expected: tuple[str, str]) -> None:
-        """Until these fire, others or not."""
+        """Waits until these alerts fire, whatever others do."""
         deadline = time.monotonic() + _SECONDS
         while missing := set(expected) - self.alerts():
             assert time.monotonic() < deadline, missing
             time.sleep(0.1)
 
     def await_quiet(self) -> None:
-        """Before the first scrapes, everything is missed."""
+        """Waits until no alert fires: before the first scrapes, every job is missing."""
         deadline = time.monotonic() + _SECONDS
         while firing := self.alerts():
             assert time.monotonic() < deadline, firing

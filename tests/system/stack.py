@@ -1,4 +1,4 @@
-"""Services started one by one, each by its own command, against servers that were there before."""
+"""Services started one by one, each by its own command, against running servers."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ _open = build_opener(ProxyHandler({})).open
 
 @dataclass(frozen=True)
 class Build:
-    """What is started: the checkout at `root`, its services by this module and its arguments."""
+    """The code to start: the checkout at `root`, its services by this module and its arguments."""
 
     root: Path = ROOT
     module: tuple[str, ...] = ("services.cli.main",)
@@ -51,7 +51,7 @@ PRESENT = Build()
 
 @dataclass
 class ServiceProcess:
-    """A running one; `port` is where clients connect to an edge."""
+    """A running process; clients connect to an edge at `port`."""
 
     process: subprocess.Popen[bytes]
     ops: int

@@ -1,4 +1,4 @@
-"""An operator at work on a running system, as clients on two edges see it."""
+"""An operator's commands on a running system, and their effects for clients on two edges."""
 
 import contextlib
 import http.client
@@ -27,7 +27,7 @@ def login_status(client: V2User, account: ClientAccount, password: str) -> int:
     return int(client.request(login, 7)["status"])
 
 
-def test_a_disabled_account_is_out_everywhere_within_a_second(system: Cluster, dial: Dial) -> None:
+def test_a_disabled_account_is_disconnected_everywhere_within_a_second(system: Cluster, dial: Dial) -> None:
     here, there = dial(system.edges[0]).register(), dial(system.edges[1])
     account = here.account
     there.login(account)
@@ -42,7 +42,7 @@ def test_a_disabled_account_is_out_everywhere_within_a_second(system: Cluster, d
     assert login_status(stranger, account, account.secret) == 0
 
 
-def test_a_reset_password_opens_and_the_old_one_does_not(system: Cluster, dial: Dial) -> None:
+def test_a_reset_password_logs_in_and_the_old_one_does_not(system: Cluster, dial: Dial) -> None:
     owner = dial(system.edges[0]).register()
     output = admin(system, "user", "reset", f"{owner.account.number:010d}")
     assert owner.closed() == 1008
@@ -90,7 +90,7 @@ def test_an_export_holds_the_messages_of_the_account_and_of_no_other(
     assert "argon2" not in text
 
 
-def test_a_deletion_is_the_same_as_by_oneself(system: Cluster, couple: tuple[V2User, V2User, int]) -> None:
+def test_a_deletion_equals_one_by_the_user(system: Cluster, couple: tuple[V2User, V2User, int]) -> None:
     one, two, session = couple
     one.post(session, "last words")
     two.receive_text("last words")
@@ -110,7 +110,7 @@ def test_a_running_system_is_found_healthy(system: Cluster) -> None:
     assert {"nats setup", "streams", "valkey auth", "clock of valkey", "database message", "secrets"} < set(signs)
 
 
-def test_old_tokens_are_good_after_a_rotation(system: Cluster, dial: Dial) -> None:
+def test_old_tokens_are_valid_after_a_rotation(system: Cluster, dial: Dial) -> None:
     token = dial(system.edges[0]).request(V2User.registration(new_account()), 5)["token"]
     before = kids(system)
     assert admin(system, "keys", "rotate").startswith("the key ")
@@ -125,7 +125,7 @@ def kids(system: Cluster) -> set[str]:
 
 
 def upload(edge: str, token: str) -> int:
-    """The status of a file sent with this token."""
+    """The HTTP status of an upload with this token."""
     client = http.client.HTTPConnection(edge.removeprefix("ws://"), timeout=10)
     with contextlib.closing(client):
         client.request("POST", "/media?name=a.txt", b"text", {"Authorization": f"Bearer {token}"})

@@ -1,4 +1,4 @@
-"""What is broken in a running system raises the alarm that is meant for it, and nothing does while all is well."""
+"""A fault of a running system raises its alert, and no alert fires in a healthy one."""
 
 import signal
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What was said is read again in a new system, made from a backup of one that went on running."""
+"""A new system, restored from a backup of a running one, has the messages sent before the backup."""
 
 import contextlib
 import http.client
@@ -28,7 +28,7 @@ def media(edge: str, method: str, path: str, body: bytes = b"", token: str = "")
         return answer.read()
 
 
-def test_a_restored_system_knows_everything(tmp_path: Path) -> None:
+def test_a_restored_system_has_all_data(tmp_path: Path) -> None:
     ann, bob = new_account(), new_account()
     kept = tmp_path / "kept"
     with Cluster(tmp_path / "first", "--no-limits", edges=1) as first, V2User(first.edges[0]) as speaker:

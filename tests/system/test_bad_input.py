@@ -1,5 +1,5 @@
-"""Whatever is wrong with a frame, it gets its dialect's words, and nothing else is lost: one running system, and the
-table of frames in tests/system/bad_input.py."""
+"""Each wrong frame gets the error of its dialect, and nothing else is lost: one running system, and the table of frames
+in tests/system/bad_input.py."""
 
 import json
 import secrets
@@ -33,8 +33,8 @@ _TEXTS = {
 
 
 class BadInputFixture:
-    """Somebody of each dialect, in a chat with a bystander who speaks v2 at the other edge, and what the frames of the
-    table name."""
+    """A user of each dialect, in a chat with a bystander who uses v2 at the other edge, and the values that the frames
+    of the table name."""
 
     def __init__(self, system: Cluster, elsewhere: Path, stack: ExitStack) -> None:
         self._edge = system.edges[0]
@@ -63,7 +63,7 @@ class BadInputFixture:
         return {"ourchat-v1": group, "pipe": int(created.split("|")[1])}
 
     def _without_tokens(self, gone: DialectUser) -> DialectUser:
-        """A new password voids the tokens of before."""
+        """A new password voids all earlier tokens."""
         profile = f"update_profile|{gone.number}|{gone.token}|{gone.tag}|1||1|answer"
         gone.request(profile, "update_profile_succ|")
         gone.request(f"forget_passwd|{gone.tag}|1|answer|{gone.md5}", "up_pass_succ|")
@@ -75,7 +75,7 @@ class BadInputFixture:
             assert time.monotonic() < deadline
 
     def _settle(self) -> None:
-        """What the beginning brings is over: a session of v2 has been listed, in v1 it has been told of."""
+        """Waits for the pushes of the setup: the session is listed in v2, the notifications have arrived in v1."""
         listed = {"code": 1, "session_id": str(self.commons["ourchat-v2"]), "request_values": ["session_id"]}
         self.users["ourchat-v2"].request(listed, '"code":2')
         self.users["ourchat-v1"].receive(f'"group_id":{self.commons["ourchat-v1"]}')
@@ -97,8 +97,8 @@ class BadInputFixture:
         )  # fmt: skip
 
     def check(self, dialect: str) -> None:
-        """Who made the mistake is still logged in, says something, and hears the next message of the bystander, and
-        nothing else."""
+        """The user of the wrong frame is still logged in, can post, gets the bystander's next message, and nothing
+        else."""
         person, chat, text = self.users[dialect], self.commons[dialect], secrets.token_hex(6)
         _send(person, chat, f"own {text}")
         sender = {"session_id": str(chat)}
@@ -115,7 +115,7 @@ class BadInputFixture:
 
 
 def _send(person: DialectUser, chat: int, text: str) -> None:
-    """Said, and acknowledged."""
+    """Sends a message, and waits for its acknowledgement."""
     number, token = person.number, person.token
     frames = {
         "ourchat-v0": {"code": 0, "data": {"cid": chat, "sender_id": f"{number:010d}", "msg": text}},
@@ -134,7 +134,7 @@ def crowd(system: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if not row.fresh], ids=lambda row: f"{row.dialect}: {row.wrong}")
-def test_a_mistake_is_named_and_nothing_else_is_lost(crowd: BadInputFixture, row: Row) -> None:
+def test_a_wrong_frame_gets_its_error_and_nothing_else_is_lost(crowd: BadInputFixture, row: Row) -> None:
     person = crowd.users[row.dialect]
     person.send(crowd.frame(row))
     for held in row.answers:
@@ -144,7 +144,7 @@ def test_a_mistake_is_named_and_nothing_else_is_lost(crowd: BadInputFixture, row
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.fresh], ids=lambda row: f"{row.dialect}: {row.wrong}")
-def test_a_mistake_before_the_login_leaves_it_open(crowd: BadInputFixture, row: Row) -> None:
+def test_a_wrong_frame_before_the_login_does_not_prevent_it(crowd: BadInputFixture, row: Row) -> None:
     with crowd.fresh(row.dialect) as stranger:
         stranger.send(crowd.frame(row))
         for held in row.answers:

@@ -1,5 +1,5 @@
-"""The suite of conformance tests that lies beside the checkout, against whole systems on SQLite and on PostgreSQL; the
-latter of compiled modules, as the image has them, with DRAGOMAN_TEST_COMPILED=1."""
+"""The conformance suite beside the checkout, against whole systems on SQLite and on PostgreSQL; the latter of compiled
+modules, as in the image, with DRAGOMAN_TEST_COMPILED=1."""
 
 import os
 import secrets
@@ -21,11 +21,11 @@ pytestmark = pytest.mark.timeout(900)
 
 AFTER = 3
 IN_THE_LOBBY = ("wild_clients", "ourchat_v0", "detection", "accounts", "groups", "interop")
-"""Whose people of v0 all hear each other, so that only one test may be under way; much of the others is waiting."""
+"""The v0 users of these tests share the lobby, so only one of them may run at a time; the others mostly wait."""
 
 
 def conforms(cluster: Cluster) -> None:
-    """The whole suite in random order; its own words are shown when it fails."""
+    """Runs the whole suite in random order, and shows its output when it fails."""
     files = sorted(path.name for path in SUITE.glob("test_*.py"))
     together = [f"test_{name}.py" for name in IN_THE_LOBBY]
     apart = [name for name in files if name not in together]
@@ -39,7 +39,7 @@ def conforms(cluster: Cluster) -> None:
 
 @contextmanager
 def start(cluster: Cluster, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """Run some of the suite. Nothing of it is left at the end."""
+    """Runs a part of the suite, which has ended when the context ends."""
     edge, other = cluster.edges
     command = [
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore",
@@ -73,7 +73,7 @@ def test_verification_after_failed_logins(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the product is: the checkout, or what is made of it with a compiler."""
+    """The directory of the product: the checkout, or a compiled copy."""
     return compiled(tmp_path_factory.mktemp("compiled")) if WANTED else ROOT
 
 
@@ -87,13 +87,13 @@ def on_postgres(tmp_path: Path, postgres_server: PostgresServer, packages: Path)
 
 
 def from_(packages: Path) -> tuple[str, ...]:
-    """What starts the product of this directory, and of no other."""
+    """Starts the product of this directory, and of no other."""
     return ("env", f"PYTHONPATH={packages}", sys.executable, "-P", "-m", "services.cli.main", "up")
 
 
 @pytest.mark.skipif(not WANTED, reason="takes minutes: DRAGOMAN_TEST_COMPILED=1 asks for it")
 @pytest.mark.xdist_group("postgresql")
-def test_what_runs_is_compiled(packages: Path) -> None:
+def test_the_running_modules_are_compiled(packages: Path) -> None:
     show = "import sys, importlib as i; print(*(i.import_module(name).__file__ for name in sys.argv[1:]))"
     names = [module.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for module in MODULES]
     command = ["env", f"PYTHONPATH={packages}", sys.executable, "-P", "-c", show, *names]

@@ -1,4 +1,4 @@
-"""What a running system exports, and what its pages, dashboards and alerts make of it."""
+"""Metrics of a running system, and their display on its pages, dashboards and alerts."""
 
 import json
 import re
@@ -26,13 +26,13 @@ LEGENDS = {
     for panel in json.loads(path.read_text())["panels"]
     for target in panel.get("targets", ())
 }
-"""By expression: what Grafana writes beside each line, with labels in {{braces}}."""
+"""By expression: the legend of each line in Grafana, with labels in {{braces}}."""
 SELECTOR = r"\b(?:dragoman|process|python)_\w+(?:\{[^}]*\})?"
 SAMPLES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
 NOT_EXPORTED = {"up"}
-"""Prometheus's own."""
+"""Metrics of Prometheus itself."""
 OF_BACKUPS = {"dragoman_backup_time_seconds"}
-"""What no process exports: `dragoman backup --metrics` writes it."""
+"""Metrics that no process exports: `dragoman backup --metrics` writes them."""
 
 
 def named(expression: str) -> set[str]:
@@ -47,7 +47,7 @@ def processes(system: Cluster) -> list[RunningProcess]:
 
 
 def exported(system: Cluster, job: str = "") -> dict[str, str]:
-    """The types of all metrics by their names, save when a series was made, which the client library adds."""
+    """The types of all metrics by name, except the creation times of series, which the client library adds."""
     scrapes = [scrape(process) for process in processes(system) if process.name.startswith(job)]
     types = dict(re.findall(r"^# TYPE (\w+) (\w+)$", "".join(scrapes), re.MULTILINE))
     return {name: kind for name, kind in types.items() if not name.endswith("_created")}
@@ -58,7 +58,7 @@ def samples(types: dict[str, str]) -> dict[str, str]:
     return {f"{name}{suffix}": name for name, kind in types.items() for suffix in SAMPLES[kind]}
 
 
-def test_every_metric_is_on_a_dashboard_and_every_dashboard_s_is_exported(system: Cluster) -> None:
+def test_dashboards_show_exactly_the_exported_metrics(system: Cluster) -> None:
     shown, there = set().union(*map(named, LEGENDS)), exported(system)
     known = samples(there)
     assert shown - set(known) == NOT_EXPORTED
@@ -102,20 +102,20 @@ def test_dashboards_and_alerts_have_their_data(prometheus: Prometheus, couple: t
     for expression, legend in LEGENDS.items():
         if named(expression) and all(map(prometheus.request, re.findall(SELECTOR, expression))):
             prometheus.await_samples(expression)
-        lines = prometheus.request(expression)  # perhaps none: nothing of the kind has happened here
+        lines = prometheus.request(expression)  # may be empty: no such event has happened
         wanted = set(re.findall(r"{{(\w+)}}", legend))
         assert [line["metric"] for line in lines if not wanted <= set(line["metric"])] == [], (expression, legend)
     assert [rule["name"] for rule in prometheus.rules() if rule["health"] != "ok"] == []
 
 
 def shown(title: str) -> str:
-    """The number under a title of an operations page, as an expression of JavaScript; undefined until it is there."""
+    """The number under a title of an operations page, as a JavaScript expression; undefined until it is shown."""
     tile = f"[...document.querySelectorAll('.tile')].find((tile) => tile.querySelector('h3').textContent === '{title}')"
     return f"{tile}?.querySelector('.value').textContent"
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to open a page with")
-def test_the_page_of_an_edge_shows_what_its_clients_do(
+def test_the_page_of_an_edge_shows_the_activity_of_its_clients(
     system: Cluster, couple: tuple[V2User, V2User, int], tmp_path: Path
 ) -> None:
     one, other, session = couple

@@ -1,4 +1,4 @@
-"""Account deletion is carried through all services, also when one of them is away at the time."""
+"""An account is deleted in all services, also when one of them was away at the time."""
 
 import asyncio
 import signal
@@ -19,7 +19,7 @@ from tests.system.users import V2User
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(120)]
 
 DELETION_SECONDS = 4.0
-"""Services that do not answer are waited for two seconds; the rest is for a busy machine."""
+"""A service that does not answer is retried after two seconds; the rest is for a busy machine."""
 SECONDS = 20.0
 Away = Callable[[Cluster, str], AbstractContextManager[None]]
 GONE = "已注销用户"
@@ -43,7 +43,7 @@ def dead(system: Cluster, name: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("away", [frozen, dead])
 @pytest.mark.parametrize("service", ["session", "message"])
-async def test_what_a_service_missed_is_done_when_it_is_back(
+async def test_a_deletion_that_a_service_missed_is_done_when_it_is_back(
     system: Cluster,
     couple: tuple[V2User, V2User, int],
     away: Callable[[Cluster, str], AbstractContextManager[None]],
@@ -55,12 +55,12 @@ async def test_what_a_service_missed_is_done_when_it_is_back(
         began = time.monotonic()
         assert leaver.request({"code": 16}, 17) == {"code": 17, "status": 0}
         assert time.monotonic() - began < DELETION_SECONDS
-    await until_worked_off(system, service)
-    check_forgotten(leaver, stayer, session)
+    await until_done(system, service)
+    check_deleted(leaver, stayer, session)
 
 
-async def until_worked_off(system: Cluster, service: str) -> None:
-    """Until the service has acknowledged every deletion there was."""
+async def until_done(system: Cluster, service: str) -> None:
+    """Waits until the service has acknowledged every deletion event."""
     settings = broker(system.data, SETUP)
     password = settings.password.get_secret_value()
     client = await nats.connect(settings.url, user=SETUP, password=password, inbox_prefix=f"inbox.{SETUP}")
@@ -75,8 +75,9 @@ async def until_worked_off(system: Cluster, service: str) -> None:
         await client.close()
 
 
-def check_forgotten(leaver: V2User, stayer: V2User, session: int) -> None:
-    """Nobody can log in as the account, it is named as gone and in no session; what it said, and others say, stays."""
+def check_deleted(leaver: V2User, stayer: V2User, session: int) -> None:
+    """The account cannot log in, is shown as deleted and is in no session; its messages, and those of others,
+    remain."""
     account = leaver.account
     login = {"code": 6, "login_type": 0, "account": account.email, "password": account.secret}
     assert stayer.request(login, 7) == {"code": 7, "status": 1}

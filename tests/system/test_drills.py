@@ -1,4 +1,4 @@
-"""The kill drill, short: it proves the contract on the real thing, and does not on builds that break it."""
+"""The kill drill, short: it proves the contract on the present build, and flags builds that break it."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ def test_nothing_acknowledged_is_lost_whatever_is_killed(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", sorted(name for name, one in MUTANTS.items() if one.drill == "kill"))
-def test_a_broken_build_is_found_out(tmp_path: Path, name: str) -> None:
+def test_a_broken_build_is_flagged(tmp_path: Path, name: str) -> None:
     short = ("--seconds", "4", "--targets", "message", "--only", "--patience", "6")
     status, figures = drill(tmp_path / "figures.json", *short, "--break", name)
     assert (status, figures["result"]) == (1, "violated")

@@ -1,5 +1,5 @@
-"""What dashboards and alerts ask of the servers' exporters, these export: of NATS with the arguments of Compose, of
-Valkey as who may only look, of PostgreSQL with the rights of a monitor."""
+"""The servers' exporters export every metric that dashboards and alerts query: of NATS with the arguments of Compose,
+of Valkey as a read-only user, of PostgreSQL with the rights of a monitor."""
 
 import re
 import secrets
@@ -38,7 +38,7 @@ def queried_metrics(prefix: str) -> set[str]:
 
 
 def exported(port: int) -> dict[str, str]:
-    """Each metric's value, of the last of its series."""
+    """The value of each metric's last series."""
     with _open(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
         return dict(re.findall(r"^(\w+)(?:{.*})? (\S+)$", response.read().decode(), re.MULTILINE))
 
@@ -74,7 +74,8 @@ def run(process_group: ProcessGroup, tmp_path: Path) -> Run:
 
 
 def like_compose(directory: Path) -> tuple[list[str], NatsSettings, int]:
-    """How nats-server starts with the file of Compose; as whom to make its streams; the port of its numbers."""
+    """The start command of nats-server with the file of Compose; the user that creates its streams; its monitoring
+    port."""
     config, port, numbers = directory / "dragoman.conf", free_port(), free_port()
     config.write_text((ROOT / "deploy" / "compose" / "nats.conf").read_text().replace("/data", str(directory / "data")))
     (directory / "secrets").mkdir()

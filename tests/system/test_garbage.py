@@ -1,4 +1,4 @@
-"""Any frames, from several connections at once: each gets one answer, and nobody else notices."""
+"""Arbitrary frames from several connections at once: each gets one answer, and no other user is affected."""
 
 import json
 import os
@@ -27,7 +27,7 @@ soak = settings(
 
 @pytest.fixture(scope="module")
 def bystanders(system: Cluster) -> Iterator[tuple[V2User, V2User, int]]:
-    """Two people who chat while others rage."""
+    """Two users who chat while others send garbage."""
     with V2User(system.edges[0]) as one, V2User(system.edges[1]) as two:
         for client in (one, two):
             client.register()
@@ -50,7 +50,7 @@ def test_every_frame_gets_one_answer(
         vandals = [stack.enter_context(V2User(system.edges[number % 2])) for number in range(4)]
         for client, account in zip(vandals, accounts, strict=False):
             client.login(account)
-        sent = [_rage(client, data) for client in vandals]
+        sent = [_send_garbage(client, data) for client in vandals]
         for client, count in zip(vandals, sent, strict=True):
             answers = [_answer(client) for _ in range(count)]
             assert {answer["code"] for answer in answers} <= ANSWERS
@@ -60,8 +60,8 @@ def test_every_frame_gets_one_answer(
     _chat(bystanders)
 
 
-def _rage(client: V2User, data: st.DataObject) -> int:
-    """Send what is drawn, pings between, and a sound request at last; how many answers are due."""
+def _send_garbage(client: V2User, data: st.DataObject) -> int:
+    """Sends the drawn frames, pings between them, and a valid request last; returns the number of expected answers."""
     garbage = data.draw(st.lists(frames(client.account.number), max_size=12))
     for frame in garbage:
         client.send(frame)
@@ -72,7 +72,7 @@ def _rage(client: V2User, data: st.DataObject) -> int:
 
 
 def _answer(client: V2User) -> Frame:
-    """A refused 8 is answered by its status and then by the reason: together they are one."""
+    """A rejected 8 is answered by its status and then by the reason: together they are one answer."""
     answer = client.read()
     if answer["code"] == 9 and answer["status"] != 0:
         assert client.read()["code"] == 18
@@ -92,7 +92,7 @@ def test_too_large_too_deep_or_too_early_frames_only_get_an_error(
 
 
 def raw(opcode: int, payload: bytes, *, masked: bool = True, final: bool = True) -> bytes:
-    """A WebSocket frame as it is on the wire, masked with zeros."""
+    """A WebSocket frame as on the wire, masked with zeros."""
     head = bytes([(0x80 if final else 0) | opcode])
     mask_bit = 0x80 if masked else 0
     size = len(payload)
@@ -116,7 +116,7 @@ def raw(opcode: int, payload: bytes, *, masked: bool = True, final: bool = True)
         pytest.param(raw(1, b"x" * (2 * 1024 * 1024 + 1)), 1009, id="over the transport's limit"),
     ],
 )
-def test_what_is_no_websocket_closes_that_connection_alone(
+def test_invalid_websocket_data_closes_that_connection_alone(
     system: Cluster, dial: Dial, bystanders: tuple[V2User, V2User, int], bytes_: bytes, code: int
 ) -> None:
     client = dial(system.edges[0]).register()

@@ -1,4 +1,4 @@
-"""Pictures and files by HTTP, on the whole system: real tokens, every edge serves what any edge took."""
+"""Images and files by HTTP, on the whole system: real tokens, every edge serves the uploads of every edge."""
 
 import json
 import time
@@ -39,7 +39,7 @@ def post(edge: str, token: str) -> tuple[int, bytes]:
     return http(edge, "POST", "/media?name=face.png", PNG, Authorization=f"Bearer {token}")
 
 
-def test_what_one_edge_took_any_edge_serves(system: Cluster, dial: Dial) -> None:
+def test_any_edge_serves_the_uploads_of_another(system: Cluster, dial: Dial) -> None:
     here, there = system.edges
     status, body = post(here, token_of(dial(there)))
     kept = json.loads(body)
@@ -50,7 +50,7 @@ def test_what_one_edge_took_any_edge_serves(system: Cluster, dial: Dial) -> None
     assert post(here, "no.such.token")[0] == 401
 
 
-def test_a_former_member_sends_nothing(system: Cluster, dial: Dial) -> None:
+def test_a_deleted_account_cannot_upload(system: Cluster, dial: Dial) -> None:
     client = dial(system.edges[0])
     token = token_of(client)
     assert post(system.edges[1], token)[0] == 201

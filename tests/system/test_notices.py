@@ -1,5 +1,4 @@
-"""The operator tells people something, as they see it in each dialect: once, whoever is away and however often it is
-tried."""
+"""An operator's notice, as users of each dialect see it: once, also after an absence and a repeated command."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ TEXT = "Closed from ten to eleven"
 
 
 class NoticeRecipients:
-    """One person of each dialect, at the edges by turns."""
+    """One user of each dialect, alternately at the edges."""
 
     def __init__(self, system: Cluster, stack: ExitStack) -> None:
         self._system = system
@@ -39,7 +38,8 @@ class NoticeRecipients:
         return again
 
     def ping(self, *users: DialectUser) -> None:
-        """Said by somebody else after all else: whoever hears it has heard everything before."""
+        """A message that another user sends after everything else: a client that receives it has received everything
+        before."""
         members = [str(one.number) for one in users]
         made = self.wil.request({"code": 8, "members": members, "name": "s"}, '"code":9,"status":0')
         sender = {"session_id": json.loads(made)["session_id"]}
@@ -60,7 +60,7 @@ def data(frame: str) -> dict[str, Any]:
 
 
 def notices(one: DialectUser) -> list[str]:
-    """That came besides those it has heard."""
+    """The notices that arrived among the other frames."""
     return [frame for frame in one.pending if TEXT in frame]
 
 
@@ -103,8 +103,8 @@ def test_a_notice_arrives_once_and_at_the_next_login_of_an_absent_account(recipi
         assert notices(again) == []
 
 
-def test_nobody_answers_a_notice(recipients: NoticeRecipients) -> None:
-    """Neither where it was told nor by opening a chat."""
+def test_a_notice_cannot_be_answered(recipients: NoticeRecipients) -> None:
+    """Neither in the dialect that shows it nor by opening a chat."""
     vic, wil, pat, sue = recipients.vic, recipients.wil, recipients.pat, recipients.sue
     recipients.notice(TEXT, wil, pat, sue)
     session = json.loads(wil.receive(TEXT))["sender"]["session_id"]
@@ -119,8 +119,8 @@ def test_nobody_answers_a_notice(recipients: NoticeRecipients) -> None:
     vic.request({"code": 0, "time": 0, "data": {"sender": sender, "msg": "hi"}}, '"code":18', "only tells notices")
 
 
-def test_nobody_can_use_the_system_account(recipients: NoticeRecipients, system: Cluster) -> None:
-    """Its number opens nothing and befriends nobody, its name in service is taken; who it is can be seen."""
+def test_the_system_account_cannot_be_used(recipients: NoticeRecipients, system: Cluster) -> None:
+    """Its number cannot log in or become a friend, and its name in service is taken; its profile is visible."""
     shown = recipients.pat.request(
         f"get_user_info|{recipients.pat.number}|{SYSTEM_ACCOUNT}|{recipients.pat.token}", "friend_detail_info|"
     )

@@ -30,7 +30,9 @@ def test_maintenance_is_pushed_to_all_clients_and_shown_in_the_server_status(sys
         assert client.request({"code": 12}, 12) == {"code": 12, "status": 0}
 
 
-def test_an_edge_that_ends_in_order_answers_what_it_took(system: Cluster, couple: tuple[V2User, V2User, int]) -> None:
+def test_an_edge_that_ends_in_order_answers_its_accepted_frames(
+    system: Cluster, couple: tuple[V2User, V2User, int]
+) -> None:
     leaver, stayer, session = couple
     texts = [f"last words {number}" for number in range(50)]
     for text in texts:
@@ -49,7 +51,7 @@ def test_an_edge_that_ends_in_order_answers_what_it_took(system: Cluster, couple
 def test_a_client_of_a_draining_edge_is_served_elsewhere_at_once(
     system: Cluster, couple: tuple[V2User, V2User, int], dial: Dial
 ) -> None:
-    """What comes while it is on its way is there when it arrives, and nothing comes again."""
+    """Messages that were sent during its reconnect arrive with the login, and none is repeated."""
     leaver, stayer, session = couple
     stayer.post(session, "before")
     leaver.receive_text("before")
@@ -65,7 +67,7 @@ def test_a_client_of_a_draining_edge_is_served_elsewhere_at_once(
         await_ready(system, "edge-1", since=pid)
 
 
-def test_a_deleted_account_is_thrown_out_of_the_other_edge_within_a_second(system: Cluster, dial: Dial) -> None:
+def test_a_deleted_account_is_disconnected_from_the_other_edge_within_a_second(system: Cluster, dial: Dial) -> None:
     here, there = dial(system.edges[0]).register(), dial(system.edges[1])
     there.login(here.account)
     assert here.request({"code": 16}, 17) == {"code": 17, "status": 0}

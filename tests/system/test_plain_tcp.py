@@ -1,4 +1,4 @@
-"""Clients that speak plain TCP, each in its own dialect, among people who do not."""
+"""Plain TCP clients, each in its own dialect, beside WebSocket clients."""
 
 import hashlib
 import secrets
@@ -53,7 +53,7 @@ class First:
         plain.request({"code": 6, "data": {"ocId": self.ocid, "password": self.secret}}, 7)
 
 
-def test_the_clients_of_2022_talk_in_the_lobby(call: Call) -> None:
+def test_the_clients_of_2022_post_in_the_lobby(call: Call) -> None:
     one, two = First(call(0)), First(call(1))
     texts = [f"{number} {a_name()} 你好" for number in range(3)]
     packet = "".join(f'{{"code":0,"data":{{"cid":1,"sender_id":"{one.ocid}","msg":"{text}"}}}}' for text in texts)
@@ -64,7 +64,7 @@ def test_the_clients_of_2022_talk_in_the_lobby(call: Call) -> None:
         assert one.hears(text) == two.hears(text) == one.text(text)
 
 
-def test_what_came_by_tcp_does_not_come_again(call: Call) -> None:
+def test_messages_received_by_tcp_are_not_repeated(call: Call) -> None:
     one, two = First(call(0)), First(call(1))
     first, second = a_name(), a_name()
     one.plain.send(one.text(first))
@@ -85,7 +85,7 @@ def test_binary_packets_get_one_error(call: Call) -> None:
     assert one.plain.receive_line() == ""
 
 
-# The others
+# The other dialects
 
 
 def test_ourchat_v1(call: Call) -> None:
@@ -137,7 +137,7 @@ class PipeTcpClient:
         return self.plain.receive_line()
 
 
-def test_pipe_in_lines_that_nobody_can_forge(system: Cluster, call: Call, dial: Dial) -> None:
+def test_pipe_in_lines_that_cannot_be_forged(system: Cluster, call: Call, dial: Dial) -> None:
     one, two = PipeTcpClient(call(0)), PipeTcpClient(call(1))
     sent = one.request(f"send_message|0|{one.uid}|{two.uid}|0|a|b|{one.token}")
     assert sent == "send_message_succ|发送成功！"
@@ -160,7 +160,7 @@ def test_pipelined_lines_are_answered_before_the_end(call: Call) -> None:
     assert plain.receive_line() == ""
 
 
-# What is no message
+# Invalid input
 
 
 @pytest.mark.parametrize("value", ["[]", "12 ", '"text"', '{"code":12', '{"code":abc}', "[" * 100 + "]" * 100])
@@ -185,7 +185,7 @@ def test_an_unreadable_stream_gets_one_error(call: Call, garbage: bytes) -> None
 
 
 @pytest.mark.parametrize("first", [b"GET / HTTP/1.1\r\n\r\n", b"hello\n", b"{}", b"[1]", b"\x16\x03\x01\n"])
-def test_what_begins_in_no_dialect_is_disconnected(call: Call, first: bytes) -> None:
+def test_a_first_frame_of_no_dialect_is_disconnected(call: Call, first: bytes) -> None:
     plain = call(0)
     plain.send(first)
     assert plain.receive_line() == ""

@@ -1,4 +1,4 @@
-"""Friendships and memberships as they are told in v1, whichever dialect causes them, live and after an absence."""
+"""Friendships and memberships as they are shown in v1, whichever dialect causes them, live and after an absence."""
 
 import json
 import time
@@ -18,7 +18,7 @@ Enter = Callable[[str], DialectUser]
 
 @pytest.fixture
 def enter(system: Cluster) -> Iterator[Enter]:
-    """A new account of a dialect, at the edges by turns; the connections end with the test."""
+    """A new account of a dialect, alternately at the edges; the connections end with the test."""
     with ExitStack() as stack:
         count = iter(range(1_000))
         yield lambda dialect: stack.enter_context(DialectUser(system.edges[next(count) % 2], dialect)).register()
@@ -26,7 +26,7 @@ def enter(system: Cluster) -> Iterator[Enter]:
 
 @pytest.fixture
 def vic(enter: Enter) -> DialectUser:
-    """Who is told, in v1."""
+    """The user of v1 who is notified."""
     return enter("ourchat-v1")
 
 
@@ -35,7 +35,7 @@ def v1(code: int, **data: object) -> dict[str, Any]:
 
 
 def is_notified(vic: DialectUser, code: int, **data: object) -> None:
-    """This frame, and with just these data."""
+    """Receives this frame, with exactly these data."""
     frame = json.loads(vic.receive(f'"code":{code},'))
     assert (frame["data"], type(frame["time"])) == (data, int)
 
@@ -63,7 +63,7 @@ def named(name: str) -> dict[str, str]:
 
 
 def befriend(vic: DialectUser, pat: DialectUser) -> None:
-    """Asked in v1, accepted in pipe."""
+    """Requested in v1, accepted in pipe."""
     vic.send(v1(9, add_ocid=pat.number, ocid=vic.number))
     pat.receive(f"friend_request|1|{vic.number}||")
     pat.request(f"hand_friend_request|{pat.number}|{vic.number}|1|{pat.token}", "hand_friend_request_succ|同意请求！")
@@ -88,7 +88,7 @@ def test_a_friend_request_rejected_in_pipe(vic: DialectUser, enter: Enter) -> No
 
 
 def test_a_friendship_accepted_and_ended_in_pipe(vic: DialectUser, enter: Enter) -> None:
-    """The end is not told, and frees the way."""
+    """The end is not shown, and makes a new request possible."""
     pat = enter("pipe")
     befriend(vic, pat)
     vic.send(v1(9, add_ocid=pat.number, ocid=vic.number))
@@ -98,7 +98,7 @@ def test_a_friendship_accepted_and_ended_in_pipe(vic: DialectUser, enter: Enter)
 
 
 @pytest.mark.parametrize("dialect", ["ourchat-v1", "ourchat-v2", "pipe"])
-def test_a_friend_is_called_otherwise(vic: DialectUser, enter: Enter, system: Cluster, dialect: str) -> None:
+def test_a_friend_changes_its_name(vic: DialectUser, enter: Enter, system: Cluster, dialect: str) -> None:
     pat = enter("pipe")
     befriend(vic, pat)
     renames: dict[str, str | dict[str, Any]] = {
@@ -177,7 +177,7 @@ def test_a_new_member_of_a_v2_session_is_notified(vic: DialectUser, enter: Enter
 
 
 def test_a_new_member_of_a_service_group_is_notified(vic: DialectUser, enter: Enter) -> None:
-    """Their uuids are known from a group that both are in."""
+    """Their uuids are known from a group with both users."""
     sue = enter("service")
     first = group_of_service(sue)
     vic.send(v1(9, group_id=first, ocid=vic.number))
@@ -236,8 +236,8 @@ def v2_sends(wil: DialectUser, session: int, text: str) -> None:
     wil.request(frame, '"code":0', text)
 
 
-def test_senders_are_called_as_they_are_called_now(enter: Enter, system: Cluster) -> None:
-    """Renamed at another edge than they speak at; once deleted, nobody any more."""
+def test_senders_are_shown_by_their_present_names(enter: Enter, system: Cluster) -> None:
+    """Renamed at another edge than the one they post at; a deleted account has no name."""
     wil, pat, sue = enter("ourchat-v2"), enter("pipe"), enter("service")
     members = [str(pat.number), str(sue.number)]
     made = wil.request({"code": 8, "members": members, "name": "s"}, '"code":9,"status":0')
@@ -256,7 +256,7 @@ def test_senders_are_called_as_they_are_called_now(enter: Enter, system: Cluster
 
 
 def sees_new_name(wil: DialectUser, pat: DialectUser, session: int) -> None:
-    """Within seconds."""
+    """The new name is shown within seconds."""
     for number in range(50):
         v2_sends(wil, session, f"again {number}")
         if "|other: again" in pat.receive(f": again {number}"):

@@ -1,4 +1,4 @@
-"""Two message replicas in one cluster: either may go at any moment, and nobody notices more than a pause."""
+"""Two message replicas in one cluster: either may fail at any moment, and clients notice no more than a pause."""
 
 import os
 import signal
@@ -53,14 +53,14 @@ def talk(couple: tuple[V2User, V2User, int], since: int, upto: int) -> None:
         speaker.post(session, str(number))
 
 
-def check_heard(couple: tuple[V2User, V2User, int]) -> None:
-    """All of it, once, in order."""
+def check_received(couple: tuple[V2User, V2User, int]) -> None:
+    """Both have received all messages, once, in order."""
     _, listener, _ = couple
     assert [listener.receive_code(0)["msg"][0]["text"] for _ in range(WORDS)] == list(map(str, range(WORDS)))
     listener.receive_nothing()
 
 
-def test_both_work_and_one_may_be_killed(
+def test_both_replicas_work_and_one_may_be_killed(
     replicas: tuple[list[ServiceProcess], list[ServiceProcess]], couple: tuple[V2User, V2User, int]
 ) -> None:
     messages, _ = replicas
@@ -68,7 +68,7 @@ def test_both_work_and_one_may_be_killed(
     assert all(replica.metric("dragoman_message_acknowledged_total") > 0 for replica in messages)
     messages[0].process.kill()
     talk(couple, WORDS // 2, WORDS)
-    check_heard(couple)
+    check_received(couple)
 
 
 def test_a_frozen_replica_is_bypassed_and_publishes_nothing_late(
@@ -82,4 +82,4 @@ def test_a_frozen_replica_is_bypassed_and_publishes_nothing_late(
     time.sleep(max(0.0, thawed - time.monotonic()))
     os.kill(messages[0].pid, signal.SIGCONT)
     talk(couple, WORDS - 10, WORDS)
-    check_heard(couple)
+    check_received(couple)

@@ -1,4 +1,5 @@
-"""Each service, as a process, when what it stands on is not there yet: it waits, says so, and serves in the end."""
+"""Each service as a process that starts before its dependencies: it waits, reports the missing one, and serves in the
+end."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -43,7 +44,7 @@ def start(
 
 
 def readiness(service: ServiceProcess) -> tuple[int, str]:
-    """Status and body of /readyz; 0 while nobody answers."""
+    """Status and body of /readyz; 0 without a reply."""
     try:
         with _open(f"http://127.0.0.1:{service.ops}/readyz", timeout=5) as response:
             return response.status, response.read().decode()
@@ -98,7 +99,7 @@ def test_without_a_database(start: Start, postgres_server: PostgresServer, tmp_p
         becomes(service, 200, "ready")
 
 
-def test_without_valkey_they_serve_all_the_same(start: Start, valkey_server: ValkeyServer) -> None:
+def test_without_valkey_they_serve(start: Start, valkey_server: ValkeyServer) -> None:
     valkey_server.kill()
     services = start(*NAMES)
     for service in services.values():

@@ -1,4 +1,4 @@
-"""What a collector sees of a whole system: the way of a message and of a login, through every process."""
+"""A whole system's spans at a collector: the way of a message and of a login, through every process."""
 
 import http.client
 import signal
@@ -32,7 +32,7 @@ LOGIN = {
     ("message", "session.list_chats", "client", "message.sync"),
     ("message", "database read", "client", "message.sync"),
 }
-"""Some of it: service, name, kind, and what it is a part of."""
+"""Some spans of a message: service, name, kind, and parent."""
 VERIFICATION = {
     ("edge", "GET /verify", "server", ""),
     ("edge", "auth.open_verification", "client", "GET /verify"),
@@ -69,7 +69,7 @@ def couple(services: list[ServiceProcess], dial: Dial) -> tuple[V2User, V2User, 
 
 
 def trace_of(spans: Sequence[Seen], root: str) -> list[Seen]:
-    """The spans of the trace that began so; none while its beginning is not there."""
+    """The spans of the trace with this root; none while the root is missing."""
     traces = {span.trace for span in spans if span.name == root and not span.parent}
     assert len(traces) < 2
     return [span for span in spans if span.trace in traces]
@@ -80,7 +80,7 @@ def has(root: str, number: int) -> Callable[[Sequence[Seen]], bool]:
 
 
 def way(trace: Sequence[Seen]) -> Counter[tuple[str, str, str, str]]:
-    """Each span's service, name and kind, and the name of what it is a part of, as far as that is there yet."""
+    """Each span's service, name and kind, and the name of its parent, as far as it is known yet."""
     by_id = {span.id: span for span in trace}
     return Counter(
         (span.service.removeprefix("dragoman-"), span.name, span.kind, by_id[span.parent].name if span.parent else "")
@@ -147,7 +147,7 @@ def check_message(spans: Sequence[Seen], here: str, there: str) -> None:
 
 
 def login(spans: Sequence[Seen]) -> list[Seen]:
-    """The trace of the one that succeeded."""
+    """The trace of the login that succeeded."""
     traces = {span.trace for span in spans if span.name == "Login" and not span.failed}
     return [span for span in spans if span.trace in traces]
 
@@ -156,7 +156,7 @@ def failures(spans: Sequence[Seen]) -> list[str]:
     return [span.failed for span in spans if span.name == "Login" and span.failed]
 
 
-def test_a_collector_that_hangs_keeps_no_process_from_its_work_and_its_end(
+def test_a_collector_that_hangs_does_not_delay_work_or_shutdown(
     collector: Collector, services: list[ServiceProcess], couple: tuple[V2User, V2User, int]
 ) -> None:
     ann, bob, session = couple

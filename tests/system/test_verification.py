@@ -1,4 +1,4 @@
-"""Registrations that are withheld until the mailed link is opened (13, 14, 15), with a real mail server."""
+"""Registrations that are pending until the mailed link is opened (13, 14, 15), with a real mail server."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -34,7 +34,7 @@ def verifying(tmp_path_factory: pytest.TempPathFactory, postbox: Postbox) -> Ite
 
 @pytest.fixture
 def applicant(verifying: Cluster, dial: Dial) -> V2User:
-    """Has asked to be registered, and for the mail."""
+    """Has requested a registration, and the mail."""
     client = dial(verifying.edges[0])
     assert client.request(client.registration(client.account), 13, 5) == {"code": 13}
     client.send({"code": 14})
@@ -75,7 +75,7 @@ def test_a_wrong_code_gets_an_error_and_the_right_one_still_works(applicant: V2U
 
 
 @pytest.mark.parametrize(("path", "key"), [("/ws/ourchat-v0", "mail"), ("/ws/ourchat-v1", "email")])
-def test_clients_that_know_nothing_of_it_get_the_mail_and_try_again(
+def test_clients_without_verification_get_the_mail_and_try_again(
     verifying: Cluster, postbox: Postbox, dial: Dial, path: str, key: str
 ) -> None:
     client, account = dial(verifying.edges[0], path=path), new_account()
@@ -87,15 +87,17 @@ def test_clients_that_know_nothing_of_it_get_the_mail_and_try_again(
     assert client.request({"code": 4, "time": 0, "data": data}, 5)["data"]["state"] == 0
 
 
-def test_nobody_is_registered_before(applicant: V2User, postbox: Postbox, verifying: Cluster, dial: Dial) -> None:
-    """The address is not taken: somebody else may apply with it, and whoever opens a link first has it."""
+def test_an_account_exists_only_after_the_link(
+    applicant: V2User, postbox: Postbox, verifying: Cluster, dial: Dial
+) -> None:
+    """The address is still free: another user may apply with it, and the first opened link gets it."""
     login = {"code": 6, "login_type": 0, "account": applicant.account.email, "password": applicant.account.secret}
     other = dial(verifying.edges[1])
     assert other.request(login, 7, 13) == {"code": 7, "status": 1}
     assert other.request(V2User.registration(applicant.account), 13, 5) == {"code": 13}
 
 
-def test_after_the_time_limit_it_is_over(applicant: V2User, postbox: Postbox) -> None:
+def test_a_link_expires_after_the_time_limit(applicant: V2User, postbox: Postbox) -> None:
     link = postbox.link(applicant.account.email)
     assert applicant.receive_code(15, seconds=LIMIT_SECONDS + 5) == {"code": 15, "status": 2}
     assert visit(link) == 410

@@ -1,7 +1,5 @@
-"""Users for tests from outside: the client library's codecs and connections, and frames as they are on the wire.
-
-Every wait is bounded, and no frame is lost between two calls.
-"""
+"""Users for tests from outside: the client library's codecs and connections, and frames as on the wire. Every wait is
+bounded, and no frame is lost between two calls."""
 
 import hashlib
 import json
@@ -24,7 +22,7 @@ from clients.errors import ConnectionEnded
 Frame = dict[str, Any]
 V2 = OurChatV2Codec()
 _CODECS: dict[str, Codec] = CODECS | {"service": ServiceCodec(push=False)}
-"""As the documents have them: service has no pushes."""
+"""As in the documents: service has no pushes."""
 
 
 def account_of(tag: str, number: int = 0) -> ClientAccount:
@@ -55,7 +53,7 @@ class _WebSocketUser:
         self.connection.close()
 
     def read_text(self, seconds: float = SECONDS) -> str:
-        """The next frame off the wire. Raises TimeoutError, ConnectionEnded."""
+        """The next frame from the connection. Raises TimeoutError, ConnectionEnded."""
         frame = self.connection.receive(max(seconds, 0))
         assert isinstance(frame, str)
         return frame
@@ -70,14 +68,14 @@ class V2User(_WebSocketUser):
         self.account = new_account()
 
     def send(self, frame: Frame | ClientRequest | str | bytes | Iterable[str]) -> None:
-        """Text, binary data or fragments as they are, an object as JSON."""
+        """Sends text, binary data or fragments as they are, an object as JSON."""
         if isinstance(frame, ClientRequest):
             self.connection.send(frame.frame.decode())
         else:
             self.connection.send(json.dumps(frame) if isinstance(frame, dict) else frame)
 
     def read(self, seconds: float = SECONDS) -> Frame:
-        """The next frame off the wire. Raises TimeoutError, ConnectionEnded."""
+        """The next frame from the connection. Raises TimeoutError, ConnectionEnded."""
         frame: Frame = json.loads(self.connection.receive(max(seconds, 0)))
         return frame
 
@@ -100,7 +98,7 @@ class V2User(_WebSocketUser):
         return self.receive_code(*codes, seconds=seconds)
 
     def closed(self, seconds: float = SECONDS) -> int:
-        """The code the server closes with, soon."""
+        """Waits for the end of the connection, and returns the server's close code."""
         deadline = time.monotonic() + seconds
         try:
             while True:
@@ -108,7 +106,7 @@ class V2User(_WebSocketUser):
         except ConnectionEnded as ended:
             return ended.code
 
-    # What users do
+    # Actions of users
 
     def register(self, account: ClientAccount | None = None) -> Self:
         self.account = account or new_account()
@@ -125,7 +123,7 @@ class V2User(_WebSocketUser):
         return self.request(V2.login(account), 7, 13)
 
     def session(self, *others: "V2User") -> int:
-        """A session of these users; all of them list it, so that nothing is held back."""
+        """Creates a session of these users; all of them list it, so that no message is held back."""
         made = self.request(V2.create_group(self.account, "", [other.account for other in others]), 9)
         session = int(made["session_id"])
         for other in others:
@@ -142,7 +140,7 @@ class V2User(_WebSocketUser):
         return frame
 
     def post(self, session: int, text: str, seconds: float = SECONDS) -> Frame:
-        """Sent, and acknowledged."""
+        """Sends a message, and waits for its acknowledgement."""
         self.send(self.text_frame(session, text))
         return self.receive_text(text, seconds)
 
@@ -150,7 +148,7 @@ class V2User(_WebSocketUser):
         return self.receive_where(lambda frame: frame["code"] == 0 and frame["msg"][0]["text"] == text, seconds)
 
     def receive_nothing(self, seconds: float = 0.2) -> None:
-        """Nothing is pending, and nothing comes."""
+        """No frame is pending, and none arrives."""
         assert not self.pending
         try:
             raise AssertionError(f"unexpected: {self.read(seconds)}")
@@ -193,7 +191,7 @@ class DialectUser(_WebSocketUser):
         self.connection.send(json.dumps(frame) if isinstance(frame, dict) else frame)
 
     def read(self, seconds: float = SECONDS) -> str:
-        """The next frame off the wire. Raises TimeoutError, ConnectionEnded."""
+        """The next frame from the connection. Raises TimeoutError, ConnectionEnded."""
         return self.read_text(seconds)
 
     def receive(self, *parts: str, seconds: float = SECONDS) -> str:
@@ -217,7 +215,7 @@ class DialectUser(_WebSocketUser):
         return self.receive(*parts)
 
     def register(self) -> Self:
-        """A new account, logged in."""
+        """Registers a new account and logs in."""
         self._request(self.codec.register(self.account))
         if not self.codec.registration_logs_in:
             self._request(self.codec.login(self.account))
@@ -229,7 +227,7 @@ class DialectUser(_WebSocketUser):
         self._request(CODECS["ourchat-v1"].login(ClientAccount(number=number, secret=password)))
 
     def _request(self, request: ClientRequest) -> None:
-        """The reply's number and token are the account's."""
+        """The reply's number and token become the account's."""
         self.connection.send(request.frame.decode())
         deadline = time.monotonic() + SECONDS
         while (reply := self._match(request, frame := self.read(deadline - time.monotonic()))) is None:
@@ -253,7 +251,7 @@ def _md5(text: str) -> str:
 
 
 class TcpUser:
-    """A connection of plain TCP to an address tcp://host:port. Bytes are sent as they are, without a line end."""
+    """A plain TCP connection to an address tcp://host:port. Bytes are sent as they are, without a line end."""
 
     def __init__(self, address: str) -> None:
         connection = connect(address, V2)
@@ -269,11 +267,11 @@ class TcpUser:
         self.connection.close()
 
     def send(self, *frames: Frame | str | bytes) -> None:
-        """All in one piece: text or bytes as they are, an object as JSON."""
+        """Sends all in one piece: text or bytes as they are, an object as JSON."""
         self.connection.socket.sendall(b"".join(map(_bytes, frames)))
 
     def receive_line(self) -> str:
-        """The next one, without its end; empty at the end of the stream."""
+        """The next line, without its end; empty at the end of the stream."""
         try:
             line = self.connection.receive()
         except ConnectionEnded:
@@ -299,7 +297,7 @@ class TcpUser:
         return self.receive_code(code)
 
     def end_sending(self) -> None:
-        """Nothing more is sent; what comes is still read."""
+        """Ends sending; frames are still received."""
         self.connection.end()
 
 
