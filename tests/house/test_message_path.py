@@ -1,38 +1,53 @@
-"""docs/architecture.md lists the functions that a message passes inside an edge: they are called in that order, and no
-module is entered twice."""
+"""docs/architecture.md lists the functions that a message passes in an edge and in the message service: they are called
+in that order, and no module of the edge is entered twice."""
 
 import asyncio
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from itertools import count, groupby
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 from websockets.frames import Frame, Opcode
 
-import services.edge as edge_package
 from services.edge.app import Edge
 from services.edge.canonical.transport import Handshake
 from services.edge.gateway.parser import parser_factory
 from services.edge.gateway.websocket import WebSocket
 from services.edge.gateway.write_batch import WriteBatch
+from services.message.adapters.fanout import Fanout
+from services.message.adapters.roster_cache import RosterCache
+from services.message.metrics import MessageMetrics
+from services.message.service.posting import PostingBatcher
+from services.message.store import MessageStore
 from shared.bus.client import pack
+from shared.clock import now_ms
+from shared.contract import subjects
 from shared.contract.auth import Authenticated
 from shared.contract.edge import Delivery, Envelope
-from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
-from shared.contract.message import Posted, PostMessages, PostResults, Sync, Synced
-from shared.contract.model import Message, Text, pack_segments
-from shared.settings import Settings
+from shared.contract.errors import Failure
+from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
+from shared.contract.message import Draft, Posted, PostMessages, PostResults, Sync, Synced
+from shared.contract.model import Message, Role, Text, pack_segments
+from shared.contract.session import GetMembership, Member, Membership
+from shared.database import Database
+from shared.migrate import upgrade
+from shared.presence import Presence, PresenceSnapshot
+from shared.settings import MessageSettings, RedisSettings, Settings
 from tests.unit.services.edge.json_dialect import ENTRY, frame
+
+T = TypeVar("T")
 
 PAGE = Path(__file__).parents[2] / "docs" / "architecture.md"
 SECTION = PAGE.read_text().split("## The way of a message, as functions")[1].split("\n## ")[0]
 WAYS = ["In: from a frame to the message service", "Out: from an envelope to the socket"]
-ACCOUNT, CHAT = AccountId(1), ChatId(7)
+COMMIT = "Between: from a request to its envelopes and its reply"
+ACCOUNT, CHAT, NODE = AccountId(1), ChatId(7), NodeId("edge-1")
 POST = Frame(Opcode.TEXT, frame(ref=1, do="post", chat=CHAT, text="hello")).serialize(mask=True)
 DIALECT = "dialects.base"
 """A dialect's functions are listed as those of its base class."""
@@ -43,31 +58,41 @@ def listed(heading: str) -> list[str]:
     return re.findall(r"^\d+\. `([\w.]+:[\w.]+)`", SECTION.split(f"### {heading}")[1].split("### ")[0], re.MULTILINE)
 
 
-HELPERS = set(re.findall(r"`([\w.]+)`", SECTION.split("### ")[0].split("Helpers:")[1]))
-"""Modules whose functions are called on the way and return at once."""
-EDGE = Path(edge_package.__path__[0])
-MODULES = {".".join(path.relative_to(EDGE).with_suffix("").parts) for path in EDGE.rglob("*.py")}
+def helpers(text: str) -> set[str]:
+    """Modules, and functions of other modules, that are called on the way and return at once."""
+    return set(re.findall(r"`([\w.:]+)`", text.split("Helpers:")[1].split("\n\n")[0]))
 
 
-def module_of(frame: FrameType | None) -> str:
-    name = str(frame.f_globals.get("__name__", "")) if frame else ""
-    return DIALECT if name == ENTRY.factory.__module__ else name.removeprefix("services.edge.")
+HELPERS = {"edge": helpers(SECTION.split("### ")[0]), "message": helpers(SECTION.split(f"### {COMMIT}")[1])}
 
 
 class Recorder:
-    """Calls of the edge's functions from another module, up to the first call of the function `last`."""
+    """Calls of a service's functions from another module, up to the first call of the function `last`. A nested
+    function belongs to the one that holds it."""
 
-    def __init__(self, last: str) -> None:
+    def __init__(self, service: str, last: str = "") -> None:
+        self._package = f"services.{service}"
+        self._helpers = HELPERS[service]
         self._last = last
         self.calls: list[str] = []
 
     def __call__(self, frame: FrameType, event: str, _: object) -> None:
-        module = module_of(frame)
-        if event != "call" or module not in MODULES or module in HELPERS or module == module_of(frame.f_back):
+        module, name = self._module_of(frame), frame.f_code.co_qualname
+        if event != "call" or not module or module == self._module_of(frame.f_back) or "<locals>" in name:
             return
-        self.calls.append(f"{module}:{frame.f_code.co_qualname.replace(ENTRY.factory.__name__, 'Dialect')}")
+        call = f"{module}:{name.replace(ENTRY.factory.__name__, 'Dialect')}"
+        if module in self._helpers or call in self._helpers:
+            return
+        self.calls.append(call)
         if self.calls[-1] == self._last:
             sys.setprofile(None)
+
+    def _module_of(self, frame: FrameType | None) -> str:
+        """The module without the name of the service's package; empty if it is outside."""
+        name = str(frame.f_globals.get("__name__", "")) if frame else ""
+        if name == ENTRY.factory.__module__:
+            return DIALECT
+        return name.removeprefix(f"{self._package}.") if name.startswith(self._package) else ""
 
 
 class FakeTransport(asyncio.Transport):
@@ -159,7 +184,7 @@ def test_no_module_is_entered_twice(way: str) -> None:
 
 async def test_a_frame_passes_these_functions_on_its_way_in(edge: Edge) -> None:
     socket, transport = await connect(edge)
-    recorder = Recorder("")
+    recorder = Recorder("edge")
     sys.setprofile(recorder)
     try:
         await post(socket, transport)
@@ -171,7 +196,7 @@ async def test_a_frame_passes_these_functions_on_its_way_in(edge: Edge) -> None:
 async def test_a_message_passes_these_functions_on_its_way_out(edge: Edge) -> None:
     _, transport = await connect(edge)
     message = Message(CHAT, 2, MessageId(2), AccountId(2), 0, pack_segments((Text("hello"),)), Nonce(2))
-    recorder = Recorder(listed(WAYS[1])[-1])
+    recorder = Recorder("edge", listed(WAYS[1])[-1])
     sys.setprofile(recorder)
     try:
         receive(edge, message)
@@ -180,3 +205,88 @@ async def test_a_message_passes_these_functions_on_its_way_out(edge: Edge) -> No
     assert recorder.calls == listed(WAYS[1])
     await asyncio.sleep(0)
     assert b"hello" in transport.written
+
+
+# The message service
+
+
+class InlineDatabase(Database):
+    """Runs each transaction on the event loop, however slow the disk is."""
+
+    @property
+    def commits_inline(self) -> bool:
+        return True
+
+    async def write(self, work: Callable[[sa.Connection], T], *, brief: bool = False) -> T:
+        return self._write(work)
+
+
+class FakePresence(Presence):
+    """Each account is on one node."""
+
+    async def lookup(self, accounts: Iterable[AccountId] = (), chats: Iterable[ChatId] = ()) -> PresenceSnapshot:
+        return PresenceSnapshot(dict.fromkeys(accounts, (NODE,)), dict.fromkeys(chats, 1))
+
+
+class FakeResponder:
+    cause = ""
+
+    def __init__(self) -> None:
+        self.replied = asyncio.Event()
+
+    async def reply(self, reply: object) -> None:
+        assert isinstance(reply, PostResults)
+        assert not reply.failures
+        self.replied.set()
+
+    async def reply_error(self, failure: Failure) -> None:
+        raise AssertionError(failure)
+
+
+async def get_membership(request: GetMembership) -> Membership:
+    return Membership(request.chat, 1, [Member(ACCOUNT, Role.MEMBER, 1, 1, 1)])
+
+
+async def publish(subject: str, payload: bytes) -> None:
+    assert subject == subjects.deliver(NODE)
+
+
+@pytest.fixture
+async def batcher(tmp_path: Path) -> AsyncIterator[PostingBatcher]:
+    """Without servers, but for a database."""
+    url = f"sqlite:///{tmp_path / 'message.db'}"
+    upgrade("message", url)
+    database, presence, metrics = (
+        InlineDatabase(url),
+        FakePresence(RedisSettings()),
+        MessageMetrics(CollectorRegistry()),
+    )
+    rosters = RosterCache(get_membership, metrics)
+    fanout = Fanout(publish, presence, rosters, metrics, MessageSettings())
+    batcher = PostingBatcher(MessageStore(database), rosters, fanout, metrics, MessageSettings(), lambda: None)
+    running = asyncio.create_task(batcher.run())
+    yield batcher
+    batcher.close()
+    await running
+    await rosters.close()
+    await presence.close()
+    await database.close()
+
+
+async def request_post(batcher: PostingBatcher, nonce: int) -> None:
+    body, responder = pack_segments((Text("hello"),)), FakeResponder()
+    draft = Draft(ACCOUNT, CHAT, Nonce(nonce), now_ms() + 60_000, body)
+    batcher.submit(PostMessages(NODE, [draft]), responder)
+    async with asyncio.timeout(5):
+        await responder.replied.wait()
+
+
+async def test_a_request_passes_these_functions_of_the_message_service(batcher: PostingBatcher) -> None:
+    await request_post(batcher, 1)
+    recorder = Recorder("message")
+    sys.setprofile(recorder)
+    try:
+        await request_post(batcher, 2)
+    finally:
+        sys.setprofile(None)
+    assert recorder.calls == listed(COMMIT)
