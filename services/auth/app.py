@@ -143,8 +143,10 @@ async def _work(
     async with asyncio.TaskGroup() as group:
         group.create_task(relay.run(), name="relay")
         keeper = group.create_task(upkeep, name="upkeep")
-        await stopping.wait()
-        ops.draining = True
-        await bus.drain()
-        keeper.cancel()
-        relay.finish()
+        try:
+            await cancel_on(stopping, bus.watch_workers())
+            ops.draining = True
+            await bus.drain()
+        finally:
+            keeper.cancel()
+            relay.finish()

@@ -98,7 +98,7 @@ async def _serve_until(
     async with asyncio.TaskGroup() as group:
         posting = group.create_task(batcher.run(), name="posting")
         heartbeats = group.create_task(fanout.run(), name="heartbeats")
-        await stopping.wait()
+        await cancel_on(stopping, bus.watch_workers())
         ops.draining = True
         await bus.drain()
         batcher.close()

@@ -55,7 +55,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     try:
         await cancel_on(stopping, _start(database, chats, system, bus))
         await presence.lookup()  # presence is trusted only some time after the first lookup
-        await stopping.wait()
+        await cancel_on(stopping, bus.watch_workers())
     finally:
         ops.draining = True
         await bus.stop()

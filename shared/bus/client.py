@@ -47,6 +47,10 @@ class Unavailable(RequestError):
         self.subject = subject
 
 
+class WorkerFailed(Exception):
+    """The worker of a durable event has ended by an error that it does not handle."""
+
+
 class NoResponders(Unavailable):
     """No service subscribes to the subject: the request was not carried out."""
 
@@ -67,6 +71,7 @@ class Bus:
         self._tasks = Tasks()
         self._workers: list[DurableWorker[Any]] = []
         self._work = Tasks()
+        self._worker_failed = asyncio.Event()
         self._drained = False
         self._served = Histogram(
             "dragoman_bus_request_seconds", "Time to answer a request", ["subject", "outcome"], registry=registry
@@ -166,7 +171,21 @@ class Bus:
         await self._broker.start()
         for worker in self._workers:
             await worker.check(self._broker.client)
-            self._work.start(worker.run(self._broker.client), worker.name)
+            self._work.start(self._run_worker(worker), worker.name)
+
+    async def _run_worker(self, worker: DurableWorker[Any]) -> None:
+        try:
+            await worker.run(self._broker.client)
+        finally:
+            if not self._drained:
+                _log.error("worker ended", consumer=worker.name)
+                self._worker_failed.set()
+
+    async def watch_workers(self) -> None:
+        """Waits until a worker of durable events ends before `drain`, and raises WorkerFailed: the process must end, so
+        that it is started again."""
+        await self._worker_failed.wait()
+        raise WorkerFailed("a worker of durable events has ended")
 
     async def drain(self, timeout_seconds: float = 5.0) -> None:
         """Accepts no new work and replies to the requests in progress. Publishing and requests work until `stop`."""

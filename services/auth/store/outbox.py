@@ -2,31 +2,27 @@
 
 from dataclasses import dataclass
 from secrets import token_hex
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import sqlalchemy as sa
 
 from services.auth.tables import outbox
-from shared.contract.subjects import ACCOUNT_DELETED, ACCOUNT_REGISTERED, MAIL_REQUESTED, Topic
+from shared.contract.subjects import Topic
 from shared.telemetry import trace
 
 E = TypeVar("E")
 
-_TOPICS: dict[str, Topic[Any]] = {
-    topic.subject: topic for topic in (ACCOUNT_REGISTERED, ACCOUNT_DELETED, MAIL_REQUESTED)
-}
-
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """One unconfirmed event. The broker deduplicates it by `key`, which is random, so that it stays unique when the
-    database is replaced."""
+    """One unconfirmed event, as it was committed: a replica of a newer version may have added a field or a topic. The
+    broker deduplicates it by `key`, which is random, so that it stays unique when the database is replaced."""
 
     id: int
     key: str
-    topic: Topic[Any]
-    event: Any
+    topic: Topic[msgspec.Raw]
+    event: msgspec.Raw
     trace: str
 
 
@@ -40,12 +36,10 @@ def add_event(connection: sa.Connection, topic: Topic[E], event: E) -> None:
 
 def oldest(connection: sa.Connection, limit: int) -> list[OutboxEntry]:
     rows = connection.execute(sa.select(outbox).order_by(outbox.c.id).limit(limit))
-    return [_entry(row) for row in rows]
-
-
-def _entry(row: sa.Row[Any]) -> OutboxEntry:
-    topic = _TOPICS[row.subject]
-    return OutboxEntry(row.id, row.key, topic, msgspec.msgpack.decode(row.payload, type=topic.event), row.trace)
+    return [
+        OutboxEntry(row.id, row.key, Topic(row.subject, msgspec.Raw), msgspec.Raw(row.payload), row.trace)
+        for row in rows
+    ]
 
 
 def remove(connection: sa.Connection, entries: list[int]) -> None:

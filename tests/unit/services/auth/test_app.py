@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry
 from services.auth.adapters import outbox_relay
 from services.cli.ports import free_port
 from shared import settings as given
-from shared.bus.client import Bus
+from shared.bus.client import Bus, WorkerFailed
+from shared.bus.durable import DurableWorker
 from shared.contract.auth import Authenticated, ListRevocations
 from shared.contract.errors import RequestError
 from shared.contract.events import AccountRegistered
@@ -95,6 +96,18 @@ async def test_unusable_keys_end_the_process(make_cluster: MakeCluster, sqlite_u
     cluster = make_cluster(sqlite_url)
     with pytest.raises(StartupError, match=r"k\.pem"):
         await cluster.start_auth()
+    cluster.drop_auth()
+
+
+async def test_it_ends_when_a_worker_of_events_ends(cluster: AuthCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(DurableWorker, "run", fail)
+    async with asyncio.timeout(10):
+        with pytest.raises(ExceptionGroup) as caught:
+            await cluster.start_auth()
+    assert caught.value.subgroup(WorkerFailed) is not None
     cluster.drop_auth()
 
 

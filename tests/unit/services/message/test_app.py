@@ -14,7 +14,8 @@ from pydantic import SecretStr
 
 from services.message.adapters.fanout import Fanout
 from services.message.app import serve
-from shared.bus.client import Bus
+from shared.bus.client import Bus, WorkerFailed
+from shared.bus.durable import DurableWorker
 from shared.contract import subjects as on
 from shared.contract.edge import Heartbeat
 from shared.contract.errors import ErrorCode, RequestError
@@ -328,6 +329,19 @@ async def test_stops_while_dependencies_are_unavailable(valkey_server: ValkeySer
     stopping.set()
     async with asyncio.timeout(5):
         await running
+
+
+async def test_ends_when_a_worker_of_events_ends(
+    nats_server: NatsServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(DurableWorker, "run", fail)
+    async with asyncio.timeout(10):
+        with pytest.raises(ExceptionGroup) as caught:
+            await serve(settings, asyncio.Event())
+    assert caught.value.subgroup(WorkerFailed) is not None
 
 
 async def test_does_not_start_without_migrations(settings: Settings, tmp_path: object) -> None:

@@ -11,6 +11,8 @@ from pydantic import SecretStr
 from services.session.adapters import edge_notifier, message_heads
 from services.session.app import serve
 from services.session.store import account_removal, profiles
+from shared.bus.client import WorkerFailed
+from shared.bus.durable import DurableWorker
 from shared.clock import now_ms
 from shared.contract import subjects as on
 from shared.contract.edge import ChatCreated
@@ -255,6 +257,18 @@ async def test_requests_in_progress_are_answered_before_shutdown(peers: BusPeers
         stopping.set()
         created = await asyncio.gather(*requests)
         assert len({view.chat.id for view in created}) == 20
+
+
+async def test_ends_when_a_worker_of_events_ends(
+    peers: BusPeers, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(DurableWorker, "run", fail)
+    async with peers.running(), asyncio.timeout(10):
+        with pytest.raises(WorkerFailed):
+            await serve(settings, asyncio.Event())
 
 
 async def stops_before_it_is_ready(settings: Settings) -> None:

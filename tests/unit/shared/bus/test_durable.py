@@ -9,8 +9,8 @@ import pytest
 from nats.js.api import StreamInfo
 from prometheus_client import CollectorRegistry
 
-from shared.bus.client import Bus
-from shared.bus.durable import MissingConsumer
+from shared.bus.client import Bus, WorkerFailed
+from shared.bus.durable import DurableWorker, MissingConsumer
 from shared.contract import subjects as on
 from shared.contract.events import AccountDeleted
 from shared.contract.ids import AccountId
@@ -210,6 +210,30 @@ async def _reachable(bus: Bus) -> bool:
     except (TimeoutError, nats.errors.Error):
         return False
     return True
+
+
+async def test_a_worker_that_ends_by_a_stop_is_no_failure(nats_server: NatsServer) -> None:
+    session = DurableService(nats_server, "session")
+    watching = asyncio.create_task(session.bus.watch_workers())
+    async with running(session.bus):
+        pass
+    await asyncio.wait([watching], timeout=0.1)
+    assert not watching.done()
+    watching.cancel()
+
+
+@pytest.mark.parametrize("error", [ValueError("unforeseen"), asyncio.CancelledError()])
+async def test_a_worker_that_ends_otherwise_is_reported(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    async def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(DurableWorker, "_next", fail)
+    session = DurableService(nats_server, "session")
+    async with running(session.bus), asyncio.timeout(5):
+        with pytest.raises(WorkerFailed):
+            await session.bus.watch_workers()
 
 
 async def test_a_consumer_that_was_never_made_is_named(nats_server: NatsServer) -> None:

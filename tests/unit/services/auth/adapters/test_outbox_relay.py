@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 import pytest
@@ -13,16 +15,18 @@ from services.auth.adapters import outbox_relay
 from services.auth.adapters.outbox_relay import OutboxRelay
 from services.auth.metrics import AuthMetrics
 from services.auth.store import outbox
-from shared.bus.client import Bus
+from shared.bus.client import Bus, pack
 from shared.contract.events import AccountDeleted
 from shared.contract.ids import AccountId
-from shared.contract.subjects import ACCOUNT_DELETED
+from shared.contract.subjects import ACCOUNT_DELETED, Topic
 from shared.database import Database
 from shared.settings import TracingSettings
 from shared.telemetry import trace
 from shared.tracing import Tracer
 from tests.support.collector import Collector
 from tests.support.servers import NatsServer
+
+Q = TypeVar("Q")
 
 
 @pytest.fixture
@@ -172,6 +176,40 @@ async def has_failed(registry: CollectorRegistry) -> None:
     async with asyncio.timeout(20):
         while not registry.get_sample_value("dragoman_auth_relay_failures_total"):
             await asyncio.sleep(0.01)
+
+
+class NextAccountDeleted(msgspec.Struct):
+    """A deletion as the next version might declare it, with one more field."""
+
+    account: AccountId
+    reason: str
+
+
+async def test_events_of_the_next_version_are_published_unchanged(
+    database: Database, nats_server: NatsServer, metrics: AuthMetrics
+) -> None:
+    """A replica of the next version commits a field and a topic that this version does not know."""
+    later: Topic[NextAccountDeleted] = Topic("events.auth.something_new", NextAccountDeleted)
+    known = replace(later, subject=ACCOUNT_DELETED.subject)
+    published: list[tuple[str, bytes]] = []
+
+    class Recording(Bus):
+        async def publish_event(self, topic: Topic[Q], event: Q, *, key: str) -> None:
+            published.append((topic.subject, pack(event)))
+
+    def step(connection: sa.Connection) -> None:
+        outbox.add_event(connection, known, NextAccountDeleted(AccountId(7), "gdpr"))
+        outbox.add_event(connection, later, NextAccountDeleted(AccountId(8), ""))
+
+    await database.write(step)
+    relay = OutboxRelay(database, Recording(nats_server.settings("auth"), "auth", CollectorRegistry()), metrics)
+    relay.finish()
+    await relay.run()
+    assert [(subject, msgspec.msgpack.decode(payload)) for subject, payload in published] == [
+        (ACCOUNT_DELETED.subject, {"account": 7, "reason": "gdpr"}),
+        (later.subject, {"account": 8, "reason": ""}),
+    ]
+    assert await is_empty(database)
 
 
 async def test_event_keys_are_unique_in_a_new_database_too(database: Database) -> None:

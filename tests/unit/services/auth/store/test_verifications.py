@@ -3,6 +3,7 @@
 import asyncio
 from functools import partial
 
+import msgspec
 import pytest
 
 from services.auth.domain import VerificationPurpose, VerificationSubject
@@ -57,7 +58,8 @@ async def test_the_right_code_passes_for_the_connection_that_requested_the_mail(
     t = await add(database)
     assert await request_mail(database, t)
     [entry] = await database.read(partial(outbox.oldest, limit=9))
-    assert entry.event == MailRequested("Ann@example.org", VerificationPurpose.REGISTER, "text", END)
+    mail = msgspec.msgpack.decode(entry.event, type=MailRequested)
+    assert mail == MailRequested("Ann@example.org", VerificationPurpose.REGISTER, "text", END)
     assert await open_link(database, t, "wrong") == OpenedLink(LinkResult.WRONG, Origin(NodeId("edge-2"), 6))
     assert await open_link(database, t, "right") == OpenedLink(LinkResult.PASSED, Origin(NodeId("edge-2"), 6))
     assert (await open_link(database, t, "right")).result is LinkResult.PASSED
