@@ -51,12 +51,14 @@ class PostMessage(msgspec.Struct, frozen=True):
 @dataclass(frozen=True, slots=True)
 class StartUpload:
     """Announce a file that comes in parts, for a chat or an account as in PostMessage. Errors that can be detected now
-    are returned now. `number` is chosen by the dialect. `data`: the first part, if the announcing frame has it."""
+    are returned now. `number` is chosen by the dialect. `data`: the first part, if the announcing frame has it.
+    `replaces`: the number of an unfinished upload that the client has given up for this one."""
 
     number: int
     chat: ChatId
     to: AccountId = NO_ACCOUNT
     data: bytes = field(default=b"", repr=False)
+    replaces: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,7 @@ class MessageFlow:
         context, sender = self._context, accepted[0][1].message.sender
         self._session.mark_posted(sender, batch.chat, [own.message.index for _, own in accepted])
         context.metrics.post_seconds.count(context.clock() - batch.since, len(accepted))
+        self._out.release(batch.chat)
         self._out.reply(accepted)
 
     # Messages that the client receives

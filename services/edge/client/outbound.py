@@ -19,6 +19,7 @@ from services.edge.receipts.confirmation import DeliveryConfirmation
 from services.edge.receipts.read_state import Ranges
 from shared.clock import now_ms
 from shared.contract.errors import Failure
+from shared.contract.ids import ChatId
 from shared.contract.model import Message
 from shared.telemetry import log
 
@@ -132,6 +133,11 @@ class OutboundQueue:
                 self._enforce_limit(dialect.held_bytes)
             else:
                 self.write(frames, message)
+
+    def release(self, chat: ChatId) -> None:
+        """Write what the dialect holds of this chat: a reply to a message of the chat comes next."""
+        if self.dialect.held_bytes:
+            self._push_all(self.dialect.release(chat, _now()))
 
     def notify(self, event: Event) -> None:
         if not self.is_closed and self._connection.dialect is not None:

@@ -36,6 +36,7 @@ class UploadSlots:
         """Raises RequestError."""
         command = request.command
         assert isinstance(command, StartUpload)
+        self.drop(command.replaces)
         if len(self._open) >= _CONCURRENT_UPLOADS:
             raise RequestError(ErrorCode.LIMIT, f"{_CONCURRENT_UPLOADS} files are on their way already")
         self._open[command.number] = _PartialUpload(self._media.start_upload(), request, now)

@@ -184,6 +184,11 @@ class Dialect(ABC):
         """Keep a message of a chat that `must_hold`; returns what may be written at once."""
         return (Push(frames, message),)
 
+    def release(self, chat: ChatId, now: float) -> tuple[Push, ...]:
+        """The reply to a message that the client has posted to this chat is written next. Returns the held messages of
+        the chat, which come before it."""
+        return ()
+
     @property
     def next_wakeup(self) -> float | None:
         """When to call `wake`; read after every other call."""

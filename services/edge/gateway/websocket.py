@@ -1,8 +1,9 @@
 """One open WebSocket.
 
 It can send until a close frame is sent or received, and receives until one is received or the stream ends. After a
-protocol violation it sends a close frame and keeps reading for a moment: closing a TCP connection with unread bytes
-resets it, and the close frame would be lost.
+protocol violation it sends a close frame and keeps reading until the peer has stopped sending: closing a TCP connection
+with unread bytes resets it, and a balancer resets a client that sends to a half-closed one; the close frame would be
+lost.
 """
 
 import asyncio
@@ -34,10 +35,14 @@ _FLUSH_BYTES = 64 * 1024
 _ARRIVAL_SECONDS = 0.25
 """Time for the acknowledgement of bytes sent just before the peer's close frame."""
 _CHECK_SECONDS = 0.01
+_QUIET_SECONDS = 0.3
+"""A peer that has sent nothing for so long after a protocol violation has stopped sending."""
+_DRAIN_SECONDS = 3.0
+"""Time in which a peer must stop."""
 
 
 class WebSocket(BaseTransport[ParsedFrame]):
-    __slots__ = ("_arrival_pending", "_assembler", "_batch", "_frame_parser", "_outgoing")
+    __slots__ = ("_arrival_pending", "_assembler", "_batch", "_discarded_at", "_frame_parser", "_outgoing")
 
     def __init__(
         self,
@@ -53,6 +58,8 @@ class WebSocket(BaseTransport[ParsedFrame]):
         self._batch = batch
         self._outgoing: list[bytes] = []
         self._arrival_pending = False
+        self._discarded_at = 0.0
+        """When the peer last sent something after the end."""
 
     # services.edge.canonical.transport.Socket
 
@@ -85,6 +92,8 @@ class WebSocket(BaseTransport[ParsedFrame]):
         incomplete."""
         assembler = self._assembler
         if not (self._sending and self._receiving and self._frame_parser.is_idle and assembler.is_idle):
+            if not self._receiving:
+                self._discarded_at = self._loop.time()
             super().data_received(data)
             return
         try:
@@ -181,6 +190,18 @@ class WebSocket(BaseTransport[ParsedFrame]):
             self._write(close_frame(code, reason))
             self._sending = False
         self.flush()
-        self._transport.write_eof()
         self._transport.resume_reading()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._discarded_at = self._loop.time()
+        self._end_when_quiet(self._discarded_at + _DRAIN_SECONDS)
+
+    def _end_when_quiet(self, deadline: float) -> None:
+        self._timer = None
+        quiet_at = self._discarded_at + _QUIET_SECONDS
+        if not self._transport.is_closing() and self._loop.time() < min(quiet_at, deadline):
+            self._timer = self._loop.call_at(min(quiet_at, deadline), self._end_when_quiet, deadline)
+            return
+        if not self._transport.is_closing():
+            self._transport.write_eof()
         self._abort_later()

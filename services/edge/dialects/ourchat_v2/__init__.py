@@ -46,6 +46,9 @@ from shared.contract.session import (
     Requests,
 )
 
+_SESSION_LIMIT = 2
+"""到达创建会话上限, which needs no explanation by an 18."""
+
 _VERIFICATION_STATUS = {"passed": 0, "wrong": 1, "expired": 2}
 """验证状态."""
 
@@ -126,7 +129,9 @@ class OurChatV2(Dialect):
         reply = encode.status(error_reply.reply, status)
         if kind is not CreateChat:
             return (reply,)
-        return error if self._gate.is_pc_client else (reply, *error)
+        if self._gate.is_pc_client:
+            return error
+        return (reply,) if status == _SESSION_LIMIT else (reply, *error)
 
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
         match event:
@@ -169,6 +174,9 @@ class OurChatV2(Dialect):
 
     def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
         return self._gate.hold(message, frames, now)
+
+    def release(self, chat: ChatId, now: float) -> tuple[Push, ...]:
+        return self._gate.release(chat, now)
 
     @property
     def next_wakeup(self) -> float | None:

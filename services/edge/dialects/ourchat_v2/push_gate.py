@@ -8,6 +8,8 @@ to be different. The rules:
 - A session that the connection does not know is announced by a 9 before its first message.
 - The PC client gets the messages of a session after it has requested it (1), and none in its first second.
 - Any other connection gets them at once after such a request, else a second after the login or the 9.
+- A client that posts to a session gets the held messages of that session first, then the echo: the order is the same
+  for everybody. The PC client posts only to sessions that it has requested.
 
 The echo of an own message never comes here. Times are the caller's, in seconds.
 """
@@ -139,6 +141,19 @@ class PushGate:
             return (*announcement, *self._flush(message.chat))
         self._plan(due)
         return announcement
+
+    def release(self, chat: ChatId, now: float) -> tuple[Push, ...]:
+        """The echo of an own message of this chat comes next: everything that is held for the chat."""
+        if chat not in self._queues or (self.is_pc_client and chat not in self._listed):
+            return ()
+        announcement: tuple[Push, ...] = ()
+        if self._known is not None and not self._is_known(chat):
+            self._unannounced.pop(chat, None)
+            self._announced[chat] = now
+            announcement = (Push((encode.new_session(chat),)),)
+        pushes = (*announcement, *self._flush(chat))
+        self._replan()
+        return pushes
 
     def wake(self, now: float) -> tuple[Push, ...]:
         """Everything that is due: the status, then announcements, then messages."""

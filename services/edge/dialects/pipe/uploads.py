@@ -45,12 +45,12 @@ class ChunkedUploads:
         self._open: dict[str, _ChunkedUpload] = {}
 
     def chunk(self, chunk: Chunk) -> Command:
-        """A chunk out of order is rejected and changes nothing. Raises DecodeError."""
+        """Chunk 1 begins anew; any other chunk out of order is rejected and changes nothing. Raises DecodeError."""
         if chunk.of == chunk.number == 1:
             return PostUpload(None, chunk.data, _NO_CHAT, chunk.kind, chunk.to, chunk.name)
         upload = self._open.get(chunk.name)
-        if upload is None:
-            return self._first(chunk)
+        if upload is None or chunk.number == 1:
+            return self._first(chunk, None if upload is None else upload.number)
         following = (upload.kind, upload.to, upload.of, upload.received + 1)
         if following != (chunk.kind, chunk.to, chunk.of, chunk.number):
             raise DecodeError(f"chunk {upload.received + 1} of {upload.of} is expected", ErrorCode.CONFLICT)
@@ -60,12 +60,12 @@ class ChunkedUploads:
         del self._open[chunk.name]
         return PostUpload(upload.number, chunk.data, _NO_CHAT, chunk.kind, chunk.to, chunk.name)
 
-    def _first(self, chunk: Chunk) -> Command:
+    def _first(self, chunk: Chunk, replaces: int | None) -> Command:
         if chunk.number != 1 or chunk.of < 1:
             raise DecodeError("the chunks of a file begin with 1")
         number = next(self._numbers)
         self._open[chunk.name] = _ChunkedUpload(number, chunk.kind, chunk.to, chunk.of)
-        return StartUpload(number, _NO_CHAT, chunk.to, chunk.data)
+        return StartUpload(number, _NO_CHAT, chunk.to, chunk.data, replaces)
 
     def failed(self, number: int | None) -> None:
         """Ends this upload if it is open."""

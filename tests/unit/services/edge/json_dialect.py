@@ -82,7 +82,7 @@ COMMANDS: dict[str, Callable[[Fields], Command]] = {
     "recover": lambda fields: Recover(
         username=str(fields["account"]), question_id=1, answer="x", secret=Secret(Scheme.PLAIN, "right")
     ),
-    "start": lambda fields: StartUpload(fields["number"], *_place(fields)),
+    "start": lambda fields: StartUpload(fields["number"], *_place(fields), replaces=fields.get("replaces")),
     "part": lambda fields: UploadPart(fields["number"], fields["data"].encode()),
     "last": lambda fields: _last(fields, *_place(fields)),
     "drop": lambda fields: DropUpload(fields["number"], Failure(ErrorCode.TOO_LARGE, "more than announced")),

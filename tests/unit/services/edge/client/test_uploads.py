@@ -209,3 +209,16 @@ async def test_unknown_media_is_rejected_and_other_messages_are_posted(cluster: 
     ]  # fmt: skip
     assert [await device.reply_to(ref) for ref in sent] == [[CHAT, 1], "invalid", [CHAT, 2]]
     assert len(cluster.message.requests_of(PostMessages)) == 2
+
+
+async def test_an_upload_that_replaces_another_takes_its_place(cluster: EdgeCluster) -> None:
+    """Four uploads are open, the most that may be: the fifth replaces the first."""
+    device = await ann(cluster)
+    for number in range(1, 5):
+        assert await device.request(do="start", number=number, chat=CHAT) == "Ack"
+    assert await device.request(do="start", number=5, chat=CHAT) == "limit"
+    assert await device.request(do="start", number=6, chat=CHAT, replaces=1) == "Ack"
+    assert await device.request(do="last", number=6, data="new", chat=CHAT) == [CHAT, 1]
+    ((file,),) = posted(cluster)
+    assert isinstance(file, File)
+    assert await content(cluster.edges[0], file.media) == b"new"

@@ -194,6 +194,32 @@ async def test_a_flood_in_fragments_ends_with_a_close_frame(gateway: Gateway) ->
     assert closed_code.reason
 
 
+async def test_the_connection_stays_open_until_the_peer_stops_sending(
+    peer: RawPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A balancer resets a client that still sends when the edge has closed its side."""
+    monkeypatch.setattr("services.edge.gateway.websocket._QUIET_SECONDS", 0.8)
+    peer.send(b"\x81\xff" + (1 << 40).to_bytes(8, "big") + b"mask")
+    assert (await peer.closed_with())[0] == 1009
+    rest = asyncio.create_task(peer.rest())
+    for _ in range(12):
+        peer.send(b"x" * 1000)
+        await asyncio.sleep(0.1)
+        assert not rest.done()
+    assert await rest == b""
+
+
+async def test_a_peer_that_does_not_stop_sending_is_dropped(peer: RawPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.edge.gateway.websocket._DRAIN_SECONDS", 0.2)
+    peer.send(b"\x81\xff" + (1 << 40).to_bytes(8, "big") + b"mask")
+    assert (await peer.closed_with())[0] == 1009
+    rest = asyncio.create_task(peer.rest())
+    while not rest.done():
+        peer.send(b"x" * 1000)
+        await asyncio.sleep(0.01)
+    assert await rest == b""
+
+
 async def test_a_flood_in_one_frame_ends_with_a_close_frame(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
     peer.send(masked(TEXT, b"x" * (8 << 20)))
     assert (await peer.closed_with())[0] == 1009

@@ -96,6 +96,7 @@ class V2Scenario:
         message = self._next(chat, ME)
         frames = self.dialect.encode_message(DisplayMessage(message, (Text("x"),)))
         frame = {"code": 0, "sender": {"session_id": chat}, "msg": [{"type": 0, "text": "x"}]}
+        self._push(self.dialect.release(message.chat, self.now))
         self._request(frame, MessageAccepted(message, frames))
 
     def _request(self, frame: dict[str, Any], reply: Reply | Failure) -> None:

@@ -318,13 +318,40 @@ def test_a_chat_joined_during_a_failed_8_is_announced_after_it(plain: V2Scenario
     assert plain.announced()[-1] == (START + 3, 8)
 
 
-def test_messages_of_an_own_new_session_arrive_as_after_any_9(plain: V2Scenario) -> None:
+def test_messages_of_an_own_new_session_come_before_the_echo(plain: V2Scenario) -> None:
     plain.wait(3)
     plain.create(NEW)
     plain.receive(NEW)
     plain.send(NEW)
     plain.wait(2)
-    assert [(at - START, index) for at, _, index in plain.messages()] == [(3.0, 2), (4.0, 1)]
+    assert [(at - START, index) for at, _, index in plain.messages()] == [(3.0, 1), (3.0, 2)]
+
+
+def test_posting_releases_the_held_messages_of_the_chat_before_the_echo(plain: V2Scenario) -> None:
+    plain.receive(HOME)
+    plain.receive(HOME)
+    plain.receive(NEW)
+    plain.send(HOME)
+    assert plain.messages() == [(START, HOME, 1), (START, HOME, 2), (START, HOME, 3)]
+    plain.wait(3)
+    assert [index for _, _, index in plain.messages(NEW)] == [1]
+
+
+def test_posting_to_a_new_session_announces_it_before_its_messages(plain: V2Scenario) -> None:
+    """It posts before the 9 that is due."""
+    plain.receive(NEW)
+    plain.send(NEW)
+    plain.wait(2)
+    assert plain.codes() == [7, 11, 9, 0, 0]
+
+
+def test_posting_releases_the_messages_of_a_session_that_the_pc_client_has_requested(pc_client: V2Scenario) -> None:
+    pc_client.request_session(HOME)
+    pc_client.receive(HOME)
+    pc_client.receive(NEW)
+    pc_client.send(HOME)
+    pc_client.send(NEW)
+    assert [(chat, index) for _, chat, index in pc_client.messages()] == [(HOME, 1), (HOME, 2), (NEW, 2)]
 
 
 # Logging in again, logging out

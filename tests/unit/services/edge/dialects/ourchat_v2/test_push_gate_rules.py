@@ -30,6 +30,8 @@ class PushGateMachine(RuleBasedStateMachine):
         self.announced_at: dict[int, float] = {}
         self.joined: set[int] = set()
         self.own: set[tuple[int, int]] = set()
+        self.posted: set[tuple[int, float]] = set()
+        """Chat and time of own messages which everything held comes before."""
         self.synced: float | None = None
         self.checked = 0
 
@@ -82,6 +84,8 @@ class PushGateMachine(RuleBasedStateMachine):
 
     @rule(chat=st.sampled_from(AT_LOGIN))
     def send(self, chat: int) -> None:
+        if self.pc_client_since is None or chat in self.listed:
+            self.posted.add((chat, self.scenario.now))
         self.scenario.send(chat)
         self.own.add((chat, self.scenario.indexes[chat]))
 
@@ -108,7 +112,16 @@ class PushGateMachine(RuleBasedStateMachine):
         answered = self.first_account is not None and at >= self.first_account + APART - HAIR
         return self.synced is not None and (answered or at >= self.logged_in_at + SECOND - HAIR)
 
+    @invariant()
+    def own_messages_keep_the_order_of_the_chat(self) -> None:
+        if self.pc_client_since is None:
+            for chat in AT_LOGIN:
+                shown = [index for _, _, index in self.scenario.messages(chat)]
+                assert shown == sorted(shown)
+
     def may_be_shown(self, seen: ClientFrame) -> bool:
+        if (seen.chat, seen.at) in self.posted:
+            return True
         requested = seen.chat in self.listed and seen.at >= self.listed[seen.chat] + APART - HAIR
         later = seen.at >= self.logged_in_at + SECOND - HAIR
         if self.pc_client_since is not None and seen.at >= self.pc_client_since:

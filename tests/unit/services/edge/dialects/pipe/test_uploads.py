@@ -72,7 +72,7 @@ def test_a_file_in_one_piece_is_one_command(pipe: Pipe, name: str, stored: str) 
 
 def test_a_chunk_out_of_order_changes_nothing(pipe: Pipe) -> None:
     sent(pipe, "f#1/3")
-    assert all(rejected(pipe, name) for name in ("f#1/3", "f#3/3", "f#2/4", "f#0/3", "f#4/3"))
+    assert all(rejected(pipe, name) for name in ("f#3/3", "f#2/4", "f#0/3", "f#4/3"))
     assert rejected(pipe, "f#2/3", kind=0)
     assert rejected(pipe, "f#2/3", recipient=56)
     with pytest.raises(DecodeError):
@@ -80,6 +80,15 @@ def test_a_chunk_out_of_order_changes_nothing(pipe: Pipe) -> None:
     assert isinstance(sent(pipe, "f#2/3"), UploadPart)
     assert rejected(pipe, "f#2/3")
     assert isinstance(sent(pipe, "f#3/3"), PostUpload)
+
+
+def test_chunk_1_begins_a_file_anew(pipe: Pipe) -> None:
+    """An error of the file before does not end the new one."""
+    sent(pipe, "f#1/3")
+    second = request(pipe, "f#2/3")
+    assert sent(pipe, "f#1/2", b"new") == StartUpload(2, NO_CHAT, OTHER, b"new", replaces=1)
+    pipe.encode_error(second, REJECTED)
+    assert sent(pipe, "f#2/2", b"end") == PostUpload(2, b"end", NO_CHAT, "file", OTHER, "f")
 
 
 def test_files_of_several_names_are_uploaded_side_by_side(pipe: Pipe) -> None:
