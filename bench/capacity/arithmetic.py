@@ -110,7 +110,7 @@ def limits(costs: Costs, habits: Habits) -> list[Limit]:
         ),
         Limit(
             "one Valkey", full(lambda need: need.cores["valkey"][1] <= habits.busy),
-            "Redis Cluster: every key is touched alone, in 16 shards by account and by chat",
+            "not done: Redis Cluster is rejected, although every key is touched alone, in 16 shards",
         ),
         Limit(
             f"one NATS server of {habits.nats_cores:g} cores",

@@ -59,6 +59,7 @@ from shared.contract.ids import NodeId
 from shared.ops import OpsServer
 from shared.presence import Presence
 from shared.process import cancel_on, tracing
+from shared.redis_server import require_single_server
 from shared.settings import Settings
 from shared.tasks import Tasks
 from shared.telemetry import log, new_registry
@@ -178,6 +179,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:
+        await require_single_server(settings.redis)
         await edge.media.prepare()
         await cancel_on(stopping, edge.bus.start())
         if not stopping.is_set():

@@ -26,6 +26,7 @@ from shared.migrate import require_current
 from shared.ops import OpsServer
 from shared.presence import Presence
 from shared.process import cancel_on, tracing
+from shared.redis_server import require_single_server
 from shared.settings import Settings
 from shared.tasks import Tasks
 from shared.telemetry import log, new_registry
@@ -68,6 +69,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:
+        await require_single_server(settings.redis)
         await cancel_on(stopping, _start(database, bus))
         if not stopping.is_set():
             await _serve_until(batcher, fanout, bus, ops, stopping)

@@ -24,6 +24,7 @@ from shared.migrate import require_current
 from shared.ops import OpsServer
 from shared.presence import Presence
 from shared.process import cancel_on, tracing
+from shared.redis_server import require_single_server
 from shared.settings import Settings
 from shared.tasks import Tasks
 from shared.telemetry import log, new_registry
@@ -53,6 +54,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
     try:
+        await require_single_server(settings.redis)
         await cancel_on(stopping, _start(database, chats, system, bus))
         await presence.lookup()  # presence is trusted only some time after the first lookup
         await cancel_on(stopping, bus.watch_workers())

@@ -125,14 +125,15 @@ class NatsServer(Server):
 class ValkeyServer(Server):
     """No persistence; every service's user with its own keys and commands."""
 
-    def __init__(self, directory: Path, process_group: ProcessGroup) -> None:
+    def __init__(self, directory: Path, process_group: ProcessGroup, options: bytes = b"") -> None:
+        """`options`: further lines of the configuration."""
         directory.mkdir()
         self.passwords = generate().valkey
         self._keeper_password = secrets.token_hex(8)
         port, access, config = free_port(), directory / "valkey.acl", directory / "valkey.conf"
         keeper = f"user {_KEEPER} on >{self._keeper_password} ~* +@all\n".encode()
         access.write_bytes(valkey.access(self.passwords) + keeper)
-        config.write_bytes(valkey.configuration(port, directory, access))
+        config.write_bytes(valkey.configuration(port, directory, access) + options)
         super().__init__("valkey", valkey.command(config), port, process_group, directory / "valkey.log")
 
     def settings(self, service: str) -> RedisSettings:

@@ -18,6 +18,7 @@ from services.cli.settings_table import show
 from services.edge.media.bucket import BucketStore
 from shared.database import make_engine
 from shared.migrate import NotMigrated, require_current
+from shared.redis_server import server_kind
 from shared.settings import MailSettings, MediaSettings, RedisSettings, Settings
 
 _SECONDS = 5.0
@@ -33,9 +34,12 @@ async def valkey(user: str, settings: RedisSettings) -> list[Finding]:
         socket_timeout=_SECONDS,
         socket_connect_timeout=_SECONDS,
         retry=Retry(NoBackoff(), 0),
+        decode_responses=True,
     )
     try:
         await client.ping()
+        if (kind := await server_kind(client)) != "standalone":
+            return [failed(what, f"{where} is of the kind {kind}", "set redis.url to a single server")]
         findings = [await _restricted(client, what, where)]
         return findings + ([await _valkey_clock(client)] if user == "auth" else [])
     except (RedisError, OSError) as error:

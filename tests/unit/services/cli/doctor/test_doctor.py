@@ -11,6 +11,8 @@ from services.auth.adapters.signing_keys import ensure_keys
 from services.cli.doctor import broker, stores
 from services.cli.main import main
 from services.cli.migrations import migrate_all
+from services.cli.ports import free_port
+from services.cli.process_group import ProcessGroup
 from shared.contract.permissions import BUS_USERS, BusUser
 from shared.contract.subjects import LOGIN
 from tests.support.servers import NatsServer, PostgresServer, S3Server, ValkeyServer
@@ -97,6 +99,14 @@ async def test_unrestricted_valkey_user(installation: Path, valkey_server: Valke
     assert "valkey keeper     may do anything at redis://keeper:***@" in await failure(
         installation, f"redis.url={keeper}"
     )
+
+
+async def test_redis_cluster(installation: Path, tmp_path: Path, process_group: ProcessGroup) -> None:
+    node = ValkeyServer(tmp_path / "node", process_group, f"cluster-enabled yes\ncluster-port {free_port()}\n".encode())
+    node.start()
+    url = node.keeper_url
+    assert "is of the kind cluster" in await failure(installation, f"redis.url={url}")
+    node.stop()
 
 
 async def test_unreachable_valkey(installation: Path) -> None:

@@ -1,0 +1,48 @@
+"""The kind of the Redis server: one server that answers for all keys. A cluster or a Sentinel is rejected at the start,
+because each call would fail with an error that looks like an outage, which services survive."""
+
+from redis import asyncio as aioredis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from shared.errors import StartupError
+from shared.settings import RedisSettings
+from shared.telemetry import log
+
+_log = log(__name__)
+_UNSUPPORTED = {"cluster": "a node of a Redis Cluster", "sentinel": "a Sentinel"}
+_ADVICE = (
+    "which is not supported: set it to a single Redis or Valkey server, or to an address that leads to the primary"
+)
+
+
+class UnsupportedRedis(StartupError):
+    """The server is not a single one; the message says what to set."""
+
+
+async def require_single_server(settings: RedisSettings) -> None:
+    """Raises UnsupportedRedis. Returns when Redis is unavailable, because services start without it."""
+    client = aioredis.Redis.from_url(
+        settings.url.get_secret_value(),
+        socket_timeout=settings.timeout_seconds,
+        socket_connect_timeout=settings.timeout_seconds,
+        retry=Retry(NoBackoff(), 0),
+        decode_responses=True,
+    )
+    try:
+        kind = await server_kind(client)
+    except (RedisError, OSError) as error:
+        _log.warning("Redis does not answer", error=repr(error))
+        return
+    finally:
+        await client.aclose()
+    if kind in _UNSUPPORTED:
+        raise UnsupportedRedis(f"redis.url leads to {_UNSUPPORTED[kind]}, {_ADVICE}")
+
+
+async def server_kind(client: "aioredis.Redis") -> str:
+    """`standalone`, `cluster` or `sentinel`. No user needs a right for this. Raises RedisError, OSError."""
+    reply = await client.execute_command("HELLO")  # type: ignore[no-untyped-call]
+    fields = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
+    return str(fields.get("mode", "standalone"))
