@@ -2,14 +2,14 @@
 ARG PYTHON=python:3.11-slim-bookworm
 
 FROM ${PYTHON} AS build
-# Whether what an edge does for each message is made into C (pyproject.toml says which modules).
+# Whether an edge's modules on the message path are compiled to C (pyproject.toml lists them).
 ARG COMPILED=true
 WORKDIR /src
 RUN ! ${COMPILED} || command -v gcc || { apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev; }
 COPY deploy/image/ deploy/image/
 RUN python3 -m venv /opt/dragoman \
  && /opt/dragoman/bin/pip install --no-cache-dir --require-hashes --no-deps -r deploy/image/run.lock
-# The compiler of the modules reads the types of the packages that they stand on.
+# The compiler reads the types of the packages that the modules import.
 RUN python3 -m venv /opt/builder \
  && /opt/builder/bin/pip install --no-cache-dir --require-hashes --no-deps -r deploy/image/build.lock \
  && site() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; } \
@@ -30,7 +30,7 @@ LABEL org.opencontainers.image.title="Dragoman" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/dragoman /opt/dragoman
-# Volumes mounted here take this ownership over; everything else in the image belongs to root and is only read.
+# Volumes mounted here inherit this ownership; all other files of the image belong to root and are only read.
 RUN cd / && install -d -o 10001 -g 10001 /data /data/keys /data/media /data/outbox \
       /secrets /secrets/nats /secrets/valkey /secrets/postgres \
       /secrets/auth /secrets/session /secrets/message /secrets/edge /secrets/migrate /secrets/admin \

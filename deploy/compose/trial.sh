@@ -1,10 +1,10 @@
 #!/bin/sh
-# Does docker-compose.yml really run? Builds the image, starts everything, and has the conformance suite talk to it
+# Tests docker-compose.yml: builds the image, starts everything, and runs the conformance suite
 # through the balancer. Where the named base images cannot be pulled, it makes stand-ins for them from Debian packages
 # (needs root, debootstrap). Usage:
 #   deploy/compose/trial.sh [--tls] [--dashboards] [DIRECTORY OF THE CONFORMANCE SUITE] [PYTEST ARGUMENTS]
-# --tls: with the switch to TLS on, and what is otherwise then (tests/deploy/over_tls.py);
-# --dashboards: with as much of the profile as there are images for.
+# --tls: with TLS, and the tests that differ with it (tests/deploy/over_tls.py);
+# --dashboards: with those parts of the profile whose images exist.
 set -eu
 cd "$(dirname "$0")/../.."
 tls=false dashboards=""
@@ -47,7 +47,7 @@ if $tls; then
   openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=trial -addext subjectAltName=IP:127.0.0.1 \
     -keyout "$kept/key.pem" -out "$kept/certificate.pem" 2>/dev/null
   cat "$kept/certificate.pem" "$kept/key.pem" > "$kept/tls.pem"
-  # Of all that tell curl and Python whom to trust, these are asked first.
+  # The first of all settings by which curl and Python find trusted certificates.
   export DRAGOMAN_TLS_PEM="$kept/tls.pem" CURL_CA_BUNDLE="$kept/certificate.pem" SSL_CERT_FILE="$kept/certificate.pem"
   # The suite's clients read and write a connection in two threads at once. With TLS 1.3, whose tickets come after the
   # handshake, Python's ssl then hangs now and then: one connection in some hundreds.
@@ -63,7 +63,7 @@ end() {
 }
 trap end EXIT
 
-# Within so many seconds, a command succeeds.
+# Waits until a command succeeds, for at most this many seconds.
 await() {
   deadline=$(($(date +%s) + $1))
   shift
@@ -72,7 +72,7 @@ await() {
     sleep 1
   done
 }
-# Prometheus has an answer to this that is not empty.
+# Whether Prometheus has a result for this query.
 shows() {
   prometheus=$($compose --profile dashboards ps -q prometheus)
   address=$(docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$prometheus")

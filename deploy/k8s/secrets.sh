@@ -1,5 +1,5 @@
 #!/bin/sh
-# Issues the secrets of an installation, and hands them to the cluster as Secrets named dragoman-<place>.
+# Issues the secrets of an installation, and stores them in the cluster as Secrets named dragoman-<place>.
 # Usage: secrets.sh NAMESPACE DIRECTORY [options of `dragoman secrets`]. Keep DIRECTORY safe; safe to repeat.
 set -eu
 [ $# -ge 2 ] || { sed -n '2,3s/^# //p' "$0"; exit 2; }
