@@ -27,6 +27,7 @@ REPLACED = {
     "withhold": "hold pending verification", "withheld": "pending verification",
     "board": "dashboard", "boards": "dashboards", "herald": "system account", "letter": "mail", "letters": "mails",
     "people": "users", "somebody": "a user", "anybody": "any user", "everybody": "all members", "whoever": "the caller",
+    "town": "cluster", "world": "backend or model",
     "who": "the sender, recipient, caller or peer", "whom": "the recipient", "whose": "the owner",
 }  # fmt: skip
 """A word of the old vocabulary, and the glossary's."""

@@ -30,7 +30,7 @@ def media(edge: str, method: str, path: str, body: bytes = b"", token: str = "")
 
 def test_a_restored_system_has_all_data(tmp_path: Path) -> None:
     ann, bob = new_account(), new_account()
-    kept = tmp_path / "kept"
+    backup = tmp_path / "backup"
     with Cluster(tmp_path / "first", "--no-limits", edges=1) as first, V2User(first.edges[0]) as speaker:
         registered = speaker.request(V2User.registration(ann), 5)
         ann.number, speaker.account = int(registered["ocid"]), ann
@@ -39,12 +39,12 @@ def test_a_restored_system_has_all_data(tmp_path: Path) -> None:
             session = speaker.session(listener)
         speaker.post(session, "while you were away")
         uploaded = media(first.edges[0], "POST", "/media?name=a.txt", b"a file", registered["token"])
-        dragoman("backup", kept, "--data", first.data)
+        dragoman("backup", backup, "--data", first.data)
         speaker.post(session, "after the backup")
     path = "/media/" + uploaded.decode().partition('"id":"')[2].partition('"')[0]
 
     second = Cluster(tmp_path / "second", "--no-limits", edges=1)
-    dragoman("restore", kept, "--data", second.data)
+    dragoman("restore", backup, "--data", second.data)
     with second, V2User(second.edges[0]) as reader:
         assert reader.login(bob)["status"] == 0
         assert reader.receive_text("while you were away")["sender"]["ocid"] == f"{ann.number:010d}"

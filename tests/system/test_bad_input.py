@@ -41,7 +41,7 @@ class BadInputFixture:
         self.bystander = stack.enter_context(DialectUser(system.edges[1], "ourchat-v2")).register()
         closed = self._session()
         self.users = {one: stack.enter_context(DialectUser(self._edge, one)).register() for one in DIALECTS}
-        self.commons = {one: self._session(person.number) for one, person in self.users.items()}
+        self.commons = {one: self._session(user.number) for one, user in self.users.items()}
         self._mine = self._own_groups()
         gone = self._without_tokens(stack.enter_context(DialectUser(self._edge, "pipe")).register())
         self._shared = _TEXTS | {
@@ -86,67 +86,67 @@ class BadInputFixture:
     def frame(self, row: Row) -> str | bytes:
         if isinstance(row.frame, bytes):
             return row.frame
-        person, (own, alien) = self.users[row.dialect], self._keys
+        user, (own, alien) = self.users[row.dialect], self._keys
         other = self.users["pipe" if row.dialect == "service" else "service"]
-        account = AccountId(person.number)
+        account = AccountId(user.number)
         return Template(row.frame).substitute(
-            self._shared, me=person.number, common=self.commons[row.dialect], mine=self._mine.get(row.dialect, 0),
-            mail=person.mail, tag=person.tag, uuid=person.uuid, token=person.token, foreign=other.token,
-            tampered=person.token[:-8] + "AAAAAAAA", expired=own.issue(account, time.time() - _LONG_AGO_SECONDS).text,
+            self._shared, me=user.number, common=self.commons[row.dialect], mine=self._mine.get(row.dialect, 0),
+            mail=user.mail, tag=user.tag, uuid=user.uuid, token=user.token, foreign=other.token,
+            tampered=user.token[:-8] + "AAAAAAAA", expired=own.issue(account, time.time() - _LONG_AGO_SECONDS).text,
             alien=alien.issue(account, time.time()).text,
         )  # fmt: skip
 
     def check(self, dialect: str) -> None:
         """The user of the wrong frame is still logged in, can post, gets the bystander's next message, and nothing
         else."""
-        person, chat, text = self.users[dialect], self.commons[dialect], secrets.token_hex(6)
-        _send(person, chat, f"own {text}")
+        user, chat, text = self.users[dialect], self.commons[dialect], secrets.token_hex(6)
+        _send(user, chat, f"own {text}")
         sender = {"session_id": str(chat)}
         self.bystander.request({"code": 0, "time": 0, "sender": sender, "msg": [{"type": 0, "text": text}]}, text)
         if dialect == "service":
-            newest = {"token": person.token, "chat": chat, "index": -1, "count": 1}
-            person.request({"service_code": 3, "content": newest}, text)
+            newest = {"token": user.token, "chat": chat, "index": -1, "count": 1}
+            user.request({"service_code": 3, "content": newest}, text)
         else:
-            person.receive(text)
+            user.receive(text)
         self.bystander.pending.clear()
 
     def fresh(self, dialect: str) -> DialectUser:
         return DialectUser(self._edge, dialect)
 
 
-def _send(person: DialectUser, chat: int, text: str) -> None:
+def _send(user: DialectUser, chat: int, text: str) -> None:
     """Sends a message, and waits for its acknowledgement."""
-    number, token = person.number, person.token
+    number, token = user.number, user.token
     frames = {
         "ourchat-v0": {"code": 0, "data": {"cid": chat, "sender_id": f"{number:010d}", "msg": text}},
         "ourchat-v1": {"code": 0, "time": 0, "data": {"sender": {"ocid": number, "group_id": chat}, "msg": text}},
         "ourchat-v2": {"code": 0, "sender": {"session_id": str(chat)}, "msg": [{"type": 0, "text": text}]},
         "service": {"service_code": 5, "content": {"token": token, "chat": chat, "msg": text}},
     }
-    acknowledged = {"pipe": "send_message_succ|", "service": '"index"'}.get(person.dialect, text)
-    person.request(frames.get(person.dialect) or f"send_message|1|{number}|{chat}|0|{text}|{token}", acknowledged)
+    acknowledged = {"pipe": "send_message_succ|", "service": '"index"'}.get(user.dialect, text)
+    user.request(frames.get(user.dialect) or f"send_message|1|{number}|{chat}|0|{text}|{token}", acknowledged)
 
 
 @pytest.fixture(scope="module")
-def crowd(system: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BadInputFixture]:
+def fixture(system: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BadInputFixture]:
     with ExitStack() as stack:
         yield BadInputFixture(system, tmp_path_factory.mktemp("alien"), stack)
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if not row.fresh], ids=lambda row: f"{row.dialect}: {row.wrong}")
-def test_a_wrong_frame_gets_its_error_and_nothing_else_is_lost(crowd: BadInputFixture, row: Row) -> None:
-    person = crowd.users[row.dialect]
-    person.send(crowd.frame(row))
+def test_a_wrong_frame_gets_its_error_and_nothing_else_is_lost(fixture: BadInputFixture, row: Row) -> None:
+    user = fixture.users[row.dialect]
+    user.send(fixture.frame(row))
     for held in row.answers:
-        assert held in (answer := person.read()), answer[:500]
-    crowd.check(row.dialect)
-    assert person.pending == []
+        assert held in (answer := user.read()), answer[:500]
+    fixture.check(row.dialect)
+    assert user.pending == []
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.fresh], ids=lambda row: f"{row.dialect}: {row.wrong}")
-def test_a_wrong_frame_before_the_login_does_not_prevent_it(crowd: BadInputFixture, row: Row) -> None:
-    with crowd.fresh(row.dialect) as stranger:
-        stranger.send(crowd.frame(row))
+def test_a_wrong_frame_before_the_login_does_not_prevent_it(fixture: BadInputFixture, row: Row) -> None:
+    with fixture.fresh(row.dialect) as stranger:
+        stranger.send(fixture.frame(row))
         for held in row.answers:
             assert held in (answer := stranger.read()), answer[:500]
         stranger.register()

@@ -42,11 +42,11 @@ def post(edge: str, token: str) -> tuple[int, bytes]:
 def test_any_edge_serves_the_uploads_of_another(system: Cluster, dial: Dial) -> None:
     here, there = system.edges
     status, body = post(here, token_of(dial(there)))
-    kept = json.loads(body)
-    assert (status, kept["hash"]) == (201, sha256(PNG).hexdigest())
+    stored = json.loads(body)
+    assert (status, stored["hash"]) == (201, sha256(PNG).hexdigest())
     for edge in system.edges:
-        assert http(edge, "GET", f"/media/{kept['id']}") == (200, PNG)
-    assert (system.data / "media" / "blobs" / kept["hash"]).read_bytes() == PNG
+        assert http(edge, "GET", f"/media/{stored['id']}") == (200, PNG)
+    assert (system.data / "media" / "blobs" / stored["hash"]).read_bytes() == PNG
     assert post(here, "no.such.token")[0] == 401
 
 

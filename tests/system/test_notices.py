@@ -70,9 +70,9 @@ def test_every_dialect_shows_a_notice_as_a_private_message(recipients: NoticeRec
     assert data(recipients.zoe.receive(TEXT))["sender_id"] == str(SYSTEM_ACCOUNT)
     assert data(recipients.vic.receive(TEXT))["sender"] == {"ocid": SYSTEM_ACCOUNT, "private_id": recipients.vic.number}
     assert recipients.pat.receive(TEXT).startswith(f"message|0|{SYSTEM_ACCOUNT}|")
-    heard = json.loads(recipients.wil.receive(TEXT))
-    assert heard["sender"]["ocid"] == str(SYSTEM_ACCOUNT)
-    session = heard["sender"]["session_id"]
+    message = json.loads(recipients.wil.receive(TEXT))
+    assert message["sender"]["ocid"] == str(SYSTEM_ACCOUNT)
+    session = message["sender"]["session_id"]
     recipients.wil.receive('"code":9', f'"session_id":"{session}"')
     chats = recipients.sue.request({"service_code": 4, "content": {"token": recipients.sue.token}}, '"values"')
     (chat,) = json.loads(chats)["content"]["values"]

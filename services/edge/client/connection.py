@@ -39,8 +39,8 @@ class Connection:
     is None until the first frame selects one of `dialects`."""
 
     __slots__ = (
-        "account", "account_requests", "address", "dialect", "dialects", "first_valid", "issued", "number", "opened",
-        "pending_verification", "phase", "revision", "sid", "surroundings", "token", "token_expires",
+        "account", "account_requests", "address", "dialect", "dialects", "first_valid", "info", "issued", "number",
+        "opened", "pending_verification", "phase", "revision", "sid", "token", "token_expires",
     )  # fmt: skip
 
     def __init__(
@@ -49,14 +49,14 @@ class Connection:
         address: str,
         dialect: Dialect | None,
         dialects: Dialects,
-        surroundings: ConnectionInfo,
+        info: ConnectionInfo,
         now: float,
     ) -> None:
         self.number = number
         self.address = address
         self.dialect = dialect
         self.dialects = dialects
-        self.surroundings = surroundings
+        self.info = info
         self.phase = Phase.OPENED
         self.opened = now
         self.first_valid: float | None = None

@@ -61,10 +61,10 @@ class ConnectionRegistry:
     def connected(self, hello: Handshake, socket: Socket) -> Client:
         settings, now = self._context.settings, self._context.clock()
         base_url = hello.base_url(settings.edge.public_url)
-        surroundings = ConnectionInfo(settings.limits, base_url, hello.query, hello.binary)
+        info = ConnectionInfo(settings.limits, base_url, hello.query, hello.binary)
         entry = self._requested(hello)
-        dialect = entry(surroundings) if entry else None
-        connection = Connection(next(self._numbers), hello.address, dialect, self._dialects, surroundings, now)
+        dialect = entry(info) if entry else None
+        connection = Connection(next(self._numbers), hello.address, dialect, self._dialects, info, now)
         client = Client(self._context, self._services, self._publisher, self._handler, connection, socket, self._remove)
         self.clients[connection.number] = client
         self._empty.clear()
@@ -101,7 +101,7 @@ class ConnectionRegistry:
         for name, number in dialects.items():
             metrics.connections.labels(name).set(number)
         metrics.undecided.set(len(self.clients) - sum(dialects.values()))
-        metrics.tcp.set(sum(not client.connection.surroundings.binary for client in self.clients.values()))
+        metrics.tcp.set(sum(not client.connection.info.binary for client in self.clients.values()))
         metrics.accounts.set(len(self._services.accounts))
         metrics.chats.set(len(self._services.chats))
 

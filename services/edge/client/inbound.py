@@ -43,7 +43,7 @@ class InboundQueue:
         self._connection = connection
         self._socket = socket
         self._settings = settings
-        limits = connection.surroundings.limits
+        limits = connection.info.limits
         self._requests = TokenBucket(limits.requests_per_second, limits.requests_burst, now)
         self.rejections = TokenBucket(_REJECTIONS_PER_SECOND, _REJECTIONS_BURST, now)
         # Lists, since most connections have nothing that waits, and few have much.
@@ -68,7 +68,7 @@ class InboundQueue:
             return
         if connection.dialect is None:
             connection.dialect = _detect(frame, connection)
-        if not connection.surroundings.limits.rates or isinstance(frame, Binary) or self._within_rates(now):
+        if not connection.info.limits.rates or isinstance(frame, Binary) or self._within_rates(now):
             self.frames.append((frame, now))
             self.queued_bytes += len(frame)
         elif self.rejections.take(now):
@@ -115,6 +115,6 @@ class InboundQueue:
 
 def _detect(frame: Frame, connection: Connection) -> Dialect:
     try:
-        return detect(frame, connection.dialects)(connection.surroundings)
+        return detect(frame, connection.dialects)(connection.info)
     except UnknownDialect as error:
         raise CloseConnection(1003, str(error)) from error

@@ -107,7 +107,7 @@ class RequestReader:
         try:
             items = connection.dialect.decode(frame, now)
         except DecodeError as error:
-            rates = connection.surroundings.limits.rates
+            rates = connection.info.limits.rates
             if isinstance(frame, Binary) and rates and not self._queue.rejections.take(now):
                 raise CloseConnection(1008, "too many requests") from error
             return [RejectedFrame(error.failure, context=error.context)]

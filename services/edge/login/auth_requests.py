@@ -32,7 +32,7 @@ class AuthRequests:
         return await self._bus.request(subjects.REGISTER, command, seconds=self.seconds)
 
     async def send_verification(self, connection: Connection, ticket: str) -> None:
-        request = SendVerification(ticket, self._origin(connection), connection.surroundings.base_url)
+        request = SendVerification(ticket, self._origin(connection), connection.info.base_url)
         await self._bus.request(subjects.SEND_VERIFICATION, request, seconds=self.seconds)
 
     async def recover(self, connection: Connection, command: Recover) -> Ack:

@@ -195,7 +195,7 @@ class EdgeClient:
 
     @property
     def events(self) -> list[tuple[str, Any]]:
-        return [(seen["event"], seen["told"]) for seen in self.seen if "event" in seen]
+        return [(seen["event"], seen["value"]) for seen in self.seen if "event" in seen]
 
     async def until_texts(self, chat: int, *texts: str) -> None:
         """Waits until exactly these texts were pushed, in this order."""

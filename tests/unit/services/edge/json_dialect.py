@@ -164,7 +164,7 @@ class JsonDialect(Dialect):
                 value = on
             case VerificationEnded(outcome):
                 value = outcome
-        push = Push((frame(event=type(event).__name__, told=value),))
+        push = Push((frame(event=type(event).__name__, value=value),))
         if self._watches and isinstance(event, ChatJoined):
             push = push._replace(requests=(Request(GetChat(event.chat), "watched"),))
         return (push,)
@@ -178,7 +178,7 @@ class JsonDialect(Dialect):
             raise RuntimeError("a dialect with a bug")
         return (frame(message=[message.chat, message.index, message.sender, text]),)
 
-    # PushGate back
+    # Held messages
 
     def logged_in(self, account: AccountId, now: float) -> None:
         self.entered_as.append(account)

@@ -62,9 +62,9 @@ async def test_a_request_is_answered_and_its_trace_goes_along(nats_server: NatsS
 
 async def test_what_is_flushed_has_left_before_the_event_loop_goes_on(nats_server: NatsServer) -> None:
     registry = CollectorRegistry()
-    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    received: asyncio.Queue[bytes] = asyncio.Queue()
     message, edge = new_bus(nats_server, "message", registry), new_bus(nats_server, "edge")
-    edge.subscribe(on.BROADCAST, heard.put_nowait)
+    edge.subscribe(on.BROADCAST, received.put_nowait)
     async with running(message, edge):
         for payload in (b"one", b"two"):
             await message.publish(on.BROADCAST, payload)
@@ -73,15 +73,15 @@ async def test_what_is_flushed_has_left_before_the_event_loop_goes_on(nats_serve
         assert registry.get_sample_value("dragoman_bus_unsent_bytes") == 0
         await message.publish(on.BROADCAST, b"three")
         async with asyncio.timeout(5):
-            assert [await heard.get() for _ in range(3)] == [b"one", b"two", b"three"]
+            assert [await received.get() for _ in range(3)] == [b"one", b"two", b"three"]
     message.flush()
 
 
 async def test_a_frozen_broker_delays_publishers_although_they_flush(nats_server: NatsServer) -> None:
     """Else all of it would wait in memory."""
-    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    received: asyncio.Queue[bytes] = asyncio.Queue()
     message, edge = new_bus(nats_server, "message"), new_bus(nats_server, "edge")
-    edge.subscribe(on.BROADCAST, heard.put_nowait)
+    edge.subscribe(on.BROADCAST, received.put_nowait)
     payload, times = b"x" * 100_000, 300
 
     async def talk() -> None:
@@ -97,7 +97,7 @@ async def test_a_frozen_broker_delays_publishers_although_they_flush(nats_server
         assert not done
         async with asyncio.timeout(20):
             await talking
-            assert [await heard.get() for _ in range(times)] == [payload] * times
+            assert [await received.get() for _ in range(times)] == [payload] * times
 
 
 async def test_an_error_reply_is_raised_by_the_request(nats_server: NatsServer) -> None:
@@ -283,12 +283,12 @@ async def test_taken_requests_come_in_order_and_are_answered_later(nats_server: 
 
 
 async def test_a_listener_hears_all_in_order_whatever_it_raises(nats_server: NatsServer) -> None:
-    heard: list[bytes] = []
+    received: list[bytes] = []
     enough = asyncio.Event()
 
     def hear(data: bytes) -> None:
-        heard.append(data)
-        if len(heard) == 100:
+        received.append(data)
+        if len(received) == 100:
             enough.set()
         if data == b"13":
             raise ValueError(data)
@@ -299,13 +299,13 @@ async def test_a_listener_hears_all_in_order_whatever_it_raises(nats_server: Nat
         for number in range(100):
             await message.publish(on.BROADCAST, str(number).encode())
         await enough.wait()
-    assert heard == [str(number).encode() for number in range(100)]
+    assert received == [str(number).encode() for number in range(100)]
 
 
 async def test_messages_published_before_the_stop_are_delivered(nats_server: NatsServer) -> None:
-    heard: list[bytes] = []
+    received: list[bytes] = []
     message, edge = new_bus(nats_server, "message"), new_bus(nats_server, "edge")
-    edge.subscribe(on.BROADCAST, heard.append)
+    edge.subscribe(on.BROADCAST, received.append)
     async with running(edge, message):
         for number in range(5_000):
             await message.publish(on.BROADCAST, b"%d" % number)
@@ -315,7 +315,7 @@ async def test_messages_published_before_the_stop_are_delivered(nats_server: Nat
             await message.publish(on.BROADCAST, b"%d" % -number)
         await message.check()
         await edge.check()
-    assert heard == [b"%d" % number for number in range(5_000)]
+    assert received == [b"%d" % number for number in range(5_000)]
 
 
 async def test_what_was_received_before_the_stop_is_answered(nats_server: NatsServer) -> None:

@@ -62,7 +62,8 @@ async def test_only_the_newest_messages_are_pushed_and_older_ones_count_as_read(
 
 @pytest.mark.parametrize("kind", [Sync, SyncChat])
 async def test_live_messages_during_the_sync_are_shown_once_in_order(cluster: EdgeCluster, kind: type) -> None:
-    """The snapshot is taken, its reply is on its way, and messages are posted in chats known here and unknown."""
+    """The snapshot is taken, its reply is on its way, and messages are posted in chats known and unknown to the
+    edge."""
     await cluster.add_edge()
     cluster.backend.messages_per_page = 3
     for chat in (7, 8):
@@ -111,10 +112,10 @@ async def test_a_message_of_another_device_right_after_the_login_is_shown(cluste
     cluster.backend.add_chat(7, 1, 2)
     phone = await cluster.client(1, there)
     for number in range(20):
-        desk = await cluster.client(1, here)
+        desktop = await cluster.client(1, here)
         await phone.post(7, str(number))
-        await desk.until_texts(7, str(number))
-        desk.socket.leave()
+        await desktop.until_texts(7, str(number))
+        desktop.socket.leave()
 
 
 @pytest.mark.parametrize("chat", [7, 9])
@@ -128,19 +129,19 @@ async def test_messages_posted_or_read_by_another_device_during_the_sync_are_sho
         cluster.backend.add_chat(number, 1, 2)
     phone = await cluster.client(1, there)
     await phone.until_synced()
-    desk = EdgeClient(here.endpoint)
+    desktop = EdgeClient(here.endpoint)
     gate = cluster.message.block(Sync)
-    sent = desk.send(do="login", account=1)
+    sent = desktop.send(do="login", account=1)
     await cluster.message.until_requested(Sync, len(cluster.message.requests_of(Sync)) + 1)
     await phone.post(chat, "mine")
     await cluster.message.send_texts(chat, 2, "yours")
     await phone.until_texts(chat, "yours")
     cluster.backend.mark_read(1, chat, 1, 2)
     gate.set()
-    assert await desk.reply_to(sent) == 1
-    await desk.until_texts(chat, "mine", "yours")
-    await desk.until_synced()
-    assert len(desk.messages) == 2
+    assert await desktop.reply_to(sent) == 1
+    await desktop.until_texts(chat, "mine", "yours")
+    await desktop.until_synced()
+    assert len(desktop.messages) == 2
 
 
 async def test_an_old_message_that_is_published_again_is_not_shown_again(cluster: EdgeCluster) -> None:
@@ -249,28 +250,28 @@ async def torn(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> tuple[E
 async def test_unread_messages_are_requested_after_another_node_has_committed_its_read_state(
     cluster: EdgeCluster, torn: tuple[EdgeClient, asyncio.Event]
 ) -> None:
-    """However long that takes; the login itself does not wait for it."""
-    desk, gate = torn
+    """Whatever time that takes; the login itself does not wait for it."""
+    desktop, gate = torn
     await cluster.message.until_requested(MarkRead, 3)
     assert len(cluster.message.requests_of(Sync)) == 1
     gate.set()
-    await desk.until_synced()
-    assert desk.texts(7) == []
+    await desktop.until_synced()
+    assert desktop.texts(7) == []
 
 
 async def test_messages_released_before_the_first_page_are_not_shown_as_live(
     cluster: EdgeCluster, torn: tuple[EdgeClient, asyncio.Event]
 ) -> None:
     """The sequencer starts early, for a message posted on the new connection."""
-    desk, gate = torn
-    sent = desk.send(do="post", chat=7, text="mine")
+    desktop, gate = torn
+    sent = desktop.send(do="post", chat=7, text="mine")
     async with asyncio.timeout(10):
         while (stream := cluster.edges[1].chats.sequencer(ChatId(7))) is None or not stream.delivered(4):
             await asyncio.sleep(0.01)
     gate.set()
-    assert await desk.reply_to(sent) == [7, 4]
-    await desk.until_synced()
-    assert desk.texts(7) == []
+    assert await desktop.reply_to(sent) == [7, 4]
+    await desktop.until_synced()
+    assert desktop.texts(7) == []
 
 
 async def _never() -> bool:
@@ -289,19 +290,19 @@ async def test_an_own_message_in_the_snapshot_is_answered_in_its_place(
 ) -> None:
     """Messages posted since the login are committed, and neither their envelope nor their reply has arrived."""
     monkeypatch.setattr(JsonDialect, "pushes_backlog", reads)
-    desk, gate = torn
+    desktop, gate = torn
     cluster.message.beats = False
     cluster.message.on_envelope, cluster.message.on_reply = lambda node, envelope: [], _never
-    sent = [desk.send(do="post", chat=7, text=text) for text in ("mine", "mine, too")]
+    sent = [desktop.send(do="post", chat=7, text=text) for text in ("mine", "mine, too")]
     await cluster.message.until_fanned_out(2)
     await cluster.message.send_texts(7, 2, "6")
     gate.set()
-    assert await desk.reply_to(sent[1]) == [7, 5]
-    await desk.until_synced()
+    assert await desktop.reply_to(sent[1]) == [7, 5]
+    await desktop.until_synced()
     cluster.message.on_envelope = lambda node, envelope: [envelope]
     await cluster.message.send_texts(7, 2, "7")
-    await desk.until_texts(7, *(("6", "7") if reads else ("7",)))
-    assert _replies_and_messages(desk, sent[0]) == ([*sent, 6, 7] if reads else [*sent, 7])
+    await desktop.until_texts(7, *(("6", "7") if reads else ("7",)))
+    assert _replies_and_messages(desktop, sent[0]) == ([*sent, 6, 7] if reads else [*sent, 7])
 
 
 async def test_an_own_message_in_a_discovered_chat_is_answered_in_its_place(cluster: EdgeCluster) -> None:
@@ -370,9 +371,9 @@ async def test_messages_delivered_to_another_connection_are_not_pushed_again(clu
     await cluster.message.send_texts(7, 2, "hello")
     await phone.until_texts(7, "hello")
     for edge in (here, there):
-        desk = await cluster.client(1, edge)
-        await desk.until_synced()
-        assert desk.texts(7) == []
+        desktop = await cluster.client(1, edge)
+        await desktop.until_synced()
+        assert desktop.texts(7) == []
 
 
 async def test_messages_perhaps_not_delivered_to_another_connection_are_pushed_again(cluster: EdgeCluster) -> None:
@@ -382,8 +383,8 @@ async def test_messages_perhaps_not_delivered_to_another_connection_are_pushed_a
     phone.socket.mute = True
     await cluster.message.send_texts(7, 2, "hello")
     await phone.until_texts(7, "hello")
-    desk = await cluster.client(1)
-    await desk.until_texts(7, "hello")
+    desktop = await cluster.client(1)
+    await desktop.until_texts(7, "hello")
 
 
 async def test_a_dead_node_delays_no_login(cluster: EdgeCluster) -> None:

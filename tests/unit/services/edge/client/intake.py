@@ -1,4 +1,4 @@
-"""One client's connection with its queue and its reader, as the client has them."""
+"""One client's connection with its queue and its reader."""
 
 from services.edge.canonical.frames import Frame
 from services.edge.client.connection import Connection
@@ -23,9 +23,9 @@ class Intake:
     """The wire is never read."""
 
     def __init__(self, limits: LimitsSettings | None = None, *, logged_in: bool = True, detected: bool = True) -> None:
-        surroundings = ConnectionInfo(limits or LimitsSettings(rates=False), "http://chat.example")
-        dialect = JsonDialect(surroundings) if detected else None
-        self.connection = Connection(5, "192.0.2.1", dialect, DIALECTS, surroundings, NOW)
+        info = ConnectionInfo(limits or LimitsSettings(rates=False), "http://chat.example")
+        dialect = JsonDialect(info) if detected else None
+        self.connection = Connection(5, "192.0.2.1", dialect, DIALECTS, info, NOW)
         self.queue = InboundQueue(self.connection, FakeSocket(), EdgeSettings(), NOW)
         self._reader = RequestReader(self.connection, self.queue)
         if logged_in:

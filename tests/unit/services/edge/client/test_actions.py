@@ -1,4 +1,4 @@
-"""The actions that a dialect decodes beside one request for each frame."""
+"""Actions of a dialect other than one request for each frame."""
 
 from services.edge.canonical.events import ChatJoined
 from shared.contract.ids import ChatId
@@ -69,4 +69,4 @@ async def test_a_dialect_requests_what_it_lacks_of_an_event(cluster: EdgeCluster
     await device.request(do="ping")
     device.client.notify(ChatJoined(ChatId(7)))
     await device.socket.until(lambda: any(seen.get("re") == "watched" for seen in device.seen))
-    assert device.seen[-2:] == [{"event": "ChatJoined", "told": 7}, {"re": "watched", "ok": 7}]
+    assert device.seen[-2:] == [{"event": "ChatJoined", "value": 7}, {"re": "watched", "ok": 7}]

@@ -1,4 +1,4 @@
-"""Logins of a connection: tokens, revocations, logouts, and how long it may stay without one."""
+"""Logins of a connection: tokens, revocations, logouts, and the time limit without a login."""
 
 import pytest
 

@@ -48,7 +48,7 @@ async def test_silent_peers_are_pinged_and_dropped_without_a_pong(cluster: EdgeC
     alive, dead, paused = EdgeClient(edge.endpoint), EdgeClient(edge.endpoint), EdgeClient(edge.endpoint)
     for device in (alive, dead, paused):
         await device.request(do="status")
-    await asyncio.sleep(0.01)  # the last turn is over
+    await asyncio.sleep(0.01)  # the last tick is over
     dead.socket.mute = paused.socket.mute = True
     paused.client.inbound.paused = True
     await dead.socket.until(lambda: dead.socket.ended)

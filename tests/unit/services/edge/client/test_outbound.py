@@ -19,11 +19,11 @@ MESSAGE = Message(ChatId(7), 1, MessageId(1), AccountId(2), 0, b"", Nonce(1))
 
 
 async def hold(*, until: float, silent: bool = False) -> list[bytes]:
-    """The client's frames, soon after a message was held until so many seconds from now."""
-    surroundings, wire = ConnectionInfo(LimitsSettings(), "http://chat.example"), FakeSocket()
-    dialect = JsonDialect(surroundings)
+    """The client's frames, shortly after a message was held for `until` seconds."""
+    info, wire = ConnectionInfo(LimitsSettings(), "http://chat.example"), FakeSocket()
+    dialect = JsonDialect(info)
     dialect.decode(frame(do="hold", chat=7, until=asyncio.get_running_loop().time() + until), 0.0)
-    connection = Connection(1, "192.0.2.1", dialect, (), surroundings, 0.0)
+    connection = Connection(1, "192.0.2.1", dialect, (), info, 0.0)
     confirmation = DeliveryConfirmation(wire, 0.0)
     out = OutboundQueue(
         cast(Any, None), wire, connection, confirmation, cast(Any, None), wire.close, lambda requests: None

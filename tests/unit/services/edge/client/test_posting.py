@@ -92,7 +92,7 @@ async def test_messages_are_gathered_while_enough_requests_are_in_flight(
     sent = []
     for device in devices[3:]:
         sent.append((device, device.send(do="post", chat=7, text="late")))
-        await asyncio.sleep(0.01)  # some turns of the event loop
+        await asyncio.sleep(0.01)  # some ticks of the event loop
     assert cluster.message.received == 3
     gate.set()
     assert [await device.reply_to(number) for device, number in sent] == [[7, 4], [7, 5], [7, 6]]
@@ -117,7 +117,7 @@ async def test_a_replica_that_does_not_reply_delays_no_other_request(cluster: Ed
     await cluster.add_edge()
     devices, gate = await three_under_way(cluster)
     sent = devices[3].send(do="post", chat=7, text="late")
-    await asyncio.wait_for(cluster.message.until_received(4), 1.0)  # sooner than anything is repeated
+    await asyncio.wait_for(cluster.message.until_received(4), 1.0)  # before any request is repeated
     gate.set()
     assert await devices[3].reply_to(sent) == [7, 4]
 

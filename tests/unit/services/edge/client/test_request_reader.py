@@ -1,4 +1,4 @@
-"""Frames are decoded and handed out in the order of arrival."""
+"""Frames are decoded and returned in the order of arrival."""
 
 import pytest
 from hypothesis import given
@@ -73,7 +73,7 @@ def _frame(kind: str, ref: int) -> Frame:
 
 
 @given(frames, st.lists(st.booleans(), max_size=60), st.integers(1, 20))
-def test_everything_is_handed_out_once_in_the_order_of_arrival(kinds: list[str], turns: list[bool], burst: int) -> None:
+def test_all_work_is_returned_once_in_the_order_of_arrival(kinds: list[str], turns: list[bool], burst: int) -> None:
     """Frames arrive and work is taken in any interleaving; beyond the burst they are over the rate, except binary
     ones."""
     each = Intake(LimitsSettings(requests_per_second=0.001, requests_burst=burst))
@@ -188,7 +188,7 @@ def test_a_batch_ends_before_a_frame_that_waited_too_long() -> None:
 
 
 def keep_up(each: Intake, *seconds: float) -> list[object]:
-    """A message arrives every tenth of a second, and batches take so long each. Returns the last work."""
+    """A message arrives every 0.1 s, and the batches take `seconds` in turn. Returns the last work."""
     now = NOW
     each.receive(post(0), now)
     each.next_work(now)
@@ -219,7 +219,7 @@ def test_the_rest_of_a_stall_is_no_new_stall() -> None:
 
 
 def test_behind_a_queue_that_gets_no_shorter_only_the_newest_is_posted() -> None:
-    """The fewer, the longer a batch takes; the others are rejected in their place."""
+    """The longer a batch takes, the fewer are posted; the others are rejected in their place."""
     quick, slow = keep_up(Intake(), 2.0, 1.0), keep_up(Intake(), 2.0, 2.0)
     assert quick == [*[None] * 4, *range(5, 11)]
     assert slow == [*[None] * 17, *range(18, 21)]

@@ -152,7 +152,7 @@ async def test_a_created_chat_is_notified_after_the_reply(cluster: EdgeCluster) 
     gate.set()
     chat = await alice.reply_to(request)
     await alice.until_event("ChatJoined", chat)
-    assert alice.seen[-1] == {"event": "ChatJoined", "told": chat}
+    assert alice.seen[-1] == {"event": "ChatJoined", "value": chat}
 
 
 @pytest.mark.parametrize("lost", [0, 1, 2])

@@ -75,9 +75,9 @@ def test_an_own_avatar_is_shown_where_the_client_can_reach_it(own_only: bool) ->
 
 
 def test_an_avatar_of_another_server_is_hidden_with_own_only() -> None:
-    kept = DisplayedAvatar("https://pictures.test/a.png", "ab")
-    assert displayed_avatar("account", 12, kept, BASE, False) == kept
-    assert displayed_avatar("account", 12, kept, BASE, True) == DisplayedAvatar(GENERATED, avatar_hash("account", 12))
+    stored = DisplayedAvatar("https://pictures.test/a.png", "ab")
+    assert displayed_avatar("account", 12, stored, BASE, False) == stored
+    assert displayed_avatar("account", 12, stored, BASE, True) == DisplayedAvatar(GENERATED, avatar_hash("account", 12))
 
 
 def test_a_hash_without_an_avatar_is_replaced_with_own_only() -> None:

@@ -1,4 +1,4 @@
-"""Frames are assembled into assembler, assembler are framed."""
+"""Frames are assembled into messages, and messages are framed."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The parsers of both_libraries libraries, with bytes cut anywhere and connections interleaved."""
+"""The parsers of both libraries, with bytes cut anywhere and connections interleaved."""
 
 from itertools import pairwise
 from random import Random

@@ -121,7 +121,7 @@ async def test_compression_is_never_negotiated(gateway: Gateway) -> None:
 
 
 async def test_connections_leave_no_state_for_the_next(gateway: Gateway, endpoint: RecordingEndpoint) -> None:
-    """Nothing of one is left for the next."""
+    """A connection that ends leaves no state for the next one."""
     for number in range(5):
         async with await RawPeer.dial(gateway.port) as peer, await RawPeer.dial(gateway.port) as other:
             await peer.upgrade()

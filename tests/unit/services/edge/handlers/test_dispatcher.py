@@ -1,4 +1,4 @@
-"""Logins that wait for a verification, requests that fail, connections that go away meanwhile."""
+"""Logins that wait for a verification, requests that fail, connections that end meanwhile."""
 
 import asyncio
 
@@ -207,7 +207,7 @@ def connection(wire: FakeSocket) -> Connection:
 
 @pytest.mark.parametrize("dialect", REGISTRATIONS)
 async def test_dialects_without_verification_get_the_link_mailed_at_once(cluster: EdgeCluster, dialect: str) -> None:
-    """The reply reply_to so. When the link is opened, nothing is pushed, and the next attempt succeeds."""
+    """The reply announces the mail. When the link is opened, nothing is pushed, and the next attempt succeeds."""
     edge = await cluster.add_edge()
     cluster.auth.requires_verification = True
     wire = dial(cluster, dialect)

@@ -1,4 +1,4 @@
-"""A client receives as one page what takes several replies of the services."""
+"""A client receives one page that takes several replies of the services."""
 
 from collections.abc import AsyncIterator
 
@@ -27,13 +27,13 @@ class PagedMessages(FakeService):
 
     def __init__(self, cluster: EdgeCluster) -> None:
         super().__init__("message", cluster.nats)
-        self._world = cluster.backend
+        self._backend = cluster.backend
         self.bus.serve(subjects.GET_HISTORY, self._history, queue="message")
         self.bus.serve(subjects.GET_UNREAD, self._unread, queue="message")
 
     async def _history(self, request: GetHistory) -> History:
         await self.record(request)
-        messages = self._world.chats[request.chat].messages
+        messages = self._backend.chats[request.chat].messages
         start = request.start if request.start > 0 else len(messages) + 1 + request.start
         found = messages[start - 1 :: -1] if request.older else messages[start - 1 :]
         found = found[: request.count]
@@ -41,8 +41,8 @@ class PagedMessages(FakeService):
 
     async def _unread(self, request: GetUnread) -> Unread:
         await self.record(request)
-        unread = self._world.unread(request.account, CHAT)
-        messages = [self._world.chats[CHAT].messages[index - 1] for index in unread]
+        unread = self._backend.unread(request.account, CHAT)
+        messages = [self._backend.chats[CHAT].messages[index - 1] for index in unread]
         return Unread(len(unread), messages[: min(A_REPLY, request.count)], {CHAT: (ME, OTHER)})
 
 

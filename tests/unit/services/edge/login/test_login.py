@@ -52,7 +52,7 @@ async def test_a_registration_logs_in_where_the_dialect_expects_it(
 
 TOKEN = "x" * 40
 REQUESTS = [f"send_message|1|{{}}|7|now|hello|{TOKEN}", f"get_user_info|{{}}|2|{TOKEN}"]
-"""Both bear a token; a message to a group needs no look-up beside it."""
+"""Both have a token; a message to a group needs no further lookup."""
 
 
 class TokenChecks:

@@ -17,20 +17,20 @@ async def until_closed(device: EdgeClient, reason: str = "logged out") -> None:
 
 async def test_a_revocation_ends_every_connection_of_the_account(cluster: EdgeCluster) -> None:
     here, there = await cluster.add_edge(), await cluster.add_edge()
-    phone, desk = await cluster.client(1, here), await cluster.client(1, there)
+    phone, desktop = await cluster.client(1, here), await cluster.client(1, there)
     other = await cluster.client(2, here)
     await cluster.auth.revoke(1)
     await until_closed(phone)
-    await until_closed(desk)
+    await until_closed(desktop)
     assert await other.request(do="status") == "ServerStatus"
 
 
 async def test_one_login_session_is_revoked_alone(cluster: EdgeCluster) -> None:
     await cluster.add_edge()
-    phone, desk = await cluster.client(1), await cluster.client(1)
+    phone, desktop = await cluster.client(1), await cluster.client(1)
     await cluster.auth.revoke(1, sid=phone.client.connection.sid)
     await until_closed(phone)
-    assert await desk.request(do="status") == "ServerStatus"
+    assert await desktop.request(do="status") == "ServerStatus"
 
 
 async def test_a_revocation_is_listed_when_its_notice_is_lost(cluster: EdgeCluster) -> None:
@@ -78,9 +78,9 @@ async def test_a_revocation_during_the_login_ends_it(cluster: EdgeCluster) -> No
 
 async def test_a_deletion_is_answered_and_other_devices_are_closed(cluster: EdgeCluster) -> None:
     await cluster.add_edge()
-    phone, desk = await cluster.client(1), await cluster.client(1)
+    phone, desktop = await cluster.client(1), await cluster.client(1)
     assert await phone.request(do="delete") == "Ack"
-    await until_closed(desk)
+    await until_closed(desktop)
     assert await phone.request(do="account", account=1) == "unauthenticated"
     assert phone.client.dialect.entered_as == [1, 0]  # type: ignore[attr-defined]
     assert await phone.request(do="login", account=2) == 2
@@ -97,10 +97,10 @@ async def test_a_deletion_without_a_reply_leaves_no_revoked_connection(cluster: 
 
 async def test_a_recovery_is_answered_before_the_login_ends(cluster: EdgeCluster) -> None:
     await cluster.add_edge()
-    phone, desk, other = await cluster.client(1), await cluster.client(1), await cluster.client(2)
+    phone, desktop, other = await cluster.client(1), await cluster.client(1), await cluster.client(2)
     gate = cluster.auth.block(Recover)
     sent = phone.send(do="recover", account=1)
-    await until_closed(desk)
+    await until_closed(desktop)
     assert phone.replied_refs == [1]
     gate.set()
     assert await phone.reply_to(sent) == "Ack"
@@ -149,10 +149,10 @@ async def test_an_edge_that_starts_in_maintenance_notifies_no_connection(cluster
 
 async def test_a_kick_closes_every_connection_of_the_account_and_ends_no_login(cluster: EdgeCluster) -> None:
     here, there = await cluster.add_edge(), await cluster.add_edge()
-    phone, desk = await cluster.client(1, here), await cluster.client(1, there)
+    phone, desktop = await cluster.client(1, here), await cluster.client(1, there)
     other = await cluster.client(2, here)
     await cluster.auth.notify(Kicked(AccountId(1)))
-    for device in (phone, desk):
+    for device in (phone, desktop):
         await until_closed(device, "disconnected by the operator")
     assert await other.request(do="status") == "ServerStatus"
     assert await (await cluster.client(1, here)).request(do="status") == "ServerStatus"

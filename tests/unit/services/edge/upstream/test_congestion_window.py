@@ -1,4 +1,4 @@
-"""The window follows how soon messages are answered."""
+"""The window follows the time until messages are answered."""
 
 import pytest
 
@@ -8,7 +8,7 @@ MIN_MESSAGES = 1_536
 
 
 def size(window: CongestionWindow) -> int:
-    """Of a window with nothing in flight."""
+    """The size of a window with nothing in flight."""
     messages = 0
     while window.has_room(1):
         window.sent(1)

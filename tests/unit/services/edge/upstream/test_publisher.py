@@ -49,7 +49,7 @@ class RecordingSubmitter:
 
 
 class Replica(NamedTuple):
-    """A publisher, and a message service that replies when the test says so."""
+    """A publisher, and a message service that replies on demand."""
 
     publisher: MessagePublisher
     requests: "asyncio.Queue[tuple[list[Draft], Responder]]"
@@ -159,7 +159,7 @@ async def test_messages_in_flight_are_bounded_by_the_window(replica: Replica) ->
         assert len(drafts) == 5
     assert replica.requests.empty()
     await responder.reply(PostResults([Posted(MessageId(1), 1, 1)] * 5, {}))
-    assert await replica.answer() == 10  # it was soon there, and the window has opened
+    assert await replica.answer() == 10  # the reply was quick, and the window has grown
     assert await submitter.until(15) == [None] * 15
 
 
