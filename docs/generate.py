@@ -28,7 +28,7 @@ PAGES: Mapping[Path, str] = {
     ROOT / "docs" / "adding-a-dialect.md": "sample-irc",
     ROOT / "docs" / "capacity.md": "",
 }
-"""Each page with the dialect whose frames it shows."""
+"""Each page with the dialect of its frames."""
 
 _PLACE = re.compile(
     r"(<!-- (?P<kind>frames|table|lacking|source|capacity): (?P<name>.+?) -->\n).*?(<!-- end -->)", re.DOTALL

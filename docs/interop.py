@@ -96,7 +96,7 @@ _PHRASES: Mapping[str, str] = {
     "UpdateAccount": "change the profile and security question",
     "UploadPart": "send a part of it",
 }
-"""Commands whose names do not explain themselves."""
+"""Commands that need an explanation beside their name."""
 _FILLED_IN_LATER = frozenset({"actor", "all", "origin", "ticket"})
 """Fields of commands that the edge or an operator sets, never a dialect."""
 
@@ -264,7 +264,7 @@ def _names(dialects: Dialects) -> list[str]:
 
 
 def lacking(entry: Entry) -> str:
-    """What this dialect has no frame for, and what its clients see instead."""
+    """The events for which this dialect has no frame, and what its clients see instead."""
     of = column(entry)
     rows = [
         (name, shown.replace(AS_TEXT, f"{AS_TEXT}: `{render_segment(segment, BASE_URL)}`"))

@@ -128,7 +128,7 @@ def _plain_logs() -> None:
 
 @pytest.fixture
 def rejected_sockets() -> Iterator[None]:
-    """nats-py leaves a refused connection's socket to the collector, which warns: let it be here, and now."""
+    """nats-py leaves the socket of a failed connection to the garbage collector, which warns: collect it here."""
     yield
     with warnings.catch_warnings(action="ignore", category=ResourceWarning):
         gc.collect()

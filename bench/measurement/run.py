@@ -101,7 +101,7 @@ class CpuMeters:
         self._of_logins = self._of_messages | {"KiB": CpuMeter(target.memory)}
 
     async def rest(self, seconds: float, logins: int) -> dict[str, float]:
-        """What a login has cost, and the cores that are used without any request."""
+        """The costs of a login, and the cores that are used without any request."""
         came = await asyncio.gather(*(meter.rest(seconds) for meter in self._of_logins.values()))
         figures = {f"idle cores of {name}": round(cores, 4) for name, cores in self._cpu.idle.items()}
         for unit, used in zip(self._of_logins, came, strict=True):

@@ -131,7 +131,7 @@ class Edge:
         self.read_state.serve()
 
     async def run(self) -> None:
-        """What runs beside the clients. Ends only by failing, which the node cannot survive."""
+        """Runs the background work beside the clients. Ends only by a failure, after which the node must stop."""
         loops: dict[str, Coroutine[Any, Any, None]] = {
             "lease": self.lease.run(),
             "revocations": self.watcher.run(),

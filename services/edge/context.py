@@ -1,4 +1,4 @@
-"""What every part of one running edge may use: settings, time, tasks and metrics."""
+"""The values that every part of one running edge may use: settings, time, tasks and metrics."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

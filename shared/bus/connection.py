@@ -68,7 +68,7 @@ class BrokerConnection:
         self._wanted.append((subject, receive, queue))
 
     async def start(self) -> None:
-        """Connect and subscribe, however long the broker takes to appear. Raises nats.errors.Error when it refuses
+        """Connects and subscribes, however long the broker takes to appear. Raises nats.errors.Error when it rejects
         this user."""
         _log.info("connecting to the bus")
         await self._broker.start()
@@ -172,7 +172,7 @@ class BrokerConnection:
             self._errors.labels("permission").inc()
             _log.error("not permitted on the bus", error=str(error))
         elif self._running and text.removeprefix("nats: ").strip("'") in UNRECOVERABLE_CONNECT_ERRORS:
-            _give_up(text)  # FastStream raises it out of the reconnection, which then never goes on
+            _give_up(text)  # FastStream raises it out of the reconnection, which then never continues
         else:
             self._errors.labels("other").inc()
             _log.debug("bus error", error=repr(error))

@@ -92,5 +92,5 @@ class PanelHistory:
 
 
 def _short(value: float | None) -> float | None:
-    """Four digits are all that anybody can see."""
+    """Four digits suffice for display."""
     return None if value is None else float(f"{value:.4g}")

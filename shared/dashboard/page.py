@@ -1,4 +1,4 @@
-"""The page of a process: one file, which may run and fetch nothing but what is its own."""
+"""The page of a process: one file, which may run and fetch nothing but its own parts."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""How a service declares what is worth watching: names of metrics and how to read them, nothing else."""
+"""How a service declares its panels: names of metrics and how to read them, nothing else."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,17 +6,17 @@ from enum import StrEnum
 
 class PanelKind(StrEnum):
     GAUGE = "now"
-    """A gauge, as it is."""
+    """The value of a gauge."""
     RATE = "rate"
     """A counter per second."""
     COUNT = "count"
-    """What a histogram has counted, per second."""
+    """The observations of a histogram, per second."""
     PERCENTILES = "spread"
     """A histogram's median and 99th percentile."""
     MEAN = "mean"
     """A histogram's mean."""
     SHARE = "share"
-    """How much of what the counter `of` counts, the counter `metric` counts."""
+    """The increase of the counter `metric` as a share of the increase of the counter `of`."""
     AGE = "age"
     """Seconds since the Unix time that a gauge holds."""
 

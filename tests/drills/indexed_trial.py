@@ -130,7 +130,7 @@ class IndexedTrial:
         return next((at for at, sent_at in later if sent_at >= moment), math.inf)
 
     def state(self, text: str) -> str:
-        """What the sender knows about its message."""
+        """The sender's knowledge of its message."""
         if text in self.acked:
             return "acknowledged"
         rejected = self.rejected.get(text)

@@ -40,7 +40,7 @@ return count
 
 
 class SlidingWindow:
-    """Never fails: what Redis does not count, this process counts."""
+    """Never fails: without Redis, this process counts alone."""
 
     def __init__(self, settings: RedisSettings, metrics: AuthMetrics) -> None:
         self._redis = aioredis.Redis.from_url(

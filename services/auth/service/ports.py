@@ -1,4 +1,4 @@
-"""Ports of the use cases: what they need from the world outside. Adapters implement them, `app` wires them."""
+"""The ports of the use cases. Adapters implement them, `app` wires them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol, TypeVar

@@ -1,4 +1,4 @@
-"""Revocation of tokens, and what edges need to verify them."""
+"""Revokes tokens; lists revocations and verification keys for edges."""
 
 import asyncio
 import time

@@ -24,7 +24,7 @@ WRONG_CODES = 10
 
 @dataclass(frozen=True, slots=True)
 class VerificationMail:
-    """What a template needs to write the mail of a ticket."""
+    """The values that a template needs to write the mail of a ticket."""
 
     purpose: VerificationPurpose
     email: str

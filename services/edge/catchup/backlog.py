@@ -49,7 +49,7 @@ class ShowMessages(NamedTuple):
 
 
 class AwaitRoom(NamedTuple):
-    """Go on when the client has received most of what was sent to it."""
+    """Continues when the client has received most of the frames sent to it."""
 
 
 Step = ChatsLoaded | ShowMessages | AwaitRoom
@@ -58,7 +58,7 @@ Steps = AsyncGenerator[Step]
 
 
 class OwnMessages(Protocol):
-    """What the connection itself posts."""
+    """Messages that the connection itself posts."""
 
     @property
     def in_flight(self) -> InFlight | None: ...

@@ -32,7 +32,7 @@ class CatchUp:
         await self.backlog.begin(other_nodes)
 
     def start_reading(self) -> Steps | None:
-        """After a login is answered: read what was missed."""
+        """After a login is answered: reads the missed messages."""
         if self.backlog is None or self.reading is not None:
             return None
         return self.backlog.read_all()
@@ -47,7 +47,7 @@ class CatchUp:
         return None
 
     def contains(self, message: Message) -> bool:
-        """Whether the message comes, or has come, with what was missed."""
+        """Whether the backlog shows, or has shown, the message."""
         if self.backlog is None:
             return False
         contained = self.backlog.contains(message)

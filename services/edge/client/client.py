@@ -137,7 +137,7 @@ class Client:
     # Time and the end
 
     def tick(self, now: float) -> None:
-        """Called about every second: pings, and what the clock ends."""
+        """Called about every second: pings, and closes the connection after its time limits."""
         edge, connection, socket = self._context.settings.edge, self.connection, self.socket
         excused = self.inbound.paused or socket.is_paced()
         if reason := connection.timed_out(now, edge.first_frame_seconds, edge.unauthenticated_seconds):
@@ -151,13 +151,14 @@ class Client:
             self.notify(VerificationEnded("expired"))
 
     def close_gracefully(self, code: int, reason: str) -> None:
-        """Read nothing new, answer what has been received, then close."""
+        """Reads no new frames, answers those that were received, then closes."""
         self._processor.close_when_idle = code, reason
         self.socket.pause_reading()
         self._context.ticks.add(self._processor)
 
     def close(self, code: int, reason: str) -> None:
-        """Close from our side. The account stays until the socket ends: only then is known what has been delivered."""
+        """Closes from this side. The account stays until the socket ends: only then is it known which messages were
+        delivered."""
         if self._out.is_closed:
             return
         self._context.metrics.closed.labels(code).inc()

@@ -48,7 +48,7 @@ class FrameWriter(Protocol):
         """Bytes that the kernel has not accepted."""
 
     def progressed(self) -> None:
-        """The client receives what is sent, however slowly."""
+        """The client receives frames, however slowly."""
 
     def transfers_ended(self) -> None:
         """Everything is written."""

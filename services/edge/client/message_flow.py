@@ -71,8 +71,8 @@ class MessageFlow:
         self._close(*_INTERNAL_ERROR)
 
     def _not_delivered(self, message: Message, summary: ProfileSummary | None) -> None:
-        """The message's place has come, and it was not delivered: the sender has left the chat, or reads what it missed
-        there."""
+        """The message's place has come, and it was not delivered: the sender has left the chat, or its backlog of the
+        chat is being read."""
         encoded = EncodedMessage(message, self._session.pair(message.chat), summary)
         if self._session.catch_up.contains(message):
             self.posting.park(encoded)
@@ -80,7 +80,7 @@ class MessageFlow:
             self.flush()
 
     def expire(self, now: float) -> None:
-        """Called about every second: reports as failed what has waited too long."""
+        """Called about every second: reports messages as failed that have waited too long."""
         batch = self.posting.in_flight
         if batch is not None and (due := self.posting.expired(now)):
             self._reply(batch, due)
@@ -126,7 +126,7 @@ class MessageFlow:
     # Messages that the client receives
 
     def deliver(self, messages: Sequence[EncodedMessage]) -> None:
-        """Live messages of one chat. The client's own ones, too, come after what it missed before them."""
+        """Live messages of one chat. The client's own ones, too, come after the missed ones before them."""
         catch_up = self._session.catch_up
         if catch_up.backlog is None and self.posting.in_flight is None:
             self._out.push(messages)
@@ -161,7 +161,7 @@ class MessageFlow:
         self._read(self._session.discover(chat, fresh))
 
     def start_reading(self) -> None:
-        """A login may have been answered: read what was missed."""
+        """A login may have been answered: reads the missed messages."""
         self._read(self._session.catch_up.start_reading())
 
     def _read(self, steps: Steps | None) -> None:

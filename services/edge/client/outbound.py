@@ -74,7 +74,7 @@ class OutboundQueue:
         return self._connection.dialect
 
     def stamped_dialect(self) -> Dialect:
-        """The dialect, which is told the time before it encodes a reply or an event."""
+        """The dialect, with the time set before it encodes a reply or an event."""
         dialect = self.dialect
         dialect.unix_seconds = now_ms() // 1000
         return dialect
@@ -135,7 +135,7 @@ class OutboundQueue:
                 self.write(frames, message)
 
     def release(self, chat: ChatId) -> None:
-        """Write what the dialect holds of this chat: a reply to a message of the chat comes next."""
+        """Writes the held messages of this chat: a reply to a message of the chat comes next."""
         if self.dialect.held_bytes:
             self._push_all(self.dialect.release(chat, _now()))
 
@@ -195,7 +195,8 @@ class OutboundQueue:
         self._close(1011, "a transfer failed, reconnect to get it")
 
     def end_pushes(self) -> Ranges:
-        """The account leaves the connection: what is still to be pushed stays unread. Returns what was delivered."""
+        """The account leaves the connection: pushes that are still queued stay unread. Returns those that were
+        delivered."""
         if self._sender is not None:
             self._sender.forget_pushes()
         return self.confirmation.ended()

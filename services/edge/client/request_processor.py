@@ -33,7 +33,7 @@ class RequestHandler(Protocol):
         """Messages, or the last part of a file, as messages that only have to be posted. Raises RequestError."""
 
     def after_login(self, session: LoginSession) -> None:
-        """A login is answered: start what follows it."""
+        """A login is answered: starts the work after it."""
 
 
 class RequestProcessor:
@@ -68,7 +68,7 @@ class RequestProcessor:
         """Code and reason with which the connection closes once everything is answered."""
 
     def process_queue(self) -> None:
-        """Process what waits, as far as possible now."""
+        """Processes queued frames, as far as possible now."""
         posting: Posting = self._flow.posting
         if posting.in_flight is not None:
             self._flow.reply_due()
@@ -161,7 +161,7 @@ class RequestProcessor:
         self._finish()
 
     async def _resolve(self, requests: list[Request]) -> None:
-        """Messages that bear a token, are for a private chat, or contain what has to be looked up."""
+        """Messages with a token, for a private chat, or with content that must be looked up."""
         trace.set(new_trace())
         try:
             resolved = await self._handler.resolve(self._session, requests)

@@ -24,7 +24,7 @@ from shared.contract.model import MemberPair, Message, ProfileSummary
 
 @dataclass(frozen=True)
 class LocalServices:
-    """What a logged-in client uses of its node."""
+    """The parts of the node that a logged-in client uses."""
 
     accounts: LocalAccounts
     chats: LocalChats

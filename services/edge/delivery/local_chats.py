@@ -25,7 +25,7 @@ class GapWatcher(Protocol):
     """Fetches the messages that a chat is missing. See services.edge.delivery.gap_filler.GapFiller."""
 
     def watch(self, chats: "LocalChats", chat: ChatId, sequencer: ChatSequencer) -> None:
-        """The sequencer is behind: fetch what does not arrive by itself."""
+        """The sequencer is behind: fetches the messages that do not arrive by themselves."""
 
     def forget(self, chat: ChatId) -> None:
         """The chat was dropped: stop fetching."""
@@ -191,7 +191,7 @@ class LocalChats:
             self._put_in_order(run, chat, sequencer)
 
     def _put_in_order(self, run: Sequence[Delivery], chat: ChatId, sequencer: ChatSequencer) -> None:
-        """Deliver those that are next in the chat; the others wait for what is missing."""
+        """Delivers the messages that are next in the chat; the others wait for the missing ones."""
         leading = 0
         for delivery in run:
             if not sequencer.deliver_if_next(delivery):
@@ -236,13 +236,13 @@ class LocalChats:
         self.raise_head(chat, sequencer, index)
 
     def raise_head(self, chat: ChatId, sequencer: ChatSequencer, index: int) -> None:
-        """The chat has a message with this index: fetch what is missing up to it."""
+        """The chat has a message with this index: fetches the missing ones up to it."""
         sequencer.known_head = max(sequencer.known_head, index)
         if sequencer.behind:
             self._gaps.watch(self, chat, sequencer)
 
     def release(self, chat: ChatId, sequencer: ChatSequencer, deliveries: Iterable[Delivery]) -> None:
-        """Deliver what a sequencer has released; fetch what it is missing."""
+        """Delivers the messages that a sequencer has released; fetches those that it lacks."""
         for run in group_runs(deliveries):
             self._deliver(run, sequencer)
         self._after_release(chat, sequencer)

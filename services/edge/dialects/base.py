@@ -62,7 +62,7 @@ class Disconnect(NamedTuple):
 
 
 Action = Request | LocalReply | Disconnect
-"""What a frame asks for."""
+"""An action that a frame decodes to."""
 
 
 class Push(NamedTuple):
@@ -107,8 +107,8 @@ class Dialect(ABC):
 
     name: ClassVar[str]
     receives_pushes: bool = True
-    """Whether messages are pushed to this connection. Otherwise the client requests them; what it does not receive
-    stays unread."""
+    """Whether messages are pushed to this connection. Otherwise the client requests them; those that it does not
+    receive stay unread."""
     registration_logs_in: ClassVar[bool] = True
     """Whether a registration is a login, too."""
     waits_for_verification: ClassVar[bool] = False
@@ -195,7 +195,7 @@ class Dialect(ABC):
         return None
 
     def wake(self, now: float) -> tuple[Push, ...]:
-        """What was held and is due."""
+        """The held frames that are due."""
         return ()
 
     @property

@@ -67,7 +67,7 @@ class MessageHistory:
         heads = self._heads(actor)
         other_nodes = await self._accounts.other_nodes(actor)
         while count > 0:
-            # What was delivered a moment ago, here or there, is not unread.
+            # messages that were delivered a moment ago, on any node, are not unread
             await self._read_state.flush_account(actor, other_nodes)
             request = GetUnread(actor, count)
             unread = await self._bus.request(subjects.GET_UNREAD, request, seconds=self._seconds, retry=True)

@@ -1,4 +1,4 @@
-"""What a login needs to know about its account beside its secret: the profile summary, and how much is unread."""
+"""Looks up the account of a login: its profile summary, and its number of unread messages."""
 
 from services.edge.rpc.coalescer import RequestCoalescer
 from shared.bus.client import Bus

@@ -1,8 +1,8 @@
-"""What this node knows of the auth service: maintenance mode, and how far revocations are applied."""
+"""This node's knowledge of the auth service: maintenance mode, and the revision of applied revocations."""
 
 
 class AuthState:
-    """`revision`: revocations up to this number are applied to everyone who is logged in."""
+    """`revision`: revocations up to this number are applied to all logged-in clients."""
 
     __slots__ = ("maintenance", "revision")
 

@@ -89,7 +89,7 @@ class LoginFlow:
     async def _enter(
         self, session: LoginSession, answer: Authenticated, summary: ProfileSummary | None, issued: int | None = None
     ) -> None:
-        """Registers presence first, then reads what was missed. `issued`: of the token that logs in."""
+        """Registers presence first, then reads the missed messages. `issued`: time of the token that logs in."""
         other_nodes = await self._accounts.register(answer.account)
         if session.is_closing:
             raise RequestError(ErrorCode.UNAVAILABLE, "the connection is closed")

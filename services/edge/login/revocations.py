@@ -1,5 +1,5 @@
-"""What must take effect here within a second: revoked logins, maintenance mode, and the keys that verify tokens. Auth
-pushes revocations and maintenance mode; all of them are also requested every second."""
+"""Changes that must take effect here within a second: revoked logins, maintenance mode, and the keys that verify
+tokens. Auth pushes revocations and maintenance mode; all of them are also requested every second."""
 
 import asyncio
 from collections.abc import Callable

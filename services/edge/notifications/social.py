@@ -73,7 +73,7 @@ class SocialNotifier:
             self._notify_account(account, event, number)
 
     def after_login(self, client: NotifiedClient) -> None:
-        """Sends what is pending, if the client's dialect shows it."""
+        """Sends pending notifications, if the client's dialect shows them."""
         dialect = client.connection.dialect
         if dialect is not None and dialect.pushes_pending_requests:
             self._tasks.start(send_pending(self._bus, client), "requests")

@@ -18,7 +18,7 @@ class DeliveryConfirmation:
     def __init__(self, socket: Socket, now: float) -> None:
         self._socket = socket
         self.unconfirmed = UnconfirmedPushes()
-        """The connection adds what it pushes."""
+        """The connection adds its pushes."""
         self._settled: asyncio.Event | None = None
         self.last_ping = now
         self.waiting_since: float | None = None
@@ -31,7 +31,7 @@ class DeliveryConfirmation:
             self._socket.ping()
 
     def pong_received(self) -> Ranges:
-        """Returns what it confirms."""
+        """Returns the messages that the pong confirms."""
         self.waiting_since = None
         confirmed = self.unconfirmed.ponged()
         self._wake()

@@ -37,7 +37,7 @@ _ATTEMPT_SECONDS = 2.0
 _CONCURRENT_REQUESTS = 3
 """Requests in flight that keep the message service busy: one is fanned out, one is committed, one waits."""
 _GATHER_SECONDS = 0.02
-"""Submissions are gathered so long meanwhile: a replica that does not reply delays nobody longer."""
+"""Submissions are gathered for so long meanwhile: a replica that does not reply delays others no longer."""
 _REQUEST_DRAFTS = 512
 _REQUEST_BYTES = 384 * 1024
 """A request at these limits gets no further submission; submissions are kept whole, to keep their order."""

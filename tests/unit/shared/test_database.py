@@ -194,7 +194,7 @@ async def test_the_log_of_sqlite_restarts_under_constant_writes(
     await database.write(lambda connection: NOTES.create(connection))
 
     def log() -> bytes:
-        """What is drawn by lot for each new log: see "WAL Header Format" in SQLite's file format."""
+        """The random values of each new log: see "WAL Header Format" in SQLite's file format."""
         with (tmp_path / "test.db-wal").open("rb") as file:
             return file.read(24)[16:]
 

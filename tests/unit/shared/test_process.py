@@ -63,7 +63,7 @@ def test_garbage_is_looked_for_seldom_and_not_in_what_was_imported() -> None:
 
 
 async def _forget_a_cancellation() -> None:
-    """As a library may, when what it waited for came in the same moment."""
+    """As a library may do when the awaited event came in the same moment."""
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.sleep(60)
     await asyncio.sleep(60)

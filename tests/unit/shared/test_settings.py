@@ -1,4 +1,4 @@
-"""Where settings come from, and which are refused."""
+"""Sources of settings, and rejected values."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Spans, as a collector gets them; and what a collector that is away, or none, costs."""
+"""Spans, as a collector gets them; the cost of a collector that is away, or of none."""
 
 import asyncio
 import subprocess
@@ -344,7 +344,7 @@ async def test_a_collector_that_hangs_holds_nobody_up(collector: Collector) -> N
     await tracer.shut_down()
     assert 1 < time.monotonic() - started < 8
     assert await watching < 1.5
-    _work(tracer, 100)  # what comes too late is dropped
+    _work(tracer, 100)  # late spans are dropped
 
 
 _LOADED = """
@@ -360,7 +360,7 @@ def run(service, settings, serve):
 process.run = run
 main(sys.argv[1:])
 """
-"""A service's command, up to the point where it would run: what of the library is loaded by then."""
+"""A service's command, up to the point where it would run: the parts of the library that are loaded by then."""
 
 
 @pytest.mark.parametrize("service", ["auth", "session", "message", "edge"])

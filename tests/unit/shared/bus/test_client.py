@@ -193,7 +193,7 @@ async def test_the_broker_may_come_after_the_services(nats_server: NatsServer) -
 
 
 def held(free: asyncio.Event, begun: list[int]) -> Callable[[ListRevocations], Awaitable[Revocations]]:
-    """Answers once that is set; notes what it has begun."""
+    """Answers once that is set; records the requests that it has begun."""
 
     async def answer(request: ListRevocations) -> Revocations:
         begun.append(request.since)

@@ -1,4 +1,4 @@
-"""What a message's body keeps."""
+"""The packed body of a message."""
 
 import msgspec
 import pytest

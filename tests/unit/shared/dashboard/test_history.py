@@ -1,4 +1,4 @@
-"""What a process keeps of its last minutes."""
+"""A process's history of its last minutes."""
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter

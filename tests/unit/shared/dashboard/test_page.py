@@ -56,7 +56,7 @@ async def talk() -> AsyncIterator[Talk]:
 
 
 def value(title: str) -> str:
-    """What stands under a title, as an expression."""
+    """The value under a title, as an expression."""
     found = (
         f"[...document.querySelectorAll('.tile')].find((tile) => tile.querySelector('h3').textContent === '{title}')"
     )

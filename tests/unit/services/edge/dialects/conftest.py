@@ -1,4 +1,4 @@
-"""Property tests here are about what, never about how fast."""
+"""Property tests here check results, never speed."""
 
 from hypothesis import HealthCheck, settings
 

@@ -105,7 +105,7 @@ def test_a_text_in_a_frame_changes_nothing_else_of_it(entry: Entry, word: str) -
 
 @cache
 def recipients() -> list[tuple[Dialect, Vectors, list[list[object]]]]:
-    """A connection of each dialect, and what it reads of MARK, sent to a group and in private."""
+    """A connection of each dialect, and its reading of MARK, sent to a group and in private."""
     return [
         (dialect := connect(entry), file := FILES[entry.name], reads(dialect, file, MARK)) for entry in ALL_DIALECTS
     ]

@@ -78,7 +78,8 @@ def replaced(frame: Any, old: str, new: str, file: Vectors) -> Any | None:
 
 
 def fitting(frame: Any, old: str, new: str, file: Vectors, *, free: bool) -> str | None:
-    """What of a text fits in the place of `old` in a frame; None: nothing. `free`: the place may hold separators."""
+    """The part of a text that fits in the place of `old` in a frame; None: nothing. `free`: the place may hold
+    separators."""
     if file.is_json:
         return new
     word = (new if free or not file.separator else new.replace(file.separator, "")).rstrip(BREAKS) or "x"
@@ -110,7 +111,7 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def read(frame: object, file: Vectors) -> list[object]:
-    """The fields of a frame, as a client reads it: by their names from JSON, else as the vectors' file says. Of a media
+    """The fields of a frame, as a client reads it: by their names from JSON, else as in the vectors' file. Of a media
     payload, its texts count."""
     if is_dataclass(frame) and not isinstance(frame, Binary):
         texts = [text for one in fields(frame) if isinstance(text := getattr(frame, one.name), bytes)]

@@ -101,7 +101,7 @@ class BatcherHarness:
         return answer
 
     async def wait_for_transactions(self, transactions: int) -> None:
-        """Wait until so many have begun, or wait for the gate."""
+        """Waits until so many transactions have begun, or wait for the gate."""
         async with asyncio.timeout(5):
             while len(self.store.sizes) < transactions:
                 await asyncio.sleep(0.01)
