@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = ("services", "shared", "clients", "bench", "docs", "deploy")
+PRODUCT = ("services", "shared", "clients", "bench", "docs", "deploy", "dev")
 TESTS = ("tests",)
 
 REPLACED = {
@@ -99,8 +99,10 @@ def repeated_classes(trees: dict[Path, ast.AST]) -> Iterator[NameViolation]:
 
 
 def read(roots: tuple[str, ...]) -> dict[Path, ast.AST]:
-    files = sorted(file for root in roots for file in (ROOT / root).rglob("*.py") if "migrations" not in file.parts)
-    return {file.relative_to(ROOT): ast.parse(file.read_text()) for file in files}
+    """`roots`: directories of the repository, or files."""
+    paths = [ROOT / root for root in roots]
+    files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*.py")))]
+    return {file.relative_to(ROOT): ast.parse(file.read_text()) for file in files if "migrations" not in file.parts}
 
 
 def violations() -> Iterator[NameViolation]:
