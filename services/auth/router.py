@@ -53,6 +53,7 @@ def route(
     bus.serve(on.SET_SECURITY, use.recovery.set_security, queue=_QUEUE, concurrency=_CONCURRENT_HASHES)
     bus.serve(on.LOGOUT, use.revocations.logout, queue=_QUEUE)
     bus.serve(on.DELETE_ACCOUNT, use.deletion.delete, queue=_QUEUE)
+    bus.serve(on.LIST_DELETED_ACCOUNTS, use.deletion.list_deleted, queue=_QUEUE)
     bus.serve(on.SEND_VERIFICATION, use.verification.send, queue=_QUEUE)
     bus.serve(on.OPEN_VERIFICATION, use.verification.open, queue=_QUEUE)
     bus.serve(on.LIST_REVOCATIONS, use.revocations.list_revocations, queue=_QUEUE)

@@ -8,6 +8,9 @@ _SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 """SQLite numbers only an INTEGER PRIMARY KEY, which has 64 bits there."""
 
 
+_IS_DELETED = sa.text("uuid IS NULL")
+
+
 class AuthBase(SQLModel, registry=registry()):
     """Auth's own metadata, separate from other services'."""
 
@@ -16,7 +19,10 @@ class AccountRow(AuthBase, table=True):
     """A deleted account keeps its row with nothing but the id, so that the id is never reused."""
 
     __tablename__ = "accounts"
-    __table_args__ = {"sqlite_autoincrement": True}
+    __table_args__ = (
+        sa.Index("accounts_deleted", "id", sqlite_where=_IS_DELETED, postgresql_where=_IS_DELETED),
+        {"sqlite_autoincrement": True},
+    )
 
     id: int = Field(sa_type=_SERIAL, primary_key=True)
     uuid: str | None = Field(unique=True)

@@ -1,22 +1,20 @@
-"""Creates streams and durable consumers: during migration, never by the services that use them."""
+"""Creates and updates streams and durable consumers, during migration."""
 
 import asyncio
-from typing import Any
 
 import nats
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import StreamConfig
 from nats.js.errors import NotFoundError
 
-from shared.bus.durable import consumer_config
+from shared.bus.streams import consumer_config, stream_configs
 from shared.contract.permissions import BUS_USERS
-from shared.contract.subjects import DEAD_LETTER_SUBJECTS, DEAD_LETTERS, STREAM, STREAM_SUBJECTS
+from shared.contract.subjects import STREAM
 from shared.settings import NatsSettings
 
 _SECONDS = 10.0
 _PAUSE_SECONDS = 0.05
-_DUPLICATE_WINDOW_SECONDS = 600.0
 
 
 class NotReachable(Exception):
@@ -36,34 +34,11 @@ async def provision(settings: NatsSettings) -> None:
 
 
 async def _make(stream: JetStreamContext, replicas: int) -> None:
-    for config in streams(replicas):
+    for config in stream_configs(replicas):
         await _ensure_stream(stream, config)
     for service, peer in BUS_USERS.items():
         for topic in peer.consumes:
             await stream.add_consumer(STREAM, consumer_config(service, topic))
-
-
-def streams(replicas: int) -> list[StreamConfig]:
-    """The streams' configurations. An event is stored until each consuming service has processed it, a dead letter
-    until an operator retries it. A full stream rejects new messages and never drops old ones."""
-    shared: dict[str, Any] = {
-        "storage": StorageType.FILE,
-        "discard": DiscardPolicy.NEW,
-        "duplicate_window": _DUPLICATE_WINDOW_SECONDS,
-        "num_replicas": replicas,
-    }
-    return [
-        StreamConfig(
-            name=STREAM, subjects=[STREAM_SUBJECTS], retention=RetentionPolicy.INTEREST, max_bytes=512 * 2**20, **shared
-        ),
-        StreamConfig(
-            name=DEAD_LETTERS,
-            subjects=[DEAD_LETTER_SUBJECTS],
-            retention=RetentionPolicy.LIMITS,
-            max_bytes=128 * 2**20,
-            **shared,
-        ),
-    ]
 
 
 async def connect(settings: NatsSettings) -> Client:

@@ -18,6 +18,7 @@ from services.message.service.posting import PostingBatcher
 from services.message.service.queries import MessageQueries
 from services.message.store import MessageStore
 from shared.bus.client import Bus
+from shared.bus.deletions import DeletionReconciler
 from shared.contract.ids import ChatId
 from shared.contract.session import ChatList, GetMembership, ListChats, Membership
 from shared.contract.subjects import GET_MEMBERSHIP, LIST_CHATS
@@ -63,7 +64,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     fanout = Fanout(bus.publish, presence, rosters, metrics, settings.message)
     parts = store, rosters, fanout, metrics, settings.message, bus.flush
     batcher = PostingBatcher(*parts) if tracer is None else TracedPostingBatcher(*parts, tracer)
-    route(bus, batcher, MessageQueries(store, rosters, list_chats, versions, settings.message), rosters.announce)
+    queries = MessageQueries(store, rosters, list_chats, versions, settings.message)
+    route(bus, batcher, queries, rosters.announce)
+    reconciler = DeletionReconciler(bus, store.with_read_state, queries.account_deleted)
     bus.notify_connection_lost(rosters.announcements_lost)
     ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": store.check}, DASHBOARD)
     tasks = Tasks()
@@ -72,9 +75,11 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await require_single_server(settings.redis)
         await cancel_on(stopping, _start(database, bus))
         if not stopping.is_set():
+            reconciler.start()
             await _serve_until(batcher, fanout, bus, ops, stopping)
     finally:
         ops.draining = True
+        await reconciler.stop()
         await bus.stop()
         await rosters.close()
         await presence.close()

@@ -19,6 +19,7 @@ from services.session.service.chats import Chats
 from services.session.service.friends import Friends
 from services.session.service.memberships import Memberships
 from shared.bus.client import Bus
+from shared.bus.deletions import DeletionReconciler
 from shared.database import Database, wait_until_available
 from shared.migrate import require_current
 from shared.ops import OpsServer
@@ -50,6 +51,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     accounts = AccountProfiles(database, notifier, memberships, metrics, settings)
     system = SystemNotices(database, notifier, PresenceReader(presence), metrics, settings)
     route(bus, accounts, chats, memberships, Friends(database, notifier, settings), system)
+    reconciler = DeletionReconciler(bus, accounts.unfinished_deletions, accounts.account_deleted)
     ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": database.check}, DASHBOARD)
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
@@ -57,9 +59,11 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await require_single_server(settings.redis)
         await cancel_on(stopping, _start(database, chats, system, bus))
         await presence.lookup()  # presence is trusted only some time after the first lookup
+        reconciler.start()
         await cancel_on(stopping, bus.watch_workers())
     finally:
         ops.draining = True
+        await reconciler.stop()
         await bus.stop()
         await notifier.close()
         await presence.close()

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import nats.errors
+import nats.js.errors
 from nats.aio.msg import Msg
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from shared.bus.connection import BrokerConnection
 from shared.bus.durable import REDELIVERY_SECONDS, DurableWorker
 from shared.bus.request_queue import QueueLimits, RequestQueue, is_late
+from shared.bus.streams import EventStreams
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.subjects import STREAM, Route, Topic
 from shared.settings import NatsSettings
@@ -34,6 +36,7 @@ _pack = msgspec.msgpack.Encoder().encode
 _decode_failure = msgspec.msgpack.Decoder(Failure).decode
 
 _ATTEMPT_SECONDS = 2.0
+_EVENT_SECONDS = 2.0
 _NO_RESPONDERS_PAUSE_SECONDS = 0.1
 _SLACK_SECONDS = 0.5
 """The caller waits this much longer than its request's deadline, so that work begun in time still gets its reply."""
@@ -82,6 +85,8 @@ class Bus:
         errors = Counter("dragoman_bus_errors", "Asynchronous errors of the broker", ["kind"], registry=registry)
         self._connection_lost_callbacks: list[Callable[[str], None]] = []
         self._broker = BrokerConnection(settings, service, errors, self._connection_lost)
+        self._events_lost_callbacks: list[Callable[[], None]] = []
+        self._streams = EventStreams(service, settings.replicas, self._broker.is_denied, self._events_lost)
         self._dead = Counter("dragoman_bus_dead_letters", "Events given up", ["subject"], registry=registry)
         self._events = Counter(
             "dragoman_bus_events", "Attempts at durable events", ["subject", "outcome"], registry=registry
@@ -159,18 +164,29 @@ class Bus:
             DurableWorker(self._service, topic, handler, pauses, self._dead, self._events, self._tracer)
         )
 
+    def notify_events_lost(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when durable events to this process may have been lost, with their stream or consumer."""
+        self._events_lost_callbacks.append(callback)
+
     def _connection_lost(self, reason: str) -> None:
+        self._streams.suspect()
         for callback in self._connection_lost_callbacks:
             callback(reason)
+
+    def _events_lost(self) -> None:
+        for callback in self._events_lost_callbacks:
+            callback()
 
     # Life
 
     async def start(self) -> None:
         """Connects and subscribes; waits for the broker without limit. Raises nats.errors.Error when the broker rejects
-        this user, MissingConsumer when a durable consumer is missing."""
+        this user, MissingConsumer when a durable consumer is missing and this user may not create it."""
         await self._broker.start()
+        if self._workers:
+            await self._streams.prepare(self._broker.client)
+            self._work.start(self._streams.watch(self._broker.client), "streams")
         for worker in self._workers:
-            await worker.check(self._broker.client)
             self._work.start(self._run_worker(worker), worker.name)
 
     async def _run_worker(self, worker: DurableWorker[Any]) -> None:
@@ -192,6 +208,7 @@ class Bus:
         if self._drained or not self._broker.running:
             return
         self._drained = True
+        self._streams.stop()
         for worker in self._workers:
             worker.stop()
         await asyncio.gather(self._work.finish(timeout_seconds), self._broker.unsubscribe(timeout_seconds))
@@ -297,9 +314,15 @@ class Bus:
     async def publish_event(self, topic: Topic[Q], event: Q, *, key: str) -> None:
         """Stores a durable event; `key` deduplicates repetitions. Raises nats.errors.Error or TimeoutError."""
         headers = {"Nats-Msg-Id": key, "traceparent": self._traceparent()}
-        await self._broker.client.jetstream(timeout=2.0).publish(
-            topic.subject, _pack(event), headers=headers, stream=STREAM
-        )
+        if self._workers:
+            async with asyncio.timeout(_EVENT_SECONDS):
+                await self._streams.ready.wait()
+        stream = self._broker.client.jetstream(timeout=_EVENT_SECONDS)
+        try:
+            await stream.publish(topic.subject, _pack(event), headers=headers, stream=STREAM)
+        except nats.js.errors.NoStreamResponseError:
+            self._streams.suspect()
+            raise
 
     async def _reply(self, message: Msg, payload: bytes) -> None:
         if not message.reply:

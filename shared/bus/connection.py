@@ -1,6 +1,7 @@
 """The connection to NATS: FastStream's broker, with workarounds for defects of nats-py."""
 
 import asyncio
+import re
 import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -22,6 +23,7 @@ _log = log(__name__)
 _FOREVER_SECONDS = 86_400
 _PENDING_MESSAGES = 65_536
 _PENDING_BYTES = 64 << 20
+_QUOTED = re.compile(r'"([^"]+)"')
 
 Receive = Callable[[Msg], Awaitable[None]]
 """Called with each message, in order."""
@@ -42,6 +44,7 @@ class BrokerConnection:
             "other",
         ):  # present from the start, so that the first error shows as an increase
             errors.labels(kind)
+        self._denied: set[str] = set()
         self._running = False
         self._wanted: list[tuple[str, Receive, str]] = []
         self._subscriptions: list[Subscription] = []
@@ -61,6 +64,10 @@ class BrokerConnection:
     @property
     def unsent_bytes(self) -> int:
         return self.client.pending_data_size if self._running else 0
+
+    def is_denied(self, prefix: str) -> bool:
+        """Whether the broker has denied this connection a subject that begins so (lower case, as it reports them)."""
+        return any(subject.startswith(prefix) for subject in self._denied)
 
     def subscribe(self, subject: str, receive: Receive, queue: str) -> None:
         """Registers a subscription before `start`. It bypasses FastStream, whose handling of a message costs tens of
@@ -170,6 +177,7 @@ class BrokerConnection:
             self._on_messages_lost("slow consumer")
         elif "permissions violation" in text:
             self._errors.labels("permission").inc()
+            self._denied |= set(_QUOTED.findall(text))
             _log.error("not permitted on the bus", error=str(error))
         elif self._running and text.removeprefix("nats: ").strip("'") in UNRECOVERABLE_CONNECT_ERRORS:
             _give_up(text)  # FastStream raises it out of the reconnection, which then never continues
@@ -185,6 +193,7 @@ class BrokerConnection:
 
     async def _on_reconnected(self) -> None:
         _log.info("bus reconnected")
+        self._denied.clear()
         self._on_messages_lost("reconnected")
 
     async def _on_closed(self) -> None:

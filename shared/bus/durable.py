@@ -1,7 +1,7 @@
 """Durable events: handled one at a time, retried with growing pauses, then stored as a dead letter.
 
-The consumer exists already (created with the streams by `dragoman migrate`); the worker binds to it. The worker counts
-the attempts itself: a broker that counts them drops the event silently.
+The consumer is created with the streams (streams.py); the worker binds to it by name, and so continues when it was lost
+and is created again. The worker counts the attempts itself: a broker that counts them drops the event silently.
 """
 
 import asyncio
@@ -14,12 +14,10 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig
-from nats.js.errors import NotFoundError
 from prometheus_client import Counter
 
+from shared.bus.streams import ACK_WAIT_SECONDS
 from shared.contract.subjects import STREAM, Topic, durable
-from shared.errors import StartupError
 from shared.tasks import Tasks
 from shared.telemetry import log, trace, trace_id_of
 
@@ -30,7 +28,6 @@ Q = TypeVar("Q")
 
 _log = log(__name__)
 
-_ACK_WAIT_SECONDS = 10.0
 _FETCH_SECONDS = 1.0
 _PAUSE_SECONDS = 0.5
 _ANSWER_SECONDS = 1.0
@@ -42,23 +39,6 @@ RETRIED_BY = "Retried-By"
 
 REDELIVERY_SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 60, 60, 60, 60)
 """Pause before each further attempt, in seconds; after the last attempt the event becomes a dead letter."""
-
-
-def consumer_config(service: str, topic: Topic[Any]) -> ConsumerConfig:
-    """The durable consumer of a topic. An event without acknowledgement for ten seconds is delivered again, without
-    limit: the worker decides when it becomes a dead letter."""
-    return ConsumerConfig(
-        durable_name=durable(service, topic),
-        name=durable(service, topic),
-        filter_subject=topic.subject,
-        ack_policy=AckPolicy.EXPLICIT,
-        ack_wait=_ACK_WAIT_SECONDS,
-        max_ack_pending=64,
-    )
-
-
-class MissingConsumer(StartupError):
-    """The streams and consumers of this version do not exist; the message says what to do."""
 
 
 class DurableWorker(Generic[Q]):
@@ -85,17 +65,11 @@ class DurableWorker(Generic[Q]):
         self._decode = msgspec.msgpack.Decoder(topic.event).decode
         self._stopping = asyncio.Event()
         self._tasks = Tasks()
+        self._failing = False
 
     @property
     def name(self) -> str:
         return durable(self._service, self._topic)
-
-    async def check(self, client: Client) -> None:
-        """Raises MissingConsumer when the consumer is missing, nats.errors.Error when the broker fails."""
-        try:
-            await client.jetstream(timeout=5.0).consumer_info(STREAM, self.name)
-        except NotFoundError as error:
-            raise MissingConsumer(f"the consumer {self.name} is missing: run `dragoman migrate`") from error
 
     def stop(self) -> None:
         self._stopping.set()
@@ -139,12 +113,16 @@ class DurableWorker(Generic[Q]):
 
     async def _fetch(self, subscription: JetStreamContext.PullSubscription) -> Msg | None:
         try:
-            return (await subscription.fetch(1, timeout=_FETCH_SECONDS))[0]
+            message = (await subscription.fetch(1, timeout=_FETCH_SECONDS))[0]
         except nats.errors.TimeoutError:
-            return None
+            message = None
         except nats.errors.Error as error:
-            _log.warning("events not fetched", consumer=self.name, error=repr(error))
+            if not self._failing:
+                _log.warning("events not fetched", consumer=self.name, error=repr(error))
+            self._failing = True
             return None
+        self._failing = False
+        return message
 
     async def _work(self, message: Msg, stream: JetStreamContext) -> None:
         headers = message.headers or {}
@@ -191,7 +169,7 @@ class DurableWorker(Generic[Q]):
 async def _acknowledge_in_progress(message: Msg) -> None:
     """Extends the broker's acknowledgement time while a slow handler runs."""
     while True:
-        await asyncio.sleep(_ACK_WAIT_SECONDS / 3)
+        await asyncio.sleep(ACK_WAIT_SECONDS / 3)
         await message.in_progress()
 
 

@@ -149,6 +149,18 @@ class DeleteAccount(msgspec.Struct):
     actor: AccountId = NO_ACCOUNT
 
 
+class ListDeletedAccounts(msgspec.Struct):
+    """The next deleted accounts with an id above `after`, in order. Other services compare their data with it."""
+
+    after: AccountId = NO_ACCOUNT
+
+
+class DeletedAccounts(msgspec.Struct, frozen=True):
+    """A page; an empty one is the end."""
+
+    accounts: list[AccountId]
+
+
 class Logout(msgspec.Struct):
     """Ends one login session and revokes its tokens."""
 

@@ -1,5 +1,6 @@
 """Permissions on the bus: each service's NATS user may use exactly these subjects."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from shared.contract import subjects as on
@@ -37,7 +38,7 @@ BUS_USERS: dict[str, BusUser] = {
     "auth": BusUser(
         serves=(
             on.REGISTER, on.LOGIN, on.LOGOUT, on.RECOVER, on.SET_SECURITY, on.SEND_VERIFICATION, on.OPEN_VERIFICATION,
-            on.DELETE_ACCOUNT, on.LIST_REVOCATIONS, on.GET_KEYS, *_OPERATOR_REQUESTS,
+            on.DELETE_ACCOUNT, on.LIST_REVOCATIONS, on.GET_KEYS, on.LIST_DELETED_ACCOUNTS, *_OPERATOR_REQUESTS,
         ),
         requests=(on.ERASE_PROFILE, on.ERASE_READ_STATE),
         publishes=(on.NOTIFY_ALL, f"{_NODE}.notify"),
@@ -49,7 +50,7 @@ BUS_USERS: dict[str, BusUser] = {
             on.ENSURE_PROFILE, on.GET_ACCOUNT, on.SET_PROFILE, on.CREATE_CHAT, on.GET_CHAT, on.LIST_CHATS,
             on.GET_MEMBERSHIP, on.ERASE_PROFILE, *_CONTACTS_AND_GROUPS, on.LIST_ACCOUNTS, on.OPEN_NOTICES,
         ),
-        requests=(on.GET_HEADS,),
+        requests=(on.GET_HEADS, on.LIST_DELETED_ACCOUNTS),
         publishes=(on.NOTIFY_ALL, f"{_NODE}.notify", on.NEW_VERSIONS),
         consumes=(on.ACCOUNT_REGISTERED, on.ACCOUNT_DELETED),
     ),
@@ -58,7 +59,7 @@ BUS_USERS: dict[str, BusUser] = {
             on.POST_MESSAGES, on.SYNC, on.SYNC_CHAT, on.GET_HISTORY, on.GET_UNREAD, on.MARK_READ, on.GET_HEADS,
             on.ERASE_READ_STATE,
         ),
-        requests=(on.LIST_CHATS, on.GET_MEMBERSHIP),
+        requests=(on.LIST_CHATS, on.GET_MEMBERSHIP, on.LIST_DELETED_ACCOUNTS),
         publishes=(on.BROADCAST, on.HEARTBEAT, f"{_NODE}.deliver"),
         subscribes=(on.NEW_VERSIONS,),
         consumes=(on.ACCOUNT_DELETED,),
@@ -86,12 +87,27 @@ BUS_USERS: dict[str, BusUser] = {
 }  # fmt: skip
 
 
+def needed_consumers(service: str) -> list[tuple[str, Topic]]:  # type: ignore[type-arg]
+    """The consumers (service, topic) that must exist while a service works: its own, and all of the events that it
+    publishes, because an event without a consumer is not stored. None for users that consume no events."""
+    user = BUS_USERS[service]
+    if not user.consumes:
+        return []
+    return [
+        (name, topic)
+        for name, other in BUS_USERS.items()
+        for topic in other.consumes
+        if name == service or topic in user.events
+    ]
+
+
 def publishes(service: str) -> list[str]:
     """NATS publish grants of a service's user."""
     user = BUS_USERS[service]
     grants = {route.subject for route in user.requests} | set(user.publishes) | {topic.subject for topic in user.events}
     if user.serves:
         grants |= {f"inbox.{name}.>" for name, other in BUS_USERS.items() if _serves_requests_of(user, other)}
+    grants |= set(_creation_grants(service))
     for topic in user.consumes:
         name = on.durable(service, topic)
         grants |= {
@@ -103,6 +119,17 @@ def publishes(service: str) -> list[str]:
     if user.settles_dead_letters:
         grants |= {f"$JS.API.STREAM.MSG.{verb}.{on.DEAD_LETTERS}" for verb in ("GET", "DELETE")}
     return sorted(grants)
+
+
+def _creation_grants(service: str) -> Iterator[str]:
+    """To find and create what is missing; neither to change nor to remove what exists."""
+    consumers = needed_consumers(service)
+    for stream in on.STREAMS if consumers else ():
+        yield from (f"$JS.API.STREAM.INFO.{stream}", f"$JS.API.STREAM.CREATE.{stream}")
+    for owner, topic in consumers:
+        name = on.durable(owner, topic)
+        yield f"$JS.API.CONSUMER.INFO.{on.STREAM}.{name}"
+        yield f"$JS.API.CONSUMER.CREATE.{on.STREAM}.{name}.{topic.subject}"
 
 
 def subscribes(service: str) -> list[str]:

@@ -43,6 +43,7 @@ SEND_VERIFICATION = Route("auth.send_verification", auth.SendVerification, sessi
 OPEN_VERIFICATION = Route("auth.open_verification", auth.OpenVerification, auth.Opened)
 RECOVER = Route("auth.recover", auth.Recover, session.Ack)
 SET_SECURITY = Route("auth.set_security", auth.SetSecurity, session.Ack)
+LIST_DELETED_ACCOUNTS = Route("auth.deleted_accounts", auth.ListDeletedAccounts, auth.DeletedAccounts)
 DELETE_ACCOUNT = Route("auth.delete_account", auth.DeleteAccount, session.Ack)
 LIST_REVOCATIONS = Route("auth.watch", auth.ListRevocations, auth.Revocations)
 GET_KEYS = Route("auth.keys", auth.GetKeys, auth.Keys)
@@ -96,6 +97,7 @@ STREAM_SUBJECTS = "events.>"
 TOPICS: tuple[Topic, ...] = (ACCOUNT_REGISTERED, ACCOUNT_DELETED, MAIL_REQUESTED)  # type: ignore[type-arg]
 DEAD_LETTERS = "DEAD"
 DEAD_LETTER_SUBJECTS = "dead.>"
+STREAMS = (STREAM, DEAD_LETTERS)
 
 BROADCAST = "edge.all.deliver"
 HEARTBEAT = "edge.all.heartbeat"

@@ -3,6 +3,7 @@ PostgreSQL, and one that speaks S3."""
 
 import contextlib
 import http.client
+import json
 import os
 import pwd
 import secrets
@@ -12,9 +13,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from pydantic import SecretStr
@@ -120,6 +122,20 @@ class NatsServer(Server):
         self.kill()
         shutil.rmtree(self._store, ignore_errors=True)
         self.start()
+
+    @contextlib.contextmanager
+    def configured(self, change: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+        """Restarted with a changed configuration, for a while."""
+        before = self.config.read_bytes()
+        settings = json.loads(before)
+        change(settings)
+        self.config.write_text(json.dumps(settings))
+        self.restart()
+        try:
+            yield
+        finally:
+            self.config.write_bytes(before)
+            self.restart()
 
 
 class ValkeyServer(Server):

@@ -1,6 +1,7 @@
 """An account is deleted in all services, also when one of them was away at the time."""
 
 import asyncio
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -57,6 +58,29 @@ async def test_a_deletion_that_a_service_missed_is_done_when_it_is_back(
         assert time.monotonic() - began < DELETION_SECONDS
     await until_done(system, service)
     check_deleted(leaver, stayer, session)
+
+
+def test_a_deletion_is_carried_out_although_the_broker_lost_it(
+    system: Cluster, couple: tuple[V2User, V2User, int]
+) -> None:
+    """Both services miss the request; the event is lost with the broker's store."""
+    leaver, stayer, session = couple
+    stayer.post(session, "hello")
+    with frozen(system, "session"), frozen(system, "message"):
+        assert leaver.request({"code": 16}, 17) == {"code": 17, "status": 0}
+        shutil.rmtree(system.data / "nats" / "store")
+        system.kill("nats")
+    ocid = f"{leaver.account.number:010d}"
+    deadline = time.monotonic() + SECONDS
+    while is_named(stayer, ocid) != GONE:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    check_deleted(leaver, stayer, session)
+
+
+def is_named(asker: V2User, ocid: str) -> str:
+    reply = asker.request({"code": 10, "ocid": ocid, "request_values": ["nickname"]}, 11)
+    return str(reply.get("data", {}).get("nickname", ""))
 
 
 async def until_done(system: Cluster, service: str) -> None:

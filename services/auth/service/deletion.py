@@ -9,8 +9,10 @@ from services.auth.metrics import AuthMetrics
 from services.auth.service.ports import EventOutbox, RemoteErasure, Transactions
 from services.auth.service.revocations import TokenRevocations
 from services.auth.store import accounts
-from shared.contract.auth import DeleteAccount
+from shared.contract.auth import DeleteAccount, DeletedAccounts, ListDeletedAccounts
 from shared.contract.session import Ack
+
+_PAGE = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,3 +36,8 @@ class AccountDeletion:
         await self.revocations.publish(revocation)
         await self.erasure.erase(request.actor)
         return Ack()
+
+    async def list_deleted(self, request: ListDeletedAccounts) -> DeletedAccounts:
+        domain.check_number(request.after, "after")
+        page = partial(accounts.list_deleted, after=request.after, limit=_PAGE)
+        return DeletedAccounts(await self.database.read(page))

@@ -266,6 +266,12 @@ def erase(connection: sa.Connection, account: AccountId, seconds: int) -> Revoca
     return revoke(connection, account, "", seconds)
 
 
+def list_deleted(connection: sa.Connection, after: AccountId, limit: int) -> list[AccountId]:
+    """The ids of erased accounts above `after`, in order."""
+    erased = sa.select(accounts.c.id).where(accounts.c.uuid.is_(None), accounts.c.id > after)
+    return [AccountId(number) for number in connection.scalars(erased.order_by(accounts.c.id).limit(limit))]
+
+
 _TOMBSTONE: dict[str, Any] = {
     "uuid": None,
     "email": None,

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from shared.contract.permissions import BUS_USERS, publishes, subscribes
-from shared.contract.subjects import DEAD_LETTERS, STREAM
+from shared.contract.subjects import STREAM, STREAMS
 
 SETUP = "setup"
-"""The only user that may create streams and consumers."""
+"""The only user that may change streams, and create any consumer."""
 
 USERS = (*BUS_USERS, SETUP)
 
@@ -59,9 +59,7 @@ def _permissions(user: str) -> dict[str, Any]:
 
 
 def _setup_grants() -> tuple[list[str], list[str]]:
-    publish = [
-        f"$JS.API.STREAM.{verb}.{name}" for verb in ("CREATE", "UPDATE", "INFO") for name in (STREAM, DEAD_LETTERS)
-    ]
+    publish = [f"$JS.API.STREAM.{verb}.{name}" for verb in ("CREATE", "UPDATE", "INFO") for name in STREAMS]
     publish += [f"$JS.API.CONSUMER.{verb}.{STREAM}.>" for verb in ("CREATE", "DURABLE.CREATE", "INFO")]
     return publish, [f"inbox.{SETUP}.>"]
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from services.message.store.posting import DeadlinePassed, DuplicateDetected, PostedBatch, create_heads, post
-from services.message.store.read_state import erase, mark_read
+from services.message.store.read_state import erase, mark_read, with_cursors
 from services.message.store.snapshot import Snapshot
 from shared.clock import now_ms
 from shared.contract.ids import AccountId, ChatId
@@ -98,3 +98,7 @@ class MessageStore:
 
     async def erase(self, account: AccountId) -> None:
         await self._database.write(lambda connection: erase(connection, account))
+
+    async def with_read_state(self, accounts: list[AccountId]) -> list[AccountId]:
+        """Those of the accounts that have read state."""
+        return await self._database.read(lambda connection: with_cursors(connection, accounts))

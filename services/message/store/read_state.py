@@ -73,6 +73,12 @@ def erase(connection: sa.Connection, account: AccountId) -> None:
     connection.execute(sa.delete(cursors).where(cursors.c.account_id == account))
 
 
+def with_cursors(connection: sa.Connection, accounts: list[AccountId]) -> list[AccountId]:
+    """Those of the accounts that have read state."""
+    found = sa.select(cursors.c.account_id).where(cursors.c.account_id.in_(accounts)).distinct()
+    return [AccountId(number) for number in connection.scalars(found)]
+
+
 def _range_fields(one: ReadRange) -> tuple[AccountId, ChatId, int, int]:
     return one.account, one.chat, one.low, one.high
 

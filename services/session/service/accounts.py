@@ -131,6 +131,10 @@ class AccountProfiles:
         versions = await self._database.read(partial(account_removal.left_versions, account=event.account))
         await self._notifier.publish_or_raise(versions)
 
+    async def unfinished_deletions(self, accounts: list[AccountId]) -> list[AccountId]:
+        """Those of the deleted accounts whose data is not erased completely."""
+        return await self._database.read(partial(account_removal.unfinished_deletions, accounts=accounts))
+
     async def _erase(self, account: AccountId) -> None:
         """A repetition continues an interrupted removal."""
         domain.check_account(account)

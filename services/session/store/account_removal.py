@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from services.session.domain import LOBBY, OwnerCandidate, next_owner
 from services.session.store.sql import IS_MEMBER, later, touch
-from services.session.tables import chat, member, profile
+from services.session.tables import chat, friendship, member, profile
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Role
 
@@ -51,6 +51,18 @@ def leave_chats(connection: sa.Connection, account: AccountId, now: int, broadca
     _touch_remaining(connection, numbers, now)
     listed = _list_members(connection, [row.id for row in left if row.size <= broadcast_from and row.id != LOBBY])
     return [LeftChat(row.id, row.version + 1, *owners.get(row.id, (NO_ACCOUNT, 0)), listed.get(row.id)) for row in left]
+
+
+def unfinished_deletions(connection: sa.Connection, accounts: list[AccountId]) -> list[AccountId]:
+    """Those of the deleted accounts that still have a profile, a membership or a friendship, or that could still get
+    one."""
+    has_membership = sa.exists().where(member.c.account == profile.c.id, IS_MEMBER)
+    has_friends = sa.exists().where(friendship.c.account == profile.c.id)
+    finished = sa.select(profile.c.id).where(
+        profile.c.id.in_(accounts), profile.c.deleted, ~has_membership, ~has_friends
+    )
+    done = set(connection.scalars(finished))
+    return [account for account in accounts if account not in done]
 
 
 def left_versions(connection: sa.Connection, account: AccountId) -> dict[ChatId, int]:

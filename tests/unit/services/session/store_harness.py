@@ -180,6 +180,9 @@ class StoreHarness:
         erase = partial(profiles.erase_profile, account=account, uuid=uuid, now=self.now)
         return await self.database.write(erase)
 
+    async def end_friendships(self, account: AccountId) -> None:
+        await self.database.write(partial(friends.end_friendships, account=account, now=self.now))
+
     async def leave_chats(self, account: AccountId, broadcast_from: int = 512) -> list[LeftChat]:
         return await self.database.write(
             partial(account_removal.leave_chats, account=account, now=self.now, broadcast_from=broadcast_from)

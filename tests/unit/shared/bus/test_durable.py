@@ -10,7 +10,7 @@ from nats.js.api import StreamInfo
 from prometheus_client import CollectorRegistry
 
 from shared.bus.client import Bus, WorkerFailed
-from shared.bus.durable import DurableWorker, MissingConsumer
+from shared.bus.durable import DurableWorker
 from shared.contract import subjects as on
 from shared.contract.events import AccountDeleted
 from shared.contract.ids import AccountId
@@ -234,11 +234,3 @@ async def test_a_worker_that_ends_otherwise_is_reported(
     async with running(session.bus), asyncio.timeout(5):
         with pytest.raises(WorkerFailed):
             await session.bus.watch_workers()
-
-
-async def test_a_consumer_that_was_never_made_is_named(nats_server: NatsServer) -> None:
-    nats_server.make_bare()
-    session = DurableService(nats_server, "session")
-    with pytest.raises(MissingConsumer, match=r"session-account_deleted.*dragoman migrate"):
-        await session.bus.start()
-    await session.bus.stop()

@@ -9,6 +9,7 @@ from shared.contract.auth import (
     DeleteAccount,
     GetKeys,
     IdentifierKind,
+    ListDeletedAccounts,
     ListRevocations,
     Logout,
 )
@@ -19,6 +20,7 @@ from shared.contract.session import Ack
 from shared.contract.subjects import (
     DELETE_ACCOUNT,
     GET_KEYS,
+    LIST_DELETED_ACCOUNTS,
     LIST_REVOCATIONS,
     LOGOUT,
 )
@@ -35,6 +37,8 @@ async def test_deletion_erases_at_once_where_services_reply(tables_url: str, mak
     made = await edge.register("ann@example.org", username="ann", uuid=uuid)
     assert await edge.request(DELETE_ACCOUNT, DeleteAccount(made.account)) == Ack()
     assert session.erased == message.erased == [made.account]
+    listed = await session.bus.request(LIST_DELETED_ACCOUNTS, ListDeletedAccounts())
+    assert listed.accounts == [made.account]
     [revocation] = (await edge.receive(Revoked)).revocations
     claims = Verifier(await edge.request(GET_KEYS, GetKeys())).verify(made.token, time.time())
     assert (revocation.account, revocation.sid) == (made.account, "")

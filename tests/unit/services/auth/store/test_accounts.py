@@ -151,6 +151,15 @@ async def test_an_account_number_is_never_reused(database: Database) -> None:
     assert await made(database) > last
 
 
+async def test_erased_accounts_are_listed_in_order(database: Database) -> None:
+    numbers = [await made(database, f"user{n}@example.org", f"{UUID[:-1]}{n}") for n in range(4)]
+    for account in (numbers[2], numbers[0], numbers[3]):
+        await database.write(partial(store.erase, account=account, seconds=1))
+    listed = partial(store.list_deleted, limit=2)
+    assert await database.read(partial(listed, after=NO_ACCOUNT)) == [numbers[0], numbers[2]]
+    assert await database.read(partial(listed, after=numbers[2])) == [numbers[3]]
+
+
 async def test_the_event_of_an_erasure_comes_after_that_of_the_registration(database: Database) -> None:
     account = await made(database)
     await database.write(partial(store.erase, account=account, seconds=1))

@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from services.cli.embedded.credentials import generate, load_or_make
 from services.cli.embedded.nats import USERS, configuration, environment
 from shared.contract.permissions import BUS_USERS, publishes, subscribes
-from shared.contract.subjects import STREAM
+from shared.contract.subjects import STREAM, STREAMS
 from tests.support.servers import NatsServer
 
 _NODE = "edge-1-abc"
@@ -24,6 +24,10 @@ _ADMINISTRATION = (
     f"$JS.API.CONSUMER.DELETE.{STREAM}.session-account_deleted",
     "$SYS.REQ.SERVER.PING",
 )
+_SETUP_GRANTS = [
+    *(f"$JS.API.STREAM.{verb}.{name}" for verb in ("CREATE", "UPDATE", "INFO") for name in STREAMS),
+    *(f"$JS.API.CONSUMER.{verb}.{STREAM}.>" for verb in ("CREATE", "INFO")),
+]
 
 
 @pytest.mark.parametrize(("cores", "own"), [(1, "1"), (2, "1"), (7, "1"), (8, "2"), (64, "16")])
@@ -76,7 +80,7 @@ def denied(errors: list[str], verb: str) -> set[str]:
 
 @pytest.mark.parametrize("service", [*BUS_USERS, "setup"])
 async def test_user_publishes_exactly_its_subjects(nats_server: NatsServer, service: str) -> None:
-    granted = publishes(service) if service in BUS_USERS else []
+    granted = publishes(service) if service in BUS_USERS else _SETUP_GRANTS
     subjects = [*EVERY_SUBJECT, *(_ADMINISTRATION if service in BUS_USERS else ("auth.login", _ADMINISTRATION[0]))]
     errors: list[str] = []
     async with connected(nats_server, service, errors) as client:
@@ -84,8 +88,6 @@ async def test_user_publishes_exactly_its_subjects(nats_server: NatsServer, serv
             await client.publish(subject, b"")
         await settle(client)
     expected = {one.lower() for one in subjects if not any(matches(grant, one) for grant in granted)}
-    if service == "setup":
-        expected = {one for one in expected if not one.startswith("$js.api.consumer.info")}
     assert denied(errors, "publish") == expected
 
 

@@ -72,8 +72,10 @@ async def test_replicas_lose_no_range(store: MessageStore, other: MessageStore) 
 
 async def test_erase_deletes_only_the_read_state_of_the_account(store: MessageStore) -> None:
     await store.mark_read([ReadRange(ANN, ROOM, 1, 3), ReadRange(BOB, ROOM, 1, 4)], MANY)
+    assert sorted(await store.with_read_state([ANN, BOB, AccountId(99)])) == [ANN, BOB]
     await store.erase(ANN)
     await store.erase(ANN)
+    assert await store.with_read_state([ANN, BOB, AccountId(99)]) == [BOB]
     assert await state(store) is None
     assert await state(store, BOB) == ReadState(4)
     assert await store.read(lambda snapshot: snapshot.heads([ROOM])) == {ROOM: 20}

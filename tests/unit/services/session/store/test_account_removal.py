@@ -45,6 +45,25 @@ async def test_time_of_change_grows_for_remaining_members(store: StoreHarness) -
     assert [new - old for old, new in zip(before, after, strict=True)] == [0, 1, 0, 0]
 
 
+async def test_unfinished_deletions_are_those_with_anything_left(store: StoreHarness) -> None:
+    async def unfinished() -> list[AccountId]:
+        find = partial(account_removal.unfinished_deletions, accounts=[ANN, BOB, CEM, DAN])
+        return await store.database.read(find)
+
+    await store.add_profiles(ANN, BOB, CEM)
+    await store.create_group(ANN, BOB)
+    await store.befriend(BOB, CEM)
+    assert await unfinished() == [ANN, BOB, CEM, DAN]
+    for account in (ANN, BOB, CEM, DAN):
+        await store.erase(account)
+    assert await unfinished() == [ANN, BOB, CEM]
+    await store.leave_all_chats(ANN)
+    await store.leave_all_chats(BOB)
+    assert await unfinished() == [BOB, CEM]
+    await store.end_friendships(BOB)
+    assert await unfinished() == []
+
+
 async def test_oldest_member_becomes_owner(store: StoreHarness) -> None:
     await store.add_profiles(ANN, BOB, CEM)
     chat = await store.create_group(ANN, CEM, BOB)

@@ -1,0 +1,167 @@
+"""Each process creates the streams and consumers that it needs, also after the broker has lost its store."""
+
+import asyncio
+from typing import Any
+
+import nats
+import nats.errors
+import pytest
+from nats.aio.client import Client
+from nats.js.errors import NotFoundError
+from prometheus_client import CollectorRegistry
+
+from shared.bus.client import Bus
+from shared.bus.streams import MissingConsumer
+from shared.contract import subjects as on
+from shared.contract.events import AccountDeleted, MailRequested
+from shared.contract.permissions import BUS_USERS, needed_consumers
+from tests.support.servers import NatsServer
+from tests.unit.shared.bus.test_durable import DELETED, DurableService, deletion, running
+
+_SECONDS = 12.0
+
+
+def release_before(settings: dict[str, Any]) -> None:
+    """Grants of the version in which no service created streams."""
+    for user in settings["authorization"]["users"]:
+        allowed = user["permissions"]["publish"]["allow"]
+        if user["user"] in BUS_USERS:
+            user["permissions"]["publish"]["allow"] = [
+                one for one in allowed if "CREATE" not in one and "STREAM" not in one
+            ]
+
+
+def everything_allowed(settings: dict[str, Any]) -> None:
+    settings["authorization"]["users"].append({"user": "root", "password": "root"})
+
+
+def auth_service(server: NatsServer) -> Bus:
+    """Consumes and publishes events, as auth does."""
+
+    async def deliver(_: MailRequested) -> None:
+        """Nothing is mailed."""
+
+    bus = Bus(server.settings("auth"), "auth", CollectorRegistry())
+    bus.consume(on.MAIL_REQUESTED, deliver)
+    return bus
+
+
+async def publish_until_stored(bus: Bus, account: int) -> None:
+    async with asyncio.timeout(_SECONDS):
+        while True:
+            try:
+                return await bus.publish_event(DELETED, deletion(account), key=f"deleted-{account}")
+            except (nats.errors.Error, TimeoutError):
+                await asyncio.sleep(0.1)
+
+
+async def root(server: NatsServer) -> Client:
+    return await nats.connect(f"nats://127.0.0.1:{server.port}", user="root", password="root")
+
+
+async def test_a_service_creates_what_is_missing_at_its_start(nats_server: NatsServer) -> None:
+    nats_server.make_bare()
+    auth, session, message = (
+        auth_service(nats_server),
+        DurableService(nats_server, "session"),
+        DurableService(nats_server, "message"),
+    )
+    async with running(auth, session.bus, message.bus):
+        await auth.publish_event(DELETED, deletion(7), key="deleted-7")
+        async with asyncio.timeout(_SECONDS):
+            assert await session.done.get() == await message.done.get() == 7
+
+
+async def test_the_publisher_of_an_event_creates_all_its_consumers(nats_server: NatsServer) -> None:
+    """Otherwise the event would not be stored for a service that starts later."""
+    nats_server.make_bare()
+    auth, message = auth_service(nats_server), DurableService(nats_server, "message")
+    async with running(auth):
+        await auth.publish_event(DELETED, deletion(7), key="deleted-7")
+        async with running(message.bus), asyncio.timeout(_SECONDS):
+            assert await message.done.get() == 7
+
+
+async def test_events_flow_again_after_the_broker_lost_its_store(nats_server: NatsServer) -> None:
+    auth, session = auth_service(nats_server), DurableService(nats_server, "session")
+    lost: list[str] = []
+    session.bus.notify_events_lost(lambda: lost.append("session"))
+    async with running(auth, session.bus):
+        await auth.publish_event(DELETED, deletion(7), key="deleted-7")
+        assert await session.done.get() == 7
+        assert lost == []
+        await asyncio.to_thread(nats_server.make_bare)
+        await publish_until_stored(auth, 8)
+        async with asyncio.timeout(_SECONDS):
+            while await session.done.get() != 8:
+                pass  # the acknowledgement of 7 may have died with the broker
+        assert lost == ["session"]
+
+
+async def test_a_lost_consumer_is_noticed_within_seconds(nats_server: NatsServer) -> None:
+    with nats_server.configured(everything_allowed):
+        auth, session = auth_service(nats_server), DurableService(nats_server, "session")
+        async with running(auth, session.bus):
+            client = await root(nats_server)
+            await client.jetstream().delete_consumer(on.STREAM, "session-account_deleted")
+            async with asyncio.timeout(6):
+                while not await has_consumer(client, "session-account_deleted"):
+                    await asyncio.sleep(0.05)
+            await auth.publish_event(DELETED, deletion(7), key="deleted-7")
+            async with asyncio.timeout(_SECONDS):
+                assert await session.done.get() == 7
+            await client.close()
+
+
+async def test_a_lost_stream_is_noticed_when_nothing_stores_an_event(nats_server: NatsServer) -> None:
+    with nats_server.configured(everything_allowed):
+        auth = auth_service(nats_server)
+        async with running(auth):
+            client = await root(nats_server)
+            await client.jetstream().delete_stream(on.STREAM)
+            await publish_until_stored(auth, 7)
+            assert await has_consumer(client, "message-account_deleted")
+            await client.close()
+
+
+async def has_consumer(client: Client, name: str) -> bool:
+    try:
+        await client.jetstream().consumer_info(on.STREAM, name)
+    except NotFoundError:
+        return False
+    return True
+
+
+async def test_with_the_rights_of_an_older_version_a_missing_consumer_is_named(nats_server: NatsServer) -> None:
+    with nats_server.configured(release_before):
+        session, message = DurableService(nats_server, "session"), DurableService(nats_server, "message")
+        async with running(session.bus):
+            pass
+        await asyncio.to_thread(nats_server.make_bare)
+        with pytest.raises(MissingConsumer, match=r"message-account_deleted.*dragoman migrate.*dragoman secrets"):
+            await message.bus.start()
+        await message.bus.stop()
+
+
+async def test_a_service_starts_while_jetstream_does_not_answer(nats_server: NatsServer) -> None:
+    with nats_server.configured(lambda settings: settings.pop("jetstream")):
+        session = DurableService(nats_server, "session")
+        async with running(session.bus):
+            await session.bus.check()
+
+
+def test_only_consumers_of_events_create_any() -> None:
+    names = {user: {on.durable(service, topic) for service, topic in needed_consumers(user)} for user in BUS_USERS}
+    assert names == {
+        "auth": {
+            "auth-mail_requested",
+            "session-account_registered",
+            "session-account_deleted",
+            "message-account_deleted",
+        },
+        "session": {"session-account_registered", "session-account_deleted"},
+        "message": {"message-account_deleted"},
+        "edge": set(),
+        "admin": set(),
+    }
+    assert AccountDeleted is DELETED.event
