@@ -2,12 +2,14 @@
 
 Keys (each command touches one key, so a cluster may spread them):
 `presence:{k}`  hash: account id → names of the nodes that hold its connections, joined by commas; k = id mod 16;
-                and `@<node>` → its mark, which is new whenever the node registers an account there
+                and `@<node>` → the node's mark: see shared/presence_scripts.py
 `version:{k}`   hash: chat id → version of its membership; k = id mod 16
 `node:<id>`     lease of a node, expires by itself
-`generation`    random; while it is missing or new, presence is incomplete and readers must reach all nodes
+`generation`    random; while it is missing or new, presence is incomplete and readers must reach all nodes. It expires
+                like a lease, so that readers of a former primary, which no edge refreshes, do not trust it for long
 
-Losing Redis degrades the service and heals: lookups return unknown, edges register again.
+Losing Redis degrades the service and heals: lookups return unknown, edges register again. A node that has lost it alone
+announces that over NATS, and lookups count it among the nodes of every account until it is complete again.
 """
 
 import asyncio
@@ -19,6 +21,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 from hiredis import pack_command
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from redis import asyncio as aioredis
@@ -28,7 +31,10 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
+from shared import presence_scripts as scripts
+from shared.contract.edge import PresenceIncomplete
 from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.presence_scripts import SHARDS
 from shared.settings import RedisSettings
 from shared.telemetry import log
 
@@ -37,8 +43,7 @@ Command = tuple[str | int, ...]
 """A command of Redis."""
 
 _log = log(__name__)
-_SHARDS = 16
-"""Each shard is one command in every lookup: as many as a big cluster needs to spread them, no more."""
+_decode_incomplete = msgspec.msgpack.Decoder(PresenceIncomplete).decode
 _TRUST_SECONDS = 12.0
 """A younger generation may still lack nodes: the life of a lease and one beat."""
 _BROKEN_SECONDS = 1.0
@@ -47,49 +52,6 @@ _NO_NOTICES = MaintNotificationsConfig(enabled=False)
 """With maintenance notices enabled, the library does not detect a closed connection: after a restart of Redis, the
 next call on each connection would fail."""
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
-
-# KEYS[1] a presence shard; ARGV: node, mark, then account ids. Returns, per account, the nodes it was on before.
-_JOIN = """
-local before = {}
-redis.call('HSET', KEYS[1], '@' .. ARGV[1], ARGV[2])
-for i = 3, #ARGV do
-  local nodes = redis.call('HGET', KEYS[1], ARGV[i]) or ''
-  before[i - 2] = nodes
-  if not string.find(',' .. nodes .. ',', ',' .. ARGV[1] .. ',', 1, true) then
-    redis.call('HSET', KEYS[1], ARGV[i], nodes == '' and ARGV[1] or nodes .. ',' .. ARGV[1])
-  end
-end
-return before
-"""
-# KEYS[1] a presence shard; ARGV: node, then account ids. Returns how many.
-_LEAVE = """
-for i = 2, #ARGV do
-  local left = {}
-  for node in string.gmatch(redis.call('HGET', KEYS[1], ARGV[i]) or '', '[^,]+') do
-    if node ~= ARGV[1] then left[#left + 1] = node end
-  end
-  if #left == 0 then redis.call('HDEL', KEYS[1], ARGV[i])
-  else redis.call('HSET', KEYS[1], ARGV[i], table.concat(left, ',')) end
-end
-return #ARGV - 1
-"""
-# ARGV: node, the mark it had, then account ids. Does nothing if the node has registered an account since.
-_SWEEP = f"""
-local mark = '@' .. ARGV[1]
-if (redis.call('HGET', KEYS[1], mark) or '') ~= table.remove(ARGV, 2) then return 0 end
-redis.call('HDEL', KEYS[1], mark)
-{_LEAVE}"""
-
-# KEYS[1] a shard of versions; ARGV: chat, version, chat, version … A version never goes back: two changes may be
-# published in the wrong order.
-_PUBLISH = """
-for i = 1, #ARGV, 2 do
-  if tonumber(redis.call('HGET', KEYS[1], ARGV[i]) or 0) < tonumber(ARGV[i + 1]) then
-    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
-  end
-end
-return redis.status_reply('OK')
-"""
 
 
 class PresenceSnapshot(NamedTuple):
@@ -120,7 +82,7 @@ class Presence:
             decode_responses=True,
         )
         self._round_trips = _PipelineClient(settings)
-        self._sweep = self._redis.register_script(_SWEEP)
+        self._sweep = self._redis.register_script(scripts.SWEEP)
         self._generation = ""
         self._generation_since = 0.0
         self._broken_until = 0.0
@@ -128,6 +90,8 @@ class Presence:
         self._met = ""
         """The generation seen by the last call; empty when a call failed."""
         self._whole_from = 0.0
+        self._incomplete: dict[NodeId, float] = {}
+        """Nodes whose accounts presence may lack, and until when, monotonic seconds."""
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -140,9 +104,9 @@ class Presence:
 
     async def join(self, node: NodeId, accounts: Collection[AccountId]) -> dict[AccountId, list[NodeId]]:
         """Registers accounts on a node; returns the other nodes of each account."""
-        shards, mark = _by_shard(accounts), secrets.token_hex(8)
+        shards, token = _by_shard(accounts), secrets.token_hex(8)
         questions: list[Command] = [
-            ("EVAL", _JOIN, 1, f"presence:{{{shard}}}", node, mark, *members) for shard, members in shards.items()
+            ("EVAL", scripts.JOIN, 1, _key(shard), node, token, *members) for shard, members in shards.items()
         ]
         try:
             with self._numbers.call("join"):
@@ -159,32 +123,57 @@ class Presence:
     async def nodes(self, account: AccountId) -> tuple[NodeId, ...]:
         """The registered nodes of an account; the list may be incomplete (`has_lost_state`)."""
         with self._numbers.call("homes"):
-            [[names]] = await self._round_trips.execute([_hmget(f"presence:{{{account % _SHARDS}}}", [account])])
+            [[names]] = await self._round_trips.execute([_hmget(_key(account % SHARDS), [account])])
         return _nodes_of(names) if names else ()
 
     @property
     def has_lost_state(self) -> bool:
-        """Redis lost its data: `join` may miss nodes, because not all have registered again."""
+        """Redis lost its data, or another node lost Redis: `join` may miss nodes, because not all are registered."""
+        if self._incomplete_nodes():
+            return True
         return self._beaten != "" and (self._met != self._beaten or time.monotonic() < self._whole_from)
 
     async def leave(self, node: NodeId, accounts: Collection[AccountId]) -> None:
-        shards = _by_shard(accounts)
+        shards, token = _by_shard(accounts), secrets.token_hex(8)
         with self._numbers.call("leave"):
             await self._round_trips.execute([
-                ("EVAL", _LEAVE, 1, f"presence:{{{shard}}}", node, *members) for shard, members in shards.items()
+                ("EVAL", scripts.LEAVE, 1, _key(shard), node, token, *members) for shard, members in shards.items()
             ])  # fmt: skip
 
     async def beat(self, node: NodeId, lease_seconds: float) -> LeaseState:
-        """Refreshes the node's lease; creates a generation when there is none."""
+        """Refreshes the node's lease and the generation; creates a generation when there is none."""
+        life = int(lease_seconds * 1000)
         with self._numbers.call("beat"):
-            make: Command = ("SET", "generation", secrets.token_hex(8), "NX")
-            generation = str((await self._round_trips.execute([make, ("GET", "generation")]))[1] or "")
-            refresh = ("SET", f"node:{node}", generation, "PX", int(lease_seconds * 1000), "GET")
-            [held] = await self._round_trips.execute([refresh])
+            refresh: Command = ("EVAL", scripts.REFRESH, 1, "generation", secrets.token_hex(8), life)
+            [generation] = await self._round_trips.execute([refresh])
+            [held] = await self._round_trips.execute([("SET", f"node:{node}", generation, "PX", life, "GET")])
         if self._beaten not in ("", generation):
             self._whole_from = time.monotonic() + _TRUST_SECONDS
         self._beaten = self._met = generation
         return LeaseState(held is not None, generation)
+
+    async def marks(self, node: NodeId) -> list[str | None]:
+        """The node's mark in each shard."""
+        with self._numbers.call("marks"):
+            return await self._round_trips.execute([("HGET", _key(shard), f"@{node}") for shard in range(SHARDS)])
+
+    async def repair(self, node: NodeId, shard: int, accounts: Collection[AccountId]) -> list[AccountId]:
+        """Makes these the node's accounts in the shard; returns those that it lacked. Does nothing if a sweep changes
+        the shard meanwhile: the node compares again."""
+        with self._numbers.call("repair"):
+            [entries] = await self._round_trips.execute([("HGETALL", _key(shard))])
+            if not isinstance(entries, dict):  # RESP2
+                entries = dict(zip(entries[::2], entries[1::2], strict=True))
+            mark = entries.get(f"@{node}", "")
+            held = {
+                AccountId(int(name)) for name, nodes in entries.items() if name[0] != "@" and node in _nodes_of(nodes)
+            }
+            lacking, surplus = [one for one in accounts if one not in held], held.difference(accounts)
+            change = (*scripts.checksum(accounts), len(lacking), *lacking, *surplus)
+            await self._round_trips.execute([
+                ("EVAL", scripts.REPAIR, 1, _key(shard), node, mark, secrets.token_hex(8), *change)
+            ])  # fmt: skip
+        return lacking
 
     async def release_lease(self, node: NodeId) -> None:
         """Deletes the node's lease at an orderly shutdown."""
@@ -196,7 +185,7 @@ class Presence:
     async def sweep(self, shard: int) -> int:
         """Removes entries of dead nodes from one shard (0 … 15), except of nodes that return meanwhile; returns their
         number."""
-        key = f"presence:{{{shard % _SHARDS}}}"
+        key = _key(shard % SHARDS)
         entries = {str(name): str(value) for name, value in (await self._redis.hgetall(key)).items()}
         marks = {name[1:]: entries.pop(name) for name in list(entries) if name.startswith("@")}
         accounts: dict[str, list[str]] = {node: [] for node in marks}
@@ -213,7 +202,7 @@ class Presence:
         async with self._redis.pipeline(transaction=False) as pipeline:
             for shard, chats in _by_shard(versions).items():
                 pairs = [str(number) for chat in chats for number in (chat, versions[chat])]
-                pipeline.eval(_PUBLISH, 1, f"version:{{{shard}}}", *pairs)
+                pipeline.eval(scripts.PUBLISH, 1, f"version:{{{shard}}}", *pairs)
             with self._numbers.call("publish_versions"):
                 await pipeline.execute()
 
@@ -224,7 +213,7 @@ class Presence:
             return PresenceSnapshot(None, {})
         account_shards, chat_shards = _by_shard(set(accounts)), _by_shard(set(chats))
         questions: list[Command] = [
-            *[_hmget(f"presence:{{{shard}}}", members) for shard, members in account_shards.items()],
+            *[_hmget(_key(shard), members) for shard, members in account_shards.items()],
             *[_hmget(f"version:{{{shard}}}", numbers) for shard, numbers in chat_shards.items()],
             ("GET", "generation"),  # last: a loss during the lookup makes its result unknown
         ]
@@ -238,7 +227,30 @@ class Presence:
         several = len(account_shards)
         nodes = {account: _nodes_of(names) for account, names in _present(account_shards, rows[:several])}
         versions = {chat: int(version) for chat, version in _present(chat_shards, rows[several:])}
+        if incomplete := self._incomplete_nodes():
+            for members in account_shards.values():
+                nodes |= {one: tuple(dict.fromkeys((*nodes.get(one, ()), *incomplete))) for one in members}
         return PresenceSnapshot(nodes if self._trusted(generation, now) else None, versions)
+
+    # Nodes that have lost Redis
+
+    def receive_incomplete(self, data: bytes) -> None:
+        """A node has announced PresenceIncomplete."""
+        state = _decode_incomplete(data)
+        self._incomplete.pop(state.node, None)
+        if state.milliseconds > 0:
+            self._incomplete[state.node] = time.monotonic() + state.milliseconds / 1000
+
+    @property
+    def has_incomplete_nodes(self) -> bool:
+        """Lookups name nodes that an account may not be on."""
+        return bool(self._incomplete_nodes())
+
+    def _incomplete_nodes(self) -> list[NodeId]:
+        if self._incomplete:
+            now = time.monotonic()
+            self._incomplete = {node: until for node, until in self._incomplete.items() if until > now}
+        return list(self._incomplete)
 
     def _trusted(self, generation: str | None, now: float) -> bool:
         if generation is None:
@@ -309,8 +321,12 @@ class _PresenceMetrics:
 def _by_shard(numbers: Iterable[N]) -> dict[int, list[N]]:
     shards: dict[int, list[N]] = defaultdict(list)
     for number in numbers:
-        shards[number % _SHARDS].append(number)
+        shards[number % SHARDS].append(number)
     return shards
+
+
+def _key(shard: int) -> str:
+    return f"presence:{{{shard}}}"
 
 
 def _hmget(key: str, numbers: Iterable[int]) -> Command:

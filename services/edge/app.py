@@ -45,6 +45,7 @@ from services.edge.media.disk import Disk
 from services.edge.metrics import EdgeMetrics
 from services.edge.notifications.receiver import NotificationReceiver
 from services.edge.notifications.social import SocialNotifier
+from services.edge.presence.announcer import PresenceAnnouncer
 from services.edge.presence.lease import Lease
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.presence.profiles import coalesced_profiles, coalesced_summaries, refresh_loop
@@ -92,14 +93,16 @@ class Edge:
         self.media = _media(settings, metrics)
         # Accounts and chats of this node
         self._presence = Presence(settings.redis, registry)
-        self.accounts = accounts = LocalAccounts(self.id, self._presence, settings.limits)
+        lease_seconds = settings.edge.lease_seconds
+        announcer = PresenceAnnouncer(bus.publish, self.id, lease_seconds)
+        self.accounts = accounts = LocalAccounts(self.id, self._presence, settings.limits, announcer)
         self._gaps = GapFiller(bus, accounts, metrics)
         self.chats = chats = LocalChats(accounts, self._gaps, metrics)
         self.resync = Resync(bus, accounts, chats, metrics)
         self.receiver = EnvelopeReceiver(self.id, chats, self.resync)
         self.read_state = ReadStateFlusher(bus, self.id, accounts)
-        mark_stale, lease_seconds = self.resync.mark_stale, settings.edge.lease_seconds
-        self.lease = Lease(self._presence, self.id, accounts, mark_stale, lease_seconds, metrics)
+        mark_stale = self.resync.mark_stale
+        self.lease = Lease(self._presence, self.id, accounts, mark_stale, lease_seconds, metrics, announcer)
         # Requests of clients
         self._summaries, self._profiles = coalesced_summaries(bus), coalesced_profiles(bus, seconds)
         self.auth_state, self._verifier = AuthState(), TokenVerifier(bus, metrics)
@@ -128,6 +131,7 @@ class Edge:
         notifications = NotificationReceiver(accounts, chats, social, self.endpoint, verification, self.watcher)
         notifications.subscribe(bus, self.id)
         self.receiver.subscribe(bus)
+        bus.subscribe(subjects.PRESENCE_INCOMPLETE, self._presence.receive_incomplete)
         self.read_state.serve()
 
     async def run(self) -> None:

@@ -21,7 +21,7 @@ from shared.bus.client import Bus
 from shared.bus.deletions import DeletionReconciler
 from shared.contract.ids import ChatId
 from shared.contract.session import ChatList, GetMembership, ListChats, Membership
-from shared.contract.subjects import GET_MEMBERSHIP, LIST_CHATS
+from shared.contract.subjects import GET_MEMBERSHIP, LIST_CHATS, PRESENCE_INCOMPLETE
 from shared.database import Database, wait_until_available
 from shared.migrate import require_current
 from shared.ops import OpsServer
@@ -67,6 +67,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     queries = MessageQueries(store, rosters, list_chats, versions, settings.message)
     route(bus, batcher, queries, rosters.announce)
     reconciler = DeletionReconciler(bus, store.with_read_state, queries.account_deleted)
+    bus.subscribe(PRESENCE_INCOMPLETE, presence.receive_incomplete)
     bus.notify_connection_lost(rosters.announcements_lost)
     ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": store.check}, DASHBOARD)
     tasks = Tasks()

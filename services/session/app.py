@@ -20,6 +20,7 @@ from services.session.service.friends import Friends
 from services.session.service.memberships import Memberships
 from shared.bus.client import Bus
 from shared.bus.deletions import DeletionReconciler
+from shared.contract.subjects import PRESENCE_INCOMPLETE
 from shared.database import Database, wait_until_available
 from shared.migrate import require_current
 from shared.ops import OpsServer
@@ -52,6 +53,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     system = SystemNotices(database, notifier, PresenceReader(presence), metrics, settings)
     route(bus, accounts, chats, memberships, Friends(database, notifier, settings), system)
     reconciler = DeletionReconciler(bus, accounts.unfinished_deletions, accounts.account_deleted)
+    bus.subscribe(PRESENCE_INCOMPLETE, presence.receive_incomplete)
     ops = OpsServer(settings.ops, registry, {"nats": bus.check, "database": database.check}, DASHBOARD)
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")

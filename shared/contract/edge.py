@@ -41,6 +41,14 @@ class Heartbeat(msgspec.Struct, frozen=True):
     leaving: bool = False
 
 
+class PresenceIncomplete(msgspec.Struct, frozen=True):
+    """Presence may lack accounts of this node for the next `milliseconds`, because the node cannot reach Redis: any
+    account may be on it. 0: presence is complete again. Published every few seconds."""
+
+    node: NodeId
+    milliseconds: int
+
+
 # Notices: published by session and auth to the edges of the accounts concerned. The next sync repairs a lost one.
 
 

@@ -52,6 +52,7 @@ BUS_USERS: dict[str, BusUser] = {
         ),
         requests=(on.GET_HEADS, on.LIST_DELETED_ACCOUNTS),
         publishes=(on.NOTIFY_ALL, f"{_NODE}.notify", on.NEW_VERSIONS),
+        subscribes=(on.PRESENCE_INCOMPLETE,),
         consumes=(on.ACCOUNT_REGISTERED, on.ACCOUNT_DELETED),
     ),
     "message": BusUser(
@@ -61,7 +62,7 @@ BUS_USERS: dict[str, BusUser] = {
         ),
         requests=(on.LIST_CHATS, on.GET_MEMBERSHIP, on.LIST_DELETED_ACCOUNTS),
         publishes=(on.BROADCAST, on.HEARTBEAT, f"{_NODE}.deliver"),
-        subscribes=(on.NEW_VERSIONS,),
+        subscribes=(on.NEW_VERSIONS, on.PRESENCE_INCOMPLETE),
         consumes=(on.ACCOUNT_DELETED,),
     ),
     "edge": BusUser(
@@ -73,7 +74,10 @@ BUS_USERS: dict[str, BusUser] = {
             on.GET_CHAT, *_CONTACTS_AND_GROUPS, on.POST_MESSAGES, on.SYNC, on.SYNC_CHAT, on.GET_HISTORY, on.GET_UNREAD,
             on.MARK_READ, Route(f"{_NODE}.flush", object, object),
         ),
-        subscribes=(on.BROADCAST, on.HEARTBEAT, on.NOTIFY_ALL, f"{_NODE}.deliver", f"{_NODE}.notify"),
+        publishes=(on.PRESENCE_INCOMPLETE,),
+        subscribes=(
+            on.BROADCAST, on.HEARTBEAT, on.NOTIFY_ALL, on.PRESENCE_INCOMPLETE, f"{_NODE}.deliver", f"{_NODE}.notify",
+        ),
     ),
     "admin": BusUser(
         requests=(

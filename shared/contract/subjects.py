@@ -105,6 +105,9 @@ NOTIFY_ALL = "edge.all.notify"
 NEW_VERSIONS = "message.all.versions"
 """Announces MembershipVersions to every replica of message."""
 
+PRESENCE_INCOMPLETE = "edge.all.presence"
+"""Announces PresenceIncomplete to every process that looks up presence: message, session and edges."""
+
 
 def deliver(node: NodeId) -> str:
     """Envelopes for one edge node."""

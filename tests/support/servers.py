@@ -99,7 +99,7 @@ class NatsServer(Server):
 
     def __init__(self, directory: Path, process_group: ProcessGroup) -> None:
         directory.mkdir()
-        self.passwords = generate().nats
+        self.passwords: dict[str, str] = generate().nats
         self.config = directory / "nats.conf"
         self._store = directory / "store"
         port = free_port()
@@ -141,11 +141,20 @@ class NatsServer(Server):
 class ValkeyServer(Server):
     """No persistence; every service's user with its own keys and commands."""
 
-    def __init__(self, directory: Path, process_group: ProcessGroup, options: bytes = b"") -> None:
-        """`options`: further lines of the configuration."""
+    def __init__(
+        self,
+        directory: Path,
+        process_group: ProcessGroup,
+        options: bytes = b"",
+        primary: "ValkeyServer | None" = None,
+    ) -> None:
+        """`options`: further lines of the configuration. `primary`: a server to replicate, with the same passwords."""
         directory.mkdir()
-        self.passwords = generate().valkey
-        self._keeper_password = secrets.token_hex(8)
+        self.passwords: dict[str, str] = generate().valkey if primary is None else primary.passwords
+        self._keeper_password: str = secrets.token_hex(8) if primary is None else primary._keeper_password
+        if primary is not None:
+            source = f"replicaof 127.0.0.1 {primary.port}\nmasteruser {_KEEPER}\nmasterauth {self._keeper_password}\n"
+            options += source.encode()
         port, access, config = free_port(), directory / "valkey.acl", directory / "valkey.conf"
         keeper = f"user {_KEEPER} on >{self._keeper_password} ~* +@all\n".encode()
         access.write_bytes(valkey.access(self.passwords) + keeper)
@@ -163,6 +172,18 @@ class ValkeyServer(Server):
         """Removes all data; connections stay open."""
         with SyncRedis.from_url(self.keeper_url) as client:
             client.flushall()
+
+    def is_replicated(self) -> bool:
+        """Whether a replica has everything that this server has."""
+        with SyncRedis.from_url(self.keeper_url, decode_responses=True) as client:
+            state = client.info("replication")
+        replica = state.get("slave0", {})
+        return bool(replica) and (replica["state"], replica["offset"]) == ("online", state["master_repl_offset"])
+
+    def promote(self) -> None:
+        """Ends the replication of another server."""
+        with SyncRedis.from_url(self.keeper_url) as client:
+            client.replicaof("NO", "ONE")
 
     def make_fresh(self) -> None:
         if self.running:

@@ -1,4 +1,8 @@
-"""Refreshes this node's lease in presence. After a lost lease, all accounts are registered and synced again."""
+"""Refreshes this node's lease in presence, and compares presence with the accounts here.
+
+After a lost lease, all accounts are registered and synced again; after a difference, those that presence lacked. While
+Redis cannot be reached, each beat announces that over NATS.
+"""
 
 import asyncio
 import random
@@ -7,6 +11,7 @@ from collections.abc import Callable, Collection
 from redis.exceptions import RedisError
 
 from services.edge.metrics import EdgeMetrics
+from services.edge.presence.announcer import PresenceAnnouncer
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.contract.ids import AccountId, NodeId
 from shared.presence import Presence
@@ -29,8 +34,10 @@ class Lease:
         mark_stale: MarkStale,
         lease_seconds: float,
         metrics: EdgeMetrics,
+        announcer: PresenceAnnouncer,
     ) -> None:
         self._metrics = metrics
+        self._announcer = announcer
         self._presence = presence
         self._node = node
         self._accounts = accounts
@@ -45,6 +52,8 @@ class Lease:
                 await self.beat()
             except RedisError as error:
                 _log.warning("presence unreachable", error=repr(error))
+                await self._announcer.announce_incomplete()
+                self._mark_stale("presence cannot be registered", self._accounts.unregistered_to_sync())
             await asyncio.sleep(self._seconds / _BEATS_PER_LEASE)
 
     async def release(self) -> None:
@@ -64,6 +73,13 @@ class Lease:
         self._generation = state.generation
         while registered := await self._accounts.register_missing():
             self._mark_stale("presence was not registered", registered)
+        if lacking := await self._accounts.compare():
+            _log.warning("presence lacked accounts, registered again", accounts=len(lacking))
+            self._metrics.presence_lost.inc()
+            self._mark_stale("presence lacked the account", lacking)
+        self._accounts.unregistered_to_sync()  # they are synced already
+        if not self._accounts.has_unregistered:
+            await self._announcer.announce_complete()
         self._beats += 1
         if self._beats % _SWEEP_EVERY == 0:
             await self._presence.sweep(random.getrandbits(16))

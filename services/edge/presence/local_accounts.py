@@ -1,8 +1,9 @@
 """Accounts with connections on this node, and their registration in presence.
 
 An account joins presence before its missed messages are read, and leaves it only after its read state is committed.
-Joins share requests. At most one call to Redis is in flight per account, so that none overtakes another. Without Redis
-nothing waits: services then notify every node, and the lease registers the accounts later.
+Joins share requests. At most one call to Redis is in flight per account, so that none overtakes another, and none while
+presence is compared with the accounts here. Without Redis nothing waits: the node announces that presence lacks its
+accounts, services then count it among the nodes of every account, and the lease registers the accounts later.
 """
 
 import asyncio
@@ -15,12 +16,14 @@ from redis.exceptions import RedisError
 
 from services.edge.canonical.events import Event
 from services.edge.dialects.encoded_message import EncodedMessage
+from services.edge.presence.announcer import PresenceAnnouncer
 from services.edge.rate_limit import TokenBucket
 from services.edge.rpc.coalescer import RequestCoalescer
 from shared.contract.auth import Revocation
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import ProfileSummary
 from shared.presence import Presence
+from shared.presence_scripts import SHARDS, RegisteredAccounts
 from shared.settings import LimitsSettings
 from shared.telemetry import log
 
@@ -84,9 +87,10 @@ class LocalAccount:
 
 
 class LocalAccounts:
-    def __init__(self, node: NodeId, presence: Presence, limits: LimitsSettings) -> None:
+    def __init__(self, node: NodeId, presence: Presence, limits: LimitsSettings, announcer: PresenceAnnouncer) -> None:
         self._node = node
         self._presence = presence
+        self._announcer = announcer
         self._limits = limits
         self.by_account: dict[AccountId, LocalAccount] = {}
         """Read-only for other modules."""
@@ -96,6 +100,11 @@ class LocalAccounts:
         """Accounts without a connection here that are still in presence."""
         self._missing: set[AccountId] = set()
         """Accounts that may be missing in presence."""
+        self._registered = RegisteredAccounts()
+        self._unregistered: tuple[set[AccountId], set[AccountId]] = set(), set()
+        """Accounts that could not be registered, before the last beat of the lease and since."""
+        self._comparison: asyncio.Event | None = None
+        """Set at the end of the comparison that calls wait for."""
         self._in_flight: dict[AccountId, asyncio.Event] = {}
         """Accounts with a call to Redis in flight; the event is set when it ends."""
         self._joins = RequestCoalescer("presence", partial(presence.join, node), _BATCH_ACCOUNTS)
@@ -139,14 +148,17 @@ class LocalAccounts:
     async def register(self, account: AccountId) -> list[NodeId]:
         """Join presence for an account; the caller attaches it in the same tick, or it leaves presence again. Returns
         the account's other nodes. Without Redis there are none, and the account is registered later."""
-        while (call := self._in_flight.get(account)) is not None:
+        while (call := self._in_flight.get(account) or self._comparison) is not None:
             await call.wait()
         with self._exclusive_call([account]):
             try:
                 others = await self._joins.get(account)
+                self._registered.add([account])
             except RedisError as error:
                 _log.warning("presence not joined", error=repr(error))
                 self._missing.add(account)
+                self._unregistered[1].add(account)
+                await self._announcer.announce_incomplete()
                 others = []
         if account not in self.by_account:
             self._leaving.add(account)
@@ -168,7 +180,37 @@ class LocalAccounts:
 
     def forget(self) -> None:
         """Presence was lost: register all accounts again."""
+        self._registered.clear()
         self._missing.update(self.by_account)
+
+    @property
+    def has_unregistered(self) -> bool:
+        """Whether an account here may be missing in presence."""
+        return not self._missing.isdisjoint(self.by_account)
+
+    def unregistered_to_sync(self) -> set[AccountId]:
+        """Accounts that could not be registered before the last call: a service may have sent them nothing, because it
+        had not heard yet that presence lacks them."""
+        due, since = self._unregistered
+        self._unregistered = since, set()
+        return due
+
+    async def compare(self) -> list[AccountId]:
+        """Compare presence with the accounts here, shard by shard, and repair it. Returns the accounts that it lacked.
+        Other calls wait meanwhile. Raises RedisError."""
+        self._comparison = ended = asyncio.Event()
+        lacking: list[AccountId] = []
+        try:
+            while self._in_flight:
+                await next(iter(self._in_flight.values())).wait()
+            for shard in self._registered.differing(await self._presence.marks(self._node)):
+                accounts = [one for one in {*self.by_account, *self._leaving} if one % SHARDS == shard]
+                self._registered.replace(shard, accounts)
+                lacking += await self._presence.repair(self._node, shard, accounts)
+        finally:
+            self._comparison = None
+            ended.set()
+        return lacking
 
     async def register_missing(self) -> list[AccountId]:
         """Register a batch of missing accounts and return it; empty when all are registered. Raises RedisError."""
@@ -177,6 +219,7 @@ class LocalAccounts:
         if batch:
             with self._exclusive_call(batch):
                 await self._presence.join(self._node, batch)
+            self._registered.add(batch)
             self._missing.difference_update(batch)
         return batch
 
@@ -186,6 +229,8 @@ class LocalAccounts:
 
     async def leave(self, accounts: Collection[AccountId]) -> None:
         """Leave presence for those of the accounts that have not come back. Raises RedisError."""
+        while self._comparison is not None:
+            await self._comparison.wait()
         gone = [account for account in accounts if account in self._leaving and account not in self._in_flight]
         if not gone:
             return
@@ -193,6 +238,7 @@ class LocalAccounts:
         with self._exclusive_call(gone):
             try:
                 await self._presence.leave(self._node, gone)
+                self._registered.remove(gone)
             except BaseException:  # also a cancellation
                 self._leaving.update(account for account in gone if account not in self.by_account)
                 self._missing.update(gone)  # Redis may still execute it after they have come back

@@ -1,6 +1,9 @@
 """Presence on a real Valkey, each service with its own grants."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -8,8 +11,11 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
 from shared import presence
+from shared.bus.client import pack
+from shared.contract.edge import PresenceIncomplete
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.presence import Presence, PresenceSnapshot
+from shared.presence import Command, Presence, PresenceSnapshot
+from shared.presence_scripts import RegisteredAccounts
 from tests.support.servers import ValkeyServer
 
 A, B = NodeId("edge-1.a"), NodeId("edge-2.b")
@@ -278,3 +284,84 @@ async def test_answers_are_timed_and_silence_is_counted(valkey_server: ValkeySer
     for call in ("join", "look_up"):
         assert registry.get_sample_value("dragoman_presence_seconds_count", {"call": call}) == 2
         assert registry.get_sample_value("dragoman_presence_failures_total", {"call": call}) == 1
+
+
+async def test_marks_show_exactly_what_is_registered(connect: Connect) -> None:
+    edge, other = connect("edge"), connect("edge")
+    registered, choose = RegisteredAccounts(), random.Random(1)
+    assert registered.differing(await edge.marks(A)) == []
+    numbers = [*range(1, 60), 2**31, 10**15 + 7, 2**53 + 1, 2**63 - 1]
+    for _ in range(60):
+        accounts = [AccountId(choose.choice(numbers)) for _ in range(4)]
+        if choose.random() < 0.6:
+            await edge.join(A, accounts)
+            registered.add(accounts)
+        else:
+            await edge.leave(A, accounts)
+            registered.remove(accounts)
+        await other.join(B, accounts)
+        assert registered.differing(await edge.marks(A)) == []
+    await edge.join(A, [AccountId(100)])
+    assert registered.differing(await edge.marks(A)) == [4]
+
+
+async def test_a_repair_gives_way_to_a_sweep(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep between the look at the shard and the repair."""
+    edge, other = connect("edge"), connect("edge")
+    await edge.join(A, [ANN])
+    execute = edge._round_trips.execute
+
+    async def swept_before(commands: Iterable[Command]) -> list[Any]:
+        questions = list(commands)
+        if questions[0][0] == "EVAL":
+            assert await other.sweep(1) == 1
+        return await execute(questions)
+
+    monkeypatch.setattr(edge._round_trips, "execute", swept_before)
+    assert await edge.repair(A, 1, [ANN, CEM]) == [CEM]
+    monkeypatch.undo()
+    assert await edge.nodes(ANN) == await edge.nodes(CEM) == ()
+    assert await edge.repair(A, 1, [ANN, CEM]) == [ANN, CEM]
+    assert await edge.nodes(ANN) == await edge.nodes(CEM) == (A,)
+
+
+async def test_a_repair_replaces_a_lost_mark(valkey_server: ValkeyServer, connect: Connect) -> None:
+    edge, registered = connect("edge"), RegisteredAccounts()
+    await edge.join(A, [ANN, CEM])
+    registered.add([ANN, CEM])
+    async with Redis.from_url(valkey_server.keeper_url) as keeper:
+        await keeper.hdel("presence:{1}", f"@{A}")
+    assert registered.differing(await edge.marks(A)) == [1]
+    assert await edge.repair(A, 1, [ANN, CEM]) == []
+    assert registered.differing(await edge.marks(A)) == []
+
+
+@pytest.mark.usefixtures("trusting")
+async def test_a_generation_that_no_edge_refreshes_is_not_believed(connect: Connect) -> None:
+    """Readers of a former primary, which edges have left."""
+    edge, message = connect("edge"), connect("message")
+    await edge.beat(A, 0.3)
+    assert (await message.lookup([ANN])).nodes == {}
+    await asyncio.sleep(0.4)
+    assert (await message.lookup([ANN])).nodes is None
+
+
+@pytest.mark.usefixtures("trusting")
+async def test_a_node_without_redis_counts_as_a_node_of_every_account(connect: Connect) -> None:
+    edge, message = connect("edge"), connect("message")
+    await edge.beat(A, 10)
+    await edge.join(A, [ANN])
+
+    def announce(node: NodeId, seconds: float) -> None:
+        message.receive_incomplete(pack(PresenceIncomplete(node, int(seconds * 1000))))
+
+    announce(A, 10)
+    announce(B, 10)
+    assert (await message.lookup([ANN, BOB])).nodes == {ANN: (A, B), BOB: (A, B)}
+    assert message.has_lost_state
+    announce(A, 0)
+    announce(B, 0.1)
+    assert (await message.lookup([BOB])).nodes == {BOB: (B,)}
+    await asyncio.sleep(0.15)
+    assert (await message.lookup([ANN, BOB])).nodes == {ANN: (A,)}
+    assert not message.has_incomplete_nodes

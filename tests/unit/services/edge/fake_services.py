@@ -290,6 +290,7 @@ class FakeMessageService(FakeService):
         self.replies = 0
         self._beat_seconds = beat_seconds
         self.presence = Presence(valkey.settings("message"))
+        self.bus.subscribe(subjects.PRESENCE_INCOMPLETE, self.presence.receive_incomplete)
         self._counters: dict[NodeId, int] = {}
         self._posts: asyncio.Queue[tuple[PostMessages, Responder]] = asyncio.Queue()
         self._tasks = Tasks()

@@ -14,10 +14,10 @@ from pydantic import SecretStr
 
 from services.message.adapters.fanout import Fanout
 from services.message.app import serve
-from shared.bus.client import Bus, WorkerFailed
+from shared.bus.client import Bus, WorkerFailed, pack
 from shared.bus.durable import DurableWorker
 from shared.contract import subjects as on
-from shared.contract.edge import Heartbeat
+from shared.contract.edge import Heartbeat, PresenceIncomplete
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountDeleted
 from shared.contract.message import (
@@ -43,6 +43,7 @@ from tests.unit.services.message.environment import (
     HALL,
     NORTH,
     ROOM,
+    SOUTH,
     MessageEnvironment,
     locked_database,
     running_replica,
@@ -162,6 +163,24 @@ async def test_on_the_wire_envelopes_precede_their_reply(
 
 
 # Heartbeats and shutdown
+
+
+async def test_a_node_that_lost_redis_is_sent_the_messages_of_all_chats(
+    env: MessageEnvironment, settings: Settings
+) -> None:
+    """Presence names neither the sender nor that node; another node is still sent its own accounts' messages alone."""
+    await env.session.add_members(ROOM, ANN, BOB)
+    await env.edges.join(NORTH, ANN)
+    async with running_replica(settings):
+        await env.wait_for_replicas()
+        await env.edges.bus.publish(on.PRESENCE_INCOMPLETE, pack(PresenceIncomplete(SOUTH, 10_000)))
+        await env.edges.send(ANN, ROOM)
+        await wait_until(lambda: len(env.edges.received(SOUTH)) == 1)
+        await env.edges.bus.publish(on.PRESENCE_INCOMPLETE, pack(PresenceIncomplete(SOUTH, 0)))
+        await env.edges.send(ANN, ROOM)
+        await wait_until(lambda: len(env.edges.received(NORTH)) == 2)
+    assert [set(one.recipients or ()) for one in env.edges.envelopes[SOUTH][0].deliveries] == [{ANN, BOB}]
+    assert (len(env.edges.received(SOUTH)), env.edges.envelopes["all"]) == (1, [])
 
 
 async def test_heartbeats_are_sent_every_second_and_announce_the_shutdown(

@@ -6,19 +6,21 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from services.session.adapters import edge_notifier, message_heads
 from services.session.app import serve
 from services.session.store import account_removal, profiles
-from shared.bus.client import WorkerFailed
+from shared.bus.client import Bus, WorkerFailed, pack
 from shared.bus.durable import DurableWorker
 from shared.clock import now_ms
 from shared.contract import subjects as on
-from shared.contract.edge import ChatCreated
+from shared.contract.admin import ListAccounts
+from shared.contract.edge import ChatCreated, PresenceIncomplete
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountDeleted, AccountRegistered
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import Profile
 from shared.contract.session import ChatEntry, ChatList, EnsureProfile, GetAccount, ListChats
 from shared.database import Database
@@ -88,6 +90,32 @@ async def test_without_redis_chats_are_created_and_all_nodes_notified(
         assert (await get(settings, "/readyz"))[0] == 200
         valkey_server.restart()
         assert await eventually(partial(peers.version, chat), bool) == 1
+
+
+async def test_a_node_that_lost_redis_is_notified_of_all_accounts(
+    nats_server: NatsServer, valkey_server: ValkeyServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And who is online is unknown meanwhile."""
+    monkeypatch.setattr("shared.presence._TRUST_SECONDS", 0.0)
+    node = NodeId("edge-1")
+    peers = BusPeers(nats_server, valkey_server)
+    peers.subscribe(node)
+    admin = Bus(nats_server.settings("admin"), "admin", CollectorRegistry())
+    await admin.start()
+    async with peers.running(), running_service(settings):
+        await peers.presence.beat(node, 10)
+        await peers.register(ANN, BOB)
+        await peers.edge.publish(on.PRESENCE_INCOMPLETE, pack(PresenceIncomplete(node, 10_000)))
+        await peers.create(BOB, actor=ANN)
+        [notice] = await peers.wait_for_notices(on.notify(node))
+        assert notice.recipients == [ANN, BOB]
+        failure = await rejection(admin.request(on.LIST_ACCOUNTS, ListAccounts(online=True)))
+        assert failure.code is ErrorCode.UNAVAILABLE
+        await peers.edge.publish(on.PRESENCE_INCOMPLETE, pack(PresenceIncomplete(node, 0)))
+        await peers.register(ANN)
+        assert (await admin.request(on.LIST_ACCOUNTS, ListAccounts(online=True))).accounts == []
+    await admin.stop()
+    assert peers.notices[on.NOTIFY_ALL] == []
 
 
 async def test_hanging_redis_delays_only_one_reply_by_its_timeout(

@@ -15,7 +15,7 @@ from msgspec import inspect
 
 from services.cli.embedded import valkey
 from shared.contract import permissions, subjects
-from shared.contract.edge import Envelope, Heartbeat, Notice, Notify
+from shared.contract.edge import Envelope, Heartbeat, Notice, Notify, PresenceIncomplete
 from shared.contract.errors import Failure
 from shared.contract.ids import NodeId
 from shared.contract.model import DialectTag, Segment
@@ -31,6 +31,7 @@ PLACES: dict[str, Any] = {
     "refusal": Failure,
     subjects.BROADCAST: Envelope,
     subjects.HEARTBEAT: Heartbeat,
+    subjects.PRESENCE_INCOMPLETE: PresenceIncomplete,
     subjects.NOTIFY_ALL: Notify,
     "kept notice": Notice,
     "body of a message": tuple[Segment | DialectTag, ...],

@@ -18,14 +18,14 @@ from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.model import Message, Role
 from shared.presence import Presence
 from shared.settings import LimitsSettings, RedisSettings
-from tests.unit.services.edge.presence.test_local_accounts import NullRecipient
+from tests.unit.services.edge.presence.test_local_accounts import NullRecipient, silent_announcer
 
 ALICE, BOB, CHAT = AccountId(1), AccountId(2), ChatId(7)
 
 
 @pytest.fixture
 def accounts() -> LocalAccounts:
-    return LocalAccounts(NodeId("here"), Presence(RedisSettings()), LimitsSettings())
+    return LocalAccounts(NodeId("here"), Presence(RedisSettings()), LimitsSettings(), silent_announcer(NodeId("here")))
 
 
 class RecordingGaps:
@@ -156,7 +156,9 @@ runs = st.builds(
 def delivered(runs: list[list[Delivery]]) -> tuple[list[list[tuple[ChatId, int]]], float, int]:
     """The messages that two recipients receive, and the counters."""
     metrics = EdgeMetrics(CollectorRegistry())
-    accounts = LocalAccounts(NodeId("here"), Presence(RedisSettings()), LimitsSettings())
+    accounts = LocalAccounts(
+        NodeId("here"), Presence(RedisSettings()), LimitsSettings(), silent_announcer(NodeId("here"))
+    )
     chats, recipients = LocalChats(accounts, RecordingGaps(), metrics), [RecordingRecipient(), RecordingRecipient()]
     for account, recipient in zip((ALICE, BOB), recipients, strict=True):
         local = accounts.attach(account, recipient, 0.0)

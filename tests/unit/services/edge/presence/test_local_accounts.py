@@ -8,6 +8,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from services.edge.canonical.events import Event
 from services.edge.dialects.encoded_message import EncodedMessage
+from services.edge.presence.announcer import PresenceAnnouncer
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.contract.auth import Revocation
 from shared.contract.ids import AccountId, ChatId, NodeId
@@ -85,7 +86,15 @@ async def presence(valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def local_accounts(presence: GatedPresence) -> LocalAccounts:
-    return LocalAccounts(HERE, presence, LimitsSettings())
+    return LocalAccounts(HERE, presence, LimitsSettings(), silent_announcer(HERE))
+
+
+def silent_announcer(node: NodeId) -> PresenceAnnouncer:
+    """An announcer that reaches no other process."""
+
+    async def publish(subject: str, payload: bytes) -> None: ...
+
+    return PresenceAnnouncer(publish, node, 10.0)
 
 
 async def nodes_of(presence: Presence, account: AccountId) -> list[NodeId]:
@@ -244,3 +253,64 @@ async def test_all_accounts_are_registered_again_in_batches(
         registered += batch
     assert sorted(registered) == numbers
     assert await nodes_of(presence, ALICE) == [HERE]
+
+
+async def test_a_comparison_waits_for_calls_and_delays_others(
+    presence: GatedPresence, local_accounts: LocalAccounts
+) -> None:
+    await local_accounts.register(ALICE)
+    local_accounts.attach(ALICE, NullRecipient(), 0.0)
+    presence.gate.clear()
+    presence.called.clear()
+    joining = asyncio.create_task(local_accounts.register(BOB))
+    await presence.called.wait()
+    comparing = asyncio.create_task(local_accounts.compare())
+    await asyncio.sleep(0.05)
+    assert not comparing.done()
+    later = asyncio.create_task(local_accounts.register(AccountId(3)))
+    leaving = asyncio.create_task(local_accounts.leave([]))
+    await asyncio.sleep(0.05)
+    assert presence.calls == ["join", "join"]
+    presence.gate.set()
+    assert await comparing == []
+    await asyncio.gather(joining, later, leaving)
+    assert presence.calls == ["join", "join", "join"]
+
+
+async def test_a_comparison_registers_what_presence_lacks_and_removes_the_rest(
+    presence: GatedPresence, local_accounts: LocalAccounts
+) -> None:
+    """Of one shard, all other accounts stay as they are."""
+    numbers = [AccountId(number) for number in range(1, 100)]
+    for account in numbers:
+        await local_accounts.register(account)
+        local_accounts.attach(account, NullRecipient(), 0.0)
+    assert await local_accounts.compare() == []
+    await presence.leave(HERE, [ALICE, BOB])
+    await presence.join(HERE, [AccountId(1_000)])
+    assert sorted(await local_accounts.compare()) == [ALICE, BOB]
+    assert await nodes_of(presence, ALICE) == await nodes_of(presence, BOB) == [HERE]
+    assert await nodes_of(presence, AccountId(1_000)) == []
+    assert await local_accounts.compare() == []
+
+
+async def test_a_difference_of_equal_size_is_found(presence: GatedPresence, local_accounts: LocalAccounts) -> None:
+    """1, 17, 33 and 49 share a shard, and 1 + 49 = 17 + 33."""
+    for account in (AccountId(1), AccountId(49)):
+        await local_accounts.register(account)
+        local_accounts.attach(account, NullRecipient(), 0.0)
+    await presence.leave(HERE, [AccountId(1), AccountId(49)])
+    await presence.join(HERE, [AccountId(17), AccountId(33)])
+    assert sorted(await local_accounts.compare()) == [1, 49]
+
+
+async def test_accounts_that_are_about_to_leave_stay_in_presence(
+    presence: GatedPresence, local_accounts: LocalAccounts
+) -> None:
+    """Their read state is not committed yet."""
+    await local_accounts.register(ALICE)
+    assert await local_accounts.compare() == []
+    assert await nodes_of(presence, ALICE) == [HERE]
+    await local_accounts.leave(local_accounts.awaiting_leave())
+    assert await local_accounts.compare() == []
+    assert await nodes_of(presence, ALICE) == []

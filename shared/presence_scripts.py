@@ -1,0 +1,160 @@
+"""Scripts of presence in Redis, and the marks that they keep.
+
+The mark of a node in a shard is `<token>:<count>:<sum>`: the number of its accounts there and the sum of their digests,
+kept by the scripts that add and remove them. So a node compares a shard with its own accounts by reading one field. The
+token is new whenever the node adds an account: a sweep of a node whose mark has changed does nothing.
+"""
+
+from collections.abc import Collection, Iterable
+
+from shared.contract.ids import AccountId
+
+SHARDS = 16
+"""Each shard is one command in every lookup: as many as a big cluster needs to spread them, no more."""
+
+_DIGITS = 10**15
+_PRIME = 94_906_249
+"""Below the root of 2**53: numbers of Redis's scripts are exact up to there."""
+
+# KEYS[1] a presence shard; ARGV[1] a node.
+_ENTRIES = f"""
+local field = '@' .. ARGV[1]
+local before = redis.call('HGET', KEYS[1], field) or ''
+local count, sum = string.match(before, ':(%d+):(%d+)$')
+count, sum = tonumber(count or 0), tonumber(sum or 0)
+local changed = false
+local function change(account, sign)
+  local rest = tonumber(string.sub(account, -15)) % {_PRIME}
+  count, sum, changed = count + sign, sum + sign * (rest * rest % {_PRIME}), true
+end
+local function add(account)
+  local nodes = redis.call('HGET', KEYS[1], account) or ''
+  if not string.find(',' .. nodes .. ',', ',' .. ARGV[1] .. ',', 1, true) then
+    redis.call('HSET', KEYS[1], account, nodes == '' and ARGV[1] or nodes .. ',' .. ARGV[1])
+    change(account, 1)
+  end
+  return nodes
+end
+local function remove(account)
+  local left, found = {{}}, false
+  for node in string.gmatch(redis.call('HGET', KEYS[1], account) or '', '[^,]+') do
+    if node == ARGV[1] then found = true else left[#left + 1] = node end
+  end
+  if not found then return end
+  if #left == 0 then redis.call('HDEL', KEYS[1], account)
+  else redis.call('HSET', KEYS[1], account, table.concat(left, ',')) end
+  change(account, -1)
+end
+local function write_mark(token)
+  if count > 0 then redis.call('HSET', KEYS[1], field, string.format('%s:%d:%.0f', token, count, sum))
+  else redis.call('HDEL', KEYS[1], field) end
+end
+"""
+
+JOIN = f"""{_ENTRIES}
+local nodes = {{}}
+for i = 3, #ARGV do nodes[i - 2] = add(ARGV[i]) end
+write_mark(ARGV[2])
+return nodes
+"""
+"""ARGV: node, token, then account ids. Returns, per account, the nodes it was on before."""
+
+LEAVE = f"""{_ENTRIES}
+for i = 3, #ARGV do remove(ARGV[i]) end
+if changed then write_mark(ARGV[2]) end
+return #ARGV - 2
+"""
+"""ARGV: node, token, then account ids."""
+
+SWEEP = f"""{_ENTRIES}
+if before ~= ARGV[2] then return 0 end
+for i = 3, #ARGV do remove(ARGV[i]) end
+redis.call('HDEL', KEYS[1], field)
+return #ARGV - 2
+"""
+"""ARGV: node, the mark it had, then account ids. Does nothing if the mark has changed. Returns how many."""
+
+REPAIR = f"""{_ENTRIES}
+if before ~= ARGV[2] then return 0 end
+local added = tonumber(ARGV[6])
+for i = 7, #ARGV do
+  if i < 7 + added then add(ARGV[i]) else remove(ARGV[i]) end
+end
+count, sum = tonumber(ARGV[4]), tonumber(ARGV[5])
+write_mark(ARGV[3])
+return 1
+"""
+"""ARGV: node, the mark it had, token, count and sum afterwards, the number of accounts to add, those, and the accounts
+to remove. Does nothing if the mark has changed. Returns whether it was done."""
+
+REFRESH = """
+local generation = redis.call('GET', KEYS[1]) or ARGV[1]
+redis.call('SET', KEYS[1], generation, 'PX', ARGV[2])
+return generation
+"""
+"""KEYS[1] the generation; ARGV: a new one, milliseconds. Returns the generation, which is new if there was none."""
+
+PUBLISH = """
+for i = 1, #ARGV, 2 do
+  if tonumber(redis.call('HGET', KEYS[1], ARGV[i]) or 0) < tonumber(ARGV[i + 1]) then
+    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+  end
+end
+return redis.status_reply('OK')
+"""
+"""KEYS[1] a shard of versions; ARGV: chat, version, chat, version … A version never goes back: two changes may be
+published in the wrong order."""
+
+
+def digest(account: AccountId) -> int:
+    rest = account % _DIGITS % _PRIME
+    return rest * rest % _PRIME
+
+
+def checksum(accounts: Iterable[AccountId]) -> tuple[int, int]:
+    """Count and sum in the mark of a node that has these accounts in a shard."""
+    digests = [digest(account) for account in accounts]
+    return len(digests), sum(digests)
+
+
+def marked_checksum(mark: str | None) -> tuple[int, int]:
+    """Count and sum of a mark; (0, 0) without a mark or of one without them."""
+    parts = (mark or "").split(":")
+    return (int(parts[1]), int(parts[2])) if len(parts) == 3 else (0, 0)
+
+
+class RegisteredAccounts:
+    """The accounts that presence should hold for this node, with the checksum of each shard."""
+
+    def __init__(self) -> None:
+        self._accounts: set[AccountId] = set()
+        self._checksums = [(0, 0)] * SHARDS
+
+    def add(self, accounts: Collection[AccountId]) -> None:
+        for account in accounts:
+            if account not in self._accounts:
+                self._accounts.add(account)
+                self._change(account, 1)
+
+    def remove(self, accounts: Collection[AccountId]) -> None:
+        for account in accounts:
+            if account in self._accounts:
+                self._accounts.remove(account)
+                self._change(account, -1)
+
+    def clear(self) -> None:
+        self._accounts.clear()
+        self._checksums = [(0, 0)] * SHARDS
+
+    def replace(self, shard: int, accounts: Collection[AccountId]) -> None:
+        """All of one shard."""
+        self.remove([account for account in self._accounts if account % SHARDS == shard])
+        self.add(accounts)
+
+    def differing(self, marks: Iterable[str | None]) -> list[int]:
+        """The shards whose marks, in their order, show other accounts."""
+        return [shard for shard, mark in enumerate(marks) if marked_checksum(mark) != self._checksums[shard]]
+
+    def _change(self, account: AccountId, sign: int) -> None:
+        count, total = self._checksums[account % SHARDS]
+        self._checksums[account % SHARDS] = count + sign, total + sign * digest(account)

@@ -1,0 +1,241 @@
+"""The lease heals presence: failover to a replica, a sweep after a failed first beat, Redis lost for one edge."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+from redis.exceptions import RedisError
+
+from services.cli.embedded import valkey
+from services.cli.process_group import ProcessGroup
+from services.edge.app import Edge
+from services.edge.metrics import EdgeMetrics
+from services.edge.presence.lease import Lease
+from services.edge.presence.local_accounts import LocalAccounts
+from shared.contract.ids import AccountId, NodeId
+from shared.presence import Command, Presence
+from shared.settings import LimitsSettings, RedisSettings
+from tests.support.servers import ValkeyServer
+from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.presence.test_local_accounts import NullRecipient, nodes_of, silent_announcer
+
+HERE, THERE = NodeId("here"), NodeId("there")
+ANN, BOB, CEM = AccountId(1), AccountId(2), AccountId(17)
+"""1 and 17 share a shard."""
+
+
+class LeasedNode:
+    """An edge's accounts and its lease, without clients; `stale` holds the accounts that would be re-synced."""
+
+    def __init__(self, presence: Presence) -> None:
+        self.accounts = LocalAccounts(HERE, presence, LimitsSettings(), silent_announcer(HERE))
+        self.stale: list[AccountId] = []
+        metrics = EdgeMetrics(CollectorRegistry())
+        self.lease = Lease(presence, HERE, self.accounts, self._mark_stale, 10.0, metrics, silent_announcer(HERE))
+
+    def _mark_stale(self, _reason: str, accounts: Collection[AccountId]) -> None:
+        self.stale += accounts
+
+    async def log_in(self, account: AccountId) -> None:
+        await self.accounts.register(account)
+        self.accounts.attach(account, NullRecipient(), 0.0)
+
+    async def log_out(self, account: AccountId) -> None:
+        local = self.accounts.by_account[account]
+        self.accounts.detach(local, local.recipients[0])
+        await self.accounts.leave([account])
+
+
+class PrimaryAddress:
+    """An address that always leads to the primary, as an installation with a replica has."""
+
+    def __init__(self, primary: ValkeyServer) -> None:
+        self.primary = primary
+        self._connections: set[asyncio.StreamWriter] = set()
+
+    async def open(self) -> int:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    def move(self, primary: ValkeyServer) -> None:
+        self.primary = primary
+        self._drop()
+
+    async def close(self) -> None:
+        self._server.close()
+        self._drop()
+
+    def _drop(self) -> None:
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.primary.port)
+        self._connections |= {writer, far_writer}
+        await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+    writer.close()
+
+
+@pytest.fixture(autouse=True)
+def _trusting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.presence._TRUST_SECONDS", 0.0)
+
+
+@pytest.fixture
+def servers(tmp_path: Path, process_group: ProcessGroup) -> Iterator[tuple[ValkeyServer, ValkeyServer]]:
+    """A primary and its replica."""
+    primary = ValkeyServer(tmp_path / "primary", process_group)
+    replica = ValkeyServer(tmp_path / "replica", process_group, primary=primary)
+    primary.start()
+    replica.start()
+    yield primary, replica
+    replica.kill()
+    primary.kill()
+
+
+@pytest.fixture
+async def address(servers: tuple[ValkeyServer, ValkeyServer]) -> AsyncIterator[PrimaryAddress]:
+    address = PrimaryAddress(servers[0])
+    yield address
+    await address.close()
+
+
+async def until_replicated(primary: ValkeyServer) -> None:
+    async with asyncio.timeout(20):
+        while not await asyncio.to_thread(primary.is_replicated):
+            await asyncio.sleep(0.05)
+
+
+async def test_a_replica_that_takes_over_gets_what_it_lacks(
+    servers: tuple[ValkeyServer, ValkeyServer], address: PrimaryAddress
+) -> None:
+    """The former primary has acknowledged a join and a leave that the replica has not received. Afterwards another
+    account of the same shard joins before the next beat."""
+    primary, replica = servers
+    port = await address.open()
+    edge, message = (
+        Presence(RedisSettings(url=SecretStr(valkey.url(port, name, primary.passwords[name]))))
+        for name in ("edge", "message")
+    )
+    node = LeasedNode(edge)
+    await node.lease.beat()
+    await node.log_in(BOB)
+    await until_replicated(primary)
+    replica.promote()
+    await node.log_in(ANN)
+    await node.log_out(BOB)
+    assert await nodes_of(message, ANN) == [HERE]
+    address.move(replica)
+    primary.kill()
+    with suppress(AssertionError):  # on the connection that is closed
+        await nodes_of(message, BOB)
+    await asyncio.sleep(1.1)  # message leaves Redis alone for a second
+    assert [await nodes_of(message, account) for account in (ANN, BOB)] == [[], [HERE]]
+    with suppress(RedisError):  # on the connection that is closed
+        await edge.marks(HERE)
+    await node.log_in(CEM)
+    await node.lease.beat()
+    assert node.stale == [ANN]
+    assert [await nodes_of(message, account) for account in (ANN, BOB, CEM)] == [[HERE], [], [HERE]]
+    await edge.close()
+    await message.close()
+
+
+async def test_an_edge_swept_after_its_first_beat_failed_registers_again(
+    valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge, other = Presence(valkey_server.settings("edge")), Presence(valkey_server.settings("edge"))
+    node = LeasedNode(edge)
+    await other.beat(THERE, 10)
+
+    async def fail(_commands: object) -> list[Command]:
+        raise RedisError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(edge._round_trips, "execute", fail)
+        with pytest.raises(RedisError):
+            await node.lease.beat()
+    await node.log_in(ANN)
+    assert await other.sweep(1) == 1
+    assert await nodes_of(other, ANN) == []
+    await node.lease.beat()
+    assert node.stale == [ANN]
+    assert await nodes_of(other, ANN) == [HERE]
+    await edge.close()
+    await other.close()
+
+
+async def test_a_beat_without_a_difference_syncs_nothing(valkey_server: ValkeyServer) -> None:
+    presence = Presence(valkey_server.settings("edge"))
+    node = LeasedNode(presence)
+    for _ in range(2):
+        await node.lease.beat()
+        await node.log_in(ANN)
+        await node.log_in(BOB)
+        await node.log_out(BOB)
+    await node.lease.beat()
+    assert node.stale == []
+    await presence.close()
+
+
+def cut_off(edge: Edge, patch: pytest.MonkeyPatch) -> None:
+    """Redis does not answer this edge any more."""
+
+    async def fail(_commands: object) -> list[Command]:
+        raise RedisError("partition")
+
+    patch.setattr(edge._presence._round_trips, "execute", fail)
+
+
+async def test_an_edge_that_alone_lost_redis_is_sent_everything(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Message reaches Redis and another edge, and believes presence."""
+    edge, other = await cluster.add_edge(lease_seconds=3.0), await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    await (await cluster.client(2, other)).until_synced()
+    assert await cluster.nodes_of(2) == [other.id]
+    with monkeypatch.context() as patch:
+        cut_off(edge, patch)
+        alice = await cluster.client(1, edge)
+        await alice.until_synced()
+        assert edge.accounts.presence_unknown
+        await cluster.message.send_texts(7, 2, "a")
+        await alice.until_texts(7, "a")
+        await asyncio.sleep(3.5)  # longer than an announcement is valid
+        await cluster.message.send_texts(7, 2, "b")
+        await alice.until_texts(7, "a", "b")
+        assert other.accounts.presence_unknown
+    async with asyncio.timeout(5):
+        while await cluster.nodes_of(1) != [edge.id] or cluster.message.presence.has_incomplete_nodes:
+            await asyncio.sleep(0.05)
+    assert await cluster.nodes_of(2) == [other.id]
+    await cluster.message.send_texts(7, 2, "c")
+    await alice.until_texts(7, "a", "b", "c")
+
+
+async def test_a_session_that_no_service_had_heard_of_is_synced_within_a_lease(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The announcement comes too late for a message that is sent at the same moment; Redis does not return."""
+    edge = await cluster.add_edge(lease_seconds=2.0)
+    await cluster.add_edge()
+    cluster.backend.add_chat(7, 1, 2)
+    cut_off(edge, monkeypatch)
+    alice = await cluster.client(1, edge)
+    await alice.until_synced()
+    cluster.backend.commit_texts(7, 2, "a")
+    async with asyncio.timeout(3):
+        await alice.until_texts(7, "a")
